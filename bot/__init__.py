@@ -1,0 +1,1 @@
+"""Node Access Bot: AWS just-in-time node access requests, decided in Microsoft Teams."""

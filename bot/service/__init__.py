@@ -1,0 +1,1 @@
+"""What happens when, over the ports. Knows no SDK."""

@@ -1,0 +1,1 @@
+"""Where the rows live, behind the Store port."""

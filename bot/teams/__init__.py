@@ -1,0 +1,1 @@
+"""Microsoft Teams behind the ports. The only importer of botbuilder."""

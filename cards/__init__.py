@@ -1,0 +1,1 @@
+"""Adaptive Card templates and the words that go into them."""

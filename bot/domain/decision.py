@@ -1,0 +1,269 @@
+"""Every rule on who may decide and on how often a decision may be sent. Nowhere else.
+
+A click becomes a decision by a claim on the row. The claim reaches nobody; it only settles who goes on:
+
+    claimed ──sending──> sent ──answered──> confirmed
+       │                  │ ├──refused───> refused
+       │                  │ ├──throttled─> claimed      (it did not take effect)
+       │                  │ └──lost──────> unknown ──seen──> confirmed
+       └──withdrawn─> released  <───────────withdrawn──┘
+
+TRANSITIONS is the truth; this picture and the README's are drawn from it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from bot.domain.identity import Person, Requester
+from bot.domain.request import AccessRequest, ApproverKind, Level, Verdict
+from bot.domain.routing import MEMBERS, Channel
+
+DECISION_SPAN = timedelta(seconds=60)  # a click older than this is never signalled; its person presses again
+COMMENT_LIMIT = 400  # characters; AWS takes 512 and the bot adds who decided
+
+
+class DecisionState(StrEnum):
+    """The life of a decision."""
+
+    CLAIMED = "claimed"
+    SENT = "sent"  # the signal may have left
+    CONFIRMED = "confirmed"  # AWS accepted the signal
+    REFUSED = "refused"  # AWS refused the signal; it had no effect
+    UNKNOWN = "unknown"  # no reply: nobody knows whether it had an effect; never sent again
+    RELEASED = "released"  # nothing is on its way any more, and nothing is known to have happened
+
+    @property
+    def live(self) -> bool:
+        """True while something may still come of it."""
+        return self in {DecisionState.CLAIMED, DecisionState.SENT, DecisionState.UNKNOWN}
+
+
+class DecisionEvent(StrEnum):
+    """What happens to a decision."""
+
+    SENDING = "sending"
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    THROTTLED = "throttled"
+    LOST = "lost"
+    SEEN = "seen"
+    WITHDRAWN = "withdrawn"
+
+
+TRANSITIONS: dict[tuple[DecisionState, DecisionEvent], DecisionState] = {
+    (DecisionState.CLAIMED, DecisionEvent.SENDING): DecisionState.SENT,
+    (DecisionState.CLAIMED, DecisionEvent.WITHDRAWN): DecisionState.RELEASED,
+    (DecisionState.SENT, DecisionEvent.ANSWERED): DecisionState.CONFIRMED,
+    (DecisionState.SENT, DecisionEvent.REFUSED): DecisionState.REFUSED,
+    (DecisionState.SENT, DecisionEvent.THROTTLED): DecisionState.CLAIMED,
+    (DecisionState.SENT, DecisionEvent.LOST): DecisionState.UNKNOWN,
+    (DecisionState.UNKNOWN, DecisionEvent.SEEN): DecisionState.CONFIRMED,
+    (DecisionState.UNKNOWN, DecisionEvent.WITHDRAWN): DecisionState.RELEASED,
+}
+
+
+class IllegalTransition(Exception):
+    """The decision cannot go there from where it is; nothing was changed."""
+
+
+class Outcome(StrEnum):
+    """Why a decision came to nothing, or what its person is told."""
+
+    SETTLED = "settled"  # the state check found the request ended
+    STEP_PASSED = "step_passed"  # the state check found another step waiting
+    EXPIRED = "expired"  # 60 s went by before it could be sent
+    THROTTLED = "throttled"  # AWS asked for patience until the 60 s were over
+    UNREADABLE = "unreadable"  # the state check never got an answer, so nothing was sent
+    AWS_REFUSED = "aws_refused"
+    AWS_DENIED = "aws_denied"  # AWS refused for lack of permission
+    NO_ANSWER = "no_answer"  # sent, and never heard of again
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One click that won the right to be sent."""
+
+    id: str
+    person: Person
+    verdict: Verdict
+    step: str
+    clicked_at: datetime
+    held_until: datetime  # until then the process that claimed it works on it
+    comment: str = ""
+    conversation: str = ""
+    state: DecisionState = DecisionState.CLAIMED
+    settled_at: datetime | None = None
+    outcome: Outcome | None = None
+    role: str | None = None  # the IAM role in which the signal was sent
+    execution_id: str | None = None
+    told: bool = False  # its person has been told how it ended
+
+    @property
+    def lapses_at(self) -> datetime:
+        """After this moment it is not signalled any more."""
+        return self.clicked_at + DECISION_SPAN
+
+    def after(self, event: DecisionEvent, *, at: datetime, outcome: Outcome | None = None) -> "Decision":
+        """Return the decision after an event; raise IllegalTransition for one that cannot happen now."""
+        state = TRANSITIONS.get((self.state, event))
+        if state is None:
+            raise IllegalTransition(f"{self.state} + {event}")
+        settled_at = None if state.live else at
+        return replace(self, state=state, settled_at=settled_at, outcome=outcome or self.outcome)
+
+
+class Refusal(StrEnum):
+    """Why a click is refused. Each has its words in every locale."""
+
+    NOT_HERE = "not_here"  # the card is not one of this conversation
+    FOREIGN = "foreign"  # a guest, or a person of another tenant
+    NOBODY = "nobody"  # the channel lists no approvers
+    NOT_APPROVER = "not_approver"
+    ROSTER_UNAVAILABLE = "roster_unavailable"
+    OWN_REQUEST = "own_request"
+    UNPLACED = "unplaced"  # nobody knows who the requester is, so it could be the clicker
+    CONSOLE_ONLY = "console_only"  # the policy's approvers are people of Identity Center
+    COMMENT_REQUIRED = "comment_required"
+    NOT_ROUTED = "not_routed"  # the tags that decide the channel could not be read yet
+    REPLICA = "replica"  # a copy in the delegated administrator account
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What the roster said. `member` is None where it could not be read."""
+
+    member: bool | None
+
+
+def may_decide(
+    person: Person,
+    *,
+    verdict: Verdict,
+    comment: str,
+    request: AccessRequest,
+    requester: Requester,
+    channel: Channel,
+    step: str,
+    membership: Membership,
+    tenant_id: str,
+    allow_unplaced: bool,
+) -> Refusal | None:
+    """Say why this person may not decide at this step; None where they may. Default deny."""
+    if request.replica_of:
+        return Refusal.REPLICA
+    approver = _refused_as_approver(person, channel.approvers_at(step), membership, tenant_id)
+    if approver:
+        return approver
+    if requester.is_person(person):
+        return Refusal.OWN_REQUEST
+    if not requester.placed and not allow_unplaced:
+        return Refusal.UNPLACED
+    level = request.level(step)
+    if level and not has_votable_approver(level):
+        return Refusal.CONSOLE_ONLY
+    if verdict in channel.comment_required and not comment.strip():
+        return Refusal.COMMENT_REQUIRED
+    return None
+
+
+def _refused_as_approver(
+    person: Person, approvers: Iterable[str], membership: Membership, tenant_id: str
+) -> Refusal | None:
+    listed = frozenset(each.casefold() for each in approvers)
+    if not listed:
+        return Refusal.NOBODY
+    if not person.object_id or not person.tenant_id or not tenant_id:
+        return Refusal.FOREIGN
+    if f"user:{person.object_id}".casefold() in listed:
+        return None
+    if person.guest or person.tenant_id.casefold() != tenant_id.casefold():
+        return Refusal.FOREIGN
+    if person.upn and f"upn:{person.upn}".casefold() in listed:
+        return None
+    if MEMBERS not in listed:
+        return Refusal.NOT_APPROVER
+    if membership.member is None:
+        return Refusal.ROSTER_UNAVAILABLE
+    return None if membership.member else Refusal.NOT_APPROVER
+
+
+def has_votable_approver(level: Level) -> bool:
+    """True where a role is among the step's approvers, or where they cannot be read (then AWS decides)."""
+    return level.approvers is None or any(each.kind is ApproverKind.ROLE for each in level.approvers)
+
+
+class ClaimRefusal(StrEnum):
+    """Why a claim was not granted."""
+
+    ENDED = "ended"  # the request has ended
+    STEP_PASSED = "step_passed"  # another step waits now
+    REPEAT = "repeat"  # this person's decision at this step is on its way or done
+    OTHERS_FIRST = "others_first"  # others are deciding just now
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer to a claim: granted, or why not and whose decision stands in the way."""
+
+    refusal: ClaimRefusal | None = None
+    held_by: Decision | None = None
+
+
+def claim(
+    *,
+    person: Person,
+    verdict: Verdict,
+    step: str,
+    request: AccessRequest,
+    observed_at: datetime,
+    decisions: tuple[Decision, ...],
+) -> Claim:
+    """Say whether a click may go on to be sent.
+
+    At most one live claim per person and step; live approve claims stay within the approvals that are missing; a
+    reject goes alone.
+    """
+    here = tuple(each for each in decisions if each.step == step)
+    if own := _standing(here, person):
+        return Claim(ClaimRefusal.REPEAT, own)
+    if request.status.ended:
+        return Claim(ClaimRefusal.ENDED)
+    if request.waiting and request.waiting.step != step:
+        return Claim(ClaimRefusal.STEP_PASSED)
+    live = tuple(each for each in here if each.state.live)
+    if _in_the_way(verdict, live, _missing(request.level(step), here, observed_at)):
+        return Claim(ClaimRefusal.OTHERS_FIRST, live[0] if live else _latest_confirmed(here))
+    return Claim()
+
+
+def _standing(decisions: tuple[Decision, ...], person: Person) -> Decision | None:
+    kept = (each for each in decisions if each.state.live or each.state is DecisionState.CONFIRMED)
+    return next((each for each in kept if each.person.object_id == person.object_id), None)
+
+
+def _in_the_way(verdict: Verdict, live: tuple[Decision, ...], missing: int) -> bool:
+    if verdict is Verdict.REJECT:
+        return bool(live) or missing < 1
+    return len(live) >= missing or any(each.verdict is Verdict.REJECT for each in live)
+
+
+def _missing(level: Level | None, here: tuple[Decision, ...], observed_at: datetime) -> int:
+    """Approvals still missing, as far as can be told: never less cautious than one at a time."""
+    unseen = [
+        each
+        for each in here
+        if each.state is DecisionState.CONFIRMED and each.settled_at and each.settled_at >= observed_at
+    ]
+    if any(each.verdict is Verdict.REJECT for each in unseen):
+        return 0
+    if level is None or level.required is None or level.approvals is None:
+        return 0 if unseen else 1
+    still = max(1, level.required - level.approvals)  # waiting although enough voted: AWS did not count them all
+    return still - len(unseen)
+
+
+def _latest_confirmed(here: tuple[Decision, ...]) -> Decision | None:
+    confirmed = [each for each in here if each.state is DecisionState.CONFIRMED]
+    return confirmed[-1] if confirmed else None

@@ -1,0 +1,162 @@
+"""Who is who: people in Teams, principals in AWS, and when a requester is known to be a certain person.
+
+A session name identifies a person only where the caller of AssumeRole cannot choose it.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+_ASSUMED_ROLE = re.compile(r"arn:aws[\w-]*:sts::(\d{12}):assumed-role/(?:[^/]+/)*([^/]+)/([^/]+)")
+_USER_ID = re.compile(r"(?:[0-9a-f]{10}-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+SSO_ROLE_PREFIX = "AWSReservedSSO_"  # only IAM Identity Center makes such roles, and it sets the session name
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person in Teams as a signed activity or the roster names them."""
+
+    object_id: str  # Microsoft Entra object id
+    tenant_id: str
+    name: str = ""
+    upn: str | None = None
+    mail: str | None = None
+    teams_id: str | None = None  # `29:…`
+    guest: bool = False
+
+    @property
+    def spellings(self) -> frozenset[str]:
+        """Every id and address of this person, case-folded."""
+        return spellings_of(self.object_id, self.upn, self.mail, self.teams_id)
+
+    @property
+    def shown_name(self) -> str:
+        """The best name to show."""
+        return self.name or self.upn or self.object_id
+
+    @property
+    def session_name(self) -> str:
+        """The role session name under which AWS records this person's signal."""
+        upn = self.upn or ""
+        return upn if _SESSION_NAME.fullmatch(upn) else self.object_id
+
+
+def spellings_of(*names: str | None) -> frozenset[str]:
+    """Case-fold names for comparison, without the empty ones."""
+    return frozenset(name.strip().casefold() for name in names if name and name.strip())
+
+
+class PrincipalKind(StrEnum):
+    """What sort of AWS principal asked."""
+
+    SESSION = "session"
+    IDENTITY_CENTER_USER = "identity_center_user"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The requester as AWS names it."""
+
+    text: str
+    kind: PrincipalKind
+    role: str | None = None
+    session: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Principal":
+        """Read an ARN or an Identity Center user id; what is neither is OTHER, never an error."""
+        if found := _ASSUMED_ROLE.fullmatch(text):
+            return cls(text, PrincipalKind.SESSION, role=found[2], session=found[3])
+        if _USER_ID.fullmatch(text):
+            return cls(text, PrincipalKind.IDENTITY_CENTER_USER)
+        return cls(text, PrincipalKind.OTHER)
+
+    @property
+    def shown_name(self) -> str:
+        """The shortest name that still says who."""
+        return self.session or self.text.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityRules:
+    """[identity] and [people] of node-access.toml."""
+
+    trusted_roles: frozenset[str] = frozenset()
+    people_domains: frozenset[str] = frozenset()  # case-folded
+    allow_unplaced: bool = False
+    people: Mapping[str, str] | None = None  # principal -> `user:` id, UPN or mail of a Teams user
+
+    def trusts(self, principal: Principal) -> bool:
+        """True where the caller could not choose the session name."""
+        role = principal.role or ""
+        return role.startswith(SSO_ROLE_PREFIX) or role in self.trusted_roles
+
+    def person_of(self, principal: Principal) -> str | None:
+        """The [people] entry of this principal; a session name that the caller chose has none."""
+        if principal.kind is PrincipalKind.SESSION and not self.trusts(principal):
+            return None
+        return (self.people or {}).get(principal.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """What was looked up about a requester: people of the rosters, and the Identity Center record's names."""
+
+    people: tuple[Person, ...] = ()
+    identity_center_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who asked: the principal, every known spelling, and, where placed, the person."""
+
+    principal: Principal
+    placed: bool
+    spellings: frozenset[str]
+    person: Person | None = None  # the one Teams user, where one is known
+    name: str = ""
+
+    def is_person(self, person: Person) -> bool:
+        """True if any id or address of the person is a known spelling of the requester."""
+        return bool(self.spellings & person.spellings)
+
+
+def requester_names(text: str, rules: IdentityRules) -> tuple[str, ...]:
+    """Return the addresses and ids by which this requester may be looked up in a directory, most certain first."""
+    principal = Principal.parse(text)
+    session = principal.session if rules.trusts(principal) else None
+    names = (rules.person_of(principal), session)
+    return tuple(name.removeprefix("user:").removeprefix("upn:") for name in names if name)
+
+
+def place_requester(text: str, rules: IdentityRules, directory: Directory) -> Requester:
+    """Say who the requester is, as far as that is certain.
+
+    Placed by a [people] entry, by an Identity Center record, or by a trusted session name that equals (whole,
+    case-folded) UPN or mail of exactly one known person or lies in one of `people_domains`.
+    """
+    principal = Principal.parse(text)
+    certain = spellings_of(*requester_names(text, rules), *directory.identity_center_names)
+    matches = _matching(directory.people, certain)
+    person = matches[0] if len(matches) == 1 else None
+    placed = person is not None or _placed_by_name(principal, certain, rules, directory)
+    if len(matches) > 1:
+        placed = False  # an address of several people says nothing about which of them asked
+    known = certain | spellings_of(principal.text, principal.session)
+    spellings = known.union(*(match.spellings for match in matches))
+    name = person.shown_name if person else next(iter(directory.identity_center_names), principal.shown_name)
+    return Requester(principal, placed=placed, spellings=spellings, person=person, name=name)
+
+
+def _matching(people: Iterable[Person], names: frozenset[str]) -> list[Person]:
+    unique = {person.object_id.casefold(): person for person in people if person.spellings & names}
+    return list(unique.values())
+
+
+def _placed_by_name(principal: Principal, certain: frozenset[str], rules: IdentityRules, directory: Directory) -> bool:
+    if rules.person_of(principal) or directory.identity_center_names:
+        return True
+    return any(name.rpartition("@")[2] in rules.people_domains for name in certain if "@" in name)

@@ -1,0 +1,124 @@
+"""The row: all that the program remembers of one request. State and outbox at once.
+
+Writes are pure functions from row to row; the store re-applies them when another writer was faster.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from bot.domain.decision import Decision, DecisionState
+from bot.domain.identity import Requester
+from bot.domain.request import AccessRequest, RequestKey, Verdict
+from bot.domain.routing import Route
+
+
+class SurfaceKind(StrEnum):
+    """What a person sees in Teams."""
+
+    CARD = "card"  # a message of its own in the channel, updated in place
+    NOTE = "note"  # a reply in the card's thread, sent once
+    DIRECT = "direct"  # a message in the requester's personal chat, sent once
+
+
+class Delivery(StrEnum):
+    """How far a surface got."""
+
+    CLAIMED = "claimed"  # about to be posted; a crash here may leave one orphan
+    DELIVERED = "delivered"
+    SKIPPED = "skipped"  # a later state overtook it before it was sent
+    IMPOSSIBLE = "impossible"  # Teams refused for good; the thread says so
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """One thing delivered to Teams. `name` is its key: `card`, `note:…`, `dm:approved`."""
+
+    name: str
+    kind: SurfaceKind
+    delivery: Delivery
+    conversation: str | None = None
+    activity_id: str | None = None
+    digest: str | None = None  # of what was delivered; another digest means an update is due
+    attempts: int = 0
+    problem: str | None = None  # why it is impossible, as a code
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who may write to Teams for this request, until when. Clicks do not take it."""
+
+    owner: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One request: facts, route, decisions, surfaces, lease and the next moment to look."""
+
+    key: RequestKey
+    created_at: datetime
+    version: int = 0  # 0: not stored yet
+    request: AccessRequest | None = None
+    requester: Requester | None = None
+    observed_at: datetime | None = None  # before the reads of the last look began
+    looks_failed: int = 0  # in a row; sets the pause before the next look
+    route: Route | None = None
+    decisions: tuple[Decision, ...] = ()
+    surfaces: tuple[Surface, ...] = ()
+    lease: Lease | None = None
+    next_look_at: datetime | None = None
+
+    def decision(self, decision_id: str) -> Decision | None:
+        """Return the decision of that id."""
+        return next((decision for decision in self.decisions if decision.id == decision_id), None)
+
+    def surface(self, name: str) -> Surface | None:
+        """Return the surface of that name."""
+        return next((surface for surface in self.surfaces if surface.name == name), None)
+
+    def with_decision(self, decision: Decision) -> "Record":
+        """Add a decision, or put it in the place of its former self."""
+        others = tuple(each for each in self.decisions if each.id != decision.id)
+        return replace(self, decisions=(*others, decision))
+
+    def with_surface(self, surface: Surface) -> "Record":
+        """Add a surface, or put it in the place of its former self."""
+        others = tuple(each for each in self.surfaces if each.name != surface.name)
+        return replace(self, surfaces=(*others, surface))
+
+    def look_by(self, moment: datetime) -> "Record":
+        """Make sure the request is looked at by then; an earlier appointment stands."""
+        if self.next_look_at is not None and self.next_look_at <= moment:
+            return self
+        return replace(self, next_look_at=moment)
+
+    def leased_to(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":
+        """Take or renew the lease; None while another holds it."""
+        if self.lease and self.lease.owner != owner and self.lease.until > now:
+            return None
+        return replace(self, lease=Lease(owner, now + span))
+
+    def released_by(self, owner: str) -> "Record":
+        """Give the lease back, if it is still ours."""
+        return replace(self, lease=None) if self.lease and self.lease.owner == owner else self
+
+    def observed(self, request: AccessRequest, requester: Requester, *, at: datetime) -> "Record":
+        """Take in what AWS says now, keeping what an earlier look knew and this one could not read."""
+        if self.observed_at and self.observed_at > at:
+            return self  # a slower look that began earlier must not turn the clock back
+        facts = request.completed_from(self.request)
+        return replace(self, request=facts, requester=requester, observed_at=at, looks_failed=0)
+
+    @property
+    def live_decisions(self) -> tuple[Decision, ...]:
+        """Decisions that are still on their way to AWS."""
+        return tuple(decision for decision in self.decisions if decision.state.live)
+
+    def confirmed(self, step: str, verdict: Verdict) -> tuple[Decision, ...]:
+        """Decisions at a step that AWS accepted from us."""
+        return tuple(
+            decision
+            for decision in self.decisions
+            if decision.step == step and decision.verdict is verdict and decision.state is DecisionState.CONFIRMED
+        )

@@ -1,0 +1,226 @@
+"""The facts of an access request as AWS tells them, in the product's own shapes.
+
+Everything that AWS may leave out is optional: None means "could not be read", an empty value means "read, and empty".
+"""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+_KEY = re.compile(r"(?P<account>\d{12})/(?P<region>[a-z]{2}(?:-[a-z]+)+-\d)/(?P<ops_item_id>oi-[0-9a-f]{12})")
+
+
+class InvalidRequestKey(ValueError):
+    """The text is not `account/region/oi-…`."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RequestKey:
+    """Where a request lives: account, Region and OpsItem id. As text `111122223333/ap-northeast-1/oi-0123456789ab`."""
+
+    account: str
+    region: str
+    ops_item_id: str
+
+    @classmethod
+    def parse(cls, text: object) -> "RequestKey":
+        """Read `account/region/oi-…`; raise InvalidRequestKey for anything else."""
+        found = _KEY.fullmatch(text) if isinstance(text, str) else None
+        if not found:
+            raise InvalidRequestKey
+        return cls(**found.groupdict())
+
+    def __str__(self) -> str:
+        return f"{self.account}/{self.region}/{self.ops_item_id}"
+
+
+class Status(StrEnum):
+    """What became of the request, whatever word AWS has for it."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    REVOKED = "revoked"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    UNKNOWN = "unknown"  # AWS said something that nobody has seen yet; shown without buttons and looked at again
+
+    @property
+    def ended(self) -> bool:
+        """True once nobody can approve or reject any more."""
+        return self not in {Status.PENDING, Status.UNKNOWN}
+
+
+class Verdict(StrEnum):
+    """What a person decides."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+class LevelState(StrEnum):
+    """Where an approval step of the automation execution stands."""
+
+    NOT_STARTED = "not_started"
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class ApproverKind(StrEnum):
+    """What the policy names as an approver."""
+
+    ROLE = "role"
+    USER = "user"
+    GROUP = "group"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Approver:
+    """An approver as the policy names it: an IAM role ARN, or the id of an Identity Center user or group."""
+
+    kind: ApproverKind
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One approver's decision as AWS recorded it. `by` is AWS's spelling, usually an assumed-role ARN."""
+
+    by: str
+    verdict: Verdict
+    at: datetime | None = None
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One approval step (`aws:approve`), in the order of the policy."""
+
+    step: str
+    state: LevelState = LevelState.NOT_STARTED
+    required: int | None = None  # approvals needed
+    approvers: tuple[Approver, ...] | None = None
+    votes: tuple[Vote, ...] | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    timeout: timedelta | None = None
+
+    @property
+    def lapses_at(self) -> datetime | None:
+        """When AWS gives up waiting at this step."""
+        return self.started_at + self.timeout if self.started_at and self.timeout else None
+
+    @property
+    def approvals(self) -> int | None:
+        """How many approvals AWS shows; None where votes cannot be read."""
+        return None if self.votes is None else sum(v.verdict is Verdict.APPROVE for v in self.votes)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The node that access is asked for. `id` is `i-…` or `mi-…`."""
+
+    id: str
+    name: str | None = None
+    platform: str | None = None
+    private_ip: str | None = None
+    tags: tuple[tuple[str, str], ...] | None = None  # None: could not be read
+
+    def tag(self, key: str) -> str | None:
+        """Return the value of a tag, or None."""
+        return dict(self.tags or ()).get(key)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """The approval's automation execution at one moment: the guard reads it right before a signal."""
+
+    id: str
+    status: Status
+    levels: tuple[Level, ...] = ()
+    ended_at: datetime | None = None
+
+    @property
+    def waiting(self) -> Level | None:
+        """The level that waits for decisions now."""
+        return next((level for level in self.levels if level.state is LevelState.WAITING), None)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """One request for access to one node, as last observed."""
+
+    key: RequestKey
+    status: Status
+    requester: str  # the principal's ARN, or an Identity Center user id
+    node: Node
+    reason: str = ""
+    requested_at: datetime | None = None
+    modified_at: datetime | None = None
+    policy: str | None = None
+    policy_version: str | None = None
+    duration: timedelta | None = None  # how long access is asked for
+    access_from: datetime | None = None
+    access_until: datetime | None = None
+    execution_id: str | None = None
+    levels: tuple[Level, ...] = ()
+    auto_approved: bool = False
+    replica_of: RequestKey | None = None  # a copy in the delegated administrator account; never signalled
+    conflicting_policies: tuple[str, ...] = ()
+    complete: bool = True  # False: something could not be read; it is completed by a later look
+
+    @property
+    def waiting(self) -> Level | None:
+        """The level that waits for decisions now; None once the request has ended."""
+        if self.status is not Status.PENDING:
+            return None
+        return next((level for level in self.levels if level.state is LevelState.WAITING), None)
+
+    @property
+    def lapses_at(self) -> datetime | None:
+        """When the request times out by itself if nobody decides."""
+        return self.waiting.lapses_at if self.waiting else None
+
+    def level(self, step: str) -> Level | None:
+        """Return the level of that name."""
+        return next((level for level in self.levels if level.step == step), None)
+
+    def completed_from(self, earlier: "AccessRequest | None") -> "AccessRequest":
+        """Keep what an earlier look knew and this one could not read."""
+        if earlier is None:
+            return self
+        kept = {name: getattr(earlier, name) for name in _KEPT if getattr(self, name) in (None, "", ())}
+        return replace(self, node=_completed_node(self.node, earlier.node), **kept)
+
+
+_KEPT = (
+    "reason",
+    "requested_at",
+    "policy",
+    "policy_version",
+    "duration",
+    "access_from",
+    "access_until",
+    "execution_id",
+    "levels",
+    "conflicting_policies",
+)
+
+
+def _completed_node(node: Node, earlier: Node) -> Node:
+    if node.id != earlier.id:
+        return node
+    return Node(
+        id=node.id,
+        name=node.name or earlier.name,
+        platform=node.platform or earlier.platform,
+        private_ip=node.private_ip or earlier.private_ip,
+        tags=earlier.tags if node.tags is None else node.tags,
+    )

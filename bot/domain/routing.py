@@ -1,0 +1,122 @@
+"""Which channel gets a request, and that channel's rules. Pure; the shapes of [[channels]] in node-access.toml."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.domain.request import AccessRequest, Verdict
+
+DEFAULT_TAGS = ("Environment", "Owner", "Team", "Service")  # shown where present unless show_tags says otherwise
+MEMBERS = "members"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which requests a channel takes. An empty field matches everything."""
+
+    accounts: frozenset[str] = frozenset()
+    regions: frozenset[str] = frozenset()
+    policies: frozenset[str] = frozenset()
+    tags: tuple[tuple[str, frozenset[str]], ...] = ()
+
+    def takes(self, request: AccessRequest) -> bool | None:
+        """True, False, or None where it depends on something that could not be read yet."""
+        answers = [
+            not self.accounts or request.key.account in self.accounts,
+            not self.regions or request.key.region in self.regions,
+            self._takes_policy(request),
+            self._takes_tags(request),
+        ]
+        if False in answers:
+            return False
+        return None if None in answers else True
+
+    def _takes_policy(self, request: AccessRequest) -> bool | None:
+        if not self.policies:
+            return True
+        return None if request.policy is None else request.policy in self.policies
+
+    def _takes_tags(self, request: AccessRequest) -> bool | None:
+        if not self.tags:
+            return True
+        if request.node.tags is None:
+            return None
+        return all(request.node.tag(key) in values for key, values in self.tags)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRule:
+    """Who approves at one step, where that differs from the channel."""
+
+    step: str
+    approvers: tuple[str, ...]
+    approver_role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One [[channels]] entry. `approvers` are `members`, `user:<object id>` or `upn:<name>`; none: nobody."""
+
+    name: str
+    conversation: str
+    approvers: tuple[str, ...] = ()
+    approver_role: str | None = None
+    mention: tuple[str, ...] = ()
+    locale: str = "en"
+    timezone: str = "UTC"
+    comment_required: frozenset[Verdict] = frozenset()
+    show_tags: tuple[str, ...] = DEFAULT_TAGS
+    match: Match | None = None
+    fallback: bool = False
+    levels: tuple[LevelRule, ...] = ()
+
+    def approvers_at(self, step: str) -> tuple[str, ...]:
+        """Who may decide at this step."""
+        rule = self._rule(step)
+        return rule.approvers if rule else self.approvers
+
+    def role_at(self, step: str, account: str) -> str | None:
+        """The ARN of the IAM role in which a decision at this step is signalled; None: the bot's own credentials."""
+        rule = self._rule(step)
+        role = (rule.approver_role if rule else None) or self.approver_role
+        return role.replace("{account}", account) if role else None
+
+    def _rule(self, step: str) -> LevelRule | None:
+        return next((rule for rule in self.levels if rule.step == step), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a request's card lives. Until `settled` it is the fallback's card without buttons."""
+
+    channel: str
+    conversation: str
+    settled: bool
+
+
+def route(request: AccessRequest, channels: Sequence[Channel]) -> Route:
+    """Pick the first channel that matches, else the fallback.
+
+    While some earlier channel's match depends on what cannot be read, the fallback takes the request unsettled.
+    """
+    for channel in channels:
+        taken = channel.match.takes(request) if channel.match else False
+        if taken:
+            return Route(channel.name, channel.conversation, settled=True)
+        if taken is None:
+            return _fallback(channels, settled=False)
+    return _fallback(channels, settled=True)
+
+
+def _fallback(channels: Sequence[Channel], *, settled: bool) -> Route:
+    channel = next(channel for channel in channels if channel.fallback)
+    return Route(channel.name, channel.conversation, settled=settled)
+
+
+def same_conversation(one: str | None, other: str | None) -> bool:
+    """Compare conversation ids without the thread part (`;messageid=…`). Empty ids are equal to nothing."""
+    return bool(one and other) and thread_root(one) == thread_root(other)
+
+
+def thread_root(conversation: str | None) -> str:
+    """The conversation id without `;messageid=…`."""
+    return (conversation or "").partition(";")[0]

@@ -1,0 +1,246 @@
+"""What people see, as facts without words: the words, dates and durations of a locale come later.
+
+A view is frozen and comparable; its digest decides whether what was delivered must be updated. Nothing in a view changes
+by the mere passing of time except at moments that `surfaces.next_change` names.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from bot.domain.request import Status, Verdict
+
+
+class Banner(StrEnum):
+    """The state in one word, at the top of a card."""
+
+    WAITING = "waiting"
+    APPLYING = "applying"  # somebody's decision is on its way to AWS
+    APPROVED = "approved"
+    ENDED = "ended"  # approved, and the access window is over
+    REJECTED = "rejected"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    REVOKED = "revoked"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class NoButtons(StrEnum):
+    """Why a waiting card has no decision buttons, and so what to do instead."""
+
+    NOBODY = "nobody"  # the channel lists no approvers: add some to node-access.toml
+    UNPLACED = "unplaced"  # who asks is not known: [people], trusted_roles or people_domains
+    CONSOLE_ONLY = "console_only"  # the policy's approvers are Identity Center users or groups: AWS console
+    NOT_ROUTED = "not_routed"  # tags or policy that decide the channel could not be read yet
+    REPLICA = "replica"  # decided in the account where it was made
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A person to be mentioned. `id` is an Entra object id, a UPN or `29:…`; `name` is shown."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionLine:
+    """Who decided what and when. `who` None: decided outside Teams by somebody whom AWS does not name."""
+
+    verdict: Verdict
+    who: str | None = None
+    at: datetime | None = None
+    comment: str | None = None
+    in_teams: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LevelLine:
+    """Progress of the level that waits, or of the last one. `number` counts from 1."""
+
+    number: int
+    of: int
+    step: str
+    approvals: int | None = None
+    required: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CardView:
+    """The card of one request, waiting or decided; templates `request` and `decided`."""
+
+    key: str  # account/region/oi-…
+    step: str  # the step that the buttons belong to; "" without buttons
+    banner: Banner
+    ops_item_id: str
+    account: str
+    region: str
+    node_id: str
+    node_name: str | None
+    requester: str
+    requester_principal: str  # as AWS names it
+    reason: str
+    duration: timedelta | None = None
+    platform: str | None = None
+    private_ip: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    tags_unread: bool = False
+    policy: str | None = None
+    level: LevelLine | None = None
+    requested_at: datetime | None = None
+    lapses_at: datetime | None = None  # when AWS gives up waiting
+    access_until: datetime | None = None
+    decisions: tuple[DecisionLine, ...] = ()  # oldest first
+    applying: DecisionLine | None = None
+    buttons: bool = False
+    no_buttons: NoButtons | None = None  # set on a waiting card without buttons
+    console_url: str | None = None
+    comment_required: tuple[Verdict, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+    requester_unchecked: bool = False  # nobody knows who asks, and the admin allowed deciding all the same
+    conflicting_policies: tuple[str, ...] = ()
+    decided_outside: bool = False  # ended, and nobody in Teams did it
+
+    @property
+    def shown_node(self) -> str:
+        """The node's name, or its id where it has none."""
+        return self.node_name or self.node_id
+
+
+class Tone(StrEnum):
+    """How a notice is coloured."""
+
+    GOOD = "good"
+    ATTENTION = "attention"
+    INFO = "accent"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A line for the person who clicked, above the card that they get back.
+
+    `code` names its words (`notice.<code>`); `who`, `at`, `comment` and `detail` fill them where they have a place.
+    """
+
+    code: str
+    tone: Tone = Tone.ATTENTION
+    who: str | None = None
+    verdict: Verdict | None = None
+    at: datetime | None = None
+    comment: str | None = None  # of whoever decided
+    detail: str | None = None
+    typed: str = ""  # the clicker's own comment, kept in the input
+
+
+class DirectKind(StrEnum):
+    """What a direct message to the requester tells."""
+
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    REVOKED = "revoked"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class DirectView:
+    """A direct message to the requester; template `direct-message`."""
+
+    kind: DirectKind
+    key: str
+    ops_item_id: str
+    account: str
+    region: str
+    node_id: str
+    node_name: str | None
+    reason: str
+    duration: timedelta | None = None
+    decisions: tuple[DecisionLine, ...] = ()
+    requested_at: datetime | None = None
+    lapses_at: datetime | None = None
+    access_until: datetime | None = None
+    commands: tuple[str, ...] = ()  # ready to copy; made from ids only
+    conflicting_policies: tuple[str, ...] = ()
+
+    @property
+    def shown_node(self) -> str:
+        """The node's name, or its id where it has none."""
+        return self.node_name or self.node_id
+
+
+class NoteKind(StrEnum):
+    """What a reply in the card's thread tells."""
+
+    APPROVAL = "approval"  # a person's approval that AWS took
+    REJECTION = "rejection"
+    OUTSIDE = "outside"  # the request ended without a decision from Teams; `status` says how
+    DIRECT_IMPOSSIBLE = "direct_impossible"  # the requester could not be told; `detail` is a code
+    UNANSWERED = "unanswered"  # a decision was sent and AWS never answered; its person may press again
+    UNDONE = "undone"  # a decision that was accepted for sending could not be sent; `detail` is the outcome's code
+
+
+@dataclass(frozen=True, slots=True)
+class NoteView:
+    """A reply in the card's thread; template `note`."""
+
+    kind: NoteKind
+    ops_item_id: str
+    node: str
+    who: str | None = None
+    at: datetime | None = None
+    comment: str | None = None
+    status: Status | None = None
+    call: str | None = None  # the AWS call that was made, from ids only
+    role: str | None = None  # the session in which it was made
+    requester: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HelpView:
+    """Template `help`. `personal`: in a personal chat, where `setup` has no meaning."""
+
+    personal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLine:
+    """One line of a list of requests."""
+
+    ops_item_id: str
+    node: str
+    requester: str
+    banner: Banner
+    requested_at: datetime | None = None
+    lapses_at: datetime | None = None
+    own: bool = False  # the reader asked for it
+
+
+@dataclass(frozen=True, slots=True)
+class PendingView:
+    """Template `pending`: in a channel what is routed there, in a personal chat one's own and those one may decide."""
+
+    requests: tuple[RequestLine, ...]
+    personal: bool = False
+    more: int = 0  # how many did not fit
+
+
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    """Template `message`: one short answer, such as `not_found`, `not_available_yet` or `unknown_command`."""
+
+    code: str  # words `message.<code>`
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetupView:
+    """Template `setup`: this channel's [[channels]] entry, ready to paste. `toml` is shown literally."""
+
+    toml: str
+
+
+View = CardView | DirectView | NoteView | HelpView | PendingView | MessageView | SetupView

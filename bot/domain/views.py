@@ -1,7 +1,7 @@
 """What people see, as facts without words: the words, dates and durations of a locale come later.
 
-A view is frozen and comparable; its digest decides whether what was delivered must be updated. Nothing in a view changes
-by the mere passing of time except at moments that `surfaces.next_change` names.
+A view is frozen and comparable; its digest decides whether what was delivered must be updated. Nothing in one changes
+by the mere passing of time, except at moments that `surfaces.next_change` names.
 """
 
 from dataclasses import dataclass

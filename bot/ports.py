@@ -1,0 +1,307 @@
+"""The outside as the service layer sees it: small Protocols named for the domain, and the closed sets of their errors.
+
+Adapters (bot.aws, bot.teams, bot.store) and the tests' fakes implement them; nothing else may raise through them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from bot.domain.identity import Person
+from bot.domain.record import Record
+from bot.domain.request import AccessRequest, Execution, RequestKey, Status, Verdict
+
+
+class Clock(Protocol):
+    """Time. Tests put in one that they move by hand."""
+
+    def now(self) -> datetime:
+        """Return the current moment, aware, in UTC."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Pause."""
+
+
+# --- AWS ---------------------------------------------------------------------------------------------------------
+
+
+class AwsUnavailable(Exception):
+    """AWS did not answer, or not usefully; look again later. `code` is AWS's error code or a word of ours."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class AwsThrottled(AwsUnavailable):
+    """AWS asked for patience."""
+
+
+class RequestNotReadable(Exception):
+    """There is no such OpsItem (yet), or it is not an access request; `code` says which."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class SignalRefused(Exception):
+    """AWS refused the signal: it had no effect. `denied`: for lack of permission, the role to assume included."""
+
+    def __init__(self, code: str, *, denied: bool) -> None:
+        super().__init__(code)
+        self.code, self.denied = code, denied
+
+
+class SignalThrottled(Exception):
+    """AWS took no notice of the signal and asked for patience: it had no effect."""
+
+
+class SignalLost(Exception):
+    """The signal left and no answer came, or a 5xx: nobody knows whether it had an effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One decision on its way to AWS, as `SendAutomationSignal` takes it."""
+
+    key: RequestKey
+    execution_id: str
+    verdict: Verdict
+    comment: str  # the payload's comment, at most 512 characters, with the person in it
+    role: str | None  # ARN of the role to assume; None: the bot's own credentials
+    session_name: str  # names the person in CloudTrail
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A request as a list call shows it: enough to see whether it must be read."""
+
+    key: RequestKey
+    status: Status | None = None
+    modified_at: datetime | None = None
+    step: str | None = None  # the current step, where the list tells
+
+
+class Requests(Protocol):
+    """Access requests in AWS."""
+
+    async def observe(self, key: RequestKey) -> AccessRequest:
+        """Read everything about one request; what cannot be read is left out and `complete` is False.
+
+        Raises RequestNotReadable, AwsUnavailable.
+        """
+
+    async def execution(self, key: RequestKey, execution_id: str) -> Execution:
+        """Read the approval's automation execution, never from a cache. Raises AwsUnavailable, AwsThrottled."""
+
+    async def signal(self, signal: Signal) -> None:
+        """Send it once. Raises SignalRefused, SignalThrottled, SignalLost."""
+
+    async def sightings(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+        """List the requests pending now and those modified since then. Raises AwsUnavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A message from the queue. `key` None: understood, and not about a request (it is only deleted)."""
+
+    receipt: str
+    key: RequestKey | None
+    event: str  # the detail-type, or what was found instead
+    conflicting_policies: tuple[str, ...] = ()
+
+
+class Queue(Protocol):
+    """Events that say "look at this request". What cannot be parsed is never returned: its redrive takes it away."""
+
+    async def receive(self) -> Sequence[Hint]:
+        """Wait for some messages, at most a few seconds. Raises AwsUnavailable."""
+
+    async def delete(self, hint: Hint) -> None:
+        """Delete a message. Raises AwsUnavailable."""
+
+
+# --- Teams -------------------------------------------------------------------------------------------------------
+
+
+class ChatThrottled(Exception):
+    """Teams asked for patience; `retry_after` in seconds. Nothing was delivered."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
+
+
+class ChatUnavailable(Exception):
+    """Teams did not answer usefully. `ambiguous`: the message may have been delivered all the same."""
+
+    def __init__(self, code: str, *, ambiguous: bool) -> None:
+        super().__init__(code)
+        self.code, self.ambiguous = code, ambiguous
+
+
+class ChatProblem(StrEnum):
+    """Why Teams refuses for good."""
+
+    NOT_INSTALLED = "not_installed"
+    BLOCKED = "blocked"
+    UNKNOWN_PERSON = "unknown_person"
+    CONVERSATION_NOT_FOUND = "conversation_not_found"
+    ACTIVITY_NOT_FOUND = "activity_not_found"
+    TOO_LARGE = "too_large"
+    FORBIDDEN = "forbidden"
+    UNAUTHORIZED = "unauthorized"
+    BAD_REQUEST = "bad_request"
+
+
+class ChatRefused(Exception):
+    """Teams refused for good."""
+
+    def __init__(self, problem: ChatProblem, detail: str = "") -> None:
+        super().__init__(problem, detail)
+        self.problem, self.detail = problem, detail
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message: an adaptive card, and the line that a notification shows."""
+
+    card: dict[str, object]
+    summary: str
+    alert: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """Where a message is: the conversation to reply to (for a channel, its thread) and the activity's id."""
+
+    conversation: str
+    activity_id: str
+
+
+class Chat(Protocol):
+    """Messages in Teams. Every call raises ChatThrottled, ChatUnavailable or ChatRefused, and nothing else."""
+
+    async def post(self, conversation: str, message: Message) -> Posted:
+        """Start a thread in a channel, or post in a group chat."""
+
+    async def update(self, posted: Posted, message: Message) -> None:
+        """Replace a message in place."""
+
+    async def reply(self, posted: Posted, message: Message) -> Posted:
+        """Post into the thread of a message."""
+
+    async def direct(self, person: Person, message: Message) -> Posted:
+        """Post into a person's own chat with the bot."""
+
+
+class RosterUnavailable(Exception):
+    """The roster could not be read; who is asked for counts as nobody."""
+
+
+class People(Protocol):
+    """Who is in the channels."""
+
+    async def is_member(self, conversation: str, person: Person) -> bool:
+        """Say whether a person is in the channel's roster. Raises RosterUnavailable."""
+
+    async def known(self) -> Sequence[Person]:
+        """Everybody in the rosters of the configured channels, and whoever installed the bot. Never raises."""
+
+
+# --- Store -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalChat:
+    """A person who has talked to the bot or installed it: where to reach them."""
+
+    person: Person
+    conversation: str
+    service_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who tried what, from where, and what came of it. Append-only."""
+
+    at: datetime
+    event: str  # clicked, refused, sent, confirmed …
+    request: str = ""
+    step: str = ""
+    verb: str = ""
+    person: str = ""  # object id
+    person_name: str = ""
+    tenant: str = ""
+    conversation: str = ""
+    outcome: str = ""
+    detail: str = ""
+
+
+class StoreUnavailable(Exception):
+    """The store did not take or give a row; nothing was changed as far as is known."""
+
+
+Change = Callable[[Record], Record]
+
+
+class Store(Protocol):
+    """Rows, people and the audit trail. Every call may raise StoreUnavailable."""
+
+    async def load(self, key: RequestKey) -> Record | None:
+        """Return the row, as last written by anybody."""
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        """Write what `change` makes of the row (of a new one, made at `now`, where there is none).
+
+        `change` is pure and is applied again when another writer was faster; the same row back writes nothing; what
+        it raises passes through and nothing is written. Returns the row as it is then, with its new version.
+        """
+
+    async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
+        """Return the rows whose `next_look_at` has come, longest due first."""
+
+    async def next_due(self) -> datetime | None:
+        """Return the earliest `next_look_at` of all rows."""
+
+    async def unended(self) -> Sequence[Record]:
+        """Return the rows whose request has not ended, oldest first."""
+
+    async def find(self, ops_item_id: str) -> Sequence[Record]:
+        """Return the rows of that OpsItem id, in whatever account and Region."""
+
+    async def remember_chat(self, chat: PersonalChat) -> None:
+        """Keep where a person can be reached."""
+
+    async def forget_chat(self, object_id: str) -> None:
+        """Drop it."""
+
+    async def personal_chat(self, object_id: str) -> PersonalChat | None:
+        """Return where a person can be reached."""
+
+    async def personal_chats(self) -> Sequence[PersonalChat]:
+        """Return everybody who can be reached."""
+
+    async def remember_service_url(self, conversation: str, service_url: str) -> None:
+        """Keep where Teams wants messages for a conversation to go."""
+
+    async def service_url(self, conversation: str) -> str | None:
+        """Return it."""
+
+    async def watermark(self, account: str, region: str) -> datetime | None:
+        """Return since when the sweep must list changes."""
+
+    async def advance_watermark(self, account: str, region: str, moment: datetime) -> None:
+        """Keep it."""
+
+    async def append_audit(self, entry: AuditEntry) -> None:
+        """Add to the audit trail."""
+
+    async def audit(self, since: datetime) -> Sequence[AuditEntry]:
+        """Return the audit trail since then, oldest first."""
+
+    async def close(self) -> None:
+        """Let go of files and connections."""

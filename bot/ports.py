@@ -205,8 +205,8 @@ class RosterUnavailable(Exception):
 class People(Protocol):
     """Who is in the channels."""
 
-    async def is_member(self, conversation: str, person: Person) -> bool:
-        """Say whether a person is in the channel's roster. Raises RosterUnavailable."""
+    async def member(self, conversation: str, object_id: str) -> Person | None:
+        """Return the channel's roster entry of a person, None for who is not in it. Raises RosterUnavailable."""
 
     async def known(self) -> Sequence[Person]:
         """Everybody in the rosters of the configured channels, and whoever installed the bot. Never raises."""

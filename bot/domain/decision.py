@@ -98,20 +98,23 @@ class Decision:
     outcome: Outcome | None = None
     role: str | None = None  # the IAM role in which the signal was sent
     execution_id: str | None = None
-    told: bool = False  # its person has been told how it ended
+    announced: bool = False  # its person was answered "applying…", so how it ends must be told in the thread
+    detail: str = ""  # AWS's error code, where there was one
 
     @property
     def lapses_at(self) -> datetime:
         """After this moment it is not signalled any more."""
         return self.clicked_at + DECISION_SPAN
 
-    def after(self, event: DecisionEvent, *, at: datetime, outcome: Outcome | None = None) -> "Decision":
+    def after(
+        self, event: DecisionEvent, *, at: datetime, outcome: Outcome | None = None, detail: str = ""
+    ) -> "Decision":
         """Return the decision after an event; raise IllegalTransition for one that cannot happen now."""
         state = TRANSITIONS.get((self.state, event))
         if state is None:
             raise IllegalTransition(f"{self.state} + {event}")
         settled_at = None if state.live else at
-        return replace(self, state=state, settled_at=settled_at, outcome=outcome or self.outcome)
+        return replace(self, state=state, settled_at=settled_at, outcome=outcome, detail=detail)
 
 
 class Refusal(StrEnum):
@@ -158,6 +161,8 @@ def may_decide(
         return approver
     if requester.is_person(person):
         return Refusal.OWN_REQUEST
+    if requester.person is None and not (person.upn or person.mail):
+        return Refusal.ROSTER_UNAVAILABLE  # no address of the clicker to compare with the requester's
     if not requester.placed and not allow_unplaced:
         return Refusal.UNPLACED
     level = request.level(step)

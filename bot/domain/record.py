@@ -63,6 +63,7 @@ class Record:
     requester: Requester | None = None
     observed_at: datetime | None = None  # before the reads of the last look began
     looks_failed: int = 0  # in a row; sets the pause before the next look
+    conflicting_policies: tuple[str, ...] = ()  # only the event of a failed request names them
     route: Route | None = None
     decisions: tuple[Decision, ...] = ()
     surfaces: tuple[Surface, ...] = ()

@@ -33,7 +33,8 @@ class NoButtons(StrEnum):
     UNPLACED = "unplaced"  # who asks is not known: [people], trusted_roles or people_domains
     CONSOLE_ONLY = "console_only"  # the policy's approvers are Identity Center users or groups: AWS console
     NOT_ROUTED = "not_routed"  # tags or policy that decide the channel could not be read yet
-    REPLICA = "replica"  # decided in the account where it was made
+    UNREADABLE = "unreadable"  # the approval's state could not be read yet
+    ELSEWHERE = "elsewhere"  # the request's buttons are in another channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +117,50 @@ class Tone(StrEnum):
     INFO = "accent"
 
 
+class NoticeCode(StrEnum):
+    """What the person who clicked is told. Each has its words in every locale: `notice.<code>`."""
+
+    # the click did what it should
+    RECORDED = "recorded"  # your approval counts; more are needed
+    APPLYING = "applying"  # it is on its way to AWS; the card follows
+    REPEATED = "repeated"  # your decision at this step is in already; nothing was sent again
+    # somebody or something else was first
+    DECIDED = "decided"  # {who} {verdict} at {at}, {comment}; each part only as far as AWS tells
+    ENDED = "ended"  # timed out, cancelled, revoked, failed: the card's banner says which
+    STEP_PASSED = "step_passed"  # this level is over; the card shows the one that waits now
+    BUSY = "busy"  # somebody else's decision is on its way; press again if the card stays
+    # it was not sent, or had no effect
+    AWS_REFUSED = "aws_refused"  # {detail}: AWS's error code
+    AWS_DENIED = "aws_denied"  # {detail}: AWS's error code; an admin must look at the approver role
+    THROTTLED = "throttled"
+    UNREADABLE = "unreadable"
+    EXPIRED = "expired"
+    NO_ANSWER = "no_answer"
+    NOT_STORED = "not_stored"
+    NOT_FOUND = "not_found"
+    NOT_AVAILABLE = "not_available"  # a verb that this version does not have yet
+    # this person may not (bot.domain.decision.Refusal has the same codes)
+    NOT_HERE = "not_here"
+    FOREIGN = "foreign"
+    NOBODY = "nobody"
+    NOT_APPROVER = "not_approver"
+    ROSTER_UNAVAILABLE = "roster_unavailable"
+    OWN_REQUEST = "own_request"
+    UNPLACED = "unplaced"
+    CONSOLE_ONLY = "console_only"
+    COMMENT_REQUIRED = "comment_required"
+    NOT_ROUTED = "not_routed"
+    REPLICA = "replica"
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """A line for the person who clicked, above the card that they get back.
 
-    `code` names its words (`notice.<code>`); `who`, `at`, `comment` and `detail` fill them where they have a place.
+    `who`, `verdict`, `at`, `comment` and `detail` fill the words where they have a place and are known.
     """
 
-    code: str
+    code: NoticeCode
     tone: Tone = Tone.ATTENTION
     who: str | None = None
     verdict: Verdict | None = None
@@ -228,11 +265,22 @@ class PendingView:
     more: int = 0  # how many did not fit
 
 
+class MessageCode(StrEnum):
+    """A short answer; words `message.<code>`."""
+
+    NOT_FOUND = "not_found"  # no request {detail}
+    UNKNOWN_COMMAND = "unknown_command"
+    WELCOME = "welcome"  # the bot was installed: what it does, and `help`
+    NOTHING_PENDING = "nothing_pending"
+    CHANNEL_ONLY = "channel_only"  # `setup` in a personal chat
+    FAILED = "failed"  # the answer could not be made; try again
+
+
 @dataclass(frozen=True, slots=True)
 class MessageView:
-    """Template `message`: one short answer, such as `not_found`, `not_available_yet` or `unknown_command`."""
+    """Template `message`: one short answer."""
 
-    code: str  # words `message.<code>`
+    code: MessageCode
     detail: str | None = None
 
 

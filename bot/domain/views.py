@@ -33,6 +33,7 @@ class NoButtons(StrEnum):
     UNPLACED = "unplaced"  # who asks is not known: [people], trusted_roles or people_domains
     CONSOLE_ONLY = "console_only"  # the policy's approvers are Identity Center users or groups: AWS console
     NOT_ROUTED = "not_routed"  # tags or policy that decide the channel could not be read yet
+    REPLICA = "replica"  # decided in the account where it was made
     UNREADABLE = "unreadable"  # the approval's state could not be read yet
     ELSEWHERE = "elsewhere"  # the request's buttons are in another channel
 

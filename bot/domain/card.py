@@ -1,0 +1,206 @@
+"""A row as a card shows it: state, facts, progress and who decided what."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bot.domain.decision import Decision, DecisionState, has_votable_approver
+from bot.domain.identity import Principal
+from bot.domain.record import Record
+from bot.domain.request import AccessRequest, Level, LevelState, Status, Verdict, Vote
+from bot.domain.routing import Channel
+from bot.domain.views import Banner, CardView, DecisionLine, LevelLine, Mention, NoButtons, RequestLine
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What of the configuration the surfaces depend on."""
+
+    channels: Mapping[str, Channel]
+    allow_unplaced: bool = False
+
+
+def card_view(record: Record, channel: Channel, rules: Rules, now: datetime) -> CardView:
+    """Return the card of a row in a channel. The row must have facts."""
+    request = record.request
+    if request is None:
+        raise ValueError(record.key)
+    no_buttons = _no_buttons(record, channel, rules)
+    pending = request.status is Status.PENDING
+    buttons = pending and no_buttons is None
+    lines = decision_lines(record)
+    applying = _applying(record)
+    return CardView(
+        key=str(request.key),
+        step=request.waiting.step if buttons and request.waiting else "",
+        banner=Banner.APPLYING if applying and pending else banner(request, now),
+        ops_item_id=request.key.ops_item_id,
+        account=request.key.account,
+        region=request.key.region,
+        node_id=request.node.id,
+        node_name=request.node.name,
+        requester=requester_name(record),
+        requester_principal=request.requester,
+        reason=request.reason,
+        duration=request.duration,
+        platform=request.node.platform,
+        private_ip=request.node.private_ip,
+        tags=_shown_tags(request, channel),
+        tags_unread=request.node.tags is None,
+        policy=request.policy,
+        level=_level_line(request, record),
+        requested_at=request.requested_at,
+        lapses_at=request.lapses_at,
+        access_until=request.access_until if request.status is Status.APPROVED else None,
+        decisions=lines,
+        applying=applying if pending else None,
+        buttons=buttons and applying is None,
+        no_buttons=no_buttons if pending else None,
+        console_url=console_url(request),
+        comment_required=tuple(sorted(channel.comment_required)),
+        requester_unchecked=pending and rules.allow_unplaced and not _placed(record),
+        conflicting_policies=request.conflicting_policies or record.conflicting_policies,
+        decided_outside=request.status in DECIDED and not lines,
+    )
+
+
+DECIDED = frozenset({Status.APPROVED, Status.REJECTED})
+_BANNERS = {
+    Status.PENDING: Banner.WAITING,
+    Status.APPROVED: Banner.APPROVED,
+    Status.REJECTED: Banner.REJECTED,
+    Status.REVOKED: Banner.REVOKED,
+    Status.TIMED_OUT: Banner.TIMED_OUT,
+    Status.CANCELLED: Banner.CANCELLED,
+    Status.FAILED: Banner.FAILED,
+    Status.UNKNOWN: Banner.UNKNOWN,
+}
+
+
+def banner(request: AccessRequest, now: datetime) -> Banner:
+    """Return the state in one word; an approval whose window is over has ended."""
+    if request.status is Status.APPROVED and request.access_until and request.access_until <= now:
+        return Banner.ENDED
+    return _BANNERS[request.status]
+
+
+def console_url(request: AccessRequest) -> str:
+    """Return the page of the AWS console from which a person finds the request.
+
+    The address of a single request's page is documented nowhere; Systems Manager's start page leads there.
+    """
+    region = request.key.region
+    return f"https://{region}.console.aws.amazon.com/systems-manager/home?region={region}"
+
+
+def requester_name(record: Record) -> str:
+    """Return the requester's best known name."""
+    if record.requester and record.requester.name:
+        return record.requester.name
+    return Principal.parse(record.request.requester).shown_name if record.request else ""
+
+
+def _placed(record: Record) -> bool:
+    return bool(record.requester and record.requester.placed)
+
+
+def _no_buttons(record: Record, channel: Channel, rules: Rules) -> NoButtons | None:
+    request, route = record.request, record.route
+    if request is None or request.replica_of:
+        return NoButtons.REPLICA
+    if route is None or not route.settled:
+        return NoButtons.NOT_ROUTED
+    if route.channel != channel.name:
+        return NoButtons.ELSEWHERE
+    level = request.waiting
+    if level is None or request.execution_id is None:
+        return NoButtons.UNREADABLE
+    if not channel.approvers_at(level.step):
+        return NoButtons.NOBODY
+    if not _placed(record) and not rules.allow_unplaced:
+        return NoButtons.UNPLACED
+    return None if has_votable_approver(level) else NoButtons.CONSOLE_ONLY
+
+
+def _applying(record: Record) -> DecisionLine | None:
+    announced = [each for each in record.live_decisions if each.announced]
+    return _line(announced[0]) if announced else None
+
+
+def _shown_tags(request: AccessRequest, channel: Channel) -> tuple[tuple[str, str], ...]:
+    tags = dict(request.node.tags or ())
+    return tuple((key, tags[key]) for key in channel.show_tags if key in tags)
+
+
+def _level_line(request: AccessRequest, record: Record) -> LevelLine | None:
+    if not request.levels:
+        return None
+    level = request.waiting or last_touched(request.levels)
+    number = request.levels.index(level) + 1
+    return LevelLine(number, len(request.levels), level.step, _approvals(level, record), level.required)
+
+
+def last_touched(levels: Sequence[Level]) -> Level:
+    """Return the latest level that was started, else the first."""
+    return next((level for level in reversed(levels) if level.state is not LevelState.NOT_STARTED), levels[0])
+
+
+def _approvals(level: Level, record: Record) -> int | None:
+    """AWS's count, or ours where AWS's votes cannot be read."""
+    if level.approvals is not None:
+        return level.approvals
+    return len(record.confirmed(level.step, Verdict.APPROVE)) or None
+
+
+def decision_lines(record: Record) -> tuple[DecisionLine, ...]:
+    """Return who decided what, oldest first: our people by name, others as AWS names them."""
+    ours = [each for each in record.decisions if each.state is DecisionState.CONFIRMED]
+    others = [
+        _outside_line(vote) for level in _levels(record) for vote in level.votes or () if not _is_ours(vote, ours)
+    ]
+    lines = [*(_line(each) for each in ours), *others]
+    return tuple(sorted(lines, key=lambda line: line.at.timestamp() if line.at else 0.0))
+
+
+def _levels(record: Record) -> tuple[Level, ...]:
+    return record.request.levels if record.request else ()
+
+
+def _line(decision: Decision) -> DecisionLine:
+    at = decision.settled_at or decision.clicked_at
+    return DecisionLine(decision.verdict, decision.person.shown_name, at, decision.comment or None)
+
+
+def _outside_line(vote: Vote) -> DecisionLine:
+    return DecisionLine(vote.verdict, Principal.parse(vote.by).shown_name, vote.at, vote.comment, in_teams=False)
+
+
+def _is_ours(vote: Vote, ours: Sequence[Decision]) -> bool:
+    return any(voted_by(vote, each) for each in ours)
+
+
+def voted_by(vote: Vote, decision: Decision) -> bool:
+    """True if AWS recorded this vote under the session name of the decision's person."""
+    session = Principal.parse(vote.by).session or vote.by
+    return vote.verdict is decision.verdict and session.casefold() == decision.person.session_name.casefold()
+
+
+def request_line(record: Record, now: datetime, *, own: bool) -> RequestLine:
+    """Return one line of a list of requests. The row must have facts."""
+    request = record.request
+    if request is None:
+        raise ValueError(record.key)
+    return RequestLine(
+        ops_item_id=record.key.ops_item_id,
+        node=request.node.name or request.node.id,
+        requester=requester_name(record),
+        banner=banner(request, now),
+        requested_at=request.requested_at,
+        lapses_at=request.lapses_at,
+        own=own,
+    )
+
+
+def with_mentions(view: CardView, mentions: Sequence[Mention]) -> CardView:
+    """Mention people on a waiting card."""
+    return replace(view, mentions=tuple(mentions)) if view.banner is Banner.WAITING else view

@@ -1,0 +1,227 @@
+"""What Teams must show for a row, and when that changes by itself. The one place where facts become views."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from bot.domain.card import DECIDED, Rules, card_view, decision_lines, last_touched, requester_name
+from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.identity import Person
+from bot.domain.record import Delivery, Record, SurfaceKind
+from bot.domain.request import AccessRequest, Status, Verdict
+from bot.domain.routing import Channel
+from bot.domain.views import DirectKind, DirectView, NoteKind, NoteView, View
+
+LAPSE_GRACE = timedelta(seconds=5)  # AWS is given a moment to notice its own time-out before it is looked at
+LATE_FAILURE = timedelta(days=1)  # a failed request older than this is history when it is first seen
+CARD = "card:"  # surface name of a card, followed by its channel's name
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One thing that Teams must show. An `overtaken` message that was not sent yet is skipped."""
+
+    name: str
+    kind: SurfaceKind
+    view: View
+    channel: Channel
+    person: Person | None = None  # of a direct message
+    overtaken: bool = False
+
+
+def desired(record: Record, rules: Rules, now: datetime) -> tuple[Wanted, ...]:
+    """Return everything that Teams must show for this row now, in the order in which it is delivered."""
+    if record.request is None or not _worth_showing(record, now):
+        return ()
+    cards = [_card(record, channel, rules, now) for channel in _card_channels(record, rules)]
+    home = _home(record, rules)
+    if home is None:
+        return tuple(cards)
+    return (*cards, *_notes(record, home), *_directs(record, home), *_delivery_notes(record, home))
+
+
+def next_change(record: Record, now: datetime) -> datetime | None:
+    """Return the next moment at which the desired surfaces change by themselves."""
+    request = record.request
+    if request is None:
+        return None
+    moments = [
+        request.lapses_at + LAPSE_GRACE if request.lapses_at else None,
+        request.access_until if request.status is Status.APPROVED else None,
+    ]
+    return min((moment for moment in moments if moment and moment > now), default=None)
+
+
+def _worth_showing(record: Record, now: datetime) -> bool:
+    request = record.request
+    if request is None or request.auto_approved or request.replica_of:
+        return False
+    if not request.status.ended or any(surface.kind is SurfaceKind.CARD for surface in record.surfaces):
+        return True
+    if request.status is Status.FAILED:
+        return request.requested_at is None or now - request.requested_at < LATE_FAILURE
+    return request.status is Status.APPROVED and bool(request.access_until and request.access_until > now)
+
+
+def _card_channels(record: Record, rules: Rules) -> list[Channel]:
+    names = [surface.name.removeprefix(CARD) for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
+    if record.route and record.route.channel not in names:
+        names.insert(0, record.route.channel)
+    return [rules.channels[name] for name in names if name in rules.channels]
+
+
+def _home(record: Record, rules: Rules) -> Channel | None:
+    return rules.channels.get(record.route.channel) if record.route else None
+
+
+def _card(record: Record, channel: Channel, rules: Rules, now: datetime) -> Wanted:
+    return Wanted(CARD + channel.name, SurfaceKind.CARD, card_view(record, channel, rules, now), channel)
+
+
+# --- notes in the thread -----------------------------------------------------------------------------------------
+
+
+def _notes(record: Record, home: Channel) -> list[Wanted]:
+    notes = [_decision_note(record, each) for each in record.decisions]
+    ending = _ending_note(record)
+    wanted = [_wanted_note(f"note:{name}", view, home) for name, view in (*filter(None, notes),)]
+    return [*wanted, _wanted_note(f"note:{ending.status}", ending, home)] if ending else wanted
+
+
+def _wanted_note(name: str, view: NoteView, home: Channel) -> Wanted:
+    return Wanted(name, SurfaceKind.NOTE, view, home)
+
+
+def _decision_note(record: Record, decision: Decision) -> tuple[str, NoteView] | None:
+    kind = _note_kind(decision)
+    if kind is None:
+        return None
+    note = replace(
+        _blank_note(record, kind),
+        who=decision.person.shown_name,
+        at=decision.settled_at,
+        comment=decision.comment or None,
+        call=_call(decision, record) if decision.state is DecisionState.CONFIRMED else None,
+        role=f"{decision.role}/{decision.person.session_name}" if decision.role else None,
+        detail=str(decision.outcome) if decision.outcome else None,
+    )
+    return decision.id, note
+
+
+def _note_kind(decision: Decision) -> NoteKind | None:
+    if decision.state is DecisionState.CONFIRMED:
+        return NoteKind.APPROVAL if decision.verdict is Verdict.APPROVE else NoteKind.REJECTION
+    if decision.announced and decision.state is DecisionState.RELEASED and decision.outcome is Outcome.NO_ANSWER:
+        return NoteKind.UNANSWERED
+    if decision.announced and decision.state in {DecisionState.RELEASED, DecisionState.REFUSED}:
+        return NoteKind.UNDONE
+    return None
+
+
+def _blank_note(record: Record, kind: NoteKind) -> NoteView:
+    request = record.request
+    node = (request.node.name or request.node.id) if request else ""
+    return NoteView(kind, record.key.ops_item_id, node, requester=requester_name(record))
+
+
+SIGNAL_TYPES = {Verdict.APPROVE: "Approve", Verdict.REJECT: "Reject"}
+
+
+def _call(decision: Decision, record: Record) -> str:
+    signal = SIGNAL_TYPES[decision.verdict]
+    return f"ssm:SendAutomationSignal {signal} {decision.execution_id} ({record.key.region})"
+
+
+def _ending_note(record: Record) -> NoteView | None:
+    request = record.request
+    if request is None or not request.status.ended or _ended_by_us(record, request):
+        return None
+    last = [line for line in decision_lines(record) if not line.in_teams]
+    note = replace(_blank_note(record, NoteKind.OUTSIDE), status=request.status)
+    if request.status not in DECIDED or not last:
+        return note
+    return replace(note, who=last[-1].who, at=last[-1].at, comment=last[-1].comment)
+
+
+def _ended_by_us(record: Record, request: AccessRequest) -> bool:
+    if request.status not in DECIDED:
+        return False
+    verdict = Verdict.APPROVE if request.status is Status.APPROVED else Verdict.REJECT
+    if not request.levels:
+        return any(each.verdict is verdict for each in record.decisions if each.state is DecisionState.CONFIRMED)
+    return bool(record.confirmed(last_touched(request.levels).step, verdict))
+
+
+def _delivery_notes(record: Record, home: Channel) -> list[Wanted]:
+    failed = [
+        surface
+        for surface in record.surfaces
+        if surface.kind is SurfaceKind.DIRECT and surface.delivery is Delivery.IMPOSSIBLE
+    ]
+    if not failed:
+        return []
+    note = replace(_blank_note(record, NoteKind.DIRECT_IMPOSSIBLE), detail=failed[0].problem)
+    return [_wanted_note("note:direct_impossible", note, home)]
+
+
+# --- direct messages ---------------------------------------------------------------------------------------------
+
+_DIRECTS = {
+    Status.PENDING: DirectKind.WAITING,
+    Status.APPROVED: DirectKind.APPROVED,
+    Status.REJECTED: DirectKind.REJECTED,
+    Status.REVOKED: DirectKind.REVOKED,
+    Status.TIMED_OUT: DirectKind.TIMED_OUT,
+    Status.CANCELLED: DirectKind.CANCELLED,
+    Status.FAILED: DirectKind.FAILED,
+}
+
+
+def _directs(record: Record, home: Channel) -> list[Wanted]:
+    request = record.request
+    kind = _DIRECTS.get(request.status) if request else None
+    if request is None or kind is None:
+        return []
+    person = record.requester.person if record.requester and record.requester.placed else None
+    due = Wanted(f"dm:{kind}", SurfaceKind.DIRECT, direct_view(record, kind), home, person)
+    claimed = (surface.name for surface in record.surfaces if surface.kind is SurfaceKind.DIRECT)
+    overtaken = [replace(due, name=name, overtaken=True) for name in claimed if name != due.name]
+    return [*overtaken, due]
+
+
+def direct_view(record: Record, kind: DirectKind) -> DirectView:
+    """Return the direct message to the requester. The row must have facts."""
+    request = record.request
+    if request is None:
+        raise ValueError(record.key)
+    approved = kind is DirectKind.APPROVED
+    return DirectView(
+        kind=kind,
+        key=str(request.key),
+        ops_item_id=request.key.ops_item_id,
+        account=request.key.account,
+        region=request.key.region,
+        node_id=request.node.id,
+        node_name=request.node.name,
+        reason=request.reason,
+        duration=request.duration,
+        decisions=decision_lines(record),
+        requested_at=request.requested_at,
+        lapses_at=request.lapses_at,
+        access_until=request.access_until if approved else None,
+        commands=connect_commands(request) if approved else (),
+        conflicting_policies=request.conflicting_policies or record.conflicting_policies,
+    )
+
+
+def connect_commands(request: AccessRequest) -> tuple[str, ...]:
+    """Return the shell commands (bash, zsh) that open a session with the approved access; made from ids only.
+
+    https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access-start-session.html
+    """
+    names = "AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN"
+    token = (
+        f"aws ssm get-access-token --region {request.key.region} --access-request-id {request.key.ops_item_id}"
+        " --query 'Credentials.[AccessKeyId,SecretAccessKey,SessionToken]' --output text"
+    )
+    start = f"aws ssm start-session --region {request.key.region} --target {request.node.id}"
+    return f'read -r {names} <<< "$({token})" && export {names}', start

@@ -1,0 +1,170 @@
+"""Words, dates and durations per locale. Words come from cards/locales/*.json, the rest from CLDR (Babel).
+
+A phrase is plain text with named places: `{who}`, `{who:strong}` (emphasised) or `{call:code}` (to be copied). It must
+not know which cards there are. Nothing here depends on the present moment: what is on a card must not go stale.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache, lru_cache
+from importlib.resources import files
+from string import Formatter
+from typing import Final, Literal, TypedDict
+from zoneinfo import ZoneInfo
+
+import babel
+from babel.dates import format_skeleton, format_timedelta
+
+LOCALES: Final = ("en", "ja")
+
+
+class WordsError(LookupError):
+    """A phrase is missing, is not well-formed, or lacks a value for one of its places."""
+
+
+class Run(TypedDict):
+    """A piece of a phrase as an Adaptive Cards TextRun wants it. Text from outside may be shown only so."""
+
+    text: str
+    weight: str  # "Default" or "Bolder"
+    font: str  # "Default" or "Monospace"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Fixed text, or a place to be filled."""
+
+    text: str
+    place: bool = False
+    weight: str = "Default"
+    font: str = "Default"
+
+    def filled(self, values: Mapping[str, str]) -> str:
+        """Return the text, or the value of the place."""
+        if not self.place:
+            return self.text
+        try:
+            return values[self.text]
+        except KeyError:
+            raise WordsError(f"no value for {{{self.text}}}") from None
+
+
+Phrase = tuple[Piece, ...]
+_STYLES: Final = {"": ("Default", "Default"), "strong": ("Bolder", "Default"), "code": ("Default", "Monospace")}
+
+
+def parse_phrase(text: str) -> Phrase:
+    """Split a phrase into pieces; raise WordsError for one that is not well-formed."""
+    try:
+        return tuple(_pieces(text))
+    except ValueError as error:
+        raise WordsError(f"{text!r}: {error}") from None
+
+
+def _pieces(text: str) -> Iterable[Piece]:
+    for fixed, place, style, conversion in Formatter().parse(text):
+        if fixed:
+            yield Piece(fixed)
+        if place is None:
+            continue
+        if not place.isidentifier() or conversion or style not in _STYLES:
+            raise WordsError(f"{text!r} has a place that is not understood")
+        weight, font = _STYLES[style]
+        yield Piece(place, place=True, weight=weight, font=font)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The phrases of one locale by `group.name`."""
+
+    phrases: Mapping[str, Phrase]
+    groups: Mapping[str, Mapping[str, str]]
+
+    def phrase(self, key: str) -> Phrase:
+        """Return a phrase; raise WordsError where there is none."""
+        try:
+            return self.phrases[key]
+        except KeyError:
+            raise WordsError(f"no words for {key}") from None
+
+
+@cache
+def words(locale: str) -> Words:
+    """Load the phrases of a locale, once."""
+    if locale not in LOCALES:
+        raise WordsError(f"no locale {locale}")
+    groups = json.loads((files("cards") / "locales" / f"{locale}.json").read_text("utf-8"))
+    phrases = {f"{group}.{name}": parse_phrase(text) for group, each in groups.items() for name, text in each.items()}
+    return Words(phrases, groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Localizer:
+    """Says things in one locale and time zone."""
+
+    locale: str
+    timezone: str
+
+    def has(self, key: str) -> bool:
+        """True where the locale has words for the key."""
+        return key in words(self.locale).phrases
+
+    def text(self, key: str, **values: str) -> str:
+        """Return the words of `group.name` with its places filled; raise WordsError for a missing one."""
+        return "".join([piece.filled(values) for piece in words(self.locale).phrase(key)])
+
+    def runs(self, key: str, **values: str) -> list[Run]:
+        """Return the words as TextRuns, the emphasised places apart."""
+        pieces = words(self.locale).phrase(key)
+        return [Run(text=piece.filled(values), weight=piece.weight, font=piece.font) for piece in pieces]
+
+    def group(self, name: str) -> Mapping[str, str]:
+        """Return a group's words by name, for the fixed words of a template. They have no places."""
+        return words(self.locale).groups[name]
+
+    def moment(self, at: datetime, *, beside: datetime | None = None) -> str:
+        """Return day and time, such as "Mon, Nov 30, 14:19 JST".
+
+        The year is left out where `beside`, a moment shown with its year on the same card, is of the same year.
+        """
+        return _moment(self.locale, self.timezone, at, beside)
+
+    def duration(self, span: timedelta) -> str:
+        """Return a span in days, hours and minutes, such as "1 hour 30 minutes". Less than a minute counts as one."""
+        return _duration(self.locale, span)
+
+
+@lru_cache(maxsize=4096)
+def _moment(locale: str, timezone: str, at: datetime, beside: datetime | None) -> str:
+    language, zone = babel.Locale.parse(locale), ZoneInfo(timezone)
+    local = at.astimezone(zone)
+    with_year = beside is None or beside.astimezone(zone).year != local.year
+    day = format_skeleton("yMMMEd" if with_year else "MMMEd", local, locale=language)
+    time = format_skeleton("Hm", local, locale=language)
+    glue = str(language.datetime_formats["medium"])
+    return f"{glue.replace('{1}', day).replace('{0}', time)} {_zone_name(local)}"
+
+
+def _zone_name(local: datetime) -> str:
+    """JST, CET …; zones without a name of their own are called +03 by the tz database, which reads better as UTC+03."""
+    name = local.tzname() or ""
+    return f"UTC{local.isoformat()[-6:]}" if name[:1] in {"+", "-"} else name
+
+
+@lru_cache(maxsize=1024)
+def _duration(locale: str, span: timedelta) -> str:
+    minutes = max(1, round(span.total_seconds() / 60))
+    days, minutes = divmod(minutes, 24 * 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = (_unit(locale, "day", days), _unit(locale, "hour", hours), _unit(locale, "minute", minutes))
+    return " ".join(part for part in parts if part)
+
+
+def _unit(locale: str, unit: Literal["day", "hour", "minute"], count: int) -> str:
+    """Say a whole number of one unit; nothing for 0."""
+    if not count:
+        return ""
+    # format_unit has no words for Japanese durations in Babel 2.18; format_timedelta has
+    return format_timedelta(timedelta(**{f"{unit}s": count}), granularity=unit, threshold=10**9, locale=locale)

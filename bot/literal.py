@@ -1,0 +1,69 @@
+"""The one place where text from outside (reasons, tags, names, comments) is made harmless to show.
+
+It knows what clients do with text; it must not know which text is shown where.
+"""
+
+import re
+import unicodedata
+
+_BREAK = "\u200b"  # zero width space: invisible, and no client reads across it
+_UNSHOWABLE = "\ufffd"
+
+# A TextRun renders neither Markdown nor HTML; the one live thing in it is {{DATE(…)}} and {{TIME(…)}}.
+# https://learn.microsoft.com/adaptive-cards/authoring-cards/text-features
+_LIVE = re.compile(
+    r"\r\n?|[\u2028\u2029\x85]"  # line ends that clients disagree about
+    r"|\{(?=\{)"
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]"  # control characters
+    r"|[\u202a-\u202e\u2066-\u2069]"  # overrides that make text read in another order than it is written
+    r"|[\ud800-\udfff\ufffe\uffff]"  # halves of characters, which no client can decode
+)
+_LINE_ENDS = frozenset("\r\u2028\u2029\x85")
+
+# Where a client reads Markdown, HTML, SSML or <at>: the full-width twin looks alike and means nothing.
+_MARKUP = str.maketrans({mark: chr(ord(mark) + 0xFEE0) for mark in "<>&[]*`~\\#|"})
+
+
+def literal(text: str) -> str:
+    """Return the text as a TextRun or an input can show it, with nothing left that a client would act upon."""
+    return _LIVE.sub(_harmless, text) if _LIVE.search(text) else text
+
+
+def _harmless(found: re.Match[str]) -> str:
+    mark = found[0]
+    if mark == "{":
+        return mark + _BREAK
+    return "\n" if mark[0] in _LINE_ENDS else _UNSHOWABLE
+
+
+def unmarked(text: str) -> str:
+    """Return one line that stays literal even where Markdown, HTML or SSML is read (fallback text, mentions)."""
+    return one_line(text).translate(_MARKUP).replace("://", f":{_BREAK}//")
+
+
+def one_line(text: str, limit: int | None = None) -> str:
+    """Return the text without line ends or doubled blanks, cut to `limit` characters."""
+    line = " ".join(literal(text).split())
+    return line if limit is None else cut(line, limit)
+
+
+def lines(text: str, *, limit: int, most: int = 12) -> list[str]:
+    """Return the text's lines, at most `limit` characters and `most` lines in all; blank lines are left out."""
+    kept = [line.strip() for line in cut(literal(text).strip(), limit).split("\n") if line.strip()]
+    return kept if len(kept) <= most else [*kept[: most - 1], "…"]
+
+
+def cut(text: str, limit: int) -> str:
+    """Shorten to `limit` characters, the visible … included; never between a character and its combining marks."""
+    if len(text) <= limit:
+        return text
+    end = limit - 1
+    while end > 0 and _joins(text[end]):
+        end -= 1
+    return text[:end].rstrip() + "…"
+
+
+def _joins(character: str) -> bool:
+    """True for what belongs to the character before it: accents, variation selectors, joiners, skin tones."""
+    joined = unicodedata.category(character) in {"Mn", "Me", "Mc", "Cf"}
+    return joined or 0x1F3FB <= ord(character) <= 0x1F3FF

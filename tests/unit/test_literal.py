@@ -1,0 +1,79 @@
+"""Text from outside made harmless."""
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.literal import cut, lines, literal, one_line, unmarked
+
+
+def test_a_text_feature_is_broken() -> None:
+    """`{{DATE(…)}}` is the one thing that a TextRun would act upon; it is shown and not evaluated."""
+    assert literal("{{{DATE(x)}}") == "{\u200b{\u200b{DATE(x)}}"
+
+
+@pytest.mark.parametrize(
+    "text", ["決済 API の 5xx *至急* [x](https://example.com) <at>all</at>", "👨‍👩‍👧 é\u0301 שלום", "a\n\tb"]
+)
+def test_other_text_is_left_alone(text: str) -> None:
+    """Any Unicode, Markdown and HTML are shown as they were written."""
+    assert literal(text) == text
+
+
+@pytest.mark.parametrize("mark", ["\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\ud800", "\ufffe"])
+def test_what_would_mislead_is_shown_as_unshowable(mark: str) -> None:
+    """Control characters, overrides of the reading direction and broken characters leave a visible mark."""
+    assert literal(f"a{mark}b") == "a\ufffdb"
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\u2028", "\u2029", "\x85"])
+def test_line_ends_are_made_one(end: str) -> None:
+    """All ways to end a line read the same."""
+    assert literal(f"a{end}b") == "a\nb"
+
+
+@given(st.text(st.characters()))
+def test_literal_text_is_safe_and_stable(text: str) -> None:
+    """Nothing live is left, everything can be sent, and a second pass changes nothing."""
+    once = literal(text)
+    once.encode()
+    assert not re.search(r"\{\{|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]", once)
+    assert literal(once) == once
+
+
+def test_unmarked_text_has_no_markup() -> None:
+    """Where Markdown, HTML or SSML is read, look-alikes stand for the marks."""
+    shown = unmarked("<at>all</at>\n[x](https://example.com) **b**")
+    assert not set(shown) & set("<>[]*\n")
+    assert "://" not in shown
+    assert unicodedata.normalize("NFKC", shown).startswith("<at>all</at> [x]")
+
+
+def test_one_line_has_no_line_ends() -> None:
+    """A name cannot pretend to be the next line."""
+    assert one_line(" web\r\n\u2028 prod\t01 ") == "web prod 01"
+    assert one_line("abcdef", 4) == "abc…"
+
+
+def test_a_cut_is_visible_and_keeps_characters_whole() -> None:
+    """Long text ends in …, and an accent or a skin tone goes with its character."""
+    assert cut("abcd", 4) == "abcd"
+    assert cut("abcde", 4) == "abc…"
+    assert cut("abe\u0301f", 4) == "ab…"
+    assert cut("ab👍🏽x", 4) == "ab…"
+
+
+@given(st.text(), st.integers(min_value=1, max_value=20))
+def test_a_cut_never_exceeds_its_limit(text: str, limit: int) -> None:
+    """The … counts."""
+    assert len(cut(text, limit)) <= limit
+
+
+def test_lines_are_limited_in_number() -> None:
+    """A text of line ends cannot make a card endless."""
+    assert lines("a\n\n \nb\r\nc", limit=20) == ["a", "b", "c"]
+    assert lines("\n".join("abcdef"), limit=99, most=3) == ["a", "b", "…"]
+    assert lines("", limit=10) == []

@@ -1,0 +1,206 @@
+"""Inbound activities, parsed once at the edge: bytes in, one well-formed activity out, or NotAnActivity.
+
+Owns the wire shape that the bot relies on. Does no I/O, verifies no token, decides nothing about anybody.
+The SDK's own deserialiser is not used: it fails in many ways on hostile input and loses `conversation.tenantId`.
+https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connector-api-reference#activity-object
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, NoReturn
+
+from botbuilder.schema import Activity, Attachment, ChannelAccount, ConversationAccount
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+DEEPEST = 64  # levels; a card's answer has about six, and every consumer down the line recurses
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class NotAnActivity(ValueError):
+    """The body is not an activity; the text names the place, never the content."""
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, alias_generator=to_camel)
+
+
+_NonEmpty = Annotated[str, Field(min_length=1)]
+
+
+class WireAccount(_Wire):
+    """Who sent or receives the activity, or joined or left."""
+
+    id: _NonEmpty
+    name: str | None = None
+    aad_object_id: str | None = None
+
+
+class WireConversation(_Wire):
+    """Where the activity happened."""
+
+    id: _NonEmpty
+    name: str | None = None
+    conversation_type: str | None = None
+    is_group: bool | None = None
+    tenant_id: str | None = None
+
+
+class WireNamed(_Wire):
+    """A team, a channel or a tenant in channelData."""
+
+    id: str | None = None
+    name: str | None = None
+
+
+class WireChannelData(_Wire):
+    """The part of channelData that Teams documents for bots."""
+
+    tenant: WireNamed | None = None
+    team: WireNamed | None = None
+    channel: WireNamed | None = None
+    event_type: str | None = None
+
+
+class WireAttachment(_Wire):
+    """An attachment of a message; its content is not looked into."""
+
+    content_type: str | None = None
+    content_url: str | None = None
+    content: Any = None
+    name: str | None = None
+
+
+class WireActivity(_Wire):
+    """The fields that the bot relies on, each of the type that the protocol gives it."""
+
+    type: _NonEmpty
+    id: str | None = None
+    name: str | None = None
+    text: str | None = None
+    text_format: str | None = None
+    locale: str | None = None
+    action: str | None = None
+    reply_to_id: str | None = None
+    channel_id: str | None = None
+    service_url: str | None = None
+    sender: WireAccount = Field(alias="from")
+    recipient: WireAccount
+    conversation: WireConversation
+    channel_data: WireChannelData | None = None
+    members_added: list[WireAccount] | None = None
+    members_removed: list[WireAccount] | None = None
+    entities: list[dict[str, Any]] | None = None
+    attachments: list[WireAttachment] | None = None
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """One activity: as it was sent, and as checked."""
+
+    raw: dict[str, Any]
+    wire: WireActivity
+
+    @property
+    def tenants(self) -> frozenset[str]:
+        """Every tenant that the activity names for its conversation, case-folded."""
+        data = self.wire.channel_data
+        named = (data.tenant.id if data and data.tenant else None, self.wire.conversation.tenant_id)
+        return frozenset(tenant.casefold() for tenant in named if tenant)
+
+
+def parse(raw: bytes) -> Inbound:
+    """Return the activity in a request body; raise NotAnActivity."""
+    body = _tidied(_load(raw), raw)
+    if not isinstance(body, dict):
+        raise NotAnActivity("not an object")
+    try:
+        return Inbound(raw=body, wire=WireActivity.model_validate(body))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise NotAnActivity(".".join(str(part) for part in first["loc"][:4])) from None
+
+
+def _load(raw: bytes) -> Any:
+    try:
+        return json.loads(raw, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise NotAnActivity("not JSON") from error
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise NotAnActivity(f"{constant} is not JSON")
+
+
+def _tidied(body: Any, raw: bytes) -> Any:
+    """Bound the depth, and replace halves of surrogate pairs, which no store and no wire can encode."""
+    surrogates = b"\\ud" in raw.lower()
+    return _walk(body, depth=DEEPEST, replace=surrogates)
+
+
+def _walk(value: Any, *, depth: int, replace: bool) -> Any:
+    if depth == 0:
+        raise NotAnActivity("nested too deeply")
+    match value:
+        case str() if replace:
+            return _SURROGATE.sub("\ufffd", value)
+        case list():
+            return [_walk(item, depth=depth - 1, replace=replace) for item in value]
+        case dict():
+            return {
+                _walk(key, depth=depth, replace=replace): _walk(item, depth=depth - 1, replace=replace)
+                for key, item in value.items()
+            }
+        case _:
+            return value
+
+
+def as_sdk_activity(inbound: Inbound) -> Activity:
+    """Build the SDK's model from what was checked."""
+    wire = inbound.wire
+    return Activity(
+        type=wire.type,
+        id=wire.id,
+        name=wire.name,
+        text=wire.text,
+        text_format=wire.text_format,
+        locale=wire.locale,
+        action=wire.action,
+        reply_to_id=wire.reply_to_id,
+        channel_id=wire.channel_id,
+        service_url=wire.service_url,
+        from_property=_account(wire.sender),
+        recipient=_account(wire.recipient),
+        conversation=_conversation(wire.conversation),
+        channel_data=inbound.raw.get("channelData"),
+        members_added=_accounts(wire.members_added),
+        members_removed=_accounts(wire.members_removed),
+        attachments=[_attachment(entry) for entry in wire.attachments or ()],
+        value=wire.value,
+    )
+
+
+def _account(account: WireAccount) -> ChannelAccount:
+    return ChannelAccount(id=account.id, name=account.name, aad_object_id=account.aad_object_id)
+
+
+def _accounts(accounts: list[WireAccount] | None) -> list[ChannelAccount]:
+    return [_account(account) for account in accounts or ()]
+
+
+def _conversation(conversation: WireConversation) -> ConversationAccount:
+    return ConversationAccount(
+        id=conversation.id,
+        name=conversation.name,
+        conversation_type=conversation.conversation_type,
+        is_group=conversation.is_group,
+    )
+
+
+def _attachment(entry: WireAttachment) -> Attachment:
+    return Attachment(
+        content_type=entry.content_type, content_url=entry.content_url, content=entry.content, name=entry.name
+    )

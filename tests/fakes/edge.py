@@ -1,0 +1,105 @@
+"""The bot's edge towards Teams, put together on loopback against FakeMicrosoft, with any turn behind it."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import SecretStr
+
+from bot.teams.adapter import TeamsAdapter
+from bot.teams.addresses import ServiceHosts
+from bot.teams.calls import ConnectorCalls
+from bot.teams.connector import Connector
+from bot.teams.credentials import AppCredentials
+from bot.teams.endpoint import Endpoint
+from bot.teams.keys import SigningKeys
+from bot.teams.session import open_session
+from bot.teams.tokens import TokenVerifier
+from bot.web import server
+from tests.fakes.microsoft import SECRET, FakeMicrosoft
+from tests.fakes.people import APP_ID, TENANT_ID
+
+Turn = Callable[[Any], Awaitable[None]]
+
+
+class Ticker:
+    """A clock in seconds that only the test moves, and a sleep that moves it."""
+
+    def __init__(self, start: float | None = None) -> None:
+        self.seconds = time.time() if start is None else start
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.seconds += seconds
+
+
+@dataclass(slots=True, kw_only=True)
+class Edge:
+    """The parts, and the address of the running server."""
+
+    url: str
+    keys: SigningKeys
+    verifier: TokenVerifier
+    credentials: AppCredentials
+    connector: Connector
+    clock: Ticker
+    turns: list[Any] = field(default_factory=list)
+    """The contexts of the turns that ran."""
+
+
+@asynccontextmanager
+async def running_edge(
+    ms: FakeMicrosoft, *, turn: Turn | None = None, clock: Ticker | None = None, hosts: tuple[str, ...] | None = None
+) -> AsyncIterator[Edge]:
+    """Start the edge; every turn is recorded before it runs."""
+    ticks = clock or Ticker()
+    session = open_session()
+    keys = SigningKeys(session, metadata_url=ms.metadata_url, now=ticks)
+    verifier = TokenVerifier(keys, app_id=APP_ID, now=ticks)
+    credentials = AppCredentials(
+        session, authority=ms.authority, tenant_id=TENANT_ID, app_id=APP_ID, secret=SecretStr(SECRET), now=ticks
+    )
+    calls = ConnectorCalls(
+        session,
+        credentials=credentials,
+        hosts=ServiceHosts(ms.service_hosts if hosts is None else hosts),
+        now=ticks,
+        sleep=ticks.sleep,
+    )
+    connector = Connector(calls, app_id=APP_ID)
+    turns: list[Any] = []
+
+    async def recorded(context: Any) -> None:
+        turns.append(context)
+        if turn is not None:
+            await turn(context)
+
+    endpoint = Endpoint(verifier=verifier, adapter=TeamsAdapter(connector), tenant_id=TENANT_ID, turn=recorded)
+
+    async def ready() -> Mapping[str, str]:
+        return {} if await keys.warm() else {"keys": "no signing keys yet"}
+
+    try:
+        listening = await server.start(
+            server.build_app(messages=endpoint.handle, ready=ready), host="127.0.0.1", port=0
+        )
+        yield Edge(
+            url=f"http://127.0.0.1:{listening.port}",
+            keys=keys,
+            verifier=verifier,
+            credentials=credentials,
+            connector=connector,
+            clock=ticks,
+            turns=turns,
+        )
+        await listening.stop()
+    finally:
+        await keys.aclose()
+        await credentials.aclose()
+        await session.close()

@@ -1,0 +1,126 @@
+"""Faults on demand and a record of every call, for fakes that speak HTTP."""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """One call as it arrived, and how it was answered (None: not at all)."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Any
+    status: int | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Fault:
+    """What happens to the next calls that match; `times` None: to all of them until removed."""
+
+    method: str
+    path: str
+    times: int | None = 1
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    drop: str = ""
+    """`before`: cut the connection unanswered; `after`: let it take effect, then cut."""
+    gate: asyncio.Event | None = None
+    """The call waits here before it takes effect."""
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once a call has matched."""
+
+    def matches(self, request: web.Request) -> bool:
+        return (
+            self.times != 0 and self.method in ("*", request.method) and re.search(self.path, request.path) is not None
+        )
+
+
+class Faults:
+    """An aiohttp middleware that keeps the record and plays the faults."""
+
+    def __init__(self) -> None:
+        self.planned: list[Fault] = []
+        self.calls: list[Recorded] = []
+
+    def plan(self, method: str, path: str, **how: Any) -> Fault:
+        """Plan a fault; the first that matches is used."""
+        fault = Fault(method=method, path=path, **how)
+        self.planned.append(fault)
+        return fault
+
+    def heal(self) -> None:
+        """End every fault and let everybody who waits go on."""
+        for fault in self.planned:
+            if fault.gate is not None:
+                fault.gate.set()
+        self.planned.clear()
+
+    def matching(self, method: str, path: str) -> list[Recorded]:
+        """The recorded calls of a method whose path matches the pattern."""
+        return [call for call in self.calls if call.method == method and re.search(path, call.path)]
+
+    def middleware(self) -> Any:
+        @web.middleware
+        async def play(request: web.Request, handler: Handler) -> web.StreamResponse:
+            body = await _body(request)
+            status: int | None = None
+            try:
+                response = await self._play(request, handler)
+                status = None if request.transport is None else response.status
+                return response
+            finally:
+                self.calls.append(
+                    Recorded(
+                        method=request.method,
+                        path=request.path,
+                        query=dict(request.query),
+                        headers=dict(request.headers),
+                        body=body,
+                        status=status,
+                    )
+                )
+
+        return play
+
+    async def _play(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        fault = next((fault for fault in self.planned if fault.matches(request)), None)
+        if fault is None:
+            return await handler(request)
+        if fault.times is not None:
+            fault.times -= 1
+        fault.reached.set()
+        if fault.gate is not None:
+            await fault.gate.wait()
+        if fault.drop == "before":
+            return _cut(request)
+        if fault.status is not None:
+            return web.Response(status=fault.status, headers=fault.headers, text=fault.body)
+        response = await handler(request)
+        return _cut(request) if fault.drop == "after" else response
+
+
+def _cut(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+async def _body(request: web.Request) -> Any:
+    raw = await request.read()
+    if request.content_type == "application/x-www-form-urlencoded":
+        return dict(await request.post())
+    try:
+        return json.loads(raw) if raw else None
+    except ValueError:
+        return raw

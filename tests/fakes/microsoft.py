@@ -1,0 +1,251 @@
+"""Microsoft's side on loopback: signing keys, the login, the Connector, and Teams that sends activities to the bot.
+
+    async with FakeMicrosoft() as ms:
+        …start the bot with ms.metadata_url, ms.authority, ms.service_url, ms.service_hosts…
+        status, body = await ms.post_invoke(bot_url, HANAKO, APPROVERS, "approve", data, inputs={"comment": "…"})
+
+`bot_url` is the bot's base address (`http://127.0.0.1:PORT`). Everything that arrives here is in `ms.calls`.
+"""
+
+import asyncio
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self
+
+import aiohttp
+from aiohttp import web
+
+from tests.fakes import activities
+from tests.fakes.activities import Place
+from tests.fakes.faults import Fault, Faults, Recorded
+from tests.fakes.people import APP_ID, PEOPLE, TENANT_ID, Person
+from tests.fakes.signing import Signer
+from tests.fakes.teams_world import Message, TeamsWorld, error
+
+Json = dict[str, Any]
+SECRET = "the-app-secret-of-the-tests"
+SERVICE = "/teams"
+
+
+class FakeMicrosoft:
+    """All of it on one loopback address."""
+
+    def __init__(self, people: Iterable[Person] = PEOPLE, *, now: Callable[[], float] = time.time) -> None:
+        self.world = TeamsWorld(people)
+        self.signer = Signer(app_id=APP_ID, now=now)
+        self.faults = Faults()
+        self.tokens: dict[str, str] = {}
+        """Bearer tokens that the connector takes now, by the app they were given to."""
+        self.token_lifetime = 3600
+        self._serial = itertools.count(1)
+        self._runner: web.AppRunner | None = None
+        self._http: aiohttp.ClientSession | None = None
+        self.base = ""
+
+    async def __aenter__(self) -> Self:
+        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=0.5)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.base = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self._http = aiohttp.ClientSession()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.faults.heal()
+        assert self._http is not None
+        assert self._runner is not None
+        await self._http.close()
+        await self._runner.cleanup()
+
+    # What the bot is told
+
+    @property
+    def metadata_url(self) -> str:
+        return f"{self.base}/v1/.well-known/openidconfiguration"
+
+    @property
+    def authority(self) -> str:
+        return self.base
+
+    @property
+    def service_url(self) -> str:
+        return f"{self.base}{SERVICE}/"
+
+    @property
+    def service_hosts(self) -> tuple[str, ...]:
+        return ("127.0.0.1",)
+
+    # What a test looks at
+
+    @property
+    def calls(self) -> list[Recorded]:
+        return self.faults.calls
+
+    def posted(self, conversation: str | Place) -> list[Message]:
+        """The bot's messages in a conversation or thread, oldest first, as they stand now."""
+        return self.world.posted(_id(conversation))
+
+    def writes(self, conversation: str | Place) -> list[Recorded]:
+        """Every post and update below a conversation, refused ones too."""
+        wanted = _id(conversation)
+        return [call for call in self.calls if call.method in ("POST", "PUT") and wanted in call.path]
+
+    # Faults
+
+    def fault(self, method: str, path: str, **how: Any) -> Fault:
+        """Plan a fault: `status=429, headers={"Retry-After": "1"}`, `drop="after"`, `times=None` …; path is a pattern."""
+        return self.faults.plan(method, path, **how)
+
+    def hold(self, method: str, path: str, *, times: int | None = 1) -> Fault:
+        """Hold matching calls until `.gate.set()`; `.reached` is set when one has come."""
+        return self.faults.plan(method, path, times=times, gate=asyncio.Event())
+
+    def revoke_tokens(self) -> None:
+        """Let the connector refuse every token given out so far."""
+        self.tokens.clear()
+
+    # What Teams sends
+
+    async def send(
+        self, bot_url: str, activity: Mapping[str, Any], *, authorization: str | None = None
+    ) -> tuple[int, Any]:
+        """Send an activity, signed unless an Authorization header is given; return status and body."""
+        signed = self.signer.header(str(activity.get("serviceUrl")))
+        return await self.send_raw(
+            bot_url,
+            json.dumps(activity).encode(),
+            headers={"Authorization": signed if authorization is None else authorization},
+        )
+
+    async def send_raw(self, bot_url: str, body: bytes, *, headers: Mapping[str, str]) -> tuple[int, Any]:
+        """Send any bytes; return status and body (JSON if it is JSON)."""
+        assert self._http is not None
+        sent = {"Content-Type": "application/json", **headers}
+        async with self._http.post(f"{bot_url}/api/messages", data=body, headers=sent) as answer:
+            raw = await answer.read()
+            try:
+                return answer.status, json.loads(raw) if raw else None
+            except ValueError:
+                return answer.status, raw
+
+    async def post_invoke(
+        self,
+        bot_url: str,
+        person: Person,
+        conversation: str | Place,
+        verb: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> tuple[int, Any]:
+        """Press an Action.Execute; inputs (`{"comment": "…"}`) are merged into the data as Teams does."""
+        merged = {**(data or {}), **(inputs or {})}
+        body = activities.invoke(verb, merged, **self._common(person, conversation), **fields)
+        return await self.send(bot_url, body)
+
+    async def click(
+        self, bot_url: str, person: Person, message: Message, verb: str, inputs: Mapping[str, Any] | None = None
+    ) -> tuple[int, Any]:
+        """Press the button with that verb on a card of the bot; AssertionError if the card has none."""
+        data = action_data(message.card, verb)
+        assert data is not None, f"no {verb!r} on this card"
+        thread = f"{message.conversation};messageid={message.root}"
+        place = thread if message.conversation.startswith("19:") else message.conversation
+        return await self.post_invoke(bot_url, person, place, verb, data, inputs=inputs, reply_to=message.id)
+
+    async def post_submit(
+        self, bot_url: str, person: Person, conversation: str | Place, value: Mapping[str, Any], **fields: Any
+    ) -> tuple[int, Any]:
+        """Press an Action.Submit, which arrives as a message."""
+        return await self.send(bot_url, activities.submitted(value, **self._common(person, conversation), **fields))
+
+    async def post_message(
+        self, bot_url: str, person: Person, conversation: str | Place, text: str, **fields: Any
+    ) -> tuple[int, Any]:
+        """Write to the bot."""
+        return await self.send(bot_url, activities.message(text, **self._common(person, conversation), **fields))
+
+    async def post_installation(
+        self, bot_url: str, person: Person, conversation: str | Place, action: str = "add", **fields: Any
+    ) -> tuple[int, Any]:
+        """Install (`add`) or uninstall (`remove`) the bot."""
+        body = activities.installation(action, **self._common(person, conversation), **fields)
+        return await self.send(bot_url, body)
+
+    async def post_membership(
+        self, bot_url: str, person: Person, conversation: str | Place, **fields: Any
+    ) -> tuple[int, Any]:
+        """Tell the bot who joined (`added=[…]`) or left (`removed=[…]`)."""
+        return await self.send(bot_url, activities.membership(**self._common(person, conversation), **fields))
+
+    def _common(self, person: Person, conversation: str | Place) -> Json:
+        place = conversation if isinstance(conversation, Place) else self.world.place(conversation)
+        return {"sender": person, "place": place, "service_url": self.service_url}
+
+    # What the bot calls
+
+    def _app(self) -> web.Application:
+        app = web.Application(middlewares=[self.faults.middleware()], client_max_size=4 * 1024 * 1024)
+        app.router.add_get("/v1/.well-known/openidconfiguration", self._metadata)
+        app.router.add_get("/v1/.well-known/keys", self._keys)
+        app.router.add_post("/{tenant}/oauth2/v2.0/token", self._token)
+        connector = web.Application(middlewares=[self._bearer_check()])
+        connector.add_routes(self.world.routes())
+        app.add_subapp(SERVICE, connector)
+        return app
+
+    async def _metadata(self, _request: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "issuer": "https://api.botframework.com",
+                "jwks_uri": f"{self.base}/v1/.well-known/keys",
+                "id_token_signing_alg_values_supported": ["RS256"],
+            }
+        )
+
+    async def _keys(self, _request: web.Request) -> web.Response:
+        return web.json_response({"keys": list(self.signer.published.values())})
+
+    async def _token(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        good = {
+            "grant_type": "client_credentials",
+            "client_id": APP_ID,
+            "client_secret": SECRET,
+            "scope": "https://api.botframework.com/.default",
+        }
+        if request.match_info["tenant"] != TENANT_ID or dict(form) != good:
+            return web.json_response({"error": "invalid_client", "error_description": "AADSTS7000215"}, status=401)
+        token = f"connector-token-{next(self._serial)}"
+        self.tokens[token] = APP_ID
+        body = {"token_type": "Bearer", "expires_in": self.token_lifetime, "access_token": token}
+        return web.json_response(body)
+
+    def _bearer_check(self) -> Any:
+        @web.middleware
+        async def check(request: web.Request, handler: Any) -> web.StreamResponse:
+            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+            if scheme != "Bearer" or token not in self.tokens:
+                return error(401, "Unauthorized", "Authorization has been denied for this request.")
+            response: web.StreamResponse = await handler(request)
+            return response
+
+        return check
+
+
+def action_data(card: Any, verb: str) -> Json | None:
+    """The data of the Action.Execute with that verb anywhere in a card, or None."""
+    if isinstance(card, list):
+        return next((found for part in card if (found := action_data(part, verb)) is not None), None)
+    if not isinstance(card, dict):
+        return None
+    if card.get("type") == "Action.Execute" and card.get("verb") == verb:
+        return dict(card.get("data") or {})
+    return action_data(list(card.values()), verb)
+
+
+def _id(conversation: str | Place) -> str:
+    return conversation if isinstance(conversation, str) else conversation.id

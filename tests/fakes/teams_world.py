@@ -1,0 +1,225 @@
+"""Conversations, members and messages of a small Teams, behind the Connector's routes.
+
+Answers as measured: ids of threads, codes of errors, 202 without an id where text and card come together.
+"""
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from tests.fakes.activities import Place
+from tests.fakes.people import PEOPLE, TENANT_ID, Person
+
+TEAM = "19:team-general@thread.tacv2"
+APPROVERS = "19:approvers@thread.tacv2"
+LEADS = "19:leads@thread.tacv2"
+LARGEST = 100 * 1024  # bytes
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class Message:
+    """A message of the bot: its activity as last written, and every earlier version."""
+
+    conversation: str
+    """The channel or chat, without `;messageid=`."""
+    root: str
+    """Id of the thread's first message; its own for that message."""
+    id: str
+    activity: Json
+    versions: list[Json] = field(default_factory=list)
+    deleted: bool = False
+
+    @property
+    def text(self) -> str:
+        return str(self.activity.get("text") or "")
+
+    @property
+    def card(self) -> Json | None:
+        """The Adaptive Card, if it has one."""
+        for attachment in self.activity.get("attachments") or ():
+            if attachment.get("contentType") == "application/vnd.microsoft.card.adaptive":
+                return dict(attachment["content"])
+        return None
+
+
+@dataclass(slots=True)
+class Conversation:
+    """A channel or a chat."""
+
+    place: Place
+    members: list[Person]
+    name: str | None = None
+
+
+class TeamsWorld:
+    """State and handlers."""
+
+    def __init__(self, people: Iterable[Person] = PEOPLE) -> None:
+        self.people = list(people)
+        self.conversations: dict[str, Conversation] = {}
+        self.messages: list[Message] = []
+        self.not_installed: set[str] = set()
+        """`29:…` ids of people who have no personal installation."""
+        self.blocked: set[str] = set()
+        """Conversations in which the bot's writes are blocked."""
+        self._ids = itertools.count(1795456557001)
+        for channel, name in ((TEAM, None), (APPROVERS, "approvers"), (LEADS, "leads")):
+            self.add_channel(channel, name=name)
+
+    def add_channel(self, channel: str, *, name: str | None = None, members: Iterable[Person] | None = None) -> Place:
+        place = Place(id=channel, kind="channel", team=TEAM)
+        self.conversations[channel] = Conversation(place, list(self.people if members is None else members), name)
+        return place
+
+    def personal(self, person: Person) -> Place:
+        """The one-to-one chat with somebody; the same every time."""
+        place = Place(id=f"a:{person.id.removeprefix('29:')}", kind="personal", tenant_id=TENANT_ID)
+        self.conversations.setdefault(place.id, Conversation(place, [person]))
+        return place
+
+    def place(self, conversation: str) -> Place:
+        """The place of a conversation id, of a thread too."""
+        base, _, _ = conversation.partition(";")
+        known = self.conversations[base].place
+        return Place(id=conversation, kind=known.kind, team=known.team, tenant_id=known.tenant_id)
+
+    def posted(self, conversation: str) -> list[Message]:
+        """What the bot has posted: in a thread if the id names one, else in the whole conversation."""
+        base, _, root = conversation.partition(";messageid=")
+        return [
+            message
+            for message in self.messages
+            if message.conversation == base and root in ("", message.root) and not message.deleted
+        ]
+
+    def routes(self) -> list[web.RouteDef]:
+        root = "/v3/conversations"
+        return [
+            web.post(root, self._create),
+            web.post(root + "/{conversation}/activities", self._post),
+            web.post(root + "/{conversation}/activities/{activity}", self._post),
+            web.put(root + "/{conversation}/activities/{activity}", self._put),
+            web.delete(root + "/{conversation}/activities/{activity}", self._delete),
+            web.get(root + "/{conversation}/pagedmembers", self._paged),
+            web.get(root + "/{conversation}/members/{member}", self._member),
+            web.get("/v3/teams/{team}/conversations", self._channels),
+        ]
+
+    async def _create(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if body.get("isGroup"):
+            return self._create_thread(body)
+        member = (body.get("members") or [{}])[0].get("id", "")
+        person = next((one for one in self.people if member in (one.id, one.object_id)), None)
+        if person is None:
+            return error(400, "BadArgument", "Invalid user identity in provided tenant")
+        if person.id in self.not_installed:
+            return error(403, "BotNotInConversationRoster", "The bot is not part of the conversation roster.")
+        if ((body.get("channelData") or {}).get("tenant") or {}).get("id") != TENANT_ID:
+            return error(400, "BadSyntax", "Bad tenant id")
+        return web.json_response({"id": self.personal(person).id}, status=201)
+
+    def _create_thread(self, body: Json) -> web.Response:
+        channel = body["channelData"]["channel"]["id"]
+        if channel not in self.conversations:
+            return error(404, "ConversationNotFound", "Conversation not found.")
+        message = self._add(channel, root=None, activity=body["activity"])
+        answer = {"id": f"{channel};messageid={message.id}", "activityId": message.id}
+        return web.json_response(answer, status=201)
+
+    async def _post(self, request: web.Request) -> web.Response:
+        base, _, root = request.match_info["conversation"].partition(";messageid=")
+        refused = self._refusal(base, root)
+        if refused is not None:
+            return refused
+        raw = await request.read()
+        if len(raw) > LARGEST:
+            return error(413, "MessageSizeTooBig", "Message size too large")
+        activity = await request.json()
+        if activity.get("text") and activity.get("attachments"):
+            self._add(base, root=root, activity=activity)
+            return web.json_response({}, status=202)
+        above = request.match_info.get("activity") if base.startswith("19:") else None
+        message = self._add(base, root=root or above, activity=activity)
+        return web.json_response({"id": message.id}, status=201)
+
+    async def _put(self, request: web.Request) -> web.Response:
+        message = self._find(request)
+        if message is None:
+            return error(404, "ActivityNotFoundInConversation", "Activity not found.")
+        if message.conversation in self.blocked:
+            return blocked()
+        message.versions.append(message.activity)
+        message.activity = await request.json()
+        return web.json_response({"id": message.id})
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        message = self._find(request)
+        if message is None:
+            return error(404, "ActivityNotFoundInConversation", "Activity not found.")
+        message.deleted = True
+        return web.json_response({})
+
+    async def _paged(self, request: web.Request) -> web.Response:
+        conversation = self._conversation(request)
+        if conversation is None:
+            return error(404, "ConversationNotFound", "Conversation not found.")
+        size, start = int(request.query.get("pageSize", "50")), int(request.query.get("continuationToken", "0"))
+        members = [person.as_member() for person in conversation.members]
+        body: Json = {"members": members[start : start + size], "totalCount": len(members) + 1}
+        if start + size < len(members):
+            body["continuationToken"] = str(start + size)
+        return web.json_response(body)
+
+    async def _member(self, request: web.Request) -> web.Response:
+        conversation = self._conversation(request)
+        wanted = request.match_info["member"].casefold()
+        for person in conversation.members if conversation else ():
+            if wanted in (person.id.casefold(), person.object_id.casefold(), person.upn.casefold()):
+                return web.json_response(person.as_member())
+        return error(404, "MemberNotFoundInConversation", "Member not found in conversation")
+
+    async def _channels(self, request: web.Request) -> web.Response:
+        team = request.match_info["team"]
+        found = [
+            {"id": one.place.id} | ({"name": one.name} if one.name else {})
+            for one in self.conversations.values()
+            if one.place.team == team
+        ]
+        return web.json_response({"conversations": found})
+
+    def _conversation(self, request: web.Request) -> Conversation | None:
+        return self.conversations.get(request.match_info["conversation"].partition(";")[0])
+
+    def _refusal(self, base: str, root: str) -> web.Response | None:
+        if base in self.blocked:
+            return blocked()
+        if base not in self.conversations or (root and not self.posted(f"{base};messageid={root}")):
+            return error(404, "ConversationNotFound", "Conversation not found.")
+        return None
+
+    def _find(self, request: web.Request) -> Message | None:
+        base = request.match_info["conversation"].partition(";")[0]
+        wanted = (base, request.match_info["activity"])
+        return next((one for one in self.messages if (one.conversation, one.id) == wanted and not one.deleted), None)
+
+    def _add(self, base: str, *, root: str | None, activity: Json) -> Message:
+        number = str(next(self._ids))
+        message = Message(conversation=base, root=root or number, id=number, activity=activity)
+        self.messages.append(message)
+        return message
+
+
+def error(status: int, code: str, message: str) -> web.Response:
+    return web.json_response({"error": {"code": code, "message": message}}, status=status)
+
+
+def blocked() -> web.Response:
+    """The odd form in which blocked writes are answered."""
+    inner = '{"subCode":"MessageWritesBlocked","details":"Thread is blocked"}'
+    return web.json_response({"errorCode": 209, "message": inner}, status=403)

@@ -1,0 +1,295 @@
+"""Only what the Bot Framework signed for this bot, for this conversation, now, reaches the bot."""
+
+import base64
+import hmac
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.fakes import activities
+from tests.fakes.activities import Place
+from tests.fakes.edge import Edge, Ticker, running_edge
+from tests.fakes.microsoft import FakeMicrosoft
+from tests.fakes.people import APP_ID, FOREIGN_TENANT_ID, HANAKO
+from tests.fakes.signing import Signer, rsa_key
+from tests.fakes.teams_world import APPROVERS
+
+SERVICE = "https://smba.trafficmanager.net/teams/"
+NOW = 1_795_000_000.0
+
+
+@pytest.fixture
+def clock() -> Ticker:
+    return Ticker(NOW)
+
+
+@pytest.fixture
+async def ms(clock: Ticker) -> AsyncIterator[FakeMicrosoft]:
+    async with FakeMicrosoft(now=clock) as fake:
+        yield fake
+
+
+@pytest.fixture
+async def edge(ms: FakeMicrosoft, clock: Ticker) -> AsyncIterator[Edge]:
+    async with running_edge(ms, clock=clock) as running:
+        yield running
+
+
+def _message(**fields: Any) -> dict[str, Any]:
+    place = Place(id=APPROVERS, kind="channel", team="19:team@thread.tacv2")
+    return activities.message("help", sender=HANAKO, place=place, service_url=SERVICE, **fields)
+
+
+def _good(signer: Signer, **changed: Any) -> str:
+    return signer.token(signer.claims(SERVICE, **changed))
+
+
+def _b64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _unsigned(signer: Signer) -> str:
+    return jwt.encode(signer.claims(SERVICE), "", algorithm="none", headers={"kid": signer.current})
+
+
+def _hs256(signer: Signer) -> str:
+    # The classic confusion: the public key, which everybody has, used as the secret of an HMAC.
+    # By hand: PyJWT refuses to make such a token.
+    head = _b64(json.dumps({"alg": "HS256", "typ": "JWT", "kid": signer.current}).encode())
+    signed = f"{head}.{_b64(json.dumps(signer.claims(SERVICE)).encode())}"
+    public = rsa_key(signer.current).public_key()
+    secret = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return f"{signed}.{_b64(hmac.digest(secret, signed.encode(), 'sha256'))}"
+
+
+def _rs512(signer: Signer) -> str:
+    key = rsa_key(signer.current)
+    return jwt.encode(signer.claims(SERVICE), key, algorithm="RS512", headers={"kid": signer.current})
+
+
+def _with_header(signer: Signer, **header: Any) -> str:
+    key = rsa_key(signer.current)
+    return jwt.encode(signer.claims(SERVICE), key, algorithm="RS256", headers={"kid": signer.current, **header})
+
+
+def _without_kid(signer: Signer) -> str:
+    return jwt.encode(signer.claims(SERVICE), rsa_key(signer.current), algorithm="RS256")
+
+
+def _tampered(signer: Signer) -> str:
+    head, _, signature = _good(signer).split(".")
+    claims = json.dumps(signer.claims(SERVICE, extra="x")).encode()
+    return f"{head}.{_b64(claims)}.{signature}"
+
+
+def _deep_header(signer: Signer) -> str:
+    return f"{_b64(b'[' * 2500 + b']' * 2500)}.e30.e30"
+
+
+FORGED: dict[str, Callable[[Signer], str]] = {
+    "unsigned": _unsigned,
+    "HMAC with the public key": _hs256,
+    "another RSA algorithm": _rs512,
+    "an extension it calls critical": lambda s: _with_header(s, crit=["exp"]),
+    "no key id": _without_kid,
+    "claims changed after signing": _tampered,
+    "header nested without end": _deep_header,
+    "signed by a key of somebody else": lambda s: s.token(s.claims(SERVICE), signed_by="stranger"),
+    "key nobody published": lambda s: s.token(s.claims(SERVICE), kid="stranger"),
+    "expired": lambda s: _good(s, exp=int(NOW) - 301),
+    "no exp": lambda s: _good(s, exp=None),
+    "exp that is a text": lambda s: _good(s, exp="9999999999"),
+    "exp that is true": lambda s: _good(s, exp=True),
+    "exp without bounds": lambda s: _good(s, exp=1e300),
+    "not valid yet": lambda s: _good(s, nbf=int(NOW) + 301),
+    "nbf that is a text": lambda s: _good(s, nbf="0"),
+    "no issuer": lambda s: _good(s, iss=None),
+    "another issuer": lambda s: _good(s, iss="https://api.botframework.com/"),
+    "the emulator's issuer": lambda s: _good(s, iss="https://sts.windows.net/d6d49420-f39b-4df7-a1dc-d59a935871db/"),
+    "no audience": lambda s: _good(s, aud=None),
+    "another bot's audience": lambda s: _good(s, aud="33333333-3333-4333-8333-333333333333"),
+    "several audiences": lambda s: _good(s, aud=[APP_ID, "somebody"]),
+    "no service URL": lambda s: _good(s, serviceurl=None),
+    "empty service URL": lambda s: _good(s, serviceurl=""),
+    "a service URL that is no text": lambda s: _good(s, serviceurl=["x"]),
+}
+
+
+@pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED.keys())
+async def test_forged_token_is_answered_401_and_no_turn_runs(
+    forge: Callable[[Signer], str], ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """Whatever is wrong with a token, the answer is 401 and the bot does not see the activity."""
+    status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {forge(ms.signer)}")
+
+    assert (status, edge.turns) == (401, [])
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Bearer a.b", "Bearer a.b.c", "Bearer ..", "Bearer \xe4.b.c"],
+)
+async def test_header_without_a_token_is_answered_401(header: str, ms: FakeMicrosoft, edge: Edge) -> None:
+    """A header that carries no JWT is refused without any key being fetched."""
+    status, _ = await ms.send(edge.url, _message(), authorization=header)
+
+    assert status == 401
+    assert ms.faults.matching("GET", "known") == []
+
+
+async def test_two_tokens_are_refused(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A request with two Authorization headers is ambiguous and refused, even if one of them is good."""
+    verified = _good(ms.signer)
+    status, _ = await ms.send_raw(
+        edge.url,
+        json.dumps(_message()).encode(),
+        headers={"Authorization": f"Bearer {verified}", "authorization": "Bearer x.y.z"},
+    )
+
+    assert (status, edge.turns) == (401, [])
+
+
+async def test_good_token_reaches_the_bot(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The positive control: the same request with a good token runs a turn."""
+    status, _ = await ms.send(edge.url, _message())
+
+    assert (status, len(edge.turns)) == (200, 1)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"exp": int(NOW) - 299}, {"nbf": int(NOW) + 299}, {"nbf": None}, {"jti": 5, "iat": "odd"}]
+)
+async def test_five_minutes_of_skew_are_granted(changed: dict[str, Any], ms: FakeMicrosoft, edge: Edge) -> None:
+    """Clocks may differ by five minutes, and claims that the vendor does not list are not judged."""
+    status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {_good(ms.signer, **changed)}")
+
+    assert status == 200
+
+
+@pytest.mark.parametrize(
+    "service_url",
+    [
+        "https://attacker.example/",
+        SERVICE.rstrip("/"),
+        SERVICE.upper(),
+        SERVICE + "?x",
+        None,
+    ],
+)
+async def test_body_must_name_the_service_of_the_token(service_url: str | None, ms: FakeMicrosoft, edge: Edge) -> None:
+    """A body whose serviceUrl is not exactly the signed one, or absent, is refused: the reply would go elsewhere."""
+    status, _ = await ms.send(edge.url, _message(serviceUrl=service_url), authorization=f"Bearer {_good(ms.signer)}")
+
+    assert (status, edge.turns) == (401, [])
+
+
+@pytest.mark.parametrize(
+    ("endorsements", "expected"),
+    [(["msteams"], 200), (["webchat", "msteams"], 200), (["webchat"], 401), ([], 401), (None, 200)],
+)
+async def test_key_must_endorse_the_channel(
+    endorsements: list[str] | None, expected: int, ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """A key signs only for the channels it lists; a key that says nothing about channels signs for all."""
+    ms.signer.rotate("other", endorsements=endorsements)
+
+    status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {_good(ms.signer)}")
+
+    assert status == expected
+
+
+@pytest.mark.parametrize(("channel_id", "expected"), [("directline", 403), ("webchat", 403), (None, 401)])
+async def test_other_channels_are_not_served(
+    channel_id: str | None, expected: int, ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """Direct Line and Web Chat let the client write who it is: even a good token from there is refused."""
+    ms.signer.rotate("all", endorsements=None)
+
+    status, _ = await ms.send(edge.url, _message(channelId=channel_id), authorization=f"Bearer {_good(ms.signer)}")
+
+    assert (status, edge.turns) == (expected, [])
+
+
+async def test_remembered_token_ends_with_its_exp(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """A token that held before is refused once it has expired: what is remembered is not kept past exp."""
+    held = f"Bearer {_good(ms.signer, exp=int(NOW) + 60)}"
+    first, _ = await ms.send(edge.url, _message(), authorization=held)
+    clock.seconds = NOW + 60 + 301
+
+    second, _ = await ms.send(edge.url, _message(), authorization=held)
+
+    assert (first, second) == (200, 401)
+
+
+async def test_remembered_token_dies_with_its_key(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """A token that held before is refused once its key was withdrawn."""
+    held = f"Bearer {_good(ms.signer, exp=int(NOW) + 90_000)}"
+    first, _ = await ms.send(edge.url, _message(), authorization=held)
+    ms.signer.withdraw("key-1")
+    ms.signer.rotate("key-2")
+    clock.seconds += 61
+    await ms.send(edge.url, _message(), authorization=f"Bearer {_good(ms.signer)}")
+
+    second, _ = await ms.send(edge.url, _message(), authorization=held)
+
+    assert (first, second) == (200, 401)
+
+
+async def test_remembered_token_is_compared_with_every_body(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A token that held for one body does not carry another body's serviceUrl."""
+    held = f"Bearer {_good(ms.signer)}"
+    first, _ = await ms.send(edge.url, _message(), authorization=held)
+
+    second, _ = await ms.send(edge.url, _message(serviceUrl="https://attacker.example/"), authorization=held)
+
+    assert (first, second) == (200, 401)
+
+
+def _tenant_in(body: dict[str, Any], *, data: str | None, conversation: str | None) -> dict[str, Any]:
+    body["channelData"] = {"tenant": {"id": data}} if data else {}
+    body["conversation"].pop("tenantId")
+    body["conversation"] |= {"tenantId": conversation} if conversation else {}
+    return body
+
+
+OURS = "11111111-1111-4111-8111-111111111111"
+
+
+@pytest.mark.parametrize(
+    ("data", "conversation", "expected"),
+    [
+        (OURS, OURS, 200),
+        (OURS, None, 200),
+        (None, OURS.upper(), 200),
+        (FOREIGN_TENANT_ID, None, 403),
+        (FOREIGN_TENANT_ID, FOREIGN_TENANT_ID, 403),
+        (FOREIGN_TENANT_ID, OURS, 403),
+        (OURS, FOREIGN_TENANT_ID, 403),
+        (None, FOREIGN_TENANT_ID, 403),
+        (None, None, 403),
+    ],
+)
+async def test_foreign_conversations_are_answered_403(
+    data: str | None, conversation: str | None, expected: int, ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """The conversation's tenant must be named, and wherever it is named it must be ours."""
+    status, _ = await ms.send(
+        edge.url,
+        _tenant_in(_message(), data=data, conversation=conversation),
+        authorization=f"Bearer {_good(ms.signer)}",
+    )
+
+    assert (status, len(edge.turns)) == (expected, int(expected == 200))
+
+
+async def test_refusal_tells_the_caller_nothing(ms: FakeMicrosoft, edge: Edge) -> None:
+    """Every 401 has the same body, so that nobody learns which check failed."""
+    answers = [
+        await ms.send(edge.url, _message(), authorization=f"Bearer {forge(ms.signer)}") for forge in FORGED.values()
+    ]
+
+    assert {json.dumps(body) for _, body in answers} == {'{"error": "Unauthorized"}'}

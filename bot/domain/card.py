@@ -9,6 +9,7 @@ from bot.domain.identity import Principal
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Level, LevelState, Status, Verdict, Vote
 from bot.domain.routing import Channel
+from bot.domain.settling import voted_by
 from bot.domain.views import Banner, CardView, DecisionLine, LevelLine, Mention, NoButtons, RequestLine
 
 
@@ -177,12 +178,6 @@ def _outside_line(vote: Vote) -> DecisionLine:
 
 def _is_ours(vote: Vote, ours: Sequence[Decision]) -> bool:
     return any(voted_by(vote, each) for each in ours)
-
-
-def voted_by(vote: Vote, decision: Decision) -> bool:
-    """True if AWS recorded this vote under the session name of the decision's person."""
-    session = Principal.parse(vote.by).session or vote.by
-    return vote.verdict is decision.verdict and session.casefold() == decision.person.session_name.casefold()
 
 
 def request_line(record: Record, now: datetime, *, own: bool) -> RequestLine:

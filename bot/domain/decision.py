@@ -259,7 +259,7 @@ def _missing(level: Level | None, here: tuple[Decision, ...], observed_at: datet
     unseen = [
         each
         for each in here
-        if each.state is DecisionState.CONFIRMED and each.settled_at and each.settled_at >= observed_at
+        if each.state is DecisionState.CONFIRMED and each.settled_at and each.settled_at > observed_at
     ]
     if any(each.verdict is Verdict.REJECT for each in unseen):
         return 0

@@ -1,0 +1,168 @@
+"""What people can ask the bot in words: help, pending, status, setup. Answers are views; Teams is not known here."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from bot.domain.card import card_view, request_line
+from bot.domain.decision import has_votable_approver
+from bot.domain.identity import Person
+from bot.domain.record import Record, SurfaceKind
+from bot.domain.request import Status
+from bot.domain.routing import MEMBERS, Channel, same_conversation, thread_root
+from bot.domain.views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
+from bot.ports import Clock, People, RosterUnavailable
+from bot.service.configured import Configured
+from bot.service.rows import Rows
+
+LONGEST_LIST = 15  # requests in one answer; more would not fit a phone, and 28 KB
+_OPS_ITEM = re.compile(r"oi-[0-9a-f]{12}")
+
+
+class Command(StrEnum):
+    """A command's first word, in any case."""
+
+    HELP = "help"
+    PENDING = "pending"
+    STATUS = "status"
+    SETUP = "setup"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message to the bot, without the mention of the bot."""
+
+    text: str
+    person: Person
+    conversation: str
+    personal: bool
+    locale: str = "en"  # of the person's client
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer, and how to word it."""
+
+    view: View
+    locale: str
+    timezone: str
+
+
+class Commands:
+    """Answers commands."""
+
+    def __init__(self, *, rows: Rows, people: People, clock: Clock, configured: Configured) -> None:
+        self._rows, self._people, self._clock, self._configured = rows, people, clock, configured
+
+    async def answer(self, said: Said) -> Reply:
+        """Answer a message. Raises StoreUnavailable."""
+        channel = self._configured.channel_at(said.conversation)
+        view = await self._view(said, channel)
+        if channel:
+            return Reply(view, channel.locale, channel.timezone)
+        return Reply(view, said.locale, self._configured.channels[0].timezone)
+
+    async def _view(self, said: Said, channel: Channel | None) -> View:
+        word, _, rest = said.text.strip().partition(" ")
+        match word.casefold():
+            case Command.HELP | "":
+                return HelpView(personal=said.personal)
+            case Command.PENDING:
+                return await self._pending(said)
+            case Command.STATUS:
+                return await self._status(said, rest.strip().casefold(), channel)
+            case Command.SETUP:
+                return _setup(said)
+            case _:
+                return MessageView(MessageCode.UNKNOWN_COMMAND, detail=word[:40])
+
+    # --- pending
+
+    async def _pending(self, said: Said) -> View:
+        rows = [row for row in await self._rows.store.unended() if row.request and row.request.status is Status.PENDING]
+        lines = await self._own_lines(rows, said.person) if said.personal else self._lines_of(rows, said.conversation)
+        if not lines:
+            return MessageView(MessageCode.NOTHING_PENDING)
+        return PendingView(tuple(lines[:LONGEST_LIST]), personal=said.personal, more=max(0, len(lines) - LONGEST_LIST))
+
+    def _lines_of(self, rows: Iterable[Record], conversation: str) -> list[RequestLine]:
+        now = self._clock.now()
+        return [request_line(row, now, own=False) for row in rows if _has_card_in(row, conversation)]
+
+    async def _own_lines(self, rows: Iterable[Record], person: Person) -> list[RequestLine]:
+        """One's own requests, and those one may decide."""
+        known = await self._known(person)
+        lines = []
+        for row in rows:
+            own = bool(row.requester and row.requester.is_person(known))
+            if own or await self._may_decide(row, known):
+                lines.append(request_line(row, self._clock.now(), own=own))
+        return lines
+
+    async def _known(self, person: Person) -> Person:
+        same = (each for each in await self._people.known() if each.object_id == person.object_id)
+        entry = next(same, None)
+        return replace(person, upn=entry.upn, mail=entry.mail, name=entry.name) if entry else person
+
+    async def _may_decide(self, row: Record, person: Person) -> bool:
+        channel = self._configured.channel(row.route.channel) if row.route and row.route.settled else None
+        level = row.request.waiting if row.request else None
+        if channel is None or level is None or not has_votable_approver(level):
+            return False
+        listed = {entry.casefold() for entry in channel.approvers_at(level.step)}
+        if f"user:{person.object_id}".casefold() in listed or f"upn:{person.upn}".casefold() in listed:
+            return True
+        return MEMBERS in listed and await self._is_member(channel, person)
+
+    async def _is_member(self, channel: Channel, person: Person) -> bool:
+        try:
+            return await self._people.member(channel.conversation, person.object_id) is not None
+        except RosterUnavailable:
+            return False
+
+    # --- status
+
+    async def _status(self, said: Said, ops_item_id: str, channel: Channel | None) -> View:
+        """One request, for those who may see it: its channel, its requester, its approvers."""
+        rows = await self._rows.store.find(ops_item_id) if _OPS_ITEM.fullmatch(ops_item_id) else ()
+        for row in rows:
+            home = self._configured.channel(row.route.channel) if row.route else None
+            if row.request and home and await self._may_see(row, said):
+                view = card_view(row, channel or home, self._configured.rules, self._clock.now())
+                return replace(view, buttons=False, step="", no_buttons=None)
+        return MessageView(MessageCode.NOT_FOUND, detail=ops_item_id[:40])
+
+    async def _may_see(self, row: Record, said: Said) -> bool:
+        if not said.personal:
+            return _has_card_in(row, said.conversation)
+        known = await self._known(said.person)
+        if row.requester and row.requester.is_person(known):
+            return True
+        home = self._configured.channel(row.route.channel) if row.route else None
+        return home is not None and await self._is_member(home, known)
+
+
+def _has_card_in(row: Record, conversation: str) -> bool:
+    cards = (surface for surface in row.surfaces if surface.kind is SurfaceKind.CARD)
+    return any(same_conversation(card.conversation, conversation) for card in cards)
+
+
+def _setup(said: Said) -> View:
+    return MessageView(MessageCode.CHANNEL_ONLY) if said.personal else SetupView(setup_entry(said.conversation))
+
+
+def setup_entry(conversation: str) -> str:
+    """Return this channel's [[channels]] entry, ready to paste into node-access.toml."""
+    return (
+        "[[channels]]\n"
+        'name = "approvals"\n'
+        f'conversation = "{_toml_text(thread_root(conversation))}"\n'
+        'approvers = ["members"]\n'
+        'approver_role = "arn:aws:iam::{account}:role/NodeAccessApprover"\n'
+    )
+
+
+def _toml_text(text: str) -> str:
+    """Conversation ids have no quotes or control characters; whatever has loses them."""
+    return "".join(character for character in text if character.isprintable() and character not in '"\\')

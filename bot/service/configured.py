@@ -1,0 +1,36 @@
+"""What of settings and node-access.toml the services need, as the domain's types."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bot.domain.card import Rules
+from bot.domain.identity import IdentityRules
+from bot.domain.request import RequestKey
+from bot.domain.routing import Channel, same_conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What of node-access.toml the services need."""
+
+    rules: Rules
+    identity: IdentityRules
+    tenant_id: str
+    accounts: Mapping[str, frozenset[str]]  # account id -> Regions
+
+    def channel(self, name: str) -> Channel | None:
+        """Return a channel by its name."""
+        return self.rules.channels.get(name)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """All channels, in the order of the file: the first match wins."""
+        return tuple(self.rules.channels.values())
+
+    def channel_at(self, conversation: str) -> Channel | None:
+        """Return the channel that a conversation, or a thread in it, belongs to."""
+        return next((each for each in self.channels if same_conversation(each.conversation, conversation)), None)
+
+    def covers(self, key: RequestKey) -> bool:
+        """True for a request of a configured account and Region."""
+        return key.region in self.accounts.get(key.account, frozenset())

@@ -1,0 +1,213 @@
+"""Makes Teams show what is true in AWS, for one request at a time.
+
+The only way in which a card, a note or a direct message reaches Teams:
+
+    observe (AWS) -> desired surfaces (pure) -> compare with what was delivered (row) -> perform the difference (Teams)
+
+Events, clicks, sweeps, timers and restarts only store that a row is due; `Looking` finds due rows and converges them.
+"""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome
+from bot.domain.identity import Directory, place_requester
+from bot.domain.record import Record
+from bot.domain.request import RequestKey, Status
+from bot.domain.routing import route
+from bot.domain.settling import settle_unknown
+from bot.domain.surfaces import desired, next_change
+from bot.ports import AwsUnavailable, Clock, People, RequestNotReadable, Requests
+from bot.service.configured import Configured
+from bot.service.delivery import Delivering, Postponed
+from bot.service.rows import Rows
+from bot.service.signalling import Signalling, orphaned
+from bot.telemetry import Telemetry
+
+LEASE = timedelta(seconds=60)  # longer than one look may take; nobody sleeps under it
+LONGEST_PAUSE = 60.0  # seconds between looks at a request that cannot be read
+INCOMPLETE_PAUSE = 600.0  # seconds between looks at one of which only a part cannot be read
+LOOKS_AT_NOTHING = 12  # looks at an OpsItem that never was readable, about eight minutes, before it is let go
+UNPLACED_PAUSE = timedelta(minutes=5)  # rosters are read anew after this; a requester may be placed then
+UNKNOWN_PAUSE = timedelta(seconds=2)  # between looks at a decision that AWS never answered
+log = structlog.get_logger(__name__)
+
+
+class LeaseHeld(Exception):
+    """Another process converges this request now."""
+
+
+class Convergence:
+    """One look at one request."""
+
+    def __init__(
+        self,
+        *,
+        rows: Rows,
+        requests: Requests,
+        people: People,
+        delivering: Delivering,
+        signalling: Signalling,
+        clock: Clock,
+        configured: Configured,
+        owner: str,
+        telemetry: Telemetry,
+    ) -> None:
+        self._rows, self._requests, self._people = rows, requests, people
+        self._delivering, self._signalling, self._clock = delivering, signalling, clock
+        self._configured, self._owner, self._telemetry = configured, owner, telemetry
+        self._carried: set[asyncio.Task[Record]] = set()
+
+    async def converge(self, key: RequestKey) -> None:
+        """Look at a request and make Teams show what is true."""
+        try:
+            record = await self._begin(key)
+        except LeaseHeld:
+            self._telemetry.looks.labels(outcome="leased").inc()
+            return
+        outcome, again_at = "failed", None
+        try:
+            record = await self._look_after_decisions(await self._observe(record))
+            await self._delivering.deliver(record, desired(record, self._configured.rules, self._clock.now()))
+            outcome = "converged"
+        except Postponed as postponed:
+            outcome, again_at = "postponed", postponed.until
+        finally:
+            await self._end(key, again_at)
+            self._telemetry.looks.labels(outcome=outcome).inc()
+
+    async def put_off(self, key: RequestKey, pause: timedelta) -> None:
+        """Look again later at a request whose look went wrong in a way that nobody foresaw."""
+        later = self._clock.now() + pause
+        await self._rows.apply(key, lambda record: replace(record.released_by(self._owner), next_look_at=later))
+
+    async def drain(self) -> None:
+        """Wait for the decisions taken over from a dead process."""
+        await asyncio.gather(*self._carried, return_exceptions=True)
+
+    # --- lease and appointment
+
+    async def _begin(self, key: RequestKey) -> Record:
+        """Take the lease. Should this process die, the row is due again when the lease is over."""
+
+        def begin(record: Record) -> Record:
+            now = self._clock.now()
+            leased = record.leased_to(self._owner, now=now, span=LEASE)
+            if leased is None or leased.lease is None:
+                raise LeaseHeld
+            return replace(leased, next_look_at=leased.lease.until)
+
+        return await self._rows.apply(key, begin)
+
+    async def _end(self, key: RequestKey, again_at: datetime | None) -> None:
+        """Give the lease back and make the next appointment; one made meanwhile by others stands."""
+
+        def end(record: Record) -> Record:
+            ours = record.lease and record.lease.owner == self._owner and record.next_look_at == record.lease.until
+            free = replace(record, next_look_at=None) if ours else record
+            planned = min(filter(None, (self._next_look(record), again_at)), default=None)
+            return (free.look_by(planned) if planned else free).released_by(self._owner)
+
+        await self._rows.apply(key, end)
+
+    def _next_look(self, record: Record) -> datetime | None:
+        now = self._clock.now()
+        moments = [_retry_at(record, now), next_change(record, now), *_decision_looks(record, now)]
+        if _unplaced(record):
+            moments.append(now + UNPLACED_PAUSE)
+        return min((moment for moment in moments if moment), default=None)
+
+    # --- observe
+
+    async def _observe(self, record: Record) -> Record:
+        began = self._clock.now()
+        try:
+            facts = await self._requests.observe(record.key)
+        except (RequestNotReadable, AwsUnavailable) as problem:
+            log.warning(
+                "request_unreadable", request=str(record.key), code=problem.code, failed=record.looks_failed + 1
+            )
+            return await self._rows.apply(record.key, lambda row: replace(row, looks_failed=row.looks_failed + 1))
+        directory = Directory(people=tuple(await self._people.known()))
+        requester = place_requester(facts.requester, self._configured.identity, directory)
+
+        def observed(row: Record) -> Record:
+            seen = row.observed(facts, requester, at=began)
+            failed = 0 if facts.complete else row.looks_failed + 1
+            return self._routed(replace(seen, looks_failed=failed))
+
+        return await self._rows.apply(record.key, observed)
+
+    def _routed(self, record: Record) -> Record:
+        """Pick the channel, once: a settled route stays, whatever happens to tags and configuration."""
+        if record.request is None or (record.route and record.route.settled):
+            return record
+        return replace(record, route=route(record.request, self._configured.channels))
+
+    # --- decisions that nobody works on
+
+    async def _look_after_decisions(self, record: Record) -> Record:
+        now = self._clock.now()
+        for decision in record.live_decisions:
+            if decision.state is DecisionState.UNKNOWN:
+                record = await self._settle_unknown(record, decision)
+            elif orphaned(decision, now):
+                record = await self._take_over(record, decision)
+        return record
+
+    async def _settle_unknown(self, record: Record, decision: Decision) -> Record:
+        def settle(row: Record) -> Record:
+            current = row.decision(decision.id)
+            return row.with_decision(settle_unknown(row, current, self._clock.now())) if current else row
+
+        return await self._rows.apply(record.key, settle)
+
+    async def _take_over(self, record: Record, decision: Decision) -> Record:
+        """Go on with what a dead process left: a claim is carried on, a sent signal is unknown. Its person is told."""
+        now = self._clock.now()
+
+        def adopt(row: Record) -> Record:
+            current = row.decision(decision.id)
+            if current is None or not orphaned(current, now):
+                return row
+            taken = replace(current, announced=True)
+            if current.state is DecisionState.SENT:
+                return row.with_decision(replace(taken.after(DecisionEvent.LOST, at=now), announced=True))
+            if now > current.lapses_at:
+                return row.with_decision(taken.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED))
+            return row.with_decision(taken)
+
+        adopted = await self._rows.apply(record.key, adopt)
+        current = adopted.decision(decision.id)
+        if current and current.state is DecisionState.CLAIMED:
+            self._carry(adopted.key, decision.id)
+        return adopted
+
+    def _carry(self, key: RequestKey, decision_id: str) -> None:
+        task = asyncio.create_task(self._signalling.carry(key, decision_id))
+        self._carried.add(task)
+        task.add_done_callback(self._carried.discard)
+
+
+def _retry_at(record: Record, now: datetime) -> datetime | None:
+    """After 1, 2, 4 … seconds; what never was readable, or has ended, is let go at last."""
+    pending = record.request is not None and not record.request.status.ended
+    if not record.looks_failed or (not pending and record.looks_failed > LOOKS_AT_NOTHING):
+        return None
+    longest = LONGEST_PAUSE if record.request is None or record.request.complete else INCOMPLETE_PAUSE
+    return now + timedelta(seconds=min(2.0 ** (record.looks_failed - 1), longest))
+
+
+def _decision_looks(record: Record, now: datetime) -> list[datetime | None]:
+    unknown = DecisionState.UNKNOWN
+    return [
+        now + UNKNOWN_PAUSE if each.state is unknown else max(each.held_until, now) for each in record.live_decisions
+    ]
+
+
+def _unplaced(record: Record) -> bool:
+    pending = record.request is not None and record.request.status is Status.PENDING
+    return pending and not (record.requester and record.requester.placed)

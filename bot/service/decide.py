@@ -1,0 +1,333 @@
+"""What happens when somebody presses a button: who may, who goes on, and what everybody is told in time.
+
+A click is answered within its budget whatever AWS does. Only the winner of the claim reads AWS; everybody else is
+answered from the row.
+"""
+
+import asyncio
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from bot.domain.card import Rules, card_view
+from bot.domain.decision import (
+    COMMENT_LIMIT,
+    Claim,
+    ClaimRefusal,
+    Decision,
+    Membership,
+    Refusal,
+    claim,
+    may_decide,
+)
+from bot.domain.identity import Person
+from bot.domain.record import Delivery, Record, Surface, SurfaceKind
+from bot.domain.request import InvalidRequestKey, RequestKey, Status, Verdict
+from bot.domain.routing import Channel, same_conversation
+from bot.domain.surfaces import CARD
+from bot.domain.views import Banner, CardView, DecisionLine, Notice, NoticeCode, Tone
+from bot.ports import AuditEntry, Clock, People, RosterUnavailable, StoreUnavailable
+from bot.rendering import notice_text, render
+from bot.service.clicks import Answer, Click, Verb
+from bot.service.configured import Configured
+from bot.service.notices import notice_of_decision, notice_of_ending
+from bot.service.rows import Rows
+from bot.service.signalling import HOLD, Signalling
+from bot.telemetry import Telemetry
+
+INVOKE_BUDGET = 2.5  # seconds; an invoke is to be answered within 3, and Teams gives up after 10 and may click again
+log = structlog.get_logger(__name__)
+
+
+class ClaimLost(Exception):
+    """The claim was not granted; nothing was written."""
+
+    def __init__(self, refused: Claim) -> None:
+        super().__init__(refused.refusal)
+        self.claim = refused
+
+
+@dataclass(frozen=True, slots=True)
+class _Press:
+    """A click whose request is known and whose person may decide it."""
+
+    click: Click
+    key: RequestKey
+    verdict: Verdict
+    person: Person
+    channel: Channel
+    at: datetime
+    decision_id: str
+
+
+def _bare(notice: Notice, *, refused: bool = False) -> Answer:
+    """Answer without a card: there is no channel whose locale and card could be used."""
+    text = notice_text(notice, locale="en", timezone="UTC")
+    return Answer(None, notice, text, refused=refused)
+
+
+def _told_by(record: Record, decision_id: str) -> bool:
+    """True once the row tells how a decision ended: it is settled, and AWS was looked at after that."""
+    decision = record.decision(decision_id)
+    if decision is None or decision.state.live or decision.settled_at is None:
+        return decision is None
+    return record.observed_at is not None and record.observed_at >= decision.settled_at
+
+
+class Deciding:
+    """Answers clicks."""
+
+    def __init__(
+        self,
+        *,
+        rows: Rows,
+        people: People,
+        signalling: Signalling,
+        clock: Clock,
+        configured: Configured,
+        telemetry: Telemetry,
+    ) -> None:
+        self._rows, self._people, self._signalling = rows, people, signalling
+        self._clock, self._configured, self._telemetry = clock, configured, telemetry
+        self._carried: set[asyncio.Task[Record]] = set()
+
+    async def click(self, click: Click) -> Answer:
+        """Answer a click within its budget; never raises for what a person or a card may send."""
+        try:
+            answer = await self._click(click)
+        except StoreUnavailable:
+            self._telemetry.store_errors.inc()
+            answer = _bare(Notice(NoticeCode.NOT_STORED, typed=click.comment))
+        code = answer.notice.code if answer.notice else "shown"
+        self._telemetry.clicks.labels(verb=click.verb, outcome=code).inc()
+        log.info("click_answered", request=click.request, verb=click.verb, person=click.person.object_id, outcome=code)
+        await self._audit(click, str(code))
+        return answer
+
+    async def drain(self) -> None:
+        """Wait for the decisions that are on their way."""
+        await asyncio.gather(*self._carried, return_exceptions=True)
+
+    async def _click(self, click: Click) -> Answer:
+        deadline = self._clock.now() + timedelta(seconds=INVOKE_BUDGET)
+        try:
+            key = RequestKey.parse(click.request)
+        except InvalidRequestKey:
+            return _bare(Notice(NoticeCode.NOT_FOUND))
+        record = await self._rows.load(key) or await self._adopted(key, click, deadline)
+        if record is None or record.request is None:
+            return _bare(Notice(NoticeCode.NOT_FOUND))
+        channel = self._channel_of(record, click)
+        if channel is None:
+            return _bare(Notice(NoticeCode.NOT_HERE), refused=True)
+        if click.verb is Verb.REFRESH:
+            return self._shown(record, channel, None)
+        if click.verb in {Verb.CANCEL, Verb.REVOKE}:
+            return self._shown(record, channel, Notice(NoticeCode.NOT_AVAILABLE, typed=click.comment))
+        return await self._decide(record, channel, click, key, deadline)
+
+    # --- where the click came from
+
+    def _channel_of(self, record: Record, click: Click) -> Channel | None:
+        """Return the channel of this conversation, if this request has a card there."""
+        for surface in record.surfaces:
+            if surface.kind is SurfaceKind.CARD and same_conversation(surface.conversation, click.conversation):
+                return self._configured.channel(surface.name.removeprefix(CARD))
+        return None
+
+    async def _adopted(self, key: RequestKey, click: Click, deadline: datetime) -> Record | None:
+        """Take in a card that the store does not know: the store was lost, or died between post and save."""
+        channel = self._configured.channel_at(click.conversation)
+        if channel is None or not click.activity_id or not self._configured.covers(key):
+            return None
+        name = CARD + channel.name
+        card = Surface(name, SurfaceKind.CARD, Delivery.DELIVERED, click.conversation, click.activity_id, attempts=1)
+        now = self._clock.now()
+        await self._rows.apply(key, lambda row: row if row.surfaces else row.with_surface(card).look_by(now))
+        seconds = self._remaining(deadline)
+        return await self._rows.wait(key, lambda row: row.request is not None, seconds=seconds)
+
+    # --- may this person, and is there anything left to decide
+
+    async def _decide(
+        self, record: Record, channel: Channel, click: Click, key: RequestKey, deadline: datetime
+    ) -> Answer:
+        if ending := self._too_late(record, click):
+            return self._shown(record, channel, ending)
+        verdict = Verdict(click.verb.value)
+        person, refusal = await self._refusal(record, channel, click, verdict)
+        if refusal:
+            return self._shown(record, channel, Notice(NoticeCode(refusal), typed=click.comment), refused=True)
+        clicked = replace(click, comment=click.comment.strip()[:COMMENT_LIMIT])
+        press = _Press(clicked, key, verdict, person, channel, self._clock.now(), uuid.uuid4().hex)
+        return await self._claim(press, deadline)
+
+    def _too_late(self, record: Record, click: Click) -> Notice | None:
+        request = record.request
+        if request and (request.status.ended or (request.waiting and request.waiting.step != click.step)):
+            return notice_of_ending(record, click.step, typed=click.comment)
+        return None
+
+    async def _refusal(
+        self, record: Record, channel: Channel, click: Click, verdict: Verdict
+    ) -> tuple[Person, Refusal | None]:
+        request, requester, route = record.request, record.requester, record.route
+        if request is None or requester is None or route is None or not route.settled or route.channel != channel.name:
+            return click.person, Refusal.NOT_ROUTED
+        person, membership = await self._known(click.person, channel)
+        refusal = may_decide(
+            person,
+            verdict=verdict,
+            comment=click.comment,
+            request=request,
+            requester=requester,
+            channel=channel,
+            step=click.step,
+            membership=membership,
+            tenant_id=self._configured.tenant_id,
+            allow_unplaced=self._configured.rules.allow_unplaced,
+        )
+        return person, refusal
+
+    async def _known(self, person: Person, channel: Channel) -> tuple[Person, Membership]:
+        """Complete the clicker from the roster: the activity carries neither UPN nor mail."""
+        try:
+            entry = await self._people.member(channel.conversation, person.object_id)
+        except RosterUnavailable:
+            return person, Membership(member=None)
+        if entry is None:
+            return person, Membership(member=False)
+        known = replace(person, name=entry.name or person.name, upn=entry.upn, mail=entry.mail, teams_id=entry.teams_id)
+        return replace(known, guest=person.guest or entry.guest), Membership(member=True)
+
+    # --- the claim
+
+    async def _claim(self, press: _Press, deadline: datetime) -> Answer:
+        try:
+            await self._rows.apply(press.key, lambda row: self._claimed(row, press))
+        except ClaimLost as lost:
+            return await self._lost(press, lost.claim, deadline)
+        task = asyncio.create_task(self._signalling.carry(press.key, press.decision_id))
+        self._carried.add(task)
+        task.add_done_callback(self._carried.discard)
+        return await self._own(press, press.decision_id, deadline)
+
+    def _claimed(self, record: Record, press: _Press) -> Record:
+        if record.request is None or record.observed_at is None:
+            raise ClaimLost(Claim(ClaimRefusal.OTHERS_FIRST))
+        answer = claim(
+            person=press.person,
+            verdict=press.verdict,
+            step=press.click.step,
+            request=record.request,
+            observed_at=record.observed_at,
+            decisions=record.decisions,
+        )
+        if answer.refusal:
+            raise ClaimLost(answer)
+        held_until = self._clock.now() + HOLD
+        decision = Decision(
+            id=press.decision_id,
+            person=press.person,
+            verdict=press.verdict,
+            step=press.click.step,
+            clicked_at=press.at,
+            held_until=held_until,
+            comment=press.click.comment,
+            conversation=press.click.conversation,
+        )
+        return record.with_decision(decision).look_by(held_until)
+
+    async def _lost(self, press: _Press, lost: Claim, deadline: datetime) -> Answer:
+        """Wait for what stands in the way, then try again while there is time; answered from the row alone."""
+        if lost.refusal is ClaimRefusal.REPEAT and lost.held_by:
+            return await self._own(press, lost.held_by.id, deadline, repeated=True)
+        record = await self._rows.wait(
+            press.key, lambda row: self._free_or_over(row, press), seconds=self._remaining(deadline)
+        )
+        if record is None:
+            return _bare(Notice(NoticeCode.NOT_FOUND))
+        if notice := self._too_late(record, press.click):
+            return self._shown(record, press.channel, notice)
+        if self._remaining(deadline) <= 0:
+            return self._shown(record, press.channel, Notice(NoticeCode.BUSY, Tone.INFO, typed=press.click.comment))
+        return await self._claim(press, deadline)
+
+    def _free_or_over(self, record: Record, press: _Press) -> bool:
+        if self._too_late(record, press.click):
+            return True
+        try:
+            self._claimed(record, press)
+        except ClaimLost:
+            return False
+        return True
+
+    # --- the answer to one's own decision
+
+    async def _own(self, press: _Press, decision_id: str, deadline: datetime, *, repeated: bool = False) -> Answer:
+        seconds = self._remaining(deadline)
+        record = await self._rows.wait(press.key, lambda row: _told_by(row, decision_id), seconds=seconds)
+        if record is None:
+            return _bare(Notice(NoticeCode.NOT_FOUND))
+        if _told_by(record, decision_id):
+            notice = notice_of_decision(record, decision_id, repeated=repeated, typed=press.click.comment)
+            return self._shown(record, press.channel, notice)
+        return await self._applying(press, decision_id)
+
+    async def _applying(self, press: _Press, decision_id: str) -> Answer:
+        """It takes longer: say so, and promise in the row that the end will be told in the thread."""
+        now = self._clock.now()
+
+        def announce(row: Record) -> Record:
+            decision = row.decision(decision_id)
+            return row.with_decision(replace(decision, announced=True)).look_by(now) if decision else row
+
+        record = await self._rows.apply(press.key, announce)
+        decision = record.decision(decision_id)
+        if decision is None or record.request is None:
+            return _bare(Notice(NoticeCode.NOT_FOUND))
+        view = card_view(record, press.channel, self._rules, now)
+        line = DecisionLine(decision.verdict, decision.person.shown_name, decision.clicked_at, decision.comment or None)
+        if record.request.status is Status.PENDING:
+            view = replace(view, banner=Banner.APPLYING, applying=line, buttons=False, step="")
+        return self._answer(view, press.channel, Notice(NoticeCode.APPLYING, Tone.INFO))
+
+    # --- rendering
+
+    @property
+    def _rules(self) -> Rules:
+        return self._configured.rules
+
+    def _shown(self, record: Record, channel: Channel, notice: Notice | None, *, refused: bool = False) -> Answer:
+        view = card_view(record, channel, self._rules, self._clock.now())
+        return self._answer(view, channel, notice, refused=refused)
+
+    def _answer(self, view: CardView, channel: Channel, notice: Notice | None, *, refused: bool = False) -> Answer:
+        card = render(view, locale=channel.locale, timezone=channel.timezone, notice=notice)
+        text = notice_text(notice, locale=channel.locale, timezone=channel.timezone) if notice else ""
+        return Answer(card, notice, text, refused=refused)
+
+    def _remaining(self, deadline: datetime) -> float:
+        return max(0.0, (deadline - self._clock.now()).total_seconds())
+
+    async def _audit(self, click: Click, outcome: str) -> None:
+        """Keep who tried what. An audit trail that cannot be written must not change what was answered."""
+        entry = AuditEntry(
+            at=self._clock.now(),
+            event="clicked",
+            request=click.request[:100],
+            step=click.step[:128],
+            verb=click.verb,
+            person=click.person.object_id,
+            person_name=click.person.name,
+            tenant=click.person.tenant_id,
+            conversation=click.conversation,
+            outcome=outcome,
+        )
+        try:
+            await self._rows.store.append_audit(entry)
+        except StoreUnavailable:
+            self._telemetry.store_errors.inc()
+            log.error("audit_not_stored", request=click.request, verb=click.verb, outcome=outcome)

@@ -1,0 +1,67 @@
+"""Takes hints from the queue: stores "look at this request now", then deletes the message.
+
+An event's content is believed in nothing but which request it is about, and in the policies that conflict, which AWS
+tells nowhere else.
+"""
+
+from dataclasses import replace
+
+import structlog
+
+from bot.domain.record import Record
+from bot.ports import AwsUnavailable, Clock, Hint, Queue, StoreUnavailable
+from bot.service.configured import Configured
+from bot.service.rows import Rows
+from bot.telemetry import Telemetry
+
+PAUSE = 5.0  # seconds before the queue is asked again after it failed
+log = structlog.get_logger(__name__)
+
+
+class Intake:
+    """The loop that empties the queue."""
+
+    def __init__(self, *, queue: Queue, rows: Rows, clock: Clock, configured: Configured, telemetry: Telemetry) -> None:
+        self._queue, self._rows, self._clock = queue, rows, clock
+        self._configured, self._telemetry = configured, telemetry
+
+    async def run(self) -> None:
+        """Take messages until cancelled."""
+        while True:
+            try:
+                await self.take()
+            except AwsUnavailable as problem:
+                log.warning("queue_unavailable", code=problem.code)
+                self._telemetry.health.failed("queue", problem.code)
+                await self._clock.sleep(PAUSE)
+
+    async def take(self) -> int:
+        """Take the messages that are there; return how many. Raises AwsUnavailable."""
+        hints = await self._queue.receive()
+        self._telemetry.health.succeeded("queue")
+        for hint in hints:
+            await self._take(hint)
+        return len(hints)
+
+    async def _take(self, hint: Hint) -> None:
+        try:
+            await self._store(hint)
+        except StoreUnavailable:
+            self._telemetry.store_errors.inc()
+            return  # not deleted: the queue shows it again
+        await self._queue.delete(hint)
+
+    async def _store(self, hint: Hint) -> None:
+        if hint.key is None or not self._configured.covers(hint.key):
+            self._telemetry.events.labels(outcome="ignored").inc()
+            log.info("event_ignored", event_type=hint.event, request=str(hint.key) if hint.key else None)
+            return
+        now = self._clock.now()
+
+        def due(record: Record) -> Record:
+            policies = hint.conflicting_policies or record.conflicting_policies
+            return replace(record, conflicting_policies=policies).look_by(now)
+
+        await self._rows.apply(hint.key, due)
+        self._telemetry.events.labels(outcome="taken").inc()
+        log.info("event_taken", event_type=hint.event, request=str(hint.key))

@@ -1,0 +1,84 @@
+"""Finds the rows that are due and has each converged. The only caller of converge."""
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+
+from bot.domain.request import RequestKey
+from bot.ports import Clock, StoreUnavailable
+from bot.service.converge import Convergence
+from bot.service.rows import Rows
+from bot.telemetry import Telemetry
+
+SIDE_BY_SIDE = 8  # looks at once: enough to hide AWS's latency, few enough for its quota of 3 calls a second
+LONGEST_SLEEP = 1.0  # seconds; what another process made due is found within this
+STORE_PAUSE = 2.0  # seconds before the store is tried again
+log = structlog.get_logger(__name__)
+
+
+class Looking:
+    """The loop that converges due rows."""
+
+    def __init__(self, *, rows: Rows, convergence: Convergence, clock: Clock, telemetry: Telemetry) -> None:
+        self._rows, self._convergence, self._clock, self._telemetry = rows, convergence, clock, telemetry
+        self._active: dict[RequestKey, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Converge due rows until cancelled; then wait for the looks that are under way."""
+        try:
+            while True:
+                self._rows.due.clear()
+                await self._start_due()
+                await self._pause()
+        finally:
+            await self.drain()
+
+    async def drain(self) -> None:
+        """Wait for the looks that are under way."""
+        await asyncio.gather(*self._active.values(), return_exceptions=True)
+
+    async def _start_due(self) -> None:
+        try:
+            due = await self._rows.store.due(self._clock.now(), SIDE_BY_SIDE + len(self._active))
+        except StoreUnavailable:
+            self._telemetry.store_errors.inc()
+            await self._clock.sleep(STORE_PAUSE)
+            return
+        for key in due:
+            if key not in self._active and len(self._active) < SIDE_BY_SIDE:
+                self._active[key] = asyncio.create_task(self._look(key))
+
+    async def _look(self, key: RequestKey) -> None:
+        try:
+            await self._convergence.converge(key)
+        except Exception:  # one request that cannot be looked at must not end the loop for all others
+            log.exception("look_failed", request=str(key))
+            await self._put_off(key)
+        finally:
+            del self._active[key]
+            self._rows.due.set()
+
+    async def _put_off(self, key: RequestKey) -> None:
+        """Look again after a minute instead of at once and for ever."""
+        self._telemetry.looks.labels(outcome="crashed").inc()
+        await self._convergence.put_off(key, timedelta(minutes=1))
+
+    async def _pause(self) -> None:
+        """Wait until something is due: told so by this process, or by the clock."""
+        wake = asyncio.ensure_future(self._rows.due.wait())
+        pause = asyncio.ensure_future(self._clock.sleep(await self._seconds_to_next()))
+        try:
+            await asyncio.wait({wake, pause}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            wake.cancel()
+            pause.cancel()
+
+    async def _seconds_to_next(self) -> float:
+        try:
+            next_due = await self._rows.store.next_due()
+        except StoreUnavailable:
+            return LONGEST_SLEEP
+        if next_due is None or self._active:
+            return LONGEST_SLEEP
+        return min(max(0.0, (next_due - self._clock.now()).total_seconds()), LONGEST_SLEEP)

@@ -1,0 +1,105 @@
+"""The rows, with someone to wake: a store whose writes are seen at once by whoever waits in this process."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bot.domain.record import Record
+from bot.domain.request import RequestKey
+from bot.ports import Change, Clock, Store
+
+POLL_SECONDS = 0.5  # how often a waiting click looks for what another process wrote
+
+
+@dataclass(slots=True)
+class _Watch:
+    """The latest row that this process wrote or read, and who waits for a newer one."""
+
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: int = 0
+    latest: Record | None = None
+    reading: asyncio.Task[Record | None] | None = None
+
+
+class Rows:
+    """Reads, writes and waits for rows."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store, self._clock = store, clock
+        self._watches: dict[RequestKey, _Watch] = {}
+        self.due = asyncio.Event()  # set when a row wants to be looked at sooner than planned
+
+    async def load(self, key: RequestKey) -> Record | None:
+        """Return the row as last written by anybody."""
+        return await self.store.load(key)
+
+    async def apply(self, key: RequestKey, change: Change) -> Record:
+        """Write a pure change; wake whoever waits for this row and, where it is due now, the looker."""
+        now = self._clock.now()
+        record = await self.store.apply(key, change, now=now)
+        self._publish(record)
+        if record.next_look_at and record.next_look_at <= now:
+            self.due.set()
+        return record
+
+    async def look(self, key: RequestKey) -> Record:
+        """Store that this request is to be looked at now."""
+        now = self._clock.now()
+        return await self.apply(key, lambda record: record.look_by(now))
+
+    async def wait(self, key: RequestKey, until: Callable[[Record], bool], *, seconds: float) -> Record | None:
+        """Wait for a row to become so; return it as it is then, or as it is when the time is over."""
+        watch = self._watches.setdefault(key, _Watch())
+        watch.waiting += 1
+        try:
+            return await self._wait(key, watch, until, seconds)
+        finally:
+            watch.waiting -= 1
+            if not watch.waiting:
+                self._watches.pop(key, None)
+
+    async def _wait(
+        self, key: RequestKey, watch: _Watch, until: Callable[[Record], bool], seconds: float
+    ) -> Record | None:
+        deadline = self._clock.now().timestamp() + seconds
+        while True:
+            record = await self._read(key, watch)
+            remaining = deadline - self._clock.now().timestamp()
+            if remaining <= 0 or (record and until(record)):
+                return record
+            await self._changed(watch, min(remaining, POLL_SECONDS))
+
+    async def _read(self, key: RequestKey, watch: _Watch) -> Record | None:
+        """Read the row once for all who wait for it."""
+        if watch.latest is not None:
+            return watch.latest
+        if watch.reading is None or watch.reading.done():
+            watch.reading = asyncio.create_task(self._refresh(key, watch))
+        return await asyncio.shield(watch.reading)
+
+    async def _refresh(self, key: RequestKey, watch: _Watch) -> Record | None:
+        record = await self.store.load(key)
+        if watch.latest is None or (record and record.version > watch.latest.version):
+            watch.latest = record
+        return watch.latest
+
+    async def _changed(self, watch: _Watch, seconds: float) -> None:
+        """Wait for a write of this process, else forget what is known so that the next read asks the store."""
+        changed = watch.changed
+        pause = asyncio.ensure_future(self._clock.sleep(seconds))
+        wake = asyncio.ensure_future(changed.wait())
+        try:
+            done, _ = await asyncio.wait({pause, wake}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pause.cancel()
+            wake.cancel()
+        if wake not in done:
+            watch.latest = None
+
+    def _publish(self, record: Record) -> None:
+        watch = self._watches.get(record.key)
+        if watch is None:
+            return
+        watch.latest = record
+        watch.changed.set()
+        watch.changed = asyncio.Event()

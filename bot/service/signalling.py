@@ -1,0 +1,195 @@
+"""Carries one claimed decision to AWS: the state check, the single signal, and what the answer means.
+
+A signal leaves at most once per decision. Before every attempt the automation execution is read; after a lost reply
+nothing is sent again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from bot.domain.decision import Decision, DecisionEvent, DecisionState, IllegalTransition, Outcome
+from bot.domain.record import Record
+from bot.domain.request import Execution, RequestKey, Status
+from bot.ports import (
+    AwsThrottled,
+    AwsUnavailable,
+    Clock,
+    Requests,
+    Signal,
+    SignalLost,
+    SignalRefused,
+    SignalThrottled,
+)
+from bot.service.configured import Configured
+from bot.service.rows import Rows
+from bot.telemetry import Telemetry
+
+HOLD = timedelta(seconds=25)  # longer than reading the state, assuming the role and one signal may take together
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds between attempts while AWS asks for patience
+AWS_COMMENT_LIMIT = 512  # characters; SendAutomationSignal's payload
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What one attempt came to: the event for the decision, and whether it was settled by it."""
+
+    event: DecisionEvent
+    outcome: Outcome | None = None
+    detail: str = ""
+
+
+class Signalling:
+    """Takes decisions from claimed to their end."""
+
+    def __init__(
+        self,
+        *,
+        rows: Rows,
+        requests: Requests,
+        clock: Clock,
+        configured: Configured,
+        telemetry: Telemetry,
+    ) -> None:
+        self._rows, self._requests, self._clock = rows, requests, clock
+        self._configured, self._telemetry = configured, telemetry
+
+    async def carry(self, key: RequestKey, decision_id: str) -> Record:
+        """Work on a decision until it is settled or unknown; return the row as it is then."""
+        pause = FIRST_PAUSE
+        while True:
+            record = await self._attempt(key, decision_id)
+            decision = record.decision(decision_id)
+            if decision is None or decision.state is not DecisionState.CLAIMED:
+                return record
+            await self._clock.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _attempt(self, key: RequestKey, decision_id: str) -> Record:
+        record = await self._hold(key, decision_id)
+        decision, execution_id = record.decision(decision_id), record.request and record.request.execution_id
+        if decision is None or decision.state is not DecisionState.CLAIMED:
+            return record
+        if self._clock.now() > decision.lapses_at or execution_id is None:
+            return await self._settle(key, decision_id, Attempt(DecisionEvent.WITHDRAWN, _lapsed(decision)))
+        try:
+            execution = await self._requests.execution(key, execution_id)
+        except AwsUnavailable as problem:
+            return await self._remember(key, decision_id, problem)
+        if withdrawal := _not_waiting(execution, decision):
+            return await self._settle(key, decision_id, withdrawal)
+        return await self._send(record, decision, execution_id)
+
+    async def _send(self, record: Record, decision: Decision, execution_id: str) -> Record:
+        signal = self._signal(record, decision, execution_id)
+        try:
+            sending = await self._sending(record.key, decision.id, signal)
+        except IllegalTransition:
+            return await self._rows.load(record.key) or record  # another process took it over
+        if not _may_leave(sending, decision.id):
+            return sending
+        attempt = await self._signalled(signal)
+        self._telemetry.signals.labels(verdict=decision.verdict, result=attempt.event).inc()
+        log.info(
+            "signal_sent", request=str(record.key), decision=decision.id, result=attempt.event, code=attempt.detail
+        )
+        return await self._settle(record.key, decision.id, attempt)
+
+    async def _signalled(self, signal: Signal) -> Attempt:
+        try:
+            await self._requests.signal(signal)
+        except SignalRefused as refused:
+            outcome = Outcome.AWS_DENIED if refused.denied else Outcome.AWS_REFUSED
+            return Attempt(DecisionEvent.REFUSED, outcome, refused.code)
+        except SignalThrottled:
+            return Attempt(DecisionEvent.THROTTLED, Outcome.THROTTLED)
+        except SignalLost:
+            return Attempt(DecisionEvent.LOST)
+        return Attempt(DecisionEvent.ANSWERED)
+
+    def _signal(self, record: Record, decision: Decision, execution_id: str) -> Signal:
+        channel = self._configured.channel(record.route.channel) if record.route else None
+        return Signal(
+            key=record.key,
+            execution_id=execution_id,
+            verdict=decision.verdict,
+            comment=payload_comment(decision.comment, decision.person.shown_name),
+            role=channel.role_at(decision.step, record.key.account) if channel else None,
+            session_name=decision.person.session_name,
+        )
+
+    async def _hold(self, key: RequestKey, decision_id: str) -> Record:
+        held_until = self._clock.now() + HOLD
+
+        def hold(decision: Decision) -> Decision:
+            return replace(decision, held_until=held_until)
+
+        return await self._rows.apply(key, lambda row: _changed(row, decision_id, hold))
+
+    async def _sending(self, key: RequestKey, decision_id: str, signal: Signal) -> Record:
+        """Make it durable that the signal may leave; the last check that it still may."""
+
+        def send(decision: Decision) -> Decision:
+            now = self._clock.now()
+            if now > decision.lapses_at:
+                return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED)
+            sent = decision.after(DecisionEvent.SENDING, at=now)
+            return replace(sent, held_until=now + HOLD, role=signal.role, execution_id=signal.execution_id)
+
+        return await self._rows.apply(key, lambda row: _changed(row, decision_id, send))
+
+    async def _remember(self, key: RequestKey, decision_id: str, problem: AwsUnavailable) -> Record:
+        """Keep why the state could not be read, in case the time runs out."""
+        outcome = Outcome.THROTTLED if isinstance(problem, AwsThrottled) else Outcome.UNREADABLE
+        log.warning("state_unreadable", request=str(key), decision=decision_id, code=problem.code)
+
+        def remember(decision: Decision) -> Decision:
+            return replace(decision, outcome=outcome)
+
+        return await self._rows.apply(key, lambda row: _changed(row, decision_id, remember))
+
+    async def _settle(self, key: RequestKey, decision_id: str, attempt: Attempt) -> Record:
+        now = self._clock.now()
+
+        def settle(decision: Decision) -> Decision:
+            if not decision.state.live:
+                return decision
+            return decision.after(attempt.event, at=now, outcome=attempt.outcome, detail=attempt.detail)
+
+        return await self._rows.apply(key, lambda row: _changed(row, decision_id, settle).look_by(now))
+
+
+def _changed(record: Record, decision_id: str, change: Callable[[Decision], Decision]) -> Record:
+    decision = record.decision(decision_id)
+    return record.with_decision(change(decision)) if decision else record
+
+
+def _may_leave(record: Record, decision_id: str) -> bool:
+    decision = record.decision(decision_id)
+    return decision is not None and decision.state is DecisionState.SENT
+
+
+def _not_waiting(execution: Execution, decision: Decision) -> Attempt | None:
+    if execution.status is Status.PENDING and execution.waiting and execution.waiting.step == decision.step:
+        return None
+    passed = execution.status is Status.PENDING and execution.waiting
+    return Attempt(DecisionEvent.WITHDRAWN, Outcome.STEP_PASSED if passed else Outcome.SETTLED)
+
+
+def _lapsed(decision: Decision) -> Outcome:
+    return decision.outcome or Outcome.EXPIRED
+
+
+def payload_comment(comment: str, person: str) -> str:
+    """Return the comment that AWS records: the person's words and who it was, at most 512 characters."""
+    author = f"({person} via Microsoft Teams)"
+    words = comment.strip()[: max(0, AWS_COMMENT_LIMIT - len(author) - 1)]
+    return f"{words} {author}" if words else author[:AWS_COMMENT_LIMIT]
+
+
+def orphaned(decision: Decision, now: datetime) -> bool:
+    """True for a decision whose process stopped working on it."""
+    return decision.state in {DecisionState.CLAIMED, DecisionState.SENT} and decision.held_until < now

@@ -1,0 +1,80 @@
+"""What is wrong with the settings: every problem in one go, in words that say what to do.
+
+Owns the error and the words for what pydantic finds. Repeats names and never a value, which could be a secret.
+"""
+
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+Location = tuple[int | str, ...]
+LONGEST_NAME = 120  # characters of a name that a line repeats; an assumed-role ARN fits
+
+_WORDS = {
+    "string_type": 'write text in quotes: "…"',
+    "string_unicode": "write text that is valid UTF-8",
+    "list_type": "write a list: […]",
+    "bool_type": "write true or false",
+    "dict_type": "write a table",
+    "model_type": "write a table",
+    "int_parsing": "write a whole number",
+    "int_from_float": "write a whole number",
+    "float_parsing": "write a number",
+    "finite_number": "write a number",
+    "greater_than": "write a number above {gt}",
+    "greater_than_equal": "write a number from {ge} on",
+    "less_than_equal": "write a number up to {le}",
+    "too_short": "write at least one entry",
+    "literal_error": "write {expected}",
+}
+
+
+class ConfigurationProblems(Exception):
+    """Settings that cannot be used; one line for each problem, none with a value in it."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def explain(
+    error: ValidationError,
+    *,
+    place: Callable[[Location], str],
+    known: Callable[[Location], list[str]],
+    missing: Callable[[Location], str],
+) -> list[str]:
+    """Put what pydantic found into lines.
+
+    `place` words a location, `known` lists the keys that a table has, `missing` says what a missing one is.
+    """
+    lines = []
+    for each in error.errors(include_url=False, include_input=False):
+        words = missing(each["loc"]) if each["type"] == "missing" else _words(each, known)
+        lines.append(f"{place(each['loc'])}: {words}")
+    return lines
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean …?`, or nothing where no known name is near."""
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def shown(name: str) -> str:
+    """Return a name from outside so that it is one short line, whatever is in it."""
+    plain = name if name.isprintable() else repr(name)
+    return plain if len(plain) <= LONGEST_NAME else f"{plain[:LONGEST_NAME]}…"
+
+
+def _words(error: ErrorDetails, known: Callable[[Location], list[str]]) -> str:
+    *table, key = error["loc"] or ("",)
+    if error["type"] == "extra_forbidden":
+        return f"unknown{hint(str(key), known(tuple(table)))}"
+    context = error.get("ctx", {})
+    if error["type"] == "value_error":
+        return str(context["error"])
+    words = _WORDS.get(error["type"])
+    return words.format(**context) if words else error["msg"]

@@ -1,0 +1,233 @@
+"""bot.settings: what the environment says, or every problem that it has."""
+
+import os
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.problems import ConfigurationProblems
+from bot.settings import PREFIX, SERVICE_HOSTS, Settings, load, load_store
+
+GUID = "22222222-2222-4222-8222-222222222222"
+SECRET = "a-client-secret-that-no-message-repeats"
+CHANNEL = '[[channels]]\nname = "production"\nconversation = "19:approvers@thread.tacv2"\n'
+NAMES = sorted(f"{PREFIX}{field.upper()}" for field in Settings.model_fields)
+
+
+@pytest.fixture
+def complete(tmp_path: Path) -> dict[str, str]:
+    """Return the smallest environment that can be used."""
+    file = tmp_path / "node-access.toml"
+    file.write_text(CHANNEL)
+    return {
+        "NODE_ACCESS_APP_ID": GUID,
+        "NODE_ACCESS_APP_SECRET": SECRET,
+        "NODE_ACCESS_TENANT_ID": GUID,
+        "NODE_ACCESS_CONFIG": str(file),
+        "AWS_REGION": "ap-northeast-1",
+    }
+
+
+def problems_of(environ: dict[str, str]) -> tuple[str, ...]:
+    """Return the lines that an environment is refused with."""
+    with pytest.raises(ConfigurationProblems) as caught:
+        load(environ)
+    return caught.value.problems
+
+
+def test_defaults_are_the_documented_ones(complete: dict[str, str]) -> None:
+    """The smallest environment is enough, and everything else has the default of the README."""
+    settings, configuration = load(complete)
+    assert (settings.host, settings.port, settings.metrics_host, settings.metrics_port) == (
+        "0.0.0.0",
+        3978,
+        "127.0.0.1",
+        9464,
+    )
+    assert (settings.queue_url, settings.sweep_seconds, settings.sqlite_path) == (None, 60, Path("node-access.db"))
+    assert settings.service_hosts == SERVICE_HOSTS
+    assert settings.app_secret.get_secret_value() == SECRET
+    assert [channel.name for channel in configuration.channels] == ["production"]
+
+
+def test_aws_region_goes_before_the_default_region(complete: dict[str, str]) -> None:
+    """AWS_REGION wins; AWS_DEFAULT_REGION stands in for it."""
+    assert load(complete | {"AWS_DEFAULT_REGION": "us-east-1"})[0].region == "ap-northeast-1"
+    del complete["AWS_REGION"]
+    assert load(complete | {"AWS_DEFAULT_REGION": "us-east-1"})[0].region == "us-east-1"
+
+
+def test_everything_can_be_set(complete: dict[str, str]) -> None:
+    """Every setting takes what the README says it takes."""
+    given = {
+        "APP_CREDENTIAL": "secret",
+        "QUEUE_URL": "http://127.0.0.1:4566/111122223333/node-access",
+        "STORE": "sqlite:/var/lib/node-access/rows.db",
+        "HOST": "::1",
+        "PORT": "0",
+        "METRICS_HOST": "::1",
+        "METRICS_PORT": "0",
+        "SWEEP_SECONDS": "0.5",
+        "SERVICE_HOSTS": "127.0.0.1, *.example.com",
+        "SERVICE_URL": "http://127.0.0.1:56150/_connector",
+        "OPENID_METADATA_URL": "http://127.0.0.1:8080/keys",
+        "LOGIN_AUTHORITY": "http://localhost:8080",
+        "LOG_FORMAT": "console",
+        "LOG_LEVEL": "DEBUG",
+    }
+    settings, _ = load(complete | {f"{PREFIX}{name}": value for name, value in given.items()})
+    assert settings.sqlite_path == Path("/var/lib/node-access/rows.db")
+    assert settings.service_hosts == ("127.0.0.1", "*.example.com")
+    assert (settings.sweep_seconds, settings.port, settings.log_level) == (0.5, 0, "debug")
+
+
+def test_every_problem_of_both_is_told_at_once(tmp_path: Path) -> None:
+    """One start names what is wrong in the environment and in node-access.toml."""
+    file = tmp_path / "node-access.toml"
+    file.write_text(CHANNEL.replace("production", "").replace("19:", "20:"))
+    problems = problems_of({"NODE_ACCESS_CONFIG": str(file), "NODE_ACCESS_PORT": "all"})
+    named = [problem.split(":")[0] for problem in problems]
+    assert named == [
+        "NODE_ACCESS_APP_ID",
+        "NODE_ACCESS_APP_SECRET",
+        "NODE_ACCESS_TENANT_ID",
+        "NODE_ACCESS_PORT",
+        "AWS_REGION",
+        "node-access.toml",
+        "node-access.toml",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STORE", "dynamodb:table"),
+        ("APP_CREDENTIAL", "aws-federation"),
+        ("APP_CREDENTIAL", "managed-identity"),
+        ("APP_SECRET_ARN", "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:app"),
+    ],
+)
+def test_what_is_not_built_says_so(complete: dict[str, str], name: str, value: str) -> None:
+    """A setting of a later version is refused as such, and nothing else is complained about."""
+    del complete["NODE_ACCESS_APP_SECRET"]
+    complete |= {"NODE_ACCESS_APP_SECRET": SECRET} if name == "STORE" else {}
+    (problem,) = problems_of(complete | {f"{PREFIX}{name}": value})
+    assert problem.startswith(f"{PREFIX}{name}: ")
+    assert "not available yet" in problem
+
+
+@pytest.mark.parametrize("name", ["SERVICE_URL", "OPENID_METADATA_URL", "LOGIN_AUTHORITY"])
+@pytest.mark.parametrize(
+    "value", ["http://smba.trafficmanager.net/teams/", "ftp://localhost/", "smba.trafficmanager.net", "https://"]
+)
+def test_microsoft_is_spoken_to_over_https_alone(complete: dict[str, str], name: str, value: str) -> None:
+    """An address that is neither https nor on loopback is refused, whatever it is for."""
+    (problem,) = problems_of(complete | {f"{PREFIX}{name}": value})
+    assert problem.startswith(f"{PREFIX}{name}: ")
+    assert "https" in problem
+
+
+def test_the_service_url_must_be_a_listed_host(complete: dict[str, str]) -> None:
+    """An address that would never get the token is told at the start, not at the first message."""
+    (problem,) = problems_of(complete | {"NODE_ACCESS_SERVICE_URL": "https://example.com/teams/"})
+    assert "NODE_ACCESS_SERVICE_HOSTS" in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("APP_ID", "app"),
+        ("TENANT_ID", "example.com"),
+        ("PORT", "65536"),
+        ("METRICS_PORT", "-1"),
+        ("SWEEP_SECONDS", "0"),
+        ("SWEEP_SECONDS", "nan"),
+        ("SERVICE_HOSTS", ","),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "loud"),
+        ("STORE", "sqlite:"),
+        ("STORE", "postgres://localhost"),
+        ("QUEUE_URL", "node-access"),
+        ("QUEUE_URL", "https://["),
+    ],
+)
+def test_a_wrong_value_is_named_and_not_repeated(complete: dict[str, str], name: str, value: str) -> None:
+    """Exactly the wrong setting is named."""
+    found = problems_of(complete | {f"{PREFIX}{name}": value})
+    assert f"{PREFIX}{name}" in {problem.split(":")[0] for problem in found}
+    assert len(found) <= 2  # without hosts the address cannot be right either
+
+
+def test_a_misspelt_name_is_refused_with_the_nearest(complete: dict[str, str]) -> None:
+    """A setting that nobody reads is a mistake that somebody should hear of."""
+    (problem,) = problems_of(complete | {"NODE_ACCESS_QUEUEURL": "x"})
+    assert problem == "NODE_ACCESS_QUEUEURL: unknown; did you mean NODE_ACCESS_QUEUE_URL?"
+
+
+def test_variables_that_kubernetes_makes_are_no_settings(complete: dict[str, str]) -> None:
+    """The service links of a Kubernetes service named node-access-bot do not stop the start."""
+    load(complete | {"NODE_ACCESS_BOT_PORT": "tcp://10.0.0.1:3978", "NODE_ACCESS_BOT_SERVICE_HOST": "10.0.0.1"})
+
+
+def test_empty_means_not_set(complete: dict[str, str]) -> None:
+    """An empty variable counts as absent, as compose files and shells make them."""
+    assert load(complete | {"NODE_ACCESS_QUEUE_URL": "", "NODE_ACCESS_PORT": " "})[0].port == 3978
+    assert problems_of(complete | {"NODE_ACCESS_APP_SECRET": " "}) == (
+        "NODE_ACCESS_APP_SECRET: missing: the client secret of the app",
+    )
+
+
+def test_the_secret_is_not_in_any_representation(complete: dict[str, str]) -> None:
+    """Neither the settings' text nor a problem shows the secret."""
+    settings, _ = load(complete)
+    assert SECRET not in f"{settings!r} {settings!s} {settings.model_dump()}"
+    assert SECRET not in str(problems_of(complete | {"NODE_ACCESS_PORT": SECRET, "NODE_ACCESS_TENANT_ID": SECRET}))
+
+
+def test_arguments_alone_make_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Settings(…)` reads no environment: what is around does not reach a test or the sandbox."""
+    monkeypatch.setenv("NODE_ACCESS_PORT", "1")
+    settings = Settings(app_id=GUID, app_secret=SECRET, tenant_id=GUID, region="us-east-1")
+    assert settings.port == 3978
+
+
+def test_the_store_can_be_read_without_the_rest() -> None:
+    """`show` needs to know where the rows are and nothing more."""
+    assert load_store({"NODE_ACCESS_STORE": "sqlite:a.db"}).sqlite_path == Path("a.db")
+    with pytest.raises(ConfigurationProblems):
+        load_store({"NODE_ACCESS_STORE": "dynamodb:a"})
+
+
+def test_the_process_environment_is_the_default(complete: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an argument the environment of the process is read."""
+    for name in [name for name in os.environ if name.startswith((PREFIX, "AWS_"))]:
+        monkeypatch.delenv(name)
+    for name, value in complete.items():
+        monkeypatch.setenv(name, value)
+    assert load()[0].app_id == GUID
+
+
+_VALUES = (
+    st.text(max_size=40)
+    | st.text(string.printable, max_size=40)
+    | st.sampled_from(["", "0", "[", "https://", "sqlite:"])
+)
+
+
+@given(st.dictionaries(st.sampled_from([*NAMES, "AWS_REGION", "NODE_ACCESS_X"]), _VALUES))
+def test_any_environment_is_read_or_refused_with_the_declared_error(environ: dict[str, str]) -> None:
+    """Whatever the environment holds: settings, or ConfigurationProblems with a line for each; the secret in none."""
+    problems = _refusal(environ | {"NODE_ACCESS_APP_SECRET": SECRET})
+    assert SECRET not in str(problems)
+    assert all(len(problem.splitlines()) == 1 for problem in problems)
+
+
+def _refusal(environ: dict[str, str]) -> tuple[str, ...]:
+    try:
+        load(environ)
+    except ConfigurationProblems as caught:
+        return caught.problems or ("",)  # an error without a line is no line
+    return ()

@@ -111,11 +111,11 @@ class Localizer:
         """True where the locale has words for the key."""
         return key in words(self.locale).phrases
 
-    def text(self, key: str, **values: str) -> str:
+    def text(self, key: str, /, **values: str) -> str:
         """Return the words of `group.name` with its places filled; raise WordsError for a missing one."""
         return "".join([piece.filled(values) for piece in words(self.locale).phrase(key)])
 
-    def runs(self, key: str, **values: str) -> list[Run]:
+    def runs(self, key: str, /, **values: str) -> list[Run]:
         """Return the words as TextRuns, the emphasised places apart."""
         pieces = words(self.locale).phrase(key)
         return [Run(text=piece.filled(values), weight=piece.weight, font=piece.font) for piece in pieces]

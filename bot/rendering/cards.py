@@ -1,0 +1,181 @@
+"""The data of the templates `request` and `decided`: the card of one request."""
+
+from typing import Final
+
+from bot.domain.request import Verdict
+from bot.domain.views import Banner, CardView, Mention, NoButtons, Notice, NoticeCode
+from bot.literal import unmarked
+from bot.rendering.pen import Data, Pen, Runs, plain
+
+OPEN: Final = frozenset({Banner.WAITING, Banner.APPLYING, Banner.UNKNOWN})  # template `request`; the rest `decided`
+
+BANNER_STYLES: Final = {
+    Banner.WAITING: "warning",
+    Banner.APPLYING: "accent",
+    Banner.APPROVED: "good",
+    Banner.ENDED: "emphasis",
+    Banner.REJECTED: "attention",
+    Banner.TIMED_OUT: "emphasis",
+    Banner.CANCELLED: "emphasis",
+    Banner.REVOKED: "attention",
+    Banner.FAILED: "attention",
+    Banner.UNKNOWN: "warning",
+}
+_EXPLAINED: Final = frozenset({Banner.TIMED_OUT, Banner.CANCELLED, Banner.REVOKED, Banner.FAILED, Banner.UNKNOWN})
+
+
+def card_data(view: CardView, pen: Pen, notice: Notice | None) -> Data:
+    """Return what both templates ask for."""
+    mentions, entities = _mentions(view.mentions, pen)
+    return {
+        "words": pen.say.group("card"),
+        "notice": notice_data(notice, pen),
+        "style": BANNER_STYLES[view.banner],
+        "banner": pen.say.text(f"banner.{view.banner}"),
+        "details": _details(view, pen),
+        "decisions": pen.latest(view.decisions, beside=view.requested_at),
+        "node": pen.name(view.shown_node),
+        "asks": _asks(view, pen),
+        "reason": pen.quote(view.reason),
+        "alerts": _alerts(view, pen),
+        "rows": _rows(view, pen),
+        "mentions": mentions,
+        "entities": entities,
+        "form": _form(view, pen, notice),
+        "links": [{"url": view.console_url}] if view.console_url else [],
+        "actions": view.buttons or view.console_url is not None,
+        "key": view.key,
+        "step": view.step,
+    }
+
+
+def notice_data(notice: Notice | None, pen: Pen) -> list[Data]:
+    """Return the line for the person who clicked, or none."""
+    if notice is None:
+        return []
+    said = [pen.runs(f"notice.{notice.code}"), *_notice_details(notice, pen)]
+    return [{"style": notice.tone, "lines": said, "quote": pen.quote(notice.comment)}]
+
+
+def _notice_details(notice: Notice, pen: Pen) -> list[Runs]:
+    details: list[Runs] = []
+    if notice.verdict and notice.code is NoticeCode.DECIDED:
+        key = f"decision.{notice.verdict}"
+        who = pen.runs(key, who=notice.who) if notice.who else pen.runs(f"{key}_unknown")
+        details.append([*who, *pen.apart(notice.at)])
+    elif notice.verdict and notice.who:
+        details.append(pen.pressed(notice.who, notice.verdict, notice.at, beside=None))
+    if notice.detail:
+        details.append(plain(pen.name(notice.detail), font="Monospace"))
+    return details
+
+
+def _asks(view: CardView, pen: Pen) -> Runs:
+    tense = "now" if view.banner in OPEN else "past"
+    if view.duration is None:
+        return pen.runs(f"asks.{tense}", requester=view.requester)
+    return pen.runs(f"asks.{tense}_for", requester=view.requester, duration=pen.say.duration(view.duration))
+
+
+def _details(view: CardView, pen: Pen) -> list[Runs]:
+    """What the banner's one word leaves open, in the banner itself."""
+    beside = view.requested_at
+    details: list[Runs] = []
+    if view.applying and view.applying.who:
+        details.append(pen.pressed(view.applying.who, view.applying.verdict, view.applying.at, beside=beside))
+    if view.banner in _EXPLAINED:
+        details.append(pen.runs(f"card_line.{view.banner}"))
+    if view.decided_outside:
+        details.append(pen.runs("card_line.decided_outside"))
+    if view.access_until:
+        key = "card_line.was_until" if view.banner is Banner.ENDED else "card_line.until"
+        details.append(pen.runs(key, at=pen.say.moment(view.access_until, beside=beside)))
+    return details
+
+
+def _alerts(view: CardView, pen: Pen) -> list[Data]:
+    """What stands in the way of a decision, or should make the approver think twice."""
+    alerts: list[Runs] = []
+    if view.conflicting_policies:
+        alerts.append(pen.runs("card_line.conflict", policies=pen.names(map(pen.name, view.conflicting_policies))))
+    if view.no_buttons:
+        alerts.append(_why_no_buttons(view, view.no_buttons, pen))
+    if view.requester_unchecked:
+        alerts.append(pen.runs("card_line.unchecked", principal=view.requester_principal))
+    return [{"runs": alert} for alert in alerts]
+
+
+def _why_no_buttons(view: CardView, why: NoButtons, pen: Pen) -> Runs:
+    return pen.runs(f"no_buttons.{why}", principal=view.requester_principal)
+
+
+def _rows(view: CardView, pen: Pen) -> list[Data]:
+    return [
+        *pen.plain_row("node", view.node_id),
+        *pen.plain_row("account", view.account),
+        *pen.plain_row("region", view.region),
+        *pen.plain_row("platform", view.platform),
+        *pen.plain_row("private_ip", view.private_ip),
+        *_tags(view, pen),
+        *pen.plain_row("policy", view.policy),
+        *_level(view, pen),
+        *_principal(view, pen),
+        *pen.moment_row("requested", view.requested_at),
+        *(pen.lapse_row(view.lapses_at, view.requested_at) if view.banner in OPEN else []),
+        *pen.plain_row("request", view.ops_item_id),
+    ]
+
+
+def _tags(view: CardView, pen: Pen) -> list[Data]:
+    if view.tags_unread and not view.tags:
+        return [pen.row("tags", pen.runs("value.tags_unread"))]
+    return pen.tag_row(view.tags)
+
+
+def _principal(view: CardView, pen: Pen) -> list[Data]:
+    """The requester as AWS names it: role and session, without the part that the account row already tells."""
+    principal = view.requester_principal.rpartition(":assumed-role/")[2]
+    return [] if principal == view.requester else pen.plain_row("principal", principal)
+
+
+def _level(view: CardView, pen: Pen) -> list[Data]:
+    level = view.level
+    if level is None:
+        return []
+    key = "value.level" if level.of > 1 else "value.level_only"
+    said = [pen.runs(key, number=str(level.number), of=str(level.of), step=level.step)]
+    if level.required is not None and view.banner in OPEN:
+        given = str(level.approvals or 0)
+        said.append(pen.runs("value.approvals", approvals=given, required=str(level.required)))
+    return [pen.row("level", *said)]
+
+
+def _form(view: CardView, pen: Pen, notice: Notice | None) -> list[Data]:
+    """The comment field and the buttons, or none."""
+    if not view.buttons:
+        return []
+    label = pen.say.text(f"card.comment_label{_required(view.comment_required)}")
+    typed = notice.typed if notice else ""
+    return [{"label": label, "typed": typed}]
+
+
+def _required(verdicts: tuple[Verdict, ...]) -> str:
+    if len(set(verdicts)) == len(Verdict):
+        return "_both"
+    return f"_{verdicts[0]}" if verdicts else ""
+
+
+def _mentions(mentions: tuple[Mention, ...], pen: Pen) -> tuple[list[Data], list[Data]]:
+    """The line that rings phones, and the entities that its <at> parts refer to.
+
+    https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format#mention-support
+    """
+    named = [(each.id, unmarked(pen.name(each.name))) for each in mentions]
+    texts = [f"<at>{name}</at>" for _, name in named]
+    entities: list[Data] = [
+        {"type": "mention", "text": text, "mentioned": {"id": id_, "name": name}}
+        for text, (id_, name) in zip(texts, named, strict=True)
+    ]
+    separator = pen.say.text("card_line.name_separator")
+    line: list[Data] = [{"text": pen.say.text("card_line.mentions", names=separator.join(texts))}] if texts else []
+    return line, entities

@@ -1,0 +1,174 @@
+"""The data of the templates other than the request's card: direct message, note, help, pending, message, setup."""
+
+from typing import Final
+
+from bot.domain.views import (
+    DirectKind,
+    DirectView,
+    HelpView,
+    MessageView,
+    NoteKind,
+    NoteView,
+    Notice,
+    PendingView,
+    RequestLine,
+    SetupView,
+)
+from bot.rendering.cards import BANNER_STYLES, notice_data
+from bot.rendering.pen import Data, Pen, Runs, plain
+
+_DIRECT_STYLES: Final = {
+    DirectKind.WAITING: "warning",
+    DirectKind.APPROVED: "good",
+    DirectKind.REJECTED: "attention",
+    DirectKind.TIMED_OUT: "emphasis",
+    DirectKind.CANCELLED: "emphasis",
+    DirectKind.REVOKED: "attention",
+    DirectKind.FAILED: "attention",
+}
+_NOTE_STYLES: Final = {NoteKind.APPROVAL: "good", NoteKind.REJECTION: "attention"}
+_TOML_LINES: Final = 80  # more than any channel's entry has
+
+
+def direct_data(view: DirectView, pen: Pen) -> Data:
+    """Return what `direct-message` asks for."""
+    policies = pen.names(map(pen.name, view.conflicting_policies))
+    return {
+        "words": {**pen.say.group("direct"), "reason": pen.say.text("card.reason")},
+        "style": _DIRECT_STYLES[view.kind],
+        "banner": pen.say.text(f"banner.{view.kind}"),
+        "node": pen.name(view.shown_node),
+        "sentence": _direct_sentence(view, pen),
+        "decisions": pen.latest(view.decisions, beside=view.requested_at),
+        "alerts": [{"runs": pen.runs("card_line.conflict", policies=policies)}] if policies else [],
+        "reason": pen.quote(view.reason),
+        "commands": [{"lines": list(view.commands)}] if view.commands else [],
+        "rows": _direct_rows(view, pen),
+    }
+
+
+def _direct_sentence(view: DirectView, pen: Pen) -> Runs:
+    if view.access_until and view.kind is DirectKind.APPROVED:
+        return pen.runs("direct.approved_until", at=pen.say.moment(view.access_until, beside=view.requested_at))
+    return pen.runs(f"direct.{view.kind}")
+
+
+def _direct_rows(view: DirectView, pen: Pen) -> list[Data]:
+    waiting = view.kind is DirectKind.WAITING
+    return [
+        *pen.plain_row("node", view.node_id),
+        *pen.plain_row("account", view.account),
+        *pen.plain_row("region", view.region),
+        *pen.duration_row("duration", view.duration),
+        *pen.moment_row("requested", view.requested_at),
+        *(pen.lapse_row(view.lapses_at, view.requested_at) if waiting else []),
+        *pen.plain_row("request", view.ops_item_id),
+    ]
+
+
+def note_data(view: NoteView, pen: Pen) -> Data:
+    """Return what `note` asks for."""
+    return {
+        "style": _NOTE_STYLES.get(view.kind, "emphasis"),
+        "sentence": [*note_sentence(view, pen), *pen.apart(view.at)],
+        "detail": _note_detail(view, pen),
+        "quote": pen.quote(view.comment),
+        "facts": [*_fact("call", view.call, pen), *_fact("role", view.role if view.call else None, pen)],
+    }
+
+
+def note_sentence(view: NoteView, pen: Pen) -> Runs:
+    """Return what a note says first; its notification is the same."""
+    if view.kind is NoteKind.OUTSIDE:
+        return _outside_sentence(view, pen)
+    who = view.who or pen.say.text("note.somebody")
+    requester = view.requester or pen.say.text("note.somebody")
+    return pen.runs(f"note.{view.kind}", who=who, requester=requester, node=view.node)
+
+
+def _outside_sentence(view: NoteView, pen: Pen) -> Runs:
+    sentence = pen.runs(f"outside.{view.status or 'unknown'}", node=view.node)
+    return [*sentence, *plain(f" ({pen.name(view.who)})")] if view.who else sentence
+
+
+def _note_detail(view: NoteView, pen: Pen) -> list[Runs]:
+    """Why: the detail's code in words."""
+    match view.kind:
+        case NoteKind.DIRECT_IMPOSSIBLE:
+            return [_coded("direct_problem", view.detail, "other", pen)]
+        case NoteKind.UNDONE if view.detail:
+            return [_coded("undone", view.detail, "aws_refused", pen)]
+        case _:
+            return []
+
+
+def _coded(group: str, code: str | None, otherwise: str, pen: Pen) -> Runs:
+    key = f"{group}.{code}"
+    return pen.runs(key if pen.say.has(key) else f"{group}.{otherwise}")
+
+
+def _fact(name: str, value: str | None, pen: Pen) -> list[Data]:
+    return [{"label": pen.say.text(f"note.{name}"), "text": value}] if value else []
+
+
+def help_data(view: HelpView, pen: Pen) -> Data:
+    """Return what `help` asks for."""
+    pending = "pending_personal" if view.personal else "pending_channel"
+    commands = [("pending", pending), ("status oi-…", "status"), ("help", "help")]
+    if not view.personal:
+        commands.insert(2, ("setup", "setup"))
+    return {
+        "words": pen.say.group("help"),
+        "channel": not view.personal,
+        "rows": [{"label": command, "text": pen.say.text(f"help.{words}")} for command, words in commands],
+    }
+
+
+def pending_data(view: PendingView, pen: Pen) -> Data:
+    """Return what `pending` asks for."""
+    none = pen.say.text("pending.none_personal" if view.personal else "pending.none_channel")
+    return {
+        "words": pen.say.group("pending"),
+        "none": [] if view.requests else [{"text": none}],
+        "requests": [_request_line(line, pen) for line in view.requests],
+        "more": [{"text": pen.say.text("pending.more", count=str(view.more))}] if view.more else [],
+    }
+
+
+def _request_line(line: RequestLine, pen: Pen) -> Data:
+    by = pen.runs("pending.own" if line.own else "pending.by", requester=line.requester, id=line.ops_item_id)
+    return {
+        "node": pen.name(line.node),
+        "style": BANNER_STYLES[line.banner],
+        "banner": pen.say.text(f"banner.{line.banner}"),
+        "lines": [by, *_moments(line, pen)],
+    }
+
+
+def _moments(line: RequestLine, pen: Pen) -> list[Runs]:
+    said: list[Runs] = []
+    if line.requested_at:
+        said.append(pen.runs("pending.requested", at=pen.say.moment(line.requested_at)))
+    if line.lapses_at:
+        said.append(pen.runs("pending.lapses", at=pen.say.moment(line.lapses_at, beside=line.requested_at)))
+    return said
+
+
+def message_data(view: MessageView | Notice, pen: Pen) -> Data:
+    """Return what `message` asks for; a notice without a card is a message too."""
+    if isinstance(view, Notice):
+        return {"lines": [], "notice": notice_data(view, pen)}
+    return {"lines": [message_runs(view, pen)], "notice": []}
+
+
+def message_runs(view: MessageView, pen: Pen) -> Runs:
+    """Return the words of a short answer; its notification is the same."""
+    key = f"message.{view.code}"
+    if view.detail:
+        return pen.runs(key, detail=view.detail)
+    return pen.runs(f"{key}_plain" if pen.say.has(f"{key}_plain") else key)
+
+
+def setup_data(view: SetupView, pen: Pen) -> Data:
+    """Return what `setup` asks for. Every line is a block of its own, so that it is copied as a line."""
+    return {"words": pen.say.group("setup"), "lines": view.toml.strip("\n").split("\n")[:_TOML_LINES]}

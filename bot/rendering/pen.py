@@ -1,0 +1,133 @@
+"""Puts facts into the shapes that the templates repeat: runs, rows, lines and quotes, within limits of length.
+
+It must not know which card it writes for.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from bot.domain.request import Verdict
+from bot.domain.views import DecisionLine
+from bot.i18n import Localizer, Run
+from bot.literal import cut, lines, one_line
+
+Data = dict[str, object]
+Runs = list[Run]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many characters of each text from outside are shown, and how many of a kind."""
+
+    name: int  # nodes, people, policies
+    prose: int  # reason, comments
+    tag: int  # a tag's value; its key gets half
+    tags: int
+    decisions: int  # the latest ones
+
+
+# Tried in turn until a card is small enough. AWS takes 256 characters of reason; a comment has 400.
+LIMITS: Final = (
+    Limits(name=128, prose=512, tag=256, tags=20, decisions=25),
+    Limits(name=80, prose=256, tag=80, tags=12, decisions=8),
+    Limits(name=40, prose=128, tag=32, tags=10, decisions=3),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pen:
+    """Writes in one locale and time zone within limits."""
+
+    say: Localizer
+    limits: Limits
+
+    def name(self, text: str) -> str:
+        """Return a name from outside on one line."""
+        return one_line(text, self.limits.name)
+
+    def runs(self, key: str, /, **values: str) -> Runs:
+        """Return a phrase whose values are names or words."""
+        return self.say.runs(key, **{place: self.name(value) for place, value in values.items()})
+
+    def row(self, label: str, *values: Runs) -> Data:
+        """Return a labelled row; each value is a line of its own."""
+        return {"label": self.say.text(f"row.{label}"), "lines": list(values)}
+
+    def plain_row(self, label: str, value: str | None) -> list[Data]:
+        """Return a row of one text, or none for what is not known."""
+        return [self.row(label, plain(self.name(value)))] if value else []
+
+    def moment_row(self, label: str, at: datetime | None, *, beside: datetime | None = None) -> list[Data]:
+        """Return a row of one moment, or none."""
+        return [self.row(label, plain(self.say.moment(at, beside=beside)))] if at else []
+
+    def duration_row(self, label: str, span: timedelta | None) -> list[Data]:
+        """Return a row of one duration, or none."""
+        return [self.row(label, plain(self.say.duration(span)))] if span else []
+
+    def lapse_row(self, lapses_at: datetime | None, requested_at: datetime | None) -> list[Data]:
+        """Return when a request lapses, with the span since it was made, which never goes stale."""
+        if lapses_at is None or requested_at is None or lapses_at <= requested_at:
+            return self.moment_row("lapses", lapses_at)
+        at = self.say.moment(lapses_at, beside=requested_at)
+        span = self.say.duration(rounded(lapses_at - requested_at))
+        return [self.row("lapses", self.runs("value.lapses_span", at=at, span=span))]
+
+    def tag_row(self, tags: Sequence[tuple[str, str]]) -> list[Data]:
+        """Return the tags, a line each, or no row."""
+        shown = [self._tag(key, value) for key, value in tags[: self.limits.tags]]
+        if len(tags) > len(shown):
+            shown.append(plain("…"))
+        return [self.row("tags", *shown)] if shown else []
+
+    def _tag(self, key: str, value: str) -> Runs:
+        limit = self.limits.tag
+        return self.say.runs("value.tag", name=one_line(key, limit // 2), value=one_line(value, limit))
+
+    def prose(self, text: str | None) -> list[str]:
+        """Return reason or comment line by line."""
+        return lines(text, limit=self.limits.prose) if text else []
+
+    def quote(self, text: str | None) -> list[Data]:
+        """Return a block of lines for reason or comment, or none."""
+        written = self.prose(text)
+        return [{"lines": written}] if written else []
+
+    def decision(self, line: DecisionLine, *, beside: datetime | None) -> Data:
+        """Return who decided what, when, and with which comment."""
+        runs = self._who_decided(line)
+        return {"runs": [*runs, *self.apart(line.at, beside=beside)], "quote": self.quote(line.comment)}
+
+    def _who_decided(self, line: DecisionLine) -> Runs:
+        if line.who is None:
+            return self.runs(f"decision.{line.verdict}_unknown")
+        return self.runs(f"decision.{line.verdict}{'' if line.in_teams else '_outside'}", who=line.who)
+
+    def pressed(self, who: str, verdict: Verdict, at: datetime | None, *, beside: datetime | None) -> Runs:
+        """Return who pressed which button when."""
+        return [*self.runs(f"decision.{verdict}_pressed", who=who), *self.apart(at, beside=beside)]
+
+    def apart(self, at: datetime | None, *, beside: datetime | None = None) -> Runs:
+        """Return a moment to follow a phrase, or nothing."""
+        return self.runs("value.moment_apart", at=self.say.moment(at, beside=beside)) if at else []
+
+    def latest(self, decisions: Sequence[DecisionLine], *, beside: datetime | None) -> list[Data]:
+        """Return the latest decisions, oldest first."""
+        return [self.decision(line, beside=beside) for line in decisions[-self.limits.decisions :]]
+
+    def names(self, texts: Iterable[str]) -> str:
+        """Return names in a row, as one text."""
+        return cut(self.say.text("card_line.name_separator").join(texts), 4 * self.limits.name)
+
+
+def plain(text: str, *, font: str = "Default") -> Runs:
+    """Return a text as a single run."""
+    return [Run(text=text, weight="Default", font=font)]
+
+
+def rounded(span: timedelta) -> timedelta:
+    """Round a span to what a reader cares about: days to hours, the rest to minutes."""
+    unit = timedelta(hours=1) if span >= timedelta(days=1) else timedelta(minutes=1)
+    return max(unit, round(span / unit) * unit)

@@ -1,0 +1,128 @@
+"""Picks the template of a view, binds it, and keeps the card small enough. Pure but for loading templates once."""
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Final, assert_never
+
+from bot.binder import Card, Template
+from bot.domain.views import (
+    CardView,
+    DirectView,
+    HelpView,
+    MessageView,
+    NoteView,
+    Notice,
+    PendingView,
+    SetupView,
+    View,
+)
+from bot.i18n import Localizer
+from bot.literal import unmarked
+from bot.rendering import messages
+from bot.rendering.cards import OPEN, card_data
+from bot.rendering.pen import LIMITS, Data, Pen
+
+COMMENT_INPUT: Final = "comment"  # id of the comment field; its value arrives under this name
+CARD_LIMIT: Final = 28_000  # bytes of JSON; the smallest limit that Teams documents for a message with a card
+
+
+def render(view: View | Notice, *, locale: str, timezone: str, notice: Notice | None = None) -> Card:
+    """Return the adaptive card (JSON) of a view, with a notice line above a request's card if there is one.
+
+    `locale` is one of bot.i18n.LOCALES, `timezone` an IANA name. The card is under CARD_LIMIT whatever the view holds.
+    """
+    say = Localizer(locale, timezone)
+    spoken = unmarked(summary(view, locale=locale))
+    template = _template(_template_name(view))
+    card: Card = {}
+    for limits in LIMITS:
+        data = _data(view, Pen(say, limits), notice)
+        card = template.bind({**data, "lang": locale, "summary": spoken})
+        if size(card) <= CARD_LIMIT:
+            break
+    return card
+
+
+def size(card: Card) -> int:
+    """Return the bytes of a card on the wire."""
+    return len(json.dumps(card, separators=(",", ":")))
+
+
+@cache
+def _template(name: str) -> Template:
+    return Template.parse(json.loads((files("cards") / f"{name}.json").read_text("utf-8")))
+
+
+def _template_name(view: View | Notice) -> str:
+    match view:
+        case CardView():
+            return "request" if view.banner in OPEN else "decided"
+        case DirectView():
+            return "direct-message"
+        case NoteView():
+            return "note"
+        case HelpView():
+            return "help"
+        case PendingView():
+            return "pending"
+        case MessageView() | Notice():
+            return "message"
+        case SetupView():
+            return "setup"
+        case _:
+            assert_never(view)
+
+
+def _data(view: View | Notice, pen: Pen, notice: Notice | None) -> Data:
+    match view:
+        case CardView():
+            return card_data(view, pen, notice)
+        case DirectView():
+            return messages.direct_data(view, pen)
+        case NoteView():
+            return messages.note_data(view, pen)
+        case HelpView():
+            return messages.help_data(view, pen)
+        case PendingView():
+            return messages.pending_data(view, pen)
+        case MessageView() | Notice():
+            return messages.message_data(view, pen)
+        case SetupView():
+            return messages.setup_data(view, pen)
+        case _:
+            assert_never(view)
+
+
+@cache
+def _notification_pen(locale: str) -> Pen:
+    return Pen(Localizer(locale, "UTC"), LIMITS[1])
+
+
+def summary(view: View | Notice, *, locale: str) -> str:
+    """Return the line that a notification shows: plain text, with no markup left in names."""
+    pen = _notification_pen(locale)
+    match view:
+        case CardView():
+            return _named(f"summary.{view.banner}", pen, node=view.shown_node, requester=view.requester)
+        case DirectView():
+            banner = pen.say.text(f"banner.{view.kind}")
+            return _named("summary.direct", pen, banner=banner, node=view.shown_node)
+        case NoteView():
+            return unmarked("".join(run["text"] for run in messages.note_sentence(view, pen)))
+        case HelpView():
+            return pen.say.text("summary.help")
+        case PendingView():
+            return pen.say.text("summary.pending", count=str(len(view.requests) + view.more))
+        case MessageView():
+            return unmarked("".join(run["text"] for run in messages.message_runs(view, pen)))
+        case Notice():
+            return pen.say.text(f"notice.{view.code}")
+        case SetupView():
+            return pen.say.text("summary.setup")
+        case _:
+            assert_never(view)
+
+
+def _named(key: str, pen: Pen, **names: str) -> str:
+    return pen.say.text(key, **{place: unmarked(pen.name(name)) for place, name in names.items()})

@@ -1,0 +1,154 @@
+"""Sample views, one for every card that `render` can print for a designer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from bot.domain.request import Verdict
+from bot.domain.views import (
+    Banner,
+    CardView,
+    DecisionLine,
+    DirectKind,
+    DirectView,
+    HelpView,
+    LevelLine,
+    MessageCode,
+    MessageView,
+    NoteKind,
+    NoteView,
+    Notice,
+    NoticeCode,
+    PendingView,
+    RequestLine,
+    SetupView,
+    View,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A view, and what the person who clicked is told above it."""
+
+    view: View
+    notice: Notice | None = None
+
+
+_REQUESTED = datetime(2026, 11, 23, 5, 19, tzinfo=UTC)
+_DECIDED = _REQUESTED + timedelta(minutes=6)
+_EXECUTION = "4f2c8a1e-0f7d-4a53-9a3e-5d0a7b6c1e22"
+_ROLE = "arn:aws:iam::111122223333:role/NodeAccessApprover"
+_REASON = "決済 API の 5xx が増えたため調査します。*至急* [チケット](https://example.com/INC-20481)"
+
+_REQUEST = CardView(
+    key="111122223333/ap-northeast-1/oi-f57e817742bd",
+    step="Level1",
+    banner=Banner.WAITING,
+    ops_item_id="oi-f57e817742bd",
+    account="111122223333",
+    region="ap-northeast-1",
+    node_id="i-02999bd501754105a",
+    node_name="web-prod-01",
+    requester="山田 太郎",
+    requester_principal="arn:aws:sts::111122223333:assumed-role/Operator/taro.yamada@example.com",
+    reason=_REASON,
+    duration=timedelta(hours=4),
+    platform="Amazon Linux 2023",
+    private_ip="10.0.3.17",
+    tags=(("Environment", "production"), ("Owner", "payments"), ("Service", "checkout")),
+    policy="E-commerce-Manual-Approval-Policy",
+    level=LevelLine(number=1, of=2, step="Level1", approvals=0, required=1),
+    requested_at=_REQUESTED,
+    lapses_at=_REQUESTED + timedelta(days=7),
+    buttons=True,
+    console_url="https://ap-northeast-1.console.aws.amazon.com/systems-manager/home?region=ap-northeast-1",
+)
+_APPROVAL = DecisionLine(
+    Verdict.APPROVE, "田中 一郎", _DECIDED, "INC-20481 を確認しました。作業後に報告をお願いします。"
+)
+_REJECTION = DecisionLine(Verdict.REJECT, "鈴木 芽依", _DECIDED, "先にステージング環境で再現を確認してください。")
+_DECIDED_CARD = replace(
+    _REQUEST,
+    banner=Banner.APPROVED,
+    step="",
+    buttons=False,
+    level=LevelLine(number=2, of=2, step="Level2", approvals=1, required=1),
+    decisions=(_APPROVAL,),
+    access_until=_DECIDED + timedelta(hours=4),
+)
+_TOKEN_COMMAND = (
+    'read -r AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN <<< "$(aws ssm get-access-token'
+    " --region ap-northeast-1 --access-request-id oi-f57e817742bd"
+    " --query 'Credentials.[AccessKeyId,SecretAccessKey,SessionToken]' --output text)\""
+    " && export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN"
+)
+_DIRECT = DirectView(
+    kind=DirectKind.APPROVED,
+    key=_REQUEST.key,
+    ops_item_id=_REQUEST.ops_item_id,
+    account=_REQUEST.account,
+    region=_REQUEST.region,
+    node_id=_REQUEST.node_id,
+    node_name=_REQUEST.node_name,
+    reason=_REASON,
+    duration=_REQUEST.duration,
+    decisions=(_APPROVAL,),
+    requested_at=_REQUESTED,
+    access_until=_DECIDED_CARD.access_until,
+    commands=(
+        _TOKEN_COMMAND,
+        "aws ssm start-session --region ap-northeast-1 --target i-02999bd501754105a",
+    ),
+)
+_NOTE = NoteView(
+    NoteKind.REJECTION,
+    ops_item_id=_REQUEST.ops_item_id,
+    node="web-prod-01",
+    who=_REJECTION.who,
+    at=_DECIDED,
+    comment=_REJECTION.comment,
+    call=f"ssm:SendAutomationSignal Reject {_EXECUTION} (ap-northeast-1)",
+    role=f"{_ROLE}/mei.suzuki@example.com",
+    requester="山田 太郎",
+)
+_LATE_CLICK = Notice(
+    NoticeCode.DECIDED, who=_APPROVAL.who, verdict=_APPROVAL.verdict, at=_APPROVAL.at, comment=_APPROVAL.comment
+)
+_PENDING = PendingView(
+    (
+        RequestLine(
+            "oi-f57e817742bd",
+            "web-prod-01",
+            "山田 太郎",
+            Banner.WAITING,
+            requested_at=_REQUESTED,
+            lapses_at=_REQUESTED + timedelta(days=7),
+        ),
+        RequestLine("oi-0123456789ab", "batch-staging-with-a-long-name-07", "Priya Nair", Banner.APPLYING, own=True),
+    ),
+    more=3,
+)
+_TOML = """[[channels]]
+name = "approvers"
+conversation = "19:approvers@thread.tacv2"
+approvers = ["members"]
+locale = "ja"
+timezone = "Asia/Tokyo"
+"""
+
+SAMPLES: Final[Mapping[str, Sample]] = {
+    "request": Sample(_REQUEST),
+    "decided": Sample(_DECIDED_CARD),
+    "rejected": Sample(
+        replace(_DECIDED_CARD, banner=Banner.REJECTED, decisions=(_REJECTION,), access_until=None),
+    ),
+    "refused": Sample(_DECIDED_CARD, _LATE_CLICK),
+    "direct-message": Sample(_DIRECT),
+    "note": Sample(_NOTE),
+    "help": Sample(HelpView()),
+    "pending": Sample(_PENDING),
+    "status": Sample(replace(_REQUEST, buttons=False, step="")),
+    "setup": Sample(SetupView(_TOML)),
+    "message": Sample(MessageView(MessageCode.NOT_FOUND, "oi-f57e817742bd")),
+}

@@ -1,0 +1,65 @@
+"""What was called: every call that reached the sandbox's AWS, in the order of arrival."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+LOG_LENGTH = 50_000  # calls; a sandbox left running for days must not eat the machine
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call. `status` and `error` are None until it is answered; status 0: the reply was lost on purpose."""
+
+    number: int
+    at: datetime
+    service: str
+    operation: str
+    caller: str  # ARN, empty for nobody
+    source_identity: str
+    region: str
+    params: dict[str, Any]
+    status: int | None = None
+    error: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for the control API."""
+        return {**asdict(self), "at": self.at.isoformat()}
+
+
+class CallLog:
+    """All calls, thread-safe."""
+
+    def __init__(self, *, now: Callable[[], datetime]) -> None:
+        self._now, self._lock, self._next = now, threading.Lock(), 0
+        self._calls: deque[Call] = deque(maxlen=LOG_LENGTH)
+
+    def arrived(
+        self, service: str, operation: str, *, caller: str, source_identity: str, region: str, params: dict[str, Any]
+    ) -> Call:
+        """Enter a call."""
+        with self._lock:
+            call = Call(self._next, self._now(), service, operation, caller, source_identity, region, params)
+            self._next += 1
+            self._calls.append(call)
+            return call
+
+    def answered(self, call: Call, status: int, error: str | None) -> None:
+        """Complete an entry."""
+        with self._lock:
+            at = call.number - self._next + len(self._calls)
+            if at >= 0:  # else it has been forgotten meanwhile
+                self._calls[at] = replace(call, status=status, error=error)
+
+    def all(self, operation: str | None = None) -> list[Call]:
+        """Return the calls so far, of one operation or of all."""
+        with self._lock:
+            return [c for c in self._calls if operation in {None, c.operation}]
+
+    def clear(self) -> None:
+        """Forget all calls."""
+        with self._lock:
+            self._calls.clear()

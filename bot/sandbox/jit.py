@@ -1,0 +1,194 @@
+"""The life of an access request: levels, votes, time-out, cancellation, revocation. Pure: time comes as an argument.
+
+    waiting --all levels approved--> approved --Revoke--> revoked
+       |---one rejection-----------> rejected
+       |---a level overdue---------> timed out
+       |---StopAutomationExecution-> cancelled
+    failed, and approved without levels (auto-approval), are ways to be born.
+
+Every transition is a function from a request to a request; what is illegal raises `Refused` and changes nothing.
+This module must not know the wire, the spelling of a status, or who may call.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Where a request, or one of its levels, is."""
+
+    NOT_STARTED = "not_started"  # levels only
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    REVOKED = "revoked"  # requests only
+    FAILED = "failed"  # requests only
+
+
+class Decision(StrEnum):
+    """What a voter says."""
+
+    APPROVE = "Approve"
+    REJECT = "Reject"
+
+
+class Refused(Exception):
+    """The transition is not possible now."""
+
+
+class NotAnApprover(Refused):
+    """The voter is in none of the roles that the level lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approver:
+    """Who a level lists: an id and the policy's word for its kind."""
+
+    id: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One aws:approve step as the policy has it."""
+
+    name: str
+    approvers: tuple[Approver, ...]
+    needed: int  # approvals
+    timeout: timedelta
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One person's word: `voter` is the session's ARN, `role` the ARN of the role behind it."""
+
+    voter: str
+    role: str
+    decision: Decision
+    comment: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One level on its way."""
+
+    level: Level
+    id: str  # UUID
+    status: Status = Status.NOT_STARTED
+    votes: tuple[Vote, ...] = ()
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def due(self) -> datetime | None:
+        """When it lapses."""
+        return self.started_at + self.level.timeout if self.started_at else None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """One access request: the OpsItem and its automation execution in one."""
+
+    id: str  # oi-…
+    execution_id: str  # UUID; empty where nobody has to approve
+    account: str
+    region: str
+    requester: str  # ARN of the session
+    requester_id: str  # Identity Center user id, else empty
+    node_id: str
+    reason: str
+    policy: str
+    policy_version: str
+    conflicting: tuple[str, ...]  # the policies that contradict each other
+    access_duration: timedelta
+    created_at: datetime
+    modified_at: datetime
+    modified_by: str
+    status: Status
+    steps: tuple[Step, ...] = ()
+    granted_at: datetime | None = None
+    ended_at: datetime | None = None  # of the automation
+
+    @property
+    def waiting_step(self) -> Step | None:
+        """The level that is up, if any."""
+        return next((s for s in self.steps if s.status is Status.WAITING), None)
+
+    @property
+    def access_until(self) -> datetime | None:
+        """The end of the access window; None unless granted."""
+        return self.granted_at + self.access_duration if self.granted_at else None
+
+
+SERVICE = "AWSServiceRoleForSystemsManagerJustInTimeAccess/JustInTimeAccessService"  # who changes what nobody asked
+
+
+def begun(request: AccessRequest, now: datetime) -> AccessRequest:
+    """Start the first level."""
+    first = replace(request.steps[0], status=Status.WAITING, started_at=now)
+    return replace(request, status=Status.WAITING, steps=(first, *request.steps[1:]))
+
+
+def settled(request: AccessRequest, now: datetime) -> AccessRequest:
+    """Let an overdue level lapse; anything else is returned as it is."""
+    step = request.waiting_step
+    if step is None or step.due is None or now < step.due:
+        return request
+    service = f"arn:aws:sts::{request.account}:assumed-role/{SERVICE}"
+    return _ended(request, step, Status.TIMED_OUT, step.due, service)
+
+
+def voted(request: AccessRequest, vote: Vote, role_kind: str) -> AccessRequest:
+    """Count a vote for the level that is up. `role_kind`: the approvers' kind whose id is a role's ARN."""
+    step = request.waiting_step
+    if step is None:
+        raise Refused(f"The execution is not waiting for an approval: {request.status}.")
+    if Approver(vote.role, role_kind) not in step.level.approvers:
+        raise NotAnApprover(f"{vote.voter} is not an approver of {step.level.name}.")
+    if any(v.voter == vote.voter for v in step.votes):
+        raise Refused(f"{vote.voter} has already voted on {step.level.name}.")
+    step = replace(step, votes=(*step.votes, vote))
+    if vote.decision is Decision.REJECT:
+        return _ended(request, step, Status.REJECTED, vote.at, vote.voter)
+    if len(step.votes) < step.level.needed:
+        return _with(request, step, vote.at, vote.voter)
+    return _passed(request, step, vote)
+
+
+def cancelled(request: AccessRequest, now: datetime, by: str) -> AccessRequest:
+    """Withdraw a request that still waits."""
+    if (step := request.waiting_step) is None:
+        raise Refused(f"The execution has ended: {request.status}.")
+    return _ended(request, step, Status.CANCELLED, now, by)
+
+
+def revoked(request: AccessRequest, now: datetime, *, by: str, role: str, role_kind: str) -> AccessRequest:
+    """Take granted access back before its window ends."""
+    if request.status is not Status.APPROVED or request.access_until is None or now >= request.access_until:
+        raise Refused(f"There is no access to revoke: {request.status}.")
+    if not any(Approver(role, role_kind) in s.level.approvers for s in request.steps):
+        raise NotAnApprover(f"{by} is not an approver of {request.policy}.")
+    return replace(request, status=Status.REVOKED, modified_at=now, modified_by=by)
+
+
+def _passed(request: AccessRequest, step: Step, vote: Vote) -> AccessRequest:
+    done = _with(request, replace(step, status=Status.APPROVED, ended_at=vote.at), vote.at, vote.voter)
+    following = next((s for s in done.steps if s.status is Status.NOT_STARTED), None)
+    if following is None:
+        return replace(done, status=Status.APPROVED, granted_at=vote.at, ended_at=vote.at)
+    return _with(done, replace(following, status=Status.WAITING, started_at=vote.at), vote.at, vote.voter)
+
+
+def _ended(request: AccessRequest, step: Step, status: Status, at: datetime, by: str) -> AccessRequest:
+    done = replace(step, status=status, ended_at=at)
+    return replace(_with(request, done, at, by), status=status, ended_at=at)
+
+
+def _with(request: AccessRequest, step: Step, at: datetime, by: str) -> AccessRequest:
+    steps = tuple(step if s.id == step.id else s for s in request.steps)
+    return replace(request, steps=steps, modified_at=at, modified_by=by)

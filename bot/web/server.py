@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 MESSAGES = "/api/messages"
 LARGEST_REQUEST = 1024 * 1024  # bytes; a backstop, the handler's own limit is lower
 SHUTDOWN_TIMEOUT = 15.0  # seconds for open requests; the process has 20 in all
+LINGERING_TIME = 1.0  # seconds to read on after refusing a body, so that the sender can hear the refusal
 
 MessageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Readiness = Callable[[], Awaitable[Mapping[str, str]]]
@@ -105,7 +106,13 @@ class Server:
 
 async def start(app: web.Application, *, host: str, port: int) -> Server:
     """Listen; port 0 takes a free one, which the returned Server names. Raise OSError if the port is taken."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
+    runner = web.AppRunner(
+        app,
+        access_log=None,  # one line per request is written by the middleware
+        shutdown_timeout=SHUTDOWN_TIMEOUT,
+        auto_decompress=False,  # what does not unfold ends in a traceback, what unfolds without end in a full memory
+        lingering_time=LINGERING_TIME,
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

@@ -59,7 +59,7 @@ def activity(kind: str, *, sender: Person, place: Place, service_url: str, **fie
     return {name: value for name, value in {**body, **fields}.items() if value is not None}
 
 
-def message(text: str, *, sender: Person, place: Place, service_url: str, **fields: Any) -> Json:
+def message(text: str, /, *, sender: Person, place: Place, service_url: str, **fields: Any) -> Json:
     """A message to the bot; in channels it carries the mention that brought it here."""
     tag = f"<at>{BOT_NAME}</at>"
     mention = {"type": "mention", "text": tag, "mentioned": {"id": f"28:{APP_ID}", "name": BOT_NAME}}

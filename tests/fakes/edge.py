@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,10 +85,12 @@ async def running_edge(
     async def ready() -> Mapping[str, str]:
         return {} if await keys.warm() else {"keys": "no signing keys yet"}
 
-    try:
-        listening = await server.start(
-            server.build_app(messages=endpoint.handle, ready=ready), host="127.0.0.1", port=0
-        )
+    async with AsyncExitStack() as stack:
+        for close in (session.close, credentials.aclose, keys.aclose):
+            stack.push_async_callback(close)
+        app = server.build_app(messages=endpoint.handle, ready=ready)
+        listening = await server.start(app, host="127.0.0.1", port=0)
+        stack.push_async_callback(listening.stop)
         yield Edge(
             url=f"http://127.0.0.1:{listening.port}",
             keys=keys,
@@ -98,8 +100,3 @@ async def running_edge(
             clock=ticks,
             turns=turns,
         )
-        await listening.stop()
-    finally:
-        await keys.aclose()
-        await credentials.aclose()
-        await session.close()

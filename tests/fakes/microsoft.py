@@ -8,6 +8,7 @@
 """
 
 import asyncio
+import io
 import itertools
 import json
 import time
@@ -123,7 +124,7 @@ class FakeMicrosoft:
         """Send any bytes; return status and body (JSON if it is JSON)."""
         assert self._http is not None
         sent = {"Content-Type": "application/json", **headers}
-        async with self._http.post(f"{bot_url}/api/messages", data=body, headers=sent) as answer:
+        async with self._http.post(f"{bot_url}/api/messages", data=io.BytesIO(body), headers=sent) as answer:
             raw = await answer.read()
             try:
                 return answer.status, json.loads(raw) if raw else None

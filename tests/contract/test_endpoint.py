@@ -1,0 +1,420 @@
+"""`POST /api/messages` over real HTTP: the statuses promised, whatever comes."""
+
+import asyncio
+import copy
+import gzip
+import json
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+from botbuilder.core import InvokeResponse, TurnContext
+from botbuilder.schema import Activity, AdaptiveCardInvokeResponse
+
+from bot.teams.adapter import INBOUND, RAW_ACTIVITY
+from bot.teams.endpoint import LARGEST_BODY
+from tests.fakes import activities
+from tests.fakes.edge import running_edge
+from tests.fakes.microsoft import FakeMicrosoft
+from tests.fakes.people import HANAKO
+from tests.fakes.teams_world import APPROVERS
+
+Json = dict[str, Any]
+JUNK_REQUESTS = 4000
+JUNK: tuple[Any, ...] = (
+    None,
+    True,
+    False,
+    0,
+    -1,
+    2**63,
+    1.5,
+    "",
+    "x",
+    "\ud800",
+    "\x00",
+    [],
+    [[]],
+    [None],
+    {},
+    {"": None},
+    {"id": 5},
+    "あ" * 50,
+)
+
+
+@pytest.fixture
+async def ms() -> AsyncIterator[FakeMicrosoft]:
+    async with FakeMicrosoft() as fake:
+        yield fake
+
+
+def _invoke(ms: FakeMicrosoft, **fields: Any) -> Json:
+    place = ms.world.place(f"{APPROVERS};messageid=1")
+    return activities.invoke(
+        "approve", {"request": "r"}, sender=HANAKO, place=place, service_url=ms.service_url, **fields
+    )
+
+
+def _message(ms: FakeMicrosoft, **fields: Any) -> Json:
+    place = ms.world.place(APPROVERS)
+    return activities.message("help", sender=HANAKO, place=place, service_url=ms.service_url, **fields)
+
+
+async def _answer_with(context: TurnContext, response: InvokeResponse) -> None:
+    await context.send_activity(Activity(type="invokeResponse", value=response))
+
+
+# Statuses, one by one
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/xml", "", "multipart/form-data; boundary=x", "junk"]
+)
+async def test_other_content_types_are_answered_415(content_type: str, ms: FakeMicrosoft) -> None:
+    """Only JSON is an activity."""
+    async with running_edge(ms) as edge:
+        status, _ = await ms.send_raw(edge.url, b"{}", headers={"Content-Type": content_type})
+
+    assert status == 415
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
+async def test_other_methods_are_answered_405(method: str, ms: FakeMicrosoft) -> None:
+    """Activities are posted."""
+    async with (
+        running_edge(ms) as edge,
+        aiohttp.ClientSession() as http,
+        http.request(method, f"{edge.url}/api/messages") as answer,
+    ):
+        assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("size", [LARGEST_BODY + 1, 2 * 1024 * 1024])
+async def test_large_bodies_are_answered_413(size: int, ms: FakeMicrosoft) -> None:
+    """A body over 256 KB is not read to its end."""
+    async with running_edge(ms) as edge:
+        status, _ = await ms.send(edge.url, _message(ms, text="x" * size))
+
+    assert status == 413
+
+
+async def test_large_bodies_of_unknown_length_are_answered_413(ms: FakeMicrosoft) -> None:
+    """The limit holds for chunked bodies too, which do not tell their length."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b" " * (LARGEST_BODY // 4)
+
+    headers = {"Content-Type": "application/json", "Authorization": ms.signer.header(ms.service_url)}
+    async with (
+        running_edge(ms) as edge,
+        aiohttp.ClientSession() as http,
+        http.post(f"{edge.url}/api/messages", data=chunks(), headers=headers) as answer,
+    ):
+        assert answer.status == 413
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "junk"])
+async def test_compressed_bodies_are_answered_415(encoding: str, ms: FakeMicrosoft) -> None:
+    """Nothing is unfolded: Teams does not compress, and a small body could become a large one."""
+    raw = gzip.compress(json.dumps(_message(ms, text="x" * (LARGEST_BODY + 1))).encode())
+    headers = {"Authorization": ms.signer.header(ms.service_url), "Content-Encoding": encoding}
+    async with running_edge(ms) as edge:
+        status, _ = await ms.send_raw(edge.url, raw, headers=headers)
+
+    assert status == 415
+
+
+def _broken_bodies(ms: FakeMicrosoft) -> dict[str, bytes]:
+    good = _message(ms)
+
+    def changed(**fields: Any) -> bytes:
+        return json.dumps({**good, **fields}).encode()
+
+    def without(name: str) -> bytes:
+        return json.dumps({key: value for key, value in good.items() if key != name}).encode()
+
+    return {
+        "nothing": b"",
+        "no JSON": b"{",
+        "bytes that are no text": b"\xff\xfe\xfd",
+        "a list": b"[]",
+        "a text": b'"x"',
+        "null": b"null",
+        "not a number": b'{"type": NaN}',
+        "nested without end": b"[" * 100_000,
+        "nested too deep": changed(value=json.loads("[" * 70 + "]" * 70)),
+        "no type": without("type"),
+        "a type that is no text": changed(type=5),
+        "an empty type": changed(type=""),
+        "no sender": without("from"),
+        "a sender without id": changed(**{"from": {"name": "x"}}),
+        "a sender that is a list": changed(**{"from": []}),
+        "an object id that is no text": changed(**{"from": {"id": "x", "aadObjectId": {}}}),
+        "no recipient": without("recipient"),
+        "no conversation": without("conversation"),
+        "a conversation without id": changed(conversation={}),
+        "a conversation that is a text": changed(conversation="x"),
+        "channel data that is a list": changed(channelData=[1]),
+        "a tenant that is a text": changed(channelData={"tenant": "x"}),
+        "a text that is an object": changed(text={}),
+        "members that are no list": changed(membersAdded={"id": "x"}),
+        "members without id": changed(membersAdded=[{}]),
+        "entities that are no objects": changed(entities=["x"]),
+        "attachments that are no list": changed(attachments={}),
+    }
+
+
+async def test_what_is_no_activity_is_answered_400(ms: FakeMicrosoft) -> None:
+    """A signed request whose body is not an activity is refused and runs no turn."""
+    headers = {"Authorization": ms.signer.header(ms.service_url)}
+    async with running_edge(ms) as edge:
+        answers = {
+            name: (await ms.send_raw(edge.url, body, headers=headers))[0] for name, body in _broken_bodies(ms).items()
+        }
+
+        assert answers == dict.fromkeys(answers, 400)
+        assert edge.turns == []
+
+
+async def test_unsigned_junk_is_answered_401_before_it_is_read(ms: FakeMicrosoft) -> None:
+    """Nobody without a token learns whether a body would have been an activity."""
+    async with running_edge(ms) as edge:
+        status, _ = await ms.send_raw(edge.url, b"junk", headers={})
+
+    assert status == 401
+
+
+async def test_unsent_body_ends_with_the_connection(ms: FakeMicrosoft) -> None:
+    """A client that promises a body and goes away leaves nothing behind but its own broken connection."""
+    head = (
+        "POST /api/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Authorization: {ms.signer.header(ms.service_url)}\r\nContent-Length: 100\r\n\r\n{{"
+    )
+    async with running_edge(ms) as edge:
+        _, writer = await asyncio.open_connection("127.0.0.1", int(edge.url.rpartition(":")[2]))
+        writer.write(head.encode())
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+        status, _ = await ms.send(edge.url, _message(ms))
+
+        assert (status, len(edge.turns)) == (200, 1)
+
+
+# Invokes
+
+
+CARD_ANSWER = {"statusCode": 200, "type": "application/vnd.microsoft.card.adaptive", "value": {"text": "承認"}}
+
+
+async def test_invoke_is_answered_200_with_its_body(ms: FakeMicrosoft) -> None:
+    """The body of an invoke's answer is sent once, as it is (the SDK's own process() fails at every one)."""
+
+    async def turn(context: TurnContext) -> None:
+        await _answer_with(context, InvokeResponse(status=200, body=CARD_ANSWER))
+
+    async with running_edge(ms, turn=turn) as edge:
+        assert await ms.send(edge.url, _invoke(ms)) == (200, CARD_ANSWER)
+
+
+async def test_invoke_body_may_be_a_model_of_the_sdk(ms: FakeMicrosoft) -> None:
+    """A body that is an SDK model is serialised once."""
+
+    async def turn(context: TurnContext) -> None:
+        body = AdaptiveCardInvokeResponse(status_code=200, type="x", value={"a": 1})
+        await _answer_with(context, InvokeResponse(status=200, body=body))
+
+    async with running_edge(ms, turn=turn) as edge:
+        assert await ms.send(edge.url, _invoke(ms)) == (200, {"statusCode": 200, "type": "x", "value": {"a": 1}})
+
+
+async def _fail(_context: TurnContext) -> None:
+    raise RuntimeError("a defect")
+
+
+async def _unserialisable(context: TurnContext) -> None:
+    await _answer_with(context, InvokeResponse(status=200, body={"value": object()}))
+
+
+async def _five_hundred(context: TurnContext) -> None:
+    await _answer_with(context, InvokeResponse(status=500, body={"a": 1}))
+
+
+async def _nothing(_context: TurnContext) -> None:
+    return
+
+
+@pytest.mark.parametrize(
+    ("turn", "code"), [(_fail, 500), (_unserialisable, 500), (_five_hundred, 500), (_nothing, 400)]
+)
+async def test_failing_invoke_is_answered_200_with_an_error_body(turn: Any, code: int, ms: FakeMicrosoft) -> None:
+    """Whatever fails inside a click, Teams gets the protocol's error body under 200, so that it is not sent again."""
+    async with running_edge(ms, turn=turn) as edge:
+        status, body = await ms.send(edge.url, _invoke(ms))
+
+    assert (status, body["statusCode"], body["type"]) == (200, code, "application/vnd.microsoft.error")
+    assert set(body["value"]) == {"code", "message"}
+
+
+async def test_failing_message_is_answered_200(ms: FakeMicrosoft) -> None:
+    """Whatever fails inside the turn of a message, Teams hears 200."""
+    async with running_edge(ms, turn=_fail) as edge:
+        assert await ms.send(edge.url, _message(ms)) == (200, None)
+
+
+async def test_turn_sees_the_body_as_it_was_sent(ms: FakeMicrosoft) -> None:
+    """The raw activity is in the turn's state, with fields that the SDK's model does not know."""
+    async with running_edge(ms) as edge:
+        await ms.send(edge.url, _invoke(ms, somethingNew={"a": [1]}))
+
+        state = edge.turns[0].turn_state
+        assert state[RAW_ACTIVITY]["somethingNew"] == {"a": [1]}
+        assert state[RAW_ACTIVITY]["conversation"]["tenantId"] == state[INBOUND].wire.conversation.tenant_id
+
+
+async def test_half_of_a_surrogate_pair_is_replaced(ms: FakeMicrosoft) -> None:
+    """A text cut in the middle of an emoji arrives with a replacement character that every store can hold."""
+    async with running_edge(ms) as edge:
+        status, _ = await ms.send(edge.url, _message(ms, text="ok \ud83d", **{"\udc00": "x"}))
+
+        assert (status, edge.turns[0].activity.text) == (200, "ok \ufffd")
+        assert "\ufffd" in edge.turns[0].turn_state[RAW_ACTIVITY]
+
+
+async def test_replies_inside_a_turn_go_through_our_connector(ms: FakeMicrosoft) -> None:
+    """`send_activity`, `update_activity` and `delete_activity` of the SDK's context reach Teams with our token."""
+
+    async def turn(context: TurnContext) -> None:
+        sent = await context.send_activity("one")
+        await context.update_activity(Activity(id=sent.id, type="message", text="two"))
+        extra = await context.send_activity("three")
+        await context.delete_activity(extra.id)
+
+    async with running_edge(ms, turn=turn) as edge:
+        status, _ = await ms.post_message(edge.url, HANAKO, ms.world.personal(HANAKO), "help")
+
+    assert status == 200
+    assert [message.text for message in ms.posted(ms.world.personal(HANAKO))] == ["two"]
+
+
+# Keys that are not there
+
+
+async def test_no_keys_ever_is_answered_503_and_healed(ms: FakeMicrosoft) -> None:
+    """Only while no signing key was ever had the answer is 503; the first keys end it."""
+    ms.fault("GET", "openidconfiguration", status=500, times=None)
+    async with running_edge(ms) as edge:
+        first, _ = await ms.send(edge.url, _message(ms))
+        ms.faults.heal()
+        edge.clock.seconds += 6
+        second, _ = await ms.send(edge.url, _message(ms))
+
+    assert (first, second) == (503, 200)
+
+
+# Junk
+
+
+def _mutations(rng: random.Random, good: Json) -> Iterator[bytes]:
+    """Activities with one or more places changed, and texts that are hardly JSON any more."""
+    while True:
+        body = copy.deepcopy(good)
+        for _ in range(rng.randint(1, 4)):
+            _spoil(rng, body)
+        raw = json.dumps(body).encode()
+        yield raw if rng.random() < 0.9 else _scramble(rng, raw)
+
+
+def _spoil(rng: random.Random, body: Any) -> None:
+    while isinstance(body, dict | list) and body:
+        key = rng.choice(list(body)) if isinstance(body, dict) else rng.randrange(len(body))
+        if not isinstance(body[key], dict | list) or not body[key] or rng.random() < 0.4:
+            break
+        body = body[key]
+    else:
+        return
+    if isinstance(body, dict) and rng.random() < 0.3:
+        del body[key]
+    else:
+        body[key] = copy.deepcopy(rng.choice(JUNK))
+
+
+def _scramble(rng: random.Random, raw: bytes) -> bytes:
+    cut = rng.randrange(len(raw))
+    match rng.randrange(3):
+        case 0:
+            return raw[:cut]
+        case 1:
+            return raw[:cut] + rng.randbytes(5) + raw[cut:]
+        case _:
+            return rng.randbytes(cut)
+
+
+def _junk_headers(rng: random.Random, ms: FakeMicrosoft, service_url: str) -> dict[str, str]:
+    headers = {"Authorization": ms.signer.header(service_url)}
+    match rng.randrange(12):
+        case 0:
+            headers["Content-Type"] = rng.choice(
+                ["application/json; charset=nonsense", "application/json;;;", "text/json"]
+            )
+        case 1:
+            headers["Content-Encoding"] = rng.choice(["gzip", "deflate", "identity", "zstd", "gzip, gzip"])
+        case 2:
+            headers["Authorization"] = rng.choice(
+                ["", "Bearer", "Bearer x.y.z", "Negotiate", headers["Authorization"][:-9]]
+            )
+        case 3:
+            headers["Expect"] = rng.choice(["100-continue", "junk"])
+        case _:
+            pass
+    return headers
+
+
+async def test_junk_is_never_answered_with_a_5xx(ms: FakeMicrosoft) -> None:
+    """Thousands of spoilt requests, most of them signed: not one answer of 5xx, and the bot works afterwards."""
+    rng = random.Random(20261123)
+    kinds = [_message(ms), _invoke(ms), *_events(ms)]
+    mutations = [_mutations(rng, kind) for kind in kinds]
+    statuses: Counter[int] = Counter()
+    async with running_edge(ms, turn=_touch_everything) as edge:
+        for number in range(JUNK_REQUESTS):
+            body = next(mutations[number % len(mutations)])
+            headers = _junk_headers(rng, ms, ms.service_url)
+            status, _ = await ms.send_raw(edge.url, body, headers=headers)
+            statuses[status] += 1
+
+        alive, _ = await ms.send(edge.url, _message(ms))
+
+    assert [status for status in statuses if status >= 500] == []
+    assert {200, 400, 401, 403, 415} <= set(statuses)
+    assert alive == 200
+
+
+def _events(ms: FakeMicrosoft) -> list[Json]:
+    common: Json = {"sender": HANAKO, "place": ms.world.place(APPROVERS), "service_url": ms.service_url}
+    return [
+        activities.installation("add", **common),
+        activities.membership(added=[HANAKO], bot_added=True, **common),
+        activities.submitted({"verb": "approve"}, **common),
+        activities.activity("messageReaction", reactionsAdded=[{"type": "like"}], **common),
+    ]
+
+
+async def _touch_everything(context: TurnContext) -> None:
+    """What any handler does with an activity: look at it, copy it, ask whom to answer."""
+    activity = context.activity
+    json.dumps(context.turn_state[RAW_ACTIVITY], ensure_ascii=False).encode()
+    TurnContext.get_conversation_reference(activity)
+    activity.serialize()
+    assert activity.from_property.id
+    assert activity.conversation.id
+    for member in activity.members_added:
+        assert member.id
+    if activity.type == "invoke":
+        await _answer_with(context, InvokeResponse(status=200, body={"echo": context.turn_state[RAW_ACTIVITY]}))

@@ -1,0 +1,128 @@
+"""The sample people and places of the sandbox's Teams, and the Playground's configuration made from them.
+
+Owns who exists there. Knows no network and no process.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+SAMPLE_TENANT: Final = "11111111-1111-4111-8111-111111111111"
+SAMPLE_APP_ID: Final = "22222222-2222-4222-8222-222222222222"
+BOT_NAME: Final = "Node Access Bot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A user of the sample tenant: `mri` is the id on the wire (`29:…`), `object_id` Microsoft Entra's."""
+
+    mri: str
+    object_id: str
+    name: str
+    given_name: str
+    surname: str
+    upn: str  # user principal name; here the mail address as well
+    locale: str  # of this person's Teams client
+    timezone: str
+
+    @property
+    def spellings(self) -> frozenset[str]:
+        """Return every name by which an API may ask for this person, case-folded."""
+        return frozenset(spelling.casefold() for spelling in (self.mri, self.object_id, self.upn))
+
+
+def _japanese(number: int, mri: str, *, given_name: str, surname: str, upn: str) -> Person:
+    return Person(
+        mri=mri,
+        object_id=_object_id(number),
+        name=f"{surname} {given_name}",
+        given_name=given_name,
+        surname=surname,
+        upn=upn,
+        locale="ja-JP",
+        timezone="Asia/Tokyo",
+    )
+
+
+def _english(number: int, mri: str, *, given_name: str, surname: str, upn: str) -> Person:
+    return Person(
+        mri=mri,
+        object_id=_object_id(number),
+        name=f"{given_name} {surname}",
+        given_name=given_name,
+        surname=surname,
+        upn=upn,
+        locale="en-US",
+        timezone="UTC",
+    )
+
+
+def _object_id(number: int) -> str:
+    return f"aaaaaaaa-0000-4000-8000-{number:012d}"
+
+
+HANAKO: Final = _japanese(1, "29:1-sato-hanako", given_name="花子", surname="佐藤", upn="hanako.sato@example.com")
+ICHIRO: Final = _japanese(2, "29:1-tanaka-ichiro", given_name="一郎", surname="田中", upn="ichiro.tanaka@example.com")
+MEI: Final = _japanese(3, "29:1-suzuki-mei", given_name="芽依", surname="鈴木", upn="mei.suzuki@example.com")
+ALEX: Final = _english(4, "29:1-alex-wilber", given_name="Alex", surname="Wilber", upn="alex.wilber@example.com")
+PRIYA: Final = _english(5, "29:1-priya-nair", given_name="Priya", surname="Nair", upn="priya.nair@example.com")
+TARO: Final = _japanese(6, "29:1-yamada-taro", given_name="太郎", surname="山田", upn="taro.yamada@example.com")
+
+PEOPLE: Final = (HANAKO, ICHIRO, MEI, ALEX, PRIYA, TARO)  # the Playground insists on exactly six
+AT_THE_BROWSER: Final = HANAKO  # whose chats the Playground shows; only this person's 1:1 chat is visible there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Ids of the conversations that the Playground has: one of each kind, and no more."""
+
+    personal: str = "a:1-personal-hanako"
+    group: str = "19:group-approvers@thread.v2"
+    team: str = "19:team-general@thread.tacv2"  # also the id of the team's General channel, as in Teams
+    channel: str = "19:approvers@thread.tacv2"
+
+
+PLACES: Final = Places()
+
+_BY_SPELLING: Final = MappingProxyType({spelling: person for person in PEOPLE for spelling in person.spellings})
+
+
+def person_called(spelling: str) -> Person | None:
+    """Return the person whose `29:` id, object id or UPN this is, in any case; None if nobody's."""
+    return _BY_SPELLING.get(spelling.casefold())
+
+
+def playground_configuration(*, app_id: str, tenant_id: str) -> dict[str, Any]:
+    """Return the Playground's configuration: every key below is required and no other is allowed."""
+    return {
+        "version": "0.1.1",
+        "tenantId": tenant_id,
+        "bot": {"id": f"28:{app_id}", "name": BOT_NAME},
+        "currentUser": _user(AT_THE_BROWSER),
+        "users": _users(person for person in PEOPLE if person != AT_THE_BROWSER),
+        "personalChat": {"id": PLACES.personal},
+        "groupChat": {"id": PLACES.group, "name": "承認者グループ"},
+        "team": {
+            "id": PLACES.team,
+            "name": "Cloud Operations",
+            "aadGroupId": "bbbbbbbb-0000-4000-8000-000000000001",
+            "channels": [{"id": PLACES.channel, "name": "approvers"}],
+        },
+    }
+
+
+def _users(people: Iterable[Person]) -> list[dict[str, str]]:
+    return [_user(person) for person in people]
+
+
+def _user(person: Person) -> dict[str, str]:
+    return {
+        "id": person.mri,
+        "name": person.name,
+        "userPrincipleName": person.upn,  # spelt so in this file; userPrincipalName on the wire
+        "aadObjectId": person.object_id,
+        "givenName": person.given_name,
+        "surname": person.surname,
+        "email": person.upn,
+    }

@@ -1,0 +1,302 @@
+"""Microsoft's side on loopback, over real HTTP: sign-in, keys, connector, faults."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import jwt
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from bot.sandbox import teams_inbound
+from bot.sandbox.microsoft import BotRegistration, Microsoft
+from bot.sandbox.people import ALEX, MEI, SAMPLE_APP_ID, SAMPLE_TENANT
+from bot.sandbox.teams_faults import Effect, Fault
+from bot.sandbox.teams_front import TeamsFront
+
+BOT = BotRegistration(app_id=SAMPLE_APP_ID, app_secret="a-sample-secret", tenant_id=SAMPLE_TENANT)
+GRANT = {
+    "grant_type": "client_credentials",
+    "client_id": BOT.app_id,
+    "client_secret": BOT.app_secret,
+    "scope": "https://api.botframework.com/.default",
+}
+
+
+class Double:
+    """A bot and a Playground in one server: keeps what it gets, answers what it is told."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, str, Any, str]] = []
+        self.answer: Any = {"id": "1"}
+
+    async def handle(self, request: web.Request) -> web.Response:
+        raw = await request.read()
+        body = await request.json() if raw else None
+        self.got.append((request.method, request.raw_path, body, request.headers.get("Authorization", "")))
+        return web.json_response(self.answer) if self.answer is not None else web.Response()
+
+
+@pytest.fixture
+async def double() -> AsyncIterator[tuple[Double, str]]:
+    app, double = web.Application(), Double()
+    app.router.add_route("*", "/{tail:.*}", double.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield double, f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def front(double: tuple[Double, str]) -> AsyncIterator[TeamsFront]:
+    front = TeamsFront(BOT, bot_url=double[1])
+    await front.start()
+    front.connector.playground_url = double[1]
+    yield front
+    await front.stop()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+async def ask_for_token(front: TeamsFront, http: aiohttp.ClientSession, **changed: str) -> tuple[int, Any]:
+    tenant = changed.pop("tenant", BOT.tenant_id)
+    form = {name: value for name, value in (GRANT | changed).items() if value}
+    async with http.post(f"{front.login_authority}/{tenant}/oauth2/v2.0/token", data=form) as response:
+        return response.status, await response.json()
+
+
+async def call(
+    front: TeamsFront, http: aiohttp.ClientSession, method: str, path: str, body: Any = None
+) -> tuple[int, Any]:
+    _, grant = await ask_for_token(front, http)
+    headers = {"Authorization": f"Bearer {grant['access_token']}"}
+    async with http.request(method, front.service_url + path, json=body, headers=headers) as response:
+        return response.status, await response.json()
+
+
+async def test_activity_arrives_signed_and_complete(front: TeamsFront, double: tuple[Double, str]) -> None:
+    """What the Playground sends unsigned reaches the bot with a token that verifies against the served keys."""
+    await front.inbound.deliver({"type": "message", "from": {"id": MEI.mri}})
+    method, path, activity, authorization = double[0].got[0]
+    async with aiohttp.ClientSession() as http, http.get(front.openid_metadata_url) as response:
+        metadata = await response.json()
+        async with http.get(metadata["jwks_uri"]) as keys:
+            key = jwt.PyJWKSet.from_dict(await keys.json()).keys[0]
+    claims = jwt.decode(
+        authorization.removeprefix("Bearer "),
+        key.key,
+        algorithms=["RS256"],
+        audience=BOT.app_id,
+        issuer="https://api.botframework.com",
+        options={"require": ["exp"]},
+    )
+    assert (method, path) == ("POST", "/api/messages")
+    assert claims["serviceurl"] == activity["serviceUrl"] == front.service_url
+    assert activity["from"]["aadObjectId"] == MEI.object_id
+    assert metadata["issuer"] == "https://api.botframework.com"
+
+
+async def test_key_is_endorsed_for_teams_and_rotates(front: TeamsFront, http: aiohttp.ClientSession) -> None:
+    """The published keys carry endorsements, and a rotation adds one beside the old."""
+    front.microsoft.rotate_key(endorsements=("webchat",))
+    async with http.get(f"{front.login_authority}/v1/.well-known/keys") as response:
+        keys = (await response.json())["keys"]
+    assert [key["endorsements"] for key in keys] == [["msteams"], ["webchat"]]
+    signed_by = jwt.get_unverified_header(front.microsoft.inbound_token(service_url="x"))["kid"]
+    assert signed_by == keys[1]["kid"]
+    assert "d" not in keys[0], "a private key must never be published"
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "error"),
+    [
+        ({"tenant": "common"}, 400, "invalid_request"),
+        ({"grant_type": "password"}, 400, "unsupported_grant_type"),
+        ({"client_id": "somebody-else"}, 400, "unauthorized_client"),
+        ({"client_secret": ""}, 401, "invalid_client"),
+        ({"client_secret": "wrong"}, 401, "invalid_client"),
+        ({"scope": "https://graph.microsoft.com/.default"}, 400, "invalid_scope"),
+    ],
+)
+async def test_token_request_that_entra_refuses(
+    front: TeamsFront, http: aiohttp.ClientSession, changed: dict[str, str], status: int, error: str
+) -> None:
+    """Tenant, grant, client, secret and scope are checked, and the errors look like Microsoft Entra's."""
+    answered, body = await ask_for_token(front, http, **changed)
+    assert (answered, body["error"]) == (status, error)
+    assert body["error_description"].startswith("AADSTS")
+    assert front.microsoft.tokens_granted == 0
+
+
+@pytest.mark.parametrize("header", ["", "Basic abc", "Bearer junk", "Bearer"])
+async def test_connector_call_without_a_token_of_ours_is_401(
+    front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession, header: str
+) -> None:
+    """A call that carries no token of this sandbox reaches nobody."""
+    async with http.get(front.service_url + "v3/conversations", headers={"Authorization": header}) as response:
+        assert response.status == 401
+    assert double[0].got == []
+
+
+async def test_expired_outbound_token_is_401() -> None:
+    """A token is good for an hour, by the sandbox's own clock."""
+    now = 1_000_000.0
+    microsoft = Microsoft(BOT, now=lambda: now)
+    token = microsoft._outbound_token()
+    assert microsoft.accepts(f"Bearer {token}")
+    now += 3601
+    assert not microsoft.accepts(f"Bearer {token}")
+
+
+async def test_ids_keep_their_encoding(
+    front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession
+) -> None:
+    """A thread's id reaches the Playground percent-encoded exactly once, and is recorded decoded."""
+    path = "v3/conversations/19%3Ac%40thread.tacv2%3Bmessageid%3D1/activities"
+    _, grant = await ask_for_token(front, http)
+    url = URL(front.service_url + path, encoded=True)
+    async with http.post(
+        url, json={"text": "済"}, headers={"Authorization": f"Bearer {grant['access_token']}"}
+    ) as response:
+        assert response.status == 200
+    assert double[0].got[-1][1] == f"/_connector/{path}"
+    assert front.connector.sent[-1].path == "v3/conversations/19:c@thread.tacv2;messageid=1/activities"
+    assert front.connector.sent[-1].body == {"text": "済"}
+
+
+async def test_fault_is_answered_once_with_its_headers(
+    front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession
+) -> None:
+    """A fault asked for over HTTP meets the next matching call and no other."""
+    wanted = {"method": "PUT", "path": "activities/1$", "status": 429, "code": "Throttled"}
+    async with http.post(
+        f"{front.login_authority}/_sandbox/faults", json=wanted | {"headers": {"Retry-After": "7"}}
+    ) as response:
+        assert response.status == 204
+    assert (await call(front, http, "PUT", "v3/conversations/c/activities/2", {}))[0] == 200
+    status, body = await call(front, http, "PUT", "v3/conversations/c/activities/1", {})
+    assert (status, body["error"]["code"]) == (429, "Throttled")
+    assert (await call(front, http, "PUT", "v3/conversations/c/activities/1", {}))[0] == 200
+    assert [sent.status for sent in front.connector.sent] == [200, 429, 200]
+    assert len(double[0].got) == 2
+
+
+@pytest.mark.parametrize(("effect", "performed"), [("disconnect", 0), ("lose_reply", 1)])
+async def test_broken_connection(
+    front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession, effect: str, performed: int
+) -> None:
+    """A lost reply has had its effect, a refused connection has not."""
+    front.connector.faults.add(Fault(effect=Effect(effect)))
+    with pytest.raises(aiohttp.ClientError):
+        await call(front, http, "POST", "v3/conversations/c/activities", {"type": "message"})
+    assert len(double[0].got) == performed
+
+
+async def test_unknown_fault_is_400(front: TeamsFront, http: aiohttp.ClientSession) -> None:
+    """A fault that does not exist is said so, not swallowed."""
+    wanted: Any
+    for wanted in ({"effect": "explode"}, {"no_such_field": 1}, [], None):
+        async with http.post(f"{front.login_authority}/_sandbox/faults", json=wanted) as response:
+            assert response.status == 400
+
+
+async def test_held_updates_appear_on_release(
+    front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession
+) -> None:
+    """A held update is answered at once and reaches the screens in order when released; posts go through."""
+    front.connector.hold_updates()
+    for number in (1, 2):
+        status, body = await call(front, http, "PUT", f"v3/conversations/c/activities/{number}", {})
+        assert (status, body) == (200, {"id": str(number)})
+    await call(front, http, "POST", "v3/conversations/c/activities", {})
+    assert [got[0] for got in double[0].got] == ["POST"]
+    await front.connector.release_updates()
+    assert [got[1][-1] for got in double[0].got[1:]] == ["1", "2"]
+    await call(front, http, "PUT", "v3/conversations/c/activities/3", {})
+    assert len(double[0].got) == 4
+
+
+async def test_what_went_over_the_wire_can_be_read(front: TeamsFront, http: aiohttp.ClientSession) -> None:
+    """`/_sandbox/sent` and `/_sandbox/received` list both directions; `deliver` speaks as any person."""
+    async with http.post(
+        f"{front.login_authority}/_sandbox/deliver", json={"type": "message", "from": {"id": ALEX.mri}}
+    ) as response:
+        assert (await response.json())["status"] == 200
+    await call(front, http, "GET", "v3/conversations/c/members/x")
+    async with http.get(f"{front.login_authority}/_sandbox/received") as response:
+        assert [one["activity"]["from"]["name"] for one in await response.json()] == [ALEX.name]
+    async with http.get(f"{front.login_authority}/_sandbox/sent") as response:
+        assert [one["path"] for one in await response.json()] == ["v3/conversations/c/members/x"]
+
+
+async def test_no_bot_yet_is_502(http: aiohttp.ClientSession) -> None:
+    """Before the bot has started, the Playground is told so and nothing else breaks; later it works."""
+    front = TeamsFront(BOT)
+    await front.start()
+    async with http.head(front.inbound_url) as response:
+        assert response.status == 503
+    async with http.post(front.inbound_url, json={"type": "message"}) as response:
+        assert response.status == 502
+    status, body = await call(front, http, "POST", "v3/conversations/c/activities", {})
+    assert (status, body["error"]["code"]) == (503, "ServiceUnavailable")
+    await front.stop()
+
+
+async def test_bot_without_a_body_is_passed_on(
+    front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession
+) -> None:
+    """The Playground sees the bot's status, with or without a body."""
+    for answer in (None, {"statusCode": 200}):
+        double[0].answer = answer
+        async with http.post(front.inbound_url, json={"type": "message"}) as response:
+            raw = await response.read()
+            assert (response.status, bool(raw)) == (200, answer is not None)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"junk", b""])
+async def test_junk_is_not_signed(
+    front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession, body: bytes
+) -> None:
+    """Only a JSON object declared as JSON is signed and passed on."""
+    async with http.post(front.inbound_url, data=body, headers={"Content-Type": "application/json"}) as response:
+        assert response.status == 400
+    async with http.post(front.inbound_url, data=b"{}", headers={"Content-Type": "text/plain"}) as response:
+        assert response.status == 400
+    assert double[0].got == []
+
+
+async def test_foreign_host_name_is_refused(front: TeamsFront, http: aiohttp.ClientSession) -> None:
+    """A page whose own name points at 127.0.0.1 is not signed for."""
+    headers = {"Host": "rebound.example.com"}
+    async with http.post(front.inbound_url, json={"type": "message"}, headers=headers) as response:
+        assert response.status == 421
+
+
+async def test_bot_that_hangs_is_given_up(
+    front: TeamsFront, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bot that does not answer in time is 502 to the Playground."""
+    forever = asyncio.Event()
+
+    async def hang(_request: web.Request) -> web.Response:
+        await forever.wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/api/messages", hang)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    front.inbound.bot_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    monkeypatch.setattr(teams_inbound, "PATIENCE", aiohttp.ClientTimeout(total=0.05))
+    async with http.post(front.inbound_url, json={"type": "message"}) as response:
+        assert response.status == 502
+    forever.set()
+    await runner.cleanup()

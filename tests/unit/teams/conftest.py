@@ -1,0 +1,25 @@
+"""The edge on loopback, for the tests of its parts."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.fakes.edge import Edge, Ticker, running_edge
+from tests.fakes.microsoft import FakeMicrosoft
+
+
+@pytest.fixture
+def clock() -> Ticker:
+    return Ticker(1_795_000_000.0)
+
+
+@pytest.fixture
+async def ms(clock: Ticker) -> AsyncIterator[FakeMicrosoft]:
+    async with FakeMicrosoft(now=clock) as fake:
+        yield fake
+
+
+@pytest.fixture
+async def edge(ms: FakeMicrosoft, clock: Ticker) -> AsyncIterator[Edge]:
+    async with running_edge(ms, clock=clock) as running:
+        yield running

@@ -1,0 +1,69 @@
+"""Which addresses may be spoken to, and which hosts get the token."""
+
+import pytest
+
+from bot.teams.addresses import AddressRefused, ServiceHosts, checked
+
+HOSTS = ServiceHosts(["smba.trafficmanager.net", " *.Teams.Example.com", "127.0.0.1", "*."])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://smba.trafficmanager.net/teams/",
+        "https://SMBA.trafficmanager.net/amer",
+        "https://gov.teams.example.com",
+        "https://smba.trafficmanager.net:443/teams",
+        "http://127.0.0.1:8080/teams/",
+    ],
+)
+def test_listed_hosts_are_taken(url: str) -> None:
+    """A listed host gets the token over https, loopback over http too."""
+    assert HOSTS.base(url) == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://attacker.example/",
+        "http://smba.trafficmanager.net/teams/",
+        "https://smba.trafficmanager.net.attacker.example/",
+        "https://smba.trafficmanager.net@attacker.example/",
+        "https://user:pass@smba.trafficmanager.net/",
+        "https://attacker.example\\@smba.trafficmanager.net/",
+        "https://attacker.example\\.smba.trafficmanager.net/",
+        "https://teams.example.com/",
+        "https://xteams.example.com/",
+        "https://smba.trafficmanager.net/?x=1",
+        "https://smba.trafficmanager.net/#x",
+        "https://smba.trafficmanager.net/teams?",
+        "https://smba.trafficmanager.net:x/",
+        "https://smba.trafficmanager.net /",
+        "https://smba\u3002trafficmanager.net/",
+        "https://smba.trafficmanager.net\r\nHost: attacker.example/",
+        "http://localhost:8080/",
+        "http://127.0.0.2/",
+        "ftp://127.0.0.1/",
+        "//smba.trafficmanager.net/",
+        "smba.trafficmanager.net",
+        "https://",
+        "https://[::1",
+        "",
+    ],
+)
+def test_everything_else_is_refused(url: str) -> None:
+    """What is not on the list, not https, or read differently by different parsers never gets the token."""
+    with pytest.raises(AddressRefused):
+        HOSTS.base(url)
+
+
+def test_empty_list_refuses_everything() -> None:
+    """No hosts listed means none allowed, loopback included."""
+    with pytest.raises(AddressRefused):
+        ServiceHosts([]).base("http://127.0.0.1/")
+
+
+@pytest.mark.parametrize("url", ["http://localhost/x", "http://[::1]:80/", "http://127.9.9.9/", "https://example.com"])
+def test_plain_http_is_for_loopback_alone(url: str) -> None:
+    """Loopback may be spoken to without TLS, and nothing else."""
+    assert checked(url).hostname

@@ -1,0 +1,366 @@
+"""Outbound calls: what is sent, what is repeated, who gets the token."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from bot.ports import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
+from bot.teams.connector import Channel
+from tests.fakes.edge import Edge, Ticker, running_edge
+from tests.fakes.microsoft import FakeMicrosoft
+from tests.fakes.people import APP_ID, HANAKO, ICHIRO, MEI, TENANT_ID, crowd
+from tests.fakes.teams_world import APPROVERS, LEADS, TEAM
+
+TEXT: dict[str, Any] = {"type": "message", "text": "依頼が届きました"}
+ACTIVITIES = "/activities"
+
+
+async def post(edge: Edge, ms: FakeMicrosoft, conversation: str = APPROVERS) -> str:
+    return await edge.connector.post_to_conversation(ms.service_url, conversation=conversation, activity=TEXT)
+
+
+def posts(ms: FakeMicrosoft) -> int:
+    return len(ms.faults.matching("POST", ACTIVITIES))
+
+
+# What is sent
+
+
+async def test_thread_reply_and_update(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A thread is started, answered and changed in place."""
+    thread = await edge.connector.create_channel_thread(
+        ms.service_url, channel=APPROVERS, tenant_id=TENANT_ID, activity=TEXT
+    )
+    await edge.connector.post_to_conversation(ms.service_url, conversation=thread.conversation, activity=TEXT)
+    await edge.connector.reply(
+        ms.service_url, conversation=APPROVERS, to=thread.activity, activity={**TEXT, "text": "reply"}
+    )
+    await edge.connector.update_activity(
+        ms.service_url,
+        conversation=thread.conversation,
+        activity_id=thread.activity,
+        activity={**TEXT, "text": "changed"},
+    )
+
+    assert thread.conversation == f"{APPROVERS};messageid={thread.activity}"
+    assert [message.text for message in ms.posted(thread.conversation)] == ["changed", TEXT["text"], "reply"]
+
+
+async def test_thread_body_is_the_documented_one(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A new thread names the bot, the channel and the tenant, the latter as `tenantId`."""
+    await edge.connector.create_channel_thread(ms.service_url, channel=LEADS, tenant_id=TENANT_ID, activity=TEXT)
+
+    [call] = ms.faults.matching("POST", "/v3/conversations$")
+    assert call.body == {
+        "isGroup": True,
+        "bot": {"id": f"28:{APP_ID}"},
+        "tenantId": TENANT_ID,
+        "channelData": {"channel": {"id": LEADS}, "tenant": {"id": TENANT_ID}},
+        "activity": TEXT,
+    }
+
+
+@pytest.mark.parametrize("member", [HANAKO.id, HANAKO.object_id])
+async def test_personal_chat_is_the_same_every_time(member: str, ms: FakeMicrosoft, edge: Edge) -> None:
+    """A person's chat is created once and found again, by either id."""
+    chats = {
+        await edge.connector.create_personal_conversation(ms.service_url, member=member, tenant_id=TENANT_ID)
+        for _ in range(2)
+    }
+
+    assert chats == {ms.world.personal(HANAKO).id}
+
+
+async def test_personal_chat_without_installation_is_refused(ms: FakeMicrosoft, edge: Edge) -> None:
+    """Who has not installed the bot cannot be written to, and the caller learns just that."""
+    ms.world.not_installed.add(ICHIRO.id)
+
+    with pytest.raises(ChatRefused) as refused:
+        await edge.connector.create_personal_conversation(ms.service_url, member=ICHIRO.object_id, tenant_id=TENANT_ID)
+
+    assert refused.value.problem == ChatProblem.NOT_INSTALLED
+
+
+async def test_roster_comes_page_by_page(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A roster of 1,200 people is read in pages of 500, everybody once."""
+    people = crowd(1200)
+    ms.world.add_channel("19:big@thread.tacv2", members=people)
+
+    found = [
+        member.object_id
+        async for member in edge.connector.all_members(ms.service_url, conversation="19:big@thread.tacv2")
+    ]
+
+    assert found == [person.object_id for person in people]
+    assert len(ms.faults.matching("GET", "pagedmembers")) == 3
+
+
+async def test_roster_without_an_end_is_unavailable(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A continuation that never ends does not keep the bot reading for ever."""
+    ms.fault("GET", "pagedmembers", status=200, body='{"members": [], "continuationToken": "x"}', times=None)
+
+    with pytest.raises(ChatUnavailable):
+        [member async for member in edge.connector.all_members(ms.service_url, conversation=APPROVERS)]
+
+
+@pytest.mark.parametrize("key", [MEI.id, MEI.object_id, MEI.upn])
+async def test_member_is_found_by_any_id(key: str, ms: FakeMicrosoft, edge: Edge) -> None:
+    """One member is asked for by `29:` id, Entra object id or UPN."""
+    member = await edge.connector.get_member(ms.service_url, conversation=APPROVERS, member=key)
+
+    assert (member.id, member.object_id, member.user_principal_name, member.tenant_id, member.role) == (
+        MEI.id,
+        MEI.object_id,
+        MEI.upn,
+        TENANT_ID,
+        "user",
+    )
+
+
+async def test_strangers_and_nonsense_are_unknown_persons(ms: FakeMicrosoft, edge: Edge) -> None:
+    """Somebody outside the roster, and an answer that is no member, are refused alike."""
+    with pytest.raises(ChatRefused) as stranger:
+        await edge.connector.get_member(ms.service_url, conversation=APPROVERS, member="29:nobody")
+    ms.fault("GET", "/members/", status=200, body='{"name": "no id"}')
+    with pytest.raises(ChatRefused) as nonsense:
+        await edge.connector.get_member(ms.service_url, conversation=APPROVERS, member=MEI.id)
+
+    assert {stranger.value.problem, nonsense.value.problem} == {ChatProblem.UNKNOWN_PERSON}
+
+
+async def test_channels_of_a_team(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The channels of a team are listed; General has no name."""
+    channels = await edge.connector.get_team_channels(ms.service_url, team=TEAM)
+
+    assert channels == (Channel(TEAM, None), Channel(APPROVERS, "approvers"), Channel(LEADS, "leads"))
+
+
+# What is repeated
+
+
+@pytest.mark.parametrize("status", [412, 503])
+async def test_post_that_was_not_taken_is_repeated(status: int, ms: FakeMicrosoft, edge: Edge) -> None:
+    """Where the answer says that nothing was posted, the post is sent again, after a pause."""
+    ms.fault("POST", ACTIVITIES, status=status)
+
+    await post(edge, ms)
+
+    assert (len(ms.posted(APPROVERS)), posts(ms), len(edge.clock.slept)) == (1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    "how", [{"drop": "after"}, {"drop": "before"}, {"status": 500}, {"status": 502}, {"status": 504}]
+)
+async def test_post_with_a_lost_answer_is_never_repeated(how: dict[str, Any], ms: FakeMicrosoft, edge: Edge) -> None:
+    """A post that may have been taken is sent once, and the caller is told that nobody knows."""
+    ms.fault("POST", ACTIVITIES, **how)
+
+    with pytest.raises(ChatUnavailable) as lost:
+        await post(edge, ms)
+
+    assert (lost.value.ambiguous, posts(ms)) == (True, 1)
+
+
+@pytest.mark.parametrize("how", [{"drop": "after"}, {"drop": "before"}, {"status": 502}, {"status": 504}])
+async def test_update_is_repeated(how: dict[str, Any], ms: FakeMicrosoft, edge: Edge) -> None:
+    """Writing the same card twice is the same as once, so an update is sent again."""
+    activity_id = await post(edge, ms)
+    ms.fault("PUT", ACTIVITIES, **how)
+
+    await edge.connector.update_activity(
+        ms.service_url, conversation=APPROVERS, activity_id=activity_id, activity={**TEXT, "text": "changed"}
+    )
+
+    assert [message.text for message in ms.posted(APPROVERS)] == ["changed"]
+
+
+async def test_outage_ends_after_three_attempts(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A service that stays away is given up after three attempts and less than two seconds of waiting."""
+    ms.fault("PUT", ACTIVITIES, status=503, times=None)
+
+    with pytest.raises(ChatUnavailable) as gone:
+        await edge.connector.update_activity(ms.service_url, conversation=APPROVERS, activity_id="1", activity=TEXT)
+
+    assert (gone.value.ambiguous, len(ms.faults.matching("PUT", ACTIVITIES))) == (False, 3)
+    assert sum(edge.clock.slept) < 2
+
+
+async def test_500_is_not_repeated(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The vendor asks not to repeat a 500."""
+    ms.fault("PUT", ACTIVITIES, status=500)
+
+    with pytest.raises(ChatUnavailable):
+        await edge.connector.update_activity(ms.service_url, conversation=APPROVERS, activity_id="1", activity=TEXT)
+
+    assert len(ms.faults.matching("PUT", ACTIVITIES)) == 1
+
+
+async def test_short_throttling_is_waited_out(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A `Retry-After` of a second is waited for on the spot."""
+    ms.fault("POST", ACTIVITIES, status=429, headers={"Retry-After": "1"})
+
+    await post(edge, ms)
+
+    assert (edge.clock.slept, len(ms.posted(APPROVERS))) == ([1.0], 1)
+
+
+async def test_long_throttling_is_the_callers(ms: FakeMicrosoft, edge: Edge) -> None:
+    """Nobody sleeps under a lease: a longer wait is handed up, with its seconds."""
+    ms.fault("POST", ACTIVITIES, status=429, headers={"Retry-After": "30"})
+
+    with pytest.raises(ChatThrottled) as throttled:
+        await post(edge, ms)
+
+    assert (throttled.value.retry_after, edge.clock.slept, posts(ms)) == (30.0, [], 1)
+
+
+async def test_long_retry_after_of_a_503_is_the_callers(ms: FakeMicrosoft, edge: Edge) -> None:
+    """An outage that names a long wait is not waited out either."""
+    ms.fault("POST", ACTIVITIES, status=503, headers={"Retry-After": "30"})
+
+    with pytest.raises(ChatUnavailable):
+        await post(edge, ms)
+
+    assert (edge.clock.slept, posts(ms)) == ([], 1)
+
+
+async def test_refused_token_is_replaced_once(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A token that the connector takes no longer is fetched anew and the call repeated, once."""
+    await post(edge, ms)
+    ms.revoke_tokens()
+    await post(edge, ms)
+    ms.fault("POST", ACTIVITIES, status=401, times=None)
+    before = posts(ms)
+    with pytest.raises(ChatRefused) as refused:
+        await post(edge, ms)
+
+    assert len(ms.posted(APPROVERS)) == 2
+    assert (refused.value.problem, posts(ms) - before) == (ChatProblem.UNAUTHORIZED, 2)
+
+
+async def test_no_connection_is_repeated_and_not_ambiguous(clock: Ticker) -> None:
+    """Where nobody listens nothing was sent: even a post is tried again, and its failure leaves no doubt."""
+    async with FakeMicrosoft(now=clock) as ms, running_edge(ms, clock=clock) as edge:
+        await edge.credentials.bearer()
+        closed = await _closed_port()
+        with pytest.raises(ChatUnavailable) as failed:
+            await edge.connector.post_to_conversation(
+                f"http://127.0.0.1:{closed}/", conversation=APPROVERS, activity=TEXT
+            )
+
+        assert (failed.value.ambiguous, len(edge.clock.slept)) == (False, 2)
+
+
+async def test_blocked_writes_are_refused(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The odd error body of a blocked conversation is understood."""
+    ms.world.blocked.add(APPROVERS)
+
+    with pytest.raises(ChatRefused) as refused:
+        await post(edge, ms)
+
+    assert (refused.value.problem, refused.value.detail) == (ChatProblem.BLOCKED, "MessageWritesBlocked")
+
+
+@pytest.mark.parametrize("body", ["", "{}", '{"id": 5}', "[]", "junk", '{"id": ""}'])
+async def test_post_without_an_id_is_ambiguous(body: str, ms: FakeMicrosoft, edge: Edge) -> None:
+    """A post that was taken but cannot be found again is not claimed to have worked."""
+    ms.fault("POST", ACTIVITIES, status=201, body=body)
+
+    with pytest.raises(ChatUnavailable) as lost:
+        await post(edge, ms)
+
+    assert (lost.value.ambiguous, posts(ms)) == (True, 1)
+
+
+# Who gets the token
+
+
+@pytest.fixture
+async def stranger() -> AsyncIterator[tuple[str, list[str]]]:
+    """A server that writes down every Authorization header it is sent."""
+    heard: list[str] = []
+
+    async def listen(request: web.Request) -> web.Response:
+        heard.append(request.headers.get("Authorization", ""))
+        return web.json_response({"id": "x"}, status=201)
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", listen)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/", heard
+    await runner.cleanup()
+
+
+async def test_unlisted_host_gets_nothing(ms: FakeMicrosoft, clock: Ticker, stranger: tuple[str, list[str]]) -> None:
+    """A stored service address of a host that is not listed is refused before anything is sent."""
+    url, heard = stranger
+    async with running_edge(ms, clock=clock, hosts=("smba.trafficmanager.net",)) as edge:
+        with pytest.raises(ChatRefused) as refused:
+            await edge.connector.post_to_conversation(url, conversation=APPROVERS, activity=TEXT)
+
+    assert (refused.value.problem, refused.value.detail) == (ChatProblem.FORBIDDEN, "host_not_listed")
+    assert (heard, ms.faults.matching("POST", "token")) == ([], [])
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects_are_not_followed(
+    status: int, ms: FakeMicrosoft, edge: Edge, stranger: tuple[str, list[str]]
+) -> None:
+    """A redirect does not carry the token to another host."""
+    url, heard = stranger
+    ms.fault("POST", ACTIVITIES, status=status, headers={"Location": url})
+
+    with pytest.raises(ChatRefused) as refused:
+        await post(edge, ms)
+
+    assert (refused.value.detail, heard, posts(ms)) == ("redirected", [], 1)
+
+
+async def test_ids_cannot_leave_their_place_in_the_path(ms: FakeMicrosoft, edge: Edge) -> None:
+    """An id with slashes, dots or a query stays one segment of the path."""
+    with pytest.raises(ChatRefused):
+        await post(edge, ms, "../../v3/conversations/x?y#z")
+
+    [call] = ms.faults.matching("POST", "/v3/conversations/")
+    assert call.path == "/teams/v3/conversations/../../v3/conversations/x?y#z/activities"
+    assert call.query == {}
+
+
+async def test_proxy_of_the_environment_is_used(ms: FakeMicrosoft, clock: Ticker, monkeypatch: Any) -> None:
+    """`HTTPS_PROXY` is honoured: the tunnel is asked of the proxy, and nothing else learns the token."""
+    asked: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    async with running_edge(ms, clock=clock, hosts=("connector.example.com",)) as edge:
+        await edge.credentials.bearer()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        with pytest.raises(ChatUnavailable):
+            await edge.connector.post_to_conversation(
+                "https://connector.example.com/", conversation=APPROVERS, activity=TEXT
+            )
+    listening.close()
+    await listening.wait_closed()
+
+    assert asked
+    assert all(line.startswith(b"CONNECT connector.example.com:443") for line in asked)
+    assert b"connector-token" not in b"".join(asked)
+
+
+async def _closed_port() -> int:
+    server = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0)
+    port: int = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    return port

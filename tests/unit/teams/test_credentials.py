@@ -1,0 +1,138 @@
+"""The connector's token: one fetch for everybody, renewed ahead of time, never shown."""
+
+import asyncio
+
+import pytest
+import structlog
+from pydantic import SecretStr
+
+from bot.ports import ChatProblem, ChatRefused, ChatUnavailable
+from bot.teams.addresses import AddressRefused
+from bot.teams.credentials import RENEW_AHEAD, RETRY_GAP, AppCredentials
+from bot.teams.session import open_session
+from tests.fakes.edge import Edge, Ticker
+from tests.fakes.microsoft import SECRET, FakeMicrosoft
+
+TOKEN = "oauth2/v2.0/token$"
+
+
+def fetches(ms: FakeMicrosoft) -> int:
+    return len(ms.faults.matching("POST", TOKEN))
+
+
+async def test_many_at_once_fetch_once(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A hundred calls at once share one token request."""
+    tokens = await asyncio.gather(*(edge.credentials.bearer() for _ in range(100)))
+
+    assert (len({token.get_secret_value() for token in tokens}), fetches(ms)) == (1, 1)
+
+
+async def test_token_is_renewed_ahead_of_time_without_anybody_waiting(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker
+) -> None:
+    """Ten minutes before its end the old token is still handed out while a new one is fetched."""
+    old = await edge.credentials.bearer()
+    clock.seconds += ms.token_lifetime - RENEW_AHEAD + 1
+    held = ms.hold("POST", TOKEN)
+
+    same = await edge.credentials.bearer()
+    await held.reached.wait()
+    assert held.gate is not None
+    held.gate.set()
+    clock.seconds += RENEW_AHEAD
+    new = await edge.credentials.bearer()
+
+    assert (same == old, new == old) == (True, False)
+
+
+async def test_failing_renewal_leaves_the_old_token_in_use(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """An outage of the login is not noticed while the old token lasts."""
+    old = await edge.credentials.bearer()
+    clock.seconds += ms.token_lifetime - RENEW_AHEAD + 1
+    ms.fault("POST", TOKEN, status=503, times=None)
+
+    assert await edge.credentials.bearer() == old
+
+
+async def test_outage_of_the_login_is_unavailable_and_not_hammered(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker
+) -> None:
+    """Without a token every call fails as unavailable, with one request every five seconds; then it heals."""
+    ms.fault("POST", TOKEN, drop="before", times=None)
+    for _ in range(10):
+        with pytest.raises(ChatUnavailable) as failed:
+            await edge.credentials.bearer()
+        assert not failed.value.ambiguous
+    assert fetches(ms) == 1
+    ms.faults.heal()
+    clock.seconds += RETRY_GAP
+
+    assert await edge.credentials.bearer()
+
+
+async def test_refused_app_is_a_permanent_refusal(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A wrong secret is told apart from an outage, with Entra's own code."""
+    ms.fault("POST", TOKEN, status=401, body='{"error": "invalid_client", "error_description": "AADSTS7000215"}')
+
+    with pytest.raises(ChatRefused) as refused:
+        await edge.credentials.bearer()
+
+    assert (refused.value.problem, refused.value.detail) == (ChatProblem.UNAUTHORIZED, "invalid_client")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 200, "body": "{}"},
+        {"status": 200, "body": "junk"},
+        {"status": 200, "body": '{"access_token": "", "expires_in": 3600}'},
+        {"status": 200, "body": '{"access_token": "a\\r\\nb", "expires_in": 3600}'},
+        {"status": 200, "body": '{"access_token": "a", "expires_in": "soon"}'},
+        {"status": 200, "body": '{"access_token": "a"}'},
+        {"status": 302, "headers": {"Location": "/elsewhere"}},
+        {"status": 429, "body": "{}"},
+        {"status": 500, "body": "<html>"},
+    ],
+)
+async def test_useless_answers_are_unavailable(answer: dict[str, object], ms: FakeMicrosoft, edge: Edge) -> None:
+    """Whatever else the login answers counts as an outage; redirects are not followed with the secret in hand."""
+    ms.fault("POST", TOKEN, **answer)
+
+    with pytest.raises(ChatUnavailable):
+        await edge.credentials.bearer()
+
+    assert ms.faults.matching("POST", "elsewhere") == []
+
+
+async def test_refused_token_is_dropped_once(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A token that the connector refused is fetched anew, and a later one is not dropped for it."""
+    old = await edge.credentials.bearer()
+    edge.credentials.forget(old)
+    new = await edge.credentials.bearer()
+    edge.credentials.forget(old)
+
+    assert (await edge.credentials.bearer() == new, fetches(ms)) == (True, 2)
+
+
+async def test_secret_and_token_are_in_no_log_line(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """Neither what proves the app nor what it is given is ever logged."""
+    with structlog.testing.capture_logs() as lines:
+        token = await edge.credentials.bearer()
+        edge.credentials.forget(token)
+        ms.fault("POST", TOKEN, status=401, body=f'{{"error": "invalid_client", "error_description": "{SECRET}"}}')
+        with pytest.raises(ChatRefused) as refused:
+            await edge.credentials.bearer()
+
+    everything = f"{lines} {refused.value!r} {refused.value} {token!r}"
+    assert len(lines) >= 2
+    assert SECRET not in everything
+    assert token.get_secret_value() not in everything
+
+
+async def test_plain_authority_is_refused_at_the_start() -> None:
+    """The secret is sent over https, except on loopback."""
+    async with open_session() as session:
+        with pytest.raises(AddressRefused):
+            AppCredentials(
+                session, authority="http://login.example.com", tenant_id="t", app_id="a", secret=SecretStr("s")
+            )

@@ -1,0 +1,104 @@
+"""Answers of the Connector, told apart."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.ports import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
+from bot.teams.errors import ConnectorError, classify, retry_after
+
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+
+
+def judged(status: int, body: str = "", *, creates: bool = True, **headers: str) -> ConnectorError:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return classify(status, named, body.encode(errors="replace"), creates=creates, now=NOW)
+
+
+def coded(code: str) -> str:
+    return f'{{"error": {{"code": "{code}", "message": "…"}}}}'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "problem"),
+    [
+        (401, "", ChatProblem.UNAUTHORIZED),
+        (401, coded("BotNotRegistered"), ChatProblem.UNAUTHORIZED),
+        (403, "", ChatProblem.FORBIDDEN),
+        (403, coded("NotEnoughPermissions"), ChatProblem.FORBIDDEN),
+        (403, coded("BotNotInConversationRoster"), ChatProblem.NOT_INSTALLED),
+        (403, coded("BotDisabledByAdmin"), ChatProblem.BLOCKED),
+        (403, coded("ConversationBlockedByUser"), ChatProblem.BLOCKED),
+        (403, coded("MessageWritesBlocked"), ChatProblem.BLOCKED),
+        (403, '{"errorCode": 209, "message": "{\\"subCode\\": \\"MessageWritesBlocked\\"}"}', ChatProblem.BLOCKED),
+        (403, '{"errorCode": 209, "message": "no JSON"}', ChatProblem.BLOCKED),
+        (403, '{"errorCode": 1, "message": "{\\"subCode\\": \\"MessageWritesBlocked\\"}"}', ChatProblem.BLOCKED),
+        (404, "", ChatProblem.CONVERSATION_NOT_FOUND),
+        (404, coded("ConversationNotFound"), ChatProblem.CONVERSATION_NOT_FOUND),
+        (404, coded("ActivityNotFoundInConversation"), ChatProblem.ACTIVITY_NOT_FOUND),
+        (404, coded("MemberNotFoundInConversation"), ChatProblem.UNKNOWN_PERSON),
+        (413, "<html>", ChatProblem.TOO_LARGE),
+        (413, coded("MessageSizeTooBig"), ChatProblem.TOO_LARGE),
+        (400, coded("BadSyntax"), ChatProblem.BAD_REQUEST),
+        (409, "", ChatProblem.BAD_REQUEST),
+        (302, "", ChatProblem.BAD_REQUEST),
+        (500, coded("UserNotFound"), ChatProblem.UNKNOWN_PERSON),
+    ],
+)
+def test_permanent_refusals_carry_their_problem(status: int, body: str, problem: ChatProblem) -> None:
+    """Each documented code, in each form it comes in, is one of the port's problems."""
+    error = judged(status, body)
+
+    assert isinstance(error, ChatRefused)
+    assert (error.problem, error.status) == (problem, status)
+
+
+@pytest.mark.parametrize(
+    ("status", "ambiguous"),
+    [(408, True), (412, False), (425, False), (500, True), (502, True), (503, False), (504, True), (520, True)],
+)
+def test_lost_posts_are_ambiguous(status: int, ambiguous: bool) -> None:
+    """A new message may stand in the channel unless the answer says that it was not taken."""
+    error, repeated = judged(status), judged(status, creates=False)
+
+    assert isinstance(error, ChatUnavailable)
+    assert isinstance(repeated, ChatUnavailable)
+    assert (error.ambiguous, repeated.ambiguous) == (ambiguous, False)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("2", 2.0),
+        ("0.5", 0.5),
+        ("-1", 0.0),
+        ("999999", 3600.0),
+        ("nan", 1.0),
+        ("soon", 1.0),
+        ("", 1.0),
+        ("inf", 3600.0),
+    ],
+)
+def test_throttling_tells_for_how_long(header: str, seconds: float) -> None:
+    """`Retry-After` is read, bounded, and one second where it is absent or unreadable."""
+    error = judged(429, Retry_After=header)
+
+    assert isinstance(error, ChatThrottled)
+    assert error.retry_after == seconds
+
+
+def test_retry_after_may_be_a_date() -> None:
+    """The other form that HTTP allows is understood too."""
+    assert retry_after(format_datetime(NOW + timedelta(seconds=30), usegmt=True), now=NOW) == 30.0
+
+
+@given(status=st.integers(300, 599), body=st.binary(max_size=200), header=st.text(max_size=20))
+def test_any_answer_is_one_of_three(status: int, body: bytes, header: str) -> None:
+    """Whatever Teams or a gateway sends, it becomes one of the port's three errors, with a code that fits a log."""
+    error = classify(status, {"Retry-After": header}, body, creates=True, now=NOW)
+
+    assert isinstance(error, ChatThrottled | ChatUnavailable | ChatRefused)
+    assert len(error.error_code) <= 64

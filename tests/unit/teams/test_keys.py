@@ -1,0 +1,163 @@
+"""Signing keys: fetched once, refreshed, rotated, and served on through an outage."""
+
+import asyncio
+
+import pytest
+
+from bot.teams.addresses import AddressRefused
+from bot.teams.keys import EMPTY_GAP, REFRESH_AFTER, REFRESH_GAP, TRUSTED_FOR, KeysUnavailable, SigningKeys
+from bot.teams.session import open_session
+from tests.fakes.edge import Edge, Ticker
+from tests.fakes.microsoft import FakeMicrosoft
+
+JWKS = "known/keys$"
+
+
+def fetches(ms: FakeMicrosoft) -> int:
+    return len(ms.faults.matching("GET", "openidconfiguration"))
+
+
+async def test_many_at_once_fetch_once(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A hundred clicks right after the start cost one fetch."""
+    found = await asyncio.gather(*(edge.keys.find("key-1") for _ in range(100)))
+
+    assert all(key is not None and key.kid == "key-1" for key in found)
+    assert fetches(ms) == 1
+
+
+async def test_new_key_is_had_after_one_refresh(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """Key rotation: the first token of a new key finds it after a single refresh."""
+    await edge.keys.warm()
+    ms.signer.rotate("key-2")
+    clock.seconds += REFRESH_GAP
+
+    found = await edge.keys.find("key-2")
+
+    assert (found is not None, fetches(ms)) == (True, 2)
+
+
+async def test_made_up_keys_cost_one_fetch_a_minute(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """Whoever makes key ids up cannot make us fetch more than once a minute."""
+    await edge.keys.warm()
+    for second in range(130):
+        assert await edge.keys.find(f"made-up-{second}") is None
+        clock.seconds += 1
+
+    assert fetches(ms) == 3
+
+
+async def test_keys_are_refreshed_daily_without_anybody_waiting(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """After a day a known key is answered at once while new ones are fetched."""
+    await edge.keys.warm()
+    clock.seconds += REFRESH_AFTER + 1
+    held = ms.hold("GET", JWKS)
+
+    found = await edge.keys.find("key-1")
+    await held.reached.wait()
+
+    assert found is not None
+    assert held.gate is not None
+    held.gate.set()
+
+
+async def test_known_keys_serve_on_through_an_outage_up_to_five_days(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker
+) -> None:
+    """With the keys' address down, known keys are trusted for five days and no longer."""
+    await edge.keys.warm()
+    ms.fault("GET", "openidconfiguration", status=503, times=None)
+
+    clock.seconds += TRUSTED_FOR
+    before = await edge.keys.find("key-1")
+    clock.seconds += REFRESH_GAP + 1
+    after = await edge.keys.find("key-1")
+
+    assert (before is not None, after, edge.keys.ready) == (True, None, False)
+
+
+async def test_withdrawn_key_is_unknown_after_the_refresh(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """A key that is published no longer is not kept."""
+    await edge.keys.warm()
+    ms.signer.rotate("key-2")
+    ms.signer.withdraw("key-1")
+    clock.seconds += REFRESH_GAP
+    await edge.keys.find("key-2")
+
+    assert edge.keys.held("key-1") is None
+
+
+async def test_before_the_first_key_it_is_tried_every_five_seconds(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker
+) -> None:
+    """While there are no keys at all every five seconds one request tries again, and the rest fail at once."""
+    ms.fault("GET", JWKS, drop="before", times=None)
+    for _ in range(10):
+        with pytest.raises(KeysUnavailable):
+            await edge.keys.find("key-1")
+    clock.seconds += EMPTY_GAP
+    ms.faults.heal()
+
+    assert await edge.keys.find("key-1") is not None
+    assert fetches(ms) == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{}",
+        "[]",
+        "junk",
+        '{"keys": null}',
+        '{"keys": []}',
+        '{"keys": [1, {"kid": "x"}, {"kid": "y", "kty": "RSA"}, {"kid": "z", "kty": "RSA", "n": 1, "e": "AQAB"}]}',
+        "[" * 100_000,
+    ],
+)
+async def test_documents_without_a_usable_key_are_an_outage(body: str, ms: FakeMicrosoft, edge: Edge) -> None:
+    """A key document that is broken or empty never replaces what is known."""
+    ms.fault("GET", JWKS, status=200, body=body)
+
+    assert await edge.keys.warm() is False
+
+
+async def test_redirected_and_plain_documents_are_refused(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """Keys come from where the metadata says, without redirects, and over https unless on loopback."""
+    ms.fault("GET", "openidconfiguration", status=302, headers={"Location": f"{ms.base}/v1/.well-known/keys"})
+    redirected = await edge.keys.warm()
+    clock.seconds += EMPTY_GAP
+    ms.fault("GET", "openidconfiguration", status=200, body='{"jwks_uri": "http://keys.example.com/"}')
+    plain = await edge.keys.warm()
+
+    assert (redirected, plain) == (False, False)
+
+
+async def test_short_and_foreign_keys_are_left_out(ms: FakeMicrosoft, edge: Edge) -> None:
+    """RSA keys under 2048 bits, encryption keys and other kinds of keys sign for nobody."""
+    ms.signer.publish("short", bits=1024)
+    ms.signer.publish("enc")
+    ms.signer.published["enc"]["use"] = "enc"
+    ms.signer.published["ec"] = {"kid": "ec", "kty": "EC", "crv": "P-256", "x": "x", "y": "y"}
+    ms.signer.publish("odd")
+    ms.signer.published["odd"]["endorsements"] = "msteams"
+    await edge.keys.warm()
+
+    assert [edge.keys.held(kid) for kid in ("short", "enc", "ec")] == [None] * 3
+    odd = edge.keys.held("odd")
+    assert odd is not None
+    assert not odd.endorses("msteams")
+
+
+async def test_clock_set_back_does_not_stop_the_refresh(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """A machine whose clock was corrected backwards still fetches new keys."""
+    await edge.keys.warm()
+    ms.signer.rotate("key-2")
+    clock.seconds -= 3600
+
+    assert await edge.keys.find("key-2") is not None
+
+
+async def test_plain_metadata_address_is_refused_at_the_start() -> None:
+    """The address of the metadata must be https, except on loopback."""
+    async with open_session() as session:
+        with pytest.raises(AddressRefused):
+            SigningKeys(session, metadata_url="http://login.example.com/openid")

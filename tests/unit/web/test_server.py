@@ -1,0 +1,103 @@
+"""Probes, metrics and shutdown of the HTTP server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter
+
+from bot.web import server
+
+
+async def _echo(request: web.Request) -> web.StreamResponse:
+    return web.Response(body=await request.read())
+
+
+@asynccontextmanager
+async def _running(
+    *, messages: server.MessageHandler = _echo, missing: Mapping[str, str] | None = None
+) -> AsyncIterator[str]:
+    async def ready() -> Mapping[str, str]:
+        return missing or {}
+
+    listening = await server.start(server.build_app(messages=messages, ready=ready), host="127.0.0.1", port=0)
+    yield f"http://127.0.0.1:{listening.port}"
+    await listening.stop()
+
+
+async def test_livez_answers_while_the_process_works() -> None:
+    """`/livez` is 200, whatever is missing."""
+    async with (
+        _running(missing={"keys": "gone"}) as url,
+        aiohttp.ClientSession() as http,
+        http.get(f"{url}/livez") as answer,
+    ):
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize(("missing", "status"), [({}, 200), ({"queue": "no answer yet"}, 503)])
+async def test_readyz_says_what_is_missing(missing: dict[str, str], status: int) -> None:
+    """`/readyz` is 200 when nothing is missing, else 503 with what is."""
+    async with (
+        _running(missing=missing) as url,
+        aiohttp.ClientSession() as http,
+        http.get(f"{url}/readyz") as answer,
+    ):
+        assert answer.status == status
+        assert await answer.json() == {"ready": not missing, "missing": missing}
+
+
+async def test_metrics_have_an_application_of_their_own() -> None:
+    """`/metrics` is served by the second application alone, in the text format."""
+    registry = CollectorRegistry()
+    Counter("clicks", "Clicks.", registry=registry).inc()
+    metrics = await server.start(server.build_metrics_app(registry), host="127.0.0.1", port=0)
+    async with (
+        _running() as url,
+        aiohttp.ClientSession() as http,
+        http.get(f"{url}/metrics") as public,
+        http.get(f"http://127.0.0.1:{metrics.port}/metrics") as own,
+    ):
+        assert public.status == 404
+        assert (own.status, "clicks_total 1.0" in await own.text()) == (200, True)
+        assert own.headers["Content-Type"].startswith("text/plain")
+    await metrics.stop()
+
+
+async def test_stop_lets_open_requests_finish() -> None:
+    """A request that is being worked on is answered although the server is stopping."""
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: web.Request) -> web.StreamResponse:
+        arrived.set()
+        await go_on.wait()
+        return web.Response(text="finished")
+
+    async def ready() -> Mapping[str, str]:
+        return {}
+
+    listening = await server.start(server.build_app(messages=slow, ready=ready), host="127.0.0.1", port=0)
+    async with aiohttp.ClientSession() as http:
+        asked = asyncio.create_task(http.post(f"http://127.0.0.1:{listening.port}/api/messages", data=b"{}"))
+        await arrived.wait()
+        stopping = asyncio.create_task(listening.stop())
+        await asyncio.sleep(0)
+        go_on.set()
+        async with await asked as answer:
+            assert await answer.text() == "finished"
+        await stopping
+
+
+async def test_taken_port_is_an_error() -> None:
+    """Two servers on one port: the second start fails and leaves nothing open."""
+
+    async def ready() -> Mapping[str, str]:
+        return {}
+
+    first = await server.start(server.build_app(messages=_echo, ready=ready), host="127.0.0.1", port=0)
+    with pytest.raises(OSError, match="in use"):
+        await server.start(server.build_app(messages=_echo, ready=ready), host="127.0.0.1", port=first.port)
+    await first.stop()

@@ -16,6 +16,7 @@ import boto3
 from botocore.config import Config
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
+from moto.ec2.models import ec2_backends
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
@@ -35,6 +36,7 @@ from bot.sandbox.jit_state import Effect, JitState
 from bot.sandbox.nodes import Nodes
 
 HOST = "127.0.0.1"
+_one_at_a_time = threading.Lock()
 STOP_POLL = 0.02  # seconds; how soon the server notices that it shall stop
 
 
@@ -67,6 +69,8 @@ class SandboxAws:
         assumed: Assumptions | None = None,
         identity_center_users: dict[str, str] | None = None,
     ) -> None:
+        if not _one_at_a_time.acquire(blocking=False):
+            raise RuntimeError("a sandbox runs in this process already, and moto keeps its state per process")
         _forget_everything()
         self.faults = Faults()
         self.callers = Callers(now=_utc_now)
@@ -94,7 +98,11 @@ class SandboxAws:
         """Start on loopback with the sample world in it; `settings` are the constructor's, port 0 is any free one."""
         aws = cls(**settings)
         aws._serve(port)
-        aws._populate()
+        try:
+            aws._populate()
+        except BaseException:
+            aws.stop()
+            raise
         return aws
 
     def stop(self) -> None:
@@ -103,6 +111,7 @@ class SandboxAws:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        _one_at_a_time.release()
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +126,10 @@ class SandboxAws:
     def effects(self, *kinds: str) -> list[Effect]:
         """Return the signals and stops that took effect: of some kinds (Approve, Reject, Revoke, Stop) or of all."""
         return [e for e in self.state.effects if not kinds or e.kind in kinds]
+
+    def forget_calls(self) -> None:
+        """Empty the call log, not the effects."""
+        self._log.clear()
 
     def tick(self) -> None:
         """Let everything lapse that is overdue, events included."""
@@ -181,6 +194,7 @@ class SandboxAws:
 
 
 def _forget_everything() -> None:
+    ec2_backends.clear()  # else the reset builds every backend anew, 1,347 machine images each, and throws them away
     BackendDict.reset()
     reset_model_data()
 

@@ -1,0 +1,225 @@
+"""Who may decide in the sandbox's AWS, how often, until when, and what comes of it."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from bot.sandbox.world import APPROVER_ROLE, LEAD_ROLE, level
+from tests.contract.scene import Asked, Scene, refused, signal, staged
+
+INVALID = "InvalidAutomationSignalException"
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    """One sandbox for this file; every test asks for its own request."""
+    with staged() as scene:
+        yield scene
+
+
+def effects(scene: Scene, asked: Asked) -> list[tuple[str, str]]:
+    """Return step and kind of what took effect."""
+    return [(e.step, e.kind) for e in scene.aws.effects() if e.ops_item_id == asked.id]
+
+
+def test_an_approval_is_shown_with_its_voter_and_comment(scene: Scene) -> None:
+    """The step's outputs tell who approved, and the execution has ended."""
+    asked = scene.ask()
+    signal(scene.approver(), asked, comment="了解です")
+    execution = scene.execution(asked)
+    step = execution["StepExecutions"][0]
+    assert execution["AutomationExecutionStatus"] == "Approved"
+    assert (step["StepStatus"], step["Outputs"]["ApprovalStatus"]) == ("Success", ["Approved"])
+    assert "assumed-role/NodeAccessApprover/hanako.sato@example.com" in step["Outputs"]["ApproverDecisions"][0]
+    assert "了解です" in step["Outputs"]["ApproverDecisions"][0]
+    assert "CurrentStepName" not in execution
+
+
+def test_the_longest_comment_fits_the_answer(scene: Scene) -> None:
+    """512 characters of comment are taken; one more is refused by the model."""
+    asked = scene.ask()
+    with refused("ValidationException"):
+        signal(scene.approver(), asked, comment="あ" * 513)
+    signal(scene.approver(), asked, comment="あ" * 512)
+    assert len(scene.execution(asked)["StepExecutions"][0]["Outputs"]["ApproverDecisions"][0]) == 512
+    assert scene.aws.effects()[-1].comment == "あ" * 512
+
+
+def test_one_rejection_ends_the_request(scene: Scene) -> None:
+    """A rejection on a level that needs two approvals, and has one, ends everything; the next level never starts."""
+    node = scene.policy(level("First", APPROVER_ROLE, needed=2), level("Second", LEAD_ROLE))
+    asked = scene.ask(node)
+    signal(scene.approver("a@example.com"), asked)
+    signal(scene.approver("b@example.com"), asked, "Reject", "no")
+    assert scene.status(asked) == "Rejected"
+    assert scene.step_words(asked) == ["Rejected", "Pending"]
+    assert scene.requester.get_access_token(AccessRequestId=asked.id)["AccessRequestStatus"] == "Rejected"
+
+
+def test_levels_are_decided_in_order_each_by_its_own_roles(scene: Scene) -> None:
+    """The second level's role decides nothing on the first level, and the first level's nothing on the second."""
+    asked = scene.ask("db-prod-01")
+    with refused(INVALID):
+        signal(scene.lead(), asked)
+    signal(scene.approver(), asked)
+    assert scene.status(asked) == "PendingApproval"
+    assert scene.execution(asked)["CurrentStepName"] == "Level2"
+    with refused(INVALID):
+        signal(scene.approver("second@example.com"), asked)
+    signal(scene.lead(), asked)
+    assert scene.status(asked) == "Approved"
+    assert effects(scene, asked) == [("Level1", "Approve"), ("Level2", "Approve")]
+
+
+def test_a_level_may_need_several_people(scene: Scene) -> None:
+    """Each session of a role is one voter; the same session counts once."""
+    asked = scene.ask(scene.policy(level("Both", APPROVER_ROLE, needed=2)))
+    signal(scene.approver("a@example.com"), asked)
+    assert scene.status(asked) == "PendingApproval"
+    with refused(INVALID):
+        signal(scene.approver("a@example.com"), asked)
+    assert len(scene.execution(asked)["StepExecutions"][0]["Outputs"]["ApproverDecisions"]) == 1
+    signal(scene.approver("b@example.com"), asked)
+    assert scene.status(asked) == "Approved"
+
+
+def test_a_signal_names_no_step(scene: Scene) -> None:
+    """Where a person may decide two levels in a row, a second identical signal counts for the second level."""
+    asked = scene.ask(scene.policy(level("One", APPROVER_ROLE), level("Two", APPROVER_ROLE)))
+    signal(scene.approver(), asked)
+    signal(scene.approver(), asked)
+    assert effects(scene, asked) == [("One", "Approve"), ("Two", "Approve")]
+
+
+@pytest.mark.parametrize("who", ["requester", "bot"])
+def test_only_sessions_of_listed_roles_vote(scene: Scene, who: str) -> None:
+    """The requester and the bot's own identity are no approvers."""
+    asked = scene.ask()
+    with refused(INVALID):
+        signal(getattr(scene, who), asked)
+    assert effects(scene, asked) == []
+
+
+@pytest.mark.parametrize("kind", ["SSOGroup", "SSOUser"])
+def test_nobody_acts_for_identity_center_approvers(scene: Scene, kind: str) -> None:
+    """A role session is no approver where the policy lists Identity Center users or groups."""
+    group = "ec4df598-7071-70a6-0de4-0123456789ab"
+    asked = scene.ask(scene.policy(level("Group", group, kind=kind)))
+    with refused(INVALID):
+        signal(scene.approver(), asked)
+
+
+@pytest.mark.parametrize("first", ["Approve", "Reject"])
+@pytest.mark.parametrize("late", ["Approve", "Reject"])
+def test_a_late_signal_is_refused(scene: Scene, first: str, late: str) -> None:
+    """After the end nobody's signal takes effect, the decider's own included."""
+    asked = scene.ask()
+    signal(scene.approver(), asked, first)
+    for name in ("hanako.sato@example.com", "ichiro.tanaka@example.com"):
+        with refused(INVALID):
+            signal(scene.approver(name), asked, late)
+    assert len(effects(scene, asked)) == 1
+
+
+@pytest.mark.parametrize("kind", ["StartStep", "StopStep", "Resume", "Revoke"])
+def test_other_signals_do_not_decide(scene: Scene, kind: str) -> None:
+    """A waiting request takes Approve and Reject only."""
+    asked = scene.ask()
+    with refused(INVALID):
+        signal(scene.approver(), asked, kind)
+    assert scene.status(asked) == "PendingApproval"
+
+
+def test_deny_is_no_signal(scene: Scene) -> None:
+    """`Deny`, which a page of the user guide names, is not in the API's enum."""
+    with refused("ValidationException"):
+        signal(scene.approver(), scene.ask(), "Deny")
+
+
+def test_an_unknown_execution_is_not_found(scene: Scene) -> None:
+    """A signal to an execution that is not there says so."""
+    with refused("AutomationExecutionNotFoundException"):
+        signal(scene.approver(), Asked("", "00000000-0000-4000-8000-000000000000"))
+
+
+def test_a_level_lapses_at_its_time_out(scene: Scene) -> None:
+    """One second before, the level waits; at its time-out it is TimedOut, whoever looks, and late votes are refused."""
+    asked = scene.ask()
+    scene.clock.move(seconds=604_799)
+    assert scene.status(asked) == "PendingApproval"
+    scene.clock.move(seconds=1)
+    with refused(INVALID):
+        signal(scene.approver(), asked)
+    assert scene.status(asked) == "TimedOut"
+    execution = scene.execution(asked)
+    assert (execution["AutomationExecutionStatus"], scene.step_words(asked)) == ("TimedOut", ["TimedOut"])
+    assert execution["ExecutionEndTime"] == scene.clock()
+    assert scene.requester.get_access_token(AccessRequestId=asked.id)["AccessRequestStatus"] == "Expired"
+
+
+def test_a_level_s_time_counts_from_its_own_start(scene: Scene) -> None:
+    """The second level has its whole time-out, however long the first one took."""
+    asked = scene.ask(scene.policy(level("One", APPROVER_ROLE, timeout=600), level("Two", LEAD_ROLE, timeout=600)))
+    scene.clock.move(seconds=590)
+    signal(scene.approver(), asked)
+    scene.clock.move(seconds=590)
+    assert scene.status(asked) == "PendingApproval"
+    scene.clock.move(seconds=10)
+    assert scene.step_words(asked) == ["Success", "TimedOut"]
+
+
+def test_a_waiting_request_can_be_cancelled(scene: Scene) -> None:
+    """StopAutomationExecution ends it; a second one, and a vote after it, are refused."""
+    asked = scene.ask()
+    scene.requester.stop_automation_execution(AutomationExecutionId=asked.execution_id, Type="Cancel")
+    assert scene.status(asked) == "Cancelled"
+    assert scene.execution(asked)["AutomationExecutionStatus"] == "Cancelled"
+    with refused("InvalidAutomationStatusUpdateException"):
+        scene.requester.stop_automation_execution(AutomationExecutionId=asked.execution_id)
+    with refused(INVALID):
+        signal(scene.approver(), asked)
+    assert effects(scene, asked) == [("ManualApproval", "Stop")]
+
+
+def test_granted_access_can_be_revoked_once(scene: Scene) -> None:
+    """An approver takes access back; the token is gone, and a second revocation is refused."""
+    asked = scene.ask()
+    signal(scene.approver(), asked)
+    with refused(INVALID):
+        signal(scene.requester, asked, "Revoke")
+    signal(scene.approver("ichiro.tanaka@example.com"), asked, "Revoke")
+    assert scene.status(asked) == "Revoked"
+    assert scene.requester.get_access_token(AccessRequestId=asked.id)["AccessRequestStatus"] == "Revoked"
+    with refused(INVALID):
+        signal(scene.approver(), asked, "Revoke")
+
+
+def test_access_that_has_ended_cannot_be_revoked(scene: Scene) -> None:
+    """Revoke after the window is refused."""
+    asked = scene.ask()
+    signal(scene.approver(), asked)
+    scene.clock.move(hours=8)
+    with refused(INVALID):
+        signal(scene.approver(), asked, "Revoke")
+
+
+def test_of_many_simultaneous_votes_one_takes_effect(scene: Scene) -> None:
+    """Forty sessions at once, half of them rejecting: one effect, all others refused."""
+    asked = scene.ask()
+    clients = [scene.approver(f"person{n}@example.com") for n in range(40)]
+
+    def vote(numbered: tuple[int, Any]) -> str:
+        number, client = numbered
+        try:
+            signal(client, asked, ("Approve", "Reject")[number % 2])
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return "took effect"
+
+    with ThreadPoolExecutor(40) as pool:
+        answers = sorted(pool.map(vote, enumerate(clients)))
+    assert answers == [INVALID] * 39 + ["took effect"]
+    assert len(effects(scene, asked)) == 1

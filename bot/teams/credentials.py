@@ -107,7 +107,7 @@ class AppCredentials:
             raw = await read_bounded(answer)
             if answer.status != 200:
                 raise _failure(answer.status, raw)
-        self._keep(as_object(raw))
+            self._keep(as_object(raw))
 
     def _keep(self, body: dict[str, object]) -> None:
         token, lasts = body.get("access_token"), body.get("expires_in")

@@ -163,8 +163,6 @@ def _key_id(token: str) -> str:
         raise TokenRefused(Reason.MALFORMED) from error
     if header.get("alg") != ALGORITHM:
         raise TokenRefused(Reason.ALGORITHM)
-    if "crit" in header:
-        raise TokenRefused(Reason.MALFORMED)  # demands an extension; we know none
     kid = header.get("kid")
     if not isinstance(kid, str) or not kid:
         raise TokenRefused(Reason.KEY)

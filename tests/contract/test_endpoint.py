@@ -14,7 +14,8 @@ import pytest
 from botbuilder.core import InvokeResponse, TurnContext
 from botbuilder.schema import Activity, AdaptiveCardInvokeResponse
 
-from bot.teams.adapter import INBOUND, RAW_ACTIVITY
+from bot.teams import endpoint
+from bot.teams.adapter import INBOUND, RAW_ACTIVITY, TeamsAdapter
 from bot.teams.endpoint import LARGEST_BODY
 from tests.fakes import activities
 from tests.fakes.edge import running_edge
@@ -205,6 +206,39 @@ async def test_unsent_body_ends_with_the_connection(ms: FakeMicrosoft) -> None:
         status, _ = await ms.send(edge.url, _message(ms))
 
         assert (status, len(edge.turns)) == (200, 1)
+
+
+async def test_body_that_does_not_come_is_answered_408(ms: FakeMicrosoft, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever promises a body has ten seconds to send it."""
+    monkeypatch.setattr(endpoint, "BODY_LIMIT", 0.05)
+    head = (
+        "POST /api/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Authorization: {ms.signer.header(ms.service_url)}\r\nContent-Length: 100\r\n\r\n{{"
+    )
+    async with running_edge(ms) as edge:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(edge.url.rpartition(":")[2]))
+        writer.write(head.encode())
+        answer = await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+async def test_endpoint_without_a_tenant_is_not_built(ms: FakeMicrosoft) -> None:
+    """Without a tenant there is nobody to serve."""
+    async with running_edge(ms) as edge:
+        with pytest.raises(ValueError, match="tenant"):
+            endpoint.Endpoint(verifier=edge.verifier, adapter=TeamsAdapter(edge.connector), tenant_id="", turn=_nothing)
+
+
+async def test_attachments_reach_the_turn(ms: FakeMicrosoft) -> None:
+    """What a message carries is in the SDK's model, with its content."""
+    attachment = {"contentType": "text/html", "content": "<p>help</p>"}
+    async with running_edge(ms) as edge:
+        await ms.send(edge.url, _message(ms, attachments=[attachment]))
+
+        assert edge.turns[0].activity.attachments[0].content == "<p>help</p>"
 
 
 # Invokes

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
 
 from tests.fakes import activities
 from tests.fakes.activities import Place
@@ -123,7 +124,8 @@ class FakeMicrosoft:
     async def send_raw(self, bot_url: str, body: bytes, *, headers: Mapping[str, str]) -> tuple[int, Any]:
         """Send any bytes; return status and body (JSON if it is JSON)."""
         assert self._http is not None
-        sent = {"Content-Type": "application/json", **headers}
+        sent = CIMultiDict(headers)
+        sent.setdefault("Content-Type", "application/json")
         async with self._http.post(f"{bot_url}/api/messages", data=io.BytesIO(body), headers=sent) as answer:
             raw = await answer.read()
             try:

@@ -9,7 +9,9 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from multidict import CIMultiDict
 
+from bot.teams.tokens import TokenVerifier
 from tests.fakes import activities
 from tests.fakes.activities import Place
 from tests.fakes.edge import Edge, Ticker, running_edge
@@ -90,6 +92,10 @@ def _deep_header(signer: Signer) -> str:
     return f"{_b64(b'[' * 2500 + b']' * 2500)}.e30.e30"
 
 
+def _no_object(signer: Signer) -> str:
+    return jwt.PyJWS().encode(b"[1]", rsa_key(signer.current), algorithm="RS256", headers={"kid": signer.current})
+
+
 FORGED: dict[str, Callable[[Signer], str]] = {
     "unsigned": _unsigned,
     "HMAC with the public key": _hs256,
@@ -98,6 +104,7 @@ FORGED: dict[str, Callable[[Signer], str]] = {
     "no key id": _without_kid,
     "claims changed after signing": _tampered,
     "header nested without end": _deep_header,
+    "claims that are no object": _no_object,
     "signed by a key of somebody else": lambda s: s.token(s.claims(SERVICE), signed_by="stranger"),
     "key nobody published": lambda s: s.token(s.claims(SERVICE), kid="stranger"),
     "expired": lambda s: _good(s, exp=int(NOW) - 301),
@@ -143,12 +150,9 @@ async def test_header_without_a_token_is_answered_401(header: str, ms: FakeMicro
 
 async def test_two_tokens_are_refused(ms: FakeMicrosoft, edge: Edge) -> None:
     """A request with two Authorization headers is ambiguous and refused, even if one of them is good."""
-    verified = _good(ms.signer)
-    status, _ = await ms.send_raw(
-        edge.url,
-        json.dumps(_message()).encode(),
-        headers={"Authorization": f"Bearer {verified}", "authorization": "Bearer x.y.z"},
-    )
+    headers = CIMultiDict([("Authorization", f"Bearer {_good(ms.signer)}"), ("Authorization", "Bearer x.y.z")])
+
+    status, _ = await ms.send_raw(edge.url, json.dumps(_message()).encode(), headers=headers)
 
     assert (status, edge.turns) == (401, [])
 
@@ -293,3 +297,9 @@ async def test_refusal_tells_the_caller_nothing(ms: FakeMicrosoft, edge: Edge) -
     ]
 
     assert {json.dumps(body) for _, body in answers} == {'{"error": "Unauthorized"}'}
+
+
+async def test_verifier_without_an_app_id_is_not_built(edge: Edge) -> None:
+    """An empty app id, which any token could be meant for, is refused at the start."""
+    with pytest.raises(ValueError, match="app id"):
+        TokenVerifier(edge.keys, app_id="")

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from bot.ports import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.teams.connector import Channel
+from bot.teams.session import READ_LIMIT
 from tests.fakes.edge import Edge, Ticker, running_edge
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, HANAKO, ICHIRO, MEI, TENANT_ID, crowd
@@ -273,6 +274,14 @@ async def test_post_without_an_id_is_ambiguous(body: str, ms: FakeMicrosoft, edg
         await post(edge, ms)
 
     assert (lost.value.ambiguous, posts(ms)) == (True, 1)
+
+
+async def test_answer_without_end_is_not_read_to_its_end(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A roster larger than any that exists is given up, not held in memory."""
+    ms.fault("GET", "pagedmembers", status=200, body=" " * (READ_LIMIT + 1), times=None)
+
+    with pytest.raises(ChatUnavailable):
+        await edge.connector.get_paged_members(ms.service_url, conversation=APPROVERS)
 
 
 # Who gets the token

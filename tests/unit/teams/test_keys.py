@@ -18,10 +18,11 @@ def fetches(ms: FakeMicrosoft) -> int:
 
 
 async def test_many_at_once_fetch_once(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A hundred clicks right after the start cost one fetch."""
+    """A hundred clicks right after the start cost one fetch, and so does asking whether keys are there."""
     found = await asyncio.gather(*(edge.keys.find("key-1") for _ in range(100)))
 
     assert all(key is not None and key.kid == "key-1" for key in found)
+    assert await edge.keys.warm()
     assert fetches(ms) == 1
 
 

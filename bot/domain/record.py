@@ -95,14 +95,28 @@ class Record:
         return replace(self, next_look_at=moment)
 
     def leased_to(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":
-        """Take or renew the lease; None while another holds it."""
-        if self.lease and self.lease.owner != owner and self.lease.until > now:
+        """Take or renew the lease; None while another holds it.
+
+        Taking it keeps the appointment that is due and makes one for the end of the lease, should its holder die.
+        """
+        ours = self.lease is not None and self.lease.owner == owner
+        if self.lease and not ours and self.lease.until > now:
             return None
-        return replace(self, lease=Lease(owner, now + span))
+        until = now + span
+        appointment = self.next_look_at if ours and not self.only_due_for_lease else until
+        return replace(self, lease=Lease(owner, until), next_look_at=appointment)
+
+    @property
+    def only_due_for_lease(self) -> bool:
+        """True if nobody asked for a look since the lease was taken."""
+        return self.lease is not None and self.next_look_at == self.lease.until
 
     def released_by(self, owner: str) -> "Record":
-        """Give the lease back, if it is still ours."""
-        return replace(self, lease=None) if self.lease and self.lease.owner == owner else self
+        """Give the lease back, if it is still ours, and with it the appointment that was made for its end."""
+        if self.lease is None or self.lease.owner != owner:
+            return self
+        appointment = None if self.only_due_for_lease else self.next_look_at
+        return replace(self, lease=None, next_look_at=appointment)
 
     def observed(self, request: AccessRequest, requester: Requester, *, at: datetime) -> "Record":
         """Take in what AWS says now, keeping what an earlier look knew and this one could not read."""

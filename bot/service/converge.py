@@ -23,21 +23,16 @@ from bot.domain.surfaces import desired, next_change
 from bot.ports import AwsUnavailable, Clock, People, RequestNotReadable, Requests
 from bot.service.configured import Configured
 from bot.service.delivery import Delivering, Postponed
-from bot.service.rows import Rows
+from bot.service.rows import LeaseHeld, Rows
 from bot.service.signalling import Signalling, orphaned
 from bot.telemetry import Telemetry
 
-LEASE = timedelta(seconds=60)  # longer than one look may take; nobody sleeps under it
 LONGEST_PAUSE = 60.0  # seconds between looks at a request that cannot be read
 INCOMPLETE_PAUSE = 600.0  # seconds between looks at one of which only a part cannot be read
 LOOKS_AT_NOTHING = 12  # looks at an OpsItem that never was readable, about eight minutes, before it is let go
 UNPLACED_PAUSE = timedelta(minutes=5)  # rosters are read anew after this; a requester may be placed then
 UNKNOWN_PAUSE = timedelta(seconds=2)  # between looks at a decision that AWS never answered
 log = structlog.get_logger(__name__)
-
-
-class LeaseHeld(Exception):
-    """Another process converges this request now."""
 
 
 class Convergence:
@@ -62,12 +57,12 @@ class Convergence:
         self._carried: set[asyncio.Task[Record]] = set()
 
     async def converge(self, key: RequestKey) -> None:
-        """Look at a request and make Teams show what is true."""
+        """Look at a request and make Teams show what is true. Raises LeaseHeld while another process does."""
         try:
-            record = await self._begin(key)
+            record = await self._rows.lease(key, self._owner)
         except LeaseHeld:
             self._telemetry.looks.labels(outcome="leased").inc()
-            return
+            raise
         outcome, again_at = "failed", None
         try:
             record = await self._look_after_decisions(await self._observe(record))
@@ -90,26 +85,13 @@ class Convergence:
 
     # --- lease and appointment
 
-    async def _begin(self, key: RequestKey) -> Record:
-        """Take the lease. Should this process die, the row is due again when the lease is over."""
-
-        def begin(record: Record) -> Record:
-            now = self._clock.now()
-            leased = record.leased_to(self._owner, now=now, span=LEASE)
-            if leased is None or leased.lease is None:
-                raise LeaseHeld
-            return replace(leased, next_look_at=leased.lease.until)
-
-        return await self._rows.apply(key, begin)
-
     async def _end(self, key: RequestKey, again_at: datetime | None) -> None:
         """Give the lease back and make the next appointment; one made meanwhile by others stands."""
 
         def end(record: Record) -> Record:
-            ours = record.lease and record.lease.owner == self._owner and record.next_look_at == record.lease.until
-            free = replace(record, next_look_at=None) if ours else record
             planned = min(filter(None, (self._next_look(record), again_at)), default=None)
-            return (free.look_by(planned) if planned else free).released_by(self._owner)
+            free = record.released_by(self._owner)
+            return free.look_by(planned) if planned else free
 
         await self._rows.apply(key, end)
 

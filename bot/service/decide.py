@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bot.domain.card import Rules, card_view
+from bot.domain.card import card_view
 from bot.domain.decision import (
     COMMENT_LIMIT,
     Claim,
@@ -27,9 +27,9 @@ from bot.domain.record import Delivery, Record, Surface, SurfaceKind
 from bot.domain.request import InvalidRequestKey, RequestKey, Status, Verdict
 from bot.domain.routing import Channel, same_conversation
 from bot.domain.surfaces import CARD
-from bot.domain.views import Banner, CardView, DecisionLine, Notice, NoticeCode, Tone
+from bot.domain.views import Banner, DecisionLine, Notice, NoticeCode, Tone
 from bot.ports import AuditEntry, Clock, People, RosterUnavailable, StoreUnavailable
-from bot.rendering import notice_text, render
+from bot.service.answers import Answers, bare
 from bot.service.clicks import Answer, Click, Verb
 from bot.service.configured import Configured
 from bot.service.notices import notice_of_decision, notice_of_ending
@@ -62,12 +62,6 @@ class _Press:
     decision_id: str
 
 
-def _bare(notice: Notice, *, refused: bool = False) -> Answer:
-    """Answer without a card: there is no channel whose locale and card could be used."""
-    text = notice_text(notice, locale="en", timezone="UTC")
-    return Answer(None, notice, text, refused=refused)
-
-
 def _told_by(record: Record, decision_id: str) -> bool:
     """True once the row tells how a decision ended: it is settled, and AWS was looked at after that."""
     decision = record.decision(decision_id)
@@ -91,6 +85,7 @@ class Deciding:
     ) -> None:
         self._rows, self._people, self._signalling = rows, people, signalling
         self._clock, self._configured, self._telemetry = clock, configured, telemetry
+        self._answers = Answers(configured, clock)
         self._carried: set[asyncio.Task[Record]] = set()
 
     async def click(self, click: Click) -> Answer:
@@ -99,7 +94,7 @@ class Deciding:
             answer = await self._click(click)
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
-            answer = _bare(Notice(NoticeCode.NOT_STORED, typed=click.comment))
+            answer = bare(Notice(NoticeCode.NOT_STORED, typed=click.comment))
         code = answer.notice.code if answer.notice else "shown"
         self._telemetry.clicks.labels(verb=click.verb, outcome=code).inc()
         log.info("click_answered", request=click.request, verb=click.verb, person=click.person.object_id, outcome=code)
@@ -115,17 +110,17 @@ class Deciding:
         try:
             key = RequestKey.parse(click.request)
         except InvalidRequestKey:
-            return _bare(Notice(NoticeCode.NOT_FOUND))
+            return bare(Notice(NoticeCode.NOT_FOUND))
         record = await self._rows.load(key) or await self._adopted(key, click, deadline)
         if record is None or record.request is None:
-            return _bare(Notice(NoticeCode.NOT_FOUND))
+            return bare(Notice(NoticeCode.NOT_FOUND))
         channel = self._channel_of(record, click)
         if channel is None:
-            return _bare(Notice(NoticeCode.NOT_HERE), refused=True)
+            return bare(Notice(NoticeCode.NOT_HERE), refused=True)
         if click.verb is Verb.REFRESH:
-            return self._shown(record, channel, None)
+            return self._answers.shown(record, channel, None)
         if click.verb in {Verb.CANCEL, Verb.REVOKE}:
-            return self._shown(record, channel, Notice(NoticeCode.NOT_AVAILABLE, typed=click.comment))
+            return self._answers.shown(record, channel, Notice(NoticeCode.NOT_AVAILABLE, typed=click.comment))
         return await self._decide(record, channel, click, key, deadline)
 
     # --- where the click came from
@@ -155,11 +150,11 @@ class Deciding:
         self, record: Record, channel: Channel, click: Click, key: RequestKey, deadline: datetime
     ) -> Answer:
         if ending := self._too_late(record, click):
-            return self._shown(record, channel, ending)
+            return self._answers.shown(record, channel, ending)
         verdict = Verdict(click.verb.value)
         person, refusal = await self._refusal(record, channel, click, verdict)
         if refusal:
-            return self._shown(record, channel, Notice(NoticeCode(refusal), typed=click.comment), refused=True)
+            return self._answers.shown(record, channel, Notice(NoticeCode(refusal), typed=click.comment), refused=True)
         clicked = replace(click, comment=click.comment.strip()[:COMMENT_LIMIT])
         press = _Press(clicked, key, verdict, person, channel, self._clock.now(), uuid.uuid4().hex)
         return await self._claim(press, deadline)
@@ -248,11 +243,13 @@ class Deciding:
             press.key, lambda row: self._free_or_over(row, press), seconds=self._remaining(deadline)
         )
         if record is None:
-            return _bare(Notice(NoticeCode.NOT_FOUND))
+            return bare(Notice(NoticeCode.NOT_FOUND))
         if notice := self._too_late(record, press.click):
-            return self._shown(record, press.channel, notice)
+            return self._answers.shown(record, press.channel, notice)
         if self._remaining(deadline) <= 0:
-            return self._shown(record, press.channel, Notice(NoticeCode.BUSY, Tone.INFO, typed=press.click.comment))
+            return self._answers.shown(
+                record, press.channel, Notice(NoticeCode.BUSY, Tone.INFO, typed=press.click.comment)
+            )
         return await self._claim(press, deadline)
 
     def _free_or_over(self, record: Record, press: _Press) -> bool:
@@ -270,10 +267,10 @@ class Deciding:
         seconds = self._remaining(deadline)
         record = await self._rows.wait(press.key, lambda row: _told_by(row, decision_id), seconds=seconds)
         if record is None:
-            return _bare(Notice(NoticeCode.NOT_FOUND))
+            return bare(Notice(NoticeCode.NOT_FOUND))
         if _told_by(record, decision_id):
             notice = notice_of_decision(record, decision_id, repeated=repeated, typed=press.click.comment)
-            return self._shown(record, press.channel, notice)
+            return self._answers.shown(record, press.channel, notice)
         return await self._applying(press, decision_id)
 
     async def _applying(self, press: _Press, decision_id: str) -> Answer:
@@ -287,27 +284,12 @@ class Deciding:
         record = await self._rows.apply(press.key, announce)
         decision = record.decision(decision_id)
         if decision is None or record.request is None:
-            return _bare(Notice(NoticeCode.NOT_FOUND))
-        view = card_view(record, press.channel, self._rules, now)
+            return bare(Notice(NoticeCode.NOT_FOUND))
+        view = card_view(record, press.channel, self._configured.rules, now)
         line = DecisionLine(decision.verdict, decision.person.shown_name, decision.clicked_at, decision.comment or None)
         if record.request.status is Status.PENDING:
             view = replace(view, banner=Banner.APPLYING, applying=line, buttons=False, step="")
-        return self._answer(view, press.channel, Notice(NoticeCode.APPLYING, Tone.INFO))
-
-    # --- rendering
-
-    @property
-    def _rules(self) -> Rules:
-        return self._configured.rules
-
-    def _shown(self, record: Record, channel: Channel, notice: Notice | None, *, refused: bool = False) -> Answer:
-        view = card_view(record, channel, self._rules, self._clock.now())
-        return self._answer(view, channel, notice, refused=refused)
-
-    def _answer(self, view: CardView, channel: Channel, notice: Notice | None, *, refused: bool = False) -> Answer:
-        card = render(view, locale=channel.locale, timezone=channel.timezone, notice=notice)
-        text = notice_text(notice, locale=channel.locale, timezone=channel.timezone) if notice else ""
-        return Answer(card, notice, text, refused=refused)
+        return self._answers.of(view, press.channel, Notice(NoticeCode.APPLYING, Tone.INFO))
 
     def _remaining(self, deadline: datetime) -> float:
         return max(0.0, (deadline - self._clock.now()).total_seconds())

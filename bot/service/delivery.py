@@ -47,9 +47,11 @@ class Postponed(Exception):
 class Delivering:
     """Brings surfaces to Teams, in order."""
 
-    def __init__(self, *, rows: Rows, chat: Chat, people: People, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(
+        self, *, rows: Rows, chat: Chat, people: People, clock: Clock, owner: str, telemetry: Telemetry
+    ) -> None:
         self._rows, self._chat, self._people, self._clock = rows, chat, people, clock
-        self._telemetry = telemetry
+        self._owner, self._telemetry = owner, telemetry
 
     async def deliver(self, record: Record, wanted: Sequence[Wanted]) -> Record:
         """Deliver what differs. Raises Postponed once everything that could be delivered was."""
@@ -108,6 +110,7 @@ class Delivering:
         return await self._delivered(record, want, posted, digest)
 
     async def _update_card(self, record: Record, want: Wanted, surface: Surface, digest: str) -> Record:
+        await self._rows.lease(record.key, self._owner)
         posted = Posted(surface.conversation or want.channel.conversation, surface.activity_id or "")
         try:
             await self._chat.update(posted, await self._card_message(want, alert=False))
@@ -189,6 +192,7 @@ class Delivering:
     # --- the row
 
     async def _claim(self, record: Record, want: Wanted) -> Record:
+        record = await self._rows.lease(record.key, self._owner)
         former = record.surface(want.name)
         attempts = former.attempts + 1 if former else 1
         claimed = Surface(want.name, want.kind, Delivery.CLAIMED, attempts=attempts)

@@ -8,11 +8,12 @@ import structlog
 from bot.domain.request import RequestKey
 from bot.ports import Clock, StoreUnavailable
 from bot.service.converge import Convergence
-from bot.service.rows import Rows
+from bot.service.rows import LeaseHeld, Rows
 from bot.telemetry import Telemetry
 
 SIDE_BY_SIDE = 8  # looks at once: enough to hide AWS's latency, few enough for its quota of 3 calls a second
 LONGEST_SLEEP = 1.0  # seconds; what another process made due is found within this
+LEASED_PAUSE = 1.0  # seconds before a request is tried again that another process is busy with
 STORE_PAUSE = 2.0  # seconds before the store is tried again
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,8 @@ class Looking:
     async def _look(self, key: RequestKey) -> None:
         try:
             await self._convergence.converge(key)
+        except LeaseHeld:
+            await self._clock.sleep(LEASED_PAUSE)
         except Exception:  # one request that cannot be looked at must not end the loop for all others
             log.exception("look_failed", request=str(key))
             await self._put_off(key)

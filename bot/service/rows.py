@@ -3,12 +3,18 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports import Change, Clock, Store
 
+LEASE = timedelta(seconds=30)  # longer than one call to AWS or Teams may take; renewed before each write to Teams
 POLL_SECONDS = 0.5  # how often a waiting click looks for what another process wrote
+
+
+class LeaseHeld(Exception):
+    """Another process writes to Teams for this request now."""
 
 
 @dataclass(slots=True)
@@ -46,6 +52,17 @@ class Rows:
         """Store that this request is to be looked at now."""
         now = self._clock.now()
         return await self.apply(key, lambda record: record.look_by(now))
+
+    async def lease(self, key: RequestKey, owner: str) -> Record:
+        """Take or renew the right to write to Teams for this request. Raises LeaseHeld."""
+
+        def lease(record: Record) -> Record:
+            leased = record.leased_to(owner, now=self._clock.now(), span=LEASE)
+            if leased is None:
+                raise LeaseHeld
+            return leased
+
+        return await self.apply(key, lease)
 
     async def wait(self, key: RequestKey, until: Callable[[Record], bool], *, seconds: float) -> Record | None:
         """Wait for a row to become so; return it as it is then, or as it is when the time is over."""

@@ -70,7 +70,8 @@ class Signalling:
 
     async def _attempt(self, key: RequestKey, decision_id: str) -> Record:
         record = await self._hold(key, decision_id)
-        decision, execution_id = record.decision(decision_id), record.request and record.request.execution_id
+        decision = record.decision(decision_id)
+        execution_id = record.request.execution_id if record.request else None
         if decision is None or decision.state is not DecisionState.CLAIMED:
             return record
         if self._clock.now() > decision.lapses_at or execution_id is None:

@@ -1,0 +1,129 @@
+"""The SQLite file: how it is made, opened and brought to this version's schema. Knows nothing of rows.
+
+https://www.sqlite.org/pragma.html#pragma_user_version, https://www.sqlite.org/wal.html
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bot.ports import StoreUnavailable
+
+APPLICATION_ID = 0x4E414231  # "NAB1": tells the bot's file from any other SQLite database
+WAL_ATTEMPTS = 50  # switching to WAL does not wait for locks; two processes may make the file at the same moment
+WAL_PAUSE = 0.02  # seconds between them
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE requests (
+            key TEXT PRIMARY KEY,
+            ops_item_id TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            created_at INTEGER NOT NULL,
+            unended INTEGER NOT NULL,
+            next_look_at INTEGER,
+            record TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX requests_due ON requests (next_look_at, key) WHERE next_look_at IS NOT NULL",
+        "CREATE INDEX requests_unended ON requests (created_at, key) WHERE unended",
+        "CREATE INDEX requests_ops_item ON requests (ops_item_id)",
+        "CREATE TABLE personal_chats (object_id TEXT PRIMARY KEY, chat TEXT NOT NULL)",
+        "CREATE TABLE service_urls (conversation TEXT PRIMARY KEY, service_url TEXT NOT NULL)",
+        """
+        CREATE TABLE watermarks (
+            account TEXT NOT NULL, region TEXT NOT NULL, moment INTEGER NOT NULL, PRIMARY KEY (account, region)
+        )
+        """,
+        "CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, entry TEXT NOT NULL)",
+        "CREATE INDEX audit_at ON audit (at, id)",
+    ),
+)
+"""What brings a file from each version to the next; its position is the version it starts from. Only ever appended to.
+
+All moments are microseconds since 1970 in UTC.
+"""
+
+
+class SchemaRefused(StoreUnavailable):
+    """The file is of a newer version, or not the bot's; nothing in it was touched."""
+
+
+def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
+    """Open the file, made with mode 0600 where there is none, at this version's schema.
+
+    Raises StoreUnavailable; SchemaRefused for a file that this version must not touch.
+    """
+    try:
+        _create(path)
+        connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
+    except OSError as error:
+        raise StoreUnavailable(f"{path} cannot be opened: {error.strerror}") from error
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"{path} cannot be opened: {error}") from error
+    return _prepared(connection, path)
+
+
+def _create(path: Path) -> None:
+    """Make the file readable to its owner alone; SQLite gives its companions the same mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _prepared(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    try:
+        _refuse_foreign(connection, path, newest=len(MIGRATIONS))
+        _switch_to_wal(connection)
+        connection.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
+        migrate(connection, MIGRATIONS)
+    except sqlite3.Error as error:
+        connection.close()
+        raise StoreUnavailable(f"{path} cannot be opened: {error}") from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _refuse_foreign(connection: sqlite3.Connection, path: Path, *, newest: int) -> None:
+    owner, version = _pragma(connection, "application_id"), _pragma(connection, "user_version")
+    if owner == APPLICATION_ID and version > newest:
+        raise SchemaRefused(
+            f"{path} was written by a newer version of the bot (schema {version}, this one knows {newest}): "
+            "install that version again, or restore the copy of the file that was made before the upgrade"
+        )
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if owner != APPLICATION_ID and (version or tables):
+        raise SchemaRefused(f"{path} is another program's database: name a file of the bot's own, or one to be made")
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    for _ in range(WAL_ATTEMPTS):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            time.sleep(WAL_PAUSE)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]]) -> None:
+    """Run what is missing, all or nothing; another process that does so at the same time is waited for."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statements in migrations[_pragma(connection, "user_version") :]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

@@ -1,0 +1,69 @@
+"""A clock that a test moves by hand; sleepers wake in the order of their moments."""
+
+import asyncio
+import heapq
+import itertools
+from datetime import UTC, datetime, timedelta
+
+START = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
+QUIET_ROUNDS = 3  # turns of the loop in which nobody else was ready: what was under way has come to rest
+MOST_ROUNDS = 10_000  # beyond that two tasks keep each other busy for ever, and the test should say so
+
+
+class NeverQuiet(Exception):
+    """Tasks kept running although time stood still."""
+
+
+class ManualClock:
+    """`ports.Clock` whose time passes only in `advance`."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._now = start
+        self._order = itertools.count()
+        self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
+
+    def now(self) -> datetime:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        """Pause until `advance` has passed the moment; a pause of no length lets others run."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._now + timedelta(seconds=seconds), next(self._order), woken))
+        await woken
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass: wake sleeper after sleeper at its moment, each time until everybody has come to rest."""
+        until = self._now + timedelta(seconds=seconds)
+        await settled()
+        while self._sleepers and self._sleepers[0][0] <= until:
+            moment, _, woken = heapq.heappop(self._sleepers)
+            if woken.done():
+                continue  # cancelled
+            self._now = max(self._now, moment)
+            woken.set_result(None)
+            await settled()
+        self._now = until
+        await settled()
+
+    @property
+    def next_wake(self) -> datetime | None:
+        """When the next sleeper wakes."""
+        return min((moment for moment, _, woken in self._sleepers if not woken.done()), default=None)
+
+
+async def settled() -> None:
+    """Let every task run until all of them wait; raise NeverQuiet for tasks that keep each other busy.
+
+    Work in threads and on sockets is not waited for.
+    """
+    ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]  # nothing public tells who is ready
+    quiet = 0
+    for _ in range(MOST_ROUNDS):
+        await asyncio.sleep(0)
+        quiet = 0 if ready else quiet + 1
+        if quiet == QUIET_ROUNDS:
+            return
+    raise NeverQuiet

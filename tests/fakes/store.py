@@ -1,0 +1,99 @@
+"""A store in memory behind the port: as strict as the real ones about versions, as fast as a dict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bot.domain.record import Record
+from bot.domain.request import RequestKey
+from bot.ports import AuditEntry, Change, PersonalChat, StoreUnavailable
+from bot.store.rows import storable
+from bot.store.versions import changed
+
+
+@dataclass(slots=True)
+class Tables:
+    """What several stores may share, as processes share a file."""
+
+    records: dict[RequestKey, Record] = field(default_factory=dict)
+    chats: dict[str, PersonalChat] = field(default_factory=dict)
+    service_urls: dict[str, str] = field(default_factory=dict)
+    watermarks: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    audit: list[AuditEntry] = field(default_factory=list)
+
+
+class MemoryStore:
+    """`ports.Store` without a disk. Set `broken` to have every call raise StoreUnavailable."""
+
+    def __init__(self, tables: Tables | None = None) -> None:
+        self.tables = tables or Tables()
+        self.broken = False
+
+    def _working(self) -> Tables:
+        if self.broken:
+            raise StoreUnavailable("broken by the test")
+        return self.tables
+
+    async def load(self, key: RequestKey) -> Record | None:
+        return self._working().records.get(key)
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        records = self._working().records
+        record = changed(records.get(key), key, change, now=now)
+        if record.version:
+            records[key] = record
+        return record
+
+    async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
+        records = self._working().records.values()
+        due = [(each.next_look_at, str(each.key), each.key) for each in records if each.next_look_at]
+        return [key for moment, _, key in sorted(due) if moment <= now][:limit]
+
+    async def next_due(self) -> datetime | None:
+        records = self._working().records.values()
+        return min((each.next_look_at for each in records if each.next_look_at), default=None)
+
+    async def unended(self) -> Sequence[Record]:
+        records = self._working().records.values()
+        rows = [each for each in records if each.request is None or not each.request.status.ended]
+        return sorted(rows, key=lambda each: (each.created_at, str(each.key)))
+
+    async def find(self, ops_item_id: str) -> Sequence[Record]:
+        records = self._working().records.values()
+        rows = [each for each in records if each.key.ops_item_id == ops_item_id]
+        return sorted(rows, key=lambda each: str(each.key))
+
+    async def remember_chat(self, chat: PersonalChat) -> None:
+        kept = storable(chat)
+        self._working().chats[kept.person.object_id.casefold()] = kept
+
+    async def forget_chat(self, object_id: str) -> None:
+        self._working().chats.pop(storable(object_id).casefold(), None)
+
+    async def personal_chat(self, object_id: str) -> PersonalChat | None:
+        return self._working().chats.get(storable(object_id).casefold())
+
+    async def personal_chats(self) -> Sequence[PersonalChat]:
+        return [chat for _, chat in sorted(self._working().chats.items())]
+
+    async def remember_service_url(self, conversation: str, service_url: str) -> None:
+        self._working().service_urls[storable(conversation)] = storable(service_url)
+
+    async def service_url(self, conversation: str) -> str | None:
+        return self._working().service_urls.get(storable(conversation))
+
+    async def watermark(self, account: str, region: str) -> datetime | None:
+        return self._working().watermarks.get((account, region))
+
+    async def advance_watermark(self, account: str, region: str, moment: datetime) -> None:
+        watermarks = self._working().watermarks
+        watermarks[account, region] = max(storable(moment), watermarks.get((account, region), moment))
+
+    async def append_audit(self, entry: AuditEntry) -> None:
+        self._working().audit.append(storable(entry))
+
+    async def audit(self, since: datetime) -> Sequence[AuditEntry]:
+        return sorted((each for each in self._working().audit if each.at >= since), key=lambda each: each.at)
+
+    async def close(self) -> None:
+        """Keep everything: what shares the tables goes on."""

@@ -84,11 +84,13 @@ class SandboxAws:
             identity_center_users=identity_center_users or {},
         )
         self._log = CallLog(now=now)
+        self.throttle = Throttle(now=now)
+        self._per_second = per_second
         self.front = AwsFront(
             self._operations(steps_shown),
             callers=self.callers,
             faults=self.faults,
-            throttle=Throttle(per_second, now=now),
+            throttle=self.throttle,
             calls=self._log,
         )
         self.control = Control(front=self.front, callers=self.callers, state=self.state, calls=self._log)
@@ -191,6 +193,7 @@ class SandboxAws:
             client.close()
         self.control.world = self.world
         self._log.clear()
+        self.throttle.per_second = self._per_second  # not before: the sample world is built faster than that
 
 
 def _forget_everything() -> None:

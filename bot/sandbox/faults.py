@@ -155,18 +155,19 @@ def _wait(event: threading.Event, seconds: float) -> None:
 class Throttle:
     """`per_second` calls a second of one operation, account and Region, as a bucket that refills steadily."""
 
-    def __init__(self, per_second: float | None, *, now: Callable[[], datetime]) -> None:
-        self._rate, self._now, self._lock = per_second, now, threading.Lock()
+    def __init__(self, per_second: float | None = None, *, now: Callable[[], datetime]) -> None:
+        self.per_second, self._now, self._lock = per_second, now, threading.Lock()
         self._buckets: dict[tuple[str, str, str], tuple[float, datetime]] = {}
 
     def take(self, operation: str, *, account: str, region: str) -> None:
         """Take one call from the bucket; raise AwsError ThrottlingException if it is empty."""
-        if self._rate is None:
+        rate = self.per_second
+        if rate is None:
             return
         with self._lock:
             now, key = self._now(), (operation, account, region)
-            left, at = self._buckets.get(key, (self._rate, now))
-            left = min(self._rate, left + (now - at).total_seconds() * self._rate)
+            left, at = self._buckets.get(key, (rate, now))
+            left = min(rate, left + (now - at).total_seconds() * rate)
             self._buckets[key] = (left - 1 if left >= 1 else left, now)
         if left < 1:
             raise AwsError("ThrottlingException", "Rate exceeded")

@@ -55,6 +55,7 @@ class Change:
     id: str
     at: datetime
     by: str
+    first: bool  # the OpsItem's creation
     request: AccessRequest
 
 
@@ -133,7 +134,8 @@ class JitState:
         if after == before:
             return after
         self._requests[after.id] = after
-        self._history.setdefault(after.id, []).append(Change(str(uuid4()), after.modified_at, after.modified_by, after))
+        change = Change(str(uuid4()), after.modified_at, after.modified_by, before is None, after)
+        self._history.setdefault(after.id, []).append(change)
         for envelope in envelopes(before, after, self.assumed):
             self._publish(envelope)
         return after

@@ -85,12 +85,11 @@ def operational_data(request: AccessRequest) -> dict[str, str]:
 def ops_item_event(change: Change) -> Shape:
     """Return the shape OpsItemEventSummary; which events AWS lists for access requests is not documented."""
     request = change.request
-    first = change.at == request.created_at
     return {
         "OpsItemId": request.id,
         "EventId": change.id,
         "Source": "aws.ssm",
-        "DetailType": "OpsItem Create" if first else "OpsItem Update",
+        "DetailType": "OpsItem Create" if change.first else "OpsItem Update",
         "Detail": json.dumps({"status": OPS_ITEM_WORDS[request.status], "ops-item-id": request.id}),
         "CreatedBy": {"Arn": change.by},
         "CreatedTime": change.at,

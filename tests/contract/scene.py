@@ -102,14 +102,14 @@ class Scene:
         self.bot.create_document(Name=f"Policy-{tag}", Content=json.dumps(content), DocumentType=MANUAL)
         return self.node(**{tag: "yes"})
 
-    def events(self) -> list[dict[str, Any]]:
-        """Take what is on the queue now, in order."""
+    def events(self, of: Asked | None = None) -> list[dict[str, Any]]:
+        """Take what is on the queue now, in order; return all of it or what concerns one request."""
         sqs, taken = self.aws.client("sqs"), list[dict[str, Any]]()
         while found := sqs.receive_message(QueueUrl=self.aws.world.queue_url, MaxNumberOfMessages=10).get("Messages"):
             taken += [json.loads(m["Body"]) for m in found]
             for message in found:
                 sqs.delete_message(QueueUrl=self.aws.world.queue_url, ReceiptHandle=message["ReceiptHandle"])
-        return taken
+        return [event for event in taken if of is None or event["detail"]["OpsItemId"] == of.id]
 
 
 def signal(client: Any, asked: Asked, kind: str = "Approve", comment: str = "") -> None:

@@ -1,6 +1,7 @@
 """Sandboxes that start with other settings than the usual ones; moto allows one at a time."""
 
 import json
+import threading
 
 import pytest
 
@@ -8,7 +9,7 @@ from bot.sandbox.aws_sandbox import SandboxAws
 from bot.sandbox.jit_assumptions import Assumptions
 from bot.sandbox.jit_policies import MANUAL
 from bot.sandbox.world import APPROVER_ROLE, REQUESTER, level, manual_policy
-from tests.contract.scene import refused, signal, staged
+from tests.contract.scene import HandClock, Scene, refused, signal, staged
 
 
 def test_a_second_sandbox_at_once_is_refused() -> None:
@@ -60,3 +61,79 @@ def test_what_aws_does_not_document_can_be_otherwise() -> None:
             signal(scene.lead(), asked)
         signal(scene.approver(), asked)
         assert "Outputs" not in scene.execution(asked)["StepExecutions"][0]
+
+
+def test_ssm_s_rate_limit_is_per_operation_account_and_region() -> None:
+    """Three a second, the fourth is ThrottlingException; other operations and Regions go on; it refills steadily."""
+    clock = HandClock()
+    with SandboxAws.start(now=clock, per_second=3) as aws:
+        here, there = aws.client("ssm"), aws.client("ssm", region="us-east-1")
+        for _ in range(3):
+            here.describe_ops_items()
+        with refused("ThrottlingException"):
+            here.describe_ops_items()
+        here.describe_automation_executions()
+        there.describe_ops_items()
+        clock.move(seconds=0.34)
+        here.describe_ops_items()
+        with refused("ThrottlingException"):
+            here.describe_ops_items()
+
+
+def test_a_throttled_signal_takes_no_effect() -> None:
+    """The fourth signal within a second changes nothing, and counts again a second later."""
+    clock = HandClock()
+    with SandboxAws.start(now=clock, per_second=3) as aws:
+        scene = Scene(aws, clock)
+        asked = scene.ask()
+        for _ in range(3):
+            with refused("InvalidAutomationSignalException"):
+                signal(scene.bot, asked)
+        with refused("ThrottlingException"):
+            signal(scene.approver(), asked)
+        assert aws.effects() == []
+        clock.move(seconds=1)
+        signal(scene.approver(), asked)
+        assert len(aws.effects()) == 1
+
+
+def test_an_answer_that_aws_could_not_give_is_our_mistake() -> None:
+    """A 500 for the caller, and the reason in the list that tests look at."""
+    with SandboxAws.start() as aws:
+        aws.faults.rewrite("GetOpsItem", lambda a: {"OpsItem": {**a["OpsItem"], "Status": "Nonsense"}}, times=1)
+        scene = Scene(aws, HandClock())
+        with refused("InternalServerError"):
+            scene.ask()
+        assert "Nonsense" in aws.mistakes[0]
+
+
+def test_an_error_that_aws_could_not_give_is_our_mistake() -> None:
+    """An error code outside the operation's model is kept as a mistake; a crash of ours too."""
+    with SandboxAws.start(assumed=Assumptions(no_policy_error="NoSuchError")) as aws:
+        scene = Scene(aws, HandClock())
+        with refused("NoSuchError"):
+            scene.ask("bastion-01")
+        assert "NoSuchError" in aws.mistakes[0]
+        aws.faults.rewrite("GetOpsItem", lambda a: {**a, "missing": a["missing"]}, times=1)
+        with refused("InternalServerError"):
+            scene.ask()
+        assert "KeyError" in aws.mistakes[1]
+
+
+def test_stopping_leaves_no_thread() -> None:
+    """The server's thread ends with the sandbox."""
+    before = threading.active_count()
+    with staged():
+        pass
+    names = [t.name for t in threading.enumerate()]
+    assert "sandbox-aws" not in names
+    assert threading.active_count() <= before + 1
+
+
+def test_ends_may_be_silent_too() -> None:
+    """An AWS that announces only what was seen, PendingApproval and Approved, can be played."""
+    with staged(assumed=Assumptions(events_after_decision=False)) as scene:
+        asked = scene.ask()
+        scene.events()
+        signal(scene.approver(), asked, "Reject")
+        assert scene.events() == []

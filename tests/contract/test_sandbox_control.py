@@ -1,0 +1,135 @@
+"""The sandbox's own HTTP calls, by which other processes ask for requests and decide behind the bot's back."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from werkzeug.test import Client, TestResponse
+
+from tests.contract.scene import Scene, signal, staged
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    """One sandbox for this file."""
+    with staged() as scene:
+        yield scene
+
+
+def get(scene: Scene, path: str) -> Any:
+    """Read."""
+    return Client(scene.aws).get(f"/_sandbox/{path}", base_url=scene.aws.endpoint, environ_base=LOCAL).get_json()
+
+
+def post(scene: Scene, path: str, body: Any) -> TestResponse:
+    """Send JSON."""
+    return Client(scene.aws).post(f"/_sandbox/{path}", base_url=scene.aws.endpoint, environ_base=LOCAL, json=body)
+
+
+LOCAL = {"REMOTE_ADDR": "127.0.0.1"}
+
+
+def test_a_further_request_of_the_sample_requester(scene: Scene) -> None:
+    """`request` takes a reason and a node by name or id, both with defaults, and tells the OpsItem."""
+    made = post(scene, "request", {"reason": "ディスク増設", "node": "db-prod-01"}).get_json()
+    item = scene.ops_item(made["opsItemId"])
+    assert item["OperationalData"]["/aws/accessrequest/approvaldetails"]["Value"] == "ディスク増設"
+    assert item["CreatedBy"].endswith("Operator/taro.yamada@example.com")
+    assert (made["account"], made["region"]) == ("111122223333", "ap-northeast-1")
+    by_id = post(scene, "request", {"node": scene.aws.world.nodes["web-prod-01"]}).get_json()
+    assert scene.about(by_id["opsItemId"])["approvalPolicy"] == "Standard-Nodes"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status"), [("approve", "Approved"), ("reject", "Rejected"), ("cancel", "Cancelled")]
+)
+def test_a_decision_as_the_console_would_take_it(scene: Scene, verdict: str, status: str) -> None:
+    """`decide` acts by a session of the level's role; the call log tells it from the bot's calls."""
+    asked = scene.ask()
+    answer = post(scene, "decide", {"opsItemId": asked.id, "verdict": verdict, "comment": "コンソールから"})
+    assert answer.status_code == 200
+    assert scene.status(asked) == status
+    if verdict != "cancel":
+        last = scene.aws.calls("SendAutomationSignal")[-1]
+        assert last.caller.endswith("NodeAccessApprover/alex.wilber@example.com")
+        assert last.params["Payload"] == {"Comment": ["コンソールから"]}
+
+
+def test_every_level_is_decided_by_its_own_role(scene: Scene) -> None:
+    """Two decisions approve two levels; a third is told that it is too late; then access is revoked."""
+    asked = scene.ask("db-prod-01")
+    for _ in range(2):
+        assert post(scene, "decide", {"opsItemId": asked.id, "verdict": "approve"}).status_code == 200
+    assert scene.status(asked) == "Approved"
+    late = post(scene, "decide", {"opsItemId": asked.id, "verdict": "approve"})
+    assert (late.status_code, late.get_json()["code"]) == (409, "InvalidAutomationSignalException")
+    assert post(scene, "decide", {"opsItemId": asked.id, "verdict": "revoke"}).status_code == 200
+    assert scene.status(asked) == "Revoked"
+
+
+def test_several_people_can_decide(scene: Scene) -> None:
+    """`by` names the session."""
+    asked = scene.ask()
+    post(scene, "decide", {"opsItemId": asked.id, "verdict": "approve", "by": "priya.nair@example.com"})
+    assert scene.aws.effects()[-1].by.endswith("/priya.nair@example.com")
+
+
+def test_the_world_calls_effects_and_mistakes_can_be_read(scene: Scene) -> None:
+    """What other processes assert on, as JSON."""
+    asked = scene.ask()
+    signal(scene.approver(), asked)
+    world = get(scene, "world")
+    assert world["queueUrl"] == scene.aws.world.queue_url
+    assert world["nodes"] == scene.aws.world.nodes
+    calls = get(scene, "calls?operation=SendAutomationSignal")
+    assert {c["operation"] for c in calls} == {"SendAutomationSignal"}
+    assert calls[-1]["params"]["AutomationExecutionId"] == asked.execution_id
+    assert get(scene, "effects")[-1]["ops_item_id"] == asked.id
+    assert get(scene, "mistakes") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("decide", {"opsItemId": "oi-000000000000", "verdict": "approve"}),
+        ("decide", {"opsItemId": "", "verdict": ""}),
+        ("decide", {"verdict": 1}),
+        ("request", {"nod": "web-prod-01"}),
+        ("request", []),
+        ("request", "text"),
+    ],
+)
+def test_what_cannot_be_understood_is_said(scene: Scene, path: str, body: Any) -> None:
+    """400 with the reason."""
+    answer = post(scene, path, body)
+    assert answer.status_code == 400
+    assert answer.get_json()["error"]
+
+
+def test_an_unknown_verdict_decides_nothing(scene: Scene) -> None:
+    """`deny` is not a verdict."""
+    asked = scene.ask()
+    assert post(scene, "decide", {"opsItemId": asked.id, "verdict": "deny"}).status_code == 400
+    assert scene.status(asked) == "PendingApproval"
+
+
+def test_what_aws_refuses_is_told(scene: Scene) -> None:
+    """A node without a policy: 409 with AWS's code."""
+    answer = post(scene, "request", {"node": "bastion-01"})
+    assert (answer.status_code, answer.get_json()["code"]) == (409, "ValidationException")
+
+
+def test_a_request_that_needs_nobody_cannot_be_decided(scene: Scene) -> None:
+    """An auto-approved request has no execution: the console's signal is refused, nothing crashes."""
+    asked = scene.ask("web-dev-01")
+    assert post(scene, "decide", {"opsItemId": asked.id, "verdict": "approve"}).status_code in {400, 409}
+
+
+def test_only_this_machine_may_call(scene: Scene) -> None:
+    """Another sender, or a page that reaches us by a name of its own, gets 403; unknown calls get 404."""
+    client = Client(scene.aws)
+    far = client.get("/_sandbox/calls", base_url=scene.aws.endpoint, environ_base={"REMOTE_ADDR": "192.0.2.1"})
+    named = client.get("/_sandbox/calls", base_url="http://evil.example.com:80", environ_base=LOCAL)
+    form = client.post("/_sandbox/request", base_url=scene.aws.endpoint, environ_base=LOCAL, data={"node": "x"})
+    assert (far.status_code, named.status_code, form.status_code) == (403, 403, 400)
+    assert client.get("/_sandbox/x", base_url=scene.aws.endpoint, environ_base=LOCAL).status_code == 404

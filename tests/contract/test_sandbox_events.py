@@ -1,0 +1,179 @@
+"""The events that the sandbox's AWS puts on the queue, in AWS's form, and the ways in which they can go wrong."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bot.sandbox.event_bus import Delivery
+from bot.sandbox.world import APPROVER_ROLE, LEAD_ROLE, REQUESTER, level
+from tests.contract.scene import HandClock, Scene, refused, signal, staged
+
+APPROVER = "Approver Access Request Status Update"
+REQUESTER_UPDATE = "Requester Access Request Status Update"
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Scene]:
+    """One sandbox for this file."""
+    with staged() as scene:
+        yield scene
+
+
+@pytest.fixture
+def scene(stage: Scene) -> Scene:
+    """The sandbox with an empty queue, delivering once, half past nine."""
+    stage.clock.moment = HandClock().moment
+    stage.aws.events.deliver(Delivery.ONCE)
+    stage.aws.events.published.clear()
+    stage.events()
+    return stage
+
+
+def told(events: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """Return kind, step and status of each event."""
+    return [
+        (
+            event["detail-type"].split()[0],
+            event["detail"].get("StepName", ""),
+            event["detail"].get("AccessRequestStatus") or event["detail"].get("AccessRequestApprovalLevelStatus", ""),
+        )
+        for event in events
+    ]
+
+
+def test_the_envelopes_have_the_members_of_the_published_samples(scene: Scene) -> None:
+    """Envelope and detail of both kinds, member by member; the approver event comes first."""
+    asked = scene.ask(reason="調査")
+    approver, requester = scene.events()
+    members = {"version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"}
+    common = {"ExecutionId", "OpsItemId", "StartTime", "TargetResourceArn", "Title", "Requester"}
+    more = {"AccessRequestApprovalLevelStatus", "StepName", "RequestReason", "Approvers"}
+    assert set(approver) == set(requester) == members
+    assert (approver["detail-type"], requester["detail-type"]) == (APPROVER, REQUESTER_UPDATE)
+    assert set(approver["detail"]) == common | more
+    assert set(requester["detail"]) == common | {"AccessRequestStatus"}
+    place = "arn:aws:ssm:ap-northeast-1:111122223333"
+    assert approver["resources"] == [f"{place}:automation-execution/{asked.execution_id}"]
+    assert (approver["source"], approver["version"], approver["account"]) == ("aws.ssm", "0", "111122223333")
+    assert approver["detail"]["RequestReason"] == "調査"
+    assert approver["detail"]["Approvers"] == [APPROVER_ROLE]
+    assert requester["detail"]["Requester"].endswith(f"assumed-role/Operator/{REQUESTER}")
+
+
+def test_times_are_spelt_as_in_the_samples(scene: Scene) -> None:
+    """The envelope's time is ISO 8601 in UTC, `StartTime` a locale's, the requester event two seconds younger."""
+    scene.ask()
+    approver, requester = scene.events()
+    assert (approver["time"], requester["time"]) == ("2026-04-01T09:30:00Z", "2026-04-01T09:30:02Z")
+    assert approver["detail"]["StartTime"] == "Apr 1, 2026, 9:30:00 AM"
+    scene.clock.move(hours=3)
+    scene.ask()
+    assert scene.events()[0]["detail"]["StartTime"] == "Apr 1, 2026, 12:30:00 PM"
+
+
+def test_every_level_is_announced(scene: Scene) -> None:
+    """Two levels approved: each level's start and end for approvers, start and end of the request for the requester."""
+    asked = scene.ask("db-prod-01")
+    signal(scene.approver(), asked)
+    signal(scene.lead(), asked)
+    events = scene.events()
+    assert told(events) == [
+        ("Approver", "Level1", "PendingApproval"),
+        ("Requester", "", "PendingApproval"),
+        ("Approver", "Level1", "Approved"),
+        ("Approver", "Level2", "PendingApproval"),
+        ("Approver", "Level2", "Approved"),
+        ("Requester", "", "Approved"),
+    ]
+    assert events[3]["detail"]["Approvers"] == [LEAD_ROLE]
+
+
+@pytest.mark.parametrize("ending", ["Rejected", "TimedOut", "Cancelled"])
+def test_every_end_is_announced(scene: Scene, ending: str) -> None:
+    """Rejection, time-out and cancellation are told to approvers, then to the requester."""
+    asked = scene.ask()
+    scene.events()
+    if ending == "Rejected":
+        signal(scene.approver(), asked, "Reject")
+    elif ending == "Cancelled":
+        scene.requester.stop_automation_execution(AutomationExecutionId=asked.execution_id)
+    else:
+        scene.clock.move(days=7)
+        scene.aws.tick()
+    assert told(scene.events(asked)) == [("Approver", "ManualApproval", ending), ("Requester", "", ending)]
+
+
+def test_a_revocation_is_announced_to_the_requester(scene: Scene) -> None:
+    """Revoke changes no level."""
+    asked = scene.ask()
+    signal(scene.approver(), asked)
+    scene.events()
+    signal(scene.approver(), asked, "Revoke")
+    assert told(scene.events()) == [("Requester", "", "Revoked")]
+
+
+def test_conflicting_policies_are_announced(scene: Scene) -> None:
+    """`JITNA Access Request Failed` names the policies and the OpsItem, and has no execution."""
+    asked = scene.ask("batch-01")
+    (event,) = scene.events()
+    assert event["detail-type"] == "JITNA Access Request Failed"
+    members = {"ApplicablePolicies", "TargetResourceArn", "OpsItemId", "CreatedDate", "Requester"}
+    assert set(event["detail"]) == members
+    assert event["detail"]["ApplicablePolicies"] == ["Batch-Nodes", "Standard-Nodes"]
+    assert event["resources"] == [f"arn:aws:ssm:ap-northeast-1:111122223333:opsitem/{asked.id}"]
+    assert re.fullmatch(r"Wed Apr 01 09:30:00 UTC 2026", event["detail"]["CreatedDate"])
+
+
+def test_auto_approvals_are_silent(scene: Scene) -> None:
+    """AWS emits nothing for a request that the auto-approval policy has approved."""
+    scene.ask("web-dev-01")
+    assert scene.events() == []
+
+
+def test_what_changes_no_level_is_silent(scene: Scene) -> None:
+    """A refused signal, and the first of two approvals, announce nothing."""
+    asked = scene.ask(scene.policy(level("Both", APPROVER_ROLE, needed=2)))
+    scene.events()
+    with refused("InvalidAutomationSignalException"):
+        signal(scene.bot, asked)
+    signal(scene.approver(), asked)
+    assert scene.events() == []
+
+
+def test_events_can_be_lost(scene: Scene) -> None:
+    """NEVER: the queue stays empty, and the sandbox remembers what it would have sent."""
+    scene.aws.events.deliver(Delivery.NEVER)
+    scene.ask()
+    assert scene.events() == []
+    assert len(scene.aws.events.published) == 2
+
+
+def test_events_can_come_twice(scene: Scene) -> None:
+    """TWICE: the same event id two times."""
+    scene.aws.events.deliver(Delivery.TWICE)
+    scene.ask()
+    ids = [e["id"] for e in scene.events()]
+    assert (len(ids), len(set(ids))) == (4, 2)
+
+
+def test_events_can_be_late_and_out_of_order(scene: Scene) -> None:
+    """HELD: nothing until released, then reversed if asked for; what follows is delivered at once."""
+    scene.aws.events.deliver(Delivery.HELD)
+    scene.ask()
+    assert scene.events() == []
+    scene.aws.events.release(reverse=True)
+    assert [kind for kind, _, _ in told(scene.events())] == ["Requester", "Approver"]
+    scene.ask()
+    assert len(scene.events()) == 2
+
+
+def test_any_text_can_be_put_on_the_queue(scene: Scene) -> None:
+    """What cannot be parsed moves to the dead-letter queue after five receives, by the queue's own redrive."""
+    scene.aws.events.send("not JSON")
+    sqs, world = scene.aws.client("sqs"), scene.aws.world
+    for _ in range(6):
+        sqs.receive_message(QueueUrl=world.queue_url, VisibilityTimeout=0)
+    (dead,) = sqs.receive_message(QueueUrl=world.dead_letter_queue_url)["Messages"]
+    assert dead["Body"] == "not JSON"

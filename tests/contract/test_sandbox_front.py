@@ -1,0 +1,270 @@
+"""The front of the sandbox's AWS: credentials, checks against AWS's models, limits, faults and the call log."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
+from werkzeug.test import Client
+
+from bot.sandbox.aws_sandbox import SandboxAws
+from bot.sandbox.faults import Loss
+from tests.contract.scene import Asked, Scene, refused, signal, staged
+
+SEND = "SendAutomationSignal"
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Scene]:
+    """One sandbox for this file."""
+    with staged() as scene:
+        yield scene
+
+
+@pytest.fixture
+def scene(stage: Scene) -> Iterator[Scene]:
+    """The sandbox without faults and with an empty call log."""
+    stage.aws.faults.clear()
+    stage.aws.forget_calls()
+    yield stage
+    stage.aws.faults.clear()
+
+
+def client(aws: SandboxAws, service: str, key: str, secret: str, token: str | None = None) -> Any:
+    """Return a client of any credentials."""
+    keys = {"aws_access_key_id": key, "aws_secret_access_key": secret, "aws_session_token": token}
+    return boto3.client(service, region_name="ap-northeast-1", endpoint_url=aws.endpoint, **keys)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("service", ["ssm", "sqs", "sts", "ec2"])
+def test_a_key_that_nobody_gave_out_is_refused(scene: Scene, service: str) -> None:
+    """In every service, moto's own too."""
+    calls = {
+        "ssm": "describe_ops_items",
+        "sqs": "list_queues",
+        "sts": "get_caller_identity",
+        "ec2": "describe_instances",
+    }
+    stranger = client(scene.aws, service, "AKIAUNKNOWN000000000", "secret")
+    with refused("UnrecognizedClientException"):
+        getattr(stranger, calls[service])()
+
+
+@pytest.mark.parametrize("token", ["", "wrong"])
+def test_a_session_needs_its_token(scene: Scene, token: str) -> None:
+    """An access key of a session without its token, or with another, is refused."""
+    session = scene.aws.world.requester
+    thief = client(scene.aws, "ssm", session.access_key_id, session.secret_access_key, token or None)
+    with refused("UnrecognizedClientException"):
+        thief.describe_ops_items()
+
+
+def test_an_unsigned_call_is_refused(scene: Scene) -> None:
+    """Without an Authorization header there is no caller."""
+    answer = Client(scene.aws).post("/", headers={"X-Amz-Target": "AmazonSSM.DescribeOpsItems"}, data="{}")
+    assert (answer.status_code, json.loads(answer.data)["__type"]) == (403, "MissingAuthenticationToken")
+
+
+def test_assume_role_gives_a_session_with_its_source_identity(scene: Scene) -> None:
+    """The ARN carries the session name; the source identity is returned, logged, and kept through role chaining."""
+    sts = scene.aws.client("sts")
+    role = scene.aws.world.approver_role
+    person = "hanako.sato@example.com"
+    given = sts.assume_role(RoleArn=role, RoleSessionName=person, SourceIdentity=person)
+    assert given["AssumedRoleUser"]["Arn"] == f"arn:aws:sts::111122223333:assumed-role/NodeAccessApprover/{person}"
+    assert given["SourceIdentity"] == person
+    keys = given["Credentials"]
+    chained = client(scene.aws, "sts", keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+    assert chained.get_caller_identity()["Arn"] == given["AssumedRoleUser"]["Arn"]
+    assert chained.assume_role(RoleArn=role, RoleSessionName="next")["SourceIdentity"] == person
+    with refused("AccessDenied"):
+        chained.assume_role(RoleArn=role, RoleSessionName="next", SourceIdentity="somebody.else")
+    assert scene.aws.calls("GetCallerIdentity")[0].source_identity == person
+
+
+def test_a_role_that_is_not_there_cannot_be_assumed(scene: Scene) -> None:
+    """AccessDenied, as AWS answers for a role that does not exist or does not trust."""
+    with refused("AccessDenied"):
+        scene.aws.client("sts").assume_role(RoleArn="arn:aws:iam::111122223333:role/Nobody", RoleSessionName="me")
+
+
+@pytest.mark.parametrize("name", ["田中", "a b", "x" * 65, "a/b"])
+def test_a_session_name_fits_the_model(scene: Scene, name: str) -> None:
+    """What AWS would not take as a session name or source identity is refused, Japanese letters included."""
+    role = scene.aws.world.approver_role
+    with refused("ValidationException"):
+        scene.aws.client("sts").assume_role(RoleArn=role, RoleSessionName=name)
+    with refused("ValidationException"):
+        scene.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="ok", SourceIdentity=name)
+
+
+def test_roles_of_another_account_see_that_account(scene: Scene) -> None:
+    """A session of another account's role finds none of this account's requests."""
+    asked, role = scene.ask(), "arn:aws:iam::444455556666:role/NodeAccessReader"
+    scene.aws.callers.add_role(role)
+    other = scene.aws.client("ssm", scene.aws.session(role, "node-access-bot"))
+    with refused("OpsItemNotFoundException"):
+        other.get_ops_item(OpsItemId=asked.id)
+    sts = scene.aws.client("sts", scene.aws.session(role, "node-access-bot"))
+    assert sts.get_caller_identity()["Account"] == "444455556666"
+
+
+def test_an_operation_that_nobody_has_is_named(scene: Scene) -> None:
+    """Neither ours nor moto's: 501 with a word of our own, which no SDK retries."""
+    with refused("NotInTheSandbox"):
+        scene.bot.describe_sessions(State="Active")
+
+
+def test_moto_cannot_be_reset_behind_our_back(scene: Scene) -> None:
+    """Moto's own control calls are not there."""
+    assert Client(scene.aws).post("/moto-api/reset").status_code == 404
+
+
+# --- the call log ------------------------------------------------------------------------------------------------
+
+
+def test_every_call_is_logged_with_its_caller_and_outcome(scene: Scene) -> None:
+    """Taken and refused signals alike, with parameters, status and error; effects count apart."""
+    asked = scene.ask()
+    signal(scene.approver(), asked, comment="はい")
+    with refused("InvalidAutomationSignalException"):
+        signal(scene.approver("late@example.com"), asked)
+    first, late = scene.aws.calls(SEND)
+    assert first.params["Payload"] == {"Comment": ["はい"]}
+    assert (first.status, first.error) == (200, None)
+    assert first.caller.endswith("NodeAccessApprover/hanako.sato@example.com")
+    assert (late.status, late.error) == (400, "InvalidAutomationSignalException")
+    assert [e.by for e in scene.aws.effects("Approve") if e.ops_item_id == asked.id] == [first.caller]
+
+
+def test_moto_s_calls_are_logged_too(scene: Scene) -> None:
+    """ReceiveMessage and DescribeInstances, by name."""
+    scene.aws.client("ec2").describe_instances()
+    scene.events()
+    assert {"DescribeInstances", "ReceiveMessage"} <= {c.operation for c in scene.aws.calls()}
+
+
+# --- faults ------------------------------------------------------------------------------------------------------
+
+
+def in_background(work: Any) -> "Future[Any]":
+    """Do something on a thread of its own."""
+    with_one = ThreadPoolExecutor(1)
+    future = with_one.submit(work)
+    with_one.shutdown(wait=False)
+    return future
+
+
+def test_a_call_can_be_held_before_its_effect(scene: Scene) -> None:
+    """The signal has arrived and changes nothing until it is released."""
+    asked, approver = scene.ask(), scene.approver()
+    with scene.aws.faults.hold(SEND) as hold:
+        answer = in_background(lambda: signal(approver, asked))
+        assert hold.arrived.wait(5)
+        assert scene.status(asked) == "PendingApproval"
+        assert scene.aws.calls(SEND)[0].status is None
+    answer.result(5)
+    assert scene.status(asked) == "Approved"
+
+
+def test_an_answer_can_be_held_after_the_effect(scene: Scene) -> None:
+    """The request is approved while the approver still waits for the answer."""
+    asked, approver = scene.ask(), scene.approver()
+    with scene.aws.faults.hold(SEND, after_effect=True) as hold:
+        answer = in_background(lambda: signal(approver, asked))
+        assert hold.arrived.wait(5)
+        assert scene.status(asked) == "Approved"
+        assert not answer.done()
+    answer.result(5)
+
+
+@pytest.mark.parametrize("how", list(Loss))
+def test_a_reply_can_be_lost_after_the_effect(scene: Scene, how: Loss) -> None:
+    """The signal took effect, its sender sees a closed connection or an empty 500, and the next one is as ever."""
+    asked = scene.ask()
+    scene.aws.faults.lose_reply(SEND, how=how)
+    with pytest.raises((ConnectionClosedError, EndpointConnectionError, ClientError)):
+        signal(scene.approver(), asked)
+    assert scene.status(asked) == "Approved"
+    assert (len(scene.aws.calls(SEND)), scene.aws.calls(SEND)[0].status) == (1, 0)
+    signal(scene.approver(), scene.ask())
+
+
+def test_an_operation_can_fail_a_number_of_times(scene: Scene) -> None:
+    """Twice 500 without effect, then as ever."""
+    asked = scene.ask()
+    scene.aws.faults.fail(SEND, "InternalServerError", times=2)
+    for _ in range(2):
+        with refused("InternalServerError"):
+            signal(scene.approver(), asked)
+    assert scene.aws.effects()[-1:] == [] or scene.aws.effects()[-1].ops_item_id != asked.id
+    signal(scene.approver(), asked)
+    assert [c.status for c in scene.aws.calls(SEND)] == [500, 500, 200]
+
+
+@pytest.mark.parametrize(("code", "status"), [("ThrottlingException", 400), ("ServiceUnavailable", 503)])
+def test_a_failure_has_the_code_and_status_asked_for(scene: Scene, code: str, status: int) -> None:
+    """Codes of no model too, for AWS's front doors have their own; moto's operations as well as ours."""
+    scene.aws.faults.fail("ReceiveMessage", code, status=status)
+    with pytest.raises(ClientError) as caught:
+        scene.events()
+    assert caught.value.response["Error"]["Code"] == code
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+
+
+def test_a_call_can_be_delayed(scene: Scene) -> None:
+    """The delay ends by itself."""
+    scene.aws.faults.delay("GetOpsItem", 0.05, times=1)
+    asked = scene.ask()
+    assert scene.status(asked) == "PendingApproval"
+
+
+def test_an_answer_can_be_rewritten(scene: Scene) -> None:
+    """An OpsItem whose operational data has not been written yet, once."""
+    asked = scene.ask()
+
+    def without_data(answer: dict[str, Any]) -> dict[str, Any]:
+        return {"OpsItem": {k: v for k, v in answer["OpsItem"].items() if k != "OperationalData"}}
+
+    scene.aws.faults.rewrite("GetOpsItem", without_data, times=1)
+    assert "OperationalData" not in scene.ops_item(asked.id)
+    assert "OperationalData" in scene.ops_item(asked.id)
+
+
+def test_a_fault_on_an_operation_that_passes_to_moto_counts_once(scene: Scene) -> None:
+    """A call that our table passes on is one call."""
+    scene.aws.faults.fail("ListDocuments", "InternalServerError", times=2)
+    for _ in range(2):
+        with refused("InternalServerError"):
+            scene.bot.list_documents()
+    scene.bot.list_documents()
+    assert len(scene.aws.calls("ListDocuments")) == 3
+
+
+def test_stopping_lets_held_calls_go(scene: Scene) -> None:
+    """`clear`, which `stop` does too, releases every hold."""
+    hold = scene.aws.faults.hold("DescribeOpsItems")
+    answer = in_background(scene.bot.describe_ops_items)
+    assert hold.arrived.wait(5)
+    scene.aws.faults.clear()
+    answer.result(5)
+
+
+def test_parallel_calls_are_answered_in_parallel(scene: Scene) -> None:
+    """One held call holds nobody else up."""
+    with scene.aws.faults.hold("DescribeOpsItems", times=1) as hold:
+        held = in_background(scene.bot.describe_ops_items)
+        assert hold.arrived.wait(5)
+        assert scene.aws.client("ssm").describe_ops_items()["OpsItemSummaries"] is not None
+    held.result(5)
+
+
+def test_a_wrong_request_names_what_is_wrong(scene: Scene) -> None:
+    """Patterns and enums that botocore does not check on the client's side."""
+    with pytest.raises(ClientError, match="does not match"):
+        scene.bot.get_ops_item(OpsItemId="oi-XYZ")
+    with pytest.raises(ClientError, match="is not one of Complete, Cancel"):
+        scene.bot.stop_automation_execution(AutomationExecutionId=Asked("", "0" * 36).execution_id, Type="Now")

@@ -3,7 +3,7 @@
 from typing import Final
 
 from bot.domain.request import Verdict
-from bot.domain.views import Banner, CardView, Mention, NoButtons, Notice, NoticeCode
+from bot.domain.views import Banner, CardView, DecisionLine, Mention, Notice, NoticeCode
 from bot.literal import unmarked
 from bot.rendering.pen import Data, Pen, Runs, plain
 
@@ -29,42 +29,43 @@ def card_data(view: CardView, pen: Pen, notice: Notice | None) -> Data:
     mentions, entities = _mentions(view.mentions, pen)
     return {
         "words": pen.say.group("card"),
-        "notice": notice_data(notice, pen),
+        "notice": notice_data(notice, pen, view),
         "style": BANNER_STYLES[view.banner],
         "banner": pen.say.text(f"banner.{view.banner}"),
         "details": _details(view, pen),
         "decisions": pen.latest(view.decisions, beside=view.requested_at),
         "node": pen.name(view.shown_node),
         "asks": _asks(view, pen),
-        "reason": pen.quote(view.reason),
+        "reason": pen.reason(view.reason),
         "alerts": _alerts(view, pen),
         "rows": _rows(view, pen),
         "mentions": mentions,
         "entities": entities,
         "form": _form(view, pen, notice),
         "links": [{"url": view.console_url}] if view.console_url else [],
-        "actions": view.buttons or view.console_url is not None,
         "key": view.key,
         "step": view.step,
     }
 
 
-def notice_data(notice: Notice | None, pen: Pen) -> list[Data]:
-    """Return the line for the person who clicked, or none."""
+def notice_data(notice: Notice | None, pen: Pen, card: CardView | None = None) -> list[Data]:
+    """Return the line for the person who clicked, or none. What the card below says anyway is not said twice."""
     if notice is None:
         return []
-    said = [pen.runs(f"notice.{notice.code}"), *_notice_details(notice, pen)]
-    return [{"style": notice.tone, "lines": said, "quote": pen.quote(notice.comment)}]
+    told = card is not None and any(line.who == notice.who for line in card.decisions)
+    details = [] if told and notice.code is NoticeCode.DECIDED else _notice_details(notice, pen, card)
+    quote = [] if told else pen.comment(notice.comment)
+    return [{"style": notice.tone, "lines": [pen.runs(f"notice.{notice.code}"), *details], "quote": quote}]
 
 
-def _notice_details(notice: Notice, pen: Pen) -> list[Runs]:
+def _notice_details(notice: Notice, pen: Pen, card: CardView | None) -> list[Runs]:
     details: list[Runs] = []
+    beside = card.requested_at if card else None
     if notice.verdict and notice.code is NoticeCode.DECIDED:
-        key = f"decision.{notice.verdict}"
-        who = pen.runs(key, who=notice.who) if notice.who else pen.runs(f"{key}_unknown")
-        details.append([*who, *pen.apart(notice.at)])
+        decided = DecisionLine(notice.verdict, notice.who, notice.at)
+        details.append(pen.decided(decided, beside=beside))
     elif notice.verdict and notice.who:
-        details.append(pen.pressed(notice.who, notice.verdict, notice.at, beside=None))
+        details.append(pen.pressed(notice.who, notice.verdict, notice.at, beside=beside))
     if notice.detail:
         details.append(plain(pen.name(notice.detail), font="Monospace"))
     return details
@@ -95,18 +96,12 @@ def _details(view: CardView, pen: Pen) -> list[Runs]:
 
 def _alerts(view: CardView, pen: Pen) -> list[Data]:
     """What stands in the way of a decision, or should make the approver think twice."""
-    alerts: list[Runs] = []
-    if view.conflicting_policies:
-        alerts.append(pen.runs("card_line.conflict", policies=pen.names(map(pen.name, view.conflicting_policies))))
+    alerts = pen.conflict(view.conflicting_policies)
     if view.no_buttons:
-        alerts.append(_why_no_buttons(view, view.no_buttons, pen))
+        alerts.append({"runs": pen.runs(f"no_buttons.{view.no_buttons}", principal=view.requester_principal)})
     if view.requester_unchecked:
-        alerts.append(pen.runs("card_line.unchecked", principal=view.requester_principal))
-    return [{"runs": alert} for alert in alerts]
-
-
-def _why_no_buttons(view: CardView, why: NoButtons, pen: Pen) -> Runs:
-    return pen.runs(f"no_buttons.{why}", principal=view.requester_principal)
+        alerts.append({"runs": pen.runs("card_line.unchecked", principal=view.requester_principal)})
+    return alerts
 
 
 def _rows(view: CardView, pen: Pen) -> list[Data]:
@@ -170,7 +165,7 @@ def _mentions(mentions: tuple[Mention, ...], pen: Pen) -> tuple[list[Data], list
 
     https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format#mention-support
     """
-    named = [(each.id, unmarked(pen.name(each.name))) for each in mentions]
+    named = [(each.id, unmarked(pen.name(each.name))) for each in mentions[: pen.limits.many]]
     texts = [f"<at>{name}</at>" for _, name in named]
     entities: list[Data] = [
         {"type": "mention", "text": text, "mentioned": {"id": id_, "name": name}}

@@ -3,6 +3,7 @@
 from typing import Final
 
 from bot.domain.views import (
+    Banner,
     DirectKind,
     DirectView,
     HelpView,
@@ -14,7 +15,7 @@ from bot.domain.views import (
     RequestLine,
     SetupView,
 )
-from bot.rendering.cards import BANNER_STYLES, notice_data
+from bot.rendering.cards import notice_data
 from bot.rendering.pen import Data, Pen, Runs, plain
 
 _DIRECT_STYLES: Final = {
@@ -32,7 +33,6 @@ _TOML_LINES: Final = 80  # more than any channel's entry has
 
 def direct_data(view: DirectView, pen: Pen) -> Data:
     """Return what `direct-message` asks for."""
-    policies = pen.names(map(pen.name, view.conflicting_policies))
     return {
         "words": {**pen.say.group("direct"), "reason": pen.say.text("card.reason")},
         "style": _DIRECT_STYLES[view.kind],
@@ -40,8 +40,8 @@ def direct_data(view: DirectView, pen: Pen) -> Data:
         "node": pen.name(view.shown_node),
         "sentence": _direct_sentence(view, pen),
         "decisions": pen.latest(view.decisions, beside=view.requested_at),
-        "alerts": [{"runs": pen.runs("card_line.conflict", policies=policies)}] if policies else [],
-        "reason": pen.quote(view.reason),
+        "alerts": pen.conflict(view.conflicting_policies),
+        "reason": pen.reason(view.reason),
         "commands": [{"lines": list(view.commands)}] if view.commands else [],
         "rows": _direct_rows(view, pen),
     }
@@ -70,10 +70,10 @@ def note_data(view: NoteView, pen: Pen) -> Data:
     """Return what `note` asks for."""
     return {
         "style": _NOTE_STYLES.get(view.kind, "emphasis"),
-        "sentence": [*note_sentence(view, pen), *pen.apart(view.at)],
+        "sentence": note_sentence(view, pen),
         "detail": _note_detail(view, pen),
-        "quote": pen.quote(view.comment),
-        "facts": [*_fact("call", view.call, pen), *_fact("role", view.role if view.call else None, pen)],
+        "quote": pen.comment(view.comment),
+        "facts": _note_facts(view, pen),
     }
 
 
@@ -107,8 +107,11 @@ def _coded(group: str, code: str | None, otherwise: str, pen: Pen) -> Runs:
     return pen.runs(key if pen.say.has(key) else f"{group}.{otherwise}")
 
 
-def _fact(name: str, value: str | None, pen: Pen) -> list[Data]:
-    return [{"label": pen.say.text(f"note.{name}"), "text": value}] if value else []
+def _note_facts(view: NoteView, pen: Pen) -> list[Data]:
+    at = pen.say.moment(view.at) if view.at else None
+    role = view.role if view.call else None
+    facts = (("at", at, "Default"), ("call", view.call, "Monospace"), ("role", role, "Monospace"))
+    return [{"label": pen.say.text(f"note.{name}"), "text": text, "font": font} for name, text, font in facts if text]
 
 
 def help_data(view: HelpView, pen: Pen) -> Data:
@@ -127,22 +130,24 @@ def help_data(view: HelpView, pen: Pen) -> Data:
 def pending_data(view: PendingView, pen: Pen) -> Data:
     """Return what `pending` asks for."""
     none = pen.say.text("pending.none_personal" if view.personal else "pending.none_channel")
+    shown = view.requests[: pen.limits.many]
+    more = view.more + len(view.requests) - len(shown)
     return {
         "words": pen.say.group("pending"),
         "none": [] if view.requests else [{"text": none}],
-        "requests": [_request_line(line, pen) for line in view.requests],
-        "more": [{"text": pen.say.text("pending.more", count=str(view.more))}] if view.more else [],
+        "requests": [_request_line(line, pen) for line in shown],
+        "more": [{"text": pen.say.text("pending.more", count=str(more))}] if more else [],
     }
 
 
 def _request_line(line: RequestLine, pen: Pen) -> Data:
     by = pen.runs("pending.own" if line.own else "pending.by", requester=line.requester, id=line.ops_item_id)
-    return {
-        "node": pen.name(line.node),
-        "style": BANNER_STYLES[line.banner],
-        "banner": pen.say.text(f"banner.{line.banner}"),
-        "lines": [by, *_moments(line, pen)],
-    }
+    return {"node": pen.name(line.node), "lines": [by, *_state(line, pen), *_moments(line, pen)]}
+
+
+def _state(line: RequestLine, pen: Pen) -> list[Runs]:
+    """The state, where it is not what everything in the list is doing anyway."""
+    return [] if line.banner is Banner.WAITING else [pen.runs(f"banner.{line.banner}")]
 
 
 def _moments(line: RequestLine, pen: Pen) -> list[Runs]:

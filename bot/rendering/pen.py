@@ -3,7 +3,7 @@
 It must not know which card it writes for.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -26,13 +26,15 @@ class Limits:
     tag: int  # a tag's value; its key gets half
     tags: int
     decisions: int  # the latest ones
+    many: int  # requests of a list, people mentioned, policies
 
 
 # Tried in turn until a card is small enough. AWS takes 256 characters of reason; a comment has 400.
 LIMITS: Final = (
-    Limits(name=128, prose=512, tag=256, tags=20, decisions=25),
-    Limits(name=80, prose=256, tag=80, tags=12, decisions=8),
-    Limits(name=40, prose=128, tag=32, tags=10, decisions=3),
+    Limits(name=128, prose=512, tag=256, tags=20, decisions=25, many=50),
+    Limits(name=80, prose=256, tag=80, tags=12, decisions=5, many=20),
+    Limits(name=40, prose=256, tag=24, tags=10, decisions=1, many=10),
+    Limits(name=20, prose=80, tag=12, tags=6, decisions=1, many=3),  # holds even the heaviest characters
 )
 
 
@@ -50,6 +52,11 @@ class Pen:
     def runs(self, key: str, /, **values: str) -> Runs:
         """Return a phrase whose values are names or words."""
         return self.say.runs(key, **{place: self.name(value) for place, value in values.items()})
+
+    def conflict(self, policies: Sequence[str]) -> list[Data]:
+        """Return which policies stand in each other's way, or nothing."""
+        names = self.names(policies)
+        return [{"runs": self.say.runs("card_line.conflict", policies=names)}] if names else []
 
     def row(self, label: str, *values: Runs) -> Data:
         """Return a labelled row; each value is a line of its own."""
@@ -84,21 +91,33 @@ class Pen:
 
     def _tag(self, key: str, value: str) -> Runs:
         limit = self.limits.tag
-        return self.say.runs("value.tag", name=one_line(key, limit // 2), value=one_line(value, limit))
+        return plain(self.say.text("value.tag", name=one_line(key, limit // 2), value=one_line(value, limit)))
 
     def prose(self, text: str | None) -> list[str]:
         """Return reason or comment line by line."""
         return lines(text, limit=self.limits.prose) if text else []
 
-    def quote(self, text: str | None) -> list[Data]:
-        """Return a block of lines for reason or comment, or none."""
+    def reason(self, text: str) -> list[Data]:
+        """Return a block of lines, or none."""
         written = self.prose(text)
         return [{"lines": written}] if written else []
 
+    def comment(self, text: str | None) -> list[Data]:
+        """Return a block of lines in quotation marks, or none."""
+        written = self.prose(text)
+        if not written:
+            return []
+        written[0] = self.say.text("value.quote_opens") + written[0]
+        written[-1] += self.say.text("value.quote_ends")
+        return [{"lines": written}]
+
     def decision(self, line: DecisionLine, *, beside: datetime | None) -> Data:
         """Return who decided what, when, and with which comment."""
-        runs = self._who_decided(line)
-        return {"runs": [*runs, *self.apart(line.at, beside=beside)], "quote": self.quote(line.comment)}
+        return {"runs": self.decided(line, beside=beside), "quote": self.comment(line.comment)}
+
+    def decided(self, line: DecisionLine, *, beside: datetime | None) -> Runs:
+        """Return who decided what and when."""
+        return [*self._who_decided(line), *self.apart(line.at, beside=beside)]
 
     def _who_decided(self, line: DecisionLine) -> Runs:
         if line.who is None:
@@ -117,9 +136,10 @@ class Pen:
         """Return the latest decisions, oldest first."""
         return [self.decision(line, beside=beside) for line in decisions[-self.limits.decisions :]]
 
-    def names(self, texts: Iterable[str]) -> str:
+    def names(self, texts: Sequence[str]) -> str:
         """Return names in a row, as one text."""
-        return cut(self.say.text("card_line.name_separator").join(texts), 4 * self.limits.name)
+        named = [self.name(text) for text in texts[: self.limits.many]]
+        return cut(self.say.text("card_line.name_separator").join(named), 4 * self.limits.name)
 
 
 def plain(text: str, *, font: str = "Default") -> Runs:

@@ -96,7 +96,7 @@ def _data(view: View | Notice, pen: Pen, notice: Notice | None) -> Data:
 
 @cache
 def _notification_pen(locale: str) -> Pen:
-    return Pen(Localizer(locale, "UTC"), LIMITS[1])
+    return Pen(Localizer(locale, "UTC"), LIMITS[-1])  # about as much of a name as a notification shows
 
 
 def summary(view: View | Notice, *, locale: str) -> str:

@@ -77,7 +77,7 @@ _DECIDED_CARD = replace(
     decisions=(_APPROVAL,),
     access_until=_DECIDED + timedelta(hours=4),
 )
-_TOKEN_COMMAND = (
+_SIGN_IN = (
     'read -r AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN <<< "$(aws ssm get-access-token'
     " --region ap-northeast-1 --access-request-id oi-f57e817742bd"
     " --query 'Credentials.[AccessKeyId,SecretAccessKey,SessionToken]' --output text)\""
@@ -97,7 +97,7 @@ _DIRECT = DirectView(
     requested_at=_REQUESTED,
     access_until=_DECIDED_CARD.access_until,
     commands=(
-        _TOKEN_COMMAND,
+        _SIGN_IN,
         "aws ssm start-session --region ap-northeast-1 --target i-02999bd501754105a",
     ),
 )

@@ -1,0 +1,138 @@
+"""Every kind of view that there is, each with everything and with as little as possible."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from bot.domain.decision import Outcome
+from bot.domain.request import Status, Verdict
+from bot.domain.views import (
+    Banner,
+    CardView,
+    DecisionLine,
+    DirectKind,
+    DirectView,
+    HelpView,
+    LevelLine,
+    Mention,
+    MessageCode,
+    MessageView,
+    NoButtons,
+    NoteKind,
+    NoteView,
+    Notice,
+    NoticeCode,
+    PendingView,
+    RequestLine,
+    SetupView,
+    View,
+)
+from bot.ports import ChatProblem
+from bot.rendering.samples import SAMPLES
+
+AT = datetime(2026, 11, 23, 5, 25, tzinfo=UTC)
+
+
+def request(**changes: object) -> CardView:
+    """A waiting card with everything on it."""
+    view = SAMPLES["request"].view
+    assert isinstance(view, CardView)
+    return replace(view, **changes)  # type: ignore[arg-type]
+
+
+def bare_request(**changes: object) -> CardView:
+    """A waiting card of which hardly anything could be read."""
+    view = CardView(
+        key="111122223333/ap-northeast-1/oi-f57e817742bd",
+        step="Level1",
+        banner=Banner.WAITING,
+        ops_item_id="oi-f57e817742bd",
+        account="111122223333",
+        region="ap-northeast-1",
+        node_id="mi-0123456789abcdef0",
+        node_name=None,
+        requester="batch",
+        requester_principal="arn:aws:iam::111122223333:user/batch",
+        reason="",
+        buttons=True,
+    )
+    return replace(view, **changes)  # type: ignore[arg-type]
+
+
+def direct(**changes: object) -> DirectView:
+    """A direct message with everything in it."""
+    view = SAMPLES["direct-message"].view
+    assert isinstance(view, DirectView)
+    return replace(view, **changes)  # type: ignore[arg-type]
+
+
+def note(kind: NoteKind, **changes: object) -> NoteView:
+    """A note with the least in it."""
+    return replace(NoteView(kind, "oi-f57e817742bd", "web-prod-01"), **changes)  # type: ignore[arg-type]
+
+
+def decision(verdict: Verdict, who: str | None = "田中 一郎", *, in_teams: bool = True) -> DecisionLine:
+    """A decision with a comment of two lines."""
+    return DecisionLine(verdict, who, AT, "first line\nsecond line", in_teams=in_teams)
+
+
+def every_view() -> Iterator[tuple[View | Notice, Notice | None]]:
+    """Every view, with the notice above it where there is one."""
+    yield from ((sample.view, sample.notice) for sample in SAMPLES.values())
+    yield from ((view, None) for view in (*_cards(), *_directs(), *_notes(), *_answers()))
+    for code in NoticeCode:
+        yield Notice(code), None
+        yield request(), Notice(code, detail="AccessDenied", typed="kept")
+        yield request(), Notice(code, who="鈴木 芽依", verdict=Verdict.REJECT, at=AT, comment="no")
+        yield bare_request(), Notice(code, verdict=Verdict.APPROVE)
+        yield bare_request(), Notice(code, who="鈴木 芽依", verdict=Verdict.APPROVE)
+
+
+def _cards() -> Iterator[View]:
+    lines = [decision(verdict, who, in_teams=there) for verdict in Verdict for who, there in _DECIDERS]
+    for banner in Banner:
+        yield request(banner=banner, decisions=tuple(lines), access_until=AT, decided_outside=True)
+        yield request(banner=banner, buttons=False, conflicting_policies=("A", "B"), applying=lines[0])
+        yield bare_request(banner=banner, buttons=False, tags_unread=True)
+    for why in NoButtons:
+        yield request(buttons=False, no_buttons=why, requester_unchecked=True)
+    for verdicts in ((), (Verdict.APPROVE,), (Verdict.REJECT,), tuple(Verdict)):
+        yield request(comment_required=verdicts)
+    yield request(mentions=(Mention("29:1-a", "田中 一郎"), Mention("29:1-b", "鈴木 芽依")), tags=())
+    yield request(level=LevelLine(1, 1, "Level1"), duration=timedelta(minutes=90))
+    yield bare_request()
+
+
+_DECIDERS = (("田中 一郎", True), ("ops", False), (None, False))
+
+
+def _directs() -> Iterator[View]:
+    for kind in DirectKind:
+        yield direct(kind=kind, lapses_at=AT + timedelta(days=1))
+        yield direct(kind=kind, access_until=None, commands=(), decisions=(), conflicting_policies=("A",), reason="")
+
+
+def _notes() -> Iterator[View]:
+    for kind in NoteKind:
+        yield note(kind)
+        yield note(
+            kind, who="田中 一郎", at=AT, comment="fine", call="ssm:SendAutomationSignal", role="a/b", requester="x"
+        )
+    for status in Status:
+        yield note(NoteKind.OUTSIDE, status=status, who="ops")
+    for problem in ChatProblem:
+        yield note(NoteKind.DIRECT_IMPOSSIBLE, requester="山田 太郎", detail=str(problem))
+    for outcome in Outcome:
+        yield note(NoteKind.UNDONE, who="田中 一郎", detail=str(outcome))
+
+
+def _answers() -> Iterator[View]:
+    line = RequestLine("oi-f57e817742bd", "web-prod-01", "山田 太郎", Banner.WAITING)
+    for personal in (True, False):
+        yield HelpView(personal=personal)
+        yield PendingView((), personal=personal)
+        yield PendingView((line, replace(line, own=True, requested_at=AT, lapses_at=AT)), personal=personal, more=2)
+    for code in MessageCode:
+        yield MessageView(code)
+        yield MessageView(code, "oi-f57e817742bd")
+    yield SetupView("a = 1\n\nb = 2")

@@ -170,7 +170,7 @@ def _key_id(token: str) -> str:
 
 
 def _instant(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LAST_INSTANT:
+    if not isinstance(value, int | float) or not 0 <= value < LAST_INSTANT:
         raise TokenRefused(Reason.MALFORMED)
     return float(value)
 

@@ -1,0 +1,133 @@
+"""The Teams side in one piece: builds its parts on one HTTP session, and owns when they begin and end.
+
+`chat` and `people` are there once it is open; the services are built on them and then attached, which gives the
+handler of `POST /api/messages`.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Self
+
+from aiohttp import web
+from pydantic import SecretStr
+
+from bot.ports import Clock, Store
+from bot.service.configured import Configured
+from bot.teams.acquaintance import Acquaintance
+from bot.teams.adapter import TeamsAdapter
+from bot.teams.addresses import ServiceHosts
+from bot.teams.calls import ConnectorCalls
+from bot.teams.connector import Connector
+from bot.teams.credentials import AppCredentials
+from bot.teams.directory import Directory
+from bot.teams.endpoint import Endpoint
+from bot.teams.handler import Clicks, Talk, TeamsHandler
+from bot.teams.keys import SigningKeys
+from bot.teams.messenger import Messenger
+from bot.teams.replies import Replies
+from bot.teams.service_urls import ServiceUrls
+from bot.teams.session import open_session
+from bot.teams.tokens import TokenVerifier
+
+MessageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MicrosoftSide:
+    """Who the bot is to Microsoft, and where Microsoft is. The names are those of the settings."""
+
+    app_id: str
+    app_secret: SecretStr
+    tenant_id: str
+    service_url: str
+    service_hosts: Iterable[str]
+    openid_metadata_url: str
+    login_authority: str
+
+
+class TeamsSide:
+    """Everything between HTTP and the ports Chat and People."""
+
+    def __init__(self, microsoft: MicrosoftSide, *, store: Store, configured: Configured, clock: Clock) -> None:
+        self._microsoft, self._store, self._configured, self._clock = microsoft, store, configured, clock
+        self._stack = AsyncExitStack()
+        self.chat: Messenger
+        self.people: Directory
+
+    async def open(self) -> Self:
+        """Open the session and build what stands on it; nothing is fetched yet. Raises AddressRefused."""
+        async with AsyncExitStack() as stack:
+            self._build(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def aclose(self) -> None:
+        """End what is under way and close the session."""
+        await self._stack.aclose()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def attach(self, deciding: Clicks, commands: Talk) -> MessageHandler:
+        """Put the services behind the endpoint; return the handler of `POST /api/messages`."""
+        handler = TeamsHandler(
+            clicks=deciding,
+            talk=commands,
+            replies=Replies(self.chat, self._configured),
+            directory=self.people,
+            acquaintance=Acquaintance(self._store, self.people),
+            service_urls=self._service_urls,
+        )
+        verifier = TokenVerifier(self._keys, app_id=self._microsoft.app_id, now=self._now)
+        adapter = TeamsAdapter(self._connector)
+        tenant_id = self._microsoft.tenant_id
+        return Endpoint(verifier=verifier, adapter=adapter, tenant_id=tenant_id, turn=handler.on_turn).handle
+
+    async def missing(self) -> Mapping[str, str]:
+        """Return what is not ready and why, by part; empty once signing keys are there."""
+        return {} if await self._keys.warm() else {"keys": "no signing keys of the Bot Framework yet"}
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+    def _build(self, stack: AsyncExitStack) -> None:
+        microsoft, hosts = self._microsoft, ServiceHosts(self._microsoft.service_hosts)
+        session = open_session()
+        stack.push_async_callback(session.close)
+        self._keys = SigningKeys(session, metadata_url=microsoft.openid_metadata_url, now=self._now)
+        stack.push_async_callback(self._keys.aclose)
+        credentials = AppCredentials(
+            session,
+            authority=microsoft.login_authority,
+            tenant_id=microsoft.tenant_id,
+            app_id=microsoft.app_id,
+            secret=microsoft.app_secret,
+            now=self._now,
+        )
+        stack.push_async_callback(credentials.aclose)
+        calls = ConnectorCalls(session, credentials=credentials, hosts=hosts, now=self._now, sleep=self._clock.sleep)
+        self._connector = Connector(calls, app_id=microsoft.app_id)
+        self._service_urls = ServiceUrls(self._store, default=microsoft.service_url, hosts=hosts)
+        self._build_ports(stack)
+
+    def _build_ports(self, stack: AsyncExitStack) -> None:
+        self.chat = Messenger(
+            self._connector,
+            store=self._store,
+            service_urls=self._service_urls,
+            clock=self._clock,
+            tenant_id=self._microsoft.tenant_id,
+        )
+        self.people = Directory(
+            self._connector,
+            store=self._store,
+            service_urls=self._service_urls,
+            clock=self._clock,
+            tenant_id=self._microsoft.tenant_id,
+            channels=[channel.conversation for channel in self._configured.channels],
+        )
+        stack.push_async_callback(self.people.aclose)

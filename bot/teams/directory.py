@@ -1,0 +1,157 @@
+"""The People port over rosters: who is in a channel, and everybody who is known.
+
+Owns how long a roster is believed and what happens when it cannot be read: then nobody is in it, which is told as an
+error, never as an empty list. Decides nothing about anybody.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import structlog
+from cachetools import TTLCache
+
+from bot.domain.identity import Person
+from bot.domain.routing import thread_root
+from bot.ports import ChatProblem, ChatRefused, Clock, RosterUnavailable, Store, StoreUnavailable
+from bot.teams.connector import Connector
+from bot.teams.errors import ConnectorError
+from bot.teams.persons import as_person
+from bot.teams.roster_cache import CachedRoster, Roster
+from bot.teams.service_urls import ServiceUrls
+
+CLICK_PATIENCE: Final = 1.0  # seconds a click waits for a roster; it has 2.5 in all, and may ask for one member after
+KNOWN_PATIENCE: Final = 5.0  # seconds for everybody; a card can be completed later
+ABSENT_FOR: Final = 10.0  # seconds; whoever clicks again and again without being a member costs one call
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class Directory:
+    """Implements bot.ports.People for the configured channels. Rosters are dropped on membership events."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        *,
+        store: Store,
+        service_urls: ServiceUrls,
+        clock: Clock,
+        tenant_id: str,
+        channels: Iterable[str],
+        patience: float = CLICK_PATIENCE,
+    ) -> None:
+        """Take the conversation ids of the configured channels; others are asked about by nobody."""
+        self._connector, self._store, self._service_urls = connector, store, service_urls
+        self._clock, self._tenant_id, self._patience = clock, tenant_id, patience
+        self._channels = tuple(dict.fromkeys(thread_root(channel) for channel in channels))
+        self._rosters: dict[str, CachedRoster] = {}
+        self._absent: TTLCache[tuple[str, str], None] = TTLCache(
+            1024, ABSENT_FOR, timer=lambda: clock.now().timestamp()
+        )
+
+    # --- the port
+
+    async def member(self, conversation: str, object_id: str) -> Person | None:
+        """Return the channel's roster entry of a person, None for who is not in it. Raises RosterUnavailable.
+
+        Answers within twice the patience: a roster that takes longer is asked for that one member.
+        """
+        root, wanted = thread_root(conversation), object_id.casefold()
+        cached = self._cached(root)
+        try:
+            roster = await cached.get(patience=self._patience)
+        except TimeoutError:
+            roster = None
+        if roster is not None and (found := roster.get(wanted)) is not None:
+            return found
+        if (root, wanted) in self._absent:
+            return None
+        return await self._one(root, wanted, cached)
+
+    async def known(self) -> Sequence[Person]:
+        """Return everybody in the rosters of the configured channels, and whoever installed the bot.
+
+        Never raises: who cannot be read is left out, and the log says so.
+        """
+        rosters = await asyncio.gather(*(self._roster_or_nobody(channel) for channel in self._channels))
+        people = {person.object_id: person for person in await self._installed()}
+        for roster in rosters:
+            people.update(roster)  # a roster knows UPN and mail
+        return tuple(people.values())
+
+    # --- what the handler tells
+
+    def drop(self, conversation: str | None = None) -> None:
+        """Believe the roster of a conversation no longer; None: of all."""
+        for root in (thread_root(conversation),) if conversation else tuple(self._rosters):
+            if (cached := self._rosters.get(root)) is not None:
+                cached.drop()
+        self._absent.clear()
+
+    async def complete(self, person: Person, conversation: str, service_url: str) -> Person:
+        """Return a person with UPN and mail as the members of their own chat tell them, as far as they do."""
+        try:
+            async with asyncio.timeout(self._patience):
+                member = await self._connector.get_member(
+                    service_url, conversation=conversation, member=person.teams_id or person.object_id
+                )
+        except (ConnectorError, TimeoutError) as error:
+            log.info("person_not_completed", person=person.object_id, error=type(error).__name__)
+            return person
+        found = as_person(member, tenant_id=self._tenant_id)
+        return found if found and found.object_id == person.object_id else person
+
+    async def aclose(self) -> None:
+        """End the reads that are under way."""
+        await asyncio.gather(*(cached.aclose() for cached in self._rosters.values()))
+
+    # --- how
+
+    def _cached(self, root: str) -> CachedRoster:
+        if root not in self._rosters:
+            self._rosters[root] = CachedRoster(lambda: self._read(root), clock=self._clock, conversation=root)
+        return self._rosters[root]
+
+    async def _read(self, root: str) -> Roster:
+        """Read a whole roster. Raises ConnectorError."""
+        members = self._connector.all_members(await self._service_urls.of(root), conversation=root)
+        people = [as_person(member, tenant_id=self._tenant_id) async for member in members]
+        return {person.object_id: person for person in people if person is not None}
+
+    async def _one(self, root: str, object_id: str, cached: CachedRoster) -> Person | None:
+        """Ask for one member: somebody who joined just now, or the roster takes too long."""
+        try:
+            async with asyncio.timeout(self._patience):
+                member = await self._connector.get_member(
+                    await self._service_urls.of(root), conversation=root, member=object_id
+                )
+        except ChatRefused as refused:
+            if refused.problem is not ChatProblem.UNKNOWN_PERSON:
+                raise RosterUnavailable from refused
+            self._absent[root, object_id] = None
+            return None
+        except (ConnectorError, TimeoutError) as error:
+            log.warning("member_unavailable", conversation=root, error=type(error).__name__)
+            raise RosterUnavailable from error
+        found = as_person(member, tenant_id=self._tenant_id)
+        if found is None or found.object_id != object_id:
+            raise RosterUnavailable  # an answer about somebody else
+        cached.add(found)
+        return found
+
+    async def _roster_or_nobody(self, channel: str) -> Roster:
+        try:
+            return await self._cached(channel).get(patience=KNOWN_PATIENCE)
+        except (RosterUnavailable, TimeoutError):
+            log.warning("people_incomplete", conversation=channel)
+            return {}
+
+    async def _installed(self) -> Sequence[Person]:
+        try:
+            chats = await self._store.personal_chats()
+        except StoreUnavailable:
+            log.warning("people_incomplete", conversation="personal")
+            return ()
+        return [replace(chat.person, object_id=chat.person.object_id.casefold()) for chat in chats]

@@ -1,0 +1,158 @@
+"""The Chat port over the Connector: where a message goes, at which pace and in which order.
+
+Owns conversations: channels and their threads, group chats, personal chats. Knows no card's content. Nothing waits
+here: callers hold a lease, so a limit that is reached is told as ChatThrottled.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+from weakref import WeakValueDictionary
+
+import structlog
+
+from bot.domain.identity import Person
+from bot.domain.routing import thread_root
+from bot.ports import (
+    ChatProblem,
+    ChatRefused,
+    ChatThrottled,
+    Clock,
+    Message,
+    PersonalChat,
+    Posted,
+    Store,
+    StoreUnavailable,
+)
+from bot.teams.connector import Connector
+from bot.teams.outgoing import as_activity
+from bot.teams.pace import Pace
+from bot.teams.service_urls import ServiceUrls
+
+# How the ids of channels end; the older ones are still in use. Group chats end in `@thread.v2`.
+CHANNEL_ENDINGS: Final = ("@thread.tacv2", "@thread.skype")
+THREAD: Final = ";messageid="
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+def is_channel(conversation: str) -> bool:
+    """Tell a channel, or a thread in one, from a group chat or a personal chat."""
+    return thread_root(conversation).endswith(CHANNEL_ENDINGS)
+
+
+def thread_of(posted: Posted) -> str:
+    """Return the conversation in which a reply to a message belongs."""
+    if THREAD in posted.conversation or not is_channel(posted.conversation):
+        return posted.conversation
+    return f"{posted.conversation}{THREAD}{posted.activity_id}"
+
+
+class Messenger:
+    """Implements bot.ports.Chat."""
+
+    def __init__(
+        self, connector: Connector, *, store: Store, service_urls: ServiceUrls, clock: Clock, tenant_id: str
+    ) -> None:
+        self._connector, self._store, self._service_urls = connector, store, service_urls
+        self._tenant_id = tenant_id
+        self._pace = Pace(clock)
+        self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def post(self, conversation: str, message: Message) -> Posted:
+        """Start a thread in a channel, or post in a group chat."""
+        if not is_channel(conversation):
+            return await self._send(conversation, message)
+        channel = thread_root(conversation)
+        async with self._paced(channel):
+            thread = await self._connector.create_channel_thread(
+                await self._service_urls.of(channel),
+                channel=channel,
+                tenant_id=self._tenant_id,
+                activity=as_activity(message),
+            )
+        named = Posted(thread.conversation if THREAD in thread.conversation else channel, thread.activity)
+        return Posted(thread_of(named), thread.activity)
+
+    async def update(self, posted: Posted, message: Message) -> None:
+        """Replace a message in place."""
+        async with self._turn(posted.conversation):
+            await self._connector.update_activity(
+                await self._service_urls.of(posted.conversation),
+                conversation=posted.conversation,
+                activity_id=posted.activity_id,
+                activity=as_activity(message),
+            )
+
+    async def reply(self, posted: Posted, message: Message) -> Posted:
+        """Post into the thread of a message."""
+        return await self._send(thread_of(posted), message)
+
+    async def direct(self, person: Person, message: Message) -> Posted:
+        """Post into a person's own chat with the bot; one that Teams knows no more is looked for anew, once."""
+        chat = await self._remembered(person)
+        if chat is not None:
+            try:
+                return await self._send(chat.conversation, message, service_url=chat.service_url)
+            except ChatRefused as refused:
+                if refused.problem is not ChatProblem.CONVERSATION_NOT_FOUND:
+                    raise
+        found = await self._found(person)
+        posted = await self._send(found.conversation, message, service_url=found.service_url)
+        await self._remember(found)
+        return posted
+
+    async def _send(self, conversation: str, message: Message, *, service_url: str | None = None) -> Posted:
+        async with self._turn(conversation):
+            activity_id = await self._connector.post_to_conversation(
+                service_url or await self._service_urls.of(conversation),
+                conversation=conversation,
+                activity=as_activity(message),
+            )
+        return Posted(conversation, activity_id)
+
+    @asynccontextmanager
+    async def _turn(self, conversation: str) -> AsyncIterator[None]:
+        """Let one message at a time into a thread, in the order of asking."""
+        lock = self._order.setdefault(conversation, asyncio.Lock())
+        async with lock, self._paced(conversation):
+            yield
+
+    @asynccontextmanager
+    async def _paced(self, conversation: str) -> AsyncIterator[None]:
+        """Let none pass above the limits; those of a channel are taken to hold for all its threads together."""
+        root = thread_root(conversation)
+        self._pace.take(root)
+        try:
+            yield
+        except ChatThrottled as throttled:
+            self._pace.close(root, throttled.retry_after)
+            raise
+
+    # --- personal chats
+
+    async def _remembered(self, person: Person) -> PersonalChat | None:
+        try:
+            return await self._store.personal_chat(person.object_id)
+        except StoreUnavailable:
+            log.warning("personal_chat_not_read", person=person.object_id)
+            return None  # Teams knows it too
+
+    async def _found(self, person: Person) -> PersonalChat:
+        """Ask Teams for the chat with a person; it is the same every time."""
+        try:
+            conversation = await self._connector.create_personal_conversation(
+                self._service_urls.default, member=person.teams_id or person.object_id, tenant_id=self._tenant_id
+            )
+        except ChatRefused as refused:
+            if refused.problem is not ChatProblem.BAD_REQUEST:
+                raise
+            raise ChatRefused(ChatProblem.UNKNOWN_PERSON, refused.detail) from refused  # the only thing we name is whom
+        return PersonalChat(person, conversation, self._service_urls.default)
+
+    async def _remember(self, chat: PersonalChat) -> None:
+        try:
+            await self._store.remember_chat(chat)
+        except StoreUnavailable:
+            log.warning("personal_chat_not_stored", person=chat.person.object_id)

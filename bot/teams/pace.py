@@ -1,0 +1,48 @@
+"""Keeps the bot below Teams' rate limits of a conversation, so that Teams does not have to.
+
+Owns the limits and the count. It never waits: who is too fast is told when to come back.
+https://learn.microsoft.com/microsoftteams/platform/bots/how-to/rate-limit
+"""
+
+from collections import deque
+from typing import Final
+
+from cachetools import LRUCache
+
+from bot.ports import ChatThrottled, Clock
+
+LIMITS: Final = ((1.0, 7), (2.0, 8), (30.0, 60), (3600.0, 1800))
+"""Seconds and how many messages one bot may send into one conversation within them, as documented."""
+COUNTED: Final = 1024  # conversations; a busier bot than one of approvals would still be within the limits
+
+_Sent = deque[float]
+
+
+class Pace:
+    """Counts what is sent into each conversation."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._sent: LRUCache[str, _Sent] = LRUCache(COUNTED)
+        self._closed: LRUCache[str, float] = LRUCache(COUNTED)
+
+    def take(self, conversation: str) -> None:
+        """Count one message, or raise ChatThrottled with the seconds after which there is room."""
+        now = self._clock.now().timestamp()
+        sent = self._sent.setdefault(conversation, deque(maxlen=LIMITS[-1][1]))
+        wait = max(_wait(sent, now), self._closed.get(conversation, 0.0) - now)
+        if wait > 0:
+            raise ChatThrottled(wait)
+        sent.append(now)
+
+    def close(self, conversation: str, seconds: float) -> None:
+        """Let nothing pass for as long as Teams asked for."""
+        self._closed[conversation] = self._clock.now().timestamp() + seconds
+
+
+def _wait(sent: _Sent, now: float) -> float:
+    # Bounded by the window itself: a clock that was set back must not close a conversation for longer.
+    return max(
+        (min(span, sent[-most] + span - now) for span, most in LIMITS if len(sent) >= most),
+        default=0.0,
+    )

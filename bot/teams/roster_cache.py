@@ -1,0 +1,87 @@
+"""One conversation's roster, read at most once at a time and believed for five minutes.
+
+Owns age, sharing and staleness. Knows neither the wire nor who may do what.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from bot.domain.identity import Person
+from bot.ports import Clock, RosterUnavailable
+from bot.teams.errors import ConnectorError, ConnectorThrottled
+from bot.teams.single_flight import SingleFlight
+
+BELIEVED_FOR: Final = timedelta(minutes=5)  # Teams' own advice is to cache; membership events drop it sooner
+RESTARTS: Final = 3  # reads that membership events overtook, in a row; then the next caller asks again
+
+Roster = Mapping[str, Person]
+"""People by case-folded object id."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class CachedRoster:
+    """Shares one read among everybody who asks."""
+
+    def __init__(self, read: Callable[[], Awaitable[Roster]], *, clock: Clock, conversation: str) -> None:
+        """Take the read; it raises ConnectorError and nothing else. The conversation's id is for the log."""
+        self._read, self._clock, self._conversation = read, clock, conversation
+        self._roster: Roster | None = None
+        self._asked_at: datetime | None = None  # before the read began
+        self._closed_until: datetime | None = None  # Teams asked for patience
+        self._dropped = False
+        self._flight = SingleFlight(self._refresh)
+
+    async def get(self, *, patience: float) -> Roster:
+        """Return the roster; raise RosterUnavailable, or TimeoutError after `patience` seconds of a slow read.
+
+        A read that is too slow for one caller goes on for the next.
+        """
+        if (fresh := self._fresh()) is not None:
+            return fresh
+        if self._closed_until and self._clock.now() < self._closed_until:
+            raise RosterUnavailable
+        async with asyncio.timeout(patience):
+            await self._flight.join()
+        if (fresh := self._fresh()) is None:
+            raise RosterUnavailable
+        return fresh
+
+    def add(self, person: Person) -> None:
+        """Put in somebody who was asked for by themselves."""
+        if self._roster is not None:
+            self._roster = {**self._roster, person.object_id: person}
+
+    def drop(self) -> None:
+        """Believe it no longer; a read under way begins anew."""
+        self._roster, self._dropped = None, True
+
+    async def aclose(self) -> None:
+        """End a read that is under way."""
+        await self._flight.aclose()
+
+    def _fresh(self) -> Roster | None:
+        if self._roster is None or self._asked_at is None:
+            return None
+        return self._roster if self._clock.now() - self._asked_at < BELIEVED_FOR else None
+
+    async def _refresh(self) -> None:
+        for _ in range(RESTARTS):
+            self._dropped, asked_at = False, self._clock.now()
+            roster = await self._attempt()
+            if not self._dropped:
+                self._roster, self._asked_at = roster, asked_at
+                return
+
+    async def _attempt(self) -> Roster | None:
+        try:
+            return await self._read()
+        except ConnectorError as error:
+            if isinstance(error, ConnectorThrottled):
+                self._closed_until = self._clock.now() + timedelta(seconds=error.retry_after)
+            log.warning("roster_unavailable", conversation=self._conversation, code=error.error_code)
+            return None

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import structlog
 
 from bot.teams.addresses import AddressRefused
 from bot.teams.keys import EMPTY_GAP, REFRESH_AFTER, REFRESH_GAP, TRUSTED_FOR, KeysUnavailable, SigningKeys
@@ -123,13 +124,15 @@ async def test_documents_without_a_usable_key_are_an_outage(body: str, ms: FakeM
 
 async def test_redirected_and_plain_documents_are_refused(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
     """Keys come from where the metadata says, without redirects, and over https unless on loopback."""
-    ms.fault("GET", "openidconfiguration", status=302, headers={"Location": f"{ms.base}/v1/.well-known/keys"})
+    ms.fault("GET", "openidconfiguration", status=302, headers={"Location": ms.metadata_url})
     redirected = await edge.keys.warm()
     clock.seconds += EMPTY_GAP
     ms.fault("GET", "openidconfiguration", status=200, body='{"jwks_uri": "http://keys.example.com/"}')
-    plain = await edge.keys.warm()
+    with structlog.testing.capture_logs() as lines:
+        plain = await edge.keys.warm()
 
     assert (redirected, plain) == (False, False)
+    assert [line["error"] for line in lines if line["event"] == "signing_keys_unavailable"] == ["AddressRefused"]
 
 
 async def test_short_and_foreign_keys_are_left_out(ms: FakeMicrosoft, edge: Edge) -> None:

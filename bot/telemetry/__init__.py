@@ -1,0 +1,8 @@
+"""What the program tells about itself: logs, metrics, health. Knows nothing of what it is told about."""
+
+from bot.telemetry.health import Health
+from bot.telemetry.logs import EVENTS, configure_logging
+from bot.telemetry.loop import LoopWatch
+from bot.telemetry.metrics import METRICS, Telemetry
+
+__all__ = ["EVENTS", "METRICS", "Health", "LoopWatch", "Telemetry", "configure_logging"]

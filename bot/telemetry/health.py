@@ -1,0 +1,34 @@
+"""Which parts have answered so far. Asks nobody: the parts report."""
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import Gauge
+
+NEVER_ANSWERED = "has not answered yet"
+
+
+class Health:
+    """Named checks. A part that is `expected` is missing until it has answered once."""
+
+    def __init__(self, answering: Gauge, expected: Iterable[str] = ()) -> None:
+        self._answering = answering
+        self._missing = dict.fromkeys(expected, NEVER_ANSWERED)
+
+    def expect(self, name: str) -> None:
+        """Count the program as not ready until this part has answered."""
+        self._missing.setdefault(name, NEVER_ANSWERED)
+
+    def succeeded(self, name: str) -> None:
+        """Take note that a part answered."""
+        self._answering.labels(check=name).set(1)
+        self._missing.pop(name, None)
+
+    def failed(self, name: str, code: str) -> None:
+        """Take note that a part did not answer; one that answered before stays ready, as it may come back."""
+        self._answering.labels(check=name).set(0)
+        if name in self._missing:
+            self._missing[name] = code
+
+    def missing(self) -> Mapping[str, str]:
+        """Return what never answered, and why as far as is known; empty: ready."""
+        return dict(self._missing)

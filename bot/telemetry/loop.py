@@ -1,0 +1,33 @@
+"""Measures how long the event loop keeps everybody waiting."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from prometheus_client import Histogram
+
+PERIOD = 0.5  # seconds between two measurements
+
+
+class LoopWatch:
+    """Sleeps, and counts by how much it woke too late: what blocks the loop blocks it too."""
+
+    def __init__(
+        self,
+        stall: Histogram,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._stall, self._monotonic, self._sleep = stall, monotonic, sleep
+
+    async def run(self) -> None:
+        """Measure until cancelled."""
+        while True:
+            await self.measure()
+
+    async def measure(self) -> None:
+        """Measure once."""
+        began = self._monotonic()
+        await self._sleep(PERIOD)
+        self._stall.observe(max(0.0, self._monotonic() - began - PERIOD))

@@ -12,6 +12,7 @@ COMMON: Final = frozenset(
         "AccessDeniedException",
         "ExpiredTokenException",
         "MissingAuthenticationToken",
+        "SerializationException",
         "NotInTheSandbox",
         "ThrottlingException",
         "UnrecognizedClientException",

@@ -30,6 +30,7 @@ class Incoming:
     body: dict[str, Any]  # JSON, or the form's fields
     content_type: str  # of the answer
     query: bool  # the query protocol (XML answers) rather than JSON
+    malformed: bool = False  # the body is no JSON object
 
 
 def incoming(request: Request) -> Incoming:
@@ -37,14 +38,16 @@ def incoming(request: Request) -> Incoming:
     scope = _SCOPE.search(request.headers.get("Authorization", ""))
     service, raw = scope["service"] if scope else "", request.get_data(cache=True)
     if target := request.headers.get("X-Amz-Target"):
-        content_type = request.content_type or JSON
-        return Incoming(service, target.rpartition(".")[2], _json(raw), content_type, query=False)
+        name, body, content_type = target.rpartition(".")[2], _json(raw), request.content_type or JSON
+        return Incoming(service, name, body or {}, content_type, query=False, malformed=body is None)
     form = dict(parse_qsl(raw.decode(errors="replace"), keep_blank_values=True))
     return Incoming(service, form.get("Action", ""), form, "text/xml", query=True)
 
 
 def params_of(call: Incoming, operation: OperationModel) -> dict[str, Any]:
-    """Return the parameters in the model's shape."""
+    """Return the parameters in the model's shape; raise AwsError for a body that is no JSON object."""
+    if call.malformed:
+        raise AwsError("SerializationException", "The body is no JSON object.")
     if not call.query:
         return call.body
     return {} if operation.input_shape is None else _unflattened(call.body, operation.input_shape)
@@ -72,12 +75,12 @@ def refusal(error: AwsError, call: Incoming) -> Response:
     return Response(body, error.status, content_type=call.content_type)
 
 
-def _json(raw: bytes) -> dict[str, Any]:
+def _json(raw: bytes) -> dict[str, Any] | None:
     try:
         body = json.loads(raw or b"{}")
     except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _epoch(value: object) -> float:

@@ -70,7 +70,8 @@ class JitDocuments:
     def list_all(self, caller: Caller, params: Params) -> dict[str, Any]:
         """List the approval policies, if the filter DocumentType asks for them."""
         asked = {f["Key"]: f["Values"] for f in params.get("Filters", []) if "Key" in f}
-        kinds = KINDS & set(asked.get("DocumentType", ()))
+        older = {f["key"]: [f["value"]] for f in params.get("DocumentFilterList", [])}
+        kinds = KINDS & set({**older, **asked}.get("DocumentType", ()))
         if not kinds:
             raise NotOurs
         found = [p for p in self._policies(caller).values() if p.kind in kinds]

@@ -68,6 +68,40 @@ def test_an_unsigned_call_is_refused(scene: Scene) -> None:
     assert (answer.status_code, json.loads(answer.data)["__type"]) == (403, "MissingAuthenticationToken")
 
 
+def test_a_session_expires(scene: Scene) -> None:
+    """Credentials past their expiration are refused."""
+    session = scene.aws.callers.assume(scene.aws.world.approver_role, "late", seconds=0)
+    with refused("ExpiredTokenException"):
+        scene.aws.client("ssm", session).describe_ops_items()
+
+
+def test_credentials_go_into_the_environment(scene: Scene) -> None:
+    """The bot's own have no session token, a session's have one."""
+    world = scene.aws.world
+    assert set(world.bot.environment()) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    assert world.requester.environment()["AWS_SESSION_TOKEN"] == world.requester.session_token
+
+
+def test_assume_role_takes_session_tags(scene: Scene) -> None:
+    """Lists and structures of the query protocol are read; a tag that AWS would not take is refused."""
+    sts, role = scene.aws.client("sts"), scene.aws.world.approver_role
+    tags = [{"Key": "person", "Value": "花子"}, {"Key": "team", "Value": "a"}]
+    transitive = {"TransitiveTagKeys": ["person", "team"], "DurationSeconds": 900}
+    assert sts.assume_role(RoleArn=role, RoleSessionName="me", Tags=tags, **transitive)["Credentials"]
+    with refused("ValidationException"):
+        sts.assume_role(RoleArn=role, RoleSessionName="me", Tags=[{"Key": "<", "Value": ""}])
+    assert scene.aws.calls("AssumeRole")[0].params["Tags.member.2.Key"] == "team"
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff"])
+def test_a_body_that_is_no_json_object_is_refused(scene: Scene, body: bytes) -> None:
+    """Not taken for an empty request."""
+    sloppy = scene.aws.client("ssm")
+    sloppy.meta.events.register("before-call.ssm.DescribeOpsItems", lambda params, **_: params.update(body=body))
+    with refused("SerializationException"):
+        sloppy.describe_ops_items()
+
+
 def test_assume_role_gives_a_session_with_its_source_identity(scene: Scene) -> None:
     """The ARN carries the session name; the source identity is returned, logged, and kept through role chaining."""
     sts = scene.aws.client("sts")

@@ -273,6 +273,8 @@ def test_policies_are_documents(scene: Scene) -> None:
         scene.bot.get_document(Name="Copy", DocumentVersion="2")
     listed = scene.bot.list_documents(Filters=[{"Key": "DocumentType", "Values": [MANUAL]}])["DocumentIdentifiers"]
     assert {"Copy", "Standard-Nodes"} <= {d["Name"] for d in listed}
+    older = scene.bot.list_documents(DocumentFilterList=[{"key": "DocumentType", "value": AUTO}])["DocumentIdentifiers"]
+    assert {d["DocumentType"] for d in older} == {AUTO}
     scene.bot.delete_document(Name="Copy")
     with refused("InvalidDocument"):
         scene.bot.get_document(Name="Copy")

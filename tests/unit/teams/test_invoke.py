@@ -1,0 +1,288 @@
+"""Presses of a button on the wire: every shape that counts, and nothing that a card could make up."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bot.domain.views import Notice, NoticeCode
+from bot.service.clicks import Answer, Click, Verb
+from bot.teams.activity import Inbound, NotAnActivity, parse
+from bot.teams.invoke import (
+    LONGEST_COMMENT,
+    LONGEST_REQUEST,
+    LONGEST_STEP,
+    NotAClick,
+    Oddity,
+    is_submit,
+    read_click,
+    response_to,
+    response_to_oddity,
+)
+from tests.fakes import activities
+from tests.fakes.activities import Place
+from tests.fakes.people import FOREIGN_TENANT_ID, FOREIGNER, GUEST, HANAKO, ICHIRO, TENANT_ID
+
+Json = dict[str, Any]
+THREAD = Place(id="19:approvers@thread.tacv2;messageid=1795456557005", kind="channel", team="19:team@thread.tacv2")
+CHAT = Place(id="a:1-personal-hanako", kind="personal")
+KEY = "111122223333/ap-northeast-1/oi-0123456789ab"
+DATA = {"request": KEY, "step": "Level1"}
+COMMON: Json = {"sender": HANAKO, "place": THREAD, "service_url": "https://smba.trafficmanager.net/amer/"}
+
+
+def _inbound(body: Json) -> Inbound:
+    return parse(json.dumps(body).encode())
+
+
+def _invoke(data: Json = DATA, verb: str = "approve", **fields: Any) -> Inbound:
+    return _inbound(activities.invoke(verb, data, **{**COMMON, **fields}))
+
+
+def _valued(value: Any) -> Inbound:
+    return _inbound({**activities.invoke("approve", DATA, **COMMON), "value": value})
+
+
+def _submitted(value: Json, **fields: Any) -> Inbound:
+    return _inbound(activities.submitted(value, **{**COMMON, **fields}))
+
+
+def _oddity(inbound: Inbound) -> Oddity:
+    with pytest.raises(NotAClick) as caught:
+        read_click(inbound)
+    return caught.value.reason
+
+
+# --- the shapes
+
+
+def test_an_execute_becomes_a_click() -> None:
+    """Request, step, verb and comment come from the card, everything else from the activity."""
+    click = read_click(_invoke({**DATA, "comment": "確認しました"}))
+
+    assert click == Click(
+        person=click.person,
+        conversation=THREAD.id,
+        verb=Verb.APPROVE,
+        request=KEY,
+        step="Level1",
+        comment="確認しました",
+        activity_id="1795456557005",
+    )
+    assert (click.person.object_id, click.person.tenant_id) == (HANAKO.object_id, TENANT_ID)
+    assert (click.person.name, click.person.teams_id, click.person.guest) == (HANAKO.name, HANAKO.id, False)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {**DATA, "verb": "reject", "comment": "no"},
+        {"action": {"type": "Action.Submit", "data": {**DATA, "verb": "reject", "comment": "no"}}},
+        {"action": {"type": "Action.Execute", "verb": "reject", "data": {**DATA, "comment": "no"}}},
+        {"action": {"verb": "reject", "data": {**DATA, "verb": "reject", "comment": "no"}}},
+    ],
+)
+def test_every_shape_is_the_same_click_as_message_and_as_invoke(value: Json) -> None:
+    """Old clients send a message, new ones an invoke; both are understood, with the action around the data or not."""
+    clicks = [read_click(_submitted(value)), read_click(_valued(value))]
+
+    assert [(each.verb, each.request, each.step, each.comment) for each in clicks] == [
+        (Verb.REJECT, KEY, "Level1", "no")
+    ] * 2
+
+
+@pytest.mark.parametrize("verb", list(Verb))
+def test_every_verb_is_understood(verb: Verb) -> None:
+    """All the verbs of the contract become clicks; what is not available is answered by whoever decides."""
+    assert read_click(_invoke(verb=verb.value)).verb is verb
+
+
+def test_a_missing_step_and_comment_are_empty() -> None:
+    """A refresh has neither; a cleared field may come as null."""
+    click = read_click(_invoke({"request": KEY, "comment": None}, "refresh"))
+
+    assert (click.step, click.comment) == ("", "")
+
+
+def test_the_card_that_was_clicked_is_named() -> None:
+    """`replyToId` is the card's own id, in a thread's reply too; without it nothing is made up."""
+    assert read_click(_invoke(reply_to="77")).activity_id == "77"
+    assert read_click(_submitted({**DATA, "verb": "approve"})).activity_id is None
+
+
+def test_a_submit_is_told_from_words() -> None:
+    """A value without words is a press; words are words, whatever else they carry."""
+    words = activities.message("help", sender=HANAKO, place=CHAT, service_url="https://example.com/", value={"a": 1})
+
+    assert is_submit(_submitted({}))
+    assert not is_submit(_inbound(words))
+    assert not is_submit(_inbound({**words, "value": None}))
+
+
+# --- who
+
+
+def test_who_clicked_is_never_taken_from_the_card() -> None:
+    """Data that names somebody else, another tenant or another place changes nothing."""
+    forged = {
+        **DATA,
+        "from": {"aadObjectId": ICHIRO.object_id},
+        "person": ICHIRO.object_id,
+        "aadObjectId": ICHIRO.object_id,
+        "tenant": "t",
+        "conversation": "19:other@thread.tacv2",
+        "activity_id": "1",
+        "role": "approver",
+    }
+    assert read_click(_invoke(forged)) == read_click(_invoke())
+
+
+def test_ids_are_compared_without_case() -> None:
+    """The same person is the same person however Teams spells the id."""
+    body = activities.invoke("approve", DATA, **COMMON)
+    body["from"]["aadObjectId"] = HANAKO.object_id.upper()
+    body["conversation"]["tenantId"] = body["channelData"]["tenant"]["id"] = TENANT_ID.upper()
+
+    assert read_click(_inbound(body)).person == read_click(_invoke()).person
+
+
+def test_a_person_of_another_tenant_keeps_it() -> None:
+    """In a shared channel the sender's own tenant counts, not that of the channel."""
+    body = activities.invoke("approve", DATA, **{**COMMON, "sender": FOREIGNER})
+    body["from"]["tenantId"] = FOREIGN_TENANT_ID
+
+    assert read_click(_inbound(body)).person.tenant_id == FOREIGN_TENANT_ID
+
+
+@pytest.mark.parametrize("field", ["userRole", "role"])
+@pytest.mark.parametrize("role", ["guest", "Guest", "anonymous"])
+def test_a_guest_is_flagged_where_the_wire_says_so(field: str, role: str) -> None:
+    """Guests and anonymous people are told apart by the role beside their id."""
+    body = activities.invoke("approve", DATA, **{**COMMON, "sender": GUEST})
+    body["from"][field] = role
+
+    assert read_click(_inbound(body)).person.guest
+
+
+def test_nobody_clicks_without_an_object_id() -> None:
+    """Whoever Entra does not know is nobody."""
+    body = activities.invoke("approve", DATA, **COMMON)
+    del body["from"]["aadObjectId"]
+
+    assert _oddity(_inbound(body)) is Oddity.PERSON
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, Oddity.VALUE),
+        ("approve", Oddity.VALUE),
+        ([], Oddity.VALUE),
+        ({"action": None}, Oddity.VALUE),
+        ({"action": "approve"}, Oddity.VALUE),
+        ({"action": {"type": "Action.OpenUrl", "verb": "approve", "data": DATA}}, Oddity.VALUE),
+        ({"action": {"type": ["Action.Execute"], "verb": "approve", "data": DATA}}, Oddity.VALUE),
+        ({"action": {"verb": "approve", "data": [DATA]}}, Oddity.VALUE),
+        ({"action": {"verb": "approve", "data": None}}, Oddity.VALUE),
+        ({}, Oddity.VERB),
+        (DATA, Oddity.VERB),
+        ({**DATA, "verb": "Approve"}, Oddity.VERB),
+        ({**DATA, "verb": "deny"}, Oddity.VERB),
+        ({**DATA, "verb": 1}, Oddity.VERB),
+        ({**DATA, "verb": ["approve"]}, Oddity.VERB),
+        ({"action": {"verb": "approve", "data": {**DATA, "verb": "reject"}}}, Oddity.VERB),
+        ({"verb": "approve", "request": 1}, Oddity.REQUEST),
+        ({"verb": "approve", "request": None}, Oddity.REQUEST),
+        ({"verb": "approve", "request": "x" * (LONGEST_REQUEST + 1)}, Oddity.REQUEST),
+        ({**DATA, "verb": "approve", "step": {}}, Oddity.STEP),
+        ({**DATA, "verb": "approve", "step": "x" * (LONGEST_STEP + 1)}, Oddity.STEP),
+        ({**DATA, "verb": "approve", "comment": ["x"]}, Oddity.COMMENT),
+    ],
+)
+def test_what_is_no_press_of_our_buttons_is_named(value: Any, reason: Oddity) -> None:
+    """Each oddity has its reason, and none becomes a click."""
+    assert _oddity(_valued(value)) is reason
+
+
+@pytest.mark.parametrize("verb", [each for each in Verb if each is not Verb.REFRESH])
+def test_a_client_that_refreshes_by_itself_decides_nothing(verb: Verb) -> None:
+    """Only a press decides; an automatic trigger may refresh and no more."""
+    assert _oddity(_invoke(verb=verb.value, trigger="automatic")) is Oddity.AUTOMATIC
+    assert read_click(_invoke(verb="refresh", trigger="automatic")).verb is Verb.REFRESH
+    assert read_click(_invoke(verb=verb.value, trigger="manual")).verb is verb
+
+
+def test_a_comment_is_bounded() -> None:
+    """Longer than the field takes is cut: it is forged, and it goes into rows and cards."""
+    assert len(read_click(_invoke({**DATA, "comment": "あ" * 100_000})).comment) == LONGEST_COMMENT
+
+
+# --- anything at all
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+_ODD = _JSON | st.sampled_from([*Verb, "Action.Submit", "Action.Execute", "automatic", KEY, "x" * 200])
+_DATA = st.fixed_dictionaries({}, optional=dict.fromkeys(("request", "step", "verb", "comment", "action"), _ODD))
+_ACTION = st.fixed_dictionaries({}, optional={"type": _ODD, "verb": _ODD, "data": _DATA | _JSON})
+_VALUE = _JSON | _DATA | st.fixed_dictionaries({"action": _ACTION | _JSON}, optional={"trigger": _ODD})
+
+
+@given(value=_VALUE, kind=st.sampled_from(["invoke", "message"]), account=st.none() | _JSON)
+@example(value={"action": {"type": {}, "verb": "approve", "data": DATA}}, kind="invoke", account=None)
+def test_any_body_is_a_click_or_the_declared_error(value: Any, kind: str, account: Any) -> None:
+    """Parse it, or raise the one declared error; a click has short, plain parts and a person whom Entra knows."""
+    body = copy.deepcopy(activities.invoke("approve", DATA, **COMMON)) | {"type": kind, "value": value}
+    if account is not None:
+        body["from"] = {**body["from"], "role": account, "userRole": account, "tenantId": account}
+    try:
+        click = read_click(_inbound(body))
+    except (NotAClick, NotAnActivity):
+        return
+
+    assert click.person.object_id == HANAKO.object_id
+    assert click.conversation == THREAD.id
+    assert isinstance(click.verb, Verb)
+    assert all(isinstance(text, str) for text in (click.request, click.step, click.comment))
+    assert (len(click.request) <= LONGEST_REQUEST, len(click.step) <= LONGEST_STEP) == (True, True)
+
+
+# --- responses
+
+
+def test_an_answer_with_a_card_replaces_the_card() -> None:
+    """The protocol's success with a card; the status is inside."""
+    answer = Answer({"type": "AdaptiveCard"}, None, "")
+
+    assert response_to(answer) == {
+        "statusCode": 200,
+        "type": "application/vnd.microsoft.card.adaptive",
+        "value": {"type": "AdaptiveCard"},
+    }
+
+
+def test_an_answer_without_a_card_is_a_line_of_text() -> None:
+    """Where no card can be shown the notice alone is the answer."""
+    answer = Answer(None, Notice(NoticeCode.NOT_FOUND), "There is no such request here.")
+
+    assert response_to(answer) == {
+        "statusCode": 200,
+        "type": "application/vnd.microsoft.activity.message",
+        "value": "There is no such request here.",
+    }
+
+
+def test_an_oddity_is_an_error_of_the_protocol() -> None:
+    """The clicker sees an error on the card; nothing of the body is repeated in it."""
+    body = response_to_oddity(NotAClick(Oddity.VERB))
+
+    assert (body["statusCode"], body["type"]) == (400, "application/vnd.microsoft.error")
+    assert set(body["value"]) == {"code", "message"}

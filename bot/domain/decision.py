@@ -95,6 +95,7 @@ class Decision:
     conversation: str = ""
     state: DecisionState = DecisionState.CLAIMED
     settled_at: datetime | None = None
+    settled_in: int = 0  # the row's version that settled it: looks that began from it on know of it
     outcome: Outcome | None = None
     role: str | None = None  # the IAM role in which the signal was sent
     execution_id: str | None = None
@@ -222,13 +223,13 @@ def claim(
     verdict: Verdict,
     step: str,
     request: AccessRequest,
-    observed_at: datetime,
+    observed_from: int,
     decisions: tuple[Decision, ...],
 ) -> Claim:
     """Say whether a click may go on to be sent.
 
-    At most one live claim per person and step; live approve claims stay within the approvals that are missing; a
-    reject goes alone.
+    `observed_from` is the row's version from which the last look at AWS began. At most one live claim per person and
+    step; live approve claims stay within the approvals that are missing; a reject goes alone.
     """
     here = tuple(each for each in decisions if each.step == step)
     if own := _standing(here, person):
@@ -238,7 +239,7 @@ def claim(
     if request.waiting and request.waiting.step != step:
         return Claim(ClaimRefusal.STEP_PASSED)
     live = tuple(each for each in here if each.state.live)
-    if _in_the_way(verdict, live, _missing(request.level(step), here, observed_at)):
+    if _in_the_way(verdict, live, _missing(request.level(step), here, observed_from)):
         return Claim(ClaimRefusal.OTHERS_FIRST, live[0] if live else _latest_confirmed(here))
     return Claim()
 
@@ -254,13 +255,9 @@ def _in_the_way(verdict: Verdict, live: tuple[Decision, ...], missing: int) -> b
     return len(live) >= missing or any(each.verdict is Verdict.REJECT for each in live)
 
 
-def _missing(level: Level | None, here: tuple[Decision, ...], observed_at: datetime) -> int:
+def _missing(level: Level | None, here: tuple[Decision, ...], observed_from: int) -> int:
     """Approvals still missing, as far as can be told: never less cautious than one at a time."""
-    unseen = [
-        each
-        for each in here
-        if each.state is DecisionState.CONFIRMED and each.settled_at and each.settled_at > observed_at
-    ]
+    unseen = [each for each in here if each.state is DecisionState.CONFIRMED and each.settled_in > observed_from]
     if any(each.verdict is Verdict.REJECT for each in unseen):
         return 0
     if level is None or level.required is None or level.approvals is None:

@@ -62,6 +62,7 @@ class Record:
     request: AccessRequest | None = None
     requester: Requester | None = None
     observed_at: datetime | None = None  # before the reads of the last look began
+    observed_from: int = -1  # the row's version then; versions order what clocks of several machines cannot
     looks_failed: int = 0  # in a row; sets the pause before the next look
     conflicting_policies: tuple[str, ...] = ()  # only the event of a failed request names them
     route: Route | None = None
@@ -80,6 +81,8 @@ class Record:
 
     def with_decision(self, decision: Decision) -> "Record":
         """Add a decision, or put it in the place of its former self."""
+        if not decision.state.live and not decision.settled_in:
+            decision = replace(decision, settled_in=self.version + 1)
         others = tuple(each for each in self.decisions if each.id != decision.id)
         return replace(self, decisions=(*others, decision))
 
@@ -118,12 +121,19 @@ class Record:
         appointment = None if self.only_due_for_lease else self.next_look_at
         return replace(self, lease=None, next_look_at=appointment)
 
-    def observed(self, request: AccessRequest, requester: Requester, *, at: datetime) -> "Record":
-        """Take in what AWS says now, keeping what an earlier look knew and this one could not read."""
-        if self.observed_at and self.observed_at > at:
-            return self  # a slower look that began earlier must not turn the clock back
+    def observed(self, request: AccessRequest, requester: Requester, *, at: datetime, since: int) -> "Record":
+        """Take in what AWS said to a look that began at `at`, when the row's version was `since`.
+
+        What an earlier look knew and this one could not read is kept; a slower look that began earlier is not.
+        """
+        if self.observed_from > since:
+            return self
         facts = request.completed_from(self.request)
-        return replace(self, request=facts, requester=requester, observed_at=at, looks_failed=0)
+        return replace(self, request=facts, requester=requester, observed_at=at, observed_from=since, looks_failed=0)
+
+    def looked_after(self, decision: Decision) -> bool:
+        """True if AWS was looked at after this decision was settled."""
+        return not decision.state.live and self.observed_from >= decision.settled_in
 
     @property
     def live_decisions(self) -> tuple[Decision, ...]:

@@ -117,7 +117,7 @@ class Convergence:
         requester = place_requester(facts.requester, self._configured.identity, directory)
 
         def observed(row: Record) -> Record:
-            seen = row.observed(facts, requester, at=began)
+            seen = row.observed(facts, requester, at=began, since=record.version)
             failed = 0 if facts.complete else row.looks_failed + 1
             return self._routed(replace(seen, looks_failed=failed))
 
@@ -143,7 +143,10 @@ class Convergence:
     async def _settle_unknown(self, record: Record, decision: Decision) -> Record:
         def settle(row: Record) -> Record:
             current = row.decision(decision.id)
-            return row.with_decision(settle_unknown(row, current, self._clock.now())) if current else row
+            if current is None or current.state is not DecisionState.UNKNOWN:
+                return row
+            settled = settle_unknown(row, current, self._clock.now())
+            return row.with_decision(replace(settled, settled_in=row.observed_from))  # this look has seen it
 
         return await self._rows.apply(record.key, settle)
 

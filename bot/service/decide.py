@@ -65,9 +65,7 @@ class _Press:
 def _told_by(record: Record, decision_id: str) -> bool:
     """True once the row tells how a decision ended: it is settled, and AWS was looked at after that."""
     decision = record.decision(decision_id)
-    if decision is None or decision.state.live or decision.settled_at is None:
-        return decision is None
-    return record.observed_at is not None and record.observed_at >= decision.settled_at
+    return decision is None or record.looked_after(decision)
 
 
 class Deciding:
@@ -210,14 +208,14 @@ class Deciding:
         return await self._own(press, press.decision_id, deadline)
 
     def _claimed(self, record: Record, press: _Press) -> Record:
-        if record.request is None or record.observed_at is None:
+        if record.request is None:
             raise ClaimLost(Claim(ClaimRefusal.OTHERS_FIRST))
         answer = claim(
             person=press.person,
             verdict=press.verdict,
             step=press.click.step,
             request=record.request,
-            observed_at=record.observed_at,
+            observed_from=record.observed_from,
             decisions=record.decisions,
         )
         if answer.refusal:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bot.domain.account import Account
 from bot.domain.identity import IdentityRules, Principal, PrincipalKind
 from bot.domain.routing import Channel
 from bot.notation import NOT_AVAILABLE
@@ -24,15 +25,6 @@ _PRINCIPALS = (
     "write the ARN of a session (arn:aws:sts::<account>:assumed-role/<role>/<session>) or of an IAM user, or the id of"
     " an Identity Center user"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """An AWS account that is watched, and the role in which it is read; None: the bot's own credentials."""
-
-    id: str
-    regions: tuple[str, ...]
-    reader_role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

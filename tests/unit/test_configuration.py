@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.configuration import Account, Configuration, load_configuration, parse_configuration
+from bot.configuration import Configuration, load_configuration, parse_configuration
+from bot.domain.account import Account
 from bot.domain.identity import Principal
 from bot.domain.request import Verdict
 from bot.domain.routing import DEFAULT_TAGS, LevelRule, Match

@@ -1,0 +1,57 @@
+# Everything a developer types. `make help` explains itself; a fresh machine needs only make and Python 3.11 or newer.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := .ci/pins/dev.txt
+CARD ?= request
+LOCALE ?= en
+PYTEST_ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup sandbox test check format render pins build clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.project ## Make .venv with everything pinned and the project in it
+
+sandbox: setup ## Run the whole product on this machine and print the address to open
+	$(BIN)/node-access-bot sandbox --locale $(LOCALE)
+
+test: setup ## Run every test (PYTEST_ARGS="…" narrows it)
+	$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: setup ## Check format, lint, types and the arrows between the rooms
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: setup ## Put the code into its format
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+render: setup ## Print a card as JSON (CARD=request LOCALE=ja)
+	@$(BIN)/node-access-bot render $(CARD) --locale $(LOCALE)
+
+pins: setup ## Pin every package anew from pyproject.toml (PIP_COMPILE_ARGS=--upgrade for newer ones)
+	.ci/pins/compile $(PIP_COMPILE_ARGS)
+
+build: setup ## Build the wheel and the source archive into dist/
+	$(BIN)/python -m hatchling build
+
+clean: ## Remove what was made here
+	rm -rf $(VENV) dist build .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/e2e/node_modules
+
+# The stamps make a second run quick: packages again only for other pins, the project only for another pyproject.toml.
+$(VENV)/.pins: $(PINS) .ci/python
+	"$$(.ci/python)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(PINS)
+	@touch $@
+
+$(VENV)/.project: $(VENV)/.pins pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,210 @@
+"""The command line: reads the words, calls the rooms, turns problems into exit codes. Nothing is decided here.
+
+Exit codes: 0 done, 1 a problem found (a command that is not available yet included), 2 wrong usage or configuration.
+Commands import what they need when they run, so that `--help` is quick and the sandbox's libraries stay optional.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Final, NoReturn, TypeVar
+
+import click
+
+from bot.domain.record import Record
+from bot.domain.request import InvalidRequestKey, RequestKey, Verdict
+from bot.i18n import LOCALES
+from bot.notation import NOT_AVAILABLE
+from bot.ports import StoreUnavailable
+from bot.problems import ConfigurationProblems
+from bot.rendering.samples import SAMPLES
+
+DISTRIBUTION: Final = "node-access-bot"
+SAMPLE_TIMEZONES: Final = {"en": "UTC", "ja": "Asia/Tokyo"}  # where the readers of a sample card may sit
+_OPS_ITEM_ID: Final = re.compile(r"oi-[0-9a-f]{12}")
+_T = TypeVar("_T")
+
+
+class Misconfigured(click.ClickException):
+    """Settings that cannot be used: every problem on stderr, one a line."""
+
+    exit_code = 2
+
+    def show(self, file: IO[str] | None = None) -> None:
+        """Print the lines as they are."""
+        click.echo(self.message, file=file, err=True)
+
+
+def _request(_ctx: click.Context, _param: click.Parameter, text: str) -> RequestKey | str:
+    if _OPS_ITEM_ID.fullmatch(text):
+        return text
+    try:
+        return RequestKey.parse(text)
+    except InvalidRequestKey:
+        raise click.BadParameter("write account/region/oi-… or oi-…") from None
+
+
+def _ops_item_id(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
+    if not _OPS_ITEM_ID.fullmatch(text):
+        raise click.BadParameter("write an OpsItem id: oi- and 12 hexadecimal digits")
+    return text
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name=DISTRIBUTION, prog_name=DISTRIBUTION)
+def main() -> None:
+    """Decide AWS just-in-time node access requests in Microsoft Teams."""
+
+
+@main.command()
+def serve() -> None:
+    """Run the bot.
+
+    Settings come from the environment (NODE_ACCESS_…) and from node-access.toml.
+    """
+    from bot.settings import load
+
+    settings, configuration = _configured(load)
+    from bot import app
+
+    app.serve(settings, configuration)
+
+
+@main.command()
+@click.argument("request", callback=_request)
+def show(request: RequestKey | str) -> None:
+    """Print one request as the bot knows it.
+
+    REQUEST is account/region/oi-… or the OpsItem id alone.
+    """
+    from pydantic import TypeAdapter
+
+    from bot.settings import load_store
+
+    rows = _rows(_configured(load_store).sqlite_path, request)
+    if not rows:
+        raise click.ClickException(f"the bot does not know {request}")
+    click.echo(TypeAdapter(list[Record]).dump_json(rows, indent=2))
+
+
+@main.command()
+@click.argument("card", type=click.Choice(sorted(SAMPLES)))
+@click.option("--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the card.")
+def render(card: str, locale: str) -> None:
+    """Print a card with sample data as JSON.
+
+    The Adaptive Cards Designer takes it as it is.
+    """
+    from bot.rendering import render as rendered
+
+    sample = SAMPLES[card]
+    shown = rendered(sample.view, locale=locale, timezone=SAMPLE_TIMEZONES[locale], notice=sample.notice)
+    click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+
+
+@main.group(invoke_without_command=True)
+@click.option("--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the channel.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the page to open; by default any free one.")
+@click.pass_context
+def sandbox(ctx: click.Context, locale: str, port: int) -> None:
+    """Run the whole product on this machine.
+
+    An AWS, a Teams and the bot; nothing leaves the machine.
+    """
+    if ctx.invoked_subcommand is None:
+        _in_the_sandbox(lambda: _run_sandbox(locale, port))
+
+
+@sandbox.command("request")
+@click.option("--reason", required=True, help="Why access is asked for.")
+@click.option("--node", required=True, help="Name or id of a node of the sample world.")
+def request_access(reason: str, node: str) -> None:
+    """Ask for access in the running sandbox; print the OpsItem id."""
+    click.echo(_asked("request", reason=reason, node=node))
+
+
+@sandbox.command("decide")
+@click.argument("ops_item_id", callback=_ops_item_id)
+@click.option("--approve", "verdict", flag_value=Verdict.APPROVE.value, help="Approve it.")
+@click.option("--reject", "verdict", flag_value=Verdict.REJECT.value, help="Reject it.")
+@click.option("--comment", default="", help="The comment of the decision.")
+def decide(ops_item_id: str, verdict: str | None, comment: str) -> None:
+    """Decide a request behind the bot's back.
+
+    As the AWS console would, in the running sandbox.
+    """
+    if verdict is None:
+        raise click.UsageError("say --approve or --reject")
+    click.echo(_asked("decide", opsItemId=ops_item_id, verdict=verdict, comment=comment))
+
+
+def _later(name: str, summary: str) -> None:
+    """Add a command of a later version: it takes any words and says that it is not available yet."""
+
+    @main.command(name, help=f"{summary} ({NOT_AVAILABLE}).", context_settings={"ignore_unknown_options": True})
+    @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+    def answer(words: tuple[str, ...]) -> NoReturn:
+        del words
+        raise click.ClickException(f"{name} is {NOT_AVAILABLE}")
+
+
+_later("manifest", "Build the Teams app package")
+_later("doctor", "Check settings, AWS and Teams")
+_later("audit", "Print who tried what")
+
+
+def _configured(read: Callable[[], _T]) -> _T:
+    try:
+        return read()
+    except ConfigurationProblems as problems:
+        raise Misconfigured(str(problems)) from None
+
+
+def _rows(path: Path, request: RequestKey | str) -> list[Record]:
+    if not path.is_file():  # opening would make an empty one
+        raise click.ClickException(f"there is no store at {path}; NODE_ACCESS_STORE says where it is")
+    try:
+        return asyncio.run(_stored(path, request))
+    except StoreUnavailable as problem:
+        raise click.ClickException(f"the store at {path} cannot be read: {problem}") from None
+
+
+async def _stored(path: Path, request: RequestKey | str) -> list[Record]:
+    from bot.store.sqlite import SqliteStore
+
+    async with SqliteStore(path) as store:
+        if isinstance(request, str):
+            return list(await store.find(request))
+        record = await store.load(request)
+        return [record] if record else []
+
+
+def _run_sandbox(locale: str, port: int) -> None:
+    from bot.sandbox.run import run
+    from bot.sandbox.stage import Choices
+
+    run(Choices(locale=locale, port=port))
+
+
+def _asked(what: str, **body: str) -> str:
+    def answer() -> str:
+        from bot.sandbox.stage import FOLDER, ask
+
+        return str(asyncio.run(ask(FOLDER, what, body))["opsItemId"])
+
+    return _in_the_sandbox(answer)
+
+
+def _in_the_sandbox(do: Callable[[], _T]) -> _T:
+    """Do it, and say what is wrong where the sandbox cannot start, is not there or refuses."""
+    if find_spec("moto") is None:
+        raise click.ClickException(f'the sandbox is an extra: pip install "{DISTRIBUTION}[sandbox]"')
+    from bot.sandbox.stage import NoSandbox, SandboxFailed
+
+    try:
+        return do()
+    except (NoSandbox, SandboxFailed) as problem:
+        raise click.ClickException(str(problem)) from None

@@ -1,0 +1,147 @@
+"""What is shipped and what is pinned: whole, and free of the machine that it was made on."""
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PINS = sorted((ROOT / ".ci" / "pins").glob("*.txt"))
+LOCKS = [ROOT / "bot" / "sandbox" / "npm" / "package-lock.json", ROOT / "tests" / "e2e" / "package-lock.json"]
+OURS = ("bot", "cards", "tests", "infra", ".ci")
+NOT_OURS = {"node_modules", "__pycache__"}
+ADDRESS = re.compile(r"https?:|file:|git\+|find-links|index-url|\"resolved\"")
+MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|home|Users|opt)/\w")
+SHIPPED = (
+    "cards/request.json",
+    "cards/locales/ja.json",
+    "bot/sandbox/npm/package.json",
+    "bot/sandbox/npm/package-lock.json",
+    "bot/sandbox/npm/.npmrc",
+    "bot/sandbox/npm/loopback.cjs",
+)
+
+
+def run(*words: str | Path, cwd: Path, **environment: str) -> str:
+    """Run a program of this environment; return what it said."""
+    done = subprocess.run(
+        list(map(str, words)),
+        cwd=cwd,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def build(source: Path, target: Path, kind: str) -> Path:
+    """Build a wheel or a source archive without fetching anything."""
+    run(sys.executable, "-m", "hatchling", "build", "--target", kind, "--directory", target, cwd=source)
+    (built,) = target.glob("*.whl" if kind == "wheel" else "*.tar.gz")
+    return built
+
+
+def contents(wheel: Path) -> set[str]:
+    """Return the names of the files in a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a wheel of the working tree."""
+    return build(ROOT, tmp_path_factory.mktemp("wheel"), "wheel")
+
+
+def test_the_wheel_carries_both_packages_and_no_tests(wheel: Path) -> None:
+    """Everything that the product reads at run time is in the wheel, and nothing of development."""
+    names = contents(wheel)
+    assert set(SHIPPED) <= names
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"bot", "cards"}
+    assert not any("node_modules" in name for name in names)
+
+
+def test_the_source_archive_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    """Whoever builds from the source archive gets the same files."""
+    with tarfile.open(build(ROOT, tmp_path / "source", "sdist")) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.glob("node_access_bot-*")
+    assert contents(build(source, tmp_path / "wheel", "wheel")) == contents(wheel)
+
+
+def test_the_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
+    """The command of an installed wheel runs from anywhere and finds its templates."""
+    target = tmp_path / "site"
+    run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", target, wheel, cwd=tmp_path)
+    command = target / "bin" / "node-access-bot"
+    where = run(sys.executable, "-c", "import bot; print(bot.__file__)", cwd=tmp_path, PYTHONPATH=str(target))
+    assert where.startswith(str(target))
+    assert "version" in run(command, "--version", cwd=tmp_path, PYTHONPATH=str(target))
+    assert "AdaptiveCard" in run(command, "render", "request", cwd=tmp_path, PYTHONPATH=str(target))
+
+
+def test_there_are_pins_and_locks() -> None:
+    """The tests below look at something."""
+    assert [path.name for path in PINS] == ["dev.txt", "runtime.txt"]
+    assert all(path.exists() for path in LOCKS)
+
+
+@pytest.mark.parametrize("path", [*PINS, *LOCKS], ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_pins_name_no_address_and_no_path(path: Path) -> None:
+    """Where packages come from is the installing machine's business."""
+    found = [line for line in path.read_text("utf-8").splitlines() if ADDRESS.search(line) or MACHINE_PATH.search(line)]
+    assert found == []
+
+
+@pytest.mark.parametrize("path", PINS, ids=lambda path: path.name)
+def test_every_pin_has_hashes(path: Path) -> None:
+    """A package that was changed on its way is not installed."""
+    for requirement in requirements(path):
+        assert re.fullmatch(r"[\w.-]+==[\w.]+ (?:; [^\\]+)?(?:\\ --hash=sha256:[0-9a-f]{64} ?)+", requirement), (
+            requirement
+        )
+
+
+def test_what_is_tested_is_what_runs() -> None:
+    """The runtime's pins are among those of development, version for version."""
+    runtime, everything = ({each.split(" ")[0] for each in requirements(path)} for path in reversed(PINS))
+    assert runtime < everything
+
+
+def test_the_tree_names_no_path_of_a_machine() -> None:
+    """No file tells where it was written."""
+    found = [f"{path}: {line}" for path in our_files() for line in lines(path) if MACHINE_PATH.search(line)]
+    assert found == []
+
+
+def requirements(path: Path) -> list[str]:
+    """Return each requirement with its hashes, in one line, without remarks."""
+    text = re.sub(r"^ *#.*\n", "", path.read_text("utf-8"), flags=re.MULTILINE).replace("\\\n", "\\")
+    return [re.sub(r" +", " ", line) for line in text.splitlines() if line.strip()]
+
+
+def our_files() -> Iterator[Path]:
+    """Yield every file that belongs to the project."""
+    yield from (path for path in ROOT.iterdir() if path.is_file() and path.suffix in {".md", ".toml", ""})
+    for folder in OURS:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.is_file() and NOT_OURS.isdisjoint(path.parts) and path != Path(__file__):
+                yield path
+
+
+def lines(path: Path) -> list[str]:
+    """Return the lines of a text; pictures have none."""
+    try:
+        return path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError:
+        return []

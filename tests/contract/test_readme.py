@@ -1,0 +1,139 @@
+"""README.md against the code: what it documents is what there is."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from pydantic.fields import FieldInfo
+
+from bot.cli import main
+from bot.configuration import parse_configuration
+from bot.domain.decision import TRANSITIONS, DecisionState
+from bot.notation import NOT_AVAILABLE, Unavailable
+from bot.settings import Settings
+from bot.tables import TABLES
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """Return the fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def rows(section: str) -> list[tuple[str, ...]]:
+    """Return the cells of a section's table, without its head."""
+    text = README.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines[2:]]
+
+
+def decision_diagram() -> str:
+    """Draw the life of a decision from its transitions."""
+    ends = [state for state in DecisionState if not any(start is state for start, _ in TRANSITIONS)]
+    steps = [f"    {start} --> {end}: {event}" for (start, event), end in TRANSITIONS.items()]
+    finals = [f"    {state} --> [*]" for state in ends]
+    return "\n".join(["stateDiagram-v2", f"    [*] --> {DecisionState.CLAIMED}", *steps, *finals, ""])
+
+
+def default(name: str, field: FieldInfo) -> str:
+    """Write a setting's default as the table does."""
+    value = field.default
+    if field.is_required() or name == "app_secret":
+        return "required"
+    texts = value if isinstance(value, tuple) else (value,)
+    return ", ".join(f"`{each}`" for each in texts if each not in (None, ""))
+
+
+def environment_name(name: str) -> str:
+    """Return the variable of a setting."""
+    return "AWS_REGION" if name == "region" else f"NODE_ACCESS_{name.upper()}"
+
+
+def commands() -> Iterator[str]:
+    """Yield every command as it is typed."""
+    for name, command in main.commands.items():
+        yield f"node-access-bot {name}"
+        if isinstance(command, click.Group):
+            yield from (f"node-access-bot {name} {inner}" for inner in command.commands)
+
+
+def test_the_life_of_a_decision_is_drawn_from_the_transitions() -> None:
+    """The README's diagram is the one transition table."""
+    assert decision_diagram() in blocks("mermaid")
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    """The table has each setting of the model once, with its default."""
+    expected = {environment_name(name): default(name, field) for name, field in Settings.model_fields.items()}
+    assert {name.strip("`"): shown for name, shown, _ in rows("Settings")} == expected
+
+
+def test_every_command_is_documented() -> None:
+    """The table has each command of the program, and no other."""
+    assert {row[0].strip("`") for row in rows("Commands")} == set(commands())
+
+
+def test_commands_that_are_not_available_are_marked_so() -> None:
+    """What answers "not available yet" is documented so."""
+    for name, meaning in rows("Commands"):
+        command = main.commands[name.strip("`").split()[1]]
+        assert (NOT_AVAILABLE in (command.help or "")) == (meaning == NOT_AVAILABLE)
+
+
+def test_the_example_file_is_accepted() -> None:
+    """The node-access.toml of the README can be used as it is."""
+    (example,) = blocks("toml")
+    configuration = parse_configuration(example.encode())
+    assert [channel.name for channel in configuration.channels] == ["production", "leads"]
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_every_key_of_the_file_is_documented(table: tuple[str, ...]) -> None:
+    """The example has every key that works; the text lists those that are not available yet."""
+    (example,) = blocks("toml")
+    refused = README.partition(f"{NOT_AVAILABLE[0].upper()}{NOT_AVAILABLE[1:]}, and refused: ")[2].partition(".")[0]
+    later = {
+        name for name, field in TABLES[table].model_fields.items() if field.metadata == list(Unavailable.__metadata__)
+    }
+    for name in TABLES[table].model_fields:
+        assert (f"`{name}`" in refused) if name in later else re.search(rf"\b{name}\b", example), name
+
+
+def test_the_policies_are_json() -> None:
+    """What is there to be pasted into AWS can be pasted."""
+    assert all(json.loads(block) for block in blocks("json"))
+
+
+def test_the_test_command_is_the_one_that_ci_runs() -> None:
+    """`.ci/run` ends with the README's own test command."""
+    section = README.partition("\n## Develop\n")[2]
+    documented = section.partition("```sh\n")[2].partition("\n```")[0]
+    run = (ROOT / ".ci" / "run").read_text().strip().splitlines()
+    assert run[-2:] == ["make check", documented]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_make_targets_that_are_named_exist(name: str) -> None:
+    """Each `make …` of the documents is a target of the Makefile."""
+    text = (ROOT / name).read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE)) <= targets
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+def test_links_inside_the_repository_lead_somewhere(name: str) -> None:
+    """A relative link names a file, and one to a heading names a heading of the same file."""
+    text = (ROOT / name).read_text("utf-8")
+    headings = {
+        re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    }
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in headings, target
+        elif "://" not in target:
+            assert (ROOT / target).exists(), target

@@ -1,0 +1,172 @@
+"""bot.cli: the words of the command line, and the exit codes 0 done, 1 a problem found, 2 wrong usage."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from bot.cli import main
+from bot.domain.request import RequestKey
+from bot.rendering.samples import SAMPLES
+from bot.store.sqlite import SqliteStore
+
+KEY = RequestKey("111122223333", "ap-northeast-1", "oi-0123456789ab")
+CONTRACT = {"serve", "sandbox", "manifest", "doctor", "show", "render", "audit"}
+
+
+@pytest.fixture(autouse=True)
+def empty_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in an empty folder, with no setting in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("NODE_ACCESS_STORE", "NODE_ACCESS_CONFIG", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def run(*words: str) -> Result:
+    """Run a command in this process; an exception that is no exit is a failure of the test."""
+    return CliRunner().invoke(main, words, catch_exceptions=False)
+
+
+def commands() -> list[tuple[str, ...]]:
+    """Return every command, subcommands included."""
+    sandbox = main.commands["sandbox"]
+    assert isinstance(sandbox, click.Group)
+    return [(), *((name,) for name in main.commands), *(("sandbox", name) for name in sandbox.commands)]
+
+
+def test_the_commands_are_the_documented_ones() -> None:
+    """Every command of the contract is there, and no other."""
+    assert set(main.commands) == CONTRACT
+
+
+@pytest.mark.parametrize("words", commands())
+def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
+    """--help works everywhere and ends with 0."""
+    result = run(*words, "--help")
+    assert (result.exit_code, result.output.splitlines()[0].split(":")[0]) == (0, "Usage")
+
+
+def test_the_version_is_the_distributions() -> None:
+    """--version prints the installed version."""
+    assert run("--version").output == f"node-access-bot, version {version('node-access-bot')}\n"
+
+
+@pytest.mark.parametrize("words", [("manifest",), ("doctor",), ("audit", "--since", "2026-11-01", "--format", "csv")])
+def test_what_is_not_built_says_so(words: tuple[str, ...]) -> None:
+    """A command of a later version is answered with "not available yet" and exit code 1."""
+    result = run(*words)
+    assert (result.exit_code, result.stderr) == (1, f"Error: {words[0]} is not available yet\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("nope",),
+        ("show",),
+        ("show", "oi-1"),
+        ("show", "1/2/oi-0123456789ab"),
+        ("render", "nope"),
+        ("render", "request", "--locale", "fr"),
+        ("sandbox", "--port", "65536"),
+        ("sandbox", "request", "--reason", "x"),
+        ("sandbox", "decide", "oi-1", "--approve"),
+        ("sandbox", "decide", "oi-0123456789ab"),
+    ],
+)
+def test_wrong_usage_ends_with_2(words: tuple[str, ...]) -> None:
+    """A command that cannot be understood says how it is used."""
+    result = run(*words)
+    assert result.exit_code == 2
+    assert "Usage:" in result.stderr
+
+
+def test_wrong_settings_end_serve_with_every_problem(tmp_path: Path) -> None:
+    """A process without settings prints every problem on stderr, no traceback, exits with 2 and starts nothing."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", "serve"],
+        cwd=tmp_path,
+        env={"NODE_ACCESS_PORT": "none", "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    places = [line.split(":")[0] for line in done.stderr.splitlines()]
+    assert places == [
+        "NODE_ACCESS_APP_ID",
+        "NODE_ACCESS_APP_SECRET",
+        "NODE_ACCESS_TENANT_ID",
+        "NODE_ACCESS_PORT",
+        "AWS_REGION",
+        "node-access.toml",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("card", sorted(SAMPLES))
+@pytest.mark.parametrize("locale", ["en", "ja"])
+def test_every_card_renders_as_json(card: str, locale: str) -> None:
+    """`render` prints an adaptive card for each name in each language."""
+    shown = json.loads(run("render", card, "--locale", locale).output)
+    assert (shown["type"], shown["lang"]) == ("AdaptiveCard", locale)
+
+
+@pytest.mark.parametrize("name", [str(KEY), KEY.ops_item_id])
+def test_show_prints_the_row(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request is found by its whole name and by its OpsItem id, and printed as JSON."""
+    monkeypatch.setenv("NODE_ACCESS_STORE", f"sqlite:{tmp_path / 'rows.db'}")
+    asyncio.run(_store(tmp_path / "rows.db"))
+    (row,) = json.loads(run("show", name).output)
+    assert (row["key"]["ops_item_id"], row["version"]) == (KEY.ops_item_id, 1)
+
+
+def test_show_says_that_a_request_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that the bot never saw is a problem, not an empty answer."""
+    monkeypatch.setenv("NODE_ACCESS_STORE", f"sqlite:{tmp_path / 'rows.db'}")
+    asyncio.run(_store(tmp_path / "rows.db"))
+    assert run("show", "oi-ffffffffffff").exit_code == 1
+
+
+def test_show_makes_no_store(tmp_path: Path) -> None:
+    """Asking where there is no store says so and leaves none behind."""
+    result = run("show", KEY.ops_item_id)
+    assert (result.exit_code, "there is no store" in result.stderr) == (1, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_show_says_that_a_file_is_no_store(tmp_path: Path) -> None:
+    """A file of another kind is a problem that is named, not a traceback."""
+    (tmp_path / "node-access.db").write_text("no database, and long enough to be read as one " * 40)
+    result = run("show", KEY.ops_item_id)
+    assert (result.exit_code, "cannot be read" in result.stderr) == (1, True)
+
+
+def test_show_refuses_wrong_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is not built is wrong configuration."""
+    monkeypatch.setenv("NODE_ACCESS_STORE", "dynamodb:rows")
+    result = run("show", KEY.ops_item_id)
+    assert result.exit_code == 2
+    assert "not available yet" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("request", "--reason", "x", "--node", "web-prod-01"), ("decide", KEY.ops_item_id, "--reject")]
+)
+def test_without_a_sandbox_its_commands_say_so(words: tuple[str, ...]) -> None:
+    """`sandbox request` and `sandbox decide` need a running sandbox and say how to start one."""
+    result = run("sandbox", *words)
+    assert (result.exit_code, "make sandbox" in result.stderr) == (1, True)
+
+
+async def _store(path: Path) -> None:
+    now = datetime(2026, 11, 23, 5, 19, tzinfo=UTC)
+    async with SqliteStore(path) as store:
+        await store.apply(KEY, lambda row: row.look_by(now), now=now)

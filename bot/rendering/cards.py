@@ -1,5 +1,6 @@
 """The data of the templates `request` and `decided`: the card of one request."""
 
+from datetime import datetime
 from typing import Final
 
 from bot.domain.request import Verdict
@@ -21,6 +22,9 @@ BANNER_STYLES: Final = {
     Banner.FAILED: "attention",
     Banner.UNKNOWN: "warning",
 }
+_DONE: Final = frozenset(
+    {NoticeCode.DECIDED, NoticeCode.STEP_PASSED, NoticeCode.REPEATED}
+)  # about a decision that AWS took
 _EXPLAINED: Final = frozenset({Banner.TIMED_OUT, Banner.CANCELLED, Banner.REVOKED, Banner.FAILED, Banner.UNKNOWN})
 
 
@@ -52,30 +56,37 @@ def notice_data(notice: Notice | None, pen: Pen, card: CardView | None = None) -
     """Return the line for the person who clicked, or none. What the card below says anyway is not said twice."""
     if notice is None:
         return []
-    told = card is not None and any(line.who == notice.who for line in card.decisions)
-    details = [] if told and notice.code is NoticeCode.DECIDED else _notice_details(notice, pen, card)
-    quote = [] if told else pen.comment(notice.comment)
-    return [{"style": notice.tone, "lines": [pen.runs(f"notice.{notice.code}"), *details], "quote": quote}]
-
-
-def _notice_details(notice: Notice, pen: Pen, card: CardView | None) -> list[Runs]:
-    details: list[Runs] = []
-    beside = card.requested_at if card else None
-    if notice.verdict and notice.code is NoticeCode.DECIDED:
-        decided = DecisionLine(notice.verdict, notice.who, notice.at)
-        details.append(pen.decided(decided, beside=beside))
-    elif notice.verdict and notice.who:
-        details.append(pen.pressed(notice.who, notice.verdict, notice.at, beside=beside))
+    said = [pen.runs(f"notice.{notice.code}")]
+    quote: list[Data] = []
+    if not _tells(card, notice):
+        said += _who(notice, pen, beside=card.requested_at if card else None)
+        quote = pen.comment(notice.comment)
     if notice.detail:
-        details.append(plain(pen.name(notice.detail), font="Monospace"))
-    return details
+        said.append(plain(pen.name(notice.detail), font="Monospace"))
+    return [{"style": notice.tone, "lines": said, "quote": quote}]
+
+
+def _tells(card: CardView | None, notice: Notice) -> bool:
+    """True where the card lists the very decision that the notice is about."""
+    lines = card.decisions if card and notice.code in _DONE else ()
+    return any((line.who, line.verdict, line.comment) == (notice.who, notice.verdict, notice.comment) for line in lines)
+
+
+def _who(notice: Notice, pen: Pen, *, beside: datetime | None) -> list[Runs]:
+    """Whose decision it was, or whose is on its way; as far as that is known."""
+    if notice.verdict is None or (notice.who is None and notice.code is not NoticeCode.DECIDED):
+        return []
+    if notice.code in _DONE:
+        return [pen.decided(DecisionLine(notice.verdict, notice.who, notice.at), beside=beside)]
+    return [pen.pressed(notice.who or "", notice.verdict, notice.at, beside=beside)]
 
 
 def _asks(view: CardView, pen: Pen) -> Runs:
     tense = "now" if view.banner in OPEN else "past"
+    requester = pen.name(view.requester)
     if view.duration is None:
-        return pen.runs(f"asks.{tense}", requester=view.requester)
-    return pen.runs(f"asks.{tense}_for", requester=view.requester, duration=pen.say.duration(view.duration))
+        return pen.say.runs(f"asks.{tense}", requester=requester)
+    return pen.say.runs(f"asks.{tense}_for", requester=requester, duration=pen.say.duration(view.duration))
 
 
 def _details(view: CardView, pen: Pen) -> list[Runs]:
@@ -90,7 +101,7 @@ def _details(view: CardView, pen: Pen) -> list[Runs]:
         details.append(pen.runs("card_line.decided_outside"))
     if view.access_until:
         key = "card_line.was_until" if view.banner is Banner.ENDED else "card_line.until"
-        details.append(pen.runs(key, at=pen.say.moment(view.access_until, beside=beside)))
+        details.append(pen.say.runs(key, at=pen.say.moment(view.access_until, beside=beside)))
     return details
 
 
@@ -141,7 +152,7 @@ def _level(view: CardView, pen: Pen) -> list[Data]:
     said = [pen.runs(key, number=str(level.number), of=str(level.of), step=level.step)]
     if level.required is not None and view.banner in OPEN:
         given = str(level.approvals or 0)
-        said.append(pen.runs("value.approvals", approvals=given, required=str(level.required)))
+        said.append(pen.say.runs("value.approvals", approvals=given, required=str(level.required)))
     return [pen.row("level", *said)]
 
 

@@ -49,7 +49,7 @@ def direct_data(view: DirectView, pen: Pen) -> Data:
 
 def _direct_sentence(view: DirectView, pen: Pen) -> Runs:
     if view.access_until and view.kind is DirectKind.APPROVED:
-        return pen.runs("direct.approved_until", at=pen.say.moment(view.access_until, beside=view.requested_at))
+        return pen.say.runs("direct.approved_until", at=pen.say.moment(view.access_until, beside=view.requested_at))
     return pen.runs(f"direct.{view.kind}")
 
 
@@ -153,9 +153,9 @@ def _state(line: RequestLine, pen: Pen) -> list[Runs]:
 def _moments(line: RequestLine, pen: Pen) -> list[Runs]:
     said: list[Runs] = []
     if line.requested_at:
-        said.append(pen.runs("pending.requested", at=pen.say.moment(line.requested_at)))
+        said.append(pen.say.runs("pending.requested", at=pen.say.moment(line.requested_at)))
     if line.lapses_at:
-        said.append(pen.runs("pending.lapses", at=pen.say.moment(line.lapses_at, beside=line.requested_at)))
+        said.append(pen.say.runs("pending.lapses", at=pen.say.moment(line.lapses_at, beside=line.requested_at)))
     return said
 
 

@@ -49,9 +49,9 @@ class Pen:
         """Return a name from outside on one line."""
         return one_line(text, self.limits.name)
 
-    def runs(self, key: str, /, **values: str) -> Runs:
-        """Return a phrase whose values are names or words."""
-        return self.say.runs(key, **{place: self.name(value) for place, value in values.items()})
+    def runs(self, key: str, /, **names: str) -> Runs:
+        """Return a phrase whose places are names from outside; moments and counts go through `say.runs`."""
+        return self.say.runs(key, **{place: self.name(value) for place, value in names.items()})
 
     def conflict(self, policies: Sequence[str]) -> list[Data]:
         """Return which policies stand in each other's way, or nothing."""
@@ -80,7 +80,7 @@ class Pen:
             return self.moment_row("lapses", lapses_at)
         at = self.say.moment(lapses_at, beside=requested_at)
         span = self.say.duration(rounded(lapses_at - requested_at))
-        return [self.row("lapses", self.runs("value.lapses_span", at=at, span=span))]
+        return [self.row("lapses", self.say.runs("value.lapses_span", at=at, span=span))]
 
     def tag_row(self, tags: Sequence[tuple[str, str]]) -> list[Data]:
         """Return the tags, a line each, or no row."""
@@ -130,7 +130,7 @@ class Pen:
 
     def apart(self, at: datetime | None, *, beside: datetime | None = None) -> Runs:
         """Return a moment to follow a phrase, or nothing."""
-        return self.runs("value.moment_apart", at=self.say.moment(at, beside=beside)) if at else []
+        return self.say.runs("value.moment_apart", at=self.say.moment(at, beside=beside)) if at else []
 
     def latest(self, decisions: Sequence[DecisionLine], *, beside: datetime | None) -> list[Data]:
         """Return the latest decisions, oldest first."""

@@ -32,13 +32,11 @@ def render(view: View | Notice, *, locale: str, timezone: str, notice: Notice | 
 
     `locale` is one of bot.i18n.LOCALES, `timezone` an IANA name. The card is under CARD_LIMIT whatever the view holds.
     """
-    say = Localizer(locale, timezone)
-    spoken = unmarked(summary(view, locale=locale))
-    template = _template(_template_name(view))
+    template = _template(template_name(view))
     card: Card = {}
     for limits in LIMITS:
-        data = _data(view, Pen(say, limits), notice)
-        card = template.bind({**data, "lang": locale, "summary": spoken})
+        pen = Pen(Localizer(locale, timezone), limits)
+        card = template.bind(template_data(view, pen, notice))
         if size(card) <= CARD_LIMIT:
             break
     return card
@@ -54,7 +52,8 @@ def _template(name: str) -> Template:
     return Template.parse(json.loads((files("cards") / f"{name}.json").read_text("utf-8")))
 
 
-def _template_name(view: View | Notice) -> str:
+def template_name(view: View | Notice) -> str:
+    """Return which file of cards/ a view is bound to, without `.json`."""
     match view:
         case CardView():
             return "request" if view.banner in OPEN else "decided"
@@ -74,7 +73,13 @@ def _template_name(view: View | Notice) -> str:
             assert_never(view)
 
 
-def _data(view: View | Notice, pen: Pen, notice: Notice | None) -> Data:
+def template_data(view: View | Notice, pen: Pen, notice: Notice | None = None) -> Data:
+    """Return all that the view's template asks for."""
+    spoken = unmarked(summary(view, locale=pen.say.locale))
+    return {"lang": pen.say.locale, "summary": spoken, **_own_data(view, pen, notice)}
+
+
+def _own_data(view: View | Notice, pen: Pen, notice: Notice | None) -> Data:
     match view:
         case CardView():
             return card_data(view, pen, notice)

@@ -23,6 +23,7 @@ from bot.domain.views import (
     PendingView,
     RequestLine,
     SetupView,
+    Tone,
     View,
 )
 
@@ -113,7 +114,12 @@ _NOTE = NoteView(
     requester="山田 太郎",
 )
 _LATE_CLICK = Notice(
-    NoticeCode.DECIDED, who=_APPROVAL.who, verdict=_APPROVAL.verdict, at=_APPROVAL.at, comment=_APPROVAL.comment
+    NoticeCode.DECIDED,
+    Tone.INFO,
+    who=_APPROVAL.who,
+    verdict=_APPROVAL.verdict,
+    at=_APPROVAL.at,
+    comment=_APPROVAL.comment,
 )
 _PENDING = PendingView(
     (

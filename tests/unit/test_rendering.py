@@ -225,6 +225,23 @@ def test_a_late_click_is_told_who_decided() -> None:
         assert re.search("Rejected by 鈴木 芽依 · Mon, Nov 23,( 2026,)? 14:25 JST\n“not now”", shown(made))
 
 
+def test_a_notice_names_the_decision_only_once() -> None:
+    """What the card's own lines say is not repeated above them; another decision is told."""
+    line = decision(Verdict.APPROVE, "田中 一郎")
+    late = Notice(NoticeCode.STEP_PASSED, who=line.who, verdict=line.verdict, at=AT, comment=line.comment)
+    assert shown(card(request(decisions=(line,)), late)).count("Approved by 田中 一郎") == 1
+    other = replace(line, who="鈴木 芽依")
+    assert shown(card(request(decisions=(other,)), late)).count("Approved by") == 2
+
+
+def test_what_is_on_its_way_is_not_told_as_done() -> None:
+    """A decision that AWS has not taken yet is a pressed button, never "approved"."""
+    busy = Notice(NoticeCode.BUSY, who="鈴木 芽依", verdict=Verdict.APPROVE, at=AT)
+    text = shown(card(request(), busy))
+    assert "鈴木 芽依 pressed Approve" in text
+    assert "Approved" not in text
+
+
 def test_a_refused_click_keeps_what_was_typed() -> None:
     """A refusal is the current card with a line above it, and the comment is still in its field."""
     made = card(request(), Notice(NoticeCode.COMMENT_REQUIRED, typed="halfway\nthrough"))
@@ -282,6 +299,18 @@ def test_a_card_stays_small_whatever_it_holds(character: str, locale: str) -> No
         assert size(made) <= CARD_LIMIT
         if character in "xあ😀":
             assert "…" in shown(made)
+
+
+def test_what_the_card_itself_says_is_never_cut() -> None:
+    """However little room is left for texts from outside: moments, durations and ids stay whole."""
+    heavy, _ = next(iter(_heaviest("😀")))
+    text = shown(card(heavy))
+    whole = [
+        "Mon, Nov 23, 2026, 14:19 JST",
+        "Mon, Nov 30, 14:19 JST (7 days after the request)",
+        " for 4 hours of access.",
+    ]
+    assert all(each in text for each in [*whole, "i-02999bd501754105a", "ap-northeast-1", "· Mon, Nov 23, 14:25 JST"])
 
 
 def test_ordinary_texts_are_not_cut() -> None:

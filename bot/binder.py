@@ -69,8 +69,23 @@ def _object(tree: Mapping[str, object]) -> _Build:
 
 
 def _properties(tree: Mapping[str, object]) -> Callable[[Scope], Card]:
-    built = [(_key(key), _node(value)) for key, value in tree.items() if key not in {"$data", "$when"}]
-    return lambda scope: {key: build(scope) for key, build in built}
+    own = {_key(key): value for key, value in tree.items() if key not in {"$data", "$when"}}
+    built = [(key, _node(value)) for key, value in own.items() if not _is_fixed(value)]
+
+    def filled(scope: Scope) -> Card:
+        card = own.copy()  # the fixed properties, and every key in its place
+        for key, build in built:
+            card[key] = build(scope)
+        return card
+
+    return filled
+
+
+def _is_fixed(value: object) -> bool:
+    """True for what is the same in every card and cannot be changed in place."""
+    return (
+        _split(value) in ([], [value]) if isinstance(value, str) else value is None or isinstance(value, (int, float))
+    )
 
 
 def _key(key: str) -> str:
@@ -116,7 +131,7 @@ def _inner_scopes(value: object, outer: Scope) -> Scope | list[Scope]:
         case list() | tuple():
             return [Scope(each, outer.root, index) for index, each in enumerate(value)]
         case Mapping():
-            return Scope(value, outer.root, outer.index)
+            return Scope(value, outer.root, outer.position)
         case _:
             raise BindError("$data needs an object or an array")
 

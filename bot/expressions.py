@@ -8,7 +8,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class TemplateError(ValueError):
@@ -19,13 +19,12 @@ class BindError(ValueError):
     """The data do not have what the template asks for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """Where names are looked up: the data here, all data, and the position in a repetition."""
 
     data: object
     root: object
-    index: int | None = None
+    position: int | None = None
 
 
 Expression = Callable[[Scope], object]
@@ -192,9 +191,9 @@ def _looked_up(first: str, keys: Sequence[str | int]) -> Expression:
 
 
 def _index_of(scope: Scope) -> int:
-    if scope.index is None:
+    if scope.position is None:
         raise BindError("$index outside of a repetition")
-    return scope.index
+    return scope.position
 
 
 def _followed(value: object, keys: Sequence[str | int]) -> object:

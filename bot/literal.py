@@ -26,7 +26,9 @@ _MARKUP = str.maketrans({mark: chr(ord(mark) + 0xFEE0) for mark in "<>&[]*`~\\#|
 
 def literal(text: str) -> str:
     """Return the text as a TextRun or an input can show it, with nothing left that a client would act upon."""
-    return _LIVE.sub(_harmless, text) if _LIVE.search(text) else text
+    if text.isprintable() and "{{" not in text:
+        return text  # nearly always: everything else in _LIVE is not printable
+    return _LIVE.sub(_harmless, text)
 
 
 def _harmless(found: re.Match[str]) -> str:

@@ -14,9 +14,9 @@ from cachetools import TTLCache
 
 from bot.domain.identity import Person
 from bot.domain.routing import thread_root
-from bot.ports import ChatProblem, ChatRefused, Clock, RosterUnavailable, Store, StoreUnavailable
+from bot.ports import ChatProblem, Clock, RosterUnavailable, Store, StoreUnavailable
 from bot.teams.connector import Connector
-from bot.teams.errors import ConnectorError
+from bot.teams.errors import ConnectorError, ConnectorRefused
 from bot.teams.persons import as_person
 from bot.teams.roster_cache import CachedRoster, Roster
 from bot.teams.service_urls import ServiceUrls
@@ -127,9 +127,9 @@ class Directory:
                 member = await self._connector.get_member(
                     await self._service_urls.of(root), conversation=root, member=object_id
                 )
-        except ChatRefused as refused:
-            if refused.problem is not ChatProblem.UNKNOWN_PERSON:
-                raise RosterUnavailable from refused
+        except ConnectorRefused as refused:
+            if refused.problem is not ChatProblem.UNKNOWN_PERSON or refused.status is None:
+                raise RosterUnavailable from refused  # only Teams' own "not found" means nobody
             self._absent[root, object_id] = None
             return None
         except (ConnectorError, TimeoutError) as error:

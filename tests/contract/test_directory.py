@@ -1,0 +1,354 @@
+"""The People port against rosters on loopback: read once at a time, believed for five minutes, never guessed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import pytest
+
+from bot.domain.identity import Person
+from bot.ports import PersonalChat, RosterUnavailable
+from bot.teams.addresses import ServiceHosts
+from bot.teams.connector import Connector
+from bot.teams.directory import Directory
+from bot.teams.service_urls import ServiceUrls
+from tests.fakes.clock import ManualClock
+from tests.fakes.edge import running_edge
+from tests.fakes.microsoft import FakeMicrosoft
+from tests.fakes.people import FOREIGNER, GUEST, HANAKO, ICHIRO, MEI, PEOPLE, TARO, TENANT_ID, crowd
+from tests.fakes.store import MemoryStore
+from tests.fakes.teams_world import APPROVERS, LEADS
+
+ROSTER = r"pagedmembers$"
+ONE = r"/members/"
+SHORT = 0.2  # seconds that a test waits for what is held
+
+
+@dataclass(slots=True)
+class Room:
+    """A directory in front of the fake."""
+
+    ms: FakeMicrosoft
+    connector: Connector
+    store: MemoryStore
+    clock: ManualClock
+    directory: Directory
+
+    def rosters(self, channel: str = APPROVERS) -> int:
+        """How many pages of a channel's roster were asked for."""
+        return len(self.ms.faults.matching("GET", f"{channel}/{ROSTER}"))
+
+    def ones(self) -> int:
+        """How many single members were asked for."""
+        return len(self.ms.faults.matching("GET", ONE))
+
+    def another(self, patience: float) -> Directory:
+        """A directory of less patience."""
+        urls = ServiceUrls(self.store, default=self.ms.service_url, hosts=ServiceHosts(self.ms.service_hosts))
+        return Directory(
+            self.connector,
+            store=self.store,
+            service_urls=urls,
+            clock=self.clock,
+            tenant_id=TENANT_ID,
+            channels=[APPROVERS, LEADS, APPROVERS],
+            patience=patience,
+        )
+
+
+@pytest.fixture
+async def room() -> AsyncIterator[Room]:
+    async with FakeMicrosoft() as ms, running_edge(ms) as edge:
+        ready = Room(ms, edge.connector, MemoryStore(), ManualClock(), directory=None)  # type: ignore[arg-type]
+        ready.directory = ready.another(5.0)
+        yield ready
+        await ready.directory.aclose()
+
+
+# --- members
+
+
+async def test_a_member_comes_with_upn_and_mail(room: Room) -> None:
+    """Whatever the spelling of the id, and for a thread as for its channel."""
+    thread = f"{APPROVERS};messageid=1"
+    found = await room.directory.member(thread, HANAKO.object_id.upper())
+
+    assert found == Person(HANAKO.object_id, TENANT_ID, HANAKO.name, HANAKO.upn, HANAKO.email, HANAKO.id)
+
+
+async def test_who_is_not_in_the_channel_is_nobody(room: Room) -> None:
+    """Asked for once more by name, because the roster may be minutes old; and not again with every click."""
+    room.ms.world.conversations[APPROVERS].members.remove(TARO)
+
+    assert [await room.directory.member(APPROVERS, TARO.object_id) for _ in range(5)] == [None] * 5
+    assert (room.rosters(), room.ones()) == (1, 1)
+
+
+async def test_who_joined_just_now_is_found(room: Room) -> None:
+    """A miss asks for that one member, who then is known."""
+    room.ms.world.conversations[APPROVERS].members.remove(MEI)
+    assert await room.directory.member(APPROVERS, HANAKO.object_id)
+    room.ms.world.conversations[APPROVERS].members.append(MEI)
+
+    for _ in range(3):
+        assert await room.directory.member(APPROVERS, MEI.object_id)
+    assert (room.rosters(), room.ones()) == (1, 1)
+
+
+async def test_who_joined_after_being_refused_is_found_within_seconds(room: Room) -> None:
+    """A no is believed for ten seconds."""
+    room.ms.world.conversations[APPROVERS].members.remove(MEI)
+    assert await room.directory.member(APPROVERS, MEI.object_id) is None
+    room.ms.world.conversations[APPROVERS].members.append(MEI)
+    await room.clock.advance(10)
+
+    assert await room.directory.member(APPROVERS, MEI.object_id)
+
+
+async def test_channels_are_told_apart(room: Room) -> None:
+    """A member of one channel is nobody in another."""
+    room.ms.world.conversations[LEADS].members[:] = [ICHIRO]
+
+    assert await room.directory.member(APPROVERS, HANAKO.object_id)
+    assert await room.directory.member(LEADS, HANAKO.object_id) is None
+
+
+@pytest.mark.parametrize("outsider", [GUEST, FOREIGNER, replace(HANAKO, tenant_id="")])
+async def test_members_from_outside_are_flagged(room: Room, outsider: object) -> None:
+    """Guests, people of other tenants, and those of whom Teams tells no tenant."""
+    assert isinstance(outsider, type(HANAKO))
+    room.ms.world.conversations[APPROVERS].members[:] = [outsider]
+    found = await room.directory.member(APPROVERS, outsider.object_id)
+
+    assert found is not None
+    assert found.guest
+
+
+async def test_large_rosters_are_read_page_by_page(room: Room) -> None:
+    """Everybody of 1,200 people is found with three calls."""
+    people = crowd(1200)
+    room.ms.world.conversations[APPROVERS].members[:] = people
+
+    assert await room.directory.member(APPROVERS, people[-1].object_id)
+    assert (room.rosters(), room.ones()) == (3, 0)
+
+
+# --- how long, how often
+
+
+async def test_a_rush_of_clicks_reads_the_roster_once(room: Room) -> None:
+    """Two hundred at once share one read."""
+    found = await asyncio.gather(*(room.directory.member(APPROVERS, PEOPLE[each % 6].object_id) for each in range(200)))
+
+    assert all(found)
+    assert (room.rosters(), room.ones()) == (1, 0)
+
+
+async def test_a_roster_is_believed_for_five_minutes(room: Room) -> None:
+    """Not a second longer, counted from before it was read."""
+    await room.directory.member(APPROVERS, HANAKO.object_id)
+    room.ms.world.conversations[APPROVERS].members.remove(HANAKO)
+    await room.clock.advance(299)
+    assert await room.directory.member(APPROVERS, HANAKO.object_id)
+
+    await room.clock.advance(1)
+    assert await room.directory.member(APPROVERS, HANAKO.object_id) is None
+    assert room.rosters() == 2
+
+
+@pytest.mark.parametrize("dropped", [APPROVERS, f"{APPROVERS};messageid=1", None])
+async def test_a_membership_event_ends_belief(room: Room, dropped: str | None) -> None:
+    """Who left the team decides nothing any more; who joined is not kept out by an earlier no."""
+    room.ms.world.conversations[APPROVERS].members.remove(MEI)
+    assert await room.directory.member(APPROVERS, HANAKO.object_id)
+    assert await room.directory.member(APPROVERS, MEI.object_id) is None
+    room.ms.world.conversations[APPROVERS].members[:] = [MEI]
+    room.directory.drop(dropped)
+
+    assert await room.directory.member(APPROVERS, HANAKO.object_id) is None
+    assert await room.directory.member(APPROVERS, MEI.object_id)
+
+
+async def test_a_drop_during_a_read_begins_the_read_anew(room: Room) -> None:
+    """What was being read may be from before the event; there is still one read at a time."""
+    held = room.ms.hold("GET", ROSTER)
+    asking = asyncio.create_task(room.directory.member(APPROVERS, HANAKO.object_id))
+    await held.reached.wait()
+    room.directory.drop(APPROVERS)
+    also = asyncio.create_task(room.directory.member(APPROVERS, ICHIRO.object_id))
+    room.ms.faults.heal()
+
+    assert await asking
+    assert await also
+    assert room.rosters() == 2
+
+
+async def test_a_drop_of_what_was_never_read_is_nothing(room: Room) -> None:
+    """Events come for every conversation."""
+    room.directory.drop("19:other@thread.tacv2")
+    assert await room.directory.member(APPROVERS, HANAKO.object_id)
+
+
+# --- failures
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 500},
+        {"status": 403},
+        {"status": 404},
+        {"status": 429, "headers": {"Retry-After": "60"}},
+        {"drop": "before"},
+        {"status": 200, "body": "[]"},
+    ],
+)
+async def test_a_roster_that_cannot_be_read_refuses(room: Room, fault: dict[str, object]) -> None:
+    """An error, never an empty list; and healed as soon as Teams is."""
+    room.ms.fault("GET", ROSTER, times=None, **fault)
+    with pytest.raises(RosterUnavailable):
+        await room.directory.member(APPROVERS, HANAKO.object_id)
+
+    room.ms.faults.heal()
+    await room.clock.advance(60)
+    assert await room.directory.member(APPROVERS, HANAKO.object_id)
+
+
+async def test_an_old_roster_is_not_used_when_the_new_one_fails(room: Room) -> None:
+    """Five minutes are five minutes, whatever Teams does."""
+    await room.directory.member(APPROVERS, HANAKO.object_id)
+    await room.clock.advance(300)
+    room.ms.fault("GET", ROSTER, times=None, status=500)
+
+    with pytest.raises(RosterUnavailable):
+        await room.directory.member(APPROVERS, HANAKO.object_id)
+
+
+async def test_a_page_that_fails_fails_the_roster(room: Room) -> None:
+    """Half a roster is none: who is on the second page must not read as nobody."""
+    room.ms.world.conversations[APPROVERS].members[:] = crowd(600)
+    first = room.ms.fault("GET", ROSTER, status=200, body='{"members": [], "continuationToken": "500"}')
+    room.ms.fault("GET", ROSTER, times=None, status=500)
+    with pytest.raises(RosterUnavailable):
+        await room.directory.member(APPROVERS, HANAKO.object_id)
+
+    assert first.times == 0
+
+
+async def test_while_teams_asks_for_patience_no_roster_is_asked_for(room: Room) -> None:
+    """A 429 holds for as long as it says."""
+    room.ms.fault("GET", ROSTER, status=429, headers={"Retry-After": "60"})
+    for _ in range(5):
+        with pytest.raises(RosterUnavailable):
+            await room.directory.member(APPROVERS, HANAKO.object_id)
+    assert room.rosters() == 1
+
+    await room.clock.advance(60)
+    assert await room.directory.member(APPROVERS, HANAKO.object_id)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 500},
+        {"status": 429, "headers": {"Retry-After": "60"}},
+        {"status": 403},
+        {"status": 200, "body": "{}"},
+    ],
+)
+async def test_a_member_who_cannot_be_asked_for_refuses(room: Room, fault: dict[str, object]) -> None:
+    """Only Teams' own "not found" means nobody."""
+    room.ms.world.conversations[APPROVERS].members.remove(TARO)
+    room.ms.fault("GET", ONE, times=None, **fault)
+    with pytest.raises(RosterUnavailable):
+        await room.directory.member(APPROVERS, TARO.object_id)
+
+
+async def test_an_answer_about_somebody_else_refuses(room: Room) -> None:
+    """Who was asked for is who must come back."""
+    room.ms.world.conversations[APPROVERS].members.remove(TARO)
+    room.ms.fault("GET", ONE, status=200, body='{"id": "29:1-other", "aadObjectId": "other", "tenantId": "x"}')
+    with pytest.raises(RosterUnavailable):
+        await room.directory.member(APPROVERS, TARO.object_id)
+
+
+async def test_a_slow_roster_is_passed_by_asking_for_the_one_member(room: Room) -> None:
+    """A click has seconds: a roster of thousands must not refuse it. The read goes on for the next."""
+    directory, held = room.another(SHORT), room.ms.hold("GET", ROSTER)
+
+    assert await directory.member(APPROVERS, HANAKO.object_id)
+    assert (room.rosters(), room.ones()) == (0, 1)  # the held call is recorded once it is answered
+    assert held.gate is not None
+    held.gate.set()
+    assert await directory.member(APPROVERS, ICHIRO.object_id)
+    assert (room.rosters(), room.ones()) == (1, 1)
+    await directory.aclose()
+
+
+async def test_a_click_is_refused_in_time_when_nothing_answers(room: Room) -> None:
+    """Twice the patience, and then the roster counts as unavailable."""
+    directory = room.another(SHORT)
+    room.ms.hold("GET", "/v3/", times=None)
+    with pytest.raises(RosterUnavailable):
+        async with asyncio.timeout(SHORT * 10):
+            await directory.member(APPROVERS, HANAKO.object_id)
+
+    room.ms.faults.heal()
+    await directory.aclose()
+
+
+# --- everybody
+
+
+def _chat(person: Person) -> PersonalChat:
+    return PersonalChat(person, f"a:{person.object_id}", "https://example.com/")
+
+
+async def test_everybody_is_the_rosters_and_who_installed_the_bot(room: Room) -> None:
+    """Each once; what a roster knows of them wins."""
+    room.ms.world.conversations[APPROVERS].members[:] = [HANAKO]
+    room.ms.world.conversations[LEADS].members[:] = [HANAKO, ICHIRO]
+    await room.store.remember_chat(_chat(Person(HANAKO.object_id.upper(), TENANT_ID, "old name")))
+    await room.store.remember_chat(_chat(Person(TARO.object_id, TENANT_ID, TARO.name)))
+
+    known = {person.object_id: person.name for person in await room.directory.known()}
+    assert known == {each.object_id: each.name for each in (HANAKO, ICHIRO, TARO)}
+    assert len(await room.directory.known()) == 3
+    assert (room.rosters(APPROVERS), room.rosters(LEADS)) == (1, 1)
+
+
+async def test_everybody_never_raises(room: Room) -> None:
+    """A channel that cannot be read and a store that does not answer leave out their people, no more."""
+    room.ms.fault("GET", f"{LEADS}/{ROSTER}", times=None, status=500)
+    room.ms.world.conversations[APPROVERS].members[:] = [HANAKO]
+    room.store.broken = True
+    assert [person.object_id for person in await room.directory.known()] == [HANAKO.object_id]
+
+    room.ms.fault("GET", ROSTER, times=None, status=500)
+    room.directory.drop()
+    assert list(await room.directory.known()) == []
+
+
+# --- people of personal chats
+
+
+async def test_a_person_is_completed_from_their_own_chat(room: Room) -> None:
+    """The activity tells neither UPN nor mail; the members of the chat do."""
+    sent = Person(TARO.object_id, TENANT_ID, "Taro", teams_id=TARO.id)
+    chat = room.ms.world.personal(TARO).id
+
+    found = await room.directory.complete(sent, chat, room.ms.service_url)
+    assert (found.upn, found.mail, found.name) == (TARO.upn, TARO.email, TARO.name)
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 404}, {"status": 200, "body": '{"id": "29:x"}'}])
+async def test_who_cannot_be_completed_stays_as_they_are(room: Room, fault: dict[str, object]) -> None:
+    """And nobody else's addresses are put to their name."""
+    sent = Person(TARO.object_id, TENANT_ID, "Taro", teams_id=TARO.id)
+    chat = room.ms.world.personal(TARO).id
+    room.ms.fault("GET", ONE, times=None, **fault)
+    assert await room.directory.complete(sent, chat, room.ms.service_url) == sent
+
+    room.ms.faults.heal()
+    other = replace(sent, object_id=HANAKO.object_id)
+    assert await room.directory.complete(other, chat, room.ms.service_url) == other

@@ -1,0 +1,362 @@
+"""The Chat port against a Connector on loopback: places, order, pace, and errors of the closed set alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from bot.domain.identity import Person
+from bot.ports import (
+    ChatProblem,
+    ChatRefused,
+    ChatThrottled,
+    ChatUnavailable,
+    Message,
+    PersonalChat,
+    Posted,
+)
+from bot.teams.addresses import ServiceHosts
+from bot.teams.messenger import Messenger
+from bot.teams.service_urls import ServiceUrls
+from tests.fakes.activities import Place
+from tests.fakes.clock import ManualClock, settled
+from tests.fakes.edge import running_edge
+from tests.fakes.microsoft import FakeMicrosoft
+from tests.fakes.people import HANAKO, PEOPLE, TARO, TENANT_ID
+from tests.fakes.store import MemoryStore
+from tests.fakes.teams_world import APPROVERS, Conversation
+
+GROUP = "19:group-approvers@thread.v2"
+TARO_PERSON = Person(TARO.object_id, TENANT_ID, TARO.name, teams_id=TARO.id)
+
+
+def _message(text: str = "山田 太郎 asks for access to web-1", *, alert: bool = False) -> Message:
+    return Message({"type": "AdaptiveCard", "version": "1.5", "body": [text]}, summary=text, alert=alert)
+
+
+@dataclass(slots=True)
+class Room:
+    """A messenger in front of the fake."""
+
+    ms: FakeMicrosoft
+    messenger: Messenger
+    store: MemoryStore
+    clock: ManualClock
+    urls: ServiceUrls
+
+
+@asynccontextmanager
+async def _room() -> AsyncIterator[Room]:
+    async with FakeMicrosoft() as ms, running_edge(ms) as edge:
+        ms.world.conversations[GROUP] = Conversation(Place(id=GROUP, kind="groupChat"), list(PEOPLE))
+        store, clock = MemoryStore(), ManualClock()
+        urls = ServiceUrls(store, default=ms.service_url, hosts=ServiceHosts(ms.service_hosts))
+        yield Room(
+            ms,
+            Messenger(edge.connector, store=store, service_urls=urls, clock=clock, tenant_id=TENANT_ID),
+            store,
+            clock,
+            urls,
+        )
+
+
+@pytest.fixture
+async def room() -> AsyncIterator[Room]:
+    async with _room() as ready:
+        yield ready
+
+
+# --- places
+
+
+async def test_a_post_in_a_channel_starts_a_thread(room: Room) -> None:
+    """It comes back with the thread to reply to and the id to update."""
+    posted = await room.messenger.post(APPROVERS, _message(alert=True))
+
+    [message] = room.ms.posted(APPROVERS)
+    assert posted == Posted(f"{APPROVERS};messageid={message.id}", message.id)
+    assert message.root == message.id
+
+
+async def test_the_card_goes_alone_with_a_line_for_the_notification(room: Room) -> None:
+    """Text beside a card would be split off by Teams, which then names no id."""
+    await room.messenger.post(APPROVERS, _message("a", alert=True))
+    await room.messenger.post(APPROVERS, _message("b"))
+
+    first, second = (message.activity for message in room.ms.posted(APPROVERS))
+    assert first == {
+        "type": "message",
+        "summary": "a",
+        "attachments": [
+            {"contentType": "application/vnd.microsoft.card.adaptive", "content": _message("a").card},
+        ],
+        "channelData": {"notification": {"alert": True}},
+    }
+    assert "channelData" not in second
+
+
+async def test_a_post_in_a_group_chat_or_a_personal_chat_is_a_plain_message(room: Room) -> None:
+    """They have no threads."""
+    personal = room.ms.world.personal(HANAKO).id
+    for conversation in (GROUP, personal):
+        posted = await room.messenger.post(conversation, _message())
+        assert posted == Posted(conversation, room.ms.posted(conversation)[0].id)
+        reply = await room.messenger.reply(posted, _message("reply"))
+        assert reply.conversation == conversation
+
+
+async def test_a_post_into_a_thread_is_a_thread_of_its_own(room: Room) -> None:
+    """Configured is a channel; a pasted thread id does not matter."""
+    first = await room.messenger.post(APPROVERS, _message())
+    second = await room.messenger.post(first.conversation, _message())
+
+    assert second.conversation != first.conversation
+
+
+async def test_a_reply_goes_into_the_thread(room: Room) -> None:
+    """Whether or not the conversation names the thread already."""
+    card = await room.messenger.post(APPROVERS, _message())
+    first = await room.messenger.reply(card, _message("one"))
+    await room.messenger.reply(Posted(APPROVERS, card.activity_id), _message("two"))
+
+    texts = [message.activity["summary"] for message in room.ms.posted(card.conversation)]
+    assert texts == [_message().summary, "one", "two"]
+    assert (first.conversation, first.activity_id) == (card.conversation, room.ms.posted(card.conversation)[1].id)
+
+
+async def test_an_update_replaces_the_message(room: Room) -> None:
+    """In place, in a channel as in a chat."""
+    for conversation in (APPROVERS, GROUP):
+        posted = await room.messenger.post(conversation, _message("waiting"))
+        await room.messenger.update(posted, _message("approved"))
+
+        [message] = room.ms.posted(conversation)
+        assert (message.id, message.activity["summary"]) == (posted.activity_id, "approved")
+
+
+# --- addresses
+
+
+async def test_messages_go_where_the_conversation_came_from(room: Room) -> None:
+    """The remembered address of the channel holds for its threads; elsewhere the configured one."""
+    await room.urls.learn(f"{APPROVERS};messageid=1", f"{room.ms.base}/teams")
+    room.urls.default = "http://127.0.0.1:1/"
+    posted = await room.messenger.post(APPROVERS, _message())
+    await room.messenger.update(posted, _message("approved"))
+    await room.messenger.reply(posted, _message("note"))
+
+    assert len(room.ms.posted(APPROVERS)) == 2
+    with pytest.raises(ChatUnavailable):
+        await room.messenger.post(GROUP, _message())
+
+
+async def test_the_token_is_sent_to_listed_hosts_alone(room: Room) -> None:
+    """A stored address is data: what is not listed is refused before anything leaves."""
+    room.store.tables.service_urls[APPROVERS] = "http://localhost:1/"
+
+    with pytest.raises(ChatRefused) as caught:
+        await room.messenger.post(APPROVERS, _message())
+    assert caught.value.problem is ChatProblem.FORBIDDEN
+
+
+# --- people
+
+
+async def test_a_person_is_found_and_remembered(room: Room) -> None:
+    """The chat is asked for once; from then on it is known, after a restart too."""
+    first = await room.messenger.direct(TARO_PERSON, _message("waiting", alert=True))
+    second = await room.messenger.direct(TARO_PERSON, _message("approved"))
+
+    assert first.conversation == second.conversation == room.ms.world.personal(TARO).id
+    assert [message.activity["summary"] for message in room.ms.posted(first.conversation)] == ["waiting", "approved"]
+    assert len(room.ms.faults.matching("POST", r"/v3/conversations$")) == 1
+    assert room.store.tables.chats[TARO.object_id] == PersonalChat(TARO_PERSON, first.conversation, room.ms.service_url)
+
+
+@pytest.mark.parametrize(("teams_id", "asked_by"), [(TARO.id, TARO.id), (None, TARO.object_id)])
+async def test_a_person_is_asked_for_by_the_id_that_teams_likes_best(
+    room: Room, teams_id: str | None, asked_by: str
+) -> None:
+    """`29:…`, and the Entra object id where that is not known."""
+    await room.messenger.direct(Person(TARO.object_id, TENANT_ID, teams_id=teams_id), _message())
+
+    [call] = room.ms.faults.matching("POST", r"/v3/conversations$")
+    assert call.body["members"] == [{"id": asked_by}]
+
+
+async def test_a_remembered_chat_is_used_at_its_own_address(room: Room) -> None:
+    """Who installed the bot said where; nothing is created."""
+    chat = room.ms.world.personal(TARO).id
+    await room.store.remember_chat(PersonalChat(TARO_PERSON, chat, f"{room.ms.base}/teams"))
+    room.urls.default = "http://127.0.0.1:1/"
+
+    assert (await room.messenger.direct(TARO_PERSON, _message())).conversation == chat
+
+
+async def test_a_remembered_chat_that_is_gone_is_looked_for_anew(room: Room) -> None:
+    """Once, and the new one is remembered."""
+    await room.store.remember_chat(PersonalChat(TARO_PERSON, "a:gone", room.ms.service_url))
+    posted = await room.messenger.direct(TARO_PERSON, _message())
+
+    assert posted.conversation == room.ms.world.personal(TARO).id
+    assert room.store.tables.chats[TARO.object_id].conversation == posted.conversation
+
+
+@pytest.mark.parametrize("remembered", [False, True])
+async def test_who_cannot_be_reached_is_told_by_name_of_the_problem(room: Room, remembered: bool) -> None:
+    """Not installed, blocked and unknown are different things to mend."""
+    place = room.ms.world.personal(TARO)
+    if remembered:
+        await room.store.remember_chat(PersonalChat(TARO_PERSON, place.id, room.ms.service_url))
+    room.ms.world.blocked.add(place.id)
+    assert await _problem(room, TARO_PERSON) is ChatProblem.BLOCKED
+    assert room.store.tables.chats.keys() == ({TARO.object_id} if remembered else set())
+
+
+async def test_who_has_not_installed_the_bot_or_is_unknown_cannot_be_written_to(room: Room) -> None:
+    """Nothing is remembered of them."""
+    room.ms.world.not_installed.add(TARO.id)
+
+    assert await _problem(room, TARO_PERSON) is ChatProblem.NOT_INSTALLED
+    assert await _problem(room, Person("nobody", TENANT_ID)) is ChatProblem.UNKNOWN_PERSON
+    assert room.store.tables.chats == {}
+
+
+async def _problem(room: Room, person: Person) -> ChatProblem:
+    with pytest.raises(ChatRefused) as caught:
+        await room.messenger.direct(person, _message())
+    return caught.value.problem
+
+
+async def test_a_broken_store_keeps_nobody_from_being_told(room: Room) -> None:
+    """Teams knows the chat too, and the configured address serves."""
+    room.store.broken = True
+    posted = await room.messenger.direct(TARO_PERSON, _message())
+
+    assert len(room.ms.posted(posted.conversation)) == 1
+
+
+# --- pace and order
+
+
+async def test_too_many_messages_are_held_back_here(room: Room) -> None:
+    """The eighth within a second never leaves; the caller is told when, and nobody sleeps."""
+    for _ in range(7):
+        await room.messenger.post(APPROVERS, _message())
+    with pytest.raises(ChatThrottled) as caught:
+        await room.messenger.post(APPROVERS, _message())
+
+    assert len(room.ms.writes("/v3/conversations")) == 7
+    await room.clock.advance(caught.value.retry_after)
+    await room.messenger.post(APPROVERS, _message())
+
+
+async def test_posts_updates_and_replies_count_together(room: Room) -> None:
+    """Teams counts per conversation, whatever is sent."""
+    card = await room.messenger.post(APPROVERS, _message())
+    for _ in range(3):
+        await room.messenger.update(card, _message())
+        await room.messenger.reply(card, _message())
+    with pytest.raises(ChatThrottled):
+        await room.messenger.reply(card, _message())
+
+
+async def test_while_teams_asks_for_patience_nothing_is_sent(room: Room) -> None:
+    """A 429 is passed on with its seconds, and holds for everybody in that conversation."""
+    room.ms.fault("POST", "/v3/conversations$", status=429, headers={"Retry-After": "30"})
+    for _ in range(2):
+        with pytest.raises(ChatThrottled) as caught:
+            await room.messenger.post(APPROVERS, _message())
+        assert caught.value.retry_after == 30.0
+    assert len(room.ms.writes("/v3/conversations")) == 1
+
+    await room.clock.advance(30.0)
+    await room.messenger.post(APPROVERS, _message())
+
+
+async def test_a_thread_keeps_the_order_of_asking(room: Room) -> None:
+    """What is asked for later arrives later, though the first is slow."""
+    card = await room.messenger.post(APPROVERS, _message("card"))
+    held = room.ms.hold("PUT", "activities")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(room.messenger.update(card, _message("approved")))
+        await held.reached.wait()
+        for text in ("one", "two", "three"):
+            group.create_task(room.messenger.reply(card, _message(text)))
+        await settled()
+        assert len(room.ms.posted(card.conversation)) == 1
+        assert held.gate is not None
+        held.gate.set()
+
+    texts = [message.activity["summary"] for message in room.ms.posted(card.conversation)]
+    assert texts == ["approved", "one", "two", "three"]
+
+
+async def test_one_slow_thread_holds_up_no_other(room: Room) -> None:
+    """Order is a thread's own matter."""
+    slow = await room.messenger.post(APPROVERS, _message("slow"))
+    held = room.ms.hold("PUT", "activities")
+    waiting = asyncio.create_task(room.messenger.update(slow, _message("approved")))
+    await held.reached.wait()
+
+    other = await room.messenger.post(APPROVERS, _message("other"))
+    await room.messenger.update(other, _message("rejected"))
+    assert not waiting.done()
+    room.ms.faults.heal()
+    await waiting
+
+
+# --- errors
+
+
+@pytest.mark.parametrize("act", ["post", "update", "reply", "direct"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 500},
+        {"status": 502},
+        {"status": 503, "headers": {"Retry-After": "60"}},
+        {"status": 429, "headers": {"Retry-After": "60"}},
+        {"status": 400},
+        {"status": 401},
+        {"status": 403, "body": '{"error": {"code": "BotDisabledByAdmin"}}'},
+        {"status": 404},
+        {"status": 413, "body": "<html>"},
+        {"status": 302, "headers": {"Location": "http://127.0.0.1:1/"}},
+        {"status": 200, "body": "<html>"},
+        {"status": 201, "body": "{}"},
+        {"drop": "before"},
+        {"drop": "after"},
+    ],
+)
+async def test_whatever_teams_answers_only_the_declared_errors_come_through(
+    room: Room, act: str, fault: dict[str, Any]
+) -> None:
+    """Every operation ends well or in one of the three errors of the port."""
+    posted = await room.messenger.post(APPROVERS, _message())
+    acts: dict[str, Callable[[], Awaitable[object]]] = {
+        "post": lambda: room.messenger.post(APPROVERS, _message()),
+        "update": lambda: room.messenger.update(posted, _message()),
+        "reply": lambda: room.messenger.reply(posted, _message()),
+        "direct": lambda: room.messenger.direct(TARO_PERSON, _message()),
+    }
+    room.ms.fault("*", "/v3/", times=None, **fault)
+    try:
+        await acts[act]()
+    except (ChatThrottled, ChatUnavailable, ChatRefused):
+        return
+    assert act == "update"
+    assert fault == {"status": 201, "body": "{}"}  # taken, and nothing more is said of an update
+
+
+async def test_a_lost_answer_to_a_post_is_called_ambiguous(room: Room) -> None:
+    """The caller decides; the messenger never posts twice."""
+    room.ms.fault("POST", "/v3/conversations$", drop="after")
+    with pytest.raises(ChatUnavailable) as caught:
+        await room.messenger.post(APPROVERS, _message())
+
+    assert caught.value.ambiguous
+    assert len(room.ms.posted(APPROVERS)) == 1

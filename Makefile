@@ -47,7 +47,7 @@ clean: ## Remove what was made here
 	rm -rf $(VENV) dist build .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/e2e/node_modules
 
 # The stamps make a second run quick: packages again only for other pins, the project only for another pyproject.toml.
-$(VENV)/.pins: $(PINS) .ci/python
+$(VENV)/.pins: $(PINS)
 	"$$(.ci/python)" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(PINS)
 	@touch $@

@@ -1,0 +1,81 @@
+"""Reads members out of AWS's answers, whatever they hold: the value in the wanted type, or None.
+
+Knows types and spellings, and no operation. Never raises.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+LONGEST_SPAN = timedelta(days=3650)  # a longer one is no duration of this service, and would overflow dates
+_ISO_DURATION = re.compile(r"P(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,7})M)?(?:(\d{1,9})(?:\.\d+)?S)?)?", re.ASCII)
+_DIGITS = re.compile(r"\d{1,10}", re.ASCII)
+_UTC_FORMAT = "%Y-%m-%d %H:%M:%S UTC"  # how OpsItems spell moments: 2025-05-02 14:57:16 UTC
+_NOTHING: Mapping[str, object] = {}
+
+
+def text(value: object) -> str | None:
+    """Return a text that has characters in it; halves of surrogate pairs, which no wire takes, become `?`."""
+    if not isinstance(value, str) or not value:
+        return None
+    return value.encode("utf-8", "replace").decode("utf-8")
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """Return a mapping; an empty one for anything else."""
+    return value if isinstance(value, Mapping) else _NOTHING
+
+
+def sequence(value: object) -> list[object]:
+    """Return a list; an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def rows(value: object) -> list[Mapping[str, object]]:
+    """Return those elements of a list that are mappings."""
+    return [each for each in sequence(value) if isinstance(each, Mapping)]
+
+
+def moment(value: object) -> datetime | None:
+    """Return a moment in UTC, from a datetime, from ISO 8601 or from `2025-05-02 14:57:16 UTC`."""
+    try:
+        found = value if isinstance(value, datetime) else _parsed(text(value) or "")
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _parsed(value: str) -> datetime:
+    return datetime.strptime(value, _UTC_FORMAT) if value.endswith(" UTC") else datetime.fromisoformat(value)  # noqa: DTZ007  (the format says UTC)
+
+
+def duration(value: object) -> timedelta | None:
+    """Return a span longer than nothing, from ISO 8601 (`PT3600S`) or from seconds as a number or digits."""
+    found = _ISO_DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found:
+        days, hours, minutes, seconds = (int(each or 0) for each in found.groups())
+        span = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    else:
+        span = timedelta(seconds=whole(value) or 0)
+    return span if timedelta() < span <= LONGEST_SPAN else None
+
+
+def whole(value: object) -> int | None:
+    """Return a whole number that is not negative, from a number or from digits."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        value = int(value)
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    return value if isinstance(value, int) and 0 <= value < 10**10 else None
+
+
+def decoded(value: object) -> object:
+    """Return what a JSON text holds; None for what is none."""
+    try:
+        return json.loads(value) if isinstance(value, str) else None
+    except (ValueError, RecursionError):
+        return None

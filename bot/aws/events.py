@@ -1,0 +1,54 @@
+"""Reads the EventBridge envelopes of just-in-time node access into hints. Sans-IO.
+
+Only which request an event is about is taken from it, and the policies that conflict, which nothing else tells.
+https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-ssm.html
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from bot.aws.answers import decoded, mapping, sequence, text
+from bot.domain.request import InvalidRequestKey, RequestKey
+from bot.ports import Hint
+
+SOURCE: Final = "aws.ssm"
+FAILED: Final = "JITNA Access Request Failed"
+KINDS: Final = frozenset({FAILED, "Approver Access Request Status Update", "Requester Access Request Status Update"})
+MAX_POLICIES = 50  # a Region has no more; what lists more is no such event
+_OPS_ITEM = re.compile(r"arn:aws[\w-]*:ssm:[\w-]*:\d*:opsitem/(oi-[0-9a-f]{12})")
+
+
+class UnreadableEvent(Exception):
+    """The message is no event, or one of ours that names no request; the text says why."""
+
+
+def parse_event(body: object, receipt: str) -> Hint:
+    """Read the body of a message; raise UnreadableEvent. An event of another kind gives a hint without a key."""
+    envelope = mapping(decoded(body))
+    kind = text(envelope.get("detail-type"))
+    if kind is None:
+        raise UnreadableEvent("not an EventBridge envelope")
+    if kind not in KINDS or envelope.get("source") != SOURCE:
+        return Hint(receipt, None, kind)
+    policies = _policies(mapping(envelope.get("detail"))) if kind == FAILED else ()
+    return Hint(receipt, _key(envelope), kind, policies)
+
+
+def _key(envelope: Mapping[str, object]) -> RequestKey:
+    place = (text(envelope.get("account")), text(envelope.get("region")), _ops_item_id(envelope))
+    try:
+        return RequestKey.parse("/".join(each or "" for each in place))
+    except InvalidRequestKey:
+        raise UnreadableEvent("account, Region or OpsItem id is missing or malformed") from None
+
+
+def _ops_item_id(envelope: Mapping[str, object]) -> str | None:
+    named = text(mapping(envelope.get("detail")).get("OpsItemId"))
+    arns = (_OPS_ITEM.fullmatch(each) for each in sequence(envelope.get("resources")) if isinstance(each, str))
+    return named or next((found[1] for found in arns if found), None)
+
+
+def _policies(detail: Mapping[str, object]) -> tuple[str, ...]:
+    found = [text(each) for each in sequence(detail.get("ApplicablePolicies"))[:MAX_POLICIES]]
+    return tuple(each for each in found if each)

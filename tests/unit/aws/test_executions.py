@@ -1,0 +1,204 @@
+"""What is read from automation executions: where the approval stands, who has voted, and whose it is."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from bot.aws.executions import UnreadableExecution, parse_execution
+from bot.domain.request import Approver, ApproverKind, Level, LevelState, Status, Verdict, Vote
+from tests.unit.aws.samples import ASKED_AT, EXECUTION_ID, HANAKO, KEY, ROLE, decision, execution, mangled, step
+
+
+def read(*steps: dict[str, Any], **changed: Any) -> Any:
+    return parse_execution(execution(*steps, **changed), KEY).as_execution()
+
+
+def test_a_waiting_level_is_read_whole() -> None:
+    """The level tells what it needs, who may vote, who has, since when it waits and for how long."""
+    voted_at = datetime(2026, 4, 1, 9, 31, tzinfo=UTC)
+    level = read().waiting
+    assert level == Level(
+        step="ManualApproval",
+        state=LevelState.WAITING,
+        required=2,
+        approvers=(Approver(ApproverKind.ROLE, ROLE),),
+        votes=(Vote(HANAKO, Verdict.APPROVE, voted_at),),
+        started_at=ASKED_AT,
+        timeout=timedelta(hours=1),
+    )
+
+
+@pytest.mark.parametrize("word", ["Waiting", "PendingApproval", "InProgress"])
+def test_every_spelling_of_waiting_is_pending(word: str) -> None:
+    """The automation pages say Waiting, the events of this feature PendingApproval."""
+    found = read(step(status=word), AutomationExecutionStatus=word)
+    assert found.status is Status.PENDING
+    assert found.waiting.step == "ManualApproval"
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("Success", Status.APPROVED),
+        ("Approved", Status.APPROVED),
+        ("Rejected", Status.REJECTED),
+        ("TimedOut", Status.TIMED_OUT),
+        ("Cancelled", Status.CANCELLED),
+        ("Canceled", Status.CANCELLED),
+        ("Cancelling", Status.CANCELLED),
+        ("Failed", Status.FAILED),
+        ("Exited", Status.UNKNOWN),
+        ("SomethingNew", Status.UNKNOWN),
+    ],
+)
+def test_every_end_has_its_word(word: str, status: Status) -> None:
+    """Both spellings of a cancellation are known; a new word is unknown, never a decision."""
+    assert read(step(status="Pending"), AutomationExecutionStatus=word).status is status
+
+
+@pytest.mark.parametrize(
+    ("step_word", "approval", "status"),
+    [
+        ("Failed", "Rejected", Status.REJECTED),
+        ("Rejected", "Rejected", Status.REJECTED),
+        ("TimedOut", "Waiting", Status.TIMED_OUT),
+        ("Failed", "Waiting", Status.FAILED),
+    ],
+)
+def test_a_failed_execution_says_why_by_its_steps(step_word: str, approval: str, status: Status) -> None:
+    """An execution that merely failed was rejected or timed out where a step says so."""
+    outputs = {"ApprovalStatus": [approval]}
+    assert read(step(status=step_word, Outputs=outputs), AutomationExecutionStatus="Failed").status is status
+
+
+def test_only_the_current_step_waits() -> None:
+    """A signal counts for the current step, so no other is ever offered for decision."""
+    found = read(step("Level1"), step("Level2"), CurrentStepName="Level2")
+    assert [level.state for level in found.levels] == [LevelState.NOT_STARTED, LevelState.WAITING]
+
+
+def test_an_unknown_step_word_is_not_decidable() -> None:
+    """A step in a state that nobody has seen yet is not offered for decision."""
+    assert read(step(status="SomethingNew")).waiting is None
+
+
+def test_a_level_that_has_not_begun_has_no_votes() -> None:
+    """Nobody can have voted there; that is known, not unreadable."""
+    found = read(step("Level1"), step("Level2", "Pending", Outputs={}), CurrentStepName="Level1")
+    assert found.levels[1].votes == ()
+
+
+def test_steps_that_approve_nothing_are_left_out() -> None:
+    """Only aws:approve steps are levels."""
+    assert read(step(), {**step("Notify"), "Action": "aws:executeAwsApi"}).levels == read().levels
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        [decision()],
+        [f"[{decision()}]"],
+        [{"Approver": HANAKO, "Decision": "Approved", "Time": "2026-04-01T09:31:00Z"}],
+        [{"principal": HANAKO, "status": "APPROVE", "timestamp": "2026-04-01 09:31:00 UTC"}],
+    ],
+)
+def test_votes_are_read_in_every_form_that_is_thinkable(raw: object) -> None:
+    """ApproverDecisions is documented as a JSON map and nobody has published one."""
+    outputs = {"ApproverDecisions": raw}
+    assert read(step(Outputs=outputs)).waiting.votes == (
+        Vote(HANAKO, Verdict.APPROVE, datetime(2026, 4, 1, 9, 31, tzinfo=UTC)),
+    )
+
+
+@pytest.mark.parametrize("comment", ["夜間作業のため不可", ["夜間作業のため不可"]])
+def test_a_rejection_tells_its_comment(comment: object) -> None:
+    """The comment is read as a text or as the list in which the signal carried it."""
+    outputs = {"ApproverDecisions": [decision(decision="Rejected", comment=comment)]}
+    (vote,) = read(step(Outputs=outputs)).waiting.votes
+    assert (vote.verdict, vote.comment) == (Verdict.REJECT, "夜間作業のため不可")
+
+
+@pytest.mark.parametrize(
+    "outputs", [{}, {"ApproverDecisions": ["{"]}, {"ApproverDecisions": [decision(), decision(decision="perhaps")]}]
+)
+def test_votes_that_cannot_be_understood_are_unreadable(outputs: object) -> None:
+    """One decision that is not understood makes the count uncertain, so there is none."""
+    assert read(step(Outputs=outputs)).waiting.votes is None
+
+
+def test_nobody_yet_is_no_vote() -> None:
+    """An empty list of decisions is read, and empty."""
+    assert read(step(Outputs={"ApproverDecisions": []})).waiting.votes == ()
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind"),
+    [
+        ({"approver": ROLE, "type": "IamRole"}, ApproverKind.ROLE),
+        ({"approver": ROLE, "type": "SomethingNew"}, ApproverKind.ROLE),
+        (ROLE, ApproverKind.ROLE),
+        ({"approver": "NodeAccessApprover", "type": "Role"}, ApproverKind.ROLE),
+        ({"approver": "ec4df598-7071-70a6-0de4-0123456789ab", "type": "SSOGroup"}, ApproverKind.GROUP),
+        ({"approver": "ec4df598-7071-70a6-0de4-0123456789ab", "type": "SSOUser"}, ApproverKind.USER),
+        ({"approver": "ec4df598-7071-70a6-0de4-0123456789ab", "type": "X"}, ApproverKind.USER),
+        ({"approver": "alice", "type": "IamUser"}, ApproverKind.OTHER),
+        ("arn:aws:iam::111122223333:user/alice", ApproverKind.OTHER),
+        (
+            "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Lead_0a1b2c3d4e5f6071",
+            ApproverKind.OTHER,
+        ),
+    ],
+)
+def test_approvers_are_known_by_type_and_by_shape(entry: object, kind: ApproverKind) -> None:
+    """Only a role that can be assumed is one in which the bot can vote."""
+    inputs = {"EnhancedApprovals": {"Approvers": [entry]}}
+    (approver,) = read(step(Inputs=inputs)).waiting.approvers
+    assert approver.kind is kind
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"MinRequiredApprovals": "1"},
+        {"EnhancedApprovals": "{"},
+        {"EnhancedApprovals": {"Approvers": [ROLE, {"approver": "who?", "type": "SomethingNew"}]}},
+    ],
+)
+def test_approvers_that_cannot_be_understood_are_unreadable(inputs: object) -> None:
+    """Where one of them could be anybody, nothing is said of the list: AWS decides."""
+    assert read(step(Inputs=inputs)).waiting.approvers is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"OpsItemId": "oi-000000000000"}, "ExecutionOfAnotherRequest"),
+        ({"AutomationSubtype": "ChangeRequest"}, "NotAnAccessRequest"),
+        ({"AutomationExecutionStatus": None}, "NotAnExecution"),
+        ({"AutomationExecutionId": 7}, "NotAnExecution"),
+    ],
+)
+def test_a_foreign_execution_is_refused(changed: dict[str, Any], code: str) -> None:
+    """An OpsItem that claims another request's execution cannot have a decision about it counted there."""
+    with pytest.raises(UnreadableExecution) as caught:
+        parse_execution(execution(**changed), KEY)
+    assert caught.value.code == code
+
+
+def test_an_execution_that_names_no_ops_item_is_taken() -> None:
+    """Whether AWS fills the member is not documented; only a contradiction is refused."""
+    document = execution()
+    del document["OpsItemId"], document["AutomationSubtype"]
+    assert parse_execution(document, KEY).id == EXECUTION_ID
+
+
+@given(mangled(execution))
+def test_mangled_executions_never_surprise(document: object) -> None:
+    """Whatever is fed: it is read, and can be stored as UTF-8, or the one declared error is raised."""
+    try:
+        found = parse_execution(document, KEY).as_execution()
+    except UnreadableExecution:
+        return
+    "".join(str(level) for level in found.levels).encode()

@@ -1,0 +1,161 @@
+"""What is read from OpsItems, and what is made of those that hold something else."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from bot.aws.ops_items import OpsItem, UnreadableOpsItem, parse_ops_item
+from bot.domain.request import RequestKey, Status
+from tests.unit.aws.samples import ASKED_AT, EXECUTION_ID, KEY, NODE, TARO, mangled, ops_item
+
+
+def test_a_pending_request_is_read_whole() -> None:
+    """Every fact of the OpsItem arrives in the product's own shapes."""
+    assert parse_ops_item(ops_item(), KEY) == OpsItem(
+        key=KEY,
+        status=Status.PENDING,
+        requester=TARO,
+        node_id=NODE,
+        reason="ログを確認します <b>**",
+        requested_at=ASKED_AT,
+        modified_at=ASKED_AT,
+        policy="Standard-Nodes",
+        policy_version="3",
+        duration=timedelta(hours=8),
+        access_from=None,
+        access_until=None,
+        execution_id=EXECUTION_ID,
+        replica_of=None,
+    )
+
+
+def test_a_granted_request_tells_its_window() -> None:
+    """Start and end of the access are read in the spelling that only OpsItems have."""
+    data = {
+        "/aws/accessrequest/starttime": "2026-04-01 09:31:00 UTC",
+        "/aws/accessrequest/endtime": "2026-04-01 17:31:00 UTC",
+    }
+    item = parse_ops_item(ops_item(data=data, Status="Approved"), KEY)
+    assert item.access_from == datetime(2026, 4, 1, 9, 31, tzinfo=UTC)
+    assert item.access_until == datetime(2026, 4, 1, 17, 31, tzinfo=UTC)
+
+
+def test_a_missing_end_follows_from_start_and_duration() -> None:
+    """The end is computed from the OpsItem's own figures, and from nothing less."""
+    start = {"/aws/accessrequest/starttime": "2026-04-01 09:31:00 UTC"}
+    known = parse_ops_item(ops_item(data=start, Status="Approved"), KEY)
+    unknown = parse_ops_item(ops_item(data={**start, "/aws/accessrequest/accessduration": ""}, Status="Approved"), KEY)
+    assert known.access_until == datetime(2026, 4, 1, 17, 31, tzinfo=UTC)
+    assert unknown.access_until is None
+
+
+def test_a_pending_request_has_no_window() -> None:
+    """Times that stand in a request which nobody has approved are not shown as access."""
+    data = {"/aws/accessrequest/endtime": "2026-04-01 17:31:00 UTC"}
+    assert parse_ops_item(ops_item(data=data), KEY).access_until is None
+
+
+def test_an_auto_approved_request_has_an_empty_execution_id() -> None:
+    """AWS's sample of an auto-approved request: nobody has to decide."""
+    told = {"approvalPolicy": "SSM-JustInTimeAccessAutoApprovalPolicy", "automationExecutionId": ""}
+    item = parse_ops_item(ops_item(told=told, Status="Approved"), KEY)
+    assert item.auto_approved
+    assert item.execution_id is None
+
+
+def test_a_manual_request_without_execution_is_not_auto_approved() -> None:
+    """A request whose approval has not begun yet waits; it is not taken for granted."""
+    assert not parse_ops_item(ops_item(told={"automationExecutionId": ""}), KEY).auto_approved
+
+
+def test_a_request_of_conflicting_policies_has_failed_under_no_policy() -> None:
+    """An empty policy name is a known fact, other than one that could not be read."""
+    failed = parse_ops_item(ops_item(told={"approvalPolicy": ""}, Status="Failed"), KEY)
+    assert (failed.status, failed.policy) == (Status.FAILED, "")
+    assert parse_ops_item(ops_item(told={"approvalPolicy": None}), KEY).policy is None
+
+
+def test_a_replica_names_its_source() -> None:
+    """A copy in the delegated administrator account leads to the account where the request lives."""
+    requester = {
+        "isReplica": "true",
+        "sourceAccountId": "444455556666",
+        "sourceRegion": "us-east-2",
+        "sourceOpsItemId": "oi-0123456789ab",
+    }
+    item = parse_ops_item(ops_item(told={"requester": requester}), KEY)
+    assert item.replica_of == RequestKey("444455556666", "us-east-2", "oi-0123456789ab")
+
+
+def test_a_replica_without_source_is_unreadable() -> None:
+    """A copy that does not say of what is never taken for a request of its own."""
+    with pytest.raises(UnreadableOpsItem) as caught:
+        parse_ops_item(ops_item(told={"requester": {"isReplica": True}}), KEY)
+    assert caught.value.code == "ReplicaWithoutSource"
+
+
+@pytest.mark.parametrize(
+    ("requester", "read"),
+    [
+        ({"arn": TARO, "id": "e1fbc510-8081-70c2-448f-0123456789ab"}, TARO),
+        ({"arn": "", "id": "e1fbc510-8081-70c2-448f-0123456789ab"}, "e1fbc510-8081-70c2-448f-0123456789ab"),
+        (None, "arn:aws:iam::111122223333:role/Creator"),
+    ],
+)
+def test_the_requester_is_the_most_certain_name(requester: Any, read: str) -> None:
+    """The principal's ARN, else the Identity Center id, else who created the OpsItem."""
+    item = ops_item(told={"requester": requester}, CreatedBy="arn:aws:iam::111122223333:role/Creator")
+    assert parse_ops_item(item, KEY).requester == read
+
+
+@pytest.mark.parametrize(
+    ("context", "node"),
+    [
+        ("arn:aws:ssm:ap-northeast-1:111122223333:managed-instance/mi-0a1b2c3d4e5f67890", "mi-0a1b2c3d4e5f67890"),
+        ("i-0123456789abcdef0", "i-0123456789abcdef0"),
+        ("i-0123456789abcdef0 and i-0123456789abcdef1", None),
+        ("ami-0123456789abcdef0", None),
+        ("", None),
+    ],
+)
+def test_the_node_is_found_by_its_id(context: str, node: str | None) -> None:
+    """EC2 and hybrid nodes are found in an ARN or alone; where several are named, none is picked."""
+    item = ops_item(data={"/aws/accessrequest/context": json.dumps({"targets": {"instanceId": context}})})
+    assert parse_ops_item(item, KEY).node_id == node
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        (None, "NotAnAccessRequest"),
+        ({}, "NotAnAccessRequest"),
+        (ops_item(OpsItemType="/aws/issue"), "NotAnAccessRequest"),
+        (ops_item(OperationalData={}), "NotAnAccessRequest"),
+        (ops_item(OpsItemId="oi-000000000000"), "AnotherOpsItem"),
+    ],
+)
+def test_another_ops_item_is_refused(document: object, code: str) -> None:
+    """What is not the OpsItem of this access request raises the one declared error."""
+    with pytest.raises(UnreadableOpsItem) as caught:
+        parse_ops_item(document, KEY)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("word", ["Closed", "Resolved", "SomethingNew", "", None])
+def test_a_status_that_tells_no_outcome_is_unknown(word: object) -> None:
+    """A word that nobody has seen, or that anybody may set by hand, is never read as a decision."""
+    assert parse_ops_item(ops_item(Status=word), KEY).status is Status.UNKNOWN
+
+
+@given(mangled(ops_item))
+def test_mangled_ops_items_never_surprise(document: object) -> None:
+    """Whatever is fed: it is read, and can be stored as UTF-8, or the one declared error is raised."""
+    try:
+        item = parse_ops_item(document, KEY)
+    except UnreadableOpsItem:
+        return
+    repr(item).encode()
+    f"{item.requester}{item.reason}{item.policy}{item.policy_version}{item.execution_id}".encode()

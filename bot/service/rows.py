@@ -24,7 +24,7 @@ class _Watch:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
     latest: Record | None = None
-    reading: asyncio.Task[Record | None] | None = None
+    reading: asyncio.Task[None] | None = None
 
 
 class Rows:
@@ -88,17 +88,16 @@ class Rows:
 
     async def _read(self, key: RequestKey, watch: _Watch) -> Record | None:
         """Read the row once for all who wait for it."""
-        if watch.latest is not None:
-            return watch.latest
-        if watch.reading is None or watch.reading.done():
-            watch.reading = asyncio.create_task(self._refresh(key, watch))
-        return await asyncio.shield(watch.reading)
+        if watch.latest is None:
+            if watch.reading is None or watch.reading.done():
+                watch.reading = asyncio.create_task(self._refresh(key, watch))
+            await asyncio.shield(watch.reading)
+        return watch.latest  # not what was read: a write may have been faster
 
-    async def _refresh(self, key: RequestKey, watch: _Watch) -> Record | None:
+    async def _refresh(self, key: RequestKey, watch: _Watch) -> None:
         record = await self.store.load(key)
         if watch.latest is None or (record and record.version > watch.latest.version):
             watch.latest = record
-        return watch.latest
 
     async def _changed(self, watch: _Watch, seconds: float) -> None:
         """Wait for a write of this process, else forget what is known so that the next read asks the store."""

@@ -193,4 +193,4 @@ def payload_comment(comment: str, person: str) -> str:
 
 def orphaned(decision: Decision, now: datetime) -> bool:
     """True for a decision whose process stopped working on it."""
-    return decision.state in {DecisionState.CLAIMED, DecisionState.SENT} and decision.held_until < now
+    return decision.state in {DecisionState.CLAIMED, DecisionState.SENT} and decision.held_until <= now

@@ -1,0 +1,170 @@
+"""AWS behind the Requests port, in memory: requests with levels and votes, and faults on demand."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bot.domain.request import (
+    AccessRequest,
+    Approver,
+    ApproverKind,
+    Execution,
+    Level,
+    LevelState,
+    Node,
+    RequestKey,
+    Status,
+    Verdict,
+    Vote,
+)
+from bot.ports import Clock, RequestNotReadable, Sighting, Signal, SignalRefused
+
+ACCOUNT, REGION = "111122223333", "ap-northeast-1"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"
+TARO = f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator/taro.yamada@example.com"
+
+
+def key_of(number: int) -> RequestKey:
+    """Return the key of the nth sample request."""
+    return RequestKey(ACCOUNT, REGION, f"oi-{number:012x}")
+
+
+class FakeAws:
+    """Keeps the truth. `signals` are the signals that arrived, `effects` those that counted."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.requests: dict[RequestKey, AccessRequest] = {}
+        self.signals: list[Signal] = []
+        self.effects: list[Signal] = []
+        self.calls: list[tuple[str, RequestKey | None]] = []
+        self.before: dict[str, list[Exception]] = defaultdict(list)  # raised before the call has an effect
+        self.after: dict[str, list[Exception]] = defaultdict(list)  # raised after it
+        self.gates: dict[str, asyncio.Event] = {}  # a call waits here until the test opens it
+        self.arrived: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self.listed = True  # False: the lists tell nothing but what is pending
+
+    def add(self, number: int = 1, *, levels: int = 1, required: int = 1, **facts: object) -> RequestKey:
+        """Make a pending request."""
+        now, key = self._clock.now(), key_of(number)
+        steps = [self._level(index, required, now) for index in range(1, levels + 1)]
+        steps[0] = replace(steps[0], state=LevelState.WAITING, started_at=now)
+        request = AccessRequest(
+            key=key,
+            status=Status.PENDING,
+            requester=TARO,
+            node=Node(
+                "i-02999bd501754105a", "web-prod-01", "Linux/UNIX", "10.0.1.23", (("Environment", "production"),)
+            ),
+            reason="決済 API の 5xx が増えたため調査します",
+            requested_at=now,
+            modified_at=now,
+            policy="E-commerce-Manual-Approval-Policy",
+            duration=timedelta(hours=4),
+            execution_id=f"{number:08x}-4685-449f-90cc-49d24139dbe9",
+            levels=tuple(steps),
+        )
+        self.requests[key] = replace(request, **facts)  # type: ignore[arg-type]  # facts are the fields of the request
+        return key
+
+    @staticmethod
+    def _level(index: int, required: int, now: datetime) -> Level:
+        return Level(
+            step=f"Level{index}",
+            required=required,
+            approvers=(Approver(ApproverKind.ROLE, ROLE),),
+            votes=(),
+            timeout=timedelta(days=7),
+        )
+
+    # --- the port
+
+    async def observe(self, key: RequestKey) -> AccessRequest:
+        """Return the truth."""
+        await self._pass("observe", key)
+        if key not in self.requests:
+            raise RequestNotReadable("OpsItemNotFoundException")
+        return self.requests[key]
+
+    async def execution(self, key: RequestKey, execution_id: str) -> Execution:
+        """Return the automation execution of the truth."""
+        await self._pass("execution", key)
+        request = self.requests[key]
+        return Execution(execution_id, request.status, request.levels)
+
+    async def signal(self, signal: Signal) -> None:
+        """Take a signal as AWS would."""
+        self.signals.append(signal)
+        await self._pass("signal", signal.key)
+        voter = f"arn:aws:sts::{ACCOUNT}:assumed-role/NodeAccessApprover/{signal.session_name}"
+        self.vote(signal.key, voter, signal.verdict, signal.comment)
+        self.effects.append(signal)
+        if self.after["signal"]:
+            raise self.after["signal"].pop(0)
+
+    async def sightings(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+        """List what is pending, and, where the lists tell, what changed."""
+        await self._pass("sightings", None)
+        found = [r for r in self.requests.values() if (r.key.account, r.key.region) == (account, region)]
+        return [
+            Sighting(r.key, r.status, r.modified_at)
+            for r in found
+            if r.status is Status.PENDING or (self.listed and r.modified_at and r.modified_at >= since)
+        ]
+
+    # --- what happens in AWS
+
+    def vote(self, key: RequestKey, voter: str, verdict: Verdict, comment: str = "") -> None:
+        """Count a vote at the waiting level; refuse what AWS refuses."""
+        request = self.requests[key]
+        level = request.waiting
+        if level is None or any(vote.by == voter for vote in level.votes or ()):
+            raise SignalRefused("InvalidAutomationSignalException", denied=False)
+        voted = replace(level, votes=(*(level.votes or ()), Vote(voter, verdict, self._clock.now(), comment)))
+        self._settle(request, self._judged(voted))
+
+    def decide(self, key: RequestKey, verdict: Verdict, comment: str = "") -> None:
+        """Decide as somebody in the AWS console."""
+        self.vote(key, f"arn:aws:sts::{ACCOUNT}:assumed-role/ConsoleApprover/console-approver", verdict, comment)
+
+    def end(self, key: RequestKey, status: Status) -> None:
+        """End a request without a vote: cancelled, timed out, revoked, failed."""
+        self.requests[key] = replace(self.requests[key], status=status, modified_at=self._clock.now())
+
+    def _judged(self, level: Level) -> Level:
+        now = self._clock.now()
+        if any(vote.verdict is Verdict.REJECT for vote in level.votes or ()):
+            return replace(level, state=LevelState.REJECTED, ended_at=now)
+        enough = (level.approvals or 0) >= (level.required or 1)
+        return replace(level, state=LevelState.APPROVED, ended_at=now) if enough else level
+
+    def _settle(self, request: AccessRequest, level: Level) -> None:
+        now = self._clock.now()
+        levels = [level if each.step == level.step else each for each in request.levels]
+        status, ahead = request.status, levels.index(level) + 1
+        if level.state is LevelState.REJECTED:
+            status = Status.REJECTED
+        elif level.state is LevelState.APPROVED and ahead == len(levels):
+            status = Status.APPROVED
+        elif level.state is LevelState.APPROVED:
+            levels[ahead] = replace(levels[ahead], state=LevelState.WAITING, started_at=now)
+        until = now + request.duration if status is Status.APPROVED and request.duration else None
+        self.requests[request.key] = replace(
+            request, status=status, levels=tuple(levels), modified_at=now, access_until=until
+        )
+
+    # --- faults
+
+    async def _pass(self, call: str, key: RequestKey | None) -> None:
+        self.calls.append((call, key))
+        self.arrived[call].set()
+        if call in self.gates:
+            await self.gates[call].wait()
+        if self.before[call]:
+            raise self.before[call].pop(0)
+
+    def count(self, call: str) -> int:
+        """Return how often a call was made."""
+        return sum(name == call for name, _ in self.calls)

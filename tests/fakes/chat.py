@@ -1,0 +1,138 @@
+"""Teams behind the Chat and People ports, in memory: what was posted where, and faults on demand."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bot.domain.identity import Person
+from bot.ports import ChatProblem, ChatRefused, Message, Posted, RosterUnavailable
+
+TENANT = "11111111-1111-4111-8111-111111111111"
+CHANNEL = "19:approvers@thread.tacv2"
+
+
+def person(number: int, name: str = "", *, tenant: str = TENANT, guest: bool = False) -> Person:
+    """Return the nth sample person."""
+    return Person(
+        object_id=f"aaaaaaaa-0000-4000-8000-{number:012d}",
+        tenant_id=tenant,
+        name=name or f"Person {number}",
+        upn=f"person{number}@example.com",
+        mail=f"person{number}@example.com",
+        teams_id=f"29:1-{number}",
+        guest=guest,
+    )
+
+
+HANAKO = Person(
+    "aaaaaaaa-0000-4000-8000-900000000001",
+    TENANT,
+    "佐藤 花子",
+    "hanako.sato@example.com",
+    "hanako.sato@example.com",
+    "29:1-sato-hanako",
+)
+ICHIRO = Person(
+    "aaaaaaaa-0000-4000-8000-900000000002",
+    TENANT,
+    "田中 一郎",
+    "ichiro.tanaka@example.com",
+    "ichiro.tanaka@example.com",
+    "29:1-tanaka-ichiro",
+)
+TARO_PERSON = Person(
+    "aaaaaaaa-0000-4000-8000-900000000006",
+    TENANT,
+    "山田 太郎",
+    "taro.yamada@example.com",
+    "taro.yamada@example.com",
+    "29:1-yamada-taro",
+)
+
+
+@dataclass(slots=True)
+class Sent:
+    """One message as it stands now. `versions` are its contents, oldest first."""
+
+    kind: str  # post, reply, direct
+    where: str
+    versions: list[Message] = field(default_factory=list)
+
+    @property
+    def card(self) -> str:
+        """The present content as text."""
+        return repr(self.versions[-1].card)
+
+    @property
+    def buttons(self) -> bool:
+        """True if one can approve or reject on it."""
+        return "'verb': 'approve'" in self.card or "'verb': 'reject'" in self.card
+
+
+class FakeChat:
+    """Keeps every message, in order."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, Sent] = {}
+        self.before: dict[str, list[Exception]] = defaultdict(list)
+        self.after: dict[str, list[Exception]] = defaultdict(list)
+        self.unreachable: dict[str, ChatProblem] = {}
+
+    async def post(self, conversation: str, message: Message) -> Posted:
+        """Start a thread."""
+        activity = self._add("post", conversation, message)
+        return Posted(f"{conversation};messageid={activity}", activity)
+
+    async def update(self, posted: Posted, message: Message) -> None:
+        """Replace a message."""
+        self._fault("update", self.before)
+        if posted.activity_id not in self.sent:
+            raise ChatRefused(ChatProblem.ACTIVITY_NOT_FOUND)
+        self.sent[posted.activity_id].versions.append(message)
+        self._fault("update", self.after)
+
+    async def reply(self, posted: Posted, message: Message) -> Posted:
+        """Post into a thread."""
+        return Posted(posted.conversation, self._add("reply", posted.conversation, message))
+
+    async def direct(self, person: Person, message: Message) -> Posted:
+        """Post to a person."""
+        if person.object_id in self.unreachable:
+            raise ChatRefused(self.unreachable[person.object_id])
+        return Posted(f"a:{person.object_id}", self._add("direct", person.object_id, message))
+
+    def of(self, kind: str) -> list[Sent]:
+        """Return the messages of a kind, in order."""
+        return [sent for sent in self.sent.values() if sent.kind == kind]
+
+    def _add(self, kind: str, where: str, message: Message) -> str:
+        self._fault(kind, self.before)
+        activity = str(1000 + len(self.sent))
+        self.sent[activity] = Sent(kind, where, [message])
+        self._fault(kind, self.after)
+        return activity
+
+    @staticmethod
+    def _fault(kind: str, faults: dict[str, list[Exception]]) -> None:
+        if faults[kind]:
+            raise faults[kind].pop(0)
+
+
+class FakePeople:
+    """The rosters."""
+
+    def __init__(self, people: Sequence[Person]) -> None:
+        self.people = list(people)
+        self.failing = False
+        self.asked = 0
+
+    async def member(self, conversation: str, object_id: str) -> Person | None:
+        """Return a member of any channel."""
+        self.asked += 1
+        if self.failing:
+            raise RosterUnavailable
+        return next((each for each in self.people if each.object_id == object_id), None)
+
+    async def known(self) -> Sequence[Person]:
+        """Return everybody, as far as the rosters can be read."""
+        return [] if self.failing else self.people

@@ -1,0 +1,151 @@
+"""The service layer over fakes: one channel, an AWS, a Teams, a store and a clock that tests move by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from bot.telemetry import Telemetry
+from prometheus_client import CollectorRegistry
+
+from bot.domain.card import Rules
+from bot.domain.identity import IdentityRules, Person
+from bot.domain.record import Record
+from bot.domain.request import RequestKey
+from bot.domain.routing import Channel
+from bot.ports import Store
+from bot.service.clicks import Answer, Click, Verb
+from bot.service.configured import Configured
+from bot.service.converge import Convergence
+from bot.service.decide import Deciding
+from bot.service.delivery import Delivering
+from bot.service.looking import Looking
+from bot.service.rows import Rows
+from bot.service.signalling import Signalling
+from bot.service.sweep import Sweep
+from tests.fakes.aws import ACCOUNT, REGION, FakeAws
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, FakeChat, FakePeople
+from tests.fakes.clock import ManualClock
+from tests.fakes.store import MemoryStore
+
+APPROVALS = Channel(
+    name="approvals",
+    conversation=CHANNEL,
+    approvers=("members",),
+    approver_role="arn:aws:iam::{account}:role/NodeAccessApprover",
+    fallback=True,
+)
+
+
+def configured(*channels: Channel, allow_unplaced: bool = False) -> Configured:
+    """Return the configuration of these channels; the sample requester's role is trusted."""
+    return Configured(
+        rules=Rules({each.name: each for each in channels or (APPROVALS,)}, allow_unplaced=allow_unplaced),
+        identity=IdentityRules(trusted_roles=frozenset({"Operator"}), allow_unplaced=allow_unplaced),
+        tenant_id=TENANT,
+        accounts={ACCOUNT: frozenset({REGION})},
+    )
+
+
+@dataclass(slots=True)
+class World:
+    """Everything that a scenario touches."""
+
+    clock: ManualClock
+    aws: FakeAws
+    chat: FakeChat
+    people: FakePeople
+    store: Store
+    configured: Configured = field(default_factory=configured)
+    owner: str = "replica-1"
+    rows: Rows = field(init=False)
+    signalling: Signalling = field(init=False)
+    convergence: Convergence = field(init=False)
+    deciding: Deciding = field(init=False)
+    looking: Looking = field(init=False)
+    sweep: Sweep = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Wire the services as the composition root does."""
+        self.build()
+
+    def build(self) -> None:
+        """Make the services anew over the same outside: a restart."""
+        telemetry, clock = Telemetry(CollectorRegistry()), self.clock
+        self.rows = Rows(self.store, clock)
+        self.signalling = Signalling(
+            rows=self.rows, requests=self.aws, clock=clock, configured=self.configured, telemetry=telemetry
+        )
+        delivering = Delivering(
+            rows=self.rows, chat=self.chat, people=self.people, clock=clock, owner=self.owner, telemetry=telemetry
+        )
+        self.convergence = Convergence(
+            rows=self.rows,
+            requests=self.aws,
+            people=self.people,
+            delivering=delivering,
+            signalling=self.signalling,
+            clock=clock,
+            configured=self.configured,
+            owner=self.owner,
+            telemetry=telemetry,
+        )
+        self.deciding = Deciding(
+            rows=self.rows,
+            people=self.people,
+            signalling=self.signalling,
+            clock=clock,
+            configured=self.configured,
+            telemetry=telemetry,
+        )
+        self.looking = Looking(rows=self.rows, convergence=self.convergence, clock=clock, telemetry=telemetry)
+        self.sweep = Sweep(
+            rows=self.rows,
+            requests=self.aws,
+            clock=clock,
+            configured=self.configured,
+            period=60.0,
+            telemetry=telemetry,
+        )
+
+    async def shown(self, key: RequestKey) -> Record:
+        """Look at a request and return its row."""
+        await self.rows.look(key)
+        await self.convergence.converge(key)
+        return await self.row(key)
+
+    async def row(self, key: RequestKey) -> Record:
+        """Return the row; it must be there."""
+        record = await self.store.load(key)
+        assert record is not None
+        return record
+
+    def pressed(
+        self, key: RequestKey, person: Person, verb: Verb = Verb.APPROVE, *, comment: str = "", step: str = "Level1"
+    ) -> Click:
+        """Return a click on the request's card."""
+        return Click(person, f"{CHANNEL};messageid=1000", verb, str(key), step, comment, "1000")
+
+    async def press(
+        self, key: RequestKey, person: Person, verb: Verb = Verb.APPROVE, *, comment: str = "", step: str = "Level1"
+    ) -> Answer:
+        """Click, with nothing in the way."""
+        return await self.deciding.click(self.pressed(key, person, verb, comment=comment, step=step))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["World"]:
+        """Run the loop that converges due rows."""
+        loop = asyncio.create_task(self.looking.run())
+        try:
+            yield self
+        finally:
+            loop.cancel()
+            await asyncio.gather(loop, return_exceptions=True)
+            await self.deciding.drain()
+
+
+def new_world(*channels: Channel, people: Sequence[Person] = (HANAKO, ICHIRO, TARO_PERSON), **more: object) -> World:
+    """Return a fresh world; `more` are fields of it."""
+    clock = ManualClock()
+    world = World(clock, FakeAws(clock), FakeChat(), FakePeople(people), MemoryStore(), configured(*channels))
+    return replace(world, **more) if more else world  # type: ignore[arg-type]  # more are its fields

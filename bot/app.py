@@ -1,0 +1,200 @@
+"""The composition root: builds every object, owns every start and stop. The whole program on one screen.
+
+events ─> Intake ─┐
+lists ──> Sweep ──┼─> rows (due) ─> Looking ─> Convergence ─> Delivering ─> Teams
+clicks ─> Deciding┘                                └─ Signalling ─> AWS
+"""
+
+import asyncio
+import signal
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from bot.aws.assembly import AwsSide
+from bot.clock import SystemClock
+from bot.configuration import Configuration
+from bot.domain.card import Rules
+from bot.ports import Clock
+from bot.service.commands import Commands
+from bot.service.configured import Configured
+from bot.service.converge import Convergence
+from bot.service.decide import Deciding
+from bot.service.delivery import Delivering
+from bot.service.intake import Intake
+from bot.service.looking import Looking
+from bot.service.rows import Rows
+from bot.service.signalling import Signalling
+from bot.service.sweep import Sweep
+from bot.settings import Settings
+from bot.store.sqlite import SqliteStore
+from bot.teams.assembly import MicrosoftSide, TeamsSide
+from bot.telemetry import Telemetry, configure_logging
+from bot.web import server
+
+DRAIN_SECONDS = 15.0  # for decisions and looks under way; an orchestrator gives 20 in all
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The running parts."""
+
+    sockets: tuple[server.Server, ...]
+    deciding: Deciding
+    looking: Looking
+    convergence: Convergence
+    sources: tuple[Intake | Sweep, ...]  # of work; they stop first
+
+
+def serve(settings: Settings, configuration: Configuration) -> None:
+    """Run until SIGTERM or SIGINT; raise what ended a loop that must not end."""
+    configure_logging(format=settings.log_format, level=settings.log_level)
+    asyncio.run(_serve(settings, configuration))
+
+
+async def _serve(settings: Settings, configuration: Configuration) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with build(settings, configuration) as program:
+        await run(program, stopping)
+
+
+async def run(program: Program, stopping: asyncio.Event) -> None:
+    """Run every loop until told to stop, then drain. A loop that dies ends the program."""
+    async with asyncio.TaskGroup() as group:
+        sources = [group.create_task(source.run()) for source in program.sources]
+        looking = group.create_task(program.looking.run())
+        log.info("bot_started", ports=[socket.port for socket in program.sockets])
+        await stopping.wait()
+        log.info("bot_stopping")
+        await _drain(program, sources, looking)
+    log.info("bot_stopped")
+
+
+async def _drain(program: Program, sources: list[asyncio.Task[None]], looking: asyncio.Task[None]) -> None:
+    """Take no more work, let what is under way come to its end."""
+    for source in sources:
+        source.cancel()
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await asyncio.gather(*(socket.stop() for socket in program.sockets))
+            await program.deciding.drain()
+            await program.convergence.drain()
+            looking.cancel()
+            await program.looking.drain()
+    except TimeoutError:
+        log.warning("drain_cut_short")  # the next process goes on from the row
+    finally:
+        looking.cancel()
+
+
+@asynccontextmanager
+async def build(settings: Settings, configuration: Configuration) -> AsyncIterator[Program]:
+    """Build everything from the settings; open what must be open, close it in the end."""
+    async with AsyncExitStack() as stack:
+        clock, registry, owner = SystemClock(), CollectorRegistry(), uuid.uuid4().hex
+        telemetry = Telemetry(registry)
+        store = await stack.enter_async_context(SqliteStore(settings.sqlite_path))
+        aws = await stack.enter_async_context(_aws(settings, configuration, clock))
+        configured = _configured(settings, configuration, await aws.watched())
+        teams = await stack.enter_async_context(
+            TeamsSide(_microsoft(settings), store=store, configured=configured, clock=clock)
+        )
+        rows = Rows(store, clock)
+        signalling = Signalling(
+            rows=rows, requests=aws.requests, clock=clock, configured=configured, telemetry=telemetry
+        )
+        delivering = Delivering(
+            rows=rows, chat=teams.chat, people=teams.people, clock=clock, owner=owner, telemetry=telemetry
+        )
+        convergence = Convergence(
+            rows=rows,
+            requests=aws.requests,
+            people=teams.people,
+            delivering=delivering,
+            signalling=signalling,
+            clock=clock,
+            configured=configured,
+            owner=owner,
+            telemetry=telemetry,
+        )
+        deciding = Deciding(
+            rows=rows,
+            people=teams.people,
+            signalling=signalling,
+            clock=clock,
+            configured=configured,
+            telemetry=telemetry,
+        )
+        sweep = Sweep(
+            rows=rows,
+            requests=aws.requests,
+            clock=clock,
+            configured=configured,
+            period=settings.sweep_seconds,
+            telemetry=telemetry,
+        )
+        sources: tuple[Intake | Sweep, ...] = (sweep,)
+        if aws.queue:
+            intake = Intake(queue=aws.queue, rows=rows, clock=clock, configured=configured, telemetry=telemetry)
+            sources = (intake, sweep)
+        commands = Commands(rows=rows, people=teams.people, clock=clock, configured=configured)
+        messages = teams.attach(deciding, commands)
+        ready = _readiness(teams, telemetry)
+        yield Program(
+            sockets=await _listen(settings, stack, server.build_app(messages=messages, ready=ready), registry),
+            deciding=deciding,
+            looking=Looking(rows=rows, convergence=convergence, clock=clock, telemetry=telemetry),
+            convergence=convergence,
+            sources=sources,
+        )
+
+
+def _aws(settings: Settings, configuration: Configuration, clock: Clock) -> AwsSide:
+    return AwsSide(region=settings.region, accounts=configuration.accounts, queue_url=settings.queue_url, clock=clock)
+
+
+def _microsoft(settings: Settings) -> MicrosoftSide:
+    return MicrosoftSide(
+        app_id=settings.app_id,
+        app_secret=settings.app_secret,
+        tenant_id=settings.tenant_id,
+        service_url=settings.service_url,
+        service_hosts=settings.service_hosts,
+        openid_metadata_url=settings.openid_metadata_url,
+        login_authority=settings.login_authority,
+    )
+
+
+def _configured(settings: Settings, configuration: Configuration, watched: Mapping[str, frozenset[str]]) -> Configured:
+    identity = configuration.identity
+    channels = {channel.name: channel for channel in configuration.channels}
+    rules = Rules(channels, allow_unplaced=identity.allow_unplaced)
+    return Configured(rules=rules, identity=identity, tenant_id=settings.tenant_id, accounts=watched)
+
+
+def _readiness(teams: TeamsSide, telemetry: Telemetry) -> server.Readiness:
+    async def missing() -> Mapping[str, str]:
+        return {**telemetry.health.missing(), **await teams.missing()}
+
+    return missing
+
+
+async def _listen(
+    settings: Settings, stack: AsyncExitStack, public: web.Application, registry: CollectorRegistry
+) -> tuple[server.Server, ...]:
+    """Open the public port and, unless it is switched off, the port of the metrics."""
+    sockets = [await server.start(public, host=settings.host, port=settings.port)]
+    stack.push_async_callback(sockets[0].stop)
+    if settings.metrics_port:
+        metrics = server.build_metrics_app(registry)
+        sockets.append(await server.start(metrics, host=settings.metrics_host, port=settings.metrics_port))
+        stack.push_async_callback(sockets[1].stop)
+    return tuple(sockets)

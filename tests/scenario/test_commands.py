@@ -1,0 +1,96 @@
+"""What people ask the bot in words, over fakes of AWS and Teams."""
+
+import pytest
+
+from bot.domain.identity import Person
+from bot.domain.views import (
+    CardView,
+    HelpView,
+    MessageCode,
+    MessageView,
+    PendingView,
+    SetupView,
+    View,
+)
+from bot.service.clicks import Verb
+from bot.service.commands import Commands, Said
+from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON, person
+from tests.fakes.world import World, new_world
+
+
+@pytest.fixture
+def world() -> World:
+    """A fresh world."""
+    return new_world()
+
+
+async def asked(world: World, text: str, *, who: Person = HANAKO, personal: bool = False) -> View:
+    """Return the answer to a message."""
+    commands = Commands(rows=world.rows, people=world.people, clock=world.clock, configured=world.configured)
+    conversation = f"a:{who.object_id}" if personal else f"{CHANNEL};messageid=7"
+    return (await commands.answer(Said(text, who, conversation, personal))).view
+
+
+async def test_help_is_the_answer_to_nothing_and_to_help(world: World) -> None:
+    """An empty message gets help, in any case of letters."""
+    assert [await asked(world, text) for text in ("", "  ", "Help")] == [HelpView()] * 3
+
+
+async def test_an_unknown_command_is_named(world: World) -> None:
+    """What is not understood is said, cut to a bearable length."""
+    assert await asked(world, "frobnicate " * 20) == MessageView(MessageCode.UNKNOWN_COMMAND, "frobnicate")
+
+
+async def test_pending_in_a_channel_lists_what_is_routed_there(world: World) -> None:
+    """Waiting requests are listed, decided ones are not."""
+    first, second = world.aws.add(1), world.aws.add(2)
+    for key in (first, second):
+        await world.shown(key)
+    async with world.running():
+        await world.press(first, HANAKO, Verb.REJECT)
+    view = await asked(world, "pending")
+    assert isinstance(view, PendingView)
+    assert [line.ops_item_id for line in view.requests] == [second.ops_item_id]
+
+
+async def test_pending_in_person_lists_ones_own_and_what_one_may_decide(world: World) -> None:
+    """The requester sees the own request, an approver the same one as theirs to decide, a stranger nothing."""
+    await world.shown(world.aws.add())
+    own, other = (
+        await asked(world, "pending", who=TARO_PERSON, personal=True),
+        await asked(world, "pending", personal=True),
+    )
+    assert isinstance(own, PendingView)
+    assert isinstance(other, PendingView)
+    assert [own.requests[0].own, other.requests[0].own] == [True, False]
+    stranger = await asked(world, "pending", who=person(77), personal=True)
+    assert stranger == MessageView(MessageCode.NOTHING_PENDING)
+
+
+async def test_a_long_list_says_how_many_more_there_are(world: World) -> None:
+    """Twenty requests: fifteen lines and five more."""
+    for number in range(1, 21):
+        await world.shown(world.aws.add(number))
+    view = await asked(world, "pending")
+    assert isinstance(view, PendingView)
+    assert (len(view.requests), view.more) == (15, 5)
+
+
+async def test_status_shows_a_request_without_buttons(world: World) -> None:
+    """`status oi-…` is for reading; who has no business with the request is told "not found"."""
+    key = world.aws.add()
+    await world.shown(key)
+    view = await asked(world, f"status {key.ops_item_id.upper()}")
+    assert isinstance(view, CardView)
+    assert not view.buttons
+    missing = MessageView(MessageCode.NOT_FOUND, key.ops_item_id)
+    assert await asked(world, f"status {key.ops_item_id}", who=person(77), personal=True) == missing
+    assert await asked(world, "status oi-nonsense") == MessageView(MessageCode.NOT_FOUND, "oi-nonsense")
+
+
+async def test_setup_prints_the_entry_of_this_channel(world: World) -> None:
+    """Ready to paste in a channel; in a personal chat there is no channel to set up."""
+    view = await asked(world, "setup")
+    assert isinstance(view, SetupView)
+    assert f'conversation = "{CHANNEL}"' in view.toml
+    assert await asked(world, "setup", personal=True) == MessageView(MessageCode.CHANNEL_ONLY)

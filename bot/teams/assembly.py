@@ -29,6 +29,7 @@ from bot.teams.replies import Replies
 from bot.teams.service_urls import ServiceUrls
 from bot.teams.session import open_session
 from bot.teams.tokens import TokenVerifier
+from bot.telemetry import Telemetry
 
 MessageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -49,8 +50,11 @@ class MicrosoftSide:
 class TeamsSide:
     """Everything between HTTP and the ports Chat and People."""
 
-    def __init__(self, microsoft: MicrosoftSide, *, store: Store, configured: Configured, clock: Clock) -> None:
+    def __init__(
+        self, microsoft: MicrosoftSide, *, store: Store, configured: Configured, clock: Clock, telemetry: Telemetry
+    ) -> None:
         self._microsoft, self._store, self._configured, self._clock = microsoft, store, configured, clock
+        self._telemetry = telemetry
         self._stack = AsyncExitStack()
         self.chat: Messenger
         self.people: Directory
@@ -121,6 +125,7 @@ class TeamsSide:
             service_urls=self._service_urls,
             clock=self._clock,
             tenant_id=self._microsoft.tenant_id,
+            telemetry=self._telemetry,
         )
         self.people = Directory(
             self._connector,
@@ -129,5 +134,6 @@ class TeamsSide:
             clock=self._clock,
             tenant_id=self._microsoft.tenant_id,
             channels=[channel.conversation for channel in self._configured.channels],
+            telemetry=self._telemetry,
         )
         stack.push_async_callback(self.people.aclose)

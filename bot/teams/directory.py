@@ -16,10 +16,13 @@ from bot.domain.identity import Person
 from bot.domain.routing import thread_root
 from bot.ports import ChatProblem, Clock, RosterUnavailable, Store, StoreUnavailable
 from bot.teams.connector import Connector
+from bot.teams.counted import CallKind, counted
 from bot.teams.errors import ConnectorError, ConnectorRefused
 from bot.teams.persons import as_person
 from bot.teams.roster_cache import CachedRoster, Roster
+from bot.teams.rosters import TeamMember
 from bot.teams.service_urls import ServiceUrls
+from bot.telemetry import Telemetry
 
 CLICK_PATIENCE: Final = 1.0  # seconds a click waits for a roster; it has 2.5 in all, and may ask for one member after
 KNOWN_PATIENCE: Final = 5.0  # seconds for everybody; a card can be completed later
@@ -40,11 +43,13 @@ class Directory:
         clock: Clock,
         tenant_id: str,
         channels: Iterable[str],
+        telemetry: Telemetry,
         patience: float = CLICK_PATIENCE,
     ) -> None:
         """Take the conversation ids of the configured channels; others are asked about by nobody."""
         self._connector, self._store, self._service_urls = connector, store, service_urls
         self._clock, self._tenant_id, self._patience = clock, tenant_id, patience
+        self._telemetry = telemetry
         self._channels = tuple(dict.fromkeys(thread_root(channel) for channel in channels))
         self._rosters: dict[str, CachedRoster] = {}
         self._absent: TTLCache[tuple[str, str], None] = TTLCache(
@@ -93,10 +98,7 @@ class Directory:
     async def complete(self, person: Person, conversation: str, service_url: str) -> Person:
         """Return a person with UPN and mail as the members of their own chat tell them, as far as they do."""
         try:
-            async with asyncio.timeout(self._patience):
-                member = await self._connector.get_member(
-                    service_url, conversation=conversation, member=person.teams_id or person.object_id
-                )
+            member = await self._member(service_url, conversation, person.teams_id or person.object_id)
         except (ConnectorError, TimeoutError) as error:
             log.info("person_not_completed", person=person.object_id, error=type(error).__name__)
             return person
@@ -117,16 +119,14 @@ class Directory:
     async def _read(self, root: str) -> Roster:
         """Read a whole roster. Raises ConnectorError."""
         members = self._connector.all_members(await self._service_urls.of(root), conversation=root)
-        people = [as_person(member, tenant_id=self._tenant_id) async for member in members]
+        with counted(self._telemetry, CallKind.ROSTER):
+            people = [as_person(member, tenant_id=self._tenant_id) async for member in members]
         return {person.object_id: person for person in people if person is not None}
 
     async def _one(self, root: str, object_id: str, cached: CachedRoster) -> Person | None:
         """Ask for one member: somebody who joined just now, or the roster takes too long."""
         try:
-            async with asyncio.timeout(self._patience):
-                member = await self._connector.get_member(
-                    await self._service_urls.of(root), conversation=root, member=object_id
-                )
+            member = await self._member(await self._service_urls.of(root), root, object_id)
         except ConnectorRefused as refused:
             if refused.problem is not ChatProblem.UNKNOWN_PERSON or refused.status is None:
                 raise RosterUnavailable from refused  # only Teams' own "not found" means nobody
@@ -140,6 +140,12 @@ class Directory:
             raise RosterUnavailable  # an answer about somebody else
         cached.add(found)
         return found
+
+    async def _member(self, service_url: str, conversation: str, member: str) -> TeamMember:
+        """Ask Teams for one member, within the patience. Raises ConnectorError, TimeoutError."""
+        with counted(self._telemetry, CallKind.MEMBER):
+            async with asyncio.timeout(self._patience):
+                return await self._connector.get_member(service_url, conversation=conversation, member=member)
 
     async def _roster_or_nobody(self, channel: str) -> Roster:
         try:

@@ -26,9 +26,11 @@ from bot.ports import (
     StoreUnavailable,
 )
 from bot.teams.connector import Connector
+from bot.teams.counted import CallKind, counted
 from bot.teams.outgoing import as_activity
 from bot.teams.pace import Pace
 from bot.teams.service_urls import ServiceUrls
+from bot.telemetry import Telemetry
 
 # How the ids of channels end; the older ones are still in use. Group chats end in `@thread.v2`.
 CHANNEL_ENDINGS: Final = ("@thread.tacv2", "@thread.skype")
@@ -53,19 +55,26 @@ class Messenger:
     """Implements bot.ports.Chat."""
 
     def __init__(
-        self, connector: Connector, *, store: Store, service_urls: ServiceUrls, clock: Clock, tenant_id: str
+        self,
+        connector: Connector,
+        *,
+        store: Store,
+        service_urls: ServiceUrls,
+        clock: Clock,
+        tenant_id: str,
+        telemetry: Telemetry,
     ) -> None:
         self._connector, self._store, self._service_urls = connector, store, service_urls
-        self._tenant_id = tenant_id
+        self._tenant_id, self._telemetry = tenant_id, telemetry
         self._pace = Pace(clock)
         self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def post(self, conversation: str, message: Message) -> Posted:
         """Start a thread in a channel, or post in a group chat."""
         if not is_channel(conversation):
-            return await self._send(conversation, message)
+            return await self._send(CallKind.POST, conversation, message)
         channel = thread_root(conversation)
-        async with self._paced(channel):
+        async with self._paced(CallKind.POST, channel):
             thread = await self._connector.create_channel_thread(
                 await self._service_urls.of(channel),
                 channel=channel,
@@ -77,7 +86,7 @@ class Messenger:
 
     async def update(self, posted: Posted, message: Message) -> None:
         """Replace a message in place."""
-        async with self._turn(posted.conversation):
+        async with self._turn(CallKind.UPDATE, posted.conversation):
             await self._connector.update_activity(
                 await self._service_urls.of(posted.conversation),
                 conversation=posted.conversation,
@@ -87,24 +96,26 @@ class Messenger:
 
     async def reply(self, posted: Posted, message: Message) -> Posted:
         """Post into the thread of a message."""
-        return await self._send(thread_of(posted), message)
+        return await self._send(CallKind.REPLY, thread_of(posted), message)
 
     async def direct(self, person: Person, message: Message) -> Posted:
         """Post into a person's own chat with the bot; one that Teams knows no more is looked for anew, once."""
         chat = await self._remembered(person)
         if chat is not None:
             try:
-                return await self._send(chat.conversation, message, service_url=chat.service_url)
+                return await self._send(CallKind.DIRECT, chat.conversation, message, service_url=chat.service_url)
             except ChatRefused as refused:
                 if refused.problem is not ChatProblem.CONVERSATION_NOT_FOUND:
                     raise
         found = await self._found(person)
-        posted = await self._send(found.conversation, message, service_url=found.service_url)
+        posted = await self._send(CallKind.DIRECT, found.conversation, message, service_url=found.service_url)
         await self._remember(found)
         return posted
 
-    async def _send(self, conversation: str, message: Message, *, service_url: str | None = None) -> Posted:
-        async with self._turn(conversation):
+    async def _send(
+        self, kind: CallKind, conversation: str, message: Message, *, service_url: str | None = None
+    ) -> Posted:
+        async with self._turn(kind, conversation):
             activity_id = await self._connector.post_to_conversation(
                 service_url or await self._service_urls.of(conversation),
                 conversation=conversation,
@@ -113,19 +124,20 @@ class Messenger:
         return Posted(conversation, activity_id)
 
     @asynccontextmanager
-    async def _turn(self, conversation: str) -> AsyncIterator[None]:
+    async def _turn(self, kind: CallKind, conversation: str) -> AsyncIterator[None]:
         """Let one message at a time into a thread, in the order of asking."""
         lock = self._order.setdefault(conversation, asyncio.Lock())
-        async with lock, self._paced(conversation):
+        async with lock, self._paced(kind, conversation):
             yield
 
     @asynccontextmanager
-    async def _paced(self, conversation: str) -> AsyncIterator[None]:
+    async def _paced(self, kind: CallKind, conversation: str) -> AsyncIterator[None]:
         """Let none pass above the limits; those of a channel are taken to hold for all its threads together."""
         root = thread_root(conversation)
         self._pace.take(root)
         try:
-            yield
+            with counted(self._telemetry, kind):
+                yield
         except ChatThrottled as throttled:
             self._pace.close(root, throttled.retry_after)
             raise
@@ -142,9 +154,10 @@ class Messenger:
     async def _found(self, person: Person) -> PersonalChat:
         """Ask Teams for the chat with a person; it is the same every time."""
         try:
-            conversation = await self._connector.create_personal_conversation(
-                self._service_urls.default, member=person.teams_id or person.object_id, tenant_id=self._tenant_id
-            )
+            with counted(self._telemetry, CallKind.CHAT):
+                conversation = await self._connector.create_personal_conversation(
+                    self._service_urls.default, member=person.teams_id or person.object_id, tenant_id=self._tenant_id
+                )
         except ChatRefused as refused:
             if refused.problem is not ChatProblem.BAD_REQUEST:
                 raise

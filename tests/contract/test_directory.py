@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from bot.domain.identity import Person
 from bot.ports import PersonalChat, RosterUnavailable
@@ -12,6 +13,7 @@ from bot.teams.addresses import ServiceHosts
 from bot.teams.connector import Connector
 from bot.teams.directory import Directory
 from bot.teams.service_urls import ServiceUrls
+from bot.telemetry import Telemetry
 from tests.fakes.clock import ManualClock
 from tests.fakes.edge import running_edge
 from tests.fakes.microsoft import FakeMicrosoft
@@ -33,6 +35,7 @@ class Room:
     store: MemoryStore
     clock: ManualClock
     directory: Directory
+    telemetry: Telemetry = field(default_factory=lambda: Telemetry(CollectorRegistry()))
 
     def rosters(self, channel: str = APPROVERS) -> int:
         """How many pages of a channel's roster were asked for."""
@@ -52,6 +55,7 @@ class Room:
             clock=self.clock,
             tenant_id=TENANT_ID,
             channels=[APPROVERS, LEADS, APPROVERS],
+            telemetry=self.telemetry,
             patience=patience,
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from bot.domain.identity import Person
 from bot.ports import (
@@ -21,6 +22,7 @@ from bot.ports import (
 from bot.teams.addresses import ServiceHosts
 from bot.teams.messenger import Messenger
 from bot.teams.service_urls import ServiceUrls
+from bot.telemetry import Telemetry
 from tests.fakes.activities import Place
 from tests.fakes.clock import ManualClock, settled
 from tests.fakes.edge import running_edge
@@ -56,7 +58,14 @@ async def _room() -> AsyncIterator[Room]:
         urls = ServiceUrls(store, default=ms.service_url, hosts=ServiceHosts(ms.service_hosts))
         yield Room(
             ms,
-            Messenger(edge.connector, store=store, service_urls=urls, clock=clock, tenant_id=TENANT_ID),
+            Messenger(
+                edge.connector,
+                store=store,
+                service_urls=urls,
+                clock=clock,
+                tenant_id=TENANT_ID,
+                telemetry=Telemetry(CollectorRegistry()),
+            ),
             store,
             clock,
             urls,

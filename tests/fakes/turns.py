@@ -1,0 +1,118 @@
+"""The whole Teams side behind real HTTP, with services that a test scripts in the place of the real ones."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from bot.domain.card import Rules
+from bot.domain.identity import IdentityRules
+from bot.domain.routing import Channel
+from bot.domain.views import HelpView
+from bot.ports import Clock, Store, StoreUnavailable
+from bot.service.clicks import Answer, Click
+from bot.service.commands import Reply, Said
+from bot.service.configured import Configured
+from bot.teams.assembly import MicrosoftSide, TeamsSide
+from bot.telemetry import Telemetry
+from bot.web import server
+from tests.fakes.clock import ManualClock
+from tests.fakes.microsoft import SECRET, FakeMicrosoft
+from tests.fakes.people import APP_ID, TENANT_ID
+from tests.fakes.store import MemoryStore
+from tests.fakes.teams_world import APPROVERS
+
+
+class ScriptedClicks:
+    """Takes clicks and gives the answer that the test has laid ready."""
+
+    def __init__(self) -> None:
+        self.clicks: list[Click] = []
+        self.answer = Answer({"type": "AdaptiveCard", "version": "1.5", "body": []}, None, "")
+
+    async def click(self, click: Click) -> Answer:
+        self.clicks.append(click)
+        return self.answer
+
+
+class ScriptedTalk:
+    """Takes messages and gives the reply that the test has laid ready; `broken` raises StoreUnavailable."""
+
+    def __init__(self) -> None:
+        self.said: list[Said] = []
+        self.reply = Reply(HelpView(), "en", "UTC")
+        self.broken = False
+
+    async def answer(self, said: Said) -> Reply:
+        self.said.append(said)
+        if self.broken:
+            raise StoreUnavailable("broken by the test")
+        return self.reply
+
+
+def microsoft_side(ms: FakeMicrosoft) -> MicrosoftSide:
+    """Return the settings with which a bot reaches the fake."""
+    return MicrosoftSide(
+        app_id=APP_ID,
+        app_secret=SecretStr(SECRET),
+        tenant_id=TENANT_ID,
+        service_url=ms.service_url,
+        service_hosts=ms.service_hosts,
+        openid_metadata_url=ms.metadata_url,
+        login_authority=ms.authority,
+    )
+
+
+def japanese_channel() -> Configured:
+    """Return the configuration of one channel whose words are Japanese."""
+    channel = Channel("approvals", APPROVERS, approvers=("members",), locale="ja", timezone="Asia/Tokyo", fallback=True)
+    return Configured(Rules({channel.name: channel}), IdentityRules(), TENANT_ID, accounts={})
+
+
+@dataclass(slots=True, kw_only=True)
+class Turns:
+    """The running bot, and what is behind it."""
+
+    url: str
+    side: TeamsSide
+    store: MemoryStore
+    clock: ManualClock
+    clicks: ScriptedClicks
+    talk: ScriptedTalk
+
+
+@dataclass(slots=True)
+class _Parts:
+    clicks: ScriptedClicks = field(default_factory=ScriptedClicks)
+    talk: ScriptedTalk = field(default_factory=ScriptedTalk)
+
+
+@asynccontextmanager
+async def running_turns(ms: FakeMicrosoft, *, clock: ManualClock) -> AsyncIterator[Turns]:
+    """Start the Teams side as the composition root does."""
+    store, parts = MemoryStore(), _Parts()
+    async with AsyncExitStack() as stack:
+        side = await stack.enter_async_context(_side(ms, store, clock))
+        app = server.build_app(messages=side.attach(parts.clicks, parts.talk), ready=side.missing)
+        listening = await server.start(app, host="127.0.0.1", port=0)
+        stack.push_async_callback(listening.stop)
+        yield Turns(
+            url=f"http://127.0.0.1:{listening.port}",
+            side=side,
+            store=store,
+            clock=clock,
+            clicks=parts.clicks,
+            talk=parts.talk,
+        )
+
+
+def _side(ms: FakeMicrosoft, store: Store, clock: Clock) -> TeamsSide:
+    return TeamsSide(
+        microsoft_side(ms),
+        store=store,
+        configured=japanese_channel(),
+        clock=clock,
+        telemetry=Telemetry(CollectorRegistry()),
+    )

@@ -1,0 +1,383 @@
+"""Activities over real HTTP, and what the bot makes of them: clicks, words, installations, membership."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bot.domain.views import HelpView, MessageCode, MessageView, Notice, NoticeCode
+from bot.ports import Message
+from bot.rendering import render, summary
+from bot.service.clicks import Answer, Verb
+from bot.service.commands import Reply
+from tests.fakes.activities import Json, activity
+from tests.fakes.clock import ManualClock
+from tests.fakes.microsoft import FakeMicrosoft
+from tests.fakes.people import FOREIGN_TENANT_ID, FOREIGNER, HANAKO, ICHIRO, MEI, TARO, TENANT_ID
+from tests.fakes.teams_world import APPROVERS, LEADS
+from tests.fakes.teams_world import Message as Sent
+from tests.fakes.turns import Turns, running_turns
+
+KEY = "111122223333/ap-northeast-1/oi-0123456789ab"
+DATA = {"request": KEY, "step": "Level1"}
+THREAD = f"{APPROVERS};messageid=1795456557005"
+CARD: Json = {"type": "AdaptiveCard", "version": "1.5", "body": []}
+REFUSED = Answer(CARD, Notice(NoticeCode.AWS_DENIED, detail="AccessDenied", typed="a secret"), "refused", refused=True)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def ms(clock: ManualClock) -> AsyncIterator[FakeMicrosoft]:
+    async with FakeMicrosoft(now=lambda: clock.now().timestamp()) as fake:
+        yield fake
+
+
+@pytest.fixture
+async def bot(ms: FakeMicrosoft, clock: ManualClock) -> AsyncIterator[Turns]:
+    async with running_turns(ms, clock=clock) as turns:
+        yield turns
+
+
+async def _card_to_reply_to(ms: FakeMicrosoft, bot: Turns) -> Sent:
+    await bot.side.chat.post(APPROVERS, Message({**CARD, "body": ["waiting"]}, "waiting"))
+    return ms.posted(APPROVERS)[0]
+
+
+def _words(message: Sent) -> str:
+    return json.dumps(message.card, ensure_ascii=False)
+
+
+# --- clicks
+
+
+async def test_a_click_is_answered_with_the_card(ms: FakeMicrosoft, bot: Turns) -> None:
+    """HTTP 200 with the protocol's 200 inside; the decision hears who clicked, where and what."""
+    bot.clicks.answer = Answer({**CARD, "body": ["decided"]}, None, "")
+    status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA, inputs={"comment": "はい"})
+
+    assert (status, body["statusCode"], body["type"]) == (200, 200, "application/vnd.microsoft.card.adaptive")
+    assert body["value"] == {**CARD, "body": ["decided"]}
+    [click] = bot.clicks.clicks
+    assert (click.verb, click.request, click.step, click.comment) == (Verb.APPROVE, KEY, "Level1", "はい")
+    assert (click.person.object_id, click.person.tenant_id) == (HANAKO.object_id, TENANT_ID)
+    assert (click.conversation, click.activity_id) == (THREAD, "1795456557005")
+
+
+async def test_a_click_without_a_card_to_show_is_answered_with_words(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Nothing was sent, and the clicker reads so."""
+    bot.clicks.answer = Answer(None, Notice(NoticeCode.NOT_STORED), "Nothing was sent.")
+    status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA)
+
+    assert status == 200
+    assert body == {
+        "statusCode": 200,
+        "type": "application/vnd.microsoft.activity.message",
+        "value": "Nothing was sent.",
+    }
+
+
+async def test_what_is_no_click_is_answered_with_the_protocol_s_error(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Never by a status of HTTP, and nothing is decided."""
+    status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "destroy", DATA)
+
+    assert (status, body["statusCode"], body["type"]) == (200, 400, "application/vnd.microsoft.error")
+    assert bot.clicks.clicks == []
+
+
+@pytest.mark.parametrize(
+    "name", ["composeExtension/query", "task/fetch", "signin/verifyState", "fileConsent/invoke", ""]
+)
+async def test_other_invokes_are_answered_as_not_supported(ms: FakeMicrosoft, bot: Turns, name: str) -> None:
+    """HTTP 200: a 5xx would make Teams send it again."""
+    status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA, name=name)
+
+    assert (status, body["statusCode"], body["value"]["code"]) == (200, 400, "NotSupported")
+    assert bot.clicks.clicks == []
+
+
+async def test_a_click_of_another_tenant_s_person_is_decided_upon_as_such(ms: FakeMicrosoft, bot: Turns) -> None:
+    """In our conversation it is 200 and the decision's matter; the person keeps their own tenant."""
+    sender = {"id": FOREIGNER.id, "name": "x", "aadObjectId": FOREIGNER.object_id, "tenantId": FOREIGN_TENANT_ID}
+    status, _ = await ms.post_invoke(bot.url, FOREIGNER, THREAD, "approve", DATA, **{"from": sender})
+
+    assert status == 200
+    assert bot.clicks.clicks[0].person.tenant_id == FOREIGN_TENANT_ID
+
+
+# --- Action.Submit
+
+
+async def test_a_submit_is_the_same_click(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Old clients send a message; accepted, nothing is said beside the card that converges."""
+    value = {**DATA, "verb": "reject", "comment": "no"}
+    status, body = await ms.post_submit(bot.url, HANAKO, THREAD, value, replyToId="1795456557005")
+
+    assert (status, body) == (200, None)
+    [click] = bot.clicks.clicks
+    assert (click.verb, click.comment, click.activity_id) == (Verb.REJECT, "no", "1795456557005")
+    assert ms.world.messages == []
+
+
+async def test_a_refused_submit_is_told_in_person(ms: FakeMicrosoft, bot: Turns) -> None:
+    """In the clicker's own chat, with every detail, in the channel's language; the channel sees nothing."""
+    card = await _card_to_reply_to(ms, bot)
+    bot.clicks.answer = REFUSED
+    await ms.post_submit(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", {**DATA, "verb": "approve"})
+
+    [told] = ms.posted(ms.world.personal(HANAKO))
+    assert REFUSED.notice is not None
+    assert told.card == render(REFUSED.notice, locale="ja", timezone="Asia/Tokyo")
+    assert ms.posted(APPROVERS) == [card]
+
+
+async def test_a_refused_submit_is_told_in_the_thread_where_there_is_no_chat(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Without detail: others read it."""
+    card = await _card_to_reply_to(ms, bot)
+    ms.world.not_installed.add(HANAKO.id)
+    bot.clicks.answer = REFUSED
+    await ms.post_submit(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", {**DATA, "verb": "approve"})
+
+    told = ms.posted(f"{APPROVERS};messageid={card.id}")[1]
+    assert told.card == render(Notice(NoticeCode.AWS_DENIED), locale="ja", timezone="Asia/Tokyo")
+    assert "AccessDenied" not in _words(told)
+    assert "a secret" not in _words(told)
+
+
+async def test_a_submit_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bot: Turns) -> None:
+    """There is nobody else to read it."""
+    bot.clicks.answer = REFUSED
+    chat = ms.world.personal(HANAKO)
+    await ms.post_submit(bot.url, HANAKO, chat, {**DATA, "verb": "approve"})
+
+    assert len(ms.posted(chat)) == 1
+
+
+async def test_a_submit_that_is_no_click_is_answered_all_the_same(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Nobody presses a button and hears nothing."""
+    card = await _card_to_reply_to(ms, bot)
+    status, _ = await ms.post_submit(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", {"verb": "destroy"})
+
+    assert (status, bot.clicks.clicks) == (200, [])
+    assert ms.posted(APPROVERS)[1].card == render(MessageView(MessageCode.FAILED), locale="ja", timezone="Asia/Tokyo")
+
+
+# --- words
+
+
+async def test_words_in_a_channel_are_answered_in_their_thread(ms: FakeMicrosoft, bot: Turns) -> None:
+    """With a card; the command hears the words without the mention."""
+    card = await _card_to_reply_to(ms, bot)
+    bot.talk.reply = Reply(MessageView(MessageCode.NOTHING_PENDING), "ja", "Asia/Tokyo")
+    status, _ = await ms.post_message(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", "pending")
+
+    assert status == 200
+    [said] = bot.talk.said
+    assert (said.text, said.person.object_id, said.personal) == ("pending", HANAKO.object_id, False)
+    assert said.conversation == f"{APPROVERS};messageid={card.id}"
+    answer = ms.posted(f"{APPROVERS};messageid={card.id}")[1]
+    assert answer.card == render(bot.talk.reply.view, locale="ja", timezone="Asia/Tokyo")
+    assert answer.activity["summary"] == summary(bot.talk.reply.view, locale="ja")
+
+
+async def test_words_in_a_personal_chat_are_answered_there(ms: FakeMicrosoft, bot: Turns) -> None:
+    """In the language of the person's client, which the command hears too."""
+    chat = ms.world.personal(HANAKO)
+    bot.talk.reply = Reply(HelpView(personal=True), "ja", "UTC")
+    await ms.post_message(bot.url, HANAKO, chat, "help", locale="ja-JP")
+
+    assert (bot.talk.said[0].personal, bot.talk.said[0].locale) == (True, "ja")
+    assert [each.card for each in ms.posted(chat)] == [render(HelpView(personal=True), locale="ja", timezone="UTC")]
+
+
+async def test_a_bare_mention_asks_for_help(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The command hears nothing, which means help."""
+    card = await _card_to_reply_to(ms, bot)
+    await ms.post_message(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", "")
+
+    assert bot.talk.said[0].text == ""
+
+
+async def test_a_store_that_does_not_answer_is_told(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The person may try again."""
+    chat, bot.talk.broken, bot.store.broken = ms.world.personal(HANAKO), True, True
+    await ms.post_message(bot.url, HANAKO, chat, "pending")
+
+    assert [each.card for each in ms.posted(chat)] == [
+        render(MessageView(MessageCode.FAILED), locale="en", timezone="Asia/Tokyo")
+    ]
+
+
+@pytest.mark.parametrize("fault", [{"status": 403}, {"status": 500}, {"status": 429, "headers": {"Retry-After": "9"}}])
+async def test_a_reply_that_teams_refuses_ends_the_turn_in_peace(
+    ms: FakeMicrosoft, bot: Turns, fault: dict[str, Any]
+) -> None:
+    """Teams gets its 200 and does not send the message again."""
+    ms.fault("POST", "/activities", times=None, **fault)
+    status, _ = await ms.post_message(bot.url, HANAKO, ms.world.personal(HANAKO), "help")
+
+    assert status == 200
+
+
+async def test_who_has_no_object_id_is_not_answered(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Bots and anonymous people of a meeting ask nothing of the bot, and two bots never talk for ever."""
+    sender = {"id": "28:another-bot", "name": "Another bot"}
+    chat = ms.world.personal(HANAKO)
+    for send in (ms.post_message(bot.url, HANAKO, chat, "help", **{"from": sender}),):
+        assert (await send)[0] == 200
+
+    assert (bot.talk.said, ms.posted(chat)) == ([], [])
+
+
+# --- installations
+
+
+async def test_who_installs_the_bot_is_remembered_and_greeted_once(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Teams tells twice, side by side; later messages and a second installation greet nobody."""
+    chat = ms.world.personal(TARO)
+    await asyncio.gather(
+        ms.post_installation(bot.url, TARO, chat, locale="ja-JP"),
+        ms.post_membership(bot.url, TARO, chat, bot_added=True, locale="ja-JP"),
+    )
+    await ms.post_message(bot.url, TARO, chat, "help")
+    await ms.post_installation(bot.url, TARO, chat)
+
+    greeting, help_card = ms.posted(chat)
+    assert greeting.card == render(MessageView(MessageCode.WELCOME), locale="ja", timezone="Asia/Tokyo")
+    assert help_card.card == render(HelpView(), locale="en", timezone="UTC")
+    known = bot.store.tables.chats[TARO.object_id]
+    assert (known.conversation, known.service_url) == (chat.id, ms.service_url)
+    assert (known.person.upn, known.person.mail, known.person.teams_id) == (TARO.upn, TARO.email, TARO.id)
+
+
+async def test_who_was_met_before_a_restart_is_not_greeted_again(
+    ms: FakeMicrosoft, bot: Turns, clock: ManualClock
+) -> None:
+    """The store remembers."""
+    chat = ms.world.personal(TARO)
+    await ms.post_installation(bot.url, TARO, chat)
+    async with running_turns(ms, clock=clock) as again:
+        again.store.tables.chats |= bot.store.tables.chats
+        await ms.post_installation(again.url, TARO, chat)
+
+    assert len(ms.posted(chat)) == 1
+
+
+async def test_who_writes_is_remembered_though_no_installation_was_told(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The event may have been lost while the bot was down."""
+    chat = ms.world.personal(TARO)
+    await ms.post_message(bot.url, TARO, chat, "help")
+
+    assert bot.store.tables.chats[TARO.object_id].conversation == chat.id
+    assert len(ms.posted(chat)) == 1  # the answer; who talks needs no greeting
+
+
+async def test_who_could_not_be_completed_is_completed_later(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The chat is kept at once, the addresses come with the next message."""
+    chat = ms.world.personal(TARO)
+    ms.fault("GET", "/members/", status=500)
+    await ms.post_installation(bot.url, TARO, chat)
+    assert bot.store.tables.chats[TARO.object_id].person.upn is None
+
+    await ms.post_message(bot.url, TARO, chat, "help")
+    assert bot.store.tables.chats[TARO.object_id].person.upn == TARO.upn
+
+
+async def test_who_uninstalls_the_bot_is_forgotten(ms: FakeMicrosoft, bot: Turns) -> None:
+    """And greeted again when they come back; an upgrade is neither."""
+    chat = ms.world.personal(TARO)
+    await ms.post_installation(bot.url, TARO, chat)
+    for action in ("remove-upgrade", "add-upgrade"):
+        await ms.post_installation(bot.url, TARO, chat, action)
+    assert (len(ms.posted(chat)), list(bot.store.tables.chats)) == (1, [TARO.object_id])
+
+    await ms.post_installation(bot.url, TARO, chat, "remove")
+    assert bot.store.tables.chats == {}
+    await ms.post_installation(bot.url, TARO, chat)
+    assert len(ms.posted(chat)) == 2
+
+
+async def test_an_installation_in_a_team_greets_nobody(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The channel gets cards, not chatter."""
+    await ms.post_installation(bot.url, TARO, APPROVERS)
+    await ms.post_membership(bot.url, TARO, APPROVERS, bot_added=True)
+
+    assert (ms.world.messages, bot.store.tables.chats) == ([], {})
+
+
+async def test_a_store_that_does_not_answer_stops_no_turn(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Installing, uninstalling and clicking are served; what could not be kept is kept the next time."""
+    chat, bot.store.broken = ms.world.personal(TARO), True
+    for send in (
+        ms.post_installation(bot.url, TARO, chat),
+        ms.post_installation(bot.url, TARO, chat, "remove"),
+        ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA),
+    ):
+        assert (await send)[0] == 200
+    assert (len(bot.clicks.clicks), ms.posted(chat)) == (1, [])
+
+    bot.store.broken = False
+    await ms.post_installation(bot.url, TARO, chat)
+    assert len(ms.posted(chat)) == 1
+
+
+# --- membership
+
+
+@pytest.mark.parametrize("where", [APPROVERS, LEADS])
+async def test_who_leaves_the_team_is_nobody_at_once(ms: FakeMicrosoft, bot: Turns, where: str) -> None:
+    """Teams tells of a team's members in one channel; every channel's roster is read anew."""
+    assert await bot.side.people.member(APPROVERS, MEI.object_id)
+    ms.world.conversations[APPROVERS].members.remove(MEI)
+    await ms.post_membership(bot.url, HANAKO, where, removed=[MEI])
+
+    assert await bot.side.people.member(APPROVERS, MEI.object_id) is None
+
+
+async def test_a_membership_event_of_another_chat_costs_no_roster(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Only a team's event concerns its channels."""
+    assert await bot.side.people.member(APPROVERS, ICHIRO.object_id)
+    await ms.post_membership(bot.url, TARO, ms.world.personal(TARO), bot_added=True)
+    assert await bot.side.people.member(APPROVERS, ICHIRO.object_id)
+
+    assert len(ms.faults.matching("GET", "pagedmembers")) == 1
+
+
+# --- every activity
+
+
+@pytest.mark.parametrize(
+    "kind", ["messageReaction", "messageUpdate", "messageDelete", "event", "typing", "endOfConversation", "x"]
+)
+async def test_what_asks_nothing_of_the_bot_is_taken_in_silence(ms: FakeMicrosoft, bot: Turns, kind: str) -> None:
+    """Whatever it carries; only the address of its conversation is kept."""
+    body = activity(
+        kind,
+        sender=HANAKO,
+        place=ms.world.place(THREAD),
+        service_url=ms.service_url,
+        name="application/vnd.microsoft.readReceipt",
+        value={"lastReadMessageId": ["odd"]},
+        channelData={"tenant": {"id": TENANT_ID}, "eventType": "softDeleteMessage"},
+    )
+    status, answer = await ms.send(bot.url, body)
+
+    assert (status, answer, ms.world.messages) == (200, None, [])
+    assert bot.store.tables.service_urls == {APPROVERS: ms.service_url}
+
+
+async def test_the_side_is_ready_once_it_has_keys(ms: FakeMicrosoft, bot: Turns) -> None:
+    """And says what is missing until then."""
+    ms.fault("GET", "well-known", status=500)
+    async with aiohttp.ClientSession() as http:
+        async with http.get(f"{bot.url}/readyz") as answer:
+            assert (answer.status, list((await answer.json())["missing"])) == (503, ["keys"])
+        await bot.clock.advance(60)
+        async with http.get(f"{bot.url}/readyz") as answer:
+            assert answer.status == 200

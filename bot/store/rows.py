@@ -94,7 +94,7 @@ def _text(text: str) -> str:
 def _in_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("a moment without a time zone cannot be stored")
-    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return moment if moment.tzinfo is UTC and not moment.fold else moment.astimezone(UTC).replace(fold=0)
 
 
 def encode(adapter: TypeAdapter[T], value: T) -> str:

@@ -1,5 +1,6 @@
 """A store in memory behind the port: as strict as the real ones about versions, as fast as a dict."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -97,3 +98,13 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Keep everything: what shares the tables goes on."""
+
+
+class HeedlessStore(MemoryStore):
+    """A defective store: it lays what it writes over whatever was written meanwhile. Shows that a test can tell."""
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        record = changed(await self.load(key), key, change, now=now)
+        await asyncio.sleep(0)
+        self._working().records[key] = record
+        return record

@@ -1,0 +1,375 @@
+"""What the SQLite store promises beyond the contract: durability, its file, its schema, its errors, its speed."""
+
+import asyncio
+import re
+import signal
+import sqlite3
+import stat
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bot.domain.record import Record
+from bot.ports import StoreUnavailable
+from bot.store import schema
+from bot.store.rows import RowUnreadable
+from bot.store.sqlite import SqliteStore
+from tests.fakes.aws import key_of
+
+NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
+KEY = key_of(1)
+ROOT = Path(__file__).parents[2]
+VERSION_1 = Path(__file__).with_name("store_version_1.sql").read_text()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file that is not there yet."""
+    return tmp_path / "node-access.db"
+
+
+@pytest.fixture
+def shared_path(path: Path) -> Path:
+    """A file that was made by hand, readable to its group."""
+    path.touch()
+    path.chmod(0o640)
+    return path
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[SqliteStore]:
+    """A store on it."""
+    async with SqliteStore(path) as store:
+        yield store
+
+
+@pytest.fixture
+def by_hand(path: Path) -> Iterator[sqlite3.Connection]:
+    """The same file as somebody with sqlite3 at hand sees it."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
+        yield connection
+
+
+def mode_of(path: Path | str) -> int:
+    return stat.S_IMODE(Path(path).stat().st_mode)
+
+
+def content_of(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def counted(record: Record) -> Record:
+    return replace(record, looks_failed=record.looks_failed + 1)
+
+
+# --- the file
+
+
+def test_making_a_store_touches_nothing(path: Path) -> None:
+    """A constructor opens no file and starts no thread."""
+    SqliteStore(path)
+    assert not path.exists()
+
+
+async def test_the_file_is_its_owners_alone(store: SqliteStore, path: Path) -> None:
+    """Reasons and names are nobody else's business: mode 0600, the companions of the file too."""
+    await store.apply(KEY, counted, now=NOW)
+    assert [mode_of(f"{path}{companion}") for companion in ("", "-wal", "-shm")] == [0o600] * 3
+
+
+async def test_the_file_keeps_the_mode_that_its_admin_gave(shared_path: Path) -> None:
+    """Somebody who lets a backup group read it does so for good."""
+    async with SqliteStore(shared_path):
+        assert mode_of(shared_path) == 0o640
+
+
+async def test_every_commit_reaches_the_disk(path: Path) -> None:
+    """Write-ahead log, flushed at each commit: an acknowledged write survives a power cut."""
+    with closing(schema.connect(path, busy_seconds=0)) as connection:
+        pragmas = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+    assert pragmas == ["wal", 2]
+
+
+async def test_rows_are_found_through_indexes(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
+    """What is asked every second, and on every sweep, does not read the whole table."""
+    for where in ("next_look_at <= 1", "next_look_at IS NOT NULL", "unended", "ops_item_id = 'x'"):
+        plan = by_hand.execute(f"EXPLAIN QUERY PLAN SELECT key FROM requests WHERE {where}").fetchone()[3]
+        assert re.search("USING (COVERING )?INDEX", plan), (where, plan)
+
+
+WRITER = """
+import asyncio, sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from bot.store.sqlite import SqliteStore
+from tests.fakes.aws import key_of
+
+async def main():
+    store = SqliteStore(Path(sys.argv[1]))
+    await store.open()
+    while True:
+        changes = [store.apply(key_of(1), lambda row: replace(row, looks_failed=row.looks_failed + 1),
+                               now=datetime.now(UTC)) for _ in range(5)]
+        for row in await asyncio.gather(*changes):
+            print(row.version, flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 7, 40])
+async def test_what_was_acknowledged_survives_a_kill(path: Path, lines: int) -> None:
+    """After kill -9 every write whose answer was seen is there, and the next process goes on from it."""
+    writer = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WRITER, str(path), stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    assert writer.stdout is not None
+    acknowledged = [int(await writer.stdout.readline()) for _ in range(lines)]
+    writer.send_signal(signal.SIGKILL)
+    await writer.communicate()
+    async with SqliteStore(path) as store:
+        row = await store.load(KEY)
+        assert row is not None
+        assert row.version == row.looks_failed >= max(acknowledged)
+        assert (await store.apply(KEY, counted, now=NOW)).version == row.version + 1
+
+
+async def test_processes_side_by_side_lose_nothing(path: Path) -> None:
+    """Three processes that write as fast as they can never give the same version twice."""
+    async with SqliteStore(path):
+        writers = [
+            await asyncio.create_subprocess_exec(
+                sys.executable, "-c", WRITER, str(path), stdout=asyncio.subprocess.PIPE, cwd=ROOT
+            )
+            for _ in range(3)
+        ]
+        outputs = [writer.stdout for writer in writers if writer.stdout]
+        versions = [int(await output.readline()) for output in outputs for _ in range(30)]
+    for writer in writers:
+        writer.kill()
+        await writer.communicate()
+    assert len(set(versions)) == 90
+
+
+# --- the schema
+
+
+async def test_several_processes_may_make_the_file_at_once(path: Path) -> None:
+    """Whoever comes first makes the tables; the others find them."""
+    stores = [SqliteStore(path) for _ in range(6)]
+    await asyncio.gather(*(store.open() for store in stores))
+    await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for store in stores))
+    assert (await stores[0].load(KEY)) == Record(KEY, NOW, version=6, looks_failed=6)
+    for store in stores:
+        await store.close()
+
+
+async def test_a_newer_schema_is_refused(path: Path) -> None:
+    """The message says what to do, and nothing in the file is touched."""
+    async with SqliteStore(path) as store:
+        await store.apply(KEY, counted, now=NOW)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    before = content_of(path)
+    with pytest.raises(schema.SchemaRefused, match=r"newer version of the bot.*schema 99.*install that version again"):
+        await SqliteStore(path).open()
+    assert content_of(path) == before
+
+
+async def test_another_programs_database_is_refused(path: Path) -> None:
+    """A mistyped path does not end with our tables among somebody else's."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE requests (id INTEGER)")
+    with pytest.raises(schema.SchemaRefused, match="another program's"):
+        await SqliteStore(path).open()
+
+
+async def test_a_file_of_version_1_is_read(path: Path) -> None:
+    """What the first version wrote is understood for ever: rows, people, watermarks, the audit trail."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(VERSION_1)
+    async with SqliteStore(path) as store:
+        (row,) = await store.unended()
+        assert (row.version, row.request and row.request.node.name) == (3, "web-prod-01")
+        assert await store.next_due() == NOW
+        assert len(await store.find(KEY.ops_item_id)) == len(await store.personal_chats()) == 1
+        assert await store.service_url("19:approvers@thread.tacv2") == "https://smba.trafficmanager.net/jp/"
+        assert await store.watermark(KEY.account, KEY.region) == NOW
+        assert [entry.event for entry in await store.audit(NOW)] == ["clicked"]
+        assert (await store.apply(KEY, counted, now=NOW)).version == 4
+
+
+ADD_COLOUR = ("ALTER TABLE requests ADD COLUMN colour TEXT NOT NULL DEFAULT 'green'",)
+
+
+async def test_a_migration_keeps_what_is_there(path: Path, by_hand: sqlite3.Connection) -> None:
+    """A file of the version before is brought on, once, with its rows."""
+    async with SqliteStore(path) as store:
+        await store.apply(KEY, counted, now=NOW)
+    for _ in range(2):
+        schema.migrate(by_hand, (*schema.MIGRATIONS, ADD_COLOUR))
+    assert by_hand.execute("SELECT key, colour FROM requests").fetchall() == [(str(KEY), "green")]
+    assert by_hand.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS) + 1,)
+
+
+async def test_a_migration_that_fails_changes_nothing(path: Path, by_hand: sqlite3.Connection) -> None:
+    """All of it or none of it: the version before can still open the file."""
+    async with SqliteStore(path) as store:
+        await store.apply(KEY, counted, now=NOW)
+    with pytest.raises(sqlite3.OperationalError):
+        schema.migrate(by_hand, (*schema.MIGRATIONS, (*ADD_COLOUR, "NONSENSE")))
+    async with SqliteStore(path) as store:
+        assert await store.load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
+
+
+# --- errors
+
+
+async def test_a_closed_store_says_so(path: Path) -> None:
+    """Before opening and after closing every call is an error, never a wait for ever."""
+    store = SqliteStore(path)
+    with pytest.raises(StoreUnavailable, match="not open"):
+        await store.load(KEY)
+    await store.open()
+    await store.close()
+    await store.close()
+    with pytest.raises(StoreUnavailable, match="not open"):
+        await store.apply(KEY, counted, now=NOW)
+
+
+async def test_closing_finishes_what_was_begun(path: Path) -> None:
+    """Writes that were asked for before `close` are answered and durable."""
+    async with SqliteStore(path) as store:
+        writes = [asyncio.ensure_future(store.apply(KEY, counted, now=NOW)) for _ in range(250)]
+        await asyncio.sleep(0)
+    assert sorted([(await write).version for write in writes]) == list(range(1, 251))
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda path: path.mkdir(), "directory"),
+        (lambda path: path.write_bytes(b"this is no database, and longer than its header " * 9), "not a database"),
+        (lambda path: path.symlink_to(path.parent / "missing" / "file"), "No such file"),
+    ],
+)
+async def test_a_file_that_cannot_be_opened_is_named(path: Path, make: object, problem: str) -> None:
+    """The error names the file and what is wrong with it."""
+    assert callable(make)
+    make(path)
+    with pytest.raises(StoreUnavailable, match=problem) as caught:
+        await SqliteStore(path).open()
+    assert str(path) in str(caught.value)
+
+
+async def test_a_lock_that_stays_is_an_error(path: Path, by_hand: sqlite3.Connection) -> None:
+    """While another process sits on the file nothing is written, reads go on, and afterwards all is well."""
+    async with SqliteStore(path, busy_seconds=0.02) as store:
+        await store.apply(KEY, counted, now=NOW)
+        by_hand.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="SQLITE_BUSY"):
+            await store.apply(KEY, counted, now=NOW)
+        assert await store.load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
+        by_hand.execute("ROLLBACK")
+        assert (await store.apply(KEY, counted, now=NOW)).version == 2
+
+
+async def test_a_write_that_fails_is_undone_with_all_beside_it(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
+    """Nobody is told that something is stored which shares a transaction with what could not be."""
+    by_hand.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(ROLLBACK, 'disk is full'); END")
+    by_hand.execute(
+        "CREATE TRIGGER two BEFORE INSERT ON requests WHEN new.ops_item_id = 'oi-000000000002' "
+        "BEGIN SELECT raise(ABORT, 'disk is full'); END"
+    )
+    answers = await asyncio.gather(
+        *(store.apply(key_of(number), counted, now=NOW) for number in (1, 2, 3)), return_exceptions=True
+    )
+    failed = [isinstance(answer, StoreUnavailable) for answer in answers]
+    stored = [await store.load(key_of(number)) is not None for number in (1, 2, 3)]
+    assert failed[1]
+    assert stored == [not each for each in failed]
+    assert (await store.apply(key_of(1), counted, now=NOW)).looks_failed in {1, 2}
+
+
+async def test_a_read_that_fails_is_an_error(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
+    """A table that is gone is no empty table."""
+    by_hand.execute("DROP TABLE requests")
+    with pytest.raises(StoreUnavailable, match="no such table"):
+        await store.due(NOW, 1)
+
+
+async def test_a_row_that_cannot_be_read_is_never_dropped(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
+    """Whoever asks for it, or for a list with it, is told which row it is; others are not hindered, nor is it lost."""
+    for number in (1, 2):
+        await store.apply(key_of(number), lambda row: replace(row, next_look_at=NOW), now=NOW)
+    by_hand.execute("UPDATE requests SET record = '{}' WHERE key = ?", (str(KEY),))
+    for asking in (store.load(KEY), store.apply(KEY, counted, now=NOW), store.unended(), store.find(KEY.ops_item_id)):
+        with pytest.raises(RowUnreadable, match=str(KEY)):
+            await asking
+    assert await store.load(key_of(2)) is not None
+    assert list(await store.due(NOW, 2)) == [KEY, key_of(2)]
+    assert by_hand.execute("SELECT record FROM requests WHERE key = ?", (str(KEY),)).fetchone() == ("{}",)
+
+
+async def test_a_write_is_conditional_on_the_version(store: SqliteStore) -> None:
+    """Should anything come between read and write, the write is refused, never laid over the other."""
+    await store.apply(KEY, counted, now=NOW)
+    connection = store._thread._connection
+    assert connection is not None
+
+    def overtaken(row: Record) -> Record:
+        connection.execute("UPDATE requests SET version = 5")
+        return counted(row)
+
+    with pytest.raises(StoreUnavailable, match="held no lock"):
+        await store.apply(KEY, overtaken, now=NOW)
+
+
+async def test_who_gave_up_is_passed_over(store: SqliteStore) -> None:
+    """A write whose caller was cancelled before it began is not made."""
+    ran: list[int] = []
+
+    began, gate = threading.Event(), threading.Event()
+
+    def slow(row: Record) -> Record:
+        began.set()
+        gate.wait(10)  # in the store's thread: what comes behind it waits
+        return row
+
+    def noted(row: Record) -> Record:
+        ran.append(1)
+        return row
+
+    first = asyncio.ensure_future(store.apply(KEY, slow, now=NOW))
+    await asyncio.to_thread(began.wait, 10)
+    second = asyncio.ensure_future(store.apply(KEY, noted, now=NOW))
+    await asyncio.sleep(0)
+    second.cancel()
+    gate.set()
+    await first
+    await store.load(KEY)
+    assert not ran
+
+
+# --- speed
+
+
+async def test_a_crowd_on_one_row_is_served_at_once(store: SqliteStore) -> None:
+    """200 writes to one row at the same moment share their commits: far fewer than writes reach the disk."""
+    commits = 0
+
+    def count(statement: str) -> None:
+        nonlocal commits
+        commits += statement == "COMMIT"
+
+    await store._thread.read(lambda connection: connection.set_trace_callback(count))
+    await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for _ in range(200)))
+    assert commits <= 20
+    assert (await store.load(KEY)) == Record(KEY, NOW, version=200, looks_failed=200)

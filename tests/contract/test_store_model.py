@@ -1,0 +1,195 @@
+"""Any sequence of calls, on any of several stores on the same data, does what a plain dictionary would do."""
+
+import asyncio
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from bot.domain.identity import Person
+from bot.domain.record import Lease, Record, Surface
+from bot.domain.request import AccessRequest, Node, RequestKey, Status
+from bot.ports import AuditEntry, PersonalChat, Store
+from tests.contract.stores import KINDS, Shelf
+from tests.fakes.strategies import REQUEST_KEYS, values
+
+T = TypeVar("T")
+START = datetime(2026, 4, 1, tzinfo=UTC)
+SOON = st.integers(-5, 5).map(lambda seconds: START + timedelta(seconds=seconds))
+WHICH = st.integers(0, 1)
+NAMES = st.sampled_from(["a", "b", "c"])
+
+
+IN_CI = settings(
+    max_examples=12,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],  # how fast the machine is proves nothing
+)
+
+
+class Stop(Exception):
+    """Raised by a change."""
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Two stores on the same data against a model of dictionaries. Subclasses say which kind of store."""
+
+    kind: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.folder = tempfile.TemporaryDirectory()
+        self.shelf: Shelf = KINDS[self.kind](Path(self.folder.name))
+        self.stores: list[Store] = [self.run(self.shelf.open()) for _ in range(2)]
+        self.rows: dict[RequestKey, Record] = {}
+        self.chats: dict[str, PersonalChat] = {}
+        self.urls: dict[str, str] = {}
+        self.watermarks: dict[str, datetime] = {}
+        self.trail: list[AuditEntry] = []
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    def teardown(self) -> None:
+        self.run(self.shelf.close())
+        self.runner.close()
+        self.folder.cleanup()
+
+    def change(self, which: int, key: RequestKey, **fields: Any) -> None:
+        former = self.rows.get(key, Record(key, START))
+        after = replace(former, **fields)
+        if after != former:
+            self.rows[key] = replace(after, version=former.version + 1)
+        written = self.run(self.stores[which].apply(key, lambda row: replace(row, **fields), now=START))
+        assert written == self.rows.get(key, former)
+
+    @rule(which=WHICH, key=REQUEST_KEYS, moment=st.none() | SOON)
+    def appoint(self, which: int, key: RequestKey, moment: datetime | None) -> None:
+        self.change(which, key, next_look_at=moment)
+
+    @rule(which=WHICH, key=REQUEST_KEYS, status=st.sampled_from(Status), reason=st.text(max_size=10))
+    def observe(self, which: int, key: RequestKey, status: Status, reason: str) -> None:
+        self.change(which, key, request=AccessRequest(key, status, "arn", Node("i-0"), reason=reason))
+
+    @rule(which=WHICH, key=REQUEST_KEYS, owner=NAMES, until=SOON)
+    def lease(self, which: int, key: RequestKey, owner: str, until: datetime) -> None:
+        self.change(which, key, lease=Lease(owner, until))
+
+    @rule(which=WHICH, key=REQUEST_KEYS, surfaces=st.lists(values(Surface), max_size=2).map(tuple))
+    def deliver(self, which: int, key: RequestKey, surfaces: tuple[Surface, ...]) -> None:
+        self.change(which, key, surfaces=surfaces)
+
+    @rule(which=WHICH, key=REQUEST_KEYS)
+    def fail(self, which: int, key: RequestKey) -> None:
+        def stop(_row: Record) -> Record:
+            raise Stop
+
+        try:
+            self.run(self.stores[which].apply(key, stop, now=START))
+        except Stop:
+            return
+        raise AssertionError("what a change raises must pass through")
+
+    @rule(key=REQUEST_KEYS, writers=st.integers(2, 6))
+    def write_at_once(self, key: RequestKey, writers: int) -> None:
+        def add(row: Record) -> Record:
+            return replace(row, looks_failed=row.looks_failed + 1)
+
+        async def all_at_once() -> list[Record]:
+            return await asyncio.gather(
+                *(self.stores[number % 2].apply(key, add, now=START) for number in range(writers))
+            )
+
+        former = self.rows.get(key, Record(key, START))
+        written = self.run(all_at_once())
+        assert {row.version for row in written} == {former.version + 1 + number for number in range(writers)}
+        self.rows[key] = max(written, key=lambda row: row.version)
+        assert self.rows[key].looks_failed == former.looks_failed + writers
+
+    @rule(which=WHICH, name=NAMES, conversation=NAMES)
+    def meet(self, which: int, name: str, conversation: str) -> None:
+        self.chats[name] = PersonalChat(Person(name, "tenant"), conversation, "https://smba.example.com/")
+        self.run(self.stores[which].remember_chat(self.chats[name]))
+
+    @rule(which=WHICH, name=NAMES)
+    def forget(self, which: int, name: str) -> None:
+        self.chats.pop(name, None)
+        self.run(self.stores[which].forget_chat(name))
+
+    @rule(which=WHICH, name=NAMES, url=NAMES)
+    def hear_of_a_service_url(self, which: int, name: str, url: str) -> None:
+        self.urls[name] = url
+        self.run(self.stores[which].remember_service_url(name, url))
+
+    @rule(which=WHICH, name=NAMES, moment=SOON)
+    def sweep(self, which: int, name: str, moment: datetime) -> None:
+        self.watermarks[name] = max(moment, self.watermarks.get(name, moment))
+        self.run(self.stores[which].advance_watermark("111122223333", name, moment))
+
+    @rule(which=WHICH, name=NAMES, moment=SOON)
+    def audit(self, which: int, name: str, moment: datetime) -> None:
+        self.trail.append(AuditEntry(moment, name))
+        self.run(self.stores[which].append_audit(self.trail[-1]))
+
+    @precondition(lambda self: len(self.stores) < 4)
+    @rule()
+    def open_another(self) -> None:
+        """What a fresh process sees is what the old ones left."""
+        self.stores[0] = self.run(self.shelf.open())
+        self.stores.append(self.stores[0])
+
+    @invariant()
+    def rows_agree(self) -> None:
+        for store in self.stores[:2]:
+            for key in [*self.rows, RequestKey("999999999999", "eu-west-1", "oi-ffffffffffff")]:
+                assert self.run(store.load(key)) == self.rows.get(key)
+
+    @invariant()
+    def lists_agree(self) -> None:
+        store, rows = self.stores[1], self.rows.values()
+        looks = sorted((row.next_look_at, str(row.key)) for row in rows if row.next_look_at)
+        due = [RequestKey.parse(key) for moment, key in looks if moment <= START]
+        assert list(self.run(store.due(START, 3))) == due[:3]
+        assert self.run(store.next_due()) == (looks[0][0] if looks else None)
+        unended = [row for row in rows if row.request is None or not row.request.status.ended]
+        assert list(self.run(store.unended())) == sorted(unended, key=lambda row: (row.created_at, str(row.key)))
+        found = sorted((row for row in rows if row.key.ops_item_id == "oi-000000000001"), key=lambda row: str(row.key))
+        assert list(self.run(store.find("oi-000000000001"))) == found
+
+    @invariant()
+    def the_rest_agrees(self) -> None:
+        store = self.stores[1]
+        assert list(self.run(store.personal_chats())) == [self.chats[name] for name in sorted(self.chats)]
+        for name in "abc":
+            assert self.run(store.personal_chat(name)) == self.chats.get(name)
+            assert self.run(store.service_url(name)) == self.urls.get(name)
+            assert self.run(store.watermark("111122223333", name)) == self.watermarks.get(name)
+        trail = sorted((entry for entry in self.trail if entry.at >= START), key=lambda entry: entry.at)
+        assert list(self.run(store.audit(START))) == trail
+
+
+class MemoryMachine(StoreMachine):
+    kind = "memory"
+
+
+class SqliteMachine(StoreMachine):
+    kind = "sqlite"
+
+
+TestMemoryAgreesWithTheModel = MemoryMachine.TestCase
+TestMemoryAgreesWithTheModel.settings = IN_CI
+TestSqliteAgreesWithTheModel = SqliteMachine.TestCase
+TestSqliteAgreesWithTheModel.settings = IN_CI
+
+
+def test_every_kind_of_store_has_its_machine() -> None:
+    """A further kind of store cannot join without the model."""
+    assert {machine.kind for machine in StoreMachine.__subclasses__()} == set(KINDS)

@@ -1,0 +1,126 @@
+"""bot.store.rows: what is written is what is read, and what cannot be read says so."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from bot.domain.identity import Person
+from bot.domain.record import Record
+from bot.ports import AuditEntry, PersonalChat, StoreUnavailable
+from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, RowUnreadable, decode, encode, storable
+from bot.store.versions import changed
+from tests.fakes.aws import key_of
+from tests.fakes.strategies import values
+
+NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
+TOKYO = timezone(timedelta(hours=9))
+UNHURRIED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ROW = Record(key_of(1), NOW, version=1)
+
+
+@given(record=values(Record))
+@UNHURRIED
+def test_a_row_comes_back_as_it_was(record: Record) -> None:
+    """Any row equals what is read back."""
+    assert decode(RECORD, encode(RECORD, storable(record)), where="row") == record
+
+
+@given(record=values(Record))
+@UNHURRIED
+def test_a_row_looks_the_same_before_and_after_its_way_through_the_store(record: Record) -> None:
+    """Digests are made of representations: a row that was written and one that was read have the same."""
+    kept = replace(storable(record), requester=None)  # the order of a set's members is nobody's business
+    assert repr(decode(RECORD, encode(RECORD, kept), where="row")) == repr(kept)
+
+
+@given(record=values(Record))
+@UNHURRIED
+def test_storable_is_storable_already(record: Record) -> None:
+    """A second time changes nothing and copies nothing."""
+    kept = storable(record)
+    assert storable(kept) is kept
+
+
+def test_moments_are_kept_in_utc() -> None:
+    """The time zone in which a moment came does not matter."""
+    row = storable(replace(ROW, next_look_at=NOW.astimezone(TOKYO)))
+    assert row.next_look_at == NOW
+    assert row.next_look_at.tzinfo is UTC
+
+
+def test_a_moment_without_a_time_zone_is_refused() -> None:
+    """Nobody can say when it is, so it is an error and not a guess."""
+    with pytest.raises(ValueError, match="time zone"):
+        storable(replace(ROW, next_look_at=NOW.replace(tzinfo=None)))
+
+
+def test_text_that_is_no_text_is_made_one() -> None:
+    """A lone surrogate, which JSON may carry and no store takes, does not keep a row from being written."""
+    entry = AuditEntry(NOW, "clicked", person_name="a\ud800b 佐藤")
+    assert decode(AUDIT_ENTRY, encode(AUDIT_ENTRY, storable(entry)), where="entry").person_name == "a?b 佐藤"
+
+
+def test_chats_come_back() -> None:
+    """A person's chat equals what is read back."""
+    chat = PersonalChat(Person("id", "tenant", "佐藤 花子"), "a:1", "https://smba.example.com/")
+    assert decode(PERSONAL_CHAT, encode(PERSONAL_CHAT, chat), where="chat") == chat
+
+
+def test_fields_of_a_newer_minor_version_are_passed_over() -> None:
+    """A row with fields that nobody knows yet is read."""
+    stored = json.loads(encode(RECORD, ROW)) | {"colour": "green"}
+    stored["key"]["planet"] = "earth"
+    assert decode(RECORD, json.dumps(stored), where="row") == ROW
+
+
+def test_fields_that_an_older_version_did_not_write_have_their_defaults() -> None:
+    """A row with nothing but key and birth is read."""
+    stored = {"key": {"account": "1", "region": "r", "ops_item_id": "oi"}, "created_at": "2026-04-01T09:00:00Z"}
+    assert decode(RECORD, json.dumps(stored), where="row").surfaces == ()
+
+
+@pytest.mark.parametrize(
+    ("stored", "problem"),
+    [
+        ("", "json_invalid"),
+        ("[]", "dataclass_type"),
+        ('{"created_at": "2026-04-01T09:00:00Z"}', "key: missing"),
+        (encode(RECORD, ROW).replace('"version":1', '"version":"1"'), "version: int_type"),
+        (encode(RECORD, ROW).replace('"decisions":[]', '"decisions":[{"id":"1"}]'), "decisions.0.person: missing"),
+        (encode(RECORD, ROW).replace("09:00:00Z", "09:00:00"), "time zone"),
+    ],
+)
+def test_what_cannot_be_read_says_where_and_what(stored: str, problem: str) -> None:
+    """A broken row is an error that names the row and the field."""
+    with pytest.raises(RowUnreadable, match="request x cannot be read") as caught:
+        decode(RECORD, stored, where="request x")
+    assert problem in str(caught.value)
+    assert isinstance(caught.value, StoreUnavailable)
+
+
+def test_an_error_does_not_repeat_what_people_wrote() -> None:
+    """A broken field's content may be somebody's words; it stays out of the message."""
+    with pytest.raises(RowUnreadable) as caught:
+        decode(RECORD, '{"version": "a person wrote this"}', where="row")
+    assert "wrote" not in str(caught.value)
+
+
+def test_a_change_makes_the_next_version() -> None:
+    """A changed row is one version on, whatever the change says about versions."""
+    row = changed(ROW, ROW.key, lambda row: replace(row, looks_failed=1, version=70), now=NOW)
+    assert (row.version, row.looks_failed) == (2, 1)
+
+
+def test_a_new_row_is_born_now() -> None:
+    """Where there is no row, the change gets a new one, made at `now`."""
+    row = changed(None, ROW.key, lambda row: replace(row, looks_failed=1), now=NOW)
+    assert row == replace(ROW, looks_failed=1)
+
+
+def test_an_unchanged_row_keeps_its_version() -> None:
+    """Nothing to write: the version tells so."""
+    assert changed(ROW, ROW.key, replace, now=NOW) == ROW
+    assert changed(None, ROW.key, lambda row: row, now=NOW).version == 0

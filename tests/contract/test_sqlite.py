@@ -21,6 +21,7 @@ from bot.store import schema
 from bot.store.rows import RowUnreadable
 from bot.store.sqlite import SqliteStore
 from tests.fakes.aws import key_of
+from tests.fakes.clock import settled
 
 NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 KEY = key_of(1)
@@ -110,6 +111,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from bot.store.sqlite import SqliteStore
 from tests.fakes.aws import key_of
+from tests.fakes.clock import settled
 
 async def main():
     store = SqliteStore(Path(sys.argv[1]))
@@ -352,6 +354,7 @@ async def test_who_gave_up_is_passed_over(store: SqliteStore) -> None:
     second = asyncio.ensure_future(store.apply(KEY, noted, now=NOW))
     await asyncio.sleep(0)
     second.cancel()
+    await settled()
     gate.set()
     await first
     await store.load(KEY)

@@ -9,7 +9,7 @@ https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connec
 import asyncio
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
@@ -51,10 +51,15 @@ class _Answer:
 
 
 class Connector:
-    """Teams' connector API on loopback. `playground_url`, an origin, may be set late."""
+    """Teams' connector API on loopback.
+
+    `playground_url`, an origin, and `show`, which is told of every call that succeeded and of the id that it was
+    answered, may be set late.
+    """
 
     def __init__(self, microsoft: Microsoft, *, tenant_id: str) -> None:
         self.playground_url = ""
+        self.show: Callable[[ConnectorCall, str], None] = _show_nothing
         self.sent: deque[Sent] = deque(maxlen=KEPT)
         self.faults = Faults()
         self._microsoft = microsoft
@@ -142,7 +147,9 @@ class Connector:
             timeout=PATIENCE,
         ) as response:
             raw = await response.read()
-            return _Answer(status=response.status, raw=raw, content_type=response.content_type)
+        if response.ok:
+            self.show(call, _message_id(raw))
+        return _Answer(status=response.status, raw=raw, content_type=response.content_type)
 
     def _address(self, call: ConnectorCall) -> URL:
         query = f"?{call.query}" if call.query else ""
@@ -167,6 +174,15 @@ def parsed(raw: bytes) -> Any:
         return json.loads(raw)
     except ValueError:
         return raw.decode(errors="replace") or None
+
+
+def _message_id(raw: bytes) -> str:
+    answer = parsed(raw)
+    return str(answer.get("id", "")) if isinstance(answer, dict) else ""
+
+
+def _show_nothing(_call: ConnectorCall, _message_id: str) -> None:
+    """Leave it to the Playground."""
 
 
 def _hang_up(request: web.Request) -> web.Response:

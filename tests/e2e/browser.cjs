@@ -1,0 +1,123 @@
+// Drives headless Chromium by commands: one JSON object a line on stdin, one answer a line on stdout.
+// Knows how the Playground's pages are built, so that no test needs to.
+'use strict';
+const readline = require('readline');
+const { chromium } = require('playwright-core');
+
+const LOOPBACK = new Set(['127.0.0.1', 'localhost']);
+const FLAGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--disable-default-apps', '--disable-extensions',
+];
+const PATIENCE = Number(process.env.BROWSER_PATIENCE || 15000); // milliseconds for anything to appear
+
+let browser;
+const pages = new Map();
+
+const page = (command) => {
+  const found = pages.get(command.page);
+  if (!found) throw new Error(`no page ${command.page}`);
+  return found;
+};
+const cards = (command) => page(command).locator('.ac-adaptiveCard');
+const compose = (command) => page(command).locator('[role=textbox][contenteditable=true]').first();
+// messages change places while the page lays them out; two frames later they have settled
+const settled = (p) => p.evaluate(() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r))));
+
+const commands = {
+  async launch({ program }) {
+    browser = await chromium.launch({ executablePath: program, args: FLAGS });
+    return browser.version();
+  },
+  async open(command) {
+    const context = await browser.newContext({
+      viewport: { width: command.width, height: command.height },
+      deviceScaleFactor: command.scale, locale: command.locale, timezoneId: command.timezone,
+    });
+    context.setDefaultTimeout(PATIENCE);
+    const opened = await context.newPage();
+    pages.set(command.page, opened);
+    await opened.route('**/*', (route) => (
+      LOOPBACK.has(new URL(route.request().url()).hostname) ? route.continue() : route.abort()));
+    await opened.goto(command.url, { waitUntil: 'domcontentloaded' });
+    await compose(command).waitFor();
+    await opened.locator('[role=toolbar] button').last().click(); // hides the log panel
+  },
+  async reload(command) {
+    await page(command).reload({ waitUntil: 'domcontentloaded' });
+    await compose(command).waitFor();
+  },
+  async select(command) {
+    await page(command).getByRole('treeitem', { name: command.name }).first().click();
+    await compose(command).waitFor();
+  },
+  async say(command) {
+    await compose(command).click();
+    const { keyboard } = page(command);
+    if (command.mention) {
+      await keyboard.type('@');
+      await page(command).getByText(command.mention, { exact: true }).last().click();
+    }
+    await keyboard.insertText(command.text);
+    const post = page(command).getByRole('button', { name: 'Post', exact: true });
+    if (await post.count()) await post.first().click();
+    else await keyboard.press('Enter');
+  },
+  async comment(command) {
+    const box = cards(command).last().locator('textarea').last();
+    await box.click(); // without it a channel's card forgets what was filled in, once its button is pressed
+    await box.fill(command.text);
+  },
+  async click(command) {
+    await page(command).getByRole('button', { name: command.name, exact: true }).last().click();
+  },
+  async waitForText(command) {
+    await page(command).getByText(command.text, { exact: false }).last().waitFor();
+  },
+  async waitForNoText(command) {
+    await page(command).getByText(command.text, { exact: false }).first().waitFor({ state: 'detached' });
+  },
+  async waitForCards(command) {
+    await cards(command).nth(command.count - 1).waitFor();
+  },
+  async countCards(command) { return cards(command).count(); },
+  async countButtons(command) {
+    return page(command).getByRole('button', { name: command.name, exact: true }).count();
+  },
+  async text(command) {
+    const last = cards(command).last();
+    return (await last.count()) ? last.innerText() : '';
+  },
+  async pageText(command) { return page(command).locator('body').innerText(); },
+  async shoot(command) {
+    await settled(page(command));
+    await page(command).screenshot({ path: command.path });
+  },
+  async shootCard(command) {
+    const last = cards(command).last();
+    await last.scrollIntoViewIfNeeded();
+    await settled(page(command));
+    await last.screenshot({ path: command.path });
+  },
+  async close(command) {
+    await page(command).context().close();
+    pages.delete(command.page);
+  },
+};
+
+const answer = (id, said) => process.stdout.write(`${JSON.stringify({ id, ...said })}\n`);
+
+readline.createInterface({ input: process.stdin })
+  .on('line', async (line) => {
+    const command = JSON.parse(line);
+    try {
+      const value = await commands[command.do](command);
+      answer(command.id, { value: value === undefined ? null : value });
+    } catch (error) {
+      answer(command.id, { error: String(error.message || error) });
+    }
+  })
+  .on('close', async () => { // the tests are over, in whichever way
+    if (browser) await browser.close();
+    process.exit(0);
+  });

@@ -1,0 +1,185 @@
+"""Headless Chromium for tests: pages of the sandbox's Teams, each with one person at it."""
+
+import asyncio
+import itertools
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+from bot.sandbox.node import Node
+
+HERE: Final = Path(__file__).parent
+START_LIMIT: Final = 30.0  # seconds until Chromium runs
+COMMAND_LIMIT: Final = 40.0  # seconds; the script itself gives up earlier and says what it waited for
+STOP_LIMIT: Final = 10.0  # seconds until it has closed
+PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+class BrowserMissing(Exception):
+    """There is no Chromium on this machine."""
+
+
+class BrowserError(AssertionError):
+    """The page did not do what was asked: something was not there, or not in time."""
+
+
+def find_chromium() -> str:
+    """Return the path of Chromium: `CHROMIUM` in the environment, else the first on the PATH."""
+    named = os.environ.get("CHROMIUM")
+    found = named or next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if found is None:
+        raise BrowserMissing("Chromium is missing (Debian: apt-get install chromium fonts-noto-cjk)")
+    return found
+
+
+class Browser:
+    """One Chromium, driven by one Node.js process, for any number of pages."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._reading = asyncio.create_task(self._read())
+
+    @classmethod
+    async def start(cls, node: Node, program: str) -> "Browser":
+        """Start Chromium; `program` is its path."""
+        process = await asyncio.create_subprocess_exec(
+            str(node.program),
+            str(HERE / "browser.cjs"),
+            cwd=HERE,
+            env={**os.environ, "FONTCONFIG_FILE": str(HERE / "fonts.conf")},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=16 * 1024 * 1024,  # a page's whole text comes on one line
+        )
+        browser = cls(process)
+        try:
+            await browser.do("launch", limit=START_LIMIT, program=program)
+        except BaseException:
+            await browser.stop()
+            raise
+        return browser
+
+    async def stop(self) -> None:
+        """Close everything."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            async with asyncio.timeout(STOP_LIMIT):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        await self._reading
+
+    async def open(
+        self,
+        url: str,
+        *,
+        locale: str = "ja-JP",
+        timezone: str = "Asia/Tokyo",
+        size: tuple[int, int] = (1280, 1000),
+        scale: int = 2,
+    ) -> "Page":
+        """Open this address in a window of its own: no cookies shared, log panel hidden."""
+        page = Page(self, f"page-{next(self._numbers)}")
+        await page.do("open", url=url, locale=locale, timezone=timezone, width=size[0], height=size[1], scale=scale)
+        return page
+
+    async def do(self, command: str, *, limit: float = COMMAND_LIMIT, **arguments: Any) -> Any:
+        """Send one command and return its value; raises BrowserError with the browser's own words."""
+        number = next(self._numbers)
+        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answered
+        line = json.dumps({"id": number, "do": command, **arguments})
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
+        await self._process.stdin.drain()
+        async with asyncio.timeout(limit):
+            answer = await answered
+        if "error" in answer:
+            raise BrowserError(f"{command} {arguments}: {answer['error']}")
+        return answer["value"]
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            answer = json.loads(line)
+            self._waiting.pop(answer["id"]).set_result(answer)
+        for answered in self._waiting.values():
+            answered.set_result({"error": "the browser's driver has ended"})
+
+
+class Page:
+    """One page of the Playground. Everything waits until it is possible, and fails if that takes too long."""
+
+    def __init__(self, browser: Browser, name: str) -> None:
+        self._browser = browser
+        self._name = name
+
+    async def do(self, command: str, **arguments: Any) -> Any:
+        """Send one command for this page."""
+        return await self._browser.do(command, page=self._name, **arguments)
+
+    async def select(self, chat: str) -> None:
+        """Open the chat or channel with this name at the left."""
+        await self.do("select", name=chat)
+
+    async def say(self, text: str, *, mention: str = "") -> None:
+        """Type a message into the open chat, or a new post into the open channel, and send it."""
+        await self.do("say", text=text, mention=mention)
+
+    async def comment(self, text: str) -> None:
+        """Fill the comment field of the last card."""
+        await self.do("comment", text=text)
+
+    async def click(self, button: str) -> None:
+        """Press the last button with exactly this name."""
+        await self.do("click", name=button)
+
+    async def wait_for(self, text: str) -> None:
+        """Wait until this text is seen."""
+        await self.do("waitForText", text=text)
+
+    async def wait_until_gone(self, text: str) -> None:
+        """Wait until this text is no longer there."""
+        await self.do("waitForNoText", text=text)
+
+    async def wait_for_cards(self, count: int = 1) -> None:
+        """Wait until the open chat shows at least so many cards."""
+        await self.do("waitForCards", count=count)
+
+    async def count_cards(self) -> int:
+        """Return how many cards the open chat shows now."""
+        return int(await self.do("countCards"))
+
+    async def count_buttons(self, name: str) -> int:
+        """Return how many buttons with exactly this name are there now."""
+        return int(await self.do("countButtons", name=name))
+
+    async def card_text(self) -> str:
+        """Return what the last card reads."""
+        return str(await self.do("text"))
+
+    async def text(self) -> str:
+        """Return what the whole page reads."""
+        return str(await self.do("pageText"))
+
+    async def reload(self) -> None:
+        """Load the page again, as a person would with F5; its first chat is open then."""
+        await self.do("reload")
+
+    async def shoot(self, path: Path) -> None:
+        """Save a picture of the page as PNG."""
+        await self.do("shoot", path=str(path))
+
+    async def shoot_card(self, path: Path) -> None:
+        """Save a picture of the last card as PNG."""
+        await self.do("shootCard", path=str(path))
+
+    async def close(self) -> None:
+        """Close this page."""
+        await self.do("close")

@@ -1,0 +1,219 @@
+"""The sandbox's Teams by itself: what a bot sends is seen, what a person does arrives signed and complete."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.sandbox.people import (
+    BOT_NAME,
+    HANAKO,
+    ICHIRO,
+    MEI,
+    PLACES,
+    SAMPLE_APP_ID,
+    SAMPLE_TENANT,
+    TARO,
+    Person,
+    playground_configuration,
+)
+from bot.sandbox.playground import Playground, PlaygroundFailed
+from bot.sandbox.teams import SandboxTeams
+from bot.sandbox.teams_inbound import Received
+from tests.e2e.browser import Browser
+from tests.e2e.stub_bot import APP_SECRET, StubBot, activities, card, message, running
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+async def teams(playground_directory: Path) -> AsyncIterator[SandboxTeams]:
+    teams = await SandboxTeams.start(
+        app_id=SAMPLE_APP_ID, app_secret=APP_SECRET, tenant_id=SAMPLE_TENANT, directory=playground_directory
+    )
+    yield teams
+    await teams.stop()
+
+
+@pytest.fixture
+async def bot(teams: SandboxTeams) -> AsyncIterator[StubBot]:
+    async with running(teams) as bot:
+        yield bot
+
+
+async def test_click_with_a_comment_arrives_and_its_answer_is_shown(
+    teams: SandboxTeams, bot: StubBot, browser: Browser, pictures: Path
+) -> None:
+    """A card posted before any page is open is seen; the click of the person at the page arrives with the comment."""
+    thread, activity_id = await bot.post_card(teams, PLACES.channel, card("ノードへのアクセス申請"))
+    page = await browser.open(teams.browser_url_for(MEI))
+    await page.select("approvers")
+    await page.wait_for_cards()
+    await page.shoot(pictures / "playground-waiting.png")
+    await page.comment("確認しました")
+    await page.click("承認")
+    await page.wait_for("鈴木 芽依さんが決めました")
+    assert await page.count_buttons("承認") == 0
+    assert "確認しました" in await page.card_text()
+    await page.shoot_card(pictures / "playground-answered.png")
+
+    click = bot.activities[-1]
+    assert click["value"] == {
+        "trigger": "manual",
+        "action": {
+            "type": "Action.Execute",
+            "title": "承認",
+            "verb": "approve",
+            "data": {"request": "r", "step": "Level1", "comment": "確認しました"},
+        },
+    }
+    assert (click["from"]["id"], click["from"]["aadObjectId"]) == (MEI.mri, MEI.object_id)
+    assert click["channelData"]["tenant"]["id"] == SAMPLE_TENANT
+    assert (click["conversation"]["id"], click["replyToId"]) == (thread, activity_id)
+    assert teams.received[-1].status == 200
+
+
+async def test_late_click_on_a_page_that_missed_the_update(teams: SandboxTeams, bot: StubBot, browser: Browser) -> None:
+    """A page whose updates are held back keeps its buttons and can click late; released, it catches up."""
+    late_url = teams.browser_url_for(ICHIRO, page="late")
+    thread, activity_id = await bot.post_card(teams, PLACES.channel, card("申請"))
+    late, early = await browser.open(late_url), await browser.open(teams.browser_url_for(MEI))
+    for page in (late, early):
+        await page.select("approvers")
+        await page.wait_for_cards()
+    teams.hold_updates(late_url)
+    await bot.post(teams, "PUT", activities(thread, activity_id), message(card("却下済み", buttons=False)))
+    await early.wait_for("却下済み")
+    assert await late.count_buttons("承認") == 1
+    bot.decided = "すでに鈴木 芽依さんが却下しました"
+    await late.click("承認")
+    await late.wait_for("すでに鈴木 芽依さんが却下しました")
+    assert bot.activities[-1]["from"]["aadObjectId"] == ICHIRO.object_id
+    teams.release_updates(late_url)
+    await late.wait_for("却下済み")
+
+
+async def test_update_reaches_every_open_page_and_survives_a_reload(
+    teams: SandboxTeams, bot: StubBot, browser: Browser
+) -> None:
+    """A thread reply and an update are seen at once, and again after the page was loaded anew."""
+    thread, activity_id = await bot.post_card(teams, PLACES.channel, card("申請"))
+    page = await browser.open(teams.browser_url)
+    await page.select("approvers")
+    await page.wait_for_cards()
+    await bot.post(teams, "POST", activities(thread), message("返信です"))
+    await bot.post(teams, "PUT", activities(thread, activity_id), message(card("承認済み", buttons=False)))
+    await page.wait_for("返信です")
+    await page.wait_for("承認済み")
+    await page.reload()
+    await page.select("approvers")
+    await page.wait_for("返信です")
+    assert await page.count_cards() == 1
+    assert "承認済み" in await page.card_text()
+
+
+@pytest.mark.parametrize("recipient", [HANAKO, TARO], ids=["current-user", "somebody-else"])
+async def test_direct_message_is_seen_by_its_person_only(
+    teams: SandboxTeams, bot: StubBot, browser: Browser, recipient: Person
+) -> None:
+    """A proactive 1:1 message by object id appears in that person's chat, and a reply there comes from them."""
+    page = await browser.open(teams.browser_url_for(recipient))
+    other = await browser.open(teams.browser_url_for(MEI))
+    await bot.direct(teams, recipient, card("申請が承認されました", buttons=False))
+    await page.wait_for("申請が承認されました")
+    assert "申請が承認されました" not in await other.text()
+    await page.say("pending")
+    said = (await teams.wait_received(is_message)).activity
+    assert (said["text"], said["from"]["aadObjectId"]) == ("pending", recipient.object_id)
+    assert said["conversation"]["conversationType"] == "personal"
+
+
+def is_message(received: Received) -> bool:
+    return bool(received.activity["type"] == "message")
+
+
+async def test_mention_in_the_channel_comes_from_whoever_typed_it(
+    teams: SandboxTeams, bot: StubBot, browser: Browser
+) -> None:
+    """A command typed into the channel arrives with the mention, from the person at that page."""
+    page = await browser.open(teams.browser_url_for(ICHIRO))
+    await page.select("approvers")
+    await page.say(" pending", mention=BOT_NAME)
+    said = (await teams.wait_received(is_message)).activity
+    assert said["text"].endswith("pending")
+    assert said["entities"][0]["mentioned"]["name"] == BOT_NAME
+    assert said["from"]["aadObjectId"] == ICHIRO.object_id
+
+
+async def test_installing_the_bot_tells_it_so(teams: SandboxTeams, bot: StubBot) -> None:
+    """An installation reaches the bot as the two updates that Teams sends, with the person's object id."""
+    await teams.install()
+    await teams.wait_received(lambda received: received.activity["type"] == "conversationUpdate")
+    assert [activity["type"] for activity in bot.activities] == ["installationUpdate", "conversationUpdate"]
+    assert bot.activities[0]["from"]["aadObjectId"] == HANAKO.object_id
+
+
+async def test_bad_configuration_is_explained(playground_directory: Path) -> None:
+    """The Playground's own reason is passed on, which it tells only to its log file, and nothing stays behind."""
+    configuration = playground_configuration(app_id="app", tenant_id=SAMPLE_TENANT)
+    del configuration["team"]
+    before = await asyncio.to_thread(os.listdir, playground_directory)
+    with pytest.raises(PlaygroundFailed, match="must have required property 'team'"):
+        await Playground.start(
+            configuration,
+            bot_endpoint="http://127.0.0.1:9/api/messages",
+            service_url="http://127.0.0.1:9/amer/",
+            directory=playground_directory,
+        )
+    assert await asyncio.to_thread(os.listdir, playground_directory) == before
+
+
+PARENT = """
+import asyncio, os, pathlib, sys
+from bot.sandbox.teams import SandboxTeams
+
+async def main():
+    teams = await SandboxTeams.start(
+        app_id="app", app_secret="secret", tenant_id="tenant", directory=pathlib.Path(sys.argv[1])
+    )
+    sys.stdout.write(f"{teams.front.connector.playground_url}\\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def test_playground_goes_when_its_parent_is_killed(playground_directory: Path) -> None:
+    """Even after SIGKILL nothing of the sandbox keeps running or listening."""
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(playground_directory)], cwd=root, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        port = int(parent.stdout.readline().rpartition(":")[2])
+        assert listeners(port) == ["127.0.0.1"]
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+    deadline = time.monotonic() + 20
+    while listeners(port) and time.monotonic() < deadline:
+        pass
+    assert listeners(port) == []
+
+
+def listeners(port: int) -> list[str]:
+    """Return the addresses on which somebody listens at this port, as the kernel tells."""
+    found = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            address, _, local_port = local.partition(":")
+            if state == "0A" and int(local_port, 16) == port:  # 0A: listening
+                found.append("127.0.0.1" if address == "0100007F" else address)
+    return found

@@ -47,6 +47,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 All moments are microseconds since 1970 in UTC.
 """
 
+# One statement, so that another process that makes the file just now is seen before or after, never in between.
+_HEADER = """
+    SELECT (SELECT application_id FROM pragma_application_id),
+           (SELECT user_version FROM pragma_user_version),
+           (SELECT count(*) FROM sqlite_master)
+"""
+
 
 class SchemaRefused(StoreUnavailable):
     """The file is of a newer version, or not the bot's; nothing in it was touched."""
@@ -74,10 +81,10 @@ def _create(path: Path) -> None:
 
 def _prepared(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     try:
-        _refuse_foreign(connection, path, newest=len(MIGRATIONS))
+        _version(connection, path, newest=len(MIGRATIONS))  # before the file is touched at all
         _switch_to_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
-        migrate(connection, MIGRATIONS)
+        migrate(connection, path, MIGRATIONS)
     except sqlite3.Error as error:
         connection.close()
         raise StoreUnavailable(f"{path} cannot be opened: {error}") from error
@@ -87,16 +94,17 @@ def _prepared(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _refuse_foreign(connection: sqlite3.Connection, path: Path, *, newest: int) -> None:
-    owner, version = _pragma(connection, "application_id"), _pragma(connection, "user_version")
+def _version(connection: sqlite3.Connection, path: Path, *, newest: int) -> int:
+    """Return the file's schema version, 0 for an empty one. Raises SchemaRefused for what must not be touched."""
+    owner, version, tables = connection.execute(_HEADER).fetchone()
     if owner == APPLICATION_ID and version > newest:
         raise SchemaRefused(
             f"{path} was written by a newer version of the bot (schema {version}, this one knows {newest}): "
             "install that version again, or restore the copy of the file that was made before the upgrade"
         )
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if owner != APPLICATION_ID and (version or tables):
         raise SchemaRefused(f"{path} is another program's database: name a file of the bot's own, or one to be made")
+    return int(version)
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
@@ -110,11 +118,11 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
 
 
-def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]]) -> None:
+def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Sequence[str]]) -> None:
     """Run what is missing, all or nothing; another process that does so at the same time is waited for."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statements in migrations[_pragma(connection, "user_version") :]:
+        for statements in migrations[_version(connection, path, newest=len(migrations)) :]:
             for statement in statements:
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -123,7 +131,3 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]])
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

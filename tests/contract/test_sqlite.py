@@ -185,6 +185,14 @@ async def test_a_newer_schema_is_refused(path: Path) -> None:
     assert content_of(path) == before
 
 
+async def test_a_newer_process_that_comes_between_is_noticed(path: Path, by_hand: sqlite3.Connection) -> None:
+    """The version is read once more under the lock: nobody turns it back."""
+    schema.migrate(by_hand, path, (*schema.MIGRATIONS, ADD_COLOUR))
+    with pytest.raises(schema.SchemaRefused):
+        schema.migrate(by_hand, path, schema.MIGRATIONS)
+    assert not by_hand.in_transaction
+
+
 async def test_another_programs_database_is_refused(path: Path) -> None:
     """A mistyped path does not end with our tables among somebody else's."""
     with closing(sqlite3.connect(path)) as connection:
@@ -216,7 +224,7 @@ async def test_a_migration_keeps_what_is_there(path: Path, by_hand: sqlite3.Conn
     async with SqliteStore(path) as store:
         await store.apply(KEY, counted, now=NOW)
     for _ in range(2):
-        schema.migrate(by_hand, (*schema.MIGRATIONS, ADD_COLOUR))
+        schema.migrate(by_hand, path, (*schema.MIGRATIONS, ADD_COLOUR))
     assert by_hand.execute("SELECT key, colour FROM requests").fetchall() == [(str(KEY), "green")]
     assert by_hand.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS) + 1,)
 
@@ -226,7 +234,7 @@ async def test_a_migration_that_fails_changes_nothing(path: Path, by_hand: sqlit
     async with SqliteStore(path) as store:
         await store.apply(KEY, counted, now=NOW)
     with pytest.raises(sqlite3.OperationalError):
-        schema.migrate(by_hand, (*schema.MIGRATIONS, (*ADD_COLOUR, "NONSENSE")))
+        schema.migrate(by_hand, path, (*schema.MIGRATIONS, (*ADD_COLOUR, "NONSENSE")))
     async with SqliteStore(path) as store:
         assert await store.load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
 

@@ -36,7 +36,6 @@ class Acquaintance:
         person, place = sender(inbound), (inbound.wire.conversation.id, inbound.wire.service_url or "")
         if person is None or self._met.get(person.object_id) == place:
             return False
-        new_here = person.object_id not in self._met
         self._met[person.object_id] = place  # before the store is asked: the next activity is not the first
         try:
             known = await self._store.personal_chat(person.object_id)
@@ -45,7 +44,7 @@ class Acquaintance:
             self._met.pop(person.object_id, None)
             log.warning("personal_chat_not_stored", person=person.object_id)
             return False
-        return new_here and known is None
+        return known is None
 
     async def forget(self, inbound: Inbound) -> None:
         """Drop the chat of somebody who uninstalled the bot."""
@@ -62,6 +61,6 @@ class Acquaintance:
         if known and (known.conversation, known.service_url) == place and known.person.upn:
             return
         complete = await self._directory.complete(person, *place)
+        await self._store.remember_chat(PersonalChat(complete, *place))
         if not complete.upn:
             self._met.pop(person.object_id, None)  # the next activity tries again
-        await self._store.remember_chat(PersonalChat(complete, *place))

@@ -82,7 +82,7 @@ def _parts(value: Json) -> tuple[Json, Json]:
 def _verb(action: Json, data: Json) -> Verb:
     """Return the one verb that is named: beside the data by Action.Execute, within it by Action.Submit."""
     named = [source["verb"] for source in (action, data) if source.get("verb") not in (None, "")]
-    if not named or any(each != named[0] for each in named) or not isinstance(named[0], str):
+    if not named or any(each != named[0] for each in named):
         raise NotAClick(Oddity.VERB)
     try:
         return Verb(named[0])

@@ -160,6 +160,20 @@ async def test_a_roster_is_believed_for_five_minutes(room: Room) -> None:
     assert room.rosters() == 2
 
 
+async def test_a_slow_read_does_not_make_a_roster_younger(room: Room) -> None:
+    """Its first page is as old as the question."""
+    held = room.ms.hold("GET", ROSTER)
+    asking = asyncio.create_task(room.directory.member(APPROVERS, HANAKO.object_id))
+    await held.reached.wait()
+    await room.clock.advance(200)
+    room.ms.faults.heal()
+    assert await asking
+
+    await room.clock.advance(100)
+    assert await room.directory.member(APPROVERS, HANAKO.object_id)
+    assert room.rosters() == 2
+
+
 @pytest.mark.parametrize("dropped", [APPROVERS, f"{APPROVERS};messageid=1", None])
 async def test_a_membership_event_ends_belief(room: Room, dropped: str | None) -> None:
     """Who left the team decides nothing any more; who joined is not kept out by an earlier no."""
@@ -286,6 +300,20 @@ async def test_a_slow_roster_is_passed_by_asking_for_the_one_member(room: Room) 
     held.gate.set()
     assert await directory.member(APPROVERS, ICHIRO.object_id)
     assert (room.rosters(), room.ones()) == (1, 1)
+    await directory.aclose()
+
+
+async def test_an_earlier_no_does_not_outlive_a_membership_event(room: Room) -> None:
+    """Not even while the roster is slow to tell who joined."""
+    directory = room.another(SHORT)
+    room.ms.world.conversations[APPROVERS].members.remove(MEI)
+    assert await directory.member(APPROVERS, MEI.object_id) is None
+    room.ms.world.conversations[APPROVERS].members.append(MEI)
+    room.ms.hold("GET", ROSTER)
+    directory.drop()
+
+    assert await directory.member(APPROVERS, MEI.object_id)
+    room.ms.faults.heal()
     await directory.aclose()
 
 

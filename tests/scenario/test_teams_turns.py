@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from bot.domain.views import HelpView, MessageCode, MessageView, Notice, NoticeCode
 from bot.ports import Message
@@ -311,6 +312,14 @@ async def test_an_installation_in_a_team_greets_nobody(ms: FakeMicrosoft, bot: T
     assert (ms.world.messages, bot.store.tables.chats) == ([], {})
 
 
+async def test_who_removes_the_bot_from_a_team_keeps_their_own_chat(ms: FakeMicrosoft, bot: Turns) -> None:
+    """A team's installation is not a person's."""
+    await ms.post_installation(bot.url, TARO, ms.world.personal(TARO))
+    await ms.post_installation(bot.url, TARO, APPROVERS, "remove")
+
+    assert list(bot.store.tables.chats) == [TARO.object_id]
+
+
 async def test_a_store_that_does_not_answer_stops_no_turn(ms: FakeMicrosoft, bot: Turns) -> None:
     """Installing, uninstalling and clicking are served; what could not be kept is kept the next time."""
     chat, bot.store.broken = ms.world.personal(TARO), True
@@ -363,12 +372,14 @@ async def test_what_asks_nothing_of_the_bot_is_taken_in_silence(ms: FakeMicrosof
         place=ms.world.place(THREAD),
         service_url=ms.service_url,
         name="application/vnd.microsoft.readReceipt",
-        value={"lastReadMessageId": ["odd"]},
-        channelData={"tenant": {"id": TENANT_ID}, "eventType": "softDeleteMessage"},
+        value=["odd"],
+        channelData={"tenant": {"id": TENANT_ID}, "eventType": "softDeleteMessage", "settings": 5},
     )
-    status, answer = await ms.send(bot.url, body)
+    with capture_logs() as logs:
+        status, answer = await ms.send(bot.url, body)
 
     assert (status, answer, ms.world.messages) == (200, None, [])
+    assert "turn_failed" not in {line["event"] for line in logs}
     assert bot.store.tables.service_urls == {APPROVERS: ms.service_url}
 
 

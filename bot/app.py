@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import stamina
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -20,7 +21,7 @@ from bot.aws.assembly import AwsSide
 from bot.clock import SystemClock
 from bot.configuration import Configuration
 from bot.domain.card import Rules
-from bot.ports import Clock
+from bot.ports import AwsUnavailable, Clock
 from bot.service.commands import Commands
 from bot.service.configured import Configured
 from bot.service.converge import Convergence
@@ -34,10 +35,11 @@ from bot.service.sweep import Sweep
 from bot.settings import Settings
 from bot.store.sqlite import SqliteStore
 from bot.teams.assembly import MicrosoftSide, TeamsSide
-from bot.telemetry import Telemetry, configure_logging
+from bot.telemetry import LoopWatch, Telemetry, configure_logging
 from bot.web import server
 
 DRAIN_SECONDS = 15.0  # for decisions and looks under way; an orchestrator gives 20 in all
+AWS_PATIENCE = 60.0  # seconds for AWS's first answer; a network may come up later than the process
 log = structlog.get_logger(__name__)
 
 
@@ -49,7 +51,7 @@ class Program:
     deciding: Deciding
     looking: Looking
     convergence: Convergence
-    sources: tuple[Intake | Sweep, ...]  # of work; they stop first
+    sources: tuple[Intake | Sweep | LoopWatch, ...]  # of work and of figures; they stop first
 
 
 def serve(settings: Settings, configuration: Configuration) -> None:
@@ -103,9 +105,9 @@ async def build(settings: Settings, configuration: Configuration) -> AsyncIterat
         telemetry = Telemetry(registry)
         store = await stack.enter_async_context(SqliteStore(settings.sqlite_path))
         aws = await stack.enter_async_context(_aws(settings, configuration, clock))
-        configured = _configured(settings, configuration, await aws.watched())
+        configured = _configured(settings, configuration, await _watched(settings, configuration, aws))
         teams = await stack.enter_async_context(
-            TeamsSide(_microsoft(settings), store=store, configured=configured, clock=clock)
+            TeamsSide(_microsoft(settings), store=store, configured=configured, clock=clock, telemetry=telemetry)
         )
         rows = Rows(store, clock)
         signalling = Signalling(
@@ -141,10 +143,10 @@ async def build(settings: Settings, configuration: Configuration) -> AsyncIterat
             period=settings.sweep_seconds,
             telemetry=telemetry,
         )
-        sources: tuple[Intake | Sweep, ...] = (sweep,)
+        sources: list[Intake | Sweep | LoopWatch] = [sweep, LoopWatch(telemetry.loop_stall)]
         if aws.queue:
-            intake = Intake(queue=aws.queue, rows=rows, clock=clock, configured=configured, telemetry=telemetry)
-            sources = (intake, sweep)
+            telemetry.health.expect("queue")
+            sources.append(Intake(queue=aws.queue, rows=rows, clock=clock, configured=configured, telemetry=telemetry))
         commands = Commands(rows=rows, people=teams.people, clock=clock, configured=configured)
         messages = teams.attach(deciding, commands)
         ready = _readiness(teams, telemetry)
@@ -153,12 +155,20 @@ async def build(settings: Settings, configuration: Configuration) -> AsyncIterat
             deciding=deciding,
             looking=Looking(rows=rows, convergence=convergence, clock=clock, telemetry=telemetry),
             convergence=convergence,
-            sources=sources,
+            sources=tuple(sources),
         )
 
 
 def _aws(settings: Settings, configuration: Configuration, clock: Clock) -> AwsSide:
     return AwsSide(region=settings.region, accounts=configuration.accounts, queue_url=settings.queue_url, clock=clock)
+
+
+@stamina.retry(on=AwsUnavailable, attempts=None, timeout=AWS_PATIENCE)
+async def _watched(settings: Settings, configuration: Configuration, aws: AwsSide) -> Mapping[str, frozenset[str]]:
+    """Return the configured accounts and their Regions, else the bot's own."""
+    if configuration.accounts:
+        return {account.id: frozenset(account.regions) for account in configuration.accounts}
+    return {await aws.own_account(): frozenset({settings.region})}
 
 
 def _microsoft(settings: Settings) -> MicrosoftSide:

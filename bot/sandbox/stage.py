@@ -63,6 +63,7 @@ class Choices:
     """How the sandbox is to be: where it keeps its files, and in which language the channel is."""
 
     folder: Path = FOLDER
+    installation: Path = FOLDER  # where the Playground is installed, once
     locale: str = "en"
     timezone: str = "Asia/Tokyo"
     port: int = 0  # of the page to open; 0: any free one
@@ -165,7 +166,7 @@ async def _teams(choices: Choices) -> SandboxTeams:
             app_secret=SAMPLE_SECRET,
             tenant_id=SAMPLE_TENANT,
             playground_port=choices.port,
-            directory=choices.folder,
+            directory=choices.installation,
         )
     except (NodeMissing, InstallFailed, PlaygroundFailed) as problem:
         raise SandboxFailed(str(problem)) from problem
@@ -193,7 +194,7 @@ def _environment(aws: SandboxAws, teams: SandboxTeams, choices: Choices) -> dict
         "NODE_ACCESS_METRICS_PORT": "0",
         "NODE_ACCESS_SWEEP_SECONDS": str(choices.sweep_seconds),
         "NODE_ACCESS_SERVICE_URL": teams.service_url,
-        "NODE_ACCESS_SERVICE_HOSTS": teams.service_host,
+        "NODE_ACCESS_SERVICE_HOSTS": "127.0.0.1",
         "NODE_ACCESS_OPENID_METADATA_URL": teams.openid_metadata_url,
         "NODE_ACCESS_LOGIN_AUTHORITY": teams.login_authority,
         "NODE_ACCESS_LOG_FORMAT": "console",

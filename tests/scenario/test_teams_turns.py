@@ -230,10 +230,12 @@ async def test_who_has_no_object_id_is_not_answered(ms: FakeMicrosoft, bot: Turn
     """Bots and anonymous people of a meeting ask nothing of the bot, and two bots never talk for ever."""
     sender = {"id": "28:another-bot", "name": "Another bot"}
     chat = ms.world.personal(HANAKO)
-    for send in (ms.post_message(bot.url, HANAKO, chat, "help", **{"from": sender}),):
-        assert (await send)[0] == 200
+    assert (await ms.post_message(bot.url, HANAKO, chat, "help", **{"from": sender}))[0] == 200
 
-    assert (bot.talk.said, ms.posted(chat)) == ([], [])
+    for action in ("add", "remove"):
+        assert (await ms.post_installation(bot.url, HANAKO, chat, action, **{"from": sender}))[0] == 200
+
+    assert (bot.talk.said, ms.posted(chat), bot.store.tables.chats) == ([], [], {})
 
 
 # --- installations
@@ -353,6 +355,7 @@ async def test_a_membership_event_of_another_chat_costs_no_roster(ms: FakeMicros
     """Only a team's event concerns its channels."""
     assert await bot.side.people.member(APPROVERS, ICHIRO.object_id)
     await ms.post_membership(bot.url, TARO, ms.world.personal(TARO), bot_added=True)
+    await ms.post_membership(bot.url, TARO, APPROVERS)  # a channel was renamed: nobody came or went
     assert await bot.side.people.member(APPROVERS, ICHIRO.object_id)
 
     assert len(ms.faults.matching("GET", "pagedmembers")) == 1

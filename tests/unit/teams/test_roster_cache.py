@@ -1,0 +1,57 @@
+"""One roster at a time: shared, aged, and never trusted past an event."""
+
+import asyncio
+
+import pytest
+
+from bot.domain.identity import Person
+from bot.ports import RosterUnavailable
+from bot.teams.roster_cache import RESTARTS, CachedRoster, Roster
+from tests.fakes.clock import ManualClock
+
+HANAKO = Person("hanako", "tenant")
+CHANNEL = "19:approvers@thread.tacv2"
+
+
+class Reads:
+    """Counts reads; each may be overtaken by a membership event."""
+
+    def __init__(self, *, overtaken: int = 0) -> None:
+        self.count, self.overtaken = 0, overtaken
+        self.cached = CachedRoster(self._read, clock=ManualClock(), conversation=CHANNEL)
+
+    async def _read(self) -> Roster:
+        self.count += 1
+        await asyncio.sleep(0)
+        if self.count <= self.overtaken:
+            self.cached.drop()
+        return {HANAKO.object_id: HANAKO}
+
+
+async def test_a_read_that_an_event_overtook_is_done_again() -> None:
+    """What it found may be from before the event."""
+    reads = Reads(overtaken=1)
+
+    assert await reads.cached.get(patience=5) == {HANAKO.object_id: HANAKO}
+    assert reads.count == 2
+
+
+async def test_events_without_end_do_not_keep_it_reading() -> None:
+    """It gives up after a few and refuses; the next who asks tries again."""
+    reads = Reads(overtaken=RESTARTS)
+    with pytest.raises(RosterUnavailable):
+        await reads.cached.get(patience=5)
+    assert reads.count == RESTARTS
+
+    assert await reads.cached.get(patience=5)
+
+
+async def test_somebody_found_by_name_joins_the_roster() -> None:
+    """Where there is one; a single member makes no roster."""
+    reads, mei = Reads(), Person("mei", "tenant")
+    reads.cached.add(mei)
+    assert mei.object_id not in await reads.cached.get(patience=5)
+
+    reads.cached.add(mei)
+    assert set(await reads.cached.get(patience=5)) == {HANAKO.object_id, mei.object_id}
+    assert reads.count == 1

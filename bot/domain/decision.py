@@ -188,11 +188,9 @@ def _refused_as_approver(
         return Refusal.FOREIGN
     if person.upn and f"upn:{person.upn}".casefold() in listed:
         return None
-    if MEMBERS not in listed:
-        return Refusal.NOT_APPROVER
-    if membership.member is None:
-        return Refusal.ROSTER_UNAVAILABLE
-    return None if membership.member else Refusal.NOT_APPROVER
+    if membership.member is None and (MEMBERS in listed or any(each.startswith("upn:") for each in listed)):
+        return Refusal.ROSTER_UNAVAILABLE  # UPNs come from the roster too
+    return None if MEMBERS in listed and membership.member else Refusal.NOT_APPROVER
 
 
 def has_votable_approver(level: Level) -> bool:
@@ -246,7 +244,7 @@ def claim(
 
 def _standing(decisions: tuple[Decision, ...], person: Person) -> Decision | None:
     kept = (each for each in decisions if each.state.live or each.state is DecisionState.CONFIRMED)
-    return next((each for each in kept if each.person.object_id == person.object_id), None)
+    return next((each for each in kept if each.person.object_id.casefold() == person.object_id.casefold()), None)
 
 
 def _in_the_way(verdict: Verdict, live: tuple[Decision, ...], missing: int) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 _ASSUMED_ROLE = re.compile(r"arn:aws[\w-]*:sts::(\d{12}):assumed-role/(?:[^/]+/)*([^/]+)/([^/]+)")
+_MADE_BY_STS = re.compile(r"arn:[^:]*:sts:", re.IGNORECASE)  # sessions, and GetFederationToken's federated users
 _USER_ID = re.compile(r"(?:[0-9a-f]{10}-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 SSO_ROLE_PREFIX = "AWSReservedSSO_"  # only IAM Identity Center makes such roles, and it sets the session name
@@ -75,6 +76,11 @@ class Principal:
         return cls(text, PrincipalKind.OTHER)
 
     @property
+    def named_by_caller(self) -> bool:
+        """True for whatever STS made: who calls it chooses the name, unless a trust policy pins it."""
+        return bool(_MADE_BY_STS.match(self.text))
+
+    @property
     def shown_name(self) -> str:
         """The shortest name that still says who."""
         return self.session or self.text.rsplit("/", 1)[-1]
@@ -95,8 +101,8 @@ class IdentityRules:
         return role.startswith(SSO_ROLE_PREFIX) or role in self.trusted_roles
 
     def person_of(self, principal: Principal) -> str | None:
-        """The [people] entry of this principal; a session name that the caller chose has none."""
-        if principal.kind is PrincipalKind.SESSION and not self.trusts(principal):
+        """The [people] entry of this principal; a session or federated user whose name the caller chose has none."""
+        if principal.named_by_caller and not self.trusts(principal):
             return None
         return (self.people or {}).get(principal.text)
 

@@ -1,0 +1,239 @@
+"""bot.domain.decision: who may decide. Default deny."""
+
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.decision import (
+    Membership,
+    Refusal,
+    has_votable_approver,
+    may_decide,
+)
+from bot.domain.identity import Person, Principal, PrincipalKind, Requester, spellings_of
+from bot.domain.request import AccessRequest, Approver, ApproverKind, Verdict
+from bot.domain.routing import Channel, LevelRule
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
+from tests.unit.domain.sample import APPROVALS, KEY, TARO_REQUESTER, TENANT_ID, level, request
+
+APPROVE, REJECT = Verdict
+MEMBER, STRANGER, UNREADABLE = Membership(member=True), Membership(member=False), Membership(member=None)
+
+
+def refusal(
+    clicker: Person = HANAKO,
+    *,
+    verdict: Verdict = APPROVE,
+    comment: str = "",
+    asked: AccessRequest | None = None,
+    requester: Requester = TARO_REQUESTER,
+    channel: Channel = APPROVALS,
+    step: str = "Level1",
+    membership: Membership = MEMBER,
+    tenant_id: str = TENANT_ID,
+    allow_unplaced: bool = False,
+) -> Refusal | None:
+    """Ask the rule, with everything in order unless said otherwise."""
+    return may_decide(
+        clicker,
+        verdict=verdict,
+        comment=comment,
+        request=asked or request(),
+        requester=requester,
+        channel=channel,
+        step=step,
+        membership=membership,
+        tenant_id=tenant_id,
+        allow_unplaced=allow_unplaced,
+    )
+
+
+def listing(*approvers: str) -> Channel:
+    """Return the channel with these approvers."""
+    return replace(APPROVALS, approvers=approvers)
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_member_may_decide(verdict: Verdict) -> None:
+    """With everything in order a member of the channel may approve and reject."""
+    assert refusal(verdict=verdict) is None
+
+
+@pytest.mark.parametrize("membership", [MEMBER, STRANGER, UNREADABLE])
+def test_an_empty_list_is_nobody(membership: Membership) -> None:
+    """A check never passes on an empty list."""
+    assert refusal(channel=listing(), membership=membership) is Refusal.NOBODY
+
+
+@pytest.mark.parametrize(
+    "approver", ["", "member", "everyone", "*", "user:", "upn:", "user:*", "hanako.sato@example.com"]
+)
+def test_what_no_rule_knows_is_nobody_in_particular(approver: str) -> None:
+    """Default deny: an entry that names nobody lets nobody in, not even somebody without a name."""
+    assert refusal(channel=listing(approver)) is Refusal.NOT_APPROVER
+    assert refusal(replace(HANAKO, object_id="", upn=""), channel=listing(approver)) is Refusal.FOREIGN
+
+
+@pytest.mark.parametrize(
+    ("approvers", "membership", "expected"),
+    [
+        (["members"], MEMBER, None),
+        (["members"], STRANGER, Refusal.NOT_APPROVER),
+        (["members"], UNREADABLE, Refusal.ROSTER_UNAVAILABLE),
+        (["MEMBERS"], MEMBER, None),
+        ([f"user:{HANAKO.object_id}"], STRANGER, None),
+        ([f"user:{HANAKO.object_id.upper()}"], UNREADABLE, None),
+        ([f"user:{ICHIRO.object_id}"], MEMBER, Refusal.NOT_APPROVER),
+        ([f"user:{ICHIRO.object_id}"], UNREADABLE, Refusal.NOT_APPROVER),
+        (["upn:Hanako.Sato@Example.com"], STRANGER, None),
+        (["upn:ichiro.tanaka@example.com"], MEMBER, Refusal.NOT_APPROVER),
+        (["upn:ichiro.tanaka@example.com"], UNREADABLE, Refusal.ROSTER_UNAVAILABLE),
+        ([f"user:{ICHIRO.object_id}", "members"], MEMBER, None),
+    ],
+)
+def test_who_is_listed(approvers: list[str], membership: Membership, expected: Refusal | None) -> None:
+    """Members, object ids and UPNs; a roster that cannot be read refuses, and says that it was the roster."""
+    assert refusal(channel=listing(*approvers), membership=membership) is expected
+
+
+def test_a_upn_is_not_an_object_id() -> None:
+    """`user:` with somebody's UPN, or `upn:` with their object id, names nobody."""
+    assert refusal(channel=listing(f"user:{HANAKO.upn}", f"upn:{HANAKO.object_id}")) is Refusal.NOT_APPROVER
+
+
+@pytest.mark.parametrize(
+    ("clicker", "tenant_id"),
+    [
+        (replace(HANAKO, guest=True), TENANT_ID),
+        (replace(HANAKO, tenant_id="99999999-9999-4999-8999-999999999999"), TENANT_ID),
+        (replace(HANAKO, tenant_id=""), TENANT_ID),
+        (replace(HANAKO, tenant_id=""), ""),
+        (HANAKO, ""),
+    ],
+)
+@pytest.mark.parametrize("approvers", [["members"], [f"upn:{HANAKO.upn}"]])
+def test_guests_and_strangers_are_refused(clicker: Person, tenant_id: str, approvers: list[str]) -> None:
+    """Neither membership nor a UPN lets in who is not of this tenant; a tenant that is missing matches nothing."""
+    assert refusal(clicker, channel=listing(*approvers), tenant_id=tenant_id) is Refusal.FOREIGN
+
+
+def test_a_tenant_is_the_same_in_any_case() -> None:
+    """Ids compare without regard to case."""
+    tenant = "AAAAAAAA-1111-4111-8111-111111111111"
+    assert refusal(replace(HANAKO, tenant_id=tenant), tenant_id=tenant.lower()) is None
+
+
+@pytest.mark.parametrize("clicker", [replace(HANAKO, guest=True), replace(HANAKO, tenant_id="other")])
+def test_a_guest_may_be_listed_by_object_id(clicker: Person) -> None:
+    """Who is named by object id is meant, wherever they come from."""
+    assert refusal(clicker, channel=listing(f"user:{HANAKO.object_id}")) is None
+
+
+def test_a_level_has_its_own_approvers() -> None:
+    """A level's list replaces the channel's, and an empty one is nobody."""
+    rules = (LevelRule("Level2", (f"user:{ICHIRO.object_id}",)), LevelRule("Level3", ()))
+    channel = replace(APPROVALS, levels=rules)
+    assert refusal(channel=channel, step="Level1") is None
+    assert refusal(channel=channel, step="Level2") is Refusal.NOT_APPROVER
+    assert refusal(ICHIRO, channel=channel, step="Level2", membership=STRANGER) is None
+    assert refusal(channel=channel, step="Level3") is Refusal.NOBODY
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        spellings_of(TARO_PERSON.object_id),
+        spellings_of(TARO_PERSON.upn),
+        spellings_of((TARO_PERSON.mail or "").upper()),
+        spellings_of(TARO_PERSON.teams_id),
+    ],
+)
+@pytest.mark.parametrize("allow_unplaced", [True, False])
+def test_nobody_decides_on_their_own_request(known: frozenset[str], allow_unplaced: bool) -> None:
+    """Any one spelling that agrees is enough, whatever else is allowed."""
+    requester = replace(TARO_REQUESTER, spellings=known, person=None)
+    channel = listing("members", f"user:{TARO_PERSON.object_id}")
+    assert refusal(TARO_PERSON, requester=requester, channel=channel, allow_unplaced=allow_unplaced) is (
+        Refusal.OWN_REQUEST
+    )
+
+
+def test_an_own_request_is_found_by_an_unplaced_name_too() -> None:
+    """A name that the caller chose proves nothing, but it still refuses who bears it."""
+    requester = Requester(
+        Principal("x", PrincipalKind.OTHER), placed=False, spellings=spellings_of("hanako.sato@example.com")
+    )
+    assert refusal(requester=requester, allow_unplaced=True) is Refusal.OWN_REQUEST
+
+
+UNPLACED = Requester(Principal("x", PrincipalKind.OTHER), placed=False, spellings=frozenset({"x"}))
+
+
+def test_who_is_not_placed_could_be_the_clicker() -> None:
+    """Nobody decides on the request of somebody unknown, unless the admin allows it."""
+    assert refusal(requester=UNPLACED) is Refusal.UNPLACED
+    assert refusal(requester=UNPLACED, allow_unplaced=True) is None
+
+
+@pytest.mark.parametrize("requester", [UNPLACED, replace(TARO_REQUESTER, person=None)])
+def test_a_clicker_without_addresses_cannot_be_compared(requester: Requester) -> None:
+    """Where the requester is known by name alone, a clicker of whom no name is known is refused."""
+    nameless = replace(HANAKO, upn=None, mail=None)
+    channel = listing(f"user:{HANAKO.object_id}")
+    assert refusal(nameless, requester=requester, channel=channel, allow_unplaced=True) is Refusal.ROSTER_UNAVAILABLE
+    assert (
+        refusal(replace(nameless, mail="h@example.com"), requester=requester, channel=channel, allow_unplaced=True)
+        is None
+    )
+    assert refusal(nameless, channel=channel) is None  # the requester's object id is known
+
+
+@pytest.mark.parametrize(
+    ("kinds", "votable"),
+    [
+        (None, True),
+        ([], False),
+        ([ApproverKind.ROLE], True),
+        ([ApproverKind.USER], False),
+        ([ApproverKind.GROUP, ApproverKind.OTHER], False),
+        ([ApproverKind.USER, ApproverKind.ROLE], True),
+    ],
+)
+def test_a_level_of_identity_center_people_is_for_the_console(kinds: list[ApproverKind] | None, votable: bool) -> None:
+    """A bot can vote in a role alone; approvers that cannot be read are left to AWS."""
+    approvers = None if kinds is None else tuple(Approver(kind, "x") for kind in kinds)
+    asked = request(replace(level(), approvers=approvers))
+    assert has_votable_approver(asked.levels[0]) is votable
+    assert refusal(asked=asked) is (None if votable else Refusal.CONSOLE_ONLY)
+
+
+def test_a_level_that_nobody_knows_is_left_to_aws() -> None:
+    """Levels may be unreadable: AWS is asked right before a signal anyway."""
+    assert refusal(asked=replace(request(), levels=())) is None
+
+
+@pytest.mark.parametrize(
+    ("verdict", "comment", "expected"),
+    [
+        (REJECT, "", Refusal.COMMENT_REQUIRED),
+        (REJECT, " \n\t", Refusal.COMMENT_REQUIRED),
+        (REJECT, "why", None),
+        (APPROVE, "", None),
+    ],
+)
+def test_a_comment_may_be_required(verdict: Verdict, comment: str, expected: Refusal | None) -> None:
+    """Where the channel asks for one, white space is none."""
+    channel = replace(APPROVALS, comment_required=frozenset({REJECT}))
+    assert refusal(verdict=verdict, comment=comment, channel=channel) is expected
+
+
+def test_a_replica_is_decided_where_it_was_made() -> None:
+    """A copy in the delegated administrator account is never signalled."""
+    assert refusal(asked=request(replica_of=KEY)) is Refusal.REPLICA
+
+
+def test_who_may_not_at_all_is_not_asked_for_a_comment() -> None:
+    """The refusal that matters most comes first."""
+    channel = replace(listing("members"), comment_required=frozenset(Verdict))
+    assert refusal(membership=STRANGER, channel=channel) is Refusal.NOT_APPROVER
+    assert refusal(TARO_PERSON, channel=channel) is Refusal.OWN_REQUEST

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-_ASSUMED_ROLE = re.compile(r"arn:aws[\w-]*:sts::(\d{12}):assumed-role/(?:[^/]+/)*([^/]+)/([^/]+)")
+_ASSUMED_ROLE = re.compile(r"arn:aws[\w-]*:sts::(\d{12}):assumed-role/(?:[^/]+/)*([^/]+)/([^/]+)", re.ASCII)
 _MADE_BY_STS = re.compile(r"arn:[^:]*:sts:", re.IGNORECASE)  # sessions, and GetFederationToken's federated users
 _USER_ID = re.compile(r"(?:[0-9a-f]{10}-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)

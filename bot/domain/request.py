@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-_KEY = re.compile(r"(?P<account>\d{12})/(?P<region>[a-z]{2}(?:-[a-z]+)+-\d)/(?P<ops_item_id>oi-[0-9a-f]{12})")
+_KEY = re.compile(r"(?P<account>[0-9]{12})/(?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9])/(?P<ops_item_id>oi-[0-9a-f]{12})")
 
 
 class InvalidRequestKey(ValueError):

@@ -114,7 +114,8 @@ def _fallback(channels: Sequence[Channel], *, settled: bool) -> Route:
 
 def same_conversation(one: str | None, other: str | None) -> bool:
     """Compare conversation ids without the thread part (`;messageid=…`). Empty ids are equal to nothing."""
-    return bool(one and other) and thread_root(one) == thread_root(other)
+    root = thread_root(one)
+    return bool(root) and root == thread_root(other)
 
 
 def thread_root(conversation: str | None) -> str:

@@ -1,0 +1,247 @@
+"""bot.domain.identity: who is who, and when a requester is known to be a certain person."""
+
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.identity import (
+    Directory,
+    IdentityRules,
+    Person,
+    Principal,
+    PrincipalKind,
+    Requester,
+    place_requester,
+    requester_names,
+    spellings_of,
+)
+from tests.fakes.chat import HANAKO, TARO_PERSON, person
+
+ACCOUNT = "arn:aws:sts::111122223333"
+SSO = f"{ACCOUNT}:assumed-role/AWSReservedSSO_operator_434098e0f9f1965d/taro.yamada@example.com"
+OPERATOR = f"{ACCOUNT}:assumed-role/Operator/taro.yamada@example.com"
+BATCH = f"{ACCOUNT}:assumed-role/Operator/batch"
+FEDERATED = f"{ACCOUNT}:federated-user/taro.yamada@example.com"
+IAM_USER = "arn:aws:iam::111122223333:user/team/batch"
+USER_ID = "906713ab12-e1fbc510-8081-70c2-448f-123456789012"
+RULES = IdentityRules(trusted_roles=frozenset({"Operator"}))
+EVERYBODY = Directory((HANAKO, TARO_PERSON))
+
+
+def placed(text: str, rules: IdentityRules = RULES, directory: Directory = EVERYBODY) -> Requester:
+    """Place a requester; its other arguments are what is usual."""
+    return place_requester(text, rules, directory)
+
+
+# --- principals
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (OPERATOR, Principal(OPERATOR, PrincipalKind.SESSION, "Operator", "taro.yamada@example.com")),
+        (
+            "arn:aws-cn:sts::111122223333:assumed-role/a/b/R/s",
+            Principal("arn:aws-cn:sts::111122223333:assumed-role/a/b/R/s", PrincipalKind.SESSION, "R", "s"),
+        ),
+        (USER_ID, Principal(USER_ID, PrincipalKind.IDENTITY_CENTER_USER)),
+        (USER_ID[11:], Principal(USER_ID[11:], PrincipalKind.IDENTITY_CENTER_USER)),
+        (IAM_USER, Principal(IAM_USER, PrincipalKind.OTHER)),
+        (FEDERATED, Principal(FEDERATED, PrincipalKind.OTHER)),
+        ("", Principal("", PrincipalKind.OTHER)),
+        (
+            f"{OPERATOR}/more\n",
+            Principal(f"{OPERATOR}/more\n", PrincipalKind.SESSION, "taro.yamada@example.com", "more\n"),
+        ),
+    ],
+)
+def test_principals_are_read(text: str, expected: Principal) -> None:
+    """Sessions, Identity Center users, and whatever else AWS may name; never an error."""
+    assert Principal.parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [(OPERATOR, "taro.yamada@example.com"), (IAM_USER, "batch"), (USER_ID, USER_ID), ("", "")]
+)
+def test_a_principal_is_shown_by_its_shortest_name(text: str, name: str) -> None:
+    """The session, else the last part of the ARN."""
+    assert Principal.parse(text).shown_name == name
+
+
+# --- people
+
+
+def test_spellings_are_ids_and_addresses() -> None:
+    """Whatever names a person, in small letters and without space around it; what is empty names nobody."""
+    assert spellings_of(" A@Example.com ", "", None, "  ") == {"a@example.com"}
+    assert Person("ID", "tenant", upn="U@example.com", mail="", teams_id="29:X").spellings == {
+        "id",
+        "u@example.com",
+        "29:x",
+    }
+
+
+@pytest.mark.parametrize(
+    ("upn", "name"),
+    [
+        ("hanako.sato@example.com", "hanako.sato@example.com"),
+        ("guest_example.org#EXT#@example.com", HANAKO.object_id),
+        ("佐藤@example.com", HANAKO.object_id),
+        ("a" * 52 + "@example.com", "a" * 52 + "@example.com"),
+        ("a" * 53 + "@example.com", HANAKO.object_id),
+        ("a", HANAKO.object_id),
+        ("evil@example.com\n", HANAKO.object_id),
+        (None, HANAKO.object_id),
+    ],
+)
+def test_a_session_is_named_for_its_person(upn: str | None, name: str) -> None:
+    """The UPN where STS takes it (2 to 64 of its characters), else the object id."""
+    assert replace(HANAKO, upn=upn).session_name == name
+
+
+def test_a_person_is_shown_by_the_best_name() -> None:
+    """Name, else UPN, else object id."""
+    assert HANAKO.shown_name == "佐藤 花子"
+    assert replace(HANAKO, name="").shown_name == "hanako.sato@example.com"
+    assert replace(HANAKO, name="", upn=None).shown_name == HANAKO.object_id
+
+
+# --- placing
+
+
+@pytest.mark.parametrize("text", [SSO, OPERATOR, OPERATOR.replace("taro.yamada@e", "Taro.Yamada@E")])
+def test_a_trusted_session_name_places_its_person(text: str) -> None:
+    """Where the caller cannot choose it, a session name that is one person's address is that person."""
+    requester = placed(text)
+    assert (requester.placed, requester.person, requester.name) == (True, TARO_PERSON, "山田 太郎")
+    assert requester.is_person(TARO_PERSON)
+    assert not requester.is_person(HANAKO)
+
+
+@pytest.mark.parametrize("text", [OPERATOR, FEDERATED, OPERATOR.replace("Operator", "operator")])
+def test_a_name_that_the_caller_chose_places_nobody(text: str) -> None:
+    """Anybody who may assume the role could call themselves Taro; but whoever is called so is still refused."""
+    requester = placed(text, IdentityRules(trusted_roles=frozenset({"Somebody"})))
+    assert (requester.placed, requester.person) == (False, None)
+    assert requester.is_person(TARO_PERSON) is ("assumed-role" in text)
+
+
+def test_a_role_that_only_looks_like_identity_centers_is_not_trusted() -> None:
+    """The prefix counts at the beginning of the role's name, and nowhere else."""
+    for role in ("My_AWSReservedSSO_operator", "awsreservedsso_operator"):
+        assert not placed(f"{ACCOUNT}:assumed-role/{role}/taro.yamada@example.com").placed
+
+
+@pytest.mark.parametrize("session", ["taro.yamada", "taro.yamada@example.co", "xtaro.yamada@example.com", "taro"])
+def test_names_agree_whole_or_not_at_all(session: str) -> None:
+    """A part of an address is nobody's."""
+    requester = placed(f"{ACCOUNT}:assumed-role/Operator/{session}")
+    assert (requester.placed, requester.person, requester.name) == (False, None, session)
+
+
+def test_a_mail_address_will_do() -> None:
+    """UPN and mail may differ; either identifies."""
+    other = replace(TARO_PERSON, upn="t.yamada@corp.example.com")
+    assert placed(OPERATOR, directory=Directory((other,))).person == other
+
+
+def test_two_people_with_one_address_are_not_placed() -> None:
+    """An address of several people does not say who asked; neither of them may decide."""
+    twin = replace(person(7), mail="taro.yamada@example.com")
+    requester = placed(OPERATOR, directory=Directory((TARO_PERSON, twin, HANAKO)))
+    assert (requester.placed, requester.person) == (False, None)
+    assert [requester.is_person(each) for each in (TARO_PERSON, twin, HANAKO)] == [True, True, False]
+    everything = replace(RULES, people={OPERATOR: "taro.yamada@example.com"}, people_domains=frozenset({"example.com"}))
+    assert not placed(OPERATOR, everything, Directory((TARO_PERSON, twin))).placed
+
+
+def test_one_person_in_two_rosters_is_one_person() -> None:
+    """The same object id, in whatever case, is not two people."""
+    again = replace(TARO_PERSON, object_id=TARO_PERSON.object_id.upper(), mail=None)
+    assert placed(OPERATOR, directory=Directory((TARO_PERSON, again))).placed
+
+
+# --- the admin's own list
+
+
+@pytest.mark.parametrize(
+    ("text", "entry"),
+    [
+        (BATCH, "taro.yamada@example.com"),
+        (BATCH, "upn:Taro.Yamada@example.com"),
+        (BATCH, f"user:{TARO_PERSON.object_id}"),
+        (BATCH, TARO_PERSON.object_id),
+        (IAM_USER, "taro.yamada@example.com"),
+        (USER_ID, "taro.yamada@example.com"),
+    ],
+)
+def test_people_names_who_is_behind_a_principal(text: str, entry: str) -> None:
+    """By object id, UPN or mail, for sessions of trusted roles and for principals that nobody can choose."""
+    assert placed(text, replace(RULES, people={text: entry})).person == TARO_PERSON
+
+
+@pytest.mark.parametrize("text", [BATCH, FEDERATED, BATCH.replace("arn:aws:", "arn:aws-us-gov:"), f"{ACCOUNT}:odd"])
+def test_people_counts_for_no_name_that_the_caller_chose(text: str) -> None:
+    """An entry for a session of a role that is not trusted, or a federated user, could be claimed by anybody."""
+    requester = placed(text, IdentityRules(people={text: "taro.yamada@example.com"}))
+    assert (requester.placed, requester.person) == (False, None)
+
+
+def test_people_places_somebody_whom_no_roster_knows() -> None:
+    """The admin says who it is; the name is enough to refuse them."""
+    requester = placed(BATCH, replace(RULES, people={BATCH: "gone@example.com"}), Directory())
+    assert (requester.placed, requester.person) == (True, None)
+    assert requester.is_person(replace(HANAKO, mail="Gone@example.com"))
+
+
+def test_people_are_looked_up_by_the_whole_principal() -> None:
+    """Another session of the same role has no entry."""
+    assert not placed(BATCH + "2", replace(RULES, people={BATCH: "taro.yamada@example.com"})).placed
+
+
+# --- people_domains and Identity Center
+
+
+@pytest.mark.parametrize(
+    ("session", "expected"),
+    [
+        ("new@example.com", True),
+        ("New@EXAMPLE.com", True),
+        ("new@sub.example.com", False),
+        ("new@notexample.com", False),
+        ("example.com", False),
+        ("new@example.com@other.example", False),
+    ],
+)
+def test_an_address_of_a_peoples_domain_is_a_person(session: str, expected: bool) -> None:
+    """Such a requester is placed by name although no roster knows them; the domain must be the whole domain."""
+    rules = replace(RULES, people_domains=frozenset({"example.com"}))
+    requester = placed(f"{ACCOUNT}:assumed-role/Operator/{session}", rules, Directory())
+    assert (requester.placed, requester.person) == (expected, None)
+
+
+def test_a_domain_does_not_make_a_chosen_name_true() -> None:
+    """people_domains says which addresses are people, not whose session it is."""
+    rules = IdentityRules(people_domains=frozenset({"example.com"}))
+    assert not placed(OPERATOR, rules, Directory()).placed
+
+
+def test_identity_center_places_by_its_record() -> None:
+    """The user's record is certain, with or without a roster that knows them; its name is shown."""
+    directory = Directory((HANAKO, TARO_PERSON), ("taro.yamada@example.com", "Yamada Taro"))
+    assert placed(USER_ID, directory=directory).person == TARO_PERSON
+    unknown = placed(USER_ID, directory=replace(directory, people=()))
+    assert (unknown.placed, unknown.person, unknown.name) == (True, None, "taro.yamada@example.com")
+    assert unknown.is_person(TARO_PERSON)
+
+
+def test_without_its_record_an_identity_center_user_is_nobody() -> None:
+    """A user id alone says nothing."""
+    assert not placed(USER_ID).placed
+
+
+def test_names_to_look_up_are_the_certain_ones() -> None:
+    """The [people] entry first, then a trusted session name; a chosen one is not looked up."""
+    rules = replace(RULES, people={BATCH: "user:abc"})
+    assert requester_names(BATCH, rules) == ("abc", "batch")
+    assert requester_names(BATCH, IdentityRules(people={BATCH: "user:abc"})) == ()

@@ -1,0 +1,161 @@
+"""bot.domain.record: the row and the changes that it knows."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from bot.domain.decision import DecisionEvent, DecisionState
+from bot.domain.record import Delivery, Lease, Record, Surface, SurfaceKind
+from bot.domain.request import Node, Status, Verdict
+from tests.fakes.chat import HANAKO, ICHIRO
+from tests.unit.domain.sample import KEY, NOW, SECOND, TARO_REQUESTER, decision, request
+
+SPAN = timedelta(seconds=60)
+ROW = Record(KEY, NOW, version=7)
+CARD = Surface("card:approvals", SurfaceKind.CARD, Delivery.CLAIMED)
+
+
+# --- decisions and surfaces
+
+
+def test_a_decision_takes_the_place_of_its_former_self() -> None:
+    """One entry per decision; the others stay as they are."""
+    first, second = decision(HANAKO), decision(ICHIRO)
+    row = ROW.with_decision(first).with_decision(second)
+    sent = first.after(DecisionEvent.SENDING, at=NOW)
+    changed = row.with_decision(sent)
+    assert changed.decision(first.id) == sent
+    assert changed.decision(second.id) == second
+    assert len(changed.decisions) == 2
+    assert changed.decision("other") is None
+
+
+def test_a_settled_decision_remembers_the_version_that_settled_it() -> None:
+    """The version of the write that it is part of, once; later writes do not move it."""
+    sent = decision(HANAKO, state=DecisionState.SENT)
+    row = ROW.with_decision(sent)
+    assert row.decisions[0].settled_in == 0
+    settled = row.with_decision(sent.after(DecisionEvent.ANSWERED, at=NOW))
+    assert settled.decisions[0].settled_in == 8
+    later = replace(settled, version=20)
+    assert later.with_decision(replace(later.decisions[0], announced=True)).decisions[0].settled_in == 8
+
+
+def test_a_look_knows_of_what_was_settled_before_it_began() -> None:
+    """Versions say so: a look from the settling version on has seen it, an earlier one has not."""
+    settled = decision(HANAKO, state=DecisionState.CONFIRMED, settled_in=8)
+    assert not replace(ROW, observed_from=7).looked_after(settled)
+    assert replace(ROW, observed_from=8).looked_after(settled)
+    assert not replace(ROW, observed_from=99).looked_after(decision(HANAKO))
+
+
+def test_live_and_confirmed_decisions_are_told_apart() -> None:
+    """By state, and the confirmed ones by step and verdict."""
+    confirmed = decision(HANAKO, Verdict.APPROVE, DecisionState.CONFIRMED)
+    others = [
+        decision(ICHIRO, Verdict.REJECT, DecisionState.CONFIRMED),
+        decision(ICHIRO, Verdict.APPROVE, DecisionState.CONFIRMED, step="Level2"),
+        decision(ICHIRO, Verdict.APPROVE, DecisionState.UNKNOWN),
+    ]
+    row = replace(ROW, decisions=(confirmed, *others))
+    assert row.confirmed("Level1", Verdict.APPROVE) == (confirmed,)
+    assert row.live_decisions == (others[2],)
+
+
+def test_a_surface_takes_the_place_of_its_former_self() -> None:
+    """One entry per surface."""
+    note = Surface("note:1", SurfaceKind.NOTE, Delivery.DELIVERED)
+    row = ROW.with_surface(CARD).with_surface(note)
+    posted = replace(CARD, delivery=Delivery.DELIVERED, activity_id="1")
+    assert row.with_surface(posted).surface(CARD.name) == posted
+    assert set(row.with_surface(posted).surfaces) == {note, posted}
+    assert row.surface("card:other") is None
+
+
+# --- the next look
+
+
+def test_an_appointment_is_kept_or_made_earlier() -> None:
+    """Nobody's wish to be looked at is put off by somebody else's."""
+    row = ROW.look_by(NOW)
+    assert row.next_look_at == NOW
+    assert row.look_by(NOW + SECOND) is row
+    assert row.look_by(NOW) is row
+    assert row.look_by(NOW - SECOND).next_look_at == NOW - SECOND
+
+
+# --- the lease
+
+
+def leased(row: Record, owner: str = "a", *, seconds: float = 0) -> Record | None:
+    """Take the lease some seconds later."""
+    return row.leased_to(owner, now=NOW + seconds * SECOND, span=SPAN)
+
+
+def test_a_lease_is_given_to_one() -> None:
+    """Another has to wait until it is over; its holder may renew it."""
+    row = leased(ROW)
+    assert row is not None
+    assert row.lease == Lease("a", NOW + SPAN)
+    assert leased(row, "b", seconds=59.999) is None
+    renewed = leased(row, "a", seconds=30)
+    assert renewed is not None
+    assert renewed.lease == Lease("a", NOW + SPAN + 30 * SECOND)
+    taken = leased(row, "b", seconds=60)
+    assert taken is not None
+    assert taken.lease == Lease("b", NOW + 2 * SPAN)
+
+
+def test_who_takes_a_lease_is_looked_after() -> None:
+    """Should the holder die, the row is due when the lease is over; whoever returns it takes that back."""
+    row = leased(ROW.look_by(NOW))
+    assert row is not None
+    assert (row.next_look_at, row.only_due_for_lease) == (NOW + SPAN, True)
+    assert row.released_by("a") == ROW
+    renewed = leased(row, seconds=10)
+    assert renewed is not None
+    assert renewed.next_look_at == NOW + SPAN + 10 * SECOND
+
+
+def test_a_wish_made_under_a_lease_survives_it() -> None:
+    """A look asked for meanwhile is not forgotten when the lease is renewed or returned."""
+    row = leased(ROW)
+    assert row is not None
+    wished = row.look_by(NOW + SECOND)
+    renewed = leased(wished, seconds=5)
+    assert renewed is not None
+    assert renewed.next_look_at == NOW + SECOND
+    assert renewed.released_by("a") == replace(ROW, next_look_at=NOW + SECOND)
+
+
+def test_only_its_holder_returns_a_lease() -> None:
+    """Who lost it to another leaves the other's alone."""
+    row = leased(ROW)
+    assert row is not None
+    assert row.released_by("b") is row
+    assert ROW.released_by("a") is ROW
+    assert not ROW.only_due_for_lease
+
+
+# --- looks
+
+
+def test_a_look_brings_the_facts() -> None:
+    """With who asked and from when it is; failed looks are forgotten."""
+    row = replace(ROW, looks_failed=3).observed(request(), TARO_REQUESTER, at=NOW, since=7)
+    assert (row.request, row.requester, row.observed_at, row.observed_from) == (request(), TARO_REQUESTER, NOW, 7)
+    assert row.looks_failed == 0
+
+
+def test_a_slower_look_does_not_turn_the_clock_back() -> None:
+    """What began earlier and comes later is not taken in."""
+    approved = ROW.observed(request(status=Status.APPROVED), TARO_REQUESTER, at=NOW, since=9)
+    assert approved.observed(request(), TARO_REQUESTER, at=NOW + SECOND, since=8) is approved
+    assert approved.observed(request(), TARO_REQUESTER, at=NOW, since=9).request == request()
+
+
+def test_a_look_that_reads_less_keeps_what_was_known() -> None:
+    """Names and tags stay when they cannot be read."""
+    known = ROW.observed(replace(request(), node=Node("i-1", "web")), TARO_REQUESTER, at=NOW, since=7)
+    row = known.observed(replace(request(), node=Node("i-1")), TARO_REQUESTER, at=NOW, since=8)
+    assert row.request is not None
+    assert row.request.node.name == "web"

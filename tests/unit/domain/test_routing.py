@@ -1,0 +1,134 @@
+"""bot.domain.routing: which channel gets a request, and that channel's rules."""
+
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.request import Node
+from bot.domain.routing import Channel, LevelRule, Match, Route, route, same_conversation, thread_root
+from tests.unit.domain.sample import KEY, request
+
+TAGS = (("Environment", "production"), ("Team", "payments"))
+REQUEST = request(node=Node("i-1", tags=TAGS), policy="Manual")
+UNREAD = replace(REQUEST, node=Node("i-1"), policy=None)
+
+
+def tags(**wanted: str) -> tuple[tuple[str, frozenset[str]], ...]:
+    """Return the tags of a match, one value each."""
+    return tuple((key, frozenset({value})) for key, value in wanted.items())
+
+
+@pytest.mark.parametrize(
+    ("match", "read", "unread"),
+    [
+        (Match(), True, True),
+        (Match(accounts=frozenset({KEY.account})), True, True),
+        (Match(accounts=frozenset({"444455556666"})), False, False),
+        (Match(regions=frozenset({KEY.region, "us-east-1"})), True, True),
+        (Match(regions=frozenset({"us-east-1"})), False, False),
+        (Match(policies=frozenset({"Manual"})), True, None),
+        (Match(policies=frozenset({"Other"})), False, None),
+        (Match(tags=tags(Environment="production")), True, None),
+        (Match(tags=tags(Environment="production", Team="payments")), True, None),
+        (Match(tags=tags(Environment="production", Team="other")), False, None),
+        (Match(tags=tags(Owner="payments")), False, None),
+        (Match(tags=(("Environment", frozenset({"staging", "production"})),)), True, None),
+        (Match(regions=frozenset({"us-east-1"}), tags=tags(Environment="production")), False, False),
+        (Match(policies=frozenset({"Other"}), tags=tags(Environment="production")), False, None),
+    ],
+)
+def test_what_a_channel_takes(match: Match, read: bool, unread: bool | None) -> None:
+    """Every field must agree, an empty one always does; what cannot be read yet is neither yes nor no."""
+    assert match.takes(REQUEST) is read
+    assert match.takes(UNREAD) is unread
+
+
+def test_no_tags_are_not_unread_tags() -> None:
+    """A node that has no tags is a clear no."""
+    assert Match(tags=tags(Environment="production")).takes(replace(REQUEST, node=Node("i-1", tags=()))) is False
+
+
+PRODUCTION = Channel("production", "19:p@thread.tacv2", match=Match(tags=tags(Environment="production")))
+EVERYTHING = Channel("everything", "19:e@thread.tacv2", match=Match())
+LEADS = Channel("leads", "19:l@thread.tacv2")
+REST = Channel("rest", "19:r@thread.tacv2", fallback=True)
+
+
+def test_the_first_match_wins() -> None:
+    """In the order of the file, wherever the fallback stands."""
+    settled = Route("production", "19:p@thread.tacv2", settled=True)
+    assert route(REQUEST, [REST, LEADS, PRODUCTION, EVERYTHING]) == settled
+    assert route(REQUEST, [REST, EVERYTHING, PRODUCTION]).channel == "everything"
+
+
+def test_what_nobody_takes_goes_to_the_fallback() -> None:
+    """A channel without a match takes nothing by itself."""
+    staging = replace(REQUEST, node=Node("i-1", tags=(("Environment", "staging"),)))
+    assert route(staging, [LEADS, PRODUCTION, REST]) == Route("rest", "19:r@thread.tacv2", settled=True)
+
+
+def test_while_tags_are_unread_the_fallback_has_it_unsettled() -> None:
+    """A channel that might have come first keeps the later ones from taking it for good."""
+    assert route(UNREAD, [PRODUCTION, EVERYTHING, REST]) == Route("rest", "19:r@thread.tacv2", settled=False)
+    assert route(UNREAD, [EVERYTHING, PRODUCTION, REST]).channel == "everything"
+
+
+# --- a channel's rules
+
+CHANNEL = Channel(
+    "c",
+    "19:c@thread.tacv2",
+    approvers=("members",),
+    approver_role="arn:aws:iam::{account}:role/Approver",
+    levels=(
+        LevelRule("Level2", ("user:x",), "arn:aws:iam::{account}:role/Lead"),
+        LevelRule("Level3", ()),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("step", "approvers", "role"),
+    [("Level1", ("members",), "Approver"), ("Level2", ("user:x",), "Lead"), ("Level3", (), "Approver")],
+)
+def test_a_level_may_have_its_own_rule(step: str, approvers: tuple[str, ...], role: str) -> None:
+    """A level's approvers replace the channel's, even by nobody; its role does where there is one."""
+    assert CHANNEL.approvers_at(step) == approvers
+    assert CHANNEL.role_at(step, "444455556666") == f"arn:aws:iam::444455556666:role/{role}"
+
+
+def test_without_a_role_the_bots_own_credentials_are_used() -> None:
+    """None says so."""
+    assert LEADS.role_at("Level1", KEY.account) is None
+
+
+# --- conversations
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("19:a@thread.tacv2", "19:a@thread.tacv2", True),
+        ("19:a@thread.tacv2;messageid=1", "19:a@thread.tacv2", True),
+        ("19:a@thread.tacv2;messageid=1", "19:a@thread.tacv2;messageid=2", True),
+        ("19:a@thread.tacv2", "19:b@thread.tacv2", False),
+        ("19:a@thread.tacv2", "19:A@thread.tacv2", False),
+        ("", "", False),
+        (None, None, False),
+        (None, "19:a@thread.tacv2", False),
+    ],
+)
+def test_threads_belong_to_their_conversation(one: str | None, other: str | None, same: bool) -> None:
+    """Ids compare without the thread; what is missing is equal to nothing."""
+    assert same_conversation(one, other) is same
+
+
+def test_the_root_of_nothing_is_empty() -> None:
+    """No conversation, no root."""
+    assert thread_root(None) == ""
+    assert thread_root("19:a@thread.tacv2;messageid=1") == "19:a@thread.tacv2"
+
+
+def test_two_empty_conversations_with_threads_are_not_the_same() -> None:
+    """A thread of no conversation is nowhere."""
+    assert not same_conversation(";messageid=1", ";messageid=1")

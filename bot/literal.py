@@ -5,6 +5,7 @@ It knows what clients do with text; it must not know which text is shown where.
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 _BREAK = "\u200b"  # zero width space: invisible, and no client reads across it
 _UNSHOWABLE = "\ufffd"
@@ -50,9 +51,44 @@ def one_line(text: str, limit: int | None = None) -> str:
 
 
 def lines(text: str, *, limit: int, most: int = 12) -> list[str]:
-    """Return the text's lines, at most `limit` characters and `most` lines in all; blank lines are left out."""
-    kept = [line.strip() for line in cut(literal(text).strip(), limit).split("\n") if line.strip()]
+    """Return the text's lines, at most `limit` characters and `most` lines in all; blank lines are left out.
+
+    Words that clients would not wrap go on in the next line. (A browser's address bar takes such an address as one.)
+    """
+    wrapped = _divided(cut(literal(text).strip(), limit), _PROSE_WIDTH, "\n")
+    kept = [line.strip() for line in wrapped.split("\n") if line.strip()]
     return kept if len(kept) <= most else [*kept[: most - 1], "…"]
+
+
+def wrappable(line: str) -> str:
+    """Let long words of a line be wrapped wherever that is needed, by invisible marks."""
+    return _divided(line, _NAME_WIDTH, _BREAK)
+
+
+# Teams' desktop client clips a word that is wider than its column instead of wrapping it: nobody would see the rest.
+_PROSE_WIDTH = 44  # characters that fit the narrowest card of a desktop
+_NAME_WIDTH = 34  # characters that fit the value column of such a card
+_UNWRAPPED = r"[!-,.-~\u00a1-\u1fff]"  # scripts with blanks between words; clients do wrap after a hyphen
+
+
+def _divided(text: str, width: int, mark: str) -> str:
+    return re.sub(f"{_UNWRAPPED}{{{width + 1},}}", lambda word: mark.join(_pieces(word[0], width)), text)
+
+
+def _pieces(word: str, width: int) -> Iterator[str]:
+    while len(word) > width:
+        at = _place_to_divide(word, width)
+        yield word[:at]
+        word = word[at:]
+    yield word
+
+
+def _place_to_divide(word: str, width: int) -> int:
+    """Return after how many characters: after punctuation, unless the piece would be short; never before an accent."""
+    after_mark = max((place for place in range(width // 2, width + 1) if word[place - 1] in "/.:@_=&,;"), default=width)
+    while after_mark > 1 and _joins(word[after_mark]):
+        after_mark -= 1
+    return after_mark
 
 
 def cut(text: str, limit: int) -> str:

@@ -176,7 +176,7 @@ def _mentions(mentions: tuple[Mention, ...], pen: Pen) -> tuple[list[Data], list
 
     https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format#mention-support
     """
-    named = [(each.id, unmarked(pen.name(each.name))) for each in mentions[: pen.limits.many]]
+    named = [(each.id, unmarked(pen.short(each.name))) for each in mentions[: pen.limits.many]]
     texts = [f"<at>{name}</at>" for _, name in named]
     entities: list[Data] = [
         {"type": "mention", "text": text, "mentioned": {"id": id_, "name": name}}

@@ -15,6 +15,7 @@ from bot.domain.views import (
     RequestLine,
     SetupView,
 )
+from bot.literal import wrappable
 from bot.rendering.cards import notice_data
 from bot.rendering.pen import Data, Pen, Runs, plain
 
@@ -111,7 +112,11 @@ def _note_facts(view: NoteView, pen: Pen) -> list[Data]:
     at = pen.say.moment(view.at) if view.at else None
     role = view.role if view.call else None
     facts = (("at", at, "Default"), ("call", view.call, "Monospace"), ("role", role, "Monospace"))
-    return [{"label": pen.say.text(f"note.{name}"), "text": text, "font": font} for name, text, font in facts if text]
+    return [
+        {"label": pen.say.text(f"note.{name}"), "text": wrappable(text), "font": font}
+        for name, text, font in facts
+        if text
+    ]
 
 
 def help_data(view: HelpView, pen: Pen) -> Data:

@@ -11,7 +11,7 @@ from typing import Final
 from bot.domain.request import Verdict
 from bot.domain.views import DecisionLine
 from bot.i18n import Localizer, Run
-from bot.literal import cut, lines, one_line
+from bot.literal import cut, lines, one_line, wrappable
 
 Data = dict[str, object]
 Runs = list[Run]
@@ -46,7 +46,11 @@ class Pen:
     limits: Limits
 
     def name(self, text: str) -> str:
-        """Return a name from outside on one line."""
+        """Return a name from outside on one line, for a TextRun."""
+        return wrappable(self.short(text))
+
+    def short(self, text: str) -> str:
+        """Return a name from outside on one line, without marks for wrapping."""
         return one_line(text, self.limits.name)
 
     def runs(self, key: str, /, **names: str) -> Runs:
@@ -90,8 +94,8 @@ class Pen:
         return [self.row("tags", *shown)] if shown else []
 
     def _tag(self, key: str, value: str) -> Runs:
-        limit = self.limits.tag
-        return plain(self.say.text("value.tag", name=one_line(key, limit // 2), value=one_line(value, limit)))
+        name, content = one_line(key, self.limits.tag // 2), one_line(value, self.limits.tag)
+        return plain(wrappable(self.say.text("value.tag", name=name, value=content)))
 
     def prose(self, text: str | None) -> list[str]:
         """Return reason or comment line by line."""
@@ -138,8 +142,8 @@ class Pen:
 
     def names(self, texts: Sequence[str]) -> str:
         """Return names in a row, as one text."""
-        named = [self.name(text) for text in texts[: self.limits.many]]
-        return cut(self.say.text("card_line.name_separator").join(named), 4 * self.limits.name)
+        named = [self.short(text) for text in texts[: self.limits.many]]
+        return wrappable(cut(self.say.text("card_line.name_separator").join(named), 4 * self.limits.name))
 
 
 def plain(text: str, *, font: str = "Default") -> Runs:

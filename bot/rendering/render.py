@@ -130,4 +130,4 @@ def summary(view: View | Notice, *, locale: str) -> str:
 
 
 def _named(key: str, pen: Pen, **names: str) -> str:
-    return pen.say.text(key, **{place: unmarked(pen.name(name)) for place, name in names.items()})
+    return pen.say.text(key, **{place: unmarked(pen.short(name)) for place, name in names.items()})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.literal import cut, lines, literal, one_line, unmarked
+from bot.literal import cut, lines, literal, one_line, unmarked, wrappable
 
 
 def test_a_text_feature_is_broken() -> None:
@@ -77,3 +77,36 @@ def test_lines_are_limited_in_number() -> None:
     assert lines("a\n\n \nb\r\nc", limit=20) == ["a", "b", "c"]
     assert lines("\n".join("abcdef"), limit=99, most=3) == ["a", "b", "…"]
     assert lines("", limit=10) == []
+
+
+def test_long_words_can_be_wrapped() -> None:
+    """A client that does not wrap words would hide the end of a long one."""
+    shown = wrappable("arn:aws:iam::111122223333:role/NodeAccessApprover/mei.suzuki@example.com and more")
+    assert shown.split("\u200b") == [
+        "arn:aws:iam::111122223333:role/",
+        "NodeAccessApprover/mei.suzuki@",
+        "example.com and more",
+    ]
+    assert (
+        wrappable("E-commerce-Manual-Approval-Policy-of-the-Platform-Team")
+        == "E-commerce-Manual-Approval-Policy-of-the-Platform-Team"
+    )
+    assert "\u200b" not in wrappable("決済" * 100)
+
+
+def test_a_long_address_goes_on_in_the_next_line() -> None:
+    """In prose a long word is divided by lines, so that what is copied has nothing invisible in it."""
+    address = "https://wiki.example.com/a/long/path/to/a/page/about/the/node"
+    assert lines(f"see {address} now", limit=256) == [
+        "see https://wiki.example.com/a/long/path/to/a/",
+        "page/about/the/node now",
+    ]
+    assert "".join(lines("x" * 256, limit=256)) == "x" * 256
+
+
+@given(st.text(alphabet="ab/é\u0301あ -", max_size=200))
+def test_wrapping_keeps_every_character(text: str) -> None:
+    """Nothing but the marks is added, and no word stays too long."""
+    shown = wrappable(text)
+    assert shown.replace("\u200b", "") == text
+    assert all(len(word) <= 34 for word in re.findall("[ab/é\u0301]+", shown))

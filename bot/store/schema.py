@@ -6,7 +6,8 @@ https://www.sqlite.org/pragma.html#pragma_user_version, https://www.sqlite.org/w
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bot.ports import StoreUnavailable
@@ -47,6 +48,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 All moments are microseconds since 1970 in UTC.
 """
 
+_WAL = "PRAGMA journal_mode = WAL"
 # One statement, so that another process that makes the file just now is seen before or after, never in between.
 _HEADER = """
     SELECT (SELECT application_id FROM pragma_application_id),
@@ -67,9 +69,7 @@ def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
     try:
         _create(path)
         connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
-    except OSError as error:
-        raise StoreUnavailable(f"{path} cannot be opened: {error.strerror}") from error
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise StoreUnavailable(f"{path} cannot be opened: {error}") from error
     return _prepared(connection, path)
 
@@ -82,7 +82,7 @@ def _create(path: Path) -> None:
 def _prepared(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     try:
         _version(connection, path, newest=len(MIGRATIONS))  # before the file is touched at all
-        _switch_to_wal(connection)
+        switch_to_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
         migrate(connection, path, MIGRATIONS)
     except sqlite3.Error as error:
@@ -107,15 +107,14 @@ def _version(connection: sqlite3.Connection, path: Path, *, newest: int) -> int:
     return int(version)
 
 
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    for _ in range(WAL_ATTEMPTS):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            time.sleep(WAL_PAUSE)
-        else:
+def switch_to_wal(connection: sqlite3.Connection, *, pause: Callable[[float], None] = time.sleep) -> None:
+    """Make the file write ahead; try again while another process does so. Raises sqlite3.OperationalError."""
+    for _ in range(WAL_ATTEMPTS - 1):
+        with suppress(sqlite3.OperationalError):
+            connection.execute(_WAL)
             return
-    connection.execute("PRAGMA journal_mode = WAL")
+        pause(WAL_PAUSE)
+    connection.execute(_WAL)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Sequence[str]]) -> None:

@@ -173,6 +173,37 @@ async def test_several_processes_may_make_the_file_at_once(path: Path) -> None:
         await store.close()
 
 
+@pytest.fixture
+def locked(path: Path) -> Iterator[sqlite3.Connection]:
+    """A fresh file that another process has locked as a whole, as it does while it switches to WAL."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("BEGIN EXCLUSIVE")
+        yield connection
+
+
+def test_a_file_that_is_being_made_is_waited_for(locked: sqlite3.Connection, by_hand: sqlite3.Connection) -> None:
+    """SQLite itself does not wait when it switches to WAL; once the other process is done it works."""
+    pauses: list[float] = []
+
+    def unlock_at_the_third(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            locked.close()
+
+    schema.switch_to_wal(by_hand, pause=unlock_at_the_third)
+    assert pauses == [schema.WAL_PAUSE] * 3
+    assert by_hand.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_file_that_stays_locked_is_an_error(locked: sqlite3.Connection, by_hand: sqlite3.Connection) -> None:
+    """Waiting for the other process has an end."""
+    pauses: list[float] = []
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        schema.switch_to_wal(by_hand, pause=pauses.append)
+    assert len(pauses) == schema.WAL_ATTEMPTS - 1
+
+
 async def test_a_newer_schema_is_refused(path: Path) -> None:
     """The message says what to do, and nothing in the file is touched."""
     async with SqliteStore(path) as store:

@@ -19,11 +19,15 @@ log = structlog.get_logger(__name__)
 
 
 class UnreadableExecution(Exception):
-    """The answer is no automation execution, or another request's; `code` says which."""
+    """The answer is no automation execution that this room understands; `code` says why."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+class ForeignExecution(UnreadableExecution):
+    """The automation execution is another request's, or serves another purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Run:
 
 
 def parse_execution(document: object, key: RequestKey) -> Run:
-    """Read the member AutomationExecution; raise UnreadableExecution.
+    """Read the member AutomationExecution; raise UnreadableExecution, or its kind ForeignExecution.
 
     An OpsItem merely claims which execution is its own. Where the execution names another OpsItem, or another purpose,
     the claim is false, and a decision about the one would count for the other.
@@ -64,9 +68,9 @@ def parse_execution(document: object, key: RequestKey) -> Run:
     if execution_id is None or word is None:
         raise UnreadableExecution("NotAnExecution")
     if raw.get("OpsItemId", key.ops_item_id) != key.ops_item_id:
-        raise UnreadableExecution("ExecutionOfAnotherRequest")
+        raise ForeignExecution("ExecutionOfAnotherRequest")
     if raw.get("AutomationSubtype", ACCESS_REQUEST) != ACCESS_REQUEST:
-        raise UnreadableExecution("NotAnAccessRequest")
+        raise ForeignExecution("NotAnAccessRequest")
     status, current = EXECUTION_WORDS.get(word, Status.UNKNOWN), text(raw.get("CurrentStepName"))
     return Run(
         id=execution_id,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from bot.aws.executions import UnreadableExecution, parse_execution
+from bot.aws.executions import ForeignExecution, UnreadableExecution, parse_execution
 from bot.domain.request import Approver, ApproverKind, Level, LevelState, Status, Verdict, Vote
 from tests.unit.aws.samples import ASKED_AT, EXECUTION_ID, HANAKO, KEY, ROLE, decision, execution, mangled, step
 
@@ -176,15 +176,21 @@ def test_approvers_that_cannot_be_understood_are_unreadable(inputs: object) -> N
     [
         ({"OpsItemId": "oi-000000000000"}, "ExecutionOfAnotherRequest"),
         ({"AutomationSubtype": "ChangeRequest"}, "NotAnAccessRequest"),
-        ({"AutomationExecutionStatus": None}, "NotAnExecution"),
-        ({"AutomationExecutionId": 7}, "NotAnExecution"),
     ],
 )
 def test_a_foreign_execution_is_refused(changed: dict[str, Any], code: str) -> None:
     """An OpsItem that claims another request's execution cannot have a decision about it counted there."""
-    with pytest.raises(UnreadableExecution) as caught:
+    with pytest.raises(ForeignExecution) as caught:
         parse_execution(execution(**changed), KEY)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("changed", [{"AutomationExecutionStatus": None}, {"AutomationExecutionId": 7}])
+def test_what_is_no_execution_is_unreadable(changed: dict[str, Any]) -> None:
+    """An answer without id or status is told apart from another request's."""
+    with pytest.raises(UnreadableExecution) as caught:
+        parse_execution(execution(**changed), KEY)
+    assert not isinstance(caught.value, ForeignExecution)
 
 
 def test_an_execution_that_names_no_ops_item_is_taken() -> None:

@@ -1,0 +1,168 @@
+"""Access requests in AWS: `ports.Requests`. Reads the parts of a request side by side; a part that fails stays out."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+from cachetools import TTLCache
+
+from bot.aws.assembling import Looked, assembled, replica
+from bot.aws.clients import Clients, Place
+from bot.aws.executions import ForeignExecution, Run, UnreadableExecution, parse_execution
+from bot.aws.failures import CallFailed, unavailable
+from bot.aws.listing import PAGE, Listing
+from bot.aws.nodes import Nodes
+from bot.aws.ops_items import OpsItem, UnreadableOpsItem, parse_ops_item
+from bot.aws.pacing import Lane
+from bot.aws.policies import Policy, UnreadablePolicy, parse_policy
+from bot.aws.signals import Signals
+from bot.domain.request import AccessRequest, Execution, RequestKey, Status
+from bot.ports import AwsUnavailable, Clock, RequestNotReadable, Sighting, Signal
+
+POLICY_KEPT_SECONDS = 300.0  # a version never changes, but a policy may be deleted and made anew with the same number
+POLICIES_KEPT = 500
+log = structlog.get_logger(__name__)
+
+
+class AccessRequests:
+    """The gateway to just-in-time node access."""
+
+    def __init__(self, clients: Clients, *, clock: Clock) -> None:
+        self._clients = clients
+        self._nodes, self._listing = Nodes(clients, clock=clock), Listing(clients)
+        self._signals = Signals(clients)
+        self._policies: TTLCache[tuple[Place, str, str], Policy] = TTLCache(
+            POLICIES_KEPT, ttl=POLICY_KEPT_SECONDS, timer=lambda: clock.now().timestamp()
+        )
+
+    # --- the port
+
+    async def observe(self, key: RequestKey) -> AccessRequest:
+        """Read everything about one request; what cannot be read is left out and `complete` is False.
+
+        Raises RequestNotReadable, AwsUnavailable.
+        """
+        item = await self._ops_item(key)
+        if item.replica_of:
+            return replica(item)
+        run, policy, node = await asyncio.gather(
+            self._run(item), self._policy(item), self._nodes.look(_place(key), item.node_id)
+        )
+        if policy.found is None and item.policy is None and run.found:
+            policy = await self._policy_named(_place(key), run.found.document, run.found.document_version)
+        return assembled(item, run=run, policy=policy, node=node)
+
+    async def execution(self, key: RequestKey, execution_id: str) -> Execution:
+        """Read the approval's automation execution, never from a cache. Raises AwsUnavailable, AwsThrottled."""
+        try:
+            run = await self._execution(key, execution_id, Lane.CLICK)
+            if run.truncated and run.status is Status.PENDING and not run.waits:
+                run = await self._with_all_steps(key, run, Lane.CLICK)
+        except CallFailed as failed:
+            raise unavailable(failed) from failed
+        except UnreadableExecution as problem:
+            raise AwsUnavailable(problem.code) from problem
+        return run.as_execution()
+
+    async def signal(self, signal: Signal) -> None:
+        """Send it once. Raises SignalRefused, SignalThrottled, SignalLost."""
+        await self._signals.send(signal)
+
+    async def sightings(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+        """List the requests pending now and those modified since then. Raises AwsUnavailable."""
+        return await self._listing.sightings(Place(account, region), since)
+
+    # --- the OpsItem
+
+    async def _ops_item(self, key: RequestKey) -> OpsItem:
+        try:
+            answer = await self._clients.read(_place(key), "ssm", "get_ops_item", Lane.LOOK, OpsItemId=key.ops_item_id)
+            return parse_ops_item(answer.get("OpsItem"), key)
+        except CallFailed as failed:
+            if failed.code == "OpsItemNotFoundException":
+                raise RequestNotReadable(failed.code) from failed
+            raise unavailable(failed) from failed
+        except UnreadableOpsItem as problem:
+            raise RequestNotReadable(problem.code) from problem
+
+    # --- the execution
+
+    async def _run(self, item: OpsItem) -> Looked[Run | None]:
+        if item.execution_id is None:
+            return Looked(None)  # there is none yet, or none is needed: which of them, the status tells
+        try:
+            run = await self._execution(item.key, item.execution_id, Lane.LOOK)
+        except CallFailed as failed:
+            log.warning("execution_unreadable", request=str(item.key), code=failed.code)
+            gone = item.status.ended and failed.code == "AutomationExecutionNotFoundException"
+            return Looked(None, complete=gone)  # AWS keeps executions for 30 days and OpsItems for a year
+        except ForeignExecution as problem:
+            log.warning("execution_foreign", request=str(item.key), code=problem.code)
+            raise RequestNotReadable(problem.code) from problem
+        except UnreadableExecution as problem:
+            log.warning("execution_unreadable", request=str(item.key), code=problem.code)
+            return Looked(None, complete=False)
+        if not run.truncated:
+            return Looked(run)
+        return await self._completed(item.key, run)
+
+    async def _completed(self, key: RequestKey, run: Run) -> Looked[Run | None]:
+        try:
+            return Looked(await self._with_all_steps(key, run, Lane.LOOK))
+        except CallFailed as failed:
+            log.warning("steps_unreadable", request=str(key), code=failed.code)
+            return Looked(run, complete=False)
+
+    async def _execution(self, key: RequestKey, execution_id: str, lane: Lane) -> Run:
+        answer = await self._clients.read(
+            _place(key), "ssm", "get_automation_execution", lane, AutomationExecutionId=execution_id
+        )
+        return parse_execution(answer.get("AutomationExecution"), key)
+
+    async def _with_all_steps(self, key: RequestKey, run: Run, lane: Lane) -> Run:
+        steps = await self._clients.read_all(
+            _place(key),
+            "ssm",
+            "describe_automation_step_executions",
+            lane,
+            member="StepExecutions",
+            AutomationExecutionId=run.id,
+            MaxResults=PAGE,
+        )
+        return run.with_steps(steps)
+
+    # --- the policy
+
+    async def _policy(self, item: OpsItem) -> Looked[Policy | None]:
+        if item.execution_id is None or item.policy is None:
+            return Looked(None)  # nobody has to approve, or the execution will name the policy
+        return await self._policy_named(_place(item.key), item.policy, item.policy_version)
+
+    async def _policy_named(self, place: Place, name: str | None, version: str | None) -> Looked[Policy | None]:
+        if not name:
+            return Looked(None, complete=False)
+        if version and (kept := self._policies.get((place, name, version))):
+            return Looked(kept)
+        try:
+            policy = await self._document(place, name, version)
+        except CallFailed as failed:
+            log.warning("policy_unreadable", policy=name, account=place.account, code=failed.code)
+            return Looked(None, complete=False)
+        except UnreadablePolicy:
+            log.warning("policy_unreadable", policy=name, account=place.account, code="NotAPolicy")
+            return Looked(None, complete=False)
+        if version and version.isdecimal():
+            self._policies[place, name, version] = policy
+        return Looked(policy)
+
+    async def _document(self, place: Place, name: str, version: str | None) -> Policy:
+        wanted = {"DocumentVersion": version} if version else {}
+        answer = await self._clients.read(
+            place, "ssm", "get_document", Lane.LOOK, Name=name, DocumentFormat="JSON", **wanted
+        )
+        return parse_policy(answer.get("Content"))
+
+
+def _place(key: RequestKey) -> Place:
+    return Place(key.account, key.region)

@@ -1,0 +1,64 @@
+"""AWS's side of the program, built and torn down in one place: what `bot.app` asks this room for."""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from bot.aws.access_requests import AccessRequests
+from bot.aws.clients import Clients
+from bot.aws.failures import CallFailed, unavailable
+from bot.aws.pacing import RATES
+from bot.aws.queue import SqsQueue
+from bot.ports import Clock
+
+
+class Account(Protocol):
+    """An account that is watched. No `reader_role`: it is read with the bot's own credentials, and must be its own."""
+
+    @property
+    def id(self) -> str:
+        """Twelve digits."""
+
+    @property
+    def reader_role(self) -> str | None:
+        """The ARN of the role in which it is read."""
+
+
+class AwsSide:
+    """Everything that talks to AWS. Starts nothing before the first call; leave it to close what was opened."""
+
+    def __init__(
+        self,
+        *,
+        region: str,
+        accounts: Sequence[Account],
+        queue_url: str | None,
+        clock: Clock,
+        rates: Mapping[str, float] = RATES,
+    ) -> None:
+        roles = {account.id: account.reader_role for account in accounts if account.reader_role}
+        self._clients = Clients(region=region, clock=clock, reader_roles=roles, rates=rates)
+        self.requests = AccessRequests(self._clients, clock=clock)
+        self.queue = SqsQueue(self._clients, queue_url) if queue_url else None
+
+    async def own_account(self) -> str:
+        """Return the account of the bot's own credentials. Raises AwsUnavailable."""
+        try:
+            return await self._clients.own_account()
+        except CallFailed as failed:
+            raise unavailable(failed) from failed
+
+    async def ready(self) -> None:
+        """Find out whether the queue, where there is one, answers. Raises AwsUnavailable."""
+        if self.queue:
+            await self.queue.check()
+
+    async def __aenter__(self) -> Self:
+        """Start nothing."""
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Wait for the calls under way, and close every connection."""
+        await self._clients.close()

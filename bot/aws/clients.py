@@ -1,0 +1,180 @@
+"""Calls to AWS as the rest of this room makes them: paced, in threads of their lane, in the right role's session.
+
+Every lane has threads of its own, so that long polls never starve short calls and clicks never starve behind sweeps.
+Must not know what any operation means.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from types import MappingProxyType
+from typing import Final
+
+import structlog
+from cachetools import TTLCache
+
+from bot.aws.answers import mapping, rows, text
+from bot.aws.failures import CallFailed, Failure
+from bot.aws.pacing import RATES, Impatient, Lane, Pacer, Quota
+from bot.aws.sdk import Answer, Call, Credentials, Sdk
+from bot.ports import Clock
+
+THREADS: Final[Mapping[Lane, int]] = MappingProxyType({Lane.CLICK: 8, Lane.LOOK: 16, Lane.SWEEP: 4, Lane.POLL: 2})
+SESSION_LIFE = timedelta(hours=1)  # what AssumeRole gives unless asked, and the most for a role assumed by a role
+SESSION_MARGIN = timedelta(minutes=5)  # clocks differ, and a call takes time
+SESSIONS_KEPT = 1000  # people times roles; who is dropped costs one AssumeRole
+READER_SESSION = "node-access-bot"  # how CloudTrail names the product's reads
+MAX_PAGES = 400  # of 50 rows; a list that goes on longer repeats itself
+_WORTH_REPEATING: Final = frozenset({Failure.NOT_SENT, Failure.THROTTLED, Failure.EXPIRED, Failure.NO_ANSWER})
+log = structlog.get_logger(__name__)
+
+_Maker = Callable[[Call, Credentials | None], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An account and a Region."""
+
+    account: str
+    region: str
+
+
+class Clients:
+    """Calls AWS.
+
+    `reader_roles`: the ARN of the role in which an account is read; without one it must be the bot's own account.
+    `rates`: calls a second of one operation, account and Region, by service.
+    """
+
+    def __init__(
+        self,
+        *,
+        region: str,
+        clock: Clock,
+        reader_roles: Mapping[str, str] = MappingProxyType({}),
+        rates: Mapping[str, float] = RATES,
+    ) -> None:
+        self._region, self._reader_roles = region, reader_roles
+        self._pacer, self._sdk = Pacer(clock=clock, rates=rates), Sdk()
+        self._pools = {lane: ThreadPoolExecutor(size, f"aws-{lane.name.lower()}") for lane, size in THREADS.items()}
+        life = (SESSION_LIFE - SESSION_MARGIN).total_seconds()
+        self._sessions: TTLCache[tuple[str, str], Credentials] = TTLCache(
+            SESSIONS_KEPT, ttl=life, timer=lambda: clock.now().timestamp()
+        )
+        self._own_account: str | None = None
+
+    async def read(self, place: Place, service: str, operation: str, lane: Lane, **params: object) -> Answer:
+        """Make a call that changes nothing, again where that may help and nobody waits; raise CallFailed."""
+        call = Call(service, place.region, operation, params)
+        try:
+            return await self._read(place, call, lane)
+        except CallFailed as failed:
+            if lane is Lane.CLICK or failed.failure not in _WORTH_REPEATING:
+                raise
+        return await self._read(place, call, lane)
+
+    async def read_all(
+        self, place: Place, service: str, operation: str, lane: Lane, *, member: str, **params: object
+    ) -> list[Answer]:
+        """Read every page of a list and return the rows that stand in `member`; raise CallFailed."""
+        found: list[Answer] = []
+        for _ in range(MAX_PAGES):
+            answer = await self.read(place, service, operation, lane, **params)
+            found += rows(answer.get(member))
+            token = text(answer.get("NextToken"))
+            if token is None:
+                return found
+            params["NextToken"] = token
+        raise CallFailed("EndlessPages", Failure.NO_ANSWER)
+
+    async def own(self, service: str, operation: str, lane: Lane, **params: object) -> Answer:
+        """Make a call once with the bot's own credentials in its own Region; raise CallFailed."""
+        return await self._in_thread(lane, self._sdk.call, Call(service, self._region, operation, params), None)
+
+    async def own_account(self, lane: Lane = Lane.LOOK) -> str:
+        """Return the account of the bot's own credentials; raise CallFailed."""
+        if self._own_account is None:
+            answer = await self.own("sts", "get_caller_identity", lane)
+            self._own_account = text(answer.get("Account"))
+        if self._own_account is None:
+            raise CallFailed("NoAccountInAnswer", Failure.NO_ANSWER)
+        return self._own_account
+
+    async def send(self, place: Place, operation: str, credentials: Credentials | None, **params: object) -> None:
+        """Make a call to SSM that changes something, once, for a person; raise CallFailed."""
+        call = Call("ssm", place.region, operation, params)
+        await self._paced(place, call, Lane.CLICK, self._sdk.call_once, credentials)
+
+    async def session(self, role: str, name: str, lane: Lane) -> Credentials:
+        """Return a session of a role that the bot assumes under that name; raise CallFailed."""
+        found = self._sessions.get((role, name))
+        if found is None:
+            found = await self._assume(role, name, lane)
+            self._sessions[role, name] = found
+        return found
+
+    def forget_session(self, role: str, name: str) -> None:
+        """Assume the role anew next time."""
+        self._sessions.pop((role, name), None)
+
+    async def close(self) -> None:
+        """Wait for the calls under way, at most as long as their time-outs, and close every connection."""
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+        for pool in self._pools.values():
+            await asyncio.to_thread(pool.shutdown, wait=True)
+        self._sdk.close()
+
+    # --- one call
+
+    async def _read(self, place: Place, call: Call, lane: Lane) -> Answer:
+        role = self._reader_roles.get(place.account)
+        if role is None:
+            await self._refuse_foreign(place.account, lane)
+            return await self._paced(place, call, lane, self._sdk.call, None)
+        credentials = await self.session(role, READER_SESSION, lane)
+        try:
+            return await self._paced(place, call, lane, self._sdk.call, credentials)
+        except CallFailed as failed:
+            if failed.failure is Failure.EXPIRED:
+                self.forget_session(role, READER_SESSION)
+            raise
+
+    async def _refuse_foreign(self, account: str, lane: Lane) -> None:
+        """Refuse to read an account with the credentials of another one, whose requests would be shown as its own."""
+        if await self.own_account(lane) != account:
+            raise CallFailed("NoReaderRole", Failure.DENIED)
+
+    async def _paced(
+        self, place: Place, call: Call, lane: Lane, make: _Maker, credentials: Credentials | None
+    ) -> Answer:
+        quota = Quota(place.account, place.region, call.service, call.operation)
+        try:
+            await self._pacer.turn(quota, lane)
+            return await self._in_thread(lane, make, call, credentials)
+        except Impatient:
+            raise CallFailed("QuotaUsedUp", Failure.THROTTLED) from None
+        except CallFailed as failed:
+            if failed.failure is Failure.THROTTLED:
+                self._pacer.throttled(quota)
+                log.warning("aws_throttled", operation=call.operation, account=place.account, region=place.region)
+            raise
+
+    async def _assume(self, role: str, name: str, lane: Lane) -> Credentials:
+        try:
+            answer = await self.own("sts", "assume_role", lane, RoleArn=role, RoleSessionName=name)
+        except CallFailed as failed:
+            log.warning("role_not_assumed", role=role, code=failed.code)
+            raise
+        given = mapping(answer.get("Credentials"))
+        key, secret, token = (text(given.get(each)) for each in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
+        if key is None or secret is None or token is None:
+            raise CallFailed("NoCredentialsInAnswer", Failure.NO_ANSWER)
+        return Credentials(role, key, secret, token)
+
+    async def _in_thread(self, lane: Lane, make: _Maker, call: Call, credentials: Credentials | None) -> Answer:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pools[lane], partial(make, call, credentials))

@@ -1,0 +1,63 @@
+"""The SQS queue that EventBridge feeds: `ports.Queue`.
+
+What cannot be read is left in the queue, whose own redrive policy takes it to the dead-letter queue.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from bot.aws.answers import rows, text
+from bot.aws.clients import Clients
+from bot.aws.events import UnreadableEvent, parse_event
+from bot.aws.failures import CallFailed, unavailable
+from bot.aws.pacing import Lane
+from bot.aws.sdk import POLL_SECONDS, Answer
+from bot.ports import Hint
+
+BATCH = 10  # messages; the most that SQS gives
+INVISIBLE_SECONDS = 60  # a batch is stored and deleted within a few; what is not comes again after this
+log = structlog.get_logger(__name__)
+
+
+class SqsQueue:
+    """Takes messages from one queue of the bot's own account and Region."""
+
+    def __init__(self, clients: Clients, url: str) -> None:
+        self._clients, self._url = clients, url
+
+    async def receive(self) -> Sequence[Hint]:
+        """Wait for some messages, at most a few seconds. Raises AwsUnavailable."""
+        answer = await self._call(
+            "receive_message",
+            Lane.POLL,
+            MaxNumberOfMessages=BATCH,
+            WaitTimeSeconds=POLL_SECONDS,
+            VisibilityTimeout=INVISIBLE_SECONDS,
+        )
+        return list(_hints(rows(answer.get("Messages"))))
+
+    async def delete(self, hint: Hint) -> None:
+        """Delete a message. Raises AwsUnavailable."""
+        await self._call("delete_message", Lane.LOOK, ReceiptHandle=hint.receipt)
+
+    async def check(self) -> None:
+        """Find out whether the queue answers. Raises AwsUnavailable."""
+        await self._call("get_queue_attributes", Lane.LOOK, AttributeNames=["QueueArn"])
+
+    async def _call(self, operation: str, lane: Lane, **params: object) -> Answer:
+        try:
+            return await self._clients.own("sqs", operation, lane, QueueUrl=self._url, **params)
+        except CallFailed as failed:
+            raise unavailable(failed) from failed
+
+
+def _hints(messages: Iterable[Answer]) -> Iterable[Hint]:
+    for message in messages:
+        receipt = text(message.get("ReceiptHandle"))
+        if receipt is None:
+            continue
+        try:
+            yield parse_event(message.get("Body"), receipt)
+        except UnreadableEvent as problem:
+            log.warning("event_unreadable", message=text(message.get("MessageId")), problem=str(problem))

@@ -1,0 +1,83 @@
+"""Sends one decision to AWS, in the session of the step's approver role that bears the person's name.
+
+`SendAutomationSignal` has no idempotency token and names no step: nothing here sends it twice.
+https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_SendAutomationSignal.html
+"""
+
+from typing import assert_never
+
+from bot.aws.clients import Clients, Place
+from bot.aws.failures import CallFailed, Failure
+from bot.aws.pacing import Lane
+from bot.aws.sdk import Credentials
+from bot.domain.request import Verdict
+from bot.ports import Signal, SignalLost, SignalRefused, SignalThrottled
+
+
+class Signals:
+    """Sends signals."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    async def send(self, signal: Signal) -> None:
+        """Send it once. Raises SignalRefused, SignalThrottled, SignalLost."""
+        credentials = await self._credentials(signal)
+        try:
+            await self._clients.send(
+                Place(signal.key.account, signal.key.region),
+                "send_automation_signal",
+                credentials,
+                AutomationExecutionId=signal.execution_id,
+                SignalType=_signal_type(signal.verdict),
+                Payload={"Comment": [signal.comment]},
+            )
+        except CallFailed as failed:
+            self._forget_useless(signal, failed)
+            raise _outcome(failed) from failed
+
+    async def _credentials(self, signal: Signal) -> Credentials | None:
+        if signal.role is None:
+            return None
+        try:
+            return await self._clients.session(signal.role, signal.session_name, Lane.CLICK)
+        except CallFailed as failed:
+            raise _not_assumed(failed) from failed
+
+    def _forget_useless(self, signal: Signal, failed: CallFailed) -> None:
+        """Assume the role anew after a refusal: the session may be what is wrong, if the role was changed since."""
+        if signal.role and failed.failure in {Failure.EXPIRED, Failure.DENIED}:
+            self._clients.forget_session(signal.role, signal.session_name)
+
+
+def _signal_type(verdict: Verdict) -> str:
+    match verdict:
+        case Verdict.APPROVE:
+            return "Approve"
+        case Verdict.REJECT:
+            return "Reject"  # one page of the user guide says Deny, which the API does not know
+        case _:
+            assert_never(verdict)
+
+
+def _not_assumed(failed: CallFailed) -> SignalRefused | SignalThrottled:
+    """Say what it means that the role could not be assumed: in no case did a signal leave."""
+    if failed.failure in {Failure.DENIED, Failure.REFUSED}:
+        return SignalRefused(failed.code, denied=True)
+    return SignalThrottled(failed.code)
+
+
+def _outcome(failed: CallFailed) -> SignalRefused | SignalThrottled | SignalLost:
+    """Say what a failure means for the decision.
+
+    What never left this machine had no effect any more than what AWS throttled: both may be tried again.
+    """
+    match failed.failure:
+        case Failure.DENIED | Failure.REFUSED:
+            return SignalRefused(failed.code, denied=failed.failure is Failure.DENIED)
+        case Failure.NOT_SENT | Failure.THROTTLED | Failure.EXPIRED:
+            return SignalThrottled(failed.code)
+        case Failure.NO_ANSWER | Failure.TIMED_OUT:
+            return SignalLost(failed.code)
+        case _:
+            assert_never(failed.failure)

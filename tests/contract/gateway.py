@@ -1,0 +1,95 @@
+"""The product's AWS side against the sandbox's AWS, over real HTTP, with the environment that a process would have."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import boto3
+import botocore.session
+import pytest
+from botocore.loaders import create_loader
+
+from bot.aws.assembly import AwsSide
+from bot.domain.request import RequestKey, Verdict
+from bot.ports import Signal
+from bot.sandbox.world import ACCOUNT, APPROVER_ROLE, REGION
+from tests.contract.scene import Asked, HandClock
+
+UNPACED: dict[str, float] = {}
+HANAKO = "hanako.sato@example.com"
+_MODELS = create_loader()  # reading EC2's model takes longer than most tests
+
+
+@dataclass(frozen=True, slots=True)
+class SceneClock:
+    """`ports.Clock` on a clock that is moved by hand; who sleeps moves it, too."""
+
+    hand: HandClock
+
+    def now(self) -> datetime:
+        """Return the moment."""
+        return self.hand()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the time pass."""
+        self.hand.move(seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """An entry of [[accounts]]."""
+
+    id: str
+    reader_role: str | None = None
+
+
+@contextmanager
+def environment(endpoint: str, session: Any) -> Iterator[None]:
+    """Give this process the variables by which boto3's standard chain finds endpoint and credentials."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+            patch.delenv(name, raising=False)
+        for name, value in session.environment().items():
+            patch.setenv(name, value)
+        patch.setenv("AWS_ENDPOINT_URL", endpoint)
+        patch.setenv("AWS_CONFIG_FILE", "/dev/null")
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setattr("boto3.session.Session", _session)
+        yield
+
+
+def _session(make: Any = boto3.session.Session) -> Any:
+    """Make a session that shares the service models with those of other tests, and nothing else."""
+    core = botocore.session.get_session()
+    core.register_component("data_loader", _MODELS)
+    return make(botocore_session=core)
+
+
+@asynccontextmanager
+async def aws_side(scene: Any, **arguments: Any) -> AsyncIterator[AwsSide]:
+    """Run the product's AWS side against a scene; unpaced unless told otherwise."""
+    settings = {"region": REGION, "accounts": (), "queue_url": None, "clock": SceneClock(scene.clock), "rates": UNPACED}
+    with environment(scene.aws.endpoint, scene.aws.world.bot):
+        async with AwsSide(**{**settings, **arguments}) as side:
+            yield side
+
+
+def key_of(asked: Asked) -> RequestKey:
+    """Return the key of a request of the sample account."""
+    return RequestKey(ACCOUNT, REGION, asked.id)
+
+
+def signal_of(asked: Asked, **changed: Any) -> Signal:
+    """Return Hanako's approval."""
+    fields = {
+        "key": key_of(asked),
+        "execution_id": asked.execution_id,
+        "verdict": Verdict.APPROVE,
+        "comment": "確認しました (佐藤 花子 via Microsoft Teams)",
+        "role": APPROVER_ROLE,
+        "session_name": HANAKO,
+    }
+    return Signal(**{**fields, **changed})

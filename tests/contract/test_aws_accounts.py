@@ -1,0 +1,150 @@
+"""In whose name AWS is read, and at what pace, over real HTTP."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from bot.aws.assembly import AwsSide
+from bot.aws.pacing import RATES
+from bot.domain.request import Status
+from bot.ports import AwsThrottled, AwsUnavailable
+from bot.sandbox.world import ACCOUNT, REGION
+from tests.contract.gateway import UNPACED, Watched, aws_side, key_of
+from tests.contract.scene import Scene, staged
+
+READER = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessReader"
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    with staged() as scene:
+        scene.aws.callers.add_role(READER)
+        yield scene
+
+
+@pytest.fixture
+async def reader(scene: Scene) -> AsyncIterator[AwsSide]:
+    async with aws_side(scene, accounts=[Watched(ACCOUNT, READER)]) as side:
+        yield side
+
+
+async def test_own_account_is_found_once(scene: Scene) -> None:
+    """STS tells it, lazily, and is not asked twice."""
+    async with aws_side(scene) as side:
+        assert scene.aws.calls() == []
+        assert [await side.own_account(), await side.own_account()] == [ACCOUNT, ACCOUNT]
+    assert len(scene.aws.calls("GetCallerIdentity")) == 1
+
+
+async def test_nothing_is_called_before_it_is_needed(scene: Scene) -> None:
+    """Building and leaving this side reaches nobody."""
+    async with aws_side(scene, accounts=[Watched(ACCOUNT, READER)], queue_url=scene.aws.world.queue_url):
+        pass
+    assert scene.aws.calls() == []
+
+
+async def test_an_account_is_read_in_its_reader_role(scene: Scene, reader: AwsSide) -> None:
+    """Every read bears the reader role; it is assumed once."""
+    asked = scene.ask()
+    scene.aws.forget_calls()
+    assert (await reader.requests.observe(key_of(asked))).complete
+    await reader.requests.execution(key_of(asked), asked.execution_id)
+    assumed = scene.aws.calls("AssumeRole")
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/NodeAccessReader/node-access-bot"
+    assert {call.caller for call in scene.aws.calls() if call not in assumed} == {arn}
+    assert len(assumed) == 1
+
+
+async def test_the_readers_session_is_renewed_before_it_ends(scene: Scene, reader: AwsSide) -> None:
+    """A new session before the hour is over, and its calls are signed with it."""
+    asked = scene.ask()
+    await reader.requests.execution(key_of(asked), asked.execution_id)
+    scene.clock.move(minutes=54)
+    await reader.requests.execution(key_of(asked), asked.execution_id)
+    assert len(scene.aws.calls("AssumeRole")) == 1
+    scene.clock.move(minutes=2)
+    await reader.requests.execution(key_of(asked), asked.execution_id)
+    assert len(scene.aws.calls("AssumeRole")) == 2
+
+
+async def test_a_session_that_was_ended_is_replaced(scene: Scene, reader: AwsSide) -> None:
+    """An administrator who revokes the role's sessions stops no look for longer than one call."""
+    asked = scene.ask()
+    scene.aws.faults.fail("GetOpsItem", "ExpiredTokenException", times=1)
+    assert (await reader.requests.observe(key_of(asked))).status is Status.PENDING
+    assert len(scene.aws.calls("AssumeRole")) == 2
+
+
+async def test_a_reader_role_that_cannot_be_assumed_makes_nothing_readable(scene: Scene) -> None:
+    """The bot's own credentials are no substitute."""
+    asked = scene.ask()
+    scene.aws.forget_calls()
+    role = f"arn:aws:iam::{ACCOUNT}:role/NotThere"
+    async with aws_side(scene, accounts=[Watched(ACCOUNT, role)]) as side:
+        with pytest.raises(AwsUnavailable) as caught:
+            await side.requests.observe(key_of(asked))
+    assert caught.value.code == "AccessDenied"
+    assert {call.operation for call in scene.aws.calls()} == {"AssumeRole"}
+
+
+@pytest.mark.parametrize("rates", [RATES, UNPACED])
+async def test_looks_stay_within_the_quota(rates: dict[str, float]) -> None:
+    """At SSM's 3 calls a second of an operation a paced look is never throttled; one that is not paced soon is."""
+    with staged(per_second=3.0) as scene:
+        asked = scene.ask()
+        scene.clock.move(seconds=5)
+        scene.aws.forget_calls()
+        async with aws_side(scene, rates=rates) as side:
+            looks = [await side.requests.execution(key_of(asked), asked.execution_id) for _ in range(3)]
+            try:
+                looks += [await side.requests.execution(key_of(asked), asked.execution_id) for _ in range(9)]
+            except AwsThrottled:
+                assert rates == UNPACED
+        throttled = [call.error for call in scene.aws.calls() if call.error]
+        assert (len(looks), throttled) == ((12, []) if rates else (3, ["ThrottlingException"]))
+
+
+async def test_throttling_slows_down_and_recovers(scene: Scene) -> None:
+    """Others used the quota up: the next call waits for longer, later ones no more."""
+    asked = scene.ask()
+    async with aws_side(scene, rates=RATES) as side:
+        await side.requests.execution(key_of(asked), asked.execution_id)
+        scene.aws.faults.fail("GetAutomationExecution", "ThrottlingException")
+        with pytest.raises(AwsThrottled):
+            await side.requests.execution(key_of(asked), asked.execution_id)
+        before = scene.clock()
+        await side.requests.execution(key_of(asked), asked.execution_id)
+        assert (scene.clock() - before).total_seconds() == pytest.approx(1 / 1.5, rel=0.05)
+        scene.clock.move(minutes=1)
+        before = scene.clock()
+        await side.requests.execution(key_of(asked), asked.execution_id)
+        assert scene.clock() == before
+
+
+async def test_all_steps_are_read_where_the_list_is_cut_off() -> None:
+    """A truncated list of steps is completed, for looks and for the guard, which needs it only to see who waits."""
+    with staged(steps_shown=1) as scene:
+        asked = scene.ask("db-prod-01")
+        async with aws_side(scene) as side:
+            await side.requests.execution(key_of(asked), asked.execution_id)
+            assert scene.aws.calls("DescribeAutomationStepExecutions") == []
+            scene.aws.control.decide(asked.id, "approve")
+            execution = await side.requests.execution(key_of(asked), asked.execution_id)
+            request = await side.requests.observe(key_of(asked))
+            scene.aws.faults.fail("DescribeAutomationStepExecutions", "AccessDeniedException", times=None)
+            partial = await side.requests.observe(key_of(asked))
+            with pytest.raises(AwsUnavailable):
+                await side.requests.execution(key_of(asked), asked.execution_id)
+        assert execution.waiting is not None
+        assert request.waiting is not None
+        assert execution.waiting.step == request.waiting.step == "Level2"
+        assert request.complete
+        assert (partial.waiting, partial.complete) == (None, False)
+
+
+async def test_lists_and_reads_go_to_the_region_that_is_asked_for(scene: Scene) -> None:
+    """The Region is the request's, not the process's."""
+    async with aws_side(scene) as side:
+        assert await side.requests.sightings(ACCOUNT, "us-east-2", scene.clock()) == []
+        assert await side.requests.sightings(ACCOUNT, REGION, scene.clock()) == []
+    assert {call.region for call in scene.aws.calls("DescribeOpsItems")} == {"us-east-2", REGION}

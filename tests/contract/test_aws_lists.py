@@ -1,0 +1,128 @@
+"""What the sweep is told, over real HTTP: what is pending, what has changed, which step waits."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.aws.assembly import AwsSide
+from bot.domain.request import Status
+from bot.ports import AwsThrottled, AwsUnavailable, Sighting
+from bot.sandbox import jit_filters
+from bot.sandbox.world import ACCOUNT, REGION
+from tests.contract.gateway import aws_side, key_of
+from tests.contract.scene import Scene, signal, staged
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    """A sandbox that knows no other test's requests."""
+    with staged() as scene:
+        yield scene
+
+
+@pytest.fixture
+async def side(scene: Scene) -> AsyncIterator[AwsSide]:
+    async with aws_side(scene) as side:
+        yield side
+
+
+async def listed(scene: Scene, side: AwsSide, **ago: float) -> dict[str, Sighting]:
+    since = scene.clock() - timedelta(**(ago or {"days": 14}))
+    found = await side.requests.sightings(ACCOUNT, REGION, since)
+    assert len({each.key for each in found}) == len(found), "each request once"
+    return {each.key.ops_item_id: each for each in found}
+
+
+async def test_pending_and_changed_requests_are_listed_once(scene: Scene, side: AwsSide) -> None:
+    """Each with its status and when it changed; pending ones with the step that waits."""
+    pending, decided = scene.ask("db-prod-01"), scene.ask()
+    signal(scene.approver(), decided, "Reject")
+    assert await listed(scene, side) == {
+        pending.id: Sighting(key_of(pending), Status.PENDING, scene.clock(), "Level1"),
+        decided.id: Sighting(key_of(decided), Status.REJECTED, scene.clock()),
+    }
+
+
+async def test_what_ended_long_ago_is_not_listed(scene: Scene, side: AwsSide) -> None:
+    """Before the watermark only what still waits is listed."""
+    old, pending = scene.ask(), scene.ask("db-prod-01")
+    signal(scene.approver(), old)
+    scene.clock.move(hours=1)
+    assert set(await listed(scene, side, minutes=5)) == {pending.id}
+
+
+async def test_a_step_that_has_passed_is_told(scene: Scene, side: AwsSide) -> None:
+    """The next level waits now, though the request is as pending as before."""
+    asked = scene.ask("db-prod-01")
+    signal(scene.approver(), asked)
+    assert (await listed(scene, side))[asked.id].step == "Level2"
+
+
+async def test_what_nobody_has_to_decide_is_left_out(scene: Scene, side: AwsSide) -> None:
+    """An auto-approved request needs no card, so it is not read one by one."""
+    scene.ask("web-dev-01")
+    assert await listed(scene, side) == {}
+
+
+async def test_replicas_are_left_out(scene: Scene, side: AwsSide) -> None:
+    """Copies in the delegated administrator account are not requests of this account."""
+    asked = scene.ask()
+
+    def replicate(answer: dict[str, Any]) -> dict[str, Any]:
+        (row,) = answer["OpsItemSummaries"]
+        data = row["OperationalData"]["/aws/accessrequest"]
+        told = data["Value"].replace('"isReplica":"false"', '"isReplica":"true"')
+        return {"OpsItemSummaries": [{**row, "OperationalData": {"/aws/accessrequest": {**data, "Value": told}}}]}
+
+    scene.aws.faults.rewrite("DescribeOpsItems", replicate)
+    scene.aws.faults.fail("DescribeAutomationExecutions", "AccessDeniedException", times=None)
+    assert asked.id not in await listed(scene, side)
+
+
+async def test_a_row_without_operational_data_is_still_a_sighting(scene: Scene, side: AwsSide) -> None:
+    """Lists may be shorter than the item itself."""
+    asked = scene.ask()
+
+    def shorten(answer: dict[str, Any]) -> dict[str, Any]:
+        return {"OpsItemSummaries": [{**row, "OperationalData": {}} for row in answer["OpsItemSummaries"]]}
+
+    scene.aws.faults.rewrite("DescribeOpsItems", shorten)
+    found = (await listed(scene, side))[asked.id]
+    assert (found.status, found.modified_at) == (Status.PENDING, scene.clock())
+
+
+@pytest.mark.parametrize("how_many", [50, 120])
+async def test_every_page_is_read(scene: Scene, side: AwsSide, how_many: int) -> None:
+    """50 a page, as many pages as there are."""
+    asked = {scene.ask().id for _ in range(how_many)}
+    scene.aws.forget_calls()
+    assert set(await listed(scene, side)) == asked
+    pages = -(-how_many // 50)
+    assert len(scene.aws.calls("DescribeOpsItems")) == 2 * pages
+    assert len(scene.aws.calls("DescribeAutomationExecutions")) == pages
+
+
+async def test_the_list_of_pending_requests_alone_is_enough(
+    scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without executions and without changes, what waits is still found."""
+    pending, decided = scene.ask(), scene.ask()
+    signal(scene.approver(), decided)
+    scene.aws.faults.fail("DescribeAutomationExecutions", "AccessDeniedException", times=None)
+    monkeypatch.delitem(jit_filters._TIMES, "LastModifiedTime")  # an AWS that refuses the filter
+    assert set(await listed(scene, side)) == {pending.id}
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [("ThrottlingException", AwsThrottled), ("InternalServerError", AwsUnavailable)]
+)
+async def test_without_the_list_of_pending_requests_there_is_no_answer(
+    scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
+) -> None:
+    """A sweep that cannot see what waits must not pass for one that saw nothing."""
+    scene.ask()
+    scene.aws.faults.fail("DescribeOpsItems", code, times=None)
+    with pytest.raises(error):
+        await listed(scene, side)

@@ -147,6 +147,7 @@ def _environment(folder: Path) -> dict[str, str]:
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(folder),
+        "SANDBOX_FOLDER": str(folder),  # see loopback.cjs: removed there when we cannot
         "TEAMSAPPTESTER_BROWSER": "none",
         "M365_AGENTS_PLAYGROUND_CONFIG_PATH": str(folder / "playground.yml"),
         "M365_AGENTS_PLAYGROUND_LOGFILE": str(folder / "playground.log"),

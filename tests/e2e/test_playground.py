@@ -1,6 +1,5 @@
 """The sandbox's Teams by itself: what a bot sends is seen, what a person does arrives signed and complete."""
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -39,6 +38,18 @@ async def teams(playground_directory: Path) -> AsyncIterator[SandboxTeams]:
     )
     yield teams
     await teams.stop()
+
+
+@pytest.fixture
+def own_directory(playground_directory: Path, tmp_path: Path) -> Path:
+    """A folder with the same installation that nobody else uses."""
+    for installed in playground_directory.glob("playground-*"):
+        (tmp_path / installed.name).symlink_to(installed)
+    return tmp_path
+
+
+def names_in(directory: Path) -> set[str]:
+    return {entry.name for entry in directory.iterdir()}
 
 
 @pytest.fixture
@@ -159,19 +170,19 @@ async def test_installing_the_bot_tells_it_so(teams: SandboxTeams, bot: StubBot)
     assert bot.activities[0]["from"]["aadObjectId"] == HANAKO.object_id
 
 
-async def test_bad_configuration_is_explained(playground_directory: Path) -> None:
+async def test_bad_configuration_is_explained(own_directory: Path) -> None:
     """The Playground's own reason is passed on, which it tells only to its log file, and nothing stays behind."""
     configuration = playground_configuration(app_id="app", tenant_id=SAMPLE_TENANT)
     del configuration["team"]
-    before = await asyncio.to_thread(os.listdir, playground_directory)
+    before = names_in(own_directory)
     with pytest.raises(PlaygroundFailed, match="must have required property 'team'"):
         await Playground.start(
             configuration,
             bot_endpoint="http://127.0.0.1:9/api/messages",
             service_url="http://127.0.0.1:9/amer/",
-            directory=playground_directory,
+            directory=own_directory,
         )
-    assert await asyncio.to_thread(os.listdir, playground_directory) == before
+    assert names_in(own_directory) == before
 
 
 PARENT = """
@@ -190,11 +201,12 @@ asyncio.run(main())
 """
 
 
-def test_playground_goes_when_its_parent_is_killed(playground_directory: Path) -> None:
-    """Even after SIGKILL nothing of the sandbox keeps running or listening."""
+def test_playground_goes_when_its_parent_is_killed(own_directory: Path) -> None:
+    """Even after SIGKILL nothing of the sandbox keeps running, listening or lying about."""
+    before = names_in(own_directory)
     root = Path(__file__).parents[2]
     with subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(playground_directory)], cwd=root, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PARENT, str(own_directory)], cwd=root, stdout=subprocess.PIPE, text=True
     ) as parent:
         assert parent.stdout is not None
         port = int(parent.stdout.readline().rpartition(":")[2])
@@ -205,6 +217,7 @@ def test_playground_goes_when_its_parent_is_killed(playground_directory: Path) -
     while listeners(port) and time.monotonic() < deadline:
         pass
     assert listeners(port) == []
+    assert names_in(own_directory) == before
 
 
 def listeners(port: int) -> list[str]:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bot.sandbox.people import ALEX, HANAKO, MEI, PEOPLE, playground_configuration
-from bot.sandbox.teams_gaps import ConnectorCall, Refusal, as_the_playground_takes, completed
+from bot.sandbox.teams_gaps import ConnectorCall, Refusal, as_the_playground_takes, completed, shown_message
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 SERVICE_URL = "http://127.0.0.1:1/amer/"
@@ -138,3 +138,49 @@ def test_configuration_has_everybody_once() -> None:
     users = [written["currentUser"], *written["users"]]
     assert sorted(user["userPrincipleName"] for user in users) == sorted(person.upn for person in PEOPLE)
     assert written["bot"] == {"id": "28:app", "name": "Node Access Bot"}
+
+
+def test_true_sender_replaces_the_playgrounds_current_user() -> None:
+    """Where the Playground would name its current user, the person who typed is named, with their own language."""
+    whole = completed(
+        {"from": {"id": HANAKO.mri, "name": HANAKO.name, "aadObjectId": HANAKO.object_id}},
+        tenant_id=TENANT,
+        service_url=SERVICE_URL,
+        sender=ALEX,
+    )
+    assert whole["from"] == {"id": ALEX.mri, "name": ALEX.name, "aadObjectId": ALEX.object_id}
+    assert whole["locale"] == "en-US"
+
+
+@pytest.mark.parametrize(("method", "action"), [("POST", "createMessage"), ("PUT", "updateMessage")])
+def test_message_that_the_playground_shows_to_nobody(method: str, action: str) -> None:
+    """A message to a 1:1 conversation is told to the pages in the Playground's own form."""
+    body = json.dumps({"type": "message", "text": "承認", "from": {"id": "28:bot"}}).encode()
+    call = ConnectorCall(method=method, path="v3/conversations/u%40test.user/activities/5", body=body)
+    assert shown_message(call, "5", timestamp=7) == {
+        "action": action,
+        "actionConversationId": "u@test.user",
+        "message": {
+            "text": "承認",
+            "messageId": "5",
+            "timestamp": 7,
+            "from": {"id": "28:bot"},
+            "textFormat": "markdown",
+            "attachments": [],
+            "attachmentLayout": "list",
+            "mentions": [],
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("v3/conversations/c/members", b'{"type": "message"}'),
+        ("v3/conversations/c/activities", b'{"type": "typing"}'),
+        ("v3/conversations/c/activities", b"junk"),
+    ],
+)
+def test_only_messages_are_shown(path: str, body: bytes) -> None:
+    """What is no message is shown to nobody."""
+    assert shown_message(ConnectorCall(method="POST", path=path, body=body), "1", timestamp=0) is None

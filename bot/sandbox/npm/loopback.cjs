@@ -1,6 +1,7 @@
 // Loaded before the Playground, which listens on every interface and has no option against it.
 // Keeps the whole process on this machine: servers listen on 127.0.0.1, and connections leave for loopback only.
 'use strict';
+const fs = require('fs');
 const net = require('net');
 
 const HERE = '127.0.0.1';
@@ -35,5 +36,9 @@ net.Socket.prototype.connect = function (...args) {
   return connect.apply(this, args);
 };
 
-// The parent holds the other end of stdin: when it dies, however it dies, this process goes too.
-process.stdin.on('end', () => process.exit(0)).on('error', () => process.exit(0)).resume();
+// The parent holds the other end of stdin: when it dies, however it dies, this process goes too, and its folder with it.
+const leave = () => {
+  if (process.env.SANDBOX_FOLDER) fs.rmSync(process.env.SANDBOX_FOLDER, { recursive: true, force: true });
+  process.exit(0);
+};
+process.stdin.on('end', leave).on('error', leave).resume();

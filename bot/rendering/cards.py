@@ -108,10 +108,11 @@ def _details(view: CardView, pen: Pen) -> list[Runs]:
 def _alerts(view: CardView, pen: Pen) -> list[Data]:
     """What stands in the way of a decision, or should make the approver think twice."""
     alerts = pen.conflict(view.conflicting_policies)
+    principal = pen.short(view.requester_principal)  # no marks for wrapping: admins copy it into [people]
     if view.no_buttons:
-        alerts.append({"runs": pen.runs(f"no_buttons.{view.no_buttons}", principal=view.requester_principal)})
+        alerts.append({"runs": pen.say.runs(f"no_buttons.{view.no_buttons}", principal=principal)})
     if view.requester_unchecked:
-        alerts.append({"runs": pen.runs("card_line.unchecked", principal=view.requester_principal)})
+        alerts.append({"runs": pen.say.runs("card_line.unchecked", principal=principal)})
     return alerts
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 from importlib.resources import files
 from pathlib import Path
@@ -14,9 +13,10 @@ from bot.binder import Template
 from bot.i18n import LOCALES, Localizer
 from bot.rendering.pen import LIMITS, Pen
 from bot.rendering.render import template_data, template_name
+from bot.sandbox.node import InstallFailed, NodeMissing
+from tests.e2e.node import HERE, install_node_packages
 from tests.unit.every_view import every_view
 
-MODULES = Path(__file__).parents[1] / "e2e"  # where the tests' Node packages are installed
 SCRIPT = Path(__file__).with_name("expand_templates.cjs")
 DATA: dict[str, Any] = {
     "name": "web-prod-01",
@@ -56,26 +56,23 @@ TEMPLATES: list[dict[str, Any]] = [
 
 
 @pytest.fixture(scope="module")
-def node() -> str:
+def node() -> Path:
     """Node with the official engine; without it nothing is proved, which CI must not take for green."""
-    found = shutil.which("node") or ""
-    probe = [found, "-e", "require.resolve('adaptivecards-templating')"]
-    if found and subprocess.run(probe, cwd=MODULES, capture_output=True, check=False).returncode == 0:
-        return found
-    reason = "npm adaptivecards-templating is not installed in tests/e2e"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    try:
+        return install_node_packages().program
+    except (NodeMissing, InstallFailed) as error:
+        if os.environ.get("CI", "").lower() in {"1", "true"}:
+            pytest.fail(f"CI=true, and yet: {error}", pytrace=False)
+        pytest.skip(str(error))
 
 
-def expanded(node: str, cases: list[tuple[Any, Any]]) -> list[Any]:
+def expanded(node: Path, cases: list[tuple[Any, Any]]) -> list[Any]:
     """What the official engine makes of templates and data."""
     source = json.dumps([{"template": template, "data": data} for template, data in cases])
-    paths = os.pathsep.join(filter(None, [str(MODULES / "node_modules"), os.environ.get("NODE_PATH")]))
     run = subprocess.run(
         [node, str(SCRIPT)],
         input=source,
-        env={**os.environ, "NODE_PATH": paths},
+        env={**os.environ, "NODE_PATH": str(HERE / "node_modules")},
         capture_output=True,
         text=True,
         check=True,
@@ -83,7 +80,7 @@ def expanded(node: str, cases: list[tuple[Any, Any]]) -> list[Any]:
     return list(json.loads(run.stdout))
 
 
-def test_the_language_is_understood_as_the_official_engine_does(node: str) -> None:
+def test_the_language_is_understood_as_the_official_engine_does(node: Path) -> None:
     """Whatever part of the language our binder takes, it means the same as in the Adaptive Cards Designer."""
     theirs = expanded(node, [(template, DATA) for template in TEMPLATES])
     ours = [Template.parse(template).bind(DATA) for template in TEMPLATES]
@@ -91,7 +88,7 @@ def test_the_language_is_understood_as_the_official_engine_does(node: str) -> No
         assert our == their, template
 
 
-def test_every_card_is_bound_as_the_official_engine_does(node: str) -> None:
+def test_every_card_is_bound_as_the_official_engine_does(node: Path) -> None:
     """Every view in every language becomes the very card that the official engine makes."""
     cases = [
         (

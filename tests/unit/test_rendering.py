@@ -13,7 +13,18 @@ import pytest
 
 from bot.domain.decision import COMMENT_LIMIT
 from bot.domain.request import Verdict
-from bot.domain.views import Banner, DirectKind, Mention, NoteKind, Notice, NoticeCode, PendingView, RequestLine, View
+from bot.domain.views import (
+    Banner,
+    DirectKind,
+    Mention,
+    NoButtons,
+    NoteKind,
+    Notice,
+    NoticeCode,
+    PendingView,
+    RequestLine,
+    View,
+)
 from bot.i18n import LOCALES
 from bot.rendering import render, summary
 from bot.rendering.render import CARD_LIMIT, size
@@ -254,6 +265,14 @@ def test_the_commands_can_be_copied() -> None:
     view = direct()
     runs = [each["text"] for each in of_type(card(view), "TextRun") if each.get("fontType") == "Monospace"]
     assert [run for run in runs if run in view.commands] == list(view.commands)
+
+
+def test_the_unknown_principal_can_be_copied() -> None:
+    """What an administrator puts into [people] has nothing invisible in it."""
+    principal = "arn:aws:sts::111122223333:assumed-role/AnOperatorOfTheWholePlatform/a.long.name@example.com"
+    for changes in ({"no_buttons": NoButtons.UNPLACED, "buttons": False}, {"requester_unchecked": True}):
+        made = card(request(requester_principal=principal, **changes))
+        assert principal in [each["text"] for each in of_type(made, "TextRun")]
 
 
 def test_only_the_approved_are_told_how_to_connect() -> None:

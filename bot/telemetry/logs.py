@@ -7,7 +7,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -24,13 +24,16 @@ _SECRET_TEXT = re.compile(
 
 EVENTS: Mapping[str, str] = {
     "activity_refused": "a caller of /api/messages did not prove who it is, or sent what is no activity",
+    "approvers_unreadable": "a policy's approvers have a shape that nobody has seen yet; AWS decides who may vote",
     "audit_not_stored": "the store did not take an entry of the audit trail; the line has it",
+    "aws_throttled": "AWS asked for patience; calls of that kind are slowed down",
     "bot_started": "every loop runs and every socket listens",
     "bot_stopped": "everything came to its end",
     "bot_stopping": "told to stop; what is under way is finished",
     "card_missing": "somebody deleted a card in Teams",
     "card_refused": "Teams refuses a card for good; mostly the bot is not installed in the team",
     "click_answered": "somebody pressed a button and was told `outcome`",
+    "click_not_understood": "a button's data is not what a card of ours carries",
     "connector_call_repeated": "Teams asked for patience or stumbled; the call is made again",
     "connector_token_renewed": "the token for calls to Teams was fetched",
     "connector_token_unavailable": "the token for calls to Teams could not be fetched; check the app's credential",
@@ -39,35 +42,68 @@ EVENTS: Mapping[str, str] = {
     "drain_cut_short": "not everything came to its end in time; the next process goes on from the row",
     "event_ignored": "an event that is not about a request of a configured account and Region",
     "event_taken": "an event marked its request to be looked at",
+    "event_unreadable": "a message of the queue is no event; the queue's redrive takes it away",
+    "execution_foreign": "an OpsItem names an execution that is not its approval; it is not believed",
+    "execution_unreadable": "the approval's execution could not be read; the card is completed later",
+    "invoke_unknown": "Teams asked for something that the bot does not offer",
+    "list_unreadable": "one of AWS's lists could not be read; the others make up for it",
     "look_failed": "a request could not be looked at for a reason that nobody foresaw; the trace helps",
+    "member_unavailable": "somebody's membership could not be read; who is asked for counts as nobody",
+    "message_of_nobody_ignored": "a message without an author",
+    "node_unreadable": "a node's name or tags could not be read; the card is completed later",
+    "notice_told_in_thread": "a click could not be answered any more; its person is told in the thread",
+    "people_incomplete": "some roster could not be read; who is only in there is not known now",
+    "person_not_completed": "the activity names a person of whom the roster tells no more",
+    "personal_chat_not_forgotten": "the store did not take that somebody removed the bot",
+    "personal_chat_not_read": "the store did not tell where somebody can be reached",
+    "personal_chat_not_stored": "the store did not take where somebody can be reached",
+    "policy_unreadable": "an approval policy could not be read; the card is completed later",
     "queue_unavailable": "the queue did not answer; the sweep makes up for it",
+    "reply_not_delivered": "the answer to a message did not reach Teams",
     "request_served": "an HTTP request was answered",
     "request_unreadable": "AWS does not show a request, not yet or not now; it is looked at again",
+    "role_not_assumed": "a role could not be assumed; check its trust policy",
+    "roster_unavailable": "a roster could not be read; nobody new is believed to be in it",
+    "sandbox_operation_failed": "the sandbox's AWS could not answer a call",
     "service_host_refused": "a service address is not one of SERVICE_HOSTS; no token was sent to it",
+    "service_url_not_read": "the store did not tell where a conversation's messages go; the default is used",
+    "service_url_not_stored": "the store did not take where a conversation's messages go",
+    "service_url_refused": "an activity names a service address that is not one of SERVICE_HOSTS",
     "signal_sent": "a decision was sent to AWS and came back with `result`",
     "signing_keys_loaded": "Microsoft's signing keys were fetched",
     "signing_keys_unavailable": "Microsoft's signing keys could not be fetched; known ones serve on",
     "state_unreadable": "the approval's state could not be read, so nothing was sent; tried again for a minute",
+    "step_status_unknown": "AWS has a word for a step's status that nobody has seen yet",
+    "steps_unreadable": "the approval's steps could not be read; the card is completed later",
     "surface_delivered": "a card, note or direct message reached Teams",
     "sweep_done": "an account and Region were compared with the rows",
     "sweep_failed": "an account and Region could not be listed",
     "turn_failed": "an activity could not be handled for a reason that nobody foresaw; the trace helps",
+    "votes_unreadable": "a step's votes have a shape that nobody has seen yet; they are not shown",
 }
 
 
-def configure_logging(*, format: Literal["json", "console"], level: str) -> None:  # noqa: A002  # as its setting is named
-    """Set up the logs of the process. `level`: debug, info, warning or error; libraries only from warning on.
+def configure_logging(
+    *,
+    format: Literal["json", "console"],  # noqa: A002  # as its setting is named
+    level: str,
+    stream: TextIO | None = None,
+) -> None:
+    """Set up the logs of the process, on stderr unless another stream is given.
+
+    `level`: debug, info, warning or error; libraries only from warning on.
 
     Libraries are kept at warning because botocore's and aiohttp's debug lines carry signed headers.
     """
+    stream = stream or sys.stderr
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *processors(), renderer(format)],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *processors()],

@@ -1,0 +1,83 @@
+"""The clock of the machine, and the one that tests move by hand."""
+
+import asyncio
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.clock import SystemClock
+from tests.fakes.clock import START, ManualClock, NeverQuiet, settled
+
+
+async def test_the_system_clock_tells_utc() -> None:
+    """Aware moments, in order; a pause of no length is no pause."""
+    clock = SystemClock()
+    before = datetime.now(UTC)
+    await clock.sleep(0)
+    await clock.sleep(-1)
+    now = clock.now()
+    assert now.tzinfo is UTC
+    assert before <= now <= datetime.now(UTC)
+
+
+async def test_time_stands_still_until_it_is_moved() -> None:
+    """A sleeper wakes when time has passed its moment, not before."""
+    clock, woken = ManualClock(), list[str]()
+
+    async def sleeper() -> None:
+        await clock.sleep(5)
+        woken.append(f"{(clock.now() - START).total_seconds()}")
+
+    task = asyncio.create_task(sleeper())
+    await clock.advance(4.9)
+    assert (woken, clock.next_wake) == ([], START + timedelta(seconds=5))
+    await clock.advance(0.2)
+    assert (woken, clock.now()) == (["5.0"], START + timedelta(seconds=5.1))
+    await task
+
+
+async def test_sleepers_wake_in_order_and_may_sleep_again() -> None:
+    """At their own moments, those of one moment in the order in which they lay down."""
+    clock, woken = ManualClock(), list[tuple[str, float]]()
+
+    async def sleeper(name: str, *naps: float) -> None:
+        for nap in naps:
+            await clock.sleep(nap)
+            woken.append((name, (clock.now() - START).total_seconds()))
+
+    naps: list[tuple[str, list[float]]] = [("a", [3, 3]), ("b", [2, 2, 2]), ("c", [6])]
+    tasks = [asyncio.create_task(sleeper(name, *each)) for name, each in naps]
+    await clock.advance(10)
+    assert woken == [("b", 2), ("a", 3), ("b", 4), ("c", 6), ("a", 6), ("b", 6)]
+    await asyncio.gather(*tasks)
+
+
+async def test_who_was_cancelled_does_not_wake() -> None:
+    """Its moment is skipped, and nobody waits for it."""
+    clock = ManualClock()
+    task = asyncio.create_task(clock.sleep(1))
+    await settled()
+    task.cancel()
+    await settled()
+    assert clock.next_wake is None
+    await clock.advance(2)
+    assert task.cancelled()
+
+
+async def test_a_pause_of_no_length_lets_others_run() -> None:
+    """Without time having to move."""
+    await ManualClock().sleep(0)
+
+
+async def test_tasks_that_never_rest_are_told_of() -> None:
+    """A loop that spins while time stands still is a defect, and the test says so instead of hanging."""
+
+    async def spin() -> None:
+        for _ in itertools.count():
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(spin())
+    with pytest.raises(NeverQuiet):
+        await settled()
+    task.cancel()

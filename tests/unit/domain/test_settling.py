@@ -1,0 +1,91 @@
+"""bot.domain.settling: what became of a signal that AWS never answered."""
+
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.record import Record
+from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Vote
+from bot.domain.settling import settle_unknown, voted_by
+from tests.fakes.aws import ROLE
+from tests.fakes.chat import HANAKO
+from tests.unit.domain.sample import KEY, NOW, SECOND, decision, level, request
+
+APPROVE, REJECT = Verdict
+MINE = f"{ROLE.replace('iam', 'sts').replace('role/', 'assumed-role/')}/{HANAKO.upn}"
+SENT = decision(HANAKO, APPROVE, DecisionState.UNKNOWN)
+LATE = 61
+
+
+def settled(
+    asked: AccessRequest | None, *, seconds: float = 1, unknown: Decision = SENT
+) -> tuple[DecisionState, Outcome | None]:
+    """Settle a decision some seconds after its click."""
+    row = Record(KEY, NOW, request=asked).with_decision(unknown)
+    after = settle_unknown(row, unknown, NOW + seconds * SECOND)
+    return after.state, after.outcome
+
+
+@pytest.mark.parametrize(
+    ("by", "verdict", "mine"),
+    [
+        (MINE, APPROVE, True),
+        (MINE.upper().replace("ARN:AWS:STS", "arn:aws:sts").replace("ASSUMED-ROLE", "assumed-role"), APPROVE, True),
+        (HANAKO.upn, APPROVE, True),
+        (MINE, REJECT, False),
+        (MINE.replace("hanako", "ichiro"), APPROVE, False),
+        (f"x{HANAKO.upn}", APPROVE, False),
+        ("", APPROVE, False),
+    ],
+)
+def test_a_vote_is_known_by_its_session(by: str, verdict: Verdict, mine: bool) -> None:
+    """Whose it is stands in the session name; verdict and name must both agree."""
+    assert voted_by(Vote(by, verdict), SENT) is mine
+
+
+@pytest.mark.parametrize("seconds", [1, LATE])
+def test_a_vote_that_aws_shows_had_an_effect(seconds: float) -> None:
+    """However late it shows."""
+    shown = replace(level(required=2), votes=(Vote(MINE, APPROVE),))
+    assert settled(request(shown), seconds=seconds) == (DecisionState.CONFIRMED, None)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state", "expected"),
+    [
+        (APPROVE, LevelState.APPROVED, DecisionState.CONFIRMED),
+        (REJECT, LevelState.REJECTED, DecisionState.CONFIRMED),
+        (APPROVE, LevelState.REJECTED, DecisionState.UNKNOWN),
+        (REJECT, LevelState.APPROVED, DecisionState.UNKNOWN),
+        (APPROVE, LevelState.WAITING, DecisionState.UNKNOWN),
+    ],
+)
+def test_without_votes_the_level_tells(verdict: Verdict, state: LevelState, expected: DecisionState) -> None:
+    """Where votes are unreadable, a level that went where the decision leads is taken as its effect."""
+    unknown = decision(HANAKO, verdict, DecisionState.UNKNOWN)
+    assert settled(request(level(approvals=None, state=state)), unknown=unknown)[0] is expected
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        request(level(state=LevelState.APPROVED), status=Status.APPROVED),
+        request(level(state=LevelState.APPROVED), level("Level2")),
+    ],
+)
+def test_what_went_on_without_the_vote_had_no_effect(asked: AccessRequest) -> None:
+    """The request ended, or another step waits, and AWS lists the votes: this one is not among them."""
+    assert settled(asked) == (DecisionState.RELEASED, Outcome.SETTLED)
+
+
+def test_while_its_minute_lasts_it_stays_unknown() -> None:
+    """Nobody guesses: not on a level that waits, not without facts."""
+    for asked in (request(), None, replace(request(), levels=())):
+        assert settled(asked, seconds=60) == (DecisionState.UNKNOWN, None)
+
+
+def test_after_its_minute_a_person_decides() -> None:
+    """It is released, with a note that no answer came; never sent again."""
+    for asked in (request(), None, request(level(approvals=None)), request(status=Status.TIMED_OUT, levels=())):
+        assert settled(asked, seconds=LATE) == (DecisionState.RELEASED, Outcome.NO_ANSWER)

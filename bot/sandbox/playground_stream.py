@@ -1,9 +1,12 @@
 """One of the Playground's two streams, remembered: what it says is told to every page, from the beginning.
 
-Owns the history and who has heard how much of it. Knows nothing of what is said.
+Owns the history and who has heard how much of it. Of what is said it knows only for which conversation it is.
 """
 
 import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
@@ -16,6 +19,15 @@ CONVERSATIONS: Final = "/_ws_conversation/v1/conversations/stream"
 LOG: Final = "/_ws/log/stream"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One message of a stream, as the page's client takes it."""
+
+    text: str
+    conversation: str  # empty: no conversation's
+    typed_on: str  # the page on which a person typed it, which shows it by itself; empty: nobody's
+
+
 class Stream:
     """Listens to the Playground once, for as long as it runs, and tells any number of pages.
 
@@ -23,9 +35,11 @@ class Stream:
     of its is just going away.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, concerns: Callable[[Said, URL], bool]) -> None:
+        """Listen at this path; `concerns`: whether a page, by its address, is to be told a message."""
         self.path = path
-        self._said: list[str] = []  # a sandbox is one person's, and a page that opens late needs all of it
+        self._concerns = concerns
+        self._said: list[Said] = []  # a sandbox is one person's, and a page that opens late needs all of it
         self._held: set[str] = set()
         self._news = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
@@ -50,9 +64,10 @@ class Stream:
         self._held.discard(page)
         self._wake()
 
-    def say(self, message: str) -> None:
-        """Tell every page this as well."""
-        self._said.append(message)
+    def say(self, message: str, *, typed_on: str = "") -> None:
+        """Tell the pages this as well."""
+        conversation = json.loads(message).get("actionConversationId", "")
+        self._said.append(Said(text=message, conversation=conversation, typed_on=typed_on))
         self._wake()
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
@@ -70,14 +85,19 @@ class Stream:
         return page
 
     async def _tell(self, page: web.WebSocketResponse, url: URL) -> None:
-        told, name = int(url.query.get("after", "0")), page_name(url)
+        known, name, position = int(url.query.get("after", "0")), page_name(url), 0
         while True:
             news = self._news
-            if told < len(self._said) and name not in self._held:
-                await page.send_str(self._said[told])
-                told += 1
-            else:
+            if position == len(self._said) or name in self._held:
                 await news.wait()
+                continue
+            said, position = self._said[position], position + 1
+            if not self._concerns(said, url):
+                continue
+            if known:
+                known -= 1
+            else:
+                await page.send_str(said.text)
 
     async def _listen(self, connection: aiohttp.ClientWebSocketResponse) -> None:
         async for message in connection:
@@ -91,4 +111,9 @@ class Stream:
 
 def page_name(url: URL) -> str:
     """Return what tells this page from others: whose it is, and which of theirs."""
-    return f"{url.query.get('person', AT_THE_BROWSER.mri)} {url.query.get('page', '')}"
+    return f"{person_at(url)} {url.query.get('page', '')}"
+
+
+def person_at(url: URL) -> str:
+    """Return the `29:` id of the person at this page."""
+    return url.query.get("person", AT_THE_BROWSER.mri)

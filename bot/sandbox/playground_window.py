@@ -17,8 +17,8 @@ from aiohttp import web
 from yarl import URL
 
 from bot.sandbox.loopback_names import only_by_loopback_name
-from bot.sandbox.people import Person, person_called
-from bot.sandbox.playground_stream import CONVERSATIONS, LOG, Stream, page_name
+from bot.sandbox.people import AT_THE_BROWSER, Person, person_called
+from bot.sandbox.playground_stream import CONVERSATIONS, LOG, Said, Stream, page_name
 
 CONFIGURATION: Final = "/_internal/v1/config"
 SCRIPT: Final = "/_window.js"
@@ -46,8 +46,8 @@ class PlaygroundWindow:
         self._playground_url = playground_url
         self._personal_chats = personal_chats
         self._typed = typed
-        self._conversations = Stream(CONVERSATIONS)
-        self._streams = (self._conversations, Stream(LOG))
+        self._conversations = Stream(CONVERSATIONS, concerns=self._may_see)
+        self._streams = (self._conversations, Stream(LOG, concerns=lambda _said, _page: True))
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -87,6 +87,11 @@ class PlaygroundWindow:
         """Tell these pages everything that was held back."""
         self._conversations.release(page_name(URL(url)))
 
+    def _meant_for(self, message: str, person: str) -> bool:
+        """Keep other people's 1:1 chats away: a page that is told of a chat it does not know fails, and misses more."""
+        owner = self._personal_chats.get(json.loads(message).get("actionConversationId", ""))
+        return owner is None or owner.mri == person
+
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[only_by_loopback_name])
         for stream in self._streams:
@@ -104,12 +109,24 @@ class PlaygroundWindow:
             return web.Response(status=status, body=raw, content_type=content_type)
         return web.json_response(seen_by(person, json.loads(raw), self._personal_chats))
 
+    def _may_see(self, said: Said, page: URL) -> bool:
+        """Keep 1:1 conversations to their person: another's page does not know them, and would stop at that."""
+        owner = self._personal_chats.get(said.conversation)
+        at_the_page = person_called(page.query.get("person", "")) or AT_THE_BROWSER
+        own = owner is None or owner == at_the_page
+        return own and said.typed_on != page.query.get("load", "-")
+
     async def _message(self, request: web.Request) -> web.Response:
-        message = json.loads(await request.read())
-        person = person_called(message["from"]["id"])
-        if person is not None and message.get("mentions"):  # in a channel a bot hears nothing else
-            self._typed(person, request.match_info["conversation"], message.get("text", ""))
-        return await self._passed_on(request)
+        """Take a message that somebody types: tell who it was, and show it to the other pages."""
+        typed, conversation = json.loads(await request.read()), request.match_info["conversation"]
+        person = person_called(typed["from"]["id"])
+        if person is not None and typed.get("mentions"):  # in a channel a bot hears nothing else
+            self._typed(person, conversation, typed.get("text", ""))
+        answer = await self._passed_on(request)
+        if answer.status == 200 and isinstance(answer.body, bytes) and typed.get("type") == "text":
+            message = typed_message(conversation, typed, json.loads(answer.body))
+            self._conversations.say(json.dumps(message), typed_on=request.headers.get("X-Load", ""))
+        return answer
 
     async def _script(self, _request: web.Request) -> web.Response:
         script = (files("bot.sandbox") / "npm" / "window.js").read_bytes()
@@ -150,3 +167,17 @@ def seen_by(person: Person, answer: Mapping[str, Any], personal_chats: Mapping[s
         "teams": [team | {"members": listed} for team in config["teams"]],
     }
     return {**answer, "config": config | seen}
+
+
+def typed_message(conversation: str, typed: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message that a person typed in the form in which the stream tells a bot's."""
+    message = {
+        **answer,  # messageId, timestamp and, for a new post in a channel, postConversationId
+        "from": typed["from"],
+        "text": typed["text"],
+        "textFormat": typed.get("textFormat", "plain"),
+        "attachments": [],
+        "attachmentLayout": "list",
+        "mentions": [],
+    }
+    return {"action": "createMessage", "actionConversationId": conversation, "message": message}

@@ -21,6 +21,10 @@ const page = (command) => {
 };
 const cards = (command) => page(command).locator('.ac-adaptiveCard');
 const compose = (command) => page(command).locator('[role=textbox][contenteditable=true]').first();
+const ready = async (command) => {
+  await compose(command).waitFor();
+  await page(command).locator('[role=toolbar] button').last().click(); // hides the log panel
+};
 // messages change places while the page lays them out; two frames later they have settled
 const settled = (p) => p.evaluate(() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r))));
 
@@ -40,12 +44,11 @@ const commands = {
     await opened.route('**/*', (route) => (
       LOOPBACK.has(new URL(route.request().url()).hostname) ? route.continue() : route.abort()));
     await opened.goto(command.url, { waitUntil: 'domcontentloaded' });
-    await compose(command).waitFor();
-    await opened.locator('[role=toolbar] button').last().click(); // hides the log panel
+    await ready(command);
   },
   async reload(command) {
     await page(command).reload({ waitUntil: 'domcontentloaded' });
-    await compose(command).waitFor();
+    await ready(command);
   },
   async select(command) {
     await page(command).getByRole('treeitem', { name: command.name }).first().click();

@@ -162,6 +162,39 @@ async def test_mention_in_the_channel_comes_from_whoever_typed_it(
     assert said["from"]["aadObjectId"] == ICHIRO.object_id
 
 
+async def test_what_somebody_typed_is_seen_by_the_others_and_after_a_reload(
+    teams: SandboxTeams, bot: StubBot, browser: Browser
+) -> None:
+    """A post that a person typed and the bot's reply in its thread reach the other pages, now and later."""
+    author = await browser.open(teams.browser_url_for(ICHIRO))
+    other = await browser.open(teams.browser_url_for(MEI))
+    for page in (author, other):
+        await page.select("approvers")
+    await author.say(" setup", mention=BOT_NAME)
+    said = (await teams.wait_received(is_message)).activity
+    await bot.post(teams, "POST", activities(said["conversation"]["id"]), message("設定はこちら"))
+    await author.wait_for("設定はこちら")
+    await other.wait_for("設定はこちら")
+    assert "setup" in await other.text()
+    await author.reload()
+    await author.select("approvers")
+    await author.wait_for("設定はこちら")
+    assert (await author.text()).count("setup") == 1
+
+
+async def test_messages_to_others_disturb_no_page(teams: SandboxTeams, bot: StubBot, browser: Browser) -> None:
+    """Messages between other people and the bot cost a page none of its own."""
+    thread, _ = await bot.post_card(teams, PLACES.channel, card("申請"))
+    page = await browser.open(teams.browser_url_for(MEI))
+    await page.select("approvers")
+    for number in range(3):
+        await bot.direct(teams, TARO, f"太郎さんへ {number}")
+        await bot.direct(teams, HANAKO, f"花子さんへ {number}")
+        await bot.post(teams, "POST", activities(thread), message(f"返信 {number} です"))
+    for number in range(3):
+        await page.wait_for(f"返信 {number} です")
+
+
 async def test_installing_the_bot_tells_it_so(teams: SandboxTeams, bot: StubBot) -> None:
     """An installation reaches the bot as the two updates that Teams sends, with the person's object id."""
     await teams.install()

@@ -111,9 +111,4 @@ class Stream:
 
 def page_name(url: URL) -> str:
     """Return what tells this page from others: whose it is, and which of theirs."""
-    return f"{person_at(url)} {url.query.get('page', '')}"
-
-
-def person_at(url: URL) -> str:
-    """Return the `29:` id of the person at this page."""
-    return url.query.get("person", AT_THE_BROWSER.mri)
+    return f"{url.query.get('person', AT_THE_BROWSER.mri)} {url.query.get('page', '')}"

@@ -87,11 +87,6 @@ class PlaygroundWindow:
         """Tell these pages everything that was held back."""
         self._conversations.release(page_name(URL(url)))
 
-    def _meant_for(self, message: str, person: str) -> bool:
-        """Keep other people's 1:1 chats away: a page that is told of a chat it does not know fails, and misses more."""
-        owner = self._personal_chats.get(json.loads(message).get("actionConversationId", ""))
-        return owner is None or owner.mri == person
-
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[only_by_loopback_name])
         for stream in self._streams:

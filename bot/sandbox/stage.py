@@ -166,10 +166,15 @@ async def _teams(choices: Choices) -> SandboxTeams:
             app_secret=SAMPLE_SECRET,
             tenant_id=SAMPLE_TENANT,
             playground_port=choices.port,
-            directory=choices.installation,
+            directory=_absolute(choices.installation),  # Node runs in a folder of its own
         )
     except (NodeMissing, InstallFailed, PlaygroundFailed) as problem:
         raise SandboxFailed(str(problem)) from problem
+
+
+def _absolute(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.resolve()
 
 
 def _environment(aws: SandboxAws, teams: SandboxTeams, choices: Choices) -> dict[str, str]:

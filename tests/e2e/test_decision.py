@@ -54,6 +54,7 @@ def signals(stage: Stage) -> int:
 
 async def test_rejected_then_clicked_late(stage: Stage, browser: Browser, pictures: Path) -> None:
     """Rejected with a comment; a click after the decision is told who decided, and AWS hears nothing of it."""
+    requester = await browser.open(stage.teams.browser_url_for(TARO))
     await ask(stage)
     page = await at_the_channel(stage, browser, ICHIRO)
     late = await at_the_channel(stage, browser, MEI, page="late")
@@ -81,23 +82,18 @@ async def test_rejected_then_clicked_late(stage: Stage, browser: Browser, pictur
     assert signals(stage) == 1
     assert len(stage.aws.effects()) == 1
 
-    requester = await browser.open(stage.teams.browser_url_for(TARO))
     await requester.wait_for("作業チケットがありません")
     await requester.shoot_card(pictures / "dm-rejected-ja.png")
 
 
 async def test_approved_and_connected(stage: Stage, browser: Browser, pictures: Path) -> None:
     """A new request is listed as pending, approved, and the requester gets the commands to connect."""
-    request = await ask(stage)
+    await ask(stage)
     page = await at_the_channel(stage, browser, HANAKO)
     await page.wait_for("web-prod-01")
     await page.wait_for_cards()
 
     own = await browser.open(stage.teams.browser_url_for(TARO))
-    await own.say("pending")
-    await own.wait_for(request)
-    await own.shoot(pictures / "pending-ja.png")
-
     await page.comment("了解しました。終わったら連絡してください。")
     await page.click("承認")
     await page.wait_for("承認済み")
@@ -108,6 +104,11 @@ async def test_approved_and_connected(stage: Stage, browser: Browser, pictures: 
     assert call.caller.endswith(f"assumed-role/NodeAccessApprover/{HANAKO.upn}")
     await own.wait_for("start-session")
     await own.shoot_card(pictures / "dm-approved-ja.png")
+    second = await ask(stage, node="factory-gw-osaka")
+    await page.wait_for("factory-gw-osaka")
+    await own.say("pending")
+    await own.wait_for(second)
+    await own.shoot(pictures / "pending-ja.png")
 
 
 async def test_english_card_and_two_levels(staged: Starter, browser: Browser, pictures: Path) -> None:

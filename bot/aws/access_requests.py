@@ -73,6 +73,10 @@ class AccessRequests:
         """List the requests pending now and those modified since then. Raises AwsUnavailable."""
         return await self._listing.sightings(Place(account, region), since)
 
+    async def close(self) -> None:
+        """Wait for what goes on in the background."""
+        await self._nodes.close()
+
     # --- the OpsItem
 
     async def _ops_item(self, key: RequestKey) -> OpsItem:

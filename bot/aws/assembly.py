@@ -62,3 +62,4 @@ class AwsSide:
     ) -> None:
         """Wait for the calls under way, and close every connection."""
         await self._clients.close()
+        await self.requests.close()

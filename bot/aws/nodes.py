@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import structlog
 from cachetools import TTLCache
 
-from bot.aws.answers import mapping, rows, text
+from bot.aws.answers import rows, text
 from bot.aws.assembling import Looked
 from bot.aws.clients import Clients, Place
 from bot.aws.failures import CallFailed
@@ -20,6 +20,7 @@ from bot.ports import Clock
 
 KEPT_SECONDS = 60.0  # one request is looked at several times within a minute; a changed tag shows after it
 KEPT = 2000  # nodes
+PROMPT_SECONDS = 3.0  # a card appears within seconds, if need be without the node's name, and is completed later
 log = structlog.get_logger(__name__)
 
 Facts = Mapping[str, object]
@@ -27,20 +28,36 @@ Tags = tuple[tuple[str, str], ...]
 
 
 class Nodes:
-    """Looks nodes up, and keeps complete answers for a short while."""
+    """Looks nodes up, each once at a time, and keeps complete answers for a short while."""
 
     def __init__(self, clients: Clients, *, clock: Clock) -> None:
         self._clients = clients
         self._kept: TTLCache[tuple[Place, str], Node] = TTLCache(
             KEPT, ttl=KEPT_SECONDS, timer=lambda: clock.now().timestamp()
         )
+        self._under_way: dict[tuple[Place, str], asyncio.Task[Looked[Node]]] = {}
 
     async def look(self, place: Place, node_id: str | None) -> Looked[Node]:
-        """Return what can be read of a node. Never raises."""
+        """Return what can be read of a node promptly; what takes longer is there for a later look. Never raises."""
         if node_id is None:
             return Looked(Node(""), complete=False)
         if kept := self._kept.get((place, node_id)):
             return Looked(kept)
+        task = self._under_way.get((place, node_id)) or self._begin(place, node_id)
+        await asyncio.wait({task}, timeout=PROMPT_SECONDS)
+        return task.result() if task.done() else Looked(Node(node_id), complete=False)
+
+    async def close(self) -> None:
+        """Wait for the looks under way."""
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+
+    def _begin(self, place: Place, node_id: str) -> asyncio.Task[Looked[Node]]:
+        task = asyncio.create_task(self._look(place, node_id))
+        self._under_way[place, node_id] = task
+        task.add_done_callback(lambda _: self._under_way.pop((place, node_id), None))
+        return task
+
+    async def _look(self, place: Place, node_id: str) -> Looked[Node]:
         looked = await (self._hybrid(place, node_id) if node_id.startswith("mi-") else self._ec2(place, node_id))
         if looked.complete:
             self._kept[place, node_id] = looked.found
@@ -64,7 +81,7 @@ class Nodes:
         agent, tags = await asyncio.gather(self._agent(place, node_id), self._hybrid_tags(place, node_id))
         named = dict(tags or ()).get("Name") or text((agent or {}).get("Name"))
         node = _described(Node(node_id, name=named, tags=tags), agent)
-        return Looked(node, complete=bool(agent) and tags is not None)
+        return Looked(node, complete=agent is not None and tags is not None)
 
     # --- calls; None: could not be read
 
@@ -75,13 +92,11 @@ class Nodes:
         return next((each for each in found if each.get("InstanceId") == node_id), None)
 
     async def _agent(self, place: Place, node_id: str) -> Facts | None:
-        """Return what the node's agent reports; nothing where it never did."""
+        """Return what the node's agent reports, if it ever did."""
         wanted = {"Key": "InstanceIds", "Values": [node_id]}
         answer = await self._read(place, "ssm", "describe_instance_information", Filters=[wanted])
-        if answer is None:
-            return None
-        listed = rows(answer.get("InstanceInformationList"))
-        return next((each for each in listed if each.get("InstanceId") == node_id), mapping(None))
+        listed = rows((answer or {}).get("InstanceInformationList"))
+        return next((each for each in listed if each.get("InstanceId") == node_id), None)
 
     async def _hybrid_tags(self, place: Place, node_id: str) -> Tags | None:
         answer = await self._read(

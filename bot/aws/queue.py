@@ -54,10 +54,7 @@ class SqsQueue:
 
 def _hints(messages: Iterable[Answer]) -> Iterable[Hint]:
     for message in messages:
-        receipt = text(message.get("ReceiptHandle"))
-        if receipt is None:
-            continue
         try:
-            yield parse_event(message.get("Body"), receipt)
+            yield parse_event(message.get("Body"), text(message.get("ReceiptHandle")) or "")
         except UnreadableEvent as problem:
             log.warning("event_unreadable", message=text(message.get("MessageId")), problem=str(problem))

@@ -17,6 +17,7 @@ READER = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessReader"
 
 @pytest.fixture
 def scene() -> Iterator[Scene]:
+    """A sandbox with a reader role; not one per file, for some tests here start others, and one runs at a time."""
     with staged() as scene:
         scene.aws.callers.add_role(READER)
         yield scene
@@ -148,3 +149,39 @@ async def test_lists_and_reads_go_to_the_region_that_is_asked_for(scene: Scene) 
         assert await side.requests.sightings(ACCOUNT, "us-east-2", scene.clock()) == []
         assert await side.requests.sightings(ACCOUNT, REGION, scene.clock()) == []
     assert {call.region for call in scene.aws.calls("DescribeOpsItems")} == {"us-east-2", REGION}
+
+
+async def test_a_reader_role_without_permission_says_so(scene: Scene, reader: AwsSide) -> None:
+    """A denial is not a session too old: the role is not assumed again and again."""
+    asked = scene.ask()
+    scene.aws.faults.fail("GetOpsItem", "AccessDeniedException", times=None)
+    for _ in range(2):
+        with pytest.raises(AwsUnavailable) as caught:
+            await reader.requests.observe(key_of(asked))
+        assert caught.value.code == "AccessDeniedException"
+    assert len(scene.aws.calls("AssumeRole")) == 1
+
+
+async def test_a_line_that_is_too_long_is_not_joined(scene: Scene) -> None:
+    """Where the quota is used up for longer than a click can wait, that is told at once and nothing is called."""
+    asked = scene.ask()
+    scene.aws.forget_calls()
+    async with aws_side(scene, rates={"ssm": 0.1}) as side:
+        await side.requests.execution(key_of(asked), asked.execution_id)
+        with pytest.raises(AwsThrottled) as caught:
+            await side.requests.execution(key_of(asked), asked.execution_id)
+    assert caught.value.code == "QuotaUsedUp"
+    assert len(scene.aws.calls("GetAutomationExecution")) == 1
+
+
+async def test_answers_of_sts_of_another_form_are_no_crash(scene: Scene) -> None:
+    """Without an account or credentials in the answer nothing goes on."""
+    asked = scene.ask()
+    scene.aws.faults.rewrite("GetCallerIdentity", lambda _: {})
+    scene.aws.faults.rewrite("AssumeRole", lambda _: {})
+    async with aws_side(scene) as side, aws_side(scene, accounts=[Watched(ACCOUNT, READER)]) as reader:
+        with pytest.raises(AwsUnavailable) as own:
+            await side.own_account()
+        with pytest.raises(AwsUnavailable) as read:
+            await reader.requests.observe(key_of(asked))
+    assert (own.value.code, read.value.code) == ("NoAccountInAnswer", "NoCredentialsInAnswer")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bot.aws import clients
 from bot.aws.assembly import AwsSide
 from bot.domain.request import Status
 from bot.ports import AwsThrottled, AwsUnavailable, Sighting
@@ -126,3 +127,26 @@ async def test_without_the_list_of_pending_requests_there_is_no_answer(
     scene.aws.faults.fail("DescribeOpsItems", code, times=None)
     with pytest.raises(error):
         await listed(scene, side)
+
+
+async def test_a_list_without_end_is_given_up(scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that repeats its page for ever does not hold the sweep for ever."""
+    monkeypatch.setattr(clients, "MAX_PAGES", 3)
+    scene.aws.faults.rewrite("DescribeOpsItems", lambda answer: {**answer, "NextToken": "YWZ0ZXIgMA=="})
+    with pytest.raises(AwsUnavailable) as caught:
+        await listed(scene, side)
+    assert caught.value.code == "EndlessPages"
+
+
+async def test_rows_that_are_no_access_requests_are_left_out(scene: Scene, side: AwsSide) -> None:
+    """A row without a usable id, or of another kind, is nobody's request."""
+    scene.ask()
+
+    def foreign(answer: dict[str, Any]) -> dict[str, Any]:
+        (row,) = answer["OpsItemSummaries"]
+        unnamed = {name: value for name, value in row.items() if name != "OpsItemId"}
+        return {"OpsItemSummaries": [{**row, "OpsItemType": "/aws/issue"}, unnamed]}
+
+    scene.aws.faults.rewrite("DescribeOpsItems", foreign)
+    scene.aws.faults.rewrite("DescribeAutomationExecutions", lambda _: {"AutomationExecutionMetadataList": [{}]})
+    assert await listed(scene, side) == {}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bot.aws import nodes
 from bot.aws.assembly import AwsSide
 from bot.domain.request import Approver, ApproverKind, LevelState, RequestKey, Status, Verdict
 from bot.ports import AwsThrottled, AwsUnavailable, RequestNotReadable
@@ -345,3 +346,78 @@ async def test_an_answer_of_another_form_is_unreadable_and_no_crash(scene: Scene
     assert (request.status, request.levels, request.complete) == (Status.PENDING, (), False)
     with pytest.raises(AwsUnavailable):
         await side.requests.execution(key_of(asked), asked.execution_id)
+
+
+async def test_a_slow_ec2_delays_no_card(scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name comes later; however many looks there are meanwhile, EC2 is asked once."""
+    monkeypatch.setattr(nodes, "PROMPT_SECONDS", 0.05)
+    key = key_of(scene.ask())
+    scene.aws.forget_calls()
+    with scene.aws.faults.hold("DescribeInstances"):
+        early = [await side.requests.observe(key) for _ in range(2)]
+    monkeypatch.setattr(nodes, "PROMPT_SECONDS", 30.0)
+    late = await side.requests.observe(key)
+    assert [(each.complete, each.node.name) for each in early] == [(False, None)] * 2
+    assert (late.complete, late.node.name) == (True, "web-prod-01")
+    assert count(scene, "DescribeInstances") == 1
+
+
+async def test_a_hybrid_node_of_which_nothing_is_known_is_incomplete(scene: Scene, side: AwsSide) -> None:
+    """A node whose agent has never reported keeps its id, and its request is looked at again."""
+    asked = scene.ask("factory-gw-osaka")
+    scene.aws.faults.rewrite("DescribeInstanceInformation", lambda _: {"InstanceInformationList": []})
+    request = await side.requests.observe(key_of(asked))
+    assert (request.node.id, request.node.platform, request.complete) == ("mi-0a1b2c3d4e5f67890", None, False)
+
+
+async def test_a_request_without_node_is_incomplete(scene: Scene, side: AwsSide) -> None:
+    """Where the OpsItem names no node, or several, none is made up."""
+    asked = scene.ask()
+    context = {"Value": "{}", "Type": "SearchableString"}
+    unnamed = in_ops_item(lambda item, _: item["OperationalData"].update({"/aws/accessrequest/context": context}))
+    scene.aws.faults.rewrite("GetOpsItem", unnamed)
+    request = await side.requests.observe(key_of(asked))
+    assert (request.node.id, request.complete) == ("", False)
+    assert request.waiting is not None
+
+
+async def test_the_execution_may_name_the_policy(scene: Scene, side: AwsSide) -> None:
+    """An OpsItem that does not tell the policy is completed from the execution, which runs it."""
+    asked = scene.ask()
+    scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda _, about: about.pop("approvalPolicy")))
+    request = await side.requests.observe(key_of(asked))
+    assert (request.policy, request.policy_version, request.complete) == ("Standard-Nodes", "1", True)
+
+
+async def test_a_request_whose_policy_nobody_names_is_incomplete(scene: Scene, side: AwsSide) -> None:
+    """Without a name there is no policy to read; what the execution tells is shown."""
+    asked = scene.ask()
+    scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda _, about: about.pop("approvalPolicy")))
+
+    def unnamed(answer: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: value for name, value in answer["AutomationExecution"].items() if name != "DocumentName"}
+        return {"AutomationExecution": kept}
+
+    scene.aws.faults.rewrite("GetAutomationExecution", unnamed)
+    request = await side.requests.observe(key_of(asked))
+    assert (request.policy, request.complete) == (None, False)
+    assert request.waiting is not None
+
+
+async def test_a_policy_without_version_is_not_kept(scene: Scene, side: AwsSide) -> None:
+    """Only a version never changes."""
+    key = key_of(scene.ask())
+    scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda _, about: about.update(approvalPolicyVersion="$DEFAULT")))
+    for _ in range(2):
+        assert (await side.requests.observe(key)).complete
+    assert count(scene, "GetDocument") == 2
+
+
+async def test_an_execution_that_is_history_is_not_missed(scene: Scene, side: AwsSide) -> None:
+    """AWS forgets executions after 30 days and OpsItems after a year: what has ended is complete without."""
+    decided, waiting = scene.ask(), scene.ask()
+    signal(scene.approver(), decided, "Reject")
+    scene.aws.faults.fail("GetAutomationExecution", "AutomationExecutionNotFoundException", times=None)
+    old, odd = [await side.requests.observe(key_of(each)) for each in (decided, waiting)]
+    assert (old.status, old.complete) == (Status.REJECTED, True)
+    assert (odd.status, odd.complete) == (Status.PENDING, False)

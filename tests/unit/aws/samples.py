@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from bot.domain.request import RequestKey
@@ -135,6 +136,9 @@ def event(kind: str = "Requester Access Request Status Update", **detail: Any) -
 
 
 # --- mangling -------------------------------------------------------------------------------------------------------
+
+# A busy machine is no reason to fail: how long one example takes says nothing about what is promised.
+UNHURRIED = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 _leaves = (
     st.none()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from bot.aws import answers
-from tests.unit.aws.samples import anything
+from tests.unit.aws.samples import UNHURRIED, anything
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,7 @@ def test_texts_can_always_be_stored() -> None:
     assert answers.text(answers.decoded('"a\\ud800b"')) == "a?b"
 
 
+@UNHURRIED
 @given(anything)
 def test_readers_never_raise(value: object) -> None:
     """Every reader answers something of its type, or None, whatever the value."""

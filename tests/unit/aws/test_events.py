@@ -8,7 +8,7 @@ from hypothesis import given
 
 from bot.aws.events import FAILED, UnreadableEvent, parse_event
 from bot.ports import Hint
-from tests.unit.aws.samples import KEY, event, mangled
+from tests.unit.aws.samples import KEY, UNHURRIED, event, mangled
 
 
 @pytest.mark.parametrize("kind", ["Approver Access Request Status Update", "Requester Access Request Status Update"])
@@ -63,6 +63,7 @@ def test_what_names_no_request_is_refused(body: object) -> None:
         parse_event(body, "r")
 
 
+@UNHURRIED
 @given(mangled(event))
 def test_mangled_events_never_surprise(document: object) -> None:
     """Whatever is fed: a hint, or the one declared error."""

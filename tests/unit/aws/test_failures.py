@@ -9,7 +9,7 @@ from hypothesis import given
 
 from bot.aws.failures import Failure, classified, unavailable
 from bot.ports import AwsThrottled
-from tests.unit.aws.samples import anything
+from tests.unit.aws.samples import UNHURRIED, anything
 
 URL = {"endpoint_url": "https://ssm.example.com"}
 
@@ -59,6 +59,7 @@ def test_a_code_is_always_there() -> None:
     assert classified(botocore.NoCredentialsError()).code == "NoCredentialsError"
 
 
+@UNHURRIED
 @given(anything)
 def test_an_error_of_any_form_is_classified(response: Any) -> None:
     """An error answer that has another form than AWS's is uncertain, never a crash."""

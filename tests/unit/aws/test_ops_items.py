@@ -9,7 +9,7 @@ from hypothesis import given
 
 from bot.aws.ops_items import OpsItem, UnreadableOpsItem, parse_ops_item
 from bot.domain.request import RequestKey, Status
-from tests.unit.aws.samples import ASKED_AT, EXECUTION_ID, KEY, NODE, TARO, mangled, ops_item
+from tests.unit.aws.samples import ASKED_AT, EXECUTION_ID, KEY, NODE, TARO, UNHURRIED, mangled, ops_item
 
 
 def test_a_pending_request_is_read_whole() -> None:
@@ -150,6 +150,7 @@ def test_a_status_that_tells_no_outcome_is_unknown(word: object) -> None:
     assert parse_ops_item(ops_item(Status=word), KEY).status is Status.UNKNOWN
 
 
+@UNHURRIED
 @given(mangled(ops_item))
 def test_mangled_ops_items_never_surprise(document: object) -> None:
     """Whatever is fed: it is read, and can be stored as UTF-8, or the one declared error is raised."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from bot.aws.executions import parse_execution
 from bot.aws.policies import UnreadablePolicy, merged, parse_policy
 from bot.domain.request import Approver, ApproverKind, Level, LevelState
-from tests.unit.aws.samples import KEY, ROLE, execution, mangled, policy, step
+from tests.unit.aws.samples import KEY, ROLE, UNHURRIED, execution, mangled, policy, step
 
 
 def changed_inputs(**inputs: Any) -> str:
@@ -46,6 +46,13 @@ def test_documented_defaults_apply() -> None:
 def test_a_number_that_cannot_be_understood_is_no_default(value: object) -> None:
     """What stands there and is no number of approvals is unreadable, not one."""
     assert parse_policy(changed_inputs(MinRequiredApprovals=value)).levels[0].required is None
+
+
+def test_steps_that_are_no_level_are_left_out() -> None:
+    """A step without a name, or one that approves nothing, is no level."""
+    content = policy()
+    content["mainSteps"] += [{**content["mainSteps"][0], "name": None}, {"name": "Notify", "action": "aws:pause"}]
+    assert parse_policy(json.dumps(content)) == parse_policy(json.dumps(policy()))
 
 
 @pytest.mark.parametrize("content", [None, "", "schemaVersion: '0.3'", "[]", "{}", 7])
@@ -83,6 +90,7 @@ def test_an_unreadable_policy_leaves_the_run_as_it_is() -> None:
     assert merged([replace(run[0], approvers=None, required=None)], run) == run
 
 
+@UNHURRIED
 @given(mangled(policy))
 def test_mangled_policies_never_surprise(document: object) -> None:
     """Whatever is fed: it is read, or the one declared error is raised."""

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import IncompleteReadError
+from botocore.parsers import ResponseParserError
 
-from bot.aws.answers import mapping
+from bot.aws.answers import mapping, whole
 from bot.aws.failures import RAISED, classified
 
 Answer = Mapping[str, object]
@@ -25,6 +27,7 @@ POLL_SECONDS = 5  # a long poll; no longer, for SIGTERM drains within 20
 _READ_SECONDS_OF: Final[Mapping[str, float]] = MappingProxyType(
     {"sqs": POLL_SECONDS + READ_SECONDS, "sts": SHORT_READ_SECONDS}
 )
+ERROR = 300  # HTTP statuses from here on are errors, which botocore raises by itself
 CONNECTIONS = 30  # kept per client: as many as there are threads
 
 
@@ -110,7 +113,19 @@ class Sdk:
             max_pool_connections=CONNECTIONS,
         )
         make: Any = self._session.client  # the stubs know services by literals only
-        return make(call.service, region_name=call.region, config=config, **_as_arguments(credentials))
+        client = make(call.service, region_name=call.region, config=config, **_as_arguments(credentials))
+        client.meta.events.register("before-parse", _refuse_nonsense)
+        return client
+
+
+def _refuse_nonsense(operation_model: Any, response_dict: Mapping[str, Any], **_: object) -> None:
+    """Raise for half of a body, and for a proxy's page: botocore takes both for an answer without members."""
+    promised, body = whole(response_dict["headers"].get("content-length")), response_dict["body"]
+    if promised is not None and len(body) < promised:
+        raise IncompleteReadError(actual_bytes=len(body), expected_bytes=promised)
+    speaks_json = operation_model.service_model.resolved_protocol == "json"
+    if speaks_json and response_dict["status_code"] < ERROR and body.strip() and not body.lstrip().startswith(b"{"):
+        raise ResponseParserError("an answer in another language")
 
 
 def _made(client: Any, call: Call) -> Answer:

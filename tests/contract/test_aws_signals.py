@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import pytest
 
@@ -212,24 +211,3 @@ async def test_a_signal_that_never_left_may_be_tried_again(scene: Scene) -> None
                 await side.requests.signal(signal_of(scene.ask()))
             with pytest.raises(AwsUnavailable):
                 await side.own_account()
-
-
-async def test_every_signal_has_a_connection_of_its_own(scene: Scene, side: AwsSide) -> None:
-    """A kept connection may be closed by AWS just when it is used again; nobody could tell what became of the call."""
-    ports: list[int] = []
-    front = scene.aws.front
-
-    class Noting:
-        def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-            if environ.get("HTTP_X_AMZ_TARGET", "").endswith("SendAutomationSignal"):
-                ports.append(int(environ["REMOTE_PORT"]))
-            return front(environ, start_response)
-
-    first, second = scene.ask(), scene.ask()
-    scene.aws.front = Noting()  # type: ignore[assignment]
-    try:
-        await side.requests.signal(signal_of(first))
-        await side.requests.signal(signal_of(second))
-    finally:
-        scene.aws.front = front
-    assert len(set(ports)) == 2

@@ -1,0 +1,140 @@
+"""What happens on the connection itself: whether it is used again, and what answers of no sense are taken for."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from bot.aws.failures import CallFailed, Failure
+from bot.aws.sdk import Call, Credentials, Sdk
+from tests.contract.gateway import environment
+
+CALL = Call("ssm", "ap-northeast-1", "get_ops_item", {"OpsItemId": "oi-0123456789ab"})
+HANAKO = Credentials("arn:aws:iam::111122223333:role/NodeAccessApprover", "ASIASAMPLE", "sample-secret", "sample-token")
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """An AWS endpoint that keeps connections open and answers what it is told, byte for byte."""
+
+    status: int = 200
+    body: bytes = b"{}"
+    length: int | None = None  # claimed; None: the true one
+    ports: list[int] = field(default_factory=list)  # of the callers, one entry per call
+    keys: list[str] = field(default_factory=list)
+    url: str = ""
+
+    def environment(self) -> dict[str, str]:
+        """Return the program's own credentials, as a session does."""
+        return {"AWS_ACCESS_KEY_ID": "AKIASAMPLE", "AWS_SECRET_ACCESS_KEY": "sample-secret"}
+
+
+class Quiet(ThreadingHTTPServer):
+    """A server that says nothing of callers that went away."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    """A running endpoint, named by the environment."""
+    endpoint = Endpoint()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            endpoint.ports.append(self.client_address[1])
+            endpoint.keys.append(self.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
+            self.send_response(endpoint.status)
+            length = len(endpoint.body) if endpoint.length is None else endpoint.length
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
+            self.wfile.write(endpoint.body)
+            self.close_connection = endpoint.length is not None
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with Quiet(("127.0.0.1", 0), Handler) as server:
+        endpoint.url = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        with environment(endpoint.url, endpoint):
+            yield endpoint
+        server.shutdown()
+
+
+@pytest.fixture
+def sdk(endpoint: Endpoint) -> Iterator[Sdk]:
+    sdk = Sdk()
+    yield sdk
+    sdk.close()
+
+
+def test_reads_share_a_connection(endpoint: Endpoint, sdk: Sdk) -> None:
+    """A look of four calls does not make four connections."""
+    sdk.call(CALL, None)
+    sdk.call(CALL, None)
+    assert len(set(endpoint.ports)) == 1
+
+
+def test_what_is_called_once_has_a_connection_of_its_own(endpoint: Endpoint, sdk: Sdk) -> None:
+    """A kept connection may be closed by AWS just when it is used again; nobody could tell what became of the call."""
+    sdk.call(CALL, None)
+    sdk.call_once(CALL, None)
+    sdk.call_once(CALL, None)
+    assert len(set(endpoint.ports)) == 3
+
+
+def test_every_call_is_signed_with_its_own_session(endpoint: Endpoint, sdk: Sdk) -> None:
+    """The program's own credentials and a role's sessions never mix, nor do an old and a new session of one role."""
+    renewed = Credentials(HANAKO.role, "ASIARENEWED", "sample-secret", "sample-token")
+    for credentials in (None, HANAKO, renewed, renewed, None):
+        sdk.call(CALL, credentials)
+    sdk.call_once(CALL, HANAKO)
+    assert endpoint.keys == ["AKIASAMPLE", "ASIASAMPLE", "ASIARENEWED", "ASIARENEWED", "AKIASAMPLE", "ASIASAMPLE"]
+
+
+def test_secrets_are_in_no_repr() -> None:
+    """What is logged by mistake opens nothing."""
+    assert "sample-secret" not in repr(HANAKO)
+    assert "sample-token" not in repr(HANAKO)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "length"),
+    [
+        (200, b'{"OpsItem": {', 400),  # half a body
+        (200, b"<html>Please sign in</html>", None),
+        (200, b'{"OpsItem": {"CreatedTime": "yesterday"}}', None),
+        (200, b'{"OpsItem": {"Notifications": {"a": 1}}}', None),
+        (200, b'{"OpsItem": []}', None),
+        (500, b"", None),
+        (502, b"<html>Bad Gateway</html>", None),
+        (302, b"", None),
+    ],
+)
+def test_an_answer_of_no_sense_tells_nothing(
+    endpoint: Endpoint, sdk: Sdk, status: int, body: bytes, length: int | None
+) -> None:
+    """Whatever a proxy or half an answer makes the SDK trip over: nobody knows what became of the call, made once."""
+    endpoint.status, endpoint.body, endpoint.length = status, body, length
+    for make in (sdk.call, sdk.call_once):
+        with pytest.raises(CallFailed) as caught:
+            make(CALL, None)
+        assert caught.value.failure is Failure.NO_ANSWER
+    assert len(endpoint.ports) == 2
+
+
+def test_a_proxy_that_forbids_denies(endpoint: Endpoint, sdk: Sdk) -> None:
+    """A refusal that is not AWS's own still had no effect."""
+    endpoint.status, endpoint.body = 403, b"<html>Forbidden</html>"
+    with pytest.raises(CallFailed) as caught:
+        sdk.call_once(CALL, None)
+    assert (caught.value.failure, caught.value.code) == (Failure.DENIED, "403")

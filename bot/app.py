@@ -21,7 +21,7 @@ from bot.aws.assembly import AwsSide
 from bot.clock import SystemClock
 from bot.configuration import Configuration
 from bot.domain.card import Rules
-from bot.ports import AwsUnavailable, Clock
+from bot.ports import AwsUnavailable, Clock, StoreUnavailable
 from bot.service.commands import Commands
 from bot.service.configured import Configured
 from bot.service.converge import Convergence
@@ -40,6 +40,7 @@ from bot.web import server
 
 DRAIN_SECONDS = 15.0  # for decisions and looks under way; an orchestrator gives 20 in all
 AWS_PATIENCE = 60.0  # seconds for AWS's first answer; a network may come up later than the process
+START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # a store, an AWS or a port that cannot be had
 log = structlog.get_logger(__name__)
 
 

@@ -70,7 +70,10 @@ def serve() -> None:
     settings, configuration = _configured(load)
     from bot import app
 
-    app.serve(settings, configuration)
+    try:
+        app.serve(settings, configuration)
+    except app.START_PROBLEMS as problem:
+        raise click.ClickException(f"the bot did not start: {problem or type(problem).__name__}") from None
 
 
 @main.command()

@@ -65,7 +65,11 @@ class Looking:
     async def _put_off(self, key: RequestKey) -> None:
         """Look again after a minute instead of at once and for ever."""
         self._telemetry.looks.labels(outcome="crashed").inc()
-        await self._convergence.put_off(key, timedelta(minutes=1))
+        try:
+            await self._convergence.put_off(key, timedelta(minutes=1))
+        except StoreUnavailable:  # not even that can be written down; the row stays due, so do not spin
+            self._telemetry.store_errors.inc()
+            await self._clock.sleep(STORE_PAUSE)
 
     async def _pause(self) -> None:
         """Wait until something is due: told so by this process, or by the clock."""

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,7 @@ class Faults:
     def __init__(self) -> None:
         self.planned: list[Fault] = []
         self.calls: list[Recorded] = []
+        self._news = asyncio.Event()
 
     def plan(self, method: str, path: str, **how: Any) -> Fault:
         """Plan a fault; the first that matches is used."""
@@ -65,6 +66,11 @@ class Faults:
             if fault.gate is not None:
                 fault.gate.set()
         self.planned.clear()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something holds; looked at again after every call that was answered here."""
+        while not condition():
+            await self._news.wait()
 
     def matching(self, method: str, path: str) -> list[Recorded]:
         """The recorded calls of a method whose path matches the pattern."""
@@ -90,6 +96,8 @@ class Faults:
                         status=status,
                     )
                 )
+                self._news.set()
+                self._news = asyncio.Event()
 
         return play
 

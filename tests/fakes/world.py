@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from bot.telemetry import Telemetry
 from prometheus_client import CollectorRegistry
 
 from bot.domain.card import Rules
@@ -23,6 +22,7 @@ from bot.service.looking import Looking
 from bot.service.rows import Rows
 from bot.service.signalling import Signalling
 from bot.service.sweep import Sweep
+from bot.telemetry import Telemetry
 from tests.fakes.aws import ACCOUNT, REGION, FakeAws
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, FakeChat, FakePeople
 from tests.fakes.clock import ManualClock

@@ -1,11 +1,12 @@
 """The story of a decision, from the card to the thread, over fakes of AWS and Teams."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from bot.domain.decision import DecisionState
-from bot.domain.request import Status
+from bot.domain.request import Status, Verdict
 from bot.domain.views import NoticeCode
 from bot.ports import ChatProblem, SignalLost, SignalRefused, SignalThrottled
 from bot.service.clicks import Answer, Verb
@@ -113,18 +114,12 @@ async def test_the_state_check_finds_what_the_row_does_not_know_yet(world: World
     """Decided in the console a moment ago: no signal leaves, and the clicker is told by whom."""
     key = world.aws.add()
     await world.shown(key)
-    world.aws.decide(key, verdict=_reject(), comment="from the console")
+    world.aws.decide(key, verdict=Verdict.REJECT, comment="from the console")
     async with world.running():
         answer = await world.press(key, HANAKO)
     assert world.aws.signals == []
     assert answer.notice is not None
     assert (answer.notice.code, answer.notice.who) == (NoticeCode.DECIDED, "console-approver")
-
-
-def _reject():  # type: ignore[no-untyped-def]
-    from bot.domain.request import Verdict
-
-    return Verdict.REJECT
 
 
 async def test_a_lost_reply_is_never_sent_again(world: World) -> None:
@@ -224,10 +219,6 @@ async def test_the_requester_cannot_decide(world: World) -> None:
 
 async def test_a_comment_can_be_required(world: World) -> None:
     """A rejection without a comment is refused with the same card; with one it goes through."""
-    from dataclasses import replace
-
-    from bot.domain.request import Verdict
-
     world = new_world(replace(APPROVALS, comment_required=frozenset({Verdict.REJECT})))
     key = world.aws.add()
     await world.shown(key)
@@ -242,7 +233,7 @@ async def test_decided_while_the_bot_was_down(world: World) -> None:
     """One sweep after the start the card shows what the console decided."""
     key = world.aws.add()
     await world.shown(key)
-    world.aws.decide(key, _reject(), "while you were down")
+    world.aws.decide(key, Verdict.REJECT, "while you were down")
     world.aws.listed = False
     world.build()
     async with world.running():

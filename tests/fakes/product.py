@@ -1,0 +1,142 @@
+"""The whole program in this process: real HTTP to a simulated AWS and a fake Microsoft, nothing behind its back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from bot.app import Program, build, run
+from bot.configuration import Configuration, parse_configuration
+from bot.sandbox.aws_sandbox import SandboxAws
+from bot.settings import Settings
+from tests.fakes.microsoft import SECRET, FakeMicrosoft
+from tests.fakes.people import APP_ID, PEOPLE, TENANT_ID, Person
+from tests.fakes.teams_world import APPROVERS, Message
+
+END_OF_POLL = "{}"  # ends the bot's long poll, which would otherwise keep its stop waiting for seconds
+SOON = 20.0  # seconds after which something that should have happened counts as not happening
+REASON = "決済 API の 5xx が増えたため調査します"
+TOML = f"""
+[[channels]]
+name = "approvals"
+conversation = "{APPROVERS}"
+approvers = ["members"]
+approver_role = "arn:aws:iam::{{account}}:role/NodeAccessApprover"
+
+[[channels.levels]]
+step = "Level2"
+approvers = ["members"]
+approver_role = "arn:aws:iam::{{account}}:role/NodeAccessLead"
+
+[identity]
+trusted_roles = ["Operator"]
+"""
+
+
+@dataclass(slots=True)
+class Product:
+    """A world in which the bot can be started, stopped and started again."""
+
+    aws: SandboxAws
+    microsoft: FakeMicrosoft
+    store: Path
+    toml: str = TOML
+    sweep_seconds: float = 3600.0  # only the sweep at the start, unless a test wants more
+    bot_url: str = field(init=False, default="")
+
+    def settings(self) -> Settings:
+        """Return the bot's settings."""
+        return Settings(
+            app_id=APP_ID,
+            app_secret=SecretStr(SECRET),
+            tenant_id=TENANT_ID,
+            queue_url=self.aws.world.queue_url,
+            store=f"sqlite:{self.store}",
+            host="127.0.0.1",
+            port=0,
+            metrics_port=0,
+            sweep_seconds=self.sweep_seconds,
+            service_hosts=self.microsoft.service_hosts,
+            service_url=self.microsoft.service_url,
+            openid_metadata_url=self.microsoft.metadata_url,
+            login_authority=self.microsoft.authority,
+            region=self.aws.world.region,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Program]:
+        """Run the bot, as `serve` does."""
+        configuration: Configuration = parse_configuration(self.toml.encode())
+        stopping = asyncio.Event()
+        async with build(self.settings(), configuration) as program:
+            self.bot_url = f"http://127.0.0.1:{program.sockets[0].port}"
+            task = asyncio.create_task(run(program, stopping))
+            try:
+                yield program
+            finally:
+                stopping.set()
+                self.aws.events.send(END_OF_POLL)
+                await task
+
+    # --- what people do
+
+    async def ask(self, node: str = "web-prod-01") -> str:
+        """Ask for access as the sample requester; return the OpsItem id."""
+        return await asyncio.to_thread(self.aws.control.request_access, node=node, reason=REASON)
+
+    async def console(self, request: str, verdict: str, comment: str = "") -> None:
+        """Decide in the AWS console."""
+        await asyncio.to_thread(self.aws.control.decide, request, verdict, comment=comment)
+
+    async def click(self, person: Person, card: Message, verb: str, comment: str = "") -> dict[str, Any]:
+        """Press a button; return the invoke's answer, which came as HTTP 200."""
+        status, body = await self.microsoft.click(self.bot_url, person, card, verb, {"comment": comment})
+        assert status == 200
+        answer: dict[str, Any] = body
+        return answer
+
+    # --- what is to be seen
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until Teams shows something."""
+        async with asyncio.timeout(SOON):
+            await self.microsoft.faults.until(condition)
+
+    async def card(self, request: str) -> Message:
+        """Wait for a request's card in the channel."""
+        await self.until(lambda: bool(self.cards(request)))
+        (card,) = self.cards(request)
+        return card
+
+    def cards(self, request: str) -> list[Message]:
+        """Return a request's cards in the channel; replies are not cards."""
+        return [each for each in self.microsoft.posted(APPROVERS) if each.id == each.root and request in str(each.card)]
+
+    def replies(self, card: Message) -> list[Message]:
+        """Return the replies in a card's thread."""
+        return [each for each in self.microsoft.posted(f"{APPROVERS};messageid={card.root}") if each.id != card.root]
+
+    def signals(self) -> int:
+        """Return how many signals AWS received."""
+        return len(self.aws.calls("SendAutomationSignal"))
+
+
+@asynccontextmanager
+async def product(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, *, people: Iterable[Person] = PEOPLE, **aws_settings: Any
+) -> AsyncIterator[Product]:
+    """Make the world, without the bot; what AWS was asked and answered is held against its model in the end."""
+    aws = await asyncio.to_thread(SandboxAws.start, **aws_settings)
+    try:
+        for name, value in {**aws.world.bot.environment(), "AWS_ENDPOINT_URL": aws.endpoint}.items():
+            monkeypatch.setenv(name, value)
+        async with FakeMicrosoft(people) as microsoft:
+            yield Product(aws, microsoft, folder / "node-access.db")
+    finally:
+        await asyncio.to_thread(aws.stop)
+    assert aws.mistakes == []

@@ -7,8 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from bot.aws.clients import Clients, Place
 from bot.aws.failures import CallFailed, Failure
 from bot.aws.sdk import Call, Credentials, Sdk
+from bot.clock import SystemClock
 from tests.contract.gateway import environment
 
 CALL = Call("ssm", "ap-northeast-1", "get_ops_item", {"OpsItemId": "oi-0123456789ab"})
@@ -90,6 +92,16 @@ def test_what_is_called_once_has_a_connection_of_its_own(endpoint: Endpoint, sdk
     sdk.call_once(CALL, None)
     sdk.call_once(CALL, None)
     assert len(set(endpoint.ports)) == 3
+
+
+async def test_every_signal_has_a_connection_of_its_own(endpoint: Endpoint) -> None:
+    """The one call that must not be made twice is the one that leaves no doubt."""
+    clients = Clients(region="ap-northeast-1", clock=SystemClock(), rates={})
+    signal = {"AutomationExecutionId": "0" * 36, "SignalType": "Approve"}
+    for _ in range(2):
+        await clients.send(Place("111122223333", "ap-northeast-1"), "send_automation_signal", HANAKO, **signal)
+    await clients.close()
+    assert len(set(endpoint.ports)) == 2
 
 
 def test_every_call_is_signed_with_its_own_session(endpoint: Endpoint, sdk: Sdk) -> None:

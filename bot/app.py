@@ -27,7 +27,7 @@ from bot.service.configured import Configured
 from bot.service.converge import Convergence
 from bot.service.decide import Deciding
 from bot.service.delivery import Delivering
-from bot.service.intake import Intake
+from bot.service.intake import QUEUE, Intake
 from bot.service.looking import Looking
 from bot.service.rows import Rows
 from bot.service.signalling import Signalling
@@ -146,7 +146,7 @@ async def build(settings: Settings, configuration: Configuration) -> AsyncIterat
         )
         sources: list[Intake | Sweep | LoopWatch] = [sweep, LoopWatch(telemetry.loop_stall)]
         if aws.queue:
-            telemetry.health.expect("queue")
+            telemetry.health.expect(QUEUE)
             sources.append(Intake(queue=aws.queue, rows=rows, clock=clock, configured=configured, telemetry=telemetry))
         commands = Commands(rows=rows, people=teams.people, clock=clock, configured=configured)
         messages = teams.attach(deciding, commands)

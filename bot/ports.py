@@ -117,6 +117,9 @@ class Hint:
 class Queue(Protocol):
     """Events that say "look at this request". What cannot be parsed is never returned: its redrive takes it away."""
 
+    async def check(self) -> None:
+        """Find out whether the queue answers, without waiting for messages. Raises AwsUnavailable."""
+
     async def receive(self) -> Sequence[Hint]:
         """Wait for some messages, at most a few seconds. Raises AwsUnavailable."""
 

@@ -221,7 +221,7 @@ def connect_commands(request: AccessRequest) -> tuple[str, ...]:
     names = "AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN"
     token = (
         f"aws ssm get-access-token --region {request.key.region} --access-request-id {request.key.ops_item_id}"
-        " --query 'Credentials.[AccessKeyId,SecretAccessKey,SessionToken]' --output text"
+        " --query 'Credentials.[AccessKeyId, SecretAccessKey, SessionToken]' --output text"
     )
     start = f"aws ssm start-session --region {request.key.region} --target {request.node.id}"
     return f'read -r {names} <<< "$({token})" && export {names}', start

@@ -81,7 +81,7 @@ _DECIDED_CARD = replace(
 _SIGN_IN = (
     'read -r AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN <<< "$(aws ssm get-access-token'
     " --region ap-northeast-1 --access-request-id oi-f57e817742bd"
-    " --query 'Credentials.[AccessKeyId,SecretAccessKey,SessionToken]' --output text)\""
+    " --query 'Credentials.[AccessKeyId, SecretAccessKey, SessionToken]' --output text)\""
     " && export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN"
 )
 _DIRECT = DirectView(

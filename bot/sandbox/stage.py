@@ -28,6 +28,7 @@ BOT_LOG: Final = "bot.log"
 READY_WITHIN: Final = 30.0  # seconds; a slow machine importing everything for the first time
 READY_PAUSE: Final = 0.1  # seconds between questions
 STOP_WITHIN: Final = 20.0  # seconds that the bot may take to drain
+END_OF_POLL: Final = "{}"  # ends the bot's long poll, which would otherwise keep its stop waiting for seconds
 SAMPLE_SECRET: Final = "sandbox-only"  # opens nothing outside this machine
 
 CONFIGURATION: Final = """\
@@ -153,6 +154,7 @@ async def raised(choices: Choices) -> AsyncIterator[Stage]:
         stack.push_async_callback(teams.stop)
         bot = BotProcess(_environment(aws, teams, choices), choices.folder)
         stack.push_async_callback(bot.stop)
+        stack.callback(aws.events.send, END_OF_POLL)
         teams.bot_url = await bot.start()
         _remember(choices.folder, aws, teams, bot)
         stack.callback((choices.folder / STATE).unlink, missing_ok=True)

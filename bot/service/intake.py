@@ -4,6 +4,7 @@ An event's content is believed in nothing but which request it is about, and in 
 tells nowhere else.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import structlog
@@ -14,6 +15,7 @@ from bot.service.configured import Configured
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
+QUEUE = "queue"  # its name among the checks of /readyz
 PAUSE = 5.0  # seconds before the queue is asked again after it failed
 log = structlog.get_logger(__name__)
 
@@ -26,19 +28,28 @@ class Intake:
         self._configured, self._telemetry = configured, telemetry
 
     async def run(self) -> None:
-        """Take messages until cancelled."""
+        """Take messages until cancelled. The first question is quick, so that the program is soon known to be ready."""
+        await self._safely(self.check)
         while True:
-            try:
-                await self.take()
-            except AwsUnavailable as problem:
-                log.warning("queue_unavailable", code=problem.code)
-                self._telemetry.health.failed("queue", problem.code)
-                await self._clock.sleep(PAUSE)
+            await self._safely(self.take)
+
+    async def _safely(self, step: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await step()
+        except AwsUnavailable as problem:
+            log.warning("queue_unavailable", code=problem.code)
+            self._telemetry.health.failed(QUEUE, problem.code)
+            await self._clock.sleep(PAUSE)
+
+    async def check(self) -> None:
+        """Find out whether the queue answers. Raises AwsUnavailable."""
+        await self._queue.check()
+        self._telemetry.health.succeeded(QUEUE)
 
     async def take(self) -> int:
         """Take the messages that are there; return how many. Raises AwsUnavailable."""
         hints = await self._queue.receive()
-        self._telemetry.health.succeeded("queue")
+        self._telemetry.health.succeeded(QUEUE)
         for hint in hints:
             await self._take(hint)
         return len(hints)

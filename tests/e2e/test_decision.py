@@ -14,6 +14,7 @@ from tests.e2e.browser import Browser, Page
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 Starter = Callable[[str], AbstractAsyncContextManager[Stage]]
+TALL = (1280, 1300)  # a whole card fits below the Playground's header, which would else cover a part in pictures
 REASON = "決済 API の 5xx が増えたため調査します。*至急* [チケット](https://evil.example) <at>all</at> INC-20481"
 
 
@@ -42,7 +43,7 @@ async def ask(stage: Stage, node: str = "web-prod-01", reason: str = REASON) -> 
 
 async def at_the_channel(stage: Stage, browser: Browser, person: Person, *, page: str = "") -> Page:
     """Return a page of a person who looks at the approvers' channel."""
-    opened = await browser.open(stage.teams.browser_url_for(person, page=page))
+    opened = await browser.open(stage.teams.browser_url_for(person, page=page), size=TALL)
     await opened.select("approvers")
     return opened
 

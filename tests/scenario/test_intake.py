@@ -20,6 +20,9 @@ class FakeQueue:
         self.hints = list(hints)
         self.deleted: list[Hint] = []
 
+    async def check(self) -> None:
+        """Answer."""
+
     async def receive(self) -> Sequence[Hint]:
         """Return what is not deleted."""
         return [hint for hint in self.hints if hint not in self.deleted]

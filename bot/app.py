@@ -38,7 +38,7 @@ from bot.teams.assembly import MicrosoftSide, TeamsSide
 from bot.telemetry import LoopWatch, Telemetry, configure_logging
 from bot.web import server
 
-DRAIN_SECONDS = 15.0  # for decisions and looks under way; an orchestrator gives 20 in all
+DRAIN_SECONDS = 10.0  # for decisions and looks under way; with a call to AWS that still runs, 20 in all
 AWS_PATIENCE = 60.0  # seconds for AWS's first answer; a network may come up later than the process
 START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # a store, an AWS or a port that cannot be had
 log = structlog.get_logger(__name__)

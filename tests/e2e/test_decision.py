@@ -130,7 +130,7 @@ async def test_english_card_and_two_levels(staged: Starter, browser: Browser, pi
         await late.shoot_card(pictures / "step-passed-en.png")
         assert signals(stage) == 1
         await late.click("Approve")
-        await late.wait_for("Approved")
+        await late.wait_until_gone("Waiting for approval")
         await late.shoot_card(pictures / "approved-en.png")
         assert [effect.step for effect in stage.aws.effects()] == ["Level1", "Level2"]
         assert stage.aws.mistakes == []

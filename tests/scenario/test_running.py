@@ -1,0 +1,94 @@
+"""How the program ends: when it is told to, and when a loop dies."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.app import run
+from bot.domain.decision import DecisionState
+from bot.domain.request import RequestKey
+from bot.store.sqlite import SqliteStore
+from tests.fakes.people import HANAKO
+from tests.fakes.product import END_OF_POLL, TOML, Product, product
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
+    """AWS and Teams, the bot not started yet."""
+    async with product(monkeypatch, tmp_path) as world:
+        yield world
+
+
+class Dying:
+    """A loop that ends as no loop may."""
+
+    async def run(self) -> None:
+        """Die."""
+        raise ConnectionError("the loop is dead")
+
+
+async def test_a_dead_loop_ends_the_program(world: Product) -> None:
+    """An orchestrator starts it again; a program that only looks alive would be worse."""
+    async with world.running() as program:
+        dying = replace(program, sources=(Dying(),))  # type: ignore[arg-type]  # a source needs `run` alone
+        with pytest.raises(ExceptionGroup, match="unhandled"):
+            await run(dying, asyncio.Event())
+
+
+async def test_a_decision_on_its_way_is_finished_before_the_program_ends(world: Product) -> None:
+    """Told to stop while AWS is slow: the signal's answer is waited for and kept."""
+    with world.aws.faults.hold("SendAutomationSignal") as held:
+        async with world.running():
+            request = await world.ask()
+            card = await world.card(request)
+            click = asyncio.create_task(world.click(HANAKO, card, "approve"))
+            await asyncio.to_thread(held.arrived.wait, 10)
+            asyncio.get_running_loop().call_later(0.2, held.release)
+        await click
+    async with SqliteStore(world.store) as store:
+        row = await store.load(RequestKey(world.aws.world.account, world.aws.world.region, request))
+    assert row is not None
+    assert [each.state for each in row.decisions] == [DecisionState.CONFIRMED]
+    assert world.signals() == 1
+
+
+async def test_sigterm_ends_the_process_in_time_with_success(world: Product, tmp_path: Path) -> None:
+    """`serve` drains on SIGTERM and says by its exit code that all is well."""
+    (tmp_path / "node-access.toml").write_text(TOML, "utf-8")
+    settings = world.settings()
+    environment = {
+        **world.aws.world.bot.environment(),
+        "AWS_ENDPOINT_URL": world.aws.endpoint,
+        "AWS_REGION": settings.region,
+        "NODE_ACCESS_APP_ID": settings.app_id,
+        "NODE_ACCESS_APP_SECRET": settings.app_secret.get_secret_value(),
+        "NODE_ACCESS_TENANT_ID": settings.tenant_id,
+        "NODE_ACCESS_CONFIG": str(tmp_path / "node-access.toml"),
+        "NODE_ACCESS_QUEUE_URL": str(settings.queue_url),
+        "NODE_ACCESS_STORE": settings.store,
+        "NODE_ACCESS_HOST": "127.0.0.1",
+        "NODE_ACCESS_PORT": "0",
+        "NODE_ACCESS_METRICS_PORT": "0",
+        "NODE_ACCESS_SERVICE_URL": settings.service_url,
+        "NODE_ACCESS_SERVICE_HOSTS": ",".join(settings.service_hosts),
+        "NODE_ACCESS_OPENID_METADATA_URL": settings.openid_metadata_url,
+        "NODE_ACCESS_LOGIN_AUTHORITY": settings.login_authority,
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot", "serve", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    while b"bot_started" not in (line := await process.stderr.readline()):
+        assert line, "the bot ended before it had started"
+    process.send_signal(signal.SIGTERM)
+    world.aws.events.send(END_OF_POLL)
+    async with asyncio.timeout(20):
+        rest = await process.stderr.read()
+        assert await process.wait() == 0
+    assert b"bot_stopped" in rest
+    assert b"Traceback" not in rest

@@ -17,10 +17,7 @@ from bot.domain.decision import (
     Claim,
     ClaimRefusal,
     Decision,
-    Membership,
-    Refusal,
     claim,
-    may_decide,
 )
 from bot.domain.identity import Person
 from bot.domain.record import Delivery, Record, Surface, SurfaceKind
@@ -28,11 +25,12 @@ from bot.domain.request import InvalidRequestKey, RequestKey, Status, Verdict
 from bot.domain.routing import Channel, same_conversation
 from bot.domain.surfaces import CARD
 from bot.domain.views import Banner, DecisionLine, Notice, NoticeCode, Tone
-from bot.ports import AuditEntry, Clock, People, RosterUnavailable, StoreUnavailable
+from bot.ports import AuditEntry, Clock, People, StoreUnavailable
 from bot.service.answers import Answers, bare
 from bot.service.clicks import Answer, Click, Verb
 from bot.service.configured import Configured
 from bot.service.notices import notice_of_decision, notice_of_ending
+from bot.service.permission import Permission
 from bot.service.rows import Rows
 from bot.service.signalling import HOLD, Signalling
 from bot.telemetry import Telemetry
@@ -81,7 +79,8 @@ class Deciding:
         configured: Configured,
         telemetry: Telemetry,
     ) -> None:
-        self._rows, self._people, self._signalling = rows, people, signalling
+        self._rows, self._signalling = rows, signalling
+        self._permission = Permission(people, configured)
         self._clock, self._configured, self._telemetry = clock, configured, telemetry
         self._answers = Answers(configured, clock)
         self._carried: set[asyncio.Task[Record]] = set()
@@ -150,7 +149,7 @@ class Deciding:
         if ending := self._too_late(record, click):
             return self._answers.shown(record, channel, ending)
         verdict = Verdict(click.verb.value)
-        person, refusal = await self._refusal(record, channel, click, verdict)
+        person, refusal = await self._permission.refusal(record, channel, click, verdict)
         if refusal:
             return self._answers.shown(record, channel, Notice(NoticeCode(refusal), typed=click.comment), refused=True)
         clicked = replace(click, comment=click.comment.strip()[:COMMENT_LIMIT])
@@ -162,38 +161,6 @@ class Deciding:
         if request and (request.status.ended or (request.waiting and request.waiting.step != click.step)):
             return notice_of_ending(record, click.step, typed=click.comment)
         return None
-
-    async def _refusal(
-        self, record: Record, channel: Channel, click: Click, verdict: Verdict
-    ) -> tuple[Person, Refusal | None]:
-        request, requester, route = record.request, record.requester, record.route
-        if request is None or requester is None or route is None or not route.settled or route.channel != channel.name:
-            return click.person, Refusal.NOT_ROUTED
-        person, membership = await self._known(click.person, channel)
-        refusal = may_decide(
-            person,
-            verdict=verdict,
-            comment=click.comment,
-            request=request,
-            requester=requester,
-            channel=channel,
-            step=click.step,
-            membership=membership,
-            tenant_id=self._configured.tenant_id,
-            allow_unplaced=self._configured.rules.allow_unplaced,
-        )
-        return person, refusal
-
-    async def _known(self, person: Person, channel: Channel) -> tuple[Person, Membership]:
-        """Complete the clicker from the roster: the activity carries neither UPN nor mail."""
-        try:
-            entry = await self._people.member(channel.conversation, person.object_id)
-        except RosterUnavailable:
-            return person, Membership(member=None)
-        if entry is None:
-            return person, Membership(member=False)
-        known = replace(person, name=entry.name or person.name, upn=entry.upn, mail=entry.mail, teams_id=entry.teams_id)
-        return replace(known, guest=person.guest or entry.guest), Membership(member=True)
 
     # --- the claim
 

@@ -7,7 +7,7 @@ import pytest
 
 from bot.domain.decision import DecisionState
 from bot.domain.record import Delivery
-from bot.domain.request import Status, Verdict
+from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Match
 from bot.ports import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, SignalLost
 from bot.service.clicks import Verb
@@ -111,10 +111,8 @@ async def test_a_direct_message_that_a_later_state_overtook_is_skipped(world: Wo
     assert states == {"dm:waiting": Delivery.SKIPPED, "dm:rejected": Delivery.DELIVERED}
 
 
-async def test_a_claim_of_a_dead_process_is_carried_on(world: World) -> None:
-    """The process died after the claim: another one sends the signal once, within the minute of the click."""
-    key = world.aws.add()
-    await world.shown(key)
+async def _die_after_the_claim(world: World, key: RequestKey) -> None:
+    """Click, and end the process while it reads the state: the claim is all that is left of it."""
     world.aws.gates["execution"] = asyncio.Event()
     click = asyncio.create_task(world.press(key, HANAKO))
     await world.aws.arrived["execution"].wait()
@@ -122,6 +120,13 @@ async def test_a_claim_of_a_dead_process_is_carried_on(world: World) -> None:
     for task in world.deciding._carried:
         task.cancel()
     del world.aws.gates["execution"]
+
+
+async def test_a_claim_of_a_dead_process_is_carried_on(world: World) -> None:
+    """The process died after the claim: another one sends the signal once, within the minute of the click."""
+    key = world.aws.add()
+    await world.shown(key)
+    await _die_after_the_claim(world, key)
     world.build()
     async with world.running():
         await world.clock.advance(40)
@@ -133,13 +138,7 @@ async def test_a_claim_older_than_a_minute_is_never_sent(world: World) -> None:
     """The process was down for too long: nothing is sent, and the thread tells the person to press again."""
     key = world.aws.add()
     await world.shown(key)
-    world.aws.gates["execution"] = asyncio.Event()
-    click = asyncio.create_task(world.press(key, HANAKO))
-    await world.aws.arrived["execution"].wait()
-    click.cancel()
-    for task in world.deciding._carried:
-        task.cancel()
-    del world.aws.gates["execution"]
+    await _die_after_the_claim(world, key)
     await world.clock.advance(120)
     world.build()
     async with world.running():

@@ -105,7 +105,7 @@ async def build(settings: Settings, configuration: Configuration) -> AsyncIterat
         clock, registry, owner = SystemClock(), CollectorRegistry(), uuid.uuid4().hex
         telemetry = Telemetry(registry)
         store = await stack.enter_async_context(SqliteStore(settings.sqlite_path))
-        aws = await stack.enter_async_context(_aws(settings, configuration, clock))
+        aws = await stack.enter_async_context(_aws(settings, configuration, clock, telemetry))
         configured = _configured(settings, configuration, await _watched(settings, configuration, aws))
         teams = await stack.enter_async_context(
             TeamsSide(_microsoft(settings), store=store, configured=configured, clock=clock, telemetry=telemetry)
@@ -160,8 +160,14 @@ async def build(settings: Settings, configuration: Configuration) -> AsyncIterat
         )
 
 
-def _aws(settings: Settings, configuration: Configuration, clock: Clock) -> AwsSide:
-    return AwsSide(region=settings.region, accounts=configuration.accounts, queue_url=settings.queue_url, clock=clock)
+def _aws(settings: Settings, configuration: Configuration, clock: Clock, telemetry: Telemetry) -> AwsSide:
+    return AwsSide(
+        region=settings.region,
+        accounts=configuration.accounts,
+        queue_url=settings.queue_url,
+        clock=clock,
+        telemetry=telemetry,
+    )
 
 
 @stamina.retry(on=AwsUnavailable, attempts=None, timeout=AWS_PATIENCE)

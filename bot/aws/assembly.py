@@ -10,6 +10,7 @@ from bot.aws.failures import CallFailed, unavailable
 from bot.aws.pacing import RATES
 from bot.aws.queue import SqsQueue
 from bot.ports import Clock
+from bot.telemetry import Telemetry
 
 
 class Account(Protocol):
@@ -34,12 +35,13 @@ class AwsSide:
         accounts: Sequence[Account],
         queue_url: str | None,
         clock: Clock,
+        telemetry: Telemetry,
         rates: Mapping[str, float] = RATES,
     ) -> None:
         roles = {account.id: account.reader_role for account in accounts if account.reader_role}
-        self._clients = Clients(region=region, clock=clock, reader_roles=roles, rates=rates)
+        self._clients = Clients(region=region, clock=clock, telemetry=telemetry, reader_roles=roles, rates=rates)
         self.requests = AccessRequests(self._clients, clock=clock)
-        self.queue = SqsQueue(self._clients, queue_url) if queue_url else None
+        self.queue = SqsQueue(self._clients, queue_url, clock=clock, telemetry=telemetry) if queue_url else None
 
     async def own_account(self) -> str:
         """Return the account of the bot's own credentials. Raises AwsUnavailable."""

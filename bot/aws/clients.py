@@ -17,10 +17,12 @@ import structlog
 from cachetools import TTLCache
 
 from bot.aws.answers import mapping, rows, text
+from bot.aws.counted import CallCounts
 from bot.aws.failures import CallFailed, Failure
 from bot.aws.pacing import RATES, Impatient, Lane, Pacer, Quota
 from bot.aws.sdk import Answer, Call, Credentials, Sdk
 from bot.ports import Clock
+from bot.telemetry import Telemetry
 
 THREADS: Final[Mapping[Lane, int]] = MappingProxyType({Lane.CLICK: 8, Lane.LOOK: 16, Lane.SWEEP: 4, Lane.POLL: 2})
 SESSION_LIFE = timedelta(hours=1)  # what AssumeRole gives unless asked, and the most for a role assumed by a role
@@ -54,10 +56,12 @@ class Clients:
         *,
         region: str,
         clock: Clock,
+        telemetry: Telemetry,
         reader_roles: Mapping[str, str] = MappingProxyType({}),
         rates: Mapping[str, float] = RATES,
     ) -> None:
         self._region, self._reader_roles = region, reader_roles
+        self._counts = CallCounts(telemetry.aws_calls)
         self._pacer, self._sdk = Pacer(clock=clock, rates=rates), Sdk()
         self._pools = {lane: ThreadPoolExecutor(size, f"aws-{lane.name.lower()}") for lane, size in THREADS.items()}
         life = (SESSION_LIFE - SESSION_MARGIN).total_seconds()
@@ -177,4 +181,8 @@ class Clients:
 
     async def _in_thread(self, lane: Lane, make: _Maker, call: Call, credentials: Credentials | None) -> Answer:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pools[lane], partial(make, call, credentials))
+        return await loop.run_in_executor(self._pools[lane], partial(self._made, make, call, credentials))
+
+    def _made(self, make: _Maker, call: Call, credentials: Credentials | None) -> Answer:
+        with self._counts.counted(call.operation):
+            return make(call, credentials)

@@ -1,4 +1,4 @@
-"""Reads the EventBridge envelopes of just-in-time node access into hints. Sans-IO.
+"""Reads the messages that bring the EventBridge events of just-in-time node access. Sans-IO.
 
 Only which request an event is about is taken from it, and the policies that conflict, which nothing else tells.
 https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-ssm.html
@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-ssm.html
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 from bot.aws.answers import decoded, mapping, sequence, text
@@ -15,7 +16,9 @@ from bot.ports import Hint
 SOURCE: Final = "aws.ssm"
 FAILED: Final = "JITNA Access Request Failed"
 KINDS: Final = frozenset({FAILED, "Approver Access Request Status Update", "Requester Access Request Status Update"})
+SENT: Final = "SentTimestamp"  # attribute of a message: when SQS took it, in milliseconds since 1970
 MAX_POLICIES = 50  # a Region has no more; what lists more is no such event
+_MILLISECONDS = re.compile(r"\d{13}", re.ASCII)
 _OPS_ITEM = re.compile(r"arn:aws[\w-]*:ssm:[\w-]*:\d*:opsitem/(oi-[0-9a-f]{12})")
 
 
@@ -33,6 +36,12 @@ def parse_event(body: object, receipt: str) -> Hint:
         return Hint(receipt, None, kind)
     policies = _policies(mapping(envelope.get("detail"))) if kind == FAILED else ()
     return Hint(receipt, _key(envelope), kind, policies)
+
+
+def sent_at(attributes: object) -> datetime | None:
+    """Return when SQS took a message, from the message's attributes; None where they do not tell."""
+    told = text(mapping(attributes).get(SENT)) or ""
+    return datetime.fromtimestamp(int(told) / 1000, UTC) if _MILLISECONDS.fullmatch(told) else None
 
 
 def _key(envelope: Mapping[str, object]) -> RequestKey:

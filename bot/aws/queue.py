@@ -9,11 +9,12 @@ import structlog
 
 from bot.aws.answers import rows, text
 from bot.aws.clients import Clients
-from bot.aws.events import UnreadableEvent, parse_event
+from bot.aws.events import SENT, UnreadableEvent, parse_event, sent_at
 from bot.aws.failures import CallFailed, unavailable
 from bot.aws.pacing import Lane
 from bot.aws.sdk import POLL_SECONDS, Answer
-from bot.ports import Hint
+from bot.ports import Clock, Hint
+from bot.telemetry import Telemetry
 
 BATCH = 10  # messages; the most that SQS gives
 INVISIBLE_SECONDS = 60  # a batch is stored and deleted within a few; what is not comes again after this
@@ -23,8 +24,8 @@ log = structlog.get_logger(__name__)
 class SqsQueue:
     """Takes messages from one queue of the bot's own account and Region."""
 
-    def __init__(self, clients: Clients, url: str) -> None:
-        self._clients, self._url = clients, url
+    def __init__(self, clients: Clients, url: str, *, clock: Clock, telemetry: Telemetry) -> None:
+        self._clients, self._url, self._clock, self._telemetry = clients, url, clock, telemetry
 
     async def receive(self) -> Sequence[Hint]:
         """Wait for some messages, at most a few seconds. Raises AwsUnavailable."""
@@ -34,8 +35,11 @@ class SqsQueue:
             MaxNumberOfMessages=BATCH,
             WaitTimeSeconds=POLL_SECONDS,
             VisibilityTimeout=INVISIBLE_SECONDS,
+            MessageSystemAttributeNames=[SENT],
         )
-        return list(_hints(rows(answer.get("Messages"))))
+        messages = rows(answer.get("Messages"))
+        self._note_ages(messages)
+        return list(_hints(messages))
 
     async def delete(self, hint: Hint) -> None:
         """Delete a message. Raises AwsUnavailable."""
@@ -44,6 +48,12 @@ class SqsQueue:
     async def check(self) -> None:
         """Find out whether the queue answers. Raises AwsUnavailable."""
         await self._call("get_queue_attributes", Lane.LOOK, AttributeNames=["QueueArn"])
+
+    def _note_ages(self, messages: Iterable[Answer]) -> None:
+        now = self._clock.now()
+        for message in messages:
+            if began := sent_at(message.get("Attributes")):
+                self._telemetry.queue_lag.observe(max(0.0, (now - began).total_seconds()))  # clocks differ
 
     async def _call(self, operation: str, lane: Lane, **params: object) -> Answer:
         try:

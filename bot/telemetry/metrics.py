@@ -39,7 +39,7 @@ class Metric:
 METRICS = (
     Metric("events", Kind.COUNTER, ("outcome",), "Events received from the queue: taken, or ignored"),
     Metric("looks", Kind.COUNTER, ("outcome",), "Times a request was compared with what Teams shows, by how it ended"),
-    Metric("aws_calls", Kind.COUNTER, ("operation", "result"), "Calls to AWS: ok, or AWS's error code"),
+    Metric("aws_calls", Kind.COUNTER, ("operation", "result"), "Calls made to AWS: ok, or the error code"),
     Metric("signals", Kind.COUNTER, ("verdict", "result"), "Decisions sent to AWS, by what came back"),
     Metric("clicks", Kind.COUNTER, ("verb", "outcome"), "Buttons pressed, by what the person was told"),
     Metric("teams_calls", Kind.COUNTER, ("kind", "result"), "Calls to Teams: ok, or what kept them from it"),
@@ -57,7 +57,7 @@ METRICS = (
         "When the last complete sweep ended, in seconds since 1970",
     ),
     Metric("open_requests", Kind.GAUGE, ("account", "region"), "Requests that have not ended, at the last sweep"),
-    Metric("queue_lag_seconds", Kind.HISTOGRAM, (), "How old an event was when it was received", LAG_BUCKETS),
+    Metric("queue_lag_seconds", Kind.HISTOGRAM, (), "How long an event waited in the queue", LAG_BUCKETS),
     Metric("store_errors", Kind.COUNTER, (), "Times the store did not take or give a row"),
     Metric("loop_stall_seconds", Kind.HISTOGRAM, (), "How much too late the event loop ran", STALL_BUCKETS),
     Metric("check_ok", Kind.GAUGE, ("check",), "1 while a part answers, 0 after it did not"),

@@ -10,11 +10,13 @@ import boto3
 import botocore.session
 import pytest
 from botocore.loaders import create_loader
+from prometheus_client import CollectorRegistry
 
 from bot.aws.assembly import AwsSide
 from bot.domain.request import RequestKey, Verdict
 from bot.ports import Signal
 from bot.sandbox.world import ACCOUNT, APPROVER_ROLE, REGION
+from bot.telemetry import Telemetry
 from tests.contract.scene import Asked, HandClock
 
 UNPACED: dict[str, float] = {}
@@ -68,10 +70,22 @@ def _session(make: Any = boto3.session.Session) -> Any:
     return make(botocore_session=core)
 
 
+def unheard() -> Telemetry:
+    """Return metrics that nobody reads."""
+    return Telemetry(CollectorRegistry())
+
+
 @asynccontextmanager
 async def aws_side(scene: Any, **arguments: Any) -> AsyncIterator[AwsSide]:
     """Run the product's AWS side against a scene; unpaced unless told otherwise."""
-    settings = {"region": REGION, "accounts": (), "queue_url": None, "clock": SceneClock(scene.clock), "rates": UNPACED}
+    settings = {
+        "region": REGION,
+        "accounts": (),
+        "queue_url": None,
+        "clock": SceneClock(scene.clock),
+        "telemetry": unheard(),
+        "rates": UNPACED,
+    }
     with environment(scene.aws.endpoint, scene.aws.world.bot):
         async with AwsSide(**{**settings, **arguments}) as side:
             yield side

@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from bot.aws import counted
 from bot.aws.assembly import AwsSide
 from bot.aws.pacing import RATES
 from bot.domain.request import Status
 from bot.ports import AwsThrottled, AwsUnavailable
 from bot.sandbox.world import ACCOUNT, REGION
+from bot.telemetry import Telemetry
 from tests.contract.gateway import UNPACED, Watched, aws_side, key_of
 from tests.contract.scene import Scene, staged
 
@@ -185,3 +188,42 @@ async def test_answers_of_sts_of_another_form_are_no_crash(scene: Scene) -> None
         with pytest.raises(AwsUnavailable) as read:
             await reader.requests.observe(key_of(asked))
     assert (own.value.code, read.value.code) == ("NoAccountInAnswer", "NoCredentialsInAnswer")
+
+
+# --- counted
+
+
+def calls_by_result(registry: CollectorRegistry, operation: str) -> dict[str, float]:
+    """Return how often an operation was called, by what came of it."""
+    samples = (sample for family in registry.collect() for sample in family.samples)
+    return {
+        sample.labels["result"]: sample.value
+        for sample in samples
+        if sample.name == "node_access_aws_calls_total" and sample.labels["operation"] == operation
+    }
+
+
+async def test_every_call_is_counted_by_what_came_of_it(scene: Scene) -> None:
+    """`ok` or AWS's error code; a call that is made again counts twice."""
+    asked, registry = scene.ask(), CollectorRegistry()
+    scene.aws.faults.fail("GetOpsItem", "ThrottlingException")
+    scene.aws.faults.fail("DescribeInstances", "UnauthorizedOperation")
+    async with aws_side(scene, telemetry=Telemetry(registry)) as side:
+        await side.requests.observe(key_of(asked))
+    assert calls_by_result(registry, "get_ops_item") == {"ThrottlingException": 1, "ok": 1}
+    assert calls_by_result(registry, "describe_instances") == {"UnauthorizedOperation": 1}
+    assert calls_by_result(registry, "get_automation_execution") == {"ok": 1}
+    assert calls_by_result(registry, "get_caller_identity") == {"ok": 1}
+
+
+async def test_codes_from_outside_do_not_make_series_without_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that makes words up must not fill the memory of this process and of Prometheus: the rest is `other`."""
+    monkeypatch.setattr(counted, "MOST_CODES", 2)
+    asked, registry = scene.ask(), CollectorRegistry()
+    async with aws_side(scene, telemetry=Telemetry(registry)) as side:
+        for code in ("First" * 100, "Second", "Third", "Fourth", "Second"):
+            scene.aws.faults.fail("GetOpsItem", code)
+            with pytest.raises(AwsUnavailable):
+                await side.requests.observe(key_of(asked))
+    first = ("First" * 100)[: counted.LONGEST_CODE]
+    assert calls_by_result(registry, "get_ops_item") == {first: 1, "Second": 2, "other": 2}

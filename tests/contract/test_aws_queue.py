@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from bot.aws import queue as queue_module
 from bot.aws.assembly import AwsSide
 from bot.aws.queue import SqsQueue
 from bot.ports import AwsUnavailable
 from bot.sandbox.world import MAX_RECEIVES
+from bot.telemetry import Telemetry
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import Scene, staged
 
@@ -22,8 +25,14 @@ def scene() -> Iterator[Scene]:
 
 
 @pytest.fixture
-async def side(scene: Scene) -> AsyncIterator[AwsSide]:
-    async with aws_side(scene, queue_url=scene.aws.world.queue_url) as side:
+def registry() -> CollectorRegistry:
+    """A registry of the test's own."""
+    return CollectorRegistry()
+
+
+@pytest.fixture
+async def side(scene: Scene, registry: CollectorRegistry) -> AsyncIterator[AwsSide]:
+    async with aws_side(scene, queue_url=scene.aws.world.queue_url, telemetry=Telemetry(registry)) as side:
         yield side
 
 
@@ -91,6 +100,41 @@ async def test_a_message_stays_away_while_it_is_worked_on(scene: Scene, queue: S
     (call,) = scene.aws.calls("ReceiveMessage")
     wanted = {"MaxNumberOfMessages": 10, "WaitTimeSeconds": 5, "VisibilityTimeout": 60}
     assert {name: call.params[name] for name in wanted} == wanted
+
+
+def lag(registry: CollectorRegistry) -> tuple[float | None, float | None]:
+    """Return how many messages were measured, and the seconds that they waited together."""
+    name = "node_access_queue_lag_seconds"
+    return registry.get_sample_value(f"{name}_count"), registry.get_sample_value(f"{name}_sum")
+
+
+async def test_how_long_events_waited_is_measured(scene: Scene, queue: SqsQueue, registry: CollectorRegistry) -> None:
+    """From the moment at which SQS took the message, which has to be asked for, until it was received."""
+    scene.ask()
+    scene.clock.moment = datetime.now(UTC) + timedelta(seconds=90)  # SQS's own clock cannot be moved
+    assert len(await queue.receive()) == 2
+    count, waited = lag(registry)
+    assert count == 2
+    assert waited is not None
+    assert 2 * 90 <= waited < 2 * 150
+
+
+async def test_clocks_that_differ_measure_no_time(scene: Scene, queue: SqsQueue, registry: CollectorRegistry) -> None:
+    """Nothing has waited for less than no time, and the sum of a histogram must not sink."""
+    scene.ask("batch-01")
+    scene.clock.moment = datetime.now(UTC) - timedelta(seconds=90)
+    assert len(await queue.receive()) == 1
+    assert lag(registry) == (1, 0)
+
+
+async def test_a_message_that_tells_no_time_is_taken_all_the_same(
+    scene: Scene, queue: SqsQueue, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The measurement is left out, the event is not."""
+    monkeypatch.setattr(queue_module, "SENT", "SenderId")  # what SQS is asked for, and so all that it tells
+    scene.ask("batch-01")
+    assert len(await queue.receive()) == 1
+    assert lag(registry) == (0, 0)
 
 
 @pytest.mark.parametrize("operation", ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"])

@@ -11,7 +11,7 @@ from bot.domain.request import Verdict
 from bot.ports import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
 from bot.sandbox.faults import Loss
 from bot.sandbox.world import ACCOUNT, LEAD_ROLE
-from tests.contract.gateway import HANAKO, SceneClock, aws_side, environment, key_of, signal_of
+from tests.contract.gateway import HANAKO, SceneClock, aws_side, environment, key_of, signal_of, unheard
 from tests.contract.scene import Scene, signal, staged
 
 PRIYA = "priya.nair@example.com"
@@ -204,7 +204,13 @@ async def test_a_signal_that_never_left_may_be_tried_again(scene: Scene) -> None
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with environment(f"http://127.0.0.1:{port}", scene.aws.world.bot):
-        async with AwsSide(region="ap-northeast-1", accounts=(), queue_url=None, clock=SceneClock(scene.clock)) as side:
+        async with AwsSide(
+            region="ap-northeast-1",
+            accounts=(),
+            queue_url=None,
+            clock=SceneClock(scene.clock),
+            telemetry=unheard(),
+        ) as side:
             with pytest.raises(SignalThrottled):
                 await side.requests.signal(signal_of(scene.ask(), role=None))
             with pytest.raises(SignalThrottled):

@@ -11,7 +11,7 @@ from bot.aws.clients import Clients, Place
 from bot.aws.failures import CallFailed, Failure
 from bot.aws.sdk import Call, Credentials, Sdk
 from bot.clock import SystemClock
-from tests.contract.gateway import environment
+from tests.contract.gateway import environment, unheard
 
 CALL = Call("ssm", "ap-northeast-1", "get_ops_item", {"OpsItemId": "oi-0123456789ab"})
 HANAKO = Credentials("arn:aws:iam::111122223333:role/NodeAccessApprover", "ASIASAMPLE", "sample-secret", "sample-token")
@@ -96,7 +96,7 @@ def test_what_is_called_once_has_a_connection_of_its_own(endpoint: Endpoint, sdk
 
 async def test_every_signal_has_a_connection_of_its_own(endpoint: Endpoint) -> None:
     """The one call that must not be made twice is the one that leaves no doubt."""
-    clients = Clients(region="ap-northeast-1", clock=SystemClock(), rates={})
+    clients = Clients(region="ap-northeast-1", clock=SystemClock(), telemetry=unheard(), rates={})
     signal = {"AutomationExecutionId": "0" * 36, "SignalType": "Approve"}
     for _ in range(2):
         await clients.send(Place("111122223333", "ap-northeast-1"), "send_automation_signal", HANAKO, **signal)

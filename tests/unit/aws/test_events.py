@@ -1,12 +1,13 @@
 """What is taken from events: which request to look at, and which policies conflict."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 
-from bot.aws.events import FAILED, UnreadableEvent, parse_event
+from bot.aws.events import FAILED, SENT, UnreadableEvent, parse_event, sent_at
 from bot.ports import Hint
 from tests.unit.aws.samples import KEY, UNHURRIED, event, mangled
 
@@ -72,3 +73,16 @@ def test_mangled_events_never_surprise(document: object) -> None:
     except UnreadableEvent:
         return
     f"{hint.event}{hint.conflicting_policies}".encode()
+
+
+@pytest.mark.parametrize(
+    "told", [None, "", 7, {}, {SENT: None}, {SENT: "yesterday"}, {SENT: "1" * 400}, {SENT: "１" * 13}]
+)
+def test_a_message_may_not_tell_when_it_was_sent(told: object) -> None:
+    """Whatever stands there, nothing is measured and nothing is raised."""
+    assert sent_at(told) is None
+
+
+def test_a_message_tells_when_it_was_sent() -> None:
+    """In milliseconds since 1970, as digits."""
+    assert sent_at({SENT: "1775035740250"}) == datetime(2026, 4, 1, 9, 29, 0, 250_000, tzinfo=UTC)

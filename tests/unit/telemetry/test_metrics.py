@@ -78,6 +78,17 @@ def test_what_the_program_uses_is_there(telemetry: Telemetry) -> None:
     assert not [name for name in used if not hasattr(telemetry, name)]
 
 
+def test_every_metric_is_fed(telemetry: Telemetry) -> None:
+    """No metric stays at nothing for ever because nobody counts: each is read somewhere after it was made."""
+    read = {
+        node.attr
+        for path in (ROOT / "bot").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
+    assert vars(telemetry).keys() - read == set()
+
+
 # --- health
 
 

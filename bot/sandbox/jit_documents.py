@@ -7,7 +7,7 @@ from bot.sandbox.aws_errors import AwsError
 from bot.sandbox.callers import Caller
 from bot.sandbox.jit_filters import page
 from bot.sandbox.jit_operations import Operation, Params
-from bot.sandbox.jit_policies import AUTO, MANUAL, InvalidPolicy, Policy, read_policy
+from bot.sandbox.jit_policies import AUTO, MANUAL, InvalidPolicy, Policy, read_policy, written
 from bot.sandbox.jit_state import JitState
 
 KINDS = frozenset({MANUAL, AUTO})
@@ -54,9 +54,16 @@ class JitDocuments:
         return {"DocumentDescription": _description(known[name], caller)}
 
     def get(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return a policy with its content, in the format in which it was created."""
-        policy = self._policy(caller, params)
-        return {**_identity(policy), "Status": "Active", "Content": policy.content}
+        """Return a policy with its content, in the format that is asked for.
+
+        https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetDocument.html
+        """
+        policy, format_ = self._policy(caller, params), params.get("DocumentFormat", "JSON")
+        try:
+            content = written(policy, format_)
+        except InvalidPolicy as error:
+            raise AwsError("InvalidDocument", str(error)) from error
+        return {**_identity(policy), "DocumentFormat": format_, "Status": "Active", "Content": content}
 
     def describe(self, caller: Caller, params: Params) -> dict[str, Any]:
         """Return a policy without its content."""

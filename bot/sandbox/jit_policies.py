@@ -75,6 +75,20 @@ def read_policy(name: str, *, kind: str, content: str, format_: str, created_at:
         raise InvalidPolicy(f"the document lacks {error} or has it in another form") from error
 
 
+def written(policy: Policy, format_: str) -> str:
+    """Return the document in JSON or YAML: as it was created, or converted from the other; raise InvalidPolicy."""
+    if format_ == policy.format:
+        return policy.content
+    body = _parsed(policy.content, policy.format)
+    match format_:
+        case "JSON":
+            return json.dumps(body, ensure_ascii=False, indent=2)
+        case "YAML":
+            return str(yaml.safe_dump(body, allow_unicode=True, sort_keys=False))
+        case _:
+            raise InvalidPolicy(f"an approval policy is JSON or YAML, not {format_}")
+
+
 def applicable(policies: Iterable[Policy], node_id: str, tags: Tags) -> list[Policy]:
     """Return what applies to a node: one policy, none, or several that contradict each other.
 

@@ -6,12 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import yaml
 
 from bot.aws import nodes
 from bot.aws.assembly import AwsSide
 from bot.domain.request import Approver, ApproverKind, LevelState, RequestKey, Status, Verdict
 from bot.ports import AwsThrottled, AwsUnavailable, RequestNotReadable
-from bot.sandbox.world import ACCOUNT, APPROVER_ROLE, LEAD_ROLE, REGION, REQUESTER
+from bot.sandbox.jit_policies import MANUAL
+from bot.sandbox.world import ACCOUNT, APPROVER_ROLE, LEAD_ROLE, REGION, REQUESTER, level, manual_policy
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import Scene, signal, staged
 
@@ -70,6 +72,19 @@ async def test_a_waiting_request_is_read_whole(scene: Scene, side: AwsSide) -> N
     assert request.lapses_at == scene.clock() + timedelta(days=7)
     assert request.access_until is None
     assert not request.auto_approved
+
+
+async def test_a_policy_that_was_written_in_yaml_is_read_all_the_same(scene: Scene, side: AwsSide) -> None:
+    """AWS's own samples are YAML: levels, approvers and the access time come from it as from JSON."""
+    levels = [level("Team", APPROVER_ROLE), level("Lead", LEAD_ROLE)]
+    content = yaml.safe_dump(manual_policy(levels, targets={"tag:Yaml": ["yes"]}, access_seconds=7200))
+    scene.bot.create_document(Name="Yaml", Content=content, DocumentType=MANUAL, DocumentFormat="YAML")
+    request = await side.requests.observe(key_of(scene.ask(scene.node(Yaml="yes"))))
+    assert (request.complete, request.duration) == (True, timedelta(hours=2))
+    assert {each.step: each.approvers for each in request.levels} == {
+        "Team": (Approver(ApproverKind.ROLE, APPROVER_ROLE),),
+        "Lead": (Approver(ApproverKind.ROLE, LEAD_ROLE),),
+    }
 
 
 async def test_the_node_has_its_name_tag(scene: Scene, side: AwsSide) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import yaml
 
 from bot.sandbox.jit_policies import AUTO, MANUAL
 from bot.sandbox.world import APPROVER_ROLE, AUTO_POLICY, HYBRID_NODE, LEAD_ROLE, MANUAL_POLICIES, level
@@ -280,17 +281,47 @@ def test_policies_are_documents(scene: Scene) -> None:
         scene.bot.get_document(Name="Copy")
 
 
+YAML_POLICY = f"""\
+schemaVersion: '0.3'
+description: 夜間の作業
+accessDuration: 7200
+targets:
+- Key: tag:Yaml
+  Values: [y]
+mainSteps:
+- name: Ask
+  action: aws:approve
+  inputs:
+    EnhancedApprovals:
+      Approvers:
+      - approver: {APPROVER_ROLE}
+        type: IamRole
+"""
+
+
 def test_a_policy_may_be_yaml(scene: Scene) -> None:
     """The format of AWS's own samples."""
-    content = (
-        "schemaVersion: '0.3'\naccessDuration: 7200\ntargets:\n- Key: tag:Yaml\n  Values: [y]\nmainSteps:\n"
-        "- name: Ask\n  action: aws:approve\n  inputs:\n    EnhancedApprovals:\n      Approvers:\n"
-        f"      - approver: {APPROVER_ROLE}\n        type: IamRole\n"
-    )
-    scene.bot.create_document(Name="Yaml", Content=content, DocumentType=MANUAL, DocumentFormat="YAML")
+    scene.bot.create_document(Name="Yaml", Content=YAML_POLICY, DocumentType=MANUAL, DocumentFormat="YAML")
     asked = scene.ask(scene.node(Yaml="y"))
     step = scene.execution(asked)["StepExecutions"][0]
     assert (step["StepName"], step["TimeoutSeconds"]) == ("Ask", 604_800)
+    scene.bot.delete_document(Name="Yaml")
+
+
+@pytest.mark.parametrize("created", ["JSON", "YAML"])
+def test_a_policy_is_read_in_the_format_that_is_asked_for(scene: Scene, created: str) -> None:
+    """AWS converts, and gives JSON to who asks for nothing; what was created in that format comes back as it was."""
+    content = YAML_POLICY if created == "YAML" else json.dumps(yaml.safe_load(YAML_POLICY))
+    scene.bot.create_document(Name="Both", Content=content, DocumentType=MANUAL, DocumentFormat=created)
+    found = {wanted: scene.bot.get_document(Name="Both", DocumentFormat=wanted) for wanted in ("JSON", "YAML")}
+    assert {wanted: answer["DocumentFormat"] for wanted, answer in found.items()} == {"JSON": "JSON", "YAML": "YAML"}
+    assert found[created]["Content"] == content
+    assert json.loads(found["JSON"]["Content"]) == yaml.safe_load(found["YAML"]["Content"])
+    assert json.loads(found["JSON"]["Content"])["description"] == "夜間の作業"
+    assert scene.bot.get_document(Name="Both")["Content"] == found["JSON"]["Content"]
+    with refused("InvalidDocument"):
+        scene.bot.get_document(Name="Both", DocumentFormat="TEXT")
+    scene.bot.delete_document(Name="Both")
 
 
 @pytest.mark.parametrize(

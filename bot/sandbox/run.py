@@ -2,11 +2,16 @@
 
 import asyncio
 import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 import click
 
-from bot.sandbox.stage import Choices, Stage, raised
+from bot.sandbox.people import AT_THE_BROWSER, TARO
+from bot.sandbox.stage import BOT_LOG, Choices, raised
 
+COMMAND = "node-access-bot"
 SAMPLE_NODE = "web-prod-01"
 SAMPLE_REASON = "決済 API の 5xx が増えたため調査します。チケット INC-20481"
 
@@ -23,17 +28,42 @@ async def _run(choices: Choices) -> None:
     click.echo("starting an AWS, a Teams and the bot on this machine …")
     async with raised(choices) as stage:
         request = await asyncio.to_thread(stage.aws.control.request_access, node=SAMPLE_NODE, reason=SAMPLE_REASON)
-        click.echo(_welcome(stage, request))
+        click.echo(
+            welcome(
+                request,
+                approver_url=stage.browser_url,
+                requester_url=stage.teams.browser_url_for(TARO),
+                nodes=stage.aws.world.nodes,
+                log=choices.folder / BOT_LOG,
+            )
+        )
         await stopping.wait()
         click.echo("stopping …")
 
 
-def _welcome(stage: Stage, request: str) -> str:
+def welcome(request: str, *, approver_url: str, requester_url: str, nodes: Iterable[str], log: Path) -> str:
+    """Say which pages to open, as whom, and what else can be done."""
+    command = _command()
     return f"""
-  open   {stage.browser_url}   and choose the channel "approvers": {request} waits for a decision
+  {request} waits for a decision. Open both pages side by side:
 
-  node-access-bot sandbox request --node db-prod-01 --reason "why"      a further request (two levels)
-  node-access-bot sandbox decide {request} --approve     decide as the AWS console would
-  nodes: {", ".join(stage.aws.world.nodes)}
-  the bot's log: {stage.choices.folder}/bot.log        stop with Ctrl-C
+    {approver_url}
+        {AT_THE_BROWSER.name}, an approver: choose the channel "approvers", press Approve or Reject
+    {requester_url}
+        {TARO.name}, who asks: the personal chat gets the direct messages
+
+  In another terminal, in this folder:
+
+    {command} sandbox request --node db-prod-01 --reason "why"
+        asks once more; this node needs the approval of two levels
+    {command} sandbox decide {request} --approve
+        decides as the AWS console would, behind the bot's back
+
+  nodes: {", ".join(nodes)}
+  the bot's log: {log}        stop with Ctrl-C
 """
+
+
+def _command() -> str:
+    """Return how this program was called, so that the lines can be copied: a virtual environment is not on the path."""
+    return sys.argv[0] if Path(sys.argv[0]).name == COMMAND else COMMAND

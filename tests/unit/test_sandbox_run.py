@@ -1,0 +1,49 @@
+"""What `sandbox` says when everything runs: its lines can be copied as they are."""
+
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from bot.cli import main
+from bot.sandbox.people import HANAKO, TARO
+from bot.sandbox.run import welcome
+
+REQUEST = "oi-0123456789ab"
+APPROVER, REQUESTER = "http://127.0.0.1:4000", "http://127.0.0.1:4000/?person=29%3A1-yamada-taro"
+
+
+def said() -> list[str]:
+    """Return the lines of the welcome."""
+    text = welcome(
+        REQUEST, approver_url=APPROVER, requester_url=REQUESTER, nodes=["web-prod-01"], log=Path(".sandbox/bot.log")
+    )
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def test_a_page_for_who_decides_and_one_for_who_asks() -> None:
+    """Each address stands alone on its line, and the next says whose it is."""
+    lines = said()
+    assert HANAKO.name in lines[lines.index(APPROVER) + 1]
+    assert TARO.name in lines[lines.index(REQUESTER) + 1]
+
+
+@pytest.mark.parametrize("called", [".venv/bin/node-access-bot", "/usr/local/bin/node-access-bot"])
+def test_commands_can_be_copied(called: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They name the program as it was called: a virtual environment's is not on the path."""
+    monkeypatch.setattr("sys.argv", [called, "sandbox"])
+    commands = [line for line in said() if line.startswith(called)]
+    assert len(commands) == 2
+    for command in commands:
+        words = shlex.split(command)[1:]
+        main.make_context("node-access-bot", words, resilient_parsing=False).close()
+        sandbox = main.commands["sandbox"]
+        assert isinstance(sandbox, click.Group)
+        sandbox.commands[words[1]].make_context(words[1], words[2:]).close()
+
+
+def test_run_as_a_module_it_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -m bot` is no name to copy."""
+    monkeypatch.setattr("sys.argv", ["/somewhere/bot/__main__.py", "sandbox"])
+    assert [line.split()[0] for line in said() if " sandbox " in line] == ["node-access-bot"] * 2

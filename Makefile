@@ -6,11 +6,12 @@ PINS := .ci/pins/dev.txt
 CARD ?= request
 LOCALE ?= en
 PYTEST_ARGS ?=
+PICTURES := .sandbox/pictures
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox test check format render pins build clean
+.PHONY: help setup sandbox test check format render pictures pins build clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +37,13 @@ format: setup ## Put the code into its format
 
 render: setup ## Print a card as JSON (CARD=request LOCALE=ja)
 	@$(BIN)/node-access-bot render $(CARD) --locale $(LOCALE)
+
+# CI=true: without a browser this fails, instead of copying pictures of yesterday.
+pictures: setup ## Take the README's pictures anew, in a browser
+	CI=true E2E_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/e2e/test_decision.py -k "rejected or english"
+	mkdir -p .github
+	cp $(PICTURES)/waiting-en.png .github/card.png
+	cp $(PICTURES)/waiting-ja.png .github/card.ja.png
 
 pins: setup ## Pin every package anew from pyproject.toml (PIP_COMPILE_ARGS=--upgrade for newer ones)
 	.ci/pins/compile $(PIP_COMPILE_ARGS)

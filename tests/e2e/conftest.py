@@ -58,7 +58,9 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def pictures() -> Path:
     """The folder for the pictures that the tests take: `E2E_PICTURES`, else `.sandbox/pictures`."""
-    folder = Path(os.environ.get("E2E_PICTURES", ROOT / ".sandbox" / "pictures"))
+    folder = Path(
+        os.environ.get("E2E_PICTURES", ROOT / ".sandbox" / "pictures")
+    ).resolve()  # the browser runs elsewhere
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 Starter = Callable[[str], AbstractAsyncContextManager[Stage]]
 TALL = (1280, 1300)  # a whole card fits below the Playground's header, which would else cover a part in pictures
 REASON = "決済 API の 5xx が増えたため調査します。*至急* [チケット](https://evil.example) <at>all</at> INC-20481"
+PLAIN_REASON = "Orders have failed with HTTP 502 since 06:30, and the connection pool looks exhausted. Ticket INC-20481"
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ async def test_approved_and_connected(stage: Stage, browser: Browser, pictures: 
 async def test_english_card_and_two_levels(staged: Starter, browser: Browser, pictures: Path) -> None:
     """In English; a click on the first level's button after that level has passed decides nothing."""
     async with staged("en") as stage:
-        await ask(stage, node="db-prod-01")
+        await ask(stage, node="db-prod-01", reason=PLAIN_REASON)
         page = await at_the_channel(stage, browser, ICHIRO)
         late = await at_the_channel(stage, browser, MEI, page="late")
         for each in (page, late):

@@ -1,0 +1,273 @@
+"""What a person who clicks is told, in every case in which their click does not simply decide."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.decision import DecisionState
+from bot.domain.request import Approver, ApproverKind, Status, Verdict
+from bot.domain.routing import LevelRule
+from bot.domain.views import NoticeCode
+from bot.ports import AwsThrottled, AwsUnavailable, SignalLost, SignalRefused, StoreUnavailable
+from bot.service.clicks import Answer, Verb
+from bot.service.rows import Rows
+from tests.fakes.aws import key_of
+from tests.fakes.chat import HANAKO, ICHIRO, TENANT, person
+from tests.fakes.world import APPROVALS, World, new_world
+
+
+@pytest.fixture
+def world() -> World:
+    """A fresh world."""
+    return new_world()
+
+
+def code_of(answer: Answer) -> NoticeCode | None:
+    """Return what the notice says."""
+    return answer.notice.code if answer.notice else None
+
+
+async def test_a_request_that_nobody_knows(world: World) -> None:
+    """A made-up request and a request key that is none are both told "not found", without a card."""
+    for request in (str(key_of(99)), "nonsense", "'; drop table requests; --"):
+        click = replace(world.pressed(key_of(1), HANAKO), request=request, activity_id=None)
+        answer = await world.deciding.click(click)
+        assert (code_of(answer), answer.card) == (NoticeCode.NOT_FOUND, None)
+
+
+async def test_a_foreign_account_is_never_adopted(world: World) -> None:
+    """A card that names an account that is not configured makes no row and asks AWS nothing."""
+    foreign = "999988887777/ap-northeast-1/oi-000000000001"
+    answer = await world.deciding.click(replace(world.pressed(key_of(1), HANAKO), request=foreign))
+    assert code_of(answer) is NoticeCode.NOT_FOUND
+    assert world.aws.calls == []
+
+
+async def test_a_refresh_is_answered_from_the_row(world: World) -> None:
+    """The card as it is, no notice, and no call to AWS."""
+    key = world.aws.add()
+    await world.shown(key)
+    calls = len(world.aws.calls)
+    answer = await world.press(key, person(77), Verb.REFRESH)
+    assert (answer.card is not None, answer.notice) == (True, None)
+    assert len(world.aws.calls) == calls
+
+
+@pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.REVOKE])
+async def test_what_is_not_built_yet_says_so(world: World, verb: Verb) -> None:
+    """Cancel and revoke are understood, decide nothing and are told "not available yet"."""
+    key = world.aws.add()
+    await world.shown(key)
+    assert code_of(await world.press(key, HANAKO, verb)) is NoticeCode.NOT_AVAILABLE
+    assert world.aws.signals == []
+
+
+async def test_a_store_that_takes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was sent, and the person is told to press again with their comment kept."""
+    key = world.aws.add()
+    await world.shown(key)
+
+    async def refuse(*_: object) -> None:
+        raise StoreUnavailable("disk full")
+
+    monkeypatch.setattr(Rows, "apply", refuse)
+    answer = await world.press(key, HANAKO, comment="ok")
+    assert answer.notice is not None
+    assert (answer.notice.code, answer.notice.typed) == (NoticeCode.NOT_STORED, "ok")
+    assert world.aws.signals == []
+
+
+async def test_the_same_person_clicks_twice_at_once(world: World) -> None:
+    """Teams resends a slow click: the repeat gets the first click's answer, and nothing is sent twice."""
+    key = world.aws.add()
+    await world.shown(key)
+    async with world.running():
+        first, again = await asyncio.gather(world.press(key, HANAKO), world.press(key, HANAKO))
+    assert len(world.aws.signals) == 1
+    assert [code_of(first), code_of(again)] == [None, NoticeCode.REPEATED]
+    assert first.card is not None
+    assert again.card is not None
+
+
+async def test_one_approval_of_two_is_recorded(world: World) -> None:
+    """The first of two approvals counts and its person is told that more are needed; they cannot vote twice."""
+    key = world.aws.add(required=2)
+    await world.shown(key)
+    async with world.running():
+        assert code_of(await world.press(key, HANAKO)) is NoticeCode.RECORDED
+        assert code_of(await world.press(key, HANAKO, Verb.REJECT)) is NoticeCode.REPEATED
+        assert len(world.aws.signals) == 1
+        assert code_of(await world.press(key, ICHIRO)) is None
+    assert world.aws.requests[key].status is Status.APPROVED
+
+
+async def test_somebody_else_is_deciding_just_now(world: World) -> None:
+    """Whoever loses the claim waits for the winner; if that takes too long, they are told, and nothing is sent."""
+    key = world.aws.add()
+    await world.shown(key)
+    gate = world.aws.gates["execution"] = asyncio.Event()
+    async with world.running():
+        first = asyncio.create_task(world.press(key, HANAKO))
+        await world.aws.arrived["execution"].wait()
+        second = asyncio.create_task(world.press(key, ICHIRO, Verb.REJECT, comment="no"))
+        await world.clock.advance(3)
+        assert code_of(await first) is NoticeCode.APPLYING
+        answer = await second
+        assert answer.notice is not None
+        assert (answer.notice.code, answer.notice.typed) == (NoticeCode.BUSY, "no")
+        gate.set()
+        await world.clock.advance(2)
+    assert [signal.verdict for signal in world.aws.signals] == [Verdict.APPROVE]
+
+
+async def test_a_loser_takes_over_when_the_winner_was_refused(world: World) -> None:
+    """The winner's signal was refused while the loser waited: the loser's own decision goes through."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.before["signal"].append(SignalRefused("AccessDenied", denied=True))
+    async with world.running():
+        first, second = await asyncio.gather(world.press(key, HANAKO), world.press(key, ICHIRO))
+    assert [code_of(first), code_of(second)] == [NoticeCode.AWS_DENIED, None]
+    assert len(world.aws.effects) == 1
+
+
+@pytest.mark.parametrize("status", [Status.CANCELLED, Status.TIMED_OUT, Status.REVOKED, Status.FAILED])
+async def test_a_request_that_ended_without_a_decision(world: World, status: Status) -> None:
+    """The clicker is told that it ended; the card says how."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.end(key, status)
+    await world.shown(key)
+    assert code_of(await world.press(key, HANAKO)) is NoticeCode.ENDED
+    assert world.aws.signals == []
+
+
+async def test_decided_outside_by_nobody_knows_whom(world: World) -> None:
+    """AWS does not tell who decided: the clicker is told that it was outside Teams."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.end(key, Status.APPROVED)
+    async with world.running():
+        answer = await world.press(key, HANAKO)
+    assert answer.notice is not None
+    assert (answer.notice.code, answer.notice.who) == (NoticeCode.DECIDED, None)
+    assert world.aws.signals == []
+
+
+@pytest.mark.parametrize("problem", [AwsUnavailable("InternalServerError"), AwsThrottled("ThrottlingException")])
+async def test_a_state_that_cannot_be_read_in_a_minute(world: World, problem: AwsUnavailable) -> None:
+    """Without a state check nothing is ever sent; the thread tells the person."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.before["execution"].extend([problem] * 100)
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(3)
+        assert code_of(await click) is NoticeCode.APPLYING
+        await world.clock.advance(90)
+    assert world.aws.signals == []
+    assert [each.state for each in (await world.row(key)).decisions] == [DecisionState.RELEASED]
+    assert len(world.chat.of("reply")) == 1
+
+
+async def test_a_lost_signal_that_had_no_effect_and_a_console_that_was_faster(world: World) -> None:
+    """The signal was lost and somebody else decided: the vote that AWS does not show did not count."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.before["signal"].append(SignalLost())
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(0.1)
+        world.aws.decide(key, Verdict.REJECT, "faster")
+        await world.clock.advance(3)
+        answer = await click
+        await world.clock.advance(3)
+    assert answer.card is not None
+    row = await world.row(key)
+    assert [each.state for each in row.decisions] == [DecisionState.RELEASED]
+    (card,) = world.chat.of("post")
+    assert "faster" in card.card
+    assert HANAKO.name not in card.card
+
+
+async def test_people_who_may_not_decide(world: World) -> None:
+    """A stranger, a guest and a person of another tenant: each refused with the reason, none reaches AWS."""
+    stranger, guest = person(50), person(51, guest=True)
+    foreign = person(52, tenant=TENANT.replace("1", "9"))
+    world = new_world(people=[HANAKO, guest, foreign])
+    key = world.aws.add(requester="arn:aws:sts::111122223333:assumed-role/Operator/hanako.sato@example.com")
+    await world.shown(key)
+    answers = [await world.press(key, who) for who in (stranger, guest, foreign)]
+    assert [code_of(answer) for answer in answers] == [
+        NoticeCode.NOT_APPROVER,
+        NoticeCode.FOREIGN,
+        NoticeCode.FOREIGN,
+    ]
+    assert all(answer.refused for answer in answers)
+    assert world.aws.signals == []
+
+
+async def test_a_channel_without_approvers() -> None:
+    """Nobody is listed, so nobody may decide, and the card has no buttons."""
+    world = new_world(replace(APPROVALS, approvers=()))
+    key = world.aws.add()
+    await world.shown(key)
+    assert not world.chat.of("post")[0].buttons
+    assert code_of(await world.press(key, HANAKO)) is NoticeCode.NOBODY
+
+
+async def test_a_level_with_approvers_of_its_own() -> None:
+    """At the second level only those listed for it may decide, in the role listed for it."""
+    lead = LevelRule("Level2", (f"user:{ICHIRO.object_id}",), "arn:aws:iam::{account}:role/NodeAccessLead")
+    world = new_world(replace(APPROVALS, levels=(lead,)))
+    key = world.aws.add(levels=2)
+    await world.shown(key)
+    async with world.running():
+        await world.press(key, HANAKO)
+        assert code_of(await world.press(key, HANAKO, step="Level2")) is NoticeCode.NOT_APPROVER
+        await world.press(key, ICHIRO, step="Level2")
+    assert [signal.role for signal in world.aws.signals] == [
+        "arn:aws:iam::111122223333:role/NodeAccessApprover",
+        "arn:aws:iam::111122223333:role/NodeAccessLead",
+    ]
+
+
+async def test_approvers_of_identity_center_decide_in_the_console(world: World) -> None:
+    """No API lets the bot act for them: no buttons, a stale click is refused, the outcome is followed."""
+    key = world.aws.add()
+    level = replace(world.aws.requests[key].levels[0], approvers=(Approver(ApproverKind.GROUP, "a-group"),))
+    world.aws.requests[key] = replace(world.aws.requests[key], levels=(level,))
+    await world.shown(key)
+    assert not world.chat.of("post")[0].buttons
+    assert code_of(await world.press(key, HANAKO)) is NoticeCode.CONSOLE_ONLY
+    world.aws.decide(key, Verdict.APPROVE)
+    await world.shown(key)
+    assert "Approved" in world.chat.of("post")[0].card
+
+
+async def test_people_to_be_mentioned_are_mentioned_while_the_card_waits() -> None:
+    """Somebody's phone rings; nobody's does for a decided card or for a person whom no roster knows."""
+    mention = (f"user:{ICHIRO.object_id}", "user:aaaaaaaa-0000-4000-8000-999999999999")
+    world = new_world(replace(APPROVALS, mention=mention))
+    key = world.aws.add()
+    await world.shown(key)
+    (card,) = world.chat.of("post")
+    assert "<at>田中 一郎</at>" in card.card
+    async with world.running():
+        await world.press(key, HANAKO)
+    assert "<at>" not in card.card
+
+
+async def test_every_click_is_in_the_audit_trail(world: World) -> None:
+    """Who tried what, from where, and what they were told; the refused ones too."""
+    key = world.aws.add()
+    await world.shown(key)
+    async with world.running():
+        await world.press(key, person(50))
+        await world.press(key, HANAKO)
+    entries = await world.store.audit(world.clock.now().replace(year=2000))
+    assert [(each.person, each.verb, each.outcome) for each in entries] == [
+        (person(50).object_id, "approve", "not_approver"),
+        (HANAKO.object_id, "approve", "shown"),
+    ]

@@ -1,0 +1,184 @@
+"""The loops go on, whatever happens to one request, to the store, to the queue or to AWS; and they never spin."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from bot.domain.request import RequestKey
+from bot.ports import AwsUnavailable, Hint, StoreUnavailable
+from bot.service.intake import QUEUE, Intake
+from bot.telemetry import Telemetry
+from tests.fakes.store import MemoryStore
+from tests.fakes.world import World, new_world
+
+
+@pytest.fixture
+def world() -> World:
+    """A fresh world."""
+    return new_world()
+
+
+class Moody(MemoryStore):
+    """A store that refuses some calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: set[str] = set()
+        self.refusals = 0
+
+    def check(self, call: str) -> None:
+        """Refuse if the test says so."""
+        if call in self.refused:
+            self.refusals += 1
+            raise StoreUnavailable(call)
+
+    async def due(self, now, limit):  # type: ignore[no-untyped-def]  # as the port has it
+        """Return what is due."""
+        self.check("due")
+        return await super().due(now, limit)
+
+    async def next_due(self):  # type: ignore[no-untyped-def]
+        """Return the earliest appointment."""
+        self.check("next_due")
+        return await super().next_due()
+
+    async def unended(self):  # type: ignore[no-untyped-def]
+        """Return the open rows."""
+        self.check("unended")
+        return await super().unended()
+
+    async def apply(self, key, change, *, now):  # type: ignore[no-untyped-def]
+        """Write."""
+        self.check("apply")
+        return await super().apply(key, change, now=now)
+
+
+def moody(world: World) -> Moody:
+    """Give a world a store that can refuse."""
+    store = Moody()
+    world.store = store
+    world.build()
+    return store
+
+
+async def test_a_request_that_cannot_be_looked_at_does_not_stop_the_others(world: World) -> None:
+    """A defect that one request hits is logged and put off for a minute; the others get their cards."""
+    bad, good = world.aws.add(1), world.aws.add(2)
+    world.aws.before["observe"].append(ZeroDivisionError("nobody foresaw this"))
+    async with world.running():
+        await world.rows.look(bad)
+        await world.clock.advance(1)
+        await world.rows.look(good)
+        await world.clock.advance(1)
+        assert len(world.chat.of("post")) == 1
+        await world.clock.advance(61)
+    assert len(world.chat.of("post")) == 2
+
+
+async def test_a_store_that_is_away_is_asked_again_in_peace(world: World) -> None:
+    """While it is away it is asked every few seconds, not in a tight loop; afterwards the work goes on."""
+    store = moody(world)
+    key = world.aws.add()
+    await world.rows.look(key)
+    store.refused = {"due", "next_due", "apply"}
+    async with world.running():
+        await world.clock.advance(60)
+        assert 10 < store.refusals < 200
+        store.refused = set()
+        await world.clock.advance(5)
+    assert len(world.chat.of("post")) == 1
+
+
+async def test_a_row_that_cannot_even_be_put_off_does_not_make_the_loop_spin(world: World) -> None:
+    """The look fails, and so does writing down that it shall be tried later."""
+    store = moody(world)
+    await world.rows.look(world.aws.add())
+    store.refused = {"apply"}
+    async with world.running():
+        await world.clock.advance(60)
+        assert store.refusals < 200
+        store.refused = set()
+        await world.clock.advance(5)
+
+
+async def test_another_process_holds_the_lease(world: World) -> None:
+    """The row is tried again about every second until the other is done, or dead and its lease over."""
+    key = world.aws.add()
+    await world.rows.look(key)
+    await world.rows.lease(key, "another process")
+    await world.rows.look(key)
+    async with world.running():
+        await world.clock.advance(20)
+        assert world.chat.sent == {}
+        await world.clock.advance(15)
+    assert len(world.chat.of("post")) == 1
+    assert world.aws.count("observe") == 1
+
+
+async def test_the_sweep_goes_on_after_a_store_that_was_away(world: World) -> None:
+    """One sweep is lost; the next makes up for it."""
+    store = moody(world)
+    world.aws.add()
+    store.refused = {"unended"}
+    async with world.running():
+        await world.sweep.sweep()
+        store.refused = set()
+        await world.sweep.sweep()
+        await world.clock.advance(1)
+    assert len(world.chat.of("post")) == 1
+
+
+class Absent:
+    """A queue that does not answer at first."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self.asked = 0
+        self.empty = asyncio.Event()  # ends one long poll without a message
+
+    async def check(self) -> None:
+        """Refuse a few times."""
+        self.asked += 1
+        if self.asked <= self.refusals:
+            raise AwsUnavailable("AWS.SimpleQueueService.NonExistentQueue")
+
+    async def receive(self) -> Sequence[Hint]:
+        """Refuse a few times, then wait for messages that do not come."""
+        await self.check()
+        await self.empty.wait()
+        self.empty.clear()
+        return []
+
+    async def delete(self, hint: Hint) -> None:
+        """Nothing to delete."""
+
+
+async def test_a_queue_that_does_not_answer_is_missing_until_it_does(world: World) -> None:
+    """Not ready, with AWS's own code for it; asked again every few seconds; ready once it has answered."""
+    telemetry = Telemetry(CollectorRegistry())
+    telemetry.health.expect(QUEUE)
+    queue = Absent(refusals=2)
+    intake = Intake(queue=queue, rows=world.rows, clock=world.clock, configured=world.configured, telemetry=telemetry)
+    running = asyncio.create_task(intake.run())
+    await world.clock.advance(1)
+    assert telemetry.health.missing() == {QUEUE: "AWS.SimpleQueueService.NonExistentQueue"}
+    await world.clock.advance(4.5)
+    assert queue.asked == 2
+    await world.clock.advance(5)
+    assert queue.asked == 3
+    queue.empty.set()
+    await world.clock.advance(1)
+    assert telemetry.health.missing() == {}
+    running.cancel()
+
+
+async def test_many_requests_at_once_all_get_their_cards(world: World) -> None:
+    """Fifty requests of one moment: fifty cards, no more looks side by side than allowed."""
+    keys: list[RequestKey] = [world.aws.add(number) for number in range(1, 51)]
+    async with world.running():
+        for key in keys:
+            await world.rows.look(key)
+        await world.clock.advance(2)
+    assert len(world.chat.of("post")) == 50

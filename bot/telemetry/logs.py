@@ -25,7 +25,7 @@ _SECRET_TEXT = re.compile(
 EVENTS: Mapping[str, str] = {
     "activity_refused": "a caller of /api/messages did not prove who it is, or sent what is no activity",
     "approvers_unreadable": "a policy's approvers have a shape that nobody has seen yet; AWS decides who may vote",
-    "audit_not_stored": "the store did not take an entry of the audit trail; the line has it",
+    "audit_not_stored": "the store did not take an entry of the audit trail; the line says what it was about",
     "aws_throttled": "AWS asked for patience; calls of that kind are slowed down",
     "bot_started": "every loop runs and every socket listens",
     "bot_stopped": "everything came to its end",

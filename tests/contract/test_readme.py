@@ -1,12 +1,13 @@
 """README.md against the code: what it documents is what there is."""
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import pytest
+from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 
 from bot.cli import main
@@ -15,6 +16,9 @@ from bot.domain.decision import TRANSITIONS, DecisionState
 from bot.notation import NOT_AVAILABLE, Unavailable
 from bot.settings import Settings
 from bot.tables import TABLES
+from bot.telemetry import EVENTS, METRICS
+from bot.telemetry.metrics import PREFIX, Kind, Metric
+from bot.web import server
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -27,7 +31,18 @@ def blocks(language: str) -> list[str]:
 
 def rows(section: str) -> list[tuple[str, ...]]:
     """Return the cells of a section's table, without its head."""
-    text = README.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return cells(README.partition(f"\n## {section}\n")[2].partition("\n## ")[0])
+
+
+def table(*head: str) -> list[tuple[str, ...]]:
+    """Return the cells of the one table with this head, without it."""
+    _, found, rest = README.partition(f"\n| {' | '.join(head)} |\n")
+    assert found, head
+    return cells(f"{found}{rest.partition(chr(10) * 2)[0]}")
+
+
+def cells(text: str) -> list[tuple[str, ...]]:
+    """Return the cells of a table, without its head."""
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines[2:]]
 
@@ -104,9 +119,45 @@ def test_every_key_of_the_file_is_documented(table: tuple[str, ...]) -> None:
         assert (f"`{name}`" in refused) if name in later else re.search(rf"\b{name}\b", example), name
 
 
-def test_the_policies_are_json() -> None:
-    """What is there to be pasted into AWS can be pasted."""
-    assert all(json.loads(block) for block in blocks("json"))
+def documented(metric: Metric) -> tuple[str, ...]:
+    """Write a metric as the table does."""
+    name = f"{PREFIX}{metric.name}{'_total' if metric.kind is Kind.COUNTER else ''}"
+    return f"`{name}`", str(metric.kind), ", ".join(f"`{label}`" for label in metric.labels), metric.help
+
+
+def test_every_metric_is_documented() -> None:
+    """Under the name that Prometheus shows, with kind, labels and the words of /metrics."""
+    assert table("metric", "kind", "labels", "meaning") == [documented(metric) for metric in METRICS]
+
+
+def test_every_log_event_is_documented() -> None:
+    """The table has each event once, with its words."""
+    assert table("event", "meaning") == [(f"`{event}`", meaning) for event, meaning in EVENTS.items()]
+
+
+def test_every_route_is_documented() -> None:
+    """What the two ports answer, and nothing else."""
+
+    async def nothing(*_: object) -> NoReturn:
+        raise AssertionError
+
+    apps = (server.build_app(messages=nothing, ready=nothing), server.build_metrics_app(CollectorRegistry()))
+    routes = {
+        f"`{route.method} {route.resource.canonical}`"
+        for app in apps
+        for route in app.router.routes()
+        if route.resource and route.method != "HEAD"
+    }
+    assert {name for name, _ in table("route", "answer")} == routes
+
+
+def test_the_pictures_are_there() -> None:
+    """Each is a PNG of the repository, shown no wider than a card in Teams, with words for who cannot see it."""
+    images = re.findall(r'<img src="([^"]+)" width="(\d+)" alt="[^"]{20,}">', README)
+    assert len(images) == README.count("<img") == 2
+    for path, width in images:
+        assert (ROOT / path).read_bytes().startswith(b"\x89PNG\r\n")
+        assert int(width) < 500
 
 
 def test_the_test_command_is_the_one_that_ci_runs() -> None:

@@ -1,0 +1,157 @@
+"""infra/aws against the code: what an admin allows is what the program calls, no more and no less."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore import xform_name
+from botocore.loaders import create_loader
+
+from bot.aws.clients import READER_SESSION
+from bot.aws.events import KINDS, SOURCE
+from bot.domain.identity import Person
+from tests.contract.scene import staged
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "infra" / "aws"
+README = (ROOT / "README.md").read_text("utf-8")
+FILES = sorted(path.name for path in FOLDER.iterdir())
+SERVICES = ("ec2", "sqs", "ssm", "sts")
+NEEDS_NONE = {"sts:GetCallerIdentity"}  # allowed to whoever has credentials; a policy cannot even refuse it
+MANAGED = {"StringEquals": {"aws:ResourceTag/SystemsManagerJustInTimeNodeAccessManaged": "true"}}
+TRUSTS = ("approver-trust.json", "reader-trust.json")
+POLICIES = ("approver-policy.json", "bot-policy.json", "reader-policy.json")
+
+
+def parsed(name: str) -> Any:
+    """Return a file's JSON."""
+    return json.loads((FOLDER / name).read_text("utf-8"))
+
+
+def statements(name: str) -> list[dict[str, Any]]:
+    """Return the statements of a policy, with their actions and resources as lists."""
+    document = parsed(name)
+    assert document["Version"] == "2012-10-17"
+    return [
+        {**each, "Action": as_list(each["Action"]), "Resource": as_list(each.get("Resource", []))}
+        for each in document["Statement"]
+    ]
+
+
+def as_list(value: object) -> list[Any]:
+    """Return what may be one or several as several."""
+    return value if isinstance(value, list) else [value]
+
+
+def actions(*names: str) -> list[str]:
+    """Return what policies allow."""
+    return [action for name in names for each in statements(name) for action in each["Action"]]
+
+
+def operations() -> Mapping[str, str]:
+    """Return the actions of the services that the code uses, by the name that boto3 gives their operation."""
+    loader = create_loader()
+    models = {service: loader.load_service_model(service, "service-2") for service in SERVICES}
+    return {
+        xform_name(operation): f"{service}:{operation}"
+        for service, model in models.items()
+        for operation in model["operations"]
+    }
+
+
+def words_in_code() -> Iterator[str]:
+    """Yield every text that stands alone in the room of AWS."""
+    for path in (ROOT / "bot" / "aws").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_the_policies_allow_exactly_what_the_code_calls() -> None:
+    """An operation that is called and not allowed fails in production; one that is allowed and not called is a risk."""
+    known = operations()
+    called = {known[word] for word in words_in_code() if word in known}
+    assert len(called) > 10
+    allowed = actions(*POLICIES)
+    assert sorted(allowed) == sorted(called - NEEDS_NONE)
+
+
+def test_deciding_is_all_that_an_approver_role_may_do() -> None:
+    """One call, and on nothing but the approvals of just-in-time node access."""
+    (only,) = statements("approver-policy.json")
+    assert (only["Action"], only["Condition"]) == (["ssm:SendAutomationSignal"], MANAGED)
+
+
+def test_reading_stays_with_just_in_time_node_access() -> None:
+    """Other automations and documents are none of the bot's business; the lists take no resource."""
+    by_action = {action: each for each in statements("reader-policy.json") for action in each["Action"]}
+    assert by_action["ssm:GetAutomationExecution"]["Condition"] == MANAGED
+    assert by_action["ssm:DescribeAutomationStepExecutions"]["Condition"] == MANAGED
+    assert by_action["ssm:GetDocument"]["Condition"] == {"StringEquals": {"ssm:DocumentType": "ManualApprovalPolicy"}}
+    everywhere = {action for action, each in by_action.items() if each["Resource"] == ["*"]}
+    assert all(":Describe" in action for action in everywhere)
+
+
+@pytest.mark.parametrize("name", [*POLICIES, *TRUSTS])
+def test_nothing_is_allowed_by_a_wildcard(name: str) -> None:
+    """Each action is named, and each statement allows."""
+    assert not [action for action in actions(name) if "*" in action]
+    assert {each["Effect"] for each in statements(name)} == {"Allow"}
+
+
+@pytest.mark.parametrize("name", TRUSTS)
+def test_roles_trust_the_bot_alone(name: str) -> None:
+    """Nobody else may assume them, and the bot only under a name of the expected form."""
+    (only,) = statements(name)
+    assert only["Principal"] == {"AWS": "arn:aws:iam::111122223333:role/NodeAccessBot"}
+    assert only["Action"] == ["sts:AssumeRole"]
+    assert list(*only["Condition"].values()) == ["sts:RoleSessionName"]
+
+
+def test_the_names_are_those_that_the_bot_uses() -> None:
+    """The reader's session has one name; an approver's is the person's user principal name."""
+    (reader,), (approver,) = statements("reader-trust.json"), statements("approver-trust.json")
+    assert reader["Condition"] == {"StringEquals": {"sts:RoleSessionName": READER_SESSION}}
+    person = Person("aaaaaaaa-0000-4000-8000-000000000001", "t", upn="hanako.sato@example.com")
+    assert approver["Condition"] == {"StringLike": {"sts:RoleSessionName": "*@example.com"}}
+    assert person.session_name.endswith("@example.com")
+
+
+def test_the_rule_takes_the_events_that_the_bot_reads() -> None:
+    """All kinds that intake understands, and no other."""
+    pattern = parsed("event-pattern.json")
+    assert pattern.keys() == {"source", "detail-type"}
+    assert pattern["source"] == [SOURCE]
+    assert sorted(pattern["detail-type"]) == sorted(KINDS)
+
+
+def test_the_queue_can_be_made() -> None:
+    """SQS takes the attributes as they are; the rule alone may send, and poison goes to the dead-letter queue."""
+    wanted = parsed("queue.json")
+    with staged() as scene:
+        sqs = scene.aws.client("sqs")
+        queue = sqs.create_queue(QueueName="node-access-events-again", Attributes=wanted)["QueueUrl"]
+        made = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+    redrive, policy = json.loads(made["RedrivePolicy"]), json.loads(made["Policy"])
+    assert redrive["deadLetterTargetArn"].endswith(":node-access-events-dead")
+    (only,) = policy["Statement"]
+    assert (only["Principal"], only["Action"]) == ({"Service": "events.amazonaws.com"}, "sqs:SendMessage")
+    assert only["Condition"]["ArnEquals"]["aws:SourceArn"].endswith(":rule/node-access-events")
+    assert statements("bot-policy.json")[0]["Resource"] == [only["Resource"]]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_is_explained(name: str) -> None:
+    """The README says what each is for, and each is JSON."""
+    assert f"| [{name}](infra/aws/{name}) |" in README
+    assert parsed(name)
+
+
+def test_commands_name_files_that_are_there() -> None:
+    """What the README's commands hand to AWS lies where they say, and every file but the reader's trust is used."""
+    named = re.findall(r"file://infra/aws/(\S+)", README)
+    assert {*named, "reader-trust.json"} == set(FILES)

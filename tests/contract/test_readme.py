@@ -168,6 +168,13 @@ def test_the_test_command_is_the_one_that_ci_runs() -> None:
     assert run[-2:] == ["make check", documented]
 
 
+def test_every_folder_of_tests_is_explained() -> None:
+    """Who looks for the place of a test finds it in CONTRIBUTING, fakes included."""
+    table = re.findall(r"^\| `(tests/\w+)` \|", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.MULTILINE)
+    there = {f"tests/{path.relative_to(ROOT / 'tests').parts[0]}" for path in (ROOT / "tests").rglob("test_*.py")}
+    assert set(table) == {*there, "tests/fakes"}
+
+
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
 def test_make_targets_that_are_named_exist(name: str) -> None:
     """Each `make …` of the documents is a target of the Makefile."""

@@ -32,6 +32,11 @@ def literal(text: str) -> str:
     return _LIVE.sub(_harmless, text)
 
 
+def plain(text: str) -> str:
+    """Return the text for other programs: terminals and log viewers act upon control characters and overrides."""
+    return literal(text).replace(_BREAK, "")
+
+
 def _harmless(found: re.Match[str]) -> str:
     mark = found[0]
     if mark == "{":

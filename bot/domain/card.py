@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.domain.decision import Decision, DecisionState, has_votable_approver
+from bot.domain.decision import Decision, DecisionState, can_be_decided, has_votable_approver
 from bot.domain.identity import Principal
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Level, LevelState, Status, Verdict, Vote
@@ -60,7 +60,7 @@ def card_view(record: Record, channel: Channel, rules: Rules, now: datetime) -> 
         console_url=console_url(request),
         comment_required=tuple(sorted(channel.comment_required)),
         requester_unchecked=pending and rules.allow_unplaced and not _placed(record),
-        conflicting_policies=request.conflicting_policies or record.conflicting_policies,
+        conflicting_policies=conflicting_policies(record),
         decided_outside=request.status in DECIDED and not lines,
     )
 
@@ -101,6 +101,13 @@ def requester_name(record: Record) -> str:
     return Principal.parse(record.request.requester).shown_name if record.request else ""
 
 
+def conflicting_policies(record: Record) -> tuple[str, ...]:
+    """Return the policies in each other's way; what an event said of them counts only once AWS says "failed"."""
+    if record.request is None or record.request.status is not Status.FAILED:
+        return ()
+    return record.request.conflicting_policies or record.conflicting_policies
+
+
 def _placed(record: Record) -> bool:
     return bool(record.requester and record.requester.placed)
 
@@ -114,7 +121,7 @@ def _no_buttons(record: Record, channel: Channel, rules: Rules) -> NoButtons | N
     if route.channel != channel.name:
         return NoButtons.ELSEWHERE
     level = request.waiting
-    if level is None or request.execution_id is None:
+    if level is None or not can_be_decided(request):
         return NoButtons.UNREADABLE
     if not channel.approvers_at(level.step):
         return NoButtons.NOBODY

@@ -11,16 +11,18 @@ A click becomes a decision by a claim on the row. The claim reaches nobody; it o
 TRANSITIONS is the truth; this picture and the README's are drawn from it.
 """
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.domain.identity import Person, Requester
-from bot.domain.request import AccessRequest, ApproverKind, Level, Verdict
+from bot.domain.request import AccessRequest, ApproverKind, Level, Status, Verdict
 from bot.domain.routing import MEMBERS, Channel
 
 DECISION_SPAN = timedelta(seconds=60)  # a click older than this is never signalled; its person presses again
+_BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that nobody sees
 COMMENT_LIMIT = 400  # characters; AWS takes 512 and the bot adds who decided
 
 
@@ -131,6 +133,8 @@ class Refusal(StrEnum):
     CONSOLE_ONLY = "console_only"  # the policy's approvers are people of Identity Center
     COMMENT_REQUIRED = "comment_required"
     NOT_ROUTED = "not_routed"  # the tags that decide the channel could not be read yet
+    NOT_COMPARABLE = "not_comparable"  # nothing known of the clicker tells them from the requester
+    UNREADABLE = "unreadable"  # it is not known that AWS waits for a decision
     REPLICA = "replica"  # a copy in the delegated administrator account
 
 
@@ -162,16 +166,28 @@ def may_decide(
         return approver
     if requester.is_person(person):
         return Refusal.OWN_REQUEST
-    if requester.person is None and not (person.upn or person.mail):
-        return Refusal.ROSTER_UNAVAILABLE  # no address of the clicker to compare with the requester's
     if not requester.placed and not allow_unplaced:
         return Refusal.UNPLACED
+    if requester.placed and not requester.comparable_with(person):
+        return Refusal.NOT_COMPARABLE
+    if not can_be_decided(request):
+        return Refusal.UNREADABLE
     level = request.level(step)
     if level and not has_votable_approver(level):
         return Refusal.CONSOLE_ONLY
-    if verdict in channel.comment_required and not comment.strip():
+    if verdict in channel.comment_required and not _says_something(comment):
         return Refusal.COMMENT_REQUIRED
     return None
+
+
+def can_be_decided(request: AccessRequest) -> bool:
+    """True where AWS is known to wait for a decision; without it a card has no buttons and a click decides nothing."""
+    return request.status is Status.PENDING and request.waiting is not None and request.execution_id is not None
+
+
+def _says_something(comment: str) -> bool:
+    """True if any character of it can be seen."""
+    return any(unicodedata.category(each)[0] not in "CZM" and each not in _BLANKS for each in comment)
 
 
 def _refused_as_approver(

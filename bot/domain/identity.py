@@ -29,8 +29,13 @@ class Person:
 
     @property
     def spellings(self) -> frozenset[str]:
-        """Every id and address of this person, case-folded."""
-        return spellings_of(self.object_id, self.upn, self.mail, self.teams_id)
+        """Every id and address of this person, case-folded; a guest's address at home too."""
+        return spellings_of(self.object_id, self.upn, self.mail, self.teams_id, _home_address(self.upn))
+
+    @property
+    def certain_spellings(self) -> frozenset[str]:
+        """Those by which somebody else's name may be read as this person's: a guest chose the own mail address."""
+        return spellings_of(self.object_id, self.upn, None if self.guest else self.mail, self.teams_id)
 
     @property
     def shown_name(self) -> str:
@@ -42,6 +47,13 @@ class Person:
         """The role session name under which AWS records this person's signal."""
         upn = self.upn or ""
         return upn if _SESSION_NAME.fullmatch(upn) else self.object_id
+
+
+def _home_address(upn: str | None) -> str | None:
+    """Read `alice@example.org` from the name that a guest gets here: `alice_example.org#EXT#@…`."""
+    home, mark, _ = (upn or "").casefold().partition("#ext#@")
+    local, _, domain = home.rpartition("_")
+    return f"{local}@{domain}" if mark and local and domain else None
 
 
 def spellings_of(*names: str | None) -> frozenset[str]:
@@ -129,6 +141,17 @@ class Requester:
         """True if any id or address of the person is a known spelling of the requester."""
         return bool(self.spellings & person.spellings)
 
+    def comparable_with(self, person: Person) -> bool:
+        """True if a difference between the two means that they are two people.
+
+        Whoever is matched to a Teams user is told from others by an address; whoever is known by an address alone, by
+        an address of the same domain.
+        """
+        addresses = spellings_of(person.upn, person.mail)
+        if self.person is not None:
+            return bool(addresses)
+        return bool({_domain(each) for each in addresses} & {_domain(each) for each in self.spellings if "@" in each})
+
 
 def requester_names(text: str, rules: IdentityRules) -> tuple[str, ...]:
     """Return the addresses and ids by which this requester may be looked up in a directory, most certain first."""
@@ -136,6 +159,10 @@ def requester_names(text: str, rules: IdentityRules) -> tuple[str, ...]:
     session = principal.session if rules.trusts(principal) else None
     names = (rules.person_of(principal), session)
     return tuple(name.removeprefix("user:").removeprefix("upn:") for name in names if name)
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2]
 
 
 def place_requester(text: str, rules: IdentityRules, directory: Directory) -> Requester:
@@ -158,7 +185,7 @@ def place_requester(text: str, rules: IdentityRules, directory: Directory) -> Re
 
 
 def _matching(people: Iterable[Person], names: frozenset[str]) -> list[Person]:
-    unique = {person.object_id.casefold(): person for person in people if person.spellings & names}
+    unique = {person.object_id.casefold(): person for person in people if person.certain_spellings & names}
     return list(unique.values())
 
 

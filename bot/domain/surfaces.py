@@ -3,7 +3,15 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from bot.domain.card import DECIDED, Rules, card_view, decision_lines, last_touched, requester_name
+from bot.domain.card import (
+    DECIDED,
+    Rules,
+    card_view,
+    conflicting_policies,
+    decision_lines,
+    last_touched,
+    requester_name,
+)
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.identity import Person
 from bot.domain.record import Delivery, Record, SurfaceKind
@@ -209,7 +217,7 @@ def direct_view(record: Record, kind: DirectKind) -> DirectView:
         lapses_at=request.lapses_at,
         access_until=request.access_until if approved else None,
         commands=connect_commands(request) if approved else (),
-        conflicting_policies=request.conflicting_policies or record.conflicting_policies,
+        conflicting_policies=conflicting_policies(record),
     )
 
 

@@ -151,6 +151,7 @@ class NoticeCode(StrEnum):
     CONSOLE_ONLY = "console_only"
     COMMENT_REQUIRED = "comment_required"
     NOT_ROUTED = "not_routed"
+    NOT_COMPARABLE = "not_comparable"
     REPLICA = "replica"
 
 

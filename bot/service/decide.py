@@ -20,7 +20,7 @@ from bot.domain.decision import (
     claim,
 )
 from bot.domain.identity import Person
-from bot.domain.record import Delivery, Record, Surface, SurfaceKind
+from bot.domain.record import Record, SurfaceKind
 from bot.domain.request import InvalidRequestKey, RequestKey, Status, Verdict
 from bot.domain.routing import Channel, same_conversation
 from bot.domain.surfaces import CARD
@@ -108,7 +108,7 @@ class Deciding:
             key = RequestKey.parse(click.request)
         except InvalidRequestKey:
             return bare(Notice(NoticeCode.NOT_FOUND))
-        record = await self._rows.load(key) or await self._adopted(key, click, deadline)
+        record = await self._rows.load(key)  # a row is never made from what a card says: anybody could say anything
         if record is None or record.request is None:
             return bare(Notice(NoticeCode.NOT_FOUND))
         channel = self._channel_of(record, click)
@@ -128,18 +128,6 @@ class Deciding:
             if surface.kind is SurfaceKind.CARD and same_conversation(surface.conversation, click.conversation):
                 return self._configured.channel(surface.name.removeprefix(CARD))
         return None
-
-    async def _adopted(self, key: RequestKey, click: Click, deadline: datetime) -> Record | None:
-        """Take in a card that the store does not know: the store was lost, or died between post and save."""
-        channel = self._configured.channel_at(click.conversation)
-        if channel is None or not click.activity_id or not self._configured.covers(key):
-            return None
-        name = CARD + channel.name
-        card = Surface(name, SurfaceKind.CARD, Delivery.DELIVERED, click.conversation, click.activity_id, attempts=1)
-        now = self._clock.now()
-        await self._rows.apply(key, lambda row: row if row.surfaces else row.with_surface(card).look_by(now))
-        seconds = self._remaining(deadline)
-        return await self._rows.wait(key, lambda row: row.request is not None, seconds=seconds)
 
     # --- may this person, and is there anything left to decide
 

@@ -13,6 +13,7 @@ import structlog
 from bot.domain.decision import Decision, DecisionEvent, DecisionState, IllegalTransition, Outcome
 from bot.domain.record import Record
 from bot.domain.request import Execution, RequestKey, Status
+from bot.literal import one_line, plain
 from bot.ports import (
     AwsThrottled,
     AwsUnavailable,
@@ -186,8 +187,8 @@ def _lapsed(decision: Decision) -> Outcome:
 
 def payload_comment(comment: str, person: str) -> str:
     """Return the comment that AWS records: the person's words and who it was, at most 512 characters."""
-    author = f"({person} via Microsoft Teams)"
-    words = comment.strip()[: max(0, AWS_COMMENT_LIMIT - len(author) - 1)]
+    author = f"({one_line(person)} via Microsoft Teams)"
+    words = plain(comment).strip()[: max(0, AWS_COMMENT_LIMIT - len(author) - 1)]
     return f"{words} {author}" if words else author[:AWS_COMMENT_LIMIT]
 
 

@@ -44,6 +44,9 @@ def _is_plain(url: str) -> bool:
     return url.isascii() and url.isprintable() and not any(character in url for character in "\\ ")
 
 
+HTTPS = 443  # another port of a listed host may be somebody else's server
+
+
 class ServiceHosts:
     """The host names to which the bot's own token may be sent.
 
@@ -63,6 +66,8 @@ class ServiceHosts:
             raise AddressRefused("a service address with a query")
         if not self._lists(parts.hostname or ""):
             raise AddressRefused("a host that is not listed")
+        if parts.port not in {None, HTTPS} and not is_loopback(parts.hostname or ""):
+            raise AddressRefused("a port that is not that of https")
         return service_url.rstrip("/")
 
     def _lists(self, host: str) -> bool:

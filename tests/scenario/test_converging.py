@@ -171,18 +171,30 @@ async def test_two_processes_never_write_at_once(world: World) -> None:
     assert world.chat.sent == {}
 
 
-async def test_a_lost_store_is_repaired_by_a_click(world: World) -> None:
-    """A card that the store does not know is taken in again; the click on it decides."""
+async def test_a_lost_store_is_repaired_by_the_next_sweep(world: World) -> None:
+    """A card that the store does not know decides nothing until AWS's list has brought the request back."""
     key = world.aws.add()
     await world.shown(key)
     world.store = MemoryStore()
     world.build()
     async with world.running():
-        answer = await world.press(key, HANAKO)
-    assert answer.card is not None
+        lost = await world.press(key, HANAKO)
+        assert (lost.card, world.aws.signals) == (None, [])
+        await world.sweep.sweep()
+        await world.clock.advance(1)
+        await world.press(key, HANAKO)
     assert len(world.aws.effects) == 1
-    (card,) = world.chat.of("post")
-    assert not card.buttons
+    assert len(world.chat.of("post")) == 2
+
+
+async def test_a_card_says_nothing_of_which_rows_there_are(world: World) -> None:
+    """A made-up request, or a fresh one on somebody else's card, makes no row and takes over no card."""
+    key, fresh = world.aws.add(1), world.aws.add(2)
+    await world.shown(key)
+    for verb in Verb:
+        await world.deciding.click(replace(world.pressed(fresh, ICHIRO, verb), activity_id="1000"))
+    assert await world.store.load(fresh) is None
+    assert len(world.chat.sent["1000"].versions) == 1
 
 
 async def test_a_click_from_elsewhere_is_refused(world: World) -> None:

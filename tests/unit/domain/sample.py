@@ -34,7 +34,8 @@ def level(
 
 def request(*levels: Level, status: Status = Status.PENDING, **facts: object) -> AccessRequest:
     """Return a request with these levels, one that waits where none is given."""
-    sample = AccessRequest(KEY, status, TARO, Node("i-02999bd501754105a"), levels=levels or (level(),))
+    sample = AccessRequest(KEY, status, TARO, Node("i-02999bd501754105a"), execution_id="an-execution")
+    sample = replace(sample, levels=levels or (level(),))
     return replace(sample, **facts)  # type: ignore[arg-type]  # facts are fields of the request
 
 

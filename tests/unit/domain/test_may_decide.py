@@ -11,7 +11,7 @@ from bot.domain.decision import (
     may_decide,
 )
 from bot.domain.identity import Person, Principal, PrincipalKind, Requester, spellings_of
-from bot.domain.request import AccessRequest, Approver, ApproverKind, Verdict
+from bot.domain.request import AccessRequest, Approver, ApproverKind, Status, Verdict
 from bot.domain.routing import Channel, LevelRule
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.unit.domain.sample import APPROVALS, KEY, TARO_REQUESTER, TENANT_ID, level, request
@@ -175,17 +175,42 @@ def test_who_is_not_placed_could_be_the_clicker() -> None:
     assert refusal(requester=UNPLACED, allow_unplaced=True) is None
 
 
-@pytest.mark.parametrize("requester", [UNPLACED, replace(TARO_REQUESTER, person=None)])
-def test_a_clicker_without_addresses_cannot_be_compared(requester: Requester) -> None:
-    """Where the requester is known by name alone, a clicker of whom no name is known is refused."""
+BY_DOMAIN = replace(TARO_REQUESTER, person=None, spellings=spellings_of("taro.yamada@example.com"))
+
+
+@pytest.mark.parametrize("requester", [TARO_REQUESTER, BY_DOMAIN], ids=["matched", "by domain"])
+def test_a_clicker_without_addresses_cannot_be_told_from_the_requester(requester: Requester) -> None:
+    """A clicker of whom no address is known could be the requester, whatever the object ids say."""
     nameless = replace(HANAKO, upn=None, mail=None)
-    channel = listing(f"user:{HANAKO.object_id}")
-    assert refusal(nameless, requester=requester, channel=channel, allow_unplaced=True) is Refusal.ROSTER_UNAVAILABLE
-    assert (
-        refusal(replace(nameless, mail="h@example.com"), requester=requester, channel=channel, allow_unplaced=True)
-        is None
-    )
-    assert refusal(nameless, channel=channel) is None  # the requester's object id is known
+    assert refusal(nameless, requester=requester) is Refusal.NOT_COMPARABLE
+    assert refusal(replace(nameless, mail="h@example.com"), requester=requester) is None
+
+
+@pytest.mark.parametrize(
+    ("upn", "mail"),
+    [
+        ("t.yamada@corp.example.net", None),
+        (None, "taro@x.example.net"),
+        ("t.yamada@corp.example.net", "taro@corp.example.net"),
+    ],
+)
+def test_addresses_of_another_domain_prove_no_other_person(upn: str | None, mail: str | None) -> None:
+    """A requester known by address alone may have others: only one of the same domain tells two people apart."""
+    assert refusal(replace(HANAKO, upn=upn, mail=mail), requester=BY_DOMAIN) is Refusal.NOT_COMPARABLE
+
+
+def test_a_guests_address_at_home_is_compared_too() -> None:
+    """`taro.yamada_example.com#EXT#@…` is taro.yamada@example.com."""
+    guest = replace(HANAKO, upn="taro.yamada_example.com#EXT#@tenant.onmicrosoft.com", mail="other@example.com")
+    assert refusal(guest, requester=BY_DOMAIN) is Refusal.OWN_REQUEST
+
+
+@pytest.mark.parametrize("blank", ["\u200b", "\ufeff", "\u2800", "\u3164", "\u2063 \n"])
+def test_a_comment_that_nobody_sees_is_no_comment(blank: str) -> None:
+    """Where a comment is required, an invisible one does not do."""
+    channel = replace(APPROVALS, comment_required=frozenset({REJECT}))
+    assert refusal(verdict=REJECT, comment=blank, channel=channel) is Refusal.COMMENT_REQUIRED
+    assert refusal(verdict=REJECT, comment=f"{blank}理由", channel=channel) is None
 
 
 @pytest.mark.parametrize(
@@ -207,9 +232,15 @@ def test_a_level_of_identity_center_people_is_for_the_console(kinds: list[Approv
     assert refusal(asked=asked) is (None if votable else Refusal.CONSOLE_ONLY)
 
 
-def test_a_level_that_nobody_knows_is_left_to_aws() -> None:
-    """Levels may be unreadable: AWS is asked right before a signal anyway."""
-    assert refusal(asked=replace(request(), levels=())) is None
+def test_what_has_no_buttons_cannot_be_decided_by_an_old_card() -> None:
+    """Where it is not known that AWS waits, a click is refused: no level, no execution, a status nobody has seen."""
+    for asked in (
+        replace(request(), levels=()),
+        request(execution_id=None),
+        request(status=Status.UNKNOWN),
+        request(status=Status.APPROVED),
+    ):
+        assert refusal(asked=asked) is Refusal.UNREADABLE
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ FULL = replace(
 
 def test_what_an_earlier_look_knew_is_kept() -> None:
     """What cannot be read any more does not vanish from the card."""
-    bare = replace(request(), levels=(), node=Node("i-1"), modified_at=NOW)
+    bare = replace(request(), levels=(), execution_id=None, node=Node("i-1"), modified_at=NOW)
     assert bare.completed_from(FULL) == FULL
     assert bare.completed_from(None) == bare
 

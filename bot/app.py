@@ -9,10 +9,9 @@ import asyncio
 import signal
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
-import stamina
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -39,6 +38,11 @@ from bot.telemetry import LoopWatch, Telemetry, configure_logging
 from bot.web import server
 
 DRAIN_SECONDS = 10.0  # for decisions and looks under way; with a call to AWS that still runs, 20 in all
+NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"})
+NO_CREDENTIALS_ADVICE = (
+    "no AWS credentials were found: give the process a role, or set AWS_ACCESS_KEY_ID and so on"
+)
+AWS_PAUSE = 3.0  # seconds between two questions to an AWS that did not answer
 AWS_PATIENCE = 60.0  # seconds for AWS's first answer; a network may come up later than the process
 START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # a store, an AWS or a port that cannot be had
 log = structlog.get_logger(__name__)
@@ -65,7 +69,23 @@ async def _serve(settings: Settings, configuration: Configuration) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with build(settings, configuration) as program:
+    main = asyncio.create_task(_build_and_run(settings, configuration, stopping))
+    told = asyncio.create_task(stopping.wait())
+    await asyncio.wait({main, told}, return_when=asyncio.FIRST_COMPLETED)
+    if not stopping.is_set():
+        told.cancel()
+    try:
+        await main
+    except StoppedEarly:
+        log.info("bot_stopped")
+
+
+class StoppedEarly(Exception):
+    """Told to stop before everything was built."""
+
+
+async def _build_and_run(settings: Settings, configuration: Configuration, stopping: asyncio.Event) -> None:
+    async with build(settings, configuration, stopping) as program:
         await run(program, stopping)
 
 
@@ -99,14 +119,17 @@ async def _drain(program: Program, sources: list[asyncio.Task[None]], looking: a
 
 
 @asynccontextmanager
-async def build(settings: Settings, configuration: Configuration) -> AsyncIterator[Program]:
-    """Build everything from the settings; open what must be open, close it in the end."""
+async def build(settings: Settings, configuration: Configuration, stopping: asyncio.Event) -> AsyncIterator[Program]:
+    """Build everything from the settings; open what must be open, close it in the end.
+
+    Raises one of START_PROBLEMS, or StoppedEarly.
+    """
     async with AsyncExitStack() as stack:
         clock, registry, owner = SystemClock(), CollectorRegistry(), uuid.uuid4().hex
         telemetry = Telemetry(registry)
         store = await stack.enter_async_context(SqliteStore(settings.sqlite_path))
         aws = await stack.enter_async_context(_aws(settings, configuration, clock, telemetry))
-        configured = _configured(settings, configuration, await _watched(settings, configuration, aws))
+        configured = _configured(settings, configuration, await _watched(settings, configuration, aws, stopping))
         teams = await stack.enter_async_context(
             TeamsSide(_microsoft(settings), store=store, configured=configured, clock=clock, telemetry=telemetry)
         )
@@ -170,12 +193,31 @@ def _aws(settings: Settings, configuration: Configuration, clock: Clock, telemet
     )
 
 
-@stamina.retry(on=AwsUnavailable, attempts=None, timeout=AWS_PATIENCE)
-async def _watched(settings: Settings, configuration: Configuration, aws: AwsSide) -> Mapping[str, frozenset[str]]:
+async def _watched(
+    settings: Settings, configuration: Configuration, aws: AwsSide, stopping: asyncio.Event
+) -> Mapping[str, frozenset[str]]:
     """Return the configured accounts and their Regions, else the bot's own."""
     if configuration.accounts:
         return {account.id: frozenset(account.regions) for account in configuration.accounts}
-    return {await aws.own_account(): frozenset({settings.region})}
+    return {await _own_account(aws, stopping): frozenset({settings.region})}
+
+
+async def _own_account(aws: AwsSide, stopping: asyncio.Event) -> str:
+    """Ask AWS whose credentials these are, again and again for a while; stop asking when told to stop."""
+    deadline = asyncio.get_running_loop().time() + AWS_PATIENCE
+    while not stopping.is_set():
+        try:
+            return await aws.own_account()
+        except AwsUnavailable as problem:
+            if problem.code in NO_CREDENTIALS:
+                raise AwsUnavailable(NO_CREDENTIALS_ADVICE) from problem
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            log.warning("aws_unavailable", code=problem.code)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(AWS_PAUSE):
+                await stopping.wait()
+    raise StoppedEarly
 
 
 def _microsoft(settings: Settings) -> MicrosoftSide:

@@ -49,6 +49,12 @@ class Person:
         return upn if _SESSION_NAME.fullmatch(upn) else self.object_id
 
 
+def assumed_role_arn(role: str, session: str) -> str:
+    """Return the session's ARN as CloudTrail shows it; a role's path is not part of it."""
+    partition, account, name = role.split(":")[1], role.split(":")[4], role.rsplit("/", 1)[-1]
+    return f"arn:{partition}:sts::{account}:assumed-role/{name}/{session}"
+
+
 def _home_address(upn: str | None) -> str | None:
     """Read `alice@example.org` from the name that a guest gets here: `alice_example.org#EXT#@…`."""
     home, mark, _ = (upn or "").casefold().partition("#ext#@")

@@ -13,7 +13,7 @@ from bot.domain.card import (
     requester_name,
 )
 from bot.domain.decision import Decision, DecisionState, Outcome
-from bot.domain.identity import Person
+from bot.domain.identity import Person, assumed_role_arn
 from bot.domain.record import Delivery, Record, SurfaceKind
 from bot.domain.request import AccessRequest, Status, Verdict
 from bot.domain.routing import Channel
@@ -109,7 +109,7 @@ def _decision_note(record: Record, decision: Decision) -> tuple[str, NoteView] |
         at=decision.settled_at,
         comment=decision.comment or None,
         call=_call(decision, record) if decision.state is DecisionState.CONFIRMED else None,
-        role=f"{decision.role}/{decision.person.session_name}" if decision.role else None,
+        role=assumed_role_arn(decision.role, decision.person.session_name) if decision.role else None,
         detail=str(decision.outcome) if decision.outcome else None,
     )
     return decision.id, note

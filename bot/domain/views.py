@@ -274,6 +274,7 @@ class MessageCode(StrEnum):
     UNKNOWN_COMMAND = "unknown_command"
     WELCOME = "welcome"  # the bot was installed: what it does, and `help`
     NOTHING_PENDING = "nothing_pending"
+    ALREADY_SET_UP = "already_set_up"  # `setup` in a configured channel; {detail} is its name
     CHANNEL_ONLY = "channel_only"  # `setup` in a personal chat
     FAILED = "failed"  # the answer could not be made; try again
 

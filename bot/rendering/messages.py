@@ -113,7 +113,8 @@ def _note_facts(view: NoteView, pen: Pen) -> list[Data]:
     role = view.role if view.call else None
     facts = (("at", at, "Default"), ("call", view.call, "Monospace"), ("role", role, "Monospace"))
     return [
-        {"label": pen.say.text(f"note.{name}"), "text": wrappable(text), "font": font}
+        # what is copied keeps its characters; prose gets places to wrap
+        {"label": pen.say.text(f"note.{name}"), "text": text if font == "Monospace" else wrappable(text), "font": font}
         for name, text, font in facts
         if text
     ]

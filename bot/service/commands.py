@@ -1,7 +1,7 @@
 """What people can ask the bot in words: help, pending, status, setup. Answers are views; Teams is not known here."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -73,9 +73,16 @@ class Commands:
             case Command.STATUS:
                 return await self._status(said, rest.strip().casefold(), channel)
             case Command.SETUP:
-                return _setup(said)
+                return self._setup(said, channel)
             case _:
                 return MessageView(MessageCode.UNKNOWN_COMMAND, detail=word[:40])
+
+    def _setup(self, said: Said, channel: Channel | None) -> View:
+        if said.personal:
+            return MessageView(MessageCode.CHANNEL_ONLY)
+        if channel:
+            return MessageView(MessageCode.ALREADY_SET_UP, detail=channel.name)
+        return SetupView(setup_entry(said.conversation, self._configured.channels))
 
     # --- pending
 
@@ -148,19 +155,22 @@ def _has_card_in(row: Record, conversation: str) -> bool:
     return any(same_conversation(card.conversation, conversation) for card in cards)
 
 
-def _setup(said: Said) -> View:
-    return MessageView(MessageCode.CHANNEL_ONLY) if said.personal else SetupView(setup_entry(said.conversation))
-
-
-def setup_entry(conversation: str) -> str:
-    """Return this channel's [[channels]] entry, ready to paste into node-access.toml."""
+def setup_entry(conversation: str, channels: Sequence[Channel]) -> str:
+    """Return this channel's [[channels]] entry, ready to paste into node-access.toml behind those that are there."""
+    taken = {channel.name for channel in channels}
+    name = next(each for each in ("approvals", *(f"approvals-{n}" for n in range(2, 1000))) if each not in taken)
     return (
-        "[[channels]]\n"
-        'name = "approvals"\n'
-        f'conversation = "{_toml_text(thread_root(conversation))}"\n'
+        f'[[channels]]\nname = "{name}"\nconversation = "{_toml_text(thread_root(conversation))}"\n'
         'approvers = ["members"]\n'
         'approver_role = "arn:aws:iam::{account}:role/NodeAccessApprover"\n'
+        'match = { tags = { Environment = ["production"] } }  # which requests come here\n' + _fallback_advice(channels)
     )
+
+
+def _fallback_advice(channels: Sequence[Channel]) -> str:
+    """A single channel is the fallback by itself; beside a second one it has to say so."""
+    alone = [channel for channel in channels if channel.fallback and len(channels) == 1]
+    return "".join(f'# and write fallback = true below name = "{channel.name}"\n' for channel in alone)
 
 
 def _toml_text(text: str) -> str:

@@ -27,6 +27,7 @@ EVENTS: Mapping[str, str] = {
     "approvers_unreadable": "a policy's approvers have a shape that nobody has seen yet; AWS decides who may vote",
     "audit_not_stored": "the store did not take an entry of the audit trail; the line says what it was about",
     "aws_throttled": "AWS asked for patience; calls of that kind are slowed down",
+    "aws_unavailable": "AWS does not answer at the start; it is asked again for a minute",
     "bot_started": "every loop runs and every socket listens",
     "bot_stopped": "everything came to its end",
     "bot_stopping": "told to stop; what is under way is finished",

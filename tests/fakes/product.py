@@ -73,7 +73,7 @@ class Product:
         """Run the bot, as `serve` does."""
         configuration: Configuration = parse_configuration(self.toml.encode())
         stopping = asyncio.Event()
-        async with build(self.settings(), configuration) as program:
+        async with build(self.settings(), configuration, stopping) as program:
             self.bot_url = f"http://127.0.0.1:{program.sockets[0].port}"
             task = asyncio.create_task(run(program, stopping))
             try:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bot.configuration import parse_configuration
 from bot.domain.identity import Person
 from bot.domain.views import (
     CardView,
@@ -88,9 +89,15 @@ async def test_status_shows_a_request_without_buttons(world: World) -> None:
     assert await asked(world, "status oi-nonsense") == MessageView(MessageCode.NOT_FOUND, "oi-nonsense")
 
 
-async def test_setup_prints_the_entry_of_this_channel(world: World) -> None:
-    """Ready to paste in a channel; in a personal chat there is no channel to set up."""
-    view = await asked(world, "setup")
-    assert isinstance(view, SetupView)
-    assert f'conversation = "{CHANNEL}"' in view.toml
+async def test_setup_prints_an_entry_that_can_be_pasted(world: World) -> None:
+    """Behind the entries that are there it makes a valid file; a configured channel is told so."""
+    assert await asked(world, "setup") == MessageView(MessageCode.ALREADY_SET_UP, "approvals")
     assert await asked(world, "setup", personal=True) == MessageView(MessageCode.CHANNEL_ONLY)
+    commands = Commands(rows=world.rows, people=world.people, clock=world.clock, configured=world.configured)
+    said = Said("setup", HANAKO, "19:another@thread.tacv2;messageid=7", personal=False)
+    view = (await commands.answer(said)).view
+    assert isinstance(view, SetupView)
+    assert 'fallback = true below name = "approvals"' in view.toml
+    there = '[[channels]]\nname = "approvals"\nfallback = true\nconversation = "19:approvers@thread.tacv2"\n'
+    names = [channel.name for channel in parse_configuration(f"{there}\n{view.toml}".encode()).channels]
+    assert names == ["approvals", "approvals-2"]

@@ -194,7 +194,8 @@ def _run_sandbox(locale: str, port: int) -> None:
 
 def _asked(what: str, **body: str) -> str:
     def answer() -> str:
-        from bot.sandbox.stage import FOLDER, ask
+        from bot.sandbox.folder import FOLDER
+        from bot.sandbox.stage import ask
 
         return str(asyncio.run(ask(FOLDER, what, body))["opsItemId"])
 
@@ -205,7 +206,7 @@ def _in_the_sandbox(do: Callable[[], _T]) -> _T:
     """Do it, and say what is wrong where the sandbox cannot start, is not there or refuses."""
     if find_spec("moto") is None:
         raise click.ClickException(f'the sandbox is an extra: pip install "{DISTRIBUTION}[sandbox]"')
-    from bot.sandbox.stage import NoSandbox, SandboxFailed
+    from bot.sandbox.folder import NoSandbox, SandboxFailed
 
     try:
         return do()

@@ -2,16 +2,15 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
+from bot.sandbox.folder import BOT_LOG, program
 from bot.sandbox.people import AT_THE_BROWSER, TARO
-from bot.sandbox.stage import BOT_LOG, Choices, raised
+from bot.sandbox.stage import Choices, raised
 
-COMMAND = "node-access-bot"
 SAMPLE_NODE = "web-prod-01"
 SAMPLE_REASON = "決済 API の 5xx が増えたため調査します。チケット INC-20481"
 
@@ -43,7 +42,7 @@ async def _run(choices: Choices) -> None:
 
 def welcome(request: str, *, approver_url: str, requester_url: str, nodes: Iterable[str], log: Path) -> str:
     """Say which pages to open, as whom, and what else can be done."""
-    command = _command()
+    command = program()
     return f"""
   {request} waits for a decision. Open both pages side by side:
 
@@ -62,8 +61,3 @@ def welcome(request: str, *, approver_url: str, requester_url: str, nodes: Itera
   nodes: {", ".join(nodes)}
   the bot's log: {log}        stop with Ctrl-C
 """
-
-
-def _command() -> str:
-    """Return how this program was called, so that the lines can be copied: a virtual environment is not on the path."""
-    return sys.argv[0] if Path(sys.argv[0]).name == COMMAND else COMMAND

@@ -5,8 +5,9 @@ as in production: it verifies tokens, assumes roles and knows nothing of being i
 """
 
 import asyncio
-import json
+import errno
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,14 +18,12 @@ from typing import Any, Final
 import aiohttp
 
 from bot.sandbox.aws_sandbox import SandboxAws
+from bot.sandbox.folder import BOT_LOG, FOLDER, STORE, NoSandbox, SandboxFailed, held, remember, state
 from bot.sandbox.node import InstallFailed, NodeMissing
 from bot.sandbox.people import ICHIRO, PLACES, SAMPLE_APP_ID, SAMPLE_TENANT
 from bot.sandbox.playground import PlaygroundFailed
 from bot.sandbox.teams import SandboxTeams
 
-FOLDER: Final = Path(".sandbox")  # below the folder in which the command runs
-STATE: Final = "state.json"  # where the further commands find the running sandbox
-BOT_LOG: Final = "bot.log"
 READY_WITHIN: Final = 30.0  # seconds; a slow machine importing everything for the first time
 READY_PAUSE: Final = 0.1  # seconds between questions
 STOP_WITHIN: Final = 20.0  # seconds that the bot may take to drain
@@ -49,14 +48,6 @@ approver_role = "arn:aws:iam::{{account}}:role/NodeAccessLead"
 [identity]
 trusted_roles = ["Operator"]
 """
-
-
-class SandboxFailed(Exception):
-    """The sandbox could not start; the message says why and what to do."""
-
-
-class NoSandbox(Exception):
-    """There is no running sandbox in this folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +89,11 @@ class BotProcess:
         """Start it and wait until it is ready; return its address."""
         with (self._folder / BOT_LOG).open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "bot", "serve", env=self._environment, stdout=log, stderr=log
+                *(sys.executable, "-m", "bot", "serve"),
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C in the terminal reaches us alone, so that we stop it in order
             )
         self.url = f"http://127.0.0.1:{self._environment['NODE_ACCESS_PORT']}"
         await self._ready()
@@ -145,9 +140,10 @@ class BotProcess:
 
 @asynccontextmanager
 async def raised(choices: Choices) -> AsyncIterator[Stage]:
-    """Start everything; stop it in the end."""
-    choices.folder.mkdir(parents=True, exist_ok=True)
+    """Start everything; stop it in the end. Raises SandboxFailed; nothing is left running then."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(held(choices.folder))
+        _check_port(choices.port)
         aws = await asyncio.to_thread(SandboxAws.start)
         stack.push_async_callback(asyncio.to_thread, aws.stop)
         teams = await _teams(choices)
@@ -156,9 +152,19 @@ async def raised(choices: Choices) -> AsyncIterator[Stage]:
         stack.push_async_callback(bot.stop)
         stack.callback(aws.events.send, END_OF_POLL)
         teams.bot_url = await bot.start()
-        _remember(choices.folder, aws, teams, bot)
-        stack.callback((choices.folder / STATE).unlink, missing_ok=True)
+        remember(choices.folder, {"aws": aws.endpoint, "browser": teams.browser_url, "bot": bot.url})
         yield Stage(aws, teams, bot, choices)
+
+
+def _check_port(port: int) -> None:
+    """Look before anything starts: the page's port is bound last, after half a minute on a slow machine."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the page's server does
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror})"
+            raise SandboxFailed(f"port {port} {why}; choose another with --port") from error
 
 
 async def _teams(choices: Choices) -> SandboxTeams:
@@ -170,7 +176,7 @@ async def _teams(choices: Choices) -> SandboxTeams:
             playground_port=choices.port,
             directory=_absolute(choices.installation),  # Node runs in a folder of its own
         )
-    except (NodeMissing, InstallFailed, PlaygroundFailed) as problem:
+    except (NodeMissing, InstallFailed, PlaygroundFailed, OSError) as problem:
         raise SandboxFailed(str(problem)) from problem
 
 
@@ -195,7 +201,7 @@ def _environment(aws: SandboxAws, teams: SandboxTeams, choices: Choices) -> dict
         "NODE_ACCESS_TENANT_ID": SAMPLE_TENANT,
         "NODE_ACCESS_CONFIG": str(_configuration(choices)),
         "NODE_ACCESS_QUEUE_URL": aws.world.queue_url,
-        "NODE_ACCESS_STORE": f"sqlite:{choices.folder.resolve() / 'node-access.db'}",
+        "NODE_ACCESS_STORE": f"sqlite:{choices.folder.resolve() / STORE}",
         "NODE_ACCESS_HOST": "127.0.0.1",
         "NODE_ACCESS_PORT": str(free_port()),
         "NODE_ACCESS_METRICS_PORT": "0",
@@ -210,8 +216,6 @@ def _environment(aws: SandboxAws, teams: SandboxTeams, choices: Choices) -> dict
 
 def free_port() -> int:
     """Return a port of loopback that was free a moment ago."""
-    import socket
-
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -226,14 +230,9 @@ def _configuration(choices: Choices) -> Path:
     return path
 
 
-def _remember(folder: Path, aws: SandboxAws, teams: SandboxTeams, bot: BotProcess) -> None:
-    state = {"aws": aws.endpoint, "browser": teams.browser_url, "bot": bot.url, "pid": os.getpid()}
-    (folder / STATE).write_text(json.dumps(state), "utf-8")
-
-
 async def ask(folder: Path, path: str, body: dict[str, str]) -> dict[str, Any]:
     """Ask the running sandbox's AWS to do something. Raises NoSandbox, SandboxFailed."""
-    endpoint = _running(folder)
+    endpoint = state(folder)["aws"]
     try:
         async with (
             aiohttp.ClientSession(trust_env=False) as session,
@@ -245,11 +244,3 @@ async def ask(folder: Path, path: str, body: dict[str, str]) -> dict[str, Any]:
     if response.status != 200:
         raise SandboxFailed(str(answer.get("error", answer)))
     return answer
-
-
-def _running(folder: Path) -> str:
-    try:
-        state = json.loads((folder / STATE).read_text("utf-8"))
-    except FileNotFoundError as missing:
-        raise NoSandbox("no sandbox runs in this folder: start one with `make sandbox`") from missing
-    return str(state["aws"])

@@ -1,0 +1,84 @@
+"""The folder of a sandbox: one run at a time, fresh at its start, found by the further commands.
+
+Owns which files are in it and the lines that one types beside it. Starts nothing and knows no network, so that it can
+be imported without the sandbox's libraries.
+"""
+
+import fcntl
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+FOLDER: Final = Path(".sandbox")  # below the folder in which the command runs
+STATE: Final = "state.json"  # where the further commands find the running sandbox
+LOCK: Final = "lock"  # held while a sandbox runs; the kernel lets go of it, however the run ends
+BOT_LOG: Final = "bot.log"
+STORE: Final = "node-access.db"
+# The rows name requests of a world that ended with its run; beside a later world they would only be in the way.
+OF_ONE_RUN: Final = (STATE, BOT_LOG, STORE, f"{STORE}-wal", f"{STORE}-shm")
+COMMAND: Final = "node-access-bot"
+
+
+class SandboxFailed(Exception):
+    """The sandbox could not start; the message says why and what to do."""
+
+
+class NoSandbox(Exception):
+    """There is no running sandbox in this folder."""
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep the folder for one run, without the files of an earlier one. Raises SandboxFailed while another runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("ab") as lock:
+        _take(lock, folder)
+        for name in OF_ONE_RUN:
+            (folder / name).unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            (folder / STATE).unlink(missing_ok=True)
+
+
+def _take(lock: IO[bytes], folder: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as taken:
+        raise SandboxFailed(f"a sandbox runs in this folder already: {_where(folder)}") from taken
+
+
+def _where(folder: Path) -> str:
+    try:
+        return f"open {state(folder)['browser']}; stop it with Ctrl-C there"
+    except NoSandbox:
+        return "it is still starting"
+
+
+def remember(folder: Path, addresses: Mapping[str, str]) -> None:
+    """Write down where the sandbox is reached: `aws`, `browser`, `bot`."""
+    draft = folder / f"{STATE}.new"
+    draft.write_text(json.dumps(addresses), "utf-8")
+    draft.replace(folder / STATE)  # whole or not at all: others read it at any moment
+
+
+def state(folder: Path) -> dict[str, str]:
+    """Return what was remembered. Raises NoSandbox."""
+    try:
+        addresses: dict[str, str] = json.loads((folder / STATE).read_text("utf-8"))
+    except FileNotFoundError as missing:
+        raise NoSandbox("no sandbox runs in this folder: start one with `make sandbox`") from missing
+    return addresses
+
+
+def program() -> str:
+    """Return how this program was called, so that lines can be copied: a virtual environment is not on the path."""
+    return sys.argv[0] if Path(sys.argv[0]).name == COMMAND else COMMAND
+
+
+def show_line(request: str, *, folder: Path = FOLDER) -> str:
+    """Return the line that prints a request as the sandbox's bot knows it."""
+    return f"NODE_ACCESS_STORE=sqlite:{folder / STORE} {program()} show {request}"

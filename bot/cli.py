@@ -24,6 +24,8 @@ from bot.rendering.samples import SAMPLES
 
 DISTRIBUTION: Final = "node-access-bot"
 SAMPLE_TIMEZONES: Final = {"en": "UTC", "ja": "Asia/Tokyo"}  # where the readers of a sample card may sit
+# https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StartAccessRequest.html
+LONGEST_REASON: Final = 256  # characters
 _OPS_ITEM_ID: Final = re.compile(r"oi-[0-9a-f]{12}")
 _T = TypeVar("_T")
 
@@ -53,8 +55,15 @@ def _ops_item_id(_ctx: click.Context, _param: click.Parameter, text: str) -> str
     return text
 
 
+def _reason(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
+    if not text.strip():
+        raise click.BadParameter("write why; a blank reason is refused by AWS")
+    if len(text) > LONGEST_REASON:
+        raise click.BadParameter(f"write 1 to {LONGEST_REASON} characters; these are {len(text)}")
+    return text
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name=DISTRIBUTION, prog_name=DISTRIBUTION)
 def main() -> None:
     """Decide AWS just-in-time node access requests in Microsoft Teams."""
 
@@ -93,8 +102,8 @@ def show(request: RequestKey | str) -> None:
     click.echo(TypeAdapter(list[Record]).dump_json(rows, indent=2))
 
 
-@main.command()
-@click.argument("card", type=click.Choice(sorted(SAMPLES)))
+@main.command(epilog=f"Cards: {', '.join(sorted(SAMPLES))}")
+@click.argument("card", type=click.Choice(sorted(SAMPLES)), metavar="CARD")
 @click.option("--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the card.")
 def render(card: str, locale: str) -> None:
     """Print a card with sample data as JSON.
@@ -122,7 +131,7 @@ def sandbox(ctx: click.Context, locale: str, port: int) -> None:
 
 
 @sandbox.command("request")
-@click.option("--reason", required=True, help="Why access is asked for.")
+@click.option("--reason", required=True, callback=_reason, help="Why access is asked for, in 1 to 256 characters.")
 @click.option("--node", required=True, help="Name or id of a node of the sample world.")
 def request_access(reason: str, node: str) -> None:
     """Ask for access in the running sandbox; print the OpsItem id."""
@@ -131,17 +140,20 @@ def request_access(reason: str, node: str) -> None:
 
 @sandbox.command("decide")
 @click.argument("ops_item_id", callback=_ops_item_id)
-@click.option("--approve", "verdict", flag_value=Verdict.APPROVE.value, help="Approve it.")
-@click.option("--reject", "verdict", flag_value=Verdict.REJECT.value, help="Reject it.")
+@click.option("--approve", is_flag=True, help="Approve it.")
+@click.option("--reject", is_flag=True, help="Reject it.")
 @click.option("--comment", default="", help="The comment of the decision.")
-def decide(ops_item_id: str, verdict: str | None, comment: str) -> None:
+def decide(ops_item_id: str, approve: bool, reject: bool, comment: str) -> None:
     """Decide a request behind the bot's back.
 
     As the AWS console would, in the running sandbox.
     """
-    if verdict is None:
+    if approve and reject:
+        raise click.UsageError("say --approve or --reject, not both")
+    if not approve and not reject:
         raise click.UsageError("say --approve or --reject")
-    click.echo(_asked("decide", opsItemId=ops_item_id, verdict=verdict, comment=comment))
+    verdict = Verdict.APPROVE if approve else Verdict.REJECT
+    click.echo(_asked("decide", opsItemId=ops_item_id, verdict=verdict.value, comment=comment))
 
 
 def _later(name: str, summary: str) -> None:
@@ -159,6 +171,17 @@ _later("doctor", "Check settings, AWS and Teams")
 _later("audit", "Print who tried what")
 
 
+def _tell_version(command: click.Command) -> None:
+    """Give the command, and every command below it, --version."""
+    click.version_option(package_name=DISTRIBUTION, prog_name=DISTRIBUTION)(command)
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _tell_version(each)
+
+
+_tell_version(main)
+
+
 def _configured(read: Callable[[], _T]) -> _T:
     try:
         return read()
@@ -168,11 +191,19 @@ def _configured(read: Callable[[], _T]) -> _T:
 
 def _rows(path: Path, request: RequestKey | str) -> list[Record]:
     if not path.is_file():  # opening would make an empty one
-        raise click.ClickException(f"there is no store at {path}; NODE_ACCESS_STORE says where it is")
+        raise click.ClickException(f"there is no store at {path}; {_where_the_store_is(request)}")
     try:
         return asyncio.run(_stored(path, request))
     except StoreUnavailable as problem:
         raise click.ClickException(f"the store at {path} cannot be read: {problem}") from None
+
+
+def _where_the_store_is(request: RequestKey | str) -> str:
+    from bot.sandbox.folder import FOLDER, STORE, show_line
+
+    if (FOLDER / STORE).is_file():
+        return f"for the sandbox's, type\n  {show_line(str(request))}"
+    return "NODE_ACCESS_STORE says where it is"
 
 
 async def _stored(path: Path, request: RequestKey | str) -> list[Record]:

@@ -12,6 +12,8 @@ from pydantic_core import ErrorDetails
 Location = tuple[int | str, ...]
 LONGEST_NAME = 120  # characters of a name that a line repeats; an assumed-role ARN fits
 
+_COMMON = "NODE_ACCESS_"  # of every setting in the environment; compared as well, it would make any two names near
+
 _WORDS = {
     "string_type": 'write text in quotes: "…"',
     "string_unicode": "write text that is valid UTF-8",
@@ -59,8 +61,9 @@ def explain(
 
 def hint(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean …?`, or nothing where no known name is near."""
-    near = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    bare = {each.removeprefix(_COMMON): each for each in known}
+    near = get_close_matches(name.removeprefix(_COMMON), bare, n=1)
+    return f"; did you mean {bare[near[0]]}?" if near else ""
 
 
 def shown(name: str) -> str:

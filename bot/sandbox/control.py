@@ -106,6 +106,8 @@ class Control:
     def _post_request(self, request: Request) -> dict[str, Any]:
         body = _body(request, {"node": SAMPLE_NODE, "reason": SAMPLE_REASON})
         world = self._world()
+        if body["node"] not in {*world.nodes, *world.nodes.values()}:
+            raise BadRequest(f"there is no such node; there are {', '.join(world.nodes)}")
         ops_item_id = self.request_access(node=body["node"], reason=body["reason"])
         return {"opsItemId": ops_item_id, "account": world.account, "region": world.region}
 

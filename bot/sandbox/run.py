@@ -3,15 +3,25 @@
 import asyncio
 import signal
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import click
 
-from bot.sandbox.folder import BOT_LOG, program
+from bot.sandbox.folder import BOT_LOG, SandboxFailed, program, show_line
 from bot.sandbox.people import AT_THE_BROWSER, TARO
 from bot.sandbox.stage import Choices, raised
 
 SAMPLE_NODE = "web-prod-01"
+REMARKS: Final = {  # what a request for a node shows; the policies are those of `bot.sandbox.world`
+    "web-prod-01": "one level",
+    "db-prod-01": "two levels: approve twice",
+    "batch-01": "two policies, the request fails",
+    "web-dev-01": "approved automatically, no card",
+    "bastion-01": "no policy, AWS refuses the request",
+    "factory-gw-osaka": "a hybrid node, one level",
+}
 SAMPLE_REASON = "決済 API の 5xx が増えたため調査します。チケット INC-20481"
 
 
@@ -22,9 +32,24 @@ def run(choices: Choices) -> None:
 
 async def _run(choices: Choices) -> None:
     stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the last: the terminal was closed
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup asks to stay
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     click.echo("starting an AWS, a Teams and the bot on this machine …")
+    world, signalled = asyncio.create_task(_world(choices)), asyncio.create_task(stopping.wait())
+    await asyncio.wait({world, signalled}, return_when=asyncio.FIRST_COMPLETED)
+    signalled.cancel()
+    if world.done():
+        world.result()  # it could not start, and says why
+        return
+    click.echo("stopping …")
+    world.cancel()
+    with suppress(asyncio.CancelledError, SandboxFailed):  # whatever it met while it started is of no interest now
+        await world
+
+
+async def _world(choices: Choices) -> None:
+    """Start everything, say so, and keep it until cancelled."""
     async with raised(choices) as stage:
         request = await asyncio.to_thread(stage.aws.control.request_access, node=SAMPLE_NODE, reason=SAMPLE_REASON)
         click.echo(
@@ -36,8 +61,7 @@ async def _run(choices: Choices) -> None:
                 log=choices.folder / BOT_LOG,
             )
         )
-        await stopping.wait()
-        click.echo("stopping …")
+        await asyncio.Event().wait()
 
 
 def welcome(request: str, *, approver_url: str, requester_url: str, nodes: Iterable[str], log: Path) -> str:
@@ -54,10 +78,19 @@ def welcome(request: str, *, approver_url: str, requester_url: str, nodes: Itera
   In another terminal, in this folder:
 
     {command} sandbox request --node db-prod-01 --reason "why"
-        asks once more; this node needs the approval of two levels
+        asks once more
     {command} sandbox decide {request} --approve
         decides as the AWS console would, behind the bot's back
+    {show_line(request, folder=log.parent)}
+        prints the request as the bot knows it
 
-  nodes: {", ".join(nodes)}
+  The nodes:
+
+{_remarks(nodes)}
+
   the bot's log: {log}        stop with Ctrl-C
 """
+
+
+def _remarks(nodes: Iterable[str]) -> str:
+    return "\n".join(f"    {node:<18}{REMARKS[node]}" for node in nodes)

@@ -40,6 +40,15 @@ def test_a_further_request_of_the_sample_requester(scene: Scene) -> None:
     assert scene.about(by_id["opsItemId"])["approvalPolicy"] == "Standard-Nodes"
 
 
+def test_an_unknown_node_is_answered_with_the_known_ones(scene: Scene) -> None:
+    """Who mistypes a node is told which there are, and nothing is asked of AWS."""
+    before = len(scene.aws.calls("StartAccessRequest"))
+    answer = post(scene, "request", {"reason": "x", "node": "web-prod-1"})
+    assert answer.status_code == 400
+    assert all(name in answer.get_json()["error"] for name in scene.aws.world.nodes)
+    assert len(scene.aws.calls("StartAccessRequest")) == before
+
+
 @pytest.mark.parametrize(
     ("verdict", "status"), [("approve", "Approved"), ("reject", "Rejected"), ("cancel", "Cancelled")]
 )

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -15,6 +17,7 @@ from click.testing import CliRunner, Result
 from bot.cli import main
 from bot.domain.request import RequestKey
 from bot.rendering.samples import SAMPLES
+from bot.sandbox.folder import held
 from bot.store.sqlite import SqliteStore
 
 KEY = RequestKey("111122223333", "ap-northeast-1", "oi-0123456789ab")
@@ -34,11 +37,13 @@ def run(*words: str) -> Result:
     return CliRunner().invoke(main, words, catch_exceptions=False)
 
 
-def commands() -> list[tuple[str, ...]]:
-    """Return every command, subcommands included."""
-    sandbox = main.commands["sandbox"]
-    assert isinstance(sandbox, click.Group)
-    return [(), *((name,) for name in main.commands), *(("sandbox", name) for name in sandbox.commands)]
+def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Return every command, groups and what is in them included."""
+    found = [path]
+    for name, command in group.commands.items():
+        below = (*path, name)
+        found += commands(command, below) if isinstance(command, click.Group) else [below]
+    return found
 
 
 def test_the_commands_are_the_documented_ones() -> None:
@@ -53,9 +58,69 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
     assert (result.exit_code, result.output.splitlines()[0].split(":")[0]) == (0, "Usage")
 
 
-def test_the_version_is_the_distributions() -> None:
-    """--version prints the installed version."""
-    assert run("--version").output == f"node-access-bot, version {version('node-access-bot')}\n"
+@pytest.mark.parametrize("words", commands())
+def test_the_version_is_the_distributions(words: tuple[str, ...]) -> None:
+    """--version works everywhere, prints the installed version and ends with 0."""
+    result = run(*words, "--version")
+    assert (result.exit_code, result.output) == (0, f"node-access-bot, version {version('node-access-bot')}\n")
+
+
+def test_render_names_the_cards() -> None:
+    """Its help is readable: one word in the usage, the cards in a list."""
+    usage, _, rest = run("render", "--help").output.partition("\n")
+    assert usage.endswith("CARD")
+    assert all(name in rest for name in SAMPLES)
+
+
+def test_a_decision_is_one_of_two() -> None:
+    """Both verdicts at once are refused, whichever comes last."""
+    result = run("sandbox", "decide", KEY.ops_item_id, "--approve", "--reject")
+    assert (result.exit_code, "say --approve or --reject, not both" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [("", "write why"), (" \n", "write why"), ("x" * 257, "write 1 to 256 characters; these are 257")],
+)
+def test_a_reason_that_aws_refuses_is_refused_here(reason: str, said: str) -> None:
+    """The length of a reason is checked before anything is asked, in words that say what to do."""
+    result = run("sandbox", "request", "--node", "web-prod-01", "--reason", reason)
+    assert (result.exit_code, said in result.stderr) == (2, True)
+
+
+def test_the_longest_reason_is_taken() -> None:
+    """256 characters pass the check; here they meet that no sandbox runs."""
+    assert run("sandbox", "request", "--node", "web-prod-01", "--reason", "x" * 256).exit_code == 1
+
+
+def test_show_names_the_line_for_the_sandboxs_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a sandbox the error is a line to type, and the line works."""
+    (tmp_path / ".sandbox").mkdir()
+    asyncio.run(_store(tmp_path / ".sandbox" / "node-access.db"))
+    line = run("show", KEY.ops_item_id).stderr.splitlines()[-1].strip()
+    assert line == f"NODE_ACCESS_STORE=sqlite:.sandbox/node-access.db node-access-bot show {KEY.ops_item_id}"
+    setting, _program, *words = line.split()
+    monkeypatch.setenv(*setting.split("=", 1))
+    assert run(*words).exit_code == 0
+
+
+def test_an_interrupted_start_ends_at_once(tmp_path: Path) -> None:
+    """Ctrl-C while everything starts is no failure: no traceback, no log, and the folder is free again."""
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "bot", "sandbox"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as starting:
+        assert starting.stdout is not None
+        assert starting.stdout.readline().startswith("starting")
+        starting.send_signal(signal.SIGINT)
+        out, err = starting.communicate(timeout=20)
+    assert (starting.returncode, out, err) == (0, "stopping …\n", "")
+    with held(tmp_path / ".sandbox"):
+        pass
 
 
 @pytest.mark.parametrize("words", [("manifest",), ("doctor",), ("audit", "--since", "2026-11-01", "--format", "csv")])

@@ -8,17 +8,19 @@ import pytest
 
 from bot.cli import main
 from bot.sandbox.people import HANAKO, TARO
-from bot.sandbox.run import welcome
+from bot.sandbox.run import REMARKS, welcome
+from bot.sandbox.world import EC2_NODES, HYBRID_NODE
 
 REQUEST = "oi-0123456789ab"
 APPROVER, REQUESTER = "http://127.0.0.1:4000", "http://127.0.0.1:4000/?person=29%3A1-yamada-taro"
 
 
+NODES = [*(node.name for node in EC2_NODES), HYBRID_NODE.name]
+
+
 def said() -> list[str]:
     """Return the lines of the welcome."""
-    text = welcome(
-        REQUEST, approver_url=APPROVER, requester_url=REQUESTER, nodes=["web-prod-01"], log=Path(".sandbox/bot.log")
-    )
+    text = welcome(REQUEST, approver_url=APPROVER, requester_url=REQUESTER, nodes=NODES, log=Path(".sandbox/bot.log"))
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
@@ -47,3 +49,17 @@ def test_run_as_a_module_it_names_the_command(monkeypatch: pytest.MonkeyPatch) -
     """`python -m bot` is no name to copy."""
     monkeypatch.setattr("sys.argv", ["/somewhere/bot/__main__.py", "sandbox"])
     assert [line.split()[0] for line in said() if " sandbox " in line] == ["node-access-bot"] * 2
+
+
+def test_every_node_says_what_it_shows() -> None:
+    """Each node of the sample world is on a line of its own, with a remark."""
+    lines = said()
+    assert set(REMARKS) == set(NODES)
+    for node in NODES:
+        assert [line.split(maxsplit=1)[1] for line in lines if line.startswith(node)] == [REMARKS[node]]
+
+
+def test_the_request_can_be_printed() -> None:
+    """The line that prints the row names the sandbox's store: without it there would be none."""
+    wanted = f"NODE_ACCESS_STORE=sqlite:.sandbox/node-access.db node-access-bot show {REQUEST}"
+    assert wanted in said()

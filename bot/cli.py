@@ -118,7 +118,7 @@ def render(card: str, locale: str) -> None:
 
 
 @main.group(invoke_without_command=True)
-@click.option("--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the channel.")
+@click.option("--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the people.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the page to open; by default any free one.")
 @click.pass_context
 def sandbox(ctx: click.Context, locale: str, port: int) -> None:

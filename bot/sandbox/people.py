@@ -14,6 +14,19 @@ BOT_NAME: Final = "Node Access Bot"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """What a Teams client tells of itself with everything that its person does."""
+
+    locale: str
+    timezone: str
+
+
+JAPANESE: Final = Client(locale="ja-JP", timezone="Asia/Tokyo")
+ENGLISH: Final = Client(locale="en-US", timezone="UTC")
+CLIENTS: Final = MappingProxyType({"en": ENGLISH, "ja": JAPANESE})  # by the language of the whole sandbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
     """A user of the sample tenant: `mri` is the id on the wire (`29:…`), `object_id` Microsoft Entra's."""
 
@@ -23,8 +36,7 @@ class Person:
     given_name: str
     surname: str
     upn: str  # user principal name; here the mail address as well
-    locale: str  # of this person's Teams client
-    timezone: str
+    client: Client  # unless the whole sandbox speaks one language
 
     @property
     def spellings(self) -> frozenset[str]:
@@ -40,8 +52,7 @@ def _japanese(number: int, mri: str, *, given_name: str, surname: str, upn: str)
         given_name=given_name,
         surname=surname,
         upn=upn,
-        locale="ja-JP",
-        timezone="Asia/Tokyo",
+        client=JAPANESE,
     )
 
 
@@ -53,8 +64,7 @@ def _english(number: int, mri: str, *, given_name: str, surname: str, upn: str) 
         given_name=given_name,
         surname=surname,
         upn=upn,
-        locale="en-US",
-        timezone="UTC",
+        client=ENGLISH,
     )
 
 

@@ -20,7 +20,7 @@ import aiohttp
 from bot.sandbox.aws_sandbox import SandboxAws
 from bot.sandbox.folder import BOT_LOG, FOLDER, STORE, NoSandbox, SandboxFailed, held, remember, state
 from bot.sandbox.node import InstallFailed, NodeMissing
-from bot.sandbox.people import ICHIRO, PLACES, SAMPLE_APP_ID, SAMPLE_TENANT
+from bot.sandbox.people import CLIENTS, ICHIRO, PLACES, SAMPLE_APP_ID, SAMPLE_TENANT
 from bot.sandbox.playground import PlaygroundFailed
 from bot.sandbox.teams import SandboxTeams
 
@@ -52,7 +52,7 @@ trusted_roles = ["Operator"]
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """How the sandbox is to be: where it keeps its files, and in which language the channel is."""
+    """How the sandbox is to be: where it keeps its files, and in which language its people read."""
 
     folder: Path = FOLDER
     installation: Path = FOLDER  # where the Playground is installed, once
@@ -174,6 +174,7 @@ async def _teams(choices: Choices) -> SandboxTeams:
             app_secret=SAMPLE_SECRET,
             tenant_id=SAMPLE_TENANT,
             playground_port=choices.port,
+            client=CLIENTS[choices.locale],
             directory=_absolute(choices.installation),  # Node runs in a folder of its own
         )
     except (NodeMissing, InstallFailed, PlaygroundFailed, OSError) as problem:

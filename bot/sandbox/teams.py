@@ -15,7 +15,7 @@ from urllib.parse import quote
 import aiohttp
 
 from bot.sandbox.microsoft import BotRegistration
-from bot.sandbox.people import AT_THE_BROWSER, PEOPLE, PLACES, Person, playground_configuration
+from bot.sandbox.people import AT_THE_BROWSER, PEOPLE, PLACES, Client, Person, playground_configuration
 from bot.sandbox.playground import Playground, PlaygroundFailed
 from bot.sandbox.playground_window import PlaygroundWindow
 from bot.sandbox.teams_connector import Sent
@@ -47,13 +47,16 @@ class SandboxTeams:
         tenant_id: str,
         directory: Path,
         playground_port: int = 0,
+        client: Client | None = None,
     ) -> "SandboxTeams":
         """Start everything; `directory` keeps the Playground's installation. `bot_url`, an origin, may be set later.
 
-        `playground_port`: where a browser finds it; 0: any that is free.
+        `playground_port`: where a browser finds it; 0: any that is free. `client`: what everybody uses; by default
+        each person their own.
         Raises NodeMissing, InstallFailed, PlaygroundFailed or OSError; nothing is left running then.
         """
         teams = cls(BotRegistration(app_id=app_id, app_secret=app_secret, tenant_id=tenant_id), bot_url=bot_url)
+        teams.front.inbound.client = client
         try:
             await teams._start(directory, port=playground_port)
         except BaseException:

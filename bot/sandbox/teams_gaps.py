@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from bot.sandbox.people import Person, person_called
+from bot.sandbox.people import Client, Person, person_called
 
 # Microsoft documents 100 KB for a bot's message, measured in UTF-16.
 # https://learn.microsoft.com/microsoftteams/platform/bots/how-to/format-your-bot-messages
@@ -56,11 +56,17 @@ class Refusal:
 
 
 def completed(
-    activity: Mapping[str, Any], *, tenant_id: str, service_url: str, sender: Person | None = None
+    activity: Mapping[str, Any],
+    *,
+    tenant_id: str,
+    service_url: str,
+    sender: Person | None = None,
+    client: Client | None = None,
 ) -> dict[str, Any]:
     """Return the activity with what a real Teams client would have sent as well.
 
-    `sender`: who really sent it, where the Playground would name its own current user.
+    `sender`: who really sent it, where the Playground would name its own current user. `client`: what everybody
+    uses; by default each person their own.
     """
     if sender is not None:
         activity = {**activity, "from": {"id": sender.mri}}
@@ -70,26 +76,26 @@ def completed(
     whole = {**activity, "channelId": "msteams", "serviceUrl": service_url}
     whole |= {"channelData": channel_data, "conversation": conversation}
     if person is not None:
-        whole |= _of_the_sender(whole, person)
+        whole |= _of_the_sender(whole, person, client or person.client)
     if whole.get("type") == "invoke":
         # the Playground names no trigger; Teams says "manual" for a click and "automatic" for a refresh
         whole["value"] = {"trigger": "manual"} | _object(whole.get("value"))
     return whole
 
 
-def _of_the_sender(activity: Mapping[str, Any], person: Person) -> dict[str, Any]:
+def _of_the_sender(activity: Mapping[str, Any], person: Person, client: Client) -> dict[str, Any]:
     """Return what depends on who sent it: the Playground leaves out the object id here and there."""
     sender = {"aadObjectId": person.object_id, "name": person.name} | _object(activity.get("from"))
     # the Playground says en-US and UTC for everybody; Teams tells the language and zone of the person's client
-    own = {"from": sender, "locale": person.locale, "localTimezone": person.timezone}
-    entities = [_client_info(entity, person) for entity in activity.get("entities") or []]
+    own = {"from": sender, "locale": client.locale, "localTimezone": client.timezone}
+    entities = [_client_info(entity, client) for entity in activity.get("entities") or []]
     return own | ({"entities": entities} if entities else {})
 
 
-def _client_info(entity: Any, person: Person) -> Any:
+def _client_info(entity: Any, client: Client) -> Any:
     if _object(entity).get("type") != "clientInfo":
         return entity
-    return {**entity, "locale": person.locale, "timezone": person.timezone, "country": person.locale[-2:]}
+    return {**entity, "locale": client.locale, "timezone": client.timezone, "country": client.locale[-2:]}
 
 
 # ---- from the bot to the Playground ----

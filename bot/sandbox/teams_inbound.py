@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from bot.sandbox.microsoft import Microsoft
-from bot.sandbox.people import Person
+from bot.sandbox.people import Client, Person
 from bot.sandbox.teams_connector import parsed
 from bot.sandbox.teams_gaps import Refusal, completed
 
@@ -52,6 +52,7 @@ class Inbound:
     def __init__(self, microsoft: Microsoft, *, tenant_id: str, bot_url: str | None = None) -> None:
         self.bot_url = bot_url
         self.service_url = ""
+        self.client: Client | None = None  # everybody's; by default each person their own
         self.personal_chats: Mapping[str, Person] = {}  # whose 1:1 conversation an id is
         self.received: deque[Received] = deque(maxlen=KEPT)
         self._microsoft = microsoft
@@ -93,6 +94,7 @@ class Inbound:
             tenant_id=self._tenant_id,
             service_url=self.service_url,
             sender=self._true_sender(activity),
+            client=self.client,
         )
         try:
             received = await self._post(self._session, f"{self.bot_url.rstrip('/')}{MESSAGES_PATH}", whole)

@@ -12,7 +12,7 @@ from yarl import URL
 
 from bot.sandbox import teams_inbound
 from bot.sandbox.microsoft import BotRegistration, Microsoft
-from bot.sandbox.people import ALEX, MEI, SAMPLE_APP_ID, SAMPLE_TENANT
+from bot.sandbox.people import ALEX, CLIENTS, MEI, SAMPLE_APP_ID, SAMPLE_TENANT
 from bot.sandbox.teams_faults import Effect, Fault
 from bot.sandbox.teams_front import TeamsFront
 
@@ -101,6 +101,13 @@ async def test_activity_arrives_signed_and_complete(front: TeamsFront, double: t
     assert claims["serviceurl"] == activity["serviceUrl"] == front.service_url
     assert activity["from"]["aadObjectId"] == MEI.object_id
     assert metadata["issuer"] == "https://api.botframework.com"
+
+
+async def test_the_chosen_client_speaks_for_everybody(front: TeamsFront, double: tuple[Double, str]) -> None:
+    """What a Japanese person does in an English sandbox reaches the bot in English."""
+    front.inbound.client = CLIENTS["en"]
+    await front.inbound.deliver({"type": "message", "from": {"id": MEI.mri}})
+    assert double[0].got[0][2]["locale"] == "en-US"
 
 
 async def test_key_is_endorsed_for_teams_and_rotates(front: TeamsFront, http: aiohttp.ClientSession) -> None:
@@ -277,6 +284,23 @@ async def test_foreign_host_name_is_refused(front: TeamsFront, http: aiohttp.Cli
     headers = {"Host": "rebound.example.com"}
     async with http.post(front.inbound_url, json={"type": "message"}, headers=headers) as response:
         assert response.status == 421
+
+
+@pytest.mark.parametrize("origin", ["https://attacker.example", "http://127.0.0.1.attacker.example", "null"])
+async def test_foreign_page_is_refused(
+    front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession, origin: str
+) -> None:
+    """A page from elsewhere that asks by our own name is not signed for."""
+    async with http.post(front.inbound_url, json={"type": "message"}, headers={"Origin": origin}) as response:
+        assert response.status == 403
+    assert double[0].got == []
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:4000", "http://localhost:4000"])
+async def test_page_of_this_machine_is_served(front: TeamsFront, http: aiohttp.ClientSession, origin: str) -> None:
+    """The Playground's own pages have another port than we, and are no strangers."""
+    async with http.post(front.inbound_url, json={"type": "message"}, headers={"Origin": origin}) as response:
+        assert response.status == 200
 
 
 async def test_bot_that_hangs_is_given_up(

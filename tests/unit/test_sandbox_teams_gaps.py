@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bot.sandbox.people import ALEX, HANAKO, MEI, PEOPLE, playground_configuration
+from bot.sandbox.people import ALEX, CLIENTS, HANAKO, MEI, PEOPLE, Person, playground_configuration
 from bot.sandbox.teams_gaps import ConnectorCall, Refusal, as_the_playground_takes, completed, shown_message
 
 TENANT = "11111111-1111-4111-8111-111111111111"
@@ -50,6 +50,20 @@ def test_sender_gets_object_id_and_client_language() -> None:
     assert whole["locale"] == "ja-JP"
     info = {"type": "clientInfo", "locale": "ja-JP", "timezone": "Asia/Tokyo", "country": "JP"}
     assert whole["entities"] == [info, {"type": "mention"}]
+
+
+@pytest.mark.parametrize(
+    ("language", "locale", "timezone", "country"), [("en", "en-US", "UTC", "US"), ("ja", "ja-JP", "Asia/Tokyo", "JP")]
+)
+@pytest.mark.parametrize("person", [MEI, ALEX])
+def test_a_sandbox_of_one_language_gives_everybody_its_client(
+    person: Person, language: str, locale: str, timezone: str, country: str
+) -> None:
+    """Where a language is chosen, personal chats are in it too: the client is not the person's own."""
+    activity = {"from": {"id": person.mri}, "entities": [{"type": "clientInfo"}]}
+    whole = completed(activity, tenant_id=TENANT, service_url=SERVICE_URL, client=CLIENTS[language])
+    assert (whole["locale"], whole["localTimezone"]) == (locale, timezone)
+    assert whole["entities"] == [{"type": "clientInfo", "locale": locale, "timezone": timezone, "country": country}]
 
 
 def test_stranger_is_passed_on_as_is() -> None:

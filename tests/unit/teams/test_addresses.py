@@ -15,6 +15,8 @@ HOSTS = ServiceHosts(["smba.trafficmanager.net", " *.Teams.Example.com", "127.0.
         "https://gov.teams.example.com",
         "https://smba.trafficmanager.net:443/teams",
         "http://127.0.0.1:8080/teams/",
+        "https://127.0.0.1:8443/teams/",
+        "http://127.0.0.1:1/",
     ],
 )
 def test_listed_hosts_are_taken(url: str) -> None:
@@ -38,6 +40,9 @@ def test_listed_hosts_are_taken(url: str) -> None:
         "https://smba.trafficmanager.net/#x",
         "https://smba.trafficmanager.net/teams?",
         "https://smba.trafficmanager.net:x/",
+        "https://smba.trafficmanager.net:8443/teams/",
+        "https://smba.trafficmanager.net:80/teams/",
+        "https://gov.teams.example.com:444/",
         "https://smba.trafficmanager.net /",
         "https://smba\u3002trafficmanager.net/",
         "https://smba.trafficmanager.net\r\nHost: attacker.example/",

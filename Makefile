@@ -56,6 +56,7 @@ clean: ## Remove what was made here
 
 # The stamps make a second run quick: packages again only for other pins, the project only for another pyproject.toml.
 $(VENV)/.pins: $(PINS)
+	@echo "installing what is pinned into $(VENV): about a minute, once"
 	"$$(.ci/python)" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(PINS)
 	@touch $@

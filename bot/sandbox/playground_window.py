@@ -23,6 +23,12 @@ from bot.sandbox.playground_stream import CONVERSATIONS, LOG, Said, Stream, page
 CONFIGURATION: Final = "/_internal/v1/config"
 SCRIPT: Final = "/_window.js"
 PATIENCE: Final = aiohttp.ClientTimeout(total=30.0)  # seconds; an invoke waits for the bot
+# The Playground's page asks for nothing from elsewhere; nor may what a card shows: the browser stays on this machine.
+POLICY: Final = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
+    "connect-src 'self' ws://127.0.0.1:* ws://localhost:*; "  # not every browser counts WebSockets as 'self'
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
 _PASSED_ON: Final = ("Content-Type", "Accept")  # headers that mean something to the Playground
 _HEAD: Final = b"<head>"
 
@@ -131,7 +137,8 @@ class PlaygroundWindow:
         status, raw, content_type = await self._ask(request)
         if content_type == "text/html":
             raw = raw.replace(_HEAD, _HEAD + f'<script src="{SCRIPT}"></script>'.encode(), 1)
-        return web.Response(status=status, body=raw, content_type=content_type)
+        headers = {"Content-Security-Policy": POLICY}
+        return web.Response(status=status, body=raw, content_type=content_type, headers=headers)
 
     async def _ask(self, request: web.Request) -> tuple[int, bytes, str]:
         if self._session is None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from bot.sandbox.people import (
@@ -88,6 +89,18 @@ async def test_click_with_a_comment_arrives_and_its_answer_is_shown(
     assert click["channelData"]["tenant"]["id"] == SAMPLE_TENANT
     assert (click["conversation"]["id"], click["replyToId"]) == (thread, activity_id)
     assert teams.received[-1].status == 200
+
+
+async def test_the_page_keeps_the_browser_on_this_machine(teams: SandboxTeams) -> None:
+    """The page, and what a card shows in it, may load from its own address alone, WebSockets on loopback included."""
+    async with aiohttp.ClientSession() as http, http.get(teams.browser_url) as response:
+        policy = dict(each.split(" ", 1) for each in response.headers["Content-Security-Policy"].split("; "))
+    sources = {source for each in policy.values() for source in each.split()}
+    assert {"default-src", "connect-src", "base-uri", "form-action"} <= policy.keys()
+    assert {source for source in sources if not source.startswith("'")} == {
+        *("data:", "blob:"),
+        *("ws://127.0.0.1:*", "ws://localhost:*"),
+    }
 
 
 async def test_late_click_on_a_page_that_missed_the_update(teams: SandboxTeams, bot: StubBot, browser: Browser) -> None:

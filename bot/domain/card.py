@@ -1,15 +1,14 @@
 """A row as a card shows it: state, facts, progress and who decided what."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.domain.decision import Decision, DecisionState, can_be_decided, has_votable_approver
+from bot.domain.decision import Decision, DecisionState, can_be_decided, has_votable_approver, voted_by
 from bot.domain.identity import Principal
 from bot.domain.record import Record
-from bot.domain.request import AccessRequest, Level, LevelState, Status, Verdict, Vote
+from bot.domain.request import AccessRequest, Level, LevelState, Status, Verdict
 from bot.domain.routing import Channel
-from bot.domain.settling import voted_by
 from bot.domain.views import Banner, CardView, DecisionLine, LevelLine, Mention, NoButtons, RequestLine
 
 
@@ -65,7 +64,8 @@ def card_view(record: Record, channel: Channel, rules: Rules, now: datetime) -> 
     )
 
 
-DECIDED = frozenset({Status.APPROVED, Status.REJECTED})
+_SETTLED_BY = {Status.APPROVED: Verdict.APPROVE, Status.REJECTED: Verdict.REJECT}
+DECIDED = frozenset(_SETTLED_BY)
 _BANNERS = {
     Status.PENDING: Banner.WAITING,
     Status.APPROVED: Banner.APPROVED,
@@ -163,11 +163,20 @@ def _approvals(level: Level, record: Record) -> int | None:
 def decision_lines(record: Record) -> tuple[DecisionLine, ...]:
     """Return who decided what, oldest first: our people by name, others as AWS names them."""
     ours = [each for each in record.decisions if each.state is DecisionState.CONFIRMED]
-    others = [
-        _outside_line(vote) for level in _levels(record) for vote in level.votes or () if not _is_ours(vote, ours)
-    ]
-    lines = [*(_line(each) for each in ours), *others]
-    return tuple(sorted(lines, key=lambda line: line.at.timestamp() if line.at else 0.0))
+    lines = [*map(_line, ours), *(line for level in _levels(record) for line in _outside_lines(level, ours))]
+    order = {level.step: number for number, level in enumerate(_levels(record))}
+    return tuple(sorted(lines, key=lambda line: (order.get(line.step, 0), line.at.timestamp() if line.at else 0.0)))
+
+
+def deciding_line(record: Record) -> DecisionLine | None:
+    """Return the decision that settled the request, if it is known: the last one of that verdict at the last step."""
+    request = record.request
+    verdict = _SETTLED_BY.get(request.status) if request else None
+    if request is None or verdict is None:
+        return None
+    step = last_touched(request.levels).step if request.levels else None
+    lines = [line for line in decision_lines(record) if line.verdict is verdict and step in {None, line.step}]
+    return lines[-1] if lines else None
 
 
 def _levels(record: Record) -> tuple[Level, ...]:
@@ -176,15 +185,15 @@ def _levels(record: Record) -> tuple[Level, ...]:
 
 def _line(decision: Decision) -> DecisionLine:
     at = decision.settled_at or decision.clicked_at
-    return DecisionLine(decision.verdict, decision.person.shown_name, at, decision.comment or None)
+    return DecisionLine(decision.verdict, decision.person.shown_name, at, decision.comment or None, step=decision.step)
 
 
-def _outside_line(vote: Vote) -> DecisionLine:
-    return DecisionLine(vote.verdict, Principal.parse(vote.by).shown_name, vote.at, vote.comment, in_teams=False)
-
-
-def _is_ours(vote: Vote, ours: Sequence[Decision]) -> bool:
-    return any(voted_by(vote, each) for each in ours)
+def _outside_lines(level: Level, ours: Sequence[Decision]) -> Iterator[DecisionLine]:
+    here = [each for each in ours if each.step == level.step]
+    for vote in level.votes or ():
+        if not any(voted_by(vote, each) for each in here):
+            who = Principal.parse(vote.by).shown_name
+            yield DecisionLine(vote.verdict, who, vote.at, vote.comment, in_teams=False, step=level.step)
 
 
 def request_line(record: Record, now: datetime, *, own: bool) -> RequestLine:

@@ -5,8 +5,9 @@ A click becomes a decision by a claim on the row. The claim reaches nobody; it o
     claimed ──sending──> sent ──answered──> confirmed
        │                  │ ├──refused───> refused
        │                  │ ├──throttled─> claimed      (it did not take effect)
-       │                  │ └──lost──────> unknown ──seen──> confirmed
-       └──withdrawn─> released  <───────────withdrawn──┘
+       │                  │ └──lost──────> unknown ──seen, answered──> confirmed
+       │                  │                  │ └──────refused────────> refused
+       └──withdrawn─> released  <──withdrawn─┘
 
 TRANSITIONS is the truth; this picture and the README's are drawn from it.
 """
@@ -17,11 +18,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.identity import Person, Requester
-from bot.domain.request import AccessRequest, ApproverKind, Level, Status, Verdict
+from bot.domain.identity import Person, Principal, Requester
+from bot.domain.request import AccessRequest, ApproverKind, Level, LevelState, Status, Verdict, Vote
 from bot.domain.routing import MEMBERS, Channel
 
 DECISION_SPAN = timedelta(seconds=60)  # a click older than this is never signalled; its person presses again
+EFFECT_SPAN = timedelta(seconds=60)  # an accepted vote that is not shown by then is not waited for any more
 _BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that nobody sees
 COMMENT_LIMIT = 400  # characters; AWS takes 512 and the bot adds who decided
 
@@ -61,6 +63,8 @@ TRANSITIONS: dict[tuple[DecisionState, DecisionEvent], DecisionState] = {
     (DecisionState.SENT, DecisionEvent.REFUSED): DecisionState.REFUSED,
     (DecisionState.SENT, DecisionEvent.THROTTLED): DecisionState.CLAIMED,
     (DecisionState.SENT, DecisionEvent.LOST): DecisionState.UNKNOWN,
+    (DecisionState.UNKNOWN, DecisionEvent.ANSWERED): DecisionState.CONFIRMED,  # it was given up too early
+    (DecisionState.UNKNOWN, DecisionEvent.REFUSED): DecisionState.REFUSED,
     (DecisionState.UNKNOWN, DecisionEvent.SEEN): DecisionState.CONFIRMED,
     (DecisionState.UNKNOWN, DecisionEvent.WITHDRAWN): DecisionState.RELEASED,
 }
@@ -237,13 +241,13 @@ def claim(
     verdict: Verdict,
     step: str,
     request: AccessRequest,
-    observed_from: int,
     decisions: tuple[Decision, ...],
+    now: datetime,
 ) -> Claim:
     """Say whether a click may go on to be sent.
 
-    `observed_from` is the row's version from which the last look at AWS began. At most one live claim per person and
-    step; live approve claims stay within the approvals that are missing; a reject goes alone.
+    At most one live claim per person and step; live approve claims stay within the approvals that are missing; a
+    reject goes alone. A vote that AWS accepted and does not show yet counts as given.
     """
     here = tuple(each for each in decisions if each.step == step)
     if own := _standing(here, person):
@@ -253,8 +257,8 @@ def claim(
     if request.waiting and request.waiting.step != step:
         return Claim(ClaimRefusal.STEP_PASSED)
     live = tuple(each for each in here if each.state.live)
-    if _in_the_way(verdict, live, _missing(request.level(step), here, observed_from)):
-        return Claim(ClaimRefusal.OTHERS_FIRST, live[0] if live else _latest_confirmed(here))
+    if _in_the_way(verdict, live, _missing(request.level(step), here, now)):
+        return Claim(ClaimRefusal.OTHERS_FIRST)
     return Claim()
 
 
@@ -269,17 +273,34 @@ def _in_the_way(verdict: Verdict, live: tuple[Decision, ...], missing: int) -> b
     return len(live) >= missing or any(each.verdict is Verdict.REJECT for each in live)
 
 
-def _missing(level: Level | None, here: tuple[Decision, ...], observed_from: int) -> int:
+def _missing(level: Level | None, here: tuple[Decision, ...], now: datetime) -> int:
     """Approvals still missing, as far as can be told: never less cautious than one at a time."""
-    unseen = [each for each in here if each.state is DecisionState.CONFIRMED and each.settled_in > observed_from]
-    if any(each.verdict is Verdict.REJECT for each in unseen):
+    hidden = [each for each in here if awaits_effect(each, level, now)]
+    if any(each.verdict is Verdict.REJECT for each in hidden):
         return 0
     if level is None or level.required is None or level.approvals is None:
-        return 0 if unseen else 1
+        return 0 if hidden else 1
     still = max(1, level.required - level.approvals)  # waiting although enough voted: AWS did not count them all
-    return still - len(unseen)
+    return still - len(hidden)
 
 
-def _latest_confirmed(here: tuple[Decision, ...]) -> Decision | None:
-    confirmed = [each for each in here if each.state is DecisionState.CONFIRMED]
-    return confirmed[-1] if confirmed else None
+def awaits_effect(decision: Decision, level: Level | None, now: datetime) -> bool:
+    """True for a vote that AWS accepted and does not show yet: a signal is an event, its effect may come later.
+
+    Not for ever: after EFFECT_SPAN AWS has evidently not counted it, and somebody else must be able to decide.
+    """
+    if decision.state is not DecisionState.CONFIRMED or decision.settled_at is None or _shows(level, decision):
+        return False
+    return now < decision.settled_at + EFFECT_SPAN
+
+
+def _shows(level: Level | None, decision: Decision) -> bool:
+    if level is None:
+        return False
+    return level.state is not LevelState.WAITING or any(voted_by(vote, decision) for vote in level.votes or ())
+
+
+def voted_by(vote: Vote, decision: Decision) -> bool:
+    """True if AWS recorded this vote under the session name of the decision's person."""
+    session = Principal.parse(vote.by).session or vote.by
+    return vote.verdict is decision.verdict and session.casefold() == decision.person.session_name.casefold()

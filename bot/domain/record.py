@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.decision import Decision, DecisionState
+from bot.domain.decision import Decision, DecisionState, awaits_effect
 from bot.domain.identity import Requester
 from bot.domain.request import AccessRequest, RequestKey, Verdict
 from bot.domain.routing import Route
@@ -109,6 +109,12 @@ class Record:
         appointment = self.next_look_at if ours and not self.only_due_for_lease else until
         return replace(self, lease=Lease(owner, until), next_look_at=appointment)
 
+    def renewed_by(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":
+        """Renew the lease; None if it is not ours any more, even if nobody holds it: another may have been here."""
+        if self.lease is None or self.lease.owner != owner:
+            return None
+        return self.leased_to(owner, now=now, span=span)
+
     @property
     def only_due_for_lease(self) -> bool:
         """True if nobody asked for a look since the lease was taken."""
@@ -131,9 +137,13 @@ class Record:
         facts = request.completed_from(self.request)
         return replace(self, request=facts, requester=requester, observed_at=at, observed_from=since, looks_failed=0)
 
-    def looked_after(self, decision: Decision) -> bool:
-        """True if AWS was looked at after this decision was settled."""
-        return not decision.state.live and self.observed_from >= decision.settled_in
+    def tells_end_of(self, decision: Decision, now: datetime) -> bool:
+        """True once the row tells what became of a decision: it is settled, AWS was looked at since and shows it."""
+        if decision.state.live or self.observed_from < decision.settled_in:
+            return False
+        level = self.request.level(decision.step) if self.request else None
+        ended = self.request is not None and self.request.status.ended
+        return ended or not awaits_effect(decision, level, now)
 
     @property
     def live_decisions(self) -> tuple[Decision, ...]:

@@ -2,18 +2,11 @@
 
 from datetime import datetime
 
-from bot.domain.decision import Decision, DecisionEvent, Outcome
-from bot.domain.identity import Principal
+from bot.domain.decision import Decision, DecisionEvent, Outcome, voted_by
 from bot.domain.record import Record
-from bot.domain.request import Level, LevelState, Verdict, Vote
+from bot.domain.request import Level, LevelState, Verdict
 
 _REACHED = {Verdict.APPROVE: LevelState.APPROVED, Verdict.REJECT: LevelState.REJECTED}
-
-
-def voted_by(vote: Vote, decision: Decision) -> bool:
-    """True if AWS recorded this vote under the session name of the decision's person."""
-    session = Principal.parse(vote.by).session or vote.by
-    return vote.verdict is decision.verdict and session.casefold() == decision.person.session_name.casefold()
 
 
 def settle_unknown(record: Record, decision: Decision, now: datetime) -> Decision:

@@ -4,12 +4,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.domain.card import (
-    DECIDED,
     Rules,
     card_view,
     conflicting_policies,
+    deciding_line,
     decision_lines,
-    last_touched,
     requester_name,
 )
 from bot.domain.decision import Decision, DecisionState, Outcome
@@ -140,23 +139,15 @@ def _call(decision: Decision, record: Record) -> str:
 
 
 def _ending_note(record: Record) -> NoteView | None:
+    """Tell how the request ended, unless it was by one of us, or still may prove to have been."""
     request = record.request
-    if request is None or not request.status.ended or _ended_by_us(record, request):
+    if request is None or not request.status.ended or record.live_decisions:
         return None
-    last = [line for line in decision_lines(record) if not line.in_teams]
+    line = deciding_line(record)
+    if line and line.in_teams:
+        return None
     note = replace(_blank_note(record, NoteKind.OUTSIDE), status=request.status)
-    if request.status not in DECIDED or not last:
-        return note
-    return replace(note, who=last[-1].who, at=last[-1].at, comment=last[-1].comment)
-
-
-def _ended_by_us(record: Record, request: AccessRequest) -> bool:
-    if request.status not in DECIDED:
-        return False
-    verdict = Verdict.APPROVE if request.status is Status.APPROVED else Verdict.REJECT
-    if not request.levels:
-        return any(each.verdict is verdict for each in record.decisions if each.state is DecisionState.CONFIRMED)
-    return bool(record.confirmed(last_touched(request.levels).step, verdict))
+    return replace(note, who=line.who, at=line.at, comment=line.comment) if line else note
 
 
 def _delivery_notes(record: Record, home: Channel) -> list[Wanted]:

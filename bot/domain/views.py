@@ -55,6 +55,7 @@ class DecisionLine:
     at: datetime | None = None
     comment: str | None = None
     in_teams: bool = True
+    step: str = ""
 
 
 @dataclass(frozen=True, slots=True)

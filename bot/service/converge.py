@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome
+from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome, awaits_effect
 from bot.domain.identity import Directory, place_requester
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
@@ -29,6 +29,7 @@ from bot.telemetry import Telemetry
 
 LONGEST_PAUSE = 60.0  # seconds between looks at a request that cannot be read
 INCOMPLETE_PAUSE = 600.0  # seconds between looks at one of which only a part cannot be read
+MOST_DOUBLINGS = 16  # beyond, the number itself would be too large
 LOOKS_AT_NOTHING = 12  # looks at an OpsItem that never was readable, about eight minutes, before it is let go
 UNPLACED_PAUSE = timedelta(minutes=5)  # rosters are read anew after this; a requester may be placed then
 UNKNOWN_PAUSE = timedelta(seconds=2)  # between looks at a decision that AWS never answered
@@ -183,14 +184,27 @@ def _retry_at(record: Record, now: datetime) -> datetime | None:
     if not record.looks_failed or (not pending and record.looks_failed > LOOKS_AT_NOTHING):
         return None
     longest = LONGEST_PAUSE if record.request is None or record.request.complete else INCOMPLETE_PAUSE
-    return now + timedelta(seconds=min(2.0 ** (record.looks_failed - 1), longest))
+    return now + timedelta(seconds=min(2.0 ** min(record.looks_failed - 1, MOST_DOUBLINGS), longest))
 
 
 def _decision_looks(record: Record, now: datetime) -> list[datetime | None]:
     unknown = DecisionState.UNKNOWN
-    return [
+    looks: list[datetime | None] = [
         now + UNKNOWN_PAUSE if each.state is unknown else max(each.held_until, now) for each in record.live_decisions
     ]
+    return looks + [now + _effect_pause(each, now) for each in record.decisions if _awaits_effect(record, each, now)]
+
+
+def _awaits_effect(record: Record, decision: Decision, now: datetime) -> bool:
+    request = record.request
+    if request is None or request.status.ended:
+        return False
+    return awaits_effect(decision, request.level(decision.step), now)
+
+
+def _effect_pause(decision: Decision, now: datetime) -> timedelta:
+    """As long as it has been waited for already, at least a second: 1, 2, 4 … seconds."""
+    return max(now - (decision.settled_at or now), timedelta(seconds=1))
 
 
 def _unplaced(record: Record) -> bool:

@@ -60,12 +60,6 @@ class _Press:
     decision_id: str
 
 
-def _told_by(record: Record, decision_id: str) -> bool:
-    """True once the row tells how a decision ended: it is settled, and AWS was looked at after that."""
-    decision = record.decision(decision_id)
-    return decision is None or record.looked_after(decision)
-
-
 class Deciding:
     """Answers clicks."""
 
@@ -160,7 +154,11 @@ class Deciding:
         task = asyncio.create_task(self._signalling.carry(press.key, press.decision_id))
         self._carried.add(task)
         task.add_done_callback(self._carried.discard)
-        return await self._own(press, press.decision_id, deadline)
+        try:
+            return await self._own(press, press.decision_id, deadline)
+        except StoreUnavailable:  # the claim is stored, so something may well be sent
+            self._telemetry.store_errors.inc()
+            return bare(Notice(NoticeCode.APPLYING, Tone.INFO))
 
     def _claimed(self, record: Record, press: _Press) -> Record:
         if record.request is None:
@@ -170,8 +168,8 @@ class Deciding:
             verdict=press.verdict,
             step=press.click.step,
             request=record.request,
-            observed_from=record.observed_from,
             decisions=record.decisions,
+            now=self._clock.now(),
         )
         if answer.refusal:
             raise ClaimLost(answer)
@@ -218,13 +216,17 @@ class Deciding:
 
     async def _own(self, press: _Press, decision_id: str, deadline: datetime, *, repeated: bool = False) -> Answer:
         seconds = self._remaining(deadline)
-        record = await self._rows.wait(press.key, lambda row: _told_by(row, decision_id), seconds=seconds)
+        record = await self._rows.wait(press.key, lambda row: self._told_by(row, decision_id), seconds=seconds)
         if record is None:
             return bare(Notice(NoticeCode.NOT_FOUND))
-        if _told_by(record, decision_id):
+        if self._told_by(record, decision_id):
             notice = notice_of_decision(record, decision_id, repeated=repeated, typed=press.click.comment)
             return self._answers.shown(record, press.channel, notice)
         return await self._applying(press, decision_id)
+
+    def _told_by(self, record: Record, decision_id: str) -> bool:
+        decision = record.decision(decision_id)
+        return decision is None or record.tells_end_of(decision, self._clock.now())
 
     async def _applying(self, press: _Press, decision_id: str) -> Answer:
         """It takes longer: say so, and promise in the row that the end will be told in the thread."""
@@ -232,7 +234,11 @@ class Deciding:
 
         def announce(row: Record) -> Record:
             decision = row.decision(decision_id)
-            return row.with_decision(replace(decision, announced=True)).look_by(now) if decision else row
+            if decision is None:
+                return row
+            card = row.surface(CARD + press.channel.name)
+            told = row.with_surface(replace(card, digest=None)) if card else row  # theirs is not what was delivered
+            return told.with_decision(replace(decision, announced=True)).look_by(now)
 
         record = await self._rows.apply(press.key, announce)
         decision = record.decision(decision_id)

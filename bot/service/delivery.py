@@ -31,6 +31,7 @@ from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
 RETRY_PAUSE = timedelta(seconds=5)  # after Teams did not answer usefully
+MOST_DOUBLINGS = 6  # of the pause: five minutes at last
 REFUSED_PAUSE = timedelta(minutes=5)  # before a channel that refused for good is tried again: the app may be installed
 REPOSTS = 3  # times that a card somebody deleted is posted anew
 log = structlog.get_logger(__name__)
@@ -83,7 +84,7 @@ class Delivering:
         except ChatThrottled as throttled:
             raise self._postponed(want, record, "throttled", timedelta(seconds=throttled.retry_after)) from throttled
         except ChatUnavailable as unavailable:
-            raise self._postponed(want, record, unavailable.code, RETRY_PAUSE) from unavailable
+            raise self._postponed(want, record, unavailable.code, _longer_each_time(record, want)) from unavailable
 
     def _postponed(self, want: Wanted, record: Record, code: str, pause: timedelta) -> Postponed:
         self._count(want, "postponed")
@@ -110,7 +111,7 @@ class Delivering:
         return await self._delivered(record, want, posted, digest)
 
     async def _update_card(self, record: Record, want: Wanted, surface: Surface, digest: str) -> Record:
-        await self._rows.lease(record.key, self._owner)
+        await self._rows.renew(record.key, self._owner)
         posted = Posted(surface.conversation or want.channel.conversation, surface.activity_id or "")
         try:
             await self._chat.update(posted, await self._card_message(want, alert=False))
@@ -192,7 +193,7 @@ class Delivering:
     # --- the row
 
     async def _claim(self, record: Record, want: Wanted) -> Record:
-        record = await self._rows.lease(record.key, self._owner)
+        record = await self._rows.renew(record.key, self._owner)
         former = record.surface(want.name)
         attempts = former.attempts + 1 if former else 1
         claimed = Surface(want.name, want.kind, Delivery.CLAIMED, attempts=attempts)
@@ -248,6 +249,13 @@ class Delivering:
 def _done(record: Record, want: Wanted) -> bool:
     surface = record.surface(want.name)
     return surface is not None and surface.delivery is not Delivery.CLAIMED
+
+
+def _longer_each_time(record: Record, want: Wanted) -> timedelta:
+    """A post whose reply was lost may have arrived: the longer Teams is away, the fewer copies."""
+    surface = record.surface(want.name)
+    doublings: int = min(surface.attempts if surface else 0, MOST_DOUBLINGS)
+    return RETRY_PAUSE * (1 << doublings)
 
 
 def digest_of(want: Wanted) -> str:

@@ -26,18 +26,20 @@ class Looking:
         self._active: dict[RequestKey, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Converge due rows until cancelled; then wait for the looks that are under way."""
-        try:
-            while True:
-                self._rows.due.clear()
-                await self._start_due()
-                await self._pause()
-        finally:
-            await self.drain()
+        """Converge due rows until cancelled; the looks under way go on, `drain` waits for them."""
+        while True:
+            self._rows.due.clear()
+            await self._start_due()
+            await self._pause()
 
     async def drain(self) -> None:
-        """Wait for the looks that are under way."""
-        await asyncio.gather(*self._active.values(), return_exceptions=True)
+        """Wait for the looks that are under way; cut short, cancel them: their rows are due again by the lease."""
+        looks = tuple(self._active.values())
+        try:
+            await asyncio.gather(*looks, return_exceptions=True)
+        finally:
+            for look in looks:
+                look.cancel()
 
     async def _start_due(self) -> None:
         try:

@@ -1,6 +1,6 @@
 """What a clicker is told, from the row alone: who decided, when and with which comment, as far as AWS tells."""
 
-from bot.domain.card import decision_lines
+from bot.domain.card import deciding_line
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.record import Record
 from bot.domain.request import LevelState, Status, Verdict
@@ -29,8 +29,7 @@ def notice_of_ending(record: Record, step: str, *, typed: str = "") -> Notice:
     verdict = _VERDICTS.get(request.status)
     if verdict is None:
         return Notice(NoticeCode.ENDED, Tone.INFO, typed=typed)
-    lines = [line for line in decision_lines(record) if line.verdict is verdict]
-    return _of_line(NoticeCode.DECIDED, lines[-1] if lines else DecisionLine(verdict, in_teams=False), typed)
+    return _of_line(NoticeCode.DECIDED, deciding_line(record) or DecisionLine(verdict, in_teams=False), typed)
 
 
 def _approval_at(record: Record, step: str) -> DecisionLine | None:
@@ -55,10 +54,18 @@ def notice_of_decision(record: Record, decision_id: str, *, repeated: bool, type
         return None
     if decision.state is DecisionState.CONFIRMED:
         return _of_confirmed(record, decision, repeated=repeated)
-    if decision.outcome in {Outcome.SETTLED, Outcome.STEP_PASSED}:
+    if decision.outcome is not Outcome.AWS_DENIED and _over(record, decision):  # denial is for an admin to mend
         return notice_of_ending(record, decision.step, typed=typed)
     code = _UNDONE.get(decision.outcome, NoticeCode.NO_ANSWER) if decision.outcome else NoticeCode.NO_ANSWER
     return Notice(code, detail=decision.detail or None, typed=typed)
+
+
+def _over(record: Record, decision: Decision) -> bool:
+    """True if somebody else was faster: then who that was matters more than how AWS refused."""
+    request = record.request
+    return request is not None and (
+        request.status.ended or (request.waiting is not None and request.waiting.step != decision.step)
+    )
 
 
 def _of_confirmed(record: Record, decision: Decision, *, repeated: bool) -> Notice | None:

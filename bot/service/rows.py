@@ -54,7 +54,7 @@ class Rows:
         return await self.apply(key, lambda record: record.look_by(now))
 
     async def lease(self, key: RequestKey, owner: str) -> Record:
-        """Take or renew the right to write to Teams for this request. Raises LeaseHeld."""
+        """Take the right to write to Teams for this request. Raises LeaseHeld."""
 
         def lease(record: Record) -> Record:
             leased = record.leased_to(owner, now=self._clock.now(), span=LEASE)
@@ -63,6 +63,17 @@ class Rows:
             return leased
 
         return await self.apply(key, lease)
+
+    async def renew(self, key: RequestKey, owner: str) -> Record:
+        """Renew that right before a write to Teams. Raises LeaseHeld if it was lost meanwhile."""
+
+        def renew(record: Record) -> Record:
+            renewed = record.renewed_by(owner, now=self._clock.now(), span=LEASE)
+            if renewed is None:
+                raise LeaseHeld
+            return renewed
+
+        return await self.apply(key, renew)
 
     async def wait(self, key: RequestKey, until: Callable[[Record], bool], *, seconds: float) -> Record | None:
         """Wait for a row to become so; return it as it is then, or as it is when the time is over."""

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bot.domain.decision import Decision, DecisionEvent, DecisionState, IllegalTransition, Outcome
+from bot.domain.decision import TRANSITIONS, Decision, DecisionEvent, DecisionState, IllegalTransition, Outcome
 from bot.domain.record import Record
 from bot.domain.request import Execution, RequestKey, Status
 from bot.literal import one_line, plain
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What one attempt came to: the event for the decision, and whether it was settled by it."""
+    """What one attempt came to: the event for the decision, and why."""
 
     event: DecisionEvent
     outcome: Outcome | None = None
@@ -157,8 +157,8 @@ class Signalling:
         now = self._clock.now()
 
         def settle(decision: Decision) -> Decision:
-            if not decision.state.live:
-                return decision
+            if (decision.state, attempt.event) not in TRANSITIONS:
+                return decision  # another process took it over and settled it
             return decision.after(attempt.event, at=now, outcome=attempt.outcome, detail=attempt.detail)
 
         return await self._rows.apply(key, lambda row: _changed(row, decision_id, settle).look_by(now))

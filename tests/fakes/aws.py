@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -44,6 +45,8 @@ class FakeAws:
         self.after: dict[str, list[Exception]] = defaultdict(list)  # raised after it
         self.gates: dict[str, asyncio.Event] = {}  # a call waits here until the test opens it
         self.arrived: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self.lag = 0.0  # seconds until an accepted signal has its effect
+        self._coming: list[tuple[datetime, RequestKey, str, Verdict, str]] = []
         self.listed = True  # False: the lists tell nothing but what is pending
 
     def add(self, number: int = 1, *, levels: int = 1, required: int = 1, **facts: object) -> RequestKey:
@@ -99,7 +102,11 @@ class FakeAws:
         self.signals.append(signal)
         await self._pass("signal", signal.key)
         voter = f"arn:aws:sts::{ACCOUNT}:assumed-role/NodeAccessApprover/{signal.session_name}"
-        self.vote(signal.key, voter, signal.verdict, signal.comment)
+        if self.lag:
+            moment = self._clock.now() + timedelta(seconds=self.lag)
+            self._coming.append((moment, signal.key, voter, signal.verdict, signal.comment))
+        else:
+            self.vote(signal.key, voter, signal.verdict, signal.comment)
         self.effects.append(signal)
         if self.after["signal"]:
             raise self.after["signal"].pop(0)
@@ -157,7 +164,17 @@ class FakeAws:
 
     # --- faults
 
+    def _catch_up(self) -> None:
+        """Let the signals have their effect whose time has come."""
+        due = [each for each in self._coming if each[0] <= self._clock.now()]
+        self._coming = [each for each in self._coming if each not in due]
+        for _, key, voter, verdict, comment in due:
+            with suppress(SignalRefused):
+                self.vote(key, voter, verdict, comment)
+
     async def _pass(self, call: str, key: RequestKey | None) -> None:
+        await asyncio.sleep(0)  # a call takes a turn at least: others go on meanwhile
+        self._catch_up()
         self.calls.append((call, key))
         self.arrived[call].set()
         if call in self.gates:

@@ -141,6 +141,7 @@ class World:
         finally:
             loop.cancel()
             await asyncio.gather(loop, return_exceptions=True)
+            await self.looking.drain()
             await self.deciding.drain()
 
 

@@ -49,4 +49,4 @@ def decision(
 ) -> Decision:
     """Return somebody's decision."""
     made = Decision(f"{person.object_id} {verdict} {step}", person, verdict, step, NOW, NOW + 25 * SECOND)
-    return replace(made, state=state, settled_in=settled_in)
+    return replace(made, state=state, settled_in=settled_in, settled_at=None if state.live else NOW)

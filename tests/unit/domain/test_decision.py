@@ -26,6 +26,8 @@ LIVES = {
     (SENT, DecisionEvent.REFUSED): REFUSED,
     (SENT, DecisionEvent.THROTTLED): CLAIMED,
     (SENT, DecisionEvent.LOST): UNKNOWN,
+    (UNKNOWN, DecisionEvent.ANSWERED): CONFIRMED,
+    (UNKNOWN, DecisionEvent.REFUSED): REFUSED,
     (UNKNOWN, DecisionEvent.SEEN): CONFIRMED,
     (UNKNOWN, DecisionEvent.WITHDRAWN): RELEASED,
 }

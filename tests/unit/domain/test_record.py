@@ -5,9 +5,9 @@ from datetime import timedelta
 
 from bot.domain.decision import DecisionEvent, DecisionState
 from bot.domain.record import Delivery, Lease, Record, Surface, SurfaceKind
-from bot.domain.request import Node, Status, Verdict
+from bot.domain.request import LevelState, Node, Status, Verdict
 from tests.fakes.chat import HANAKO, ICHIRO
-from tests.unit.domain.sample import KEY, NOW, SECOND, TARO_REQUESTER, decision, request
+from tests.unit.domain.sample import KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request
 
 SPAN = timedelta(seconds=60)
 ROW = Record(KEY, NOW, version=7)
@@ -43,9 +43,15 @@ def test_a_settled_decision_remembers_the_version_that_settled_it() -> None:
 def test_a_look_knows_of_what_was_settled_before_it_began() -> None:
     """Versions say so: a look from the settling version on has seen it, an earlier one has not."""
     settled = decision(HANAKO, state=DecisionState.CONFIRMED, settled_in=8)
-    assert not replace(ROW, observed_from=7).looked_after(settled)
-    assert replace(ROW, observed_from=8).looked_after(settled)
-    assert not replace(ROW, observed_from=99).looked_after(decision(HANAKO))
+    refused = replace(settled, state=DecisionState.REFUSED)
+    assert not replace(ROW, observed_from=7).tells_end_of(refused, NOW)
+    assert replace(ROW, observed_from=8).tells_end_of(refused, NOW)
+    assert not replace(ROW, observed_from=99).tells_end_of(decision(HANAKO), NOW)
+    shown = replace(ROW, observed_from=8, request=request(level(state=LevelState.APPROVED)))
+    assert shown.tells_end_of(settled, NOW)
+    hidden = replace(ROW, observed_from=8, request=request(level()))
+    assert not hidden.tells_end_of(settled, NOW)
+    assert hidden.tells_end_of(settled, NOW + 61 * SECOND)
 
 
 def test_live_and_confirmed_decisions_are_told_apart() -> None:

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.decision import Decision, DecisionState, Outcome, voted_by
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Vote
-from bot.domain.settling import settle_unknown, voted_by
+from bot.domain.settling import settle_unknown
 from tests.fakes.aws import ROLE
 from tests.fakes.chat import HANAKO
 from tests.unit.domain.sample import KEY, NOW, SECOND, decision, level, request

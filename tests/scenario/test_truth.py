@@ -1,0 +1,236 @@
+"""Who decided what, and what is true now: told rightly when AWS is slow to show it, and by nobody else's name."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.decision import DecisionState
+from bot.domain.request import Status, Verdict
+from bot.domain.routing import Match
+from bot.domain.views import NoticeCode
+from bot.ports import RequestNotReadable, SignalRefused, StoreUnavailable
+from bot.service.clicks import Answer, Verb
+from bot.service.rows import LeaseHeld, Rows
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
+from tests.fakes.world import APPROVALS, World, new_world
+
+
+@pytest.fixture
+def world() -> World:
+    """A fresh world."""
+    return new_world()
+
+
+def code_of(answer: Answer) -> NoticeCode | None:
+    """Return what the notice says."""
+    return answer.notice.code if answer.notice else None
+
+
+async def test_an_effect_that_comes_later_is_waited_for() -> None:
+    """AWS takes the signal and shows its effect 1.5 s later: twenty people click, one signal leaves."""
+    people = [person(number) for number in range(20)]
+    world = new_world(people=[*people, TARO_PERSON])
+    world.aws.lag = 1.5
+    key = world.aws.add()
+    await world.shown(key)
+    async with world.running():
+        clicks = [
+            asyncio.create_task(world.press(key, who, Verb.APPROVE if index % 2 else Verb.REJECT))
+            for index, who in enumerate(people)
+        ]
+        await world.clock.advance(3)
+        answers = await asyncio.gather(*clicks)
+    assert len(world.aws.signals) == 1
+    assert NoticeCode.RECORDED not in [code_of(answer) for answer in answers]
+    assert world.aws.requests[key].status.ended
+
+
+async def test_a_level_that_passes_later_is_seen_without_event_and_sweep(world: World) -> None:
+    """After an accepted vote the request is looked at until AWS shows it."""
+    world.aws.lag = 20
+    key = world.aws.add(levels=2)
+    await world.shown(key)
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(3)
+        assert code_of(await click) is NoticeCode.APPLYING
+        await world.clock.advance(50)
+    row = await world.row(key)
+    assert row.request is not None
+    assert row.request.waiting is not None
+    assert row.request.waiting.step == "Level2"
+
+
+async def test_the_state_check_compares_the_step(world: World) -> None:
+    """The row still shows the first level, AWS is at the second: a click on the first sends nothing."""
+    key = world.aws.add(levels=2)
+    await world.shown(key)
+    world.aws.decide(key, Verdict.APPROVE)
+    async with world.running():
+        answer = await world.press(key, HANAKO)
+    assert code_of(answer) is NoticeCode.STEP_PASSED
+    assert world.aws.signals == []
+
+
+async def test_one_person_at_two_levels_is_shown_twice(world: World) -> None:
+    """In Teams at the first level, in the console at the second: both are told, each where it was made."""
+    key = world.aws.add(levels=2)
+    await world.shown(key)
+    async with world.running():
+        await world.press(key, HANAKO, comment="first")
+        session = f"arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0/{HANAKO.upn}"
+        world.aws.vote(key, session, Verdict.APPROVE, "second")
+        await world.rows.look(key)
+        await world.clock.advance(1)
+        late = await world.press(key, ICHIRO, step="Level2")
+    assert late.notice is not None
+    assert (late.notice.who, late.notice.comment) == (HANAKO.upn, "second")
+    text = world.chat.of("post")[0].card
+    assert "first" in text
+    assert "second" in text
+
+
+async def test_an_unreadable_last_vote_is_nobodys(world: World) -> None:
+    """Who approved the first level did not reject the second: where AWS does not tell who did, nobody is named."""
+    key = world.aws.add(levels=2)
+    await world.shown(key)
+    async with world.running():
+        await world.press(key, HANAKO, comment="fine by me")
+        world.aws.decide(key, Verdict.REJECT, "no")
+        levels = world.aws.requests[key].levels
+        world.aws.requests[key] = replace(world.aws.requests[key], levels=(levels[0], replace(levels[1], votes=None)))
+        await world.rows.look(key)
+        await world.clock.advance(1)
+        late = await world.press(key, ICHIRO, step="Level2")
+    assert late.notice is not None
+    assert (late.notice.verdict, late.notice.who) == (Verdict.REJECT, None)
+    ending = world.chat.of("reply")[-1].card
+    assert HANAKO.name not in ending
+    assert "fine by me" not in ending
+
+
+async def test_an_answer_that_is_late_is_no_decision_from_outside(world: World) -> None:
+    """AWS shows the approval while our signal's answer is still to come: the thread names our person alone."""
+    key = world.aws.add()
+    await world.shown(key)
+    gate = world.aws.gates["signal"] = asyncio.Event()
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.aws.arrived["signal"].wait()
+        world.aws.vote(key, f"arn:aws:sts::111122223333:assumed-role/R/{HANAKO.upn}", Verdict.APPROVE)
+        await world.rows.look(key)
+        await world.clock.advance(1)
+        assert world.chat.of("reply") == []
+        world.aws.before["signal"].append(SignalRefused("InvalidAutomationSignalException", denied=False))
+        gate.set()
+        await world.clock.advance(3)
+        await click
+
+
+async def test_applying_never_stays_on_the_card(world: World) -> None:
+    """The clicker was answered "applying", then AWS refused: their card gets its buttons back."""
+    key = world.aws.add()
+    await world.shown(key)
+    gate = world.aws.gates["signal"] = asyncio.Event()
+    world.aws.before["signal"].append(SignalRefused("InvalidAutomationSignalException", denied=False))
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(3)
+        assert code_of(await click) is NoticeCode.APPLYING
+        gate.set()
+        await world.clock.advance(3)
+    (card,) = world.chat.of("post")
+    assert len(card.versions) > 1
+    assert card.buttons
+
+
+async def test_a_store_that_fails_after_the_claim_is_not_nothing_was_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim is stored and the signal under way: the clicker is not told to press again."""
+    key = world.aws.add()
+    await world.shown(key)
+
+    async def fail(*_: object, **__: object) -> None:
+        raise StoreUnavailable("disk gone")
+
+    monkeypatch.setattr(Rows, "wait", fail)
+    answer = await world.press(key, HANAKO)
+    assert code_of(answer) is NoticeCode.APPLYING
+    await world.deciding.drain()
+    assert len(world.aws.signals) == 1
+
+
+async def test_a_holder_that_lost_its_lease_writes_nothing(world: World) -> None:
+    """Paused past its lease, even if nobody holds it by now: another has been here, and knows more."""
+    key = world.aws.add()
+    await world.rows.lease(key, "slow")
+    await world.clock.advance(31)
+    await world.shown(key)
+    with pytest.raises(LeaseHeld):
+        await world.rows.renew(key, "slow")
+
+
+@pytest.mark.parametrize("write", ["post", "update"])
+async def test_the_lease_is_looked_at_right_before_a_write(world: World, write: str) -> None:
+    """A look that lost its lease while it read AWS posts and updates nothing."""
+    key = world.aws.add()
+    if write == "update":
+        await world.shown(key)
+        world.aws.decide(key, Verdict.APPROVE)
+    written = sum(len(sent.versions) for sent in world.chat.sent.values())
+    gate = world.aws.gates["observe"] = asyncio.Event()
+    await world.rows.look(key)
+    look = asyncio.create_task(world.convergence.converge(key))
+    await world.aws.arrived["observe"].wait()
+    await world.clock.advance(31)
+    await world.rows.lease(key, "another process")
+    gate.set()
+    with pytest.raises(LeaseHeld):
+        await look
+    assert sum(len(sent.versions) for sent in world.chat.sent.values()) == written
+
+
+async def test_a_signal_of_a_dead_process_is_never_sent_again(world: World) -> None:
+    """The process died with the signal on its way: another one asks AWS what became of it, and sends nothing."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.gates["signal"] = asyncio.Event()
+    click = asyncio.create_task(world.press(key, HANAKO))
+    await world.aws.arrived["signal"].wait()
+    click.cancel()
+    for task in world.deciding._carried:
+        task.cancel()
+    del world.aws.gates["signal"]
+    world.build()
+    async with world.running():
+        await world.clock.advance(120)
+    assert len(world.aws.signals) == 1
+    assert [each.state for each in (await world.row(key)).decisions] == [DecisionState.RELEASED]
+
+
+async def test_an_unsettled_route_decides_nothing() -> None:
+    """While the tags that decide the channel cannot be read, a click in the fallback is refused."""
+    match = Match(tags=(("Environment", frozenset({"production"})),))
+    leads = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2", match=match, fallback=False)
+    world = new_world(leads, APPROVALS)
+    key = world.aws.add()
+    node = replace(world.aws.requests[key].node, tags=None)
+    world.aws.requests[key] = replace(world.aws.requests[key], node=node, complete=False)
+    await world.shown(key)
+    assert code_of(await world.press(key, HANAKO)) is NoticeCode.NOT_ROUTED
+    assert world.aws.signals == []
+
+
+async def test_a_request_that_cannot_be_read_for_days_breaks_nothing(world: World) -> None:
+    """However often a look fails, the next one is planned."""
+    key = world.aws.add()
+    await world.shown(key)
+    await world.rows.apply(key, lambda row: replace(row, looks_failed=5000))
+    world.aws.before["observe"].append(RequestNotReadable("OpsItemNotFoundException"))
+    row = await world.shown(key)
+    assert row.looks_failed == 5001
+    assert row.next_look_at is not None
+    assert row.request is not None
+    assert row.request.status is Status.PENDING

@@ -180,7 +180,10 @@ def _directs(record: Record, home: Channel) -> list[Wanted]:
     kind = _DIRECTS.get(request.status) if request else None
     if request is None or kind is None:
         return []
-    person = record.requester.person if record.requester and record.requester.placed else None
+    placed = record.requester is not None and record.requester.placed
+    if not placed and not request.status.ended:
+        return []  # the card says that nobody knows who asks; a roster may tell yet
+    person = record.requester.person if record.requester and placed else None
     due = Wanted(f"dm:{kind}", SurfaceKind.DIRECT, direct_view(record, kind), home, person)
     claimed = (surface.name for surface in record.surfaces if surface.kind is SurfaceKind.DIRECT)
     overtaken = [replace(due, name=name, overtaken=True) for name in claimed if name != due.name]

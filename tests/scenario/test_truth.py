@@ -234,3 +234,19 @@ async def test_a_request_that_cannot_be_read_for_days_breaks_nothing(world: Worl
     assert row.next_look_at is not None
     assert row.request is not None
     assert row.request.status is Status.PENDING
+
+
+async def test_a_roster_that_fails_at_first_costs_nobody_a_message(world: World) -> None:
+    """Nobody knew who asks when the card was posted; once the roster answers, buttons and message follow."""
+    world.people.failing = True
+    key = world.aws.add()
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(1)
+        assert not world.chat.of("post")[0].buttons
+        assert world.chat.of("direct") == []
+        assert world.chat.of("reply") == []
+        world.people.failing = False
+        await world.clock.advance(301)
+    assert world.chat.of("post")[0].buttons
+    assert [sent.where for sent in world.chat.of("direct")] == [TARO_PERSON.object_id]

@@ -39,9 +39,7 @@ from bot.web import server
 
 DRAIN_SECONDS = 10.0  # for decisions and looks under way; with a call to AWS that still runs, 20 in all
 NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"})
-NO_CREDENTIALS_ADVICE = (
-    "no AWS credentials were found: give the process a role, or set AWS_ACCESS_KEY_ID and so on"
-)
+NO_CREDENTIALS_ADVICE = "no AWS credentials were found: give the process a role, or set AWS_ACCESS_KEY_ID and so on"
 AWS_PAUSE = 3.0  # seconds between two questions to an AWS that did not answer
 AWS_PATIENCE = 60.0  # seconds for AWS's first answer; a network may come up later than the process
 START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # a store, an AWS or a port that cannot be had

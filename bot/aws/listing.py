@@ -4,9 +4,10 @@ The list of pending OpsItems alone is enough; whether the two others are filled 
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -37,8 +38,8 @@ class Listing:
         try:
             pending, modified, running = await asyncio.gather(
                 self._ops_items(place, _filter("Status", PENDING_OPS_ITEMS)),
-                self._tolerated(self._ops_items(place, changed), "modified"),
-                self._tolerated(self._executions(place), "executions"),
+                self._tolerated(partial(self._ops_items, place, changed), "modified"),
+                self._tolerated(partial(self._executions, place), "executions"),
             )
         except CallFailed as failed:
             raise unavailable(failed) from failed
@@ -70,9 +71,9 @@ class Listing:
             MaxResults=PAGE,
         )
 
-    async def _tolerated(self, listing: Awaitable[list[Answer]], name: str) -> list[Answer]:
+    async def _tolerated(self, listing: Callable[[], Awaitable[list[Answer]]], name: str) -> list[Answer]:
         try:
-            return await listing
+            return await listing()
         except CallFailed as failed:
             log.warning("list_unreadable", list=name, code=failed.code)
             return []

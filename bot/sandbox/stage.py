@@ -96,7 +96,10 @@ class BotProcess:
                 start_new_session=True,  # Ctrl-C in the terminal reaches us alone, so that we stop it in order
             )
         self.url = f"http://127.0.0.1:{self._environment['NODE_ACCESS_PORT']}"
-        await self._ready()
+        try:
+            await self._ready()
+        except TimeoutError as slow:
+            raise SandboxFailed(self._last_words()) from slow
         return self.url
 
     async def stop(self) -> int | None:

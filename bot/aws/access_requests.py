@@ -51,6 +51,8 @@ class AccessRequests:
         )
         if policy.found is None and item.policy is None and run.found:
             policy = await self._policy_named(_place(key), run.found.document, run.found.document_version)
+        if item.status is Status.PENDING and run.found and run.found.as_execution().status is not Status.PENDING:
+            item = await self._ops_item(key)  # it was decided between the two reads, or the OpsItem lags for longer
         return assembled(item, run=run, policy=policy, node=node)
 
     async def execution(self, key: RequestKey, execution_id: str) -> Execution:

@@ -6,10 +6,12 @@ answered from the row.
 
 import asyncio
 import uuid
-from dataclasses import dataclass, replace
+from collections.abc import Coroutine
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
+from cachetools import LRUCache
 
 from bot.domain.card import card_view
 from bot.domain.decision import (
@@ -35,6 +37,7 @@ from bot.service.rows import Rows
 from bot.service.signalling import HOLD, Signalling
 from bot.telemetry import Telemetry
 
+DESKS = 1000  # requests whose clicks queue at once; whose desk is dropped asks the store
 INVOKE_BUDGET = 2.5  # seconds; an invoke is to be answered within 3, and Teams gives up after 10 and may click again
 log = structlog.get_logger(__name__)
 
@@ -60,6 +63,14 @@ class _Press:
     decision_id: str
 
 
+@dataclass(slots=True)
+class _Desk:
+    """Where the clicks of this process on one request queue: the row as the last claim left it."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    row: Record | None = None
+
+
 class Deciding:
     """Answers clicks."""
 
@@ -77,7 +88,8 @@ class Deciding:
         self._permission = Permission(people, configured)
         self._clock, self._configured, self._telemetry = clock, configured, telemetry
         self._answers = Answers(configured, clock)
-        self._carried: set[asyncio.Task[Record]] = set()
+        self._desks: LRUCache[RequestKey, _Desk] = LRUCache(DESKS)
+        self._carried: set[asyncio.Task[object]] = set()
 
     async def click(self, click: Click) -> Answer:
         """Answer a click within its budget; never raises for what a person or a card may send."""
@@ -89,11 +101,11 @@ class Deciding:
         code = answer.notice.code if answer.notice else "shown"
         self._telemetry.clicks.labels(verb=click.verb, outcome=code).inc()
         log.info("click_answered", request=click.request, verb=click.verb, person=click.person.object_id, outcome=code)
-        await self._audit(click, str(code))
+        self._later(self._audit(click, str(code)))  # an answer does not wait for the disk
         return answer
 
     async def drain(self) -> None:
-        """Wait for the decisions that are on their way."""
+        """Wait for the decisions that are on their way, and for the audit trail."""
         await asyncio.gather(*self._carried, return_exceptions=True)
 
     async def _click(self, click: Click) -> Answer:
@@ -146,19 +158,29 @@ class Deciding:
 
     # --- the claim
 
-    async def _claim(self, press: _Press, deadline: datetime) -> Answer:
+    async def _claim(self, press: _Press, deadline: datetime, *, again: bool = False) -> Answer:
         try:
-            await self._rows.apply(press.key, lambda row: self._claimed(row, press))
+            await self._take(press, again=again)
         except ClaimLost as lost:
             return await self._lost(press, lost.claim, deadline)
-        task = asyncio.create_task(self._signalling.carry(press.key, press.decision_id))
-        self._carried.add(task)
-        task.add_done_callback(self._carried.discard)
+        self._later(self._signalling.carry(press.key, press.decision_id))
         try:
             return await self._own(press, press.decision_id, deadline)
         except StoreUnavailable:  # the claim is stored, so something may well be sent
             self._telemetry.store_errors.inc()
             return bare(Notice(NoticeCode.APPLYING, Tone.INFO))
+
+    async def _take(self, press: _Press, *, again: bool) -> None:
+        """Write the claim. Raises ClaimLost.
+
+        Of many clicks at one moment the first writes, and the others see without the store that they are not first;
+        whoever tries again knows better and asks the store.
+        """
+        desk = self._desks.setdefault(press.key, _Desk())
+        async with desk.lock:
+            if desk.row is not None and not again:
+                self._claimed(desk.row, press)
+            desk.row = await self._rows.apply(press.key, lambda row: self._claimed(row, press))
 
     def _claimed(self, record: Record, press: _Press) -> Record:
         if record.request is None:
@@ -201,7 +223,7 @@ class Deciding:
             return self._answers.shown(
                 record, press.channel, Notice(NoticeCode.BUSY, Tone.INFO, typed=press.click.comment)
             )
-        return await self._claim(press, deadline)
+        return await self._claim(press, deadline, again=True)
 
     def _free_or_over(self, record: Record, press: _Press) -> bool:
         if self._too_late(record, press.click):
@@ -252,6 +274,12 @@ class Deciding:
 
     def _remaining(self, deadline: datetime) -> float:
         return max(0.0, (deadline - self._clock.now()).total_seconds())
+
+    def _later(self, work: Coroutine[object, object, object]) -> None:
+        """Have something done whose end the answer does not wait for; `drain` does."""
+        task = asyncio.create_task(work)
+        self._carried.add(task)
+        task.add_done_callback(self._carried.discard)
 
     async def _audit(self, click: Click, outcome: str) -> None:
         """Keep who tried what. An audit trail that cannot be written must not change what was answered."""

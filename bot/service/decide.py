@@ -7,11 +7,10 @@ answered from the row.
 import asyncio
 import uuid
 from collections.abc import Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
-from cachetools import LRUCache
 
 from bot.domain.card import card_view
 from bot.domain.decision import (
@@ -37,7 +36,6 @@ from bot.service.rows import Rows
 from bot.service.signalling import HOLD, Signalling
 from bot.telemetry import Telemetry
 
-DESKS = 1000  # requests whose clicks queue at once; whose desk is dropped asks the store
 INVOKE_BUDGET = 2.5  # seconds; an invoke is to be answered within 3, and Teams gives up after 10 and may click again
 log = structlog.get_logger(__name__)
 
@@ -63,14 +61,6 @@ class _Press:
     decision_id: str
 
 
-@dataclass(slots=True)
-class _Desk:
-    """Where the clicks of this process on one request queue: the row as the last claim left it."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    row: Record | None = None
-
-
 class Deciding:
     """Answers clicks."""
 
@@ -88,7 +78,6 @@ class Deciding:
         self._permission = Permission(people, configured)
         self._clock, self._configured, self._telemetry = clock, configured, telemetry
         self._answers = Answers(configured, clock)
-        self._desks: LRUCache[RequestKey, _Desk] = LRUCache(DESKS)
         self._carried: set[asyncio.Task[object]] = set()
 
     async def click(self, click: Click) -> Answer:
@@ -158,9 +147,9 @@ class Deciding:
 
     # --- the claim
 
-    async def _claim(self, press: _Press, deadline: datetime, *, again: bool = False) -> Answer:
+    async def _claim(self, press: _Press, deadline: datetime) -> Answer:
         try:
-            await self._take(press, again=again)
+            await self._rows.apply(press.key, lambda row: self._claimed(row, press))
         except ClaimLost as lost:
             return await self._lost(press, lost.claim, deadline)
         self._later(self._signalling.carry(press.key, press.decision_id))
@@ -169,18 +158,6 @@ class Deciding:
         except StoreUnavailable:  # the claim is stored, so something may well be sent
             self._telemetry.store_errors.inc()
             return bare(Notice(NoticeCode.APPLYING, Tone.INFO))
-
-    async def _take(self, press: _Press, *, again: bool) -> None:
-        """Write the claim. Raises ClaimLost.
-
-        Of many clicks at one moment the first writes, and the others see without the store that they are not first;
-        whoever tries again knows better and asks the store.
-        """
-        desk = self._desks.setdefault(press.key, _Desk())
-        async with desk.lock:
-            if desk.row is not None and not again:
-                self._claimed(desk.row, press)
-            desk.row = await self._rows.apply(press.key, lambda row: self._claimed(row, press))
 
     def _claimed(self, record: Record, press: _Press) -> Record:
         if record.request is None:
@@ -223,7 +200,7 @@ class Deciding:
             return self._answers.shown(
                 record, press.channel, Notice(NoticeCode.BUSY, Tone.INFO, typed=press.click.comment)
             )
-        return await self._claim(press, deadline, again=True)
+        return await self._claim(press, deadline)
 
     def _free_or_over(self, record: Record, press: _Press) -> bool:
         if self._too_late(record, press.click):

@@ -168,6 +168,7 @@ async def test_the_button_of_a_level_that_has_passed(world: Product) -> None:
         assert "Level2" in str(answer["value"])
         assert [effect.step for effect in world.aws.effects()] == ["Level1"]
         assert world.signals() == 1
+        await world.until(lambda: "'step': 'Level2'" in str(world.cards(request)[0].card))
         await world.click(MEI, await world.card(request), "approve")
     assert [effect.step for effect in world.aws.effects()] == ["Level1", "Level2"]
 

@@ -11,7 +11,7 @@ PICTURES := .sandbox/pictures
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox test check format render pictures pins build clean
+.PHONY: help setup sandbox test chaos controls check format render pictures pins build clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,12 @@ sandbox: setup ## Run the whole product on this machine and print the address to
 test: setup ## Run every test (PYTEST_ARGS="…" narrows it)
 	$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+chaos: setup ## Prove reliability at the full size (tests/README.md says how long each proof takes)
+	RELIABILITY=long $(BIN)/python -m pytest tests/reliability --timeout=7200 $(PYTEST_ARGS)
+
+controls: setup ## Take each guard out of a copy of the source and show the test that turns red
+	$(BIN)/python -m pytest tests/reliability/test_controls.py --timeout=600 -v -p no:randomly $(PYTEST_ARGS)
 
 check: setup ## Check format, lint, types and the arrows between the rooms
 	$(BIN)/ruff format --check

@@ -270,8 +270,11 @@ class Store(Protocol):
     async def next_due(self) -> datetime | None:
         """Return the earliest `next_look_at` of all rows."""
 
-    async def unended(self) -> Sequence[Record]:
-        """Return the rows whose request has not ended, oldest first."""
+    async def watched(self) -> Sequence[Record]:
+        """Return the rows that AWS may still change (`Record.watched`), oldest first."""
+
+    async def forget_expired(self, now: datetime) -> int:
+        """Drop rows whose `Record.expires_at` has come, some hundred at most; return how many were dropped here."""
 
     async def find(self, ops_item_id: str) -> Sequence[Record]:
         """Return the rows of that OpsItem id, in whatever account and Region."""
@@ -293,6 +296,9 @@ class Store(Protocol):
 
     async def service_url(self, conversation: str) -> str | None:
         """Return it."""
+
+    async def lease_sweep(self, account: str, region: str, owner: str, *, now: datetime, until: datetime) -> bool:
+        """Take or renew the right to sweep an account and Region; False while another owner has it after `now`."""
 
     async def watermark(self, account: str, region: str) -> datetime | None:
         """Return since when the sweep must list changes."""

@@ -12,6 +12,8 @@ from bot.domain.identity import Requester
 from bot.domain.request import AccessRequest, RequestKey, Verdict
 from bot.domain.routing import Route
 
+KEPT = timedelta(days=365)  # after its end, as long as AWS keeps the request itself
+
 
 class SurfaceKind(StrEnum):
     """What a person sees in Teams."""
@@ -41,6 +43,7 @@ class Surface:
     activity_id: str | None = None
     digest: str | None = None  # of what was delivered; another digest means an update is due
     attempts: int = 0
+    lost: int = 0  # posts of which nobody learned what became of them: as many copies may be in Teams, unknown to us
     problem: str | None = None  # why it is impossible, as a code
 
 
@@ -144,6 +147,24 @@ class Record:
         level = self.request.level(decision.step) if self.request else None
         ended = self.request is not None and self.request.status.ended
         return ended or not awaits_effect(decision, level, now)
+
+    @property
+    def watched(self) -> bool:
+        """True while AWS may still change it: until it is decided, and while a look at it is to come.
+
+        An approval has such a look at the end of its access window, so it is watched for a revocation until then.
+        """
+        undecided = self.request is not None and not self.request.status.ended
+        return undecided or self.next_look_at is not None
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the row may be forgotten; None while it is watched."""
+        if self.watched:
+            return None
+        facts = self.request
+        known = [facts.access_until, facts.modified_at] if facts else []
+        return max(filter(None, [*known, self.observed_at]), default=self.created_at) + KEPT
 
     @property
     def live_decisions(self) -> tuple[Decision, ...]:

@@ -74,11 +74,13 @@ class Sweep:
         log.info("sweep_done", account=account, region=region, listed=len(sightings), due=len(due), seconds=seconds)
 
     async def _differing(self, account: str, region: str, sightings: Iterable[Sighting]) -> list[RequestKey]:
-        rows = {row.key: row for row in await self._rows.store.unended() if _at(row.key, account, region)}
-        self._telemetry.open_requests.labels(account=account, region=region).set(len(rows))
+        rows = {row.key: row for row in await self._rows.store.watched() if _at(row.key, account, region)}
+        self._telemetry.open_requests.labels(account=account, region=region).set(
+            sum(_undecided(row) for row in rows.values())
+        )
         seen = {sighting.key: sighting for sighting in sightings}
         due = {key for key, sighting in seen.items() if await self._differs(sighting, rows.get(key))}
-        due |= {key for key, row in rows.items() if key not in seen and row.request is not None}
+        due |= {key for key, row in rows.items() if key not in seen and row.request and _undecided(row)}
         due |= {key for key, row in rows.items() if key in seen and _unreadable(row)}
         return sorted(due)
 
@@ -94,6 +96,10 @@ class Sweep:
         if sighting.step and request.waiting and sighting.step != request.waiting.step:
             return True
         return _newer(sighting.modified_at, request.modified_at)
+
+
+def _undecided(row: Record) -> bool:
+    return row.request is None or not row.request.status.ended
 
 
 def _unreadable(row: Record) -> bool:

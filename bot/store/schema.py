@@ -42,6 +42,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, entry TEXT NOT NULL)",
         "CREATE INDEX audit_at ON audit (at, id)",
     ),
+    (
+        "ALTER TABLE requests RENAME COLUMN unended TO watched",
+        "ALTER TABLE requests ADD COLUMN expires_at INTEGER",
+        "UPDATE requests SET watched = watched OR next_look_at IS NOT NULL",
+        # 400 days: whoever has ended before was not open for longer than a month
+        "UPDATE requests SET expires_at = created_at + 34560000000000 WHERE NOT watched",
+        "DROP INDEX requests_unended",
+        "CREATE INDEX requests_watched ON requests (created_at, key) WHERE watched",
+        "CREATE INDEX requests_expired ON requests (expires_at) WHERE expires_at IS NOT NULL",
+        """
+        CREATE TABLE sweep_leases (
+            account TEXT NOT NULL, region TEXT NOT NULL, owner TEXT NOT NULL, until INTEGER NOT NULL,
+            PRIMARY KEY (account, region)
+        )
+        """,
+    ),
 )
 """What brings a file from each version to the next; its position is the version it starts from. Only ever appended to.
 

@@ -23,21 +23,26 @@ from bot.store.versions import changed
 BUSY_SECONDS = (
     2.0  # another process's lock is waited for; a click is to be answered within 3 s, "not stored" if need be
 )
+FORGOTTEN_AT_ONCE = 500  # rows; other writers wait for no more than that
 ROWS_KEPT = 256  # decoded rows, by their JSON: a row that is written often is read as often
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
 _LOAD = "SELECT record FROM requests WHERE key = ?"
 _SAVE = """
-    INSERT INTO requests (key, ops_item_id, version, created_at, unended, next_look_at, record)
-    VALUES (:key, :ops_item_id, :version, :created_at, :unended, :next_look_at, :record)
+    INSERT INTO requests (key, ops_item_id, version, created_at, watched, next_look_at, expires_at, record)
+    VALUES (:key, :ops_item_id, :version, :created_at, :watched, :next_look_at, :expires_at, :record)
     ON CONFLICT (key) DO UPDATE SET
-        version = :version, created_at = :created_at, unended = :unended, next_look_at = :next_look_at, record = :record
+        version = :version, created_at = :created_at, watched = :watched, next_look_at = :next_look_at,
+        expires_at = :expires_at, record = :record
     WHERE version = :version - 1
 """
 _DUE = "SELECT key FROM requests WHERE next_look_at <= ? ORDER BY next_look_at, key LIMIT ?"
 _NEXT_DUE = "SELECT min(next_look_at) FROM requests WHERE next_look_at IS NOT NULL"
-_UNENDED = "SELECT key, record FROM requests WHERE unended ORDER BY created_at, key"
+_WATCHED = "SELECT key, record FROM requests WHERE watched ORDER BY created_at, key"
+_FORGET_EXPIRED = """
+    DELETE FROM requests WHERE key IN (SELECT key FROM requests WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)
+"""
 _FIND = "SELECT key, record FROM requests WHERE ops_item_id = ? ORDER BY key"
 _REMEMBER_CHAT = "INSERT INTO personal_chats VALUES (?, ?) ON CONFLICT (object_id) DO UPDATE SET chat = excluded.chat"
 _FORGET_CHAT = "DELETE FROM personal_chats WHERE object_id = ?"
@@ -48,6 +53,10 @@ _REMEMBER_URL = """
     ON CONFLICT (conversation) DO UPDATE SET service_url = excluded.service_url
 """
 _URL = "SELECT service_url FROM service_urls WHERE conversation = ?"
+_LEASE_SWEEP = """
+    INSERT INTO sweep_leases VALUES (:account, :region, :owner, :until)
+    ON CONFLICT (account, region) DO UPDATE SET owner = :owner, until = :until WHERE owner = :owner OR until <= :now
+"""
 _WATERMARK = "SELECT moment FROM watermarks WHERE account = ? AND region = ?"
 _ADVANCE = """
     INSERT INTO watermarks VALUES (?, ?, ?)
@@ -98,9 +107,15 @@ class SqliteStore:
         """Return the earliest `next_look_at` of all rows."""
         return _moment((await self._rows(_NEXT_DUE))[0][0])
 
-    async def unended(self) -> Sequence[Record]:
-        """Return the rows whose request has not ended, oldest first."""
-        return await self._read(_UNENDED, _record)
+    async def watched(self) -> Sequence[Record]:
+        """Return the rows that AWS may still change, oldest first."""
+        return await self._read(_WATCHED, _record)
+
+    async def forget_expired(self, now: datetime) -> int:
+        """Drop rows that have expired; return how many."""
+        return await self._thread.write(
+            lambda connection: connection.execute(_FORGET_EXPIRED, (_micros(now), FORGOTTEN_AT_ONCE)).rowcount
+        )
 
     async def find(self, ops_item_id: str) -> Sequence[Record]:
         """Return the rows of that OpsItem id, in whatever account and Region."""
@@ -134,6 +149,11 @@ class SqliteStore:
         return next((str(url) for (url,) in await self._rows(_URL, conversation)), None)
 
     # --- the sweep and the audit trail
+
+    async def lease_sweep(self, account: str, region: str, owner: str, *, now: datetime, until: datetime) -> bool:
+        """Take or renew the right to sweep an account and Region; False while another has it."""
+        values = {"account": account, "region": region, "owner": owner, "until": _micros(until), "now": _micros(now)}
+        return await self._thread.write(lambda connection: connection.execute(_LEASE_SWEEP, values).rowcount == 1)
 
     async def watermark(self, account: str, region: str) -> datetime | None:
         """Return since when the sweep must list changes."""
@@ -185,8 +205,9 @@ def _save(connection: sqlite3.Connection, record: Record) -> None:
         "ops_item_id": record.key.ops_item_id,
         "version": record.version,
         "created_at": _micros(record.created_at),
-        "unended": record.request is None or not record.request.status.ended,
+        "watched": record.watched,
         "next_look_at": None if record.next_look_at is None else _micros(record.next_look_at),
+        "expires_at": None if record.expires_at is None else _micros(record.expires_at),
         "record": encode(RECORD, record),
     }
     if connection.execute(_SAVE, columns).rowcount != 1:

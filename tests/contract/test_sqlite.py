@@ -10,7 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from tests.fakes.aws import key_of
 from tests.fakes.clock import settled
 
 NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
+OTHER = key_of(2)
 KEY = key_of(1)
 ROOT = Path(__file__).parents[2]
 VERSION_1 = Path(__file__).with_name("store_version_1.sql").read_text()
@@ -99,7 +100,7 @@ async def test_every_commit_reaches_the_disk(path: Path) -> None:
 
 async def test_rows_are_found_through_indexes(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
     """What is asked every second, and on every sweep, does not read the whole table."""
-    for where in ("next_look_at <= 1", "next_look_at IS NOT NULL", "unended", "ops_item_id = 'x'"):
+    for where in ("next_look_at <= 1", "next_look_at IS NOT NULL", "watched", "expires_at <= 1", "ops_item_id = 'x'"):
         plan = by_hand.execute(f"EXPLAIN QUERY PLAN SELECT key FROM requests WHERE {where}").fetchone()[3]
         assert re.search("USING (COVERING )?INDEX", plan), (where, plan)
 
@@ -107,7 +108,7 @@ async def test_rows_are_found_through_indexes(store: SqliteStore, by_hand: sqlit
 WRITER = """
 import asyncio, sys
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from bot.store.sqlite import SqliteStore
 from tests.fakes.aws import key_of
@@ -237,7 +238,7 @@ async def test_a_file_of_version_1_is_read(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSION_1)
     async with SqliteStore(path) as store:
-        (row,) = await store.unended()
+        (row,) = await store.watched()
         assert (row.version, row.request and row.request.node.name) == (3, "web-prod-01")
         assert await store.next_due() == NOW
         assert len(await store.find(KEY.ops_item_id)) == len(await store.personal_chats()) == 1
@@ -245,6 +246,19 @@ async def test_a_file_of_version_1_is_read(path: Path) -> None:
         assert await store.watermark(KEY.account, KEY.region) == NOW
         assert [entry.event for entry in await store.audit(NOW)] == ["clicked"]
         assert (await store.apply(KEY, counted, now=NOW)).version == 4
+
+
+async def test_rows_are_forgotten_a_year_after_they_ended(path: Path) -> None:
+    """Not a microsecond earlier, and no row that is still watched; what version 1 left behind has its time too."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(VERSION_1)
+    async with SqliteStore(path) as store:
+        await store.apply(OTHER, counted, now=NOW)
+        ended = NOW + timedelta(days=365)
+        assert await store.forget_expired(ended - timedelta(microseconds=1)) == 0
+        assert await store.forget_expired(ended) == 1
+        assert await store.load(OTHER) is None
+        assert await store.load(KEY) is not None
 
 
 ADD_COLOUR = ("ALTER TABLE requests ADD COLUMN colour TEXT NOT NULL DEFAULT 'green'",)
@@ -351,7 +365,7 @@ async def test_a_row_that_cannot_be_read_is_never_dropped(store: SqliteStore, by
     for number in (1, 2):
         await store.apply(key_of(number), lambda row: replace(row, next_look_at=NOW), now=NOW)
     by_hand.execute("UPDATE requests SET record = '{}' WHERE key = ?", (str(KEY),))
-    for asking in (store.load(KEY), store.apply(KEY, counted, now=NOW), store.unended(), store.find(KEY.ops_item_id)):
+    for asking in (store.load(KEY), store.apply(KEY, counted, now=NOW), store.watched(), store.find(KEY.ops_item_id)):
         with pytest.raises(RowUnreadable, match=str(KEY)):
             await asking
     assert await store.load(key_of(2)) is not None

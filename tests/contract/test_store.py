@@ -66,7 +66,7 @@ async def test_what_was_never_written_is_not_there(store: Store) -> None:
     """An empty store has no rows and nothing due."""
     assert await store.load(KEY) is None
     assert await store.next_due() is None
-    assert not [*await store.due(NOW, 10), *await store.unended(), *await store.find("oi-x")]
+    assert not [*await store.due(NOW, 10), *await store.watched(), *await store.find("oi-x")]
     assert not [*await store.personal_chats(), *await store.audit(NOW)]
 
 
@@ -235,23 +235,27 @@ async def test_a_row_without_an_appointment_is_not_due(store: Store) -> None:
 
 
 @pytest.mark.parametrize("status", Status)
-async def test_rows_are_open_until_their_request_has_ended(store: Store, status: Status) -> None:
-    """A row is listed as open while somebody can still decide."""
+async def test_rows_are_watched_until_their_request_has_ended(store: Store, status: Status) -> None:
+    """A row is listed as watched while somebody can still decide."""
     await store.apply(KEY, with_status(status), now=NOW)
-    assert [row.key for row in await store.unended()] == ([] if status.ended else [KEY])
+    assert [row.key for row in await store.watched()] == ([] if status.ended else [KEY])
 
 
-async def test_a_row_without_facts_is_open(store: Store) -> None:
-    """A request that could not be read yet has not ended as far as anybody knows."""
-    await store.apply(KEY, counted, now=NOW)
-    assert [row.key for row in await store.unended()] == [KEY]
+async def test_a_row_is_watched_while_a_look_is_to_come(store: Store) -> None:
+    """An approval whose access still runs may be revoked; one whose end was seen, and a request let go, is history."""
+    await store.apply(KEY, with_status(Status.APPROVED), now=NOW)
+    await store.apply(KEY, due_at(NOW), now=NOW)
+    await store.apply(key_of(2), counted, now=NOW)
+    assert [row.key for row in await store.watched()] == [KEY]
+    await store.apply(KEY, due_at(None), now=NOW)
+    assert list(await store.watched()) == []
 
 
-async def test_open_rows_come_oldest_first(store: Store) -> None:
+async def test_watched_rows_come_oldest_first(store: Store) -> None:
     """In the order of their birth."""
     for number, seconds in [(1, 2), (2, 0), (3, 1)]:
-        await store.apply(key_of(number), counted, now=NOW + seconds * SECOND)
-    assert [row.key for row in await store.unended()] == [key_of(2), key_of(3), key_of(1)]
+        await store.apply(key_of(number), due_at(NOW), now=NOW + seconds * SECOND)
+    assert [row.key for row in await store.watched()] == [key_of(2), key_of(3), key_of(1)]
 
 
 async def test_rows_are_found_by_their_ops_item_id(store: Store) -> None:
@@ -302,6 +306,32 @@ async def test_service_urls_are_kept(store: Store) -> None:
 
 
 # --- the sweep and the audit trail
+
+
+async def test_one_sweeps_at_a_time(shelf: Shelf) -> None:
+    """The right to sweep a place is one owner's until its end, and whoever has it renews it; other places are free."""
+    one, other = await shelf.open(), await shelf.open()
+
+    async def lease(store: Store, owner: str, at: datetime, region: str = KEY.region) -> bool:
+        return await store.lease_sweep(KEY.account, region, owner, now=at, until=at + 2 * SECOND)
+
+    assert await lease(one, "one", NOW)
+    assert not await lease(other, "other", NOW + SECOND)
+    assert await lease(other, "other", NOW, "us-east-1")
+    assert await lease(one, "one", NOW + SECOND)
+    assert not await lease(other, "other", NOW + 2 * SECOND)
+    assert await lease(other, "other", NOW + 3 * SECOND)
+
+
+async def test_of_many_that_want_to_sweep_one_may(shelf: Shelf) -> None:
+    """Asked at the same moment by two processes, twenty times each."""
+    stores = [await shelf.open(), await shelf.open()]
+    asking = [
+        store.lease_sweep(KEY.account, KEY.region, f"{index}-{number}", now=NOW, until=NOW + SECOND)
+        for index, store in enumerate(stores)
+        for number in range(20)
+    ]
+    assert sum(await asyncio.gather(*asking)) == 1
 
 
 async def test_watermarks_only_advance(store: Store) -> None:

@@ -53,6 +53,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.chats: dict[str, PersonalChat] = {}
         self.urls: dict[str, str] = {}
         self.watermarks: dict[str, datetime] = {}
+        self.sweeps: dict[str, tuple[str, datetime]] = {}
         self.trail: list[AuditEntry] = []
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -134,6 +135,15 @@ class StoreMachine(RuleBasedStateMachine):
         self.watermarks[name] = max(moment, self.watermarks.get(name, moment))
         self.run(self.stores[which].advance_watermark("111122223333", name, moment))
 
+    @rule(which=WHICH, name=NAMES, owner=NAMES, until=SOON)
+    def lease_a_sweep(self, which: int, name: str, owner: str, until: datetime) -> None:
+        holder, held_until = self.sweeps.get(name, (owner, START))
+        free = holder == owner or held_until <= START
+        if free:
+            self.sweeps[name] = (owner, until)
+        leased = self.stores[which].lease_sweep("111122223333", name, owner, now=START, until=until)
+        assert self.run(leased) == free
+
     @rule(which=WHICH, name=NAMES, moment=SOON)
     def audit(self, which: int, name: str, moment: datetime) -> None:
         self.trail.append(AuditEntry(moment, name))
@@ -159,8 +169,8 @@ class StoreMachine(RuleBasedStateMachine):
         due = [RequestKey.parse(key) for moment, key in looks if moment <= START]
         assert list(self.run(store.due(START, 3))) == due[:3]
         assert self.run(store.next_due()) == (looks[0][0] if looks else None)
-        unended = [row for row in rows if row.request is None or not row.request.status.ended]
-        assert list(self.run(store.unended())) == sorted(unended, key=lambda row: (row.created_at, str(row.key)))
+        watched = [row for row in rows if row.watched]
+        assert list(self.run(store.watched())) == sorted(watched, key=lambda row: (row.created_at, str(row.key)))
         found = sorted((row for row in rows if row.key.ops_item_id == "oi-000000000001"), key=lambda row: str(row.key))
         assert list(self.run(store.find("oi-000000000001"))) == found
 

@@ -20,6 +20,7 @@ class Tables:
     chats: dict[str, PersonalChat] = field(default_factory=dict)
     service_urls: dict[str, str] = field(default_factory=dict)
     watermarks: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    sweep_leases: dict[tuple[str, str], tuple[str, datetime]] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
 
 
@@ -54,15 +55,22 @@ class MemoryStore:
         records = self._working().records.values()
         return min((each.next_look_at for each in records if each.next_look_at), default=None)
 
-    async def unended(self) -> Sequence[Record]:
+    async def watched(self) -> Sequence[Record]:
         records = self._working().records.values()
-        rows = [each for each in records if each.request is None or not each.request.status.ended]
+        rows = [each for each in records if each.watched]
         return sorted(rows, key=lambda each: (each.created_at, str(each.key)))
 
     async def find(self, ops_item_id: str) -> Sequence[Record]:
         records = self._working().records.values()
         rows = [each for each in records if each.key.ops_item_id == ops_item_id]
         return sorted(rows, key=lambda each: str(each.key))
+
+    async def forget_expired(self, now: datetime) -> int:
+        records = self._working().records
+        expired = [each.key for each in records.values() if each.expires_at and each.expires_at <= now]
+        for key in expired:
+            del records[key]
+        return len(expired)
 
     async def remember_chat(self, chat: PersonalChat) -> None:
         kept = storable(chat)
@@ -82,6 +90,14 @@ class MemoryStore:
 
     async def service_url(self, conversation: str) -> str | None:
         return self._working().service_urls.get(storable(conversation))
+
+    async def lease_sweep(self, account: str, region: str, owner: str, *, now: datetime, until: datetime) -> bool:
+        leases = self._working().sweep_leases
+        holder, held_until = leases.get((account, region), (owner, now))
+        if holder != owner and held_until > now:
+            return False
+        leases[account, region] = (owner, storable(until))
+        return True
 
     async def watermark(self, account: str, region: str) -> datetime | None:
         return self._working().watermarks.get((account, region))

@@ -44,10 +44,10 @@ class Moody(MemoryStore):
         self.check("next_due")
         return await super().next_due()
 
-    async def unended(self):  # type: ignore[no-untyped-def]
+    async def watched(self):  # type: ignore[no-untyped-def]
         """Return the open rows."""
-        self.check("unended")
-        return await super().unended()
+        self.check("watched")
+        return await super().watched()
 
     async def apply(self, key, change, *, now):  # type: ignore[no-untyped-def]
         """Write."""
@@ -121,7 +121,7 @@ async def test_the_sweep_goes_on_after_a_store_that_was_away(world: World) -> No
     """One sweep is lost; the next makes up for it."""
     store = moody(world)
     world.aws.add()
-    store.refused = {"unended"}
+    store.refused = {"watched"}
     async with world.running():
         await world.sweep.sweep()
         store.refused = set()

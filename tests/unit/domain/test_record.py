@@ -165,3 +165,21 @@ def test_a_look_that_reads_less_keeps_what_was_known() -> None:
     row = known.observed(replace(request(), node=Node("i-1")), TARO_REQUESTER, at=NOW, since=8)
     assert row.request is not None
     assert row.request.node.name == "web"
+
+
+# --- how long a row is of use
+
+
+def test_a_row_is_kept_for_a_year_after_all_that_is_known_of_it() -> None:
+    """While AWS may change it there is no end; then the last moment known of it counts, the access window included."""
+    year = timedelta(days=365)
+    pending = replace(ROW, request=request(level()))
+    assert (pending.watched, pending.expires_at) == (True, None)
+    running = replace(ROW, request=replace(request(level()), status=Status.APPROVED), next_look_at=NOW)
+    assert (running.watched, running.expires_at) == (True, None)
+    over = replace(running, next_look_at=None, observed_at=NOW + SECOND)
+    assert over.expires_at == NOW + SECOND + year
+    assert over.request is not None
+    longer = replace(over, request=replace(over.request, access_until=NOW + timedelta(days=14)))
+    assert longer.expires_at == NOW + timedelta(days=14) + year
+    assert ROW.expires_at == NOW + year

@@ -139,6 +139,7 @@ class NoticeCode(StrEnum):
     EXPIRED = "expired"
     NO_ANSWER = "no_answer"
     NOT_STORED = "not_stored"
+    STORE_SLOW = "store_slow"  # whether it was stored is not known yet; the card tells
     NOT_FOUND = "not_found"
     NOT_AVAILABLE = "not_available"  # a verb that this version does not have yet
     # this person may not (bot.domain.decision.Refusal has the same codes)

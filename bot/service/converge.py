@@ -7,7 +7,6 @@ The only way in which a card, a note or a direct message reaches Teams:
 Events, clicks, sweeps, timers and restarts only store that a row is due; `Looking` finds due rows and converges them.
 """
 
-import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -21,6 +20,7 @@ from bot.domain.routing import route
 from bot.domain.settling import settle_unknown
 from bot.domain.surfaces import desired, next_change
 from bot.ports import AwsUnavailable, Clock, People, RequestNotReadable, Requests
+from bot.service.background import Background
 from bot.service.configured import Configured
 from bot.service.delivery import Delivering, Postponed
 from bot.service.rows import LeaseHeld, Rows
@@ -55,7 +55,7 @@ class Convergence:
         self._rows, self._requests, self._people = rows, requests, people
         self._delivering, self._signalling, self._clock = delivering, signalling, clock
         self._configured, self._owner, self._telemetry = configured, owner, telemetry
-        self._carried: set[asyncio.Task[Record]] = set()
+        self._carried = Background()
 
     async def converge(self, key: RequestKey) -> None:
         """Look at a request and make Teams show what is true. Raises LeaseHeld while another process does."""
@@ -82,7 +82,7 @@ class Convergence:
 
     async def drain(self) -> None:
         """Wait for the decisions taken over from a dead process."""
-        await asyncio.gather(*self._carried, return_exceptions=True)
+        await self._carried.drain()
 
     # --- lease and appointment
 
@@ -169,13 +169,8 @@ class Convergence:
         adopted = await self._rows.apply(record.key, adopt)
         current = adopted.decision(decision.id)
         if current and current.state is DecisionState.CLAIMED:
-            self._carry(adopted.key, decision.id)
+            self._carried.begin(self._signalling.carry(adopted.key, decision.id))
         return adopted
-
-    def _carry(self, key: RequestKey, decision_id: str) -> None:
-        task = asyncio.create_task(self._signalling.carry(key, decision_id))
-        self._carried.add(task)
-        task.add_done_callback(self._carried.discard)
 
 
 def _retry_at(record: Record, now: datetime) -> datetime | None:

@@ -47,6 +47,7 @@ EVENTS: Mapping[str, str] = {
     "execution_foreign": "an OpsItem names an execution that is not its approval; it is not believed",
     "execution_unreadable": "the approval's execution could not be read; the card is completed later",
     "invoke_unknown": "Teams asked for something that the bot does not offer",
+    "late_click_failed": "a click failed for a reason that nobody foresaw after it was answered; the trace helps",
     "list_unreadable": "one of AWS's lists could not be read; the others make up for it",
     "look_failed": "a request could not be looked at for a reason that nobody foresaw; the trace helps",
     "member_unavailable": "somebody's membership could not be read; who is asked for counts as nobody",

@@ -124,3 +124,24 @@ class HeedlessStore(MemoryStore):
         await asyncio.sleep(0)
         self._working().records[key] = record
         return record
+
+
+class HangingStore(MemoryStore):
+    """A store whose disk stands still: loads and writes wait until `go` is set, then have their effect."""
+
+    def __init__(self, tables: Tables | None = None) -> None:
+        super().__init__(tables)
+        self.hangs: set[str] = set()
+        self.go = asyncio.Event()
+
+    async def load(self, key: RequestKey) -> Record | None:
+        await self._wait("load")
+        return await super().load(key)
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        await self._wait("apply")
+        return await super().apply(key, change, now=now)
+
+    async def _wait(self, call: str) -> None:
+        if call in self.hangs:
+            await self.go.wait()

@@ -5,15 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.decision import DecisionState
+from bot.domain.decision import DecisionState, Outcome
 from bot.domain.request import Approver, ApproverKind, Status, Verdict
 from bot.domain.routing import LevelRule
 from bot.domain.views import NoticeCode
 from bot.ports import AwsThrottled, AwsUnavailable, SignalLost, SignalRefused, StoreUnavailable
 from bot.service.clicks import Answer, Verb
+from bot.service.decide import LAST_MOMENT
 from bot.service.rows import Rows
 from tests.fakes.aws import key_of
 from tests.fakes.chat import HANAKO, ICHIRO, TENANT, person
+from tests.fakes.store import HangingStore
 from tests.fakes.world import APPROVALS, World, new_world
 
 
@@ -271,3 +273,44 @@ async def test_every_click_is_in_the_audit_trail(world: World) -> None:
         (person(50).object_id, "approve", "not_approver"),
         (HANAKO.object_id, "approve", "shown"),
     ]
+
+
+@pytest.mark.parametrize("call", ["load", "apply"])
+async def test_a_store_that_hangs_does_not_hold_up_the_answer(world: World, call: str) -> None:
+    """Before Teams gives up its person is told that nothing is certain; what was begun goes on, and counts once."""
+    store = HangingStore()
+    world = new_world(store=store)
+    key = world.aws.add()
+    await world.shown(key)
+    store.hangs = {call}
+    click = asyncio.create_task(world.press(key, HANAKO, comment="どうぞ"))
+    await world.clock.advance(LAST_MOMENT - 0.1)
+    assert not click.done()
+    await world.clock.advance(0.1)
+    assert (code_of(await click), world.aws.signals) == (NoticeCode.STORE_SLOW, [])
+    store.hangs.clear()
+    store.go.set()
+    async with world.running():
+        await world.clock.advance(5)
+    assert len(world.aws.effects) == 1
+    assert [sent.kind for sent in world.chat.sent.values() if "SendAutomationSignal" in sent.card] == ["reply"]
+
+
+async def test_a_click_that_the_store_kept_for_too_long_is_not_sent(world: World) -> None:
+    """The minute counts from the press: what comes through later is released, and its person is told."""
+    store = HangingStore()
+    world = new_world(store=store)
+    key = world.aws.add()
+    await world.shown(key)
+    store.hangs = {"load"}
+    click = asyncio.create_task(world.press(key, HANAKO))
+    await world.clock.advance(61)
+    assert code_of(await click) is NoticeCode.STORE_SLOW
+    store.hangs.clear()
+    store.go.set()
+    async with world.running():
+        await world.clock.advance(5)
+    assert world.aws.signals == []
+    (decision,) = (await world.row(key)).decisions
+    assert (decision.state, decision.outcome) == (DecisionState.RELEASED, Outcome.EXPIRED)
+    assert any(HANAKO.name in note.card for note in world.chat.of("reply"))

@@ -1,0 +1,195 @@
+"""Who goes on with a decision, and what its person is told in time: permission, the claim on the row, the answer.
+
+Only the winner of the claim reads AWS; everybody else is answered from the row.
+"""
+
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bot.domain.card import card_view
+from bot.domain.decision import COMMENT_LIMIT, Claim, ClaimRefusal, Decision, claim
+from bot.domain.identity import Person
+from bot.domain.record import Record
+from bot.domain.request import RequestKey, Status, Verdict
+from bot.domain.routing import Channel
+from bot.domain.surfaces import CARD
+from bot.domain.views import Banner, DecisionLine, Notice, NoticeCode, Tone
+from bot.ports import Clock, People, StoreUnavailable
+from bot.service.answers import Answers, bare
+from bot.service.background import Background
+from bot.service.clicks import Answer, Click
+from bot.service.configured import Configured
+from bot.service.notices import notice_of_decision, notice_of_ending
+from bot.service.permission import Permission
+from bot.service.rows import Rows
+from bot.service.signalling import HOLD, Signalling
+from bot.telemetry import Telemetry
+
+INVOKE_BUDGET = 2.5  # seconds; an invoke is to be answered within 3, and Teams gives up after 10 and may click again
+
+
+class ClaimLost(Exception):
+    """The claim was not granted; nothing was written."""
+
+    def __init__(self, refused: Claim) -> None:
+        super().__init__(refused.refusal)
+        self.claim = refused
+
+
+@dataclass(frozen=True, slots=True)
+class _Press:
+    """A click whose request is known and whose person may decide it."""
+
+    click: Click
+    key: RequestKey
+    verdict: Verdict
+    person: Person
+    channel: Channel
+    at: datetime  # when the click came: its budget, and the minute in which it may be sent, count from here
+    decision_id: str
+
+
+class Claiming:
+    """Takes a click to a claim, and the claim to its answer."""
+
+    def __init__(
+        self,
+        *,
+        rows: Rows,
+        people: People,
+        signalling: Signalling,
+        clock: Clock,
+        configured: Configured,
+        telemetry: Telemetry,
+        background: Background,
+    ) -> None:
+        self._rows, self._signalling, self._background = rows, signalling, background
+        self._permission = Permission(people, configured)
+        self._clock, self._configured, self._telemetry = clock, configured, telemetry
+        self._answers = Answers(configured, clock)
+
+    async def decide(self, record: Record, channel: Channel, click: Click, key: RequestKey, at: datetime) -> Answer:
+        """Answer a click of approve or reject that came at `at`. Raises StoreUnavailable where nothing was stored."""
+        if ending := self._too_late(record, click):
+            return self._answers.shown(record, channel, ending)
+        verdict = Verdict(click.verb.value)
+        person, refusal = await self._permission.refusal(record, channel, click, verdict)
+        if refusal:
+            return self._answers.shown(record, channel, Notice(NoticeCode(refusal), typed=click.comment), refused=True)
+        clicked = replace(click, comment=click.comment.strip()[:COMMENT_LIMIT])
+        press = _Press(clicked, key, verdict, person, channel, at, uuid.uuid4().hex)
+        return await self._claim(press)
+
+    def _too_late(self, record: Record, click: Click) -> Notice | None:
+        request = record.request
+        if request and (request.status.ended or (request.waiting and request.waiting.step != click.step)):
+            return notice_of_ending(record, click.step, typed=click.comment)
+        return None
+
+    # --- the claim
+
+    async def _claim(self, press: _Press) -> Answer:
+        try:
+            await self._rows.apply(press.key, lambda row: self._claimed(row, press))
+        except ClaimLost as lost:
+            return await self._lost(press, lost.claim)
+        self._background.begin(self._signalling.carry(press.key, press.decision_id))
+        try:
+            return await self._own(press, press.decision_id)
+        except StoreUnavailable:  # the claim is stored, so something may well be sent
+            self._telemetry.store_errors.inc()
+            return bare(Notice(NoticeCode.APPLYING, Tone.INFO))
+
+    def _claimed(self, record: Record, press: _Press) -> Record:
+        if record.request is None:
+            raise ClaimLost(Claim(ClaimRefusal.OTHERS_FIRST))
+        answer = claim(
+            person=press.person,
+            verdict=press.verdict,
+            step=press.click.step,
+            request=record.request,
+            decisions=record.decisions,
+            now=self._clock.now(),
+        )
+        if answer.refusal:
+            raise ClaimLost(answer)
+        held_until = self._clock.now() + HOLD
+        decision = Decision(
+            id=press.decision_id,
+            person=press.person,
+            verdict=press.verdict,
+            step=press.click.step,
+            clicked_at=press.at,
+            held_until=held_until,
+            comment=press.click.comment,
+            conversation=press.click.conversation,
+        )
+        return record.with_decision(decision).look_by(held_until)
+
+    async def _lost(self, press: _Press, lost: Claim) -> Answer:
+        """Wait for what stands in the way, then try again while there is time; answered from the row alone."""
+        if lost.refusal is ClaimRefusal.REPEAT and lost.held_by:
+            return await self._own(press, lost.held_by.id, repeated=True)
+        seconds = self._remaining(press)
+        record = await self._rows.wait(press.key, lambda row: self._free_or_over(row, press), seconds=seconds)
+        if record is None:
+            return bare(Notice(NoticeCode.NOT_FOUND))
+        if notice := self._too_late(record, press.click):
+            return self._answers.shown(record, press.channel, notice)
+        if self._remaining(press) <= 0:
+            return self._answers.shown(
+                record, press.channel, Notice(NoticeCode.BUSY, Tone.INFO, typed=press.click.comment)
+            )
+        return await self._claim(press)
+
+    def _free_or_over(self, record: Record, press: _Press) -> bool:
+        if self._too_late(record, press.click):
+            return True
+        try:
+            self._claimed(record, press)
+        except ClaimLost:
+            return False
+        return True
+
+    # --- the answer to one's own decision
+
+    async def _own(self, press: _Press, decision_id: str, *, repeated: bool = False) -> Answer:
+        seconds = self._remaining(press)
+        record = await self._rows.wait(press.key, lambda row: self._told_by(row, decision_id), seconds=seconds)
+        if record is None:
+            return bare(Notice(NoticeCode.NOT_FOUND))
+        if self._told_by(record, decision_id):
+            notice = notice_of_decision(record, decision_id, repeated=repeated, typed=press.click.comment)
+            return self._answers.shown(record, press.channel, notice)
+        return await self._applying(press, decision_id)
+
+    def _told_by(self, record: Record, decision_id: str) -> bool:
+        decision = record.decision(decision_id)
+        return decision is None or record.tells_end_of(decision, self._clock.now())
+
+    async def _applying(self, press: _Press, decision_id: str) -> Answer:
+        """It takes longer: say so, and promise in the row that the end will be told in the thread."""
+        now = self._clock.now()
+
+        def announce(row: Record) -> Record:
+            decision = row.decision(decision_id)
+            if decision is None:
+                return row
+            card = row.surface(CARD + press.channel.name)
+            told = row.with_surface(replace(card, digest=None)) if card else row  # theirs is not what was delivered
+            return told.with_decision(replace(decision, announced=True)).look_by(now)
+
+        record = await self._rows.apply(press.key, announce)
+        decision = record.decision(decision_id)
+        if decision is None or record.request is None:
+            return bare(Notice(NoticeCode.NOT_FOUND))
+        view = card_view(record, press.channel, self._configured.rules, now)
+        line = DecisionLine(decision.verdict, decision.person.shown_name, decision.clicked_at, decision.comment or None)
+        if record.request.status is Status.PENDING:
+            view = replace(view, banner=Banner.APPLYING, applying=line, buttons=False, step="")
+        return self._answers.of(view, press.channel, Notice(NoticeCode.APPLYING, Tone.INFO))
+
+    def _remaining(self, press: _Press) -> float:
+        spent = (self._clock.now() - press.at).total_seconds()
+        return max(0.0, INVOKE_BUDGET - spent)

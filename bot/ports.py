@@ -40,11 +40,11 @@ class AwsThrottled(AwsUnavailable):
 
 
 class RequestNotReadable(Exception):
-    """There is no such OpsItem (yet), or it is not an access request; `code` says which."""
+    """There is no such OpsItem (yet, or any more: `missing`), or it is not an access request; `code` says which."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, *, missing: bool = False) -> None:
         super().__init__(code)
-        self.code = code
+        self.code, self.missing = code, missing
 
 
 class SignalRefused(Exception):

@@ -87,7 +87,7 @@ class AccessRequests:
             return parse_ops_item(answer.get("OpsItem"), key)
         except CallFailed as failed:
             if failed.code == "OpsItemNotFoundException":
-                raise RequestNotReadable(failed.code) from failed
+                raise RequestNotReadable(failed.code, missing=True) from failed
             raise unavailable(failed) from failed
         except UnreadableOpsItem as problem:
             raise RequestNotReadable(problem.code) from problem

@@ -74,6 +74,7 @@ _BANNERS = {
     Status.TIMED_OUT: Banner.TIMED_OUT,
     Status.CANCELLED: Banner.CANCELLED,
     Status.FAILED: Banner.FAILED,
+    Status.GONE: Banner.GONE,
     Status.UNKNOWN: Banner.UNKNOWN,
 }
 

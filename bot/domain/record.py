@@ -9,9 +9,10 @@ from enum import StrEnum
 
 from bot.domain.decision import Decision, DecisionState, awaits_effect
 from bot.domain.identity import Requester
-from bot.domain.request import AccessRequest, RequestKey, Verdict
+from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Route
 
+GONE_AFTER = timedelta(minutes=10)  # AWS may not show for a moment what is there; not for that long
 KEPT = timedelta(days=365)  # after its end, as long as AWS keeps the request itself
 
 
@@ -67,6 +68,7 @@ class Record:
     observed_at: datetime | None = None  # before the reads of the last look began
     observed_from: int = -1  # the row's version then; versions order what clocks of several machines cannot
     looks_failed: int = 0  # in a row; sets the pause before the next look
+    missing_since: datetime | None = None  # since when AWS says that there is no such OpsItem
     conflicting_policies: tuple[str, ...] = ()  # only the event of a failed request names them
     route: Route | None = None
     decisions: tuple[Decision, ...] = ()
@@ -138,7 +140,22 @@ class Record:
         if self.observed_from > since:
             return self
         facts = request.completed_from(self.request)
-        return replace(self, request=facts, requester=requester, observed_at=at, observed_from=since, looks_failed=0)
+        return replace(
+            self,
+            request=facts,
+            requester=requester,
+            observed_at=at,
+            observed_from=since,
+            looks_failed=0,
+            missing_since=None,
+        )
+
+    def not_found(self, at: datetime) -> "Record":
+        """Take in that AWS says there is no such OpsItem; after GONE_AFTER of this the request counts as gone."""
+        since = self.missing_since or at
+        if self.request is None or self.request.status.ended or at - since < GONE_AFTER:
+            return replace(self, missing_since=since)
+        return replace(self, missing_since=since, request=replace(self.request, status=Status.GONE))
 
     def tells_end_of(self, decision: Decision, now: datetime) -> bool:
         """True once the row tells what became of a decision: it is settled, AWS was looked at since and shows it."""

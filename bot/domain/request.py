@@ -45,6 +45,7 @@ class Status(StrEnum):
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
     FAILED = "failed"
+    GONE = "gone"  # AWS showed it once and has not known it for a while: somebody deleted the OpsItem
     UNKNOWN = "unknown"  # AWS said something that nobody has seen yet; shown without buttons and looked at again
 
     @property

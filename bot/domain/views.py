@@ -23,6 +23,7 @@ class Banner(StrEnum):
     CANCELLED = "cancelled"
     REVOKED = "revoked"
     FAILED = "failed"
+    GONE = "gone"  # AWS does not know the request any more
     UNKNOWN = "unknown"
 
 

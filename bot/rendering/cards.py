@@ -20,12 +20,15 @@ BANNER_STYLES: Final = {
     Banner.CANCELLED: "emphasis",
     Banner.REVOKED: "attention",
     Banner.FAILED: "attention",
+    Banner.GONE: "emphasis",
     Banner.UNKNOWN: "warning",
 }
 _DONE: Final = frozenset(
     {NoticeCode.DECIDED, NoticeCode.STEP_PASSED, NoticeCode.REPEATED}
 )  # about a decision that AWS took
-_EXPLAINED: Final = frozenset({Banner.TIMED_OUT, Banner.CANCELLED, Banner.REVOKED, Banner.FAILED, Banner.UNKNOWN})
+_EXPLAINED: Final = frozenset(
+    {Banner.TIMED_OUT, Banner.CANCELLED, Banner.REVOKED, Banner.FAILED, Banner.GONE, Banner.UNKNOWN}
+)
 
 
 def card_data(view: CardView, pen: Pen, notice: Notice | None) -> Data:

@@ -113,7 +113,15 @@ class Convergence:
             log.warning(
                 "request_unreadable", request=str(record.key), code=problem.code, failed=record.looks_failed + 1
             )
-            return await self._rows.apply(record.key, lambda row: replace(row, looks_failed=row.looks_failed + 1))
+            missing = isinstance(problem, RequestNotReadable) and problem.missing
+
+            def failed(row: Record) -> Record:
+                if row.observed_from > record.version:
+                    return row  # a look that began later knows better
+                counted = replace(row, looks_failed=row.looks_failed + 1)
+                return counted.not_found(began) if missing else replace(counted, missing_since=None)
+
+            return await self._rows.apply(record.key, failed)
         directory = Directory(people=tuple(await self._people.known()))
         requester = place_requester(facts.requester, self._configured.identity, directory)
 

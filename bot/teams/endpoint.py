@@ -20,6 +20,7 @@ from bot.teams.tokens import TokenRefused, TokenVerifier, VerifiedToken
 
 LARGEST_BODY = 256 * 1024  # bytes; Teams sends under 100 KB
 BODY_LIMIT = 10.0  # seconds to send the body; Teams gives up on us after as long
+MOST_TURNS = 400  # at once; a rush of 200 clicks fits twice, and what waits behind them would be answered too late
 CHANNEL = "msteams"
 """The only channel. Every Azure Bot has Web Chat and Direct Line too, and there the *client* writes who it is."""
 INVOKE = "invoke"
@@ -38,7 +39,15 @@ class _Refused(Exception):
 class Endpoint:
     """Serves `POST /api/messages`; `handle` is the aiohttp handler."""
 
-    def __init__(self, *, verifier: TokenVerifier, adapter: TeamsAdapter, tenant_id: str, turn: Turn) -> None:
+    def __init__(
+        self,
+        *,
+        verifier: TokenVerifier,
+        adapter: TeamsAdapter,
+        tenant_id: str,
+        turn: Turn,
+        most_turns: int = MOST_TURNS,
+    ) -> None:
         """Take the tenant whose conversations are served; raise ValueError if it is empty."""
         if not tenant_id:
             raise ValueError("an empty tenant id would serve nobody")
@@ -46,6 +55,7 @@ class Endpoint:
         self._adapter = adapter
         self._tenant = tenant_id.casefold()
         self._turn = turn
+        self._most_turns, self._turns = most_turns, 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -86,12 +96,17 @@ class Endpoint:
 
     async def _run(self, inbound: Inbound, token: VerifiedToken) -> web.Response:
         kind = inbound.wire.type
+        if self._turns >= self._most_turns:
+            return _overloaded(kind)
+        self._turns += 1
         try:
             status, body = await self._adapter.run(inbound, token=token, turn=self._turn)
             return _answer(kind, status, body)
         except Exception:  # the edge of the turn: what fails inside must not make Teams send it again
             log.exception("turn_failed", activity_type=kind)
             return _answer(kind, HTTPStatus.INTERNAL_SERVER_ERROR, None)
+        finally:
+            self._turns -= 1
 
 
 def _check_head(request: web.Request) -> None:
@@ -144,18 +159,30 @@ def _answer(kind: str, status: int, body: Any) -> web.Response:
     return web.Response(status=status) if body is None else _json(status, body)
 
 
+def _overloaded(kind: str) -> web.Response:
+    """Turn an activity away before anything was done about it; a person is told so, Teams to come again."""
+    log.warning("activity_turned_away", activity_type=kind)
+    if kind == INVOKE:
+        return _json(HTTPStatus.OK, _error_card(HTTPStatus.TOO_MANY_REQUESTS))
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    return _json(status, {"error": status.phrase}, {"Retry-After": "1"})
+
+
+_ERRORS: Mapping[int, tuple[int, str, str]] = {
+    HTTPStatus.NOT_IMPLEMENTED: (400, "NotSupported", "This is not something the bot can do."),
+    HTTPStatus.TOO_MANY_REQUESTS: (500, "Overloaded", "The bot is very busy. Nothing was sent; please press again."),
+}
+_FAILED = (500, "InternalServerError", "The bot could not finish this. Please look at the card again in a moment.")
+"""The protocol's status, its code and the words, by the HTTP status that it would have been.
+https://learn.microsoft.com/adaptive-cards/authoring-cards/universal-action-model#response-format"""
+
+
 def _error_card(status: int) -> Mapping[str, Any]:
-    # https://learn.microsoft.com/adaptive-cards/authoring-cards/universal-action-model#response-format
-    unknown = status == HTTPStatus.NOT_IMPLEMENTED
+    code, name, message = _ERRORS.get(status, _FAILED)
     return {
-        "statusCode": 400 if unknown else 500,
+        "statusCode": code,
         "type": "application/vnd.microsoft.error",
-        "value": {
-            "code": "NotSupported" if unknown else "InternalServerError",
-            "message": "This is not something the bot can do."
-            if unknown
-            else "The bot could not finish this. Please look at the card again in a moment.",
-        },
+        "value": {"code": name, "message": message},
     }
 
 

@@ -24,6 +24,7 @@ _SECRET_TEXT = re.compile(
 
 EVENTS: Mapping[str, str] = {
     "activity_refused": "a caller of /api/messages did not prove who it is, or sent what is no activity",
+    "activity_turned_away": "more activities came at once than are answered in time; they are to come again",
     "approvers_unreadable": "a policy's approvers have a shape that nobody has seen yet; AWS decides who may vote",
     "audit_not_stored": "the store did not take an entry of the audit trail; the line says what it was about",
     "aws_throttled": "AWS asked for patience; calls of that kind are slowed down",

@@ -452,3 +452,24 @@ async def _touch_everything(context: TurnContext) -> None:
         assert member.id
     if activity.type == "invoke":
         await _answer_with(context, InvokeResponse(status=200, body={"echo": context.turn_state[RAW_ACTIVITY]}))
+
+
+async def test_more_than_can_be_answered_is_turned_away_and_says_so(ms: FakeMicrosoft) -> None:
+    """At the limit a click is told that nothing was sent, a message is to come again; below it all go on as before."""
+    free, under_way = asyncio.Event(), asyncio.Event()
+
+    async def wait(_context: TurnContext) -> None:
+        under_way.set()
+        await free.wait()
+
+    async with running_edge(ms, turn=wait, most_turns=1) as edge:
+        first = asyncio.create_task(ms.send(edge.url, _message(ms)))
+        await under_way.wait()
+        status, body = await ms.send(edge.url, _invoke(ms))
+        assert (status, body["statusCode"], body["value"]["code"]) == (200, 500, "Overloaded")
+        assert "Nothing was sent" in body["value"]["message"]
+        assert (await ms.send(edge.url, _message(ms)))[0] == 429
+        assert len(edge.turns) == 1
+        free.set()
+        assert (await first)[0] == 200
+        assert (await ms.send(edge.url, _message(ms)))[0] == 200

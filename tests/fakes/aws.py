@@ -88,7 +88,7 @@ class FakeAws:
         """Return the truth."""
         await self._pass("observe", key)
         if key not in self.requests:
-            raise RequestNotReadable("OpsItemNotFoundException")
+            raise RequestNotReadable("OpsItemNotFoundException", missing=True)
         return self.requests[key]
 
     async def execution(self, key: RequestKey, execution_id: str) -> Execution:

@@ -13,7 +13,7 @@ from bot.teams.addresses import ServiceHosts
 from bot.teams.calls import ConnectorCalls
 from bot.teams.connector import Connector
 from bot.teams.credentials import AppCredentials
-from bot.teams.endpoint import Endpoint
+from bot.teams.endpoint import MOST_TURNS, Endpoint
 from bot.teams.keys import SigningKeys
 from bot.teams.session import open_session
 from bot.teams.tokens import TokenVerifier
@@ -55,7 +55,12 @@ class Edge:
 
 @asynccontextmanager
 async def running_edge(
-    ms: FakeMicrosoft, *, turn: Turn | None = None, clock: Ticker | None = None, hosts: tuple[str, ...] | None = None
+    ms: FakeMicrosoft,
+    *,
+    turn: Turn | None = None,
+    clock: Ticker | None = None,
+    hosts: tuple[str, ...] | None = None,
+    most_turns: int = MOST_TURNS,
 ) -> AsyncIterator[Edge]:
     """Start the edge; every turn is recorded before it runs."""
     ticks = clock or Ticker()
@@ -80,7 +85,13 @@ async def running_edge(
         if turn is not None:
             await turn(context)
 
-    endpoint = Endpoint(verifier=verifier, adapter=TeamsAdapter(connector), tenant_id=TENANT_ID, turn=recorded)
+    endpoint = Endpoint(
+        verifier=verifier,
+        adapter=TeamsAdapter(connector),
+        tenant_id=TENANT_ID,
+        turn=recorded,
+        most_turns=most_turns,
+    )
 
     async def ready() -> Mapping[str, str]:
         return {} if await keys.warm() else {"keys": "no signing keys yet"}

@@ -250,3 +250,36 @@ async def test_a_roster_that_fails_at_first_costs_nobody_a_message(world: World)
         await world.clock.advance(301)
     assert world.chat.of("post")[0].buttons
     assert [sent.where for sent in world.chat.of("direct")] == [TARO_PERSON.object_id]
+
+
+async def test_a_request_that_somebody_deleted_does_not_wait_for_ever(world: World) -> None:
+    """AWS not showing it for a moment changes nothing; after ten minutes the card says so, and looks come to an end."""
+    key = world.aws.add()
+    await world.shown(key)
+    there = world.aws.requests.pop(key)
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(599)
+        (card,) = world.chat.of("post")
+        assert (card.buttons, len(card.versions)) == (True, 1)
+        await world.clock.advance(1200)
+        assert (card.buttons, len(card.versions)) == (False, 2)
+        assert [note.kind for note in world.chat.of("reply")] == ["reply"]
+        row = await world.row(key)
+        assert (row.request and row.request.status, row.next_look_at, row.watched) == (Status.GONE, None, False)
+        world.aws.requests[key] = there
+        await world.sweep.sweep()
+        await world.clock.advance(1)
+    assert (card.buttons, len(card.versions)) == (True, 3)
+
+
+async def test_a_request_that_was_missing_for_a_moment_starts_afresh(world: World) -> None:
+    """What counts is how long it is missing at a stretch."""
+    key = world.aws.add()
+    await world.shown(key)
+    there = world.aws.requests.pop(key)
+    await world.shown(key)
+    assert (await world.row(key)).missing_since is not None
+    world.aws.requests[key] = there
+    await world.shown(key)
+    assert (await world.row(key)).missing_since is None

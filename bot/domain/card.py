@@ -146,7 +146,20 @@ def _level_line(request: AccessRequest, record: Record) -> LevelLine | None:
         return None
     level = request.waiting or last_touched(request.levels)
     number = request.levels.index(level) + 1
-    return LevelLine(number, len(request.levels), level.step, _approvals(level, record), level.required)
+    line = LevelLine(number, len(request.levels), level.step, _approvals(level, record), level.required)
+    if level is not request.waiting:
+        return line
+    return replace(line, approved_by=_approved_by(level, record), waits_for=_waits_for(level))
+
+
+def _approved_by(level: Level, record: Record) -> tuple[str, ...]:
+    lines = (each for each in decision_lines(record) if each.step == level.step and each.verdict is Verdict.APPROVE)
+    return tuple(each.who for each in lines if each.who)
+
+
+def _waits_for(level: Level) -> tuple[str, ...]:
+    """Name a level's approvers as the policy does; roles without the path that the account row tells."""
+    return tuple(each.id.rpartition("/")[2] for each in level.approvers or ())
 
 
 def last_touched(levels: Sequence[Level]) -> Level:

@@ -61,13 +61,15 @@ class DecisionLine:
 
 @dataclass(frozen=True, slots=True)
 class LevelLine:
-    """Progress of the level that waits, or of the last one. `number` counts from 1."""
+    """Progress of the level that waits, or of the last one. `number` counts from 1; names only while it waits."""
 
     number: int
     of: int
     step: str
     approvals: int | None = None
     required: int | None = None
+    approved_by: tuple[str, ...] = ()
+    waits_for: tuple[str, ...] = ()  # approvers as the policy names them; a role by its name
 
 
 @dataclass(frozen=True, slots=True)

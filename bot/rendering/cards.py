@@ -155,9 +155,19 @@ def _level(view: CardView, pen: Pen) -> list[Data]:
     key = "value.level" if level.of > 1 else "value.level_only"
     said = [pen.runs(key, number=str(level.number), of=str(level.of), step=level.step)]
     if level.required is not None and view.banner in OPEN:
-        given = str(level.approvals or 0)
-        said.append(pen.say.runs("value.approvals", approvals=given, required=str(level.required)))
+        said.append(_approvals(level.approvals or 0, level.required, level.approved_by, pen))
+    if level.waits_for and view.banner in OPEN:
+        said.append(pen.say.runs("value.waits_for", names=pen.names(level.waits_for)))
     return [pen.row("level", *said)]
+
+
+def _approvals(given: int, required: int, by: tuple[str, ...], pen: Pen) -> Runs:
+    counts = {"approvals": str(given), "required": str(required)}
+    return (
+        pen.say.runs("value.approvals_by", **counts, names=pen.names(by))
+        if by
+        else pen.say.runs("value.approvals", **counts)
+    )
 
 
 def _form(view: CardView, pen: Pen, notice: Notice | None) -> list[Data]:

@@ -59,7 +59,7 @@ _REQUEST = CardView(
     private_ip="10.0.3.17",
     tags=(("Environment", "production"), ("Owner", "payments"), ("Service", "checkout")),
     policy="E-commerce-Manual-Approval-Policy",
-    level=LevelLine(number=1, of=2, step="Level1", approvals=0, required=1),
+    level=LevelLine(number=1, of=2, step="Level1", approvals=0, required=1, waits_for=("NodeAccessApprover",)),
     requested_at=_REQUESTED,
     lapses_at=_REQUESTED + timedelta(days=7),
     buttons=True,

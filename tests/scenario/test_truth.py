@@ -12,6 +12,7 @@ from bot.domain.views import NoticeCode
 from bot.ports import RequestNotReadable, SignalRefused, StoreUnavailable
 from bot.service.clicks import Answer, Verb
 from bot.service.rows import LeaseHeld, Rows
+from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.fakes.world import APPROVALS, World, new_world
 
@@ -283,3 +284,26 @@ async def test_a_request_that_was_missing_for_a_moment_starts_afresh(world: Worl
     world.aws.requests[key] = there
     await world.shown(key)
     assert (await world.row(key)).missing_since is None
+
+
+async def test_the_card_tells_how_far_a_level_is_and_who_is_waited_for() -> None:
+    """Level 1 of 2: one of two approvals, by whom, and whose approval is missing; a level on, its own approvers."""
+    world = new_world()
+    key = world.aws.add(levels=2, required=2)
+    await world.shown(key)
+    async with world.running():
+        await world.press(key, HANAKO)
+        await world.clock.advance(1)
+        (card,) = world.chat.of("post")
+        for words in (
+            "1 of 2 (Level1)",
+            "1 of 2 approvals given, by ",
+            HANAKO.name,
+            "waiting for ",
+            "NodeAccessApprover",
+        ):
+            assert words in shown(card.versions[-1].card).replace("\u200b", "")
+        await world.press(key, ICHIRO)
+        await world.clock.advance(1)
+        assert "2 of 2 (Level2)" in shown(card.versions[-1].card).replace("\u200b", "")
+        assert "0 of 2 approvals given" in shown(card.versions[-1].card).replace("\u200b", "")

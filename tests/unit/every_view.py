@@ -100,6 +100,8 @@ def _cards() -> Iterator[View]:
         yield request(comment_required=verdicts)
     yield request(mentions=(Mention("29:1-a", "田中 一郎"), Mention("29:1-b", "鈴木 芽依")), tags=())
     yield request(level=LevelLine(1, 1, "Level1"), duration=timedelta(minutes=90))
+    half = LevelLine(1, 2, "Level1", approvals=1, required=2, approved_by=("佐藤 花子",), waits_for=("NodeAccessLead",))
+    yield request(level=half)
     yield bare_request()
 
 

@@ -29,6 +29,7 @@ from bot.i18n import LOCALES
 from bot.rendering import render, summary
 from bot.rendering.render import CARD_LIMIT, size
 from bot.rendering.samples import SAMPLES
+from tests.fakes.card_text import nodes, shown
 from tests.unit.every_view import AT, bare_request, decision, direct, every_view, note, request
 
 POISON = "*b* [x](https://example.com/y) <at>all</at> ${key} {{DATE(2026-11-30T05:19:00Z)}} \u202e & <b>"
@@ -40,26 +41,6 @@ _LITERAL = {"TextRun": {"text"}, "Input.Text": {"value"}}  # where a client take
 def card(view: View | Notice, notice: Notice | None = None, locale: str = "en") -> dict[str, Any]:
     """Render in Tokyo."""
     return render(view, locale=locale, timezone="Asia/Tokyo", notice=notice)
-
-
-def nodes(tree: object) -> Iterator[dict[str, Any]]:
-    """Every object in a card."""
-    if isinstance(tree, dict):
-        yield tree
-        for each in tree.values():
-            yield from nodes(each)
-    if isinstance(tree, list):
-        for each in tree:
-            yield from nodes(each)
-
-
-def shown(tree: object) -> str:
-    """All that a card's blocks say, one block a line."""
-    return "\n".join(
-        "".join(run["text"] for run in each["inlines"]) if "inlines" in each else each["text"]
-        for each in nodes(tree)
-        if each.get("type") in {"RichTextBlock", "TextBlock"}
-    )
 
 
 def of_type(tree: object, kind: str) -> list[dict[str, Any]]:

@@ -1,0 +1,24 @@
+"""Reads a card as a person does: its elements, and all that its blocks say."""
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def nodes(tree: object) -> Iterator[dict[str, Any]]:
+    """Every object in a card."""
+    if isinstance(tree, dict):
+        yield tree
+        for each in tree.values():
+            yield from nodes(each)
+    if isinstance(tree, list):
+        for each in tree:
+            yield from nodes(each)
+
+
+def shown(tree: object) -> str:
+    """All that a card's blocks say, one block a line."""
+    return "\n".join(
+        "".join(run["text"] for run in each["inlines"]) if "inlines" in each else each["text"]
+        for each in nodes(tree)
+        if each.get("type") in {"RichTextBlock", "TextBlock"}
+    )

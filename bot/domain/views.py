@@ -187,6 +187,8 @@ class DirectKind(StrEnum):
     CANCELLED = "cancelled"
     REVOKED = "revoked"
     FAILED = "failed"
+    GONE = "gone"  # AWS does not know the request any more
+    ENDED = "ended"  # the access window is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,7 @@ class NoteKind(StrEnum):
     APPROVAL = "approval"  # a person's approval that AWS took
     REJECTION = "rejection"
     OUTSIDE = "outside"  # the request ended without a decision from Teams; `status` says how
+    ENDED = "ended"  # the access window is over
     DIRECT_IMPOSSIBLE = "direct_impossible"  # the requester could not be told; `detail` is a code
     UNANSWERED = "unanswered"  # a decision was sent and AWS never answered; its person may press again
     UNDONE = "undone"  # a decision that was accepted for sending could not be sent; `detail` is the outcome's code

@@ -27,6 +27,8 @@ _DIRECT_STYLES: Final = {
     DirectKind.CANCELLED: "emphasis",
     DirectKind.REVOKED: "attention",
     DirectKind.FAILED: "attention",
+    DirectKind.GONE: "emphasis",
+    DirectKind.ENDED: "emphasis",
 }
 _NOTE_STYLES: Final = {NoteKind.APPROVAL: "good", NoteKind.REJECTION: "attention"}
 _TOML_LINES: Final = 80  # more than any channel's entry has

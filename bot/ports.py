@@ -94,11 +94,17 @@ class Requests(Protocol):
         Raises RequestNotReadable, AwsUnavailable.
         """
 
+    async def prepare(self, signal: Signal) -> None:
+        """Get what sending needs and may have to wait for: the role's session and a turn in AWS's quota.
+
+        Nothing leaves yet. Raises SignalRefused, SignalThrottled.
+        """
+
     async def execution(self, key: RequestKey, execution_id: str) -> Execution:
         """Read the approval's automation execution, never from a cache. Raises AwsUnavailable, AwsThrottled."""
 
     async def signal(self, signal: Signal) -> None:
-        """Send it once. Raises SignalRefused, SignalThrottled, SignalLost."""
+        """Send what was prepared, at once and once. Raises SignalRefused, SignalThrottled, SignalLost."""
 
     async def sightings(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
         """List the requests pending now and those modified since then. Raises AwsUnavailable."""

@@ -67,8 +67,12 @@ class AccessRequests:
             raise AwsUnavailable(problem.code) from problem
         return run.as_execution()
 
+    async def prepare(self, signal: Signal) -> None:
+        """Get the role's session and a turn in the quota; nothing leaves. Raises SignalRefused, SignalThrottled."""
+        await self._signals.prepare(signal)
+
     async def signal(self, signal: Signal) -> None:
-        """Send it once. Raises SignalRefused, SignalThrottled, SignalLost."""
+        """Send what was prepared, at once and once. Raises SignalRefused, SignalThrottled, SignalLost."""
         await self._signals.send(signal)
 
     async def sightings(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:

@@ -24,7 +24,9 @@ from bot.aws.sdk import Answer, Call, Credentials, Sdk
 from bot.ports import Clock
 from bot.telemetry import Telemetry
 
-THREADS: Final[Mapping[Lane, int]] = MappingProxyType({Lane.CLICK: 8, Lane.LOOK: 16, Lane.SWEEP: 4, Lane.POLL: 2})
+THREADS: Final[Mapping[Lane, int]] = MappingProxyType(
+    {Lane.SIGNAL: 8, Lane.CLICK: 8, Lane.LOOK: 16, Lane.SWEEP: 4, Lane.POLL: 2}
+)
 SESSION_LIFE = timedelta(hours=1)  # what AssumeRole gives unless asked, and the most for a role assumed by a role
 SESSION_MARGIN = timedelta(minutes=5)  # clocks differ, and a call takes time
 SESSIONS_KEPT = 1000  # people times roles; who is dropped costs one AssumeRole
@@ -107,10 +109,17 @@ class Clients:
             raise CallFailed("NoAccountInAnswer", Failure.NO_ANSWER)
         return self._own_account
 
+    async def turn(self, place: Place, service: str, operation: str, lane: Lane) -> None:
+        """Wait for one's turn in the quota of an operation; raise CallFailed where that would take too long."""
+        try:
+            await self._pacer.turn(Quota(place.account, place.region, service, operation), lane)
+        except Impatient:
+            raise CallFailed("QuotaUsedUp", Failure.THROTTLED) from None
+
     async def send(self, place: Place, operation: str, credentials: Credentials | None, **params: object) -> None:
-        """Make a call to SSM that changes something, once, for a person; raise CallFailed."""
+        """Make a call to SSM that changes something, once, for a person, whose `turn` it is; raise CallFailed."""
         call = Call("ssm", place.region, operation, params)
-        await self._paced(place, call, Lane.CLICK, self._sdk.call_once, credentials)
+        await self._heeded(place, call, Lane.SIGNAL, self._sdk.call_once, credentials)
 
     async def session(self, role: str, name: str, lane: Lane) -> Credentials:
         """Return a session of a role that the bot assumes under that name; raise CallFailed."""
@@ -119,6 +128,10 @@ class Clients:
             found = await self._assume(role, name, lane)
             self._sessions[role, name] = found
         return found
+
+    def kept_session(self, role: str, name: str) -> Credentials | None:
+        """Return the session that is at hand, without asking AWS for one."""
+        return self._sessions.get((role, name))
 
     def forget_session(self, role: str, name: str) -> None:
         """Assume the role anew next time."""
@@ -155,15 +168,18 @@ class Clients:
     async def _paced(
         self, place: Place, call: Call, lane: Lane, make: _Maker, credentials: Credentials | None
     ) -> Answer:
-        quota = Quota(place.account, place.region, call.service, call.operation)
+        await self.turn(place, call.service, call.operation, lane)
+        return await self._heeded(place, call, lane, make, credentials)
+
+    async def _heeded(
+        self, place: Place, call: Call, lane: Lane, make: _Maker, credentials: Credentials | None
+    ) -> Answer:
+        """Make a call; slow down where AWS asks for patience."""
         try:
-            await self._pacer.turn(quota, lane)
             return await self._in_thread(lane, make, call, credentials)
-        except Impatient:
-            raise CallFailed("QuotaUsedUp", Failure.THROTTLED) from None
         except CallFailed as failed:
             if failed.failure is Failure.THROTTLED:
-                self._pacer.throttled(quota)
+                self._pacer.throttled(Quota(place.account, place.region, call.service, call.operation))
                 log.warning("aws_throttled", operation=call.operation, account=place.account, region=place.region)
             raise
 

@@ -22,10 +22,11 @@ from bot.ports import Clock
 class Lane(IntEnum):
     """Who goes first."""
 
-    CLICK = 0  # a person waits
-    LOOK = 1  # a card waits
-    SWEEP = 2  # nobody waits
-    POLL = 3  # the queue; it has no quota, but threads of its own
+    SIGNAL = 0  # a person has decided; between the state check and the signal nothing may come
+    CLICK = 1  # a person waits
+    LOOK = 2  # a card waits
+    SWEEP = 3  # nobody waits
+    POLL = 4  # the queue; it has no quota, but threads of its own
 
 
 RATES: Final[Mapping[str, float]] = MappingProxyType(
@@ -36,7 +37,8 @@ RATES: Final[Mapping[str, float]] = MappingProxyType(
 )
 PATIENCE: Final[Mapping[Lane, float]] = MappingProxyType(
     {
-        Lane.CLICK: 8.0,  # seconds; with assuming a role and sending, a claim is held for 25
+        Lane.SIGNAL: 8.0,  # seconds; with assuming the role 15, and then comes the state check
+        Lane.CLICK: 8.0,  # the state check: with reading 20, within the 25 for which a claim is held
         Lane.LOOK: 5.0,  # a look makes three such calls one after the other under a lease of 60
         Lane.SWEEP: 120.0,
         Lane.POLL: 120.0,

@@ -22,7 +22,7 @@ Answer = Mapping[str, object]
 
 CONNECT_SECONDS = 2.0  # AWS's endpoints take a connection within a fraction; a dead one must not use up a claim's time
 READ_SECONDS = 10.0  # a slow answer is still one, and three of them fit into the lease of a look
-SHORT_READ_SECONDS = 5.0  # signals and AssumeRole: with the pacer's patience they fit into a claim's 25 seconds
+SHORT_READ_SECONDS = 5.0  # signals and AssumeRole: a claim is held for 25 seconds, and renewed in between
 POLL_SECONDS = 5  # a long poll; no longer, for SIGTERM drains within 20
 _READ_SECONDS_OF: Final[Mapping[str, float]] = MappingProxyType(
     {"sqs": POLL_SECONDS + READ_SECONDS, "sts": SHORT_READ_SECONDS}

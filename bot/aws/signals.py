@@ -1,5 +1,6 @@
 """Sends one decision to AWS, in the session of the step's approver role that bears the person's name.
 
+In two parts, so that the state check can stand between them: whatever may have to be waited for, then the call alone.
 `SendAutomationSignal` has no idempotency token and names no step: nothing here sends it twice.
 https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_SendAutomationSignal.html
 """
@@ -13,6 +14,8 @@ from bot.aws.sdk import Credentials
 from bot.domain.request import Verdict
 from bot.ports import Signal, SignalLost, SignalRefused, SignalThrottled
 
+OPERATION = "send_automation_signal"
+
 
 class Signals:
     """Sends signals."""
@@ -20,13 +23,22 @@ class Signals:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
 
+    async def prepare(self, signal: Signal) -> None:
+        """Get the role's session and a turn in the quota; nothing leaves. Raises SignalRefused, SignalThrottled."""
+        try:
+            if signal.role is not None:
+                await self._clients.session(signal.role, signal.session_name, Lane.SIGNAL)
+            await self._clients.turn(_place(signal), "ssm", OPERATION, Lane.SIGNAL)
+        except CallFailed as failed:
+            raise _not_prepared(failed) from failed
+
     async def send(self, signal: Signal) -> None:
-        """Send it once. Raises SignalRefused, SignalThrottled, SignalLost."""
-        credentials = await self._credentials(signal)
+        """Send what was prepared, at once and once. Raises SignalRefused, SignalThrottled, SignalLost."""
+        credentials = self._credentials(signal)
         try:
             await self._clients.send(
-                Place(signal.key.account, signal.key.region),
-                "send_automation_signal",
+                _place(signal),
+                OPERATION,
                 credentials,
                 AutomationExecutionId=signal.execution_id,
                 SignalType=_signal_type(signal.verdict),
@@ -36,18 +48,23 @@ class Signals:
             self._forget_useless(signal, failed)
             raise _outcome(failed) from failed
 
-    async def _credentials(self, signal: Signal) -> Credentials | None:
+    def _credentials(self, signal: Signal) -> Credentials | None:
+        """Return the session that is at hand; one that was dropped since would have to be waited for: prepare anew."""
         if signal.role is None:
             return None
-        try:
-            return await self._clients.session(signal.role, signal.session_name, Lane.CLICK)
-        except CallFailed as failed:
-            raise _not_assumed(failed) from failed
+        credentials = self._clients.kept_session(signal.role, signal.session_name)
+        if credentials is None:
+            raise SignalThrottled("NotPrepared")
+        return credentials
 
     def _forget_useless(self, signal: Signal, failed: CallFailed) -> None:
         """Assume the role anew after a refusal: the session may be what is wrong, if the role was changed since."""
         if signal.role and failed.failure in {Failure.EXPIRED, Failure.DENIED}:
             self._clients.forget_session(signal.role, signal.session_name)
+
+
+def _place(signal: Signal) -> Place:
+    return Place(signal.key.account, signal.key.region)
 
 
 def _signal_type(verdict: Verdict) -> str:
@@ -60,8 +77,8 @@ def _signal_type(verdict: Verdict) -> str:
             assert_never(verdict)
 
 
-def _not_assumed(failed: CallFailed) -> SignalRefused | SignalThrottled:
-    """Say what it means that the role could not be assumed: in no case did a signal leave."""
+def _not_prepared(failed: CallFailed) -> SignalRefused | SignalThrottled:
+    """Say what it means that the role could not be assumed, or that the quota is used up: no signal left."""
     if failed.failure in {Failure.DENIED, Failure.REFUSED}:
         return SignalRefused(failed.code, denied=True)
     return SignalThrottled(failed.code)

@@ -1,7 +1,8 @@
 """Carries one claimed decision to AWS: the state check, the single signal, and what the answer means.
 
-A signal leaves at most once per decision. Before every attempt the automation execution is read; after a lost reply
-nothing is sent again.
+A signal leaves at most once per decision. Before every attempt the automation execution is read, after everything
+that may have to be waited for: between that read and the signal there is one write of the row and nothing else. After
+a lost reply nothing is sent again.
 """
 
 from collections.abc import Callable
@@ -28,7 +29,8 @@ from bot.service.configured import Configured
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
-HOLD = timedelta(seconds=25)  # longer than reading the state, assuming the role and one signal may take together
+HOLD = timedelta(seconds=25)  # longer than preparing (15 at most), reading (20) or sending (7) takes; renewed between
+READING = timedelta(seconds=20)  # what the state check may take; a hold that would end within is renewed before it
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds between attempts while AWS asks for patience
 AWS_COMMENT_LIMIT = 512  # characters; SendAutomationSignal's payload
 log = structlog.get_logger(__name__)
@@ -77,16 +79,29 @@ class Signalling:
             return record
         if self._clock.now() > decision.lapses_at or execution_id is None:
             return await self._settle(key, decision_id, Attempt(DecisionEvent.WITHDRAWN, _lapsed(decision)))
-        try:
-            execution = await self._requests.execution(key, execution_id)
-        except AwsUnavailable as problem:
-            return await self._remember(key, decision_id, problem)
-        if withdrawal := _not_waiting(execution, decision):
-            return await self._settle(key, decision_id, withdrawal)
-        return await self._send(record, decision, execution_id)
-
-    async def _send(self, record: Record, decision: Decision, execution_id: str) -> Record:
         signal = self._signal(record, decision, execution_id)
+        try:
+            await self._requests.prepare(signal)
+        except SignalRefused as refused:
+            return await self._settle(key, decision_id, _refused(DecisionEvent.WITHDRAWN, refused))
+        except SignalThrottled:
+            return await self._remember(key, decision_id, Outcome.THROTTLED)
+        return await self._check_and_send(record, decision, signal)
+
+    async def _check_and_send(self, record: Record, decision: Decision, signal: Signal) -> Record:
+        if decision.held_until - self._clock.now() < READING:
+            await self._hold(record.key, decision.id)
+        try:
+            execution = await self._requests.execution(record.key, signal.execution_id)
+        except AwsUnavailable as problem:
+            log.warning("state_unreadable", request=str(record.key), decision=decision.id, code=problem.code)
+            throttled = isinstance(problem, AwsThrottled)
+            return await self._remember(record.key, decision.id, Outcome.THROTTLED if throttled else Outcome.UNREADABLE)
+        if withdrawal := _not_waiting(execution, decision):
+            return await self._settle(record.key, decision.id, withdrawal)
+        return await self._send(record, decision, signal)
+
+    async def _send(self, record: Record, decision: Decision, signal: Signal) -> Record:
         try:
             sending = await self._sending(record.key, decision.id, signal)
         except IllegalTransition:
@@ -104,8 +119,7 @@ class Signalling:
         try:
             await self._requests.signal(signal)
         except SignalRefused as refused:
-            outcome = Outcome.AWS_DENIED if refused.denied else Outcome.AWS_REFUSED
-            return Attempt(DecisionEvent.REFUSED, outcome, refused.code)
+            return _refused(DecisionEvent.REFUSED, refused)
         except SignalThrottled:
             return Attempt(DecisionEvent.THROTTLED, Outcome.THROTTLED)
         except SignalLost:
@@ -143,10 +157,8 @@ class Signalling:
 
         return await self._rows.apply(key, lambda row: _changed(row, decision_id, send))
 
-    async def _remember(self, key: RequestKey, decision_id: str, problem: AwsUnavailable) -> Record:
-        """Keep why the state could not be read, in case the time runs out."""
-        outcome = Outcome.THROTTLED if isinstance(problem, AwsThrottled) else Outcome.UNREADABLE
-        log.warning("state_unreadable", request=str(key), decision=decision_id, code=problem.code)
+    async def _remember(self, key: RequestKey, decision_id: str, outcome: Outcome) -> Record:
+        """Keep why it did not come to sending, in case the time runs out."""
 
         def remember(decision: Decision) -> Decision:
             return replace(decision, outcome=outcome)
@@ -179,6 +191,10 @@ def _not_waiting(execution: Execution, decision: Decision) -> Attempt | None:
         return None
     passed = execution.status is Status.PENDING and execution.waiting
     return Attempt(DecisionEvent.WITHDRAWN, Outcome.STEP_PASSED if passed else Outcome.SETTLED)
+
+
+def _refused(event: DecisionEvent, refused: SignalRefused) -> Attempt:
+    return Attempt(event, Outcome.AWS_DENIED if refused.denied else Outcome.AWS_REFUSED, refused.code)
 
 
 def _lapsed(decision: Decision) -> Outcome:

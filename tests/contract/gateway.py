@@ -17,7 +17,7 @@ from bot.domain.request import RequestKey, Verdict
 from bot.ports import Signal
 from bot.sandbox.world import ACCOUNT, APPROVER_ROLE, REGION
 from bot.telemetry import Telemetry
-from tests.contract.scene import Asked, HandClock
+from tests.contract.scene import Asked, HandClock, Scene, staged
 
 UNPACED: dict[str, float] = {}
 HANAKO = "hanako.sato@example.com"
@@ -89,6 +89,34 @@ async def aws_side(scene: Any, **arguments: Any) -> AsyncIterator[AwsSide]:
     with environment(scene.aws.endpoint, scene.aws.world.bot):
         async with AwsSide(**{**settings, **arguments}) as side:
             yield side
+
+
+# --- what most files start with: one sandbox for a file, in which every test asks for its own request
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Scene]:
+    """Run one sandbox for all tests of a file."""
+    with staged() as scene:
+        yield scene
+
+
+@pytest.fixture
+def scene(stage: Scene) -> Iterator[Scene]:
+    """Give it to one test, with an empty call log, and take its faults away afterwards."""
+    stage.aws.forget_calls()
+    yield stage
+    stage.aws.faults.clear()
+
+
+@pytest.fixture
+async def side(scene: Scene) -> AsyncIterator[AwsSide]:
+    """Run the product's AWS side against it."""
+    async with aws_side(scene) as side:
+        yield side
+
+
+# --- sentences
 
 
 def key_of(asked: Asked) -> RequestKey:

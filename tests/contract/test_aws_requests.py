@@ -1,7 +1,7 @@
 """What the product reads of access requests, over real HTTP: whole, in part, late, and lagging."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -14,28 +14,11 @@ from bot.domain.request import Approver, ApproverKind, LevelState, RequestKey, S
 from bot.ports import AwsThrottled, AwsUnavailable, RequestNotReadable
 from bot.sandbox.jit_policies import MANUAL
 from bot.sandbox.world import ACCOUNT, APPROVER_ROLE, LEAD_ROLE, REGION, REQUESTER, level, manual_policy
+from tests.contract import gateway
 from tests.contract.gateway import aws_side, key_of
-from tests.contract.scene import Scene, signal, staged
+from tests.contract.scene import Scene, signal
 
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Scene]:
-    """One sandbox for this file; every test asks for its own request."""
-    with staged() as scene:
-        yield scene
-
-
-@pytest.fixture
-def scene(stage: Scene) -> Iterator[Scene]:
-    stage.aws.forget_calls()
-    yield stage
-    stage.aws.faults.clear()
-
-
-@pytest.fixture
-async def side(scene: Scene) -> AsyncIterator[AwsSide]:
-    async with aws_side(scene) as side:
-        yield side
+stage, scene, side = gateway.stage, gateway.scene, gateway.side
 
 
 def count(scene: Scene, operation: str) -> int:
@@ -282,6 +265,27 @@ async def test_an_ops_item_that_lags_behind_a_rejection_is_rejected(scene: Scene
     signal(scene.approver(), asked, "Reject")
     scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda item, _: item.update(Status="PendingApproval")))
     assert (await side.requests.observe(key_of(asked))).status is Status.REJECTED
+
+
+@pytest.mark.parametrize(("kind", "status"), [("Approve", Status.APPROVED), ("Reject", Status.REJECTED)])
+async def test_a_decision_between_the_two_reads_is_seen_at_once(
+    scene: Scene, side: AwsSide, kind: str, status: Status
+) -> None:
+    """The OpsItem was read before the decision and the execution after it: the OpsItem is read again, not next time."""
+    asked = scene.ask()
+
+    def decided_meanwhile(answer: dict[str, Any]) -> dict[str, Any]:
+        scene.aws.faults.clear()
+        scene.clock.move(minutes=1)
+        scene.aws.control.decide(asked.id, kind.lower(), comment="from the console")
+        return answer
+
+    scene.aws.faults.rewrite("GetOpsItem", decided_meanwhile)
+    request = await side.requests.observe(key_of(asked))
+    assert (request.status, request.complete) == (status, True)
+    assert request.modified_at == scene.clock()
+    assert (request.access_until is not None) is (status is Status.APPROVED)
+    assert count(scene, "GetAutomationExecution") == 1
 
 
 async def test_a_replica_is_told_and_costs_one_call(scene: Scene, side: AwsSide) -> None:

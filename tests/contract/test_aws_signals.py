@@ -1,40 +1,27 @@
 """How a decision reaches AWS: once, in the right role, under the person's name, and what every failure means."""
 
 import socket
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from bot.aws import sdk
 from bot.aws.assembly import AwsSide
 from bot.domain.request import Verdict
-from bot.ports import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
+from bot.ports import AwsUnavailable, Signal, SignalLost, SignalRefused, SignalThrottled
 from bot.sandbox.faults import Loss
 from bot.sandbox.world import ACCOUNT, LEAD_ROLE
+from tests.contract import gateway
 from tests.contract.gateway import HANAKO, SceneClock, aws_side, environment, key_of, signal_of, unheard
-from tests.contract.scene import Scene, signal, staged
+from tests.contract.scene import Scene, signal
 
 PRIYA = "priya.nair@example.com"
+stage, scene, side = gateway.stage, gateway.scene, gateway.side
 
 
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Scene]:
-    """One sandbox for this file; every test asks for its own request."""
-    with staged() as scene:
-        yield scene
-
-
-@pytest.fixture
-def scene(stage: Scene) -> Iterator[Scene]:
-    stage.aws.forget_calls()
-    yield stage
-    stage.aws.faults.clear()
-
-
-@pytest.fixture
-async def side(scene: Scene) -> AsyncIterator[AwsSide]:
-    async with aws_side(scene) as side:
-        yield side
+async def send(side: AwsSide, signal: Signal) -> None:
+    """Send a decision as the service does, without the state check in between."""
+    await side.requests.prepare(signal)
+    await side.requests.signal(signal)
 
 
 def sent(scene: Scene) -> int:
@@ -53,7 +40,7 @@ async def test_a_decision_arrives_under_the_persons_name(
 ) -> None:
     """One call, in the session of the approver role that bears the person's name, with the comment as payload."""
     asked = scene.ask()
-    await side.requests.signal(signal_of(asked, verdict=verdict))
+    await send(side, signal_of(asked, verdict=verdict))
     (call,) = scene.aws.calls("SendAutomationSignal")
     assert call.caller == session_arn()
     assert call.region == key_of(asked).region
@@ -68,7 +55,7 @@ async def test_a_decision_arrives_under_the_persons_name(
 async def test_without_a_role_the_bots_own_credentials_vote(scene: Scene, side: AwsSide) -> None:
     """A channel without approver_role: nobody is assumed, AWS decides whether the bot may vote."""
     with pytest.raises(SignalRefused):
-        await side.requests.signal(signal_of(scene.ask(), role=None))
+        await send(side, signal_of(scene.ask(), role=None))
     (call,) = scene.aws.calls("SendAutomationSignal")
     assert call.caller == scene.aws.world.bot.arn
     assert scene.aws.calls("AssumeRole") == []
@@ -77,21 +64,21 @@ async def test_without_a_role_the_bots_own_credentials_vote(scene: Scene, side: 
 async def test_a_persons_session_is_kept(scene: Scene, side: AwsSide) -> None:
     """Two decisions of one person assume the role once; an hour later it is assumed anew."""
     first, second, third = scene.ask(), scene.ask(), scene.ask()
-    await side.requests.signal(signal_of(first))
-    await side.requests.signal(signal_of(second))
+    await send(side, signal_of(first))
+    await send(side, signal_of(second))
     assert len(scene.aws.calls("AssumeRole")) == 1
     scene.clock.move(minutes=56)
-    await side.requests.signal(signal_of(third))
+    await send(side, signal_of(third))
     assert len(scene.aws.calls("AssumeRole")) == 2
 
 
 async def test_a_session_is_never_another_persons(scene: Scene, side: AwsSide) -> None:
     """Every person, and every role of one person, has a session of its own."""
     first, second, third = scene.ask(), scene.ask(), scene.ask("db-prod-01")
-    await side.requests.signal(signal_of(first))
-    await side.requests.signal(signal_of(second, session_name=PRIYA))
-    await side.requests.signal(signal_of(third))
-    await side.requests.signal(signal_of(third, role=LEAD_ROLE))
+    await send(side, signal_of(first))
+    await send(side, signal_of(second, session_name=PRIYA))
+    await send(side, signal_of(third))
+    await send(side, signal_of(third, role=LEAD_ROLE))
     assert [call.caller for call in scene.aws.calls("SendAutomationSignal")] == [
         session_arn(),
         session_arn(PRIYA),
@@ -105,21 +92,21 @@ async def test_a_late_signal_is_refused(scene: Scene, side: AwsSide) -> None:
     asked = scene.ask()
     signal(scene.approver("alex.wilber@example.com"), asked, "Reject")
     with pytest.raises(SignalRefused) as caught:
-        await side.requests.signal(signal_of(asked))
+        await send(side, signal_of(asked))
     assert (caught.value.code, caught.value.denied) == ("InvalidAutomationSignalException", False)
 
 
 async def test_an_execution_that_is_not_there_is_refused(scene: Scene, side: AwsSide) -> None:
     """An execution id that AWS does not know is a refusal, not a loss."""
     with pytest.raises(SignalRefused) as caught:
-        await side.requests.signal(signal_of(scene.ask(), execution_id="0" * 36))
+        await send(side, signal_of(scene.ask(), execution_id="0" * 36))
     assert caught.value.code == "AutomationExecutionNotFoundException"
 
 
 async def test_a_signal_that_cannot_be_written_is_refused(scene: Scene, side: AwsSide) -> None:
     """What the SDK will not even send had no effect, and would not be sent a second time either."""
     with pytest.raises(SignalRefused) as caught:
-        await side.requests.signal(signal_of(scene.ask(), execution_id="too-short"))
+        await send(side, signal_of(scene.ask(), execution_id="too-short"))
     assert caught.value.code == "ParamValidationError"
     assert sent(scene) == 0
 
@@ -128,7 +115,7 @@ async def test_a_role_that_cannot_be_assumed_is_denied(scene: Scene, side: AwsSi
     """No signal leaves, and the refusal speaks of permission."""
     role = f"arn:aws:iam::{ACCOUNT}:role/NotThere"
     with pytest.raises(SignalRefused) as caught:
-        await side.requests.signal(signal_of(scene.ask(), role=role))
+        await send(side, signal_of(scene.ask(), role=role))
     assert caught.value.denied
     assert sent(scene) == 0
 
@@ -139,9 +126,9 @@ async def test_lacking_permission_is_denied_and_the_session_dropped(scene: Scene
     asked = scene.ask()
     scene.aws.faults.fail("SendAutomationSignal", code)
     with pytest.raises(SignalRefused) as caught:
-        await side.requests.signal(signal_of(asked))
+        await send(side, signal_of(asked))
     assert caught.value.denied
-    await side.requests.signal(signal_of(asked))
+    await send(side, signal_of(asked))
     assert len(scene.aws.calls("AssumeRole")) == 2
 
 
@@ -151,9 +138,9 @@ async def test_what_had_no_effect_may_be_tried_again(scene: Scene, side: AwsSide
     asked = scene.ask()
     scene.aws.faults.fail("SendAutomationSignal", code)
     with pytest.raises(SignalThrottled):
-        await side.requests.signal(signal_of(asked))
+        await send(side, signal_of(asked))
     assert sent(scene) == 1
-    await side.requests.signal(signal_of(asked))
+    await send(side, signal_of(asked))
     assert scene.status(asked) == "Approved"
 
 
@@ -163,7 +150,7 @@ async def test_a_role_that_cannot_be_assumed_just_now_sends_nothing(scene: Scene
     status = 500 if code == "InternalFailure" else None
     scene.aws.faults.fail("AssumeRole", code, status=status, times=None)
     with pytest.raises(SignalThrottled):
-        await side.requests.signal(signal_of(scene.ask()))
+        await send(side, signal_of(scene.ask()))
     assert sent(scene) == 0
 
 
@@ -173,7 +160,7 @@ async def test_a_lost_reply_is_lost_and_nothing_is_sent_again(scene: Scene, side
     asked = scene.ask()
     scene.aws.faults.lose_reply("SendAutomationSignal", how=how, times=None)
     with pytest.raises(SignalLost):
-        await side.requests.signal(signal_of(asked))
+        await send(side, signal_of(asked))
     assert sent(scene) == 1
     assert scene.status(asked) == "Approved"
 
@@ -183,7 +170,7 @@ async def test_a_server_error_is_lost(scene: Scene, side: AwsSide, code: str, st
     """A 5xx may come after the effect, whatever code it carries."""
     scene.aws.faults.fail("SendAutomationSignal", code, status=status)
     with pytest.raises(SignalLost):
-        await side.requests.signal(signal_of(scene.ask()))
+        await send(side, signal_of(scene.ask()))
     assert sent(scene) == 1
 
 
@@ -194,7 +181,7 @@ async def test_an_answer_that_takes_too_long_is_lost(scene: Scene, monkeypatch: 
     asked = scene.ask()
     async with aws_side(scene) as side:
         with scene.aws.faults.hold("SendAutomationSignal", after_effect=True), pytest.raises(SignalLost) as caught:
-            await side.requests.signal(signal_of(asked))
+            await send(side, signal_of(asked))
     assert str(caught.value) == "ReadTimeoutError"
     assert sent(scene) == 1
 
@@ -212,8 +199,65 @@ async def test_a_signal_that_never_left_may_be_tried_again(scene: Scene) -> None
             telemetry=unheard(),
         ) as side:
             with pytest.raises(SignalThrottled):
-                await side.requests.signal(signal_of(scene.ask(), role=None))
+                await send(side, signal_of(scene.ask(), role=None))
             with pytest.raises(SignalThrottled):
-                await side.requests.signal(signal_of(scene.ask()))
+                await send(side, signal_of(scene.ask()))
             with pytest.raises(AwsUnavailable):
                 await side.own_account()
+
+
+# --- what comes before the state check, and what after it
+
+
+async def test_nothing_leaves_before_the_state_was_checked(scene: Scene, side: AwsSide) -> None:
+    """Preparing assumes the role and sends nothing; sending is that one call, and asks nobody for anything."""
+    decision = signal_of(scene.ask())
+    scene.aws.forget_calls()
+    await side.requests.prepare(decision)
+    assert [call.operation for call in scene.aws.calls()] == ["AssumeRole"]
+    await side.requests.signal(decision)
+    assert [call.operation for call in scene.aws.calls()] == ["AssumeRole", "SendAutomationSignal"]
+
+
+async def test_a_session_that_was_dropped_after_the_check_sends_nothing(scene: Scene, side: AwsSide) -> None:
+    """Assuming the role anew would take time, in which somebody may decide: back to the check."""
+    asked = scene.ask()
+    await side.requests.prepare(signal_of(asked))
+    scene.clock.move(minutes=56)
+    with pytest.raises(SignalThrottled):
+        await side.requests.signal(signal_of(asked))
+    assert sent(scene) == 0
+
+
+async def test_the_quota_is_waited_for_before_the_check(scene: Scene) -> None:
+    """What is prepared leaves at once, however long the line before the quota has become meanwhile."""
+    first, second = signal_of(scene.ask()), signal_of(scene.ask())
+    async with aws_side(scene, rates={"ssm": 0.5}) as side:
+        await side.requests.prepare(first)
+        await side.requests.prepare(second)
+        began = scene.clock()
+        await side.requests.signal(second)
+        await side.requests.signal(first)
+        assert scene.clock() == began
+
+
+async def test_a_quota_that_is_used_up_for_long_refuses_before_the_check(scene: Scene) -> None:
+    """A click cannot wait for it; nothing is sent."""
+    asked = scene.ask()
+    async with aws_side(scene, rates={"ssm": 0.1}) as side:
+        await side.requests.prepare(signal_of(asked))
+        with pytest.raises(SignalThrottled):
+            await side.requests.prepare(signal_of(asked))
+    assert sent(scene) == 0
+
+
+async def test_a_throttled_signal_slows_the_next_ones_down(scene: Scene) -> None:
+    """AWS's throttling counts for the quota though the turn was taken before the state check."""
+    asked = scene.ask()
+    async with aws_side(scene, rates={"ssm": 3.0}) as side:
+        scene.aws.faults.fail("SendAutomationSignal", "ThrottlingException")
+        with pytest.raises(SignalThrottled):
+            await send(side, signal_of(asked))
+        began = scene.clock()
+        await side.requests.prepare(signal_of(asked))
+        assert (scene.clock() - began).total_seconds() == pytest.approx(1 / 1.5, rel=0.05)

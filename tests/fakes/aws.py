@@ -97,6 +97,10 @@ class FakeAws:
         request = self.requests[key]
         return Execution(execution_id, request.status, request.levels)
 
+    async def prepare(self, signal: Signal) -> None:
+        """Let the signal have what it needs."""
+        await self._pass("prepare", signal.key)
+
     async def signal(self, signal: Signal) -> None:
         """Take a signal as AWS would."""
         self.signals.append(signal)

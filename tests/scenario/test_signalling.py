@@ -1,0 +1,131 @@
+"""The state check is the last thing before the signal: whatever has to be waited for comes before it."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.decision import DecisionState
+from bot.domain.request import Verdict
+from bot.domain.views import NoticeCode
+from bot.ports import SignalRefused, SignalThrottled
+from bot.service.signalling import HOLD, READING
+from tests.fakes.chat import HANAKO, ICHIRO
+from tests.fakes.world import World, new_world
+
+
+@pytest.fixture
+def world() -> World:
+    """A fresh world."""
+    return new_world()
+
+
+async def test_decided_while_the_role_was_being_assumed(world: World) -> None:
+    """The role took its time and the console was faster: no signal leaves, and the clicker is told."""
+    key = world.aws.add()
+    await world.shown(key)
+    gate = world.aws.gates["prepare"] = asyncio.Event()
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.aws.arrived["prepare"].wait()
+        world.aws.decide(key, Verdict.REJECT, "from the console")
+        gate.set()
+        answer = await click
+    assert world.aws.signals == []
+    assert answer.notice is not None
+    assert (answer.notice.code, answer.notice.verdict) == (NoticeCode.DECIDED, Verdict.REJECT)
+
+
+async def test_nothing_is_waited_for_between_check_and_signal(world: World) -> None:
+    """Of all calls to AWS the signal comes right after the check, at every attempt."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.before["signal"].append(SignalThrottled())
+    before = len(world.aws.calls)
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(2)
+        await click
+    made = [name for name, _ in world.aws.calls[before:] if name != "observe"]
+    assert made == ["prepare", "execution", "signal"] * 2
+
+
+async def test_a_role_that_takes_a_minute_sends_nothing(world: World) -> None:
+    """However the check ends then: nothing is signalled later than 60 s after the click."""
+    key = world.aws.add()
+    await world.shown(key)
+    gate = world.aws.gates["prepare"] = asyncio.Event()
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(61)
+        gate.set()
+        await world.clock.advance(2)
+        await click
+    assert world.aws.signals == []
+    assert [each.state for each in (await world.row(key)).decisions] == [DecisionState.RELEASED]
+
+
+async def test_a_slow_role_does_not_use_up_the_hold(world: World) -> None:
+    """Where preparing took its time the claim is held anew, so that nobody takes it over during the check."""
+    key = world.aws.add()
+    await world.shown(key)
+    gates = world.aws.gates
+    prepared, checked = gates["prepare"], gates["execution"] = asyncio.Event(), asyncio.Event()
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(15)
+        prepared.set()
+        await world.clock.advance((READING - timedelta(seconds=1)).total_seconds())
+        assert world.aws.count("prepare") == 1
+        (decision,) = (await world.row(key)).decisions
+        assert decision.held_until > world.clock.now()
+        checked.set()
+        await world.clock.advance(1)
+        await click
+    assert len(world.aws.signals) == 1
+    assert READING < HOLD
+
+
+async def test_a_role_that_may_not_be_assumed_is_explained(world: World) -> None:
+    """Nothing was read and nothing sent; the clicker reads why, the card stays open, the next one may decide."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.before["prepare"].append(SignalRefused("AccessDenied", denied=True))
+    async with world.running():
+        refused = await world.press(key, HANAKO, comment="ok")
+        assert (world.aws.count("execution"), world.aws.signals) == (0, [])
+        assert refused.notice is not None
+        assert (refused.notice.code, refused.notice.detail, refused.notice.typed) == (
+            NoticeCode.AWS_DENIED,
+            "AccessDenied",
+            "ok",
+        )
+        await world.press(key, ICHIRO)
+    assert len(world.aws.effects) == 1
+
+
+async def test_a_quota_that_is_used_up_is_waited_for(world: World) -> None:
+    """Throttled before anything left: tried again within the minute, and sent once."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.before["prepare"].extend([SignalThrottled(), SignalThrottled()])
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(5)
+        await click
+    assert [world.aws.count(each) for each in ("prepare", "execution", "signal")] == [3, 1, 1]
+
+
+async def test_a_quota_that_stays_used_up_is_told(world: World) -> None:
+    """After the minute the decision is released, and its person reads that AWS asked for patience."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.before["prepare"].extend(SignalThrottled() for _ in range(100))
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(90)
+        await click
+        await world.clock.advance(5)
+        (decision,) = (await world.row(key)).decisions
+        assert (decision.state, decision.outcome) == (DecisionState.RELEASED, "throttled")
+    assert world.aws.signals == []

@@ -1,6 +1,7 @@
 """The state check is the last thing before the signal: whatever has to be waited for comes before it."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,8 +10,9 @@ from bot.domain.decision import DecisionState
 from bot.domain.request import Verdict
 from bot.domain.views import NoticeCode
 from bot.ports import SignalRefused, SignalThrottled
-from bot.service.signalling import HOLD, READING
+from bot.service.signalling import FRESH, HOLD, READING
 from tests.fakes.chat import HANAKO, ICHIRO
+from tests.fakes.store import HangingStore, MemoryStore
 from tests.fakes.world import World, new_world
 
 
@@ -129,3 +131,47 @@ async def test_a_quota_that_stays_used_up_is_told(world: World) -> None:
         (decision,) = (await world.row(key)).decisions
         assert (decision.state, decision.outcome) == (DecisionState.RELEASED, "throttled")
     assert world.aws.signals == []
+
+
+async def test_a_state_that_was_read_too_long_ago_is_read_again(world: World) -> None:
+    """The store stood still between the check and the signal, and the console was faster: no signal leaves."""
+    store = HangingStore()
+    world = new_world(store=store)
+    key = world.aws.add()
+    await world.shown(key)
+    gate = world.aws.gates["execution"] = asyncio.Event()
+    click = asyncio.create_task(world.press(key, HANAKO))
+    await world.aws.arrived["execution"].wait()
+    store.hangs = {"apply"}
+    gate.set()
+    await world.clock.advance(FRESH.total_seconds() + 0.1)
+    world.aws.decide(key, Verdict.REJECT, "from the console")
+    store.hangs.clear()
+    store.go.set()
+    async with world.running():
+        await world.clock.advance(5)
+        await click
+    assert (world.aws.signals, world.aws.count("execution")) == ([], 2)
+
+
+async def test_who_paused_beyond_the_hold_has_no_say_any_more(world: World) -> None:
+    """A worker stands still between check and signal; another one takes the decision over, and it is sent once."""
+    store = HangingStore()
+    paused = new_world(store=store)
+    other = replace(paused, store=MemoryStore(store.tables), owner="replica-2")
+    key = paused.aws.add()
+    await paused.shown(key)
+    gate = paused.aws.gates["execution"] = asyncio.Event()
+    click = asyncio.create_task(paused.press(key, HANAKO))
+    await paused.aws.arrived["execution"].wait()
+    store.hangs = {"apply"}
+    gate.set()
+    async with other.running():
+        await paused.clock.advance(HOLD.total_seconds() + 2)
+        assert len(paused.aws.signals) == 1
+        store.hangs.clear()
+        store.go.set()
+        await paused.clock.advance(5)
+        await click
+    await paused.deciding.drain()
+    assert len(paused.aws.signals) == 1

@@ -46,18 +46,6 @@ class Attempt:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A state check that allows the signal: when its answer came, and the hold of the worker who made it."""
-
-    at: datetime
-    held_until: datetime
-
-
-class HoldLost(Exception):
-    """Another worker has this decision now, or may have it: whoever paused for so long has no say any more."""
-
-
 class Signalling:
     """Takes decisions from claimed to their end."""
 
@@ -77,11 +65,7 @@ class Signalling:
         """Work on a decision until it is settled or unknown; return the row as it is then."""
         pause = FIRST_PAUSE
         while True:
-            try:
-                record = await self._attempt(key, decision_id)
-            except (HoldLost, IllegalTransition):
-                log.warning("decision_taken_over", request=str(key), decision=decision_id)
-                return await self._rows.apply(key, lambda row: row)
+            record = await self._attempt(key, decision_id)
             decision = record.decision(decision_id)
             if decision is None or decision.state is not DecisionState.CLAIMED:
                 return record
@@ -106,10 +90,8 @@ class Signalling:
         return await self._check_and_send(record, decision, signal)
 
     async def _check_and_send(self, record: Record, decision: Decision, signal: Signal) -> Record:
-        held = decision.held_until
-        if held - self._clock.now() < READING:
-            held = self._clock.now() + HOLD
-            await self._renew(record.key, decision, held)
+        if decision.held_until - self._clock.now() < READING:
+            await self._hold(record.key, decision.id)
         try:
             execution = await self._requests.execution(record.key, signal.execution_id)
         except AwsUnavailable as problem:
@@ -118,10 +100,13 @@ class Signalling:
             return await self._remember(record.key, decision.id, Outcome.THROTTLED if throttled else Outcome.UNREADABLE)
         if withdrawal := _not_waiting(execution, decision):
             return await self._settle(record.key, decision.id, withdrawal)
-        return await self._send(record, decision, signal, Checked(self._clock.now(), held))
+        return await self._send(record, decision, signal, checked_at=self._clock.now())
 
-    async def _send(self, record: Record, decision: Decision, signal: Signal, checked: Checked) -> Record:
-        sending = await self._sending(record.key, decision.id, signal, checked)
+    async def _send(self, record: Record, decision: Decision, signal: Signal, *, checked_at: datetime) -> Record:
+        try:
+            sending = await self._sending(record.key, decision.id, signal, checked_at)
+        except IllegalTransition:
+            return await self._rows.load(record.key) or record  # another process took it over
         if not _may_leave(sending, decision.id):
             return sending
         attempt = await self._signalled(signal)
@@ -161,27 +146,15 @@ class Signalling:
 
         return await self._rows.apply(key, lambda row: _changed(row, decision_id, hold))
 
-    async def _renew(self, key: RequestKey, held: Decision, until: datetime) -> None:
-        """Hold on for longer. Raises HoldLost."""
+    async def _sending(self, key: RequestKey, decision_id: str, signal: Signal, checked_at: datetime) -> Record:
+        """Make it durable that the signal may leave; the last check that it still may.
 
-        def renew(decision: Decision) -> Decision:
-            if decision.held_until != held.held_until:
-                raise HoldLost
-            return replace(decision, held_until=until)
-
-        await self._rows.apply(key, lambda row: _changed(row, held.id, renew))
-
-    async def _sending(self, key: RequestKey, decision_id: str, signal: Signal, checked: Checked) -> Record:
-        """Make it durable that the signal may leave; the last check that it still may. Raises HoldLost.
-
-        A state that was read too long ago leaves the decision as it is: it is read again.
+        Where the state was read too long ago (another worker may have sent meanwhile) it stays claimed: read it again.
         """
 
         def send(decision: Decision) -> Decision:
             now = self._clock.now()
-            if decision.held_until != checked.held_until or now > checked.held_until:
-                raise HoldLost
-            if now > checked.at + FRESH:
+            if now > checked_at + FRESH:
                 return decision
             if now > decision.lapses_at:
                 return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED)

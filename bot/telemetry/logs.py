@@ -39,7 +39,6 @@ EVENTS: Mapping[str, str] = {
     "connector_call_repeated": "Teams asked for patience or stumbled; the call is made again",
     "connector_token_renewed": "the token for calls to Teams was fetched",
     "connector_token_unavailable": "the token for calls to Teams could not be fetched; check the app's credential",
-    "decision_taken_over": "a worker paused for so long that another one has its decision now; nothing was sent twice",
     "delivery_impossible": "Teams refuses a message for good; the card's thread says so",
     "delivery_postponed": "Teams could not take something now; it is tried again",
     "drain_cut_short": "not everything came to its end in time; the next process goes on from the row",

@@ -154,7 +154,7 @@ async def test_a_state_that_was_read_too_long_ago_is_read_again(world: World) ->
     assert (world.aws.signals, world.aws.count("execution")) == ([], 2)
 
 
-async def test_who_paused_beyond_the_hold_has_no_say_any_more(world: World) -> None:
+async def test_who_paused_beyond_the_hold_sends_nothing_further(world: World) -> None:
     """A worker stands still between check and signal; another one takes the decision over, and it is sent once."""
     store = HangingStore()
     paused = new_world(store=store)

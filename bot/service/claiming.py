@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.domain.card import card_view
+from bot.domain.card_places import card_name
 from bot.domain.decision import COMMENT_LIMIT, Claim, ClaimRefusal, Decision, claim
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Channel
-from bot.domain.surfaces import CARD
 from bot.domain.views import Banner, DecisionLine, Notice, NoticeCode, Tone
 from bot.ports import Clock, People, StoreUnavailable
 from bot.service.answers import Answers, bare
@@ -176,7 +176,7 @@ class Claiming:
             decision = row.decision(decision_id)
             if decision is None:
                 return row
-            card = row.surface(CARD + press.channel.name)
+            card = row.surface(card_name(press.channel.name))
             told = row.with_surface(replace(card, digest=None)) if card else row  # theirs is not what was delivered
             return told.with_decision(replace(decision, announced=True)).look_by(now)
 

@@ -8,10 +8,10 @@ from datetime import datetime
 
 import structlog
 
+from bot.domain.card_places import channel_of_card
 from bot.domain.record import Record, SurfaceKind
 from bot.domain.request import InvalidRequestKey, RequestKey
 from bot.domain.routing import Channel, same_conversation
-from bot.domain.surfaces import CARD
 from bot.domain.views import Notice, NoticeCode
 from bot.ports import AuditEntry, Clock, People, StoreUnavailable
 from bot.service.answers import Answers, bare
@@ -109,7 +109,7 @@ class Deciding:
         """Return the channel of this conversation, if this request has a card there."""
         for surface in record.surfaces:
             if surface.kind is SurfaceKind.CARD and same_conversation(surface.conversation, click.conversation):
-                return self._configured.channel(surface.name.removeprefix(CARD))
+                return self._configured.channel(channel_of_card(surface.name))
         return None
 
     async def _audit(self, click: Click, outcome: str) -> None:

@@ -85,9 +85,14 @@ _BANNERS = {
 
 def banner(request: AccessRequest, now: datetime) -> Banner:
     """Return the state in one word; an approval whose window is over has ended."""
-    if request.status is Status.APPROVED and request.access_until and request.access_until <= now:
+    if access_is_over(request, now):
         return Banner.ENDED
     return _BANNERS[request.status]
+
+
+def access_is_over(request: AccessRequest, now: datetime) -> bool:
+    """True once the window is over in which an approval lets sessions be started."""
+    return request.status is Status.APPROVED and request.access_until is not None and request.access_until <= now
 
 
 def console_url(request: AccessRequest) -> str:

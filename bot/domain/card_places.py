@@ -4,12 +4,14 @@ The one place that knows how a card's surface is named. Knows nothing of what a 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
-from bot.domain.record import Delivery, Record, SurfaceKind
+from bot.domain.record import Delivery, Record, Surface, SurfaceKind
 from bot.domain.routing import Channel
 
 CARD: Final = "card:"
+MOST_COPIES = 5  # of one request that are kept up to date; more come of no crash, only of somebody who makes ids up
 
 
 def card_name(channel: str, activity_id: str | None = None) -> str:
@@ -52,3 +54,16 @@ def _needs_stand_in(record: Record) -> bool:
     """A request that waits must be seen by somebody; one that has ended asks for nothing."""
     ended = record.request is not None and record.request.status.ended
     return home_problem(record) is not None and not ended
+
+
+def with_adopted_card(record: Record, channel: str, conversation: str, activity_id: str) -> Record:
+    """Take in a card that is in Teams and that the row did not know: as the channel's own where it has none yet."""
+    cards = [surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
+    if any(card.activity_id == activity_id for card in cards) or len(cards) >= MOST_COPIES:
+        return record
+    own = record.surface(card_name(channel))
+    if own is None or own.activity_id:
+        name = card_name(channel, activity_id) if own else card_name(channel)
+        return record.with_surface(Surface(name, SurfaceKind.CARD, Delivery.DELIVERED, conversation, activity_id))
+    found = replace(own, conversation=conversation, activity_id=activity_id, lost=max(0, own.lost - 1))
+    return record.with_surface(replace(found, delivery=Delivery.DELIVERED, problem=None, failures=0, retry_at=None))

@@ -14,6 +14,7 @@ from bot.domain.routing import Route
 
 GONE_AFTER = timedelta(minutes=10)  # AWS may not show for a moment what is there; not for that long
 KEPT = timedelta(days=365)  # after its end, as long as AWS keeps the request itself
+KEPT_UNREAD = timedelta(days=7)  # nothing was ever known of it: a hint that led nowhere
 
 
 class SurfaceKind(StrEnum):
@@ -184,8 +185,9 @@ class Record:
         if self.watched:
             return None
         facts = self.request
-        known = [facts.access_until, facts.modified_at] if facts else []
-        return max(filter(None, [*known, self.observed_at]), default=self.created_at) + KEPT
+        if facts is None:
+            return self.created_at + KEPT_UNREAD
+        return max(filter(None, [facts.access_until, facts.modified_at, self.observed_at, self.created_at])) + KEPT
 
     @property
     def live_decisions(self) -> tuple[Decision, ...]:

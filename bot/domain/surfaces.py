@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from bot.domain.card import (
     Rules,
+    access_is_over,
     card_view,
     conflicting_policies,
     deciding_line,
@@ -52,8 +53,10 @@ def desired(record: Record, rules: Rules, now: datetime) -> tuple[Wanted, ...]:
     home = _home(record, rules)
     if home is None:
         return tuple(cards)
-    notes, told = _notes(record, home), _delivery_notes(record, home)
-    return (*cards, *_overtaken_notes(record, home, (*notes, *told)), *notes, *_directs(record, home), *told)
+    over = access_is_over(record.request, now)
+    notes, told = _notes(record, home, over=over), _delivery_notes(record, home)
+    directs = _directs(record, home, over=over)
+    return (*cards, *_overtaken_notes(record, home, (*notes, *told)), *notes, *directs, *told)
 
 
 def next_change(record: Record, now: datetime) -> datetime | None:
@@ -86,8 +89,10 @@ def _home(record: Record, rules: Rules) -> Channel | None:
 # --- notes in the thread -----------------------------------------------------------------------------------------
 
 
-def _notes(record: Record, home: Channel) -> list[Wanted]:
+def _notes(record: Record, home: Channel, *, over: bool) -> list[Wanted]:
     notes = [_decision_note(record, each) for each in record.decisions]
+    if over:
+        notes.append(("ended", replace(_blank_note(record, NoteKind.ENDED), at=_access_until(record))))
     ending = _ending_note(record)
     wanted = [
         replace(_wanted_note(f"note:{name}", view, home), overtaken=_has_passed(record, view))
@@ -111,6 +116,10 @@ def _overtaken_notes(record: Record, home: Channel, wanted: Sequence[Wanted]) ->
 
 def _wanted_note(name: str, view: NoteView, home: Channel) -> Wanted:
     return Wanted(name, SurfaceKind.NOTE, view, home)
+
+
+def _access_until(record: Record) -> datetime | None:
+    return record.request.access_until if record.request else None
 
 
 def _decision_note(record: Record, decision: Decision) -> tuple[str, NoteView] | None:
@@ -179,7 +188,7 @@ def _delivery_notes(record: Record, home: Channel) -> list[Wanted]:
 
 # --- direct messages ---------------------------------------------------------------------------------------------
 
-_DIRECTS = {
+DIRECTS = {
     Status.PENDING: DirectKind.WAITING,
     Status.APPROVED: DirectKind.APPROVED,
     Status.REJECTED: DirectKind.REJECTED,
@@ -187,12 +196,13 @@ _DIRECTS = {
     Status.TIMED_OUT: DirectKind.TIMED_OUT,
     Status.CANCELLED: DirectKind.CANCELLED,
     Status.FAILED: DirectKind.FAILED,
+    Status.GONE: DirectKind.GONE,
 }
 
 
-def _directs(record: Record, home: Channel) -> list[Wanted]:
+def _directs(record: Record, home: Channel, *, over: bool) -> list[Wanted]:
     request = record.request
-    kind = _DIRECTS.get(request.status) if request else None
+    kind = DirectKind.ENDED if over else DIRECTS.get(request.status) if request else None
     if request is None or kind is None:
         return []
     placed = record.requester is not None and record.requester.placed

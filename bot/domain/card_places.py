@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from bot.domain.record import Delivery, Record, Surface, SurfaceKind
-from bot.domain.routing import Channel
+from bot.domain.routing import Channel, same_conversation
 
 CARD: Final = "card:"
 MOST_COPIES = 5  # of one request that are kept up to date; more come of no crash, only of somebody who makes ids up
@@ -67,3 +67,24 @@ def with_adopted_card(record: Record, channel: str, conversation: str, activity_
         return record.with_surface(Surface(name, SurfaceKind.CARD, Delivery.DELIVERED, conversation, activity_id))
     found = replace(own, conversation=conversation, activity_id=activity_id, lost=max(0, own.lost - 1))
     return record.with_surface(replace(found, delivery=Delivery.DELIVERED, problem=None, failures=0, retry_at=None))
+
+
+def renamed(record: Record, channels: Mapping[str, Channel]) -> Record:
+    """Follow channels that have another name in the configuration now: a channel is its conversation."""
+    for surface in record.surfaces:
+        channel = _new_name(channel_of_card(surface.name), surface.conversation, channels)
+        if surface.kind is SurfaceKind.CARD and channel:
+            copy = surface.activity_id if is_copy(surface.name) else None
+            others = tuple(each for each in record.surfaces if each is not surface)
+            record = replace(record, surfaces=others).with_surface(replace(surface, name=card_name(channel, copy)))
+    route = record.route
+    moved = _new_name(route.channel, route.conversation, channels) if route else None
+    return replace(record, route=replace(route, channel=moved)) if route and moved else record
+
+
+def _new_name(name: str, conversation: str | None, channels: Mapping[str, Channel]) -> str | None:
+    """Return the name that a channel has now, None where it still has its own, or is no more."""
+    if name in channels:
+        return None
+    here = (each.name for each in channels.values() if same_conversation(each.conversation, conversation))
+    return next(here, None)

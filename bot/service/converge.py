@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from bot.domain.card_places import renamed
 from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome, awaits_effect
 from bot.domain.identity import Directory, place_requester
 from bot.domain.record import Record
@@ -133,8 +134,10 @@ class Convergence:
         return await self._rows.apply(record.key, observed)
 
     def _routed(self, record: Record) -> Record:
-        """Pick the channel, once: a settled route stays, whatever happens to tags and configuration."""
-        if record.request is None or (record.route and record.route.settled):
+        """Pick the channel, once: a settled route stays, whatever happens to tags, unless its channel is no more."""
+        record = renamed(record, self._configured.rules.channels)
+        settled = record.route is not None and record.route.settled
+        if record.request is None or (settled and record.route and self._configured.channel(record.route.channel)):
             return record
         return replace(record, route=route(record.request, self._configured.channels))
 

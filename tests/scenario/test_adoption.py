@@ -111,7 +111,9 @@ async def test_nobody_takes_over_the_card_of_another_request(world: World) -> No
     await world.shown(key)
     before = list(world.chat.sent["1000"].versions)
     async with world.running():
-        await press_on(world, other, "1000")
+        answer = await press_on(world, other, "1000")
+        assert answer.notice is not None
+        assert answer.notice.code is NoticeCode.NOT_FOUND
         await world.clock.advance(2)
     assert world.chat.sent["1000"].versions == before
     assert await world.store.load(other) is None

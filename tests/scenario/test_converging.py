@@ -14,7 +14,7 @@ from bot.service.clicks import Verb
 from bot.service.rows import LeaseHeld
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.store import MemoryStore
-from tests.fakes.world import APPROVALS, World, new_world
+from tests.fakes.world import APPROVALS, World, configured, new_world
 
 LEADS = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2")
 
@@ -172,19 +172,19 @@ async def test_two_processes_never_write_at_once(world: World) -> None:
 
 
 async def test_a_lost_store_is_repaired_by_the_next_sweep(world: World) -> None:
-    """A card that the store does not know decides nothing until AWS's list has brought the request back."""
+    """AWS's list brings the request back, on a new card; the old one decides too, and follows once it was clicked."""
     key = world.aws.add()
     await world.shown(key)
     world.store = MemoryStore()
     world.build()
     async with world.running():
-        lost = await world.press(key, HANAKO)
-        assert (lost.card, world.aws.signals) == (None, [])
         await world.sweep.sweep()
         await world.clock.advance(1)
+        assert len(world.chat.of("post")) == 2
         await world.press(key, HANAKO)
+        await world.clock.advance(1)
     assert len(world.aws.effects) == 1
-    assert len(world.chat.of("post")) == 2
+    assert not any(card.buttons for card in world.chat.of("post"))
 
 
 async def test_a_card_says_nothing_of_which_rows_there_are(world: World) -> None:
@@ -256,3 +256,33 @@ async def test_access_that_ended_is_shown_as_ended(world: World) -> None:
         approved = world.chat.of("post")[0].card
         await world.clock.advance(4 * 3600)
     assert world.chat.of("post")[0].card != approved
+
+
+async def test_a_channel_that_was_renamed_keeps_its_cards(world: World) -> None:
+    """A channel is its conversation: after a restart with another name for it the same card follows and decides."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.configured = configured(replace(APPROVALS, name="approvals: new"))
+    world.build()
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(1)
+        await world.press(key, HANAKO)
+        await world.clock.advance(1)
+    (card,) = world.chat.of("post")
+    assert not card.buttons
+    assert len(world.aws.effects) == 1
+
+
+async def test_a_channel_that_is_no_more_hands_its_requests_on(world: World) -> None:
+    """The request is routed anew, so that somebody sees it; the old card has no conversation of ours any more."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.configured = configured(replace(LEADS, fallback=True))
+    world.build()
+    row = await world.shown(key)
+    assert row.route is not None
+    assert (row.route.channel, [sent.where for sent in world.chat.of("post")]) == (
+        "leads",
+        [APPROVALS.conversation, LEADS.conversation],
+    )

@@ -26,6 +26,7 @@ from bot.service.configured import Configured
 from bot.service.converge import Convergence
 from bot.service.decide import Deciding
 from bot.service.delivery import Delivering
+from bot.service.forgetting import Forgetting
 from bot.service.intake import QUEUE, Intake
 from bot.service.looking import Looking
 from bot.service.rows import Rows
@@ -43,6 +44,7 @@ NO_CREDENTIALS_ADVICE = "no AWS credentials were found: give the process a role,
 AWS_PAUSE = 3.0  # seconds between two questions to an AWS that did not answer
 AWS_PATIENCE = 60.0  # seconds for AWS's first answer; a network may come up later than the process
 START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # a store, an AWS or a port that cannot be had
+Source = Intake | Sweep | Forgetting | LoopWatch
 log = structlog.get_logger(__name__)
 
 
@@ -54,7 +56,7 @@ class Program:
     deciding: Deciding
     looking: Looking
     convergence: Convergence
-    sources: tuple[Intake | Sweep | LoopWatch, ...]  # of work and of figures; they stop first
+    sources: tuple[Source, ...]  # of work and of figures; they stop first
 
 
 def serve(settings: Settings, configuration: Configuration) -> None:
@@ -163,9 +165,11 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             clock=clock,
             configured=configured,
             period=settings.sweep_seconds,
+            owner=owner,
             telemetry=telemetry,
         )
-        sources: list[Intake | Sweep | LoopWatch] = [sweep, LoopWatch(telemetry.loop_stall)]
+        forgetting = Forgetting(store=store, clock=clock, telemetry=telemetry)
+        sources: list[Source] = [sweep, forgetting, LoopWatch(telemetry.loop_stall)]
         if aws.queue:
             telemetry.health.expect(QUEUE)
             sources.append(Intake(queue=aws.queue, rows=rows, clock=clock, configured=configured, telemetry=telemetry))

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from bot.domain.account import Account
 from bot.domain.identity import IdentityRules, Principal, PrincipalKind
 from bot.domain.routing import Channel
-from bot.notation import NOT_AVAILABLE
 from bot.problems import ConfigurationProblems, Location, explain, shown
 from bot.tables import TABLES, File
 
 _IAM_USER = r"arn:aws[a-z-]*:iam::[0-9]{12}:user/.+"
+_ROLE_OF = r"arn:aws[a-z-]*:iam::([0-9]{12}):role/"
 _PRINCIPALS = (
     "write the ARN of a session (arn:aws:sts::<account>:assumed-role/<role>/<session>) or of an IAM user, or the id of"
     " an Identity Center user"
@@ -102,8 +102,7 @@ def _across(raw: dict[str, Any]) -> Iterator[str]:
         yield from _doubles(f"{_numbered(number, channel)}: levels: step", steps)
     yield from _fallback(channels)
     yield from _people(raw)
-    if len(_dicts(raw.get("accounts"))) > 1:
-        yield f"accounts: more than one is {NOT_AVAILABLE}"
+    yield from _accounts(_dicts(raw.get("accounts")))
 
 
 def _doubles(what: str, values: list[object]) -> Iterator[str]:
@@ -111,6 +110,18 @@ def _doubles(what: str, values: list[object]) -> Iterator[str]:
     for text, times in Counter(texts).items():
         if times > 1:
             yield f"{what}: {shown(text)} is there {times} times; each must be unique"
+
+
+def _accounts(accounts: list[dict[str, Any]]) -> Iterator[str]:
+    yield from _doubles("accounts: id", [each.get("id") for each in accounts])
+    for number, account in enumerate(accounts, start=1):
+        regions = account.get("regions")
+        yield from _doubles(f"accounts {number}: regions", regions if isinstance(regions, list) else [])
+        of = re.match(_ROLE_OF, str(account.get("reader_role")))
+        if of and of[1] != account.get("id"):
+            yield f"accounts {number}: reader_role: write a role of this account; one of {of[1]} reads {of[1]}"
+    if sum("reader_role" not in each for each in accounts) > 1:
+        yield "accounts: only one, the bot's own, can go without reader_role; write it for the others"
 
 
 def _fallback(channels: list[dict[str, Any]]) -> Iterator[str]:

@@ -83,6 +83,7 @@ class Sighting:
     status: Status | None = None
     modified_at: datetime | None = None
     step: str | None = None  # the current step, where the list tells
+    replica_of: RequestKey | None = None  # a copy in the delegated administrator account, of a request made elsewhere
 
 
 class Requests(Protocol):
@@ -108,6 +109,9 @@ class Requests(Protocol):
 
     async def sightings(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
         """List the requests pending now and those modified since then. Raises AwsUnavailable."""
+
+    async def revoked(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+        """List the requests made since then that are revoked now, as far as AWS tells. Never raises."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,10 @@ class AccessRequests:
         """List the requests pending now and those modified since then. Raises AwsUnavailable."""
         return await self._listing.sightings(Place(account, region), since)
 
+    async def revoked(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+        """List the requests made since then that are revoked now, as far as AWS tells. Never raises."""
+        return await self._listing.revoked(Place(account, region), since)
+
     async def close(self) -> None:
         """Wait for what goes on in the background."""
         await self._nodes.close()

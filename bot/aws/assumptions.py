@@ -72,6 +72,7 @@ STEP_WORDS: Final = {
 }
 RUNNING_EXECUTIONS: Final = ("Pending", "InProgress", "Waiting", "PendingApproval")  # to filter a list by
 PENDING_OPS_ITEMS: Final = "PendingApproval"
+REVOKED_OPS_ITEMS: Final = "Revoked"
 
 # --- votes ----------------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from bot.ports import Clock
 from bot.telemetry import Telemetry
 
 THREADS: Final[Mapping[Lane, int]] = MappingProxyType(
-    {Lane.SIGNAL: 8, Lane.CLICK: 8, Lane.LOOK: 16, Lane.SWEEP: 4, Lane.POLL: 2}
+    {Lane.SIGNAL: 8, Lane.CLICK: 8, Lane.LOOK: 16, Lane.SWEEP: 32, Lane.POLL: 2}
 )
 SESSION_LIFE = timedelta(hours=1)  # what AssumeRole gives unless asked, and the most for a role assumed by a role
 SESSION_MARGIN = timedelta(minutes=5)  # clocks differ, and a call takes time

@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 
 from bot.aws.answers import mapping, moment, text
-from bot.aws.assumptions import OPS_ITEM_WORDS, PENDING_OPS_ITEMS, RUNNING_EXECUTIONS
+from bot.aws.assumptions import OPS_ITEM_WORDS, PENDING_OPS_ITEMS, REVOKED_OPS_ITEMS, RUNNING_EXECUTIONS
 from bot.aws.clients import Clients, Place
 from bot.aws.executions import ACCESS_REQUEST
 from bot.aws.failures import CallFailed, unavailable
@@ -34,19 +34,25 @@ class Listing:
 
     async def sightings(self, place: Place, since: datetime) -> Sequence[Sighting]:
         """List the requests pending now and those modified since then. Raises AwsUnavailable."""
-        changed = _filter("LastModifiedTime", f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", operator="GreaterThan")
+        changed = _after("LastModifiedTime", since)
         try:
             pending, modified, running = await asyncio.gather(
                 self._ops_items(place, _filter("Status", PENDING_OPS_ITEMS)),
-                self._tolerated(partial(self._ops_items, place, changed), "modified"),
-                self._tolerated(partial(self._executions, place), "executions"),
+                self._tolerated(place, partial(self._ops_items, place, changed), "modified"),
+                self._tolerated(place, partial(self._executions, place), "executions"),
             )
         except CallFailed as failed:
             raise unavailable(failed) from failed
         return _united([*_sightings(place, (*modified, *pending)), *_steps(place, running)])
 
-    async def _ops_items(self, place: Place, wanted: Mapping[str, object]) -> list[Answer]:
-        filters = [_filter("OpsItemType", TYPE), wanted]
+    async def revoked(self, place: Place, since: datetime) -> Sequence[Sighting]:
+        """List the requests made since then that are revoked now, as far as AWS tells. Never raises."""
+        wanted = (_filter("Status", REVOKED_OPS_ITEMS), _after("CreatedTime", since))
+        listed = await self._tolerated(place, partial(self._ops_items, place, *wanted), "revoked")
+        return list(_sightings(place, listed))
+
+    async def _ops_items(self, place: Place, *wanted: Mapping[str, object]) -> list[Answer]:
+        filters = [_filter("OpsItemType", TYPE), *wanted]
         return await self._clients.read_all(
             place,
             "ssm",
@@ -71,16 +77,21 @@ class Listing:
             MaxResults=PAGE,
         )
 
-    async def _tolerated(self, listing: Callable[[], Awaitable[list[Answer]]], name: str) -> list[Answer]:
+    @staticmethod
+    async def _tolerated(place: Place, listing: Callable[[], Awaitable[list[Answer]]], name: str) -> list[Answer]:
         try:
             return await listing()
         except CallFailed as failed:
-            log.warning("list_unreadable", list=name, code=failed.code)
+            log.warning("list_unreadable", list=name, account=place.account, region=place.region, code=failed.code)
             return []
 
 
 def _filter(key: str, value: str, *, operator: str = "Equal") -> Mapping[str, object]:
     return {"Key": key, "Values": [value], "Operator": operator}
+
+
+def _after(key: str, moment: datetime) -> Mapping[str, object]:
+    return _filter(key, f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", operator="GreaterThan")
 
 
 def _sightings(place: Place, listed: Iterable[Answer]) -> Iterable[Sighting]:
@@ -91,7 +102,7 @@ def _sightings(place: Place, listed: Iterable[Answer]) -> Iterable[Sighting]:
 
 
 def _sighting(key: RequestKey, row: Answer) -> Sighting | None:
-    """Read a row; None for a replica, an auto-approved request, and what is no access request."""
+    """Read a row; None for an auto-approved request, and for what is no access request."""
     try:
         item = parse_ops_item(row, key)
     except UnreadableOpsItem:
@@ -99,9 +110,9 @@ def _sighting(key: RequestKey, row: Answer) -> Sighting | None:
             return None
         status = OPS_ITEM_WORDS.get(text(row.get("Status")) or "", Status.UNKNOWN)
         return Sighting(key, status, moment(row.get("LastModifiedTime")))
-    if item.replica_of or item.auto_approved:
+    if item.auto_approved and not item.replica_of:
         return None
-    return Sighting(key, item.status, item.modified_at)
+    return Sighting(key, item.status, item.modified_at, replica_of=item.replica_of)
 
 
 def _steps(place: Place, listed: Iterable[Answer]) -> Iterable[Sighting]:

@@ -82,6 +82,12 @@ def renamed(record: Record, channels: Mapping[str, Channel]) -> Record:
     return replace(record, route=replace(route, channel=moved)) if route and moved else record
 
 
+def is_misplaced(record: Record, channels: Mapping[str, Channel]) -> bool:
+    """True for a request whose channel is no more, or has another name now: a restart with another configuration."""
+    gone = record.route is not None and record.route.channel not in channels
+    return gone or renamed(record, channels) != record
+
+
 def _new_name(name: str, conversation: str | None, channels: Mapping[str, Channel]) -> str | None:
     """Return the name that a channel has now, None where it still has its own, or is no more."""
     if name in channels:

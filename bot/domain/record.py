@@ -174,9 +174,10 @@ class Record:
     def watched(self) -> bool:
         """True while AWS may still change it: until it is decided, and while a look at it is to come.
 
-        An approval has such a look at the end of its access window, so it is watched for a revocation until then.
+        A replica is decided elsewhere. An approval has such a look at the end of its access window, so it is watched
+        for a revocation until then.
         """
-        undecided = self.request is not None and not self.request.status.ended
+        undecided = self.request is not None and not self.request.status.ended and not self.request.replica_of
         return undecided or self.next_look_at is not None
 
     @property

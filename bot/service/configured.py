@@ -18,6 +18,11 @@ class Configured:
     tenant_id: str
     accounts: Mapping[str, frozenset[str]]  # account id -> Regions
 
+    @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """All configured accounts and Regions."""
+        return tuple((account, region) for account, regions in self.accounts.items() for region in sorted(regions))
+
     def channel(self, name: str) -> Channel | None:
         """Return a channel by its name."""
         return self.rules.channels.get(name)

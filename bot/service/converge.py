@@ -214,5 +214,6 @@ def _effect_pause(decision: Decision, now: datetime) -> timedelta:
 
 
 def _unplaced(record: Record) -> bool:
-    pending = record.request is not None and record.request.status is Status.PENDING
+    request = record.request
+    pending = request is not None and request.status is Status.PENDING and request.replica_of is None
     return pending and not (record.requester and record.requester.placed)

@@ -1,27 +1,40 @@
 """Compares AWS's lists with the rows, and marks as due what differs. Makes up for every event that was lost.
 
 The list of pending requests alone is enough: a row that is open here and pending there no longer must be looked at.
+Every account and Region has a loop of its own, so that one that fails or hangs hinders no other; of several processes
+one sweeps it at a time.
 """
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 
 import structlog
 
+from bot.domain.card_places import is_misplaced
 from bot.domain.record import Record
-from bot.domain.request import RequestKey
+from bot.domain.request import RequestKey, Status
 from bot.ports import AwsUnavailable, Clock, Requests, Sighting, StoreUnavailable
 from bot.service.configured import Configured
+from bot.service.listed import Listed, is_open
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
 OVERLAP = timedelta(minutes=5)  # AWS's lists may lag behind its clock; what is listed twice costs nothing
 FIRST_SPAN = timedelta(days=14)  # longest access window: what was approved before has ended
+LONGEST_LIFE = timedelta(days=44)  # of a request: 30 days pending, 14 days of access
+SIDE_BY_SIDE = 8  # sweeps at once; each makes four calls at a time at most, and there are threads for all of them
+LEASE = timedelta(seconds=10)  # of a sweep; a process that dies in the midst of one is made up for after it
+RENEWED = 3.0  # seconds between two renewals of it, while a sweep takes long
+UNTIL_NEXT = 1.1  # periods for which the turn is kept afterwards: the same process sweeps again, while it lives
+SKIPPED_PAUSE = 5.0  # seconds before a process asks again whether it is its turn
+Place = tuple[str, str]  # account, Region
 log = structlog.get_logger(__name__)
 
 
 class Sweep:
-    """The loop that lists every configured account and Region."""
+    """The loops that list every configured account and Region. `owner` names this process."""
 
     def __init__(
         self,
@@ -31,85 +44,164 @@ class Sweep:
         clock: Clock,
         configured: Configured,
         period: float,
+        owner: str,
         telemetry: Telemetry,
     ) -> None:
         self._rows, self._requests, self._clock = rows, requests, clock
-        self._configured, self._period, self._telemetry = configured, period, telemetry
+        self._configured, self._period, self._owner, self._telemetry = configured, period, owner, telemetry
+        self._listed = {place: Listed() for place in configured.places}
+        self._bound = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._skipped: set[Place] = set()
+        self._foreign: set[Place] = set()
 
     async def run(self) -> None:
-        """Sweep at the start and then every `period` seconds, until cancelled."""
-        while True:
-            await self.sweep()
-            await self._clock.sleep(self._period)
+        """Sweep every place at the start and then every `period` seconds after its last sweep, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for place in self._listed:
+                    group.create_task(self._repeat(place))
+        finally:
+            await asyncio.gather(*(self._let_go(place) for place in self._listed))
 
     async def sweep(self) -> None:
-        """Sweep every configured account and Region once; one that fails does not hinder the others."""
-        for account, regions in self._configured.accounts.items():
-            for region in sorted(regions):
-                await self._sweep_safely(account, region)
+        """Sweep every place once, side by side; one that fails does not hinder the others."""
+        await asyncio.gather(*(self._sweep_safely(place) for place in self._listed))
 
-    async def _sweep_safely(self, account: str, region: str) -> None:
-        name = f"sweep {account} {region}"
+    async def _repeat(self, place: Place) -> None:
+        while True:
+            ours = await self._sweep_safely(place)
+            await self._clock.sleep(self._period if ours else min(self._period, SKIPPED_PAUSE))
+
+    async def _sweep_safely(self, place: Place) -> bool:
+        """Sweep, if it is this process's turn; return whether it was."""
+        async with self._bound:
+            try:
+                ours = await self._sweep_in_turn(place)
+            except AwsUnavailable as problem:
+                await self._failed(place, problem.code)
+            except StoreUnavailable as problem:
+                self._telemetry.store_errors.inc()
+                await self._failed(place, str(problem))
+            else:
+                self._telemetry.health.succeeded(_check(place))
+                return ours
+        return True
+
+    async def _failed(self, place: Place, code: str) -> None:
+        """Tell it, and let another process try."""
+        self._count(place, "failed")
+        self._telemetry.health.failed(_check(place), code)
+        log.warning("sweep_failed", account=place[0], region=place[1], code=code)
+        await self._let_go(place)
+
+    # --- whose turn it is
+
+    async def _sweep_in_turn(self, place: Place) -> bool:
+        if not await self._lease(place, LEASE):
+            self._skip(place)
+            return False
+        self._skipped.discard(place)
+        async with self._kept(place):
+            await self._sweep(place)
+        await self._lease(place, timedelta(seconds=self._period * UNTIL_NEXT))
+        return True
+
+    def _skip(self, place: Place) -> None:
+        self._count(place, "skipped")
+        if place not in self._skipped:  # told once, not every few seconds
+            self._skipped.add(place)
+            log.info("sweep_skipped", account=place[0], region=place[1])
+
+    async def _lease(self, place: Place, span: timedelta) -> bool:
+        now = self._clock.now()
+        return await self._rows.store.lease_sweep(*place, self._owner, now=now, until=now + span)
+
+    @asynccontextmanager
+    async def _kept(self, place: Place) -> AsyncIterator[None]:
+        """Keep the turn for as long as the sweep takes."""
+        renewing = asyncio.create_task(self._renew(place))
         try:
-            await self._sweep(account, region)
-        except AwsUnavailable as problem:
-            self._telemetry.health.failed(name, problem.code)
-            log.warning("sweep_failed", account=account, region=region, code=problem.code)
-        except StoreUnavailable as problem:
-            self._telemetry.store_errors.inc()
-            log.warning("sweep_failed", account=account, region=region, code=str(problem))
-        else:
-            self._telemetry.health.succeeded(name)
+            yield
+        finally:
+            renewing.cancel()
 
-    async def _sweep(self, account: str, region: str) -> None:
+    async def _renew(self, place: Place) -> None:
+        while True:
+            await self._clock.sleep(RENEWED)
+            with suppress(StoreUnavailable):  # at worst the turn is lost, and another process lists the same again
+                await self._lease(place, LEASE)
+
+    async def _let_go(self, place: Place) -> None:
+        with suppress(StoreUnavailable):  # it ends by itself
+            await self._lease(place, timedelta())
+
+    # --- one sweep
+
+    async def _sweep(self, place: Place) -> None:
         began = self._clock.now()
-        watermark = await self._rows.store.watermark(account, region) or began - FIRST_SPAN
-        sightings = await self._requests.sightings(account, region, watermark - OVERLAP)
-        due = await self._differing(account, region, sightings)
+        watermark = await self._rows.store.watermark(*place) or began - FIRST_SPAN
+        sightings = self._own(place, await self._requests.sightings(*place, watermark - OVERLAP))
+        due = await self._due(place, sightings)
         for key in due:
             await self._rows.look(key)
-        await self._rows.store.advance_watermark(account, region, began)
-        seconds = (self._clock.now() - began).total_seconds()
-        self._telemetry.swept(account, region, seconds=seconds, at=self._clock.now())
-        log.info("sweep_done", account=account, region=region, listed=len(sightings), due=len(due), seconds=seconds)
+        await self._rows.store.advance_watermark(*place, began)
+        self._tell_done(place, began, listed=len(sightings), due=len(due))
 
-    async def _differing(self, account: str, region: str, sightings: Iterable[Sighting]) -> list[RequestKey]:
-        rows = {row.key: row for row in await self._rows.store.watched() if _at(row.key, account, region)}
-        self._telemetry.open_requests.labels(account=account, region=region).set(
-            sum(_undecided(row) for row in rows.values())
-        )
-        seen = {sighting.key: sighting for sighting in sightings}
-        due = {key for key, sighting in seen.items() if await self._differs(sighting, rows.get(key))}
-        due |= {key for key, row in rows.items() if key not in seen and row.request and _undecided(row)}
-        due |= {key for key, row in rows.items() if key in seen and _unreadable(row)}
-        return sorted(due)
+    async def _due(self, place: Place, sightings: list[Sighting]) -> list[RequestKey]:
+        watched = {row.key: row for row in await self._rows.store.watched() if _place(row.key) == place}
+        account, region = place
+        self._telemetry.open_requests.labels(account=account, region=region).set(sum(map(is_open, watched.values())))
+        told = [*sightings, *await self._revoked(place, watched)]
+        answered_at = self._clock.now()
+        others = {each.key: await self._rows.load(each.key) for each in sightings if each.key not in watched}
+        news = self._listed[place].news(told, {**watched, **others}, now=answered_at)
+        channels = self._configured.rules.channels
+        return sorted({*news, *(key for key, row in watched.items() if is_misplaced(row, channels))})
 
-    async def _differs(self, sighting: Sighting, row: Record | None) -> bool:
-        row = row or await self._rows.load(sighting.key)
-        if row is None:
-            return True
-        request = row.request
-        if request is None:
-            return row.next_look_at is None
-        if sighting.status is not None and sighting.status is not request.status:
-            return True
-        if sighting.step and request.waiting and sighting.step != request.waiting.step:
-            return True
-        return _newer(sighting.modified_at, request.modified_at)
+    async def _revoked(self, place: Place, watched: Mapping[RequestKey, Record]) -> list[Sighting]:
+        """List what was revoked of the approvals whose access still runs; nothing is asked while there are none."""
+        running = [row.request for row in watched.values() if row.request and row.request.status is Status.APPROVED]
+        if not running:
+            return []
+        earliest = self._clock.now() - LONGEST_LIFE
+        since = min(request.requested_at or earliest for request in running) - OVERLAP
+        found = await self._requests.revoked(*place, max(since, earliest))
+        return [each for each in found if each.key in watched]
+
+    def _own(self, place: Place, sightings: Iterable[Sighting]) -> list[Sighting]:
+        """Leave out replicas: who decides about them is asked where the request was made."""
+        own = []
+        for each in sightings:
+            if each.replica_of is None and _place(each.key) == place:
+                own.append(each)
+            else:
+                self._note_foreign(each.replica_of or each.key)
+        return own
+
+    def _note_foreign(self, source: RequestKey) -> None:
+        """Say once of an account and Region that its requests are seen, and get no card."""
+        if self._configured.covers(source) or _place(source) in self._foreign:
+            return
+        self._foreign.add(_place(source))
+        log.warning("account_not_configured", account=source.account, region=source.region, request=str(source))
+
+    # --- telling
+
+    def _tell_done(self, place: Place, began: datetime, *, listed: int, due: int) -> None:
+        account, region = place
+        now = self._clock.now()
+        seconds = (now - began).total_seconds()
+        self._count(place, "done")
+        self._telemetry.swept(account, region, seconds=seconds, at=now)
+        log.info("sweep_done", account=account, region=region, listed=listed, due=due, seconds=seconds)
+
+    def _count(self, place: Place, outcome: str) -> None:
+        self._telemetry.sweeps.labels(account=place[0], region=place[1], outcome=outcome).inc()
 
 
-def _undecided(row: Record) -> bool:
-    return row.request is None or not row.request.status.ended
+def _place(key: RequestKey) -> Place:
+    return key.account, key.region
 
 
-def _unreadable(row: Record) -> bool:
-    """True after a look that failed as a whole; what only a part of lacks is looked at again by its own clock."""
-    return bool(row.looks_failed) and (row.request is None or row.request.complete)
-
-
-def _newer(seen: datetime | None, known: datetime | None) -> bool:
-    return seen is not None and (known is None or seen > known)
-
-
-def _at(key: RequestKey, account: str, region: str) -> bool:
-    return key.account == account and key.region == region
+def _check(place: Place) -> str:
+    return f"sweep {place[0]} {place[1]}"

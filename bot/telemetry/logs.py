@@ -23,6 +23,7 @@ _SECRET_TEXT = re.compile(
 )
 
 EVENTS: Mapping[str, str] = {
+    "account_not_configured": "a request of an account or Region that is not configured was seen in a list; no card",
     "activity_refused": "a caller of /api/messages did not prove who it is, or sent what is no activity",
     "activity_turned_away": "more activities came at once than are answered in time; they are to come again",
     "approvers_unreadable": "a policy's approvers have a shape that nobody has seen yet; AWS decides who may vote",
@@ -72,6 +73,8 @@ EVENTS: Mapping[str, str] = {
     "request_unreadable": "AWS does not show a request, not yet or not now; it is looked at again",
     "role_not_assumed": "a role could not be assumed; check its trust policy",
     "roster_unavailable": "a roster could not be read; nobody new is believed to be in it",
+    "rows_forgotten": "rows were dropped a year after their end",
+    "rows_not_forgotten": "the store did not drop old rows; tried again a day later",
     "sandbox_operation_failed": "the sandbox's AWS could not answer a call",
     "service_host_refused": "a service address is not one of SERVICE_HOSTS; no token was sent to it",
     "service_url_not_read": "the store did not tell where a conversation's messages go; the default is used",
@@ -86,6 +89,7 @@ EVENTS: Mapping[str, str] = {
     "surface_delivered": "a card, note or direct message reached Teams",
     "sweep_done": "an account and Region were compared with the rows",
     "sweep_failed": "an account and Region could not be listed",
+    "sweep_skipped": "another process sweeps an account and Region; this one asks again every few seconds",
     "turn_failed": "an activity could not be handled for a reason that nobody foresaw; the trace helps",
     "votes_unreadable": "a step's votes have a shape that nobody has seen yet; they are not shown",
 }

@@ -52,6 +52,12 @@ METRICS = (
     Metric(
         "refusals", Kind.COUNTER, ("kind", "problem"), "Cards, notes and direct messages that Teams refused, by why"
     ),
+    Metric(
+        "sweeps",
+        Kind.COUNTER,
+        ("account", "region", "outcome"),
+        "Sweeps: done, failed, or skipped because another process has the turn",
+    ),
     Metric("sweep_seconds", Kind.HISTOGRAM, ("account", "region"), "How long one sweep took", SWEEP_BUCKETS),
     Metric(
         "sweep_last_success_timestamp_seconds",
@@ -59,7 +65,7 @@ METRICS = (
         ("account", "region"),
         "When the last complete sweep ended, in seconds since 1970",
     ),
-    Metric("open_requests", Kind.GAUGE, ("account", "region"), "Requests that have not ended, at the last sweep"),
+    Metric("open_requests", Kind.GAUGE, ("account", "region"), "Requests that wait for a decision, at the last sweep"),
     Metric("queue_lag_seconds", Kind.HISTOGRAM, (), "How long an event waited in the queue", LAG_BUCKETS),
     Metric("store_errors", Kind.COUNTER, (), "Times the store did not take or give a row"),
     Metric("loop_stall_seconds", Kind.HISTOGRAM, (), "How much too late the event loop ran", STALL_BUCKETS),
@@ -80,6 +86,7 @@ class Telemetry:
         self.teams_calls = _counter(registry, "teams_calls")
         self.deliveries = _counter(registry, "deliveries")
         self.refusals = _counter(registry, "refusals")
+        self.sweeps = _counter(registry, "sweeps")
         self.sweep_seconds = _histogram(registry, "sweep_seconds")
         self.sweep_last_success = _gauge(registry, "sweep_last_success_timestamp_seconds")
         self.open_requests = _gauge(registry, "open_requests")

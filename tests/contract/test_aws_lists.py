@@ -8,7 +8,7 @@ import pytest
 
 from bot.aws import clients
 from bot.aws.assembly import AwsSide
-from bot.domain.request import Status
+from bot.domain.request import RequestKey, Status
 from bot.ports import AwsThrottled, AwsUnavailable, Sighting
 from bot.sandbox import jit_filters
 from bot.sandbox.world import ACCOUNT, REGION
@@ -67,19 +67,43 @@ async def test_what_nobody_has_to_decide_is_left_out(scene: Scene, side: AwsSide
     assert await listed(scene, side) == {}
 
 
-async def test_replicas_are_left_out(scene: Scene, side: AwsSide) -> None:
-    """Copies in the delegated administrator account are not requests of this account."""
+async def test_replicas_are_told_apart(scene: Scene, side: AwsSide) -> None:
+    """Copies in the delegated administrator account are no requests of this account: their source is told."""
     asked = scene.ask()
 
     def replicate(answer: dict[str, Any]) -> dict[str, Any]:
         (row,) = answer["OpsItemSummaries"]
         data = row["OperationalData"]["/aws/accessrequest"]
         told = data["Value"].replace('"isReplica":"false"', '"isReplica":"true"')
+        told = told.replace('"sourceAccountId":""', '"sourceAccountId":"444455556666"')
+        told = told.replace('"sourceRegion":""', '"sourceRegion":"us-east-2"')
         return {"OpsItemSummaries": [{**row, "OperationalData": {"/aws/accessrequest": {**data, "Value": told}}}]}
 
     scene.aws.faults.rewrite("DescribeOpsItems", replicate)
-    scene.aws.faults.fail("DescribeAutomationExecutions", "AccessDeniedException", times=None)
-    assert asked.id not in await listed(scene, side)
+    found = (await listed(scene, side))[asked.id]
+    assert found.replica_of == RequestKey("444455556666", "us-east-2", asked.id)
+
+
+async def test_what_was_revoked_is_listed_by_when_it_was_made(scene: Scene, side: AwsSide) -> None:
+    """One call, whatever AWS's list of changes holds; what was made before is left out, and so is what still runs."""
+    old = scene.ask()
+    scene.clock.move(hours=1)
+    revoked, running, pending = scene.ask(), scene.ask(), scene.ask()
+    for each in (old, revoked, running):
+        signal(scene.approver(), each)
+    for each in (old, revoked):
+        scene.aws.control.decide(each.id, "revoke")
+    scene.aws.forget_calls()
+    found = await side.requests.revoked(ACCOUNT, REGION, scene.clock() - timedelta(minutes=5))
+    assert list(found) == [Sighting(key_of(revoked), Status.REVOKED, scene.clock())]
+    assert len(scene.aws.calls("DescribeOpsItems")) == 1
+    assert pending.id not in {each.key.ops_item_id for each in found}
+
+
+async def test_a_list_of_revocations_that_cannot_be_read_is_empty(scene: Scene, side: AwsSide) -> None:
+    """It only makes up for events; the rest of the sweep must not fail with it."""
+    scene.aws.faults.fail("DescribeOpsItems", "ValidationException", times=None)
+    assert await side.requests.revoked(ACCOUNT, REGION, scene.clock()) == []
 
 
 async def test_a_row_without_operational_data_is_still_a_sighting(scene: Scene, side: AwsSide) -> None:

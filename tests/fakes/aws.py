@@ -125,6 +125,16 @@ class FakeAws:
             if r.status is Status.PENDING or (self.listed and r.modified_at and r.modified_at >= since)
         ]
 
+    async def revoked(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+        """List what is revoked."""
+        await self._pass("revoked", None)
+        found = [r for r in self.requests.values() if (r.key.account, r.key.region) == (account, region)]
+        return [
+            Sighting(r.key, r.status, r.modified_at)
+            for r in found
+            if r.status is Status.REVOKED and r.requested_at and r.requested_at >= since
+        ]
+
     # --- what happens in AWS
 
     def vote(self, key: RequestKey, voter: str, verdict: Verdict, comment: str = "") -> None:

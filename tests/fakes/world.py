@@ -105,6 +105,7 @@ class World:
             clock=clock,
             configured=self.configured,
             period=60.0,
+            owner=self.owner,
             telemetry=telemetry,
         )
 

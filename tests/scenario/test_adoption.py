@@ -143,7 +143,7 @@ async def test_made_up_requests_are_looked_for_in_measure(world: World) -> None:
     """Somebody clicks with a thousand ids: a few are asked for, the rest is not found, until the minute is over."""
     codes = []
     for number in range(100, 100 + 2 * MOST_UNKNOWN):
-        answer = await press_on(world, key_of(number), "1000")
+        answer = await press_on(world, key_of(number), str(number))
         codes.append(answer.notice and answer.notice.code)
     assert codes == [NoticeCode.LOOKING] * MOST_UNKNOWN + [NoticeCode.NOT_FOUND] * MOST_UNKNOWN
     await world.clock.advance(61)

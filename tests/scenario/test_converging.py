@@ -265,7 +265,7 @@ async def test_a_channel_that_was_renamed_keeps_its_cards(world: World) -> None:
     world.configured = configured(replace(APPROVALS, name="approvals: new"))
     world.build()
     async with world.running():
-        await world.rows.look(key)
+        await world.sweep.sweep()
         await world.clock.advance(1)
         await world.press(key, HANAKO)
         await world.clock.advance(1)

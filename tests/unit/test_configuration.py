@@ -14,6 +14,7 @@ from bot.domain.request import Verdict
 from bot.domain.routing import DEFAULT_TAGS, LevelRule, Match
 from bot.problems import ConfigurationProblems
 
+ID = "111122223333"
 HANAKO = "aaaaaaaa-0000-4000-8000-000000000001"
 CHANNEL = '[[channels]]\nname = "production"\nconversation = "19:approvers@thread.tacv2"\n'
 LEADS = '[[channels]]\nname = "leads"\nconversation = "19:leads@thread.tacv2"\n'
@@ -95,6 +96,17 @@ def test_the_whole_file_becomes_the_domains_shapes() -> None:
     )
 
 
+def test_several_accounts_are_watched() -> None:
+    """The bot's own goes without a reader role, every other one has a role of its own."""
+    reader = "arn:aws:iam::444455556666:role/NodeAccessReader"
+    own = f'[[accounts]]\nid = "{ID}"\nregions = ["ap-northeast-1", "us-east-2"]\n'
+    other = f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-2"]\nreader_role = "{reader}"\n'
+    assert parsed(CHANNEL + own + other).accounts == (
+        Account(ID, ("ap-northeast-1", "us-east-2")),
+        Account("444455556666", ("us-east-2",), reader),
+    )
+
+
 def test_identity_and_people_become_rules() -> None:
     """[identity] and [people] are the rules by which requesters are placed."""
     rules = parsed(WHOLE).identity
@@ -166,6 +178,17 @@ def test_exactly_one_fallback(text: str, said: str) -> None:
         ('[[channels.levels]]\nstep = "a"\n[[channels.levels]]\nstep = "a"', "step: a is there 2 times"),
         ('[[accounts]]\nid = "1"\nregions = ["us-east-1"]', "accounts 1: id: write the 12 digits"),
         ('[[accounts]]\nid = "444455556666"\nregions = []', "accounts 1: regions: write at least one"),
+        ('[[accounts]]\nid = "444455556666"', "accounts 1: regions: missing; write it"),
+        ('[[accounts]]\nid = "444455556666"\nregions = ["us-east-1", "us-east-1"]', "us-east-1 is there 2 times"),
+        (2 * '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\n', "accounts: id: 444455556666 is there 2"),
+        (
+            "".join(f'[[accounts]]\nid = "{each}"\nregions = ["us-east-1"]\n' for each in (ID, 2 * "444455")),
+            "accounts: only one, the bot's own, can go without reader_role",
+        ),
+        (
+            f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\nreader_role = "arn:aws:iam::{ID}:role/Reader"',
+            "accounts 1: reader_role: write a role of this account",
+        ),
         (
             '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\nreader_role = "arn:aws:iam::{account}:role/A"',
             "reader_role: write the account's number",
@@ -197,7 +220,6 @@ def test_what_is_written_wrong_is_named_with_what_to_write(line: str, said: str)
         "[identity]\nexternal_id = true",
         "[identity]\nsession_tags = true",
         '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\ncancel_role = "arn:aws:iam::444455556666:role/C"',
-        '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\n[[accounts]]\nid = "111122223333"\nregions = ["us-east-1"]',
     ],
 )
 def test_what_is_not_built_says_so(line: str) -> None:

@@ -8,6 +8,7 @@ from bot.aws.merging import merged_status
 from bot.domain.request import Status
 
 S = Status
+SAID = [each for each in S if each is not S.GONE]  # AWS has no word for what it does not show
 ENDS = [S.REJECTED, S.TIMED_OUT, S.CANCELLED, S.FAILED]
 
 
@@ -23,7 +24,7 @@ def expected(ops_item: Status, execution: Status | None) -> Status:
     return table.get((ops_item, execution), ops_item)
 
 
-@pytest.mark.parametrize(("ops_item", "execution"), list(itertools.product(S, [*S, None])))
+@pytest.mark.parametrize(("ops_item", "execution"), list(itertools.product(SAID, [*SAID, None])))
 def test_every_pair_of_words_has_its_meaning(ops_item: Status, execution: Status | None) -> None:
     """What the module's table says holds for each of the pairs."""
     assert merged_status(ops_item, execution) is expected(ops_item, execution)

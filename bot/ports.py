@@ -149,15 +149,16 @@ class ChatUnavailable(Exception):
 class ChatProblem(StrEnum):
     """Why Teams refuses for good."""
 
-    NOT_INSTALLED = "not_installed"
-    BLOCKED = "blocked"
+    NOT_INSTALLED = "not_installed"  # the bot is not in the team, or not in the person's apps
+    BLOCKED = "blocked"  # the person or an administrator has blocked the bot
+    WRITES_BLOCKED = "writes_blocked"  # nobody may write there: an archived team; in a personal chat as `blocked`
     UNKNOWN_PERSON = "unknown_person"
     CONVERSATION_NOT_FOUND = "conversation_not_found"
-    ACTIVITY_NOT_FOUND = "activity_not_found"
+    ACTIVITY_NOT_FOUND = "activity_not_found"  # the message was deleted
     TOO_LARGE = "too_large"
-    FORBIDDEN = "forbidden"
-    UNAUTHORIZED = "unauthorized"
-    BAD_REQUEST = "bad_request"
+    FORBIDDEN = "forbidden"  # any other 403
+    UNAUTHORIZED = "unauthorized"  # the bot itself is not let in
+    BAD_REQUEST = "bad_request"  # any other refusal
 
 
 class ChatRefused(Exception):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from bot.domain.card_places import home_problem
 from bot.domain.decision import Decision, DecisionState, can_be_decided, has_votable_approver, voted_by
 from bot.domain.identity import Principal
 from bot.domain.record import Record
@@ -56,6 +57,8 @@ def card_view(record: Record, channel: Channel, rules: Rules, now: datetime) -> 
         applying=applying if pending else None,
         buttons=buttons and applying is None,
         no_buttons=no_buttons if pending else None,
+        home=record.route.channel if pending and record.route and no_buttons in _AWAY else None,
+        home_problem=home_problem(record) if pending and no_buttons in _AWAY else None,
         console_url=console_url(request),
         comment_required=tuple(sorted(channel.comment_required)),
         requester_unchecked=pending and rules.allow_unplaced and not _placed(record),
@@ -64,6 +67,7 @@ def card_view(record: Record, channel: Channel, rules: Rules, now: datetime) -> 
     )
 
 
+_AWAY = frozenset({NoButtons.ELSEWHERE, NoButtons.UNREACHABLE})
 _SETTLED_BY = {Status.APPROVED: Verdict.APPROVE, Status.REJECTED: Verdict.REJECT}
 DECIDED = frozenset(_SETTLED_BY)
 _BANNERS = {
@@ -119,7 +123,7 @@ def _no_buttons(record: Record, channel: Channel, rules: Rules) -> NoButtons | N
     if route is None or not route.settled:
         return NoButtons.NOT_ROUTED
     if route.channel != channel.name:
-        return NoButtons.ELSEWHERE
+        return NoButtons.UNREACHABLE if home_problem(record) else NoButtons.ELSEWHERE
     level = request.waiting
     if level is None or not can_be_decided(request):
         return NoButtons.UNREADABLE

@@ -26,15 +26,16 @@ class SurfaceKind(StrEnum):
 class Delivery(StrEnum):
     """How far a surface got."""
 
+    WAITING = "waiting"  # not posted, or posted in vain; tried again
     CLAIMED = "claimed"  # about to be posted; a crash here may leave one orphan
     DELIVERED = "delivered"
     SKIPPED = "skipped"  # a later state overtook it before it was sent
-    IMPOSSIBLE = "impossible"  # Teams refused for good; the thread says so
+    IMPOSSIBLE = "impossible"  # Teams refused for good; it is left as it is
 
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """One thing delivered to Teams. `name` is its key: `card`, `note:…`, `dm:approved`."""
+    """One thing delivered to Teams. `name` is its key: `card:…`, `note:…`, `dm:approved`."""
 
     name: str
     kind: SurfaceKind
@@ -42,9 +43,12 @@ class Surface:
     conversation: str | None = None
     activity_id: str | None = None
     digest: str | None = None  # of what was delivered; another digest means an update is due
-    attempts: int = 0
+    attempts: int = 0  # posts that were begun
+    reposts: int = 0  # times that it was posted anew because somebody deleted it
     lost: int = 0  # posts of which nobody learned what became of them: as many copies may be in Teams, unknown to us
-    problem: str | None = None  # why it is impossible, as a code
+    problem: str | None = None  # why Teams refuses it, as a code; impossible for good only where `delivery` says so
+    failures: int = 0  # in a row; sets the pause before the next attempt
+    retry_at: datetime | None = None  # not to be attempted before
 
 
 @dataclass(frozen=True, slots=True)

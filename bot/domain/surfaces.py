@@ -1,5 +1,6 @@
 """What Teams must show for a row, and when that changes by itself. The one place where facts become views."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -11,6 +12,7 @@ from bot.domain.card import (
     decision_lines,
     requester_name,
 )
+from bot.domain.card_places import card_places
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.identity import Person, assumed_role_arn
 from bot.domain.record import Delivery, Record, SurfaceKind
@@ -20,7 +22,6 @@ from bot.domain.views import DirectKind, DirectView, NoteKind, NoteView, View
 
 LAPSE_GRACE = timedelta(seconds=5)  # AWS is given a moment to notice its own time-out before it is looked at
 LATE_FAILURE = timedelta(days=1)  # a failed request older than this is history when it is first seen
-CARD = "card:"  # surface name of a card, followed by its channel's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +35,25 @@ class Wanted:
     person: Person | None = None  # of a direct message
     overtaken: bool = False
 
+    @property
+    def line(self) -> str:
+        """What waits for each other: notes keep their order, so do direct messages; each card is for itself."""
+        return self.name if self.kind is SurfaceKind.CARD else self.kind
+
 
 def desired(record: Record, rules: Rules, now: datetime) -> tuple[Wanted, ...]:
     """Return everything that Teams must show for this row now, in the order in which it is delivered."""
     if record.request is None or not _worth_showing(record, now):
         return ()
-    cards = [_card(record, channel, rules, now) for channel in _card_channels(record, rules)]
+    cards = [
+        Wanted(name, SurfaceKind.CARD, card_view(record, channel, rules, now), channel)
+        for name, channel in card_places(record, rules.channels)
+    ]
     home = _home(record, rules)
     if home is None:
         return tuple(cards)
-    return (*cards, *_notes(record, home), *_directs(record, home), *_delivery_notes(record, home))
+    notes, told = _notes(record, home), _delivery_notes(record, home)
+    return (*cards, *_overtaken_notes(record, home, (*notes, *told)), *notes, *_directs(record, home), *told)
 
 
 def next_change(record: Record, now: datetime) -> datetime | None:
@@ -69,19 +79,8 @@ def _worth_showing(record: Record, now: datetime) -> bool:
     return request.status is Status.APPROVED and bool(request.access_until and request.access_until > now)
 
 
-def _card_channels(record: Record, rules: Rules) -> list[Channel]:
-    names = [surface.name.removeprefix(CARD) for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
-    if record.route and record.route.channel not in names:
-        names.insert(0, record.route.channel)
-    return [rules.channels[name] for name in names if name in rules.channels]
-
-
 def _home(record: Record, rules: Rules) -> Channel | None:
     return rules.channels.get(record.route.channel) if record.route else None
-
-
-def _card(record: Record, channel: Channel, rules: Rules, now: datetime) -> Wanted:
-    return Wanted(CARD + channel.name, SurfaceKind.CARD, card_view(record, channel, rules, now), channel)
 
 
 # --- notes in the thread -----------------------------------------------------------------------------------------
@@ -90,8 +89,24 @@ def _card(record: Record, channel: Channel, rules: Rules, now: datetime) -> Want
 def _notes(record: Record, home: Channel) -> list[Wanted]:
     notes = [_decision_note(record, each) for each in record.decisions]
     ending = _ending_note(record)
-    wanted = [_wanted_note(f"note:{name}", view, home) for name, view in (*filter(None, notes),)]
+    wanted = [
+        replace(_wanted_note(f"note:{name}", view, home), overtaken=_has_passed(record, view))
+        for name, view in filter(None, notes)
+    ]
     return [*wanted, _wanted_note(f"note:{ending.status}", ending, home)] if ending else wanted
+
+
+def _has_passed(record: Record, note: NoteView) -> bool:
+    """Nobody is told to press again once there is nothing left to press."""
+    return note.kind is NoteKind.UNANSWERED and record.request is not None and record.request.status.ended
+
+
+def _overtaken_notes(record: Record, home: Channel, wanted: Sequence[Wanted]) -> list[Wanted]:
+    """Return the notes that were begun, never came through and are true no more."""
+    names = {want.name for want in wanted}
+    begun = (each.name for each in record.surfaces if each.kind is SurfaceKind.NOTE)
+    blank = _blank_note(record, NoteKind.OUTSIDE)
+    return [replace(_wanted_note(name, blank, home), overtaken=True) for name in begun if name not in names]
 
 
 def _wanted_note(name: str, view: NoteView, home: Channel) -> Wanted:

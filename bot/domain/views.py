@@ -35,7 +35,8 @@ class NoButtons(StrEnum):
     NOT_ROUTED = "not_routed"  # tags or policy that decide the channel could not be read yet
     REPLICA = "replica"  # decided in the account where it was made
     UNREADABLE = "unreadable"  # the approval's state could not be read yet
-    ELSEWHERE = "elsewhere"  # the request's buttons are in another channel
+    ELSEWHERE = "elsewhere"  # the request's buttons are in another channel, `home`
+    UNREACHABLE = "unreachable"  # they should be in another channel, `home`, which Teams refuses: `home_problem`
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class CardView:
     applying: DecisionLine | None = None
     buttons: bool = False
     no_buttons: NoButtons | None = None  # set on a waiting card without buttons
+    home: str | None = None  # the channel in which it is decided, on a card in another one
+    home_problem: str | None = None  # why that channel cannot be reached, as a code
     console_url: str | None = None
     comment_required: tuple[Verdict, ...] = ()
     mentions: tuple[Mention, ...] = ()

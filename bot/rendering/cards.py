@@ -110,7 +110,10 @@ def _alerts(view: CardView, pen: Pen) -> list[Data]:
     alerts = pen.conflict(view.conflicting_policies)
     principal = pen.short(view.requester_principal)  # no marks for wrapping: admins copy it into [people]
     if view.no_buttons:
-        alerts.append({"runs": pen.say.runs(f"no_buttons.{view.no_buttons}", principal=principal)})
+        home = pen.name(view.home or "")
+        alerts.append({"runs": pen.say.runs(f"no_buttons.{view.no_buttons}", principal=principal, home=home)})
+    if view.home_problem:
+        alerts.append({"runs": pen.coded("home_problem", view.home_problem, otherwise="other")})
     if view.requester_unchecked:
         alerts.append({"runs": pen.say.runs("card_line.unchecked", principal=principal)})
     return alerts

@@ -96,16 +96,11 @@ def _note_detail(view: NoteView, pen: Pen) -> list[Runs]:
     """Why: the detail's code in words."""
     match view.kind:
         case NoteKind.DIRECT_IMPOSSIBLE:
-            return [_coded("direct_problem", view.detail, "other", pen)]
+            return [pen.coded("direct_problem", view.detail, otherwise="other")]
         case NoteKind.UNDONE if view.detail:
-            return [_coded("undone", view.detail, "aws_refused", pen)]
+            return [pen.coded("undone", view.detail, otherwise="aws_refused")]
         case _:
             return []
-
-
-def _coded(group: str, code: str | None, otherwise: str, pen: Pen) -> Runs:
-    key = f"{group}.{code}"
-    return pen.runs(key if pen.say.has(key) else f"{group}.{otherwise}")
 
 
 def _note_facts(view: NoteView, pen: Pen) -> list[Data]:

@@ -57,6 +57,11 @@ class Pen:
         """Return a phrase whose places are names from outside; moments and counts go through `say.runs`."""
         return self.say.runs(key, **{place: self.name(value) for place, value in names.items()})
 
+    def coded(self, group: str, code: str | None, *, otherwise: str) -> Runs:
+        """Return a code in words, or the words for those that have none of their own."""
+        key = f"{group}.{code}"
+        return self.runs(key if self.say.has(key) else f"{group}.{otherwise}")
+
     def conflict(self, policies: Sequence[str]) -> list[Data]:
         """Return which policies stand in each other's way, or nothing."""
         names = self.names(policies)

@@ -27,14 +27,17 @@ COMMENT_INPUT: Final = "comment"  # id of the comment field; its value arrives u
 CARD_LIMIT: Final = 28_000  # bytes of JSON; the smallest limit that Teams documents for a message with a card
 
 
-def render(view: View | Notice, *, locale: str, timezone: str, notice: Notice | None = None) -> Card:
+def render(
+    view: View | Notice, *, locale: str, timezone: str, notice: Notice | None = None, brief: bool = False
+) -> Card:
     """Return the adaptive card (JSON) of a view, with a notice line above a request's card if there is one.
 
-    `locale` is one of bot.i18n.LOCALES, `timezone` an IANA name. The card is under CARD_LIMIT whatever the view holds.
+    `locale` is one of bot.i18n.LOCALES, `timezone` an IANA name. The card is under CARD_LIMIT whatever the view holds;
+    `brief`: as short as it can be, for a Teams that finds even that too large.
     """
     template = _template(template_name(view))
     card: Card = {}
-    for limits in LIMITS:
+    for limits in LIMITS[-1:] if brief else LIMITS:
         pen = Pen(Localizer(locale, timezone), limits)
         card = template.bind(template_data(view, pen, notice))
         if size(card) <= CARD_LIMIT:

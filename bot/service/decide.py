@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.domain.card import card_view
+from bot.domain.card_places import card_name, channel_of_card
 from bot.domain.decision import (
     COMMENT_LIMIT,
     Claim,
@@ -24,7 +25,6 @@ from bot.domain.identity import Person
 from bot.domain.record import Record, SurfaceKind
 from bot.domain.request import InvalidRequestKey, RequestKey, Status, Verdict
 from bot.domain.routing import Channel, same_conversation
-from bot.domain.surfaces import CARD
 from bot.domain.views import Banner, DecisionLine, Notice, NoticeCode, Tone
 from bot.ports import AuditEntry, Clock, People, StoreUnavailable
 from bot.service.answers import Answers, bare
@@ -121,7 +121,7 @@ class Deciding:
         """Return the channel of this conversation, if this request has a card there."""
         for surface in record.surfaces:
             if surface.kind is SurfaceKind.CARD and same_conversation(surface.conversation, click.conversation):
-                return self._configured.channel(surface.name.removeprefix(CARD))
+                return self._configured.channel(channel_of_card(surface.name))
         return None
 
     # --- may this person, and is there anything left to decide
@@ -235,7 +235,7 @@ class Deciding:
             decision = row.decision(decision_id)
             if decision is None:
                 return row
-            card = row.surface(CARD + press.channel.name)
+            card = row.surface(card_name(press.channel.name))
             told = row.with_surface(replace(card, digest=None)) if card else row  # theirs is not what was delivered
             return told.with_decision(replace(decision, announced=True)).look_by(now)
 

@@ -1,19 +1,21 @@
 """Performs the difference between what Teams must show and what was delivered. Called by converge, under the lease.
 
-A post is claimed in the row before it leaves and its id saved right after: a crash in between costs at most one extra.
+Owns order, what is sent, and what follows from Teams' answer. One recipient that cannot be reached never keeps
+anything from another; what must be tried again has its own moment in the row, so that nobody is asked too often.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 import structlog
 
 from bot.domain.card import with_mentions
+from bot.domain.card_places import card_name, is_copy
 from bot.domain.record import Delivery, Record, Surface, SurfaceKind
-from bot.domain.surfaces import CARD, Wanted
+from bot.domain.surfaces import Wanted
 from bot.domain.views import CardView, Mention
 from bot.ports import (
     Chat,
@@ -27,13 +29,16 @@ from bot.ports import (
     Posted,
 )
 from bot.rendering import render, summary
+from bot.service import pauses
+from bot.service.consequences import CONSEQUENCES, Consequence
+from bot.service.outbox import Outbox
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
-RETRY_PAUSE = timedelta(seconds=5)  # after Teams did not answer usefully
-MOST_DOUBLINGS = 6  # of the pause: five minutes at last
-REFUSED_PAUSE = timedelta(minutes=5)  # before a channel that refused for good is tried again: the app may be installed
 REPOSTS = 3  # times that a card somebody deleted is posted anew
+LAST_REFUSALS = 8  # some five hours of refusals after which the card of a request that has ended is left as it is
+UNDONE = frozenset({Delivery.WAITING, Delivery.CLAIMED})
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
@@ -51,211 +56,249 @@ class Delivering:
     def __init__(
         self, *, rows: Rows, chat: Chat, people: People, clock: Clock, owner: str, telemetry: Telemetry
     ) -> None:
-        self._rows, self._chat, self._people, self._clock = rows, chat, people, clock
-        self._owner, self._telemetry = owner, telemetry
+        self._outbox = Outbox(rows, clock, owner)
+        self._chat, self._people, self._clock, self._telemetry = chat, people, clock, telemetry
 
     async def deliver(self, record: Record, wanted: Sequence[Wanted]) -> Record:
         """Deliver what differs. Raises Postponed once everything that could be delivered was."""
-        waits: list[datetime] = []
-        stuck: set[SurfaceKind] = set()
+        waits: dict[str, datetime] = {}
         for want in wanted:
-            if want.kind in stuck:
-                continue  # the same kind keeps its order; one kind never blocks another
-            try:
-                record = await self._deliver_one(record, want)
-            except Postponed as postponed:
-                waits.append(postponed.until)
-                stuck.add(want.kind)
+            if want.line in waits:
+                continue  # a line keeps its order; one line never holds up another
+            record = await self._deliver_one(record, want)
+            surface = record.surface(want.name)
+            if surface and surface.retry_at and surface.retry_at > self._clock.now():
+                waits[want.line] = surface.retry_at
         if waits:
-            raise Postponed(min(waits))
+            raise Postponed(min(waits.values()))
         return record
 
     async def _deliver_one(self, record: Record, want: Wanted) -> Record:
+        surface = record.surface(want.name) or Surface(want.name, want.kind, Delivery.WAITING)
+        if surface.delivery is Delivery.IMPOSSIBLE:
+            return record
+        if want.overtaken:
+            return await self._skip(record, want, surface)
+        if _rests(record, surface):
+            return await self._leave(record, want, surface.problem)
+        if surface.retry_at and surface.retry_at > self._clock.now():
+            return record
         try:
-            match want.kind:
-                case SurfaceKind.CARD:
-                    return await self._card(record, want)
-                case SurfaceKind.NOTE:
-                    return await self._note(record, want)
-                case SurfaceKind.DIRECT:
-                    return await self._direct(record, want)
-                case _:
-                    assert_never(want.kind)
+            return await self._attempt(record, want, surface)
         except ChatThrottled as throttled:
-            raise self._postponed(want, record, "throttled", timedelta(seconds=throttled.retry_after)) from throttled
+            return await self._throttled(record, want, throttled)
         except ChatUnavailable as unavailable:
-            raise self._postponed(want, record, unavailable.code, _longer_each_time(record, want)) from unavailable
+            return await self._unavailable(record, want, unavailable.code, ambiguous=unavailable.ambiguous)
+        except ChatRefused as refused:
+            return await self._refused(record, want, refused)
 
-    def _postponed(self, want: Wanted, record: Record, code: str, pause: timedelta) -> Postponed:
-        self._count(want, "postponed")
-        log.warning("delivery_postponed", request=str(record.key), surface=want.name, code=code)
-        return Postponed(self._clock.now() + pause)
+    async def _attempt(self, record: Record, want: Wanted, surface: Surface) -> Record:
+        match want.kind:
+            case SurfaceKind.CARD:
+                return await self._card(record, want, surface)
+            case SurfaceKind.NOTE:
+                return await self._note(record, want, surface)
+            case SurfaceKind.DIRECT:
+                return await self._direct(record, want, surface)
+            case _:
+                assert_never(want.kind)
 
     # --- the card
 
-    async def _card(self, record: Record, want: Wanted) -> Record:
-        surface, digest = record.surface(want.name), digest_of(want)
-        if surface is None or surface.activity_id is None:
-            return await self._post_card(record, want, digest)
-        if surface.digest == digest or surface.delivery is Delivery.IMPOSSIBLE:
+    async def _card(self, record: Record, want: Wanted, surface: Surface) -> Record:
+        digest = digest_of(want)
+        if surface.activity_id is None:
+            return record if is_copy(want.name) else await self._post_card(record, want, digest)
+        if surface.digest == digest and surface.problem is None:
             return record
         return await self._update_card(record, want, surface, digest)
 
     async def _post_card(self, record: Record, want: Wanted, digest: str) -> Record:
-        record = await self._claim(record, want)
-        message = await self._card_message(want, alert=True)
-        try:
-            posted = await self._chat.post(want.channel.conversation, message)
-        except ChatRefused as refused:
-            raise self._refused(want, record, refused) from refused
+        shown = await self._with_mentions(want)  # before the claim: rosters may take their time
+        record = await self._outbox.claim(record.key, want)
+        posted = await self._sent(
+            record, shown, lambda message: self._chat.post(want.channel.conversation, message), alert=True
+        )
         return await self._delivered(record, want, posted, digest)
 
     async def _update_card(self, record: Record, want: Wanted, surface: Surface, digest: str) -> Record:
-        await self._rows.renew(record.key, self._owner)
+        shown = await self._with_mentions(want)
+        await self._outbox.renew(record.key)
         posted = Posted(surface.conversation or want.channel.conversation, surface.activity_id or "")
-        try:
-            await self._chat.update(posted, await self._card_message(want, alert=False))
-        except ChatRefused as refused:
-            if refused.problem is ChatProblem.ACTIVITY_NOT_FOUND:
-                return await self._repost(record, want, surface, digest)
-            raise self._refused(want, record, refused) from refused
+        await self._sent(record, shown, lambda message: self._chat.update(posted, message))
         return await self._delivered(record, want, posted, digest)
 
-    async def _repost(self, record: Record, want: Wanted, surface: Surface, digest: str) -> Record:
-        """Somebody deleted the card in Teams: post it anew while it is of use, and not for ever."""
-        waiting = isinstance(want.view, CardView) and want.view.buttons
-        log.warning("card_missing", request=str(record.key), surface=want.name, attempts=surface.attempts)
-        if waiting and surface.attempts <= REPOSTS:
-            return await self._post_card(record, want, digest)
-        gone = replace(surface, delivery=Delivery.IMPOSSIBLE, problem=ChatProblem.ACTIVITY_NOT_FOUND)
-        return await self._rows.apply(record.key, lambda row: row.with_surface(gone))
-
-    def _refused(self, want: Wanted, record: Record, refused: ChatRefused) -> Postponed:
-        self._count(want, "refused")
-        log.error(
-            "card_refused",
-            request=str(record.key),
-            channel=want.channel.name,
-            problem=refused.problem,
-            detail=refused.detail,
-        )
-        return Postponed(self._clock.now() + REFUSED_PAUSE)
-
-    async def _card_message(self, want: Wanted, *, alert: bool) -> Message:
-        view = want.view
-        if isinstance(view, CardView) and want.channel.mention:
-            view = with_mentions(view, await self._mentions(want.channel.mention))
-        return self._message(replace(want, view=view), alert=alert)
-
-    async def _mentions(self, listed: Sequence[str]) -> list[Mention]:
+    async def _with_mentions(self, want: Wanted) -> Wanted:
         """Name the people to be mentioned; who is in no roster cannot be."""
+        if not isinstance(want.view, CardView) or not want.channel.mention:
+            return want
         known = {person.object_id.casefold(): person for person in await self._people.known()}
-        ids = [entry.removeprefix("user:").casefold() for entry in listed]
-        return [
-            Mention(known[each].teams_id or known[each].object_id, known[each].shown_name)
-            for each in ids
-            if each in known
-        ]
+        ids = [entry.removeprefix("user:").casefold() for entry in want.channel.mention]
+        people = [known[each] for each in ids if each in known]
+        mentions = [Mention(each.teams_id or each.object_id, each.shown_name) for each in people]
+        return replace(want, view=with_mentions(want.view, mentions))
 
     # --- what is sent once
 
-    async def _note(self, record: Record, want: Wanted) -> Record:
-        thread = self._thread(record, want)
-        if _done(record, want) or thread is None:
+    async def _note(self, record: Record, want: Wanted, surface: Surface) -> Record:
+        thread = _thread(record, want)
+        if surface.delivery not in UNDONE or thread is None:
             return record
-        record = await self._claim(record, want)
-        try:
-            posted = await self._chat.reply(thread, self._message(want, alert=False))
-        except ChatRefused as refused:
-            return await self._impossible(record, want, refused.problem)
+        record = await self._outbox.claim(record.key, want)
+        posted = await self._sent(record, want, lambda message: self._chat.reply(thread, message))
         return await self._delivered(record, want, posted, None)
 
-    def _thread(self, record: Record, want: Wanted) -> Posted | None:
-        card = record.surface(CARD + want.channel.name)
-        if card is None or card.activity_id is None or card.conversation is None:
-            return None  # the card comes first; its thread is there once it is posted
-        return Posted(card.conversation, card.activity_id)
-
-    async def _direct(self, record: Record, want: Wanted) -> Record:
-        if _done(record, want):
+    async def _direct(self, record: Record, want: Wanted, surface: Surface) -> Record:
+        if surface.delivery not in UNDONE:
             return record
-        if want.overtaken:
-            return await self._save(record, want, Delivery.SKIPPED)
-        record = await self._claim(record, want)
-        if want.person is None:
-            return await self._impossible(record, want, ChatProblem.UNKNOWN_PERSON)
-        try:
-            posted = await self._chat.direct(want.person, self._message(want, alert=True))
-        except ChatRefused as refused:
-            return await self._impossible(record, want, refused.problem)
+        person = want.person
+        if person is None:
+            raise ChatRefused(ChatProblem.UNKNOWN_PERSON)
+        record = await self._outbox.claim(record.key, want)
+        posted = await self._sent(record, want, lambda message: self._chat.direct(person, message), alert=True)
         return await self._delivered(record, want, posted, None)
 
-    # --- the row
+    async def _skip(self, record: Record, want: Wanted, surface: Surface) -> Record:
+        if surface.delivery not in UNDONE:
+            return record
+        self._count(want, "skipped")
+        return await self._outbox.skipped(record.key, want)
 
-    async def _claim(self, record: Record, want: Wanted) -> Record:
-        record = await self._rows.renew(record.key, self._owner)
-        former = record.surface(want.name)
-        attempts = former.attempts + 1 if former else 1
-        claimed = Surface(want.name, want.kind, Delivery.CLAIMED, attempts=attempts)
-        return await self._rows.apply(record.key, lambda row: row.with_surface(claimed))
+    # --- sending
+
+    async def _sent(
+        self, record: Record, want: Wanted, send: Callable[[Message], Awaitable[T]], *, alert: bool = False
+    ) -> T:
+        """Send; what Teams finds too large is sent once more, cut as short as it can be."""
+        try:
+            return await send(_message(want, alert=alert))
+        except ChatRefused as refused:
+            if refused.problem is not ChatProblem.TOO_LARGE:
+                raise
+        log.warning("message_cut", request=str(record.key), surface=want.name)
+        await self._outbox.renew(record.key)
+        return await send(_message(want, alert=alert, brief=True))
 
     async def _delivered(self, record: Record, want: Wanted, posted: Posted, digest: str | None) -> Record:
         self._count(want, "delivered")
         log.info("surface_delivered", request=str(record.key), surface=want.name)
-        return await self._save(record, want, Delivery.DELIVERED, posted=posted, digest=digest)
+        former = record.surface(want.name)
+        record = await self._outbox.delivered(record.key, want, posted, digest)
+        return await self._outbox.look_again(record.key) if former and former.problem else record
 
-    async def _impossible(self, record: Record, want: Wanted, problem: ChatProblem) -> Record:
-        self._count(want, "impossible")
-        log.warning("delivery_impossible", request=str(record.key), surface=want.name, problem=problem)
-        return await self._save(record, want, Delivery.IMPOSSIBLE, problem=problem, again=True)
+    # --- when it fails
 
-    async def _save(
+    async def _throttled(self, record: Record, want: Wanted, throttled: ChatThrottled) -> Record:
+        surface, seed = _failed(record, want)
+        pause = pauses.after_throttling(surface, seed, patience=throttled.retry_after)
+        return await self._put_off(record, want, "throttled", pause)
+
+    async def _unavailable(self, record: Record, want: Wanted, code: str, *, ambiguous: bool = False) -> Record:
+        """A post whose reply was lost may have arrived: after some of these, only one an hour is risked."""
+        surface, seed = _failed(record, want)
+        if ambiguous and surface.lost + 1 >= pauses.MOST_COPIES:
+            log.error("post_capped", request=str(record.key), surface=want.name, copies=surface.lost + 1)
+            return await self._put_off(record, want, code, pauses.CAPPED, result="capped", ambiguous=True)
+        return await self._put_off(record, want, code, pauses.after_outage(surface, seed), ambiguous=ambiguous)
+
+    async def _put_off(
         self,
         record: Record,
         want: Wanted,
-        delivery: Delivery,
+        code: str,
+        pause: timedelta,
         *,
-        posted: Posted | None = None,
-        digest: str | None = None,
+        result: str = "postponed",
+        ambiguous: bool = False,
         problem: str | None = None,
-        again: bool = False,
     ) -> Record:
-        former = record.surface(want.name) or Surface(want.name, want.kind, delivery)
-        saved = replace(
-            former,
-            delivery=delivery,
-            conversation=posted.conversation if posted else former.conversation,
-            activity_id=posted.activity_id if posted else former.activity_id,
-            digest=digest,
+        self._count(want, result)
+        seconds = pause.total_seconds()
+        log.warning("delivery_postponed", request=str(record.key), surface=want.name, code=code, seconds=seconds)
+        until = self._clock.now() + pause
+        return await self._outbox.put_off(record.key, want, until=until, ambiguous=ambiguous, problem=problem)
+
+    async def _refused(self, record: Record, want: Wanted, refused: ChatRefused) -> Record:
+        problem, consequence = refused.problem, CONSEQUENCES[want.kind, refused.problem]
+        self._telemetry.refusals.labels(kind=want.kind, problem=problem).inc()
+        log.error(
+            "delivery_refused",
+            request=str(record.key),
+            surface=want.name,
+            channel=want.channel.name,
             problem=problem,
+            detail=refused.detail,
+            consequence=consequence,
         )
-        now = self._clock.now()
+        match consequence:
+            case Consequence.WAIT:
+                return await self._unavailable(record, want, problem)
+            case Consequence.REPOST:
+                return await self._repost(record, want, problem)
+            case Consequence.STAND_IN:
+                return await self._out_of_reach(record, want, problem)
+            case Consequence.TELL:
+                await self._leave(record, want, problem)
+                return await self._outbox.look_again(record.key)
+            case Consequence.DROP:
+                return await self._leave(record, want, problem)
+            case _:
+                assert_never(consequence)
 
-        def save(row: Record) -> Record:
-            kept = row.with_surface(saved)
-            return kept.look_by(now) if again else kept  # the thread must tell what is impossible
+    async def _repost(self, record: Record, want: Wanted, problem: str) -> Record:
+        """Somebody deleted the card in Teams: post it anew while it is of use, and not for ever."""
+        surface = record.surface(want.name)
+        reposts = surface.reposts if surface else REPOSTS
+        log.warning("card_missing", request=str(record.key), surface=want.name, reposts=reposts)
+        if is_copy(want.name) or _ended(record) or reposts >= REPOSTS:
+            return await self._leave(record, want, problem)
+        return await self._deliver_one(await self._outbox.deleted(record.key, want), want)
 
-        return await self._rows.apply(record.key, save)
+    async def _out_of_reach(self, record: Record, want: Wanted, problem: str) -> Record:
+        """Try again, ever later; meanwhile the request must be seen somewhere else."""
+        surface, seed = _failed(record, want)
+        record = await self._put_off(
+            record, want, problem, pauses.after_refusal(surface, seed), result="refused", problem=problem
+        )
+        return record if surface.problem else await self._outbox.look_again(record.key)
 
-    def _message(self, want: Wanted, *, alert: bool) -> Message:
-        channel = want.channel
-        card = render(want.view, locale=channel.locale, timezone=channel.timezone)
-        return Message(card, summary(want.view, locale=channel.locale), alert=alert)
+    async def _leave(self, record: Record, want: Wanted, problem: str | None) -> Record:
+        self._count(want, "impossible")
+        log.warning("delivery_impossible", request=str(record.key), surface=want.name, problem=problem)
+        return await self._outbox.impossible(record.key, want, problem)
 
     def _count(self, want: Wanted, result: str) -> None:
         self._telemetry.deliveries.labels(kind=want.kind, result=result).inc()
 
 
-def _done(record: Record, want: Wanted) -> bool:
-    surface = record.surface(want.name)
-    return surface is not None and surface.delivery is not Delivery.CLAIMED
+def _thread(record: Record, want: Wanted) -> Posted | None:
+    card = record.surface(card_name(want.channel.name))
+    if card is None or card.activity_id is None or card.conversation is None:
+        return None  # the card comes first; its thread is there once it is posted
+    return Posted(card.conversation, card.activity_id)
 
 
-def _longer_each_time(record: Record, want: Wanted) -> timedelta:
-    """A post whose reply was lost may have arrived: the longer Teams is away, the fewer copies."""
-    surface = record.surface(want.name)
-    doublings: int = min(surface.attempts if surface else 0, MOST_DOUBLINGS)
-    return RETRY_PAUSE * (1 << doublings)
+def _failed(record: Record, want: Wanted) -> tuple[Surface, str]:
+    """Return what was tried, as it was before, and a seed that no other failure has."""
+    surface = record.surface(want.name) or Surface(want.name, want.kind, Delivery.WAITING)
+    return surface, f"{record.key} {want.name} {surface.failures}"
+
+
+def _ended(record: Record) -> bool:
+    return record.request is not None and record.request.status.ended
+
+
+def _rests(record: Record, surface: Surface) -> bool:
+    """True for the card of an ended request that Teams refuses: one that nobody ever saw, or after long enough."""
+    if surface.kind is not SurfaceKind.CARD or surface.problem is None or not _ended(record):
+        return False
+    return surface.activity_id is None or surface.failures >= LAST_REFUSALS
+
+
+def _message(want: Wanted, *, alert: bool, brief: bool = False) -> Message:
+    channel = want.channel
+    card = render(want.view, locale=channel.locale, timezone=channel.timezone, brief=brief)
+    return Message(card, summary(want.view, locale=channel.locale), alert=alert)
 
 
 def digest_of(want: Wanted) -> str:

@@ -1,7 +1,7 @@
 """The Chat port over the Connector: where a message goes, at which pace and in which order.
 
 Owns conversations: channels and their threads, group chats, personal chats. Knows no card's content. Nothing waits
-here: callers hold a lease, so a limit that is reached is told as ChatThrottled.
+here: callers hold a lease, so a limit that is reached is told as ChatThrottled, and every call ends within it.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from bot.ports import (
     ChatProblem,
     ChatRefused,
     ChatThrottled,
+    ChatUnavailable,
     Clock,
     Message,
     PersonalChat,
@@ -25,6 +26,7 @@ from bot.ports import (
     Store,
     StoreUnavailable,
 )
+from bot.teams.circuit import Circuit
 from bot.teams.connector import Connector
 from bot.teams.counted import CallKind, counted
 from bot.teams.outgoing import as_activity
@@ -35,6 +37,7 @@ from bot.telemetry import Telemetry
 # How the ids of channels end; the older ones are still in use. Group chats end in `@thread.v2`.
 CHANNEL_ENDINGS: Final = ("@thread.tacv2", "@thread.skype")
 THREAD: Final = ";messageid="
+PATIENCE: Final = 24.0  # seconds for one message, retries and waiting for its turn included; a lease has 30
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -63,18 +66,21 @@ class Messenger:
         clock: Clock,
         tenant_id: str,
         telemetry: Telemetry,
+        patience: float = PATIENCE,
     ) -> None:
         self._connector, self._store, self._service_urls = connector, store, service_urls
         self._tenant_id, self._telemetry = tenant_id, telemetry
-        self._pace = Pace(clock)
+        self._patience = patience
+        self._pace, self._circuit = Pace(clock), Circuit(clock)
         self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def post(self, conversation: str, message: Message) -> Posted:
         """Start a thread in a channel, or post in a group chat."""
         if not is_channel(conversation):
-            return await self._send(CallKind.POST, conversation, message)
+            async with self._in_time():
+                return await self._send(CallKind.POST, conversation, message)
         channel = thread_root(conversation)
-        async with self._paced(CallKind.POST, channel):
+        async with self._in_time(), self._paced(CallKind.POST, channel):
             thread = await self._connector.create_channel_thread(
                 await self._service_urls.of(channel),
                 channel=channel,
@@ -86,7 +92,7 @@ class Messenger:
 
     async def update(self, posted: Posted, message: Message) -> None:
         """Replace a message in place."""
-        async with self._turn(CallKind.UPDATE, posted.conversation):
+        async with self._in_time(ambiguous=False), self._turn(CallKind.UPDATE, posted.conversation):
             await self._connector.update_activity(
                 await self._service_urls.of(posted.conversation),
                 conversation=posted.conversation,
@@ -96,10 +102,15 @@ class Messenger:
 
     async def reply(self, posted: Posted, message: Message) -> Posted:
         """Post into the thread of a message."""
-        return await self._send(CallKind.REPLY, thread_of(posted), message)
+        async with self._in_time():
+            return await self._send(CallKind.REPLY, thread_of(posted), message)
 
     async def direct(self, person: Person, message: Message) -> Posted:
         """Post into a person's own chat with the bot; one that Teams knows no more is looked for anew, once."""
+        async with self._in_time():
+            return await self._direct(person, message)
+
+    async def _direct(self, person: Person, message: Message) -> Posted:
         chat = await self._remembered(person)
         if chat is not None:
             try:
@@ -124,6 +135,15 @@ class Messenger:
         return Posted(conversation, activity_id)
 
     @asynccontextmanager
+    async def _in_time(self, *, ambiguous: bool = True) -> AsyncIterator[None]:
+        """Give up what takes longer than the caller's lease lasts. `ambiguous`: a message may have been posted."""
+        try:
+            async with asyncio.timeout(self._patience):
+                yield
+        except TimeoutError as error:
+            raise ChatUnavailable("too_slow", ambiguous=ambiguous) from error
+
+    @asynccontextmanager
     async def _turn(self, kind: CallKind, conversation: str) -> AsyncIterator[None]:
         """Let one message at a time into a thread, in the order of asking."""
         lock = self._order.setdefault(conversation, asyncio.Lock())
@@ -134,13 +154,14 @@ class Messenger:
     async def _paced(self, kind: CallKind, conversation: str) -> AsyncIterator[None]:
         """Let none pass above the limits; those of a channel are taken to hold for all its threads together."""
         root = thread_root(conversation)
-        self._pace.take(root)
-        try:
-            with counted(self._telemetry, kind):
-                yield
-        except ChatThrottled as throttled:
-            self._pace.close(root, throttled.retry_after)
-            raise
+        with self._circuit.passing(root):
+            self._pace.take(root)
+            try:
+                with counted(self._telemetry, kind):
+                    yield
+            except ChatThrottled as throttled:
+                self._pace.close(root, throttled.retry_after)
+                raise
 
     # --- personal chats
 
@@ -154,7 +175,7 @@ class Messenger:
     async def _found(self, person: Person) -> PersonalChat:
         """Ask Teams for the chat with a person; it is the same every time."""
         try:
-            with counted(self._telemetry, CallKind.CHAT):
+            async with self._paced(CallKind.CHAT, person.object_id):
                 conversation = await self._connector.create_personal_conversation(
                     self._service_urls.default, member=person.teams_id or person.object_id, tenant_id=self._tenant_id
                 )

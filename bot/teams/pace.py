@@ -1,10 +1,11 @@
-"""Keeps the bot below Teams' rate limits of a conversation, so that Teams does not have to.
+"""Keeps the bot below Teams' rate limits, of a conversation and of the whole app, so that Teams does not have to.
 
 Owns the limits and the count. It never waits: who is too fast is told when to come back.
 https://learn.microsoft.com/microsoftteams/platform/bots/how-to/rate-limit
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from cachetools import LRUCache
@@ -13,36 +14,42 @@ from bot.ports import ChatThrottled, Clock
 
 LIMITS: Final = ((1.0, 7), (2.0, 8), (30.0, 60), (3600.0, 1800))
 """Seconds and how many messages one bot may send into one conversation within them, as documented."""
+OVERALL: Final = ((1.0, 40),)
+"""The same for all conversations together. Teams allows an app 50 calls a second in a tenant; rosters and other
+replicas take theirs from it too, and whoever is above is told so by Teams."""
 COUNTED: Final = 1024  # conversations; a busier bot than one of approvals would still be within the limits
 
 _Sent = deque[float]
 
 
 class Pace:
-    """Counts what is sent into each conversation."""
+    """Counts what is sent, into each conversation and in all."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._sent: LRUCache[str, _Sent] = LRUCache(COUNTED)
+        self._overall: _Sent = deque(maxlen=OVERALL[-1][1])
         self._closed: LRUCache[str, float] = LRUCache(COUNTED)
 
     def take(self, conversation: str) -> None:
         """Count one message, or raise ChatThrottled with the seconds after which there is room."""
         now = self._clock.now().timestamp()
         sent = self._sent.setdefault(conversation, deque(maxlen=LIMITS[-1][1]))
-        wait = max(_wait(sent, now), self._closed.get(conversation, 0.0) - now)
+        closed = self._closed.get(conversation, 0.0) - now
+        wait = max(_wait(sent, now, LIMITS), _wait(self._overall, now, OVERALL), closed)
         if wait > 0:
             raise ChatThrottled(wait)
         sent.append(now)
+        self._overall.append(now)
 
     def close(self, conversation: str, seconds: float) -> None:
         """Let nothing pass for as long as Teams asked for."""
         self._closed[conversation] = self._clock.now().timestamp() + seconds
 
 
-def _wait(sent: _Sent, now: float) -> float:
+def _wait(sent: _Sent, now: float, limits: Sequence[tuple[float, int]]) -> float:
     # Bounded by the window itself: a clock that was set back must not close a conversation for longer.
     return max(
-        (min(span, sent[-most] + span - now) for span, most in LIMITS if len(sent) >= most),
+        (min(span, sent[-most] + span - now) for span, most in limits if len(sent) >= most),
         default=0.0,
     )

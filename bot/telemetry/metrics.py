@@ -47,7 +47,10 @@ METRICS = (
         "deliveries",
         Kind.COUNTER,
         ("kind", "result"),
-        "Cards, notes and direct messages: delivered, postponed, refused, or impossible for good",
+        "Cards, notes and direct messages: delivered, postponed, capped, refused, skipped, or impossible for good",
+    ),
+    Metric(
+        "refusals", Kind.COUNTER, ("kind", "problem"), "Cards, notes and direct messages that Teams refused, by why"
     ),
     Metric("sweep_seconds", Kind.HISTOGRAM, ("account", "region"), "How long one sweep took", SWEEP_BUCKETS),
     Metric(
@@ -76,6 +79,7 @@ class Telemetry:
         self.clicks = _counter(registry, "clicks")
         self.teams_calls = _counter(registry, "teams_calls")
         self.deliveries = _counter(registry, "deliveries")
+        self.refusals = _counter(registry, "refusals")
         self.sweep_seconds = _histogram(registry, "sweep_seconds")
         self.sweep_last_success = _gauge(registry, "sweep_last_success_timestamp_seconds")
         self.open_requests = _gauge(registry, "open_requests")

@@ -221,7 +221,7 @@ async def test_who_cannot_be_reached_is_told_by_name_of_the_problem(room: Room, 
     if remembered:
         await room.store.remember_chat(PersonalChat(TARO_PERSON, place.id, room.ms.service_url))
     room.ms.world.blocked.add(place.id)
-    assert await _problem(room, TARO_PERSON) is ChatProblem.BLOCKED
+    assert await _problem(room, TARO_PERSON) is ChatProblem.WRITES_BLOCKED
     assert room.store.tables.chats.keys() == ({TARO.object_id} if remembered else set())
 
 

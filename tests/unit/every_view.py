@@ -95,7 +95,10 @@ def _cards() -> Iterator[View]:
         yield request(banner=banner, buttons=False, conflicting_policies=("A", "B"), applying=lines[0])
         yield bare_request(banner=banner, buttons=False, tags_unread=True)
     for why in NoButtons:
-        yield request(buttons=False, no_buttons=why, requester_unchecked=True)
+        yield request(buttons=False, no_buttons=why, requester_unchecked=True, home="production")
+    for problem in ChatProblem:
+        why = NoButtons.UNREACHABLE
+        yield request(buttons=False, no_buttons=why, home="production", home_problem=str(problem))
     for verdicts in ((), (Verdict.APPROVE,), (Verdict.REJECT,), tuple(Verdict)):
         yield request(comment_required=verdicts)
     yield request(mentions=(Mention("29:1-a", "田中 一郎"), Mention("29:1-b", "鈴木 芽依")), tags=())

@@ -262,7 +262,7 @@ async def test_blocked_writes_are_refused(ms: FakeMicrosoft, edge: Edge) -> None
     with pytest.raises(ChatRefused) as refused:
         await post(edge, ms)
 
-    assert (refused.value.problem, refused.value.detail) == (ChatProblem.BLOCKED, "MessageWritesBlocked")
+    assert (refused.value.problem, refused.value.detail) == (ChatProblem.WRITES_BLOCKED, "MessageWritesBlocked")
 
 
 @pytest.mark.parametrize("body", ["", "{}", '{"id": 5}', "[]", "junk", '{"id": ""}'])

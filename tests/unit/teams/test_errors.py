@@ -32,10 +32,14 @@ def coded(code: str) -> str:
         (403, coded("BotNotInConversationRoster"), ChatProblem.NOT_INSTALLED),
         (403, coded("BotDisabledByAdmin"), ChatProblem.BLOCKED),
         (403, coded("ConversationBlockedByUser"), ChatProblem.BLOCKED),
-        (403, coded("MessageWritesBlocked"), ChatProblem.BLOCKED),
-        (403, '{"errorCode": 209, "message": "{\\"subCode\\": \\"MessageWritesBlocked\\"}"}', ChatProblem.BLOCKED),
-        (403, '{"errorCode": 209, "message": "no JSON"}', ChatProblem.BLOCKED),
-        (403, '{"errorCode": 1, "message": "{\\"subCode\\": \\"MessageWritesBlocked\\"}"}', ChatProblem.BLOCKED),
+        (403, coded("MessageWritesBlocked"), ChatProblem.WRITES_BLOCKED),
+        (
+            403,
+            '{"errorCode": 209, "message": "{\\"subCode\\": \\"MessageWritesBlocked\\"}"}',
+            ChatProblem.WRITES_BLOCKED,
+        ),
+        (403, '{"errorCode": 209, "message": "no JSON"}', ChatProblem.WRITES_BLOCKED),
+        (403, '{"errorCode": 1, "message": "{\\"subCode\\": \\"MessageWritesBlocked\\"}"}', ChatProblem.WRITES_BLOCKED),
         (404, "", ChatProblem.CONVERSATION_NOT_FOUND),
         (404, coded("ConversationNotFound"), ChatProblem.CONVERSATION_NOT_FOUND),
         (404, coded("ActivityNotFoundInConversation"), ChatProblem.ACTIVITY_NOT_FOUND),
@@ -46,10 +50,11 @@ def coded(code: str) -> str:
         (409, "", ChatProblem.BAD_REQUEST),
         (302, "", ChatProblem.BAD_REQUEST),
         (500, coded("UserNotFound"), ChatProblem.UNKNOWN_PERSON),
+        (403, coded("BotDisabledByUser"), ChatProblem.BLOCKED),
     ],
 )
 def test_permanent_refusals_carry_their_problem(status: int, body: str, problem: ChatProblem) -> None:
-    """Each documented code, in each form it comes in, is one of the port's problems."""
+    """Each documented or assumed code, in each form it comes in, is one of the port's problems."""
     error = judged(status, body)
 
     assert isinstance(error, ChatRefused)

@@ -71,8 +71,12 @@ class Convergence:
             outcome = "converged"
         except Postponed as postponed:
             outcome, again_at = "postponed", postponed.until
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
         finally:
-            await self._end(key, again_at)
+            if outcome != "cancelled":  # cut short, it keeps the lease: at its end the row is due again
+                await self._end(key, again_at)
             self._telemetry.looks.labels(outcome=outcome).inc()
 
     async def put_off(self, key: RequestKey, pause: timedelta) -> None:

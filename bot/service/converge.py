@@ -7,6 +7,7 @@ The only way in which a card, a note or a direct message reaches Teams:
 Events, clicks, sweeps, timers and restarts only store that a row is due; `Looking` finds due rows and converges them.
 """
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -72,8 +73,12 @@ class Convergence:
             outcome = "converged"
         except Postponed as postponed:
             outcome, again_at = "postponed", postponed.until
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
         finally:
-            await self._end(key, again_at)
+            if outcome != "cancelled":  # cut short, it keeps the lease: at its end the row is due again
+                await self._end(key, again_at)
             self._telemetry.looks.labels(outcome=outcome).inc()
 
     async def put_off(self, key: RequestKey, pause: timedelta) -> None:

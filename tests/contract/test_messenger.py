@@ -19,8 +19,10 @@ from bot.ports import (
     PersonalChat,
     Posted,
 )
+from bot.service.rows import LEASE
 from bot.teams.addresses import ServiceHosts
-from bot.teams.messenger import Messenger
+from bot.teams.circuit import IN_FLIGHT
+from bot.teams.messenger import PATIENCE, Messenger
 from bot.teams.service_urls import ServiceUrls
 from bot.telemetry import Telemetry
 from tests.fakes.activities import Place
@@ -316,6 +318,89 @@ async def test_one_slow_thread_holds_up_no_other(room: Room) -> None:
     assert not waiting.done()
     room.ms.faults.heal()
     await waiting
+
+
+# --- one that hangs or fails, and the others
+
+
+async def test_a_hanging_channel_takes_a_few_calls_and_holds_up_no_other(room: Room) -> None:
+    """The rest is told to come back later, at once; group chats and personal chats are written to meanwhile."""
+    held = room.ms.hold("POST", "/v3/conversations$", times=None, body_holds=APPROVERS)
+    posts = [asyncio.create_task(room.messenger.post(APPROVERS, _message())) for _ in range(20)]
+    done, _ = await asyncio.wait(posts[IN_FLIGHT:])
+    assert {type(post.exception()) for post in done} == {ChatThrottled}
+    await room.messenger.post(GROUP, _message())
+    await room.messenger.direct(TARO_PERSON, _message())
+    assert not any(post.done() for post in posts[:IN_FLIGHT])
+    assert held.gate is not None
+    held.gate.set()
+    await asyncio.gather(*posts[:IN_FLIGHT])
+
+
+async def test_a_hanging_recipient_holds_up_nobody_else(room: Room) -> None:
+    """Personal chats have nothing to do with each other."""
+    room.ms.hold("POST", f"{room.ms.world.personal(TARO).id}/activities", times=None)
+    waiting = [asyncio.create_task(room.messenger.direct(TARO_PERSON, _message())) for _ in range(IN_FLIGHT)]
+    await room.ms.faults.until(lambda: len(room.ms.faults.matching("POST", "/v3/conversations$")) == 1)
+    hanako = Person(HANAKO.object_id, TENANT_ID, HANAKO.name, teams_id=HANAKO.id)
+
+    await room.messenger.direct(hanako, _message())
+    await room.messenger.post(APPROVERS, _message())
+    assert not any(each.done() for each in waiting)
+    room.ms.faults.heal()
+    await asyncio.gather(*waiting)
+
+
+@pytest.mark.parametrize("fault", [{"status": 502}, {"status": 500}, {"drop": "before"}, {"drop": "after"}])
+async def test_a_conversation_that_failed_is_left_alone_for_a_while(room: Room, fault: dict[str, Any]) -> None:
+    """What else is meant for it does not even leave; other conversations know nothing of it."""
+    room.ms.fault("POST", GROUP, **fault)
+    with pytest.raises(ChatUnavailable):
+        await room.messenger.post(GROUP, _message())
+    calls = len(room.ms.writes(GROUP))
+    with pytest.raises(ChatThrottled) as caught:
+        await room.messenger.post(GROUP, _message())
+
+    assert len(room.ms.writes(GROUP)) == calls
+    await room.messenger.post(APPROVERS, _message())
+    await room.clock.advance(caught.value.retry_after)
+    await room.messenger.post(GROUP, _message())
+
+
+async def test_who_cannot_be_looked_up_is_left_alone_too(room: Room) -> None:
+    """A personal chat that Teams does not tell is one that fails, and no other person's."""
+    room.ms.fault("POST", "/v3/conversations$", body_holds=TARO.id, status=500)
+    with pytest.raises(ChatUnavailable):
+        await room.messenger.direct(TARO_PERSON, _message())
+    with pytest.raises(ChatThrottled):
+        await room.messenger.direct(TARO_PERSON, _message())
+    await room.messenger.direct(Person(HANAKO.object_id, TENANT_ID, teams_id=HANAKO.id), _message())
+
+
+@pytest.mark.parametrize(("act", "ambiguous"), [("post", True), ("update", False), ("reply", True), ("direct", True)])
+async def test_no_call_outlasts_the_lease_of_its_caller(room: Room, act: str, ambiguous: bool) -> None:
+    """It is given up in time, told as unavailable, and its conversation is left alone."""
+    posted = await room.messenger.post(APPROVERS, _message())
+    acts: dict[str, Callable[[], Awaitable[object]]] = {
+        "post": lambda: room.messenger.post(APPROVERS, _message()),
+        "update": lambda: room.messenger.update(posted, _message()),
+        "reply": lambda: room.messenger.reply(posted, _message()),
+        "direct": lambda: room.messenger.direct(TARO_PERSON, _message()),
+    }
+    room.ms.hold("*", "/v3/", times=None)
+    room.messenger._patience = 0.0
+    with pytest.raises(ChatUnavailable) as caught:
+        await acts[act]()
+
+    assert (caught.value.code, caught.value.ambiguous) == ("too_slow", ambiguous)
+    room.messenger._patience = PATIENCE
+    with pytest.raises(ChatThrottled):
+        await acts[act]()
+
+
+def test_a_call_and_its_retries_fit_into_the_lease() -> None:
+    """With room for the store's writes around it."""
+    assert LEASE.total_seconds() - PATIENCE >= 5
 
 
 # --- errors

@@ -1,5 +1,6 @@
 """README.md against the code: what it documents is what there is."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,10 @@ from pydantic.fields import FieldInfo
 from bot.cli import main
 from bot.configuration import parse_configuration
 from bot.domain.decision import TRANSITIONS, DecisionState
+from bot.domain.record import SurfaceKind
 from bot.notation import NOT_AVAILABLE, Unavailable
+from bot.ports import ChatProblem
+from bot.service.consequences import CONSEQUENCES, Consequence
 from bot.settings import Settings
 from bot.tables import TABLES
 from bot.telemetry import EVENTS, METRICS
@@ -195,3 +199,23 @@ def test_links_inside_the_repository_lead_somewhere(name: str) -> None:
             assert target[1:] in headings, target
         elif "://" not in target:
             assert (ROOT / target).exists(), target
+
+
+def test_every_refusal_of_teams_is_documented() -> None:
+    """With what follows from it, for each kind of surface: the README's table is the program's."""
+    said: dict[tuple[SurfaceKind, ChatProblem], str] = {}
+    for problems, *cells_ in table("Teams says", "a card", "a note in its thread", "a direct message"):
+        for problem, (kind, cell) in itertools.product(
+            re.findall(r"`(\w+)`", problems), zip(SurfaceKind, cells_, strict=True)
+        ):
+            said[kind, ChatProblem(problem)] = cell
+    assert said == {case: CONSEQUENCE_WORDS[consequence] for case, consequence in CONSEQUENCES.items()}
+
+
+CONSEQUENCE_WORDS = {
+    Consequence.STAND_IN: "stand-in",
+    Consequence.REPOST: "posted anew",
+    Consequence.TELL: "left out, the thread says so",
+    Consequence.DROP: "left out",
+    Consequence.WAIT: "tried again",
+}

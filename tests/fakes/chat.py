@@ -1,10 +1,12 @@
 """Teams behind the Chat and People ports, in memory: what was posted where, and faults on demand."""
 
-from collections import defaultdict
+import asyncio
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bot.domain.identity import Person
+from bot.domain.routing import thread_root
 from bot.ports import ChatProblem, ChatRefused, Message, Posted, RosterUnavailable
 
 TENANT = "11111111-1111-4111-8111-111111111111"
@@ -76,16 +78,23 @@ class FakeChat:
         self.sent: dict[str, Sent] = {}
         self.before: dict[str, list[Exception]] = defaultdict(list)
         self.after: dict[str, list[Exception]] = defaultdict(list)
+        self.gates: dict[str, asyncio.Event] = {}  # posts wait here before they take effect
+        self.arrived: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.unreachable: dict[str, ChatProblem] = {}
+        self.refusing: dict[str, ChatProblem] = {}  # by conversation, threads included: posts, replies and updates
+        self.asked: Counter[str] = Counter()  # calls by kind, those that failed too
 
     async def post(self, conversation: str, message: Message) -> Posted:
         """Start a thread."""
+        if gate := self.gates.get("post"):
+            self.arrived["post"].set()
+            await gate.wait()
         activity = self._add("post", conversation, message)
         return Posted(f"{conversation};messageid={activity}", activity)
 
     async def update(self, posted: Posted, message: Message) -> None:
         """Replace a message."""
-        self._fault("update", self.before)
+        self._begin("update", posted.conversation)
         if posted.activity_id not in self.sent:
             raise ChatRefused(ChatProblem.ACTIVITY_NOT_FOUND)
         self.sent[posted.activity_id].versions.append(message)
@@ -97,6 +106,7 @@ class FakeChat:
 
     async def direct(self, person: Person, message: Message) -> Posted:
         """Post to a person."""
+        self.asked["direct"] += person.object_id in self.unreachable
         if person.object_id in self.unreachable:
             raise ChatRefused(self.unreachable[person.object_id])
         return Posted(f"a:{person.object_id}", self._add("direct", person.object_id, message))
@@ -106,11 +116,17 @@ class FakeChat:
         return [sent for sent in self.sent.values() if sent.kind == kind]
 
     def _add(self, kind: str, where: str, message: Message) -> str:
-        self._fault(kind, self.before)
+        self._begin(kind, where)
         activity = str(1000 + len(self.sent))
         self.sent[activity] = Sent(kind, where, [message])
         self._fault(kind, self.after)
         return activity
+
+    def _begin(self, kind: str, where: str) -> None:
+        self.asked[kind] += 1
+        if (root := thread_root(where)) in self.refusing:
+            raise ChatRefused(self.refusing[root])
+        self._fault(kind, self.before)
 
     @staticmethod
     def _fault(kind: str, faults: dict[str, list[Exception]]) -> None:

@@ -29,6 +29,8 @@ class Fault:
 
     method: str
     path: str
+    body_holds: str = ""
+    """Only calls whose body holds this text; a new thread names its channel nowhere else."""
     times: int | None = 1
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -40,9 +42,12 @@ class Fault:
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once a call has matched."""
 
-    def matches(self, request: web.Request) -> bool:
+    def matches(self, request: web.Request, body: Any) -> bool:
         return (
-            self.times != 0 and self.method in ("*", request.method) and re.search(self.path, request.path) is not None
+            self.times != 0
+            and self.method in ("*", request.method)
+            and re.search(self.path, request.path) is not None
+            and self.body_holds in json.dumps(body)
         )
 
 
@@ -82,7 +87,7 @@ class Faults:
             body = await _body(request)
             status: int | None = None
             try:
-                response = await self._play(request, handler)
+                response = await self._play(request, handler, body)
                 status = None if request.transport is None else response.status
                 return response
             finally:
@@ -101,8 +106,8 @@ class Faults:
 
         return play
 
-    async def _play(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        fault = next((fault for fault in self.planned if fault.matches(request)), None)
+    async def _play(self, request: web.Request, handler: Handler, body: Any) -> web.StreamResponse:
+        fault = next((fault for fault in self.planned if fault.matches(request, body)), None)
         if fault is None:
             return await handler(request)
         if fault.times is not None:

@@ -100,9 +100,9 @@ class FakeMicrosoft:
         """Plan a fault: `status=429, headers={"Retry-After": "1"}`, `drop="after"`, `times=None` …; path is a pattern."""
         return self.faults.plan(method, path, **how)
 
-    def hold(self, method: str, path: str, *, times: int | None = 1) -> Fault:
+    def hold(self, method: str, path: str, *, times: int | None = 1, body_holds: str = "") -> Fault:
         """Hold matching calls until `.gate.set()`; `.reached` is set when one has come."""
-        return self.faults.plan(method, path, times=times, gate=asyncio.Event())
+        return self.faults.plan(method, path, times=times, body_holds=body_holds, gate=asyncio.Event())
 
     def revoke_tokens(self) -> None:
         """Let the connector refuse every token given out so far."""

@@ -64,6 +64,7 @@ class World:
     deciding: Deciding = field(init=False)
     looking: Looking = field(init=False)
     sweep: Sweep = field(init=False)
+    telemetry: Telemetry = field(init=False)
 
     def __post_init__(self) -> None:
         """Wire the services as the composition root does."""
@@ -71,7 +72,8 @@ class World:
 
     def build(self) -> None:
         """Make the services anew over the same outside: a restart."""
-        telemetry, clock = Telemetry(CollectorRegistry()), self.clock
+        self.telemetry, clock = Telemetry(CollectorRegistry()), self.clock
+        telemetry = self.telemetry
         self.rows = Rows(self.store, clock)
         self.signalling = Signalling(
             rows=self.rows, requests=self.aws, clock=clock, configured=self.configured, telemetry=telemetry

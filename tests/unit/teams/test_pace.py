@@ -3,7 +3,7 @@
 import pytest
 
 from bot.ports import ChatThrottled
-from bot.teams.pace import LIMITS, Pace
+from bot.teams.pace import LIMITS, OVERALL, Pace
 from tests.fakes.clock import ManualClock
 
 CHANNEL = "19:approvers@thread.tacv2"
@@ -91,3 +91,15 @@ async def test_a_clock_that_is_set_back_closes_nothing_for_long() -> None:
     pace._clock = ManualClock()
 
     assert _refused(pace) <= 2.0
+
+
+async def test_all_conversations_together_keep_below_the_limit_of_the_app() -> None:
+    """Forty in a second, whoever they go to; the next is told when there is room."""
+    clock = ManualClock()
+    pace = Pace(clock)
+    for number in range(OVERALL[0][1]):
+        pace.take(f"19:{number}@thread.tacv2")
+
+    assert _refused(pace) == pytest.approx(1.0)
+    await clock.advance(1.0)
+    pace.take(CHANNEL)

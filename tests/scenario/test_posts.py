@@ -1,0 +1,224 @@
+"""Posts of which nobody learned what became of them: counted, capped, and known again as soon as they are."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.card_places import card_name
+from bot.domain.record import Delivery, Surface, SurfaceKind
+from bot.domain.request import RequestKey, Verdict
+from bot.ports import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message
+from bot.service import pauses
+from bot.service.rows import LEASE
+from tests.fakes.chat import CHANNEL, HANAKO
+from tests.fakes.world import World, new_world
+
+CARD = "card:approvals"
+
+
+@pytest.fixture
+def world() -> World:
+    """A fresh world."""
+    return new_world()
+
+
+async def _surface(world: World, key: RequestKey, name: str = CARD) -> Surface:
+    surface = (await world.row(key)).surface(name)
+    assert surface is not None
+    return surface
+
+
+# --- counting
+
+
+async def test_a_post_whose_id_was_saved_is_known(world: World) -> None:
+    """Nothing is left to be wondered about."""
+    row = await world.shown(world.aws.add())
+    assert {surface.lost for surface in row.surfaces} == {0}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ChatThrottled(1), ChatRefused(ChatProblem.NOT_INSTALLED), ChatUnavailable("not_connected", ambiguous=False)],
+)
+async def test_a_post_that_certainly_did_not_happen_is_known(world: World, error: Exception) -> None:
+    """However often it fails, and for a direct message as for a card."""
+    for kind in ("post", "direct"):
+        world.chat.before[kind] = [error] * 3
+    key = world.aws.add()
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(1)
+        assert {surface.lost for surface in (await world.row(key)).surfaces} == {0}
+        await world.clock.advance(1800)
+    assert {surface.lost for surface in (await world.row(key)).surfaces} == {0}
+    assert len(world.chat.of("post")) == 1
+
+
+async def test_a_post_whose_answer_was_lost_stays_counted(world: World) -> None:
+    """The copy that may be in Teams is remembered when the next post has come through, and by a repost too."""
+    world.chat.after["post"].append(ChatUnavailable("reset", ambiguous=True))
+    key = world.aws.add(levels=2)
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(6)
+        assert len(world.chat.of("post")) == 2
+        assert (await _surface(world, key)).lost == 1
+        del world.chat.sent[(await _surface(world, key)).activity_id or ""]
+        world.aws.decide(key, Verdict.APPROVE)
+        await world.rows.look(key)
+        await world.clock.advance(1)
+    card = await _surface(world, key)
+    assert (card.lost, card.reposts, card.attempts) == (1, 1, 3)
+
+
+async def test_a_post_during_which_the_process_died_stays_counted(world: World) -> None:
+    """The claim is all that is left of it."""
+    world.chat.gates["post"] = asyncio.Event()
+    key = world.aws.add()
+    await world.rows.look(key)
+    look = asyncio.create_task(world.convergence.converge(key))
+    await world.chat.arrived["post"].wait()
+    look.cancel()
+    await asyncio.gather(look, return_exceptions=True)
+    assert ((await _surface(world, key)).lost, (await _surface(world, key)).delivery) == (1, Delivery.CLAIMED)
+    del world.chat.gates["post"]
+    world.build()
+    async with world.running():
+        await world.clock.advance(LEASE.total_seconds() + 1)
+    assert ((await _surface(world, key)).lost, (await _surface(world, key)).delivery) == (1, Delivery.DELIVERED)
+
+
+async def test_lost_answers_are_capped(world: World) -> None:
+    """Teams takes everything and answers nothing: four copies in the first hour, then one an hour."""
+    world.chat.after["post"] = [ChatUnavailable("reset", ambiguous=True)] * 100
+    key = world.aws.add()
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(3500)
+        assert len(world.chat.of("post")) == pauses.MOST_COPIES
+        await world.clock.advance(3600)
+        assert len(world.chat.of("post")) == pauses.MOST_COPIES + 1
+
+
+# --- further copies
+
+
+async def _adopted(world: World, key: RequestKey) -> str:
+    """Let a copy of the card be in Teams that a process of ours posted and could not note down; adopt it."""
+    posted = await world.chat.post(CHANNEL, Message({}, "copy"))
+    name = card_name("approvals", posted.activity_id)
+    copy = Surface(name, SurfaceKind.CARD, Delivery.DELIVERED, posted.conversation, posted.activity_id)
+    await world.rows.apply(key, lambda row: row.with_surface(copy))
+    return posted.activity_id
+
+
+async def test_an_adopted_card_shows_what_the_other_shows(world: World) -> None:
+    """Both are updated in place, and the thread of the first has the notes."""
+    key = world.aws.add()
+    await world.shown(key)
+    activity = await _adopted(world, key)
+    await world.shown(key)
+    card = await _surface(world, key)
+    assert world.chat.sent[activity].card == world.chat.sent[card.activity_id or ""].card
+    world.aws.end(key, status=world.aws.requests[key].status.CANCELLED)
+    await world.shown(key)
+    assert world.chat.sent[activity].card == world.chat.sent[card.activity_id or ""].card
+    assert not world.chat.sent[activity].buttons
+    assert [sent.where for sent in world.chat.of("reply")] == [card.conversation]
+    assert len(world.chat.of("post")) == 2
+
+
+async def test_an_adopted_card_that_is_deleted_is_let_go(world: World) -> None:
+    """Only the card itself is ever posted anew."""
+    key = world.aws.add()
+    await world.shown(key)
+    activity = await _adopted(world, key)
+    del world.chat.sent[activity]
+    await world.shown(key)
+    await world.shown(key)
+    assert (await _surface(world, key, card_name("approvals", activity))).delivery is Delivery.IMPOSSIBLE
+    assert len(world.chat.of("post")) == 1
+
+
+async def test_a_copy_without_a_place_is_never_posted(world: World) -> None:
+    """Whatever a row holds."""
+    key = world.aws.add()
+    await world.shown(key)
+    copy = Surface(card_name("approvals", "7"), SurfaceKind.CARD, Delivery.WAITING)
+    await world.rows.apply(key, lambda row: row.with_surface(copy))
+    await world.shown(key)
+    assert len(world.chat.of("post")) == 1
+
+
+async def test_a_card_posted_by_who_paused_for_too_long_is_kept_up_to_date(world: World) -> None:
+    """Its lease ran out in mid-post and another process posted too: both cards are known and show the outcome."""
+    world.chat.gates["post"] = asyncio.Event()
+    key = world.aws.add()
+    await world.rows.look(key)
+    paused = asyncio.create_task(world.convergence.converge(key))
+    await world.chat.arrived["post"].wait()
+    gate = world.chat.gates.pop("post")
+    await world.clock.advance(LEASE.total_seconds() + 1)
+    other = replace(world, owner="replica-2")
+    await other.shown(key)
+    gate.set()
+    await paused
+    assert len(world.chat.of("direct")) == 1
+    assert (await _surface(world, key)).lost == 0
+    world.aws.decide(key, Verdict.REJECT)
+    await other.shown(key)
+    assert [sent.buttons for sent in world.chat.of("post")] == [False, False]
+
+
+# --- order
+
+
+async def test_a_requester_who_cannot_be_reached_holds_up_no_note(world: World) -> None:
+    """Direct messages wait for each other; notes and cards do not wait for them."""
+    world.chat.before["direct"] = [ChatUnavailable("no_answer", ambiguous=True)] * 100
+    key = world.aws.add()
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(1)
+        world.aws.decide(key, Verdict.REJECT)
+        await world.rows.look(key)
+        await world.clock.advance(1)
+    assert len(world.chat.of("reply")) == 1
+    assert not world.chat.of("post")[0].buttons
+
+
+async def test_notes_keep_their_order(world: World) -> None:
+    """A later note waits for an earlier one that Teams could not take, and the direct message does not."""
+    key = world.aws.add(levels=2)
+    await world.shown(key)
+    world.chat.before["reply"] = [ChatUnavailable("http_503", ambiguous=False)] * 2
+    async with world.running():
+        await world.press(key, HANAKO)
+        await world.clock.advance(1)
+        world.aws.end(key, status=world.aws.requests[key].status.CANCELLED)
+        await world.rows.look(key)
+        await world.clock.advance(1)
+        assert world.chat.of("reply") == []
+        assert len(world.chat.of("direct")) == 2
+        await world.clock.advance(60)
+    first, second = (sent.card for sent in world.chat.of("reply"))
+    assert "approved" in first
+    assert "cancelled" in second
+
+
+async def test_a_note_that_is_true_no_more_is_skipped(world: World) -> None:
+    """It was begun and did not come through; now it would mislead, and the row says that it was left out."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.chat.before["reply"] = [ChatUnavailable("http_503", ambiguous=False)]
+    status = world.aws.requests[key].status
+    world.aws.end(key, status.APPROVED)
+    await world.shown(key)
+    world.aws.end(key, status.REVOKED)
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(10)
+    notes = {each.name: each.delivery for each in (await world.row(key)).surfaces if each.kind is SurfaceKind.NOTE}
+    assert notes == {"note:approved": Delivery.SKIPPED, "note:revoked": Delivery.DELIVERED}

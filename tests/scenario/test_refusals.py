@@ -1,0 +1,329 @@
+"""What follows when Teams refuses something for good: nothing is hidden, nothing is tried for ever, nobody may do more."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.record import Delivery, Record, Surface, SurfaceKind
+from bot.domain.request import RequestKey, Status, Verdict
+from bot.domain.routing import Match
+from bot.ports import ChatProblem, ChatRefused
+from bot.service import pauses
+from bot.service.delivery import LAST_REFUSALS, REPOSTS
+from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON
+from tests.fakes.world import APPROVALS, World, new_world
+
+HOME = replace(APPROVALS, fallback=False, match=Match())
+LEADS = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2")
+HOUR = 3600.0
+
+
+@pytest.fixture
+def world() -> World:
+    """A world whose requests belong to one channel, with another one as the fallback."""
+    return new_world(HOME, LEADS)
+
+
+async def _surface(world: World, key: RequestKey, name: str) -> Surface:
+    surface = (await world.row(key)).surface(name)
+    assert surface is not None
+    return surface
+
+
+async def _pass(world: World, key: RequestKey, seconds: float) -> None:
+    """Look at one request whenever it is due; hours take no longer than seconds."""
+    until = world.clock.now() + timedelta(seconds=seconds)
+    while (due := (await world.row(key)).next_look_at) is not None and due <= until:
+        await world.clock.advance(max(0.0, (due - world.clock.now()).total_seconds()))
+        await world.convergence.converge(key)
+    await world.clock.advance((until - world.clock.now()).total_seconds())
+
+
+def _cards(world: World, conversation: str) -> list[str]:
+    return [sent.card for sent in world.chat.of("post") if sent.where == conversation]
+
+
+# --- a channel that refuses
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [each for each in ChatProblem if each not in {ChatProblem.UNAUTHORIZED, ChatProblem.ACTIVITY_NOT_FOUND}],
+)
+async def test_a_request_whose_channel_refuses_it_is_seen_in_the_fallback(world: World, problem: ChatProblem) -> None:
+    """The card there has no buttons, names the channel and the reason, and links to the AWS console."""
+    world.chat.refusing[CHANNEL] = problem
+    world.aws.add()
+    async with world.running():
+        await world.sweep.sweep()
+        await world.clock.advance(1)
+    (card,) = world.chat.of("post")
+    assert (card.where, card.buttons) == (LEADS.conversation, False)
+    assert "approvals" in card.card
+    assert "console.aws.amazon.com" in card.card
+
+
+async def test_the_home_channel_takes_over_as_soon_as_it_can(world: World) -> None:
+    """It is tried again after five minutes; then it has the buttons, and the stand-in says where they are."""
+    world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
+    world.aws.add()
+    async with world.running():
+        await world.sweep.sweep()
+        await world.clock.advance(1)
+        (unreachable,) = _cards(world, LEADS.conversation)
+        world.chat.refusing.clear()
+        await world.clock.advance(301)
+    places = {sent.where: sent.buttons for sent in world.chat.of("post")}
+    assert places == {LEADS.conversation: False, CHANNEL: True}
+    (elsewhere,) = _cards(world, LEADS.conversation)
+    assert elsewhere != unreachable
+    assert "is decided in the channel" in elsewhere
+
+
+async def test_a_stand_in_lets_nobody_decide(world: World) -> None:
+    """Whoever makes up a button on it is refused, whether or not the home channel can be reached."""
+    world.chat.refusing[CHANNEL] = ChatProblem.WRITES_BLOCKED
+    key = world.aws.add()
+    for _ in range(2):
+        async with world.running():
+            await world.rows.look(key)
+            await world.clock.advance(301)
+        forged = replace(world.pressed(key, HANAKO), conversation=f"{LEADS.conversation};messageid=1000")
+        answer = await world.deciding.click(forged)
+        assert answer.refused
+        world.chat.refusing.clear()
+    assert world.aws.signals == []
+
+
+async def test_a_refusing_channel_is_asked_ever_more_seldom(world: World) -> None:
+    """After five minutes, ten, twenty, forty, then every hour; in a day that is some 28 times."""
+    world.chat.refusing[CHANNEL] = ChatProblem.FORBIDDEN
+    key = world.aws.add()
+    await world.rows.look(key)
+    await _pass(world, key, 24 * HOUR)
+    assert 26 <= world.chat.asked["post"] - len(world.chat.of("post")) <= 36
+
+
+async def test_other_looks_do_not_ask_a_refusing_channel(world: World) -> None:
+    """However often something else makes the request due, the channel has its own moment."""
+    world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
+    key = world.aws.add()
+    async with world.running():
+        for _ in range(20):
+            await world.rows.look(key)
+            await world.clock.advance(1)
+    assert world.chat.asked["post"] == 2  # the home channel, and the fallback
+
+
+async def test_a_card_that_can_no_longer_be_updated_is_told_of_elsewhere(world: World) -> None:
+    """The team was archived after the card was posted: its buttons are dead, so the request is shown elsewhere."""
+    key = world.aws.add(levels=2)
+    await world.shown(key)
+    world.chat.refusing[CHANNEL] = ChatProblem.WRITES_BLOCKED
+    async with world.running():
+        world.aws.decide(key, Verdict.APPROVE)
+        await world.rows.look(key)
+        await world.clock.advance(1)
+    assert len(_cards(world, LEADS.conversation)) == 1
+
+
+async def test_where_the_fallback_itself_refuses_it_is_tried_again() -> None:
+    """There is nowhere to go: no second card, and the channel has the request once it can."""
+    world = new_world()
+    world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
+    key = world.aws.add()
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(60)
+        assert world.chat.of("post") == []
+        world.chat.refusing.clear()
+        await world.clock.advance(300)
+    (card,) = world.chat.of("post")
+    assert card.buttons
+
+
+async def test_a_refusing_fallback_does_not_keep_the_home_channel_from_coming_back(world: World) -> None:
+    """Each card is for itself."""
+    world.chat.refusing |= {CHANNEL: ChatProblem.NOT_INSTALLED, LEADS.conversation: ChatProblem.NOT_INSTALLED}
+    key = world.aws.add()
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(1)
+        del world.chat.refusing[CHANNEL]
+        await world.clock.advance(300)
+    assert [sent.where for sent in world.chat.of("post")] == [CHANNEL]
+
+
+# --- the end of the request
+
+
+async def test_a_card_that_nobody_ever_saw_rests_when_the_request_has_ended(world: World) -> None:
+    """Nothing in Teams is wrong, so nothing is tried again; the stand-in shows how it ended."""
+    world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
+    key = world.aws.add()
+    await world.rows.look(key)
+    await _pass(world, key, 1)
+    world.aws.end(key, Status.CANCELLED)
+    await world.rows.look(key)
+    await _pass(world, key, 1)
+    asked = world.chat.asked["post"]
+    await _pass(world, key, 48 * HOUR)
+    assert world.chat.asked["post"] == asked
+    assert (await _surface(world, key, "card:approvals")).delivery is Delivery.IMPOSSIBLE
+    assert "Cancelled" in _cards(world, LEADS.conversation)[0]
+    assert (await world.row(key)).next_look_at is None
+
+
+async def test_a_card_that_stands_there_is_tried_for_hours_after_the_end_and_then_rests(world: World) -> None:
+    """The bot may be back soon, so that the card can tell the truth; but it is not tried for ever."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.chat.refusing[CHANNEL] = ChatProblem.CONVERSATION_NOT_FOUND
+    world.aws.end(key, Status.CANCELLED)
+    await world.rows.look(key)
+    await _pass(world, key, 48 * HOUR)
+    assert world.chat.asked["update"] == LAST_REFUSALS
+    assert world.chat.asked["post"] == 1  # of an ended request nobody has to be told elsewhere
+    assert (await world.row(key)).next_look_at is None
+
+
+# --- deleted cards
+
+
+async def test_a_deleted_card_comes_back_three_times_while_the_request_is_open(world: World) -> None:
+    """Then whoever deletes it is taken at their word."""
+    key = world.aws.add(levels=REPOSTS + 2)
+    await world.shown(key)
+    for _ in range(REPOSTS + 1):
+        for posted in [name for name, sent in world.chat.sent.items() if sent.kind == "post"]:
+            del world.chat.sent[posted]
+        world.aws.decide(key, Verdict.APPROVE)
+        row = await world.shown(key)
+    card = row.surface("card:approvals")
+    assert card is not None
+    assert (card.delivery, card.reposts, card.lost) == (Delivery.IMPOSSIBLE, REPOSTS, 0)
+    assert world.chat.asked["post"] == 1 + REPOSTS
+
+
+async def test_failed_posts_do_not_use_up_the_reposts(world: World) -> None:
+    """A card that Teams took at the sixth attempt comes back all the same when it is deleted."""
+    world.chat.before["post"] = [ChatRefused(ChatProblem.UNAUTHORIZED) for _ in range(5)]
+    key = world.aws.add(levels=2)
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(900)
+    (first,) = [name for name, sent in world.chat.sent.items() if sent.kind == "post"]
+    del world.chat.sent[first]
+    world.aws.decide(key, Verdict.APPROVE)
+    await world.shown(key)
+    assert len(world.chat.of("post")) == 1
+
+
+async def test_a_deleted_card_of_an_ended_request_stays_deleted(world: World) -> None:
+    """It is of no use any more."""
+    key = world.aws.add()
+    await world.shown(key)
+    del world.chat.sent["1000"]
+    world.aws.end(key, Status.TIMED_OUT)
+    row = await world.shown(key)
+    assert world.chat.of("post") == []
+    assert _delivery(row, "card:approvals") is Delivery.IMPOSSIBLE
+
+
+def _delivery(row: Record, name: str) -> Delivery | None:
+    surface = row.surface(name)
+    return surface.delivery if surface else None
+
+
+# --- what is too large
+
+
+async def test_what_is_too_large_is_sent_once_more_cut_short(world: World) -> None:
+    """A card that still says who wants what beats none."""
+    world.chat.before["post"].append(ChatRefused(ChatProblem.TOO_LARGE))
+    key = world.aws.add()
+    world.aws.requests[key] = replace(world.aws.requests[key], reason="because " * 60)
+    row = await world.shown(key)
+    (card,) = world.chat.of("post")
+    assert (card.buttons, card.card.count("because")) == (True, 10)
+    assert _delivery(row, "card:approvals") is Delivery.DELIVERED
+
+
+# --- direct messages and notes
+
+
+@pytest.mark.parametrize("problem", [each for each in ChatProblem if each is not ChatProblem.UNAUTHORIZED])
+async def test_a_direct_message_that_is_refused_is_told_in_the_thread_once(world: World, problem: ChatProblem) -> None:
+    """In words, and it is not tried again; the next state is."""
+    world.chat.unreachable[TARO_PERSON.object_id] = problem
+    key = world.aws.add()
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(HOUR / 2)
+        (note,) = world.chat.of("reply")
+        assert "山田 太郎" in note.card
+        world.chat.unreachable.clear()
+        world.aws.decide(key, Verdict.APPROVE)
+        await world.rows.look(key)
+        await world.clock.advance(1)
+    assert len(world.chat.of("direct")) == 1
+    assert (await _surface(world, key, "dm:waiting")).problem == problem
+
+
+async def test_a_bot_that_is_not_let_in_loses_nothing(world: World) -> None:
+    """A credential that Teams does not take is no recipient's fault: all is delivered once it is mended."""
+    world.chat.refusing[CHANNEL] = ChatProblem.UNAUTHORIZED
+    world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.UNAUTHORIZED
+    key = world.aws.add()
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(HOUR / 4)
+        assert world.chat.sent == {}
+        world.chat.refusing.clear()
+        world.chat.unreachable.clear()
+        await world.clock.advance(pauses.OUTAGE[1].total_seconds())
+    assert [sent.kind for sent in world.chat.sent.values()] == ["post", "direct"]
+
+
+async def test_a_note_that_is_refused_holds_up_neither_later_ones_nor_the_rest(world: World) -> None:
+    """It is left out and recorded; what comes after it is delivered."""
+    key = world.aws.add(levels=2)
+    await world.shown(key)
+    world.chat.before["reply"].append(ChatRefused(ChatProblem.CONVERSATION_NOT_FOUND))
+    async with world.running():
+        await world.press(key, HANAKO)
+        await world.clock.advance(2)
+        world.aws.decide(key, Verdict.REJECT)
+        await world.rows.look(key)
+        await world.clock.advance(2)
+    notes = [each for each in (await world.row(key)).surfaces if each.name.startswith("note:")]
+    assert [each.delivery for each in notes] == [Delivery.IMPOSSIBLE, Delivery.DELIVERED]
+    assert len(world.chat.of("reply")) == 1
+    assert len(world.chat.of("direct")) == 2
+
+
+async def test_refusals_are_counted_by_problem(world: World) -> None:
+    """An admin sees what is wrong without reading the log."""
+    world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
+    world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.BLOCKED
+    await world.shown(world.aws.add())
+    refusals = next(iter(world.telemetry.refusals.collect())).samples
+    counted = {tuple(each.labels.values()): each.value for each in refusals if each.name.endswith("_total")}
+    assert counted == {("card", "not_installed"): 1.0, ("direct", "blocked"): 1.0}
+
+
+def test_pauses_grow_within_their_bounds() -> None:
+    """Jitter only ever shortens them, by a quarter at most; who asks for patience is given no less."""
+    for failures in (0, 1, 5, 50, 5000):
+        surface = replace(_BARE, failures=failures)
+        outage, refusal = pauses.after_outage(surface, "x"), pauses.after_refusal(surface, "x")
+        for pause, (first, longest) in ((outage, pauses.OUTAGE), (refusal, pauses.REFUSAL)):
+            whole = min(first * 2 ** min(failures, 16), longest)
+            assert 0.75 * whole <= pause <= whole
+        patient = pauses.after_throttling(surface, "x", patience=7.0)
+        assert timedelta(seconds=7) <= patient <= timedelta(seconds=7) + pauses.CROWDING[1]
+    assert len({pauses.after_outage(_BARE, f"{number}") for number in range(100)}) > 90
+
+
+_BARE = Surface("card:approvals", SurfaceKind.CARD, Delivery.WAITING)

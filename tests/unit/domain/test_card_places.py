@@ -1,0 +1,81 @@
+"""bot.domain.card_places: how cards' surfaces are named, and which cards there are."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain.card_places import card_name, card_places, channel_of_card, home_problem, is_copy
+from bot.domain.record import Delivery, Record, Surface, SurfaceKind
+from bot.domain.request import Status
+from bot.domain.routing import Channel, Route
+from tests.unit.domain.sample import APPROVALS, KEY, NOW, request
+
+LEADS = Channel("leads", "19:leads@thread.tacv2", fallback=True)
+HOME = replace(APPROVALS, fallback=False)
+CHANNELS = {each.name: each for each in (HOME, LEADS)}
+ROW = Record(KEY, NOW, request=request(), route=Route(HOME.name, HOME.conversation, settled=True))
+
+
+def card(name: str, *, problem: str | None = None, delivery: Delivery = Delivery.DELIVERED) -> Surface:
+    """Return a card's surface."""
+    return Surface(name, SurfaceKind.CARD, delivery, "19:x", "1", problem=problem)
+
+
+def names(record: Record) -> list[str]:
+    """Return the names of the cards that must be shown."""
+    return [name for name, _ in card_places(record, CHANNELS)]
+
+
+def test_a_plain_name_is_what_it_was() -> None:
+    """Rows of former versions are understood."""
+    assert card_name("approvals") == "card:approvals"
+    assert card_name("approvals", "1481567603816") == "card:approvals:1481567603816"
+
+
+@given(channel=st.text(min_size=1), activity=st.none() | st.text(min_size=1))
+def test_a_name_tells_channel_and_copy_apart(channel: str, activity: str | None) -> None:
+    """Whatever characters a channel's name or an activity id has."""
+    name = card_name(channel, activity)
+    assert channel_of_card(name) == channel
+    assert is_copy(name) is (activity is not None)
+
+
+@given(one=st.tuples(st.text(min_size=1), st.none() | st.text(min_size=1)), other=st.tuples(st.text(), st.none()))
+def test_different_cards_have_different_names(one: tuple[str, str | None], other: tuple[str, None]) -> None:
+    """No channel's name makes its card look like the copy of another's."""
+    assert (card_name(*one) == card_name(*other)) is (one == other)
+
+
+def test_the_deciding_channel_comes_first_and_every_known_card_follows() -> None:
+    """Copies and cards of former routes are kept up to date; channels that are configured no more are not."""
+    row = ROW.with_surface(card("card:approvals:7")).with_surface(card("card:gone")).with_surface(card("card:leads"))
+    row = row.with_surface(card("card:approvals"))
+    assert names(row) == ["card:approvals", "card:approvals:7", "card:leads"]
+    assert names(replace(ROW, route=None)) == []
+
+
+def test_the_fallback_stands_in_while_the_home_channel_refuses() -> None:
+    """And only then: not while it can be reached, not for who has ended, not where the card was merely deleted."""
+    refused = ROW.with_surface(card("card:approvals", problem="not_installed", delivery=Delivery.WAITING))
+    assert names(refused) == ["card:approvals", "card:leads"]
+    assert home_problem(refused) == "not_installed"
+    assert names(ROW) == ["card:approvals"]
+    assert home_problem(ROW) is None
+    assert names(replace(refused, request=request(status=Status.CANCELLED))) == ["card:approvals"]
+    deleted = ROW.with_surface(card("card:approvals", problem="activity_not_found", delivery=Delivery.IMPOSSIBLE))
+    assert (names(deleted), home_problem(deleted)) == (["card:approvals"], None)
+
+
+def test_a_fallback_that_refuses_has_no_stand_in() -> None:
+    """There is nowhere else to go."""
+    at_leads = replace(ROW, route=Route("leads", LEADS.conversation, settled=True))
+    refused = at_leads.with_surface(card("card:leads", problem="not_installed", delivery=Delivery.WAITING))
+    assert names(refused) == ["card:leads"]
+
+
+@pytest.mark.parametrize("row", [Record(KEY, NOW), ROW])
+def test_nothing_is_known_to_be_wrong_at_first(row: Record) -> None:
+    """Without a route or a card there is no problem."""
+    assert home_problem(row) is None

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bot.domain.identity import Person
 from bot.ports import ChatProblem, ChatRefused, Message, Posted, RosterUnavailable
@@ -77,6 +77,12 @@ class FakeChat:
         self.before: dict[str, list[Exception]] = defaultdict(list)
         self.after: dict[str, list[Exception]] = defaultdict(list)
         self.unreachable: dict[str, ChatProblem] = {}
+
+    def copied(self) -> "FakeChat":
+        """Return a Teams with the same messages, which goes its own way from here."""
+        other = FakeChat()
+        other.sent = {activity: replace(sent, versions=list(sent.versions)) for activity, sent in self.sent.items()}
+        return other
 
     async def post(self, conversation: str, message: Message) -> Posted:
         """Start a thread."""

@@ -24,7 +24,15 @@ class _Watch:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
     latest: Record | None = None
+    stale: bool = True  # another process may have written since
     reading: asyncio.Task[None] | None = None
+
+    def take(self, record: Record | None) -> bool:
+        """Keep a row, unless a newer one is known: answers of the store may overtake one another."""
+        if record and self.latest and record.version < self.latest.version:
+            return False
+        self.latest, self.stale = record, False
+        return True
 
 
 class Rows:
@@ -99,19 +107,17 @@ class Rows:
 
     async def _read(self, key: RequestKey, watch: _Watch) -> Record | None:
         """Read the row once for all who wait for it."""
-        if watch.latest is None:
+        if watch.stale:
             if watch.reading is None or watch.reading.done():
                 watch.reading = asyncio.create_task(self._refresh(key, watch))
             await asyncio.shield(watch.reading)
         return watch.latest  # not what was read: a write may have been faster
 
     async def _refresh(self, key: RequestKey, watch: _Watch) -> None:
-        record = await self.store.load(key)
-        if watch.latest is None or (record and record.version > watch.latest.version):
-            watch.latest = record
+        watch.take(await self.store.load(key))
 
     async def _changed(self, watch: _Watch, seconds: float) -> None:
-        """Wait for a write of this process, else forget what is known so that the next read asks the store."""
+        """Wait for a write of this process, else have the next read ask the store."""
         changed = watch.changed
         pause = asyncio.ensure_future(self._clock.sleep(seconds))
         wake = asyncio.ensure_future(changed.wait())
@@ -121,12 +127,11 @@ class Rows:
             pause.cancel()
             wake.cancel()
         if wake not in done:
-            watch.latest = None
+            watch.stale = True
 
     def _publish(self, record: Record) -> None:
         watch = self._watches.get(record.key)
-        if watch is None:
+        if watch is None or not watch.take(record):
             return
-        watch.latest = record
         watch.changed.set()
         watch.changed = asyncio.Event()

@@ -1,6 +1,7 @@
 """AWS behind the Requests port, in memory: requests with levels and votes, and faults on demand."""
 
 import asyncio
+import copy
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -46,8 +47,17 @@ class FakeAws:
         self.gates: dict[str, asyncio.Event] = {}  # a call waits here until the test opens it
         self.arrived: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.lag = 0.0  # seconds until an accepted signal has its effect
-        self._coming: list[tuple[datetime, RequestKey, str, Verdict, str]] = []
+        self.coming: list[tuple[datetime, RequestKey, str, Verdict, str]] = []  # accepted, without effect yet
         self.listed = True  # False: the lists tell nothing but what is pending
+
+    def copied(self, clock: Clock) -> "FakeAws":
+        """Return an AWS that is as this one is now and goes its own way from here; gates stay behind."""
+        other = FakeAws(clock)
+        other.requests, other.lag, other.listed = dict(self.requests), self.lag, self.listed
+        other.signals, other.effects, other.coming = list(self.signals), list(self.effects), list(self.coming)
+        for mine, theirs in ((self.before, other.before), (self.after, other.after)):
+            theirs.update({call: [copy.copy(fault) for fault in faults] for call, faults in mine.items()})
+        return other
 
     def add(self, number: int = 1, *, levels: int = 1, required: int = 1, **facts: object) -> RequestKey:
         """Make a pending request."""
@@ -108,7 +118,7 @@ class FakeAws:
         voter = f"arn:aws:sts::{ACCOUNT}:assumed-role/NodeAccessApprover/{signal.session_name}"
         if self.lag:
             moment = self._clock.now() + timedelta(seconds=self.lag)
-            self._coming.append((moment, signal.key, voter, signal.verdict, signal.comment))
+            self.coming.append((moment, signal.key, voter, signal.verdict, signal.comment))
         else:
             self.vote(signal.key, voter, signal.verdict, signal.comment)
         self.effects.append(signal)
@@ -180,8 +190,8 @@ class FakeAws:
 
     def _catch_up(self) -> None:
         """Let the signals have their effect whose time has come."""
-        due = [each for each in self._coming if each[0] <= self._clock.now()]
-        self._coming = [each for each in self._coming if each not in due]
+        due = [each for each in self.coming if each[0] <= self._clock.now()]
+        self.coming = [each for each in self.coming if each not in due]
         for _, key, voter, verdict, comment in due:
             with suppress(SignalRefused):
                 self.vote(key, voter, verdict, comment)

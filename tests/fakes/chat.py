@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bot.domain.identity import Person
 from bot.domain.routing import thread_root
@@ -83,6 +83,12 @@ class FakeChat:
         self.unreachable: dict[str, ChatProblem] = {}
         self.refusing: dict[str, ChatProblem] = {}  # by conversation, threads included: posts, replies and updates
         self.asked: Counter[str] = Counter()  # calls by kind, those that failed too
+
+    def copied(self) -> "FakeChat":
+        """Return a Teams with the same messages, which goes its own way from here."""
+        other = FakeChat()
+        other.sent = {activity: replace(sent, versions=list(sent.versions)) for activity, sent in self.sent.items()}
+        return other
 
     async def post(self, conversation: str, message: Message) -> Posted:
         """Start a thread."""

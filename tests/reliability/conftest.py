@@ -5,11 +5,13 @@ printed after the run and, in the long form, kept in `.sandbox/figures.jsonl`, f
 """
 
 import json
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 LONG = os.environ.get("RELIABILITY") == "long"
 KEPT = Path(".sandbox/figures.jsonl")
@@ -32,6 +34,14 @@ def figure(request: pytest.FixtureRequest) -> Figure:
         figures.append({"figure": number, "test": request.node.nodeid, **measured})
 
     return tell
+
+
+@pytest.fixture
+def silence() -> Iterator[None]:
+    """Write no log: thousands of rounds have nothing to tell that the figure does not."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -2,19 +2,22 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
 from bot.domain.decision import DecisionState
-from bot.domain.request import Status, Verdict
+from bot.domain.record import Record
+from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Match
 from bot.domain.surfaces import DIRECTS
 from bot.domain.views import NoticeCode
-from bot.ports import RequestNotReadable, SignalRefused, StoreUnavailable
+from bot.ports import Change, RequestNotReadable, SignalRefused, StoreUnavailable
 from bot.service.clicks import Answer, Verb
 from bot.service.rows import LeaseHeld, Rows
 from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
+from tests.fakes.store import MemoryStore
 from tests.fakes.world import APPROVALS, World, new_world
 
 
@@ -333,3 +336,40 @@ async def test_the_end_of_the_access_window_is_told(world: World) -> None:
 def test_a_status_that_ends_a_request_is_told_to_its_requester() -> None:
     """No way to end is forgotten among the direct messages."""
     assert set(DIRECTS) == set(Status) - {Status.UNKNOWN}
+
+
+class Overtaken(MemoryStore):
+    """A store whose answer to one write comes late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late: asyncio.Event | None = None
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        """Write at once, answer when the test says so."""
+        record = await super().apply(key, change, now=now)
+        late, self.late = self.late, None
+        if late:
+            await late.wait()
+        return record
+
+
+async def test_an_answer_of_the_store_that_comes_late_takes_nothing_back() -> None:
+    """Two writes are answered in the wrong order: who waits for the row never sees the older one after the newer."""
+    store = Overtaken()
+    world = new_world(store=store)
+    key = world.aws.add()
+    await world.shown(key)
+    seen: list[int] = []
+    waiting = asyncio.create_task(world.rows.wait(key, lambda row: bool(seen.append(row.version)), seconds=2))
+    await world.clock.advance(0)
+    late = store.late = asyncio.Event()
+    older = asyncio.create_task(world.rows.apply(key, lambda row: replace(row, looks_failed=1)))
+    await world.clock.advance(0)
+    newer = await world.rows.apply(key, lambda row: replace(row, looks_failed=2))
+    await world.clock.advance(0)
+    late.set()
+    await world.clock.advance(2)
+    await asyncio.gather(older, waiting)
+    assert seen == sorted(seen)
+    assert seen[-1] == newer.version

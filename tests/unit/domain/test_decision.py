@@ -34,7 +34,7 @@ LIVES = {
 
 
 def test_the_table_is_the_one_that_was_promised() -> None:
-    """The transitions are these eight and no other."""
+    """The transitions are these ten and no other."""
     assert TRANSITIONS == LIVES
 
 

@@ -1,0 +1,58 @@
+"""Every call of a port goes through a gate: there a proof looks on, lets time pass, pauses a process or ends it.
+
+The calls are found by wrapping what stands behind the port, not by a list, so a new one cannot be forgotten.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+Call = Callable[..., Awaitable[Any]]
+
+
+class Gate(Protocol):
+    """What happens around a call; `call` is `Store.apply` and the like."""
+
+    async def before(self, call: str) -> None:
+        """Be passed before the call can have an effect."""
+
+    async def after(self, call: str) -> None:
+        """Be passed once it had its effect, whether it returned or raised."""
+
+
+class Gated:
+    """A port behind a gate."""
+
+    def __init__(self, port: object, name: str, gate: Gate) -> None:
+        self._port, self._name, self._gate = port, name, gate
+
+    def __getattr__(self, method: str) -> Call:
+        """Return the call, with the gate around it."""
+        inner: Call = getattr(self._port, method)
+        call, gate = f"{self._name}.{method}", self._gate
+
+        async def gated(*arguments: Any, **named: Any) -> Any:
+            await gate.before(call)
+            try:
+                result = await inner(*arguments, **named)
+            except Exception:
+                await gate.after(call)
+                raise
+            await gate.after(call)
+            return result
+
+        return gated
+
+
+async def park() -> None:
+    """Never come back: what a call of a process that is gone does. Only the end of the test ends it."""
+    await asyncio.get_running_loop().create_future()
+
+
+async def end_everything() -> None:
+    """Cancel every other task of this loop until none is left; those that clean up are cancelled there too."""
+    this = asyncio.current_task()
+    while others := [task for task in asyncio.all_tasks() if task is not this]:
+        for task in others:
+            task.cancel()
+        await asyncio.sleep(0)

@@ -1,0 +1,218 @@
+"""All that outlives a process: AWS, Teams, the queue, the store, the time, and what people did.
+
+A copy of it at some moment is what a crash at that moment leaves: whoever goes on has nothing else.
+"""
+
+import asyncio
+import copy
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from prometheus_client import CollectorRegistry
+
+from bot.domain.card import Rules
+from bot.domain.identity import Person, Principal
+from bot.domain.record import Delivery, Record, SurfaceKind
+from bot.domain.request import AccessRequest, RequestKey
+from bot.domain.surfaces import Wanted, desired
+from bot.rendering import render
+from bot.service.clicks import Answer, Verb
+from bot.service.intake import Intake
+from bot.telemetry import Telemetry
+from tests.fakes.aws import ROLE, FakeAws
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, FakeChat, FakePeople, person
+from tests.fakes.clock import ManualClock
+from tests.fakes.gates import Gate, Gated
+from tests.fakes.queue import MemoryQueue
+from tests.fakes.store import MemoryStore, Tables
+from tests.fakes.world import World, configured
+
+MEI, PRIYA = person(3), person(4)
+SESSIONS = ROLE.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/")  # of whoever votes through the bot
+LONG_QUIET = 60.0  # seconds; what is due later than that is no work under way
+
+
+@dataclass(slots=True)
+class Outside:
+    """One request's whole surroundings."""
+
+    clock: ManualClock
+    aws: FakeAws
+    chat: FakeChat
+    queue: MemoryQueue
+    tables: Tables = field(default_factory=Tables)
+    people: FakePeople = field(default_factory=lambda: FakePeople([HANAKO, ICHIRO, MEI, PRIYA, TARO_PERSON]))
+    clicked: set[tuple[str, str, str]] = field(default_factory=set)  # session name, step, verdict
+    done: int = 0  # acts of a story that are over
+    begun: int = 0  # acts that have begun
+    crashes: int = 0
+
+    @classmethod
+    def new(cls) -> "Outside":
+        """Return surroundings in which nothing has happened."""
+        clock = ManualClock()
+        return cls(clock, FakeAws(clock), FakeChat(), MemoryQueue(clock))
+
+    def copied(self) -> "Outside":
+        """Return what is there now; what happens to one of the two does not reach the other."""
+        clock = ManualClock(self.clock.now())
+        tables = Tables(**{name: copy.copy(getattr(self.tables, name)) for name in Tables.__slots__})
+        queue = MemoryQueue(clock)
+        queue.hints = list(self.queue.hints)
+        return replace(
+            self,
+            clock=clock,
+            aws=self.aws.copied(clock),
+            chat=self.chat.copied(),
+            queue=queue,
+            tables=tables,
+            clicked=set(self.clicked),
+        )
+
+    @property
+    def marks(self) -> tuple[object, ...]:
+        """What differs whenever anything outside has changed, the time included."""
+        tables, chat = self.tables, self.chat.sent.values()
+        return (
+            self.clock.now(),
+            *(record.version for record in tables.records.values()),
+            len(tables.audit),
+            *tables.watermarks.values(),
+            *tables.sweep_leases.values(),
+            sum(len(sent.versions) for sent in chat),
+            (len(self.aws.signals), len(self.aws.effects), len(self.queue.hints)),
+            (self.begun, self.done, len(self.clicked)),
+        )
+
+    @property
+    def key(self) -> RequestKey:
+        """Return the one request's key."""
+        (key,) = self.aws.requests
+        return key
+
+    @property
+    def truth(self) -> AccessRequest:
+        """Return the one request as AWS has it."""
+        return self.aws.requests[self.key]
+
+    def row(self) -> Record | None:
+        """Return its row."""
+        return self.tables.records.get(self.key) if self.aws.requests else None
+
+    def waits_at(self, step: str) -> bool:
+        """True while AWS waits at this step."""
+        return self.truth.waiting is not None and self.truth.waiting.step == step
+
+    def at_rest(self) -> bool:
+        """True if nobody will do anything soon: no event, no decision on its way, no lease, nothing due."""
+        if self.queue.hints or not self.aws.requests:
+            return not self.queue.hints
+        row = self.row()
+        if row is None or row.live_decisions or row.lease or self.aws.coming:
+            return False
+        due_in = (row.next_look_at - self.clock.now()).total_seconds() if row.next_look_at else None
+        return due_in is None or due_in > LONG_QUIET
+
+
+class Process:
+    """One process of the program over these surroundings, each port behind a gate."""
+
+    def __init__(self, outside: Outside, gate: Gate, *, owner: str, store: MemoryStore | None = None) -> None:
+        def gated(port: object, name: str) -> Any:
+            return Gated(port, name, gate)
+
+        self.outside = outside
+        self.world = World(
+            outside.clock,
+            cast("FakeAws", gated(outside.aws, "Requests")),
+            cast("FakeChat", gated(outside.chat, "Chat")),
+            cast("FakePeople", gated(outside.people, "People")),
+            gated(store or MemoryStore(outside.tables), "Store"),
+            configured(),
+            owner,
+        )
+        intake = Intake(
+            queue=gated(outside.queue, "Queue"),
+            rows=self.world.rows,
+            clock=outside.clock,
+            configured=self.world.configured,
+            telemetry=Telemetry(CollectorRegistry()),
+        )
+        loops = (self.world.looking.run(), self.world.sweep.run(), intake.run())
+        self.loops = [asyncio.create_task(loop) for loop in loops]
+
+    def press(self, who: Person, verb: Verb, step: str) -> asyncio.Task[Answer]:
+        """Have a person press a button; the answer comes if the process lives."""
+        self.outside.clicked.add((who.session_name.casefold(), step, verb.value))
+        return asyncio.create_task(self.world.press(self.outside.key, who, verb, comment="ok", step=step))
+
+
+# --- what must be true in the end --------------------------------------------------------------------------------
+
+
+def votes(outside: Outside) -> set[tuple[str, str, str]]:
+    """Return session name, step and verdict of each vote that AWS counted from Teams."""
+    return {
+        (Principal.parse(vote.by).session or "", level.step, vote.verdict.value)
+        for level in outside.truth.levels
+        for vote in level.votes or ()
+        if vote.by.startswith(SESSIONS)
+    }
+
+
+def doubled(outside: Outside) -> int:
+    """Return how many signals AWS accepted beyond one for each click, at the step that was clicked."""
+    return len(outside.aws.effects) - len(votes(outside) & outside.clicked)
+
+
+def extras(outside: Outside) -> int:
+    """Return how many messages are in Teams beside the one of each card, note and direct message of the row."""
+    row = outside.row()
+    kept = {surface.activity_id for surface in row.surfaces} if row else set()
+    return len(outside.chat.sent.keys() - kept)
+
+
+def wrong(outside: Outside) -> list[str]:
+    """Return what Teams does not show, or not as it is in AWS; nothing once everything has converged."""
+    row, rules = outside.row(), configured().rules
+    if row is None or row.request is None:
+        return ["no row"]
+    true = replace(row, request=outside.truth)
+    wanted = desired(true, rules, outside.clock.now())
+    problems = [f"row has {row.request.status}" for _ in range(1) if row.request != outside.truth]
+    problems += [f"{each.id} is {each.state}" for each in row.live_decisions]
+    problems += [problem for want in wanted if (problem := _undelivered(outside, row, want))]
+    return [*problems, *_buttons(outside, row, rules), *_untold(outside)]
+
+
+def _untold(outside: Outside) -> list[str]:
+    """Every vote that AWS took from Teams is told in the thread, with the call that was made."""
+    calls = Counter(verdict for _, _, verdict in votes(outside))
+    told = [each.card for each in outside.chat.of("reply")]
+    return [
+        f"{count} x {verdict} is not told"
+        for verdict, count in calls.items()
+        if sum(f"SendAutomationSignal {verdict.capitalize()}" in card for card in told) < count
+    ]
+
+
+def _undelivered(outside: Outside, row: Record, want: Wanted) -> str | None:
+    surface = row.surface(want.name)
+    if surface is None:
+        return f"{want.name} is missing"
+    if want.overtaken and surface.delivery is Delivery.SKIPPED:
+        return None
+    sent = outside.chat.sent.get(surface.activity_id or "")
+    if surface.delivery is not Delivery.DELIVERED or sent is None:
+        return f"{want.name} is {surface.delivery}"
+    card = render(want.view, locale=want.channel.locale, timezone=want.channel.timezone)
+    if want.kind is SurfaceKind.CARD and sent.versions[-1].card != card:
+        return f"{want.name} shows something else"
+    return None
+
+
+def _buttons(outside: Outside, row: Record, rules: Rules) -> list[str]:
+    cards = [each for each in row.surfaces if each.kind is SurfaceKind.CARD and each.activity_id in outside.chat.sent]
+    shown = [outside.chat.sent[each.activity_id or ""].buttons for each in cards]
+    return [] if shown == [outside.truth.waiting is not None] else [f"buttons: {shown}"]

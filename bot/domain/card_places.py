@@ -32,7 +32,7 @@ def channel_of_card(name: str) -> str:
 
 def is_copy(name: str) -> bool:
     """True for a further copy: it is updated while it is there, and never posted."""
-    return ":" in name.removeprefix(CARD)
+    return name.startswith(CARD) and ":" in name.removeprefix(CARD)
 
 
 def card_places(record: Record, channels: Mapping[str, Channel]) -> list[tuple[str, Channel]]:

@@ -12,6 +12,7 @@ from typing import Any, cast
 from prometheus_client import CollectorRegistry
 
 from bot.domain.card import Rules
+from bot.domain.card_places import is_copy
 from bot.domain.identity import Person, Principal
 from bot.domain.record import Delivery, Record, SurfaceKind
 from bot.domain.request import AccessRequest, RequestKey
@@ -167,9 +168,12 @@ def doubled(outside: Outside) -> int:
 
 
 def extras(outside: Outside) -> int:
-    """Return how many messages are in Teams beside the one of each card, note and direct message of the row."""
+    """Return how many messages are in Teams beside the one of each card, note and direct message of the row.
+
+    A copy that was adopted is one too many all the same.
+    """
     row = outside.row()
-    kept = {surface.activity_id for surface in row.surfaces} if row else set()
+    kept = {surface.activity_id for surface in row.surfaces if not is_copy(surface.name)} if row else set()
     return len(outside.chat.sent.keys() - kept)
 
 
@@ -215,4 +219,4 @@ def _undelivered(outside: Outside, row: Record, want: Wanted) -> str | None:
 def _buttons(outside: Outside, row: Record, rules: Rules) -> list[str]:
     cards = [each for each in row.surfaces if each.kind is SurfaceKind.CARD and each.activity_id in outside.chat.sent]
     shown = [outside.chat.sent[each.activity_id or ""].buttons for each in cards]
-    return [] if shown == [outside.truth.waiting is not None] else [f"buttons: {shown}"]
+    return [] if set(shown) == {outside.truth.waiting is not None} else [f"buttons: {shown}"]

@@ -36,10 +36,11 @@ SIGNAL = {"bot/service/signalling.py Signalling._signalled"}
 DUE = {
     "bot/service/intake.py Intake._store": "an event came",
     "bot/service/sweep.py Sweep._sweep": "AWS's list differs: decided in the console, or an event was lost",
-    "bot/service/decide.py Deciding._claimed": "somebody clicked: due when their process should have been done",
-    "bot/service/decide.py Deciding._applying": "a click takes longer: its card is not what was delivered",
+    "bot/service/adoption.py Adoption._adopt": "a click told of a card, or a request, that no row knew",
+    "bot/service/claiming.py Claiming._claimed": "somebody clicked: due when their process should have been done",
+    "bot/service/claiming.py Claiming._applying": "a click takes longer: its card is not what was delivered",
     "bot/service/signalling.py Signalling._settle": "AWS answered a signal, or it was withdrawn",
-    "bot/service/delivery.py Delivering._save": "the requester cannot be reached: the thread must say so",
+    "bot/service/outbox.py Outbox.look_again": "a delivery changed what Teams must show: a refusal, and its end",
     "bot/service/converge.py Convergence._end": "time alone changes it, or something could not be done yet",
     "bot/service/converge.py Convergence.put_off": "a look went wrong in a way that nobody foresaw",
     "bot/service/rows.py Rows.look": "the word for it that events and lists use",
@@ -121,8 +122,8 @@ def test_a_signal_leaves_in_one_place(used: list[Use]) -> None:
     """Only the carrier of a claimed decision sends it, and only one click or one look hands it a decision."""
     assert places(use for use in used if use.name == "signal" and "requests" in use.of) == SIGNAL
     assert places(use for use in used if use.name == "carry") == {
-        "bot/service/decide.py Deciding._claim",
-        "bot/service/converge.py Convergence._carry",
+        "bot/service/claiming.py Claiming._claim",
+        "bot/service/converge.py Convergence._take_over",
     }
 
 

@@ -7,6 +7,7 @@ FOLDER/kill_at says `before decision_sent`, `after card_claimed` …: inside tha
 A line in the log for every write. And defects.
 """
 
+import asyncio
 import os
 import signal
 import sys
@@ -34,6 +35,7 @@ class Defect(StrEnum):
 
     FORGETFUL = "forgetful"  # the store says that a signal may leave, and has not kept that it did
     DEAD_LOOP = "dead_loop"  # a loop that ends as no loop may
+    DEAF = "deaf"  # it does not hear SIGTERM, which then ends it at once
 
 
 def points(before: Record, after: Record) -> set[str]:
@@ -112,6 +114,8 @@ def break_it(defect: Defect) -> None:
             SqliteStore.apply = forgetful(SqliteStore.apply)  # type: ignore[method-assign]
         case Defect.DEAD_LOOP:
             vars(app).update(LoopWatch=lambda _: DeadLoop())
+        case Defect.DEAF:
+            asyncio.SelectorEventLoop.add_signal_handler = lambda *_: None  # type: ignore[method-assign]
 
 
 def main(folder: Path, defect: str = "") -> None:

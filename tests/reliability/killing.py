@@ -102,13 +102,21 @@ class Rounds:
 
     async def start(self) -> None:
         """Start the process, or the next one."""
-        words = ("tests.fakes.launcher", str(self.folder), *filter(None, (self.defect,)))
-        self.bot = await self.processes.start(environment(self.world, self.folder), *words)
+        self.bot = await self.processes.start(environment(self.world, self.folder), *self.words)
         self.world.bot_url = self.bot.url
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What follows `python -m`."""
+        return ("tests.fakes.launcher", str(self.folder), *filter(None, (self.defect,)))
+
+    def begin(self) -> None:
+        """Begin anew to count clicks and messages."""
+        self.clicks, self._heard = 0, len(self.world.microsoft.world.messages)
 
     async def round(self, point: Point) -> None:
         """Kill at a point, start again, and see what became of it all."""
-        self.clicks, self._heard = 0, len(self.world.microsoft.world.messages)
+        self.begin()
         request = await (self._killed_by_a_click(point) if point.clicked else self._killed_by_a_request(point))
         left = await self._row(request)
         killed = self.lead.now()
@@ -188,7 +196,7 @@ class Rounds:
         tally.rounds += 1
         tally.points[point] += 1
         try:
-            await self.until(self._true, request)
+            await self.until(self.true, request)
             took = self.lead.timestamp() - killed
             end = await self._decided(request)
         except TimeoutError:
@@ -198,11 +206,10 @@ class Rounds:
         tally.unconverged += took > SWEEP
         tally.lost += _lost(left, end)
         tally.double += max(0, self.signals(end) - self.clicks)
-        extra = len(self._messages(request)) - sum(each.delivery is Delivery.DELIVERED for each in end.surfaces)
-        tally.extra += extra
+        tally.extra += (extra := self.extra(end))
         tally.beyond += max(0, extra - 1)
 
-    def _true(self, row: Record) -> bool:
+    def true(self, row: Record) -> bool:
         """Tell whether Teams shows what is true: AWS's word, and that a decision is on its way whose end is not known."""
         effects = [each for each in self.world.aws.effects() if each.ops_item_id == row.key.ops_item_id]
         if any(each.state is DecisionState.UNKNOWN for each in row.live_decisions):
@@ -221,13 +228,18 @@ class Rounds:
 
     async def _decided(self, request: str) -> Record:
         """Have it decided if the kill came before: the approver presses again, when told so or never heard of it."""
-        row = await self.until(self._true, request)
+        row = await self.until(self.true, request)
         if row.live_decisions:
             self.lead.put_forward(MINUTE)
-            row = await self.until(lambda row: not row.live_decisions and self._true(row), request)
+            row = await self.until(lambda row: not row.live_decisions and self.true(row), request)
         if row.request and row.request.status is Status.PENDING:
             await self.press(request)
         return await self.until(lambda row: quiet(row, Status.APPROVED), request)
+
+    def extra(self, row: Record) -> int:
+        """Return how many messages of a request stand in Teams that its row does not know."""
+        delivered = sum(each.delivery is Delivery.DELIVERED for each in row.surfaces)
+        return len(self._messages(row.key.ops_item_id)) - delivered
 
     def _messages(self, request: str) -> list[Message]:
         """Return what Teams has of a request: its cards, the notes in their threads, the messages to the requester."""

@@ -39,8 +39,10 @@ class Fault:
     """`before`: cut the connection unanswered; `after`: let it take effect, then cut."""
     gate: asyncio.Event | None = None
     """The call waits here before it takes effect."""
+    late: bool = False
+    """It waits after it took effect: only its answer is held."""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once a call has matched."""
+    """Set once a call has matched, or has taken effect if it is held `late`."""
 
     def matches(self, request: web.Request, body: Any) -> bool:
         return (
@@ -112,6 +114,7 @@ class Faults:
             return await handler(request)
         if fault.times is not None:
             fault.times -= 1
+        response = await handler(request) if fault.late else None
         fault.reached.set()
         if fault.gate is not None:
             await fault.gate.wait()
@@ -119,7 +122,7 @@ class Faults:
             return _cut(request)
         if fault.status is not None:
             return web.Response(status=fault.status, headers=fault.headers, text=fault.body)
-        response = await handler(request)
+        response = response or await handler(request)
         return _cut(request) if fault.drop == "after" else response
 
 

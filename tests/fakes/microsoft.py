@@ -51,7 +51,8 @@ class FakeMicrosoft:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.base = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-        self._http = aiohttp.ClientSession()
+        # without a limit: two hundred people who click at once do not stand in line
+        self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -100,9 +101,10 @@ class FakeMicrosoft:
         """Plan a fault: `status=429, headers={"Retry-After": "1"}`, `drop="after"`, `times=None` …; path is a pattern."""
         return self.faults.plan(method, path, **how)
 
-    def hold(self, method: str, path: str, *, times: int | None = 1, body_holds: str = "") -> Fault:
-        """Hold matching calls until `.gate.set()`; `.reached` is set when one has come."""
-        return self.faults.plan(method, path, times=times, body_holds=body_holds, gate=asyncio.Event())
+    def hold(self, method: str, path: str, *, times: int | None = 1, body_holds: str = "", late: bool = False) -> Fault:
+        """Hold matching calls (`late`: their answers) until `.gate.set()`; `.reached` is set when one has come."""
+        gate = asyncio.Event()
+        return self.faults.plan(method, path, times=times, body_holds=body_holds, gate=gate, late=late)
 
     def revoke_tokens(self) -> None:
         """Let the connector refuse every token given out so far."""

@@ -1,6 +1,7 @@
 """The whole program in this process: real HTTP to a simulated AWS and a fake Microsoft, nothing behind its back."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -128,14 +129,22 @@ class Product:
 
 @asynccontextmanager
 async def product(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, *, people: Iterable[Person] = PEOPLE, **aws_settings: Any
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    *,
+    people: Iterable[Person] = PEOPLE,
+    timestamp: Callable[[], float] = time.time,
+    **aws_settings: Any,
 ) -> AsyncIterator[Product]:
-    """Make the world, without the bot; what AWS was asked and answered is held against its model in the end."""
+    """Make the world, without the bot; what AWS was asked and answered is held against its model in the end.
+
+    `timestamp`: Microsoft's clock.
+    """
     aws = await asyncio.to_thread(SandboxAws.start, **aws_settings)
     try:
         for name, value in {**aws.world.bot.environment(), "AWS_ENDPOINT_URL": aws.endpoint}.items():
             monkeypatch.setenv(name, value)
-        async with FakeMicrosoft(people) as microsoft:
+        async with FakeMicrosoft(people, now=timestamp) as microsoft:
             yield Product(aws, microsoft, folder / "node-access.db")
     finally:
         await asyncio.to_thread(aws.stop)

@@ -15,7 +15,8 @@ from bot.domain.decision import DecisionState
 from bot.domain.request import RequestKey
 from bot.store.sqlite import SqliteStore
 from tests.fakes.people import HANAKO, TENANT_ID
-from tests.fakes.product import END_OF_POLL, TOML, Product, product
+from tests.fakes.processes import environment
+from tests.fakes.product import END_OF_POLL, Product, product
 
 
 @pytest.fixture
@@ -58,34 +59,10 @@ async def test_a_decision_on_its_way_is_finished_before_the_program_ends(world: 
     assert world.signals() == 1
 
 
-def _environment(world: Product, folder: Path) -> dict[str, str]:
-    """Return the whole environment of a `serve` of this world."""
-    (folder / "node-access.toml").write_text(TOML, "utf-8")
-    settings = world.settings()
-    return {
-        **world.aws.world.bot.environment(),
-        "AWS_ENDPOINT_URL": world.aws.endpoint,
-        "AWS_REGION": settings.region,
-        "NODE_ACCESS_APP_ID": settings.app_id,
-        "NODE_ACCESS_APP_SECRET": settings.app_secret.get_secret_value(),
-        "NODE_ACCESS_TENANT_ID": settings.tenant_id,
-        "NODE_ACCESS_CONFIG": str(folder / "node-access.toml"),
-        "NODE_ACCESS_QUEUE_URL": str(settings.queue_url),
-        "NODE_ACCESS_STORE": settings.store,
-        "NODE_ACCESS_HOST": "127.0.0.1",
-        "NODE_ACCESS_PORT": "0",
-        "NODE_ACCESS_METRICS_PORT": "0",
-        "NODE_ACCESS_SERVICE_URL": settings.service_url,
-        "NODE_ACCESS_SERVICE_HOSTS": ",".join(settings.service_hosts),
-        "NODE_ACCESS_OPENID_METADATA_URL": settings.openid_metadata_url,
-        "NODE_ACCESS_LOGIN_AUTHORITY": settings.login_authority,
-    }
-
-
 async def test_sigterm_ends_the_process_in_time_with_success(world: Product, tmp_path: Path) -> None:
     """`serve` drains on SIGTERM and says by its exit code that all is well."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot", "serve", env=_environment(world, tmp_path), stderr=asyncio.subprocess.PIPE
+        sys.executable, "-m", "bot", "serve", env=environment(world, tmp_path), stderr=asyncio.subprocess.PIPE
     )
     assert process.stderr is not None
     while b"bot_started" not in (line := await process.stderr.readline()):
@@ -104,9 +81,9 @@ async def test_a_start_that_waits_for_aws_can_be_stopped(world: Product, tmp_pat
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         refusing = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{nobody.getsockname()[1]}"}
-        environment = {**_environment(world, tmp_path), **refusing}
+        unreachable = {**environment(world, tmp_path), **refusing}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bot", "serve", env=environment, stderr=asyncio.subprocess.PIPE
+            sys.executable, "-m", "bot", "serve", env=unreachable, stderr=asyncio.subprocess.PIPE
         )
         assert process.stderr is not None
         while b"aws_unavailable" not in (line := await process.stderr.readline()):
@@ -121,8 +98,8 @@ async def test_a_start_that_waits_for_aws_can_be_stopped(world: Product, tmp_pat
 
 async def test_a_start_without_credentials_says_what_to_do(world: Product, tmp_path: Path) -> None:
     """No minute of waiting for what will not come, and no traceback."""
-    environment = _environment(world, tmp_path)
-    bare = {name: value for name, value in environment.items() if name not in world.aws.world.bot.environment()}
+    whole = environment(world, tmp_path)
+    bare = {name: value for name, value in whole.items() if name not in world.aws.world.bot.environment()}
     bare |= {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path), "AWS_REGION": "ap-northeast-1"}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bot", "serve", env=bare, stderr=asyncio.subprocess.PIPE

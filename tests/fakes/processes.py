@@ -1,0 +1,128 @@
+"""The bot as processes of its own, with their whole environment: started, listened to, told to stop, killed."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.fakes.product import Product
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVE = ("bot", "serve")
+STARTS_WITHIN = 40.0  # seconds; three interpreters at once on a busy machine
+ENDS_WITHIN = 20.0  # seconds; what an orchestrator is promised after SIGTERM
+
+
+def environment(world: Product, folder: Path, *, store: str = "") -> dict[str, str]:
+    """Return the whole environment of a `serve` of this world; `store`: another one than the world's file."""
+    (folder / "node-access.toml").write_text(world.toml, "utf-8")
+    settings = world.settings()
+    return {
+        **world.aws.world.bot.environment(),
+        "AWS_ENDPOINT_URL": world.aws.endpoint,
+        "AWS_REGION": settings.region,
+        "NODE_ACCESS_APP_ID": settings.app_id,
+        "NODE_ACCESS_APP_SECRET": settings.app_secret.get_secret_value(),
+        "NODE_ACCESS_TENANT_ID": settings.tenant_id,
+        "NODE_ACCESS_CONFIG": str(folder / "node-access.toml"),
+        "NODE_ACCESS_QUEUE_URL": str(settings.queue_url),
+        "NODE_ACCESS_STORE": store or settings.store,
+        "NODE_ACCESS_HOST": "127.0.0.1",
+        "NODE_ACCESS_PORT": "0",
+        "NODE_ACCESS_METRICS_PORT": "0",
+        "NODE_ACCESS_SWEEP_SECONDS": str(settings.sweep_seconds),
+        "NODE_ACCESS_SERVICE_URL": settings.service_url,
+        "NODE_ACCESS_SERVICE_HOSTS": ",".join(settings.service_hosts),
+        "NODE_ACCESS_OPENID_METADATA_URL": settings.openid_metadata_url,
+        "NODE_ACCESS_LOGIN_AUTHORITY": settings.login_authority,
+    }
+
+
+@dataclass(slots=True)
+class BotProcess:
+    """One process. `log` is what it has said so far, line by line; `news` is set, and replaced, with every line."""
+
+    process: asyncio.subprocess.Process
+    log: list[str] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    _reading: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(cls, env: Mapping[str, str], *words: str, waiting: bool = True) -> "BotProcess":
+        """Start `python -m` with these words (`serve`, if none); wait until it serves unless told otherwise."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", *(words or SERVE), env=dict(env), cwd=ROOT, stderr=asyncio.subprocess.PIPE
+        )
+        bot = cls(process)
+        bot._reading = asyncio.create_task(bot._read())
+        if waiting:
+            await bot.heard("bot_started")
+        return bot
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        started = next(json.loads(line) for line in self.log if '"bot_started"' in line)
+        return f"http://127.0.0.1:{started['ports'][0]}"
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return its log's lines of that name."""
+        return [json.loads(line) for line in self.log if f'"event": "{name}"' in line]
+
+    async def heard(self, event: str, *, times: int = 1) -> None:
+        """Wait for a log event; AssertionError with all that it said if it ends before."""
+        async with asyncio.timeout(STARTS_WITHIN):
+            while len(self.events(event)) < times:
+                assert self._reading is not None
+                assert not self._reading.done(), f"ended before {event}:\n" + "".join(self.log)
+                await self.news.wait()
+
+    def terminate(self) -> None:
+        """Tell it to stop, as an orchestrator does."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.process.kill()
+
+    async def ended(self, *, within: float = ENDS_WITHIN) -> int:
+        """Wait for its end; return the exit code. TimeoutError after so many seconds."""
+        async with asyncio.timeout(within):
+            code = await self.process.wait()
+        assert self._reading is not None
+        await self._reading
+        return code
+
+    async def aclose(self) -> None:
+        """Kill it if it still runs."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.ended()
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        while line := await self.process.stderr.readline():
+            self.log.append(line.decode())
+            self._tell()
+        self._tell()
+
+    def _tell(self) -> None:
+        self.news.set()
+        self.news = asyncio.Event()
+
+
+class Processes(AsyncExitStack):
+    """Processes that end with the test, whatever becomes of it."""
+
+    async def start(self, env: Mapping[str, str], *words: str, waiting: bool = True) -> BotProcess:
+        """Start one."""
+        bot = await BotProcess.start(env, *words, waiting=False)
+        self.push_async_callback(bot.aclose)
+        if waiting:
+            await bot.heard("bot_started")
+        return bot

@@ -1,0 +1,139 @@
+"""Figure 14: SIGTERM at every stage ends the real process by itself, in time, with success, and nothing is lost."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain.request import Status
+from tests.fakes.launcher import Defect
+from tests.fakes.people import HANAKO
+from tests.fakes.processes import ENDS_WITHIN, environment
+from tests.fakes.product import END_OF_POLL
+from tests.reliability.conftest import Figure
+from tests.reliability.killing import MINUTE, PATIENCE, Rounds, quiet, rounds
+
+Release = Callable[[], object]
+
+
+class Stage(StrEnum):
+    """What the process is doing when it is told to stop."""
+
+    IDLE = "idle"
+    LOOKING = "a look is under way"
+    POSTING = "a post is under way"
+    CLAIMED = "a click is claimed"
+    SIGNALLING = "a signal's reply is pending"
+    SWEEPING = "a sweep is under way"
+    POLLING = "a long poll is under way"
+    STARTING = "it starts"
+
+
+OPERATIONS = {
+    Stage.LOOKING: "GetOpsItem",
+    Stage.CLAIMED: "GetAutomationExecution",
+    Stage.SIGNALLING: "SendAutomationSignal",
+    Stage.SWEEPING: "DescribeOpsItems",
+    Stage.STARTING: "GetCallerIdentity",
+}
+
+
+@pytest.mark.timeout(300)
+async def test_told_to_stop_at_every_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure) -> None:
+    """What was begun is finished, the next process finds nothing to mend, and no message and no signal is doubled."""
+    slowest, extra, signals, clicks = 0.0, 0, 0, 0
+    async with rounds(monkeypatch, tmp_path) as played:
+        for stage in Stage:
+            played.begin()
+            request, seconds = await stopped_at(stage, played)
+            await played.start()
+            end = await played.until(played.true, request)
+            slowest, extra = max(slowest, seconds), extra + played.extra(end)
+            signals, clicks = signals + played.signals(end), clicks + played.clicks
+    figure(14, stages=len(Stage), slowest_seconds=round(slowest, 1), clicks=clicks, signals=signals, extra=extra)
+    assert clicks == 2
+    assert (signals, extra) == (clicks, 0)
+
+
+async def stopped_at(stage: Stage, played: Rounds) -> tuple[str, float]:
+    """Bring the process to a stage and have it stop; return the request and the seconds that stopping took."""
+    request = "" if stage in {Stage.LOOKING, Stage.POSTING} else await _waiting(played)
+    if stage is Stage.STARTING:
+        await _stopped(played, lambda: None)
+    arrived, release = _hold(stage, played)
+    click: asyncio.Future[Any] | None = None
+    match stage:
+        case Stage.LOOKING | Stage.POSTING:
+            request = await played.world.ask()
+        case Stage.CLAIMED | Stage.SIGNALLING:
+            played.clicks += 1
+            card = played.world.cards(request)[-1]
+            click = asyncio.ensure_future(played.world.click(HANAKO, card, "approve"))
+        case Stage.SWEEPING:
+            played.lead.put_forward(MINUTE)
+        case Stage.STARTING:
+            environ = environment(played.world, played.folder)
+            played.bot = await played.processes.start(environ, *played.words, waiting=False)
+        case Stage.IDLE | Stage.POLLING:
+            pass
+    await arrived
+    seconds = await _stopped(played, release, poll=stage is Stage.POLLING, early=stage is Stage.STARTING)
+    if click:
+        await click  # it was answered, with success
+    return request, seconds
+
+
+def _hold(stage: Stage, played: Rounds) -> tuple[Awaitable[object], Release]:
+    """Hold the call of that stage; return what waits for its arrival, and what lets it go on."""
+    if stage is Stage.POSTING:
+        fault = played.world.microsoft.hold("POST", r"/v3/conversations$")
+        assert fault.gate is not None
+        return asyncio.wait_for(fault.reached.wait(), PATIENCE), fault.gate.set
+    if stage not in OPERATIONS:
+        return asyncio.sleep(0), lambda: None
+    held = played.world.aws.faults.hold(OPERATIONS[stage], after_effect=stage is Stage.SIGNALLING, times=1)
+    return asyncio.to_thread(held.arrived.wait, PATIENCE), held.release
+
+
+async def _waiting(played: Rounds) -> str:
+    """Ask for access; return the request once its card waits for a click and nobody works on it."""
+    request = await played.world.ask()
+    await played.until(lambda row: quiet(row, Status.PENDING), request)
+    return request
+
+
+async def _stopped(played: Rounds, release: Release, *, poll: bool = False, early: bool = False) -> float:
+    """Tell it to stop, let go what is held once it knows, and wait for its end; return the seconds it took.
+
+    `poll`: its long poll comes to its own end; else a message ends it. `early`: it does not say that it stops.
+    """
+    began = time.monotonic()
+    played.bot.terminate()
+    if not early:
+        await played.bot.heard("bot_stopping")
+    release()
+    if not poll:
+        played.world.aws.events.send(END_OF_POLL)
+    assert await played.bot.ended(within=ENDS_WITHIN) == 0
+    assert not any("Traceback" in line for line in played.bot.log)
+    return time.monotonic() - began
+
+
+async def test_a_process_that_does_not_hear_it_is_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The control: without its ear for SIGTERM the process ends at once, unsuccessfully, and leaves a click unanswered."""
+    async with rounds(monkeypatch, tmp_path, defect=Defect.DEAF) as played:
+        with pytest.raises(AssertionError, match="ended before bot_stopping"):
+            await stopped_at(Stage.CLAIMED, played)
+        assert await played.bot.ended() == -15
+
+
+async def test_a_dead_loop_ends_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An orchestrator sees by the exit code that it has to start it again, and a person in the log why."""
+    async with rounds(monkeypatch, tmp_path, defect=Defect.DEAD_LOOP) as played:
+        played.world.aws.events.send(END_OF_POLL)
+        assert await played.bot.ended() == 1
+        assert any("the loop is dead" in line for line in played.bot.log)

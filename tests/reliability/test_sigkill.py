@@ -1,0 +1,75 @@
+"""Figure 4: the real process is killed by SIGKILL at twenty named points, and nothing that was durable is lost."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from bot.domain.decision import DecisionState
+from bot.domain.record import Record
+from bot.domain.request import Status
+from tests.fakes.launcher import Defect
+from tests.reliability.conftest import Figure, size
+from tests.reliability.killing import AWAY, PATIENCE, SWEEP, Point, quiet, rounds
+
+ROUNDS = size(ci=4, long=200)
+
+
+def order(number: int) -> list[Point]:
+    """Return the points of so many rounds: all of them in turn, each time in another order."""
+    drawn = random.Random(number)
+    laps = [drawn.sample(list(Point), len(Point)) for _ in range(-(-number // len(Point)))]
+    return [point for lap in laps for point in lap][:number]
+
+
+@pytest.mark.timeout(7200)
+async def test_nothing_durable_is_lost_whenever_the_process_is_killed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
+) -> None:
+    """Every request converges within one sweep, no click is signalled twice, and a kill costs one message at most."""
+    async with rounds(monkeypatch, tmp_path) as played:
+        for point in order(ROUNDS):
+            await played.round(point)
+    tally = played.tally
+    figure(
+        4,
+        rounds=tally.rounds,
+        points=len(tally.points),
+        lost=tally.lost,
+        unconverged=tally.unconverged,
+        double=tally.double,
+        extra=tally.extra,
+        beyond_one_extra=tally.beyond,
+        slowest_seconds=round(tally.slowest, 1),
+    )
+    assert len(Point) == 20
+    assert (tally.lost, tally.unconverged, tally.double, tally.beyond) == (0, 0, 0, 0)
+    assert tally.slowest <= SWEEP
+
+
+@pytest.mark.parametrize(("defect", "signals"), [("", 1), (Defect.FORGETFUL, 2)], ids=["product", "forgetful"])
+async def test_a_signal_that_aws_takes_up_after_the_restart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, defect: str, signals: int
+) -> None:
+    """The next process sends no second one. The control: a store that does not keep that a signal may leave sends two."""
+    async with rounds(monkeypatch, tmp_path, defect=defect) as played:
+        request = await played.world.ask()
+        await played.until(lambda row: quiet(row, Status.PENDING), request)
+        held = played.world.aws.faults.hold("SendAutomationSignal", times=1)
+        click = asyncio.create_task(played.press(request))
+        await asyncio.to_thread(held.arrived.wait, PATIENCE)
+        played.bot.kill()
+        await asyncio.gather(click, played.dead())
+        played.lead.put_forward(AWAY)
+        await played.start()
+        await played.until(lambda row: _taken_over(row, played.signals(row), wanted=signals), request)
+        held.release()
+        end = await played.until(lambda row: quiet(row, Status.APPROVED), request)
+        assert played.signals(end) == signals
+
+
+def _taken_over(row: Record, sent: int, *, wanted: int) -> bool:
+    """Tell whether the next process has done with the decision what it will."""
+    looked_for = any(each.state is DecisionState.UNKNOWN for each in row.decisions)
+    return looked_for if wanted == 1 else sent == wanted

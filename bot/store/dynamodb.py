@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
-from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -27,7 +26,8 @@ from bot.store.dynamodb_reading import Reading
 from bot.store.rows import storable
 
 SECONDS = 2.5  # for an answer; a click is to be answered within 3, "not stored" if need be
-LIST_SECONDS = 10.0  # for lists of many pages; nobody clicks on those
+PATIENCE = 1.5  # seconds in which a call is begun again: the last of them can still be answered then
+MANY = 4  # times as long have lists of many pages, on which nobody waits after a click, and the start
 INDEX_SECONDS = 5.0  # an index has long followed by then: rows that were written before are found by it
 RECENT = 1000  # rows of those seconds, at most; AWS lets three calls a second through
 T = TypeVar("T")
@@ -36,12 +36,15 @@ T = TypeVar("T")
 class DynamoStore:
     """`ports.Store` on a table. Connects to nothing until `open()` or `async with`.
 
-    `session`: boto3's, for credentials other than those of the standard chain.
+    `session`: boto3's, for credentials other than those of the standard chain. `seconds`: for an answer; `patience`:
+    seconds in which what failed is tried again.
     """
 
-    def __init__(self, table: str, *, region: str, seconds: float = SECONDS, session: Any = None) -> None:
-        self._calls, self._seconds = Calls(table, region=region, session=session), seconds
-        self._commits = Commits(self._calls, self._start, seconds=seconds)
+    def __init__(
+        self, table: str, *, region: str, seconds: float = SECONDS, patience: float = PATIENCE, session: Any = None
+    ) -> None:
+        self._calls, self._seconds, self._patience = Calls(table, region=region, session=session), seconds, patience
+        self._commits = Commits(self._calls, self._start, patience=patience)
         self._threads: ThreadPoolExecutor | None = None
         self._recent: TTLCache[RequestKey, datetime] = TTLCache(RECENT, INDEX_SECONDS, time.monotonic)
         self._audit_days: set[str] = set()  # those that the table has heard of from here
@@ -51,7 +54,7 @@ class DynamoStore:
         """Connect, and make sure that the table is the bot's. Raises StoreUnavailable, TableRefused."""
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
         try:
-            await self._run(self._opened, seconds=LIST_SECONDS)
+            await self._run(self._opened, times=MANY)
         except BaseException:
             await self.close()
             raise
@@ -99,7 +102,7 @@ class DynamoStore:
 
     async def watched(self) -> Sequence[Record]:
         """Return the rows that AWS may still change, oldest first; one that was just written within seconds."""
-        return await self._read(lambda table: table.watched(), seconds=LIST_SECONDS)
+        return await self._read(lambda table: table.watched(), times=MANY)
 
     async def forget_expired(self, now: datetime) -> int:  # noqa: ARG002  (DynamoDB has the time)
         """Leave it to DynamoDB's time to live, which deletes within days. Until then an expired row is as any other."""
@@ -126,7 +129,7 @@ class DynamoStore:
 
     async def personal_chats(self) -> Sequence[PersonalChat]:
         """Return everybody who can be reached."""
-        return await self._read(lambda table: table.personal_chats(), seconds=LIST_SECONDS)
+        return await self._read(lambda table: table.personal_chats(), times=MANY)
 
     async def remember_service_url(self, conversation: str, service_url: str) -> None:
         """Keep where Teams wants messages for a conversation to go."""
@@ -182,7 +185,7 @@ class DynamoStore:
 
     async def audit(self, since: datetime) -> Sequence[AuditEntry]:
         """Return the audit trail since then, oldest first."""
-        return await self._read(lambda table: table.audit(since), seconds=LIST_SECONDS)
+        return await self._read(lambda table: table.audit(since), times=MANY)
 
     # --- in threads
 
@@ -196,7 +199,7 @@ class DynamoStore:
     def _opened(self) -> None:
         """Look at the table before anything in it is believed."""
         self._calls.connect()
-        patience, name = Patience(LIST_SECONDS), self._calls.table
+        patience, name = Patience(MANY * self._patience), self._calls.table
         try:
             shape.refuse_foreign(name, self._calls.repeated(patience, "describe_table")["Table"])
         except CallFailed as failed:
@@ -209,18 +212,26 @@ class DynamoStore:
         if marker is None:
             self._calls.repeated(patience, "put_item", Item={**shape.SCHEMA_KEY, "version": items.number(shape.SCHEMA)})
 
-    async def _read(self, question: Callable[[Reading], T], *, seconds: float | None = None) -> T:
-        patient = seconds or self._seconds
-        return await self._run(lambda: question(Reading(self._calls, Patience(patient))), seconds=patient)
+    async def _read(self, question: Callable[[Reading], T], *, times: int = 1) -> T:
+        def answered() -> T:
+            return question(Reading(self._calls, Patience(times * self._patience)))
+
+        return await self._run(answered, times=times)
 
     async def _write(self, operation: str, **params: object) -> bool:
         """Make a write that may be made twice; False if its condition does not hold."""
-        return await self._run(
-            partial(_written, self._calls, Patience(self._seconds), operation, params), seconds=self._seconds
-        )
 
-    async def _run(self, work: Callable[[], T], *, seconds: float) -> T:
-        return await self._answer(self._start(work), seconds=seconds)
+        def written() -> bool:
+            try:
+                self._calls.repeated(Patience(self._patience), operation, **params)
+            except ConditionFailed:
+                return False
+            return True
+
+        return await self._run(written)
+
+    async def _run(self, work: Callable[[], T], *, times: int = 1) -> T:
+        return await self._answer(self._start(work), seconds=times * self._seconds)
 
     def _start(self, work: Callable[[], T]) -> "Future[T]":
         return self._refuse_if_closed().submit(work)
@@ -240,11 +251,3 @@ class DynamoStore:
             return waiting.result()
         finally:
             waiting.cancel()
-
-
-def _written(calls: Calls, patience: Patience, operation: str, params: dict[str, object]) -> bool:
-    try:
-        calls.repeated(patience, operation, **params)
-    except ConditionFailed:
-        return False
-    return True

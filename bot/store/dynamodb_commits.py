@@ -40,8 +40,8 @@ class Job:
 class Commits:
     """Has the jobs of each row worked off by one thread at a time; `start` runs something in a thread."""
 
-    def __init__(self, calls: Calls, start: Callable[[Callable[[], None]], object], *, seconds: float) -> None:
-        self._calls, self._start, self._seconds = calls, start, seconds
+    def __init__(self, calls: Calls, start: Callable[[Callable[[], None]], object], *, patience: float) -> None:
+        self._calls, self._start, self._patience = calls, start, patience
         self._lock = threading.Lock()
         self._waiting: dict[RequestKey, list[Job]] = {}  # has a row's entry as long as a thread works on it
 
@@ -56,7 +56,7 @@ class Commits:
     def _work_off(self, key: RequestKey) -> None:
         while (taken := self._taken(key)) is not None:
             if jobs := [job for job in taken if job.done.set_running_or_notify_cancel()]:
-                _Commit(self._calls, key, jobs).run(Patience(self._seconds))
+                _Commit(self._calls, key, jobs).run(Patience(self._patience))
 
     def _taken(self, key: RequestKey) -> list[Job] | None:
         """Return the jobs to be done next; None if there is nothing left, and then this thread must not come back."""

@@ -15,6 +15,8 @@ from bot.store.dynamodb_calls import CallFailed, Calls, ConditionFailed, Patienc
 
 PATIENCE = 10.0  # seconds for an answer; an admin waits
 POLLS, POLL_SECONDS = 60, 2.0  # a new table is ACTIVE within some 10 seconds, with its indexes
+_CREATING = "CREATING"
+_UNSEEN: Mapping[str, Any] = {"TableStatus": _CREATING}
 _MISSING, _IN_USE = "ResourceNotFoundException", "ResourceInUseException"
 _UNSUPPORTED = frozenset({"UnknownOperationException", "ValidationException"})  # what stand-ins for DynamoDB answer
 
@@ -66,8 +68,8 @@ class TableMaker:
     def _ready(self) -> None:
         """Wait until the table and its indexes serve. Raises TableWrong."""
         for _ in range(POLLS):
-            table = self._shown() or {}
-            if table.get("TableStatus") != "CREATING" and not _indexes_in_the_making(table):
+            table = self._shown() or _UNSEEN  # a new table is not shown at once
+            if not _in_the_making(table):
                 break
             self._sleep(POLL_SECONDS)
         if problems := list(shape.differences(table)):
@@ -123,8 +125,9 @@ class TableMaker:
         return self._calls.repeated(Patience(PATIENCE), operation, **params)
 
 
-def _indexes_in_the_making(table: Mapping[str, Any]) -> bool:
-    return any(index.get("IndexStatus") == "CREATING" for index in table.get("GlobalSecondaryIndexes", ()))
+def _in_the_making(table: Mapping[str, Any]) -> bool:
+    indexes = table.get("GlobalSecondaryIndexes", ())
+    return table["TableStatus"] == _CREATING or any(index["IndexStatus"] == _CREATING for index in indexes)
 
 
 def create_table(name: str, *, region: str, say: Callable[[str], None]) -> None:

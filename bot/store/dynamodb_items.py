@@ -38,7 +38,9 @@ PEOPLE, AUDIT_DAYS = "people", "audit"
 DUE, DUE_AT = "due", "due_at"
 WATCHED, BORN_AT = "watched", "born_at"
 EXPIRES_AT = "expires_at"  # whole seconds since 1970, as DynamoDB's time to live wants them
-MOST_BYTES = 400 * 1024  # of an item. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+# Of a row. DynamoDB takes items of 400 KB; the rest is for the names of writes.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+MOST_BYTES = 400_000
 WRITES_KEPT = 32  # of the latest writes, their names: who lost a reply finds theirs even below later ones
 ROWS_KEPT = 256  # decoded rows, by their JSON: a row that is written often is read as often
 
@@ -112,13 +114,12 @@ def row_item(record: Record, writes: Iterable[str]) -> Item:
     item = {
         **row_key(record.key),
         "version": number(record.version),
-        "writes": text(" ".join([*writes][-WRITES_KEPT:])),
         "record": text(encode(RECORD, record)),
         **_listed(record),
     }
     if (size := _size(item)) > MOST_BYTES:
         raise RowTooLarge(f"request {record.key} does not fit into a DynamoDB item: {size} bytes of {MOST_BYTES}")
-    return item
+    return {**item, "writes": text(" ".join([*writes][-WRITES_KEPT:]))}
 
 
 def _listed(record: Record) -> Item:

@@ -42,7 +42,7 @@ _NUMBERS = itertools.count(1)
 class DynamoShelf:
     """Stores on one table of a server that all of them share. No path of theirs reads a whole table."""
 
-    seconds = 30.0  # a machine that is busy with other tests is no slow DynamoDB
+    seconds = patience = 30.0  # a machine that is busy with other tests is no slow DynamoDB
 
     def __init__(self, _folder: Path, server: FakeDynamo | None = None) -> None:
         self.server = server or shared()
@@ -55,7 +55,7 @@ class DynamoShelf:
         self._seen = len(self.server.calls)
 
     async def open(self) -> DynamoStore:
-        store = DynamoStore(self.table, region=REGION, seconds=self.seconds, session=session())
+        store = DynamoStore(self.table, region=REGION, seconds=self.seconds, patience=self.patience, session=session())
         return await self._stack.enter_async_context(store)
 
     async def close(self) -> None:

@@ -21,7 +21,7 @@ from werkzeug.wrappers import Request, Response
 from bot.sandbox.aws_sandbox import HOST, STOP_POLL, QuietHandler
 
 REGION = "ap-northeast-1"
-CREDENTIALS = {"aws_access_key_id": "sample", "aws_secret_access_key": "sample"}
+SAMPLE = "sample"  # a credential that opens nothing
 Body = dict[str, Any]
 
 
@@ -155,7 +155,7 @@ def _told(fault: Fault) -> Response | None:
 @cache
 def session() -> boto3.session.Session:
     """Return one session for all: it keeps the service's model, which takes long to read."""
-    return boto3.session.Session(**CREDENTIALS)
+    return boto3.session.Session(aws_access_key_id=SAMPLE, aws_secret_access_key=SAMPLE)
 
 
 @cache
@@ -172,8 +172,8 @@ class Aimed:
     def __init__(self, server: FakeDynamo) -> None:
         self._environment = pytest.MonkeyPatch()
         self._environment.setenv("AWS_ENDPOINT_URL_DYNAMODB", server.endpoint)
-        for name, value in CREDENTIALS.items():
-            self._environment.setenv(name.upper(), value)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            self._environment.setenv(name, SAMPLE)
 
     def undo(self) -> None:
         self._environment.undo()

@@ -33,7 +33,7 @@ from bot.service.rows import Rows
 from bot.service.signalling import Signalling
 from bot.service.sweep import Sweep
 from bot.settings import Settings
-from bot.store.sqlite import SqliteStore
+from bot.store.assembly import store_at
 from bot.teams.assembly import MicrosoftSide, TeamsSide
 from bot.telemetry import LoopWatch, Telemetry, configure_logging
 from bot.web import server
@@ -127,7 +127,7 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
     async with AsyncExitStack() as stack:
         clock, registry, owner = SystemClock(), CollectorRegistry(), uuid.uuid4().hex
         telemetry = Telemetry(registry)
-        store = await stack.enter_async_context(SqliteStore(settings.sqlite_path))
+        store = await stack.enter_async_context(store_at(settings.store, region=settings.region))
         aws = await stack.enter_async_context(_aws(settings, configuration, clock, telemetry))
         configured = _configured(settings, configuration, await _watched(settings, configuration, aws, stopping))
         teams = await stack.enter_async_context(

@@ -8,8 +8,8 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from importlib.util import find_spec
-from pathlib import Path
 from typing import IO, Final, NoReturn, TypeVar
 
 import click
@@ -18,7 +18,7 @@ from bot.domain.record import Record
 from bot.domain.request import InvalidRequestKey, RequestKey, Verdict
 from bot.i18n import LOCALES
 from bot.notation import NOT_AVAILABLE
-from bot.ports import StoreUnavailable
+from bot.ports import Store, StoreUnavailable
 from bot.problems import ConfigurationProblems
 from bot.rendering.samples import SAMPLES
 
@@ -95,8 +95,13 @@ def show(request: RequestKey | str) -> None:
     from pydantic import TypeAdapter
 
     from bot.settings import load_store
+    from bot.store.assembly import store_at
 
-    rows = _rows(_configured(load_store).sqlite_path, request)
+    settings = _configured(load_store)
+    path = settings.sqlite_path
+    if path and not path.is_file():  # opening would make an empty one
+        raise click.ClickException(f"there is no store at {path}; {_where_the_store_is(request)}")
+    rows = _rows(store_at(settings.store, region=settings.region), request, where=str(path or settings.store))
     if not rows:
         raise click.ClickException(f"the bot does not know {request}")
     click.echo(TypeAdapter(list[Record]).dump_json(rows, indent=2))
@@ -166,8 +171,32 @@ def _later(name: str, summary: str) -> None:
         raise click.ClickException(f"{name} is {NOT_AVAILABLE}")
 
 
+@main.command(help=f"Check settings, AWS and Teams ({NOT_AVAILABLE}); with --create-table, make the store's table.")
+@click.option(
+    "--create-table", is_flag=True, help="Make the DynamoDB table that NODE_ACCESS_STORE names, or check the one there."
+)
+def doctor(*, create_table: bool) -> None:
+    """Make the table: all that is available yet."""
+    if not create_table:
+        raise click.ClickException(f"doctor is {NOT_AVAILABLE}; doctor --create-table makes the DynamoDB table")
+    from bot.settings import load_store
+
+    settings = _configured(load_store)
+    if settings.dynamodb_table is None:
+        raise Misconfigured("NODE_ACCESS_STORE: it names no table; write dynamodb:<table>")
+    _make_table(settings.dynamodb_table, region=settings.region or "")
+
+
+def _make_table(name: str, *, region: str) -> None:
+    from bot.store.dynamodb_creation import create_table
+
+    try:
+        create_table(name, region=region, say=click.echo)
+    except StoreUnavailable as problem:
+        raise click.ClickException(f"the table {name} is not ready: {problem}") from None
+
+
 _later("manifest", "Build the Teams app package")
-_later("doctor", "Check settings, AWS and Teams")
 _later("audit", "Print who tried what")
 
 
@@ -189,13 +218,11 @@ def _configured(read: Callable[[], _T]) -> _T:
         raise Misconfigured(str(problems)) from None
 
 
-def _rows(path: Path, request: RequestKey | str) -> list[Record]:
-    if not path.is_file():  # opening would make an empty one
-        raise click.ClickException(f"there is no store at {path}; {_where_the_store_is(request)}")
+def _rows(store: AbstractAsyncContextManager[Store], request: RequestKey | str, *, where: str) -> list[Record]:
     try:
-        return asyncio.run(_stored(path, request))
+        return asyncio.run(_stored(store, request))
     except StoreUnavailable as problem:
-        raise click.ClickException(f"the store at {path} cannot be read: {problem}") from None
+        raise click.ClickException(f"the store at {where} cannot be read: {problem}") from None
 
 
 def _where_the_store_is(request: RequestKey | str) -> str:
@@ -206,10 +233,8 @@ def _where_the_store_is(request: RequestKey | str) -> str:
     return "NODE_ACCESS_STORE says where it is"
 
 
-async def _stored(path: Path, request: RequestKey | str) -> list[Record]:
-    from bot.store.sqlite import SqliteStore
-
-    async with SqliteStore(path) as store:
+async def _stored(closed: AbstractAsyncContextManager[Store], request: RequestKey | str) -> list[Record]:
+    async with closed as store:
         if isinstance(request, str):
             return list(await store.find(request))
         record = await store.load(request)

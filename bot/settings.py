@@ -4,6 +4,7 @@ Names carry the prefix NODE_ACCESS_. Only bot.app and bot.cli read settings; eve
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -35,12 +36,23 @@ def _credential(text: str) -> str:
     return text
 
 
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
+_TABLE = re.compile(r"dynamodb:[A-Za-z0-9_.-]{3,255}", re.ASCII)
+
+
 def _store(text: str) -> str:
     if text.startswith("dynamodb:"):
-        raise ValueError(f"dynamodb: is {NOT_AVAILABLE}; write sqlite:<path>")
-    if not text.startswith("sqlite:") or not text.removeprefix("sqlite:").strip() or "\0" in text:
-        raise ValueError("write sqlite:<path>")
+        if not _TABLE.fullmatch(text):
+            raise ValueError("write dynamodb:<table>, its name: 3 to 255 letters, digits and _.-")
+    elif not text.startswith("sqlite:") or not text.removeprefix("sqlite:").strip() or "\0" in text:
+        raise ValueError("write sqlite:<path> or dynamodb:<table>")
     return text
+
+
+def _store_region(region: str | None, info: ValidationInfo) -> str | None:
+    if region is None and str(info.data.get("store")).startswith("dynamodb:"):
+        raise ValueError("missing: the AWS Region of the table; or AWS_DEFAULT_REGION")
+    return region
 
 
 def _queue(text: str) -> str:
@@ -78,8 +90,11 @@ _Lower = BeforeValidator(lambda text: text.lower() if isinstance(text, str) else
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class StoreSettings(BaseSettings):
-    """Where the rows are: all that reading one takes."""
+_REGION_NAMES = AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION")
+
+
+class _ReadSettings(BaseSettings):
+    """Where the rows are."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -95,9 +110,15 @@ class StoreSettings(BaseSettings):
     )
 
     @property
-    def sqlite_path(self) -> Path:
-        """The file of the SQLite store."""
-        return Path(self.store.removeprefix("sqlite:"))
+    def sqlite_path(self) -> Path | None:
+        """The file of the SQLite store; None for another one."""
+        return None if self.dynamodb_table else Path(self.store.removeprefix("sqlite:"))
+
+    @property
+    def dynamodb_table(self) -> str | None:
+        """The name of the DynamoDB store's table; None for another one."""
+        kind, _, name = self.store.partition(":")
+        return name if kind == "dynamodb" else None
 
     @classmethod
     def settings_customise_sources(  # the five are pydantic's; one is of use here
@@ -112,7 +133,13 @@ class StoreSettings(BaseSettings):
         return (init_settings,)
 
 
-class Settings(StoreSettings):
+class StoreSettings(_ReadSettings):
+    """Where the rows are: all that reading one takes."""
+
+    region: Annotated[Region | None, AfterValidator(_store_region)] = Field(None, validation_alias=_REGION_NAMES)
+
+
+class Settings(_ReadSettings):
     """Every setting of the environment. `Settings(…)` takes them as arguments and reads no environment."""
 
     app_id: Guid = Field(description="the application (client) id of the Azure Bot")
@@ -136,12 +163,12 @@ class Settings(StoreSettings):
     log_format: Annotated[Literal["json", "console"], _Lower] = "json"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _Lower] = "info"
     region: Region = Field(
-        validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"),
+        validation_alias=_REGION_NAMES,
         description="the AWS Region; or AWS_DEFAULT_REGION",
     )
 
 
-_Chosen = TypeVar("_Chosen", bound=StoreSettings)
+_Chosen = TypeVar("_Chosen", bound=_ReadSettings)
 
 
 def load(environ: Mapping[str, str] | None = None) -> tuple[Settings, Configuration]:
@@ -186,7 +213,7 @@ def _read(kind: type[_Chosen], environ: Mapping[str, str]) -> _Chosen:
     return settings
 
 
-def _values(kind: type[StoreSettings], environ: Mapping[str, str]) -> dict[str, Any]:
+def _values(kind: type[_ReadSettings], environ: Mapping[str, str]) -> dict[str, Any]:
     source = EnvSettingsSource(kind)
     source.env_vars = {name.lower(): value for name, value in environ.items() if value.strip()}
     return source()
@@ -204,5 +231,5 @@ def _missing(location: Location) -> str:
 
 
 def _name(location: Location) -> str:
-    first = str(location[0])
+    first = "AWS_REGION" if location[0] == "region" else str(location[0])  # a default's place has no alias
     return first if first.startswith("AWS_") else f"{PREFIX}{first.upper()}"

@@ -1,12 +1,16 @@
 """Every kind of store that the contract suite runs against. A further kind joins by one entry of KINDS."""
 
+import itertools
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
 from bot.ports import Store
+from bot.store.dynamodb import DynamoStore
+from bot.store.dynamodb_table import definition
 from bot.store.sqlite import SqliteStore
+from tests.fakes.dynamodb import REGION, Aimed, FakeDynamo, session, shared
 from tests.fakes.store import MemoryStore, Tables
 
 
@@ -32,6 +36,34 @@ class SqliteShelf:
         await self._stack.aclose()
 
 
+_NUMBERS = itertools.count(1)
+
+
+class DynamoShelf:
+    """Stores on one table of a server that all of them share. No path of theirs reads a whole table."""
+
+    seconds = patience = 30.0  # a machine that is busy with other tests is no slow DynamoDB
+
+    def __init__(self, _folder: Path, server: FakeDynamo | None = None) -> None:
+        self.server = server or shared()
+        self.table = f"node-access-{next(_NUMBERS)}"
+        self._aimed = Aimed(self.server)
+        self._stack = AsyncExitStack()
+        client = self.server.client()
+        client.create_table(TableName=self.table, **definition())
+        client.close()
+        self._seen = len(self.server.calls)
+
+    async def open(self) -> DynamoStore:
+        store = DynamoStore(self.table, region=REGION, seconds=self.seconds, patience=self.patience, session=session())
+        return await self._stack.enter_async_context(store)
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+        self._aimed.undo()
+        assert not {"Scan", "ExecuteStatement"} & set(self.server.operations(self._seen))
+
+
 class MemoryShelf:
     """Stores on the same tables."""
 
@@ -45,4 +77,4 @@ class MemoryShelf:
         pass
 
 
-KINDS: dict[str, Callable[[Path], Shelf]] = {"memory": MemoryShelf, "sqlite": SqliteShelf}
+KINDS: dict[str, Callable[[Path], Shelf]] = {"memory": MemoryShelf, "sqlite": SqliteShelf, "dynamodb": DynamoShelf}

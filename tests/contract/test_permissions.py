@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,20 @@ from botocore.loaders import create_loader
 from bot.aws.clients import READER_SESSION
 from bot.aws.events import KINDS, SOURCE
 from bot.domain.identity import Person
+from bot.store.dynamodb_table import INDEXES
 from tests.contract.scene import staged
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "infra" / "aws"
 README = (ROOT / "README.md").read_text("utf-8")
 FILES = sorted(path.name for path in FOLDER.iterdir())
-SERVICES = ("ec2", "sqs", "ssm", "sts")
+SERVICES = ("dynamodb", "ec2", "sqs", "ssm", "sts")
 NEEDS_NONE = {"sts:GetCallerIdentity"}  # allowed to whoever has credentials; a policy cannot even refuse it
 MANAGED = {"StringEquals": {"aws:ResourceTag/SystemsManagerJustInTimeNodeAccessManaged": "true"}}
 TRUSTS = ("approver-trust.json", "reader-trust.json")
 POLICIES = ("approver-policy.json", "bot-policy.json", "reader-policy.json")
+TABLE, MAKING = "table-policy.json", "table-creation-policy.json"
+CREATION = ROOT / "bot" / "store" / "dynamodb_creation.py"
 
 
 def parsed(name: str) -> Any:
@@ -63,21 +66,37 @@ def operations() -> Mapping[str, str]:
     }
 
 
-def words_in_code() -> Iterator[str]:
-    """Yield every text that stands alone in the room of AWS."""
-    for path in (ROOT / "bot" / "aws").glob("*.py"):
+def words_in(paths: Iterable[Path]) -> Iterator[str]:
+    """Yield every text that stands alone in some modules."""
+    for path in paths:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield node.value
 
 
+def called_in(paths: Iterable[Path]) -> set[str]:
+    """Return the actions that some modules call."""
+    known = operations()
+    return {known[word] for word in words_in(paths) if word in known}
+
+
 def test_the_policies_allow_exactly_what_the_code_calls() -> None:
     """An operation that is called and not allowed fails in production; one that is allowed and not called is a risk."""
-    known = operations()
-    called = {known[word] for word in words_in_code() if word in known}
+    called = called_in((ROOT / "bot" / "aws").glob("*.py"))
     assert len(called) > 10
     allowed = actions(*POLICIES)
     assert sorted(allowed) == sorted(called - NEEDS_NONE)
+
+
+def test_the_bot_may_do_with_its_table_what_the_store_calls() -> None:
+    """Nothing that reads the whole of it, changes the table itself or drops it; making it takes another policy."""
+    store = {*(ROOT / "bot" / "store").glob("dynamodb*.py")} - {CREATION}
+    assert set(actions(TABLE)) == called_in(store)
+    assert set(actions(MAKING)) == called_in([CREATION])
+    (table, index), (making,) = statements(TABLE), statements(MAKING)
+    assert table["Resource"] == making["Resource"]
+    assert index["Action"] == ["dynamodb:Query"]
+    assert index["Resource"] == [f"{table['Resource'][0]}/index/{name}" for name in INDEXES]
 
 
 def test_deciding_is_all_that_an_approver_role_may_do() -> None:
@@ -96,7 +115,7 @@ def test_reading_stays_with_just_in_time_node_access() -> None:
     assert all(":Describe" in action for action in everywhere)
 
 
-@pytest.mark.parametrize("name", [*POLICIES, *TRUSTS])
+@pytest.mark.parametrize("name", [*POLICIES, TABLE, MAKING, *TRUSTS])
 def test_nothing_is_allowed_by_a_wildcard(name: str) -> None:
     """Each action is named, and each statement allows."""
     assert not [action for action in actions(name) if "*" in action]

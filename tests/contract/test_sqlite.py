@@ -1,6 +1,7 @@
 """What the SQLite store promises beyond the contract: durability, its file, its schema, its errors, its speed."""
 
 import asyncio
+import os
 import re
 import signal
 import sqlite3
@@ -27,7 +28,9 @@ NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 OTHER = key_of(2)
 KEY = key_of(1)
 ROOT = Path(__file__).parents[2]
-VERSION_1 = Path(__file__).with_name("store_version_1.sql").read_text()
+VERSIONS = {number: Path(__file__).with_name(f"store_version_{number}.sql").read_text() for number in (1, 2)}
+VERSION_1 = VERSIONS[1]
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 @pytest.fixture
@@ -54,7 +57,8 @@ async def store(path: Path) -> AsyncIterator[SqliteStore]:
 @pytest.fixture
 def by_hand(path: Path) -> Iterator[sqlite3.Connection]:
     """The same file as somebody with sqlite3 at hand sees it."""
-    with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
+    connect = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
+    with closing(connect) as connection:
         yield connection
 
 
@@ -233,10 +237,23 @@ async def test_another_programs_database_is_refused(path: Path) -> None:
         await SqliteStore(path).open()
 
 
-async def test_a_file_of_version_1_is_read(path: Path) -> None:
-    """What the first version wrote is understood for ever: rows, people, watermarks, the audit trail."""
+def test_every_schema_has_a_file_that_it_wrote() -> None:
+    """A further version cannot come without its sample, and the newest sample is what a new file looks like."""
+    assert max(VERSIONS) == len(schema.MIGRATIONS)
+    with closing(sqlite3.connect(":memory:")) as sample, closing(sqlite3.connect(":memory:")) as new:
+        sample.executescript(VERSIONS[max(VERSIONS)])
+        schema.migrate(new, Path(":memory:"), schema.MIGRATIONS)
+        tables = [
+            each.execute("SELECT type, name, sql FROM sqlite_master ORDER BY 2").fetchall() for each in (sample, new)
+        ]
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_file_of_any_version_is_read(path: Path, version: int) -> None:
+    """What a version wrote is understood for ever: rows, people, watermarks, the audit trail."""
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(VERSION_1)
+        connection.executescript(VERSIONS[version])
     async with SqliteStore(path) as store:
         (row,) = await store.watched()
         assert (row.version, row.request and row.request.node.name) == (3, "web-prod-01")
@@ -246,6 +263,32 @@ async def test_a_file_of_version_1_is_read(path: Path) -> None:
         assert await store.watermark(KEY.account, KEY.region) == NOW
         assert [entry.event for entry in await store.audit(NOW)] == ["clicked"]
         assert (await store.apply(KEY, counted, now=NOW)).version == 4
+
+
+async def test_leases_and_ends_of_version_2_are_kept(path: Path) -> None:
+    """Who may sweep until when, and which row has ended, is in the file."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(VERSIONS[2])
+    async with SqliteStore(path) as store:
+        end = NOW + timedelta(seconds=90)
+        assert not await store.lease_sweep(KEY.account, KEY.region, "replica-2", now=NOW, until=end)
+        assert await store.lease_sweep(KEY.account, KEY.region, "replica-2", now=end, until=end)
+        assert await store.forget_expired(NOW + timedelta(days=364)) == 0
+        assert await store.forget_expired(NOW + timedelta(days=365)) == 1
+        assert await store.load(OTHER) is None
+
+
+async def test_version_1_is_told_what_is_watched(path: Path, by_hand: sqlite3.Connection) -> None:
+    """A row without an end stays, so does one with a look to come; what had ended goes 400 days after its birth."""
+    by_hand.executescript(VERSION_1)
+    copy = "INSERT INTO requests SELECT ?, ops_item_id, version, created_at, ?, ?, record FROM requests LIMIT 1"
+    for name, unended, look in [("unended", 1, None), ("approved", 0, 1), ("ended", 0, None)]:
+        by_hand.execute(copy, (name, unended, look))
+    async with SqliteStore(path):
+        rows = dict(by_hand.execute("SELECT key, (watched, expires_at) IS (1, NULL) FROM requests"))
+        assert rows == {str(KEY): 1, "unended": 1, "approved": 1, "ended": 0}
+        expiry = by_hand.execute("SELECT expires_at - created_at FROM requests WHERE NOT watched").fetchall()
+        assert expiry == [(timedelta(days=400) // timedelta(microseconds=1),)]
 
 
 async def test_rows_are_forgotten_a_year_after_they_ended(path: Path) -> None:
@@ -282,6 +325,51 @@ async def test_a_migration_that_fails_changes_nothing(path: Path, by_hand: sqlit
         schema.migrate(by_hand, path, (*schema.MIGRATIONS, (*ADD_COLOUR, "NONSENSE")))
     async with SqliteStore(path) as store:
         assert await store.load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
+
+
+# --- backup
+
+
+def documented_backup(copy: Path) -> str:
+    """Return the README's statement that copies the file, for this copy."""
+    command = re.search(r'^\(umask 077; sqlite3 node-access\.db "(VACUUM INTO .+)"\)', README, re.MULTILINE)
+    assert command
+    return command[1].replace("node-access-backup.db", str(copy))
+
+
+@pytest.fixture
+def private() -> Iterator[None]:
+    """The umask of the README's command."""
+    former = os.umask(0o077)
+    yield
+    os.umask(former)
+
+
+@pytest.mark.usefixtures("private")
+async def test_the_documented_backup_is_a_store(path: Path, tmp_path: Path, by_hand: sqlite3.Connection) -> None:
+    """Taken while the bot writes: whole, its owner's alone, and what was answered before is in it."""
+    copy = tmp_path / "copy.db"
+    async with SqliteStore(path) as store:
+        before = await store.apply(KEY, counted, now=NOW)
+        writing = [asyncio.ensure_future(store.apply(KEY, counted, now=NOW)) for _ in range(50)]
+        await asyncio.to_thread(by_hand.execute, documented_backup(copy))
+        await asyncio.gather(*writing)
+    assert mode_of(copy) == 0o600
+    async with SqliteStore(copy) as restored:
+        row = await restored.load(KEY)
+        assert row is not None
+        assert before.version <= row.version == row.looks_failed <= 51
+        assert (await restored.apply(KEY, counted, now=NOW)).version == row.version + 1
+
+
+async def test_a_backup_overwrites_nothing(store: SqliteStore, path: Path, by_hand: sqlite3.Connection) -> None:
+    """The copy of yesterday is not lost to a failed one of today."""
+    copy = path.with_name("copy.db")
+    by_hand.execute(documented_backup(copy))
+    kept = content_of(copy)
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        by_hand.execute(documented_backup(copy))
+    assert content_of(copy) == kept
 
 
 # --- errors

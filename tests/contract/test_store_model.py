@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -42,12 +43,14 @@ class StoreMachine(RuleBasedStateMachine):
     """Two stores on the same data against a model of dictionaries. Subclasses say which kind of store."""
 
     kind: ClassVar[str]
+    pause: ClassVar[int] = 1  # steps between two looks at everything; one more comes in the end
+    totals: ClassVar[Counter[str]] = Counter()  # examples, steps and looks of all machines so far
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
-        self.shelf: Shelf = KINDS[self.kind](Path(self.folder.name))
+        self.shelf = self.shelf_in(Path(self.folder.name))
         self.stores: list[Store] = [self.run(self.shelf.open()) for _ in range(2)]
         self.rows: dict[RequestKey, Record] = {}
         self.chats: dict[str, PersonalChat] = {}
@@ -55,14 +58,23 @@ class StoreMachine(RuleBasedStateMachine):
         self.watermarks: dict[str, datetime] = {}
         self.sweeps: dict[str, tuple[str, datetime]] = {}
         self.trail: list[AuditEntry] = []
+        self.steps = -1  # nothing was done yet when the invariant is first asked for
+        self.totals["examples"] += 1
+
+    def shelf_in(self, folder: Path) -> Shelf:
+        return KINDS[self.kind](folder)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
 
     def teardown(self) -> None:
-        self.run(self.shelf.close())
-        self.runner.close()
-        self.folder.cleanup()
+        self.totals["steps"] += self.steps
+        try:
+            self.all_agrees()
+        finally:
+            self.run(self.shelf.close())
+            self.runner.close()
+            self.folder.cleanup()
 
     def change(self, which: int, key: RequestKey, **fields: Any) -> None:
         former = self.rows.get(key, Record(key, START))
@@ -71,6 +83,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.rows[key] = replace(after, version=former.version + 1)
         written = self.run(self.stores[which].apply(key, lambda row: replace(row, **fields), now=START))
         assert written == self.rows.get(key, former)
+        assert self.run(self.stores[1 - which].load(key)) == self.rows.get(key)
 
     @rule(which=WHICH, key=REQUEST_KEYS, moment=st.none() | SOON)
     def appoint(self, which: int, key: RequestKey, moment: datetime | None) -> None:
@@ -157,12 +170,22 @@ class StoreMachine(RuleBasedStateMachine):
         self.stores.append(self.stores[0])
 
     @invariant()
-    def rows_agree(self) -> None:
-        for store in self.stores[:2]:
-            for key in [*self.rows, RequestKey("999999999999", "eu-west-1", "oi-ffffffffffff")]:
-                assert self.run(store.load(key)) == self.rows.get(key)
+    def everything_agrees(self) -> None:
+        self.steps += 1
+        if self.steps and self.steps % self.pause == 0:
+            self.all_agrees()
 
-    @invariant()
+    def all_agrees(self) -> None:
+        self.totals["looks"] += 1
+        self.rows_agree()
+        self.lists_agree()
+        self.the_rest_agrees()
+
+    def rows_agree(self) -> None:
+        for number, key in enumerate([*self.rows, RequestKey("999999999999", "eu-west-1", "oi-ffffffffffff")]):
+            store = self.stores[(number + self.steps) % 2]
+            assert self.run(store.load(key)) == self.rows.get(key)
+
     def lists_agree(self) -> None:
         store, rows = self.stores[1], self.rows.values()
         looks = sorted((row.next_look_at, str(row.key)) for row in rows if row.next_look_at)
@@ -174,7 +197,6 @@ class StoreMachine(RuleBasedStateMachine):
         found = sorted((row for row in rows if row.key.ops_item_id == "oi-000000000001"), key=lambda row: str(row.key))
         assert list(self.run(store.find("oi-000000000001"))) == found
 
-    @invariant()
     def the_rest_agrees(self) -> None:
         store = self.stores[1]
         assert list(self.run(store.personal_chats())) == [self.chats[name] for name in sorted(self.chats)]
@@ -194,10 +216,17 @@ class SqliteMachine(StoreMachine):
     kind = "sqlite"
 
 
+class DynamoMachine(StoreMachine):
+    kind = "dynamodb"
+    pause = 10  # a look at everything is some thirty calls over HTTP
+
+
 TestMemoryAgreesWithTheModel = MemoryMachine.TestCase
 TestMemoryAgreesWithTheModel.settings = IN_CI
 TestSqliteAgreesWithTheModel = SqliteMachine.TestCase
 TestSqliteAgreesWithTheModel.settings = IN_CI
+TestDynamoAgreesWithTheModel = DynamoMachine.TestCase
+TestDynamoAgreesWithTheModel.settings = settings(IN_CI, max_examples=6)  # tests/reliability has more
 
 
 def test_every_kind_of_store_has_its_machine() -> None:

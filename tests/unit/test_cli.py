@@ -123,17 +123,25 @@ def test_an_interrupted_start_ends_at_once(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("words", [("manifest",), ("doctor",), ("audit", "--since", "2026-11-01", "--format", "csv")])
+@pytest.mark.parametrize("words", [("manifest",), ("audit", "--since", "2026-11-01", "--format", "csv")])
 def test_what_is_not_built_says_so(words: tuple[str, ...]) -> None:
     """A command of a later version is answered with "not available yet" and exit code 1."""
     result = run(*words)
     assert (result.exit_code, result.stderr) == (1, f"Error: {words[0]} is not available yet\n")
 
 
+def test_doctor_says_what_it_can_do_already() -> None:
+    """Without --create-table it is not available yet: exit code 1, and the word that is missing."""
+    result = run("doctor")
+    told = "Error: doctor is not available yet; doctor --create-table makes the DynamoDB table\n"
+    assert (result.exit_code, result.stderr) == (1, told)
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ("nope",),
+        ("doctor", "--nope"),
         ("show",),
         ("show", "oi-1"),
         ("show", "1/2/oi-0123456789ab"),
@@ -215,11 +223,11 @@ def test_show_says_that_a_file_is_no_store(tmp_path: Path) -> None:
 
 
 def test_show_refuses_wrong_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that is not built is wrong configuration."""
+    """A table whose Region nobody names is wrong configuration."""
     monkeypatch.setenv("NODE_ACCESS_STORE", "dynamodb:rows")
     result = run("show", KEY.ops_item_id)
-    assert result.exit_code == 2
-    assert "not available yet" in result.stderr
+    told = "AWS_REGION: missing: the AWS Region of the table; or AWS_DEFAULT_REGION\n"
+    assert (result.exit_code, result.stderr) == (2, told)
 
 
 @pytest.mark.parametrize(

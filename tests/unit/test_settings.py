@@ -104,7 +104,6 @@ def test_every_problem_of_both_is_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("STORE", "dynamodb:table"),
         ("APP_CREDENTIAL", "aws-federation"),
         ("APP_CREDENTIAL", "managed-identity"),
         ("APP_SECRET_ARN", "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:app"),
@@ -113,7 +112,6 @@ def test_every_problem_of_both_is_told_at_once(tmp_path: Path) -> None:
 def test_what_is_not_built_says_so(complete: dict[str, str], name: str, value: str) -> None:
     """A setting of a later version is refused as such, and nothing else is complained about."""
     del complete["NODE_ACCESS_APP_SECRET"]
-    complete |= {"NODE_ACCESS_APP_SECRET": SECRET} if name == "STORE" else {}
     (problem,) = problems_of(complete | {f"{PREFIX}{name}": value})
     assert problem.startswith(f"{PREFIX}{name}: ")
     assert "not available yet" in problem
@@ -149,6 +147,10 @@ def test_the_service_url_must_be_a_listed_host(complete: dict[str, str]) -> None
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "loud"),
         ("STORE", "sqlite:"),
+        ("STORE", "dynamodb:"),
+        ("STORE", "dynamodb:ab"),
+        ("STORE", "dynamodb:rows/1"),
+        ("STORE", f"dynamodb:{'x' * 256}"),
         ("STORE", "postgres://localhost"),
         ("QUEUE_URL", "node-access"),
         ("QUEUE_URL", "https://["),
@@ -196,9 +198,18 @@ def test_arguments_alone_make_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_store_can_be_read_without_the_rest() -> None:
     """`show` needs to know where the rows are and nothing more."""
-    assert load_store({"NODE_ACCESS_STORE": "sqlite:a.db"}).sqlite_path == Path("a.db")
-    with pytest.raises(ConfigurationProblems):
-        load_store({"NODE_ACCESS_STORE": "dynamodb:a"})
+    settings = load_store({"NODE_ACCESS_STORE": "sqlite:a.db"})
+    assert (settings.sqlite_path, settings.dynamodb_table) == (Path("a.db"), None)
+    settings = load_store({"NODE_ACCESS_STORE": "dynamodb:rows.of-the_bot", "AWS_DEFAULT_REGION": "us-east-1"})
+    assert (settings.sqlite_path, settings.dynamodb_table) == (None, "rows.of-the_bot")
+    assert settings.region == "us-east-1"
+
+
+def test_a_table_is_in_a_region() -> None:
+    """Whoever reads rows from DynamoDB is told that the Region is missing; for a file it may be."""
+    with pytest.raises(ConfigurationProblems, match="the AWS Region of the table"):
+        load_store({"NODE_ACCESS_STORE": "dynamodb:rows"})
+    assert load_store({}).region is None
 
 
 def test_the_process_environment_is_the_default(complete: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

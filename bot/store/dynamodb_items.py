@@ -1,0 +1,229 @@
+"""The items of the table: their keys, and rows as items and back. Knows no client.
+
+| pk                      | sk                        | holds                                                          |
+| ----------------------- | ------------------------- | -------------------------------------------------------------- |
+| `request#oi-…`          | `account/region/oi-…`     | a row: `record` (JSON), `version`, `writes`, and what lists it |
+| `people`                | `person#<object id>`      | where a person can be reached                                  |
+| `service-url#<id>`      | `service-url`             | where a conversation's messages go                             |
+| `place#account/region`  | `watermark`, `sweep`      | how far the sweep got; who may sweep until when                |
+| `audit`                 | `2026-04-01`              | that this day has audit entries                                |
+| `audit#2026-04-01`      | moment, order of writing  | one entry of the audit trail                                   |
+| `schema`                | `schema`                  | the version of all this                                        |
+
+Two sparse indexes, keys only: `due` has the rows with a next look, by its moment; `watched` those that AWS may still
+change, by their birth. An item that has neither attribute is in neither, and a write that leaves them alone costs the
+indexes nothing. All of an index is one partition, which takes 1,000 writes a second: a row's appointment changes some
+tens of times in its life, so that is good for some ten requests a second, and AWS itself lets three calls a second
+through. Rows, conversations and places are spread over partitions of their own, the audit trail over days.
+
+Moments are text of one length in UTC, so that their order is that of the text.
+"""
+
+import math
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from bot.domain.record import Record
+from bot.domain.request import RequestKey
+from bot.ports import AuditEntry, PersonalChat, StoreUnavailable
+from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, RowUnreadable, decode, encode, storable
+
+Item = dict[str, dict[str, Any]]  # attribute -> {type: value}, as the client takes and gives it
+
+PEOPLE, AUDIT_DAYS = "people", "audit"
+DUE, DUE_AT = "due", "due_at"
+WATCHED, BORN_AT = "watched", "born_at"
+EXPIRES_AT = "expires_at"  # whole seconds since 1970, as DynamoDB's time to live wants them
+# Of a row. DynamoDB takes items of 400 KB; the rest is for the names of writes.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+MOST_BYTES = 400_000
+WRITES_KEPT = 32  # of the latest writes, their names: who lost a reply finds theirs even below later ones
+ROWS_KEPT = 256  # decoded rows, by their JSON: a row that is written often is read as often
+
+
+class RowTooLarge(StoreUnavailable):
+    """A row does not fit into an item; it was not written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A row as the table has it: the record (None: there is none) and the names of its latest writes."""
+
+    record: Record | None
+    writes: tuple[str, ...]
+
+    def tells_of(self, version: int) -> bool:
+        """True if a write that made this version would be among the names."""
+        return len(self.writes) < WRITES_KEPT or int(self.writes[0].partition(":")[0]) <= version
+
+
+def write_name(version: int) -> str:
+    """Return the name of a write that makes a version: no other has it."""
+    return f"{version}:{secrets.token_hex(6)}"
+
+
+def text(value: str) -> dict[str, Any]:
+    """Return a text as an attribute's value."""
+    return {"S": value}
+
+
+def number(value: int) -> dict[str, Any]:
+    """Return a whole number as an attribute's value."""
+    return {"N": str(value)}
+
+
+def key(pk: str, sk: str) -> Item:
+    """Return a key of the table."""
+    return {"pk": text(pk), "sk": text(sk)}
+
+
+def spelled(moment: datetime) -> str:
+    """Return a moment as text that sorts as moments do, to the microsecond."""
+    return storable(moment).isoformat(timespec="microseconds")
+
+
+def moment_of(spelling: str) -> datetime:
+    """Return the moment of its text."""
+    return datetime.fromisoformat(spelling).astimezone(UTC)
+
+
+# --- rows
+
+
+def row_partition(ops_item_id: str) -> str:
+    """Return the partition of an OpsItem id's rows, one for each account and Region that has it."""
+    return f"request#{storable(ops_item_id)}"
+
+
+def row_key(request: RequestKey) -> Item:
+    """Return the key of a request's row."""
+    return key(row_partition(request.ops_item_id), str(request))
+
+
+def request_of(item: Mapping[str, Any]) -> RequestKey:
+    """Return which request an item, or an index's entry, is about."""
+    return RequestKey.parse(item["sk"]["S"])
+
+
+def row_item(record: Record, writes: Iterable[str]) -> Item:
+    """Return a row as an item. Raises RowTooLarge."""
+    item = {
+        **row_key(record.key),
+        "version": number(record.version),
+        "record": text(encode(RECORD, record)),
+        **_listed(record),
+    }
+    if (size := _size(item)) > MOST_BYTES:
+        raise RowTooLarge(f"request {record.key} does not fit into a DynamoDB item: {size} bytes of {MOST_BYTES}")
+    return {**item, "writes": text(" ".join([*writes][-WRITES_KEPT:]))}
+
+
+def _listed(record: Record) -> Item:
+    """Return the attributes by which a row is found, or forgotten, without its key."""
+    found: Item = {}
+    if record.next_look_at is not None:
+        found |= {DUE: text(DUE), DUE_AT: text(f"{spelled(record.next_look_at)}#{record.key}")}
+    if record.watched:
+        found |= {WATCHED: text(WATCHED), BORN_AT: text(f"{spelled(record.created_at)}#{record.key}")}
+    if record.expires_at is not None:
+        found |= {EXPIRES_AT: number(math.ceil(record.expires_at.timestamp()))}
+    return found
+
+
+def _size(item: Item) -> int:
+    """Return the size of an item of texts and numbers; a number takes no more than its digits."""
+    return sum(len(name) + len(each.encode()) for name, value in item.items() for each in value.values())
+
+
+def stored(item: Mapping[str, Any] | None) -> Stored:
+    """Return the row of an item. Raises RowUnreadable."""
+    if item is None:
+        return Stored(None, ())
+    return Stored(row(item), tuple(_member(item, "writes").split()))
+
+
+def row(item: Mapping[str, Any]) -> Record:
+    """Return the record of a row's item. Raises RowUnreadable."""
+    return _record(_member(item, "sk"), _member(item, "record"))
+
+
+@lru_cache(maxsize=ROWS_KEPT)
+def _record(request: str, record: str) -> Record:
+    return decode(RECORD, record, where=f"request {request}")
+
+
+def due_at(item: Mapping[str, Any]) -> datetime | None:
+    """Return the moment of a row's next look, from its item or from an entry of the index `due`."""
+    return moment_of(_member(item, DUE_AT).partition("#")[0]) if DUE_AT in item else None
+
+
+def due_until(moment: datetime) -> str:
+    """Return the end of what is due at a moment; `$` comes after the `#` that every entry goes on with."""
+    return f"{spelled(moment)}$"
+
+
+# --- people, places and the audit trail
+
+
+def chat_key(object_id: str) -> Item:
+    """Return the key of a person's chat; Microsoft writes ids now in small and now in capital letters."""
+    return key(PEOPLE, f"person#{storable(object_id).casefold()}")
+
+
+def chat_item(chat: PersonalChat) -> Item:
+    """Return where a person can be reached as an item."""
+    kept = storable(chat)
+    return {**chat_key(kept.person.object_id), "chat": text(encode(PERSONAL_CHAT, kept))}
+
+
+def chat_of(item: Mapping[str, Any]) -> PersonalChat:
+    """Return where a person can be reached. Raises RowUnreadable."""
+    return decode(PERSONAL_CHAT, _member(item, "chat"), where=f"personal chat {_member(item, 'sk')}")
+
+
+def service_url_key(conversation: str) -> Item:
+    """Return the key of a conversation's address."""
+    return key(f"service-url#{storable(conversation)}", "service-url")
+
+
+def place_key(account: str, region: str, what: str) -> Item:
+    """Return the key of an account and Region's `watermark`, or of the right to `sweep` it."""
+    return key(f"place#{account}/{region}", what)
+
+
+def audit_partition(day: str) -> str:
+    """Return the partition of a day's entries."""
+    return f"audit#{day}"
+
+
+def audit_item(entry: AuditEntry, order: int) -> Item:
+    """Return an entry as an item; `order` tells entries of one moment apart, in the order of writing."""
+    kept = storable(entry)
+    return {
+        **key(audit_partition(day_of(kept.at)), f"{spelled(kept.at)}#{order:020d}"),
+        "entry": text(encode(AUDIT_ENTRY, kept)),
+    }
+
+
+def audit_entry(item: Mapping[str, Any]) -> AuditEntry:
+    """Return an entry of the audit trail. Raises RowUnreadable."""
+    return decode(AUDIT_ENTRY, _member(item, "entry"), where=f"audit entry {_member(item, 'sk')}")
+
+
+def day_of(moment: datetime) -> str:
+    """Return the day of a moment, in UTC."""
+    return spelled(moment)[:10]
+
+
+_ABSENT: Final[Mapping[str, Any]] = {}
+
+
+def _member(item: Mapping[str, Any], name: str) -> str:
+    found = item.get(name, _ABSENT).get("S")
+    if not isinstance(found, str):
+        raise RowUnreadable(f"item {item.get('pk')} {item.get('sk')} cannot be read: {name} is missing")
+    return found

@@ -1,0 +1,225 @@
+"""`doctor --create-table`: the table that it makes is the one that the store wants, and what it finds wrong it tells."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bot.cli import main
+from bot.store import dynamodb_creation
+from bot.store.dynamodb import DynamoStore
+from bot.store.dynamodb_calls import Calls
+from bot.store.dynamodb_creation import POLL_SECONDS, POLLS, TableMaker, TableWrong
+from bot.store.dynamodb_table import SCHEMA_KEY, definition
+from tests.contract.test_store import counted
+from tests.fakes.aws import key_of
+from tests.fakes.dynamodb import REGION, Aimed, FakeDynamo, shared
+
+NAME = "rows-of-the-bot"
+NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
+UNSUPPORTED = {"error": (400, "UnknownOperationException")}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDynamo]:
+    """A DynamoDB without the table, to which settings and boto3's chain lead."""
+    server, aimed = shared(), Aimed(shared())
+    monkeypatch.setenv("NODE_ACCESS_STORE", f"dynamodb:{NAME}")
+    monkeypatch.setenv("AWS_REGION", REGION)
+    yield server
+    server.heal()
+    client = server.client()
+    if NAME in client.list_tables()["TableNames"]:
+        client.delete_table(TableName=NAME)
+    aimed.undo()
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(main, words, catch_exceptions=False)
+
+
+def create() -> Result:
+    return run("doctor", "--create-table")
+
+
+def lines(result: Result) -> list[str]:
+    assert result.exit_code == 0, result.output
+    return result.stdout.splitlines()
+
+
+def shown(server: FakeDynamo, operation: str) -> Any:
+    return getattr(server.client(), operation)(TableName=NAME)
+
+
+async def test_the_table_is_made_whole(server: FakeDynamo) -> None:
+    """Paid by request, with time to live and point-in-time recovery; the store opens it and keeps rows in it."""
+    assert lines(create()) == [
+        f"making the table {NAME} …",
+        "time to live: switched on",
+        "point-in-time recovery: switched on",
+        f"the table {NAME} is ready",
+    ]
+    assert shown(server, "describe_table")["Table"]["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    wanted = {"AttributeName": "expires_at", "TimeToLiveStatus": "ENABLED"}
+    assert shown(server, "describe_time_to_live")["TimeToLiveDescription"] == wanted
+    backups = shown(server, "describe_continuous_backups")["ContinuousBackupsDescription"]
+    assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
+    async with DynamoStore(NAME, region=REGION) as store:
+        assert (await store.apply(key_of(1), counted, now=NOW)).version == 1
+
+
+def test_making_it_twice_changes_nothing(server: FakeDynamo) -> None:
+    """The second run says that the table is there, and only looks."""
+    create()
+    seen = len(server.calls)
+    assert lines(create()) == [f"the table {NAME} is there", f"the table {NAME} is ready"]
+    assert not [each for each in server.operations(seen) if each.startswith(("Create", "Update", "Delete"))]
+
+
+def test_two_that_make_it_at_once_are_both_content(server: FakeDynamo) -> None:
+    """Whoever comes second finds the table in use, and waits for it as the first does."""
+    server.plan("DescribeTable", error=(400, "ResourceNotFoundException"))
+    server.client().create_table(TableName=NAME, **definition())
+    assert lines(create())[-1] == f"the table {NAME} is ready"
+
+
+def test_a_lost_reply_is_no_second_table(server: FakeDynamo) -> None:
+    """The table was made and nobody heard: it is found."""
+    server.plan("CreateTable", before=False, cut=True)
+    assert lines(create())[-1] == f"the table {NAME} is ready"
+    assert server.operations().count("CreateTable") >= 1
+
+
+@pytest.mark.parametrize("operation", ["DescribeContinuousBackups", "UpdateContinuousBackups"])
+def test_an_endpoint_without_recovery_will_do(server: FakeDynamo, operation: str) -> None:
+    """Stand-ins for DynamoDB have none; the command says so and goes on."""
+    server.plan(operation, **UNSUPPORTED)
+    assert lines(create())[-2:] == [
+        "point-in-time recovery: this endpoint has none (UnknownOperationException)",
+        f"the table {NAME} is ready",
+    ]
+
+
+def test_every_difference_is_told(server: FakeDynamo) -> None:
+    """A table with the wrong key and no index at all: each problem on a line, exit code 1, and nothing changed."""
+    server.client().create_table(
+        TableName=NAME,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    seen = len(server.calls)
+    result = create()
+    assert result.exit_code == 1
+    for problem in ("has the key (id) instead of", "index `due` is missing", "index `watched` is missing"):
+        assert len([line for line in result.stderr.splitlines() if problem in line]) == 1
+    assert set(server.operations(seen)) == {"DescribeTable"}
+
+
+def test_a_table_that_deletes_by_another_attribute_is_told(server: FakeDynamo) -> None:
+    """Time to live on something else is somebody's decision, not the bot's to change."""
+    client = server.client()
+    client.create_table(TableName=NAME, **definition())
+    client.update_time_to_live(TableName=NAME, TimeToLiveSpecification={"Enabled": True, "AttributeName": "other"})
+    result = create()
+    assert (result.exit_code, "time to live is ENABLED for other, not on for expires_at" in result.stderr) == (1, True)
+
+
+def test_a_table_of_a_newer_version_is_told(server: FakeDynamo) -> None:
+    """Its schema is left as it is."""
+    create()
+    server.client().put_item(TableName=NAME, Item={**SCHEMA_KEY, "version": {"N": "99"}})
+    result = create()
+    assert (result.exit_code, "newer version of the bot" in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "operation", ["DescribeTable", "CreateTable", "UpdateTimeToLive", "UpdateContinuousBackups", "PutItem"]
+)
+def test_a_missing_permission_is_named(server: FakeDynamo, operation: str) -> None:
+    """One line with AWS's own words, exit code 1, no traceback."""
+    server.plan(operation, error=(400, "AccessDeniedException"))
+    result = create()
+    told = f"Error: the table {NAME} is not ready: AccessDeniedException: as the test wants it\n"
+    assert (result.exit_code, result.stderr) == (1, told)
+
+
+def test_a_new_table_is_waited_for(server: FakeDynamo) -> None:
+    """First it is not shown at all, then it is being made, then an index is; the command pauses in between."""
+    create()
+    table = json.loads(json.dumps(shown(server, "describe_table")["Table"], default=str))
+    pauses: list[float] = []
+    making = {**table, "TableStatus": "CREATING"}
+    index = {**table, "GlobalSecondaryIndexes": [{**table["GlobalSecondaryIndexes"][0], "IndexStatus": "CREATING"}]}
+    server.plan("DescribeTable", times=2, error=(400, "ResourceNotFoundException"))
+    for each in (making, index):
+        each.pop("CreationDateTime")
+        server.plan("DescribeTable", body=json.dumps({"Table": each}).encode())
+    said: list[str] = []
+    TableMaker(Calls(NAME, region=REGION), say=said.append, sleep=pauses.append).make()
+    assert (pauses, said[-1]) == ([POLL_SECONDS] * 3, f"the table {NAME} is ready")
+
+
+def test_waiting_has_an_end(server: FakeDynamo) -> None:
+    """A table that is never ready is told as it is, after two minutes."""
+    create()
+    table = json.loads(json.dumps(shown(server, "describe_table")["Table"], default=str))
+    table.pop("CreationDateTime")
+    body = json.dumps({"Table": {**table, "TableStatus": "CREATING"}}).encode()
+    server.plan("DescribeTable", times=1000, body=body)
+    pauses: list[float] = []
+    maker = TableMaker(Calls(NAME, region=REGION), say=lambda _: None, sleep=pauses.append)
+    with pytest.raises(TableWrong, match="the table is CREATING, not ACTIVE"):
+        maker.make()
+    assert sum(pauses) == POLLS * POLL_SECONDS == 120
+
+
+def test_dynamodb_out_of_reach_is_told(server: FakeDynamo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens: exit code 1 and where it was tried."""
+    gone = FakeDynamo()
+    gone.stop()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", gone.endpoint)
+    monkeypatch.setattr(dynamodb_creation, "PATIENCE", 0.05)
+    result = create()
+    assert (result.exit_code, gone.endpoint in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("store", ["", "sqlite:rows.db"])
+def test_a_store_without_a_table_is_wrong_configuration(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
+    """There is nothing to make for SQLite: exit code 2, and what to write."""
+    monkeypatch.setenv("NODE_ACCESS_STORE", store)
+    result = create()
+    assert result.exit_code == 2
+    assert result.stderr == "NODE_ACCESS_STORE: it names no table; write dynamodb:<table>\n"
+
+
+def test_a_table_needs_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one: exit code 2, named as the setting is."""
+    monkeypatch.setenv("NODE_ACCESS_STORE", f"dynamodb:{NAME}")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    result = create()
+    assert (result.exit_code, result.stderr.startswith("AWS_REGION: missing")) == (2, True)
+
+
+async def test_show_reads_the_table(server: FakeDynamo) -> None:
+    """By its whole name and by its OpsItem id, as from a file; an unknown request is a problem."""
+    create()
+    async with DynamoStore(NAME, region=REGION) as store:
+        await store.apply(key_of(1), counted, now=NOW)
+    for name in (str(key_of(1)), key_of(1).ops_item_id):
+        result = await asyncio.to_thread(run, "show", name)
+        (row,) = json.loads(result.stdout)
+        assert (row["key"]["ops_item_id"], row["version"]) == (key_of(1).ops_item_id, 1)
+    unknown = await asyncio.to_thread(run, "show", "oi-ffffffffffff")
+    assert (unknown.exit_code, "does not know" in unknown.stderr) == (1, True)
+
+
+def test_show_says_that_there_is_no_table(server: FakeDynamo) -> None:
+    """With the command that makes it."""
+    result = run("show", "oi-ffffffffffff")
+    assert (result.exit_code, "doctor --create-table" in result.stderr) == (1, True)

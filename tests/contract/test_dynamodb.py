@@ -1,0 +1,611 @@
+"""What the DynamoDB store promises beyond the contract: lost replies, a lagging index, limits, its table, its errors."""
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain.record import KEPT, Record
+from bot.ports import AuditEntry, StoreUnavailable
+from bot.store.dynamodb import PATIENCE, SECONDS, DynamoStore
+from bot.store.dynamodb_calls import CALL_SECONDS, THREADS
+from bot.store.dynamodb_items import MOST_BYTES, WRITES_KEPT, RowTooLarge, row_key
+from bot.store.dynamodb_reading import MOST_AT_ONCE
+from bot.store.dynamodb_table import SCHEMA_KEY, TableRefused, definition
+from bot.store.rows import RowUnreadable
+from tests.contract.stores import DynamoShelf
+from tests.contract.test_store import SECOND, chat_of, counted, due_at
+from tests.fakes.aws import key_of
+from tests.fakes.dynamodb import REGION, Aimed, FakeDynamo
+
+NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
+KEY, OTHER = key_of(1), key_of(2)
+SHORT = 0.05  # seconds of patience, where it is to end
+CONDITION = ("ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues")
+Call = Callable[[DynamoStore], Coroutine[Any, Any, object]]
+
+
+@pytest.fixture
+async def shelf(tmp_path: Path) -> AsyncIterator[DynamoShelf]:
+    """A fresh table of the shared server, which is whole again afterwards."""
+    shelf = DynamoShelf(tmp_path)
+    yield shelf
+    shelf.server.heal()
+    await shelf.close()
+
+
+@pytest.fixture
+def server(shelf: DynamoShelf) -> FakeDynamo:
+    return shelf.server
+
+
+@pytest.fixture
+async def store(shelf: DynamoShelf) -> DynamoStore:
+    return await shelf.open()
+
+
+@pytest.fixture
+async def impatient(shelf: DynamoShelf) -> DynamoStore:
+    """A store that soon tries no more."""
+    shelf.patience = SHORT
+    return await shelf.open()
+
+
+@pytest.fixture
+async def hurried(shelf: DynamoShelf) -> AsyncIterator[DynamoStore]:
+    """A store whose callers do not wait for long."""
+    async with DynamoStore(shelf.table, region=REGION) as store:
+        store._seconds = 0.2
+        yield store
+        shelf.server.heal()  # before it is closed, which waits for what is under way
+
+
+@pytest.fixture
+def by_hand(server: FakeDynamo, shelf: DynamoShelf) -> "Hand":
+    """The same table as somebody with the AWS command line sees it."""
+    return Hand(server.client(), shelf.table)
+
+
+class Hand:
+    """Calls about one table, past the store."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        self._client, self._table = client, table
+
+    def __call__(self, operation: str, **params: Any) -> Any:
+        return getattr(self._client, operation)(TableName=self._table, **params)
+
+    def item(self, number: int = 1) -> dict[str, Any]:
+        found: dict[str, Any] = self("get_item", Key=row_key(key_of(number)))["Item"]
+        return found
+
+
+EVERY_CALL: dict[str, Call] = {
+    "load": lambda store: store.load(KEY),
+    "apply": lambda store: store.apply(KEY, counted, now=NOW),
+    "due": lambda store: store.due(NOW, 1),
+    "next_due": lambda store: store.next_due(),
+    "watched": lambda store: store.watched(),
+    "find": lambda store: store.find(KEY.ops_item_id),
+    "remember_chat": lambda store: store.remember_chat(chat_of("a")),
+    "forget_chat": lambda store: store.forget_chat("a"),
+    "personal_chat": lambda store: store.personal_chat("a"),
+    "personal_chats": lambda store: store.personal_chats(),
+    "remember_service_url": lambda store: store.remember_service_url("19:x", "https://smba.example.com/"),
+    "service_url": lambda store: store.service_url("19:x"),
+    "lease_sweep": lambda store: store.lease_sweep(KEY.account, KEY.region, "a", now=NOW, until=NOW + SECOND),
+    "watermark": lambda store: store.watermark(KEY.account, KEY.region),
+    "advance_watermark": lambda store: store.advance_watermark(KEY.account, KEY.region, NOW),
+    "append_audit": lambda store: store.append_audit(AuditEntry(NOW, "clicked")),
+    "audit": lambda store: store.audit(NOW),
+}
+
+
+async def every_answer(store: DynamoStore) -> dict[str, object]:
+    """Make each call of the port that reaches the table, all at once; return what came of them."""
+    answers = await asyncio.gather(*(call(store) for call in EVERY_CALL.values()), return_exceptions=True)
+    return dict(zip(EVERY_CALL, answers, strict=True))
+
+
+# --- replies that were lost
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "how", [{"cut": True}, {"error": (500, "InternalServerError")}, {"body": b'{"Attrib'}], ids=str
+)
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_lost_reply_applies_a_change_once(
+    store: DynamoStore, server: FakeDynamo, how: dict[str, Any], before: bool, times: int
+) -> None:
+    """Whether the write had its effect or not, the change is in the row once: for a new row, and for one that is."""
+    for version in (1, 2):
+        server.plan("PutItem", before=before, times=times, **how)
+        assert (await store.apply(KEY, counted, now=NOW)).version == version
+        assert await store.load(KEY) == Record(KEY, NOW, version=version, looks_failed=version)
+        server.heal()
+
+
+async def test_a_lost_write_is_known_below_later_ones(shelf: DynamoShelf, store: DynamoStore) -> None:
+    """Its reply is lost, and before the writer looks another process writes on top: both changes are in, once each."""
+    other, loop = await shelf.open(), asyncio.get_running_loop()
+
+    def overtake() -> None:
+        asyncio.run_coroutine_threadsafe(other.apply(KEY, counted, now=NOW), loop).result()
+
+    shelf.server.plan("PutItem", before=False, cut=True, meanwhile=overtake)
+    assert (await store.apply(KEY, counted, now=NOW)).version == 1
+    assert await store.load(KEY) == Record(KEY, NOW, version=2, looks_failed=2)
+
+
+async def test_a_write_that_lands_late_counts_once(store: DynamoStore, server: FakeDynamo, by_hand: Hand) -> None:
+    """DynamoDB answered 500 and nothing was there; the write takes effect just before its repetition does."""
+    late: list[dict[str, Any]] = []
+
+    def land(body: dict[str, Any]) -> dict[str, Any]:
+        (lost,) = [sent for operation, sent in server.calls[seen:] if operation == "PutItem" and sent is not body]
+        late.append(lost)
+        by_hand("put_item", **{name: lost[name] for name in ("Item", *CONDITION) if name in lost})
+        return body
+
+    seen = len(server.calls)
+    server.plan("PutItem", error=(500, "InternalServerError"))
+    server.plan("PutItem", change=land)
+    assert (await store.apply(KEY, counted, now=NOW)).version == 1
+    assert await store.load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
+    assert len(late) == 1
+
+
+async def test_what_nobody_can_tell_is_not_guessed(store: DynamoStore, server: FakeDynamo, by_hand: Hand) -> None:
+    """So many have written since the lost reply that no trace of the write is left: an error, not a second write."""
+
+    def forget_it() -> None:
+        names = " ".join(f"{50 + number}:x" for number in range(WRITES_KEPT))
+        by_hand("put_item", Item={**by_hand.item(), "version": {"N": "90"}, "writes": {"S": names}})
+
+    server.plan("PutItem", before=False, cut=True, meanwhile=forget_it)
+    with pytest.raises(StoreUnavailable, match="a reply was lost"):
+        await store.apply(KEY, counted, now=NOW)
+    assert by_hand.item()["version"] == {"N": "90"}
+
+
+async def test_a_row_remembers_no_more_writes_than_it_needs(store: DynamoStore, by_hand: Hand) -> None:
+    """The names of the latest writes do not grow with the row's age."""
+    for _ in range(WRITES_KEPT + 3):
+        await store.apply(KEY, counted, now=NOW)
+    names = by_hand.item()["writes"]["S"].split()
+    assert [name.partition(":")[0] for name in names] == [str(4 + number) for number in range(WRITES_KEPT)]
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+async def test_any_call_whose_reply_was_lost_is_made_again(
+    store: DynamoStore, server: FakeDynamo, before: bool
+) -> None:
+    """It answers as if nothing had happened, and an audit entry or a chat is not there twice."""
+    await store.apply(KEY, due_at(NOW), now=NOW)
+    for name, call in EVERY_CALL.items():
+        fault = server.plan("*", before=before, cut=True)
+        await call(store)
+        assert fault.times == 0, name
+    assert len(await store.audit(NOW)) == len(await store.personal_chats()) + 1 == 1
+    assert await store.load(KEY) == Record(KEY, NOW, version=2, looks_failed=1, next_look_at=NOW)
+
+
+async def test_who_renews_a_sweep_after_a_lost_reply_has_it(store: DynamoStore, server: FakeDynamo) -> None:
+    """The lease was taken and nobody heard: the second try finds it its own."""
+    server.plan("UpdateItem", before=False, cut=True)
+    assert await store.lease_sweep(KEY.account, KEY.region, "a", now=NOW, until=NOW + SECOND)
+    assert not await store.lease_sweep(KEY.account, KEY.region, "b", now=NOW, until=NOW + SECOND)
+
+
+# --- several processes
+
+
+async def test_a_table_that_heeds_no_condition_loses_writes(shelf: DynamoShelf) -> None:
+    """The contract's test of concurrent writes is not blind: with the condition gone one of two writes is lost."""
+    stores = [await shelf.open(), await shelf.open()]
+    both = threading.Barrier(2)
+
+    def heedless(body: dict[str, Any]) -> dict[str, Any]:
+        both.wait(10)
+        return {name: value for name, value in body.items() if name not in CONDITION}
+
+    shelf.server.plan("PutItem", times=2, change=heedless)
+    written = await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for store in stores))
+    assert [row.version for row in written] == [1, 1]
+    assert await stores[0].load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
+
+
+async def test_whoever_is_overtaken_applies_again(shelf: DynamoShelf) -> None:
+    """The same two at the same moment, with the condition: both changes are in."""
+    stores = [await shelf.open(), await shelf.open()]
+    both = threading.Barrier(2)
+
+    def together(body: dict[str, Any]) -> dict[str, Any]:
+        both.wait(10)
+        return body
+
+    shelf.server.plan("PutItem", times=2, change=together)
+    written = await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for store in stores))
+    assert sorted(row.version for row in written) == [1, 2]
+    assert await stores[0].load(KEY) == Record(KEY, NOW, version=2, looks_failed=2)
+
+
+async def test_who_is_always_overtaken_gives_up_in_time(impatient: DynamoStore, server: FakeDynamo) -> None:
+    """The condition never holds: an error before the click's time is over, and nothing written."""
+    server.plan("PutItem", times=1000, error=(400, "ConditionalCheckFailedException"))
+    with pytest.raises(StoreUnavailable, match="too many at once"):
+        await impatient.apply(KEY, counted, now=NOW)
+    assert await impatient.load(KEY) is None
+
+
+async def test_a_crowd_on_one_row_shares_its_writes(store: DynamoStore, server: FakeDynamo) -> None:
+    """200 changes to one row at the same moment are a handful of writes."""
+    seen = len(server.calls)
+    await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for _ in range(200)))
+    assert server.operations(seen).count("PutItem") <= 5
+    assert await store.load(KEY) == Record(KEY, NOW, version=200, looks_failed=200)
+
+
+async def test_who_gave_up_is_passed_over(store: DynamoStore, server: FakeDynamo) -> None:
+    """A change whose caller was cancelled before it began is not made; one under way is, as a whole."""
+    gate = threading.Event()
+    fault = server.plan("PutItem", gate=gate)
+    first = asyncio.ensure_future(store.apply(KEY, counted, now=NOW))
+    await asyncio.to_thread(fault.reached.wait, 10)
+    second = asyncio.ensure_future(store.apply(KEY, counted, now=NOW))
+    await asyncio.sleep(0)
+    for task in (first, second):
+        task.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+    gate.set()
+    assert (await store.apply(KEY, counted, now=NOW)).version == 2
+
+
+async def test_closing_finishes_what_was_begun(shelf: DynamoShelf, by_hand: Hand) -> None:
+    """Changes that were asked for before `close` are answered and durable."""
+    store = DynamoStore(shelf.table, region=REGION, seconds=shelf.seconds)
+    await store.open()
+    writes = [asyncio.ensure_future(store.apply(KEY, counted, now=NOW)) for _ in range(250)]
+    await asyncio.sleep(0)
+    await store.close()
+    assert sorted([(await write).version for write in writes]) == list(range(1, 251))
+    assert by_hand.item()["version"] == {"N": "250"}
+
+
+# --- an index that lags
+
+
+NOTHING = b'{"Items": [], "Count": 0, "ScannedCount": 0}'
+
+
+async def test_ones_own_rows_are_due_before_the_index_knows(store: DynamoStore, server: FakeDynamo) -> None:
+    """The index `due` has not heard of them yet; what this process wrote is due at once, unless it was done since."""
+    await store.apply(KEY, due_at(NOW), now=NOW)
+    await store.apply(OTHER, due_at(NOW + SECOND), now=NOW)
+    server.plan("Query", body=NOTHING, times=5)
+    assert list(await store.due(NOW, 5)) == [KEY]
+    assert await store.next_due() == NOW
+    await store.apply(KEY, due_at(None), now=NOW)
+    assert list(await store.due(NOW, 5)) == []
+    assert await store.next_due() == NOW + SECOND
+    assert list(await store.due(NOW + SECOND, 5)) == [OTHER]
+
+
+async def test_what_the_index_still_lists_is_not_believed(
+    shelf: DynamoShelf, store: DynamoStore, by_hand: Hand, server: FakeDynamo
+) -> None:
+    """It was due and watched when the index last heard: whoever asks is not sent there again."""
+    other = await shelf.open()
+    await store.apply(KEY, due_at(NOW), now=NOW)
+    entry = {name: value for name, value in by_hand.item().items() if name in ("pk", "sk", "due", "due_at")}
+    stale = json.dumps({"Items": [entry], "Count": 1}).encode()
+    await store.apply(KEY, due_at(None), now=NOW)
+    server.plan("Query", times=3, body=stale)
+    assert [*await other.due(NOW, 5), *await other.watched()] == []
+    assert await other.next_due() is None
+
+
+async def test_only_entries_of_an_index_may_be_late(store: DynamoStore, server: FakeDynamo) -> None:
+    """Every other read is consistent: what was answered to anybody is seen."""
+    await store.apply(KEY, due_at(NOW), now=NOW)
+    seen = len(server.calls)
+    assert not any(isinstance(answer, Exception) for answer in (await every_answer(store)).values())
+    reads = [(name, body) for name, body in server.calls[seen:] if name in {"GetItem", "Query", "BatchGetItem"}]
+    assert {name for name, _ in reads} == {"GetItem", "Query", "BatchGetItem"}
+    for name, body in reads:
+        asked = body["RequestItems"].values() if name == "BatchGetItem" else [body]
+        assert all(each.get("ConsistentRead") or each["IndexName"] in {"due", "watched"} for each in asked)
+
+
+async def test_names_in_expressions_are_placeholders(store: DynamoStore, server: FakeDynamo) -> None:
+    """DynamoDB reserves hundreds of words, `owner` and `until` among them; no name of ours is ever one."""
+    await store.apply(KEY, due_at(NOW), now=NOW)
+    await every_answer(store)
+    expressions = [text for _, body in server.calls for name, text in body.items() if name.endswith("Expression")]
+    words = {word for text in expressions for word in re.findall(r"(?<![#:\w])[A-Za-z]\w*", text)}
+    assert words == {"SET", "AND", "OR", "attribute_not_exists"}
+
+
+# --- pages
+
+
+async def test_lists_go_on_beyond_a_page(store: DynamoStore, server: FakeDynamo) -> None:
+    """DynamoDB gives 1 MB at a time; the audit trail of a busy day is more, and days follow each other."""
+    entries = [AuditEntry(NOW + number * timedelta(hours=1), f"{number}", detail="x" * 90_000) for number in range(30)]
+    for entry in entries:
+        await store.append_audit(entry)
+    seen = len(server.calls)
+    assert list(await store.audit(NOW)) == entries
+    assert any("ExclusiveStartKey" in body for _, body in server.calls[seen:])
+    assert list(await store.audit(NOW + timedelta(hours=20))) == entries[20:]
+
+
+async def test_more_rows_than_one_call_gives(shelf: DynamoShelf, store: DynamoStore, server: FakeDynamo) -> None:
+    """Rows are read a hundred at a time, and those that DynamoDB left out are asked for again."""
+    numbers = range(MOST_AT_ONCE + 9)
+    await asyncio.gather(*(store.apply(key_of(number), due_at(NOW), now=NOW) for number in numbers))
+    left_out = {"Keys": [row_key(key_of(number)) for number in range(3)], "ConsistentRead": True}
+    answer: dict[str, Any] = {"Responses": {}, "UnprocessedKeys": {shelf.table: left_out}}
+    server.plan("BatchGetItem", body=json.dumps(answer).encode())
+    assert [row.key for row in await store.watched()] == [key_of(n) for n in (0, 1, 2, *numbers[MOST_AT_ONCE:])]
+    assert [row.key for row in await store.watched()] == [key_of(number) for number in numbers]
+    assert len(await store.due(NOW, 105)) == 105
+
+
+# --- expiry
+
+
+async def test_a_row_that_ended_is_given_its_time(store: DynamoStore, by_hand: Hand) -> None:
+    """Whole seconds since 1970, never too early; gone again as soon as the row is watched."""
+    moment = NOW + timedelta(microseconds=1)
+    await store.apply(KEY, counted, now=moment)
+    assert int(by_hand.item()["expires_at"]["N"]) == int((NOW + KEPT).timestamp()) + 1
+    await store.apply(KEY, due_at(NOW), now=NOW)
+    assert "expires_at" not in by_hand.item()
+    await store.apply(KEY, due_at(None), now=NOW)
+    assert "expires_at" in by_hand.item()
+
+
+async def test_an_expired_row_is_as_any_other(store: DynamoStore) -> None:
+    """DynamoDB deletes days late: until then the row is read, found, written, and lives again if it is watched."""
+    await store.apply(KEY, counted, now=NOW)
+    later = NOW + KEPT + timedelta(days=2)
+    assert await store.forget_expired(later) == 0
+    assert await store.load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
+    assert len(await store.find(KEY.ops_item_id)) == 1
+    assert list(await store.watched()) == []
+    row = await store.apply(KEY, due_at(later), now=later)
+    assert (row.version, row.created_at, list(await store.due(later, 1))) == (2, NOW, [KEY])
+
+
+# --- errors
+
+
+def test_making_a_store_starts_nothing() -> None:
+    """A constructor connects to nothing and starts no thread."""
+    before = threading.active_count()
+    DynamoStore("rows", region=REGION)
+    assert threading.active_count() == before
+
+
+async def test_a_closed_store_says_so(shelf: DynamoShelf) -> None:
+    """Before opening and after closing every call is an error, never a wait for ever."""
+    store = DynamoStore(shelf.table, region=REGION)
+    for _ in range(2):
+        for name, answer in (await every_answer(store)).items():
+            assert isinstance(answer, StoreUnavailable), name
+            assert "not open" in str(answer)
+        await store.open()
+        await store.close()
+        await store.close()
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "ProvisionedThroughputExceededException"])
+async def test_a_throttled_call_is_made_again(store: DynamoStore, server: FakeDynamo, code: str) -> None:
+    """Twice throttled is nothing that anybody notices."""
+    for name, call in EVERY_CALL.items():
+        fault = server.plan("*", times=2, error=(400, code))
+        await call(store)
+        assert fault.times == 0, name
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"error": (400, "ThrottlingException")}, "ThrottlingException: as the test wants it"),
+        ({"error": (503, "ServiceUnavailable")}, "ServiceUnavailable: as the test wants it"),
+        ({"cut": True}, "Connection"),
+        ({"body": b'{"Item": {"pk'}, "JSONDecodeError"),
+        ({"body": b"<html>welcome</html>"}, "JSONDecodeError"),
+        ({"body": b"[]"}, "ResponseParserError: an answer in another language"),
+    ],
+)
+async def test_a_failure_that_stays_is_an_error_with_its_name(
+    impatient: DynamoStore, server: FakeDynamo, how: dict[str, Any], told: str
+) -> None:
+    """After some tries; what cannot be read is never taken for a row that is not there."""
+    await impatient.apply(KEY, due_at(NOW), now=NOW)
+    server.plan("*", times=10_000, **how)
+    for name, answer in (await every_answer(impatient)).items():
+        assert isinstance(answer, StoreUnavailable), name
+        assert told in str(answer)
+    server.heal()
+    assert (await impatient.apply(KEY, counted, now=NOW)).looks_failed == 1
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException", "ExpiredTokenException"])
+async def test_what_another_try_cannot_mend_is_told_at_once(store: DynamoStore, server: FakeDynamo, code: str) -> None:
+    """A missing permission is an error after one call."""
+    fault = server.plan("*", times=100, error=(400, code))
+    for name, answer in (await every_answer(store)).items():
+        assert isinstance(answer, StoreUnavailable), name
+        assert str(answer) == f"{code}: as the test wants it"
+    assert fault.times == 100 - len(EVERY_CALL)
+
+
+async def test_a_hanging_table_is_an_error_in_time(hurried: DynamoStore, server: FakeDynamo) -> None:
+    """Every caller has the error while the table still holds the call; afterwards all is well."""
+    gate = threading.Event()
+    server.plan("*", times=10_000, gate=gate)
+    for name, answer in (await every_answer(hurried)).items():
+        assert isinstance(answer, StoreUnavailable), name
+        assert "did not answer within" in str(answer)
+    assert not gate.is_set()
+    server.heal()
+    hurried._seconds = 30
+    assert (await hurried.apply(OTHER, counted, now=NOW)).version == 1
+
+
+async def test_more_hanging_calls_than_threads_all_end_in_time(hurried: DynamoStore, server: FakeDynamo) -> None:
+    """Who waits for a thread waits no longer than who has one."""
+    gate = threading.Event()
+    server.plan("*", times=10_000, gate=gate)
+    asked = [hurried.load(key_of(number)) for number in range(3 * THREADS)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {StoreUnavailable}
+    assert not gate.is_set()
+
+
+def test_a_click_has_its_answer_in_time() -> None:
+    """2.5 s of the 3 that a click has; the last try begins early enough to be answered by then."""
+    assert SECONDS <= 2.5
+    assert PATIENCE + CALL_SECONDS < SECONDS
+
+
+async def test_a_row_that_does_not_fit_is_refused(store: DynamoStore) -> None:
+    """DynamoDB takes 400 KB an item: the error says so, the row stays as it was, and others are not hindered."""
+
+    def bloated(record: Record) -> Record:
+        return replace(record, conflicting_policies=("ポリシー" * 40_000,))
+
+    changes = [counted, bloated, counted]
+    first, second, third = await asyncio.gather(
+        *(store.apply(KEY, change, now=NOW) for change in changes), return_exceptions=True
+    )
+    assert isinstance(second, RowTooLarge)
+    assert re.search(rf"{KEY} does not fit into a DynamoDB item: \d+ bytes of {MOST_BYTES}", str(second))
+    assert isinstance(first, Record)
+    assert await store.load(KEY) == third == Record(KEY, NOW, version=2, looks_failed=2)
+
+
+async def test_a_row_that_barely_fits_is_taken(store: DynamoStore, by_hand: Hand) -> None:
+    """Our count of bytes is DynamoDB's: one that we let pass is not refused there."""
+    await store.apply(KEY, counted, now=NOW)
+    spare = MOST_BYTES - len(json.dumps(by_hand.item()))
+    await store.apply(KEY, lambda row: replace(row, conflicting_policies=("x" * spare,)), now=NOW)
+    assert by_hand.item()["version"] == {"N": "2"}
+    with pytest.raises(RowTooLarge):
+        await store.apply(KEY, lambda row: replace(row, conflicting_policies=("x" * MOST_BYTES,)), now=NOW)
+
+
+async def test_a_row_that_cannot_be_read_is_never_dropped(store: DynamoStore, by_hand: Hand) -> None:
+    """Whoever asks for it, or for a list with it, is told which row it is; others are not hindered, nor is it lost."""
+    for number in (1, 2):
+        await store.apply(key_of(number), due_at(NOW), now=NOW)
+    for broken in ({"record": {"S": "{}"}}, {"record": {"N": "1"}}):
+        by_hand("put_item", Item={**by_hand.item(), **broken})
+        for ask in (store.load(KEY), store.apply(KEY, counted, now=NOW), store.watched(), store.find(KEY.ops_item_id)):
+            with pytest.raises(RowUnreadable, match=str(KEY)):
+                await ask
+        assert await store.load(OTHER) is not None
+        assert list(await store.due(NOW, 2)) == [KEY, OTHER]
+        assert by_hand.item()["record"] == broken["record"]
+
+
+# --- the table
+
+
+def without_index(table: dict[str, Any]) -> None:
+    del table["GlobalSecondaryIndexes"][1]
+    del table["AttributeDefinitions"][4:]
+
+
+def other_key(table: dict[str, Any]) -> None:
+    table["KeySchema"] = [{"AttributeName": "pk", "KeyType": "HASH"}]
+    del table["AttributeDefinitions"][1]
+
+
+def numbers(table: dict[str, Any]) -> None:
+    table["AttributeDefinitions"][3]["AttributeType"] = "N"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (without_index, "the index `watched` is missing"),
+        (other_key, r"the table has the key \(pk\) instead of the texts \(pk, sk\)"),
+        (numbers, r"the index `due` has the key \(due, due_at\) instead of the texts"),
+    ],
+)
+async def test_a_foreign_table_is_refused(
+    shelf: DynamoShelf, by_hand: Hand, spoil: Callable[[dict[str, Any]], None], told: str
+) -> None:
+    """A mistyped name does not end with our items in somebody else's table; the message says what to do."""
+    wanted = definition()
+    spoil(wanted)
+    by_hand("delete_table")
+    by_hand("create_table", **wanted)
+    with pytest.raises(TableRefused, match=f"{told}.*doctor --create-table"):
+        await DynamoStore(shelf.table, region=REGION).open()
+    assert by_hand("describe_table")["Table"]["ItemCount"] == 0
+
+
+async def test_a_table_that_does_not_serve_yet_is_refused(shelf: DynamoShelf, by_hand: Hand) -> None:
+    """One that is still being made is named with its status."""
+    shown = json.loads(json.dumps(by_hand("describe_table")["Table"], default=str))
+    shown = {name: shown[name] for name in ("KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes")}
+    shown["GlobalSecondaryIndexes"][0]["IndexStatus"] = "CREATING"
+    shelf.server.plan("DescribeTable", body=json.dumps({"Table": {**shown, "TableStatus": "CREATING"}}).encode())
+    with pytest.raises(TableRefused, match="the table is CREATING, not ACTIVE; the index `due` is CREATING"):
+        await DynamoStore(shelf.table, region=REGION).open()
+
+
+async def test_a_missing_table_is_named(shelf: DynamoShelf) -> None:
+    """The message names the table, the Region and the command that makes it."""
+    with pytest.raises(TableRefused, match=f"no table nowhere in {REGION}: make it with .*doctor --create-table"):
+        await DynamoStore("nowhere", region=REGION).open()
+
+
+async def test_a_newer_schema_is_refused(store: DynamoStore, shelf: DynamoShelf, by_hand: Hand) -> None:
+    """The message says what to do, and nothing is written."""
+    by_hand("put_item", Item={**SCHEMA_KEY, "version": {"N": "99"}})
+    seen = len(shelf.server.calls)
+    with pytest.raises(TableRefused, match=r"newer version of the bot.*schema 99.*install that version again"):
+        await DynamoStore(shelf.table, region=REGION).open()
+    assert shelf.server.operations(seen) == ["DescribeTable", "GetItem"]
+
+
+async def test_the_first_to_open_a_table_marks_it(store: DynamoStore, by_hand: Hand) -> None:
+    """A table that was made by other means than the command has its schema from the first process on."""
+    assert by_hand("get_item", Key=SCHEMA_KEY)["Item"]["version"] == {"N": "1"}
+
+
+async def test_a_table_out_of_reach_is_an_error() -> None:
+    """Nobody listens there: the store does not open, and says where it tried."""
+    server = FakeDynamo()
+    aimed = Aimed(server)
+    server.stop()
+    with pytest.raises(StoreUnavailable, match=f"EndpointConnectionError.*{server.endpoint}"):
+        await DynamoStore("rows", region=REGION, patience=SHORT).open()
+    aimed.undo()
+
+
+async def test_without_credentials_a_store_does_not_open(
+    shelf: DynamoShelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """That is told at once, by name."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(StoreUnavailable, match="NoCredentialsError"):
+        await DynamoStore(shelf.table, region=REGION).open()

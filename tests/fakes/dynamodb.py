@@ -1,0 +1,179 @@
+"""A DynamoDB on this machine: moto behind a front that keeps a record of every call and plays faults.
+
+moto keeps its state per process, and takes no care of two requests at once; the front lets one through at a time.
+"""
+
+import atexit
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any
+
+import boto3
+import pytest
+from moto.moto_server.werkzeug_app import create_backend_app
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Request, Response
+
+from bot.sandbox.aws_sandbox import HOST, STOP_POLL, QuietHandler
+
+REGION = "ap-northeast-1"
+SAMPLE = "sample"  # a credential that opens nothing
+Body = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Fault:
+    """What happens to the next `times` calls of an operation."""
+
+    operation: str
+    times: int = 1
+    error: tuple[int, str] | None = None
+    """Answer this status and code."""
+    before: bool = True
+    """The error, or the cut, comes instead of the effect; else after it."""
+    cut: bool = False
+    """Hang up without an answer."""
+    body: bytes | None = None
+    """Answer 200 with this."""
+    gate: threading.Event | None = None
+    """The call waits here, before all else."""
+    reached: threading.Event = field(default_factory=threading.Event)
+    change: Callable[[Body], Body] | None = None
+    """Change the request before it takes effect."""
+    meanwhile: Callable[[], None] | None = None
+    """Done between the effect and the answer."""
+
+
+class _KeepAlive(QuietHandler):
+    """Keeps connections, as DynamoDB does; a new one for every call takes half of its time."""
+
+    protocol_version = "HTTP/1.1"
+
+
+class FakeDynamo:
+    """A server on loopback. `calls` are all calls so far, as operation and body, in the order of arrival."""
+
+    def __init__(self) -> None:
+        self._moto = create_backend_app("dynamodb")
+        self._one_at_a_time = threading.Lock()
+        self.calls: list[tuple[str, Body]] = []
+        self.faults: list[Fault] = []
+        self._server = make_server(HOST, 0, self, threaded=True, request_handler=_KeepAlive)
+        self.endpoint = f"http://{HOST}:{self._server.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(STOP_POLL,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering."""
+        self.heal()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def plan(self, operation: str, **how: Any) -> Fault:
+        """Plan a fault; the first that matches is used."""
+        fault = Fault(operation, **how)
+        self.faults.append(fault)
+        return fault
+
+    def heal(self) -> None:
+        """End every fault and let everybody who waits go on."""
+        for fault in self.faults:
+            if fault.gate is not None:
+                fault.gate.set()
+        self.faults.clear()
+
+    def operations(self, since: int = 0) -> list[str]:
+        """Return the operations called, in order."""
+        return [operation for operation, _ in self.calls[since:]]
+
+    def client(self) -> Any:
+        """Return a client for somebody with the AWS command line at hand."""
+        return session().client("dynamodb", region_name=REGION, endpoint_url=self.endpoint)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        request = Request(environ)
+        operation = request.headers["X-Amz-Target"].rpartition(".")[2]
+        body: Body = json.loads(request.get_data(cache=True))
+        self.calls.append((operation, body))
+        fault = self._matching(operation)
+        if fault is None:
+            return self._answer(request, body)(environ, start_response)
+        fault.reached.set()
+        if fault.gate is not None:
+            fault.gate.wait()
+        response = None
+        if not fault.before or (not fault.error and not fault.cut and fault.body is None):
+            response = self._answer(request, fault.change(body) if fault.change else body)
+        if fault.meanwhile:
+            fault.meanwhile()
+        if fault.cut:
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        return (_told(fault) or response or Response())(environ, start_response)
+
+    def _matching(self, operation: str) -> Fault | None:
+        for fault in self.faults:
+            if fault.operation in ("*", operation) and fault.times:
+                fault.times -= 1
+                return fault
+        return None
+
+    def _answer(self, request: Request, body: Body) -> Response:
+        content = json.dumps(body).encode()
+        environ = {**request.environ, "CONTENT_LENGTH": str(len(content)), "wsgi.input": _Input(content)}
+        with self._one_at_a_time:
+            return Response.from_app(self._moto, environ, buffered=True)
+
+
+class _Input:
+    """A request's body, to be read by moto."""
+
+    def __init__(self, content: bytes) -> None:
+        self.read = partial(_taken, bytearray(content))
+
+
+def _taken(rest: bytearray, size: int = -1) -> bytes:
+    part = bytes(rest if size < 0 else rest[:size])
+    del rest[: len(part)]
+    return part
+
+
+def _told(fault: Fault) -> Response | None:
+    if fault.body is not None:
+        return Response(fault.body, 200, content_type="application/x-amz-json-1.0")
+    if fault.error is None:
+        return None
+    status, code = fault.error
+    told = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "as the test wants it"}
+    return Response(json.dumps(told), status, content_type="application/x-amz-json-1.0")
+
+
+@cache
+def session() -> boto3.session.Session:
+    """Return one session for all: it keeps the service's model, which takes long to read."""
+    return boto3.session.Session(aws_access_key_id=SAMPLE, aws_secret_access_key=SAMPLE)
+
+
+@cache
+def shared() -> FakeDynamo:
+    """Return the one server of this run, started for whoever needs it first."""
+    server = FakeDynamo()
+    atexit.register(server.stop)
+    return server
+
+
+class Aimed:
+    """Has boto3's standard chain lead to a server, until it is undone."""
+
+    def __init__(self, server: FakeDynamo) -> None:
+        self._environment = pytest.MonkeyPatch()
+        self._environment.setenv("AWS_ENDPOINT_URL_DYNAMODB", server.endpoint)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            self._environment.setenv(name, SAMPLE)
+
+    def undo(self) -> None:
+        self._environment.undo()

@@ -1,0 +1,94 @@
+"""Figure 2: whatever sequence of calls two processes make, each store does what one model of dictionaries would do."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from bot.ports import Store
+from tests.contract.stores import DynamoShelf, MemoryShelf, Shelf
+from tests.contract.test_store_model import DynamoMachine, MemoryMachine, SqliteMachine, StoreMachine
+from tests.fakes.store import HeedlessStore
+from tests.reliability.conftest import Figure, size
+
+EXAMPLES, STEPS = size(ci=10, long=2000), size(ci=20, long=50)
+AS_PROOF = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=STEPS,
+    deadline=None,
+    database=None,  # each run is a proof of its own
+    suppress_health_check=list(HealthCheck),  # how fast the machine is proves nothing
+)
+AS_CONTROL = settings(
+    AS_PROOF,
+    max_examples=100,
+    phases=[Phase.generate],  # that there is a divergence is enough; nobody wants it shorter
+    derandomize=True,
+    report_multiple_bugs=False,
+)
+CONDITIONAL = ("PutItem", "UpdateItem")
+
+
+@pytest.mark.parametrize("machine", [SqliteMachine, DynamoMachine], ids=lambda machine: machine.kind)
+def test_a_store_never_diverges_from_the_model(machine: type[StoreMachine], figure: Figure) -> None:
+    """Rows, lists, people, leases, watermarks and the audit trail are those of the model, at every look."""
+    before = machine.totals.copy()
+    run_state_machine_as_test(machine, settings=AS_PROOF)
+    ran = machine.totals - before
+    assert ran["examples"] >= EXAMPLES
+    figure(2, store=machine.kind, **ran, divergences=0)
+
+
+class HeedlessShelf(MemoryShelf):
+    """Stores whose compare-and-set always succeeds."""
+
+    async def open(self) -> Store:
+        return HeedlessStore(self._tables)
+
+
+class HeedlessMachine(MemoryMachine):
+    """The proof over them."""
+
+    def shelf_in(self, folder: Path) -> Shelf:
+        return HeedlessShelf(folder)
+
+
+class UnconditionalShelf(DynamoShelf):
+    """Stores on a DynamoDB that heeds no condition."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        for operation in CONDITIONAL:
+            self.server.plan(operation, times=10**9, change=_unconditional)
+
+    async def close(self) -> None:
+        self.server.heal()
+        await super().close()
+
+
+def _unconditional(body: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in body.items() if name != "ConditionExpression"}
+    used = str(kept.get("UpdateExpression"))  # DynamoDB refuses names and values that no expression has
+    for part in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
+        given = kept.pop(part, {})
+        if left := {name: value for name, value in given.items() if name in used}:
+            kept[part] = left
+    return kept
+
+
+class UnconditionalMachine(DynamoMachine):
+    """The proof over them."""
+
+    def shelf_in(self, folder: Path) -> Shelf:
+        return UnconditionalShelf(folder)
+
+
+@pytest.mark.parametrize("machine", [HeedlessMachine, UnconditionalMachine])
+def test_the_proof_finds_a_store_without_conditions(machine: type[StoreMachine], figure: Figure) -> None:
+    """Negative control: with the compare-and-set gone the same machine diverges from the model."""
+    before = machine.totals["examples"]
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(machine, settings=AS_CONTROL)
+    figure(2, control=machine.__name__, examples_to_the_divergence=machine.totals["examples"] - before)

@@ -21,6 +21,7 @@ from bot.clock import SystemClock
 from bot.configuration import Configuration
 from bot.domain.card import Rules
 from bot.ports import AwsUnavailable, Clock, StoreUnavailable
+from bot.service.arrivals import Arrivals
 from bot.service.commands import Commands
 from bot.service.configured import Configured
 from bot.service.converge import Convergence
@@ -174,7 +175,7 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             telemetry.health.expect(QUEUE)
             sources.append(Intake(queue=aws.queue, rows=rows, clock=clock, configured=configured, telemetry=telemetry))
         commands = Commands(rows=rows, people=teams.people, clock=clock, configured=configured)
-        messages = teams.attach(deciding, commands)
+        messages = teams.attach(deciding, commands, Arrivals(rows=rows, clock=clock, telemetry=telemetry))
         ready = _readiness(teams, telemetry)
         yield Program(
             sockets=await _listen(settings, stack, server.build_app(messages=messages, ready=ready), registry),

@@ -102,8 +102,8 @@ class CardView:
     applying: DecisionLine | None = None
     buttons: bool = False
     no_buttons: NoButtons | None = None  # set on a waiting card without buttons
-    home: str | None = None  # the channel in which it is decided, on a card in another one
-    home_problem: str | None = None  # why that channel cannot be reached, as a code
+    home: str | None = None  # the channel in which it is decided, on a waiting card in another one
+    home_problem: str | None = None  # why that cannot be reached, as a code
     console_url: str | None = None
     comment_required: tuple[Verdict, ...] = ()
     mentions: tuple[Mention, ...] = ()

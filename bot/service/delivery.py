@@ -4,7 +4,6 @@ Owns order, what is sent, and what follows from Teams' answer. One recipient tha
 anything from another; what must be tried again has its own moment in the row, so that nobody is asked too often.
 """
 
-import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -28,9 +27,9 @@ from bot.ports import (
     People,
     Posted,
 )
-from bot.rendering import render, summary
 from bot.service import pauses
 from bot.service.consequences import CONSEQUENCES, Consequence
+from bot.service.messages import digest_of, message_of
 from bot.service.outbox import Outbox
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
@@ -171,13 +170,13 @@ class Delivering:
     ) -> T:
         """Send; what Teams finds too large is sent once more, cut as short as it can be."""
         try:
-            return await send(_message(want, alert=alert))
+            return await send(message_of(want, alert=alert))
         except ChatRefused as refused:
             if refused.problem is not ChatProblem.TOO_LARGE:
                 raise
         log.warning("message_cut", request=str(record.key), surface=want.name)
         await self._outbox.renew(record.key)
-        return await send(_message(want, alert=alert, brief=True))
+        return await send(message_of(want, alert=alert, brief=True))
 
     async def _delivered(self, record: Record, want: Wanted, posted: Posted, digest: str | None) -> Record:
         self._count(want, "delivered")
@@ -293,15 +292,3 @@ def _rests(record: Record, surface: Surface) -> bool:
     if surface.kind is not SurfaceKind.CARD or surface.problem is None or not _ended(record):
         return False
     return surface.activity_id is None or surface.failures >= LAST_REFUSALS
-
-
-def _message(want: Wanted, *, alert: bool, brief: bool = False) -> Message:
-    channel = want.channel
-    card = render(want.view, locale=channel.locale, timezone=channel.timezone, brief=brief)
-    return Message(card, summary(want.view, locale=channel.locale), alert=alert)
-
-
-def digest_of(want: Wanted) -> str:
-    """Return what tells two contents of a surface apart; views are frozen, so their repr is their content."""
-    content = repr((want.view, want.channel.locale, want.channel.timezone))
-    return hashlib.sha256(content.encode()).hexdigest()

@@ -22,7 +22,7 @@ from bot.teams.connector import Connector
 from bot.teams.credentials import AppCredentials
 from bot.teams.directory import Directory
 from bot.teams.endpoint import Endpoint
-from bot.teams.handler import Clicks, Talk, TeamsHandler
+from bot.teams.handler import Clicks, Talk, TeamsHandler, Welcome
 from bot.teams.keys import SigningKeys
 from bot.teams.messenger import Messenger
 from bot.teams.replies import Replies
@@ -76,11 +76,12 @@ class TeamsSide:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def attach(self, deciding: Clicks, commands: Talk) -> MessageHandler:
+    def attach(self, deciding: Clicks, commands: Talk, arrivals: Welcome) -> MessageHandler:
         """Put the services behind the endpoint; return the handler of `POST /api/messages`."""
         handler = TeamsHandler(
             clicks=deciding,
             talk=commands,
+            welcome=arrivals,
             replies=Replies(self.chat, self._configured),
             directory=self.people,
             acquaintance=Acquaintance(self._store, self.people),

@@ -45,6 +45,13 @@ class Talk(Protocol):
         """Answer a message. Raises StoreUnavailable."""
 
 
+class Welcome(Protocol):
+    """Hears that the bot was put into a team: bot.service.arrivals.Arrivals."""
+
+    async def arrived(self) -> None:
+        """Take note of it; never raises."""
+
+
 class TeamsHandler(TeamsActivityHandler):
     """Runs one turn; `on_turn` is the adapter's entry."""
 
@@ -53,12 +60,13 @@ class TeamsHandler(TeamsActivityHandler):
         *,
         clicks: Clicks,
         talk: Talk,
+        welcome: Welcome,
         replies: Replies,
         directory: Directory,
         acquaintance: Acquaintance,
         service_urls: ServiceUrls,
     ) -> None:
-        self._clicks, self._talk, self._replies = clicks, talk, replies
+        self._clicks, self._talk, self._welcome, self._replies = clicks, talk, welcome, replies
         self._directory, self._acquaintance, self._service_urls = directory, acquaintance, service_urls
 
     async def on_turn(self, turn_context: TurnContext) -> None:
@@ -139,12 +147,14 @@ class TeamsHandler(TeamsActivityHandler):
             # Teams tells of a team's members in its General channel alone, and every channel's roster has them.
             self._directory.drop(None if wire.channel_data and wire.channel_data.team else wire.conversation.id)
         if any(added.id == wire.recipient.id for added in wire.members_added or ()):
-            await self._greet(inbound)
+            await (self._greet(inbound) if is_personal(inbound) else self._welcome.arrived())
 
     async def on_installation_update(self, turn_context: TurnContext) -> None:
         """Greet who installs the bot, forget who uninstalls it; an upgrade is neither."""
         inbound = _inbound(turn_context)
         if not is_personal(inbound):
+            if inbound.wire.action == "add":
+                await self._welcome.arrived()
             return
         match inbound.wire.action:
             case "remove":
@@ -155,7 +165,7 @@ class TeamsHandler(TeamsActivityHandler):
                 await self._acquaintance.meet(inbound)
 
     async def _greet(self, inbound: Inbound) -> None:
-        if is_personal(inbound) and await self._acquaintance.meet(inbound):
+        if await self._acquaintance.meet(inbound):
             await self._replies.say(inbound, MessageView(MessageCode.WELCOME), self._replies.manner(inbound))
 
 

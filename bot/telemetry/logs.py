@@ -27,6 +27,7 @@ EVENTS: Mapping[str, str] = {
     "activity_refused": "a caller of /api/messages did not prove who it is, or sent what is no activity",
     "activity_turned_away": "more activities came at once than are answered in time; they are to come again",
     "approvers_unreadable": "a policy's approvers have a shape that nobody has seen yet; AWS decides who may vote",
+    "arrival_noted": "the bot was put into a team; cards that Teams refused are tried again at once",
     "audit_not_stored": "the store did not take an entry of the audit trail; the line says what it was about",
     "aws_throttled": "AWS asked for patience; calls of that kind are slowed down",
     "aws_unavailable": "AWS does not answer at the start; it is asked again for a minute",

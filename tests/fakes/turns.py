@@ -52,6 +52,16 @@ class ScriptedTalk:
         return self.reply
 
 
+class CountingWelcome:
+    """Counts the arrivals of the bot."""
+
+    def __init__(self) -> None:
+        self.arrivals = 0
+
+    async def arrived(self) -> None:
+        self.arrivals += 1
+
+
 def microsoft_side(ms: FakeMicrosoft) -> MicrosoftSide:
     """Return the settings with which a bot reaches the fake."""
     return MicrosoftSide(
@@ -81,12 +91,14 @@ class Turns:
     clock: ManualClock
     clicks: ScriptedClicks
     talk: ScriptedTalk
+    welcome: CountingWelcome
 
 
 @dataclass(slots=True)
 class _Parts:
     clicks: ScriptedClicks = field(default_factory=ScriptedClicks)
     talk: ScriptedTalk = field(default_factory=ScriptedTalk)
+    welcome: CountingWelcome = field(default_factory=CountingWelcome)
 
 
 @asynccontextmanager
@@ -95,7 +107,7 @@ async def running_turns(ms: FakeMicrosoft, *, clock: ManualClock) -> AsyncIterat
     store, parts = MemoryStore(), _Parts()
     async with AsyncExitStack() as stack:
         side = await stack.enter_async_context(_side(ms, store, clock))
-        app = server.build_app(messages=side.attach(parts.clicks, parts.talk), ready=side.missing)
+        app = server.build_app(messages=side.attach(parts.clicks, parts.talk, parts.welcome), ready=side.missing)
         listening = await server.start(app, host="127.0.0.1", port=0)
         stack.push_async_callback(listening.stop)
         yield Turns(
@@ -105,6 +117,7 @@ async def running_turns(ms: FakeMicrosoft, *, clock: ManualClock) -> AsyncIterat
             clock=clock,
             clicks=parts.clicks,
             talk=parts.talk,
+            welcome=parts.welcome,
         )
 
 

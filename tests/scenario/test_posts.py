@@ -2,8 +2,11 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from prometheus_client import Counter
+from prometheus_client.samples import Sample
 
 from bot.domain.card_places import card_name
 from bot.domain.record import Delivery, Surface, SurfaceKind
@@ -193,7 +196,7 @@ async def test_notes_keep_their_order(world: World) -> None:
     """A later note waits for an earlier one that Teams could not take, and the direct message does not."""
     key = world.aws.add(levels=2)
     await world.shown(key)
-    world.chat.before["reply"] = [ChatUnavailable("http_503", ambiguous=False)] * 2
+    world.chat.before["reply"] = [ChatUnavailable("http_503", ambiguous=False)]
     async with world.running():
         await world.press(key, HANAKO)
         await world.clock.advance(1)
@@ -222,3 +225,32 @@ async def test_a_note_that_is_true_no_more_is_skipped(world: World) -> None:
         await world.clock.advance(10)
     notes = {each.name: each.delivery for each in (await world.row(key)).surfaces if each.kind is SurfaceKind.NOTE}
     assert notes == {"note:approved": Delivery.SKIPPED, "note:revoked": Delivery.DELIVERED}
+
+
+# --- an outage
+
+
+async def test_an_outage_of_teams_costs_few_looks_at_aws(world: World) -> None:
+    """Forty requests, Teams away for an hour: each is looked at some dozen times an hour, not every few seconds."""
+    for kind in ("post", "direct"):
+        world.chat.before[kind] = [ChatUnavailable("no_answer", ambiguous=False)] * 10_000
+    keys = [world.aws.add(number) for number in range(1, 41)]
+    for key in keys:
+        await world.rows.look(key)
+    until = world.clock.now() + timedelta(hours=1)
+    while due := await world.store.due(until, 1):
+        moment = (await world.row(due[0])).next_look_at or until
+        await world.clock.advance(max(0.0, (moment - world.clock.now()).total_seconds()))
+        await world.convergence.converge(due[0])
+    looks = {each.labels["outcome"]: each.value for each in _samples(world.telemetry.looks) if "_total" in each.name}
+    assert looks.keys() == {"postponed"}
+    assert 10 <= looks["postponed"] / len(keys) <= 45
+    world.chat.before.clear()
+    await world.clock.advance(pauses.OUTAGE[1].total_seconds())
+    for key in keys:
+        await world.shown(key)
+    assert (len(world.chat.of("post")), len(world.chat.of("direct"))) == (40, 40)
+
+
+def _samples(counter: Counter) -> list[Sample]:
+    return list(next(iter(counter.collect())).samples)

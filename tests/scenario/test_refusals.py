@@ -10,6 +10,7 @@ from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Match
 from bot.ports import ChatProblem, ChatRefused
 from bot.service import pauses
+from bot.service.arrivals import Arrivals
 from bot.service.delivery import LAST_REFUSALS, REPOSTS
 from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON
 from tests.fakes.world import APPROVALS, World, new_world
@@ -153,6 +154,30 @@ async def test_a_refusing_fallback_does_not_keep_the_home_channel_from_coming_ba
         del world.chat.refusing[CHANNEL]
         await world.clock.advance(300)
     assert [sent.where for sent in world.chat.of("post")] == [CHANNEL]
+
+
+async def test_a_bot_that_is_put_into_the_team_posts_at_once(world: World) -> None:
+    """Nobody has to wait for the hour; requests that Teams took are left alone."""
+    fine = world.aws.add(1)
+    await world.shown(fine)
+    world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
+    key = world.aws.add(2)
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(HOUR)
+        world.chat.refusing.clear()
+        before = await world.row(fine)
+        await Arrivals(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
+        await world.clock.advance(1)
+    assert len(_cards(world, CHANNEL)) == 2
+    assert await world.row(fine) == before
+
+
+async def test_an_arrival_that_the_store_does_not_take_harms_nobody(world: World) -> None:
+    """The cards have their own moment anyway."""
+    world.rows.store.broken = True  # type: ignore[attr-defined]  # the store is the tests' own
+    await Arrivals(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
+    assert next(iter(world.telemetry.store_errors.collect())).samples[0].value == 1.0
 
 
 # --- the end of the request

@@ -395,3 +395,14 @@ async def test_the_side_is_ready_once_it_has_keys(ms: FakeMicrosoft, bot: Turns)
         await bot.clock.advance(60)
         async with http.get(f"{bot.url}/readyz") as answer:
             assert answer.status == 200
+
+
+async def test_an_arrival_in_a_team_is_passed_on(ms: FakeMicrosoft, bot: Turns) -> None:
+    """As an installation or as a member that joined; neither a departure, nor a person, nor a personal chat is one."""
+    await ms.post_installation(bot.url, HANAKO, APPROVERS, "add")
+    await ms.post_membership(bot.url, HANAKO, APPROVERS, bot_added=True)
+    assert bot.welcome.arrivals == 2
+    await ms.post_installation(bot.url, HANAKO, APPROVERS, "remove")
+    await ms.post_membership(bot.url, HANAKO, APPROVERS, added=[ICHIRO])
+    await ms.post_installation(bot.url, HANAKO, ms.world.personal(HANAKO), "add")
+    assert bot.welcome.arrivals == 2

@@ -1,0 +1,86 @@
+"""bot.domain.surfaces: what Teams must show, and what it must not any more."""
+
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.card import Rules
+from bot.domain.decision import DecisionState, Outcome
+from bot.domain.record import Delivery, Record, Surface, SurfaceKind
+from bot.domain.request import Status
+from bot.domain.routing import Route
+from bot.domain.surfaces import Wanted, desired
+from bot.domain.views import CardView, NoButtons
+from tests.fakes.chat import HANAKO
+from tests.unit.domain.sample import APPROVALS, KEY, NOW, TARO_REQUESTER, decision, request
+
+LEADS = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2")
+HOME = replace(APPROVALS, fallback=False)
+RULES = Rules({each.name: each for each in (HOME, LEADS)})
+ROW = Record(
+    KEY,
+    NOW,
+    request=request(),
+    requester=TARO_REQUESTER,
+    route=Route(HOME.name, HOME.conversation, settled=True),
+    surfaces=(Surface("card:approvals", SurfaceKind.CARD, Delivery.DELIVERED, "19:x", "1"),),
+)
+UNANSWERED = replace(decision(HANAKO, state=DecisionState.RELEASED), announced=True, outcome=Outcome.NO_ANSWER)
+
+
+def wanted(record: Record) -> dict[str, Wanted]:
+    """Return what must be shown, by name."""
+    return {want.name: want for want in desired(record, RULES, NOW)}
+
+
+@pytest.mark.parametrize(("status", "overtaken"), [(Status.PENDING, False), (Status.CANCELLED, True)])
+def test_nobody_is_told_to_press_again_once_nothing_can_be_pressed(status: Status, overtaken: bool) -> None:
+    """A decision that AWS never answered is told while it can be repeated; after the end its note is overtaken."""
+    row = replace(ROW, decisions=(UNANSWERED,), request=request(status=status))
+    assert wanted(row)[f"note:{UNANSWERED.id}"].overtaken is overtaken
+
+
+def test_notes_that_were_begun_and_are_wanted_no_more_are_overtaken() -> None:
+    """Those that are still wanted are not, nor is anything else."""
+    begun = Surface("note:approved", SurfaceKind.NOTE, Delivery.WAITING)
+    kept = Surface("note:revoked", SurfaceKind.NOTE, Delivery.WAITING)
+    row = replace(ROW.with_surface(begun).with_surface(kept), request=request(status=Status.REVOKED))
+    assert {name for name, want in wanted(row).items() if want.overtaken} == {"note:approved"}
+    assert [name for name in wanted(row) if name.startswith("note:")] == ["note:approved", "note:revoked"]
+
+
+def test_notes_and_messages_wait_for_each_other_and_cards_do_not() -> None:
+    """One line for the notes, one for the direct messages, one for each card."""
+    row = ROW.with_surface(Surface("card:leads", SurfaceKind.CARD, Delivery.DELIVERED, "19:y", "2"))
+    row = replace(row, request=request(status=Status.CANCELLED))
+    lines = {name: want.line for name, want in wanted(row).items()}
+    assert lines == {
+        "card:approvals": "card:approvals",
+        "card:leads": "card:leads",
+        "note:cancelled": "note",
+        "dm:cancelled": "direct",
+    }
+
+
+def _views(record: Record) -> dict[str, CardView]:
+    return {name: want.view for name, want in wanted(record).items() if isinstance(want.view, CardView)}
+
+
+def test_a_stand_in_says_which_channel_cannot_be_reached_and_then_where_it_is_decided() -> None:
+    """Never with buttons; after the end it says neither."""
+    card = replace(ROW.surfaces[0], problem="not_installed", delivery=Delivery.WAITING)
+    refused = replace(ROW, surfaces=(card,))
+    stand_in = _views(refused)["card:leads"]
+    assert (stand_in.no_buttons, stand_in.home, stand_in.home_problem) == (
+        NoButtons.UNREACHABLE,
+        "approvals",
+        "not_installed",
+    )
+    back = ROW.with_surface(Surface("card:leads", SurfaceKind.CARD, Delivery.DELIVERED, "19:y", "2"))
+    elsewhere = _views(back)["card:leads"]
+    assert (elsewhere.no_buttons, elsewhere.home, elsewhere.home_problem) == (NoButtons.ELSEWHERE, "approvals", None)
+    ended = _views(replace(back, request=request(status=Status.CANCELLED)))["card:leads"]
+    assert (ended.no_buttons, ended.home, ended.home_problem) == (None, None, None)
+    assert not any(view.buttons for view in (stand_in, elsewhere, ended))
+    at_home = _views(back)["card:approvals"]
+    assert (at_home.buttons, at_home.home) == (True, None)

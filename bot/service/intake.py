@@ -1,5 +1,8 @@
 """Takes hints from the queue: stores "look at this request now", then deletes the message.
 
+What cannot be stored stays in the queue; what cannot be deleted comes again, and only says the same once more. Nothing
+is kept here: the rows are the queue of what is to be looked at, one each however many messages speak of a request.
+
 An event's content is believed in nothing but which request it is about, and in the policies that conflict, which AWS
 tells nowhere else.
 """
@@ -26,6 +29,7 @@ class Intake:
     def __init__(self, *, queue: Queue, rows: Rows, clock: Clock, configured: Configured, telemetry: Telemetry) -> None:
         self._queue, self._rows, self._clock = queue, rows, clock
         self._configured, self._telemetry = configured, telemetry
+        self._store_away = False
 
     async def run(self) -> None:
         """Take messages until cancelled. The first question is quick, so that the program is soon known to be ready."""
@@ -40,6 +44,9 @@ class Intake:
             log.warning("queue_unavailable", code=problem.code)
             self._telemetry.health.failed(QUEUE, problem.code)
             await self._clock.sleep(PAUSE)
+        except StoreUnavailable:
+            self._telemetry.store_errors.inc()
+            await self._clock.sleep(PAUSE)
 
     async def check(self) -> None:
         """Find out whether the queue answers. Raises AwsUnavailable."""
@@ -47,20 +54,34 @@ class Intake:
         self._telemetry.health.succeeded(QUEUE)
 
     async def take(self) -> int:
-        """Take the messages that are there; return how many. Raises AwsUnavailable."""
+        """Take the messages that are there; return how many. Raises AwsUnavailable, StoreUnavailable.
+
+        While the store is away none is received: the queue gives up what was received five times in vain.
+        """
+        if self._store_away:
+            await self._rows.store.next_due()
+        self._store_away = False
         hints = await self._queue.receive()
-        self._telemetry.health.succeeded(QUEUE)
-        for hint in hints:
-            await self._take(hint)
+        deleted = [await self._take(hint) for hint in hints]
+        if all(deleted):
+            self._telemetry.health.succeeded(QUEUE)
         return len(hints)
 
-    async def _take(self, hint: Hint) -> None:
+    async def _take(self, hint: Hint) -> bool:
+        """Take one message; whatever goes wrong with it, the others of its batch are taken all the same."""
         try:
             await self._store(hint)
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
-            return  # not deleted: the queue shows it again
-        await self._queue.delete(hint)
+            self._store_away = True
+            return True  # not deleted, on purpose: the queue shows it again
+        try:
+            await self._queue.delete(hint)
+        except AwsUnavailable as problem:
+            log.warning("event_not_deleted", code=problem.code)
+            self._telemetry.health.failed(QUEUE, problem.code)
+            return False
+        return True
 
     async def _store(self, hint: Hint) -> None:
         if hint.key is None or not self._configured.covers(hint.key):

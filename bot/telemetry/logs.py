@@ -48,6 +48,7 @@ EVENTS: Mapping[str, str] = {
     "delivery_refused": "Teams refuses something for good; `problem` says why, `consequence` what follows",
     "drain_cut_short": "not everything came to its end in time; the next process goes on from the row",
     "event_ignored": "an event that is not about a request of a configured account and Region",
+    "event_not_deleted": "a message stays in the queue and comes again; its request was marked all the same",
     "event_taken": "an event marked its request to be looked at",
     "event_unreadable": "a message of the queue is no event; the queue's redrive takes it away",
     "execution_foreign": "an OpsItem names an execution that is not its approval; it is not believed",

@@ -1,0 +1,196 @@
+"""Figure 8: whatever SQS does with its messages, every request has one row and one card.
+
+Copies, any order, visibility that ends in mid-work, deletes and a store that fail now and then: random schedules, each
+from a seed, on a clock that is moved by hand. Two controls show that the proof can tell a lost and a doubled card.
+"""
+
+import asyncio
+from datetime import datetime
+from random import Random
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from bot.domain.record import Record
+from bot.domain.request import RequestKey
+from bot.ports import Change, Hint, Store, StoreUnavailable
+from bot.service.intake import Intake
+from bot.service.rows import Rows
+from bot.store.versions import changed
+from bot.telemetry import Telemetry
+from tests.fakes.clock import ManualClock
+from tests.fakes.queue import AtMostOnce, FakeSqs
+from tests.fakes.store import MemoryStore
+from tests.fakes.world import World, new_world
+from tests.reliability.conftest import Figure, size
+
+KIND = "Requester Access Request Status Update"
+REQUESTS = 3
+SLOWEST = 90.0  # seconds for one write: longer than a message stays invisible
+LONG_ENOUGH = 30  # minutes of the hand-moved clock, after which everything must have come to its end
+MOST_FAILURES = 3  # of the store for one request: fewer than the receives after which the queue gives a message up
+
+
+class Slow:
+    """What makes a store slow and moody in the hands of the intake; the looks have a store that works."""
+
+    def __init__(self, store: Store, clock: ManualClock, chance: Random) -> None:
+        self._store, self._clock, self._chance = store, clock, chance
+        self._failures: dict[RequestKey, int] = {}
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        """Take its time, then write or not."""
+        if self._chance.random() < 0.3:
+            await self._clock.sleep(self._chance.uniform(0, SLOWEST))
+        left = self._failures.setdefault(key, self._chance.randint(0, MOST_FAILURES))
+        if left:
+            self._failures[key] = left - 1
+            raise StoreUnavailable("moody")
+        return await self._store.apply(key, change, now=now)
+
+    async def next_due(self) -> datetime | None:
+        """Answer now and then."""
+        if self._chance.random() < 0.1:
+            raise StoreUnavailable("moody")
+        return await self._store.next_due()
+
+
+class Overwriting(MemoryStore):
+    """A defective store: slow, and it lays what it writes over whatever was written meanwhile."""
+
+    clock: ManualClock
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        """Write what is long out of date."""
+        record = changed(await self.load(key), key, change, now=now)
+        await self.clock.sleep(1.5)
+        self.tables.records[key] = record
+        return record
+
+
+async def schedule(seed: int, *, queue: type[FakeSqs] = FakeSqs, heedless: bool = False) -> list[int]:
+    """Play one schedule with two processes; return how many cards each request got."""
+    chance, first = Random(seed), new_world()
+    if heedless:
+        first.store = Overwriting()
+        first.store.clock = first.clock
+        first.build()
+    second = World(first.clock, first.aws, first.chat, first.people, first.store, owner="replica-2")
+    sqs = queue(first.clock, chance, trouble=0.2)
+    keys = [first.aws.add(number) for number in range(1, REQUESTS + 1)]
+    for key in keys:
+        sqs.send(Hint("", key, KIND), copies=chance.randint(1, 4))
+    moody = Slow(first.store, first.clock, chance)
+    intakes = [asyncio.create_task(_intake(first, sqs, moody).run()) for _ in range(2)]
+    async with first.running(), second.running():
+        for _ in range(LONG_ENOUGH):
+            if not sqs.kept:
+                break
+            await first.clock.advance(60)
+        await first.clock.advance(10)
+    for each in intakes:
+        each.cancel()
+    await asyncio.gather(*intakes, return_exceptions=True)
+    assert sqs.kept == []
+    return [_cards(first, key) for key in keys]
+
+
+def _intake(world: World, sqs: FakeSqs, moody: Slow) -> Intake:
+    """Return an intake whose process wakes no looker: both find what is due at the same moment."""
+    rows = Rows(moody, world.clock)  # type: ignore[arg-type]  # all that it calls
+    telemetry = Telemetry(CollectorRegistry())
+    return Intake(queue=sqs, rows=rows, clock=world.clock, configured=world.configured, telemetry=telemetry)
+
+
+def _cards(world: World, key: RequestKey) -> int:
+    return sum(key.ops_item_id in sent.card for sent in world.chat.of("post"))
+
+
+async def test_any_schedule_makes_one_card_a_request(figure: Figure) -> None:
+    """1 to 4 copies, shuffled, late, with failing deletes and a moody store: one row and one card, in every schedule."""
+    seeds = size(ci=20, long=1000)
+    wrong = [seed for seed in range(seeds) if await schedule(seed) != [1] * REQUESTS]
+    figure(8, schedules=seeds, wrong=len(wrong))
+    assert wrong == []
+
+
+async def test_a_queue_that_loses_messages_would_be_noticed(figure: Figure) -> None:
+    """Control: at most once instead of at least once, and some request has no card."""
+    seeds = size(ci=6, long=200)
+    lost = len([seed for seed in range(seeds) if 0 in await schedule(seed, queue=AtMostOnce)])
+    figure(8, control="at-most-once queue", schedules=seeds, noticed=lost)
+    assert lost > 0
+
+
+async def test_a_store_that_writes_over_others_would_be_noticed(figure: Figure) -> None:
+    """Control: without compare-and-set two processes post the same card."""
+    seeds = size(ci=6, long=200)
+    doubled = len([seed for seed in range(seeds) if max(await schedule(seed, heedless=True)) > 1])
+    figure(8, control="store without compare-and-set", schedules=seeds, noticed=doubled)
+    assert doubled > 0
+
+
+# --- poison
+
+
+@pytest.mark.parametrize("poison", [1, 25])
+async def test_poison_ends_in_the_dead_letter_queue_and_blocks_nobody(poison: int, figure: Figure) -> None:
+    """More poison than a batch holds: the cards come all the same, and the queue's redrive takes the poison away."""
+    world = new_world()
+    sqs = FakeSqs(world.clock, Random(poison))
+    keys = [world.aws.add(number) for number in range(1, 21)]
+    for key in keys:
+        sqs.send(Hint("", key, KIND))
+    sqs.send(None, copies=poison)
+    telemetry = Telemetry(CollectorRegistry())
+    intake = Intake(queue=sqs, rows=world.rows, clock=world.clock, configured=world.configured, telemetry=telemetry)
+    running = asyncio.create_task(intake.run())
+    async with world.running():
+        await world.clock.advance(30)
+        cards = len(world.chat.of("post"))
+        await world.clock.advance(600)
+    running.cancel()
+    figure(8, poison=poison, dead_lettered=len(sqs.dead), cards_within_30s=cards, requests=len(keys))
+    assert (cards, len(sqs.dead), sqs.kept) == (len(keys), poison, [])
+
+
+# --- bounds
+
+
+async def test_a_store_that_is_away_keeps_its_messages_in_the_queue() -> None:
+    """An hour without a store: nothing is given up, for nothing is received in vain; afterwards all cards come."""
+    world = new_world()
+    sqs = FakeSqs(world.clock, Random(1))
+    for number in range(1, 31):
+        sqs.send(Hint("", world.aws.add(number), KIND))
+    store = world.store
+    assert isinstance(store, MemoryStore)
+    store.broken = True
+    telemetry = Telemetry(CollectorRegistry())
+    intake = Intake(queue=sqs, rows=world.rows, clock=world.clock, configured=world.configured, telemetry=telemetry)
+    running = asyncio.create_task(intake.run())
+    async with world.running():
+        await world.clock.advance(3600)
+        assert (sqs.dead, len(sqs.kept), sqs.received) == ([], 30, 10)
+        store.broken = False
+        await world.clock.advance(120)
+    running.cancel()
+    assert (sqs.kept, len(world.chat.of("post"))) == ([], 30)
+
+
+async def test_messages_that_come_faster_than_looks_pile_up_nowhere() -> None:
+    """5,000 messages on 20 requests while nobody looks: 20 rows, and nothing else that grows."""
+    world = new_world()
+    sqs = FakeSqs(world.clock, Random(1))
+    keys = [world.aws.add(number) for number in range(1, 21)]
+    telemetry = Telemetry(CollectorRegistry())
+    intake = Intake(queue=sqs, rows=world.rows, clock=world.clock, configured=world.configured, telemetry=telemetry)
+    for number in range(5000):
+        sqs.send(Hint("", keys[number % 20], KIND))
+        await intake.take()
+    assert sqs.kept == []
+    assert len(await world.store.due(world.clock.now(), 10_000)) == 20
+    assert len(await world.store.watched()) == 20
+    async with world.running():
+        await world.clock.advance(5)
+    assert len(world.chat.of("post")) == 20

@@ -278,7 +278,12 @@ async def test_an_answer_of_the_store_that_comes_late_takes_nothing_back() -> No
     key = world.aws.add()
     await world.shown(key)
     seen: list[int] = []
-    waiting = asyncio.create_task(world.rows.wait(key, lambda row: bool(seen.append(row.version)), seconds=2))
+
+    def until(row: Record) -> bool:
+        seen.append(row.version)
+        return False
+
+    waiting = asyncio.create_task(world.rows.wait(key, until, seconds=2))
     await world.clock.advance(0)
     late = store.late = asyncio.Event()
     older = asyncio.create_task(world.rows.apply(key, lambda row: replace(row, looks_failed=1)))

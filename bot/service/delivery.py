@@ -232,8 +232,10 @@ class Delivering:
         now = self._clock.now()
 
         def save(row: Record) -> Record:
-            kept = row.with_surface(saved)
-            return kept.look_by(now) if again else kept  # the thread must tell what is impossible
+            if row.leased_by(self._owner):
+                kept = row.with_surface(saved)
+                return kept.look_by(now) if again else kept  # the thread must tell what is impossible
+            return row.with_surface(replace(saved, digest=None)).look_by(now)  # another wrote meanwhile, and knew more
 
         return await self._rows.apply(record.key, save)
 

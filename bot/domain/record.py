@@ -121,9 +121,11 @@ class Record:
 
     def renewed_by(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":
         """Renew the lease; None if it is not ours any more, even if nobody holds it: another may have been here."""
-        if self.lease is None or self.lease.owner != owner:
-            return None
-        return self.leased_to(owner, now=now, span=span)
+        return self.leased_to(owner, now=now, span=span) if self.leased_by(owner) else None
+
+    def leased_by(self, owner: str) -> bool:
+        """True if nobody else has had the lease since it was taken, over or not."""
+        return self.lease is not None and self.lease.owner == owner
 
     @property
     def only_due_for_lease(self) -> bool:
@@ -132,7 +134,7 @@ class Record:
 
     def released_by(self, owner: str) -> "Record":
         """Give the lease back, if it is still ours, and with it the appointment that was made for its end."""
-        if self.lease is None or self.lease.owner != owner:
+        if not self.leased_by(owner):
             return self
         appointment = None if self.only_due_for_lease else self.next_look_at
         return replace(self, lease=None, next_look_at=appointment)

@@ -48,7 +48,7 @@ class Outbox:
                 failures=0,
                 retry_at=None,
             )
-            return record.with_surface(saved)
+            return self._kept(record, saved)
 
         return await self._rows.apply(key, keep)
 
@@ -90,7 +90,13 @@ class Outbox:
         return await self._rows.look(key)
 
     async def _change(self, key: RequestKey, want: Wanted, change: Callable[[Surface], Surface]) -> Record:
-        return await self._rows.apply(key, lambda record: record.with_surface(change(_surface(record, want))))
+        return await self._rows.apply(key, lambda record: self._kept(record, change(_surface(record, want))))
+
+    def _kept(self, record: Record, surface: Surface) -> Record:
+        """Keep a surface; one written after the lease was lost may lie over what another process knew better."""
+        if record.leased_by(self._owner):
+            return record.with_surface(surface)
+        return record.with_surface(replace(surface, digest=None)).look_by(self._clock.now())
 
 
 def _surface(record: Record, want: Wanted) -> Surface:

@@ -44,9 +44,17 @@ class Gated:
         return gated
 
 
-async def park() -> None:
-    """Never come back: what a call of a process that is gone does. Only the end of the test ends it."""
-    await asyncio.get_running_loop().create_future()
+class Grave:
+    """Where calls of processes that are gone end: they never come back, until the test is over."""
+
+    def __init__(self) -> None:
+        self._waiting: list[asyncio.Future[None]] = []  # the loop itself keeps no task that waits for nothing
+
+    async def park(self) -> None:
+        """Never return."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        await future
 
 
 async def end_everything() -> None:

@@ -12,11 +12,11 @@ from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Match
 from bot.domain.surfaces import DIRECTS
 from bot.domain.views import NoticeCode
-from bot.ports import Change, RequestNotReadable, SignalRefused, StoreUnavailable
+from bot.ports import Change, Message, Posted, RequestNotReadable, SignalRefused, StoreUnavailable
 from bot.service.clicks import Answer, Verb
 from bot.service.rows import LeaseHeld, Rows
 from tests.fakes.card_text import shown
-from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, FakeChat, person
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import APPROVALS, World, new_world
 
@@ -197,6 +197,39 @@ async def test_the_lease_is_looked_at_right_before_a_write(world: World, write: 
     assert sum(len(sent.versions) for sent in world.chat.sent.values()) == written
 
 
+class SlowChat(FakeChat):
+    """A Teams whose next update waits in front of its effect until the test says so."""
+
+    gate: asyncio.Event | None = None
+
+    async def update(self, posted: Posted, message: Message) -> None:
+        """Replace a message, late."""
+        gate, self.gate = self.gate, None
+        if gate:
+            await gate.wait()
+        await super().update(posted, message)
+
+
+async def test_what_was_written_after_the_lease_was_lost_is_made_right(world: World) -> None:
+    """Paused in front of an update past the lease: the old card lies over the new one, and is replaced at once."""
+    chat = SlowChat()
+    world = replace(world, chat=chat)
+    other = replace(world, owner="replica-2")
+    key = world.aws.add(levels=2)
+    await world.shown(key)
+    world.aws.decide(key, Verdict.APPROVE)
+    gate = chat.gate = asyncio.Event()
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(31)
+        world.aws.decide(key, Verdict.REJECT)
+        await other.shown(key)
+        assert not chat.of("post")[0].buttons
+        gate.set()
+        await world.clock.advance(1)
+    assert not chat.of("post")[0].buttons
+
+
 async def test_a_signal_of_a_dead_process_is_never_sent_again(world: World) -> None:
     """The process died with the signal on its way: another one asks AWS what became of it, and sends nothing."""
     key = world.aws.add()
@@ -362,11 +395,11 @@ async def test_an_answer_of_the_store_that_comes_late_takes_nothing_back() -> No
     await world.shown(key)
     seen: list[int] = []
 
-    def never(row: Record) -> bool:
+    def until(row: Record) -> bool:
         seen.append(row.version)
         return False
 
-    waiting = asyncio.create_task(world.rows.wait(key, never, seconds=2))
+    waiting = asyncio.create_task(world.rows.wait(key, until, seconds=2))
     await world.clock.advance(0)
     late = store.late = asyncio.Event()
     older = asyncio.create_task(world.rows.apply(key, lambda row: replace(row, looks_failed=1)))

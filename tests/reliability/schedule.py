@@ -1,0 +1,182 @@
+"""Several processes over one outside, in an order that a seed decides.
+
+Every call of a port takes some turns of the loop, or some seconds, before its effect and again after it. A process that dies
+stays where it is: whatever its tasks call next never comes back, so nothing of it has an effect any more, while what had
+left it already still arrives.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+
+from bot.domain.identity import Person
+from bot.domain.record import Record
+from bot.domain.request import RequestKey
+from bot.ports import Change
+from bot.service.clicks import Answer, Verb
+from bot.store.versions import changed
+from tests.fakes.chat import HANAKO, ICHIRO
+from tests.fakes.clock import ManualClock
+from tests.fakes.gates import Grave, end_everything
+from tests.fakes.outside import MEI, PRIYA, Outside, Process, doubled, extras, wrong
+from tests.fakes.store import MemoryStore, Tables
+
+WORKERS = 4
+CLICKERS: tuple[Person, ...] = (HANAKO, ICHIRO, MEI, PRIYA)
+SLOW = 0.08  # share of the passages that take seconds and not turns
+SLOWEST = 3.0  # seconds; a call of that passes twice, and a lease of 30 s outlives some of them
+MOST_TURNS = 4
+STUCK = 900  # seconds after which what has not come to rest never will
+MOST_ROUNDS = 8  # of people who press while AWS waits
+
+
+class Stuck(Exception):
+    """It does not come to rest, or nobody can decide it."""
+
+
+class Whims:
+    """The gate of one process: who goes on is decided by chance."""
+
+    def __init__(self, chance: Random, clock: ManualClock) -> None:
+        self._chance, self._clock = chance, clock
+        self._grave = Grave()
+        self.alive = True
+
+    async def before(self, call: str) -> None:
+        """Take some time, then perhaps never come back."""
+        await self._pass()
+
+    async def after(self, call: str) -> None:
+        """Take some time, then perhaps never come back."""
+        await self._pass()
+
+    async def _pass(self) -> None:
+        if self._chance.random() < SLOW:
+            await self._clock.sleep(self._chance.uniform(0, SLOWEST))
+        for _ in range(self._chance.randrange(MOST_TURNS)):
+            await asyncio.sleep(0)
+        if not self.alive:
+            await self._grave.park()
+
+
+class ContendedStore(MemoryStore):
+    """A store whose writers overlap: it reads, others have some turns, it writes if nobody was faster, else again."""
+
+    def __init__(self, tables: Tables, chance: Random) -> None:
+        super().__init__(tables)
+        self._chance = chance
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        records = self.tables.records
+        while True:
+            former = records.get(key)
+            record = changed(former, key, change, now=now)
+            for _ in range(self._chance.randrange(2 * MOST_TURNS)):
+                await asyncio.sleep(0)
+            if self.may_write(former, records.get(key)):
+                break
+        if record.version:
+            records[key] = record
+        return record
+
+    def may_write(self, former: Record | None, present: Record | None) -> bool:
+        """Compare before the set."""
+        return present is former
+
+
+@dataclass(slots=True)
+class Crowd:
+    """Workers and clickers of one seed."""
+
+    chance: Random
+    store: type[ContendedStore]
+    outside: Outside = field(default_factory=Outside.new)
+    workers: list[tuple[Process, Whims]] = field(default_factory=list)
+    dead: list[tuple[Process, Whims]] = field(default_factory=list)
+    answers: list[tuple[asyncio.Task[Answer], Whims]] = field(default_factory=list)
+    started: int = 0
+
+    def start(self) -> None:
+        """Start a process; each has an owner id of its own."""
+        self.started += 1
+        gate = Whims(self.chance, self.outside.clock)
+        store = self.store(self.outside.tables, self.chance)
+        self.workers.append((Process(self.outside, gate, owner=f"process {self.started}", store=store), gate))
+
+    async def crash(self) -> None:
+        """End some process at some moment; another one takes its place some time later."""
+        await self.outside.clock.sleep(self.chance.uniform(0, 8))
+        self.dead.append(self.workers.pop(self.chance.randrange(len(self.workers))))
+        self.dead[-1][1].alive = False
+        self.outside.crashes += 1
+        await self.outside.clock.sleep(self.chance.uniform(0, 40))
+        self.start()
+
+    async def click(self, who: Person, step: str, within: float) -> None:
+        """Press a button at some moment; whichever process gets it."""
+        await self.outside.clock.sleep(within and self.chance.uniform(0, within))
+        process, gate = self.chance.choice(self.workers)
+        verb = Verb.REJECT if self.chance.random() < 0.3 else Verb.APPROVE
+        self.answers.append((process.press(who, verb, step), gate))
+
+    async def rest(self, *under_way: asyncio.Task[None]) -> None:
+        """Let time pass until everything has come to rest. Raises Stuck."""
+        for _ in range(STUCK):
+            await self.outside.clock.advance(1)
+            if broken := [answer for answer, _ in self.answers if answer.done() and answer.exception()]:
+                raise Stuck(repr(broken[0].exception()))
+            answered = all(answer.done() for answer, gate in self.answers if gate.alive)
+            if answered and self.outside.at_rest() and all(task.done() for task in under_way):
+                return
+        raise Stuck("not at rest")
+
+    async def live(self) -> None:
+        """Ask for access, press until it is decided, crash now and then. Raises Stuck."""
+        outside, chance = self.outside, self.chance
+        for _ in range(WORKERS):
+            self.start()
+        outside.aws.lag = chance.choice((0.0, 0.0, 1.5))
+        outside.queue.send(outside.aws.add(levels=2, required=chance.choice((1, 1, 2))))
+        await self.rest()
+        crashes = [asyncio.create_task(self.crash()) for _ in range(chance.choice((0, 0, 1, 2)))]
+        for _ in range(MOST_ROUNDS):
+            if outside.truth.waiting is None:
+                await self.rest(*crashes)
+                return
+            step, within = outside.truth.waiting.step, chance.choice((0.0, 0.1, 3.0))
+            clicks = [asyncio.create_task(self.click(who, step, within)) for who in CLICKERS]
+            await self.rest(*clicks, *crashes)
+        raise Stuck("nobody could decide it")
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What came of a seed."""
+
+    doubled: int
+    extras: int
+    crashes: int
+    stuck: str  # "" for what converged
+    signals: int
+
+    @property
+    def good(self) -> bool:
+        """True if every promise was kept."""
+        return not self.doubled and not self.stuck and self.extras <= self.crashes
+
+
+async def end_of(seed: int, *, store: type[ContendedStore] = ContendedStore) -> End:
+    """Live through a seed."""
+    crowd = Crowd(Random(seed), store)
+    try:
+        await crowd.live()
+        stuck = "; ".join(wrong(crowd.outside))
+    except Stuck as problem:
+        stuck = str(problem)
+    finally:
+        for _, gate in crowd.workers:
+            gate.alive = False
+        await end_everything()
+    outside = crowd.outside
+    return End(doubled(outside), extras(outside), outside.crashes, stuck, len(outside.aws.signals))

@@ -1,0 +1,42 @@
+"""Figure 5: four processes over one store, four people who press, processes that die, in an order that a seed decides."""
+
+import pytest
+
+from bot.domain.decision import Claim
+from bot.service import decide
+from tests.reliability.conftest import Figure, size
+from tests.reliability.schedule import CLICKERS, WORKERS, End, end_of
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+SEEDS = size(ci=150, long=10_000)
+BLIND_SEEDS = size(ci=40, long=1_000)
+SEEN = 0.1  # share of the seeds that must fail where the claim is gone, or the proof sees nothing
+
+
+async def test_no_order_of_events_doubles_a_signal(figure: Figure) -> None:
+    """Whatever the order: one accepted signal for each click, everything converges, one extra message per crash."""
+    ends: dict[int, End] = {seed: await end_of(seed) for seed in range(SEEDS)}
+    assert {seed: end for seed, end in ends.items() if not end.good} == {}
+    crashes = sum(end.crashes for end in ends.values())
+    assert crashes > SEEDS / 10
+    figure(
+        5,
+        seeds=SEEDS,
+        workers=WORKERS,
+        clickers=len(CLICKERS),
+        crashes=crashes,
+        signals=sum(end.signals for end in ends.values()),
+        double_effects=sum(end.doubled for end in ends.values()),
+        stuck=sum(bool(end.stuck) for end in ends.values()),
+        extras=sum(end.extras for end in ends.values()),
+    )
+
+
+async def test_without_the_claim_the_same_seeds_double_signals(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
+    """The proof is not blind: where every click is let through, more than one seed in ten doubles a signal."""
+    monkeypatch.setattr(decide, "claim", lambda **_: Claim())
+    ends = [await end_of(seed) for seed in range(BLIND_SEEDS)]
+    failed = sum(bool(end.doubled) for end in ends)
+    assert failed > SEEN * BLIND_SEEDS
+    figure(5, seeds_without_the_claim=BLIND_SEEDS, failed=failed)

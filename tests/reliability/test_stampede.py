@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from bot.sandbox.jit_policies import MANUAL
 from bot.sandbox.world import APPROVER_ROLE, level, manual_policy
 from tests.fakes.launcher import Defect
-from tests.fakes.people import HANAKO, ICHIRO, PEOPLE, Person, crowd
+from tests.fakes.people import HANAKO, ICHIRO, PEOPLE, TARO, Person, crowd
 from tests.fakes.processes import Processes, environment
 from tests.fakes.product import Product, product
 from tests.fakes.teams_world import Message
@@ -59,12 +60,24 @@ class Crowded:
     async def waiting_card(self, node: str = "web-prod-01") -> tuple[str, Message]:
         """Ask for access; return the request and its card as everybody has it on their screen."""
         request = await self.world.ask(node)
-        return request, deepcopy(await self.world.card(request))
+        card = await self.world.card(request)
+        await self.world.until(lambda: request in str([each.card for each in self._told_requester()]))
+        return request, deepcopy(card)
+
+    def _told_requester(self) -> list[Message]:
+        """Return the messages to the requester; the first one of a request leaves once its card is in the row."""
+        teams = self.world.microsoft
+        return teams.posted(teams.world.personal(TARO))[-4:]
 
     def effects(self, request: str) -> list[str]:
         """Return who decided a request in AWS, as often as they did."""
         effects = self.world.aws.effects("Approve", "Reject")
         return [each.by.rpartition("/")[2] for each in effects if each.ops_item_id == request]
+
+    def decided_by(self, request: str, people: set[str]) -> bool:
+        """Tell whether exactly these people have decided it, and its card shows that it is decided."""
+        card = json.dumps(self.world.cards(request)[0].card)
+        return set(self.effects(request)) == people and "Approved by" in card and not _has_buttons(card)
 
     def signals(self) -> int:
         """Return how many signals reached AWS, refused ones too."""
@@ -138,8 +151,7 @@ async def test_two_approvals_at_one_instant_both_count(
         for _ in range(pairs):
             request, card = await there.waiting_card("bastion-01")
             await there.all_at_once(card, (HANAKO, ICHIRO), ("approve",))
-            await there.world.until(lambda: "Approved by" in str(there.world.cards(request)[0].card))  # noqa: B023
-            assert set(there.effects(request)) == {HANAKO.upn, ICHIRO.upn}
+            await there.world.until(partial(there.decided_by, request, {HANAKO.upn, ICHIRO.upn}))
     figure(7, replicas=replicas, store=store, pairs=pairs, approvals=there.signals())
     assert there.signals() == 2 * pairs
     assert there.statuses == {200}

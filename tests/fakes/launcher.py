@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from bot import app
-from bot.domain.decision import DecisionState
+from bot.domain.decision import Claim, DecisionState
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports import Change
+from bot.service import decide
 from bot.settings import load
 from bot.store.sqlite import SqliteStore
 from tests.fakes.ahead import AheadClock, Lead
@@ -35,6 +36,7 @@ class Defect(StrEnum):
 
     FORGETFUL = "forgetful"  # the store says that a signal may leave, and has not kept that it did
     DEAD_LOOP = "dead_loop"  # a loop that ends as no loop may
+    GRANTING = "granting"  # every claim is granted
     DEAF = "deaf"  # it does not hear SIGTERM, which then ends it at once
 
 
@@ -114,6 +116,8 @@ def break_it(defect: Defect) -> None:
             SqliteStore.apply = forgetful(SqliteStore.apply)  # type: ignore[method-assign]
         case Defect.DEAD_LOOP:
             vars(app).update(LoopWatch=lambda _: DeadLoop())
+        case Defect.GRANTING:
+            vars(decide).update(claim=lambda **_: Claim())
         case Defect.DEAF:
             asyncio.SelectorEventLoop.add_signal_handler = lambda *_: None  # type: ignore[method-assign]
 

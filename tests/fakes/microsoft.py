@@ -45,6 +45,8 @@ class FakeMicrosoft:
         self._runner: web.AppRunner | None = None
         self._http: aiohttp.ClientSession | None = None
         self.base = ""
+        self.seen_as = ""
+        """The base address under which the bot sees the connector, where a proxy stands before it."""
 
     async def __aenter__(self) -> Self:
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=0.5)
@@ -74,7 +76,7 @@ class FakeMicrosoft:
 
     @property
     def service_url(self) -> str:
-        return f"{self.base}{SERVICE}/"
+        return f"{self.seen_as or self.base}{SERVICE}/"
 
     @property
     def service_hosts(self) -> tuple[str, ...]:
@@ -116,12 +118,15 @@ class FakeMicrosoft:
         self, bot_url: str, activity: Mapping[str, Any], *, authorization: str | None = None
     ) -> tuple[int, Any]:
         """Send an activity, signed unless an Authorization header is given; return status and body."""
-        signed = self.signer.header(str(activity.get("serviceUrl")))
+        body, headers = self.written(activity)
         return await self.send_raw(
-            bot_url,
-            json.dumps(activity).encode(),
-            headers={"Authorization": signed if authorization is None else authorization},
+            bot_url, body, headers=headers if authorization is None else {"Authorization": authorization}
         )
+
+    def written(self, activity: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
+        """Return body and headers of an activity, signed: what `send_raw` takes."""
+        signed = self.signer.header(str(activity.get("serviceUrl")))
+        return json.dumps(activity).encode(), {"Authorization": signed}
 
     async def send_raw(self, bot_url: str, body: bytes, *, headers: Mapping[str, str]) -> tuple[int, Any]:
         """Send any bytes; return status and body (JSON if it is JSON)."""
@@ -155,11 +160,16 @@ class FakeMicrosoft:
         self, bot_url: str, person: Person, message: Message, verb: str, inputs: Mapping[str, Any] | None = None
     ) -> tuple[int, Any]:
         """Press the button with that verb on a card of the bot; AssertionError if the card has none."""
+        return await self.send(bot_url, self.pressed(person, message, verb, inputs))
+
+    def pressed(self, person: Person, message: Message, verb: str, inputs: Mapping[str, Any] | None = None) -> Json:
+        """Return the activity that pressing that button sends; AssertionError if the card has none."""
         data = action_data(message.card, verb)
         assert data is not None, f"no {verb!r} on this card"
         thread = f"{message.conversation};messageid={message.root}"
         place = thread if message.conversation.startswith("19:") else message.conversation
-        return await self.post_invoke(bot_url, person, place, verb, data, inputs=inputs, reply_to=message.id)
+        common = self._common(person, place)
+        return activities.invoke(verb, {**data, **(inputs or {})}, **common, reply_to=message.id)
 
     async def post_submit(
         self, bot_url: str, person: Person, conversation: str | Place, value: Mapping[str, Any], **fields: Any
@@ -202,11 +212,11 @@ class FakeMicrosoft:
         app.add_subapp(SERVICE, connector)
         return app
 
-    async def _metadata(self, _request: web.Request) -> web.Response:
+    async def _metadata(self, request: web.Request) -> web.Response:
         return web.json_response(
             {
                 "issuer": "https://api.botframework.com",
-                "jwks_uri": f"{self.base}/v1/.well-known/keys",
+                "jwks_uri": f"http://{request.host}/v1/.well-known/keys",  # the way by which the question came
                 "id_token_signing_alg_values_supported": ["RS256"],
             }
         )

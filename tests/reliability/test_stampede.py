@@ -1,0 +1,174 @@
+"""Figure 7: two hundred approvers click at once over real HTTP, on one process and on three over one store."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.sandbox.jit_policies import MANUAL
+from bot.sandbox.world import APPROVER_ROLE, level, manual_policy
+from tests.fakes.launcher import Defect
+from tests.fakes.people import HANAKO, ICHIRO, PEOPLE, TARO, Person, crowd
+from tests.fakes.processes import Processes, environment
+from tests.fakes.product import Product, product
+from tests.fakes.teams_world import Message
+from tests.reliability.conftest import LONG, Figure, size
+
+CROWD = crowd(200)
+ROUNDS = size(ci=1, long=50)
+INVOKE_LIMIT = 3.0  # seconds; what an approver's client is promised
+TABLE = "node-access"
+# DynamoDB joins when the store is there; the condition goes with the merge
+STORES = ["sqlite", *(["dynamodb"] if find_spec("bot.store.dynamodb") else [])]
+REPLICAS = [pytest.param(1, "sqlite", id="one"), *(pytest.param(3, each, id=f"three-{each}") for each in STORES)]
+
+
+@dataclass(slots=True)
+class Crowded:
+    """A world whose bot may be several processes over one store, and what was measured there."""
+
+    world: Product
+    urls: list[str]
+    slowest: float = 0.0
+    statuses: set[int] = field(default_factory=set)
+
+    async def all_at_once(self, card: Message, people: Sequence[Person], verbs: Sequence[str]) -> list[str]:
+        """Have everybody press a button of the card at one moment, spread over the processes; return the answers."""
+        microsoft = self.world.microsoft
+        clicks = [microsoft.written(microsoft.pressed(who, card, verb)) for who, verb in zip(people, cycle(verbs))]
+
+        async def press(url: str, body: bytes, headers: dict[str, str]) -> str:
+            began = time.monotonic()
+            status, answer = await microsoft.send_raw(url, body, headers=headers)
+            self.slowest = max(self.slowest, time.monotonic() - began)
+            self.statuses.add(status)
+            return json.dumps(answer, ensure_ascii=False)
+
+        return await asyncio.gather(*(press(url, *click) for url, click in zip(cycle(self.urls), clicks)))
+
+    async def waiting_card(self, node: str = "web-prod-01") -> tuple[str, Message]:
+        """Ask for access; return the request and its card as everybody has it on their screen."""
+        request = await self.world.ask(node)
+        card = await self.world.card(request)
+        await self.world.until(lambda: request in str([each.card for each in self._told_requester()]))
+        return request, deepcopy(card)
+
+    def _told_requester(self) -> list[Message]:
+        """Return the messages to the requester; the first one of a request leaves once its card is in the row."""
+        teams = self.world.microsoft
+        return teams.posted(teams.world.personal(TARO))[-4:]
+
+    def effects(self, request: str) -> list[str]:
+        """Return who decided a request in AWS, as often as they did."""
+        effects = self.world.aws.effects("Approve", "Reject")
+        return [each.by.rpartition("/")[2] for each in effects if each.ops_item_id == request]
+
+    def decided_by(self, request: str, people: set[str]) -> bool:
+        """Tell whether exactly these people have decided it, and its card shows that it is decided."""
+        card = json.dumps(self.world.cards(request)[0].card)
+        return set(self.effects(request)) == people and "Approved by" in card and not _has_buttons(card)
+
+    def signals(self) -> int:
+        """Return how many signals reached AWS, refused ones too."""
+        return self.world.signals()
+
+
+@asynccontextmanager
+async def crowded(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, *, replicas: int = 1, store: str = "sqlite", defect: str = ""
+) -> AsyncIterator[Crowded]:
+    """Make the world with its two hundred approvers, and start so many processes over one store."""
+    async with product(monkeypatch, folder, people=[*PEOPLE, *CROWD]) as world, Processes() as processes:
+        environ = environment(world, folder, store=f"dynamodb:{TABLE}" if store == "dynamodb" else "")
+        if store == "dynamodb":
+            table = await processes.start(environ, "bot", "doctor", "--create-table", waiting=False)
+            assert await table.ended() == 0
+        words = ("tests.fakes.launcher", str(folder), defect) if defect else ()
+        bots = await asyncio.gather(*(processes.start(environ, *words) for _ in range(replicas)))
+        yield Crowded(world, [bot.url for bot in bots])
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("replicas", "store"), REPLICAS)
+async def test_two_hundred_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure, replicas: int, store: str
+) -> None:
+    """One signal, everybody is told who decided, no answer of 5xx, and every answer in time."""
+    told = 0
+    async with crowded(monkeypatch, tmp_path, replicas=replicas, store=store) as there:
+        for number in range(1, ROUNDS + 1):
+            request, card = await there.waiting_card()
+            answers = await there.all_at_once(card, CROWD, ("approve", "reject"))
+            (decider,) = there.effects(request)
+            assert there.signals() == number
+            told += sum(_tells(answer, decider) for answer in answers)
+            assert not any(_has_buttons(answer) for answer in answers)
+    figure(
+        7,
+        replicas=replicas,
+        store=store,
+        rounds=ROUNDS,
+        clicks=ROUNDS * len(CROWD),
+        signals_a_round=1,
+        told=told,
+        statuses=sorted(there.statuses),
+        slowest_answer=round(there.slowest, 2),
+    )
+    assert there.statuses == {200}
+    assert told == ROUNDS * len(CROWD)
+    assert there.slowest < INVOKE_LIMIT or not LONG  # seconds of a busy machine prove nothing in continuous integration
+
+
+def _tells(answer: str, decider: str) -> bool:
+    """Tell whether an answer names who decided: `person.7@example.com` is Person 7."""
+    number = decider.removeprefix("person.").partition("@")[0]
+    return re.search(rf"\bPerson {number}\b", answer) is not None
+
+
+def _has_buttons(answer: str) -> bool:
+    return '"verb": "approve"' in answer or '"verb": "reject"' in answer
+
+
+@pytest.mark.parametrize(("replicas", "store"), REPLICAS[1:])
+async def test_two_approvals_at_one_instant_both_count(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure, replicas: int, store: str
+) -> None:
+    """Where a level takes two approvals, two people who press at the same moment have decided it."""
+    pairs = size(ci=2, long=50)
+    async with crowded(monkeypatch, tmp_path, replicas=replicas, store=store) as there:
+        await asyncio.to_thread(_demand_two_approvals, there.world)
+        for _ in range(pairs):
+            request, card = await there.waiting_card("bastion-01")
+            await there.all_at_once(card, (HANAKO, ICHIRO), ("approve",))
+            await there.world.until(partial(there.decided_by, request, {HANAKO.upn, ICHIRO.upn}))
+    figure(7, replicas=replicas, store=store, pairs=pairs, approvals=there.signals())
+    assert there.signals() == 2 * pairs
+    assert there.statuses == {200}
+
+
+def _demand_two_approvals(world: Product) -> None:
+    levels = [level("ManualApproval", APPROVER_ROLE, needed=2)]
+    content: dict[str, Any] = manual_policy(levels, targets={"tag:Environment": ["shared"]})
+    ssm = world.aws.client("ssm")
+    ssm.create_document(Name="Shared-Nodes", Content=json.dumps(content), DocumentType=MANUAL)
+    ssm.close()
+
+
+async def test_without_the_claim_many_signals_leave(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The control: where every claim is granted, everybody who looks before the first effect sends a signal."""
+    async with crowded(monkeypatch, tmp_path, defect=Defect.GRANTING) as there:
+        _, card = await there.waiting_card()
+        with there.world.aws.faults.hold("SendAutomationSignal"):
+            await there.all_at_once(card, CROWD[:6], ("approve", "reject"))
+            assert there.signals() > 1

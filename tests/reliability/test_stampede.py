@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,7 @@ CROWD = crowd(200)
 ROUNDS = size(ci=1, long=50)
 INVOKE_LIMIT = 3.0  # seconds; what an approver's client is promised
 TABLE = "node-access"
-# DynamoDB joins when the store is there; the condition goes with the merge
-STORES = ["sqlite", *(["dynamodb"] if find_spec("bot.store.dynamodb") else [])]
+STORES = ("sqlite", "dynamodb")
 REPLICAS = [pytest.param(1, "sqlite", id="one"), *(pytest.param(3, each, id=f"three-{each}") for each in STORES)]
 
 

@@ -1,7 +1,5 @@
 """What the product promises its users, kept by the whole program over real HTTP."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from copy import deepcopy
 from pathlib import Path
@@ -12,10 +10,8 @@ import pytest
 from bot.i18n import Localizer
 from bot.sandbox.event_bus import Delivery
 from bot.sandbox.faults import Loss
-from tests.fakes.people import HANAKO, ICHIRO, MEI, PEOPLE, TARO, Person
+from tests.fakes.people import HANAKO, ICHIRO, MEI, TARO
 from tests.fakes.product import Product, product
-
-INVOKE_LIMIT = 3.0  # seconds; what an approver's client is promised
 
 
 @pytest.fixture
@@ -73,42 +69,6 @@ def _copy(card: Any) -> Any:
     return deepcopy(card)
 
 
-def _crowd(number: int) -> list[Person]:
-    return [
-        Person(
-            id=f"29:1-approver-{index}",
-            name=f"Approver {index}",
-            object_id=f"bbbbbbbb-0000-4000-8000-{index:012d}",
-            upn=f"approver{index}@example.com",
-            email=f"approver{index}@example.com",
-        )
-        for index in range(number)
-    ]
-
-
-async def test_two_hundred_approvers_click_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Half approve, half reject: one signal, every answer in time, everybody is told the outcome."""
-    crowd = _crowd(200)
-    async with product(monkeypatch, tmp_path, people=[*PEOPLE, *crowd]) as world, world.running():
-        card = _copy(await world.card(await world.ask()))
-
-        async def press(index: int, person: Person) -> tuple[float, dict[str, Any]]:
-            began = time.monotonic()
-            answer = await world.click(person, card, "approve" if index % 2 else "reject")
-            return time.monotonic() - began, answer
-
-        answers = await asyncio.gather(*(press(index, person) for index, person in enumerate(crowd)))
-        slowest = max(seconds for seconds, _ in answers)
-        print(f"200 clicks: {world.signals()} signal, slowest answer {slowest:.2f} s")
-        assert world.signals() == 1
-        assert len(world.aws.effects("Approve", "Reject")) == 1
-        assert all(not has_buttons(answer["value"]) for _, answer in answers)
-        decider = world.aws.effects("Approve", "Reject")[0].by.rpartition("/")[2].partition("@")[0]
-        name = f"Approver {decider.removeprefix('approver')}"
-        assert all(name in str(answer["value"]) for _, answer in answers)
-        assert slowest < INVOKE_LIMIT
-
-
 async def test_decided_while_the_bot_was_down(world: Product) -> None:
     """Its first sweep after the start shows what the console decided, events or not."""
     async with world.running():
@@ -136,9 +96,9 @@ async def test_aws_that_answers_after_eight_seconds(world: Product) -> None:
         request = await world.ask()
         card = await world.card(request)
         with world.aws.faults.hold("GetAutomationExecution") as held:
-            began = time.monotonic()
-            answer = await world.click(HANAKO, card, "approve")
-            assert time.monotonic() - began < INVOKE_LIMIT
+            answer = await world.click(
+                HANAKO, card, "approve"
+            )  # while AWS is still silent; test_answers has the seconds
             assert words("banner.applying") in str(answer["value"])
             assert not has_buttons(answer["value"])
             assert world.signals() == 0

@@ -259,6 +259,10 @@ class StoreUnavailable(Exception):
     """The store did not take or give a row; nothing was changed as far as is known."""
 
 
+class StoreUncertain(StoreUnavailable):
+    """A write left and nobody knows what became of it: it may be stored, or be stored yet."""
+
+
 Change = Callable[[Record], Record]
 
 

@@ -15,7 +15,7 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Channel
 from bot.domain.views import Banner, DecisionLine, Notice, NoticeCode, Tone
-from bot.ports import Clock, People, StoreUnavailable
+from bot.ports import Clock, People, StoreUnavailable, StoreUncertain
 from bot.service.answers import Answers, bare
 from bot.service.background import Background
 from bot.service.clicks import Answer, Click
@@ -94,6 +94,9 @@ class Claiming:
             await self._rows.apply(press.key, lambda row: self._claimed(row, press))
         except ClaimLost as lost:
             return await self._lost(press, lost.claim)
+        except StoreUncertain:  # it may be stored, and then it is carried on: say no "nothing was sent"
+            self._telemetry.store_errors.inc()
+            return bare(Notice(NoticeCode.STORE_SLOW, typed=press.click.comment))
         self._background.begin(self._signalling.carry(press.key, press.decision_id))
         try:
             return await self._own(press, press.decision_id)

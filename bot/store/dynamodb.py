@@ -17,7 +17,7 @@ from cachetools import TTLCache
 
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import AuditEntry, Change, PersonalChat, StoreUnavailable
+from bot.ports import AuditEntry, Change, PersonalChat, StoreUnavailable, StoreUncertain
 from bot.store import dynamodb_items as items
 from bot.store import dynamodb_table as shape
 from bot.store.dynamodb_calls import THREADS, CallFailed, Calls, ConditionFailed, Patience
@@ -86,7 +86,7 @@ class DynamoStore:
         job = Job(change, now)
         self._refuse_if_closed()
         self._commits.add(key, job)
-        record = await self._answer(job.done, seconds=self._seconds)
+        record = await self._answer(job.done, seconds=self._seconds, writes=True)
         self._keep_in_mind(record)
         return record
 
@@ -241,13 +241,15 @@ class DynamoStore:
             raise StoreUnavailable("the store is not open")
         return self._threads
 
-    async def _answer(self, done: "Future[T]", *, seconds: float) -> T:
+    async def _answer(self, done: "Future[T]", *, seconds: float, writes: bool = False) -> T:
         """Wait for what a thread does, as long as its asker can. A thread that hangs comes back by its time-outs."""
         waiting = asyncio.wrap_future(done)
         try:
             await asyncio.wait({waiting}, timeout=seconds)
             if not waiting.done():
-                raise StoreUnavailable(f"the table {self._calls.table} did not answer within {seconds:g} s")
+                problem = f"the table {self._calls.table} did not answer within {seconds:g} s"
+                begun = not done.cancel()
+                raise StoreUncertain(problem) if writes and begun else StoreUnavailable(problem)
             return waiting.result()
         finally:
             waiting.cancel()

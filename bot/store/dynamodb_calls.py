@@ -17,7 +17,7 @@ from botocore import exceptions as botocore
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from bot.ports import StoreUnavailable
+from bot.ports import StoreUnavailable, StoreUncertain
 
 Answer = Mapping[str, Any]
 
@@ -84,7 +84,7 @@ class NothingDone(CallFailed):
     """The call was throttled, or never left: it had no effect, and another try may help."""
 
 
-class ReplyLost(CallFailed):
+class ReplyLost(CallFailed, StoreUncertain):
     """No answer, or a 5xx, or one that cannot be read: nobody knows whether the call had an effect."""
 
 

@@ -18,7 +18,7 @@ from functools import partial
 
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import Change, StoreUnavailable
+from bot.ports import Change, StoreUnavailable, StoreUncertain
 from bot.store import dynamodb_items as items
 from bot.store.dynamodb_calls import Calls, ConditionFailed, NothingDone, Patience, ReplyLost
 from bot.store.dynamodb_reading import Reading
@@ -81,7 +81,15 @@ class _Commit:
         try:
             self._tell(self._tried(patience))
         except Exception as error:  # noqa: BLE001  # it belongs to whoever waits, in the other thread
-            self._tell([error] * len(self._jobs))
+            self._tell([self._doubted(error)] * len(self._jobs))
+
+    def _doubted(self, error: Exception) -> Exception:
+        """Say that nobody knows, if a write was lost before: whatever happened since, it may be stored."""
+        if not self._lost or isinstance(error, StoreUncertain):
+            return error
+        uncertain = StoreUncertain(str(error))
+        uncertain.__cause__ = error
+        return uncertain
 
     def _tried(self, patience: Patience) -> _Outcomes:
         while True:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.record import KEPT, Record
+from bot.domain.record import KEPT, KEPT_UNREAD, Record
 from bot.ports import AuditEntry, StoreUnavailable
 from bot.store.dynamodb import PATIENCE, SECONDS, DynamoStore
 from bot.store.dynamodb_calls import CALL_SECONDS, THREADS
@@ -367,7 +367,7 @@ async def test_a_row_that_ended_is_given_its_time(store: DynamoStore, by_hand: H
     """Whole seconds since 1970, never too early; gone again as soon as the row is watched."""
     moment = NOW + timedelta(microseconds=1)
     await store.apply(KEY, counted, now=moment)
-    assert int(by_hand.item()["expires_at"]["N"]) == int((NOW + KEPT).timestamp()) + 1
+    assert int(by_hand.item()["expires_at"]["N"]) == int((NOW + KEPT_UNREAD).timestamp()) + 1
     await store.apply(KEY, due_at(NOW), now=NOW)
     assert "expires_at" not in by_hand.item()
     await store.apply(KEY, due_at(None), now=NOW)

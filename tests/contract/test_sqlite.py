@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.record import Record
+from bot.domain.record import KEPT_UNREAD, Record
 from bot.ports import StoreUnavailable
 from bot.store import schema
 from bot.store.rows import RowUnreadable
@@ -291,13 +291,13 @@ async def test_version_1_is_told_what_is_watched(path: Path, by_hand: sqlite3.Co
         assert expiry == [(timedelta(days=400) // timedelta(microseconds=1),)]
 
 
-async def test_rows_are_forgotten_a_year_after_they_ended(path: Path) -> None:
+async def test_rows_are_forgotten_when_their_time_has_come(path: Path) -> None:
     """Not a microsecond earlier, and no row that is still watched; what version 1 left behind has its time too."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSION_1)
     async with SqliteStore(path) as store:
         await store.apply(OTHER, counted, now=NOW)
-        ended = NOW + timedelta(days=365)
+        ended = NOW + KEPT_UNREAD
         assert await store.forget_expired(ended - timedelta(microseconds=1)) == 0
         assert await store.forget_expired(ended) == 1
         assert await store.load(OTHER) is None

@@ -2,20 +2,30 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
 from bot.domain.decision import DecisionState, Outcome
-from bot.domain.request import Approver, ApproverKind, Status, Verdict
+from bot.domain.record import Record
+from bot.domain.request import Approver, ApproverKind, RequestKey, Status, Verdict
 from bot.domain.routing import LevelRule
 from bot.domain.views import NoticeCode
-from bot.ports import AwsThrottled, AwsUnavailable, SignalLost, SignalRefused, StoreUnavailable
+from bot.ports import (
+    AwsThrottled,
+    AwsUnavailable,
+    Change,
+    SignalLost,
+    SignalRefused,
+    StoreUnavailable,
+    StoreUncertain,
+)
 from bot.service.clicks import Answer, Verb
 from bot.service.decide import LAST_MOMENT
 from bot.service.rows import Rows
 from tests.fakes.aws import key_of
 from tests.fakes.chat import HANAKO, ICHIRO, TENANT, person
-from tests.fakes.store import HangingStore
+from tests.fakes.store import HangingStore, MemoryStore
 from tests.fakes.world import APPROVALS, World, new_world
 
 
@@ -314,3 +324,26 @@ async def test_a_click_that_the_store_kept_for_too_long_is_not_sent(world: World
     (decision,) = (await world.row(key)).decisions
     assert (decision.state, decision.outcome) == (DecisionState.RELEASED, Outcome.EXPIRED)
     assert any(HANAKO.name in note.card for note in world.chat.of("reply"))
+
+
+class ForgetfulStore(MemoryStore):
+    """A store whose next answer to a claim is lost after it was written."""
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        before = await self.load(key)
+        record = await super().apply(key, change, now=now)
+        if before and len(record.decisions) > len(before.decisions):
+            raise StoreUncertain("the reply was lost")
+        return record
+
+
+async def test_nobody_is_told_that_nothing_was_sent_while_that_is_not_certain() -> None:
+    """The claim's write was answered by nobody, and it is stored: its person reads so, and it is carried on once."""
+    world = new_world(store=ForgetfulStore())
+    key = world.aws.add()
+    await world.shown(key)
+    async with world.running():
+        answer = await world.press(key, HANAKO)
+        assert (code_of(answer), world.aws.signals) == (NoticeCode.STORE_SLOW, [])
+        await world.clock.advance(40)
+    assert len(world.aws.effects) == 1

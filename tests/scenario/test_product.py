@@ -98,7 +98,7 @@ async def test_aws_that_answers_after_eight_seconds(world: Product) -> None:
         with world.aws.faults.hold("GetAutomationExecution") as held:
             answer = await world.click(
                 HANAKO, card, "approve"
-            )  # while AWS is still silent; test_answers has the seconds
+            )  # while AWS is still silent; test_deciding has the seconds
             assert words("banner.applying") in str(answer["value"])
             assert not has_buttons(answer["value"])
             assert world.signals() == 0

@@ -154,11 +154,11 @@ class Signalling:
 
         def send(decision: Decision) -> Decision:
             now = self._clock.now()
+            sent = decision.after(DecisionEvent.SENDING, at=now)  # before all else: what another has sent is not ours
             if now > checked_at + FRESH:
                 return decision
             if now > decision.lapses_at:
                 return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED)
-            sent = decision.after(DecisionEvent.SENDING, at=now)
             return replace(sent, held_until=now + HOLD, role=signal.role, execution_id=signal.execution_id)
 
         return await self._rows.apply(key, lambda row: _changed(row, decision_id, send))

@@ -175,3 +175,29 @@ async def test_who_paused_beyond_the_hold_sends_nothing_further(world: World) ->
         await click
     await paused.deciding.drain()
     assert len(paused.aws.signals) == 1
+
+
+async def test_who_paused_beyond_the_hold_does_not_take_another_one_s_signal_for_leave() -> None:
+    """It goes on while the signal of who took the decision over is still on its way: that one is the only one."""
+    store = HangingStore()
+    paused = new_world(store=store)
+    other = replace(paused, store=MemoryStore(store.tables), owner="replica-2")
+    key = paused.aws.add()
+    await paused.shown(key)
+    gates = paused.aws.gates
+    checked, answered = gates["execution"], gates["signal"] = asyncio.Event(), asyncio.Event()
+    click = asyncio.create_task(paused.press(key, HANAKO))
+    await paused.aws.arrived["execution"].wait()
+    store.hangs = {"apply"}
+    checked.set()
+    async with other.running():
+        await paused.clock.advance(HOLD.total_seconds() + 2)
+        assert [each.state for each in (await other.row(key)).decisions] == [DecisionState.SENT]
+        store.hangs.clear()
+        store.go.set()
+        await paused.clock.advance(1)
+        answered.set()
+        await paused.clock.advance(5)
+        await click
+    await paused.deciding.drain()
+    assert len(paused.aws.signals) == 1

@@ -98,11 +98,7 @@ class Claiming:
             self._telemetry.store_errors.inc()
             return bare(Notice(NoticeCode.STORE_SLOW, typed=press.click.comment))
         self._background.begin(self._signalling.carry(press.key, press.decision_id))
-        try:
-            return await self._own(press, press.decision_id)
-        except StoreUnavailable:  # the claim is stored, so something may well be sent
-            self._telemetry.store_errors.inc()
-            return bare(Notice(NoticeCode.APPLYING, Tone.INFO))
+        return await self._own(press, press.decision_id)
 
     def _claimed(self, record: Record, press: _Press) -> Record:
         if record.request is None:
@@ -158,6 +154,13 @@ class Claiming:
     # --- the answer to one's own decision
 
     async def _own(self, press: _Press, decision_id: str, *, repeated: bool = False) -> Answer:
+        try:
+            return await self._told(press, decision_id, repeated=repeated)
+        except StoreUnavailable:  # the claim is stored, so something may well be sent
+            self._telemetry.store_errors.inc()
+            return bare(Notice(NoticeCode.APPLYING, Tone.INFO))
+
+    async def _told(self, press: _Press, decision_id: str, *, repeated: bool) -> Answer:
         seconds = self._remaining(press)
         record = await self._rows.wait(press.key, lambda row: self._told_by(row, decision_id), seconds=seconds)
         if record is None:

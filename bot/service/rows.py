@@ -50,7 +50,11 @@ class Rows:
     async def apply(self, key: RequestKey, change: Change) -> Record:
         """Write a pure change; wake whoever waits for this row and, where it is due now, the looker."""
         now = self._clock.now()
-        record = await self.store.apply(key, change, now=now)
+        try:
+            record = await self.store.apply(key, change, now=now)
+        except BaseException:
+            self._doubt(key)  # what refused the change may be newer than what is known here
+            raise
         self._publish(record)
         if record.next_look_at and record.next_look_at <= now:
             self.due.set()
@@ -127,6 +131,10 @@ class Rows:
             pause.cancel()
             wake.cancel()
         if wake not in done:
+            watch.stale = True
+
+    def _doubt(self, key: RequestKey) -> None:
+        if watch := self._watches.get(key):
             watch.stale = True
 
     def _publish(self, record: Record) -> None:

@@ -154,11 +154,11 @@ class Signalling:
 
         def send(decision: Decision) -> Decision:
             now = self._clock.now()
+            sent = decision.after(DecisionEvent.SENDING, at=now)  # before all else: what another has sent is not ours
             if now > checked_at + FRESH:
                 return decision
             if now > decision.lapses_at:
                 return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED)
-            sent = decision.after(DecisionEvent.SENDING, at=now)
             return replace(sent, held_until=now + HOLD, role=signal.role, execution_id=signal.execution_id)
 
         return await self._rows.apply(key, lambda row: _changed(row, decision_id, send))
@@ -167,6 +167,8 @@ class Signalling:
         """Keep why it did not come to sending, in case the time runs out."""
 
         def remember(decision: Decision) -> Decision:
+            if decision.state is not DecisionState.CLAIMED:
+                return decision  # another worker sent it: why this one could not says nothing about it
             return replace(decision, outcome=outcome)
 
         return await self._rows.apply(key, lambda row: _changed(row, decision_id, remember))
@@ -177,6 +179,8 @@ class Signalling:
         def settle(decision: Decision) -> Decision:
             if (decision.state, attempt.event) not in TRANSITIONS:
                 return decision  # another process took it over and settled it
+            if attempt.event is DecisionEvent.WITHDRAWN and decision.state is not DecisionState.CLAIMED:
+                return decision  # another worker sent it meanwhile; what is unknown is settled by what AWS shows
             return decision.after(attempt.event, at=now, outcome=attempt.outcome, detail=attempt.detail)
 
         return await self._rows.apply(key, lambda row: _changed(row, decision_id, settle).look_by(now))

@@ -11,6 +11,7 @@ from bot.domain.views import NoticeCode
 from bot.ports import ChatProblem, SignalLost, SignalRefused, SignalThrottled
 from bot.service.clicks import Answer, Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
+from tests.fakes.store import MemoryStore
 from tests.fakes.world import APPROVALS, World, new_world
 
 
@@ -262,3 +263,26 @@ async def test_a_requester_without_the_app_is_named_in_the_thread(world: World) 
     await world.shown(key)
     assert len(world.chat.of("reply")) == 1
     assert "山田 太郎" in world.chat.of("reply")[0].card
+
+
+async def test_a_claim_that_another_process_was_faster_with_is_waited_for() -> None:
+    """What this process knows of the row, kept for another who waits, still has room: nobody claims again and again."""
+    store, jiro = MemoryStore(), person(3)
+    world = new_world(store=store, people=[HANAKO, ICHIRO, jiro, TARO_PERSON])
+    other = replace(world, store=MemoryStore(store.tables), owner="replica-2")
+    key = world.aws.add(required=2)
+    await world.shown(key)
+    prepared = world.aws.gates["prepare"] = asyncio.Event()
+    clicks = []
+    for at, who in ((world, HANAKO), (other, ICHIRO), (world, jiro)):
+        clicks.append(asyncio.create_task(at.press(key, who)))
+        await world.clock.advance(0.1)
+    assert [click.done() for click in clicks] == [False, False, False]
+    prepared.set()
+    async with world.running():
+        await world.clock.advance(5)
+        answers = await asyncio.gather(*clicks)
+    await other.deciding.drain()
+    assert len(world.aws.effects) == 2
+    assert answers[2].notice is not None
+    assert answers[2].notice.code is NoticeCode.DECIDED

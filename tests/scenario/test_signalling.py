@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.decision import DecisionState
+from bot.domain.decision import DecisionState, Outcome
 from bot.domain.request import Verdict
 from bot.domain.views import NoticeCode
-from bot.ports import SignalRefused, SignalThrottled
+from bot.ports import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
 from bot.service.signalling import FRESH, HOLD, READING
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.store import HangingStore, MemoryStore
@@ -175,3 +175,75 @@ async def test_who_paused_beyond_the_hold_sends_nothing_further(world: World) ->
         await click
     await paused.deciding.drain()
     assert len(paused.aws.signals) == 1
+
+
+async def test_who_paused_beyond_the_hold_does_not_take_another_one_s_signal_for_leave() -> None:
+    """It goes on while the signal of who took the decision over is still on its way: that one is the only one."""
+    store = HangingStore()
+    paused = new_world(store=store)
+    other = replace(paused, store=MemoryStore(store.tables), owner="replica-2")
+    key = paused.aws.add()
+    await paused.shown(key)
+    gates = paused.aws.gates
+    checked, answered = gates["execution"], gates["signal"] = asyncio.Event(), asyncio.Event()
+    click = asyncio.create_task(paused.press(key, HANAKO))
+    await paused.aws.arrived["execution"].wait()
+    store.hangs = {"apply"}
+    checked.set()
+    async with other.running():
+        await paused.clock.advance(HOLD.total_seconds() + 2)
+        assert [each.state for each in (await other.row(key)).decisions] == [DecisionState.SENT]
+        store.hangs.clear()
+        store.go.set()
+        await paused.clock.advance(1)
+        answered.set()
+        await paused.clock.advance(5)
+        await click
+    await paused.deciding.drain()
+    assert len(paused.aws.signals) == 1
+
+
+async def test_what_another_worker_sent_is_not_withdrawn_by_who_was_too_slow() -> None:
+    """The signal's reply was lost, it took effect, and the slow worker then finds that nothing waits: our vote counts."""
+    store = MemoryStore()
+    paused = new_world(store=store)
+    other = replace(paused, store=MemoryStore(store.tables), owner="replica-2")
+    key = paused.aws.add()
+    await paused.shown(key)
+    checked = paused.aws.gates["execution"] = asyncio.Event()
+    click = asyncio.create_task(paused.press(key, HANAKO))
+    await paused.aws.arrived["execution"].wait()
+    del paused.aws.gates["execution"]
+    paused.aws.lag = 1.0
+    paused.aws.after["signal"].append(SignalLost())
+    async with other.running():
+        await paused.clock.advance(HOLD.total_seconds() + 1.1)
+        assert [each.state for each in (await other.row(key)).decisions] == [DecisionState.UNKNOWN]
+        await paused.aws.execution(key, "any")  # from now on AWS shows the effect
+        checked.set()
+        await paused.clock.advance(5)
+        await click
+    await paused.deciding.drain()
+    assert [each.state for each in (await paused.row(key)).decisions] == [DecisionState.CONFIRMED]
+
+
+async def test_who_was_too_slow_does_not_say_that_nothing_was_sent() -> None:
+    """Another worker's signal was never answered; that the slow one could not read the state changes nothing of that."""
+    store = MemoryStore()
+    paused = new_world(store=store)
+    other = replace(paused, store=MemoryStore(store.tables), owner="replica-2")
+    key = paused.aws.add()
+    await paused.shown(key)
+    checked = paused.aws.gates["execution"] = asyncio.Event()
+    click = asyncio.create_task(paused.press(key, HANAKO))
+    await paused.aws.arrived["execution"].wait()
+    del paused.aws.gates["execution"]
+    paused.aws.before["signal"].append(SignalLost())
+    async with other.running():
+        await paused.clock.advance(61)
+        paused.aws.before["execution"].append(AwsUnavailable("InternalServerError"))
+        checked.set()
+        await paused.clock.advance(5)
+        await click
+    await paused.deciding.drain()
+    assert [each.outcome for each in (await paused.row(key)).decisions] == [Outcome.NO_ANSWER]

@@ -167,6 +167,30 @@ async def test_a_store_that_fails_after_the_claim_is_not_nothing_was_sent(
     assert len(world.aws.signals) == 1
 
 
+async def test_a_store_that_fails_at_the_second_press_is_not_nothing_was_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Teams sends a slow click again: the first one's signal is on its way, whatever becomes of the second."""
+    key = world.aws.add()
+    await world.shown(key)
+    gate = world.aws.gates["signal"] = asyncio.Event()
+    first = asyncio.create_task(world.press(key, HANAKO))
+    await world.aws.arrived["signal"].wait()
+
+    async def fail(*_: object, **__: object) -> None:
+        raise StoreUnavailable("disk gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Rows, "wait", fail)
+        again = await world.press(key, HANAKO)
+    assert code_of(again) is NoticeCode.APPLYING
+    gate.set()
+    async with world.running():
+        await world.clock.advance(3)
+        await first
+    assert len(world.aws.signals) == 1
+
+
 async def test_a_holder_that_lost_its_lease_writes_nothing(world: World) -> None:
     """Paused past its lease, even if nobody holds it by now: another has been here, and knows more."""
     key = world.aws.add()

@@ -254,7 +254,7 @@ async def test_a_crowd_on_one_row_shares_its_writes(store: DynamoStore, server: 
     assert await store.load(KEY) == Record(KEY, NOW, version=200, looks_failed=200)
 
 
-async def test_who_gave_up_is_passed_over(store: DynamoStore, server: FakeDynamo) -> None:
+async def test_who_gave_up_is_passed_over(store: DynamoStore, server: FakeDynamo, by_hand: Hand) -> None:
     """A change whose caller was cancelled before it began is not made; one under way is, as a whole."""
     gate = threading.Event()
     fault = server.plan("PutItem", gate=gate)
@@ -266,7 +266,8 @@ async def test_who_gave_up_is_passed_over(store: DynamoStore, server: FakeDynamo
         task.cancel()
     await asyncio.gather(first, second, return_exceptions=True)
     gate.set()
-    assert (await store.apply(KEY, counted, now=NOW)).version == 2
+    await store.close()  # once everything is done that was begun
+    assert by_hand.item()["version"] == {"N": "1"}
 
 
 async def test_closing_finishes_what_was_begun(shelf: DynamoShelf, by_hand: Hand) -> None:
@@ -596,6 +597,16 @@ async def test_a_table_out_of_reach_is_an_error() -> None:
     with pytest.raises(StoreUnavailable, match=f"EndpointConnectionError.*{server.endpoint}"):
         await DynamoStore("rows", region=REGION, patience=SHORT).open()
     aimed.undo()
+
+
+async def test_a_profile_that_is_not_there_is_an_error(
+    shelf: DynamoShelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the SDK finds wrong before it sends anything is told by its name."""
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_PROFILE", "nobodys")
+    with pytest.raises(StoreUnavailable, match=r"ProfileNotFound.*nobodys"):
+        await DynamoStore(shelf.table, region=REGION).open()
 
 
 async def test_without_credentials_a_store_does_not_open(

@@ -442,6 +442,16 @@ async def test_a_failure_that_stays_is_an_error_with_its_name(
     assert (await impatient.apply(KEY, counted, now=NOW)).looks_failed == 1
 
 
+async def test_an_answer_without_its_parts_is_an_error(store: DynamoStore, server: FakeDynamo) -> None:
+    """Something that says 200 and {} to everything is no empty table."""
+    await store.apply(KEY, due_at(NOW), now=NOW)
+    lists = [store.due(NOW, 1), store.next_due(), store.watched(), store.find("oi-x"), store.personal_chats()]
+    server.plan("*", times=1000, body=b"{}")
+    for answer in await asyncio.gather(*lists, store.audit(NOW), return_exceptions=True):
+        assert isinstance(answer, StoreUnavailable)
+        assert str(answer).startswith("IncompleteAnswer: it has no ")
+
+
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException", "ExpiredTokenException"])
 async def test_what_another_try_cannot_mend_is_told_at_once(store: DynamoStore, server: FakeDynamo, code: str) -> None:
     """A missing permission is an error after one call."""
@@ -519,6 +529,23 @@ async def test_a_row_that_cannot_be_read_is_never_dropped(store: DynamoStore, by
         assert await store.load(OTHER) is not None
         assert list(await store.due(NOW, 2)) == [KEY, OTHER]
         assert by_hand.item()["record"] == broken["record"]
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "told"),
+    [
+        ({"due_at": {"S": "2026#x"}}, "due_at is no moment"),
+        ({"sk": {"S": "mine"}}, "sk names no request"),
+    ],
+)
+async def test_an_item_that_somebody_spoilt_is_named(
+    shelf: DynamoShelf, by_hand: Hand, spoilt: dict[str, Any], told: str
+) -> None:
+    """What no version of the bot wrote is an error that says where it is."""
+    await (await shelf.open()).apply(KEY, due_at(NOW), now=NOW)
+    by_hand("put_item", Item={**by_hand.item(), **spoilt})
+    with pytest.raises(RowUnreadable, match=rf"item request#{KEY.ops_item_id} .*: {told}"):
+        await (await shelf.open()).due(NOW + SECOND, 5)
 
 
 # --- the table

@@ -20,7 +20,7 @@ from bot.domain.request import RequestKey
 from bot.ports import AuditEntry, Change, PersonalChat, StoreUnavailable, StoreUncertain
 from bot.store import dynamodb_items as items
 from bot.store import dynamodb_table as shape
-from bot.store.dynamodb_calls import THREADS, CallFailed, Calls, ConditionFailed, Patience
+from bot.store.dynamodb_calls import THREADS, CallFailed, Calls, ConditionFailed, Patience, part
 from bot.store.dynamodb_commits import Commits, Job
 from bot.store.dynamodb_reading import Reading
 from bot.store.rows import storable
@@ -139,7 +139,7 @@ class DynamoStore:
     async def service_url(self, conversation: str) -> str | None:
         """Return it."""
         found = await self._read(lambda table: table.item(items.service_url_key(conversation)))
-        return str(found["service_url"]["S"]) if found else None
+        return items.member(found, "service_url") if found else None
 
     # --- the sweep and the audit trail
 
@@ -161,7 +161,7 @@ class DynamoStore:
     async def watermark(self, account: str, region: str) -> datetime | None:
         """Return since when the sweep must list changes."""
         found = await self._read(lambda table: table.item(items.place_key(account, region, "watermark")))
-        return items.moment_of(found["moment"]["S"]) if found else None
+        return items.moment(found, "moment") if found else None
 
     async def advance_watermark(self, account: str, region: str, moment: datetime) -> None:
         """Keep it; it never goes back."""
@@ -201,7 +201,7 @@ class DynamoStore:
         self._calls.connect()
         patience, name = Patience(MANY * self._patience), self._calls.table
         try:
-            shape.refuse_foreign(name, self._calls.repeated(patience, "describe_table")["Table"])
+            shape.refuse_foreign(name, part(self._calls.repeated(patience, "describe_table"), "Table"))
         except CallFailed as failed:
             if failed.code != "ResourceNotFoundException":
                 raise

@@ -161,6 +161,14 @@ def _repeated(patience: Patience, make: Callable[[], Answer]) -> Answer:
             patience.wait(problem)
 
 
+def part(answer: Answer, name: str) -> Any:
+    """Return a part that an answer always has. Raises CallFailed for one from something else than DynamoDB."""
+    try:
+        return answer[name]
+    except KeyError:
+        raise CallFailed("IncompleteAnswer", f"it has no {name}") from None
+
+
 def _refuse_nonsense(response_dict: Mapping[str, Any], **_: object) -> None:
     """Raise for half of a body, and for a proxy's page: botocore takes both for an answer without members."""
     if response_dict["status_code"] < ERROR and not isinstance(json.loads(response_dict["body"]), dict):

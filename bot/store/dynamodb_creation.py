@@ -11,7 +11,7 @@ from typing import Any
 from bot.ports import StoreUnavailable
 from bot.store import dynamodb_items as items
 from bot.store import dynamodb_table as shape
-from bot.store.dynamodb_calls import CallFailed, Calls, ConditionFailed, Patience
+from bot.store.dynamodb_calls import CallFailed, Calls, ConditionFailed, Patience, part
 
 PATIENCE = 10.0  # seconds for an answer; an admin waits
 POLLS, POLL_SECONDS = 60, 2.0  # a new table is ACTIVE within some 10 seconds, with its indexes
@@ -77,7 +77,7 @@ class TableMaker:
 
     def _shown(self) -> Mapping[str, Any] | None:
         try:
-            table: Mapping[str, Any] = self._repeated("describe_table")["Table"]
+            table: Mapping[str, Any] = part(self._repeated("describe_table"), "Table")
         except CallFailed as failed:
             if failed.code != _MISSING:
                 raise
@@ -86,7 +86,7 @@ class TableMaker:
 
     def _switch_on_time_to_live(self) -> None:
         """Have expired rows deleted. Raises TableWrong if the table deletes by another attribute."""
-        shown = self._repeated("describe_time_to_live")["TimeToLiveDescription"]
+        shown = part(self._repeated("describe_time_to_live"), "TimeToLiveDescription")
         status, attribute = shown["TimeToLiveStatus"], shown.get("AttributeName", shape.TIME_TO_LIVE)
         if attribute != shape.TIME_TO_LIVE or status == "DISABLING":
             raise TableWrong(
@@ -100,7 +100,7 @@ class TableMaker:
     def _switch_on_recovery(self) -> None:
         """Have the last 35 days restorable, where the endpoint can do that."""
         try:
-            shown = self._repeated("describe_continuous_backups")["ContinuousBackupsDescription"]
+            shown = part(self._repeated("describe_continuous_backups"), "ContinuousBackupsDescription")
             if shown.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus") == "ENABLED":
                 return
             wanted = {"PointInTimeRecoveryEnabled": True}

@@ -14,7 +14,8 @@ Two sparse indexes, keys only: `due` has the rows with a next look, by its momen
 change, by their birth. An item that has neither attribute is in neither, and a write that leaves them alone costs the
 indexes nothing. All of an index is one partition, which takes 1,000 writes a second: a row's appointment changes some
 tens of times in its life, so that is good for some ten requests a second, and AWS itself lets three calls a second
-through. Rows, conversations and places are spread over partitions of their own, the audit trail over days.
+through. Rows, conversations and places are spread over partitions of their own, the audit trail over days. People share
+one partition, since they are asked for all at once; each is written when they install the bot or talk to it.
 
 Moments are text of one length in UTC, so that their order is that of the text.
 """
@@ -28,7 +29,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from bot.domain.record import Record
-from bot.domain.request import RequestKey
+from bot.domain.request import InvalidRequestKey, RequestKey
 from bot.ports import AuditEntry, PersonalChat, StoreUnavailable
 from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, RowUnreadable, decode, encode, storable
 
@@ -81,14 +82,18 @@ def key(pk: str, sk: str) -> Item:
     return {"pk": text(pk), "sk": text(sk)}
 
 
-def spelled(moment: datetime) -> str:
+def spelled(when: datetime) -> str:
     """Return a moment as text that sorts as moments do, to the microsecond."""
-    return storable(moment).isoformat(timespec="microseconds")
+    return storable(when).isoformat(timespec="microseconds")
 
 
-def moment_of(spelling: str) -> datetime:
-    """Return the moment of its text."""
-    return datetime.fromisoformat(spelling).astimezone(UTC)
+def moment(item: Mapping[str, Any], name: str) -> datetime:
+    """Return the moment of an attribute, which may go on after a `#`. Raises RowUnreadable."""
+    spelling = member(item, name).partition("#")[0]
+    try:
+        return datetime.fromisoformat(spelling).astimezone(UTC)
+    except ValueError as error:
+        raise _unreadable(item, f"{name} is no moment") from error
 
 
 # --- rows
@@ -105,8 +110,11 @@ def row_key(request: RequestKey) -> Item:
 
 
 def request_of(item: Mapping[str, Any]) -> RequestKey:
-    """Return which request an item, or an index's entry, is about."""
-    return RequestKey.parse(item["sk"]["S"])
+    """Return which request an item, or an index's entry, is about. Raises RowUnreadable."""
+    try:
+        return RequestKey.parse(member(item, "sk"))
+    except InvalidRequestKey as error:
+        raise _unreadable(item, "sk names no request") from error
 
 
 def row_item(record: Record, writes: Iterable[str]) -> Item:
@@ -143,12 +151,12 @@ def stored(item: Mapping[str, Any] | None) -> Stored:
     """Return the row of an item. Raises RowUnreadable."""
     if item is None:
         return Stored(None, ())
-    return Stored(row(item), tuple(_member(item, "writes").split()))
+    return Stored(row(item), tuple(member(item, "writes").split()))
 
 
 def row(item: Mapping[str, Any]) -> Record:
     """Return the record of a row's item. Raises RowUnreadable."""
-    return _record(_member(item, "sk"), _member(item, "record"))
+    return _record(member(item, "sk"), member(item, "record"))
 
 
 @lru_cache(maxsize=ROWS_KEPT)
@@ -158,12 +166,12 @@ def _record(request: str, record: str) -> Record:
 
 def due_at(item: Mapping[str, Any]) -> datetime | None:
     """Return the moment of a row's next look, from its item or from an entry of the index `due`."""
-    return moment_of(_member(item, DUE_AT).partition("#")[0]) if DUE_AT in item else None
+    return moment(item, DUE_AT) if DUE_AT in item else None
 
 
-def due_until(moment: datetime) -> str:
+def due_until(when: datetime) -> str:
     """Return the end of what is due at a moment; `$` comes after the `#` that every entry goes on with."""
-    return f"{spelled(moment)}$"
+    return f"{spelled(when)}$"
 
 
 # --- people, places and the audit trail
@@ -182,7 +190,7 @@ def chat_item(chat: PersonalChat) -> Item:
 
 def chat_of(item: Mapping[str, Any]) -> PersonalChat:
     """Return where a person can be reached. Raises RowUnreadable."""
-    return decode(PERSONAL_CHAT, _member(item, "chat"), where=f"personal chat {_member(item, 'sk')}")
+    return decode(PERSONAL_CHAT, member(item, "chat"), where=f"personal chat {member(item, 'sk')}")
 
 
 def service_url_key(conversation: str) -> Item:
@@ -211,19 +219,25 @@ def audit_item(entry: AuditEntry, order: int) -> Item:
 
 def audit_entry(item: Mapping[str, Any]) -> AuditEntry:
     """Return an entry of the audit trail. Raises RowUnreadable."""
-    return decode(AUDIT_ENTRY, _member(item, "entry"), where=f"audit entry {_member(item, 'sk')}")
+    return decode(AUDIT_ENTRY, member(item, "entry"), where=f"audit entry {member(item, 'sk')}")
 
 
-def day_of(moment: datetime) -> str:
+def day_of(when: datetime) -> str:
     """Return the day of a moment, in UTC."""
-    return spelled(moment)[:10]
+    return spelled(when)[:10]
 
 
 _ABSENT: Final[Mapping[str, Any]] = {}
 
 
-def _member(item: Mapping[str, Any], name: str) -> str:
+def member(item: Mapping[str, Any], name: str) -> str:
+    """Return the text of an attribute. Raises RowUnreadable."""
     found = item.get(name, _ABSENT).get("S")
     if not isinstance(found, str):
-        raise RowUnreadable(f"item {item.get('pk')} {item.get('sk')} cannot be read: {name} is missing")
+        raise _unreadable(item, f"{name} is missing")
     return found
+
+
+def _unreadable(item: Mapping[str, Any], problem: str) -> RowUnreadable:
+    pk, sk = (item.get(name, _ABSENT).get("S") for name in ("pk", "sk"))
+    return RowUnreadable(f"item {pk} {sk} cannot be read: {problem}")

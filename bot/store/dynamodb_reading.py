@@ -15,7 +15,7 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports import AuditEntry, PersonalChat
 from bot.store import dynamodb_items as items
-from bot.store.dynamodb_calls import Answer, Calls, Patience
+from bot.store.dynamodb_calls import Answer, Calls, Patience, part
 
 MOST_AT_ONCE = 100  # items of one BatchGetItem
 LOOKED_AT = 8  # entries of the index `due` that are tried for the next moment: some may be history already
@@ -63,7 +63,7 @@ class Reading:
 
     def audit(self, since: datetime) -> list[AuditEntry]:
         """Return the audit trail, day after day."""
-        days = [day["sk"]["S"] for day in self._partition(items.AUDIT_DAYS, since=items.day_of(since))]
+        days = [items.member(day, "sk") for day in self._partition(items.AUDIT_DAYS, since=items.day_of(since))]
         found = (self._partition(items.audit_partition(day), since=items.spelled(since)) for day in days)
         return [items.audit_entry(item) for day in found for item in day]
 
@@ -94,14 +94,15 @@ class Reading:
         start: dict[str, object] = {}
         while True:
             answer = self._calls.repeated(self._patience, "query", **query, **start)
-            yield from answer["Items"]
+            yield from part(answer, "Items")
             if not answer.get("LastEvaluatedKey"):
                 return
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def _appointments(self, requests: Iterable[RequestKey]) -> list[tuple[datetime, str, RequestKey]]:
         """Return when rows are due, as they were last written, earliest first."""
-        members = {"ProjectionExpression": "#sk, #due", "ExpressionAttributeNames": {"#sk": "sk", "#due": items.DUE_AT}}
+        names = {"#pk": "pk", "#sk": "sk", "#due": items.DUE_AT}
+        members = {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
         found = ((items.due_at(item), item) for item in self._items(map(items.row_key, requests), **members))
         due = ((moment, items.request_of(item)) for moment, item in found if moment)
         return sorted((moment, str(request), request) for moment, request in due)
@@ -115,7 +116,7 @@ class Reading:
     def _some_items(self, keys: Sequence[items.Item], members: Mapping[str, object]) -> Iterator[_Found]:
         while keys:
             answer = self._calls.repeated_batch(self._patience, {"Keys": keys, "ConsistentRead": True, **members})
-            yield from answer["Responses"].get(self._calls.table, ())
+            yield from part(answer, "Responses").get(self._calls.table, ())
             keys = _unprocessed(answer, self._calls.table)
 
 

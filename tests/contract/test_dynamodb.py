@@ -254,7 +254,7 @@ async def test_a_crowd_on_one_row_shares_its_writes(store: DynamoStore, server: 
     assert await store.load(KEY) == Record(KEY, NOW, version=200, looks_failed=200)
 
 
-async def test_who_gave_up_is_passed_over(store: DynamoStore, server: FakeDynamo) -> None:
+async def test_who_gave_up_is_passed_over(store: DynamoStore, server: FakeDynamo, by_hand: Hand) -> None:
     """A change whose caller was cancelled before it began is not made; one under way is, as a whole."""
     gate = threading.Event()
     fault = server.plan("PutItem", gate=gate)
@@ -266,7 +266,8 @@ async def test_who_gave_up_is_passed_over(store: DynamoStore, server: FakeDynamo
         task.cancel()
     await asyncio.gather(first, second, return_exceptions=True)
     gate.set()
-    assert (await store.apply(KEY, counted, now=NOW)).version == 2
+    await store.close()  # once everything is done that was begun
+    assert by_hand.item()["version"] == {"N": "1"}
 
 
 async def test_closing_finishes_what_was_begun(shelf: DynamoShelf, by_hand: Hand) -> None:
@@ -441,6 +442,16 @@ async def test_a_failure_that_stays_is_an_error_with_its_name(
     assert (await impatient.apply(KEY, counted, now=NOW)).looks_failed == 1
 
 
+async def test_an_answer_without_its_parts_is_an_error(store: DynamoStore, server: FakeDynamo) -> None:
+    """Something that says 200 and {} to everything is no empty table."""
+    await store.apply(KEY, due_at(NOW), now=NOW)
+    lists = [store.due(NOW, 1), store.next_due(), store.watched(), store.find("oi-x"), store.personal_chats()]
+    server.plan("*", times=1000, body=b"{}")
+    for answer in await asyncio.gather(*lists, store.audit(NOW), return_exceptions=True):
+        assert isinstance(answer, StoreUnavailable)
+        assert str(answer).startswith("IncompleteAnswer: it has no ")
+
+
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException", "ExpiredTokenException"])
 async def test_what_another_try_cannot_mend_is_told_at_once(store: DynamoStore, server: FakeDynamo, code: str) -> None:
     """A missing permission is an error after one call."""
@@ -520,6 +531,23 @@ async def test_a_row_that_cannot_be_read_is_never_dropped(store: DynamoStore, by
         assert by_hand.item()["record"] == broken["record"]
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "told"),
+    [
+        ({"due_at": {"S": "2026#x"}}, "due_at is no moment"),
+        ({"sk": {"S": "mine"}}, "sk names no request"),
+    ],
+)
+async def test_an_item_that_somebody_spoilt_is_named(
+    shelf: DynamoShelf, by_hand: Hand, spoilt: dict[str, Any], told: str
+) -> None:
+    """What no version of the bot wrote is an error that says where it is."""
+    await (await shelf.open()).apply(KEY, due_at(NOW), now=NOW)
+    by_hand("put_item", Item={**by_hand.item(), **spoilt})
+    with pytest.raises(RowUnreadable, match=rf"item request#{KEY.ops_item_id} .*: {told}"):
+        await (await shelf.open()).due(NOW + SECOND, 5)
+
+
 # --- the table
 
 
@@ -596,6 +624,16 @@ async def test_a_table_out_of_reach_is_an_error() -> None:
     with pytest.raises(StoreUnavailable, match=f"EndpointConnectionError.*{server.endpoint}"):
         await DynamoStore("rows", region=REGION, patience=SHORT).open()
     aimed.undo()
+
+
+async def test_a_profile_that_is_not_there_is_an_error(
+    shelf: DynamoShelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the SDK finds wrong before it sends anything is told by its name."""
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_PROFILE", "nobodys")
+    with pytest.raises(StoreUnavailable, match=r"ProfileNotFound.*nobodys"):
+        await DynamoStore(shelf.table, region=REGION).open()
 
 
 async def test_without_credentials_a_store_does_not_open(

@@ -91,9 +91,9 @@ class FakeDynamo:
         """Return the operations called, in order."""
         return [operation for operation, _ in self.calls[since:]]
 
-    def client(self) -> Any:
-        """Return a client for somebody with the AWS command line at hand."""
-        return session().client("dynamodb", region_name=REGION, endpoint_url=self.endpoint)
+    def client(self, whose: boto3.session.Session | None = None) -> Any:
+        """Return a client for somebody with the AWS command line at hand; moto tells accounts by their credentials."""
+        return (whose or session()).client("dynamodb", region_name=REGION, endpoint_url=self.endpoint)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         request = Request(environ)

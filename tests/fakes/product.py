@@ -47,6 +47,7 @@ class Product:
     microsoft: FakeMicrosoft
     store: Path
     toml: str = TOML
+    table: str | None = None  # of a DynamoDB, in the place of the file
     sweep_seconds: float = 3600.0  # only the sweep at the start, unless a test wants more
     bot_url: str = field(init=False, default="")
 
@@ -57,7 +58,7 @@ class Product:
             app_secret=SecretStr(SECRET),
             tenant_id=TENANT_ID,
             queue_url=self.aws.world.queue_url,
-            store=f"sqlite:{self.store}",
+            store=f"dynamodb:{self.table}" if self.table else f"sqlite:{self.store}",
             host="127.0.0.1",
             port=0,
             metrics_port=0,

@@ -16,6 +16,7 @@ from bot.domain.views import (
     LevelLine,
     MessageCode,
     MessageView,
+    NoButtons,
     NoteKind,
     NoteView,
     Notice,
@@ -150,6 +151,16 @@ SAMPLES: Final[Mapping[str, Sample]] = {
         replace(_DECIDED_CARD, banner=Banner.REJECTED, decisions=(_REJECTION,), access_until=None),
     ),
     "refused": Sample(_DECIDED_CARD, _LATE_CLICK),
+    "unreachable": Sample(
+        replace(
+            _REQUEST,
+            buttons=False,
+            step="",
+            no_buttons=NoButtons.UNREACHABLE,
+            home="production",
+            home_problem="not_installed",
+        )
+    ),
     "direct-message": Sample(_DIRECT),
     "note": Sample(_NOTE),
     "help": Sample(HelpView()),

@@ -26,7 +26,7 @@ from bot.ports import (
     Store,
     StoreUnavailable,
 )
-from bot.teams.circuit import Circuit
+from bot.teams.circuit import BUSY_PAUSE, Circuit
 from bot.teams.connector import Connector
 from bot.teams.counted import CallKind, counted
 from bot.teams.outgoing import as_activity
@@ -37,6 +37,7 @@ from bot.telemetry import Telemetry
 # How the ids of channels end; the older ones are still in use. Group chats end in `@thread.v2`.
 CHANNEL_ENDINGS: Final = ("@thread.tacv2", "@thread.skype")
 THREAD: Final = ";messageid="
+MOST_DIRECTS: Final = 5  # personal chats written to at once; of eight looks side by side some are left for the cards
 PATIENCE: Final = 24.0  # seconds for one message, retries and waiting for its turn included; a lease has 30
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -70,7 +71,7 @@ class Messenger:
     ) -> None:
         self._connector, self._store, self._service_urls = connector, store, service_urls
         self._tenant_id, self._telemetry = tenant_id, telemetry
-        self._patience = patience
+        self._patience, self._directs = patience, 0
         self._pace, self._circuit = Pace(clock), Circuit(clock)
         self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -107,8 +108,14 @@ class Messenger:
 
     async def direct(self, person: Person, message: Message) -> Posted:
         """Post into a person's own chat with the bot; one that Teams knows no more is looked for anew, once."""
-        async with self._in_time():
-            return await self._direct(person, message)
+        if self._directs >= MOST_DIRECTS:
+            raise ChatThrottled(BUSY_PAUSE)
+        self._directs += 1
+        try:
+            async with self._in_time():
+                return await self._direct(person, message)
+        finally:
+            self._directs -= 1
 
     async def _direct(self, person: Person, message: Message) -> Posted:
         chat = await self._remembered(person)

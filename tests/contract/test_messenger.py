@@ -22,7 +22,7 @@ from bot.ports import (
 from bot.service.rows import LEASE
 from bot.teams.addresses import ServiceHosts
 from bot.teams.circuit import IN_FLIGHT
-from bot.teams.messenger import PATIENCE, Messenger
+from bot.teams.messenger import MOST_DIRECTS, PATIENCE, Messenger
 from bot.teams.service_urls import ServiceUrls
 from bot.telemetry import Telemetry
 from tests.fakes.activities import Place
@@ -349,6 +349,20 @@ async def test_a_hanging_recipient_holds_up_nobody_else(room: Room) -> None:
     assert not any(each.done() for each in waiting)
     room.ms.faults.heal()
     await asyncio.gather(*waiting)
+
+
+async def test_many_hanging_recipients_hold_up_no_channel(room: Room) -> None:
+    """Personal chats that hang all at once take a part of the looks; who comes then is told to come back, at once."""
+    room.ms.hold("POST", "/v3/conversations$", times=None, body_holds="members")
+    people = [Person(f"person-{number}", TENANT_ID) for number in range(8)]
+    waiting = [asyncio.create_task(room.messenger.direct(each, _message())) for each in people]
+    done, _ = await asyncio.wait(waiting[MOST_DIRECTS:])
+    assert {type(each.exception()) for each in done} == {ChatThrottled}
+    await room.messenger.post(APPROVERS, _message())
+    assert not any(each.done() for each in waiting[:MOST_DIRECTS])
+    room.ms.faults.heal()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await room.messenger.direct(TARO_PERSON, _message())
 
 
 @pytest.mark.parametrize("fault", [{"status": 502}, {"status": 500}, {"drop": "before"}, {"drop": "after"}])

@@ -296,6 +296,22 @@ async def test_a_direct_message_that_is_refused_is_told_in_the_thread_once(world
     assert (await _surface(world, key, "dm:waiting")).problem == problem
 
 
+async def test_a_requester_whom_teams_does_not_know_is_told_of_in_the_thread() -> None:
+    """There is nobody to write to, so nothing is claimed to have been posted."""
+    world = new_world()
+    key = world.aws.add(requester="arn:aws:iam::111122223333:user/batch")
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(1)
+        world.aws.end(key, Status.CANCELLED)
+        await world.rows.look(key)
+        await world.clock.advance(1)
+    direct = await _surface(world, key, "dm:cancelled")
+    assert (direct.delivery, direct.problem, direct.attempts) == (Delivery.IMPOSSIBLE, "unknown_person", 0)
+    notes = {each.name: each.delivery for each in (await world.row(key)).surfaces if each.name.startswith("note:")}
+    assert notes == {"note:cancelled": Delivery.DELIVERED, "note:direct_impossible": Delivery.DELIVERED}
+
+
 async def test_a_bot_that_is_not_let_in_loses_nothing(world: World) -> None:
     """A credential that Teams does not take is no recipient's fault: all is delivered once it is mended."""
     world.chat.refusing[CHANNEL] = ChatProblem.UNAUTHORIZED

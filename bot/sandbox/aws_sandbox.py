@@ -56,7 +56,8 @@ class SandboxAws:
 
     `now` moves time-outs and access windows; `per_second` limits each operation as SSM does (None: no limit);
     `steps_shown` truncates the step list of GetAutomationExecution; `assumed` varies what AWS does not document;
-    `identity_center_users` gives requesters an Identity Center id, by session name.
+    `identity_center_users` gives requesters an Identity Center id, by session name; `administrator` is the account and
+    Region in which copies of all requests are kept, as in an organization's delegated administrator account.
     Sessions expire in real time whatever `now` says, since SDKs look at the real clock.
     """
 
@@ -68,6 +69,7 @@ class SandboxAws:
         steps_shown: int | None = None,
         assumed: Assumptions | None = None,
         identity_center_users: dict[str, str] | None = None,
+        administrator: tuple[str, str] | None = None,
     ) -> None:
         if not _one_at_a_time.acquire(blocking=False):
             raise RuntimeError("a sandbox runs in this process already, and moto keeps its state per process")
@@ -82,6 +84,7 @@ class SandboxAws:
             publish=self.events.publish,
             assumed=assumed or Assumptions(),
             identity_center_users=identity_center_users or {},
+            administrator=administrator,
         )
         self._log = CallLog(now=now)
         self.throttle = Throttle(now=now)

@@ -113,6 +113,7 @@ class AccessRequest:
     steps: tuple[Step, ...] = ()
     granted_at: datetime | None = None
     ended_at: datetime | None = None  # of the automation
+    replica_of: tuple[str, str, str] | None = None  # account, Region and id of the request that this is a copy of
 
     @property
     def waiting_step(self) -> Step | None:

@@ -54,10 +54,10 @@ _TEXTS: Final[dict[str, Callable[[AccessRequest], list[str]]]] = {
     "AccessRequestByRequesterId": lambda r: [r.requester_id],
     "AccessRequestByApproverArn": lambda r: [a.id for s in r.steps for a in s.level.approvers if a.id[:4] == "arn:"],
     "AccessRequestByApproverId": lambda r: [a.id for s in r.steps for a in s.level.approvers if a.id[:4] != "arn:"],
-    "AccessRequestBySourceAccountId": lambda _: [""],
-    "AccessRequestBySourceOpsItemId": lambda r: [r.id],
-    "AccessRequestBySourceRegion": lambda _: [""],
-    "AccessRequestByIsReplica": lambda _: ["false"],
+    "AccessRequestBySourceAccountId": lambda r: [r.replica_of[0] if r.replica_of else ""],
+    "AccessRequestBySourceOpsItemId": lambda r: [r.replica_of[2] if r.replica_of else r.id],
+    "AccessRequestBySourceRegion": lambda r: [r.replica_of[1] if r.replica_of else ""],
+    "AccessRequestByIsReplica": lambda r: ["true" if r.replica_of else "false"],
     "AccessRequestByTargetResourceId": lambda r: [r.node_id],
 }
 _TIMES: Final[dict[str, Callable[[AccessRequest], datetime]]] = {
@@ -85,8 +85,9 @@ def _ops_item_passes(request: AccessRequest, wanted: Filter) -> bool:
 
 
 def executions(requests: Sequence[AccessRequest], filters: list[Filter], assumed: Assumptions) -> list[AccessRequest]:
-    """Return the requests with an automation execution that passes every filter."""
-    return [r for r in requests if r.execution_id and all(_execution_passes(r, f, assumed) for f in filters)]
+    """Return the requests with an automation execution that passes every filter; a replica's runs elsewhere."""
+    own = [r for r in requests if r.execution_id and r.replica_of is None]
+    return [r for r in own if all(_execution_passes(r, f, assumed) for f in filters)]
 
 
 def _execution_passes(request: AccessRequest, wanted: Filter, assumed: Assumptions) -> bool:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Protocol
 from uuid import uuid4
 
@@ -70,11 +71,13 @@ class JitState:
         publish: Callable[[Envelope], None],
         assumed: Assumptions,
         identity_center_users: dict[str, str],
+        administrator: Place | None = None,
     ) -> None:
         self.now, self.assumed = now, assumed
         self.effects: list[Effect] = []
         self.policies: dict[Place, dict[str, Policy]] = {}
         self._nodes, self._publish, self._people = nodes, publish, identity_center_users
+        self._administrator = administrator
         self._requests: dict[str, AccessRequest] = {}
         self._history: dict[str, list[Change]] = {}
         self._lock = threading.RLock()
@@ -97,14 +100,21 @@ class JitState:
 
     def find_execution(self, execution_id: str, *, account: str, region: str) -> AccessRequest | None:
         """Return the request of an automation execution as it stands now."""
-        found = self.all(account=account, region=region)
+        found = (r for r in self.all(account=account, region=region) if r.replica_of is None)
         return next((r for r in found if r.execution_id and r.execution_id == execution_id), None)
 
     def all(self, *, account: str, region: str) -> list[AccessRequest]:
-        """Return all requests of this account and Region as they stand now, the newest first."""
+        """Return all requests of this account and Region as they stand now, the newest first.
+
+        The delegated administrator's account has copies of all others, too.
+        """
         self.tick()
+        place = (account, region)
         with self._lock:
-            found = [r for r in self._requests.values() if (r.account, r.region) == (account, region)]
+            kept = list(self._requests.values())
+        found = [r for r in kept if (r.account, r.region) == place]
+        if place == self._administrator:
+            found += [_replica(r, *place) for r in kept if (r.account, r.region) != place]
         return sorted(found, key=lambda r: (r.created_at, r.id), reverse=True)
 
     def tick(self) -> None:
@@ -163,6 +173,13 @@ class JitState:
             status=Status.FAILED if conflict else Status.APPROVED,
         )
         return request if conflict else _with_levels(request, policy.levels, now)
+
+
+def _replica(request: AccessRequest, account: str, region: str) -> AccessRequest:
+    """Return the copy of a request in another account; its own id is always the same."""
+    source = (request.account, request.region, request.id)
+    copy_id = f"oi-{sha256('/'.join(source).encode()).hexdigest()[:12]}"
+    return replace(request, id=copy_id, account=account, region=region, replica_of=source)
 
 
 def _with_levels(request: AccessRequest, levels: tuple[Level, ...], now: datetime) -> AccessRequest:

@@ -55,13 +55,14 @@ def _ops_item_core(request: AccessRequest) -> Shape:
 
 def operational_data(request: AccessRequest) -> dict[str, str]:
     """Return the operational data as AWS's one published sample has it."""
+    account, region, source = request.replica_of or ("", "", request.id)
     about = {
         "requester": {
-            "isReplica": "false",
-            "sourceOpsItemId": request.id,
-            "sourceAccountId": "",
+            "isReplica": str(request.replica_of is not None).lower(),
+            "sourceOpsItemId": source,
+            "sourceAccountId": account,
             "id": request.requester_id,
-            "sourceRegion": "",
+            "sourceRegion": region,
             "arn": request.requester,
         },
         "approvalPolicy": request.policy,

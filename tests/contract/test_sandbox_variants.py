@@ -39,6 +39,29 @@ def test_the_requester_may_have_an_identity_center_id() -> None:
         assert requesters == {"e1fbc510-8081-70c2-448f-0123456789ab"}
 
 
+def test_the_administrators_account_has_copies() -> None:
+    """They name their source, follow its status, and have no execution of their own; the source is no copy."""
+    with staged(administrator=("777788889999", "ap-northeast-1")) as scene:
+        asked = scene.ask()
+        scene.aws.callers.add_role("arn:aws:iam::777788889999:role/Reader")
+        there = scene.aws.client("ssm", scene.aws.session("arn:aws:iam::777788889999:role/Reader", "reader"))
+        wanted = [{"Key": "AccessRequestByIsReplica", "Values": ["true"], "Operator": "Equal"}]
+        (row,) = there.describe_ops_items(OpsItemFilters=wanted)["OpsItemSummaries"]
+        assert row["OpsItemId"] != asked.id
+        about = json.loads(row["OperationalData"]["/aws/accessrequest"]["Value"])["requester"]
+        assert (about["isReplica"], about["sourceAccountId"], about["sourceOpsItemId"]) == (
+            "true",
+            "111122223333",
+            asked.id,
+        )
+        signal(scene.approver(), asked)
+        assert there.get_ops_item(OpsItemId=row["OpsItemId"])["OpsItem"]["Status"] == "Approved"
+        assert there.describe_automation_executions()["AutomationExecutionMetadataList"] == []
+        with refused("AutomationExecutionNotFoundException"):
+            there.get_automation_execution(AutomationExecutionId=asked.execution_id)
+        assert scene.bot.describe_ops_items(OpsItemFilters=wanted)["OpsItemSummaries"] == []
+
+
 def test_two_starts_are_independent() -> None:
     """A sandbox that starts after another one knows nothing of its requests, queues and nodes."""
     with staged() as scene:

@@ -58,12 +58,14 @@ class Slow:
 class Overwriting(MemoryStore):
     """A defective store: slow, and it lays what it writes over whatever was written meanwhile."""
 
-    clock: ManualClock
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
+        self.clock, self.delay = clock, 1.5  # seconds; longer than the pause between two looks at what is due
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
         """Write what is long out of date."""
         record = changed(await self.load(key), key, change, now=now)
-        await self.clock.sleep(1.5)
+        await self.clock.sleep(self.delay)
         self.tables.records[key] = record
         return record
 
@@ -72,8 +74,7 @@ async def schedule(seed: int, *, queue: type[FakeSqs] = FakeSqs, heedless: bool 
     """Play one schedule with two processes; return how many cards each request got."""
     chance, first = Random(seed), new_world()
     if heedless:
-        first.store = Overwriting()
-        first.store.clock = first.clock
+        first.store = Overwriting(first.clock)
         first.build()
     second = World(first.clock, first.aws, first.chat, first.people, first.store, owner="replica-2")
     sqs = queue(first.clock, chance, trouble=0.2)
@@ -87,7 +88,9 @@ async def schedule(seed: int, *, queue: type[FakeSqs] = FakeSqs, heedless: bool 
             if not sqs.kept:
                 break
             await first.clock.advance(60)
-        await first.clock.advance(10)
+        if isinstance(first.store, Overwriting):
+            first.store.delay = 0.0  # so that everybody comes to rest
+        await first.clock.advance(30)
     for each in intakes:
         each.cancel()
     await asyncio.gather(*intakes, return_exceptions=True)

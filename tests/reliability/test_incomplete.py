@@ -1,0 +1,103 @@
+"""Figure 12: where names or tags cannot be read, the card comes with what is known, and is completed in place.
+
+On a clock that is moved by hand, healed after random times; and by the whole program over real HTTP.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from bot.domain.request import AccessRequest, Node, RequestKey
+from tests.fakes.aws import FakeAws
+from tests.fakes.product import Product, product
+from tests.fakes.world import new_world
+from tests.reliability.conftest import Figure, size
+
+LONGEST_OUTAGE = 6 * 3600.0  # seconds
+COMPLETED_AFTER = 600.0  # seconds; the longest pause between two looks at what is incomplete
+KINDS = ("nothing", "name", "tags")  # what of the node can be read meanwhile
+
+
+class Partial(FakeAws):
+    """An AWS whose nodes cannot be read while it is `broken`; `admits`: it says that something is missing."""
+
+    broken, admits = "", True
+
+    async def observe(self, key: RequestKey) -> AccessRequest:
+        """Leave out what cannot be read."""
+        whole = await super().observe(key)
+        if not self.broken:
+            return whole
+        node = Node(
+            whole.node.id,
+            name=whole.node.name if self.broken == "name" else None,
+            tags=whole.node.tags if self.broken == "tags" else None,
+        )
+        return replace(whole, node=node, complete=not self.admits)
+
+
+async def outage(seed: int, *, admits: bool = True) -> tuple[bool, bool]:
+    """Play one outage; return whether the card came with what was known, and whether it was completed in place."""
+    chance, world = Random(seed), new_world()
+    aws = Partial(world.clock)
+    aws.admits, aws.broken = admits, chance.choice(KINDS)
+    world.aws = aws
+    world.build()
+    key = aws.add()
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(1)
+        cards = world.chat.of("post")
+        came = len(cards) == 1 and cards[0].buttons and "i-02999bd501754105a" in cards[0].card
+        await world.clock.advance(chance.uniform(0, chance.choice([10, 600, LONGEST_OUTAGE])))
+        aws.broken = ""
+        await world.clock.advance(COMPLETED_AFTER + 5)
+    cards = world.chat.of("post")
+    whole = len(cards) == 1 and all(each in cards[0].card for each in ("web-prod-01", "production"))
+    return came, whole
+
+
+async def test_the_card_comes_at_once_and_is_completed_in_place(figure: Figure) -> None:
+    """However long EC2 is away: one card, with buttons from the first second, whole ten minutes after at the latest."""
+    seeds = size(ci=15, long=500)
+    played = [await outage(seed) for seed in range(seeds)]
+    late, unfinished = sum(not came for came, _ in played), sum(not whole for _, whole in played)
+    figure(12, outages=seeds, cards_late=late, not_completed=unfinished)
+    assert (late, unfinished) == (0, 0)
+
+
+async def test_an_answer_that_hides_what_it_lacks_would_be_noticed(figure: Figure) -> None:
+    """Control: an AWS side that calls a part the whole; its card stays as it was."""
+    played = [await outage(seed, admits=False) for seed in range(5)]
+    unfinished = sum(not whole for _, whole in played)
+    figure(12, control="incomplete answers pass for complete", outages=5, not_completed=unfinished)
+    assert unfinished > 0
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
+    """AWS and Teams, the bot not started yet."""
+    async with product(monkeypatch, tmp_path) as world:
+        yield world
+
+
+@pytest.mark.parametrize("operation", ["DescribeInstances", "DescribeInstanceInformation"])
+async def test_the_whole_program_completes_its_card(world: Product, operation: str, figure: Figure) -> None:
+    """Over real HTTP: EC2, then Systems Manager's inventory, is away and comes back."""
+    world.aws.faults.fail(operation, "RequestLimitExceeded", times=None)
+    async with world.running():
+        request = await world.ask()
+        card = await world.card(request)
+        assert "'verb': 'approve'" in str(card.card)
+        assert world.aws.world.nodes["web-prod-01"] in str(card.card)
+        assert ("決済基盤チーム" in str(card.card)) is (operation != "DescribeInstances")
+        world.aws.faults.clear()
+        if operation == "DescribeInstances":
+            await world.until(lambda: "決済基盤チーム" in str(world.cards(request)[0].card))
+        assert "web-prod-01" in str(world.cards(request)[0].card)
+        cards = len(world.cards(request))
+    figure(12, over="real HTTP", away=operation, cards=cards)
+    assert cards == 1

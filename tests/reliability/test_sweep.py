@@ -1,0 +1,90 @@
+"""Figure 9: with all events dropped, every request gets its card within one sweep.
+
+Over real HTTP: more requests than AWS lists on a page, and a sweep that begins anew after each page's end. The control
+is an AWS side that takes the first page for the whole list.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import pytest
+
+from bot.aws.listing import PAGE
+from bot.domain.request import RequestKey
+from bot.ports import Requests, Sighting
+from bot.sandbox.event_bus import Delivery
+from tests.contract.gateway import aws_side, key_of
+from tests.contract.scene import Scene, staged
+from tests.fakes.world import World, new_world
+from tests.reliability.conftest import Figure, size
+
+AT_ONCE = 10_000  # rows that the looker is asked for: all
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    """An AWS that announces nothing."""
+    with staged() as scene:
+        scene.aws.events.deliver(Delivery.NEVER)
+        yield scene
+
+
+class FirstPage:
+    """A defective AWS side: it takes the first page for the whole list. Shows that the proof can tell."""
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._requests, name)
+
+    async def sightings(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+        """List fifty."""
+        return (await self._requests.sightings(account, region, since))[:PAGE]
+
+
+def watching(requests: Requests) -> World:
+    """Return the services over an AWS side."""
+    world = new_world()
+    world.aws = requests  # type: ignore[assignment]  # the real one
+    world.build()
+    return world
+
+
+async def swept(world: World) -> None:
+    """Sweep once, and look at what the sweep found."""
+    await world.sweep.sweep()
+    for key in await world.store.due(world.clock.now(), AT_ONCE):
+        await world.convergence.converge(key)
+
+
+def without_card(world: World, keys: Sequence[RequestKey]) -> int:
+    """Return how many requests have not exactly one card."""
+    cards = [sent.card for sent in world.chat.of("post")]
+    return sum(sum(key.ops_item_id in card for card in cards) != 1 for key in keys)
+
+
+async def test_one_sweep_brings_every_card(scene: Scene, figure: Figure) -> None:
+    """No event ever arrives: one sweep, one card each; a second sweep changes nothing and reads nothing."""
+    keys = [key_of(scene.ask()) for _ in range(size(ci=PAGE + 10, long=1000))]
+    async with aws_side(scene) as side:
+        world = watching(side.requests)
+        await swept(world)
+        missing = without_card(world, keys)
+        scene.aws.forget_calls()
+        await swept(world)
+    read = [call for call in scene.aws.calls() if not call.operation.startswith("Describe")]
+    figure(9, requests=len(keys), without_card=missing, reads_in_a_second_sweep=len(read))
+    assert (missing, read) == (0, [])
+    assert len(world.chat.of("post")) == len(keys)
+
+
+async def test_a_list_cut_off_at_its_first_page_would_be_noticed(scene: Scene, figure: Figure) -> None:
+    """Control: what stands on the second page has no card."""
+    keys = [key_of(scene.ask()) for _ in range(PAGE + 5)]
+    async with aws_side(scene) as side:
+        world = watching(FirstPage(side.requests))  # type: ignore[arg-type]  # the rest is the real one's
+        await swept(world)
+    missing = without_card(world, keys)
+    figure(9, control="first page only", requests=len(keys), without_card=missing)
+    assert missing == 5

@@ -1,0 +1,146 @@
+"""Several accounts and Regions, kept by the whole program over real HTTP: the bot's own and two others.
+
+The third account is the delegated administrator's, where AWS keeps a copy of every request.
+"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.sandbox.event_bus import Delivery
+from bot.sandbox.world import ACCOUNT, REGION
+from bot.service.sweep import Sweep
+from tests.fakes.branch import Branch
+from tests.fakes.people import HANAKO
+from tests.fakes.product import TOML, Product, product
+
+ELSEWHERE, OTHER, ADMINISTRATOR = "us-east-2", "444455556666", "777788889999"
+READER = "NodeAccessReader"
+ACCOUNTS = f"""
+[[accounts]]
+id = "{ACCOUNT}"
+regions = ["{REGION}", "{ELSEWHERE}"]
+
+[[accounts]]
+id = "{OTHER}"
+regions = ["{REGION}"]
+reader_role = "arn:aws:iam::{OTHER}:role/{READER}"
+
+[[accounts]]
+id = "{ADMINISTRATOR}"
+regions = ["{REGION}"]
+reader_role = "arn:aws:iam::{ADMINISTRATOR}:role/{READER}"
+"""
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
+    """An organization: the sample account in two Regions, another account, and the administrator's."""
+    async with product(monkeypatch, tmp_path, administrator=(ADMINISTRATOR, REGION)) as world:
+        world.toml = TOML + ACCOUNTS
+        world.sweep_seconds = 0.5
+        yield world
+
+
+def branch(world: Product, account: str, region: str, *roles: str) -> Branch:
+    """Set an account and Region up."""
+    made = Branch(world.aws, account, region)
+    made.set_up(*roles)
+    return made
+
+
+async def test_each_decision_reaches_the_account_and_region_of_its_request(world: Product) -> None:
+    """Cards of all of them in one channel; a click is signalled where the request is, in that account's role."""
+    places = [branch(world, ACCOUNT, ELSEWHERE), branch(world, OTHER, REGION, READER)]
+    branch(world, ADMINISTRATOR, REGION, READER)
+    async with world.running():
+        requests = {place: await place.ask() for place in places}
+        for place, request in requests.items():
+            card = await world.card(request)
+            assert place.account in str(card.card)
+            assert f"gw-{place.account}-{place.region}" in str(card.card)
+            await world.click(HANAKO, card, "approve")
+            await world.until(lambda one=request: "Approved by" in str(world.cards(one)[0].card))  # type: ignore[misc]
+    calls = world.aws.calls("SendAutomationSignal")
+    assert [(call.caller, call.region) for call in calls] == [
+        (f"arn:aws:sts::{each.account}:assumed-role/NodeAccessApprover/{HANAKO.upn}", each.region) for each in places
+    ]
+    assert [effect.ops_item_id for effect in world.aws.effects("Approve")] == list(requests.values())
+
+
+async def test_every_account_is_read_in_its_own_name(world: Product) -> None:
+    """The bot's own with its own credentials in both Regions, the others in their reader roles; nothing crosses."""
+    places = [branch(world, ACCOUNT, ELSEWHERE), branch(world, OTHER, REGION, READER)]
+    branch(world, ADMINISTRATOR, REGION, READER)
+    async with world.running():
+        for place in places:
+            await world.card(await place.ask())
+    readers = {(call.caller, call.region) for call in world.aws.calls("GetOpsItem")}
+    assert readers == {
+        (world.aws.world.bot.arn, ELSEWHERE),
+        (f"arn:aws:sts::{OTHER}:assumed-role/{READER}/node-access-bot", REGION),
+    }
+    listed = {(call.caller.split(":")[4], call.region) for call in world.aws.calls("DescribeOpsItems")}
+    assert listed == {(ACCOUNT, REGION), (ACCOUNT, ELSEWHERE), (OTHER, REGION), (ADMINISTRATOR, REGION)}
+
+
+async def test_copies_in_the_administrators_account_get_no_card(world: Product) -> None:
+    """Each request has one card, of where it was made; of its copy there is no row, and nothing is ever read."""
+    other = branch(world, OTHER, REGION, READER)
+    branch(world, ADMINISTRATOR, REGION, READER)
+    world.aws.events.deliver(Delivery.NEVER)
+    async with world.running() as program:
+        request = await other.ask()
+        await world.card(request)
+        copies = [each for each in world.aws.state.all(account=ADMINISTRATOR, region=REGION) if each.replica_of]
+        assert [each.replica_of for each in copies] == [(OTHER, REGION, request)]
+        sweep = next(each for each in program.sources if isinstance(each, Sweep))
+        await sweep.sweep()
+        await sweep.sweep()
+        rows = await program.looking._rows.store.watched()
+    assert [(row.key.account, row.key.ops_item_id) for row in rows] == [(OTHER, request)]
+    assert world.cards(copies[0].id) == []
+    assert [c for c in world.aws.calls("GetOpsItem") if c.params["OpsItemId"] == copies[0].id] == []
+
+
+async def test_an_account_that_cannot_be_read_hinders_no_other(world: Product) -> None:
+    """Its reader role is not there: the other places get their cards; once it is, so does this one, by the sweep."""
+    here, other = branch(world, ACCOUNT, ELSEWHERE), branch(world, OTHER, REGION)
+    branch(world, ADMINISTRATOR, REGION, READER)
+    async with world.running():
+        late = await other.ask()
+        early = await here.ask()
+        await world.card(early)
+        await world.card(await world.ask())
+        assert world.cards(late) == []
+        assert any(call.error == "AccessDenied" for call in world.aws.calls("AssumeRole"))
+        world.aws.callers.add_role(other.role(READER))
+        await world.card(late)
+
+
+async def test_an_event_of_an_account_that_is_not_configured_is_dropped(world: Product) -> None:
+    """Nothing of it is read or stored, and nobody sees it."""
+    foreign = branch(world, "999988887777", REGION)
+    branch(world, ADMINISTRATOR, REGION, READER)
+    branch(world, OTHER, REGION, READER)
+    async with world.running() as program:
+        unseen = await foreign.ask()
+        request = await world.ask()
+        await world.card(request)
+        rows = await program.looking._rows.store.find(unseen)
+    assert all(foreign.account not in call.caller for call in world.aws.calls("GetOpsItem"))
+    assert (list(rows), world.cards(unseen)) == ([], [])
+
+
+async def test_decided_elsewhere_in_another_account(world: Product) -> None:
+    """The console of that account decided, and no event came: the card follows."""
+    other = branch(world, OTHER, REGION, READER)
+    branch(world, ADMINISTRATOR, REGION, READER)
+    world.aws.events.deliver(Delivery.NEVER)
+    async with world.running():
+        request = await other.ask()
+        await world.card(request)
+        await other.decide(request, "Reject")
+        await world.until(lambda: "'verb': 'approve'" not in str(world.cards(request)[0].card))
+    assert world.signals() == 1

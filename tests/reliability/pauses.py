@@ -10,19 +10,17 @@ from random import Random
 
 from bot.domain.identity import Person
 from bot.domain.request import Verdict
-from bot.ports import Clock
+from bot.ports import Chat, Clock, People, Requests
 from bot.service.clicks import Answer, Verb
 from tests.fakes.chat import HANAKO, ICHIRO
-from tests.fakes.gates import end_everything
+from tests.fakes.gates import calls_of, end_everything
 from tests.fakes.outside import Outside, Process, doubled, extras, wrong
 
 GAP = "Requests.signal"  # the call behind the last check
-POLLS = frozenset(
-    {"Store.due", "Store.next_due", "Queue.receive"}
-)  # asked every second: nothing stands in front of them
-CALLS = (
-    50  # the pause comes before one of so many first calls, polls left out; a request of two levels takes about as many
-)
+PORTS = calls_of(Requests, Chat, People) - {GAP, "Requests.sightings"}
+CALLS = (*sorted(PORTS), *["Store.load", "Store.apply", "Store.apply", "Store.apply"])  # each of them in turn
+MOST_TIMES = {"Store.apply": 30}  # how often a process makes a call in these stories; others it makes a few times
+FEW = 3
 PAUSES = ((26, 29), (31, 45), (61, 100), (130, 200))  # seconds: past the claim, the lease, the minute, both minutes
 STUCK = 900  # seconds after which what has not come to rest never will
 MOST_ROUNDS = 6  # of people who press while AWS waits
@@ -34,14 +32,13 @@ class Stuck(Exception):
 
 @dataclass(slots=True)
 class Standstill:
-    """The gate of a process that stops once, before its nth call, for so many seconds."""
+    """The gate of a process that stops once, before a call is made for the nth time, for so many seconds."""
 
     clock: Clock
-    nth: int = -1  # never
+    call: str = ""  # never
+    nth: int = 1
     seconds: float = 0.0
-    calls: int = 0
-    paused_at: str = ""
-    in_gap: bool = False
+    paused: bool = False
     _going: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -55,20 +52,17 @@ class Standstill:
 
     async def before(self, call: str) -> None:
         """Stop here, if it is the moment; wait here, if the process has stopped."""
-        self.calls += call not in POLLS
-        if self.calls == self.nth and call not in POLLS:
-            await self._stop(call)
+        self.nth -= call == self.call
+        if not self.nth and not self.paused:
+            await self._stop()
         await self._going.wait()
 
     async def after(self, call: str) -> None:
         """An answer that comes while the process stands is read when it goes on."""
         await self._going.wait()
 
-    async def _stop(self, call: str) -> None:
-        if call == GAP:
-            self.in_gap = True
-            return
-        self.paused_at = call
+    async def _stop(self) -> None:
+        self.paused = True
         self._going.clear()
         await self.clock.sleep(self.seconds)
         self._going.set()
@@ -113,9 +107,8 @@ class Pair:
         raise Stuck("not at rest")
 
     async def live(self) -> None:
-        """Ask for access and press until it is decided. Raises Stuck."""
+        """Press until it is decided. Raises Stuck."""
         outside, chance = self.outside, self.chance
-        outside.queue.send(outside.aws.add(levels=2))
         if chance.random() < 0.5:
             await self.rest()
         for _ in range(MOST_ROUNDS):
@@ -134,7 +127,6 @@ class End:
     """What came of a seed; `paused_at` is the call before which the process stood, "" if it never did."""
 
     paused_at: str
-    in_gap: bool
     doubled: int
     extras: int
     stuck: str
@@ -147,9 +139,12 @@ class End:
 
 async def end_of(seed: int) -> End:
     """Live through a seed."""
-    chance, outside = Random(seed), Outside.new()
-    gate = Standstill(outside.clock, chance.randrange(CALLS), chance.uniform(*chance.choice(PAUSES)))
+    chance, outside, call = Random(seed), Outside.new(), CALLS[seed % len(CALLS)]
+    nth = 1 + chance.randrange(MOST_TIMES.get(call, FEW))
+    gate = Standstill(outside.clock, call, nth, chance.uniform(*chance.choice(PAUSES)))
+    outside.queue.send(outside.aws.add(levels=2))
     slow = Process(outside, gate, owner="slow")
+    await outside.clock.advance(chance.choice((0, 0.5, 40)))  # alone at first, be it for all of its first look
     pair = Pair(chance, outside, gate, slow, Process(outside, Standstill(outside.clock), owner="other"))
     try:
         await pair.live()
@@ -158,4 +153,4 @@ async def end_of(seed: int) -> End:
         stuck = str(problem)
     finally:
         await end_everything()
-    return End(gate.paused_at, gate.in_gap, doubled(outside), extras(outside), stuck)
+    return End(call if gate.paused else "", doubled(outside), extras(outside), stuck)

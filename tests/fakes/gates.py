@@ -20,6 +20,11 @@ class Gate(Protocol):
         """Be passed once it had its effect, whether it returned or raised."""
 
 
+def calls_of(*ports: type) -> set[str]:
+    """Return the names of every call of these ports, as a gate is told them."""
+    return {f"{port.__name__}.{name}" for port in ports for name in vars(port) if not name.startswith("_")}
+
+
 class Gated:
     """A port behind a gate."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from bot.ports import Chat, People, Queue, Requests, Store
+from tests.fakes.gates import calls_of
 from tests.fakes.outside import Outside, doubled, extras, wrong
 from tests.reliability.conftest import LONG, Figure
 from tests.reliability.crashes import STORIES, Recorder, Story, crashed, live
@@ -57,8 +58,7 @@ async def untroubled(story: Story) -> Recorder:
 async def test_the_stories_cross_every_port() -> None:
     """No call of a port that one click or one look makes is left out of the crash points."""
     points = {point for story in STORIES for point in (await untroubled(story)).points}
-    calls = {f"{port.__name__}.{name}" for port in PORTS for name in vars(port) if not name.startswith("_")}
-    assert {f"{when} {call}" for call in calls - NOT_IN_A_STORY for when in ("before", "after")} <= points
+    assert {f"{when} {call}" for call in calls_of(*PORTS) - NOT_IN_A_STORY for when in ("before", "after")} <= points
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)

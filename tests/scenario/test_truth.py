@@ -435,3 +435,22 @@ async def test_an_answer_of_the_store_that_comes_late_takes_nothing_back() -> No
     await asyncio.gather(older, waiting)
     assert seen == sorted(seen)
     assert seen[-1] == newer.version
+
+
+@pytest.mark.parametrize("call", ["execution", "signal"])
+async def test_what_somebody_works_on_is_left_alone(world: World, call: str) -> None:
+    """Another process looks while a click reads AWS or sends: it takes nothing over, and one signal arrives."""
+    other = replace(world, owner="replica-2")
+    key = world.aws.add()
+    await world.shown(key)
+    gate = world.aws.gates[call] = asyncio.Event()
+    click = asyncio.create_task(world.press(key, HANAKO))
+    await world.aws.arrived[call].wait()
+    before = (await world.row(key)).decisions
+    await other.shown(key)
+    assert (await world.row(key)).decisions == before
+    gate.set()
+    async with world.running():
+        await world.clock.advance(3)
+        await click
+    assert (world.aws.count("execution"), len(world.aws.signals)) == (1, 1)

@@ -1,0 +1,258 @@
+"""Takes a guard out of a copy of the source and says which test notices.
+
+The product itself has no switch for this. A patch that does not fit the source exactly once fails, so that a guard that was
+moved or reworded is not passed over.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET  # reads what the pytest that was started here wrote
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("bot", "cards", "tests", "pyproject.toml", "README.md", "CHANGELOG.md")
+SECONDS = 50  # for one run; the whole suite of controls fits a minute
+SAID_NO = ("AssertionError", "assert ", "Failed: ")  # how a failure begins that is a promise broken, not a typing error
+
+DECIDING = "tests/scenario/test_deciding.py::"
+TRUTH = "tests/scenario/test_truth.py::"
+CONVERGING = "tests/scenario/test_converging.py::"
+
+
+class DoesNotFit(Exception):
+    """The patch does not match the source exactly once: the guard was moved, so the table must follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What is taken out, as a text of one file and what is put in its place, and the test that turns red.
+
+    `and_also` are further such texts: belt and braces come off together.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    red: str
+    and_also: tuple[tuple[str, str, str], ...] = ()
+
+    def taken_out_of(self, tree: Path) -> None:
+        """Patch a copy of the source. Raises DoesNotFit."""
+        for file, old, new in ((self.file, self.old, self.new), *self.and_also):
+            path = tree / file
+            source = path.read_text()
+            if (found := source.count(old)) != 1:
+                raise DoesNotFit(f"{self.name}: {file} has {found} times: {old}")
+            path.write_text(source.replace(old, new))
+
+
+GUARDS = (
+    Guard(
+        "the claim",
+        "bot/domain/decision.py",
+        "if _in_the_way(verdict, live, _missing(request.level(step), here, now)):",
+        "if _in_the_way(verdict, (), 1):",
+        TRUTH + "test_an_effect_that_comes_later_is_waited_for",
+    ),
+    Guard(
+        "one claim per person and step",
+        "bot/domain/decision.py",
+        "if own := _standing(here, person):",
+        "if (own := _standing(here, person)) and own.state is DecisionState.REFUSED:",
+        "tests/unit/domain/test_claim.py::test_a_repeat_is_answered_from_the_first",
+    ),
+    Guard(
+        "a claim that somebody works on is held",
+        "bot/service/signalling.py",
+        "return decision.state in {DecisionState.CLAIMED, DecisionState.SENT} and decision.held_until <= now",
+        "return decision.state in {DecisionState.CLAIMED, DecisionState.SENT}",
+        TRUTH + "test_what_somebody_works_on_is_left_alone",
+    ),
+    Guard(
+        'an end after "applying" is told',
+        "bot/service/converge.py",
+        "taken = replace(current, announced=True)",
+        "taken = current",
+        CONVERGING + "test_a_claim_older_than_a_minute_is_never_sent",
+    ),
+    Guard(
+        "the state check",
+        "bot/service/signalling.py",
+        "if execution.status is Status.PENDING and execution.waiting and execution.waiting.step == decision.step:",
+        "if execution:",
+        DECIDING + "test_the_state_check_finds_what_the_row_does_not_know_yet",
+    ),
+    Guard(
+        "the state check compares the step",
+        "bot/service/signalling.py",
+        "execution.waiting and execution.waiting.step == decision.step:",
+        "execution.waiting:",
+        TRUTH + "test_the_state_check_compares_the_step",
+    ),
+    Guard(
+        "the requester cannot decide",
+        "bot/domain/decision.py",
+        "if requester.is_person(person):",
+        "if requester.is_person(person) and not requester.placed:",
+        DECIDING + "test_the_requester_cannot_decide",
+    ),
+    Guard(
+        "the 60 s bound",
+        "bot/domain/decision.py",
+        "DECISION_SPAN = timedelta(seconds=60)",
+        "DECISION_SPAN = timedelta(hours=1)",
+        CONVERGING + "test_a_claim_older_than_a_minute_is_never_sent",
+    ),
+    Guard(
+        "the signal's single attempt",
+        "bot/aws/sdk.py",
+        'retries={"total_max_attempts": 1}',
+        'retries={"total_max_attempts": 2}',
+        "tests/contract/test_aws_signals.py::test_a_server_error_is_lost[InternalServerError-500]",
+    ),
+    Guard(
+        "no second sending after a lost reply",
+        "bot/service/signalling.py",
+        "return Attempt(DecisionEvent.LOST)",
+        "return Attempt(DecisionEvent.THROTTLED)",
+        CONVERGING + "test_a_signal_that_never_arrived_is_not_sent_again_either",
+    ),
+    Guard(
+        "no second sending after a crash",
+        "bot/service/converge.py",
+        "taken.after(DecisionEvent.LOST, at=now)",
+        "taken.after(DecisionEvent.THROTTLED, at=now)",
+        TRUTH + "test_a_signal_of_a_dead_process_is_never_sent_again",
+    ),
+    Guard(
+        "an answer waits for a look that knows of it",
+        "bot/domain/record.py",
+        "if decision.state.live or self.observed_from < decision.settled_in:",
+        "if decision.state.live:",
+        "tests/unit/domain/test_record.py::test_a_look_knows_of_what_was_settled_before_it_began",
+    ),
+    Guard(
+        "a slower look turns nothing back",
+        "bot/domain/record.py",
+        "if self.observed_from > since:",
+        "if self.observed_from > since and self.request is None:",
+        "tests/unit/domain/test_record.py::test_a_slower_look_does_not_turn_the_clock_back",
+    ),
+    Guard(
+        "the version compared and set",
+        "bot/store/thread.py",
+        'connection.execute("BEGIN IMMEDIATE")',
+        "",
+        "tests/contract/test_store.py::test_of_concurrent_writes_none_is_lost[sqlite]",
+        and_also=(
+            ("bot/store/thread.py", 'connection.execute("COMMIT")', ""),
+            ("bot/store/sqlite.py", "    WHERE version = :version - 1\n", ""),
+        ),
+    ),
+    Guard(
+        "a late answer of the store",
+        "bot/service/rows.py",
+        "if record and self.latest and record.version < self.latest.version:",
+        "if record and self.latest and record.version < 0:",
+        TRUTH + "test_an_answer_of_the_store_that_comes_late_takes_nothing_back",
+    ),
+    Guard(
+        "the lease",
+        "bot/domain/record.py",
+        "if self.lease and not ours and self.lease.until > now:",
+        "if self.lease and not ours and self.lease.until < self.created_at:",
+        CONVERGING + "test_two_processes_never_write_at_once",
+    ),
+    Guard(
+        "the lease renewed before a post",
+        "bot/service/delivery.py",
+        "record = await self._rows.renew(record.key, self._owner)",
+        "",
+        TRUTH + "test_the_lease_is_looked_at_right_before_a_write[post]",
+    ),
+    Guard(
+        "the lease renewed before an update",
+        "bot/service/delivery.py",
+        "        await self._rows.renew(record.key, self._owner)\n        posted",
+        "        posted",
+        TRUTH + "test_the_lease_is_looked_at_right_before_a_write[update]",
+    ),
+    Guard(
+        "what was written without the lease",
+        "bot/service/delivery.py",
+        "if row.leased_by(self._owner):",
+        "if row.key == record.key:",
+        TRUTH + "test_what_was_written_after_the_lease_was_lost_is_made_right",
+    ),
+    Guard(
+        "the digest",
+        "bot/service/delivery.py",
+        "if surface.digest == digest or",
+        "if",
+        CONVERGING + "test_looking_again_posts_nothing_again",
+    ),
+    Guard(
+        "the sweep",
+        "bot/service/sweep.py",
+        "for key in due:",
+        "for key in due[:0]:",
+        DECIDING + "test_all_events_lost",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run of tests came to."""
+
+    exit_code: int
+    failed: tuple[str, ...]  # how each failure begins
+    broken: tuple[str, ...]  # tests that could not even be run
+    passed: int
+    output: str
+
+    @property
+    def red(self) -> bool:
+        """True if tests failed because a promise was broken, and for no other reason."""
+        return self.exit_code == 1 and bool(self.failed) and not self.broken and all(map(_said_no, self.failed))
+
+
+def _said_no(message: str) -> bool:
+    return message.startswith(SAID_NO)
+
+
+def copied(into: Path) -> Path:
+    """Copy the source; compiled files come along, as what is patched is compiled anew."""
+    skipped = shutil.ignore_patterns("node_modules", ".sandbox")
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, into / name, ignore=skipped)
+        else:
+            shutil.copy2(source, into / name)
+    return into
+
+
+def run(tree: Path, tests: Sequence[str]) -> Run:
+    """Run tests in a copy of the source, as a process of its own."""
+    report = tree / "report.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider"]
+    kept = {name: value for name, value in os.environ.items() if name not in {"RELIABILITY", "PYTEST_ADDOPTS"}}
+    done = subprocess.run(
+        [*command, f"--junitxml={report}", *tests],
+        cwd=tree,
+        env=kept,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    cases = ET.parse(report).getroot().findall(".//testcase") if report.exists() else []
+    failed = [each.get("message", "") for case in cases for each in case.findall("failure")]
+    broken = [case.get("name", "") for case in cases if case.find("error") is not None]
+    return Run(done.returncode, tuple(failed), tuple(broken), len(cases) - len(failed) - len(broken), done.stdout)

@@ -47,28 +47,30 @@ class Product:
     microsoft: FakeMicrosoft
     store: Path
     toml: str = TOML
-    table: str | None = None  # of a DynamoDB, in the place of the file
     sweep_seconds: float = 3600.0  # only the sweep at the start, unless a test wants more
+    changed: dict[str, Any] = field(default_factory=dict)
+    """Settings that a test wants otherwise."""
     bot_url: str = field(init=False, default="")
 
     def settings(self) -> Settings:
         """Return the bot's settings."""
-        return Settings(
-            app_id=APP_ID,
-            app_secret=SecretStr(SECRET),
-            tenant_id=TENANT_ID,
-            queue_url=self.aws.world.queue_url,
-            store=f"dynamodb:{self.table}" if self.table else f"sqlite:{self.store}",
-            host="127.0.0.1",
-            port=0,
-            metrics_port=0,
-            sweep_seconds=self.sweep_seconds,
-            service_hosts=self.microsoft.service_hosts,
-            service_url=self.microsoft.service_url,
-            openid_metadata_url=self.microsoft.metadata_url,
-            login_authority=self.microsoft.authority,
-            region=self.aws.world.region,
-        )
+        usual: dict[str, Any] = {
+            "app_id": APP_ID,
+            "app_secret": SecretStr(SECRET),
+            "tenant_id": TENANT_ID,
+            "queue_url": self.aws.world.queue_url,
+            "store": f"sqlite:{self.store}",
+            "host": "127.0.0.1",
+            "port": 0,
+            "metrics_port": 0,
+            "sweep_seconds": self.sweep_seconds,
+            "service_hosts": self.microsoft.service_hosts,
+            "service_url": self.microsoft.service_url,
+            "openid_metadata_url": self.microsoft.metadata_url,
+            "login_authority": self.microsoft.authority,
+            "region": self.aws.world.region,
+        }
+        return Settings(**usual | self.changed)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Program]:

@@ -22,7 +22,7 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
         client = shared().client(boto3.session.Session())  # with the bot's own credentials
         await asyncio.to_thread(client.create_table, TableName=TABLE, **definition())
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", shared().endpoint)
-        world.table = TABLE
+        world.changed["store"] = f"dynamodb:{TABLE}"
         yield world
         await asyncio.to_thread(client.delete_table, TableName=TABLE)
 

@@ -1,0 +1,236 @@
+"""One life of a request while one service that the bot needs is broken, and healed again.
+
+Every service has a proxy of its own before it. The bot runs in this process, on a clock that is put forward once the
+service is healed, so that pauses of minutes cost nothing here.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+
+from bot.app import Program
+from bot.domain.record import Record
+from bot.domain.request import RequestKey, Status
+from bot.ports import StoreUnavailable
+from tests.fakes.ahead import AheadClock, Lead
+from tests.fakes.fault_proxy import Break, FaultProxy
+from tests.fakes.microsoft import action_data
+from tests.fakes.people import HANAKO
+from tests.fakes.product import Product, product
+from tests.reliability.conftest import LONG
+from tests.reliability.killing import quiet
+
+STEP = 0.02  # seconds of this machine between two looks at whether it is so by now
+SPEED = 30.0  # seconds that pass for the bot in one of this machine, once healed
+PATIENCE = 40.0  # seconds of this machine until something that should happen counts as not happening
+SWEEP = 60.0  # seconds of the bot's clock
+PRESSES = 6  # of the button, until somebody would give up
+KEYS_AGAIN = 6.0  # seconds until keys that could not be had are asked for again
+
+
+class Service(StrEnum):
+    """What the bot needs."""
+
+    SSM = "ssm"
+    EC2 = "ec2"
+    STS = "sts"
+    SQS = "sqs"
+    CONNECTOR = "connector"
+    TOKEN = "token"
+    KEYS = "keys"
+    DYNAMODB = "dynamodb"
+
+
+class Phase(StrEnum):
+    """When it is broken."""
+
+    ASKED = "from the request on until it was reached"
+    CLICKED = "from the click on until it was reached"
+
+
+AWS = (Service.SSM, Service.EC2, Service.STS, Service.SQS, Service.DYNAMODB)
+PHASES = {
+    Service.SSM: (Phase.ASKED, Phase.CLICKED),
+    Service.EC2: (Phase.ASKED,),
+    Service.STS: (Phase.CLICKED,),
+    Service.SQS: (Phase.ASKED,),
+    Service.CONNECTOR: (Phase.ASKED, Phase.CLICKED),
+    Service.TOKEN: (Phase.ASKED,),
+    Service.KEYS: (Phase.CLICKED,),
+    Service.DYNAMODB: (Phase.ASKED, Phase.CLICKED),
+}
+# DynamoDB joins when the store is there; the condition goes with the merge
+SERVICES = [each for each in Service if each is not Service.DYNAMODB or find_spec("bot.store.dynamodb")]
+GRID = [(service, how, phase) for service in SERVICES for how in Break for phase in PHASES[service]]
+Condition = Callable[[], Awaitable[bool]]
+
+
+@dataclass(slots=True)
+class Broken:
+    """The world behind its proxies, and what was measured."""
+
+    world: Product
+    lead: Lead
+    proxies: dict[Service, FaultProxy]
+    patience: float = PATIENCE
+    cells: int = 0
+    unconverged: list[str] = field(default_factory=list)
+    double: int = 0
+    presses: int = 0
+    probes: int = 0
+
+    async def cell(self, service: Service, how: Break, phase: Phase) -> None:
+        """Live one request's life with that service broken in that way."""
+        self.cells += 1
+        with capture_logs() as said:
+            async with self.world.running() as program:
+                life = _Life(self, program, self.proxies[service], how, said)
+                if not await life.lived(phase, only=b"SendAutomationSignal" if _signal(service, how, phase) else b""):
+                    self.unconverged.append(f"{service} {how} {phase.name}")
+
+
+def _signal(service: Service, how: Break, phase: Phase) -> bool:
+    """Tell whether it is the signal itself that is broken, else every call to the service."""
+    return service is Service.SSM and phase is Phase.CLICKED and how is not Break.REFUSED
+
+
+@dataclass(slots=True)
+class _Life:
+    """A request's life in one run of the bot."""
+
+    there: Broken
+    program: Program
+    proxy: FaultProxy
+    how: Break
+    said: list[MutableMapping[str, Any]]
+    request: str = ""
+
+    async def lived(self, phase: Phase, *, only: bytes) -> bool:
+        """Ask and press, with the service broken in that phase; return whether all came to its end."""
+        world = self.there.world
+        try:
+            async with self._broken(phase is Phase.ASKED, only):
+                self.request = await world.ask()
+            await self._time_passes(self._waiting)
+            async with self._broken(phase is Phase.CLICKED, only):
+                press = asyncio.create_task(self._press())
+            await press
+            await self._decided()
+        except TimeoutError:
+            return False
+        self.there.double += self._accepted() - 1
+        return True
+
+    @asynccontextmanager
+    async def _broken(self, really: bool, only: bytes) -> AsyncIterator[None]:
+        """Break the service for what is done here, until it was reached and the probes have answered."""
+        if not really:
+            yield
+            return
+        broken, before = await self.proxy.break_it(self.how, only=only), len(self.said)
+        try:
+            yield
+            async with asyncio.timeout(PATIENCE):
+                if self.how is Break.REFUSED:
+                    await _until(lambda: any(each["log_level"] == "warning" for each in self.said[before:]))
+                else:
+                    await broken.reached.wait()
+                if LONG and self.how is Break.SLOW:
+                    await broken.over.wait()
+            ready = asyncio.create_task(self._probe("/readyz", {200, 503}))
+            await self._probe("/livez", {200})
+        finally:
+            await self.proxy.heal()
+        await ready
+
+    async def _probe(self, route: str, wanted: set[int]) -> None:
+        async with aiohttp.ClientSession() as http, http.get(self.there.world.bot_url + route) as answer:
+            assert answer.status in wanted
+        self.there.probes += 1
+
+    async def _press(self) -> None:
+        """Press the button; only while no signing key was ever had the bot may say 503."""
+        self.there.presses += 1
+        world = self.there.world
+        card = world.cards(self.request)[-1]
+        status, _ = await world.microsoft.click(world.bot_url, HANAKO, card, "approve")
+        assert status == 200 or (status == 503 and self.proxy is self.there.proxies[Service.KEYS])
+
+    async def _decided(self) -> None:
+        """Wait for the decision; press again whenever Teams shows the buttons again."""
+        for _ in range(PRESSES):
+            await self._time_passes(self._ended_or_waiting)
+            row = await self._row()
+            if row and quiet(row, Status.APPROVED):
+                return
+            self.there.lead.put_forward(KEYS_AGAIN)
+            await self._press()
+        raise TimeoutError
+
+    def _accepted(self) -> int:
+        effects = self.there.world.aws.effects("Approve", "Reject")
+        return sum(each.ops_item_id == self.request for each in effects)
+
+    # --- what is to be seen
+
+    async def _row(self) -> Record | None:
+        place = self.there.world.aws.world
+        try:
+            return await self.program.convergence._rows.load(RequestKey(place.account, place.region, self.request))
+        except StoreUnavailable:
+            return None
+
+    async def _waiting(self) -> bool:
+        row = await self._row()
+        return row is not None and quiet(row, Status.PENDING)
+
+    async def _ended_or_waiting(self) -> bool:
+        row = await self._row()
+        return row is not None and (quiet(row, Status.APPROVED) or (quiet(row, Status.PENDING) and self._undecided()))
+
+    def _undecided(self) -> bool:
+        """Tell whether AWS waits for a decision still, and Teams has the buttons for it."""
+        buttons = action_data(self.there.world.cards(self.request)[-1].card, "approve")
+        return buttons is not None and not self._accepted()
+
+    async def _time_passes(self, condition: Condition) -> None:
+        """Put the clock forward, step by step, until something holds. Raises TimeoutError."""
+        async with asyncio.timeout(self.there.patience):
+            while not await condition():
+                self.there.lead.put_forward(STEP * SPEED)
+                await asyncio.sleep(STEP)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    """Wait while time passes as it does."""
+    while not condition():  # noqa: ASYNC110 - what is waited for is a line of the log
+        await asyncio.sleep(STEP)
+
+
+@asynccontextmanager
+async def broken_world(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncIterator[Broken]:
+    """Make the world and put a proxy before every service."""
+    lead = Lead()
+    monkeypatch.setattr("bot.app.SystemClock", lambda: AheadClock(lead.now))
+    async with product(monkeypatch, folder, timestamp=lead.timestamp, now=lead.now) as world, AsyncExitStack() as stack:
+        microsoft, proxies = world.microsoft, dict[Service, FaultProxy]()
+        for service in SERVICES:
+            behind = urlsplit(world.aws.endpoint if service in AWS else microsoft.base)
+            proxies[service] = await stack.enter_async_context(FaultProxy("127.0.0.1", int(behind.port or 0)))
+            if service in AWS:
+                monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service.name}", proxies[service].base)
+        microsoft.seen_as = proxies[Service.CONNECTOR].base
+        metadata = microsoft.metadata_url.replace(microsoft.base, proxies[Service.KEYS].base)
+        world.changed = {"login_authority": proxies[Service.TOKEN].base, "openid_metadata_url": metadata}
+        world.sweep_seconds = SWEEP
+        yield Broken(world, lead, proxies)

@@ -1,0 +1,47 @@
+"""Figure 11: every service that the bot needs, broken in every way: all converges once healed, and nothing is doubled."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.fault_proxy import Break, FaultProxy
+from tests.reliability.breaking import GRID, SERVICES, Phase, Service, broken_world
+from tests.reliability.conftest import Figure, size
+
+CELLS = size(ci=8, long=len(GRID))
+
+
+@pytest.mark.timeout(3600)
+async def test_every_service_broken_in_every_way(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
+) -> None:
+    """The request is decided once, its card and messages follow, and the probes answer all the while."""
+    async with broken_world(monkeypatch, tmp_path) as there:
+        for service, how, phase in random.Random(11).sample(GRID, CELLS):
+            await there.cell(service, how, phase)
+    figure(
+        11,
+        cells=there.cells,
+        services=len(SERVICES),
+        ways=len(Break),
+        unconverged=len(there.unconverged),
+        double=there.double,
+        presses=there.presses,
+        probes=there.probes,
+    )
+    assert there.unconverged == []
+    assert there.double == 0
+
+
+async def test_what_is_never_healed_is_not_called_converged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The control: while Teams cannot take the card, the proof says so."""
+
+    async def not_healed(_: FaultProxy) -> None:
+        """Leave it broken."""
+
+    async with broken_world(monkeypatch, tmp_path) as there:
+        there.patience = 1.5
+        monkeypatch.setattr(FaultProxy, "heal", not_healed)
+        await there.cell(Service.CONNECTOR, Break.ERROR, Phase.ASKED)
+    assert there.unconverged == ["connector 5xx ASKED"]

@@ -89,8 +89,11 @@ class Pair:
             self.answers.append((self.other.press(who, verb, step), self.other))
 
     async def console(self) -> None:
-        """Decide in the console, at some moment, now and then."""
-        await self.outside.clock.sleep(self.chance.uniform(0, 60))
+        """Decide in the console: if the process stands still within a minute, while it stands."""
+        for _ in range(60):
+            await self.outside.clock.sleep(self.chance.uniform(0, 2))
+            if self.gate.stands:
+                break
         if self.outside.truth.waiting:
             self.outside.aws.decide(self.outside.key, Verdict.APPROVE, "from the console")
             self.outside.queue.send(self.outside.key)

@@ -24,8 +24,8 @@ def without(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         guard.taken_out_of(tree)
         return run(tree, [guard.red])
 
-    calls = [item.callspec for item in request.session.items if getattr(item, "callspec", None)]
-    asked = [call.params["guard"] for call in calls if "guard" in call.params]
+    calls = [getattr(item, "callspec", None) for item in request.session.items]
+    asked = [call.params["guard"] for call in calls if call and "guard" in call.params]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {guard: pool.submit(gone, guard) for guard in asked}
 

@@ -160,3 +160,18 @@ async def test_copies_beyond_reason_are_not_followed(world: World) -> None:
         await press_on(world, key, await orphan(world), Verb.REFRESH)
     await world.deciding.drain()
     assert len(cards_of((await world.row(key)).surfaces)) == 5
+
+
+async def test_cards_that_are_not_followed_cost_no_look(world: World) -> None:
+    """Somebody clicks with made-up ids of cards: beyond those that are followed, AWS is not asked and nothing is read."""
+    key = world.aws.add()
+    await world.shown(key)
+    async with world.running():
+        for _ in range(4):
+            await press_on(world, key, await orphan(world), Verb.REFRESH)
+        await world.clock.advance(1)
+        looks, version = world.aws.count("observe"), (await world.row(key)).version
+        for number in range(20):
+            await press_on(world, key, f"9{number}", Verb.REFRESH)
+            await world.clock.advance(1)
+    assert (world.aws.count("observe"), (await world.row(key)).version) == (looks, version)

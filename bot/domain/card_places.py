@@ -74,6 +74,14 @@ def with_adopted_card(record: Record, channel: str, conversation: str, activity_
     return record.with_surface(replace(found, delivery=Delivery.DELIVERED, problem=None, failures=0, retry_at=None))
 
 
+def with_unknown_content(record: Record, channel: str) -> Record:
+    """Note down that nobody knows what a channel's cards show, copies included: each is updated once more."""
+    cards = (surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD)
+    shown = {card.name for card in cards if channel_of_card(card.name) == channel}
+    surfaces = (replace(each, digest=None) if each.name in shown else each for each in record.surfaces)
+    return replace(record, surfaces=tuple(surfaces))
+
+
 def renamed(record: Record, channels: Mapping[str, Channel]) -> Record:
     """Follow channels that have another name in the configuration now: a channel is its conversation."""
     for surface in record.surfaces:

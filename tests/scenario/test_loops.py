@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -182,3 +183,25 @@ async def test_many_requests_at_once_all_get_their_cards(world: World) -> None:
             await world.rows.look(key)
         await world.clock.advance(2)
     assert len(world.chat.of("post")) == 50
+
+
+async def test_requests_that_another_process_is_busy_with_keep_nobody_else_waiting() -> None:
+    """Eight looks elsewhere take long and their requests are due again: the ninth request gets its card here, soon."""
+    store = MemoryStore()
+    busy = new_world(store=store)
+    free = replace(busy, store=MemoryStore(store.tables), owner="replica-2")
+    observed = busy.aws.gates["observe"] = asyncio.Event()
+    async with busy.running():
+        for number in range(1, 9):
+            await busy.rows.look(busy.aws.add(number))
+        await busy.clock.advance(1)
+        for number in range(1, 9):
+            await busy.rows.look(busy.aws.add(number))
+        del busy.aws.gates["observe"]
+        await free.rows.look(busy.aws.add(9))
+        async with free.running():
+            await busy.clock.advance(2)
+            posted = len(busy.chat.of("post"))
+            observed.set()
+            await busy.clock.advance(1)
+    assert (posted, len(busy.chat.of("post"))) == (1, 9)

@@ -56,10 +56,15 @@ def _needs_stand_in(record: Record) -> bool:
     return home_problem(record) is not None and not ended
 
 
+def may_have_more(record: Record) -> bool:
+    """True while a card that nobody knew may be taken in."""
+    return sum(surface.kind is SurfaceKind.CARD for surface in record.surfaces) < MOST_COPIES
+
+
 def with_adopted_card(record: Record, channel: str, conversation: str, activity_id: str) -> Record:
     """Take in a card that is in Teams and that the row did not know: as the channel's own where it has none yet."""
-    cards = [surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
-    if any(card.activity_id == activity_id for card in cards) or len(cards) >= MOST_COPIES:
+    cards = (surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD)
+    if any(card.activity_id == activity_id for card in cards) or not may_have_more(record):
         return record
     own = record.surface(card_name(channel))
     if own is None or own.activity_id:
@@ -67,6 +72,14 @@ def with_adopted_card(record: Record, channel: str, conversation: str, activity_
         return record.with_surface(Surface(name, SurfaceKind.CARD, Delivery.DELIVERED, conversation, activity_id))
     found = replace(own, conversation=conversation, activity_id=activity_id, lost=max(0, own.lost - 1))
     return record.with_surface(replace(found, delivery=Delivery.DELIVERED, problem=None, failures=0, retry_at=None))
+
+
+def with_unknown_content(record: Record, channel: str) -> Record:
+    """Note down that nobody knows what a channel's cards show, copies included: each is updated once more."""
+    cards = (surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD)
+    shown = {card.name for card in cards if channel_of_card(card.name) == channel}
+    surfaces = (replace(each, digest=None) if each.name in shown else each for each in record.surfaces)
+    return replace(record, surfaces=tuple(surfaces))
 
 
 def renamed(record: Record, channels: Mapping[str, Channel]) -> Record:

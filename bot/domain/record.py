@@ -102,7 +102,13 @@ class Record:
         return replace(self, surfaces=(*others, surface))
 
     def look_by(self, moment: datetime) -> "Record":
-        """Make sure the request is looked at by then; an earlier appointment stands."""
+        """Make sure the request is looked at by then; an earlier appointment stands.
+
+        That of a lease goes when the lease is given back. It may be over already, by this clock or by the clock of
+        whoever asks, so what comes after it must be told from it: it is made for the instant before.
+        """
+        if self.lease and self.only_due_for_lease:
+            moment = min(moment, self.lease.until - timedelta.resolution)
         if self.next_look_at is not None and self.next_look_at <= moment:
             return self
         return replace(self, next_look_at=moment)

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from bot.domain.card_places import with_adopted_card
+from bot.domain.card_places import may_have_more, with_adopted_card
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports import Clock
@@ -43,7 +43,7 @@ class Adoption:
     async def of_unknown_card(self, record: Record, click: Click) -> None:
         """Take in the card that was clicked, if the row does not have it. Raises StoreUnavailable."""
         known = any(surface.activity_id == click.activity_id for surface in record.surfaces)
-        if not known and self._may_tell(record.key, click):
+        if not known and may_have_more(record) and self._may_tell(record.key, click):
             await self._adopt(record.key, click)
 
     def _may_tell(self, key: RequestKey, click: Click) -> bool:

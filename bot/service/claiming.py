@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.domain.card import card_view
-from bot.domain.card_places import card_name
+from bot.domain.card_places import with_unknown_content
 from bot.domain.decision import COMMENT_LIMIT, Claim, ClaimRefusal, Decision, claim
 from bot.domain.identity import Person
 from bot.domain.record import Record
@@ -182,8 +182,7 @@ class Claiming:
             decision = row.decision(decision_id)
             if decision is None:
                 return row
-            card = row.surface(card_name(press.channel.name))
-            told = row.with_surface(replace(card, digest=None)) if card else row  # theirs is not what was delivered
+            told = with_unknown_content(row, press.channel.name)  # the clicker's card is not what was delivered
             return told.with_decision(replace(decision, announced=True)).look_by(now)
 
         record = await self._rows.apply(press.key, announce)

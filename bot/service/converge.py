@@ -128,7 +128,8 @@ class Convergence:
                 return counted.not_found(began) if missing else replace(counted, missing_since=None)
 
             return await self._rows.apply(record.key, failed)
-        directory = Directory(people=tuple(await self._people.known()))
+        earlier = record.requester.person if record.requester else None  # rosters may be away; they say more if not
+        directory = Directory(people=tuple(filter(None, (earlier, *await self._people.known()))))
         requester = place_requester(facts.requester, self._configured.identity, directory)
 
         def observed(row: Record) -> Record:

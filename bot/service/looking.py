@@ -1,7 +1,7 @@
 """Finds the rows that are due and has each converged. The only caller of converge."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -13,7 +13,7 @@ from bot.telemetry import Telemetry
 
 SIDE_BY_SIDE = 8  # looks at once: enough to hide AWS's latency, few enough for its quota of 3 calls a second
 LONGEST_SLEEP = 1.0  # seconds; what another process made due is found within this
-LEASED_PAUSE = 1.0  # seconds before a request is tried again that another process is busy with
+LEASED_PAUSE = timedelta(seconds=1)  # before a request is tried again that another process is busy with
 STORE_PAUSE = 2.0  # seconds before the store is tried again
 log = structlog.get_logger(__name__)
 
@@ -24,6 +24,7 @@ class Looking:
     def __init__(self, *, rows: Rows, convergence: Convergence, clock: Clock, telemetry: Telemetry) -> None:
         self._rows, self._convergence, self._clock, self._telemetry = rows, convergence, clock, telemetry
         self._active: dict[RequestKey, asyncio.Task[None]] = {}
+        self._elsewhere: dict[RequestKey, datetime] = {}  # other processes are busy with these; not tried before
 
     async def run(self) -> None:
         """Converge due rows until cancelled; the looks under way go on, `drain` waits for them."""
@@ -42,21 +43,24 @@ class Looking:
                 look.cancel()
 
     async def _start_due(self) -> None:
+        now = self._clock.now()
+        self._elsewhere = {key: until for key, until in self._elsewhere.items() if until > now}
+        passed_over = len(self._active) + len(self._elsewhere)
         try:
-            due = await self._rows.store.due(self._clock.now(), SIDE_BY_SIDE + len(self._active))
+            due = await self._rows.store.due(now, SIDE_BY_SIDE + passed_over)
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
             await self._clock.sleep(STORE_PAUSE)
             return
         for key in due:
-            if key not in self._active and len(self._active) < SIDE_BY_SIDE:
+            if key not in self._active and key not in self._elsewhere and len(self._active) < SIDE_BY_SIDE:
                 self._active[key] = asyncio.create_task(self._look(key))
 
     async def _look(self, key: RequestKey) -> None:
         try:
             await self._convergence.converge(key)
-        except LeaseHeld:
-            await self._clock.sleep(LEASED_PAUSE)
+        except LeaseHeld:  # its place is for another request meanwhile
+            self._elsewhere[key] = self._clock.now() + LEASED_PAUSE
         except Exception:  # one request that cannot be looked at must not end the loop for all others
             log.exception("look_failed", request=str(key))
             await self._put_off(key)
@@ -88,6 +92,6 @@ class Looking:
             next_due = await self._rows.store.next_due()
         except StoreUnavailable:
             return LONGEST_SLEEP
-        if next_due is None or self._active:
+        if next_due is None or self._active or self._elsewhere:
             return LONGEST_SLEEP
         return min(max(0.0, (next_due - self._clock.now()).total_seconds()), LONGEST_SLEEP)

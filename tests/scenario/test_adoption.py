@@ -1,5 +1,6 @@
 """Cards that Teams has and no row knows: a crash between post and note, and a store that was lost."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from bot.domain.record import Surface, SurfaceKind
 from bot.domain.request import RequestKey, Verdict
 from bot.domain.views import NoticeCode
-from bot.ports import Message
+from bot.ports import Message, SignalRefused
 from bot.service.adoption import MOST_UNKNOWN
 from bot.service.clicks import Answer, Verb
 from tests.fakes.aws import key_of
@@ -160,3 +161,41 @@ async def test_copies_beyond_reason_are_not_followed(world: World) -> None:
         await press_on(world, key, await orphan(world), Verb.REFRESH)
     await world.deciding.drain()
     assert len(cards_of((await world.row(key)).surfaces)) == 5
+
+
+async def test_cards_that_are_not_followed_cost_no_look(world: World) -> None:
+    """Somebody clicks with made-up ids of cards: beyond those that are followed, AWS is not asked and nothing is read."""
+    key = world.aws.add()
+    await world.shown(key)
+    async with world.running():
+        for _ in range(4):
+            await press_on(world, key, await orphan(world), Verb.REFRESH)
+        await world.clock.advance(1)
+        looks, version = world.aws.count("observe"), (await world.row(key)).version
+        for number in range(20):
+            await press_on(world, key, f"9{number}", Verb.REFRESH)
+            await world.clock.advance(1)
+    assert (world.aws.count("observe"), (await world.row(key)).version) == (looks, version)
+
+
+async def test_applying_never_stays_on_a_copy(world: World) -> None:
+    """The clicker of a copy was answered "applying", then AWS refused: that copy is made right, as the card is."""
+    key = world.aws.add()
+    await world.shown(key)
+    copy = await orphan(world)
+    async with world.running():
+        await press_on(world, key, copy, Verb.REFRESH)
+        await world.clock.advance(1)
+        written = len(world.chat.sent[copy].versions)
+        signal, observe = world.aws.gates["signal"], world.aws.gates["observe"] = asyncio.Event(), asyncio.Event()
+        world.aws.before["signal"].append(SignalRefused("InvalidAutomationSignalException", denied=False))
+        click = asyncio.create_task(press_on(world, key, copy))
+        await world.clock.advance(3)
+        answer = await click
+        assert answer.notice is not None
+        assert answer.notice.code is NoticeCode.APPLYING
+        signal.set()
+        observe.set()
+        await world.clock.advance(3)
+    assert len(world.chat.sent[copy].versions) > written
+    assert world.chat.sent[copy].buttons

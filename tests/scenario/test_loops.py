@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bot.domain.request import RequestKey
+from bot.domain.request import AccessRequest, RequestKey, Verdict
 from bot.ports import AwsUnavailable, Hint, StoreUnavailable
 from bot.service.intake import QUEUE, Intake
+from bot.service.rows import LEASE
 from bot.telemetry import Telemetry
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
@@ -182,3 +184,51 @@ async def test_many_requests_at_once_all_get_their_cards(world: World) -> None:
             await world.rows.look(key)
         await world.clock.advance(2)
     assert len(world.chat.of("post")) == 50
+
+
+async def test_requests_that_another_process_is_busy_with_keep_nobody_else_waiting() -> None:
+    """Eight looks elsewhere take long and their requests are due again: the ninth request gets its card here, soon."""
+    store = MemoryStore()
+    busy = new_world(store=store)
+    free = replace(busy, store=MemoryStore(store.tables), owner="replica-2")
+    observed = busy.aws.gates["observe"] = asyncio.Event()
+    async with busy.running():
+        for number in range(1, 9):
+            await busy.rows.look(busy.aws.add(number))
+        await busy.clock.advance(1)
+        for number in range(1, 9):
+            await busy.rows.look(busy.aws.add(number))
+        del busy.aws.gates["observe"]
+        await free.rows.look(busy.aws.add(9))
+        async with free.running():
+            await busy.clock.advance(2)
+            posted = len(busy.chat.of("post"))
+            observed.set()
+            await busy.clock.advance(1)
+    assert (posted, len(busy.chat.of("post"))) == (1, 9)
+
+
+@pytest.mark.parametrize("writes", [False, True], ids=["a look that writes nothing", "a look that updates the card"])
+async def test_who_asks_during_a_look_that_outlasts_its_lease_is_heard(world: World, writes: bool) -> None:
+    """AWS answers after half a minute what was true when it was asked; the event that came meanwhile is not lost."""
+    key = world.aws.add()
+    await world.shown(key)
+    if writes:
+        world.aws.requests[key] = replace(world.aws.requests[key], reason="another reason")
+    slow = world.aws.observe
+    gate = world.aws.gates["observe"] = asyncio.Event()
+
+    async def observe(key: RequestKey) -> AccessRequest:
+        facts = world.aws.requests[key]
+        await slow(key)
+        return facts
+
+    world.aws.observe = observe  # type: ignore[method-assign]  # answers with what was true at first
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(LEASE.total_seconds() + 1)
+        world.aws.decide(key, Verdict.APPROVE)
+        await world.rows.look(key)
+        gate.set()
+        await world.clock.advance(2)
+    assert "Approved" in world.chat.of("post")[0].card

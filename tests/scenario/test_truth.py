@@ -314,6 +314,29 @@ async def test_a_roster_that_fails_at_first_costs_nobody_a_message(world: World)
     assert [sent.where for sent in world.chat.of("direct")] == [TARO_PERSON.object_id]
 
 
+async def test_a_roster_that_fails_later_takes_nothing_back(world: World) -> None:
+    """Who asks was known once: the card keeps its buttons, and the requester is told that access was approved."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.people.failing = True
+    await world.shown(key)
+    assert len(world.chat.of("post")[0].versions) == 1
+    world.aws.decide(key, Verdict.APPROVE)
+    await world.shown(key)
+    assert [sent.where for sent in world.chat.of("direct")] == [TARO_PERSON.object_id] * 2
+
+
+async def test_who_was_known_once_is_doubted_again_where_the_roster_says_so(world: World) -> None:
+    """Another person has the requester's address now: it says nothing any more about who asked."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.people.people.append(replace(person(7), upn=TARO_PERSON.upn))
+    row = await world.shown(key)
+    assert row.requester is not None
+    assert not row.requester.placed
+    assert not world.chat.of("post")[0].buttons
+
+
 async def test_a_request_that_somebody_deleted_does_not_wait_for_ever(world: World) -> None:
     """AWS not showing it for a moment changes nothing; after ten minutes the card says so, and looks come to an end."""
     key = world.aws.add()

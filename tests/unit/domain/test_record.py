@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from bot.domain.decision import DecisionEvent, DecisionState
 from bot.domain.record import Delivery, Lease, Record, Surface, SurfaceKind
 from bot.domain.request import LevelState, Node, Status, Verdict
@@ -131,6 +133,20 @@ def test_a_wish_made_under_a_lease_survives_it() -> None:
     assert renewed is not None
     assert renewed.next_look_at == NOW + SECOND
     assert renewed.released_by("a") == replace(ROW, next_look_at=NOW + SECOND)
+
+
+@pytest.mark.parametrize("seconds", [60, 61, 75], ids=["at its end", "after it", "by a clock that is ahead"])
+def test_a_wish_made_when_the_lease_is_over_survives_it(seconds: int) -> None:
+    """Whoever asks for a look may have another clock, or the holder be late: the wish is not taken for the lease's end."""
+    row = leased(ROW)
+    assert row is not None
+    wished = row.look_by(NOW + seconds * SECOND)
+    for held in (wished, leased(wished, seconds=59)):
+        assert held is not None
+        appointment = held.released_by("a").next_look_at
+        assert appointment is not None
+        assert appointment <= NOW + SPAN
+    assert wished.look_by(NOW + 99 * SECOND) is wished
 
 
 def test_only_its_holder_returns_a_lease() -> None:

@@ -19,6 +19,7 @@ from cachetools import TTLCache
 from bot.aws.answers import mapping, rows, text
 from bot.aws.counted import CallCounts
 from bot.aws.failures import CallFailed, Failure
+from bot.aws.hanging import Hanging
 from bot.aws.pacing import RATES, Impatient, Lane, Pacer, Quota
 from bot.aws.sdk import Answer, Call, Credentials, Sdk
 from bot.ports import Clock
@@ -64,6 +65,7 @@ class Clients:
     ) -> None:
         self._region, self._reader_roles = region, reader_roles
         self._counts = CallCounts(telemetry.aws_calls)
+        self._hanging = Hanging()
         self._pacer, self._sdk = Pacer(clock=clock, rates=rates), Sdk()
         self._pools = {lane: ThreadPoolExecutor(size, f"aws-{lane.name.lower()}") for lane, size in THREADS.items()}
         life = (SESSION_LIFE - SESSION_MARGIN).total_seconds()
@@ -169,7 +171,10 @@ class Clients:
         self, place: Place, call: Call, lane: Lane, make: _Maker, credentials: Credentials | None
     ) -> Answer:
         await self.turn(place, call.service, call.operation, lane)
-        return await self._heeded(place, call, lane, make, credentials)
+        if lane is Lane.CLICK:  # a person waits, and may press again
+            return await self._heeded(place, call, lane, make, credentials)
+        with self._hanging.asked(Quota(place.account, place.region, call.service, call.operation)):
+            return await self._heeded(place, call, lane, make, credentials)
 
     async def _heeded(
         self, place: Place, call: Call, lane: Lane, make: _Maker, credentials: Credentials | None

@@ -1,14 +1,15 @@
 """In whose name AWS is read, and at what pace, over real HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bot.aws import counted
+from bot.aws import counted, sdk
 from bot.aws.assembly import AwsSide
 from bot.aws.pacing import RATES
-from bot.domain.request import Status
+from bot.domain.request import RequestKey, Status
 from bot.ports import AwsThrottled, AwsUnavailable
 from bot.sandbox.world import ACCOUNT, REGION
 from bot.telemetry import Telemetry
@@ -188,6 +189,26 @@ async def test_answers_of_sts_of_another_form_are_no_crash(scene: Scene) -> None
         with pytest.raises(AwsUnavailable) as read:
             await reader.requests.observe(key_of(asked))
     assert (own.value.code, read.value.code) == ("NoAccountInAnswer", "NoCredentialsInAnswer")
+
+
+async def test_an_operation_that_hangs_does_not_take_every_look(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a few time-outs one look at a time finds out whether AWS answers again; the others fail at once."""
+    monkeypatch.setattr(sdk, "READ_SECONDS", 0.3)
+    keys = [key_of(scene.ask()) for _ in range(6)]
+    async with aws_side(scene) as side:
+
+        async def code(key: RequestKey) -> str:
+            with pytest.raises(AwsUnavailable) as caught:
+                await side.requests.observe(key)
+            return caught.value.code
+
+        with scene.aws.faults.hold("GetOpsItem"):
+            first = [await code(key) for key in keys[:3]]
+            later = await asyncio.gather(*(code(key) for key in keys))
+        assert first == ["ReadTimeoutError"] * 3
+        assert sorted(later) == ["NotAnswering"] * 5 + ["ReadTimeoutError"]
+        assert (await side.requests.observe(keys[0])).status is Status.PENDING
+        assert all([(await side.requests.observe(key)).status is Status.PENDING for key in keys])
 
 
 # --- counted

@@ -11,13 +11,17 @@ from random import Random
 import pytest
 from prometheus_client import CollectorRegistry
 
+from bot.aws import queue as queue_module
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports import Change, Hint, Store, StoreUnavailable
+from bot.sandbox.world import MAX_RECEIVES
 from bot.service.intake import Intake
 from bot.service.rows import Rows
 from bot.store.versions import changed
 from bot.telemetry import Telemetry
+from tests.contract.gateway import aws_side, key_of
+from tests.contract.scene import staged
 from tests.fakes.clock import ManualClock
 from tests.fakes.queue import AtMostOnce, FakeSqs
 from tests.fakes.store import MemoryStore
@@ -155,6 +159,33 @@ async def test_poison_ends_in_the_dead_letter_queue_and_blocks_nobody(poison: in
     running.cancel()
     figure(8, poison=poison, dead_lettered=len(sqs.dead), cards_within_30s=cards, requests=len(keys))
     assert (cards, len(sqs.dead), sqs.kept) == (len(keys), poison, [])
+
+
+async def test_poison_in_a_real_queue(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
+    """Over HTTP with SQS's own redrive: the request is marked, the poison ends in the dead-letter queue."""
+    monkeypatch.setattr(queue_module, "INVISIBLE_SECONDS", 0)
+    monkeypatch.setattr(queue_module, "POLL_SECONDS", 0)
+    world = new_world()
+    with staged() as scene:
+        sqs, where = scene.aws.client("sqs"), scene.aws.world
+        scene.aws.events.send("poison")
+        key = key_of(scene.ask())
+        async with aws_side(scene, queue_url=where.queue_url) as side:
+            assert side.queue is not None
+            intake = Intake(
+                queue=side.queue,
+                rows=world.rows,
+                clock=world.clock,
+                configured=world.configured,
+                telemetry=Telemetry(CollectorRegistry()),
+            )
+            for _ in range(MAX_RECEIVES + 1):
+                await intake.take()
+        dead = sqs.receive_message(QueueUrl=where.dead_letter_queue_url).get("Messages", [])
+        left = sqs.receive_message(QueueUrl=where.queue_url).get("Messages", [])
+    figure(8, over="SQS over HTTP", dead_lettered=len(dead), left=len(left))
+    assert ([each["Body"] for each in dead], left) == (["poison"], [])
+    assert await world.store.due(world.clock.now(), 10) == [key]
 
 
 # --- bounds

@@ -84,6 +84,32 @@ async def test_a_message_that_cannot_be_stored_is_not_deleted(world: World) -> N
     assert len(queue.deleted) == 1
 
 
+class Undeletable(FakeQueue):
+    """A queue that cannot delete one of its messages."""
+
+    async def delete(self, hint: Hint) -> None:
+        """Refuse the first one."""
+        if hint is self.hints[0]:
+            raise AwsUnavailable("InternalError")
+        await super().delete(hint)
+
+
+async def test_a_message_that_cannot_be_deleted_does_not_stop_the_others(world: World) -> None:
+    """The rest of its batch is taken; it comes again, and says the same once more; the check shows it meanwhile."""
+    keys = [world.aws.add(number) for number in (1, 2, 3)]
+    queue = Undeletable(*(hint(key, str(key)) for key in keys))
+    registry = CollectorRegistry()
+    telemetry = Telemetry(registry)
+    taking = Intake(queue=queue, rows=world.rows, clock=world.clock, configured=world.configured, telemetry=telemetry)
+    async with world.running():
+        await taking.take()
+        assert [each.key for each in queue.deleted] == keys[1:]
+        assert registry.get_sample_value("node_access_check_ok", {"check": "queue"}) == 0
+        await taking.take()
+        await world.clock.advance(1)
+    assert len(world.chat.of("post")) == 3
+
+
 class _Broken:
     """A store that takes nothing."""
 

@@ -16,6 +16,7 @@ import structlog
 LONG = os.environ.get("RELIABILITY") == "long"
 KEPT = Path(".sandbox/figures.jsonl")
 FIGURES = pytest.StashKey[list[dict[str, object]]]()
+REDS = pytest.StashKey[dict[str, str]]()
 
 Figure = Callable[..., None]
 
@@ -37,6 +38,12 @@ def figure(request: pytest.FixtureRequest) -> Figure:
 
 
 @pytest.fixture
+def turned_red(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Print which test turned red without a guard: `turned_red("the digest", "tests/…::test_…")`."""
+    return request.config.stash.setdefault(REDS, {}).__setitem__
+
+
+@pytest.fixture
 def silence() -> Iterator[None]:
     """Write no log: thousands of rounds have nothing to tell that the figure does not."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
@@ -46,6 +53,7 @@ def silence() -> Iterator[None]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print what was measured, and keep it in the long form."""
+    _tell_reds(terminalreporter, config.stash.get(REDS, {}))
     told = config.stash.get(FIGURES, None)
     if not told:
         return
@@ -58,3 +66,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         KEPT.parent.mkdir(exist_ok=True)
         with KEPT.open("a") as kept:
             kept.writelines(json.dumps(each, default=str) + "\n" for each in figures)
+
+
+def _tell_reds(terminalreporter: pytest.TerminalReporter, reds: dict[str, str]) -> None:
+    if reds:
+        terminalreporter.section("without it -> what turned red")
+    for guard, test in sorted(reds.items()):
+        terminalreporter.line(f"{guard:<{max(map(len, reds))}} -> {test.removeprefix('tests/')}")

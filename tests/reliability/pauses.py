@@ -19,8 +19,13 @@ from tests.fakes.outside import Outside, Process, doubled, extras, wrong
 GAP = "Requests.signal"  # the call behind the last check
 PORTS = calls_of(Requests, Chat, People) - {GAP, "Requests.sightings"}
 CALLS = (*sorted(PORTS), *["Store.load", "Store.apply", "Store.apply", "Store.apply"])  # each of them in turn
-MOST_TIMES = {"Store.apply": 30}  # how often a process makes a call in these stories; others it makes a few times
-FEW = 3
+OFTEN = {
+    "Store.apply": 30,
+    "Store.load": 6,
+    "Requests.observe": 4,
+    "People.known": 4,
+}  # how often a process makes a call
+SELDOM = 2  # how often, at least, it makes the others
 PAUSES = ((26, 29), (31, 45), (61, 100), (130, 200))  # seconds: past the claim, the lease, the minute, both minutes
 STUCK = 900  # seconds after which what has not come to rest never will
 MOST_ROUNDS = 6  # of people who press while AWS waits
@@ -143,7 +148,7 @@ class End:
 async def end_of(seed: int) -> End:
     """Live through a seed."""
     chance, outside, call = Random(seed), Outside.new(), CALLS[seed % len(CALLS)]
-    nth = 1 + chance.randrange(MOST_TIMES.get(call, FEW))
+    nth = 1 + chance.randrange(OFTEN.get(call, SELDOM))
     gate = Standstill(outside.clock, call, nth, chance.uniform(*chance.choice(PAUSES)))
     outside.queue.send(outside.aws.add(levels=2))
     slow = Process(outside, gate, owner="slow")

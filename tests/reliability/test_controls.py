@@ -1,13 +1,12 @@
 """The negative controls: with a guard gone, the test that stands for it turns red. `make controls` shows all of them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.reliability.conftest import Figure
 from tests.reliability.controls import GUARDS, DoesNotFit, Guard, Run, copied, run
 
 AT_ONCE = 2  # runs side by side: each is a process of its own, and most machines have two cores
@@ -31,11 +30,11 @@ def without(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
-def test_a_guard_that_is_gone_is_missed(guard: Guard, without: Runs, figure: Figure) -> None:
+def test_a_guard_that_is_gone_is_missed(guard: Guard, without: Runs, turned_red: Callable[[str, str], None]) -> None:
     """The named test fails, because a promise is broken and not because the patch does not run."""
     gone = without[guard].result()
     assert gone.red, gone.output[-3000:]
-    figure("controls", without=f"{guard.name:<44}", red=guard.red.removeprefix("tests/"))
+    turned_red(guard.name, guard.red)
 
 
 def test_with_every_guard_in_place_the_same_tests_are_green(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.reliability.pauses import CALLS, end_of
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-SEEDS = size(ci=150, long=1_000)
+SEEDS = size(ci=100, long=1_000)
 
 
 async def test_no_pause_doubles_a_signal(figure: Figure) -> None:

@@ -1,0 +1,150 @@
+"""Requests through their whole life, one after the other, in one process: asked, shown, decided, ended, forgotten.
+
+The services on a SQLite file, the whole Teams side and its edge over real HTTP; AWS is in memory, since its simulator would
+be soaked and not the product. What the fakes keep is thrown away after each batch, so that what grows is the product's.
+"""
+
+import asyncio
+import gc
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from bot.domain.record import KEPT
+from bot.domain.request import RequestKey, Status
+from bot.service.commands import Commands
+from bot.store.sqlite import SqliteStore
+from bot.teams.assembly import MicrosoftSide, TeamsSide
+from bot.telemetry import Telemetry
+from bot.web import server
+from tests.fakes.ahead import AheadClock, Lead
+from tests.fakes.aws import FakeAws
+from tests.fakes.microsoft import SECRET, FakeMicrosoft
+from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
+from tests.fakes.teams_world import APPROVERS, Message
+from tests.fakes.world import APPROVALS, World, configured
+from tests.reliability.killing import quiet
+
+ACCESS = timedelta(hours=5)  # longer than the access that is asked for; Teams takes the next life's messages by then
+BATCH = 50  # lives until what has ended is forgotten
+WHILE = 600.0  # seconds of the bot's clock until a row that does not come to rest counts as stuck
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the process holds at one moment, once everything has come to rest."""
+
+    resident: int  # bytes
+    descriptors: int
+    tasks: int
+    objects: int  # those that the collector knows
+    watches: int  # rows that somebody waits for
+    rows: int  # that were not let go
+
+
+@dataclass(slots=True)
+class Soak:
+    """The parts, and the lives lived so far."""
+
+    world: World
+    store: SqliteStore
+    microsoft: FakeMicrosoft
+    lead: Lead
+    url: str
+    lived: int = 0
+    statuses: int = 0  # clicks that were answered with 200
+
+    async def live(self, number: int) -> None:
+        """Live so many lives."""
+        for first in range(0, number, BATCH):
+            batch = range(self.lived, self.lived + min(BATCH, number - first))
+            for each in batch:
+                await self._life(self.world.aws.add(each))
+            await self._forget()
+            self.lived += len(batch)
+
+    async def _life(self, key: RequestKey) -> None:
+        """Have a request shown, pressed, shown as decided and, once its access has ended, let alone."""
+        await self.world.rows.look(key)
+        row = await self.world.rows.wait(key, lambda each: quiet(each, Status.PENDING), seconds=WHILE)
+        assert row is not None
+        card = row.surface("card:approvals")
+        assert card is not None
+        status, _ = await self.microsoft.click(self.url, HANAKO, self._message(card.activity_id), "approve")
+        self.statuses += status == 200
+        row = await self.world.rows.wait(key, lambda each: quiet(each, Status.APPROVED), seconds=WHILE)
+        assert row is not None
+        assert quiet(row, Status.APPROVED)
+        self.lead.put_forward(ACCESS.total_seconds())
+        row = await self.world.rows.wait(key, lambda each: each.next_look_at is None, seconds=WHILE)
+        assert row is not None
+        assert row.next_look_at is None
+
+    def _message(self, activity_id: str | None) -> Message:
+        return next(each for each in reversed(self.microsoft.world.messages) if each.id == activity_id)
+
+    async def _forget(self) -> None:
+        """Let the rows go a year later, and throw away what the fakes keep."""
+        self.lead.put_forward((KEPT + timedelta(days=1)).total_seconds())
+        await self.world.sweep.sweep()
+        while await self.store.forget_expired(self.lead.now()):
+            pass
+        self.microsoft.world.messages.clear()
+        self.microsoft.calls.clear()
+        for kept in (self.world.aws.requests, self.world.aws.signals, self.world.aws.effects, self.world.aws.calls):
+            kept.clear()
+
+    async def measured(self) -> Measured:
+        """Measure what the process holds."""
+        await self.world.deciding.drain()
+        await self.world.looking.drain()
+        gc.collect()
+        resident, descriptors = _held()
+        rows = [row for number in range(self.lived) for row in await self.store.find(f"oi-{number:012x}")]
+        return Measured(
+            resident=resident,
+            descriptors=descriptors,
+            tasks=len(asyncio.all_tasks()),
+            objects=len(gc.get_objects()),
+            watches=len(self.world.rows._watches),
+            rows=len(rows),
+        )
+
+
+def _held() -> tuple[int, int]:
+    """Return the resident bytes and the file descriptors of this process."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * PAGE, len(list(Path("/proc/self/fd").iterdir()))
+
+
+@asynccontextmanager
+async def soak(folder: Path, *, kind: type[SqliteStore] = SqliteStore) -> AsyncIterator[Soak]:
+    """Put it all together and run it; `kind`: another store, to show what a proof would see."""
+    lead = Lead()
+    clock, settled = AheadClock(lead.now), configured(replace(APPROVALS, conversation=APPROVERS))
+    async with FakeMicrosoft(now=lead.timestamp) as microsoft, kind(folder / "node-access.db") as store:
+        telemetry = Telemetry(CollectorRegistry())
+        side = MicrosoftSide(
+            app_id=APP_ID,
+            app_secret=SecretStr(SECRET),
+            tenant_id=TENANT_ID,
+            service_url=microsoft.service_url,
+            service_hosts=microsoft.service_hosts,
+            openid_metadata_url=microsoft.metadata_url,
+            login_authority=microsoft.authority,
+        )
+        async with TeamsSide(side, store=store, configured=settled, clock=clock, telemetry=telemetry) as teams:
+            world = World(clock, FakeAws(clock), teams.chat, teams.people, store, settled)  # type: ignore[arg-type]
+            commands = Commands(rows=world.rows, people=teams.people, clock=clock, configured=settled)
+            app = server.build_app(messages=teams.attach(world.deciding, commands), ready=teams.missing)
+            listening = await server.start(app, host="127.0.0.1", port=0)
+            async with world.running():
+                yield Soak(world, store, microsoft, lead, f"http://127.0.0.1:{listening.port}")
+            await listening.stop()

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from bot.domain.record import KEPT
 from bot.domain.request import RequestKey, Status
+from bot.service.arrivals import Arrivals
 from bot.service.commands import Commands
 from bot.store.sqlite import SqliteStore
 from bot.teams.assembly import MicrosoftSide, TeamsSide
@@ -143,7 +144,8 @@ async def soak(folder: Path, *, kind: type[SqliteStore] = SqliteStore) -> AsyncI
         async with TeamsSide(side, store=store, configured=settled, clock=clock, telemetry=telemetry) as teams:
             world = World(clock, FakeAws(clock), teams.chat, teams.people, store, settled)  # type: ignore[arg-type]
             commands = Commands(rows=world.rows, people=teams.people, clock=clock, configured=settled)
-            app = server.build_app(messages=teams.attach(world.deciding, commands), ready=teams.missing)
+            arrivals = Arrivals(rows=world.rows, clock=clock, telemetry=telemetry)
+            app = server.build_app(messages=teams.attach(world.deciding, commands, arrivals), ready=teams.missing)
             listening = await server.start(app, host="127.0.0.1", port=0)
             async with world.running():
                 yield Soak(world, store, microsoft, lead, f"http://127.0.0.1:{listening.port}")

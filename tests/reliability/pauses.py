@@ -17,7 +17,11 @@ from tests.fakes.gates import calls_of, end_everything
 from tests.fakes.outside import Outside, Process, doubled, extras, wrong
 
 GAP = "Requests.signal"  # the call behind the last check
-PORTS = calls_of(Requests, Chat, People) - {GAP, "Requests.sightings"}
+PORTS = calls_of(Requests, Chat, People) - {
+    GAP,
+    "Requests.sightings",
+    "Requests.revoked",
+}  # lists are of the sweep alone
 CALLS = (*sorted(PORTS), *["Store.load", "Store.apply", "Store.apply", "Store.apply"])  # each of them in turn
 OFTEN = {
     "Store.apply": 30,

@@ -3,7 +3,7 @@
 import pytest
 
 from bot.domain.decision import Claim
-from bot.service import decide
+from bot.service import claiming
 from tests.reliability.conftest import Figure, size
 from tests.reliability.schedule import CLICKERS, WORKERS, End, end_of
 
@@ -35,7 +35,7 @@ async def test_no_order_of_events_doubles_a_signal(figure: Figure) -> None:
 
 async def test_without_the_claim_the_same_seeds_double_signals(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
     """The proof is not blind: where every click is let through, more than one seed in ten doubles a signal."""
-    monkeypatch.setattr(decide, "claim", lambda **_: Claim())
+    monkeypatch.setattr(claiming, "claim", lambda **_: Claim())
     ends = [await end_of(seed) for seed in range(BLIND_SEEDS)]
     failed = sum(bool(end.doubled) for end in ends)
     assert failed > SEEN * BLIND_SEEDS

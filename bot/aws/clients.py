@@ -26,8 +26,8 @@ from bot.ports import Clock
 from bot.telemetry import Telemetry
 
 THREADS: Final[Mapping[Lane, int]] = MappingProxyType(
-    {Lane.SIGNAL: 8, Lane.CLICK: 8, Lane.LOOK: 16, Lane.SWEEP: 32, Lane.POLL: 2}
-)
+    {Lane.SIGNAL: 24, Lane.CLICK: 16, Lane.LOOK: 16, Lane.SWEEP: 32, Lane.POLL: 2}
+)  # of signals: 3 a second, each of which may take 7 seconds
 SESSION_LIFE = timedelta(hours=1)  # what AssumeRole gives unless asked, and the most for a role assumed by a role
 SESSION_MARGIN = timedelta(minutes=5)  # clocks differ, and a call takes time
 SESSIONS_KEPT = 1000  # people times roles; who is dropped costs one AssumeRole
@@ -73,6 +73,7 @@ class Clients:
             SESSIONS_KEPT, ttl=life, timer=lambda: clock.now().timestamp()
         )
         self._own_account: str | None = None
+        self._sending = 0
 
     async def read(self, place: Place, service: str, operation: str, lane: Lane, **params: object) -> Answer:
         """Make a call that changes nothing, again where that may help and nobody waits; raise CallFailed."""
@@ -119,9 +120,18 @@ class Clients:
             raise CallFailed("QuotaUsedUp", Failure.THROTTLED) from None
 
     async def send(self, place: Place, operation: str, credentials: Credentials | None, **params: object) -> None:
-        """Make a call to SSM that changes something, once, for a person, whose `turn` it is; raise CallFailed."""
-        call = Call("ssm", place.region, operation, params)
-        await self._heeded(place, call, Lane.SIGNAL, self._sdk.call_once, credentials)
+        """Make a call to SSM that changes something, at once and once, for a person, whose `turn` it is.
+
+        Raises CallFailed; NOT_SENT too where no thread is free: what waits for one would leave when nobody expects it.
+        """
+        if self._sending >= THREADS[Lane.SIGNAL]:
+            raise CallFailed("NoThreadFree", Failure.NOT_SENT)
+        self._sending += 1
+        try:
+            call = Call("ssm", place.region, operation, params)
+            await self._heeded(place, call, Lane.SIGNAL, self._sdk.call_once, credentials)
+        finally:
+            self._sending -= 1
 
     async def session(self, role: str, name: str, lane: Lane) -> Credentials:
         """Return a session of a role that the bot assumes under that name; raise CallFailed."""

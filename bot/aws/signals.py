@@ -27,7 +27,7 @@ class Signals:
         """Get the role's session and a turn in the quota; nothing leaves. Raises SignalRefused, SignalThrottled."""
         try:
             if signal.role is not None:
-                await self._clients.session(signal.role, signal.session_name, Lane.SIGNAL)
+                await self._clients.session(signal.role, signal.session_name, Lane.CLICK)  # signals have their threads
             await self._clients.turn(_place(signal), "ssm", OPERATION, Lane.SIGNAL)
         except CallFailed as failed:
             raise _not_prepared(failed) from failed

@@ -122,7 +122,7 @@ class Delivering:
 
     async def _update_card(self, record: Record, want: Wanted, surface: Surface, digest: str) -> Record:
         shown = await self._with_mentions(want)
-        await self._outbox.renew(record.key)
+        record = await self._outbox.begin_update(record.key, want)
         posted = Posted(surface.conversation or want.channel.conversation, surface.activity_id or "")
         await self._sent(record, shown, lambda message: self._chat.update(posted, message))
         return await self._delivered(record, want, posted, digest)

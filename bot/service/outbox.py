@@ -31,6 +31,17 @@ class Outbox:
         await self.renew(key)
         return await self._change(key, want, _claimed)
 
+    async def begin_update(self, key: RequestKey, want: Wanted) -> Record:
+        """Note down that a card is about to change: until its answer is kept, nobody knows what it shows.
+
+        Raises LeaseHeld.
+        """
+
+        def begin(record: Record) -> Record:
+            return record.with_surface(replace(_surface(record, want), digest=None))
+
+        return await self._rows.renew(key, self._owner, also=begin)
+
     async def delivered(self, key: RequestKey, want: Wanted, posted: Posted, digest: str | None) -> Record:
         """Keep where a message is and what it shows."""
 

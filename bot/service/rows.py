@@ -76,14 +76,17 @@ class Rows:
 
         return await self.apply(key, lease)
 
-    async def renew(self, key: RequestKey, owner: str) -> Record:
-        """Renew that right before a write to Teams. Raises LeaseHeld if it was lost meanwhile."""
+    async def renew(self, key: RequestKey, owner: str, *, also: Change | None = None) -> Record:
+        """Renew that right before a write to Teams. Raises LeaseHeld if it was lost meanwhile.
+
+        `also` is changed in the same write.
+        """
 
         def renew(record: Record) -> Record:
             renewed = record.renewed_by(owner, now=self._clock.now(), span=LEASE)
             if renewed is None:
                 raise LeaseHeld
-            return renewed
+            return also(renewed) if also else renewed
 
         return await self.apply(key, renew)
 

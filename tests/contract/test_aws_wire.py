@@ -1,5 +1,6 @@
 """What happens on the connection itself: whether it is used again, and what answers of no sense are taken for."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,9 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bot.aws.clients import Clients, Place
+from bot.aws.clients import THREADS, Clients, Place
 from bot.aws.failures import CallFailed, Failure
-from bot.aws.sdk import Call, Credentials, Sdk
+from bot.aws.pacing import Lane
+from bot.aws.sdk import Answer, Call, Credentials, Sdk
 from bot.clock import SystemClock
 from tests.contract.gateway import environment, unheard
 
@@ -102,6 +104,30 @@ async def test_every_signal_has_a_connection_of_its_own(endpoint: Endpoint) -> N
         await clients.send(Place("111122223333", "ap-northeast-1"), "send_automation_signal", HANAKO, **signal)
     await clients.close()
     assert len(set(endpoint.ports)) == 2
+
+
+async def test_a_signal_leaves_at_once_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS hangs: what finds no thread is told so and may be tried again; nothing waits in a line and leaves later."""
+    answered, begun = threading.Event(), threading.Semaphore(0)
+    left = []
+
+    def hanging(_: Sdk, call: Call, __: Credentials | None) -> Answer:
+        left.append(call)
+        begun.release()
+        answered.wait()
+        return {}
+
+    monkeypatch.setattr(Sdk, "call_once", hanging)
+    clients = Clients(region="ap-northeast-1", clock=SystemClock(), telemetry=unheard(), rates={})
+    most, place = THREADS[Lane.SIGNAL], Place("111122223333", "ap-northeast-1")
+    sending = [asyncio.create_task(clients.send(place, "send_automation_signal", HANAKO)) for _ in range(2 * most)]
+    for _ in range(most):
+        await asyncio.to_thread(begun.acquire)
+    answered.set()
+    came = await asyncio.gather(*sending, return_exceptions=True)
+    await clients.close()
+    assert len(left) == most
+    assert [each.failure for each in came if isinstance(each, CallFailed)] == [Failure.NOT_SENT] * most
 
 
 def test_every_call_is_signed_with_its_own_session(endpoint: Endpoint, sdk: Sdk) -> None:

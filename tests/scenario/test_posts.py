@@ -1,6 +1,7 @@
 """Posts of which nobody learned what became of them: counted, capped, and known again as soon as they are."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,7 +11,7 @@ from prometheus_client.samples import Sample
 
 from bot.domain.card_places import card_name
 from bot.domain.record import Delivery, Surface, SurfaceKind
-from bot.domain.request import RequestKey, Verdict
+from bot.domain.request import RequestKey, Status, Verdict
 from bot.ports import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message
 from bot.service import pauses
 from bot.service.rows import LEASE
@@ -173,6 +174,31 @@ async def test_a_card_posted_by_who_paused_for_too_long_is_kept_up_to_date(world
     world.aws.decide(key, Verdict.REJECT)
     await other.shown(key)
     assert [sent.buttons for sent in world.chat.of("post")] == [False, False]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [ChatUnavailable("no_answer", ambiguous=False), asyncio.CancelledError()],
+    ids=["its answer was lost", "its process died"],
+)
+async def test_an_update_that_may_have_arrived_is_made_right_when_all_is_as_before(
+    world: World, end: BaseException
+) -> None:
+    """Teams took the update and the row never heard of it; then what was shown before is true again, and is shown."""
+    key = world.aws.add()
+    await world.shown(key)
+    before = world.aws.requests[key]
+    world.aws.requests[key] = replace(before, status=Status.UNKNOWN)
+    world.chat.after["update"] = [end]  # type: ignore[list-item]  # a cancelled call is a process that dies in it
+    with suppress(asyncio.CancelledError):
+        await world.shown(key)
+    assert not world.chat.of("post")[0].buttons
+    world.aws.requests[key] = before
+    world.owner = "replica-2"
+    world.build()
+    async with world.running():
+        await world.clock.advance(LEASE.total_seconds() + 1)
+    assert world.chat.of("post")[0].buttons
 
 
 # --- order

@@ -267,7 +267,10 @@ Change = Callable[[Record], Record]
 
 
 class Store(Protocol):
-    """Rows, people and the audit trail. Every call may raise StoreUnavailable."""
+    """Rows, people and the audit trail. Every call may raise StoreUnavailable.
+
+    `due`, `next_due` and `watched` may hear a second late of what another process wrote; what they return is true.
+    """
 
     async def load(self, key: RequestKey) -> Record | None:
         """Return the row, as last written by anybody."""

@@ -20,7 +20,7 @@ from bot.domain.request import RequestKey
 from bot.ports import AuditEntry, Change, PersonalChat, StoreUnavailable, StoreUncertain
 from bot.store import dynamodb_items as items
 from bot.store import dynamodb_table as shape
-from bot.store.dynamodb_calls import THREADS, CallFailed, Calls, ConditionFailed, Patience, part
+from bot.store.dynamodb_calls import CALL_SECONDS, THREADS, CallFailed, Calls, ConditionFailed, Patience, part
 from bot.store.dynamodb_commits import Commits, Job
 from bot.store.dynamodb_reading import Reading
 from bot.store.rows import storable
@@ -36,14 +36,22 @@ T = TypeVar("T")
 class DynamoStore:
     """`ports.Store` on a table. Connects to nothing until `open()` or `async with`.
 
-    `session`: boto3's, for credentials other than those of the standard chain. `seconds`: for an answer; `patience`:
-    seconds in which what failed is tried again.
+    `call_seconds`: for one call; `seconds`: for an answer; `patience`: seconds in which what failed is tried again.
+    `session`: boto3's, for credentials other than those of the standard chain.
     """
 
     def __init__(
-        self, table: str, *, region: str, seconds: float = SECONDS, patience: float = PATIENCE, session: Any = None
+        self,
+        table: str,
+        *,
+        region: str,
+        call_seconds: float = CALL_SECONDS,
+        seconds: float = SECONDS,
+        patience: float = PATIENCE,
+        session: Any = None,
     ) -> None:
-        self._calls, self._seconds, self._patience = Calls(table, region=region, session=session), seconds, patience
+        self._calls = Calls(table, region=region, call_seconds=call_seconds, session=session)
+        self._seconds, self._patience = seconds, patience
         self._commits = Commits(self._calls, self._start, patience=patience)
         self._threads: ThreadPoolExecutor | None = None
         self._recent: TTLCache[RequestKey, datetime] = TTLCache(RECENT, INDEX_SECONDS, time.monotonic)

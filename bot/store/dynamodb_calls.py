@@ -107,16 +107,23 @@ class Patience:
 class Calls:
     """Makes calls about one table; for any thread."""
 
-    def __init__(self, table: str, *, region: str, session: boto3.session.Session | None = None) -> None:
+    def __init__(
+        self,
+        table: str,
+        *,
+        region: str,
+        call_seconds: float = CALL_SECONDS,
+        session: boto3.session.Session | None = None,
+    ) -> None:
         self.table, self.region = table, region
-        self._session = session
+        self._call_seconds, self._session = call_seconds, session
         self._client: Any = None
 
     def connect(self) -> None:
         """Make the client; nothing is sent yet. Raises CallFailed."""
         config = Config(
-            connect_timeout=CALL_SECONDS,
-            read_timeout=CALL_SECONDS,
+            connect_timeout=self._call_seconds,
+            read_timeout=self._call_seconds,
             retries={"total_max_attempts": 1},  # only the caller knows what may be made twice
             max_pool_connections=THREADS,
         )

@@ -42,7 +42,7 @@ _NUMBERS = itertools.count(1)
 class DynamoShelf:
     """Stores on one table of a server that all of them share. No path of theirs reads a whole table."""
 
-    seconds = patience = 30.0  # a machine that is busy with other tests is no slow DynamoDB
+    call_seconds = seconds = patience = 30.0  # a machine that is busy with other tests is no slow DynamoDB
 
     def __init__(self, _folder: Path, server: FakeDynamo | None = None) -> None:
         self.server = server or shared()
@@ -54,9 +54,19 @@ class DynamoShelf:
         client.close()
         self._seen = len(self.server.calls)
 
+    def closed(self) -> DynamoStore:
+        """Return a store that is not open yet."""
+        return DynamoStore(
+            self.table,
+            region=REGION,
+            call_seconds=self.call_seconds,
+            seconds=self.seconds,
+            patience=self.patience,
+            session=session(),
+        )
+
     async def open(self) -> DynamoStore:
-        store = DynamoStore(self.table, region=REGION, seconds=self.seconds, patience=self.patience, session=session())
-        return await self._stack.enter_async_context(store)
+        return await self._stack.enter_async_context(self.closed())
 
     async def close(self) -> None:
         await self._stack.aclose()

@@ -61,10 +61,10 @@ async def impatient(shelf: DynamoShelf) -> DynamoStore:
 @pytest.fixture
 async def hurried(shelf: DynamoShelf) -> AsyncIterator[DynamoStore]:
     """A store whose callers do not wait for long."""
-    async with DynamoStore(shelf.table, region=REGION) as store:
-        store._seconds = 0.2
-        yield store
-        shelf.server.heal()  # before it is closed, which waits for what is under way
+    store = await shelf.open()
+    store._seconds = 0.2
+    yield store
+    shelf.server.heal()  # before it is closed, which waits for what is under way
 
 
 @pytest.fixture
@@ -272,7 +272,7 @@ async def test_who_gave_up_is_passed_over(store: DynamoStore, server: FakeDynamo
 
 async def test_closing_finishes_what_was_begun(shelf: DynamoShelf, by_hand: Hand) -> None:
     """Changes that were asked for before `close` are answered and durable."""
-    store = DynamoStore(shelf.table, region=REGION, seconds=shelf.seconds)
+    store = shelf.closed()
     await store.open()
     writes = [asyncio.ensure_future(store.apply(KEY, counted, now=NOW)) for _ in range(250)]
     await asyncio.sleep(0)
@@ -399,7 +399,7 @@ def test_making_a_store_starts_nothing() -> None:
 
 async def test_a_closed_store_says_so(shelf: DynamoShelf) -> None:
     """Before opening and after closing every call is an error, never a wait for ever."""
-    store = DynamoStore(shelf.table, region=REGION)
+    store = shelf.closed()
     for _ in range(2):
         for name, answer in (await every_answer(store)).items():
             assert isinstance(answer, StoreUnavailable), name
@@ -462,7 +462,9 @@ async def test_what_another_try_cannot_mend_is_told_at_once(store: DynamoStore, 
     assert fault.times == 100 - len(EVERY_CALL)
 
 
-async def test_a_hanging_table_is_an_error_in_time(hurried: DynamoStore, server: FakeDynamo) -> None:
+async def test_a_hanging_table_is_an_error_in_time(
+    shelf: DynamoShelf, hurried: DynamoStore, server: FakeDynamo
+) -> None:
     """Every caller has the error while the table still holds the call; afterwards all is well."""
     gate = threading.Event()
     server.plan("*", times=10_000, gate=gate)
@@ -471,7 +473,7 @@ async def test_a_hanging_table_is_an_error_in_time(hurried: DynamoStore, server:
         assert "did not answer within" in str(answer)
     assert not gate.is_set()
     server.heal()
-    hurried._seconds = 30
+    hurried._seconds = shelf.seconds
     assert (await hurried.apply(OTHER, counted, now=NOW)).version == 1
 
 

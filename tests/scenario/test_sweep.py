@@ -181,6 +181,42 @@ async def test_a_request_that_ended_is_not_looked_at_for_its_lagging_ops_item(wo
     assert lags.count("observe") == 2
 
 
+async def test_what_could_not_be_read_is_made_due_by_the_next_sweep(world: World) -> None:
+    """Listed as it was known, and its last look failed as a whole: the sweep does not wait for its turn to come."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.before["observe"].append(AwsUnavailable("InternalServerError"))
+    await world.shown(key)
+    assert (await world.row(key)).looks_failed == 1
+    await world.sweep.sweep()
+    assert await world.store.due(world.clock.now(), 10) == [key]
+
+
+async def test_what_is_listed_and_was_let_go_is_tried_again(world: World) -> None:
+    """It never was readable for as long as looks go on by themselves; while AWS lists it, each sweep tries again."""
+    world.aws.before["observe"].extend(AwsUnavailable("AccessDenied") for _ in range(13))
+    key = world.aws.add()
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(1000)
+        row = await world.row(key)
+        assert (row.request, row.next_look_at, row.looks_failed) == (None, None, 13)
+        await world.sweep.sweep()
+        await world.clock.advance(1)
+    assert len(world.chat.of("post")) == 1
+
+
+async def test_a_copy_that_a_list_does_not_call_one_is_not_looked_at_again(world: World) -> None:
+    """A list without operational data cannot tell copies apart; once looked at, its changes matter to nobody here."""
+    key = world.aws.add()
+    source = RequestKey(OTHER, REGION, key.ops_item_id)
+    world.aws.requests[key] = replace(world.aws.requests[key], levels=(), replica_of=source)
+    await world.shown(key)
+    world.aws.requests[key] = replace(world.aws.requests[key], modified_at=world.clock.now() + timedelta(seconds=9))
+    await world.sweep.sweep()
+    assert await world.store.due(world.clock.now(), 10) == []
+
+
 # --- what is not ours
 
 

@@ -34,7 +34,7 @@ class Tally:
     """What was gone through; `most_extras` is the most that a number of crashes left."""
 
     ends: int = 0
-    crashes: int = 0
+    doubled: int = 0
     most_extras: int = 0
 
     def judge(self, outside: Outside) -> None:
@@ -43,7 +43,7 @@ class Tally:
         assert doubled(outside) == 0
         assert extras(outside) <= outside.crashes
         self.ends += 1
-        self.crashes += outside.crashes
+        self.doubled += doubled(outside)
         self.most_extras = max(self.most_extras, extras(outside))
 
 
@@ -80,6 +80,6 @@ async def test_whatever_a_crash_leaves_converges(story: Story, figure: Figure) -
         moments=len(recorder.copies),
         singles=singles.ends,
         pairs=pairs.ends,
-        doubled=0,
+        doubled=singles.doubled + pairs.doubled,
         most_extras=(singles.most_extras, pairs.most_extras),
     )

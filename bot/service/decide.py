@@ -118,10 +118,17 @@ class Deciding:
     # --- where the click came from
 
     def _channel_of(self, record: Record, click: Click) -> Channel | None:
-        """Return the channel of this conversation, if this request has a card there."""
+        """Return the channel of this conversation, if this request has a card there, or is just getting one.
+
+        People may press before the row knows where the card is: a post is claimed first and its id kept after.
+        """
         for surface in record.surfaces:
-            if surface.kind is SurfaceKind.CARD and same_conversation(surface.conversation, click.conversation):
-                return self._configured.channel(surface.name.removeprefix(CARD))
+            if surface.kind is not SurfaceKind.CARD:
+                continue
+            channel = self._configured.channel(surface.name.removeprefix(CARD))
+            posted_to = surface.conversation or (channel.conversation if channel else None)
+            if same_conversation(posted_to, click.conversation):
+                return channel
         return None
 
     # --- may this person, and is there anything left to decide

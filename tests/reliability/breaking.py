@@ -28,7 +28,7 @@ from tests.fakes.microsoft import action_data
 from tests.fakes.people import HANAKO
 from tests.fakes.product import Product, product
 from tests.reliability.conftest import LONG
-from tests.reliability.killing import quiet
+from tests.reliability.rest import quiet
 
 STEP = 0.02  # seconds of this machine between two looks at whether it is so by now
 SPEED = 30.0  # seconds that pass for the bot in one of this machine, once healed

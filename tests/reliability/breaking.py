@@ -28,12 +28,13 @@ from tests.fakes.microsoft import action_data
 from tests.fakes.people import HANAKO
 from tests.fakes.product import Product, product
 from tests.reliability.conftest import LONG
-from tests.reliability.killing import quiet
+from tests.reliability.rest import quiet
 
 STEP = 0.02  # seconds of this machine between two looks at whether it is so by now
 SPEED = 30.0  # seconds that pass for the bot in one of this machine, once healed
 PATIENCE = 40.0  # seconds of this machine until something that should happen counts as not happening
 SWEEP = 60.0  # seconds of the bot's clock
+LAPSED = 61.0  # seconds after which no signal is sent any more: the end of the bot need not wait for one
 PRESSES = 6  # of the button, until somebody would give up
 KEYS_AGAIN = 6.0  # seconds until keys that could not be had are asked for again
 
@@ -85,7 +86,7 @@ class Broken:
     patience: float = PATIENCE
     cells: int = 0
     unconverged: list[str] = field(default_factory=list)
-    double: int = 0
+    double: int = 0  # decisions beyond one for a request, and signals beyond one for a press
     presses: int = 0
     probes: int = 0
 
@@ -114,6 +115,7 @@ class _Life:
     how: Break
     said: list[MutableMapping[str, Any]]
     request: str = ""
+    presses: int = 0
 
     async def lived(self, phase: Phase, *, only: bytes) -> bool:
         """Ask and press, with the service broken in that phase; return whether all came to its end."""
@@ -127,8 +129,10 @@ class _Life:
             await press
             await self._decided()
         except TimeoutError:
+            self.there.lead.put_forward(LAPSED)
             return False
-        self.there.double += self._accepted() - 1
+        finally:
+            self.there.double += max(0, self._accepted() - 1) + max(0, await self._arrived() - self.presses)
         return True
 
     @asynccontextmanager
@@ -161,6 +165,7 @@ class _Life:
     async def _press(self) -> None:
         """Press the button; only while no signing key was ever had the bot may say 503."""
         self.there.presses += 1
+        self.presses += 1
         world = self.there.world
         card = world.cards(self.request)[-1]
         status, _ = await world.microsoft.click(world.bot_url, HANAKO, card, "approve")
@@ -180,6 +185,13 @@ class _Life:
     def _accepted(self) -> int:
         effects = self.there.world.aws.effects("Approve", "Reject")
         return sum(each.ops_item_id == self.request for each in effects)
+
+    async def _arrived(self) -> int:
+        """Return how many signals for it have reached AWS, refused ones too."""
+        row = await self._row()
+        execution = row.request.execution_id if row and row.request else None
+        sent = self.there.world.aws.calls("SendAutomationSignal")
+        return sum(each.params["AutomationExecutionId"] == execution for each in sent)
 
     # --- what is to be seen
 

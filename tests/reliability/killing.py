@@ -27,6 +27,7 @@ from tests.fakes.people import HANAKO
 from tests.fakes.processes import BotProcess, Processes, environment
 from tests.fakes.product import END_OF_POLL, Product, product
 from tests.fakes.teams_world import APPROVERS, Message
+from tests.reliability.rest import lost, quiet
 
 SWEEP = 60.0  # seconds of the bot's clock: what "within one sweep" means
 AWAY = LEASE.total_seconds() + 1  # seconds of the bot's clock until the next process starts
@@ -204,7 +205,7 @@ class Rounds:
             return
         tally.slowest = max(tally.slowest, took)
         tally.unconverged += took > SWEEP
-        tally.lost += _lost(left, end)
+        tally.lost += lost(left, end)
         tally.double += max(0, self.signals(end) - self.clicks)
         tally.extra += (extra := self.extra(end))
         tally.beyond += max(0, extra - 1)
@@ -267,26 +268,6 @@ class Rounds:
                 if row and condition(row):
                     return row
                 await news.wait()
-
-
-def quiet(row: Record, status: Status) -> bool:
-    """Tell whether nobody works on a row, and all that is due for this status has been delivered."""
-    shown = row.request is not None and row.request.status is status
-    done = all(each.delivery in {Delivery.DELIVERED, Delivery.SKIPPED} for each in row.surfaces)
-    names = {each.name for each in row.surfaces}
-    due = {"dm:waiting" if status is Status.PENDING else "dm:approved", "card:approvals"}
-    due |= {f"note:{each.id}" for each in row.decisions if each.state is DecisionState.CONFIRMED}
-    return shown and done and due <= names and row.lease is None and not row.live_decisions
-
-
-def _lost(left: Record | None, end: Record) -> int:
-    """Count the decisions that were durable when the process died and have not come to their end."""
-    states = {each.id: each.state for each in end.decisions}
-    kept = left.decisions if left else ()
-    gone = [each for each in kept if each.id not in states]
-    confirmed = (DecisionState.CLAIMED, DecisionState.CONFIRMED)  # a claim goes on, what was confirmed stays so
-    undone = [each for each in kept if each.state in confirmed and states.get(each.id) is not DecisionState.CONFIRMED]
-    return len({each.id for each in (*gone, *undone)})
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ from tests.fakes.microsoft import SECRET, FakeMicrosoft
 from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
 from tests.fakes.teams_world import APPROVERS, Message
 from tests.fakes.world import APPROVALS, World, configured
-from tests.reliability.killing import quiet
+from tests.reliability.rest import quiet
 
 ACCESS = timedelta(hours=5)  # longer than the access that is asked for; Teams takes the next life's messages by then
 BATCH = 50  # lives until what has ended is forgotten

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.ports import SignalThrottled
 from tests.fakes.fault_proxy import Break, FaultProxy
 from tests.reliability.breaking import GRID, SERVICES, Phase, Service, broken_world
 from tests.reliability.conftest import Figure, size
@@ -45,3 +46,12 @@ async def test_what_is_never_healed_is_not_called_converged(monkeypatch: pytest.
         monkeypatch.setattr(FaultProxy, "heal", not_healed)
         await there.cell(Service.CONNECTOR, Break.ERROR, Phase.ASKED)
     assert there.unconverged == ["connector 5xx ASKED"]
+
+
+async def test_a_signal_that_is_sent_again_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The control: where a lost reply counts as none, and nobody looks before the next attempt, a second signal leaves."""
+    async with broken_world(monkeypatch, tmp_path) as there:
+        monkeypatch.setattr("bot.aws.signals._outcome", lambda failed: SignalThrottled(failed.code))
+        monkeypatch.setattr("bot.service.signalling._not_waiting", lambda *_: None)
+        await there.cell(Service.SSM, Break.LOST, Phase.CLICKED)
+    assert there.double > 0

@@ -11,7 +11,8 @@ from bot.domain.record import Record
 from bot.domain.request import Status
 from tests.fakes.launcher import Defect
 from tests.reliability.conftest import Figure, size
-from tests.reliability.killing import AWAY, PATIENCE, SWEEP, Point, quiet, rounds
+from tests.reliability.killing import AWAY, PATIENCE, SWEEP, Point, rounds
+from tests.reliability.rest import quiet
 
 ROUNDS = size(ci=4, long=200)
 

@@ -18,7 +18,7 @@ import pytest
 from bot.sandbox.jit_policies import MANUAL
 from bot.sandbox.world import APPROVER_ROLE, level, manual_policy
 from tests.fakes.launcher import Defect
-from tests.fakes.people import HANAKO, ICHIRO, PEOPLE, TARO, Person, crowd
+from tests.fakes.people import HANAKO, ICHIRO, PEOPLE, Person, crowd
 from tests.fakes.processes import Processes, environment
 from tests.fakes.product import Product, product
 from tests.fakes.teams_world import Message
@@ -58,14 +58,7 @@ class Crowded:
     async def waiting_card(self, node: str = "web-prod-01") -> tuple[str, Message]:
         """Ask for access; return the request and its card as everybody has it on their screen."""
         request = await self.world.ask(node)
-        card = await self.world.card(request)
-        await self.world.until(lambda: request in str([each.card for each in self._told_requester()]))
-        return request, deepcopy(card)
-
-    def _told_requester(self) -> list[Message]:
-        """Return the messages to the requester; the first one of a request leaves once its card is in the row."""
-        teams = self.world.microsoft
-        return teams.posted(teams.world.personal(TARO))[-4:]
+        return request, deepcopy(await self.world.card(request))
 
     def effects(self, request: str) -> list[str]:
         """Return who decided a request in AWS, as often as they did."""
@@ -76,6 +69,11 @@ class Crowded:
         """Tell whether exactly these people have decided it, and its card shows that it is decided."""
         card = json.dumps(self.world.cards(request)[0].card)
         return set(self.effects(request)) == people and "Approved by" in card and not _has_buttons(card)
+
+    async def settled(self, request: str) -> None:
+        """Wait until a request's end is told: its card has no buttons, and a note stands in its thread."""
+        (card,) = self.world.cards(request)
+        await self.world.until(lambda: not _has_buttons(json.dumps(card.card)) and bool(self.world.replies(card)))
 
     def signals(self) -> int:
         """Return how many signals reached AWS, refused ones too."""
@@ -111,7 +109,8 @@ async def test_two_hundred_at_once(
             (decider,) = there.effects(request)
             assert there.signals() == number
             told += sum(_tells(answer, decider) for answer in answers)
-            assert not any(_has_buttons(answer) for answer in answers)
+            assert [answer for answer in answers if _has_buttons(answer)] == []
+            await there.settled(request)
     figure(
         7,
         replicas=replicas,

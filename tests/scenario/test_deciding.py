@@ -8,7 +8,7 @@ import pytest
 from bot.domain.decision import DecisionState
 from bot.domain.request import Status, Verdict
 from bot.domain.views import NoticeCode
-from bot.ports import ChatProblem, SignalLost, SignalRefused, SignalThrottled
+from bot.ports import ChatProblem, ChatUnavailable, SignalLost, SignalRefused, SignalThrottled
 from bot.service.clicks import Answer, Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.fakes.store import MemoryStore
@@ -54,6 +54,20 @@ async def test_an_approval_reaches_aws_once_and_everybody_is_told(world: World) 
     (note,) = world.chat.of("reply")
     assert "SendAutomationSignal" in note.card
     assert [len(world.chat.of("direct")), "start-session" in world.chat.of("direct")[-1].card] == [2, True]
+
+
+async def test_a_click_on_a_card_whose_post_was_never_answered(world: World) -> None:
+    """Somebody may press before the row knows where the card is: it counts, from the channel that the card went to alone."""
+    world.chat.after["post"] = [ChatUnavailable("no_answer", ambiguous=True)]
+    key = world.aws.add()
+    await world.shown(key)
+    elsewhere = replace(world.pressed(key, HANAKO), conversation="19:elsewhere@thread.tacv2;messageid=1000")
+    assert code_of(await world.deciding.click(elsewhere)) is NoticeCode.NOT_HERE
+    assert world.aws.effects == []
+    async with world.running():
+        answer = await world.press(key, HANAKO)
+    assert answer.card is not None
+    assert len(world.aws.effects) == 1
 
 
 async def test_a_late_click_decides_nothing_and_is_told_who_decided(world: World) -> None:

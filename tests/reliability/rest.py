@@ -1,0 +1,25 @@
+"""What a row must look like once everybody has come to rest, and what may not be missing from it. Pure."""
+
+from bot.domain.decision import DecisionState
+from bot.domain.record import Delivery, Record
+from bot.domain.request import Status
+
+
+def quiet(row: Record, status: Status) -> bool:
+    """Tell whether nobody works on a row, and all that is due for this status has been delivered."""
+    shown = row.request is not None and row.request.status is status
+    done = all(each.delivery in {Delivery.DELIVERED, Delivery.SKIPPED} for each in row.surfaces)
+    names = {each.name for each in row.surfaces}
+    due = {"dm:waiting" if status is Status.PENDING else "dm:approved", "card:approvals"}
+    due |= {f"note:{each.id}" for each in row.decisions if each.state is DecisionState.CONFIRMED}
+    return shown and done and due <= names and row.lease is None and not row.live_decisions
+
+
+def lost(left: Record | None, end: Record) -> int:
+    """Count the decisions that were durable when the process died and have not come to their end."""
+    states = {each.id: each.state for each in end.decisions}
+    kept = left.decisions if left else ()
+    gone = [each for each in kept if each.id not in states]
+    confirmed = (DecisionState.CLAIMED, DecisionState.CONFIRMED)  # a claim goes on, what was confirmed stays so
+    undone = [each for each in kept if each.state in confirmed and states.get(each.id) is not DecisionState.CONFIRMED]
+    return len({each.id for each in (*gone, *undone)})

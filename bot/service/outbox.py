@@ -48,7 +48,7 @@ class Outbox:
         def keep(record: Record) -> Record:
             former = _surface(record, want)
             if want.kind is SurfaceKind.CARD and former.activity_id not in {None, posted.activity_id}:
-                return _with_copy(record, want, former, posted, digest)
+                return _with_copy(record, want, former, posted).look_by(self._clock.now())
             saved = replace(
                 _known(former),
                 delivery=Delivery.DELIVERED,
@@ -138,8 +138,11 @@ def _without_place(former: Surface) -> Surface:
     )
 
 
-def _with_copy(record: Record, want: Wanted, former: Surface, posted: Posted, digest: str | None) -> Record:
-    """Another process posted the card while this one paused for too long: both are known, both are kept up to date."""
+def _with_copy(record: Record, want: Wanted, former: Surface, posted: Posted) -> Record:
+    """Another process posted the card while this one paused for too long: both are known, both are kept up to date.
+
+    What the late one shows may be long past, buttons and all: no digest, so that it is made right.
+    """
     name = card_name(want.channel.name, posted.activity_id)
-    copy = Surface(name, want.kind, Delivery.DELIVERED, posted.conversation, posted.activity_id, digest)
+    copy = Surface(name, want.kind, Delivery.DELIVERED, posted.conversation, posted.activity_id)
     return record.with_surface(replace(former, lost=max(0, former.lost - 1))).with_surface(copy)

@@ -118,11 +118,20 @@ class Pair:
                 return
         raise Stuck("not at rest")
 
+    async def shown(self) -> None:
+        """Wait for a card to press on. Raises Stuck."""
+        for _ in range(STUCK):
+            if self.outside.chat.of("post"):
+                return
+            await self.outside.clock.advance(1)
+        raise Stuck("no card")
+
     async def live(self) -> None:
         """Press until it is decided. Raises Stuck."""
         outside, chance = self.outside, self.chance
         if chance.random() < 0.5:
             await self.rest()
+        await self.shown()
         for _ in range(MOST_ROUNDS):
             if outside.truth.waiting is None:
                 return

@@ -8,12 +8,12 @@ import pytest
 from bot.domain.record import Surface, SurfaceKind
 from bot.domain.request import RequestKey, Verdict
 from bot.domain.views import NoticeCode
-from bot.ports import Message, SignalRefused
+from bot.ports import Message, Posted, SignalRefused
 from bot.service.adoption import MOST_UNKNOWN
 from bot.service.clicks import Answer, Verb
 from tests.fakes.aws import key_of
-from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, person
-from tests.fakes.store import MemoryStore
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, FakeChat, person
+from tests.fakes.store import MemoryStore, Tables
 from tests.fakes.world import World, new_world
 
 
@@ -199,3 +199,33 @@ async def test_applying_never_stays_on_a_copy(world: World) -> None:
         await world.clock.advance(3)
     assert len(world.chat.sent[copy].versions) > written
     assert world.chat.sent[copy].buttons
+
+
+class SlowPost(FakeChat):
+    """A Teams whose next post waits in front of its effect until the test says so."""
+
+    gate: asyncio.Event | None = None
+
+    async def post(self, conversation: str, message: Message) -> Posted:
+        gate, self.gate = self.gate, None
+        if gate:
+            await gate.wait()
+        return await super().post(conversation, message)
+
+
+async def test_a_card_that_came_late_shows_no_long_past_buttons() -> None:
+    """One process stood still in its post; another one posted, and it was decided: the late card follows at once."""
+    chat, tables = SlowPost(), Tables()
+    world = new_world(chat=chat, store=MemoryStore(tables))
+    other = replace(world, store=MemoryStore(tables), owner="replica-2")
+    key = world.aws.add()
+    gate = chat.gate = asyncio.Event()
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(31)
+        await other.shown(key)
+        world.aws.decide(key, Verdict.APPROVE)
+        await other.shown(key)
+        gate.set()
+        await world.clock.advance(1)
+    assert [card.buttons for card in chat.of("post")] == [False, False]

@@ -41,6 +41,7 @@ DUE = {
     "bot/service/claiming.py Claiming._applying": "a click takes longer: its card is not what was delivered",
     "bot/service/signalling.py Signalling._settle": "AWS answered a signal, or it was withdrawn",
     "bot/service/arrivals.py _due": "the bot was put into a team: a channel that refused may take cards now",
+    "bot/service/outbox.py Outbox.delivered": "a card that came late is one of two: it may show what is long past",
     "bot/service/outbox.py Outbox._kept": "written after the lease was lost: another process knew better",
     "bot/service/outbox.py Outbox.look_again": "a delivery changed what Teams must show: a refusal, and its end",
     "bot/service/converge.py Convergence._end": "time alone changes it, or something could not be done yet",

@@ -15,6 +15,7 @@ SIDE_BY_SIDE = 8  # looks at once: enough to hide AWS's latency, few enough for 
 LONGEST_SLEEP = 1.0  # seconds; what another process made due is found within this
 LEASED_PAUSE = timedelta(seconds=1)  # before a request is tried again that another process is busy with
 STORE_PAUSE = 2.0  # seconds before the store is tried again
+UNWRITABLE_PAUSE = timedelta(seconds=10)  # before a row is tried again that the store would not take or could not read
 log = structlog.get_logger(__name__)
 
 
@@ -24,7 +25,7 @@ class Looking:
     def __init__(self, *, rows: Rows, convergence: Convergence, clock: Clock, telemetry: Telemetry) -> None:
         self._rows, self._convergence, self._clock, self._telemetry = rows, convergence, clock, telemetry
         self._active: dict[RequestKey, asyncio.Task[None]] = {}
-        self._elsewhere: dict[RequestKey, datetime] = {}  # other processes are busy with these; not tried before
+        self._elsewhere: dict[RequestKey, datetime] = {}  # not tried before: another process is busy with it
 
     async def run(self) -> None:
         """Converge due rows until cancelled; the looks under way go on, `drain` waits for them."""
@@ -76,6 +77,7 @@ class Looking:
         except StoreUnavailable:  # not even that can be written down; the row stays due, so do not spin
             self._telemetry.store_errors.inc()
             await self._clock.sleep(STORE_PAUSE)
+            self._elsewhere[key] = self._clock.now() + UNWRITABLE_PAUSE  # if it is this row alone, the others go on
 
     async def _pause(self) -> None:
         """Wait until something is due: told so by this process, or by the clock."""

@@ -12,6 +12,7 @@ from bot.ports import AwsUnavailable, Hint, StoreUnavailable
 from bot.service.intake import QUEUE, Intake
 from bot.service.rows import LEASE
 from bot.telemetry import Telemetry
+from tests.fakes.aws import key_of
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
 
@@ -232,3 +233,26 @@ async def test_who_asks_during_a_look_that_outlasts_its_lease_is_heard(world: Wo
         gate.set()
         await world.clock.advance(2)
     assert "Approved" in world.chat.of("post")[0].card
+
+
+async def test_rows_that_cannot_be_read_keep_nobody_else_waiting() -> None:
+    """A newer version wrote eight rows that this one does not understand: the ninth request gets its card."""
+
+    class Newer(MemoryStore):
+        async def apply(self, key, change, *, now):  # type: ignore[no-untyped-def]  # as the port has it
+            if key in unreadable:
+                raise StoreUnavailable(f"request {key} cannot be read")
+            return await super().apply(key, change, now=now)
+
+    unreadable: set[RequestKey] = set()
+    world = new_world(store=Newer())
+    for number in range(1, 10):
+        await world.rows.look(world.aws.add(number))
+        await world.clock.advance(0.1)
+    unreadable.update(key for key in world.aws.requests if key != key_of(9))
+    async with world.running():
+        await world.clock.advance(10)
+        posted = len(world.chat.of("post"))
+        unreadable.clear()
+        await world.clock.advance(20)
+    assert (posted, len(world.chat.of("post"))) == (1, 9)

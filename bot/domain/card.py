@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.domain.card_places import home_problem
-from bot.domain.decision import Decision, DecisionState, can_be_decided, has_votable_approver, voted_by
+from bot.domain.decision import Decision, DecisionState, Outcome, can_be_decided, has_votable_approver, voted_by
 from bot.domain.identity import Principal
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Level, LevelState, Status, Verdict
@@ -185,10 +185,26 @@ def _approvals(level: Level, record: Record) -> int | None:
 
 def decision_lines(record: Record) -> tuple[DecisionLine, ...]:
     """Return who decided what, oldest first: our people by name, others as AWS names them."""
-    ours = [each for each in record.decisions if each.state is DecisionState.CONFIRMED]
+    ours = taken(record)
     lines = [*map(_line, ours), *(line for level in _levels(record) for line in _outside_lines(level, ours))]
     order = {level.step: number for number, level in enumerate(_levels(record))}
     return tuple(sorted(lines, key=lambda line: (order.get(line.step, 0), line.at.timestamp() if line.at else 0.0)))
+
+
+def taken(record: Record) -> list[Decision]:
+    """Return our people's decisions that AWS took: those it accepted, those it never answered and shows after all."""
+    accepted = [each for each in record.decisions if each.state is DecisionState.CONFIRMED]
+    return [*accepted, *(each for each in record.decisions if _shown_after_all(record, each, accepted))]
+
+
+def _shown_after_all(record: Record, decision: Decision, accepted: Sequence[Decision]) -> bool:
+    if decision.outcome is not Outcome.NO_ANSWER or decision.state.live:
+        return False
+    here = [
+        each for each in accepted if (each.step, each.person.object_id) == (decision.step, decision.person.object_id)
+    ]
+    level = record.request.level(decision.step) if record.request else None
+    return not here and any(voted_by(vote, decision) for vote in (level.votes if level else None) or ())
 
 
 def deciding_line(record: Record) -> DecisionLine | None:

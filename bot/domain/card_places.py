@@ -5,12 +5,14 @@ The one place that knows how a card's surface is named. Knows nothing of what a 
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 from bot.domain.record import Delivery, Record, Surface, SurfaceKind
 from bot.domain.routing import Channel, same_conversation
 
 CARD: Final = "card:"
+LATE_ROW = timedelta(minutes=5)  # a row that is so much younger than its request: an earlier store may have had one
 MOST_COPIES = 5  # of one request that are kept up to date; more come of no crash, only of somebody who makes ids up
 
 
@@ -57,8 +59,14 @@ def _needs_stand_in(record: Record) -> bool:
 
 
 def may_have_more(record: Record) -> bool:
-    """True while a card that nobody knew may be taken in."""
-    return sum(surface.kind is SurfaceKind.CARD for surface in record.surfaces) < MOST_COPIES
+    """True if Teams may have a card of this request that the row does not know: a post was lost, or a store was.
+
+    Otherwise a click on an unknown card is made up, and following it would lay one request over another one's card.
+    """
+    cards = [surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
+    asked_at = record.request.requested_at if record.request else None
+    late = asked_at is not None and record.created_at - asked_at > LATE_ROW
+    return len(cards) < MOST_COPIES and (late or any(card.lost for card in cards))
 
 
 def with_adopted_card(record: Record, channel: str, conversation: str, activity_id: str) -> Record:
@@ -67,11 +75,15 @@ def with_adopted_card(record: Record, channel: str, conversation: str, activity_
     if any(card.activity_id == activity_id for card in cards) or not may_have_more(record):
         return record
     own = record.surface(card_name(channel))
-    if own is None or own.activity_id:
-        name = card_name(channel, activity_id) if own else card_name(channel)
+    if own is None:
+        name = card_name(channel)
         return record.with_surface(Surface(name, SurfaceKind.CARD, Delivery.DELIVERED, conversation, activity_id))
-    found = replace(own, conversation=conversation, activity_id=activity_id, lost=max(0, own.lost - 1))
-    return record.with_surface(replace(found, delivery=Delivery.DELIVERED, problem=None, failures=0, retry_at=None))
+    found = replace(own, lost=max(0, own.lost - 1))
+    if own.activity_id:
+        copy = Surface(card_name(channel, activity_id), SurfaceKind.CARD, Delivery.DELIVERED, conversation, activity_id)
+        return record.with_surface(found).with_surface(copy)
+    placed = replace(found, conversation=conversation, activity_id=activity_id, delivery=Delivery.DELIVERED)
+    return record.with_surface(replace(placed, problem=None, failures=0, retry_at=None))
 
 
 def with_unknown_content(record: Record, channel: str) -> Record:

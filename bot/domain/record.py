@@ -17,6 +17,9 @@ KEPT = timedelta(days=365)  # after its end, as long as AWS keeps the request it
 KEPT_UNREAD = timedelta(days=7)  # nothing was ever known of it: a hint that led nowhere
 
 
+UNDONE_KEPT = 30  # decisions that came to nothing; somebody may press for ever, and a row has room for 400 KB
+
+
 class SurfaceKind(StrEnum):
     """What a person sees in Teams."""
 
@@ -94,7 +97,9 @@ class Record:
         if not decision.state.live and not decision.settled_in:
             decision = replace(decision, settled_in=self.version + 1)
         others = tuple(each for each in self.decisions if each.id != decision.id)
-        return replace(self, decisions=(*others, decision))
+        undone = [each.id for each in others if each.state in {DecisionState.RELEASED, DecisionState.REFUSED}]
+        kept = tuple(each for each in others if each.id not in undone[:-UNDONE_KEPT])
+        return replace(self, decisions=(*kept, decision))
 
     def with_surface(self, surface: Surface) -> "Record":
         """Add a surface, or put it in the place of its former self."""

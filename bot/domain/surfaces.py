@@ -12,6 +12,7 @@ from bot.domain.card import (
     deciding_line,
     decision_lines,
     requester_name,
+    taken,
 )
 from bot.domain.card_places import card_places
 from bot.domain.decision import Decision, DecisionState, Outcome
@@ -22,6 +23,7 @@ from bot.domain.routing import Channel
 from bot.domain.views import DirectKind, DirectView, NoteKind, NoteView, View
 
 LAPSE_GRACE = timedelta(seconds=5)  # AWS is given a moment to notice its own time-out before it is looked at
+PLACING_SPAN = timedelta(minutes=15)  # after its end; a roster that is away for longer tells of nobody in time
 LATE_FAILURE = timedelta(days=1)  # a failed request older than this is history when it is first seen
 
 
@@ -55,7 +57,7 @@ def desired(record: Record, rules: Rules, now: datetime) -> tuple[Wanted, ...]:
         return tuple(cards)
     over = access_is_over(record.request, now)
     notes, told = _notes(record, home, over=over), _delivery_notes(record, home)
-    directs = _directs(record, home, over=over)
+    directs = [] if may_still_be_placed(record, now) else _directs(record, home, over=over)
     return (*cards, *_overtaken_notes(record, home, (*notes, *told)), *notes, *directs, *told)
 
 
@@ -91,6 +93,7 @@ def _home(record: Record, rules: Rules) -> Channel | None:
 
 def _notes(record: Record, home: Channel, *, over: bool) -> list[Wanted]:
     notes = [_decision_note(record, each) for each in record.decisions]
+    notes += [_late_note(record, each) for each in taken(record) if each.state is not DecisionState.CONFIRMED]
     if over:
         notes.append(("ended", replace(_blank_note(record, NoteKind.ENDED), at=_access_until(record))))
     ending = _ending_note(record)
@@ -136,6 +139,14 @@ def _decision_note(record: Record, decision: Decision) -> tuple[str, NoteView] |
         detail=str(decision.outcome) if decision.outcome else None,
     )
     return decision.id, note
+
+
+def _late_note(record: Record, decision: Decision) -> tuple[str, NoteView]:
+    """Tell of a decision that AWS never answered and shows after all: nobody outside Teams made it."""
+    kind = NoteKind.APPROVAL if decision.verdict is Verdict.APPROVE else NoteKind.REJECTION
+    who, comment = decision.person.shown_name, decision.comment or None
+    note = replace(_blank_note(record, kind), who=who, at=decision.clicked_at, comment=comment)
+    return f"{decision.id}:shown", replace(note, call=_call(decision, record))
 
 
 def _note_kind(decision: Decision) -> NoteKind | None:
@@ -200,15 +211,23 @@ DIRECTS = {
 }
 
 
+def may_still_be_placed(record: Record, now: datetime) -> bool:
+    """True while nobody knows who asks, and a roster that is away could tell yet: until then nobody is told."""
+    request = record.request
+    if request is None or request.replica_of or (record.requester and record.requester.placed):
+        return False
+    if not request.status.ended:
+        return request.status is Status.PENDING
+    ended_at = request.modified_at or record.observed_at
+    return ended_at is not None and now < ended_at + PLACING_SPAN
+
+
 def _directs(record: Record, home: Channel, *, over: bool) -> list[Wanted]:
     request = record.request
     kind = DirectKind.ENDED if over else DIRECTS.get(request.status) if request else None
     if request is None or kind is None:
         return []
-    placed = record.requester is not None and record.requester.placed
-    if not placed and not request.status.ended:
-        return []  # the card says that nobody knows who asks; a roster may tell yet
-    person = record.requester.person if record.requester and placed else None
+    person = record.requester.person if record.requester and record.requester.placed else None
     due = Wanted(f"dm:{kind}", SurfaceKind.DIRECT, direct_view(record, kind), home, person)
     claimed = (surface.name for surface in record.surfaces if surface.kind is SurfaceKind.DIRECT)
     overtaken = [replace(due, name=name, overtaken=True) for name in claimed if name != due.name]

@@ -38,7 +38,8 @@ class Adoption:
         """
         if not self._may_tell(key, click) or not self._in_measure():
             return False
-        return await self._adopt(key, click)
+        await self._rows.look(key)
+        return True
 
     async def of_unknown_card(self, record: Record, click: Click) -> None:
         """Take in the card that was clicked, if the row does not have it. Raises StoreUnavailable."""
@@ -59,14 +60,14 @@ class Adoption:
         self._asked.append(now)
         return True
 
-    async def _adopt(self, key: RequestKey, click: Click) -> bool:
+    async def _adopt(self, key: RequestKey, click: Click) -> None:
         channel, activity_id = self._configured.channel_at(click.conversation), click.activity_id
         if channel is None or activity_id is None:
-            return False
+            return
         others = [row for row in await self._rows.store.watched() if row.key != key]
         if any(surface.activity_id == activity_id for row in others for surface in row.surfaces):
             log.warning("card_not_adopted", request=str(key), person=click.person.object_id)
-            return False  # it is another request's: whoever says otherwise made it up
+            return  # it is another request's: whoever says otherwise made it up
         now = self._clock.now()
 
         def adopt(record: Record) -> Record:
@@ -74,4 +75,3 @@ class Adoption:
 
         await self._rows.apply(key, adopt)
         log.info("card_adopted", request=str(key), person=click.person.object_id)
-        return True

@@ -17,10 +17,10 @@ from bot.domain.card_places import renamed
 from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome, awaits_effect
 from bot.domain.identity import Directory, place_requester
 from bot.domain.record import Record
-from bot.domain.request import RequestKey, Status
+from bot.domain.request import RequestKey
 from bot.domain.routing import route
 from bot.domain.settling import settle_unknown
-from bot.domain.surfaces import desired, next_change
+from bot.domain.surfaces import desired, may_still_be_placed, next_change
 from bot.ports import AwsUnavailable, Clock, People, RequestNotReadable, Requests
 from bot.service.background import Background
 from bot.service.configured import Configured
@@ -68,7 +68,8 @@ class Convergence:
             raise
         outcome, again_at = "failed", None
         try:
-            record = await self._look_after_decisions(await self._observe(record))
+            async with self._rows.kept(key, self._owner):  # AWS may take longer than a lease lasts
+                record = await self._look_after_decisions(await self._observe(record))
             await self._delivering.deliver(record, desired(record, self._configured.rules, self._clock.now()))
             outcome = "converged"
         except Postponed as postponed:
@@ -103,9 +104,11 @@ class Convergence:
         await self._rows.apply(key, end)
 
     def _next_look(self, record: Record) -> datetime | None:
+        if not self._configured.covers(record.key):
+            return None  # nobody reads that account any more; a click says so
         now = self._clock.now()
         moments = [_retry_at(record, now), next_change(record, now), *_decision_looks(record, now)]
-        if _unplaced(record):
+        if may_still_be_placed(record, now):
             moments.append(now + UNPLACED_PAUSE)
         return min((moment for moment in moments if moment), default=None)
 
@@ -217,9 +220,3 @@ def _awaits_effect(record: Record, decision: Decision, now: datetime) -> bool:
 def _effect_pause(decision: Decision, now: datetime) -> timedelta:
     """As long as it has been waited for already, at least a second: 1, 2, 4 … seconds."""
     return max(now - (decision.settled_at or now), timedelta(seconds=1))
-
-
-def _unplaced(record: Record) -> bool:
-    request = record.request
-    pending = request is not None and request.status is Status.PENDING and request.replica_of is None
-    return pending and not (record.requester and record.requester.placed)

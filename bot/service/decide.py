@@ -9,7 +9,7 @@ from datetime import datetime
 
 import structlog
 
-from bot.domain.card_places import channel_of_card
+from bot.domain.card_places import channel_of_card, may_have_more
 from bot.domain.record import Record, SurfaceKind
 from bot.domain.request import InvalidRequestKey, RequestKey
 from bot.domain.routing import Channel, same_conversation
@@ -94,6 +94,8 @@ class Deciding:
             key = RequestKey.parse(click.request)
         except InvalidRequestKey:
             return bare(Notice(NoticeCode.NOT_FOUND))
+        if not self._configured.covers(key):
+            return bare(Notice(NoticeCode.NOT_FOUND, typed=click.comment))
         record = await self._rows.load(key)
         if record is None or record.request is None:
             looking = await self._adoption.of_unknown_request(key, click)
@@ -115,14 +117,15 @@ class Deciding:
     # --- where the click came from
 
     def _channel_of(self, record: Record, click: Click) -> Channel | None:
-        """Return the channel of this conversation, if this request has a card there, or one is being posted."""
+        """Return the channel of this conversation, if this request has a card there, or may have one unknown to us."""
         cards = [surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
         for card in cards:
             if same_conversation(card.conversation, click.conversation):
                 return self._configured.channel(channel_of_card(card.name))
         here = self._configured.channel_at(click.conversation)
         posting = here and any(card.conversation is None and channel_of_card(card.name) == here.name for card in cards)
-        return here if posting else None
+        at_home = here and record.route and record.route.channel == here.name
+        return here if posting or (at_home and may_have_more(record)) else None
 
     async def _audit(self, click: Click, outcome: str) -> None:
         """Keep who tried what. An audit trail that cannot be written must not change what was answered."""

@@ -1,15 +1,17 @@
 """The rows, with someone to wake: a store whose writes are seen at once by whoever waits in this process."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import Change, Clock, Store
+from bot.ports import Change, Clock, Store, StoreUnavailable
 
 LEASE = timedelta(seconds=30)  # longer than one call to AWS or Teams may take; renewed before each write to Teams
+LEASE_KEPT_EVERY = 10.0  # seconds between renewals while something under the lease takes its time
 POLL_SECONDS = 0.5  # how often a waiting click looks for what another process wrote
 
 
@@ -89,6 +91,21 @@ class Rows:
             return also(renewed) if also else renewed
 
         return await self.apply(key, renew)
+
+    @asynccontextmanager
+    async def kept(self, key: RequestKey, owner: str) -> AsyncIterator[None]:
+        """Keep that right while something takes its time; who loses it all the same is told at the next `renew`."""
+        keeping = asyncio.create_task(self._keep(key, owner))
+        try:
+            yield
+        finally:
+            keeping.cancel()
+
+    async def _keep(self, key: RequestKey, owner: str) -> None:
+        with suppress(LeaseHeld, StoreUnavailable):
+            while True:
+                await self._clock.sleep(LEASE_KEPT_EVERY)
+                await self.renew(key, owner)
 
     async def wait(self, key: RequestKey, until: Callable[[Record], bool], *, seconds: float) -> Record | None:
         """Wait for a row to become so; return it as it is then, or as it is when the time is over."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from bot.domain.card_places import LATE_ROW
 from bot.domain.record import Surface, SurfaceKind
 from bot.domain.request import RequestKey, Verdict
 from bot.domain.views import NoticeCode
@@ -23,9 +24,12 @@ def world() -> World:
     return new_world()
 
 
-async def orphan(world: World) -> str:
-    """Leave a card in the channel of which no row knows; return its activity id."""
+async def orphan(world: World, key: RequestKey | None = None) -> str:
+    """Leave a card in the channel of which no row knows the place; return its activity id. The row knows of the post."""
     posted = await world.chat.post(CHANNEL, Message({"type": "AdaptiveCard"}, "left behind"))
+    card = (await world.row(key)).surface("card:approvals") if key else None
+    if key and card:
+        await world.rows.apply(key, lambda record: record.with_surface(replace(card, lost=card.lost + 1)))
     return posted.activity_id
 
 
@@ -44,7 +48,7 @@ async def test_the_second_copy_of_a_card_follows_once_it_was_clicked(world: Worl
     """A crash left a copy: a click on it decides as on any card, and from then on both show the outcome."""
     key = world.aws.add()
     await world.shown(key)
-    copy = await orphan(world)
+    copy = await orphan(world, key)
     async with world.running():
         await press_on(world, key, copy)
         await world.clock.advance(2)
@@ -74,10 +78,11 @@ async def test_a_post_whose_id_was_never_noted_becomes_the_card(world: World) ->
     assert world.chat.sent[posted].buttons
 
 
-async def test_a_store_that_was_lost_is_repaired_by_a_click(world: World) -> None:
-    """Nothing is decided by it; AWS is asked, the clicked card becomes the request's card, and then it works."""
+async def test_a_store_that_was_lost_is_repaired_by_clicks(world: World) -> None:
+    """The first one decides nothing and has AWS asked; then the old card decides, and follows like the new one."""
     key = world.aws.add()
     await world.shown(key)
+    await world.clock.advance(LATE_ROW.total_seconds() + 1)
     world.store = MemoryStore()
     world.build()
     async with world.running():
@@ -85,39 +90,53 @@ async def test_a_store_that_was_lost_is_repaired_by_a_click(world: World) -> Non
         assert answer.notice is not None
         assert (answer.notice.code, world.aws.signals) == (NoticeCode.LOOKING, [])
         await world.clock.advance(2)
-        assert len(world.chat.of("post")) == 1
         await press_on(world, key, "1000")
         await world.clock.advance(2)
     assert len(world.aws.effects) == 1
-    assert not world.chat.sent["1000"].buttons
+    assert [card.buttons for card in world.chat.of("post")] == [False, False]
 
 
 async def test_a_store_that_was_lost_shows_on_an_old_card_what_was_decided_meanwhile(world: World) -> None:
-    """The request has ended, so no card would be posted for it; the one that is there is made true."""
+    """The request has ended, so no card is posted for it; the one that is there is made true."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.decide(key, Verdict.REJECT)
+    await world.clock.advance(LATE_ROW.total_seconds() + 1)
     world.store = MemoryStore()
     world.build()
     async with world.running():
-        await press_on(world, key, "1000")
-        await world.clock.advance(2)
+        for _ in range(2):
+            await press_on(world, key, "1000")
+            await world.clock.advance(2)
     assert [sent.kind for sent in world.chat.sent.values()].count("post") == 1
     assert "Rejected" in world.chat.sent["1000"].card
 
 
+async def test_a_click_on_a_card_of_no_lost_post_is_made_up(world: World) -> None:
+    """No post of this request was lost, so the card is another message of the bot: it is left as it is."""
+    key, finished = world.aws.add(1), world.aws.add(2)
+    for each in (finished, key):
+        await world.shown(each)
+    world.aws.decide(finished, Verdict.REJECT)
+    await world.shown(finished)
+    async with world.running():
+        await press_on(world, key, "1000", Verb.REFRESH)
+        await world.clock.advance(2)
+    assert "Rejected" in world.chat.sent["1000"].card
+
+
 async def test_nobody_takes_over_the_card_of_another_request(world: World) -> None:
-    """A made-up click names a request on another one's card: that card stays as it is."""
+    """A post of this request was lost, and a made-up click says it became another one's card: that stays as it is."""
     key, other = world.aws.add(1), world.aws.add(2)
-    await world.shown(key)
+    for each in (key, other):
+        await world.shown(each)
+    await orphan(world, other)
     before = list(world.chat.sent["1000"].versions)
     async with world.running():
-        answer = await press_on(world, other, "1000")
-        assert answer.notice is not None
-        assert answer.notice.code is NoticeCode.NOT_FOUND
+        await press_on(world, other, "1000")
         await world.clock.advance(2)
     assert world.chat.sent["1000"].versions == before
-    assert await world.store.load(other) is None
+    assert cards_of((await world.row(other)).surfaces) == {"1002"}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +177,7 @@ async def test_copies_beyond_reason_are_not_followed(world: World) -> None:
     key = world.aws.add()
     await world.shown(key)
     for _ in range(10):
-        await press_on(world, key, await orphan(world), Verb.REFRESH)
+        await press_on(world, key, await orphan(world, key), Verb.REFRESH)
     await world.deciding.drain()
     assert len(cards_of((await world.row(key)).surfaces)) == 5
 
@@ -169,7 +188,7 @@ async def test_cards_that_are_not_followed_cost_no_look(world: World) -> None:
     await world.shown(key)
     async with world.running():
         for _ in range(4):
-            await press_on(world, key, await orphan(world), Verb.REFRESH)
+            await press_on(world, key, await orphan(world, key), Verb.REFRESH)
         await world.clock.advance(1)
         looks, version = world.aws.count("observe"), (await world.row(key)).version
         for number in range(20):
@@ -182,7 +201,7 @@ async def test_applying_never_stays_on_a_copy(world: World) -> None:
     """The clicker of a copy was answered "applying", then AWS refused: that copy is made right, as the card is."""
     key = world.aws.add()
     await world.shown(key)
-    copy = await orphan(world)
+    copy = await orphan(world, key)
     async with world.running():
         await press_on(world, key, copy, Verb.REFRESH)
         await world.clock.advance(1)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from bot.domain.card_places import LATE_ROW
 from bot.domain.decision import DecisionState
 from bot.domain.record import Delivery
 from bot.domain.request import RequestKey, Status, Verdict
@@ -175,6 +176,7 @@ async def test_a_lost_store_is_repaired_by_the_next_sweep(world: World) -> None:
     """AWS's list brings the request back, on a new card; the old one decides too, and follows once it was clicked."""
     key = world.aws.add()
     await world.shown(key)
+    await world.clock.advance(LATE_ROW.total_seconds() + 1)
     world.store = MemoryStore()
     world.build()
     async with world.running():
@@ -188,12 +190,14 @@ async def test_a_lost_store_is_repaired_by_the_next_sweep(world: World) -> None:
 
 
 async def test_a_card_says_nothing_of_which_rows_there_are(world: World) -> None:
-    """A made-up request, or a fresh one on somebody else's card, makes no row and takes over no card."""
+    """A made-up request, or a fresh one on somebody else's card, is looked for at most, and takes over no card."""
     key, fresh = world.aws.add(1), world.aws.add(2)
     await world.shown(key)
     for verb in Verb:
         await world.deciding.click(replace(world.pressed(fresh, ICHIRO, verb), activity_id="1000"))
-    assert await world.store.load(fresh) is None
+    await world.deciding.drain()
+    row = await world.row(fresh)
+    assert (row.request, row.surfaces) == (None, ())
     assert len(world.chat.sent["1000"].versions) == 1
 
 

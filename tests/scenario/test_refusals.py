@@ -8,6 +8,7 @@ import pytest
 from bot.domain.record import Delivery, Record, Surface, SurfaceKind
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Match
+from bot.domain.surfaces import PLACING_SPAN
 from bot.ports import ChatProblem, ChatRefused
 from bot.service import pauses
 from bot.service.arrivals import Arrivals
@@ -306,6 +307,8 @@ async def test_a_requester_whom_teams_does_not_know_is_told_of_in_the_thread() -
         world.aws.end(key, Status.CANCELLED)
         await world.rows.look(key)
         await world.clock.advance(1)
+        assert (await world.row(key)).surface("dm:cancelled") is None  # a roster that is away could tell yet
+        await world.clock.advance(PLACING_SPAN.total_seconds())
     direct = await _surface(world, key, "dm:cancelled")
     assert (direct.delivery, direct.problem, direct.attempts) == (Delivery.IMPOSSIBLE, "unknown_person", 0)
     notes = {each.name: each.delivery for each in (await world.row(key)).surfaces if each.name.startswith("note:")}

@@ -7,17 +7,27 @@ from datetime import datetime
 import pytest
 
 from bot.domain.decision import DecisionState
-from bot.domain.record import Record
-from bot.domain.request import RequestKey, Status, Verdict
+from bot.domain.record import Lease, Record
+from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Match
-from bot.domain.surfaces import DIRECTS
+from bot.domain.surfaces import DIRECTS, PLACING_SPAN
 from bot.domain.views import NoticeCode
-from bot.ports import Change, Message, Posted, RequestNotReadable, SignalRefused, StoreUnavailable
+from bot.ports import (
+    AwsUnavailable,
+    Change,
+    Message,
+    Posted,
+    RequestNotReadable,
+    SignalLost,
+    SignalRefused,
+    StoreUnavailable,
+)
 from bot.service.clicks import Answer, Verb
-from bot.service.rows import LeaseHeld, Rows
+from bot.service.rows import LEASE, LeaseHeld, Rows
+from tests.fakes.aws import FakeAws
 from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, FakeChat, person
-from tests.fakes.store import MemoryStore
+from tests.fakes.store import MemoryStore, Tables
 from tests.fakes.world import APPROVALS, World, new_world
 
 
@@ -213,8 +223,8 @@ async def test_the_lease_is_looked_at_right_before_a_write(world: World, write: 
     await world.rows.look(key)
     look = asyncio.create_task(world.convergence.converge(key))
     await world.aws.arrived["observe"].wait()
-    await world.clock.advance(31)
-    await world.rows.lease(key, "another process")
+    stolen = Lease("another process", world.clock.now() + LEASE)  # this one stood still, and has not noticed
+    await world.store.apply(key, lambda row: replace(row, lease=stolen), now=world.clock.now())
     gate.set()
     with pytest.raises(LeaseHeld):
         await look
@@ -477,3 +487,74 @@ async def test_what_somebody_works_on_is_left_alone(world: World, call: str) -> 
         await world.clock.advance(3)
         await click
     assert (world.aws.count("execution"), len(world.aws.signals)) == (1, 1)
+
+
+async def test_slow_looks_of_two_processes_deliver() -> None:
+    """AWS takes longer than a lease lasts: neither process takes it from the other, and the card is posted once."""
+
+    class SlowAws(FakeAws):
+        async def observe(self, key: RequestKey) -> AccessRequest:
+            await self._clock.sleep(35)
+            return await super().observe(key)
+
+    tables = Tables()
+    world = new_world(store=MemoryStore(tables))
+    world.aws = SlowAws(world.clock)
+    world.build()
+    other = replace(world, store=MemoryStore(tables), owner="replica-2")
+    key = world.aws.add()
+    await world.rows.look(key)
+    async with world.running(), other.running():
+        await world.clock.advance(300)
+        assert len(world.chat.of("post")) == 1
+
+
+async def test_a_requester_whom_no_roster_knew_in_time_is_told_later(world: World) -> None:
+    """Approved while Teams' rosters were away: once they tell who asks, the message goes out."""
+    world.people.failing = True
+    key = world.aws.add()
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(1)
+        world.aws.decide(key, Verdict.APPROVE)
+        await world.rows.look(key)
+        await world.clock.advance(1)
+        world.people.failing = False
+        await world.clock.advance(PLACING_SPAN.total_seconds())
+    (told,) = world.chat.of("direct")
+    assert "approved" in told.card
+
+
+async def test_a_signal_whose_effect_came_after_its_minute_is_told_as_ours(world: World) -> None:
+    """AWS never answered, and shows the vote a minute and a half later: it was made in Teams, and the thread says so."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.lag = 90
+    world.aws.after["signal"].append(SignalLost())
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO, comment="どうぞ"))
+        await world.clock.advance(95)
+        await click
+        await world.sweep.sweep()
+        await world.rows.look(key)
+        await world.clock.advance(2)
+    notes = [shown(note.versions[-1].card).replace("\u200b", "") for note in world.chat.of("reply")]
+    assert not any("outside" in note.lower() for note in notes)
+    assert sum(f"{HANAKO.name} approved" in note for note in notes) == 1
+    assert "Approved by" in shown(world.chat.of("post")[0].versions[-1].card)
+
+
+async def test_an_account_that_is_configured_no_more_is_left_alone(world: World) -> None:
+    """Its pending requests are not looked at for ever, and a click decides nothing there."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.configured = replace(world.configured, accounts={})
+    world.build()
+    world.aws.before["observe"] = [AwsUnavailable("NoReaderRole") for _ in range(1000)]
+    before = world.aws.count("observe")
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(5 * 3600)
+        answer = await world.press(key, HANAKO)
+    assert world.aws.count("observe") - before <= 1
+    assert (answer.notice and answer.notice.code, world.aws.signals) == (NoticeCode.NOT_FOUND, [])

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.decision import DecisionEvent, DecisionState
-from bot.domain.record import Delivery, Lease, Record, Surface, SurfaceKind
+from bot.domain.record import UNDONE_KEPT, Delivery, Lease, Record, Surface, SurfaceKind
 from bot.domain.request import LevelState, Node, Status, Verdict
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.unit.domain.sample import KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request
@@ -199,3 +199,14 @@ def test_a_row_is_kept_for_a_year_after_all_that_is_known_of_it() -> None:
     longer = replace(over, request=replace(over.request, access_until=NOW + timedelta(days=14)))
     assert longer.expires_at == NOW + timedelta(days=14) + year
     assert ROW.expires_at == NOW + timedelta(days=7)
+
+
+def test_decisions_that_came_to_nothing_are_kept_in_measure() -> None:
+    """Somebody whose presses AWS refuses for ever does not fill the row; what counts, or is under way, is never dropped."""
+    row = ROW.with_decision(replace(decision(HANAKO, state=DecisionState.CONFIRMED), id="counts"))
+    row = row.with_decision(replace(decision(ICHIRO, state=DecisionState.SENT), id="live"))
+    for number in range(100):
+        row = row.with_decision(replace(decision(ICHIRO, state=DecisionState.REFUSED), id=f"refused {number}"))
+    kept = [each.id for each in row.decisions]
+    assert kept[:2] == ["counts", "live"]
+    assert kept[2:] == [f"refused {number}" for number in range(99 - UNDONE_KEPT, 100)]

@@ -179,7 +179,8 @@ class _Life:
             if row and quiet(row, Status.APPROVED):
                 return
             self.there.lead.put_forward(KEYS_AGAIN)
-            await self._press()
+            if self._undecided():  # else it was decided since
+                await self._press()
         raise TimeoutError
 
     def _accepted(self) -> int:

@@ -12,7 +12,7 @@ from bot.store.sqlite import SqliteStore
 from tests.reliability.conftest import LONG, Figure, size
 from tests.reliability.soaking import Measured, soak
 
-WARM_UP = size(ci=40, long=1_000)
+WARM_UP = size(ci=40, long=2_500)  # the long one: until 2,048 tokens and 4,096 texts are remembered, which is the most
 LIVES = size(ci=120, long=10_000)
 GROWTH = 0.05  # of memory after warm-up
 CONNECTIONS = 2  # that may be open at one moment and not at another, one in either direction

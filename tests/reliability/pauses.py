@@ -89,7 +89,9 @@ class Pair:
     answers: list[tuple[asyncio.Task[Answer], Process]] = field(default_factory=list)
 
     async def click(self, who: Person, verb: Verb, step: str) -> None:
-        """Press; without an answer press again, at the other process."""
+        """Press, once there is a card; without an answer press again, at the other process."""
+        while not self.outside.chat.of("post"):
+            await self.outside.clock.sleep(1)
         process = self.chance.choice((self.slow, self.slow, self.other))
         answer = process.press(who, verb, step)
         self.answers.append((answer, process))

@@ -22,7 +22,7 @@ from bot.domain.decision import Claim, DecisionState
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports import Change
-from bot.service import decide
+from bot.service import claiming
 from bot.settings import load
 from bot.store.sqlite import SqliteStore
 from tests.fakes.ahead import AheadClock, Lead
@@ -117,7 +117,7 @@ def break_it(defect: Defect) -> None:
         case Defect.DEAD_LOOP:
             vars(app).update(LoopWatch=lambda _: DeadLoop())
         case Defect.GRANTING:
-            vars(decide).update(claim=lambda **_: Claim())
+            vars(claiming).update(claim=lambda **_: Claim())
         case Defect.DEAF:
             asyncio.SelectorEventLoop.add_signal_handler = lambda *_: None  # type: ignore[method-assign]
 

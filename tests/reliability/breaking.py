@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import boto3
 import pytest
 from structlog.testing import capture_logs
 
@@ -22,6 +22,7 @@ from bot.app import Program
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.ports import StoreUnavailable
+from bot.store.dynamodb_table import definition
 from tests.fakes.ahead import AheadClock, Lead
 from tests.fakes.fault_proxy import Break, FaultProxy
 from tests.fakes.microsoft import action_data
@@ -70,9 +71,8 @@ PHASES = {
     Service.KEYS: (Phase.CLICKED,),
     Service.DYNAMODB: (Phase.ASKED, Phase.CLICKED),
 }
-# DynamoDB joins when the store is there; the condition goes with the merge
-SERVICES = [each for each in Service if each is not Service.DYNAMODB or find_spec("bot.store.dynamodb")]
-GRID = [(service, how, phase) for service in SERVICES for how in Break for phase in PHASES[service]]
+GRID = [(service, how, phase) for service in Service for how in Break for phase in PHASES[service]]
+TABLE = "node-access"
 Condition = Callable[[], Awaitable[bool]]
 
 
@@ -93,6 +93,10 @@ class Broken:
     async def cell(self, service: Service, how: Break, phase: Phase) -> None:
         """Live one request's life with that service broken in that way."""
         self.cells += 1
+        if service is Service.DYNAMODB:
+            self.world.changed["store"] = f"dynamodb:{TABLE}"
+        else:
+            self.world.changed.pop("store", None)
         with capture_logs() as said:
             async with self.world.running() as program:
                 life = _Life(self, program, self.proxies[service], how, said)
@@ -237,7 +241,7 @@ async def broken_world(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncIt
     monkeypatch.setattr("bot.app.SystemClock", lambda: AheadClock(lead.now))
     async with product(monkeypatch, folder, timestamp=lead.timestamp, now=lead.now) as world, AsyncExitStack() as stack:
         microsoft, proxies = world.microsoft, dict[Service, FaultProxy]()
-        for service in SERVICES:
+        for service in Service:
             behind = urlsplit(world.aws.endpoint if service in AWS else microsoft.base)
             proxies[service] = await stack.enter_async_context(FaultProxy("127.0.0.1", int(behind.port or 0)))
             if service in AWS:
@@ -246,4 +250,14 @@ async def broken_world(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncIt
         metadata = microsoft.metadata_url.replace(microsoft.base, proxies[Service.KEYS].base)
         world.changed = {"login_authority": proxies[Service.TOKEN].base, "openid_metadata_url": metadata}
         world.sweep_seconds = SWEEP
+        await asyncio.to_thread(_make_table, world)
         yield Broken(world, lead, proxies)
+
+
+def _make_table(world: Product) -> None:
+    """Make the DynamoDB table, with the bot's own credentials, past the proxy."""
+    client = boto3.session.Session().client(
+        "dynamodb", endpoint_url=world.aws.endpoint, region_name=world.aws.world.region
+    )
+    client.create_table(TableName=TABLE, **definition())
+    client.close()

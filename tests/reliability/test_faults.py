@@ -7,7 +7,7 @@ import pytest
 
 from bot.ports import SignalThrottled
 from tests.fakes.fault_proxy import Break, FaultProxy
-from tests.reliability.breaking import GRID, SERVICES, Phase, Service, broken_world
+from tests.reliability.breaking import GRID, Phase, Service, broken_world
 from tests.reliability.conftest import Figure, size
 
 CELLS = size(ci=8, long=len(GRID))
@@ -24,7 +24,7 @@ async def test_every_service_broken_in_every_way(
     figure(
         11,
         cells=there.cells,
-        services=len(SERVICES),
+        services=len(Service),
         ways=len(Break),
         unconverged=len(there.unconverged),
         double=there.double,

@@ -221,6 +221,7 @@ async def test_the_lease_is_looked_at_right_before_a_write(world: World, write: 
     written = sum(len(sent.versions) for sent in world.chat.sent.values())
     gate = world.aws.gates["observe"] = asyncio.Event()
     await world.rows.look(key)
+    world.aws.arrived["observe"].clear()
     look = asyncio.create_task(world.convergence.converge(key))
     await world.aws.arrived["observe"].wait()
     stolen = Lease("another process", world.clock.now() + LEASE)  # this one stood still, and has not noticed

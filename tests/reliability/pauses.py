@@ -30,7 +30,8 @@ OFTEN = {
     "People.known": 4,
 }  # how often a process makes a call
 SELDOM = 2  # how often, at least, it makes the others
-PAUSES = ((26, 29), (31, 45), (61, 100), (130, 200))  # seconds: past the claim, the lease, the minute, both minutes
+PAUSES = ((6, 24), (26, 29), (31, 45), (61, 100), (130, 200))
+"""Seconds: past the age of a state check, the claim, the lease, the minute, both minutes."""
 STUCK = 900  # seconds after which what has not come to rest never will
 MOST_ROUNDS = 6  # of people who press while AWS waits
 

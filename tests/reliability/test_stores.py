@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import run_state_machine_as_test
 
 from bot.ports import Store
@@ -89,6 +90,7 @@ class UnconditionalMachine(DynamoMachine):
 def test_the_proof_finds_a_store_without_conditions(machine: type[StoreMachine], figure: Figure) -> None:
     """Negative control: with the compare-and-set gone the same machine diverges from the model."""
     before = machine.totals["examples"]
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, FlakyFailure)) as found:  # a race that shows once need not show again
         run_state_machine_as_test(machine, settings=AS_CONTROL)
+    assert isinstance(found.value, AssertionError) or found.value.subgroup(AssertionError)
     figure(2, control=machine.__name__, examples_to_the_divergence=machine.totals["examples"] - before)

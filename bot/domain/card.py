@@ -192,13 +192,17 @@ def decision_lines(record: Record) -> tuple[DecisionLine, ...]:
 
 
 def taken(record: Record) -> list[Decision]:
-    """Return our people's decisions that AWS took: those it accepted, those it never answered and shows after all."""
+    """Return our people's decisions that AWS took: those it accepted, and those that it shows without an answer."""
     accepted = [each for each in record.decisions if each.state is DecisionState.CONFIRMED]
-    return [*accepted, *(each for each in record.decisions if _shown_after_all(record, each, accepted))]
+    return [*accepted, *(each for each in record.decisions if _shown_unanswered(record, each, accepted))]
 
 
-def _shown_after_all(record: Record, decision: Decision, accepted: Sequence[Decision]) -> bool:
-    if decision.outcome is not Outcome.NO_ANSWER or decision.state.live:
+_MAY_HAVE_ARRIVED = frozenset({DecisionState.SENT, DecisionState.UNKNOWN})
+
+
+def _shown_unanswered(record: Record, decision: Decision, accepted: Sequence[Decision]) -> bool:
+    """True for one whose answer is still on its way, or never came, and whose vote AWS shows all the same."""
+    if decision.state not in _MAY_HAVE_ARRIVED and decision.outcome is not Outcome.NO_ANSWER:
         return False
     here = [
         each for each in accepted if (each.step, each.person.object_id) == (decision.step, decision.person.object_id)

@@ -93,7 +93,7 @@ def _home(record: Record, rules: Rules) -> Channel | None:
 
 def _notes(record: Record, home: Channel, *, over: bool) -> list[Wanted]:
     notes = [_decision_note(record, each) for each in record.decisions]
-    notes += [_late_note(record, each) for each in taken(record) if each.state is not DecisionState.CONFIRMED]
+    notes += [_late_note(record, each) for each in taken(record) if each.outcome is Outcome.NO_ANSWER]
     if over:
         notes.append(("ended", replace(_blank_note(record, NoteKind.ENDED), at=_access_until(record))))
     ending = _ending_note(record)

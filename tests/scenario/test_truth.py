@@ -18,6 +18,7 @@ from bot.ports import (
     Message,
     Posted,
     RequestNotReadable,
+    Signal,
     SignalLost,
     SignalRefused,
     StoreUnavailable,
@@ -559,3 +560,32 @@ async def test_an_account_that_is_configured_no_more_is_left_alone(world: World)
         answer = await world.press(key, HANAKO)
     assert world.aws.count("observe") - before <= 1
     assert (answer.notice and answer.notice.code, world.aws.signals) == (NoticeCode.NOT_FOUND, [])
+
+
+async def test_a_decision_whose_answer_is_on_its_way_is_ours(world: World) -> None:
+    """AWS shows the vote before its answer has come back: card and direct message say who it was, not "outside Teams"."""
+    answered = asyncio.Event()
+
+    class SlowToAnswer(FakeAws):
+        async def signal(self, signal: Signal) -> None:
+            await super().signal(signal)
+            await answered.wait()
+
+    world.aws = SlowToAnswer(world.clock)
+    world.build()
+    key = world.aws.add()
+    await world.shown(key)
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO, comment="どうぞ"))
+        await world.clock.advance(0)
+        assert len(world.aws.effects) == 1
+        await world.rows.look(key)
+        await world.clock.advance(1)
+        told = shown(world.chat.of("direct")[-1].versions[-1].card)
+        answered.set()
+        await click
+        await world.clock.advance(1)
+    assert "Approved by" in told
+    assert HANAKO.name in told
+    assert "outside" not in told.lower()
+    assert len(world.chat.of("reply")) == 1

@@ -105,6 +105,7 @@ async def test_approved_and_connected(stage: Stage, browser: Browser, pictures: 
     (call,) = stage.aws.calls("SendAutomationSignal")
     assert call.caller.endswith(f"assumed-role/NodeAccessApprover/{HANAKO.upn}")
     await own.wait_for("start-session")
+    await own.wait_for(f"{HANAKO.name} さんが承認")
     await own.shoot_card(pictures / "dm-approved-ja.png")
     second = await ask(stage, node="factory-gw-osaka")
     await page.wait_for("factory-gw-osaka")

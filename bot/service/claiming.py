@@ -9,7 +9,7 @@ from datetime import datetime
 
 from bot.domain.card import card_view
 from bot.domain.card_places import with_unknown_content
-from bot.domain.decision import COMMENT_LIMIT, Claim, ClaimRefusal, Decision, claim
+from bot.domain.decision import COMMENT_LIMIT, Claim, ClaimRefusal, Decision, DecisionState, claim
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status, Verdict
@@ -27,6 +27,9 @@ from bot.service.signalling import HOLD, Signalling
 from bot.telemetry import Telemetry
 
 INVOKE_BUDGET = 2.5  # seconds; an invoke is to be answered within 3, and Teams gives up after 10 and may click again
+
+
+_ON_THEIR_WAY = frozenset({DecisionState.CLAIMED, DecisionState.SENT, DecisionState.UNKNOWN, DecisionState.CONFIRMED})
 
 
 class ClaimLost(Exception):
@@ -137,9 +140,7 @@ class Claiming:
         if notice := self._too_late(record, press.click):
             return self._answers.shown(record, press.channel, notice)
         if self._remaining(press) <= 0:
-            return self._answers.shown(
-                record, press.channel, Notice(NoticeCode.BUSY, Tone.INFO, typed=press.click.comment)
-            )
+            return self._answers.shown(record, press.channel, _busy(record, press.click))
         return await self._claim(press)
 
     def _free_or_over(self, record: Record, press: _Press) -> bool:
@@ -198,3 +199,13 @@ class Claiming:
     def _remaining(self, press: _Press) -> float:
         spent = (self._clock.now() - press.at).total_seconds()
         return max(0.0, INVOKE_BUDGET - spent)
+
+
+def _busy(record: Record, click: Click) -> Notice:
+    """Tell whose decision is on its way: AWS has not shown yet what comes of it."""
+    others = (each for each in record.decisions if each.step == click.step and each.state in _ON_THEIR_WAY)
+    first = next(others, None)
+    busy = Notice(NoticeCode.BUSY, Tone.INFO, typed=click.comment)
+    if first is None:
+        return busy
+    return replace(busy, who=first.person.shown_name, verdict=first.verdict, at=first.clicked_at)

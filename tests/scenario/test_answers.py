@@ -24,6 +24,7 @@ from bot.service.claiming import INVOKE_BUDGET
 from bot.service.clicks import Answer, Verb
 from bot.service.rows import Rows
 from tests.fakes.aws import key_of
+from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TENANT, person
 from tests.fakes.store import HangingStore, MemoryStore
 from tests.fakes.world import APPROVALS, World, new_world
@@ -128,6 +129,8 @@ async def test_somebody_else_is_deciding_just_now(world: World) -> None:
         answer = await second
         assert answer.notice is not None
         assert (answer.notice.code, answer.notice.typed) == (NoticeCode.BUSY, "no")
+        assert (answer.notice.who, answer.notice.verdict) == (HANAKO.name, Verdict.APPROVE)
+        assert f"{HANAKO.name} pressed Approve" in shown(answer.card)
         gate.set()
         await world.clock.advance(2)
     assert [signal.verdict for signal in world.aws.signals] == [Verdict.APPROVE]

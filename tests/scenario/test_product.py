@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bot.i18n import Localizer
 from bot.sandbox.event_bus import Delivery
 from bot.sandbox.faults import Loss
+from tests.fakes.card_text import words
 from tests.fakes.people import HANAKO, ICHIRO, MEI, TARO
 from tests.fakes.product import Product, product
 
@@ -19,11 +19,6 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
     """AWS and Teams, the bot not started yet."""
     async with product(monkeypatch, tmp_path) as world:
         yield world
-
-
-def words(key: str) -> str:
-    """Return a phrase of the channel's language."""
-    return Localizer("en", "UTC").text(key)
 
 
 def has_buttons(card: object) -> bool:

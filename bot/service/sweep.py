@@ -27,8 +27,8 @@ LONGEST_LIFE = timedelta(days=44)  # of a request: 30 days pending, 14 days of a
 SIDE_BY_SIDE = 8  # sweeps at once; each makes four calls at a time at most, and there are threads for all of them
 LEASE = timedelta(seconds=10)  # of a sweep; a process that dies in the midst of one is made up for after it
 RENEWED = 3.0  # seconds between two renewals of it, while a sweep takes long
-UNTIL_NEXT = 1.1  # periods for which the turn is kept afterwards: the same process sweeps again, while it lives
-SKIPPED_PAUSE = 5.0  # seconds before a process asks again whether it is its turn
+FRESH = 0.9  # periods for which another process's sweep is as good as one's own; it is counted from its beginning
+SKIPPED_PAUSE = 5.0  # seconds before a process asks again whether a sweep is due
 Place = tuple[str, str]  # account, Region
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ class Sweep:
         self._foreign: set[Place] = set()
 
     async def run(self) -> None:
-        """Sweep every place at the start and then every `period` seconds after its last sweep, until cancelled."""
+        """Sweep every place at the start, then whenever nobody has for a `period` (in seconds), until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 for place in self._listed:
@@ -68,15 +68,16 @@ class Sweep:
         await asyncio.gather(*(self._sweep_safely(place) for place in self._listed))
 
     async def _repeat(self, place: Place) -> None:
+        ours = await self._sweep_safely(place)  # at once, whoever swept before: it may have died right after
         while True:
-            ours = await self._sweep_safely(place)
             await self._clock.sleep(self._period if ours else min(self._period, SKIPPED_PAUSE))
+            ours = await self._sweep_safely(place, if_due=True)
 
-    async def _sweep_safely(self, place: Place) -> bool:
-        """Sweep, if it is this process's turn; return whether it was."""
+    async def _sweep_safely(self, place: Place, *, if_due: bool = False) -> bool:
+        """Sweep, unless another process does, or (`if_due`) has lately; return whether it was done here."""
         async with self._bound:
             try:
-                ours = await self._sweep_in_turn(place)
+                ours = await self._sweep_in_turn(place, if_due=if_due)
             except AwsUnavailable as problem:
                 await self._failed(place, problem.code)
             except StoreUnavailable as problem:
@@ -96,15 +97,20 @@ class Sweep:
 
     # --- whose turn it is
 
-    async def _sweep_in_turn(self, place: Place) -> bool:
-        if not await self._lease(place, LEASE):
+    async def _sweep_in_turn(self, place: Place, *, if_due: bool) -> bool:
+        if (if_due and await self._is_fresh(place)) or not await self._lease(place, LEASE):
             self._skip(place)
             return False
         self._skipped.discard(place)
         async with self._kept(place):
             await self._sweep(place)
-        await self._lease(place, timedelta(seconds=self._period * UNTIL_NEXT))
+        await self._let_go(place)
         return True
+
+    async def _is_fresh(self, place: Place) -> bool:
+        """True while the last complete sweep, by whatever process, is too young for another one."""
+        last = await self._rows.store.watermark(*place)
+        return last is not None and self._clock.now() - last < timedelta(seconds=self._period * FRESH)
 
     def _skip(self, place: Place) -> None:
         self._count(place, "skipped")

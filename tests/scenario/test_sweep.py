@@ -351,37 +351,37 @@ async def test_sweeps_that_take_longer_than_their_period_do_not_pile_up(world: W
 # --- whose turn it is
 
 
-async def test_one_process_sweeps_at_a_time(world: World) -> None:
-    """Of three processes one lists, time after time; the others say so once, and are as healthy."""
+async def test_of_several_processes_one_sweeps_at_a_time(world: World) -> None:
+    """Three processes list no more often than one would, but for their starts; all of them are as healthy."""
     sweepers = [Sweeper(world, f"replica-{number}") for number in range(3)]
     with capture_logs() as logs:
         running = [asyncio.create_task(each.sweep.run()) for each in sweepers]
         await world.clock.advance(601)
-    done = [each.counted("done") for each in sweepers]
-    assert done == [11, 0, 0]
-    assert world.aws.count("sightings") == 11
+    done = sum(each.counted("done") for each in sweepers)
+    assert done == world.aws.count("sightings")
+    assert 10 <= done <= 14  # a start each at most, and one whenever nobody has swept for 54 of 60 seconds
     assert [each.ok() for each in sweepers] == [1, 1, 1]
-    assert all(each.counted("skipped") > 100 for each in sweepers[1:])
-    assert [each["event"] for each in logs].count("sweep_skipped") == 2
+    assert sum(each.counted("skipped") for each in sweepers) > 100
+    assert [each["event"] for each in logs].count("sweep_skipped") >= 2
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
 
 
 async def test_a_sweeper_that_died_is_replaced(world: World) -> None:
-    """Its turn ends by itself, a little after its next sweep was due; one that stops in peace hands it over."""
+    """Whoever starts sweeps at once, whoever swept before it; whoever runs sweeps when nobody has for a period."""
     first, second = Sweeper(world, "first"), Sweeper(world, "second")
     await first.sweep.sweep()  # and is never heard of again
     running = asyncio.create_task(second.sweep.run())
-    await world.clock.advance(60)
-    assert second.counted("done") == 0
-    await world.clock.advance(6 + SKIPPED_PAUSE)
+    await world.clock.advance(1)
     assert second.counted("done") == 1
+    await first.sweep.sweep()
+    await world.clock.advance(50)
+    assert second.counted("done") == 1
+    await world.clock.advance(60 + SKIPPED_PAUSE)
+    assert second.counted("done") == 2
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    third = Sweeper(world, "third")
-    await third.sweep.sweep()
-    assert third.counted("done") == 1
 
 
 async def test_a_long_sweep_keeps_its_turn(world: World) -> None:

@@ -171,7 +171,10 @@ def _later(name: str, summary: str) -> None:
         raise click.ClickException(f"{name} is {NOT_AVAILABLE}")
 
 
-@main.command(help=f"Check settings, AWS and Teams ({NOT_AVAILABLE}); with --create-table, make the store's table.")
+@main.command(
+    short_help=f"Make the table; its checks are {NOT_AVAILABLE}.",
+    help=f"Check settings, AWS and Teams ({NOT_AVAILABLE}); with --create-table, make the store's table.",
+)
 @click.option(
     "--create-table", is_flag=True, help="Make the DynamoDB table that NODE_ACCESS_STORE names, or check the one there."
 )

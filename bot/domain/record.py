@@ -55,6 +55,11 @@ class Surface:
     failures: int = 0  # in a row; sets the pause before the next attempt
     retry_at: datetime | None = None  # not to be attempted before
 
+    @property
+    def decision_id(self) -> str | None:
+        """The decision that a note tells of, if it is about one: `note:<id>`, `note:<id>:shown`."""
+        return self.name.split(":")[1] if self.kind is SurfaceKind.NOTE else None
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -93,13 +98,18 @@ class Record:
         return next((surface for surface in self.surfaces if surface.name == name), None)
 
     def with_decision(self, decision: Decision) -> "Record":
-        """Add a decision, or put it in the place of its former self."""
+        """Add a decision, or put it in the place of its former self.
+
+        Old ones that came to nothing go, and what the row knows of their notes.
+        """
         if not decision.state.live and not decision.settled_in:
             decision = replace(decision, settled_in=self.version + 1)
         others = tuple(each for each in self.decisions if each.id != decision.id)
         undone = [each.id for each in others if each.state in {DecisionState.RELEASED, DecisionState.REFUSED}]
-        kept = tuple(each for each in others if each.id not in undone[:-UNDONE_KEPT])
-        return replace(self, decisions=(*kept, decision))
+        dropped = frozenset(undone[:-UNDONE_KEPT])
+        kept = tuple(each for each in others if each.id not in dropped)
+        surfaces = tuple(each for each in self.surfaces if each.decision_id not in dropped)
+        return replace(self, decisions=(*kept, decision), surfaces=surfaces)
 
     def with_surface(self, surface: Surface) -> "Record":
         """Add a surface, or put it in the place of its former self."""

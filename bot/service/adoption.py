@@ -21,7 +21,25 @@ from bot.service.rows import Rows
 MOST_UNKNOWN, UNKNOWN_SPAN = 20, timedelta(minutes=1)
 """Requests that no row knows and a click may have looked at, and in which time: anybody could make ids up, and each
 costs reads of AWS. A lost store is repaired by the sweep; clicks only are quicker."""
+MOST_CARDS, CARDS_SPAN = 20, timedelta(minutes=1)
+"""Cards that no row knows and a click may tell of, and in which time: for each one every open row is read."""
 log: Final = structlog.get_logger(__name__)
+
+
+class _Measure:
+    """So many within so long, whoever asks; the rest is for a later click."""
+
+    def __init__(self, clock: Clock, most: int, span: timedelta) -> None:
+        self._clock, self._most, self._span = clock, most, span
+        self._taken: deque[datetime] = deque(maxlen=most)
+
+    def has_room(self) -> bool:
+        """Take one; False where there is none left."""
+        now = self._clock.now()
+        if len(self._taken) == self._most and now - self._taken[0] < self._span:
+            return False
+        self._taken.append(now)
+        return True
 
 
 class Adoption:
@@ -29,14 +47,17 @@ class Adoption:
 
     def __init__(self, *, rows: Rows, clock: Clock, configured: Configured) -> None:
         self._rows, self._clock, self._configured = rows, clock, configured
-        self._asked: deque[datetime] = deque(maxlen=MOST_UNKNOWN)
+        self._requests, self._cards = (
+            _Measure(clock, MOST_UNKNOWN, UNKNOWN_SPAN),
+            _Measure(clock, MOST_CARDS, CARDS_SPAN),
+        )
 
     async def of_unknown_request(self, key: RequestKey, click: Click) -> bool:
         """Have a request looked at that no row has facts of; False where a click is no reason to.
 
         Raises StoreUnavailable.
         """
-        if not self._may_tell(key, click) or not self._in_measure():
+        if not self._may_tell(key, click) or not self._requests.has_room():
             return False
         await self._rows.look(key)
         return True
@@ -44,7 +65,8 @@ class Adoption:
     async def of_unknown_card(self, record: Record, click: Click) -> None:
         """Take in the card that was clicked, if the row does not have it. Raises StoreUnavailable."""
         known = any(surface.activity_id == click.activity_id for surface in record.surfaces)
-        if not known and may_have_more(record) and self._may_tell(record.key, click):
+        may = not known and may_have_more(record) and self._may_tell(record.key, click)
+        if may and self._cards.has_room():
             await self._adopt(record.key, click)
 
     def _may_tell(self, key: RequestKey, click: Click) -> bool:
@@ -52,13 +74,6 @@ class Adoption:
         ours = click.person.tenant_id.casefold() == self._configured.tenant_id.casefold() and not click.person.guest
         here = self._configured.channel_at(click.conversation) is not None
         return ours and here and click.activity_id is not None and self._configured.covers(key)
-
-    def _in_measure(self) -> bool:
-        now = self._clock.now()
-        if len(self._asked) == MOST_UNKNOWN and now - self._asked[0] < UNKNOWN_SPAN:
-            return False
-        self._asked.append(now)
-        return True
 
     async def _adopt(self, key: RequestKey, click: Click) -> None:
         channel, activity_id = self._configured.channel_at(click.conversation), click.activity_id

@@ -24,8 +24,8 @@ _UNSUPPORTED = frozenset({"UnknownOperationException", "ValidationException"})  
 class TableWrong(StoreUnavailable):
     """The table is there and not as needed; `problems` says in what."""
 
-    def __init__(self, name: str, problems: list[str]) -> None:
-        super().__init__("\n".join(f"the table {name}: {problem}" for problem in problems))
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n  ".join(("it is not as the bot needs it, and was not changed:", *problems)))
         self.problems = problems
 
 
@@ -73,7 +73,7 @@ class TableMaker:
                 break
             self._sleep(POLL_SECONDS)
         if problems := list(shape.differences(table)):
-            raise TableWrong(self._name, problems)
+            raise TableWrong(problems)
 
     def _shown(self) -> Mapping[str, Any] | None:
         try:
@@ -89,9 +89,7 @@ class TableMaker:
         shown = part(self._repeated("describe_time_to_live"), "TimeToLiveDescription")
         status, attribute = shown["TimeToLiveStatus"], shown.get("AttributeName", shape.TIME_TO_LIVE)
         if attribute != shape.TIME_TO_LIVE or status == "DISABLING":
-            raise TableWrong(
-                self._name, [f"its time to live is {status} for {attribute}, not on for {shape.TIME_TO_LIVE}"]
-            )
+            raise TableWrong([f"its time to live is {status} for {attribute}, not on for {shape.TIME_TO_LIVE}"])
         if status == "DISABLED":
             wanted = {"Enabled": True, "AttributeName": shape.TIME_TO_LIVE}
             self._repeated("update_time_to_live", TimeToLiveSpecification=wanted)

@@ -18,6 +18,7 @@ CARD_ACTION: Final = "adaptiveCard/action"
 """Name of the invoke that an Action.Execute sends."""
 LONGEST_REQUEST: Final = 100  # characters; `account/region/oi-…` has about 45
 LONGEST_STEP: Final = 128  # characters; the longest name that a step of an automation may have
+LONGEST_ID: Final = 512  # characters of an id that Teams gives; a channel's thread has about 100. Rows hold it
 LONGEST_COMMENT: Final = 2000  # characters; the field on the card takes fewer
 
 _ACTION_TYPES: Final = frozenset({"Action.Execute", "Action.Submit"})
@@ -31,6 +32,7 @@ class Oddity(StrEnum):
     REQUEST = "request"
     STEP = "step"
     COMMENT = "comment"
+    PLACE = "place"  # the conversation or the card has an id that Teams does not give
     PERSON = "person"  # nobody that Entra knows
     AUTOMATIC = "automatic"  # a client refreshed by itself; nobody pressed anything
 
@@ -60,13 +62,19 @@ def read_click(inbound: Inbound) -> Click:
         raise NotAClick(Oddity.AUTOMATIC)
     return Click(
         person=person,
-        conversation=inbound.wire.conversation.id,
+        conversation=_id(inbound.wire.conversation.id),
         verb=verb,
         request=_text(data, "request", LONGEST_REQUEST, Oddity.REQUEST),
         step=_text(data, "step", LONGEST_STEP, Oddity.STEP),
         comment=_comment(data),
-        activity_id=inbound.wire.reply_to_id or None,
+        activity_id=_id(inbound.wire.reply_to_id or "") or None,
     )
+
+
+def _id(text: str) -> str:
+    if len(text) > LONGEST_ID:
+        raise NotAClick(Oddity.PLACE)
+    return text
 
 
 def _parts(value: Json) -> tuple[Json, Json]:

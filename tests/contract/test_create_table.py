@@ -117,6 +117,7 @@ def test_every_difference_is_told(server: FakeDynamo) -> None:
     assert result.exit_code == 1
     for problem in ("has the key (id) instead of", "index `due` is missing", "index `watched` is missing"):
         assert len([line for line in result.stderr.splitlines() if problem in line]) == 1
+    assert result.stderr.count(NAME) == 1
     assert set(server.operations(seen)) == {"DescribeTable"}
 
 

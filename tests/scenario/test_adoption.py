@@ -1,16 +1,17 @@
 """Cards that Teams has and no row knows: a crash between post and note, and a store that was lost."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from bot.domain.card_places import LATE_ROW
-from bot.domain.record import Surface, SurfaceKind
+from bot.domain.record import Record, Surface, SurfaceKind
 from bot.domain.request import RequestKey, Verdict
 from bot.domain.views import NoticeCode
 from bot.ports import Message, Posted, SignalRefused
-from bot.service.adoption import MOST_UNKNOWN
+from bot.service.adoption import MOST_CARDS, MOST_UNKNOWN
 from bot.service.clicks import Answer, Verb
 from tests.fakes.aws import key_of
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, FakeChat, person
@@ -195,6 +196,34 @@ async def test_cards_that_are_not_followed_cost_no_look(world: World) -> None:
             await press_on(world, key, f"9{number}", Verb.REFRESH)
             await world.clock.advance(1)
     assert (world.aws.count("observe"), (await world.row(key)).version) == (looks, version)
+
+
+class CountingStore(MemoryStore):
+    """Counts how often every open row is read."""
+
+    scans = 0
+
+    async def watched(self) -> Sequence[Record]:
+        self.scans += 1
+        return await super().watched()
+
+
+async def test_made_up_cards_have_all_rows_read_in_measure() -> None:
+    """Somebody clicks with other requests' cards without end: each click costs a read of every row, for a while."""
+    store = CountingStore()
+    world = new_world(store=store)
+    key, other = world.aws.add(1), world.aws.add(2)
+    for each in (key, other):
+        await world.shown(each)
+    await orphan(world, other)
+    for _ in range(2 * MOST_CARDS):
+        await press_on(world, other, "1000", Verb.REFRESH)
+    await world.deciding.drain()
+    assert store.scans == MOST_CARDS
+    await world.clock.advance(61)
+    await press_on(world, other, "1000", Verb.REFRESH)
+    await world.deciding.drain()
+    assert store.scans == MOST_CARDS + 1
 
 
 async def test_applying_never_stays_on_a_copy(world: World) -> None:

@@ -210,3 +210,15 @@ def test_decisions_that_came_to_nothing_are_kept_in_measure() -> None:
     kept = [each.id for each in row.decisions]
     assert kept[:2] == ["counts", "live"]
     assert kept[2:] == [f"refused {number}" for number in range(99 - UNDONE_KEPT, 100)]
+
+
+def test_the_notes_of_dropped_decisions_go_with_them() -> None:
+    """Each press that AWS refuses late leaves a note in the thread; the row forgets it with its decision, and no other."""
+    names = ["note:dropped", "note:dropped:shown", "note:kept", "note:approved", "card:dropped"]
+    row = ROW
+    for name in names:
+        kind = SurfaceKind.NOTE if name.startswith("note:") else SurfaceKind.CARD
+        row = row.with_surface(Surface(name, kind, Delivery.DELIVERED))
+    for name in ("dropped", "kept", *(str(number) for number in range(UNDONE_KEPT))):
+        row = row.with_decision(replace(decision(ICHIRO, state=DecisionState.REFUSED), id=name))
+    assert [each.name for each in row.surfaces] == names[2:]

@@ -13,6 +13,7 @@ from bot.service.clicks import Answer, Click, Verb
 from bot.teams.activity import Inbound, NotAnActivity, parse
 from bot.teams.invoke import (
     LONGEST_COMMENT,
+    LONGEST_ID,
     LONGEST_REQUEST,
     LONGEST_STEP,
     NotAClick,
@@ -120,6 +121,18 @@ def test_a_submit_is_told_from_words() -> None:
     assert is_submit(_submitted({}))
     assert not is_submit(_inbound(words))
     assert not is_submit(_inbound({**words, "value": None}))
+
+
+@pytest.mark.parametrize("field", ["replyToId", "conversation"])
+def test_an_id_that_teams_does_not_give_is_refused(field: str) -> None:
+    """Ids are kept in the row: a made-up one of a hundred thousand characters would leave no room for decisions."""
+    longest = "19:approvers@thread.tacv2;messageid=".ljust(LONGEST_ID, "9")
+    bodies = [activities.invoke("approve", DATA, **COMMON) for _ in range(2)]
+    for body, text in zip(bodies, [longest, longest + "9"], strict=True):
+        body[field] = {**body["conversation"], "id": text} if field == "conversation" else text
+
+    assert longest in {read_click(_inbound(bodies[0])).conversation, read_click(_inbound(bodies[0])).activity_id}
+    assert _oddity(_inbound(bodies[1])) is Oddity.PLACE
 
 
 # --- who

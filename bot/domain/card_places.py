@@ -83,7 +83,7 @@ def with_adopted_card(record: Record, channel: str, conversation: str, activity_
         copy = Surface(card_name(channel, activity_id), SurfaceKind.CARD, Delivery.DELIVERED, conversation, activity_id)
         return record.with_surface(found).with_surface(copy)
     placed = replace(found, conversation=conversation, activity_id=activity_id, delivery=Delivery.DELIVERED)
-    return record.with_surface(replace(placed, problem=None, failures=0, retry_at=None))
+    return record.with_surface(replace(placed, problem=None, failures=0, refusals=0, retry_at=None))
 
 
 def with_unknown_content(record: Record, channel: str) -> Record:

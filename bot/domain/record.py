@@ -52,7 +52,8 @@ class Surface:
     reposts: int = 0  # times that it was posted anew because somebody deleted it
     lost: int = 0  # posts of which nobody learned what became of them: as many copies may be in Teams, unknown to us
     problem: str | None = None  # why Teams refuses it, as a code; impossible for good only where `delivery` says so
-    failures: int = 0  # in a row; sets the pause before the next attempt
+    failures: int = 0  # in a row, of whatever kind; sets the pause before the next attempt
+    refusals: int = 0  # of those the ones that Teams refused: an outage or a crowd says nothing about the recipient
     retry_at: datetime | None = None  # not to be attempted before
 
     @property

@@ -36,5 +36,7 @@ def _refused(record: Record) -> bool:
 
 
 def _due(record: Record, now: datetime) -> Record:
-    surfaces = [replace(each, failures=0, retry_at=None) if each.problem else each for each in record.surfaces]
+    surfaces = [
+        replace(each, failures=0, refusals=0, retry_at=None) if each.problem else each for each in record.surfaces
+    ]
     return replace(record, surfaces=tuple(surfaces)).look_by(now)

@@ -291,4 +291,4 @@ def _rests(record: Record, surface: Surface) -> bool:
     """True for the card of an ended request that Teams refuses: one that nobody ever saw, or after long enough."""
     if surface.kind is not SurfaceKind.CARD or surface.problem is None or not _ended(record):
         return False
-    return surface.activity_id is None or surface.failures >= LAST_REFUSALS
+    return surface.activity_id is None or surface.refusals >= LAST_REFUSALS

@@ -57,6 +57,7 @@ class Outbox:
                 digest=digest,
                 problem=None,
                 failures=0,
+                refusals=0,
                 retry_at=None,
             )
             return self._kept(record, saved)
@@ -74,6 +75,7 @@ class Outbox:
                 known,
                 delivery=Delivery.WAITING if known.activity_id is None else known.delivery,
                 failures=former.failures + 1,
+                refusals=former.refusals + (problem is not None),
                 retry_at=until,
                 problem=problem or former.problem,
             )

@@ -24,7 +24,7 @@ def after_outage(surface: Surface, seed: str) -> timedelta:
 
 def after_refusal(surface: Surface, seed: str) -> timedelta:
     """Return the pause after Teams refused for good."""
-    return _spread(_grown(REFUSAL, surface.failures), seed)
+    return _spread(_grown(REFUSAL, surface.refusals), seed)
 
 
 def after_throttling(surface: Surface, seed: str, *, patience: float) -> timedelta:

@@ -9,7 +9,7 @@ from bot.domain.record import Delivery, Record, Surface, SurfaceKind
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Match
 from bot.domain.surfaces import PLACING_SPAN
-from bot.ports import ChatProblem, ChatRefused
+from bot.ports import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.service import pauses
 from bot.service.arrivals import Arrivals
 from bot.service.delivery import LAST_REFUSALS, REPOSTS
@@ -214,6 +214,31 @@ async def test_a_card_that_stands_there_is_tried_for_hours_after_the_end_and_the
     assert (await world.row(key)).next_look_at is None
 
 
+async def test_an_outage_after_a_refusal_does_not_leave_the_card_of_an_ended_request(world: World) -> None:
+    """One refusal and a bad hour of Teams': the buttons go all the same, as soon as Teams takes the card."""
+    key = world.aws.add()
+    await world.shown(key)
+    away = [ChatUnavailable("http_503", ambiguous=False)] * 2 * LAST_REFUSALS
+    world.chat.before["update"] = [ChatRefused(ChatProblem.FORBIDDEN), *away]
+    world.aws.end(key, Status.CANCELLED)
+    await world.rows.look(key)
+    await _pass(world, key, 4 * HOUR)
+    assert not world.chat.of("post")[0].buttons
+    card = await _surface(world, key, "card:approvals")
+    assert (card.delivery, card.problem, card.refusals) == (Delivery.DELIVERED, None, 0)
+
+
+async def test_a_crowd_before_it_does_not_make_the_first_refusal_last_an_hour(world: World) -> None:
+    """Asked for patience six times, then refused: tried again after five minutes, as after any first refusal."""
+    key = world.aws.add()
+    world.chat.before["post"] = [*[ChatThrottled(1)] * 6, ChatRefused(ChatProblem.NOT_INSTALLED)]
+    await world.rows.look(key)
+    await _pass(world, key, 2 * pauses.CROWDING[1].total_seconds())
+    assert (await _surface(world, key, "card:approvals")).problem == ChatProblem.NOT_INSTALLED
+    await _pass(world, key, pauses.REFUSAL[0].total_seconds())
+    assert (await _surface(world, key, "card:approvals")).delivery is Delivery.DELIVERED
+
+
 # --- deleted cards
 
 
@@ -360,7 +385,7 @@ async def test_refusals_are_counted_by_problem(world: World) -> None:
 def test_pauses_grow_within_their_bounds() -> None:
     """Jitter only ever shortens them, by a quarter at most; who asks for patience is given no less."""
     for failures in (0, 1, 5, 50, 5000):
-        surface = replace(_BARE, failures=failures)
+        surface = replace(_BARE, failures=failures, refusals=failures)
         outage, refusal = pauses.after_outage(surface, "x"), pauses.after_refusal(surface, "x")
         for pause, (first, longest) in ((outage, pauses.OUTAGE), (refusal, pauses.REFUSAL)):
             whole = min(first * 2 ** min(failures, 16), longest)

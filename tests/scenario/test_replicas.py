@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from copy import deepcopy
 from pathlib import Path
 
 import boto3
@@ -33,7 +34,7 @@ async def test_replicas_post_one_card_and_send_one_signal(world: Product) -> Non
         first = world.bot_url
         async with world.running():
             second = world.bot_url
-            card = await world.card(await world.ask())
+            card = deepcopy(await world.card(await world.ask()))  # as both have it before them
             world.bot_url = first
             answers = [await world.click(HANAKO, card, "reject", "no ticket")]
             world.bot_url = second

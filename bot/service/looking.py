@@ -12,6 +12,7 @@ from bot.service.rows import LeaseHeld, Rows
 from bot.telemetry import Telemetry
 
 SIDE_BY_SIDE = 8  # looks at once: enough to hide AWS's latency, few enough for its quota of 3 calls a second
+SHORTEST_SLEEP = 0.1  # seconds; a store may know of a moment that has come before it lists what is due
 LONGEST_SLEEP = 1.0  # seconds; what another process made due is found within this
 LEASED_PAUSE = timedelta(seconds=1)  # before a request is tried again that another process is busy with
 STORE_PAUSE = 2.0  # seconds before the store is tried again
@@ -96,4 +97,4 @@ class Looking:
             return LONGEST_SLEEP
         if next_due is None or self._active or self._elsewhere:
             return LONGEST_SLEEP
-        return min(max(0.0, (next_due - self._clock.now()).total_seconds()), LONGEST_SLEEP)
+        return min(max(SHORTEST_SLEEP, (next_due - self._clock.now()).total_seconds()), LONGEST_SLEEP)

@@ -148,10 +148,20 @@ class Sweep:
         watermark = await self._rows.store.watermark(*place) or began - FIRST_SPAN
         sightings = self._own(place, await self._requests.sightings(*place, watermark - OVERLAP))
         due = await self._due(place, sightings)
-        for key in due:
-            await self._rows.look(key)
+        await self._look(due)
         await self._rows.store.advance_watermark(*place, began)
         self._tell_done(place, began, listed=len(sightings), due=len(due))
+
+    async def _look(self, due: Iterable[RequestKey]) -> None:
+        """Make rows due; one that the store does not take keeps no other from it, and then the sweep has failed."""
+        problems = []
+        for key in due:
+            try:
+                await self._rows.look(key)
+            except StoreUnavailable as problem:
+                problems.append(problem)
+        if problems:
+            raise problems[0]
 
     async def _due(self, place: Place, sightings: list[Sighting]) -> list[RequestKey]:
         watched = {row.key: row for row in await self._rows.store.watched() if _place(row.key) == place}

@@ -18,6 +18,7 @@ POLLS, POLL_SECONDS = 60, 2.0  # a new table is ACTIVE within some 10 seconds, w
 _CREATING = "CREATING"
 _UNSEEN: Mapping[str, Any] = {"TableStatus": _CREATING}
 _MISSING, _IN_USE = "ResourceNotFoundException", "ResourceInUseException"
+_NO_BACKUPS_YET = "ContinuousBackupsUnavailableException"  # a new table serves before its backups are there
 _UNSUPPORTED = frozenset({"UnknownOperationException", "ValidationException"})  # what stand-ins for DynamoDB answer
 
 
@@ -101,14 +102,26 @@ class TableMaker:
             shown = part(self._repeated("describe_continuous_backups"), "ContinuousBackupsDescription")
             if shown.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus") == "ENABLED":
                 return
-            wanted = {"PointInTimeRecoveryEnabled": True}
-            self._repeated("update_continuous_backups", PointInTimeRecoverySpecification=wanted)
+            self._recover()
         except CallFailed as failed:
             if failed.code not in _UNSUPPORTED:
                 raise
             self._say(f"point-in-time recovery: this endpoint has none ({failed.code})")
         else:
             self._say("point-in-time recovery: switched on")
+
+    def _recover(self) -> None:
+        wanted = {"PointInTimeRecoveryEnabled": True}
+        for _ in range(POLLS):
+            try:
+                self._repeated("update_continuous_backups", PointInTimeRecoverySpecification=wanted)
+            except CallFailed as failed:
+                if failed.code != _NO_BACKUPS_YET:
+                    raise
+                self._sleep(POLL_SECONDS)
+            else:
+                return
+        raise TableWrong(self._name, ["its backups are still being enabled; run this again in some minutes"])
 
     def _mark(self) -> None:
         """Write down which version's the table is. Raises TableRefused for a newer one."""

@@ -107,7 +107,7 @@ def decode(adapter: TypeAdapter[T], text: str | bytes, *, where: str) -> T:
     try:
         return storable(adapter.validate_json(text, strict=True))
     except ValidationError as error:
-        raise RowUnreadable(f"{where} cannot be read: {_problems(error)}") from error
+        raise RowUnreadable(f"{where} cannot be read: {_problems(error)}") from None  # a trace would tell the values
     except ValueError as error:
         raise RowUnreadable(f"{where} cannot be read: {error}") from error
 

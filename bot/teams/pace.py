@@ -17,6 +17,8 @@ LIMITS: Final = ((1.0, 7), (2.0, 8), (30.0, 60), (3600.0, 1800))
 OVERALL: Final = ((1.0, 40),)
 """The same for all conversations together. Teams allows an app 50 calls a second in a tenant; rosters and other
 replicas take theirs from it too, and whoever is above is told so by Teams."""
+LONGEST_CLOSED: Final = 3600.0  # seconds; the longest of those windows
+_ALMOST: Final = 1e-3  # seconds; what floating point makes of none
 COUNTED: Final = 1024  # conversations; a busier bot than one of approvals would still be within the limits
 
 _Sent = deque[float]
@@ -35,16 +37,20 @@ class Pace:
         """Count one message, or raise ChatThrottled with the seconds after which there is room."""
         now = self._clock.now().timestamp()
         sent = self._sent.setdefault(conversation, deque(maxlen=LIMITS[-1][1]))
-        closed = self._closed.get(conversation, 0.0) - now
-        wait = max(_wait(sent, now, LIMITS), _wait(self._overall, now, OVERALL), closed)
+        wait = max(_wait(sent, now, LIMITS), _wait(self._overall, now, OVERALL), self._closed_for(conversation, now))
         if wait > 0:
             raise ChatThrottled(wait)
         sent.append(now)
         self._overall.append(now)
 
     def close(self, conversation: str, seconds: float) -> None:
-        """Let nothing pass for as long as Teams asked for."""
-        self._closed[conversation] = self._clock.now().timestamp() + seconds
+        """Let nothing pass for as long as Teams asked for; of calls side by side the one that was asked for most."""
+        now = self._clock.now().timestamp()
+        self._closed[conversation] = now + max(min(seconds, LONGEST_CLOSED), self._closed_for(conversation, now))
+
+    def _closed_for(self, conversation: str, now: float) -> float:
+        seconds = self._closed.get(conversation, 0.0) - now
+        return seconds if 0 < seconds <= LONGEST_CLOSED + _ALMOST else 0.0  # more: the clock was set back
 
 
 def _wait(sent: _Sent, now: float, limits: Sequence[tuple[float, int]]) -> float:

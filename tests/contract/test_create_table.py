@@ -165,6 +165,23 @@ def test_a_new_table_is_waited_for(server: FakeDynamo) -> None:
     assert (pauses, said[-1]) == ([POLL_SECONDS] * 3, f"the table {NAME} is ready")
 
 
+def test_a_new_tables_backups_are_waited_for(server: FakeDynamo) -> None:
+    """DynamoDB refuses point-in-time recovery while it still enables a new table's backups."""
+    server.plan("UpdateContinuousBackups", times=2, error=(400, "ContinuousBackupsUnavailableException"))
+    said, pauses = list[str](), list[float]()
+    TableMaker(Calls(NAME, region=REGION), say=said.append, sleep=pauses.append).make()
+    assert pauses[-2:] == [POLL_SECONDS] * 2
+    assert said[-2:] == ["point-in-time recovery: switched on", f"the table {NAME} is ready"]
+
+
+def test_backups_that_never_come_are_told(server: FakeDynamo) -> None:
+    """After two minutes, with what to do; the command is safe to run again."""
+    server.plan("UpdateContinuousBackups", times=1000, error=(400, "ContinuousBackupsUnavailableException"))
+    maker = TableMaker(Calls(NAME, region=REGION), say=lambda _: None, sleep=lambda _: None)
+    with pytest.raises(TableWrong, match="run this again"):
+        maker.make()
+
+
 def test_waiting_has_an_end(server: FakeDynamo) -> None:
     """A table that is never ready is told as it is, after two minutes."""
     create()

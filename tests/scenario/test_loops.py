@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from bot.domain.request import AccessRequest, RequestKey, Verdict
 from bot.ports import AwsUnavailable, Hint, StoreUnavailable
 from bot.service.intake import QUEUE, Intake
+from bot.service.looking import SHORTEST_SLEEP
 from bot.service.rows import LEASE
 from bot.telemetry import Telemetry
 from tests.fakes.aws import key_of
@@ -104,6 +106,24 @@ async def test_a_row_that_cannot_even_be_put_off_does_not_make_the_loop_spin(wor
         assert store.refusals < 200
         store.refused = set()
         await world.clock.advance(5)
+
+
+async def test_an_index_that_lags_does_not_make_the_loop_spin(world: World) -> None:
+    """What another process made due is known to be due before it is listed so; a list is asked for in peace."""
+
+    class Lagging(MemoryStore):
+        asked = 0
+
+        async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:  # noqa: ARG002
+            self.asked += 1
+            return ()
+
+    store = world.store = Lagging()
+    world.build()
+    await world.rows.look(world.aws.add())
+    async with world.running():
+        await world.clock.advance(60)
+    assert 60 <= store.asked <= 60 / SHORTEST_SLEEP + 2
 
 
 async def test_another_process_holds_the_lease(world: World) -> None:

@@ -321,6 +321,31 @@ async def test_a_place_that_fails_hinders_no_other(world: World, code: str) -> N
     await asyncio.gather(running, return_exceptions=True)
 
 
+class Choosy(MemoryStore):
+    """A store that takes some rows no more: they are too large, or of a newer version."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: set[RequestKey] = set()
+
+    async def apply(self, key, change, *, now):  # type: ignore[no-untyped-def]  # as the port has it
+        if key in self.refused:
+            raise StoreUnavailable(f"request {key} does not fit")
+        return await super().apply(key, change, now=now)
+
+
+async def test_a_row_that_cannot_be_written_keeps_no_other_from_being_found(world: World) -> None:
+    """The requests listed after it are looked at all the same; the sweep says that it failed."""
+    store = world.store = Choosy()
+    world.build()
+    store.refused.add(world.aws.add(1))
+    good, sweeper = world.aws.add(2), Sweeper(world)
+    await sweeper.sweep.sweep()
+    assert [row.key for row in await store.watched()] == [good]
+    assert (sweeper.counted("failed"), sweeper.ok()) == (1, 0.0)
+    assert await store.watermark(ACCOUNT, REGION) is None
+
+
 async def test_sweeps_side_by_side_have_a_bound(world: World) -> None:
     """Forty places are not swept all at once, and all of them are swept."""
     accounts = {f"{number:012d}": frozenset({REGION, ELSEWHERE}) for number in range(1, 21)}

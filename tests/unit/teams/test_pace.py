@@ -3,7 +3,7 @@
 import pytest
 
 from bot.ports import ChatThrottled
-from bot.teams.pace import LIMITS, OVERALL, Pace
+from bot.teams.pace import LIMITS, LONGEST_CLOSED, OVERALL, Pace
 from tests.fakes.clock import ManualClock
 
 CHANNEL = "19:approvers@thread.tacv2"
@@ -91,6 +91,30 @@ async def test_a_clock_that_is_set_back_closes_nothing_for_long() -> None:
     pace._clock = ManualClock()
 
     assert _refused(pace) <= 2.0
+
+
+async def test_patience_of_before_the_clock_was_set_back_is_not_waited_for() -> None:
+    """Teams asked for five seconds, and the clock goes back a day: what it asks for from then on is heeded."""
+    late = ManualClock()
+    await late.advance(86400)
+    pace = Pace(late)
+    pace.close(CHANNEL, 5.0)
+    pace._clock = ManualClock()
+
+    pace.take(CHANNEL)
+    pace.close(CHANNEL, LONGEST_CLOSED)
+    assert _refused(pace) == pytest.approx(LONGEST_CLOSED)
+
+
+async def test_of_two_calls_the_one_that_was_asked_for_more_patience_counts() -> None:
+    """They were on their way side by side; the other's answer comes later and names less."""
+    clock = ManualClock()
+    pace = Pace(clock)
+    pace.close(CHANNEL, 600.0)
+    pace.close(CHANNEL, 1.0)
+    await clock.advance(2.0)
+
+    assert _refused(pace) == pytest.approx(598.0)
 
 
 async def test_all_conversations_together_keep_below_the_limit_of_the_app() -> None:

@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import Coroutine, Iterator
 from typing import TypeVar
 
+import structlog
+
+log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
@@ -17,8 +20,14 @@ class Background:
         """Have something done whose end nobody need wait for."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        """Forget a task; tell of one that failed, for its end may be waited for by nobody."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("background_failed", exc_info=error)
 
     async def drain(self) -> None:
         """Wait until nothing is under way; what is under way may begin more."""

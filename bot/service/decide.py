@@ -79,7 +79,6 @@ class Deciding:
         if work.done():
             return work.result()
         self._telemetry.store_errors.inc()
-        work.add_done_callback(_log_failure)
         return bare(Notice(NoticeCode.STORE_SLOW, typed=click.comment))
 
     async def _answered(self, click: Click, *, at: datetime) -> Answer:
@@ -146,9 +145,3 @@ class Deciding:
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
             log.error("audit_not_stored", request=click.request, verb=click.verb, outcome=outcome)
-
-
-def _log_failure(work: asyncio.Task[Answer]) -> None:
-    """Tell of a click that failed after it was answered: nobody else would."""
-    if not work.cancelled() and (error := work.exception()):
-        log.error("late_click_failed", exc_info=error)

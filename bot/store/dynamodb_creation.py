@@ -121,7 +121,7 @@ class TableMaker:
                 self._sleep(POLL_SECONDS)
             else:
                 return
-        raise TableWrong(self._name, ["its backups are still being enabled; run this again in some minutes"])
+        raise StoreUnavailable("its backups are still being enabled; run this again in some minutes")
 
     def _mark(self) -> None:
         """Write down which version's the table is. Raises TableRefused for a newer one."""

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bot.cli import main
+from bot.ports import StoreUnavailable
 from bot.store import dynamodb_creation
 from bot.store.dynamodb import DynamoStore
 from bot.store.dynamodb_calls import Calls
@@ -178,7 +179,7 @@ def test_backups_that_never_come_are_told(server: FakeDynamo) -> None:
     """After two minutes, with what to do; the command is safe to run again."""
     server.plan("UpdateContinuousBackups", times=1000, error=(400, "ContinuousBackupsUnavailableException"))
     maker = TableMaker(Calls(NAME, region=REGION), say=lambda _: None, sleep=lambda _: None)
-    with pytest.raises(TableWrong, match="run this again"):
+    with pytest.raises(StoreUnavailable, match="run this again"):
         maker.make()
 
 

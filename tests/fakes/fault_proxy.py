@@ -121,6 +121,8 @@ class FaultProxy:
         finally:
             self._open.discard(task)
             writer.close()
+            with suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await _message(reader)
@@ -139,9 +141,11 @@ class FaultProxy:
         """Send a request to the server behind; return its whole answer."""
         head, _, body = request.partition(END_OF_HEAD)
         reader, writer = await asyncio.open_connection(*self._behind)
-        writer.write(_CONNECTION.sub(b"", head) + b"\r\nConnection: close" + END_OF_HEAD + body)
-        answer = await reader.read()
-        writer.close()
+        try:
+            writer.write(_CONNECTION.sub(b"", head) + b"\r\nConnection: close" + END_OF_HEAD + body)
+            answer = await reader.read()
+        finally:
+            writer.close()
         head, _, body = answer.partition(END_OF_HEAD)
         return _CONNECTION.sub(b"", head) + b"\r\nConnection: close" + END_OF_HEAD + body
 

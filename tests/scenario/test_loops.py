@@ -114,7 +114,7 @@ async def test_an_index_that_lags_does_not_make_the_loop_spin(world: World) -> N
     class Lagging(MemoryStore):
         asked = 0
 
-        async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:  # noqa: ARG002
+        async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
             self.asked += 1
             return ()
 

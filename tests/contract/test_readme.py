@@ -219,3 +219,12 @@ CONSEQUENCE_WORDS = {
     Consequence.DROP: "left out",
     Consequence.WAIT: "tried again",
 }
+
+
+def test_every_proof_is_listed() -> None:
+    """tests/README.md has a row for each proof of reliability, and none for what is not there."""
+    listed = re.findall(
+        r"^\| \d+ \| .*? \| `(test_\w+\.py)` \|", (ROOT / "tests/README.md").read_text("utf-8"), re.MULTILINE
+    )
+    there = {path.name for path in (ROOT / "tests/reliability").glob("test_*.py")}
+    assert sorted(listed) == sorted(there - {"test_controls.py"})

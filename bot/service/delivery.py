@@ -82,6 +82,8 @@ class Delivering:
             return await self._leave(record, want, surface.problem)
         if surface.retry_at and surface.retry_at > self._clock.now():
             return record
+        if surface.delivery is Delivery.CLAIMED and surface.lost >= pauses.MOST_COPIES:  # died, or noted down in vain
+            return await self._capped(record, want, "not_noted", copies=surface.lost)
         try:
             return await self._attempt(record, want, surface)
         except ChatThrottled as throttled:
@@ -196,9 +198,12 @@ class Delivering:
         """A post whose reply was lost may have arrived: after some of these, only one an hour is risked."""
         surface, seed = _failed(record, want)
         if ambiguous and surface.lost + 1 >= pauses.MOST_COPIES:
-            log.error("post_capped", request=str(record.key), surface=want.name, copies=surface.lost + 1)
-            return await self._put_off(record, want, code, pauses.CAPPED, result="capped", ambiguous=True)
+            return await self._capped(record, want, code, copies=surface.lost + 1)
         return await self._put_off(record, want, code, pauses.after_outage(surface, seed), ambiguous=ambiguous)
+
+    async def _capped(self, record: Record, want: Wanted, code: str, *, copies: int) -> Record:
+        log.error("post_capped", request=str(record.key), surface=want.name, copies=copies)
+        return await self._put_off(record, want, code, pauses.CAPPED, result="capped", ambiguous=True)
 
     async def _put_off(
         self,

@@ -3,19 +3,20 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from prometheus_client import Counter
 from prometheus_client.samples import Sample
 
 from bot.domain.card_places import card_name
-from bot.domain.record import Delivery, Surface, SurfaceKind
+from bot.domain.record import Delivery, Record, Surface, SurfaceKind
 from bot.domain.request import RequestKey, Status, Verdict
-from bot.ports import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message
+from bot.ports import Change, ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, StoreUnavailable
 from bot.service import pauses
 from bot.service.rows import LEASE
 from tests.fakes.chat import CHANNEL, HANAKO
+from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
 
 CARD = "card:approvals"
@@ -100,6 +101,29 @@ async def test_lost_answers_are_capped(world: World) -> None:
     key = world.aws.add()
     async with world.running():
         await world.rows.look(key)
+        await world.clock.advance(3500)
+        assert len(world.chat.of("post")) == pauses.MOST_COPIES
+        await world.clock.advance(3600)
+        assert len(world.chat.of("post")) == pauses.MOST_COPIES + 1
+
+
+async def test_posts_that_cannot_be_noted_down_are_capped(world: World) -> None:
+    """Teams takes the card and the store never its place, as of a row that is full: no card a minute for ever."""
+
+    class Full(MemoryStore):
+        async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+            def fitting(row: Record) -> Record:
+                changed = change(row)
+                if any(surface.activity_id for surface in changed.surfaces):
+                    raise StoreUnavailable("it does not fit")
+                return changed
+
+            return await super().apply(key, fitting, now=now)
+
+    world.store = Full()
+    world.build()
+    await world.rows.look(world.aws.add())
+    async with world.running():
         await world.clock.advance(3500)
         assert len(world.chat.of("post")) == pauses.MOST_COPIES
         await world.clock.advance(3600)

@@ -35,7 +35,7 @@ CHAT = {
 SIGNAL = {"bot/service/signalling.py Signalling._signalled"}
 DUE = {
     "bot/service/intake.py Intake._store": "an event came",
-    "bot/service/sweep.py Sweep._sweep": "AWS's list differs: decided in the console, or an event was lost",
+    "bot/service/sweep.py Sweep._look": "AWS's list differs: decided in the console, or an event was lost",
     "bot/service/adoption.py Adoption.of_unknown_request": "a click told of a request that no row knew",
     "bot/service/adoption.py Adoption._adopt": "a click told of a card that no row knew",
     "bot/service/claiming.py Claiming._claimed": "somebody clicked: due when their process should have been done",

@@ -99,7 +99,8 @@ def renamed(record: Record, channels: Mapping[str, Channel]) -> Record:
     for surface in record.surfaces:
         channel = _new_name(channel_of_card(surface.name), surface.conversation, channels)
         if surface.kind is SurfaceKind.CARD and channel:
-            copy = surface.activity_id if is_copy(surface.name) else None
+            taken = record.surface(card_name(channel)) is not None  # two entries of the file have become one
+            copy = surface.activity_id if taken or is_copy(surface.name) else None
             others = tuple(each for each in record.surfaces if each is not surface)
             record = replace(record, surfaces=others).with_surface(replace(surface, name=card_name(channel, copy)))
     route = record.route

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.card_places import card_name, card_places, channel_of_card, home_problem, is_copy
+from bot.domain.card_places import card_name, card_places, channel_of_card, home_problem, is_copy, renamed
 from bot.domain.record import Delivery, Record, Surface, SurfaceKind
 from bot.domain.request import Status
 from bot.domain.routing import Channel, Route
@@ -79,3 +79,12 @@ def test_a_fallback_that_refuses_has_no_stand_in() -> None:
 def test_nothing_is_known_to_be_wrong_at_first(row: Record) -> None:
     """Without a route or a card there is no problem."""
     assert home_problem(row) is None
+
+
+def test_two_channels_that_became_one_keep_both_cards() -> None:
+    """An entry was renamed to one that has a card of the request already: both cards go on being followed."""
+    at = APPROVALS.conversation
+    old = Surface(card_name("old"), SurfaceKind.CARD, Delivery.DELIVERED, f"{at};messageid=1", "1")
+    new = Surface(card_name("new"), SurfaceKind.CARD, Delivery.DELIVERED, f"{at};messageid=2", "2")
+    row = renamed(Record(KEY, NOW, surfaces=(old, new)), {"new": replace(APPROVALS, name="new")})
+    assert {each.name: each.activity_id for each in row.surfaces} == {"card:new": "2", "card:new:1": "1"}

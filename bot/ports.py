@@ -263,6 +263,18 @@ class StoreUncertain(StoreUnavailable):
     """A write left and nobody knows what became of it: it may be stored, or be stored yet."""
 
 
+class RowUnreadable(StoreUnavailable):
+    """A stored row does not have the shape that this version knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The rows that AWS may still change, oldest first, and those of them that this version cannot read."""
+
+    rows: tuple[Record, ...] = ()
+    unreadable: tuple[RequestKey, ...] = ()
+
+
 Change = Callable[[Record], Record]
 
 
@@ -288,8 +300,8 @@ class Store(Protocol):
     async def next_due(self) -> datetime | None:
         """Return the earliest `next_look_at` of all rows."""
 
-    async def watched(self) -> Sequence[Record]:
-        """Return the rows that AWS may still change (`Record.watched`), oldest first."""
+    async def watched(self) -> Watched:
+        """Return the rows that AWS may still change (`Record.watched`); one that cannot be read hides no other."""
 
     async def forget_expired(self, now: datetime) -> int:
         """Drop rows whose `Record.expires_at` has come, some hundred at most; return how many were dropped here."""

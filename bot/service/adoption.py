@@ -79,10 +79,11 @@ class Adoption:
         channel, activity_id = self._configured.channel_at(click.conversation), click.activity_id
         if channel is None or activity_id is None:
             return
-        others = [row for row in await self._rows.store.watched() if row.key != key]
-        if any(surface.activity_id == activity_id for row in others for surface in row.surfaces):
+        watched = await self._rows.store.watched()
+        others = [surface for row in watched.rows if row.key != key for surface in row.surfaces]
+        if watched.unreadable or any(surface.activity_id == activity_id for surface in others):
             log.warning("card_not_adopted", request=str(key), person=click.person.object_id)
-            return  # it is another request's: whoever says otherwise made it up
+            return  # it is, or may be, another request's: whoever says otherwise made it up
         now = self._clock.now()
 
         def adopt(record: Record) -> Record:

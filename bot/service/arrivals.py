@@ -22,7 +22,7 @@ class Arrivals:
     async def arrived(self) -> None:
         """Take note of an arrival. Never raises: the cards have a moment of their own anyway."""
         try:
-            refused = [row.key for row in await self._rows.store.watched() if _refused(row)]
+            refused = [row.key for row in (await self._rows.store.watched()).rows if _refused(row)]
             for key in refused:
                 await self._rows.apply(key, lambda row: _due(row, self._clock.now()))
         except StoreUnavailable:

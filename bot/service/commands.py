@@ -87,7 +87,8 @@ class Commands:
     # --- pending
 
     async def _pending(self, said: Said) -> View:
-        rows = [row for row in await self._rows.store.watched() if row.request and row.request.status is Status.PENDING]
+        watched = (await self._rows.store.watched()).rows
+        rows = [row for row in watched if row.request and row.request.status is Status.PENDING]
         lines = await self._own_lines(rows, said.person) if said.personal else self._lines_of(rows, said.conversation)
         if not lines:
             return MessageView(MessageCode.NOTHING_PENDING)

@@ -147,14 +147,19 @@ class Sweep:
         began = self._clock.now()
         watermark = await self._rows.store.watermark(*place) or began - FIRST_SPAN
         sightings = self._own(place, await self._requests.sightings(*place, watermark - OVERLAP))
-        due = await self._due(place, sightings)
-        await self._look(due)
+        stored = await self._rows.store.watched()
+        unreadable = [key for key in stored.unreadable if _place(key) == place]
+        rows = [row for row in stored.rows if _place(row.key) == place]
+        due = await self._due(place, [each for each in sightings if each.key not in unreadable], rows)
+        await self._look(due, unreadable)
         await self._rows.store.advance_watermark(*place, began)
         self._tell_done(place, began, listed=len(sightings), due=len(due))
 
-    async def _look(self, due: Iterable[RequestKey]) -> None:
-        """Make rows due; one that the store does not take keeps no other from it, and then the sweep has failed."""
-        problems = []
+    async def _look(self, due: Iterable[RequestKey], unreadable: Iterable[RequestKey]) -> None:
+        """Make rows due; one that the store does not take, or give, hinders no other, and then the sweep has failed."""
+        problems = [
+            StoreUnavailable(f"request {key} is stored in a shape that is not known here") for key in unreadable
+        ]
         for key in due:
             try:
                 await self._rows.look(key)
@@ -163,8 +168,8 @@ class Sweep:
         if problems:
             raise problems[0]
 
-    async def _due(self, place: Place, sightings: list[Sighting]) -> list[RequestKey]:
-        watched = {row.key: row for row in await self._rows.store.watched() if _place(row.key) == place}
+    async def _due(self, place: Place, sightings: list[Sighting], rows: Iterable[Record]) -> list[RequestKey]:
+        watched = {row.key: row for row in rows}
         account, region = place
         self._telemetry.open_requests.labels(account=account, region=region).set(sum(map(is_open, watched.values())))
         told = [*sightings, *await self._revoked(place, watched)]

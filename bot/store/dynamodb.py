@@ -17,7 +17,7 @@ from cachetools import TTLCache
 
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import AuditEntry, Change, PersonalChat, StoreUnavailable, StoreUncertain
+from bot.ports import AuditEntry, Change, PersonalChat, StoreUnavailable, StoreUncertain, Watched
 from bot.store import dynamodb_items as items
 from bot.store import dynamodb_table as shape
 from bot.store.dynamodb_calls import CALL_SECONDS, THREADS, CallFailed, Calls, ConditionFailed, Patience, part
@@ -108,7 +108,7 @@ class DynamoStore:
         recent = min(self._recent, key=self._recent.__getitem__, default=None)
         return await self._read(lambda table: table.next_due([recent] if recent else ()))
 
-    async def watched(self) -> Sequence[Record]:
+    async def watched(self) -> Watched:
         """Return the rows that AWS may still change, oldest first; one that was just written within seconds."""
         return await self._read(lambda table: table.watched(), times=MANY)
 

@@ -8,14 +8,16 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.Read
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import AuditEntry, PersonalChat
+from bot.ports import AuditEntry, PersonalChat, Watched
 from bot.store import dynamodb_items as items
 from bot.store.dynamodb_calls import Answer, Calls, Patience, part
+from bot.store.rows import watched_rows
 
 MOST_AT_ONCE = 100  # items of one BatchGetItem
 LOOKED_AT = 8  # entries of the index `due` that are tried for the next moment: some may be history already
@@ -47,11 +49,11 @@ class Reading:
         found = self._appointments({items.request_of(entry) for entry in listed}.union(recent))
         return found[0][0] if found else None
 
-    def watched(self) -> list[Record]:
+    def watched(self) -> Watched:
         """Return the rows that AWS may still change, oldest first."""
         entries = self._by_index(items.WATCHED, items.BORN_AT)
-        found = map(items.row, self._items(items.row_key(items.request_of(entry)) for entry in entries))
-        return sorted((row for row in found if row.watched), key=lambda row: (row.created_at, str(row.key)))
+        found = self._items(items.row_key(items.request_of(entry)) for entry in entries)
+        return watched_rows((items.request_of(item), partial(items.row, item)) for item in found)
 
     def find(self, ops_item_id: str) -> list[Record]:
         """Return the rows of an OpsItem id."""

@@ -5,7 +5,7 @@ the row: what cannot be understood is never dropped in silence.
 """
 
 import operator
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -15,17 +15,14 @@ from typing import Any, Final, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from bot.domain.record import Record
-from bot.ports import AuditEntry, PersonalChat, StoreUnavailable
+from bot.domain.request import RequestKey
+from bot.ports import AuditEntry, PersonalChat, RowUnreadable, Watched
 
 T = TypeVar("T")
 
 RECORD: Final = TypeAdapter(Record)
 AUDIT_ENTRY: Final = TypeAdapter(AuditEntry)
 PERSONAL_CHAT: Final = TypeAdapter(PersonalChat)
-
-
-class RowUnreadable(StoreUnavailable):
-    """A stored row does not have the shape that this version knows."""
 
 
 def storable(value: T) -> T:
@@ -110,6 +107,18 @@ def decode(adapter: TypeAdapter[T], text: str | bytes, *, where: str) -> T:
         raise RowUnreadable(f"{where} cannot be read: {_problems(error)}") from None  # a trace would tell the values
     except ValueError as error:
         raise RowUnreadable(f"{where} cannot be read: {error}") from error
+
+
+def watched_rows(found: Iterable[tuple[RequestKey, Callable[[], Record]]]) -> Watched:
+    """Return those rows that are watched, oldest first; what cannot be read is named beside them."""
+    rows, unreadable = [], []
+    for key, read in found:
+        try:
+            rows.append(read())
+        except RowUnreadable:
+            unreadable.append(key)
+    watched = sorted((row for row in rows if row.watched), key=lambda row: (row.created_at, str(row.key)))
+    return Watched(tuple(watched), tuple(sorted(unreadable)))
 
 
 def _problems(error: ValidationError) -> str:

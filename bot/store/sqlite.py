@@ -14,8 +14,8 @@ from typing import Any, Self, TypeVar
 
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import AuditEntry, Change, PersonalChat, StoreUnavailable
-from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, decode, encode, storable
+from bot.ports import AuditEntry, Change, PersonalChat, StoreUnavailable, Watched
+from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, decode, encode, storable, watched_rows
 from bot.store.schema import connect
 from bot.store.thread import DatabaseThread
 from bot.store.versions import changed
@@ -39,7 +39,7 @@ _SAVE = """
 """
 _DUE = "SELECT key FROM requests WHERE next_look_at <= ? ORDER BY next_look_at, key LIMIT ?"
 _NEXT_DUE = "SELECT min(next_look_at) FROM requests WHERE next_look_at IS NOT NULL"
-_WATCHED = "SELECT key, record FROM requests WHERE watched ORDER BY created_at, key"
+_WATCHED = "SELECT key, record FROM requests WHERE watched"
 _FORGET_EXPIRED = """
     DELETE FROM requests WHERE key IN (SELECT key FROM requests WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)
 """
@@ -107,9 +107,10 @@ class SqliteStore:
         """Return the earliest `next_look_at` of all rows."""
         return _moment((await self._rows(_NEXT_DUE))[0][0])
 
-    async def watched(self) -> Sequence[Record]:
+    async def watched(self) -> Watched:
         """Return the rows that AWS may still change, oldest first."""
-        return await self._read(_WATCHED, _record)
+        found = await self._read(_WATCHED, tuple)
+        return watched_rows((RequestKey.parse(row[0]), partial(_record, row)) for row in found)
 
     async def forget_expired(self, now: datetime) -> int:
         """Drop rows that have expired; return how many."""

@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 
 from bot.domain.record import KEPT, KEPT_UNREAD, Record
-from bot.ports import AuditEntry, StoreUnavailable
+from bot.ports import AuditEntry, RowUnreadable, StoreUnavailable, Watched
 from bot.store.dynamodb import PATIENCE, SECONDS, DynamoStore
 from bot.store.dynamodb_calls import CALL_SECONDS, THREADS
 from bot.store.dynamodb_items import MOST_BYTES, WRITES_KEPT, RowTooLarge, row_key
 from bot.store.dynamodb_reading import MOST_AT_ONCE
 from bot.store.dynamodb_table import SCHEMA_KEY, TableRefused, definition
-from bot.store.rows import RowUnreadable
 from tests.contract.stores import DynamoShelf
 from tests.contract.test_store import SECOND, chat_of, counted, due_at
 from tests.fakes.aws import key_of
@@ -310,7 +309,7 @@ async def test_what_the_index_still_lists_is_not_believed(
     stale = json.dumps({"Items": [entry], "Count": 1}).encode()
     await store.apply(KEY, due_at(None), now=NOW)
     server.plan("Query", times=3, body=stale)
-    assert [*await other.due(NOW, 5), *await other.watched()] == []
+    assert [*await other.due(NOW, 5), *(await other.watched()).rows] == []
     assert await other.next_due() is None
 
 
@@ -356,8 +355,8 @@ async def test_more_rows_than_one_call_gives(shelf: DynamoShelf, store: DynamoSt
     left_out = {"Keys": [row_key(key_of(number)) for number in range(3)], "ConsistentRead": True}
     answer: dict[str, Any] = {"Responses": {}, "UnprocessedKeys": {shelf.table: left_out}}
     server.plan("BatchGetItem", body=json.dumps(answer).encode())
-    assert [row.key for row in await store.watched()] == [key_of(n) for n in (0, 1, 2, *numbers[MOST_AT_ONCE:])]
-    assert [row.key for row in await store.watched()] == [key_of(number) for number in numbers]
+    assert [row.key for row in (await store.watched()).rows] == [key_of(n) for n in (0, 1, 2, *numbers[MOST_AT_ONCE:])]
+    assert [row.key for row in (await store.watched()).rows] == [key_of(number) for number in numbers]
     assert len(await store.due(NOW, 105)) == 105
 
 
@@ -382,7 +381,7 @@ async def test_an_expired_row_is_as_any_other(store: DynamoStore) -> None:
     assert await store.forget_expired(later) == 0
     assert await store.load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
     assert len(await store.find(KEY.ops_item_id)) == 1
-    assert list(await store.watched()) == []
+    assert list((await store.watched()).rows) == []
     row = await store.apply(KEY, due_at(later), now=later)
     assert (row.version, row.created_at, list(await store.due(later, 1))) == (2, NOW, [KEY])
 
@@ -520,15 +519,16 @@ async def test_a_row_that_barely_fits_is_taken(store: DynamoStore, by_hand: Hand
 
 
 async def test_a_row_that_cannot_be_read_is_never_dropped(store: DynamoStore, by_hand: Hand) -> None:
-    """Whoever asks for it, or for a list with it, is told which row it is; others are not hindered, nor is it lost."""
+    """Whoever asks for it is told which row it is, and a list names it; others are not hindered, nor is it lost."""
     for number in (1, 2):
         await store.apply(key_of(number), due_at(NOW), now=NOW)
     for broken in ({"record": {"S": "{}"}}, {"record": {"N": "1"}}):
         by_hand("put_item", Item={**by_hand.item(), **broken})
-        for ask in (store.load(KEY), store.apply(KEY, counted, now=NOW), store.watched(), store.find(KEY.ops_item_id)):
+        for ask in (store.load(KEY), store.apply(KEY, counted, now=NOW), store.find(KEY.ops_item_id)):
             with pytest.raises(RowUnreadable, match=str(KEY)):
                 await ask
         assert await store.load(OTHER) is not None
+        assert await store.watched() == Watched((await store.apply(OTHER, lambda row: row, now=NOW),), (KEY,))
         assert list(await store.due(NOW, 2)) == [KEY, OTHER]
         assert by_hand.item()["record"] == broken["record"]
 

@@ -17,9 +17,8 @@ from pathlib import Path
 import pytest
 
 from bot.domain.record import KEPT_UNREAD, Record
-from bot.ports import StoreUnavailable
+from bot.ports import RowUnreadable, StoreUnavailable, Watched
 from bot.store import schema
-from bot.store.rows import RowUnreadable
 from bot.store.sqlite import SqliteStore
 from tests.fakes.aws import key_of
 from tests.fakes.clock import settled
@@ -255,7 +254,7 @@ async def test_a_file_of_any_version_is_read(path: Path, version: int) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSIONS[version])
     async with SqliteStore(path) as store:
-        (row,) = await store.watched()
+        (row,) = (await store.watched()).rows
         assert (row.version, row.request and row.request.node.name) == (3, "web-prod-01")
         assert await store.next_due() == NOW
         assert len(await store.find(KEY.ops_item_id)) == len(await store.personal_chats()) == 1
@@ -449,14 +448,15 @@ async def test_a_read_that_fails_is_an_error(store: SqliteStore, by_hand: sqlite
 
 
 async def test_a_row_that_cannot_be_read_is_never_dropped(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """Whoever asks for it, or for a list with it, is told which row it is; others are not hindered, nor is it lost."""
+    """Whoever asks for it is told which row it is, and a list names it; others are not hindered, nor is it lost."""
     for number in (1, 2):
         await store.apply(key_of(number), lambda row: replace(row, next_look_at=NOW), now=NOW)
     by_hand.execute("UPDATE requests SET record = '{}' WHERE key = ?", (str(KEY),))
-    for asking in (store.load(KEY), store.apply(KEY, counted, now=NOW), store.watched(), store.find(KEY.ops_item_id)):
+    for asking in (store.load(KEY), store.apply(KEY, counted, now=NOW), store.find(KEY.ops_item_id)):
         with pytest.raises(RowUnreadable, match=str(KEY)):
             await asking
     assert await store.load(key_of(2)) is not None
+    assert await store.watched() == Watched((await store.apply(key_of(2), lambda row: row, now=NOW),), (KEY,))
     assert list(await store.due(NOW, 2)) == [KEY, key_of(2)]
     assert by_hand.execute("SELECT record FROM requests WHERE key = ?", (str(KEY),)).fetchone() == ("{}",)
 

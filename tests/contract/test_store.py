@@ -66,7 +66,7 @@ async def test_what_was_never_written_is_not_there(store: Store) -> None:
     """An empty store has no rows and nothing due."""
     assert await store.load(KEY) is None
     assert await store.next_due() is None
-    assert not [*await store.due(NOW, 10), *await store.watched(), *await store.find("oi-x")]
+    assert not [*await store.due(NOW, 10), *(await store.watched()).rows, *await store.find("oi-x")]
     assert not [*await store.personal_chats(), *await store.audit(NOW)]
 
 
@@ -238,7 +238,7 @@ async def test_a_row_without_an_appointment_is_not_due(store: Store) -> None:
 async def test_rows_are_watched_until_their_request_has_ended(store: Store, status: Status) -> None:
     """A row is listed as watched while somebody can still decide."""
     await store.apply(KEY, with_status(status), now=NOW)
-    assert [row.key for row in await store.watched()] == ([] if status.ended else [KEY])
+    assert [row.key for row in (await store.watched()).rows] == ([] if status.ended else [KEY])
 
 
 async def test_a_row_is_watched_while_a_look_is_to_come(store: Store) -> None:
@@ -246,16 +246,16 @@ async def test_a_row_is_watched_while_a_look_is_to_come(store: Store) -> None:
     await store.apply(KEY, with_status(Status.APPROVED), now=NOW)
     await store.apply(KEY, due_at(NOW), now=NOW)
     await store.apply(key_of(2), counted, now=NOW)
-    assert [row.key for row in await store.watched()] == [KEY]
+    assert [row.key for row in (await store.watched()).rows] == [KEY]
     await store.apply(KEY, due_at(None), now=NOW)
-    assert list(await store.watched()) == []
+    assert list((await store.watched()).rows) == []
 
 
 async def test_watched_rows_come_oldest_first(store: Store) -> None:
     """In the order of their birth."""
     for number, seconds in [(1, 2), (2, 0), (3, 1)]:
         await store.apply(key_of(number), due_at(NOW), now=NOW + seconds * SECOND)
-    assert [row.key for row in await store.watched()] == [key_of(2), key_of(3), key_of(1)]
+    assert [row.key for row in (await store.watched()).rows] == [key_of(2), key_of(3), key_of(1)]
 
 
 async def test_rows_are_found_by_their_ops_item_id(store: Store) -> None:

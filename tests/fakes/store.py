@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import AuditEntry, Change, PersonalChat, StoreUnavailable
-from bot.store.rows import storable
+from bot.ports import AuditEntry, Change, PersonalChat, RowUnreadable, StoreUnavailable, Watched
+from bot.store.rows import storable, watched_rows
 from bot.store.versions import changed
 
 
@@ -25,23 +26,37 @@ class Tables:
 
 
 class MemoryStore:
-    """`ports.Store` without a disk. Set `broken` to have every call raise StoreUnavailable."""
+    """`ports.Store` without a disk. Set `broken` to have every call raise StoreUnavailable.
+
+    Rows in `unreadable` are there and cannot be read, as those that a newer version wrote.
+    """
 
     def __init__(self, tables: Tables | None = None) -> None:
         self.tables = tables or Tables()
         self.broken = False
+        self.unreadable: set[RequestKey] = set()
 
     def _working(self) -> Tables:
         if self.broken:
             raise StoreUnavailable("broken by the test")
         return self.tables
 
-    async def load(self, key: RequestKey) -> Record | None:
+    def _read(self, key: RequestKey) -> Record | None:
+        if key in self.unreadable:
+            raise RowUnreadable(f"request {key} cannot be read: so says the test")
         return self._working().records.get(key)
+
+    def _row(self, key: RequestKey) -> Record:
+        row = self._read(key)
+        assert row is not None
+        return row
+
+    async def load(self, key: RequestKey) -> Record | None:
+        return self._read(key)
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
         records = self._working().records
-        record = changed(records.get(key), key, change, now=now)
+        record = changed(self._read(key), key, change, now=now)
         if record.version:
             records[key] = record
         return record
@@ -55,14 +70,13 @@ class MemoryStore:
         records = self._working().records.values()
         return min((each.next_look_at for each in records if each.next_look_at), default=None)
 
-    async def watched(self) -> Sequence[Record]:
-        records = self._working().records.values()
-        rows = [each for each in records if each.watched]
-        return sorted(rows, key=lambda each: (each.created_at, str(each.key)))
+    async def watched(self) -> Watched:
+        records = self._working().records
+        return watched_rows((key, partial(self._row, key)) for key in records)
 
     async def find(self, ops_item_id: str) -> Sequence[Record]:
         records = self._working().records.values()
-        rows = [each for each in records if each.key.ops_item_id == ops_item_id]
+        rows = [self._row(each.key) for each in records if each.key.ops_item_id == ops_item_id]
         return sorted(rows, key=lambda each: str(each.key))
 
     async def forget_expired(self, now: datetime) -> int:
@@ -133,6 +147,11 @@ class HangingStore(MemoryStore):
         super().__init__(tables)
         self.hangs: set[str] = set()
         self.go = asyncio.Event()
+
+    def _row(self, key: RequestKey) -> Record:
+        row = self._read(key)
+        assert row is not None
+        return row
 
     async def load(self, key: RequestKey) -> Record | None:
         await self._wait("load")

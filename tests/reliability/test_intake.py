@@ -224,7 +224,7 @@ async def test_messages_that_come_faster_than_looks_pile_up_nowhere() -> None:
         await intake.take()
     assert sqs.kept == []
     assert len(await world.store.due(world.clock.now(), 10_000)) == 20
-    assert len(await world.store.watched()) == 20
+    assert len((await world.store.watched()).rows) == 20
     async with world.running():
         await world.clock.advance(5)
     assert len(world.chat.of("post")) == 20

@@ -1,16 +1,15 @@
 """Cards that Teams has and no row knows: a crash between post and note, and a store that was lost."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from bot.domain.card_places import LATE_ROW
-from bot.domain.record import Record, Surface, SurfaceKind
+from bot.domain.record import Surface, SurfaceKind
 from bot.domain.request import RequestKey, Verdict
 from bot.domain.views import NoticeCode
-from bot.ports import Message, Posted, SignalRefused
+from bot.ports import Message, Posted, SignalRefused, Watched
 from bot.service.adoption import MOST_CARDS, MOST_UNKNOWN
 from bot.service.clicks import Answer, Verb
 from tests.fakes.aws import key_of
@@ -203,7 +202,7 @@ class CountingStore(MemoryStore):
 
     scans = 0
 
-    async def watched(self) -> Sequence[Record]:
+    async def watched(self) -> Watched:
         self.scans += 1
         return await super().watched()
 
@@ -224,6 +223,24 @@ async def test_made_up_cards_have_all_rows_read_in_measure() -> None:
     await press_on(world, other, "1000", Verb.REFRESH)
     await world.deciding.drain()
     assert store.scans == MOST_CARDS + 1
+
+
+async def test_no_card_is_taken_in_while_a_row_cannot_be_read() -> None:
+    """It may be that row's card: it is taken in once the row can be read again."""
+    store = MemoryStore()
+    world = new_world(store=store)
+    key, other = world.aws.add(1), world.aws.add(2)
+    for each in (key, other):
+        await world.shown(each)
+    copy = await orphan(world, key)
+    store.unreadable.add(other)
+    await press_on(world, key, copy, Verb.REFRESH)
+    await world.deciding.drain()
+    assert copy not in {each.activity_id for each in (await world.row(key)).surfaces}
+    store.unreadable.clear()
+    await press_on(world, key, copy, Verb.REFRESH)
+    await world.deciding.drain()
+    assert copy in {each.activity_id for each in (await world.row(key)).surfaces}
 
 
 async def test_applying_never_stays_on_a_copy(world: World) -> None:

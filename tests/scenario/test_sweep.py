@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from bot.domain.request import RequestKey, Status, Verdict
-from bot.ports import AwsUnavailable, Sighting, StoreUnavailable
+from bot.ports import AwsUnavailable, Sighting, StoreUnavailable, Watched
 from bot.service.forgetting import MOST_ROUNDS, PERIOD, Forgetting
 from bot.service.sweep import LEASE, SKIPPED_PAUSE, Sweep
 from bot.telemetry import Telemetry
@@ -262,7 +262,7 @@ async def test_copies_and_foreign_rows_leave_no_row(world: World) -> None:
             await world.sweep.sweep()
     told = [(each["account"], each["region"]) for each in logs if each["event"] == "account_not_configured"]
     assert told == [(OTHER, REGION), ("999988887777", REGION)]
-    assert list(await world.store.watched()) == []
+    assert list((await world.store.watched()).rows) == []
     assert await world.store.due(world.clock.now(), 10) == []
 
 
@@ -341,9 +341,23 @@ async def test_a_row_that_cannot_be_written_keeps_no_other_from_being_found(worl
     store.refused.add(world.aws.add(1))
     good, sweeper = world.aws.add(2), Sweeper(world)
     await sweeper.sweep.sweep()
-    assert [row.key for row in await store.watched()] == [good]
+    assert [row.key for row in (await store.watched()).rows] == [good]
     assert (sweeper.counted("failed"), sweeper.ok()) == (1, 0.0)
     assert await store.watermark(ACCOUNT, REGION) is None
+
+
+async def test_a_row_that_cannot_be_read_hinders_no_other_place(world: World) -> None:
+    """What a newer version wrote stops neither the other requests nor the other accounts; its own sweep says so."""
+    store = world.store = MemoryStore()
+    aws = several(world, {ACCOUNT: frozenset({REGION}), OTHER: frozenset({REGION})})
+    sweeper = Sweeper(world)
+    odd = aws.add(1)
+    await sweeper.sweep.sweep()
+    store.unreadable.add(odd)
+    good = aws.add(2)
+    await sweeper.sweep.sweep()
+    assert await store.watched() == Watched((await world.row(good),), (odd,))
+    assert (sweeper.counted("failed"), sweeper.counted("done", OTHER)) == (1, 2)
 
 
 async def test_sweeps_side_by_side_have_a_bound(world: World) -> None:

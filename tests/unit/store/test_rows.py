@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 
 from bot.domain.identity import Person
 from bot.domain.record import Record
-from bot.ports import AuditEntry, PersonalChat, StoreUnavailable
-from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, RowUnreadable, decode, encode, storable
+from bot.ports import AuditEntry, PersonalChat, RowUnreadable, StoreUnavailable
+from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, decode, encode, storable
 from bot.store.versions import changed
 from tests.fakes.aws import key_of
 from tests.fakes.strategies import values

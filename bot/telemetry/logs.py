@@ -90,7 +90,7 @@ EVENTS: Mapping[str, str] = {
     "steps_unreadable": "the approval's steps could not be read; the card is completed later",
     "surface_delivered": "a card, note or direct message reached Teams",
     "sweep_done": "an account and Region were compared with the rows",
-    "sweep_failed": "an account and Region could not be listed, or has a stored row that cannot be read; the others go on",
+    "sweep_failed": "an account and Region could not be listed, or a stored row of it cannot be read; others go on",
     "sweep_skipped": "another process sweeps an account and Region; this one asks again every few seconds",
     "turn_failed": "an activity could not be handled for a reason that nobody foresaw; the trace helps",
     "votes_unreadable": "a step's votes have a shape that nobody has seen yet; they are not shown",

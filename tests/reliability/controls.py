@@ -104,9 +104,23 @@ GUARDS = (
     Guard(
         "the card of another request is left alone",
         "bot/service/adoption.py",
-        "if any(surface.activity_id == activity_id for row in others for surface in row.surfaces):",
-        "if any(surface.activity_id is others for row in others for surface in row.surfaces):",
+        "if watched.unreadable or any(surface.activity_id == activity_id for surface in others):",
+        "if watched.unreadable or any(surface.activity_id is others for surface in others):",
         "tests/scenario/test_adoption.py::test_nobody_takes_over_the_card_of_another_request",
+    ),
+    Guard(
+        "no card is taken in beside a row that cannot be read",
+        "bot/service/adoption.py",
+        "if watched.unreadable or any(",
+        "if any(",
+        "tests/scenario/test_adoption.py::test_no_card_is_taken_in_while_a_row_cannot_be_read",
+    ),
+    Guard(
+        "a row that cannot be read hinders no other",
+        "bot/store/rows.py",
+        "        except RowUnreadable:\n            unreadable.append(key)",
+        "        except ZeroDivisionError:\n            unreadable.append(key)",
+        "tests/scenario/test_sweep.py::test_a_row_that_cannot_be_read_hinders_no_other_place",
     ),
     Guard(
         "the answer while the store hangs",

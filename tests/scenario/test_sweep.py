@@ -356,8 +356,8 @@ async def test_a_row_that_cannot_be_read_hinders_no_other_place(world: World) ->
     store.unreadable.add(odd)
     good = aws.add(2)
     await sweeper.sweep.sweep()
-    assert await store.watched() == Watched((await world.row(good),), (odd,))
     assert (sweeper.counted("failed"), sweeper.counted("done", OTHER)) == (1, 2)
+    assert await store.watched() == Watched((await world.row(good),), (odd,))
 
 
 async def test_sweeps_side_by_side_have_a_bound(world: World) -> None:

@@ -28,7 +28,7 @@ from tests.fakes.fault_proxy import Break, FaultProxy
 from tests.fakes.microsoft import action_data
 from tests.fakes.people import HANAKO
 from tests.fakes.product import Product, product
-from tests.reliability.conftest import LONG
+from tests.figures import LONG
 from tests.reliability.rest import quiet
 
 STEP = 0.02  # seconds of this machine between two looks at whether it is so by now

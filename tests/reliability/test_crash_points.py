@@ -13,7 +13,7 @@ import pytest
 from bot.ports import Chat, People, Queue, Requests, Store
 from tests.fakes.gates import calls_of
 from tests.fakes.outside import Outside, doubled, extras, wrong
-from tests.reliability.conftest import LONG, Figure
+from tests.figures import LONG, Figure
 from tests.reliability.crashes import STORIES, Recorder, Story, crashed, live
 
 pytestmark = pytest.mark.usefixtures("silence")

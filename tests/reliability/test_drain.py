@@ -14,7 +14,7 @@ from tests.fakes.launcher import Defect
 from tests.fakes.people import HANAKO
 from tests.fakes.processes import ENDS_WITHIN, environment
 from tests.fakes.product import END_OF_POLL
-from tests.reliability.conftest import Figure
+from tests.figures import Figure
 from tests.reliability.killing import MINUTE, PATIENCE, Rounds, rounds
 from tests.reliability.rest import quiet
 

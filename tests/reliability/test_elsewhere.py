@@ -22,7 +22,7 @@ from tests.fakes.people import TARO
 from tests.fakes.product import Product, product
 from tests.fakes.teams_world import Message
 from tests.fakes.world import World, new_world
-from tests.reliability.conftest import Figure
+from tests.figures import Figure
 
 WAYS = ("approved", "rejected", "cancelled", "timed_out", "revoked", "another level")
 LISTS = pytest.mark.parametrize("listed", [True, False], ids=["changes listed", "changes not listed"])

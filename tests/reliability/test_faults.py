@@ -7,8 +7,8 @@ import pytest
 
 from bot.ports import SignalThrottled
 from tests.fakes.fault_proxy import Break, FaultProxy
+from tests.figures import Figure, size
 from tests.reliability.breaking import GRID, Phase, Service, broken_world
-from tests.reliability.conftest import Figure, size
 
 CELLS = size(ci=8, long=len(GRID))
 

@@ -14,7 +14,7 @@ from bot.domain.request import AccessRequest, Node, RequestKey
 from tests.fakes.aws import FakeAws
 from tests.fakes.product import Product, product
 from tests.fakes.world import new_world
-from tests.reliability.conftest import Figure, size
+from tests.figures import Figure, size
 
 LONGEST_OUTAGE = 3600.0  # seconds
 COMPLETED_AFTER = 600.0  # seconds; the longest pause between two looks at what is incomplete

@@ -26,7 +26,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.queue import AtMostOnce, FakeSqs
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
-from tests.reliability.conftest import Figure, size
+from tests.figures import Figure, size
 
 KIND = "Requester Access Request Status Update"
 REQUESTS = 3

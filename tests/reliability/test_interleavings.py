@@ -4,7 +4,7 @@ import pytest
 
 from bot.domain.decision import Claim
 from bot.service import claiming
-from tests.reliability.conftest import Figure, size
+from tests.figures import Figure, size
 from tests.reliability.schedule import CLICKERS, WORKERS, End, end_of
 
 pytestmark = pytest.mark.usefixtures("silence")

@@ -15,7 +15,7 @@ from tests.fakes.ahead import AheadClock, Lead
 from tests.fakes.people import HANAKO
 from tests.fakes.product import Product, product
 from tests.fakes.teams_world import Message
-from tests.reliability.conftest import Figure
+from tests.figures import Figure
 
 KEYS = r"/v1/\.well-known/"
 PEOPLE_AT_ONCE = 20

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from tests.reliability.conftest import Figure, size
+from tests.figures import Figure, size
 from tests.reliability.pauses import CALLS, end_of
 
 pytestmark = pytest.mark.usefixtures("silence")

@@ -10,7 +10,7 @@ from bot.domain.decision import DecisionState
 from bot.domain.record import Record
 from bot.domain.request import Status
 from tests.fakes.launcher import Defect
-from tests.reliability.conftest import Figure, size
+from tests.figures import Figure, size
 from tests.reliability.killing import AWAY, PATIENCE, SWEEP, Point, rounds
 from tests.reliability.rest import quiet
 

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from bot.store.sqlite import SqliteStore
-from tests.reliability.conftest import LONG, Figure, size
+from tests.figures import LONG, Figure, size
 from tests.reliability.soaking import Measured, soak
 
 WARM_UP = size(ci=40, long=2_500)  # the long one: until 2,048 tokens and 4,096 texts are remembered, which is the most

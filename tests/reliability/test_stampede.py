@@ -23,7 +23,7 @@ from tests.fakes.people import HANAKO, ICHIRO, PEOPLE, Person, crowd
 from tests.fakes.processes import Processes, environment
 from tests.fakes.product import Product, product
 from tests.fakes.teams_world import Message
-from tests.reliability.conftest import LONG, Figure, size
+from tests.figures import LONG, Figure, size
 
 CROWD = crowd(200)
 # moto reads its whole table for every query, and each round adds two hundred entries of the audit trail

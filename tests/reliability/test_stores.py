@@ -12,7 +12,7 @@ from bot.ports import Store
 from tests.contract.stores import DynamoShelf, MemoryShelf, Shelf
 from tests.contract.test_store_model import DynamoMachine, MemoryMachine, SqliteMachine, StoreMachine
 from tests.fakes.store import HeedlessStore
-from tests.reliability.conftest import Figure, size
+from tests.figures import Figure, size
 
 EXAMPLES, STEPS = size(ci=10, long=2000), size(ci=20, long=50)
 AS_PROOF = settings(

@@ -16,7 +16,7 @@ from bot.sandbox.event_bus import Delivery
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import Scene, staged
 from tests.fakes.world import World, new_world
-from tests.reliability.conftest import Figure, size
+from tests.figures import Figure, size
 
 AT_ONCE = 10_000  # rows that the looker is asked for: all
 

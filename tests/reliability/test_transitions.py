@@ -10,7 +10,7 @@ import pytest
 
 from bot.domain.decision import TRANSITIONS, Decision, DecisionEvent, DecisionState, IllegalTransition
 from tests.fakes.chat import HANAKO
-from tests.reliability.conftest import Figure
+from tests.figures import Figure
 from tests.unit.domain.sample import NOW, SECOND, decision
 
 MATRIX = """

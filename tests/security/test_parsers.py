@@ -1,0 +1,191 @@
+"""Figure 17: whatever is fed to a parser, it reads it or raises its declared error, and nothing else."""
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from bot.aws.clients import Place
+from bot.aws.events import UnreadableEvent, parse_event
+from bot.aws.executions import UnreadableExecution, parse_execution
+from bot.aws.listing import _sightings, _steps
+from bot.aws.ops_items import UnreadableOpsItem, parse_ops_item
+from bot.aws.policies import UnreadablePolicy, merged, parse_policy
+from bot.configuration import parse_configuration
+from bot.domain.identity import Person, Principal
+from bot.domain.record import Delivery, Record, Surface, SurfaceKind
+from bot.domain.request import InvalidRequestKey, RequestKey
+from bot.ports import PersonalChat, RowUnreadable
+from bot.problems import ConfigurationProblems
+from bot.settings import Settings, _read
+from bot.store.rows import PERSONAL_CHAT, RECORD, decode, encode
+from bot.teams.activity import NotAnActivity, parse
+from bot.teams.invoke import NotAClick, read_click
+from bot.teams.spoken import client_locale, spoken
+from bot.teams.tokens import TokenRefused, _key_id, bearer
+from tests.contract.test_readme import blocks
+from tests.fakes import activities
+from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
+from tests.fakes.signing import Signer
+from tests.fakes.spoiling import scrambled, spoilt, spoilt_lines
+from tests.figures import Figure, size
+from tests.unit.aws.samples import ASKED_AT, KEY, TARO, event, execution, ops_item, policy, step
+from tests.unit.domain.sample import decision, request
+
+CASES = size(ci=50_000, long=500_000)
+SEED = 20261123
+PLACE = Place(KEY.account, KEY.region)
+CLICK = activities.invoke(
+    "approve",
+    {"request": str(KEY), "step": "Level1", "comment": "ok"},
+    sender=HANAKO,
+    place=activities.Place(id="19:a@thread.tacv2;messageid=1", kind="channel", team="19:t@thread.tacv2"),
+    service_url="https://smba.trafficmanager.net/teams/",
+)
+(FILE,) = blocks("toml")
+VALUES = (
+    "true",
+    "0",
+    "-1",
+    '""',
+    '"members"',
+    "[]",
+    "{}",
+    "[[]]",
+    "nan",
+    "2026-01-01",
+    '"\\u0000"',
+    "[{}]",
+    "9" * 5000,
+)
+CHAT = PersonalChat(Person(HANAKO.object_id, TENANT_ID, "佐藤 花子"), "a:1", "https://smba.trafficmanager.net/teams/")
+ROW = Record(KEY, ASKED_AT, version=7, request=request(), decisions=(decision(CHAT.person),)).with_surface(
+    Surface("card:approvals", SurfaceKind.CARD, Delivery.DELIVERED, "19:a@thread.tacv2", "1", "digest")
+)
+HEADER = Signer(app_id=APP_ID).header("https://smba.trafficmanager.net/teams/")
+
+
+@dataclass(frozen=True, slots=True)
+class Parser:
+    """Something that reads what came from outside: how input is made, what reads it, what it may raise."""
+
+    make: Callable[[random.Random], Any]
+    read: Callable[[Any], object]
+    declared: tuple[type[Exception], ...] = ()
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, default=str)
+
+
+def _spoilt_json(rng: random.Random, sample: Any) -> str:
+    whole = _json(spoilt(rng, sample))
+    return scrambled(rng, whole) if rng.random() < 0.1 else whole
+
+
+def _click(body: bytes) -> object:
+    inbound = parse(body)
+    return spoken(inbound), client_locale(inbound), read_click(inbound)
+
+
+def _levels(text: str) -> object:
+    levels = parse_policy(text).levels
+    return merged(levels, levels)
+
+
+def _environment(rng: random.Random) -> dict[str, str]:
+    good = {
+        "NODE_ACCESS_APP_ID": APP_ID,
+        "NODE_ACCESS_APP_SECRET": "x",
+        "NODE_ACCESS_TENANT_ID": TENANT_ID,
+        "NODE_ACCESS_SERVICE_HOSTS": "smba.trafficmanager.net",
+        "NODE_ACCESS_STORE": "dynamodb:node-access",
+        "NODE_ACCESS_QUEUE_URL": "https://sqs.ap-northeast-1.amazonaws.com/111122223333/events",
+        "NODE_ACCESS_PORT": "3978",
+        "NODE_ACCESS_SWEEP_SECONDS": "60",
+        "NODE_ACCESS_LOGIN_AUTHORITY": "https://login.microsoftonline.com",
+        "AWS_REGION": "ap-northeast-1",
+    }
+    for name in rng.sample(sorted(good), 2):
+        good[name] = scrambled(rng, good[name])
+    return good
+
+
+def _chats(text: str) -> object:
+    return decode(PERSONAL_CHAT, text, where="chat")
+
+
+PARSERS = {
+    "event": Parser(
+        lambda rng: _spoilt_json(rng, event()), lambda text: str(parse_event(text, "r")).encode(), (UnreadableEvent,)
+    ),
+    "activity and click": Parser(
+        lambda rng: json.dumps(spoilt(rng, CLICK)).encode(), _click, (NotAnActivity, NotAClick)
+    ),
+    "OpsItem": Parser(
+        lambda rng: spoilt(rng, ops_item()),
+        lambda document: str(parse_ops_item(document, KEY)).encode(),
+        (UnreadableOpsItem,),
+    ),
+    "execution": Parser(
+        lambda rng: spoilt(rng, execution(step("Level1", "Success"), step("Level2"))),
+        lambda document: str(parse_execution(document, KEY).as_execution()).encode(),
+        (UnreadableExecution,),
+    ),
+    "policy": Parser(lambda rng: _spoilt_json(rng, policy()), _levels, (UnreadablePolicy,)),
+    "lists": Parser(
+        lambda rng: [row for row in (spoilt(rng, ops_item()), spoilt(rng, execution())) if isinstance(row, dict)],
+        lambda rows: (list(_sightings(PLACE, rows)), list(_steps(PLACE, rows))),
+    ),
+    "node-access.toml": Parser(
+        lambda rng: spoilt_lines(rng, FILE, values=VALUES).encode(errors="replace"),
+        parse_configuration,
+        (ConfigurationProblems,),
+    ),
+    "settings": Parser(_environment, lambda environ: _read(Settings, environ), (ConfigurationProblems,)),
+    "token": Parser(lambda rng: scrambled(rng, HEADER), lambda header: _key_id(bearer(header)), (TokenRefused,)),
+    "row": Parser(
+        lambda rng: _spoilt_json(rng, json.loads(encode(RECORD, ROW))),
+        lambda text: decode(RECORD, text, where="row"),
+        (RowUnreadable,),
+    ),
+    "chat": Parser(lambda rng: _spoilt_json(rng, json.loads(encode(PERSONAL_CHAT, CHAT))), _chats, (RowUnreadable,)),
+    "request's key": Parser(lambda rng: scrambled(rng, str(KEY)), RequestKey.parse, (InvalidRequestKey,)),
+    "principal": Parser(lambda rng: scrambled(rng, TARO), lambda text: Principal.parse(text).shown_name),
+}
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_a_parser_reads_it_or_raises_what_it_declares(name: str, figure: Figure) -> None:
+    """Tens of thousands of spoilt inputs: read, or the declared error; some of each, or the test would be blind."""
+    parser, rng = PARSERS[name], random.Random(f"{SEED} {name}")
+    cases, read = -(-CASES // len(PARSERS)), 0
+    for _ in range(cases):
+        given = parser.make(rng)
+        try:
+            parser.read(given)
+        except parser.declared:
+            continue
+        read += 1
+    assert read > 0
+    assert (read < cases) == bool(parser.declared)
+    figure(17, parser=name, cases=cases, read=read, declared_errors=cases - read)
+
+
+def test_a_parser_that_trusts_is_seen() -> None:
+    """The proof is not blind: one that believes its input fails within a few cases."""
+    rng = random.Random(SEED)
+    failed = 0
+    for _ in range(100):
+        try:
+            _trusting(spoilt(rng, ops_item()))
+        except (KeyError, TypeError, ValueError):
+            failed += 1
+    assert failed > 10
+
+
+def _trusting(document: Any) -> object:
+    return json.loads(document["OperationalData"]["/aws/accessrequest"]["Value"])["requester"]["arn"]

@@ -21,6 +21,7 @@ SAID_NO = ("AssertionError", "assert ", "Failed: ")  # how a failure begins that
 DECIDING = "tests/scenario/test_deciding.py::"
 TRUTH = "tests/scenario/test_truth.py::"
 CONVERGING = "tests/scenario/test_converging.py::"
+NOBODY = "tests/security/test_nobody_decides.py::"
 
 
 class DoesNotFit(Exception):
@@ -135,6 +136,69 @@ GUARDS = (
         "if requester.is_person(person):",
         "if requester.is_person(person) and not requester.placed:",
         DECIDING + "test_the_requester_cannot_decide",
+    ),
+    Guard(
+        "an empty list of approvers is nobody",
+        "bot/domain/decision.py",
+        "    if not listed:\n        return Refusal.NOBODY",
+        "    if not listed:\n        return None",
+        NOBODY + "test_with_the_approver_list_emptied[of the channel]",
+    ),
+    Guard(
+        "a roster that fails knows nobody",
+        "bot/service/permission.py",
+        "return person, Membership(member=None)",
+        "return person, Membership(member=True)",
+        NOBODY + "test_with_the_roster_call_failing[members]",
+        and_also=(  # without the roster nothing tells the clicker from the requester either
+            (
+                "bot/domain/decision.py",
+                "if requester.placed and not requester.comparable_with(person):",
+                "if requester.placed and not requester.spellings:",
+            ),
+        ),
+    ),
+    Guard(
+        "a requester who is not placed could be anybody",
+        "bot/domain/decision.py",
+        "if not requester.placed and not allow_unplaced:",
+        "if not requester.placed and not allow_unplaced and not requester.principal.text:",
+        NOBODY + "test_with_the_requester_unplaced",
+    ),
+    Guard(
+        "a session name that the caller chose names nobody",
+        "bot/domain/identity.py",
+        "return role.startswith(SSO_ROLE_PREFIX) or role in self.trusted_roles",
+        "return role.startswith(SSO_ROLE_PREFIX) or role not in self.people_domains",
+        NOBODY + "test_with_the_session_name_chosen_by_the_caller",
+    ),
+    Guard(
+        "a person without a tenant is nobody",
+        "bot/domain/decision.py",
+        "if not person.object_id or not person.tenant_id or not tenant_id:",
+        "if not person.object_id:",
+        NOBODY + "test_with_the_tenant_missing[of the bot]",
+    ),
+    Guard(
+        "an activity without a tenant is not served",
+        "bot/teams/endpoint.py",
+        "if inbound.tenants != {self._tenant}:",
+        "if inbound.tenants - {self._tenant}:",
+        "tests/security/test_inbound_tokens.py::test_foreign_conversations_are_answered_403[None-None-403]",
+    ),
+    Guard(
+        "the serviceUrl of the body is the token's",
+        "bot/teams/tokens.py",
+        "if service_url is None or service_url != self.service_url:",
+        "if service_url is None:",
+        "tests/security/test_inbound_tokens.py::test_remembered_token_is_compared_with_every_body",
+    ),
+    Guard(
+        "the key endorses the channel",
+        "bot/teams/tokens.py",
+        "if channel_id is None or not self.key.endorses(channel_id):",
+        "if channel_id is None:",
+        "tests/security/test_inbound_tokens.py::test_key_must_endorse_the_channel[endorsements2-401]",
     ),
     Guard(
         "the 60 s bound",

@@ -21,6 +21,7 @@ from bot.clock import SystemClock
 from bot.configuration import Configuration
 from bot.domain.card import Rules
 from bot.ports import AwsUnavailable, Clock, StoreUnavailable
+from bot.reloading import Reloading
 from bot.service.arrivals import Arrivals
 from bot.service.commands import Commands
 from bot.service.configured import Configured
@@ -45,7 +46,7 @@ NO_CREDENTIALS_ADVICE = "no AWS credentials were found: give the process a role,
 AWS_PAUSE = 3.0  # seconds between two questions to an AWS that did not answer
 AWS_PATIENCE = 60.0  # seconds for AWS's first answer; a network may come up later than the process
 START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # a store, an AWS or a port that cannot be had
-Source = Intake | Sweep | Forgetting | LoopWatch
+Source = Intake | Sweep | Forgetting | Reloading | LoopWatch
 log = structlog.get_logger(__name__)
 
 
@@ -170,15 +171,25 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             telemetry=telemetry,
         )
         forgetting = Forgetting(store=store, clock=clock, telemetry=telemetry)
-        sources: list[Source] = [sweep, forgetting, LoopWatch(telemetry.loop_stall)]
+        reloading = Reloading(
+            path=settings.config,
+            configuration=configuration,
+            configured=configured,
+            rows=rows,
+            clock=clock,
+            telemetry=telemetry,
+        )
+        sources: list[Source] = [sweep, forgetting, reloading, LoopWatch(telemetry.loop_stall)]
         if aws.queue:
             telemetry.health.expect(QUEUE)
             sources.append(Intake(queue=aws.queue, rows=rows, clock=clock, configured=configured, telemetry=telemetry))
         commands = Commands(rows=rows, people=teams.people, clock=clock, configured=configured)
         messages = teams.attach(deciding, commands, Arrivals(rows=rows, clock=clock, telemetry=telemetry))
-        ready = _readiness(teams, telemetry)
+        public = server.build_app(
+            messages=messages, ready=_readiness(teams, telemetry), problems=telemetry.health.problems
+        )
         yield Program(
-            sockets=await _listen(settings, stack, server.build_app(messages=messages, ready=ready), registry),
+            sockets=await _listen(settings, stack, public, registry),
             deciding=deciding,
             looking=Looking(rows=rows, convergence=convergence, clock=clock, telemetry=telemetry),
             convergence=convergence,

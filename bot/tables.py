@@ -63,6 +63,7 @@ class ChannelTable(_Table):
     name: Visible
     conversation: Conversation
     approvers: list[Approver] = []
+    decide: bool = True
     approver_role: RoleArn | None = None
     mention: list[Mentioned] = []
     locale: Literal["en", "ja"] = "en"
@@ -82,6 +83,7 @@ class ChannelTable(_Table):
             name=self.name,
             conversation=self.conversation,
             approvers=tuple(self.approvers),
+            decide=self.decide,
             approver_role=self.approver_role,
             mention=tuple(self.mention),
             locale=self.locale,

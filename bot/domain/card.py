@@ -130,6 +130,8 @@ def _no_buttons(record: Record, channel: Channel, rules: Rules) -> NoButtons | N
         return NoButtons.NOT_ROUTED
     if route.channel != channel.name:
         return NoButtons.UNREACHABLE if home_problem(record) else NoButtons.ELSEWHERE
+    if not channel.decide:
+        return NoButtons.PAUSED
     level = request.waiting
     if level is None or not can_be_decided(request):
         return NoButtons.UNREADABLE

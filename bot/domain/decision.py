@@ -129,6 +129,8 @@ class Refusal(StrEnum):
 
     NOT_HERE = "not_here"  # the card is not one of this conversation
     FOREIGN = "foreign"  # a guest, or a person of another tenant
+    PAUSED = "paused"  # the channel has decide = false
+    RECONFIGURED = "reconfigured"  # who asks was placed by rules that are not in force any more
     NOBODY = "nobody"  # the channel lists no approvers
     NOT_APPROVER = "not_approver"
     ROSTER_UNAVAILABLE = "roster_unavailable"
@@ -165,6 +167,8 @@ def may_decide(
     """Say why this person may not decide at this step; None where they may. Default deny."""
     if request.replica_of:
         return Refusal.REPLICA
+    if not channel.decide:
+        return Refusal.PAUSED
     approver = _refused_as_approver(person, channel.approvers_at(step), membership, tenant_id)
     if approver:
         return approver

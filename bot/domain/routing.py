@@ -59,6 +59,7 @@ class Channel:
     name: str
     conversation: str
     approvers: tuple[str, ...] = ()
+    decide: bool = True  # False: a pause; its cards tell and take no decision
     approver_role: str | None = None
     mention: tuple[str, ...] = ()
     locale: str = "en"

@@ -30,6 +30,7 @@ class Banner(StrEnum):
 class NoButtons(StrEnum):
     """Why a waiting card has no decision buttons, and so what to do instead."""
 
+    PAUSED = "paused"  # the channel has decide = false: AWS console
     NOBODY = "nobody"  # the channel lists no approvers: add some to node-access.toml
     UNPLACED = "unplaced"  # who asks is not known: [people], trusted_roles or people_domains
     CONSOLE_ONLY = "console_only"  # the policy's approvers are Identity Center users or groups: AWS console
@@ -160,6 +161,8 @@ class NoticeCode(StrEnum):
     CONSOLE_ONLY = "console_only"
     COMMENT_REQUIRED = "comment_required"
     NOT_ROUTED = "not_routed"
+    PAUSED = "paused"
+    RECONFIGURED = "reconfigured"
     NOT_COMPARABLE = "not_comparable"
     REPLICA = "replica"
 

@@ -116,7 +116,7 @@ class Commands:
     async def _may_decide(self, row: Record, person: Person) -> bool:
         channel = self._configured.channel(row.route.channel) if row.route and row.route.settled else None
         level = row.request.waiting if row.request else None
-        if channel is None or level is None or not has_votable_approver(level):
+        if channel is None or not channel.decide or level is None or not has_votable_approver(level):
             return False
         listed = {entry.casefold() for entry in channel.approvers_at(level.step)}
         if f"user:{person.object_id}".casefold() in listed or f"upn:{person.upn}".casefold() in listed:

@@ -2,21 +2,38 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from bot.domain.card import Rules
 from bot.domain.identity import IdentityRules
+from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import Channel, same_conversation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Configured:
-    """What of node-access.toml the services need."""
+    """What of node-access.toml the services need, as it is in force now.
+
+    The services hold this one object and ask it each time: what counts is what is in force when a click is judged.
+    """
 
     rules: Rules
     identity: IdentityRules
     tenant_id: str
     accounts: Mapping[str, frozenset[str]]  # account id -> Regions
+    placed_since: datetime | None = None  # requesters that were placed before were placed by other rules
+
+    def take(self, rules: Rules, identity: IdentityRules, *, at: datetime) -> None:
+        """Put another file in force, whole: nobody sees a part of it."""
+        if (identity, rules.allow_unplaced) != (self.identity, self.rules.allow_unplaced):
+            self.placed_since = at
+        self.rules, self.identity = rules, identity
+
+    def placed_by_others(self, record: Record) -> bool:
+        """True for a row whose requester was last placed by rules that are not in force any more."""
+        since = self.placed_since
+        return since is not None and (record.observed_at is None or record.observed_at < since)
 
     @property
     def places(self) -> tuple[tuple[str, str], ...]:

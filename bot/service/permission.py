@@ -26,13 +26,18 @@ class Permission:
         if request is None or requester is None or route is None or not route.settled or route.channel != channel.name:
             return click.person, Refusal.NOT_ROUTED
         person, membership = await self._known(click.person, channel)
+        in_force = self._configured.channel(channel.name)  # the file may have been read anew while the roster was asked
+        if in_force is None or in_force.conversation != channel.conversation:
+            return person, Refusal.NOT_ROUTED
+        if self._configured.placed_by_others(record):
+            return person, Refusal.RECONFIGURED
         refusal = may_decide(
             person,
             verdict=verdict,
             comment=click.comment,
             request=request,
             requester=requester,
-            channel=channel,
+            channel=in_force,
             step=click.step,
             membership=membership,
             tenant_id=self._configured.tenant_id,

@@ -134,7 +134,7 @@ class TeamsSide:
             service_urls=self._service_urls,
             clock=self._clock,
             tenant_id=self._microsoft.tenant_id,
-            channels=[channel.conversation for channel in self._configured.channels],
+            channels=lambda: [channel.conversation for channel in self._configured.channels],
             telemetry=self._telemetry,
         )
         stack.push_async_callback(self.people.aclose)

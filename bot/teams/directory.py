@@ -5,7 +5,7 @@ error, never as an empty list. Decides nothing about anybody.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -42,15 +42,15 @@ class Directory:
         service_urls: ServiceUrls,
         clock: Clock,
         tenant_id: str,
-        channels: Iterable[str],
+        channels: Callable[[], Iterable[str]],
         telemetry: Telemetry,
         patience: float = CLICK_PATIENCE,
     ) -> None:
-        """Take the conversation ids of the configured channels; others are asked about by nobody."""
+        """Take what tells the conversation ids of the channels as they are configured now; nobody asks about others."""
         self._connector, self._store, self._service_urls = connector, store, service_urls
         self._clock, self._tenant_id, self._patience = clock, tenant_id, patience
         self._telemetry = telemetry
-        self._channels = tuple(dict.fromkeys(thread_root(channel) for channel in channels))
+        self._channels = channels
         self._rosters: dict[str, CachedRoster] = {}
         self._absent: TTLCache[tuple[str, str], None] = TTLCache(
             1024, ABSENT_FOR, timer=lambda: clock.now().timestamp()
@@ -80,7 +80,8 @@ class Directory:
 
         Never raises: who cannot be read is left out, and the log says so.
         """
-        rosters = await asyncio.gather(*(self._roster_or_nobody(channel) for channel in self._channels))
+        channels = dict.fromkeys(map(thread_root, self._channels()))
+        rosters = await asyncio.gather(*(self._roster_or_nobody(channel) for channel in channels))
         people = {person.object_id: person for person in await self._installed()}
         for roster in rosters:
             people.update(roster)  # a roster knows UPN and mail

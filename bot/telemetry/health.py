@@ -13,6 +13,7 @@ class Health:
     def __init__(self, answering: Gauge, expected: Iterable[str] = ()) -> None:
         self._answering = answering
         self._missing = dict.fromkeys(expected, NEVER_ANSWERED)
+        self._problems: dict[str, str] = {}
 
     def expect(self, name: str) -> None:
         """Count the program as not ready until this part has answered."""
@@ -22,13 +23,19 @@ class Health:
         """Take note that a part answered."""
         self._answering.labels(check=name).set(1)
         self._missing.pop(name, None)
+        self._problems.pop(name, None)
 
     def failed(self, name: str, code: str) -> None:
         """Take note that a part did not answer; one that answered before stays ready, as it may come back."""
         self._answering.labels(check=name).set(0)
+        self._problems[name] = code
         if name in self._missing:
             self._missing[name] = code
 
     def missing(self) -> Mapping[str, str]:
         """Return what never answered, and why as far as is known; empty: ready."""
         return dict(self._missing)
+
+    def problems(self) -> Mapping[str, str]:
+        """Return what did not answer last time it was asked, ready or not."""
+        return dict(self._problems)

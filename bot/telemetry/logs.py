@@ -24,6 +24,7 @@ _SECRET_TEXT = re.compile(
 
 EVENTS: Mapping[str, str] = {
     "account_not_configured": "a request of an account or Region that is not configured was seen in a list; no card",
+    "accounts_wait_for_restart": "[[accounts]] of node-access.toml has changed; it takes effect at the next start",
     "activity_refused": "a caller of /api/messages did not prove who it is, or sent what is no activity",
     "activity_turned_away": "more activities came at once than are answered in time; they are to come again",
     "approvers_unreadable": "a policy's approvers have a shape that nobody has seen yet; AWS decides who may vote",
@@ -40,6 +41,8 @@ EVENTS: Mapping[str, str] = {
     "card_not_adopted": "a click names one request on the card of another; that card is left as it is",
     "click_answered": "somebody pressed a button and was told `outcome`",
     "click_not_understood": "a button's data is not what a card of ours carries",
+    "configuration_read": "node-access.toml has changed and is in force",
+    "configuration_refused": "node-access.toml has changed and cannot be used; the former one stays in force",
     "connector_call_repeated": "Teams asked for patience or stumbled; the call is made again",
     "connector_token_renewed": "the token for calls to Teams was fetched",
     "connector_token_unavailable": "the token for calls to Teams could not be fetched; check the app's credential",

@@ -21,19 +21,22 @@ LINGERING_TIME = 1.0  # seconds to read on after refusing a body, so that the se
 MessageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Readiness = Callable[[], Awaitable[Mapping[str, str]]]
 """Returns what is missing and why, by part (`{"keys": "not fetched yet"}`); empty: ready."""
+Problems = Callable[[], Mapping[str, str]]
+"""Returns what does not work just now and keeps nobody from being served, by part."""
 
 HANDLER: web.AppKey[MessageHandler] = web.AppKey("handler")
 READINESS: web.AppKey[Readiness] = web.AppKey("readiness")
+PROBLEMS: web.AppKey[Problems] = web.AppKey("problems")
 REGISTRY: web.AppKey[CollectorRegistry] = web.AppKey("registry", CollectorRegistry)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-def build_app(*, messages: MessageHandler, ready: Readiness) -> web.Application:
+def build_app(*, messages: MessageHandler, ready: Readiness, problems: Problems = dict) -> web.Application:
     """Build the public application."""
     app = web.Application(middlewares=[_one_line], client_max_size=LARGEST_REQUEST)
     app[HANDLER] = messages
-    app[READINESS] = ready
+    app[READINESS], app[PROBLEMS] = ready, problems
     app.router.add_post(MESSAGES, _messages)
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", _readyz)
@@ -59,7 +62,8 @@ async def _livez(_request: web.Request) -> web.Response:
 async def _readyz(request: web.Request) -> web.Response:
     missing = dict(await request.app[READINESS]())
     status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
-    return web.json_response({"ready": not missing, "missing": missing}, status=status)
+    body = {"ready": not missing, "missing": missing, "problems": dict(request.app[PROBLEMS]())}
+    return web.json_response(body, status=status)
 
 
 async def _metrics(request: web.Request) -> web.Response:

@@ -54,7 +54,7 @@ class Room:
             service_urls=urls,
             clock=self.clock,
             tenant_id=TENANT_ID,
-            channels=[APPROVERS, LEADS, APPROVERS],
+            channels=lambda: [APPROVERS, LEADS, APPROVERS],
             telemetry=self.telemetry,
             patience=patience,
         )

@@ -52,9 +52,15 @@ class Product:
     """Settings that a test wants otherwise."""
     bot_url: str = field(init=False, default="")
 
+    @property
+    def file(self) -> Path:
+        """The bot's node-access.toml; a test that writes another one changes it while the bot runs."""
+        return self.store.parent / "node-access.toml"
+
     def settings(self) -> Settings:
         """Return the bot's settings."""
         usual: dict[str, Any] = {
+            "config": self.file,
             "app_id": APP_ID,
             "app_secret": SecretStr(SECRET),
             "tenant_id": TENANT_ID,
@@ -75,6 +81,7 @@ class Product:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Program]:
         """Run the bot, as `serve` does."""
+        self.file.write_text(self.toml)
         configuration: Configuration = parse_configuration(self.toml.encode())
         stopping = asyncio.Event()
         async with build(self.settings(), configuration, stopping) as program:

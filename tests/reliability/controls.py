@@ -21,6 +21,7 @@ SAID_NO = ("AssertionError", "assert ", "Failed: ")  # how a failure begins that
 DECIDING = "tests/scenario/test_deciding.py::"
 TRUTH = "tests/scenario/test_truth.py::"
 CONVERGING = "tests/scenario/test_converging.py::"
+RELOADING = "tests/scenario/test_reloading.py::"
 NOBODY = "tests/security/test_nobody_decides.py::"
 
 
@@ -136,6 +137,34 @@ GUARDS = (
         "if requester.is_person(person):",
         "if requester.is_person(person) and not requester.placed:",
         DECIDING + "test_the_requester_cannot_decide",
+    ),
+    Guard(
+        "a paused channel takes no decision",
+        "bot/domain/decision.py",
+        "    if not channel.decide:\n        return Refusal.PAUSED\n",
+        "",
+        RELOADING + "test_a_pause_takes_the_buttons_and_ends",
+    ),
+    Guard(
+        "half a file is not put in force",
+        "bot/reloading.py",
+        "if settled and found != self._judged:",
+        "if found != self._judged:",
+        RELOADING + "test_a_file_is_judged_once_two_looks_found_the_same",
+    ),
+    Guard(
+        "the file in force when the person is known counts",
+        "bot/service/permission.py",
+        "            channel=in_force,",
+        "            channel=channel,",
+        RELOADING + "test_a_file_that_changes_while_the_roster_is_asked_counts",
+    ),
+    Guard(
+        "a requester who was placed by other rules is placed anew",
+        "bot/service/permission.py",
+        "if self._configured.placed_by_others(record):",
+        "if self._configured.placed_by_others(record) and not record.requester:",
+        RELOADING + "test_a_role_that_is_trusted_no_more_places_nobody",
     ),
     Guard(
         "an empty list of approvers is nobody",

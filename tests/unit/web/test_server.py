@@ -47,7 +47,7 @@ async def test_readyz_says_what_is_missing(missing: dict[str, str], status: int)
         http.get(f"{url}/readyz") as answer,
     ):
         assert answer.status == status
-        assert await answer.json() == {"ready": not missing, "missing": missing}
+        assert await answer.json() == {"ready": not missing, "missing": missing, "problems": {}}
 
 
 async def test_metrics_have_an_application_of_their_own() -> None:

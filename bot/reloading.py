@@ -1,0 +1,148 @@
+"""Reads node-access.toml anew while the bot runs, and puts it in force whole or not at all.
+
+Owns when the file is looked at and what follows from a change; what is in it is bot.configuration's.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+
+from bot.configuration import Configuration, parse_configuration
+from bot.domain.card import Rules
+from bot.domain.card_places import channel_of_card
+from bot.domain.record import Record, SurfaceKind
+from bot.domain.request import RequestKey
+from bot.domain.routing import Channel
+from bot.ports import Clock, StoreUnavailable
+from bot.problems import ConfigurationProblems, shown
+from bot.service.configured import Configured
+from bot.service.rows import Rows
+from bot.telemetry import Telemetry
+
+PERIOD = 3.0  # seconds between two looks at the file
+CHECK = "configuration"  # its name among the checks of /readyz and /metrics
+log = structlog.get_logger(__name__)
+
+
+class Reloading:
+    """The loop that looks at the file. `configuration` is what the program was started with.
+
+    Bytes are judged when two looks in a row found the same: an editor may be in the midst of writing, and half a file
+    may well be a file, with half of the approvers.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: Path,
+        configuration: Configuration,
+        configured: Configured,
+        rows: Rows,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._path, self._in_force, self._configured = path, configuration, configured
+        self._rows, self._clock, self._telemetry = rows, clock, telemetry
+        self._accounts = configuration.accounts
+        self._seen: bytes | str | None = None
+        self._judged: bytes | str | None = None
+        self._to_look: set[RequestKey] = set()
+        self._changed: frozenset[str] | None = frozenset()  # names of channels; None: everything
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self._clock.sleep(PERIOD)
+            await self.look()
+
+    async def look(self) -> None:
+        """Look at the file once; put it in force if it has changed and can be used."""
+        found = await asyncio.to_thread(_content, self._path)
+        settled, self._seen = found == self._seen, found
+        if settled and found != self._judged:
+            self._judged = found
+            self._judge(found)
+        await self._have_cards_follow()
+
+    # --- judging
+
+    def _judge(self, found: bytes | str) -> None:
+        if isinstance(found, str):
+            self._refuse((found,))
+            return
+        try:
+            configuration = parse_configuration(found, name=shown(self._path.name))
+        except ConfigurationProblems as refused:
+            self._refuse(refused.problems)
+        else:
+            self._take(configuration)
+
+    def _refuse(self, problems: tuple[str, ...]) -> None:
+        """Go on with the former file, and say so for as long as that lasts."""
+        log.error("configuration_refused", file=self._path.name, problems=list(problems))
+        self._telemetry.health.failed(CHECK, "the file was refused, and the former one is in force; the log says why")
+
+    def _take(self, configuration: Configuration) -> None:
+        former, self._in_force = self._in_force, configuration
+        rules = Rules(
+            {channel.name: channel for channel in configuration.channels},
+            allow_unplaced=configuration.identity.allow_unplaced,
+        )
+        changed = _changed(former, configuration)
+        if changed != frozenset():
+            self._configured.take(rules, configuration.identity, at=self._clock.now())
+            self._changed = None if changed is None or self._changed is None else self._changed | changed
+            log.info("configuration_read", channels=[channel.name for channel in configuration.channels])
+        self._tell_of_accounts(configuration)
+
+    def _tell_of_accounts(self, configuration: Configuration) -> None:
+        """Accounts have clients and sweeps that are made at the start: theirs is the one part that waits for one."""
+        if configuration.accounts == self._accounts:
+            self._telemetry.health.succeeded(CHECK)
+            return
+        log.warning("accounts_wait_for_restart", file=self._path.name)
+        self._telemetry.health.failed(CHECK, "[[accounts]] has changed and waits for a restart; the rest is in force")
+
+    # --- what follows
+
+    async def _have_cards_follow(self) -> None:
+        """Make due what may look different now; what a store does not take is tried again at the next look."""
+        try:
+            if self._changed != frozenset():
+                rows = (await self._rows.store.watched()).rows
+                self._to_look |= {row.key for row in rows if _concerns(row, self._changed)}
+                self._changed = frozenset()
+            for key in sorted(self._to_look):
+                await self._rows.look(key)
+                self._to_look.discard(key)
+        except StoreUnavailable:
+            self._telemetry.store_errors.inc()
+
+
+def _content(path: Path) -> bytes | str:
+    """Return what is in the file, or in words why it cannot be read."""
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        return f"{shown(str(path))}: cannot be read ({type(error).__name__})"
+
+
+def _changed(former: Configuration, now: Configuration) -> frozenset[str] | None:
+    """Name the channels that differ; None where who is who does, which concerns every request."""
+    if former.identity != now.identity:
+        return None
+    before, after = _by_name(former), _by_name(now)
+    return frozenset(name for name in {*before, *after} if before.get(name) != after.get(name))
+
+
+def _by_name(configuration: Configuration) -> Mapping[str, Channel]:
+    return {channel.name: channel for channel in configuration.channels}
+
+
+def _concerns(row: Record, changed: frozenset[str] | None) -> bool:
+    if changed is None or row.route is None or not row.route.settled:
+        return True
+    cards = {channel_of_card(surface.name) for surface in row.surfaces if surface.kind is SurfaceKind.CARD}
+    return not changed.isdisjoint({row.route.channel, *cards})

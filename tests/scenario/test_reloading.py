@@ -1,0 +1,296 @@
+"""node-access.toml while the bot runs: what changes takes effect, whole; what is broken changes nothing."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+
+from bot.configuration import parse_configuration
+from bot.domain.card import Rules
+from bot.domain.request import RequestKey, Status
+from bot.domain.views import NoticeCode
+from bot.reloading import PERIOD, Reloading
+from bot.service.clicks import Verb
+from tests.fakes.aws import ACCOUNT, REGION
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO
+from tests.fakes.people import HANAKO as HANAKO_IN_TEAMS
+from tests.fakes.product import product
+from tests.fakes.store import MemoryStore
+from tests.fakes.world import World, new_world
+
+TOML = f"""
+[[channels]]
+name = "approvals"
+conversation = "{CHANNEL}"
+approvers = ["members"]
+approver_role = "arn:aws:iam::{{account}}:role/NodeAccessApprover"
+
+[identity]
+trusted_roles = ["Operator"]
+"""
+PAUSED = TOML.replace("approvers =", "decide = false\napprovers =")
+NOBODY = TOML.replace('["members"]', "[]")
+SETTLED = 3 * PERIOD  # seconds in which a change was seen twice
+
+
+class Running:
+    """A bot over fakes that looks at a file."""
+
+    def __init__(self, world: World, path: Path) -> None:
+        self.world, self.path = world, path
+        configuration = parse_configuration(path.read_bytes())
+        world.configured.rules = Rules({each.name: each for each in configuration.channels})
+        world.configured.identity = configuration.identity
+        self.reloading = Reloading(
+            path=path,
+            configuration=configuration,
+            configured=world.configured,
+            rows=world.rows,
+            clock=world.clock,
+            telemetry=world.telemetry,
+        )
+
+    @property
+    def problem(self) -> str | None:
+        """What /readyz tells of the file."""
+        return self.world.telemetry.health.problems().get("configuration")
+
+    async def settle(self) -> None:
+        """Look often enough that what is there was seen twice, and let the cards follow."""
+        for _ in range(3):
+            await self.reloading.look()
+        await self.world.clock.advance(1)
+
+    async def put(self, text: str | bytes) -> None:
+        """Write the file in place, and have it seen."""
+        self.path.write_bytes(text.encode() if isinstance(text, str) else text)
+        await self.settle()
+
+    async def code(self, key: RequestKey, person=HANAKO, verb: Verb = Verb.APPROVE) -> NoticeCode | None:  # type: ignore[no-untyped-def]
+        """Press a button and return what was told."""
+        notice = (await self.world.press(key, person, verb)).notice
+        return notice.code if notice else None
+
+    def card(self) -> str:
+        """Return the card in the channel as it is now."""
+        return self.world.chat.of("post")[0].card
+
+
+@pytest.fixture
+async def bot(tmp_path: Path) -> AsyncIterator[Running]:
+    """A running bot with a readable file."""
+    path = tmp_path / "node-access.toml"
+    path.write_text(TOML)
+    async with new_world().running() as world:
+        running = Running(world, path)
+        await running.settle()
+        yield running
+
+
+async def _shown(bot: Running) -> RequestKey:
+    key = bot.world.aws.add()
+    await bot.world.rows.look(key)
+    await bot.world.clock.advance(1)
+    return key
+
+
+async def test_an_approver_who_was_removed_is_refused_without_a_restart(bot: Running) -> None:
+    """The list that counts is the one in force when the click is judged."""
+    key = await _shown(bot)
+    await bot.put(TOML.replace('["members"]', f'["user:{ICHIRO.object_id}"]'))
+    assert await bot.code(key) is NoticeCode.NOT_APPROVER
+    assert bot.world.aws.count("signal") == 0
+    await bot.code(key, ICHIRO)
+    assert bot.world.aws.count("signal") == 1
+
+
+async def test_a_file_that_changes_while_the_roster_is_asked_counts(bot: Running) -> None:
+    """A click that came before is judged by what is in force when its person is known."""
+    key = await _shown(bot)
+    member = bot.world.people.member
+
+    async def slowly(conversation: str, object_id: str):  # type: ignore[no-untyped-def]  # as the port has it
+        await bot.put(NOBODY)
+        return await member(conversation, object_id)
+
+    bot.world.people.member = slowly  # type: ignore[method-assign]
+    assert await bot.code(key) is NoticeCode.NOBODY
+    assert bot.world.aws.count("signal") == 0
+
+
+async def test_a_pause_takes_the_buttons_and_ends(bot: Running) -> None:
+    """Open cards lose their buttons and say why, old ones are refused; afterwards they decide again."""
+    key = await _shown(bot)
+    assert "approve" in _verbs(bot.card())
+    await bot.put(PAUSED)
+    assert "approve" not in _verbs(bot.card())
+    assert "decide = false" in str(bot.card())
+    for verb in (Verb.APPROVE, Verb.REJECT):
+        assert await bot.code(key, verb=verb) is NoticeCode.PAUSED
+    assert bot.world.aws.count("signal") == 0
+    await bot.put(TOML)
+    assert "approve" in _verbs(bot.card())
+    await bot.code(key)
+    assert bot.world.aws.count("signal") == 1
+
+
+async def test_a_paused_channel_follows_what_is_decided_elsewhere(bot: Running) -> None:
+    """A pause is of decisions, not of the truth."""
+    await bot.put(PAUSED)
+    key = await _shown(bot)
+    bot.world.aws.end(key, Status.APPROVED)
+    await bot.world.rows.look(key)
+    await bot.world.clock.advance(1)
+    assert "decide = false" not in str(bot.card())
+
+
+def _verbs(card: str) -> set[str]:
+    return {verb for verb in ("approve", "reject") if f"'{verb}'" in str(card)}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["[[channels", "", NOBODY + "approvers = 5", NOBODY.replace("trusted_roles", "trusted"), b"\xff", "channels = 1"],
+)
+async def test_a_broken_file_changes_nothing_and_is_told(bot: Running, broken: str | bytes) -> None:
+    """Not even the parts of it that could be read; and when it is good again the problem is over."""
+    key = await _shown(bot)
+    with capture_logs() as logs:
+        await bot.put(broken)
+    (told,) = [each for each in logs if each["event"] == "configuration_refused"]
+    assert told["problems"]
+    assert bot.problem is not None
+    assert await bot.code(key) is None
+    assert bot.world.aws.count("signal") == 1
+    await bot.put(TOML)
+    assert bot.problem is None
+
+
+async def test_a_file_that_is_gone_changes_nothing(bot: Running) -> None:
+    """Removed for a moment, or for good."""
+    bot.path.unlink()
+    await bot.settle()
+    assert bot.problem is not None
+    assert await bot.code(await _shown(bot)) is None
+
+
+async def test_a_file_is_judged_once_two_looks_found_the_same(bot: Running) -> None:
+    """Whoever is in the midst of writing it has not written it yet: half of it is a file as well."""
+    key = await _shown(bot)
+    bot.path.write_text(NOBODY)
+    await bot.reloading.look()
+    assert await bot.code(key) is None
+    bot.path.write_text(TOML)
+    await bot.settle()
+    assert bot.world.configured.channels[0].approvers == ("members",)
+
+
+@pytest.mark.parametrize("how", ["rename", "symlink"])
+async def test_a_file_may_be_replaced_in_any_way(bot: Running, how: str, tmp_path: Path) -> None:
+    """Editors rename, Kubernetes turns a symbolic link."""
+    other = tmp_path / "other.toml"
+    other.write_text(NOBODY)
+    if how == "rename":
+        other.replace(bot.path)
+    else:
+        (tmp_path / "link").symlink_to(other)
+        os.replace(tmp_path / "link", bot.path)  # noqa: PTH105  # a link, not what it leads to
+    await bot.settle()
+    assert await bot.code(await _shown(bot)) is NoticeCode.NOBODY
+
+
+async def test_the_same_file_is_no_change(bot: Running) -> None:
+    """Another comment, or another moment of writing, makes no request due."""
+    key = await _shown(bot)
+    version = (await bot.world.row(key)).version
+    await bot.put("# a comment\n" + TOML)
+    assert (await bot.world.row(key)).version == version
+
+
+async def test_accounts_wait_for_a_restart_and_the_rest_does_not(bot: Running) -> None:
+    """It is told for as long as it lasts."""
+    key = await _shown(bot)
+    accounts = f'\n[[accounts]]\nid = "{ACCOUNT}"\nregions = ["{REGION}", "us-east-2"]\n'
+    with capture_logs() as logs:
+        await bot.put(NOBODY + accounts)
+    assert "accounts_wait_for_restart" in {each["event"] for each in logs}
+    assert "restart" in str(bot.problem)
+    assert await bot.code(key) is NoticeCode.NOBODY
+    await bot.put(TOML)
+    assert bot.problem is None
+
+
+async def test_a_role_that_is_trusted_no_more_places_nobody(bot: Running) -> None:
+    """A requester who was placed by rules of before: nobody decides until it is known what the new ones say."""
+    key = await _shown(bot)
+    bot.world.aws.gates["observe"] = gate = asyncio.Event()
+    await bot.put(TOML.replace('["Operator"]', '["Another"]'))
+    told = asyncio.create_task(bot.code(key))
+    await bot.world.clock.advance(3)
+    gate.set()
+    assert told.result() is NoticeCode.RECONFIGURED
+    await bot.world.clock.advance(1)
+    assert await bot.code(key) is NoticeCode.UNPLACED
+    assert bot.world.aws.count("signal") == 0
+
+
+async def test_a_store_that_is_away_has_the_cards_follow_later(bot: Running) -> None:
+    """What differs is looked at once it is back."""
+    await _shown(bot)
+    store = bot.world.store
+    assert isinstance(store, MemoryStore)
+    store.broken = True
+    await bot.put(PAUSED)
+    store.broken = False
+    await bot.world.clock.advance(5)
+    await bot.settle()
+    assert "decide = false" in str(bot.card())
+
+
+async def test_only_what_differs_is_looked_at(tmp_path: Path) -> None:
+    """A change of one channel makes nobody read AWS for the requests of another."""
+    leads = '\n[[channels]]\nname = "leads"\nconversation = "19:leads@thread.tacv2"\nfallback = true\n'
+    path = tmp_path / "node-access.toml"
+    path.write_text(TOML.replace('name = "approvals"', 'name = "approvals"\nmatch = {}') + leads)
+    async with new_world().running() as world:
+        bot = Running(world, path)
+        await bot.settle()
+        await _shown(bot)
+        looks = world.aws.count("observe")
+        await bot.put(path.read_text().replace("fallback = true", 'fallback = true\nlocale = "ja"'))
+        assert world.aws.count("observe") == looks
+        await bot.put(path.read_text().replace("match = {}", 'match = {}\nlocale = "ja"'))
+        assert world.aws.count("observe") == looks + 1
+
+
+@asynccontextmanager
+async def _readiness(url: str) -> AsyncIterator[tuple[int, dict[str, dict[str, str]]]]:
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/readyz") as answer:
+        yield answer.status, await answer.json()
+
+
+async def test_the_whole_program_takes_a_pause_and_survives_a_broken_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Over real HTTP: the buttons go, an old button is refused, a broken file is told in /readyz, which stays 200."""
+    monkeypatch.setattr("bot.reloading.PERIOD", 0.05)
+    async with product(monkeypatch, tmp_path) as world, world.running():
+        card = await world.card(await world.ask())
+        old = type(card)(conversation=card.conversation, root=card.root, id=card.id, activity=dict(card.activity))
+        world.file.write_text(world.toml.replace("approvers =", "decide = false\napprovers =", 1))
+        await world.until(lambda: "decide = false" in str(card.card))
+        answer = await world.click(HANAKO_IN_TEAMS, old, "approve")
+        assert "paused" in str(answer)
+        assert world.signals() == 0
+        world.file.write_text("[[channels")
+        async with asyncio.timeout(20):
+            while True:
+                async with _readiness(world.bot_url) as (status, body):
+                    if "configuration" in body["problems"]:
+                        break
+        assert (status, body["missing"]) == (200, {})

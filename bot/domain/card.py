@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.domain.card_places import home_problem
-from bot.domain.decision import Decision, DecisionState, Outcome, can_be_decided, has_votable_approver, voted_by
+from bot.domain.claims import voted_by
+from bot.domain.decision import Decision, DecisionState, Outcome, can_be_decided, has_votable_approver
 from bot.domain.identity import Principal
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Level, LevelState, Status, Verdict

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.decision import Decision, DecisionState, awaits_effect
+from bot.domain.claims import awaits_effect
+from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Requester
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Route

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from bot.domain.decision import Decision, DecisionEvent, Outcome, voted_by
+from bot.domain.claims import voted_by
+from bot.domain.decision import Decision, DecisionEvent, Outcome
 from bot.domain.record import Record
 from bot.domain.request import Level, LevelState, Verdict
 

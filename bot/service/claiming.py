@@ -9,7 +9,8 @@ from datetime import datetime
 
 from bot.domain.card import card_view
 from bot.domain.card_places import with_unknown_content
-from bot.domain.decision import COMMENT_LIMIT, Claim, ClaimRefusal, Decision, DecisionState, claim
+from bot.domain.claims import Claim, ClaimRefusal, claim
+from bot.domain.decision import COMMENT_LIMIT, Decision, DecisionState
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status, Verdict

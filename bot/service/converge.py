@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.domain.card_places import renamed
-from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome, awaits_effect
+from bot.domain.claims import awaits_effect
+from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome
 from bot.domain.identity import Directory, place_requester
 from bot.domain.record import Record
 from bot.domain.request import RequestKey

@@ -54,14 +54,14 @@ class Guard:
 GUARDS = (
     Guard(
         "the claim",
-        "bot/domain/decision.py",
+        "bot/domain/claims.py",
         "if _in_the_way(verdict, live, _missing(request.level(step), here, now)):",
         "if _in_the_way(verdict, (), 1):",
         TRUTH + "test_an_effect_that_comes_later_is_waited_for",
     ),
     Guard(
         "one claim per person and step",
-        "bot/domain/decision.py",
+        "bot/domain/claims.py",
         "if own := _standing(here, person):",
         "if (own := _standing(here, person)) and own.state is DecisionState.REFUSED:",
         "tests/unit/domain/test_claim.py::test_a_repeat_is_answered_from_the_first",

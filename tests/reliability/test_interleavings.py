@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.domain.decision import Claim
+from bot.domain.claims import Claim
 from bot.service import claiming
 from tests.reliability.conftest import Figure, size
 from tests.reliability.schedule import CLICKERS, WORKERS, End, end_of

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.decision import Decision, DecisionState
+from bot.domain.decision import Decision, DecisionState, can_be_cancelled, can_be_revoked
 from bot.domain.identity import Person, Principal
-from bot.domain.request import AccessRequest, Level, LevelState, Verdict, Vote
+from bot.domain.request import AccessRequest, Act, Level, LevelState, Recall, Status, Verdict, Vote
 
-EFFECT_SPAN = timedelta(seconds=60)  # an accepted vote that is not shown by then is not waited for any more
+EFFECT_SPAN = timedelta(seconds=60)  # what was accepted and is not shown by then is not waited for any more
 
 
 class ClaimRefusal(StrEnum):
@@ -34,7 +34,7 @@ class Claim:
 def claim(
     *,
     person: Person,
-    verdict: Verdict,
+    verdict: Act,
     step: str,
     request: AccessRequest,
     decisions: tuple[Decision, ...],
@@ -43,19 +43,63 @@ def claim(
     """Say whether a click may go on to be sent.
 
     At most one live claim per person and step; live approve claims stay within the approvals that are missing; a
-    reject goes alone. A vote that AWS accepted and does not show yet counts as given.
+    reject goes alone at its step, a cancellation at all of them, and of revocations there is one at a time. What AWS
+    accepted and does not show yet counts as on its way.
     """
-    here = tuple(each for each in decisions if each.step == step)
+    if isinstance(verdict, Recall):
+        return _recall(person, recall=verdict, step=step, request=request, decisions=decisions, now=now)
+    return _vote(person, verdict=verdict, step=step, request=request, decisions=decisions, now=now)
+
+
+def _vote(
+    person: Person,
+    *,
+    verdict: Verdict,
+    step: str,
+    request: AccessRequest,
+    decisions: tuple[Decision, ...],
+    now: datetime,
+) -> Claim:
+    here = tuple(each for each in decisions if each.step == step and isinstance(each.verdict, Verdict))
     if own := _standing(here, person):
         return Claim(ClaimRefusal.REPEAT, own)
     if request.status.ended:
         return Claim(ClaimRefusal.ENDED)
     if request.waiting and request.waiting.step != step:
         return Claim(ClaimRefusal.STEP_PASSED)
+    if any(each.verdict is Recall.CANCEL and under_way(each, request, now) for each in decisions):
+        return Claim(ClaimRefusal.OTHERS_FIRST)
     live = tuple(each for each in here if each.state.live)
-    if _in_the_way(verdict, live, _missing(request.level(step), here, now)):
+    if _in_the_way(verdict, live, _missing(request, step, here, now)):
         return Claim(ClaimRefusal.OTHERS_FIRST)
     return Claim()
+
+
+def _recall(
+    person: Person,
+    *,
+    recall: Recall,
+    step: str,
+    request: AccessRequest,
+    decisions: tuple[Decision, ...],
+    now: datetime,
+) -> Claim:
+    """Unlike a vote, one that AWS accepted and has not shown for EFFECT_SPAN may be tried again by the same person."""
+    on_their_way = tuple(each for each in decisions if under_way(each, request, now))
+    same = tuple(each for each in on_their_way if each.verdict is recall)
+    if own := _standing(same, person):
+        return Claim(ClaimRefusal.REPEAT, own)
+    if not (can_be_revoked(request, now) if recall is Recall.REVOKE else can_be_cancelled(request)):
+        return Claim(ClaimRefusal.ENDED)
+    if recall is Recall.REVOKE and (request.last_level is None or request.last_level.step != step):
+        return Claim(ClaimRefusal.STEP_PASSED)
+    in_the_way = same if recall is Recall.REVOKE else on_their_way  # a vote can do nothing about access that is granted
+    return Claim(ClaimRefusal.OTHERS_FIRST) if in_the_way else Claim()
+
+
+def under_way(decision: Decision, request: AccessRequest | None, now: datetime) -> bool:
+    """True for what may yet have an effect that AWS does not show."""
+    return decision.state.live or awaits_effect(decision, request, now)
 
 
 def _standing(decisions: tuple[Decision, ...], person: Person) -> Decision | None:
@@ -69,9 +113,10 @@ def _in_the_way(verdict: Verdict, live: tuple[Decision, ...], missing: int) -> b
     return len(live) >= missing or any(each.verdict is Verdict.REJECT for each in live)
 
 
-def _missing(level: Level | None, here: tuple[Decision, ...], now: datetime) -> int:
+def _missing(request: AccessRequest, step: str, here: tuple[Decision, ...], now: datetime) -> int:
     """Approvals still missing, as far as can be told: never less cautious than one at a time."""
-    hidden = [each for each in here if awaits_effect(each, level, now)]
+    level = request.level(step)
+    hidden = [each for each in here if awaits_effect(each, request, now)]
     if any(each.verdict is Verdict.REJECT for each in hidden):
         return 0
     if level is None or level.required is None or level.approvals is None:
@@ -80,17 +125,28 @@ def _missing(level: Level | None, here: tuple[Decision, ...], now: datetime) -> 
     return still - len(hidden)
 
 
-def awaits_effect(decision: Decision, level: Level | None, now: datetime) -> bool:
-    """True for a vote that AWS accepted and does not show yet: a signal is an event, its effect may come later.
+def awaits_effect(decision: Decision, request: AccessRequest | None, now: datetime) -> bool:
+    """True for what AWS accepted and does not show yet: a signal is an event, its effect may come later.
 
     Not for ever: after EFFECT_SPAN AWS has evidently not counted it, and somebody else must be able to decide.
     """
-    if decision.state is not DecisionState.CONFIRMED or decision.settled_at is None or _shows(level, decision):
+    if decision.state is not DecisionState.CONFIRMED or decision.settled_at is None or _shows(request, decision):
         return False
     return now < decision.settled_at + EFFECT_SPAN
 
 
-def _shows(level: Level | None, decision: Decision) -> bool:
+def _shows(request: AccessRequest | None, decision: Decision) -> bool:
+    """True once nothing more of it can come: it is to be seen, or the request went where it counts for nothing."""
+    if request is None:
+        return False
+    if decision.verdict is Recall.REVOKE:
+        return request.status.ended and request.status is not Status.APPROVED
+    return request.status.ended or (
+        isinstance(decision.verdict, Verdict) and _level_shows(request.level(decision.step), decision)
+    )
+
+
+def _level_shows(level: Level | None, decision: Decision) -> bool:
     if level is None:
         return False
     return level.state is not LevelState.WAITING or any(voted_by(vote, decision) for vote in level.votes or ())

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.domain.identity import Person, Requester
-from bot.domain.request import AccessRequest, ApproverKind, Level, Status, Verdict
+from bot.domain.request import AccessRequest, Act, ApproverKind, Level, Recall, Status
 from bot.domain.routing import MEMBERS, Channel
 
 DECISION_SPAN = timedelta(seconds=60)  # a click older than this is never signalled; its person presses again
@@ -84,6 +84,7 @@ class Outcome(StrEnum):
     AWS_REFUSED = "aws_refused"
     AWS_DENIED = "aws_denied"  # AWS refused for lack of permission
     NO_ANSWER = "no_answer"  # sent, and never heard of again
+    NO_CANCEL_ROLE = "no_cancel_role"  # the account's cancel_role went from the configuration since the click
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,8 @@ class Decision:
 
     id: str
     person: Person
-    verdict: Verdict
-    step: str
+    verdict: Act
+    step: str  # "" for a cancellation: it takes back the whole request
     clicked_at: datetime
     held_until: datetime  # until then the process that claimed it works on it
     comment: str = ""
@@ -139,6 +140,10 @@ class Refusal(StrEnum):
     NOT_COMPARABLE = "not_comparable"  # nothing known of the clicker tells them from the requester
     UNREADABLE = "unreadable"  # it is not known that AWS waits for a decision
     REPLICA = "replica"  # a copy in the delegated administrator account
+    OTHER_STEP = "other_step"  # the button's step is not the one that it would have on a card of ours
+    OWN_CHAT = "own_chat"  # a request is cancelled in its requester's own chat with the bot, nowhere else
+    NOT_REQUESTER = "not_requester"
+    NO_CANCEL_ROLE = "no_cancel_role"  # the account has no role in which requests are cancelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +156,7 @@ class Membership:
 def may_decide(
     person: Person,
     *,
-    verdict: Verdict,
+    verdict: Act,
     comment: str,
     request: AccessRequest,
     requester: Requester,
@@ -161,7 +166,10 @@ def may_decide(
     tenant_id: str,
     allow_unplaced: bool,
 ) -> Refusal | None:
-    """Say why this person may not decide at this step; None where they may. Default deny."""
+    """Say why this person may not decide at this step; None where they may. Default deny.
+
+    Who may approve at the step that settled a request may revoke what it granted.
+    """
     if request.replica_of:
         return Refusal.REPLICA
     approver = _refused_as_approver(person, channel.approvers_at(step), membership, tenant_id)
@@ -173,14 +181,68 @@ def may_decide(
         return Refusal.UNPLACED
     if requester.placed and not requester.comparable_with(person):
         return Refusal.NOT_COMPARABLE
-    if not can_be_decided(request):
-        return Refusal.UNREADABLE
+    if unfit := _unfit(request, verdict, step):
+        return unfit
     level = request.level(step)
     if level and not has_votable_approver(level):
         return Refusal.CONSOLE_ONLY
     if verdict in channel.comment_required and not _says_something(comment):
         return Refusal.COMMENT_REQUIRED
     return None
+
+
+def _unfit(request: AccessRequest, verdict: Act, step: str) -> Refusal | None:
+    """Say why the request cannot take this from any approver as it stands."""
+    match verdict:
+        case Recall.CANCEL:
+            return Refusal.NOT_REQUESTER
+        case Recall.REVOKE:
+            if request.status is not Status.APPROVED or request.execution_id is None or request.last_level is None:
+                return Refusal.UNREADABLE
+            return None if request.last_level.step == step else Refusal.OTHER_STEP
+        case _:
+            return None if can_be_decided(request) else Refusal.UNREADABLE
+
+
+def can_be_revoked(request: AccessRequest, now: datetime) -> bool:
+    """True while access that approvers granted is known to run: without an end there is nothing to take back."""
+    granted = request.status is Status.APPROVED and request.execution_id is not None
+    return granted and request.access_until is not None and now < request.access_until
+
+
+def may_cancel(
+    person: Person, *, request: AccessRequest, requester: Requester, step: str, tenant_id: str, has_role: bool
+) -> Refusal | None:
+    """Say why this person may not take the request back; None for its requester alone. Default deny.
+
+    `has_role`: the account has a role in which requests are cancelled.
+    """
+    if request.replica_of:
+        return Refusal.REPLICA
+    if stranger := not_the_requester(person, requester, tenant_id):
+        return stranger
+    if step:
+        return Refusal.OTHER_STEP
+    if not has_role:
+        return Refusal.NO_CANCEL_ROLE
+    return None if can_be_cancelled(request) else Refusal.UNREADABLE
+
+
+def not_the_requester(person: Person, requester: Requester, tenant_id: str) -> Refusal | None:
+    """Say why this person does not count as the requester: only the Teams user does whom the request was placed on."""
+    here = (person.object_id.casefold(), person.tenant_id.casefold())
+    if not all(here) or not tenant_id or here[1] != tenant_id.casefold():
+        return Refusal.FOREIGN
+    own = requester.person
+    if own is None or not requester.placed:
+        return Refusal.UNPLACED
+    same = here == (own.object_id.casefold(), own.tenant_id.casefold())
+    return None if same else Refusal.NOT_REQUESTER
+
+
+def can_be_cancelled(request: AccessRequest) -> bool:
+    """True while the request waits, at whatever level, and its automation execution is known."""
+    return request.status is Status.PENDING and request.execution_id is not None and not request.replica_of
 
 
 def can_be_decided(request: AccessRequest) -> bool:

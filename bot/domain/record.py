@@ -191,9 +191,7 @@ class Record:
         """True once the row tells what became of a decision: it is settled, AWS was looked at since and shows it."""
         if decision.state.live or self.observed_from < decision.settled_in:
             return False
-        level = self.request.level(decision.step) if self.request else None
-        ended = self.request is not None and self.request.status.ended
-        return ended or not awaits_effect(decision, level, now)
+        return not awaits_effect(decision, self.request, now)
 
     @property
     def watched(self) -> bool:

@@ -55,7 +55,7 @@ GUARDS = (
     Guard(
         "the claim",
         "bot/domain/claims.py",
-        "if _in_the_way(verdict, live, _missing(request.level(step), here, now)):",
+        "if _in_the_way(verdict, live, _missing(request, step, here, now)):",
         "if _in_the_way(verdict, (), 1):",
         TRUTH + "test_an_effect_that_comes_later_is_waited_for",
     ),

@@ -308,7 +308,8 @@ async def test_somebody_elses_cancellation(world: World, of: str) -> None:
         click, expected = replace(click, person=HANAKO), NoticeCode.NOT_REQUESTER
     else:
         click, expected = replace(click, conversation=f"a:{HANAKO.object_id}"), NoticeCode.OWN_CHAT
-    answer = await world.deciding.click(click)
+    async with world.running():
+        answer = await world.deciding.click(click)
     assert (code_of(answer), answer.card, answer.refused) == (expected, None, True)
     assert world.aws.signals == []
 
@@ -316,9 +317,9 @@ async def test_somebody_elses_cancellation(world: World, of: str) -> None:
 async def test_a_cancellation_from_the_channel(world: World) -> None:
     """Neither an approver nor the requester cancels there; they are told where."""
     key = await waiting(world)
-    for who in (HANAKO, TARO_PERSON):
-        answer = await world.press(key, who, Verb.CANCEL, step="")
-        assert (code_of(answer), answer.refused) == (NoticeCode.OWN_CHAT, True)
+    async with world.running():
+        answers = [await world.press(key, who, Verb.CANCEL, step="") for who in (HANAKO, TARO_PERSON)]
+    assert [(code_of(each), each.refused) for each in answers] == [(NoticeCode.OWN_CHAT, True)] * 2
     assert world.aws.signals == []
 
 

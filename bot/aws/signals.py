@@ -7,9 +7,7 @@ https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_SendAutomati
 https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StopAutomationExecution.html
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Final, assert_never
+from typing import Literal, assert_never
 
 from bot.aws.clients import Clients, Place
 from bot.aws.failures import CallFailed, Failure
@@ -19,13 +17,6 @@ from bot.domain.request import Recall, Verdict
 from bot.ports import Signal, SignalLost, SignalRefused, SignalThrottled
 
 SIGNAL, STOP = "send_automation_signal", "stop_automation_execution"
-SIGNAL_TYPES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        Verdict.APPROVE: "Approve",
-        Verdict.REJECT: "Reject",  # one page of the user guide says Deny, which the API does not know
-        Recall.REVOKE: "Revoke",  # a word of the enum; that the console sends it was not seen
-    }
-)
 
 
 class Signals:
@@ -79,7 +70,19 @@ def _parameters(signal: Signal) -> dict[str, object]:
     execution = {"AutomationExecutionId": signal.execution_id}
     if signal.verdict is Recall.CANCEL:
         return {**execution, "Type": "Cancel"}
-    return {**execution, "SignalType": SIGNAL_TYPES[signal.verdict], "Payload": {"Comment": [signal.comment]}}
+    return {**execution, "SignalType": _signal_type(signal.verdict), "Payload": {"Comment": [signal.comment]}}
+
+
+def _signal_type(act: Literal[Verdict.APPROVE, Verdict.REJECT, Recall.REVOKE]) -> str:
+    match act:
+        case Verdict.APPROVE:
+            return "Approve"
+        case Verdict.REJECT:
+            return "Reject"  # one page of the user guide says Deny, which the API does not know
+        case Recall.REVOKE:
+            return "Revoke"  # a word of the enum; that the console sends it was not seen
+        case _:
+            assert_never(act)
 
 
 def _not_prepared(failed: CallFailed) -> SignalRefused | SignalThrottled:

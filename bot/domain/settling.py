@@ -23,12 +23,10 @@ def settle_unknown(record: Record, decision: Decision, now: datetime) -> Decisio
 
 def _had_effect(request: AccessRequest, decision: Decision) -> bool:
     """AWS names no author of a cancellation or a revocation: that it is there must do."""
-    match decision.verdict:
-        case Recall():
-            return request.status is RECALLED[decision.verdict]
-        case Verdict():
-            level = request.level(decision.step)
-            return level is not None and _counted(level, decision, decision.verdict)
+    if isinstance(decision.verdict, Recall):
+        return request.status is RECALLED[decision.verdict]
+    level = request.level(decision.step)
+    return level is not None and _counted(level, decision, decision.verdict)
 
 
 def _counted(level: Level, decision: Decision, verdict: Verdict) -> bool:

@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 import pytest
 
 from bot.domain.claims import EFFECT_SPAN
-from bot.domain.decision import DecisionState, Outcome
+from bot.domain.decision import DecisionState, Outcome, Refusal
 from bot.domain.record import Record
 from bot.domain.request import RECALLED, Recall, RequestKey, Status, Verdict
 from bot.domain.routing import LevelRule
 from bot.domain.views import NoticeCode
 from bot.ports import AwsUnavailable, Change, SignalLost, SignalRefused, SignalThrottled
 from bot.service.clicks import Answer, Click, Verb
+from bot.service.permission import Permission
 from tests.fakes.aws import TARO, key_of
 from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
@@ -122,6 +123,31 @@ async def test_two_revokers_at_once_make_one_call(world: World) -> None:
     assert {code_of(answer) for answer in answers} == {None, NoticeCode.REVOKED}
     (late,) = (answer.notice for answer in answers if answer.notice)
     assert (late.who, late.verdict) == (HANAKO.name, Recall.REVOKE)
+
+
+async def test_a_revocation_that_is_on_its_way(world: World) -> None:
+    """Somebody else's press meanwhile sends nothing, and says whose is on its way; their comment is kept."""
+    key = await approved(world)
+    gate = world.aws.gates["grant"] = asyncio.Event()
+    async with world.running():
+        first = asyncio.create_task(world.press(key, HANAKO, Verb.REVOKE))
+        await world.aws.arrived["grant"].wait()
+        second = asyncio.create_task(world.press(key, ICHIRO, Verb.REVOKE, comment="mine"))
+        await world.clock.advance(3)
+        answer = await second
+        assert answer.notice is not None
+        assert (answer.notice.code, answer.notice.who, answer.notice.typed) == (
+            NoticeCode.BUSY,
+            HANAKO.name,
+            "mine",
+        )
+        assert f"{HANAKO.name} pressed Revoke" in shown(answer.card)
+        assert "Approved" in shown(answer.card)
+        gate.set()
+        await world.clock.advance(3)
+        assert code_of(await first) is NoticeCode.APPLYING
+    assert acts(world) == ["revoke"]
+    assert "Revoked by" in world.chat.of("post")[0].card
 
 
 async def test_the_same_person_presses_revoke_twice(world: World) -> None:
@@ -269,6 +295,20 @@ async def test_an_accepted_revocation_that_never_shows_is_told_as_such(world: Wo
     assert acts(world) == ["revoke", "revoke"]
 
 
+async def test_a_repeat_in_the_last_moment_learns_that_it_does_not_show(world: World) -> None:
+    """Pressed again just before the minute is over: nothing is sent, and it is said that AWS does not show it."""
+    key = await approved(world)
+    world.aws.lag = 1e6
+    async with world.running():
+        first = asyncio.create_task(world.press(key, ICHIRO, Verb.REVOKE))
+        await world.clock.advance(EFFECT_SPAN.total_seconds() - 1)
+        assert code_of(await first) is NoticeCode.APPLYING
+        again = asyncio.create_task(world.press(key, ICHIRO, Verb.REVOKE))
+        await world.clock.advance(3)
+    assert code_of(await again) is NoticeCode.NOT_SHOWN
+    assert acts(world) == ["revoke"]
+
+
 # --- cancel
 
 
@@ -340,6 +380,19 @@ async def test_a_requester_who_is_not_placed_any_more(world: World) -> None:
     await world.shown(key)
     answer = await world.deciding.click(world.withdrawn(key))
     assert (code_of(answer), answer.refused) == (NoticeCode.UNPLACED, True)
+    assert world.aws.signals == []
+
+
+async def test_a_row_that_does_not_say_who_asks(world: World) -> None:
+    """What is not known is refused: without a requester, and without a request."""
+    key = await waiting(world)
+    unknown = await world.store.apply(key, lambda row: replace(row, requester=None), now=world.clock.now())
+    answer = await world.deciding.click(world.withdrawn(key))
+    assert (code_of(answer), answer.card) == (NoticeCode.UNPLACED, None)
+    permission = Permission(world.people, world.configured)
+    for row in (unknown, replace(unknown, request=None)):
+        _, refusal = await permission.refusal(row, APPROVALS, world.withdrawn(key), Recall.CANCEL)
+        assert refusal is Refusal.UNPLACED
     assert world.aws.signals == []
 
 

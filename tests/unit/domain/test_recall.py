@@ -176,6 +176,7 @@ def test_what_is_still_waited_for(act: Act, status: Status, awaited: bool) -> No
     """Until AWS shows it, or the request went where it counts for nothing."""
     accepted = made(HANAKO, act, CONFIRMED)
     assert awaits_effect(accepted, request(status=status), ALONG) is awaited
+    assert awaits_effect(accepted, None, ALONG), "while nothing is known"
 
 
 # --- who may

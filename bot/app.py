@@ -249,7 +249,8 @@ def _microsoft(settings: Settings) -> MicrosoftSide:
 def _configured(settings: Settings, configuration: Configuration, watched: Mapping[str, frozenset[str]]) -> Configured:
     identity = configuration.identity
     channels = {channel.name: channel for channel in configuration.channels}
-    rules = Rules(channels, allow_unplaced=identity.allow_unplaced)
+    cancel_roles = {each.id: each.cancel_role for each in configuration.accounts if each.cancel_role}
+    rules = Rules(channels, allow_unplaced=identity.allow_unplaced, cancel_roles=cancel_roles)
     return Configured(rules=rules, identity=identity, tenant_id=settings.tenant_id, accounts=watched)
 
 

@@ -107,7 +107,7 @@ def show(request: RequestKey | str) -> None:
     click.echo(TypeAdapter(list[Record]).dump_json(rows, indent=2))
 
 
-@main.command(epilog=f"Cards: {', '.join(sorted(SAMPLES))}")
+@main.command(epilog="\b\nCards:\n" + "\n".join(f"  {name}" for name in sorted(SAMPLES)))  # \b: names are not wrapped
 @click.argument("card", type=click.Choice(sorted(SAMPLES)), metavar="CARD")
 @click.option("--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the card.")
 def render(card: str, locale: str) -> None:

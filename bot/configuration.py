@@ -86,7 +86,9 @@ def _configuration(file: File) -> Configuration:
     return Configuration(
         channels=tuple(each.to_domain(alone=alone) for each in file.channels),
         identity=file.identity.to_domain(file.people),
-        accounts=tuple(Account(each.id, tuple(each.regions), each.reader_role) for each in file.accounts),
+        accounts=tuple(
+            Account(each.id, tuple(each.regions), each.reader_role, each.cancel_role) for each in file.accounts
+        ),
     )
 
 
@@ -117,9 +119,10 @@ def _accounts(accounts: list[dict[str, Any]]) -> Iterator[str]:
     for number, account in enumerate(accounts, start=1):
         regions = account.get("regions")
         yield from _doubles(f"accounts {number}: regions", regions if isinstance(regions, list) else [])
-        of = re.match(_ROLE_OF, str(account.get("reader_role")))
-        if of and of[1] != account.get("id"):
-            yield f"accounts {number}: reader_role: write a role of this account; one of {of[1]} reads {of[1]}"
+        for key, does in (("reader_role", "reads"), ("cancel_role", "cancels in")):
+            of = re.match(_ROLE_OF, str(account.get(key)))
+            if of and of[1] != account.get("id"):
+                yield f"accounts {number}: {key}: write a role of this account; one of {of[1]} {does} {of[1]}"
     if sum("reader_role" not in each for each in accounts) > 1:
         yield "accounts: only one, the bot's own, can go without reader_role; write it for the others"
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from bot.domain.identity import Person
 from bot.domain.record import Record
-from bot.domain.request import AccessRequest, Execution, RequestKey, Status, Verdict
+from bot.domain.request import AccessRequest, Act, Execution, Grant, RequestKey, Status
 
 
 class Clock(Protocol):
@@ -65,12 +65,12 @@ class SignalLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One decision on its way to AWS, as `SendAutomationSignal` takes it."""
+    """One decision on its way to AWS, as `SendAutomationSignal` takes it; to cancel, as `StopAutomationExecution`."""
 
     key: RequestKey
     execution_id: str
-    verdict: Verdict
-    comment: str  # the payload's comment, at most 512 characters, with the person in it
+    verdict: Act
+    comment: str  # the payload's comment, at most 512 characters, with the person in it; a cancellation carries none
     role: str | None  # ARN of the role to assume; None: the bot's own credentials
     session_name: str  # names the person in CloudTrail
 
@@ -103,6 +103,9 @@ class Requests(Protocol):
 
     async def execution(self, key: RequestKey, execution_id: str) -> Execution:
         """Read the approval's automation execution, never from a cache. Raises AwsUnavailable, AwsThrottled."""
+
+    async def grant(self, key: RequestKey) -> Grant:
+        """Read what access is granted now, never from a cache. Raises AwsUnavailable, AwsThrottled."""
 
     async def signal(self, signal: Signal) -> None:
         """Send what was prepared, at once and once. Raises SignalRefused, SignalThrottled, SignalLost."""

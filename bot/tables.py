@@ -122,7 +122,7 @@ class AccountTable(_Table):
     id: AccountId
     regions: Annotated[list[Region], Field(min_length=1)]
     reader_role: PlainRoleArn | None = None
-    cancel_role: Unavailable = None
+    cancel_role: PlainRoleArn | None = None
 
 
 class File(_Table):

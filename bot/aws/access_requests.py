@@ -17,7 +17,7 @@ from bot.aws.ops_items import OpsItem, UnreadableOpsItem, parse_ops_item
 from bot.aws.pacing import Lane
 from bot.aws.policies import Policy, UnreadablePolicy, parse_policy
 from bot.aws.signals import Signals
-from bot.domain.request import AccessRequest, Execution, RequestKey, Status
+from bot.domain.request import AccessRequest, Execution, Grant, RequestKey, Status
 from bot.ports import AwsUnavailable, Clock, RequestNotReadable, Sighting, Signal
 
 POLICY_KEPT_SECONDS = 300.0  # a version never changes, but a policy may be deleted and made anew with the same number
@@ -67,6 +67,14 @@ class AccessRequests:
             raise AwsUnavailable(problem.code) from problem
         return run.as_execution()
 
+    async def grant(self, key: RequestKey) -> Grant:
+        """Read the OpsItem alone, never from a cache. Raises AwsUnavailable, AwsThrottled."""
+        try:
+            item = await self._ops_item(key, Lane.CLICK)
+        except RequestNotReadable as problem:
+            raise AwsUnavailable(problem.code) from problem
+        return Grant(item.status, item.access_until)
+
     async def prepare(self, signal: Signal) -> None:
         """Get the role's session and a turn in the quota; nothing leaves. Raises SignalRefused, SignalThrottled."""
         await self._signals.prepare(signal)
@@ -89,9 +97,9 @@ class AccessRequests:
 
     # --- the OpsItem
 
-    async def _ops_item(self, key: RequestKey) -> OpsItem:
+    async def _ops_item(self, key: RequestKey, lane: Lane = Lane.LOOK) -> OpsItem:
         try:
-            answer = await self._clients.read(_place(key), "ssm", "get_ops_item", Lane.LOOK, OpsItemId=key.ops_item_id)
+            answer = await self._clients.read(_place(key), "ssm", "get_ops_item", lane, OpsItemId=key.ops_item_id)
             return parse_ops_item(answer.get("OpsItem"), key)
         except CallFailed as failed:
             if failed.code == "OpsItemNotFoundException":

@@ -35,6 +35,9 @@ RATES: Final[Mapping[str, float]] = MappingProxyType(
         "ec2": 10.0,  # DescribeInstances refills 20 a second for a whole account, others' consoles included
     }
 )
+RATES_OF: Final[Mapping[tuple[str, str], float]] = MappingProxyType(
+    {("ssm", "stop_automation_execution"): 1.0}
+)  # calls a second of what AWS allows less of than of the service's other operations
 PATIENCE: Final[Mapping[Lane, float]] = MappingProxyType(
     {
         Lane.SIGNAL: 8.0,  # seconds; with assuming the role 15, and then comes the state check
@@ -66,7 +69,10 @@ class Quota:
 
 
 class Pacer:
-    """All quotas. `rates`: calls a second of one operation, by service; one that is not there is not paced."""
+    """All quotas. `rates`: calls a second of one operation, by service; one that is not there is not paced.
+
+    Operations of RATES_OF have no more than that.
+    """
 
     def __init__(self, *, clock: Clock, rates: Mapping[str, float] = RATES) -> None:
         self._clock, self._rates = clock, rates
@@ -84,7 +90,9 @@ class Pacer:
 
     def _bucket(self, quota: Quota) -> "_Bucket":
         if quota not in self._buckets:
-            self._buckets[quota] = _Bucket(self._clock, self._rates[quota.service])
+            rate = self._rates[quota.service]
+            most = RATES_OF.get((quota.service, quota.operation), rate)
+            self._buckets[quota] = _Bucket(self._clock, min(rate, most))
         return self._buckets[quota]
 
 

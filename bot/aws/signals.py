@@ -1,20 +1,22 @@
-"""Sends one decision to AWS, in the session of the step's approver role that bears the person's name.
+"""Sends one decision to AWS, in the session of the decision's role that bears the person's name.
 
 In two parts, so that the state check can stand between them: whatever may have to be waited for, then the call alone.
-`SendAutomationSignal` has no idempotency token and names no step: nothing here sends it twice.
+`SendAutomationSignal` has no idempotency token and names no step: nothing here sends it twice. A requester's
+cancellation is `StopAutomationExecution`, which takes no comment.
 https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_SendAutomationSignal.html
+https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StopAutomationExecution.html
 """
 
-from typing import assert_never
+from typing import Literal, assert_never
 
 from bot.aws.clients import Clients, Place
 from bot.aws.failures import CallFailed, Failure
 from bot.aws.pacing import Lane
 from bot.aws.sdk import Credentials
-from bot.domain.request import Verdict
+from bot.domain.request import Recall, Verdict
 from bot.ports import Signal, SignalLost, SignalRefused, SignalThrottled
 
-OPERATION = "send_automation_signal"
+SIGNAL, STOP = "send_automation_signal", "stop_automation_execution"
 
 
 class Signals:
@@ -28,7 +30,7 @@ class Signals:
         try:
             if signal.role is not None:
                 await self._clients.session(signal.role, signal.session_name, Lane.CLICK)  # signals have their threads
-            await self._clients.turn(_place(signal), "ssm", OPERATION, Lane.SIGNAL)
+            await self._clients.turn(_place(signal), "ssm", _operation(signal), Lane.SIGNAL)
         except CallFailed as failed:
             raise _not_prepared(failed) from failed
 
@@ -36,14 +38,7 @@ class Signals:
         """Send what was prepared, at once and once. Raises SignalRefused, SignalThrottled, SignalLost."""
         credentials = self._credentials(signal)
         try:
-            await self._clients.send(
-                _place(signal),
-                OPERATION,
-                credentials,
-                AutomationExecutionId=signal.execution_id,
-                SignalType=_signal_type(signal.verdict),
-                Payload={"Comment": [signal.comment]},
-            )
+            await self._clients.send(_place(signal), _operation(signal), credentials, **_parameters(signal))
         except CallFailed as failed:
             self._forget_useless(signal, failed)
             raise _outcome(failed) from failed
@@ -67,14 +62,27 @@ def _place(signal: Signal) -> Place:
     return Place(signal.key.account, signal.key.region)
 
 
-def _signal_type(verdict: Verdict) -> str:
-    match verdict:
+def _operation(signal: Signal) -> str:
+    return STOP if signal.verdict is Recall.CANCEL else SIGNAL
+
+
+def _parameters(signal: Signal) -> dict[str, object]:
+    execution = {"AutomationExecutionId": signal.execution_id}
+    if signal.verdict is Recall.CANCEL:
+        return {**execution, "Type": "Cancel"}
+    return {**execution, "SignalType": _signal_type(signal.verdict), "Payload": {"Comment": [signal.comment]}}
+
+
+def _signal_type(act: Literal[Verdict.APPROVE, Verdict.REJECT, Recall.REVOKE]) -> str:
+    match act:
         case Verdict.APPROVE:
             return "Approve"
         case Verdict.REJECT:
             return "Reject"  # one page of the user guide says Deny, which the API does not know
+        case Recall.REVOKE:
+            return "Revoke"  # a word of the enum; that the console sends it was not seen
         case _:
-            assert_never(verdict)
+            assert_never(act)
 
 
 def _not_prepared(failed: CallFailed) -> SignalRefused | SignalThrottled:

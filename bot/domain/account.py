@@ -5,8 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An AWS account, its Regions, and the ARN of the role in which it is read; None: the bot's own credentials."""
+    """An AWS account and its Regions.
+
+    `reader_role`: the ARN of the role in which it is read; None: the bot's own credentials. `cancel_role`: that of the
+    role in which its requests are cancelled for their requesters; None: nobody can from Teams.
+    """
 
     id: str
     regions: tuple[str, ...]
     reader_role: str | None = None
+    cancel_role: str | None = None

@@ -1,14 +1,15 @@
 """A row as a card shows it: state, facts, progress and who decided what."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.domain.card_places import home_problem
-from bot.domain.decision import Decision, DecisionState, Outcome, can_be_decided, has_votable_approver, voted_by
+from bot.domain.decided import decision_line, decision_lines
+from bot.domain.decision import can_be_decided, can_be_revoked, has_votable_approver
 from bot.domain.identity import Principal
 from bot.domain.record import Record
-from bot.domain.request import AccessRequest, Level, LevelState, Status, Verdict
+from bot.domain.request import AccessRequest, Act, Level, Recall, Status, Verdict
 from bot.domain.routing import Channel
 from bot.domain.views import Banner, CardView, DecisionLine, LevelLine, Mention, NoButtons, RequestLine
 
@@ -19,6 +20,7 @@ class Rules:
 
     channels: Mapping[str, Channel]
     allow_unplaced: bool = False
+    cancel_roles: Mapping[str, str] = field(default_factory=dict)  # by account; where there is none nobody cancels
 
 
 def card_view(record: Record, channel: Channel, rules: Rules, now: datetime) -> CardView:
@@ -31,9 +33,11 @@ def card_view(record: Record, channel: Channel, rules: Rules, now: datetime) -> 
     buttons = pending and no_buttons is None
     lines = decision_lines(record)
     applying = _applying(record)
+    revoke = applying is None and _may_offer_revoke(record, channel, rules, now)
+    level = request.waiting if buttons else request.last_level if revoke else None
     return CardView(
         key=str(request.key),
-        step=request.waiting.step if buttons and request.waiting else "",
+        step=level.step if level else "",
         banner=Banner.APPLYING if applying and pending else banner(request, now),
         ops_item_id=request.key.ops_item_id,
         account=request.key.account,
@@ -54,8 +58,9 @@ def card_view(record: Record, channel: Channel, rules: Rules, now: datetime) -> 
         lapses_at=request.lapses_at,
         access_until=request.access_until if request.status is Status.APPROVED else None,
         decisions=lines,
-        applying=applying if pending else None,
+        applying=applying,
         buttons=buttons and applying is None,
+        revoke=revoke,
         no_buttons=no_buttons if pending else None,
         home=record.route.channel if pending and record.route and no_buttons in _AWAY else None,
         home_problem=home_problem(record) if pending and no_buttons in _AWAY else None,
@@ -68,8 +73,7 @@ def card_view(record: Record, channel: Channel, rules: Rules, now: datetime) -> 
 
 
 _AWAY = frozenset({NoButtons.ELSEWHERE, NoButtons.UNREACHABLE})
-_SETTLED_BY = {Status.APPROVED: Verdict.APPROVE, Status.REJECTED: Verdict.REJECT}
-DECIDED = frozenset(_SETTLED_BY)
+DECIDED = frozenset({Status.APPROVED, Status.REJECTED})
 _BANNERS = {
     Status.PENDING: Banner.WAITING,
     Status.APPROVED: Banner.APPROVED,
@@ -123,18 +127,38 @@ def _placed(record: Record) -> bool:
 
 
 def _no_buttons(record: Record, channel: Channel, rules: Rules) -> NoButtons | None:
-    request, route = record.request, record.route
+    request = record.request
     if request is None or request.replica_of:
         return NoButtons.REPLICA
-    if route is None or not route.settled:
-        return NoButtons.NOT_ROUTED
-    if route.channel != channel.name:
-        return NoButtons.UNREACHABLE if home_problem(record) else NoButtons.ELSEWHERE
+    if elsewhere := _elsewhere(record, channel):
+        return elsewhere
     if not channel.decide:
         return NoButtons.PAUSED
-    level = request.waiting
-    if level is None or not can_be_decided(request):
+    if request.waiting is None or not can_be_decided(request):
         return NoButtons.UNREADABLE
+    return _nobody(record, request.waiting, channel, rules)
+
+
+def _may_offer_revoke(record: Record, channel: Channel, rules: Rules, now: datetime) -> bool:
+    request = record.request
+    if request is None or request.replica_of or request.last_level is None or not can_be_revoked(request, now):
+        return False
+    if not channel.decide:
+        return False
+    return not (_elsewhere(record, channel) or _nobody(record, request.last_level, channel, rules))
+
+
+def _elsewhere(record: Record, channel: Channel) -> NoButtons | None:
+    """Say why this is not the channel whose people decide."""
+    if record.route is None or not record.route.settled:
+        return NoButtons.NOT_ROUTED
+    if record.route.channel != channel.name:
+        return NoButtons.UNREACHABLE if home_problem(record) else NoButtons.ELSEWHERE
+    return None
+
+
+def _nobody(record: Record, level: Level, channel: Channel, rules: Rules) -> NoButtons | None:
+    """Say why nobody of the channel may decide at a level."""
     if not channel.approvers_at(level.step):
         return NoButtons.NOBODY
     if not _placed(record) and not rules.allow_unplaced:
@@ -143,8 +167,14 @@ def _no_buttons(record: Record, channel: Channel, rules: Rules) -> NoButtons | N
 
 
 def _applying(record: Record) -> DecisionLine | None:
-    announced = [each for each in record.live_decisions if each.announced]
-    return _line(announced[0]) if announced else None
+    """Return what is on its way and could still change what the card says."""
+    status = record.request.status if record.request else Status.UNKNOWN
+    announced = [each for each in record.live_decisions if each.announced and status is _changes(each.verdict)]
+    return decision_line(announced[0]) if announced else None
+
+
+def _changes(act: Act) -> Status:
+    return Status.APPROVED if act is Recall.REVOKE else Status.PENDING
 
 
 def _shown_tags(request: AccessRequest, channel: Channel) -> tuple[tuple[str, str], ...]:
@@ -155,7 +185,7 @@ def _shown_tags(request: AccessRequest, channel: Channel) -> tuple[tuple[str, st
 def _level_line(request: AccessRequest, record: Record) -> LevelLine | None:
     if not request.levels:
         return None
-    level = request.waiting or last_touched(request.levels)
+    level = request.waiting or request.last_level or request.levels[0]
     number = request.levels.index(level) + 1
     line = LevelLine(number, len(request.levels), level.step, _approvals(level, record), level.required)
     if level is not request.waiting:
@@ -173,72 +203,11 @@ def _waits_for(level: Level) -> tuple[str, ...]:
     return tuple(each.id.rpartition("/")[2] for each in level.approvers or ())
 
 
-def last_touched(levels: Sequence[Level]) -> Level:
-    """Return the latest level that was started, else the first."""
-    return next((level for level in reversed(levels) if level.state is not LevelState.NOT_STARTED), levels[0])
-
-
 def _approvals(level: Level, record: Record) -> int | None:
     """AWS's count, or ours where AWS's votes cannot be read."""
     if level.approvals is not None:
         return level.approvals
     return len(record.confirmed(level.step, Verdict.APPROVE)) or None
-
-
-def decision_lines(record: Record) -> tuple[DecisionLine, ...]:
-    """Return who decided what, oldest first: our people by name, others as AWS names them."""
-    ours = taken(record)
-    lines = [*map(_line, ours), *(line for level in _levels(record) for line in _outside_lines(level, ours))]
-    order = {level.step: number for number, level in enumerate(_levels(record))}
-    return tuple(sorted(lines, key=lambda line: (order.get(line.step, 0), line.at.timestamp() if line.at else 0.0)))
-
-
-def taken(record: Record) -> list[Decision]:
-    """Return our people's decisions that AWS took: those it accepted, and those that it shows without an answer."""
-    accepted = [each for each in record.decisions if each.state is DecisionState.CONFIRMED]
-    return [*accepted, *(each for each in record.decisions if _shown_unanswered(record, each, accepted))]
-
-
-_MAY_HAVE_ARRIVED = frozenset({DecisionState.SENT, DecisionState.UNKNOWN})
-
-
-def _shown_unanswered(record: Record, decision: Decision, accepted: Sequence[Decision]) -> bool:
-    """True for one whose answer is still on its way, or never came, and whose vote AWS shows all the same."""
-    if decision.state not in _MAY_HAVE_ARRIVED and decision.outcome is not Outcome.NO_ANSWER:
-        return False
-    here = [
-        each for each in accepted if (each.step, each.person.object_id) == (decision.step, decision.person.object_id)
-    ]
-    level = record.request.level(decision.step) if record.request else None
-    return not here and any(voted_by(vote, decision) for vote in (level.votes if level else None) or ())
-
-
-def deciding_line(record: Record) -> DecisionLine | None:
-    """Return the decision that settled the request, if it is known: the last one of that verdict at the last step."""
-    request = record.request
-    verdict = _SETTLED_BY.get(request.status) if request else None
-    if request is None or verdict is None:
-        return None
-    step = last_touched(request.levels).step if request.levels else None
-    lines = [line for line in decision_lines(record) if line.verdict is verdict and step in {None, line.step}]
-    return lines[-1] if lines else None
-
-
-def _levels(record: Record) -> tuple[Level, ...]:
-    return record.request.levels if record.request else ()
-
-
-def _line(decision: Decision) -> DecisionLine:
-    at = decision.settled_at or decision.clicked_at
-    return DecisionLine(decision.verdict, decision.person.shown_name, at, decision.comment or None, step=decision.step)
-
-
-def _outside_lines(level: Level, ours: Sequence[Decision]) -> Iterator[DecisionLine]:
-    here = [each for each in ours if each.step == level.step]
-    for vote in level.votes or ():
-        if not any(voted_by(vote, each) for each in here):
-            who = Principal.parse(vote.by).shown_name
-            yield DecisionLine(vote.verdict, who, vote.at, vote.comment, in_teams=False, step=level.step)
 
 
 def request_line(record: Record, now: datetime, *, own: bool) -> RequestLine:

@@ -1,6 +1,6 @@
-"""Every rule on who may decide and on how often a decision may be sent. Nowhere else.
+"""Every rule on who may decide, and the life of a decision. Nowhere else.
 
-A click becomes a decision by a claim on the row. The claim reaches nobody; it only settles who goes on:
+A click becomes a decision by a claim on the row, by the rules of bot.domain.claims:
 
     claimed ──sending──> sent ──answered──> confirmed
        │                  │ ├──refused───> refused
@@ -18,12 +18,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.identity import Person, Principal, Requester
-from bot.domain.request import AccessRequest, ApproverKind, Level, LevelState, Status, Verdict, Vote
+from bot.domain.identity import Person, Requester
+from bot.domain.request import AccessRequest, Act, ApproverKind, Level, Recall, Status
 from bot.domain.routing import MEMBERS, Channel
 
 DECISION_SPAN = timedelta(seconds=60)  # a click older than this is never signalled; its person presses again
-EFFECT_SPAN = timedelta(seconds=60)  # an accepted vote that is not shown by then is not waited for any more
 _BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that nobody sees
 COMMENT_LIMIT = 400  # characters; AWS takes 512 and the bot adds who decided
 
@@ -85,6 +84,7 @@ class Outcome(StrEnum):
     AWS_REFUSED = "aws_refused"
     AWS_DENIED = "aws_denied"  # AWS refused for lack of permission
     NO_ANSWER = "no_answer"  # sent, and never heard of again
+    NO_CANCEL_ROLE = "no_cancel_role"  # the account's cancel_role went from the configuration since the click
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ class Decision:
 
     id: str
     person: Person
-    verdict: Verdict
-    step: str
+    verdict: Act
+    step: str  # "" for a cancellation: it takes back the whole request
     clicked_at: datetime
     held_until: datetime  # until then the process that claimed it works on it
     comment: str = ""
@@ -142,6 +142,10 @@ class Refusal(StrEnum):
     NOT_COMPARABLE = "not_comparable"  # nothing known of the clicker tells them from the requester
     UNREADABLE = "unreadable"  # it is not known that AWS waits for a decision
     REPLICA = "replica"  # a copy in the delegated administrator account
+    OTHER_STEP = "other_step"  # the button's step is not the one that it would have on a card of ours
+    OWN_CHAT = "own_chat"  # a request is cancelled in its requester's own chat with the bot, nowhere else
+    NOT_REQUESTER = "not_requester"
+    NO_CANCEL_ROLE = "no_cancel_role"  # the account has no role in which requests are cancelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,7 @@ class Membership:
 def may_decide(
     person: Person,
     *,
-    verdict: Verdict,
+    verdict: Act,
     comment: str,
     request: AccessRequest,
     requester: Requester,
@@ -164,7 +168,10 @@ def may_decide(
     tenant_id: str,
     allow_unplaced: bool,
 ) -> Refusal | None:
-    """Say why this person may not decide at this step; None where they may. Default deny."""
+    """Say why this person may not decide at this step; None where they may. Default deny.
+
+    Who may approve at the step that settled a request may revoke what it granted.
+    """
     if request.replica_of:
         return Refusal.REPLICA
     if not channel.decide:
@@ -178,14 +185,68 @@ def may_decide(
         return Refusal.UNPLACED
     if requester.placed and not requester.comparable_with(person):
         return Refusal.NOT_COMPARABLE
-    if not can_be_decided(request):
-        return Refusal.UNREADABLE
+    if unfit := _unfit(request, verdict, step):
+        return unfit
     level = request.level(step)
     if level and not has_votable_approver(level):
         return Refusal.CONSOLE_ONLY
     if verdict in channel.comment_required and not _says_something(comment):
         return Refusal.COMMENT_REQUIRED
     return None
+
+
+def _unfit(request: AccessRequest, verdict: Act, step: str) -> Refusal | None:
+    """Say why the request cannot take this from any approver as it stands."""
+    match verdict:
+        case Recall.CANCEL:
+            return Refusal.NOT_REQUESTER
+        case Recall.REVOKE:
+            if request.status is not Status.APPROVED or request.execution_id is None or request.last_level is None:
+                return Refusal.UNREADABLE
+            return None if request.last_level.step == step else Refusal.OTHER_STEP
+        case _:
+            return None if can_be_decided(request) else Refusal.UNREADABLE
+
+
+def can_be_revoked(request: AccessRequest, now: datetime) -> bool:
+    """True while access that approvers granted is known to run: without an end there is nothing to take back."""
+    granted = request.status is Status.APPROVED and request.execution_id is not None
+    return granted and request.access_until is not None and now < request.access_until
+
+
+def may_cancel(
+    person: Person, *, request: AccessRequest, requester: Requester, step: str, tenant_id: str, has_role: bool
+) -> Refusal | None:
+    """Say why this person may not take the request back; None for its requester alone. Default deny.
+
+    `has_role`: the account has a role in which requests are cancelled.
+    """
+    if request.replica_of:
+        return Refusal.REPLICA
+    if stranger := not_the_requester(person, requester, tenant_id):
+        return stranger
+    if step:
+        return Refusal.OTHER_STEP
+    if not has_role:
+        return Refusal.NO_CANCEL_ROLE
+    return None if can_be_cancelled(request) else Refusal.UNREADABLE
+
+
+def not_the_requester(person: Person, requester: Requester, tenant_id: str) -> Refusal | None:
+    """Say why this person does not count as the requester: only the Teams user does whom the request was placed on."""
+    here = (person.object_id.casefold(), person.tenant_id.casefold())
+    if not all(here) or not tenant_id or here[1] != tenant_id.casefold():
+        return Refusal.FOREIGN
+    own = requester.person
+    if own is None or not requester.placed:
+        return Refusal.UNPLACED
+    same = here == (own.object_id.casefold(), own.tenant_id.casefold())
+    return None if same else Refusal.NOT_REQUESTER
+
+
+def can_be_cancelled(request: AccessRequest) -> bool:
+    """True while the request waits, at whatever level, and its automation execution is known."""
+    return request.status is Status.PENDING and request.execution_id is not None and not request.replica_of
 
 
 def can_be_decided(request: AccessRequest) -> bool:
@@ -220,91 +281,3 @@ def _refused_as_approver(
 def has_votable_approver(level: Level) -> bool:
     """True where a role is among the step's approvers, or where they cannot be read (then AWS decides)."""
     return level.approvers is None or any(each.kind is ApproverKind.ROLE for each in level.approvers)
-
-
-class ClaimRefusal(StrEnum):
-    """Why a claim was not granted."""
-
-    ENDED = "ended"  # the request has ended
-    STEP_PASSED = "step_passed"  # another step waits now
-    REPEAT = "repeat"  # this person's decision at this step is on its way or done
-    OTHERS_FIRST = "others_first"  # others are deciding just now
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The answer to a claim: granted, or why not and whose decision stands in the way."""
-
-    refusal: ClaimRefusal | None = None
-    held_by: Decision | None = None
-
-
-def claim(
-    *,
-    person: Person,
-    verdict: Verdict,
-    step: str,
-    request: AccessRequest,
-    decisions: tuple[Decision, ...],
-    now: datetime,
-) -> Claim:
-    """Say whether a click may go on to be sent.
-
-    At most one live claim per person and step; live approve claims stay within the approvals that are missing; a
-    reject goes alone. A vote that AWS accepted and does not show yet counts as given.
-    """
-    here = tuple(each for each in decisions if each.step == step)
-    if own := _standing(here, person):
-        return Claim(ClaimRefusal.REPEAT, own)
-    if request.status.ended:
-        return Claim(ClaimRefusal.ENDED)
-    if request.waiting and request.waiting.step != step:
-        return Claim(ClaimRefusal.STEP_PASSED)
-    live = tuple(each for each in here if each.state.live)
-    if _in_the_way(verdict, live, _missing(request.level(step), here, now)):
-        return Claim(ClaimRefusal.OTHERS_FIRST)
-    return Claim()
-
-
-def _standing(decisions: tuple[Decision, ...], person: Person) -> Decision | None:
-    kept = (each for each in decisions if each.state.live or each.state is DecisionState.CONFIRMED)
-    return next((each for each in kept if each.person.object_id.casefold() == person.object_id.casefold()), None)
-
-
-def _in_the_way(verdict: Verdict, live: tuple[Decision, ...], missing: int) -> bool:
-    if verdict is Verdict.REJECT:
-        return bool(live) or missing < 1
-    return len(live) >= missing or any(each.verdict is Verdict.REJECT for each in live)
-
-
-def _missing(level: Level | None, here: tuple[Decision, ...], now: datetime) -> int:
-    """Approvals still missing, as far as can be told: never less cautious than one at a time."""
-    hidden = [each for each in here if awaits_effect(each, level, now)]
-    if any(each.verdict is Verdict.REJECT for each in hidden):
-        return 0
-    if level is None or level.required is None or level.approvals is None:
-        return 0 if hidden else 1
-    still = max(1, level.required - level.approvals)  # waiting although enough voted: AWS did not count them all
-    return still - len(hidden)
-
-
-def awaits_effect(decision: Decision, level: Level | None, now: datetime) -> bool:
-    """True for a vote that AWS accepted and does not show yet: a signal is an event, its effect may come later.
-
-    Not for ever: after EFFECT_SPAN AWS has evidently not counted it, and somebody else must be able to decide.
-    """
-    if decision.state is not DecisionState.CONFIRMED or decision.settled_at is None or _shows(level, decision):
-        return False
-    return now < decision.settled_at + EFFECT_SPAN
-
-
-def _shows(level: Level | None, decision: Decision) -> bool:
-    if level is None:
-        return False
-    return level.state is not LevelState.WAITING or any(voted_by(vote, decision) for vote in level.votes or ())
-
-
-def voted_by(vote: Vote, decision: Decision) -> bool:
-    """True if AWS recorded this vote under the session name of the decision's person."""
-    session = Principal.parse(vote.by).session or vote.by
-    return vote.verdict is decision.verdict and session.casefold() == decision.person.session_name.casefold()

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.decision import Decision, DecisionState, awaits_effect
+from bot.domain.claims import awaits_effect
+from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Requester
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Route
@@ -190,9 +191,7 @@ class Record:
         """True once the row tells what became of a decision: it is settled, AWS was looked at since and shows it."""
         if decision.state.live or self.observed_from < decision.settled_in:
             return False
-        level = self.request.level(decision.step) if self.request else None
-        ended = self.request is not None and self.request.status.ended
-        return ended or not awaits_effect(decision, level, now)
+        return not awaits_effect(decision, self.request, now)
 
     @property
     def watched(self) -> bool:

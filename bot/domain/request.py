@@ -4,9 +4,12 @@ Everything that AWS may leave out is optional: None means "could not be read", a
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
 _KEY = re.compile(r"(?P<account>[0-9]{12})/(?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9])/(?P<ops_item_id>oi-[0-9a-f]{12})")
 
@@ -55,10 +58,23 @@ class Status(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a person decides."""
+    """What an approver says at a level."""
 
     APPROVE = "approve"
     REJECT = "reject"
+
+
+class Recall(StrEnum):
+    """What takes something back: an approver the access that was granted, the requester the request."""
+
+    REVOKE = "revoke"
+    CANCEL = "cancel"
+
+
+Act = Verdict | Recall  # what a click asks of AWS
+RECALLED: Final[Mapping[Recall, Status]] = MappingProxyType(
+    {Recall.REVOKE: Status.REVOKED, Recall.CANCEL: Status.CANCELLED}
+)  # how AWS shows that it took effect
 
 
 class LevelState(StrEnum):
@@ -155,6 +171,17 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """What access is granted at one moment, as the OpsItem says: the guard reads it right before a revocation.
+
+    The automation execution has ended by then, and may not know of a revocation.
+    """
+
+    status: Status
+    access_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AccessRequest:
     """One request for access to one node, as last observed."""
 
@@ -183,6 +210,12 @@ class AccessRequest:
         if self.status is not Status.PENDING:
             return None
         return next((level for level in self.levels if level.state is LevelState.WAITING), None)
+
+    @property
+    def last_level(self) -> Level | None:
+        """The latest level that was started, else the first: of a request that was decided, the one that settled it."""
+        started = (level for level in reversed(self.levels) if level.state is not LevelState.NOT_STARTED)
+        return next(started, self.levels[0] if self.levels else None)
 
     @property
     def lapses_at(self) -> datetime | None:

@@ -2,33 +2,44 @@
 
 from datetime import datetime
 
-from bot.domain.decision import Decision, DecisionEvent, Outcome, voted_by
+from bot.domain.claims import voted_by
+from bot.domain.decision import Decision, DecisionEvent, Outcome
 from bot.domain.record import Record
-from bot.domain.request import Level, LevelState, Verdict
+from bot.domain.request import RECALLED, AccessRequest, Level, LevelState, Recall, Status, Verdict
 
 _REACHED = {Verdict.APPROVE: LevelState.APPROVED, Verdict.REJECT: LevelState.REJECTED}
 
 
 def settle_unknown(record: Record, decision: Decision, now: datetime) -> Decision:
     """Return an unknown decision as seen, as without effect, or, while its minute lasts, as it is."""
-    level = record.request.level(decision.step) if record.request else None
-    if level and _had_effect(level, decision):
+    if record.request and _had_effect(record.request, decision):
         return decision.after(DecisionEvent.SEEN, at=now)
-    if _over(record, decision) and level and level.votes is not None:
+    if record.request and _went_on_without(record.request, decision):
         return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.SETTLED)
     if now > decision.lapses_at:
         return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.NO_ANSWER)
     return decision
 
 
-def _had_effect(level: Level, decision: Decision) -> bool:
+def _had_effect(request: AccessRequest, decision: Decision) -> bool:
+    """AWS names no author of a cancellation or a revocation: that it is there must do."""
+    if isinstance(decision.verdict, Recall):
+        return request.status is RECALLED[decision.verdict]
+    level = request.level(decision.step)
+    return level is not None and _counted(level, decision, decision.verdict)
+
+
+def _counted(level: Level, decision: Decision, verdict: Verdict) -> bool:
     if level.votes is not None:
         return any(voted_by(vote, decision) for vote in level.votes)
-    return level.state is _REACHED[decision.verdict]  # votes are unreadable, and the level went where it would lead
+    return level.state is _REACHED[verdict]  # votes are unreadable, and the level went where it would lead
 
 
-def _over(record: Record, decision: Decision) -> bool:
-    request = record.request
-    if request is None:
-        return False
-    return request.status.ended or bool(request.waiting and request.waiting.step != decision.step)
+def _went_on_without(request: AccessRequest, decision: Decision) -> bool:
+    if decision.verdict is Recall.REVOKE:
+        return request.status.ended and request.status is not Status.APPROVED
+    if decision.verdict is Recall.CANCEL:
+        return request.status.ended
+    level = request.level(decision.step)
+    passed = request.status.ended or bool(request.waiting and request.waiting.step != decision.step)
+    return passed and level is not None and level.votes is not None

@@ -4,21 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from bot.domain.card import (
-    Rules,
-    access_is_over,
-    card_view,
-    conflicting_policies,
-    deciding_line,
-    decision_lines,
-    requester_name,
-    taken,
-)
+from bot.domain.card import Rules, access_is_over, card_view, conflicting_policies
 from bot.domain.card_places import card_places
-from bot.domain.decision import Decision, DecisionState, Outcome
-from bot.domain.identity import Person, assumed_role_arn
+from bot.domain.decided import decision_lines
+from bot.domain.identity import Person
+from bot.domain.notes import blank_note, thread_notes, why_undone
 from bot.domain.record import Delivery, Record, SurfaceKind
-from bot.domain.request import AccessRequest, Status, Verdict
+from bot.domain.request import AccessRequest, Recall, Status
 from bot.domain.routing import Channel
 from bot.domain.views import DirectKind, DirectView, NoteKind, NoteView, View
 
@@ -55,9 +47,8 @@ def desired(record: Record, rules: Rules, now: datetime) -> tuple[Wanted, ...]:
     home = _home(record, rules)
     if home is None:
         return tuple(cards)
-    over = access_is_over(record.request, now)
-    notes, told = _notes(record, home, over=over), _delivery_notes(record, home)
-    directs = [] if may_still_be_placed(record, now) else _directs(record, home, over=over)
+    notes, told = _notes(record, home, now), _delivery_notes(record, home)
+    directs = [] if may_still_be_placed(record, now) else _directs(record, home, rules, now)
     return (*cards, *_overtaken_notes(record, home, (*notes, *told)), *notes, *directs, *told)
 
 
@@ -91,98 +82,21 @@ def _home(record: Record, rules: Rules) -> Channel | None:
 # --- notes in the thread -----------------------------------------------------------------------------------------
 
 
-def _notes(record: Record, home: Channel, *, over: bool) -> list[Wanted]:
-    notes = [_decision_note(record, each) for each in record.decisions]
-    notes += [_late_note(record, each) for each in taken(record) if each.outcome is Outcome.NO_ANSWER]
-    if over:
-        notes.append(("ended", replace(_blank_note(record, NoteKind.ENDED), at=_access_until(record))))
-    ending = _ending_note(record)
-    wanted = [
-        replace(_wanted_note(f"note:{name}", view, home), overtaken=_has_passed(record, view))
-        for name, view in filter(None, notes)
-    ]
-    return [*wanted, _wanted_note(f"note:{ending.status}", ending, home)] if ending else wanted
-
-
-def _has_passed(record: Record, note: NoteView) -> bool:
-    """Nobody is told to press again once there is nothing left to press."""
-    return note.kind is NoteKind.UNANSWERED and record.request is not None and record.request.status.ended
+def _notes(record: Record, home: Channel, now: datetime) -> list[Wanted]:
+    told = thread_notes(record, now)
+    return [replace(_wanted_note(f"note:{each.name}", each.view, home), overtaken=each.overtaken) for each in told]
 
 
 def _overtaken_notes(record: Record, home: Channel, wanted: Sequence[Wanted]) -> list[Wanted]:
     """Return the notes that were begun, never came through and are true no more."""
     names = {want.name for want in wanted}
     begun = (each.name for each in record.surfaces if each.kind is SurfaceKind.NOTE)
-    blank = _blank_note(record, NoteKind.OUTSIDE)
+    blank = blank_note(record, NoteKind.OUTSIDE)
     return [replace(_wanted_note(name, blank, home), overtaken=True) for name in begun if name not in names]
 
 
 def _wanted_note(name: str, view: NoteView, home: Channel) -> Wanted:
     return Wanted(name, SurfaceKind.NOTE, view, home)
-
-
-def _access_until(record: Record) -> datetime | None:
-    return record.request.access_until if record.request else None
-
-
-def _decision_note(record: Record, decision: Decision) -> tuple[str, NoteView] | None:
-    kind = _note_kind(decision)
-    if kind is None:
-        return None
-    note = replace(
-        _blank_note(record, kind),
-        who=decision.person.shown_name,
-        at=decision.settled_at,
-        comment=decision.comment or None,
-        call=_call(decision, record) if decision.state is DecisionState.CONFIRMED else None,
-        role=assumed_role_arn(decision.role, decision.person.session_name) if decision.role else None,
-        detail=str(decision.outcome) if decision.outcome else None,
-    )
-    return decision.id, note
-
-
-def _late_note(record: Record, decision: Decision) -> tuple[str, NoteView]:
-    """Tell of a decision that AWS never answered and shows after all: nobody outside Teams made it."""
-    kind = NoteKind.APPROVAL if decision.verdict is Verdict.APPROVE else NoteKind.REJECTION
-    who, comment = decision.person.shown_name, decision.comment or None
-    note = replace(_blank_note(record, kind), who=who, at=decision.clicked_at, comment=comment)
-    return f"{decision.id}:shown", replace(note, call=_call(decision, record))
-
-
-def _note_kind(decision: Decision) -> NoteKind | None:
-    if decision.state is DecisionState.CONFIRMED:
-        return NoteKind.APPROVAL if decision.verdict is Verdict.APPROVE else NoteKind.REJECTION
-    if decision.announced and decision.state is DecisionState.RELEASED and decision.outcome is Outcome.NO_ANSWER:
-        return NoteKind.UNANSWERED
-    if decision.announced and decision.state in {DecisionState.RELEASED, DecisionState.REFUSED}:
-        return NoteKind.UNDONE
-    return None
-
-
-def _blank_note(record: Record, kind: NoteKind) -> NoteView:
-    request = record.request
-    node = (request.node.name or request.node.id) if request else ""
-    return NoteView(kind, record.key.ops_item_id, node, requester=requester_name(record))
-
-
-SIGNAL_TYPES = {Verdict.APPROVE: "Approve", Verdict.REJECT: "Reject"}
-
-
-def _call(decision: Decision, record: Record) -> str:
-    signal = SIGNAL_TYPES[decision.verdict]
-    return f"ssm:SendAutomationSignal {signal} {decision.execution_id} ({record.key.region})"
-
-
-def _ending_note(record: Record) -> NoteView | None:
-    """Tell how the request ended, unless it was by one of us, or still may prove to have been."""
-    request = record.request
-    if request is None or not request.status.ended or record.live_decisions:
-        return None
-    line = deciding_line(record)
-    if line and line.in_teams:
-        return None
-    note = replace(_blank_note(record, NoteKind.OUTSIDE), status=request.status)
-    return replace(note, who=line.who, at=line.at, comment=line.comment) if line else note
 
 
 def _delivery_notes(record: Record, home: Channel) -> list[Wanted]:
@@ -193,7 +107,7 @@ def _delivery_notes(record: Record, home: Channel) -> list[Wanted]:
     ]
     if not failed:
         return []
-    note = replace(_blank_note(record, NoteKind.DIRECT_IMPOSSIBLE), detail=failed[0].problem)
+    note = replace(blank_note(record, NoteKind.DIRECT_IMPOSSIBLE), detail=failed[0].problem)
     return [_wanted_note("note:direct_impossible", note, home)]
 
 
@@ -222,19 +136,40 @@ def may_still_be_placed(record: Record, now: datetime) -> bool:
     return ended_at is not None and now < ended_at + PLACING_SPAN
 
 
-def _directs(record: Record, home: Channel, *, over: bool) -> list[Wanted]:
-    request = record.request
-    kind = DirectKind.ENDED if over else DIRECTS.get(request.status) if request else None
-    if request is None or kind is None:
+def _directs(record: Record, home: Channel, rules: Rules, now: datetime) -> list[Wanted]:
+    kind = direct_kind(record, now)
+    if record.request is None or kind is None:
         return []
     person = record.requester.person if record.requester and record.requester.placed else None
-    due = Wanted(f"dm:{kind}", SurfaceKind.DIRECT, direct_view(record, kind), home, person)
+    due = Wanted(f"dm:{kind}", SurfaceKind.DIRECT, direct_view(record, kind, rules), home, person)
+    failed = _failed_cancellations(record, due, now)
+    names = {due.name, *(want.name for want in failed)}
     claimed = (surface.name for surface in record.surfaces if surface.kind is SurfaceKind.DIRECT)
-    overtaken = [replace(due, name=name, overtaken=True) for name in claimed if name != due.name]
-    return [*overtaken, due]
+    overtaken = [replace(due, name=name, overtaken=True) for name in claimed if name not in names]
+    return [*overtaken, due, *failed]
 
 
-def direct_view(record: Record, kind: DirectKind) -> DirectView:
+def direct_kind(record: Record, now: datetime) -> DirectKind | None:
+    """Return what the requester has to know now."""
+    if record.request is None:
+        return None
+    return DirectKind.ENDED if access_is_over(record.request, now) else DIRECTS.get(record.request.status)
+
+
+def _failed_cancellations(record: Record, due: Wanted, now: datetime) -> list[Wanted]:
+    """Tell the requester, who may not see the thread, of what came to nothing after "applying"; the button is there."""
+    view = due.view
+    if not isinstance(view, DirectView) or view.kind is not DirectKind.WAITING:
+        return []
+    failed = [(each, why_undone(record, each, now)) for each in record.decisions if each.verdict is Recall.CANCEL]
+    return [
+        replace(due, name=f"dm:{each.id}", view=replace(view, kind=DirectKind.NOT_CANCELLED, detail=why))
+        for each, why in failed
+        if why
+    ]
+
+
+def direct_view(record: Record, kind: DirectKind, rules: Rules) -> DirectView:
     """Return the direct message to the requester. The row must have facts."""
     request = record.request
     if request is None:
@@ -256,7 +191,18 @@ def direct_view(record: Record, kind: DirectKind) -> DirectView:
         access_until=request.access_until if approved else None,
         commands=connect_commands(request) if approved else (),
         conflicting_policies=conflicting_policies(record),
+        cancel=_may_offer_cancel(record, rules),
     )
+
+
+def _may_offer_cancel(record: Record, rules: Rules) -> bool:
+    """True while the requester may press; that the execution may not be known yet is found out then."""
+    request = record.request
+    if request is None or request.replica_of or request.key.account not in rules.cancel_roles:
+        return False
+    if request.status is not Status.PENDING:
+        return False
+    return not any(each.verdict is Recall.CANCEL and each.announced for each in record.live_decisions)
 
 
 def connect_commands(request: AccessRequest) -> tuple[str, ...]:

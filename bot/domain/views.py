@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.request import Status, Verdict
+from bot.domain.request import Act, Status, Verdict
 
 
 class Banner(StrEnum):
@@ -53,7 +53,7 @@ class Mention:
 class DecisionLine:
     """Who decided what and when. `who` None: decided outside Teams by somebody whom AWS does not name."""
 
-    verdict: Verdict
+    verdict: Act
     who: str | None = None
     at: datetime | None = None
     comment: str | None = None
@@ -79,7 +79,7 @@ class CardView:
     """The card of one request, waiting or decided; templates `request` and `decided`."""
 
     key: str  # account/region/oi-…
-    step: str  # the step that the buttons belong to; "" without buttons
+    step: str  # the step that the buttons, or Revoke, belong to; "" without them
     banner: Banner
     ops_item_id: str
     account: str
@@ -102,6 +102,7 @@ class CardView:
     decisions: tuple[DecisionLine, ...] = ()  # oldest first
     applying: DecisionLine | None = None
     buttons: bool = False
+    revoke: bool = False  # an approver may take the access back
     no_buttons: NoButtons | None = None  # set on a waiting card without buttons
     home: str | None = None  # the channel in which it is decided, on a waiting card in another one
     home_problem: str | None = None  # why that cannot be reached, as a code
@@ -136,11 +137,17 @@ class NoticeCode(StrEnum):
     # somebody or something else was first
     DECIDED = "decided"  # {who} {verdict} at {at}, {comment}; each part only as far as AWS tells
     ENDED = "ended"  # timed out, cancelled, revoked, failed: the card's banner says which
+    REVOKED = "revoked"  # {who} revoked it at {at}, {comment}, as far as that is known
+    CANCELLED = "cancelled"  # {who} cancelled it at {at}, as far as that is known
+    WINDOW_OVER = "window_over"  # the access window is over; there is nothing to revoke
+    NOT_APPROVED = "not_approved"  # there is no access to revoke
     STEP_PASSED = "step_passed"  # this level is over; the card shows the one that waits now
     BUSY = "busy"  # somebody else's decision is on its way; press again if the card stays
     # it was not sent, or had no effect
     AWS_REFUSED = "aws_refused"  # {detail}: AWS's error code
     AWS_DENIED = "aws_denied"  # {detail}: AWS's error code; an admin must look at the approver role
+    CANCEL_DENIED = "cancel_denied"  # {detail}: AWS's error code; an admin must look at the cancel role
+    NOT_SHOWN = "not_shown"  # AWS accepted it, and does not show it
     THROTTLED = "throttled"
     UNREADABLE = "unreadable"
     EXPIRED = "expired"
@@ -149,7 +156,6 @@ class NoticeCode(StrEnum):
     STORE_SLOW = "store_slow"  # whether it was stored is not known yet; the card tells
     NOT_FOUND = "not_found"
     LOOKING = "looking"  # no row knows it, so AWS is asked; the card follows
-    NOT_AVAILABLE = "not_available"  # a verb that this version does not have yet
     # this person may not (bot.domain.decision.Refusal has the same codes)
     NOT_HERE = "not_here"
     FOREIGN = "foreign"
@@ -165,6 +171,10 @@ class NoticeCode(StrEnum):
     RECONFIGURED = "reconfigured"
     NOT_COMPARABLE = "not_comparable"
     REPLICA = "replica"
+    OTHER_STEP = "other_step"
+    OWN_CHAT = "own_chat"
+    NOT_REQUESTER = "not_requester"
+    NO_CANCEL_ROLE = "no_cancel_role"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +187,7 @@ class Notice:
     code: NoticeCode
     tone: Tone = Tone.ATTENTION
     who: str | None = None
-    verdict: Verdict | None = None
+    verdict: Act | None = None
     at: datetime | None = None
     comment: str | None = None  # of whoever decided
     detail: str | None = None
@@ -196,6 +206,7 @@ class DirectKind(StrEnum):
     FAILED = "failed"
     GONE = "gone"  # AWS does not know the request any more
     ENDED = "ended"  # the access window is over
+    NOT_CANCELLED = "not_cancelled"  # the requester's cancellation came to nothing; `detail` says why
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +228,8 @@ class DirectView:
     access_until: datetime | None = None
     commands: tuple[str, ...] = ()  # ready to copy; made from ids only
     conflicting_policies: tuple[str, ...] = ()
+    cancel: bool = False  # the requester may take the request back
+    detail: str | None = None  # a code
 
     @property
     def shown_node(self) -> str:
@@ -229,6 +242,9 @@ class NoteKind(StrEnum):
 
     APPROVAL = "approval"  # a person's approval that AWS took
     REJECTION = "rejection"
+    REVOCATION = "revocation"  # a person's revocation, and AWS shows it
+    CANCELLATION = "cancellation"  # the requester's own, and AWS shows it
+    NOT_SHOWN = "not_shown"  # AWS took a revocation and still shows the access
     OUTSIDE = "outside"  # the request ended without a decision from Teams; `status` says how
     ENDED = "ended"  # the access window is over
     DIRECT_IMPOSSIBLE = "direct_impossible"  # the requester could not be told; `detail` is a code

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.domain.request import Verdict
-from bot.domain.views import Banner, CardView, DecisionLine, Mention, Notice, NoticeCode
+from bot.domain.views import Banner, CardView, DecisionLine, DirectView, Mention, Notice, NoticeCode
 from bot.literal import unmarked
 from bot.rendering.pen import Data, Pen, Runs, plain
 
@@ -24,7 +24,7 @@ BANNER_STYLES: Final = {
     Banner.UNKNOWN: "warning",
 }
 _DONE: Final = frozenset(
-    {NoticeCode.DECIDED, NoticeCode.STEP_PASSED, NoticeCode.REPEATED}
+    {NoticeCode.DECIDED, NoticeCode.STEP_PASSED, NoticeCode.REPEATED, NoticeCode.REVOKED, NoticeCode.CANCELLED}
 )  # about a decision that AWS took
 _EXPLAINED: Final = frozenset(
     {Banner.TIMED_OUT, Banner.CANCELLED, Banner.REVOKED, Banner.FAILED, Banner.GONE, Banner.UNKNOWN}
@@ -49,30 +49,36 @@ def card_data(view: CardView, pen: Pen, notice: Notice | None) -> Data:
         "mentions": mentions,
         "entities": entities,
         "form": _form(view, pen, notice),
+        "revoke": [{"typed": notice.typed if notice else ""}] if view.revoke else [],
         "links": [{"url": view.console_url}] if view.console_url else [],
         "key": view.key,
         "step": view.step,
     }
 
 
-def notice_data(notice: Notice | None, pen: Pen, card: CardView | None = None) -> list[Data]:
+def notice_data(notice: Notice | None, pen: Pen, card: CardView | DirectView | None = None) -> list[Data]:
     """Return the line for the person who clicked, or none. What the card below says anyway is not said twice."""
     if notice is None:
         return []
     said = [pen.runs(f"notice.{notice.code}")]
     quote: list[Data] = []
     if not _tells(card, notice):
-        said += _who(notice, pen, beside=card.requested_at if card else None)
+        said += _when(notice, pen) + _who(notice, pen, beside=card.requested_at if card else None)
         quote = pen.comment(notice.comment)
     if notice.detail:
         said.append(plain(pen.name(notice.detail), font="Monospace"))
     return [{"style": notice.tone, "lines": said, "quote": quote}]
 
 
-def _tells(card: CardView | None, notice: Notice) -> bool:
+def _tells(card: CardView | DirectView | None, notice: Notice) -> bool:
     """True where the card lists the very decision that the notice is about."""
     lines = card.decisions if card and notice.code in _DONE else ()
     return any((line.who, line.verdict, line.comment) == (notice.who, notice.verdict, notice.comment) for line in lines)
+
+
+def _when(notice: Notice, pen: Pen) -> list[Runs]:
+    over = notice.at if notice.code is NoticeCode.WINDOW_OVER else None
+    return [pen.say.runs("card_line.was_until", at=pen.say.moment(over))] if over else []
 
 
 def _who(notice: Notice, pen: Pen, *, beside: datetime | None) -> list[Runs]:

@@ -29,19 +29,28 @@ _DIRECT_STYLES: Final = {
     DirectKind.FAILED: "attention",
     DirectKind.GONE: "emphasis",
     DirectKind.ENDED: "emphasis",
+    DirectKind.NOT_CANCELLED: "warning",
 }
-_NOTE_STYLES: Final = {NoteKind.APPROVAL: "good", NoteKind.REJECTION: "attention"}
+_NOTE_STYLES: Final = {
+    NoteKind.APPROVAL: "good",
+    NoteKind.REJECTION: "attention",
+    NoteKind.REVOCATION: "attention",
+    NoteKind.NOT_SHOWN: "warning",
+}
 _TOML_LINES: Final = 80  # more than any channel's entry has
 
 
-def direct_data(view: DirectView, pen: Pen) -> Data:
+def direct_data(view: DirectView, pen: Pen, notice: Notice | None = None) -> Data:
     """Return what `direct-message` asks for."""
     return {
         "words": {**pen.say.group("direct"), "reason": pen.say.text("card.reason")},
+        "notice": notice_data(notice, pen, view),
+        "cancel": [{"key": view.key}] if view.cancel else [],
         "style": _DIRECT_STYLES[view.kind],
         "banner": pen.say.text(f"banner.{view.kind}"),
         "node": pen.name(view.shown_node),
         "sentence": _direct_sentence(view, pen),
+        "why": [pen.coded("undone", view.detail, otherwise="aws_refused")] if view.detail else [],
         "decisions": pen.latest(view.decisions, beside=view.requested_at),
         "alerts": pen.conflict(view.conflicting_policies),
         "reason": pen.reason(view.reason),
@@ -57,7 +66,7 @@ def _direct_sentence(view: DirectView, pen: Pen) -> Runs:
 
 
 def _direct_rows(view: DirectView, pen: Pen) -> list[Data]:
-    waiting = view.kind is DirectKind.WAITING
+    waiting = view.kind in {DirectKind.WAITING, DirectKind.NOT_CANCELLED}
     return [
         *pen.plain_row("node", view.node_id),
         *pen.plain_row("account", view.account),

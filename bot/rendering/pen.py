@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from bot.domain.request import Verdict
+from bot.domain.request import Act
 from bot.domain.views import DecisionLine
 from bot.i18n import Localizer, Run
 from bot.literal import cut, lines, one_line, wrappable
@@ -133,7 +133,7 @@ class Pen:
             return self.runs(f"decision.{line.verdict}_unknown")
         return self.runs(f"decision.{line.verdict}{'' if line.in_teams else '_outside'}", who=line.who)
 
-    def pressed(self, who: str, verdict: Verdict, at: datetime | None, *, beside: datetime | None) -> Runs:
+    def pressed(self, who: str, verdict: Act, at: datetime | None, *, beside: datetime | None) -> Runs:
         """Return who pressed which button when."""
         return [*self.runs(f"decision.{verdict}_pressed", who=who), *self.apart(at, beside=beside)]
 

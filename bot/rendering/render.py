@@ -30,7 +30,7 @@ CARD_LIMIT: Final = 28_000  # bytes of JSON; the smallest limit that Teams docum
 def render(
     view: View | Notice, *, locale: str, timezone: str, notice: Notice | None = None, brief: bool = False
 ) -> Card:
-    """Return the adaptive card (JSON) of a view, with a notice line above a request's card if there is one.
+    """Return the adaptive card (JSON) of a view, with a notice line above what was clicked if there is one.
 
     `locale` is one of bot.i18n.LOCALES, `timezone` an IANA name. The card is under CARD_LIMIT whatever the view holds;
     `brief`: as short as it can be, for a Teams that finds even that too large.
@@ -87,7 +87,7 @@ def _own_data(view: View | Notice, pen: Pen, notice: Notice | None) -> Data:
         case CardView():
             return card_data(view, pen, notice)
         case DirectView():
-            return messages.direct_data(view, pen)
+            return messages.direct_data(view, pen, notice)
         case NoteView():
             return messages.note_data(view, pen)
         case HelpView():

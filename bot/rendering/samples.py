@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from bot.domain.request import Verdict
+from bot.domain.request import Recall, Verdict
 from bot.domain.views import (
     Banner,
     CardView,
@@ -73,12 +73,25 @@ _REJECTION = DecisionLine(Verdict.REJECT, "鈴木 芽依", _DECIDED, "先にス�
 _DECIDED_CARD = replace(
     _REQUEST,
     banner=Banner.APPROVED,
-    step="",
+    step="Level2",
     buttons=False,
     level=LevelLine(number=2, of=2, step="Level2", approvals=1, required=1),
     decisions=(_APPROVAL,),
     access_until=_DECIDED + timedelta(hours=4),
+    revoke=True,
 )
+_REVOKED = _DECIDED + timedelta(minutes=40)
+_REVOCATION = DecisionLine(Recall.REVOKE, "鈴木 芽依", _REVOKED, "対応が終わったため取り消します。")
+_REVOKED_CARD = replace(
+    _DECIDED_CARD,
+    banner=Banner.REVOKED,
+    decisions=(_APPROVAL, _REVOCATION),
+    access_until=None,
+    revoke=False,
+    step="",
+)
+_CANCELLATION = DecisionLine(Recall.CANCEL, "山田 太郎", _DECIDED)
+_CANCELLED_CARD = replace(_REVOKED_CARD, banner=Banner.CANCELLED, decisions=(_CANCELLATION,))
 _SIGN_IN = (
     'read -r AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN <<< "$(aws ssm get-access-token'
     " --region ap-northeast-1 --access-request-id oi-f57e817742bd"
@@ -102,6 +115,15 @@ _DIRECT = DirectView(
         _SIGN_IN,
         "aws ssm start-session --region ap-northeast-1 --target i-02999bd501754105a",
     ),
+)
+_WAITING_DIRECT = replace(
+    _DIRECT,
+    kind=DirectKind.WAITING,
+    decisions=(),
+    access_until=None,
+    commands=(),
+    lapses_at=_REQUEST.lapses_at,
+    cancel=True,
 )
 _NOTE = NoteView(
     NoteKind.REJECTION,
@@ -148,7 +170,15 @@ SAMPLES: Final[Mapping[str, Sample]] = {
     "request": Sample(_REQUEST),
     "decided": Sample(_DECIDED_CARD),
     "rejected": Sample(
-        replace(_DECIDED_CARD, banner=Banner.REJECTED, decisions=(_REJECTION,), access_until=None),
+        replace(
+            _DECIDED_CARD, banner=Banner.REJECTED, decisions=(_REJECTION,), access_until=None, revoke=False, step=""
+        ),
+    ),
+    "revoked": Sample(_REVOKED_CARD),
+    "cancelled": Sample(_CANCELLED_CARD),
+    "already-revoked": Sample(
+        _REVOKED_CARD,
+        Notice(NoticeCode.REVOKED, Tone.INFO, _REVOCATION.who, Recall.REVOKE, _REVOKED, _REVOCATION.comment),
     ),
     "refused": Sample(_DECIDED_CARD, _LATE_CLICK),
     "unreachable": Sample(
@@ -162,7 +192,33 @@ SAMPLES: Final[Mapping[str, Sample]] = {
         )
     ),
     "direct-message": Sample(_DIRECT),
+    "direct-message-waiting": Sample(_WAITING_DIRECT),
+    "direct-message-revoked": Sample(
+        replace(_WAITING_DIRECT, kind=DirectKind.REVOKED, cancel=False, decisions=(_APPROVAL, _REVOCATION))
+    ),
+    "direct-message-not-cancelled": Sample(
+        replace(_WAITING_DIRECT, kind=DirectKind.NOT_CANCELLED, detail="cancel_denied")
+    ),
     "note": Sample(_NOTE),
+    "note-revoked": Sample(
+        replace(
+            _NOTE,
+            kind=NoteKind.REVOCATION,
+            at=_REVOKED,
+            comment=_REVOCATION.comment,
+            call=f"ssm:SendAutomationSignal Revoke {_EXECUTION} (ap-northeast-1)",
+        )
+    ),
+    "note-cancelled": Sample(
+        replace(
+            _NOTE,
+            kind=NoteKind.CANCELLATION,
+            who=_CANCELLATION.who,
+            comment=None,
+            call=f"ssm:StopAutomationExecution Cancel {_EXECUTION} (ap-northeast-1)",
+            role="arn:aws:sts::111122223333:assumed-role/NodeAccessCanceller/taro.yamada@example.com",
+        )
+    ),
     "help": Sample(HelpView()),
     "pending": Sample(_PENDING),
     "status": Sample(replace(_REQUEST, buttons=False, step="")),

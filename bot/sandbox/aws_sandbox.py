@@ -175,7 +175,7 @@ class SandboxAws:
         return {
             ("sts", "AssumeRole"): partial(identities.assume_role, self.callers),
             ("sts", "GetCallerIdentity"): identities.get_caller_identity,
-            **JitOperations(self.state, steps_shown=steps_shown).table(),
+            **JitOperations(self.state, steps_shown=steps_shown, cancellers=frozenset({sample.CANCELLER})).table(),
             **JitDocuments(self.state).table(),
             **self.nodes.table(),
         }

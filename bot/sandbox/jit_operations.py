@@ -26,8 +26,9 @@ TOKEN_LIFE = timedelta(hours=1)  # an access token's credentials; the window its
 class JitOperations:
     """Access requests and their approvals, as SSM offers them."""
 
-    def __init__(self, state: JitState, *, steps_shown: int | None) -> None:
-        self._state, self._steps_shown = state, steps_shown
+    def __init__(self, state: JitState, *, steps_shown: int | None, cancellers: frozenset[str]) -> None:
+        """`cancellers`: the names of roles that may stop executions for others than themselves."""
+        self._state, self._steps_shown, self._cancellers = state, steps_shown, cancellers
 
     def table(self) -> dict[tuple[str, str], Operation]:
         """Return what this class answers, by service and operation."""
@@ -84,8 +85,10 @@ class JitOperations:
         }
 
     def stop_automation_execution(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Withdraw a waiting request."""
+        """Withdraw a waiting request: its requester may, and who has a role for it; the rest IAM would refuse."""
         request = self._execution(caller, params["AutomationExecutionId"])
+        if caller.arn != request.requester and caller.session.role_arn.rpartition("/")[2] not in self._cancellers:
+            raise AwsError("AccessDeniedException", f"{caller.arn} is not authorized to stop {request.execution_id}.")
         step = request.waiting_step
         try:
             self._state.change(request.id, partial(_cancel, by=caller.arn))

@@ -23,6 +23,7 @@ from bot.sandbox.node import InstallFailed, NodeMissing
 from bot.sandbox.people import CLIENTS, ICHIRO, PLACES, SAMPLE_APP_ID, SAMPLE_TENANT
 from bot.sandbox.playground import PlaygroundFailed
 from bot.sandbox.teams import SandboxTeams
+from bot.sandbox.world import ACCOUNT, CANCELLER_ROLE, REGION
 
 READY_WITHIN: Final = 30.0  # seconds; a slow machine importing everything for the first time
 READY_PAUSE: Final = 0.1  # seconds between questions
@@ -47,6 +48,11 @@ approver_role = "arn:aws:iam::{{account}}:role/NodeAccessLead"
 
 [identity]
 trusted_roles = ["Operator"]
+
+[[accounts]]
+id = "{account}"
+regions = ["{region}"]
+cancel_role = "{canceller}"
 """
 
 
@@ -228,7 +234,13 @@ def free_port() -> int:
 def _configuration(choices: Choices) -> Path:
     path = (choices.folder / "node-access.toml").resolve()
     text = CONFIGURATION.format(
-        conversation=PLACES.channel, mention=ICHIRO.object_id, locale=choices.locale, timezone=choices.timezone
+        conversation=PLACES.channel,
+        mention=ICHIRO.object_id,
+        locale=choices.locale,
+        timezone=choices.timezone,
+        account=ACCOUNT,
+        region=REGION,
+        canceller=CANCELLER_ROLE,
     )
     path.write_text(text, "utf-8")
     return path

@@ -20,6 +20,8 @@ QUEUE: Final = "node-access-events"
 BOT_KEY: Final = "SANDBOXKEYOFTHEBOT01"
 APPROVER_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"
 LEAD_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessLead"
+CANCELLER: Final = "NodeAccessCanceller"  # the role, in whatever account, in which requests are cancelled for others
+CANCELLER_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/{CANCELLER}"
 OPERATOR_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/Operator"
 BOT_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessBot"
 REQUESTER: Final = "taro.yamada@example.com"
@@ -163,7 +165,7 @@ MANUAL_POLICIES: Final = {
 
 def admit(callers: Callers) -> tuple[Session, Session]:
     """Make the sample roles; return the sessions of the bot and of the requester."""
-    for role in (APPROVER_ROLE, LEAD_ROLE, OPERATOR_ROLE, BOT_ROLE):
+    for role in (APPROVER_ROLE, LEAD_ROLE, CANCELLER_ROLE, OPERATOR_ROLE, BOT_ROLE):
         callers.add_role(role)
     bot = callers.bootstrap(BOT_KEY, role_arn=BOT_ROLE, session_name="node-access-bot")
     return bot, callers.assume(OPERATOR_ROLE, REQUESTER, seconds=LONGEST_SESSION)

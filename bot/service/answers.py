@@ -1,13 +1,26 @@
-"""Words the answer to a click: the current card with a notice on it, in the channel's locale and time zone."""
+"""Words the answer to a click: what was clicked, as the row has it now, with a notice on it."""
+
+from dataclasses import dataclass, replace
 
 from bot.domain.card import card_view
+from bot.domain.decision import Decision
 from bot.domain.record import Record
+from bot.domain.request import Recall, Status
 from bot.domain.routing import Channel
-from bot.domain.views import CardView, Notice
+from bot.domain.surfaces import direct_kind, direct_view
+from bot.domain.views import Banner, CardView, DecisionLine, DirectView, Notice, NoticeCode, Tone
 from bot.ports import Clock
 from bot.rendering import render, summary
 from bot.service.clicks import Answer
 from bot.service.configured import Configured
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What somebody clicked on and gets back: a channel's card, or the requester's direct message in its locale."""
+
+    channel: Channel
+    personal: bool = False
 
 
 class Answers:
@@ -16,17 +29,40 @@ class Answers:
     def __init__(self, configured: Configured, clock: Clock) -> None:
         self._configured, self._clock = configured, clock
 
-    def shown(self, record: Record, channel: Channel, notice: Notice | None, *, refused: bool = False) -> Answer:
-        """Answer with the card as the row has it."""
-        view = card_view(record, channel, self._configured.rules, self._clock.now())
-        return self.of(view, channel, notice, refused=refused)
+    def shown(self, record: Record, screen: Screen, notice: Notice | None, *, refused: bool = False) -> Answer:
+        """Answer with what the row has to show there."""
+        view = self._direct(record) if screen.personal else self._card(record, screen.channel)
+        return _answer(view, screen.channel, notice, refused=refused)
 
-    @staticmethod
-    def of(view: CardView, channel: Channel, notice: Notice | None, *, refused: bool = False) -> Answer:
-        """Answer with a card."""
-        card = render(view, locale=channel.locale, timezone=channel.timezone, notice=notice)
-        text = summary(notice, locale=channel.locale) if notice else ""
-        return Answer(card, notice, text, refused=refused)
+    def applying(self, record: Record, screen: Screen, decision: Decision) -> Answer:
+        """Answer that a decision is on its way; nothing can be pressed beside it."""
+        notice = Notice(NoticeCode.APPLYING, Tone.INFO)
+        if screen.personal:
+            direct = self._direct(record)
+            return _answer(direct and replace(direct, cancel=False), screen.channel, notice)
+        card = self._card(record, screen.channel)
+        status = record.request.status if record.request else Status.UNKNOWN
+        line = DecisionLine(decision.verdict, decision.person.shown_name, decision.clicked_at, decision.comment or None)
+        if status is Status.PENDING:
+            card = replace(card, banner=Banner.APPLYING, applying=line, buttons=False, step="")
+        elif status is Status.APPROVED and decision.verdict is Recall.REVOKE:
+            card = replace(card, applying=line, revoke=False, step="")
+        return _answer(card, screen.channel, notice)
+
+    def _card(self, record: Record, channel: Channel) -> CardView:
+        return card_view(record, channel, self._configured.rules, self._clock.now())
+
+    def _direct(self, record: Record) -> DirectView | None:
+        kind = direct_kind(record, self._clock.now())
+        return direct_view(record, kind, self._configured.rules) if kind else None
+
+
+def _answer(
+    view: CardView | DirectView | None, channel: Channel, notice: Notice | None, *, refused: bool = False
+) -> Answer:
+    text = summary(notice, locale=channel.locale) if notice else ""
+    card = render(view, locale=channel.locale, timezone=channel.timezone, notice=notice) if view else None
+    return Answer(card, notice, text, refused=refused)
 
 
 def bare(notice: Notice, *, refused: bool = False) -> Answer:

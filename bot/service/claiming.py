@@ -4,32 +4,39 @@ Only the winner of the claim reads AWS; everybody else is answered from the row.
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
+from typing import Final
 
-from bot.domain.card import card_view
 from bot.domain.card_places import with_unknown_content
-from bot.domain.decision import COMMENT_LIMIT, Claim, ClaimRefusal, Decision, DecisionState, claim
+from bot.domain.claims import Claim, ClaimRefusal, claim, under_way
+from bot.domain.decision import COMMENT_LIMIT, Decision
 from bot.domain.identity import Person
 from bot.domain.record import Record
-from bot.domain.request import RequestKey, Status, Verdict
-from bot.domain.routing import Channel
-from bot.domain.views import Banner, DecisionLine, Notice, NoticeCode, Tone
+from bot.domain.request import Act, Recall, RequestKey, Verdict
+from bot.domain.views import Notice, NoticeCode, Tone
 from bot.ports import Clock, People, StoreUnavailable, StoreUncertain
-from bot.service.answers import Answers, bare
+from bot.service.answers import Answers, Screen, bare
 from bot.service.background import Background
-from bot.service.clicks import Answer, Click
+from bot.service.clicks import Answer, Click, Verb
 from bot.service.configured import Configured
-from bot.service.notices import notice_of_decision, notice_of_ending
+from bot.service.notices import notice_of_decision, notice_of_too_late
 from bot.service.permission import Permission
 from bot.service.rows import Rows
 from bot.service.signalling import HOLD, Signalling
 from bot.telemetry import Telemetry
 
 INVOKE_BUDGET = 2.5  # seconds; an invoke is to be answered within 3, and Teams gives up after 10 and may click again
-
-
-_ON_THEIR_WAY = frozenset({DecisionState.CLAIMED, DecisionState.SENT, DecisionState.UNKNOWN, DecisionState.CONFIRMED})
+ACTS: Final[Mapping[Verb, Act]] = MappingProxyType(
+    {
+        Verb.APPROVE: Verdict.APPROVE,
+        Verb.REJECT: Verdict.REJECT,
+        Verb.REVOKE: Recall.REVOKE,
+        Verb.CANCEL: Recall.CANCEL,
+    }
+)
 
 
 class ClaimLost(Exception):
@@ -42,13 +49,13 @@ class ClaimLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Press:
-    """A click whose request is known and whose person may decide it."""
+    """A click whose request is known and whose person may do this."""
 
     click: Click
     key: RequestKey
-    verdict: Verdict
+    act: Act
     person: Person
-    channel: Channel
+    screen: Screen
     at: datetime  # when the click came: its budget, and the minute in which it may be sent, count from here
     decision_id: str
 
@@ -72,23 +79,23 @@ class Claiming:
         self._clock, self._configured, self._telemetry = clock, configured, telemetry
         self._answers = Answers(configured, clock)
 
-    async def decide(self, record: Record, channel: Channel, click: Click, key: RequestKey, at: datetime) -> Answer:
-        """Answer a click of approve or reject that came at `at`. Raises StoreUnavailable where nothing was stored."""
-        if ending := self._too_late(record, click):
-            return self._answers.shown(record, channel, ending)
-        verdict = Verdict(click.verb.value)
-        person, refusal = await self._permission.refusal(record, channel, click, verdict)
+    async def decide(self, record: Record, screen: Screen, click: Click, at: datetime) -> Answer:
+        """Answer a click of any verb of ACTS that came at `at`. Raises StoreUnavailable where nothing was stored."""
+        act = ACTS[click.verb]
+        if act is Recall.CANCEL and (stranger := self._permission.stranger(record, click.person)):
+            return bare(Notice(NoticeCode(stranger)), refused=True)
+        if late := self._too_late(record, click):
+            return self._answers.shown(record, screen, late)
+        person, refusal = await self._permission.refusal(record, screen.channel, click, act)
         if refusal:
-            return self._answers.shown(record, channel, Notice(NoticeCode(refusal), typed=click.comment), refused=True)
-        clicked = replace(click, comment=click.comment.strip()[:COMMENT_LIMIT])
-        press = _Press(clicked, key, verdict, person, channel, at, uuid.uuid4().hex)
+            return self._answers.shown(record, screen, Notice(NoticeCode(refusal), typed=click.comment), refused=True)
+        comment = "" if act is Recall.CANCEL else click.comment.strip()[:COMMENT_LIMIT]  # AWS takes none to cancel
+        press = _Press(replace(click, comment=comment), record.key, act, person, screen, at, uuid.uuid4().hex)
         return await self._claim(press)
 
     def _too_late(self, record: Record, click: Click) -> Notice | None:
-        request = record.request
-        if request and (request.status.ended or (request.waiting and request.waiting.step != click.step)):
-            return notice_of_ending(record, click.step, typed=click.comment)
-        return None
+        now = self._clock.now()
+        return notice_of_too_late(record, ACTS[click.verb], click.step, now, typed=click.comment)
 
     # --- the claim
 
@@ -108,7 +115,7 @@ class Claiming:
             raise ClaimLost(Claim(ClaimRefusal.OTHERS_FIRST))
         answer = claim(
             person=press.person,
-            verdict=press.verdict,
+            verdict=press.act,
             step=press.click.step,
             request=record.request,
             decisions=record.decisions,
@@ -120,7 +127,7 @@ class Claiming:
         decision = Decision(
             id=press.decision_id,
             person=press.person,
-            verdict=press.verdict,
+            verdict=press.act,
             step=press.click.step,
             clicked_at=press.at,
             held_until=held_until,
@@ -138,9 +145,9 @@ class Claiming:
         if record is None:
             return bare(Notice(NoticeCode.NOT_FOUND))
         if notice := self._too_late(record, press.click):
-            return self._answers.shown(record, press.channel, notice)
+            return self._answers.shown(record, press.screen, notice)
         if self._remaining(press) <= 0:
-            return self._answers.shown(record, press.channel, _busy(record, press.click))
+            return self._answers.shown(record, press.screen, _busy(record, press, self._clock.now()))
         return await self._claim(press)
 
     def _free_or_over(self, record: Record, press: _Press) -> bool:
@@ -167,8 +174,9 @@ class Claiming:
         if record is None:
             return bare(Notice(NoticeCode.NOT_FOUND))
         if self._told_by(record, decision_id):
-            notice = notice_of_decision(record, decision_id, repeated=repeated, typed=press.click.comment)
-            return self._answers.shown(record, press.channel, notice)
+            now, typed = self._clock.now(), press.click.comment
+            notice = notice_of_decision(record, decision_id, now, repeated=repeated, typed=typed)
+            return self._answers.shown(record, press.screen, notice)
         return await self._applying(press, decision_id)
 
     def _told_by(self, record: Record, decision_id: str) -> bool:
@@ -176,36 +184,39 @@ class Claiming:
         return decision is None or record.tells_end_of(decision, self._clock.now())
 
     async def _applying(self, press: _Press, decision_id: str) -> Answer:
-        """It takes longer: say so, and promise in the row that the end will be told in the thread."""
+        """It takes longer: say so, and promise in the row that the end will be told."""
         now = self._clock.now()
 
         def announce(row: Record) -> Record:
             decision = row.decision(decision_id)
             if decision is None:
                 return row
-            told = with_unknown_content(row, press.channel.name)  # the clicker's card is not what was delivered
+            # the clicker's card is not what was delivered; a direct message is never updated
+            told = row if press.screen.personal else with_unknown_content(row, press.screen.channel.name)
             return told.with_decision(replace(decision, announced=True)).look_by(now)
 
         record = await self._rows.apply(press.key, announce)
         decision = record.decision(decision_id)
         if decision is None or record.request is None:
             return bare(Notice(NoticeCode.NOT_FOUND))
-        view = card_view(record, press.channel, self._configured.rules, now)
-        line = DecisionLine(decision.verdict, decision.person.shown_name, decision.clicked_at, decision.comment or None)
-        if record.request.status is Status.PENDING:
-            view = replace(view, banner=Banner.APPLYING, applying=line, buttons=False, step="")
-        return self._answers.of(view, press.channel, Notice(NoticeCode.APPLYING, Tone.INFO))
+        return self._answers.applying(record, press.screen, decision)
 
     def _remaining(self, press: _Press) -> float:
         spent = (self._clock.now() - press.at).total_seconds()
         return max(0.0, INVOKE_BUDGET - spent)
 
 
-def _busy(record: Record, click: Click) -> Notice:
+def _busy(record: Record, press: _Press, now: datetime) -> Notice:
     """Tell whose decision is on its way: AWS has not shown yet what comes of it."""
-    others = (each for each in record.decisions if each.step == click.step and each.state in _ON_THEIR_WAY)
-    first = next(others, None)
-    busy = Notice(NoticeCode.BUSY, Tone.INFO, typed=click.comment)
+    others = (each for each in record.decisions if _stands_before(each, press))
+    first = next((each for each in others if under_way(each, record.request, now)), None)
+    busy = Notice(NoticeCode.BUSY, Tone.INFO, typed=press.click.comment)
     if first is None:
         return busy
     return replace(busy, who=first.person.shown_name, verdict=first.verdict, at=first.clicked_at)
+
+
+def _stands_before(other: Decision, press: _Press) -> bool:
+    if press.act is Recall.REVOKE:
+        return other.verdict is Recall.REVOKE
+    return Recall.CANCEL in {other.verdict, press.act} or other.step == press.click.step

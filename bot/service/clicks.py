@@ -8,7 +8,7 @@ from bot.domain.views import Notice
 
 
 class Verb(StrEnum):
-    """What a button asks for. `cancel` and `revoke` are understood, and answered with "not available yet"."""
+    """What a button asks for."""
 
     APPROVE = "approve"
     REJECT = "reject"

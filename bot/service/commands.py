@@ -138,7 +138,7 @@ class Commands:
             home = self._configured.channel(row.route.channel) if row.route else None
             if row.request and home and await self._may_see(row, said):
                 view = card_view(row, channel or home, self._configured.rules, self._clock.now())
-                return replace(view, buttons=False, step="", no_buttons=None)
+                return replace(view, buttons=False, revoke=False, step="", no_buttons=None)
         return MessageView(MessageCode.NOT_FOUND, detail=ops_item_id[:40])
 
     async def _may_see(self, row: Record, said: Said) -> bool:

@@ -53,6 +53,10 @@ class Configured:
         """Return the channel that a conversation, or a thread in it, belongs to."""
         return next((each for each in self.channels if same_conversation(each.conversation, conversation)), None)
 
+    def cancel_role(self, key: RequestKey) -> str | None:
+        """Return the ARN of the role in which requests of that account are cancelled, None where there is none."""
+        return self.rules.cancel_roles.get(key.account)
+
     def covers(self, key: RequestKey) -> bool:
         """True for a request of a configured account and Region."""
         return key.region in self.accounts.get(key.account, frozenset())

@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.domain.card_places import renamed
-from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome, awaits_effect
+from bot.domain.claims import awaits_effect
+from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome
 from bot.domain.identity import Directory, place_requester
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
@@ -207,14 +208,8 @@ def _decision_looks(record: Record, now: datetime) -> list[datetime | None]:
     looks: list[datetime | None] = [
         now + UNKNOWN_PAUSE if each.state is unknown else max(each.held_until, now) for each in record.live_decisions
     ]
-    return looks + [now + _effect_pause(each, now) for each in record.decisions if _awaits_effect(record, each, now)]
-
-
-def _awaits_effect(record: Record, decision: Decision, now: datetime) -> bool:
-    request = record.request
-    if request is None or request.status.ended:
-        return False
-    return awaits_effect(decision, request.level(decision.step), now)
+    hidden = [each for each in record.decisions if record.request and awaits_effect(each, record.request, now)]
+    return looks + [now + _effect_pause(each, now) for each in hidden]
 
 
 def _effect_pause(decision: Decision, now: datetime) -> timedelta:

@@ -16,7 +16,7 @@ from bot.domain.routing import Channel, same_conversation
 from bot.domain.views import Notice, NoticeCode
 from bot.ports import AuditEntry, Clock, People, StoreUnavailable
 from bot.service.adoption import Adoption
-from bot.service.answers import Answers, bare
+from bot.service.answers import Answers, Screen, bare
 from bot.service.background import Background
 from bot.service.claiming import Claiming
 from bot.service.clicks import Answer, Click, Verb
@@ -99,15 +99,21 @@ class Deciding:
         if record is None or record.request is None:
             looking = await self._adoption.of_unknown_request(key, click)
             return bare(Notice(NoticeCode.LOOKING if looking else NoticeCode.NOT_FOUND, typed=click.comment))
+        if click.verb is Verb.CANCEL:
+            return await self._cancel(record, click, at)
         channel = self._channel_of(record, click)
         if channel is None:
             return bare(Notice(NoticeCode.NOT_HERE), refused=True)
         self._carried.begin(self._adopted(record, click))
         if click.verb is Verb.REFRESH:
-            return self._answers.shown(record, channel, None)
-        if click.verb in {Verb.CANCEL, Verb.REVOKE}:
-            return self._answers.shown(record, channel, Notice(NoticeCode.NOT_AVAILABLE, typed=click.comment))
-        return await self._claiming.decide(record, channel, click, key, at)
+            return self._answers.shown(record, Screen(channel), None)
+        return await self._claiming.decide(record, Screen(channel), click, at)
+
+    async def _cancel(self, record: Record, click: Click, at: datetime) -> Answer:
+        channel = self._configured.channel(record.route.channel) if record.route else None
+        if channel is None or not _was_told_in(record, click.conversation):
+            return bare(Notice(NoticeCode.OWN_CHAT), refused=True)
+        return await self._claiming.decide(record, Screen(channel, personal=True), click, at)
 
     async def _adopted(self, record: Record, click: Click) -> None:
         with suppress(StoreUnavailable):  # the next click on it tells again
@@ -145,3 +151,9 @@ class Deciding:
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
             log.error("audit_not_stored", request=click.request, verb=click.verb, outcome=outcome)
+
+
+def _was_told_in(record: Record, conversation: str) -> bool:
+    """True for the chat in which the requester got a direct message about this request."""
+    told = (surface for surface in record.surfaces if surface.kind is SurfaceKind.DIRECT)
+    return any(same_conversation(surface.conversation, conversation) for surface in told)

@@ -1,9 +1,12 @@
 """What a clicker is told, from the row alone: who decided, when and with which comment, as far as AWS tells."""
 
-from bot.domain.card import deciding_line
+from datetime import datetime
+
+from bot.domain.card import access_is_over
+from bot.domain.decided import deciding_line, is_hidden
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.record import Record
-from bot.domain.request import LevelState, Status, Verdict
+from bot.domain.request import AccessRequest, Act, LevelState, Recall, Status, Verdict
 from bot.domain.views import DecisionLine, Notice, NoticeCode, Tone
 
 _UNDONE = {
@@ -15,8 +18,39 @@ _UNDONE = {
     Outcome.AWS_REFUSED: NoticeCode.AWS_REFUSED,
     Outcome.AWS_DENIED: NoticeCode.AWS_DENIED,
     Outcome.NO_ANSWER: NoticeCode.NO_ANSWER,
+    Outcome.NO_CANCEL_ROLE: NoticeCode.NO_CANCEL_ROLE,
 }
-_VERDICTS = {Status.APPROVED: Verdict.APPROVE, Status.REJECTED: Verdict.REJECT}
+_DENIED = frozenset({Outcome.AWS_DENIED, Outcome.NO_CANCEL_ROLE})  # for an admin to mend, whoever was faster
+_ENDED_AS: dict[Status, tuple[NoticeCode, Act]] = {
+    Status.APPROVED: (NoticeCode.DECIDED, Verdict.APPROVE),
+    Status.REJECTED: (NoticeCode.DECIDED, Verdict.REJECT),
+    Status.REVOKED: (NoticeCode.REVOKED, Recall.REVOKE),
+    Status.CANCELLED: (NoticeCode.CANCELLED, Recall.CANCEL),
+}
+
+
+def notice_of_too_late(record: Record, act: Act, step: str, now: datetime, *, typed: str = "") -> Notice | None:
+    """Tell somebody why their button is of no use any more, or yet; None while it is."""
+    request = record.request
+    if request is None or not _is_over(request, act, step, now):
+        return None
+    if act is not Recall.REVOKE:
+        return notice_of_ending(record, step, typed=typed)
+    if access_is_over(request, now):
+        return Notice(NoticeCode.WINDOW_OVER, Tone.INFO, at=request.access_until, typed=typed)
+    if request.status.ended:
+        return notice_of_ending(record, step, typed=typed)
+    return Notice(NoticeCode.NOT_APPROVED, Tone.INFO, typed=typed)
+
+
+def _is_over(request: AccessRequest, act: Act, step: str, now: datetime) -> bool:
+    match act:
+        case Recall.REVOKE:
+            return request.status is not Status.APPROVED or access_is_over(request, now)
+        case Recall.CANCEL:
+            return request.status.ended
+        case _:
+            return request.status.ended or (request.waiting is not None and request.waiting.step != step)
 
 
 def notice_of_ending(record: Record, step: str, *, typed: str = "") -> Notice:
@@ -26,10 +60,14 @@ def notice_of_ending(record: Record, step: str, *, typed: str = "") -> Notice:
         return Notice(NoticeCode.NOT_FOUND, typed=typed)
     if not request.status.ended:
         return _of_line(NoticeCode.STEP_PASSED, _approval_at(record, step), typed)
-    verdict = _VERDICTS.get(request.status)
-    if verdict is None:
+    ended_as = _ENDED_AS.get(request.status)
+    if ended_as is None:
         return Notice(NoticeCode.ENDED, Tone.INFO, typed=typed)
-    return _of_line(NoticeCode.DECIDED, deciding_line(record) or DecisionLine(verdict, in_teams=False), typed)
+    code, act = ended_as
+    line = deciding_line(record)
+    if line is None and code is NoticeCode.DECIDED:
+        line = DecisionLine(act, in_teams=False)
+    return _of_line(code, line, typed)
 
 
 def _approval_at(record: Record, step: str) -> DecisionLine | None:
@@ -47,39 +85,39 @@ def _of_line(code: NoticeCode, line: DecisionLine | None, typed: str) -> Notice:
     return Notice(code, Tone.INFO, line.who, line.verdict, line.at, line.comment, typed=typed)
 
 
-def notice_of_decision(record: Record, decision_id: str, *, repeated: bool, typed: str) -> Notice | None:
+def notice_of_decision(record: Record, decision_id: str, now: datetime, *, repeated: bool, typed: str) -> Notice | None:
     """Tell somebody what became of their own decision; nothing where the card itself says it all."""
     decision = record.decision(decision_id)
     if decision is None:
         return None
     if decision.state is DecisionState.CONFIRMED:
         return _of_confirmed(record, decision, repeated=repeated)
-    if decision.outcome is not Outcome.AWS_DENIED and _over(record, decision):  # denial is for an admin to mend
-        return notice_of_ending(record, decision.step, typed=typed)
-    code = _UNDONE.get(decision.outcome, NoticeCode.NO_ANSWER) if decision.outcome else NoticeCode.NO_ANSWER
-    return Notice(code, detail=decision.detail or None, typed=typed)
+    late = notice_of_too_late(record, decision.verdict, decision.step, now, typed=typed)
+    if late and decision.outcome not in _DENIED:  # who was faster matters more than how AWS refused
+        return late
+    return Notice(_code(decision), detail=decision.detail or None, typed=typed)
 
 
-def _over(record: Record, decision: Decision) -> bool:
-    """True if somebody else was faster: then who that was matters more than how AWS refused."""
-    request = record.request
-    return request is not None and (
-        request.status.ended or (request.waiting is not None and request.waiting.step != decision.step)
-    )
+def _code(decision: Decision) -> NoticeCode:
+    if decision.verdict is Recall.CANCEL and decision.outcome is Outcome.AWS_DENIED:
+        return NoticeCode.CANCEL_DENIED
+    return _UNDONE.get(decision.outcome, NoticeCode.NO_ANSWER) if decision.outcome else NoticeCode.NO_ANSWER
 
 
 def _of_confirmed(record: Record, decision: Decision, *, repeated: bool) -> Notice | None:
-    request = record.request
+    if is_hidden(record, decision):
+        return Notice(NoticeCode.NOT_SHOWN)
     if repeated:
-        return Notice(
-            NoticeCode.REPEATED,
-            Tone.INFO,
-            decision.person.shown_name,
-            decision.verdict,
-            decision.settled_at,
-            decision.comment or None,
-        )
+        return _repeated(record, decision)
+    request = record.request
     level = request.level(decision.step) if request else None
     if request and not request.status.ended and level and level.state is LevelState.WAITING:
         return Notice(NoticeCode.RECORDED, Tone.GOOD)
     return None
+
+
+def _repeated(record: Record, decision: Decision) -> Notice:
+    if isinstance(decision.verdict, Recall):
+        return notice_of_ending(record, decision.step)
+    who, comment = decision.person.shown_name, decision.comment or None
+    return Notice(NoticeCode.REPEATED, Tone.INFO, who, decision.verdict, decision.settled_at, comment)

@@ -1,11 +1,11 @@
-"""Finds out whether the person who clicked may decide: asks the roster, and the rules of bot.domain.decision."""
+"""Finds out whether the person who clicked may do so: asks the roster, and the rules of bot.domain.decision."""
 
 from dataclasses import replace
 
-from bot.domain.decision import Membership, Refusal, may_decide
+from bot.domain.decision import Membership, Refusal, may_cancel, may_decide, not_the_requester
 from bot.domain.identity import Person
 from bot.domain.record import Record
-from bot.domain.request import Verdict
+from bot.domain.request import Act, Recall
 from bot.domain.routing import Channel
 from bot.ports import People, RosterUnavailable
 from bot.service.clicks import Click
@@ -18,10 +18,16 @@ class Permission:
     def __init__(self, people: People, configured: Configured) -> None:
         self._people, self._configured = people, configured
 
-    async def refusal(
-        self, record: Record, channel: Channel, click: Click, verdict: Verdict
-    ) -> tuple[Person, Refusal | None]:
-        """Return the clicker with what the roster knows of them, and why they may not decide, if so."""
+    def stranger(self, record: Record, person: Person) -> Refusal | None:
+        """Say why this person does not count as the requester, if so; nothing of the request is shown to them."""
+        if record.requester is None:
+            return Refusal.UNPLACED
+        return not_the_requester(person, record.requester, self._configured.tenant_id)
+
+    async def refusal(self, record: Record, channel: Channel, click: Click, act: Act) -> tuple[Person, Refusal | None]:
+        """Return the clicker with what the roster knows of them, and why they may not do this, if so."""
+        if act is Recall.CANCEL:
+            return self._as_requester(record, click)
         request, requester, route = record.request, record.requester, record.route
         if request is None or requester is None or route is None or not route.settled or route.channel != channel.name:
             return click.person, Refusal.NOT_ROUTED
@@ -33,7 +39,7 @@ class Permission:
             return person, Refusal.RECONFIGURED
         refusal = may_decide(
             person,
-            verdict=verdict,
+            verdict=act,
             comment=click.comment,
             request=request,
             requester=requester,
@@ -44,6 +50,22 @@ class Permission:
             allow_unplaced=self._configured.rules.allow_unplaced,
         )
         return person, refusal
+
+    def _as_requester(self, record: Record, click: Click) -> tuple[Person, Refusal | None]:
+        request, requester = record.request, record.requester
+        if request is None or requester is None:
+            return click.person, Refusal.UNPLACED
+        if self._configured.placed_by_others(record):
+            return click.person, Refusal.RECONFIGURED
+        refusal = may_cancel(
+            click.person,
+            request=request,
+            requester=requester,
+            step=click.step,
+            tenant_id=self._configured.tenant_id,
+            has_role=self._configured.cancel_role(record.key) is not None,
+        )
+        return requester.person or click.person, refusal  # the same person, with the name that CloudTrail is to show
 
     async def _known(self, person: Person, channel: Channel) -> tuple[Person, Membership]:
         """Complete the clicker from the roster: the activity carries neither UPN nor mail."""

@@ -1,19 +1,20 @@
 """Carries one claimed decision to AWS: the state check, the single signal, and what the answer means.
 
-A signal leaves at most once per decision. Before every attempt the automation execution is read, after everything
+A signal leaves at most once per decision. Before every attempt it is read whether AWS still takes it, after everything
 that may have to be waited for: between that read and the signal there is one write of the row and nothing else. After
-a lost reply nothing is sent again.
+a lost reply nothing is sent again. To cancel and to revoke goes the same way.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import assert_never
 
 import structlog
 
 from bot.domain.decision import TRANSITIONS, Decision, DecisionEvent, DecisionState, IllegalTransition, Outcome
 from bot.domain.record import Record
-from bot.domain.request import Execution, RequestKey, Status
+from bot.domain.request import Execution, Grant, Recall, RequestKey, Status, Verdict
 from bot.literal import one_line, plain
 from bot.ports import (
     AwsThrottled,
@@ -81,6 +82,9 @@ class Signalling:
         if self._clock.now() > decision.lapses_at or execution_id is None:
             return await self._settle(key, decision_id, Attempt(DecisionEvent.WITHDRAWN, _lapsed(decision)))
         signal = self._signal(record, decision, execution_id)
+        if decision.verdict is Recall.CANCEL and signal.role is None:  # never with credentials that are nobody's
+            withdrawal = Attempt(DecisionEvent.WITHDRAWN, Outcome.NO_CANCEL_ROLE)
+            return await self._settle(key, decision_id, withdrawal)
         try:
             await self._requests.prepare(signal)
         except SignalRefused as refused:
@@ -93,14 +97,30 @@ class Signalling:
         if decision.held_until - self._clock.now() < READING:
             await self._hold(record.key, decision.id)
         try:
-            execution = await self._requests.execution(record.key, signal.execution_id)
+            withdrawal = await self._withdrawal(record, decision, signal)
         except AwsUnavailable as problem:
             log.warning("state_unreadable", request=str(record.key), decision=decision.id, code=problem.code)
             throttled = isinstance(problem, AwsThrottled)
             return await self._remember(record.key, decision.id, Outcome.THROTTLED if throttled else Outcome.UNREADABLE)
-        if withdrawal := _not_waiting(execution, decision):
+        if withdrawal:
             return await self._settle(record.key, decision.id, withdrawal)
         return await self._send(record, decision, signal, checked_at=self._clock.now())
+
+    async def _withdrawal(self, record: Record, decision: Decision, signal: Signal) -> Attempt | None:
+        """Read whether AWS still takes this; say why not. Raises AwsUnavailable.
+
+        Access that runs is granted by the OpsItem: the execution ended with the approval and knows of no revocation.
+        """
+        match decision.verdict:
+            case Recall.REVOKE:
+                known = record.request.access_until if record.request else None
+                return _not_granted(await self._requests.grant(record.key), known, self._clock.now())
+            case Recall.CANCEL:
+                return _not_waiting_at_all(await self._requests.execution(record.key, signal.execution_id))
+            case Verdict():
+                return _not_waiting(await self._requests.execution(record.key, signal.execution_id), decision)
+            case _:
+                assert_never(decision.verdict)
 
     async def _send(self, record: Record, decision: Decision, signal: Signal, *, checked_at: datetime) -> Record:
         try:
@@ -128,15 +148,20 @@ class Signalling:
         return Attempt(DecisionEvent.ANSWERED)
 
     def _signal(self, record: Record, decision: Decision, execution_id: str) -> Signal:
-        channel = self._configured.channel(record.route.channel) if record.route else None
         return Signal(
             key=record.key,
             execution_id=execution_id,
             verdict=decision.verdict,
             comment=payload_comment(decision.comment, decision.person.shown_name),
-            role=channel.role_at(decision.step, record.key.account) if channel else None,
+            role=self._role(record, decision),
             session_name=decision.person.session_name,
         )
+
+    def _role(self, record: Record, decision: Decision) -> str | None:
+        if decision.verdict is Recall.CANCEL:
+            return self._configured.cancel_role(record.key)
+        channel = self._configured.channel(record.route.channel) if record.route else None
+        return channel.role_at(decision.step, record.key.account) if channel else None
 
     async def _hold(self, key: RequestKey, decision_id: str) -> Record:
         held_until = self._clock.now() + HOLD
@@ -201,6 +226,19 @@ def _not_waiting(execution: Execution, decision: Decision) -> Attempt | None:
         return None
     passed = execution.status is Status.PENDING and execution.waiting
     return Attempt(DecisionEvent.WITHDRAWN, Outcome.STEP_PASSED if passed else Outcome.SETTLED)
+
+
+def _not_waiting_at_all(execution: Execution) -> Attempt | None:
+    """Whatever level waits, the request can be taken back."""
+    waits = execution.status is Status.PENDING and execution.waiting is not None
+    return None if waits else Attempt(DecisionEvent.WITHDRAWN, Outcome.SETTLED)
+
+
+def _not_granted(grant: Grant, known_until: datetime | None, now: datetime) -> Attempt | None:
+    """Without an end that is known to be ahead there is no access that could be taken back."""
+    until = grant.access_until or known_until
+    runs = grant.status is Status.APPROVED and until is not None and now < until
+    return None if runs else Attempt(DecisionEvent.WITHDRAWN, Outcome.SETTLED)
 
 
 def _refused(event: DecisionEvent, refused: SignalRefused) -> Attempt:

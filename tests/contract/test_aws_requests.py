@@ -10,7 +10,7 @@ import yaml
 
 from bot.aws import nodes
 from bot.aws.assembly import AwsSide
-from bot.domain.request import Approver, ApproverKind, LevelState, RequestKey, Status, Verdict
+from bot.domain.request import Approver, ApproverKind, Grant, LevelState, RequestKey, Status, Verdict
 from bot.ports import AwsThrottled, AwsUnavailable, RequestNotReadable
 from bot.sandbox.jit_policies import MANUAL
 from bot.sandbox.world import ACCOUNT, APPROVER_ROLE, LEAD_ROLE, REGION, REQUESTER, level, manual_policy
@@ -112,6 +112,37 @@ async def test_an_approved_request_tells_until_when(scene: Scene, side: AwsSide)
     assert (request.status, request.complete) == (Status.APPROVED, True)
     assert request.access_from == scene.clock()
     assert request.access_until == scene.clock() + timedelta(hours=8)
+
+
+async def test_what_is_granted_is_read_by_one_call(scene: Scene, side: AwsSide) -> None:
+    """Before a revocation the OpsItem alone is read, anew each time: granted until when, and then no more."""
+    asked = scene.ask()
+    assert await side.requests.grant(key_of(asked)) == Grant(Status.PENDING)
+    signal(scene.approver(), asked)
+    scene.aws.forget_calls()
+    until = scene.clock() + timedelta(hours=8)
+    assert await side.requests.grant(key_of(asked)) == Grant(Status.APPROVED, until)
+    assert [call.operation for call in scene.aws.calls()] == ["GetOpsItem"]
+    signal(scene.approver(), asked, "Revoke")
+    assert await side.requests.grant(key_of(asked)) == Grant(Status.REVOKED, until)
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [("ThrottlingException", AwsThrottled), ("OpsItemAccessDeniedException", AwsUnavailable)]
+)
+async def test_what_is_granted_cannot_be_read(
+    scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
+) -> None:
+    """Throttled, denied, or no OpsItem at all: nothing is known, and nothing is guessed."""
+    asked = scene.ask()
+    scene.aws.faults.fail("GetOpsItem", code)
+    with pytest.raises(error) as caught:
+        await side.requests.grant(key_of(asked))
+    assert caught.value.code == code
+    scene.aws.faults.clear()
+    with pytest.raises(AwsUnavailable) as missing:
+        await side.requests.grant(RequestKey(ACCOUNT, REGION, "oi-000000000000"))
+    assert missing.value.code == "OpsItemNotFoundException"
 
 
 async def test_a_rejected_request_tells_by_whom_and_why(scene: Scene, side: AwsSide) -> None:

@@ -6,14 +6,15 @@ import pytest
 
 from bot.aws import sdk
 from bot.aws.assembly import AwsSide
-from bot.domain.request import Verdict
+from bot.domain.request import Recall, Status, Verdict
 from bot.ports import AwsUnavailable, Signal, SignalLost, SignalRefused, SignalThrottled
 from bot.sandbox.faults import Loss
-from bot.sandbox.world import ACCOUNT, LEAD_ROLE
+from bot.sandbox.world import ACCOUNT, APPROVER_ROLE, CANCELLER_ROLE, LEAD_ROLE
 from tests.contract import gateway
 from tests.contract.gateway import HANAKO, SceneClock, aws_side, environment, key_of, signal_of, unheard
 from tests.contract.scene import Scene, signal
 
+TARO = "taro.yamada@example.com"
 PRIYA = "priya.nair@example.com"
 stage, scene, side = gateway.stage, gateway.scene, gateway.side
 
@@ -50,6 +51,55 @@ async def test_a_decision_arrives_under_the_persons_name(
         "Payload": {"Comment": ["確認しました (佐藤 花子 via Microsoft Teams)"]},
     }
     assert scene.status(asked) == status
+
+
+async def test_a_revocation_arrives_under_the_persons_name(scene: Scene, side: AwsSide) -> None:
+    """One signal of type Revoke with the comment as payload; a second one is refused."""
+    asked = scene.ask()
+    await send(side, signal_of(asked))
+    assert (await side.requests.grant(key_of(asked))).status is Status.APPROVED
+    scene.aws.forget_calls()
+    await send(side, signal_of(asked, verdict=Recall.REVOKE))
+    (call,) = scene.aws.calls("SendAutomationSignal")
+    assert (call.caller, call.params["SignalType"]) == (session_arn(), "Revoke")
+    assert call.params["Payload"] == {"Comment": ["確認しました (佐藤 花子 via Microsoft Teams)"]}
+    assert scene.status(asked) == "Revoked"
+    with pytest.raises(SignalRefused):
+        await send(side, signal_of(asked, verdict=Recall.REVOKE))
+
+
+async def test_a_cancellation_arrives_under_the_requesters_name(scene: Scene, side: AwsSide) -> None:
+    """One StopAutomationExecution of type Cancel, and no signal; a second one is refused, and it was not for lack of rights."""
+    asked = scene.ask()
+    cancel = signal_of(asked, verdict=Recall.CANCEL, role=CANCELLER_ROLE, session_name=TARO)
+    await send(side, cancel)
+    (call,) = scene.aws.calls("StopAutomationExecution")
+    assert (call.caller, call.region) == (session_arn(TARO, "NodeAccessCanceller"), key_of(asked).region)
+    assert call.params == {"AutomationExecutionId": asked.execution_id, "Type": "Cancel"}
+    assert (scene.status(asked), sent(scene)) == ("Cancelled", 0)
+    with pytest.raises(SignalRefused) as caught:
+        await send(side, cancel)
+    assert (caught.value.code, caught.value.denied) == ("InvalidAutomationStatusUpdateException", False)
+
+
+@pytest.mark.parametrize("role", [APPROVER_ROLE, None])
+async def test_nobody_cancels_in_another_role(scene: Scene, side: AwsSide, role: str | None) -> None:
+    """An approver's session and the bot's own credentials are denied: the request waits on."""
+    asked = scene.ask()
+    with pytest.raises(SignalRefused) as caught:
+        await send(side, signal_of(asked, verdict=Recall.CANCEL, role=role))
+    assert caught.value.denied
+    assert scene.status(asked) == "PendingApproval"
+
+
+async def test_a_cancellation_whose_reply_is_lost(scene: Scene, side: AwsSide) -> None:
+    """It took effect and nobody heard of it: lost, and made once."""
+    asked = scene.ask()
+    scene.aws.faults.lose_reply("StopAutomationExecution", how=Loss.CLOSED)
+    with pytest.raises(SignalLost):
+        await send(side, signal_of(asked, verdict=Recall.CANCEL, role=CANCELLER_ROLE, session_name=TARO))
+    assert len(scene.aws.calls("StopAutomationExecution")) == 1
+    assert scene.status(asked) == "Cancelled"
 
 
 async def test_without_a_role_the_bots_own_credentials_vote(scene: Scene, side: AwsSide) -> None:

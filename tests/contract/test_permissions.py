@@ -24,8 +24,8 @@ FILES = sorted(path.name for path in FOLDER.iterdir())
 SERVICES = ("dynamodb", "ec2", "sqs", "ssm", "sts")
 NEEDS_NONE = {"sts:GetCallerIdentity"}  # allowed to whoever has credentials; a policy cannot even refuse it
 MANAGED = {"StringEquals": {"aws:ResourceTag/SystemsManagerJustInTimeNodeAccessManaged": "true"}}
-TRUSTS = ("approver-trust.json", "reader-trust.json")
-POLICIES = ("approver-policy.json", "bot-policy.json", "reader-policy.json")
+TRUSTS = ("approver-trust.json", "canceller-trust.json", "reader-trust.json")
+POLICIES = ("approver-policy.json", "bot-policy.json", "canceller-policy.json", "reader-policy.json")
 TABLE, MAKING = "table-policy.json", "table-creation-policy.json"
 CREATION = ROOT / "bot" / "store" / "dynamodb_creation.py"
 
@@ -105,6 +105,12 @@ def test_deciding_is_all_that_an_approver_role_may_do() -> None:
     assert (only["Action"], only["Condition"]) == (["ssm:SendAutomationSignal"], MANAGED)
 
 
+def test_cancelling_is_all_that_a_cancel_role_may_do() -> None:
+    """It stops approvals of just-in-time node access, and no other automation."""
+    (only,) = statements("canceller-policy.json")
+    assert (only["Action"], only["Condition"]) == (["ssm:StopAutomationExecution"], MANAGED)
+
+
 def test_reading_stays_with_just_in_time_node_access() -> None:
     """Other automations and documents are none of the bot's business; the lists take no resource."""
     by_action = {action: each for each in statements("reader-policy.json") for action in each["Action"]}
@@ -132,8 +138,9 @@ def test_roles_trust_the_bot_alone(name: str) -> None:
 
 
 def test_the_names_are_those_that_the_bot_uses() -> None:
-    """The reader's session has one name; an approver's is the person's user principal name."""
+    """The reader's session has one name; an approver's and a canceller's are the person's user principal name."""
     (reader,), (approver,) = statements("reader-trust.json"), statements("approver-trust.json")
+    assert statements("canceller-trust.json")[0]["Condition"] == approver["Condition"]
     assert reader["Condition"] == {"StringEquals": {"sts:RoleSessionName": READER_SESSION}}
     person = Person("aaaaaaaa-0000-4000-8000-000000000001", "t", upn="hanako.sato@example.com")
     assert approver["Condition"] == {"StringLike": {"sts:RoleSessionName": "*@example.com"}}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from bot.sandbox.world import APPROVER_ROLE, LEAD_ROLE, level
+from bot.sandbox.world import APPROVER_ROLE, CANCELLER_ROLE, LEAD_ROLE, level
 from tests.contract.scene import Asked, Scene, refused, signal, staged
 
 INVALID = "InvalidAutomationSignalException"
@@ -182,6 +182,20 @@ def test_a_waiting_request_can_be_cancelled(scene: Scene) -> None:
     with refused(INVALID):
         signal(scene.approver(), asked)
     assert effects(scene, asked) == [("ManualApproval", "Stop")]
+
+
+def test_only_who_may_stops_an_approval(scene: Scene) -> None:
+    """Approvers, the bot itself and other requesters are denied; the cancel role stops it under anybody's name."""
+    asked = scene.ask()
+    other = scene.aws.client("ssm", scene.aws.session(scene.aws.world.operator_role, "priya.nair@example.com"))
+    for client in (scene.approver(), scene.lead(), scene.bot, other):
+        with refused("AccessDeniedException"):
+            client.stop_automation_execution(AutomationExecutionId=asked.execution_id, Type="Cancel")
+    assert (scene.status(asked), effects(scene, asked)) == ("PendingApproval", [])
+    scene.approver("taro.yamada@example.com", CANCELLER_ROLE).stop_automation_execution(
+        AutomationExecutionId=asked.execution_id, Type="Cancel"
+    )
+    assert scene.status(asked) == "Cancelled"
 
 
 def test_granted_access_can_be_revoked_once(scene: Scene) -> None:

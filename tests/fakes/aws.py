@@ -9,13 +9,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.domain.request import (
+    RECALLED,
     AccessRequest,
     Approver,
     ApproverKind,
     Execution,
+    Grant,
     Level,
     LevelState,
     Node,
+    Recall,
     RequestKey,
     Status,
     Verdict,
@@ -47,7 +50,7 @@ class FakeAws:
         self.gates: dict[str, asyncio.Event] = {}  # a call waits here until the test opens it
         self.arrived: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.lag = 0.0  # seconds until an accepted signal has its effect
-        self.coming: list[tuple[datetime, RequestKey, str, Verdict, str]] = []  # accepted, without effect yet
+        self.coming: list[tuple[datetime, Signal]] = []  # accepted, without effect yet
         self.listed = True  # False: the lists tell nothing but what is pending
 
     def copied(self, clock: Clock) -> "FakeAws":
@@ -107,6 +110,12 @@ class FakeAws:
         request = self.requests[key]
         return Execution(execution_id, request.status, request.levels)
 
+    async def grant(self, key: RequestKey) -> Grant:
+        """Return what the truth grants."""
+        await self._pass("grant", key)
+        request = self.requests[key]
+        return Grant(request.status, request.access_until)
+
     async def prepare(self, signal: Signal) -> None:
         """Let the signal have what it needs."""
         await self._pass("prepare", signal.key)
@@ -115,12 +124,10 @@ class FakeAws:
         """Take a signal as AWS would."""
         self.signals.append(signal)
         await self._pass("signal", signal.key)
-        voter = f"arn:aws:sts::{ACCOUNT}:assumed-role/NodeAccessApprover/{signal.session_name}"
         if self.lag:
-            moment = self._clock.now() + timedelta(seconds=self.lag)
-            self.coming.append((moment, signal.key, voter, signal.verdict, signal.comment))
+            self.coming.append((self._clock.now() + timedelta(seconds=self.lag), signal))
         else:
-            self.vote(signal.key, voter, signal.verdict, signal.comment)
+            self._take(signal)
         self.effects.append(signal)
         if self.after["signal"]:
             raise self.after["signal"].pop(0)
@@ -145,7 +152,27 @@ class FakeAws:
             if r.status is Status.REVOKED and r.requested_at and r.requested_at >= since
         ]
 
+    def _take(self, signal: Signal) -> None:
+        voter = f"arn:aws:sts::{ACCOUNT}:assumed-role/NodeAccessApprover/{signal.session_name}"
+        match signal.verdict:
+            case Recall():
+                self.recall(signal.key, signal.verdict)
+            case Verdict():
+                self.vote(signal.key, voter, signal.verdict, signal.comment)
+
     # --- what happens in AWS
+
+    def recall(self, key: RequestKey, recall: Recall) -> None:
+        """Take back what is there to be taken back; refuse what AWS refuses."""
+        needed, code = {
+            Recall.REVOKE: (Status.APPROVED, "InvalidAutomationSignalException"),
+            Recall.CANCEL: (Status.PENDING, "InvalidAutomationStatusUpdateException"),
+        }[recall]
+        request = self.requests[key]
+        over = request.access_until is not None and request.access_until <= self._clock.now()
+        if request.status is not needed or over:
+            raise SignalRefused(code, denied=False)
+        self.end(key, RECALLED[recall])
 
     def vote(self, key: RequestKey, voter: str, verdict: Verdict, comment: str = "") -> None:
         """Count a vote at the waiting level; refuse what AWS refuses."""
@@ -192,9 +219,9 @@ class FakeAws:
         """Let the signals have their effect whose time has come."""
         due = [each for each in self.coming if each[0] <= self._clock.now()]
         self.coming = [each for each in self.coming if each not in due]
-        for _, key, voter, verdict, comment in due:
+        for _, signal in due:
             with suppress(SignalRefused):
-                self.vote(key, voter, verdict, comment)
+                self._take(signal)
 
     async def _pass(self, call: str, key: RequestKey | None) -> None:
         await asyncio.sleep(0)  # a call takes a turn at least: others go on meanwhile

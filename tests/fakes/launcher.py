@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from bot import app
-from bot.domain.decision import Claim, DecisionState
+from bot.domain.claims import Claim
+from bot.domain.decision import DecisionState
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports import Change

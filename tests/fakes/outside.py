@@ -15,7 +15,7 @@ from bot.domain.card import Rules
 from bot.domain.card_places import is_copy
 from bot.domain.identity import Person, Principal
 from bot.domain.record import Delivery, Record, SurfaceKind
-from bot.domain.request import AccessRequest, RequestKey
+from bot.domain.request import RECALLED, AccessRequest, Recall, RequestKey, Status
 from bot.domain.surfaces import Wanted, desired
 from bot.rendering import render
 from bot.service.clicks import Answer, Verb
@@ -105,6 +105,16 @@ class Outside:
         """True while AWS waits at this step."""
         return self.truth.waiting is not None and self.truth.waiting.step == step
 
+    def takes(self, verb: Verb, step: str) -> bool:
+        """True while AWS would take this."""
+        match verb:
+            case Verb.REVOKE:
+                return self.truth.status is Status.APPROVED
+            case Verb.CANCEL:
+                return self.truth.status is Status.PENDING
+            case _:
+                return self.waits_at(step)
+
     def at_rest(self) -> bool:
         """True if nobody will do anything soon: no event, no decision on its way, no lease, nothing due."""
         if self.queue.hints or not self.aws.requests:
@@ -146,6 +156,8 @@ class Process:
     def press(self, who: Person, verb: Verb, step: str) -> asyncio.Task[Answer]:
         """Have a person press a button; the answer comes if the process lives."""
         self.outside.clicked.add((who.session_name.casefold(), step, verb.value))
+        if verb is Verb.CANCEL:
+            return asyncio.create_task(self.world.deciding.click(self.world.withdrawn(self.outside.key, who)))
         return asyncio.create_task(self.world.press(self.outside.key, who, verb, comment="ok", step=step))
 
 
@@ -162,9 +174,21 @@ def votes(outside: Outside) -> set[tuple[str, str, str]]:
     }
 
 
+def taken_back(outside: Outside) -> set[tuple[str, str, str]]:
+    """Return what AWS took back for a click from Teams, as the votes are named: one at most."""
+    status = outside.truth.status
+    return {
+        (each.session_name.casefold(), step, verb)
+        for each in outside.aws.effects
+        for _, step, verb in outside.clicked
+        if each.verdict == verb and isinstance(each.verdict, Recall) and RECALLED[each.verdict] is status
+    }
+
+
 def doubled(outside: Outside) -> int:
-    """Return how many signals AWS accepted beyond one for each click, at the step that was clicked."""
-    return len(outside.aws.effects) - len(votes(outside) & outside.clicked)
+    """Return how many calls AWS accepted beyond one for each click, at the step that was clicked."""
+    back = min(1, len(taken_back(outside) & outside.clicked))  # what was taken back once is not there to be taken again
+    return len(outside.aws.effects) - len(votes(outside) & outside.clicked) - back
 
 
 def extras(outside: Outside) -> int:
@@ -191,14 +215,19 @@ def wrong(outside: Outside) -> list[str]:
 
 
 def _untold(outside: Outside) -> list[str]:
-    """Every vote that AWS took from Teams is told in the thread, with the call that was made."""
-    calls = Counter(verdict for _, _, verdict in votes(outside))
+    """Whatever AWS took from Teams is told in the thread, with the call that was made."""
+    calls = Counter(verdict for _, _, verdict in votes(outside) | taken_back(outside))
     told = [each.card for each in outside.chat.of("reply")]
     return [
         f"{count} x {verdict} is not told"
         for verdict, count in calls.items()
-        if sum(f"SendAutomationSignal {verdict.capitalize()}" in card for card in told) < count
+        if sum(f"{_OPERATIONS[verdict]} {verdict.capitalize()}" in card for card in told) < count
     ]
+
+
+_OPERATIONS = dict.fromkeys(("approve", "reject", "revoke"), "SendAutomationSignal") | {
+    "cancel": "StopAutomationExecution"
+}
 
 
 def _undelivered(outside: Outside, row: Record, want: Wanted) -> str | None:

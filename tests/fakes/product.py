@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from bot.app import Program, build, run
 from bot.configuration import Configuration, parse_configuration
 from bot.sandbox.aws_sandbox import SandboxAws
+from bot.sandbox.world import ACCOUNT, CANCELLER_ROLE, REGION
 from bot.settings import Settings
 from tests.fakes.microsoft import SECRET, FakeMicrosoft
 from tests.fakes.people import APP_ID, PEOPLE, TENANT_ID, Person
@@ -37,6 +38,12 @@ approver_role = "arn:aws:iam::{{account}}:role/NodeAccessLead"
 [identity]
 trusted_roles = ["Operator"]
 """
+CANCELLING = f"""
+[[accounts]]
+id = "{ACCOUNT}"
+regions = ["{REGION}"]
+cancel_role = "{CANCELLER_ROLE}"
+"""  # the sample account, with a role in which its requests are cancelled
 
 
 @dataclass(slots=True)
@@ -131,6 +138,10 @@ class Product:
     def replies(self, card: Message) -> list[Message]:
         """Return the replies in a card's thread."""
         return [each for each in self.microsoft.posted(f"{APPROVERS};messageid={card.root}") if each.id != card.root]
+
+    def told(self, person: Person) -> list[Message]:
+        """Return the direct messages to a person."""
+        return self.microsoft.posted(self.microsoft.world.personal(person))
 
     def signals(self) -> int:
         """Return how many signals AWS received."""

@@ -1,7 +1,7 @@
 """The service layer over fakes: one channel, an AWS, a Teams, a store and a clock that tests move by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -37,10 +37,16 @@ APPROVALS = Channel(
 )
 
 
-def configured(*channels: Channel, allow_unplaced: bool = False) -> Configured:
+CANCEL_ROLES = {ACCOUNT: f"arn:aws:iam::{ACCOUNT}:role/NodeAccessCanceller"}
+
+
+def configured(
+    *channels: Channel, allow_unplaced: bool = False, cancel_roles: Mapping[str, str] = CANCEL_ROLES
+) -> Configured:
     """Return the configuration of these channels; the sample requester's role is trusted."""
+    named = {each.name: each for each in channels or (APPROVALS,)}
     return Configured(
-        rules=Rules({each.name: each for each in channels or (APPROVALS,)}, allow_unplaced=allow_unplaced),
+        rules=Rules(named, allow_unplaced=allow_unplaced, cancel_roles=cancel_roles),
         identity=IdentityRules(trusted_roles=frozenset({"Operator"}), allow_unplaced=allow_unplaced),
         tenant_id=TENANT,
         accounts={ACCOUNT: frozenset({REGION})},
@@ -134,6 +140,10 @@ class World:
     ) -> Answer:
         """Click, with nothing in the way."""
         return await self.deciding.click(self.pressed(key, person, verb, comment=comment, step=step))
+
+    def withdrawn(self, key: RequestKey, person: Person = TARO_PERSON) -> Click:
+        """Return a click on Cancel in a person's own chat with the bot."""
+        return Click(person, f"a:{person.object_id}", Verb.CANCEL, str(key), "", "", "1001")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["World"]:

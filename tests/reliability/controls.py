@@ -20,6 +20,7 @@ SAID_NO = ("AssertionError", "assert ", "Failed: ")  # how a failure begins that
 
 DECIDING = "tests/scenario/test_deciding.py::"
 TRUTH = "tests/scenario/test_truth.py::"
+RECALLING = "tests/scenario/test_recalling.py::"
 CONVERGING = "tests/scenario/test_converging.py::"
 RELOADING = "tests/scenario/test_reloading.py::"
 NOBODY = "tests/security/test_nobody_decides.py::"
@@ -56,14 +57,14 @@ class Guard:
 GUARDS = (
     Guard(
         "the claim",
-        "bot/domain/decision.py",
-        "if _in_the_way(verdict, live, _missing(request.level(step), here, now)):",
+        "bot/domain/claims.py",
+        "if _in_the_way(verdict, live, _missing(request, step, here, now)):",
         "if _in_the_way(verdict, (), 1):",
         TRUTH + "test_an_effect_that_comes_later_is_waited_for",
     ),
     Guard(
         "one claim per person and step",
-        "bot/domain/decision.py",
+        "bot/domain/claims.py",
         "if own := _standing(here, person):",
         "if (own := _standing(here, person)) and own.state is DecisionState.REFUSED:",
         "tests/unit/domain/test_claim.py::test_a_repeat_is_answered_from_the_first",
@@ -228,6 +229,76 @@ GUARDS = (
         "if channel_id is None or not self.key.endorses(channel_id):",
         "if channel_id is None:",
         "tests/security/test_inbound_tokens.py::test_key_must_endorse_the_channel[endorsements2-401]",
+    ),
+    Guard(
+        "only the requester cancels",
+        "bot/domain/decision.py",
+        "return None if same else Refusal.NOT_REQUESTER",
+        "return None if own else Refusal.NOT_REQUESTER",
+        RECALLING + "test_somebody_elses_cancellation[person]",
+    ),
+    Guard(
+        "a request is cancelled where its requester was told of it",
+        "bot/service/decide.py",
+        "if channel is None or not _was_told_in(record, click.conversation):",
+        "if channel is None:",
+        RECALLING + "test_a_cancellation_from_the_channel",
+    ),
+    Guard(
+        "a cancellation goes alone",
+        "bot/domain/claims.py",
+        "in_the_way = same if recall is Recall.REVOKE else on_their_way",
+        "in_the_way = same",
+        RECALLING + "test_a_cancellation_waits_for_a_vote_that_is_on_its_way",
+    ),
+    Guard(
+        "no vote beside a cancellation",
+        "bot/domain/claims.py",
+        "if any(each.verdict is Recall.CANCEL and under_way(each, request, now) for each in decisions):",
+        "if any(each.verdict is request and under_way(each, request, now) for each in decisions):",
+        RECALLING + "test_no_vote_is_sent_while_an_accepted_cancellation_does_not_show",
+    ),
+    Guard(
+        "nothing is cancelled with the bot's own credentials",
+        "bot/service/signalling.py",
+        "if decision.verdict is Recall.CANCEL and signal.role is None:",
+        "if decision.verdict is Recall.CANCEL and signal is None:",
+        RECALLING + "test_a_cancel_role_that_goes_while_the_click_is_on_its_way",
+    ),
+    Guard(
+        "the state check before a cancellation",
+        "bot/service/signalling.py",
+        "waits = execution.status is Status.PENDING and execution.waiting is not None",
+        "waits = execution is not None",
+        RECALLING + "test_decided_a_moment_before_the_cancellation",
+    ),
+    Guard(
+        "the state check before a revocation",
+        "bot/service/signalling.py",
+        "runs = grant.status is Status.APPROVED and until is not None and now < until",
+        "runs = grant is not None",
+        RECALLING + "test_late_revocations_reach_aws_never",
+    ),
+    Guard(
+        "the window before a revocation",
+        "bot/service/signalling.py",
+        "and until is not None and now < until",
+        "and until is not None",
+        RECALLING + "test_the_window_is_over[False]",
+    ),
+    Guard(
+        "a revocation is bound to its step",
+        "bot/domain/decision.py",
+        "return None if request.last_level.step == step else Refusal.OTHER_STEP",
+        "return None if step else Refusal.OTHER_STEP",
+        "tests/unit/domain/test_recall.py::test_revoking_is_checked_as_strictly_as_approving",
+    ),
+    Guard(
+        "nothing is said to be revoked before AWS shows it",
+        "bot/domain/decided.py",
+        "return isinstance(decision.verdict, Recall) and status not in",
+        "return isinstance(decision.verdict, Recall) and status in",
+        RECALLING + "test_an_accepted_revocation_that_never_shows_is_told_as_such",
     ),
     Guard(
         "the 60 s bound",

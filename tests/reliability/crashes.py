@@ -13,7 +13,7 @@ from bot.domain.identity import Person
 from bot.domain.request import Verdict
 from bot.ports import SignalLost, SignalThrottled
 from bot.service.clicks import Verb
-from tests.fakes.chat import HANAKO, ICHIRO
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.gates import end_everything
 from tests.fakes.outside import MEI, Outside, Process
 
@@ -36,7 +36,7 @@ class Click:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """People press, at one moment, until AWS does not wait there any more; something happens in AWS, once."""
+    """People press, at one moment, until AWS takes no more of what the first one wants; something happens in AWS, once."""
 
     clicks: tuple[Click, ...] = ()
     in_aws: Callable[[Outside], object] = lambda _: None
@@ -101,6 +101,11 @@ def pressed(step: str, *clicks: tuple[Person, Verb]) -> Act:
     return Act(tuple(Click(who, verb, step) for who, verb in clicks))
 
 
+def beside_a_vote(requester: Person, voter: Person) -> Act:
+    """The requester takes it back at the moment in which somebody votes."""
+    return Act((Click(requester, Verb.CANCEL, ""), Click(voter, Verb.REJECT, "Level1")))
+
+
 def console(verdict: Verdict, *, after: Act | None = None) -> Act:
     """Somebody decides in the AWS console, be it some seconds after a press, and AWS says so on the queue."""
 
@@ -111,7 +116,8 @@ def console(verdict: Verdict, *, after: Act | None = None) -> Act:
     return replace(after, in_aws=decide, at=5) if after else Act(in_aws=decide)
 
 
-YES, NO = Verb.APPROVE, Verb.REJECT
+YES, NO, BACK, AWAY = Verb.APPROVE, Verb.REJECT, Verb.REVOKE, Verb.CANCEL
+DECIDED = (asked(2), pressed("Level1", (HANAKO, YES)), pressed("Level2", (ICHIRO, YES)))
 STORIES = (
     Story("approved", (asked(2), pressed("Level1", (HANAKO, YES), (ICHIRO, YES)), pressed("Level2", (ICHIRO, YES)))),
     Story(
@@ -135,6 +141,17 @@ STORIES = (
         (asked(2), pressed("Level1", (HANAKO, YES), (MEI, YES)), pressed("Level2", (MEI, YES))),
         before=(SignalThrottled, SignalThrottled),
     ),
+    Story("revoked", (*DECIDED, pressed("Level2", (HANAKO, BACK), (MEI, BACK))), lag=1.5),
+    Story(
+        "cancelled",
+        (
+            asked(2, 2),
+            pressed("Level1", (HANAKO, YES), (ICHIRO, YES)),
+            pressed("", (TARO_PERSON, AWAY), (TARO_PERSON, AWAY)),
+        ),
+        lag=1.5,
+    ),
+    Story("cancelled beside a vote", (asked(2), beside_a_vote(TARO_PERSON, HANAKO)), after=(SignalLost,)),
 )
 
 
@@ -155,10 +172,10 @@ async def _play(process: Process, act: Act, number: int) -> None:
     outside = process.outside
     for _ in range(MOST_PRESSES):
         await _press(process, act, number)
-        if not act.clicks or not outside.waits_at(act.clicks[0].step):
+        if not act.clicks or not outside.takes(act.clicks[0].verb, act.clicks[0].step):
             outside.done += 1
             return
-    raise Stuck(f"pressed {MOST_PRESSES} times and {act.clicks[0].step} still waits")
+    raise Stuck(f"pressed {MOST_PRESSES} times and AWS still takes {act.clicks[0]}")
 
 
 async def _press(process: Process, act: Act, number: int) -> None:

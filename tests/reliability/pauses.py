@@ -21,7 +21,8 @@ PORTS = calls_of(Requests, Chat, People) - {
     GAP,
     "Requests.sightings",
     "Requests.revoked",
-}  # lists are of the sweep alone
+    "Requests.grant",
+}  # lists are of the sweep alone, and nobody revokes here
 CALLS = (*sorted(PORTS), *["Store.load", "Store.apply", "Store.apply", "Store.apply"])  # each of them in turn
 OFTEN = {
     "Store.apply": 30,

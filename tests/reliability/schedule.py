@@ -12,14 +12,14 @@ from random import Random
 
 from bot.domain.identity import Person
 from bot.domain.record import Record
-from bot.domain.request import RequestKey
+from bot.domain.request import RequestKey, Status
 from bot.ports import Change
 from bot.service.clicks import Answer, Verb
 from bot.store.versions import changed
-from tests.fakes.chat import HANAKO, ICHIRO
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.clock import ManualClock
 from tests.fakes.gates import Grave, end_everything
-from tests.fakes.outside import MEI, PRIYA, Outside, Process, doubled, extras, wrong
+from tests.fakes.outside import MEI, PRIYA, Outside, Process, doubled, extras, taken_back, wrong
 from tests.fakes.store import MemoryStore, Tables
 
 WORKERS = 4
@@ -29,6 +29,8 @@ SLOWEST = 3.0  # seconds; a call of that passes twice, and a lease of 30 s outli
 MOST_TURNS = 4
 STUCK = 900  # seconds after which what has not come to rest never will
 MOST_ROUNDS = 8  # of people who press while AWS waits
+WITHDRAWN = 0.2  # share of the rounds in which the requester cancels beside the votes
+RECALLED = 0.5  # share of the approvals that are revoked
 
 
 class Stuck(Exception):
@@ -113,12 +115,19 @@ class Crowd:
         await self.outside.clock.sleep(self.chance.uniform(0, 40))
         self.start()
 
-    async def click(self, who: Person, step: str, within: float) -> None:
-        """Press a button at some moment; whichever process gets it."""
+    async def click(self, who: Person, step: str, within: float, verb: Verb | None = None) -> None:
+        """Press a button at some moment, to vote unless told otherwise; whichever process gets it."""
         await self.outside.clock.sleep(within and self.chance.uniform(0, within))
         process, gate = self.chance.choice(self.workers)
-        verb = Verb.REJECT if self.chance.random() < 0.3 else Verb.APPROVE
-        self.answers.append((process.press(who, verb, step), gate))
+        vote = Verb.REJECT if self.chance.random() < 0.3 else Verb.APPROVE
+        self.answers.append((process.press(who, verb or vote, step), gate))
+
+    async def take_back(self, *under_way: asyncio.Task[None]) -> None:
+        """Have two people revoke what was approved, at about one moment. Raises Stuck."""
+        level, within = self.outside.truth.last_level, self.chance.choice((0.0, 0.1, 3.0))
+        assert level is not None
+        pressed = (self.click(who, level.step, within, Verb.REVOKE) for who in CLICKERS[:2])
+        await self.rest(*map(asyncio.create_task, pressed), *under_way)
 
     async def rest(self, *under_way: asyncio.Task[None]) -> None:
         """Let time pass until everything has come to rest. Raises Stuck."""
@@ -143,9 +152,13 @@ class Crowd:
         for _ in range(MOST_ROUNDS):
             if outside.truth.waiting is None:
                 await self.rest(*crashes)
+                if outside.truth.status is Status.APPROVED and chance.random() < RECALLED:
+                    await self.take_back(*crashes)
                 return
             step, within = outside.truth.waiting.step, chance.choice((0.0, 0.1, 3.0))
             clicks = [asyncio.create_task(self.click(who, step, within)) for who in CLICKERS]
+            if chance.random() < WITHDRAWN:
+                clicks.append(asyncio.create_task(self.click(TARO_PERSON, "", within, Verb.CANCEL)))
             await self.rest(*clicks, *crashes)
         raise Stuck("nobody could decide it")
 
@@ -159,6 +172,7 @@ class End:
     crashes: int
     stuck: str  # "" for what converged
     signals: int
+    recalls: int
 
     @property
     def good(self) -> bool:
@@ -179,4 +193,6 @@ async def end_of(seed: int, *, store: type[ContendedStore] = ContendedStore) -> 
             gate.alive = False
         await end_everything()
     outside = crowd.outside
-    return End(doubled(outside), extras(outside), outside.crashes, stuck, len(outside.aws.signals))
+    return End(
+        doubled(outside), extras(outside), outside.crashes, stuck, len(outside.aws.signals), len(taken_back(outside))
+    )

@@ -2,7 +2,7 @@
 
 Every story has a request of two levels that appears, several people who press at one moment or one who presses twice, a
 second level, notes and direct messages. They differ in how it ends: approved, rejected, decided in the console, with a
-reply that was lost, with a signal that never arrived, with throttling.
+reply that was lost, with a signal that never arrived, with throttling, revoked, cancelled.
 """
 
 import random

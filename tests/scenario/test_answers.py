@@ -67,15 +67,6 @@ async def test_a_refresh_is_answered_from_the_row(world: World) -> None:
     assert len(world.aws.calls) == calls
 
 
-@pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.REVOKE])
-async def test_what_is_not_built_yet_says_so(world: World, verb: Verb) -> None:
-    """Cancel and revoke are understood, decide nothing and are told "not available yet"."""
-    key = world.aws.add()
-    await world.shown(key)
-    assert code_of(await world.press(key, HANAKO, verb)) is NoticeCode.NOT_AVAILABLE
-    assert world.aws.signals == []
-
-
 async def test_a_store_that_takes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing was sent, and the person is told to press again with their comment kept."""
     key = world.aws.add()
@@ -147,14 +138,22 @@ async def test_a_loser_takes_over_when_the_winner_was_refused(world: World) -> N
     assert len(world.aws.effects) == 1
 
 
-@pytest.mark.parametrize("status", [Status.CANCELLED, Status.TIMED_OUT, Status.REVOKED, Status.FAILED])
-async def test_a_request_that_ended_without_a_decision(world: World, status: Status) -> None:
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (Status.CANCELLED, NoticeCode.CANCELLED),
+        (Status.TIMED_OUT, NoticeCode.ENDED),
+        (Status.REVOKED, NoticeCode.REVOKED),
+        (Status.FAILED, NoticeCode.ENDED),
+    ],
+)
+async def test_a_request_that_ended_without_a_decision(world: World, status: Status, told: NoticeCode) -> None:
     """The clicker is told that it ended; the card says how."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.end(key, status)
     await world.shown(key)
-    assert code_of(await world.press(key, HANAKO)) is NoticeCode.ENDED
+    assert code_of(await world.press(key, HANAKO)) is told
     assert world.aws.signals == []
 
 

@@ -1,5 +1,6 @@
 """What the product promises its users, kept by the whole program over real HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from copy import deepcopy
 from pathlib import Path
@@ -9,9 +10,9 @@ import pytest
 
 from bot.sandbox.event_bus import Delivery
 from bot.sandbox.faults import Loss
-from tests.fakes.card_text import words
+from tests.fakes.card_text import shown, words
 from tests.fakes.people import HANAKO, ICHIRO, MEI, TARO
-from tests.fakes.product import Product, product
+from tests.fakes.product import CANCELLING, Product, product
 
 
 @pytest.fixture
@@ -148,3 +149,123 @@ async def test_conflicting_policies_are_told_to_the_requester(world: Product) ->
         text = str(world.microsoft.posted(chat)[0].card)
         assert "Standard-Nodes" in text
         assert "Batch-Nodes" in text
+
+
+# --- what is taken back
+
+
+async def approved(world: Product) -> tuple[str, Any]:
+    """A request that Hanako approved, and its card with a button to revoke."""
+    request = await world.ask()
+    await world.click(HANAKO, await world.card(request), "approve")
+    await world.until(lambda: "'verb': 'revoke'" in str(world.cards(request)[0].card))
+    return request, world.cards(request)[0]
+
+
+async def test_access_is_revoked(world: Product) -> None:
+    """One signal of type Revoke in the approver's name; card, thread and requester are told by whom; late ones 0."""
+    async with world.running():
+        request, card = await approved(world)
+        early = _copy(card)
+        answer = await world.click(ICHIRO, card, "revoke", "対応終了")
+        assert "Revoked by" in str(answer["value"])
+        await world.until(lambda: "access was revoked" in str(world.told(TARO)[-1].card))
+        await world.until(lambda: len(world.replies(card)) == 2)
+        late = [await world.click(who, early, "revoke") for who in (HANAKO, ICHIRO, TARO)]
+    approval, revocation = world.aws.calls("SendAutomationSignal")
+    assert (approval.params["SignalType"], revocation.params["SignalType"]) == ("Approve", "Revoke")
+    assert revocation.caller.endswith("assumed-role/NodeAccessApprover/ichiro.tanaka@example.com")
+    assert revocation.params["Payload"] == {"Comment": ["対応終了 (田中 一郎 via Microsoft Teams)"]}
+    assert [effect.kind for effect in world.aws.effects()] == ["Approve", "Revoke"]
+    now = str(world.cards(request)[0].card)
+    assert all(each in now for each in ("Access revoked", "田中 一郎", "対応終了"))
+    assert "'verb': 'revoke'" not in now
+    assert "SendAutomationSignal Revoke" in str(world.replies(card)[-1].card)
+    assert "outside" not in str(world.replies(card)[-1].card)
+    assert all("田中 一郎" in str(each["value"]) for each in late)
+
+
+async def test_two_revokers_at_once(world: Product) -> None:
+    """One call, and both see who it was."""
+    async with world.running():
+        _, card = await approved(world)
+        answers = await asyncio.gather(*(world.click(who, card, "revoke") for who in (ICHIRO, MEI)))
+    assert [call.params["SignalType"] for call in world.aws.calls("SendAutomationSignal")] == ["Approve", "Revoke"]
+    (effect,) = world.aws.effects("Revoke")
+    winner = next(who for who in (ICHIRO, MEI) if effect.by.endswith(who.upn))
+    assert all(winner.name in str(answer["value"]) for answer in answers)
+
+
+async def test_a_revocation_whose_reply_is_lost(world: Product) -> None:
+    """One call; what AWS shows settles it, and it is told by name."""
+    async with world.running():
+        request, card = await approved(world)
+        world.aws.faults.lose_reply("SendAutomationSignal", how=Loss.CLOSED)
+        await world.click(ICHIRO, card, "revoke")
+        await world.until(lambda: "Revoked by" in str(world.cards(request)[0].card))
+        await world.until(lambda: len(world.replies(card)) == 2)
+    assert world.signals() == 2
+    assert "田中 一郎" in str(world.replies(card)[-1].card)
+
+
+async def waiting(world: Product) -> str:
+    """A request that waits in an account whose requests can be cancelled."""
+    world.toml += CANCELLING
+    return await world.ask()
+
+
+async def test_a_request_is_cancelled(world: Product) -> None:
+    """One StopAutomationExecution in the requester's name, from their own chat; the channel is told; late clicks 0."""
+    request = await waiting(world)
+    async with world.running():
+        card = _copy(await world.card(request))
+        await world.until(lambda: bool(world.told(TARO)))
+        (message,) = world.told(TARO)
+        answer = await world.click(TARO, message, "cancel")
+        assert "Your request was cancelled." in shown(answer["value"])
+        await world.until(lambda: "Cancelled by" in str(world.cards(request)[0].card))
+        await world.until(lambda: len(world.replies(card)) == 1)
+        late = [await world.click(TARO, message, "cancel"), await world.click(HANAKO, card, "approve")]
+    (call,) = world.aws.calls("StopAutomationExecution")
+    assert call.caller.endswith("assumed-role/NodeAccessCanceller/taro.yamada@example.com")
+    assert call.params["Type"] == "Cancel"
+    assert world.signals() == 0
+    assert all("cancelled already" in str(each["value"]) for each in late)
+    assert not has_buttons(world.cards(request)[0].card)
+    assert "StopAutomationExecution Cancel" in str(world.replies(card)[0].card)
+
+
+async def test_a_cancellation_whose_reply_is_lost(world: Product) -> None:
+    """One call; what AWS shows settles it, and it is told by name."""
+    request = await waiting(world)
+    async with world.running():
+        await world.until(lambda: bool(world.told(TARO)))
+        world.aws.faults.lose_reply("StopAutomationExecution", how=Loss.CLOSED)
+        await world.click(TARO, world.told(TARO)[0], "cancel")
+        await world.until(lambda: "Cancelled by" in str(world.cards(request)[0].card))
+    assert len(world.aws.calls("StopAutomationExecution")) == 1
+
+
+async def test_a_request_is_cancelled_by_nobody_else(world: Product) -> None:
+    """The button on a forged click from the channel, by an approver and by the requester: 0 calls."""
+    request = await waiting(world)
+    async with world.running():
+        card = await world.card(request)
+        await world.until(lambda: bool(world.told(TARO)))
+        message = world.told(TARO)[0]
+        for who, place in ((HANAKO, card), (TARO, card), (HANAKO, message)):
+            forged = world.microsoft.pressed(who, message, "cancel")
+            forged["conversation"] = world.microsoft.pressed(who, place, "approve" if place is card else "cancel")[
+                "conversation"
+            ]
+            status, body = await world.microsoft.send(world.bot_url, forged)
+            assert (status, body["type"]) == (200, "application/vnd.microsoft.activity.message")
+    assert world.aws.calls("StopAutomationExecution") == []
+
+
+async def test_where_no_cancel_role_is_set_up_there_is_no_button(world: Product) -> None:
+    """The requester is told that the request waits, and no more."""
+    async with world.running():
+        await world.ask()
+        await world.until(lambda: bool(world.told(TARO)))
+        assert "'verb': 'cancel'" not in str(world.told(TARO)[0].card)

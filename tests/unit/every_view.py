@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from bot.domain.decision import Outcome
-from bot.domain.request import Status, Verdict
+from bot.domain.request import Act, Recall, Status, Verdict
 from bot.domain.views import (
     Banner,
     CardView,
@@ -71,7 +71,7 @@ def note(kind: NoteKind, **changes: object) -> NoteView:
     return replace(NoteView(kind, "oi-f57e817742bd", "web-prod-01"), **changes)  # type: ignore[arg-type]
 
 
-def decision(verdict: Verdict, who: str | None = "田中 一郎", *, in_teams: bool = True) -> DecisionLine:
+def decision(verdict: Act, who: str | None = "田中 一郎", *, in_teams: bool = True) -> DecisionLine:
     """A decision with a comment of two lines."""
     return DecisionLine(verdict, who, AT, "first line\nsecond line", in_teams=in_teams)
 
@@ -86,10 +86,14 @@ def every_view() -> Iterator[tuple[View | Notice, Notice | None]]:
         yield request(), Notice(code, who="鈴木 芽依", verdict=Verdict.REJECT, at=AT, comment="no")
         yield bare_request(), Notice(code, verdict=Verdict.APPROVE)
         yield bare_request(), Notice(code, who="鈴木 芽依", verdict=Verdict.APPROVE)
+        yield direct(), Notice(code, who="鈴木 芽依", verdict=Recall.REVOKE, at=AT, comment="over")
+    for act in (*Verdict, *Recall):
+        yield request(), Notice(NoticeCode.BUSY, who="鈴木 芽依", verdict=act, at=AT)
 
 
 def _cards() -> Iterator[View]:
     lines = [decision(verdict, who, in_teams=there) for verdict in Verdict for who, there in _DECIDERS]
+    lines += [decision(recall) for recall in Recall]
     for banner in Banner:
         yield request(banner=banner, decisions=tuple(lines), access_until=AT, decided_outside=True)
         yield request(banner=banner, buttons=False, conflicting_policies=("A", "B"), applying=lines[0])
@@ -106,6 +110,8 @@ def _cards() -> Iterator[View]:
     half = LevelLine(1, 2, "Level1", approvals=1, required=2, approved_by=("佐藤 花子",), waits_for=("NodeAccessLead",))
     yield request(level=half)
     yield bare_request()
+    for revoke in (True, False):
+        yield request(banner=Banner.APPROVED, buttons=False, access_until=AT, revoke=revoke)
 
 
 _DECIDERS = (("田中 一郎", True), ("ops", False), (None, False))
@@ -113,7 +119,7 @@ _DECIDERS = (("田中 一郎", True), ("ops", False), (None, False))
 
 def _directs() -> Iterator[View]:
     for kind in DirectKind:
-        yield direct(kind=kind, lapses_at=AT + timedelta(days=1))
+        yield direct(kind=kind, lapses_at=AT + timedelta(days=1), cancel=True, detail="aws_denied")
         yield direct(kind=kind, access_until=None, commands=(), decisions=(), conflicting_policies=("A",), reason="")
 
 
@@ -127,8 +133,9 @@ def _notes() -> Iterator[View]:
         yield note(NoteKind.OUTSIDE, status=status, who="ops")
     for problem in ChatProblem:
         yield note(NoteKind.DIRECT_IMPOSSIBLE, requester="山田 太郎", detail=str(problem))
-    for outcome in Outcome:
-        yield note(NoteKind.UNDONE, who="田中 一郎", detail=str(outcome))
+    for why in (*Outcome, "cancel_denied", "not_shown"):
+        yield note(NoteKind.UNDONE, who="田中 一郎", detail=str(why))
+        yield direct(kind=DirectKind.NOT_CANCELLED, detail=str(why))
 
 
 def _answers() -> Iterator[View]:

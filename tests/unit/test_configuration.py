@@ -97,13 +97,15 @@ def test_the_whole_file_becomes_the_domains_shapes() -> None:
 
 
 def test_several_accounts_are_watched() -> None:
-    """The bot's own goes without a reader role, every other one has a role of its own."""
+    """The bot's own goes without a reader role, every other one has a role of its own; any may have a cancel role."""
     reader = "arn:aws:iam::444455556666:role/NodeAccessReader"
     own = f'[[accounts]]\nid = "{ID}"\nregions = ["ap-northeast-1", "us-east-2"]\n'
+    canceller = "arn:aws:iam::444455556666:role/NodeAccessCanceller"
     other = f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-2"]\nreader_role = "{reader}"\n'
+    other += f'cancel_role = "{canceller}"\n'
     assert parsed(CHANNEL + own + other).accounts == (
         Account(ID, ("ap-northeast-1", "us-east-2")),
-        Account("444455556666", ("us-east-2",), reader),
+        Account("444455556666", ("us-east-2",), reader, canceller),
     )
 
 
@@ -194,6 +196,14 @@ def test_exactly_one_fallback(text: str, said: str) -> None:
             "reader_role: write the account's number",
         ),
         (
+            f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\ncancel_role = "arn:aws:iam::{ID}:role/Canceller"',
+            f"accounts 1: cancel_role: write a role of this account; one of {ID} cancels in {ID}",
+        ),
+        (
+            '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\ncancel_role = "arn:aws:iam::{account}:role/A"',
+            "cancel_role: write the account's number",
+        ),
+        (
             '[identity]\ntrusted_roles = ["arn:aws:iam::111122223333:role/Operator"]',
             "trusted_roles 1: write the role's name",
         ),
@@ -219,7 +229,6 @@ def test_what_is_written_wrong_is_named_with_what_to_write(line: str, said: str)
         "[identity]\nsource_identity = true",
         "[identity]\nexternal_id = true",
         "[identity]\nsession_tags = true",
-        '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\ncancel_role = "arn:aws:iam::444455556666:role/C"',
     ],
 )
 def test_what_is_not_built_says_so(line: str) -> None:

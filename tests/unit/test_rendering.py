@@ -331,3 +331,42 @@ def test_the_notification_names_node_and_requester() -> None:
     """Whoever sees the notification on a locked phone knows what it is about."""
     assert summary(request(), locale="en") == "山田 太郎 asks for access to web-prod-01"
     assert summary(request(), locale="ja") == "山田 太郎 さんが web-prod-01 へのアクセスを求めています"
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize(("sample", "verb"), [("decided", "revoke"), ("direct-message-waiting", "cancel")])
+def test_what_takes_back_is_not_pressed_by_mistake(sample: str, verb: str, locale: str) -> None:
+    """The card shows a button that only opens another one; in there stands what it does, and it alone acts."""
+    made = card(SAMPLES[sample].view, locale=locale)
+    (opener,) = [action for each in of_type(made["body"], "ActionSet") for action in each["actions"]]
+    assert opener["type"] == "Action.ShowCard"
+    assert not {"verb", "data"} & opener.keys()
+    (action,) = opener["card"]["actions"]
+    assert (action["type"], action["verb"], action["style"]) == ("Action.Execute", verb, "destructive")
+    assert action["title"] != opener["title"]
+    assert of_type(opener["card"]["body"], "TextBlock")[0]["text"]
+    fallback = action["fallback"]
+    assert (fallback["type"], fallback["data"]) == ("Action.Submit", {**action["data"], "verb": verb})
+
+
+def test_a_revocation_is_bound_to_its_step_and_takes_a_comment() -> None:
+    """The level that settled the request, and the field that every verb has; to cancel takes neither."""
+    (revoke,), (cancel,) = (
+        [each for each in of_type(card(SAMPLES[name].view), "Action.Execute") if each["verb"] in {"revoke", "cancel"}]
+        for name in ("decided", "direct-message-waiting")
+    )
+    key = "111122223333/ap-northeast-1/oi-f57e817742bd"
+    assert revoke["data"] == {"request": key, "step": "Level2"}
+    assert cancel["data"] == {"request": key, "step": ""}
+    (field,) = of_type(card(SAMPLES["decided"].view, Notice(NoticeCode.NOT_APPROVER, typed="kept")), "Input.Text")
+    assert (field["id"], field["value"], field["maxLength"]) == ("comment", "kept", COMMENT_LIMIT)
+    assert of_type(card(SAMPLES["direct-message-waiting"].view), "Input.Text") == []
+
+
+@pytest.mark.parametrize(("sample", "said"), [("revoked", "Revoked by"), ("cancelled", "Cancelled by")])
+def test_who_took_it_back_is_said_with_its_button_gone(sample: str, said: str) -> None:
+    """By name, on the card, once; a notice does not repeat it."""
+    made = card(SAMPLES[sample].view)
+    assert said in shown(made)
+    assert of_type(made, "Action.ShowCard") == []
+    assert shown(card(SAMPLES["already-revoked"].view, SAMPLES["already-revoked"].notice)).count("Revoked by") == 1

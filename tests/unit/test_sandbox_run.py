@@ -7,9 +7,12 @@ import click
 import pytest
 
 from bot.cli import main
-from bot.sandbox.people import HANAKO, TARO
+from bot.configuration import load_configuration
+from bot.domain.account import Account
+from bot.sandbox import stage
+from bot.sandbox.people import CLIENTS, HANAKO, TARO
 from bot.sandbox.run import REMARKS, welcome
-from bot.sandbox.world import EC2_NODES, HYBRID_NODE
+from bot.sandbox.world import ACCOUNT, CANCELLER_ROLE, EC2_NODES, HYBRID_NODE, REGION
 
 REQUEST = "oi-0123456789ab"
 APPROVER, REQUESTER = "http://127.0.0.1:4000", "http://127.0.0.1:4000/?person=29%3A1-yamada-taro"
@@ -63,3 +66,12 @@ def test_the_request_can_be_printed() -> None:
     """The line that prints the row names the sandbox's store: without it there would be none."""
     wanted = f"NODE_ACCESS_STORE=sqlite:.sandbox/node-access.db node-access-bot show {REQUEST}"
     assert wanted in said()
+
+
+@pytest.mark.parametrize("locale", CLIENTS)
+def test_the_sandboxs_own_file_is_accepted(locale: str, tmp_path: Path) -> None:
+    """Its one account is the simulated one, read with the bot's own credentials, and requests can be cancelled there."""
+    path = stage._configuration(stage.Choices(folder=tmp_path, locale=locale))
+    configuration = load_configuration(path)
+    assert configuration.accounts == (Account(ACCOUNT, (REGION,), cancel_role=CANCELLER_ROLE),)
+    assert [channel.locale for channel in configuration.channels] == [locale]

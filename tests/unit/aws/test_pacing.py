@@ -89,6 +89,15 @@ async def test_every_operation_account_and_region_has_its_own_quota(timeline: Ti
         assert await turns(pacer, timeline, 1, quota=quota) == [0.0]
 
 
+async def test_what_aws_allows_less_of_has_a_rate_of_its_own(timeline: Timeline) -> None:
+    """StopAutomationExecution: one call a second, however many of others; a lower rate of the service's holds too."""
+    stop = Quota(OPS.account, OPS.region, "ssm", "stop_automation_execution")
+    fast, slow = (Pacer(clock=timeline, rates={"ssm": rate}) for rate in (3.0, 0.5))
+    assert await turns(fast, timeline, 4, quota=stop) == [0.0, 1.0, 2.0, 3.0]
+    began = timeline.seconds
+    assert [each - began for each in await turns(slow, timeline, 2, quota=stop)] == [0.0, 2.0]
+
+
 async def test_a_service_without_a_rate_is_not_paced(timeline: Timeline) -> None:
     """SQS and STS have room enough."""
     pacer = Pacer(clock=timeline, rates={"ssm": 1.0})

@@ -1,4 +1,4 @@
-"""bot.domain.decision: of all who may decide, who goes on."""
+"""bot.domain.claims: of all who may decide, who goes on."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -6,13 +6,8 @@ from itertools import product
 
 import pytest
 
-from bot.domain.decision import (
-    Claim,
-    ClaimRefusal,
-    Decision,
-    DecisionState,
-    claim,
-)
+from bot.domain.claims import Claim, ClaimRefusal, claim
+from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Person
 from bot.domain.request import AccessRequest, Level, LevelState, Status, Verdict, Vote
 from tests.fakes.chat import HANAKO, ICHIRO, person

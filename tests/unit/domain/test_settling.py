@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.decision import Decision, DecisionState, Outcome, voted_by
+from bot.domain.claims import voted_by
+from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Vote
 from bot.domain.settling import settle_unknown

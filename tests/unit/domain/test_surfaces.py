@@ -1,18 +1,19 @@
 """bot.domain.surfaces: what Teams must show, and what it must not any more."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
 from bot.domain.card import Rules
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.record import Delivery, Record, Surface, SurfaceKind
-from bot.domain.request import Status
+from bot.domain.request import AccessRequest, LevelState, Recall, Status, Verdict
 from bot.domain.routing import Route
-from bot.domain.surfaces import Wanted, desired
-from bot.domain.views import CardView, NoButtons
+from bot.domain.surfaces import Wanted, desired, direct_kind, next_change
+from bot.domain.views import Banner, CardView, NoButtons
 from tests.fakes.chat import HANAKO
-from tests.unit.domain.sample import APPROVALS, KEY, NOW, TARO_REQUESTER, decision, request
+from tests.unit.domain.sample import APPROVALS, KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request
 
 LEADS = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2")
 HOME = replace(APPROVALS, fallback=False)
@@ -84,3 +85,67 @@ def test_a_stand_in_says_which_channel_cannot_be_reached_and_then_where_it_is_de
     assert not any(view.buttons for view in (stand_in, elsewhere, ended))
     at_home = _views(back)["card:approvals"]
     assert (at_home.buttons, at_home.home) == (True, None)
+
+
+GRANTED = replace(
+    ROW,
+    request=request(
+        level("Level1", state=LevelState.APPROVED), status=Status.APPROVED, access_until=NOW + 3600 * SECOND
+    ),
+)
+
+
+def _offered(record: Record, *, now: datetime = NOW, rules: Rules = RULES) -> dict[str, tuple[bool, str]]:
+    """Return of each card whether access can be revoked on it, and at which step."""
+    views = {want.name: want.view for want in desired(record, rules, now)}
+    return {name: (view.revoke, view.step) for name, view in views.items() if isinstance(view, CardView)}
+
+
+def test_access_is_revoked_on_the_card_of_those_who_decide() -> None:
+    """Not on one that stood in, and bound to the level that settled the request."""
+    both = GRANTED.with_surface(Surface("card:leads", SurfaceKind.CARD, Delivery.DELIVERED, "19:y", "2"))
+    assert _offered(both) == {"card:approvals": (True, "Level1"), "card:leads": (False, "")}
+
+
+@pytest.mark.parametrize(
+    ("why", "changed"),
+    [
+        ("unsettled", {"route": Route(HOME.name, HOME.conversation, settled=False)}),
+        ("unplaced", {"requester": replace(TARO_REQUESTER, placed=False)}),
+        ("no levels", {"request": replace(GRANTED.request or request(), levels=())}),
+        ("window unknown", {"request": replace(GRANTED.request or request(), access_until=None)}),
+        ("revoked", {"request": replace(GRANTED.request or request(), status=Status.REVOKED)}),
+    ],
+)
+def test_where_nobody_could_revoke_there_is_no_button(why: str, changed: dict[str, object]) -> None:
+    """What a click would be refused for is not offered."""
+    row = replace(GRANTED, **changed)  # type: ignore[arg-type]  # fields of the row
+    assert _offered(row) == {"card:approvals": (False, "")}, why
+
+
+@pytest.mark.parametrize("asked", [None, request(status=Status.UNKNOWN)])
+def test_of_what_is_not_known_the_requester_is_told_nothing(asked: AccessRequest | None) -> None:
+    """No facts, or a state that nobody has seen yet: no message, and nothing to answer a click with."""
+    row = replace(ROW, request=asked)
+    assert direct_kind(row, NOW) is None
+    assert not any(name.startswith("dm:") for name in wanted(row))
+
+
+def test_the_button_goes_with_the_window() -> None:
+    """At the very end of it, which is when the card is looked at again."""
+    end = next_change(GRANTED, NOW)
+    assert end == NOW + 3600 * SECOND
+    assert _offered(GRANTED, now=end - SECOND) == {"card:approvals": (True, "Level1")}
+    assert _offered(GRANTED, now=end) == {"card:approvals": (False, "")}
+
+
+def test_while_a_revocation_is_on_its_way_there_is_no_second_button() -> None:
+    """Once its person was told so; the card says who pressed."""
+    pressed = replace(decision(HANAKO, state=DecisionState.SENT), verdict=Recall.REVOKE, announced=True)
+    row = GRANTED.with_decision(pressed)
+    (view,) = _views(row).values()
+    assert (view.revoke, view.banner) == (False, Banner.APPROVED)
+    assert view.applying is not None
+    assert view.applying.who == HANAKO.name
+    vote = replace(pressed, verdict=Verdict.APPROVE)
+    assert _offered(GRANTED.with_decision(vote)) == {"card:approvals": (True, "Level1")}

@@ -23,6 +23,7 @@ TRUTH = "tests/scenario/test_truth.py::"
 RECALLING = "tests/scenario/test_recalling.py::"
 CONVERGING = "tests/scenario/test_converging.py::"
 RELOADING = "tests/scenario/test_reloading.py::"
+MATRIX = "tests/security/test_authorisation.py::test_whoever_may_not_is_refused_and_nothing_reaches_aws"
 NOBODY = "tests/security/test_nobody_decides.py::"
 
 
@@ -208,6 +209,27 @@ GUARDS = (
         "if not person.object_id or not person.tenant_id or not tenant_id:",
         "if not person.object_id:",
         NOBODY + "test_with_the_tenant_missing[of the bot]",
+    ),
+    Guard(
+        "guests and people of other tenants are refused",
+        "bot/domain/decision.py",
+        "    if person.guest or person.tenant_id.casefold() != tenant_id.casefold():\n        return Refusal.FOREIGN\n",
+        "",
+        MATRIX + "[waiting]",
+    ),
+    Guard(
+        "a card is pressed where it is",
+        "bot/service/decide.py",
+        "if same_conversation(card.conversation, click.conversation):",
+        "if card.conversation or click.conversation:",
+        MATRIX + "[waiting]",
+    ),
+    Guard(
+        "a replica is decided where it was made",
+        "bot/domain/decision.py",
+        "    if request.replica_of:\n        return Refusal.REPLICA\n    if not channel.decide:",
+        "    if not channel.decide:",
+        MATRIX + "[a replica]",
     ),
     Guard(
         "an activity without a tenant is not served",

@@ -1,0 +1,264 @@
+"""The authorisation matrix: every verb, actor, route, state and forgery, and who may, by a table of its own.
+
+Nothing here asks the product who may decide; that is what makes the comparison worth something.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from bot.domain.identity import Person
+from bot.domain.request import Approver, ApproverKind, RequestKey, Status, Verdict
+from bot.domain.routing import Channel
+from bot.service.clicks import Verb
+from tests.fakes import people
+from tests.fakes.activities import Place
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT
+from tests.fakes.people import FOREIGN_TENANT_ID
+from tests.fakes.world import APPROVALS, World, new_world
+
+TEAM = "19:team@thread.tacv2"
+LEADS = "19:leads@thread.tacv2"
+THREAD = f"{CHANNEL};messageid=1000"  # where the fake Teams puts the first card
+OTHER_STEP = "Level9"
+
+
+# --- actors
+
+
+def _person(number: int, name: str, address: str, *, tenant: str = TENANT, guest: bool = False) -> Person:
+    identity = f"aaaaaaaa-0000-4000-8000-8{number:011d}"
+    return Person(identity, tenant, name, address, address, f"29:1-m{number}", guest)
+
+
+STRANGER = _person(1, "Stranger", "stranger@example.com")
+GUEST = _person(2, "Guest", "guest@example.org", guest=True)
+LISTED_GUEST = _person(3, "Listed Guest", "listed@example.org", guest=True)
+FOREIGNER = _person(4, "Foreigner", "foreigner@example.net", tenant=FOREIGN_TENANT_ID, guest=True)
+SECOND_SELF = replace(  # the requester's mail, listed by id
+    _person(5, "Taro at home", "taro@example.org", guest=True), mail=TARO_PERSON.mail
+)
+NOBODY = replace(HANAKO, object_id="")
+ACTORS: Final = {
+    "approver": HANAKO,
+    "another approver": ICHIRO,
+    "guest listed by id": LISTED_GUEST,
+    "requester": TARO_PERSON,
+    "requester's second account, listed by id": SECOND_SELF,
+    "not a member": STRANGER,
+    "guest": GUEST,
+    "member of another tenant": FOREIGNER,
+    "nobody that Entra knows": NOBODY,
+}
+MAY_DECIDE: Final = frozenset({"approver", "another approver", "guest listed by id"})
+MEMBERS: Final = (HANAKO, ICHIRO, TARO_PERSON, GUEST, LISTED_GUEST, FOREIGNER, SECOND_SELF)
+
+
+def on_the_wire(person: Person) -> people.Person:
+    """Return a person as the activities' makers take one."""
+    return people.Person(
+        id=person.teams_id or "",
+        name=person.name,
+        object_id=person.object_id,
+        upn=person.upn or "",
+        email=person.mail or "",
+        tenant_id=person.tenant_id,
+    )
+
+
+# --- routes
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a click comes from. `personal`: whose chat with the bot; `tenant`: of the conversation."""
+
+    conversation: str = THREAD
+    kind: str = "channel"
+    submitted: bool = False
+    personal: str | None = None
+    tenant: str = TENANT
+
+    def place(self, actor: Person) -> Place:
+        """Return the conversation as an activity names it."""
+        owner = {"own": actor.object_id, "requester's": TARO_PERSON.object_id}.get(self.personal or "")
+        where = f"a:{owner}" if self.personal else self.conversation
+        return Place(id=where, kind=self.kind, team=TEAM if self.kind == "channel" else None, tenant_id=self.tenant)
+
+
+ROUTES: Final = {
+    "card in the thread": Route(),
+    "old client in the thread": Route(submitted=True),
+    "another configured channel": Route(f"{LEADS};messageid=1000"),
+    "a channel that nobody configured": Route("19:elsewhere@thread.tacv2;messageid=1000"),
+    "a group chat": Route("19:meeting@thread.v2", kind="groupChat"),
+    "the requester's chat": Route(kind="personal", personal="requester's"),
+    "the requester's chat, old client": Route(kind="personal", personal="requester's", submitted=True),
+    "one's own chat": Route(kind="personal", personal="own"),
+    "a conversation of another tenant": Route(tenant=FOREIGN_TENANT_ID),
+}
+AT_HOME: Final = frozenset({"card in the thread", "old client in the thread"})
+TO_THE_REQUESTER: Final = frozenset({"the requester's chat", "the requester's chat, old client"})
+
+
+# --- states
+
+
+APPROVERS = ("members", f"user:{LISTED_GUEST.object_id}", f"user:{SECOND_SELF.object_id}")
+HOME = replace(APPROVALS, approvers=APPROVERS)
+OTHER = Channel("leads", LEADS, approvers=("members",))
+CONSOLE = "arn:aws:sts::111122223333:assumed-role/ConsoleApprover/console"
+ROLE_OF_ANYBODY = "arn:aws:sts::111122223333:assumed-role/AnyRole/somebody"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A request as it stands; `pending` and `granted`: what may be done about it by whoever may."""
+
+    make: Callable[[], Awaitable[tuple[World, RequestKey]]]
+    pending: bool = False
+    granted: bool = False
+    cancellable: bool = False
+    step: str = "Level1"  # that the card's buttons carry
+
+
+async def _waiting(home: Channel = HOME, **facts: Any) -> tuple[World, RequestKey]:
+    world = new_world(home, OTHER, people=MEMBERS)
+    key = world.aws.add(**facts)
+    await world.shown(key)
+    return world, key
+
+
+async def _ended(status: Status) -> tuple[World, RequestKey]:
+    world, key = await _waiting()
+    world.aws.end(key, status)
+    await world.shown(key)
+    return world, key
+
+
+async def _approved(*, later: timedelta = timedelta(0), home: Channel = HOME) -> tuple[World, RequestKey]:
+    world, key = await _waiting()
+    world.aws.vote(key, CONSOLE, Verdict.APPROVE)
+    await world.shown(key)
+    if home is not HOME:
+        world.configured.rules.channels[home.name] = home  # type: ignore[index]  # a dict underneath
+    await world.clock.advance(later.total_seconds())
+    return world, key
+
+
+async def _second_level() -> tuple[World, RequestKey]:
+    world, key = await _waiting(levels=2)
+    world.aws.vote(key, CONSOLE, Verdict.APPROVE)
+    await world.shown(key)
+    return world, key
+
+
+async def _console_only() -> tuple[World, RequestKey]:
+    world, key = await _waiting()
+    request = world.aws.requests[key]
+    people_only = (Approver(ApproverKind.USER, "aaaaaaaa-0000-4000-8000-000000000000"),)
+    world.aws.requests[key] = replace(request, levels=tuple(replace(e, approvers=people_only) for e in request.levels))
+    await world.shown(key)
+    return world, key
+
+
+async def _gone() -> tuple[World, RequestKey]:
+    world, key = await _waiting()
+    del world.aws.requests[key]
+    await world.shown(key)
+    await world.clock.advance(11 * 60)
+    await world.shown(key)
+    return world, key
+
+
+async def _never_seen() -> tuple[World, RequestKey]:
+    world, key = await _waiting()
+    return world, replace(key, ops_item_id="oi-ffffffffffff")
+
+
+async def _other_account() -> tuple[World, RequestKey]:
+    world, key = await _waiting()
+    return world, replace(key, account="999999999999")
+
+
+async def _replica() -> tuple[World, RequestKey]:
+    world, key = await _waiting()
+    copied = replace(world.aws.requests[key], replica_of=replace(key, account="444455556666"))
+    world.aws.requests[key] = copied
+    await world.shown(key)
+    return world, key
+
+
+STATES: Final = {
+    "waiting": State(_waiting, pending=True, cancellable=True),
+    "waiting at another step": State(_second_level, cancellable=True),
+    "waiting for people of Identity Center": State(_console_only, cancellable=True),
+    "waiting, the channel paused": State(lambda: _waiting(replace(HOME, decide=False)), cancellable=True),
+    "waiting, nobody listed": State(lambda: _waiting(replace(HOME, approvers=())), cancellable=True),
+    "waiting, requester unplaced": State(lambda: _waiting(requester=ROLE_OF_ANYBODY)),
+    "granted": State(_approved, granted=True),
+    "granted, the window over": State(lambda: _approved(later=timedelta(hours=5))),
+    "granted, the channel paused": State(lambda: _approved(home=replace(HOME, decide=False))),
+    "rejected": State(lambda: _ended(Status.REJECTED)),
+    "cancelled": State(lambda: _ended(Status.CANCELLED)),
+    "timed out": State(lambda: _ended(Status.TIMED_OUT)),
+    "revoked": State(lambda: _ended(Status.REVOKED)),
+    "failed": State(lambda: _ended(Status.FAILED)),
+    "deleted in AWS": State(_gone),
+    "never seen": State(_never_seen),
+    "of another account": State(_other_account),
+    "a replica": State(_replica),
+}
+
+
+# --- forgeries
+
+
+def _with(**members: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda data: {**data, **members}
+
+
+FORGERIES: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    "another request": _with(request="111122223333/ap-northeast-1/oi-00000000000f"),
+    "a request without its account": _with(request="oi-000000000001"),
+    "a request with a path": lambda data: {**data, "request": f"{data['request']}/../oi-00000000000f"},
+    "another step": _with(step=OTHER_STEP),
+    "a step in another case": lambda data: {**data, "step": data["step"].upper() or "level1"},
+    "a step that is no text": _with(step={"name": "Level1"}),
+    "a second verb": _with(verb="refresh"),
+    "a comment that is no text": _with(comment={"$ne": ""}),
+}
+"""What of a click's data is forged so that it must not decide; each takes good data and returns the forged."""
+CLAIMS: Final[dict[str, Any]] = {
+    "person": {"object_id": HANAKO.object_id},
+    "from": {"aadObjectId": HANAKO.object_id},
+    "aadObjectId": HANAKO.object_id,
+    "approvers": ["members"],
+    "requester": "nobody",
+    "role": "admin",
+    "tenant": TENANT,
+    "status": "PendingApproval",
+    "approved": True,
+    "verdict": "approve",
+}
+"""What a card might carry to say who somebody is or how a request stands; it changes nothing for anybody."""
+
+
+# --- who may
+
+
+def may(verb: Verb, actor: str, route: str, state: State, *, forged: str | None = None) -> bool:
+    """Say whether exactly one call must reach AWS; in every other cell none may."""
+    if forged is not None:
+        return False
+    match verb:
+        case Verb.APPROVE | Verb.REJECT:
+            return state.pending and actor in MAY_DECIDE and route in AT_HOME
+        case Verb.REVOKE:
+            return state.granted and actor in MAY_DECIDE and route in AT_HOME
+        case Verb.CANCEL:
+            own = route in TO_THE_REQUESTER or route == "one's own chat"
+            return state.cancellable and actor == "requester" and own
+        case Verb.REFRESH:
+            return False

@@ -202,6 +202,7 @@ def _aws(settings: Settings, configuration: Configuration, clock: Clock, telemet
         region=settings.region,
         accounts=configuration.accounts,
         queue_url=settings.queue_url,
+        external_id=configuration.identity.external_id,
         clock=clock,
         telemetry=telemetry,
     )

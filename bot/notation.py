@@ -85,6 +85,10 @@ RoleName = Annotated[str, _spelled(_ROLE_NAME, "write the role's name alone, wit
 RoleArn = Annotated[
     str, _spelled(_ROLE, "write the ARN of a role, like arn:aws:iam::{account}:role/NodeAccessApprover")
 ]
+# https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+ExternalId = Annotated[
+    str, _spelled(r"[A-Za-z0-9_+=,.@:/\\-]{2,1224}", "write 2 to 1224 letters, digits and _+=,.@:/\\-")
+]
 PlainRoleArn = Annotated[RoleArn, _spelled("[^{}]*", "write the account's number here instead of {account}")]
 Domain = Annotated[
     str, _spelled(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", "write what follows the @ in the addresses, like example.com")

@@ -64,6 +64,17 @@ class SignalLost(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class RoleSession:
+    """A session of a role as AssumeRole makes it. Two that differ in anything are two sessions, never shared."""
+
+    role: str  # ARN
+    name: str  # names the person in CloudTrail
+    source_identity: str | None = None
+    external_id: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Signal:
     """One decision on its way to AWS, as `SendAutomationSignal` takes it; to cancel, as `StopAutomationExecution`."""
 
@@ -71,8 +82,17 @@ class Signal:
     execution_id: str
     verdict: Act
     comment: str  # the payload's comment, at most 512 characters, with the person in it; a cancellation carries none
-    role: str | None  # ARN of the role to assume; None: the bot's own credentials
-    session_name: str  # names the person in CloudTrail
+    session: RoleSession | None  # of the role to assume; None: the bot's own credentials
+
+    @property
+    def role(self) -> str | None:
+        """The ARN of the role to assume."""
+        return self.session.role if self.session else None
+
+    @property
+    def session_name(self) -> str | None:
+        """The name under which AWS records it; None: the bot's own."""
+        return self.session.name if self.session else None
 
 
 @dataclass(frozen=True, slots=True)

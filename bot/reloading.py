@@ -45,7 +45,7 @@ class Reloading:
     ) -> None:
         self._path, self._in_force, self._configured = path, configuration, configured
         self._rows, self._clock, self._telemetry = rows, clock, telemetry
-        self._accounts = configuration.accounts
+        self._at_start = _fixed(configuration)
         self._seen: bytes | str | None = None
         self._judged: bytes | str | None = None
         self._to_look: set[RequestKey] = set()
@@ -98,8 +98,8 @@ class Reloading:
         self._tell_of_accounts(configuration)
 
     def _tell_of_accounts(self, configuration: Configuration) -> None:
-        """Accounts have clients and sweeps that are made at the start: theirs is the one part that waits for one."""
-        if configuration.accounts == self._accounts:
+        """Accounts have clients and sweeps that are made at the start: what is theirs waits for the next one."""
+        if _fixed(configuration) == self._at_start:
             self._telemetry.health.succeeded(CHECK)
             return
         log.warning("accounts_wait_for_restart", file=self._path.name)
@@ -127,6 +127,11 @@ def _content(path: Path) -> bytes | str:
         return path.read_bytes()
     except (OSError, ValueError) as error:
         return f"{shown(str(path))}: cannot be read ({type(error).__name__})"
+
+
+def _fixed(configuration: Configuration) -> tuple[object, ...]:
+    """Return what takes effect at a start alone; of the external id it is the reader roles' use of it."""
+    return configuration.accounts, configuration.identity.external_id
 
 
 def _changed(former: Configuration, now: Configuration) -> frozenset[str] | None:

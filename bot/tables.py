@@ -15,6 +15,7 @@ from bot.notation import (
     Approver,
     Conversation,
     Domain,
+    ExternalId,
     Mentioned,
     PlainRoleArn,
     Region,
@@ -102,9 +103,9 @@ class IdentityTable(_Table):
     trusted_roles: list[RoleName] = []
     people_domains: list[Domain] = []
     unplaced_requesters: Literal["refuse", "allow"] = "refuse"
-    source_identity: Unavailable = False
-    external_id: Unavailable = None
-    session_tags: Unavailable = None
+    source_identity: bool = False
+    external_id: ExternalId | None = None
+    session_tags: bool = False
 
     def to_domain(self, people: dict[str, str]) -> IdentityRules:
         """Return the domain's shape, with [people]."""
@@ -112,6 +113,9 @@ class IdentityTable(_Table):
             trusted_roles=frozenset(self.trusted_roles),
             people_domains=frozenset(each.casefold() for each in self.people_domains),
             allow_unplaced=self.unplaced_requesters == "allow",
+            source_identity=self.source_identity,
+            external_id=self.external_id,
+            session_tags=self.session_tags,
             people=people,
         )
 

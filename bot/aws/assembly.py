@@ -34,12 +34,15 @@ class AwsSide:
         region: str,
         accounts: Sequence[Account],
         queue_url: str | None,
+        external_id: str | None = None,
         clock: Clock,
         telemetry: Telemetry,
         rates: Mapping[str, float] = RATES,
     ) -> None:
         roles = {account.id: account.reader_role for account in accounts if account.reader_role}
-        self._clients = Clients(region=region, clock=clock, telemetry=telemetry, reader_roles=roles, rates=rates)
+        self._clients = Clients(
+            region=region, clock=clock, telemetry=telemetry, reader_roles=roles, external_id=external_id, rates=rates
+        )
         self.requests = AccessRequests(self._clients, clock=clock)
         self.queue = SqsQueue(self._clients, queue_url, clock=clock, telemetry=telemetry) if queue_url else None
 

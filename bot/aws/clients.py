@@ -14,15 +14,15 @@ from types import MappingProxyType
 from typing import Final
 
 import structlog
-from cachetools import TTLCache
+from cachetools import TLRUCache
 
-from bot.aws.answers import mapping, rows, text
+from bot.aws.answers import mapping, moment, rows, text
 from bot.aws.counted import CallCounts
 from bot.aws.failures import CallFailed, Failure
 from bot.aws.hanging import Hanging
 from bot.aws.pacing import RATES, Impatient, Lane, Pacer, Quota
 from bot.aws.sdk import Answer, Call, Credentials, Sdk
-from bot.ports import Clock
+from bot.ports import Clock, RoleSession
 from bot.telemetry import Telemetry
 
 THREADS: Final[Mapping[Lane, int]] = MappingProxyType(
@@ -51,6 +51,7 @@ class Clients:
     """Calls AWS.
 
     `reader_roles`: the ARN of the role in which an account is read; without one it must be the bot's own account.
+    `external_id`: told when one of these is assumed.
     `rates`: calls a second of one operation, account and Region, by service.
     """
 
@@ -61,16 +62,21 @@ class Clients:
         clock: Clock,
         telemetry: Telemetry,
         reader_roles: Mapping[str, str] = MappingProxyType({}),
+        external_id: str | None = None,
         rates: Mapping[str, float] = RATES,
     ) -> None:
-        self._region, self._reader_roles = region, reader_roles
+        self._region = region
+        self._readers = {
+            account: RoleSession(role, READER_SESSION, external_id=external_id)
+            for account, role in reader_roles.items()
+        }
         self._counts = CallCounts(telemetry.aws_calls)
         self._hanging = Hanging()
         self._pacer, self._sdk = Pacer(clock=clock, rates=rates), Sdk()
         self._pools = {lane: ThreadPoolExecutor(size, f"aws-{lane.name.lower()}") for lane, size in THREADS.items()}
-        life = (SESSION_LIFE - SESSION_MARGIN).total_seconds()
-        self._sessions: TTLCache[tuple[str, str], Credentials] = TTLCache(
-            SESSIONS_KEPT, ttl=life, timer=lambda: clock.now().timestamp()
+        self._clock = clock
+        self._sessions: TLRUCache[RoleSession, Credentials] = TLRUCache(
+            SESSIONS_KEPT, ttu=_usable_until, timer=lambda: clock.now().timestamp()
         )
         self._own_account: str | None = None
         self._sending = 0
@@ -133,21 +139,21 @@ class Clients:
         finally:
             self._sending -= 1
 
-    async def session(self, role: str, name: str, lane: Lane) -> Credentials:
-        """Return a session of a role that the bot assumes under that name; raise CallFailed."""
-        found = self._sessions.get((role, name))
+    async def session(self, wanted: RoleSession, lane: Lane) -> Credentials:
+        """Return the credentials of a session, assuming the role if none is at hand; raise CallFailed."""
+        found = self._sessions.get(wanted)
         if found is None:
-            found = await self._assume(role, name, lane)
-            self._sessions[role, name] = found
+            found = await self._assume(wanted, lane)
+            self._sessions[wanted] = found
         return found
 
-    def kept_session(self, role: str, name: str) -> Credentials | None:
-        """Return the session that is at hand, without asking AWS for one."""
-        return self._sessions.get((role, name))
+    def kept_session(self, wanted: RoleSession) -> Credentials | None:
+        """Return the credentials that are at hand, without asking AWS for any."""
+        return self._sessions.get(wanted)
 
-    def forget_session(self, role: str, name: str) -> None:
+    def forget_session(self, wanted: RoleSession) -> None:
         """Assume the role anew next time."""
-        self._sessions.pop((role, name), None)
+        self._sessions.pop(wanted, None)
 
     async def close(self) -> None:
         """Wait for the calls under way, at most as long as their time-outs, and close every connection."""
@@ -160,16 +166,16 @@ class Clients:
     # --- one call
 
     async def _read(self, place: Place, call: Call, lane: Lane) -> Answer:
-        role = self._reader_roles.get(place.account)
-        if role is None:
+        reader = self._readers.get(place.account)
+        if reader is None:
             await self._refuse_foreign(place.account, lane)
             return await self._paced(place, call, lane, self._sdk.call, None)
-        credentials = await self.session(role, READER_SESSION, lane)
+        credentials = await self.session(reader, lane)
         try:
             return await self._paced(place, call, lane, self._sdk.call, credentials)
         except CallFailed as failed:
             if failed.failure is Failure.EXPIRED:
-                self.forget_session(role, READER_SESSION)
+                self.forget_session(reader)
             raise
 
     async def _refuse_foreign(self, account: str, lane: Lane) -> None:
@@ -198,17 +204,18 @@ class Clients:
                 log.warning("aws_throttled", operation=call.operation, account=place.account, region=place.region)
             raise
 
-    async def _assume(self, role: str, name: str, lane: Lane) -> Credentials:
+    async def _assume(self, wanted: RoleSession, lane: Lane) -> Credentials:
         try:
-            answer = await self.own("sts", "assume_role", lane, RoleArn=role, RoleSessionName=name)
+            answer = await self.own("sts", "assume_role", lane, **_parameters(wanted))
         except CallFailed as failed:
-            log.warning("role_not_assumed", role=role, code=failed.code)
+            log.warning("role_not_assumed", role=wanted.role, code=failed.code)
             raise
         given = mapping(answer.get("Credentials"))
         key, secret, token = (text(given.get(each)) for each in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
         if key is None or secret is None or token is None:
             raise CallFailed("NoCredentialsInAnswer", Failure.NO_ANSWER)
-        return Credentials(role, key, secret, token)
+        longest = self._clock.now() + SESSION_LIFE
+        return Credentials(wanted, key, secret, token, min(moment(given.get("Expiration")) or longest, longest))
 
     async def _in_thread(self, lane: Lane, make: _Maker, call: Call, credentials: Credentials | None) -> Answer:
         loop = asyncio.get_running_loop()
@@ -217,3 +224,19 @@ class Clients:
     def _made(self, make: _Maker, call: Call, credentials: Credentials | None) -> Answer:
         with self._counts.counted(call.operation):
             return make(call, credentials)
+
+
+def _usable_until(_wanted: RoleSession, credentials: Credentials, _now: float) -> float:
+    return (credentials.expires_at - SESSION_MARGIN).timestamp()
+
+
+def _parameters(wanted: RoleSession) -> dict[str, object]:
+    """Return what AssumeRole takes. Nothing is sent that is not wanted: each needs a permission of its own."""
+    found: dict[str, object] = {"RoleArn": wanted.role, "RoleSessionName": wanted.name}
+    if wanted.source_identity:
+        found["SourceIdentity"] = wanted.source_identity
+    if wanted.external_id:
+        found["ExternalId"] = wanted.external_id
+    if wanted.tags:
+        found["Tags"] = [{"Key": key, "Value": value} for key, value in wanted.tags]
+    return found

@@ -7,6 +7,7 @@ only the caller knows what may be made twice. Importing or constructing starts n
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from botocore.parsers import ResponseParserError
 
 from bot.aws.answers import mapping, whole
 from bot.aws.failures import RAISED, classified
+from bot.ports import RoleSession
 
 Answer = Mapping[str, object]
 
@@ -33,12 +35,13 @@ CONNECTIONS = 30  # kept per client: as many as there are threads
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A role's session. Its secrets are in no repr."""
+    """What a role's session signs with. Its secrets are in no repr."""
 
-    role: str
+    session: RoleSession
     access_key_id: str
     secret_access_key: str = field(repr=False)
     session_token: str = field(repr=False)
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Sdk:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._session: boto3.session.Session | None = None
-        self._kept: dict[tuple[str, str, str], tuple[str, Any]] = {}
+        self._kept: dict[tuple[str, str, RoleSession | None], tuple[str, Any]] = {}
 
     def call(self, call: Call, credentials: Credentials | None) -> Answer:
         """Make a call on a connection that is kept; raise CallFailed."""
@@ -91,7 +94,7 @@ class Sdk:
 
     def _kept_client(self, call: Call, credentials: Credentials | None) -> Any:
         """Return the client for a service, Region and role; a role's new session gets a new one."""
-        whose = (call.service, call.region, credentials.role if credentials else "")
+        whose = (call.service, call.region, credentials.session if credentials else None)
         key = credentials.access_key_id if credentials else ""
         with self._lock:
             known, client = self._kept.get(whose, (None, None))

@@ -28,8 +28,8 @@ class Signals:
     async def prepare(self, signal: Signal) -> None:
         """Get the role's session and a turn in the quota; nothing leaves. Raises SignalRefused, SignalThrottled."""
         try:
-            if signal.role is not None:
-                await self._clients.session(signal.role, signal.session_name, Lane.CLICK)  # signals have their threads
+            if signal.session is not None:
+                await self._clients.session(signal.session, Lane.CLICK)  # signals have their threads
             await self._clients.turn(_place(signal), "ssm", _operation(signal), Lane.SIGNAL)
         except CallFailed as failed:
             raise _not_prepared(failed) from failed
@@ -45,17 +45,17 @@ class Signals:
 
     def _credentials(self, signal: Signal) -> Credentials | None:
         """Return the session that is at hand; one that was dropped since would have to be waited for: prepare anew."""
-        if signal.role is None:
+        if signal.session is None:
             return None
-        credentials = self._clients.kept_session(signal.role, signal.session_name)
+        credentials = self._clients.kept_session(signal.session)
         if credentials is None:
             raise SignalThrottled("NotPrepared")
         return credentials
 
     def _forget_useless(self, signal: Signal, failed: CallFailed) -> None:
         """Assume the role anew after a refusal: the session may be what is wrong, if the role was changed since."""
-        if signal.role and failed.failure in {Failure.EXPIRED, Failure.DENIED}:
-            self._clients.forget_session(signal.role, signal.session_name)
+        if signal.session and failed.failure in {Failure.EXPIRED, Failure.DENIED}:
+            self._clients.forget_session(signal.session)
 
 
 def _place(signal: Signal) -> Place:

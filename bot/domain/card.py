@@ -6,7 +6,7 @@ from datetime import datetime
 
 from bot.domain.card_places import home_problem
 from bot.domain.decided import decision_line, decision_lines
-from bot.domain.decision import can_be_decided, can_be_revoked, has_votable_approver
+from bot.domain.decision import can_be_decided, can_be_revoked, has_votable_approver, lists_role
 from bot.domain.identity import Principal
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Act, Level, Recall, Status, Verdict
@@ -163,7 +163,9 @@ def _nobody(record: Record, level: Level, channel: Channel, rules: Rules) -> NoB
         return NoButtons.NOBODY
     if not _placed(record) and not rules.allow_unplaced:
         return NoButtons.UNPLACED
-    return None if has_votable_approver(level) else NoButtons.CONSOLE_ONLY
+    if not has_votable_approver(level):
+        return NoButtons.CONSOLE_ONLY
+    return None if lists_role(level, channel.role_at(level.step, record.key.account)) else NoButtons.OTHER_ROLE
 
 
 def _applying(record: Record) -> DecisionLine | None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.identity import Person, Requester
+from bot.domain.identity import Person, Requester, role_of_arn
 from bot.domain.request import AccessRequest, Act, ApproverKind, Level, Recall, Status
 from bot.domain.routing import MEMBERS, Channel
 
@@ -137,6 +137,7 @@ class Refusal(StrEnum):
     OWN_REQUEST = "own_request"
     UNPLACED = "unplaced"  # nobody knows who the requester is, so it could be the clicker
     CONSOLE_ONLY = "console_only"  # the policy's approvers are people of Identity Center
+    OTHER_ROLE = "other_role"  # the policy's roles are others than the channel's approver_role
     COMMENT_REQUIRED = "comment_required"
     NOT_ROUTED = "not_routed"  # the tags that decide the channel could not be read yet
     NOT_COMPARABLE = "not_comparable"  # nothing known of the clicker tells them from the requester
@@ -187,12 +188,20 @@ def may_decide(
         return Refusal.NOT_COMPARABLE
     if unfit := _unfit(request, verdict, step):
         return unfit
-    level = request.level(step)
-    if level and not has_votable_approver(level):
-        return Refusal.CONSOLE_ONLY
+    if refused := _refused_by_aws(request.level(step), channel.role_at(step, request.key.account)):
+        return refused
     if verdict in channel.comment_required and not _says_something(comment):
         return Refusal.COMMENT_REQUIRED
     return None
+
+
+def _refused_by_aws(level: Level | None, role: str | None) -> Refusal | None:
+    """Say why AWS would refuse anybody's vote at a level from here, as far as that is certain."""
+    if level is None:
+        return None
+    if not has_votable_approver(level):
+        return Refusal.CONSOLE_ONLY
+    return None if lists_role(level, role) else Refusal.OTHER_ROLE
 
 
 def _unfit(request: AccessRequest, verdict: Act, step: str) -> Refusal | None:
@@ -281,3 +290,14 @@ def _refused_as_approver(
 def has_votable_approver(level: Level) -> bool:
     """True where a role is among the step's approvers, or where they cannot be read (then AWS decides)."""
     return level.approvers is None or any(each.kind is ApproverKind.ROLE for each in level.approvers)
+
+
+def lists_role(level: Level, role: str | None) -> bool:
+    """False only where it is certain that AWS refuses whoever comes in that role: the step names others, all by ARN.
+
+    `role` None: the bot's own credentials, whose role is not known here; AWS decides.
+    """
+    if role is None or level.approvers is None:
+        return True
+    listed = [role_of_arn(each.id) for each in level.approvers if each.kind is ApproverKind.ROLE]
+    return None in listed or role_of_arn(role) in listed

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 _ASSUMED_ROLE = re.compile(r"arn:aws[\w-]*:sts::(\d{12}):assumed-role/(?:[^/]+/)*([^/]+)/([^/]+)", re.ASCII)
+_ROLE = re.compile(r"arn:aws[\w-]*:iam::(\d{12}):role/(?:[^/]+/)*([^/]+)", re.ASCII)
 _MADE_BY_STS = re.compile(r"arn:[^:]*:sts:", re.IGNORECASE)  # sessions, and GetFederationToken's federated users
 _USER_ID = re.compile(r"(?:[0-9a-f]{10}-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+PERSON_TAG = "NodeAccessPerson"  # a session's tag: the Microsoft Entra object id, which no rename changes
 SSO_ROLE_PREFIX = "AWSReservedSSO_"  # only IAM Identity Center makes such roles, and it sets the session name
 
 
@@ -47,6 +49,15 @@ class Person:
         """The role session name under which AWS records this person's signal."""
         upn = self.upn or ""
         return upn if _SESSION_NAME.fullmatch(upn) else self.object_id
+
+
+def role_of_arn(arn: str) -> tuple[str, str] | None:
+    """Return account and name of the role that an ARN names, the role's own or a session's; None for any other."""
+    found = _ASSUMED_ROLE.fullmatch(arn)
+    if found:
+        return found[1], found[2].casefold()  # IAM tells names of roles apart by more than case
+    role = _ROLE.fullmatch(arn)
+    return (role[1], role[2].casefold()) if role else None
 
 
 def assumed_role_arn(role: str, session: str) -> str:
@@ -111,6 +122,9 @@ class IdentityRules:
     trusted_roles: frozenset[str] = frozenset()
     people_domains: frozenset[str] = frozenset()  # case-folded
     allow_unplaced: bool = False
+    source_identity: bool = False  # of a person's sessions: the same name, which role chaining keeps
+    external_id: str | None = None  # told whenever a role is assumed
+    session_tags: bool = False  # of a person's sessions: PERSON_TAG
     people: Mapping[str, str] | None = None  # principal -> `user:` id, UPN or mail of a Teams user
 
     def trusts(self, principal: Principal) -> bool:

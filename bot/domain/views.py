@@ -34,6 +34,7 @@ class NoButtons(StrEnum):
     NOBODY = "nobody"  # the channel lists no approvers: add some to node-access.toml
     UNPLACED = "unplaced"  # who asks is not known: [people], trusted_roles or people_domains
     CONSOLE_ONLY = "console_only"  # the policy's approvers are Identity Center users or groups: AWS console
+    OTHER_ROLE = "other_role"  # AWS would refuse the channel's approver_role: the policy lists other roles
     NOT_ROUTED = "not_routed"  # tags or policy that decide the channel could not be read yet
     REPLICA = "replica"  # decided in the account where it was made
     UNREADABLE = "unreadable"  # the approval's state could not be read yet
@@ -168,6 +169,7 @@ class NoticeCode(StrEnum):
     COMMENT_REQUIRED = "comment_required"
     NOT_ROUTED = "not_routed"
     PAUSED = "paused"
+    OTHER_ROLE = "other_role"
     RECONFIGURED = "reconfigured"
     NOT_COMPARABLE = "not_comparable"
     REPLICA = "replica"

@@ -82,25 +82,32 @@ class Callers:
     def __init__(self, *, now: Callable[[], datetime]) -> None:
         self._now = now
         self._sessions: dict[str, Session] = {}
-        self._roles: set[str] = set()
+        self._roles: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def add_role(self, role_arn: str) -> None:
-        """Let a role be assumed."""
+    def add_role(self, role_arn: str, *, external_id: str = "") -> None:
+        """Let a role be assumed; by whoever tells the external id, where its trust policy demands one."""
         if not _ROLE.fullmatch(role_arn):
             raise ValueError(role_arn)
         with self._lock:
-            self._roles.add(role_arn)
+            self._roles[role_arn] = external_id
 
     def bootstrap(self, access_key_id: str, *, role_arn: str, session_name: str) -> Session:
         """Admit a key that no AssumeRole gave, as the role session that the platform would have given."""
         return self._admit(Session(access_key_id, secrets.token_hex(20), "", role_arn, session_name))
 
     def assume(
-        self, role_arn: str, session_name: str, *, source_identity: str = "", seconds: int = DEFAULT_SESSION
+        self,
+        role_arn: str,
+        session_name: str,
+        *,
+        source_identity: str = "",
+        external_id: str = "",
+        seconds: int = DEFAULT_SESSION,
     ) -> Session:
-        """Give out a session of a role; raise AwsError AccessDenied for a role that is not there."""
-        if role_arn not in self._roles:
+        """Give out a session of a role; raise AwsError AccessDenied for a role that is not there, or does not trust."""
+        demanded = self._roles.get(role_arn)
+        if demanded is None or (demanded and demanded != external_id):
             raise AwsError("AccessDenied", f"not authorized to perform: sts:AssumeRole on resource: {role_arn}", 403)
         key = "ASIA" + "".join(secrets.choice(_ALPHABET) for _ in range(16))
         until = self._now() + timedelta(seconds=seconds)
@@ -137,6 +144,7 @@ def assume_role(callers: Callers, caller: Caller, params: dict[str, Any]) -> dic
         params["RoleArn"],
         params["RoleSessionName"],
         source_identity=identity,
+        external_id=params.get("ExternalId", ""),
         seconds=params.get("DurationSeconds", DEFAULT_SESSION),
     )
     return {

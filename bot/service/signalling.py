@@ -13,6 +13,7 @@ from typing import assert_never
 import structlog
 
 from bot.domain.decision import TRANSITIONS, Decision, DecisionEvent, DecisionState, IllegalTransition, Outcome
+from bot.domain.identity import PERSON_TAG
 from bot.domain.record import Record
 from bot.domain.request import Execution, Grant, Recall, RequestKey, Status, Verdict
 from bot.literal import one_line, plain
@@ -21,6 +22,7 @@ from bot.ports import (
     AwsUnavailable,
     Clock,
     Requests,
+    RoleSession,
     Signal,
     SignalLost,
     SignalRefused,
@@ -153,8 +155,19 @@ class Signalling:
             execution_id=execution_id,
             verdict=decision.verdict,
             comment=payload_comment(decision.comment, decision.person.shown_name),
-            role=self._role(record, decision),
-            session_name=decision.person.session_name,
+            session=self._session(record, decision),
+        )
+
+    def _session(self, record: Record, decision: Decision) -> RoleSession | None:
+        role, identity, person = self._role(record, decision), self._configured.identity, decision.person
+        if role is None:
+            return None
+        return RoleSession(
+            role,
+            person.session_name,
+            source_identity=person.session_name if identity.source_identity else None,
+            external_id=identity.external_id,
+            tags=((PERSON_TAG, person.object_id),) if identity.session_tags else (),
         )
 
     def _role(self, record: Record, decision: Decision) -> str | None:

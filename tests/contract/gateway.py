@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from bot.aws.assembly import AwsSide
 from bot.domain.request import RequestKey, Verdict
-from bot.ports import Signal
+from bot.ports import RoleSession, Signal
 from bot.sandbox.world import ACCOUNT, APPROVER_ROLE, REGION
 from bot.telemetry import Telemetry
 from tests.contract.scene import Asked, HandClock, Scene, staged
@@ -125,13 +125,15 @@ def key_of(asked: Asked) -> RequestKey:
 
 
 def signal_of(asked: Asked, **changed: Any) -> Signal:
-    """Return Hanako's approval."""
+    """Return Hanako's approval; `role` and `session_name` change its session."""
     fields = {
         "key": key_of(asked),
         "execution_id": asked.execution_id,
         "verdict": Verdict.APPROVE,
         "comment": "確認しました (佐藤 花子 via Microsoft Teams)",
-        "role": APPROVER_ROLE,
-        "session_name": HANAKO,
+        "session": RoleSession(APPROVER_ROLE, HANAKO),
     }
+    if "role" in changed or "session_name" in changed:
+        role, name = changed.pop("role", APPROVER_ROLE), changed.pop("session_name", HANAKO)
+        fields["session"] = RoleSession(role, name) if role else None
     return Signal(**{**fields, **changed})

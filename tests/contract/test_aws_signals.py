@@ -1,13 +1,16 @@
 """How a decision reaches AWS: once, in the right role, under the person's name, and what every failure means."""
 
 import socket
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from bot.aws import sdk
 from bot.aws.assembly import AwsSide
+from bot.domain.identity import PERSON_TAG
 from bot.domain.request import Recall, Status, Verdict
-from bot.ports import AwsUnavailable, Signal, SignalLost, SignalRefused, SignalThrottled
+from bot.ports import AwsUnavailable, RoleSession, Signal, SignalLost, SignalRefused, SignalThrottled
 from bot.sandbox.faults import Loss
 from bot.sandbox.world import ACCOUNT, APPROVER_ROLE, CANCELLER_ROLE, LEAD_ROLE
 from tests.contract import gateway
@@ -311,3 +314,79 @@ async def test_a_throttled_signal_slows_the_next_ones_down(scene: Scene) -> None
         began = scene.clock()
         await side.requests.prepare(signal_of(asked))
         assert (scene.clock() - began).total_seconds() == pytest.approx(1 / 1.5, rel=0.05)
+
+
+# --- what a session is made of
+
+
+MADE_OF = RoleSession(
+    APPROVER_ROLE,
+    HANAKO,
+    source_identity=HANAKO,
+    external_id="node-access",
+    tags=((PERSON_TAG, "aaaaaaaa-0000-4000-8000-000000000001"),),
+)
+
+
+async def test_a_session_carries_what_was_configured(scene: Scene, side: AwsSide) -> None:
+    """Source identity, external id and tag reach STS, and CloudTrail names the person by the source identity."""
+    await send(side, signal_of(scene.ask(), session=MADE_OF))
+    (assumed,), (sent,) = scene.aws.calls("AssumeRole"), scene.aws.calls("SendAutomationSignal")
+    assert (assumed.params["ExternalId"], assumed.params["SourceIdentity"]) == ("node-access", HANAKO)
+    assert assumed.params["Tags.member.1.Key"] == "NodeAccessPerson"
+    assert assumed.params["Tags.member.1.Value"] == MADE_OF.tags[0][1]
+    assert (sent.caller, sent.source_identity) == (session_arn(), HANAKO)
+
+
+async def test_nothing_is_told_that_was_not_configured(scene: Scene, side: AwsSide) -> None:
+    """Each member needs a permission of its own; without it AWS would refuse the whole call."""
+    await send(side, signal_of(scene.ask()))
+    (assumed,) = scene.aws.calls("AssumeRole")
+    assert assumed.params.keys() - {"Action", "Version"} == {"RoleArn", "RoleSessionName"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(MADE_OF, source_identity=PRIYA),
+        replace(MADE_OF, external_id=None),
+        replace(MADE_OF, tags=((PERSON_TAG, "somebody-else"),)),
+        replace(MADE_OF, name=HANAKO.upper()),
+    ],
+    ids=["identity", "external id", "tag", "case"],
+)
+async def test_sessions_that_differ_in_anything_are_two(scene: Scene, side: AwsSide, other: RoleSession) -> None:
+    """One that was made for another identity, tag or spelling is never taken for it."""
+    await send(side, signal_of(scene.ask(), session=MADE_OF))
+    await side.requests.prepare(signal_of(scene.ask("db-prod-01"), session=other))
+    assert len(scene.aws.calls("AssumeRole")) == 2
+
+
+async def test_a_role_that_demands_an_external_id(scene: Scene, side: AwsSide) -> None:
+    """Without the right one it is not assumed, nothing is sent, and it is told as a lack of permission."""
+    role = f"arn:aws:iam::{ACCOUNT}:role/Demanding"
+    scene.aws.callers.add_role(role, external_id="node-access")
+    demanding = replace(MADE_OF, role=role)
+    asked = scene.ask()
+    for wrong in (None, "node-access-2"):
+        with pytest.raises(SignalRefused) as caught:
+            await send(side, signal_of(asked, session=replace(demanding, external_id=wrong)))
+        assert caught.value.denied
+    assert scene.aws.calls("SendAutomationSignal") == []
+    with pytest.raises(SignalRefused) as caught:
+        await send(side, signal_of(asked, session=demanding))
+    assert (
+        caught.value.code == "InvalidAutomationSignalException"
+    )  # it was assumed; that it may not vote is AWS's matter
+    assert len(scene.aws.calls("SendAutomationSignal")) == 1
+
+
+async def test_a_session_that_aws_ends_sooner_is_not_kept(scene: Scene, side: AwsSide) -> None:
+    """A role may allow less than an hour: what counts is when AWS says that the session ends."""
+    ends = scene.clock() + timedelta(minutes=4)
+    scene.aws.faults.rewrite(
+        "AssumeRole", lambda answer: {**answer, "Credentials": {**answer["Credentials"], "Expiration": ends}}
+    )
+    await side.requests.prepare(signal_of(scene.ask()))
+    await side.requests.prepare(signal_of(scene.ask("db-prod-01")))
+    assert len(scene.aws.calls("AssumeRole")) == 2

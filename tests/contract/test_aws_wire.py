@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -13,10 +14,13 @@ from bot.aws.failures import CallFailed, Failure
 from bot.aws.pacing import Lane
 from bot.aws.sdk import Answer, Call, Credentials, Sdk
 from bot.clock import SystemClock
+from bot.ports import RoleSession
 from tests.contract.gateway import environment, unheard
 
 CALL = Call("ssm", "ap-northeast-1", "get_ops_item", {"OpsItemId": "oi-0123456789ab"})
-HANAKO = Credentials("arn:aws:iam::111122223333:role/NodeAccessApprover", "ASIASAMPLE", "sample-secret", "sample-token")
+SESSION = RoleSession("arn:aws:iam::111122223333:role/NodeAccessApprover", "hanako.sato@example.com")
+UNTIL = datetime(2100, 1, 1, tzinfo=UTC)
+HANAKO = Credentials(SESSION, "ASIASAMPLE", "sample-secret", "sample-token", UNTIL)
 
 
 @dataclass(slots=True)
@@ -132,7 +136,7 @@ async def test_a_signal_leaves_at_once_or_not_at_all(monkeypatch: pytest.MonkeyP
 
 def test_every_call_is_signed_with_its_own_session(endpoint: Endpoint, sdk: Sdk) -> None:
     """The program's own credentials and a role's sessions never mix, nor do an old and a new session of one role."""
-    renewed = Credentials(HANAKO.role, "ASIARENEWED", "sample-secret", "sample-token")
+    renewed = Credentials(SESSION, "ASIARENEWED", "sample-secret", "sample-token", UNTIL)
     for credentials in (None, HANAKO, renewed, renewed, None):
         sdk.call(CALL, credentials)
     sdk.call_once(CALL, HANAKO)

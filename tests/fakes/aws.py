@@ -28,6 +28,7 @@ from bot.ports import Clock, RequestNotReadable, Sighting, Signal, SignalRefused
 
 ACCOUNT, REGION = "111122223333", "ap-northeast-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"
+LEAD = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessLead"
 TARO = f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator/taro.yamada@example.com"
 
 
@@ -90,7 +91,7 @@ class FakeAws:
         return Level(
             step=f"Level{index}",
             required=required,
-            approvers=(Approver(ApproverKind.ROLE, ROLE),),
+            approvers=(Approver(ApproverKind.ROLE, ROLE), Approver(ApproverKind.ROLE, LEAD)),
             votes=(),
             timeout=timedelta(days=7),
         )

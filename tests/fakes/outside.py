@@ -178,7 +178,7 @@ def taken_back(outside: Outside) -> set[tuple[str, str, str]]:
     """Return what AWS took back for a click from Teams, as the votes are named: one at most."""
     status = outside.truth.status
     return {
-        (each.session_name.casefold(), step, verb)
+        ((each.session_name or "").casefold(), step, verb)
         for each in outside.aws.effects
         for _, step, verb in outside.clicked
         if each.verdict == verb and isinstance(each.verdict, Recall) and RECALLED[each.verdict] is status

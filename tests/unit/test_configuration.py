@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bot.configuration import Configuration, load_configuration, parse_configuration
 from bot.domain.account import Account
-from bot.domain.identity import Principal
+from bot.domain.identity import IdentityRules, Principal
 from bot.domain.request import Verdict
 from bot.domain.routing import DEFAULT_TAGS, LevelRule, Match
 from bot.problems import ConfigurationProblems
@@ -226,9 +226,6 @@ def test_what_is_written_wrong_is_named_with_what_to_write(line: str, said: str)
         'remind_after = ["15m"]',
         'escalate_after = "2h"',
         'escalate_to = "leads"',
-        "[identity]\nsource_identity = true",
-        "[identity]\nexternal_id = true",
-        "[identity]\nsession_tags = true",
     ],
 )
 def test_what_is_not_built_says_so(line: str) -> None:
@@ -382,3 +379,14 @@ def _toml(value: Any, depth: int = 0) -> str:
 
 def _quoted(text: str) -> str:
     return '"' + "".join(f"\\U{ord(letter):08x}" for letter in text) + '"'
+
+
+def test_what_a_session_is_made_of() -> None:
+    """Off by default, as each needs a permission more; what AWS would not take is refused here."""
+    assert parsed(CHANNEL).identity == IdentityRules(people={})
+    given = parsed(
+        CHANNEL + '[identity]\nsource_identity = true\nsession_tags = true\nexternal_id = "a:b/c-1"\n'
+    ).identity
+    assert (given.source_identity, given.session_tags, given.external_id) == (True, True, "a:b/c-1")
+    for wrong in ('"a"', '"white space"', '"' + "x" * 1225 + '"', "true", '"é!"'):
+        assert "external_id" in problem_of(CHANNEL + f"[identity]\nexternal_id = {wrong}\n")

@@ -8,6 +8,7 @@ from bot.domain.decision import (
     Membership,
     Refusal,
     has_votable_approver,
+    lists_role,
     may_decide,
 )
 from bot.domain.identity import Person, Principal, PrincipalKind, Requester, spellings_of
@@ -268,3 +269,32 @@ def test_who_may_not_at_all_is_not_asked_for_a_comment() -> None:
     channel = replace(listing("members"), comment_required=frozenset(Verdict))
     assert refusal(membership=STRANGER, channel=channel) is Refusal.NOT_APPROVER
     assert refusal(TARO_PERSON, channel=channel) is Refusal.OWN_REQUEST
+
+
+ROLE_HERE = "arn:aws:iam::111122223333:role/NodeAccessApprover"
+OTHER_ROLE = "arn:aws:iam::111122223333:role/SomebodyElse"
+
+
+@pytest.mark.parametrize(
+    ("listed", "ours", "certain"),
+    [
+        ([ROLE_HERE], ROLE_HERE, True),
+        (["arn:aws:iam::111122223333:role/team/NodeAccessApprover"], ROLE_HERE, True),  # a path
+        (["arn:aws:sts::111122223333:assumed-role/NodeAccessApprover/somebody"], ROLE_HERE, True),
+        (["arn:aws:iam::111122223333:role/nodeaccessapprover"], ROLE_HERE, True),
+        ([OTHER_ROLE, ROLE_HERE], ROLE_HERE, True),
+        ([OTHER_ROLE, "AROASOMETHING"], ROLE_HERE, True),  # not an ARN: it might be ours
+        ([OTHER_ROLE], None, True),  # the bot's own credentials: AWS decides
+        (None, ROLE_HERE, True),
+        ([OTHER_ROLE], ROLE_HERE, False),
+        (["arn:aws:iam::444455556666:role/NodeAccessApprover"], ROLE_HERE, False),  # of another account
+    ],
+)
+def test_a_step_of_other_roles_is_decided_elsewhere(listed: list[str] | None, ours: str | None, certain: bool) -> None:
+    """AWS would refuse every click, so it is said before; where that is not certain AWS decides."""
+    roles = None if listed is None else tuple(Approver(ApproverKind.ROLE, each) for each in listed)
+    asked = request(replace(level(), approvers=roles))
+    channel = replace(APPROVALS, approver_role=ours)
+    assert lists_role(asked.levels[0], ours) is certain
+    refused = refusal(asked=asked, channel=channel)
+    assert refused is (None if certain else Refusal.OTHER_ROLE)

@@ -26,6 +26,8 @@ EVENTS: Mapping[str, str] = {
     "account_not_configured": "a request of an account or Region that is not configured was seen in a list; no card",
     "activity_refused": "a caller of /api/messages did not prove who it is, or sent what is no activity",
     "activity_turned_away": "more activities came at once than are answered in time; they are to come again",
+    "app_secret_changed": "the client secret in Secrets Manager is another one; it is used from now on",
+    "app_secret_unavailable": "the client secret could not be read from Secrets Manager; the one known serves on",
     "approvers_unreadable": "a policy's approvers have a shape that nobody has seen yet; AWS decides who may vote",
     "arrival_noted": "the bot was put into a team; cards that Teams refused are tried again at once",
     "audit_not_stored": "the store did not take an entry of the audit trail; the line says what it was about",

@@ -45,6 +45,8 @@ class FakeMicrosoft:
         self.faults = Faults()
         self.tokens: dict[str, str] = {}
         """Bearer tokens that the connector takes now, by the app they were given to."""
+        self.secret = SECRET
+        """The one client secret that Entra takes now."""
         self.token_lifetime = 3600
         self._serial = itertools.count(1)
         self._runner: web.AppRunner | None = None
@@ -236,7 +238,7 @@ class FakeMicrosoft:
         good = {
             "grant_type": "client_credentials",
             "client_id": APP_ID,
-            "client_secret": SECRET,
+            "client_secret": self.secret,
             "scope": "https://api.botframework.com/.default",
         }
         if request.match_info["tenant"] != TENANT_ID or dict(form) != good:

@@ -83,7 +83,7 @@ EVENTS: Mapping[str, str] = {
     "service_host_refused": "a service address is not one of SERVICE_HOSTS; no token was sent to it",
     "service_url_not_read": "the store did not tell where a conversation's messages go; the default is used",
     "service_url_not_stored": "the store did not take where a conversation's messages go",
-    "service_url_refused": "an activity names a service address that is not one of SERVICE_HOSTS",
+    "service_url_refused": "an activity or the store names a service address that is not one of SERVICE_HOSTS",
     "signal_sent": "a decision was sent to AWS and came back with `result`",
     "signing_keys_loaded": "Microsoft's signing keys were fetched",
     "signing_keys_unavailable": "Microsoft's signing keys could not be fetched; known ones serve on",

@@ -37,7 +37,7 @@ class Grants(Protocol):
 
 def read_grant(raw: bytes, *, now: float) -> Grant:
     """Return what an answer grants; raise ValueError for one that grants nothing."""
-    body = as_object(raw)
+    body = _body(raw)
     token = body.get("access_token")
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
         raise ValueError("no access token")
@@ -53,6 +53,13 @@ def refusal(status: int, raw: bytes, *, transient: frozenset[int]) -> ConnectorE
     return ConnectorUnavailable(code or f"http_{status}", status=status)
 
 
+def _body(raw: bytes) -> dict[str, Any]:
+    try:
+        return as_object(raw)
+    except ValueError:
+        raise ValueError("no JSON object") from None  # json's own error keeps the whole document
+
+
 def _seconds(body: Mapping[str, Any], now: float) -> float:
     # Entra says how long it lasts; App Service and Container Apps only when it ends, in seconds since 1970.
     lasts, ends = _number(body.get("expires_in")), _number(body.get("expires_on"))
@@ -66,17 +73,17 @@ def _number(value: object) -> float | None:
         return None
     try:
         found = float(value)
-    except OverflowError as error:
-        raise ValueError("a number beyond all bounds") from error
+    except (OverflowError, ValueError):
+        raise ValueError("no number") from None  # Python's own words repeat the text
     if not math.isfinite(found):
-        raise ValueError("a number beyond all bounds")
+        raise ValueError("no number")
     return found
 
 
 def _code(raw: bytes) -> str:
     """Return the OAuth error and Entra's own numbers: `invalid_client AADSTS7000215`."""
     try:
-        body = as_object(raw)
+        body = _body(raw)
     except ValueError:
         return ""
     word, numbers = body.get("error"), body.get("error_codes")

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import assert_never
 
 import structlog
 from aiohttp import web
@@ -37,6 +38,10 @@ from bot.service.sweep import Sweep
 from bot.settings import Settings
 from bot.store.assembly import store_at
 from bot.teams.assembly import MicrosoftSide, TeamsSide
+from bot.teams.federation import AUDIENCE, Federation
+from bot.teams.managed_identity import IMDS, IdentityAddress
+from bot.teams.proofs import GivenSecret, Proof
+from bot.teams.stored_secret import StoredSecret
 from bot.telemetry import LoopWatch, Telemetry, configure_logging
 from bot.web import server
 
@@ -133,7 +138,9 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
         aws = await stack.enter_async_context(_aws(settings, configuration, clock, telemetry))
         configured = _configured(settings, configuration, await _watched(settings, configuration, aws, stopping))
         teams = await stack.enter_async_context(
-            TeamsSide(_microsoft(settings), store=store, configured=configured, clock=clock, telemetry=telemetry)
+            TeamsSide(
+                _microsoft(settings, aws, clock), store=store, configured=configured, clock=clock, telemetry=telemetry
+            )
         )
         rows = Rows(store, clock)
         signalling = Signalling(
@@ -235,16 +242,30 @@ async def _own_account(aws: AwsSide, stopping: asyncio.Event) -> str:
     raise StoppedEarly
 
 
-def _microsoft(settings: Settings) -> MicrosoftSide:
+def _microsoft(settings: Settings, aws: AwsSide, clock: Clock) -> MicrosoftSide:
     return MicrosoftSide(
         app_id=settings.app_id,
-        app_secret=settings.app_secret,
+        credential=_credential(settings, aws, clock),
         tenant_id=settings.tenant_id,
         service_url=settings.service_url,
         service_hosts=settings.service_hosts,
         openid_metadata_url=settings.openid_metadata_url,
         login_authority=settings.login_authority,
     )
+
+
+def _credential(settings: Settings, aws: AwsSide, clock: Clock) -> Proof | IdentityAddress:
+    match settings.app_credential:
+        case "aws-federation":
+            return Federation(aws.web_identity(AUDIENCE))
+        case "managed-identity":
+            return IdentityAddress(settings.identity_endpoint or IMDS, settings.identity_header)
+        case "secret" if settings.app_secret_arn:
+            source = aws.client_secret(settings.app_secret_arn)
+            return StoredSecret(source, now=lambda: clock.now().timestamp())
+        case "secret":
+            return GivenSecret(settings.app_secret)
+    assert_never(settings.app_credential)
 
 
 def _configured(settings: Settings, configuration: Configuration, watched: Mapping[str, frozenset[str]]) -> Configured:

@@ -26,6 +26,7 @@ DISTRIBUTION: Final = "node-access-bot"
 SAMPLE_TIMEZONES: Final = {"en": "UTC", "ja": "Asia/Tokyo"}  # where the readers of a sample card may sit
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StartAccessRequest.html
 LONGEST_REASON: Final = 256  # characters
+SANDBOX_CREDENTIALS: Final = ("secret", "aws-federation")  # of APP_CREDENTIAL's what this machine can play
 _OPS_ITEM_ID: Final = re.compile(r"oi-[0-9a-f]{12}")
 _T = TypeVar("_T")
 
@@ -125,14 +126,22 @@ def render(card: str, locale: str) -> None:
 @main.group(invoke_without_command=True)
 @click.option("--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the people.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the page to open; by default any free one.")
+@click.option(
+    "--credential",
+    type=click.Choice(SANDBOX_CREDENTIALS),
+    default="secret",
+    show_default=True,
+    envvar="NODE_ACCESS_APP_CREDENTIAL",
+    help="How the bot proves itself to Microsoft; by aws-federation without any secret.",
+)
 @click.pass_context
-def sandbox(ctx: click.Context, locale: str, port: int) -> None:
+def sandbox(ctx: click.Context, locale: str, port: int, credential: str) -> None:
     """Run the whole product on this machine.
 
     An AWS, a Teams and the bot; nothing leaves the machine.
     """
     if ctx.invoked_subcommand is None:
-        _in_the_sandbox(lambda: _run_sandbox(locale, port))
+        _in_the_sandbox(lambda: _run_sandbox(locale, port, credential))
 
 
 @sandbox.command("request")
@@ -244,11 +253,11 @@ async def _stored(closed: AbstractAsyncContextManager[Store], request: RequestKe
         return [record] if record else []
 
 
-def _run_sandbox(locale: str, port: int) -> None:
+def _run_sandbox(locale: str, port: int, credential: str) -> None:
     from bot.sandbox.run import run
     from bot.sandbox.stage import Choices
 
-    run(Choices(locale=locale, port=port))
+    run(Choices(locale=locale, port=port, credential=credential))
 
 
 def _asked(what: str, **body: str) -> str:

@@ -11,11 +11,12 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator
 
-from bot.teams.addresses import AddressRefused, checked
+from bot.teams.addresses import AddressRefused, checked, is_on_this_link
 
 NOT_AVAILABLE = "not available yet"
 
 _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_REGION = "[a-z]{2}(?:-[a-z]+)+-[0-9]"
 _MAIL = r"[^@\s:]+@[^@\s:]+"
 _ROLE_NAME = r"[\w+=,.@-]{1,64}"
 _ROLE = rf"arn:aws[a-z-]*:iam::(?:[0-9]{{12}}|\{{account\}}):role/(?:[!-.0-~]+/)*{_ROLE_NAME}"
@@ -70,6 +71,14 @@ def _microsoft(text: str) -> str:
     return text
 
 
+def _identity(text: str) -> str:
+    try:
+        checked(text, plain=is_on_this_link)
+    except AddressRefused as error:
+        raise ValueError(f"{error}: Azure makes it, an address of this machine or its link, or https") from error
+    return text
+
+
 def _refused(value: Any) -> Any:
     if value:
         raise ValueError(NOT_AVAILABLE)
@@ -80,7 +89,7 @@ Unavailable = Annotated[Any, BeforeValidator(_refused)]  # a key of the contract
 Visible = Annotated[str, AfterValidator(_visible)]
 Guid = Annotated[str, _spelled(_GUID, "write an id like 11111111-1111-4111-8111-111111111111")]
 AccountId = Annotated[str, _spelled("[0-9]{12}", 'write the 12 digits of the account in quotes: "111122223333"')]
-Region = Annotated[str, _spelled("[a-z]{2}(-[a-z]+)+-[0-9]", "write a Region like ap-northeast-1")]
+Region = Annotated[str, _spelled(_REGION, "write a Region like ap-northeast-1")]
 RoleName = Annotated[str, _spelled(_ROLE_NAME, "write the role's name alone, without ARN or path")]
 RoleArn = Annotated[
     str, _spelled(_ROLE, "write the ARN of a role, like arn:aws:iam::{account}:role/NodeAccessApprover")
@@ -90,6 +99,14 @@ ExternalId = Annotated[
     str, _spelled(r"[A-Za-z0-9_+=,.@:/\\-]{2,1224}", "write 2 to 1224 letters, digits and _+=,.@:/\\-")
 ]
 PlainRoleArn = Annotated[RoleArn, _spelled("[^{}]*", "write the account's number here instead of {account}")]
+SecretArn = Annotated[
+    str,
+    _spelled(
+        rf"arn:aws[a-z-]*:secretsmanager:{_REGION}:[0-9]{{12}}:secret:[\w/+=.@-]{{1,512}}",
+        "write the ARN of a secret, like arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:node-access-AbCdEf",
+    ),
+]
+IdentityEndpoint = Annotated[str, AfterValidator(_identity)]
 Domain = Annotated[
     str, _spelled(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", "write what follows the @ in the addresses, like example.com")
 ]

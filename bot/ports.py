@@ -9,6 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from pydantic import SecretStr
+
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Act, Execution, Grant, RequestKey, Status
@@ -158,6 +160,13 @@ class Queue(Protocol):
 
     async def delete(self, hint: Hint) -> None:
         """Delete a message. Raises AwsUnavailable."""
+
+
+class SecretSource(Protocol):
+    """Something secret that AWS keeps or makes for the bot: a client secret, or a signed statement of who it is."""
+
+    async def read(self) -> SecretStr:
+        """Return it as it is now, never from a cache. Raises AwsUnavailable, whose code holds nothing of it."""
 
 
 # --- Teams -------------------------------------------------------------------------------------------------------

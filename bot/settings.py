@@ -14,7 +14,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Secre
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bot.configuration import Configuration, load_configuration
-from bot.notation import NOT_AVAILABLE, Guid, MicrosoftAddress, Region, Unavailable, Visible
+from bot.notation import Guid, IdentityEndpoint, MicrosoftAddress, Region, SecretArn, Visible
 from bot.problems import ConfigurationProblems, Location, explain, hint, shown
 from bot.teams.addresses import AddressRefused, ServiceHosts
 
@@ -30,10 +30,12 @@ SERVICE_HOSTS = (
 )
 
 
-def _credential(text: str) -> str:
-    if text in {"aws-federation", "managed-identity"}:
-        raise ValueError(f"{NOT_AVAILABLE}; write secret")
-    return text
+# What is not the environment's own word for a setting of ours: Amazon's and Azure's names.
+_FOREIGN_NAMES = {
+    "region": "AWS_REGION",
+    "identity_endpoint": "IDENTITY_ENDPOINT",
+    "identity_header": "IDENTITY_HEADER",
+}
 
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
@@ -70,11 +72,40 @@ def _listed(text: object) -> object:
     return tuple(each.strip() for each in text.split(",") if each.strip()) if isinstance(text, str) else text
 
 
+def _secret_arn(arn: str | None, info: ValidationInfo) -> str | None:
+    if arn is not None:
+        _refuse_needless_secret(info)
+    return arn
+
+
 def _secret(secret: SecretStr, info: ValidationInfo) -> SecretStr:
-    asked_for = info.data.get("app_credential") == "secret" and "app_secret_arn" in info.data
-    if asked_for and not secret.get_secret_value().strip():
-        raise ValueError("missing: the client secret of the app")
+    given = bool(secret.get_secret_value().strip())
+    if given:
+        _refuse_needless_secret(info)
+    if info.data.get("app_credential") != "secret" or "app_secret_arn" not in info.data:
+        return secret
+    if given and info.data["app_secret_arn"]:
+        raise ValueError(f"set it or {PREFIX}APP_SECRET_ARN, not both")
+    if not given and not info.data["app_secret_arn"]:
+        raise ValueError(f"missing: the client secret of the app; or {PREFIX}APP_SECRET_ARN")
     return secret
+
+
+def _refuse_needless_secret(info: ValidationInfo) -> None:
+    credential = info.data.get("app_credential", "secret")
+    if credential != "secret":
+        raise ValueError(f"{credential} needs no secret: leave it out")
+
+
+def _of_azure(value: object, info: ValidationInfo) -> object:
+    """Leave alone what Azure puts into the environment of everything that it hosts, unless it is asked for."""
+    return value if info.data.get("app_credential") == "managed-identity" else None
+
+
+def _identity_header(header: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    if "identity_endpoint" in info.data and (header is None) != (info.data["identity_endpoint"] is None):
+        raise ValueError("App Service and Container Apps set it with IDENTITY_ENDPOINT: both, or none")
+    return header
 
 
 def _service(address: str, info: ValidationInfo) -> str:
@@ -143,8 +174,8 @@ class Settings(_ReadSettings):
     """Every setting of the environment. `Settings(…)` takes them as arguments and reads no environment."""
 
     app_id: Guid = Field(description="the application (client) id of the Azure Bot")
-    app_credential: Annotated[Literal["secret"], BeforeValidator(_credential)] = "secret"
-    app_secret_arn: Unavailable = ""
+    app_credential: Literal["secret", "aws-federation", "managed-identity"] = "secret"
+    app_secret_arn: Annotated[SecretArn | None, AfterValidator(_secret_arn)] = None
     app_secret: Annotated[SecretStr, AfterValidator(_secret)] = SecretStr("")
     tenant_id: Guid = Field(description="the id of the Microsoft Entra tenant")
     config: Path = Path("node-access.toml")
@@ -165,6 +196,12 @@ class Settings(_ReadSettings):
     region: Region = Field(
         validation_alias=_REGION_NAMES,
         description="the AWS Region; or AWS_DEFAULT_REGION",
+    )
+    identity_endpoint: Annotated[IdentityEndpoint | None, BeforeValidator(_of_azure)] = Field(
+        None, validation_alias=_FOREIGN_NAMES["identity_endpoint"]
+    )
+    identity_header: Annotated[SecretStr | None, BeforeValidator(_of_azure), AfterValidator(_identity_header)] = Field(
+        None, validation_alias=_FOREIGN_NAMES["identity_header"]
     )
 
 
@@ -220,7 +257,7 @@ def _values(kind: type[_ReadSettings], environ: Mapping[str, str]) -> dict[str, 
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
-    known = [_name((field,)) for field in Settings.model_fields if field != "region"]
+    known = [_name((field,)) for field in Settings.model_fields if field not in _FOREIGN_NAMES]
     ours = (name for name in environ if name.startswith(PREFIX) and not name.startswith(SERVICE_LINKS))
     return [f"{shown(name)}: unknown{hint(name, known)}" for name in sorted(set(ours) - set(known))]
 
@@ -231,5 +268,5 @@ def _missing(location: Location) -> str:
 
 
 def _name(location: Location) -> str:
-    first = "AWS_REGION" if location[0] == "region" else str(location[0])  # a default's place has no alias
-    return first if first.startswith("AWS_") else f"{PREFIX}{first.upper()}"
+    first = _FOREIGN_NAMES.get(str(location[0]), str(location[0]))  # a default's place has no alias
+    return first if first in _FOREIGN_NAMES.values() else f"{PREFIX}{first.upper()}"

@@ -5,10 +5,12 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from bot.aws.access_requests import AccessRequests
+from bot.aws.client_secret import ClientSecret
 from bot.aws.clients import Clients
 from bot.aws.failures import CallFailed, unavailable
 from bot.aws.pacing import RATES
 from bot.aws.queue import SqsQueue
+from bot.aws.web_identity import WebIdentity
 from bot.ports import Clock
 from bot.telemetry import Telemetry
 
@@ -52,6 +54,14 @@ class AwsSide:
             return await self._clients.own_account()
         except CallFailed as failed:
             raise unavailable(failed) from failed
+
+    def client_secret(self, arn: str) -> ClientSecret:
+        """Return what reads the app's client secret from AWS Secrets Manager."""
+        return ClientSecret(self._clients, arn)
+
+    def web_identity(self, audience: str) -> WebIdentity:
+        """Return what has AWS state who the bot is."""
+        return WebIdentity(self._clients, audience)
 
     async def ready(self) -> None:
         """Find out whether the queue, where there is one, answers. Raises AwsUnavailable."""

@@ -107,7 +107,11 @@ class Clients:
 
     async def own(self, service: str, operation: str, lane: Lane, **params: object) -> Answer:
         """Make a call once with the bot's own credentials in its own Region; raise CallFailed."""
-        return await self._in_thread(lane, self._sdk.call, Call(service, self._region, operation, params), None)
+        return await self.own_in(self._region, service, operation, lane, **params)
+
+    async def own_in(self, region: str, service: str, operation: str, lane: Lane, **params: object) -> Answer:
+        """Make a call once with the bot's own credentials in some Region; raise CallFailed."""
+        return await self._in_thread(lane, self._sdk.call, Call(service, region, operation, params), None)
 
     async def own_account(self, lane: Lane = Lane.LOOK) -> str:
         """Return the account of the bot's own credentials; raise CallFailed."""

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import IncompleteReadError
 from botocore.parsers import ResponseParserError
@@ -24,10 +25,10 @@ Answer = Mapping[str, object]
 
 CONNECT_SECONDS = 2.0  # AWS's endpoints take a connection within a fraction; a dead one must not use up a claim's time
 READ_SECONDS = 10.0  # a slow answer is still one, and three of them fit into the lease of a look
-SHORT_READ_SECONDS = 5.0  # signals and AssumeRole: a claim is held for 25 seconds, and renewed in between
+SHORT_READ_SECONDS = 5.0  # signals and AssumeRole: a claim is held for 25 seconds, and renewed in between; credentials
 POLL_SECONDS = 5  # a long poll; no longer, for SIGTERM drains within 20
 _READ_SECONDS_OF: Final[Mapping[str, float]] = MappingProxyType(
-    {"sqs": POLL_SECONDS + READ_SECONDS, "sts": SHORT_READ_SECONDS}
+    {"sqs": POLL_SECONDS + READ_SECONDS, "sts": SHORT_READ_SECONDS, "secretsmanager": SHORT_READ_SECONDS}
 )
 ERROR = 300  # HTTP statuses from here on are errors, which botocore raises by itself
 CONNECTIONS = 30  # kept per client: as many as there are threads
@@ -108,7 +109,7 @@ class Sdk:
 
     def _new_client(self, call: Call, credentials: Credentials | None, read_seconds: float) -> Any:
         if self._session is None:
-            self._session = boto3.session.Session()  # one: it keeps the service models, which take long to read
+            self._session = _new_session()  # one: it keeps the service models, which take long to read
         config = Config(
             connect_timeout=CONNECT_SECONDS,
             read_timeout=read_seconds,
@@ -119,6 +120,13 @@ class Sdk:
         client = make(call.service, region_name=call.region, config=config, **_as_arguments(credentials))
         client.meta.events.register("before-parse", _refuse_nonsense)
         return client
+
+
+def _new_session() -> boto3.session.Session:
+    # The global STS endpoint has no GetWebIdentityToken, and old profiles still ask for it; a Region's own has all.
+    core = botocore.session.get_session()
+    core.set_config_variable("sts_regional_endpoints", "regional")
+    return boto3.session.Session(botocore_session=core)
 
 
 def _refuse_nonsense(operation_model: Any, response_dict: Mapping[str, Any], **_: object) -> None:

@@ -34,6 +34,8 @@ from bot.sandbox.jit_documents import JitDocuments
 from bot.sandbox.jit_operations import JitOperations
 from bot.sandbox.jit_state import Effect, JitState
 from bot.sandbox.nodes import Nodes
+from bot.sandbox.web_identities import PREFIX as ISSUER
+from bot.sandbox.web_identities import WebIdentities
 
 HOST = "127.0.0.1"
 _one_at_a_time = threading.Lock()
@@ -76,6 +78,7 @@ class SandboxAws:
         _forget_everything()
         self.faults = Faults()
         self.callers = Callers(now=_utc_now)
+        self.web_identities = WebIdentities(now=_utc_now)
         self.nodes = Nodes(now=now)
         self.events = EventBus(account=sample.ACCOUNT, region=sample.REGION, queue=sample.QUEUE)
         self.state = JitState(
@@ -167,6 +170,8 @@ class SandboxAws:
         path = environ["PATH_INFO"]
         if path.startswith(PREFIX):
             return self.control.answer(Request(environ))(environ, start_response)
+        if path.startswith(ISSUER):
+            return self.web_identities.answer(Request(environ))(environ, start_response)
         if path.startswith("/moto-api"):  # would reset moto and not us
             return Response("", 404)(environ, start_response)
         return self.front(environ, start_response)
@@ -175,6 +180,7 @@ class SandboxAws:
         return {
             ("sts", "AssumeRole"): partial(identities.assume_role, self.callers),
             ("sts", "GetCallerIdentity"): identities.get_caller_identity,
+            ("sts", "GetWebIdentityToken"): self.web_identities.get_web_identity_token,
             **JitOperations(self.state, steps_shown=steps_shown, cancellers=frozenset({sample.CANCELLER})).table(),
             **JitDocuments(self.state).table(),
             **self.nodes.table(),
@@ -182,7 +188,7 @@ class SandboxAws:
 
     def _serve(self, port: int) -> None:
         self._server = make_server(HOST, port, self, threaded=True, request_handler=QuietHandler)
-        self.endpoint = f"http://{HOST}:{self._server.port}"
+        self.endpoint = self.web_identities.endpoint = f"http://{HOST}:{self._server.port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(STOP_POLL,), name="sandbox-aws", daemon=True
         )

@@ -20,21 +20,25 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
+from bot.sandbox.federated_credentials import JWT_BEARER, AssertionRefused, FederatedCredential, check
+
 BOT_FRAMEWORK: Final = "https://api.botframework.com"  # issuer of inbound tokens, audience of outbound ones
 SCOPE: Final = f"{BOT_FRAMEWORK}/.default"
 METADATA_PATH: Final = "/v1/.well-known/openidconfiguration"
 KEYS_PATH: Final = "/v1/.well-known/keys"
+TOKEN_PATH: Final = "/{tenant}/oauth2/v2.0/token"
 LIFETIME: Final = 3600  # seconds; what Microsoft's tokens of both directions live
 ENDORSEMENTS: Final = ("msteams",)  # channels for which the key may sign
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BotRegistration:
-    """The Azure Bot as the sandbox's Microsoft knows it."""
+    """The Azure Bot as the sandbox's Microsoft knows it. Without a secret none is the right one."""
 
     app_id: str
-    app_secret: str
     tenant_id: str
+    app_secret: str = ""
+    federated: FederatedCredential | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +109,7 @@ class Microsoft:
         return [
             web.get(METADATA_PATH, self._metadata),
             web.get(KEYS_PATH, self._published_keys),
-            web.post("/{tenant}/oauth2/v2.0/token", self._token),
+            web.post(TOKEN_PATH, self.token),
         ]
 
     async def _metadata(self, request: web.Request) -> web.Response:
@@ -120,10 +124,11 @@ class Microsoft:
     async def _published_keys(self, _request: web.Request) -> web.Response:
         return web.json_response({"keys": [key.published() for key in self._keys]})
 
-    async def _token(self, request: web.Request) -> web.Response:
+    async def token(self, request: web.Request) -> web.Response:
+        """Answer a token request of a path of TOKEN_PATH's form."""
         form = await request.post()
         values = {name: value for name, value in form.items() if isinstance(value, str)}
-        refusal = self._refusal(request.match_info["tenant"], values)
+        refusal = await self._refusal(request.match_info["tenant"], values)
         if refusal is not None:
             return refusal
         self.tokens_granted += 1
@@ -141,7 +146,7 @@ class Microsoft:
         }
         return jwt.encode(claims, self._entra_key, algorithm="HS256")
 
-    def _refusal(self, tenant: str, form: dict[str, str]) -> web.Response | None:
+    async def _refusal(self, tenant: str, form: dict[str, str]) -> web.Response | None:
         """Return Microsoft Entra's refusal of this token request, or None if there is nothing to refuse."""
         if tenant != self._bot.tenant_id:
             return _refused(400, "invalid_request", 90002, "Tenant not found.")
@@ -149,12 +154,24 @@ class Microsoft:
             return _refused(400, "unsupported_grant_type", 70003, "The grant type is not supported.")
         if form.get("client_id") != self._bot.app_id:
             return _refused(400, "unauthorized_client", 700016, "Application not found in the directory.")
+        if form.get("scope") != SCOPE:
+            return _refused(400, "invalid_scope", 70011, "The provided scope is not valid.")
+        if "client_assertion" in form:
+            return await self._disbelief(form)
         if not form.get("client_secret"):
             return _refused(401, "invalid_client", 7000216, "A client secret or assertion is required.")
         if not hmac.compare_digest(form["client_secret"].encode(), self._bot.app_secret.encode()):
             return _refused(401, "invalid_client", 7000215, "Invalid client secret provided.")
-        if form.get("scope") != SCOPE:
-            return _refused(400, "invalid_scope", 70011, "The provided scope is not valid.")
+        return None
+
+    async def _disbelief(self, form: dict[str, str]) -> web.Response | None:
+        """Return the refusal of what should prove the app without a secret."""
+        if form.get("client_assertion_type") != JWT_BEARER or "client_secret" in form:
+            return _refused(401, "invalid_client", 7000216, "One client secret, or an assertion of the known type.")
+        try:
+            await check(form["client_assertion"], self._bot.federated, now=self._now)
+        except AssertionRefused as refused:
+            return _refused(401, "invalid_client", refused.code, refused.text)
         return None
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 import aiohttp
 
 from bot.sandbox.aws_sandbox import SandboxAws
+from bot.sandbox.federated_credentials import FederatedCredential
 from bot.sandbox.folder import BOT_LOG, FOLDER, STORE, NoSandbox, SandboxFailed, held, remember, state
 from bot.sandbox.node import InstallFailed, NodeMissing
 from bot.sandbox.people import CLIENTS, ICHIRO, PLACES, SAMPLE_APP_ID, SAMPLE_TENANT
@@ -29,6 +30,7 @@ READY_WITHIN: Final = 30.0  # seconds; a slow machine importing everything for t
 READY_PAUSE: Final = 0.1  # seconds between questions
 STOP_WITHIN: Final = 20.0  # seconds that the bot may take to drain
 END_OF_POLL: Final = "{}"  # ends the bot's long poll, which would otherwise keep its stop waiting for seconds
+FEDERATION: Final = "aws-federation"
 SAMPLE_SECRET: Final = "sandbox-only"  # opens nothing outside this machine
 
 CONFIGURATION: Final = """\
@@ -66,6 +68,7 @@ class Choices:
     timezone: str = "Asia/Tokyo"
     port: int = 0  # of the page to open; 0: any free one
     sweep_seconds: float = 10.0
+    credential: str = "secret"  # or FEDERATION: then the bot has no secret, and Microsoft's side knows none
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,7 @@ async def raised(choices: Choices) -> AsyncIterator[Stage]:
         _check_port(choices.port)
         aws = await asyncio.to_thread(SandboxAws.start)
         stack.push_async_callback(asyncio.to_thread, aws.stop)
-        teams = await _teams(choices)
+        teams = await _teams(aws, choices)
         stack.push_async_callback(teams.stop)
         bot = BotProcess(_environment(aws, teams, choices), choices.folder)
         stack.push_async_callback(bot.stop)
@@ -176,11 +179,12 @@ def _check_port(port: int) -> None:
             raise SandboxFailed(f"port {port} {why}; choose another with --port") from error
 
 
-async def _teams(choices: Choices) -> SandboxTeams:
+async def _teams(aws: SandboxAws, choices: Choices) -> SandboxTeams:
     try:
         return await SandboxTeams.start(
             app_id=SAMPLE_APP_ID,
-            app_secret=SAMPLE_SECRET,
+            app_secret="" if choices.credential == FEDERATION else SAMPLE_SECRET,
+            federated=trusting(aws) if choices.credential == FEDERATION else None,
             tenant_id=SAMPLE_TENANT,
             playground_port=choices.port,
             client=CLIENTS[choices.locale],
@@ -188,6 +192,12 @@ async def _teams(choices: Choices) -> SandboxTeams:
         )
     except (NodeMissing, InstallFailed, PlaygroundFailed, OSError) as problem:
         raise SandboxFailed(str(problem)) from problem
+
+
+def trusting(aws: SandboxAws) -> FederatedCredential:
+    """Return the federated credential that an admin would give the app: for the bot's role, as this AWS states it."""
+    role = aws.world.bot.role_arn
+    return FederatedCredential(issuer=aws.web_identities.issuer(aws.world.account), subject=role)
 
 
 def _absolute(folder: Path) -> Path:
@@ -207,7 +217,8 @@ def _environment(aws: SandboxAws, teams: SandboxTeams, choices: Choices) -> dict
         "NO_PROXY": "127.0.0.1,localhost",
         "PYTHONUNBUFFERED": "1",
         "NODE_ACCESS_APP_ID": SAMPLE_APP_ID,
-        "NODE_ACCESS_APP_SECRET": SAMPLE_SECRET,
+        "NODE_ACCESS_APP_CREDENTIAL": choices.credential,
+        **({} if choices.credential == FEDERATION else {"NODE_ACCESS_APP_SECRET": SAMPLE_SECRET}),
         "NODE_ACCESS_TENANT_ID": SAMPLE_TENANT,
         "NODE_ACCESS_CONFIG": str(_configuration(choices)),
         "NODE_ACCESS_QUEUE_URL": aws.world.queue_url,

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from bot.sandbox.federated_credentials import FederatedCredential
 from bot.sandbox.microsoft import BotRegistration
 from bot.sandbox.people import AT_THE_BROWSER, PEOPLE, PLACES, Client, Person, playground_configuration
 from bot.sandbox.playground import Playground, PlaygroundFailed
@@ -43,19 +44,21 @@ class SandboxTeams:
         bot_url: str | None = None,
         *,
         app_id: str,
-        app_secret: str,
         tenant_id: str,
         directory: Path,
+        app_secret: str = "",
+        federated: FederatedCredential | None = None,
         playground_port: int = 0,
         client: Client | None = None,
     ) -> "SandboxTeams":
         """Start everything; `directory` keeps the Playground's installation. `bot_url`, an origin, may be set later.
 
         `playground_port`: where a browser finds it; 0: any that is free. `client`: what everybody uses; by default
-        each person their own.
+        each person their own. `app_secret` and `federated`: how the bot may prove itself.
         Raises NodeMissing, InstallFailed, PlaygroundFailed or OSError; nothing is left running then.
         """
-        teams = cls(BotRegistration(app_id=app_id, app_secret=app_secret, tenant_id=tenant_id), bot_url=bot_url)
+        bot = BotRegistration(app_id=app_id, tenant_id=tenant_id, app_secret=app_secret, federated=federated)
+        teams = cls(bot, bot_url=bot_url)
         teams.front.inbound.client = client
         try:
             await teams._start(directory, port=playground_port)

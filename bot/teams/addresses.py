@@ -3,8 +3,8 @@
 Owns the check of an address. Knows nothing of tokens, cards or people.
 """
 
-from collections.abc import Iterable
-from ipaddress import ip_address
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 
@@ -22,8 +22,24 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def checked(url: str) -> SplitResult:
-    """Return the parts of an absolute address that is https, or http on loopback; else raise AddressRefused."""
+LINK = IPv4Network("169.254.0.0/16")  # RFC 3927: routers do not forward it; where clouds keep a machine's metadata
+
+
+def is_on_this_link(host: str) -> bool:
+    """Tell whether a host name or literal address means this machine or its link, which nothing leaves."""
+    if is_loopback(host):
+        return True
+    try:
+        return ip_address(host) in LINK
+    except ValueError:
+        return False
+
+
+def checked(url: str, *, plain: Callable[[str], bool] = is_loopback) -> SplitResult:
+    """Return the parts of an absolute address that is https, or http to a `plain` host; else raise AddressRefused.
+
+    What only a machine itself has may be asked for on its link too; everything else gets plain http on loopback alone.
+    """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port  # a port that is no number raises here
@@ -33,7 +49,7 @@ def checked(url: str) -> SplitResult:
         raise AddressRefused("not an absolute address")
     if parts.username is not None or parts.password is not None:
         raise AddressRefused("an address with a user name")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+    if parts.scheme != "https" and not (parts.scheme == "http" and plain(host)):
         raise AddressRefused("neither https nor loopback")
     return parts
 

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Self
 
+import aiohttp
 from aiohttp import web
-from pydantic import SecretStr
 
 from bot.ports import Clock, Store
 from bot.service.configured import Configured
@@ -22,9 +22,13 @@ from bot.teams.connector import Connector
 from bot.teams.credentials import AppCredentials
 from bot.teams.directory import Directory
 from bot.teams.endpoint import Endpoint
+from bot.teams.entra import Entra
+from bot.teams.grants import Grants
 from bot.teams.handler import Clicks, Talk, TeamsHandler, Welcome
 from bot.teams.keys import SigningKeys
+from bot.teams.managed_identity import IdentityAddress, ManagedIdentity
 from bot.teams.messenger import Messenger
+from bot.teams.proofs import Proof
 from bot.teams.replies import Replies
 from bot.teams.service_urls import ServiceUrls
 from bot.teams.session import open_session
@@ -36,10 +40,10 @@ MessageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicrosoftSide:
-    """Who the bot is to Microsoft, and where Microsoft is. The names are those of the settings."""
+    """Who the bot is to Microsoft, how it proves that, and where Microsoft is."""
 
     app_id: str
-    app_secret: SecretStr
+    credential: Proof | IdentityAddress
     tenant_id: str
     service_url: str
     service_hosts: Iterable[str]
@@ -105,19 +109,28 @@ class TeamsSide:
         stack.push_async_callback(session.close)
         self._keys = SigningKeys(session, metadata_url=microsoft.openid_metadata_url, now=self._now)
         stack.push_async_callback(self._keys.aclose)
-        credentials = AppCredentials(
-            session,
-            authority=microsoft.login_authority,
-            tenant_id=microsoft.tenant_id,
-            app_id=microsoft.app_id,
-            secret=microsoft.app_secret,
-            now=self._now,
-        )
+        credentials = AppCredentials(self._grants(session, stack), now=self._now)
         stack.push_async_callback(credentials.aclose)
         calls = ConnectorCalls(session, credentials=credentials, hosts=hosts, now=self._now, sleep=self._clock.sleep)
         self._connector = Connector(calls, app_id=microsoft.app_id)
         self._service_urls = ServiceUrls(self._store, default=microsoft.service_url, hosts=hosts)
         self._build_ports(stack)
+
+    def _grants(self, session: aiohttp.ClientSession, stack: AsyncExitStack) -> Grants:
+        microsoft = self._microsoft
+        if isinstance(microsoft.credential, IdentityAddress):
+            unproxied = open_session(proxied=False)  # the machine's own address, and a header that opens it
+            stack.push_async_callback(unproxied.close)
+            address, app_id = microsoft.credential, microsoft.app_id
+            return ManagedIdentity(unproxied, address=address, app_id=app_id, now=self._now)
+        return Entra(
+            session,
+            authority=microsoft.login_authority,
+            tenant_id=microsoft.tenant_id,
+            app_id=microsoft.app_id,
+            proof=microsoft.credential,
+            now=self._now,
+        )
 
     def _build_ports(self, stack: AsyncExitStack) -> None:
         self.chat = Messenger(

@@ -1,29 +1,25 @@
-"""The bot's own token for outbound calls: one POST of client credentials, cached, renewed ahead of time.
+"""The bot's own token for outbound calls, for the connector's one scope: cached, and renewed ahead of time.
 
-Owns the client secret and the token: neither is logged, and neither leaves but in the request that needs it.
-https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
+Owns the token and when it is fetched; it is never logged, and leaves only in the call that needs it. Where it comes
+from is next door: `entra` with one of the proofs, or `managed_identity`.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
-from urllib.parse import quote
 
 import aiohttp
 import structlog
 from pydantic import SecretStr
 
-from bot.ports import ChatProblem
-from bot.teams.addresses import checked
-from bot.teams.errors import LONGEST_CODE, ConnectorError, ConnectorRefused, ConnectorUnavailable
-from bot.teams.session import as_object, read_bounded
+from bot.teams.errors import ConnectorError, ConnectorRefused, ConnectorUnavailable
+from bot.teams.grants import Grants
 from bot.teams.single_flight import SingleFlight
 
-SCOPE = "https://api.botframework.com/.default"  # the connector, in the public cloud
 RENEW_AHEAD = 600.0  # seconds before the end; renewals that fail still have many tries left
 USABLE_UNTIL = 30.0  # seconds before the end; a token must outlive the request that carries it
 RETRY_GAP = 5.0  # seconds between tries after a failure, so that an outage is not hammered
-FETCH_LIMIT = 10.0  # seconds
+FETCH_LIMIT = 10.0  # seconds, with what the proof takes
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -31,23 +27,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 class AppCredentials:
     """Hands out the bearer token of the app."""
 
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        *,
-        authority: str,
-        tenant_id: str,
-        app_id: str,
-        secret: SecretStr,
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        """Take the login authority (https, or loopback; else AddressRefused), the tenant and the app's secret."""
-        checked(authority)
-        self._session = session
-        self._address = f"{authority.rstrip('/')}/{quote(tenant_id, safe='')}/oauth2/v2.0/token"
-        self._app_id = app_id
-        self._secret = secret
-        self._now = now
+    def __init__(self, grants: Grants, *, now: Callable[[], float] = time.time) -> None:
+        """Take where tokens come from, and the time in seconds; nothing is fetched yet."""
+        self._grants, self._now = grants, now
         self._token: SecretStr | None = None
         self._expires_at = 0.0
         self._failure: ConnectorError | None = None
@@ -89,42 +71,12 @@ class AppCredentials:
     async def _renew(self) -> None:
         try:
             async with asyncio.timeout(FETCH_LIMIT):
-                await self._fetch()
-        except (aiohttp.ClientError, TimeoutError, ValueError, ConnectorError) as error:
+                grant = await self._grants.fetch()
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, ConnectorError) as error:
             self._failed_at = self._now()
             self._failure = error if isinstance(error, ConnectorError) else None
             code = error.error_code if isinstance(error, ConnectorError) else None
             log.warning("connector_token_unavailable", error=type(error).__name__, code=code)
-
-    async def _fetch(self) -> None:
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": self._app_id,
-            "client_secret": self._secret.get_secret_value(),
-            "scope": SCOPE,
-        }
-        async with self._session.post(self._address, data=form, allow_redirects=False) as answer:
-            raw = await read_bounded(answer)
-            if answer.status != 200:
-                raise _failure(answer.status, raw)
-            self._keep(as_object(raw))
-
-    def _keep(self, body: dict[str, object]) -> None:
-        token, lasts = body.get("access_token"), body.get("expires_in")
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
-            raise ValueError("no access token")
-        seconds = float(lasts) if isinstance(lasts, int | float | str) else 0.0
-        self._token, self._expires_at = SecretStr(token), self._now() + seconds
-        log.info("connector_token_renewed", seconds=seconds)
-
-
-def _failure(status: int, raw: bytes) -> ConnectorError:
-    try:
-        code = as_object(raw).get("error")
-    except ValueError:
-        code = None
-    named = code[:LONGEST_CODE] if isinstance(code, str) else ""
-    if 400 <= status < 500 and status not in (408, 429):
-        # a wrong secret, app or tenant
-        return ConnectorRefused(ChatProblem.UNAUTHORIZED, status=status, error_code=named)
-    return ConnectorUnavailable(named or f"http_{status}", status=status)
+            return
+        self._token, self._expires_at = grant.token, self._now() + grant.seconds
+        log.info("connector_token_renewed", seconds=grant.seconds)

@@ -5,6 +5,7 @@ https://learn.microsoft.com/microsoftteams/platform/bots/build-conversational-ca
 """
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from bot.ports import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 LONGEST_RETRY_AFTER = 3600.0  # seconds; the longest window in the vendor's rate limits
 DEFAULT_RETRY_AFTER = 1.0  # seconds, where a 429 names none; the vendor's shortest window
 LONGEST_CODE = 64  # characters; codes go to the log, and a body is text from outside
+_CODE = re.compile(rf"\w{{1,{LONGEST_CODE}}}", re.ASCII)  # a token is longer
 
 
 class ConnectorError(Exception):
@@ -116,13 +118,18 @@ def error_code(raw: bytes) -> str:
     body = _object(raw)
     match body.get("error"):
         case {"code": str(code)}:
-            return code[:LONGEST_CODE]
+            return _word(code)
     number = body.get("errorCode")
     if isinstance(number, int) and number in _BY_NUMBER:
         return _BY_NUMBER[number]
     inner = body.get("message")
     nested = _object(inner.encode(errors="replace")) if isinstance(inner, str) else {}
-    return next((value for key in ("subCode", "code") if isinstance(value := nested.get(key), str)), "")[:LONGEST_CODE]
+    return _word(next((value for key in ("subCode", "code") if isinstance(value := nested.get(key), str)), ""))
+
+
+def _word(code: str) -> str:
+    """Return a code that is a word, as the vendor's are; what has another form may be what was sent."""
+    return code if _CODE.fullmatch(code) else ""
 
 
 def retry_after(value: str | None, *, now: datetime) -> float | None:

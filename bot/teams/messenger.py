@@ -121,14 +121,18 @@ class Messenger:
         chat = await self._remembered(person)
         if chat is not None:
             try:
-                return await self._send(CallKind.DIRECT, chat.conversation, message, service_url=chat.service_url)
+                return await self._send_into(chat, message)
             except ChatRefused as refused:
                 if refused.problem is not ChatProblem.CONVERSATION_NOT_FOUND:
                     raise
         found = await self._found(person)
-        posted = await self._send(CallKind.DIRECT, found.conversation, message, service_url=found.service_url)
+        posted = await self._send_into(found, message)
         await self._remember(found)
         return posted
+
+    async def _send_into(self, chat: PersonalChat, message: Message) -> Posted:
+        service_url = await self._service_urls.of_chat(chat)
+        return await self._send(CallKind.DIRECT, chat.conversation, message, service_url=service_url)
 
     async def _send(
         self, kind: CallKind, conversation: str, message: Message, *, service_url: str | None = None

@@ -1,6 +1,7 @@
 """Where Teams wants the messages for a conversation: remembered from what it sent, else the configured address.
 
-Owns that choice. Only addresses to which the bot's token may be sent are remembered.
+Owns that choice. Only addresses to which the bot's token may be sent are remembered, and what is stored is data from
+outside all the same: SERVICE_HOSTS may have become shorter, and others may write to a store.
 """
 
 from typing import Final
@@ -9,7 +10,7 @@ import structlog
 from cachetools import LRUCache
 
 from bot.domain.routing import thread_root
-from bot.ports import Store, StoreUnavailable
+from bot.ports import PersonalChat, Store, StoreUnavailable
 from bot.teams.addresses import AddressRefused, ServiceHosts
 
 REMEMBERED: Final = 4096  # conversations; more than the channels and active chats of one tenant's approvers
@@ -35,7 +36,13 @@ class ServiceUrls:
         except StoreUnavailable:
             log.warning("service_url_not_read", conversation=root)
             return self.default
-        return stored or self.default
+        return stored if stored and self._listed(stored) else self.default
+
+    async def of_chat(self, chat: PersonalChat) -> str:
+        """Return the service address of a personal chat: what it was learnt with, if the token may still go there."""
+        if chat.service_url and self._listed(chat.service_url):
+            return chat.service_url
+        return await self.of(chat.conversation)
 
     async def learn(self, conversation: str, service_url: str | None) -> None:
         """Remember where an activity of a conversation came from; writes only what is new."""

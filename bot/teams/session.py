@@ -17,11 +17,11 @@ class OversizedAnswer(ValueError):
     """An answer longer than anything the service is known to send."""
 
 
-def open_session() -> aiohttp.ClientSession:
-    """Open the session; the caller closes it. `HTTPS_PROXY` and `NO_PROXY` are honoured."""
+def open_session(*, proxied: bool = True) -> aiohttp.ClientSession:
+    """Open the session; the caller closes it. `HTTPS_PROXY` and `NO_PROXY` are honoured where calls are `proxied`."""
     return aiohttp.ClientSession(
         timeout=TIMEOUT,
-        trust_env=True,
+        trust_env=proxied,
         cookie_jar=aiohttp.DummyCookieJar(),
         connector=aiohttp.TCPConnector(limit=CONNECTIONS),
         headers={"User-Agent": "node-access-bot"},

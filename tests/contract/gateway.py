@@ -63,9 +63,9 @@ def environment(endpoint: str, session: Any) -> Iterator[None]:
         yield
 
 
-def _session(make: Any = boto3.session.Session) -> Any:
+def _session(make: Any = boto3.session.Session, *, botocore_session: Any = None) -> Any:
     """Make a session that shares the service models with those of other tests, and nothing else."""
-    core = botocore.session.get_session()
+    core = botocore_session or botocore.session.get_session()
     core.register_component("data_loader", _MODELS)
     return make(botocore_session=core)
 

@@ -11,21 +11,24 @@ import pytest
 from botocore import xform_name
 from botocore.loaders import create_loader
 
+from bot.aws import web_identity
 from bot.aws.clients import READER_SESSION
 from bot.aws.events import KINDS, SOURCE
 from bot.domain.identity import Person
 from bot.store.dynamodb_table import INDEXES
+from bot.teams.federation import AUDIENCE
 from tests.contract.scene import staged
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "infra" / "aws"
 README = (ROOT / "README.md").read_text("utf-8")
 FILES = sorted(path.name for path in FOLDER.iterdir())
-SERVICES = ("dynamodb", "ec2", "sqs", "ssm", "sts")
+SERVICES = ("dynamodb", "ec2", "secretsmanager", "sqs", "ssm", "sts")
 NEEDS_NONE = {"sts:GetCallerIdentity"}  # allowed to whoever has credentials; a policy cannot even refuse it
 MANAGED = {"StringEquals": {"aws:ResourceTag/SystemsManagerJustInTimeNodeAccessManaged": "true"}}
 TRUSTS = ("approver-trust.json", "canceller-trust.json", "reader-trust.json")
-POLICIES = ("approver-policy.json", "bot-policy.json", "canceller-policy.json", "reader-policy.json")
+CREDENTIALS = ("app-secret-policy.json", "federation-policy.json")
+POLICIES = ("approver-policy.json", "bot-policy.json", "canceller-policy.json", "reader-policy.json", *CREDENTIALS)
 TABLE, MAKING = "table-policy.json", "table-creation-policy.json"
 CREATION = ROOT / "bot" / "store" / "dynamodb_creation.py"
 
@@ -109,6 +112,24 @@ def test_cancelling_is_all_that_a_cancel_role_may_do() -> None:
     """It stops approvals of just-in-time node access, and no other automation."""
     (only,) = statements("canceller-policy.json")
     assert (only["Action"], only["Condition"]) == (["ssm:StopAutomationExecution"], MANAGED)
+
+
+def test_the_bot_is_stated_to_entra_alone_and_shortly() -> None:
+    """A statement for anybody else, or for longer than the bot asks, is not made."""
+    (only,) = statements("federation-policy.json")
+    assert (only["Action"], only["Resource"]) == (["sts:GetWebIdentityToken"], ["*"])
+    assert only["Condition"] == {
+        "ForAllValues:StringEquals": {"sts:IdentityTokenAudience": AUDIENCE},
+        "Null": {"sts:IdentityTokenAudience": "false"},
+        "NumericLessThanEquals": {"sts:DurationSeconds": web_identity.SECONDS},
+    }
+
+
+def test_one_secret_may_be_read() -> None:
+    """The app's, with the six characters that Secrets Manager adds to its name."""
+    (only,) = statements("app-secret-policy.json")
+    assert only["Action"] == ["secretsmanager:GetSecretValue"]
+    assert [each.rpartition(":")[2] for each in only["Resource"]] == ["node-access-??????"]
 
 
 def test_reading_stays_with_just_in_time_node_access() -> None:

@@ -62,15 +62,18 @@ def decision_diagram() -> str:
 def default(name: str, field: FieldInfo) -> str:
     """Write a setting's default as the table does."""
     value = field.default
-    if field.is_required() or name == "app_secret":
+    if field.is_required():
         return "required"
+    if name == "app_secret":  # required or forbidden, as the credential is: the meaning says it
+        return ""
     texts = value if isinstance(value, tuple) else (value,)
     return ", ".join(f"`{each}`" for each in texts if each not in (None, ""))
 
 
 def environment_name(name: str) -> str:
     """Return the variable of a setting."""
-    return "AWS_REGION" if name == "region" else f"NODE_ACCESS_{name.upper()}"
+    foreign = {"region": "AWS_REGION", "identity_endpoint": "IDENTITY_ENDPOINT", "identity_header": "IDENTITY_HEADER"}
+    return foreign.get(name, f"NODE_ACCESS_{name.upper()}")
 
 
 def commands() -> Iterator[str]:

@@ -1,20 +1,26 @@
 """Microsoft's side on loopback, over real HTTP: sign-in, keys, connector, faults."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import jwt
 import pytest
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
+from werkzeug.wrappers import Request
 from yarl import URL
 
 from bot.sandbox import teams_inbound
+from bot.sandbox.federated_credentials import ENTRA_AUDIENCE, JWT_BEARER, FederatedCredential
 from bot.sandbox.microsoft import BotRegistration, Microsoft
 from bot.sandbox.people import ALEX, CLIENTS, MEI, SAMPLE_APP_ID, SAMPLE_TENANT
 from bot.sandbox.teams_faults import Effect, Fault
 from bot.sandbox.teams_front import TeamsFront
+from bot.sandbox.web_identities import KID, WebIdentities
 
 BOT = BotRegistration(app_id=SAMPLE_APP_ID, app_secret="a-sample-secret", tenant_id=SAMPLE_TENANT)
 GRANT = {
@@ -324,3 +330,118 @@ async def test_bot_that_hangs_is_given_up(
         assert response.status == 502
     forever.set()
     await runner.cleanup()
+
+
+# --- a proof by a statement of another issuer
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[WebIdentities]:
+    """An issuer on its own address, as AWS is."""
+    made = WebIdentities(now=lambda: datetime.now(UTC))
+
+    async def answer(request: web.Request) -> web.Response:
+        told = made.answer(Request({"PATH_INFO": request.path, "REQUEST_METHOD": "GET"}))
+        return web.Response(body=told.get_data(), status=told.status_code, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_get("/{tail:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def federated(issuer: WebIdentities) -> AsyncIterator[TeamsFront]:
+    """A Microsoft whose bot has a federated credential, and no secret."""
+    credential = FederatedCredential(issuer=issuer.issuer("111122223333"), subject="arn:of-the-bot")
+    front = TeamsFront(BotRegistration(app_id=BOT.app_id, tenant_id=BOT.tenant_id, federated=credential))
+    await front.start()
+    yield front
+    await front.stop()
+
+
+def claims_of(issuer: WebIdentities, **changed: Any) -> dict[str, Any]:
+    """Return claims that prove the bot, unless changed."""
+    now = int(time.time())
+    right = {"iss": issuer.issuer("111122223333"), "sub": "arn:of-the-bot", "aud": ENTRA_AUDIENCE}
+    return {**right, "iat": now, "exp": now + 60, **changed}
+
+
+async def prove(
+    front: TeamsFront, http: aiohttp.ClientSession, assertion: str, **changed: str
+) -> tuple[int, str, list[int]]:
+    """Ask for a token with an assertion; return status, error and numbers."""
+    form = {"client_secret": "", "client_assertion": assertion, "client_assertion_type": JWT_BEARER, **changed}
+    status, answer = await ask_for_token(front, http, **form)
+    return status, answer.get("error", ""), answer.get("error_codes", [])
+
+
+async def test_a_right_assertion_earns_a_token(
+    federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
+) -> None:
+    """The keys are fetched from the issuer that the federated credential names."""
+    assert await prove(federated, http, issuer.signed(claims_of(issuer))) == (200, "", [])
+
+
+@pytest.mark.parametrize(
+    ("changed", "number"),
+    [
+        ({"iss": "https://elsewhere.example.com"}, 700211),
+        ({"sub": "arn:of-the-bo"}, 700213),
+        ({"aud": "api://AzureADTokenExchangeUSGov"}, 700212),
+        ({"aud": [ENTRA_AUDIENCE, "api://another"]}, 700212),
+        ({"exp": 1}, 700024),
+        ({"iat": 4_000_000_000, "exp": 4_000_000_060}, 700024),
+        ({"exp": "soon"}, 50027),
+        ({"sub": None}, 50027),
+    ],
+)
+async def test_a_wrong_assertion_is_refused_by_name(
+    federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession, changed: dict[str, Any], number: int
+) -> None:
+    """Issuer, subject, audience and times, each with Entra's own number."""
+    claims = {name: value for name, value in claims_of(issuer, **changed).items() if value is not None}
+    assert await prove(federated, http, issuer.signed(claims)) == (401, "invalid_client", [number])
+
+
+async def test_an_assertion_without_the_issuers_signature_is_refused(
+    federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
+) -> None:
+    """Unsigned, signed with what is public, by another key, or under a key's name that is not published."""
+    claims, other = claims_of(issuer), rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    right = issuer.signed(claims)
+    forged = [
+        jwt.encode(claims, "", algorithm="none", headers={"kid": KID}),
+        jwt.encode(claims, "x" * 64, algorithm="HS256", headers={"kid": KID}),
+        jwt.encode(claims, other, algorithm="RS256", headers={"kid": KID}),
+        jwt.encode(claims, other, algorithm="RS256", headers={"kid": "RSA_1"}),
+        f"{right.rpartition('.')[0]}.{'A' * 342}",
+    ]
+    assert [await prove(federated, http, each) for each in forged] == [(401, "invalid_client", [700027])] * len(forged)
+    assert await prove(federated, http, "no.token") == (401, "invalid_client", [50027])
+
+
+async def test_an_assertion_of_another_type_is_refused(
+    federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
+) -> None:
+    """The type is one fixed text; beside a secret neither counts."""
+    right = issuer.signed(claims_of(issuer))
+    saml = "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"
+    refused = (401, "invalid_client", [7000216])
+    assert await prove(federated, http, right, client_assertion_type=saml) == refused
+    assert await prove(federated, http, right, client_assertion_type="") == refused
+    assert await prove(federated, http, right, client_secret="x") == refused
+
+
+async def test_an_app_without_a_federated_credential_believes_nobody(
+    front: TeamsFront, federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
+) -> None:
+    """And one without a secret takes none."""
+    assert (await prove(front, http, issuer.signed(claims_of(issuer))))[2] == [700211]
+    for secret in ("", "x", BOT.app_secret):
+        status, _ = await ask_for_token(federated, http, client_secret=secret)
+        assert status == 401

@@ -14,7 +14,9 @@ from bot.teams.calls import ConnectorCalls
 from bot.teams.connector import Connector
 from bot.teams.credentials import AppCredentials
 from bot.teams.endpoint import MOST_TURNS, Endpoint
+from bot.teams.entra import Entra
 from bot.teams.keys import SigningKeys
+from bot.teams.proofs import GivenSecret
 from bot.teams.session import open_session
 from bot.teams.tokens import TokenVerifier
 from bot.web import server
@@ -67,9 +69,9 @@ async def running_edge(
     session = open_session()
     keys = SigningKeys(session, metadata_url=ms.metadata_url, now=ticks)
     verifier = TokenVerifier(keys, app_id=APP_ID, now=ticks)
-    credentials = AppCredentials(
-        session, authority=ms.authority, tenant_id=TENANT_ID, app_id=APP_ID, secret=SecretStr(SECRET), now=ticks
-    )
+    proof = GivenSecret(SecretStr(SECRET))
+    entra = Entra(session, authority=ms.authority, tenant_id=TENANT_ID, app_id=APP_ID, proof=proof, now=ticks)
+    credentials = AppCredentials(entra, now=ticks)
     calls = ConnectorCalls(
         session,
         credentials=credentials,

@@ -19,6 +19,7 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
+from bot.sandbox.microsoft import Microsoft as Entra
 from tests.fakes import activities
 from tests.fakes.activities import Place
 from tests.fakes.faults import Fault, Faults, Recorded
@@ -34,12 +35,18 @@ SERVICE = "/teams"
 class FakeMicrosoft:
     """All of it on one loopback address."""
 
-    def __init__(self, people: Iterable[Person] = PEOPLE, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, people: Iterable[Person] = PEOPLE, *, now: Callable[[], float] = time.time, entra: Entra | None = None
+    ) -> None:
+        """Make it; `entra` gives out the tokens that the connector takes, where the plain secret is not enough."""
+        self._entra = entra
         self.world = TeamsWorld(people)
         self.signer = Signer(app_id=APP_ID, now=now)
         self.faults = Faults()
         self.tokens: dict[str, str] = {}
         """Bearer tokens that the connector takes now, by the app they were given to."""
+        self.secret = SECRET
+        """The one client secret that Entra takes now."""
         self.token_lifetime = 3600
         self._serial = itertools.count(1)
         self._runner: web.AppRunner | None = None
@@ -225,11 +232,13 @@ class FakeMicrosoft:
         return web.json_response({"keys": list(self.signer.published.values())})
 
     async def _token(self, request: web.Request) -> web.Response:
+        if self._entra is not None:
+            return await self._entra.token(request)
         form = await request.post()
         good = {
             "grant_type": "client_credentials",
             "client_id": APP_ID,
-            "client_secret": SECRET,
+            "client_secret": self.secret,
             "scope": "https://api.botframework.com/.default",
         }
         if request.match_info["tenant"] != TENANT_ID or dict(form) != good:
@@ -242,8 +251,10 @@ class FakeMicrosoft:
     def _bearer_check(self) -> Any:
         @web.middleware
         async def check(request: web.Request, handler: Any) -> web.StreamResponse:
-            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-            if scheme != "Bearer" or token not in self.tokens:
+            header = request.headers.get("Authorization", "")
+            scheme, _, token = header.partition(" ")
+            known = self._entra.accepts(header) if self._entra else token in self.tokens
+            if scheme != "Bearer" or not known:
                 return error(401, "Unauthorized", "Authorization has been denied for this request.")
             response: web.StreamResponse = await handler(request)
             return response

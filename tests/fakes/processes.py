@@ -27,6 +27,7 @@ def environment(world: Product, folder: Path, *, store: str = "") -> dict[str, s
         "AWS_ENDPOINT_URL": world.aws.endpoint,
         "AWS_REGION": settings.region,
         "NODE_ACCESS_APP_ID": settings.app_id,
+        "NODE_ACCESS_APP_CREDENTIAL": settings.app_credential,
         "NODE_ACCESS_APP_SECRET": settings.app_secret.get_secret_value(),
         "NODE_ACCESS_TENANT_ID": settings.tenant_id,
         "NODE_ACCESS_CONFIG": str(folder / "node-access.toml"),

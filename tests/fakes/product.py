@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from bot.app import Program, build, run
 from bot.configuration import Configuration, parse_configuration
 from bot.sandbox.aws_sandbox import SandboxAws
+from bot.sandbox.microsoft import Microsoft as Entra
 from bot.sandbox.world import ACCOUNT, CANCELLER_ROLE, REGION
 from bot.settings import Settings
 from tests.fakes.microsoft import SECRET, FakeMicrosoft
@@ -56,7 +57,7 @@ class Product:
     toml: str = TOML
     sweep_seconds: float = 3600.0  # only the sweep at the start, unless a test wants more
     changed: dict[str, Any] = field(default_factory=dict)
-    """Settings that a test wants otherwise."""
+    """Settings that a test wants otherwise; None: not set at all."""
     bot_url: str = field(init=False, default="")
 
     @property
@@ -83,7 +84,7 @@ class Product:
             "login_authority": self.microsoft.authority,
             "region": self.aws.world.region,
         }
-        return Settings(**usual | self.changed)
+        return Settings(**{name: value for name, value in (usual | self.changed).items() if value is not None})
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Program]:
@@ -155,17 +156,19 @@ async def product(
     *,
     people: Iterable[Person] = PEOPLE,
     timestamp: Callable[[], float] = time.time,
+    entra: Callable[[SandboxAws], Entra] | None = None,
     **aws_settings: Any,
 ) -> AsyncIterator[Product]:
     """Make the world, without the bot; what AWS was asked and answered is held against its model in the end.
 
-    `timestamp`: Microsoft's clock.
+    `timestamp`: Microsoft's clock. `entra`: makes the token endpoint, where the plain secret is not enough.
     """
     aws = await asyncio.to_thread(SandboxAws.start, **aws_settings)
     try:
         for name, value in {**aws.world.bot.environment(), "AWS_ENDPOINT_URL": aws.endpoint}.items():
             monkeypatch.setenv(name, value)
-        async with FakeMicrosoft(people, now=timestamp) as microsoft:
+        login = entra(aws) if entra else None
+        async with FakeMicrosoft(people, now=timestamp, entra=login) as microsoft:
             yield Product(aws, microsoft, folder / "node-access.db")
     finally:
         await asyncio.to_thread(aws.stop)

@@ -16,6 +16,7 @@ from bot.service.clicks import Answer, Click
 from bot.service.commands import Reply, Said
 from bot.service.configured import Configured
 from bot.teams.assembly import MicrosoftSide, TeamsSide
+from bot.teams.proofs import GivenSecret
 from bot.telemetry import Telemetry
 from bot.web import server
 from tests.fakes.clock import ManualClock
@@ -66,7 +67,7 @@ def microsoft_side(ms: FakeMicrosoft) -> MicrosoftSide:
     """Return the settings with which a bot reaches the fake."""
     return MicrosoftSide(
         app_id=APP_ID,
-        app_secret=SecretStr(SECRET),
+        credential=GivenSecret(SecretStr(SECRET)),
         tenant_id=TENANT_ID,
         service_url=ms.service_url,
         service_hosts=ms.service_hosts,

@@ -22,6 +22,7 @@ from bot.service.arrivals import Arrivals
 from bot.service.commands import Commands
 from bot.store.sqlite import SqliteStore
 from bot.teams.assembly import MicrosoftSide, TeamsSide
+from bot.teams.proofs import GivenSecret
 from bot.telemetry import Telemetry
 from bot.web import server
 from tests.fakes.ahead import AheadClock, Lead
@@ -134,7 +135,7 @@ async def soak(folder: Path, *, kind: type[SqliteStore] = SqliteStore) -> AsyncI
         telemetry = Telemetry(CollectorRegistry())
         side = MicrosoftSide(
             app_id=APP_ID,
-            app_secret=SecretStr(SECRET),
+            credential=GivenSecret(SecretStr(SECRET)),
             tenant_id=TENANT_ID,
             service_url=microsoft.service_url,
             service_hosts=microsoft.service_hosts,

@@ -18,6 +18,7 @@ from bot.cli import main
 from bot.domain.request import RequestKey
 from bot.rendering.samples import SAMPLES
 from bot.sandbox.folder import held
+from bot.sandbox.stage import Choices
 from bot.store.sqlite import SqliteStore
 
 KEY = RequestKey("111122223333", "ap-northeast-1", "oi-0123456789ab")
@@ -148,6 +149,7 @@ def test_doctor_says_what_it_can_do_already() -> None:
         ("render", "nope"),
         ("render", "request", "--locale", "fr"),
         ("sandbox", "--port", "65536"),
+        ("sandbox", "--credential", "managed-identity"),
         ("sandbox", "request", "--reason", "x"),
         ("sandbox", "decide", "oi-1", "--approve"),
         ("sandbox", "decide", "oi-0123456789ab"),
@@ -158,6 +160,26 @@ def test_wrong_usage_ends_with_2(words: tuple[str, ...]) -> None:
     result = run(*words)
     assert result.exit_code == 2
     assert "Usage:" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "credential"),
+    [
+        ((), {}, "secret"),
+        (("--credential", "aws-federation"), {}, "aws-federation"),
+        ((), {"NODE_ACCESS_APP_CREDENTIAL": "aws-federation"}, "aws-federation"),
+        (("--credential", "secret"), {"NODE_ACCESS_APP_CREDENTIAL": "aws-federation"}, "secret"),
+    ],
+)
+def test_the_sandbox_runs_with_the_credential_that_is_asked_for(
+    words: tuple[str, ...], environ: dict[str, str], credential: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its option, or by the name that the setting has in production."""
+    chosen: list[Choices] = []
+    monkeypatch.delenv("NODE_ACCESS_APP_CREDENTIAL", raising=False)
+    monkeypatch.setattr("bot.sandbox.run.run", chosen.append)
+    result = CliRunner().invoke(main, ["sandbox", *words], env=environ)
+    assert (result.exit_code, [each.credential for each in chosen]) == (0, [credential])
 
 
 def test_wrong_settings_end_serve_with_every_problem(tmp_path: Path) -> None:

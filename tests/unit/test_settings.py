@@ -101,20 +101,101 @@ def test_every_problem_of_both_is_told_at_once(tmp_path: Path) -> None:
     ]
 
 
+ARN = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:teams/node-access-AbCdEf"
+IDENTITY = {"IDENTITY_ENDPOINT": "http://169.254.131.2:8081/msi/token", "IDENTITY_HEADER": SECRET}
+
+
+def without_secret(complete: dict[str, str], **given: str) -> dict[str, str]:
+    """Return the smallest environment with another credential than a secret at hand."""
+    rest = {name: value for name, value in complete.items() if name != "NODE_ACCESS_APP_SECRET"}
+    return rest | {f"{PREFIX}{name}": value for name, value in given.items()}
+
+
+def test_the_secret_may_be_in_secrets_manager(complete: dict[str, str]) -> None:
+    """Its ARN takes the secret's place; the environment holds none then."""
+    settings, _ = load(without_secret(complete, APP_SECRET_ARN=ARN))
+    assert (settings.app_secret_arn, settings.app_secret.get_secret_value()) == (ARN, "")
+
+
 @pytest.mark.parametrize(
-    ("name", "value"),
+    "arn",
     [
-        ("APP_CREDENTIAL", "aws-federation"),
-        ("APP_CREDENTIAL", "managed-identity"),
-        ("APP_SECRET_ARN", "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:app"),
+        SECRET,
+        "node-access",
+        ARN.replace("secretsmanager", "ssm"),
+        ARN.replace("eu-west-1", ""),
+        ARN.replace("111122223333", "1111"),
+        ARN.removesuffix("teams/node-access-AbCdEf"),
+        ARN.replace(":secret:", ":"),
+        f"{ARN} x",
+        ARN.replace("node", "節点"),
     ],
 )
-def test_what_is_not_built_says_so(complete: dict[str, str], name: str, value: str) -> None:
-    """A setting of a later version is refused as such, and nothing else is complained about."""
-    del complete["NODE_ACCESS_APP_SECRET"]
-    (problem,) = problems_of(complete | {f"{PREFIX}{name}": value})
-    assert problem.startswith(f"{PREFIX}{name}: ")
-    assert "not available yet" in problem
+def test_a_malformed_arn_is_told_with_an_example(complete: dict[str, str], arn: str) -> None:
+    """Nothing else is complained about, and what may be a secret in the wrong place is not repeated."""
+    (problem,) = problems_of(without_secret(complete, APP_SECRET_ARN=arn))
+    assert problem.startswith("NODE_ACCESS_APP_SECRET_ARN: write the ARN of a secret, like arn:aws:secretsmanager:")
+    assert SECRET not in problem
+
+
+def test_there_is_one_secret(complete: dict[str, str]) -> None:
+    """With `secret` either it or its ARN is set: with both nobody would know which is used."""
+    assert problems_of(complete | {"NODE_ACCESS_APP_SECRET_ARN": ARN}) == (
+        "NODE_ACCESS_APP_SECRET: set it or NODE_ACCESS_APP_SECRET_ARN, not both",
+    )
+
+
+@pytest.mark.parametrize("credential", ["aws-federation", "managed-identity"])
+def test_what_needs_no_secret_gets_none(complete: dict[str, str], credential: str) -> None:
+    """These work without a secret, and one beside them, which nobody would ever rotate, is refused."""
+    assert load(without_secret(complete, APP_CREDENTIAL=credential))[0].app_credential == credential
+    found = problems_of(complete | {"NODE_ACCESS_APP_CREDENTIAL": credential, "NODE_ACCESS_APP_SECRET_ARN": ARN})
+    assert found == (
+        f"NODE_ACCESS_APP_SECRET_ARN: {credential} needs no secret: leave it out",
+        f"NODE_ACCESS_APP_SECRET: {credential} needs no secret: leave it out",
+    )
+
+
+def test_an_unknown_credential_lists_those_that_are_known(complete: dict[str, str]) -> None:
+    """And nothing is said of the secret, which may be right or not."""
+    (problem,) = problems_of(complete | {"NODE_ACCESS_APP_CREDENTIAL": "password"})
+    assert problem == "NODE_ACCESS_APP_CREDENTIAL: write 'secret', 'aws-federation' or 'managed-identity'"
+
+
+def test_azure_says_where_its_identities_are(complete: dict[str, str]) -> None:
+    """App Service and Container Apps put address and header into the environment; a virtual machine neither."""
+    environ = without_secret(complete, APP_CREDENTIAL="managed-identity")
+    settings, _ = load(environ | IDENTITY)
+    assert settings.identity_endpoint == IDENTITY["IDENTITY_ENDPOINT"]
+    assert settings.identity_header is not None
+    assert settings.identity_header.get_secret_value() == SECRET
+    assert SECRET not in f"{settings!r} {settings.model_dump()}"
+    assert (load(environ)[0].identity_endpoint, load(environ)[0].identity_header) == (None, None)
+
+
+@pytest.mark.parametrize("name", sorted(IDENTITY))
+def test_half_of_what_azure_sets_is_a_mistake(complete: dict[str, str], name: str) -> None:
+    """An address without its header would be asked in vain, or asked as a virtual machine's."""
+    environ = without_secret(complete, APP_CREDENTIAL="managed-identity")
+    (problem,) = problems_of(environ | {name: IDENTITY[name]})
+    assert problem.startswith("IDENTITY_HEADER: ")
+    assert SECRET not in problem
+
+
+@pytest.mark.parametrize(
+    "address", ["http://login.example.com/token", "http://169.253.0.1/", "http://[fe80::1]/", "ftp://localhost/", "x"]
+)
+def test_the_identity_is_asked_for_on_this_machine_alone(complete: dict[str, str], address: str) -> None:
+    """Plain http never leaves the machine and its link."""
+    environ = without_secret(complete, APP_CREDENTIAL="managed-identity")
+    (problem,) = problems_of(environ | IDENTITY | {"IDENTITY_ENDPOINT": address})
+    assert problem.startswith("IDENTITY_ENDPOINT: ")
+
+
+def test_what_azure_sets_is_left_alone_where_nobody_asks_for_it(complete: dict[str, str]) -> None:
+    """Everything that Azure hosts has these variables; they are no setting of a bot with a secret."""
+    settings, _ = load(complete | {"IDENTITY_ENDPOINT": "junk"})
+    assert (settings.identity_endpoint, settings.identity_header) == (None, None)
 
 
 @pytest.mark.parametrize("name", ["SERVICE_URL", "OPENID_METADATA_URL", "LOGIN_AUTHORITY"])
@@ -178,7 +259,7 @@ def test_empty_means_not_set(complete: dict[str, str]) -> None:
     """An empty variable counts as absent, as compose files and shells make them."""
     assert load(complete | {"NODE_ACCESS_QUEUE_URL": "", "NODE_ACCESS_PORT": " "})[0].port == 3978
     assert problems_of(complete | {"NODE_ACCESS_APP_SECRET": " "}) == (
-        "NODE_ACCESS_APP_SECRET: missing: the client secret of the app",
+        "NODE_ACCESS_APP_SECRET: missing: the client secret of the app; or NODE_ACCESS_APP_SECRET_ARN",
     )
 
 

@@ -8,7 +8,9 @@ from pydantic import SecretStr
 
 from bot.ports import ChatProblem, ChatRefused, ChatUnavailable
 from bot.teams.addresses import AddressRefused
-from bot.teams.credentials import RENEW_AHEAD, RETRY_GAP, AppCredentials
+from bot.teams.credentials import RENEW_AHEAD, RETRY_GAP
+from bot.teams.entra import Entra
+from bot.teams.proofs import GivenSecret
 from bot.teams.session import open_session
 from tests.fakes.edge import Edge, Ticker
 from tests.fakes.microsoft import SECRET, FakeMicrosoft
@@ -133,6 +135,10 @@ async def test_plain_authority_is_refused_at_the_start() -> None:
     """The secret is sent over https, except on loopback."""
     async with open_session() as session:
         with pytest.raises(AddressRefused):
-            AppCredentials(
-                session, authority="http://login.example.com", tenant_id="t", app_id="a", secret=SecretStr("s")
+            Entra(
+                session,
+                authority="http://login.example.com",
+                tenant_id="t",
+                app_id="a",
+                proof=GivenSecret(SecretStr("s")),
             )

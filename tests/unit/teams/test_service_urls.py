@@ -1,5 +1,7 @@
 """Where messages go: what Teams said last, if the bot's token may be sent there."""
 
+from bot.domain.identity import Person
+from bot.ports import PersonalChat
 from bot.teams.addresses import ServiceHosts
 from bot.teams.service_urls import ServiceUrls
 from tests.fakes.store import MemoryStore
@@ -7,6 +9,7 @@ from tests.fakes.store import MemoryStore
 DEFAULT = "https://smba.trafficmanager.net/teams/"
 AMER = "https://smba.trafficmanager.net/amer/"
 CHANNEL = "19:approvers@thread.tacv2"
+PERSON = Person("aaaaaaaa-0000-4000-8000-000000000001", "t")
 
 
 def _urls(store: MemoryStore) -> ServiceUrls:
@@ -35,6 +38,17 @@ async def test_a_host_that_is_not_listed_is_not_remembered() -> None:
         await urls.learn(CHANNEL, address)
 
     assert (await urls.of(CHANNEL), store.tables.service_urls) == (DEFAULT, {})
+
+
+async def test_what_is_stored_is_checked_as_what_comes_in() -> None:
+    """The list may have become shorter, and others may write to a store: then the configured address is used."""
+    store = MemoryStore()
+    for address in ("https://evil.example/", "http://smba.trafficmanager.net/", "https://smba.trafficmanager.net:1/"):
+        store.tables.service_urls = {CHANNEL: address}
+        assert await _urls(store).of(CHANNEL) == DEFAULT
+        assert await _urls(store).of_chat(PersonalChat(PERSON, "a:1", address)) == DEFAULT
+    assert await _urls(store).of_chat(PersonalChat(PERSON, "a:1", "")) == DEFAULT
+    assert await _urls(store).of_chat(PersonalChat(PERSON, "a:1", AMER)) == AMER
 
 
 async def test_a_broken_store_stops_nobody() -> None:

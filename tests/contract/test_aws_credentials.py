@@ -1,0 +1,149 @@
+"""What the bot gets from AWS to prove itself to Microsoft, over real HTTP: its secret, and a statement of who it is."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import jwt
+import pytest
+
+from bot.aws.assembly import AwsSide
+from bot.aws.sdk import Call, Sdk
+from bot.ports import AwsThrottled, AwsUnavailable
+from bot.sandbox.callers import Session
+from bot.sandbox.world import BOT_ROLE
+from bot.teams.federation import AUDIENCE
+from tests.contract import gateway
+from tests.contract.gateway import aws_side
+from tests.contract.scene import Scene
+
+stage, scene, side = gateway.stage, gateway.scene, gateway.side
+
+SECRET = "kept-in-secrets-manager"
+ELSEWHERE = "eu-west-1"
+
+
+@pytest.fixture
+async def vault(scene: Scene) -> AsyncIterator[Any]:
+    """Secrets Manager as its owner uses it, in another Region than the bot's."""
+    client = scene.aws.client("secretsmanager", region=ELSEWHERE)
+    yield client
+    for each in client.list_secrets()["SecretList"]:
+        client.delete_secret(SecretId=each["ARN"], ForceDeleteWithoutRecovery=True)
+    client.close()
+
+
+async def read(side: AwsSide, vault: Any, **kept: Any) -> str:
+    """Keep something, and read it as the bot does."""
+    arn = vault.create_secret(Name="node-access", **kept)["ARN"]
+    return (await side.client_secret(arn).read()).get_secret_value()
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        SECRET,
+        f"{SECRET}\n",
+        json.dumps({"client_secret": SECRET}),
+        json.dumps({"tenant": "t", "client_secret": f" {SECRET} "}, indent=2),
+    ],
+)
+async def test_the_secret_is_a_text_or_one_key_of_an_object(scene: Scene, side: AwsSide, vault: Any, kept: str) -> None:
+    """Both ways in which people keep one; it is read in the Region of its ARN, as the bot."""
+    assert await read(side, vault, SecretString=kept) == SECRET
+    (call,) = scene.aws.calls("GetSecretValue")
+    assert call.region == ELSEWHERE
+    assert call.caller.split("/")[1] == "NodeAccessBot"
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"SecretString": " "},
+        {"SecretString": json.dumps({"secret": SECRET})},
+        {"SecretString": json.dumps({"client_secret": 1})},
+        {"SecretString": f'{{"client_secret": "{SECRET}"'},
+        {"SecretBinary": SECRET.encode()},
+    ],
+)
+async def test_what_holds_no_secret_is_told_by_a_word(side: AwsSide, vault: Any, kept: dict[str, Any]) -> None:
+    """The error has nothing of what is kept."""
+    with pytest.raises(AwsUnavailable) as failed:
+        await read(side, vault, **kept)
+    assert failed.value.code == "NoClientSecretInIt"
+    assert SECRET not in f"{failed.value!r} {failed.value.__cause__!r}"
+
+
+async def test_a_rotated_secret_is_read(side: AwsSide, vault: Any) -> None:
+    """Nothing is cached here."""
+    arn = vault.create_secret(Name="node-access", SecretString=SECRET)["ARN"]
+    source = side.client_secret(arn)
+    await source.read()
+    vault.put_secret_value(SecretId=arn, SecretString="rotated")
+    assert (await source.read()).get_secret_value() == "rotated"
+
+
+async def test_a_secret_that_is_not_there_has_awss_code(side: AwsSide) -> None:
+    """And so has whatever else AWS refuses."""
+    missing = f"arn:aws:secretsmanager:{ELSEWHERE}:111122223333:secret:none-AbCdEf"
+    with pytest.raises(AwsUnavailable) as failed:
+        await side.client_secret(missing).read()
+    assert failed.value.code == "ResourceNotFoundException"
+
+
+async def test_the_statement_says_who_the_bot_is(scene: Scene, side: AwsSide) -> None:
+    """Its role, for Entra alone and for a minute, under a key that the issuer publishes."""
+    statement = (await side.web_identity(AUDIENCE).read()).get_secret_value()
+    issuer = scene.aws.web_identities.issuer("111122223333")
+    keys = jwt.PyJWKClient(f"{issuer}/.well-known/jwks.json")
+    claims = jwt.decode(
+        statement,
+        keys.get_signing_key_from_jwt(statement),
+        algorithms=["RS256"],
+        audience=AUDIENCE,
+        issuer=issuer,
+        options={"require": ["exp", "iat", "jti"]},
+    )
+    assert (claims["sub"], claims["exp"] - claims["iat"]) == (BOT_ROLE, 60)
+    assert (await side.web_identity(AUDIENCE).read()).get_secret_value() != statement
+
+
+async def test_an_account_that_has_not_enabled_it_is_told(scene: Scene, side: AwsSide) -> None:
+    """AWS's code says what to enable."""
+    scene.aws.web_identities.enabled = False
+    try:
+        with pytest.raises(AwsUnavailable) as failed:
+            await side.web_identity(AUDIENCE).read()
+    finally:
+        scene.aws.web_identities.enabled = True
+    assert failed.value.code == "OutboundWebIdentityFederationDisabledException"
+
+
+async def test_a_statement_does_not_outlive_the_bots_session(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS refuses one that would; it is asked for the shortest, so only a session's last minute has none."""
+    short: Session = scene.aws.callers.assume(BOT_ROLE, "node-access-bot", seconds=59)
+    async with aws_side(scene) as side:
+        for name, value in short.environment().items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(AwsUnavailable) as failed:
+            await side.web_identity(AUDIENCE).read()
+    assert failed.value.code == "SessionDurationEscalationException"
+
+
+async def test_patience_that_aws_asks_for_is_heard(scene: Scene, side: AwsSide) -> None:
+    """A throttled call is one to make again later."""
+    scene.aws.faults.fail("GetWebIdentityToken", "ThrottlingException")
+    with pytest.raises(AwsThrottled):
+        await side.web_identity(AUDIENCE).read()
+
+
+@pytest.mark.parametrize("region", ["ap-northeast-1", "us-east-1", "eu-west-1", "us-west-2"])
+def test_sts_is_asked_in_the_region_whatever_a_profile_says(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
+    """The global endpoint has no GetWebIdentityToken, and these Regions once meant it."""
+    monkeypatch.setenv("AWS_STS_REGIONAL_ENDPOINTS", "legacy")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    client = Sdk()._kept_client(Call("sts", region, "get_web_identity_token", {}), None)
+    assert client.meta.endpoint_url == f"https://sts.{region}.amazonaws.com"
+    client.close()

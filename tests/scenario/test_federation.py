@@ -1,0 +1,134 @@
+"""The bot without any secret: AWS states who it is, Microsoft Entra believes that or not, over real HTTP."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+import structlog
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from bot.sandbox.aws_sandbox import SandboxAws
+from bot.sandbox.federated_credentials import FederatedCredential
+from bot.sandbox.microsoft import BotRegistration, Microsoft
+from bot.sandbox.stage import trusting
+from bot.sandbox.web_identities import KID, WebIdentities
+from bot.sandbox.world import BOT_ROLE
+from tests.fakes.people import APP_ID, HANAKO, TARO, TENANT_ID
+from tests.fakes.product import Product, product
+
+FEDERATION = {"app_credential": "aws-federation", "app_secret": None}
+TOKEN = "oauth2/v2.0/token$"
+Trust = Callable[[FederatedCredential], FederatedCredential]
+
+
+@pytest.fixture
+def trusted() -> Trust:
+    """What the app's federated credential says: what it must, unless a test wants it otherwise."""
+    return lambda credential: credential
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusted: Trust) -> AsyncIterator[Product]:
+    """AWS, and a Microsoft that knows no secret of the bot's; the bot not started yet."""
+
+    def entra(aws: SandboxAws) -> Microsoft:
+        return Microsoft(BotRegistration(app_id=APP_ID, tenant_id=TENANT_ID, federated=trusted(trusting(aws))))
+
+    async with product(monkeypatch, tmp_path, entra=entra) as world:
+        world.changed |= FEDERATION
+        yield world
+
+
+async def test_from_the_request_to_the_decision_without_a_secret(world: Product) -> None:
+    """Posted, approved and told, by a token that a statement of AWS's own earned; nobody has a secret."""
+    assert world.settings().app_secret.get_secret_value() == ""
+    async with world.running():
+        card = await world.card(await world.ask())
+        await world.click(HANAKO, card, "approve", "どうぞ")
+        await world.until(lambda: len(world.microsoft.posted(world.microsoft.world.personal(TARO))) == 2)
+        await world.until(lambda: len(world.replies(card)) == 1)
+    assert world.signals() == 1
+    forms = [str(call.body) for call in world.microsoft.faults.matching("POST", TOKEN)]
+    assert forms
+    assert not [form for form in forms if "client_secret" in form]
+    (asked,) = {str(call.params) for call in world.aws.calls("GetWebIdentityToken")}
+    assert "'Audience.member.1': 'api://AzureADTokenExchange'" in asked
+    assert "'DurationSeconds': '60'" in asked
+    assert {call.caller.split("/")[1] for call in world.aws.calls("GetWebIdentityToken")} == {"NodeAccessBot"}
+
+
+async def refusals(world: Product) -> list[str]:
+    """Let the bot try to post a request's card; return why it got no token, and see that nothing was posted."""
+    with structlog.testing.capture_logs() as lines:
+        async with world.running():
+            request = await world.ask()
+            await world.until(lambda: bool(world.microsoft.faults.matching("POST", TOKEN)))
+        assert world.cards(request) == []
+    assert [call for call in world.microsoft.calls if "/v3/" in call.path] == []
+    return [line["code"] for line in lines if line["event"] == "connector_token_unavailable"]
+
+
+class TestAnotherIssuer:
+    """The app trusts another account."""
+
+    @pytest.fixture
+    def trusted(self) -> Trust:
+        return lambda right: replace(right, issuer=right.issuer.replace("111122223333", "444455556666"))
+
+    async def test_is_not_believed(self, world: Product) -> None:
+        """The token endpoint names the issuer, the log says so, and nothing reaches Teams."""
+        assert "invalid_client AADSTS700211" in await refusals(world)
+
+
+class TestAnotherSubject:
+    """The app trusts another role of the same account."""
+
+    @pytest.fixture
+    def trusted(self) -> Trust:
+        return lambda right: replace(right, subject=f"{BOT_ROLE}s")
+
+    async def test_is_not_believed(self, world: Product) -> None:
+        """The token endpoint names the subject."""
+        assert "invalid_client AADSTS700213" in await refusals(world)
+
+
+class TestAnotherAudience:
+    """The app trusts statements made for somebody else."""
+
+    @pytest.fixture
+    def trusted(self) -> Trust:
+        return lambda right: replace(right, audience="api://another")
+
+    async def test_is_not_believed(self, world: Product) -> None:
+        """The token endpoint names the audience."""
+        assert "invalid_client AADSTS700212" in await refusals(world)
+
+
+async def test_a_statement_that_another_key_signed_is_not_believed(
+    world: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever states the right things without the issuer's key is nobody."""
+    forger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    def forged(_: WebIdentities, claims: dict[str, Any]) -> str:
+        return jwt.encode(claims, forger, algorithm="RS256", headers={"kid": KID})
+
+    monkeypatch.setattr(WebIdentities, "signed", forged)
+    assert "invalid_client AADSTS700027" in await refusals(world)
+
+
+@pytest.mark.parametrize(("start", "end"), [(-120, -60), (60, 120)], ids=["over", "not begun"])
+async def test_a_statement_out_of_its_time_is_not_believed(
+    world: Product, monkeypatch: pytest.MonkeyPatch, start: int, end: int
+) -> None:
+    """A statement that somebody kept is worth nothing a minute later."""
+    sign = WebIdentities.signed
+
+    def shifted(self: WebIdentities, claims: dict[str, Any]) -> str:
+        return sign(self, {**claims, "iat": claims["iat"] + start, "exp": claims["iat"] + end})
+
+    monkeypatch.setattr(WebIdentities, "signed", shifted)
+    assert "invalid_client AADSTS700024" in await refusals(world)

@@ -1,0 +1,338 @@
+"""What proves the bot, and what it is given for it, is in no log line, error, metric, repr, `show` or store.
+
+Each secret here has the word "canary" in it. Everything that can go wrong with a credential is driven, by servers that
+answer with whatever they were sent; then everything that somebody may read is searched for that word.
+"""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+import structlog
+from aiohttp import web
+from click.testing import CliRunner
+from prometheus_client import CollectorRegistry, generate_latest
+from pydantic import SecretStr
+
+from bot.aws.assembly import AwsSide
+from bot.cli import main
+from bot.clock import SystemClock
+from bot.ports import SecretSource
+from bot.sandbox.aws_sandbox import SandboxAws
+from bot.sandbox.callers import Session
+from bot.sandbox.microsoft import BotRegistration, Microsoft
+from bot.sandbox.stage import free_port, trusting
+from bot.teams.addresses import ServiceHosts
+from bot.teams.calls import ConnectorCalls
+from bot.teams.connector import Connector
+from bot.teams.credentials import AppCredentials
+from bot.teams.entra import Entra
+from bot.teams.federation import AUDIENCE, Federation
+from bot.teams.grants import Grants
+from bot.teams.managed_identity import IdentityAddress, ManagedIdentity
+from bot.teams.proofs import GivenSecret, Proof
+from bot.teams.session import open_session
+from bot.teams.stored_secret import StoredSecret
+from bot.telemetry import Telemetry
+from tests.contract.gateway import environment
+from tests.fakes.edge import Ticker
+from tests.fakes.microsoft import SECRET
+from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
+from tests.fakes.product import Product, product
+from tests.fakes.secret_source import FakeSecretSource
+from tests.fakes.teams_world import APPROVERS
+
+CANARY = "canary"
+PROOF = "canary.secret~of-the_bot"
+TOKEN = "canary.token-of_the~bot"
+ARN = "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:node-access-AbCdEf"
+Answering = Callable[[str], web.StreamResponse]
+
+
+class Hostile:
+    """A server that answers with what it was sent, in the way of the test."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.answer: Answering = _granting
+        self.heard = list[str]()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        sent = f"{await request.text()} {dict(request.headers)} {request.query_string} {PROOF} {TOKEN}"
+        self.heard.append(sent)
+        if self.answer is _cut:
+            return await _half(request, sent)
+        if self.answer is _gone:
+            assert request.transport is not None
+            request.transport.close()
+        return self.answer(sent)
+
+
+def _granting(_: str) -> web.StreamResponse:
+    return web.json_response({"access_token": TOKEN, "expires_in": 3600})
+
+
+def _cut(_: str) -> web.StreamResponse:
+    raise AssertionError
+
+
+def _gone(_: str) -> web.StreamResponse:
+    return web.Response()
+
+
+async def _half(request: web.Request, sent: str) -> web.StreamResponse:
+    answer = web.StreamResponse(headers={"Content-Length": "100000", "Content-Type": "application/json"})
+    await answer.prepare(request)
+    await answer.write(sent.encode())
+    assert request.transport is not None
+    request.transport.close()
+    return answer
+
+
+def _saying(status: int, **headers: str) -> Answering:
+    """Answer in each place that some reader of answers looks at."""
+    return lambda sent: web.json_response(
+        {
+            "error": sent,
+            "error_description": sent,
+            "error_codes": [7000215, sent],
+            "errorCode": sent,
+            "message": sent,
+            "Message": sent,
+            "__type": "InternalFailure",
+        },
+        status=status,
+        headers=headers,
+    )
+
+
+def _raw(text: str) -> Answering:
+    return lambda sent: web.Response(text=text.replace("SENT", sent), content_type="application/json")
+
+
+ANSWERS: dict[str, Answering] = {
+    "granted": _granting,
+    "refused": _saying(401),
+    "refused, a word": lambda _: web.json_response({"error": PROOF, "error_codes": [PROOF]}, status=400),
+    "refused, nested": lambda sent: web.json_response({"error": {"code": sent, "message": sent}}, status=403),
+    "refused, code": lambda _: web.json_response({"error": {"code": TOKEN}}, status=403),
+    "unavailable": _saying(503, **{"Retry-After": TOKEN}),
+    "throttled": _saying(429, **{"Retry-After": PROOF}),
+    "redirected": lambda _: web.Response(status=302, headers={"Location": f"/elsewhere?{PROOF}&{TOKEN}"}),
+    "no JSON": _raw("SENT"),
+    "half of JSON": _raw(f'{{"access_token": "{TOKEN}", "x": "{PROOF}'),
+    "no object": _raw(f'["{TOKEN}", "{PROOF}"]'),
+    "no number": _raw(f'{{"access_token": "{TOKEN}", "expires_in": "{TOKEN}"}}'),
+    "no token": _raw(f'{{"access_token": "{TOKEN}\\r\\n{PROOF}", "expires_in": 3600}}'),
+    "at its end": _raw(f'{{"access_token": "{TOKEN}", "expires_in": 0}}'),
+    "cut": _cut,
+    "gone": _gone,
+}
+
+
+@asynccontextmanager
+async def hostile() -> AsyncIterator[Hostile]:
+    app, made = web.Application(), Hostile()
+    app.router.add_route("*", "/{tail:.*}", made.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+def shown(*things: object) -> str:
+    """Return everything that somebody could get to see of some things: texts, reprs, whole traces of errors."""
+    texts = [f"{each!r} {each!s}" for each in things]
+    for error in (each for each in things if isinstance(each, BaseException)):
+        texts += traceback.format_exception(error)
+        texts += [f"{error.args} {vars(error)}", f"{error.__cause__!r}"]
+    return "\n".join(texts)
+
+
+async def outcome(doing: Awaitable[object]) -> object:
+    """Return what came of it, error or not."""
+    try:
+        return await doing
+    except Exception as error:  # noqa: BLE001 - any error is what is looked at
+        return error
+
+
+def grants_of(kind: str, session: aiohttp.ClientSession, url: str, clock: Ticker) -> Grants:
+    """Return a source of tokens of each kind, with a canary in it."""
+    if kind == "managed-identity":
+        address = IdentityAddress(f"{url}/msi/token", SecretStr(PROOF))
+        return ManagedIdentity(session, address=address, app_id=APP_ID, now=clock)
+    source = FakeSecretSource(PROOF)
+    proofs: dict[str, Proof] = {
+        "given": GivenSecret(SecretStr(PROOF)),
+        "stored": StoredSecret(source, now=clock),
+        "federation": Federation(source),
+    }
+    return Entra(session, authority=url, tenant_id=TENANT_ID, app_id=APP_ID, proof=proofs[kind], now=clock)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("kind", ["given", "stored", "federation", "managed-identity"])
+async def test_no_answer_of_the_login_brings_it_to_light(
+    kind: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Granted or refused, cut or made up: whatever comes back, nothing of it is repeated."""
+    caplog.set_level(logging.WARNING)  # as the program keeps its libraries
+    clock = Ticker()
+    async with hostile() as login, open_session(proxied=False) as session:
+        login.answer = ANSWERS[name]
+        grants = grants_of(kind, session, login.url, clock)
+        credentials = AppCredentials(grants, now=clock)
+        with structlog.testing.capture_logs() as lines:
+            direct = await outcome(grants.fetch())
+            told = [await outcome(credentials.bearer()) for _ in range(2)]
+            credentials.forget(SecretStr(TOKEN))
+        await credentials.aclose()
+    assert login.heard
+    assert lines
+    assert CANARY not in shown(direct, *told, lines, grants, vars(grants), credentials, vars(credentials), caplog.text)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_no_answer_of_the_connector_brings_the_token_to_light(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connector that sends back the Authorization header in every field."""
+    caplog.set_level(logging.WARNING)
+    clock = Ticker()
+    async with hostile() as login, hostile() as teams, open_session(proxied=False) as session:
+        teams.answer = ANSWERS[name]
+        credentials = AppCredentials(grants_of("given", session, login.url, clock), now=clock)
+        calls = ConnectorCalls(
+            session, credentials=credentials, hosts=ServiceHosts(["127.0.0.1"]), now=clock, sleep=clock.sleep
+        )
+        connector = Connector(calls, app_id=APP_ID)
+        with structlog.testing.capture_logs() as lines:
+            errors = [
+                await outcome(connector.post_to_conversation(teams.url, conversation=APPROVERS, activity={})),
+                await outcome(connector.get_member(teams.url, conversation=APPROVERS, member=HANAKO.object_id)),
+            ]
+        await credentials.aclose()
+    assert f"Bearer {TOKEN}" in str(teams.heard)
+    assert [each for each in errors if isinstance(each, Exception)]
+    assert CANARY not in shown(*errors, lines, calls, vars(calls), caplog.text)
+
+
+AWS_ANSWERS: dict[str, Answering] = {
+    **{name: ANSWERS[name] for name in ("unavailable", "throttled", "no JSON", "half of JSON", "cut", "gone")},
+    "refused": _saying(400),
+    "another thing": _raw(f'{{"SecretString": ["{PROOF}"]}}'),
+    "an object without the key": _raw(f'{{"SecretString": "{{\\"secret\\": \\"{PROOF}\\"}}"}}'),
+    "half of a statement": lambda _: web.Response(
+        text=f"<GetWebIdentityTokenResponse><WebIdentityToken>{PROOF}", content_type="text/xml"
+    ),
+    "an error with a text": lambda _: web.Response(
+        text=f"<ErrorResponse><Error><Code>AccessDenied</Code><Message>{PROOF}</Message></Error></ErrorResponse>",
+        content_type="text/xml",
+        status=403,
+    ),
+    "no date": lambda _: web.Response(
+        text="<GetWebIdentityTokenResponse><GetWebIdentityTokenResult><Expiration>"
+        f"{PROOF}</Expiration></GetWebIdentityTokenResult></GetWebIdentityTokenResponse>",
+        content_type="text/xml",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AWS_ANSWERS)
+async def test_no_answer_of_aws_brings_it_to_light(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Secrets Manager and STS: errors carry AWS's code, which the metrics count, and nothing of the answer."""
+    caplog.set_level(logging.WARNING)
+    registry, clock = CollectorRegistry(), Ticker()
+    bot = Session("SANDBOXKEYOFTHEBOT01", "x", "", "arn:aws:iam::111122223333:role/NodeAccessBot", "node-access-bot")
+    async with hostile() as aws, AsyncExitStack() as stack:
+        aws.answer = AWS_ANSWERS[name]
+        stack.enter_context(environment(aws.url, bot))
+        side = await stack.enter_async_context(
+            AwsSide(
+                region="ap-northeast-1",
+                accounts=(),
+                queue_url=None,
+                clock=SystemClock(),
+                telemetry=Telemetry(registry),
+            )
+        )
+        sources: list[SecretSource] = [side.client_secret(ARN), side.web_identity(AUDIENCE)]
+        with structlog.testing.capture_logs() as lines:
+            errors = [await outcome(each.read()) for each in sources]
+            errors += [await outcome(StoredSecret(sources[0], now=clock).form())]
+            errors += [await outcome(Federation(sources[1]).form())]
+    assert len(aws.heard) == 4
+    assert all(isinstance(each, Exception) for each in errors)
+    assert CANARY not in shown(*errors, lines, *sources, generate_latest(registry).decode(), caplog.text)
+
+
+# --- a whole run
+
+
+async def test_a_whole_run_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A request is posted and decided; then the log, /metrics, `show` and the store's files are searched."""
+    given: list[str] = []
+
+    def entra(aws: SandboxAws) -> Microsoft:
+        made = Microsoft(BotRegistration(app_id=APP_ID, tenant_id=TENANT_ID, federated=trusting(aws)))
+        grant = made._outbound_token
+
+        def noted() -> str:
+            given.append(grant())
+            return given[-1]
+
+        monkeypatch.setattr(made, "_outbound_token", noted)
+        return made
+
+    port = free_port()
+    async with product(monkeypatch, tmp_path, entra=entra) as world:
+        world.changed |= {"app_credential": "aws-federation", "app_secret": None, "metrics_port": port}
+        with structlog.testing.capture_logs() as lines:
+            async with world.running():
+                request, metrics = await _decided(world, port)
+        statements = [str(call.body["client_assertion"]) for call in world.microsoft.faults.matching("POST", "token$")]
+    monkeypatch.setenv("NODE_ACCESS_STORE", f"sqlite:{world.store}")
+    rows = await asyncio.to_thread(CliRunner().invoke, main, ["show", request])
+    files = await asyncio.to_thread(contents, tmp_path)
+
+    assert (rows.exit_code, request in rows.output) == (0, True)
+    assert request.encode() in files
+    secrets = [*given, *statements]
+    assert len(secrets) >= 2
+    for secret in secrets:
+        assert secret not in f"{lines} {metrics} {rows.output}"
+        assert secret.encode() not in files
+
+
+def contents(folder: Path) -> bytes:
+    """Return what stands in the files of a folder."""
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
+async def _decided(world: Product, port: int) -> tuple[str, str]:
+    request = await world.ask()
+    await world.click(HANAKO, await world.card(request), "approve", "ok")
+    await world.until(lambda: "Approved by" in str(world.cards(request)[0].card))
+    async with (
+        aiohttp.ClientSession(trust_env=False) as http,
+        http.get(f"http://127.0.0.1:{port}/metrics") as answer,
+    ):
+        return request, await answer.text()
+
+
+def test_the_search_is_not_blind() -> None:
+    """It finds a canary in an error's text, in its cause and in what an error keeps."""
+    kept = ValueError("plain")
+    kept.doc = TOKEN  # type: ignore[attr-defined]  # as json's own error does
+    caused = RuntimeError("plain")
+    caused.__cause__ = ValueError(PROOF)
+    assert all(CANARY in shown(each) for each in (ValueError(TOKEN), kept, caused, {"a": PROOF}))
+    assert SECRET not in shown(SecretStr(SECRET))

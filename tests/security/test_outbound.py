@@ -1,0 +1,176 @@
+"""The bot's token goes to listed hosts alone, whatever an activity or the store says, and what proves the bot to nobody.
+
+A foreign server listens beside Microsoft's side; it must never be spoken to.
+"""
+
+import ast
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from bot.domain.identity import Person
+from bot.ports import ChatRefused, ChatUnavailable, Message, PersonalChat
+from tests.fakes.clock import ManualClock
+from tests.fakes.edge import Edge, Ticker, running_edge
+from tests.fakes.microsoft import FakeMicrosoft
+from tests.fakes.people import HANAKO, TENANT_ID
+from tests.fakes.teams_world import APPROVERS
+from tests.fakes.turns import Turns, running_turns
+
+ROOT = Path(__file__).parents[2]
+PERSON = Person(HANAKO.object_id, TENANT_ID, upn=HANAKO.upn)
+MESSAGE = Message({"type": "AdaptiveCard", "version": "1.5", "body": []}, "a line")
+
+
+class Foreign:
+    """Somebody else's server. It is on this machine, but under a name that is not listed."""
+
+    def __init__(self) -> None:
+        self.url, self.heard = "", list[str]()
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.heard.append(f"{request.method} {request.path} {request.headers} {await request.text()}")
+        return web.json_response({"id": "1", "access_token": "x", "expires_in": 3600})
+
+
+@pytest.fixture
+async def foreign() -> AsyncIterator[Foreign]:
+    app, made = web.Application(), Foreign()
+    app.router.add_route("*", "/{tail:.*}", made.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://localhost:{runner.addresses[0][1]}/teams/"
+    yield made
+    await runner.cleanup()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def ms(clock: ManualClock) -> AsyncIterator[FakeMicrosoft]:
+    async with FakeMicrosoft(now=lambda: clock.now().timestamp()) as fake:
+        yield fake
+
+
+@pytest.fixture
+async def bot(ms: FakeMicrosoft, clock: ManualClock) -> AsyncIterator[Turns]:
+    async with running_turns(ms, clock=clock) as running:
+        yield running
+
+
+async def test_a_stored_address_of_a_foreign_host_is_not_used(ms: FakeMicrosoft, bot: Turns, foreign: Foreign) -> None:
+    """Cards, updates, replies, direct messages and rosters go to the configured address, and arrive."""
+    personal = ms.world.personal(HANAKO).id
+    bot.store.tables.service_urls |= {APPROVERS: foreign.url, personal: foreign.url}
+    await bot.store.remember_chat(PersonalChat(PERSON, personal, foreign.url))
+
+    posted = await bot.side.chat.post(APPROVERS, MESSAGE)
+    await bot.side.chat.update(posted, MESSAGE)
+    await bot.side.chat.reply(posted, MESSAGE)
+    direct = await bot.side.chat.direct(PERSON, MESSAGE)
+    member = await bot.side.people.member(APPROVERS, HANAKO.object_id)
+
+    assert foreign.heard == []
+    assert (len(ms.posted(posted.conversation)), direct.conversation) == (2, personal)
+    assert member is not None
+
+
+async def test_an_activity_that_names_a_foreign_host_teaches_nothing(
+    ms: FakeMicrosoft, bot: Turns, foreign: Foreign
+) -> None:
+    """Even one that the Bot Framework signed: its answer stays away, and the next card goes where it did."""
+    seen_as, ms.seen_as = ms.seen_as, foreign.url.removesuffix("/teams/")
+    for place in (APPROVERS, ms.world.personal(HANAKO).id):
+        status, _ = await ms.post_message(bot.url, HANAKO, place, "help")
+        assert status == 200
+    ms.seen_as = seen_as
+
+    assert bot.talk.said != []
+    assert foreign.heard == []
+    assert foreign.url not in bot.store.tables.service_urls.values()
+    assert await bot.side.chat.post(APPROVERS, MESSAGE)
+    assert await bot.side.chat.direct(PERSON, MESSAGE)
+    assert foreign.heard == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_no_redirect_is_followed(ms: FakeMicrosoft, foreign: Foreign, status: int) -> None:
+    """Neither from the login with what proves the bot, nor from the Connector with its token, nor for keys."""
+    for path in ("token$", "openidconfiguration$", "/v3/"):
+        async with running_edge(ms, clock=Ticker()) as edge:
+            for method in ("GET", "POST", "PUT"):
+                ms.fault(method, path, status=status, headers={"Location": foreign.url}, times=None)
+            assert await _nothing_works(edge, ms.service_url)
+            ms.faults.heal()
+    assert foreign.heard == []
+
+
+async def _nothing_works(edge: Edge, service_url: str) -> bool:
+    """Do what goes out; tell whether something was refused, or could not be had."""
+    connector, failed = edge.connector, not await edge.keys.warm()
+    for call in (
+        connector.post_to_conversation(service_url, conversation=APPROVERS, activity={}),
+        connector.update_activity(service_url, conversation=APPROVERS, activity_id="1", activity={}),
+        connector.get_member(service_url, conversation=APPROVERS, member=HANAKO.object_id),
+    ):
+        try:
+            await call
+        except (ChatRefused, ChatUnavailable):
+            failed = True
+    return failed
+
+
+# --- read from the source: there is no other way out
+
+
+def attributes(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """Yield the calls of methods in a module, by the method's name."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            yield node.func.attr, node
+
+
+def users(name: str) -> set[str]:
+    """Return the product's modules that call a method of that name."""
+    product = (path for path in (ROOT / "bot").rglob("*.py") if "sandbox" not in path.parts)
+    return {path.stem for path in product for attribute, _ in attributes(path) if attribute == name}
+
+
+def test_one_module_sends_the_token() -> None:
+    """Whoever adds another way to Teams has to come here, and check the host as this one does."""
+    assert users("bearer") == {"calls"}
+
+
+def test_secrets_are_opened_where_they_are_sent_and_nowhere_else() -> None:
+    """And once in the settings, to tell whether there is one."""
+    sending = {"calls", "proofs", "stored_secret", "federation", "managed_identity"}
+    assert users("get_secret_value") == {*sending, "settings"}
+
+
+def test_every_request_says_that_redirects_are_not_followed() -> None:
+    """Whatever goes out over aiohttp."""
+    found: dict[str, list[Any]] = {}
+    for path in (ROOT / "bot" / "teams").glob("*.py"):
+        for name, call in attributes(path):
+            owner = ast.unparse(call.func)
+            if name in {"get", "post", "put", "delete", "patch", "head", "request"} and "session" in owner:
+                following = {word.arg: ast.unparse(word.value) for word in call.keywords}.get("allow_redirects")
+                found.setdefault(path.stem, []).append(following)
+    assert found == {name: ["False"] for name in ("calls", "entra", "keys", "managed_identity")}
+
+
+async def test_a_host_that_is_not_listed_is_refused_before_anything_is_sent(
+    ms: FakeMicrosoft, bot: Turns, foreign: Foreign
+) -> None:
+    """Not even a token is fetched for it: the last check stands right before the wire."""
+    with pytest.raises(ChatRefused) as refused:
+        await bot.side._connector.post_to_conversation(foreign.url, conversation=APPROVERS, activity={})
+    assert refused.value.detail == "host_not_listed"
+    assert (foreign.heard, ms.faults.matching("POST", "token$")) == ([], [])

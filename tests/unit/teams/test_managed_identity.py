@@ -1,0 +1,158 @@
+"""The token of a managed identity: as a virtual machine gives it, and as App Service and Container Apps do."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from pydantic import SecretStr
+
+from bot.ports import ChatRefused, ChatUnavailable
+from bot.teams.addresses import AddressRefused
+from bot.teams.credentials import RENEW_AHEAD, AppCredentials
+from bot.teams.managed_identity import IMDS, IdentityAddress, ManagedIdentity
+from bot.teams.session import open_session
+from tests.fakes.edge import Ticker
+from tests.fakes.people import APP_ID
+
+HEADER = "header-of-the-tests"
+
+
+class Azure:
+    """The identity endpoint of a machine: answers with `answer`, keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.status, self.answer = 200, dict[str, Any](access_token="token-1", expires_in="86400", expires_on="0")
+        self.location = ""
+        self.asked: list[tuple[dict[str, str], dict[str, str]]] = []
+
+    async def handle(self, request: web.Request) -> web.Response:
+        seen = {name: request.headers[name] for name in ("Metadata", "X-IDENTITY-HEADER") if name in request.headers}
+        self.asked.append((dict(request.query), seen))
+        headers = {"Location": self.location} if self.location else {}
+        return web.json_response(self.answer, status=self.status, headers=headers)
+
+
+@pytest.fixture
+async def azure() -> AsyncIterator[Azure]:
+    app, made = web.Application(), Azure()
+    app.router.add_get("/{tail:.*}", made.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/msi/token"
+    yield made
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def credentials(azure: Azure, clock: Ticker) -> AsyncIterator[AppCredentials]:
+    """A virtual machine's, but for the address."""
+    async with open_session(proxied=False) as session:
+        yield _credentials(session, IdentityAddress(azure.url), clock)
+
+
+def _credentials(session: Any, address: IdentityAddress, clock: Ticker) -> AppCredentials:
+    return AppCredentials(ManagedIdentity(session, address=address, app_id=APP_ID, now=clock), now=clock)
+
+
+async def test_a_virtual_machine_is_asked_as_its_metadata_service_wants_it(
+    azure: Azure, credentials: AppCredentials
+) -> None:
+    """For the connector's token of the identity whose client id is the app's, with the header that no proxy adds."""
+    assert (await credentials.bearer()).get_secret_value() == "token-1"
+    wanted = {"api-version": "2018-02-01", "resource": "https://api.botframework.com", "client_id": APP_ID}
+    assert azure.asked == [(wanted, {"Metadata": "true"})]
+    assert IdentityAddress() == IdentityAddress(IMDS, None)
+    assert IMDS.startswith("http://169.254.169.254/")
+
+
+async def test_app_service_is_asked_with_its_header(azure: Azure, clock: Ticker) -> None:
+    """It says only when the token ends, in seconds since 1970; the token is renewed ahead of that."""
+    azure.answer = {"access_token": "token-1", "expires_on": str(int(clock.seconds) + 3600), "token_type": "Bearer"}
+    async with open_session(proxied=False) as session:
+        credentials = _credentials(session, IdentityAddress(azure.url, SecretStr(HEADER)), clock)
+        first = await credentials.bearer()
+        clock.seconds += 3600 - RENEW_AHEAD - 1
+        assert await credentials.bearer() == first
+        assert len(azure.asked) == 1
+        clock.seconds += 2
+        azure.answer |= {"access_token": "token-2", "expires_on": int(clock.seconds) + 3600}
+        assert await credentials.bearer() == first
+        await credentials._flight.join()
+        assert (await credentials.bearer()).get_secret_value() == "token-2"
+    query, headers = azure.asked[0]
+    assert (query["api-version"], query["client_id"]) == ("2019-08-01", APP_ID)
+    assert headers == {"X-IDENTITY-HEADER": HEADER}
+
+
+@pytest.mark.parametrize("status", [404, 410, 429, 500, 503])
+async def test_a_metadata_service_that_is_being_updated_is_an_outage(
+    azure: Azure, credentials: AppCredentials, status: int
+) -> None:
+    """The vendor says to ask again."""
+    azure.status, azure.answer = status, {"error": "not_now"}
+    with pytest.raises(ChatUnavailable):
+        await credentials.bearer()
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+async def test_an_identity_that_is_not_assigned_is_a_refusal(
+    azure: Azure, credentials: AppCredentials, status: int
+) -> None:
+    """With the vendor's word and nothing else of its answer."""
+    azure.status, azure.answer = status, {"error": "invalid_request", "error_description": "Identity not found"}
+    with pytest.raises(ChatRefused) as refused:
+        await credentials.bearer()
+    assert refused.value.detail == "invalid_request"
+
+
+async def test_redirects_are_not_followed(azure: Azure, credentials: AppCredentials) -> None:
+    """Neither the header nor the question leaves the machine."""
+    azure.status, azure.location = 302, "/elsewhere"
+    with pytest.raises(ChatUnavailable):
+        await credentials.bearer()
+    assert len(azure.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"access_token": "", "expires_in": 1},
+        {"access_token": "t", "expires_on": "soon"},
+        {"access_token": "t", "expires_in": "inf"},
+        {"access_token": "t", "expires_in": "nan"},
+        {"access_token": "t", "expires_in": 10**400},
+        {"access_token": "t"},
+    ],
+)
+async def test_useless_answers_are_an_outage(azure: Azure, credentials: AppCredentials, answer: dict[str, Any]) -> None:
+    """A token that would never be renewed is none."""
+    azure.answer = answer
+    with pytest.raises(ChatUnavailable):
+        await credentials.bearer()
+
+
+async def test_a_proxy_is_never_asked(
+    azure: Azure, credentials: AppCredentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine's own address means another machine there, and the header would open this one's."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert await credentials.bearer()
+
+
+@pytest.mark.parametrize(
+    "address", ["http://10.0.0.1/", "http://169.253.255.255/", "http://169.255.0.0/", "http://login.example.com/"]
+)
+async def test_plain_http_does_not_leave_the_link(address: str) -> None:
+    """Any other address than the machine's and its link's must be https."""
+    async with open_session(proxied=False) as session:
+        with pytest.raises(AddressRefused):
+            ManagedIdentity(session, address=IdentityAddress(address), app_id=APP_ID)
+        for usable in (IMDS, "http://169.254.131.2:8081/msi/token", "http://localhost:42356/msi/token"):
+            ManagedIdentity(session, address=IdentityAddress(usable), app_id=APP_ID)

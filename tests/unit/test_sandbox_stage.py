@@ -1,0 +1,62 @@
+"""bot.sandbox.stage: what the bot of a sandbox is given."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bot.sandbox import stage
+from bot.sandbox.aws_sandbox import SandboxAws
+from bot.sandbox.people import SAMPLE_APP_ID
+from bot.sandbox.stage import FEDERATION, SAMPLE_SECRET, Choices
+from bot.sandbox.world import BOT_ROLE
+from bot.settings import load
+
+TEAMS: Any = SimpleNamespace(
+    service_url="http://127.0.0.1:1/_connector",
+    openid_metadata_url="http://127.0.0.1:1/keys",
+    login_authority="http://127.0.0.1:1",
+)
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[SandboxAws]:
+    """A sandbox's AWS."""
+    with SandboxAws.start() as aws:
+        yield aws
+
+
+def test_the_bot_of_a_sandbox_has_a_secret_unless_told_otherwise(aws: SandboxAws, tmp_path: Path) -> None:
+    """Its environment is one that `serve` takes."""
+    environ = stage._environment(aws, TEAMS, Choices(folder=tmp_path))
+    settings, _ = load(environ)
+    assert (settings.app_credential, settings.app_secret.get_secret_value()) == ("secret", SAMPLE_SECRET)
+
+
+def test_with_federation_there_is_no_secret_in_the_environment(aws: SandboxAws, tmp_path: Path) -> None:
+    """Not under any name; and the app trusts what this AWS states of the bot's role."""
+    environ = stage._environment(aws, TEAMS, Choices(folder=tmp_path, credential=FEDERATION))
+    settings, _ = load(environ)
+    assert (settings.app_credential, settings.app_secret.get_secret_value()) == (FEDERATION, "")
+    assert not [name for name, value in environ.items() if "APP_SECRET" in name or SAMPLE_SECRET in value]
+    credential = stage.trusting(aws)
+    assert credential.issuer.startswith(f"{aws.endpoint}/")
+    assert (credential.subject, credential.audience) == (BOT_ROLE, "api://AzureADTokenExchange")
+
+
+async def test_microsofts_side_knows_no_secret_then(
+    aws: SandboxAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever somebody sends as a secret is wrong there."""
+    given: dict[str, Any] = {}
+
+    async def start(**arguments: Any) -> None:
+        given.update(arguments)
+
+    monkeypatch.setattr(stage, "SandboxTeams", SimpleNamespace(start=start))
+    await stage._teams(aws, Choices(folder=tmp_path, installation=tmp_path, credential=FEDERATION))
+    assert (given["app_id"], given["app_secret"], given["federated"]) == (SAMPLE_APP_ID, "", stage.trusting(aws))
+    await stage._teams(aws, Choices(folder=tmp_path, installation=tmp_path))
+    assert (given["app_secret"], given["federated"]) == (SAMPLE_SECRET, None)

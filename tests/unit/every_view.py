@@ -105,6 +105,7 @@ def _cards() -> Iterator[View]:
     yield request(level=LevelLine(1, 1, "Level1"), duration=timedelta(minutes=90))
     half = LevelLine(1, 2, "Level1", approvals=1, required=2, approved_by=("佐藤 花子",), waits_for=("NodeAccessLead",))
     yield request(level=half)
+    yield request(reason="more lines than a card has\n" * 20)
     yield bare_request()
 
 

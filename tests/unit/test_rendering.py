@@ -321,6 +321,14 @@ def test_ordinary_texts_are_not_cut() -> None:
     assert comment in text
 
 
+@pytest.mark.parametrize(("locale", "told"), [("en", "AWS has all of it"), ("ja", "全文は AWS にあります")])
+def test_a_cut_reason_says_where_all_of_it_is(locale: str, told: str) -> None:
+    """An approver never takes a part for the whole; what fits is not said to be cut."""
+    cut = request(reason="first line\n" * 20, decisions=(replace(decision(Verdict.REJECT), comment="x\n" * 20),))
+    assert shown(card(cut, locale=locale)).count(told) == 2
+    assert told not in shown(card(request(reason="line\n" * 12), locale=locale))
+
+
 def test_cards_do_not_depend_on_the_moment() -> None:
     """The same view is the same card, so its digest tells whether something must be updated."""
     for view, notice in every_view():

@@ -34,7 +34,7 @@ LIMITS: Final = (
     Limits(name=128, prose=512, tag=256, tags=20, decisions=25, many=50),
     Limits(name=80, prose=256, tag=80, tags=12, decisions=5, many=20),
     Limits(name=40, prose=256, tag=24, tags=10, decisions=1, many=10),
-    Limits(name=20, prose=48, tag=10, tags=4, decisions=1, many=3),  # holds even the heaviest characters
+    Limits(name=20, prose=80, tag=8, tags=2, decisions=1, many=2),  # holds even the heaviest characters
 )
 
 

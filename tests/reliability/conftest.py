@@ -1,40 +1,19 @@
-"""What every proof of reliability has: its size, and the figure that it prints.
+"""What the proofs of reliability have besides their size and their figure, which are in tests/fakes/figures.py.
 
-A proof runs at the size that fits continuous integration; `make chaos` runs it at the size of the promise. Figures are
-printed after the run and, in the long form, kept in `.sandbox/figures.jsonl`, from which tests/README.md is written.
+`make chaos` keeps the figures in `.sandbox/figures.jsonl`, from which tests/README.md is written.
 """
 
-import json
 import logging
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import structlog
 
-LONG = os.environ.get("RELIABILITY") == "long"
-KEPT = Path(".sandbox/figures.jsonl")
-FIGURES = pytest.StashKey[list[dict[str, object]]]()
+from tests.fakes.figures import LONG, Figure, size
+
+__all__ = ["LONG", "Figure", "size"]
+
 REDS = pytest.StashKey[dict[str, str]]()
-
-Figure = Callable[..., None]
-
-
-def size(*, ci: int, long: int) -> int:
-    """Return how many rounds, seeds or requests a proof is made with in this run."""
-    return long if LONG else ci
-
-
-@pytest.fixture
-def figure(request: pytest.FixtureRequest) -> Figure:
-    """Print a figure of reliability.md: `figure(5, seeds=10_000, double_effects=0)`."""
-    figures = request.config.stash.setdefault(FIGURES, [])
-
-    def tell(number: int, **measured: object) -> None:
-        figures.append({"figure": number, "test": request.node.nodeid, **measured})
-
-    return tell
 
 
 @pytest.fixture
@@ -52,20 +31,8 @@ def silence() -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what was measured, and keep it in the long form."""
+    """Print which tests turned red."""
     _tell_reds(terminalreporter, config.stash.get(REDS, {}))
-    told = config.stash.get(FIGURES, None)
-    if not told:
-        return
-    figures = sorted(told, key=lambda each: (str(each["figure"]).zfill(2), str(each["test"])))
-    terminalreporter.section("figures")
-    for each in figures:
-        measured = ", ".join(f"{name}={value}" for name, value in each.items() if name not in {"figure", "test"})
-        terminalreporter.line(f"figure {each['figure']:>2}: {measured}  [{each['test']}]")
-    if LONG:
-        KEPT.parent.mkdir(exist_ok=True)
-        with KEPT.open("a") as kept:
-            kept.writelines(json.dumps(each, default=str) + "\n" for each in figures)
 
 
 def _tell_reds(terminalreporter: pytest.TerminalReporter, reds: dict[str, str]) -> None:

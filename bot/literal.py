@@ -25,7 +25,7 @@ _LINE_ENDS = frozenset("\r\u2028\u2029\x85")
 
 # Where a client reads Markdown, HTML, SSML or <at>: the full-width twin looks alike and means nothing. An underscore
 # within a word means nothing anyway. Addresses become links by themselves.
-_MARKUP = re.compile(r"[<>&\[\]*`~\\#|]|(?<!\w)_|_(?!\w)|(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)
+_MARKUP = re.compile(r"[<>&\[\]*`~\\#|]|(?<![^\W_])_|_(?![^\W_])|(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)
 
 
 def literal(text: str) -> str:

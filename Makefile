@@ -26,7 +26,7 @@ test: setup ## Run every test (PYTEST_ARGS="…" narrows it)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 chaos: setup ## Prove reliability at the full size (tests/README.md says how long each proof takes)
-	RELIABILITY=long $(BIN)/python -m pytest tests/reliability --timeout=7200 $(PYTEST_ARGS)
+	RELIABILITY=long $(BIN)/python -m pytest tests/reliability tests/security --timeout=7200 $(PYTEST_ARGS)
 
 controls: setup ## Take each guard out of a copy of the source and show the test that turns red
 	$(BIN)/python -m pytest tests/reliability/test_controls.py --timeout=600 -v -p no:randomly $(PYTEST_ARGS)

@@ -12,6 +12,7 @@ from bot.domain.request import Verdict
 from bot.domain.views import DecisionLine
 from bot.i18n import Localizer, Run
 from bot.literal import cut, one_line, prose, wrappable
+from bot.unseen import UNSHOWABLE
 
 Data = dict[str, object]
 Runs = list[Run]
@@ -50,8 +51,8 @@ class Pen:
         return wrappable(self.short(text))
 
     def short(self, text: str) -> str:
-        """Return a name from outside on one line, without marks for wrapping."""
-        return one_line(text, self.limits.name)
+        """Return a name from outside on one line, without marks for wrapping; of one nobody can see, a visible mark."""
+        return one_line(text, self.limits.name) or (UNSHOWABLE if text else "")
 
     def runs(self, key: str, /, **names: str) -> Runs:
         """Return a phrase whose places are names from outside; moments and counts go through `say.runs`."""

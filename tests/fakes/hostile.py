@@ -65,7 +65,7 @@ FIXED = frozenset({
 
 def filled(value: T, text: str) -> T:
     """Return a view with this text in every place for text from outside; those that are empty stay so."""
-    return value if value is None else _filled(value, text)  # type: ignore[no-any-return]
+    return value if value is None else _filled(value, text)
 
 
 def _filled(value: Any, text: str) -> Any:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.request import RequestKey, Verdict
+from bot.domain.routing import Channel, Match
 from bot.ports import ChatProblem, ChatRefused
 from bot.service.clicks import Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
@@ -88,6 +89,21 @@ async def test_a_roster_that_is_away_keeps_no_card_back() -> None:
     (card,) = world.chat.of("post")
     assert "Mentioned: " in card.card
     assert entities(world) == []
+
+
+async def test_nobody_is_mentioned_where_it_is_not_decided() -> None:
+    """While tags are unread the fallback has the card; its members are not those whom the reason names."""
+    match = Match(tags=(("Environment", frozenset({"production"})),))
+    production = Channel("production", "19:production@thread.tacv2", ("members",), match=match)
+    world = new_world(production, APPROVALS)
+    key = asked(world)
+    whole = world.aws.requests[key]
+    world.aws.requests[key] = replace(whole, node=replace(whole.node, tags=None))
+    await world.shown(key)
+    assert entities(world) == []
+    world.aws.requests[key] = whole
+    await world.shown(key)
+    assert ["<at>田中 一郎</at>" in sent.card for sent in world.chat.of("post")] == [False, True]
 
 
 @pytest.mark.parametrize("name", ["everyone", "approvals"])

@@ -386,6 +386,13 @@ def test_cards_do_not_depend_on_the_moment() -> None:
         assert card(view, notice) == card(view, notice)
 
 
+def test_a_name_that_nobody_sees_leaves_a_mark() -> None:
+    """Nothing is asked for, decided or mentioned by a blank."""
+    text = shown(card(request(requester="\u200b\u2060", decisions=(decision(Verdict.REJECT, "\u3164"),))))
+    assert "\ufffd asks for 4 hours of access." in text
+    assert "Rejected by \ufffd" in text
+
+
 def test_the_notification_names_node_and_requester() -> None:
     """Whoever sees the notification on a locked phone knows what it is about."""
     assert summary(request(), locale="en") == "山田 太郎 asks for access to web-prod-01"

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from bot.domain.decision import COMMENT_LIMIT
 from bot.domain.request import Verdict
 from bot.domain.views import Banner, CardView, DecisionLine, Mention, Notice, NoticeCode
-from bot.literal import unmarked
+from bot.literal import cut, unmarked
 from bot.rendering.pen import Data, Pen, Runs, plain
 
 OPEN: Final = frozenset({Banner.WAITING, Banner.APPLYING, Banner.UNKNOWN})  # template `request`; the rest `decided`
@@ -178,7 +179,7 @@ def _form(view: CardView, pen: Pen, notice: Notice | None) -> list[Data]:
     if not view.buttons:
         return []
     label = pen.say.text(f"card.comment_label{_required(view.comment_required)}")
-    typed = notice.typed if notice else ""
+    typed = cut(notice.typed, COMMENT_LIMIT) if notice else ""  # the field takes no more; only a forged click has more
     return [{"label": label, "typed": typed}]
 
 

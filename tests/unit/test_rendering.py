@@ -386,6 +386,14 @@ def test_cards_do_not_depend_on_the_moment() -> None:
         assert card(view, notice) == card(view, notice)
 
 
+def test_a_comment_longer_than_its_field_cannot_grow_the_answer() -> None:
+    """Only a forged click brings one; its answer is a card that Teams takes."""
+    made = card(request(), Notice(NoticeCode.BUSY, typed="😀" * 2000))
+    (field,) = of_type(made, "Input.Text")
+    assert field["value"] == "😀" * (COMMENT_LIMIT - 1) + "…"
+    assert size(made) <= CARD_LIMIT
+
+
 def test_a_name_that_nobody_sees_leaves_a_mark() -> None:
     """Nothing is asked for, decided or mentioned by a blank."""
     text = shown(card(request(requester="\u200b\u2060", decisions=(decision(Verdict.REJECT, "\u3164"),))))

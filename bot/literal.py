@@ -6,9 +6,11 @@ It knows what clients do with text; it must not know which text is shown where.
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bot.unseen import UNSHOWABLE, seen
 
 _BREAK = "\u200b"  # zero width space: invisible, and no client reads across it
-_UNSHOWABLE = "\ufffd"
 
 # A TextRun renders neither Markdown nor HTML; the one live thing in it is {{DATE(…)}} and {{TIME(…)}}.
 # https://learn.microsoft.com/adaptive-cards/authoring-cards/text-features
@@ -21,8 +23,9 @@ _LIVE = re.compile(
 )
 _LINE_ENDS = frozenset("\r\u2028\u2029\x85")
 
-# Where a client reads Markdown, HTML, SSML or <at>: the full-width twin looks alike and means nothing.
-_MARKUP = str.maketrans({mark: chr(ord(mark) + 0xFEE0) for mark in "<>&[]*`~\\#|"})
+# Where a client reads Markdown, HTML, SSML or <at>: the full-width twin looks alike and means nothing. An underscore
+# within a word means nothing anyway. Addresses become links by themselves.
+_MARKUP = re.compile(r"[<>&\[\]*`~\\#|]|(?<![^\W_])_|_(?![^\W_])|(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)
 
 
 def literal(text: str) -> str:
@@ -32,37 +35,57 @@ def literal(text: str) -> str:
     return _LIVE.sub(_harmless, text)
 
 
+def clean(text: str) -> str:
+    """Return text from outside as people see it: nothing live, nothing invisible, no flood of accents."""
+    return literal(seen(text))
+
+
 def plain(text: str) -> str:
     """Return the text for other programs: terminals and log viewers act upon control characters and overrides."""
-    return literal(text).replace(_BREAK, "")
+    return clean(text).replace(_BREAK, "")
 
 
 def _harmless(found: re.Match[str]) -> str:
     mark = found[0]
     if mark == "{":
         return mark + _BREAK
-    return "\n" if mark[0] in _LINE_ENDS else _UNSHOWABLE
+    return "\n" if mark[0] in _LINE_ENDS else UNSHOWABLE
 
 
 def unmarked(text: str) -> str:
     """Return one line that stays literal even where Markdown, HTML or SSML is read (fallback text, mentions)."""
-    return one_line(text).translate(_MARKUP).replace("://", f":{_BREAK}//")
+    return _MARKUP.sub(_twin, one_line(text))
+
+
+def _twin(found: re.Match[str]) -> str:
+    return chr(ord(found[0]) + 0xFEE0) if found[0] else _BREAK
 
 
 def one_line(text: str, limit: int | None = None) -> str:
     """Return the text without line ends or doubled blanks, cut to `limit` characters."""
-    line = " ".join(literal(text).split())
+    line = " ".join(clean(text).split())
     return line if limit is None else cut(line, limit)
 
 
-def lines(text: str, *, limit: int, most: int = 12) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Prose:
+    """A longer text as it is shown: its lines, and whether that is not all of it."""
+
+    lines: tuple[str, ...] = ()
+    shortened: bool = False
+
+
+def prose(text: str, *, limit: int, most: int = 12) -> Prose:
     """Return the text's lines, at most `limit` characters and `most` lines in all; blank lines are left out.
 
     Words that clients would not wrap go on in the next line. (A browser's address bar takes such an address as one.)
     """
-    wrapped = _divided(cut(literal(text).strip(), limit), _PROSE_WIDTH, "\n")
-    kept = [line.strip() for line in wrapped.split("\n") if line.strip()]
-    return kept if len(kept) <= most else [*kept[: most - 1], "…"]
+    whole = clean(text).strip()
+    wrapped = _divided(cut(whole, limit), _PROSE_WIDTH, "\n")
+    kept = tuple(line.strip() for line in wrapped.split("\n") if line.strip())
+    if len(kept) > most:
+        return Prose((*kept[: most - 1], "…"), shortened=True)
+    return Prose(kept, shortened=len(whole) > limit)
 
 
 def wrappable(line: str) -> str:
@@ -73,7 +96,11 @@ def wrappable(line: str) -> str:
 # Teams' desktop client clips a word that is wider than its column instead of wrapping it: nobody would see the rest.
 _PROSE_WIDTH = 44  # characters that fit the narrowest card of a desktop
 _NAME_WIDTH = 34  # characters that fit the value column of such a card
-_UNWRAPPED = r"[!-,.-~\u00a1-\u1fff]"  # scripts with blanks between words; clients do wrap after a hyphen
+# What clients do not wrap: all but blanks, Han, kana, Hangul and emoji; after a single hyphen they do.
+_UNWRAPPED = (
+    r"(?:[^\s\-\u200b\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U0001f000-\U0001faff"
+    r"\U00020000-\U0003ffff]|-(?=-))"
+)
 
 
 def _divided(text: str, width: int, mark: str) -> str:

@@ -254,6 +254,9 @@ class People(Protocol):
     async def member(self, conversation: str, object_id: str) -> Person | None:
         """Return the channel's roster entry of a person, None for who is not in it. Raises RosterUnavailable."""
 
+    async def roster(self, conversation: str) -> Sequence[Person]:
+        """Return everybody in the channel. Raises RosterUnavailable."""
+
     async def known(self) -> Sequence[Person]:
         """Everybody in the rosters of the configured channels, and whoever installed the bot. Never raises."""
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from bot.domain.card_places import home_problem
 from bot.domain.decided import decision_line, decision_lines
 from bot.domain.decision import can_be_decided, can_be_revoked, has_votable_approver, lists_role
-from bot.domain.identity import Principal
+from bot.domain.identity import Person, Principal
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Act, Level, Recall, Status, Verdict
 from bot.domain.routing import Channel
@@ -228,6 +228,16 @@ def request_line(record: Record, now: datetime, *, own: bool) -> RequestLine:
     )
 
 
-def with_mentions(view: CardView, mentions: Sequence[Mention]) -> CardView:
-    """Mention people on a waiting card."""
-    return replace(view, mentions=tuple(mentions)) if view.banner is Banner.WAITING else view
+def with_mentions(
+    view: CardView, asked: Sequence[Person], named: Sequence[Person] = (), *, rings: bool = False
+) -> CardView:
+    """Name people on a waiting card: those whom the channel's entry asks, and those whom the reason names besides."""
+    if view.banner is not Banner.WAITING:
+        return view
+    ids = {each.object_id.casefold() for each in asked}
+    besides = [each for each in named if each.object_id.casefold() not in ids]
+    return replace(view, mentions=_mentions(asked), mentioned=_mentions(besides), rings=rings)
+
+
+def _mentions(people: Sequence[Person]) -> tuple[Mention, ...]:
+    return tuple(Mention(each.teams_id or each.object_id, each.shown_name) for each in people)

@@ -109,7 +109,9 @@ class CardView:
     home_problem: str | None = None  # why that cannot be reached, as a code
     console_url: str | None = None
     comment_required: tuple[Verdict, ...] = ()
-    mentions: tuple[Mention, ...] = ()
+    mentions: tuple[Mention, ...] = ()  # whom the channel's entry names
+    mentioned: tuple[Mention, ...] = ()  # whom the reason names besides
+    rings: bool = False  # their phones ring: once, when the card is posted; afterwards they are only named
     requester_unchecked: bool = False  # nobody knows who asks, and the admin allowed deciding all the same
     conflicting_policies: tuple[str, ...] = ()
     decided_outside: bool = False  # ended, and nobody in Teams did it

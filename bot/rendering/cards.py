@@ -1,11 +1,14 @@
 """The data of the templates `request` and `decided`: the card of one request."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from bot.domain.decision import COMMENT_LIMIT
 from bot.domain.request import Verdict
 from bot.domain.views import Banner, CardView, DecisionLine, DirectView, Mention, Notice, NoticeCode
-from bot.literal import unmarked
+from bot.literal import cut, unmarked
 from bot.rendering.pen import Data, Pen, Runs, plain
 
 OPEN: Final = frozenset({Banner.WAITING, Banner.APPLYING, Banner.UNKNOWN})  # template `request`; the rest `decided`
@@ -33,7 +36,6 @@ _EXPLAINED: Final = frozenset(
 
 def card_data(view: CardView, pen: Pen, notice: Notice | None) -> Data:
     """Return what both templates ask for."""
-    mentions, entities = _mentions(view.mentions, pen)
     return {
         "words": pen.say.group("card"),
         "notice": notice_data(notice, pen, view),
@@ -46,8 +48,7 @@ def card_data(view: CardView, pen: Pen, notice: Notice | None) -> Data:
         "reason": pen.reason(view.reason),
         "alerts": _alerts(view, pen),
         "rows": _rows(view, pen),
-        "mentions": mentions,
-        "entities": entities,
+        **_people(view, pen),
         "form": _form(view, pen, notice),
         "revoke": [{"typed": notice.typed if notice else ""}] if view.revoke else [],
         "links": [{"url": view.console_url}] if view.console_url else [],
@@ -184,7 +185,7 @@ def _form(view: CardView, pen: Pen, notice: Notice | None) -> list[Data]:
     if not view.buttons:
         return []
     label = pen.say.text(f"card.comment_label{_required(view.comment_required)}")
-    typed = notice.typed if notice else ""
+    typed = cut(notice.typed, COMMENT_LIMIT) if notice else ""  # the field takes no more; only a forged click has more
     return [{"label": label, "typed": typed}]
 
 
@@ -194,17 +195,39 @@ def _required(verdicts: tuple[Verdict, ...]) -> str:
     return f"_{verdicts[0]}" if verdicts else ""
 
 
-def _mentions(mentions: tuple[Mention, ...], pen: Pen) -> tuple[list[Data], list[Data]]:
-    """The line that rings phones, and the entities that its <at> parts refer to.
+def _people(view: CardView, pen: Pen) -> Data:
+    """The lines that name people. Those that ring phones are the one place where a name stands in a TextBlock.
 
     https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format#mention-support
     """
-    named = [(each.id, unmarked(pen.short(each.name))) for each in mentions[: pen.limits.many]]
-    texts = [f"<at>{name}</at>" for _, name in named]
-    entities: list[Data] = [
-        {"type": "mention", "text": text, "mentioned": {"id": id_, "name": name}}
-        for text, (id_, name) in zip(texts, named, strict=True)
-    ]
-    separator = pen.say.text("card_line.name_separator")
-    line: list[Data] = [{"text": pen.say.text("card_line.mentions", names=separator.join(texts))}] if texts else []
-    return line, entities
+    groups = (("card_line.mentions", view.mentions), ("card_line.mentioned", view.mentioned))
+    named = [(key, people[: pen.limits.many]) for key, people in groups if people]
+    if not view.rings:
+        lines = [pen.say.runs(key, names=pen.names([each.name for each in people])) for key, people in named]
+        return {"named": lines, "mentions": [], "entities": []}
+    tags = _Tags(pen)
+    texts = [pen.say.text(key, names=tags.row(people)) for key, people in named]
+    return {"named": [], "mentions": [{"text": text} for text in texts], "entities": tags.entities}
+
+
+@dataclass(slots=True)
+class _Tags:
+    """Writes the tags of a card and the entities that say whom each means; Teams finds one by the other's text."""
+
+    pen: Pen
+    entities: list[Data] = field(default_factory=list)
+
+    def row(self, people: Sequence[Mention]) -> str:
+        """Return the tags of some people."""
+        return self.pen.say.text("card_line.name_separator").join([self._tag(each) for each in people])
+
+    def _tag(self, person: Mention) -> str:
+        shown = unmarked(self.pen.short(person.name)) or "…"
+        texts, name, number = {entity["text"] for entity in self.entities}, shown, 1
+        while f"<at>{name}</at>" in texts:  # people of one name are told apart
+            number += 1
+            name = f"{shown} ({number})"
+        self.entities.append(
+            {"type": "mention", "text": f"<at>{name}</at>", "mentioned": {"id": person.id, "name": name}}
+        )
+        return f"<at>{name}</at>"

@@ -15,7 +15,7 @@ from bot.domain.views import (
     RequestLine,
     SetupView,
 )
-from bot.literal import wrappable
+from bot.literal import one_line, wrappable
 from bot.rendering.cards import notice_data
 from bot.rendering.pen import Data, Pen, Runs, plain
 
@@ -37,6 +37,7 @@ _NOTE_STYLES: Final = {
     NoteKind.REVOCATION: "attention",
     NoteKind.NOT_SHOWN: "warning",
 }
+_CALL_LIMIT: Final = 256  # characters; ids of AWS and a session name, which are shorter by far
 _TOML_LINES: Final = 80  # more than any channel's entry has
 
 
@@ -116,8 +117,9 @@ def _note_detail(view: NoteView, pen: Pen) -> list[Runs]:
 
 def _note_facts(view: NoteView, pen: Pen) -> list[Data]:
     at = pen.say.moment(view.at) if view.at else None
-    role = view.role if view.call else None
-    facts = (("at", at, "Default"), ("call", view.call, "Monospace"), ("role", role, "Monospace"))
+    call = one_line(view.call, _CALL_LIMIT) if view.call else None
+    role = one_line(view.role, _CALL_LIMIT) if view.role and view.call else None
+    facts = (("at", at, "Default"), ("call", call, "Monospace"), ("role", role, "Monospace"))
     return [
         # what is copied keeps its characters; prose gets places to wrap
         {"label": pen.say.text(f"note.{name}"), "text": text if font == "Monospace" else wrappable(text), "font": font}

@@ -11,7 +11,8 @@ from typing import Final
 from bot.domain.request import Act
 from bot.domain.views import DecisionLine
 from bot.i18n import Localizer, Run
-from bot.literal import cut, lines, one_line, wrappable
+from bot.literal import cut, one_line, prose, wrappable
+from bot.unseen import UNSHOWABLE
 
 Data = dict[str, object]
 Runs = list[Run]
@@ -34,7 +35,7 @@ LIMITS: Final = (
     Limits(name=128, prose=512, tag=256, tags=20, decisions=25, many=50),
     Limits(name=80, prose=256, tag=80, tags=12, decisions=5, many=20),
     Limits(name=40, prose=256, tag=24, tags=10, decisions=1, many=10),
-    Limits(name=20, prose=80, tag=12, tags=6, decisions=1, many=3),  # holds even the heaviest characters
+    Limits(name=20, prose=80, tag=8, tags=2, decisions=1, many=2),  # holds even the heaviest characters
 )
 
 
@@ -50,8 +51,8 @@ class Pen:
         return wrappable(self.short(text))
 
     def short(self, text: str) -> str:
-        """Return a name from outside on one line, without marks for wrapping."""
-        return one_line(text, self.limits.name)
+        """Return a name from outside on one line, without marks for wrapping; of one nobody can see, a visible mark."""
+        return one_line(text, self.limits.name) or (UNSHOWABLE if text else "")
 
     def runs(self, key: str, /, **names: str) -> Runs:
         """Return a phrase whose places are names from outside; moments and counts go through `say.runs`."""
@@ -102,22 +103,24 @@ class Pen:
         name, content = one_line(key, self.limits.tag // 2), one_line(value, self.limits.tag)
         return plain(wrappable(self.say.text("value.tag", name=name, value=content)))
 
-    def prose(self, text: str | None) -> list[str]:
-        """Return reason or comment line by line."""
-        return lines(text, limit=self.limits.prose) if text else []
-
     def reason(self, text: str) -> list[Data]:
         """Return a block of lines, or none."""
-        written = self.prose(text)
-        return [{"lines": written}] if written else []
+        return self._block(text)
 
     def comment(self, text: str | None) -> list[Data]:
         """Return a block of lines in quotation marks, or none."""
-        written = self.prose(text)
-        if not written:
+        return self._block(text or "", self.say.text("value.quote_opens"), self.say.text("value.quote_ends"))
+
+    def _block(self, text: str, opens: str = "", ends: str = "") -> list[Data]:
+        """Return the lines within their marks; of a text that is cut, say so and where all of it is."""
+        shown = prose(text, limit=self.limits.prose)
+        if not shown.lines:
             return []
-        written[0] = self.say.text("value.quote_opens") + written[0]
-        written[-1] += self.say.text("value.quote_ends")
+        written = list(shown.lines)
+        written[0] = opens + written[0]
+        written[-1] += ends
+        if shown.shortened:
+            written.append(self.say.text("value.shortened"))
         return [{"lines": written}]
 
     def decision(self, line: DecisionLine, *, beside: datetime | None) -> Data:

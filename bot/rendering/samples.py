@@ -14,6 +14,7 @@ from bot.domain.views import (
     DirectView,
     HelpView,
     LevelLine,
+    Mention,
     MessageCode,
     MessageView,
     NoButtons,
@@ -41,7 +42,7 @@ _REQUESTED = datetime(2026, 11, 23, 5, 19, tzinfo=UTC)
 _DECIDED = _REQUESTED + timedelta(minutes=6)
 _EXECUTION = "4f2c8a1e-0f7d-4a53-9a3e-5d0a7b6c1e22"
 _ROLE = "arn:aws:iam::111122223333:role/NodeAccessApprover"
-_REASON = "決済 API の 5xx が増えたため調査します。*至急* [チケット](https://example.com/INC-20481)"
+_REASON = "@田中 一郎 決済 API の 5xx が増えたため調査します。*至急* [チケット](https://example.com/INC-20481)"
 
 _REQUEST = CardView(
     key="111122223333/ap-northeast-1/oi-f57e817742bd",
@@ -167,7 +168,7 @@ timezone = "Asia/Tokyo"
 """
 
 SAMPLES: Final[Mapping[str, Sample]] = {
-    "request": Sample(_REQUEST),
+    "request": Sample(replace(_REQUEST, mentioned=(Mention("29:1-tanaka-ichiro", "田中 一郎"),), rings=True)),
     "decided": Sample(_DECIDED_CARD),
     "rejected": Sample(
         replace(

@@ -5,17 +5,14 @@ anything from another; what must be tried again has its own moment in the row, s
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar, assert_never
 
 import structlog
 
-from bot.domain.card import with_mentions
 from bot.domain.card_places import card_name, is_copy
 from bot.domain.record import Delivery, Record, Surface, SurfaceKind
 from bot.domain.surfaces import Wanted
-from bot.domain.views import CardView, Mention
 from bot.ports import (
     Chat,
     ChatProblem,
@@ -29,6 +26,7 @@ from bot.ports import (
 )
 from bot.service import pauses
 from bot.service.consequences import CONSEQUENCES, Consequence
+from bot.service.mentioning import Mentioning
 from bot.service.messages import digest_of, message_of
 from bot.service.outbox import Outbox
 from bot.service.rows import Rows
@@ -56,7 +54,8 @@ class Delivering:
         self, *, rows: Rows, chat: Chat, people: People, clock: Clock, owner: str, telemetry: Telemetry
     ) -> None:
         self._outbox = Outbox(rows, clock, owner)
-        self._chat, self._people, self._clock, self._telemetry = chat, people, clock, telemetry
+        self._chat, self._clock, self._telemetry = chat, clock, telemetry
+        self._mentioning = Mentioning(people)
 
     async def deliver(self, record: Record, wanted: Sequence[Wanted]) -> Record:
         """Deliver what differs. Raises Postponed once everything that could be delivered was."""
@@ -115,7 +114,7 @@ class Delivering:
         return await self._update_card(record, want, surface, digest)
 
     async def _post_card(self, record: Record, want: Wanted, digest: str) -> Record:
-        shown = await self._with_mentions(want)  # before the claim: rosters may take their time
+        shown = await self._mentioning.on_post(record, want)  # before the claim: rosters may take their time
         record = await self._outbox.claim(record.key, want)
         posted = await self._sent(
             record, shown, lambda message: self._chat.post(want.channel.conversation, message), alert=True
@@ -123,21 +122,11 @@ class Delivering:
         return await self._delivered(record, want, posted, digest)
 
     async def _update_card(self, record: Record, want: Wanted, surface: Surface, digest: str) -> Record:
-        shown = await self._with_mentions(want)
+        shown = await self._mentioning.on_update(record, want)
         record = await self._outbox.begin_update(record.key, want)
         posted = Posted(surface.conversation or want.channel.conversation, surface.activity_id or "")
         await self._sent(record, shown, lambda message: self._chat.update(posted, message))
         return await self._delivered(record, want, posted, digest)
-
-    async def _with_mentions(self, want: Wanted) -> Wanted:
-        """Name the people to be mentioned; who is in no roster cannot be."""
-        if not isinstance(want.view, CardView) or not want.channel.mention:
-            return want
-        known = {person.object_id.casefold(): person for person in await self._people.known()}
-        ids = [entry.removeprefix("user:").casefold() for entry in want.channel.mention]
-        people = [known[each] for each in ids if each in known]
-        mentions = [Mention(each.teams_id or each.object_id, each.shown_name) for each in people]
-        return replace(want, view=with_mentions(want.view, mentions))
 
     # --- what is sent once
 

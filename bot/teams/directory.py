@@ -75,6 +75,14 @@ class Directory:
             return None
         return await self._one(root, wanted, cached)
 
+    async def roster(self, conversation: str) -> Sequence[Person]:
+        """Return everybody in the channel. Raises RosterUnavailable, within KNOWN_PATIENCE."""
+        try:
+            roster = await self._cached(thread_root(conversation)).get(patience=KNOWN_PATIENCE)
+        except TimeoutError as error:
+            raise RosterUnavailable from error
+        return tuple(roster.values())
+
     async def known(self) -> Sequence[Person]:
         """Return everybody in the rosters of the configured channels, and whoever installed the bot.
 

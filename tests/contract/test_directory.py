@@ -137,6 +137,23 @@ async def test_large_rosters_are_read_page_by_page(room: Room) -> None:
     assert (room.rosters(), room.ones()) == (3, 0)
 
 
+async def test_a_roster_is_that_of_its_channel(room: Room) -> None:
+    """Everybody in the channel, guests flagged, and nobody who is in another one only; read once for all who ask."""
+    room.ms.world.conversations[LEADS].members[:] = [ICHIRO, GUEST]
+
+    found = [await room.directory.roster(f"{LEADS};messageid=1") for _ in range(2)][-1]
+    assert [(each.object_id, each.guest) for each in found] == [(ICHIRO.object_id, False), (GUEST.object_id, True)]
+    assert room.rosters(LEADS) == 1
+
+
+async def test_a_roster_that_cannot_be_read_is_an_error(room: Room) -> None:
+    """Never an empty list, which would say that nobody is there."""
+    room.ms.fault("GET", ROSTER, times=None, status=500)
+
+    with pytest.raises(RosterUnavailable):
+        await room.directory.roster(APPROVERS)
+
+
 # --- how long, how often
 
 

@@ -229,7 +229,7 @@ def test_every_proof_is_listed() -> None:
     listed = re.findall(
         r"^\| \d+ \| .*? \| `(test_\w+\.py)` \|", (ROOT / "tests/README.md").read_text("utf-8"), re.MULTILINE
     )
-    there = [path for room in ("reliability", "security") for path in (ROOT / "tests" / room).glob("test_*.py")]
+    there = [path for room in ("reliability", "security", "e2e") for path in (ROOT / "tests" / room).glob("test_*.py")]
     assert sorted(listed) == sorted(
         path.name for path in there if re.search(r"\bfigure\(\s*\d", path.read_text("utf-8"))
     )

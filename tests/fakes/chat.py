@@ -155,6 +155,13 @@ class FakePeople:
             raise RosterUnavailable
         return next((each for each in self.people if each.object_id == object_id), None)
 
+    async def roster(self, conversation: str) -> Sequence[Person]:
+        """Return everybody, who is in any channel."""
+        self.asked += 1
+        if self.failing:
+            raise RosterUnavailable
+        return tuple(self.people)
+
     async def known(self) -> Sequence[Person]:
         """Return everybody, as far as the rosters can be read."""
         return [] if self.failing else self.people

@@ -105,10 +105,13 @@ def _cards() -> Iterator[View]:
         yield request(buttons=False, no_buttons=why, home="production", home_problem=str(problem))
     for verdicts in ((), (Verdict.APPROVE,), (Verdict.REJECT,), tuple(Verdict)):
         yield request(comment_required=verdicts)
-    yield request(mentions=(Mention("29:1-a", "田中 一郎"), Mention("29:1-b", "鈴木 芽依")), tags=())
+    asked, named = (Mention("29:1-a", "田中 一郎"), Mention("29:1-b", "鈴木 芽依")), (Mention("29:1-c", "佐藤 花子"),)
+    for rings in (True, False):
+        yield request(mentions=asked, mentioned=named, rings=rings, tags=())
     yield request(level=LevelLine(1, 1, "Level1"), duration=timedelta(minutes=90))
     half = LevelLine(1, 2, "Level1", approvals=1, required=2, approved_by=("佐藤 花子",), waits_for=("NodeAccessLead",))
     yield request(level=half)
+    yield request(reason="more lines than a card has\n" * 20)
     yield bare_request()
     for revoke in (True, False):
         yield request(banner=Banner.APPROVED, buttons=False, access_until=AT, revoke=revoke)

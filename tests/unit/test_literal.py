@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.literal import cut, lines, literal, one_line, unmarked, wrappable
+from bot.literal import Prose, clean, cut, literal, one_line, prose, unmarked, wrappable
 
 
 def test_a_text_feature_is_broken() -> None:
@@ -72,11 +72,13 @@ def test_a_cut_never_exceeds_its_limit(text: str, limit: int) -> None:
     assert len(cut(text, limit)) <= limit
 
 
-def test_lines_are_limited_in_number() -> None:
-    """A text of line ends cannot make a card endless."""
-    assert lines("a\n\n \nb\r\nc", limit=20) == ["a", "b", "c"]
-    assert lines("\n".join("abcdef"), limit=99, most=3) == ["a", "b", "…"]
-    assert lines("", limit=10) == []
+def test_prose_is_limited_in_lines_and_says_so() -> None:
+    """A text of line ends cannot make a card endless, and whoever reads a cut text can tell."""
+    assert prose("a\n\n \nb\r\nc", limit=20) == Prose(("a", "b", "c"))
+    assert prose("\n".join("abcdef"), limit=99, most=3) == Prose(("a", "b", "…"), shortened=True)
+    assert prose("abcdef", limit=4) == Prose(("abc…",), shortened=True)
+    assert prose("wait …", limit=6) == Prose(("wait …",))
+    assert prose("", limit=10) == Prose()
 
 
 def test_long_words_can_be_wrapped() -> None:
@@ -97,11 +99,18 @@ def test_long_words_can_be_wrapped() -> None:
 def test_a_long_address_goes_on_in_the_next_line() -> None:
     """In prose a long word is divided by lines, so that what is copied has nothing invisible in it."""
     address = "https://wiki.example.com/a/long/path/to/a/page/about/the/node"
-    assert lines(f"see {address} now", limit=256) == [
+    assert prose(f"see {address} now", limit=256).lines == (
         "see https://wiki.example.com/a/long/path/to/a/",
         "page/about/the/node now",
-    ]
-    assert "".join(lines("x" * 256, limit=256)) == "x" * 256
+    )
+    assert "".join(prose("x" * 256, limit=256).lines) == "x" * 256
+
+
+@pytest.mark.parametrize("filler", ["x", "-", "—", "𝐀", "x\u00a0", "→", "ﷺ"])
+def test_no_word_is_too_long_for_a_card(filler: str) -> None:
+    """Clients clip what they do not wrap: mathematical letters, dashes, and words tied together by hard blanks."""
+    for line in prose(filler * 200, limit=256).lines:
+        assert all(len(word) <= 44 for word in line.split())
 
 
 @given(st.text(alphabet="ab/é\u0301あ -", max_size=200))
@@ -110,3 +119,50 @@ def test_wrapping_keeps_every_character(text: str) -> None:
     shown = wrappable(text)
     assert shown.replace("\u200b", "") == text
     assert all(len(word) <= 34 for word in re.findall("[ab/é\u0301]+", shown))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "👨‍👩‍👧 🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f 1️⃣ ✈️ 👍🏽 ©️",
+        "葛\U000e0100城 辻\ufe00 か\u3099",
+        "می\u200cخواهم क्\u200dष שָׁ֖לוֹם é\u0301 Việt ệ ภาษาไทย",
+    ],
+)
+def test_what_scripts_and_emoji_need_stays(text: str) -> None:
+    """Joiners and selectors that change what is seen, and as many accents as any script has."""
+    assert clean(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\u200bl\u200di\u200cc\ufeffe\u2060", "alice"),  # invisible characters, joiners between Latin letters
+        ("web\xad-\u200eprod\u061c", "web-prod"),  # soft hyphen, marks of direction
+        ("ok" + "".join(chr(0xE0000 + ord(letter)) for letter in "rm -rf"), "ok\ufffd"),  # words hidden in tags
+        ("🏴" + "".join(chr(0xE0000 + ord(letter)) for letter in "secret") + "\U000e007f", "🏴\ufffd"),  # no flag
+        ("a\ufe0f\ufe01b\U000e0130\U000e0131", "ab"),  # data hidden in selectors
+        ("☎\ufe0f\ufe01\ufe02", "☎\ufe0f"),
+        ("葛\U000e0100\u200d\u200d城", "葛\U000e0100城"),
+        ("z\u0335\u0336\u0337\u0338\u0321\u0322\u0327 x", "z\u0335\u0336\u0337\u0338 x"),  # a flood
+        ("क" + "\u0301\u200d" * 9, "क" + "\u0301" * 4),  # one with joiners in between
+        ("\u0338\u0489root \u0338x", "root x"),  # accents that would stand on what is not theirs
+        ("a\u3164\u2800b", "a  b"),  # letters that look like a blank
+    ],
+)
+def test_what_nobody_sees_has_no_effect(text: str, shown: str) -> None:
+    """No hidden words, no look-alikes by what is invisible, no accents piled over other lines."""
+    assert clean(text) == shown
+
+
+@given(st.text(st.characters()))
+def test_clean_text_is_stable(text: str) -> None:
+    """A second pass changes nothing, and nothing is live afterwards."""
+    once = clean(text)
+    assert clean(once) == once
+    assert literal(once) == once
+
+
+def test_names_that_look_alike_where_markup_is_read() -> None:
+    """Emphasis by underscores and addresses that become links by themselves are broken; names keep their underscores."""
+    assert unmarked("_root_ of web_prod_01 on www.example.com") == "＿root＿ of web_prod_01 on www\u200b.example.com"

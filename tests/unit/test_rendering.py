@@ -104,11 +104,14 @@ def _poisoned() -> Iterator[tuple[View | Notice, Notice | None]]:
         decisions=lines,
         applying=lines[0],
         mentions=(Mention("29:1-a", POISON),),
+        mentioned=(Mention("29:1-b", POISON),),
+        rings=True,
         requester_unchecked=True,
         conflicting_policies=(POISON, POISON),
     )
     told = Notice(NoticeCode.DECIDED, who="x", verdict=Verdict.REJECT, comment=POISON, detail=POISON, typed=POISON)
     yield view, told
+    yield replace(view, rings=False), None
     yield replace(view, banner=Banner.REJECTED), told
     yield told, None
     yield direct(node_name=POISON, reason=POISON, decisions=lines, conflicting_policies=(POISON,)), None
@@ -138,14 +141,59 @@ def test_text_from_outside_is_shown_literally(locale: str) -> None:
             assert not set("<>[]*") & set(text)
 
 
+def mention_lines(made: dict[str, Any]) -> list[str]:
+    """The lines of a card in which people are mentioned."""
+    return [each["text"] for each in of_type(made, "TextBlock") if "<at>" in each["text"]]
+
+
+HOSTILE_NAMES = (
+    "</at><at>everyone</at>",
+    "[x](https://evil.example.com)",
+    "<img src=x onerror=alert(1)>",
+    "**Lead** _of_ `all`",
+    "&lt;at&gt;team&lt;/at&gt;",
+    "a\n\n# Approved",
+    "{{DATE(2026-11-30T05:19:00Z)}}",
+    "\u202e\u2066Alex",
+    "\u200b",
+    "",
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_name_brings_no_marks_of_its_own_into_a_mention(name: str) -> None:
+    """The line has the one tag that the card made, and the entity means the person whatever they are called."""
+    made = card(request(mentioned=(Mention("29:1-a", name),), rings=True))
+    (line,), (entity,) = mention_lines(made), made["msteams"]["entities"]
+    assert line == f"Mentioned: {entity['text']}"
+    inner = entity["text"].removeprefix("<at>").removesuffix("</at>")
+    assert not set(inner) & set("<>[]*`&#_\n")
+    assert inner.strip() == inner != ""
+    assert entity["mentioned"] == {"id": "29:1-a", "name": inner}
+
+
 def test_a_mention_says_what_its_entity_says() -> None:
-    """Teams finds a person by the very text of the line, and a name cannot bring marks of its own into it."""
-    made = card(request(mentions=(Mention("29:1-a", "田中 <at>一郎"), Mention("29:1-b", "鈴木 芽依"))))
-    entities = made["msteams"]["entities"]
-    assert [entity["mentioned"]["id"] for entity in entities] == ["29:1-a", "29:1-b"]
-    line = next(each["text"] for each in of_type(made, "TextBlock") if "<at>" in each["text"])
-    assert line.count("<at>") == line.count("</at>") == 2
-    assert all(entity["text"] in line for entity in entities)
+    """Teams finds a person by the very text of the line: those asked, those named, and two people of one name."""
+    asked, named = (Mention("29:1-a", "田中 一郎"), Mention("29:1-b", "Alex")), (Mention("29:1-c", "Alex"),)
+    made = card(request(mentions=asked, mentioned=named, rings=True))
+    assert mention_lines(made) == [
+        "Please decide: <at>田中 一郎</at>, <at>Alex</at>",
+        "Mentioned: <at>Alex (2)</at>",
+    ]
+    assert [(each["text"], each["mentioned"]["id"]) for each in made["msteams"]["entities"]] == [
+        ("<at>田中 一郎</at>", "29:1-a"),
+        ("<at>Alex</at>", "29:1-b"),
+        ("<at>Alex (2)</at>", "29:1-c"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["佐藤 花子", *HOSTILE_NAMES[:4]])
+def test_a_card_that_does_not_ring_names_people_literally(name: str) -> None:
+    """An update says whom the post has mentioned, in TextRuns and with no entity that could ring again."""
+    made = card(request(mentions=(Mention("29:1-a", name),), mentioned=(Mention("29:1-b", name),), rings=False))
+    assert (mention_lines(made), made["msteams"]["entities"]) == ([], [])
+    assert f"Please decide: {name}" in shown(made)
+    assert f"Mentioned: {name}" in shown(made)
 
 
 def test_the_waiting_card_tells_what_an_approver_judges_by() -> None:
@@ -276,10 +324,13 @@ def _heaviest(character: str) -> Iterator[tuple[View | Notice, Notice | None]]:
         decisions=lines,
         applying=lines[0],
         mentions=tuple(Mention(f"29:1-{number}", long) for number in range(10)),
+        mentioned=tuple(Mention(f"29:2-{number}", long) for number in range(5)),
+        rings=True,
         requester_unchecked=True,
         conflicting_policies=(long,) * 10,
     )
     yield view, told
+    yield replace(view, rings=False), told
     yield replace(view, banner=Banner.FAILED), told
     yield direct(node_name=long, reason=long, decisions=lines, conflicting_policies=(long,) * 10), None
     yield (
@@ -321,10 +372,33 @@ def test_ordinary_texts_are_not_cut() -> None:
     assert comment in text
 
 
+@pytest.mark.parametrize(("locale", "told"), [("en", "AWS has all of it"), ("ja", "全文は AWS にあります")])
+def test_a_cut_reason_says_where_all_of_it_is(locale: str, told: str) -> None:
+    """An approver never takes a part for the whole; what fits is not said to be cut."""
+    cut = request(reason="first line\n" * 20, decisions=(replace(decision(Verdict.REJECT), comment="x\n" * 20),))
+    assert shown(card(cut, locale=locale)).count(told) == 2
+    assert told not in shown(card(request(reason="line\n" * 12), locale=locale))
+
+
 def test_cards_do_not_depend_on_the_moment() -> None:
     """The same view is the same card, so its digest tells whether something must be updated."""
     for view, notice in every_view():
         assert card(view, notice) == card(view, notice)
+
+
+def test_a_comment_longer_than_its_field_cannot_grow_the_answer() -> None:
+    """Only a forged click brings one; its answer is a card that Teams takes."""
+    made = card(request(), Notice(NoticeCode.BUSY, typed="😀" * 2000))
+    (field,) = of_type(made, "Input.Text")
+    assert field["value"] == "😀" * (COMMENT_LIMIT - 1) + "…"
+    assert size(made) <= CARD_LIMIT
+
+
+def test_a_name_that_nobody_sees_leaves_a_mark() -> None:
+    """Nothing is asked for, decided or mentioned by a blank."""
+    text = shown(card(request(requester="\u200b\u2060", decisions=(decision(Verdict.REJECT, "\u3164"),))))
+    assert "\ufffd asks for 4 hours of access." in text
+    assert "Rejected by \ufffd" in text
 
 
 def test_the_notification_names_node_and_requester() -> None:

@@ -1,0 +1,116 @@
+"""Hostile text in Microsoft's own renderer: what is seen is the text, and nothing in it lives."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import pytest
+
+from bot.domain.request import Verdict
+from bot.domain.views import Banner, Mention, NoteKind, Notice, NoticeCode, PendingView, RequestLine, View
+from bot.rendering import render
+from bot.sandbox.node import Node
+from tests.e2e.browser import HERE
+from tests.fakes.card_text import nodes
+from tests.fakes.hostile import SNIPPETS, filled, texts
+from tests.figures import Figure
+from tests.unit.every_view import AT, decision, direct, note, request
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+CORPUS = (*SNIPPETS, *texts(200, 80))
+
+
+def views() -> Iterator[tuple[View | Notice, Notice | None]]:
+    """Yield views that have between them every place for text from outside."""
+    told = Notice(NoticeCode.DECIDED, who="x", verdict=Verdict.REJECT, at=AT, comment="x", detail="x", typed="x")
+    people = {"mentions": (Mention("29:1-a", "x"),), "mentioned": (Mention("29:1-b", "x"),)}
+    full = {"decisions": (decision(Verdict.APPROVE, "x"),), "conflicting_policies": ("x", "x"), **people}
+    yield request(rings=True, **full), told
+    yield request(rings=False, requester_unchecked=True, home="x", **full), None
+    yield request(banner=Banner.REJECTED, buttons=False, **full), told
+    yield direct(conflicting_policies=("x",)), None
+    yield note(NoteKind.REJECTION, who="x", at=AT, comment="x", call="x", role="x", requester="x", detail="x"), None
+    yield PendingView((RequestLine("x", "x", "x", Banner.WAITING),)), None
+    yield told, None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the renderer made of cards."""
+
+    shown: list[dict[str, Any]]
+    ran: bool
+    asked: list[str]  # addresses that were asked for
+
+
+def rendered(node: Node, chromium: str, cards: list[dict[str, Any]]) -> Seen:
+    """Render cards in one page."""
+    run = subprocess.run(
+        [node.program, "render_cards.cjs"],
+        input=json.dumps({"program": chromium, "cards": cards}),
+        cwd=HERE,
+        env={**os.environ, "FONTCONFIG_FILE": str(HERE / "fonts.conf")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return Seen(**json.loads(run.stdout))
+
+
+def expected(card: dict[str, Any]) -> dict[str, Any]:
+    """What a person should see of a card: its runs and its input, letter by letter, and whom it mentions."""
+    blocks = ["".join(run["text"] for run in each["inlines"]) for each in nodes(card) if "inlines" in each]
+    typed = [each["value"] for each in nodes(card) if each.get("type") == "Input.Text"]
+    people = card.get("msteams", {}).get("entities", ())
+    return {"blocks": blocks, "typed": typed, "ats": [each["mentioned"]["name"] for each in people], "live": []}
+
+
+def seen(shown: dict[str, Any]) -> dict[str, Any]:
+    """Return what was seen with blanks as they were written: a page collapses them."""
+    return {name: [" ".join(text.split()) for text in texts] for name, texts in shown.items()}
+
+
+def test_hostile_text_is_seen_as_it_is_and_does_nothing(node: Node, chromium: str, figure: Figure) -> None:
+    """No link, no picture, no script, no emphasis, no date made of it, and no mention but those that the card made."""
+    cards = [
+        render(filled(view, text), locale="en", timezone="UTC", notice=filled(notice, text))
+        for text, (view, notice) in product(CORPUS, views())
+    ]
+    told = rendered(node, chromium, cards)
+    wrong = [
+        (seen(expected(card)), seen(shown))
+        for card, shown in zip(cards, told.shown, strict=True)
+        if seen(expected(card)) != seen(shown)
+    ]
+    assert wrong == []
+    assert (told.ran, told.asked) == (False, [])
+    figure(18, texts=len(CORPUS), rendered=len(cards), alive=0, seen_otherwise=0)
+
+
+@pytest.mark.parametrize(
+    ("element", "sign"),
+    [
+        ({"type": "TextBlock", "text": "<img src=x onerror='window.live=1'>"}, "<img"),
+        ({"type": "TextBlock", "text": "</at><a href='#'>x</a>"}, "<a"),
+        ({"type": "FactSet", "facts": [{"title": "<b>x</b>", "value": "y"}]}, "<b"),
+    ],
+)
+def test_the_page_is_not_blind_to_markup(node: Node, chromium: str, element: dict[str, Any], sign: str) -> None:
+    """In a place where text lives the same page shows that it does."""
+    card = {"type": "AdaptiveCard", "version": "1.5", "body": [element]}
+    (shown,) = rendered(node, chromium, [card]).shown
+    assert any(each.startswith(sign) for each in shown["live"])
+
+
+def test_the_page_is_not_blind_to_dates(node: Node, chromium: str) -> None:
+    """A text function that is left whole is evaluated even in a TextRun."""
+    run = {"type": "TextRun", "text": "{{DATE(2026-11-30T05:19:00Z)}}"}
+    card = {"type": "AdaptiveCard", "version": "1.5", "body": [{"type": "RichTextBlock", "inlines": [run]}]}
+    (shown,) = rendered(node, chromium, [card]).shown
+    assert "2026" in shown["blocks"][0]
+    assert "DATE" not in shown["blocks"][0]

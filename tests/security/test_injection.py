@@ -1,0 +1,195 @@
+"""Figure 18: whatever text comes from outside, a card is built as with plain text and shows what was written.
+
+Each text stands in every place of a view at once. Expected is what plain text shows in its stead: what a reader sees of
+the text itself, told by Unicode's own categories and not by the code that cleans it.
+"""
+
+import json
+import unicodedata
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from itertools import cycle, product
+from typing import Any
+
+import jsonschema
+import pytest
+
+from bot.binder import Card, Template
+from bot.domain.views import Notice, View
+from bot.i18n import LOCALES, Localizer
+from bot.literal import prose
+from bot.rendering import render
+from bot.rendering.pen import LIMITS, Limits, Pen
+from bot.rendering.render import CARD_LIMIT, size, template_data, template_name
+from tests.fakes.hostile import filled, texts
+from tests.figures import Figure
+from tests.figures import size as rounds
+from tests.unit.every_view import every_view
+
+pytestmark = pytest.mark.timeout(240)
+
+TOKEN, MORE = "Q7", "¦"  # stand for the text, and for its further lines; no words of ours have them
+TOKENS = frozenset({"text", "value", "name", "speak", "fallbackText"})  # properties that hold text from outside
+UNSEEN = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffd")  # letters and symbols of which nothing is seen, and the mark
+MOST_LINES = 12  # of a reason or comment
+UTF16_LIMIT = 80_000  # bytes; what Microsoft advises for a bot's message, measured in UTF-16
+
+
+@cache
+def template(name: str) -> Template:
+    return Template.parse(json.loads((files("cards") / f"{name}.json").read_text("utf-8")))
+
+
+def made(view: View | Notice, notice: Notice | None, pen: Pen) -> Card:
+    """Bind a view within these limits, whatever the size."""
+    return template(template_name(view)).bind(template_data(view, pen, notice))
+
+
+def plain_twin(text: str, limits: Limits) -> str:
+    """Return plain text that takes as many lines: the token, and marks for the lines that follow."""
+    shown = prose(text, limit=limits.prose)
+    if not shown.lines:
+        return " "
+    if not shown.shortened:
+        return "\n".join([TOKEN, *[MORE] * (len(shown.lines) - 1)])
+    if shown.lines[-1] == "…" and len(shown.lines) == MOST_LINES:
+        return "\n".join([TOKEN, *[MORE] * 20])
+    return "\n".join([TOKEN, *[MORE] * (len(shown.lines) - 2), f"{MORE} " * limits.prose][-len(shown.lines) :])
+
+
+def blanked(tree: Any) -> Any:
+    """Return a card without its texts."""
+    if isinstance(tree, list):
+        return [blanked(each) for each in tree]
+    if not isinstance(tree, dict):
+        return tree
+    return {key: "" if key in TOKENS and isinstance(each, str) else blanked(each) for key, each in tree.items()}
+
+
+def literal_texts(tree: Any) -> Iterator[str]:
+    """Yield what the card shows where text is literal, in order."""
+    if isinstance(tree, list):
+        for each in tree:
+            yield from literal_texts(each)
+    if isinstance(tree, dict):
+        if tree.get("type") == "TextRun":
+            yield tree["text"]
+        elif tree.get("type") == "Input.Text":
+            yield tree["value"]
+        for each in tree.values():
+            yield from literal_texts(each)
+
+
+def visible(text: str) -> str:
+    """Return letters, digits, punctuation and symbols: what a reader sees by itself."""
+    return "".join(each for each in text if unicodedata.category(each)[0] in "LNPS" and each not in UNSEEN)
+
+
+def told(card: Card) -> str:
+    return "".join(literal_texts(card))
+
+
+def shows(card: Card, plain: Card, text: str) -> bool:
+    """True if the card shows the text wherever the plain one shows the token."""
+    return visible(told(card)) == visible(told(plain).replace(MORE, "").replace(TOKEN, text))
+
+
+@cache
+def schema() -> jsonschema.Draft6Validator:
+    path = files("adaptive_cards") / "schemas" / "schema-1.5.json"
+    return jsonschema.Draft6Validator(json.loads(path.read_text("utf-8")))
+
+
+def views() -> list[tuple[View | Notice, Notice | None]]:
+    """Every view with text from outside in it."""
+    return [(view, notice) for view, notice in every_view() if (filled(view, "x"), notice) != (view, notice)]
+
+
+def test_hostile_text_changes_no_card(figure: Figure) -> None:
+    """Same structure as with plain text, everything shown that can be seen, nothing live, at every set of limits."""
+    count, compared, shapes = rounds(ci=5_000, long=50_000), 0, set()
+    pens = cycle(Pen(Localizer(locale, "Asia/Tokyo"), limits) for limits in LIMITS for locale in LOCALES)
+    for text, (view, notice), pen in zip(texts(18, count), cycle(views()), pens):
+        twin = plain_twin(text, pen.limits)
+        card = made(filled(view, text), filled(notice, text), pen)
+        plain = made(filled(view, twin), filled(notice, twin), pen)
+        shape = json.dumps(blanked(card))
+        assert shape == json.dumps(blanked(plain)), text
+        written = json.dumps(card, ensure_ascii=False)
+        written.encode()
+        assert "{{" not in written, text
+        shapes.add(shape)
+        if pen.limits is LIMITS[0] and not prose(text, limit=pen.limits.prose).shortened:
+            compared += 1
+            assert shows(card, plain, text), text
+    assert compared > count // 8
+    figure(18, texts=count, shapes=len(shapes), shown_compared=compared, changed=0, lost=0)
+
+
+def test_hostile_cards_are_valid(figure: Figure) -> None:
+    """What differs between cards by a text is valid as well: every kind of card, in every language."""
+    checked = set()
+    for locale, text, (view, notice) in zip(cycle(LOCALES), texts(181, 600), cycle(views())):
+        card = render(filled(view, text), locale=locale, timezone="UTC", notice=filled(notice, text))
+        card.pop("msteams", None)  # Teams' own
+        shape = json.dumps(_one_of_each(blanked(card)))
+        if shape in checked:
+            continue
+        checked.add(shape)
+        problems = [
+            f"{list(error.absolute_path)}: {error.message}" for error in schema().iter_errors(json.loads(shape))
+        ]
+        assert problems == []
+    figure(18, shapes_valid=len(checked))
+
+
+def _one_of_each(tree: Any) -> Any:
+    """Leave out neighbours that are equal, which the schema would look at again and again."""
+    if isinstance(tree, dict):
+        return {key: _one_of_each(each) for key, each in tree.items()}
+    if not isinstance(tree, list):
+        return tree
+    each = [_one_of_each(one) for one in tree]
+    return [one for one, before in zip(each, [None, *each], strict=False) if one != before]
+
+
+HEAVIEST = ("😀", "あ", "\\", "a\n", "x", "👨\u200d👩\u200d👧", '"', "{", "\u202e", "e\u0301\u0301\u0301\u0301")
+
+
+def test_every_card_is_small_at_the_longest_texts(figure: Figure) -> None:
+    """Every card in every language: below 28 KB on the wire, and below Teams' own measure in UTF-16."""
+    largest, utf16, cards = 0, 0, 0
+    for locale, (view, notice), heavy in product(LOCALES, views(), HEAVIEST[: rounds(ci=4, long=99)]):
+        text = (heavy * 600)[:600]
+        card = render(filled(view, text), locale=locale, timezone="Asia/Tokyo", notice=filled(notice, text))
+        largest, cards = max(largest, size(card)), cards + 1
+        if size(card) > CARD_LIMIT * 3 // 4:
+            written = json.dumps(card, ensure_ascii=False, separators=(",", ":"))
+            utf16 = max(utf16, len(written.encode("utf-16-le")))
+    assert largest <= CARD_LIMIT
+    assert utf16 <= UTF16_LIMIT
+    figure(18, cards=cards, largest_bytes=largest, largest_utf16=utf16)
+
+
+@pytest.mark.parametrize(
+    ("text", "broken"),
+    [("a\nb", lambda card: card["body"].pop()), ("<b>", lambda card: card["body"].append({"type": "Image"}))],
+)
+def test_the_proof_is_not_blind_to_structure(text: str, broken: Any) -> None:
+    """A block more or less is a difference."""
+    (view, notice), pen = views()[0], Pen(Localizer("en", "UTC"), LIMITS[0])
+    card: dict[str, Any] = made(filled(view, text), notice, pen)
+    before = json.dumps(blanked(card))
+    broken(card)
+    assert json.dumps(blanked(card)) != before
+
+
+@pytest.mark.parametrize("lost", ["a", "決", "*", "@", "😀", "1"])
+def test_the_proof_is_not_blind_to_what_is_lost(lost: str) -> None:
+    """A cleaning that swallowed a single visible character would be seen."""
+    (view, notice), pen = views()[0], Pen(Localizer("en", "UTC"), LIMITS[0])
+    text = f"x{lost}y"
+    plain = made(filled(view, TOKEN), notice, pen)
+    assert shows(made(filled(view, text), notice, pen), plain, text)
+    assert not shows(made(filled(view, "xy"), notice, pen), plain, text)

@@ -1,0 +1,117 @@
+"""Where clients act upon text, and that nothing from outside gets there: every template, every place of a text."""
+
+import json
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+
+from bot.binder import Card
+from bot.domain.views import Mention
+from bot.i18n import LOCALES
+from bot.literal import unmarked
+from bot.rendering import render, summary
+from tests.fakes.card_text import nodes
+from tests.fakes.hostile import SNIPPETS, filled
+from tests.unit.every_view import every_view, request
+
+LITERAL = {("TextRun", "text"), ("Input.Text", "value")}  # here a client takes text as it is
+# Every other place of the templates, and why no text from outside can do harm there.
+JUSTIFIED = {
+    **dict.fromkeys(("${lang}", "${style}", "${weight}", "${font}"), "words of ours, from closed sets"),
+    **dict.fromkeys(("${banner}", "Input.Text ${label}", "pending TextBlock ${text}"), "fixed words of the locale"),
+    "words": "fixed words of the locale, which have no places",
+    "${summary}": "unmarked: screen readers and old clients may read markup",
+    **dict.fromkeys(("${key}", "${step}", "${$root.key}", "${$root.step}"), "ids in a button's data: nobody reads them"),
+    "${url}": "the AWS console, made from ids only",
+    "request TextBlock ${text}": "mentions, whose names are unmarked",
+    "${entities}": "ids of the roster, and the very text of the mentions",
+}  # fmt: skip
+_WORDS = re.compile(r"\$\{(\$root\.)?words\.\w+\}")
+MARK = "MARK *b* [x](https://evil.example.com) <at>all</at> <img src=x> {{DATE(2026-11-30T05:19:00Z)}} _i_"
+
+
+def places(template: str, tree: Any, kind: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield every text of a template that is bound: the element's type, the property, the text."""
+    if isinstance(tree, list):
+        for each in tree:
+            yield from places(template, each, kind)
+    if isinstance(tree, dict):
+        kind = tree.get("type", kind)
+        for key, value in tree.items():
+            if isinstance(value, str) and "${" in value and not key.startswith("$"):
+                yield kind, key, value
+            yield from places(template, value, kind)
+
+
+def names_of(template: str, kind: str, text: str) -> tuple[str, ...]:
+    """Return the names by which a place may be justified."""
+    return ("words",) if _WORDS.fullmatch(text) else (text, f"{kind} {text}", f"{template} {kind} {text}")
+
+
+def test_text_from_outside_has_no_live_place_in_any_template() -> None:
+    """Whoever binds a text to a TextBlock, a title, an address or a Fact has to say here why that is safe."""
+    used, unsafe = set(), []
+    for path in files("cards").iterdir():
+        if not path.name.endswith(".json"):
+            continue
+        template = path.name.removesuffix(".json")
+        for kind, key, text in places(template, json.loads(path.read_text("utf-8"))):
+            names = JUSTIFIED.keys() & names_of(template, kind, text)
+            used |= names
+            if not names and (kind, key) not in LITERAL:
+                unsafe.append((template, kind, key, text))
+    assert unsafe == []
+    assert used == JUSTIFIED.keys()
+
+
+def outside(card: Card) -> Iterator[tuple[str, str, str]]:
+    """Yield where a card has text that was filled in, other than where it is literal."""
+    for each in nodes(card):
+        kind = str(each.get("type", ""))
+        for key, value in each.items():
+            if isinstance(value, str) and "MARK" in value and (kind, key) not in LITERAL:
+                yield kind, key, value
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_text_from_outside_stands_in_literal_places(locale: str) -> None:
+    """Every view filled with it has it in TextRuns; elsewhere, as in mentions, it has none of its marks."""
+    seen = 0
+    for view, notice in every_view():
+        card = render(filled(view, MARK), locale=locale, timezone="Asia/Tokyo", notice=filled(notice, MARK))
+        seen += "MARK" in json.dumps(card)
+        assert "{{" not in json.dumps(card)
+        for kind, key, value in outside(card):
+            bare = re.sub("</?at>", "", value) if (kind, key) in {("TextBlock", "text"), ("mention", "text")} else value
+            assert not set(bare) & set("<>[]*`&"), (kind, key, value)
+            assert "_i_" not in value
+        line = summary(filled(view, MARK), locale=locale)
+        assert "MARK" not in line or not set(line) & set("<>[]*`&")
+    assert seen > 100
+
+
+@pytest.mark.parametrize("html", [True, False])
+def test_nothing_in_a_mention_is_markdown(html: bool) -> None:
+    """A Markdown reader, with HTML on or off, makes of each name what it makes of plain words."""
+    reader = MarkdownIt("js-default", {"html": html, "linkify": False})
+    for name in SNIPPETS:
+        view = request(mentioned=(Mention("29:1-a", name),), rings=True)
+        card: dict[str, Any] = render(view, locale="en", timezone="Asia/Tokyo")
+        (line,) = [each["text"] for each in nodes(card) if each.get("type") == "TextBlock" and "<at>" in each["text"]]
+        (entity,) = card["msteams"]["entities"]
+        tag = entity["text"] if html else entity["text"].replace("<", "&lt;").replace(">", "&gt;")
+        assert reader.render(line.strip()) == f"<p>Mentioned: {tag}</p>\n".replace('"', "&quot;"), name
+
+
+def test_the_reader_is_not_blind() -> None:
+    """The same names as they came would have been links, pictures and emphasis."""
+    reader = MarkdownIt("js-default", {"html": True})
+    live = [name for name in SNIPPETS if reader.renderInline(f"a {name} b") != f"a {name} b"]
+    assert len(live) > 20
+    assert all(
+        reader.renderInline(f"a {unmarked(name)} b") == f"a {unmarked(name)} b".replace('"', "&quot;") for name in live
+    )

@@ -1,0 +1,140 @@
+"""Whom a reason names."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain.identity import Person
+from bot.domain.mentions import MOST, mentioned, names_anybody
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
+from tests.unit.domain.sample import TARO_REQUESTER
+
+ALEX = replace(person(1, "Alex Wilber"), upn="alex.wilber@example.com", mail="alex@example.com")
+ALEXIS = person(2, "Alex")
+ONEIL = person(3, "Anne O'Neil")
+MEI = person(4, "鈴木 芽依")
+MI = person(5, "佐藤 み")
+OPS = person(6, "Tanaka Ichiro (Ops)")
+MEMBERS = (HANAKO, ICHIRO, TARO_PERSON, ALEX, ALEXIS, ONEIL, MEI, MI, OPS)
+
+
+def named(text: str, *members: Person, never: tuple[str, ...] = ()) -> list[str]:
+    """Return the names of those whom a text mentions."""
+    return [each.name for each in mentioned(text, members or MEMBERS, requester=TARO_REQUESTER, never=never)]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("5xx on checkout, please @Alex Wilber", ["Alex Wilber"]),
+        ("@alex wilber: have a look", ["Alex Wilber"]),
+        ("(@ALEX  WILBER)", ["Alex Wilber"]),
+        ("@Alex Wilber's request", ["Alex Wilber"]),
+        ("@Alex Wilberさん、お願いします", ["Alex Wilber"]),
+        ("@Alex, please", ["Alex"]),
+        ("@alex.wilber@example.com.", ["Alex Wilber"]),
+        ("@alex@example.com", ["Alex Wilber"]),
+        ("@anne o'neil", ["Anne O'Neil"]),
+        ("@Tanaka Ichiro (Ops)and", ["Tanaka Ichiro (Ops)"]),
+        ("＠ａｌｅｘ　ｗｉｌｂｅｒ", ["Alex Wilber"]),  # full-width forms and blank
+        ("@佐藤 花子", ["佐藤 花子"]),
+        ("@佐藤花子さん", ["佐藤 花子"]),
+        ("承認は@佐藤　花子部長に確認済み", ["佐藤 花子"]),
+        ("＠佐藤花子、＠田中一郎へ", ["佐藤 花子", "田中 一郎"]),
+        ("@佐藤花子に依頼", ["佐藤 花子"]),
+        ("@Alex\u200b Wilber", ["Alex Wilber"]),
+        ("@田中一郎 @Alex Wilber @田中 一郎", ["田中 一郎", "Alex Wilber"]),  # once each, in the text's order
+    ],
+)
+def test_whole_names_in_any_spelling_are_found(text: str, names: list[str]) -> None:
+    """Case, width and blanks of Japanese names make no difference; what follows a name does not hide it."""
+    assert named(text) == names
+    assert names_anybody(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "alex.wilber@example.com wrote",  # an address is no mention
+        "bob@Alex",
+        "bob＠alex",
+        "@ Alex",
+        "@Wilber",
+        "@Alexander",
+        "@Alex-Maria",
+        "@alex.wilber@example.com.evil",
+        "@alex@example.comx",
+        "@Alex\u0301",  # Aléx is somebody else
+        "@佐藤",
+        "@佐藤花子郎",  # a longer name of nobody
+        "@佐藤みなみ",
+        "@Alex_2",
+        "@Anne O'Neill",
+        "@Alex Wilber-Jones",
+        "@",
+        "",
+    ],
+)
+def test_parts_of_names_and_addresses_mention_nobody(text: str) -> None:
+    """A name counts as a whole, and `bob@example.com` is an address."""
+    assert named(text, ALEX, replace(ALEXIS, guest="Wilber" in text), ONEIL, HANAKO, MI) == []
+
+
+def test_the_longest_name_wins() -> None:
+    """Alex is not rung where Alex Wilber is meant."""
+    assert named("@Alex Wilber", ALEXIS, ALEX) == ["Alex Wilber"]
+
+
+@pytest.mark.parametrize("twin", [replace(ALEX, object_id="x"), replace(ALEX, object_id="x", guest=True)])
+def test_a_name_that_several_have_mentions_nobody(twin: Person) -> None:
+    """Not even the shorter name that it begins with; the address still says who is meant."""
+    twin = replace(twin, upn="other@example.com", mail=None)
+    assert named("@Alex Wilber", ALEX, twin, ALEXIS) == []
+    assert named("@alex.wilber@example.com", ALEX, twin, ALEXIS) == ["Alex Wilber"]
+
+
+def test_a_name_spelt_like_another_one_is_ambiguous() -> None:
+    """Somebody who takes a look-alike of a colleague's name is not mentioned in their place."""
+    for spelling in ("alex WILBER", "Ａｌｅｘ Wilber", "Alex\u200b Wilber", "Alex\u3000Wilber"):
+        assert named("@Alex Wilber", ALEX, person(9, spelling)) == []
+    assert named("@佐藤花子", HANAKO, person(9, "佐藤花子")) == []
+
+
+def test_nobody_from_outside_is_mentioned() -> None:
+    """Guests and people of other tenants, whom a roster flags alike."""
+    assert named("@Alex Wilber", replace(ALEX, guest=True)) == []
+
+
+def test_the_requester_is_not_mentioned() -> None:
+    """Nobody rings themselves, by whichever of their names."""
+    assert named("@山田 太郎 @taro.yamada@example.com", *MEMBERS) == []
+
+
+@pytest.mark.parametrize("everybody", ["channel", "Team", "EVERYONE", "全員", "チーム", "Production approvals"])
+def test_everybody_is_never_mentioned(everybody: str) -> None:
+    """Not even where a member is named so."""
+    assert named(f"@{everybody}", person(7, everybody), never=("production Approvals",)) == []
+
+
+def test_no_more_than_a_few_are_mentioned() -> None:
+    """A reason cannot ring everybody one by one; those who are left out for other reasons do not count."""
+    crowd = [person(number) for number in range(9)]
+    text = "@山田 太郎 " + " ".join(f"@{each.name}" for each in crowd)
+    assert named(text, TARO_PERSON, *crowd) == [each.name for each in crowd[:MOST]]
+
+
+def test_members_without_a_name_are_found_by_address_alone() -> None:
+    """An empty name, or one of which nothing is seen, is no name."""
+    assert named("@ @\u200b", replace(ALEX, name=""), replace(ALEX, object_id="x", name="\u200b")) == []
+    assert [each.upn for each in mentioned("@alex@example.com", [replace(ALEX, name="")], requester=TARO_REQUESTER)]
+
+
+@given(st.text(st.sampled_from("@＠ ae.'-佐藤花子みさん\n\u200b\u0301"), max_size=60))
+def test_whoever_is_mentioned_is_named_in_the_text(text: str) -> None:
+    """Whatever is written, only members come out, each once."""
+    found = mentioned(text, MEMBERS, requester=TARO_REQUESTER)
+    assert set(found) <= set(MEMBERS)
+    assert len(set(found)) == len(found) <= MOST
+    assert not found or names_anybody(text)

@@ -24,6 +24,7 @@ from bot.domain.card import Rules
 from bot.ports import AwsUnavailable, Clock, StoreUnavailable
 from bot.reloading import Reloading
 from bot.service.arrivals import Arrivals
+from bot.service.auditing import Auditing
 from bot.service.commands import Commands
 from bot.service.configured import Configured
 from bot.service.converge import Convergence
@@ -51,7 +52,7 @@ NO_CREDENTIALS_ADVICE = "no AWS credentials were found: give the process a role,
 AWS_PAUSE = 3.0  # seconds between two questions to an AWS that did not answer
 AWS_PATIENCE = 60.0  # seconds for AWS's first answer; a network may come up later than the process
 START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # a store, an AWS or a port that cannot be had
-Source = Intake | Sweep | Forgetting | Reloading | LoopWatch
+Source = Intake | Sweep | Forgetting | Reloading | Auditing | LoopWatch
 log = structlog.get_logger(__name__)
 
 
@@ -63,6 +64,7 @@ class Program:
     deciding: Deciding
     looking: Looking
     convergence: Convergence
+    auditing: Auditing
     sources: tuple[Source, ...]  # of work and of figures; they stop first
 
 
@@ -119,6 +121,7 @@ async def _drain(program: Program, sources: list[asyncio.Task[None]], looking: a
             await program.convergence.drain()
             looking.cancel()
             await program.looking.drain()
+            await program.auditing.drain()
     except TimeoutError:
         log.warning("drain_cut_short")  # the next process goes on from the row
     finally:
@@ -142,7 +145,8 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
                 _microsoft(settings, aws, clock), store=store, configured=configured, clock=clock, telemetry=telemetry
             )
         )
-        rows = Rows(store, clock)
+        auditing = Auditing(store=store, clock=clock, telemetry=telemetry)
+        rows = Rows(store, clock, decided=auditing.decided)
         signalling = Signalling(
             rows=rows, requests=aws.requests, clock=clock, configured=configured, telemetry=telemetry
         )
@@ -167,6 +171,7 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             clock=clock,
             configured=configured,
             telemetry=telemetry,
+            auditing=auditing,
         )
         sweep = Sweep(
             rows=rows,
@@ -186,7 +191,7 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             clock=clock,
             telemetry=telemetry,
         )
-        sources: list[Source] = [sweep, forgetting, reloading, LoopWatch(telemetry.loop_stall)]
+        sources: list[Source] = [sweep, forgetting, reloading, auditing, LoopWatch(telemetry.loop_stall)]
         if aws.queue:
             telemetry.health.expect(QUEUE)
             sources.append(Intake(queue=aws.queue, rows=rows, clock=clock, configured=configured, telemetry=telemetry))
@@ -200,6 +205,7 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             deciding=deciding,
             looking=Looking(rows=rows, convergence=convergence, clock=clock, telemetry=telemetry),
             convergence=convergence,
+            auditing=auditing,
             sources=tuple(sources),
         )
 

@@ -9,16 +9,18 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from typing import IO, Final, NoReturn, TypeVar
 
 import click
 
+from bot import trail
 from bot.domain.record import Record
 from bot.domain.request import InvalidRequestKey, RequestKey, Verdict
 from bot.i18n import LOCALES
 from bot.notation import NOT_AVAILABLE
-from bot.ports import Store, StoreUnavailable
+from bot.ports import AuditEntry, Store, StoreUnavailable
 from bot.problems import ConfigurationProblems
 from bot.rendering.samples import SAMPLES
 
@@ -27,6 +29,7 @@ SAMPLE_TIMEZONES: Final = {"en": "UTC", "ja": "Asia/Tokyo"}  # where the readers
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StartAccessRequest.html
 LONGEST_REASON: Final = 256  # characters
 SANDBOX_CREDENTIALS: Final = ("secret", "aws-federation")  # of APP_CREDENTIAL's what this machine can play
+LONGEST_TRAIL: Final = timedelta(days=402)  # what is kept of it, and the days of time zones
 _OPS_ITEM_ID: Final = re.compile(r"oi-[0-9a-f]{12}")
 _T = TypeVar("_T")
 
@@ -170,6 +173,67 @@ def decide(ops_item_id: str, approve: bool, reject: bool, comment: str) -> None:
     click.echo(_asked("decide", opsItemId=ops_item_id, verdict=verdict.value, comment=comment))
 
 
+def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> datetime | None:
+    try:
+        return trail.moment(text, datetime.now(UTC)) if text else None
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            "write a date, a moment like 2026-04-01T09:00+09:00, or a span like 24h or 7d"
+        ) from None
+
+
+@main.command()
+@click.option("--since", required=True, callback=_moment, help="A date or moment (UTC if it says none), or 24h, 7d.")
+@click.option("--until", callback=_moment, help="Likewise; by default now.")
+@click.option("--request", help="Only this request: account/region/oi-…, or the OpsItem id alone.")
+@click.option("--person", help="Only this person: a Microsoft Entra object id.")
+@click.option("--format", "form", type=click.Choice(("csv", "json")), default="csv", show_default=True)
+def audit(since: datetime, until: datetime | None, request: str | None, person: str | None, form: str) -> None:
+    """Print who tried what, and what came of it.
+
+    Clicks with what their person was told, and each decision's way to AWS. As CSV for spreadsheets, or as one JSON
+    object a line.
+    """
+    from bot.settings import load_store
+    from bot.store.assembly import store_at
+
+    settings = _configured(load_store)
+    path = settings.sqlite_path
+    if path and not path.is_file():  # opening would make an empty one
+        raise click.ClickException(f"there is no store at {path}; NODE_ACCESS_STORE says where it is")
+
+    def wanted(entry: AuditEntry) -> bool:
+        named = request is None or request in {entry.request, entry.request.rpartition("/")[2]}
+        return named and (person is None or entry.person.casefold() == person.casefold())
+
+    store = store_at(settings.store, region=settings.region)
+    try:
+        asyncio.run(_print_trail(store, since, until or datetime.now(UTC), wanted, form))
+    except StoreUnavailable as problem:
+        raise click.ClickException(f"the store at {path or settings.store} cannot be read: {problem}") from None
+
+
+async def _print_trail(
+    closed: AbstractAsyncContextManager[Store],
+    since: datetime,
+    until: datetime,
+    wanted: Callable[[AuditEntry], bool],
+    form: str,
+) -> None:
+    """Print day by day, so that a year of it needs no more memory than a day."""
+    written = trail.as_csv if form == "csv" else trail.as_json
+    async with closed as store:
+        if form == "csv":
+            click.echo(trail.csv_head())
+        day = max(since, until - LONGEST_TRAIL)
+        while day < until:
+            after = min(day + timedelta(days=1), until)
+            for entry in await store.audit(day, after):
+                if wanted(entry):
+                    click.echo(written(entry))
+            day = after
+
+
 def _later(name: str, summary: str) -> None:
     """Add a command of a later version: it takes any words and says that it is not available yet."""
 
@@ -209,7 +273,6 @@ def _make_table(name: str, *, region: str) -> None:
 
 
 _later("manifest", "Build the Teams app package")
-_later("audit", "Print who tried what")
 
 
 def _tell_version(command: click.Command) -> None:

@@ -278,7 +278,7 @@ class AuditEntry:
     """Who tried what, from where, and what came of it. Append-only."""
 
     at: datetime
-    event: str  # clicked, refused, sent, confirmed …
+    event: str  # clicked, or what became of a decision: claimed, sent, accepted, refused, unanswered, released
     request: str = ""
     step: str = ""
     verb: str = ""
@@ -286,8 +286,13 @@ class AuditEntry:
     person_name: str = ""
     tenant: str = ""
     conversation: str = ""
-    outcome: str = ""
-    detail: str = ""
+    outcome: str = ""  # what the person was told, or why a decision came to nothing
+    detail: str = ""  # AWS's error code
+    decision: str = ""  # the id that ties a decision's entries together
+    state: str = ""  # of the request and its waiting step, as the row had it
+    execution: str = ""  # the automation execution that was signalled or stopped
+    role: str = ""  # ARN of the role in which
+    session: str = ""  # name of its session, which CloudTrail shows
 
 
 class StoreUnavailable(Exception):
@@ -374,8 +379,8 @@ class Store(Protocol):
     async def append_audit(self, entry: AuditEntry) -> None:
         """Add to the audit trail."""
 
-    async def audit(self, since: datetime) -> Sequence[AuditEntry]:
-        """Return the audit trail since then, oldest first."""
+    async def audit(self, since: datetime, until: datetime | None = None) -> Sequence[AuditEntry]:
+        """Return the audit trail from then on, up to another moment or its end, oldest first."""
 
     async def close(self) -> None:
         """Let go of files and connections."""

@@ -17,6 +17,7 @@ from bot.domain.views import Notice, NoticeCode
 from bot.ports import AuditEntry, Clock, People, StoreUnavailable
 from bot.service.adoption import Adoption
 from bot.service.answers import Answers, Screen, bare
+from bot.service.auditing import Auditing
 from bot.service.background import Background
 from bot.service.claiming import Claiming
 from bot.service.clicks import Answer, Click, Verb
@@ -41,7 +42,9 @@ class Deciding:
         clock: Clock,
         configured: Configured,
         telemetry: Telemetry,
+        auditing: Auditing,
     ) -> None:
+        self._auditing = auditing
         self._rows, self._clock, self._configured, self._telemetry = rows, clock, configured, telemetry
         self._adoption = Adoption(rows=rows, clock=clock, configured=configured)
         self._answers, self._carried = Answers(configured, clock), Background()
@@ -61,12 +64,13 @@ class Deciding:
         code = answer.notice.code if answer.notice else "shown"
         self._telemetry.clicks.labels(verb=click.verb, outcome=code).inc()
         log.info("click_answered", request=click.request, verb=click.verb, person=click.person.object_id, outcome=code)
-        self._carried.begin(self._audit(click, str(code)))  # an answer does not wait for the disk
+        self._auditing.clicked(self._entry(click, str(code)))
         return answer
 
     async def drain(self) -> None:
         """Wait for the decisions that are on their way, and for the audit trail."""
         await self._carried.drain()
+        await self._auditing.drain()
 
     async def _in_time(self, click: Click) -> Answer:
         """Answer at the last moment even if the store hangs; what was begun goes on, for it may be stored already."""
@@ -132,9 +136,9 @@ class Deciding:
         at_home = here and record.route and record.route.channel == here.name
         return here if posting or (at_home and may_have_more(record)) else None
 
-    async def _audit(self, click: Click, outcome: str) -> None:
-        """Keep who tried what. An audit trail that cannot be written must not change what was answered."""
-        entry = AuditEntry(
+    def _entry(self, click: Click, outcome: str) -> AuditEntry:
+        """Say who tried what; the comment's words are AWS's and the card's."""
+        return AuditEntry(
             at=self._clock.now(),
             event="clicked",
             request=click.request[:100],
@@ -146,11 +150,6 @@ class Deciding:
             conversation=click.conversation,
             outcome=outcome,
         )
-        try:
-            await self._rows.store.append_audit(entry)
-        except StoreUnavailable:
-            self._telemetry.store_errors.inc()
-            log.error("audit_not_stored", request=click.request, verb=click.verb, outcome=outcome)
 
 
 def _was_told_in(record: Record, conversation: str) -> bool:

@@ -187,13 +187,13 @@ class DynamoStore:
         self._audited = max(self._audited + 1, time.time_ns())
         day = items.day_of(entry.at)
         if day not in self._audit_days:
-            await self._write("put_item", Item=items.key(items.AUDIT_DAYS, day))
+            await self._write("put_item", Item=items.audit_day(entry.at))
             self._audit_days.add(day)
         await self._write("put_item", Item=items.audit_item(entry, self._audited))
 
-    async def audit(self, since: datetime) -> Sequence[AuditEntry]:
-        """Return the audit trail since then, oldest first."""
-        return await self._read(lambda table: table.audit(since), times=MANY)
+    async def audit(self, since: datetime, until: datetime | None = None) -> Sequence[AuditEntry]:
+        """Return the audit trail from then on, up to another moment or its end, oldest first."""
+        return await self._read(lambda table: table.audit(since, until), times=MANY)
 
     # --- in threads
 

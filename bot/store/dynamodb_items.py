@@ -24,14 +24,14 @@ import math
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
 from bot.domain.record import Record
 from bot.domain.request import InvalidRequestKey, RequestKey
 from bot.ports import AuditEntry, PersonalChat, RowUnreadable, StoreUnavailable
-from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, decode, encode, storable
+from bot.store.rows import AUDIT_ENTRY, AUDIT_KEPT, PERSONAL_CHAT, RECORD, decode, encode, storable
 
 Item = dict[str, dict[str, Any]]  # attribute -> {type: value}, as the client takes and gives it
 
@@ -214,7 +214,17 @@ def audit_item(entry: AuditEntry, order: int) -> Item:
     return {
         **key(audit_partition(day_of(kept.at)), f"{spelled(kept.at)}#{order:020d}"),
         "entry": text(encode(AUDIT_ENTRY, kept)),
+        EXPIRES_AT: _forgotten_at(kept.at),
     }
+
+
+def audit_day(when: datetime) -> Item:
+    """Return the item that says that a day has entries; it goes a day after the last of them."""
+    return {**key(AUDIT_DAYS, day_of(when)), EXPIRES_AT: _forgotten_at(when + timedelta(days=1))}
+
+
+def _forgotten_at(when: datetime) -> Item:
+    return number(math.ceil((when + AUDIT_KEPT).timestamp()))
 
 
 def audit_entry(item: Mapping[str, Any]) -> AuditEntry:

@@ -63,11 +63,13 @@ class Reading:
         """Return everybody who can be reached."""
         return [items.chat_of(item) for item in self._partition(items.PEOPLE)]
 
-    def audit(self, since: datetime) -> list[AuditEntry]:
+    def audit(self, since: datetime, until: datetime | None) -> list[AuditEntry]:
         """Return the audit trail, day after day."""
         days = [items.member(day, "sk") for day in self._partition(items.AUDIT_DAYS, since=items.day_of(since))]
-        found = (self._partition(items.audit_partition(day), since=items.spelled(since)) for day in days)
-        return [items.audit_entry(item) for day in found for item in day]
+        wanted = [day for day in days if until is None or day <= items.day_of(until)]
+        found = (self._partition(items.audit_partition(day), since=items.spelled(since)) for day in wanted)
+        entries = (items.audit_entry(item) for day in found for item in day)
+        return [entry for entry in entries if until is None or entry.at < until]
 
     # --- pages
 

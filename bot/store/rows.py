@@ -7,7 +7,7 @@ the row: what cannot be understood is never dropped in silence.
 import operator
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cache
 from typing import Any, Final, TypeVar, cast
@@ -20,6 +20,7 @@ from bot.ports import AuditEntry, PersonalChat, RowUnreadable, Watched
 
 T = TypeVar("T")
 
+AUDIT_KEPT = timedelta(days=400)  # a year, and the weeks in which somebody asks about its first days
 RECORD: Final = TypeAdapter(Record)
 AUDIT_ENTRY: Final = TypeAdapter(AuditEntry)
 PERSONAL_CHAT: Final = TypeAdapter(PersonalChat)

@@ -58,6 +58,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        """
+        CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+        BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END
+        """,
+        # 400 days, bot.store.rows.AUDIT_KEPT, before the newest entry: no clock is believed
+        """
+        CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit
+        WHEN OLD.at > (SELECT max(at) FROM audit) - 34560000000000
+        BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END
+        """,
+    ),
 )
 """What brings a file from each version to the next; its position is the version it starts from. Only ever appended to.
 

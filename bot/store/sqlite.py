@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports import AuditEntry, Change, PersonalChat, StoreUnavailable, Watched
-from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, decode, encode, storable, watched_rows
+from bot.store.rows import AUDIT_ENTRY, AUDIT_KEPT, PERSONAL_CHAT, RECORD, decode, encode, storable, watched_rows
 from bot.store.schema import connect
 from bot.store.thread import DatabaseThread
 from bot.store.versions import changed
@@ -25,6 +25,7 @@ BUSY_SECONDS = (
 )
 FORGOTTEN_AT_ONCE = 500  # rows; other writers wait for no more than that
 ROWS_KEPT = 256  # decoded rows, by their JSON: a row that is written often is read as often
+_END_OF_TIME = 2**62  # microseconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
@@ -63,7 +64,12 @@ _ADVANCE = """
     ON CONFLICT (account, region) DO UPDATE SET moment = excluded.moment WHERE excluded.moment > moment
 """
 _APPEND = "INSERT INTO audit (at, entry) VALUES (?, ?)"
-_AUDIT = "SELECT id, entry FROM audit WHERE at >= ? ORDER BY at, id"
+_AUDIT = "SELECT id, entry FROM audit WHERE at >= ? AND at < ? ORDER BY at, id"
+_FORGET_AUDIT = """
+    DELETE FROM audit WHERE id IN (
+        SELECT id FROM audit WHERE at <= min(:until, (SELECT max(at) FROM audit) - :kept) ORDER BY at LIMIT :most
+    )
+"""
 
 
 class SqliteStore:
@@ -113,10 +119,16 @@ class SqliteStore:
         return watched_rows((RequestKey.parse(row[0]), partial(_record, row)) for row in found)
 
     async def forget_expired(self, now: datetime) -> int:
-        """Drop rows that have expired; return how many."""
-        return await self._thread.write(
-            lambda connection: connection.execute(_FORGET_EXPIRED, (_micros(now), FORGOTTEN_AT_ONCE)).rowcount
-        )
+        """Drop rows that have expired, and entries of the audit trail; return how many."""
+
+        def forget(connection: sqlite3.Connection) -> int:
+            rows = connection.execute(_FORGET_EXPIRED, (_micros(now), FORGOTTEN_AT_ONCE)).rowcount
+            kept = AUDIT_KEPT // timedelta(microseconds=1)
+            bounds = {"until": _micros(now) - kept, "kept": kept, "most": FORGOTTEN_AT_ONCE}
+            trail = connection.execute(_FORGET_AUDIT, bounds).rowcount
+            return rows + trail
+
+        return await self._thread.write(forget)
 
     async def find(self, ops_item_id: str) -> Sequence[Record]:
         """Return the rows of that OpsItem id, in whatever account and Region."""
@@ -169,9 +181,9 @@ class SqliteStore:
         kept = storable(entry)
         await self._write(_APPEND, _micros(kept.at), encode(AUDIT_ENTRY, kept))
 
-    async def audit(self, since: datetime) -> Sequence[AuditEntry]:
-        """Return the audit trail since then, oldest first."""
-        return await self._read(_AUDIT, _audit_entry, _micros(since))
+    async def audit(self, since: datetime, until: datetime | None = None) -> Sequence[AuditEntry]:
+        """Return the audit trail from then on, up to another moment or its end, oldest first."""
+        return await self._read(_AUDIT, _audit_entry, _micros(since), _micros(until) if until else _END_OF_TIME)
 
     # --- statements
 

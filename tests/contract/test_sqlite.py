@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.record import KEPT_UNREAD, Record
-from bot.ports import RowUnreadable, StoreUnavailable, Watched
+from bot.ports import AuditEntry, RowUnreadable, StoreUnavailable, Watched
 from bot.store import schema
 from bot.store.sqlite import SqliteStore
 from tests.fakes.aws import key_of
@@ -27,7 +27,7 @@ NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 OTHER = key_of(2)
 KEY = key_of(1)
 ROOT = Path(__file__).parents[2]
-VERSIONS = {number: Path(__file__).with_name(f"store_version_{number}.sql").read_text() for number in (1, 2)}
+VERSIONS = {number: Path(__file__).with_name(f"store_version_{number}.sql").read_text() for number in (1, 2, 3)}
 VERSION_1 = VERSIONS[1]
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -517,3 +517,24 @@ async def test_a_crowd_on_one_row_is_served_at_once(store: SqliteStore) -> None:
     await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for _ in range(200)))
     assert commits <= 20
     assert (await store.load(KEY)) == Record(KEY, NOW, version=200, looks_failed=200)
+
+
+# --- the audit trail is only ever added to
+
+
+async def test_no_entry_of_the_trail_is_changed(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
+    """Not even by somebody with the file at hand and a statement: SQLite itself refuses."""
+    await store.append_audit(AuditEntry(datetime.now(UTC), "clicked"))
+    for statement in ("UPDATE audit SET entry = '{}'", "DELETE FROM audit"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            by_hand.execute(statement)
+    assert len(await store.audit(NOW)) == 1
+
+
+async def test_the_trail_is_forgotten_after_its_time(store: SqliteStore) -> None:
+    """Entries older than 400 days go with old rows, younger ones stay."""
+    now = datetime.now(UTC)
+    for days in (500, 401, 399, 0):
+        await store.append_audit(AuditEntry(now - timedelta(days=days), f"{days}"))
+    assert await store.forget_expired(now) == 2
+    assert [each.event for each in await store.audit(now - timedelta(days=1000))] == ["399", "0"]

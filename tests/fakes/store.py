@@ -123,8 +123,9 @@ class MemoryStore:
     async def append_audit(self, entry: AuditEntry) -> None:
         self._working().audit.append(storable(entry))
 
-    async def audit(self, since: datetime) -> Sequence[AuditEntry]:
-        return sorted((each for each in self._working().audit if each.at >= since), key=lambda each: each.at)
+    async def audit(self, since: datetime, until: datetime | None = None) -> Sequence[AuditEntry]:
+        found = (each for each in self._working().audit if each.at >= since and (until is None or each.at < until))
+        return sorted(found, key=lambda each: each.at)
 
     async def close(self) -> None:
         """Keep everything: what shares the tables goes on."""

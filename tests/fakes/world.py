@@ -13,6 +13,7 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import Channel
 from bot.ports import Store
+from bot.service.auditing import Auditing
 from bot.service.clicks import Answer, Click, Verb
 from bot.service.configured import Configured
 from bot.service.converge import Convergence
@@ -64,6 +65,7 @@ class World:
     store: Store
     configured: Configured = field(default_factory=configured)
     owner: str = "replica-1"
+    auditing: Auditing = field(init=False)
     rows: Rows = field(init=False)
     signalling: Signalling = field(init=False)
     convergence: Convergence = field(init=False)
@@ -80,7 +82,8 @@ class World:
         """Make the services anew over the same outside: a restart."""
         self.telemetry, clock = Telemetry(CollectorRegistry()), self.clock
         telemetry = self.telemetry
-        self.rows = Rows(self.store, clock)
+        self.auditing = Auditing(store=self.store, clock=clock, telemetry=telemetry)
+        self.rows = Rows(self.store, clock, decided=self.auditing.decided)
         self.signalling = Signalling(
             rows=self.rows, requests=self.aws, clock=clock, configured=self.configured, telemetry=telemetry
         )
@@ -105,6 +108,7 @@ class World:
             clock=clock,
             configured=self.configured,
             telemetry=telemetry,
+            auditing=self.auditing,
         )
         self.looking = Looking(rows=self.rows, convergence=self.convergence, clock=clock, telemetry=telemetry)
         self.sweep = Sweep(

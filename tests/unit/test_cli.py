@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from bot.cli import main
 from bot.domain.request import RequestKey
+from bot.ports import AuditEntry
 from bot.rendering.samples import SAMPLES
 from bot.sandbox.folder import held
 from bot.sandbox.stage import Choices
@@ -33,9 +34,9 @@ def empty_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def run(*words: str) -> Result:
+def run(*words: str, env: dict[str, str] | None = None) -> Result:
     """Run a command in this process; an exception that is no exit is a failure of the test."""
-    return CliRunner().invoke(main, words, catch_exceptions=False)
+    return CliRunner().invoke(main, words, catch_exceptions=False, env=env)
 
 
 def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -124,7 +125,7 @@ def test_an_interrupted_start_ends_at_once(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("words", [("manifest",), ("audit", "--since", "2026-11-01", "--format", "csv")])
+@pytest.mark.parametrize("words", [("manifest",), ("manifest", "--out", "x.zip")])
 def test_what_is_not_built_says_so(words: tuple[str, ...]) -> None:
     """A command of a later version is answered with "not available yet" and exit code 1."""
     result = run(*words)
@@ -265,3 +266,59 @@ async def _store(path: Path) -> None:
     now = datetime(2026, 11, 23, 5, 19, tzinfo=UTC)
     async with SqliteStore(path) as store:
         await store.apply(KEY, lambda row: row.look_by(now), now=now)
+
+
+# --- audit
+
+
+def _with_trail(folder: Path) -> dict[str, str]:
+    async def fill() -> None:
+        async with SqliteStore(folder / "node-access.db") as store:
+            for days, request, person in ((9, "a/b/oi-00000000000a", "P1"), (1, "a/b/oi-00000000000b", "p2")):
+                at = datetime.now(UTC) - timedelta(days=days)
+                await store.append_audit(AuditEntry(at, "clicked", request=request, person=person, person_name="=佐藤"))
+
+    asyncio.run(fill())
+    return {"NODE_ACCESS_STORE": f"sqlite:{folder / 'node-access.db'}"}
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (("--since", "30d"), ["P1", "p2"]),
+        (("--since", "7d"), ["p2"]),
+        (("--since", "30d", "--until", "7d"), ["P1"]),
+        (("--since", "30d", "--request", "oi-00000000000a"), ["P1"]),
+        (("--since", "30d", "--person", "p1"), ["P1"]),
+        (("--since", "2000-01-01"), ["P1", "p2"]),
+        (("--since", "1m"), []),
+    ],
+)
+def test_audit_prints_what_was_asked_for(tmp_path: Path, words: tuple[str, ...], found: list[str]) -> None:
+    """By time, request and person; the oldest first, one JSON object a line."""
+    result = run("audit", *words, "--format", "json", env=_with_trail(tmp_path))
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [json.loads(line)["person"] for line in result.stdout.splitlines()] == found
+
+
+def test_audit_prints_csv_that_nothing_computes(tmp_path: Path) -> None:
+    """A head, a line for each entry, and no formula."""
+    result = run("audit", "--since", "30d", env=_with_trail(tmp_path))
+    head, *lines = result.stdout.splitlines()
+    assert (result.exit_code, len(lines)) == (0, 2)
+    assert '"person_name"' in head
+    assert all('"\'=佐藤"' in line for line in lines)
+
+
+def test_audit_needs_a_moment_that_it_understands(tmp_path: Path) -> None:
+    """Wrong usage is exit code 2, with what to write."""
+    result = run("audit", "--since", "yesterday", env=_with_trail(tmp_path))
+    assert result.exit_code == 2
+    assert "a span like 24h or 7d" in result.stderr
+
+
+def test_audit_of_a_store_that_is_not_there(tmp_path: Path) -> None:
+    """It is not made by asking for it."""
+    result = run("audit", "--since", "7d", env={"NODE_ACCESS_STORE": f"sqlite:{tmp_path / 'none.db'}"})
+    assert result.exit_code == 1
+    assert not (tmp_path / "none.db").exists()

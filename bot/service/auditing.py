@@ -1,0 +1,155 @@
+"""The audit trail: who tried what, what was sent to AWS for it, and what came of it. In the log at once, then stored.
+
+Decisions are told by the writes of their rows, whoever made them, so that no path to AWS can forget to. Nothing waits
+for the trail: what the store does not take is kept and tried again, and the log has it already.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from bot.domain.decision import Decision, DecisionState
+from bot.domain.record import Record
+from bot.ports import AuditEntry, Clock, Store, StoreUnavailable
+from bot.service.background import Background
+from bot.telemetry import Telemetry
+
+KEPT_WAITING = 1000  # entries while the store is away; older ones are in the log alone then
+RETRY_SECONDS = 10.0  # before the store is tried again
+MINUTE = timedelta(minutes=1)
+MOST_CLICKS = 60  # of one person in a minute that are kept one by one; anybody of the tenant may press for ever
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """How often a person pressed within a minute, and the last press that was only counted."""
+
+    since: datetime
+    clicks: int = 0
+    last: AuditEntry | None = None
+
+    @property
+    def uncounted(self) -> int:
+        return max(0, self.clicks - MOST_CLICKS)
+
+
+class Auditing:
+    """Takes note of what happens. `run` stores what the store did not take at once."""
+
+    def __init__(self, *, store: Store, clock: Clock, telemetry: Telemetry) -> None:
+        self._store, self._clock, self._telemetry = store, clock, telemetry
+        self._waiting: deque[AuditEntry] = deque(maxlen=KEPT_WAITING)
+        self._tallies: dict[str, _Tally] = {}
+        self._background, self._storing = Background(), False
+
+    async def run(self) -> None:
+        """Try again what is waiting, and close minutes that are over, until cancelled."""
+        while True:
+            await self._clock.sleep(RETRY_SECONDS)
+            self._close_minutes(self._clock.now() - MINUTE)
+            await self._store_waiting()
+
+    async def drain(self) -> None:
+        """Store what can be stored."""
+        self._close_minutes(self._clock.now())
+        await self._background.drain()
+        await self._store_waiting()
+
+    # --- what happened
+
+    def clicked(self, entry: AuditEntry) -> None:
+        """Take note of a press and of what its person was told; a flood is counted, not kept one by one."""
+        tally = self._tallies.get(entry.person)
+        if tally is None or entry.at - tally.since >= MINUTE:
+            self._close(entry.person)
+            tally = self._tallies[entry.person] = _Tally(entry.at)
+        tally.clicks += 1
+        if tally.clicks > MOST_CLICKS:
+            tally.last = entry
+            return
+        self._note(entry)
+
+    def decided(self, before: Sequence[Decision], record: Record) -> None:
+        """Take note of what a write of a row changed about its decisions."""
+        known = {each.id: each for each in before}
+        for decision in record.decisions:
+            former = known.get(decision.id)
+            if former is None or (former.state, former.outcome) != (decision.state, decision.outcome):
+                self._note(_entry(record, decision, self._clock.now()))
+
+    # --- keeping it
+
+    def _close_minutes(self, until: datetime) -> None:
+        for person in [person for person, tally in self._tallies.items() if tally.since <= until]:
+            self._close(person)
+
+    def _close(self, person: str) -> None:
+        tally = self._tallies.pop(person, None)
+        if tally and tally.last:
+            self._note(replace(tally.last, outcome="counted", detail=f"{tally.uncounted} clicks within a minute"))
+
+    def _note(self, entry: AuditEntry) -> None:
+        told = {name: str(value) for name, value in asdict(entry).items() if value and name not in {"at", "event"}}
+        log.info("audit_noted", what=entry.event, **told)
+        self._waiting.append(entry)
+        if not self._storing:
+            self._background.begin(self._store_waiting())
+
+    async def _store_waiting(self) -> None:
+        if self._storing:
+            return
+        self._storing = True
+        try:
+            while self._waiting:
+                await self._store.append_audit(self._waiting[0])
+                self._waiting.popleft()
+        except StoreUnavailable:
+            self._telemetry.store_errors.inc()
+            log.error("audit_not_stored", waiting=len(self._waiting))
+        finally:
+            self._storing = False
+
+
+_EVENTS = {
+    DecisionState.CLAIMED: "claimed",
+    DecisionState.SENT: "sent",
+    DecisionState.CONFIRMED: "accepted",
+    DecisionState.REFUSED: "refused",
+    DecisionState.UNKNOWN: "unanswered",
+    DecisionState.RELEASED: "released",
+}
+"""What each state of a decision is called in the trail."""
+
+
+def _entry(record: Record, decision: Decision, at: datetime) -> AuditEntry:
+    person = decision.person
+    return AuditEntry(
+        at=at,
+        event=_EVENTS[decision.state],
+        request=str(record.key),
+        step=decision.step,
+        verb=decision.verdict,
+        person=person.object_id,
+        person_name=person.name,
+        tenant=person.tenant_id,
+        conversation=decision.conversation,
+        outcome=str(decision.outcome or ""),
+        detail=decision.detail,
+        decision=decision.id,
+        state=_state(record),
+        execution=decision.execution_id or "",
+        role=decision.role or "",
+        session=person.session_name if decision.role else "",
+    )
+
+
+def _state(record: Record) -> str:
+    """Say how the request stood when this was written: for what was sent, what the state check had just confirmed."""
+    request = record.request
+    if request is None:
+        return ""
+    return f"{request.status} {request.waiting.step}" if request.waiting else str(request.status)

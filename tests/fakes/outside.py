@@ -31,6 +31,7 @@ from tests.fakes.world import World, configured
 
 MEI, PRIYA = person(3), person(4)
 SESSIONS = ROLE.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/")  # of whoever votes through the bot
+NAMING = "障害対応のため @hanako.sato@example.com に確認済みです"  # a reason that has a roster asked for
 LONG_QUIET = 60.0  # seconds; what is due later than that is no work under way
 
 

@@ -164,8 +164,8 @@ GUARDS = (
     Guard(
         "a requester who was placed by other rules is placed anew",
         "bot/service/permission.py",
-        "if self._configured.placed_by_others(record):",
-        "if self._configured.placed_by_others(record) and not record.requester:",
+        "if self._configured.placed_by_others(record):\n            return person, Refusal.RECONFIGURED",
+        "if not record.requester:\n            return person, Refusal.RECONFIGURED",
         RELOADING + "test_a_role_that_is_trusted_no_more_places_nobody",
     ),
     Guard(

@@ -15,7 +15,7 @@ from bot.ports import SignalLost, SignalThrottled
 from bot.service.clicks import Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.gates import end_everything
-from tests.fakes.outside import MEI, Outside, Process
+from tests.fakes.outside import MEI, NAMING, Outside, Process
 
 STUCK = 600  # seconds after which a request that has not come to rest never will
 MOST_PRESSES = 3  # of one person at one step; who was cut off, and read that nothing came of it, presses again
@@ -91,7 +91,7 @@ def asked(levels: int, required: int = 1) -> Act:
     """Somebody asks for access, and AWS says so on the queue."""
 
     def ask(outside: Outside) -> None:
-        outside.queue.send(outside.aws.add(levels=levels, required=required))
+        outside.queue.send(outside.aws.add(levels=levels, required=required, reason=NAMING))
 
     return Act(in_aws=ask)
 

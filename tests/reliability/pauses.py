@@ -14,7 +14,7 @@ from bot.ports import Chat, Clock, People, Requests
 from bot.service.clicks import Answer, Verb
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.gates import calls_of, end_everything
-from tests.fakes.outside import Outside, Process, doubled, extras, wrong
+from tests.fakes.outside import NAMING, Outside, Process, doubled, extras, wrong
 
 GAP = "Requests.signal"  # the call behind the last check
 PORTS = calls_of(Requests, Chat, People) - {
@@ -167,7 +167,7 @@ async def end_of(seed: int) -> End:
     chance, outside, call = Random(seed), Outside.new(), CALLS[seed % len(CALLS)]
     nth = 1 + chance.randrange(OFTEN.get(call, SELDOM))
     gate = Standstill(outside.clock, call, nth, chance.uniform(*chance.choice(PAUSES)))
-    outside.queue.send(outside.aws.add(levels=2))
+    outside.queue.send(outside.aws.add(levels=2, reason=NAMING))
     slow = Process(outside, gate, owner="slow")
     await outside.clock.advance(chance.choice((0, 0.5, 40)))  # alone at first, be it for all of its first look
     pair = Pair(chance, outside, gate, slow, Process(outside, Standstill(outside.clock), owner="other"))

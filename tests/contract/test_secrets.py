@@ -1,0 +1,87 @@
+"""No file of the project holds a secret, a real account, or an address from which packages are fetched."""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.test_packaging import lines, our_files
+
+SECRETS = {
+    "AWS access key": r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
+    "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    "signed token": r"\beyJ[A-Za-z0-9_-]{15,}\.eyJ[A-Za-z0-9_-]{15,}\.[A-Za-z0-9_-]{15,}",
+    "Entra client secret": r"(?<![\w~.-])[A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{31,}(?![\w~.-])",
+    "GitHub token": r"\bgh[pousr]_[A-Za-z0-9]{36}\b|\bgithub_pat_[A-Za-z0-9_]{60,}",
+    "Slack token": r"\bxox[abpr]-[A-Za-z0-9-]{10,}",
+    "webhook": r"https://[\w.-]*(?:webhook\.office\.com|hooks\.slack\.com)/\S{20,}",
+    "password in an address": r"\w+://[^\s/:@\"'{}]+:[^\s/@\"'{}]+@[\w.-]+",
+    "long random text": r"(?i)(?:secret|password|token|api_?key)\w*[\"']?\s*[:=]\s*[\"'][A-Za-z0-9+/=_~.-]{32,}[\"']",
+}
+MADE_UP = (  # samples of tests, plainly no secrets; only these, letter for letter
+    "AKIAUNKNOWN000000000",
+    "https://user:pass@smba.trafficmanager.net/",
+    "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2lnbmF0dXJl",
+    "a-client-secret-that-no-message-repeats",
+)
+REGISTRIES = r"(?:files\.)?python" + r"hosted\.org|registry\.(?:npm" + r"js\.org|yarnpkg\.com)|/sim" + "ple/"
+ACCOUNT = re.compile(r"arn:aws[\w-]*:[\w-]*:[\w*-]*:(\d{12}):")
+SAMPLE_ACCOUNTS = re.compile(r"(\d)\1{11}|(?:(\d)\2{3}){1}(?:(\d)\3{3}){1}(?:(\d)\4{3}){1}|123456789012")
+
+
+def found_in(text: str) -> Iterator[str]:
+    """Yield what looks like a secret in a line."""
+    for sample in MADE_UP:
+        text = text.replace(sample, "")
+    yield from (name for name, pattern in SECRETS.items() if re.search(pattern, text))
+
+
+def offences(paths: Iterable[Path]) -> list[str]:
+    """Return where something looks like a secret, without the secret."""
+    return [
+        f"{path}:{number}: {name}"
+        for path in paths
+        for number, line in enumerate(lines(path), 1)
+        for name in found_in(line)
+    ]
+
+
+def test_no_file_holds_a_secret() -> None:
+    """Keys, tokens and passwords have no place here, not even of a test that nobody runs."""
+    assert offences(our_files()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("AWS access key", ("AKIA", "Q3EGRT7XK2WD5V6B")),
+        ("private key", ("-----BEGIN RSA PRIV", "ATE KEY-----")),
+        ("signed token", ("eyJhbGciOiJSUzI1NiIs", "InR5cCI.eyJpc3MiOiJodHRwczovL2Fw.c2lnbmF0dXJlc2lnbmF0dXJl")),
+        ("Entra client secret", ("abc8Q", "~Zx0Zx0Zx0Zx0Zx0Zx0Zx0Zx0Zx0Zx0Zx0a")),
+        ("GitHub token", ("ghp_", "A1b2" * 9)),
+        ("Slack token", ("xoxb-", "1234567890-abcdef")),
+        ("webhook", ("https://hooks.slack", ".com/services/T00000000/B00000000/XXXX")),
+        ("password in an address", ("https://bob:hunter2", "@example.com/")),
+        ("long random text", ('app_secret = "', "Zx0" * 12 + '"')),
+    ],
+)
+def test_a_planted_secret_is_found(name: str, parts: tuple[str, ...], tmp_path: Path) -> None:
+    """The scan is not blind: each kind, in a file, is told with its place and without itself."""
+    planted = tmp_path / "planted.py"
+    planted.write_text("# nothing\n" + "".join(parts) + "\n")
+    told = offences([planted])
+    assert f"{planted}:2: {name}" in told
+    assert "".join(parts) not in str(told)
+
+
+def test_every_account_is_a_sample() -> None:
+    """Account numbers are those that AWS's own examples use, or plainly made up."""
+    accounts = {number for path in our_files() for line in lines(path) for number in ACCOUNT.findall(line)}
+    assert {each for each in accounts if not SAMPLE_ACCOUNTS.fullmatch(each)} == set()
+
+
+def test_no_file_says_where_packages_come_from() -> None:
+    """Whoever installs has a source of their own."""
+    told = [str(path) for path in our_files() for line in lines(path) if re.search(REGISTRIES, line)]
+    assert told == []

@@ -11,7 +11,7 @@ PICTURES := .sandbox/pictures
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox test chaos controls check format render pictures pins build clean
+.PHONY: help setup sandbox test chaos controls check weaknesses format render pictures pins build clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ check: setup ## Check format, lint, types and the arrows between the rooms
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+weaknesses: setup ## Say which pinned packages have known weaknesses, where the service that knows answers
+	$(BIN)/python .ci/weaknesses
 
 format: setup ## Put the code into its format
 	$(BIN)/ruff format

@@ -55,13 +55,17 @@ def machine(tmp_path: Path) -> Machine:
 
 def test_a_complete_machine_gets_the_checks_and_then_the_tests(machine: Machine) -> None:
     """Where nothing is missing nothing is installed."""
-    assert machine.has(*EVERYTHING).run() == (0, "", ["make check", "make test"])
+    assert machine.has(*EVERYTHING).run() == (0, "", ["make weaknesses", "make check", "make test"])
 
 
 def test_a_bare_debian_gets_what_is_missing_first(machine: Machine) -> None:
     """As root the missing packages are installed, after the lists were fetched, and then everything runs."""
     code, _, calls = machine.has("python3", "make", "id", "apt-get").run()
-    assert (code, calls[0].split()[:2], calls[2:]) == (0, ["apt-get", "update"], ["make check", "make test"])
+    assert (code, calls[0].split()[:2], calls[2:]) == (
+        0,
+        ["apt-get", "update"],
+        ["make weaknesses", "make check", "make test"],
+    )
     assert calls[1].startswith("apt-get install")
     assert set(calls[1].partition("--no-install-recommends")[2].split()) == {
         "chromium",

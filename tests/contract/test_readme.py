@@ -233,3 +233,16 @@ def test_every_proof_is_listed() -> None:
     assert sorted(listed) == sorted(
         path.name for path in there if re.search(r"\bfigure\(\s*\d", path.read_text("utf-8"))
     )
+
+
+def test_every_threat_has_its_test() -> None:
+    """SECURITY.md's table names for each threat a test that there is."""
+    threats = (ROOT / "SECURITY.md").read_text("utf-8").partition("## Threats")[2].partition("## Accepted")[0]
+    named = re.findall(r"^\| (?!threat|---).*\| `(test_\w+)` \|$", threats, re.MULTILINE)
+    assert len(named) == len([line for line in threats.splitlines() if line.startswith("|")]) - 2
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert set(named) - there == set()

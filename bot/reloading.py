@@ -92,7 +92,7 @@ class Reloading:
         )
         changed = _changed(former, configuration)
         if changed != frozenset():
-            self._configured.take(rules, configuration.identity, at=self._clock.now())
+            self._configured.take(rules, configuration.identity)
             self._changed = None if changed is None or self._changed is None else self._changed | changed
             log.info("configuration_read", channels=[channel.name for channel in configuration.channels])
         self._tell_of_accounts(configuration)

@@ -3,6 +3,8 @@
 A session name identifies a person only where the caller of AssumeRole cannot choose it.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -127,6 +129,13 @@ class IdentityRules:
     session_tags: bool = False  # of a person's sessions: PERSON_TAG
     people: Mapping[str, str] | None = None  # principal -> `user:` id, UPN or mail of a Teams user
 
+    @property
+    def mark(self) -> str:
+        """A short text that differs where requesters may be placed differently."""
+        people = sorted((self.people or {}).items())
+        placing = json.dumps([sorted(self.trusted_roles), sorted(self.people_domains), people])
+        return hashlib.sha256(placing.encode(errors="backslashreplace")).hexdigest()[:16]
+
     def trusts(self, principal: Principal) -> bool:
         """True where the caller could not choose the session name."""
         role = principal.role or ""
@@ -156,6 +165,7 @@ class Requester:
     spellings: frozenset[str]
     person: Person | None = None  # the one Teams user, where one is known
     name: str = ""
+    rules: str = ""  # the mark of the rules by which all this was said
 
     def is_person(self, person: Person) -> bool:
         """True if any id or address of the person is a known spelling of the requester."""
@@ -201,7 +211,7 @@ def place_requester(text: str, rules: IdentityRules, directory: Directory) -> Re
     known = certain | spellings_of(principal.text, principal.session)
     spellings = known.union(*(match.spellings for match in matches))
     name = person.shown_name if person else next(iter(directory.identity_center_names), principal.shown_name)
-    return Requester(principal, placed=placed, spellings=spellings, person=person, name=name)
+    return Requester(principal, placed=placed, spellings=spellings, person=person, name=name, rules=rules.mark)
 
 
 def _matching(people: Iterable[Person], names: frozenset[str]) -> list[Person]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from bot.domain.card import Rules
 from bot.domain.identity import IdentityRules
@@ -22,18 +21,14 @@ class Configured:
     identity: IdentityRules
     tenant_id: str
     accounts: Mapping[str, frozenset[str]]  # account id -> Regions
-    placed_since: datetime | None = None  # requesters that were placed before were placed by other rules
 
-    def take(self, rules: Rules, identity: IdentityRules, *, at: datetime) -> None:
+    def take(self, rules: Rules, identity: IdentityRules) -> None:
         """Put another file in force, whole: nobody sees a part of it."""
-        if (identity, rules.allow_unplaced) != (self.identity, self.rules.allow_unplaced):
-            self.placed_since = at
         self.rules, self.identity = rules, identity
 
     def placed_by_others(self, record: Record) -> bool:
-        """True for a row whose requester was last placed by rules that are not in force any more."""
-        since = self.placed_since
-        return since is not None and (record.observed_at is None or record.observed_at < since)
+        """True for a row whose requester was placed by rules that are not in force: those of a former file."""
+        return record.requester is not None and record.requester.rules != self.identity.mark
 
     @property
     def places(self) -> tuple[tuple[str, str], ...]:

@@ -176,8 +176,12 @@ class Sweep:
         answered_at = self._clock.now()
         others = {each.key: await self._rows.load(each.key) for each in sightings if each.key not in watched}
         news = self._listed[place].news(told, {**watched, **others}, now=answered_at)
-        channels = self._configured.rules.channels
-        return sorted({*news, *(key for key, row in watched.items() if is_misplaced(row, channels))})
+        outdated = (key for key, row in watched.items() if self._is_outdated(row))
+        return sorted({*news, *outdated})
+
+    def _is_outdated(self, row: Record) -> bool:
+        """True for a row that a former file put into its channel, or said of who asks."""
+        return is_misplaced(row, self._configured.rules.channels) or self._configured.placed_by_others(row)
 
     async def _revoked(self, place: Place, watched: Mapping[RequestKey, Record]) -> list[Sighting]:
         """List what was revoked of the approvals whose access still runs; nothing is asked while there are none."""

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -12,6 +13,7 @@ from structlog.testing import capture_logs
 
 from bot.configuration import parse_configuration
 from bot.domain.card import Rules
+from bot.domain.identity import IdentityRules
 from bot.domain.request import RequestKey, Status
 from bot.domain.views import NoticeCode
 from bot.reloading import PERIOD, Reloading
@@ -294,3 +296,21 @@ async def test_the_whole_program_takes_a_pause_and_survives_a_broken_file(
                     if "configuration" in body["problems"]:
                         break
         assert (status, body["missing"]) == (200, {})
+
+
+async def test_a_file_that_changed_while_the_bot_was_down_places_anew() -> None:
+    """Rows remember by which rules their requester was placed: a restart with others lets nobody decide until looked at."""
+    world = new_world()
+    key = world.aws.add()
+    await world.shown(key)
+    world.configured = replace(world.configured, identity=IdentityRules(trusted_roles=frozenset({"Another"})))
+    world.build()
+    answer = await world.press(key, HANAKO)
+    assert answer.notice is not None
+    assert answer.notice.code is NoticeCode.RECONFIGURED
+    await world.sweep.sweep()  # as at each start
+    async with world.running():
+        await world.clock.advance(1)
+        answer = await world.press(key, HANAKO)
+    assert answer.notice is not None
+    assert (answer.notice.code, world.aws.count("signal")) == (NoticeCode.UNPLACED, 0)

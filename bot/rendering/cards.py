@@ -59,6 +59,7 @@ def card_data(view: CardView, pen: Pen, notice: Notice | None) -> Data:
 
 def notice_data(notice: Notice | None, pen: Pen, card: CardView | DirectView | None = None) -> list[Data]:
     """Return the line for the person who clicked, or none. What the card below says anyway is not said twice."""
+    pen = pen.to_reader
     if notice is None:
         return []
     said = [pen.runs(f"notice.{notice.code}")]

@@ -4,7 +4,7 @@ It must not know which card it writes for.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -45,6 +45,12 @@ class Pen:
 
     say: Localizer
     limits: Limits
+    reader: Localizer | None = None  # of the person to whom a notice is for, where that is another one
+
+    @property
+    def to_reader(self) -> "Pen":
+        """Write in the reader's locale."""
+        return replace(self, say=self.reader) if self.reader else self
 
     def name(self, text: str) -> str:
         """Return a name from outside on one line, for a TextRun."""

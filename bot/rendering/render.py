@@ -28,17 +28,24 @@ CARD_LIMIT: Final = 28_000  # bytes of JSON; the smallest limit that Teams docum
 
 
 def render(
-    view: View | Notice, *, locale: str, timezone: str, notice: Notice | None = None, brief: bool = False
+    view: View | Notice,
+    *,
+    locale: str,
+    timezone: str,
+    notice: Notice | None = None,
+    reader: str | None = None,
+    brief: bool = False,
 ) -> Card:
     """Return the adaptive card (JSON) of a view, with a notice line above what was clicked if there is one.
 
-    `locale` is one of bot.i18n.LOCALES, `timezone` an IANA name. The card is under CARD_LIMIT whatever the view holds;
-    `brief`: as short as it can be, for a Teams that finds even that too large.
+    `locale` is one of bot.i18n.LOCALES, `timezone` an IANA name, `reader` the locale of the notice if that is another.
+    The card is under CARD_LIMIT whatever the view holds; `brief`: as short as it can be, for a Teams that finds even
+    that too large.
     """
     template = _template(template_name(view))
     card: Card = {}
     for limits in LIMITS[-1:] if brief else LIMITS:
-        pen = Pen(Localizer(locale, timezone), limits)
+        pen = Pen(Localizer(locale, timezone), limits, Localizer(reader, timezone) if reader else None)
         card = template.bind(template_data(view, pen, notice))
         if size(card) <= CARD_LIMIT:
             break

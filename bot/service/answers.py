@@ -9,6 +9,7 @@ from bot.domain.request import Recall, Status
 from bot.domain.routing import Channel
 from bot.domain.surfaces import direct_kind, direct_view
 from bot.domain.views import Banner, CardView, DecisionLine, DirectView, Notice, NoticeCode, Tone
+from bot.i18n import LOCALES
 from bot.ports import Clock
 from bot.rendering import render, summary
 from bot.service.clicks import Answer
@@ -17,10 +18,14 @@ from bot.service.configured import Configured
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What somebody clicked on and gets back: a channel's card, or the requester's direct message in its locale."""
+    """What somebody clicked on and gets back: a channel's card, or the requester's direct message in its locale.
+
+    The notice on it is for the person alone, so it is in the `reader`'s locale; the card stays what the others see.
+    """
 
     channel: Channel
     personal: bool = False
+    reader: str | None = None
 
 
 class Answers:
@@ -32,14 +37,14 @@ class Answers:
     def shown(self, record: Record, screen: Screen, notice: Notice | None, *, refused: bool = False) -> Answer:
         """Answer with what the row has to show there."""
         view = self._direct(record) if screen.personal else self._card(record, screen.channel)
-        return _answer(view, screen.channel, notice, refused=refused)
+        return _answer(view, screen, notice, refused=refused)
 
     def applying(self, record: Record, screen: Screen, decision: Decision) -> Answer:
         """Answer that a decision is on its way; nothing can be pressed beside it."""
         notice = Notice(NoticeCode.APPLYING, Tone.INFO)
         if screen.personal:
             direct = self._direct(record)
-            return _answer(direct and replace(direct, cancel=False), screen.channel, notice)
+            return _answer(direct and replace(direct, cancel=False), screen, notice)
         card = self._card(record, screen.channel)
         status = record.request.status if record.request else Status.UNKNOWN
         line = DecisionLine(decision.verdict, decision.person.shown_name, decision.clicked_at, decision.comment or None)
@@ -47,7 +52,7 @@ class Answers:
             card = replace(card, banner=Banner.APPLYING, applying=line, buttons=False, step="")
         elif status is Status.APPROVED and decision.verdict is Recall.REVOKE:
             card = replace(card, applying=line, revoke=False, step="")
-        return _answer(card, screen.channel, notice)
+        return _answer(card, screen, notice)
 
     def _card(self, record: Record, channel: Channel) -> CardView:
         return card_view(record, channel, self._configured.rules, self._clock.now())
@@ -58,13 +63,16 @@ class Answers:
 
 
 def _answer(
-    view: CardView | DirectView | None, channel: Channel, notice: Notice | None, *, refused: bool = False
+    view: CardView | DirectView | None, screen: Screen, notice: Notice | None, *, refused: bool = False
 ) -> Answer:
-    text = summary(notice, locale=channel.locale) if notice else ""
-    card = render(view, locale=channel.locale, timezone=channel.timezone, notice=notice) if view else None
+    channel, reader = screen.channel, screen.reader or screen.channel.locale
+    text = summary(notice, locale=reader) if notice else ""
+    if view is None:
+        return Answer(None, notice, text, refused=refused)
+    card = render(view, locale=channel.locale, timezone=channel.timezone, notice=notice, reader=reader)
     return Answer(card, notice, text, refused=refused)
 
 
-def bare(notice: Notice, *, refused: bool = False) -> Answer:
-    """Answer without a card: there is no channel whose locale and card could be used."""
-    return Answer(None, notice, summary(notice, locale="en"), refused=refused)
+def bare(notice: Notice, reader: str | None, *, refused: bool = False) -> Answer:
+    """Answer without a card: there is none that could be shown to whoever clicked."""
+    return Answer(None, notice, summary(notice, locale=reader or LOCALES[0]), refused=refused)

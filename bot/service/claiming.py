@@ -83,7 +83,7 @@ class Claiming:
         """Answer a click of any verb of ACTS that came at `at`. Raises StoreUnavailable where nothing was stored."""
         act = ACTS[click.verb]
         if act is Recall.CANCEL and (stranger := self._permission.stranger(record, click.person)):
-            return bare(Notice(NoticeCode(stranger)), refused=True)
+            return bare(Notice(NoticeCode(stranger)), click.locale, refused=True)
         if late := self._too_late(record, click):
             return self._answers.shown(record, screen, late)
         person, refusal = await self._permission.refusal(record, screen.channel, click, act)
@@ -106,7 +106,7 @@ class Claiming:
             return await self._lost(press, lost.claim)
         except StoreUncertain:  # it may be stored, and then it is carried on: say no "nothing was sent"
             self._telemetry.store_errors.inc()
-            return bare(Notice(NoticeCode.STORE_SLOW, typed=press.click.comment))
+            return bare(Notice(NoticeCode.STORE_SLOW, typed=press.click.comment), press.click.locale)
         self._background.begin(self._signalling.carry(press.key, press.decision_id))
         return await self._own(press, press.decision_id)
 
@@ -143,7 +143,7 @@ class Claiming:
         seconds = self._remaining(press)
         record = await self._rows.wait(press.key, lambda row: self._free_or_over(row, press), seconds=seconds)
         if record is None:
-            return bare(Notice(NoticeCode.NOT_FOUND))
+            return bare(Notice(NoticeCode.NOT_FOUND), press.click.locale)
         if notice := self._too_late(record, press.click):
             return self._answers.shown(record, press.screen, notice)
         if self._remaining(press) <= 0:
@@ -166,13 +166,13 @@ class Claiming:
             return await self._told(press, decision_id, repeated=repeated)
         except StoreUnavailable:  # the claim is stored, so something may well be sent
             self._telemetry.store_errors.inc()
-            return bare(Notice(NoticeCode.APPLYING, Tone.INFO))
+            return bare(Notice(NoticeCode.APPLYING, Tone.INFO), press.click.locale)
 
     async def _told(self, press: _Press, decision_id: str, *, repeated: bool) -> Answer:
         seconds = self._remaining(press)
         record = await self._rows.wait(press.key, lambda row: self._told_by(row, decision_id), seconds=seconds)
         if record is None:
-            return bare(Notice(NoticeCode.NOT_FOUND))
+            return bare(Notice(NoticeCode.NOT_FOUND), press.click.locale)
         if self._told_by(record, decision_id):
             now, typed = self._clock.now(), press.click.comment
             notice = notice_of_decision(record, decision_id, now, repeated=repeated, typed=typed)
@@ -198,7 +198,7 @@ class Claiming:
         record = await self._rows.apply(press.key, announce)
         decision = record.decision(decision_id)
         if decision is None or record.request is None:
-            return bare(Notice(NoticeCode.NOT_FOUND))
+            return bare(Notice(NoticeCode.NOT_FOUND), press.click.locale)
         return self._answers.applying(record, press.screen, decision)
 
     def _remaining(self, press: _Press) -> float:

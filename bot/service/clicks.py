@@ -28,6 +28,7 @@ class Click:
     step: str = ""
     comment: str = ""
     activity_id: str | None = None  # of the card that was clicked
+    locale: str | None = None  # of the person's client, as far as there are words in it
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,41 +83,43 @@ class Deciding:
         if work.done():
             return work.result()
         self._telemetry.store_errors.inc()
-        return bare(Notice(NoticeCode.STORE_SLOW, typed=click.comment))
+        return bare(Notice(NoticeCode.STORE_SLOW, typed=click.comment), click.locale)
 
     async def _answered(self, click: Click, *, at: datetime) -> Answer:
         try:
             return await self._click(click, at)
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
-            return bare(Notice(NoticeCode.NOT_STORED, typed=click.comment))
+            return bare(Notice(NoticeCode.NOT_STORED, typed=click.comment), click.locale)
 
     async def _click(self, click: Click, at: datetime) -> Answer:
         try:
             key = RequestKey.parse(click.request)
         except InvalidRequestKey:
-            return bare(Notice(NoticeCode.NOT_FOUND))
+            return bare(Notice(NoticeCode.NOT_FOUND), click.locale)
         if not self._configured.covers(key):
-            return bare(Notice(NoticeCode.NOT_FOUND, typed=click.comment))
+            return bare(Notice(NoticeCode.NOT_FOUND, typed=click.comment), click.locale)
         record = await self._rows.load(key)
         if record is None or record.request is None:
             looking = await self._adoption.of_unknown_request(key, click)
-            return bare(Notice(NoticeCode.LOOKING if looking else NoticeCode.NOT_FOUND, typed=click.comment))
+            return bare(
+                Notice(NoticeCode.LOOKING if looking else NoticeCode.NOT_FOUND, typed=click.comment), click.locale
+            )
         if click.verb is Verb.CANCEL:
             return await self._cancel(record, click, at)
         channel = self._channel_of(record, click)
         if channel is None:
-            return bare(Notice(NoticeCode.NOT_HERE), refused=True)
+            return bare(Notice(NoticeCode.NOT_HERE), click.locale, refused=True)
         self._carried.begin(self._adopted(record, click))
         if click.verb is Verb.REFRESH:
-            return self._answers.shown(record, Screen(channel), None)
-        return await self._claiming.decide(record, Screen(channel), click, at)
+            return self._answers.shown(record, Screen(channel, reader=click.locale), None)
+        return await self._claiming.decide(record, Screen(channel, reader=click.locale), click, at)
 
     async def _cancel(self, record: Record, click: Click, at: datetime) -> Answer:
         channel = self._configured.channel(record.route.channel) if record.route else None
         if channel is None or not _was_told_in(record, click.conversation):
-            return bare(Notice(NoticeCode.OWN_CHAT), refused=True)
-        return await self._claiming.decide(record, Screen(channel, personal=True), click, at)
+            return bare(Notice(NoticeCode.OWN_CHAT), click.locale, refused=True)
+        return await self._claiming.decide(record, Screen(channel, personal=True, reader=click.locale), click, at)
 
     async def _adopted(self, record: Record, click: Click) -> None:
         with suppress(StoreUnavailable):  # the next click on it tells again

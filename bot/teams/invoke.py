@@ -13,6 +13,7 @@ from bot.service.clicks import Answer, Click, Verb
 from bot.teams.activity import Inbound
 from bot.teams.outgoing import Json, card_answer, error_answer, text_answer
 from bot.teams.persons import sender
+from bot.teams.spoken import stated_locale
 
 CARD_ACTION: Final = "adaptiveCard/action"
 """Name of the invoke that an Action.Execute sends."""
@@ -68,6 +69,7 @@ def read_click(inbound: Inbound) -> Click:
         step=_text(data, "step", LONGEST_STEP, Oddity.STEP),
         comment=_comment(data),
         activity_id=_id(inbound.wire.reply_to_id or "") or None,
+        locale=stated_locale(inbound),
     )
 
 

@@ -14,7 +14,7 @@ from bot.ports import Chat, ChatRefused, ChatThrottled, ChatUnavailable, Message
 from bot.rendering import render, summary
 from bot.service.configured import Configured
 from bot.teams.activity import Inbound
-from bot.teams.spoken import client_locale, is_personal
+from bot.teams.spoken import client_locale, is_personal, stated_locale
 
 CHAT_ERRORS: Final = (ChatThrottled, ChatUnavailable, ChatRefused)
 
@@ -58,7 +58,8 @@ class Replies:
             await self.say(inbound, notice, manner)
             return
         try:
-            await self._chat.direct(person, _message(notice, manner))
+            own = Manner(stated_locale(inbound) or manner.locale, manner.timezone)
+            await self._chat.direct(person, _message(notice, own))
         except CHAT_ERRORS as error:
             log.info("notice_told_in_thread", person=person.object_id, error=type(error).__name__)
             await self.say(inbound, Notice(notice.code, notice.tone), manner)

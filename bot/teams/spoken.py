@@ -39,5 +39,10 @@ def is_personal(inbound: Inbound) -> bool:
 
 def client_locale(inbound: Inbound) -> str:
     """Return the locale of the sender's client as far as there are words in it, else English."""
+    return stated_locale(inbound) or LOCALES[0]
+
+
+def stated_locale(inbound: Inbound) -> str | None:
+    """Return the locale that the sender's client states, if there are words in it."""
     language = (inbound.wire.locale or "").partition("-")[0].casefold()
-    return language if language in LOCALES else LOCALES[0]
+    return language if language in LOCALES else None

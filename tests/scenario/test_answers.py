@@ -6,11 +6,12 @@ from datetime import datetime
 
 import pytest
 
-from bot.domain.decision import DecisionState, Outcome
+from bot.domain.decision import DecisionState, Outcome, Refusal
 from bot.domain.record import Record
 from bot.domain.request import Approver, ApproverKind, RequestKey, Status, Verdict
 from bot.domain.routing import LevelRule
-from bot.domain.views import NoticeCode
+from bot.domain.views import Notice, NoticeCode
+from bot.i18n import LOCALES
 from bot.ports import (
     AwsThrottled,
     AwsUnavailable,
@@ -20,6 +21,7 @@ from bot.ports import (
     StoreUnavailable,
     StoreUncertain,
 )
+from bot.rendering import summary
 from bot.service.claiming import INVOKE_BUDGET
 from bot.service.clicks import Answer, Verb
 from bot.service.rows import Rows
@@ -350,3 +352,38 @@ async def test_nobody_is_told_that_nothing_was_sent_while_that_is_not_certain() 
         assert (code_of(answer), world.aws.signals) == (NoticeCode.STORE_SLOW, [])
         await world.clock.advance(40)
     assert len(world.aws.effects) == 1
+
+
+# --- in whose words
+
+
+@pytest.mark.parametrize(("locale", "words"), [("ja", "承認者ではありません"), ("en", "not among the approvers")])
+async def test_a_refusal_is_told_in_the_clickers_language(world: World, locale: str, words: str) -> None:
+    """The notice is for the person alone; the card beneath stays in the channel's words, as the others see it."""
+    key = world.aws.add()
+    await world.shown(key)
+    click = replace(world.pressed(key, person(50)), locale=locale)
+    answer = await world.deciding.click(click)
+    assert answer.refused
+    assert words in answer.text
+    assert words in str(answer.card)
+    assert "'title': 'Approve'" in str(answer.card)
+
+
+async def test_a_client_that_states_no_language_is_answered_in_the_channels() -> None:
+    """Whoever's client says nothing reads what the channel reads."""
+    world = new_world(replace(APPROVALS, locale="ja"))
+    key = world.aws.add()
+    await world.shown(key)
+    answer = await world.press(key, person(50))
+    assert "承認者ではありません" in answer.text
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_every_refusal_says_why_and_what_to_do(locale: str) -> None:
+    """Each has words of its own, says that nothing was sent, and that is not all it says."""
+    told = {refusal: summary(Notice(NoticeCode(refusal)), locale=locale) for refusal in Refusal}
+    assert len(set(told.values())) == len(told)
+    nothing = {"en": ("Nothing was sent", "nothing was sent", "sent nothing"), "ja": ("送って", "送信")}[locale]
+    assert {refusal: text for refusal, text in told.items() if not any(each in text for each in nothing)} == {}
+    assert all(len(text) > 25 for text in told.values())

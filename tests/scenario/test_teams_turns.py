@@ -127,14 +127,14 @@ async def test_a_submit_is_the_same_click(ms: FakeMicrosoft, bot: Turns) -> None
 
 
 async def test_a_refused_submit_is_told_in_person(ms: FakeMicrosoft, bot: Turns) -> None:
-    """In the clicker's own chat, with every detail, in the channel's language; the channel sees nothing."""
+    """In the clicker's own chat, with every detail, in the language of their client; the channel sees nothing."""
     card = await _card_to_reply_to(ms, bot)
     bot.clicks.answer = REFUSED
     await ms.post_submit(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", {**DATA, "verb": "approve"})
 
     [told] = ms.posted(ms.world.personal(HANAKO))
     assert REFUSED.notice is not None
-    assert told.card == render(REFUSED.notice, locale="ja", timezone="Asia/Tokyo")
+    assert told.card == render(REFUSED.notice, locale="en", timezone="Asia/Tokyo")
     assert ms.posted(APPROVERS) == [card]
 
 

@@ -5,12 +5,12 @@ Owns when the file is looked at and what follows from a change; what is in it is
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
 from bot.configuration import Configuration, parse_configuration
-from bot.domain.card import Rules
 from bot.domain.card_places import channel_of_card
 from bot.domain.record import Record, SurfaceKind
 from bot.domain.request import RequestKey
@@ -86,8 +86,9 @@ class Reloading:
 
     def _take(self, configuration: Configuration) -> None:
         former, self._in_force = self._in_force, configuration
-        rules = Rules(
-            {channel.name: channel for channel in configuration.channels},
+        rules = replace(  # what comes from [[accounts]] stays as it was at the start
+            self._configured.rules,
+            channels=_by_name(configuration),
             allow_unplaced=configuration.identity.allow_unplaced,
         )
         changed = _changed(former, configuration)

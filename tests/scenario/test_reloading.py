@@ -23,7 +23,7 @@ from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO
 from tests.fakes.people import HANAKO as HANAKO_IN_TEAMS
 from tests.fakes.product import product
 from tests.fakes.store import MemoryStore
-from tests.fakes.world import World, new_world
+from tests.fakes.world import CANCEL_ROLES, World, new_world
 
 TOML = f"""
 [[channels]]
@@ -46,7 +46,7 @@ class Running:
     def __init__(self, world: World, path: Path) -> None:
         self.world, self.path = world, path
         configuration = parse_configuration(path.read_bytes())
-        world.configured.rules = Rules({each.name: each for each in configuration.channels})
+        world.configured.rules = Rules({each.name: each for each in configuration.channels}, cancel_roles=CANCEL_ROLES)
         world.configured.identity = configuration.identity
         self.reloading = Reloading(
             path=path,
@@ -239,6 +239,17 @@ async def test_a_role_that_is_trusted_no_more_places_nobody(bot: Running) -> Non
     await bot.world.clock.advance(1)
     assert await bot.code(key) is NoticeCode.UNPLACED
     assert bot.world.aws.count("signal") == 0
+
+
+async def test_another_file_leaves_the_accounts_roles_alone(bot: Running) -> None:
+    """[[accounts]] waits for a restart, whole: what else changes takes nobody's right to cancel their own request."""
+    key = await _shown(bot)
+    roles = bot.world.configured.rules.cancel_roles
+    assert roles
+    await bot.put(PAUSED)
+    assert bot.world.configured.rules.cancel_roles == roles
+    await bot.world.deciding.click(bot.world.withdrawn(key))
+    assert [str(signal.verdict) for signal in bot.world.aws.signals] == ["cancel"]
 
 
 async def test_a_store_that_is_away_has_the_cards_follow_later(bot: Running) -> None:

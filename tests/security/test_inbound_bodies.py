@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -154,6 +156,53 @@ async def test_requests_that_proxies_read_otherwise_are_refused(
     assert {name: answer[9:12] for name, answer in answers.items()} == dict.fromkeys(heads, b"400")
     assert (edge.turns, caplog.records) == ([], [])
     assert await _sent(ms, edge, body) == 200
+
+
+TARGETS = (
+    "*",
+    "x",
+    "//",
+    "/%ff",
+    "/é",
+    "http://[::1/",
+    "http://[::1]:99999/",
+    "http://x:y/",
+    "/livez%00",
+    "/" + "a" * 9000,
+)
+METHODS = ("GET", "POST", "OPTIONS", "CONNECT", "TRACE", "PRI", "GÉT")
+ODD_HEADS = 1_000
+AT_ONCE = 50
+HEAD_ENDS = b"\r\n\r\n"  # so that each is answered at once, and none waits for more
+
+
+def _odd_heads() -> Iterator[bytes]:
+    """Requests for strange things, then a plain one with some bytes changed, lost or added, and mere noise."""
+    yield from (f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for method in METHODS for target in TARGETS)
+    plain = b"POST /api/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    rng = random.Random(20261123)
+    while True:
+        raw = bytearray(plain)
+        for _ in range(rng.randint(1, 3)):
+            at = rng.randrange(len(raw))
+            raw[at : at + rng.randrange(4)] = rng.randbytes(rng.randrange(4))
+        yield bytes(raw) if rng.random() < 0.9 else rng.randbytes(80)
+
+
+async def test_bytes_that_are_hardly_http_harm_nobody(
+    ms: FakeMicrosoft, edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thousand strange heads: no 5xx, no turn, not a line of trace; the next good request is served."""
+    odd = _odd_heads()
+    statuses: Counter[bytes] = Counter()
+    for _ in range(ODD_HEADS // AT_ONCE):
+        answers = await asyncio.gather(*(_spoken(edge, next(odd) + HEAD_ENDS) for _ in range(AT_ONCE)))
+        statuses.update(answer[9:12] for answer in answers)
+
+    assert [status for status in statuses if not status.startswith((b"2", b"4"))] == []
+    assert {b"400", b"401", b"404", b"415"} <= set(statuses)
+    assert (edge.turns, caplog.records) == ([], [])
+    assert await _sent(ms, edge, json.dumps(_message(ms)).encode()) == 200
 
 
 async def test_head_that_never_ends_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,6 +160,8 @@ def _parse(entry: dict[str, Any]) -> SigningKey | None:
 
 
 def _endorsements(entry: dict[str, Any]) -> frozenset[str]:
+    # Documented as a property of each key; that every live key has it could not be seen from here. One without is told
+    # by `activity_refused`, reason `channel`. Microsoft's SDK lets it pass, its documentation says to refuse.
     listed = entry.get("endorsements")
     if not isinstance(listed, list):
         return frozenset()

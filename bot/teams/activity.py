@@ -6,6 +6,7 @@ https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connec
 """
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
@@ -36,6 +37,9 @@ class WireAccount(_Wire):
     id: _NonEmpty
     name: str | None = None
     aad_object_id: str | None = None
+    tenant_id: str | None = None
+    role: str | None = None
+    user_role: str | None = None
 
 
 class WireConversation(_Wire):
@@ -114,7 +118,7 @@ class Inbound:
 
 def parse(raw: bytes) -> Inbound:
     """Return the activity in a request body; raise NotAnActivity."""
-    body = _tidied(_load(raw), raw)
+    body = _tidied(_load(raw))
     if not isinstance(body, dict):
         raise NotAnActivity("not an object")
     try:
@@ -125,35 +129,46 @@ def parse(raw: bytes) -> Inbound:
 
 
 def _load(raw: bytes) -> Any:
+    # `json` itself would guess UTF-16 and UTF-32, and let halves of surrogate pairs through; RFC 8259 knows only UTF-8.
     try:
-        return json.loads(raw, parse_constant=_refuse)
+        text = raw.decode()
+        return json.loads(text, object_pairs_hook=_object, parse_float=_finite, parse_constant=_refuse)
+    except NotAnActivity:
+        raise
     except (ValueError, RecursionError) as error:
         raise NotAnActivity("not JSON") from error
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that says two things under one name: whoever reads it next might believe the other."""
+    found = dict(members)
+    if len(found) != len(members):
+        raise NotAnActivity("a name twice")
+    return found
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise NotAnActivity("a number beyond all bounds")  # written again it would be no JSON
+    return number
 
 
 def _refuse(constant: str) -> NoReturn:
     raise NotAnActivity(f"{constant} is not JSON")
 
 
-def _tidied(body: Any, raw: bytes) -> Any:
+def _tidied(value: Any, *, depth: int = DEEPEST) -> Any:
     """Bound the depth, and replace halves of surrogate pairs, which no store and no wire can encode."""
-    surrogates = b"\\ud" in raw.lower()
-    return _walk(body, depth=DEEPEST, replace=surrogates)
-
-
-def _walk(value: Any, *, depth: int, replace: bool) -> Any:
     if depth == 0:
         raise NotAnActivity("nested too deeply")
     match value:
-        case str() if replace:
+        case str():
             return _SURROGATE.sub("\ufffd", value)
         case list():
-            return [_walk(item, depth=depth - 1, replace=replace) for item in value]
+            return [_tidied(item, depth=depth - 1) for item in value]
         case dict():
-            return {
-                _walk(key, depth=depth, replace=replace): _walk(item, depth=depth - 1, replace=replace)
-                for key, item in value.items()
-            }
+            return {_tidied(key, depth=depth): _tidied(item, depth=depth - 1) for key, item in value.items()}
         case _:
             return value
 

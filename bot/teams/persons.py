@@ -4,7 +4,7 @@ Owns which fields say who somebody is. Ids and tenants come out case-folded: Tea
 they are compared. Only the signed activity and the roster are read, never what a card carries.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from bot.domain.identity import Person
 from bot.teams.activity import Inbound
@@ -25,21 +25,19 @@ def sender(inbound: Inbound) -> Person | None:
     account = inbound.wire.sender
     if not account.aad_object_id:
         return None
-    wire = _object(inbound.raw.get("from"))
     return Person(
         object_id=account.aad_object_id.casefold(),
-        tenant_id=_sender_tenant(wire, inbound).casefold(),
+        tenant_id=_sender_tenant(inbound).casefold(),
         name=(account.name or "")[:LONGEST_NAME],
         teams_id=account.id,
-        guest=_is_outsider(wire.get("userRole")) or _is_outsider(wire.get("role")),
+        guest=_is_outsider(account.user_role) or _is_outsider(account.role),
     )
 
 
-def _sender_tenant(wire: dict[str, Any], inbound: Inbound) -> str:
+def _sender_tenant(inbound: Inbound) -> str:
     # Unverified: that the sender of another tenant in a shared channel is told apart by `from.tenantId`. Where it is
     # absent the conversation's tenant stands in, and the roster, which is asked before anybody decides, has the truth.
-    own = wire.get("tenantId")
-    return own if isinstance(own, str) and own else next(iter(inbound.tenants), "")
+    return inbound.wire.sender.tenant_id or next(iter(inbound.tenants), "")
 
 
 def as_person(member: TeamMember, *, tenant_id: str) -> Person | None:
@@ -58,9 +56,5 @@ def as_person(member: TeamMember, *, tenant_id: str) -> Person | None:
     )
 
 
-def _is_outsider(role: object) -> bool:
-    return isinstance(role, str) and role.casefold() in _OUTSIDERS
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _is_outsider(role: str | None) -> bool:
+    return (role or "").casefold() in _OUTSIDERS

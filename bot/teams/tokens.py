@@ -15,10 +15,9 @@ from typing import Any
 import jwt
 from cachetools import LRUCache
 
-from bot.teams.keys import SigningKey, SigningKeys
+from bot.teams.keys import ALGORITHM, SigningKey, SigningKeys
 
 ISSUER = "https://api.botframework.com"  # who signs for the connector, in the public cloud
-ALGORITHM = "RS256"  # the only one that the vendor's metadata lists
 SKEW = 300.0  # seconds; the vendor's industry-standard clock skew
 REMEMBERED = 2048  # verified tokens; Teams reuses one for about an hour, so this is far more than one tenant needs
 LAST_INSTANT = 1e11  # epoch seconds, the year 5138; beyond it (or NaN, or infinite) a claim is no date
@@ -170,7 +169,7 @@ def _key_id(token: str) -> str:
 
 
 def _instant(value: object) -> float:
-    if not isinstance(value, int | float) or not 0 <= value < LAST_INSTANT:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < LAST_INSTANT:
         raise TokenRefused(Reason.MALFORMED)
     return float(value)
 

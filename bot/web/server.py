@@ -3,6 +3,7 @@
 Owns sockets, routes and probes. The handler of the messages is handed in; what it does is not known here.
 """
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from http import HTTPStatus
 
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 MESSAGES = "/api/messages"
 LARGEST_REQUEST = 1024 * 1024  # bytes; a backstop, the handler's own limit is lower
 SHUTDOWN_TIMEOUT = 15.0  # seconds for open requests; the process has 20 in all
+IDLE_TIME = 75.0  # seconds for a request's head to come whole; longer than a load balancer keeps idle ones (ALB: 60)
 LINGERING_TIME = 1.0  # seconds to read on after refusing a body, so that the sender can hear the refusal
 
 MessageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -95,6 +98,23 @@ async def _one_line(request: web.Request, handler: Handler) -> web.StreamRespons
         )
 
 
+class _NotHttp(logging.Filter):
+    """Passes over what is no HTTP: anybody can send it without end, and its trace repeats what was sent."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
+_NOT_HTTP = _NotHttp()
+
+
+def _server_log() -> logging.Logger:
+    server = logging.getLogger("aiohttp.server.node_access")
+    server.addFilter(_NOT_HTTP)  # once: the same filter is not added again
+    return server
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """A listening application."""
@@ -112,8 +132,10 @@ async def start(app: web.Application, *, host: str, port: int) -> Server:
     """Listen; port 0 takes a free one, which the returned Server names. Raise OSError if the port is taken."""
     runner = web.AppRunner(
         app,
+        logger=_server_log(),
         access_log=None,  # one line per request is written by the middleware
         shutdown_timeout=SHUTDOWN_TIMEOUT,
+        keepalive_timeout=IDLE_TIME,  # by itself aiohttp waits an hour, however slowly a head drips
         auto_decompress=False,  # what does not unfold ends in a traceback, what unfolds without end in a full memory
         lingering_time=LINGERING_TIME,
     )

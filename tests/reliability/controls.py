@@ -18,6 +18,8 @@ COPIED = ("bot", "cards", "tests", "pyproject.toml", "README.md", "CHANGELOG.md"
 SECONDS = 100  # for one run, of which most take two; beyond, a guard that is gone makes a test wait for ever
 SAID_NO = ("AssertionError", "assert ", "Failed: ")  # how a failure begins that is a promise broken, not a typing error
 
+TOKENS = "tests/security/test_inbound_tokens.py::"
+BODIES = "tests/security/test_inbound_bodies.py::"
 DECIDING = "tests/scenario/test_deciding.py::"
 TRUTH = "tests/scenario/test_truth.py::"
 RECALLING = "tests/scenario/test_recalling.py::"
@@ -402,6 +404,69 @@ GUARDS = (
         "return await self._rows.renew(key, self._owner, also=begin)",
         "return await self._rows.apply(key, begin)",
         TRUTH + "test_the_lease_is_looked_at_right_before_a_write[update]",
+    ),
+    Guard(
+        "a key that names no channel signs for none",
+        "bot/teams/keys.py",
+        "    if not isinstance(listed, list):\n        return frozenset()",
+        "    if not isinstance(listed, list):\n        return frozenset({'msteams'})",
+        TOKENS + "test_key_must_endorse_the_channel[None-401]",
+    ),
+    Guard(
+        "a remembered token is compared with every body's channel",
+        "bot/teams/tokens.py",
+        "if channel_id is None or not self.key.endorses(channel_id):",
+        "if channel_id is None:",
+        TOKENS + "test_remembered_token_carries_no_other_channel[webchat]",
+    ),
+    Guard(
+        "remembered tokens are counted",
+        "bot/teams/tokens.py",
+        "LRUCache(REMEMBERED)",
+        "LRUCache(10**9)",
+        TOKENS + "test_no_more_tokens_are_remembered_than_fit",
+    ),
+    Guard(
+        "a body has one encoding",
+        "bot/teams/activity.py",
+        "text = raw.decode()",
+        "text = raw",
+        BODIES + "test_body_is_utf_8[utf-16]",
+    ),
+    Guard(
+        "a name stands once",
+        "bot/teams/activity.py",
+        "if len(found) != len(members):",
+        "if len(found) > len(members):",
+        BODIES + "test_name_that_stands_twice_is_refused[from]",
+    ),
+    Guard(
+        "a number has bounds",
+        "bot/teams/activity.py",
+        "if not math.isfinite(number):",
+        "if math.isnan(number):",
+        BODIES + "test_number_without_bounds_is_refused[1e999]",
+    ),
+    Guard(
+        "a sender's tenant is a text",
+        "bot/teams/activity.py",
+        "    tenant_id: str | None = None\n    role: str | None = None",
+        "    tenant_id: Any = None\n    role: str | None = None",
+        BODIES + "test_sender_is_named_in_texts[junk0-tenantId]",
+    ),
+    Guard(
+        "the head of a request comes in time",
+        "bot/web/server.py",
+        "keepalive_timeout=IDLE_TIME,",
+        "keepalive_timeout=IDLE_TIME + 3600,",
+        BODIES + "test_head_that_never_ends_is_hung_up_on",
+    ),
+    Guard(
+        "strangers fill no log",
+        "bot/web/server.py",
+        "return not isinstance(error, HttpProcessingError)",
+        "return error is not HttpProcessingError",
+        BODIES + "test_requests_that_proxies_read_otherwise_are_refused",
     ),
     Guard(
         "what was written without the lease",

@@ -3,14 +3,17 @@
 import base64
 import hmac
 import json
+import math
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import RSAAlgorithm
 from multidict import CIMultiDict
 
+from bot.teams import tokens
 from bot.teams.tokens import TokenVerifier
 from tests.fakes import activities
 from tests.fakes.activities import Place
@@ -96,12 +99,33 @@ def _no_object(signer: Signer) -> str:
     return jwt.PyJWS().encode(b"[1]", rsa_key(signer.current), algorithm="RS256", headers={"kid": signer.current})
 
 
+def _by_hand(signer: Signer, *, encoded: bool = True, changed: dict[str, Any] | None = None, **header: Any) -> str:
+    """A token that PyJWT refuses to make, signed with the right key."""
+    head = _b64(json.dumps({"alg": "RS256", "kid": signer.current, **header}).encode())
+    claims = json.dumps(signer.claims(SERVICE, **(changed or {}))).encode()
+    payload = _b64(claims).encode()
+    signature = RSAAlgorithm(RSAAlgorithm.SHA256).sign(
+        head.encode() + b"." + (payload if encoded else claims), rsa_key(signer.current)
+    )
+    return f"{head}.{payload.decode()}.{_b64(signature)}"
+
+
+def _brings_its_key(signer: Signer) -> str:
+    own = json.loads(RSAAlgorithm.to_jwk(rsa_key("stranger").public_key()))
+    header = {"kid": signer.current, "jwk": {**own, "kid": signer.current, "endorsements": ["msteams"]}}
+    return jwt.encode(signer.claims(SERVICE), rsa_key("stranger"), algorithm="RS256", headers=header)
+
+
 FORGED: dict[str, Callable[[Signer], str]] = {
     "unsigned": _unsigned,
     "HMAC with the public key": _hs256,
     "another RSA algorithm": _rs512,
     "an extension it calls critical": lambda s: _with_header(s, crit=["exp"]),
+    "a payload signed as it is": lambda s: _by_hand(s, encoded=False, b64=False, crit=["b64"]),
+    "a payload signed as it is, not called critical": lambda s: _by_hand(s, encoded=False, b64=False),
+    "a key that it brings along": _brings_its_key,
     "no key id": _without_kid,
+    "a key id that is no text": lambda s: _by_hand(s, kid=[s.current]),
     "claims changed after signing": _tampered,
     "header nested without end": _deep_header,
     "claims that are no object": _no_object,
@@ -111,14 +135,21 @@ FORGED: dict[str, Callable[[Signer], str]] = {
     "no exp": lambda s: _good(s, exp=None),
     "exp that is a text": lambda s: _good(s, exp="9999999999"),
     "exp without bounds": lambda s: _good(s, exp=1e300),
+    "exp that is no number": lambda s: _good(s, exp=math.nan),
+    "exp that is a truth": lambda s: _good(s, exp=True),
     "not valid yet": lambda s: _good(s, nbf=int(NOW) + 301),
     "nbf that is a text": lambda s: _good(s, nbf="0"),
+    "nbf that is a truth": lambda s: _good(s, nbf=True),
+    "nbf that is no number": lambda s: _good(s, nbf=math.nan),
     "no issuer": lambda s: _good(s, iss=None),
     "another issuer": lambda s: _good(s, iss="https://api.botframework.com/"),
     "the emulator's issuer": lambda s: _good(s, iss="https://sts.windows.net/d6d49420-f39b-4df7-a1dc-d59a935871db/"),
     "no audience": lambda s: _good(s, aud=None),
     "another bot's audience": lambda s: _good(s, aud="33333333-3333-4333-8333-333333333333"),
     "several audiences": lambda s: _good(s, aud=[APP_ID, "somebody"]),
+    "a list of the one audience": lambda s: _good(s, aud=[APP_ID]),
+    "the audience in another case": lambda s: _good(s, aud="ABCDEF00-2222-4222-8222-222222222222"),
+    "a list of the one issuer": lambda s: _by_hand(s, changed={"iss": ["https://api.botframework.com"]}),
     "no service URL": lambda s: _good(s, serviceurl=None),
     "empty service URL": lambda s: _good(s, serviceurl=""),
     "a service URL that is no text": lambda s: _good(s, serviceurl=["x"]),
@@ -153,6 +184,28 @@ async def test_token_of_another_algorithm_costs_no_look_up(ms: FakeMicrosoft, ed
         await ms.send(edge.url, _message(), authorization=f"Bearer {forge(ms.signer)}")
 
     assert ms.faults.matching("GET", "known") == []
+
+
+@pytest.mark.parametrize("trick", ["jku", "x5u"])
+async def test_nothing_is_fetched_from_where_a_token_says(trick: str, ms: FakeMicrosoft, edge: Edge) -> None:
+    """Addresses of keys in a token's header are not called, whoever signed it."""
+    elsewhere = f"{ms.base}/somebody/keys"
+    for signed_by in (ms.signer.current, "stranger"):
+        header = {"kid": ms.signer.current, trick: elsewhere}
+        token = jwt.encode(ms.signer.claims(SERVICE), rsa_key(signed_by), algorithm="RS256", headers=header)
+        await ms.send(edge.url, _message(), authorization=f"Bearer {token}")
+
+    assert len(edge.turns) == 1  # the published key's, for what else the header says makes no difference
+    assert ms.faults.matching("GET", "somebody") == []
+
+
+@pytest.mark.parametrize("size", [9_000, 1_000_000])
+async def test_token_that_is_huge_is_refused_unread(size: int, ms: FakeMicrosoft, edge: Edge) -> None:
+    """A header beyond 8 KB is answered 400 by the server itself; the bot goes on."""
+    status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {'a' * size}.b.c")
+    alive, _ = await ms.send(edge.url, _message())
+
+    assert (status, alive, len(edge.turns)) == (400, 200, 1)
 
 
 async def test_two_tokens_are_refused(ms: FakeMicrosoft, edge: Edge) -> None:
@@ -200,12 +253,20 @@ async def test_body_must_name_the_service_of_the_token(service_url: str | None, 
 
 @pytest.mark.parametrize(
     ("endorsements", "expected"),
-    [(["msteams"], 200), (["webchat", "msteams"], 200), (["webchat"], 401), ([], 401), (None, 200)],
+    [
+        (["msteams"], 200),
+        (["webchat", "msteams"], 200),
+        (["webchat"], 401),
+        (["MSTEAMS"], 401),
+        (["msteams "], 401),
+        ([], 401),
+        (None, 401),
+    ],
 )
 async def test_key_must_endorse_the_channel(
     endorsements: list[str] | None, expected: int, ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """A key signs only for the channels it lists; a key that says nothing about channels signs for all."""
+    """A key signs only for the channels it lists; one that says nothing about channels signs for none, as documented."""
     ms.signer.rotate("other", endorsements=endorsements)
 
     status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {_good(ms.signer)}")
@@ -218,7 +279,7 @@ async def test_other_channels_are_not_served(
     channel_id: str | None, expected: int, ms: FakeMicrosoft, edge: Edge
 ) -> None:
     """Direct Line and Web Chat let the client write who it is: even a good token from there is refused."""
-    ms.signer.rotate("all", endorsements=None)
+    ms.signer.rotate("all", endorsements=["msteams", "webchat", "directline"])
 
     status, _ = await ms.send(edge.url, _message(channelId=channel_id), authorization=f"Bearer {_good(ms.signer)}")
 
@@ -258,6 +319,42 @@ async def test_remembered_token_is_compared_with_every_body(ms: FakeMicrosoft, e
     second, _ = await ms.send(edge.url, _message(serviceUrl="https://attacker.example/"), authorization=held)
 
     assert (first, second) == (200, 401)
+
+
+@pytest.mark.parametrize("channel_id", ["webchat", "", None])
+async def test_remembered_token_carries_no_other_channel(channel_id: str | None, ms: FakeMicrosoft, edge: Edge) -> None:
+    """A token that held for Teams does not carry a body of a channel that its key does not endorse."""
+    held = f"Bearer {_good(ms.signer)}"
+    await ms.send(edge.url, _message(), authorization=held)
+
+    status, _ = await ms.send(edge.url, _message(channelId=channel_id), authorization=held)
+
+    assert (status, len(edge.turns)) == (401, 1)
+
+
+async def test_remembered_token_is_the_whole_token(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The same claims under another signature, or none, are judged for themselves."""
+    held = _good(ms.signer)
+    await ms.send(edge.url, _message(), authorization=f"Bearer {held}")
+    head, claims, _ = held.split(".")
+
+    for signature in ("", "AAAA", held.rpartition(".")[2][:-4]):
+        status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {head}.{claims}.{signature}")
+        assert status == 401
+
+    assert len(edge.turns) == 1
+
+
+async def test_no_more_tokens_are_remembered_than_fit(
+    ms: FakeMicrosoft, edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tokens without end do not fill the memory: the oldest are judged anew."""
+    monkeypatch.setattr(tokens, "REMEMBERED", 3)
+    verifier = TokenVerifier(edge.keys, app_id=APP_ID, now=edge.clock)
+    for number in range(8):
+        await verifier.verify(f"Bearer {_good(ms.signer, jti=str(number))}")
+
+    assert len(verifier._verified) == 3
 
 
 def _tenant_in(body: dict[str, Any], *, data: str | None, conversation: str | None) -> dict[str, Any]:

@@ -136,19 +136,26 @@ async def test_redirected_and_plain_documents_are_refused(ms: FakeMicrosoft, edg
 
 
 async def test_short_and_foreign_keys_are_left_out(ms: FakeMicrosoft, edge: Edge) -> None:
-    """RSA keys under 2048 bits, encryption keys and other kinds of keys sign for nobody."""
+    """RSA keys under 2048 bits, encryption keys, keys of other kinds or algorithms sign for nobody."""
     ms.signer.publish("short", bits=1024)
     ms.signer.publish("enc")
     ms.signer.published["enc"]["use"] = "enc"
     ms.signer.published["ec"] = {"kid": "ec", "kty": "EC", "crv": "P-256", "x": "x", "y": "y"}
+    ms.signer.publish("ps256")
+    ms.signer.published["ps256"]["alg"] = "PS256"
+    ms.signer.publish("rs256")
+    ms.signer.published["rs256"]["alg"] = "RS256"
+    ms.signer.publish("silent", endorsements=None)
     ms.signer.publish("odd")
     ms.signer.published["odd"]["endorsements"] = "msteams"
     await edge.keys.warm()
 
-    assert [edge.keys.held(kid) for kid in ("short", "enc", "ec")] == [None] * 3
-    odd = edge.keys.held("odd")
-    assert odd is not None
-    assert not odd.endorses("msteams")
+    assert [edge.keys.held(kid) for kid in ("short", "enc", "ec", "ps256")] == [None] * 4
+    assert {kid: key.endorses("msteams") for kid in ("rs256", "silent", "odd") if (key := edge.keys.held(kid))} == {
+        "rs256": True,
+        "silent": False,
+        "odd": False,
+    }
 
 
 async def test_clock_set_back_does_not_stop_the_refresh(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:

@@ -1,0 +1,117 @@
+"""Who asked cannot decide, by whatever name AWS knows them and under whichever account they press.
+
+Every spelling of the requester in AWS with every account of theirs in Teams, in a channel that lists them by every means:
+the accounts are told apart by a table of this file, never by the product's own comparison.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from bot.domain.identity import Person
+from bot.domain.request import RequestKey
+from bot.domain.views import NoticeCode
+from bot.service.clicks import Verb
+from tests.fakes.aws import ACCOUNT
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
+from tests.fakes.world import APPROVALS, World, configured, new_world
+
+DECISIONS: Final = (Verb.APPROVE, Verb.REJECT)
+SESSION: Final = f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator"
+SSO: Final = f"arn:aws:sts::{ACCOUNT}:assumed-role/AWSReservedSSO_Operators_0123456789abcdef"
+IAM_USER: Final = f"arn:aws:iam::{ACCOUNT}:user/taro"
+BATCH: Final = f"{SESSION}/batch"
+
+TARO: Final = replace(TARO_PERSON, upn="t.yamada@example.com", mail="taro.yamada@example.com")
+
+
+def _account(number: int, **names: str | bool | None) -> Person:
+    """Return another account of the requester, or of somebody else, with addresses of its own unless told."""
+    identity = f"aaaaaaaa-0000-4000-8000-7{number:011d}"
+    address = f"account{number}@example.com"
+    plain = Person(identity, TARO.tenant_id, f"Account {number}", address, address, f"29:1-account-{number}")
+    return replace(plain, **names)  # type: ignore[arg-type]  # names are its fields
+
+
+ACCOUNTS: Final = {
+    "the account itself": TARO,
+    "an account with the same mail": _account(1, mail=TARO.mail),
+    "an account with the mail in capitals": _account(2, mail="TARO.YAMADA@EXAMPLE.COM"),
+    "an account with the mail between blanks": _account(3, mail="  taro.yamada@example.com "),
+    "an account with the mail as its name": _account(4, upn=TARO.mail),
+    "a guest account with that address at home": _account(
+        5, upn="taro.yamada_example.com#EXT#@example.com", guest=True
+    ),
+    "an account with the same Teams id": _account(6, teams_id=TARO.teams_id),
+}
+"""The requester's accounts. Each shares one spelling with TARO, whose mail is what AWS's names are made of."""
+
+REQUESTERS: Final = {
+    "a session named by the mail": f"{SESSION}/taro.yamada@example.com",
+    "a session named in another case": f"{SESSION}/Taro.Yamada@Example.COM",
+    "a session of IAM Identity Center": f"{SSO}/taro.yamada@example.com",
+    "an entry of [people], by object id": BATCH,
+    "an entry of [people], by name": IAM_USER,
+    "an entry of [people], by mail": f"{SESSION}/nightly",
+}
+PEOPLE: Final = {
+    BATCH: f"user:{TARO.object_id}",
+    IAM_USER: f"upn:{TARO.upn}",
+    f"{SESSION}/nightly": "taro.yamada@example.com",
+}
+
+
+def _world(*accounts: Person, allow_unplaced: bool = False) -> World:
+    """A channel whose members everybody is, and which lists each by id and by name too."""
+    everybody = (HANAKO, ICHIRO, *accounts)
+    listed = [f"user:{each.object_id}" for each in everybody] + [f"upn:{each.upn}" for each in everybody]
+    channel = replace(APPROVALS, approvers=("members", *listed))
+    ours = configured(channel, allow_unplaced=allow_unplaced)
+    ours = replace(ours, identity=replace(ours.identity, people=PEOPLE))
+    return new_world(channel, people=everybody, configured=ours)
+
+
+def _as_activities_name(person: Person) -> Person:
+    return replace(person, upn=None, mail=None)  # those come from the roster
+
+
+async def _asked(world: World, requester: str) -> RequestKey:
+    key = world.aws.add(requester=requester)
+    await world.shown(key)
+    return key
+
+
+@pytest.mark.parametrize("requester", REQUESTERS.values(), ids=REQUESTERS.keys())
+async def test_nobody_decides_on_their_own_request(requester: str) -> None:
+    """Under none of their accounts, even where requesters whom nobody knows are let through: no signal, no claim."""
+    world = _world(*ACCOUNTS.values(), allow_unplaced=True)
+    key = await _asked(world, requester)
+    async with world.running():
+        answers = [
+            await world.press(key, _as_activities_name(account), verb)
+            for account in ACCOUNTS.values()
+            for verb in DECISIONS
+        ]
+    told = [answer.notice.code if answer.notice else None for answer in answers]
+    assert told == [NoticeCode.OWN_REQUEST] * len(ACCOUNTS) * len(DECISIONS)
+    assert (world.aws.signals, (await world.row(key)).decisions) == ([], ())
+
+
+@pytest.mark.parametrize("requester", REQUESTERS.values(), ids=REQUESTERS.keys())
+async def test_somebody_else_decides_on_it(requester: str) -> None:
+    """The test above is not blind: an approver who is somebody else may, once it is known who asked."""
+    world = _world(TARO)
+    key = await _asked(world, requester)
+    async with world.running():
+        await world.press(key, _as_activities_name(HANAKO))
+    assert [signal.session_name for signal in world.aws.signals] == [HANAKO.session_name]
+
+
+async def test_a_shared_mail_says_nothing_about_who_asked() -> None:
+    """Where the requester's address is that of several people, nobody decides, not even somebody else."""
+    world = _world(*ACCOUNTS.values())
+    key = await _asked(world, REQUESTERS["a session named by the mail"])
+    async with world.running():
+        answer = await world.press(key, _as_activities_name(HANAKO))
+    assert (answer.refused, world.aws.signals) == (True, [])

@@ -37,6 +37,13 @@ def is_copy(name: str) -> bool:
     return name.startswith(CARD) and ":" in name.removeprefix(CARD)
 
 
+def is_place_of(record: Record, channel: Channel, conversation: str) -> bool:
+    """True for a conversation in which clicks on this request are clicks in that channel: where it or its card is."""
+    cards = (each for each in record.surfaces if each.kind is SurfaceKind.CARD)
+    places = (each.conversation for each in cards if channel_of_card(each.name) == channel.name)
+    return any(same_conversation(each, conversation) for each in (channel.conversation, *places))
+
+
 def card_places(record: Record, channels: Mapping[str, Channel]) -> list[tuple[str, Channel]]:
     """Return the surface name and the channel of every card that must be shown, the deciding channel's first."""
     names = [card_name(record.route.channel)] if record.route else []

@@ -84,6 +84,7 @@ class Outcome(StrEnum):
     AWS_REFUSED = "aws_refused"
     AWS_DENIED = "aws_denied"  # AWS refused for lack of permission
     NO_ANSWER = "no_answer"  # sent, and never heard of again
+    NOT_ROUTED = "not_routed"  # the channel that judged the click went from the configuration since
     NO_CANCEL_ROLE = "no_cancel_role"  # the account's cancel_role went from the configuration since the click
 
 

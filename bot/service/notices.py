@@ -18,6 +18,7 @@ _UNDONE = {
     Outcome.AWS_REFUSED: NoticeCode.AWS_REFUSED,
     Outcome.AWS_DENIED: NoticeCode.AWS_DENIED,
     Outcome.NO_ANSWER: NoticeCode.NO_ANSWER,
+    Outcome.NOT_ROUTED: NoticeCode.NOT_ROUTED,
     Outcome.NO_CANCEL_ROLE: NoticeCode.NO_CANCEL_ROLE,
 }
 _DENIED = frozenset({Outcome.AWS_DENIED, Outcome.NO_CANCEL_ROLE})  # for an admin to mend, whoever was faster

@@ -12,10 +12,12 @@ from typing import assert_never
 
 import structlog
 
+from bot.domain.card_places import is_place_of
 from bot.domain.decision import TRANSITIONS, Decision, DecisionEvent, DecisionState, IllegalTransition, Outcome
 from bot.domain.identity import PERSON_TAG
 from bot.domain.record import Record
 from bot.domain.request import Execution, Grant, Recall, RequestKey, Status, Verdict
+from bot.domain.routing import Channel
 from bot.literal import one_line, plain
 from bot.ports import (
     AwsThrottled,
@@ -84,9 +86,8 @@ class Signalling:
         if self._clock.now() > decision.lapses_at or execution_id is None:
             return await self._settle(key, decision_id, Attempt(DecisionEvent.WITHDRAWN, _lapsed(decision)))
         signal = self._signal(record, decision, execution_id)
-        if decision.verdict is Recall.CANCEL and signal.role is None:  # never with credentials that are nobody's
-            withdrawal = Attempt(DecisionEvent.WITHDRAWN, Outcome.NO_CANCEL_ROLE)
-            return await self._settle(key, decision_id, withdrawal)
+        if gone := self._gone(record, decision):
+            return await self._settle(key, decision_id, Attempt(DecisionEvent.WITHDRAWN, gone))
         try:
             await self._requests.prepare(signal)
         except SignalRefused as refused:
@@ -170,11 +171,22 @@ class Signalling:
             tags=((PERSON_TAG, person.object_id),) if identity.session_tags else (),
         )
 
+    def _gone(self, record: Record, decision: Decision) -> Outcome | None:
+        """Say what went from the configuration since the click: never with credentials that are nobody's."""
+        if decision.verdict is Recall.CANCEL:
+            return None if self._configured.cancel_role(record.key) else Outcome.NO_CANCEL_ROLE
+        channel = self._channel(record)
+        judged_it = channel is not None and is_place_of(record, channel, decision.conversation)
+        return None if judged_it else Outcome.NOT_ROUTED
+
     def _role(self, record: Record, decision: Decision) -> str | None:
         if decision.verdict is Recall.CANCEL:
             return self._configured.cancel_role(record.key)
-        channel = self._configured.channel(record.route.channel) if record.route else None
+        channel = self._channel(record)
         return channel.role_at(decision.step, record.key.account) if channel else None
+
+    def _channel(self, record: Record) -> Channel | None:
+        return self._configured.channel(record.route.channel) if record.route else None
 
     async def _hold(self, key: RequestKey, decision_id: str) -> Record:
         held_until = self._clock.now() + HOLD

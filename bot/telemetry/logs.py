@@ -21,6 +21,8 @@ _SECRET_TEXT = re.compile(
     r"|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"  # a JSON Web Token
     r"|(?i:\b(?:client_secret|client_assertion|access_token|password)=)[^&\s]+"  # a form or query
 )
+# What a terminal or a log viewer acts upon: control characters, line ends of other scripts, overrides of the direction.
+_LIVE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 EVENTS: Mapping[str, str] = {
     "account_not_configured": "a request of an account or Region that is not configured was seen in a list; no card",
@@ -151,7 +153,7 @@ def renderer(format: Literal["json", "console"]) -> Processor:  # noqa: A002  # 
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Blank what is named like a secret or looks like one, at any depth."""
+    """Blank what is named like a secret or looks like one, at any depth, and spell out what a terminal acts upon."""
     return {key: _redacted(key, value) for key, value in event.items()}
 
 
@@ -166,6 +168,10 @@ def _redacted(key: object, value: Any) -> Any:
         case list() | tuple() | set() | frozenset():
             return [_redacted("", part) for part in value]
         case bytes():
-            return _SECRET_TEXT.sub(REDACTED, value.decode(errors="replace"))
+            return _text(value.decode(errors="replace"))
         case _:
-            return _SECRET_TEXT.sub(REDACTED, str(value))
+            return _text(str(value))
+
+
+def _text(text: str) -> str:
+    return _LIVE.sub(lambda found: ascii(found[0])[1:-1], _SECRET_TEXT.sub(REDACTED, text))

@@ -171,6 +171,20 @@ GUARDS = (
         RELOADING + "test_a_role_that_is_trusted_no_more_places_nobody",
     ),
     Guard(
+        "no vote leaves for a channel that did not judge it",
+        "bot/service/signalling.py",
+        "return None if judged_it else Outcome.NOT_ROUTED",
+        "return None",
+        RELOADING + "test_a_decision_whose_channel_goes_before_it_is_sent_is_withdrawn",
+    ),
+    Guard(
+        "a file that is read anew leaves the cancel roles",
+        "bot/reloading.py",
+        "            self._configured.rules,\n",
+        "            replace(self._configured.rules, cancel_roles={}),\n",
+        RELOADING + "test_another_file_leaves_the_accounts_roles_alone",
+    ),
+    Guard(
         "an empty list of approvers is nobody",
         "bot/domain/decision.py",
         "    if not listed:\n        return Refusal.NOBODY",
@@ -285,8 +299,8 @@ GUARDS = (
     Guard(
         "nothing is cancelled with the bot's own credentials",
         "bot/service/signalling.py",
-        "if decision.verdict is Recall.CANCEL and signal.role is None:",
-        "if decision.verdict is Recall.CANCEL and signal is None:",
+        "return None if self._configured.cancel_role(record.key) else Outcome.NO_CANCEL_ROLE",
+        "return None",
         RECALLING + "test_a_cancel_role_that_goes_while_the_click_is_on_its_way",
     ),
     Guard(

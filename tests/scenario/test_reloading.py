@@ -13,9 +13,11 @@ from structlog.testing import capture_logs
 
 from bot.configuration import parse_configuration
 from bot.domain.card import Rules
+from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import IdentityRules
 from bot.domain.request import RequestKey, Status
 from bot.domain.views import NoticeCode
+from bot.ports import SignalThrottled
 from bot.reloading import PERIOD, Reloading
 from bot.service.clicks import Verb
 from tests.fakes.aws import ACCOUNT, REGION
@@ -250,6 +252,47 @@ async def test_another_file_leaves_the_accounts_roles_alone(bot: Running) -> Non
     assert bot.world.configured.rules.cancel_roles == roles
     await bot.world.deciding.click(bot.world.withdrawn(key))
     assert [str(signal.verdict) for signal in bot.world.aws.signals] == ["cancel"]
+
+
+ELSEWHERE = TOML.replace('name = "approvals"', 'name = "leads"').replace(CHANNEL, "19:leads@thread.tacv2")
+
+
+@pytest.mark.parametrize("rerouted", [False, True])
+@pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
+async def test_a_decision_whose_channel_goes_before_it_is_sent_is_withdrawn(rerouted: bool, verb: Verb) -> None:
+    """It was judged by that channel: it leaves neither in another one's role nor with the bot's own credentials."""
+    world = new_world()
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.before["prepare"].append(SignalThrottled("ThrottlingException"))
+    pressed = asyncio.create_task(world.press(key, HANAKO, verb))
+    await world.aws.arrived["prepare"].wait()
+    other = parse_configuration(ELSEWHERE.encode())
+    world.configured.rules = Rules({each.name: each for each in other.channels})
+    if rerouted:
+        await world.shown(key)
+    await world.clock.advance(10)
+    await pressed
+    await world.deciding.drain()
+    (decision,) = (await world.row(key)).decisions
+    assert (decision.state, decision.outcome) == (DecisionState.RELEASED, Outcome.NOT_ROUTED)
+    assert world.aws.signals == []
+
+
+async def test_a_channel_that_is_renamed_meanwhile_still_decides(bot: Running) -> None:
+    """A channel is its conversation: once the row has the new name, a click that waits goes on in its role."""
+    key = await _shown(bot)
+    world = bot.world
+    world.aws.before["prepare"].append(SignalThrottled("ThrottlingException"))
+    pressed = asyncio.create_task(world.press(key, HANAKO))
+    await world.aws.arrived["prepare"].wait()
+    bot.path.write_text(TOML.replace('name = "approvals"', 'name = "production"'))
+    for _ in range(3):
+        await bot.reloading.look()
+    await world.shown(key)
+    await world.clock.advance(10)
+    await pressed
+    assert [signal.role for signal in world.aws.signals] == [f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"]
 
 
 async def test_a_store_that_is_away_has_the_cards_follow_later(bot: Running) -> None:

@@ -95,6 +95,20 @@ def test_a_line_break_does_not_make_a_second_line(json_logged: Logged) -> None:
     assert line_of(json_logged)["event"] == "bot_started"
 
 
+@pytest.mark.parametrize(
+    "mark",
+    ["\x1b[2K\x1b[1A", "\x9b2J", "\x00", "\x08", "\x7f", "\x0b", "\x0c", "\r", "\x85", "\u2028", "\u202e", "\u2066"],
+)
+def test_what_a_terminal_would_act_upon_is_spelt_out(logged: Logged, mark: str) -> None:
+    """A display name or an id wipes no line, makes none and turns none round; words of every script stay."""
+    structlog.get_logger().info("card_adopted", person=f"佐藤\u3000花子{mark}x")
+    logging.getLogger("library").warning("what%sx", mark)
+    shown = logged()
+    assert len(shown.splitlines()) == 2
+    assert not set(shown) & set(mark) - set("[2K1AJ")
+    assert "佐藤\u3000花子" in shown
+
+
 def test_what_is_below_the_level_is_not_logged(logged: Logged) -> None:
     """Nor are the lines of libraries below warning, whose debug lines carry signed headers."""
     structlog.get_logger().debug("bot_started")

@@ -239,6 +239,13 @@ GUARDS = (
         "if same_conversation(card.conversation, click.conversation):",
         "if card.conversation or click.conversation:",
         MATRIX + "[waiting]",
+        and_also=(  # what was pressed elsewhere is not sent either
+            (
+                "bot/service/signalling.py",
+                "judged_it = channel is not None and is_place_of(record, channel, decision.conversation)",
+                "judged_it = channel is not None and bool(is_place_of)",
+            ),
+        ),
     ),
     Guard(
         "a replica is decided where it was made",

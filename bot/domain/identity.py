@@ -38,8 +38,12 @@ class Person:
 
     @property
     def certain_spellings(self) -> frozenset[str]:
-        """Those by which somebody else's name may be read as this person's: a guest chose the own mail address."""
-        return spellings_of(self.object_id, self.upn, None if self.guest else self.mail, self.teams_id)
+        """Those by which somebody else's name may be read as this person's: a guest chose the own mail address.
+
+        So did, or another tenant did, whoever comes from there, full member or not.
+        """
+        from_elsewhere = self.guest or _home_address(self.upn) is not None
+        return spellings_of(self.object_id, self.upn, None if from_elsewhere else self.mail, self.teams_id)
 
     @property
     def shown_name(self) -> str:

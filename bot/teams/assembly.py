@@ -86,7 +86,7 @@ class TeamsSide:
             clicks=deciding,
             talk=commands,
             welcome=arrivals,
-            replies=Replies(self.chat, self._configured),
+            replies=Replies(self.chat, self._configured, self._clock),
             directory=self.people,
             acquaintance=Acquaintance(self._store, self.people),
             service_urls=self._service_urls,

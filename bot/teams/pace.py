@@ -17,6 +17,8 @@ LIMITS: Final = ((1.0, 7), (2.0, 8), (30.0, 60), (3600.0, 1800))
 OVERALL: Final = ((1.0, 40),)
 """The same for all conversations together. Teams allows an app 50 calls a second in a tenant; rosters and other
 replicas take theirs from it too, and whoever is above is told so by Teams."""
+SHARE: Final = 2
+"""Answers to what people write take half of all this at most: anybody may write without end, and cards do not wait."""
 LONGEST_CLOSED: Final = 3600.0  # seconds; the longest of those windows
 _ALMOST: Final = 1e-3  # seconds; what floating point makes of none
 COUNTED: Final = 1024  # conversations; a busier bot than one of approvals would still be within the limits
@@ -25,19 +27,24 @@ _Sent = deque[float]
 
 
 class Pace:
-    """Counts what is sent, into each conversation and in all."""
+    """Counts what is sent, into each conversation and in all. `share`: one part in so many of the limits."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, share: int = 1) -> None:
         self._clock = clock
+        self._limits, self._overall_limits = _parts(LIMITS, share), _parts(OVERALL, share)
         self._sent: LRUCache[str, _Sent] = LRUCache(COUNTED)
-        self._overall: _Sent = deque(maxlen=OVERALL[-1][1])
+        self._overall: _Sent = deque(maxlen=self._overall_limits[-1][1])
         self._closed: LRUCache[str, float] = LRUCache(COUNTED)
 
     def take(self, conversation: str) -> None:
         """Count one message, or raise ChatThrottled with the seconds after which there is room."""
         now = self._clock.now().timestamp()
-        sent = self._sent.setdefault(conversation, deque(maxlen=LIMITS[-1][1]))
-        wait = max(_wait(sent, now, LIMITS), _wait(self._overall, now, OVERALL), self._closed_for(conversation, now))
+        sent = self._sent.setdefault(conversation, deque(maxlen=self._limits[-1][1]))
+        wait = max(
+            _wait(sent, now, self._limits),
+            _wait(self._overall, now, self._overall_limits),
+            self._closed_for(conversation, now),
+        )
         if wait > 0:
             raise ChatThrottled(wait)
         sent.append(now)
@@ -51,6 +58,10 @@ class Pace:
     def _closed_for(self, conversation: str, now: float) -> float:
         seconds = self._closed.get(conversation, 0.0) - now
         return seconds if 0 < seconds <= LONGEST_CLOSED + _ALMOST else 0.0  # more: the clock was set back
+
+
+def _parts(limits: Sequence[tuple[float, int]], share: int) -> tuple[tuple[float, int], ...]:
+    return tuple((span, max(1, most // share)) for span, most in limits)
 
 
 def _wait(sent: _Sent, now: float, limits: Sequence[tuple[float, int]]) -> float:

@@ -9,11 +9,13 @@ from typing import Final
 import structlog
 
 from bot.domain.identity import Person
+from bot.domain.routing import thread_root
 from bot.domain.views import MessageCode, MessageView, Notice, View
-from bot.ports import Chat, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
+from bot.ports import Chat, ChatRefused, ChatThrottled, ChatUnavailable, Clock, Message, Posted
 from bot.rendering import render, summary
 from bot.service.configured import Configured
 from bot.teams.activity import Inbound
+from bot.teams.pace import SHARE, Pace
 from bot.teams.spoken import client_locale, is_personal, stated_locale
 
 CHAT_ERRORS: Final = (ChatThrottled, ChatUnavailable, ChatRefused)
@@ -30,10 +32,11 @@ class Manner:
 
 
 class Replies:
-    """Replies to activities."""
+    """Replies to activities, in measure: whoever writes without end is not always answered."""
 
-    def __init__(self, chat: Chat, configured: Configured) -> None:
+    def __init__(self, chat: Chat, configured: Configured, clock: Clock) -> None:
         self._chat, self._configured = chat, configured
+        self._pace = Pace(clock, share=SHARE)
 
     def manner(self, inbound: Inbound) -> Manner:
         """Return the channel's own manner; elsewhere the client's language and the first channel's time zone."""
@@ -47,6 +50,7 @@ class Replies:
         wire = inbound.wire
         thread = Posted(wire.conversation.id, wire.reply_to_id or wire.id or "")
         try:
+            self._pace.take(thread_root(wire.conversation.id))
             await self._chat.reply(thread, _message(view, manner))
         except CHAT_ERRORS as error:
             log.warning("reply_not_delivered", conversation=wire.conversation.id, error=type(error).__name__)

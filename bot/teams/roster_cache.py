@@ -39,7 +39,8 @@ class CachedRoster:
     async def get(self, *, patience: float) -> Roster:
         """Return the roster; raise RosterUnavailable, or TimeoutError after `patience` seconds of a slow read.
 
-        A read that is too slow for one caller goes on for the next.
+        A read that is too slow for one caller goes on for the next. One that events overtake without end is slow, too:
+        Teams answers, so whoever needs one member can ask for that one.
         """
         if (fresh := self._fresh()) is not None:
             return fresh
@@ -47,9 +48,9 @@ class CachedRoster:
             raise RosterUnavailable
         async with asyncio.timeout(patience):
             await self._flight.join()
-        if (fresh := self._fresh()) is None:
-            raise RosterUnavailable
-        return fresh
+        if (fresh := self._fresh()) is not None:
+            return fresh
+        raise TimeoutError if self._dropped else RosterUnavailable
 
     def add(self, person: Person) -> None:
         """Put in somebody who was asked for by themselves."""

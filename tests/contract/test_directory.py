@@ -12,6 +12,7 @@ from bot.ports import PersonalChat, RosterUnavailable
 from bot.teams.addresses import ServiceHosts
 from bot.teams.connector import Connector
 from bot.teams.directory import Directory
+from bot.teams.rosters import TeamMember
 from bot.teams.service_urls import ServiceUrls
 from bot.telemetry import Telemetry
 from tests.fakes.clock import ManualClock
@@ -216,6 +217,26 @@ async def test_a_drop_during_a_read_begins_the_read_anew(room: Room) -> None:
     assert await asking
     assert await also
     assert room.rosters() == 2
+
+
+async def test_membership_events_without_end_refuse_no_approver(room: Room) -> None:
+    """Any team that has the bot makes such events; somebody who makes many of them must not stop all decisions."""
+    read = room.connector.all_members
+
+    async def overtaken(service_url: str, *, conversation: str) -> AsyncIterator[TeamMember]:
+        async for member in read(service_url, conversation=conversation):
+            yield member
+        room.directory.drop()
+
+    room.connector.all_members = overtaken  # type: ignore[method-assign]
+    found = await room.directory.member(APPROVERS, HANAKO.object_id)
+    assert found is not None
+    assert found.upn == HANAKO.upn
+    assert room.ones() == 1
+    room.ms.world.conversations[APPROVERS].members.remove(HANAKO)
+    assert await room.directory.member(APPROVERS, HANAKO.object_id) is None
+    with pytest.raises(RosterUnavailable):
+        await room.directory.roster(APPROVERS)
 
 
 async def test_a_drop_of_what_was_never_read_is_nothing(room: Room) -> None:

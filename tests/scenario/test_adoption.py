@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from bot.aws.pacing import RATES
 from bot.domain.card_places import LATE_ROW
 from bot.domain.record import Surface, SurfaceKind
 from bot.domain.request import RequestKey, Verdict
@@ -170,6 +171,17 @@ async def test_made_up_requests_are_looked_for_in_measure(world: World) -> None:
     answer = await press_on(world, key_of(99), "1000")
     assert answer.notice is not None
     assert answer.notice.code is NoticeCode.LOOKING
+
+
+async def test_made_up_requests_leave_room_for_others(world: World) -> None:
+    """Somebody makes ids up for ten minutes: AWS is read for them in half of what it allows, the rest is for others."""
+    minutes, number = 10, 1000
+    async with world.running():
+        for _ in range(minutes):
+            for _ in range(40):
+                await press_on(world, key_of(number := number + 1), str(number))
+            await world.clock.advance(60)
+    assert 0 < world.aws.count("observe") <= minutes * 60 * RATES["ssm"] / 2
 
 
 async def test_copies_beyond_reason_are_not_followed(world: World) -> None:

@@ -215,6 +215,23 @@ async def test_a_store_that_does_not_answer_is_told(ms: FakeMicrosoft, bot: Turn
     ]
 
 
+async def test_somebody_who_talks_without_end_keeps_no_card_back(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Answers take a share of what Teams lets the bot send into a channel; the rest is for cards."""
+    card = await _card_to_reply_to(ms, bot)
+    thread = f"{APPROVERS};messageid={card.id}"
+    for _ in range(3):
+        for _ in range(25):
+            await ms.post_message(bot.url, HANAKO, thread, "help")
+        await bot.side.chat.post(APPROVERS, Message(CARD, "waiting"))  # ChatThrottled: the card would have to wait
+        await bot.clock.advance(10)
+
+    assert len(bot.talk.said) == 75
+    assert 0 < len(ms.posted(thread)) - 1 <= 30
+    await bot.clock.advance(30)
+    await ms.post_message(bot.url, HANAKO, thread, "help")
+    assert len(ms.posted(thread)) > 2
+
+
 @pytest.mark.parametrize("fault", [{"status": 403}, {"status": 500}, {"status": 429, "headers": {"Retry-After": "9"}}])
 async def test_a_reply_that_teams_refuses_ends_the_turn_in_peace(
     ms: FakeMicrosoft, bot: Turns, fault: dict[str, Any]

@@ -118,6 +118,15 @@ def test_a_trusted_session_name_places_its_person(text: str) -> None:
     assert not requester.is_person(HANAKO)
 
 
+@pytest.mark.parametrize("mark", ["#EXT#", "#ext#"])
+def test_the_mail_of_somebody_from_another_tenant_places_nobody(mark: str) -> None:
+    """Their home says what it is, also where they are a full member here; but whoever has it is still refused."""
+    external = replace(HANAKO, upn=f"hanako_example.org{mark}@example.com", mail="batch@example.com")
+    requester = placed(BATCH.replace("/batch", "/batch@example.com"), directory=Directory((external, TARO_PERSON)))
+    assert (requester.placed, requester.person) == (False, None)
+    assert requester.is_person(external)
+
+
 @pytest.mark.parametrize("text", [OPERATOR, FEDERATED, OPERATOR.replace("Operator", "operator")])
 def test_a_name_that_the_caller_chose_places_nobody(text: str) -> None:
     """Anybody who may assume the role could call themselves Taro; but whoever is called so is still refused."""

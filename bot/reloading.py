@@ -48,7 +48,8 @@ class Reloading:
         self._at_start = _fixed(configuration)
         self._seen: bytes | str | None = None
         self._judged: bytes | str | None = None
-        self._to_look: set[RequestKey] = set()
+        self._refused = False  # what was judged last
+        self._to_look: dict[RequestKey, None] = {}  # in the order in which they are tried
         self._changed: frozenset[str] | None = frozenset()  # names of channels; None: everything
 
     async def run(self) -> None:
@@ -81,22 +82,28 @@ class Reloading:
 
     def _refuse(self, problems: tuple[str, ...]) -> None:
         """Go on with the former file, and say so for as long as that lasts."""
+        self._refused = True
         log.error("configuration_refused", file=self._path.name, problems=list(problems))
         self._telemetry.health.failed(CHECK, "the file was refused, and the former one is in force; the log says why")
 
     def _take(self, configuration: Configuration) -> None:
         former, self._in_force = self._in_force, configuration
+        refused, self._refused = self._refused, False
+        if _rules_of(configuration) != _rules_of(former):
+            self._put_in_force(former, configuration)
+        if refused or configuration != former:
+            log.info("configuration_read", channels=[channel.name for channel in configuration.channels])
+        self._tell_of_accounts(configuration)
+
+    def _put_in_force(self, former: Configuration, configuration: Configuration) -> None:
         rules = replace(  # what comes from [[accounts]] stays as it was at the start
             self._configured.rules,
             channels=_by_name(configuration),
             allow_unplaced=configuration.identity.allow_unplaced,
         )
         changed = _changed(former, configuration)
-        if changed != frozenset():
-            self._configured.take(rules, configuration.identity)
-            self._changed = None if changed is None or self._changed is None else self._changed | changed
-            log.info("configuration_read", channels=[channel.name for channel in configuration.channels])
-        self._tell_of_accounts(configuration)
+        self._configured.take(rules, configuration.identity)
+        self._changed = None if changed is None or self._changed is None else self._changed | changed
 
     def _tell_of_accounts(self, configuration: Configuration) -> None:
         """Accounts have clients and sweeps that are made at the start: what is theirs waits for the next one."""
@@ -104,7 +111,9 @@ class Reloading:
             self._telemetry.health.succeeded(CHECK)
             return
         log.warning("accounts_wait_for_restart", file=self._path.name)
-        self._telemetry.health.failed(CHECK, "[[accounts]] has changed and waits for a restart; the rest is in force")
+        self._telemetry.health.failed(
+            CHECK, "[[accounts]] or their external_id waits for a restart; the rest is in force"
+        )
 
     # --- what follows
 
@@ -113,13 +122,21 @@ class Reloading:
         try:
             if self._changed != frozenset():
                 rows = (await self._rows.store.watched()).rows
-                self._to_look |= {row.key for row in rows if _concerns(row, self._changed)}
+                self._to_look |= {row.key: None for row in rows if _concerns(row, self._changed)}
                 self._changed = frozenset()
-            for key in sorted(self._to_look):
-                await self._rows.look(key)
-                self._to_look.discard(key)
+            for key in tuple(self._to_look):
+                await self._make_due(key)
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
+
+    async def _make_due(self, key: RequestKey) -> None:
+        """Have a row looked at. One that the store does not take goes last, so that next time it hinders no other."""
+        del self._to_look[key]
+        try:
+            await self._rows.look(key)
+        except BaseException:
+            self._to_look[key] = None
+            raise
 
 
 def _content(path: Path) -> bytes | str:
@@ -132,7 +149,13 @@ def _content(path: Path) -> bytes | str:
 
 def _fixed(configuration: Configuration) -> tuple[object, ...]:
     """Return what takes effect at a start alone; of the external id it is the reader roles' use of it."""
-    return configuration.accounts, configuration.identity.external_id
+    reads_elsewhere = any(each.reader_role for each in configuration.accounts)
+    return configuration.accounts, configuration.identity.external_id if reads_elsewhere else None
+
+
+def _rules_of(configuration: Configuration) -> tuple[object, ...]:
+    """Return what takes effect at once. The order of the channels counts: the first match wins."""
+    return configuration.channels, configuration.identity
 
 
 def _changed(former: Configuration, now: Configuration) -> frozenset[str] | None:

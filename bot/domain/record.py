@@ -59,8 +59,8 @@ class Surface:
 
     @property
     def decision_id(self) -> str | None:
-        """The decision that a note tells of, if it is about one: `note:<id>`, `note:<id>:shown`."""
-        return self.name.split(":")[1] if self.kind is SurfaceKind.NOTE else None
+        """The decision that a message tells of, if it is about one: `note:<id>`, `note:<id>:shown`, `dm:<id>`."""
+        return None if self.kind is SurfaceKind.CARD else self.name.split(":")[1]
 
 
 @dataclass(frozen=True, slots=True)

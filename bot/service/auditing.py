@@ -105,8 +105,10 @@ class Auditing:
         self._storing = True
         try:
             while self._waiting:
-                await self._store.append_audit(self._waiting[0])
-                self._waiting.popleft()
+                entry = self._waiting[0]
+                await self._store.append_audit(entry)
+                if self._waiting and self._waiting[0] is entry:  # else it was pushed out meanwhile
+                    self._waiting.popleft()
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
             log.error("audit_not_stored", waiting=len(self._waiting))

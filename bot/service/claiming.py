@@ -12,7 +12,7 @@ from typing import Final
 
 from bot.domain.card_places import with_unknown_content
 from bot.domain.claims import Claim, ClaimRefusal, claim, under_way
-from bot.domain.decision import COMMENT_LIMIT, Decision
+from bot.domain.decision import COMMENT_LIMIT, Decision, Refusal
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import Act, Recall, RequestKey, Verdict
@@ -39,6 +39,10 @@ ACTS: Final[Mapping[Verb, Act]] = MappingProxyType(
 )
 
 
+class RulesChanged(Exception):
+    """Other rules are in force than those by which the person was judged; nothing was written."""
+
+
 class ClaimLost(Exception):
     """The claim was not granted; nothing was written."""
 
@@ -58,6 +62,7 @@ class _Press:
     screen: Screen
     at: datetime  # when the click came: its budget, and the minute in which it may be sent, count from here
     decision_id: str
+    revision: int  # of the configuration by which its person was judged
 
 
 class Claiming:
@@ -87,10 +92,13 @@ class Claiming:
         if late := self._too_late(record, click):
             return self._answers.shown(record, screen, late)
         person, refusal = await self._permission.refusal(record, screen.channel, click, act)
+        if refusal is Refusal.RECONFIGURED:
+            await self._rows.look(record.key)  # a former process, or another replica, may have placed them
         if refusal:
             return self._answers.shown(record, screen, Notice(NoticeCode(refusal), typed=click.comment), refused=True)
         comment = "" if act is Recall.CANCEL else click.comment.strip()[:COMMENT_LIMIT]  # AWS takes none to cancel
-        press = _Press(replace(click, comment=comment), record.key, act, person, screen, at, uuid.uuid4().hex)
+        revision = self._configured.revision  # nothing was waited for since the person was judged
+        press = _Press(replace(click, comment=comment), record.key, act, person, screen, at, uuid.uuid4().hex, revision)
         return await self._claim(press)
 
     def _too_late(self, record: Record, click: Click) -> Notice | None:
@@ -104,6 +112,9 @@ class Claiming:
             await self._rows.apply(press.key, lambda row: self._claimed(row, press))
         except ClaimLost as lost:
             return await self._lost(press, lost.claim)
+        except RulesChanged:
+            notice = Notice(NoticeCode.RECONFIGURED, typed=press.click.comment)
+            return bare(notice, press.click.locale, refused=True)
         except StoreUncertain:  # it may be stored, and then it is carried on: say no "nothing was sent"
             self._telemetry.store_errors.inc()
             return bare(Notice(NoticeCode.STORE_SLOW, typed=press.click.comment), press.click.locale)
@@ -123,6 +134,8 @@ class Claiming:
         )
         if answer.refusal:
             raise ClaimLost(answer)
+        if self._configured.revision != press.revision:
+            raise RulesChanged
         held_until = self._clock.now() + HOLD
         decision = Decision(
             id=press.decision_id,
@@ -157,6 +170,8 @@ class Claiming:
             self._claimed(record, press)
         except ClaimLost:
             return False
+        except RulesChanged:
+            return True
         return True
 
     # --- the answer to one's own decision

@@ -21,10 +21,12 @@ class Configured:
     identity: IdentityRules
     tenant_id: str
     accounts: Mapping[str, frozenset[str]]  # account id -> Regions
+    revision: int = 0  # counts the files that were put in force
 
     def take(self, rules: Rules, identity: IdentityRules) -> None:
         """Put another file in force, whole: nobody sees a part of it."""
         self.rules, self.identity = rules, identity
+        self.revision += 1
 
     def placed_by_others(self, record: Record) -> bool:
         """True for a row whose requester was placed by rules that are not in force: those of a former file."""

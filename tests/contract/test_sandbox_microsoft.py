@@ -21,6 +21,7 @@ from bot.sandbox.people import ALEX, CLIENTS, MEI, SAMPLE_APP_ID, SAMPLE_TENANT
 from bot.sandbox.teams_faults import Effect, Fault
 from bot.sandbox.teams_front import TeamsFront
 from bot.sandbox.web_identities import KID, WebIdentities
+from tests.fakes.listening import listening
 
 BOT = BotRegistration(app_id=SAMPLE_APP_ID, app_secret="a-sample-secret", tenant_id=SAMPLE_TENANT)
 GRANT = {
@@ -344,14 +345,9 @@ async def issuer() -> AsyncIterator[WebIdentities]:
         told = made.answer(Request({"PATH_INFO": request.path, "REQUEST_METHOD": "GET"}))
         return web.Response(body=told.get_data(), status=told.status_code, content_type="application/json")
 
-    app = web.Application()
-    app.router.add_get("/{tail:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
+    async with listening(answer) as port:
+        made.endpoint = f"http://127.0.0.1:{port}"
+        yield made
 
 
 @pytest.fixture

@@ -150,6 +150,13 @@ GUARDS = (
         RELOADING + "test_a_pause_takes_the_buttons_and_ends",
     ),
     Guard(
+        "a click is claimed under the rules that judged it",
+        "bot/service/claiming.py",
+        "if self._configured.revision != press.revision:",
+        "if self._configured.revision < press.revision:",
+        RELOADING + "test_a_click_that_waited_for_another_is_judged_by_the_rules_of_its_claim",
+    ),
+    Guard(
         "half a file is not put in force",
         "bot/reloading.py",
         "if settled and found != self._judged:",

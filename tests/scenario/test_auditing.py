@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from bot.domain.request import Recall, Verdict
 from bot.ports import AuditEntry, SignalLost, SignalRefused
-from bot.service.auditing import MOST_CLICKS
+from bot.service.auditing import KEPT_WAITING, MOST_CLICKS
 from bot.service.clicks import Verb
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, person
 from tests.fakes.store import MemoryStore
@@ -178,3 +178,29 @@ async def test_a_flood_is_counted_and_hides_nobody_else(world: World) -> None:
     assert len(flood) == MOST_CLICKS + 2
     assert [each.detail for each in flood if each.outcome == "counted"] == ["40 clicks within a minute"]
     assert [each.verb for each in entries if each.person == ICHIRO.object_id] == ["refresh"]
+
+
+async def test_an_entry_that_is_pushed_out_takes_no_other_with_it() -> None:
+    """The store hangs on one entry while a thousand more come: what is left is stored, each once."""
+    store = Gated()
+    world = new_world(store=store)
+    for number in range(KEPT_WAITING + 3):
+        world.auditing.clicked(AuditEntry(world.clock.now(), "clicked", person=f"p{number}"))
+        await asyncio.sleep(0)
+    store.free.set()
+    await world.auditing.drain()
+    stored = [each.person for each in await store.audit(world.clock.now())]
+    assert stored == ["p0", *(f"p{number}" for number in range(3, KEPT_WAITING + 3))]
+
+
+class Gated(MemoryStore):
+    """A store whose trail waits to be let through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = asyncio.Event()
+
+    async def append_audit(self, entry: AuditEntry) -> None:
+        """Wait, then store."""
+        await self.free.wait()
+        await super().append_audit(entry)

@@ -8,6 +8,7 @@ import pytest
 
 from bot.domain.claims import EFFECT_SPAN
 from bot.domain.decision import DecisionState, Outcome, Refusal
+from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import RECALLED, Recall, RequestKey, Status, Verdict
 from bot.domain.routing import LevelRule
@@ -212,10 +213,10 @@ async def test_nothing_is_approved_yet(world: World) -> None:
         (replace(HANAKO, tenant_id="99999999-1111-4111-8111-111111111111"), NoticeCode.FOREIGN),
     ],
 )
-async def test_who_may_not_approve_may_not_revoke(world: World, who: object, expected: NoticeCode) -> None:
+async def test_who_may_not_approve_may_not_revoke(world: World, who: Person, expected: NoticeCode) -> None:
     """The requester, a stranger, a guest, another tenant: refused with the reason and the typed comment kept."""
     key = await approved(world)
-    answer = await world.press(key, who, Verb.REVOKE, comment="kept")  # type: ignore[arg-type]  # a person
+    answer = await world.press(key, who, Verb.REVOKE, comment="kept")
     assert (code_of(answer), answer.refused) == (expected, True)
     assert "kept" in str(answer.card)
     assert acts(world) == []

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -14,14 +15,14 @@ from structlog.testing import capture_logs
 from bot.configuration import parse_configuration
 from bot.domain.card import Rules
 from bot.domain.decision import DecisionState, Outcome
-from bot.domain.identity import IdentityRules
+from bot.domain.identity import IdentityRules, Person
 from bot.domain.request import RequestKey, Status
 from bot.domain.views import NoticeCode
-from bot.ports import SignalThrottled
+from bot.ports import SignalRefused, SignalThrottled, StoreUnavailable
 from bot.reloading import PERIOD, Reloading
 from bot.service.clicks import Verb
 from tests.fakes.aws import ACCOUNT, REGION
-from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.people import HANAKO as HANAKO_IN_TEAMS
 from tests.fakes.product import product
 from tests.fakes.store import MemoryStore
@@ -75,7 +76,7 @@ class Running:
         self.path.write_bytes(text.encode() if isinstance(text, str) else text)
         await self.settle()
 
-    async def code(self, key: RequestKey, person=HANAKO, verb: Verb = Verb.APPROVE) -> NoticeCode | None:  # type: ignore[no-untyped-def]
+    async def code(self, key: RequestKey, person: Person = HANAKO, verb: Verb = Verb.APPROVE) -> NoticeCode | None:
         """Press a button and return what was told."""
         notice = (await self.world.press(key, person, verb)).notice
         return notice.code if notice else None
@@ -118,11 +119,11 @@ async def test_a_file_that_changes_while_the_roster_is_asked_counts(bot: Running
     key = await _shown(bot)
     member = bot.world.people.member
 
-    async def slowly(conversation: str, object_id: str):  # type: ignore[no-untyped-def]  # as the port has it
+    async def slowly(conversation: str, object_id: str) -> Person | None:
         await bot.put(NOBODY)
         return await member(conversation, object_id)
 
-    bot.world.people.member = slowly  # type: ignore[method-assign]
+    bot.world.people.member = slowly  # type: ignore[method-assign]  # the one call that is to take long
     assert await bot.code(key) is NoticeCode.NOBODY
     assert bot.world.aws.count("signal") == 0
 
@@ -324,6 +325,111 @@ async def test_only_what_differs_is_looked_at(tmp_path: Path) -> None:
         assert world.aws.count("observe") == looks + 1
 
 
+LEADS = '\n[[channels]]\nname = "leads"\nconversation = "19:leads@thread.tacv2"\napprovers = ["members"]\n'
+MATCHING = TOML.replace('name = "approvals"', 'name = "approvals"\nmatch = {}')
+
+
+@asynccontextmanager
+async def _running(tmp_path: Path, text: str) -> AsyncIterator[Running]:
+    path = tmp_path / "node-access.toml"
+    path.write_text(text)
+    async with new_world().running() as world:
+        bot = Running(world, path)
+        await bot.settle()
+        yield bot
+
+
+async def test_the_order_of_the_channels_takes_effect(tmp_path: Path) -> None:
+    """The first match wins: a file that only changes the order is another file."""
+    leads = LEADS + "match = {}\nfallback = true\n"
+    async with _running(tmp_path, MATCHING + leads) as bot:
+        with capture_logs() as logs:
+            await bot.put(leads + MATCHING)
+        assert [each.name for each in bot.world.configured.channels] == ["leads", "approvals"]
+        assert "configuration_read" in {each["event"] for each in logs}
+
+
+async def test_a_file_that_is_good_again_is_told(bot: Running) -> None:
+    """Even if it says what was in force all the time."""
+    await bot.put("[[channels")
+    with capture_logs() as logs:
+        await bot.put(TOML)
+    assert [each["event"] for each in logs].count("configuration_read") == 1
+
+
+async def test_a_row_that_cannot_be_made_due_hinders_no_other(bot: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again after the others, until it is taken."""
+    stuck, _ = keys = bot.world.aws.add(1), bot.world.aws.add(2)
+    for key in keys:
+        await bot.world.rows.look(key)
+    await bot.world.clock.advance(1)
+    look = bot.world.rows.look
+
+    async def refusing(key: RequestKey):  # type: ignore[no-untyped-def]  # as Rows has it
+        if key == stuck:
+            raise StoreUnavailable("this row alone")
+        return await look(key)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bot.world.rows, "look", refusing)
+        await bot.put(PAUSED)
+        assert await _paused_cards(bot) == 1
+    await bot.settle()
+    assert await _paused_cards(bot) == 2
+
+
+async def _paused_cards(bot: Running) -> int:
+    await bot.world.clock.advance(1)
+    return sum("decide = false" in str(each.card) for each in bot.world.chat.of("post"))
+
+
+async def test_a_click_that_waited_for_another_is_judged_by_the_rules_of_its_claim(bot: Running) -> None:
+    """Whose approver was removed while it waited for its turn claims nothing."""
+    key = await _shown(bot)
+    gate = bot.world.aws.gates["prepare"] = asyncio.Event()
+    bot.world.aws.before["prepare"].append(SignalRefused("AccessDenied", denied=True))
+    first = asyncio.create_task(bot.code(key, HANAKO))
+    await bot.world.clock.advance(0.1)
+    second = asyncio.create_task(bot.code(key, ICHIRO))
+    await bot.world.clock.advance(0.1)
+    bot.path.write_text(TOML.replace('["members"]', f'["user:{HANAKO.object_id}"]'))
+    for _ in range(3):
+        await bot.reloading.look()
+    gate.set()
+    await bot.world.clock.advance(3)
+    assert (first.result(), second.result()) == (NoticeCode.AWS_DENIED, NoticeCode.RECONFIGURED)
+    assert bot.world.aws.count("signal") == 0
+
+
+async def test_a_pause_revokes_nothing_either(bot: Running) -> None:
+    """The decided card loses its button and regains it; an old one sends nothing."""
+    key = await _shown(bot)
+    await bot.code(key)
+    until = bot.world.clock.now() + timedelta(hours=1)
+    bot.world.aws.requests[key] = replace(bot.world.aws.requests[key], access_until=until)
+    await bot.world.rows.look(key)
+    await bot.world.clock.advance(1)
+    assert "'revoke'" in str(bot.card())
+    await bot.put(PAUSED)
+    assert "'revoke'" not in str(bot.card())
+    assert await bot.code(key, verb=Verb.REVOKE) is NoticeCode.PAUSED
+    assert bot.world.aws.count("signal") == 1
+    await bot.put(TOML)
+    assert "'revoke'" in str(bot.card())
+
+
+async def test_a_pause_lets_the_requester_cancel(bot: Running) -> None:
+    """To take one's own request back is no decision."""
+    key = await _shown(bot)
+    roles = {ACCOUNT: f"arn:aws:iam::{ACCOUNT}:role/NodeAccessCanceller"}
+    bot.world.configured.rules = replace(bot.world.configured.rules, cancel_roles=roles)
+    await bot.put(PAUSED)
+    cancelling = asyncio.create_task(bot.world.deciding.click(bot.world.withdrawn(key, TARO_PERSON)))
+    await bot.world.clock.advance(3)
+    await cancelling
+    assert [str(each.verdict) for each in bot.world.aws.signals] == ["cancel"]
+
+
 @asynccontextmanager
 async def _readiness(url: str) -> AsyncIterator[tuple[int, dict[str, dict[str, str]]]]:
     async with aiohttp.ClientSession() as http, http.get(f"{url}/readyz") as answer:
@@ -362,9 +468,24 @@ async def test_a_file_that_changed_while_the_bot_was_down_places_anew() -> None:
     answer = await world.press(key, HANAKO)
     assert answer.notice is not None
     assert answer.notice.code is NoticeCode.RECONFIGURED
-    await world.sweep.sweep()  # as at each start
-    async with world.running():
+    async with world.running():  # the click has it looked at, and so would the sweep that comes with each start
         await world.clock.advance(1)
         answer = await world.press(key, HANAKO)
     assert answer.notice is not None
     assert (answer.notice.code, world.aws.count("signal")) == (NoticeCode.UNPLACED, 0)
+
+
+@pytest.mark.parametrize(("reader_role", "waits"), [("", False), (f"arn:aws:iam::{ACCOUNT}:role/Reader", True)])
+async def test_an_external_id_waits_where_a_reader_role_is_told_it(
+    tmp_path: Path, reader_role: str, waits: bool
+) -> None:
+    """The roles of decisions take it at once: without a reader role nothing is left to a restart."""
+    account = f'\n[[accounts]]\nid = "{ACCOUNT}"\nregions = ["{REGION}"]\n'
+    path = tmp_path / "node-access.toml"
+    path.write_text(TOML + account + (f'reader_role = "{reader_role}"\n' if reader_role else ""))
+    async with new_world().running() as world:
+        bot = Running(world, path)
+        await bot.settle()
+        await bot.put(path.read_text().replace("[identity]", '[identity]\nexternal_id = "node-access"'))
+        assert ("restart" in str(bot.problem)) is waits
+        assert world.configured.identity.external_id == "node-access"

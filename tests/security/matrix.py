@@ -141,8 +141,8 @@ async def _approved(*, later: timedelta = timedelta(0), home: Channel = HOME) ->
     world, key = await _waiting()
     world.aws.vote(key, CONSOLE, Verdict.APPROVE)
     await world.shown(key)
-    if home is not HOME:
-        world.configured.rules.channels[home.name] = home  # type: ignore[index]  # a dict underneath
+    channels = {**world.configured.rules.channels, home.name: home}
+    world.configured.take(replace(world.configured.rules, channels=channels), world.configured.identity)
     await world.clock.advance(later.total_seconds())
     return world, key
 

@@ -228,7 +228,7 @@ def test_every_verb_and_route_is_in_the_matrix() -> None:
     assert set(Verb) == {Verb.APPROVE, Verb.REJECT, Verb.CANCEL, Verb.REVOKE, Verb.REFRESH}
 
     async def nothing(*_: Any) -> Any:
-        raise NotImplementedError
+        return {}
 
     apps = (server.build_app(messages=nothing, ready=nothing), server.build_metrics_app(CollectorRegistry()))
     found = {

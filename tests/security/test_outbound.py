@@ -15,6 +15,7 @@ from bot.domain.identity import Person
 from bot.ports import ChatRefused, ChatUnavailable, Message, PersonalChat
 from tests.fakes.clock import ManualClock
 from tests.fakes.edge import Edge, Ticker, running_edge
+from tests.fakes.listening import listening
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import HANAKO, TENANT_ID
 from tests.fakes.teams_world import APPROVERS
@@ -38,14 +39,10 @@ class Foreign:
 
 @pytest.fixture
 async def foreign() -> AsyncIterator[Foreign]:
-    app, made = web.Application(), Foreign()
-    app.router.add_route("*", "/{tail:.*}", made.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://localhost:{runner.addresses[0][1]}/teams/"
-    yield made
-    await runner.cleanup()
+    made = Foreign()
+    async with listening(made.handle) as port:
+        made.url = f"http://localhost:{port}/teams/"
+        yield made
 
 
 @pytest.fixture

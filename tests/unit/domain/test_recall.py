@@ -46,7 +46,8 @@ def granted(**facts: object) -> AccessRequest:
 
 def taken_back(clicker: Person, recall: Recall, *decisions: Decision, now: datetime = ALONG, **facts: object) -> Claim:
     """Ask for a claim on what can be taken back, unless the facts say otherwise."""
-    asked = granted(**facts) if recall is REVOKE else replace(request(), **facts)  # type: ignore[arg-type]
+    sample = granted() if recall is REVOKE else request()
+    asked = replace(sample, **facts)  # type: ignore[arg-type]  # facts are fields of the request
     step = "Level2" if recall is REVOKE else ""
     return claim(person=clicker, verdict=recall, step=step, request=asked, decisions=decisions, now=now)
 
@@ -195,7 +196,7 @@ def revoking(
         "comment": "",
     }
     asked = asked or granted()
-    return may_decide(clicker, verdict=REVOKE, request=asked, step=step, **usual | more)  # type: ignore[arg-type]
+    return may_decide(clicker, verdict=REVOKE, request=asked, step=step, **usual | more)  # type: ignore[arg-type]  # what it takes
 
 
 CONSOLE = replace(level("Level2", state=LevelState.APPROVED), approvers=(Approver(ApproverKind.GROUP, "a-group"),))
@@ -229,7 +230,7 @@ def test_revoking_is_checked_as_strictly_as_approving(
     why: str, asked: dict[str, object], expected: Refusal | None
 ) -> None:
     """Default deny: whoever might not approve at the step that settled the request may not revoke."""
-    assert revoking(**asked) is expected, why  # type: ignore[arg-type]
+    assert revoking(**asked) is expected, why  # type: ignore[arg-type]  # rows of the table
 
 
 def test_nobody_cancels_as_an_approver() -> None:
@@ -284,7 +285,7 @@ def test_only_the_requester_cancels(why: str, changed: dict[str, object], expect
     usual: dict[str, object] = {"requester": TARO_REQUESTER, "step": "", "tenant_id": TENANT_ID, "has_role": True}
     given = usual | changed
     clicker, asked = given.pop("clicker", TARO_PERSON), given.pop("asked", request())
-    assert may_cancel(clicker, request=asked, **given) is expected, why  # type: ignore[arg-type]
+    assert may_cancel(clicker, request=asked, **given) is expected, why  # type: ignore[arg-type]  # rows of the table
 
 
 # --- what became of it

@@ -213,12 +213,13 @@ def test_decisions_that_came_to_nothing_are_kept_in_measure() -> None:
 
 
 def test_the_notes_of_dropped_decisions_go_with_them() -> None:
-    """Each press that AWS refuses late leaves a note in the thread; the row forgets it with its decision, and no other."""
-    names = ["note:dropped", "note:dropped:shown", "note:kept", "note:approved", "card:dropped"]
+    """Each press that AWS refuses late leaves a note or a direct message; the row forgets it with its decision alone."""
+    told = ["note:dropped", "note:dropped:shown", "dm:dropped"]
+    names = [*told, "dm:kept", "dm:waiting", "note:kept", "note:approved", "card:dropped"]
+    kinds = {"note": SurfaceKind.NOTE, "dm": SurfaceKind.DIRECT, "card": SurfaceKind.CARD}
     row = ROW
     for name in names:
-        kind = SurfaceKind.NOTE if name.startswith("note:") else SurfaceKind.CARD
-        row = row.with_surface(Surface(name, kind, Delivery.DELIVERED))
+        row = row.with_surface(Surface(name, kinds[name.partition(":")[0]], Delivery.DELIVERED))
     for name in ("dropped", "kept", *(str(number) for number in range(UNDONE_KEPT))):
         row = row.with_decision(replace(decision(ICHIRO, state=DecisionState.REFUSED), id=name))
-    assert [each.name for each in row.surfaces] == names[2:]
+    assert [each.name for each in row.surfaces] == names[len(told) :]

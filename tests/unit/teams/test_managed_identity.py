@@ -13,6 +13,7 @@ from bot.teams.credentials import RENEW_AHEAD, AppCredentials
 from bot.teams.managed_identity import IMDS, IdentityAddress, ManagedIdentity
 from bot.teams.session import open_session
 from tests.fakes.edge import Ticker
+from tests.fakes.listening import listening
 from tests.fakes.people import APP_ID
 
 HEADER = "header-of-the-tests"
@@ -36,14 +37,10 @@ class Azure:
 
 @pytest.fixture
 async def azure() -> AsyncIterator[Azure]:
-    app, made = web.Application(), Azure()
-    app.router.add_get("/{tail:.*}", made.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/msi/token"
-    yield made
-    await runner.cleanup()
+    made = Azure()
+    async with listening(made.handle) as port:
+        made.url = f"http://127.0.0.1:{port}/msi/token"
+        yield made
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.controls import GUARDS, DoesNotFit, Guard, Run, copied, run
+from tests.reliability.controls import GUARDS, SECONDS, DoesNotFit, Guard, Run, copied, run
 
 AT_ONCE = 2  # runs side by side: each is a process of its own, and most machines have two cores
 
@@ -29,6 +29,7 @@ def without(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield {guard: pool.submit(gone, guard) for guard in asked}
 
 
+@pytest.mark.timeout(SECONDS + 60)  # the run within has its own bound and says what hung
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
 def test_a_guard_that_is_gone_is_missed(guard: Guard, without: Runs, turned_red: Callable[[str, str], None]) -> None:
     """The named test fails, because a promise is broken and not because the patch does not run."""
@@ -59,3 +60,17 @@ def test_a_patch_that_does_not_run_is_no_proof(tmp_path: Path) -> None:
         guard = next(each for each in GUARDS if each.name == "the requester cannot decide")
         Guard(guard.name, guard.file, guard.old, new, guard.red).taken_out_of(tree)
         assert not run(tree, [guard.red]).red
+
+
+def test_a_test_that_hangs_is_no_proof(tmp_path: Path) -> None:
+    """A run that was ended by its time limit says nothing about the promise, so it does not count as red."""
+    tree = copied(tmp_path)
+    hanging = tree / "tests" / "unit" / "test_hanging.py"
+    hanging.write_text(
+        "import threading\nimport pytest\n\n\n"
+        "@pytest.mark.timeout(0.1)\ndef test_hangs():\n    threading.Event().wait()\n"
+    )
+    gone = run(tree, ["tests/unit/test_hanging.py"])
+    assert gone.exit_code == 1
+    assert len(gone.failed) == 1
+    assert not gone.red

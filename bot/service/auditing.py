@@ -17,9 +17,10 @@ from bot.ports import AuditEntry, Clock, Store, StoreUnavailable
 from bot.service.background import Background
 from bot.telemetry import Telemetry
 
-KEPT_WAITING = 1000  # entries while the store is away; older ones are in the log alone then
+KEPT_WAITING = 1000  # entries while the store is away; what is given up is in the log alone then
 RETRY_SECONDS = 10.0  # before the store is tried again
 MINUTE = timedelta(minutes=1)
+CLICKED = "clicked"
 MOST_CLICKS = 60  # of one person in a minute that are kept one by one; anybody of the tenant may press for ever
 log = structlog.get_logger(__name__)
 
@@ -42,7 +43,7 @@ class Auditing:
 
     def __init__(self, *, store: Store, clock: Clock, telemetry: Telemetry) -> None:
         self._store, self._clock, self._telemetry = store, clock, telemetry
-        self._waiting: deque[AuditEntry] = deque(maxlen=KEPT_WAITING)
+        self._waiting: deque[AuditEntry] = deque()
         self._tallies: dict[str, _Tally] = {}
         self._background, self._storing = Background(), False
 
@@ -95,9 +96,18 @@ class Auditing:
     def _note(self, entry: AuditEntry) -> None:
         told = {name: str(value) for name, value in asdict(entry).items() if value and name not in {"at", "event"}}
         log.info("audit_noted", what=entry.event, **told)
+        if len(self._waiting) >= KEPT_WAITING:
+            self._give_up_one()
         self._waiting.append(entry)
         if not self._storing:
             self._background.begin(self._store_waiting())
+
+    def _give_up_one(self) -> None:
+        """Drop the oldest press: whoever floods the trail is to push no decision out of it. Else the oldest entry."""
+        place = next((place for place, each in enumerate(self._waiting) if each.event == CLICKED), 0)
+        given_up = self._waiting[place]
+        del self._waiting[place]
+        log.error("audit_given_up", what=given_up.event, request=given_up.request, person=given_up.person)
 
     async def _store_waiting(self) -> None:
         if self._storing:
@@ -142,15 +152,15 @@ def _entry(record: Record, decision: Decision, at: datetime) -> AuditEntry:
         outcome=str(decision.outcome or ""),
         detail=decision.detail,
         decision=decision.id,
-        state=_state(record),
+        state=state_of(record),
         execution=decision.execution_id or "",
         role=decision.role or "",
         session=person.session_name if decision.role else "",
     )
 
 
-def _state(record: Record) -> str:
-    """Say how the request stood when this was written: for what was sent, what the state check had just confirmed."""
+def state_of(record: Record) -> str:
+    """Say how the request stands in the row; for what was sent, that is what the state check had just confirmed."""
     request = record.request
     if request is None:
         return ""

@@ -36,10 +36,12 @@ class Answer:
     """What the person who clicked gets back: a card to put in place of theirs, and what the notice on it says.
 
     `card` is None where nothing can be shown (an unknown request): then the notice alone is the answer.
-    `text` is the notice in words, for clients that cannot take a card as an answer.
+    `text` is the notice in words, for clients that cannot take a card as an answer. `state` is how the request stood
+    when the click came, for the audit trail; empty where that is not known.
     """
 
     card: dict[str, object] | None
     notice: Notice | None
     text: str
     refused: bool = False
+    state: str = ""

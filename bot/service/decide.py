@@ -5,6 +5,7 @@ A click is answered within its budget whatever AWS, Teams or the store does.
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -17,7 +18,7 @@ from bot.domain.views import Notice, NoticeCode
 from bot.ports import AuditEntry, Clock, People, StoreUnavailable
 from bot.service.adoption import Adoption
 from bot.service.answers import Answers, Screen, bare
-from bot.service.auditing import Auditing
+from bot.service.auditing import CLICKED, Auditing, state_of
 from bot.service.background import Background
 from bot.service.claiming import Claiming
 from bot.service.clicks import Answer, Click, Verb
@@ -64,7 +65,7 @@ class Deciding:
         code = answer.notice.code if answer.notice else "shown"
         self._telemetry.clicks.labels(verb=click.verb, outcome=code).inc()
         log.info("click_answered", request=click.request, verb=click.verb, person=click.person.object_id, outcome=code)
-        self._auditing.clicked(self._entry(click, str(code)))
+        self._auditing.clicked(self._entry(click, str(code), answer.state))
         return answer
 
     async def drain(self) -> None:
@@ -105,6 +106,9 @@ class Deciding:
             return bare(
                 Notice(NoticeCode.LOOKING if looking else NoticeCode.NOT_FOUND, typed=click.comment), click.locale
             )
+        return replace(await self._of_known(record, click, at), state=state_of(record))
+
+    async def _of_known(self, record: Record, click: Click, at: datetime) -> Answer:
         if click.verb is Verb.CANCEL:
             return await self._cancel(record, click, at)
         channel = self._channel_of(record, click)
@@ -138,11 +142,11 @@ class Deciding:
         at_home = here and record.route and record.route.channel == here.name
         return here if posting or (at_home and may_have_more(record)) else None
 
-    def _entry(self, click: Click, outcome: str) -> AuditEntry:
+    def _entry(self, click: Click, outcome: str, state: str) -> AuditEntry:
         """Say who tried what; the comment's words are AWS's and the card's."""
         return AuditEntry(
             at=self._clock.now(),
-            event="clicked",
+            event=CLICKED,
             request=click.request[:100],
             step=click.step[:128],
             verb=click.verb,
@@ -151,6 +155,7 @@ class Deciding:
             tenant=click.person.tenant_id,
             conversation=click.conversation,
             outcome=outcome,
+            state=state,
         )
 
 

@@ -33,6 +33,7 @@ EVENTS: Mapping[str, str] = {
     "app_secret_unavailable": "the client secret could not be read from Secrets Manager; the one known serves on",
     "approvers_unreadable": "a policy's approvers have a shape that nobody has seen yet; AWS decides who may vote",
     "arrival_noted": "the bot was put into a team; cards that Teams refused are tried again at once",
+    "audit_given_up": "more entries of the audit trail wait for the store than are kept; this one is in the log alone",
     "audit_not_stored": "the store did not take entries of the audit trail; they wait, and `audit_noted` has them",
     "audit_noted": "an entry of the audit trail: `what` was done, by whom, from where, and what came of it",
     "aws_throttled": "AWS asked for patience; calls of that kind are slowed down",

@@ -476,6 +476,22 @@ async def test_a_hanging_table_is_an_error_in_time(
     assert (await hurried.apply(OTHER, counted, now=NOW)).version == 1
 
 
+async def test_an_entry_of_the_trail_that_is_tried_again_is_stored_once(
+    shelf: DynamoShelf, hurried: DynamoStore, server: FakeDynamo
+) -> None:
+    """The table took it, the answer came too late, and whoever wrote it tries again."""
+    await hurried.append_audit(AuditEntry(NOW, "claimed"))
+    server.plan("PutItem", before=False, gate=threading.Event())
+    sent = AuditEntry(NOW, "sent")
+    with pytest.raises(StoreUnavailable, match="did not answer within"):
+        await hurried.append_audit(sent)
+    server.heal()
+    hurried._seconds = shelf.seconds
+    await hurried.append_audit(sent)
+    await hurried.append_audit(AuditEntry(NOW, "sent"))
+    assert [entry.event for entry in await hurried.audit(NOW)] == ["claimed", "sent", "sent"]
+
+
 async def test_more_hanging_calls_than_threads_all_end_in_time(hurried: DynamoStore, server: FakeDynamo) -> None:
     """Who waits for a thread waits no longer than who has one."""
     gate = threading.Event()

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from bot.domain.request import Recall, Verdict
 from bot.ports import AuditEntry, SignalLost, SignalRefused
-from bot.service.auditing import KEPT_WAITING, MOST_CLICKS
+from bot.service.auditing import CLICKED, KEPT_WAITING, MOST_CLICKS
 from bot.service.clicks import Verb
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, person
 from tests.fakes.store import MemoryStore
@@ -45,7 +45,7 @@ async def test_a_decision_leaves_its_whole_way(world: World) -> None:
 
 
 async def test_every_refusal_is_one_entry(world: World) -> None:
-    """Who, from which tenant and conversation, what they tried, and the exact reason."""
+    """Who, from which tenant and conversation, what they tried, how the request stood, and the exact reason."""
     key = world.aws.add()
     await world.shown(key)
     foreigner = replace(person(60), tenant_id="99999999-9999-4999-8999-999999999999", guest=True)
@@ -57,8 +57,8 @@ async def test_every_refusal_is_one_entry(world: World) -> None:
         (foreigner.object_id, foreigner.tenant_id, "foreign"),
         (TARO_PERSON.object_id, TENANT, "own_request"),
     ]
-    assert {(each.event, each.verb, each.conversation) for each in entries} == {
-        ("clicked", "reject", f"{CHANNEL};messageid=1000")
+    assert {(each.event, each.verb, each.conversation, each.state) for each in entries} == {
+        ("clicked", "reject", f"{CHANNEL};messageid=1000", "pending Level1")
     }
 
 
@@ -185,12 +185,30 @@ async def test_an_entry_that_is_pushed_out_takes_no_other_with_it() -> None:
     store = Gated()
     world = new_world(store=store)
     for number in range(KEPT_WAITING + 3):
-        world.auditing.clicked(AuditEntry(world.clock.now(), "clicked", person=f"p{number}"))
+        world.auditing.clicked(AuditEntry(world.clock.now(), CLICKED, person=f"p{number}"))
         await asyncio.sleep(0)
     store.free.set()
     await world.auditing.drain()
     stored = [each.person for each in await store.audit(world.clock.now())]
     assert stored == ["p0", *(f"p{number}" for number in range(3, KEPT_WAITING + 3))]
+
+
+async def test_a_flood_of_presses_pushes_no_decision_out() -> None:
+    """While the trail is away: what was sent to AWS is stored in the end, and what was given up is in the log."""
+    store = Gated()
+    world = new_world(store=store)
+    key = world.aws.add()
+    await world.shown(key)
+    async with world.running():
+        await world.press(key, HANAKO)
+        with capture_logs() as logs:
+            for number in range(KEPT_WAITING):
+                world.auditing.clicked(AuditEntry(world.clock.now(), CLICKED, person=f"p{number}"))
+        store.free.set()
+    assert len([each for each in logs if each["event"] == "audit_given_up"]) == 4
+    stored = [each.event for each in await store.audit(world.clock.now())]
+    assert stored[:3] == ["claimed", "sent", "accepted"]
+    assert len(stored) == KEPT_WAITING
 
 
 class Gated(MemoryStore):

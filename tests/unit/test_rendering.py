@@ -285,7 +285,7 @@ def test_what_is_on_its_way_is_not_told_as_done() -> None:
 def test_a_refused_click_keeps_what_was_typed() -> None:
     """A refusal is the current card with a line above it, and the comment is still in its field."""
     made = card(request(), Notice(NoticeCode.COMMENT_REQUIRED, typed="halfway\nthrough"))
-    assert shown(made).startswith("Please add a comment")
+    assert shown(made).startswith("This decision needs a comment")
     assert of_type(made, "Input.Text")[0]["value"] == "halfway\nthrough"
 
 

@@ -15,6 +15,7 @@ from bot.aws import web_identity
 from bot.aws.clients import READER_SESSION
 from bot.aws.events import KINDS, SOURCE
 from bot.domain.identity import Person
+from bot.store.dynamodb_items import chat_key
 from bot.store.dynamodb_table import INDEXES
 from bot.teams.federation import AUDIENCE
 from tests.contract.scene import staged
@@ -96,8 +97,8 @@ def test_the_bot_may_do_with_its_table_what_the_store_calls() -> None:
     store = {*(ROOT / "bot" / "store").glob("dynamodb*.py")} - {CREATION}
     assert set(actions(TABLE)) == called_in(store)
     assert set(actions(MAKING)) == called_in([CREATION])
-    (table, index), (making,) = statements(TABLE), statements(MAKING)
-    assert table["Resource"] == making["Resource"]
+    (table, forgetting, index), (making,) = statements(TABLE), statements(MAKING)
+    assert table["Resource"] == forgetting["Resource"] == making["Resource"]
     assert index["Action"] == ["dynamodb:Query"]
     assert index["Resource"] == [f"{table['Resource'][0]}/index/{name}" for name in INDEXES]
 
@@ -147,6 +148,16 @@ def test_nothing_is_allowed_by_a_wildcard(name: str) -> None:
     """Each action is named, and each statement allows."""
     assert not [action for action in actions(name) if "*" in action]
     assert {each["Effect"] for each in statements(name)} == {"Allow"}
+
+
+def test_what_may_be_deleted_is_where_people_can_be_reached() -> None:
+    """Neither a row nor an entry of the audit trail: these go by DynamoDB's time to live alone."""
+    (deleting,) = [each for each in statements(TABLE) if "dynamodb:DeleteItem" in each["Action"]]
+    assert deleting["Action"] == ["dynamodb:DeleteItem"]
+    assert deleting["Condition"] == {
+        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": chat_key("a person")["pk"]["S"]},
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    }
 
 
 @pytest.mark.parametrize("name", TRUSTS)

@@ -1,16 +1,11 @@
 """Only what the Bot Framework signed for this bot, for this conversation, now, reaches the bot."""
 
-import base64
-import hmac
 import json
-import math
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from jwt.algorithms import RSAAlgorithm
 from multidict import CIMultiDict
 
 from bot.teams import tokens
@@ -22,6 +17,7 @@ from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, FOREIGN_TENANT_ID, HANAKO
 from tests.fakes.signing import Signer, rsa_key
 from tests.fakes.teams_world import APPROVERS
+from tests.security.forged_tokens import FORGED
 
 SERVICE = "https://smba.trafficmanager.net/teams/"
 NOW = 1_795_000_000.0
@@ -53,115 +49,12 @@ def _good(signer: Signer, **changed: Any) -> str:
     return signer.token(signer.claims(SERVICE, **changed))
 
 
-def _b64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _unsigned(signer: Signer) -> str:
-    return jwt.encode(signer.claims(SERVICE), "", algorithm="none", headers={"kid": signer.current})
-
-
-def _hs256(signer: Signer) -> str:
-    # The classic confusion: the public key, which everybody has, used as the secret of an HMAC.
-    # By hand: PyJWT refuses to make such a token.
-    head = _b64(json.dumps({"alg": "HS256", "typ": "JWT", "kid": signer.current}).encode())
-    signed = f"{head}.{_b64(json.dumps(signer.claims(SERVICE)).encode())}"
-    public = rsa_key(signer.current).public_key()
-    secret = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    return f"{signed}.{_b64(hmac.digest(secret, signed.encode(), 'sha256'))}"
-
-
-def _rs512(signer: Signer) -> str:
-    key = rsa_key(signer.current)
-    return jwt.encode(signer.claims(SERVICE), key, algorithm="RS512", headers={"kid": signer.current})
-
-
-def _with_header(signer: Signer, **header: Any) -> str:
-    key = rsa_key(signer.current)
-    return jwt.encode(signer.claims(SERVICE), key, algorithm="RS256", headers={"kid": signer.current, **header})
-
-
-def _without_kid(signer: Signer) -> str:
-    return jwt.encode(signer.claims(SERVICE), rsa_key(signer.current), algorithm="RS256")
-
-
-def _tampered(signer: Signer) -> str:
-    head, _, signature = _good(signer).split(".")
-    claims = json.dumps(signer.claims(SERVICE, extra="x")).encode()
-    return f"{head}.{_b64(claims)}.{signature}"
-
-
-def _deep_header(signer: Signer) -> str:
-    return f"{_b64(b'[' * 2500 + b']' * 2500)}.e30.e30"
-
-
-def _no_object(signer: Signer) -> str:
-    return jwt.PyJWS().encode(b"[1]", rsa_key(signer.current), algorithm="RS256", headers={"kid": signer.current})
-
-
-def _by_hand(signer: Signer, *, encoded: bool = True, changed: dict[str, Any] | None = None, **header: Any) -> str:
-    """A token that PyJWT refuses to make, signed with the right key."""
-    head = _b64(json.dumps({"alg": "RS256", "kid": signer.current, **header}).encode())
-    claims = json.dumps(signer.claims(SERVICE, **(changed or {}))).encode()
-    payload = _b64(claims).encode()
-    signature = RSAAlgorithm(RSAAlgorithm.SHA256).sign(
-        head.encode() + b"." + (payload if encoded else claims), rsa_key(signer.current)
-    )
-    return f"{head}.{payload.decode()}.{_b64(signature)}"
-
-
-def _brings_its_key(signer: Signer) -> str:
-    own = json.loads(RSAAlgorithm.to_jwk(rsa_key("stranger").public_key()))
-    header = {"kid": signer.current, "jwk": {**own, "kid": signer.current, "endorsements": ["msteams"]}}
-    return jwt.encode(signer.claims(SERVICE), rsa_key("stranger"), algorithm="RS256", headers=header)
-
-
-FORGED: dict[str, Callable[[Signer], str]] = {
-    "unsigned": _unsigned,
-    "HMAC with the public key": _hs256,
-    "another RSA algorithm": _rs512,
-    "an extension it calls critical": lambda s: _with_header(s, crit=["exp"]),
-    "a payload signed as it is": lambda s: _by_hand(s, encoded=False, b64=False, crit=["b64"]),
-    "a payload signed as it is, not called critical": lambda s: _by_hand(s, encoded=False, b64=False),
-    "a key that it brings along": _brings_its_key,
-    "no key id": _without_kid,
-    "a key id that is no text": lambda s: _by_hand(s, kid=[s.current]),
-    "claims changed after signing": _tampered,
-    "header nested without end": _deep_header,
-    "claims that are no object": _no_object,
-    "signed by a key of somebody else": lambda s: s.token(s.claims(SERVICE), signed_by="stranger"),
-    "key nobody published": lambda s: s.token(s.claims(SERVICE), kid="stranger"),
-    "expired": lambda s: _good(s, exp=int(NOW) - 301),
-    "no exp": lambda s: _good(s, exp=None),
-    "exp that is a text": lambda s: _good(s, exp="9999999999"),
-    "exp without bounds": lambda s: _good(s, exp=1e300),
-    "exp that is no number": lambda s: _good(s, exp=math.nan),
-    "exp that is a truth": lambda s: _good(s, exp=True),
-    "not valid yet": lambda s: _good(s, nbf=int(NOW) + 301),
-    "nbf that is a text": lambda s: _good(s, nbf="0"),
-    "nbf that is a truth": lambda s: _good(s, nbf=True),
-    "nbf that is no number": lambda s: _good(s, nbf=math.nan),
-    "no issuer": lambda s: _good(s, iss=None),
-    "another issuer": lambda s: _good(s, iss="https://api.botframework.com/"),
-    "the emulator's issuer": lambda s: _good(s, iss="https://sts.windows.net/d6d49420-f39b-4df7-a1dc-d59a935871db/"),
-    "no audience": lambda s: _good(s, aud=None),
-    "another bot's audience": lambda s: _good(s, aud="33333333-3333-4333-8333-333333333333"),
-    "several audiences": lambda s: _good(s, aud=[APP_ID, "somebody"]),
-    "a list of the one audience": lambda s: _good(s, aud=[APP_ID]),
-    "the audience in another case": lambda s: _good(s, aud="ABCDEF00-2222-4222-8222-222222222222"),
-    "a list of the one issuer": lambda s: _by_hand(s, changed={"iss": ["https://api.botframework.com"]}),
-    "no service URL": lambda s: _good(s, serviceurl=None),
-    "empty service URL": lambda s: _good(s, serviceurl=""),
-    "a service URL that is no text": lambda s: _good(s, serviceurl=["x"]),
-}
-
-
 @pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED.keys())
 async def test_forged_token_is_answered_401_and_no_turn_runs(
-    forge: Callable[[Signer], str], ms: FakeMicrosoft, edge: Edge
+    forge: Callable[[Signer, str], str], ms: FakeMicrosoft, edge: Edge
 ) -> None:
     """Whatever is wrong with a token, the answer is 401 and the bot does not see the activity."""
-    status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {forge(ms.signer)}")
+    status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {forge(ms.signer, SERVICE)}")
 
     assert (status, edge.turns) == (401, [])
 
@@ -180,8 +73,8 @@ async def test_header_without_a_token_is_answered_401(header: str, ms: FakeMicro
 
 async def test_token_of_another_algorithm_costs_no_look_up(ms: FakeMicrosoft, edge: Edge) -> None:
     """What can never hold is refused before any key is fetched for it."""
-    for forge in (_unsigned, _hs256, _rs512):
-        await ms.send(edge.url, _message(), authorization=f"Bearer {forge(ms.signer)}")
+    for name in ("unsigned", "HMAC with the public key", "another RSA algorithm"):
+        await ms.send(edge.url, _message(), authorization=f"Bearer {FORGED[name](ms.signer, SERVICE)}")
 
     assert ms.faults.matching("GET", "known") == []
 
@@ -397,7 +290,8 @@ async def test_foreign_conversations_are_answered_403(
 async def test_refusal_tells_the_caller_nothing(ms: FakeMicrosoft, edge: Edge) -> None:
     """Every 401 has the same body, so that nobody learns which check failed."""
     answers = [
-        await ms.send(edge.url, _message(), authorization=f"Bearer {forge(ms.signer)}") for forge in FORGED.values()
+        await ms.send(edge.url, _message(), authorization=f"Bearer {forge(ms.signer, SERVICE)}")
+        for forge in FORGED.values()
     ]
 
     assert {json.dumps(body) for _, body in answers} == {'{"error": "Unauthorized"}'}

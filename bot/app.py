@@ -21,7 +21,9 @@ from bot.aws.assembly import AwsSide
 from bot.clock import SystemClock
 from bot.configuration import Configuration
 from bot.domain.card import Rules
-from bot.ports import AwsUnavailable, Clock, StoreUnavailable
+from bot.ports.aws import AwsUnavailable
+from bot.ports.clock import Clock
+from bot.ports.store import StoreUnavailable
 from bot.reloading import Reloading
 from bot.service.arrivals import Arrivals
 from bot.service.auditing import Auditing

@@ -6,31 +6,26 @@ Commands import what they need when they run, so that `--help` is quick and the 
 
 import asyncio
 import json
-import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from typing import IO, Final, NoReturn, TypeVar
 
 import click
 
 from bot import trail
 from bot.domain.record import Record
-from bot.domain.request import InvalidRequestKey, RequestKey, Verdict
+from bot.domain.request import OPS_ITEM_ID, InvalidRequestKey, RequestKey
 from bot.i18n import LOCALES
 from bot.notation import NOT_AVAILABLE
-from bot.ports import AuditEntry, Store, StoreUnavailable
+from bot.ports.store import AuditEntry, Store, StoreUnavailable
 from bot.problems import ConfigurationProblems
 from bot.rendering.samples import SAMPLES
+from bot.sandbox.commands import sandbox
 
 DISTRIBUTION: Final = "node-access-bot"
 SAMPLE_TIMEZONES: Final = {"en": "UTC", "ja": "Asia/Tokyo"}  # where the readers of a sample card may sit
-# https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StartAccessRequest.html
-LONGEST_REASON: Final = 256  # characters
-SANDBOX_CREDENTIALS: Final = ("secret", "aws-federation")  # of APP_CREDENTIAL's what this machine can play
 LONGEST_TRAIL: Final = timedelta(days=402)  # what is kept of it, and the days of time zones
-_OPS_ITEM_ID: Final = re.compile(r"oi-[0-9a-f]{12}")
 _T = TypeVar("_T")
 
 
@@ -45,26 +40,12 @@ class Misconfigured(click.ClickException):
 
 
 def _request(_ctx: click.Context, _param: click.Parameter, text: str) -> RequestKey | str:
-    if _OPS_ITEM_ID.fullmatch(text):
+    if OPS_ITEM_ID.fullmatch(text):
         return text
     try:
         return RequestKey.parse(text)
     except InvalidRequestKey:
         raise click.BadParameter("write account/region/oi-… or oi-…") from None
-
-
-def _ops_item_id(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
-    if not _OPS_ITEM_ID.fullmatch(text):
-        raise click.BadParameter("write an OpsItem id: oi- and 12 hexadecimal digits")
-    return text
-
-
-def _reason(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
-    if not text.strip():
-        raise click.BadParameter("write why; a blank reason is refused by AWS")
-    if len(text) > LONGEST_REASON:
-        raise click.BadParameter(f"write 1 to {LONGEST_REASON} characters; these are {len(text)}")
-    return text
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -124,53 +105,6 @@ def render(card: str, locale: str) -> None:
     sample = SAMPLES[card]
     shown = rendered(sample.view, locale=locale, timezone=SAMPLE_TIMEZONES[locale], notice=sample.notice)
     click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
-
-
-@main.group(invoke_without_command=True)
-@click.option("--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the people.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the page to open; by default any free one.")
-@click.option(
-    "--credential",
-    type=click.Choice(SANDBOX_CREDENTIALS),
-    default="secret",
-    show_default=True,
-    envvar="NODE_ACCESS_APP_CREDENTIAL",
-    help="How the bot proves itself to Microsoft; by aws-federation without any secret.",
-)
-@click.pass_context
-def sandbox(ctx: click.Context, locale: str, port: int, credential: str) -> None:
-    """Run the whole product on this machine.
-
-    An AWS, a Teams and the bot; nothing leaves the machine.
-    """
-    if ctx.invoked_subcommand is None:
-        _in_the_sandbox(lambda: _run_sandbox(locale, port, credential))
-
-
-@sandbox.command("request")
-@click.option("--reason", required=True, callback=_reason, help="Why access is asked for, in 1 to 256 characters.")
-@click.option("--node", required=True, help="Name or id of a node of the sample world.")
-def request_access(reason: str, node: str) -> None:
-    """Ask for access in the running sandbox; print the OpsItem id."""
-    click.echo(_asked("request", reason=reason, node=node))
-
-
-@sandbox.command("decide")
-@click.argument("ops_item_id", callback=_ops_item_id)
-@click.option("--approve", is_flag=True, help="Approve it.")
-@click.option("--reject", is_flag=True, help="Reject it.")
-@click.option("--comment", default="", help="The comment of the decision.")
-def decide(ops_item_id: str, approve: bool, reject: bool, comment: str) -> None:
-    """Decide a request behind the bot's back.
-
-    As the AWS console would, in the running sandbox.
-    """
-    if approve and reject:
-        raise click.UsageError("say --approve or --reject, not both")
-    if not approve and not reject:
-        raise click.UsageError("say --approve or --reject")
-    verdict = Verdict.APPROVE if approve else Verdict.REJECT
-    click.echo(_asked("decide", opsItemId=ops_item_id, verdict=verdict.value, comment=comment))
 
 
 def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> datetime | None:
@@ -273,6 +207,7 @@ def _make_table(name: str, *, region: str) -> None:
 
 
 _later("manifest", "Build the Teams app package")
+main.add_command(sandbox)
 
 
 def _tell_version(command: click.Command) -> None:
@@ -314,32 +249,3 @@ async def _stored(closed: AbstractAsyncContextManager[Store], request: RequestKe
             return list(await store.find(request))
         record = await store.load(request)
         return [record] if record else []
-
-
-def _run_sandbox(locale: str, port: int, credential: str) -> None:
-    from bot.sandbox.run import run
-    from bot.sandbox.stage import Choices
-
-    run(Choices(locale=locale, port=port, credential=credential))
-
-
-def _asked(what: str, **body: str) -> str:
-    def answer() -> str:
-        from bot.sandbox.folder import FOLDER
-        from bot.sandbox.stage import ask
-
-        return str(asyncio.run(ask(FOLDER, what, body))["opsItemId"])
-
-    return _in_the_sandbox(answer)
-
-
-def _in_the_sandbox(do: Callable[[], _T]) -> _T:
-    """Do it, and say what is wrong where the sandbox cannot start, is not there or refuses."""
-    if find_spec("moto") is None:
-        raise click.ClickException(f'the sandbox is an extra: pip install "{DISTRIBUTION}[sandbox]"')
-    from bot.sandbox.folder import NoSandbox, SandboxFailed
-
-    try:
-        return do()
-    except (NoSandbox, SandboxFailed) as problem:
-        raise click.ClickException(str(problem)) from None

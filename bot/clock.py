@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 
 class SystemClock:
-    """`ports.Clock` as the machine keeps it."""
+    """`ports.clock.Clock` as the machine keeps it."""
 
     def now(self) -> datetime:
         """Return the current moment, aware, in UTC."""

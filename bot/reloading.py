@@ -15,7 +15,8 @@ from bot.domain.card_places import channel_of_card
 from bot.domain.record import Record, SurfaceKind
 from bot.domain.request import RequestKey
 from bot.domain.routing import Channel
-from bot.ports import Clock, StoreUnavailable
+from bot.ports.clock import Clock
+from bot.ports.store import StoreUnavailable
 from bot.problems import ConfigurationProblems, shown
 from bot.service.configured import Configured
 from bot.service.rows import Rows

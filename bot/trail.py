@@ -12,7 +12,7 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 
 from bot.literal import plain
-from bot.ports import AuditEntry
+from bot.ports.store import AuditEntry
 
 MEMBERS = tuple(each.name for each in fields(AuditEntry))
 BYTE_ORDER_MARK = "\ufeff"  # without it Excel reads Japanese as something else; Python's utf-8-sig passes it over

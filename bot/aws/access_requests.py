@@ -1,4 +1,4 @@
-"""Access requests in AWS: `ports.Requests`. Reads the parts of a request side by side; a part that fails stays out."""
+"""Access requests in AWS: `ports.aws.Requests`. Reads a request's parts side by side; a part that fails stays out."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ from bot.aws.pacing import Lane
 from bot.aws.policies import Policy, UnreadablePolicy, parse_policy
 from bot.aws.signals import Signals
 from bot.domain.request import AccessRequest, Execution, Grant, RequestKey, Status
-from bot.ports import AwsUnavailable, Clock, RequestNotReadable, Sighting, Signal
+from bot.ports.aws import AwsUnavailable, RequestNotReadable, Sighting, Signal
+from bot.ports.clock import Clock
 
 POLICY_KEPT_SECONDS = 300.0  # a version never changes, but a policy may be deleted and made anew with the same number
 POLICIES_KEPT = 500

@@ -11,7 +11,7 @@ from bot.aws.failures import CallFailed, unavailable
 from bot.aws.pacing import RATES
 from bot.aws.queue import SqsQueue
 from bot.aws.web_identity import WebIdentity
-from bot.ports import Clock
+from bot.ports.clock import Clock
 from bot.telemetry import Telemetry
 
 

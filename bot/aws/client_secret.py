@@ -12,7 +12,7 @@ from bot.aws.answers import decoded, mapping, text
 from bot.aws.clients import Clients
 from bot.aws.failures import CallFailed, unavailable
 from bot.aws.pacing import Lane
-from bot.ports import AwsUnavailable
+from bot.ports.aws import AwsUnavailable
 
 KEY: Final = "client_secret"  # where it stands if the secret is a JSON object, as the console makes them
 NOT_THERE: Final = "NoClientSecretInIt"

@@ -22,7 +22,8 @@ from bot.aws.failures import CallFailed, Failure
 from bot.aws.hanging import Hanging
 from bot.aws.pacing import RATES, Impatient, Lane, Pacer, Quota
 from bot.aws.sdk import Answer, Call, Credentials, Sdk
-from bot.ports import Clock, RoleSession
+from bot.ports.aws import RoleSession
+from bot.ports.clock import Clock
 from bot.telemetry import Telemetry
 
 THREADS: Final[Mapping[Lane, int]] = MappingProxyType(

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bot.aws.answers import decoded, mapping, sequence, text
-from bot.domain.request import InvalidRequestKey, RequestKey
-from bot.ports import Hint
+from bot.domain.request import OPS_ITEM_ID, InvalidRequestKey, RequestKey
+from bot.ports.aws import Hint
 
 SOURCE: Final = "aws.ssm"
 FAILED: Final = "JITNA Access Request Failed"
@@ -19,7 +19,7 @@ KINDS: Final = frozenset({FAILED, "Approver Access Request Status Update", "Requ
 SENT: Final = "SentTimestamp"  # attribute of a message: when SQS took it, in milliseconds since 1970
 MAX_POLICIES = 50  # a Region has no more; what lists more is no such event
 _MILLISECONDS = re.compile(r"\d{13}", re.ASCII)
-_OPS_ITEM = re.compile(r"arn:aws[\w-]*:ssm:[\w-]*:\d*:opsitem/(oi-[0-9a-f]{12})")
+_OPS_ITEM = re.compile(rf"arn:aws[\w-]*:ssm:[\w-]*:\d*:opsitem/({OPS_ITEM_ID.pattern})")
 
 
 class UnreadableEvent(Exception):

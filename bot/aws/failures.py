@@ -10,7 +10,7 @@ from botocore import exceptions as botocore
 from botocore.parsers import ResponseParserError
 
 from bot.aws.answers import mapping, text
-from bot.ports import AwsThrottled, AwsUnavailable
+from bot.ports.aws import AwsThrottled, AwsUnavailable
 
 
 class Failure(StrEnum):

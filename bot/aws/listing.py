@@ -20,7 +20,7 @@ from bot.aws.ops_items import TYPE, UnreadableOpsItem, parse_ops_item
 from bot.aws.pacing import Lane
 from bot.aws.sdk import Answer
 from bot.domain.request import InvalidRequestKey, RequestKey, Status
-from bot.ports import Sighting
+from bot.ports.aws import Sighting
 
 PAGE = 50  # rows; the most that AWS gives
 log = structlog.get_logger(__name__)

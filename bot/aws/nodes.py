@@ -16,7 +16,7 @@ from bot.aws.clients import Clients, Place
 from bot.aws.failures import CallFailed
 from bot.aws.pacing import Lane
 from bot.domain.request import Node
-from bot.ports import Clock
+from bot.ports.clock import Clock
 
 KEPT_SECONDS = 60.0  # one request is looked at several times within a minute; a changed tag shows after it
 KEPT = 2000  # nodes

@@ -16,7 +16,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
-from bot.ports import Clock
+from bot.ports.clock import Clock
 
 
 class Lane(IntEnum):

@@ -1,4 +1,4 @@
-"""The SQS queue that EventBridge feeds: `ports.Queue`.
+"""The SQS queue that EventBridge feeds: `ports.aws.Queue`.
 
 What cannot be read is left in the queue, whose own redrive policy takes it to the dead-letter queue.
 """
@@ -13,7 +13,8 @@ from bot.aws.events import SENT, UnreadableEvent, parse_event, sent_at
 from bot.aws.failures import CallFailed, unavailable
 from bot.aws.pacing import Lane
 from bot.aws.sdk import POLL_SECONDS, Answer
-from bot.ports import Clock, Hint
+from bot.ports.aws import Hint
+from bot.ports.clock import Clock
 from bot.telemetry import Telemetry
 
 BATCH = 10  # messages; the most that SQS gives

@@ -19,7 +19,7 @@ from botocore.parsers import ResponseParserError
 
 from bot.aws.answers import mapping, whole
 from bot.aws.failures import RAISED, classified
-from bot.ports import RoleSession
+from bot.ports.aws import RoleSession
 
 Answer = Mapping[str, object]
 

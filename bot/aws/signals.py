@@ -14,7 +14,7 @@ from bot.aws.failures import CallFailed, Failure
 from bot.aws.pacing import Lane
 from bot.aws.sdk import Credentials
 from bot.domain.request import Recall, Verdict
-from bot.ports import Signal, SignalLost, SignalRefused, SignalThrottled
+from bot.ports.aws import Signal, SignalLost, SignalRefused, SignalThrottled
 
 SIGNAL, STOP = "send_automation_signal", "stop_automation_execution"
 

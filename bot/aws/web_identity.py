@@ -13,7 +13,7 @@ from bot.aws.answers import text
 from bot.aws.clients import Clients
 from bot.aws.failures import CallFailed, unavailable
 from bot.aws.pacing import Lane
-from bot.ports import AwsUnavailable
+from bot.ports.aws import AwsUnavailable
 
 SECONDS: Final = 60  # the shortest that STS makes; it is used at once, and must not outlive the role's session
 ALGORITHM: Final = "RS256"  # of the two that STS knows, the one that Entra takes

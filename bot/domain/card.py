@@ -6,12 +6,13 @@ from datetime import datetime
 
 from bot.domain.card_places import home_problem
 from bot.domain.decided import decision_line, decision_lines
-from bot.domain.decision import can_be_decided, can_be_revoked, has_votable_approver, lists_role
 from bot.domain.identity import Person, Principal
+from bot.domain.permission import can_be_decided, can_be_revoked, has_votable_approver, lists_role
 from bot.domain.record import Record
+from bot.domain.reply_views import RequestLine
 from bot.domain.request import AccessRequest, Act, Level, Recall, Status, Verdict
 from bot.domain.routing import Channel
-from bot.domain.views import Banner, CardView, DecisionLine, LevelLine, Mention, NoButtons, RequestLine
+from bot.domain.views import Banner, CardView, DecisionLine, LevelLine, Mention, NoButtons
 
 
 @dataclass(frozen=True, slots=True)

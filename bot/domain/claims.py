@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.decision import Decision, DecisionState, can_be_cancelled, can_be_revoked
+from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Person, Principal
+from bot.domain.permission import can_be_cancelled, can_be_revoked
 from bot.domain.request import AccessRequest, Act, Level, LevelState, Recall, Status, Verdict, Vote
 
 EFFECT_SPAN = timedelta(seconds=60)  # what was accepted and is not shown by then is not waited for any more

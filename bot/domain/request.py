@@ -11,7 +11,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-_KEY = re.compile(r"(?P<account>[0-9]{12})/(?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9])/(?P<ops_item_id>oi-[0-9a-f]{12})")
+OPS_ITEM_ID = re.compile(r"oi-[0-9a-f]{12}")
+_PLACE = r"(?P<account>[0-9]{12})/(?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9])"
+_KEY = re.compile(rf"{_PLACE}/(?P<ops_item_id>{OPS_ITEM_ID.pattern})")
 
 
 class InvalidRequestKey(ValueError):

@@ -10,9 +10,10 @@ from bot.domain.decided import decision_lines
 from bot.domain.identity import Person
 from bot.domain.notes import blank_note, thread_notes, why_undone
 from bot.domain.record import Delivery, Record, SurfaceKind
+from bot.domain.reply_views import View
 from bot.domain.request import AccessRequest, Recall, Status
 from bot.domain.routing import Channel
-from bot.domain.views import DirectKind, DirectView, NoteKind, NoteView, View
+from bot.domain.views import DirectKind, DirectView, NoteKind, NoteView
 
 LAPSE_GRACE = timedelta(seconds=5)  # AWS is given a moment to notice its own time-out before it is looked at
 PLACING_SPAN = timedelta(minutes=15)  # after its end; a roster that is away for longer tells of nobody in time

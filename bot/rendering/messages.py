@@ -2,19 +2,8 @@
 
 from typing import Final
 
-from bot.domain.views import (
-    Banner,
-    DirectKind,
-    DirectView,
-    HelpView,
-    MessageView,
-    NoteKind,
-    NoteView,
-    Notice,
-    PendingView,
-    RequestLine,
-    SetupView,
-)
+from bot.domain.reply_views import HelpView, MessageView, PendingView, RequestLine, SetupView
+from bot.domain.views import Banner, DirectKind, DirectView, NoteKind, NoteView, Notice
 from bot.literal import one_line, wrappable
 from bot.rendering.cards import notice_data
 from bot.rendering.pen import Data, Pen, Runs, plain

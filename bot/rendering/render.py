@@ -6,17 +6,8 @@ from importlib.resources import files
 from typing import Final, assert_never
 
 from bot.binder import Card, Template
-from bot.domain.views import (
-    CardView,
-    DirectView,
-    HelpView,
-    MessageView,
-    NoteView,
-    Notice,
-    PendingView,
-    SetupView,
-    View,
-)
+from bot.domain.reply_views import HelpView, MessageView, PendingView, SetupView, View
+from bot.domain.views import CardView, DirectView, NoteView, Notice
 from bot.i18n import Localizer
 from bot.literal import unmarked
 from bot.rendering import messages

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from bot.domain.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
 from bot.domain.request import Recall, Verdict
 from bot.domain.views import (
     Banner,
@@ -12,21 +13,14 @@ from bot.domain.views import (
     DecisionLine,
     DirectKind,
     DirectView,
-    HelpView,
     LevelLine,
     Mention,
-    MessageCode,
-    MessageView,
     NoButtons,
     NoteKind,
     NoteView,
     Notice,
     NoticeCode,
-    PendingView,
-    RequestLine,
-    SetupView,
     Tone,
-    View,
 )
 
 

@@ -13,7 +13,7 @@ import structlog
 from bot.domain.card_places import may_have_more, with_adopted_card
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import Clock
+from bot.ports.clock import Clock
 from bot.service.clicks import Click
 from bot.service.configured import Configured
 from bot.service.rows import Rows

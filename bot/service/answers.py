@@ -10,7 +10,7 @@ from bot.domain.routing import Channel
 from bot.domain.surfaces import direct_kind, direct_view
 from bot.domain.views import Banner, CardView, DecisionLine, DirectView, Notice, NoticeCode, Tone
 from bot.i18n import LOCALES
-from bot.ports import Clock
+from bot.ports.clock import Clock
 from bot.rendering import render, summary
 from bot.service.clicks import Answer
 from bot.service.configured import Configured

@@ -6,7 +6,8 @@ from datetime import datetime
 import structlog
 
 from bot.domain.record import Record
-from bot.ports import Clock, StoreUnavailable
+from bot.ports.clock import Clock
+from bot.ports.store import StoreUnavailable
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 

@@ -13,7 +13,8 @@ import structlog
 
 from bot.domain.decision import Decision, DecisionState
 from bot.domain.record import Record
-from bot.ports import AuditEntry, Clock, Store, StoreUnavailable
+from bot.ports.clock import Clock
+from bot.ports.store import AuditEntry, Store, StoreUnavailable
 from bot.service.background import Background
 from bot.telemetry import Telemetry
 

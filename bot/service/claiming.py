@@ -12,12 +12,15 @@ from typing import Final
 
 from bot.domain.card_places import with_unknown_content
 from bot.domain.claims import Claim, ClaimRefusal, claim, under_way
-from bot.domain.decision import COMMENT_LIMIT, Decision, Refusal
+from bot.domain.decision import COMMENT_LIMIT, Decision
 from bot.domain.identity import Person
+from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import Act, Recall, RequestKey, Verdict
 from bot.domain.views import Notice, NoticeCode, Tone
-from bot.ports import Clock, People, StoreUnavailable, StoreUncertain
+from bot.ports.clock import Clock
+from bot.ports.store import StoreUnavailable, StoreUncertain
+from bot.ports.teams import People
 from bot.service.answers import Answers, Screen, bare
 from bot.service.background import Background
 from bot.service.clicks import Answer, Click, Verb

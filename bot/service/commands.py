@@ -1,23 +1,22 @@
 """What people can ask the bot in words: help, pending, status, setup. Answers are views; Teams is not known here."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bot.domain.card import card_view, request_line
-from bot.domain.decision import has_votable_approver
 from bot.domain.identity import Person
+from bot.domain.permission import has_votable_approver
 from bot.domain.record import Record, SurfaceKind
-from bot.domain.request import Status
+from bot.domain.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
+from bot.domain.request import OPS_ITEM_ID, Status
 from bot.domain.routing import MEMBERS, Channel, same_conversation, thread_root
-from bot.domain.views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
-from bot.ports import Clock, People, RosterUnavailable
+from bot.ports.clock import Clock
+from bot.ports.teams import People, RosterUnavailable
 from bot.service.configured import Configured
 from bot.service.rows import Rows
 
 LONGEST_LIST = 15  # requests in one answer; more would not fit a phone, and 28 KB
-_OPS_ITEM = re.compile(r"oi-[0-9a-f]{12}")
 
 
 class Command(StrEnum):
@@ -133,7 +132,7 @@ class Commands:
 
     async def _status(self, said: Said, ops_item_id: str, channel: Channel | None) -> View:
         """One request, for those who may see it: its channel, its requester, its approvers."""
-        rows = await self._rows.store.find(ops_item_id) if _OPS_ITEM.fullmatch(ops_item_id) else ()
+        rows = await self._rows.store.find(ops_item_id) if OPS_ITEM_ID.fullmatch(ops_item_id) else ()
         for row in rows:
             home = self._configured.channel(row.route.channel) if row.route else None
             if row.request and home and await self._may_see(row, said):

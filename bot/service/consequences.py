@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from bot.domain.record import SurfaceKind
-from bot.ports import ChatProblem
+from bot.ports.teams import ChatProblem
 
 
 class Consequence(StrEnum):

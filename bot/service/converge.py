@@ -22,7 +22,9 @@ from bot.domain.request import RequestKey
 from bot.domain.routing import route
 from bot.domain.settling import settle_unknown
 from bot.domain.surfaces import desired, may_still_be_placed, next_change
-from bot.ports import AwsUnavailable, Clock, People, RequestNotReadable, Requests
+from bot.ports.aws import AwsUnavailable, RequestNotReadable, Requests
+from bot.ports.clock import Clock
+from bot.ports.teams import People
 from bot.service.background import Background
 from bot.service.configured import Configured
 from bot.service.delivery import Delivering, Postponed

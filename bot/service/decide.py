@@ -15,7 +15,9 @@ from bot.domain.record import Record, SurfaceKind
 from bot.domain.request import InvalidRequestKey, RequestKey
 from bot.domain.routing import Channel, same_conversation
 from bot.domain.views import Notice, NoticeCode
-from bot.ports import AuditEntry, Clock, People, StoreUnavailable
+from bot.ports.clock import Clock
+from bot.ports.store import AuditEntry, StoreUnavailable
+from bot.ports.teams import People
 from bot.service.adoption import Adoption
 from bot.service.answers import Answers, Screen, bare
 from bot.service.auditing import CLICKED, Auditing, state_of

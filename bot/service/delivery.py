@@ -13,17 +13,8 @@ import structlog
 from bot.domain.card_places import card_name, is_copy
 from bot.domain.record import Delivery, Record, Surface, SurfaceKind
 from bot.domain.surfaces import Wanted
-from bot.ports import (
-    Chat,
-    ChatProblem,
-    ChatRefused,
-    ChatThrottled,
-    ChatUnavailable,
-    Clock,
-    Message,
-    People,
-    Posted,
-)
+from bot.ports.clock import Clock
+from bot.ports.teams import Chat, ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, People, Posted
 from bot.service import pauses
 from bot.service.consequences import CONSEQUENCES, Consequence
 from bot.service.mentioning import Mentioning

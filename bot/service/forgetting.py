@@ -2,7 +2,8 @@
 
 import structlog
 
-from bot.ports import Clock, Store, StoreUnavailable
+from bot.ports.clock import Clock
+from bot.ports.store import Store, StoreUnavailable
 from bot.telemetry import Telemetry
 
 PERIOD = 24 * 3600.0  # seconds; a row that stays a day longer harms nobody

@@ -13,7 +13,9 @@ from dataclasses import replace
 import structlog
 
 from bot.domain.record import Record
-from bot.ports import AwsUnavailable, Clock, Hint, Queue, StoreUnavailable
+from bot.ports.aws import AwsUnavailable, Hint, Queue
+from bot.ports.clock import Clock
+from bot.ports.store import StoreUnavailable
 from bot.service.configured import Configured
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry

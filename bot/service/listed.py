@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, RequestKey, Status
-from bot.ports import Sighting
+from bot.ports.aws import Sighting
 
 SKEW = timedelta(
     seconds=5

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.domain.request import RequestKey
-from bot.ports import Clock, StoreUnavailable
+from bot.ports.clock import Clock
+from bot.ports.store import StoreUnavailable
 from bot.service.converge import Convergence
 from bot.service.rows import LeaseHeld, Rows
 from bot.telemetry import Telemetry

@@ -12,7 +12,7 @@ from bot.domain.record import Record
 from bot.domain.routing import Channel
 from bot.domain.surfaces import Wanted
 from bot.domain.views import Banner, CardView
-from bot.ports import People, RosterUnavailable
+from bot.ports.teams import People, RosterUnavailable
 
 
 class Mentioning:

@@ -3,7 +3,7 @@
 import hashlib
 
 from bot.domain.surfaces import Wanted
-from bot.ports import Message
+from bot.ports.teams import Message
 from bot.rendering import render, summary
 
 

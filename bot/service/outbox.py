@@ -12,7 +12,8 @@ from bot.domain.card_places import card_name
 from bot.domain.record import Delivery, Record, Surface, SurfaceKind
 from bot.domain.request import RequestKey
 from bot.domain.surfaces import Wanted
-from bot.ports import Clock, Posted
+from bot.ports.clock import Clock
+from bot.ports.teams import Posted
 from bot.service.rows import Rows
 
 

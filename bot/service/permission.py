@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from bot.domain.decision import Membership, Refusal, may_cancel, may_decide, not_the_requester
 from bot.domain.identity import Person
+from bot.domain.permission import Membership, Refusal, may_cancel, may_decide, not_the_requester
 from bot.domain.record import Record
 from bot.domain.request import Act, Recall
 from bot.domain.routing import Channel
-from bot.ports import People, RosterUnavailable
+from bot.ports.teams import People, RosterUnavailable
 from bot.service.clicks import Click
 from bot.service.configured import Configured
 

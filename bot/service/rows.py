@@ -9,7 +9,8 @@ from datetime import timedelta
 from bot.domain.decision import Decision
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import Change, Clock, Store, StoreUnavailable
+from bot.ports.clock import Clock
+from bot.ports.store import Change, Store, StoreUnavailable
 
 LEASE = timedelta(seconds=30)  # longer than one call to AWS or Teams may take; renewed before each write to Teams
 LEASE_KEPT_EVERY = 10.0  # seconds between renewals while something under the lease takes its time

@@ -19,10 +19,9 @@ from bot.domain.record import Record
 from bot.domain.request import Execution, Grant, Recall, RequestKey, Status, Verdict
 from bot.domain.routing import Channel
 from bot.literal import one_line, plain
-from bot.ports import (
+from bot.ports.aws import (
     AwsThrottled,
     AwsUnavailable,
-    Clock,
     Requests,
     RoleSession,
     Signal,
@@ -30,6 +29,7 @@ from bot.ports import (
     SignalRefused,
     SignalThrottled,
 )
+from bot.ports.clock import Clock
 from bot.service.configured import Configured
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry

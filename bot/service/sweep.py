@@ -15,7 +15,9 @@ import structlog
 from bot.domain.card_places import is_misplaced
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
-from bot.ports import AwsUnavailable, Clock, Requests, Sighting, StoreUnavailable
+from bot.ports.aws import AwsUnavailable, Requests, Sighting
+from bot.ports.clock import Clock
+from bot.ports.store import StoreUnavailable
 from bot.service.configured import Configured
 from bot.service.listed import Listed, is_open
 from bot.service.rows import Rows

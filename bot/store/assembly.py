@@ -3,7 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from bot.ports import Store
+from bot.ports.store import Store
 from bot.store.sqlite import SqliteStore
 
 

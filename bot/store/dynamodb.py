@@ -17,7 +17,7 @@ from cachetools import TTLCache
 
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import AuditEntry, Change, PersonalChat, StoreUnavailable, StoreUncertain, Watched
+from bot.ports.store import AuditEntry, Change, PersonalChat, StoreUnavailable, StoreUncertain, Watched
 from bot.store import dynamodb_items as items
 from bot.store import dynamodb_table as shape
 from bot.store.dynamodb_calls import CALL_SECONDS, THREADS, CallFailed, Calls, ConditionFailed, Patience, part
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class DynamoStore:
-    """`ports.Store` on a table. Connects to nothing until `open()` or `async with`.
+    """`ports.store.Store` on a table. Connects to nothing until `open()` or `async with`.
 
     `call_seconds`: for one call; `seconds`: for an answer; `patience`: seconds in which what failed is tried again.
     `session`: boto3's, for credentials other than those of the standard chain.

@@ -17,7 +17,7 @@ from botocore import exceptions as botocore
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from bot.ports import StoreUnavailable, StoreUncertain
+from bot.ports.store import StoreUnavailable, StoreUncertain
 
 Answer = Mapping[str, Any]
 

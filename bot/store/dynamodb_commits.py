@@ -18,7 +18,7 @@ from functools import partial
 
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import Change, StoreUnavailable, StoreUncertain
+from bot.ports.store import Change, StoreUnavailable, StoreUncertain
 from bot.store import dynamodb_items as items
 from bot.store.dynamodb_calls import Calls, ConditionFailed, NothingDone, Patience, ReplyLost
 from bot.store.dynamodb_reading import Reading

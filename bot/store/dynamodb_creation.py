@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from bot.ports import StoreUnavailable
+from bot.ports.store import StoreUnavailable
 from bot.store import dynamodb_items as items
 from bot.store import dynamodb_table as shape
 from bot.store.dynamodb_calls import CallFailed, Calls, ConditionFailed, Patience, part

@@ -30,7 +30,7 @@ from typing import Any, Final
 
 from bot.domain.record import Record
 from bot.domain.request import InvalidRequestKey, RequestKey
-from bot.ports import AuditEntry, PersonalChat, RowUnreadable, StoreUnavailable
+from bot.ports.store import AuditEntry, PersonalChat, RowUnreadable, StoreUnavailable
 from bot.store.rows import AUDIT_ENTRY, AUDIT_KEPT, PERSONAL_CHAT, RECORD, decode, encode, storable
 
 Item = dict[str, dict[str, Any]]  # attribute -> {type: value}, as the client takes and gives it

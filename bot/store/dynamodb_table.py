@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from bot.ports import StoreUnavailable
+from bot.ports.store import StoreUnavailable
 from bot.store.dynamodb_items import BORN_AT, DUE, DUE_AT, EXPIRES_AT, WATCHED, key
 
 SCHEMA = 1  # the version of what bot.store.dynamodb_items describes; a table of a newer one is not touched

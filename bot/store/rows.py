@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import AuditEntry, PersonalChat, RowUnreadable, Watched
+from bot.ports.store import AuditEntry, PersonalChat, RowUnreadable, Watched
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bot.ports import StoreUnavailable
+from bot.ports.store import StoreUnavailable
 
 APPLICATION_ID = 0x4E414231  # "NAB1": tells the bot's file from any other SQLite database
 WAL_ATTEMPTS = 50  # switching to WAL does not wait for locks; two processes may make the file at the same moment

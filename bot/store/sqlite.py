@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import AuditEntry, Change, PersonalChat, StoreUnavailable, Watched
+from bot.ports.store import AuditEntry, Change, PersonalChat, StoreUnavailable, Watched
 from bot.store.rows import AUDIT_ENTRY, AUDIT_KEPT, PERSONAL_CHAT, RECORD, decode, encode, storable, watched_rows
 from bot.store.schema import connect
 from bot.store.thread import DatabaseThread
@@ -73,7 +73,7 @@ _FORGET_AUDIT = """
 
 
 class SqliteStore:
-    """`ports.Store` on a file. Opens nothing until `open()` or `async with`."""
+    """`ports.store.Store` on a file. Opens nothing until `open()` or `async with`."""
 
     def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self._thread = DatabaseThread(partial(connect, path, busy_seconds=busy_seconds))

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import Change
+from bot.ports.store import Change
 from bot.store.rows import storable
 
 

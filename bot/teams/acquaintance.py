@@ -9,7 +9,7 @@ import structlog
 from cachetools import LRUCache
 
 from bot.domain.identity import Person
-from bot.ports import PersonalChat, Store, StoreUnavailable
+from bot.ports.store import PersonalChat, Store, StoreUnavailable
 from bot.teams.activity import Inbound
 from bot.teams.directory import Directory
 from bot.teams.persons import sender

@@ -12,7 +12,8 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
-from bot.ports import Clock, Store
+from bot.ports.clock import Clock
+from bot.ports.store import Store
 from bot.service.configured import Configured
 from bot.teams.acquaintance import Acquaintance
 from bot.teams.adapter import TeamsAdapter

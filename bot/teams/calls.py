@@ -17,7 +17,7 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from bot.ports import ChatProblem
+from bot.ports.teams import ChatProblem
 from bot.teams.addresses import AddressRefused, ServiceHosts
 from bot.teams.credentials import AppCredentials
 from bot.teams.errors import (

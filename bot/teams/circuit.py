@@ -12,7 +12,8 @@ from typing import Final
 import structlog
 from cachetools import LRUCache
 
-from bot.ports import ChatRefused, ChatThrottled, Clock
+from bot.ports.clock import Clock
+from bot.ports.teams import ChatRefused, ChatThrottled
 
 IN_FLIGHT: Final = 3  # calls; requests are looked at eight at a time, so two hanging channels leave room for others
 BUSY_PAUSE: Final = 1.0  # seconds; a call that does not hang is over by then

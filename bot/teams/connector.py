@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot.ports import ChatProblem
+from bot.ports.teams import ChatProblem
 from bot.teams.calls import Call, ConnectorCalls
 from bot.teams.errors import ConnectorRefused, ConnectorUnavailable
 from bot.teams.rosters import MembersPage, TeamMember, read_member, read_page

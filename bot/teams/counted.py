@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
-from bot.ports import ChatRefused, ChatThrottled
+from bot.ports.teams import ChatRefused, ChatThrottled
 from bot.telemetry import Telemetry
 
 

@@ -14,7 +14,9 @@ from cachetools import TTLCache
 
 from bot.domain.identity import Person
 from bot.domain.routing import thread_root
-from bot.ports import ChatProblem, Clock, RosterUnavailable, Store, StoreUnavailable
+from bot.ports.clock import Clock
+from bot.ports.store import Store, StoreUnavailable
+from bot.ports.teams import ChatProblem, RosterUnavailable
 from bot.teams.connector import Connector
 from bot.teams.counted import CallKind, counted
 from bot.teams.errors import ConnectorError, ConnectorRefused
@@ -32,7 +34,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class Directory:
-    """Implements bot.ports.People for the configured channels. Rosters are dropped on membership events."""
+    """Implements bot.ports.teams.People for the configured channels. Rosters are dropped on membership events."""
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from bot.ports import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
+from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 
 LONGEST_RETRY_AFTER = 3600.0  # seconds; the longest window in the vendor's rate limits
 DEFAULT_RETRY_AFTER = 1.0  # seconds, where a 429 names none; the vendor's shortest window

@@ -8,7 +8,7 @@ https://learn.microsoft.com/entra/workload-id/workload-identity-federation
 from collections.abc import Mapping
 from typing import Final
 
-from bot.ports import AwsUnavailable, SecretSource
+from bot.ports.aws import AwsUnavailable, SecretSource
 from bot.teams.errors import LONGEST_CODE, ConnectorUnavailable
 
 AUDIENCE: Final = "api://AzureADTokenExchange"  # what Entra's public cloud wants to be the reader of such a statement

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from pydantic import SecretStr
 
-from bot.ports import ChatProblem
+from bot.ports.teams import ChatProblem
 from bot.teams.errors import LONGEST_CODE, ConnectorError, ConnectorRefused, ConnectorUnavailable
 from bot.teams.session import as_object
 

@@ -10,8 +10,8 @@ import structlog
 from botbuilder.core import InvokeResponse, TurnContext
 from botbuilder.core.teams import TeamsActivityHandler
 
-from bot.domain.views import MessageCode, MessageView
-from bot.ports import StoreUnavailable
+from bot.domain.reply_views import MessageCode, MessageView
+from bot.ports.store import StoreUnavailable
 from bot.service.clicks import Answer, Click
 from bot.service.commands import Reply, Said
 from bot.teams.acquaintance import Acquaintance

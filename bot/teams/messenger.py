@@ -14,18 +14,9 @@ import structlog
 
 from bot.domain.identity import Person
 from bot.domain.routing import thread_root
-from bot.ports import (
-    ChatProblem,
-    ChatRefused,
-    ChatThrottled,
-    ChatUnavailable,
-    Clock,
-    Message,
-    PersonalChat,
-    Posted,
-    Store,
-    StoreUnavailable,
-)
+from bot.ports.clock import Clock
+from bot.ports.store import PersonalChat, Store, StoreUnavailable
+from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
 from bot.teams.circuit import BUSY_PAUSE, Circuit
 from bot.teams.connector import Connector
 from bot.teams.counted import CallKind, counted
@@ -56,7 +47,7 @@ def thread_of(posted: Posted) -> str:
 
 
 class Messenger:
-    """Implements bot.ports.Chat."""
+    """Implements bot.ports.teams.Chat."""
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ Owns the wire shapes of what the bot says. Knows no card's content and nobody wh
 
 from typing import Any, Final
 
-from bot.ports import Message
+from bot.ports.teams import Message
 
 CARD: Final = "application/vnd.microsoft.card.adaptive"
 TEXT: Final = "application/vnd.microsoft.activity.message"

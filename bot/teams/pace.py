@@ -10,7 +10,8 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from bot.ports import ChatThrottled, Clock
+from bot.ports.clock import Clock
+from bot.ports.teams import ChatThrottled
 
 LIMITS: Final = ((1.0, 7), (2.0, 8), (30.0, 60), (3600.0, 1800))
 """Seconds and how many messages one bot may send into one conversation within them, as documented."""

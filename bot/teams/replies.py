@@ -9,9 +9,11 @@ from typing import Final
 import structlog
 
 from bot.domain.identity import Person
+from bot.domain.reply_views import MessageCode, MessageView, View
 from bot.domain.routing import thread_root
-from bot.domain.views import MessageCode, MessageView, Notice, View
-from bot.ports import Chat, ChatRefused, ChatThrottled, ChatUnavailable, Clock, Message, Posted
+from bot.domain.views import Notice
+from bot.ports.clock import Clock
+from bot.ports.teams import Chat, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
 from bot.rendering import render, summary
 from bot.service.configured import Configured
 from bot.teams.activity import Inbound

@@ -11,7 +11,8 @@ from typing import Final
 import structlog
 
 from bot.domain.identity import Person
-from bot.ports import Clock, RosterUnavailable
+from bot.ports.clock import Clock
+from bot.ports.teams import RosterUnavailable
 from bot.teams.errors import ConnectorError, ConnectorThrottled
 from bot.teams.single_flight import SingleFlight
 

@@ -10,7 +10,7 @@ import structlog
 from cachetools import LRUCache
 
 from bot.domain.routing import thread_root
-from bot.ports import PersonalChat, Store, StoreUnavailable
+from bot.ports.store import PersonalChat, Store, StoreUnavailable
 from bot.teams.addresses import AddressRefused, ServiceHosts
 
 REMEMBERED: Final = 4096  # conversations; more than the channels and active chats of one tenant's approvers

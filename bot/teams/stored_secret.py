@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from pydantic import SecretStr
 
-from bot.ports import AwsUnavailable, SecretSource
+from bot.ports.aws import AwsUnavailable, SecretSource
 from bot.teams.errors import LONGEST_CODE, ConnectorUnavailable
 
 FRESH = 300.0  # seconds; an older one is read again before it is sent: at every renewal of the token, once an hour

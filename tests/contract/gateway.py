@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from bot.aws.assembly import AwsSide
 from bot.domain.request import RequestKey, Verdict
-from bot.ports import RoleSession, Signal
+from bot.ports.aws import RoleSession, Signal
 from bot.sandbox.world import ACCOUNT, APPROVER_ROLE, REGION
 from bot.telemetry import Telemetry
 from tests.contract.scene import Asked, HandClock, Scene, staged
@@ -26,7 +26,7 @@ _MODELS = create_loader()  # reading EC2's model takes longer than most tests
 
 @dataclass(frozen=True, slots=True)
 class SceneClock:
-    """`ports.Clock` on a clock that is moved by hand; who sleeps moves it, too."""
+    """`ports.clock.Clock` on a clock that is moved by hand; who sleeps moves it, too."""
 
     hand: HandClock
 

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
-from bot.ports import Store
+from bot.ports.store import Store
 from bot.store.dynamodb import DynamoStore
 from bot.store.dynamodb_table import definition
 from bot.store.sqlite import SqliteStore

@@ -10,7 +10,7 @@ from bot.aws import counted, sdk
 from bot.aws.assembly import AwsSide
 from bot.aws.pacing import RATES
 from bot.domain.request import RequestKey, Status
-from bot.ports import AwsThrottled, AwsUnavailable
+from bot.ports.aws import AwsThrottled, AwsUnavailable
 from bot.sandbox.world import ACCOUNT, REGION
 from bot.telemetry import Telemetry
 from tests.contract.gateway import UNPACED, Watched, aws_side, key_of

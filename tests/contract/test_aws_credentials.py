@@ -9,7 +9,7 @@ import pytest
 
 from bot.aws.assembly import AwsSide
 from bot.aws.sdk import Call, Sdk
-from bot.ports import AwsThrottled, AwsUnavailable
+from bot.ports.aws import AwsThrottled, AwsUnavailable
 from bot.sandbox.callers import Session
 from bot.sandbox.world import BOT_ROLE
 from bot.teams.federation import AUDIENCE

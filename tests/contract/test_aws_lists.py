@@ -9,7 +9,7 @@ import pytest
 from bot.aws import clients
 from bot.aws.assembly import AwsSide
 from bot.domain.request import RequestKey, Status
-from bot.ports import AwsThrottled, AwsUnavailable, Sighting
+from bot.ports.aws import AwsThrottled, AwsUnavailable, Sighting
 from bot.sandbox import jit_filters
 from bot.sandbox.world import ACCOUNT, REGION
 from tests.contract.gateway import aws_side, key_of

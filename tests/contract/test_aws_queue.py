@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from bot.aws import queue as queue_module
 from bot.aws.assembly import AwsSide
 from bot.aws.queue import SqsQueue
-from bot.ports import AwsUnavailable
+from bot.ports.aws import AwsUnavailable
 from bot.sandbox.world import MAX_RECEIVES
 from bot.telemetry import Telemetry
 from tests.contract.gateway import aws_side, key_of

@@ -11,7 +11,7 @@ import yaml
 from bot.aws import nodes
 from bot.aws.assembly import AwsSide
 from bot.domain.request import Approver, ApproverKind, Grant, LevelState, RequestKey, Status, Verdict
-from bot.ports import AwsThrottled, AwsUnavailable, RequestNotReadable
+from bot.ports.aws import AwsThrottled, AwsUnavailable, RequestNotReadable
 from bot.sandbox.jit_policies import MANUAL
 from bot.sandbox.world import ACCOUNT, APPROVER_ROLE, LEAD_ROLE, REGION, REQUESTER, level, manual_policy
 from tests.contract import gateway

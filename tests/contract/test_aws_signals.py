@@ -10,7 +10,7 @@ from bot.aws import sdk
 from bot.aws.assembly import AwsSide
 from bot.domain.identity import PERSON_TAG
 from bot.domain.request import Recall, Status, Verdict
-from bot.ports import AwsUnavailable, RoleSession, Signal, SignalLost, SignalRefused, SignalThrottled
+from bot.ports.aws import AwsUnavailable, RoleSession, Signal, SignalLost, SignalRefused, SignalThrottled
 from bot.sandbox.faults import Loss
 from bot.sandbox.world import ACCOUNT, APPROVER_ROLE, CANCELLER_ROLE, LEAD_ROLE
 from tests.contract import gateway

@@ -14,7 +14,7 @@ from bot.aws.failures import CallFailed, Failure
 from bot.aws.pacing import Lane
 from bot.aws.sdk import Answer, Call, Credentials, Sdk
 from bot.clock import SystemClock
-from bot.ports import RoleSession
+from bot.ports.aws import RoleSession
 from tests.contract.gateway import environment, unheard
 
 CALL = Call("ssm", "ap-northeast-1", "get_ops_item", {"OpsItemId": "oi-0123456789ab"})

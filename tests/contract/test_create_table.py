@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bot.cli import main
-from bot.ports import StoreUnavailable
+from bot.ports.store import StoreUnavailable
 from bot.store import dynamodb_creation
 from bot.store.dynamodb import DynamoStore
 from bot.store.dynamodb_calls import Calls

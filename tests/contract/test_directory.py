@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from bot.domain.identity import Person
-from bot.ports import PersonalChat, RosterUnavailable
+from bot.ports.store import PersonalChat
+from bot.ports.teams import RosterUnavailable
 from bot.teams.addresses import ServiceHosts
 from bot.teams.connector import Connector
 from bot.teams.directory import Directory

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bot.domain.record import KEPT, KEPT_UNREAD, Record
-from bot.ports import AuditEntry, RowUnreadable, StoreUnavailable, Watched
+from bot.ports.store import AuditEntry, RowUnreadable, StoreUnavailable, Watched
 from bot.store.dynamodb import PATIENCE, SECONDS, DynamoStore
 from bot.store.dynamodb_calls import CALL_SECONDS, THREADS
 from bot.store.dynamodb_items import MOST_BYTES, WRITES_KEPT, RowTooLarge, row_key

@@ -10,15 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from bot.domain.identity import Person
-from bot.ports import (
-    ChatProblem,
-    ChatRefused,
-    ChatThrottled,
-    ChatUnavailable,
-    Message,
-    PersonalChat,
-    Posted,
-)
+from bot.ports.store import PersonalChat
+from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
 from bot.service.rows import LEASE
 from bot.teams.addresses import ServiceHosts
 from bot.teams.circuit import IN_FLIGHT

@@ -16,7 +16,7 @@ from bot.configuration import parse_configuration
 from bot.domain.decision import TRANSITIONS, DecisionState
 from bot.domain.record import SurfaceKind
 from bot.notation import NOT_AVAILABLE, Unavailable
-from bot.ports import ChatProblem
+from bot.ports.teams import ChatProblem
 from bot.service.consequences import CONSEQUENCES, Consequence
 from bot.settings import Settings
 from bot.tables import TABLES

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.record import KEPT_UNREAD, Record
-from bot.ports import AuditEntry, RowUnreadable, StoreUnavailable, Watched
+from bot.ports.store import AuditEntry, RowUnreadable, StoreUnavailable, Watched
 from bot.store import schema
 from bot.store.sqlite import SqliteStore
 from tests.fakes.aws import key_of

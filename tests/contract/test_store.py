@@ -1,4 +1,4 @@
-"""What every store promises, whatever it is made of: the contract of `ports.Store`."""
+"""What every store promises, whatever it is made of: the contract of `ports.store.Store`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ import pytest
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Node, RequestKey, Status
-from bot.ports import AuditEntry, Change, PersonalChat, Store, StoreUnavailable
+from bot.ports.store import AuditEntry, Change, PersonalChat, Store, StoreUnavailable
 from tests.contract.stores import KINDS, Shelf
 from tests.fakes.aws import TARO, key_of
 from tests.fakes.store import HeedlessStore, MemoryStore

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from bot.domain.identity import Person
 from bot.domain.record import Lease, Record, Surface
 from bot.domain.request import AccessRequest, Node, RequestKey, Status
-from bot.ports import AuditEntry, PersonalChat, Store
+from bot.ports.store import AuditEntry, PersonalChat, Store
 from tests.contract.stores import KINDS, Shelf
 from tests.fakes.strategies import REQUEST_KEYS, values
 

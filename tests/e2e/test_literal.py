@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from bot.domain.reply_views import PendingView, RequestLine, View
 from bot.domain.request import Verdict
-from bot.domain.views import Banner, Mention, NoteKind, Notice, NoticeCode, PendingView, RequestLine, View
+from bot.domain.views import Banner, Mention, NoteKind, Notice, NoticeCode
 from bot.rendering import render
 from bot.sandbox.node import Node
 from tests.e2e.browser import HERE

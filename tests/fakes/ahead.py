@@ -43,7 +43,7 @@ class Lead:
 
 
 class AheadClock:
-    """`ports.Clock` on a lead."""
+    """`ports.clock.Clock` on a lead."""
 
     def __init__(self, lead: Callable[[], datetime]) -> None:
         self._now = lead

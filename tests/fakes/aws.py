@@ -24,7 +24,8 @@ from bot.domain.request import (
     Verdict,
     Vote,
 )
-from bot.ports import Clock, RequestNotReadable, Sighting, Signal, SignalRefused
+from bot.ports.aws import RequestNotReadable, Sighting, Signal, SignalRefused
+from bot.ports.clock import Clock
 
 ACCOUNT, REGION = "111122223333", "ap-northeast-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from bot.domain.identity import Person
 from bot.domain.routing import thread_root
-from bot.ports import ChatProblem, ChatRefused, Message, Posted, RosterUnavailable
+from bot.ports.teams import ChatProblem, ChatRefused, Message, Posted, RosterUnavailable
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 CHANNEL = "19:approvers@thread.tacv2"

@@ -15,7 +15,7 @@ class NeverQuiet(Exception):
 
 
 class ManualClock:
-    """`ports.Clock` whose time passes only in `advance`."""
+    """`ports.clock.Clock` whose time passes only in `advance`."""
 
     def __init__(self, start: datetime = START) -> None:
         self._now = start

@@ -22,7 +22,7 @@ from bot.domain.claims import Claim
 from bot.domain.decision import DecisionState
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import Change
+from bot.ports.store import Change
 from bot.service import claiming
 from bot.settings import load
 from bot.store.sqlite import SqliteStore

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from random import Random
 
 from bot.domain.request import RequestKey
-from bot.ports import AwsUnavailable, Clock, Hint
+from bot.ports.aws import AwsUnavailable, Hint
+from bot.ports.clock import Clock
 
 LONG_POLL = 5.0  # seconds that a question waits for messages
 BATCH = 10  # as SQS gives at most

@@ -2,7 +2,7 @@
 
 from pydantic import SecretStr
 
-from bot.ports import AwsUnavailable
+from bot.ports.aws import AwsUnavailable
 
 
 class FakeSecretSource:

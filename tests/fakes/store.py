@@ -8,7 +8,7 @@ from functools import partial
 
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import AuditEntry, Change, PersonalChat, RowUnreadable, StoreUnavailable, Watched
+from bot.ports.store import AuditEntry, Change, PersonalChat, RowUnreadable, StoreUnavailable, Watched
 from bot.store.rows import storable, watched_rows
 from bot.store.versions import changed
 
@@ -26,7 +26,7 @@ class Tables:
 
 
 class MemoryStore:
-    """`ports.Store` without a disk. Set `broken` to have every call raise StoreUnavailable.
+    """`ports.store.Store` without a disk. Set `broken` to have every call raise StoreUnavailable.
 
     Rows in `unreadable` are there and cannot be read, as those that a newer version wrote.
     """

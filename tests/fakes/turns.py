@@ -9,9 +9,10 @@ from pydantic import SecretStr
 
 from bot.domain.card import Rules
 from bot.domain.identity import IdentityRules
+from bot.domain.reply_views import HelpView
 from bot.domain.routing import Channel
-from bot.domain.views import HelpView
-from bot.ports import Clock, Store, StoreUnavailable
+from bot.ports.clock import Clock
+from bot.ports.store import Store, StoreUnavailable
 from bot.service.clicks import Answer, Click
 from bot.service.commands import Reply, Said
 from bot.service.configured import Configured

@@ -12,7 +12,7 @@ from bot.domain.identity import IdentityRules, Person
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import Channel
-from bot.ports import Store
+from bot.ports.store import Store
 from bot.service.auditing import Auditing
 from bot.service.clicks import Answer, Click, Verb
 from bot.service.configured import Configured

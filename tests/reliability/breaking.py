@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from bot.app import Program
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
-from bot.ports import StoreUnavailable
+from bot.ports.store import StoreUnavailable
 from bot.store.dynamodb_table import definition
 from tests.fakes.ahead import AheadClock, Lead
 from tests.fakes.fault_proxy import Break, FaultProxy

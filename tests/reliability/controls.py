@@ -138,14 +138,14 @@ GUARDS = (
     ),
     Guard(
         "the requester cannot decide",
-        "bot/domain/decision.py",
+        "bot/domain/permission.py",
         "if requester.is_person(person):",
         "if requester.is_person(person) and not requester.placed:",
         DECIDING + "test_the_requester_cannot_decide",
     ),
     Guard(
         "a paused channel takes no decision",
-        "bot/domain/decision.py",
+        "bot/domain/permission.py",
         "    if not channel.decide:\n        return Refusal.PAUSED\n",
         "",
         RELOADING + "test_a_pause_takes_the_buttons_and_ends",
@@ -194,7 +194,7 @@ GUARDS = (
     ),
     Guard(
         "an empty list of approvers is nobody",
-        "bot/domain/decision.py",
+        "bot/domain/permission.py",
         "    if not listed:\n        return Refusal.NOBODY",
         "    if not listed:\n        return None",
         NOBODY + "test_with_the_approver_list_emptied[of the channel]",
@@ -207,7 +207,7 @@ GUARDS = (
         NOBODY + "test_with_the_roster_call_failing[members]",
         and_also=(  # without the roster nothing tells the clicker from the requester either
             (
-                "bot/domain/decision.py",
+                "bot/domain/permission.py",
                 "if requester.placed and not requester.comparable_with(person):",
                 "if requester.placed and not requester.spellings:",
             ),
@@ -215,7 +215,7 @@ GUARDS = (
     ),
     Guard(
         "a requester who is not placed could be anybody",
-        "bot/domain/decision.py",
+        "bot/domain/permission.py",
         "if not requester.placed and not allow_unplaced:",
         "if not requester.placed and not allow_unplaced and not requester.principal.text:",
         NOBODY + "test_with_the_requester_unplaced",
@@ -229,14 +229,14 @@ GUARDS = (
     ),
     Guard(
         "a person without a tenant is nobody",
-        "bot/domain/decision.py",
+        "bot/domain/permission.py",
         "if not person.object_id or not person.tenant_id or not tenant_id:",
         "if not person.object_id:",
         NOBODY + "test_with_the_tenant_missing[of the bot]",
     ),
     Guard(
         "guests and people of other tenants are refused",
-        "bot/domain/decision.py",
+        "bot/domain/permission.py",
         "    if person.guest or person.tenant_id.casefold() != tenant_id.casefold():\n        return Refusal.FOREIGN\n",
         "",
         MATRIX + "[waiting]",
@@ -257,7 +257,7 @@ GUARDS = (
     ),
     Guard(
         "a replica is decided where it was made",
-        "bot/domain/decision.py",
+        "bot/domain/permission.py",
         "    if request.replica_of:\n        return Refusal.REPLICA\n    if not channel.decide:",
         "    if not channel.decide:",
         MATRIX + "[a replica]",
@@ -285,7 +285,7 @@ GUARDS = (
     ),
     Guard(
         "only the requester cancels",
-        "bot/domain/decision.py",
+        "bot/domain/permission.py",
         "return None if same else Refusal.NOT_REQUESTER",
         "return None if own else Refusal.NOT_REQUESTER",
         RECALLING + "test_somebody_elses_cancellation[person]",
@@ -341,7 +341,7 @@ GUARDS = (
     ),
     Guard(
         "a revocation is bound to its step",
-        "bot/domain/decision.py",
+        "bot/domain/permission.py",
         "return None if request.last_level.step == step else Refusal.OTHER_STEP",
         "return None if step else Refusal.OTHER_STEP",
         "tests/unit/domain/test_recall.py::test_revoking_is_checked_as_strictly_as_approving",

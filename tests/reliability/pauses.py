@@ -10,7 +10,9 @@ from random import Random
 
 from bot.domain.identity import Person
 from bot.domain.request import Verdict
-from bot.ports import Chat, Clock, People, Requests
+from bot.ports.aws import Requests
+from bot.ports.clock import Clock
+from bot.ports.teams import Chat, People
 from bot.service.clicks import Answer, Verb
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.gates import calls_of, end_everything

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from bot.ports import Chat, People, Queue, Requests, Store
+from bot.ports.aws import Queue, Requests
+from bot.ports.store import Store
+from bot.ports.teams import Chat, People
 from tests.fakes.gates import calls_of
 from tests.fakes.outside import Outside, doubled, extras, wrong
 from tests.figures import LONG, Figure

@@ -13,7 +13,7 @@ import pytest
 
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.i18n import Localizer
-from bot.ports import Sighting
+from bot.ports.aws import Sighting
 from bot.sandbox import jit_filters
 from bot.sandbox.event_bus import Delivery
 from bot.service.sweep import Sweep

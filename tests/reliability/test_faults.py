@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.ports import SignalThrottled
+from bot.ports.aws import SignalThrottled
 from tests.fakes.fault_proxy import Break, FaultProxy
 from tests.figures import Figure, size
 from tests.reliability.breaking import GRID, Phase, Service, broken_world

@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 from bot.aws import queue as queue_module
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports import Change, Hint, Store, StoreUnavailable
+from bot.ports.aws import Hint
+from bot.ports.store import Change, Store, StoreUnavailable
 from bot.sandbox.world import MAX_RECEIVES
 from bot.service.intake import Intake
 from bot.service.rows import Rows

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import run_state_machine_as_test
 
-from bot.ports import Store
+from bot.ports.store import Store
 from tests.contract.stores import DynamoShelf, MemoryShelf, Shelf
 from tests.contract.test_store_model import DynamoMachine, MemoryMachine, SqliteMachine, StoreMachine
 from tests.fakes.store import HeedlessStore

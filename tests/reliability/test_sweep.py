@@ -11,7 +11,7 @@ import pytest
 
 from bot.aws.listing import PAGE
 from bot.domain.request import RequestKey
-from bot.ports import Requests, Sighting
+from bot.ports.aws import Requests, Sighting
 from bot.sandbox.event_bus import Delivery
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import Scene, staged

@@ -10,7 +10,9 @@ from bot.domain.card_places import LATE_ROW
 from bot.domain.record import Surface, SurfaceKind
 from bot.domain.request import RequestKey, Verdict
 from bot.domain.views import NoticeCode
-from bot.ports import Message, Posted, SignalRefused, Watched
+from bot.ports.aws import SignalRefused
+from bot.ports.store import Watched
+from bot.ports.teams import Message, Posted
 from bot.service.adoption import MOST_CARDS, MOST_UNKNOWN
 from bot.service.clicks import Answer, Verb
 from tests.fakes.aws import key_of

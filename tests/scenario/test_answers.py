@@ -6,21 +6,15 @@ from datetime import datetime
 
 import pytest
 
-from bot.domain.decision import DecisionState, Outcome, Refusal
+from bot.domain.decision import DecisionState, Outcome
+from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import Approver, ApproverKind, RequestKey, Status, Verdict
 from bot.domain.routing import LevelRule
 from bot.domain.views import Notice, NoticeCode
 from bot.i18n import LOCALES
-from bot.ports import (
-    AwsThrottled,
-    AwsUnavailable,
-    Change,
-    SignalLost,
-    SignalRefused,
-    StoreUnavailable,
-    StoreUncertain,
-)
+from bot.ports.aws import AwsThrottled, AwsUnavailable, SignalLost, SignalRefused
+from bot.ports.store import Change, StoreUnavailable, StoreUncertain
 from bot.rendering import summary
 from bot.service.claiming import INVOKE_BUDGET
 from bot.service.clicks import Answer, Verb

@@ -8,7 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from bot.domain.request import Recall, Verdict
-from bot.ports import AuditEntry, SignalLost, SignalRefused
+from bot.ports.aws import SignalLost, SignalRefused
+from bot.ports.store import AuditEntry
 from bot.service.auditing import CLICKED, KEPT_WAITING, MOST_CLICKS
 from bot.service.clicks import Verb
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, person

@@ -4,15 +4,8 @@ import pytest
 
 from bot.configuration import parse_configuration
 from bot.domain.identity import Person
-from bot.domain.views import (
-    CardView,
-    HelpView,
-    MessageCode,
-    MessageView,
-    PendingView,
-    SetupView,
-    View,
-)
+from bot.domain.reply_views import HelpView, MessageCode, MessageView, PendingView, SetupView, View
+from bot.domain.views import CardView
 from bot.service.clicks import Verb
 from bot.service.commands import Commands, Said
 from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON, person

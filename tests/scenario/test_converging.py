@@ -10,7 +10,8 @@ from bot.domain.decision import DecisionState
 from bot.domain.record import Delivery
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Match
-from bot.ports import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, SignalLost
+from bot.ports.aws import SignalLost
+from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.service.clicks import Verb
 from bot.service.rows import LeaseHeld
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON

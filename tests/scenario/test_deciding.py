@@ -8,7 +8,8 @@ import pytest
 from bot.domain.decision import DecisionState
 from bot.domain.request import Status, Verdict
 from bot.domain.views import NoticeCode
-from bot.ports import ChatProblem, ChatUnavailable, SignalLost, SignalRefused, SignalThrottled
+from bot.ports.aws import SignalLost, SignalRefused, SignalThrottled
+from bot.ports.teams import ChatProblem, ChatUnavailable
 from bot.service.clicks import Answer, Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.fakes.store import MemoryStore

@@ -7,7 +7,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from bot.domain.request import RequestKey, Status
-from bot.ports import AwsUnavailable, Hint, StoreUnavailable
+from bot.ports.aws import AwsUnavailable, Hint
+from bot.ports.store import StoreUnavailable
 from bot.service.intake import Intake
 from bot.telemetry import Telemetry
 from tests.fakes.world import World, new_world

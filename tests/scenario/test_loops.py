@@ -9,7 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from bot.domain.request import AccessRequest, RequestKey, Verdict
-from bot.ports import AwsUnavailable, Hint, StoreUnavailable
+from bot.ports.aws import AwsUnavailable, Hint
+from bot.ports.store import StoreUnavailable
 from bot.service.intake import QUEUE, Intake
 from bot.service.looking import SHORTEST_SLEEP
 from bot.service.rows import LEASE

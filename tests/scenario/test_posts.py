@@ -12,7 +12,8 @@ from prometheus_client.samples import Sample
 from bot.domain.card_places import card_name
 from bot.domain.record import Delivery, Record, Surface, SurfaceKind
 from bot.domain.request import RequestKey, Status, Verdict
-from bot.ports import Change, ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, StoreUnavailable
+from bot.ports.store import Change, StoreUnavailable
+from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message
 from bot.service import pauses
 from bot.service.rows import LEASE
 from tests.fakes.chat import CHANNEL, HANAKO

@@ -7,13 +7,15 @@ from datetime import datetime, timedelta
 import pytest
 
 from bot.domain.claims import EFFECT_SPAN
-from bot.domain.decision import DecisionState, Outcome, Refusal
+from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import Person
+from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import RECALLED, Recall, RequestKey, Status, Verdict
 from bot.domain.routing import LevelRule
 from bot.domain.views import NoticeCode
-from bot.ports import AwsUnavailable, Change, SignalLost, SignalRefused, SignalThrottled
+from bot.ports.aws import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
+from bot.ports.store import Change
 from bot.service.clicks import Answer, Click, Verb
 from bot.service.permission import Permission
 from tests.fakes.aws import TARO, key_of

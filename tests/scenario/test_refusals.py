@@ -9,7 +9,7 @@ from bot.domain.record import Delivery, Record, Surface, SurfaceKind
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Match
 from bot.domain.surfaces import PLACING_SPAN
-from bot.ports import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
+from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.service import pauses
 from bot.service.arrivals import Arrivals
 from bot.service.delivery import LAST_REFUSALS, REPOSTS

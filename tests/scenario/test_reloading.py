@@ -18,7 +18,8 @@ from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import IdentityRules, Person
 from bot.domain.request import RequestKey, Status
 from bot.domain.views import NoticeCode
-from bot.ports import SignalRefused, SignalThrottled, StoreUnavailable
+from bot.ports.aws import SignalRefused, SignalThrottled
+from bot.ports.store import StoreUnavailable
 from bot.reloading import PERIOD, Reloading
 from bot.service.clicks import Verb
 from tests.fakes.aws import ACCOUNT, REGION

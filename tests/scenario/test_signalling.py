@@ -9,7 +9,7 @@ import pytest
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.request import Verdict
 from bot.domain.views import NoticeCode
-from bot.ports import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
+from bot.ports.aws import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
 from bot.service.signalling import FRESH, HOLD, READING
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.store import HangingStore, MemoryStore

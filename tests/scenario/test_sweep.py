@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from bot.domain.request import RequestKey, Status, Verdict
-from bot.ports import AwsUnavailable, Sighting, StoreUnavailable, Watched
+from bot.ports.aws import AwsUnavailable, Sighting
+from bot.ports.store import StoreUnavailable, Watched
 from bot.service.forgetting import MOST_ROUNDS, PERIOD, Forgetting
 from bot.service.sweep import LEASE, SKIPPED_PAUSE, Sweep
 from bot.telemetry import Telemetry

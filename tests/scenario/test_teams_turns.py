@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from bot.domain.views import HelpView, MessageCode, MessageView, Notice, NoticeCode
-from bot.ports import Message
+from bot.domain.reply_views import HelpView, MessageCode, MessageView
+from bot.domain.views import Notice, NoticeCode
+from bot.ports.teams import Message
 from bot.rendering import render, summary
 from bot.service.clicks import Answer, Verb
 from bot.service.commands import Reply

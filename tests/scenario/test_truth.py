@@ -12,17 +12,9 @@ from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Match
 from bot.domain.surfaces import DIRECTS, PLACING_SPAN
 from bot.domain.views import NoticeCode
-from bot.ports import (
-    AwsUnavailable,
-    Change,
-    Message,
-    Posted,
-    RequestNotReadable,
-    Signal,
-    SignalLost,
-    SignalRefused,
-    StoreUnavailable,
-)
+from bot.ports.aws import AwsUnavailable, RequestNotReadable, Signal, SignalLost, SignalRefused
+from bot.ports.store import Change, StoreUnavailable
+from bot.ports.teams import Message, Posted
 from bot.service.clicks import Answer, Verb
 from bot.service.rows import LEASE, LeaseHeld, Rows
 from tests.fakes.aws import FakeAws

@@ -16,7 +16,8 @@ import jsonschema
 import pytest
 
 from bot.binder import Card, Template
-from bot.domain.views import Notice, View
+from bot.domain.reply_views import View
+from bot.domain.views import Notice
 from bot.i18n import LOCALES, Localizer
 from bot.literal import prose
 from bot.rendering import render

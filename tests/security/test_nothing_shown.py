@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from bot.aws.assembly import AwsSide
 from bot.cli import main
 from bot.clock import SystemClock
-from bot.ports import SecretSource
+from bot.ports.aws import SecretSource
 from bot.sandbox.aws_sandbox import SandboxAws
 from bot.sandbox.callers import Session
 from bot.sandbox.microsoft import BotRegistration, Microsoft

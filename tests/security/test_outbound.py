@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 
 from bot.domain.identity import Person
-from bot.ports import ChatRefused, ChatUnavailable, Message, PersonalChat
+from bot.ports.store import PersonalChat
+from bot.ports.teams import ChatRefused, ChatUnavailable, Message
 from tests.fakes.clock import ManualClock
 from tests.fakes.edge import Edge, Ticker, running_edge
 from tests.fakes.listening import listening

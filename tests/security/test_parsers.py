@@ -18,7 +18,7 @@ from bot.configuration import parse_configuration
 from bot.domain.identity import Person, Principal
 from bot.domain.record import Delivery, Record, Surface, SurfaceKind
 from bot.domain.request import InvalidRequestKey, RequestKey
-from bot.ports import PersonalChat, RowUnreadable
+from bot.ports.store import PersonalChat, RowUnreadable
 from bot.problems import ConfigurationProblems
 from bot.settings import Settings, _read
 from bot.store.rows import PERSONAL_CHAT, RECORD, decode, encode

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from bot.domain.decision import Outcome
+from bot.domain.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
 from bot.domain.request import Act, Recall, Status, Verdict
 from bot.domain.views import (
     Banner,
@@ -12,22 +13,15 @@ from bot.domain.views import (
     DecisionLine,
     DirectKind,
     DirectView,
-    HelpView,
     LevelLine,
     Mention,
-    MessageCode,
-    MessageView,
     NoButtons,
     NoteKind,
     NoteView,
     Notice,
     NoticeCode,
-    PendingView,
-    RequestLine,
-    SetupView,
-    View,
 )
-from bot.ports import ChatProblem
+from bot.ports.teams import ChatProblem
 from bot.rendering.samples import SAMPLES
 
 AT = datetime(2026, 11, 23, 5, 25, tzinfo=UTC)

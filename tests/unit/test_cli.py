@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from bot.cli import main
 from bot.domain.request import RequestKey
-from bot.ports import AuditEntry
+from bot.ports.store import AuditEntry
 from bot.rendering.samples import SAMPLES
 from bot.sandbox.folder import held
 from bot.sandbox.stage import Choices

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.ports import Chat
+from bot.ports.teams import Chat
 from bot.service.rows import Rows
 
 BOT = Path(__file__).parents[2] / "bot"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.domain.decision import Refusal
+from bot.domain.permission import Refusal
 from bot.domain.views import Notice, NoticeCode
 from bot.i18n import LOCALES
 from bot.rendering import summary

@@ -12,19 +12,9 @@ import jsonschema
 import pytest
 
 from bot.domain.decision import COMMENT_LIMIT
+from bot.domain.reply_views import PendingView, RequestLine, View
 from bot.domain.request import Verdict
-from bot.domain.views import (
-    Banner,
-    DirectKind,
-    Mention,
-    NoButtons,
-    NoteKind,
-    Notice,
-    NoticeCode,
-    PendingView,
-    RequestLine,
-    View,
-)
+from bot.domain.views import Banner, DirectKind, Mention, NoButtons, NoteKind, Notice, NoticeCode
 from bot.i18n import LOCALES
 from bot.rendering import render, summary
 from bot.rendering.render import CARD_LIMIT, size

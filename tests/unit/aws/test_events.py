@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from bot.aws.events import FAILED, SENT, UnreadableEvent, parse_event, sent_at
-from bot.ports import Hint
+from bot.ports.aws import Hint
 from tests.unit.aws.samples import KEY, UNHURRIED, event, mangled
 
 

@@ -8,7 +8,7 @@ from botocore.parsers import ResponseParserError
 from hypothesis import given
 
 from bot.aws.failures import Failure, classified, unavailable
-from bot.ports import AwsThrottled
+from bot.ports.aws import AwsThrottled
 from tests.unit.aws.samples import UNHURRIED, anything
 
 URL = {"endpoint_url": "https://ssm.example.com"}

@@ -5,14 +5,7 @@ from itertools import product
 
 import pytest
 
-from bot.domain.decision import (
-    DECISION_SPAN,
-    TRANSITIONS,
-    DecisionEvent,
-    DecisionState,
-    IllegalTransition,
-    Outcome,
-)
+from bot.domain.decision import DECISION_SPAN, TRANSITIONS, DecisionEvent, DecisionState, IllegalTransition, Outcome
 from tests.fakes.chat import HANAKO
 from tests.unit.domain.sample import NOW, SECOND, decision
 

@@ -4,14 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.decision import (
-    Membership,
-    Refusal,
-    has_votable_approver,
-    lists_role,
-    may_decide,
-)
 from bot.domain.identity import Person, Principal, PrincipalKind, Requester, spellings_of
+from bot.domain.permission import Membership, Refusal, has_votable_approver, lists_role, may_decide
 from bot.domain.request import AccessRequest, Approver, ApproverKind, Status, Verdict
 from bot.domain.routing import Channel, LevelRule
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON

@@ -7,18 +7,9 @@ import pytest
 
 from bot.domain.claims import EFFECT_SPAN, Claim, ClaimRefusal, awaits_effect, claim
 from bot.domain.decided import deciding_line, decision_lines
-from bot.domain.decision import (
-    Decision,
-    DecisionState,
-    Membership,
-    Outcome,
-    Refusal,
-    can_be_cancelled,
-    can_be_revoked,
-    may_cancel,
-    may_decide,
-)
+from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.identity import Person
+from bot.domain.permission import Membership, Refusal, can_be_cancelled, can_be_revoked, may_cancel, may_decide
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Act, Approver, ApproverKind, LevelState, Recall, Status, Verdict
 from bot.domain.routing import LevelRule

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 from bot.domain.identity import Person
 from bot.domain.record import Record
-from bot.ports import AuditEntry, PersonalChat, RowUnreadable, StoreUnavailable
+from bot.ports.store import AuditEntry, PersonalChat, RowUnreadable, StoreUnavailable
 from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, decode, encode, storable
 from bot.store.versions import changed
 from tests.fakes.aws import key_of

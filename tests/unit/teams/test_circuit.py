@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from bot.ports import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
+from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.teams.circuit import BUSY_PAUSE, FIRST_PAUSE, IN_FLIGHT, LONGEST_PAUSE, Circuit
 from tests.fakes.clock import ManualClock
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bot.ports import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
+from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.teams.connector import Channel
 from bot.teams.session import READ_LIMIT
 from tests.fakes.edge import Edge, Ticker, running_edge

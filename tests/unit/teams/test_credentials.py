@@ -6,7 +6,7 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from bot.ports import ChatProblem, ChatRefused, ChatUnavailable
+from bot.ports.teams import ChatProblem, ChatRefused, ChatUnavailable
 from bot.teams.addresses import AddressRefused
 from bot.teams.credentials import RENEW_AHEAD, RETRY_GAP
 from bot.teams.entra import Entra

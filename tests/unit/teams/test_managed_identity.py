@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from bot.ports import ChatRefused, ChatUnavailable
+from bot.ports.teams import ChatRefused, ChatUnavailable
 from bot.teams.addresses import AddressRefused
 from bot.teams.credentials import RENEW_AHEAD, AppCredentials
 from bot.teams.managed_identity import IMDS, IdentityAddress, ManagedIdentity

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.ports import ChatThrottled
+from bot.ports.teams import ChatThrottled
 from bot.teams.pace import LIMITS, LONGEST_CLOSED, OVERALL, Pace
 from tests.fakes.clock import ManualClock
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import structlog
 
-from bot.ports import ChatRefused, ChatUnavailable
+from bot.ports.teams import ChatRefused, ChatUnavailable
 from bot.teams.credentials import RENEW_AHEAD, RETRY_GAP, AppCredentials
 from bot.teams.entra import Entra
 from bot.teams.federation import AUDIENCE, JWT_BEARER, Federation

@@ -1,7 +1,7 @@
 """Where messages go: what Teams said last, if the bot's token may be sent there."""
 
 from bot.domain.identity import Person
-from bot.ports import PersonalChat
+from bot.ports.store import PersonalChat
 from bot.teams.addresses import ServiceHosts
 from bot.teams.service_urls import ServiceUrls
 from tests.fakes.store import MemoryStore

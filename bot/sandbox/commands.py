@@ -1,0 +1,106 @@
+"""`node-access-bot sandbox` and what is typed while it runs. It imports an extra, and only when it runs."""
+
+import asyncio
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Final, TypeVar
+
+import click
+
+from bot.domain.request import OPS_ITEM_ID, Verdict
+from bot.i18n import LOCALES
+
+# https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StartAccessRequest.html
+LONGEST_REASON: Final = 256  # characters
+SANDBOX_CREDENTIALS: Final = ("secret", "aws-federation")  # of APP_CREDENTIAL's what this machine can play
+_T = TypeVar("_T")
+
+
+def _ops_item_id(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
+    if not OPS_ITEM_ID.fullmatch(text):
+        raise click.BadParameter("write an OpsItem id: oi- and 12 hexadecimal digits")
+    return text
+
+
+def _reason(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
+    if not text.strip():
+        raise click.BadParameter("write why; a blank reason is refused by AWS")
+    if len(text) > LONGEST_REASON:
+        raise click.BadParameter(f"write 1 to {LONGEST_REASON} characters; these are {len(text)}")
+    return text
+
+
+@click.group(invoke_without_command=True)
+@click.option("--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the people.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the page to open; by default any free one.")
+@click.option(
+    "--credential",
+    type=click.Choice(SANDBOX_CREDENTIALS),
+    default="secret",
+    show_default=True,
+    envvar="NODE_ACCESS_APP_CREDENTIAL",
+    help="How the bot proves itself to Microsoft; by aws-federation without any secret.",
+)
+@click.pass_context
+def sandbox(ctx: click.Context, locale: str, port: int, credential: str) -> None:
+    """Run the whole product on this machine.
+
+    An AWS, a Teams and the bot; nothing leaves the machine.
+    """
+    if ctx.invoked_subcommand is None:
+        _in_the_sandbox(lambda: _run_sandbox(locale, port, credential))
+
+
+@sandbox.command("request")
+@click.option("--reason", required=True, callback=_reason, help="Why access is asked for, in 1 to 256 characters.")
+@click.option("--node", required=True, help="Name or id of a node of the sample world.")
+def request_access(reason: str, node: str) -> None:
+    """Ask for access in the running sandbox; print the OpsItem id."""
+    click.echo(_asked("request", reason=reason, node=node))
+
+
+@sandbox.command("decide")
+@click.argument("ops_item_id", callback=_ops_item_id)
+@click.option("--approve", is_flag=True, help="Approve it.")
+@click.option("--reject", is_flag=True, help="Reject it.")
+@click.option("--comment", default="", help="The comment of the decision.")
+def decide(ops_item_id: str, approve: bool, reject: bool, comment: str) -> None:
+    """Decide a request behind the bot's back.
+
+    As the AWS console would, in the running sandbox.
+    """
+    if approve and reject:
+        raise click.UsageError("say --approve or --reject, not both")
+    if not approve and not reject:
+        raise click.UsageError("say --approve or --reject")
+    verdict = Verdict.APPROVE if approve else Verdict.REJECT
+    click.echo(_asked("decide", opsItemId=ops_item_id, verdict=verdict.value, comment=comment))
+
+
+def _run_sandbox(locale: str, port: int, credential: str) -> None:
+    from bot.sandbox.run import run
+    from bot.sandbox.stage import Choices
+
+    run(Choices(locale=locale, port=port, credential=credential))
+
+
+def _asked(what: str, **body: str) -> str:
+    def answer() -> str:
+        from bot.sandbox.folder import FOLDER
+        from bot.sandbox.stage import ask
+
+        return str(asyncio.run(ask(FOLDER, what, body))["opsItemId"])
+
+    return _in_the_sandbox(answer)
+
+
+def _in_the_sandbox(do: Callable[[], _T]) -> _T:
+    """Do it, and say what is wrong where the sandbox cannot start, is not there or refuses."""
+    if find_spec("moto") is None:
+        raise click.ClickException('the sandbox is an extra: pip install "node-access-bot[sandbox]"')
+    from bot.sandbox.folder import NoSandbox, SandboxFailed
+
+    try:
+        return do()
+    except (NoSandbox, SandboxFailed) as problem:
+        raise click.ClickException(str(problem)) from None

@@ -1,8 +1,9 @@
 """Carries one claimed decision to AWS: the state check, the single signal, and what the answer means.
 
 A signal leaves at most once per decision. Before every attempt it is read whether AWS still takes it, after everything
-that may have to be waited for: between that read and the signal there is one write of the row and nothing else. After
-a lost reply nothing is sent again. To cancel and to revoke goes the same way.
+that may have to be waited for: between that read and the signal there is one write of the row and nothing else, and if
+that took longer than the read is good for, the signal stays. After a lost reply nothing is sent again. To cancel and to
+revoke goes the same way.
 """
 
 from collections.abc import Callable
@@ -49,6 +50,10 @@ class Attempt:
     event: DecisionEvent
     outcome: Outcome | None = None
     detail: str = ""
+
+
+NOT_LEFT = Attempt(DecisionEvent.THROTTLED, detail="NotLeft")
+"""It was to be sent and was not, which is known for certain: as after a throttled call it is claimed again."""
 
 
 class Signalling:
@@ -132,6 +137,8 @@ class Signalling:
             return await self._rows.load(record.key) or record  # another process took it over
         if not _may_leave(sending, decision.id):
             return sending
+        if self._clock.now() > min(checked_at + FRESH, decision.lapses_at):  # the store was slow to answer
+            return await self._settle(record.key, decision.id, NOT_LEFT)
         attempt = await self._signalled(signal)
         self._telemetry.signals.labels(verdict=decision.verdict, result=attempt.event).inc()
         log.info(

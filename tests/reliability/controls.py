@@ -354,6 +354,13 @@ GUARDS = (
         RECALLING + "test_an_accepted_revocation_that_never_shows_is_told_as_such",
     ),
     Guard(
+        "a signal whose leave took too long stays",
+        "bot/service/signalling.py",
+        "if self._clock.now() > min(checked_at + FRESH, decision.lapses_at):",
+        "if self._clock.now() > decision.lapses_at:",
+        "tests/scenario/test_signalling.py::test_a_store_that_is_slow_to_answer_lets_no_vote_count_for_the_next_level",
+    ),
+    Guard(
         "the 60 s bound",
         "bot/domain/decision.py",
         "DECISION_SPAN = timedelta(seconds=60)",

@@ -1,9 +1,9 @@
 """Figure 6: a process that stands still past its claim, its lease or the minute of a click, in front of each of its calls.
 
-Accepted, and spared here: the five seconds for which a state check is good, and the gap between the last check, once
-"sending" is durable, and the socket. A process that stands
-there for longer than a minute sends a signal of which the others believe that it is not coming any more. Nothing that
-one machine can ask closes it, for AWS takes no token that would make a signal of a past step or claim void.
+Accepted, and spared here: the five seconds for which a state check is good, and the gap between the last look at the
+clock, after "sending" is durable, and the socket. A process that stands there for longer than a minute sends a signal of
+which the others believe that it is not coming any more. Nothing that one machine can ask closes it, for AWS takes no
+token that would make a signal of a past step or claim void.
 """
 
 from collections import Counter

@@ -2,17 +2,19 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from bot.domain.decision import DecisionState, Outcome
-from bot.domain.request import Verdict
+from bot.domain.record import Record
+from bot.domain.request import RequestKey, Verdict
 from bot.domain.views import NoticeCode
 from bot.ports.aws import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
+from bot.ports.store import Change
 from bot.service.signalling import FRESH, HOLD, READING
 from tests.fakes.chat import HANAKO, ICHIRO
-from tests.fakes.store import HangingStore, MemoryStore
+from tests.fakes.store import HangingStore, MemoryStore, Tables
 from tests.fakes.world import World, new_world
 
 
@@ -152,6 +154,64 @@ async def test_a_state_that_was_read_too_long_ago_is_read_again(world: World) ->
         await world.clock.advance(5)
         await click
     assert (world.aws.signals, world.aws.count("execution")) == ([], 2)
+
+
+class SlowToAnswer(MemoryStore):
+    """A store that takes "sending" at once and does not answer until it is let."""
+
+    def __init__(self, tables: Tables | None = None) -> None:
+        super().__init__(tables)
+        self.taken, self.answers = asyncio.Event(), asyncio.Event()
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        """Store; answer late."""
+        record = await super().apply(key, change, now=now)
+        if not self.taken.is_set() and any(each.state is DecisionState.SENT for each in record.decisions):
+            self.taken.set()
+            await self.answers.wait()
+        return record
+
+
+async def test_a_store_that_is_slow_to_answer_lets_no_vote_count_for_the_next_level() -> None:
+    """Level 1 was approved in the console while the answer to "sending" was awaited: the vote for it does not leave."""
+    store = SlowToAnswer()
+    world = new_world(store=store)
+    key = world.aws.add(levels=2)
+    await world.shown(key)
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(FRESH.total_seconds() - 1)
+        world.aws.decide(key, Verdict.APPROVE, "from the console")
+        await world.clock.advance(2)
+        store.answers.set()
+        await world.clock.advance(5)
+        await click
+        (decision,) = (await world.row(key)).decisions
+    assert world.aws.signals == []
+    assert (decision.state, decision.outcome) == (DecisionState.RELEASED, Outcome.STEP_PASSED)
+
+
+async def test_one_persons_two_presses_do_not_pass_two_levels() -> None:
+    """The answer came after the minute, and its person has pressed again, as they were told: one of the two counts."""
+    store = SlowToAnswer()
+    paused = new_world(store=store)
+    other = replace(paused, store=MemoryStore(store.tables), owner="replica-2")
+    key = paused.aws.add(levels=2)
+    await paused.shown(key)
+    click = asyncio.create_task(paused.press(key, HANAKO))
+    await store.taken.wait()
+    async with other.running():
+        await paused.clock.advance(2 * 60)
+        again = asyncio.create_task(other.press(key, HANAKO))
+        await paused.clock.advance(5)
+        await again
+        store.answers.set()
+        await paused.clock.advance(5)
+        await click
+    await paused.deciding.drain()
+    states = sorted(each.state for each in (await other.row(key)).decisions)
+    assert states == [DecisionState.CONFIRMED, DecisionState.RELEASED]
+    assert len(paused.aws.signals) == 1
 
 
 async def test_who_paused_beyond_the_hold_sends_nothing_further(world: World) -> None:

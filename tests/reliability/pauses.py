@@ -1,7 +1,8 @@
-"""A process that stands still for too long, in front of any of its calls, while another one goes on.
+"""A process that stands still for too long, in front of any of its calls, or of the store's answer, while another goes on.
 
 All its calls wait: the machine was suspended, or the loop was blocked. One moment is spared: once "sending" is durable and
-the last check has passed, nothing more can stop what stands in front of the socket. A pause there is the accepted gap.
+the last look at the clock has passed, nothing more can stop what stands in front of the socket. A pause there is the
+accepted gap.
 """
 
 import asyncio
@@ -25,9 +26,12 @@ PORTS = calls_of(Requests, Chat, People) - {
     "Requests.revoked",
     "Requests.grant",
 }  # lists are of the sweep alone, and nobody revokes here
-CALLS = (*sorted(PORTS), *["Store.load", "Store.apply", "Store.apply", "Store.apply"])  # each of them in turn
+ANSWER = " answered"
+APPLIED = "Store.apply" + ANSWER  # stored, and the process does not know it yet
+CALLS = (*sorted(PORTS), "Store.load", *["Store.apply"] * 3, *[APPLIED] * 3)  # each of them in turn
 OFTEN = {
     "Store.apply": 30,
+    APPLIED: 30,
     "Store.load": 6,
     "Requests.observe": 4,
     "People.known": 4,
@@ -45,7 +49,7 @@ class Stuck(Exception):
 
 @dataclass(slots=True)
 class Standstill:
-    """The gate of a process that stops once, before a call is made for the nth time, for so many seconds."""
+    """The gate of a process that stops once, before a call is made, or answered, for the nth time, for so many seconds."""
 
     clock: Clock
     call: str = ""  # never
@@ -71,8 +75,8 @@ class Standstill:
         await self._going.wait()
 
     async def after(self, call: str) -> None:
-        """An answer that comes while the process stands is read when it goes on."""
-        await self._going.wait()
+        """Likewise: an answer that comes while the process stands is read when it goes on."""
+        await self.before(call + ANSWER)
 
     async def _stop(self) -> None:
         self.paused = True

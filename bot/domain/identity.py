@@ -13,7 +13,8 @@ from enum import StrEnum
 _ASSUMED_ROLE = re.compile(r"arn:aws[\w-]*:sts::(\d{12}):assumed-role/(?:[^/]+/)*([^/]+)/([^/]+)", re.ASCII)
 _ROLE = re.compile(r"arn:aws[\w-]*:iam::(\d{12}):role/(?:[^/]+/)*([^/]+)", re.ASCII)
 _MADE_BY_STS = re.compile(r"arn:[^:]*:sts:", re.IGNORECASE)  # sessions, and GetFederationToken's federated users
-_USER_ID = re.compile(r"(?:[0-9a-f]{10}-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_OBJECT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)  # Microsoft Entra's
+_USER_ID = re.compile(rf"(?:[0-9a-f]{{10}}-)?{_OBJECT_ID.pattern}", re.IGNORECASE)  # IAM Identity Center's
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 PERSON_TAG = "NodeAccessPerson"  # a session's tag: the Microsoft Entra object id, which no rename changes
 SSO_ROLE_PREFIX = "AWSReservedSSO_"  # only IAM Identity Center makes such roles, and it sets the session name
@@ -178,12 +179,14 @@ class Requester:
     def comparable_with(self, person: Person) -> bool:
         """True if a difference between the two means that they are two people.
 
-        Whoever is matched to a Teams user is told from others by an address; whoever is known by an address alone, by
-        an address of the same domain.
+        Whoever is matched to a Teams user is told from others by an address, and so is whoever is not placed at all;
+        whoever is known by an address alone, by an address of the same domain; by an object id alone, by that.
         """
         addresses = spellings_of(person.upn, person.mail)
-        if self.person is not None:
+        if self.person is not None or not self.placed:
             return bool(addresses)
+        if any(map(_OBJECT_ID.fullmatch, self.spellings - spellings_of(self.principal.text, self.principal.session))):
+            return bool(person.object_id)
         return bool({_domain(each) for each in addresses} & {_domain(each) for each in self.spellings if "@" in each})
 
 

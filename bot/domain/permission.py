@@ -77,7 +77,7 @@ def may_decide(
         return Refusal.OWN_REQUEST
     if not requester.placed and not allow_unplaced:
         return Refusal.UNPLACED
-    if requester.placed and not requester.comparable_with(person):
+    if not requester.comparable_with(person):
         return Refusal.NOT_COMPARABLE
     if unfit := _unfit(request, verdict, step):
         return unfit
@@ -169,14 +169,14 @@ def _refused_as_approver(
         return Refusal.NOBODY
     if not person.object_id or not person.tenant_id or not tenant_id:
         return Refusal.FOREIGN
-    if f"user:{person.object_id}".casefold() in listed:
-        return None
-    if person.guest or person.tenant_id.casefold() != tenant_id.casefold():
+    by_id = f"user:{person.object_id}".casefold() in listed
+    if not by_id and (person.guest or person.tenant_id.casefold() != tenant_id.casefold()):
         return Refusal.FOREIGN
-    if person.upn and f"upn:{person.upn}".casefold() in listed:
+    by_roster = MEMBERS in listed or any(each.startswith("upn:") for each in listed)
+    if membership.member is None and (by_id or by_roster):
+        return Refusal.ROSTER_UNAVAILABLE  # whoever is listed by id cannot be told from the requester without it either
+    if by_id or (person.upn and f"upn:{person.upn}".casefold() in listed):
         return None
-    if membership.member is None and (MEMBERS in listed or any(each.startswith("upn:") for each in listed)):
-        return Refusal.ROSTER_UNAVAILABLE  # UPNs come from the roster too
     return None if MEMBERS in listed and membership.member else Refusal.NOT_APPROVER
 
 

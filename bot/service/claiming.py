@@ -26,7 +26,7 @@ from bot.service.background import Background
 from bot.service.clicks import Answer, Click, Verb
 from bot.service.configured import Configured
 from bot.service.notices import notice_of_decision, notice_of_too_late
-from bot.service.permission import Permission
+from bot.service.permission import Known, Permission
 from bot.service.rows import Rows
 from bot.service.signalling import HOLD, Signalling
 from bot.telemetry import Telemetry
@@ -42,8 +42,8 @@ ACTS: Final[Mapping[Verb, Act]] = MappingProxyType(
 )
 
 
-class RulesChanged(Exception):
-    """Other rules are in force than those by which the person was judged; nothing was written."""
+class JudgedByOthers(Exception):
+    """The row or the rules are others than those by which the person was judged; nothing was written."""
 
 
 class ClaimLost(Exception):
@@ -54,9 +54,13 @@ class ClaimLost(Exception):
         self.claim = refused
 
 
+Facts = tuple[object, ...]
+"""By what somebody was judged: another revision of the file, or another row in what counts, are other facts."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Press:
-    """A click whose request is known and whose person may do this."""
+    """A click whose request is known, and the facts by which its person may do this."""
 
     click: Click
     key: RequestKey
@@ -65,7 +69,8 @@ class _Press:
     screen: Screen
     at: datetime  # when the click came: its budget, and the minute in which it may be sent, count from here
     decision_id: str
-    revision: int  # of the configuration by which its person was judged
+    known: Known | None = None  # None: to cancel, no roster is asked
+    judged: Facts = ()
 
 
 class Claiming:
@@ -94,15 +99,31 @@ class Claiming:
             return bare(Notice(NoticeCode(stranger)), click.locale, refused=True)
         if late := self._too_late(record, click):
             return self._answers.shown(record, screen, late)
-        person, refusal = await self._permission.refusal(record, screen.channel, click, act)
+        comment = "" if act is Recall.CANCEL else click.comment.strip()[:COMMENT_LIMIT]  # AWS takes none to cancel
+        known = None if act is Recall.CANCEL else await self._permission.known(click.person, screen.channel)
+        person = known.person if known else click.person
+        press = _Press(replace(click, comment=comment), record.key, act, person, screen, at, uuid.uuid4().hex, known)
+        return await self._judged(record, press)
+
+    async def _judged(self, record: Record, press: _Press) -> Answer:
+        """Judge by the row and the rules of this moment, and go on to the claim, which holds for these alone."""
+        refusal = self._refusal(record, press)
         if refusal is Refusal.RECONFIGURED:
             await self._rows.look(record.key)  # a former process, or another replica, may have placed them
         if refusal:
-            return self._answers.shown(record, screen, Notice(NoticeCode(refusal), typed=click.comment), refused=True)
-        comment = "" if act is Recall.CANCEL else click.comment.strip()[:COMMENT_LIMIT]  # AWS takes none to cancel
-        revision = self._configured.revision  # nothing was waited for since the person was judged
-        press = _Press(replace(click, comment=comment), record.key, act, person, screen, at, uuid.uuid4().hex, revision)
-        return await self._claim(press)
+            notice = Notice(NoticeCode(refusal), typed=press.click.comment)
+            return self._answers.shown(record, press.screen, notice, refused=True)
+        own = record.requester.person if press.act is Recall.CANCEL and record.requester else None
+        # who cancels is the requester, with the name that CloudTrail is to show
+        return await self._claim(replace(press, person=own or press.person, judged=self._facts(record)))
+
+    def _refusal(self, record: Record, press: _Press) -> Refusal | None:
+        if press.known is None:
+            return self._permission.refusal_to_cancel(record, press.click)
+        return self._permission.refusal(record, press.screen.channel.name, press.known, press.click, press.act)
+
+    def _facts(self, record: Record) -> Facts:
+        return self._configured.revision, record.request, record.requester, record.route
 
     def _too_late(self, record: Record, click: Click) -> Notice | None:
         now = self._clock.now()
@@ -115,9 +136,8 @@ class Claiming:
             await self._rows.apply(press.key, lambda row: self._claimed(row, press))
         except ClaimLost as lost:
             return await self._lost(press, lost.claim)
-        except RulesChanged:
-            notice = Notice(NoticeCode.RECONFIGURED, typed=press.click.comment)
-            return bare(notice, press.click.locale, refused=True)
+        except JudgedByOthers:
+            return await self._anew(press)
         except StoreUncertain:  # it may be stored, and then it is carried on: say no "nothing was sent"
             self._telemetry.store_errors.inc()
             return bare(Notice(NoticeCode.STORE_SLOW, typed=press.click.comment), press.click.locale)
@@ -137,8 +157,8 @@ class Claiming:
         )
         if answer.refusal:
             raise ClaimLost(answer)
-        if self._configured.revision != press.revision:
-            raise RulesChanged
+        if self._facts(record) != press.judged:
+            raise JudgedByOthers
         held_until = self._clock.now() + HOLD
         decision = Decision(
             id=press.decision_id,
@@ -151,6 +171,18 @@ class Claiming:
             conversation=press.click.conversation,
         )
         return record.with_decision(decision).look_by(held_until)
+
+    async def _anew(self, press: _Press) -> Answer:
+        """Judge once more, while there is time."""
+        record = await self._rows.load(press.key)
+        if record is None:
+            return bare(Notice(NoticeCode.NOT_FOUND), press.click.locale)
+        if notice := self._too_late(record, press.click):
+            return self._answers.shown(record, press.screen, notice)
+        if self._remaining(press) <= 0:
+            notice = Notice(NoticeCode.RECONFIGURED, typed=press.click.comment)
+            return self._answers.shown(record, press.screen, notice, refused=True)
+        return await self._judged(record, press)
 
     async def _lost(self, press: _Press, lost: Claim) -> Answer:
         """Wait for what stands in the way, then try again while there is time; answered from the row alone."""
@@ -173,7 +205,7 @@ class Claiming:
             self._claimed(record, press)
         except ClaimLost:
             return False
-        except RulesChanged:
+        except JudgedByOthers:
             return True
         return True
 

@@ -1,15 +1,24 @@
-"""Finds out whether the person who clicked may do so: asks the roster, and the rules of bot.domain.decision."""
+"""Finds out whether the person who clicked may do so: asks the roster, and the rules of bot.domain.permission."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bot.domain.identity import Person
 from bot.domain.permission import Membership, Refusal, may_cancel, may_decide, not_the_requester
 from bot.domain.record import Record
-from bot.domain.request import Act, Recall
+from bot.domain.request import Act
 from bot.domain.routing import Channel
 from bot.ports.teams import People, RosterUnavailable
 from bot.service.clicks import Click
 from bot.service.configured import Configured
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A clicker with what the roster of a conversation said of them."""
+
+    person: Person
+    membership: Membership
+    conversation: str
 
 
 class Permission:
@@ -24,40 +33,49 @@ class Permission:
             return Refusal.UNPLACED
         return not_the_requester(person, record.requester, self._configured.tenant_id)
 
-    async def refusal(self, record: Record, channel: Channel, click: Click, act: Act) -> tuple[Person, Refusal | None]:
-        """Return the clicker with what the roster knows of them, and why they may not do this, if so."""
-        if act is Recall.CANCEL:
-            return self._as_requester(record, click)
+    async def known(self, person: Person, channel: Channel) -> Known:
+        """Complete the clicker from the channel's roster: the activity carries neither UPN nor mail."""
+        try:
+            entry = await self._people.member(channel.conversation, person.object_id)
+        except RosterUnavailable:
+            return Known(person, Membership(member=None), channel.conversation)
+        if entry is None:
+            return Known(person, Membership(member=False), channel.conversation)
+        told = replace(person, name=entry.name or person.name, upn=entry.upn, mail=entry.mail, teams_id=entry.teams_id)
+        complete = replace(told, guest=person.guest or entry.guest)
+        return Known(complete, Membership(member=True), channel.conversation)
+
+    def refusal(self, record: Record, channel_name: str, known: Known, click: Click, act: Act) -> Refusal | None:
+        """Say why the clicker may not do this, by the row as given and by what is in force now."""
         request, requester, route = record.request, record.requester, record.route
-        if request is None or requester is None or route is None or not route.settled or route.channel != channel.name:
-            return click.person, Refusal.NOT_ROUTED
-        person, membership = await self._known(click.person, channel)
-        in_force = self._configured.channel(channel.name)  # the file may have been read anew while the roster was asked
-        if in_force is None or in_force.conversation != channel.conversation:
-            return person, Refusal.NOT_ROUTED
+        if request is None or requester is None or route is None or not route.settled or route.channel != channel_name:
+            return Refusal.NOT_ROUTED
+        channel = self._configured.channel(channel_name)
+        if channel is None or channel.conversation != known.conversation:
+            return Refusal.NOT_ROUTED
         if self._configured.placed_by_others(record):
-            return person, Refusal.RECONFIGURED
-        refusal = may_decide(
-            person,
+            return Refusal.RECONFIGURED
+        return may_decide(
+            known.person,
             verdict=act,
             comment=click.comment,
             request=request,
             requester=requester,
-            channel=in_force,
+            channel=channel,
             step=click.step,
-            membership=membership,
+            membership=known.membership,
             tenant_id=self._configured.tenant_id,
             allow_unplaced=self._configured.rules.allow_unplaced,
         )
-        return person, refusal
 
-    def _as_requester(self, record: Record, click: Click) -> tuple[Person, Refusal | None]:
+    def refusal_to_cancel(self, record: Record, click: Click) -> Refusal | None:
+        """Say why the clicker may not take the request back, by the row as given and by what is in force now."""
         request, requester = record.request, record.requester
         if request is None or requester is None:
-            return click.person, Refusal.UNPLACED
+            return Refusal.UNPLACED
         if self._configured.placed_by_others(record):
-            return click.person, Refusal.RECONFIGURED
-        refusal = may_cancel(
+            return Refusal.RECONFIGURED
+        return may_cancel(
             click.person,
             request=request,
             requester=requester,
@@ -65,15 +83,3 @@ class Permission:
             tenant_id=self._configured.tenant_id,
             has_role=self._configured.cancel_role(record.key) is not None,
         )
-        return requester.person or click.person, refusal  # the same person, with the name that CloudTrail is to show
-
-    async def _known(self, person: Person, channel: Channel) -> tuple[Person, Membership]:
-        """Complete the clicker from the roster: the activity carries neither UPN nor mail."""
-        try:
-            entry = await self._people.member(channel.conversation, person.object_id)
-        except RosterUnavailable:
-            return person, Membership(member=None)
-        if entry is None:
-            return person, Membership(member=False)
-        known = replace(person, name=entry.name or person.name, upn=entry.upn, mail=entry.mail, teams_id=entry.teams_id)
-        return replace(known, guest=person.guest or entry.guest), Membership(member=True)

@@ -153,9 +153,16 @@ GUARDS = (
     Guard(
         "a click is claimed under the rules that judged it",
         "bot/service/claiming.py",
-        "if self._configured.revision != press.revision:",
-        "if self._configured.revision < press.revision:",
+        "return self._configured.revision, record.request,",
+        "return 0, record.request,",
         RELOADING + "test_a_click_that_waited_for_another_is_judged_by_the_rules_of_its_claim",
+    ),
+    Guard(
+        "a click is claimed on the row that judged it",
+        "bot/service/claiming.py",
+        "record.request, record.requester, record.route",
+        "record.route",
+        DECIDING + "test_a_requester_who_is_placed_anew_while_the_roster_is_asked",
     ),
     Guard(
         "half a file is not put in force",
@@ -165,17 +172,10 @@ GUARDS = (
         RELOADING + "test_a_file_is_judged_once_two_looks_found_the_same",
     ),
     Guard(
-        "the file in force when the person is known counts",
-        "bot/service/permission.py",
-        "            channel=in_force,",
-        "            channel=channel,",
-        RELOADING + "test_a_file_that_changes_while_the_roster_is_asked_counts",
-    ),
-    Guard(
         "a requester who was placed by other rules is placed anew",
         "bot/service/permission.py",
-        "if self._configured.placed_by_others(record):\n            return person, Refusal.RECONFIGURED",
-        "if not record.requester:\n            return person, Refusal.RECONFIGURED",
+        "if self._configured.placed_by_others(record):\n            return Refusal.RECONFIGURED\n        return may_decide(",
+        "return may_decide(",
         RELOADING + "test_a_role_that_is_trusted_no_more_places_nobody",
     ),
     Guard(
@@ -202,14 +202,28 @@ GUARDS = (
     Guard(
         "a roster that fails knows nobody",
         "bot/service/permission.py",
-        "return person, Membership(member=None)",
-        "return person, Membership(member=True)",
+        "return Known(person, Membership(member=None), channel.conversation)",
+        "return Known(person, Membership(member=True), channel.conversation)",
         NOBODY + "test_with_the_roster_call_failing[members]",
         and_also=(  # without the roster nothing tells the clicker from the requester either
             (
                 "bot/domain/permission.py",
-                "if requester.placed and not requester.comparable_with(person):",
-                "if requester.placed and not requester.spellings:",
+                "if not requester.comparable_with(person):",
+                "if not requester.spellings:",
+            ),
+        ),
+    ),
+    Guard(
+        "a roster that fails knows nobody by id either",
+        "bot/domain/permission.py",
+        "membership.member is None and (by_id or by_roster)",
+        "membership.member is None and by_roster and not by_id",
+        NOBODY + "test_with_the_roster_call_failing[by id, whoever asks]",
+        and_also=(
+            (
+                "bot/domain/permission.py",
+                "if not requester.comparable_with(person):",
+                "if not requester.spellings:",
             ),
         ),
     ),

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.decision import DecisionState
+from bot.domain.decision import COMMENT_LIMIT, DecisionState
+from bot.domain.identity import Person
 from bot.domain.request import Status, Verdict
 from bot.domain.views import NoticeCode
 from bot.ports.aws import SignalLost, SignalRefused, SignalThrottled
@@ -301,3 +302,31 @@ async def test_a_claim_that_another_process_was_faster_with_is_waited_for() -> N
     assert len(world.aws.effects) == 2
     assert answers[2].notice is not None
     assert answers[2].notice.code is NoticeCode.DECIDED
+
+
+async def test_a_requester_who_is_placed_anew_while_the_roster_is_asked(world: World) -> None:
+    """The claim holds for the row by which its person was judged: whose asker is not certain any more is not approved."""
+    key = world.aws.add()
+    await world.shown(key)
+    member = world.people.member
+
+    async def slowly(conversation: str, object_id: str) -> Person | None:
+        namesake = replace(person(60), mail=TARO_PERSON.mail)
+        world.people.people.append(namesake)  # from now on two people have the requester's address
+        await world.shown(key)
+        return await member(conversation, object_id)
+
+    world.people.member = slowly  # type: ignore[method-assign]  # the one call that is to take long
+    assert code_of(await world.press(key, HANAKO)) is NoticeCode.UNPLACED
+    assert world.aws.count("signal") == 0
+
+
+async def test_a_comment_that_nobody_would_read_is_none(world: World) -> None:
+    """Judged is what is sent: a word behind everything that is cut off is no comment."""
+    rejecting = replace(APPROVALS, comment_required=frozenset({Verdict.REJECT}))
+    world = new_world(rejecting)
+    key = world.aws.add()
+    await world.shown(key)
+    answer = await world.press(key, HANAKO, Verb.REJECT, comment="\u200b" * COMMENT_LIMIT + "x")
+    assert code_of(answer) is NoticeCode.COMMENT_REQUIRED
+    assert world.aws.count("signal") == 0

@@ -394,8 +394,7 @@ async def test_a_row_that_does_not_say_who_asks(world: World) -> None:
     assert (code_of(answer), answer.card) == (NoticeCode.UNPLACED, None)
     permission = Permission(world.people, world.configured)
     for row in (unknown, replace(unknown, request=None)):
-        _, refusal = await permission.refusal(row, APPROVALS, world.withdrawn(key), Recall.CANCEL)
-        assert refusal is Refusal.UNPLACED
+        assert permission.refusal_to_cancel(row, world.withdrawn(key)) is Refusal.UNPLACED
     assert world.aws.signals == []
 
 

@@ -398,7 +398,7 @@ async def test_a_click_that_waited_for_another_is_judged_by_the_rules_of_its_cla
         await bot.reloading.look()
     gate.set()
     await bot.world.clock.advance(3)
-    assert (first.result(), second.result()) == (NoticeCode.AWS_DENIED, NoticeCode.RECONFIGURED)
+    assert (first.result(), second.result()) == (NoticeCode.AWS_DENIED, NoticeCode.NOT_APPROVER)
     assert bot.world.aws.count("signal") == 0
 
 

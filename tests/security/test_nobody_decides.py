@@ -49,11 +49,29 @@ async def test_with_the_approver_list_emptied(channel: Channel) -> None:
     await _pressed_by_all(world, world.aws.add())
 
 
-@pytest.mark.parametrize("approvers", [("members",), (f"upn:{HANAKO.upn}",)], ids=["members", "by name"])
-async def test_with_the_roster_call_failing(approvers: tuple[str, ...]) -> None:
-    """Who is not known to be a member, or to have that name, is refused; a card from before does not help."""
+LISTED = tuple(f"user:{each.object_id}" for each in EVERYBODY)
+
+
+@pytest.mark.parametrize(
+    ("approvers", "requester"),
+    [
+        (("members",), None),
+        ((f"upn:{HANAKO.upn}",), None),
+        (LISTED, None),
+        (LISTED, f"{ROLE_OF_ANYBODY}/{HANAKO.upn}"),
+    ],
+    ids=["members", "by name", "by id", "by id, whoever asks"],
+)
+async def test_with_the_roster_call_failing(approvers: tuple[str, ...], requester: str | None) -> None:
+    """Who is not known to be a member, or somebody else than the requester, is refused; an old card does not help.
+
+    Not even where requesters may be anybody: the roster is what tells them from the approvers.
+    """
     world = new_world(replace(APPROVALS, approvers=approvers))
-    key = world.aws.add()
+    world.configured = replace(world.configured, identity=replace(world.configured.identity, allow_unplaced=True))
+    world.configured.rules = replace(world.configured.rules, allow_unplaced=True)
+    world.build()
+    key = world.aws.add(requester=requester) if requester else world.aws.add()
     await world.shown(key)
     world.people.failing = True
     await _pressed_by_all(world, key)
@@ -74,8 +92,7 @@ async def test_with_the_session_name_chosen_by_the_caller() -> None:
 @pytest.mark.parametrize("ours", ["", HANAKO.tenant_id], ids=["of the bot", "of the person"])
 async def test_with_the_tenant_missing(ours: str) -> None:
     """Without a tenant on either side nothing says that a person is one of ours, listed by id or not."""
-    listed = tuple(f"user:{each.object_id}" for each in EVERYBODY)
-    world = new_world(replace(APPROVALS, approvers=("members", *listed)))
+    world = new_world(replace(APPROVALS, approvers=("members", *LISTED)))
     key = world.aws.add()
     await world.shown(key)
     world.configured = replace(world.configured, tenant_id=ours)

@@ -38,7 +38,7 @@ DUE = {
     "bot/service/sweep.py Sweep._look": "AWS's list differs: decided in the console, or an event was lost",
     "bot/service/adoption.py Adoption.of_unknown_request": "a click told of a request that no row knew",
     "bot/service/adoption.py Adoption._adopt": "a click told of a card that no row knew",
-    "bot/service/claiming.py Claiming.decide": "somebody clicked, and other rules had placed who asks",
+    "bot/service/claiming.py Claiming._judged": "somebody clicked, and other rules had placed who asks",
     "bot/service/claiming.py Claiming._claimed": "somebody clicked: due when their process should have been done",
     "bot/service/claiming.py Claiming._applying": "a click takes longer: its card is not what was delivered",
     "bot/service/signalling.py Signalling._settle": "AWS answered a signal, or it was withdrawn",

@@ -1,4 +1,4 @@
-"""bot.domain.decision: who may decide. Default deny."""
+"""bot.domain.permission: who may decide. Default deny."""
 
 from dataclasses import replace
 
@@ -77,7 +77,8 @@ def test_what_no_rule_knows_is_nobody_in_particular(approver: str) -> None:
         (["members"], UNREADABLE, Refusal.ROSTER_UNAVAILABLE),
         (["MEMBERS"], MEMBER, None),
         ([f"user:{HANAKO.object_id}"], STRANGER, None),
-        ([f"user:{HANAKO.object_id.upper()}"], UNREADABLE, None),
+        ([f"user:{HANAKO.object_id.upper()}"], STRANGER, None),
+        ([f"user:{HANAKO.object_id.upper()}"], UNREADABLE, Refusal.ROSTER_UNAVAILABLE),
         ([f"user:{ICHIRO.object_id}"], MEMBER, Refusal.NOT_APPROVER),
         ([f"user:{ICHIRO.object_id}"], UNREADABLE, Refusal.NOT_APPROVER),
         (["upn:Hanako.Sato@Example.com"], STRANGER, None),
@@ -168,6 +169,31 @@ def test_who_is_not_placed_could_be_the_clicker() -> None:
     """Nobody decides on the request of somebody unknown, unless the admin allows it."""
     assert refusal(requester=UNPLACED) is Refusal.UNPLACED
     assert refusal(requester=UNPLACED, allow_unplaced=True) is None
+
+
+def test_whom_nobody_knows_is_told_from_the_requester_by_nothing() -> None:
+    """What the caller chose to be called may be the clicker's address: without one of theirs it cannot be compared."""
+    chosen = replace(UNPLACED, spellings=spellings_of(HANAKO.upn))
+    nameless, channel = replace(HANAKO, upn=None, mail=None), listing(f"user:{HANAKO.object_id}")
+    assert refusal(nameless, requester=chosen, channel=channel, allow_unplaced=True) is Refusal.NOT_COMPARABLE
+    assert refusal(requester=chosen, channel=channel, allow_unplaced=True) is Refusal.OWN_REQUEST
+
+
+BY_ID = replace(TARO_REQUESTER, person=None, spellings=spellings_of(TARO_PERSON.object_id, "arn:aws:iam::1:user/batch"))
+
+
+def test_object_ids_are_compared_as_they_are() -> None:
+    """Whom [people] names by an object id that no roster has is told from everybody else by theirs."""
+    nameless = replace(HANAKO, upn=None, mail=None)
+    assert refusal(nameless, requester=BY_ID) is None
+    assert refusal(TARO_PERSON, requester=BY_ID) is Refusal.OWN_REQUEST
+
+
+def test_an_id_of_identity_center_is_no_object_id() -> None:
+    """It says nothing about who in Teams it is, alike as the two look."""
+    principal = Principal("bbbbbbbb-0000-4000-8000-000000000001", PrincipalKind.IDENTITY_CENTER_USER)
+    known = spellings_of(principal.text, "t.yamada@corp.example.net")
+    assert refusal(requester=replace(BY_ID, principal=principal, spellings=known)) is Refusal.NOT_COMPARABLE
 
 
 BY_DOMAIN = replace(TARO_REQUESTER, person=None, spellings=spellings_of("taro.yamada@example.com"))

@@ -317,7 +317,8 @@ async def test_a_requester_who_is_placed_anew_while_the_roster_is_asked(world: W
         return await member(conversation, object_id)
 
     world.people.member = slowly  # type: ignore[method-assign]  # the one call that is to take long
-    assert code_of(await world.press(key, HANAKO)) is NoticeCode.UNPLACED
+    async with world.running():
+        assert code_of(await world.press(key, HANAKO)) is NoticeCode.UNPLACED
     assert world.aws.count("signal") == 0
 
 
@@ -327,6 +328,7 @@ async def test_a_comment_that_nobody_would_read_is_none(world: World) -> None:
     world = new_world(rejecting)
     key = world.aws.add()
     await world.shown(key)
-    answer = await world.press(key, HANAKO, Verb.REJECT, comment="\u200b" * COMMENT_LIMIT + "x")
+    async with world.running():
+        answer = await world.press(key, HANAKO, Verb.REJECT, comment="\u200b" * COMMENT_LIMIT + "x")
     assert code_of(answer) is NoticeCode.COMMENT_REQUIRED
     assert world.aws.count("signal") == 0

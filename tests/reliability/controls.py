@@ -578,7 +578,9 @@ def _said_no(message: str) -> bool:
 
 def copied(into: Path) -> Path:
     """Copy the source; compiled files come along, as what is patched is compiled anew."""
-    skipped = shutil.ignore_patterns("node_modules", ".sandbox")
+    skipped = shutil.ignore_patterns(
+        "node_modules", ".sandbox", "*.pyc.*"
+    )  # the last: half written just now, and gone then
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():

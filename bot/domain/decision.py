@@ -80,7 +80,7 @@ class Outcome(StrEnum):
     AWS_REFUSED = "aws_refused"
     AWS_DENIED = "aws_denied"  # AWS refused for lack of permission
     NO_ANSWER = "no_answer"  # sent, and never heard of again
-    NOT_ROUTED = "not_routed"  # the channel that judged the click went from the configuration since
+    NOT_ROUTED = "not_routed"  # the channel that judged the click, or its role, went from the configuration since
     NO_CANCEL_ROLE = "no_cancel_role"  # the account's cancel_role went from the configuration since the click
 
 
@@ -96,6 +96,7 @@ class Decision:
     held_until: datetime  # until then the process that claimed it works on it
     comment: str = ""
     conversation: str = ""
+    in_role: bool = False  # at the claim there was a role in which it is to be sent, instead of the bot's own
     state: DecisionState = DecisionState.CLAIMED
     settled_at: datetime | None = None
     settled_in: int = 0  # the row's version that settled it: looks that began from it on know of it

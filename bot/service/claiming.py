@@ -71,6 +71,7 @@ class _Press:
     decision_id: str
     known: Known | None = None  # None: to cancel, no roster is asked
     judged: Facts = ()
+    in_role: bool = False
 
 
 class Claiming:
@@ -114,8 +115,10 @@ class Claiming:
             notice = Notice(NoticeCode(refusal), typed=press.click.comment)
             return self._answers.shown(record, press.screen, notice, refused=True)
         own = record.requester.person if press.act is Recall.CANCEL and record.requester else None
-        # who cancels is the requester, with the name that CloudTrail is to show
-        return await self._claim(replace(press, person=own or press.person, judged=self._facts(record)))
+        person = own or press.person  # who cancels is the requester, with the name that CloudTrail is to show
+        channel = self._configured.channel(press.screen.channel.name)
+        in_role = bool(channel and channel.role_at(press.click.step, record.key.account))
+        return await self._claim(replace(press, person=person, judged=self._facts(record), in_role=in_role))
 
     def _refusal(self, record: Record, press: _Press) -> Refusal | None:
         if press.known is None:
@@ -169,6 +172,7 @@ class Claiming:
             held_until=held_until,
             comment=press.click.comment,
             conversation=press.click.conversation,
+            in_role=press.in_role,
         )
         return record.with_decision(decision).look_by(held_until)
 

@@ -184,7 +184,8 @@ class Signalling:
             return None if self._configured.cancel_role(record.key) else Outcome.NO_CANCEL_ROLE
         channel = self._channel(record)
         judged_it = channel is not None and is_place_of(record, channel, decision.conversation)
-        return None if judged_it else Outcome.NOT_ROUTED
+        role_went = decision.in_role and self._role(record, decision) is None
+        return None if judged_it and not role_went else Outcome.NOT_ROUTED
 
     def _role(self, record: Record, decision: Decision) -> str | None:
         if decision.verdict is Recall.CANCEL:

@@ -181,9 +181,16 @@ GUARDS = (
     Guard(
         "no vote leaves for a channel that did not judge it",
         "bot/service/signalling.py",
-        "return None if judged_it else Outcome.NOT_ROUTED",
-        "return None",
+        "return None if judged_it and not role_went else Outcome.NOT_ROUTED",
+        "return Outcome.NOT_ROUTED if role_went else None",
         RELOADING + "test_a_decision_whose_channel_goes_before_it_is_sent_is_withdrawn",
+    ),
+    Guard(
+        "no vote leaves with the bot's own credentials instead of a role",
+        "bot/service/signalling.py",
+        "return None if judged_it and not role_went else Outcome.NOT_ROUTED",
+        "return None if judged_it else Outcome.NOT_ROUTED",
+        RELOADING + "test_a_role_that_goes_while_the_click_is_on_its_way",
     ),
     Guard(
         "a file that is read anew leaves the cancel roles",

@@ -17,6 +17,7 @@ from bot.domain.card import Rules
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import IdentityRules, Person
 from bot.domain.request import RequestKey, Status
+from bot.domain.routing import Channel
 from bot.domain.views import NoticeCode
 from bot.ports.aws import SignalRefused, SignalThrottled
 from bot.ports.store import StoreUnavailable
@@ -27,7 +28,7 @@ from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.people import HANAKO as HANAKO_IN_TEAMS
 from tests.fakes.product import product
 from tests.fakes.store import MemoryStore
-from tests.fakes.world import CANCEL_ROLES, World, new_world
+from tests.fakes.world import APPROVALS, CANCEL_ROLES, World, new_world
 
 TOML = f"""
 [[channels]]
@@ -279,6 +280,36 @@ async def test_a_decision_whose_channel_goes_before_it_is_sent_is_withdrawn(rero
     (decision,) = (await world.row(key)).decisions
     assert (decision.state, decision.outcome) == (DecisionState.RELEASED, Outcome.NOT_ROUTED)
     assert world.aws.signals == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "outcome", "roles"),
+    [
+        ("NodeAccessApprover", None, Outcome.NOT_ROUTED, []),
+        ("NodeAccessApprover", "NodeAccessLead", None, ["arn:aws:iam::111122223333:role/NodeAccessLead"]),
+        (None, None, None, [None]),
+    ],
+)
+async def test_a_role_that_goes_while_the_click_is_on_its_way(
+    before: str | None, after: str | None, outcome: Outcome | None, roles: list[str | None]
+) -> None:
+    """What was judged for a role leaves in the role in force, and never with the bot's own credentials instead."""
+
+    def channel(role: str | None) -> Channel:
+        return replace(APPROVALS, approver_role=role and f"arn:aws:iam::{{account}}:role/{role}")
+
+    world = new_world(channel(before))
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.before["prepare"].append(SignalThrottled("ThrottlingException"))
+    async with world.running():
+        pressed = asyncio.create_task(world.press(key, HANAKO))
+        await world.aws.arrived["prepare"].wait()
+        world.configured.take(Rules({APPROVALS.name: channel(after)}), world.configured.identity)
+        await world.clock.advance(5)
+        await pressed
+    (decision,) = (await world.row(key)).decisions
+    assert (decision.outcome, [each.session and each.session.role for each in world.aws.signals]) == (outcome, roles)
 
 
 async def test_a_channel_that_is_renamed_meanwhile_still_decides(bot: Running) -> None:

@@ -148,7 +148,7 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             )
         )
         auditing = Auditing(store=store, clock=clock, telemetry=telemetry)
-        rows = Rows(store, clock, decided=auditing.decided)
+        rows = Rows(store, clock)
         signalling = Signalling(
             rows=rows, requests=aws.requests, clock=clock, configured=configured, telemetry=telemetry
         )

@@ -14,11 +14,12 @@ from typing import IO, Final, NoReturn, TypeVar
 import click
 
 from bot import trail
+from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import OPS_ITEM_ID, InvalidRequestKey, RequestKey
 from bot.i18n import LOCALES
 from bot.notation import NOT_AVAILABLE
-from bot.ports.store import AuditEntry, Store, StoreUnavailable
+from bot.ports.store import Store, StoreUnavailable
 from bot.problems import ConfigurationProblems
 from bot.rendering.samples import SAMPLES
 from bot.sandbox.commands import sandbox

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 
+from bot.domain.audit import AuditEntry
 from bot.literal import plain
-from bot.ports.store import AuditEntry
 
 MEMBERS = tuple(each.name for each in fields(AuditEntry))
 BYTE_ORDER_MARK = "\ufeff"  # without it Excel reads Japanese as something else; Python's utf-8-sig passes it over

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from bot.domain.audit import AuditEntry
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
@@ -17,28 +18,6 @@ class PersonalChat:
     person: Person
     conversation: str
     service_url: str
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """Who tried what, from where, and what came of it. Append-only."""
-
-    at: datetime
-    event: str  # clicked, or what became of a decision: claimed, sent, accepted, refused, unanswered, released
-    request: str = ""
-    step: str = ""
-    verb: str = ""
-    person: str = ""  # object id
-    person_name: str = ""
-    tenant: str = ""
-    conversation: str = ""
-    outcome: str = ""  # what the person was told, or why a decision came to nothing
-    detail: str = ""  # AWS's error code
-    decision: str = ""  # the id that ties a decision's entries together
-    state: str = ""  # of the request and its waiting step, as the row had it
-    execution: str = ""  # the automation execution that was signalled or stopped
-    role: str = ""  # ARN of the role in which
-    session: str = ""  # name of its session, which CloudTrail shows
 
 
 class StoreUnavailable(Exception):
@@ -78,6 +57,8 @@ class Store(Protocol):
 
         `change` is pure and is applied again when another writer was faster; the same row back writes nothing; what
         it raises passes through and nothing is written. Returns the row as it is then, with its new version.
+        What the write changes about the row's decisions (`domain.audit.steps`, at `now`) is in the audit trail if and
+        only if the row is written: both are one write.
         """
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:

@@ -1,27 +1,25 @@
-"""The audit trail: who tried what, what was sent to AWS for it, and what came of it. In the log at once, then stored.
+"""Presses for the audit trail, and its copy in the log.
 
-Decisions are told by the writes of their rows, whoever made them, so that no path to AWS can forget to. Nothing waits
-for the trail: what the store does not take is kept and tried again, and the log has it already.
+What becomes of a decision is stored by the write of its row (`ports.store.Store.apply`); only its line in the log is
+written here. A press changes no row and nothing waits for it: what the store does not take is kept and tried again, and
+the log has it already.
 """
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from bot.domain.decision import Decision, DecisionState
-from bot.domain.record import Record
+from bot.domain.audit import AuditEntry
 from bot.ports.clock import Clock
-from bot.ports.store import AuditEntry, Store, StoreUnavailable
+from bot.ports.store import Store, StoreUnavailable
 from bot.service.background import Background
 from bot.telemetry import Telemetry
 
-KEPT_WAITING = 1000  # entries while the store is away; what is given up is in the log alone then
+KEPT_WAITING = 1000  # presses while the store is away; the oldest is given up then, and is in the log alone
 RETRY_SECONDS = 10.0  # before the store is tried again
 MINUTE = timedelta(minutes=1)
-CLICKED = "clicked"
 MOST_CLICKS = 60  # of one person in a minute that are kept one by one; anybody of the tenant may press for ever
 log = structlog.get_logger(__name__)
 
@@ -39,8 +37,14 @@ class _Tally:
         return max(0, self.clicks - MOST_CLICKS)
 
 
+def noted(entry: AuditEntry) -> None:
+    """Write an entry's line in the log."""
+    told = {name: str(value) for name, value in asdict(entry).items() if value and name not in {"at", "event"}}
+    log.info("audit_noted", what=entry.event, **told)
+
+
 class Auditing:
-    """Takes note of what happens. `run` stores what the store did not take at once."""
+    """Takes note of presses. `run` stores what the store did not take at once."""
 
     def __init__(self, *, store: Store, clock: Clock, telemetry: Telemetry) -> None:
         self._store, self._clock, self._telemetry = store, clock, telemetry
@@ -75,14 +79,6 @@ class Auditing:
             return
         self._note(entry)
 
-    def decided(self, before: Sequence[Decision], record: Record) -> None:
-        """Take note of what a write of a row changed about its decisions."""
-        known = {each.id: each for each in before}
-        for decision in record.decisions:
-            former = known.get(decision.id)
-            if former is None or (former.state, former.outcome) != (decision.state, decision.outcome):
-                self._note(_entry(record, decision, self._clock.now()))
-
     # --- keeping it
 
     def _close_minutes(self, until: datetime) -> None:
@@ -95,19 +91,15 @@ class Auditing:
             self._note(replace(tally.last, outcome="counted", detail=f"{tally.uncounted} clicks within a minute"))
 
     def _note(self, entry: AuditEntry) -> None:
-        told = {name: str(value) for name, value in asdict(entry).items() if value and name not in {"at", "event"}}
-        log.info("audit_noted", what=entry.event, **told)
+        noted(entry)
         if len(self._waiting) >= KEPT_WAITING:
-            self._give_up_one()
+            self._give_up_oldest()
         self._waiting.append(entry)
         if not self._storing:
             self._background.begin(self._store_waiting())
 
-    def _give_up_one(self) -> None:
-        """Drop the oldest press: whoever floods the trail is to push no decision out of it. Else the oldest entry."""
-        place = next((place for place, each in enumerate(self._waiting) if each.event == CLICKED), 0)
-        given_up = self._waiting[place]
-        del self._waiting[place]
+    def _give_up_oldest(self) -> None:
+        given_up = self._waiting.popleft()
         log.error("audit_given_up", what=given_up.event, request=given_up.request, person=given_up.person)
 
     async def _store_waiting(self) -> None:
@@ -125,44 +117,3 @@ class Auditing:
             log.error("audit_not_stored", waiting=len(self._waiting))
         finally:
             self._storing = False
-
-
-_EVENTS = {
-    DecisionState.CLAIMED: "claimed",
-    DecisionState.SENT: "sent",
-    DecisionState.CONFIRMED: "accepted",
-    DecisionState.REFUSED: "refused",
-    DecisionState.UNKNOWN: "unanswered",
-    DecisionState.RELEASED: "released",
-}
-"""What each state of a decision is called in the trail."""
-
-
-def _entry(record: Record, decision: Decision, at: datetime) -> AuditEntry:
-    person = decision.person
-    return AuditEntry(
-        at=at,
-        event=_EVENTS[decision.state],
-        request=str(record.key),
-        step=decision.step,
-        verb=decision.verdict,
-        person=person.object_id,
-        person_name=person.name,
-        tenant=person.tenant_id,
-        conversation=decision.conversation,
-        outcome=str(decision.outcome or ""),
-        detail=decision.detail,
-        decision=decision.id,
-        state=state_of(record),
-        execution=decision.execution_id or "",
-        role=decision.role or "",
-        session=person.session_name if decision.role else "",
-    )
-
-
-def state_of(record: Record) -> str:
-    """Say how the request stands in the row; for what was sent, that is what the state check had just confirmed."""
-    request = record.request
-    if request is None:
-        return ""
-    return f"{request.status} {request.waiting.step}" if request.waiting else str(request.status)

@@ -10,17 +10,18 @@ from datetime import datetime
 
 import structlog
 
+from bot.domain.audit import CLICKED, AuditEntry, state_of
 from bot.domain.card_places import channel_of_card, may_have_more
 from bot.domain.record import Record, SurfaceKind
 from bot.domain.request import InvalidRequestKey, RequestKey
 from bot.domain.routing import Channel, same_conversation
 from bot.domain.views import Notice, NoticeCode
 from bot.ports.clock import Clock
-from bot.ports.store import AuditEntry, StoreUnavailable
+from bot.ports.store import StoreUnavailable
 from bot.ports.teams import People
 from bot.service.adoption import Adoption
 from bot.service.answers import Answers, Screen, bare
-from bot.service.auditing import CLICKED, Auditing, state_of
+from bot.service.auditing import Auditing
 from bot.service.background import Background
 from bot.service.claiming import Claiming
 from bot.service.clicks import Answer, Click, Verb

@@ -1,28 +1,22 @@
 """The rows, with someone to wake: a store whose writes are seen at once by whoever waits in this process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from bot.domain.audit import steps
 from bot.domain.decision import Decision
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports.clock import Clock
 from bot.ports.store import Change, Store, StoreUnavailable
+from bot.service.auditing import noted
 
 LEASE = timedelta(seconds=30)  # longer than one call to AWS or Teams may take; renewed before each write to Teams
 LEASE_KEPT_EVERY = 10.0  # seconds between renewals while something under the lease takes its time
 POLL_SECONDS = 0.5  # how often a waiting click looks for what another process wrote
-
-
-Told = Callable[[Sequence[Decision], Record], None]
-"""Hears what the decisions of a row were before a write, and the row after it."""
-
-
-def _nobody(_before: Sequence[Decision], _record: Record) -> None:
-    """Tell nobody."""
 
 
 class LeaseHeld(Exception):
@@ -50,8 +44,8 @@ class _Watch:
 class Rows:
     """Reads, writes and waits for rows."""
 
-    def __init__(self, store: Store, clock: Clock, *, decided: Told = _nobody) -> None:
-        self.store, self._clock, self._decided = store, clock, decided
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store, self._clock = store, clock
         self._watches: dict[RequestKey, _Watch] = {}
         self.due = asyncio.Event()  # set when a row wants to be looked at sooner than planned
 
@@ -64,19 +58,19 @@ class Rows:
         now = self._clock.now()
         before: tuple[Decision, ...] = ()
 
-        def noted(record: Record) -> Record:
+        def seen(record: Record) -> Record:
             nonlocal before
             before = record.decisions
             return change(record)
 
         try:
-            record = await self.store.apply(key, noted, now=now)
+            record = await self.store.apply(key, seen, now=now)
         except BaseException:
             self._doubt(key)  # what refused the change may be newer than what is known here
             raise
         self._publish(record)
-        if record.decisions != before:
-            self._decided(before, record)
+        for entry in steps(before, record, at=now):  # stored already
+            noted(entry)
         if record.next_look_at and record.next_look_at <= now:
             self.due.set()
         return record

@@ -1,8 +1,8 @@
 """The store on one DynamoDB table, for several processes on several machines.
 
-Every write of a row is conditional on its version; every answer but a list is read consistently, and lists are made of
-rows that are. boto3 blocks, so it has threads of its own. Whatever fails is StoreUnavailable, within the time that a
-click has. bot.store.dynamodb_items says what is in the table.
+Every write of a row is conditional on its version, and one transaction with what the audit trail says of it; every
+answer but a list is read consistently, and lists are made of rows that are. boto3 blocks, so it has threads of its own.
+Whatever fails is StoreUnavailable, within the time that a click has. What is in the table: bot.store.dynamodb_items.
 """
 
 import asyncio
@@ -15,14 +15,16 @@ from typing import Any, Self, TypeVar
 
 from cachetools import TTLCache
 
+from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports.store import AuditEntry, Change, PersonalChat, StoreUnavailable, StoreUncertain, Watched
+from bot.ports.store import Change, PersonalChat, StoreUnavailable, StoreUncertain, Watched
 from bot.store import dynamodb_items as items
 from bot.store import dynamodb_table as shape
 from bot.store.dynamodb_calls import CALL_SECONDS, THREADS, CallFailed, Calls, ConditionFailed, Patience, part
 from bot.store.dynamodb_commits import Commits, Job
 from bot.store.dynamodb_reading import Reading
+from bot.store.dynamodb_trail import Trail
 from bot.store.rows import storable
 
 SECONDS = 2.5  # for an answer; a click is to be answered within 3, "not stored" if need be
@@ -52,12 +54,11 @@ class DynamoStore:
     ) -> None:
         self._calls = Calls(table, region=region, call_seconds=call_seconds, session=session)
         self._seconds, self._patience = seconds, patience
-        self._commits = Commits(self._calls, self._start, patience=patience)
+        self._trail = Trail(self._calls)
+        self._commits = Commits(self._calls, self._trail, self._start, patience=patience)
         self._threads: ThreadPoolExecutor | None = None
         self._recent: TTLCache[RequestKey, datetime] = TTLCache(RECENT, INDEX_SECONDS, time.monotonic)
-        self._audit_days: set[str] = set()  # those that the table has heard of from here
-        self._audited = 0
-        self._appending: AuditEntry | None = None
+        self._appending: tuple[AuditEntry, Sequence[items.Item]] | None = None
 
     async def open(self) -> None:
         """Connect, and make sure that the table is the bot's. Raises StoreUnavailable, TableRefused."""
@@ -184,14 +185,17 @@ class DynamoStore:
         )
 
     async def append_audit(self, entry: AuditEntry) -> None:
-        """Add to the audit trail. Entries of one moment are in order by this machine's clock, too."""
-        if entry is not self._appending:  # tried again, it takes the place that it may have already
-            self._appending, self._audited = entry, max(self._audited + 1, time.time_ns())
-        day = items.day_of(entry.at)
-        if day not in self._audit_days:
-            await self._write("put_item", Item=items.audit_day(entry.at))
-            self._audit_days.add(day)
-        await self._write("put_item", Item=items.audit_item(entry, self._audited))
+        """Add to the audit trail."""
+        if self._appending is None or entry is not self._appending[0]:
+            self._appending = entry, self._trail.placed([entry])
+        _, placed = self._appending  # tried again, it takes the place that it may have already
+
+        def appended() -> None:
+            patience = Patience(self._patience)
+            self._trail.open_days(placed, patience)
+            self._calls.repeated(patience, "put_item", Item=placed[0])
+
+        await self._run(appended)
 
     async def audit(self, since: datetime, until: datetime | None = None) -> Sequence[AuditEntry]:
         """Return the audit trail from then on, up to another moment or its end, oldest first."""

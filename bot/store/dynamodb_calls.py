@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Err
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from botocore.parsers import ResponseParserError
 from bot.ports.store import StoreUnavailable, StoreUncertain
 
 Answer = Mapping[str, Any]
+Put = Mapping[str, object]  # what PutItem takes, but for the table: `Item`, and what its condition is made of
 
 CALL_SECONDS = 0.8  # for a connection, and for an answer, which mostly takes 0.01; a second try must fit into a click
 THREADS = 16  # calls at once, and connections kept; each takes some milliseconds
@@ -57,12 +58,19 @@ _RAISED: Final = (
     ValueError,
 )
 _CONDITION: Final = "ConditionalCheckFailedException"
+_CANCELED: Final = "TransactionCanceledException"
+_IN_PROGRESS: Final = "TransactionInProgressException"  # AWS has the same call twice, and is at the first of them
+# Why a transaction was canceled, one reason for each of its items; `None` where there was none against it.
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+_CONDITION_REASON: Final = "ConditionalCheckFailed"
+_PASSING_REASONS: Final = frozenset({"None", "ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"})
 _THROTTLED: Final = frozenset(
     {
         "ProvisionedThroughputExceededException",
         "ReplicatedWriteConflictException",
         "RequestLimitExceeded",
         "ThrottlingException",
+        "TransactionConflictException",  # of a write alone, while a transaction is at its item
     }
 )
 _TOO_MANY = 429
@@ -144,6 +152,13 @@ class Calls:
         """Make a call about the table one time. Raises CallFailed, ConditionFailed, NothingDone or ReplyLost."""
         return self._made(operation, TableName=self.table, **params)
 
+    def put(self, first: Put, *others: Put) -> Answer:
+        """Write one item, or several of which all are there afterwards or none, one time. Raises as `once` does."""
+        if not others:
+            return self.once("put_item", **first)
+        puts = [{"Put": {"TableName": self.table, **each}} for each in (first, *others)]
+        return self._made("transact_write_items", TransactItems=puts)
+
     def repeated(self, patience: Patience, operation: str, **params: object) -> Answer:
         """Make a call that may be made twice, again until it is answered. Raises CallFailed, ConditionFailed."""
         return _repeated(patience, partial(self.once, operation, **params))
@@ -198,8 +213,21 @@ def _answered(response: Any) -> CallFailed:
     code, detail = str(told.get("Code") or f"HTTP {status}"), str(told.get("Message") or "")
     if not 400 <= status < 500:
         return ReplyLost(code, detail)  # a 5xx may come after the effect, whatever code it carries
+    if code == _CANCELED:
+        return _canceled({str(each.get("Code")) for each in response.get("CancellationReasons", ())}, detail)
+    if code == _IN_PROGRESS:
+        return ReplyLost(code, detail)
     if code == _CONDITION:
         return ConditionFailed(code, detail)
     if code in _THROTTLED or status == _TOO_MANY:
         return NothingDone(code, detail)
     return CallFailed(code, detail)
+
+
+def _canceled(reasons: Collection[str], detail: str) -> CallFailed:
+    """Say what it means that a transaction was canceled; in any case it had no effect."""
+    if _CONDITION_REASON in reasons:
+        return ConditionFailed(_CANCELED, detail)
+    if reasons and _PASSING_REASONS.issuperset(reasons):
+        return NothingDone(_CANCELED, detail)
+    return CallFailed(_CANCELED, detail)

@@ -7,6 +7,10 @@ A write whose reply was lost may have had its effect, or have it later. Each wri
 those of the latest before it: who finds theirs there is done. Who does not writes again: either nobody has written
 since, and of two writes on the same condition only one can succeed, or somebody has, and the lost one cannot succeed
 any more. So no change is applied twice, and none that was answered is lost.
+
+What the audit trail says of a write is one transaction with it, so all of this holds for its entries too. A write of
+which it says nothing goes alone, which costs half as much.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
 """
 
 import threading
@@ -22,9 +26,13 @@ from bot.ports.store import Change, StoreUnavailable, StoreUncertain
 from bot.store import dynamodb_items as items
 from bot.store.dynamodb_calls import Calls, ConditionFailed, NothingDone, Patience, ReplyLost
 from bot.store.dynamodb_reading import Reading
+from bot.store.dynamodb_trail import Trail
 from bot.store.versions import changed
 
 MOST_TOGETHER = 100  # changes in one write; who comes later waits for the next
+# Of the trail in one write: a transaction has 100 items of 4 MB, and the row is one of them, of 400 KB at most.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+MOST_ENTRIES, MOST_ENTRY_BYTES = 99, 3_500_000
 _Outcomes = Sequence[Record | Exception]  # what becomes of each job
 
 
@@ -37,11 +45,27 @@ class Job:
     done: Future[Record] = field(default_factory=Future)
 
 
+@dataclass(slots=True)
+class _Draft:
+    """Jobs applied one after the other: what becomes of each, the row as it is then, what the trail says of it."""
+
+    row: Record | None
+    outcomes: list[Record | Exception] = field(default_factory=list)
+    entries: list[items.Item] = field(default_factory=list)
+
+    def has_room(self, entries: Sequence[items.Item]) -> bool:
+        """Tell whether one write takes these entries too."""
+        together = [*self.entries, *entries]
+        return len(together) <= MOST_ENTRIES and sum(map(items.size_of, together)) <= MOST_ENTRY_BYTES
+
+
 class Commits:
     """Has the jobs of each row worked off by one thread at a time; `start` runs something in a thread."""
 
-    def __init__(self, calls: Calls, start: Callable[[Callable[[], None]], object], *, patience: float) -> None:
-        self._calls, self._start, self._patience = calls, start, patience
+    def __init__(
+        self, calls: Calls, trail: Trail, start: Callable[[Callable[[], None]], object], *, patience: float
+    ) -> None:
+        self._calls, self._trail, self._start, self._patience = calls, trail, start, patience
         self._lock = threading.Lock()
         self._waiting: dict[RequestKey, list[Job]] = {}  # has a row's entry as long as a thread works on it
 
@@ -55,8 +79,9 @@ class Commits:
 
     def _work_off(self, key: RequestKey) -> None:
         while (taken := self._taken(key)) is not None:
-            if jobs := [job for job in taken if job.done.set_running_or_notify_cancel()]:
-                _Commit(self._calls, key, jobs).run(Patience(self._patience))
+            jobs: Sequence[Job] = [job for job in taken if job.done.set_running_or_notify_cancel()]
+            while jobs:
+                jobs = _Commit(self._calls, self._trail, key, jobs).run(Patience(self._patience))
 
     def _taken(self, key: RequestKey) -> list[Job] | None:
         """Return the jobs to be done next; None if there is nothing left, and then this thread must not come back."""
@@ -72,16 +97,18 @@ class Commits:
 class _Commit:
     """One write of one row for some jobs, tried until it is done or there is no time left."""
 
-    def __init__(self, calls: Calls, key: RequestKey, jobs: Sequence[Job]) -> None:
-        self._calls, self._key, self._jobs = calls, key, jobs
+    def __init__(self, calls: Calls, trail: Trail, key: RequestKey, jobs: Sequence[Job]) -> None:
+        self._calls, self._trail, self._key, self._jobs = calls, trail, key, jobs
         self._lost: dict[str, tuple[int, _Outcomes]] = {}  # by name: writes of which nobody knows what became
 
-    def run(self, patience: Patience) -> None:
-        """Try until every job is answered."""
+    def run(self, patience: Patience) -> Sequence[Job]:
+        """Try until the jobs are answered; return those for which this write has no room."""
         try:
-            self._tell(self._tried(patience))
+            outcomes = self._tried(patience)
         except Exception as error:  # noqa: BLE001  # it belongs to whoever waits, in the other thread
-            self._tell([self._doubted(error)] * len(self._jobs))
+            outcomes = [self._doubted(error)] * len(self._jobs)
+        self._tell(outcomes)
+        return self._jobs[len(outcomes) :]
 
     def _doubted(self, error: Exception) -> Exception:
         """Say that nobody knows, if a write was lost before: whatever happened since, it may be stored."""
@@ -104,10 +131,10 @@ class _Commit:
         former = items.stored(Reading(self._calls, patience).item(items.row_key(self._key)))
         if (outcomes := self._landed(former)) is not None:
             return outcomes
-        outcomes, last = self._composed(former.record)
-        if last is not None:
-            self._write(former, last, outcomes)
-        return outcomes
+        draft = self._composed(former.record)
+        if draft.row is not None and draft.row is not former.record:
+            self._write(former, draft.row, draft, patience)
+        return draft.outcomes
 
     def _landed(self, former: items.Stored) -> _Outcomes | None:
         """Return the outcomes of a lost write that had its effect. Raises StoreUnavailable where nobody can tell."""
@@ -118,32 +145,49 @@ class _Commit:
                 raise StoreUnavailable(f"request {self._key}: a reply was lost, and too many have written since")
         return None
 
-    def _composed(self, former: Record | None) -> tuple[_Outcomes, Record | None]:
-        """Apply the jobs one after the other; return what becomes of each, and the row to write (None: none)."""
-        row, outcomes, last = former, list[Record | Exception](), None
+    def _composed(self, former: Record | None) -> _Draft:
+        """Apply the jobs one after the other, as many as one write takes."""
+        draft = _Draft(former)
         for job in self._jobs:
             try:
-                after = changed(row, self._key, job.change, now=job.now)
-                if after.version != (row.version if row else 0):
-                    items.row_item(after, ())  # raises for one that is too large, before others build on it
-                    row = last = after
+                after = self._applied(draft, job)
             except Exception as error:  # noqa: BLE001  # what one change raises is its own business
-                outcomes.append(error)
+                draft.outcomes.append(error)
             else:
-                outcomes.append(after)
-        return outcomes, last
+                if after is None:
+                    break
+                draft.outcomes.append(after)
+        return draft
 
-    def _write(self, former: items.Stored, record: Record, outcomes: _Outcomes) -> None:
+    def _applied(self, draft: _Draft, job: Job) -> Record | None:
+        """Apply a job to what is drafted; None if it has to wait for the next write."""
+        after, said = changed(draft.row, self._key, job.change, now=job.now)
+        if after.version == (draft.row.version if draft.row else 0):
+            return after
+        items.row_item(after, ())  # raises for one that is too large, before others build on it
+        entries = self._trail.placed(said)
+        if not draft.has_room(entries):
+            if not draft.entries:
+                raise items.RowTooLarge(
+                    f"request {self._key}: {len(said)} steps of decisions do not fit into one write"
+                )
+            return None
+        draft.row = after
+        draft.entries += entries
+        return after
+
+    def _write(self, former: items.Stored, record: Record, draft: _Draft, patience: Patience) -> None:
         name = items.write_name(record.version)
-        item = items.row_item(record, (*former.writes, name))
+        row = {"Item": items.row_item(record, (*former.writes, name)), **_as_it_was(former.record)}
+        self._trail.open_days(draft.entries, patience)
         try:
-            self._calls.once("put_item", Item=item, **_as_it_was(former.record))
+            self._calls.put(row, *({"Item": each} for each in draft.entries))
         except ReplyLost:
-            self._lost[name] = (record.version, outcomes)
+            self._lost[name] = (record.version, draft.outcomes)
             raise
 
     def _tell(self, outcomes: _Outcomes) -> None:
-        for job, outcome in zip(self._jobs, outcomes, strict=True):
+        for job, outcome in zip(self._jobs, outcomes, strict=False):  # who has no outcome waits for the next write
             if isinstance(outcome, Exception):
                 job.done.set_exception(outcome)
             else:

@@ -28,9 +28,10 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
+from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import InvalidRequestKey, RequestKey
-from bot.ports.store import AuditEntry, PersonalChat, RowUnreadable, StoreUnavailable
+from bot.ports.store import PersonalChat, RowUnreadable, StoreUnavailable
 from bot.store.rows import AUDIT_ENTRY, AUDIT_KEPT, PERSONAL_CHAT, RECORD, decode, encode, storable
 
 Item = dict[str, dict[str, Any]]  # attribute -> {type: value}, as the client takes and gives it
@@ -47,7 +48,7 @@ ROWS_KEPT = 256  # decoded rows, by their JSON: a row that is written often is r
 
 
 class RowTooLarge(StoreUnavailable):
-    """A row does not fit into an item; it was not written."""
+    """A row does not fit into an item, or its trail into a transaction; it was not written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def row_item(record: Record, writes: Iterable[str]) -> Item:
         "record": text(encode(RECORD, record)),
         **_listed(record),
     }
-    if (size := _size(item)) > MOST_BYTES:
+    if (size := size_of(item)) > MOST_BYTES:
         raise RowTooLarge(f"request {record.key} does not fit into a DynamoDB item: {size} bytes of {MOST_BYTES}")
     return {**item, "writes": text(" ".join([*writes][-WRITES_KEPT:]))}
 
@@ -142,7 +143,7 @@ def _listed(record: Record) -> Item:
     return found
 
 
-def _size(item: Item) -> int:
+def size_of(item: Item) -> int:
     """Return the size of an item of texts and numbers; a number takes no more than its digits."""
     return sum(len(name) + len(each.encode()) for name, value in item.items() for each in value.values())
 
@@ -218,13 +219,19 @@ def audit_item(entry: AuditEntry, order: int) -> Item:
     }
 
 
-def audit_day(when: datetime) -> Item:
+def audit_day(day: str) -> Item:
     """Return the item that says that a day has entries; it goes a day after the last of them."""
-    return {**key(AUDIT_DAYS, day_of(when)), EXPIRES_AT: _forgotten_at(when + timedelta(days=1))}
+    end = datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)
+    return {**key(AUDIT_DAYS, day), EXPIRES_AT: _forgotten_at(end + timedelta(days=1))}
 
 
 def _forgotten_at(when: datetime) -> Item:
     return number(math.ceil((when + AUDIT_KEPT).timestamp()))
+
+
+def day_of_entry(item: Item) -> str:
+    """Return the day in whose partition an entry is."""
+    return str(item["pk"]["S"]).removeprefix(audit_partition(""))
 
 
 def audit_entry(item: Mapping[str, Any]) -> AuditEntry:

@@ -12,9 +12,10 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports.store import AuditEntry, PersonalChat, Watched
+from bot.ports.store import PersonalChat, Watched
 from bot.store import dynamodb_items as items
 from bot.store.dynamodb_calls import Answer, Calls, Patience, part
 from bot.store.rows import watched_rows

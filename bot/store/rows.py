@@ -14,9 +14,10 @@ from typing import Any, Final, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
+from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports.store import AuditEntry, PersonalChat, RowUnreadable, Watched
+from bot.ports.store import PersonalChat, RowUnreadable, Watched
 
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
 """The store on one SQLite file, for one machine; several processes on it are correct too.
 
 A change is made to a row inside `BEGIN IMMEDIATE`, between its read and its write, so no other writer can come between
-them; the write is conditional on the version all the same.
+them; the write is conditional on the version all the same. What the audit trail says of it is in the same transaction.
 """
 
 import sqlite3
@@ -12,9 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports.store import AuditEntry, Change, PersonalChat, StoreUnavailable, Watched
+from bot.ports.store import Change, PersonalChat, StoreUnavailable, Watched
 from bot.store.rows import AUDIT_ENTRY, AUDIT_KEPT, PERSONAL_CHAT, RECORD, decode, encode, storable, watched_rows
 from bot.store.schema import connect
 from bot.store.thread import DatabaseThread
@@ -178,8 +179,7 @@ class SqliteStore:
 
     async def append_audit(self, entry: AuditEntry) -> None:
         """Add to the audit trail."""
-        kept = storable(entry)
-        await self._write(_APPEND, _micros(kept.at), encode(AUDIT_ENTRY, kept))
+        await self._write(_APPEND, *_appended(storable(entry)))
 
     async def audit(self, since: datetime, until: datetime | None = None) -> Sequence[AuditEntry]:
         """Return the audit trail from then on, up to another moment or its end, oldest first."""
@@ -206,9 +206,10 @@ def _load(connection: sqlite3.Connection, *, key: RequestKey) -> Record | None:
 
 def _apply(connection: sqlite3.Connection, *, key: RequestKey, change: Change, now: datetime) -> Record:
     former = _load(connection, key=key)
-    record = changed(former, key, change, now=now)
+    record, entries = changed(former, key, change, now=now)
     if record.version != (former.version if former else 0):
         _save(connection, record)
+        connection.executemany(_APPEND, map(_appended, entries))
     return record
 
 
@@ -230,6 +231,10 @@ def _save(connection: sqlite3.Connection, record: Record) -> None:
 @lru_cache(maxsize=ROWS_KEPT)
 def _record(row: tuple[str, str]) -> Record:
     return decode(RECORD, row[1], where=f"request {row[0]}")
+
+
+def _appended(entry: AuditEntry) -> tuple[int, str]:
+    return _micros(entry.at), encode(AUDIT_ENTRY, entry)
 
 
 def _chat(row: tuple[Any, ...]) -> PersonalChat:

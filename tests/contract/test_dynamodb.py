@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from bot.domain.audit import AuditEntry
 from bot.domain.record import KEPT, KEPT_UNREAD, Record
-from bot.ports.store import AuditEntry, RowUnreadable, StoreUnavailable, Watched
+from bot.ports.store import RowUnreadable, StoreUnavailable, Watched
 from bot.store.dynamodb import PATIENCE, SECONDS, DynamoStore
 from bot.store.dynamodb_calls import CALL_SECONDS, THREADS
 from bot.store.dynamodb_items import MOST_BYTES, WRITES_KEPT, RowTooLarge, row_key
@@ -21,6 +22,7 @@ from bot.store.dynamodb_reading import MOST_AT_ONCE
 from bot.store.dynamodb_table import SCHEMA_KEY, TableRefused, definition
 from tests.contract.stores import DynamoShelf
 from tests.contract.test_store import SECOND, chat_of, counted, due_at
+from tests.contract.test_store_trail import claimed
 from tests.fakes.aws import key_of
 from tests.fakes.dynamodb import REGION, Aimed, FakeDynamo
 
@@ -105,6 +107,11 @@ EVERY_CALL: dict[str, Call] = {
     "append_audit": lambda store: store.append_audit(AuditEntry(NOW, "clicked")),
     "audit": lambda store: store.audit(NOW),
 }
+
+
+def puts_of(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the writes of a transaction."""
+    return [each["Put"] for each in body.get("TransactItems", ())]
 
 
 async def every_answer(store: DynamoStore) -> dict[str, object]:
@@ -329,7 +336,9 @@ async def test_names_in_expressions_are_placeholders(store: DynamoStore, server:
     """DynamoDB reserves hundreds of words, `owner` and `until` among them; no name of ours is ever one."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     await every_answer(store)
-    expressions = [text for _, body in server.calls for name, text in body.items() if name.endswith("Expression")]
+    await store.apply(KEY, claimed("a"), now=NOW)
+    bodies = [part for _, body in server.calls for part in (body, *puts_of(body))]
+    expressions = [text for body in bodies for name, text in body.items() if name.endswith("Expression")]
     words = {word for text in expressions for word in re.findall(r"(?<![#:\w])[A-Za-z]\w*", text)}
     assert words == {"SET", "AND", "OR", "attribute_not_exists"}
 

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from bot.domain.audit import AuditEntry
 from bot.domain.record import KEPT_UNREAD, Record
-from bot.ports.store import AuditEntry, RowUnreadable, StoreUnavailable, Watched
+from bot.ports.store import RowUnreadable, StoreUnavailable, Watched
 from bot.store import schema
 from bot.store.sqlite import SqliteStore
+from tests.contract.test_store_trail import claimed, told
 from tests.fakes.aws import key_of
 from tests.fakes.clock import settled
 
@@ -145,6 +147,54 @@ async def test_what_was_acknowledged_survives_a_kill(path: Path, lines: int) -> 
         assert row is not None
         assert row.version == row.looks_failed >= max(acknowledged)
         assert (await store.apply(KEY, counted, now=NOW)).version == row.version + 1
+
+
+DECIDING = """
+import asyncio, os, signal, sqlite3, sys
+from pathlib import Path
+from bot.store.sqlite import SqliteStore
+from tests.contract.test_store_trail import KEY, NOW, claimed
+
+class Dying(sqlite3.Connection):
+    def execute(self, sql, *values):
+        answer = super().execute(sql, *values)
+        if sql == "COMMIT" and armed:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+async def main():
+    global armed
+    async with SqliteStore(Path(sys.argv[1])) as store:
+        await store.apply(KEY, claimed("a"), now=NOW)
+        armed = True
+        await store.apply(KEY, claimed("b"), now=NOW)
+
+armed, connect = False, sqlite3.connect
+sqlite3.connect = lambda *args, **how: connect(*args, factory=Dying, **how)
+asyncio.run(main())
+"""
+
+
+async def test_a_kill_right_after_the_commit_leaves_row_and_trail(path: Path) -> None:
+    """The process dies before anybody hears of the write: its step is in the row, and in the trail."""
+    writer = await asyncio.create_subprocess_exec(sys.executable, "-c", DECIDING, str(path), cwd=ROOT)
+    assert await writer.wait() == -signal.SIGKILL
+    async with SqliteStore(path) as store:
+        row = await store.load(KEY)
+        assert row is not None
+        assert [each.id for each in row.decisions] == ["a", "b"]
+        assert await told(store) == [("a", "claimed"), ("b", "claimed")]
+
+
+async def test_a_step_that_cannot_be_stored_keeps_its_row_from_being_so(
+    store: SqliteStore, by_hand: sqlite3.Connection
+) -> None:
+    """The disk is full at the entry: the decision is not in the row either, and its writer hears so."""
+    await store.apply(KEY, counted, now=NOW)
+    by_hand.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(ABORT, 'disk is full'); END")
+    with pytest.raises(StoreUnavailable, match="disk is full"):
+        await store.apply(KEY, claimed("a"), now=NOW)
+    assert await store.load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
 
 
 async def test_processes_side_by_side_lose_nothing(path: Path) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.domain.audit import AuditEntry
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Node, RequestKey, Status
-from bot.ports.store import AuditEntry, Change, PersonalChat, Store, StoreUnavailable
+from bot.ports.store import Change, PersonalChat, Store, StoreUnavailable
 from tests.contract.stores import KINDS, Shelf
 from tests.fakes.aws import TARO, key_of
 from tests.fakes.store import HeedlessStore, MemoryStore

@@ -13,10 +13,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from bot.domain.audit import EVENTS, AuditEntry
+from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Person
 from bot.domain.record import Lease, Record, Surface
-from bot.domain.request import AccessRequest, Node, RequestKey, Status
-from bot.ports.store import AuditEntry, PersonalChat, Store
+from bot.domain.request import AccessRequest, Node, RequestKey, Status, Verdict
+from bot.ports.store import PersonalChat, Store
 from tests.contract.stores import KINDS, Shelf
 from tests.fakes.strategies import REQUEST_KEYS, values
 
@@ -100,6 +102,18 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(which=WHICH, key=REQUEST_KEYS, surfaces=st.lists(values(Surface), max_size=2).map(tuple))
     def deliver(self, which: int, key: RequestKey, surfaces: tuple[Surface, ...]) -> None:
         self.change(which, key, surfaces=surfaces)
+
+    @rule(which=WHICH, key=REQUEST_KEYS, name=NAMES, state=st.sampled_from(DecisionState))
+    def decide(self, which: int, key: RequestKey, name: str, state: DecisionState) -> None:
+        """A step of a decision is in the trail as soon as it is in the row."""
+        known = {each.id: each for each in self.rows.get(key, Record(key, START)).decisions}
+        former = known.get(name)
+        made = Decision(name, Person(name, "tenant"), Verdict.APPROVE, "Level1", START, START, state=state)
+        self.change(which, key, decisions=tuple((known | {name: made}).values()))
+        if former is None or former.state is not state:
+            facts = self.rows[key].request
+            step = AuditEntry(START, EVENTS[state], str(key), "Level1", "approve", name, tenant="tenant", decision=name)
+            self.trail.append(replace(step, state=str(facts.status) if facts else ""))
 
     @rule(which=WHICH, key=REQUEST_KEYS)
     def fail(self, which: int, key: RequestKey) -> None:

@@ -33,6 +33,8 @@ class Fault:
     times: int = 1
     error: tuple[int, str] | None = None
     """Answer this status and code."""
+    reasons: tuple[str, ...] = ()
+    """With these reasons, one for each item of a transaction that was canceled."""
     before: bool = True
     """The error, or the cut, comes instead of the effect; else after it."""
     cut: bool = False
@@ -148,7 +150,9 @@ def _told(fault: Fault) -> Response | None:
     if fault.error is None:
         return None
     status, code = fault.error
-    told = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "as the test wants it"}
+    told: Body = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "as the test wants it"}
+    if fault.reasons:
+        told["CancellationReasons"] = [{"Code": reason} for reason in fault.reasons]
     return Response(json.dumps(told), status, content_type="application/x-amz-json-1.0")
 
 

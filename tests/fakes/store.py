@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
+from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports.store import AuditEntry, Change, PersonalChat, RowUnreadable, StoreUnavailable, Watched
+from bot.ports.store import Change, PersonalChat, RowUnreadable, StoreUnavailable, Watched
 from bot.store.rows import storable, watched_rows
-from bot.store.versions import changed
+from bot.store.versions import Entries, changed
 
 
 @dataclass(slots=True)
@@ -55,10 +56,14 @@ class MemoryStore:
         return self._read(key)
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        records = self._working().records
-        record = changed(self._read(key), key, change, now=now)
+        self._working()
+        return self._keep(*changed(self._read(key), key, change, now=now))
+
+    def _keep(self, record: Record, entries: Entries) -> Record:
+        """Write a row that differs, and what the trail says of it, with nothing in between."""
         if record.version:
-            records[key] = record
+            self.tables.records[record.key] = record
+            self.tables.audit.extend(entries)
         return record
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
@@ -135,10 +140,9 @@ class HeedlessStore(MemoryStore):
     """A defective store: it lays what it writes over whatever was written meanwhile. Shows that a test can tell."""
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        record = changed(await self.load(key), key, change, now=now)
+        written = changed(await self.load(key), key, change, now=now)
         await asyncio.sleep(0)
-        self._working().records[key] = record
-        return record
+        return self._keep(*written)
 
 
 class HangingStore(MemoryStore):

@@ -83,7 +83,7 @@ class World:
         self.telemetry, clock = Telemetry(CollectorRegistry()), self.clock
         telemetry = self.telemetry
         self.auditing = Auditing(store=self.store, clock=clock, telemetry=telemetry)
-        self.rows = Rows(self.store, clock, decided=self.auditing.decided)
+        self.rows = Rows(self.store, clock)
         self.signalling = Signalling(
             rows=self.rows, requests=self.aws, clock=clock, configured=self.configured, telemetry=telemetry
         )

@@ -435,6 +435,20 @@ GUARDS = (
         ),
     ),
     Guard(
+        "the trail written with the row",
+        "bot/store/sqlite.py",
+        "        connection.executemany(_APPEND, map(_appended, entries))\n",
+        "",
+        "tests/contract/test_sqlite.py::test_a_kill_right_after_the_commit_leaves_row_and_trail",
+    ),
+    Guard(
+        "the trail in one transaction with the row",
+        "bot/store/dynamodb_commits.py",
+        '        self._calls.put(row, *({"Item": each} for each in draft.entries))',
+        '        self._calls.put(row)\n            [self._calls.put({"Item": each}) for each in draft.entries]',
+        "tests/contract/test_dynamodb_trail.py::test_only_what_is_told_costs_a_transaction",
+    ),
+    Guard(
         "a late answer of the store",
         "bot/service/rows.py",
         "if record and self.latest and record.version < self.latest.version:",

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from tests.fakes.people import HANAKO
 from tests.fakes.processes import BotProcess, Processes, environment
 from tests.fakes.product import END_OF_POLL, Product, product
 from tests.fakes.teams_world import APPROVERS, Message
-from tests.reliability.rest import lost, quiet
+from tests.reliability.rest import gaps, lost, quiet
 
 SWEEP = 60.0  # seconds of the bot's clock: what "within one sweep" means
 AWAY = LEASE.total_seconds() + 1  # seconds of the bot's clock until the next process starts
@@ -78,6 +79,7 @@ class Tally:
 
     rounds: int = 0
     lost: int = 0  # decisions that were durable, and are not or did not go on
+    untold: int = 0  # decisions of which the audit trail does not tell every step
     unconverged: int = 0
     double: int = 0  # signals beyond one for a click
     extra: int = 0  # messages that nobody needed
@@ -206,6 +208,7 @@ class Rounds:
         tally.slowest = max(tally.slowest, took)
         tally.unconverged += took > SWEEP
         tally.lost += lost(left, end)
+        tally.untold += len(gaps(end, await self.rows.audit(datetime.fromtimestamp(0, UTC))))
         tally.double += max(0, self.signals(end) - self.clicks)
         tally.extra += (extra := self.extra(end))
         tally.beyond += max(0, extra - 1)

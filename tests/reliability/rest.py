@@ -1,6 +1,10 @@
 """What a row must look like once everybody has come to rest, and what may not be missing from it. Pure."""
 
-from bot.domain.decision import DecisionState
+from collections.abc import Iterable
+from itertools import pairwise
+
+from bot.domain.audit import EVENTS, AuditEntry
+from bot.domain.decision import TRANSITIONS, DecisionState
 from bot.domain.record import Delivery, Record
 from bot.domain.request import Status
 
@@ -23,3 +27,22 @@ def lost(left: Record | None, end: Record) -> int:
     confirmed = (DecisionState.CLAIMED, DecisionState.CONFIRMED)  # a claim goes on, what was confirmed stays so
     undone = [each for each in kept if each.state in confirmed and states.get(each.id) is not DecisionState.CONFIRMED]
     return len({each.id for each in (*gone, *undone)})
+
+
+_STATES = {event: state for state, event in EVENTS.items()}
+_STEPS = {(former, state) for (former, _), state in TRANSITIONS.items()} | {(state, state) for state in DecisionState}
+
+
+def gaps(row: Record | None, trail: Iterable[AuditEntry]) -> list[str]:
+    """Return the decisions of a row whose way the audit trail does not tell from the claim to where they are."""
+    told: dict[str, list[DecisionState]] = {each.id: [] for each in (row.decisions if row else ())}
+    for entry in trail:
+        if entry.decision in told:
+            told[entry.decision].append(_STATES[entry.event])
+    ends = {each.id: each.state for each in (row.decisions if row else ())}
+    return [f"{name}: {', '.join(way)}" for name, way in told.items() if not _whole(way, ends[name])]
+
+
+def _whole(way: list[DecisionState], end: DecisionState) -> bool:
+    begun = way[:1] == [DecisionState.CLAIMED] and way[-1] is end
+    return begun and _STEPS.issuperset(pairwise(way))

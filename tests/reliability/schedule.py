@@ -21,6 +21,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.gates import Grave, end_everything
 from tests.fakes.outside import MEI, PRIYA, Outside, Process, doubled, extras, taken_back, wrong
 from tests.fakes.store import MemoryStore, Tables
+from tests.reliability.rest import gaps
 
 WORKERS = 4
 CLICKERS: tuple[Person, ...] = (HANAKO, ICHIRO, MEI, PRIYA)
@@ -73,14 +74,12 @@ class ContendedStore(MemoryStore):
         records = self.tables.records
         while True:
             former = records.get(key)
-            record = changed(former, key, change, now=now)
+            written = changed(former, key, change, now=now)
             for _ in range(self._chance.randrange(2 * MOST_TURNS)):
                 await asyncio.sleep(0)
             if self.may_write(former, records.get(key)):
                 break
-        if record.version:
-            records[key] = record
-        return record
+        return self._keep(*written)
 
     def may_write(self, former: Record | None, present: Record | None) -> bool:
         """Compare before the set."""
@@ -185,7 +184,7 @@ async def end_of(seed: int, *, store: type[ContendedStore] = ContendedStore) -> 
     crowd = Crowd(Random(seed), store)
     try:
         await crowd.live()
-        stuck = "; ".join(wrong(crowd.outside))
+        stuck = "; ".join([*wrong(crowd.outside), *gaps(crowd.outside.row(), crowd.outside.tables.audit)])
     except Stuck as problem:
         stuck = str(problem)
     finally:

@@ -17,6 +17,7 @@ from tests.fakes.gates import calls_of
 from tests.fakes.outside import Outside, doubled, extras, wrong
 from tests.figures import LONG, Figure
 from tests.reliability.crashes import STORIES, Recorder, Story, crashed, live
+from tests.reliability.rest import gaps
 
 pytestmark = pytest.mark.usefixtures("silence")
 
@@ -44,6 +45,7 @@ class Tally:
         assert wrong(outside) == []
         assert doubled(outside) == 0
         assert extras(outside) <= outside.crashes
+        assert gaps(outside.row(), outside.tables.audit) == []
         self.ends += 1
         self.doubled += doubled(outside)
         self.most_extras = max(self.most_extras, extras(outside))

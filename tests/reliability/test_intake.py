@@ -69,10 +69,9 @@ class Overwriting(MemoryStore):
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
         """Write what is long out of date."""
-        record = changed(await self.load(key), key, change, now=now)
+        written = changed(await self.load(key), key, change, now=now)
         await self.clock.sleep(self.delay)
-        self.tables.records[key] = record
-        return record
+        return self._keep(*written)
 
 
 async def schedule(seed: int, *, queue: type[FakeSqs] = FakeSqs, heedless: bool = False) -> list[int]:

@@ -28,7 +28,7 @@ def order(number: int) -> list[Point]:
 async def test_nothing_durable_is_lost_whenever_the_process_is_killed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
 ) -> None:
-    """Every request converges within one sweep, no click is signalled twice, and a kill costs one message at most."""
+    """Every request converges within one sweep, no click is signalled twice, a kill costs one message and no entry."""
     async with rounds(monkeypatch, tmp_path) as played:
         for point in order(ROUNDS):
             await played.round(point)
@@ -38,6 +38,7 @@ async def test_nothing_durable_is_lost_whenever_the_process_is_killed(
         rounds=tally.rounds,
         points=len(tally.points),
         lost=tally.lost,
+        untold=tally.untold,
         unconverged=tally.unconverged,
         double=tally.double,
         extra=tally.extra,
@@ -45,7 +46,7 @@ async def test_nothing_durable_is_lost_whenever_the_process_is_killed(
         slowest_seconds=round(tally.slowest, 1),
     )
     assert len(Point) == 20
-    assert (tally.lost, tally.unconverged, tally.double, tally.beyond) == (0, 0, 0, 0)
+    assert (tally.lost, tally.untold, tally.unconverged, tally.double, tally.beyond) == (0, 0, 0, 0, 0)
     assert tally.slowest <= SWEEP
 
 

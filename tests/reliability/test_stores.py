@@ -29,7 +29,7 @@ AS_CONTROL = settings(
     derandomize=True,
     report_multiple_bugs=False,
 )
-CONDITIONAL = ("PutItem", "UpdateItem")
+CONDITIONAL = ("PutItem", "UpdateItem", "TransactWriteItems")
 
 
 @pytest.mark.parametrize("machine", [SqliteMachine, DynamoMachine], ids=lambda machine: machine.kind)
@@ -71,6 +71,8 @@ class UnconditionalShelf(DynamoShelf):
 
 def _unconditional(body: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in body.items() if name != "ConditionExpression"}
+    if "TransactItems" in body:
+        kept["TransactItems"] = [{"Put": _unconditional(each["Put"])} for each in body["TransactItems"]]
     used = str(kept.get("UpdateExpression"))  # DynamoDB refuses names and values that no expression has
     for part in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
         given = kept.pop(part, {})

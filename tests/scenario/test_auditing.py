@@ -2,15 +2,18 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
-from bot.domain.request import Recall, Verdict
+from bot.domain.audit import CLICKED, AuditEntry
+from bot.domain.decision import DecisionState
+from bot.domain.record import Record
+from bot.domain.request import Recall, RequestKey, Verdict
 from bot.ports.aws import SignalLost, SignalRefused
-from bot.ports.store import AuditEntry
-from bot.service.auditing import CLICKED, KEPT_WAITING, MOST_CLICKS
+from bot.ports.store import Change, StoreUncertain
+from bot.service.auditing import KEPT_WAITING, MOST_CLICKS
 from bot.service.clicks import Verb
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, person
 from tests.fakes.store import MemoryStore
@@ -130,8 +133,70 @@ async def test_cancelling_is_in_the_trail_too(world: World) -> None:
     ]
 
 
+class LosingAnswers(MemoryStore):
+    """A store whose answer to the write that settles a decision is lost, after the write or instead of it."""
+
+    def __init__(self, *, landed: bool) -> None:
+        super().__init__()
+        self.landed, self.lost = landed, 0
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        """Write, or not, and leave the caller without an answer; once."""
+        before = await self.load(key)
+        after = change(before) if before else None
+        if self.lost or after is None or not any(each.state is DecisionState.CONFIRMED for each in after.decisions):
+            return await super().apply(key, change, now=now)
+        self.lost += 1
+        if self.landed:
+            await super().apply(key, change, now=now)
+        raise StoreUncertain("the reply was lost")
+
+
+@pytest.mark.parametrize("landed", [True, False])
+async def test_what_is_stored_is_in_the_trail_whoever_heard_of_it(landed: bool) -> None:
+    """The settling write is answered by nobody: the trail says accepted once, when the row does and not before."""
+    store = LosingAnswers(landed=landed)
+    world = new_world(store=store)
+    key = world.aws.add()
+    await world.shown(key)
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(120)
+        await click
+    (decision,) = (await world.row(key)).decisions
+    assert (store.lost, decision.state) == (1, DecisionState.CONFIRMED)
+    steps = [each.event for each in await trail(world) if each.event != CLICKED]
+    assert steps == ["claimed", "sent", *([] if landed else ["unanswered"]), "accepted"]
+
+
+async def test_a_step_is_in_the_trail_without_its_process() -> None:
+    """It dies with the answer of the write in its hands: the step is stored already."""
+    world = new_world(store=Fatal())
+    key = world.aws.add()
+    await world.shown(key)
+    with pytest.raises(Died):
+        await world.press(key, HANAKO)
+    assert [each.state for each in (await world.row(key)).decisions] == [DecisionState.CLAIMED]
+    assert [each.event for each in await world.store.audit(world.clock.now())] == ["claimed"]
+
+
+class Died(BaseException):
+    """Stands for the end of a process: no code of the product handles it."""
+
+
+class Fatal(MemoryStore):
+    """A store whose caller dies of its answer to a claim."""
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        """Write, and never come back."""
+        record = await super().apply(key, change, now=now)
+        if record.decisions:
+            raise Died
+        return record
+
+
 class Forgetful(MemoryStore):
-    """A store whose trail alone is away."""
+    """A store whose trail alone takes no presses."""
 
     away = True
 
@@ -145,7 +210,7 @@ class Forgetful(MemoryStore):
 
 
 async def test_what_the_store_does_not_take_waits_and_is_in_the_log() -> None:
-    """Nothing is lost and nothing waits for it: the decision goes on, the log has it, the store gets it later."""
+    """Nothing is lost and nothing waits for it: the decision goes on, the log has the press, the store gets it later."""
     store = Forgetful()
     world = new_world(store=store)
     key = world.aws.add()
@@ -156,7 +221,8 @@ async def test_what_the_store_does_not_take_waits_and_is_in_the_log() -> None:
     noted = [each["what"] for each in logs if each["event"] == "audit_noted"]
     assert noted == ["claimed", "sent", "accepted", "clicked"]
     assert "audit_not_stored" in {each["event"] for each in logs}
-    assert (world.aws.count("signal"), await store.audit(world.clock.now() - timedelta(days=1))) == (1, [])
+    stored = [each.event for each in await store.audit(world.clock.now() - timedelta(days=1))]
+    assert (world.aws.count("signal"), stored) == (1, ["claimed", "sent", "accepted"])
     store.away = False
     running = asyncio.create_task(world.auditing.run())
     await world.clock.advance(11)
@@ -195,7 +261,7 @@ async def test_an_entry_that_is_pushed_out_takes_no_other_with_it() -> None:
 
 
 async def test_a_flood_of_presses_pushes_no_decision_out() -> None:
-    """While the trail is away: what was sent to AWS is stored in the end, and what was given up is in the log."""
+    """While it takes no press: what was sent to AWS is stored, and the press that was given up is in the log."""
     store = Gated()
     world = new_world(store=store)
     key = world.aws.add()
@@ -206,14 +272,14 @@ async def test_a_flood_of_presses_pushes_no_decision_out() -> None:
             for number in range(KEPT_WAITING):
                 world.auditing.clicked(AuditEntry(world.clock.now(), CLICKED, person=f"p{number}"))
         store.free.set()
-    assert len([each for each in logs if each["event"] == "audit_given_up"]) == 4
+    assert [each["what"] for each in logs if each["event"] == "audit_given_up"] == [CLICKED]
     stored = [each.event for each in await store.audit(world.clock.now())]
     assert stored[:3] == ["claimed", "sent", "accepted"]
-    assert len(stored) == KEPT_WAITING
+    assert stored[3:] == [CLICKED] * KEPT_WAITING
 
 
 class Gated(MemoryStore):
-    """A store whose trail waits to be let through."""
+    """A store in whose trail presses wait to be let through."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bot.cli import main
+from bot.domain.audit import AuditEntry
 from bot.domain.request import RequestKey
-from bot.ports.store import AuditEntry
 from bot.rendering.samples import SAMPLES
 from bot.sandbox.folder import held
 from bot.sandbox.stage import Choices

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.ports.store import AuditEntry
+from bot.domain.audit import AuditEntry
 from bot.trail import BYTE_ORDER_MARK, MEMBERS, as_csv, as_json, csv_head, moment
 
 NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)

@@ -1,0 +1,306 @@
+"""What the DynamoDB store promises of a row and the audit trail beyond the contract: its transactions and their limits."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain.audit import AuditEntry
+from bot.domain.decision import DecisionState
+from bot.domain.record import Record
+from bot.ports.store import StoreUnavailable, StoreUncertain
+from bot.store.dynamodb import DynamoStore
+from bot.store.dynamodb_commits import MOST_ENTRIES, MOST_ENTRY_BYTES, MOST_TOGETHER
+from bot.store.dynamodb_items import MOST_BYTES, RowTooLarge
+from bot.store.dynamodb_trail import Trail
+from tests.contract.stores import DynamoShelf
+from tests.contract.test_store import counted
+from tests.contract.test_store_trail import KEY, NOW, claimed, in_state, told
+from tests.fakes.dynamodb import FakeDynamo
+
+SHORT = 0.05  # seconds of patience, where it is to end
+TOGETHER = "TransactWriteItems"
+MOST_ITEMS, MOST_SIZE = 100, 4_000_000  # of a transaction, as AWS has it
+
+
+@pytest.fixture
+async def shelf(tmp_path: Path) -> AsyncIterator[DynamoShelf]:
+    """A fresh table of the shared server, which is whole again afterwards."""
+    shelf = DynamoShelf(tmp_path)
+    yield shelf
+    shelf.server.heal()
+    await shelf.close()
+
+
+@pytest.fixture
+def server(shelf: DynamoShelf) -> FakeDynamo:
+    return shelf.server
+
+
+@pytest.fixture
+async def store(shelf: DynamoShelf) -> DynamoStore:
+    return await shelf.open()
+
+
+@pytest.fixture
+async def impatient(shelf: DynamoShelf) -> DynamoStore:
+    """A store that soon tries no more."""
+    shelf.patience = SHORT
+    return await shelf.open()
+
+
+async def agreed(store: DynamoStore) -> list[str]:
+    """Return whose claims are in the row, having seen that they are in the trail, each once."""
+    row = await store.load(KEY)
+    names = [each.id for each in row.decisions] if row else []
+    assert sorted(await told(store)) == sorted((name, "claimed") for name in names)
+    return names
+
+
+def one_more(record: Record) -> Record:
+    """Add a decision that is not there yet: applied twice, it has added two."""
+    return claimed(f"{len(record.decisions)}")(record)
+
+
+def sent(server: FakeDynamo, since: int) -> list[dict[str, Any]]:
+    """Return the transactions that were asked for."""
+    return [body for operation, body in server.calls[since:] if operation == TOGETHER]
+
+
+# --- replies that were lost
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "how", [{"cut": True}, {"error": (500, "InternalServerError")}, {"body": b'{"Consum'}], ids=str
+)
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_lost_reply_tells_a_step_once(
+    store: DynamoStore, server: FakeDynamo, how: dict[str, Any], before: bool, times: int
+) -> None:
+    """Whether the transaction had its effect or not: for a new row, and for one that is."""
+    for _ in range(2):
+        fault = server.plan(TOGETHER, before=before, times=times, **how)
+        await store.apply(KEY, one_more, now=NOW)
+        assert fault.reached.is_set()
+        server.heal()
+    assert await agreed(store) == ["0", "1"]
+
+
+@pytest.mark.parametrize("landed", [True, False])
+async def test_who_never_hears_is_uncertain_and_nothing_is_torn(
+    impatient: DynamoStore, server: FakeDynamo, landed: bool
+) -> None:
+    """Every reply is lost: nobody is told that nothing was stored, and what is stored is in row and trail."""
+    server.plan(TOGETHER, times=1000, cut=True, before=not landed)
+    server.plan("GetItem", times=1)
+    server.plan("GetItem", times=1000, error=(500, "InternalServerError"))
+    with pytest.raises(StoreUncertain):
+        await impatient.apply(KEY, one_more, now=NOW)
+    server.heal()
+    assert await agreed(impatient) == (["0"] if landed else [])
+
+
+async def test_a_transaction_that_lands_late_tells_a_step_once(
+    store: DynamoStore, server: FakeDynamo, shelf: DynamoShelf
+) -> None:
+    """AWS answered 500 and nothing was there; it takes effect just before its repetition does."""
+    client, seen, late = server.client(), len(server.calls), list[dict[str, Any]]()
+
+    def land(body: dict[str, Any]) -> dict[str, Any]:
+        (lost,) = [each for each in sent(server, seen) if each is not body]
+        late.append(lost)
+        client.transact_write_items(TransactItems=lost["TransactItems"])
+        return body
+
+    server.plan(TOGETHER, error=(500, "InternalServerError"))
+    server.plan(TOGETHER, change=land)
+    await store.apply(KEY, one_more, now=NOW)
+    assert len(late) == 1
+    assert await agreed(store) == ["0"]
+
+
+# --- several processes
+
+
+async def test_whoever_is_overtaken_is_told_once(shelf: DynamoShelf) -> None:
+    """Two processes claim at the same moment: the one whose transaction is canceled applies again, and is told then."""
+    stores = [await shelf.open(), await shelf.open()]
+    both, seen = threading.Barrier(2), len(shelf.server.calls)
+
+    def together(body: dict[str, Any]) -> dict[str, Any]:
+        both.wait(10)
+        return body
+
+    shelf.server.plan(TOGETHER, times=2, change=together)
+    await asyncio.gather(*(store.apply(KEY, claimed(f"{n}"), now=NOW) for n, store in enumerate(stores)))
+    assert len(sent(shelf.server, seen)) == 3
+    assert sorted(await agreed(stores[0])) == ["0", "1"]
+
+
+async def test_a_row_that_had_no_step_before_it_was_overtaken_may_have_one_then(shelf: DynamoShelf) -> None:
+    """What is told is what the write changes, not what it would have changed."""
+    store, other = await shelf.open(), await shelf.open()
+    loop = asyncio.get_running_loop()
+
+    def claim_if_counted(record: Record) -> Record:
+        return claimed("a")(record) if record.looks_failed else replace(record, looks_failed=7)
+
+    def overtake(body: dict[str, Any]) -> dict[str, Any]:
+        asyncio.run_coroutine_threadsafe(other.apply(KEY, counted, now=NOW), loop).result()
+        return body
+
+    shelf.server.plan("PutItem", change=overtake)
+    await store.apply(KEY, claim_if_counted, now=NOW)
+    assert await agreed(store) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "reasons",
+    [
+        ("ConditionalCheckFailed", "None"),
+        ("TransactionConflict", "None"),
+        ("None", "ThrottlingError"),
+        ("ProvisionedThroughputExceeded", "ProvisionedThroughputExceeded"),
+    ],
+)
+async def test_a_transaction_that_was_canceled_for_now_is_made_again(
+    store: DynamoStore, server: FakeDynamo, reasons: tuple[str, ...]
+) -> None:
+    """Somebody else was at the row, or AWS had too much to do: nothing was written, and soon it is."""
+    fault = server.plan(TOGETHER, times=2, error=(400, "TransactionCanceledException"), reasons=reasons)
+    await store.apply(KEY, claimed("a"), now=NOW)
+    assert fault.times == 0
+    assert await agreed(store) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "reasons", [(), ("ValidationError", "None"), ("TransactionConflict", "ItemCollectionSizeLimitExceeded")]
+)
+async def test_a_transaction_that_was_canceled_for_good_is_told_at_once(
+    store: DynamoStore, server: FakeDynamo, reasons: tuple[str, ...]
+) -> None:
+    """Another try does not help; that nothing was written is certain."""
+    fault = server.plan(TOGETHER, times=5, error=(400, "TransactionCanceledException"), reasons=reasons)
+    with pytest.raises(StoreUnavailable, match="TransactionCanceledException") as told_so:
+        await store.apply(KEY, claimed("a"), now=NOW)
+    assert fault.times == 4
+    assert not isinstance(told_so.value, StoreUncertain)
+    server.heal()
+    assert await agreed(store) == []
+
+
+async def test_what_stays_canceled_is_an_error_in_time(impatient: DynamoStore, server: FakeDynamo) -> None:
+    """Nobody is told that it may be stored."""
+    server.plan(TOGETHER, times=1000, error=(400, "TransactionCanceledException"), reasons=("TransactionConflict",))
+    with pytest.raises(StoreUnavailable, match="TransactionCanceledException") as told_so:
+        await impatient.apply(KEY, claimed("a"), now=NOW)
+    assert not isinstance(told_so.value, StoreUncertain)
+
+
+async def test_a_write_alone_that_meets_a_transaction_is_made_again(store: DynamoStore, server: FakeDynamo) -> None:
+    """AWS refuses it while the other is under way; it had no effect."""
+    fault = server.plan("PutItem", times=2, error=(400, "TransactionConflictException"))
+    assert (await store.apply(KEY, counted, now=NOW)).version == 1
+    assert fault.times == 0
+
+
+async def test_what_aws_is_still_at_is_not_known(impatient: DynamoStore, server: FakeDynamo) -> None:
+    """It got the same call twice, by whatever way: the first may have its effect yet."""
+    server.plan(TOGETHER, times=1000, error=(400, "TransactionInProgressException"))
+    with pytest.raises(StoreUncertain):
+        await impatient.apply(KEY, claimed("a"), now=NOW)
+
+
+# --- what a transaction holds
+
+
+async def test_only_what_is_told_costs_a_transaction(store: DynamoStore, server: FakeDynamo) -> None:
+    """A row alone is a plain write; a step is one transaction of the row and its entry, which needs no other right."""
+    await store.apply(KEY, claimed("a"), now=NOW)
+    seen = len(server.calls)
+    await store.apply(KEY, counted, now=NOW)
+    assert server.operations(seen) == ["GetItem", "PutItem"]
+    await store.apply(KEY, in_state(DecisionState.SENT, "a"), now=NOW)
+    assert server.operations(seen)[2:] == ["GetItem", TOGETHER]
+    assert [list(each) for each in sent(server, seen)[0]["TransactItems"]] == [["Put"], ["Put"]]
+
+
+async def test_a_day_is_opened_before_its_first_entry(
+    shelf: DynamoShelf, store: DynamoStore, server: FakeDynamo
+) -> None:
+    """An entry whose day nobody knows of is never read: it is not written before the day is."""
+    server.plan("PutItem", times=1000, error=(400, "AccessDeniedException"))
+    with pytest.raises(StoreUnavailable):
+        await store.apply(KEY, claimed("a"), now=NOW)
+    server.heal()
+    assert await store.load(KEY) is None
+    seen = len(server.calls)
+    for days in (0, 0, 1):
+        await store.apply(KEY, claimed(f"{days}"), now=NOW + timedelta(days=days))
+    assert server.operations(seen).count("PutItem") == 2
+    assert await agreed(await shelf.open()) == ["0", "1"]
+
+
+async def test_a_crowd_is_told_in_as_few_writes_as_fit(store: DynamoStore, server: FakeDynamo) -> None:
+    """Each write takes what AWS takes at once; who does not fit into one is in the next, and the order stays."""
+    gate = threading.Event()
+    fault, seen = server.plan("GetItem", gate=gate), len(server.calls)
+    names = [f"{number}" for number in range(2 * MOST_TOGETHER)]
+    first = asyncio.ensure_future(store.apply(KEY, claimed("first"), now=NOW))
+    await asyncio.to_thread(fault.reached.wait, 10)
+    rest = [asyncio.ensure_future(store.apply(KEY, claimed(f"{name}", f"{name}*"), now=NOW)) for name in names]
+    await asyncio.sleep(0)
+    gate.set()
+    rows = await asyncio.gather(first, *rest)
+    assert [row.version for row in rows] == list(range(1, len(names) + 2))
+    sizes = [len(body["TransactItems"]) for body in sent(server, seen)]
+    assert max(sizes) <= MOST_ITEMS
+    assert len(sizes) <= 7
+    assert await told(store) == [(each.id, "claimed") for each in rows[-1].decisions]
+
+
+async def test_more_than_one_write_tells_is_refused(store: DynamoStore) -> None:
+    """As many steps as AWS takes at once are one change; one more is an error, and those beside it are not hindered."""
+    many = [f"{number}" for number in range(MOST_ENTRIES)]
+    changes = [claimed("a"), claimed(*many, "too many"), claimed("b")]
+    first, second, third = await asyncio.gather(
+        *(store.apply(KEY, change, now=NOW) for change in changes), return_exceptions=True
+    )
+    assert isinstance(first, Record)
+    assert isinstance(second, RowTooLarge)
+    assert isinstance(third, Record)
+    assert await agreed(store) == ["a", "b"]
+    await store.apply(KEY, claimed(*many), now=NOW)
+    assert await agreed(store) == ["a", "b", *many]
+
+
+async def test_entries_that_are_too_large_together_are_two_writes(store: DynamoStore, server: FakeDynamo) -> None:
+    """AWS takes 4 MB at once, the row included."""
+    assert MOST_ENTRY_BYTES + MOST_BYTES < MOST_SIZE
+
+    def lengthy(name: str) -> Any:
+        def change(record: Record) -> Record:
+            others = replace(record, decisions=tuple(replace(each, detail="") for each in record.decisions))
+            return in_state(DecisionState.CLAIMED, name, detail="x" * 300_000)(others)
+
+        return change
+
+    seen = len(server.calls)
+    await asyncio.gather(*(store.apply(KEY, lengthy(f"{number}"), now=NOW) for number in range(20)))
+    assert 2 <= len(sent(server, seen)) <= 20
+    assert len(await agreed(store)) == 20
+    assert max(sum(len(str(each)) for each in body["TransactItems"]) for body in sent(server, seen)) < MOST_SIZE
+
+
+def test_no_two_entries_have_one_place(server: FakeDynamo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where this machine's clock stands still or goes back: what is stored is never laid over."""
+    monkeypatch.setattr("time.time_ns", iter([5, 5, 3, 9, 5]).__next__)
+    trail = Trail(server)  # type: ignore[arg-type]  # it calls nobody
+    places = [item["sk"]["S"] for item in trail.placed([AuditEntry(NOW, "claimed")] * 5)]
+    assert places == sorted(set(places))

@@ -1,0 +1,167 @@
+"""What every store promises of a row and the audit trail: both are one write, whatever happens to it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from bot.domain.audit import AuditEntry
+from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.identity import Person
+from bot.domain.record import Record
+from bot.domain.request import Verdict
+from bot.ports.store import Change, Store
+from tests.contract.stores import KINDS, Shelf
+from tests.contract.test_store import Refused, counted, refuse
+from tests.fakes.aws import key_of
+
+NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
+KEY = key_of(1)
+SECOND = timedelta(seconds=1)
+ROLE = "arn:aws:iam::111122223333:role/NodeAccessApprover"
+
+
+@pytest.fixture(params=KINDS)
+async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
+    """Data of every kind of store, empty."""
+    shelf = KINDS[request.param](tmp_path)
+    yield shelf
+    await shelf.close()
+
+
+@pytest.fixture
+async def store(shelf: Shelf) -> Store:
+    """The first store on it."""
+    return await shelf.open()
+
+
+def in_state(state: DecisionState, *names: str, **fields: object) -> Change:
+    """Bring decisions of these names into a state, new ones where there are none."""
+
+    def change(record: Record) -> Record:
+        for name in names:
+            former = record.decision(name) or Decision(
+                name, Person(f"id of {name}", "tenant", name), Verdict.APPROVE, "Level1", NOW, NOW + SECOND
+            )
+            record = record.with_decision(replace(former, state=state, **fields))  # type: ignore[arg-type]  # its own
+        return record
+
+    return change
+
+
+def claimed(*names: str) -> Change:
+    """Add decisions."""
+    return in_state(DecisionState.CLAIMED, *names)
+
+
+async def told(store: Store) -> list[tuple[str, str]]:
+    """Return the trail, as decision and event."""
+    return [(entry.decision, entry.event) for entry in await store.audit(NOW - SECOND)]
+
+
+async def test_a_step_is_stored_with_its_row(store: Store) -> None:
+    """All that the row knows of it, at the moment of the write."""
+    sending = in_state(DecisionState.SENT, "a", role=ROLE, execution_id="an-execution", conversation="19:x")
+    await store.apply(KEY, claimed("a"), now=NOW)
+    await store.apply(KEY, sending, now=NOW + SECOND)
+    first, second = await store.audit(NOW)
+    assert first == AuditEntry(NOW, "claimed", str(KEY), "Level1", "approve", "id of a", "a", "tenant", decision="a")
+    assert second == replace(
+        first,
+        at=NOW + SECOND,
+        event="sent",
+        conversation="19:x",
+        execution="an-execution",
+        role=ROLE,
+        session="id of a",
+    )
+
+
+async def test_every_way_of_a_decision_is_told(store: Store) -> None:
+    """State after state, and an outcome alone; what changes neither is no step."""
+    fields: list[tuple[DecisionState, Outcome | None]] = [
+        (DecisionState.CLAIMED, None),
+        (DecisionState.CLAIMED, Outcome.THROTTLED),
+        (DecisionState.SENT, None),
+        (DecisionState.UNKNOWN, Outcome.NO_ANSWER),
+        (DecisionState.CONFIRMED, None),
+    ]
+    for state, outcome in fields:
+        await store.apply(KEY, in_state(state, "a", outcome=outcome), now=NOW)
+        await store.apply(KEY, in_state(state, "a", outcome=outcome, announced=True), now=NOW)
+    trail = await store.audit(NOW)
+    assert [entry.event for entry in trail] == ["claimed", "claimed", "sent", "unanswered", "accepted"]
+    assert [entry.outcome for entry in trail] == ["", "throttled", "", "no_answer", ""]
+
+
+async def test_a_write_that_changes_no_decision_is_not_told(store: Store) -> None:
+    """Neither a look, nor a change that leaves the row as it was."""
+    await store.apply(KEY, counted, now=NOW)
+    await store.apply(KEY, claimed("a"), now=NOW)
+    await store.apply(KEY, counted, now=NOW)
+    await store.apply(KEY, replace, now=NOW)
+    assert await told(store) == [("a", "claimed")]
+
+
+async def test_what_is_refused_is_not_told(store: Store) -> None:
+    """A change that raises leaves neither row nor entry, and takes nothing from those beside it."""
+    changes = [refuse if number % 3 == 0 else claimed(f"{number}") for number in range(12)]
+    answers = await asyncio.gather(*(store.apply(KEY, change, now=NOW) for change in changes), return_exceptions=True)
+    assert sum(isinstance(answer, Refused) for answer in answers) == 4
+    assert sorted(await told(store)) == sorted((f"{number}", "claimed") for number in range(12) if number % 3)
+
+
+async def test_the_steps_of_one_moment_are_in_the_order_of_writing(store: Store) -> None:
+    """Of one write and of several, and among what is added alone."""
+    await store.apply(KEY, claimed("c", "a", "b"), now=NOW)
+    await store.append_audit(AuditEntry(NOW, "clicked"))
+    await store.apply(KEY, in_state(DecisionState.SENT, "b", "a"), now=NOW)
+    await store.append_audit(AuditEntry(NOW, "clicked"))
+    assert await told(store) == [
+        *(("c", "claimed"), ("a", "claimed"), ("b", "claimed"), ("", "clicked")),
+        *(("b", "sent"), ("a", "sent"), ("", "clicked")),
+    ]
+
+
+async def test_moments_of_steps_are_utc_and_days_of_their_own(store: Store) -> None:
+    """Whatever zone the clock is in; a day that only rows have written to is found."""
+    tokyo = timezone(timedelta(hours=9))
+    for days in (0, 3, 1):
+        await store.apply(KEY, claimed(f"{days}"), now=(NOW + timedelta(days=days)).astimezone(tokyo))
+    assert [repr(entry.at) for entry in await store.audit(NOW)] == [repr(NOW + timedelta(days=n)) for n in (0, 1, 3)]
+
+
+async def test_a_crowd_leaves_as_many_entries_as_changes(shelf: Shelf) -> None:
+    """Two processes with 30 writers each on one row: whoever had to apply anew is told once."""
+    stores = [await shelf.open(), await shelf.open()]
+    names = [f"{which}-{number}" for which in range(2) for number in range(30)]
+    await asyncio.gather(*(stores[number % 2].apply(KEY, claimed(name), now=NOW) for number, name in enumerate(names)))
+    row = await stores[0].load(KEY)
+    assert row is not None
+    assert sorted(each.id for each in row.decisions) == sorted(names)
+    assert await told(stores[1]) == [(each.id, "claimed") for each in row.decisions]
+
+
+async def test_one_of_many_is_told(shelf: Shelf) -> None:
+    """Two processes settle the same decision at one moment: the step that had an effect is the one in the trail."""
+    stores = [await shelf.open(), await shelf.open()]
+    await stores[0].apply(KEY, claimed("a"), now=NOW)
+    settle = in_state(DecisionState.CONFIRMED, "a")
+    await asyncio.gather(*(stores[number % 2].apply(KEY, settle, now=NOW) for number in range(20)))
+    assert await told(stores[1]) == [("a", "claimed"), ("a", "accepted")]
+
+
+async def test_giving_up_leaves_row_and_trail_together(store: Store) -> None:
+    """Writers that are cancelled on the way have left both or neither."""
+    tasks = [asyncio.create_task(store.apply(KEY, claimed(f"{number}"), now=NOW)) for number in range(20)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    row = await store.load(KEY)
+    assert row is not None
+    assert len(row.decisions) >= 10
+    assert await told(store) == [(each.id, "claimed") for each in row.decisions]

@@ -135,13 +135,18 @@ class Directory:
         return {person.object_id: person for person in people if person is not None}
 
     async def _one(self, root: str, object_id: str, cached: CachedRoster) -> Person | None:
-        """Ask for one member: somebody who joined just now, or the roster takes too long."""
+        """Ask for one member: somebody who joined just now, or the roster takes too long.
+
+        The answer is kept unless a membership event overtook it.
+        """
+        edition = cached.edition
         try:
             member = await self._member(await self._service_urls.of(root), root, object_id)
         except ConnectorRefused as refused:
             if refused.problem is not ChatProblem.UNKNOWN_PERSON or refused.status is None:
                 raise RosterUnavailable from refused  # only Teams' own "not found" means nobody
-            self._absent[root, object_id] = None
+            if edition == cached.edition:
+                self._absent[root, object_id] = None
             return None
         except (ConnectorError, TimeoutError) as error:
             log.warning("member_unavailable", conversation=root, error=type(error).__name__)
@@ -149,7 +154,7 @@ class Directory:
         found = as_person(member, tenant_id=self._tenant_id)
         if found is None or found.object_id != object_id:
             raise RosterUnavailable  # an answer about somebody else
-        cached.add(found)
+        cached.add(found, edition=edition)
         return found
 
     async def _member(self, service_url: str, conversation: str, member: str) -> TeamMember:

@@ -356,6 +356,42 @@ async def test_an_earlier_no_does_not_outlive_a_membership_event(room: Room) -> 
     await directory.aclose()
 
 
+async def test_an_answer_that_a_membership_event_overtook_is_not_kept(room: Room) -> None:
+    """Who was removed while Teams told of them is not put into the roster that was read since."""
+    members = room.ms.world.conversations[APPROVERS].members
+    members.remove(MEI)
+    assert await room.directory.member(APPROVERS, HANAKO.object_id)
+    members.append(MEI)
+    late = room.ms.faults.plan("GET", ONE, gate=asyncio.Event(), late=True)
+    asking = asyncio.create_task(room.directory.member(APPROVERS, MEI.object_id))
+    await late.reached.wait()
+    members.remove(MEI)
+    room.directory.drop(APPROVERS)
+    assert await room.directory.member(APPROVERS, HANAKO.object_id)
+    assert late.gate is not None
+    late.gate.set()
+    await asking
+
+    assert await room.directory.member(APPROVERS, MEI.object_id) is None
+
+
+async def test_a_no_that_a_membership_event_overtook_is_not_kept(room: Room) -> None:
+    """Who joined while Teams told that they are nobody is let in at once."""
+    members = room.ms.world.conversations[APPROVERS].members
+    members.remove(MEI)
+    late = room.ms.faults.plan("GET", ONE, gate=asyncio.Event(), late=True)
+    asking = asyncio.create_task(room.directory.member(APPROVERS, MEI.object_id))
+    await late.reached.wait()
+    members.append(MEI)
+    room.directory.drop(APPROVERS)
+    assert late.gate is not None
+    late.gate.set()
+    assert await asking is None
+
+    room.ms.fault("GET", ROSTER, status=200, body='{"members": []}')  # it lags behind
+    assert await room.directory.member(APPROVERS, MEI.object_id)
+
+
 async def test_a_click_is_refused_in_time_when_nothing_answers(room: Room) -> None:
     """Twice the patience, and then the roster counts as unavailable."""
     directory = room.another(SHORT)

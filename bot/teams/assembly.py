@@ -90,7 +90,7 @@ class TeamsSide:
             welcome=arrivals,
             replies=Replies(self.chat, self._configured, self._clock),
             directory=self.people,
-            acquaintance=Acquaintance(self._store, self.people),
+            acquaintance=Acquaintance(self._store, self.people, clock=self._clock),
             service_urls=self._service_urls,
         )
         verifier = TokenVerifier(self._keys, app_id=self._microsoft.app_id, issuer=self._cloud.issuer, now=self._now)

@@ -111,9 +111,9 @@ def render(card: str, locale: str) -> None:
 def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> datetime | None:
     try:
         return trail.moment(text, datetime.now(UTC)) if text else None
-    except (ValueError, OverflowError):
+    except ValueError:
         raise click.BadParameter(
-            "write a date, a moment like 2026-04-01T09:00+09:00, or a span like 24h or 7d"
+            "write a date of the years 1970 to 2999, a moment like 2026-04-01T09:00+09:00, or a span like 24h or 7d"
         ) from None
 
 
@@ -143,7 +143,8 @@ def audit(since: datetime, until: datetime | None, request: str | None, person: 
 
     store = store_at(settings.store, region=settings.region)
     try:
-        asyncio.run(_print_trail(store, since, until or datetime.now(UTC), wanted, form))
+        now = datetime.now(UTC)
+        asyncio.run(_print_trail(store, since, min(until or now, now), wanted, form))
     except StoreUnavailable as problem:
         raise click.ClickException(f"the store at {path or settings.store} cannot be read: {problem}") from None
 

@@ -20,6 +20,7 @@ BYTE_ORDER_MARK = "\ufeff"  # without it Excel reads Japanese as something else;
 # https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA = re.compile(r"[\W_]*?[=+\-@\uff1d\uff0b\uff0d\uff20|%\t\r\n]")
 _SPAN = re.compile(r"(\d{1,6})([mhdw])", re.ASCII)
+_CALENDAR = (datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC))  # days and zones fit on both sides
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -51,6 +52,16 @@ def _cell(value: object) -> str:
 
 def moment(text: str, now: datetime) -> datetime:
     """Read a date, a moment (UTC unless it has an offset) or a span before now, like 24h or 7d. Raises ValueError."""
+    try:
+        found = _read(text, now)
+    except OverflowError as error:
+        raise ValueError("beyond the calendar") from error
+    if not _CALENDAR[0] <= found <= _CALENDAR[1]:
+        raise ValueError("beyond the calendar")
+    return found
+
+
+def _read(text: str, now: datetime) -> datetime:
     if span := _SPAN.fullmatch(text):
         return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
     read = datetime.fromisoformat(text)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from bot.aws.assembling import Looked, assembled, replica
 from bot.aws.clients import Clients, Place
@@ -23,6 +23,7 @@ from bot.ports.clock import Clock
 
 POLICY_KEPT_SECONDS = 300.0  # a version never changes, but a policy may be deleted and made anew with the same number
 POLICIES_KEPT = 500
+OWN_KEPT = 4096  # executions; of one that falls out it is asked again whose it is
 log = structlog.get_logger(__name__)
 
 
@@ -36,6 +37,7 @@ class AccessRequests:
         self._policies: TTLCache[tuple[Place, str, str], Policy] = TTLCache(
             POLICIES_KEPT, ttl=POLICY_KEPT_SECONDS, timer=lambda: clock.now().timestamp()
         )
+        self._own: LRUCache[tuple[RequestKey, str], None] = LRUCache(OWN_KEPT)  # whose one is never changes
 
     # --- the port
 
@@ -69,11 +71,18 @@ class AccessRequests:
         return run.as_execution()
 
     async def grant(self, key: RequestKey) -> Grant:
-        """Read the OpsItem alone, never from a cache. Raises AwsUnavailable, AwsThrottled."""
+        """Read the OpsItem, never from a cache. Raises AwsUnavailable, AwsThrottled.
+
+        So too where the execution that it names is not, or cannot be seen to be, this request's own.
+        """
         try:
             item = await self._ops_item(key, Lane.CLICK)
         except RequestNotReadable as problem:
             raise AwsUnavailable(problem.code) from problem
+        if item.execution_id is None:
+            raise AwsUnavailable("NoExecution")
+        if (key, item.execution_id) not in self._own:
+            await self.execution(key, item.execution_id)
         return Grant(item.status, item.access_until)
 
     async def prepare(self, signal: Signal) -> None:
@@ -141,7 +150,9 @@ class AccessRequests:
         answer = await self._clients.read(
             _place(key), "ssm", "get_automation_execution", lane, AutomationExecutionId=execution_id
         )
-        return parse_execution(answer.get("AutomationExecution"), key)
+        run = parse_execution(answer.get("AutomationExecution"), key)
+        self._own[key, execution_id] = None
+        return run
 
     async def _with_all_steps(self, key: RequestKey, run: Run, lane: Lane) -> Run:
         steps = await self._clients.read_all(

@@ -56,7 +56,6 @@ def _of_item(item: OpsItem) -> AccessRequest:
         duration=item.duration,
         access_from=item.access_from,
         access_until=item.access_until,
-        execution_id=item.execution_id,
         auto_approved=item.auto_approved,
         replica_of=item.replica_of,
     )
@@ -69,6 +68,7 @@ def _with_run(request: AccessRequest, run: Run) -> AccessRequest:
         status=merged_status(request.status, execution.status),
         policy=run.document if request.policy is None else request.policy,
         policy_version=request.policy_version or run.document_version,
+        execution_id=execution.id,  # read to be this request's; the OpsItem merely claims it
         levels=execution.levels,
     )
 

@@ -152,6 +152,11 @@ class Clients:
             self._sessions[wanted] = found
         return found
 
+    @property
+    def kept_own_account(self) -> str | None:
+        """The account of the bot's own credentials, without asking AWS for it."""
+        return self._own_account
+
     def kept_session(self, wanted: RoleSession) -> Credentials | None:
         """Return the credentials that are at hand, without asking AWS for any."""
         return self._sessions.get(wanted)

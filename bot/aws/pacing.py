@@ -41,8 +41,10 @@ RATES_OF: Final[Mapping[tuple[str, str], float]] = MappingProxyType(
 PATIENCE: Final[Mapping[Lane, float]] = MappingProxyType(
     {
         Lane.SIGNAL: 8.0,  # seconds; with assuming the role 15, and then comes the state check
-        Lane.CLICK: 8.0,  # the state check: with reading 20, within the 25 for which a claim is held
-        Lane.LOOK: 5.0,  # a look makes three such calls one after the other under a lease of 60
+        # The state check: with connecting and reading 20, within the 25 for which a claim is held. A reader role to be
+        # assumed (7), or more steps to be read, make it longer: another worker may go on then, and one signal leaves.
+        Lane.CLICK: 8.0,
+        Lane.LOOK: 5.0,  # a look makes some such calls one after the other, and its lease is renewed meanwhile
         Lane.SWEEP: 120.0,
         Lane.POLL: 120.0,
     }

@@ -48,7 +48,10 @@ def _level(step: Mapping[str, object]) -> Level | None:
 
 
 def merged(planned: Sequence[Level], run: Sequence[Level]) -> tuple[Level, ...]:
-    """Put what happened to each level on what the policy says of it, in the policy's order."""
+    """Put what the run tells of each level before what the policy says of it, in the policy's order.
+
+    The policy may have been edited since, or made anew: AWS counts by what the run began with.
+    """
     happened = {level.step: level for level in run}
     known = {level.step for level in planned}
     both = [_merged(level, happened[level.step]) if level.step in happened else level for level in planned]
@@ -58,7 +61,7 @@ def merged(planned: Sequence[Level], run: Sequence[Level]) -> tuple[Level, ...]:
 def _merged(planned: Level, run: Level) -> Level:
     return replace(
         run,
-        required=planned.required or run.required,
-        approvers=run.approvers if planned.approvers is None else planned.approvers,
-        timeout=run.timeout or planned.timeout,  # the run's own is the one that counts down
+        required=run.required or planned.required,
+        approvers=planned.approvers if run.approvers is None else run.approvers,
+        timeout=run.timeout or planned.timeout,
     )

@@ -24,7 +24,7 @@ from bot.ports.aws import RoleSession
 Answer = Mapping[str, object]
 
 CONNECT_SECONDS = 2.0  # AWS's endpoints take a connection within a fraction; a dead one must not use up a claim's time
-READ_SECONDS = 10.0  # a slow answer is still one, and three of them fit into the lease of a look
+READ_SECONDS = 10.0  # a slow answer is still one; claims are held for longer, and a look's lease is renewed meanwhile
 SHORT_READ_SECONDS = 5.0  # signals and AssumeRole: a claim is held for 25 seconds, and renewed in between; credentials
 POLL_SECONDS = 5  # a long poll; no longer, for SIGTERM drains within 20
 _READ_SECONDS_OF: Final[Mapping[str, float]] = MappingProxyType(

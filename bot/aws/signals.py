@@ -14,7 +14,7 @@ from bot.aws.failures import CallFailed, Failure
 from bot.aws.pacing import Lane
 from bot.aws.sdk import Credentials
 from bot.domain.request import Recall, Verdict
-from bot.ports.aws import Signal, SignalLost, SignalRefused, SignalThrottled
+from bot.ports.aws import RoleSession, Signal, SignalLost, SignalRefused, SignalThrottled
 
 SIGNAL, STOP = "send_automation_signal", "stop_automation_execution"
 
@@ -28,8 +28,7 @@ class Signals:
     async def prepare(self, signal: Signal) -> None:
         """Get the role's session and a turn in the quota; nothing leaves. Raises SignalRefused, SignalThrottled."""
         try:
-            if signal.session is not None:
-                await self._clients.session(signal.session, Lane.CLICK)  # signals have their threads
+            await self._authorise(signal)
             await self._clients.turn(_place(signal), "ssm", _operation(signal), Lane.SIGNAL)
         except CallFailed as failed:
             raise _not_prepared(failed) from failed
@@ -43,12 +42,27 @@ class Signals:
             self._forget_useless(signal, failed)
             raise _outcome(failed) from failed
 
+    async def _authorise(self, signal: Signal) -> None:
+        """Have what signs the signal at hand; raise CallFailed.
+
+        It must be of the request's account: AWS looks for the execution in the account of whoever signs.
+        """
+        if signal.session is None:
+            if await self._clients.own_account(Lane.CLICK) != signal.key.account:
+                raise CallFailed("NoApproverRole", Failure.DENIED)
+        elif _account_of(signal.session) != signal.key.account:
+            raise CallFailed("RoleOfAnotherAccount", Failure.DENIED)
+        else:
+            await self._clients.session(signal.session, Lane.CLICK)  # signals have their threads
+
     def _credentials(self, signal: Signal) -> Credentials | None:
         """Return the session that is at hand; one that was dropped since would have to be waited for: prepare anew."""
         if signal.session is None:
+            if self._clients.kept_own_account != signal.key.account:
+                raise SignalThrottled("NotPrepared")
             return None
         credentials = self._clients.kept_session(signal.session)
-        if credentials is None:
+        if credentials is None or _account_of(signal.session) != signal.key.account:
             raise SignalThrottled("NotPrepared")
         return credentials
 
@@ -56,6 +70,11 @@ class Signals:
         """Assume the role anew after a refusal: the session may be what is wrong, if the role was changed since."""
         if signal.session and failed.failure in {Failure.EXPIRED, Failure.DENIED}:
             self._clients.forget_session(signal.session)
+
+
+def _account_of(session: RoleSession) -> str:
+    """Return the account of a role by its ARN, `arn:aws:iam::111122223333:role/…`."""
+    return next(iter(session.role.split(":")[4:]), "")
 
 
 def _place(signal: Signal) -> Place:

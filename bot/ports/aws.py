@@ -95,7 +95,7 @@ class Requests(Protocol):
     async def observe(self, key: RequestKey) -> AccessRequest:
         """Read everything about one request; what cannot be read is left out and `complete` is False.
 
-        Raises RequestNotReadable, AwsUnavailable.
+        An execution is told only after it was read and is this request's. Raises RequestNotReadable, AwsUnavailable.
         """
 
     async def prepare(self, signal: Signal) -> None:
@@ -105,10 +105,16 @@ class Requests(Protocol):
         """
 
     async def execution(self, key: RequestKey, execution_id: str) -> Execution:
-        """Read the approval's automation execution, never from a cache. Raises AwsUnavailable, AwsThrottled."""
+        """Read the approval's automation execution, never from a cache. Raises AwsUnavailable, AwsThrottled.
+
+        One that is not this request's raises AwsUnavailable.
+        """
 
     async def grant(self, key: RequestKey) -> Grant:
-        """Read what access is granted now, never from a cache. Raises AwsUnavailable, AwsThrottled."""
+        """Read what access is granted now, never from a cache. Raises AwsUnavailable, AwsThrottled.
+
+        AwsUnavailable too where AWS names an execution that is not, or cannot be seen to be, this request's, or none.
+        """
 
     async def signal(self, signal: Signal) -> None:
         """Send what was prepared, at once and once. Raises SignalRefused, SignalThrottled, SignalLost."""

@@ -93,5 +93,9 @@ class People(Protocol):
     async def roster(self, conversation: str) -> Sequence[Person]:
         """Return everybody in the channel. Raises RosterUnavailable."""
 
-    async def known(self) -> Sequence[Person]:
-        """Everybody in the rosters of the configured channels, and whoever installed the bot. Never raises."""
+    async def known(self, names: frozenset[str] = frozenset()) -> Sequence[Person]:
+        """Everybody in the rosters of the configured channels, and whoever has the bot in a chat of their own.
+
+        Of the latter only who goes by one of `names` (case-folded ids and addresses) is sure to have UPN and mail, read
+        within a day; who goes by one and cannot be read now is left out. Never raises.
+        """

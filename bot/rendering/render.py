@@ -14,7 +14,6 @@ from bot.rendering import messages
 from bot.rendering.cards import OPEN, card_data
 from bot.rendering.pen import LIMITS, Data, Pen
 
-COMMENT_INPUT: Final = "comment"  # id of the comment field; its value arrives under this name
 CARD_LIMIT: Final = 28_000  # bytes of JSON; the smallest limit that Teams documents for a message with a card
 
 

@@ -16,7 +16,7 @@ import structlog
 from bot.domain.card_places import renamed
 from bot.domain.claims import awaits_effect
 from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome
-from bot.domain.identity import Directory, place_requester
+from bot.domain.identity import Directory, place_requester, requester_names, spellings_of
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import route
@@ -135,8 +135,10 @@ class Convergence:
 
             return await self._rows.apply(record.key, failed)
         earlier = record.requester.person if record.requester else None  # rosters may be away; they say more if not
-        directory = Directory(people=tuple(filter(None, (earlier, *await self._people.known()))))
-        requester = place_requester(facts.requester, self._configured.identity, directory)
+        rules = self._configured.identity
+        known = await self._people.known(spellings_of(*requester_names(facts.requester, rules)))
+        directory = Directory(people=tuple(filter(None, (earlier, *known))))
+        requester = place_requester(facts.requester, rules, directory)
 
         def observed(row: Record) -> Record:
             seen = row.observed(facts, requester, at=began, since=record.version)

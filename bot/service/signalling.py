@@ -35,7 +35,7 @@ from bot.service.configured import Configured
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
-HOLD = timedelta(seconds=25)  # longer than preparing (15 at most), reading (20) or sending (7) takes; renewed between
+HOLD = timedelta(seconds=25)  # longer than preparing (15), reading (20, mostly) or sending (7) takes; renewed between
 READING = timedelta(seconds=20)  # what the state check may take; a hold that would end within is renewed before it
 FRESH = timedelta(seconds=5)  # a state that was read longer ago is read again before a signal leaves
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds between attempts while AWS asks for patience

@@ -3,18 +3,21 @@
 Owns that memory and who is new. Sends nothing.
 """
 
+from dataclasses import replace
 from typing import Final
 
 import structlog
-from cachetools import LRUCache
+from cachetools import TTLCache
 
 from bot.domain.identity import Person
+from bot.ports.clock import Clock
 from bot.ports.store import PersonalChat, Store, StoreUnavailable
 from bot.teams.activity import Inbound
 from bot.teams.directory import Directory
 from bot.teams.persons import sender
 
-MET: Final = 4096  # people; who falls out costs one read of the store
+MET: Final = 4096  # people; who falls out is read again
+MET_FOR: Final = 24 * 3600.0  # seconds; then who talks to the bot is read again: people get other addresses
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -24,9 +27,9 @@ _Place = tuple[str, str]
 class Acquaintance:
     """Keeps the store's personal chats up to date."""
 
-    def __init__(self, store: Store, directory: Directory) -> None:
+    def __init__(self, store: Store, directory: Directory, *, clock: Clock) -> None:
         self._store, self._directory = store, directory
-        self._met: LRUCache[str, _Place] = LRUCache(MET)
+        self._met: TTLCache[str, _Place] = TTLCache(MET, MET_FOR, timer=lambda: clock.now().timestamp())
 
     async def meet(self, inbound: Inbound) -> bool:
         """Remember the chat that a personal activity came from; tell whether the person is new.
@@ -58,9 +61,11 @@ class Acquaintance:
             log.warning("personal_chat_not_forgotten", person=person.object_id)  # a DM will find out
 
     async def _remember(self, person: Person, place: _Place, known: PersonalChat | None) -> None:
-        if known and (known.conversation, known.service_url) == place and known.person.upn:
-            return
         complete = await self._directory.complete(person, *place)
-        await self._store.remember_chat(PersonalChat(complete, *place))
+        kept = complete
+        if known and not complete.upn:
+            kept = replace(complete, upn=known.person.upn, mail=known.person.mail)
+        if (chat := PersonalChat(kept, *place)) != known:
+            await self._store.remember_chat(chat)
         if not complete.upn:
             self._met.pop(person.object_id, None)  # the next activity tries again

@@ -19,6 +19,7 @@ from bot.teams.acquaintance import Acquaintance
 from bot.teams.adapter import TeamsAdapter
 from bot.teams.addresses import ServiceHosts
 from bot.teams.calls import ConnectorCalls
+from bot.teams.clouds import cloud_of
 from bot.teams.connector import Connector
 from bot.teams.credentials import AppCredentials
 from bot.teams.directory import Directory
@@ -59,7 +60,7 @@ class TeamsSide:
         self, microsoft: MicrosoftSide, *, store: Store, configured: Configured, clock: Clock, telemetry: Telemetry
     ) -> None:
         self._microsoft, self._store, self._configured, self._clock = microsoft, store, configured, clock
-        self._telemetry = telemetry
+        self._telemetry, self._cloud = telemetry, cloud_of(microsoft.openid_metadata_url)
         self._stack = AsyncExitStack()
         self.chat: Messenger
         self.people: Directory
@@ -89,10 +90,10 @@ class TeamsSide:
             welcome=arrivals,
             replies=Replies(self.chat, self._configured, self._clock),
             directory=self.people,
-            acquaintance=Acquaintance(self._store, self.people),
+            acquaintance=Acquaintance(self._store, self.people, clock=self._clock),
             service_urls=self._service_urls,
         )
-        verifier = TokenVerifier(self._keys, app_id=self._microsoft.app_id, now=self._now)
+        verifier = TokenVerifier(self._keys, app_id=self._microsoft.app_id, issuer=self._cloud.issuer, now=self._now)
         adapter = TeamsAdapter(self._connector)
         tenant_id = self._microsoft.tenant_id
         return Endpoint(verifier=verifier, adapter=adapter, tenant_id=tenant_id, turn=handler.on_turn).handle
@@ -122,14 +123,20 @@ class TeamsSide:
         if isinstance(microsoft.credential, IdentityAddress):
             unproxied = open_session(proxied=False)  # the machine's own address, and a header that opens it
             stack.push_async_callback(unproxied.close)
-            address, app_id = microsoft.credential, microsoft.app_id
-            return ManagedIdentity(unproxied, address=address, app_id=app_id, now=self._now)
+            return ManagedIdentity(
+                unproxied,
+                address=microsoft.credential,
+                app_id=microsoft.app_id,
+                resource=self._cloud.resource,
+                now=self._now,
+            )
         return Entra(
             session,
             authority=microsoft.login_authority,
             tenant_id=microsoft.tenant_id,
             app_id=microsoft.app_id,
             proof=microsoft.credential,
+            scope=self._cloud.scope,
             now=self._now,
         )
 

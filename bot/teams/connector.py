@@ -27,14 +27,6 @@ class Thread:
     activity: str
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One channel of a team; the General channel comes without a name."""
-
-    id: str
-    name: str | None
-
-
 class Connector:
     """Every operation raises ChatThrottled, ChatUnavailable or ChatRefused (as ConnectorError), nothing else."""
 
@@ -113,17 +105,6 @@ class Connector:
         if found is None:
             raise ConnectorRefused(ChatProblem.UNKNOWN_PERSON)
         return found
-
-    async def get_team_channels(self, service_url: str, *, team: str) -> tuple[Channel, ...]:
-        """Return the channels of a team, by the team's `19:…` id."""
-        path = ("v3", "teams", team, "conversations")
-        answer = await self._calls.send(Call(method="GET", service_url=service_url, path=path))
-        entries = answer.get("conversations")
-        return tuple(
-            Channel(id=entry["id"], name=entry.get("name") if isinstance(entry.get("name"), str) else None)
-            for entry in (entries if isinstance(entries, list) else ())
-            if isinstance(entry, dict) and isinstance(entry.get("id"), str)
-        )
 
     async def _create(self, service_url: str, path: tuple[str, ...], activity: Json) -> str:
         call = Call(method="POST", service_url=service_url, path=path, body=activity, creates=True)

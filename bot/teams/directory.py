@@ -6,7 +6,6 @@ error, never as an empty list. Decides nothing about anybody.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -15,8 +14,9 @@ from cachetools import TTLCache
 from bot.domain.identity import Person
 from bot.domain.routing import thread_root
 from bot.ports.clock import Clock
-from bot.ports.store import Store, StoreUnavailable
+from bot.ports.store import PersonalChat, Store, StoreUnavailable
 from bot.ports.teams import ChatProblem, RosterUnavailable
+from bot.teams.chat_people import ChatPeople
 from bot.teams.connector import Connector
 from bot.teams.counted import CallKind, counted
 from bot.teams.errors import ConnectorError, ConnectorRefused
@@ -54,6 +54,7 @@ class Directory:
         self._telemetry = telemetry
         self._channels = channels
         self._rosters: dict[str, CachedRoster] = {}
+        self._by_chat = ChatPeople(self._owner, clock=clock)
         self._absent: TTLCache[tuple[str, str], None] = TTLCache(
             1024, ABSENT_FOR, timer=lambda: clock.now().timestamp()
         )
@@ -85,17 +86,17 @@ class Directory:
             raise RosterUnavailable from error
         return tuple(roster.values())
 
-    async def known(self) -> Sequence[Person]:
-        """Return everybody in the rosters of the configured channels, and whoever installed the bot.
+    async def known(self, names: frozenset[str] = frozenset()) -> Sequence[Person]:
+        """Return everybody in the rosters of the configured channels, and whoever has the bot in a chat of their own.
 
+        Of the latter only who goes by one of `names` (case-folded ids and addresses) is sure to have UPN and mail.
         Never raises: who cannot be read is left out, and the log says so.
         """
         channels = dict.fromkeys(map(thread_root, self._channels()))
         rosters = await asyncio.gather(*(self._roster_or_nobody(channel) for channel in channels))
-        people = {person.object_id: person for person in await self._installed()}
-        for roster in rosters:
-            people.update(roster)  # a roster knows UPN and mail
-        return tuple(people.values())
+        people = {person.object_id: person for roster in rosters for person in roster.values()}
+        chats = [chat for chat in await self._chats() if chat.person.object_id.casefold() not in people]
+        return (*people.values(), *await self._by_chat.among(chats, names))
 
     # --- what the handler tells
 
@@ -108,13 +109,11 @@ class Directory:
 
     async def complete(self, person: Person, conversation: str, service_url: str) -> Person:
         """Return a person with UPN and mail as the members of their own chat tell them, as far as they do."""
-        try:
-            member = await self._member(service_url, conversation, person.teams_id or person.object_id)
-        except (ConnectorError, TimeoutError) as error:
-            log.info("person_not_completed", person=person.object_id, error=type(error).__name__)
+        found = await self._owner(PersonalChat(person, conversation, service_url))
+        if found is None:
             return person
-        found = as_person(member, tenant_id=self._tenant_id)
-        return found if found and found.object_id == person.object_id else person
+        self._by_chat.learn(found)
+        return found
 
     async def aclose(self) -> None:
         """End the reads that are under way."""
@@ -135,13 +134,18 @@ class Directory:
         return {person.object_id: person for person in people if person is not None}
 
     async def _one(self, root: str, object_id: str, cached: CachedRoster) -> Person | None:
-        """Ask for one member: somebody who joined just now, or the roster takes too long."""
+        """Ask for one member: somebody who joined just now, or the roster takes too long.
+
+        The answer is kept unless a membership event overtook it.
+        """
+        edition = cached.edition
         try:
             member = await self._member(await self._service_urls.of(root), root, object_id)
         except ConnectorRefused as refused:
             if refused.problem is not ChatProblem.UNKNOWN_PERSON or refused.status is None:
                 raise RosterUnavailable from refused  # only Teams' own "not found" means nobody
-            self._absent[root, object_id] = None
+            if edition == cached.edition:
+                self._absent[root, object_id] = None
             return None
         except (ConnectorError, TimeoutError) as error:
             log.warning("member_unavailable", conversation=root, error=type(error).__name__)
@@ -149,7 +153,7 @@ class Directory:
         found = as_person(member, tenant_id=self._tenant_id)
         if found is None or found.object_id != object_id:
             raise RosterUnavailable  # an answer about somebody else
-        cached.add(found)
+        cached.add(found, edition=edition)
         return found
 
     async def _member(self, service_url: str, conversation: str, member: str) -> TeamMember:
@@ -158,6 +162,17 @@ class Directory:
             async with asyncio.timeout(self._patience):
                 return await self._connector.get_member(service_url, conversation=conversation, member=member)
 
+    async def _owner(self, chat: PersonalChat) -> Person | None:
+        """Ask for the person of a chat of their own; None where Teams does not tell, or tells of somebody else."""
+        person = chat.person
+        try:
+            member = await self._member(chat.service_url, chat.conversation, person.teams_id or person.object_id)
+        except (ConnectorError, TimeoutError) as error:
+            log.info("person_not_completed", person=person.object_id, error=type(error).__name__)
+            return None
+        found = as_person(member, tenant_id=self._tenant_id)
+        return found if found and found.object_id == person.object_id else None
+
     async def _roster_or_nobody(self, channel: str) -> Roster:
         try:
             return await self._cached(channel).get(patience=KNOWN_PATIENCE)
@@ -165,10 +180,9 @@ class Directory:
             log.warning("people_incomplete", conversation=channel)
             return {}
 
-    async def _installed(self) -> Sequence[Person]:
+    async def _chats(self) -> Sequence[PersonalChat]:
         try:
-            chats = await self._store.personal_chats()
+            return await self._store.personal_chats()
         except StoreUnavailable:
             log.warning("people_incomplete", conversation="personal")
             return ()
-        return [replace(chat.person, object_id=chat.person.object_id.casefold()) for chat in chats]

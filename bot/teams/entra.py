@@ -11,12 +11,12 @@ from urllib.parse import quote
 import aiohttp
 
 from bot.teams.addresses import checked
+from bot.teams.clouds import PUBLIC
 from bot.teams.errors import ConnectorRefused
-from bot.teams.grants import RESOURCE, Grant, read_grant, refusal
+from bot.teams.grants import Grant, read_grant, refusal
 from bot.teams.proofs import Proof
 from bot.teams.session import read_bounded
 
-SCOPE = f"{RESOURCE}/.default"
 _TRANSIENT = frozenset({408, 429})
 
 
@@ -31,11 +31,13 @@ class Entra:
         tenant_id: str,
         app_id: str,
         proof: Proof,
+        scope: str = PUBLIC.scope,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Take the login authority (https, or loopback; else AddressRefused), the tenant and the app's proof."""
+        """Take the login authority (https, or loopback; else AddressRefused), the tenant, and what the token is for."""
         checked(authority)
         self._session, self._app_id, self._proof, self._now = session, app_id, proof, now
+        self._scope = scope
         self._address = f"{authority.rstrip('/')}/{quote(tenant_id, safe='')}/oauth2/v2.0/token"
 
     async def fetch(self) -> Grant:
@@ -48,7 +50,7 @@ class Entra:
         return await self._ask()
 
     async def _ask(self) -> Grant:
-        named = {"grant_type": "client_credentials", "client_id": self._app_id, "scope": SCOPE}
+        named = {"grant_type": "client_credentials", "client_id": self._app_id, "scope": self._scope}
         form = {**named, **await self._proof.form()}
         async with self._session.post(self._address, data=form, allow_redirects=False) as answer:
             raw = await read_bounded(answer)

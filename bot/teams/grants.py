@@ -16,7 +16,6 @@ from bot.ports.teams import ChatProblem
 from bot.teams.errors import LONGEST_CODE, ConnectorError, ConnectorRefused, ConnectorUnavailable
 from bot.teams.session import as_object
 
-RESOURCE = "https://api.botframework.com"  # the connector, in the public cloud; the one scope that is asked for
 _WORD = re.compile(r"[a-z_]{1,40}", re.ASCII)  # an OAuth error, RFC 6749 section 5.2; no secret has this form
 
 

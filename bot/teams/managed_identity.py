@@ -18,7 +18,8 @@ import aiohttp
 from pydantic import SecretStr
 
 from bot.teams.addresses import checked, is_on_this_link
-from bot.teams.grants import RESOURCE, Grant, read_grant, refusal
+from bot.teams.clouds import PUBLIC
+from bot.teams.grants import Grant, read_grant, refusal
 from bot.teams.session import read_bounded
 
 IMDS: Final = "http://169.254.169.254/metadata/identity/oauth2/token"  # the same on every virtual machine
@@ -51,15 +52,17 @@ class ManagedIdentity:
         *,
         address: IdentityAddress,
         app_id: str,
+        resource: str = PUBLIC.resource,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Take a session without a proxy, and the address (https, or on this machine's link; else AddressRefused)."""
         checked(address.url, plain=is_on_this_link)
         self._session, self._address, self._app_id, self._now = session, address, app_id, now
+        self._resource = resource
 
     async def fetch(self) -> Grant:
         """Get a token."""
-        query = {**self._address.query(), "resource": RESOURCE, "client_id": self._app_id}
+        query = {**self._address.query(), "resource": self._resource, "client_id": self._app_id}
         headers = self._address.headers()
         async with self._session.get(self._address.url, params=query, headers=headers, allow_redirects=False) as answer:
             raw = await read_bounded(answer)

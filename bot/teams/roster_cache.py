@@ -35,6 +35,7 @@ class CachedRoster:
         self._asked_at: datetime | None = None  # before the read began
         self._closed_until: datetime | None = None  # Teams asked for patience
         self._dropped = False
+        self._edition = 0
         self._flight = SingleFlight(self._refresh)
 
     async def get(self, *, patience: float) -> Roster:
@@ -53,14 +54,20 @@ class CachedRoster:
             return fresh
         raise TimeoutError if self._dropped else RosterUnavailable
 
-    def add(self, person: Person) -> None:
-        """Put in somebody who was asked for by themselves."""
-        if self._roster is not None:
+    @property
+    def edition(self) -> int:
+        """Another number after each drop and each read: what was asked for before is older than the roster."""
+        return self._edition
+
+    def add(self, person: Person, *, edition: int) -> None:
+        """Put in somebody who was asked for by themselves, unless the edition is not that of before the question."""
+        if self._roster is not None and edition == self._edition:
             self._roster = {**self._roster, person.object_id: person}
 
     def drop(self) -> None:
         """Believe it no longer; a read under way begins anew."""
         self._roster, self._dropped = None, True
+        self._edition += 1
 
     async def aclose(self) -> None:
         """End a read that is under way."""
@@ -77,6 +84,7 @@ class CachedRoster:
             roster = await self._attempt()
             if not self._dropped:
                 self._roster, self._asked_at = roster, asked_at
+                self._edition += 1
                 return
 
     async def _attempt(self) -> Roster | None:

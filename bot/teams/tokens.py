@@ -15,9 +15,9 @@ from typing import Any
 import jwt
 from cachetools import LRUCache
 
+from bot.teams.clouds import PUBLIC
 from bot.teams.keys import ALGORITHM, SigningKey, SigningKeys
 
-ISSUER = "https://api.botframework.com"  # who signs for the connector, in the public cloud
 SKEW = 300.0  # seconds; the vendor's industry-standard clock skew
 REMEMBERED = 2048  # verified tokens; Teams reuses one for about an hour, so this is far more than one tenant needs
 LAST_INSTANT = 1e11  # epoch seconds, the year 5138; beyond it (or NaN, or infinite) a claim is no date
@@ -69,9 +69,9 @@ class TokenVerifier:
     """Judges `Authorization` headers; remembers the tokens that held."""
 
     def __init__(
-        self, keys: SigningKeys, *, app_id: str, issuer: str = ISSUER, now: Callable[[], float] = time.time
+        self, keys: SigningKeys, *, app_id: str, issuer: str = PUBLIC.issuer, now: Callable[[], float] = time.time
     ) -> None:
-        """Take the app id that tokens must be meant for; raise ValueError if it is empty."""
+        """Take the app id that tokens must be meant for, and who signs; raise ValueError if there is no app id."""
         if not app_id:
             raise ValueError("an empty app id would accept any audience")
         self._keys = keys

@@ -72,7 +72,7 @@ EVENTS: Mapping[str, str] = {
     "node_unreadable": "a node's name or tags could not be read; the card is completed later",
     "notice_told_in_thread": "a click could not be answered any more; its person is told in the thread",
     "people_incomplete": "some roster could not be read; who is only in there is not known now",
-    "person_not_completed": "the activity names a person of whom the roster tells no more",
+    "person_not_completed": "Teams does not tell a person's addresses in their own chat; they are known without",
     "personal_chat_not_forgotten": "the store did not take that somebody removed the bot",
     "personal_chat_not_read": "the store did not tell where somebody can be reached",
     "personal_chat_not_stored": "the store did not take where somebody can be reached",

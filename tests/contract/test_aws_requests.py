@@ -145,6 +145,47 @@ async def test_what_is_granted_cannot_be_read(
     assert missing.value.code == "OpsItemNotFoundException"
 
 
+async def test_nothing_is_granted_by_another_requests_execution(scene: Scene, side: AwsSide) -> None:
+    """An OpsItem that points at another's execution says nothing that a revocation could go by, however it stands."""
+    harmless, dangerous = scene.ask(), scene.ask("db-prod-01")
+    signal(scene.approver(), harmless)
+    assert (await side.requests.grant(key_of(harmless))).status is Status.APPROVED
+    claim = in_ops_item(lambda _, about: about.update(automationExecutionId=dangerous.execution_id))
+    scene.aws.faults.rewrite("GetOpsItem", claim)
+    with pytest.raises(AwsUnavailable) as foreign:
+        await side.requests.grant(key_of(harmless))
+    scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda _, about: about.pop("automationExecutionId")))
+    with pytest.raises(AwsUnavailable) as unnamed:
+        await side.requests.grant(key_of(harmless))
+    assert (foreign.value.code, unnamed.value.code) == ("ExecutionOfAnotherRequest", "NoExecution")
+
+
+async def test_nothing_is_granted_while_nobody_can_tell_whose_the_execution_is(scene: Scene, side: AwsSide) -> None:
+    """Of a process that has not read the execution yet; once it has, whose it is does not change and is not asked again."""
+    asked = scene.ask()
+    signal(scene.approver(), asked)
+    for code, error in (("ThrottlingException", AwsThrottled), ("AccessDeniedException", AwsUnavailable)):
+        scene.aws.faults.fail("GetAutomationExecution", code)
+        with pytest.raises(error) as caught:
+            await side.requests.grant(key_of(asked))
+        assert caught.value.code == code
+    await side.requests.observe(key_of(asked))
+    scene.aws.faults.fail("GetAutomationExecution", "AccessDeniedException", times=None)
+    assert (await side.requests.grant(key_of(asked))).status is Status.APPROVED
+
+
+async def test_an_execution_that_was_not_read_is_not_taken_for_the_requests_own(scene: Scene, side: AwsSide) -> None:
+    """While it cannot be read the claim of an OpsItem stays out of what is kept, so that no signal ever goes by it."""
+    harmless, dangerous = scene.ask(), scene.ask("db-prod-01")
+    before = await side.requests.observe(key_of(harmless))
+    claim = in_ops_item(lambda _, about: about.update(automationExecutionId=dangerous.execution_id))
+    scene.aws.faults.rewrite("GetOpsItem", claim)
+    scene.aws.faults.fail("GetAutomationExecution", "AccessDeniedException", times=None)
+    claimed = await side.requests.observe(key_of(harmless))
+    assert (claimed.execution_id, claimed.auto_approved, claimed.complete) == (None, False, False)
+    assert claimed.completed_from(before).execution_id == harmless.execution_id
+
+
 async def test_a_rejected_request_tells_by_whom_and_why(scene: Scene, side: AwsSide) -> None:
     """A rejection in the AWS console is read with its person and comment."""
     asked = scene.ask()

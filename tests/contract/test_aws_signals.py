@@ -114,6 +114,34 @@ async def test_without_a_role_the_bots_own_credentials_vote(scene: Scene, side: 
     assert scene.aws.calls("AssumeRole") == []
 
 
+@pytest.mark.parametrize(
+    ("role", "code"), [(None, "NoApproverRole"), (APPROVER_ROLE, "RoleOfAnotherAccount")], ids=["own", "role"]
+)
+async def test_nothing_is_sent_with_credentials_of_another_account(
+    scene: Scene, side: AwsSide, role: str | None, code: str
+) -> None:
+    """They decide in their own account: the signal is denied before it leaves, which speaks of the approver role."""
+    asked = scene.ask()
+    stray = signal_of(asked, key=replace(key_of(asked), account="444455556666"), role=role)
+    with pytest.raises(SignalRefused) as caught:
+        await side.requests.prepare(stray)
+    assert (caught.value.code, caught.value.denied) == (code, True)
+    with pytest.raises(SignalThrottled):
+        await side.requests.signal(stray)
+    assert (sent(scene), scene.aws.calls("AssumeRole"), scene.status(asked)) == (0, [], "PendingApproval")
+
+
+async def test_whose_the_own_credentials_are_is_found_out_before_the_check(scene: Scene, side: AwsSide) -> None:
+    """Asking takes time, in which somebody may decide: what was not prepared does not leave."""
+    decision = signal_of(scene.ask(), role=None)
+    with pytest.raises(SignalThrottled):
+        await side.requests.signal(decision)
+    scene.aws.faults.fail("GetCallerIdentity", "ThrottlingException")
+    with pytest.raises(SignalThrottled):
+        await side.requests.prepare(decision)
+    assert sent(scene) == 0
+
+
 async def test_a_persons_session_is_kept(scene: Scene, side: AwsSide) -> None:
     """Two decisions of one person assume the role once; an hour later it is assumed anew."""
     first, second, third = scene.ask(), scene.ask(), scene.ask()

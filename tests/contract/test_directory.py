@@ -11,6 +11,7 @@ from bot.domain.identity import Person
 from bot.ports.store import PersonalChat
 from bot.ports.teams import RosterUnavailable
 from bot.teams.addresses import ServiceHosts
+from bot.teams.chat_people import MOST_ASKED
 from bot.teams.connector import Connector
 from bot.teams.directory import Directory
 from bot.teams.rosters import TeamMember
@@ -20,6 +21,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.edge import running_edge
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import FOREIGNER, GUEST, HANAKO, ICHIRO, MEI, PEOPLE, TARO, TENANT_ID, crowd
+from tests.fakes.people import Person as Member
 from tests.fakes.store import MemoryStore
 from tests.fakes.teams_world import APPROVERS, LEADS
 
@@ -356,6 +358,42 @@ async def test_an_earlier_no_does_not_outlive_a_membership_event(room: Room) -> 
     await directory.aclose()
 
 
+async def test_an_answer_that_a_membership_event_overtook_is_not_kept(room: Room) -> None:
+    """Who was removed while Teams told of them is not put into the roster that was read since."""
+    members = room.ms.world.conversations[APPROVERS].members
+    members.remove(MEI)
+    assert await room.directory.member(APPROVERS, HANAKO.object_id)
+    members.append(MEI)
+    late = room.ms.faults.plan("GET", ONE, gate=asyncio.Event(), late=True)
+    asking = asyncio.create_task(room.directory.member(APPROVERS, MEI.object_id))
+    await late.reached.wait()
+    members.remove(MEI)
+    room.directory.drop(APPROVERS)
+    assert await room.directory.member(APPROVERS, HANAKO.object_id)
+    assert late.gate is not None
+    late.gate.set()
+    await asking
+
+    assert await room.directory.member(APPROVERS, MEI.object_id) is None
+
+
+async def test_a_no_that_a_membership_event_overtook_is_not_kept(room: Room) -> None:
+    """Who joined while Teams told that they are nobody is let in at once."""
+    members = room.ms.world.conversations[APPROVERS].members
+    members.remove(MEI)
+    late = room.ms.faults.plan("GET", ONE, gate=asyncio.Event(), late=True)
+    asking = asyncio.create_task(room.directory.member(APPROVERS, MEI.object_id))
+    await late.reached.wait()
+    members.append(MEI)
+    room.directory.drop(APPROVERS)
+    assert late.gate is not None
+    late.gate.set()
+    assert await asking is None
+
+    room.ms.fault("GET", ROSTER, status=200, body='{"members": []}')  # it lags behind
+    assert await room.directory.member(APPROVERS, MEI.object_id)
+
+
 async def test_a_click_is_refused_in_time_when_nothing_answers(room: Room) -> None:
     """Twice the patience, and then the roster counts as unavailable."""
     directory = room.another(SHORT)
@@ -401,6 +439,73 @@ async def test_everybody_never_raises(room: Room) -> None:
 
 
 # --- people of personal chats
+
+
+def _kept(room: Room, person: Member, *, upn: str | None = None) -> PersonalChat:
+    """Return what the store has kept of a person and their chat, some time ago."""
+    former = Person(person.object_id, TENANT_ID, person.name, upn or person.upn, person.email, person.id)
+    return PersonalChat(former, room.ms.world.personal(person).id, room.ms.service_url)
+
+
+async def _known(room: Room, *names: str) -> dict[str, str | None]:
+    return {each.object_id: each.upn for each in await room.directory.known(frozenset(names))}
+
+
+async def test_an_address_that_went_to_somebody_else_is_not_believed(room: Room) -> None:
+    """What was kept says whom to ask; who is asked for by a name has the addresses that Teams tells now."""
+    for conversation in (APPROVERS, LEADS):
+        room.ms.world.conversations[conversation].members[:] = []
+    await room.store.remember_chat(_kept(room, MEI, upn="given.on@example.com"))
+    await room.store.remember_chat(_kept(room, TARO))
+
+    assert await _known(room, "given.on@example.com") == {MEI.object_id: MEI.upn, TARO.object_id: None}
+    assert await _known(room, TARO.upn) == {MEI.object_id: MEI.upn, TARO.object_id: TARO.upn}
+    assert room.ones() == 2
+
+
+async def test_an_address_is_believed_for_a_day(room: Room) -> None:
+    """Asked for once by however many looks, and once more the next day."""
+    room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = []
+    await room.store.remember_chat(_kept(room, TARO))
+    await asyncio.gather(*(_known(room, TARO.upn) for _ in range(20)))
+    await room.clock.advance(86_399)
+    assert await _known(room) == {TARO.object_id: TARO.upn}
+    assert room.ones() == 1
+
+    await room.clock.advance(1)
+    assert await _known(room) == {TARO.object_id: None}
+    assert await _known(room, TARO.object_id) == {TARO.object_id: TARO.upn}
+    assert room.ones() == 2
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 404}, {"status": 200, "body": '{"id": "29:x"}'}])
+async def test_who_cannot_be_asked_for_is_not_known(room: Room, fault: dict[str, object]) -> None:
+    """Nobody is placed by what was true once; others are known as before."""
+    room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = []
+    await room.store.remember_chat(_kept(room, TARO))
+    await room.store.remember_chat(_kept(room, MEI))
+    room.ms.fault("GET", ONE, times=None, **fault)
+
+    assert await _known(room, TARO.upn) == {MEI.object_id: None}
+    room.ms.faults.heal()
+    assert await _known(room, TARO.upn) == {MEI.object_id: None, TARO.object_id: TARO.upn}
+
+
+async def test_one_name_asks_for_a_few_people_at_most(room: Room) -> None:
+    """A store that has one address of everybody costs no call for each; who was not asked for is not known."""
+    room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = []
+    for person in PEOPLE:
+        await room.store.remember_chat(_kept(room, person, upn="everybody@example.com"))
+
+    assert len(PEOPLE) > MOST_ASKED
+    assert len(await _known(room, "everybody@example.com")) == room.ones() == MOST_ASKED
+
+
+async def test_who_is_in_a_roster_is_not_asked_for(room: Room) -> None:
+    """The roster is younger than anything that was kept."""
+    await room.store.remember_chat(_kept(room, HANAKO, upn="given.on@example.com"))
+    assert (await _known(room, "given.on@example.com"))[HANAKO.object_id] == HANAKO.upn
+    assert room.ones() == 0
 
 
 async def test_a_person_is_completed_from_their_own_chat(room: Room) -> None:

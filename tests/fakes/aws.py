@@ -24,12 +24,13 @@ from bot.domain.request import (
     Verdict,
     Vote,
 )
-from bot.ports.aws import RequestNotReadable, Sighting, Signal, SignalRefused
+from bot.ports.aws import AwsUnavailable, RequestNotReadable, Sighting, Signal, SignalRefused
 from bot.ports.clock import Clock
 
 ACCOUNT, REGION = "111122223333", "ap-northeast-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"
 LEAD = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessLead"
+FOREIGN = "ExecutionOfAnotherRequest"
 TARO = f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator/taro.yamada@example.com"
 
 
@@ -53,12 +54,14 @@ class FakeAws:
         self.arrived: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.lag = 0.0  # seconds until an accepted signal has its effect
         self.coming: list[tuple[datetime, Signal]] = []  # accepted, without effect yet
+        self.foreign: set[str] = set()  # executions that OpsItems name and that are not their requests' own
         self.listed = True  # False: the lists tell nothing but what is pending
 
     def copied(self, clock: Clock) -> "FakeAws":
         """Return an AWS that is as this one is now and goes its own way from here; gates stay behind."""
         other = FakeAws(clock)
         other.requests, other.lag, other.listed = dict(self.requests), self.lag, self.listed
+        other.foreign = set(self.foreign)
         other.signals, other.effects, other.coming = list(self.signals), list(self.effects), list(self.coming)
         for mine, theirs in ((self.before, other.before), (self.after, other.after)):
             theirs.update({call: [copy.copy(fault) for fault in faults] for call, faults in mine.items()})
@@ -104,11 +107,14 @@ class FakeAws:
         await self._pass("observe", key)
         if key not in self.requests:
             raise RequestNotReadable("OpsItemNotFoundException", missing=True)
+        if self.requests[key].execution_id in self.foreign:
+            raise RequestNotReadable(FOREIGN)
         return self.requests[key]
 
     async def execution(self, key: RequestKey, execution_id: str) -> Execution:
         """Return the automation execution of the truth."""
         await self._pass("execution", key)
+        self._refuse_foreign(execution_id)
         request = self.requests[key]
         return Execution(execution_id, request.status, request.levels)
 
@@ -116,6 +122,7 @@ class FakeAws:
         """Return what the truth grants."""
         await self._pass("grant", key)
         request = self.requests[key]
+        self._refuse_foreign(request.execution_id)
         return Grant(request.status, request.access_until)
 
     async def prepare(self, signal: Signal) -> None:
@@ -153,6 +160,10 @@ class FakeAws:
             for r in found
             if r.status is Status.REVOKED and r.requested_at and r.requested_at >= since
         ]
+
+    def _refuse_foreign(self, execution_id: str | None) -> None:
+        if execution_id is None or execution_id in self.foreign:
+            raise AwsUnavailable(FOREIGN if execution_id else "NoExecution")
 
     def _take(self, signal: Signal) -> None:
         voter = f"arn:aws:sts::{ACCOUNT}:assumed-role/NodeAccessApprover/{signal.session_name}"

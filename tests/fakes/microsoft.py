@@ -47,6 +47,8 @@ class FakeMicrosoft:
         """Bearer tokens that the connector takes now, by the app they were given to."""
         self.secret = SECRET
         """The one client secret that Entra takes now."""
+        self.resource = "https://api.botframework.com"
+        """What the bot's tokens must be for: the connector of its cloud."""
         self.token_lifetime = 3600
         self._serial = itertools.count(1)
         self._runner: web.AppRunner | None = None
@@ -239,7 +241,7 @@ class FakeMicrosoft:
             "grant_type": "client_credentials",
             "client_id": APP_ID,
             "client_secret": self.secret,
-            "scope": "https://api.botframework.com/.default",
+            "scope": f"{self.resource}/.default",
         }
         if request.match_info["tenant"] != TENANT_ID or dict(form) != good:
             return web.json_response({"error": "invalid_client", "error_description": "AADSTS7000215"}, status=401)

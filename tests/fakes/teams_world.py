@@ -53,7 +53,6 @@ class Conversation:
 
     place: Place
     members: list[Person]
-    name: str | None = None
 
 
 class TeamsWorld:
@@ -68,12 +67,12 @@ class TeamsWorld:
         self.blocked: set[str] = set()
         """Conversations in which the bot's writes are blocked."""
         self._ids = itertools.count(1795456557001)
-        for channel, name in ((TEAM, None), (APPROVERS, "approvers"), (LEADS, "leads")):
-            self.add_channel(channel, name=name)
+        for channel in (TEAM, APPROVERS, LEADS):
+            self.add_channel(channel)
 
-    def add_channel(self, channel: str, *, name: str | None = None, members: Iterable[Person] | None = None) -> Place:
+    def add_channel(self, channel: str, *, members: Iterable[Person] | None = None) -> Place:
         place = Place(id=channel, kind="channel", team=TEAM)
-        self.conversations[channel] = Conversation(place, list(self.people if members is None else members), name)
+        self.conversations[channel] = Conversation(place, list(self.people if members is None else members))
         return place
 
     def personal(self, person: Person) -> Place:
@@ -107,7 +106,6 @@ class TeamsWorld:
             web.delete(root + "/{conversation}/activities/{activity}", self._delete),
             web.get(root + "/{conversation}/pagedmembers", self._paged),
             web.get(root + "/{conversation}/members/{member}", self._member),
-            web.get("/v3/teams/{team}/conversations", self._channels),
         ]
 
     async def _create(self, request: web.Request) -> web.Response:
@@ -183,15 +181,6 @@ class TeamsWorld:
             if wanted in (person.id.casefold(), person.object_id.casefold(), person.upn.casefold()):
                 return web.json_response(person.as_member())
         return error(404, "MemberNotFoundInConversation", "Member not found in conversation")
-
-    async def _channels(self, request: web.Request) -> web.Response:
-        team = request.match_info["team"]
-        found = [
-            {"id": one.place.id} | ({"name": one.name} if one.name else {})
-            for one in self.conversations.values()
-            if one.place.team == team
-        ]
-        return web.json_response({"conversations": found})
 
     def _conversation(self, request: web.Request) -> Conversation | None:
         return self.conversations.get(request.match_info["conversation"].partition(";")[0])

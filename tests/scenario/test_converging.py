@@ -27,6 +27,15 @@ def world() -> World:
     return new_world()
 
 
+async def test_a_requester_who_is_in_no_roster_is_known_by_their_own_chat(world: World) -> None:
+    """Their address is looked for by the name that AWS tells."""
+    world.people.people.remove(TARO_PERSON)
+    world.people.by_chat.append(TARO_PERSON)
+    row = await world.shown(world.aws.add())
+    assert row.requester
+    assert (row.requester.placed, row.requester.person) == (True, TARO_PERSON)
+
+
 async def test_looking_again_posts_nothing_again(world: World) -> None:
     """However often a request is looked at, it has one card, one thread and one direct message per state."""
     key = world.aws.add()

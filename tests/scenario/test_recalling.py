@@ -679,6 +679,21 @@ async def test_without_a_state_check_nothing_leaves(world: World, recall: Recall
     assert await state_of(world, key, recall) == (RELEASED, Outcome.UNREADABLE)
 
 
+@pytest.mark.parametrize("recall", Recall)
+async def test_an_execution_of_another_request_is_never_signalled(world: World, recall: Recall) -> None:
+    """A row that names one all the same, by whatever way it came in: no call, and its person is told."""
+    key, click = await ready(world, recall)
+    execution_id = world.aws.requests[key].execution_id
+    assert execution_id
+    world.aws.foreign.add(execution_id)
+    async with world.running():
+        pressed = asyncio.create_task(world.deciding.click(click))
+        await world.clock.advance(90)
+        await pressed
+    assert acts(world) == []
+    assert await state_of(world, key, recall) == (RELEASED, Outcome.UNREADABLE)
+
+
 class SlowStore(MemoryStore):
     """A store whose next write takes ten seconds, once it is told so."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -308,6 +309,26 @@ async def test_who_could_not_be_completed_is_completed_later(ms: FakeMicrosoft, 
 
     await ms.post_message(bot.url, TARO, chat, "help")
     assert bot.store.tables.chats[TARO.object_id].person.upn == TARO.upn
+
+
+async def test_addresses_are_read_again_when_their_person_talks_a_day_later(
+    ms: FakeMicrosoft, bot: Turns, clock: ManualClock
+) -> None:
+    """People get other names; once a day is enough, and what cannot be read leaves what was known."""
+    chat = ms.world.personal(TARO)
+    await ms.post_installation(bot.url, TARO, chat)
+    members = ms.world.conversations[chat.id].members
+    members[members.index(TARO)] = replace(TARO, upn="taro.sato@example.com")
+    for _ in range(2):
+        await ms.post_message(bot.url, TARO, chat, "help")
+    assert bot.store.tables.chats[TARO.object_id].person.upn == TARO.upn
+
+    await clock.advance(86_400)
+    ms.fault("GET", "/members/", status=500)
+    await ms.post_message(bot.url, TARO, chat, "help")
+    assert bot.store.tables.chats[TARO.object_id].person.upn == TARO.upn
+    await ms.post_message(bot.url, TARO, chat, "help")
+    assert bot.store.tables.chats[TARO.object_id].person.upn == "taro.sato@example.com"
 
 
 async def test_who_uninstalls_the_bot_is_forgotten(ms: FakeMicrosoft, bot: Turns) -> None:

@@ -292,6 +292,7 @@ def _with_trail(folder: Path) -> dict[str, str]:
         (("--since", "30d", "--person", "p1"), ["P1"]),
         (("--since", "2000-01-01"), ["P1", "p2"]),
         (("--since", "1m"), []),
+        (("--since", "7d", "--until", "2999-12-31"), ["p2"]),
     ],
 )
 def test_audit_prints_what_was_asked_for(tmp_path: Path, words: tuple[str, ...], found: list[str]) -> None:
@@ -310,9 +311,17 @@ def test_audit_prints_csv_that_nothing_computes(tmp_path: Path) -> None:
     assert all('"\'=佐藤"' in line for line in lines)
 
 
-def test_audit_needs_a_moment_that_it_understands(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--since", "yesterday"),
+        *(("--since", text) for text in ("0001-01-01", "0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00")),
+        *(("--since", "7d", "--until", text) for text in ("0001-01-01", "9999-12-31")),
+    ],
+)
+def test_audit_needs_a_moment_that_it_understands(tmp_path: Path, words: tuple[str, ...]) -> None:
     """Wrong usage is exit code 2, with what to write."""
-    result = run("audit", "--since", "yesterday", env=_with_trail(tmp_path))
+    result = run("audit", *words, env=_with_trail(tmp_path))
     assert result.exit_code == 2
     assert "a span like 24h or 7d" in result.stderr
 

@@ -63,7 +63,7 @@ def test_what_is_no_policy_is_refused(content: object) -> None:
 
 
 def test_what_happened_is_put_on_the_plan() -> None:
-    """State, votes and times come from the run, the order and who may vote from the policy."""
+    """State, votes and times come from the run, the order from the policy, and who may vote where the run does not tell."""
     planned = parse_policy(json.dumps(policy())).levels
     run = parse_execution(execution(step("Level1", Inputs={}), CurrentStepName="Level1"), KEY).levels
     first, second = merged(planned, run)
@@ -71,6 +71,16 @@ def test_what_happened_is_put_on_the_plan() -> None:
     assert first.votes == run[0].votes
     assert first.timeout == timedelta(hours=1), "the run's own time-out counts down"
     assert second == planned[1]
+
+
+def test_what_the_run_tells_of_a_level_is_not_the_policys_to_say() -> None:
+    """An edited policy is for later requests: approvals needed, approvers and time-out are those that AWS counts by."""
+    run = parse_execution(execution(step("Level1"), CurrentStepName="Level1"), KEY).levels
+    edited = [replace(level, required=5, approvers=(), timeout=timedelta(days=9)) for level in run]
+    assert merged(edited, run) == run
+    unsaid = [replace(level, required=None, approvers=None, timeout=None) for level in run]
+    (level,) = merged(edited, unsaid)
+    assert (level.required, level.approvers, level.timeout) == (5, (), timedelta(days=9)), "the run does not tell"
 
 
 def test_a_step_that_the_policy_lacks_is_kept() -> None:

@@ -8,12 +8,11 @@ import pytest
 from aiohttp import web
 
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
-from bot.teams.connector import Channel
 from bot.teams.session import READ_LIMIT
 from tests.fakes.edge import Edge, Ticker, running_edge
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, HANAKO, ICHIRO, MEI, TENANT_ID, crowd
-from tests.fakes.teams_world import APPROVERS, LEADS, TEAM
+from tests.fakes.teams_world import APPROVERS, LEADS
 
 TEXT: dict[str, Any] = {"type": "message", "text": "依頼が届きました"}
 ACTIVITIES = "/activities"
@@ -130,13 +129,6 @@ async def test_strangers_and_nonsense_are_unknown_persons(ms: FakeMicrosoft, edg
         await edge.connector.get_member(ms.service_url, conversation=APPROVERS, member=MEI.id)
 
     assert {stranger.value.problem, nonsense.value.problem} == {ChatProblem.UNKNOWN_PERSON}
-
-
-async def test_channels_of_a_team(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The channels of a team are listed; General has no name."""
-    channels = await edge.connector.get_team_channels(ms.service_url, team=TEAM)
-
-    assert channels == (Channel(TEAM, None), Channel(APPROVERS, "approvers"), Channel(LEADS, "leads"))
 
 
 # What is repeated

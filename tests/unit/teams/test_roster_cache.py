@@ -48,9 +48,24 @@ async def test_events_without_end_do_not_keep_it_reading() -> None:
 async def test_somebody_found_by_name_joins_the_roster() -> None:
     """Where there is one; a single member makes no roster."""
     reads, mei = Reads(), Person("mei", "tenant")
-    reads.cached.add(mei)
+    reads.cached.add(mei, edition=reads.cached.edition)
     assert mei.object_id not in await reads.cached.get(patience=5)
 
-    reads.cached.add(mei)
+    reads.cached.add(mei, edition=reads.cached.edition)
     assert set(await reads.cached.get(patience=5)) == {HANAKO.object_id, mei.object_id}
     assert reads.count == 1
+
+
+async def test_an_answer_that_is_older_than_the_roster_does_not_join_it() -> None:
+    """Neither one of before the read, nor one of before an event."""
+    reads, mei = Reads(), Person("mei", "tenant")
+    before_the_read = reads.cached.edition
+    await reads.cached.get(patience=5)
+    before_the_event = reads.cached.edition
+    reads.cached.add(mei, edition=before_the_read)
+    assert mei.object_id not in await reads.cached.get(patience=5)
+
+    reads.cached.drop()
+    await reads.cached.get(patience=5)
+    reads.cached.add(mei, edition=before_the_event)
+    assert mei.object_id not in await reads.cached.get(patience=5)

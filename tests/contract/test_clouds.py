@@ -1,0 +1,83 @@
+"""The bot in another of Microsoft's clouds: whose tokens it takes, and for what it asks for its own, over real HTTP."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+import pytest
+from aiohttp import web
+
+from bot.ports.teams import Message
+from bot.teams import clouds
+from bot.teams.clouds import PUBLIC, US_GOVERNMENT, Cloud, cloud_of
+from bot.teams.managed_identity import IdentityAddress, ManagedIdentity
+from bot.teams.session import open_session
+from tests.fakes.activities import message
+from tests.fakes.clock import ManualClock
+from tests.fakes.listening import listening
+from tests.fakes.microsoft import FakeMicrosoft
+from tests.fakes.people import APP_ID, HANAKO
+from tests.fakes.teams_world import APPROVERS
+from tests.fakes.turns import running_turns
+
+CARD: dict[str, object] = {"type": "AdaptiveCard", "version": "1.5", "body": []}
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def ms(clock: ManualClock) -> AsyncIterator[FakeMicrosoft]:
+    async with FakeMicrosoft(now=lambda: clock.now().timestamp()) as fake:
+        yield fake
+
+
+@pytest.mark.parametrize(
+    ("url", "cloud"),
+    [
+        ("https://login.botframework.com/v1/.well-known/openidconfiguration", PUBLIC),
+        ("https://login.botframework.azure.us/v1/.well-known/openidconfiguration", US_GOVERNMENT),
+        ("https://LOGIN.botframework.AZURE.us:443/", US_GOVERNMENT),
+        ("https://login.botframework.azure.us.example.com/", PUBLIC),
+        ("http://127.0.0.1:1/v1/.well-known/openidconfiguration", PUBLIC),
+    ],
+)
+def test_the_cloud_is_the_one_whose_keys_are_used(url: str, cloud: Cloud) -> None:
+    """By the host alone, whole; where it is nobody's the rules are the public cloud's."""
+    assert cloud_of(url) == cloud
+
+
+@pytest.mark.parametrize(("cloud", "other"), [(PUBLIC, US_GOVERNMENT), (US_GOVERNMENT, PUBLIC)])
+async def test_a_bot_takes_and_asks_for_tokens_of_its_own_cloud(
+    ms: FakeMicrosoft, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, cloud: Cloud, other: Cloud
+) -> None:
+    """An activity that the other cloud's issuer signed for is answered 401; the bot's token is for its own connector."""
+    monkeypatch.setattr(clouds, "CLOUDS", {"127.0.0.1": cloud})
+    ms.resource = cloud.resource
+    words = partial(message, "help", sender=HANAKO, place=ms.world.place(APPROVERS), service_url=ms.service_url)
+    async with running_turns(ms, clock=clock) as bot:
+        answers = [
+            await ms.send(bot.url, words(), authorization=ms.signer.header(ms.service_url, iss=issuer))
+            for issuer in (cloud.issuer, other.issuer)
+        ]
+        await bot.side.chat.post(APPROVERS, Message(CARD, "waiting"))
+    assert [status for status, _ in answers] == [200, 401]
+    (said,) = bot.talk.said
+    assert said.text == "help"
+    assert len(ms.posted(APPROVERS)) >= 1
+
+
+async def test_an_identity_in_azure_asks_for_the_connector_of_its_cloud() -> None:
+    """The managed identity's token, too, is for that cloud alone."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.query["resource"])
+        return web.json_response({"access_token": "token-1", "expires_in": "86400"})
+
+    async with listening(answer) as port, open_session(proxied=False) as session:
+        address = IdentityAddress(f"http://127.0.0.1:{port}/")
+        for cloud in (PUBLIC, US_GOVERNMENT):
+            await ManagedIdentity(session, address=address, app_id=APP_ID, resource=cloud.resource).fetch()
+    assert asked == [PUBLIC.resource, US_GOVERNMENT.resource]

@@ -103,7 +103,7 @@ class Commands:
         known = await self._known(person)
         lines = []
         for row in rows:
-            own = bool(row.requester and row.requester.is_person(known))
+            own = bool(row.requester and row.requester.is_certainly(known))
             if own or await self._may_decide(row, known):
                 lines.append(request_line(row, self._clock.now(), own=own))
         return lines
@@ -111,7 +111,10 @@ class Commands:
     async def _known(self, person: Person) -> Person:
         same = (each for each in await self._people.known() if each.object_id == person.object_id)
         entry = next(same, None)
-        return replace(person, upn=entry.upn, mail=entry.mail, name=entry.name) if entry else person
+        if entry is None:
+            return person
+        guest = person.guest or entry.guest
+        return replace(person, upn=entry.upn, mail=entry.mail, name=entry.name, guest=guest)
 
     async def _may_decide(self, row: Record, person: Person) -> bool:
         channel = self._configured.channel(row.route.channel) if row.route and row.route.settled else None
@@ -145,7 +148,7 @@ class Commands:
         if not said.personal:
             return _has_card_in(row, said.conversation)
         known = await self._known(said.person)
-        if row.requester and row.requester.is_person(known):
+        if row.requester and row.requester.is_certainly(known):
             return True
         home = self._configured.channel(row.route.channel) if row.route else None
         return home is not None and await self._is_member(home, known)

@@ -18,6 +18,7 @@ from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import OPS_ITEM_ID, InvalidRequestKey, RequestKey
 from bot.i18n import LOCALES
+from bot.literal import escaped
 from bot.notation import NOT_AVAILABLE
 from bot.ports.store import Store, StoreUnavailable
 from bot.problems import ConfigurationProblems
@@ -90,7 +91,7 @@ def show(request: RequestKey | str) -> None:
     rows = _rows(store_at(settings.store, region=settings.region), request, where=str(path or settings.store))
     if not rows:
         raise click.ClickException(f"the bot does not know {request}")
-    click.echo(TypeAdapter(list[Record]).dump_json(rows, indent=2))
+    click.echo(escaped(TypeAdapter(list[Record]).dump_json(rows, indent=2).decode()))
 
 
 @main.command(epilog="\b\nCards:\n" + "\n".join(f"  {name}" for name in sorted(SAMPLES)))  # \b: names are not wrapped

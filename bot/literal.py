@@ -3,6 +3,7 @@
 It knows what clients do with text; it must not know which text is shown where.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -43,6 +44,21 @@ def clean(text: str) -> str:
 def plain(text: str) -> str:
     """Return the text for other programs: terminals and log viewers act upon control characters and overrides."""
     return clean(text).replace(_BREAK, "")
+
+
+def escaped(document: str) -> str:
+    """Return a JSON document that means the same and in which a terminal finds nothing to act upon.
+
+    JSON itself escapes the control characters below U+0020 alone: not CSI in one character (U+009B), no overrides.
+    """
+    if document.isascii() and "\x7f" not in document:
+        return document
+    return "".join(json.dumps(each)[1:-1] if _acts(each) else each for each in document)
+
+
+def _acts(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category in {"Zl", "Zp"} or (category[0] == "C" and character != "\n")
 
 
 def _harmless(found: re.Match[str]) -> str:

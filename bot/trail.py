@@ -18,7 +18,8 @@ MEMBERS = tuple(each.name for each in fields(AuditEntry))
 BYTE_ORDER_MARK = "\ufeff"  # without it Excel reads Japanese as something else; Python's utf-8-sig passes it over
 # Spreadsheets compute what begins so, blanks and control characters before it or not, full-width twins included.
 # https://owasp.org/www-community/attacks/CSV_Injection
-_FORMULA = re.compile(r"[\W_]*?[=+\-@\uff1d\uff0b\uff0d\uff20|%\t\r\n]")
+# Where the list separator is a semicolon (German, French Excel), one within a cell begins another, quoted or not.
+_FORMULA = re.compile(r"(^|;)(?=[\W_]*?[=+\-@\uff1d\uff0b\uff0d\uff20|%\t\r\n])")
 _SPAN = re.compile(r"(\d{1,6})([mhdw])", re.ASCII)
 _CALENDAR = (datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC))  # days and zones fit on both sides
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -46,8 +47,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _cell(value: object) -> str:
-    text = " ".join(plain(str(value)).split())
-    return f"'{text}" if _FORMULA.match(text) else text
+    return _FORMULA.sub(r"\1'", " ".join(plain(str(value)).split()))
 
 
 def moment(text: str, now: datetime) -> datetime:

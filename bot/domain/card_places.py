@@ -3,16 +3,19 @@
 The one place that knows how a card's surface is named. Knows nothing of what a card shows.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from bot.domain.record import Delivery, Record, Surface, SurfaceKind
 from bot.domain.routing import Channel, same_conversation
 
 CARD: Final = "card:"
+_MILLISECONDS: Final = re.compile(r"[0-9]{13}")
 LATE_ROW = timedelta(minutes=5)  # a row that is so much younger than its request: an earlier store may have had one
+CLOCKS_APART = timedelta(minutes=1)  # Teams' clock and ours
 MOST_COPIES = 5  # of one request that are kept up to date; more come of no crash, only of somebody who makes ids up
 
 
@@ -74,6 +77,25 @@ def may_have_more(record: Record) -> bool:
     asked_at = record.request.requested_at if record.request else None
     late = asked_at is not None and record.created_at - asked_at > LATE_ROW
     return len(cards) < MOST_COPIES and (late or any(card.lost for card in cards))
+
+
+def is_too_old_or_new(record: Record, activity_id: str) -> bool:
+    """True for a message that is no card of this request for sure, whoever says otherwise.
+
+    None is older than its request. Where no post was lost it is a store that was: its cards are older than the row.
+    """
+    posted_at, request = _posted_at(activity_id), record.request
+    if posted_at is None:
+        return False
+    begun = min(record.created_at, (request and request.requested_at) or record.created_at)
+    lost = any(surface.lost for surface in record.surfaces if surface.kind is SurfaceKind.CARD)
+    return posted_at < begun - CLOCKS_APART or (not lost and posted_at > record.created_at + CLOCKS_APART)
+
+
+def _posted_at(activity_id: str) -> datetime | None:
+    # Assumed: the id is the moment of the post in milliseconds since 1970, as in every example of the vendor's. Of an
+    # id of another form nothing is said. https://learn.microsoft.com/graph/api/chatmessage-get
+    return datetime.fromtimestamp(int(activity_id) / 1000, UTC) if _MILLISECONDS.fullmatch(activity_id) else None
 
 
 def with_adopted_card(record: Record, channel: str, conversation: str, activity_id: str) -> Record:

@@ -176,6 +176,16 @@ class Requester:
         """True if any id or address of the person is a known spelling of the requester."""
         return bool(self.spellings & person.spellings)
 
+    def is_certainly(self, person: Person) -> bool:
+        """True only where it is certain that this person asked.
+
+        `is_person` refuses on less: a session name that the caller chose, an address that a guest did. Neither is a
+        reason to show anybody a request.
+        """
+        if self.person is not None:
+            return self.placed and self.person.object_id.casefold() == person.object_id.casefold()
+        return self.placed and bool(self.spellings & person.certain_spellings)
+
     def comparable_with(self, person: Person) -> bool:
         """True if a difference between the two means that they are two people.
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from bot.domain.card_places import may_have_more, with_adopted_card
+from bot.domain.card_places import is_too_old_or_new, may_have_more, with_adopted_card
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports.clock import Clock
@@ -66,8 +66,11 @@ class Adoption:
     async def of_unknown_card(self, record: Record, click: Click) -> None:
         """Take in the card that was clicked, if the row does not have it. Raises StoreUnavailable."""
         known = any(surface.activity_id == click.activity_id for surface in record.surfaces)
-        may = not known and may_have_more(record) and self._may_tell(record.key, click)
-        if may and self._cards.has_room():
+        if known or not may_have_more(record) or not self._may_tell(record.key, click):
+            return
+        if is_too_old_or_new(record, click.activity_id or ""):
+            log.warning("card_not_adopted", request=str(record.key), person=click.person.object_id)
+        elif self._cards.has_room():
             await self._adopt(record.key, click)
 
     def _may_tell(self, key: RequestKey, click: Click) -> bool:

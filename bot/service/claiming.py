@@ -123,7 +123,10 @@ class Claiming:
     def _refusal(self, record: Record, press: _Press) -> Refusal | None:
         if press.known is None:
             return self._permission.refusal_to_cancel(record, press.click)
-        return self._permission.refusal(record, press.screen.channel.name, press.known, press.click, press.act)
+        click, name = press.click, press.screen.channel.name
+        return self._permission.refusal(
+            record, name, press.known, act=press.act, step=click.step, comment=click.comment
+        )
 
     def _facts(self, record: Record) -> Facts:
         return self._configured.revision, record.request, record.requester, record.route

@@ -5,17 +5,18 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bot.domain.card import card_view, request_line
-from bot.domain.identity import Person
-from bot.domain.permission import has_votable_approver
+from bot.domain.identity import Person, spellings_of
 from bot.domain.record import Record, SurfaceKind
 from bot.domain.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
-from bot.domain.request import OPS_ITEM_ID, Status
-from bot.domain.routing import MEMBERS, Channel, same_conversation, thread_root
+from bot.domain.request import OPS_ITEM_ID, Status, Verdict
+from bot.domain.routing import Channel, same_conversation, thread_root
 from bot.ports.clock import Clock
 from bot.ports.teams import People, RosterUnavailable
 from bot.service.configured import Configured
+from bot.service.permission import Permission
 from bot.service.rows import Rows
 
+ANY_COMMENT = "-"  # a list tells what one may decide, with a comment where one is required
 LONGEST_LIST = 15  # requests in one answer; more would not fit a phone, and 28 KB
 
 
@@ -53,6 +54,7 @@ class Commands:
 
     def __init__(self, *, rows: Rows, people: People, clock: Clock, configured: Configured) -> None:
         self._rows, self._people, self._clock, self._configured = rows, people, clock, configured
+        self._permission = Permission(people, configured)
 
     async def answer(self, said: Said) -> Reply:
         """Answer a message. Raises StoreUnavailable."""
@@ -102,25 +104,30 @@ class Commands:
         known = await self._known(person)
         lines = []
         for row in rows:
-            own = bool(row.requester and row.requester.is_person(known))
+            own = bool(row.requester and row.requester.is_certainly(known))
             if own or await self._may_decide(row, known):
                 lines.append(request_line(row, self._clock.now(), own=own))
         return lines
 
     async def _known(self, person: Person) -> Person:
-        same = (each for each in await self._people.known() if each.object_id == person.object_id)
+        own = spellings_of(person.object_id)
+        same = (each for each in await self._people.known(own) if each.object_id == person.object_id)
         entry = next(same, None)
-        return replace(person, upn=entry.upn, mail=entry.mail, name=entry.name) if entry else person
+        if entry is None:
+            return person
+        guest = person.guest or entry.guest
+        return replace(person, upn=entry.upn, mail=entry.mail, name=entry.name, guest=guest)
 
     async def _may_decide(self, row: Record, person: Person) -> bool:
-        channel = self._configured.channel(row.route.channel) if row.route and row.route.settled else None
+        channel = self._configured.channel(row.route.channel) if row.route else None
         level = row.request.waiting if row.request else None
-        if channel is None or not channel.decide or level is None or not has_votable_approver(level):
+        if channel is None or level is None:
             return False
-        listed = {entry.casefold() for entry in channel.approvers_at(level.step)}
-        if f"user:{person.object_id}".casefold() in listed or f"upn:{person.upn}".casefold() in listed:
-            return True
-        return MEMBERS in listed and await self._is_member(channel, person)
+        known = await self._permission.known(person, channel)
+        refusal = self._permission.refusal(
+            row, channel.name, known, act=Verdict.APPROVE, step=level.step, comment=ANY_COMMENT
+        )
+        return refusal is None
 
     async def _is_member(self, channel: Channel, person: Person) -> bool:
         try:
@@ -131,7 +138,7 @@ class Commands:
     # --- status
 
     async def _status(self, said: Said, ops_item_id: str, channel: Channel | None) -> View:
-        """One request, for those who may see it: its channel, its requester, its approvers."""
+        """One request, for those who may see it: its channel, its requester, the channel's members."""
         rows = await self._rows.store.find(ops_item_id) if OPS_ITEM_ID.fullmatch(ops_item_id) else ()
         for row in rows:
             home = self._configured.channel(row.route.channel) if row.route else None
@@ -144,7 +151,7 @@ class Commands:
         if not said.personal:
             return _has_card_in(row, said.conversation)
         known = await self._known(said.person)
-        if row.requester and row.requester.is_person(known):
+        if row.requester and row.requester.is_certainly(known):
             return True
         home = self._configured.channel(row.route.channel) if row.route else None
         return home is not None and await self._is_member(home, known)

@@ -14,7 +14,7 @@ from bot.service.configured import Configured
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A clicker with what the roster of a conversation said of them."""
+    """Somebody with what the roster of a conversation said of them."""
 
     person: Person
     membership: Membership
@@ -34,7 +34,7 @@ class Permission:
         return not_the_requester(person, record.requester, self._configured.tenant_id)
 
     async def known(self, person: Person, channel: Channel) -> Known:
-        """Complete the clicker from the channel's roster: the activity carries neither UPN nor mail."""
+        """Complete somebody from the channel's roster: an activity carries neither UPN nor mail."""
         try:
             entry = await self._people.member(channel.conversation, person.object_id)
         except RosterUnavailable:
@@ -45,8 +45,10 @@ class Permission:
         complete = replace(told, guest=person.guest or entry.guest)
         return Known(complete, Membership(member=True), channel.conversation)
 
-    def refusal(self, record: Record, channel_name: str, known: Known, click: Click, act: Act) -> Refusal | None:
-        """Say why the clicker may not do this, by the row as given and by what is in force now."""
+    def refusal(
+        self, record: Record, channel_name: str, known: Known, *, act: Act, step: str, comment: str
+    ) -> Refusal | None:
+        """Say why somebody may not do this, by the row as given and by what is in force now."""
         request, requester, route = record.request, record.requester, record.route
         if request is None or requester is None or route is None or not route.settled or route.channel != channel_name:
             return Refusal.NOT_ROUTED
@@ -58,11 +60,11 @@ class Permission:
         return may_decide(
             known.person,
             verdict=act,
-            comment=click.comment,
+            comment=comment,
             request=request,
             requester=requester,
             channel=channel,
-            step=click.step,
+            step=step,
             membership=known.membership,
             tenant_id=self._configured.tenant_id,
             allow_unplaced=self._configured.rules.allow_unplaced,

@@ -16,11 +16,11 @@ LONGEST_TEXT: Final = 2000  # characters; the longest command has 20
 
 def spoken(inbound: Inbound) -> str:
     """Return the message's words with single blanks; empty if the bot was only mentioned."""
-    text = inbound.wire.text or ""
+    text = (inbound.wire.text or "")[:LONGEST_TEXT]  # first of all: it is searched once for every mention
     for mention in _mentions_of_the_bot(inbound):
         text = text.replace(mention, " ", 1)
     # Teams writes the blank after a mention as an entity; split() also takes U+00A0 and line ends for blanks.
-    return " ".join(text[:LONGEST_TEXT].replace("&nbsp;", " ").split())
+    return " ".join(text.replace("&nbsp;", " ").split())
 
 
 def _mentions_of_the_bot(inbound: Inbound) -> Iterator[str]:

@@ -4,6 +4,7 @@ Answers as measured: ids of threads, codes of errors, 202 without an id where te
 """
 
 import itertools
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,7 +67,7 @@ class TeamsWorld:
         """`29:…` ids of people who have no personal installation."""
         self.blocked: set[str] = set()
         """Conversations in which the bot's writes are blocked."""
-        self._ids = itertools.count(1795456557001)
+        self._ids = itertools.count(time.time_ns() // 1_000_000)  # like Teams' own: the moment, in milliseconds
         for channel in (TEAM, APPROVERS, LEADS):
             self.add_channel(channel)
 

@@ -116,6 +116,13 @@ GUARDS = (
         "tests/scenario/test_adoption.py::test_nobody_takes_over_the_card_of_another_request",
     ),
     Guard(
+        "the card of a request that has ended is left alone",
+        "bot/service/adoption.py",
+        'if is_too_old_or_new(record, click.activity_id or ""):',
+        'if is_too_old_or_new(record, ""):',
+        "tests/scenario/test_adoption.py::test_nobody_takes_over_the_card_of_a_request_that_has_ended",
+    ),
+    Guard(
         "no card is taken in beside a row that cannot be read",
         "bot/service/adoption.py",
         "if watched.unreadable or any(",

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -16,7 +17,7 @@ from bot.ports.teams import Message, Posted
 from bot.service.adoption import MOST_CARDS, MOST_UNKNOWN
 from bot.service.clicks import Answer, Verb
 from tests.fakes.aws import key_of
-from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, FakeChat, person
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, FakeChat, Sent, person
 from tests.fakes.store import MemoryStore, Tables
 from tests.fakes.world import World, new_world
 
@@ -140,6 +141,39 @@ async def test_nobody_takes_over_the_card_of_another_request(world: World) -> No
         await world.clock.advance(2)
     assert world.chat.sent["1000"].versions == before
     assert cards_of((await world.row(other)).surfaces) == {"1002"}
+
+
+@pytest.mark.parametrize(("minutes", "lost"), [(-10, False), (-10, True), (10, False)])
+async def test_nobody_takes_over_the_card_of_a_request_that_has_ended(minutes: int, lost: bool, world: World) -> None:
+    """Its row is not among those that are asked; but its card is older than the request, or younger than the row."""
+    key = world.aws.add()
+    await world.clock.advance(LATE_ROW.total_seconds() + 1)  # the request waited already when the bot first saw it
+    await world.shown(key)
+    if lost:
+        await orphan(world, key)
+    posted = world.clock.now() + timedelta(minutes=minutes)
+    ended = str(round(posted.timestamp() * 1000))
+    world.chat.sent[ended] = Sent("post", CHANNEL, [Message({"type": "AdaptiveCard"}, "rejected")])
+    async with world.running():
+        await press_on(world, key, ended, Verb.REFRESH)
+        await world.clock.advance(2)
+    assert len(world.chat.sent[ended].versions) == 1
+    assert ended not in cards_of((await world.row(key)).surfaces)
+
+
+async def test_a_card_that_an_earlier_store_knew_is_taken_in_by_its_age(world: World) -> None:
+    """It was posted after its request was made, and before this store had a row of it."""
+    key = world.aws.add()
+    await world.clock.advance(60)
+    left = str(round(world.clock.now().timestamp() * 1000))
+    world.chat.sent[left] = Sent("post", CHANNEL, [Message({"type": "AdaptiveCard"}, "left behind")])
+    await world.clock.advance(LATE_ROW.total_seconds())
+    await world.shown(key)
+    async with world.running():
+        await press_on(world, key, left, Verb.REFRESH)
+        await world.clock.advance(2)
+    assert left in cards_of((await world.row(key)).surfaces)
+    assert world.chat.sent[left].buttons
 
 
 @pytest.mark.parametrize(

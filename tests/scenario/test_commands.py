@@ -1,14 +1,18 @@
 """What people ask the bot in words, over fakes of AWS and Teams."""
 
+from dataclasses import replace
+
 import pytest
 
 from bot.configuration import parse_configuration
 from bot.domain.identity import Person
 from bot.domain.reply_views import HelpView, MessageCode, MessageView, PendingView, SetupView, View
+from bot.domain.request import RequestKey
 from bot.domain.views import CardView
 from bot.service.clicks import Verb
 from bot.service.commands import Commands, Said
-from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON, person
+from tests.fakes.aws import TARO
+from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON, FakePeople, person
 from tests.fakes.world import World, new_world
 
 
@@ -61,6 +65,16 @@ async def test_pending_in_person_lists_ones_own_and_what_one_may_decide(world: W
     assert stranger == MessageView(MessageCode.NOTHING_PENDING)
 
 
+@pytest.mark.parametrize("requester", ["arn:aws:sts::111122223333:assumed-role/AnyRole/batch", None])
+@pytest.mark.parametrize("guest", [True, False])
+async def test_pending_in_person_follows_the_rule_of_a_click(requester: str | None, guest: bool) -> None:
+    """Nobody is told that they may decide what a click of theirs would not: a guest, or a request of nobody knows whom."""
+    world = new_world(people=[replace(HANAKO, guest=guest), TARO_PERSON])
+    await world.shown(world.aws.add(requester=requester) if requester else world.aws.add())
+    view = await asked(world, "pending", personal=True)
+    assert isinstance(view, PendingView) == (requester is None and not guest)
+
+
 async def test_a_long_list_says_how_many_more_there_are(world: World) -> None:
     """Twenty requests: fifteen lines and five more."""
     for number in range(1, 21):
@@ -80,6 +94,51 @@ async def test_status_shows_a_request_without_buttons(world: World) -> None:
     missing = MessageView(MessageCode.NOT_FOUND, key.ops_item_id)
     assert await asked(world, f"status {key.ops_item_id}", who=person(77), personal=True) == missing
     assert await asked(world, "status oi-nonsense") == MessageView(MessageCode.NOT_FOUND, "oi-nonsense")
+
+
+class _Elsewhere(FakePeople):
+    """Rosters of which the one that is asked about has nobody: everybody is in another channel, or has the bot alone."""
+
+    async def member(self, conversation: str, object_id: str) -> Person | None:
+        """Return nobody."""
+        return None
+
+
+async def shown_in_person(world: World, key: RequestKey, who: Person) -> tuple[View, View]:
+    """Return what somebody who is in no approvers' channel gets for `status` and `pending` in their own chat."""
+    world.people = _Elsewhere(world.people.people)
+    status = await asked(world, f"status {key.ops_item_id}", who=who, personal=True)
+    return status, await asked(world, "pending", who=who, personal=True)
+
+
+async def test_a_requester_sees_their_request_wherever_they_are(world: World) -> None:
+    """It is certain that they asked; they need not be in the approvers' channel."""
+    key = world.aws.add()
+    await world.shown(key)
+    status, pending = await shown_in_person(world, key, TARO_PERSON)
+    assert isinstance(status, CardView)
+    assert isinstance(pending, PendingView)
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_guest_with_the_requesters_address_is_shown_nothing(told: bool, world: World) -> None:
+    """A guest chose the own mail address, whether the click or the roster says that they are one."""
+    key = world.aws.add()
+    await world.shown(key)
+    guest = replace(person(66, guest=True), mail=TARO_PERSON.mail)
+    world.people.people.append(guest)
+    missing = MessageView(MessageCode.NOT_FOUND, key.ops_item_id)
+    nothing = missing, MessageView(MessageCode.NOTHING_PENDING)
+    assert await shown_in_person(world, key, replace(guest, mail=None, guest=told)) == nothing
+
+
+async def test_a_name_that_the_caller_chose_makes_nobody_a_requester(world: World) -> None:
+    """Whoever is named by a session of a role that is not trusted did not ask, as far as is certain."""
+    key = world.aws.add(requester=TARO.replace("Operator", "AnybodysRole"))
+    await world.shown(key)
+    missing = MessageView(MessageCode.NOT_FOUND, key.ops_item_id)
+    nothing = missing, MessageView(MessageCode.NOTHING_PENDING)
+    assert await shown_in_person(world, key, TARO_PERSON) == nothing
 
 
 async def test_setup_prints_an_entry_that_can_be_pasted(world: World) -> None:

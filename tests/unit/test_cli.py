@@ -16,7 +16,10 @@ from click.testing import CliRunner, Result
 
 from bot.cli import main
 from bot.domain.audit import AuditEntry
-from bot.domain.request import RequestKey
+from bot.domain.decision import Decision
+from bot.domain.identity import Person
+from bot.domain.record import Record
+from bot.domain.request import RequestKey, Verdict
 from bot.rendering.samples import SAMPLES
 from bot.sandbox.folder import held
 from bot.sandbox.stage import Choices
@@ -224,6 +227,18 @@ def test_show_prints_the_row(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert (row["key"]["ops_item_id"], row["version"]) == (KEY.ops_item_id, 1)
 
 
+def test_show_prints_nothing_that_a_terminal_acts_upon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comments are strangers' words: control characters of both kinds and overrides stand there as escapes."""
+    comment = "\u78ba\u8a8d\u3000\x1b[31m\x9b2J\x7f\x85\u202e\u2028\u200b\U000e0041 \U0001f600"
+    monkeypatch.setenv("NODE_ACCESS_STORE", f"sqlite:{tmp_path / 'rows.db'}")
+    asyncio.run(_store(tmp_path / "rows.db", comment=comment))
+    printed = run("show", KEY.ops_item_id).output
+    assert json.loads(printed)[0]["decisions"][0]["comment"] == comment
+    assert [each for each in comment if each in printed and each not in "[31m2J "] == list(
+        "\u78ba\u8a8d\u3000\U0001f600"
+    )
+
+
 def test_show_says_that_a_request_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that the bot never saw is a problem, not an empty answer."""
     monkeypatch.setenv("NODE_ACCESS_STORE", f"sqlite:{tmp_path / 'rows.db'}")
@@ -262,10 +277,16 @@ def test_without_a_sandbox_its_commands_say_so(words: tuple[str, ...]) -> None:
     assert (result.exit_code, "make sandbox" in result.stderr) == (1, True)
 
 
-async def _store(path: Path) -> None:
+async def _store(path: Path, *, comment: str | None = None) -> None:
     now = datetime(2026, 11, 23, 5, 19, tzinfo=UTC)
+
+    def filled(row: Record) -> Record:
+        if comment is None:
+            return row.look_by(now)
+        return row.with_decision(Decision("d", Person("o", "t"), Verdict.APPROVE, "Level1", now, now, comment=comment))
+
     async with SqliteStore(path) as store:
-        await store.apply(KEY, lambda row: row.look_by(now), now=now)
+        await store.apply(KEY, filled, now=now)
 
 
 # --- audit

@@ -58,6 +58,22 @@ def test_a_line_has_every_cell_and_none_begins_as_a_formula(name: str, detail: s
     assert not any(cell.lstrip(" ")[:1] and cell.lstrip(" ")[0] in STARTERS for cell in cells)
 
 
+@given(st.text(alphabet="a =+-@;\"'\t,", max_size=12), st.text(alphabet="a=+;\"'", max_size=12))
+def test_no_cell_is_computed_where_semicolons_divide(name: str, detail: str) -> None:
+    """A spreadsheet whose list separator is a semicolon finds more cells in a line, and no formula in them either."""
+    line = as_csv(AuditEntry(NOW, "clicked", person_name=name, detail=detail, conversation="19:a@thread;messageid=1"))
+    (cells,) = csv.reader(io.StringIO(line), delimiter=";")
+    assert not any(cell.lstrip(" ")[:1] and cell.lstrip(" ")[0] in STARTERS for cell in cells)
+
+
+@pytest.mark.parametrize("hostile", [";=cmd|'/c calc'!A1;", "a;+1", 'a;"=1+1', "a; =1", "a;;=1", "a;b;@SUM(1)"])
+def test_a_semicolon_begins_no_formula(hostile: str) -> None:
+    """The text is told as it is but for apostrophes."""
+    cell = _cells(as_csv(AuditEntry(NOW, "clicked", request=hostile)))[MEMBERS.index("request")]
+    assert cell.replace("'", "") == hostile.replace("'", "")
+    assert not any(part.lstrip(' "')[:1] and part.lstrip(' "')[0] in STARTERS for part in cell.split(";"))
+
+
 @given(st.text(max_size=40))
 def test_json_says_what_was_stored(name: str) -> None:
     """One object on one line, with the words as they are."""

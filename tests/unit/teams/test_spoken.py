@@ -64,6 +64,14 @@ def test_odd_entities_are_passed_over(entity: dict[str, Any]) -> None:
     assert spoken(_said("help", entities=[entity])) == "help"
 
 
+def test_a_mention_is_searched_in_the_beginning_alone() -> None:
+    """A body has room for thousands of mentions: each looks through what can be a command, not through all of it."""
+    mention = f"<at>{BOT_NAME}</at>"
+    assert spoken(_said(f"{mention}{'a' * LONGEST_TEXT}", entities=[BOT])) == "a" * (LONGEST_TEXT - len(mention))
+    behind = f"{'a' * LONGEST_TEXT}{mention}"
+    assert spoken(_said(behind, entities=[BOT])) == "a" * LONGEST_TEXT
+
+
 @given(st.text(max_size=300))
 def test_any_text_becomes_one_short_line(text: str) -> None:
     """Whatever was written: no line ends, no blanks in a row, bounded."""

@@ -1,7 +1,9 @@
 """Who an IAM Identity Center user is, read over real HTTP: two names of a record, and nothing where anything is odd."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from bot.aws.assembly import AwsSide
 from bot.ports.aws import AwsUnavailable
 from bot.sandbox.identity_center import STORE, instance
 from bot.sandbox.world import ACCOUNT, REGION, REQUESTER
-from tests.contract.gateway import aws_side
+from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import Scene, staged
 
 TARO = "1234567890-e1fbc510-8081-70c2-448f-0123456789ab"
@@ -79,6 +81,33 @@ async def test_a_user_is_named_by_the_record(scene: Scene, side: AwsSide) -> Non
     assert [call.operation for call in calls] == [LISTING, READING, READING]
     assert {(call.region, call.caller.split("/")[1]) for call in calls} == {(REGION, "NodeAccessBot")}
     assert [call.params["IdentityStoreId"] for call in calls[1:]] == [STORE, STORE]
+
+
+async def test_a_request_may_name_its_requester_by_id_alone(scene: Scene, side: AwsSide) -> None:
+    """An OpsItem without the ARN: the id is the requester, and its record says who that is."""
+    asked = scene.ask()
+
+    def without_arn(answer: dict[str, Any]) -> dict[str, Any]:
+        item = answer["OpsItem"]
+        kept = item["OperationalData"]["/aws/accessrequest"]
+        about = json.loads(kept["Value"])
+        about["requester"]["arn"] = ""
+        data = {**item["OperationalData"], "/aws/accessrequest": {**kept, "Value": json.dumps(about)}}
+        return {"OpsItem": {**item, "OperationalData": data}}
+
+    scene.aws.faults.rewrite("GetOpsItem", without_arn)
+    request = await side.requests.observe(key_of(asked))
+    assert (request.requester, request.complete) == (TARO, True)
+    assert await side.identities.names(request.requester) == NAMES
+
+
+async def test_reads_keep_to_a_rate(scene: Scene) -> None:
+    """The quota is the whole organization's: several users are asked for one after the other, with pauses."""
+    async with aws_side(scene, rates={"identitystore": 1.0, "sso-admin": 1.0}) as side:
+        began = scene.clock()
+        for user_id in (TARO, HANAKO, NOBODY):
+            await side.identities.names(user_id)
+    assert scene.clock() - began >= timedelta(seconds=2)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from bot.service.delivery import Delivering
 from bot.service.forgetting import Forgetting
 from bot.service.intake import QUEUE, Intake
 from bot.service.looking import Looking
+from bot.service.placing import Placing
 from bot.service.rows import Rows
 from bot.service.signalling import Signalling
 from bot.service.sweep import Sweep
@@ -158,7 +159,7 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
         convergence = Convergence(
             rows=rows,
             requests=aws.requests,
-            people=teams.people,
+            placing=Placing(people=teams.people, identities=aws.identities, configured=configured),
             delivering=delivering,
             signalling=signalling,
             clock=clock,

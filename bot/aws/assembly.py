@@ -8,6 +8,7 @@ from bot.aws.access_requests import AccessRequests
 from bot.aws.client_secret import ClientSecret
 from bot.aws.clients import Clients
 from bot.aws.failures import CallFailed, unavailable
+from bot.aws.identity_center import IdentityCenter
 from bot.aws.pacing import RATES
 from bot.aws.queue import SqsQueue
 from bot.aws.web_identity import WebIdentity
@@ -46,6 +47,7 @@ class AwsSide:
             region=region, clock=clock, telemetry=telemetry, reader_roles=roles, external_id=external_id, rates=rates
         )
         self.requests = AccessRequests(self._clients, clock=clock)
+        self.identities = IdentityCenter(self._clients, clock=clock)
         self.queue = SqsQueue(self._clients, queue_url, clock=clock, telemetry=telemetry) if queue_url else None
 
     async def own_account(self) -> str:
@@ -78,3 +80,4 @@ class AwsSide:
         """Wait for the calls under way, and close every connection."""
         await self._clients.close()
         await self.requests.close()
+        await self.identities.close()

@@ -4,6 +4,7 @@ None of it has been seen on a live account. Where a guess fails, the fact counts
 DEBUG, so that it can be mended here. What is documented is said with its page.
 """
 
+import re
 from typing import Final
 
 from bot.domain.request import ApproverKind, LevelState, Status, Verdict
@@ -114,3 +115,17 @@ AUTO_POLICY: Final = (
     "SSM-JustInTimeAccessAutoApprovalPolicy"  # documented: the one name of every account's auto-approval
 )
 DEFAULT_APPROVAL_SECONDS: Final = 604_800  # documented: what an aws:approve step waits that does not say
+
+# --- IAM Identity Center --------------------------------------------------------------------------------------------
+
+# Documented: ListInstances shows what was "created in or visible to the account", and member accounts may use what only
+# reads in the identity store unless a service control policy forbids it. Not seen: what a member account is shown, and
+# that a user's id in a request is one of that store. So one store must be in sight, and whoever is not in it is nobody.
+# https://docs.aws.amazon.com/singlesignon/latest/userguide/manage-your-accounts.html
+IDENTITY_STORE_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)  # documented
+USABLE_INSTANCES: Final = ("ACTIVE", None)  # documented, but for one that says nothing of it
+UNKNOWN_USER: Final = "ResourceNotFoundException"  # documented; it may speak of the store as well
+# Documented: Emails has one element at most. That it says Primary wherever it is the user's own address is a guess;
+# without it an address counts as none.
+LONGEST_USER_NAME: Final = 128  # characters; documented
+LONGEST_MAIL_ADDRESS: Final = 320  # characters; 64 before the @ and 255 after it are the most that a mail server takes

@@ -5,7 +5,7 @@ Must not know what any operation means.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,6 +32,7 @@ THREADS: Final[Mapping[Lane, int]] = MappingProxyType(
 SESSION_LIFE = timedelta(hours=1)  # what AssumeRole gives unless asked, and the most for a role assumed by a role
 SESSION_MARGIN = timedelta(minutes=5)  # clocks differ, and a call takes time
 SESSIONS_KEPT = 1000  # people times roles; who is dropped costs one AssumeRole
+OWN = "own"  # stands for the bot's own account where that need not be known
 READER_SESSION = "node-access-bot"  # how CloudTrail names the product's reads
 MAX_PAGES = 400  # of 50 rows; a list that goes on longer repeats itself
 _WORTH_REPEATING: Final = frozenset({Failure.NOT_SENT, Failure.THROTTLED, Failure.EXPIRED, Failure.NO_ANSWER})
@@ -85,12 +86,7 @@ class Clients:
     async def read(self, place: Place, service: str, operation: str, lane: Lane, **params: object) -> Answer:
         """Make a call that changes nothing, again where that may help and nobody waits; raise CallFailed."""
         call = Call(service, place.region, operation, params)
-        try:
-            return await self._read(place, call, lane)
-        except CallFailed as failed:
-            if lane is Lane.CLICK or failed.failure not in _WORTH_REPEATING:
-                raise
-        return await self._read(place, call, lane)
+        return await _repeated(partial(self._read, place, call, lane), lane)
 
     async def read_all(
         self, place: Place, service: str, operation: str, lane: Lane, *, member: str, **params: object
@@ -105,6 +101,11 @@ class Clients:
                 return found
             params["NextToken"] = token
         raise CallFailed("EndlessPages", Failure.NO_ANSWER)
+
+    async def own_read(self, service: str, operation: str, lane: Lane, **params: object) -> Answer:
+        """As `read`, with the bot's own credentials in its own Region, whichever account those are of."""
+        place, call = Place(OWN, self._region), Call(service, self._region, operation, params)
+        return await _repeated(partial(self._paced, place, call, lane, self._sdk.call, None), lane)
 
     async def own(self, service: str, operation: str, lane: Lane, **params: object) -> Answer:
         """Make a call once with the bot's own credentials in its own Region; raise CallFailed."""
@@ -234,6 +235,16 @@ class Clients:
     def _made(self, make: _Maker, call: Call, credentials: Credentials | None) -> Answer:
         with self._counts.counted(call.operation):
             return make(call, credentials)
+
+
+async def _repeated(make: Callable[[], Awaitable[Answer]], lane: Lane) -> Answer:
+    """Make a call that changes nothing, once more where that may help and nobody waits."""
+    try:
+        return await make()
+    except CallFailed as failed:
+        if lane is Lane.CLICK or failed.failure not in _WORTH_REPEATING:
+            raise
+    return await make()
 
 
 def _usable_until(_wanted: RoleSession, credentials: Credentials, _now: float) -> float:

@@ -33,6 +33,8 @@ RATES: Final[Mapping[str, float]] = MappingProxyType(
     {
         "ssm": 3.0,  # calls a second of one operation; published for automation, the safe guess for OpsItems
         "ec2": 10.0,  # DescribeInstances refills 20 a second for a whole account, others' consoles included
+        "identitystore": 5.0,  # as below: nothing is published for it alone
+        "sso-admin": 5.0,  # 20 a second of all operations of IAM Identity Center, shared by the whole organization
     }
 )
 RATES_OF: Final[Mapping[tuple[str, str], float]] = MappingProxyType(

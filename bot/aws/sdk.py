@@ -28,7 +28,13 @@ READ_SECONDS = 10.0  # a slow answer is still one; claims are held for longer, a
 SHORT_READ_SECONDS = 5.0  # signals and AssumeRole: a claim is held for 25 seconds, and renewed in between; credentials
 POLL_SECONDS = 5  # a long poll; no longer, for SIGTERM drains within 20
 _READ_SECONDS_OF: Final[Mapping[str, float]] = MappingProxyType(
-    {"sqs": POLL_SECONDS + READ_SECONDS, "sts": SHORT_READ_SECONDS, "secretsmanager": SHORT_READ_SECONDS}
+    {
+        "sqs": POLL_SECONDS + READ_SECONDS,
+        "sts": SHORT_READ_SECONDS,
+        "secretsmanager": SHORT_READ_SECONDS,
+        "sso-admin": SHORT_READ_SECONDS,  # and the next: looked up one after the other
+        "identitystore": SHORT_READ_SECONDS,
+    }
 )
 ERROR = 300  # HTTP statuses from here on are errors, which botocore raises by itself
 CONNECTIONS = 30  # kept per client: as many as there are threads

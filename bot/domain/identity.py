@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 _ASSUMED_ROLE = re.compile(r"arn:aws[\w-]*:sts::(\d{12}):assumed-role/(?:[^/]+/)*([^/]+)/([^/]+)", re.ASCII)
@@ -158,7 +158,7 @@ class Directory:
     """What was looked up about a requester: people of the rosters, and the Identity Center record's names."""
 
     people: tuple[Person, ...] = ()
-    identity_center_names: tuple[str, ...] = ()
+    identity_center_names: tuple[str, ...] = ()  # user name and primary mail address, empty where there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,16 +186,27 @@ class Requester:
             return self.placed and self.person.object_id.casefold() == person.object_id.casefold()
         return self.placed and bool(self.spellings & person.certain_spellings)
 
+    def refusing_as(self, earlier: "Requester | None") -> "Requester":
+        """Keep what an earlier look knew of the same principal, and this one could not read, to refuse by.
+
+        It places nobody: whoever was placed by it is not until it is read again.
+        """
+        if earlier is None or earlier.principal != self.principal:
+            return self
+        return replace(self, spellings=self.spellings | earlier.spellings, name=earlier.name or self.name)
+
     def comparable_with(self, person: Person) -> bool:
         """True if a difference between the two means that they are two people.
 
         Whoever is matched to a Teams user is told from others by an address, and so is whoever is not placed at all;
         whoever is known by an address alone, by an address of the same domain; by an object id alone, by that.
+        A user name of Identity Center may look like an object id and be none: beside an address it does not count.
         """
         addresses = spellings_of(person.upn, person.mail)
         if self.person is not None or not self.placed:
             return bool(addresses)
-        if any(map(_OBJECT_ID.fullmatch, self.spellings - spellings_of(self.principal.text, self.principal.session))):
+        learnt = self.spellings - spellings_of(self.principal.text, self.principal.session)
+        if any(map(_OBJECT_ID.fullmatch, learnt)) and not any(map(_is_address, learnt)):
             return bool(person.object_id)
         return bool({_domain(each) for each in addresses} & {_domain(each) for each in self.spellings if "@" in each})
 
@@ -208,27 +219,46 @@ def requester_names(text: str, rules: IdentityRules) -> tuple[str, ...]:
     return tuple(name.removeprefix("user:").removeprefix("upn:") for name in names if name)
 
 
+def needs_record(text: str, rules: IdentityRules) -> bool:
+    """True for a user of IAM Identity Center of whom [people] says nothing: the record alone can tell who that is."""
+    principal = Principal.parse(text)
+    return principal.kind is PrincipalKind.IDENTITY_CENTER_USER and not rules.person_of(principal)
+
+
 def _domain(address: str) -> str:
     return address.rpartition("@")[2]
+
+
+def _is_address(name: str) -> bool:
+    local, mark, domain = name.rpartition("@")
+    return bool(local and mark and domain)
 
 
 def place_requester(text: str, rules: IdentityRules, directory: Directory) -> Requester:
     """Say who the requester is, as far as that is certain.
 
-    Placed by a [people] entry, by an Identity Center record, or by a trusted session name that equals (whole,
-    case-folded) UPN or mail of exactly one known person or lies in one of `people_domains`.
+    Placed by a [people] entry, by an Identity Center record that has an address, or by a trusted session name that
+    equals (whole, case-folded) UPN or mail of exactly one known person or lies in one of `people_domains`.
     """
     principal = Principal.parse(text)
-    certain = spellings_of(*requester_names(text, rules), *directory.identity_center_names)
+    record = _record_names(text, rules, directory)
+    certain = spellings_of(*requester_names(text, rules), *record)
     matches = _matching(directory.people, certain)
     person = matches[0] if len(matches) == 1 else None
-    placed = person is not None or _placed_by_name(principal, certain, rules, directory)
+    placed = person is not None or _placed_by_name(principal, certain, rules, record)
     if len(matches) > 1:
         placed = False  # an address of several people says nothing about which of them asked
     known = certain | spellings_of(principal.text, principal.session)
     spellings = known.union(*(match.spellings for match in matches))
-    name = person.shown_name if person else next(iter(directory.identity_center_names), principal.shown_name)
+    name = person.shown_name if person else next(iter(record), principal.shown_name)
     return Requester(principal, placed=placed, spellings=spellings, person=person, name=name, rules=rules.mark)
+
+
+def _record_names(text: str, rules: IdentityRules, directory: Directory) -> tuple[str, ...]:
+    """Return what the record says, where it counts; a record says nothing about any other kind of principal."""
+    if not needs_record(text, rules):
+        return ()
+    return tuple(name.strip() for name in directory.identity_center_names if name.strip())
 
 
 def _matching(people: Iterable[Person], names: frozenset[str]) -> list[Person]:
@@ -236,7 +266,9 @@ def _matching(people: Iterable[Person], names: frozenset[str]) -> list[Person]:
     return list(unique.values())
 
 
-def _placed_by_name(principal: Principal, certain: frozenset[str], rules: IdentityRules, directory: Directory) -> bool:
-    if rules.person_of(principal) or directory.identity_center_names:
+def _placed_by_name(
+    principal: Principal, certain: frozenset[str], rules: IdentityRules, record: tuple[str, ...]
+) -> bool:
+    if rules.person_of(principal) or any(map(_is_address, record)):
         return True
     return any(name.rpartition("@")[2] in rules.people_domains for name in certain if "@" in name)

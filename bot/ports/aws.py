@@ -126,6 +126,16 @@ class Requests(Protocol):
         """List the requests made since then that are revoked now, as far as AWS tells. Never raises."""
 
 
+class Identities(Protocol):
+    """Records of the users of AWS IAM Identity Center."""
+
+    async def names(self, user_id: str) -> tuple[str, ...]:
+        """Return what a user's record names them by, as far as it does: user name, primary mail address.
+
+        Empty for an id that is nobody's. Waits for a moment at most. Raises AwsUnavailable: nothing is known.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Hint:
     """A message from the queue. `key` None: understood, and not about a request (it is only deleted)."""

@@ -10,6 +10,7 @@ import socket
 import traceback
 from collections.abc import Callable, Iterable
 from functools import cache, partial
+from types import MappingProxyType
 from typing import Any
 
 import botocore.session
@@ -30,6 +31,7 @@ from bot.sandbox.shapes import problems
 
 log = structlog.get_logger()
 
+MODELS = MappingProxyType({"sso": "sso-admin"})  # of services that are signed for under another name than their own
 Operations = dict[tuple[str, str], Operation]
 
 
@@ -143,7 +145,7 @@ class AwsFront:
 
 @cache
 def _model(service: str) -> ServiceModel:
-    return botocore.session.get_session().get_service_model(service)
+    return botocore.session.get_session().get_service_model(MODELS.get(service, service))
 
 
 def _lost(loss: Loss, environ: dict[str, Any]) -> Response:

@@ -29,6 +29,7 @@ from bot.sandbox.callers import Callers, Session
 from bot.sandbox.control import PREFIX, Control
 from bot.sandbox.event_bus import EventBus
 from bot.sandbox.faults import Faults, Throttle
+from bot.sandbox.identity_center import IdentityCenter
 from bot.sandbox.jit_assumptions import Assumptions
 from bot.sandbox.jit_documents import JitDocuments
 from bot.sandbox.jit_operations import JitOperations
@@ -58,8 +59,9 @@ class SandboxAws:
 
     `now` moves time-outs and access windows; `per_second` limits each operation as SSM does (None: no limit);
     `steps_shown` truncates the step list of GetAutomationExecution; `assumed` varies what AWS does not document;
-    `identity_center_users` gives requesters an Identity Center id, by session name; `administrator` is the account and
-    Region in which copies of all requests are kept, as in an organization's delegated administrator account.
+    `identity_center_users` gives requesters an Identity Center id, by session name, and the id a record of that name;
+    `administrator` is the account and Region in which copies of all requests are kept, as in an organization's
+    delegated administrator account.
     Sessions expire in real time whatever `now` says, since SDKs look at the real clock.
     """
 
@@ -80,6 +82,7 @@ class SandboxAws:
         self.callers = Callers(now=_utc_now)
         self.web_identities = WebIdentities(now=_utc_now)
         self.nodes = Nodes(now=now)
+        self.identity_center = IdentityCenter(identity_center_users or {})
         self.events = EventBus(account=sample.ACCOUNT, region=sample.REGION, queue=sample.QUEUE)
         self.state = JitState(
             now=now,
@@ -184,6 +187,7 @@ class SandboxAws:
             **JitOperations(self.state, steps_shown=steps_shown, cancellers=frozenset({sample.CANCELLER})).table(),
             **JitDocuments(self.state).table(),
             **self.nodes.table(),
+            **self.identity_center.table(),
         }
 
     def _serve(self, port: int) -> None:

@@ -5,6 +5,8 @@ knows botocore's shapes and nothing of any operation.
 """
 
 import re
+import sys
+import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, cast
@@ -62,7 +64,16 @@ def _size(value: object) -> float | None:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    r"""Compile a Java pattern of the model; `\p{L}\p{Z}\p{N}`, which Python lacks, become its Unicode `\w\s`."""
-    translated = re.sub(r"\\p\{\w+\}", r"\\w\\s", pattern)
+    r"""Compile a Java pattern of the model; classes like `\p{L}`, which Python lacks, become what they mean."""
+    translated = re.sub(r"\\p\{(\w)\w*\}", lambda found: _class(found[1]), pattern)
     # Java's \w is ASCII unless told otherwise, Python's is not: a session name in Japanese must not pass.
     return re.compile(translated, 0 if translated != pattern else re.ASCII)
+
+
+@cache
+def _class(category: str) -> str:
+    """Return what stands for a general category of Unicode within brackets."""
+    if category in "LNZ":
+        return {"L": r"\w", "N": r"\w", "Z": r"\s"}[category]
+    members = (chr(number) for number in range(sys.maxunicode + 1))
+    return "".join(re.escape(each) for each in members if unicodedata.category(each).startswith(category))

@@ -16,7 +16,6 @@ import structlog
 from bot.domain.card_places import renamed
 from bot.domain.claims import awaits_effect
 from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome
-from bot.domain.identity import Directory, place_requester, requester_names, spellings_of
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import route
@@ -24,10 +23,10 @@ from bot.domain.settling import settle_unknown
 from bot.domain.surfaces import desired, may_still_be_placed, next_change
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Requests
 from bot.ports.clock import Clock
-from bot.ports.teams import People
 from bot.service.background import Background
 from bot.service.configured import Configured
 from bot.service.delivery import Delivering, Postponed
+from bot.service.placing import Placing
 from bot.service.rows import LeaseHeld, Rows
 from bot.service.signalling import Signalling, orphaned
 from bot.telemetry import Telemetry
@@ -49,7 +48,7 @@ class Convergence:
         *,
         rows: Rows,
         requests: Requests,
-        people: People,
+        placing: Placing,
         delivering: Delivering,
         signalling: Signalling,
         clock: Clock,
@@ -57,7 +56,7 @@ class Convergence:
         owner: str,
         telemetry: Telemetry,
     ) -> None:
-        self._rows, self._requests, self._people = rows, requests, people
+        self._rows, self._requests, self._placing = rows, requests, placing
         self._delivering, self._signalling, self._clock = delivering, signalling, clock
         self._configured, self._owner, self._telemetry = configured, owner, telemetry
         self._carried = Background()
@@ -134,15 +133,11 @@ class Convergence:
                 return counted.not_found(began) if missing else replace(counted, missing_since=None)
 
             return await self._rows.apply(record.key, failed)
-        earlier = record.requester.person if record.requester else None  # rosters may be away; they say more if not
-        rules = self._configured.identity
-        known = await self._people.known(spellings_of(*requester_names(facts.requester, rules)))
-        directory = Directory(people=tuple(filter(None, (earlier, *known))))
-        requester = place_requester(facts.requester, rules, directory)
+        placed = await self._placing.place(facts, earlier=record.requester)
 
         def observed(row: Record) -> Record:
-            seen = row.observed(facts, requester, at=began, since=record.version)
-            failed = 0 if facts.complete else row.looks_failed + 1
+            seen = row.observed(placed.request, placed.requester, at=began, since=record.version)
+            failed = 0 if placed.request.complete else row.looks_failed + 1
             return self._routed(replace(seen, looks_failed=failed))
 
         return await self._rows.apply(record.key, observed)

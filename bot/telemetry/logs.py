@@ -63,6 +63,7 @@ EVENTS: Mapping[str, str] = {
     "event_unreadable": "a message of the queue is no event; the queue's redrive takes it away",
     "execution_foreign": "an OpsItem names an execution that is not its approval; it is not believed",
     "execution_unreadable": "the approval's execution could not be read; the card is completed later",
+    "identity_center_unreadable": "who an IAM Identity Center user is cannot be read; [people] alone places them",
     "invoke_unknown": "Teams asked for something that the bot does not offer",
     "list_unreadable": "one of AWS's lists could not be read; the others make up for it",
     "look_failed": "a request could not be looked at for a reason that nobody foresaw; the trace helps",

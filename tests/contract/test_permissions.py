@@ -15,6 +15,7 @@ from bot.aws import web_identity
 from bot.aws.clients import READER_SESSION
 from bot.aws.events import KINDS, SOURCE
 from bot.domain.identity import Person
+from bot.sandbox.identity_center import STORE
 from bot.store.dynamodb_items import chat_key
 from bot.store.dynamodb_table import INDEXES
 from bot.teams.federation import AUDIENCE
@@ -24,7 +25,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "infra" / "aws"
 README = (ROOT / "README.md").read_text("utf-8")
 FILES = sorted(path.name for path in FOLDER.iterdir())
-SERVICES = ("dynamodb", "ec2", "secretsmanager", "sqs", "ssm", "sts")
+SERVICES = ("dynamodb", "ec2", "identitystore", "secretsmanager", "sqs", "sso-admin", "ssm", "sts")
+PREFIXES = {"sso-admin": "sso"}  # of actions, where they are not named for the service
 NEEDS_NONE = {"sts:GetCallerIdentity"}  # allowed to whoever has credentials; a policy cannot even refuse it
 # A transaction has no permission of its own: its puts, and the store makes no others, are governed by PutItem's.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
@@ -32,7 +34,15 @@ GOVERNED_BY = {"dynamodb:TransactWriteItems": "dynamodb:PutItem"}
 MANAGED = {"StringEquals": {"aws:ResourceTag/SystemsManagerJustInTimeNodeAccessManaged": "true"}}
 TRUSTS = ("approver-trust.json", "canceller-trust.json", "reader-trust.json")
 CREDENTIALS = ("app-secret-policy.json", "federation-policy.json")
-POLICIES = ("approver-policy.json", "bot-policy.json", "canceller-policy.json", "reader-policy.json", *CREDENTIALS)
+IDENTITIES = "identity-center-policy.json"
+POLICIES = (
+    "approver-policy.json",
+    "bot-policy.json",
+    "canceller-policy.json",
+    "reader-policy.json",
+    IDENTITIES,
+    *CREDENTIALS,
+)
 TABLE, MAKING = "table-policy.json", "table-creation-policy.json"
 CREATION = ROOT / "bot" / "store" / "dynamodb_creation.py"
 
@@ -63,11 +73,14 @@ def actions(*names: str) -> list[str]:
 
 
 def operations() -> Mapping[str, str]:
-    """Return the actions of the services that the code uses, by the name that boto3 gives their operation."""
+    """Return the actions of the services that the code uses, by the name that boto3 gives their operation.
+
+    Of operations of one name the last counts: ListTagsForResource is that of SSM.
+    """
     loader = create_loader()
     models = {service: loader.load_service_model(service, "service-2") for service in SERVICES}
     return {
-        xform_name(operation): f"{service}:{operation}"
+        xform_name(operation): f"{PREFIXES.get(service, service)}:{operation}"
         for service, model in models.items()
         for operation in model["operations"]
     }
@@ -135,6 +148,18 @@ def test_one_secret_may_be_read() -> None:
     (only,) = statements("app-secret-policy.json")
     assert only["Action"] == ["secretsmanager:GetSecretValue"]
     assert [each.rpartition(":")[2] for each in only["Resource"]] == ["node-access-??????"]
+
+
+def test_of_identity_center_one_store_is_read_user_by_user() -> None:
+    """No list of users, no group; the list of instances takes no resource. The store is the one of the sandbox."""
+    finding, reading = statements(IDENTITIES)
+    assert (finding["Action"], finding["Resource"]) == (["sso:ListInstances"], ["*"])
+    assert reading["Action"] == ["identitystore:DescribeUser"]
+    store, users = reading["Resource"]
+    assert (store, users) == (
+        f"arn:aws:identitystore::111122223333:identitystore/{STORE}",
+        "arn:aws:identitystore:::user/*",
+    )
 
 
 def test_reading_stays_with_just_in_time_node_access() -> None:

@@ -20,6 +20,7 @@ from bot.service.converge import Convergence
 from bot.service.decide import Deciding
 from bot.service.delivery import Delivering
 from bot.service.looking import Looking
+from bot.service.placing import Placing
 from bot.service.rows import Rows
 from bot.service.signalling import Signalling
 from bot.service.sweep import Sweep
@@ -27,6 +28,7 @@ from bot.telemetry import Telemetry
 from tests.fakes.aws import ACCOUNT, REGION, FakeAws
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, FakeChat, FakePeople
 from tests.fakes.clock import ManualClock
+from tests.fakes.identities import FakeIdentities
 from tests.fakes.store import MemoryStore
 
 APPROVALS = Channel(
@@ -65,6 +67,7 @@ class World:
     store: Store
     configured: Configured = field(default_factory=configured)
     owner: str = "replica-1"
+    identities: FakeIdentities = field(default_factory=FakeIdentities)
     auditing: Auditing = field(init=False)
     rows: Rows = field(init=False)
     signalling: Signalling = field(init=False)
@@ -93,7 +96,7 @@ class World:
         self.convergence = Convergence(
             rows=self.rows,
             requests=self.aws,
-            people=self.people,
+            placing=Placing(people=self.people, identities=self.identities, configured=self.configured),
             delivering=delivering,
             signalling=self.signalling,
             clock=clock,

@@ -26,6 +26,8 @@ TRUTH = "tests/scenario/test_truth.py::"
 RECALLING = "tests/scenario/test_recalling.py::"
 CONVERGING = "tests/scenario/test_converging.py::"
 RELOADING = "tests/scenario/test_reloading.py::"
+IDENTITY_CENTER = "tests/scenario/test_identity_center.py::"
+RECORDS = "tests/contract/test_identity_center.py::"
 MATRIX = "tests/security/test_authorisation.py::test_whoever_may_not_is_refused_and_nothing_reaches_aws"
 NOBODY = "tests/security/test_nobody_decides.py::"
 
@@ -149,6 +151,69 @@ GUARDS = (
         "if requester.is_person(person):",
         "if requester.is_person(person) and not requester.placed:",
         DECIDING + "test_the_requester_cannot_decide",
+    ),
+    Guard(
+        "a record without an address places nobody",
+        "bot/domain/identity.py",
+        "any(map(_is_address, record))",
+        "record",
+        IDENTITY_CENTER + "test_a_record_that_does_not_say_who_it_is_lets_nobody_decide[names1]",
+    ),
+    Guard(
+        "a user name that looks like an object id is none",
+        "bot/domain/identity.py",
+        " and not any(map(_is_address, learnt))",
+        "",
+        NOBODY + "test_with_a_user_name_that_looks_like_an_object_id",
+    ),
+    Guard(
+        "a record counts for an Identity Center user alone",
+        "bot/domain/identity.py",
+        "    if not needs_record(text, rules):\n        return ()\n",
+        "",
+        "tests/unit/domain/test_identity.py::test_a_record_counts_for_no_other_principal",
+    ),
+    Guard(
+        "a record that cannot be read any more places nobody",
+        "bot/domain/identity.py",
+        "return replace(self, spellings=self.spellings | earlier.spellings,",
+        "return replace(earlier, spellings=self.spellings | earlier.spellings,",
+        NOBODY + "test_with_the_record_of_the_requester_unreadable[read before]",
+    ),
+    Guard(
+        "whom a record named stays refused while it cannot be read",
+        "bot/service/placing.py",
+        "requester.refusing_as(earlier)",
+        "requester",
+        IDENTITY_CENTER + "test_who_was_known_stays_refused_where_anybody_may_ask",
+    ),
+    Guard(
+        "a record that could not be read is read later",
+        "bot/service/placing.py",
+        "replace(request, complete=False)",
+        "request",
+        IDENTITY_CENTER + "test_a_record_that_cannot_be_read_delays_no_card_and_heals",
+    ),
+    Guard(
+        "of several identity stores none is believed",
+        "bot/aws/identity_center.py",
+        "if len(found) > 1:",
+        "if len(found) > 9:",
+        RECORDS + "test_one_store_must_be_in_sight[two]",
+    ),
+    Guard(
+        "the record of another user is not believed",
+        "bot/aws/identity_center.py",
+        'if (text(record.get("UserId")) or user_id).casefold() != user_id.casefold():',
+        "if not user_id:",
+        RECORDS + "test_the_record_of_another_user_is_not_believed",
+    ),
+    Guard(
+        "a name that is not seen whole is none",
+        "bot/aws/identity_center.py",
+        " and name.isprintable()",
+        "",
+        RECORDS + "test_a_name_that_is_not_seen_whole_is_none",
     ),
     Guard(
         "a paused channel takes no decision",

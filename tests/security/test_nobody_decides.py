@@ -15,6 +15,7 @@ from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.world import APPROVALS, World, new_world
 
 EVERYBODY = (HANAKO, ICHIRO, TARO_PERSON)
+USER_ID = "1234567890-e1fbc510-8081-70c2-448f-0123456789ab"  # of IAM Identity Center
 ROLE_OF_ANYBODY = "arn:aws:sts::111122223333:assumed-role/AnyRole"
 
 
@@ -81,6 +82,32 @@ async def test_with_the_requester_unplaced() -> None:
     """Who asks is known to nobody: it could be whoever presses."""
     world = new_world()
     await _pressed_by_all(world, world.aws.add(requester=f"{ROLE_OF_ANYBODY}/batch"))
+
+
+@pytest.mark.parametrize("asked_before", [False, True], ids=["never read", "read before"])
+async def test_with_the_record_of_the_requester_unreadable(asked_before: bool) -> None:
+    """AWS names who asks by an Identity Center id alone, and does not tell now whose that is: it could be anybody's."""
+    world = new_world()
+    world.identities.records[USER_ID] = ("somebody.else@example.com",)
+    key = world.aws.add(requester=USER_ID)
+    if asked_before:
+        await world.shown(key)
+    world.identities.problem = "AccessDeniedException"
+    await _pressed_by_all(world, key)
+
+
+async def test_with_a_record_that_names_nobody() -> None:
+    """Neither an id that is nobody's nor empty names are anybody."""
+    world = new_world()
+    world.identities.records[USER_ID] = ("", " ")
+    await _pressed_by_all(world, world.aws.add(requester=USER_ID))
+
+
+async def test_with_a_user_name_that_looks_like_an_object_id() -> None:
+    """Identity Center's names are free text: such a one tells nobody apart, and the address is of another domain."""
+    world = new_world()
+    world.identities.records[USER_ID] = ("cccccccc-0000-4000-8000-000000000001", "taro@corp.example.net")
+    await _pressed_by_all(world, world.aws.add(requester=USER_ID))
 
 
 async def test_with_the_session_name_chosen_by_the_caller() -> None:

@@ -21,6 +21,7 @@ DECISIONS: Final = (Verb.APPROVE, Verb.REJECT)
 SESSION: Final = f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator"
 SSO: Final = f"arn:aws:sts::{ACCOUNT}:assumed-role/AWSReservedSSO_Operators_0123456789abcdef"
 IAM_USER: Final = f"arn:aws:iam::{ACCOUNT}:user/taro"
+USER_ID: Final = "1234567890-e1fbc510-8081-70c2-448f-0123456789ab"
 BATCH: Final = f"{SESSION}/batch"
 
 TARO: Final = replace(TARO_PERSON, upn="t.yamada@example.com", mail="taro.yamada@example.com")
@@ -54,7 +55,9 @@ REQUESTERS: Final = {
     "an entry of [people], by object id": BATCH,
     "an entry of [people], by name": IAM_USER,
     "an entry of [people], by mail": f"{SESSION}/nightly",
+    "a user id of IAM Identity Center": USER_ID,
 }
+RECORDS: Final = {USER_ID: ("taro", "taro.yamada@example.com")}
 PEOPLE: Final = {
     BATCH: f"user:{TARO.object_id}",
     IAM_USER: f"upn:{TARO.upn}",
@@ -69,7 +72,9 @@ def _world(*accounts: Person, allow_unplaced: bool = False) -> World:
     channel = replace(APPROVALS, approvers=("members", *listed))
     ours = configured(channel, allow_unplaced=allow_unplaced)
     ours = replace(ours, identity=replace(ours.identity, people=PEOPLE))
-    return new_world(channel, people=everybody, configured=ours)
+    world = new_world(channel, people=everybody, configured=ours)
+    world.identities.records |= RECORDS
+    return world
 
 
 def _as_activities_name(person: Person) -> Person:

@@ -69,3 +69,14 @@ def test_what_fits_is_fine(operation: str, params: dict[str, Any]) -> None:
 def test_what_does_not_fit_is_named(operation: str, params: dict[str, Any], word: str) -> None:
     """Missing, wrong type, unknown, enum, pattern (whole and ASCII), lengths, at any depth."""
     assert word in "; ".join(asked(operation, **params))
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"), [("taro.yamada+1@例.jp", True), ("e\u0301", True), ("a b", False), ("a\n", False)]
+)
+def test_classes_of_unicode_are_what_they_mean(name: str, fits: bool) -> None:
+    """A pattern that names letters, marks, symbols and punctuation takes these, and neither blanks nor controls."""
+    model = botocore.session.get_session().get_service_model("identitystore").operation_model("DescribeUser")
+    assert model.output_shape is not None
+    shape = model.output_shape.members["UserName"]
+    assert (problems(name, shape) == []) is fits

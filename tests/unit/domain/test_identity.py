@@ -11,6 +11,7 @@ from bot.domain.identity import (
     Principal,
     PrincipalKind,
     Requester,
+    needs_record,
     place_requester,
     requester_names,
     spellings_of,
@@ -242,6 +243,115 @@ def test_identity_center_places_by_its_record() -> None:
     unknown = placed(USER_ID, directory=replace(directory, people=()))
     assert (unknown.placed, unknown.person, unknown.name) == (True, None, "taro.yamada@example.com")
     assert unknown.is_person(TARO_PERSON)
+
+
+TWIN = replace(person(7), mail="taro.yamada@example.com")
+GUEST = replace(person(8), upn="taro_example.org#EXT#@example.com", mail="t.yamada@example.com", guest=True)
+
+
+@pytest.mark.parametrize(
+    ("names", "people", "who"),
+    [
+        (("taro.yamada@example.com",), (HANAKO, TARO_PERSON), TARO_PERSON),
+        (("Taro.Yamada@EXAMPLE.com", "taro.yamada@example.com"), (HANAKO, TARO_PERSON), TARO_PERSON),
+        (("tyamada", " taro.yamada@example.com "), (HANAKO, TARO_PERSON), TARO_PERSON),
+        (("tyamada@corp.example.net", "taro.yamada@example.com"), (HANAKO, TARO_PERSON), TARO_PERSON),
+        (("", "taro.yamada@example.com"), (HANAKO, TARO_PERSON), TARO_PERSON),
+        (("t.yamada@example.com",), (HANAKO, TARO_PERSON), "t.yamada@example.com"),
+        (("tyamada", "t.yamada@example.com"), (), "tyamada"),
+        (("t.yamada@example.com",), (HANAKO, GUEST), "t.yamada@example.com"),
+        (("taro.yamada@example.com",), (HANAKO, TARO_PERSON, TWIN), None),
+        (("taro.yamada@example.com", "hanako.sato@example.com"), (HANAKO, TARO_PERSON), None),
+        (("tyamada",), (HANAKO, TARO_PERSON), None),
+        (("@example.com",), (HANAKO, TARO_PERSON), None),
+        (("tyamada@",), (HANAKO, TARO_PERSON), None),
+        (("", "  "), (HANAKO, TARO_PERSON, person(9)), None),
+        ((), (HANAKO, TARO_PERSON), None),
+    ],
+)
+def test_a_record_says_who_it_is(names: tuple[str, ...], people: tuple[Person, ...], who: Person | str | None) -> None:
+    """Exactly one person with one of its names; else somebody known by an address; else, and of several, nobody."""
+    requester = placed(USER_ID, directory=Directory(people, names))
+    assert requester.placed is (who is not None)
+    if isinstance(who, Person):
+        assert (requester.person, requester.name) == (who, who.shown_name)
+    elif who:
+        assert (requester.person, requester.name) == (None, who)
+    else:
+        assert requester.person is None
+
+
+@pytest.mark.parametrize("domains", [frozenset[str](), frozenset({"example.com"})])
+def test_an_address_of_several_people_places_nobody_in_any_domain(domains: frozenset[str]) -> None:
+    """people_domains says which addresses are people, not which of two it is; both are refused."""
+    directory = Directory((TARO_PERSON, TWIN), ("taro.yamada@example.com",))
+    requester = placed(USER_ID, replace(RULES, people_domains=domains), directory)
+    assert not requester.placed
+    assert requester.is_person(TARO_PERSON)
+    assert requester.is_person(TWIN)
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        TARO_PERSON,
+        replace(person(11), mail="TARO.YAMADA@example.com"),
+        replace(person(12), mail="tyamada@corp.example.net"),
+        replace(person(13), upn="tyamada@corp.example.net"),
+        replace(person(14), upn="tyamada_corp.example.net#EXT#@example.com", guest=True),
+        replace(person(15), teams_id=TARO_PERSON.teams_id),
+    ],
+)
+def test_every_spelling_of_a_record_is_the_requester(account: Person) -> None:
+    """Either of its names, and whatever names the person whom they match."""
+    names = ("tyamada@corp.example.net", "taro.yamada@example.com")
+    requester = placed(USER_ID, directory=Directory((HANAKO, TARO_PERSON), names))
+    assert requester.is_person(account)
+    assert not requester.is_person(HANAKO)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("t.yamada@example.com",), True),
+        (("tyamada", "t.yamada@example.com"), True),
+        (("t.yamada@corp.example.net",), False),
+        (("cccccccc-0000-4000-8000-000000000001", "t.yamada@corp.example.net"), False),
+        (("cccccccc-0000-4000-8000-000000000001", "t.yamada@example.com"), True),
+    ],
+)
+def test_who_is_known_by_a_record_is_told_from_others_by_an_address(names: tuple[str, ...], expected: bool) -> None:
+    """Of the same domain; a user name that looks like an object id is none, and tells nobody apart."""
+    requester = placed(USER_ID, directory=Directory((), names))
+    assert (requester.placed, requester.comparable_with(HANAKO)) == (True, expected)
+
+
+@pytest.mark.parametrize("text", [OPERATOR, BATCH, FEDERATED, IAM_USER, SSO.replace("taro.yamada", "nobody"), ""])
+def test_a_record_counts_for_no_other_principal(text: str) -> None:
+    """It is looked up by user id alone; beside anything else it would be somebody else's."""
+    rules, directory = IdentityRules(), Directory((HANAKO, TARO_PERSON), ("hanako.sato@example.com",))
+    assert placed(text, rules, directory) == placed(text, rules, replace(directory, identity_center_names=()))
+
+
+@pytest.mark.parametrize("text", [USER_ID, USER_ID[11:], USER_ID.upper()])
+def test_the_admins_own_list_comes_before_the_record(text: str) -> None:
+    """With an entry of [people] no record is needed, and none counts."""
+    rules = replace(RULES, people={text: "taro.yamada@example.com"})
+    assert [needs_record(text, each) for each in (RULES, rules)] == [True, False]
+    requester = placed(text, rules, Directory((HANAKO, TARO_PERSON), ("hanako.sato@example.com",)))
+    assert (requester.person, requester.is_person(HANAKO)) == (TARO_PERSON, False)
+
+
+def test_what_an_earlier_look_knew_goes_on_refusing() -> None:
+    """A record that cannot be read any more places nobody, but whom it named is not somebody else by that."""
+    known = placed(USER_ID, directory=Directory((TARO_PERSON,), ("t@example.com", "taro.yamada@example.com")))
+    unread = placed(USER_ID, directory=Directory((TARO_PERSON,)))
+    kept = unread.refusing_as(known)
+    assert (kept.placed, kept.person, kept.name) == (False, None, "山田 太郎")
+    assert kept.is_person(TARO_PERSON)
+    assert not unread.is_person(TARO_PERSON)
+    assert unread.refusing_as(None) == unread
+    assert placed(USER_ID[11:]).refusing_as(known) == placed(USER_ID[11:])
 
 
 def test_without_its_record_an_identity_center_user_is_nobody() -> None:

@@ -1,0 +1,191 @@
+"""A request whose requester AWS names by an IAM Identity Center user id alone: who that is, the user's record says."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.identity import IdentityRules, Person
+from bot.domain.record import Record
+from bot.domain.request import RequestKey, Status
+from bot.domain.views import NoticeCode
+from bot.service.clicks import Answer, Verb
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
+from tests.fakes.world import World, new_world
+
+USER_ID = "1234567890-e1fbc510-8081-70c2-448f-0123456789ab"
+NAMES = ("tyamada@corp.example.net", "taro.yamada@example.com")
+EVERYBODY = (HANAKO, ICHIRO, TARO_PERSON)
+
+
+@pytest.fixture
+def world() -> World:
+    """A fresh world in which the record says that it is Taro."""
+    fresh = new_world()
+    fresh.identities.records[USER_ID] = NAMES
+    return fresh
+
+
+def _asked(world: World, number: int = 1) -> RequestKey:
+    return world.aws.add(number, requester=USER_ID)
+
+
+async def _pressed(world: World, key: RequestKey, person: Person) -> Answer:
+    """Press Approve as the activity names somebody: by their object id alone."""
+    async with world.running():
+        return await world.press(key, replace(person, upn=None, mail=None))
+
+
+def _code(answer: Answer) -> NoticeCode | None:
+    return answer.notice.code if answer.notice else None
+
+
+def _wait(row: Record) -> timedelta:
+    """Return how long after the look the next one is due."""
+    assert row.next_look_at is not None
+    assert row.observed_at is not None
+    return row.next_look_at - row.observed_at
+
+
+async def test_the_card_names_the_person_of_the_record(world: World) -> None:
+    """The one member with a name of the record; the card has buttons at its first post."""
+    await world.shown(_asked(world))
+    (card,) = world.chat.of("post")
+    assert (card.buttons, len(card.versions)) == (True, 1)
+    assert TARO_PERSON.name in card.card
+
+
+async def test_such_a_requester_cannot_decide_and_others_can(world: World) -> None:
+    """Taro is refused as who asked; Hanako's press is one signal in her name, and Taro is told."""
+    key = _asked(world)
+    await world.shown(key)
+    assert _code(await _pressed(world, key, TARO_PERSON)) is NoticeCode.OWN_REQUEST
+    assert world.aws.signals == []
+    await _pressed(world, key, HANAKO)
+    assert [signal.session_name for signal in world.aws.signals] == [HANAKO.session_name]
+    await world.shown(key)
+    assert {sent.where for sent in world.chat.of("direct")} == {TARO_PERSON.object_id}
+
+
+async def test_who_is_in_no_roster_is_known_by_the_address(world: World) -> None:
+    """It is enough to refuse them once they appear, and others of that domain may decide."""
+    world.people.people = [HANAKO, ICHIRO]
+    key = _asked(world)
+    row = await world.shown(key)
+    assert row.requester
+    assert (row.requester.placed, row.requester.person) == (True, None)
+    world.people.people = list(EVERYBODY)
+    assert _code(await _pressed(world, key, TARO_PERSON)) is NoticeCode.OWN_REQUEST
+    await _pressed(world, key, ICHIRO)
+    assert [signal.session_name for signal in world.aws.signals] == [ICHIRO.session_name]
+
+
+@pytest.mark.parametrize("names", [(), ("tyamada",), ("taro.yamada@example.com", "hanako.sato@example.com")])
+async def test_a_record_that_does_not_say_who_it_is_lets_nobody_decide(world: World, names: tuple[str, ...]) -> None:
+    """Nobody's id, a name without an address, the names of two people: it could be whoever presses."""
+    world.identities.records[USER_ID] = names
+    key = _asked(world)
+    await world.shown(key)
+    answers = [await _pressed(world, key, person) for person in EVERYBODY]
+    assert all(answer.refused for answer in answers)
+    assert (world.aws.signals, world.chat.of("post")[0].buttons) == ([], False)
+
+
+async def test_a_record_that_cannot_be_read_delays_no_card_and_heals(world: World) -> None:
+    """The card is there with what is known, nobody decides, and the next look, a second later, completes it in place."""
+    world.identities.problem = "AccessDeniedException"
+    key = _asked(world)
+    row = await world.shown(key)
+    (card,) = world.chat.of("post")
+    assert (card.buttons, "web-prod-01" in card.card, _wait(row)) == (False, True, timedelta(seconds=1))
+    for person in EVERYBODY:
+        assert _code(await _pressed(world, key, person)) is NoticeCode.UNPLACED
+    assert world.aws.signals == []
+    world.identities.problem = ""
+    async with world.running():
+        await world.clock.advance(60)
+    (card,) = world.chat.of("post")
+    assert (card.buttons, TARO_PERSON.name in card.card) == (True, True)
+    assert _code(await _pressed(world, key, TARO_PERSON)) is NoticeCode.OWN_REQUEST
+    await _pressed(world, key, HANAKO)
+    assert len(world.aws.signals) == 1
+
+
+async def test_a_record_that_is_never_readable_is_asked_for_ever_more_seldom(world: World) -> None:
+    """Without the permission a waiting request is looked at every few minutes, not every second."""
+    world.identities.problem = "AccessDeniedException"
+    key = _asked(world)
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(3600)
+        hourly = len(world.identities.asked)
+        await world.clock.advance(3600)
+    assert len(world.identities.asked) - hourly <= 12
+    assert _wait(await world.row(key)) >= timedelta(minutes=5)
+
+
+async def test_a_record_that_cannot_be_read_any_more_stops_deciding(world: World) -> None:
+    """The permission taken away, and the next look knows nobody: the buttons go, and no old one reaches AWS."""
+    key = _asked(world)
+    await world.shown(key)
+    world.identities.problem = "AccessDeniedException"
+    await world.shown(key)
+    assert not world.chat.of("post")[0].buttons
+    codes = [_code(await _pressed(world, key, person)) for person in EVERYBODY]
+    assert codes == [NoticeCode.UNPLACED, NoticeCode.UNPLACED, NoticeCode.OWN_REQUEST]
+    assert world.aws.signals == []
+
+
+async def test_who_was_known_stays_refused_where_anybody_may_ask(world: World) -> None:
+    """With unplaced requesters let through, a record that is not readable for a while does not let its user decide."""
+    world.configured.rules = replace(world.configured.rules, allow_unplaced=True)
+    key = _asked(world)
+    await world.shown(key)
+    world.identities.problem = "ReadTimeoutError"
+    for _ in range(2):
+        row = await world.shown(key)
+        assert row.requester
+        assert not row.requester.placed
+    assert _code(await _pressed(world, key, TARO_PERSON)) is NoticeCode.OWN_REQUEST
+    assert world.aws.signals == []
+
+
+async def test_a_request_that_ends_unread_still_tells_its_requester(world: World) -> None:
+    """Decided in the console meanwhile: once the record is read the direct message follows."""
+    world.identities.problem = "InternalServerException"
+    key = _asked(world)
+    await world.shown(key)
+    world.aws.end(key, Status.REJECTED)
+    await world.shown(key)
+    assert world.chat.of("direct") == []
+    world.identities.problem = ""
+    async with world.running():
+        await world.clock.advance(60)
+    assert {sent.where for sent in world.chat.of("direct")} == {TARO_PERSON.object_id}
+
+
+async def test_nobody_is_looked_up_who_need_not_be(world: World) -> None:
+    """A requester with an ARN, one whom [people] has, a copy of a request that lives elsewhere."""
+    copied = _asked(world, number=2)
+    world.aws.requests[copied] = replace(world.aws.requests[copied], replica_of=world.aws.add(3))
+    await world.shown(copied)
+    await world.shown(world.aws.add(4))
+    world.configured.identity = IdentityRules(people={USER_ID: f"user:{HANAKO.object_id}"})
+    row = await world.shown(_asked(world))
+    assert row.requester
+    assert row.requester.person == HANAKO
+    assert not row.requester.is_person(TARO_PERSON)
+    assert world.identities.asked == []
+
+
+@pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
+async def test_only_the_person_of_the_record_may_cancel(world: World, verb: Verb) -> None:
+    """In their own chat, and never decide."""
+    key = _asked(world)
+    await world.shown(key)
+    async with world.running():
+        refused = await world.deciding.click(world.withdrawn(key, HANAKO))
+        own = await world.press(key, replace(TARO_PERSON, upn=None, mail=None), verb)
+        assert (refused.refused, own.refused, world.aws.signals) == (True, True, [])
+        await world.deciding.click(world.withdrawn(key))
+    assert [signal.session_name for signal in world.aws.signals] == [TARO_PERSON.session_name]

@@ -25,19 +25,11 @@ from bot.ports.aws import AwsUnavailable
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
 from bot.reloading import Reloading
-from bot.service.arrivals import Arrivals
+from bot.service.assembly import Ports, Services
 from bot.service.auditing import Auditing
-from bot.service.commands import Commands
 from bot.service.configured import Configured
-from bot.service.converge import Convergence
-from bot.service.decide import Deciding
-from bot.service.delivery import Delivering
 from bot.service.forgetting import Forgetting
 from bot.service.intake import QUEUE, Intake
-from bot.service.looking import Looking
-from bot.service.placing import Placing
-from bot.service.rows import Rows
-from bot.service.signalling import Signalling
 from bot.service.sweep import Sweep
 from bot.settings import Settings
 from bot.store.assembly import store_at
@@ -64,10 +56,7 @@ class Program:
     """The running parts."""
 
     sockets: tuple[server.Server, ...]
-    deciding: Deciding
-    looking: Looking
-    convergence: Convergence
-    auditing: Auditing
+    services: Services
     sources: tuple[Source, ...]  # of work and of figures; they stop first
 
 
@@ -105,7 +94,7 @@ async def run(program: Program, stopping: asyncio.Event) -> None:
     """Run every loop until told to stop, then drain. A loop that dies ends the program."""
     async with asyncio.TaskGroup() as group:
         sources = [group.create_task(source.run()) for source in program.sources]
-        looking = group.create_task(program.looking.run())
+        looking = group.create_task(program.services.looking.run())
         log.info("bot_started", ports=[socket.port for socket in program.sockets])
         await stopping.wait()
         log.info("bot_stopping")
@@ -120,11 +109,11 @@ async def _drain(program: Program, sources: list[asyncio.Task[None]], looking: a
     try:
         async with asyncio.timeout(DRAIN_SECONDS):
             await asyncio.gather(*(socket.stop() for socket in program.sockets))
-            await program.deciding.drain()
-            await program.convergence.drain()
+            await program.services.deciding.drain()
+            await program.services.convergence.drain()
             looking.cancel()
-            await program.looking.drain()
-            await program.auditing.drain()
+            await program.services.looking.drain()
+            await program.services.auditing.drain()
     except TimeoutError:
         log.warning("drain_cut_short")  # the next process goes on from the row
     finally:
@@ -148,44 +137,18 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
                 _microsoft(settings, aws, clock), store=store, configured=configured, clock=clock, telemetry=telemetry
             )
         )
-        auditing = Auditing(store=store, clock=clock, telemetry=telemetry)
-        rows = Rows(store, clock)
-        signalling = Signalling(
-            rows=rows, requests=aws.requests, clock=clock, configured=configured, telemetry=telemetry
-        )
-        delivering = Delivering(
-            rows=rows, chat=teams.chat, people=teams.people, clock=clock, owner=owner, telemetry=telemetry
-        )
-        convergence = Convergence(
-            rows=rows,
+        ports = Ports(
+            store=store,
             requests=aws.requests,
-            placing=Placing(people=teams.people, identities=aws.identities, configured=configured),
-            delivering=delivering,
-            signalling=signalling,
-            clock=clock,
-            configured=configured,
-            owner=owner,
-            telemetry=telemetry,
-        )
-        deciding = Deciding(
-            rows=rows,
+            identities=aws.identities,
+            chat=teams.chat,
             people=teams.people,
-            signalling=signalling,
             clock=clock,
-            configured=configured,
-            telemetry=telemetry,
-            auditing=auditing,
         )
-        sweep = Sweep(
-            rows=rows,
-            requests=aws.requests,
-            clock=clock,
-            configured=configured,
-            period=settings.sweep_seconds,
-            owner=owner,
-            telemetry=telemetry,
+        services = Services(
+            ports, configured=configured, telemetry=telemetry, owner=owner, period=settings.sweep_seconds
         )
-        forgetting = Forgetting(store=store, clock=clock, telemetry=telemetry)
+        rows = services.rows
         reloading = Reloading(
             path=settings.config,
             configuration=configuration,
@@ -194,22 +157,18 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             clock=clock,
             telemetry=telemetry,
         )
-        sources: list[Source] = [sweep, forgetting, reloading, auditing, LoopWatch(telemetry.loop_stall)]
+        own = (services.sweep, services.forgetting, services.auditing)
+        sources: list[Source] = [*own, reloading, LoopWatch(telemetry.loop_stall)]
         if aws.queue:
             telemetry.health.expect(QUEUE)
             sources.append(Intake(queue=aws.queue, rows=rows, clock=clock, configured=configured, telemetry=telemetry))
-        commands = Commands(rows=rows, people=teams.people, clock=clock, configured=configured)
-        messages = teams.attach(deciding, commands, Arrivals(rows=rows, clock=clock, telemetry=telemetry))
         public = server.build_app(
-            messages=messages, ready=_readiness(teams, telemetry), problems=telemetry.health.problems
+            messages=teams.attach(services.deciding, services.commands, services.arrivals),
+            ready=_readiness(teams, telemetry),
+            problems=telemetry.health.problems,
         )
         yield Program(
-            sockets=await _listen(settings, stack, public, registry),
-            deciding=deciding,
-            looking=Looking(rows=rows, convergence=convergence, clock=clock, telemetry=telemetry),
-            convergence=convergence,
-            auditing=auditing,
-            sources=tuple(sources),
+            sockets=await _listen(settings, stack, public, registry), services=services, sources=tuple(sources)
         )
 
 

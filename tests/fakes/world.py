@@ -13,14 +13,13 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import Channel
 from bot.ports.store import Store
+from bot.service.assembly import Ports, Services
 from bot.service.auditing import Auditing
 from bot.service.clicks import Answer, Click, Verb
 from bot.service.configured import Configured
 from bot.service.converge import Convergence
 from bot.service.decide import Deciding
-from bot.service.delivery import Delivering
 from bot.service.looking import Looking
-from bot.service.placing import Placing
 from bot.service.rows import Rows
 from bot.service.signalling import Signalling
 from bot.service.sweep import Sweep
@@ -78,51 +77,24 @@ class World:
     telemetry: Telemetry = field(init=False)
 
     def __post_init__(self) -> None:
-        """Wire the services as the composition root does."""
+        """Have the services."""
         self.build()
 
     def build(self) -> None:
         """Make the services anew over the same outside: a restart."""
-        self.telemetry, clock = Telemetry(CollectorRegistry()), self.clock
-        telemetry = self.telemetry
-        self.auditing = Auditing(store=self.store, clock=clock, telemetry=telemetry)
-        self.rows = Rows(self.store, clock)
-        self.signalling = Signalling(
-            rows=self.rows, requests=self.aws, clock=clock, configured=self.configured, telemetry=telemetry
-        )
-        delivering = Delivering(
-            rows=self.rows, chat=self.chat, people=self.people, clock=clock, owner=self.owner, telemetry=telemetry
-        )
-        self.convergence = Convergence(
-            rows=self.rows,
+        self.telemetry = Telemetry(CollectorRegistry())
+        ports = Ports(
+            store=self.store,
             requests=self.aws,
-            placing=Placing(people=self.people, identities=self.identities, configured=self.configured),
-            delivering=delivering,
-            signalling=self.signalling,
-            clock=clock,
-            configured=self.configured,
-            owner=self.owner,
-            telemetry=telemetry,
-        )
-        self.deciding = Deciding(
-            rows=self.rows,
+            identities=self.identities,
+            chat=self.chat,
             people=self.people,
-            signalling=self.signalling,
-            clock=clock,
-            configured=self.configured,
-            telemetry=telemetry,
-            auditing=self.auditing,
+            clock=self.clock,
         )
-        self.looking = Looking(rows=self.rows, convergence=self.convergence, clock=clock, telemetry=telemetry)
-        self.sweep = Sweep(
-            rows=self.rows,
-            requests=self.aws,
-            clock=clock,
-            configured=self.configured,
-            period=60.0,
-            owner=self.owner,
-            telemetry=telemetry,
-        )
+        services = Services(ports, configured=self.configured, telemetry=self.telemetry, owner=self.owner, period=60.0)
+        self.auditing, self.rows, self.signalling = services.auditing, services.rows, services.signalling
+        self.convergence, self.looking = services.convergence, services.looking
+        self.deciding, self.sweep = services.deciding, services.sweep
 
     async def shown(self, key: RequestKey) -> Record:
         """Look at a request and return its row."""

@@ -203,7 +203,7 @@ class _Life:
     async def _row(self) -> Record | None:
         place = self.there.world.aws.world
         try:
-            return await self.program.convergence._rows.load(RequestKey(place.account, place.region, self.request))
+            return await self.program.services.rows.load(RequestKey(place.account, place.region, self.request))
         except StoreUnavailable:
             return None
 

@@ -98,7 +98,7 @@ async def test_copies_in_the_administrators_account_get_no_card(world: Product) 
         sweep = next(each for each in program.sources if isinstance(each, Sweep))
         await sweep.sweep()
         await sweep.sweep()
-        rows = (await program.looking._rows.store.watched()).rows
+        rows = (await program.services.rows.store.watched()).rows
     assert [(row.key.account, row.key.ops_item_id) for row in rows] == [(OTHER, request)]
     assert world.cards(copies[0].id) == []
     assert [c for c in world.aws.calls("GetOpsItem") if c.params["OpsItemId"] == copies[0].id] == []
@@ -128,7 +128,7 @@ async def test_an_event_of_an_account_that_is_not_configured_is_dropped(world: P
         unseen = await foreign.ask()
         request = await world.ask()
         await world.card(request)
-        rows = await program.looking._rows.store.find(unseen)
+        rows = await program.services.rows.store.find(unseen)
     assert all(foreign.account not in call.caller for call in world.aws.calls("GetOpsItem"))
     assert (list(rows), world.cards(unseen)) == ([], [])
 

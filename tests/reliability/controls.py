@@ -109,6 +109,13 @@ GUARDS = (
         "if now > checked_at + FRESH:",
         "if now < checked_at:",
         "tests/scenario/test_signalling.py::test_a_state_that_was_read_too_long_ago_is_read_again",
+        and_also=(  # what took its time is noticed after the write, too
+            (
+                "bot/service/signalling.py",
+                "if self._clock.now() > min(checked_at + FRESH, decision.lapses_at):",
+                "if self._clock.now() > decision.lapses_at:",
+            ),
+        ),
     ),
     Guard(
         "the card of another request is left alone",

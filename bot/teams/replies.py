@@ -58,10 +58,18 @@ class Replies:
             log.warning("reply_not_delivered", conversation=wire.conversation.id, error=type(error).__name__)
 
     async def tell(self, inbound: Inbound, person: Person, notice: Notice) -> None:
-        """Tell one person what became of their press: in their own chat; failing that in the thread, less openly."""
+        """Tell one person what became of their press: in their own chat; failing that in the thread, less openly.
+
+        Who presses without end is told by neither: their answers are not to take the turns of others' messages.
+        """
         manner = self.manner(inbound)
         if is_personal(inbound):
             await self.say(inbound, notice, manner)
+            return
+        try:
+            self._pace.take(person.object_id)
+        except ChatThrottled:
+            log.warning("reply_not_delivered", conversation=inbound.wire.conversation.id, error="ChatThrottled")
             return
         try:
             own = Manner(stated_locale(inbound) or manner.locale, manner.timezone)

@@ -16,6 +16,7 @@ from bot.ports.teams import Message
 from bot.rendering import render, summary
 from bot.service.clicks import Answer, Verb
 from bot.service.commands import Reply
+from bot.teams.pace import LIMITS, SHARE
 from tests.fakes.activities import Json, activity
 from tests.fakes.clock import ManualClock
 from tests.fakes.microsoft import FakeMicrosoft
@@ -151,6 +152,20 @@ async def test_a_refused_submit_is_told_in_the_thread_where_there_is_no_chat(ms:
     assert told.card == render(Notice(NoticeCode.AWS_DENIED), locale="ja", timezone="Asia/Tokyo")
     assert "AccessDenied" not in _words(told)
     assert "a secret" not in _words(told)
+
+
+async def test_presses_without_end_are_told_in_measure_and_in_no_thread(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Half of what Teams allows is left for the messages of others, and the channel is not filled with answers."""
+    card = await _card_to_reply_to(ms, bot)
+    bot.clicks.answer = REFUSED
+    for _ in range(20):
+        await ms.post_submit(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", {**DATA, "verb": "approve"})
+    await ms.post_submit(bot.url, ICHIRO, f"{APPROVERS};messageid={card.id}", {**DATA, "verb": "approve"})
+
+    at_once = min(most // SHARE for _, most in LIMITS)
+    assert len(ms.posted(ms.world.personal(HANAKO))) == at_once
+    assert len(ms.posted(ms.world.personal(ICHIRO))) == 1
+    assert ms.posted(APPROVERS) == [card]
 
 
 async def test_a_submit_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bot: Turns) -> None:

@@ -35,6 +35,7 @@ from bot.sandbox.jit_documents import JitDocuments
 from bot.sandbox.jit_operations import JitOperations
 from bot.sandbox.jit_state import Effect, JitState
 from bot.sandbox.nodes import Nodes
+from bot.sandbox.role_endpoint import ROLE_PATH, RoleEndpoint
 from bot.sandbox.web_identities import PREFIX as ISSUER
 from bot.sandbox.web_identities import WebIdentities
 
@@ -81,6 +82,7 @@ class SandboxAws:
         self.faults = Faults()
         self.callers = Callers(now=_utc_now)
         self.web_identities = WebIdentities(now=_utc_now)
+        self.role_endpoint = RoleEndpoint(now=_utc_now)
         self.nodes = Nodes(now=now)
         self.identity_center = IdentityCenter(identity_center_users or {})
         self.events = EventBus(account=sample.ACCOUNT, region=sample.REGION, queue=sample.QUEUE)
@@ -175,6 +177,8 @@ class SandboxAws:
             return self.control.answer(Request(environ))(environ, start_response)
         if path.startswith(ISSUER):
             return self.web_identities.answer(Request(environ))(environ, start_response)
+        if path == ROLE_PATH:
+            return self.role_endpoint.answer(self.world.bot)(environ, start_response)
         if path.startswith("/moto-api"):  # would reset moto and not us
             return Response("", 404)(environ, start_response)
         return self.front(environ, start_response)

@@ -210,7 +210,7 @@ def _environment(aws: SandboxAws, teams: SandboxTeams, choices: Choices) -> dict
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return {
         **kept,
-        **aws.world.bot.environment(),
+        **_credentials(aws, choices),
         "AWS_ENDPOINT_URL": aws.endpoint,
         "AWS_REGION": aws.world.region,
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -218,7 +218,6 @@ def _environment(aws: SandboxAws, teams: SandboxTeams, choices: Choices) -> dict
         "PYTHONUNBUFFERED": "1",
         "NODE_ACCESS_APP_ID": SAMPLE_APP_ID,
         "NODE_ACCESS_APP_CREDENTIAL": choices.credential,
-        **({} if choices.credential == FEDERATION else {"NODE_ACCESS_APP_SECRET": SAMPLE_SECRET}),
         "NODE_ACCESS_TENANT_ID": SAMPLE_TENANT,
         "NODE_ACCESS_CONFIG": str(_configuration(choices)),
         "NODE_ACCESS_QUEUE_URL": aws.world.queue_url,
@@ -233,6 +232,13 @@ def _environment(aws: SandboxAws, teams: SandboxTeams, choices: Choices) -> dict
         "NODE_ACCESS_LOGIN_AUTHORITY": teams.login_authority,
         "NODE_ACCESS_LOG_FORMAT": "console",
     }
+
+
+def _credentials(aws: SandboxAws, choices: Choices) -> dict[str, str]:
+    """Return how the bot is known to AWS and to Microsoft; with federation nothing of it is a secret."""
+    if choices.credential == FEDERATION:
+        return aws.role_endpoint.environment(aws.endpoint)
+    return {**aws.world.bot.environment(), "NODE_ACCESS_APP_SECRET": SAMPLE_SECRET}
 
 
 def free_port() -> int:

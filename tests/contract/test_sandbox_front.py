@@ -82,6 +82,17 @@ def test_credentials_go_into_the_environment(scene: Scene) -> None:
     assert world.requester.environment()["AWS_SESSION_TOKEN"] == world.requester.session_token
 
 
+def test_a_role_is_had_without_credentials_in_the_environment(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The standard chain asks this AWS for them, as in a container, whatever files the machine has."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in scene.aws.role_endpoint.environment(scene.aws.endpoint).items():
+        monkeypatch.setenv(name, value)
+    sts = boto3.session.Session(region_name="ap-northeast-1").client("sts", endpoint_url=scene.aws.endpoint)
+    assert sts.get_caller_identity()["Arn"] == scene.aws.world.bot.arn
+    sts.close()
+
+
 def test_assume_role_takes_session_tags(scene: Scene) -> None:
     """Lists and structures of the query protocol are read; a tag that AWS would not take is refused."""
     sts, role = scene.aws.client("sts"), scene.aws.world.approver_role

@@ -36,11 +36,12 @@ def test_the_bot_of_a_sandbox_has_a_secret_unless_told_otherwise(aws: SandboxAws
 
 
 def test_with_federation_there_is_no_secret_in_the_environment(aws: SandboxAws, tmp_path: Path) -> None:
-    """Not under any name; and the app trusts what this AWS states of the bot's role."""
+    """Not under any name, AWS's keys included; and the app trusts what this AWS states of the bot's role."""
     environ = stage._environment(aws, TEAMS, Choices(folder=tmp_path, credential=FEDERATION))
     settings, _ = load(environ)
     assert (settings.app_credential, settings.app_secret.get_secret_value()) == (FEDERATION, "")
-    assert not [name for name, value in environ.items() if "APP_SECRET" in name or SAMPLE_SECRET in value]
+    secrets = {SAMPLE_SECRET, aws.world.bot.secret_access_key}
+    assert not [name for name, value in environ.items() if "SECRET" in name or any(each in value for each in secrets)]
     credential = stage.trusting(aws)
     assert credential.issuer.startswith(f"{aws.endpoint}/")
     assert (credential.subject, credential.audience) == (BOT_ROLE, "api://AzureADTokenExchange")

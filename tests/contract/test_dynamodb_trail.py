@@ -2,10 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,40 +16,17 @@ from bot.store.dynamodb import DynamoStore
 from bot.store.dynamodb_commits import MOST_ENTRIES, MOST_ENTRY_BYTES, MOST_TOGETHER
 from bot.store.dynamodb_items import MOST_BYTES, RowTooLarge
 from bot.store.dynamodb_trail import Trail
+from tests.contract import test_dynamodb
 from tests.contract.stores import DynamoShelf
 from tests.contract.test_store import counted
 from tests.contract.test_store_trail import KEY, NOW, claimed, in_state, told
 from tests.fakes.dynamodb import FakeDynamo
 
-SHORT = 0.05  # seconds of patience, where it is to end
 TOGETHER = "TransactWriteItems"
 MOST_ITEMS, MOST_SIZE = 100, 4_000_000  # of a transaction, as AWS has it
 
-
-@pytest.fixture
-async def shelf(tmp_path: Path) -> AsyncIterator[DynamoShelf]:
-    """A fresh table of the shared server, which is whole again afterwards."""
-    shelf = DynamoShelf(tmp_path)
-    yield shelf
-    shelf.server.heal()
-    await shelf.close()
-
-
-@pytest.fixture
-def server(shelf: DynamoShelf) -> FakeDynamo:
-    return shelf.server
-
-
-@pytest.fixture
-async def store(shelf: DynamoShelf) -> DynamoStore:
-    return await shelf.open()
-
-
-@pytest.fixture
-async def impatient(shelf: DynamoShelf) -> DynamoStore:
-    """A store that soon tries no more."""
-    shelf.patience = SHORT
-    return await shelf.open()
+shelf, server = test_dynamodb.shelf, test_dynamodb.server
+store, impatient = test_dynamodb.store, test_dynamodb.impatient
 
 
 async def agreed(store: DynamoStore) -> list[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from bot.aws.assembly import AwsSide
 from bot.ports.aws import AwsUnavailable
 from bot.sandbox.identity_center import STORE, instance
 from bot.sandbox.world import ACCOUNT, REGION, REQUESTER
+from tests.contract import gateway
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import Scene, staged
 
@@ -23,27 +24,14 @@ NOBODY = "e1fbc510-8081-70c2-448f-0123456789ad"
 NAMES = (REQUESTER, REQUESTER)
 LISTING, READING = "ListInstances", "DescribeUser"
 
+scene, side = gateway.scene, gateway.side
+
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Scene]:
     """Run one sandbox with two users of Identity Center for all tests of this file."""
     with staged(identity_center_users={REQUESTER: TARO, "hanako.sato@example.com": HANAKO}) as scene:
         yield scene
-
-
-@pytest.fixture
-def scene(stage: Scene) -> Iterator[Scene]:
-    """Give it to one test, with an empty call log, and take its faults away afterwards."""
-    stage.aws.forget_calls()
-    yield stage
-    stage.aws.faults.clear()
-
-
-@pytest.fixture
-async def side(scene: Scene) -> AsyncIterator[AwsSide]:
-    """Run the product's AWS side against it."""
-    async with aws_side(scene) as side:
-        yield side
 
 
 def count(scene: Scene, operation: str) -> int:

@@ -1,12 +1,8 @@
 """What every store promises of a row and the audit trail: both are one write, whatever happens to it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
-
-import pytest
 
 from bot.domain.audit import AuditEntry
 from bot.domain.decision import Decision, DecisionState, Outcome
@@ -14,7 +10,8 @@ from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import Verdict
 from bot.ports.store import Change, Store
-from tests.contract.stores import KINDS, Shelf
+from tests.contract import test_store
+from tests.contract.stores import Shelf
 from tests.contract.test_store import Refused, counted, refuse
 from tests.fakes.aws import key_of
 
@@ -23,19 +20,7 @@ KEY = key_of(1)
 SECOND = timedelta(seconds=1)
 ROLE = "arn:aws:iam::111122223333:role/NodeAccessApprover"
 
-
-@pytest.fixture(params=KINDS)
-async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
-    """Data of every kind of store, empty."""
-    shelf = KINDS[request.param](tmp_path)
-    yield shelf
-    await shelf.close()
-
-
-@pytest.fixture
-async def store(shelf: Shelf) -> Store:
-    """The first store on it."""
-    return await shelf.open()
+shelf, store = test_store.shelf, test_store.store
 
 
 def in_state(state: DecisionState, *names: str, **fields: object) -> Change:

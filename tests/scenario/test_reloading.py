@@ -88,14 +88,20 @@ class Running:
         return self.world.chat.of("post")[0].card
 
 
+@asynccontextmanager
+async def _running(tmp_path: Path, text: str) -> AsyncIterator[Running]:
+    path = tmp_path / "node-access.toml"
+    path.write_text(text)
+    async with new_world().running() as world:
+        bot = Running(world, path)
+        await bot.settle()
+        yield bot
+
+
 @pytest.fixture
 async def bot(tmp_path: Path) -> AsyncIterator[Running]:
     """A running bot with a readable file."""
-    path = tmp_path / "node-access.toml"
-    path.write_text(TOML)
-    async with new_world().running() as world:
-        running = Running(world, path)
-        await running.settle()
+    async with _running(tmp_path, TOML) as running:
         yield running
 
 
@@ -359,16 +365,6 @@ async def test_only_what_differs_is_looked_at(tmp_path: Path) -> None:
 
 LEADS = '\n[[channels]]\nname = "leads"\nconversation = "19:leads@thread.tacv2"\napprovers = ["members"]\n'
 MATCHING = TOML.replace('name = "approvals"', 'name = "approvals"\nmatch = {}')
-
-
-@asynccontextmanager
-async def _running(tmp_path: Path, text: str) -> AsyncIterator[Running]:
-    path = tmp_path / "node-access.toml"
-    path.write_text(text)
-    async with new_world().running() as world:
-        bot = Running(world, path)
-        await bot.settle()
-        yield bot
 
 
 async def test_the_order_of_the_channels_takes_effect(tmp_path: Path) -> None:

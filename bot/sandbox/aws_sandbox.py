@@ -63,7 +63,8 @@ class SandboxAws:
     `identity_center_users` gives requesters an Identity Center id, by session name, and the id a record of that name;
     `administrator` is the account and Region in which copies of all requests are kept, as in an organization's
     delegated administrator account.
-    Sessions expire in real time whatever `now` says, since SDKs look at the real clock.
+    What an SDK renews by itself expires in real time whatever `now` says, since SDKs look at the real clock; what
+    AssumeRole gives out expires by `now`, as whoever keeps it has it.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class SandboxAws:
             raise RuntimeError("a sandbox runs in this process already, and moto keeps its state per process")
         _forget_everything()
         self.faults = Faults()
-        self.callers = Callers(now=_utc_now)
+        self.callers = Callers(now=now)
         self.web_identities = WebIdentities(now=_utc_now)
         self.role_endpoint = RoleEndpoint(now=_utc_now)
         self.nodes = Nodes(now=now)

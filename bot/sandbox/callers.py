@@ -103,14 +103,17 @@ class Callers:
         *,
         source_identity: str = "",
         external_id: str = "",
-        seconds: int = DEFAULT_SESSION,
+        seconds: int | None = None,
     ) -> Session:
-        """Give out a session of a role; raise AwsError AccessDenied for a role that is not there, or does not trust."""
+        """Give out a session of a role; raise AwsError AccessDenied for a role that is not there, or does not trust.
+
+        Without `seconds` it has no end: the sandbox's own people sign in again whenever they have to.
+        """
         demanded = self._roles.get(role_arn)
         if demanded is None or (demanded and demanded != external_id):
             raise AwsError("AccessDenied", f"not authorized to perform: sts:AssumeRole on resource: {role_arn}", 403)
         key = "ASIA" + "".join(secrets.choice(_ALPHABET) for _ in range(16))
-        until = self._now() + timedelta(seconds=seconds)
+        until = None if seconds is None else self._now() + timedelta(seconds=seconds)
         token = secrets.token_urlsafe(96)
         return self._admit(Session(key, secrets.token_hex(20), token, role_arn, session_name, source_identity, until))
 

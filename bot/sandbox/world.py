@@ -26,7 +26,6 @@ OPERATOR_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/Operator"
 BOT_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessBot"
 REQUESTER: Final = "taro.yamada@example.com"
 MAX_RECEIVES = 5  # then SQS moves a message to the dead-letter queue
-LONGEST_SESSION = 43_200  # seconds; the most that a role can be set to
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +167,7 @@ def admit(callers: Callers) -> tuple[Session, Session]:
     for role in (APPROVER_ROLE, LEAD_ROLE, CANCELLER_ROLE, OPERATOR_ROLE, BOT_ROLE):
         callers.add_role(role)
     bot = callers.bootstrap(BOT_KEY, role_arn=BOT_ROLE, session_name="node-access-bot")
-    return bot, callers.assume(OPERATOR_ROLE, REQUESTER, seconds=LONGEST_SESSION)
+    return bot, callers.assume(OPERATOR_ROLE, REQUESTER)
 
 
 def build(*, ec2: Any, sqs: Any, ssm: Any, nodes: Nodes, bot: Session, requester: Session) -> World:

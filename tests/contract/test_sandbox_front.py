@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -73,6 +74,19 @@ def test_a_session_expires(scene: Scene) -> None:
     session = scene.aws.callers.assume(scene.aws.world.approver_role, "late", seconds=0)
     with refused("ExpiredTokenException"):
         scene.aws.client("ssm", session).describe_ops_items()
+
+
+def test_what_assume_role_gives_out_expires_by_the_clock_that_is_moved(scene: Scene) -> None:
+    """So whoever keeps a session by that clock renews it in time, however far ahead it runs."""
+    scene.clock.move(seconds=10 * 3600)
+    role = scene.aws.world.approver_role
+    given = scene.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="me")["Credentials"]
+    assert given["Expiration"] == (scene.clock() + timedelta(hours=1)).replace(microsecond=0)
+    keys = (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+    client(scene.aws, "ssm", *keys).describe_ops_items()
+    scene.clock.move(seconds=3600)
+    with refused("ExpiredTokenException"):
+        client(scene.aws, "ssm", *keys).describe_ops_items()
 
 
 def test_credentials_go_into_the_environment(scene: Scene) -> None:

@@ -7,8 +7,10 @@ the log. Knows no operation in particular.
 import io
 import json
 import socket
+import threading
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
@@ -48,6 +50,9 @@ class AwsFront:
         self._operations, self._callers, self._faults = operations, callers, faults
         self._throttle, self._calls = throttle, calls
         self._moto = DomainDispatcherApplication(create_backend_app)
+        # One call of these services at a time. A transaction of moto's copies its whole table and, where a condition
+        # does not hold, puts the copy back: what others wrote meanwhile would be lost.
+        self._one_at_a_time = {"dynamodb": threading.Lock()}
         self.mistakes: list[str] = []  # answers and errors of ours that AWS's models do not allow, and crashes
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -135,7 +140,8 @@ class AwsFront:
         # incoming() has read the body; moto reads it again.
         environ = {**request.environ, "wsgi.input": io.BytesIO(request.get_data(cache=True))}
         try:
-            response = Response.from_app(self._moto, environ, buffered=True)
+            with self._one_at_a_time.get(call.service, nullcontext()):
+                response = Response.from_app(self._moto, environ, buffered=True)
         except NotImplementedError as error:
             body = json.dumps({"__type": "NotInTheSandbox", "message": str(error)})
             return Response(body, 501, content_type=aws_wire.JSON)

@@ -1,6 +1,7 @@
 """The front of the sandbox's AWS: credentials, checks against AWS's models, limits, faults and the call log."""
 
 import json
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
@@ -327,3 +328,44 @@ def test_a_wrong_request_names_what_is_wrong(scene: Scene) -> None:
         scene.bot.get_ops_item(OpsItemId="oi-XYZ")
     with pytest.raises(ClientError, match="is not one of Complete, Cancel"):
         scene.bot.stop_automation_execution(AutomationExecutionId=Asked("", "0" * 36).execution_id, Type="Now")
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Have threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("restless")
+def test_transactions_at_one_moment_lose_nothing(scene: Scene) -> None:
+    """What one writes stays, whatever becomes of the others' meanwhile."""
+    table = scene.aws.client("dynamodb")
+    table.create_table(
+        TableName="pairs",
+        AttributeDefinitions=[{"AttributeName": "name", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+    def put(name: str, **condition: Any) -> None:
+        table.transact_write_items(
+            TransactItems=[{"Put": {"TableName": "pairs", "Item": {"name": {"S": name}}, **condition}}]
+        )
+
+    def write(number: int) -> None:
+        put(f"item {number}")
+        with refused("TransactionCanceledException"):
+            put(
+                f"item {number}",
+                ConditionExpression="attribute_not_exists(#name)",
+                ExpressionAttributeNames={"#name": "name"},
+            )
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(40)))
+    items = table.scan(TableName="pairs")["Items"]
+    assert {each["name"]["S"] for each in items} == {f"item {number}" for number in range(40)}
+    table.close()

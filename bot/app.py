@@ -42,6 +42,7 @@ from bot.telemetry import LoopWatch, Telemetry, configure_logging
 from bot.web import server
 
 DRAIN_SECONDS = 10.0  # for decisions and looks under way; with a call to AWS that still runs, 20 in all
+LAST_SECONDS = 3.0  # of these for the looks under way and the trail, however long decisions take
 NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"})
 NO_CREDENTIALS_ADVICE = "no AWS credentials were found: give the process a role, or set AWS_ACCESS_KEY_ID and so on"
 AWS_PAUSE = 3.0  # seconds between two questions to an AWS that did not answer
@@ -107,17 +108,19 @@ async def _drain(program: Program, sources: list[asyncio.Task[None]], looking: a
     for source in sources:
         source.cancel()
     try:
-        async with asyncio.timeout(DRAIN_SECONDS):
+        async with asyncio.timeout(DRAIN_SECONDS - LAST_SECONDS):
             await asyncio.gather(*(socket.stop() for socket in program.sockets))
             await program.services.deciding.drain()
             await program.services.convergence.drain()
-            looking.cancel()
+    except TimeoutError:
+        log.warning("drain_cut_short", still="decisions")  # the next process goes on from the row
+    looking.cancel()
+    try:
+        async with asyncio.timeout(LAST_SECONDS):
             await program.services.looking.drain()
             await program.services.auditing.drain()
     except TimeoutError:
-        log.warning("drain_cut_short")  # the next process goes on from the row
-    finally:
-        looking.cancel()
+        log.warning("drain_cut_short", still="looks")  # their rows are due again by the lease
 
 
 @asynccontextmanager

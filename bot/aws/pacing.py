@@ -138,8 +138,8 @@ class _Bucket:
     def slow_down(self) -> None:
         """Halve the rate, once for what was throttled at one time."""
         now = self._clock.now()
-        rate = self._rate(now)
         self._fill(now)
+        rate = self._rate(now)
         self._in_store = min(self._in_store, 0.0)
         if rate == self._full_rate or now - self._slowed_at >= ONE_THROTTLING:
             self._slowed_to, self._slowed_at = max(rate / 2, min(SLOWEST, self._full_rate)), now
@@ -155,6 +155,7 @@ class _Bucket:
         return (calls - self._in_store) / self._rate(now)
 
     def _fill(self, now: datetime) -> None:
+        self._slowed_at = min(self._slowed_at, now)  # a clock that was set back: as if it had been slowed just now
         rate = self._rate(now)
         gained = max(0.0, (now - self._filled_at).total_seconds()) * rate
         self._in_store, self._filled_at = min(self._most(rate), self._in_store + gained), now

@@ -126,6 +126,21 @@ def _missing(request: AccessRequest, step: str, here: tuple[Decision, ...], now:
     return still - len(hidden)
 
 
+def has_room(decision: Decision, level: Level, decisions: tuple[Decision, ...], now: datetime) -> bool:
+    """True if an approval still counts for this level, as it was read just now, whatever has left for it before."""
+    if decision.verdict is not Verdict.APPROVE or level.required is None or level.votes is None:
+        return True  # it is the only one of its level, by the claim
+    others = (each for each in decisions if each.id != decision.id and each.step == level.step)
+    ahead = [each for each in others if _may_count_yet(each, now) and not any(voted_by(v, each) for v in level.votes)]
+    return len(ahead) < max(1, level.required - (level.approvals or 0))
+
+
+def _may_count_yet(decision: Decision, now: datetime) -> bool:
+    if decision.state is DecisionState.CONFIRMED:
+        return decision.settled_at is not None and now < decision.settled_at + EFFECT_SPAN
+    return decision.state in {DecisionState.SENT, DecisionState.UNKNOWN} and isinstance(decision.verdict, Verdict)
+
+
 def awaits_effect(decision: Decision, request: AccessRequest | None, now: datetime) -> bool:
     """True for what AWS accepted and does not show yet: a signal is an event, its effect may come later.
 
@@ -154,6 +169,18 @@ def _level_shows(level: Level | None, decision: Decision) -> bool:
 
 
 def voted_by(vote: Vote, decision: Decision) -> bool:
-    """True if AWS recorded this vote under the session name of the decision's person."""
+    """True if AWS recorded this vote for the decision's person.
+
+    It names the session of the role; without a role that is the bot's own, and only the comment names the person.
+    """
+    if vote.verdict is not decision.verdict:
+        return False
+    if decision.execution_id and decision.role is None:
+        return (vote.comment or "").endswith(author_line(decision.person.shown_name))
     session = Principal.parse(vote.by).session or vote.by
-    return vote.verdict is decision.verdict and session.casefold() == decision.person.session_name.casefold()
+    return session.casefold() == decision.person.session_name.casefold()
+
+
+def author_line(name: str) -> str:
+    """Return how the comment ends that AWS records: who it was."""
+    return f"({name} via Microsoft Teams)"

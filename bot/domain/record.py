@@ -13,6 +13,7 @@ from bot.domain.identity import Requester
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Route
 
+AHEAD = timedelta(days=1)  # rows are looked at in the order in which they are due, and hundreds may be after an outage
 GONE_AFTER = timedelta(minutes=10)  # AWS may not show for a moment what is there; not for that long
 KEPT = timedelta(days=365)  # after its end, as long as AWS keeps the request itself
 KEPT_UNREAD = timedelta(days=7)  # nothing was ever known of it: a hint that led nowhere
@@ -129,6 +130,10 @@ class Record:
         if self.next_look_at is not None and self.next_look_at <= moment:
             return self
         return replace(self, next_look_at=moment)
+
+    def look_first(self, now: datetime) -> "Record":
+        """Have it looked at before what has merely been due for longer: somebody waits for it."""
+        return self.look_by(now - AHEAD)
 
     def leased_to(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":
         """Take or renew the lease; None while another holds it.

@@ -5,6 +5,7 @@ Only the winner of the claim reads AWS; everybody else is answered from the row.
 
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -31,6 +32,7 @@ from bot.service.rows import Rows
 from bot.service.signalling import HOLD, Signalling
 from bot.telemetry import Telemetry
 
+ANNOUNCE_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds; as long as a decision may be on its way
 INVOKE_BUDGET = 2.5  # seconds; an invoke is to be answered within 3, and Teams gives up after 10 and may click again
 ACTS: Final[Mapping[Verb, Act]] = MappingProxyType(
     {
@@ -112,6 +114,7 @@ class Claiming:
         if refusal is Refusal.RECONFIGURED:
             await self._rows.look(record.key)  # a former process, or another replica, may have placed them
         if refusal:
+            record = await self._rows.load(record.key) or record  # the roster may have taken seconds
             notice = Notice(NoticeCode(refusal), typed=press.click.comment)
             return self._answers.shown(record, press.screen, notice, refused=True)
         own = record.requester.person if press.act is Recall.CANCEL and record.requester else None
@@ -223,7 +226,16 @@ class Claiming:
             return await self._told(press, decision_id, repeated=repeated)
         except StoreUnavailable:  # the claim is stored, so something may well be sent
             self._telemetry.store_errors.inc()
+            self._background.begin(self._announce_later(press, decision_id))
             return bare(Notice(NoticeCode.APPLYING, Tone.INFO), press.click.locale)
+
+    async def _announce_later(self, press: _Press, decision_id: str) -> None:
+        """Promise in the row, once the store takes it, what was promised to the person already."""
+        for pause in ANNOUNCE_PAUSES:
+            with suppress(StoreUnavailable):
+                await self._applying(press, decision_id)
+                return
+            await self._clock.sleep(pause)
 
     async def _told(self, press: _Press, decision_id: str, *, repeated: bool) -> Answer:
         seconds = self._remaining(press)
@@ -250,7 +262,7 @@ class Claiming:
                 return row
             # the clicker's card is not what was delivered; a direct message is never updated
             told = row if press.screen.personal else with_unknown_content(row, press.screen.channel.name)
-            return told.with_decision(replace(decision, announced=True)).look_by(now)
+            return told.with_decision(replace(decision, announced=True)).look_first(now)
 
         record = await self._rows.apply(press.key, announce)
         decision = record.decision(decision_id)

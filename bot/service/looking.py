@@ -78,7 +78,6 @@ class Looking:
             await self._convergence.put_off(key, timedelta(minutes=1))
         except StoreUnavailable:  # not even that can be written down; the row stays due, so do not spin
             self._telemetry.store_errors.inc()
-            await self._clock.sleep(STORE_PAUSE)
             self._elsewhere[key] = self._clock.now() + UNWRITABLE_PAUSE  # if it is this row alone, the others go on
 
     async def _pause(self) -> None:

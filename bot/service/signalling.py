@@ -7,17 +7,18 @@ revoke goes the same way.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
 import structlog
 
 from bot.domain.card_places import is_place_of
+from bot.domain.claims import author_line, has_room
 from bot.domain.decision import TRANSITIONS, Decision, DecisionEvent, DecisionState, IllegalTransition, Outcome
 from bot.domain.identity import PERSON_TAG
 from bot.domain.record import Record
-from bot.domain.request import Execution, Grant, Recall, RequestKey, Status, Verdict
+from bot.domain.request import Level, Recall, RequestKey, Verdict
 from bot.domain.routing import Channel
 from bot.literal import one_line, plain
 from bot.ports.aws import (
@@ -33,6 +34,7 @@ from bot.ports.aws import (
 from bot.ports.clock import Clock
 from bot.service.configured import Configured
 from bot.service.rows import Rows
+from bot.service.state_check import NOT_LEFT, Attempt, not_granted, not_waiting, not_waiting_at_all
 from bot.telemetry import Telemetry
 
 HOLD = timedelta(seconds=25)  # longer than preparing (15), reading (20, mostly) or sending (7) takes; renewed between
@@ -41,19 +43,6 @@ FRESH = timedelta(seconds=5)  # a state that was read longer ago is read again b
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds between attempts while AWS asks for patience
 AWS_COMMENT_LIMIT = 512  # characters; SendAutomationSignal's payload
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What one attempt came to: the event for the decision, and why."""
-
-    event: DecisionEvent
-    outcome: Outcome | None = None
-    detail: str = ""
-
-
-NOT_LEFT = Attempt(DecisionEvent.THROTTLED, detail="NotLeft")
-"""It was to be sent and was not, which is known for certain: as after a throttled call it is claimed again."""
 
 
 class Signalling:
@@ -105,34 +94,38 @@ class Signalling:
         if decision.held_until - self._clock.now() < READING:
             await self._hold(record.key, decision.id)
         try:
-            withdrawal = await self._withdrawal(record, decision, signal)
+            found = await self._checked(record, decision, signal)
         except AwsUnavailable as problem:
             log.warning("state_unreadable", request=str(record.key), decision=decision.id, code=problem.code)
             throttled = isinstance(problem, AwsThrottled)
             return await self._remember(record.key, decision.id, Outcome.THROTTLED if throttled else Outcome.UNREADABLE)
-        if withdrawal:
-            return await self._settle(record.key, decision.id, withdrawal)
-        return await self._send(record, decision, signal, checked_at=self._clock.now())
+        if isinstance(found, Attempt):
+            return await self._settle(record.key, decision.id, found)
+        return await self._send(record, decision, signal, found, checked_at=self._clock.now())
 
-    async def _withdrawal(self, record: Record, decision: Decision, signal: Signal) -> Attempt | None:
-        """Read whether AWS still takes this; say why not. Raises AwsUnavailable.
+    async def _checked(self, record: Record, decision: Decision, signal: Signal) -> Attempt | Level | None:
+        """Read whether AWS still takes this: an Attempt says why not; for a vote, the level that waits for it.
 
         Access that runs is granted by the OpsItem: the execution ended with the approval and knows of no revocation.
+        Raises AwsUnavailable.
         """
         match decision.verdict:
             case Recall.REVOKE:
                 known = record.request.access_until if record.request else None
-                return _not_granted(await self._requests.grant(record.key), known, self._clock.now())
+                return not_granted(await self._requests.grant(record.key), known, self._clock.now())
             case Recall.CANCEL:
-                return _not_waiting_at_all(await self._requests.execution(record.key, signal.execution_id))
+                return not_waiting_at_all(await self._requests.execution(record.key, signal.execution_id))
             case Verdict():
-                return _not_waiting(await self._requests.execution(record.key, signal.execution_id), decision)
+                execution = await self._requests.execution(record.key, signal.execution_id)
+                return not_waiting(execution, decision) or execution.waiting
             case _:
                 assert_never(decision.verdict)
 
-    async def _send(self, record: Record, decision: Decision, signal: Signal, *, checked_at: datetime) -> Record:
+    async def _send(
+        self, record: Record, decision: Decision, signal: Signal, level: Level | None, *, checked_at: datetime
+    ) -> Record:
         try:
-            sending = await self._sending(record.key, decision.id, signal, checked_at)
+            sending = await self._sending(record.key, decision.id, signal, level, checked_at)
         except IllegalTransition:
             return await self._rows.load(record.key) or record  # another process took it over
         if not _may_leave(sending, decision.id):
@@ -204,10 +197,13 @@ class Signalling:
 
         return await self._rows.apply(key, lambda row: _changed(row, decision_id, hold))
 
-    async def _sending(self, key: RequestKey, decision_id: str, signal: Signal, checked_at: datetime) -> Record:
+    async def _sending(
+        self, key: RequestKey, decision_id: str, signal: Signal, level: Level | None, checked_at: datetime
+    ) -> Record:
         """Make it durable that the signal may leave; the last check that it still may.
 
-        Where the state was read too long ago (another worker may have sent meanwhile) it stays claimed: read it again.
+        Where the state was read too long ago (another worker may have sent meanwhile), or what has left already may
+        take the level further, it stays claimed: read it again.
         """
 
         def send(decision: Decision) -> Decision:
@@ -219,7 +215,13 @@ class Signalling:
                 return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED)
             return replace(sent, held_until=now + HOLD, role=signal.role, execution_id=signal.execution_id)
 
-        return await self._rows.apply(key, lambda row: _changed(row, decision_id, send))
+        def change(row: Record) -> Record:
+            sent = _changed(row, decision_id, send)  # before all else, again
+            decision = row.decision(decision_id)
+            crowded = decision and level and not has_room(decision, level, row.decisions, self._clock.now())
+            return row if crowded else sent
+
+        return await self._rows.apply(key, change)
 
     async def _remember(self, key: RequestKey, decision_id: str, outcome: Outcome) -> Record:
         """Keep why it did not come to sending, in case the time runs out."""
@@ -241,7 +243,7 @@ class Signalling:
                 return decision  # another worker sent it meanwhile; what is unknown is settled by what AWS shows
             return decision.after(attempt.event, at=now, outcome=attempt.outcome, detail=attempt.detail)
 
-        return await self._rows.apply(key, lambda row: _changed(row, decision_id, settle).look_by(now))
+        return await self._rows.apply(key, lambda row: _changed(row, decision_id, settle).look_first(now))
 
 
 def _changed(record: Record, decision_id: str, change: Callable[[Decision], Decision]) -> Record:
@@ -254,26 +256,6 @@ def _may_leave(record: Record, decision_id: str) -> bool:
     return decision is not None and decision.state is DecisionState.SENT
 
 
-def _not_waiting(execution: Execution, decision: Decision) -> Attempt | None:
-    if execution.status is Status.PENDING and execution.waiting and execution.waiting.step == decision.step:
-        return None
-    passed = execution.status is Status.PENDING and execution.waiting
-    return Attempt(DecisionEvent.WITHDRAWN, Outcome.STEP_PASSED if passed else Outcome.SETTLED)
-
-
-def _not_waiting_at_all(execution: Execution) -> Attempt | None:
-    """Whatever level waits, the request can be taken back."""
-    waits = execution.status is Status.PENDING and execution.waiting is not None
-    return None if waits else Attempt(DecisionEvent.WITHDRAWN, Outcome.SETTLED)
-
-
-def _not_granted(grant: Grant, known_until: datetime | None, now: datetime) -> Attempt | None:
-    """Without an end that is known to be ahead there is no access that could be taken back."""
-    until = grant.access_until or known_until
-    runs = grant.status is Status.APPROVED and until is not None and now < until
-    return None if runs else Attempt(DecisionEvent.WITHDRAWN, Outcome.SETTLED)
-
-
 def _refused(event: DecisionEvent, refused: SignalRefused) -> Attempt:
     return Attempt(event, Outcome.AWS_DENIED if refused.denied else Outcome.AWS_REFUSED, refused.code)
 
@@ -284,7 +266,7 @@ def _lapsed(decision: Decision) -> Outcome:
 
 def payload_comment(comment: str, person: str) -> str:
     """Return the comment that AWS records: the person's words and who it was, at most 512 characters."""
-    author = f"({one_line(person)} via Microsoft Teams)"
+    author = author_line(one_line(person))
     words = plain(comment).strip()[: max(0, AWS_COMMENT_LIMIT - len(author) - 1)]
     return f"{words} {author}" if words else author[:AWS_COMMENT_LIMIT]
 

@@ -8,7 +8,7 @@ one sweeps it at a time.
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -17,7 +17,7 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.ports.aws import AwsUnavailable, Requests, Sighting
 from bot.ports.clock import Clock
-from bot.ports.store import StoreUnavailable
+from bot.ports.store import RowUnreadable, StoreUnavailable
 from bot.service.configured import Configured
 from bot.service.listed import Listed, is_open
 from bot.service.rows import Rows
@@ -28,6 +28,7 @@ FIRST_SPAN = timedelta(days=14)  # longest access window: what was approved befo
 LONGEST_LIFE = timedelta(days=44)  # of a request: 30 days pending, 14 days of access
 SIDE_BY_SIDE = 8  # sweeps at once; each makes four calls at a time at most, and there are threads for all of them
 LEASE = timedelta(seconds=10)  # of a sweep; a process that dies in the midst of one is made up for after it
+OVER = datetime(1970, 1, 1, tzinfo=UTC)  # for every clock, one that was set back too
 RENEWED = 3.0  # seconds between two renewals of it, while a sweep takes long
 FRESH = 0.9  # periods for which another process's sweep is as good as one's own; it is counted from its beginning
 SKIPPED_PAUSE = 5.0  # seconds before a process asks again whether a sweep is due
@@ -112,7 +113,7 @@ class Sweep:
     async def _is_fresh(self, place: Place) -> bool:
         """True while the last complete sweep, by whatever process, is too young for another one."""
         last = await self._rows.store.watermark(*place)
-        return last is not None and self._clock.now() - last < timedelta(seconds=self._period * FRESH)
+        return last is not None and abs(self._clock.now() - last) < timedelta(seconds=self._period * FRESH)
 
     def _skip(self, place: Place) -> None:
         self._count(place, "skipped")
@@ -141,13 +142,13 @@ class Sweep:
 
     async def _let_go(self, place: Place) -> None:
         with suppress(StoreUnavailable):  # it ends by itself
-            await self._lease(place, timedelta())
+            await self._rows.store.lease_sweep(*place, self._owner, now=self._clock.now(), until=OVER)
 
     # --- one sweep
 
     async def _sweep(self, place: Place) -> None:
         began = self._clock.now()
-        watermark = await self._rows.store.watermark(*place) or began - FIRST_SPAN
+        watermark = min(await self._rows.store.watermark(*place) or began - FIRST_SPAN, began)
         sightings = self._own(place, await self._requests.sightings(*place, watermark - OVERLAP))
         stored = await self._rows.store.watched()
         unreadable = [key for key in stored.unreadable if _place(key) == place]
@@ -176,7 +177,12 @@ class Sweep:
         self._telemetry.open_requests.labels(account=account, region=region).set(sum(map(is_open, watched.values())))
         told = [*sightings, *await self._revoked(place, watched)]
         answered_at = self._clock.now()
-        others = {each.key: await self._rows.load(each.key) for each in sightings if each.key not in watched}
+        others = {}
+        for each in sightings:
+            if each.key not in watched:
+                with suppress(RowUnreadable):  # a newer version wrote it; nothing can be done about it here
+                    others[each.key] = await self._rows.load(each.key)
+        told = [each for each in told if each.key in watched or each.key in others]
         news = self._listed[place].news(told, {**watched, **others}, now=answered_at)
         outdated = (key for key, row in watched.items() if self._is_outdated(row))
         return sorted({*news, *outdated})

@@ -7,6 +7,7 @@ here: callers hold a lease, so a limit that is reached is told as ChatThrottled,
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -32,6 +33,7 @@ MOST_DIRECTS: Final = 5  # personal chats written to at once; of eight looks sid
 PATIENCE: Final = 24.0  # seconds for one message, retries and waiting for its turn included; a lease has 30
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+_LEFT: ContextVar[list[CallKind]] = ContextVar("left")  # what the message under way has sent so far
 
 
 def is_channel(conversation: str) -> bool:
@@ -139,11 +141,14 @@ class Messenger:
     @asynccontextmanager
     async def _in_time(self, *, ambiguous: bool = True) -> AsyncIterator[None]:
         """Give up what takes longer than the caller's lease lasts. `ambiguous`: a message may have been posted."""
+        left = _LEFT.set([])
         try:
             async with asyncio.timeout(self._patience):
                 yield
         except TimeoutError as error:
-            raise ChatUnavailable("too_slow", ambiguous=ambiguous) from error
+            raise ChatUnavailable("too_slow", ambiguous=ambiguous and bool(_LEFT.get())) from error
+        finally:
+            _LEFT.reset(left)
 
     @asynccontextmanager
     async def _turn(self, kind: CallKind, conversation: str) -> AsyncIterator[None]:
@@ -158,6 +163,8 @@ class Messenger:
         root = thread_root(conversation)
         with self._circuit.passing(root):
             self._pace.take(root)
+            if kind is not CallKind.CHAT:
+                _LEFT.get().append(kind)
             try:
                 with counted(self._telemetry, kind):
                     yield

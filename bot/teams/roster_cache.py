@@ -33,7 +33,7 @@ class CachedRoster:
         self._read, self._clock, self._conversation = read, clock, conversation
         self._roster: Roster | None = None
         self._asked_at: datetime | None = None  # before the read began
-        self._closed_until: datetime | None = None  # Teams asked for patience
+        self._closed: tuple[datetime, datetime] | None = None  # Teams asked for patience: from when, until when
         self._dropped = False
         self._edition = 0
         self._flight = SingleFlight(self._refresh)
@@ -46,7 +46,7 @@ class CachedRoster:
         """
         if (fresh := self._fresh()) is not None:
             return fresh
-        if self._closed_until and self._clock.now() < self._closed_until:
+        if self._closed and _lies_in(self._clock.now(), *self._closed):
             raise RosterUnavailable
         async with asyncio.timeout(patience):
             await self._flight.join()
@@ -76,7 +76,8 @@ class CachedRoster:
     def _fresh(self) -> Roster | None:
         if self._roster is None or self._asked_at is None:
             return None
-        return self._roster if self._clock.now() - self._asked_at < BELIEVED_FOR else None
+        believed = _lies_in(self._clock.now(), self._asked_at, self._asked_at + BELIEVED_FOR)
+        return self._roster if believed else None
 
     async def _refresh(self) -> None:
         for _ in range(RESTARTS):
@@ -92,6 +93,12 @@ class CachedRoster:
             return await self._read()
         except ConnectorError as error:
             if isinstance(error, ConnectorThrottled):
-                self._closed_until = self._clock.now() + timedelta(seconds=error.retry_after)
+                now = self._clock.now()
+                self._closed = (now, now + timedelta(seconds=error.retry_after))
             log.warning("roster_unavailable", conversation=self._conversation, code=error.error_code)
             return None
+
+
+def _lies_in(now: datetime, since: datetime, until: datetime) -> bool:
+    """False before it, too: a clock that was set back makes nothing last longer."""
+    return since <= now < until

@@ -383,9 +383,12 @@ async def test_who_cannot_be_looked_up_is_left_alone_too(room: Room) -> None:
     await room.messenger.direct(Person(HANAKO.object_id, TENANT_ID, teams_id=HANAKO.id), _message())
 
 
-@pytest.mark.parametrize(("act", "ambiguous"), [("post", True), ("update", False), ("reply", True), ("direct", True)])
+@pytest.mark.parametrize(("act", "ambiguous"), [("post", True), ("update", False), ("reply", True), ("direct", False)])
 async def test_no_call_outlasts_the_lease_of_its_caller(room: Room, act: str, ambiguous: bool) -> None:
-    """It is given up in time, told as unavailable, and its conversation is left alone."""
+    """It is given up in time, told as unavailable, and its conversation is left alone.
+
+    Of a direct message the chat alone was looked for: nothing can have arrived.
+    """
     posted = await room.messenger.post(APPROVERS, _message())
     acts: dict[str, Callable[[], Awaitable[object]]] = {
         "post": lambda: room.messenger.post(APPROVERS, _message()),
@@ -460,3 +463,17 @@ async def test_a_lost_answer_to_a_post_is_called_ambiguous(room: Room) -> None:
 
     assert caught.value.ambiguous
     assert len(room.ms.posted(APPROVERS)) == 1
+
+
+async def test_what_waited_for_its_turn_in_vain_was_not_posted(room: Room) -> None:
+    """A group chat is slow: a post that never left is not counted as one that may have arrived."""
+    held = room.ms.hold("POST", "activities")
+    first = asyncio.create_task(room.messenger.post(GROUP, _message("first")))
+    await held.reached.wait()
+    room.messenger._patience = 0.1
+    with pytest.raises(ChatUnavailable) as caught:
+        await room.messenger.post(GROUP, _message("second"))
+    room.ms.faults.heal()
+    await first
+    assert [message.activity["summary"] for message in room.ms.posted(GROUP)] == ["first"]
+    assert not caught.value.ambiguous

@@ -48,6 +48,10 @@ class ManualClock:
         self._now = until
         await settled()
 
+    def set_to(self, moment: datetime) -> None:
+        """Set the clock, back too, as a machine's clock is set right: no sleeper wakes by that."""
+        self._now = moment
+
     @property
     def next_wake(self) -> datetime | None:
         """When the next sleeper wakes."""

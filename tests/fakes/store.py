@@ -77,7 +77,7 @@ class MemoryStore:
 
     async def watched(self) -> Watched:
         records = self._working().records
-        return watched_rows((key, partial(self._row, key)) for key in records)
+        return watched_rows((key, partial(self._row, key)) for key, record in records.items() if record.watched)
 
     async def find(self, ops_item_id: str) -> Sequence[Record]:
         records = self._working().records.values()

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -381,3 +382,63 @@ def test_every_refusal_says_why_and_what_to_do(locale: str) -> None:
     nothing = {"en": ("Nothing was sent", "nothing was sent", "sent nothing"), "ja": ("送って", "送信")}[locale]
     assert {refusal: text for refusal, text in told.items() if not any(each in text for each in nothing)} == {}
     assert all(len(text) > 25 for text in told.values())
+
+
+async def test_who_was_promised_to_be_told_is_told_though_a_read_of_the_store_failed() -> None:
+    """One read fails while a click waits, so "applying" is answered; then AWS refuses: the thread says so."""
+
+    class Flaky(MemoryStore):
+        fails = 0
+
+        async def load(self, key: RequestKey) -> Record | None:
+            if self.fails:
+                self.fails -= 1
+                raise StoreUnavailable("SQLITE_BUSY")
+            return await super().load(key)
+
+    store = Flaky()
+    world = new_world(store=store)
+    key = world.aws.add()
+    await world.shown(key)
+    gate = world.aws.gates["signal"] = asyncio.Event()
+    world.aws.before["signal"].append(SignalRefused("InvalidAutomationSignalException", denied=False))
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO, comment="ok"))
+        await world.aws.arrived["signal"].wait()
+        store.fails = 1  # the next poll of whoever waits
+        await world.clock.advance(1)
+        answer = await click
+        await world.clock.advance(1)
+        gate.set()
+        await world.clock.advance(120)
+    assert answer.notice is not None
+    (decision,) = (await world.row(key)).decisions
+    assert (answer.notice.code, decision.state) == (NoticeCode.APPLYING, DecisionState.REFUSED)
+    assert [HANAKO.name in note.card for note in world.chat.of("reply")] == [True]
+
+
+async def test_a_refusal_does_not_bring_the_buttons_back(world: World) -> None:
+    """The roster takes its time; meanwhile somebody else decides and the card is updated: the refusal shows that card."""
+    key = world.aws.add()
+    await world.shown(key)
+    gate, member = asyncio.Event(), world.people.member
+    stranger = replace(HANAKO, object_id="aaaaaaaa-0000-4000-8000-900000000099", name="x")
+
+    async def slow(conversation: str, object_id: str) -> Any:
+        if object_id == stranger.object_id:
+            await gate.wait()
+        return await member(conversation, object_id)
+
+    world.people.member = slow  # type: ignore[method-assign]
+    async with world.running():
+        click = asyncio.create_task(world.press(key, stranger))
+        await world.clock.advance(0.1)
+        await world.press(key, ICHIRO)
+        await world.clock.advance(0.1)
+        (card,) = world.chat.of("post")
+        assert not card.buttons
+        updates = len(card.versions)
+        gate.set()
+        answer = await click
+        await world.clock.advance(120)
+    assert "'verb': 'approve'" not in repr(answer.card) or len(card.versions) > updates

@@ -4,18 +4,20 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bot.domain.request import AccessRequest, RequestKey, Verdict
+from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.ports.aws import AwsUnavailable, Hint
 from bot.ports.store import StoreUnavailable
 from bot.service.intake import QUEUE, Intake
-from bot.service.looking import SHORTEST_SLEEP
+from bot.service.looking import SHORTEST_SLEEP, SIDE_BY_SIDE
 from bot.service.rows import LEASE
 from bot.telemetry import Telemetry
 from tests.fakes.aws import key_of
+from tests.fakes.chat import HANAKO
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
 
@@ -256,8 +258,9 @@ async def test_who_asks_during_a_look_that_outlasts_its_lease_is_heard(world: Wo
     assert "Approved" in world.chat.of("post")[0].card
 
 
-async def test_rows_that_cannot_be_read_keep_nobody_else_waiting() -> None:
-    """A newer version wrote eight rows that this one does not understand: the ninth request gets its card."""
+@pytest.mark.parametrize("many", [SIDE_BY_SIDE, 60])
+async def test_rows_that_cannot_be_read_keep_nobody_else_waiting(many: int) -> None:
+    """A newer version wrote rows that this one does not understand: the next request gets its card."""
 
     class Newer(MemoryStore):
         async def apply(self, key, change, *, now):  # type: ignore[no-untyped-def]  # as the port has it
@@ -267,13 +270,38 @@ async def test_rows_that_cannot_be_read_keep_nobody_else_waiting() -> None:
 
     unreadable: set[RequestKey] = set()
     world = new_world(store=Newer())
-    for number in range(1, 10):
+    for number in range(1, many + 2):
         await world.rows.look(world.aws.add(number))
         await world.clock.advance(0.1)
-    unreadable.update(key for key in world.aws.requests if key != key_of(9))
+    unreadable.update(key for key in world.aws.requests if key != key_of(many + 1))
     async with world.running():
         await world.clock.advance(10)
         posted = len(world.chat.of("post"))
         unreadable.clear()
         await world.clock.advance(20)
-    assert (posted, len(world.chat.of("post"))) == (1, 9)
+    assert (posted, len(world.chat.of("post"))) == (1, many + 1)
+
+
+async def test_a_decision_is_shown_before_what_merely_waits_for_its_turn(world: World) -> None:
+    """300 requests are due (the file was changed), at AWS's three reads a second: a decision is not shown after them."""
+    keys = [world.aws.add(number) for number in range(1, 301)]
+    for key in keys:
+        await world.shown(key)
+    read, turn = world.aws.observe, asyncio.Lock()
+
+    async def observe(key: RequestKey) -> Any:
+        async with turn:
+            await world.clock.sleep(1 / 3)
+        return await read(key)
+
+    world.aws.observe = observe  # type: ignore[method-assign]
+    for key in keys[1:]:
+        await world.rows.look(key)
+    await world.clock.advance(0.1)
+    async with world.running():
+        click = asyncio.create_task(world.press(keys[0], HANAKO))
+        await world.clock.advance(60)
+        await click
+        decided, buttons = world.aws.requests[keys[0]].status, world.chat.of("post")[0].buttons
+        await world.clock.advance(120)
+    assert (decided, buttons) == (Status.APPROVED, False)

@@ -1,9 +1,11 @@
 """The sweep: what it lists, what it asks for, whose turn it is, and that no place hinders another one."""
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -14,6 +16,7 @@ from bot.ports.aws import AwsUnavailable, Sighting
 from bot.ports.store import StoreUnavailable, Watched
 from bot.service.forgetting import MOST_ROUNDS, PERIOD, Forgetting
 from bot.service.sweep import LEASE, SKIPPED_PAUSE, Sweep
+from bot.store.sqlite import SqliteStore
 from bot.telemetry import Telemetry
 from tests.fakes.aws import ACCOUNT, REGION, FakeAws
 from tests.fakes.store import MemoryStore
@@ -521,3 +524,37 @@ async def test_forgetting_has_an_end(world: World) -> None:
     store = Forgetful(old=10**9)
     forgotten = await Forgetting(store=store, clock=world.clock, telemetry=Telemetry(CollectorRegistry())).forget()
     assert (store.asked, forgotten) == (MOST_ROUNDS, 100 * MOST_ROUNDS)
+
+
+async def test_an_ended_row_that_cannot_be_read_hinders_no_other_request(tmp_path: Path) -> None:
+    """A newer version wrote the row of a request that has ended, and AWS still lists it: new requests are found."""
+    file = tmp_path / "node-access.db"
+    async with SqliteStore(file) as store:
+        world = new_world(store=store)
+        ended = world.aws.add(1)
+        await world.shown(ended)
+        world.aws.decide(ended, Verdict.REJECT)
+        await world.shown(ended)
+        assert not (await world.row(ended)).watched
+        with sqlite3.connect(file) as connection:
+            connection.execute("""UPDATE requests SET record = replace(record, '"rejected"', '"denied"')""")
+        new = world.aws.add(2)
+        for _ in range(3):
+            await world.sweep.sweep()
+            await world.clock.advance(60)
+        assert await store.load(new) is not None
+
+
+@pytest.mark.parametrize("owner", ["replica-1", "replica-2"])
+async def test_a_clock_that_was_ahead_for_a_while_stops_no_sweep(world: World, owner: str) -> None:
+    """One sweep was made while a clock was a day ahead, by this process or another one; then it was set right."""
+    ahead = new_world(store=world.store, owner=owner)
+    ahead.clock.set_to(ahead.clock.now() + timedelta(days=1))
+    await ahead.sweep.sweep()
+    running = asyncio.create_task(world.sweep.run())
+    await world.clock.advance(70)
+    key = world.aws.add(1)  # no event
+    await world.clock.advance(600)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert await world.store.load(key) is not None

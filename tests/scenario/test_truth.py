@@ -6,6 +6,7 @@ from datetime import datetime
 
 import pytest
 
+from bot.domain.decided import decision_lines
 from bot.domain.decision import DecisionState
 from bot.domain.record import Lease, Record
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
@@ -581,3 +582,42 @@ async def test_a_decision_whose_answer_is_on_its_way_is_ours(world: World) -> No
     assert HANAKO.name in told
     assert "outside" not in told.lower()
     assert len(world.chat.of("reply")) == 1
+
+
+async def test_a_vote_never_counts_for_the_next_level(world: World) -> None:
+    """The console gave one of two approvals, unseen so far; two people press at once: Level2 gets none of their votes."""
+    key = world.aws.add(levels=2, required=2)
+    await world.shown(key)
+    world.aws.decide(key, Verdict.APPROVE)  # no event yet, no sweep
+    async with world.running():
+        clicks = [asyncio.create_task(world.press(key, who)) for who in (HANAKO, ICHIRO)]
+        await world.clock.advance(5)
+        await asyncio.gather(*clicks)
+    level = world.aws.requests[key].level("Level2")
+    assert level is not None
+    assert level.votes == ()
+
+
+async def test_without_a_role_a_decision_is_shown_once() -> None:
+    """The channel has no approver_role, so AWS names the bot's own session: that vote is the person's."""
+    world = new_world(replace(APPROVALS, approver_role=None))
+    key = world.aws.add()
+    await world.shown(key)
+    async with world.running():
+        await world.press(key, HANAKO, comment="fine")
+        await world.clock.advance(5)
+    assert [line.who for line in decision_lines(await world.row(key))] == [HANAKO.name]
+
+
+async def test_without_a_role_a_lost_answer_is_seen_in_aws() -> None:
+    """The same where the signal's reply was lost: it had its effect, and its person is not told otherwise."""
+    world = new_world(replace(APPROVALS, approver_role=None))
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.after["signal"].append(SignalLost("ReadTimeoutError"))
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO, comment="fine"))
+        await world.clock.advance(70)
+        await click
+    assert world.aws.requests[key].status is Status.APPROVED
+    assert [each.state for each in (await world.row(key)).decisions] == [DecisionState.CONFIRMED]

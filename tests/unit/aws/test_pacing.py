@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.aws.pacing import PATIENCE, Impatient, Lane, Pacer, Quota
+from tests.fakes.clock import ManualClock
 
 OPS = Quota("111122223333", "ap-northeast-1", "ssm", "get_ops_item")
 START = datetime(2026, 4, 1, tzinfo=UTC)
@@ -200,3 +201,16 @@ async def test_sweeps_in_line_do_not_make_a_click_impatient(timeline: Timeline) 
     for sweep in sweeps:
         sweep.cancel()
     await asyncio.gather(*sweeps, return_exceptions=True)
+
+
+@pytest.mark.parametrize("back", [timedelta(minutes=2), timedelta(hours=1), timedelta(days=1)])
+async def test_a_clock_that_was_set_back_closes_no_quota(back: timedelta) -> None:
+    """The clock was ahead at the start and was set right: clicks have their turns all the same."""
+    clock = ManualClock()
+    pacer = Pacer(clock=clock)
+    await pacer.turn(OPS, Lane.CLICK)
+    await clock.advance(10)
+    clock.set_to(clock.now() - back)
+    turns = [asyncio.create_task(pacer.turn(OPS, Lane.CLICK)) for _ in range(4)]
+    await clock.advance(10)
+    await asyncio.gather(*turns)

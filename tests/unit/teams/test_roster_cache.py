@@ -1,10 +1,13 @@
 """One roster at a time: shared, aged, and never trusted past an event."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from bot.domain.identity import Person
+from bot.ports.teams import RosterUnavailable
+from bot.teams.errors import ConnectorThrottled
 from bot.teams.roster_cache import RESTARTS, CachedRoster, Roster
 from tests.fakes.clock import ManualClock
 
@@ -69,3 +72,37 @@ async def test_an_answer_that_is_older_than_the_roster_does_not_join_it() -> Non
     await reads.cached.get(patience=5)
     reads.cached.add(mei, edition=before_the_event)
     assert mei.object_id not in await reads.cached.get(patience=5)
+
+
+async def test_a_clock_that_was_set_back_keeps_no_roster_away() -> None:
+    """Teams asked for a second's patience, then the clock was set back by an hour: a minute later it is asked again."""
+    clock, asked = ManualClock(), []
+
+    async def read() -> Roster:
+        asked.append(clock.now())
+        if len(asked) == 1:
+            raise ConnectorThrottled(1.0)
+        return {}
+
+    cached = CachedRoster(read, clock=clock, conversation="19:approvers@thread.tacv2")
+    with pytest.raises(RosterUnavailable):
+        await cached.get(patience=1)
+    clock.set_to(clock.now() - timedelta(hours=1))
+    await clock.advance(60)
+    assert await cached.get(patience=1) == {}
+
+
+async def test_a_clock_that_was_set_back_makes_no_roster_last() -> None:
+    """A roster that was read before the clock was set back by an hour is not believed for an hour."""
+    clock, asked = ManualClock(), []
+
+    async def read() -> Roster:
+        asked.append(clock.now())
+        return {}
+
+    cached = CachedRoster(read, clock=clock, conversation="19:approvers@thread.tacv2")
+    await cached.get(patience=1)
+    clock.set_to(clock.now() - timedelta(hours=1))
+    await clock.advance(600)
+    await cached.get(patience=1)
+    assert len(asked) == 2

@@ -1,0 +1,58 @@
+"""How the program stops: what is under way comes to its end in time, whatever hangs."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bot import app
+from bot.ports.aws import AwsThrottled
+from bot.web import server
+from tests.fakes.chat import HANAKO
+from tests.fakes.clock import settled
+from tests.fakes.processes import ENDS_WITHIN
+from tests.fakes.world import World, new_world
+
+
+@pytest.fixture
+def world() -> World:
+    """A fresh world."""
+    return new_world()
+
+
+async def test_a_drain_that_is_cut_short_leaves_no_look_under_way(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decision waits for AWS's patience for longer than a stop may take: no post goes on while Teams is closed."""
+    monkeypatch.setattr(app, "DRAIN_SECONDS", 0.3)
+    monkeypatch.setattr(app, "LAST_SECONDS", 0.1)
+    stuck = world.aws.add(1)
+    await world.shown(stuck)
+    world.aws.before["execution"].extend([AwsThrottled("ThrottlingException")] * 100)
+    looking = asyncio.create_task(world.looking.run())
+    click = asyncio.create_task(world.press(stuck, HANAKO))
+    await settled()
+    other = world.aws.add(2)
+    gate = world.chat.gates["post"] = asyncio.Event()
+    await world.rows.look(other)
+    await world.chat.arrived["post"].wait()  # its post is under way
+    services = SimpleNamespace(
+        deciding=world.deciding, convergence=world.convergence, looking=world.looking, auditing=world.auditing
+    )
+    program: Any = SimpleNamespace(sockets=(), services=services, sources=())
+    await app._drain(program, [], looking)
+    await settled()
+    under_way = set(world.looking._active)
+    gate.set()
+    click.cancel()
+    looking.cancel()
+    await asyncio.gather(click, looking, return_exceptions=True)
+    assert under_way == set()
+
+
+def test_what_hangs_does_not_make_the_end_late() -> None:
+    """Handlers are waited for within the drain, and once more as everything is closed: 20 s in all."""
+    handlers = 2 * server.SHUTDOWN_TIMEOUT  # aiohttp waits, cancels them, and waits again
+    assert handlers < app.DRAIN_SECONDS - app.LAST_SECONDS
+    assert app.DRAIN_SECONDS + handlers < ENDS_WITHIN

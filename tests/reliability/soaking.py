@@ -100,6 +100,7 @@ class Soak:
             pass
         self.microsoft.world.messages.clear()
         self.microsoft.calls.clear()
+        self.microsoft.tokens.clear()  # of a year ago
         for kept in (self.world.aws.requests, self.world.aws.signals, self.world.aws.effects, self.world.aws.calls):
             kept.clear()
 

@@ -107,8 +107,9 @@ async def _drain(program: Program, sources: list[asyncio.Task[None]], looking: a
     """Take no more work, let what is under way come to its end."""
     for source in sources:
         source.cancel()
+    end = asyncio.get_running_loop().time() + DRAIN_SECONDS
     try:
-        async with asyncio.timeout(DRAIN_SECONDS - LAST_SECONDS):
+        async with asyncio.timeout_at(end - LAST_SECONDS):
             await asyncio.gather(*(socket.stop() for socket in program.sockets))
             await program.services.deciding.drain()
             await program.services.convergence.drain()
@@ -116,7 +117,7 @@ async def _drain(program: Program, sources: list[asyncio.Task[None]], looking: a
         log.warning("drain_cut_short", still="decisions")  # the next process goes on from the row
     looking.cancel()
     try:
-        async with asyncio.timeout(LAST_SECONDS):
+        async with asyncio.timeout_at(end):
             await program.services.looking.drain()
             await program.services.auditing.drain()
     except TimeoutError:

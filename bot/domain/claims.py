@@ -12,6 +12,9 @@ from bot.domain.identity import Person, Principal
 from bot.domain.permission import can_be_cancelled, can_be_revoked
 from bot.domain.request import AccessRequest, Act, Level, LevelState, Recall, Status, Verdict, Vote
 
+CUT = (
+    200  # characters from which on a comment may have been cut: AWS shows 512 of a decision, its ARN and JSON included
+)
 EFFECT_SPAN = timedelta(seconds=60)  # what was accepted and is not shown by then is not waited for any more
 
 
@@ -127,9 +130,9 @@ def _missing(request: AccessRequest, step: str, here: tuple[Decision, ...], now:
 
 
 def has_room(decision: Decision, level: Level, decisions: tuple[Decision, ...], now: datetime) -> bool:
-    """True if an approval still counts for this level, as it was read just now, whatever has left for it before."""
-    if decision.verdict is not Verdict.APPROVE or level.required is None or level.votes is None:
-        return True  # it is the only one of its level, by the claim
+    """True if a vote still counts for this level, as it was read just now, whatever has left for it before."""
+    if not isinstance(decision.verdict, Verdict) or level.required is None or level.votes is None:
+        return True  # no vote, or the only one of its level, by the claim
     others = (each for each in decisions if each.id != decision.id and each.step == level.step)
     ahead = [each for each in others if _may_count_yet(each, now) and not any(voted_by(v, each) for v in level.votes)]
     return len(ahead) < max(1, level.required - (level.approvals or 0))
@@ -171,16 +174,12 @@ def _level_shows(level: Level | None, decision: Decision) -> bool:
 def voted_by(vote: Vote, decision: Decision) -> bool:
     """True if AWS recorded this vote for the decision's person.
 
-    It names the session of the role; without a role that is the bot's own, and only the comment names the person.
+    It names the session of the role; without a role that is the bot's own, and the comment tells whose vote it is.
     """
     if vote.verdict is not decision.verdict:
         return False
     if decision.execution_id and decision.role is None:
-        return (vote.comment or "").endswith(author_line(decision.person.shown_name))
+        told = vote.comment or ""
+        return told == decision.sent_comment or (len(told) >= CUT and decision.sent_comment.startswith(told))
     session = Principal.parse(vote.by).session or vote.by
     return session.casefold() == decision.person.session_name.casefold()
-
-
-def author_line(name: str) -> str:
-    """Return how the comment ends that AWS records: who it was."""
-    return f"({name} via Microsoft Teams)"

@@ -103,6 +103,7 @@ class Decision:
     outcome: Outcome | None = None
     role: str | None = None  # the IAM role in which the signal was sent
     execution_id: str | None = None
+    sent_comment: str = ""  # that of a signal without a role: AWS tells by it alone whose vote it is
     announced: bool = False  # its person was answered "applying…", so how it ends must be told in the thread
     detail: str = ""  # AWS's error code, where there was one
 

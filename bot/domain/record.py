@@ -13,7 +13,7 @@ from bot.domain.identity import Requester
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Route
 
-AHEAD = timedelta(days=1)  # rows are looked at in the order in which they are due, and hundreds may be after an outage
+AHEAD = timedelta(days=3650)  # rows are looked at in the order in which they are due: longer than anybody was away
 GONE_AFTER = timedelta(minutes=10)  # AWS may not show for a moment what is there; not for that long
 KEPT = timedelta(days=365)  # after its end, as long as AWS keeps the request itself
 KEPT_UNREAD = timedelta(days=7)  # nothing was ever known of it: a hint that led nowhere
@@ -132,8 +132,12 @@ class Record:
         return replace(self, next_look_at=moment)
 
     def look_first(self, now: datetime) -> "Record":
-        """Have it looked at before what has merely been due for longer: somebody waits for it."""
+        """Have it looked at before whatever is due: somebody decided."""
         return self.look_by(now - AHEAD)
+
+    def look_soon(self, now: datetime) -> "Record":
+        """Have it looked at before what has merely been due for longer: something happened."""
+        return self.look_by(now - AHEAD / 2)
 
     def leased_to(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":
         """Take or renew the lease; None while another holds it.

@@ -114,7 +114,8 @@ class Claiming:
         if refusal is Refusal.RECONFIGURED:
             await self._rows.look(record.key)  # a former process, or another replica, may have placed them
         if refusal:
-            record = await self._rows.load(record.key) or record  # the roster may have taken seconds
+            with suppress(StoreUnavailable):  # what was read before tells it, too
+                record = await self._rows.load(record.key) or record  # the roster may have taken seconds
             notice = Notice(NoticeCode(refusal), typed=press.click.comment)
             return self._answers.shown(record, press.screen, notice, refused=True)
         own = record.requester.person if press.act is Recall.CANCEL and record.requester else None
@@ -231,11 +232,11 @@ class Claiming:
 
     async def _announce_later(self, press: _Press, decision_id: str) -> None:
         """Promise in the row, once the store takes it, what was promised to the person already."""
-        for pause in ANNOUNCE_PAUSES:
+        for pause in (0.0, *ANNOUNCE_PAUSES):
+            await self._clock.sleep(pause)
             with suppress(StoreUnavailable):
                 await self._applying(press, decision_id)
                 return
-            await self._clock.sleep(pause)
 
     async def _told(self, press: _Press, decision_id: str, *, repeated: bool) -> Answer:
         seconds = self._remaining(press)

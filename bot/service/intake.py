@@ -94,7 +94,7 @@ class Intake:
 
         def due(record: Record) -> Record:
             policies = hint.conflicting_policies or record.conflicting_policies
-            return replace(record, conflicting_policies=policies).look_first(now)
+            return replace(record, conflicting_policies=policies).look_soon(now)
 
         await self._rows.apply(hint.key, due)
         self._telemetry.events.labels(outcome="taken").inc()

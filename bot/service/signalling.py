@@ -14,7 +14,7 @@ from typing import assert_never
 import structlog
 
 from bot.domain.card_places import is_place_of
-from bot.domain.claims import author_line, has_room
+from bot.domain.claims import has_room
 from bot.domain.decision import TRANSITIONS, Decision, DecisionEvent, DecisionState, IllegalTransition, Outcome
 from bot.domain.identity import PERSON_TAG
 from bot.domain.record import Record
@@ -213,7 +213,8 @@ class Signalling:
                 return decision
             if now > decision.lapses_at:
                 return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED)
-            return replace(sent, held_until=now + HOLD, role=signal.role, execution_id=signal.execution_id)
+            left = replace(sent, held_until=now + HOLD, role=signal.role, execution_id=signal.execution_id)
+            return left if signal.role else replace(left, sent_comment=signal.comment)
 
         def change(row: Record) -> Record:
             sent = _changed(row, decision_id, send)  # before all else, again
@@ -266,7 +267,7 @@ def _lapsed(decision: Decision) -> Outcome:
 
 def payload_comment(comment: str, person: str) -> str:
     """Return the comment that AWS records: the person's words and who it was, at most 512 characters."""
-    author = author_line(one_line(person))
+    author = f"({one_line(person)} via Microsoft Teams)"
     words = plain(comment).strip()[: max(0, AWS_COMMENT_LIMIT - len(author) - 1)]
     return f"{words} {author}" if words else author[:AWS_COMMENT_LIMIT]
 

@@ -84,7 +84,7 @@ class CachedRoster:
             self._dropped, asked_at = False, self._clock.now()
             roster = await self._attempt()
             if not self._dropped:
-                self._roster, self._asked_at = roster, asked_at
+                self._roster, self._asked_at = roster, min(asked_at, self._clock.now())
                 self._edition += 1
                 return
 

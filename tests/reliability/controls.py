@@ -129,7 +129,7 @@ GUARDS = (
         "bot/domain/claims.py",
         "if decision.execution_id and decision.role is None:",
         "if decision.execution_id == decision.role:",
-        TRUTH + "test_without_a_role_a_lost_answer_is_seen_in_aws",
+        "tests/scenario/test_without_role.py::test_a_lost_answer_is_seen_in_aws[short]",
     ),
     Guard(
         "whoever was promised to be told is told",

@@ -442,3 +442,55 @@ async def test_a_refusal_does_not_bring_the_buttons_back(world: World) -> None:
         answer = await click
         await world.clock.advance(120)
     assert "'verb': 'approve'" not in repr(answer.card) or len(card.versions) > updates
+
+
+@pytest.mark.parametrize("seconds", [20, 40])
+async def test_who_was_promised_to_be_told_is_told_after_an_outage(seconds: float) -> None:
+    """AWS refused, and the store kept it; then the store was away, for as long as a decision may be on its way."""
+
+    class Away(MemoryStore):
+        went = False
+
+        async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+            record = await super().apply(key, change, now=now)
+            if any(each.state is DecisionState.REFUSED for each in record.decisions) and not self.went:
+                self.went = self.broken = True
+            return record
+
+    store = Away()
+    world = new_world(store=store)
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.before["signal"].append(SignalRefused("InvalidAutomationSignalException", denied=False))
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO, comment="ok"))
+        await world.clock.advance(5)
+        answer = await click
+        await world.clock.advance(seconds)
+        store.broken = False
+        await world.clock.advance(120)
+    assert answer.notice is not None
+    assert answer.notice.code is NoticeCode.APPLYING
+    assert [HANAKO.name in note.card for note in world.chat.of("reply")] == [True]
+
+
+async def test_a_refusal_is_told_though_the_store_fails() -> None:
+    """The row was read before; who may not decide is not asked to press again."""
+
+    class Once(MemoryStore):
+        reads = 99
+
+        async def load(self, key: RequestKey) -> Record | None:
+            if not self.reads:
+                raise StoreUnavailable("SQLITE_BUSY")
+            self.reads -= 1
+            return await super().load(key)
+
+    store = Once()
+    world = new_world(store=store)
+    key = world.aws.add()
+    await world.shown(key)
+    store.reads = 1
+    answer = await world.press(key, person(50))
+    assert answer.notice is not None
+    assert answer.notice.code is NoticeCode.NOT_APPROVER

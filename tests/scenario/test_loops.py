@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from bot.domain.record import Record
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.ports.aws import AwsUnavailable, Hint
 from bot.ports.store import StoreUnavailable
@@ -282,8 +283,14 @@ async def test_rows_that_cannot_be_read_keep_nobody_else_waiting(many: int) -> N
     assert (posted, len(world.chat.of("post"))) == (1, many + 1)
 
 
-async def test_a_decision_is_shown_before_what_merely_waits_for_its_turn(world: World) -> None:
-    """300 requests are due (the file was changed), at AWS's three reads a second: a decision is not shown after them."""
+@pytest.mark.parametrize(("days", "events"), [(0, False), (2, False), (0, True)], ids=["file", "weekend", "events"])
+async def test_a_decision_is_shown_before_what_merely_waits_for_its_turn(
+    world: World, days: int, *, events: bool
+) -> None:
+    """300 requests are due, at AWS's three reads a second, and a decision is not shown after them.
+
+    The file was changed; that was before a weekend on which the program stood; as many events came.
+    """
     keys = [world.aws.add(number) for number in range(1, 301)]
     for key in keys:
         await world.shown(key)
@@ -295,9 +302,14 @@ async def test_a_decision_is_shown_before_what_merely_waits_for_its_turn(world: 
         return await read(key)
 
     world.aws.observe = observe  # type: ignore[method-assign]
+    now = world.clock.now()
+
+    def due(row: Record) -> Record:
+        return row.look_soon(now) if events else row.look_by(now)
+
     for key in keys[1:]:
-        await world.rows.look(key)
-    await world.clock.advance(0.1)
+        await world.rows.apply(key, due)
+    await world.clock.advance(days * 86400 + 0.1)
     async with world.running():
         click = asyncio.create_task(world.press(keys[0], HANAKO))
         await world.clock.advance(60)

@@ -21,6 +21,14 @@ def world() -> World:
     return new_world()
 
 
+def program_of(world: World) -> Any:
+    """A program of nothing but its services."""
+    services = SimpleNamespace(
+        deciding=world.deciding, convergence=world.convergence, looking=world.looking, auditing=world.auditing
+    )
+    return SimpleNamespace(sockets=(), services=services, sources=())
+
+
 async def test_a_drain_that_is_cut_short_leaves_no_look_under_way(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -37,11 +45,7 @@ async def test_a_drain_that_is_cut_short_leaves_no_look_under_way(
     gate = world.chat.gates["post"] = asyncio.Event()
     await world.rows.look(other)
     await world.chat.arrived["post"].wait()  # its post is under way
-    services = SimpleNamespace(
-        deciding=world.deciding, convergence=world.convergence, looking=world.looking, auditing=world.auditing
-    )
-    program: Any = SimpleNamespace(sockets=(), services=services, sources=())
-    await app._drain(program, [], looking)
+    await app._drain(program_of(world), [], looking)
     await settled()
     under_way = set(world.looking._active)
     gate.set()
@@ -49,6 +53,22 @@ async def test_a_drain_that_is_cut_short_leaves_no_look_under_way(
     looking.cancel()
     await asyncio.gather(click, looking, return_exceptions=True)
     assert under_way == set()
+
+
+async def test_a_look_under_way_has_the_whole_time_of_the_drain(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No decision is under way; Teams takes longer for a post than looks have at the end for themselves."""
+    monkeypatch.setattr(app, "LAST_SECONDS", 0.0)
+    looking = asyncio.create_task(world.looking.run())
+    key = world.aws.add(1)
+    gate = world.chat.gates["post"] = asyncio.Event()
+    await world.rows.look(key)
+    await world.chat.arrived["post"].wait()
+    drain = asyncio.create_task(app._drain(program_of(world), [], looking))
+    await settled()
+    gate.set()
+    await drain
+    await asyncio.gather(looking, return_exceptions=True)
+    assert len(world.chat.of("post")) == 1
 
 
 def test_what_hangs_does_not_make_the_end_late() -> None:

@@ -6,7 +6,6 @@ from datetime import datetime
 
 import pytest
 
-from bot.domain.decided import decision_lines
 from bot.domain.decision import DecisionState
 from bot.domain.record import Lease, Record
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
@@ -598,26 +597,41 @@ async def test_a_vote_never_counts_for_the_next_level(world: World) -> None:
     assert level.votes == ()
 
 
-async def test_without_a_role_a_decision_is_shown_once() -> None:
-    """The channel has no approver_role, so AWS names the bot's own session: that vote is the person's."""
-    world = new_world(replace(APPROVALS, approver_role=None))
+async def test_a_rejection_never_counts_for_the_next_level(world: World) -> None:
+    """The same where the second presses Reject, after the first one's approval was accepted and before it shows."""
+    world.aws.lag = 1.5
+    key = world.aws.add(levels=2, required=2)
+    await world.shown(key)
+    world.aws.decide(key, Verdict.APPROVE)  # no event yet, no sweep
+    gate = world.aws.gates["observe"] = asyncio.Event()
+    async with world.running():
+        approval = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(0.2)
+        rejection = asyncio.create_task(world.press(key, ICHIRO, Verb.REJECT))
+        await world.clock.advance(0.2)
+        gate.set()
+        await world.clock.advance(10)
+        await asyncio.gather(approval, rejection)
+    level = world.aws.requests[key].level("Level2")
+    assert level is not None
+    assert level.votes == ()
+
+
+async def test_a_vote_that_aws_never_shows_keeps_nobody_for_ever(world: World) -> None:
+    """AWS takes the first vote and does not count it: after the minute somebody else decides."""
+    vote = world.aws.vote
+
+    def uncounted(key: RequestKey, voter: str, verdict: Verdict, comment: str = "") -> None:
+        if str(HANAKO.upn) not in voter:
+            vote(key, voter, verdict, comment)
+
+    world.aws.vote = uncounted  # type: ignore[method-assign]
     key = world.aws.add()
     await world.shown(key)
     async with world.running():
-        await world.press(key, HANAKO, comment="fine")
-        await world.clock.advance(5)
-    assert [line.who for line in decision_lines(await world.row(key))] == [HANAKO.name]
-
-
-async def test_without_a_role_a_lost_answer_is_seen_in_aws() -> None:
-    """The same where the signal's reply was lost: it had its effect, and its person is not told otherwise."""
-    world = new_world(replace(APPROVALS, approver_role=None))
-    key = world.aws.add()
-    await world.shown(key)
-    world.aws.after["signal"].append(SignalLost("ReadTimeoutError"))
-    async with world.running():
-        click = asyncio.create_task(world.press(key, HANAKO, comment="fine"))
-        await world.clock.advance(70)
-        await click
+        first = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(60)
+        second = asyncio.create_task(world.press(key, ICHIRO))
+        await world.clock.advance(0.5)
+        await asyncio.gather(first, second)
     assert world.aws.requests[key].status is Status.APPROVED
-    assert [each.state for each in (await world.row(key)).decisions] == [DecisionState.CONFIRMED]

@@ -101,7 +101,7 @@ def test_converge_has_one_caller(used: list[Use]) -> None:
 
 def test_what_is_due_has_a_list_of_reasons(used: list[Use]) -> None:
     """Whatever happens ends in the row being due, and each way to that is named here with its reason."""
-    words = {"look", "look_by", "look_first", "next_look_at="}
+    words = {"look", "look_by", "look_first", "look_soon", "next_look_at="}
     services = [use for use in used if use.where.startswith("bot/service/")]
     assert places(use for use in services if use.name in words) == set(DUE)
 

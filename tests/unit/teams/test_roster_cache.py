@@ -106,3 +106,15 @@ async def test_a_clock_that_was_set_back_makes_no_roster_last() -> None:
     await clock.advance(600)
     await cached.get(patience=1)
     assert len(asked) == 2
+
+
+async def test_a_clock_that_is_set_back_during_the_read() -> None:
+    """What was read is believed."""
+    clock = ManualClock()
+
+    async def read() -> Roster:
+        clock.set_to(clock.now() - timedelta(seconds=1))
+        return {}
+
+    cached = CachedRoster(read, clock=clock, conversation="19:approvers@thread.tacv2")
+    assert await cached.get(patience=1) == {}

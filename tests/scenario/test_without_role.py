@@ -1,0 +1,112 @@
+"""A channel without an approver role: AWS records the bot's own session, and the comment tells whose vote it is."""
+
+import asyncio
+import itertools
+import json
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.decided import decision_lines
+from bot.domain.decision import COMMENT_LIMIT, DecisionState
+from bot.domain.identity import Person
+from bot.domain.request import RequestKey, Status, Verdict
+from bot.ports.aws import AwsThrottled, SignalLost
+from bot.sandbox.jit import Decision, Vote
+from bot.sandbox.jit_assumptions import decision_json
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
+from tests.fakes.clock import settled
+from tests.fakes.world import APPROVALS, World, new_world
+
+LONG = "x" * COMMENT_LIMIT
+COMMENTS = pytest.mark.parametrize("comment", ["", "fine", LONG], ids=["none", "short", "long"])
+
+
+def without_role(who: Person = HANAKO) -> World:
+    """A world whose AWS keeps 512 characters of each decision, and counts each vote whatever its session."""
+    world = new_world(replace(APPROVALS, approver_role=None), people=[who, ICHIRO, TARO_PERSON])
+    vote, numbers = world.aws.vote, itertools.count()
+
+    def shown(key: RequestKey, voter: str, verdict: Verdict, comment: str = "") -> None:
+        voter = f"{voter}{next(numbers)}"
+        given = Vote(voter=voter, role="", decision=Decision.APPROVE, at=world.clock.now(), comment=comment)
+        vote(key, voter, verdict, json.loads(decision_json(given)).get("comment", ""))
+
+    world.aws.vote = shown  # type: ignore[method-assign]
+    return world
+
+
+@COMMENTS
+async def test_a_decision_is_shown_once(comment: str) -> None:
+    """As the person's, and not a second time as one that was made outside Teams."""
+    world = without_role()
+    key = world.aws.add()
+    await world.shown(key)
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO, comment=comment))
+        await world.clock.advance(5)
+        await click
+    assert [line.who for line in decision_lines(await world.row(key))] == [HANAKO.name]
+
+
+@pytest.mark.parametrize("name", ["佐藤  花子", "佐藤 花子 ", "Sato\u00a0Hanako"])
+async def test_whatever_blanks_a_name_has(name: str) -> None:
+    """What was sent is what is compared, and not the name as Teams has it."""
+    who = replace(HANAKO, name=name)
+    world = without_role(who)
+    key = world.aws.add()
+    await world.shown(key)
+    async with world.running():
+        click = asyncio.create_task(world.press(key, who, comment="fine"))
+        await world.clock.advance(5)
+        await click
+    assert [line.who for line in decision_lines(await world.row(key))] == [name]
+
+
+@COMMENTS
+async def test_a_lost_answer_is_seen_in_aws(comment: str) -> None:
+    """The signal had its effect, and its person is not told otherwise."""
+    world = without_role()
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.after["signal"].append(SignalLost("ReadTimeoutError"))
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO, comment=comment))
+        await world.clock.advance(70)
+        await click
+    assert world.aws.requests[key].status is Status.APPROVED
+    assert [each.state for each in (await world.row(key)).decisions] == [DecisionState.CONFIRMED]
+
+
+@COMMENTS
+async def test_the_second_of_two_is_not_kept_back_by_the_first(comment: str) -> None:
+    """The first one's vote, which AWS shows already, is not counted twice."""
+    world = without_role()
+    key = world.aws.add(required=2)
+    await world.shown(key)
+    gate = world.aws.gates["execution"] = asyncio.Event()
+    async with world.running():
+        clicks = [asyncio.create_task(world.press(key, who, comment=comment)) for who in (HANAKO, ICHIRO)]
+        await settled()
+        world.aws.before["execution"].append(AwsThrottled("ThrottlingException"))  # one of both: half a second later
+        gate.set()
+        await world.clock.advance(90)
+        await asyncio.gather(*clicks)
+    assert world.aws.requests[key].status is Status.APPROVED
+
+
+async def test_anothers_vote_is_not_taken_for_ones_own() -> None:
+    """Two people of the same name: the second one's signal never arrives, and the first one's vote is not theirs."""
+    other = replace(ICHIRO, name=HANAKO.name)
+    world = new_world(replace(APPROVALS, approver_role=None), people=[HANAKO, other, TARO_PERSON])
+    key = world.aws.add(required=3)
+    await world.shown(key)
+    async with world.running():
+        await world.press(key, HANAKO, comment="fine")
+        await world.clock.advance(5)
+        world.aws.before["signal"].append(SignalLost("ConnectTimeout"))
+        click = asyncio.create_task(world.press(key, other))
+        await world.clock.advance(80)
+        await click
+    states = {each.person.object_id: each.state for each in (await world.row(key)).decisions}
+    assert states[other.object_id] is DecisionState.RELEASED

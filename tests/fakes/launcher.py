@@ -23,7 +23,7 @@ from bot.domain.decision import DecisionState
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports.store import Change
-from bot.service import claiming
+from bot.service import claiming, signalling
 from bot.settings import load
 from bot.store.sqlite import SqliteStore
 from tests.fakes.ahead import AheadClock, Lead
@@ -37,7 +37,7 @@ class Defect(StrEnum):
 
     FORGETFUL = "forgetful"  # the store says that a signal may leave, and has not kept that it did
     DEAD_LOOP = "dead_loop"  # a loop that ends as no loop may
-    GRANTING = "granting"  # every claim is granted
+    GRANTING = "granting"  # every claim is granted, and every level has room
     DEAF = "deaf"  # it does not hear SIGTERM, which then ends it at once
 
 
@@ -119,6 +119,7 @@ def break_it(defect: Defect) -> None:
             vars(app).update(LoopWatch=lambda _: DeadLoop())
         case Defect.GRANTING:
             vars(claiming).update(claim=lambda **_: Claim())
+            vars(signalling).update(has_room=lambda *_: True)
         case Defect.DEAF:
             asyncio.SelectorEventLoop.add_signal_handler = lambda *_: None  # type: ignore[method-assign]
 

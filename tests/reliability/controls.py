@@ -66,7 +66,15 @@ GUARDS = (
         "bot/domain/claims.py",
         "if _in_the_way(verdict, live, _missing(request, step, here, now)):",
         "if _in_the_way(verdict, (), 1):",
+        "tests/unit/domain/test_claim.py::test_one_approval_lets_one_through[approve-approve-claimed]",
+    ),
+    Guard(
+        "the claim, and the look for room: two signals",
+        "bot/domain/claims.py",
+        "if _in_the_way(verdict, live, _missing(request, step, here, now)):",
+        "if _in_the_way(verdict, (), 1):",
         TRUTH + "test_an_effect_that_comes_later_is_waited_for",
+        and_also=(("bot/service/signalling.py", "return row if crowded else sent", "return sent"),),
     ),
     Guard(
         "one claim per person and step",

@@ -172,7 +172,7 @@ def _demand_two_approvals(world: Product) -> None:
 
 
 async def test_without_the_claim_many_signals_leave(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The control: where every claim is granted, everybody who looks before the first effect sends a signal."""
+    """The control: where all are let through, everybody who looks before the first effect sends a signal."""
     async with crowded(monkeypatch, tmp_path, defect=Defect.GRANTING) as there:
         _, card = await there.waiting_card()
         with there.world.aws.faults.hold("SendAutomationSignal"):

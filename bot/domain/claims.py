@@ -12,9 +12,7 @@ from bot.domain.identity import Person, Principal
 from bot.domain.permission import can_be_cancelled, can_be_revoked
 from bot.domain.request import AccessRequest, Act, Level, LevelState, Recall, Status, Verdict, Vote
 
-CUT = (
-    200  # characters from which on a comment may have been cut: AWS shows 512 of a decision, its ARN and JSON included
-)
+CUT = 200  # characters; a longer comment may have been cut: AWS shows 512 of a decision, ARN and JSON included
 EFFECT_SPAN = timedelta(seconds=60)  # what was accepted and is not shown by then is not waited for any more
 
 

@@ -56,7 +56,7 @@ EVENTS: Mapping[str, str] = {
     "delivery_impossible": "a card, note or direct message is left as it is; Teams refuses it for good",
     "delivery_postponed": "Teams could not take something now; it is tried again after `seconds`",
     "delivery_refused": "Teams refuses something for good; `problem` says why, `consequence` what follows",
-    "drain_cut_short": "not everything came to its end in time; the next process goes on from the row",
+    "drain_cut_short": "decisions or looks (`still`) did not end in time; the next process goes on from the row",
     "event_ignored": "an event that is not about a request of a configured account and Region",
     "event_not_deleted": "a message stays in the queue and comes again; its request was marked all the same",
     "event_taken": "an event marked its request to be looked at",

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -17,7 +16,7 @@ from bot.service.intake import QUEUE, Intake
 from bot.service.looking import SHORTEST_SLEEP, SIDE_BY_SIDE
 from bot.service.rows import LEASE
 from bot.telemetry import Telemetry
-from tests.fakes.aws import key_of
+from tests.fakes.aws import FakeAws, key_of
 from tests.fakes.chat import HANAKO
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
@@ -284,24 +283,27 @@ async def test_rows_that_cannot_be_read_keep_nobody_else_waiting(many: int) -> N
 
 
 @pytest.mark.parametrize(("days", "events"), [(0, False), (2, False), (0, True)], ids=["file", "weekend", "events"])
-async def test_a_decision_is_shown_before_what_merely_waits_for_its_turn(
-    world: World, days: int, *, events: bool
-) -> None:
+async def test_a_decision_is_shown_before_what_merely_waits_for_its_turn(days: int, *, events: bool) -> None:
     """300 requests are due, at AWS's three reads a second, and a decision is not shown after them.
 
     The file was changed; that was before a weekend on which the program stood; as many events came.
     """
-    keys = [world.aws.add(number) for number in range(1, 301)]
+
+    class Quota(FakeAws):
+        pause, turn = 0.0, asyncio.Lock()
+
+        async def observe(self, key: RequestKey) -> AccessRequest:
+            async with self.turn:
+                await self._clock.sleep(self.pause)
+            return await super().observe(key)
+
+    world = new_world()
+    world.aws = aws = Quota(world.clock)
+    world.build()
+    keys = [aws.add(number) for number in range(1, 301)]
     for key in keys:
         await world.shown(key)
-    read, turn = world.aws.observe, asyncio.Lock()
-
-    async def observe(key: RequestKey) -> Any:
-        async with turn:
-            await world.clock.sleep(1 / 3)
-        return await read(key)
-
-    world.aws.observe = observe  # type: ignore[method-assign]
+    aws.pause = 1 / 3
     now = world.clock.now()
 
     def due(row: Record) -> Record:
@@ -317,3 +319,16 @@ async def test_a_decision_is_shown_before_what_merely_waits_for_its_turn(
         decided, buttons = world.aws.requests[keys[0]].status, world.chat.of("post")[0].buttons
         await world.clock.advance(120)
     assert (decided, buttons) == (Status.APPROVED, False)
+
+
+async def test_what_was_decided_is_due_first(world: World) -> None:
+    """As soon as AWS has answered, whether or not somebody waits for it: its process may be another one by then."""
+    decided, other = world.aws.add(1), world.aws.add(2)
+    await world.shown(decided)
+    await world.rows.look(other)
+    await world.clock.advance(60)
+    click = asyncio.create_task(world.press(decided, HANAKO))
+    await world.clock.advance(1)
+    assert await world.store.due(world.clock.now(), 1) == [decided]
+    await world.clock.advance(10)
+    await click

@@ -553,8 +553,10 @@ async def test_a_clock_that_was_ahead_for_a_while_stops_no_sweep(world: World, o
     await ahead.sweep.sweep()
     running = asyncio.create_task(world.sweep.run())
     await world.clock.advance(70)
-    key = world.aws.add(1)  # no event
+    waiting, decided = world.aws.add(1), world.aws.add(2)  # no events
+    world.aws.decide(decided, Verdict.APPROVE)
     await world.clock.advance(600)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert await world.store.load(key) is not None
+    assert await world.store.load(waiting) is not None
+    assert await world.store.load(decided) is not None  # told by the list of changes alone

@@ -1,7 +1,6 @@
 """A channel without an approver role: AWS records the bot's own session, and the comment tells whose vote it is."""
 
 import asyncio
-import itertools
 import json
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from bot.domain.request import RequestKey, Status, Verdict
 from bot.ports.aws import AwsThrottled, SignalLost
 from bot.sandbox.jit import Decision, Vote
 from bot.sandbox.jit_assumptions import decision_json
+from tests.fakes.aws import FakeAws
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.clock import settled
 from tests.fakes.world import APPROVALS, World, new_world
@@ -22,17 +22,21 @@ LONG = "x" * COMMENT_LIMIT
 COMMENTS = pytest.mark.parametrize("comment", ["", "fine", LONG], ids=["none", "short", "long"])
 
 
-def without_role(who: Person = HANAKO) -> World:
-    """A world whose AWS keeps 512 characters of each decision, and counts each vote whatever its session."""
-    world = new_world(replace(APPROVALS, approver_role=None), people=[who, ICHIRO, TARO_PERSON])
-    vote, numbers = world.aws.vote, itertools.count()
+class CutAws(FakeAws):
+    """Keeps 512 characters of each decision, and counts each vote whatever its session."""
 
-    def shown(key: RequestKey, voter: str, verdict: Verdict, comment: str = "") -> None:
-        voter = f"{voter}{next(numbers)}"
-        given = Vote(voter=voter, role="", decision=Decision.APPROVE, at=world.clock.now(), comment=comment)
-        vote(key, voter, verdict, json.loads(decision_json(given)).get("comment", ""))
+    def vote(self, key: RequestKey, voter: str, verdict: Verdict, comment: str = "") -> None:
+        """Count a vote, with as much of its comment as is kept."""
+        voter = f"{voter}{len(self.signals)}"
+        given = Vote(voter=voter, role="", decision=Decision.APPROVE, at=self._clock.now(), comment=comment)
+        super().vote(key, voter, verdict, json.loads(decision_json(given)).get("comment", ""))
 
-    world.aws.vote = shown  # type: ignore[method-assign]
+
+def without_role(who: Person = HANAKO, other: Person = ICHIRO) -> World:
+    """Return a world whose channel has no approver role."""
+    world = new_world(replace(APPROVALS, approver_role=None), people=[who, other, TARO_PERSON])
+    world.aws = CutAws(world.clock)
+    world.build()
     return world
 
 
@@ -98,7 +102,7 @@ async def test_the_second_of_two_is_not_kept_back_by_the_first(comment: str) -> 
 async def test_anothers_vote_is_not_taken_for_ones_own() -> None:
     """Two people of the same name: the second one's signal never arrives, and the first one's vote is not theirs."""
     other = replace(ICHIRO, name=HANAKO.name)
-    world = new_world(replace(APPROVALS, approver_role=None), people=[HANAKO, other, TARO_PERSON])
+    world = without_role(other=other)
     key = world.aws.add(required=3)
     await world.shown(key)
     async with world.running():

@@ -19,25 +19,25 @@ from prometheus_client import CollectorRegistry
 
 from bot.aws.assembly import AwsSide
 from bot.clock import SystemClock
-from bot.configuration import Configuration
-from bot.domain.card import Rules
+from bot.config.file import Configuration
+from bot.config.reload import ConfigurationReload
+from bot.config.settings import Settings
+from bot.domain.shown.card import Rules
 from bot.ports.aws import AwsUnavailable
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
-from bot.reloading import Reloading
 from bot.service.assembly import Ports, Services
 from bot.service.auditing import Auditing
 from bot.service.configured import Configured
-from bot.service.forgetting import Forgetting
-from bot.service.intake import QUEUE, Intake
-from bot.service.sweep import Sweep
-from bot.settings import Settings
+from bot.service.retention import Retention
+from bot.service.sources.intake import QUEUE, Intake
+from bot.service.sources.sweep import Sweep
 from bot.store.assembly import store_at
 from bot.teams.assembly import MicrosoftSide, TeamsSide
-from bot.teams.federation import AUDIENCE, Federation
-from bot.teams.managed_identity import IMDS, IdentityAddress
-from bot.teams.proofs import GivenSecret, Proof
-from bot.teams.stored_secret import StoredSecret
+from bot.teams.login.client_authentication import ClientAuthentication, StaticSecret
+from bot.teams.login.federation import AUDIENCE, Federation
+from bot.teams.login.managed_identity import IMDS, IdentityAddress
+from bot.teams.login.rotating_secret import RotatingSecret
 from bot.telemetry import LoopWatch, Telemetry, configure_logging
 from bot.web import server
 
@@ -48,7 +48,7 @@ NO_CREDENTIALS_ADVICE = "no AWS credentials were found: give the process a role,
 AWS_PAUSE = 3.0  # seconds between two questions to an AWS that did not answer
 AWS_PATIENCE = 60.0  # seconds for AWS's first answer; a network may come up later than the process
 START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # a store, an AWS or a port that cannot be had
-Source = Intake | Sweep | Forgetting | Reloading | Auditing | LoopWatch
+Source = Intake | Sweep | Retention | ConfigurationReload | Auditing | LoopWatch
 log = structlog.get_logger(__name__)
 
 
@@ -95,15 +95,15 @@ async def run(program: Program, stopping: asyncio.Event) -> None:
     """Run every loop until told to stop, then drain. A loop that dies ends the program."""
     async with asyncio.TaskGroup() as group:
         sources = [group.create_task(source.run()) for source in program.sources]
-        looking = group.create_task(program.services.looking.run())
+        reconcile_loop = group.create_task(program.services.reconcile_loop.run())
         log.info("bot_started", ports=[socket.port for socket in program.sockets])
         await stopping.wait()
         log.info("bot_stopping")
-        await _drain(program, sources, looking)
+        await _drain(program, sources, reconcile_loop)
     log.info("bot_stopped")
 
 
-async def _drain(program: Program, sources: list[asyncio.Task[None]], looking: asyncio.Task[None]) -> None:
+async def _drain(program: Program, sources: list[asyncio.Task[None]], reconcile_loop: asyncio.Task[None]) -> None:
     """Take no more work, let what is under way come to its end."""
     for source in sources:
         source.cancel()
@@ -111,14 +111,14 @@ async def _drain(program: Program, sources: list[asyncio.Task[None]], looking: a
     try:
         async with asyncio.timeout_at(end - LAST_SECONDS):
             await asyncio.gather(*(socket.stop() for socket in program.sockets))
-            await program.services.deciding.drain()
-            await program.services.convergence.drain()
+            await program.services.click_handler.drain()
+            await program.services.reconciler.drain()
     except TimeoutError:
         log.warning("drain_cut_short", still="decisions")  # the next process goes on from the row
-    looking.cancel()
+    reconcile_loop.cancel()
     try:
         async with asyncio.timeout_at(end):
-            await program.services.looking.drain()
+            await program.services.reconcile_loop.drain()
             await program.services.auditing.drain()
     except TimeoutError:
         log.warning("drain_cut_short", still="looks")  # their rows are due again by the lease
@@ -153,7 +153,7 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             ports, configured=configured, telemetry=telemetry, owner=owner, period=settings.sweep_seconds
         )
         rows = services.rows
-        reloading = Reloading(
+        reloading = ConfigurationReload(
             path=settings.config,
             configuration=configuration,
             configured=configured,
@@ -161,13 +161,13 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             clock=clock,
             telemetry=telemetry,
         )
-        own = (services.sweep, services.forgetting, services.auditing)
+        own = (services.sweep, services.retention, services.auditing)
         sources: list[Source] = [*own, reloading, LoopWatch(telemetry.loop_stall)]
         if aws.queue:
             telemetry.health.expect(QUEUE)
             sources.append(Intake(queue=aws.queue, rows=rows, clock=clock, configured=configured, telemetry=telemetry))
         public = server.build_app(
-            messages=teams.attach(services.deciding, services.commands, services.arrivals),
+            messages=teams.attach(services.click_handler, services.commands, services.installs),
             ready=_readiness(teams, telemetry),
             problems=telemetry.health.problems,
         )
@@ -226,7 +226,7 @@ def _microsoft(settings: Settings, aws: AwsSide, clock: Clock) -> MicrosoftSide:
     )
 
 
-def _credential(settings: Settings, aws: AwsSide, clock: Clock) -> Proof | IdentityAddress:
+def _credential(settings: Settings, aws: AwsSide, clock: Clock) -> ClientAuthentication | IdentityAddress:
     match settings.app_credential:
         case "aws-federation":
             return Federation(aws.web_identity(AUDIENCE))
@@ -234,9 +234,9 @@ def _credential(settings: Settings, aws: AwsSide, clock: Clock) -> Proof | Ident
             return IdentityAddress(settings.identity_endpoint or IMDS, settings.identity_header)
         case "secret" if settings.app_secret_arn:
             source = aws.client_secret(settings.app_secret_arn)
-            return StoredSecret(source, now=lambda: clock.now().timestamp())
+            return RotatingSecret(source, now=lambda: clock.now().timestamp())
         case "secret":
-            return GivenSecret(settings.app_secret)
+            return StaticSecret(settings.app_secret)
     assert_never(settings.app_credential)
 
 
@@ -244,7 +244,7 @@ def _configured(settings: Settings, configuration: Configuration, watched: Mappi
     identity = configuration.identity
     channels = {channel.name: channel for channel in configuration.channels}
     cancel_roles = {each.id: each.cancel_role for each in configuration.accounts if each.cancel_role}
-    rules = Rules(channels, allow_unplaced=identity.allow_unplaced, cancel_roles=cancel_roles)
+    rules = Rules(channels, allow_unidentified=identity.allow_unidentified, cancel_roles=cancel_roles)
     return Configured(rules=rules, identity=identity, tenant_id=settings.tenant_id, accounts=watched)
 
 

@@ -13,17 +13,17 @@ from typing import IO, Final, NoReturn, TypeVar
 
 import click
 
-from bot import trail
+from bot import audit_export
+from bot.config.errors import ConfigurationProblems
+from bot.config.types import NOT_AVAILABLE
 from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import OPS_ITEM_ID, InvalidRequestKey, RequestKey
-from bot.i18n import LOCALES
-from bot.literal import escaped
-from bot.notation import NOT_AVAILABLE
 from bot.ports.store import Store, StoreUnavailable
-from bot.problems import ConfigurationProblems
+from bot.rendering.i18n import LOCALES
 from bot.rendering.samples import SAMPLES
 from bot.sandbox.commands import sandbox
+from bot.text.escape import escape_json
 
 DISTRIBUTION: Final = "node-access-bot"
 SAMPLE_TIMEZONES: Final = {"en": "UTC", "ja": "Asia/Tokyo"}  # where the readers of a sample card may sit
@@ -61,7 +61,7 @@ def serve() -> None:
 
     Settings come from the environment (NODE_ACCESS_…) and from node-access.toml.
     """
-    from bot.settings import load
+    from bot.config.settings import load
 
     settings, configuration = _configured(load)
     from bot import app
@@ -81,7 +81,7 @@ def show(request: RequestKey | str) -> None:
     """
     from pydantic import TypeAdapter
 
-    from bot.settings import load_store
+    from bot.config.settings import load_store
     from bot.store.assembly import store_at
 
     settings = _configured(load_store)
@@ -91,7 +91,7 @@ def show(request: RequestKey | str) -> None:
     rows = _rows(store_at(settings.store, region=settings.region), request, where=str(path or settings.store))
     if not rows:
         raise click.ClickException(f"the bot does not know {request}")
-    click.echo(escaped(TypeAdapter(list[Record]).dump_json(rows, indent=2).decode()))
+    click.echo(escape_json(TypeAdapter(list[Record]).dump_json(rows, indent=2).decode()))
 
 
 @main.command(epilog="\b\nCards:\n" + "\n".join(f"  {name}" for name in sorted(SAMPLES)))  # \b: names are not wrapped
@@ -111,7 +111,7 @@ def render(card: str, locale: str) -> None:
 
 def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> datetime | None:
     try:
-        return trail.moment(text, datetime.now(UTC)) if text else None
+        return audit_export.moment(text, datetime.now(UTC)) if text else None
     except ValueError:
         raise click.BadParameter(
             "write a date of the years 1970 to 2999, a moment like 2026-04-01T09:00+09:00, or a span like 24h or 7d"
@@ -130,7 +130,7 @@ def audit(since: datetime, until: datetime | None, request: str | None, person: 
     Clicks with what their person was told, and each decision's way to AWS. As CSV for spreadsheets, or as one JSON
     object a line.
     """
-    from bot.settings import load_store
+    from bot.config.settings import load_store
     from bot.store.assembly import store_at
 
     settings = _configured(load_store)
@@ -158,10 +158,10 @@ async def _print_trail(
     form: str,
 ) -> None:
     """Print day by day, so that a year of it needs no more memory than a day."""
-    written = trail.as_csv if form == "csv" else trail.as_json
+    written = audit_export.as_csv if form == "csv" else audit_export.as_json
     async with closed as store:
         if form == "csv":
-            click.echo(trail.csv_head())
+            click.echo(audit_export.csv_head())
         day = max(since, until - LONGEST_TRAIL)
         while day < until:
             after = min(day + timedelta(days=1), until)
@@ -192,7 +192,7 @@ def doctor(*, create_table: bool) -> None:
     """Make the table: all that is available yet."""
     if not create_table:
         raise click.ClickException(f"doctor is {NOT_AVAILABLE}; doctor --create-table makes the DynamoDB table")
-    from bot.settings import load_store
+    from bot.config.settings import load_store
 
     settings = _configured(load_store)
     if settings.dynamodb_table is None:
@@ -201,7 +201,7 @@ def doctor(*, create_table: bool) -> None:
 
 
 def _make_table(name: str, *, region: str) -> None:
-    from bot.store.dynamodb_creation import create_table
+    from bot.store.dynamodb.creation import create_table
 
     try:
         create_table(name, region=region, say=click.echo)

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from bot.aws.access_requests import AccessRequests
+from bot.aws.calls.clients import Clients
+from bot.aws.calls.rate_limit import RATES
 from bot.aws.client_secret import ClientSecret
-from bot.aws.clients import Clients
-from bot.aws.failures import CallFailed, unavailable
 from bot.aws.identity_center import IdentityCenter
-from bot.aws.pacing import RATES
+from bot.aws.jit.access_requests import AccessRequests
 from bot.aws.queue import SqsQueue
 from bot.aws.web_identity import WebIdentity
+from bot.boto.failures import CallFailed, unavailable
 from bot.ports.clock import Clock
 from bot.telemetry import Telemetry
 

@@ -8,10 +8,10 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from bot.aws.answers import decoded, mapping, text
-from bot.aws.clients import Clients
-from bot.aws.failures import CallFailed, unavailable
-from bot.aws.pacing import Lane
+from bot.aws.calls.clients import Clients
+from bot.aws.calls.rate_limit import Lane
+from bot.boto.failures import CallFailed, unavailable
+from bot.boto.fields import decoded, mapping, text
 from bot.ports.aws import AwsUnavailable
 
 KEY: Final = "client_secret"  # where it stands if the secret is a JSON object, as the console makes them

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from bot.aws.answers import decoded, mapping, sequence, text
+from bot.boto.fields import decoded, mapping, sequence, text
 from bot.domain.request import OPS_ITEM_ID, InvalidRequestKey, RequestKey
 from bot.ports.aws import Hint
 

@@ -13,17 +13,17 @@ from typing import Final
 import structlog
 from cachetools import TLRUCache, TTLCache
 
-from bot.aws.answers import rows, text
-from bot.aws.assumptions import (
+from bot.aws.calls.clients import Clients
+from bot.aws.calls.rate_limit import Lane
+from bot.aws.jit.assumptions import (
     IDENTITY_STORE_ID,
     LONGEST_MAIL_ADDRESS,
     LONGEST_USER_NAME,
     UNKNOWN_USER,
     USABLE_INSTANCES,
 )
-from bot.aws.clients import Clients
-from bot.aws.failures import CallFailed, Failure
-from bot.aws.pacing import Lane
+from bot.boto.failures import CallFailed, Failure
+from bot.boto.fields import rows, text
 from bot.ports.aws import AwsUnavailable
 from bot.ports.clock import Clock
 

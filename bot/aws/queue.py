@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
-from bot.aws.answers import rows, text
-from bot.aws.clients import Clients
+from bot.aws.calls.clients import Clients
+from bot.aws.calls.rate_limit import Lane
 from bot.aws.events import SENT, UnreadableEvent, parse_event, sent_at
-from bot.aws.failures import CallFailed, unavailable
-from bot.aws.pacing import Lane
-from bot.aws.sdk import POLL_SECONDS, Answer
+from bot.boto.failures import CallFailed, unavailable
+from bot.boto.fields import rows, text
+from bot.boto.sdk import POLL_SECONDS, Answer
 from bot.ports.aws import Hint
 from bot.ports.clock import Clock
 from bot.telemetry import Telemetry

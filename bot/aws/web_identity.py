@@ -9,10 +9,10 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from bot.aws.answers import text
-from bot.aws.clients import Clients
-from bot.aws.failures import CallFailed, unavailable
-from bot.aws.pacing import Lane
+from bot.aws.calls.clients import Clients
+from bot.aws.calls.rate_limit import Lane
+from bot.boto.failures import CallFailed, unavailable
+from bot.boto.fields import text
 from bot.ports.aws import AwsUnavailable
 
 SECONDS: Final = 60  # the shortest that STS makes; it is used at once, and must not outlive the role's session

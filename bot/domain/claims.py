@@ -10,7 +10,7 @@ from enum import StrEnum
 from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Person, Principal
 from bot.domain.permission import can_be_cancelled, can_be_revoked
-from bot.domain.request import AccessRequest, Act, Level, LevelState, Recall, Status, Verdict, Vote
+from bot.domain.request import AccessRequest, Action, Level, LevelState, Status, Verdict, Vote, Withdrawal
 
 CUT = 200  # characters; a longer comment may have been cut: AWS shows 512 of a decision, ARN and JSON included
 EFFECT_SPAN = timedelta(seconds=60)  # what was accepted and is not shown by then is not waited for any more
@@ -36,7 +36,7 @@ class Claim:
 def claim(
     *,
     person: Person,
-    verdict: Act,
+    verdict: Action,
     step: str,
     request: AccessRequest,
     decisions: tuple[Decision, ...],
@@ -48,7 +48,7 @@ def claim(
     reject goes alone at its step, a cancellation at all of them, and of revocations there is one at a time. What AWS
     accepted and does not show yet counts as on its way.
     """
-    if isinstance(verdict, Recall):
+    if isinstance(verdict, Withdrawal):
         return _recall(person, recall=verdict, step=step, request=request, decisions=decisions, now=now)
     return _vote(person, verdict=verdict, step=step, request=request, decisions=decisions, now=now)
 
@@ -69,7 +69,7 @@ def _vote(
         return Claim(ClaimRefusal.ENDED)
     if request.waiting and request.waiting.step != step:
         return Claim(ClaimRefusal.STEP_PASSED)
-    if any(each.verdict is Recall.CANCEL and under_way(each, request, now) for each in decisions):
+    if any(each.verdict is Withdrawal.CANCEL and under_way(each, request, now) for each in decisions):
         return Claim(ClaimRefusal.OTHERS_FIRST)
     live = tuple(each for each in here if each.state.live)
     if _in_the_way(verdict, live, _missing(request, step, here, now)):
@@ -80,7 +80,7 @@ def _vote(
 def _recall(
     person: Person,
     *,
-    recall: Recall,
+    recall: Withdrawal,
     step: str,
     request: AccessRequest,
     decisions: tuple[Decision, ...],
@@ -91,11 +91,13 @@ def _recall(
     same = tuple(each for each in on_their_way if each.verdict is recall)
     if own := _standing(same, person):
         return Claim(ClaimRefusal.REPEAT, own)
-    if not (can_be_revoked(request, now) if recall is Recall.REVOKE else can_be_cancelled(request)):
+    if not (can_be_revoked(request, now) if recall is Withdrawal.REVOKE else can_be_cancelled(request)):
         return Claim(ClaimRefusal.ENDED)
-    if recall is Recall.REVOKE and (request.last_level is None or request.last_level.step != step):
+    if recall is Withdrawal.REVOKE and (request.last_level is None or request.last_level.step != step):
         return Claim(ClaimRefusal.STEP_PASSED)
-    in_the_way = same if recall is Recall.REVOKE else on_their_way  # a vote can do nothing about access that is granted
+    in_the_way = (
+        same if recall is Withdrawal.REVOKE else on_their_way
+    )  # a vote can do nothing about access that is granted
     return Claim(ClaimRefusal.OTHERS_FIRST) if in_the_way else Claim()
 
 
@@ -156,7 +158,7 @@ def _shows(request: AccessRequest | None, decision: Decision) -> bool:
     """True once nothing more of it can come: it is to be seen, or the request went where it counts for nothing."""
     if request is None:
         return False
-    if decision.verdict is Recall.REVOKE:
+    if decision.verdict is Withdrawal.REVOKE:
         return request.status.ended and request.status is not Status.APPROVED
     return request.status.ended or (
         isinstance(decision.verdict, Verdict) and _level_shows(request.level(decision.step), decision)

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.domain.identity import Person
-from bot.domain.request import Act
+from bot.domain.request import Action
 
 DECISION_SPAN = timedelta(seconds=60)  # a click older than this is never signalled; its person presses again
 COMMENT_LIMIT = 400  # characters; AWS takes 512 and the bot adds who decided
@@ -90,7 +90,7 @@ class Decision:
 
     id: str
     person: Person
-    verdict: Act
+    verdict: Action
     step: str  # "" for a cancellation: it takes back the whole request
     clicked_at: datetime
     held_until: datetime  # until then the process that claimed it works on it
@@ -108,7 +108,7 @@ class Decision:
     detail: str = ""  # AWS's error code, where there was one
 
     @property
-    def lapses_at(self) -> datetime:
+    def deadline(self) -> datetime:
         """After this moment it is not signalled any more."""
         return self.clicked_at + DECISION_SPAN
 

@@ -128,7 +128,7 @@ class IdentityRules:
 
     trusted_roles: frozenset[str] = frozenset()
     people_domains: frozenset[str] = frozenset()  # case-folded
-    allow_unplaced: bool = False
+    allow_unidentified: bool = False
     source_identity: bool = False  # of a person's sessions: the same name, which role chaining keeps
     external_id: str | None = None  # told whenever a role is assumed
     session_tags: bool = False  # of a person's sessions: PERSON_TAG
@@ -138,8 +138,8 @@ class IdentityRules:
     def mark(self) -> str:
         """A short text that differs where requesters may be placed differently."""
         people = sorted((self.people or {}).items())
-        placing = json.dumps([sorted(self.trusted_roles), sorted(self.people_domains), people])
-        return hashlib.sha256(placing.encode(errors="backslashreplace")).hexdigest()[:16]
+        identifying = json.dumps([sorted(self.trusted_roles), sorted(self.people_domains), people])
+        return hashlib.sha256(identifying.encode(errors="backslashreplace")).hexdigest()[:16]
 
     def trusts(self, principal: Principal) -> bool:
         """True where the caller could not choose the session name."""
@@ -234,7 +234,7 @@ def _is_address(name: str) -> bool:
     return bool(local and mark and domain)
 
 
-def place_requester(text: str, rules: IdentityRules, directory: Directory) -> Requester:
+def identify_requester(text: str, rules: IdentityRules, directory: Directory) -> Requester:
     """Say who the requester is, as far as that is certain.
 
     Placed by a [people] entry, by an Identity Center record that has an address, or by a trusted session name that

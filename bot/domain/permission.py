@@ -1,7 +1,7 @@
 """Every rule on who may decide, revoke and cancel, and on what can be decided at all. Nowhere else.
 
 Default deny: a rule says why not, and None where nothing is against it. Pure functions; who is asked for the rosters is
-bot.service.permission's.
+bot.service.clicks.permission's.
 """
 
 import unicodedata
@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from bot.domain.identity import Person, Requester, role_of_arn
-from bot.domain.request import AccessRequest, Act, ApproverKind, Level, Recall, Status
+from bot.domain.request import AccessRequest, Action, ApproverKind, Level, Status, Withdrawal
 from bot.domain.routing import MEMBERS, Channel
 
 _BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that nobody sees
@@ -28,7 +28,7 @@ class Refusal(StrEnum):
     NOT_APPROVER = "not_approver"
     ROSTER_UNAVAILABLE = "roster_unavailable"
     OWN_REQUEST = "own_request"
-    UNPLACED = "unplaced"  # nobody knows who the requester is, so it could be the clicker
+    UNIDENTIFIED = "unplaced"  # nobody knows who the requester is, so it could be the clicker
     CONSOLE_ONLY = "console_only"  # the policy's approvers are people of Identity Center
     OTHER_ROLE = "other_role"  # the policy's roles are others than the channel's approver_role
     COMMENT_REQUIRED = "comment_required"
@@ -52,7 +52,7 @@ class Membership:
 def may_decide(
     person: Person,
     *,
-    verdict: Act,
+    verdict: Action,
     comment: str,
     request: AccessRequest,
     requester: Requester,
@@ -60,7 +60,7 @@ def may_decide(
     step: str,
     membership: Membership,
     tenant_id: str,
-    allow_unplaced: bool,
+    allow_unidentified: bool,
 ) -> Refusal | None:
     """Say why this person may not decide at this step; None where they may. Default deny.
 
@@ -75,8 +75,8 @@ def may_decide(
         return approver
     if requester.is_person(person):
         return Refusal.OWN_REQUEST
-    if not requester.placed and not allow_unplaced:
-        return Refusal.UNPLACED
+    if not requester.placed and not allow_unidentified:
+        return Refusal.UNIDENTIFIED
     if not requester.comparable_with(person):
         return Refusal.NOT_COMPARABLE
     if unfit := _unfit(request, verdict, step):
@@ -97,12 +97,12 @@ def _refused_by_aws(level: Level | None, role: str | None) -> Refusal | None:
     return None if lists_role(level, role) else Refusal.OTHER_ROLE
 
 
-def _unfit(request: AccessRequest, verdict: Act, step: str) -> Refusal | None:
+def _unfit(request: AccessRequest, verdict: Action, step: str) -> Refusal | None:
     """Say why the request cannot take this from any approver as it stands."""
     match verdict:
-        case Recall.CANCEL:
+        case Withdrawal.CANCEL:
             return Refusal.NOT_REQUESTER
-        case Recall.REVOKE:
+        case Withdrawal.REVOKE:
             if request.status is not Status.APPROVED or request.execution_id is None or request.last_level is None:
                 return Refusal.UNREADABLE
             return None if request.last_level.step == step else Refusal.OTHER_STEP
@@ -141,7 +141,7 @@ def not_the_requester(person: Person, requester: Requester, tenant_id: str) -> R
         return Refusal.FOREIGN
     own = requester.person
     if own is None or not requester.placed:
-        return Refusal.UNPLACED
+        return Refusal.UNIDENTIFIED
     same = here == (own.object_id.casefold(), own.tenant_id.casefold())
     return None if same else Refusal.NOT_REQUESTER
 

@@ -30,7 +30,7 @@ class SurfaceKind(StrEnum):
     DIRECT = "direct"  # a message in the requester's personal chat, sent once
 
 
-class Delivery(StrEnum):
+class DeliveryState(StrEnum):
     """How far a surface got."""
 
     WAITING = "waiting"  # not posted, or posted in vain; tried again
@@ -46,7 +46,7 @@ class Surface:
 
     name: str
     kind: SurfaceKind
-    delivery: Delivery
+    delivery: DeliveryState
     conversation: str | None = None
     activity_id: str | None = None
     digest: str | None = None  # of what was delivered; another digest means an update is due
@@ -119,7 +119,7 @@ class Record:
         others = tuple(each for each in self.surfaces if each.name != surface.name)
         return replace(self, surfaces=(*others, surface))
 
-    def look_by(self, moment: datetime) -> "Record":
+    def requeue_by(self, moment: datetime) -> "Record":
         """Make sure the request is looked at by then; an earlier appointment stands.
 
         That of a lease goes when the lease is given back. It may be over already, by this clock or by the clock of
@@ -131,13 +131,13 @@ class Record:
             return self
         return replace(self, next_look_at=moment)
 
-    def look_first(self, now: datetime) -> "Record":
+    def requeue_first(self, now: datetime) -> "Record":
         """Have it looked at before whatever is due: somebody decided."""
-        return self.look_by(now - AHEAD)
+        return self.requeue_by(now - AHEAD)
 
-    def look_soon(self, now: datetime) -> "Record":
+    def requeue_soon(self, now: datetime) -> "Record":
         """Have it looked at before what has merely been due for longer: something happened."""
-        return self.look_by(now - AHEAD / 2)
+        return self.requeue_by(now - AHEAD / 2)
 
     def leased_to(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":
         """Take or renew the lease; None while another holds it.

@@ -66,16 +66,16 @@ class Verdict(StrEnum):
     REJECT = "reject"
 
 
-class Recall(StrEnum):
+class Withdrawal(StrEnum):
     """What takes something back: an approver the access that was granted, the requester the request."""
 
     REVOKE = "revoke"
     CANCEL = "cancel"
 
 
-Act = Verdict | Recall  # what a click asks of AWS
-RECALLED: Final[Mapping[Recall, Status]] = MappingProxyType(
-    {Recall.REVOKE: Status.REVOKED, Recall.CANCEL: Status.CANCELLED}
+Action = Verdict | Withdrawal  # what a click asks of AWS
+RECALLED: Final[Mapping[Withdrawal, Status]] = MappingProxyType(
+    {Withdrawal.REVOKE: Status.REVOKED, Withdrawal.CANCEL: Status.CANCELLED}
 )  # how AWS shows that it took effect
 
 
@@ -132,7 +132,7 @@ class Level:
     timeout: timedelta | None = None
 
     @property
-    def lapses_at(self) -> datetime | None:
+    def deadline(self) -> datetime | None:
         """When AWS gives up waiting at this step."""
         return self.started_at + self.timeout if self.started_at and self.timeout else None
 
@@ -220,9 +220,9 @@ class AccessRequest:
         return next(started, self.levels[0] if self.levels else None)
 
     @property
-    def lapses_at(self) -> datetime | None:
+    def deadline(self) -> datetime | None:
         """When the request times out by itself if nobody decides."""
-        return self.waiting.lapses_at if self.waiting else None
+        return self.waiting.deadline if self.waiting else None
 
     def level(self, step: str) -> Level | None:
         """Return the level of that name."""

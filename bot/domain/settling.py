@@ -5,7 +5,7 @@ from datetime import datetime
 from bot.domain.claims import voted_by
 from bot.domain.decision import Decision, DecisionEvent, Outcome
 from bot.domain.record import Record
-from bot.domain.request import RECALLED, AccessRequest, Level, LevelState, Recall, Status, Verdict
+from bot.domain.request import RECALLED, AccessRequest, Level, LevelState, Status, Verdict, Withdrawal
 
 _REACHED = {Verdict.APPROVE: LevelState.APPROVED, Verdict.REJECT: LevelState.REJECTED}
 
@@ -16,14 +16,14 @@ def settle_unknown(record: Record, decision: Decision, now: datetime) -> Decisio
         return decision.after(DecisionEvent.SEEN, at=now)
     if record.request and _went_on_without(record.request, decision):
         return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.SETTLED)
-    if now > decision.lapses_at:
+    if now > decision.deadline:
         return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.NO_ANSWER)
     return decision
 
 
 def _had_effect(request: AccessRequest, decision: Decision) -> bool:
     """AWS names no author of a cancellation or a revocation: that it is there must do."""
-    if isinstance(decision.verdict, Recall):
+    if isinstance(decision.verdict, Withdrawal):
         return request.status is RECALLED[decision.verdict]
     level = request.level(decision.step)
     return level is not None and _counted(level, decision, decision.verdict)
@@ -36,9 +36,9 @@ def _counted(level: Level, decision: Decision, verdict: Verdict) -> bool:
 
 
 def _went_on_without(request: AccessRequest, decision: Decision) -> bool:
-    if decision.verdict is Recall.REVOKE:
+    if decision.verdict is Withdrawal.REVOKE:
         return request.status.ended and request.status is not Status.APPROVED
-    if decision.verdict is Recall.CANCEL:
+    if decision.verdict is Withdrawal.CANCEL:
         return request.status.ended
     level = request.level(decision.step)
     passed = request.status.ended or bool(request.waiting and request.waiting.step != decision.step)

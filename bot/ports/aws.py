@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
-from bot.domain.request import AccessRequest, Act, Execution, Grant, RequestKey, Status
+from bot.domain.request import AccessRequest, Action, Execution, Grant, RequestKey, Status
 
 
 class AwsUnavailable(Exception):
@@ -63,7 +63,7 @@ class Signal:
 
     key: RequestKey
     execution_id: str
-    verdict: Act
+    verdict: Action
     comment: str  # the payload's comment, at most 512 characters, with the person in it; a cancellation carries none
     session: RoleSession | None  # of the role to assume; None: the bot's own credentials
 
@@ -79,7 +79,7 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class ListedRequest:
     """A request as a list call shows it: enough to see whether it must be read."""
 
     key: RequestKey
@@ -119,10 +119,10 @@ class Requests(Protocol):
     async def signal(self, signal: Signal) -> None:
         """Send what was prepared, at once and once. Raises SignalRefused, SignalThrottled, SignalLost."""
 
-    async def sightings(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+    async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """List the requests pending now and those modified since then. Raises AwsUnavailable."""
 
-    async def revoked(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+    async def revoked(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """List the requests made since then that are revoked now, as far as AWS tells. Never raises."""
 
 

@@ -7,9 +7,9 @@ from typing import Final
 
 from bot.domain.decision import COMMENT_LIMIT
 from bot.domain.request import Verdict
-from bot.domain.views import Banner, CardView, DecisionLine, DirectView, Mention, Notice, NoticeCode
-from bot.literal import cut, unmarked
-from bot.rendering.pen import Data, Pen, Runs, plain
+from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, Mention, Notice, NoticeCode
+from bot.rendering.formatter import CardFormatter, Data, Runs, plain
+from bot.text.escape import cut, strip_markup
 
 OPEN: Final = frozenset({Banner.WAITING, Banner.APPLYING, Banner.UNKNOWN})  # template `request`; the rest `decided`
 
@@ -34,7 +34,7 @@ _EXPLAINED: Final = frozenset(
 )
 
 
-def card_data(view: CardView, pen: Pen, notice: Notice | None) -> Data:
+def card_data(view: CardView, pen: CardFormatter, notice: Notice | None) -> Data:
     """Return what both templates ask for."""
     return {
         "words": pen.say.group("card"),
@@ -57,7 +57,7 @@ def card_data(view: CardView, pen: Pen, notice: Notice | None) -> Data:
     }
 
 
-def notice_data(notice: Notice | None, pen: Pen, card: CardView | DirectView | None = None) -> list[Data]:
+def notice_data(notice: Notice | None, pen: CardFormatter, card: CardView | DirectView | None = None) -> list[Data]:
     """Return the line for the person who clicked, or none. What the card below says anyway is not said twice."""
     pen = pen.to_reader
     if notice is None:
@@ -78,12 +78,12 @@ def _tells(card: CardView | DirectView | None, notice: Notice) -> bool:
     return any((line.who, line.verdict, line.comment) == (notice.who, notice.verdict, notice.comment) for line in lines)
 
 
-def _when(notice: Notice, pen: Pen) -> list[Runs]:
+def _when(notice: Notice, pen: CardFormatter) -> list[Runs]:
     over = notice.at if notice.code is NoticeCode.WINDOW_OVER else None
     return [pen.say.runs("card_line.was_until", at=pen.say.moment(over))] if over else []
 
 
-def _who(notice: Notice, pen: Pen, *, beside: datetime | None) -> list[Runs]:
+def _who(notice: Notice, pen: CardFormatter, *, beside: datetime | None) -> list[Runs]:
     """Whose decision it was, or whose is on its way; as far as that is known."""
     if notice.verdict is None or (notice.who is None and notice.code is not NoticeCode.DECIDED):
         return []
@@ -92,7 +92,7 @@ def _who(notice: Notice, pen: Pen, *, beside: datetime | None) -> list[Runs]:
     return [pen.pressed(notice.who or "", notice.verdict, notice.at, beside=beside)]
 
 
-def _asks(view: CardView, pen: Pen) -> Runs:
+def _asks(view: CardView, pen: CardFormatter) -> Runs:
     tense = "now" if view.banner in OPEN else "past"
     requester = pen.name(view.requester)
     if view.duration is None:
@@ -100,7 +100,7 @@ def _asks(view: CardView, pen: Pen) -> Runs:
     return pen.say.runs(f"asks.{tense}_for", requester=requester, duration=pen.say.duration(view.duration))
 
 
-def _details(view: CardView, pen: Pen) -> list[Runs]:
+def _details(view: CardView, pen: CardFormatter) -> list[Runs]:
     """What the banner's one word leaves open, in the banner itself."""
     beside = view.requested_at
     details: list[Runs] = []
@@ -116,7 +116,7 @@ def _details(view: CardView, pen: Pen) -> list[Runs]:
     return details
 
 
-def _alerts(view: CardView, pen: Pen) -> list[Data]:
+def _alerts(view: CardView, pen: CardFormatter) -> list[Data]:
     """What stands in the way of a decision, or should make the approver think twice."""
     alerts = pen.conflict(view.conflicting_policies)
     principal = pen.short(view.requester_principal)  # no marks for wrapping: admins copy it into [people]
@@ -130,7 +130,7 @@ def _alerts(view: CardView, pen: Pen) -> list[Data]:
     return alerts
 
 
-def _rows(view: CardView, pen: Pen) -> list[Data]:
+def _rows(view: CardView, pen: CardFormatter) -> list[Data]:
     return [
         *pen.plain_row("node", view.node_id),
         *pen.plain_row("account", view.account),
@@ -142,24 +142,24 @@ def _rows(view: CardView, pen: Pen) -> list[Data]:
         *_level(view, pen),
         *_principal(view, pen),
         *pen.moment_row("requested", view.requested_at),
-        *(pen.lapse_row(view.lapses_at, view.requested_at) if view.banner in OPEN else []),
+        *(pen.lapse_row(view.deadline, view.requested_at) if view.banner in OPEN else []),
         *pen.plain_row("request", view.ops_item_id),
     ]
 
 
-def _tags(view: CardView, pen: Pen) -> list[Data]:
+def _tags(view: CardView, pen: CardFormatter) -> list[Data]:
     if view.tags_unread and not view.tags:
         return [pen.row("tags", pen.runs("value.tags_unread"))]
     return pen.tag_row(view.tags)
 
 
-def _principal(view: CardView, pen: Pen) -> list[Data]:
+def _principal(view: CardView, pen: CardFormatter) -> list[Data]:
     """The requester as AWS names it: role and session, without the part that the account row already tells."""
     principal = view.requester_principal.rpartition(":assumed-role/")[2]
     return [] if principal == view.requester else pen.plain_row("principal", principal)
 
 
-def _level(view: CardView, pen: Pen) -> list[Data]:
+def _level(view: CardView, pen: CardFormatter) -> list[Data]:
     level = view.level
     if level is None:
         return []
@@ -172,7 +172,7 @@ def _level(view: CardView, pen: Pen) -> list[Data]:
     return [pen.row("level", *said)]
 
 
-def _approvals(given: int, required: int, by: tuple[str, ...], pen: Pen) -> Runs:
+def _approvals(given: int, required: int, by: tuple[str, ...], pen: CardFormatter) -> Runs:
     counts = {"approvals": str(given), "required": str(required)}
     return (
         pen.say.runs("value.approvals_by", **counts, names=pen.names(by))
@@ -181,7 +181,7 @@ def _approvals(given: int, required: int, by: tuple[str, ...], pen: Pen) -> Runs
     )
 
 
-def _form(view: CardView, pen: Pen, notice: Notice | None) -> list[Data]:
+def _form(view: CardView, pen: CardFormatter, notice: Notice | None) -> list[Data]:
     """The comment field and the buttons, or none."""
     if not view.buttons:
         return []
@@ -196,7 +196,7 @@ def _required(verdicts: tuple[Verdict, ...]) -> str:
     return f"_{verdicts[0]}" if verdicts else ""
 
 
-def _people(view: CardView, pen: Pen) -> Data:
+def _people(view: CardView, pen: CardFormatter) -> Data:
     """The lines that name people. Those that ring phones are the one place where a name stands in a TextBlock.
 
     https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format#mention-support
@@ -215,7 +215,7 @@ def _people(view: CardView, pen: Pen) -> Data:
 class _Tags:
     """Writes the tags of a card and the entities that say whom each means; Teams finds one by the other's text."""
 
-    pen: Pen
+    pen: CardFormatter
     entities: list[Data] = field(default_factory=list)
 
     def row(self, people: Sequence[Mention]) -> str:
@@ -223,7 +223,7 @@ class _Tags:
         return self.pen.say.text("card_line.name_separator").join([self._tag(each) for each in people])
 
     def _tag(self, person: Mention) -> str:
-        shown = unmarked(self.pen.short(person.name)) or "…"
+        shown = strip_markup(self.pen.short(person.name)) or "…"
         texts, name, number = {entity["text"] for entity in self.entities}, shown, 1
         while f"<at>{name}</at>" in texts:  # people of one name are told apart
             number += 1

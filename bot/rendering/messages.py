@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from bot.domain.reply_views import HelpView, MessageView, PendingView, RequestLine, SetupView
-from bot.domain.views import Banner, DirectKind, DirectView, NoteKind, NoteView, Notice
-from bot.literal import one_line, wrappable
+from bot.domain.shown.reply_views import HelpView, MessageView, PendingView, RequestLine, SetupView
+from bot.domain.shown.views import Banner, DirectKind, DirectView, NoteKind, NoteView, Notice
 from bot.rendering.cards import notice_data
-from bot.rendering.pen import Data, Pen, Runs, plain
+from bot.rendering.formatter import CardFormatter, Data, Runs, plain
+from bot.text.escape import one_line, wrappable
 
 _DIRECT_STYLES: Final = {
     DirectKind.WAITING: "warning",
@@ -30,7 +30,7 @@ _CALL_LIMIT: Final = 256  # characters; ids of AWS and a session name, which are
 _TOML_LINES: Final = 80  # more than any channel's entry has
 
 
-def direct_data(view: DirectView, pen: Pen, notice: Notice | None = None) -> Data:
+def direct_data(view: DirectView, pen: CardFormatter, notice: Notice | None = None) -> Data:
     """Return what `direct-message` asks for."""
     return {
         "words": {**pen.say.group("direct"), "reason": pen.say.text("card.reason")},
@@ -49,13 +49,13 @@ def direct_data(view: DirectView, pen: Pen, notice: Notice | None = None) -> Dat
     }
 
 
-def _direct_sentence(view: DirectView, pen: Pen) -> Runs:
+def _direct_sentence(view: DirectView, pen: CardFormatter) -> Runs:
     if view.access_until and view.kind is DirectKind.APPROVED:
         return pen.say.runs("direct.approved_until", at=pen.say.moment(view.access_until, beside=view.requested_at))
     return pen.runs(f"direct.{view.kind}")
 
 
-def _direct_rows(view: DirectView, pen: Pen) -> list[Data]:
+def _direct_rows(view: DirectView, pen: CardFormatter) -> list[Data]:
     waiting = view.kind in {DirectKind.WAITING, DirectKind.NOT_CANCELLED}
     return [
         *pen.plain_row("node", view.node_id),
@@ -63,12 +63,12 @@ def _direct_rows(view: DirectView, pen: Pen) -> list[Data]:
         *pen.plain_row("region", view.region),
         *pen.duration_row("duration", view.duration),
         *pen.moment_row("requested", view.requested_at),
-        *(pen.lapse_row(view.lapses_at, view.requested_at) if waiting else []),
+        *(pen.lapse_row(view.deadline, view.requested_at) if waiting else []),
         *pen.plain_row("request", view.ops_item_id),
     ]
 
 
-def note_data(view: NoteView, pen: Pen) -> Data:
+def note_data(view: NoteView, pen: CardFormatter) -> Data:
     """Return what `note` asks for."""
     return {
         "style": _NOTE_STYLES.get(view.kind, "emphasis"),
@@ -79,7 +79,7 @@ def note_data(view: NoteView, pen: Pen) -> Data:
     }
 
 
-def note_sentence(view: NoteView, pen: Pen) -> Runs:
+def note_sentence(view: NoteView, pen: CardFormatter) -> Runs:
     """Return what a note says first; its notification is the same."""
     if view.kind is NoteKind.OUTSIDE:
         return _outside_sentence(view, pen)
@@ -88,12 +88,12 @@ def note_sentence(view: NoteView, pen: Pen) -> Runs:
     return pen.runs(f"note.{view.kind}", who=who, requester=requester, node=view.node)
 
 
-def _outside_sentence(view: NoteView, pen: Pen) -> Runs:
+def _outside_sentence(view: NoteView, pen: CardFormatter) -> Runs:
     sentence = pen.runs(f"outside.{view.status or 'unknown'}", node=view.node)
     return [*sentence, *plain(f" ({pen.name(view.who)})")] if view.who else sentence
 
 
-def _note_detail(view: NoteView, pen: Pen) -> list[Runs]:
+def _note_detail(view: NoteView, pen: CardFormatter) -> list[Runs]:
     """Why: the detail's code in words."""
     match view.kind:
         case NoteKind.DIRECT_IMPOSSIBLE:
@@ -104,7 +104,7 @@ def _note_detail(view: NoteView, pen: Pen) -> list[Runs]:
             return []
 
 
-def _note_facts(view: NoteView, pen: Pen) -> list[Data]:
+def _note_facts(view: NoteView, pen: CardFormatter) -> list[Data]:
     at = pen.say.moment(view.at) if view.at else None
     call = one_line(view.call, _CALL_LIMIT) if view.call else None
     role = one_line(view.role, _CALL_LIMIT) if view.role and view.call else None
@@ -117,7 +117,7 @@ def _note_facts(view: NoteView, pen: Pen) -> list[Data]:
     ]
 
 
-def help_data(view: HelpView, pen: Pen) -> Data:
+def help_data(view: HelpView, pen: CardFormatter) -> Data:
     """Return what `help` asks for."""
     pending = "pending_personal" if view.personal else "pending_channel"
     commands = [("pending", pending), ("status oi-…", "status"), ("help", "help")]
@@ -130,7 +130,7 @@ def help_data(view: HelpView, pen: Pen) -> Data:
     }
 
 
-def pending_data(view: PendingView, pen: Pen) -> Data:
+def pending_data(view: PendingView, pen: CardFormatter) -> Data:
     """Return what `pending` asks for."""
     none = pen.say.text("pending.none_personal" if view.personal else "pending.none_channel")
     shown = view.requests[: pen.limits.many]
@@ -143,33 +143,33 @@ def pending_data(view: PendingView, pen: Pen) -> Data:
     }
 
 
-def _request_line(line: RequestLine, pen: Pen) -> Data:
+def _request_line(line: RequestLine, pen: CardFormatter) -> Data:
     by = pen.runs("pending.own" if line.own else "pending.by", requester=line.requester, id=line.ops_item_id)
     return {"node": pen.name(line.node), "lines": [by, *_state(line, pen), *_moments(line, pen)]}
 
 
-def _state(line: RequestLine, pen: Pen) -> list[Runs]:
+def _state(line: RequestLine, pen: CardFormatter) -> list[Runs]:
     """The state, where it is not what everything in the list is doing anyway."""
     return [] if line.banner is Banner.WAITING else [pen.runs(f"banner.{line.banner}")]
 
 
-def _moments(line: RequestLine, pen: Pen) -> list[Runs]:
+def _moments(line: RequestLine, pen: CardFormatter) -> list[Runs]:
     said: list[Runs] = []
     if line.requested_at:
         said.append(pen.say.runs("pending.requested", at=pen.say.moment(line.requested_at)))
-    if line.lapses_at:
-        said.append(pen.say.runs("pending.lapses", at=pen.say.moment(line.lapses_at, beside=line.requested_at)))
+    if line.deadline:
+        said.append(pen.say.runs("pending.lapses", at=pen.say.moment(line.deadline, beside=line.requested_at)))
     return said
 
 
-def message_data(view: MessageView | Notice, pen: Pen) -> Data:
+def message_data(view: MessageView | Notice, pen: CardFormatter) -> Data:
     """Return what `message` asks for; a notice without a card is a message too."""
     if isinstance(view, Notice):
         return {"lines": [], "notice": notice_data(view, pen)}
     return {"lines": [message_runs(view, pen)], "notice": []}
 
 
-def message_runs(view: MessageView, pen: Pen) -> Runs:
+def message_runs(view: MessageView, pen: CardFormatter) -> Runs:
     """Return the words of a short answer; its notification is the same."""
     key = f"message.{view.code}"
     if view.detail:
@@ -177,6 +177,6 @@ def message_runs(view: MessageView, pen: Pen) -> Runs:
     return pen.runs(f"{key}_plain" if pen.say.has(f"{key}_plain") else key)
 
 
-def setup_data(view: SetupView, pen: Pen) -> Data:
+def setup_data(view: SetupView, pen: CardFormatter) -> Data:
     """Return what `setup` asks for. Every line is a block of its own, so that it is copied as a line."""
     return {"words": pen.say.group("setup"), "lines": view.toml.strip("\n").split("\n")[:_TOML_LINES]}

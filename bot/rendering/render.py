@@ -5,14 +5,14 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, assert_never
 
-from bot.binder import Card, Template
-from bot.domain.reply_views import HelpView, MessageView, PendingView, SetupView, View
-from bot.domain.views import CardView, DirectView, NoteView, Notice
-from bot.i18n import Localizer
-from bot.literal import unmarked
+from bot.domain.shown.reply_views import HelpView, MessageView, PendingView, SetupView, View
+from bot.domain.shown.views import CardView, DirectView, NoteView, Notice
 from bot.rendering import messages
 from bot.rendering.cards import OPEN, card_data
-from bot.rendering.pen import LIMITS, Data, Pen
+from bot.rendering.formatter import LIMITS, CardFormatter, Data
+from bot.rendering.i18n import Localizer
+from bot.rendering.template import Card, Template
+from bot.text.escape import strip_markup
 
 CARD_LIMIT: Final = 28_000  # bytes of JSON; the smallest limit that Teams documents for a message with a card
 
@@ -28,14 +28,14 @@ def render(
 ) -> Card:
     """Return the adaptive card (JSON) of a view, with a notice line above what was clicked if there is one.
 
-    `locale` is one of bot.i18n.LOCALES, `timezone` an IANA name, `reader` the locale of the notice if that is another.
+    `locale` is one of bot.rendering.i18n.LOCALES, `timezone` an IANA name, `reader` the locale of the notice if that is another.
     The card is under CARD_LIMIT whatever the view holds; `brief`: as short as it can be, for a Teams that finds even
     that too large.
     """
     template = _template(template_name(view))
     card: Card = {}
     for limits in LIMITS[-1:] if brief else LIMITS:
-        pen = Pen(Localizer(locale, timezone), limits, Localizer(reader, timezone) if reader else None)
+        pen = CardFormatter(Localizer(locale, timezone), limits, Localizer(reader, timezone) if reader else None)
         card = template.bind(template_data(view, pen, notice))
         if size(card) <= CARD_LIMIT:
             break
@@ -76,13 +76,13 @@ def template_name(view: View | Notice) -> str:
             assert_never(view)
 
 
-def template_data(view: View | Notice, pen: Pen, notice: Notice | None = None) -> Data:
+def template_data(view: View | Notice, pen: CardFormatter, notice: Notice | None = None) -> Data:
     """Return all that the view's template asks for."""
-    spoken = unmarked(summary(view, locale=pen.say.locale))
+    spoken = strip_markup(summary(view, locale=pen.say.locale))
     return {"lang": pen.say.locale, "summary": spoken, **_own_data(view, pen, notice)}
 
 
-def _own_data(view: View | Notice, pen: Pen, notice: Notice | None) -> Data:
+def _own_data(view: View | Notice, pen: CardFormatter, notice: Notice | None) -> Data:
     match view:
         case CardView():
             return card_data(view, pen, notice)
@@ -103,8 +103,8 @@ def _own_data(view: View | Notice, pen: Pen, notice: Notice | None) -> Data:
 
 
 @cache
-def _notification_pen(locale: str) -> Pen:
-    return Pen(Localizer(locale, "UTC"), LIMITS[-1])  # about as much of a name as a notification shows
+def _notification_pen(locale: str) -> CardFormatter:
+    return CardFormatter(Localizer(locale, "UTC"), LIMITS[-1])  # about as much of a name as a notification shows
 
 
 def summary(view: View | Notice, *, locale: str) -> str:
@@ -117,13 +117,13 @@ def summary(view: View | Notice, *, locale: str) -> str:
             banner = pen.say.text(f"banner.{view.kind}")
             return _named("summary.direct", pen, banner=banner, node=view.shown_node)
         case NoteView():
-            return unmarked("".join(run["text"] for run in messages.note_sentence(view, pen)))
+            return strip_markup("".join(run["text"] for run in messages.note_sentence(view, pen)))
         case HelpView():
             return pen.say.text("summary.help")
         case PendingView():
             return pen.say.text("summary.pending", count=str(len(view.requests) + view.more))
         case MessageView():
-            return unmarked("".join(run["text"] for run in messages.message_runs(view, pen)))
+            return strip_markup("".join(run["text"] for run in messages.message_runs(view, pen)))
         case Notice():
             return pen.say.text(f"notice.{view.code}")
         case SetupView():
@@ -132,5 +132,5 @@ def summary(view: View | Notice, *, locale: str) -> str:
             assert_never(view)
 
 
-def _named(key: str, pen: Pen, **names: str) -> str:
-    return pen.say.text(key, **{place: unmarked(pen.short(name)) for place, name in names.items()})
+def _named(key: str, pen: CardFormatter, **names: str) -> str:
+    return pen.say.text(key, **{place: strip_markup(pen.short(name)) for place, name in names.items()})

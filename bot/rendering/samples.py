@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from bot.domain.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
-from bot.domain.request import Recall, Verdict
-from bot.domain.views import (
+from bot.domain.request import Verdict, Withdrawal
+from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
+from bot.domain.shown.views import (
     Banner,
     CardView,
     DecisionLine,
@@ -57,7 +57,7 @@ _REQUEST = CardView(
     policy="E-commerce-Manual-Approval-Policy",
     level=LevelLine(number=1, of=2, step="Level1", approvals=0, required=1, waits_for=("NodeAccessApprover",)),
     requested_at=_REQUESTED,
-    lapses_at=_REQUESTED + timedelta(days=7),
+    deadline=_REQUESTED + timedelta(days=7),
     buttons=True,
     console_url="https://ap-northeast-1.console.aws.amazon.com/systems-manager/home?region=ap-northeast-1",
 )
@@ -76,7 +76,7 @@ _DECIDED_CARD = replace(
     revoke=True,
 )
 _REVOKED = _DECIDED + timedelta(minutes=40)
-_REVOCATION = DecisionLine(Recall.REVOKE, "鈴木 芽依", _REVOKED, "対応が終わったため取り消します。")
+_REVOCATION = DecisionLine(Withdrawal.REVOKE, "鈴木 芽依", _REVOKED, "対応が終わったため取り消します。")
 _REVOKED_CARD = replace(
     _DECIDED_CARD,
     banner=Banner.REVOKED,
@@ -85,7 +85,7 @@ _REVOKED_CARD = replace(
     revoke=False,
     step="",
 )
-_CANCELLATION = DecisionLine(Recall.CANCEL, "山田 太郎", _DECIDED)
+_CANCELLATION = DecisionLine(Withdrawal.CANCEL, "山田 太郎", _DECIDED)
 _CANCELLED_CARD = replace(_REVOKED_CARD, banner=Banner.CANCELLED, decisions=(_CANCELLATION,))
 _SIGN_IN = (
     'read -r AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN <<< "$(aws ssm get-access-token'
@@ -117,7 +117,7 @@ _WAITING_DIRECT = replace(
     decisions=(),
     access_until=None,
     commands=(),
-    lapses_at=_REQUEST.lapses_at,
+    deadline=_REQUEST.deadline,
     cancel=True,
 )
 _NOTE = NoteView(
@@ -147,7 +147,7 @@ _PENDING = PendingView(
             "山田 太郎",
             Banner.WAITING,
             requested_at=_REQUESTED,
-            lapses_at=_REQUESTED + timedelta(days=7),
+            deadline=_REQUESTED + timedelta(days=7),
         ),
         RequestLine("oi-0123456789ab", "batch-staging-with-a-long-name-07", "Priya Nair", Banner.APPLYING, own=True),
     ),
@@ -173,7 +173,7 @@ SAMPLES: Final[Mapping[str, Sample]] = {
     "cancelled": Sample(_CANCELLED_CARD),
     "already-revoked": Sample(
         _REVOKED_CARD,
-        Notice(NoticeCode.REVOKED, Tone.INFO, _REVOCATION.who, Recall.REVOKE, _REVOKED, _REVOCATION.comment),
+        Notice(NoticeCode.REVOKED, Tone.INFO, _REVOCATION.who, Withdrawal.REVOKE, _REVOKED, _REVOCATION.comment),
     ),
     "refused": Sample(_DECIDED_CARD, _LATE_CLICK),
     "unreachable": Sample(

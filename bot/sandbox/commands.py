@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import click
 
 from bot.domain.request import OPS_ITEM_ID, Verdict
-from bot.i18n import LOCALES
+from bot.rendering.i18n import LOCALES
 
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StartAccessRequest.html
 LONGEST_REASON: Final = 256  # characters
@@ -79,15 +79,15 @@ def decide(ops_item_id: str, approve: bool, reject: bool, comment: str) -> None:
 
 def _run_sandbox(locale: str, port: int, credential: str) -> None:
     from bot.sandbox.run import run
-    from bot.sandbox.stage import Choices
+    from bot.sandbox.sandbox import Options
 
-    run(Choices(locale=locale, port=port, credential=credential))
+    run(Options(locale=locale, port=port, credential=credential))
 
 
 def _asked(what: str, **body: str) -> str:
     def answer() -> str:
         from bot.sandbox.folder import FOLDER
-        from bot.sandbox.stage import ask
+        from bot.sandbox.sandbox import ask
 
         return str(asyncio.run(ask(FOLDER, what, body))["opsItemId"])
 

@@ -10,11 +10,11 @@ from typing import Final
 import click
 
 from bot.sandbox.folder import BOT_LOG, SandboxFailed, program, show_line
-from bot.sandbox.people import AT_THE_BROWSER, TARO
-from bot.sandbox.stage import Choices, raised
+from bot.sandbox.sandbox import Options, raised
+from bot.sandbox.teams.people import AT_THE_BROWSER, TARO
 
 SAMPLE_NODE = "web-prod-01"
-REMARKS: Final = {  # what a request for a node shows; the policies are those of `bot.sandbox.world`
+REMARKS: Final = {  # what a request for a node shows; the policies are those of `bot.sandbox.aws.world`
     "web-prod-01": "one level",
     "db-prod-01": "two levels: approve twice",
     "batch-01": "two policies, the request fails",
@@ -25,12 +25,12 @@ REMARKS: Final = {  # what a request for a node shows; the policies are those of
 SAMPLE_REASON = "決済 API の 5xx が増えたため調査します。チケット INC-20481"
 
 
-def run(choices: Choices) -> None:
+def run(choices: Options) -> None:
     """Run until SIGINT or SIGTERM. Raises SandboxFailed."""
     asyncio.run(_run(choices))
 
 
-async def _run(choices: Choices) -> None:
+async def _run(choices: Options) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the last: the terminal was closed
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup asks to stay
@@ -48,7 +48,7 @@ async def _run(choices: Choices) -> None:
         await world
 
 
-async def _world(choices: Choices) -> None:
+async def _world(choices: Options) -> None:
     """Start everything, say so, and keep it until cancelled."""
     async with raised(choices) as stage:
         request = await asyncio.to_thread(stage.aws.control.request_access, node=SAMPLE_NODE, reason=SAMPLE_REASON)

@@ -6,19 +6,19 @@ from bot.ports.aws import Identities, Requests
 from bot.ports.clock import Clock
 from bot.ports.store import Store
 from bot.ports.teams import Chat, People
-from bot.service.arrivals import Arrivals
 from bot.service.auditing import Auditing
-from bot.service.commands import Commands
+from bot.service.clicks.handler import ClickHandler
+from bot.service.clicks.signalling import Signalling
+from bot.service.commands import CommandService
 from bot.service.configured import Configured
-from bot.service.converge import Convergence
-from bot.service.decide import Deciding
-from bot.service.delivery import Delivering
-from bot.service.forgetting import Forgetting
-from bot.service.looking import Looking
-from bot.service.placing import Placing
+from bot.service.reconcile.delivery import Deliveries
+from bot.service.reconcile.identifying import Identifying
+from bot.service.reconcile.loop import ReconcileLoop
+from bot.service.reconcile.reconciler import Reconciler
+from bot.service.retention import Retention
 from bot.service.rows import Rows
-from bot.service.signalling import Signalling
-from bot.service.sweep import Sweep
+from bot.service.sources.installs import InstallationEvents
+from bot.service.sources.sweep import Sweep
 from bot.telemetry import Telemetry
 
 
@@ -46,11 +46,11 @@ class Services:
         self.signalling = Signalling(
             rows=self.rows, requests=requests, clock=clock, configured=configured, telemetry=telemetry
         )
-        self.convergence = Convergence(
+        self.reconciler = Reconciler(
             rows=self.rows,
             requests=requests,
-            placing=Placing(people=people, identities=ports.identities, configured=configured),
-            delivering=Delivering(
+            identifying=Identifying(people=people, identities=ports.identities, configured=configured),
+            deliveries=Deliveries(
                 rows=self.rows, chat=ports.chat, people=people, clock=clock, owner=owner, telemetry=telemetry
             ),
             signalling=self.signalling,
@@ -59,8 +59,10 @@ class Services:
             owner=owner,
             telemetry=telemetry,
         )
-        self.looking = Looking(rows=self.rows, convergence=self.convergence, clock=clock, telemetry=telemetry)
-        self.deciding = Deciding(
+        self.reconcile_loop = ReconcileLoop(
+            rows=self.rows, reconciler=self.reconciler, clock=clock, telemetry=telemetry
+        )
+        self.click_handler = ClickHandler(
             rows=self.rows,
             people=people,
             signalling=self.signalling,
@@ -78,6 +80,6 @@ class Services:
             owner=owner,
             telemetry=telemetry,
         )
-        self.forgetting = Forgetting(store=store, clock=clock, telemetry=telemetry)
-        self.commands = Commands(rows=self.rows, people=people, clock=clock, configured=configured)
-        self.arrivals = Arrivals(rows=self.rows, clock=clock, telemetry=telemetry)
+        self.retention = Retention(store=store, clock=clock, telemetry=telemetry)
+        self.commands = CommandService(rows=self.rows, people=people, clock=clock, configured=configured)
+        self.installs = InstallationEvents(rows=self.rows, clock=clock, telemetry=telemetry)

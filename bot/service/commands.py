@@ -4,16 +4,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from bot.domain.card import card_view, request_line
 from bot.domain.identity import Person, spellings_of
 from bot.domain.record import Record, SurfaceKind
-from bot.domain.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
 from bot.domain.request import OPS_ITEM_ID, Status, Verdict
 from bot.domain.routing import Channel, same_conversation, thread_root
+from bot.domain.shown.card import card_view, request_line
+from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
 from bot.ports.clock import Clock
 from bot.ports.teams import People, RosterUnavailable
+from bot.service.clicks.permission import Permission
 from bot.service.configured import Configured
-from bot.service.permission import Permission
 from bot.service.rows import Rows
 
 ANY_COMMENT = "-"  # a list tells what one may decide, with a comment where one is required
@@ -30,7 +30,7 @@ class Command(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class IncomingMessage:
     """A message to the bot, without the mention of the bot."""
 
     text: str
@@ -49,14 +49,14 @@ class Reply:
     timezone: str
 
 
-class Commands:
+class CommandService:
     """Answers commands."""
 
     def __init__(self, *, rows: Rows, people: People, clock: Clock, configured: Configured) -> None:
         self._rows, self._people, self._clock, self._configured = rows, people, clock, configured
         self._permission = Permission(people, configured)
 
-    async def answer(self, said: Said) -> Reply:
+    async def answer(self, said: IncomingMessage) -> Reply:
         """Answer a message. Raises StoreUnavailable."""
         channel = self._configured.channel_at(said.conversation)
         view = await self._view(said, channel)
@@ -64,7 +64,7 @@ class Commands:
             return Reply(view, channel.locale, channel.timezone)
         return Reply(view, said.locale, self._configured.channels[0].timezone)
 
-    async def _view(self, said: Said, channel: Channel | None) -> View:
+    async def _view(self, said: IncomingMessage, channel: Channel | None) -> View:
         word, _, rest = said.text.strip().partition(" ")
         match word.casefold():
             case Command.HELP | "":
@@ -78,7 +78,7 @@ class Commands:
             case _:
                 return MessageView(MessageCode.UNKNOWN_COMMAND, detail=word[:40])
 
-    def _setup(self, said: Said, channel: Channel | None) -> View:
+    def _setup(self, said: IncomingMessage, channel: Channel | None) -> View:
         if said.personal:
             return MessageView(MessageCode.CHANNEL_ONLY)
         if channel:
@@ -87,7 +87,7 @@ class Commands:
 
     # --- pending
 
-    async def _pending(self, said: Said) -> View:
+    async def _pending(self, said: IncomingMessage) -> View:
         watched = (await self._rows.store.watched()).rows
         rows = [row for row in watched if row.request and row.request.status is Status.PENDING]
         lines = await self._own_lines(rows, said.person) if said.personal else self._lines_of(rows, said.conversation)
@@ -137,7 +137,7 @@ class Commands:
 
     # --- status
 
-    async def _status(self, said: Said, ops_item_id: str, channel: Channel | None) -> View:
+    async def _status(self, said: IncomingMessage, ops_item_id: str, channel: Channel | None) -> View:
         """One request, for those who may see it: its channel, its requester, the channel's members."""
         rows = await self._rows.store.find(ops_item_id) if OPS_ITEM_ID.fullmatch(ops_item_id) else ()
         for row in rows:
@@ -147,7 +147,7 @@ class Commands:
                 return replace(view, buttons=False, revoke=False, step="", no_buttons=None)
         return MessageView(MessageCode.NOT_FOUND, detail=ops_item_id[:40])
 
-    async def _may_see(self, row: Record, said: Said) -> bool:
+    async def _may_see(self, row: Record, said: IncomingMessage) -> bool:
         if not said.personal:
             return _has_card_in(row, said.conversation)
         known = await self._known(said.person)

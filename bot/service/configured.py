@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.domain.card import Rules
 from bot.domain.identity import IdentityRules
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import Channel, same_conversation
+from bot.domain.shown.card import Rules
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class Configured:
         self.rules, self.identity = rules, identity
         self.revision += 1
 
-    def placed_by_others(self, record: Record) -> bool:
+    def identified_by_former_rules(self, record: Record) -> bool:
         """True for a row whose requester was placed by rules that are not in force: those of a former file."""
         return record.requester is not None and record.requester.rules != self.identity.mark
 

@@ -78,7 +78,7 @@ class Rows:
     async def look(self, key: RequestKey) -> Record:
         """Store that this request is to be looked at now."""
         now = self._clock.now()
-        return await self.apply(key, lambda record: record.look_by(now))
+        return await self.apply(key, lambda record: record.requeue_by(now))
 
     async def lease(self, key: RequestKey, owner: str) -> Record:
         """Take the right to write to Teams for this request. Raises LeaseHeld."""

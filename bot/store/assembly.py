@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from bot.ports.store import Store
-from bot.store.sqlite import SqliteStore
+from bot.store.sqlite.store import SqliteStore
 
 
 def store_at(where: str, *, region: str | None) -> AbstractAsyncContextManager[Store]:
@@ -15,7 +15,7 @@ def store_at(where: str, *, region: str | None) -> AbstractAsyncContextManager[S
     kind, _, name = where.partition(":")
     if kind == "sqlite":
         return SqliteStore(Path(name))
-    from bot.store.dynamodb import DynamoStore  # boto3 takes long to import, and `show` mostly does without
+    from bot.store.dynamodb.store import DynamoStore  # boto3 takes long to import, and `show` mostly does without
 
     if region is None:
         raise ValueError("a table is in a Region")

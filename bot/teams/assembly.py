@@ -15,26 +15,26 @@ from aiohttp import web
 from bot.ports.clock import Clock
 from bot.ports.store import Store
 from bot.service.configured import Configured
-from bot.teams.acquaintance import Acquaintance
-from bot.teams.adapter import TeamsAdapter
-from bot.teams.addresses import ServiceHosts
-from bot.teams.calls import ConnectorCalls
-from bot.teams.clouds import cloud_of
-from bot.teams.connector import Connector
-from bot.teams.credentials import AppCredentials
-from bot.teams.directory import Directory
-from bot.teams.endpoint import Endpoint
-from bot.teams.entra import Entra
-from bot.teams.grants import Grants
-from bot.teams.handler import Clicks, Talk, TeamsHandler, Welcome
-from bot.teams.keys import SigningKeys
-from bot.teams.managed_identity import IdentityAddress, ManagedIdentity
-from bot.teams.messenger import Messenger
-from bot.teams.proofs import Proof
-from bot.teams.replies import Replies
-from bot.teams.service_urls import ServiceUrls
-from bot.teams.session import open_session
-from bot.teams.tokens import TokenVerifier
+from bot.teams.inbound.adapter import TeamsAdapter
+from bot.teams.inbound.endpoint import Endpoint
+from bot.teams.inbound.handler import Clicks, Commands, Installations, TeamsHandler
+from bot.teams.inbound.keys import SigningKeys
+from bot.teams.inbound.personal_chats import PersonalChats
+from bot.teams.inbound.replies import Replies
+from bot.teams.inbound.tokens import TokenVerifier
+from bot.teams.login.client_authentication import ClientAuthentication
+from bot.teams.login.clouds import cloud_of
+from bot.teams.login.credentials import AppCredentials
+from bot.teams.login.entra import Entra
+from bot.teams.login.managed_identity import IdentityAddress, ManagedIdentity
+from bot.teams.login.token_response import TokenSource
+from bot.teams.net.addresses import ServiceHosts
+from bot.teams.net.session import open_session
+from bot.teams.outbound.calls import ConnectorCalls
+from bot.teams.outbound.connector import Connector
+from bot.teams.outbound.messenger import Messenger
+from bot.teams.outbound.service_urls import ServiceUrls
+from bot.teams.people.directory import Directory
 from bot.telemetry import Telemetry
 
 MessageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -45,7 +45,7 @@ class MicrosoftSide:
     """Who the bot is to Microsoft, how it proves that, and where Microsoft is."""
 
     app_id: str
-    credential: Proof | IdentityAddress
+    credential: ClientAuthentication | IdentityAddress
     tenant_id: str
     service_url: str
     service_hosts: Iterable[str]
@@ -82,15 +82,15 @@ class TeamsSide:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def attach(self, deciding: Clicks, commands: Talk, arrivals: Welcome) -> MessageHandler:
+    def attach(self, click_handler: Clicks, commands: Commands, installs: Installations) -> MessageHandler:
         """Put the services behind the endpoint; return the handler of `POST /api/messages`."""
         handler = TeamsHandler(
-            clicks=deciding,
+            clicks=click_handler,
             talk=commands,
-            welcome=arrivals,
+            welcome=installs,
             replies=Replies(self.chat, self._configured, self._clock),
             directory=self.people,
-            acquaintance=Acquaintance(self._store, self.people, clock=self._clock),
+            acquaintance=PersonalChats(self._store, self.people, clock=self._clock),
             service_urls=self._service_urls,
         )
         verifier = TokenVerifier(self._keys, app_id=self._microsoft.app_id, issuer=self._cloud.issuer, now=self._now)
@@ -118,7 +118,7 @@ class TeamsSide:
         self._service_urls = ServiceUrls(self._store, default=microsoft.service_url, hosts=hosts)
         self._build_ports(stack)
 
-    def _grants(self, session: aiohttp.ClientSession, stack: AsyncExitStack) -> Grants:
+    def _grants(self, session: aiohttp.ClientSession, stack: AsyncExitStack) -> TokenSource:
         microsoft = self._microsoft
         if isinstance(microsoft.credential, IdentityAddress):
             unproxied = open_session(proxied=False)  # the machine's own address, and a header that opens it

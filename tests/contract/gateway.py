@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from bot.aws.assembly import AwsSide
 from bot.domain.request import RequestKey, Verdict
 from bot.ports.aws import RoleSession, Signal
-from bot.sandbox.world import ACCOUNT, APPROVER_ROLE, REGION
+from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, REGION
 from bot.telemetry import Telemetry
 from tests.contract.scene import Asked, HandClock, Scene, staged
 

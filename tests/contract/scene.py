@@ -11,10 +11,10 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-from bot.sandbox.aws_sandbox import SandboxAws
-from bot.sandbox.jit_policies import MANUAL
-from bot.sandbox.nodes import Platform
-from bot.sandbox.world import Ec2Node, manual_policy, start_instance
+from bot.sandbox.aws.jit.policies import MANUAL
+from bot.sandbox.aws.nodes import Platform
+from bot.sandbox.aws.server import SandboxAws
+from bot.sandbox.aws.world import Ec2Node, manual_policy, start_instance
 
 ALWAYS_FREE = "10.0.0.1"  # moto lets several nodes share an address
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from bot.ports.store import Store
-from bot.store.dynamodb import DynamoStore
-from bot.store.dynamodb_table import definition
-from bot.store.sqlite import SqliteStore
+from bot.store.dynamodb.store import DynamoStore
+from bot.store.dynamodb.table import definition
+from bot.store.sqlite.store import SqliteStore
 from tests.fakes.dynamodb import REGION, Aimed, FakeDynamo, session, shared
 from tests.fakes.store import MemoryStore, Tables
 

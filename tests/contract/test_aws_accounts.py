@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bot.aws import counted, sdk
 from bot.aws.assembly import AwsSide
-from bot.aws.pacing import RATES
+from bot.aws.calls import call_counts
+from bot.aws.calls.rate_limit import RATES
+from bot.boto import sdk
 from bot.domain.request import RequestKey, Status
 from bot.ports.aws import AwsThrottled, AwsUnavailable
-from bot.sandbox.world import ACCOUNT, REGION
+from bot.sandbox.aws.world import ACCOUNT, REGION
 from bot.telemetry import Telemetry
 from tests.contract.gateway import UNPACED, Watched, aws_side, key_of
 from tests.contract.scene import Scene, staged
@@ -150,8 +151,8 @@ async def test_all_steps_are_read_where_the_list_is_cut_off() -> None:
 async def test_lists_and_reads_go_to_the_region_that_is_asked_for(scene: Scene) -> None:
     """The Region is the request's, not the process's."""
     async with aws_side(scene) as side:
-        assert await side.requests.sightings(ACCOUNT, "us-east-2", scene.clock()) == []
-        assert await side.requests.sightings(ACCOUNT, REGION, scene.clock()) == []
+        assert await side.requests.list_requests(ACCOUNT, "us-east-2", scene.clock()) == []
+        assert await side.requests.list_requests(ACCOUNT, REGION, scene.clock()) == []
     assert {call.region for call in scene.aws.calls("DescribeOpsItems")} == {"us-east-2", REGION}
 
 
@@ -239,12 +240,12 @@ async def test_every_call_is_counted_by_what_came_of_it(scene: Scene) -> None:
 
 async def test_codes_from_outside_do_not_make_series_without_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that makes words up must not fill the memory of this process and of Prometheus: the rest is `other`."""
-    monkeypatch.setattr(counted, "MOST_CODES", 2)
+    monkeypatch.setattr(call_counts, "MOST_CODES", 2)
     asked, registry = scene.ask(), CollectorRegistry()
     async with aws_side(scene, telemetry=Telemetry(registry)) as side:
         for code in ("First" * 100, "Second", "Third", "Fourth", "Second"):
             scene.aws.faults.fail("GetOpsItem", code)
             with pytest.raises(AwsUnavailable):
                 await side.requests.observe(key_of(asked))
-    first = ("First" * 100)[: counted.LONGEST_CODE]
+    first = ("First" * 100)[: call_counts.LONGEST_CODE]
     assert calls_by_result(registry, "get_ops_item") == {first: 1, "Second": 2, "other": 2}

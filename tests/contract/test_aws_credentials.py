@@ -8,11 +8,11 @@ import jwt
 import pytest
 
 from bot.aws.assembly import AwsSide
-from bot.aws.sdk import Call, Sdk
+from bot.boto.sdk import Call, Sdk
 from bot.ports.aws import AwsThrottled, AwsUnavailable
-from bot.sandbox.callers import Session
-from bot.sandbox.world import BOT_ROLE
-from bot.teams.federation import AUDIENCE
+from bot.sandbox.aws.callers import Session
+from bot.sandbox.aws.world import BOT_ROLE
+from bot.teams.login.federation import AUDIENCE
 from tests.contract import gateway
 from tests.contract.gateway import aws_side
 from tests.contract.scene import Scene

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from bot.aws import clients
 from bot.aws.assembly import AwsSide
+from bot.aws.calls import clients
 from bot.domain.request import RequestKey, Status
-from bot.ports.aws import AwsThrottled, AwsUnavailable, Sighting
-from bot.sandbox import jit_filters
-from bot.sandbox.world import ACCOUNT, REGION
+from bot.ports.aws import AwsThrottled, AwsUnavailable, ListedRequest
+from bot.sandbox.aws.jit import filters
+from bot.sandbox.aws.world import ACCOUNT, REGION
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import Scene, signal, staged
 
@@ -29,9 +29,9 @@ async def side(scene: Scene) -> AsyncIterator[AwsSide]:
         yield side
 
 
-async def listed(scene: Scene, side: AwsSide, **ago: float) -> dict[str, Sighting]:
+async def listed(scene: Scene, side: AwsSide, **ago: float) -> dict[str, ListedRequest]:
     since = scene.clock() - timedelta(**(ago or {"days": 14}))
-    found = await side.requests.sightings(ACCOUNT, REGION, since)
+    found = await side.requests.list_requests(ACCOUNT, REGION, since)
     assert len({each.key for each in found}) == len(found), "each request once"
     return {each.key.ops_item_id: each for each in found}
 
@@ -41,8 +41,8 @@ async def test_pending_and_changed_requests_are_listed_once(scene: Scene, side: 
     pending, decided = scene.ask("db-prod-01"), scene.ask()
     signal(scene.approver(), decided, "Reject")
     assert await listed(scene, side) == {
-        pending.id: Sighting(key_of(pending), Status.PENDING, scene.clock(), "Level1"),
-        decided.id: Sighting(key_of(decided), Status.REJECTED, scene.clock()),
+        pending.id: ListedRequest(key_of(pending), Status.PENDING, scene.clock(), "Level1"),
+        decided.id: ListedRequest(key_of(decided), Status.REJECTED, scene.clock()),
     }
 
 
@@ -95,7 +95,7 @@ async def test_what_was_revoked_is_listed_by_when_it_was_made(scene: Scene, side
         scene.aws.control.decide(each.id, "revoke")
     scene.aws.forget_calls()
     found = await side.requests.revoked(ACCOUNT, REGION, scene.clock() - timedelta(minutes=5))
-    assert list(found) == [Sighting(key_of(revoked), Status.REVOKED, scene.clock())]
+    assert list(found) == [ListedRequest(key_of(revoked), Status.REVOKED, scene.clock())]
     assert len(scene.aws.calls("DescribeOpsItems")) == 1
     assert pending.id not in {each.key.ops_item_id for each in found}
 
@@ -136,7 +136,7 @@ async def test_the_list_of_pending_requests_alone_is_enough(
     pending, decided = scene.ask(), scene.ask()
     signal(scene.approver(), decided)
     scene.aws.faults.fail("DescribeAutomationExecutions", "AccessDeniedException", times=None)
-    monkeypatch.delitem(jit_filters._TIMES, "LastModifiedTime")  # an AWS that refuses the filter
+    monkeypatch.delitem(filters._TIMES, "LastModifiedTime")  # an AWS that refuses the filter
     assert set(await listed(scene, side)) == {pending.id}
 
 

@@ -11,7 +11,7 @@ from bot.aws import queue as queue_module
 from bot.aws.assembly import AwsSide
 from bot.aws.queue import SqsQueue
 from bot.ports.aws import AwsUnavailable
-from bot.sandbox.world import MAX_RECEIVES
+from bot.sandbox.aws.world import MAX_RECEIVES
 from bot.telemetry import Telemetry
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import Scene, staged

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from bot.aws import nodes
 from bot.aws.assembly import AwsSide
+from bot.aws.jit import nodes
 from bot.domain.request import Approver, ApproverKind, Grant, LevelState, RequestKey, Status, Verdict
 from bot.ports.aws import AwsThrottled, AwsUnavailable, RequestNotReadable
-from bot.sandbox.jit_policies import MANUAL
-from bot.sandbox.world import ACCOUNT, APPROVER_ROLE, LEAD_ROLE, REGION, REQUESTER, level, manual_policy
+from bot.sandbox.aws.jit.policies import MANUAL
+from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, LEAD_ROLE, REGION, REQUESTER, level, manual_policy
 from tests.contract import gateway
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import Scene, signal
@@ -52,7 +52,7 @@ async def test_a_waiting_request_is_read_whole(scene: Scene, side: AwsSide) -> N
     assert request.duration == timedelta(hours=8)
     assert request.execution_id == asked.execution_id
     assert request.requested_at == request.modified_at == scene.clock()
-    assert request.lapses_at == scene.clock() + timedelta(days=7)
+    assert request.deadline == scene.clock() + timedelta(days=7)
     assert request.access_until is None
     assert not request.auto_approved
 

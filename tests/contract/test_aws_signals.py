@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from bot.aws import sdk
 from bot.aws.assembly import AwsSide
+from bot.boto import sdk
 from bot.domain.identity import PERSON_TAG
-from bot.domain.request import Recall, Status, Verdict
+from bot.domain.request import Status, Verdict, Withdrawal
 from bot.ports.aws import AwsUnavailable, RoleSession, Signal, SignalLost, SignalRefused, SignalThrottled
-from bot.sandbox.faults import Loss
-from bot.sandbox.world import ACCOUNT, APPROVER_ROLE, CANCELLER_ROLE, LEAD_ROLE
+from bot.sandbox.aws.faults import Loss
+from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, CANCELLER_ROLE, LEAD_ROLE
 from tests.contract import gateway
 from tests.contract.gateway import HANAKO, SceneClock, aws_side, environment, key_of, signal_of, unheard
 from tests.contract.scene import Scene, signal
@@ -62,19 +62,19 @@ async def test_a_revocation_arrives_under_the_persons_name(scene: Scene, side: A
     await send(side, signal_of(asked))
     assert (await side.requests.grant(key_of(asked))).status is Status.APPROVED
     scene.aws.forget_calls()
-    await send(side, signal_of(asked, verdict=Recall.REVOKE))
+    await send(side, signal_of(asked, verdict=Withdrawal.REVOKE))
     (call,) = scene.aws.calls("SendAutomationSignal")
     assert (call.caller, call.params["SignalType"]) == (session_arn(), "Revoke")
     assert call.params["Payload"] == {"Comment": ["確認しました (佐藤 花子 via Microsoft Teams)"]}
     assert scene.status(asked) == "Revoked"
     with pytest.raises(SignalRefused):
-        await send(side, signal_of(asked, verdict=Recall.REVOKE))
+        await send(side, signal_of(asked, verdict=Withdrawal.REVOKE))
 
 
 async def test_a_cancellation_arrives_under_the_requesters_name(scene: Scene, side: AwsSide) -> None:
     """One StopAutomationExecution of type Cancel, and no signal; a second one is refused, and it was not for lack of rights."""
     asked = scene.ask()
-    cancel = signal_of(asked, verdict=Recall.CANCEL, role=CANCELLER_ROLE, session_name=TARO)
+    cancel = signal_of(asked, verdict=Withdrawal.CANCEL, role=CANCELLER_ROLE, session_name=TARO)
     await send(side, cancel)
     (call,) = scene.aws.calls("StopAutomationExecution")
     assert (call.caller, call.region) == (session_arn(TARO, "NodeAccessCanceller"), key_of(asked).region)
@@ -90,7 +90,7 @@ async def test_nobody_cancels_in_another_role(scene: Scene, side: AwsSide, role:
     """An approver's session and the bot's own credentials are denied: the request waits on."""
     asked = scene.ask()
     with pytest.raises(SignalRefused) as caught:
-        await send(side, signal_of(asked, verdict=Recall.CANCEL, role=role))
+        await send(side, signal_of(asked, verdict=Withdrawal.CANCEL, role=role))
     assert caught.value.denied
     assert scene.status(asked) == "PendingApproval"
 
@@ -100,7 +100,7 @@ async def test_a_cancellation_whose_reply_is_lost(scene: Scene, side: AwsSide) -
     asked = scene.ask()
     scene.aws.faults.lose_reply("StopAutomationExecution", how=Loss.CLOSED)
     with pytest.raises(SignalLost):
-        await send(side, signal_of(asked, verdict=Recall.CANCEL, role=CANCELLER_ROLE, session_name=TARO))
+        await send(side, signal_of(asked, verdict=Withdrawal.CANCEL, role=CANCELLER_ROLE, session_name=TARO))
     assert len(scene.aws.calls("StopAutomationExecution")) == 1
     assert scene.status(asked) == "Cancelled"
 

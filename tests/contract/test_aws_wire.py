@@ -9,10 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bot.aws.clients import THREADS, Clients, Place
-from bot.aws.failures import CallFailed, Failure
-from bot.aws.pacing import Lane
-from bot.aws.sdk import Answer, Call, Credentials, Sdk
+from bot.aws.calls.clients import THREADS, Clients, Place
+from bot.aws.calls.rate_limit import Lane
+from bot.boto.failures import CallFailed, Failure
+from bot.boto.sdk import Answer, Call, Credentials, Sdk
 from bot.clock import SystemClock
 from bot.ports.aws import RoleSession
 from tests.contract.gateway import environment, unheard

@@ -7,10 +7,10 @@ import pytest
 from aiohttp import web
 
 from bot.ports.teams import Message
-from bot.teams import clouds
-from bot.teams.clouds import PUBLIC, US_GOVERNMENT, Cloud, cloud_of
-from bot.teams.managed_identity import IdentityAddress, ManagedIdentity
-from bot.teams.session import open_session
+from bot.teams.login import clouds
+from bot.teams.login.clouds import PUBLIC, US_GOVERNMENT, Cloud, cloud_of
+from bot.teams.login.managed_identity import IdentityAddress, ManagedIdentity
+from bot.teams.net.session import open_session
 from tests.fakes.activities import message
 from tests.fakes.clock import ManualClock
 from tests.fakes.listening import listening

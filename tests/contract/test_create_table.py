@@ -11,11 +11,11 @@ from click.testing import CliRunner, Result
 
 from bot.cli import main
 from bot.ports.store import StoreUnavailable
-from bot.store import dynamodb_creation
-from bot.store.dynamodb import DynamoStore
-from bot.store.dynamodb_calls import Calls
-from bot.store.dynamodb_creation import POLL_SECONDS, POLLS, TableMaker, TableWrong
-from bot.store.dynamodb_table import SCHEMA_KEY, definition
+from bot.store.dynamodb import creation
+from bot.store.dynamodb.calls import Calls
+from bot.store.dynamodb.creation import POLL_SECONDS, POLLS, TableMaker, TableWrong
+from bot.store.dynamodb.store import DynamoStore
+from bot.store.dynamodb.table import SCHEMA_KEY, definition
 from tests.contract.test_store import counted
 from tests.fakes.aws import key_of
 from tests.fakes.dynamodb import REGION, Aimed, FakeDynamo, shared
@@ -202,7 +202,7 @@ def test_dynamodb_out_of_reach_is_told(server: FakeDynamo, monkeypatch: pytest.M
     gone = FakeDynamo()
     gone.stop()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", gone.endpoint)
-    monkeypatch.setattr(dynamodb_creation, "PATIENCE", 0.05)
+    monkeypatch.setattr(creation, "PATIENCE", 0.05)
     result = create()
     assert (result.exit_code, gone.endpoint in result.stderr) == (1, True)
 

@@ -15,11 +15,11 @@ import pytest
 from bot.domain.audit import AuditEntry
 from bot.domain.record import KEPT, KEPT_UNREAD, Record
 from bot.ports.store import RowUnreadable, StoreUnavailable, Watched
-from bot.store.dynamodb import PATIENCE, SECONDS, DynamoStore
-from bot.store.dynamodb_calls import CALL_SECONDS, THREADS
-from bot.store.dynamodb_items import MOST_BYTES, WRITES_KEPT, RowTooLarge, row_key
-from bot.store.dynamodb_reading import MOST_AT_ONCE
-from bot.store.dynamodb_table import SCHEMA_KEY, TableRefused, definition
+from bot.store.dynamodb.calls import CALL_SECONDS, THREADS
+from bot.store.dynamodb.items import MOST_BYTES, WRITES_KEPT, RowTooLarge, row_key
+from bot.store.dynamodb.reading import MOST_AT_ONCE
+from bot.store.dynamodb.store import PATIENCE, SECONDS, DynamoStore
+from bot.store.dynamodb.table import SCHEMA_KEY, TableRefused, definition
 from tests.contract.stores import DynamoShelf
 from tests.contract.test_store import SECOND, chat_of, counted, due_at
 from tests.contract.test_store_trail import claimed

@@ -12,10 +12,10 @@ from bot.domain.audit import AuditEntry
 from bot.domain.decision import DecisionState
 from bot.domain.record import Record
 from bot.ports.store import StoreUnavailable, StoreUncertain
-from bot.store.dynamodb import DynamoStore
-from bot.store.dynamodb_commits import MOST_ENTRIES, MOST_ENTRY_BYTES, MOST_TOGETHER
-from bot.store.dynamodb_items import MOST_BYTES, RowTooLarge
-from bot.store.dynamodb_trail import Trail
+from bot.store.dynamodb.commits import MOST_ENTRIES, MOST_ENTRY_BYTES, MOST_TOGETHER
+from bot.store.dynamodb.items import MOST_BYTES, RowTooLarge
+from bot.store.dynamodb.store import DynamoStore
+from bot.store.dynamodb.trail import Trail
 from tests.contract import test_dynamodb
 from tests.contract.stores import DynamoShelf
 from tests.contract.test_store import counted

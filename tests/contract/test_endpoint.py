@@ -11,9 +11,9 @@ import pytest
 from botbuilder.core import InvokeResponse, TurnContext
 from botbuilder.schema import Activity, AdaptiveCardInvokeResponse
 
-from bot.teams import endpoint
-from bot.teams.adapter import INBOUND, RAW_ACTIVITY, TeamsAdapter
-from bot.teams.endpoint import LARGEST_BODY
+from bot.teams.inbound import endpoint
+from bot.teams.inbound.adapter import INBOUND, RAW_ACTIVITY, TeamsAdapter
+from bot.teams.inbound.endpoint import LARGEST_BODY
 from tests.fakes import activities
 from tests.fakes.edge import running_edge
 from tests.fakes.microsoft import FakeMicrosoft

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import structlog
 
-from bot.aws import identity_center, sdk
+from bot.aws import identity_center
 from bot.aws.assembly import AwsSide
+from bot.boto import sdk
 from bot.ports.aws import AwsUnavailable
-from bot.sandbox.identity_center import STORE, instance
-from bot.sandbox.world import ACCOUNT, REGION, REQUESTER
+from bot.sandbox.aws.identity_center import STORE, instance
+from bot.sandbox.aws.world import ACCOUNT, REGION, REQUESTER
 from tests.contract import gateway
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import Scene, staged

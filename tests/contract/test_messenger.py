@@ -13,10 +13,10 @@ from bot.domain.identity import Person
 from bot.ports.store import PersonalChat
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
 from bot.service.rows import LEASE
-from bot.teams.addresses import ServiceHosts
-from bot.teams.circuit import IN_FLIGHT
-from bot.teams.messenger import MOST_DIRECTS, PATIENCE, Messenger
-from bot.teams.service_urls import ServiceUrls
+from bot.teams.net.addresses import ServiceHosts
+from bot.teams.outbound.circuit_breaker import IN_FLIGHT
+from bot.teams.outbound.messenger import MOST_DIRECTS, PATIENCE, Messenger
+from bot.teams.outbound.service_urls import ServiceUrls
 from bot.telemetry import Telemetry
 from tests.fakes.activities import Place
 from tests.fakes.clock import ManualClock, settled

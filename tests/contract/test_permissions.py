@@ -12,13 +12,13 @@ from botocore import xform_name
 from botocore.loaders import create_loader
 
 from bot.aws import web_identity
-from bot.aws.clients import READER_SESSION
+from bot.aws.calls.clients import READER_SESSION
 from bot.aws.events import KINDS, SOURCE
 from bot.domain.identity import Person
-from bot.sandbox.identity_center import STORE
-from bot.store.dynamodb_items import chat_key
-from bot.store.dynamodb_table import INDEXES
-from bot.teams.federation import AUDIENCE
+from bot.sandbox.aws.identity_center import STORE
+from bot.store.dynamodb.items import chat_key
+from bot.store.dynamodb.table import INDEXES
+from bot.teams.login.federation import AUDIENCE
 from tests.contract.scene import staged
 
 ROOT = Path(__file__).parents[2]
@@ -114,8 +114,8 @@ def test_the_bot_may_do_with_its_table_what_the_store_calls() -> None:
     store = {*(ROOT / "bot" / "store").glob("dynamodb*.py")} - {CREATION}
     assert set(actions(TABLE)) == called_in(store)
     assert set(actions(MAKING)) == called_in([CREATION])
-    (table, forgetting, index), (making,) = statements(TABLE), statements(MAKING)
-    assert table["Resource"] == forgetting["Resource"] == making["Resource"]
+    (table, retention, index), (making,) = statements(TABLE), statements(MAKING)
+    assert table["Resource"] == retention["Resource"] == making["Resource"]
     assert index["Action"] == ["dynamodb:Query"]
     assert index["Resource"] == [f"{table['Resource'][0]}/index/{name}" for name in INDEXES]
 

@@ -12,14 +12,14 @@ from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 
 from bot.cli import main
-from bot.configuration import parse_configuration
+from bot.config.file import parse_configuration
+from bot.config.schema import TABLES
+from bot.config.settings import Settings
+from bot.config.types import NOT_AVAILABLE, Unavailable
 from bot.domain.decision import TRANSITIONS, DecisionState
 from bot.domain.record import SurfaceKind
-from bot.notation import NOT_AVAILABLE, Unavailable
 from bot.ports.teams import ChatProblem
-from bot.service.consequences import CONSEQUENCES, Consequence
-from bot.settings import Settings
-from bot.tables import TABLES
+from bot.service.reconcile.refusal_policy import CONSEQUENCES, Consequence
 from bot.telemetry import EVENTS, METRICS
 from bot.telemetry.metrics import PREFIX, Kind, Metric
 from bot.web import server

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from bot.sandbox.world import APPROVER_ROLE, CANCELLER_ROLE, LEAD_ROLE, level
+from bot.sandbox.aws.world import APPROVER_ROLE, CANCELLER_ROLE, LEAD_ROLE, level
 from tests.contract.scene import Asked, Scene, refused, signal, staged
 
 INVALID = "InvalidAutomationSignalException"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bot.sandbox.event_bus import Delivery
-from bot.sandbox.world import APPROVER_ROLE, LEAD_ROLE, REQUESTER, level
+from bot.sandbox.aws.event_bus import Delivery
+from bot.sandbox.aws.world import APPROVER_ROLE, LEAD_ROLE, REQUESTER, level
 from tests.contract.scene import HandClock, Scene, refused, signal, staged
 
 APPROVER = "Approver Access Request Status Update"

@@ -12,8 +12,8 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 from werkzeug.test import Client
 
-from bot.sandbox.aws_sandbox import SandboxAws
-from bot.sandbox.faults import Loss
+from bot.sandbox.aws.faults import Loss
+from bot.sandbox.aws.server import SandboxAws
 from tests.contract.scene import Asked, Scene, refused, signal, staged
 
 SEND = "SendAutomationSignal"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bot.sandbox.jit_policies import AUTO, MANUAL
-from bot.sandbox.world import APPROVER_ROLE, AUTO_POLICY, HYBRID_NODE, LEAD_ROLE, MANUAL_POLICIES, level
+from bot.sandbox.aws.jit.policies import AUTO, MANUAL
+from bot.sandbox.aws.world import APPROVER_ROLE, AUTO_POLICY, HYBRID_NODE, LEAD_ROLE, MANUAL_POLICIES, level
 from tests.contract.scene import Asked, Scene, refused, signal, staged
 
 

@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from werkzeug.wrappers import Request
 from yarl import URL
 
-from bot.sandbox import teams_inbound
-from bot.sandbox.federated_credentials import ENTRA_AUDIENCE, JWT_BEARER, FederatedCredential
-from bot.sandbox.microsoft import BotRegistration, Microsoft
-from bot.sandbox.people import ALEX, CLIENTS, MEI, SAMPLE_APP_ID, SAMPLE_TENANT
-from bot.sandbox.teams_faults import Effect, Fault
-from bot.sandbox.teams_front import TeamsFront
-from bot.sandbox.web_identities import KID, WebIdentities
+from bot.sandbox.aws.web_identities import KID, WebIdentities
+from bot.sandbox.teams import inbound
+from bot.sandbox.teams.faults import Effect, Fault
+from bot.sandbox.teams.federated_credentials import ENTRA_AUDIENCE, JWT_BEARER, FederatedCredential
+from bot.sandbox.teams.front import TeamsFront
+from bot.sandbox.teams.microsoft import BotRegistration, Microsoft
+from bot.sandbox.teams.people import ALEX, CLIENTS, MEI, SAMPLE_APP_ID, SAMPLE_TENANT
 from tests.fakes.listening import listening
 
 BOT = BotRegistration(app_id=SAMPLE_APP_ID, app_secret="a-sample-secret", tenant_id=SAMPLE_TENANT)
@@ -326,7 +326,7 @@ async def test_bot_that_hangs_is_given_up(
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     front.inbound.bot_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    monkeypatch.setattr(teams_inbound, "PATIENCE", aiohttp.ClientTimeout(total=0.05))
+    monkeypatch.setattr(inbound, "PATIENCE", aiohttp.ClientTimeout(total=0.05))
     async with http.post(front.inbound_url, json={"type": "message"}) as response:
         assert response.status == 502
     forever.set()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.sandbox.world import REQUESTER
+from bot.sandbox.aws.world import REQUESTER
 from tests.contract.scene import Scene, refused, signal, staged
 
 

@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
-from bot.sandbox.aws_sandbox import SandboxAws
-from bot.sandbox.jit_assumptions import Assumptions
-from bot.sandbox.jit_policies import MANUAL
-from bot.sandbox.world import APPROVER_ROLE, REQUESTER, level, manual_policy
+from bot.sandbox.aws.jit.assumptions import Assumptions
+from bot.sandbox.aws.jit.policies import MANUAL
+from bot.sandbox.aws.server import SandboxAws
+from bot.sandbox.aws.world import APPROVER_ROLE, REQUESTER, level, manual_policy
 from tests.contract.scene import HandClock, Scene, refused, signal, staged
 
 

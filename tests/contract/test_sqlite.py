@@ -19,8 +19,8 @@ import pytest
 from bot.domain.audit import AuditEntry
 from bot.domain.record import KEPT_UNREAD, Record
 from bot.ports.store import RowUnreadable, StoreUnavailable, Watched
-from bot.store import schema
-from bot.store.sqlite import SqliteStore
+from bot.store.sqlite import schema
+from bot.store.sqlite.store import SqliteStore
 from tests.contract.test_store_trail import claimed, told
 from tests.fakes.aws import key_of
 from tests.fakes.clock import settled
@@ -115,7 +115,7 @@ import asyncio, sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from bot.store.sqlite import SqliteStore
+from bot.store.sqlite.store import SqliteStore
 from tests.fakes.aws import key_of
 from tests.fakes.clock import settled
 
@@ -152,7 +152,7 @@ async def test_what_was_acknowledged_survives_a_kill(path: Path, lines: int) -> 
 DECIDING = """
 import asyncio, os, signal, sqlite3, sys
 from pathlib import Path
-from bot.store.sqlite import SqliteStore
+from bot.store.sqlite.store import SqliteStore
 from tests.contract.test_store_trail import KEY, NOW, claimed
 
 class Dying(sqlite3.Connection):

@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 import pytest
 
 from bot.sandbox.node import InstallFailed, Node, NodeMissing, find_node
-from bot.sandbox.playground import install_playground
+from bot.sandbox.teams.playground import install_playground
 from tests.e2e.browser import Browser, BrowserMissing, find_chromium
 from tests.e2e.node import install_node_packages
 

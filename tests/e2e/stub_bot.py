@@ -9,9 +9,9 @@ import aiohttp
 import jwt
 from aiohttp import web
 
-from bot.sandbox.microsoft import SCOPE
-from bot.sandbox.people import SAMPLE_APP_ID, SAMPLE_TENANT, Person
-from bot.sandbox.teams import SandboxTeams
+from bot.sandbox.teams.microsoft import SCOPE
+from bot.sandbox.teams.people import SAMPLE_APP_ID, SAMPLE_TENANT, Person
+from bot.sandbox.teams.server import SandboxTeams
 
 APP_SECRET: Final = "a-sample-secret"
 CARD_TYPE: Final = "application/vnd.microsoft.card.adaptive"

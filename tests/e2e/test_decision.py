@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from bot.sandbox.event_bus import Delivery
-from bot.sandbox.people import HANAKO, ICHIRO, MEI, TARO, Person
-from bot.sandbox.stage import Choices, Stage, raised
+from bot.sandbox.aws.event_bus import Delivery
+from bot.sandbox.sandbox import Options, Sandbox, raised
+from bot.sandbox.teams.people import HANAKO, ICHIRO, MEI, TARO, Person
 from tests.e2e.browser import Browser, Page
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
-Starter = Callable[[str], AbstractAsyncContextManager[Stage]]
+Starter = Callable[[str], AbstractAsyncContextManager[Sandbox]]
 TALL = (1280, 1300)  # a whole card fits below the Playground's header, which would else cover a part in pictures
 REASON = "決済 API の 5xx が増えたため調査します。*至急* [チケット](https://evil.example) <at>all</at> INC-20481"
 PLAIN_REASON = "Orders have failed with HTTP 502 since 06:30, and the connection pool looks exhausted. Ticket INC-20481"
@@ -23,38 +23,38 @@ PLAIN_REASON = "Orders have failed with HTTP 502 since 06:30, and the connection
 def staged(tmp_path: Path, playground_directory: Path) -> Starter:
     """Starts the local world as `make sandbox` does, with its files in a folder of the test's own."""
 
-    def start(locale: str) -> AbstractAsyncContextManager[Stage]:
-        return raised(Choices(folder=tmp_path, installation=playground_directory, locale=locale, sweep_seconds=2.0))
+    def start(locale: str) -> AbstractAsyncContextManager[Sandbox]:
+        return raised(Options(folder=tmp_path, installation=playground_directory, locale=locale, sweep_seconds=2.0))
 
     return start
 
 
 @pytest.fixture
-async def stage(staged: Starter) -> AsyncIterator[Stage]:
+async def stage(staged: Starter) -> AsyncIterator[Sandbox]:
     """The local world with a Japanese channel."""
     async with staged("ja") as stage:
         yield stage
         assert stage.aws.mistakes == []
 
 
-async def ask(stage: Stage, node: str = "web-prod-01", reason: str = REASON) -> str:
+async def ask(stage: Sandbox, node: str = "web-prod-01", reason: str = REASON) -> str:
     """Ask for access as the sample requester."""
     return await asyncio.to_thread(stage.aws.control.request_access, node=node, reason=reason)
 
 
-async def at_the_channel(stage: Stage, browser: Browser, person: Person, *, page: str = "") -> Page:
+async def at_the_channel(stage: Sandbox, browser: Browser, person: Person, *, page: str = "") -> Page:
     """Return a page of a person who looks at the approvers' channel."""
     opened = await browser.open(stage.teams.browser_url_for(person, page=page), size=TALL)
     await opened.select("approvers")
     return opened
 
 
-def signals(stage: Stage) -> int:
+def signals(stage: Sandbox) -> int:
     """Return how many signals AWS received."""
     return len(stage.aws.calls("SendAutomationSignal"))
 
 
-async def test_rejected_then_clicked_late(stage: Stage, browser: Browser, pictures: Path) -> None:
+async def test_rejected_then_clicked_late(stage: Sandbox, browser: Browser, pictures: Path) -> None:
     """Rejected with a comment; a click after the decision is told who decided, and AWS hears nothing of it."""
     requester = await browser.open(stage.teams.browser_url_for(TARO))
     await ask(stage)
@@ -88,7 +88,7 @@ async def test_rejected_then_clicked_late(stage: Stage, browser: Browser, pictur
     await requester.shoot_card(pictures / "dm-rejected-ja.png")
 
 
-async def test_approved_and_connected(stage: Stage, browser: Browser, pictures: Path) -> None:
+async def test_approved_and_connected(stage: Sandbox, browser: Browser, pictures: Path) -> None:
     """A new request is listed as pending, approved, and the requester gets the commands to connect."""
     await ask(stage)
     page = await at_the_channel(stage, browser, HANAKO)
@@ -138,7 +138,7 @@ async def test_english_card_and_two_levels(staged: Starter, browser: Browser, pi
         assert stage.aws.mistakes == []
 
 
-async def test_decided_while_the_bot_was_down(stage: Stage, browser: Browser) -> None:
+async def test_decided_while_the_bot_was_down(stage: Sandbox, browser: Browser) -> None:
     """The console decides while the bot is down: one sweep after its start the card shows it."""
     request = await ask(stage)
     page = await at_the_channel(stage, browser, ICHIRO)

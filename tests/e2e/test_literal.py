@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from bot.domain.reply_views import PendingView, RequestLine, View
 from bot.domain.request import Verdict
-from bot.domain.views import Banner, Mention, NoteKind, Notice, NoticeCode
+from bot.domain.shown.reply_views import PendingView, RequestLine, View
+from bot.domain.shown.views import Banner, Mention, NoteKind, Notice, NoticeCode
 from bot.rendering import render
 from bot.sandbox.node import Node
 from tests.e2e.browser import HERE
 from tests.fakes.card_text import nodes
 from tests.fakes.hostile import SNIPPETS, filled, texts
 from tests.figures import Figure
-from tests.unit.every_view import AT, decision, direct, note, request
+from tests.unit.rendering.every_view import AT, decision, direct, note, request
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.sandbox.people import (
+from bot.sandbox.teams.inbound import Received
+from bot.sandbox.teams.people import (
     BOT_NAME,
     HANAKO,
     ICHIRO,
@@ -23,9 +24,8 @@ from bot.sandbox.people import (
     Person,
     playground_configuration,
 )
-from bot.sandbox.playground import Playground, PlaygroundFailed
-from bot.sandbox.teams import SandboxTeams
-from bot.sandbox.teams_inbound import Received
+from bot.sandbox.teams.playground import Playground, PlaygroundFailed
+from bot.sandbox.teams.server import SandboxTeams
 from tests.e2e.browser import Browser
 from tests.e2e.stub_bot import APP_SECRET, StubBot, activities, card, message, running
 
@@ -233,7 +233,7 @@ async def test_bad_configuration_is_explained(own_directory: Path) -> None:
 
 PARENT = """
 import asyncio, os, pathlib, sys
-from bot.sandbox.teams import SandboxTeams
+from bot.sandbox.teams.server import SandboxTeams
 
 async def main():
     teams = await SandboxTeams.start(

@@ -18,13 +18,13 @@ from bot.domain.request import (
     Level,
     LevelState,
     Node,
-    Recall,
     RequestKey,
     Status,
     Verdict,
     Vote,
+    Withdrawal,
 )
-from bot.ports.aws import AwsUnavailable, RequestNotReadable, Sighting, Signal, SignalRefused
+from bot.ports.aws import AwsUnavailable, ListedRequest, RequestNotReadable, Signal, SignalRefused
 from bot.ports.clock import Clock
 
 ACCOUNT, REGION = "111122223333", "ap-northeast-1"
@@ -141,22 +141,22 @@ class FakeAws:
         if self.after["signal"]:
             raise self.after["signal"].pop(0)
 
-    async def sightings(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+    async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """List what is pending, and, where the lists tell, what changed."""
         await self._pass("sightings", None)
         found = [r for r in self.requests.values() if (r.key.account, r.key.region) == (account, region)]
         return [
-            Sighting(r.key, r.status, r.modified_at)
+            ListedRequest(r.key, r.status, r.modified_at)
             for r in found
             if r.status is Status.PENDING or (self.listed and r.modified_at and r.modified_at >= since)
         ]
 
-    async def revoked(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+    async def revoked(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """List what is revoked."""
         await self._pass("revoked", None)
         found = [r for r in self.requests.values() if (r.key.account, r.key.region) == (account, region)]
         return [
-            Sighting(r.key, r.status, r.modified_at)
+            ListedRequest(r.key, r.status, r.modified_at)
             for r in found
             if r.status is Status.REVOKED and r.requested_at and r.requested_at >= since
         ]
@@ -168,18 +168,18 @@ class FakeAws:
     def _take(self, signal: Signal) -> None:
         voter = f"arn:aws:sts::{ACCOUNT}:assumed-role/NodeAccessApprover/{signal.session_name}"
         match signal.verdict:
-            case Recall():
+            case Withdrawal():
                 self.recall(signal.key, signal.verdict)
             case Verdict():
                 self.vote(signal.key, voter, signal.verdict, signal.comment)
 
     # --- what happens in AWS
 
-    def recall(self, key: RequestKey, recall: Recall) -> None:
+    def recall(self, key: RequestKey, recall: Withdrawal) -> None:
         """Take back what is there to be taken back; refuse what AWS refuses."""
         needed, code = {
-            Recall.REVOKE: (Status.APPROVED, "InvalidAutomationSignalException"),
-            Recall.CANCEL: (Status.PENDING, "InvalidAutomationStatusUpdateException"),
+            Withdrawal.REVOKE: (Status.APPROVED, "InvalidAutomationSignalException"),
+            Withdrawal.CANCEL: (Status.PENDING, "InvalidAutomationStatusUpdateException"),
         }[recall]
         request = self.requests[key]
         over = request.access_until is not None and request.access_until <= self._clock.now()

@@ -4,10 +4,10 @@ import asyncio
 import json
 from dataclasses import dataclass
 
-from bot.sandbox.aws_sandbox import SandboxAws
-from bot.sandbox.jit_policies import MANUAL
-from bot.sandbox.nodes import HybridNode, Platform
-from bot.sandbox.world import REQUESTER, level, manual_policy
+from bot.sandbox.aws.jit.policies import MANUAL
+from bot.sandbox.aws.nodes import HybridNode, Platform
+from bot.sandbox.aws.server import SandboxAws
+from bot.sandbox.aws.world import REQUESTER, level, manual_policy
 
 CONSOLE = "alex.wilber@example.com"
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from bot.i18n import Localizer
+from bot.rendering.i18n import Localizer
 
 
 def nodes(tree: object) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,7 @@ from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
-from bot.sandbox.aws_sandbox import HOST, STOP_POLL, QuietHandler
+from bot.sandbox.aws.server import HOST, STOP_POLL, QuietHandler
 
 REGION = "ap-northeast-1"
 SAMPLE = "sample"  # a credential that opens nothing

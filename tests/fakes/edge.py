@@ -8,17 +8,17 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from bot.teams.adapter import TeamsAdapter
-from bot.teams.addresses import ServiceHosts
-from bot.teams.calls import ConnectorCalls
-from bot.teams.connector import Connector
-from bot.teams.credentials import AppCredentials
-from bot.teams.endpoint import MOST_TURNS, Endpoint
-from bot.teams.entra import Entra
-from bot.teams.keys import SigningKeys
-from bot.teams.proofs import GivenSecret
-from bot.teams.session import open_session
-from bot.teams.tokens import TokenVerifier
+from bot.teams.inbound.adapter import TeamsAdapter
+from bot.teams.inbound.endpoint import MOST_TURNS, Endpoint
+from bot.teams.inbound.keys import SigningKeys
+from bot.teams.inbound.tokens import TokenVerifier
+from bot.teams.login.client_authentication import StaticSecret
+from bot.teams.login.credentials import AppCredentials
+from bot.teams.login.entra import Entra
+from bot.teams.net.addresses import ServiceHosts
+from bot.teams.net.session import open_session
+from bot.teams.outbound.calls import ConnectorCalls
+from bot.teams.outbound.connector import Connector
 from bot.web import server
 from tests.fakes.microsoft import SECRET, FakeMicrosoft
 from tests.fakes.people import APP_ID, TENANT_ID
@@ -69,7 +69,7 @@ async def running_edge(
     session = open_session()
     keys = SigningKeys(session, metadata_url=ms.metadata_url, now=ticks)
     verifier = TokenVerifier(keys, app_id=APP_ID, now=ticks)
-    proof = GivenSecret(SecretStr(SECRET))
+    proof = StaticSecret(SecretStr(SECRET))
     entra = Entra(session, authority=ms.authority, tenant_id=TENANT_ID, app_id=APP_ID, proof=proof, now=ticks)
     credentials = AppCredentials(entra, now=ticks)
     calls = ConnectorCalls(

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from bot import app
+from bot.config.settings import load
 from bot.domain.claims import Claim
 from bot.domain.decision import DecisionState
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports.store import Change
-from bot.service import claiming, signalling
-from bot.settings import load
-from bot.store.sqlite import SqliteStore
+from bot.service.clicks import claiming, signalling
+from bot.store.sqlite.store import SqliteStore
 from tests.fakes.ahead import AheadClock, Lead
 
 AHEAD, KILL_AT = "ahead", "kill_at"

@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
-from bot.sandbox.microsoft import Microsoft as Entra
+from bot.sandbox.teams.microsoft import Microsoft as Entra
 from tests.fakes import activities
 from tests.fakes.activities import Place
 from tests.fakes.faults import Fault, Faults, Recorded

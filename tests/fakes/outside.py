@@ -11,15 +11,15 @@ from typing import Any, cast
 
 from prometheus_client import CollectorRegistry
 
-from bot.domain.card import Rules
-from bot.domain.card_places import is_copy
 from bot.domain.identity import Person, Principal
-from bot.domain.record import Delivery, Record, SurfaceKind
-from bot.domain.request import RECALLED, AccessRequest, Recall, RequestKey, Status
-from bot.domain.surfaces import Wanted, desired
+from bot.domain.record import DeliveryState, Record, SurfaceKind
+from bot.domain.request import RECALLED, AccessRequest, RequestKey, Status, Withdrawal
+from bot.domain.shown.card import Rules
+from bot.domain.shown.card_places import is_copy
+from bot.domain.shown.surfaces import Wanted, desired
 from bot.rendering import render
-from bot.service.clicks import Answer, Verb
-from bot.service.intake import Intake
+from bot.service.clicks.click import Answer, Verb
+from bot.service.sources.intake import Intake
 from bot.telemetry import Telemetry
 from tests.fakes.aws import ROLE, FakeAws
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, FakeChat, FakePeople, person
@@ -151,14 +151,14 @@ class Process:
             configured=self.world.configured,
             telemetry=Telemetry(CollectorRegistry()),
         )
-        loops = (self.world.looking.run(), self.world.sweep.run(), intake.run())
+        loops = (self.world.reconcile_loop.run(), self.world.sweep.run(), intake.run())
         self.loops = [asyncio.create_task(loop) for loop in loops]
 
     def press(self, who: Person, verb: Verb, step: str) -> asyncio.Task[Answer]:
         """Have a person press a button; the answer comes if the process lives."""
         self.outside.clicked.add((who.session_name.casefold(), step, verb.value))
         if verb is Verb.CANCEL:
-            return asyncio.create_task(self.world.deciding.click(self.world.withdrawn(self.outside.key, who)))
+            return asyncio.create_task(self.world.click_handler.click(self.world.withdrawn(self.outside.key, who)))
         return asyncio.create_task(self.world.press(self.outside.key, who, verb, comment="ok", step=step))
 
 
@@ -182,7 +182,7 @@ def taken_back(outside: Outside) -> set[tuple[str, str, str]]:
         ((each.session_name or "").casefold(), step, verb)
         for each in outside.aws.effects
         for _, step, verb in outside.clicked
-        if each.verdict == verb and isinstance(each.verdict, Recall) and RECALLED[each.verdict] is status
+        if each.verdict == verb and isinstance(each.verdict, Withdrawal) and RECALLED[each.verdict] is status
     }
 
 
@@ -235,10 +235,10 @@ def _undelivered(outside: Outside, row: Record, want: Wanted) -> str | None:
     surface = row.surface(want.name)
     if surface is None:
         return f"{want.name} is missing"
-    if want.overtaken and surface.delivery is Delivery.SKIPPED:
+    if want.overtaken and surface.delivery is DeliveryState.SKIPPED:
         return None
     sent = outside.chat.sent.get(surface.activity_id or "")
-    if surface.delivery is not Delivery.DELIVERED or sent is None:
+    if surface.delivery is not DeliveryState.DELIVERED or sent is None:
         return f"{want.name} is {surface.delivery}"
     card = render(want.view, locale=want.channel.locale, timezone=want.channel.timezone)
     if want.kind is SurfaceKind.CARD and sent.versions[-1].card != card:

@@ -12,11 +12,11 @@ import pytest
 from pydantic import SecretStr
 
 from bot.app import Program, build, run
-from bot.configuration import Configuration, parse_configuration
-from bot.sandbox.aws_sandbox import SandboxAws
-from bot.sandbox.microsoft import Microsoft as Entra
-from bot.sandbox.world import ACCOUNT, CANCELLER_ROLE, REGION
-from bot.settings import Settings
+from bot.config.file import Configuration, parse_configuration
+from bot.config.settings import Settings
+from bot.sandbox.aws.server import SandboxAws
+from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, REGION
+from bot.sandbox.teams.microsoft import Microsoft as Entra
 from tests.fakes.microsoft import SECRET, FakeMicrosoft
 from tests.fakes.people import APP_ID, PEOPLE, TENANT_ID, Person
 from tests.fakes.teams_world import APPROVERS, Message

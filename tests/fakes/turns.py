@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from bot.domain.card import Rules
 from bot.domain.identity import IdentityRules
-from bot.domain.reply_views import HelpView
 from bot.domain.routing import Channel
+from bot.domain.shown.card import Rules
+from bot.domain.shown.reply_views import HelpView
 from bot.ports.clock import Clock
 from bot.ports.store import Store, StoreUnavailable
-from bot.service.clicks import Answer, Click
-from bot.service.commands import Reply, Said
+from bot.service.clicks.click import Answer, Click
+from bot.service.commands import IncomingMessage, Reply
 from bot.service.configured import Configured
 from bot.teams.assembly import MicrosoftSide, TeamsSide
-from bot.teams.proofs import GivenSecret
+from bot.teams.login.client_authentication import StaticSecret
 from bot.telemetry import Telemetry
 from bot.web import server
 from tests.fakes.clock import ManualClock
@@ -43,11 +43,11 @@ class ScriptedTalk:
     """Takes messages and gives the reply that the test has laid ready; `broken` raises StoreUnavailable."""
 
     def __init__(self) -> None:
-        self.said: list[Said] = []
+        self.said: list[IncomingMessage] = []
         self.reply = Reply(HelpView(), "en", "UTC")
         self.broken = False
 
-    async def answer(self, said: Said) -> Reply:
+    async def answer(self, said: IncomingMessage) -> Reply:
         self.said.append(said)
         if self.broken:
             raise StoreUnavailable("broken by the test")
@@ -58,17 +58,17 @@ class CountingWelcome:
     """Counts the arrivals of the bot."""
 
     def __init__(self) -> None:
-        self.arrivals = 0
+        self.installs = 0
 
     async def arrived(self) -> None:
-        self.arrivals += 1
+        self.installs += 1
 
 
 def microsoft_side(ms: FakeMicrosoft) -> MicrosoftSide:
     """Return the settings with which a bot reaches the fake."""
     return MicrosoftSide(
         app_id=APP_ID,
-        credential=GivenSecret(SecretStr(SECRET)),
+        credential=StaticSecret(SecretStr(SECRET)),
         tenant_id=TENANT_ID,
         service_url=ms.service_url,
         service_hosts=ms.service_hosts,

@@ -7,22 +7,22 @@ from dataclasses import dataclass, field, replace
 
 from prometheus_client import CollectorRegistry
 
-from bot.domain.card import Rules
 from bot.domain.identity import IdentityRules, Person
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import Channel
+from bot.domain.shown.card import Rules
 from bot.ports.store import Store
 from bot.service.assembly import Ports, Services
 from bot.service.auditing import Auditing
-from bot.service.clicks import Answer, Click, Verb
+from bot.service.clicks.click import Answer, Click, Verb
+from bot.service.clicks.handler import ClickHandler
+from bot.service.clicks.signalling import Signalling
 from bot.service.configured import Configured
-from bot.service.converge import Convergence
-from bot.service.decide import Deciding
-from bot.service.looking import Looking
+from bot.service.reconcile.loop import ReconcileLoop
+from bot.service.reconcile.reconciler import Reconciler
 from bot.service.rows import Rows
-from bot.service.signalling import Signalling
-from bot.service.sweep import Sweep
+from bot.service.sources.sweep import Sweep
 from bot.telemetry import Telemetry
 from tests.fakes.aws import ACCOUNT, REGION, FakeAws
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, FakeChat, FakePeople
@@ -43,13 +43,13 @@ CANCEL_ROLES = {ACCOUNT: f"arn:aws:iam::{ACCOUNT}:role/NodeAccessCanceller"}
 
 
 def configured(
-    *channels: Channel, allow_unplaced: bool = False, cancel_roles: Mapping[str, str] = CANCEL_ROLES
+    *channels: Channel, allow_unidentified: bool = False, cancel_roles: Mapping[str, str] = CANCEL_ROLES
 ) -> Configured:
     """Return the configuration of these channels; the sample requester's role is trusted."""
     named = {each.name: each for each in channels or (APPROVALS,)}
     return Configured(
-        rules=Rules(named, allow_unplaced=allow_unplaced, cancel_roles=cancel_roles),
-        identity=IdentityRules(trusted_roles=frozenset({"Operator"}), allow_unplaced=allow_unplaced),
+        rules=Rules(named, allow_unidentified=allow_unidentified, cancel_roles=cancel_roles),
+        identity=IdentityRules(trusted_roles=frozenset({"Operator"}), allow_unidentified=allow_unidentified),
         tenant_id=TENANT,
         accounts={ACCOUNT: frozenset({REGION})},
     )
@@ -70,9 +70,9 @@ class World:
     auditing: Auditing = field(init=False)
     rows: Rows = field(init=False)
     signalling: Signalling = field(init=False)
-    convergence: Convergence = field(init=False)
-    deciding: Deciding = field(init=False)
-    looking: Looking = field(init=False)
+    reconciler: Reconciler = field(init=False)
+    click_handler: ClickHandler = field(init=False)
+    reconcile_loop: ReconcileLoop = field(init=False)
     sweep: Sweep = field(init=False)
     telemetry: Telemetry = field(init=False)
 
@@ -93,13 +93,13 @@ class World:
         )
         services = Services(ports, configured=self.configured, telemetry=self.telemetry, owner=self.owner, period=60.0)
         self.auditing, self.rows, self.signalling = services.auditing, services.rows, services.signalling
-        self.convergence, self.looking = services.convergence, services.looking
-        self.deciding, self.sweep = services.deciding, services.sweep
+        self.reconciler, self.reconcile_loop = services.reconciler, services.reconcile_loop
+        self.click_handler, self.sweep = services.click_handler, services.sweep
 
     async def shown(self, key: RequestKey) -> Record:
         """Look at a request and return its row."""
         await self.rows.look(key)
-        await self.convergence.converge(key)
+        await self.reconciler.reconcile(key)
         return await self.row(key)
 
     async def row(self, key: RequestKey) -> Record:
@@ -118,7 +118,7 @@ class World:
         self, key: RequestKey, person: Person, verb: Verb = Verb.APPROVE, *, comment: str = "", step: str = "Level1"
     ) -> Answer:
         """Click, with nothing in the way."""
-        return await self.deciding.click(self.pressed(key, person, verb, comment=comment, step=step))
+        return await self.click_handler.click(self.pressed(key, person, verb, comment=comment, step=step))
 
     def withdrawn(self, key: RequestKey, person: Person = TARO_PERSON) -> Click:
         """Return a click on Cancel in a person's own chat with the bot."""
@@ -127,7 +127,7 @@ class World:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["World"]:
         """Run the loop that converges due rows."""
-        loop = asyncio.create_task(self.looking.run())
+        loop = asyncio.create_task(self.reconcile_loop.run())
         try:
             yield self
         except BaseException:
@@ -136,8 +136,8 @@ class World:
         finally:
             loop.cancel()
             await asyncio.gather(loop, return_exceptions=True)
-            await self.looking.drain()
-            await self.deciding.drain()
+            await self.reconcile_loop.drain()
+            await self.click_handler.drain()
 
     def _let_go(self) -> None:
         for gate in (*self.aws.gates.values(), *self.chat.gates.values()):

@@ -22,7 +22,7 @@ from bot.app import Program
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.ports.store import StoreUnavailable
-from bot.store.dynamodb_table import definition
+from bot.store.dynamodb.table import definition
 from tests.fakes.ahead import AheadClock, Lead
 from tests.fakes.fault_proxy import Break, FaultProxy
 from tests.fakes.microsoft import action_data

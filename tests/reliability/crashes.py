@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from bot.domain.identity import Person
 from bot.domain.request import Verdict
 from bot.ports.aws import SignalLost, SignalThrottled
-from bot.service.clicks import Verb
+from bot.service.clicks.click import Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.gates import end_everything
 from tests.fakes.outside import MEI, NAMING, Outside, Process

@@ -18,10 +18,10 @@ import aiohttp
 import pytest
 
 from bot.domain.decision import DecisionState
-from bot.domain.record import Delivery, Record, SurfaceKind
+from bot.domain.record import DeliveryState, Record, SurfaceKind
 from bot.domain.request import RequestKey, Status
 from bot.service.rows import LEASE
-from bot.store.sqlite import SqliteStore
+from bot.store.sqlite.store import SqliteStore
 from tests.fakes.ahead import Lead
 from tests.fakes.launcher import AHEAD, KILL_AT
 from tests.fakes.people import HANAKO
@@ -223,7 +223,7 @@ class Rounds:
     def _shown(self, row: Record, *, decided: bool) -> bool:
         """Tell whether Teams has every message that the row calls delivered, with buttons only while one can decide."""
         messages = {each.id: each for each in self._messages(row.key.ops_item_id)}
-        delivered = [each for each in row.surfaces if each.delivery is Delivery.DELIVERED]
+        delivered = [each for each in row.surfaces if each.delivery is DeliveryState.DELIVERED]
         cards = [each for each in delivered if each.kind is SurfaceKind.CARD]
         there = all(each.activity_id in messages for each in delivered)
         return there and all(
@@ -242,7 +242,7 @@ class Rounds:
 
     def extra(self, row: Record) -> int:
         """Return how many messages of a request stand in Teams that its row does not know."""
-        delivered = sum(each.delivery is Delivery.DELIVERED for each in row.surfaces)
+        delivered = sum(each.delivery is DeliveryState.DELIVERED for each in row.surfaces)
         return len(self._messages(row.key.ops_item_id)) - delivered
 
     def _messages(self, request: str) -> list[Message]:

@@ -14,7 +14,7 @@ from bot.domain.request import Verdict
 from bot.ports.aws import Requests
 from bot.ports.clock import Clock
 from bot.ports.teams import Chat, People
-from bot.service.clicks import Answer, Verb
+from bot.service.clicks.click import Answer, Verb
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.gates import calls_of, end_everything
 from tests.fakes.outside import NAMING, Outside, Process, doubled, extras, wrong

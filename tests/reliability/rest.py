@@ -5,14 +5,14 @@ from itertools import pairwise
 
 from bot.domain.audit import EVENTS, AuditEntry
 from bot.domain.decision import TRANSITIONS, DecisionState
-from bot.domain.record import Delivery, Record
+from bot.domain.record import DeliveryState, Record
 from bot.domain.request import Status
 
 
 def quiet(row: Record, status: Status) -> bool:
     """Tell whether nobody works on a row, and all that is due for this status has been delivered."""
     shown = row.request is not None and row.request.status is status
-    done = all(each.delivery in {Delivery.DELIVERED, Delivery.SKIPPED} for each in row.surfaces)
+    done = all(each.delivery in {DeliveryState.DELIVERED, DeliveryState.SKIPPED} for each in row.surfaces)
     names = {each.name for each in row.surfaces}
     due = {"dm:waiting" if status is Status.PENDING else "dm:approved", "card:approvals"}
     due |= {f"note:{each.id}" for each in row.decisions if each.state is DecisionState.CONFIRMED}

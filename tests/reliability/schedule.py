@@ -14,7 +14,7 @@ from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.ports.store import Change
-from bot.service.clicks import Answer, Verb
+from bot.service.clicks.click import Answer, Verb
 from bot.store.versions import changed
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.clock import ManualClock

@@ -18,11 +18,11 @@ from pydantic import SecretStr
 
 from bot.domain.record import KEPT
 from bot.domain.request import RequestKey, Status
-from bot.service.arrivals import Arrivals
-from bot.service.commands import Commands
-from bot.store.sqlite import SqliteStore
+from bot.service.commands import CommandService
+from bot.service.sources.installs import InstallationEvents
+from bot.store.sqlite.store import SqliteStore
 from bot.teams.assembly import MicrosoftSide, TeamsSide
-from bot.teams.proofs import GivenSecret
+from bot.teams.login.client_authentication import StaticSecret
 from bot.telemetry import Telemetry
 from bot.web import server
 from tests.fakes.ahead import AheadClock, Lead
@@ -107,8 +107,8 @@ class Soak:
 
     async def measured(self) -> Measured:
         """Measure what the process holds."""
-        await self.world.deciding.drain()
-        await self.world.looking.drain()
+        await self.world.click_handler.drain()
+        await self.world.reconcile_loop.drain()
         gc.collect()
         resident, descriptors = _held()
         rows = [row for number in range(self.lived) for row in await self.store.find(f"oi-{number:012x}")]
@@ -141,7 +141,7 @@ async def soak(folder: Path, *, kind: type[SqliteStore] = SqliteStore) -> AsyncI
         telemetry = Telemetry(CollectorRegistry())
         side = MicrosoftSide(
             app_id=APP_ID,
-            credential=GivenSecret(SecretStr(SECRET)),
+            credential=StaticSecret(SecretStr(SECRET)),
             tenant_id=TENANT_ID,
             service_url=microsoft.service_url,
             service_hosts=microsoft.service_hosts,
@@ -150,9 +150,9 @@ async def soak(folder: Path, *, kind: type[SqliteStore] = SqliteStore) -> AsyncI
         )
         async with TeamsSide(side, store=store, configured=settled, clock=clock, telemetry=telemetry) as teams:
             world = World(clock, FakeAws(clock), teams.chat, teams.people, store, settled)  # type: ignore[arg-type]
-            commands = Commands(rows=world.rows, people=teams.people, clock=clock, configured=settled)
-            arrivals = Arrivals(rows=world.rows, clock=clock, telemetry=telemetry)
-            app = server.build_app(messages=teams.attach(world.deciding, commands, arrivals), ready=teams.missing)
+            commands = CommandService(rows=world.rows, people=teams.people, clock=clock, configured=settled)
+            installs = InstallationEvents(rows=world.rows, clock=clock, telemetry=telemetry)
+            app = server.build_app(messages=teams.attach(world.click_handler, commands, installs), ready=teams.missing)
             listening = await server.start(app, host="127.0.0.1", port=0)
             async with world.running():
                 yield Soak(world, store, microsoft, lead, f"http://127.0.0.1:{listening.port}")

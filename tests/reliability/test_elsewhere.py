@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from bot.domain.request import RequestKey, Status, Verdict
-from bot.i18n import Localizer
-from bot.ports.aws import Sighting
-from bot.sandbox import jit_filters
-from bot.sandbox.event_bus import Delivery
-from bot.service.sweep import Sweep
+from bot.ports.aws import ListedRequest
+from bot.rendering.i18n import Localizer
+from bot.sandbox.aws.event_bus import Delivery
+from bot.sandbox.aws.jit import filters
+from bot.service.sources.sweep import Sweep
 from tests.fakes.aws import FakeAws
 from tests.fakes.people import TARO
 from tests.fakes.product import Product, product
@@ -39,15 +39,15 @@ def banner(way: str) -> str:
 class StaleLists(FakeAws):
     """A defective AWS: its lists say for ever what they said first. Shows that the proof can tell."""
 
-    first: Sequence[Sighting] | None = None
+    first: Sequence[ListedRequest] | None = None
 
-    async def sightings(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+    async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """Repeat."""
         if self.first is None:
-            self.first = await super().sightings(account, region, since)
+            self.first = await super().list_requests(account, region, since)
         return self.first
 
-    async def revoked(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+    async def revoked(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """Tell nothing."""
         return []
 
@@ -131,7 +131,7 @@ async def test_the_whole_program_shows_what_was_decided_elsewhere(
 ) -> None:
     """Over real HTTP, no event delivered, one sweep after each decision: 6 of 6."""
     if not listed:
-        monkeypatch.delitem(jit_filters._TIMES, "LastModifiedTime")  # an AWS that refuses the filter
+        monkeypatch.delitem(filters._TIMES, "LastModifiedTime")  # an AWS that refuses the filter
     clock = MovedClock()
     async with product(monkeypatch, tmp_path, now=clock) as world:
         world.aws.events.deliver(Delivery.NEVER)

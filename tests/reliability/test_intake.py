@@ -16,9 +16,9 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports.aws import Hint
 from bot.ports.store import Change, Store, StoreUnavailable
-from bot.sandbox.world import MAX_RECEIVES
-from bot.service.intake import Intake
+from bot.sandbox.aws.world import MAX_RECEIVES
 from bot.service.rows import Rows
+from bot.service.sources.intake import Intake
 from bot.store.versions import changed
 from bot.telemetry import Telemetry
 from tests.contract.gateway import aws_side, key_of

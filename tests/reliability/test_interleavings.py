@@ -6,7 +6,7 @@ Four vote, and two of them revoke; the fifth is the requester, who sometimes can
 import pytest
 
 from bot.domain.claims import Claim
-from bot.service import claiming, signalling
+from bot.service.clicks import claiming, signalling
 from tests.figures import Figure, size
 from tests.reliability.schedule import CLICKERS, WORKERS, End, end_of
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.teams.keys import REFRESH_AFTER, REFRESH_GAP, TRUSTED_FOR
+from bot.teams.inbound.keys import REFRESH_AFTER, REFRESH_GAP, TRUSTED_FOR
 from tests.fakes.ahead import AheadClock, Lead
 from tests.fakes.people import HANAKO
 from tests.fakes.product import Product, product
@@ -97,7 +97,7 @@ async def test_without_a_refresh_the_new_key_is_refused(keyed: Keyed, monkeypatc
     async def never(*_: object) -> None:
         """Ask nobody."""
 
-    monkeypatch.setattr("bot.teams.keys.SigningKeys._refresh", never)
+    monkeypatch.setattr("bot.teams.inbound.keys.SigningKeys._refresh", never)
     keyed.lead.put_forward(REFRESH_GAP)
     keyed.world.microsoft.signer.rotate("key-2")
     assert await keyed.refresh() == {401}

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from bot.sandbox.jit_policies import MANUAL
-from bot.sandbox.world import APPROVER_ROLE, level, manual_policy
+from bot.sandbox.aws.jit.policies import MANUAL
+from bot.sandbox.aws.world import APPROVER_ROLE, level, manual_policy
 from tests.fakes.card_text import words
 from tests.fakes.launcher import Defect
 from tests.fakes.people import HANAKO, ICHIRO, PEOPLE, Person, crowd

@@ -9,10 +9,10 @@ from datetime import datetime
 
 import pytest
 
-from bot.aws.listing import PAGE
+from bot.aws.jit.listing import PAGE
 from bot.domain.request import RequestKey
-from bot.ports.aws import Requests, Sighting
-from bot.sandbox.event_bus import Delivery
+from bot.ports.aws import ListedRequest, Requests
+from bot.sandbox.aws.event_bus import Delivery
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import Scene, staged
 from tests.fakes.world import World, new_world
@@ -38,9 +38,9 @@ class FirstPage:
     def __getattr__(self, name: str) -> object:
         return getattr(self._requests, name)
 
-    async def sightings(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+    async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """List fifty."""
-        return (await self._requests.sightings(account, region, since))[:PAGE]
+        return (await self._requests.list_requests(account, region, since))[:PAGE]
 
 
 def watching(requests: Requests) -> World:
@@ -55,7 +55,7 @@ async def swept(world: World) -> None:
     """Sweep once, and look at what the sweep found."""
     await world.sweep.sweep()
     for key in await world.store.due(world.clock.now(), AT_ONCE):
-        await world.convergence.converge(key)
+        await world.reconciler.reconcile(key)
 
 
 def without_card(world: World, keys: Sequence[RequestKey]) -> int:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.sandbox.event_bus import Delivery
-from bot.sandbox.world import ACCOUNT, REGION
-from bot.service.sweep import Sweep
+from bot.sandbox.aws.event_bus import Delivery
+from bot.sandbox.aws.world import ACCOUNT, REGION
+from bot.service.sources.sweep import Sweep
 from tests.fakes.branch import Branch
 from tests.fakes.people import HANAKO
 from tests.fakes.product import TOML, Product, product

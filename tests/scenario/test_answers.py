@@ -12,13 +12,13 @@ from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import Approver, ApproverKind, RequestKey, Status, Verdict
 from bot.domain.routing import LevelRule
-from bot.domain.views import Notice, NoticeCode
-from bot.i18n import LOCALES
+from bot.domain.shown.views import Notice, NoticeCode
 from bot.ports.aws import AwsThrottled, AwsUnavailable, SignalLost, SignalRefused
 from bot.ports.store import Change, StoreUnavailable, StoreUncertain
 from bot.rendering import summary
-from bot.service.claiming import INVOKE_BUDGET
-from bot.service.clicks import Answer, Verb
+from bot.rendering.i18n import LOCALES
+from bot.service.clicks.claiming import INVOKE_BUDGET
+from bot.service.clicks.click import Answer, Verb
 from bot.service.rows import Rows
 from tests.fakes.aws import key_of
 from tests.fakes.card_text import shown
@@ -42,14 +42,14 @@ async def test_a_request_that_nobody_knows(world: World) -> None:
     """A made-up request and a request key that is none are both told "not found", without a card."""
     for request in (str(key_of(99)), "nonsense", "'; drop table requests; --"):
         click = replace(world.pressed(key_of(1), HANAKO), request=request, activity_id=None)
-        answer = await world.deciding.click(click)
+        answer = await world.click_handler.click(click)
         assert (code_of(answer), answer.card) == (NoticeCode.NOT_FOUND, None)
 
 
 async def test_a_foreign_account_is_never_adopted(world: World) -> None:
     """A card that names an account that is not configured makes no row and asks AWS nothing."""
     foreign = "999988887777/ap-northeast-1/oi-000000000001"
-    answer = await world.deciding.click(replace(world.pressed(key_of(1), HANAKO), request=foreign))
+    answer = await world.click_handler.click(replace(world.pressed(key_of(1), HANAKO), request=foreign))
     assert code_of(answer) is NoticeCode.NOT_FOUND
     assert world.aws.calls == []
 
@@ -358,7 +358,7 @@ async def test_a_refusal_is_told_in_the_clickers_language(world: World, locale: 
     key = world.aws.add()
     await world.shown(key)
     click = replace(world.pressed(key, person(50)), locale=locale)
-    answer = await world.deciding.click(click)
+    answer = await world.click_handler.click(click)
     assert answer.refused
     assert words in answer.text
     assert words in str(answer.card)

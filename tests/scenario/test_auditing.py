@@ -10,11 +10,11 @@ from structlog.testing import capture_logs
 from bot.domain.audit import CLICKED, AuditEntry
 from bot.domain.decision import DecisionState
 from bot.domain.record import Record
-from bot.domain.request import Recall, RequestKey, Verdict
+from bot.domain.request import RequestKey, Verdict, Withdrawal
 from bot.ports.aws import SignalLost, SignalRefused
 from bot.ports.store import Change, StoreUncertain
 from bot.service.auditing import KEPT_WAITING, MOST_CLICKS
-from bot.service.clicks import Verb
+from bot.service.clicks.click import Verb
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, person
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
@@ -125,11 +125,11 @@ async def test_cancelling_is_in_the_trail_too(world: World) -> None:
     key = world.aws.add()
     await world.shown(key)
     async with world.running():
-        await world.deciding.click(world.withdrawn(key))
+        await world.click_handler.click(world.withdrawn(key))
     assert [(each.event, each.verb) for each in await trail(world)][:3] == [
-        ("claimed", Recall.CANCEL),
-        ("sent", Recall.CANCEL),
-        ("accepted", Recall.CANCEL),
+        ("claimed", Withdrawal.CANCEL),
+        ("sent", Withdrawal.CANCEL),
+        ("accepted", Withdrawal.CANCEL),
     ]
 
 

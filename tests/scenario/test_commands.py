@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from bot.configuration import parse_configuration
+from bot.config.file import parse_configuration
 from bot.domain.identity import Person
-from bot.domain.reply_views import HelpView, MessageCode, MessageView, PendingView, SetupView, View
 from bot.domain.request import RequestKey
-from bot.domain.views import CardView
-from bot.service.clicks import Verb
-from bot.service.commands import Commands, Said
+from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, SetupView, View
+from bot.domain.shown.views import CardView
+from bot.service.clicks.click import Verb
+from bot.service.commands import CommandService, IncomingMessage
 from tests.fakes.aws import TARO
 from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON, FakePeople, person
 from tests.fakes.world import World, new_world
@@ -24,9 +24,9 @@ def world() -> World:
 
 async def asked(world: World, text: str, *, who: Person = HANAKO, personal: bool = False) -> View:
     """Return the answer to a message."""
-    commands = Commands(rows=world.rows, people=world.people, clock=world.clock, configured=world.configured)
+    commands = CommandService(rows=world.rows, people=world.people, clock=world.clock, configured=world.configured)
     conversation = f"a:{who.object_id}" if personal else f"{CHANNEL};messageid=7"
-    return (await commands.answer(Said(text, who, conversation, personal))).view
+    return (await commands.answer(IncomingMessage(text, who, conversation, personal))).view
 
 
 async def test_help_is_the_answer_to_nothing_and_to_help(world: World) -> None:
@@ -145,8 +145,8 @@ async def test_setup_prints_an_entry_that_can_be_pasted(world: World) -> None:
     """Behind the entries that are there it makes a valid file; a configured channel is told so."""
     assert await asked(world, "setup") == MessageView(MessageCode.ALREADY_SET_UP, "approvals")
     assert await asked(world, "setup", personal=True) == MessageView(MessageCode.CHANNEL_ONLY)
-    commands = Commands(rows=world.rows, people=world.people, clock=world.clock, configured=world.configured)
-    said = Said("setup", HANAKO, "19:another@thread.tacv2;messageid=7", personal=False)
+    commands = CommandService(rows=world.rows, people=world.people, clock=world.clock, configured=world.configured)
+    said = IncomingMessage("setup", HANAKO, "19:another@thread.tacv2;messageid=7", personal=False)
     view = (await commands.answer(said)).view
     assert isinstance(view, SetupView)
     assert 'fallback = true below name = "approvals"' in view.toml

@@ -8,10 +8,10 @@ import pytest
 from bot.domain.decision import COMMENT_LIMIT, DecisionState
 from bot.domain.identity import Person
 from bot.domain.request import Status, Verdict
-from bot.domain.views import NoticeCode
+from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import SignalLost, SignalRefused, SignalThrottled
 from bot.ports.teams import ChatProblem, ChatUnavailable
-from bot.service.clicks import Answer, Verb
+from bot.service.clicks.click import Answer, Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import APPROVALS, World, new_world
@@ -64,7 +64,7 @@ async def test_a_click_on_a_card_whose_post_was_never_answered(world: World) -> 
     key = world.aws.add()
     await world.shown(key)
     elsewhere = replace(world.pressed(key, HANAKO), conversation="19:elsewhere@thread.tacv2;messageid=1000")
-    assert code_of(await world.deciding.click(elsewhere)) is NoticeCode.NOT_HERE
+    assert code_of(await world.click_handler.click(elsewhere)) is NoticeCode.NOT_HERE
     assert world.aws.effects == []
     async with world.running():
         answer = await world.press(key, HANAKO)
@@ -298,7 +298,7 @@ async def test_a_claim_that_another_process_was_faster_with_is_waited_for() -> N
     async with world.running():
         await world.clock.advance(5)
         answers = await asyncio.gather(*clicks)
-    await other.deciding.drain()
+    await other.click_handler.drain()
     assert len(world.aws.effects) == 2
     assert answers[2].notice is not None
     assert answers[2].notice.code is NoticeCode.DECIDED
@@ -318,7 +318,7 @@ async def test_a_requester_who_is_placed_anew_while_the_roster_is_asked(world: W
 
     world.people.member = slowly  # type: ignore[method-assign]  # the one call that is to take long
     async with world.running():
-        assert code_of(await world.press(key, HANAKO)) is NoticeCode.UNPLACED
+        assert code_of(await world.press(key, HANAKO)) is NoticeCode.UNIDENTIFIED
     assert world.aws.count("signal") == 0
 
 

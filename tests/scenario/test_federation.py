@@ -10,12 +10,12 @@ import pytest
 import structlog
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from bot.sandbox.aws_sandbox import SandboxAws
-from bot.sandbox.federated_credentials import FederatedCredential
-from bot.sandbox.microsoft import BotRegistration, Microsoft
-from bot.sandbox.stage import trusting
-from bot.sandbox.web_identities import KID, WebIdentities
-from bot.sandbox.world import BOT_ROLE
+from bot.sandbox.aws.server import SandboxAws
+from bot.sandbox.aws.web_identities import KID, WebIdentities
+from bot.sandbox.aws.world import BOT_ROLE
+from bot.sandbox.sandbox import trusting
+from bot.sandbox.teams.federated_credentials import FederatedCredential
+from bot.sandbox.teams.microsoft import BotRegistration, Microsoft
 from tests.fakes.people import APP_ID, HANAKO, TARO, TENANT_ID
 from tests.fakes.product import Product, product
 

@@ -8,8 +8,8 @@ import pytest
 from bot.domain.identity import IdentityRules, Person
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
-from bot.domain.views import NoticeCode
-from bot.service.clicks import Answer, Verb
+from bot.domain.shown.views import NoticeCode
+from bot.service.clicks.click import Answer, Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.world import World, new_world
 
@@ -99,7 +99,7 @@ async def test_a_record_that_cannot_be_read_delays_no_card_and_heals(world: Worl
     (card,) = world.chat.of("post")
     assert (card.buttons, "web-prod-01" in card.card, _wait(row)) == (False, True, timedelta(seconds=1))
     for person in EVERYBODY:
-        assert _code(await _pressed(world, key, person)) is NoticeCode.UNPLACED
+        assert _code(await _pressed(world, key, person)) is NoticeCode.UNIDENTIFIED
     assert world.aws.signals == []
     world.identities.problem = ""
     async with world.running():
@@ -132,13 +132,13 @@ async def test_a_record_that_cannot_be_read_any_more_stops_deciding(world: World
     await world.shown(key)
     assert not world.chat.of("post")[0].buttons
     codes = [_code(await _pressed(world, key, person)) for person in EVERYBODY]
-    assert codes == [NoticeCode.UNPLACED, NoticeCode.UNPLACED, NoticeCode.OWN_REQUEST]
+    assert codes == [NoticeCode.UNIDENTIFIED, NoticeCode.UNIDENTIFIED, NoticeCode.OWN_REQUEST]
     assert world.aws.signals == []
 
 
 async def test_who_was_known_stays_refused_where_anybody_may_ask(world: World) -> None:
     """With unplaced requesters let through, a record that is not readable for a while does not let its user decide."""
-    world.configured.rules = replace(world.configured.rules, allow_unplaced=True)
+    world.configured.rules = replace(world.configured.rules, allow_unidentified=True)
     key = _asked(world)
     await world.shown(key)
     world.identities.problem = "ReadTimeoutError"
@@ -184,8 +184,8 @@ async def test_only_the_person_of_the_record_may_cancel(world: World, verb: Verb
     key = _asked(world)
     await world.shown(key)
     async with world.running():
-        refused = await world.deciding.click(world.withdrawn(key, HANAKO))
+        refused = await world.click_handler.click(world.withdrawn(key, HANAKO))
         own = await world.press(key, replace(TARO_PERSON, upn=None, mail=None), verb)
         assert (refused.refused, own.refused, world.aws.signals) == (True, True, [])
-        await world.deciding.click(world.withdrawn(key))
+        await world.click_handler.click(world.withdrawn(key))
     assert [signal.session_name for signal in world.aws.signals] == [TARO_PERSON.session_name]

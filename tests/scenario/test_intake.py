@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from bot.domain.request import RequestKey, Status
 from bot.ports.aws import AwsUnavailable, Hint
 from bot.ports.store import StoreUnavailable
-from bot.service.intake import Intake
+from bot.service.sources.intake import Intake
 from bot.telemetry import Telemetry
 from tests.fakes.world import World, new_world
 

@@ -8,10 +8,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from bot.domain.routing import Match
-from bot.teams.addresses import ServiceHosts
-from bot.teams.circuit import IN_FLIGHT
-from bot.teams.messenger import Messenger
-from bot.teams.service_urls import ServiceUrls
+from bot.teams.net.addresses import ServiceHosts
+from bot.teams.outbound.circuit_breaker import IN_FLIGHT
+from bot.teams.outbound.messenger import Messenger
+from bot.teams.outbound.service_urls import ServiceUrls
 from bot.telemetry import Telemetry
 from tests.fakes.activities import Place
 from tests.fakes.edge import running_edge

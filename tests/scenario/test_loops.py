@@ -12,9 +12,9 @@ from bot.domain.record import Record
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.ports.aws import AwsUnavailable, Hint
 from bot.ports.store import StoreUnavailable
-from bot.service.intake import QUEUE, Intake
-from bot.service.looking import SHORTEST_SLEEP, SIDE_BY_SIDE
+from bot.service.reconcile.loop import SHORTEST_SLEEP, SIDE_BY_SIDE
 from bot.service.rows import LEASE
+from bot.service.sources.intake import QUEUE, Intake
 from bot.telemetry import Telemetry
 from tests.fakes.aws import FakeAws, key_of
 from tests.fakes.chat import HANAKO
@@ -307,7 +307,7 @@ async def test_a_decision_is_shown_before_what_merely_waits_for_its_turn(days: i
     now = world.clock.now()
 
     def due(row: Record) -> Record:
-        return row.look_soon(now) if events else row.look_by(now)
+        return row.requeue_soon(now) if events else row.requeue_by(now)
 
     for key in keys[1:]:
         await world.rows.apply(key, due)

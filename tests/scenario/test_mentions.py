@@ -7,7 +7,7 @@ import pytest
 from bot.domain.request import RequestKey, Verdict
 from bot.domain.routing import Channel, Match
 from bot.ports.teams import ChatProblem, ChatRefused
-from bot.service.clicks import Verb
+from bot.service.clicks.click import Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.fakes.world import APPROVALS, World, new_world
 

@@ -9,12 +9,12 @@ import pytest
 from prometheus_client import Counter
 from prometheus_client.samples import Sample
 
-from bot.domain.card_places import card_name
-from bot.domain.record import Delivery, Record, Surface, SurfaceKind
+from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import RequestKey, Status, Verdict
+from bot.domain.shown.card_places import card_name
 from bot.ports.store import Change, StoreUnavailable
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message
-from bot.service import pauses
+from bot.service.reconcile import backoff
 from bot.service.rows import LEASE
 from tests.fakes.chat import CHANNEL, HANAKO
 from tests.fakes.store import MemoryStore
@@ -84,16 +84,16 @@ async def test_a_post_during_which_the_process_died_stays_counted(world: World) 
     world.chat.gates["post"] = asyncio.Event()
     key = world.aws.add()
     await world.rows.look(key)
-    look = asyncio.create_task(world.convergence.converge(key))
+    look = asyncio.create_task(world.reconciler.reconcile(key))
     await world.chat.arrived["post"].wait()
     look.cancel()
     await asyncio.gather(look, return_exceptions=True)
-    assert ((await _surface(world, key)).lost, (await _surface(world, key)).delivery) == (1, Delivery.CLAIMED)
+    assert ((await _surface(world, key)).lost, (await _surface(world, key)).delivery) == (1, DeliveryState.CLAIMED)
     del world.chat.gates["post"]
     world.build()
     async with world.running():
         await world.clock.advance(LEASE.total_seconds() + 1)
-    assert ((await _surface(world, key)).lost, (await _surface(world, key)).delivery) == (1, Delivery.DELIVERED)
+    assert ((await _surface(world, key)).lost, (await _surface(world, key)).delivery) == (1, DeliveryState.DELIVERED)
 
 
 async def test_lost_answers_are_capped(world: World) -> None:
@@ -103,9 +103,9 @@ async def test_lost_answers_are_capped(world: World) -> None:
     async with world.running():
         await world.rows.look(key)
         await world.clock.advance(3500)
-        assert len(world.chat.of("post")) == pauses.MOST_COPIES
+        assert len(world.chat.of("post")) == backoff.MOST_COPIES
         await world.clock.advance(3600)
-        assert len(world.chat.of("post")) == pauses.MOST_COPIES + 1
+        assert len(world.chat.of("post")) == backoff.MOST_COPIES + 1
 
 
 async def test_posts_that_cannot_be_noted_down_are_capped(world: World) -> None:
@@ -126,9 +126,9 @@ async def test_posts_that_cannot_be_noted_down_are_capped(world: World) -> None:
     await world.rows.look(world.aws.add())
     async with world.running():
         await world.clock.advance(3500)
-        assert len(world.chat.of("post")) == pauses.MOST_COPIES
+        assert len(world.chat.of("post")) == backoff.MOST_COPIES
         await world.clock.advance(3600)
-        assert len(world.chat.of("post")) == pauses.MOST_COPIES + 1
+        assert len(world.chat.of("post")) == backoff.MOST_COPIES + 1
 
 
 # --- further copies
@@ -138,7 +138,7 @@ async def _adopted(world: World, key: RequestKey) -> str:
     """Let a copy of the card be in Teams that a process of ours posted and could not note down; adopt it."""
     posted = await world.chat.post(CHANNEL, Message({}, "copy"))
     name = card_name("approvals", posted.activity_id)
-    copy = Surface(name, SurfaceKind.CARD, Delivery.DELIVERED, posted.conversation, posted.activity_id)
+    copy = Surface(name, SurfaceKind.CARD, DeliveryState.DELIVERED, posted.conversation, posted.activity_id)
     await world.rows.apply(key, lambda row: row.with_surface(copy))
     return posted.activity_id
 
@@ -167,7 +167,7 @@ async def test_an_adopted_card_that_is_deleted_is_let_go(world: World) -> None:
     del world.chat.sent[activity]
     await world.shown(key)
     await world.shown(key)
-    assert (await _surface(world, key, card_name("approvals", activity))).delivery is Delivery.IMPOSSIBLE
+    assert (await _surface(world, key, card_name("approvals", activity))).delivery is DeliveryState.IMPOSSIBLE
     assert len(world.chat.of("post")) == 1
 
 
@@ -175,7 +175,7 @@ async def test_a_copy_without_a_place_is_never_posted(world: World) -> None:
     """Whatever a row holds."""
     key = world.aws.add()
     await world.shown(key)
-    copy = Surface(card_name("approvals", "7"), SurfaceKind.CARD, Delivery.WAITING)
+    copy = Surface(card_name("approvals", "7"), SurfaceKind.CARD, DeliveryState.WAITING)
     await world.rows.apply(key, lambda row: row.with_surface(copy))
     await world.shown(key)
     assert len(world.chat.of("post")) == 1
@@ -186,7 +186,7 @@ async def test_a_card_posted_by_who_paused_for_too_long_is_kept_up_to_date(world
     world.chat.gates["post"] = asyncio.Event()
     key = world.aws.add()
     await world.rows.look(key)
-    paused = asyncio.create_task(world.convergence.converge(key))
+    paused = asyncio.create_task(world.reconciler.reconcile(key))
     await world.chat.arrived["post"].wait()
     gate = world.chat.gates.pop("post")
     await world.clock.advance(LEASE.total_seconds() + 1)
@@ -275,7 +275,7 @@ async def test_a_note_that_is_true_no_more_is_skipped(world: World) -> None:
         await world.rows.look(key)
         await world.clock.advance(10)
     notes = {each.name: each.delivery for each in (await world.row(key)).surfaces if each.kind is SurfaceKind.NOTE}
-    assert notes == {"note:approved": Delivery.SKIPPED, "note:revoked": Delivery.DELIVERED}
+    assert notes == {"note:approved": DeliveryState.SKIPPED, "note:revoked": DeliveryState.DELIVERED}
 
 
 # --- an outage
@@ -292,12 +292,12 @@ async def test_an_outage_of_teams_costs_few_looks_at_aws(world: World) -> None:
     while due := await world.store.due(until, 1):
         moment = (await world.row(due[0])).next_look_at or until
         await world.clock.advance(max(0.0, (moment - world.clock.now()).total_seconds()))
-        await world.convergence.converge(due[0])
+        await world.reconciler.reconcile(due[0])
     looks = {each.labels["outcome"]: each.value for each in _samples(world.telemetry.looks) if "_total" in each.name}
     assert looks.keys() == {"postponed"}
     assert 10 <= looks["postponed"] / len(keys) <= 45
     world.chat.before.clear()
-    await world.clock.advance(pauses.OUTAGE[1].total_seconds())
+    await world.clock.advance(backoff.OUTAGE[1].total_seconds())
     for key in keys:
         await world.shown(key)
     assert (len(world.chat.of("post")), len(world.chat.of("direct"))) == (40, 40)

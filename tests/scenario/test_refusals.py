@@ -5,14 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.record import Delivery, Record, Surface, SurfaceKind
+from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Match
-from bot.domain.surfaces import PLACING_SPAN
+from bot.domain.shown.surfaces import PLACING_SPAN
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
-from bot.service import pauses
-from bot.service.arrivals import Arrivals
-from bot.service.delivery import LAST_REFUSALS, REPOSTS
+from bot.service.reconcile import backoff
+from bot.service.reconcile.delivery import LAST_REFUSALS, REPOSTS
+from bot.service.sources.installs import InstallationEvents
 from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON
 from tests.fakes.world import APPROVALS, World, new_world
 
@@ -38,7 +38,7 @@ async def _pass(world: World, key: RequestKey, seconds: float) -> None:
     until = world.clock.now() + timedelta(seconds=seconds)
     while (due := (await world.row(key)).next_look_at) is not None and due <= until:
         await world.clock.advance(max(0.0, (due - world.clock.now()).total_seconds()))
-        await world.convergence.converge(key)
+        await world.reconciler.reconcile(key)
     await world.clock.advance((until - world.clock.now()).total_seconds())
 
 
@@ -92,7 +92,7 @@ async def test_a_stand_in_lets_nobody_decide(world: World) -> None:
             await world.rows.look(key)
             await world.clock.advance(301)
         forged = replace(world.pressed(key, HANAKO), conversation=f"{LEADS.conversation};messageid=1000")
-        answer = await world.deciding.click(forged)
+        answer = await world.click_handler.click(forged)
         assert answer.refused
         world.chat.refusing.clear()
     assert world.aws.signals == []
@@ -168,7 +168,7 @@ async def test_a_bot_that_is_put_into_the_team_posts_at_once(world: World) -> No
         await world.clock.advance(HOUR)
         world.chat.refusing.clear()
         before = await world.row(fine)
-        await Arrivals(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
+        await InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
         await world.clock.advance(1)
     assert len(_cards(world, CHANNEL)) == 2
     assert await world.row(fine) == before
@@ -177,7 +177,7 @@ async def test_a_bot_that_is_put_into_the_team_posts_at_once(world: World) -> No
 async def test_an_arrival_that_the_store_does_not_take_harms_nobody(world: World) -> None:
     """The cards have their own moment anyway."""
     world.rows.store.broken = True  # type: ignore[attr-defined]  # the store is the tests' own
-    await Arrivals(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
+    await InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
     assert next(iter(world.telemetry.store_errors.collect())).samples[0].value == 1.0
 
 
@@ -196,7 +196,7 @@ async def test_a_card_that_nobody_ever_saw_rests_when_the_request_has_ended(worl
     asked = world.chat.asked["post"]
     await _pass(world, key, 48 * HOUR)
     assert world.chat.asked["post"] == asked
-    assert (await _surface(world, key, "card:approvals")).delivery is Delivery.IMPOSSIBLE
+    assert (await _surface(world, key, "card:approvals")).delivery is DeliveryState.IMPOSSIBLE
     assert "Cancelled" in _cards(world, LEADS.conversation)[0]
     assert (await world.row(key)).next_look_at is None
 
@@ -225,7 +225,7 @@ async def test_an_outage_after_a_refusal_does_not_leave_the_card_of_an_ended_req
     await _pass(world, key, 4 * HOUR)
     assert not world.chat.of("post")[0].buttons
     card = await _surface(world, key, "card:approvals")
-    assert (card.delivery, card.problem, card.refusals) == (Delivery.DELIVERED, None, 0)
+    assert (card.delivery, card.problem, card.refusals) == (DeliveryState.DELIVERED, None, 0)
 
 
 async def test_a_crowd_before_it_does_not_make_the_first_refusal_last_an_hour(world: World) -> None:
@@ -233,10 +233,10 @@ async def test_a_crowd_before_it_does_not_make_the_first_refusal_last_an_hour(wo
     key = world.aws.add()
     world.chat.before["post"] = [*[ChatThrottled(1)] * 6, ChatRefused(ChatProblem.NOT_INSTALLED)]
     await world.rows.look(key)
-    await _pass(world, key, 2 * pauses.CROWDING[1].total_seconds())
+    await _pass(world, key, 2 * backoff.CROWDING[1].total_seconds())
     assert (await _surface(world, key, "card:approvals")).problem == ChatProblem.NOT_INSTALLED
-    await _pass(world, key, pauses.REFUSAL[0].total_seconds())
-    assert (await _surface(world, key, "card:approvals")).delivery is Delivery.DELIVERED
+    await _pass(world, key, backoff.REFUSAL[0].total_seconds())
+    assert (await _surface(world, key, "card:approvals")).delivery is DeliveryState.DELIVERED
 
 
 # --- deleted cards
@@ -253,7 +253,7 @@ async def test_a_deleted_card_comes_back_three_times_while_the_request_is_open(w
         row = await world.shown(key)
     card = row.surface("card:approvals")
     assert card is not None
-    assert (card.delivery, card.reposts, card.lost) == (Delivery.IMPOSSIBLE, REPOSTS, 0)
+    assert (card.delivery, card.reposts, card.lost) == (DeliveryState.IMPOSSIBLE, REPOSTS, 0)
     assert world.chat.asked["post"] == 1 + REPOSTS
 
 
@@ -279,10 +279,10 @@ async def test_a_deleted_card_of_an_ended_request_stays_deleted(world: World) ->
     world.aws.end(key, Status.TIMED_OUT)
     row = await world.shown(key)
     assert world.chat.of("post") == []
-    assert _delivery(row, "card:approvals") is Delivery.IMPOSSIBLE
+    assert _delivery(row, "card:approvals") is DeliveryState.IMPOSSIBLE
 
 
-def _delivery(row: Record, name: str) -> Delivery | None:
+def _delivery(row: Record, name: str) -> DeliveryState | None:
     surface = row.surface(name)
     return surface.delivery if surface else None
 
@@ -298,7 +298,7 @@ async def test_what_is_too_large_is_sent_once_more_cut_short(world: World) -> No
     row = await world.shown(key)
     (card,) = world.chat.of("post")
     assert (card.buttons, card.card.count("because")) == (True, 10)
-    assert _delivery(row, "card:approvals") is Delivery.DELIVERED
+    assert _delivery(row, "card:approvals") is DeliveryState.DELIVERED
 
 
 # --- direct messages and notes
@@ -335,9 +335,9 @@ async def test_a_requester_whom_teams_does_not_know_is_told_of_in_the_thread() -
         assert (await world.row(key)).surface("dm:cancelled") is None  # a roster that is away could tell yet
         await world.clock.advance(PLACING_SPAN.total_seconds())
     direct = await _surface(world, key, "dm:cancelled")
-    assert (direct.delivery, direct.problem, direct.attempts) == (Delivery.IMPOSSIBLE, "unknown_person", 0)
+    assert (direct.delivery, direct.problem, direct.attempts) == (DeliveryState.IMPOSSIBLE, "unknown_person", 0)
     notes = {each.name: each.delivery for each in (await world.row(key)).surfaces if each.name.startswith("note:")}
-    assert notes == {"note:cancelled": Delivery.DELIVERED, "note:direct_impossible": Delivery.DELIVERED}
+    assert notes == {"note:cancelled": DeliveryState.DELIVERED, "note:direct_impossible": DeliveryState.DELIVERED}
 
 
 async def test_a_bot_that_is_not_let_in_loses_nothing(world: World) -> None:
@@ -351,7 +351,7 @@ async def test_a_bot_that_is_not_let_in_loses_nothing(world: World) -> None:
         assert world.chat.sent == {}
         world.chat.refusing.clear()
         world.chat.unreachable.clear()
-        await world.clock.advance(pauses.OUTAGE[1].total_seconds())
+        await world.clock.advance(backoff.OUTAGE[1].total_seconds())
     assert [sent.kind for sent in world.chat.sent.values()] == ["post", "direct"]
 
 
@@ -367,7 +367,7 @@ async def test_a_note_that_is_refused_holds_up_neither_later_ones_nor_the_rest(w
         await world.rows.look(key)
         await world.clock.advance(2)
     notes = [each for each in (await world.row(key)).surfaces if each.name.startswith("note:")]
-    assert [each.delivery for each in notes] == [Delivery.IMPOSSIBLE, Delivery.DELIVERED]
+    assert [each.delivery for each in notes] == [DeliveryState.IMPOSSIBLE, DeliveryState.DELIVERED]
     assert len(world.chat.of("reply")) == 1
     assert len(world.chat.of("direct")) == 2
 
@@ -386,13 +386,13 @@ def test_pauses_grow_within_their_bounds() -> None:
     """Jitter only ever shortens them, by a quarter at most; who asks for patience is given no less."""
     for failures in (0, 1, 5, 50, 5000):
         surface = replace(_BARE, failures=failures, refusals=failures)
-        outage, refusal = pauses.after_outage(surface, "x"), pauses.after_refusal(surface, "x")
-        for pause, (first, longest) in ((outage, pauses.OUTAGE), (refusal, pauses.REFUSAL)):
+        outage, refusal = backoff.after_outage(surface, "x"), backoff.after_refusal(surface, "x")
+        for pause, (first, longest) in ((outage, backoff.OUTAGE), (refusal, backoff.REFUSAL)):
             whole = min(first * 2 ** min(failures, 16), longest)
             assert 0.75 * whole <= pause <= whole
-        patient = pauses.after_throttling(surface, "x", patience=7.0)
-        assert timedelta(seconds=7) <= patient <= timedelta(seconds=7) + pauses.CROWDING[1]
-    assert len({pauses.after_outage(_BARE, f"{number}") for number in range(100)}) > 90
+        patient = backoff.after_throttling(surface, "x", patience=7.0)
+        assert timedelta(seconds=7) <= patient <= timedelta(seconds=7) + backoff.CROWDING[1]
+    assert len({backoff.after_outage(_BARE, f"{number}") for number in range(100)}) > 90
 
 
-_BARE = Surface("card:approvals", SurfaceKind.CARD, Delivery.WAITING)
+_BARE = Surface("card:approvals", SurfaceKind.CARD, DeliveryState.WAITING)

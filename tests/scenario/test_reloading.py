@@ -12,17 +12,17 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from bot.configuration import parse_configuration
-from bot.domain.card import Rules
+from bot.config.file import parse_configuration
+from bot.config.reload import PERIOD, ConfigurationReload
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import IdentityRules, Person
 from bot.domain.request import RequestKey, Status
 from bot.domain.routing import Channel
-from bot.domain.views import NoticeCode
+from bot.domain.shown.card import Rules
+from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import SignalRefused, SignalThrottled
 from bot.ports.store import StoreUnavailable
-from bot.reloading import PERIOD, Reloading
-from bot.service.clicks import Verb
+from bot.service.clicks.click import Verb
 from tests.fakes.aws import ACCOUNT, REGION
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.people import HANAKO as HANAKO_IN_TEAMS
@@ -53,7 +53,7 @@ class Running:
         configuration = parse_configuration(path.read_bytes())
         world.configured.rules = Rules({each.name: each for each in configuration.channels}, cancel_roles=CANCEL_ROLES)
         world.configured.identity = configuration.identity
-        self.reloading = Reloading(
+        self.reloading = ConfigurationReload(
             path=path,
             configuration=configuration,
             configured=world.configured,
@@ -248,7 +248,7 @@ async def test_a_role_that_is_trusted_no_more_places_nobody(bot: Running) -> Non
     gate.set()
     assert told.result() is NoticeCode.RECONFIGURED
     await bot.world.clock.advance(1)
-    assert await bot.code(key) is NoticeCode.UNPLACED
+    assert await bot.code(key) is NoticeCode.UNIDENTIFIED
     assert bot.world.aws.count("signal") == 0
 
 
@@ -259,7 +259,7 @@ async def test_another_file_leaves_the_accounts_roles_alone(bot: Running) -> Non
     assert roles
     await bot.put(PAUSED)
     assert bot.world.configured.rules.cancel_roles == roles
-    await bot.world.deciding.click(bot.world.withdrawn(key))
+    await bot.world.click_handler.click(bot.world.withdrawn(key))
     assert [str(signal.verdict) for signal in bot.world.aws.signals] == ["cancel"]
 
 
@@ -282,7 +282,7 @@ async def test_a_decision_whose_channel_goes_before_it_is_sent_is_withdrawn(rero
         await world.shown(key)
     await world.clock.advance(10)
     await pressed
-    await world.deciding.drain()
+    await world.click_handler.drain()
     (decision,) = (await world.row(key)).decisions
     assert (decision.state, decision.outcome) == (DecisionState.RELEASED, Outcome.NOT_ROUTED)
     assert world.aws.signals == []
@@ -452,7 +452,7 @@ async def test_a_pause_lets_the_requester_cancel(bot: Running) -> None:
     roles = {ACCOUNT: f"arn:aws:iam::{ACCOUNT}:role/NodeAccessCanceller"}
     bot.world.configured.rules = replace(bot.world.configured.rules, cancel_roles=roles)
     await bot.put(PAUSED)
-    cancelling = asyncio.create_task(bot.world.deciding.click(bot.world.withdrawn(key, TARO_PERSON)))
+    cancelling = asyncio.create_task(bot.world.click_handler.click(bot.world.withdrawn(key, TARO_PERSON)))
     await bot.world.clock.advance(3)
     await cancelling
     assert [str(each.verdict) for each in bot.world.aws.signals] == ["cancel"]
@@ -468,7 +468,7 @@ async def test_the_whole_program_takes_a_pause_and_survives_a_broken_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Over real HTTP: the buttons go, an old button is refused, a broken file is told in /readyz, which stays 200."""
-    monkeypatch.setattr("bot.reloading.PERIOD", 0.05)
+    monkeypatch.setattr("bot.config.reload.PERIOD", 0.05)
     async with product(monkeypatch, tmp_path) as world, world.running():
         card = await world.card(await world.ask())
         old = type(card)(conversation=card.conversation, root=card.root, id=card.id, activity=dict(card.activity))
@@ -500,7 +500,7 @@ async def test_a_file_that_changed_while_the_bot_was_down_places_anew() -> None:
         await world.clock.advance(1)
         answer = await world.press(key, HANAKO)
     assert answer.notice is not None
-    assert (answer.notice.code, world.aws.count("signal")) == (NoticeCode.UNPLACED, 0)
+    assert (answer.notice.code, world.aws.count("signal")) == (NoticeCode.UNIDENTIFIED, 0)
 
 
 @pytest.mark.parametrize(("reader_role", "waits"), [("", False), (f"arn:aws:iam::{ACCOUNT}:role/Reader", True)])

@@ -8,7 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from bot.store.dynamodb_table import definition
+from bot.store.dynamodb.table import definition
 from tests.fakes.dynamodb import shared
 from tests.fakes.people import HANAKO, ICHIRO
 from tests.fakes.product import Product, product

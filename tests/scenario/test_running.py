@@ -13,7 +13,7 @@ import pytest
 from bot.app import run
 from bot.domain.decision import DecisionState
 from bot.domain.request import RequestKey
-from bot.store.sqlite import SqliteStore
+from bot.store.sqlite.store import SqliteStore
 from tests.fakes.people import HANAKO, TENANT_ID
 from tests.fakes.processes import environment
 from tests.fakes.product import END_OF_POLL, Product, product

@@ -9,10 +9,10 @@ import pytest
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict
-from bot.domain.views import NoticeCode
+from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
 from bot.ports.store import Change
-from bot.service.signalling import FRESH, HOLD, READING
+from bot.service.clicks.signalling import FRESH, HOLD, READING
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.store import HangingStore, MemoryStore, Tables
 from tests.fakes.world import World, new_world
@@ -208,7 +208,7 @@ async def test_one_persons_two_presses_do_not_pass_two_levels() -> None:
         store.answers.set()
         await paused.clock.advance(5)
         await click
-    await paused.deciding.drain()
+    await paused.click_handler.drain()
     states = sorted(each.state for each in (await other.row(key)).decisions)
     assert states == [DecisionState.CONFIRMED, DecisionState.RELEASED]
     assert len(paused.aws.signals) == 1
@@ -233,7 +233,7 @@ async def test_who_paused_beyond_the_hold_sends_nothing_further(world: World) ->
         store.go.set()
         await paused.clock.advance(5)
         await click
-    await paused.deciding.drain()
+    await paused.click_handler.drain()
     assert len(paused.aws.signals) == 1
 
 
@@ -259,7 +259,7 @@ async def test_who_paused_beyond_the_hold_does_not_take_another_one_s_signal_for
         answered.set()
         await paused.clock.advance(5)
         await click
-    await paused.deciding.drain()
+    await paused.click_handler.drain()
     assert len(paused.aws.signals) == 1
 
 
@@ -283,7 +283,7 @@ async def test_what_another_worker_sent_is_not_withdrawn_by_who_was_too_slow() -
         checked.set()
         await paused.clock.advance(5)
         await click
-    await paused.deciding.drain()
+    await paused.click_handler.drain()
     assert [each.state for each in (await paused.row(key)).decisions] == [DecisionState.CONFIRMED]
 
 
@@ -305,5 +305,5 @@ async def test_who_was_too_slow_does_not_say_that_nothing_was_sent() -> None:
         checked.set()
         await paused.clock.advance(5)
         await click
-    await paused.deciding.drain()
+    await paused.click_handler.drain()
     assert [each.outcome for each in (await paused.row(key)).decisions] == [Outcome.NO_ANSWER]

@@ -24,7 +24,10 @@ def world() -> World:
 def program_of(world: World) -> Any:
     """A program of nothing but its services."""
     services = SimpleNamespace(
-        deciding=world.deciding, convergence=world.convergence, looking=world.looking, auditing=world.auditing
+        click_handler=world.click_handler,
+        reconciler=world.reconciler,
+        reconcile_loop=world.reconcile_loop,
+        auditing=world.auditing,
     )
     return SimpleNamespace(sockets=(), services=services, sources=())
 
@@ -38,36 +41,36 @@ async def test_a_drain_that_is_cut_short_leaves_no_look_under_way(
     stuck = world.aws.add(1)
     await world.shown(stuck)
     world.aws.before["execution"].extend([AwsThrottled("ThrottlingException")] * 100)
-    looking = asyncio.create_task(world.looking.run())
+    reconcile_loop = asyncio.create_task(world.reconcile_loop.run())
     click = asyncio.create_task(world.press(stuck, HANAKO))
     await settled()
     other = world.aws.add(2)
     gate = world.chat.gates["post"] = asyncio.Event()
     await world.rows.look(other)
     await world.chat.arrived["post"].wait()  # its post is under way
-    await app._drain(program_of(world), [], looking)
+    await app._drain(program_of(world), [], reconcile_loop)
     await settled()
-    under_way = set(world.looking._active)
+    under_way = set(world.reconcile_loop._active)
     gate.set()
     click.cancel()
-    looking.cancel()
-    await asyncio.gather(click, looking, return_exceptions=True)
+    reconcile_loop.cancel()
+    await asyncio.gather(click, reconcile_loop, return_exceptions=True)
     assert under_way == set()
 
 
 async def test_a_look_under_way_has_the_whole_time_of_the_drain(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """No decision is under way; Teams takes longer for a post than looks have at the end for themselves."""
     monkeypatch.setattr(app, "LAST_SECONDS", 0.0)
-    looking = asyncio.create_task(world.looking.run())
+    reconcile_loop = asyncio.create_task(world.reconcile_loop.run())
     key = world.aws.add(1)
     gate = world.chat.gates["post"] = asyncio.Event()
     await world.rows.look(key)
     await world.chat.arrived["post"].wait()
-    drain = asyncio.create_task(app._drain(program_of(world), [], looking))
+    drain = asyncio.create_task(app._drain(program_of(world), [], reconcile_loop))
     await settled()
     gate.set()
     await drain
-    await asyncio.gather(looking, return_exceptions=True)
+    await asyncio.gather(reconcile_loop, return_exceptions=True)
     assert len(world.chat.of("post")) == 1
 
 

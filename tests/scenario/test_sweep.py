@@ -12,11 +12,11 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from bot.domain.request import RequestKey, Status, Verdict
-from bot.ports.aws import AwsUnavailable, Sighting
+from bot.ports.aws import AwsUnavailable, ListedRequest
 from bot.ports.store import StoreUnavailable, Watched
-from bot.service.forgetting import MOST_ROUNDS, PERIOD, Forgetting
-from bot.service.sweep import LEASE, SKIPPED_PAUSE, Sweep
-from bot.store.sqlite import SqliteStore
+from bot.service.retention import MOST_ROUNDS, PERIOD, Retention
+from bot.service.sources.sweep import LEASE, SKIPPED_PAUSE, Sweep
+from bot.store.sqlite.store import SqliteStore
 from bot.telemetry import Telemetry
 from tests.fakes.aws import ACCOUNT, REGION, FakeAws
 from tests.fakes.store import MemoryStore
@@ -124,9 +124,9 @@ async def test_a_revocation_shows_though_nothing_lists_changes(world: World) -> 
 class Odd(FakeAws):
     """Lists that never agree with what a look brings."""
 
-    async def sightings(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+    async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """Name another step than the one that waits."""
-        return [replace(each, step="ManualApproval") for each in await super().sightings(account, region, since)]
+        return [replace(each, step="ManualApproval") for each in await super().list_requests(account, region, since)]
 
 
 async def test_a_list_that_never_agrees_costs_two_looks(world: World) -> None:
@@ -167,10 +167,10 @@ async def test_a_request_that_ended_is_not_looked_at_for_its_lagging_ops_item(wo
     await world.shown(key)
     world.aws.end(key, Status.REJECTED)
     await world.shown(key)
-    lagging = Sighting(key, Status.PENDING, None)
+    lagging = ListedRequest(key, Status.PENDING, None)
 
     class Lagging(FakeAws):
-        async def sightings(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+        async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
             return [lagging]
 
     lags = Lagging(world.clock)
@@ -249,10 +249,12 @@ class Replicas(FakeAws):
 
     sources: Sequence[RequestKey] = ()
 
-    async def sightings(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+    async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """List copies."""
-        copies = [Sighting(RequestKey(account, region, each.ops_item_id), replica_of=each) for each in self.sources]
-        return [*copies, Sighting(RequestKey("999988887777", region, "oi-0123456789ab"), Status.PENDING)]
+        copies = [
+            ListedRequest(RequestKey(account, region, each.ops_item_id), replica_of=each) for each in self.sources
+        ]
+        return [*copies, ListedRequest(RequestKey("999988887777", region, "oi-0123456789ab"), Status.PENDING)]
 
 
 async def test_copies_and_foreign_rows_leave_no_row(world: World) -> None:
@@ -281,7 +283,7 @@ class Several(FakeAws):
         self.broken: dict[tuple[str, str], Exception | asyncio.Event] = {}
         self.at_once = self.most_at_once = 0
 
-    async def sightings(self, account: str, region: str, since: datetime) -> Sequence[Sighting]:
+    async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """Fail or hang as the test says."""
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -291,7 +293,7 @@ class Several(FakeAws):
                     await gate.wait()
                 case Exception() as error:
                     raise error
-            return await super().sightings(account, region, since)
+            return await super().list_requests(account, region, since)
         finally:
             self.at_once -= 1
 
@@ -494,7 +496,7 @@ class Forgetful(MemoryStore):
 async def test_old_rows_are_forgotten_daily(world: World) -> None:
     """At the start and then once a day, until none is left."""
     store, telemetry = Forgetful(old=1050), Telemetry(CollectorRegistry())
-    running = asyncio.create_task(Forgetting(store=store, clock=world.clock, telemetry=telemetry).run())
+    running = asyncio.create_task(Retention(store=store, clock=world.clock, telemetry=telemetry).run())
     await world.clock.advance(1)
     assert (store.old, store.asked) == (0, 12)
     await world.clock.advance(PERIOD)
@@ -507,9 +509,9 @@ async def test_a_store_that_is_away_does_not_end_the_forgetting(world: World) ->
     registry = CollectorRegistry()
     store = Forgetful(old=10)
     store.broken = True
-    forgetting = Forgetting(store=store, clock=world.clock, telemetry=Telemetry(registry))
+    retention = Retention(store=store, clock=world.clock, telemetry=Telemetry(registry))
     with capture_logs() as logs:
-        running = asyncio.create_task(forgetting.run())
+        running = asyncio.create_task(retention.run())
         await world.clock.advance(1)
     assert [each["event"] for each in logs] == ["rows_not_forgotten"]
     assert registry.get_sample_value("node_access_store_errors_total") == 1
@@ -522,7 +524,7 @@ async def test_a_store_that_is_away_does_not_end_the_forgetting(world: World) ->
 async def test_forgetting_has_an_end(world: World) -> None:
     """A store that never says that it is done does not keep the process busy."""
     store = Forgetful(old=10**9)
-    forgotten = await Forgetting(store=store, clock=world.clock, telemetry=Telemetry(CollectorRegistry())).forget()
+    forgotten = await Retention(store=store, clock=world.clock, telemetry=Telemetry(CollectorRegistry())).forget()
     assert (store.asked, forgotten) == (MOST_ROUNDS, 100 * MOST_ROUNDS)
 
 

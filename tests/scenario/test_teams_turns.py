@@ -10,13 +10,13 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from bot.domain.reply_views import HelpView, MessageCode, MessageView
-from bot.domain.views import Notice, NoticeCode
+from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView
+from bot.domain.shown.views import Notice, NoticeCode
 from bot.ports.teams import Message
 from bot.rendering import render, summary
-from bot.service.clicks import Answer, Verb
+from bot.service.clicks.click import Answer, Verb
 from bot.service.commands import Reply
-from bot.teams.pace import LIMITS, SHARE
+from bot.teams.outbound.rate_limit import LIMITS, SHARE
 from tests.fakes.activities import Json, activity
 from tests.fakes.clock import ManualClock
 from tests.fakes.microsoft import FakeMicrosoft
@@ -455,8 +455,8 @@ async def test_an_arrival_in_a_team_is_passed_on(ms: FakeMicrosoft, bot: Turns) 
     """As an installation or as a member that joined; neither a departure, nor a person, nor a personal chat is one."""
     await ms.post_installation(bot.url, HANAKO, APPROVERS, "add")
     await ms.post_membership(bot.url, HANAKO, APPROVERS, bot_added=True)
-    assert bot.welcome.arrivals == 2
+    assert bot.welcome.installs == 2
     await ms.post_installation(bot.url, HANAKO, APPROVERS, "remove")
     await ms.post_membership(bot.url, HANAKO, APPROVERS, added=[ICHIRO])
     await ms.post_installation(bot.url, HANAKO, ms.world.personal(HANAKO), "add")
-    assert bot.welcome.arrivals == 2
+    assert bot.welcome.installs == 2

@@ -10,12 +10,12 @@ from bot.domain.decision import DecisionState
 from bot.domain.record import Lease, Record
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Match
-from bot.domain.surfaces import DIRECTS, PLACING_SPAN
-from bot.domain.views import NoticeCode
+from bot.domain.shown.surfaces import DIRECTS, PLACING_SPAN
+from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Signal, SignalLost, SignalRefused
 from bot.ports.store import Change, StoreUnavailable
 from bot.ports.teams import Message, Posted
-from bot.service.clicks import Answer, Verb
+from bot.service.clicks.click import Answer, Verb
 from bot.service.rows import LEASE, LeaseHeld, Rows
 from tests.fakes.aws import FakeAws
 from tests.fakes.card_text import shown
@@ -166,7 +166,7 @@ async def test_a_store_that_fails_after_the_claim_is_not_nothing_was_sent(
     monkeypatch.setattr(Rows, "wait", fail)
     answer = await world.press(key, HANAKO)
     assert code_of(answer) is NoticeCode.APPLYING
-    await world.deciding.drain()
+    await world.click_handler.drain()
     assert len(world.aws.signals) == 1
 
 
@@ -215,7 +215,7 @@ async def test_the_lease_is_looked_at_right_before_a_write(world: World, write: 
     gate = world.aws.gates["observe"] = asyncio.Event()
     await world.rows.look(key)
     world.aws.arrived["observe"].clear()
-    look = asyncio.create_task(world.convergence.converge(key))
+    look = asyncio.create_task(world.reconciler.reconcile(key))
     await world.aws.arrived["observe"].wait()
     stolen = Lease("another process", world.clock.now() + LEASE)  # this one stood still, and has not noticed
     await world.store.apply(key, lambda row: replace(row, lease=stolen), now=world.clock.now())
@@ -266,7 +266,7 @@ async def test_a_signal_of_a_dead_process_is_never_sent_again(world: World) -> N
     click = asyncio.create_task(world.press(key, HANAKO))
     await world.aws.arrived["signal"].wait()
     click.cancel()
-    for task in world.deciding._carried:
+    for task in world.click_handler._carried:
         task.cancel()
     del world.aws.gates["signal"]
     world.build()

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.decided import decision_lines
 from bot.domain.decision import COMMENT_LIMIT, DecisionState
 from bot.domain.identity import Person
 from bot.domain.request import RequestKey, Status, Verdict
+from bot.domain.shown.decided import decision_lines
 from bot.ports.aws import AwsThrottled, SignalLost
-from bot.sandbox.jit import Decision, Vote
-from bot.sandbox.jit_assumptions import decision_json
+from bot.sandbox.aws.jit.assumptions import decision_json
+from bot.sandbox.aws.jit.requests import Decision, Vote
 from tests.fakes.aws import FakeAws
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.clock import settled

@@ -11,7 +11,7 @@ from typing import Any, Final
 from bot.domain.identity import Person
 from bot.domain.request import Approver, ApproverKind, RequestKey, Status, Verdict
 from bot.domain.routing import Channel
-from bot.service.clicks import Verb
+from bot.service.clicks.click import Verb
 from tests.fakes import people
 from tests.fakes.activities import Place
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT

@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry
 
 from bot.domain.identity import Person
 from bot.domain.request import RequestKey
-from bot.service.arrivals import Arrivals
-from bot.service.clicks import Answer, Click, Verb
-from bot.service.commands import Commands
+from bot.service.clicks.click import Answer, Click, Verb
+from bot.service.commands import CommandService
+from bot.service.sources.installs import InstallationEvents
 from bot.teams.assembly import TeamsSide
 from bot.telemetry import Telemetry
 from bot.web import server
@@ -41,7 +41,7 @@ class Door:
 
     async def click(self, click: Click) -> Answer:
         """Answer as the world of this moment does."""
-        return await self.world.deciding.click(click)
+        return await self.world.click_handler.click(click)
 
 
 @asynccontextmanager
@@ -59,9 +59,9 @@ async def _door() -> AsyncIterator[Door]:
         )
         teams = await stack.enter_async_context(side)
         door = Door(microsoft, "")
-        commands = Commands(rows=anybody.rows, people=anybody.people, clock=clock, configured=anybody.configured)
-        arrivals = Arrivals(rows=anybody.rows, clock=clock, telemetry=telemetry)
-        app = server.build_app(messages=teams.attach(door, commands, arrivals), ready=teams.missing)
+        commands = CommandService(rows=anybody.rows, people=anybody.people, clock=clock, configured=anybody.configured)
+        installs = InstallationEvents(rows=anybody.rows, clock=clock, telemetry=telemetry)
+        app = server.build_app(messages=teams.attach(door, commands, installs), ready=teams.missing)
         listening = await server.start(app, host="127.0.0.1", port=0)
         stack.push_async_callback(listening.stop)
         door.url = f"http://127.0.0.1:{listening.port}"
@@ -126,7 +126,7 @@ class Cells:
         data = {**data, **CLAIMS} if claims else data
         body = _body(self.door, verb, data, ACTORS[actor], ROUTES[route])
         status, _ = await self.door.microsoft.send(self.door.url, {**body, **sent})
-        await self.door.world.deciding.drain()
+        await self.door.world.click_handler.drain()
         expected = may(verb, actor, route, self.state, forged=forged)
         cell = (verb, actor, route, self.name, forged, claims)
         assert status < 500, cell

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.teams.activity import NotAnActivity, parse
+from bot.teams.wire.activity import NotAnActivity, parse
 from bot.web import server
 from tests.fakes import activities
 from tests.fakes.edge import Edge, running_edge

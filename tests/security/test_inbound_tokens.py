@@ -8,8 +8,8 @@ import jwt
 import pytest
 from multidict import CIMultiDict
 
-from bot.teams import tokens
-from bot.teams.tokens import TokenVerifier
+from bot.teams.inbound import tokens
+from bot.teams.inbound.tokens import TokenVerifier
 from tests.fakes import activities
 from tests.fakes.activities import Place
 from tests.fakes.edge import Edge, Ticker, running_edge

@@ -15,18 +15,18 @@ from typing import Any
 import jsonschema
 import pytest
 
-from bot.binder import Card, Template
-from bot.domain.reply_views import View
-from bot.domain.views import Notice
-from bot.i18n import LOCALES, Localizer
-from bot.literal import prose
+from bot.domain.shown.reply_views import View
+from bot.domain.shown.views import Notice
 from bot.rendering import render
-from bot.rendering.pen import LIMITS, Limits, Pen
+from bot.rendering.formatter import LIMITS, CardFormatter, Limits
+from bot.rendering.i18n import LOCALES, Localizer
 from bot.rendering.render import CARD_LIMIT, size, template_data, template_name
+from bot.rendering.template import Card, Template
+from bot.text.escape import prose
 from tests.fakes.hostile import filled, texts
 from tests.figures import Figure
 from tests.figures import size as rounds
-from tests.unit.every_view import every_view
+from tests.unit.rendering.every_view import every_view
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -43,7 +43,7 @@ def template(name: str) -> Template:
     return Template.parse(json.loads((files("cards") / f"{name}.json").read_text("utf-8")))
 
 
-def made(view: View | Notice, notice: Notice | None, pen: Pen) -> Card:
+def made(view: View | Notice, notice: Notice | None, pen: CardFormatter) -> Card:
     """Bind a view within these limits, whatever the size."""
     return template(template_name(view)).bind(template_data(view, pen, notice))
 
@@ -115,14 +115,14 @@ def test_hostile_text_changes_no_card(figure: Figure) -> None:
     for text, (view, notice), locale, limits in zip(
         texts(18, count), cycle(views()), cycle(LOCALES), cycle(EACH_LIMIT)
     ):
-        whole = _compared(text, view, notice, Pen(Localizer(locale, "Asia/Tokyo"), LIMITS[0]), shapes)
-        _compared(text, view, notice, Pen(Localizer(locale, "Asia/Tokyo"), limits), shapes)
+        whole = _compared(text, view, notice, CardFormatter(Localizer(locale, "Asia/Tokyo"), LIMITS[0]), shapes)
+        _compared(text, view, notice, CardFormatter(Localizer(locale, "Asia/Tokyo"), limits), shapes)
         shown, cut = shown + whole, cut + (not whole)
     assert cut < count // 8
     figure(18, texts=count, shapes=len(shapes), shown_as_written=shown, cut_visibly=cut, changed=0, lost=0)
 
 
-def _compared(text: str, view: View | Notice, notice: Notice | None, pen: Pen, shapes: set[str]) -> bool:
+def _compared(text: str, view: View | Notice, notice: Notice | None, pen: CardFormatter, shapes: set[str]) -> bool:
     """Compare a card with its plain twin; return whether the text fits, and then it is shown as it is."""
     twin = plain_twin(text, pen.limits)
     card = made(filled(view, text), filled(notice, text), pen)
@@ -189,7 +189,7 @@ def test_every_card_is_small_at_the_longest_texts(figure: Figure) -> None:
 )
 def test_the_proof_is_not_blind_to_structure(text: str, broken: Any) -> None:
     """A block more or less is a difference."""
-    (view, notice), pen = views()[0], Pen(Localizer("en", "UTC"), LIMITS[0])
+    (view, notice), pen = views()[0], CardFormatter(Localizer("en", "UTC"), LIMITS[0])
     card: dict[str, Any] = made(filled(view, text), notice, pen)
     before = json.dumps(blanked(card))
     broken(card)
@@ -199,7 +199,7 @@ def test_the_proof_is_not_blind_to_structure(text: str, broken: Any) -> None:
 @pytest.mark.parametrize("lost", ["a", "決", "*", "@", "😀", "1"])
 def test_the_proof_is_not_blind_to_what_is_lost(lost: str) -> None:
     """A cleaning that swallowed a single visible character would be seen."""
-    (view, notice), pen = views()[0], Pen(Localizer("en", "UTC"), LIMITS[0])
+    (view, notice), pen = views()[0], CardFormatter(Localizer("en", "UTC"), LIMITS[0])
     text = f"x{lost}y"
     plain = made(filled(view, TOKEN), notice, pen)
     assert shows(made(filled(view, text), notice, pen), plain, text)

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from bot.binder import Card
-from bot.domain.views import Mention
-from bot.i18n import LOCALES
-from bot.literal import unmarked
+from bot.domain.shown.views import Mention
 from bot.rendering import render, summary
+from bot.rendering.i18n import LOCALES
+from bot.rendering.template import Card
+from bot.text.escape import strip_markup
 from tests.fakes.card_text import nodes
 from tests.fakes.hostile import SNIPPETS, filled
-from tests.unit.every_view import every_view, request
+from tests.unit.rendering.every_view import every_view, request
 
 LITERAL = {("TextRun", "text"), ("Input.Text", "value")}  # here a client takes text as it is
 # Every other place of the templates, and why no text from outside can do harm there.
@@ -113,5 +113,6 @@ def test_the_reader_is_not_blind() -> None:
     live = [name for name in SNIPPETS if reader.renderInline(f"a {name} b") != f"a {name} b"]
     assert len(live) > 20
     assert all(
-        reader.renderInline(f"a {unmarked(name)} b") == f"a {unmarked(name)} b".replace('"', "&quot;") for name in live
+        reader.renderInline(f"a {strip_markup(name)} b") == f"a {strip_markup(name)} b".replace('"', "&quot;")
+        for name in live
     )

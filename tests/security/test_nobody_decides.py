@@ -10,7 +10,7 @@ import pytest
 from bot.domain.identity import Person
 from bot.domain.request import RequestKey
 from bot.domain.routing import Channel, LevelRule
-from bot.service.clicks import Verb
+from bot.service.clicks.click import Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.world import APPROVALS, World, new_world
 
@@ -69,8 +69,8 @@ async def test_with_the_roster_call_failing(approvers: tuple[str, ...], requeste
     Not even where requesters may be anybody: the roster is what tells them from the approvers.
     """
     world = new_world(replace(APPROVALS, approvers=approvers))
-    world.configured = replace(world.configured, identity=replace(world.configured.identity, allow_unplaced=True))
-    world.configured.rules = replace(world.configured.rules, allow_unplaced=True)
+    world.configured = replace(world.configured, identity=replace(world.configured.identity, allow_unidentified=True))
+    world.configured.rules = replace(world.configured.rules, allow_unidentified=True)
     world.build()
     key = world.aws.add(requester=requester) if requester else world.aws.add()
     await world.shown(key)

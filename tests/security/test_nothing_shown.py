@@ -23,21 +23,21 @@ from bot.aws.assembly import AwsSide
 from bot.cli import main
 from bot.clock import SystemClock
 from bot.ports.aws import SecretSource
-from bot.sandbox.aws_sandbox import SandboxAws
-from bot.sandbox.callers import Session
-from bot.sandbox.microsoft import BotRegistration, Microsoft
-from bot.sandbox.stage import free_port, trusting
-from bot.teams.addresses import ServiceHosts
-from bot.teams.calls import ConnectorCalls
-from bot.teams.connector import Connector
-from bot.teams.credentials import AppCredentials
-from bot.teams.entra import Entra
-from bot.teams.federation import AUDIENCE, Federation
-from bot.teams.grants import Grants
-from bot.teams.managed_identity import IdentityAddress, ManagedIdentity
-from bot.teams.proofs import GivenSecret, Proof
-from bot.teams.session import open_session
-from bot.teams.stored_secret import StoredSecret
+from bot.sandbox.aws.callers import Session
+from bot.sandbox.aws.server import SandboxAws
+from bot.sandbox.sandbox import free_port, trusting
+from bot.sandbox.teams.microsoft import BotRegistration, Microsoft
+from bot.teams.login.client_authentication import ClientAuthentication, StaticSecret
+from bot.teams.login.credentials import AppCredentials
+from bot.teams.login.entra import Entra
+from bot.teams.login.federation import AUDIENCE, Federation
+from bot.teams.login.managed_identity import IdentityAddress, ManagedIdentity
+from bot.teams.login.rotating_secret import RotatingSecret
+from bot.teams.login.token_response import TokenSource
+from bot.teams.net.addresses import ServiceHosts
+from bot.teams.net.session import open_session
+from bot.teams.outbound.calls import ConnectorCalls
+from bot.teams.outbound.connector import Connector
 from bot.telemetry import Telemetry
 from tests.contract.gateway import environment
 from tests.fakes.edge import Ticker
@@ -164,15 +164,15 @@ async def outcome(doing: Awaitable[object]) -> object:
         return error
 
 
-def grants_of(kind: str, session: aiohttp.ClientSession, url: str, clock: Ticker) -> Grants:
+def grants_of(kind: str, session: aiohttp.ClientSession, url: str, clock: Ticker) -> TokenSource:
     """Return a source of tokens of each kind, with a canary in it."""
     if kind == "managed-identity":
         address = IdentityAddress(f"{url}/msi/token", SecretStr(PROOF))
         return ManagedIdentity(session, address=address, app_id=APP_ID, now=clock)
     source = FakeSecretSource(PROOF)
-    proofs: dict[str, Proof] = {
-        "given": GivenSecret(SecretStr(PROOF)),
-        "stored": StoredSecret(source, now=clock),
+    proofs: dict[str, ClientAuthentication] = {
+        "given": StaticSecret(SecretStr(PROOF)),
+        "stored": RotatingSecret(source, now=clock),
         "federation": Federation(source),
     }
     return Entra(session, authority=url, tenant_id=TENANT_ID, app_id=APP_ID, proof=proofs[kind], now=clock)
@@ -267,7 +267,7 @@ async def test_no_answer_of_aws_brings_it_to_light(name: str, caplog: pytest.Log
         sources: list[SecretSource] = [side.client_secret(ARN), side.web_identity(AUDIENCE)]
         with structlog.testing.capture_logs() as lines:
             errors = [await outcome(each.read()) for each in sources]
-            errors += [await outcome(StoredSecret(sources[0], now=clock).form())]
+            errors += [await outcome(RotatingSecret(sources[0], now=clock).form())]
             errors += [await outcome(Federation(sources[1]).form())]
     assert len(aws.heard) == 4
     assert all(isinstance(each, Exception) for each in errors)

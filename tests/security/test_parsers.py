@@ -8,24 +8,24 @@ from typing import Any
 
 import pytest
 
-from bot.aws.clients import Place
+from bot.aws.calls.clients import Place
 from bot.aws.events import UnreadableEvent, parse_event
-from bot.aws.executions import UnreadableExecution, parse_execution
-from bot.aws.listing import _sightings, _steps
-from bot.aws.ops_items import UnreadableOpsItem, parse_ops_item
-from bot.aws.policies import UnreadablePolicy, merged, parse_policy
-from bot.configuration import parse_configuration
+from bot.aws.jit.executions import UnreadableExecution, parse_execution
+from bot.aws.jit.listing import _sightings, _steps
+from bot.aws.jit.ops_items import UnreadableOpsItem, parse_ops_item
+from bot.aws.jit.policies import UnreadablePolicy, merged, parse_policy
+from bot.config.errors import ConfigurationProblems
+from bot.config.file import parse_configuration
+from bot.config.settings import Settings, _read
 from bot.domain.identity import Person, Principal
-from bot.domain.record import Delivery, Record, Surface, SurfaceKind
+from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import InvalidRequestKey, RequestKey
 from bot.ports.store import PersonalChat, RowUnreadable
-from bot.problems import ConfigurationProblems
-from bot.settings import Settings, _read
 from bot.store.rows import PERSONAL_CHAT, RECORD, decode, encode
-from bot.teams.activity import NotAnActivity, parse
-from bot.teams.invoke import NotAClick, read_click
-from bot.teams.spoken import client_locale, spoken
-from bot.teams.tokens import TokenRefused, _key_id, bearer
+from bot.teams.inbound.tokens import TokenRefused, _key_id, bearer
+from bot.teams.wire.activity import NotAnActivity, parse
+from bot.teams.wire.invoke import NotAClick, read_click
+from bot.teams.wire.message_text import client_locale, message_text
 from tests.contract.test_readme import blocks
 from tests.fakes import activities
 from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
@@ -63,7 +63,7 @@ VALUES = (
 )
 CHAT = PersonalChat(Person(HANAKO.object_id, TENANT_ID, "佐藤 花子"), "a:1", "https://smba.trafficmanager.net/teams/")
 ROW = Record(KEY, ASKED_AT, version=7, request=request(), decisions=(decision(CHAT.person),)).with_surface(
-    Surface("card:approvals", SurfaceKind.CARD, Delivery.DELIVERED, "19:a@thread.tacv2", "1", "digest")
+    Surface("card:approvals", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:a@thread.tacv2", "1", "digest")
 )
 HEADER = Signer(app_id=APP_ID).header("https://smba.trafficmanager.net/teams/")
 
@@ -88,7 +88,7 @@ def _spoilt_json(rng: random.Random, sample: Any) -> str:
 
 def _click(body: bytes) -> object:
     inbound = parse(body)
-    return spoken(inbound), client_locale(inbound), read_click(inbound)
+    return message_text(inbound), client_locale(inbound), read_click(inbound)
 
 
 def _levels(text: str) -> object:

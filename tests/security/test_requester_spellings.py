@@ -11,8 +11,8 @@ import pytest
 
 from bot.domain.identity import Person
 from bot.domain.request import RequestKey
-from bot.domain.views import NoticeCode
-from bot.service.clicks import Verb
+from bot.domain.shown.views import NoticeCode
+from bot.service.clicks.click import Verb
 from tests.fakes.aws import ACCOUNT
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.world import APPROVALS, World, configured, new_world
@@ -65,12 +65,12 @@ PEOPLE: Final = {
 }
 
 
-def _world(*accounts: Person, allow_unplaced: bool = False) -> World:
+def _world(*accounts: Person, allow_unidentified: bool = False) -> World:
     """A channel whose members everybody is, and which lists each by id and by name too."""
     everybody = (HANAKO, ICHIRO, *accounts)
     listed = [f"user:{each.object_id}" for each in everybody] + [f"upn:{each.upn}" for each in everybody]
     channel = replace(APPROVALS, approvers=("members", *listed))
-    ours = configured(channel, allow_unplaced=allow_unplaced)
+    ours = configured(channel, allow_unidentified=allow_unidentified)
     ours = replace(ours, identity=replace(ours.identity, people=PEOPLE))
     world = new_world(channel, people=everybody, configured=ours)
     world.identities.records |= RECORDS
@@ -90,7 +90,7 @@ async def _asked(world: World, requester: str) -> RequestKey:
 @pytest.mark.parametrize("requester", REQUESTERS.values(), ids=REQUESTERS.keys())
 async def test_nobody_decides_on_their_own_request(requester: str) -> None:
     """Under none of their accounts, even where requesters whom nobody knows are let through: no signal, no claim."""
-    world = _world(*ACCOUNTS.values(), allow_unplaced=True)
+    world = _world(*ACCOUNTS.values(), allow_unidentified=True)
     key = await _asked(world, requester)
     async with world.running():
         answers = [

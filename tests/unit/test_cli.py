@@ -22,8 +22,8 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict
 from bot.rendering.samples import SAMPLES
 from bot.sandbox.folder import held
-from bot.sandbox.stage import Choices
-from bot.store.sqlite import SqliteStore
+from bot.sandbox.sandbox import Options
+from bot.store.sqlite.store import SqliteStore
 
 KEY = RequestKey("111122223333", "ap-northeast-1", "oi-0123456789ab")
 CONTRACT = {"serve", "sandbox", "manifest", "doctor", "show", "render", "audit"}
@@ -179,7 +179,7 @@ def test_the_sandbox_runs_with_the_credential_that_is_asked_for(
     words: tuple[str, ...], environ: dict[str, str], credential: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its option, or by the name that the setting has in production."""
-    chosen: list[Choices] = []
+    chosen: list[Options] = []
     monkeypatch.delenv("NODE_ACCESS_APP_CREDENTIAL", raising=False)
     monkeypatch.setattr("bot.sandbox.run.run", chosen.append)
     result = CliRunner().invoke(main, ["sandbox", *words], env=environ)
@@ -282,7 +282,7 @@ async def _store(path: Path, *, comment: str | None = None) -> None:
 
     def filled(row: Record) -> Record:
         if comment is None:
-            return row.look_by(now)
+            return row.requeue_by(now)
         return row.with_decision(Decision("d", Person("o", "t"), Verdict.APPROVE, "Level1", now, now, comment=comment))
 
     async with SqliteStore(path) as store:

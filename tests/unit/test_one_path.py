@@ -1,11 +1,11 @@
 """The one path on which anything reaches Teams or AWS, read from the source.
 
     an event came, a list differs, somebody clicked, AWS answered, time went by, a process died
-        -> the row is due (`look`, `look_by`, `look_first`, …)                              DUE
-        -> bot.service.looking finds it, and is alone in calling `converge`               CONVERGE
-        -> bot.service.delivery is alone in writing to the channel and to the requester   CHAT
+        -> the row is due (`look`, `requeue_by`, `requeue_first`, …)                              DUE
+        -> bot.service.reconcile.loop finds it, and is alone in calling `reconcile`               CONVERGE
+        -> bot.service.reconcile.delivery is alone in writing to the channel and to the requester   CHAT
     somebody clicked
-        -> a claim on the row -> bot.service.signalling is alone in sending to AWS        SIGNAL
+        -> a claim on the row -> bot.service.clicks.signalling is alone in sending to AWS        SIGNAL
 
 What has no second way cannot be forgotten on it: a crash, a lost event and a second replica take the same one.
 """
@@ -23,31 +23,31 @@ from bot.service.rows import Rows
 BOT = Path(__file__).parents[2] / "bot"
 OTHER_SIDE = ("bot/sandbox", "bot/aws")  # the simulated outside, and AWS's adapter with calls of boto3's own names
 
-CONVERGE = {"bot/service/looking.py Looking._look"}
+CONVERGE = {"bot/service/reconcile/loop.py ReconcileLoop._look"}
 CHAT = {
-    "bot/service/delivery.py Delivering._post_card",
-    "bot/service/delivery.py Delivering._update_card",
-    "bot/service/delivery.py Delivering._note",
-    "bot/service/delivery.py Delivering._direct",
-    "bot/teams/replies.py Replies.say",  # the answer to a person's own message, to nobody else
-    "bot/teams/replies.py Replies.tell",  # the answer to a person's own press, where the card cannot carry it
+    "bot/service/reconcile/delivery.py Deliveries._post_card",
+    "bot/service/reconcile/delivery.py Deliveries._update_card",
+    "bot/service/reconcile/delivery.py Deliveries._note",
+    "bot/service/reconcile/delivery.py Deliveries._direct",
+    "bot/teams/inbound/replies.py Replies.say",  # the answer to a person's own message, to nobody else
+    "bot/teams/inbound/replies.py Replies.tell",  # the answer to a person's own press, where the card cannot carry it
 }
-SIGNAL = {"bot/service/signalling.py Signalling._signalled"}
+SIGNAL = {"bot/service/clicks/signalling.py Signalling._signalled"}
 DUE = {
-    "bot/service/intake.py Intake._store": "an event came",
-    "bot/service/sweep.py Sweep._look": "AWS's list differs: decided in the console, or an event was lost",
-    "bot/service/adoption.py Adoption.of_unknown_request": "a click told of a request that no row knew",
-    "bot/service/adoption.py Adoption._adopt": "a click told of a card that no row knew",
-    "bot/service/claiming.py Claiming._judged": "somebody clicked, and other rules had placed who asks",
-    "bot/service/claiming.py Claiming._claimed": "somebody clicked: due when their process should have been done",
-    "bot/service/claiming.py Claiming._applying": "a click takes longer: its card is not what was delivered",
-    "bot/service/signalling.py Signalling._settle": "AWS answered a signal, or it was withdrawn",
-    "bot/service/arrivals.py _due": "the bot was put into a team: a channel that refused may take cards now",
-    "bot/service/outbox.py Outbox.delivered": "a card that came late is one of two: it may show what is long past",
-    "bot/service/outbox.py Outbox._kept": "written after the lease was lost: another process knew better",
-    "bot/service/outbox.py Outbox.look_again": "a delivery changed what Teams must show: a refusal, and its end",
-    "bot/service/converge.py Convergence._end": "time alone changes it, or something could not be done yet",
-    "bot/service/converge.py Convergence.put_off": "a look went wrong in a way that nobody foresaw",
+    "bot/service/sources/intake.py Intake._store": "an event came",
+    "bot/service/sources/sweep.py Sweep._look": "AWS's list differs: decided in the console, or an event was lost",
+    "bot/service/clicks/orphan_cards.py OrphanCards.of_unknown_request": "a click told of a request that no row knew",
+    "bot/service/clicks/orphan_cards.py OrphanCards._adopt": "a click told of a card that no row knew",
+    "bot/service/clicks/claiming.py Claiming._judged": "somebody clicked, and other rules had placed who asks",
+    "bot/service/clicks/claiming.py Claiming._claimed": "somebody clicked: due when their process should have been done",
+    "bot/service/clicks/claiming.py Claiming._applying": "a click takes longer: its card is not what was delivered",
+    "bot/service/clicks/signalling.py Signalling._settle": "AWS answered a signal, or it was withdrawn",
+    "bot/service/sources/installs.py _due": "the bot was put into a team: a channel that refused may take cards now",
+    "bot/service/reconcile/outbox.py Outbox.delivered": "a card that came late is one of two: it may show what is long past",
+    "bot/service/reconcile/outbox.py Outbox._kept": "written after the lease was lost: another process knew better",
+    "bot/service/reconcile/outbox.py Outbox.look_again": "a delivery changed what Teams must show: a refusal, and its end",
+    "bot/service/reconcile/reconciler.py Reconciler._end": "time alone changes it, or something could not be done yet",
+    "bot/service/reconcile/reconciler.py Reconciler.put_off": "a look went wrong in a way that nobody foresaw",
     "bot/service/rows.py Rows.look": "the word for it that events and lists use",
 }
 
@@ -96,12 +96,12 @@ def used() -> list[Use]:
 
 def test_converge_has_one_caller(used: list[Use]) -> None:
     """Only the finder of due rows looks at a request."""
-    assert places(use for use in used if use.name == "converge") == CONVERGE
+    assert places(use for use in used if use.name == "reconcile") == CONVERGE
 
 
 def test_what_is_due_has_a_list_of_reasons(used: list[Use]) -> None:
     """Whatever happens ends in the row being due, and each way to that is named here with its reason."""
-    words = {"look", "look_by", "look_first", "look_soon", "next_look_at="}
+    words = {"look", "requeue_by", "requeue_first", "requeue_soon", "next_look_at="}
     services = [use for use in used if use.where.startswith("bot/service/")]
     assert places(use for use in services if use.name in words) == set(DUE)
 
@@ -109,7 +109,7 @@ def test_what_is_due_has_a_list_of_reasons(used: list[Use]) -> None:
 def test_a_restart_goes_on_from_what_is_due(used: list[Use]) -> None:
     """Nothing is done at the start but asking the store: what a dead process left is found as everything else is."""
     assert places(use for use in used if use.name == "due" and use.of == "self._rows.store") == {
-        "bot/service/looking.py Looking._start_due"
+        "bot/service/reconcile/loop.py ReconcileLoop._start_due"
     }
 
 
@@ -127,8 +127,8 @@ def test_a_signal_leaves_in_one_place(used: list[Use]) -> None:
     """Only the carrier of a claimed decision sends it, and only one click or one look hands it a decision."""
     assert places(use for use in used if use.name == "signal" and "requests" in use.of) == SIGNAL
     assert places(use for use in used if use.name == "carry") == {
-        "bot/service/claiming.py Claiming._claim",
-        "bot/service/converge.py Convergence._take_over",
+        "bot/service/clicks/claiming.py Claiming._claim",
+        "bot/service/reconcile/reconciler.py Reconciler._take_over",
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from bot.aws.executions import ForeignExecution, UnreadableExecution, parse_execution
+from bot.aws.jit.executions import ForeignExecution, UnreadableExecution, parse_execution
 from bot.domain.request import Approver, ApproverKind, Level, LevelState, Status, Verdict, Vote
 from tests.unit.aws.samples import (
     ASKED_AT,

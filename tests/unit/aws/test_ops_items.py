@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from bot.aws.ops_items import OpsItem, UnreadableOpsItem, parse_ops_item
+from bot.aws.jit.ops_items import OpsItem, UnreadableOpsItem, parse_ops_item
 from bot.domain.request import RequestKey, Status
 from tests.unit.aws.samples import ASKED_AT, EXECUTION_ID, KEY, NODE, TARO, UNHURRIED, mangled, ops_item
 

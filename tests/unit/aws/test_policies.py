@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from bot.aws.executions import parse_execution
-from bot.aws.policies import UnreadablePolicy, merged, parse_policy
+from bot.aws.jit.executions import parse_execution
+from bot.aws.jit.policies import UnreadablePolicy, merged, parse_policy
 from bot.domain.request import Approver, ApproverKind, Level, LevelState
 from tests.unit.aws.samples import KEY, ROLE, UNHURRIED, execution, mangled, policy, step
 

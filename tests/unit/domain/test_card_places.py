@@ -1,4 +1,4 @@
-"""bot.domain.card_places: how cards' surfaces are named, and which cards there are."""
+"""bot.domain.shown.card_places: how cards' surfaces are named, and which cards there are."""
 
 from dataclasses import replace
 
@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.card_places import card_name, card_places, channel_of_card, home_problem, is_copy, renamed
-from bot.domain.record import Delivery, Record, Surface, SurfaceKind
+from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import Status
 from bot.domain.routing import Channel, Route
+from bot.domain.shown.card_places import card_name, card_places, channel_of_card, home_problem, is_copy, renamed
 from tests.unit.domain.sample import APPROVALS, KEY, NOW, request
 
 LEADS = Channel("leads", "19:leads@thread.tacv2", fallback=True)
@@ -18,7 +18,7 @@ CHANNELS = {each.name: each for each in (HOME, LEADS)}
 ROW = Record(KEY, NOW, request=request(), route=Route(HOME.name, HOME.conversation, settled=True))
 
 
-def card(name: str, *, problem: str | None = None, delivery: Delivery = Delivery.DELIVERED) -> Surface:
+def card(name: str, *, problem: str | None = None, delivery: DeliveryState = DeliveryState.DELIVERED) -> Surface:
     """Return a card's surface."""
     return Surface(name, SurfaceKind.CARD, delivery, "19:x", "1", problem=problem)
 
@@ -58,20 +58,20 @@ def test_the_deciding_channel_comes_first_and_every_known_card_follows() -> None
 
 def test_the_fallback_stands_in_while_the_home_channel_refuses() -> None:
     """And only then: not while it can be reached, not for who has ended, not where the card was merely deleted."""
-    refused = ROW.with_surface(card("card:approvals", problem="not_installed", delivery=Delivery.WAITING))
+    refused = ROW.with_surface(card("card:approvals", problem="not_installed", delivery=DeliveryState.WAITING))
     assert names(refused) == ["card:approvals", "card:leads"]
     assert home_problem(refused) == "not_installed"
     assert names(ROW) == ["card:approvals"]
     assert home_problem(ROW) is None
     assert names(replace(refused, request=request(status=Status.CANCELLED))) == ["card:approvals"]
-    deleted = ROW.with_surface(card("card:approvals", problem="activity_not_found", delivery=Delivery.IMPOSSIBLE))
+    deleted = ROW.with_surface(card("card:approvals", problem="activity_not_found", delivery=DeliveryState.IMPOSSIBLE))
     assert (names(deleted), home_problem(deleted)) == (["card:approvals"], None)
 
 
 def test_a_fallback_that_refuses_has_no_stand_in() -> None:
     """There is nowhere else to go."""
     at_leads = replace(ROW, route=Route("leads", LEADS.conversation, settled=True))
-    refused = at_leads.with_surface(card("card:leads", problem="not_installed", delivery=Delivery.WAITING))
+    refused = at_leads.with_surface(card("card:leads", problem="not_installed", delivery=DeliveryState.WAITING))
     assert names(refused) == ["card:leads"]
 
 
@@ -84,7 +84,7 @@ def test_nothing_is_known_to_be_wrong_at_first(row: Record) -> None:
 def test_two_channels_that_became_one_keep_both_cards() -> None:
     """An entry was renamed to one that has a card of the request already: both cards go on being followed."""
     at = APPROVALS.conversation
-    old = Surface(card_name("old"), SurfaceKind.CARD, Delivery.DELIVERED, f"{at};messageid=1", "1")
-    new = Surface(card_name("new"), SurfaceKind.CARD, Delivery.DELIVERED, f"{at};messageid=2", "2")
+    old = Surface(card_name("old"), SurfaceKind.CARD, DeliveryState.DELIVERED, f"{at};messageid=1", "1")
+    new = Surface(card_name("new"), SurfaceKind.CARD, DeliveryState.DELIVERED, f"{at};messageid=2", "2")
     row = renamed(Record(KEY, NOW, surfaces=(old, new)), {"new": replace(APPROVALS, name="new")})
     assert {each.name: each.activity_id for each in row.surfaces} == {"card:new": "2", "card:new:1": "1"}

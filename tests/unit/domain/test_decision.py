@@ -70,4 +70,4 @@ def test_a_remembered_outcome_goes_when_the_signal_leaves() -> None:
 def test_a_decision_lapses_a_minute_after_the_click() -> None:
     """Sixty seconds, from the click on."""
     assert DECISION_SPAN == 60 * SECOND
-    assert decision(HANAKO).lapses_at == NOW + 60 * SECOND
+    assert decision(HANAKO).deadline == NOW + 60 * SECOND

@@ -11,8 +11,8 @@ from bot.domain.identity import (
     Principal,
     PrincipalKind,
     Requester,
+    identify_requester,
     needs_record,
-    place_requester,
     requester_names,
     spellings_of,
 )
@@ -31,7 +31,7 @@ EVERYBODY = Directory((HANAKO, TARO_PERSON))
 
 def placed(text: str, rules: IdentityRules = RULES, directory: Directory = EVERYBODY) -> Requester:
     """Place a requester; its other arguments are what is usual."""
-    return place_requester(text, rules, directory)
+    return identify_requester(text, rules, directory)
 
 
 # --- principals

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.identity import Person
-from bot.domain.mentions import MOST, mentioned, names_anybody
+from bot.domain.shown.mentions import MOST, mentioned, names_anybody
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.unit.domain.sample import TARO_REQUESTER
 

@@ -6,14 +6,14 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.decision import DecisionEvent, DecisionState
-from bot.domain.record import UNDONE_KEPT, Delivery, Lease, Record, Surface, SurfaceKind
+from bot.domain.record import UNDONE_KEPT, DeliveryState, Lease, Record, Surface, SurfaceKind
 from bot.domain.request import LevelState, Node, Status, Verdict
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.unit.domain.sample import KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request
 
 SPAN = timedelta(seconds=60)
 ROW = Record(KEY, NOW, version=7)
-CARD = Surface("card:approvals", SurfaceKind.CARD, Delivery.CLAIMED)
+CARD = Surface("card:approvals", SurfaceKind.CARD, DeliveryState.CLAIMED)
 
 
 # --- decisions and surfaces
@@ -71,9 +71,9 @@ def test_live_and_confirmed_decisions_are_told_apart() -> None:
 
 def test_a_surface_takes_the_place_of_its_former_self() -> None:
     """One entry per surface."""
-    note = Surface("note:1", SurfaceKind.NOTE, Delivery.DELIVERED)
+    note = Surface("note:1", SurfaceKind.NOTE, DeliveryState.DELIVERED)
     row = ROW.with_surface(CARD).with_surface(note)
-    posted = replace(CARD, delivery=Delivery.DELIVERED, activity_id="1")
+    posted = replace(CARD, delivery=DeliveryState.DELIVERED, activity_id="1")
     assert row.with_surface(posted).surface(CARD.name) == posted
     assert set(row.with_surface(posted).surfaces) == {note, posted}
     assert row.surface("card:other") is None
@@ -84,11 +84,11 @@ def test_a_surface_takes_the_place_of_its_former_self() -> None:
 
 def test_an_appointment_is_kept_or_made_earlier() -> None:
     """Nobody's wish to be looked at is put off by somebody else's."""
-    row = ROW.look_by(NOW)
+    row = ROW.requeue_by(NOW)
     assert row.next_look_at == NOW
-    assert row.look_by(NOW + SECOND) is row
-    assert row.look_by(NOW) is row
-    assert row.look_by(NOW - SECOND).next_look_at == NOW - SECOND
+    assert row.requeue_by(NOW + SECOND) is row
+    assert row.requeue_by(NOW) is row
+    assert row.requeue_by(NOW - SECOND).next_look_at == NOW - SECOND
 
 
 # --- the lease
@@ -115,7 +115,7 @@ def test_a_lease_is_given_to_one() -> None:
 
 def test_who_takes_a_lease_is_looked_after() -> None:
     """Should the holder die, the row is due when the lease is over; whoever returns it takes that back."""
-    row = leased(ROW.look_by(NOW))
+    row = leased(ROW.requeue_by(NOW))
     assert row is not None
     assert (row.next_look_at, row.only_due_for_lease) == (NOW + SPAN, True)
     assert row.released_by("a") == ROW
@@ -128,7 +128,7 @@ def test_a_wish_made_under_a_lease_survives_it() -> None:
     """A look asked for meanwhile is not forgotten when the lease is renewed or returned."""
     row = leased(ROW)
     assert row is not None
-    wished = row.look_by(NOW + SECOND)
+    wished = row.requeue_by(NOW + SECOND)
     renewed = leased(wished, seconds=5)
     assert renewed is not None
     assert renewed.next_look_at == NOW + SECOND
@@ -140,13 +140,13 @@ def test_a_wish_made_when_the_lease_is_over_survives_it(seconds: int) -> None:
     """Whoever asks for a look may have another clock, or the holder be late: the wish is not taken for the lease's end."""
     row = leased(ROW)
     assert row is not None
-    wished = row.look_by(NOW + seconds * SECOND)
+    wished = row.requeue_by(NOW + seconds * SECOND)
     for held in (wished, leased(wished, seconds=59)):
         assert held is not None
         appointment = held.released_by("a").next_look_at
         assert appointment is not None
         assert appointment <= NOW + SPAN
-    assert wished.look_by(NOW + 99 * SECOND) is wished
+    assert wished.requeue_by(NOW + 99 * SECOND) is wished
 
 
 def test_only_its_holder_returns_a_lease() -> None:
@@ -219,7 +219,7 @@ def test_the_notes_of_dropped_decisions_go_with_them() -> None:
     kinds = {"note": SurfaceKind.NOTE, "dm": SurfaceKind.DIRECT, "card": SurfaceKind.CARD}
     row = ROW
     for name in names:
-        row = row.with_surface(Surface(name, kinds[name.partition(":")[0]], Delivery.DELIVERED))
+        row = row.with_surface(Surface(name, kinds[name.partition(":")[0]], DeliveryState.DELIVERED))
     for name in ("dropped", "kept", *(str(number) for number in range(UNDONE_KEPT))):
         row = row.with_decision(replace(decision(ICHIRO, state=DecisionState.REFUSED), id=name))
     assert [each.name for each in row.surfaces] == names[len(told) :]

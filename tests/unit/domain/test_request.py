@@ -77,9 +77,9 @@ def test_what_ends_a_request(status: Status) -> None:
 
 def test_a_level_lapses_after_its_time() -> None:
     """Start and time-out together; without either nobody knows."""
-    assert level().lapses_at == NOW + timedelta(hours=1)
-    assert replace(level(), started_at=None).lapses_at is None
-    assert replace(level(), timeout=None).lapses_at is None
+    assert level().deadline == NOW + timedelta(hours=1)
+    assert replace(level(), started_at=None).deadline is None
+    assert replace(level(), timeout=None).deadline is None
 
 
 def test_approvals_are_counted() -> None:
@@ -96,7 +96,7 @@ def test_the_waiting_level_is_the_one_that_waits() -> None:
     """The first that waits, of a request and of an execution."""
     asked = request(*LEVELS)
     assert asked.waiting == asked.level("Level2") == LEVELS[1]
-    assert asked.lapses_at == LEVELS[1].lapses_at
+    assert asked.deadline == LEVELS[1].deadline
     assert asked.level("Level9") is None
     assert Execution("x", Status.PENDING, LEVELS).waiting == LEVELS[1]
     assert Execution("x", Status.PENDING).waiting is None
@@ -107,7 +107,7 @@ def test_nothing_waits_once_the_request_is_over(status: Status) -> None:
     """Whatever its levels say; nor while its status is not understood."""
     over = request(*LEVELS, status=status)
     assert over.waiting is None
-    assert over.lapses_at is None
+    assert over.deadline is None
 
 
 # --- facts from several looks

@@ -1,17 +1,17 @@
-"""bot.domain.surfaces: what Teams must show, and what it must not any more."""
+"""bot.domain.shown.surfaces: what Teams must show, and what it must not any more."""
 
 from dataclasses import replace
 from datetime import datetime
 
 import pytest
 
-from bot.domain.card import Rules
 from bot.domain.decision import DecisionState, Outcome
-from bot.domain.record import Delivery, Record, Surface, SurfaceKind
-from bot.domain.request import AccessRequest, LevelState, Recall, Status, Verdict
+from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
+from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Withdrawal
 from bot.domain.routing import Route
-from bot.domain.surfaces import Wanted, desired, direct_kind, next_change
-from bot.domain.views import Banner, CardView, NoButtons
+from bot.domain.shown.card import Rules
+from bot.domain.shown.surfaces import Wanted, desired, direct_kind, next_change
+from bot.domain.shown.views import Banner, CardView, NoButtons
 from tests.fakes.chat import HANAKO
 from tests.unit.domain.sample import APPROVALS, KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request
 
@@ -24,7 +24,7 @@ ROW = Record(
     request=request(),
     requester=TARO_REQUESTER,
     route=Route(HOME.name, HOME.conversation, settled=True),
-    surfaces=(Surface("card:approvals", SurfaceKind.CARD, Delivery.DELIVERED, "19:x", "1"),),
+    surfaces=(Surface("card:approvals", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:x", "1"),),
 )
 UNANSWERED = replace(decision(HANAKO, state=DecisionState.RELEASED), announced=True, outcome=Outcome.NO_ANSWER)
 
@@ -43,8 +43,8 @@ def test_nobody_is_told_to_press_again_once_nothing_can_be_pressed(status: Statu
 
 def test_notes_that_were_begun_and_are_wanted_no_more_are_overtaken() -> None:
     """Those that are still wanted are not, nor is anything else."""
-    begun = Surface("note:approved", SurfaceKind.NOTE, Delivery.WAITING)
-    kept = Surface("note:revoked", SurfaceKind.NOTE, Delivery.WAITING)
+    begun = Surface("note:approved", SurfaceKind.NOTE, DeliveryState.WAITING)
+    kept = Surface("note:revoked", SurfaceKind.NOTE, DeliveryState.WAITING)
     row = replace(ROW.with_surface(begun).with_surface(kept), request=request(status=Status.REVOKED))
     assert {name for name, want in wanted(row).items() if want.overtaken} == {"note:approved"}
     assert [name for name in wanted(row) if name.startswith("note:")] == ["note:approved", "note:revoked"]
@@ -52,7 +52,7 @@ def test_notes_that_were_begun_and_are_wanted_no_more_are_overtaken() -> None:
 
 def test_notes_and_messages_wait_for_each_other_and_cards_do_not() -> None:
     """One line for the notes, one for the direct messages, one for each card."""
-    row = ROW.with_surface(Surface("card:leads", SurfaceKind.CARD, Delivery.DELIVERED, "19:y", "2"))
+    row = ROW.with_surface(Surface("card:leads", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:y", "2"))
     row = replace(row, request=request(status=Status.CANCELLED))
     lines = {name: want.line for name, want in wanted(row).items()}
     assert lines == {
@@ -69,7 +69,7 @@ def _views(record: Record) -> dict[str, CardView]:
 
 def test_a_stand_in_says_which_channel_cannot_be_reached_and_then_where_it_is_decided() -> None:
     """Never with buttons; after the end it says neither."""
-    card = replace(ROW.surfaces[0], problem="not_installed", delivery=Delivery.WAITING)
+    card = replace(ROW.surfaces[0], problem="not_installed", delivery=DeliveryState.WAITING)
     refused = replace(ROW, surfaces=(card,))
     stand_in = _views(refused)["card:leads"]
     assert (stand_in.no_buttons, stand_in.home, stand_in.home_problem) == (
@@ -77,7 +77,7 @@ def test_a_stand_in_says_which_channel_cannot_be_reached_and_then_where_it_is_de
         "approvals",
         "not_installed",
     )
-    back = ROW.with_surface(Surface("card:leads", SurfaceKind.CARD, Delivery.DELIVERED, "19:y", "2"))
+    back = ROW.with_surface(Surface("card:leads", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:y", "2"))
     elsewhere = _views(back)["card:leads"]
     assert (elsewhere.no_buttons, elsewhere.home, elsewhere.home_problem) == (NoButtons.ELSEWHERE, "approvals", None)
     ended = _views(replace(back, request=request(status=Status.CANCELLED)))["card:leads"]
@@ -103,7 +103,7 @@ def _offered(record: Record, *, now: datetime = NOW, rules: Rules = RULES) -> di
 
 def test_access_is_revoked_on_the_card_of_those_who_decide() -> None:
     """Not on one that stood in, and bound to the level that settled the request."""
-    both = GRANTED.with_surface(Surface("card:leads", SurfaceKind.CARD, Delivery.DELIVERED, "19:y", "2"))
+    both = GRANTED.with_surface(Surface("card:leads", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:y", "2"))
     assert _offered(both) == {"card:approvals": (True, "Level1"), "card:leads": (False, "")}
 
 
@@ -141,7 +141,7 @@ def test_the_button_goes_with_the_window() -> None:
 
 def test_while_a_revocation_is_on_its_way_there_is_no_second_button() -> None:
     """Once its person was told so; the card says who pressed."""
-    pressed = replace(decision(HANAKO, state=DecisionState.SENT), verdict=Recall.REVOKE, announced=True)
+    pressed = replace(decision(HANAKO, state=DecisionState.SENT), verdict=Withdrawal.REVOKE, announced=True)
     row = GRANTED.with_decision(pressed)
     (view,) = _views(row).values()
     assert (view.revoke, view.banner) == (False, Banner.APPROVED)

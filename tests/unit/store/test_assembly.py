@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from bot.store.assembly import store_at
-from bot.store.dynamodb import DynamoStore
-from bot.store.sqlite import SqliteStore
+from bot.store.dynamodb.store import DynamoStore
+from bot.store.sqlite.store import SqliteStore
 
 
 def test_the_setting_names_the_store(tmp_path: Path) -> None:

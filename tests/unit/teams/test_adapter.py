@@ -4,7 +4,7 @@ import pytest
 from botbuilder.core import TurnContext
 from botbuilder.schema import Activity
 
-from bot.teams.adapter import TeamsAdapter
+from bot.teams.inbound.adapter import TeamsAdapter
 from tests.fakes.edge import Edge, running_edge
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import HANAKO

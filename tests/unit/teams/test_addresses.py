@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.teams.addresses import AddressRefused, ServiceHosts, checked
+from bot.teams.net.addresses import AddressRefused, ServiceHosts, checked
 
 HOSTS = ServiceHosts(["smba.trafficmanager.net", " *.Teams.Example.com", "127.0.0.1", "*."])
 

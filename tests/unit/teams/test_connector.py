@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
-from bot.teams.session import READ_LIMIT
+from bot.teams.net.session import READ_LIMIT
 from tests.fakes.edge import Edge, Ticker, running_edge
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, HANAKO, ICHIRO, MEI, TENANT_ID, crowd

@@ -7,11 +7,11 @@ import structlog
 from pydantic import SecretStr
 
 from bot.ports.teams import ChatProblem, ChatRefused, ChatUnavailable
-from bot.teams.addresses import AddressRefused
-from bot.teams.credentials import RENEW_AHEAD, RETRY_GAP
-from bot.teams.entra import Entra
-from bot.teams.proofs import GivenSecret
-from bot.teams.session import open_session
+from bot.teams.login.client_authentication import StaticSecret
+from bot.teams.login.credentials import RENEW_AHEAD, RETRY_GAP
+from bot.teams.login.entra import Entra
+from bot.teams.net.addresses import AddressRefused
+from bot.teams.net.session import open_session
 from tests.fakes.edge import Edge, Ticker
 from tests.fakes.microsoft import SECRET, FakeMicrosoft
 
@@ -140,5 +140,5 @@ async def test_plain_authority_is_refused_at_the_start() -> None:
                 authority="http://login.example.com",
                 tenant_id="t",
                 app_id="a",
-                proof=GivenSecret(SecretStr("s")),
+                proof=StaticSecret(SecretStr("s")),
             )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
-from bot.teams.errors import ConnectorError, classify, retry_after
+from bot.teams.wire.errors import ConnectorError, classify, retry_after
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 

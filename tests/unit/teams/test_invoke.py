@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.domain.views import Notice, NoticeCode
-from bot.service.clicks import Answer, Click, Verb
-from bot.teams.activity import Inbound, NotAnActivity, parse
-from bot.teams.invoke import (
+from bot.domain.shown.views import Notice, NoticeCode
+from bot.service.clicks.click import Answer, Click, Verb
+from bot.teams.wire.activity import Inbound, NotAnActivity, parse
+from bot.teams.wire.invoke import (
     LONGEST_COMMENT,
     LONGEST_ID,
     LONGEST_REQUEST,

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 import structlog
 
-from bot.teams.addresses import AddressRefused
-from bot.teams.keys import EMPTY_GAP, REFRESH_AFTER, REFRESH_GAP, TRUSTED_FOR, KeysUnavailable, SigningKeys
-from bot.teams.session import open_session
+from bot.teams.inbound.keys import EMPTY_GAP, REFRESH_AFTER, REFRESH_GAP, TRUSTED_FOR, KeysUnavailable, SigningKeys
+from bot.teams.net.addresses import AddressRefused
+from bot.teams.net.session import open_session
 from tests.fakes.edge import Edge, Ticker
 from tests.fakes.microsoft import FakeMicrosoft
 

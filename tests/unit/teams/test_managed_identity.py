@@ -8,10 +8,10 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from bot.ports.teams import ChatRefused, ChatUnavailable
-from bot.teams.addresses import AddressRefused
-from bot.teams.credentials import RENEW_AHEAD, AppCredentials
-from bot.teams.managed_identity import IMDS, IdentityAddress, ManagedIdentity
-from bot.teams.session import open_session
+from bot.teams.login.credentials import RENEW_AHEAD, AppCredentials
+from bot.teams.login.managed_identity import IMDS, IdentityAddress, ManagedIdentity
+from bot.teams.net.addresses import AddressRefused
+from bot.teams.net.session import open_session
 from tests.fakes.edge import Ticker
 from tests.fakes.listening import listening
 from tests.fakes.people import APP_ID

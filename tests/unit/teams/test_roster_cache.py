@@ -7,8 +7,8 @@ import pytest
 
 from bot.domain.identity import Person
 from bot.ports.teams import RosterUnavailable
-from bot.teams.errors import ConnectorThrottled
-from bot.teams.roster_cache import RESTARTS, CachedRoster, Roster
+from bot.teams.people.roster_cache import RESTARTS, CachedRoster, Roster
+from bot.teams.wire.errors import ConnectorThrottled
 from tests.fakes.clock import ManualClock
 
 HANAKO = Person("hanako", "tenant")

@@ -2,8 +2,8 @@
 
 from bot.domain.identity import Person
 from bot.ports.store import PersonalChat
-from bot.teams.addresses import ServiceHosts
-from bot.teams.service_urls import ServiceUrls
+from bot.teams.net.addresses import ServiceHosts
+from bot.teams.outbound.service_urls import ServiceUrls
 from tests.fakes.store import MemoryStore
 
 DEFAULT = "https://smba.trafficmanager.net/teams/"

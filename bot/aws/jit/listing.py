@@ -1,0 +1,144 @@
+"""Lists access requests for the sweep: what is pending, what has changed, what is being approved.
+
+The list of pending OpsItems alone is enough; whether the two others are filled for access requests nobody has verified.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+
+from bot.aws.calls.clients import Clients, Place
+from bot.aws.calls.rate_limit import Lane
+from bot.aws.jit.assumptions import OPS_ITEM_WORDS, PENDING_OPS_ITEMS, REVOKED_OPS_ITEMS, RUNNING_EXECUTIONS
+from bot.aws.jit.executions import ACCESS_REQUEST
+from bot.aws.jit.ops_items import TYPE, UnreadableOpsItem, parse_ops_item
+from bot.boto.failures import CallFailed, unavailable
+from bot.boto.fields import mapping, moment, text
+from bot.boto.sdk import Answer
+from bot.domain.request import InvalidRequestKey, RequestKey, Status
+from bot.ports.aws import ListedRequest
+
+PAGE = 50  # rows; the most that AWS gives
+log = structlog.get_logger(__name__)
+
+
+class Listing:
+    """Lists the requests of one account and Region."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    async def list_requests(self, place: Place, since: datetime) -> Sequence[ListedRequest]:
+        """List the requests pending now and those modified since then. Raises AwsUnavailable."""
+        changed = _after("LastModifiedTime", since)
+        try:
+            pending, modified, running = await asyncio.gather(
+                self._ops_items(place, _filter("Status", PENDING_OPS_ITEMS)),
+                self._tolerated(place, partial(self._ops_items, place, changed), "modified"),
+                self._tolerated(place, partial(self._executions, place), "executions"),
+            )
+        except CallFailed as failed:
+            raise unavailable(failed) from failed
+        return _united([*_sightings(place, (*modified, *pending)), *_steps(place, running)])
+
+    async def revoked(self, place: Place, since: datetime) -> Sequence[ListedRequest]:
+        """List the requests made since then that are revoked now, as far as AWS tells. Never raises."""
+        wanted = (_filter("Status", REVOKED_OPS_ITEMS), _after("CreatedTime", since))
+        listed = await self._tolerated(place, partial(self._ops_items, place, *wanted), "revoked")
+        return list(_sightings(place, listed))
+
+    async def _ops_items(self, place: Place, *wanted: Mapping[str, object]) -> list[Answer]:
+        filters = [_filter("OpsItemType", TYPE), *wanted]
+        return await self._clients.read_all(
+            place,
+            "ssm",
+            "describe_ops_items",
+            Lane.SWEEP,
+            member="OpsItemSummaries",
+            OpsItemFilters=filters,
+            MaxResults=PAGE,
+        )
+
+    async def _executions(self, place: Place) -> list[Answer]:
+        return await self._clients.read_all(
+            place,
+            "ssm",
+            "describe_automation_executions",
+            Lane.SWEEP,
+            member="AutomationExecutionMetadataList",
+            Filters=[
+                {"Key": "AutomationSubtype", "Values": [ACCESS_REQUEST]},
+                {"Key": "ExecutionStatus", "Values": list(RUNNING_EXECUTIONS)},
+            ],
+            MaxResults=PAGE,
+        )
+
+    @staticmethod
+    async def _tolerated(place: Place, listing: Callable[[], Awaitable[list[Answer]]], name: str) -> list[Answer]:
+        try:
+            return await listing()
+        except CallFailed as failed:
+            log.warning("list_unreadable", list=name, account=place.account, region=place.region, code=failed.code)
+            return []
+
+
+def _filter(key: str, value: str, *, operator: str = "Equal") -> Mapping[str, object]:
+    return {"Key": key, "Values": [value], "Operator": operator}
+
+
+def _after(key: str, moment: datetime) -> Mapping[str, object]:
+    return _filter(key, f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", operator="GreaterThan")
+
+
+def _sightings(place: Place, listed: Iterable[Answer]) -> Iterable[ListedRequest]:
+    for row in listed:
+        key = _key(place, row)
+        if key and (sighting := _sighting(key, row)):
+            yield sighting
+
+
+def _sighting(key: RequestKey, row: Answer) -> ListedRequest | None:
+    """Read a row; None for an auto-approved request, and for what is no access request."""
+    try:
+        item = parse_ops_item(row, key)
+    except UnreadableOpsItem:
+        if mapping(row.get("OperationalData")):
+            return None
+        status = OPS_ITEM_WORDS.get(text(row.get("Status")) or "", Status.UNKNOWN)
+        return ListedRequest(key, status, moment(row.get("LastModifiedTime")))
+    if item.auto_approved and not item.replica_of:
+        return None
+    return ListedRequest(key, item.status, item.modified_at, replica_of=item.replica_of)
+
+
+def _steps(place: Place, listed: Iterable[Answer]) -> Iterable[ListedRequest]:
+    for row in listed:
+        if key := _key(place, row):
+            yield ListedRequest(key, step=text(row.get("CurrentStepName")))
+
+
+def _key(place: Place, row: Answer) -> RequestKey | None:
+    try:
+        return RequestKey.parse(f"{place.account}/{place.region}/{row.get('OpsItemId')}")
+    except InvalidRequestKey:
+        return None
+
+
+def _united(sightings: Iterable[ListedRequest]) -> Sequence[ListedRequest]:
+    """Make one of several sightings of the same request: the younger status, and the step."""
+    found: dict[RequestKey, ListedRequest] = {}
+    for each in sightings:
+        known = found.get(each.key, each)
+        younger = known if _younger(known, each) else each
+        found[each.key] = replace(younger, step=each.step or known.step)
+    return list(found.values())
+
+
+def _younger(one: ListedRequest, other: ListedRequest) -> bool:
+    if one.modified_at is None or other.modified_at is None:
+        return other.modified_at is None
+    return one.modified_at > other.modified_at

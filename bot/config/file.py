@@ -1,0 +1,195 @@
+"""node-access.toml: channels, approvers, people and accounts, as the domain's own shapes.
+
+Owns the file and the rules that concern several of its tables. Knows nothing of the environment; bot.config.settings calls it.
+"""
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bot.config.errors import ConfigurationProblems, Location, explain, shown
+from bot.config.schema import TABLES, File
+from bot.domain.account import Account
+from bot.domain.identity import IdentityRules, Principal, PrincipalKind
+from bot.domain.routing import Channel
+
+_IAM_USER = r"arn:aws[a-z-]*:iam::[0-9]{12}:user/.+"
+_ROLE_OF = r"arn:aws[a-z-]*:iam::([0-9]{12}):role/"
+_PRINCIPALS = (
+    "write the ARN of a session (arn:aws:sts::<account>:assumed-role/<role>/<session>) or of an IAM user, or the id of"
+    " an Identity Center user"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What node-access.toml says. No `accounts`: the bot's own account and Region."""
+
+    channels: tuple[Channel, ...]
+    identity: IdentityRules
+    accounts: tuple[Account, ...] = ()
+
+
+def load_configuration(path: Path) -> Configuration:
+    """Read the file. Raises ConfigurationProblems with every problem that it has."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigurationProblems(
+            [f"{shown(str(path))}: there is no such file; write one, or set NODE_ACCESS_CONFIG"]
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        raise ConfigurationProblems([f"{shown(str(path))}: cannot be read ({type(error).__name__})"]) from None
+    return parse_configuration(content, name=shown(path.name))
+
+
+def parse_configuration(content: bytes, *, name: str = "node-access.toml") -> Configuration:
+    """Read the text of the file. Raises ConfigurationProblems, each line beginning with `name`."""
+    raw = _tables(content, name)
+    problems = [f"{name}: {each}" for each in _across(raw)]
+    try:
+        file = File.model_validate(raw)
+    except ValidationError as error:
+        found = _explained(error, raw, name)
+        raise ConfigurationProblems([*found, *problems]) from None
+    if problems:
+        raise ConfigurationProblems(problems)
+    return _configuration(file)
+
+
+def _explained(error: ValidationError, raw: dict[str, Any], name: str) -> list[str]:
+    def place(location: Location) -> str:
+        return f"{name}: {_place(location, raw)}"
+
+    return explain(error, place=place, known=_known, missing=lambda _: "missing; write it")
+
+
+def _tables(content: bytes, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content.decode())
+    except UnicodeDecodeError:
+        raise ConfigurationProblems([f"{name}: is not UTF-8; save it so"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationProblems([f"{name}: is not TOML: {error}"]) from None
+    except (RecursionError, ValueError):  # brackets a thousand deep, numbers of a thousand digits
+        raise ConfigurationProblems([f"{name}: is not TOML that can be read"]) from None
+
+
+def _configuration(file: File) -> Configuration:
+    alone = len(file.channels) == 1
+    return Configuration(
+        channels=tuple(each.to_domain(alone=alone) for each in file.channels),
+        identity=file.identity.to_domain(file.people),
+        accounts=tuple(
+            Account(each.id, tuple(each.regions), each.reader_role, each.cancel_role) for each in file.accounts
+        ),
+    )
+
+
+# --- rules across tables: on the raw tables, so that they are told together with what is wrong inside of one -----
+
+
+def _across(raw: dict[str, Any]) -> Iterator[str]:
+    channels = _dicts(raw.get("channels"))
+    yield from _doubles("channels: name", [each.get("name") for each in channels])
+    yield from _doubles("channels: conversation", [each.get("conversation") for each in channels])
+    for number, channel in enumerate(channels, start=1):
+        steps = [level.get("step") for level in _dicts(channel.get("levels"))]
+        yield from _doubles(f"{_numbered(number, channel)}: levels: step", steps)
+    yield from _fallback(channels)
+    yield from _people(raw)
+    yield from _accounts(_dicts(raw.get("accounts")))
+
+
+def _doubles(what: str, values: list[object]) -> Iterator[str]:
+    texts = [each for each in values if isinstance(each, str)]
+    for text, times in Counter(texts).items():
+        if times > 1:
+            yield f"{what}: {shown(text)} is there {times} times; each must be unique"
+
+
+def _accounts(accounts: list[dict[str, Any]]) -> Iterator[str]:
+    yield from _doubles("accounts: id", [each.get("id") for each in accounts])
+    for number, account in enumerate(accounts, start=1):
+        regions = account.get("regions")
+        yield from _doubles(f"accounts {number}: regions", regions if isinstance(regions, list) else [])
+        for key, does in (("reader_role", "reads"), ("cancel_role", "cancels in")):
+            of = re.match(_ROLE_OF, str(account.get(key)))
+            if of and of[1] != account.get("id"):
+                yield f"accounts {number}: {key}: write a role of this account; one of {of[1]} {does} {of[1]}"
+    if sum("reader_role" not in each for each in accounts) > 1:
+        yield "accounts: only one, the bot's own, can go without reader_role; write it for the others"
+
+
+def _fallback(channels: list[dict[str, Any]]) -> Iterator[str]:
+    count = sum(each.get("fallback") is True for each in channels)
+    if not channels:
+        yield "channels: missing; write a [[channels]] table for the Teams channel that gets the cards"
+    elif count > 1:
+        yield f"channels: {count} have fallback = true; exactly one must"
+    elif count == 0 and (len(channels) > 1 or "match" in channels[0]):
+        yield "channels: none has fallback = true; one must, for the requests that no match takes"
+
+
+def _people(raw: dict[str, Any]) -> Iterator[str]:
+    people, identity = raw.get("people"), raw.get("identity")
+    trusted = identity.get("trusted_roles") if isinstance(identity, dict) else None
+    names = trusted if isinstance(trusted, list) else []
+    rules = IdentityRules(trusted_roles=frozenset(each for each in names if isinstance(each, str)))
+    for text in people if isinstance(people, dict) else ():
+        if advice := _principal(Principal.parse(text), rules):
+            yield f"people: {shown(text)}: {advice}"
+
+
+def _principal(principal: Principal, rules: IdentityRules) -> str | None:
+    if principal.kind is PrincipalKind.SESSION and not rules.trusts(principal):
+        return (
+            "whoever assumes this role may choose the session's name; if its trust policy pins"
+            " sts:RoleSessionName, add the role to trusted_roles of [identity]"
+        )
+    if principal.kind is PrincipalKind.OTHER and not re.fullmatch(_IAM_USER, principal.text):
+        return _PRINCIPALS
+    return None
+
+
+def _dicts(tables: object) -> list[dict[str, Any]]:
+    return [each for each in tables if isinstance(each, dict)] if isinstance(tables, list) else []
+
+
+# --- where in the file -------------------------------------------------------------------------------------------
+
+
+def _known(location: Location) -> list[str]:
+    table = TABLES.get(tuple(each for each in location if isinstance(each, str)))
+    return list(table.model_fields) if table else []
+
+
+def _place(location: Location, raw: dict[str, Any]) -> str:
+    """Word a location: `channels 2 ('leads'): approvers 1`. Entries count from 1, as people do."""
+    words: list[str] = []
+    value: Any = raw
+    for key in location:
+        value = _inside(value, key)
+        if isinstance(key, int) and words:
+            words[-1] = _numbered(key + 1, value, words[-1])
+        else:
+            words.append(shown(str(key)))
+    return ": ".join(words)
+
+
+def _inside(value: Any, key: int | str) -> Any:
+    try:
+        return value[key]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _numbered(number: int, table: object, what: str = "channels") -> str:
+    name = table.get("name") if isinstance(table, dict) else None
+    return f"{what} {number} ({shown(name)})" if isinstance(name, str) else f"{what} {number}"

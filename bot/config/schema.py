@@ -1,0 +1,148 @@
+"""The tables of node-access.toml as they are written, and the domain's shapes made of them.
+
+Owns the keys, their types and defaults. What concerns several tables at once is bot.config.file's.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bot.config.types import (
+    AccountId,
+    Approver,
+    Conversation,
+    Domain,
+    ExternalId,
+    Mentioned,
+    PlainRoleArn,
+    Region,
+    RoleArn,
+    RoleName,
+    TeamsUser,
+    Timezone,
+    Unavailable,
+    Visible,
+)
+from bot.domain.identity import IdentityRules
+from bot.domain.request import Verdict
+from bot.domain.routing import DEFAULT_TAGS, Channel, LevelRule, Match
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class MatchTable(_Table):
+    """`match` of a channel: which requests it takes."""
+
+    accounts: list[AccountId] = []
+    regions: list[Region] = []
+    policies: list[Visible] = []
+    tags: dict[str, list[str]] = {}
+
+    def to_domain(self) -> Match:
+        """Return the domain's shape; a tag without values matches everything, like any empty list."""
+        tags = tuple((key, frozenset(values)) for key, values in self.tags.items() if values)
+        return Match(frozenset(self.accounts), frozenset(self.regions), frozenset(self.policies), tags)
+
+
+class LevelTable(_Table):
+    """[[channels.levels]]: who approves at one step, where that differs from the channel."""
+
+    step: Visible
+    approvers: list[Approver] = []
+    approver_role: RoleArn | None = None
+
+    def to_domain(self) -> LevelRule:
+        """Return the domain's shape."""
+        return LevelRule(self.step, tuple(self.approvers), self.approver_role)
+
+
+class ChannelTable(_Table):
+    """One [[channels]] entry."""
+
+    name: Visible
+    conversation: Conversation
+    approvers: list[Approver] = []
+    decide: bool = True
+    approver_role: RoleArn | None = None
+    mention: list[Mentioned] = []
+    locale: Literal["en", "ja"] = "en"
+    timezone: Timezone = "UTC"
+    comment_required: list[Literal["approve", "reject"]] = []
+    show_tags: list[Visible] = list(DEFAULT_TAGS)
+    remind_after: Unavailable = None
+    escalate_after: Unavailable = None
+    escalate_to: Unavailable = None
+    match: MatchTable | None = None
+    fallback: bool = False
+    levels: list[LevelTable] = []
+
+    def to_domain(self, *, alone: bool) -> Channel:
+        """Return the domain's shape; a channel that is `alone` and has no match is the fallback by itself."""
+        return Channel(
+            name=self.name,
+            conversation=self.conversation,
+            approvers=tuple(self.approvers),
+            decide=self.decide,
+            approver_role=self.approver_role,
+            mention=tuple(self.mention),
+            locale=self.locale,
+            timezone=self.timezone,
+            comment_required=frozenset(Verdict(each) for each in self.comment_required),
+            show_tags=tuple(self.show_tags),
+            match=self.match.to_domain() if self.match else None,
+            fallback=self.fallback or (alone and self.match is None),
+            levels=tuple(each.to_domain() for each in self.levels),
+        )
+
+
+class IdentityTable(_Table):
+    """[identity]: how requesters are known to be certain people."""
+
+    trusted_roles: list[RoleName] = []
+    people_domains: list[Domain] = []
+    unplaced_requesters: Literal["refuse", "allow"] = "refuse"
+    source_identity: bool = False
+    external_id: ExternalId | None = None
+    session_tags: bool = False
+
+    def to_domain(self, people: dict[str, str]) -> IdentityRules:
+        """Return the domain's shape, with [people]."""
+        return IdentityRules(
+            trusted_roles=frozenset(self.trusted_roles),
+            people_domains=frozenset(each.casefold() for each in self.people_domains),
+            allow_unidentified=self.unplaced_requesters == "allow",
+            source_identity=self.source_identity,
+            external_id=self.external_id,
+            session_tags=self.session_tags,
+            people=people,
+        )
+
+
+class AccountTable(_Table):
+    """One [[accounts]] entry."""
+
+    id: AccountId
+    regions: Annotated[list[Region], Field(min_length=1)]
+    reader_role: PlainRoleArn | None = None
+    cancel_role: PlainRoleArn | None = None
+
+
+class File(_Table):
+    """The whole of node-access.toml."""
+
+    channels: list[ChannelTable] = []
+    identity: IdentityTable = IdentityTable()
+    people: dict[str, TeamsUser] = {}
+    accounts: list[AccountTable] = []
+
+
+TABLES: dict[tuple[str, ...], type[BaseModel]] = {
+    (): File,
+    ("channels",): ChannelTable,
+    ("channels", "match"): MatchTable,
+    ("channels", "levels"): LevelTable,
+    ("identity",): IdentityTable,
+    ("accounts",): AccountTable,
+}

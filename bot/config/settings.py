@@ -1,0 +1,272 @@
+"""The settings: the only reader of the environment and, through bot.config.file, of node-access.toml.
+
+Names carry the prefix NODE_ACCESS_. Only bot.app and bot.cli read settings; everything else takes arguments.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from bot.config.errors import ConfigurationProblems, Location, explain, hint, shown
+from bot.config.file import Configuration, load_configuration
+from bot.config.types import Guid, IdentityEndpoint, MicrosoftAddress, Region, SecretArn, Visible
+from bot.teams.net.addresses import AddressRefused, ServiceHosts
+
+PREFIX = "NODE_ACCESS_"
+SERVICE_LINKS = "NODE_ACCESS_BOT_"  # Kubernetes makes such variables by itself for a service named node-access-bot
+# The connector's hosts: worldwide and the two government clouds of the United States.
+# https://learn.microsoft.com/microsoftteams/platform/bots/how-to/conversations/send-proactive-messages
+SERVICE_HOSTS = (
+    "smba.trafficmanager.net",
+    "smba.infra.gcc.teams.microsoft.com",
+    "smba.infra.gov.teams.microsoft.us",
+    "smba.infra.dod.teams.microsoft.us",
+)
+
+
+# What is not the environment's own word for a setting of ours: Amazon's and Azure's names.
+_FOREIGN_NAMES = {
+    "region": "AWS_REGION",
+    "identity_endpoint": "IDENTITY_ENDPOINT",
+    "identity_header": "IDENTITY_HEADER",
+}
+
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
+_TABLE = re.compile(r"dynamodb:[A-Za-z0-9_.-]{3,255}", re.ASCII)
+
+
+def _store(text: str) -> str:
+    if text.startswith("dynamodb:"):
+        if not _TABLE.fullmatch(text):
+            raise ValueError("write dynamodb:<table>, its name: 3 to 255 letters, digits and _.-")
+    elif not text.startswith("sqlite:") or not text.removeprefix("sqlite:").strip() or "\0" in text:
+        raise ValueError("write sqlite:<path> or dynamodb:<table>")
+    return text
+
+
+def _store_region(region: str | None, info: ValidationInfo) -> str | None:
+    if region is None and str(info.data.get("store")).startswith("dynamodb:"):
+        raise ValueError("missing: the AWS Region of the table; or AWS_DEFAULT_REGION")
+    return region
+
+
+def _queue(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"https", "http"} and parts.hostname and len(parts.path) > 1
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("write the URL of the queue, like https://sqs.<Region>.amazonaws.com/<account>/<queue>")
+    return text
+
+
+def _listed(text: object) -> object:
+    return tuple(each.strip() for each in text.split(",") if each.strip()) if isinstance(text, str) else text
+
+
+def _secret_arn(arn: str | None, info: ValidationInfo) -> str | None:
+    if arn is not None:
+        _refuse_needless_secret(info)
+    return arn
+
+
+def _secret(secret: SecretStr, info: ValidationInfo) -> SecretStr:
+    given = bool(secret.get_secret_value().strip())
+    if given:
+        _refuse_needless_secret(info)
+    if info.data.get("app_credential") != "secret" or "app_secret_arn" not in info.data:
+        return secret
+    if given and info.data["app_secret_arn"]:
+        raise ValueError(f"set it or {PREFIX}APP_SECRET_ARN, not both")
+    if not given and not info.data["app_secret_arn"]:
+        raise ValueError(f"missing: the client secret of the app; or {PREFIX}APP_SECRET_ARN")
+    return secret
+
+
+def _refuse_needless_secret(info: ValidationInfo) -> None:
+    credential = info.data.get("app_credential", "secret")
+    if credential != "secret":
+        raise ValueError(f"{credential} needs no secret: leave it out")
+
+
+def _of_azure(value: object, info: ValidationInfo) -> object:
+    """Leave alone what Azure puts into the environment of everything that it hosts, unless it is asked for."""
+    return value if info.data.get("app_credential") == "managed-identity" else None
+
+
+def _identity_header(header: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    if "identity_endpoint" in info.data and (header is None) != (info.data["identity_endpoint"] is None):
+        raise ValueError("App Service and Container Apps set it with IDENTITY_ENDPOINT: both, or none")
+    return header
+
+
+def _service(address: str, info: ValidationInfo) -> str:
+    try:
+        ServiceHosts(info.data.get("service_hosts", ())).base(address)
+    except AddressRefused as error:
+        if "service_hosts" in info.data:
+            raise ValueError(f"{error}: its host must be in {PREFIX}SERVICE_HOSTS, and it has no query") from error
+    return address
+
+
+_Lower = BeforeValidator(lambda text: text.lower() if isinstance(text, str) else text)
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+_REGION_NAMES = AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION")
+
+
+class _ReadSettings(BaseSettings):
+    """Where the rows are."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        validate_default=True,
+        populate_by_name=True,
+    )
+
+    store: Annotated[str, AfterValidator(_store)] = Field(
+        "sqlite:node-access.db", description="where the rows are kept"
+    )
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The file of the SQLite store; None for another one."""
+        return None if self.dynamodb_table else Path(self.store.removeprefix("sqlite:"))
+
+    @property
+    def dynamodb_table(self) -> str | None:
+        """The name of the DynamoDB store's table; None for another one."""
+        kind, _, name = self.store.partition(":")
+        return name if kind == "dynamodb" else None
+
+    @classmethod
+    def settings_customise_sources(  # the five are pydantic's; one is of use here
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take arguments alone: the environment comes in through `load`, and never behind a test's back."""
+        return (init_settings,)
+
+
+class StoreSettings(_ReadSettings):
+    """Where the rows are: all that reading one takes."""
+
+    region: Annotated[Region | None, AfterValidator(_store_region)] = Field(None, validation_alias=_REGION_NAMES)
+
+
+class Settings(_ReadSettings):
+    """Every setting of the environment. `Settings(…)` takes them as arguments and reads no environment."""
+
+    app_id: Guid = Field(description="the application (client) id of the Azure Bot")
+    app_credential: Literal["secret", "aws-federation", "managed-identity"] = "secret"
+    app_secret_arn: Annotated[SecretArn | None, AfterValidator(_secret_arn)] = None
+    app_secret: Annotated[SecretStr, AfterValidator(_secret)] = SecretStr("")
+    tenant_id: Guid = Field(description="the id of the Microsoft Entra tenant")
+    config: Path = Path("node-access.toml")
+    queue_url: Annotated[str, AfterValidator(_queue)] | None = None
+    host: Visible = "0.0.0.0"  # noqa: S104  (a container's port is published on purpose)
+    port: Port = 3978
+    metrics_host: Visible = "127.0.0.1"
+    metrics_port: Port = 9464
+    sweep_seconds: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 60
+    service_hosts: Annotated[tuple[Visible, ...], NoDecode, BeforeValidator(_listed), Field(min_length=1)] = (
+        SERVICE_HOSTS
+    )
+    service_url: Annotated[MicrosoftAddress, AfterValidator(_service)] = "https://smba.trafficmanager.net/teams/"
+    openid_metadata_url: MicrosoftAddress = "https://login.botframework.com/v1/.well-known/openidconfiguration"
+    login_authority: MicrosoftAddress = "https://login.microsoftonline.com"
+    log_format: Annotated[Literal["json", "console"], _Lower] = "json"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], _Lower] = "info"
+    region: Region = Field(
+        validation_alias=_REGION_NAMES,
+        description="the AWS Region; or AWS_DEFAULT_REGION",
+    )
+    identity_endpoint: Annotated[IdentityEndpoint | None, BeforeValidator(_of_azure)] = Field(
+        None, validation_alias=_FOREIGN_NAMES["identity_endpoint"]
+    )
+    identity_header: Annotated[SecretStr | None, BeforeValidator(_of_azure), AfterValidator(_identity_header)] = Field(
+        None, validation_alias=_FOREIGN_NAMES["identity_header"]
+    )
+
+
+_Chosen = TypeVar("_Chosen", bound=_ReadSettings)
+
+
+def load(environ: Mapping[str, str] | None = None) -> tuple[Settings, Configuration]:
+    """Read the environment and node-access.toml. Raises ConfigurationProblems with the problems of both."""
+    given = os.environ if environ is None else environ
+    problems: list[str] = []
+    settings = _collected(problems, lambda: _read(Settings, given))
+    path = (
+        settings.config if settings else Path(given.get(f"{PREFIX}CONFIG") or Settings.model_fields["config"].default)
+    )
+    configuration = _collected(problems, lambda: load_configuration(path))
+    if settings is None or configuration is None:
+        raise ConfigurationProblems(problems)
+    return settings, configuration
+
+
+def load_store(environ: Mapping[str, str] | None = None) -> StoreSettings:
+    """Read only where the rows are. Raises ConfigurationProblems."""
+    return _read(StoreSettings, os.environ if environ is None else environ)
+
+
+_Read = TypeVar("_Read")
+
+
+def _collected(problems: list[str], read: Callable[[], _Read]) -> _Read | None:
+    try:
+        return read()
+    except ConfigurationProblems as found:
+        problems.extend(found.problems)
+        return None
+
+
+def _read(kind: type[_Chosen], environ: Mapping[str, str]) -> _Chosen:
+    unknown = _unknown(environ)
+    try:
+        settings = kind(**_values(kind, environ))
+    except ValidationError as error:
+        found = explain(error, place=_name, known=lambda _: [], missing=_missing)
+        raise ConfigurationProblems([*found, *unknown]) from None
+    if unknown:
+        raise ConfigurationProblems(unknown)
+    return settings
+
+
+def _values(kind: type[_ReadSettings], environ: Mapping[str, str]) -> dict[str, Any]:
+    source = EnvSettingsSource(kind)
+    source.env_vars = {name.lower(): value for name, value in environ.items() if value.strip()}
+    return source()
+
+
+def _unknown(environ: Mapping[str, str]) -> list[str]:
+    known = [_name((field,)) for field in Settings.model_fields if field not in _FOREIGN_NAMES]
+    ours = (name for name in environ if name.startswith(PREFIX) and not name.startswith(SERVICE_LINKS))
+    return [f"{shown(name)}: unknown{hint(name, known)}" for name in sorted(set(ours) - set(known))]
+
+
+def _missing(location: Location) -> str:
+    field = "region" if location[0] == "AWS_REGION" else str(location[0])
+    return f"missing: {Settings.model_fields[field].description}"
+
+
+def _name(location: Location) -> str:
+    first = _FOREIGN_NAMES.get(str(location[0]), str(location[0]))  # a default's place has no alias
+    return first if first in _FOREIGN_NAMES.values() else f"{PREFIX}{first.upper()}"

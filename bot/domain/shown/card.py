@@ -1,0 +1,244 @@
+"""A row as a card shows it: state, facts, progress and who decided what."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from bot.domain.identity import Person, Principal
+from bot.domain.permission import can_be_decided, can_be_revoked, has_votable_approver, lists_role
+from bot.domain.record import Record
+from bot.domain.request import AccessRequest, Action, Level, Status, Verdict, Withdrawal
+from bot.domain.routing import Channel
+from bot.domain.shown.card_places import home_problem
+from bot.domain.shown.decided import decision_line, decision_lines
+from bot.domain.shown.reply_views import RequestLine
+from bot.domain.shown.views import Banner, CardView, DecisionLine, LevelLine, Mention, NoButtons
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What of the configuration the surfaces depend on."""
+
+    channels: Mapping[str, Channel]
+    allow_unidentified: bool = False
+    cancel_roles: Mapping[str, str] = field(default_factory=dict)  # by account; where there is none nobody cancels
+
+
+def card_view(record: Record, channel: Channel, rules: Rules, now: datetime) -> CardView:
+    """Return the card of a row in a channel. The row must have facts."""
+    request = record.request
+    if request is None:
+        raise ValueError(record.key)
+    no_buttons = _no_buttons(record, channel, rules)
+    pending = request.status is Status.PENDING
+    buttons = pending and no_buttons is None
+    lines = decision_lines(record)
+    applying = _applying(record)
+    revoke = applying is None and _may_offer_revoke(record, channel, rules, now)
+    level = request.waiting if buttons else request.last_level if revoke else None
+    return CardView(
+        key=str(request.key),
+        step=level.step if level else "",
+        banner=Banner.APPLYING if applying and pending else banner(request, now),
+        ops_item_id=request.key.ops_item_id,
+        account=request.key.account,
+        region=request.key.region,
+        node_id=request.node.id,
+        node_name=request.node.name,
+        requester=requester_name(record),
+        requester_principal=request.requester,
+        reason=request.reason,
+        duration=request.duration,
+        platform=request.node.platform,
+        private_ip=request.node.private_ip,
+        tags=_shown_tags(request, channel),
+        tags_unread=request.node.tags is None,
+        policy=request.policy,
+        level=_level_line(request, record),
+        requested_at=request.requested_at,
+        deadline=request.deadline,
+        access_until=request.access_until if request.status is Status.APPROVED else None,
+        decisions=lines,
+        applying=applying,
+        buttons=buttons and applying is None,
+        revoke=revoke,
+        no_buttons=no_buttons if pending else None,
+        home=record.route.channel if pending and record.route and no_buttons in _AWAY else None,
+        home_problem=home_problem(record) if pending and no_buttons in _AWAY else None,
+        console_url=console_url(request),
+        comment_required=tuple(sorted(channel.comment_required)),
+        requester_unchecked=pending and rules.allow_unidentified and not _placed(record),
+        conflicting_policies=conflicting_policies(record),
+        decided_outside=request.status in DECIDED and not lines,
+    )
+
+
+_AWAY = frozenset({NoButtons.ELSEWHERE, NoButtons.UNREACHABLE})
+DECIDED = frozenset({Status.APPROVED, Status.REJECTED})
+_BANNERS = {
+    Status.PENDING: Banner.WAITING,
+    Status.APPROVED: Banner.APPROVED,
+    Status.REJECTED: Banner.REJECTED,
+    Status.REVOKED: Banner.REVOKED,
+    Status.TIMED_OUT: Banner.TIMED_OUT,
+    Status.CANCELLED: Banner.CANCELLED,
+    Status.FAILED: Banner.FAILED,
+    Status.GONE: Banner.GONE,
+    Status.UNKNOWN: Banner.UNKNOWN,
+}
+
+
+def banner(request: AccessRequest, now: datetime) -> Banner:
+    """Return the state in one word; an approval whose window is over has ended."""
+    if access_is_over(request, now):
+        return Banner.ENDED
+    return _BANNERS[request.status]
+
+
+def access_is_over(request: AccessRequest, now: datetime) -> bool:
+    """True once the window is over in which an approval lets sessions be started."""
+    return request.status is Status.APPROVED and request.access_until is not None and request.access_until <= now
+
+
+def console_url(request: AccessRequest) -> str:
+    """Return the page of the AWS console from which a person finds the request.
+
+    The address of a single request's page is documented nowhere; Systems Manager's start page leads there.
+    """
+    region = request.key.region
+    return f"https://{region}.console.aws.amazon.com/systems-manager/home?region={region}"
+
+
+def requester_name(record: Record) -> str:
+    """Return the requester's best known name."""
+    if record.requester and record.requester.name:
+        return record.requester.name
+    return Principal.parse(record.request.requester).shown_name if record.request else ""
+
+
+def conflicting_policies(record: Record) -> tuple[str, ...]:
+    """Return the policies in each other's way; what an event said of them counts only once AWS says "failed"."""
+    if record.request is None or record.request.status is not Status.FAILED:
+        return ()
+    return record.request.conflicting_policies or record.conflicting_policies
+
+
+def _placed(record: Record) -> bool:
+    return bool(record.requester and record.requester.placed)
+
+
+def _no_buttons(record: Record, channel: Channel, rules: Rules) -> NoButtons | None:
+    request = record.request
+    if request is None or request.replica_of:
+        return NoButtons.REPLICA
+    if elsewhere := _elsewhere(record, channel):
+        return elsewhere
+    if not channel.decide:
+        return NoButtons.PAUSED
+    if request.waiting is None or not can_be_decided(request):
+        return NoButtons.UNREADABLE
+    return _nobody(record, request.waiting, channel, rules)
+
+
+def _may_offer_revoke(record: Record, channel: Channel, rules: Rules, now: datetime) -> bool:
+    request = record.request
+    if request is None or request.replica_of or request.last_level is None or not can_be_revoked(request, now):
+        return False
+    if not channel.decide:
+        return False
+    return not (_elsewhere(record, channel) or _nobody(record, request.last_level, channel, rules))
+
+
+def _elsewhere(record: Record, channel: Channel) -> NoButtons | None:
+    """Say why this is not the channel whose people decide."""
+    if record.route is None or not record.route.settled:
+        return NoButtons.NOT_ROUTED
+    if record.route.channel != channel.name:
+        return NoButtons.UNREACHABLE if home_problem(record) else NoButtons.ELSEWHERE
+    return None
+
+
+def _nobody(record: Record, level: Level, channel: Channel, rules: Rules) -> NoButtons | None:
+    """Say why nobody of the channel may decide at a level."""
+    if not channel.approvers_at(level.step):
+        return NoButtons.NOBODY
+    if not _placed(record) and not rules.allow_unidentified:
+        return NoButtons.UNIDENTIFIED
+    if not has_votable_approver(level):
+        return NoButtons.CONSOLE_ONLY
+    return None if lists_role(level, channel.role_at(level.step, record.key.account)) else NoButtons.OTHER_ROLE
+
+
+def _applying(record: Record) -> DecisionLine | None:
+    """Return what is on its way and could still change what the card says."""
+    status = record.request.status if record.request else Status.UNKNOWN
+    announced = [each for each in record.live_decisions if each.announced and status is _changes(each.verdict)]
+    return decision_line(announced[0]) if announced else None
+
+
+def _changes(act: Action) -> Status:
+    return Status.APPROVED if act is Withdrawal.REVOKE else Status.PENDING
+
+
+def _shown_tags(request: AccessRequest, channel: Channel) -> tuple[tuple[str, str], ...]:
+    tags = dict(request.node.tags or ())
+    return tuple((key, tags[key]) for key in channel.show_tags if key in tags)
+
+
+def _level_line(request: AccessRequest, record: Record) -> LevelLine | None:
+    if not request.levels:
+        return None
+    level = request.waiting or request.last_level or request.levels[0]
+    number = request.levels.index(level) + 1
+    line = LevelLine(number, len(request.levels), level.step, _approvals(level, record), level.required)
+    if level is not request.waiting:
+        return line
+    return replace(line, approved_by=_approved_by(level, record), waits_for=_waits_for(level))
+
+
+def _approved_by(level: Level, record: Record) -> tuple[str, ...]:
+    lines = (each for each in decision_lines(record) if each.step == level.step and each.verdict is Verdict.APPROVE)
+    return tuple(each.who for each in lines if each.who)
+
+
+def _waits_for(level: Level) -> tuple[str, ...]:
+    """Name a level's approvers as the policy does; roles without the path that the account row tells."""
+    return tuple(each.id.rpartition("/")[2] for each in level.approvers or ())
+
+
+def _approvals(level: Level, record: Record) -> int | None:
+    """AWS's count, or ours where AWS's votes cannot be read."""
+    if level.approvals is not None:
+        return level.approvals
+    return len(record.confirmed(level.step, Verdict.APPROVE)) or None
+
+
+def request_line(record: Record, now: datetime, *, own: bool) -> RequestLine:
+    """Return one line of a list of requests. The row must have facts."""
+    request = record.request
+    if request is None:
+        raise ValueError(record.key)
+    return RequestLine(
+        ops_item_id=record.key.ops_item_id,
+        node=request.node.name or request.node.id,
+        requester=requester_name(record),
+        banner=banner(request, now),
+        requested_at=request.requested_at,
+        deadline=request.deadline,
+        own=own,
+    )
+
+
+def with_mentions(
+    view: CardView, asked: Sequence[Person], named: Sequence[Person] = (), *, rings: bool = False
+) -> CardView:
+    """Name people on a waiting card: those whom the channel's entry asks, and those whom the reason names besides."""
+    if view.banner is not Banner.WAITING:
+        return view
+    ids = {each.object_id.casefold() for each in asked}
+    besides = [each for each in named if each.object_id.casefold() not in ids]
+    return replace(view, mentions=_mentions(asked), mentioned=_mentions(besides), rings=rings)
+
+
+def _mentions(people: Sequence[Person]) -> tuple[Mention, ...]:
+    return tuple(Mention(each.teams_id or each.object_id, each.shown_name) for each in people)

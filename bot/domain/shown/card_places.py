@@ -1,0 +1,153 @@
+"""Which cards a request has and in which channels: the names of their surfaces, and who stands in for whom.
+
+The one place that knows how a card's surface is named. Knows nothing of what a card shows.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
+from bot.domain.routing import Channel, same_conversation
+
+CARD: Final = "card:"
+_MILLISECONDS: Final = re.compile(r"[0-9]{13}")
+LATE_ROW = timedelta(minutes=5)  # a row that is so much younger than its request: an earlier store may have had one
+CLOCKS_APART = timedelta(minutes=1)  # Teams' clock and ours
+MOST_COPIES = 5  # of one request that are kept up to date; more come of no crash, only of somebody who makes ids up
+
+
+def card_name(channel: str, activity_id: str | None = None) -> str:
+    """Return the surface name of the card that is posted in a channel; with an activity id, that of a further copy.
+
+    A copy was posted by a process that could not note it down. Colons in a channel's name are written `%3A`, so that
+    neither can be taken for the other.
+    """
+    name = CARD + channel.replace("%", "%25").replace(":", "%3A")
+    return f"{name}:{activity_id}" if activity_id else name
+
+
+def channel_of_card(name: str) -> str:
+    """Return the channel's name that a card's surface name holds."""
+    channel = name.removeprefix(CARD).partition(":")[0]
+    return channel.replace("%3A", ":").replace("%25", "%")
+
+
+def is_copy(name: str) -> bool:
+    """True for a further copy: it is updated while it is there, and never posted."""
+    return name.startswith(CARD) and ":" in name.removeprefix(CARD)
+
+
+def is_place_of(record: Record, channel: Channel, conversation: str) -> bool:
+    """True for a conversation in which clicks on this request are clicks in that channel: where it or its card is."""
+    cards = (each for each in record.surfaces if each.kind is SurfaceKind.CARD)
+    places = (each.conversation for each in cards if channel_of_card(each.name) == channel.name)
+    return any(same_conversation(each, conversation) for each in (channel.conversation, *places))
+
+
+def card_places(record: Record, channels: Mapping[str, Channel]) -> list[tuple[str, Channel]]:
+    """Return the surface name and the channel of every card that must be shown, the deciding channel's first."""
+    names = [card_name(record.route.channel)] if record.route else []
+    names += [surface.name for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
+    names += [card_name(each.name) for each in channels.values() if each.fallback and _needs_stand_in(record)]
+    known = [(name, channels.get(channel_of_card(name))) for name in dict.fromkeys(names)]
+    return [(name, channel) for name, channel in known if channel]
+
+
+def home_problem(record: Record) -> str | None:
+    """Return why the card cannot be shown where the request is decided, None while it can as far as is known."""
+    card = record.surface(card_name(record.route.channel)) if record.route else None
+    return card.problem if card and card.delivery is not DeliveryState.IMPOSSIBLE else None
+
+
+def _needs_stand_in(record: Record) -> bool:
+    """A request that waits must be seen by somebody; one that has ended asks for nothing."""
+    ended = record.request is not None and record.request.status.ended
+    return home_problem(record) is not None and not ended
+
+
+def may_have_more(record: Record) -> bool:
+    """True if Teams may have a card of this request that the row does not know: a post was lost, or a store was.
+
+    Otherwise a click on an unknown card is made up, and following it would lay one request over another one's card.
+    """
+    cards = [surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
+    asked_at = record.request.requested_at if record.request else None
+    late = asked_at is not None and record.created_at - asked_at > LATE_ROW
+    return len(cards) < MOST_COPIES and (late or any(card.lost for card in cards))
+
+
+def is_too_old_or_new(record: Record, activity_id: str) -> bool:
+    """True for a message that is no card of this request for sure, whoever says otherwise.
+
+    None is older than its request. Where no post was lost it is a store that was: its cards are older than the row.
+    """
+    posted_at, request = _posted_at(activity_id), record.request
+    if posted_at is None:
+        return False
+    begun = min(record.created_at, (request and request.requested_at) or record.created_at)
+    lost = any(surface.lost for surface in record.surfaces if surface.kind is SurfaceKind.CARD)
+    return posted_at < begun - CLOCKS_APART or (not lost and posted_at > record.created_at + CLOCKS_APART)
+
+
+def _posted_at(activity_id: str) -> datetime | None:
+    # Assumed: the id is the moment of the post in milliseconds since 1970, as in every example of the vendor's. Of an
+    # id of another form nothing is said. https://learn.microsoft.com/graph/api/chatmessage-get
+    return datetime.fromtimestamp(int(activity_id) / 1000, UTC) if _MILLISECONDS.fullmatch(activity_id) else None
+
+
+def with_adopted_card(record: Record, channel: str, conversation: str, activity_id: str) -> Record:
+    """Take in a card that is in Teams and that the row did not know: as the channel's own where it has none yet."""
+    cards = (surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD)
+    if any(card.activity_id == activity_id for card in cards) or not may_have_more(record):
+        return record
+    own = record.surface(card_name(channel))
+    if own is None:
+        name = card_name(channel)
+        return record.with_surface(Surface(name, SurfaceKind.CARD, DeliveryState.DELIVERED, conversation, activity_id))
+    found = replace(own, lost=max(0, own.lost - 1))
+    if own.activity_id:
+        copy = Surface(
+            card_name(channel, activity_id), SurfaceKind.CARD, DeliveryState.DELIVERED, conversation, activity_id
+        )
+        return record.with_surface(found).with_surface(copy)
+    placed = replace(found, conversation=conversation, activity_id=activity_id, delivery=DeliveryState.DELIVERED)
+    return record.with_surface(replace(placed, problem=None, failures=0, refusals=0, retry_at=None))
+
+
+def with_unknown_content(record: Record, channel: str) -> Record:
+    """Note down that nobody knows what a channel's cards show, copies included: each is updated once more."""
+    cards = (surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD)
+    shown = {card.name for card in cards if channel_of_card(card.name) == channel}
+    surfaces = (replace(each, digest=None) if each.name in shown else each for each in record.surfaces)
+    return replace(record, surfaces=tuple(surfaces))
+
+
+def renamed(record: Record, channels: Mapping[str, Channel]) -> Record:
+    """Follow channels that have another name in the configuration now: a channel is its conversation."""
+    for surface in record.surfaces:
+        channel = _new_name(channel_of_card(surface.name), surface.conversation, channels)
+        if surface.kind is SurfaceKind.CARD and channel:
+            taken = record.surface(card_name(channel)) is not None  # two entries of the file have become one
+            copy = surface.activity_id if taken or is_copy(surface.name) else None
+            others = tuple(each for each in record.surfaces if each is not surface)
+            record = replace(record, surfaces=others).with_surface(replace(surface, name=card_name(channel, copy)))
+    route = record.route
+    moved = _new_name(route.channel, route.conversation, channels) if route else None
+    return replace(record, route=replace(route, channel=moved)) if route and moved else record
+
+
+def is_misplaced(record: Record, channels: Mapping[str, Channel]) -> bool:
+    """True for a request whose channel is no more, or has another name now: a restart with another configuration."""
+    gone = record.route is not None and record.route.channel not in channels
+    return gone or renamed(record, channels) != record
+
+
+def _new_name(name: str, conversation: str | None, channels: Mapping[str, Channel]) -> str | None:
+    """Return the name that a channel has now, None where it still has its own, or is no more."""
+    if name in channels:
+        return None
+    here = (each.name for each in channels.values() if same_conversation(each.conversation, conversation))
+    return next(here, None)

@@ -1,0 +1,98 @@
+"""Who decided what, from the row: our people by name, others as AWS names them. Card, thread and answers tell it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bot.domain.claims import voted_by
+from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.identity import Principal
+from bot.domain.record import Record
+from bot.domain.request import RECALLED, Action, Level, Status, Verdict, Withdrawal
+from bot.domain.shown.views import DecisionLine
+
+_SETTLED_BY: Mapping[Status, Action] = {
+    Status.APPROVED: Verdict.APPROVE,
+    Status.REJECTED: Verdict.REJECT,
+    **{status: recall for recall, status in RECALLED.items()},
+}
+
+
+def decision_lines(record: Record) -> tuple[DecisionLine, ...]:
+    """Return who decided what, oldest first: our people by name, others as AWS names them."""
+    ours = taken(record)
+    lines = [*map(decision_line, ours), *(line for level in _levels(record) for line in _outside_lines(level, ours))]
+    order = {level.step: number for number, level in enumerate(_levels(record))}
+
+    def turn(line: DecisionLine) -> tuple[int, float]:
+        level = len(order) if isinstance(line.verdict, Withdrawal) else order.get(line.step, 0)
+        return level, line.at.timestamp() if line.at else 0.0
+
+    return tuple(sorted(lines, key=turn))
+
+
+def taken(record: Record) -> list[Decision]:
+    """Return our people's decisions that AWS took: those it accepted, and those that it shows without an answer.
+
+    A vote counts once it is accepted; that something was taken back is said only where AWS shows it.
+    """
+    accepted = [
+        each for each in record.decisions if each.state is DecisionState.CONFIRMED and not is_hidden(record, each)
+    ]
+    return [*accepted, *(each for each in record.decisions if _shown_unanswered(record, each, accepted))]
+
+
+def is_hidden(record: Record, decision: Decision) -> bool:
+    """True for a cancellation or revocation that AWS does not show; a request that is gone shows nothing any more."""
+    status = record.request.status if record.request else Status.UNKNOWN
+    return isinstance(decision.verdict, Withdrawal) and status not in {RECALLED[decision.verdict], Status.GONE}
+
+
+_MAY_HAVE_ARRIVED = frozenset({DecisionState.SENT, DecisionState.UNKNOWN})
+
+
+def _shown_unanswered(record: Record, decision: Decision, accepted: Sequence[Decision]) -> bool:
+    """True for one whose answer is still on its way, or never came, and whose vote AWS shows all the same.
+
+    AWS names no author of what was taken back, so of that only what is on its way counts.
+    """
+    if isinstance(decision.verdict, Withdrawal):
+        others = any(each.verdict is decision.verdict for each in accepted)
+        shown = record.request is not None and record.request.status is RECALLED[decision.verdict]
+        return decision.state in _MAY_HAVE_ARRIVED and shown and not others
+    if decision.state not in _MAY_HAVE_ARRIVED and decision.outcome is not Outcome.NO_ANSWER:
+        return False
+    here = [
+        each for each in accepted if (each.step, each.person.object_id) == (decision.step, decision.person.object_id)
+    ]
+    level = record.request.level(decision.step) if record.request else None
+    return not here and any(voted_by(vote, decision) for vote in (level.votes if level else None) or ())
+
+
+def deciding_line(record: Record) -> DecisionLine | None:
+    """Return what settled the request, if it is known: the last vote of that verdict at the last step, or a recall."""
+    request = record.request
+    verdict = _SETTLED_BY.get(request.status) if request else None
+    if request is None or verdict is None:
+        return None
+    level = request.last_level if isinstance(verdict, Verdict) else None
+    lines = [
+        line for line in decision_lines(record) if line.verdict is verdict and (not level or level.step == line.step)
+    ]
+    return lines[-1] if lines else None
+
+
+def _levels(record: Record) -> tuple[Level, ...]:
+    return record.request.levels if record.request else ()
+
+
+def decision_line(decision: Decision) -> DecisionLine:
+    """Return a decision of ours as it is shown."""
+    at = decision.settled_at or decision.clicked_at
+    return DecisionLine(decision.verdict, decision.person.shown_name, at, decision.comment or None, step=decision.step)
+
+
+def _outside_lines(level: Level, ours: Sequence[Decision]) -> Iterator[DecisionLine]:
+    here = [each for each in ours if each.step == level.step]
+    for vote in level.votes or ():
+        if not any(voted_by(vote, each) for each in here):
+            who = Principal.parse(vote.by).shown_name
+            yield DecisionLine(vote.verdict, who, vote.at, vote.comment, in_teams=False, step=level.step)

@@ -1,0 +1,131 @@
+"""What the thread under a card tells: each decision with the AWS call that was made, and how the request ended.
+
+Knows neither channels nor what was delivered; bot.domain.shown.surfaces makes them wanted.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bot.domain.claims import awaits_effect
+from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.identity import assumed_role_arn
+from bot.domain.record import Record
+from bot.domain.request import Action, Status, Verdict, Withdrawal
+from bot.domain.shown.card import access_is_over, requester_name
+from bot.domain.shown.decided import deciding_line, is_hidden, taken
+from bot.domain.shown.views import NoteKind, NoteView
+
+_TOLD_AS = {
+    Verdict.APPROVE: NoteKind.APPROVAL,
+    Verdict.REJECT: NoteKind.REJECTION,
+    Withdrawal.REVOKE: NoteKind.REVOCATION,
+    Withdrawal.CANCEL: NoteKind.CANCELLATION,
+}
+_CALLS = {
+    Verdict.APPROVE: "SendAutomationSignal Approve",
+    Verdict.REJECT: "SendAutomationSignal Reject",
+    Withdrawal.REVOKE: "SendAutomationSignal Revoke",
+    Withdrawal.CANCEL: "StopAutomationExecution Cancel",
+}
+_UNDONE = frozenset({DecisionState.RELEASED, DecisionState.REFUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One note. `overtaken`: it is not worth telling any more."""
+
+    name: str
+    view: NoteView
+    overtaken: bool = False
+
+
+def thread_notes(record: Record, now: datetime) -> list[Note]:
+    """Return every note that the row gives rise to, in the order in which they are told."""
+    notes = [note for each in record.decisions for note in _decision_notes(record, each, now)]
+    notes += [_late_note(record, each) for each in taken(record) if each.outcome is Outcome.NO_ANSWER]
+    if record.request and access_is_over(record.request, now):
+        ended = replace(blank_note(record, NoteKind.ENDED), at=record.request.access_until)
+        notes.append(Note("ended", ended))
+    if ending := _ending_note(record):
+        notes.append(Note(str(ending.status), ending))
+    return notes
+
+
+def blank_note(record: Record, kind: NoteKind) -> NoteView:
+    """Return a note that says no more than which request it is about."""
+    request = record.request
+    node = (request.node.name or request.node.id) if request else ""
+    return NoteView(kind, record.key.ops_item_id, node, requester=requester_name(record))
+
+
+def _decision_notes(record: Record, decision: Decision, now: datetime) -> Iterator[Note]:
+    if decision.state is DecisionState.CONFIRMED and not is_hidden(record, decision):
+        kind = _TOLD_AS[decision.verdict]
+        yield Note(decision.id, replace(_note(record, decision, kind), call=_call(decision, record)))
+    why = why_undone(record, decision, now)
+    if why and decision.verdict is not Withdrawal.CANCEL:  # that is told to its requester, who may not see the thread
+        yield _undone_note(record, decision, why, now)
+
+
+def why_undone(record: Record, decision: Decision, now: datetime) -> str | None:
+    """Return, as a code, why a decision whose person was promised an end has come to nothing as far as is known."""
+    if decision.state is DecisionState.CONFIRMED:
+        hidden = is_hidden(record, decision) and not awaits_effect(decision, record.request, now)
+        return "not_shown" if hidden else None
+    if not decision.announced or decision.state not in _UNDONE:
+        return None
+    denied = decision.verdict is Withdrawal.CANCEL and decision.outcome is Outcome.AWS_DENIED
+    return "cancel_denied" if denied else str(decision.outcome or Outcome.NO_ANSWER)
+
+
+def _undone_note(record: Record, decision: Decision, why: str, now: datetime) -> Note:
+    """Nobody is told to press again once there is nothing left to press."""
+    if why == "not_shown":
+        view = replace(_note(record, decision, NoteKind.NOT_SHOWN), call=_call(decision, record))
+        return Note(f"{decision.id}:hidden", view, overtaken=not _stands_open(record, decision.verdict, now))
+    if decision.state is DecisionState.RELEASED and decision.outcome is Outcome.NO_ANSWER:
+        view = _note(record, decision, NoteKind.UNANSWERED)
+        return Note(decision.id, view, overtaken=not _stands_open(record, decision.verdict, now))
+    return Note(decision.id, _note(record, decision, NoteKind.UNDONE))
+
+
+def _stands_open(record: Record, act: Action, now: datetime) -> bool:
+    request = record.request
+    if request is None or act is not Withdrawal.REVOKE:
+        return request is None or not request.status.ended
+    return request.status is Status.APPROVED and not access_is_over(request, now)
+
+
+def _note(record: Record, decision: Decision, kind: NoteKind) -> NoteView:
+    return replace(
+        blank_note(record, kind),
+        who=decision.person.shown_name,
+        at=decision.settled_at,
+        comment=decision.comment or None,
+        role=assumed_role_arn(decision.role, decision.person.session_name) if decision.role else None,
+        detail=str(decision.outcome) if decision.outcome else None,
+    )
+
+
+def _late_note(record: Record, decision: Decision) -> Note:
+    """Tell of a decision that AWS never answered and shows after all: nobody outside Teams made it."""
+    who, comment = decision.person.shown_name, decision.comment or None
+    note = replace(blank_note(record, _TOLD_AS[decision.verdict]), who=who, at=decision.clicked_at, comment=comment)
+    return Note(f"{decision.id}:shown", replace(note, call=_call(decision, record)))
+
+
+def _call(decision: Decision, record: Record) -> str:
+    return f"ssm:{_CALLS[decision.verdict]} {decision.execution_id} ({record.key.region})"
+
+
+def _ending_note(record: Record) -> NoteView | None:
+    """Tell how the request ended, unless it was by one of us, or still may prove to have been."""
+    request = record.request
+    if request is None or not request.status.ended or record.live_decisions:
+        return None
+    line = deciding_line(record)
+    if line and line.in_teams:
+        return None
+    note = replace(blank_note(record, NoteKind.OUTSIDE), status=request.status)
+    return replace(note, who=line.who, at=line.at, comment=line.comment) if line else note

@@ -1,0 +1,66 @@
+"""What the bot answers to what people write, as facts without words. Cards and notes: bot.domain.shown.views."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from bot.domain.shown.views import Banner, CardView, DirectView, NoteView
+
+
+@dataclass(frozen=True, slots=True)
+class HelpView:
+    """Template `help`. `personal`: in a personal chat, where `setup` has no meaning."""
+
+    personal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLine:
+    """One line of a list of requests."""
+
+    ops_item_id: str
+    node: str
+    requester: str
+    banner: Banner
+    requested_at: datetime | None = None
+    deadline: datetime | None = None
+    own: bool = False  # the reader asked for it
+
+
+@dataclass(frozen=True, slots=True)
+class PendingView:
+    """Template `pending`: in a channel what is routed there, in a personal chat one's own and those one may decide."""
+
+    requests: tuple[RequestLine, ...]
+    personal: bool = False
+    more: int = 0  # how many did not fit
+
+
+class MessageCode(StrEnum):
+    """A short answer; words `message.<code>`."""
+
+    NOT_FOUND = "not_found"  # no request {detail}
+    UNKNOWN_COMMAND = "unknown_command"
+    WELCOME = "welcome"  # the bot was installed: what it does, and `help`
+    NOTHING_PENDING = "nothing_pending"
+    ALREADY_SET_UP = "already_set_up"  # `setup` in a configured channel; {detail} is its name
+    CHANNEL_ONLY = "channel_only"  # `setup` in a personal chat
+    FAILED = "failed"  # the answer could not be made; try again
+
+
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    """Template `message`: one short answer."""
+
+    code: MessageCode
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetupView:
+    """Template `setup`: this channel's [[channels]] entry, ready to paste. `toml` is shown literally."""
+
+    toml: str
+
+
+View = CardView | DirectView | NoteView | HelpView | PendingView | MessageView | SetupView

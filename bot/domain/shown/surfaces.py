@@ -1,0 +1,220 @@
+"""What Teams must show for a row, and when that changes by itself. The one place where facts become views."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from bot.domain.identity import Person
+from bot.domain.record import DeliveryState, Record, SurfaceKind
+from bot.domain.request import AccessRequest, Status, Withdrawal
+from bot.domain.routing import Channel
+from bot.domain.shown.card import Rules, access_is_over, card_view, conflicting_policies
+from bot.domain.shown.card_places import card_places
+from bot.domain.shown.decided import decision_lines
+from bot.domain.shown.notes import blank_note, thread_notes, why_undone
+from bot.domain.shown.reply_views import View
+from bot.domain.shown.views import DirectKind, DirectView, NoteKind, NoteView
+
+LAPSE_GRACE = timedelta(seconds=5)  # AWS is given a moment to notice its own time-out before it is looked at
+PLACING_SPAN = timedelta(minutes=15)  # after its end; a roster that is away for longer tells of nobody in time
+LATE_FAILURE = timedelta(days=1)  # a failed request older than this is history when it is first seen
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One thing that Teams must show. An `overtaken` message that was not sent yet is skipped."""
+
+    name: str
+    kind: SurfaceKind
+    view: View
+    channel: Channel
+    person: Person | None = None  # of a direct message
+    overtaken: bool = False
+
+    @property
+    def line(self) -> str:
+        """What waits for each other: notes keep their order, so do direct messages; each card is for itself."""
+        return self.name if self.kind is SurfaceKind.CARD else self.kind
+
+
+def desired(record: Record, rules: Rules, now: datetime) -> tuple[Wanted, ...]:
+    """Return everything that Teams must show for this row now, in the order in which it is delivered."""
+    if record.request is None or not _worth_showing(record, now):
+        return ()
+    cards = [
+        Wanted(name, SurfaceKind.CARD, card_view(record, channel, rules, now), channel)
+        for name, channel in card_places(record, rules.channels)
+    ]
+    home = _home(record, rules)
+    if home is None:
+        return tuple(cards)
+    notes, told = _notes(record, home, now), _delivery_notes(record, home)
+    directs = [] if may_still_be_identified(record, now) else _directs(record, home, rules, now)
+    return (*cards, *_overtaken_notes(record, home, (*notes, *told)), *notes, *directs, *told)
+
+
+def next_change(record: Record, now: datetime) -> datetime | None:
+    """Return the next moment at which the desired surfaces change by themselves."""
+    request = record.request
+    if request is None:
+        return None
+    moments = [
+        request.deadline + LAPSE_GRACE if request.deadline else None,
+        request.access_until if request.status is Status.APPROVED else None,
+    ]
+    return min((moment for moment in moments if moment and moment > now), default=None)
+
+
+def _worth_showing(record: Record, now: datetime) -> bool:
+    request = record.request
+    if request is None or request.auto_approved or request.replica_of:
+        return False
+    if not request.status.ended or any(surface.kind is SurfaceKind.CARD for surface in record.surfaces):
+        return True
+    if request.status is Status.FAILED:
+        return request.requested_at is None or now - request.requested_at < LATE_FAILURE
+    return request.status is Status.APPROVED and bool(request.access_until and request.access_until > now)
+
+
+def _home(record: Record, rules: Rules) -> Channel | None:
+    return rules.channels.get(record.route.channel) if record.route else None
+
+
+# --- notes in the thread -----------------------------------------------------------------------------------------
+
+
+def _notes(record: Record, home: Channel, now: datetime) -> list[Wanted]:
+    told = thread_notes(record, now)
+    return [replace(_wanted_note(f"note:{each.name}", each.view, home), overtaken=each.overtaken) for each in told]
+
+
+def _overtaken_notes(record: Record, home: Channel, wanted: Sequence[Wanted]) -> list[Wanted]:
+    """Return the notes that were begun, never came through and are true no more."""
+    names = {want.name for want in wanted}
+    begun = (each.name for each in record.surfaces if each.kind is SurfaceKind.NOTE)
+    blank = blank_note(record, NoteKind.OUTSIDE)
+    return [replace(_wanted_note(name, blank, home), overtaken=True) for name in begun if name not in names]
+
+
+def _wanted_note(name: str, view: NoteView, home: Channel) -> Wanted:
+    return Wanted(name, SurfaceKind.NOTE, view, home)
+
+
+def _delivery_notes(record: Record, home: Channel) -> list[Wanted]:
+    failed = [
+        surface
+        for surface in record.surfaces
+        if surface.kind is SurfaceKind.DIRECT and surface.delivery is DeliveryState.IMPOSSIBLE
+    ]
+    if not failed:
+        return []
+    note = replace(blank_note(record, NoteKind.DIRECT_IMPOSSIBLE), detail=failed[0].problem)
+    return [_wanted_note("note:direct_impossible", note, home)]
+
+
+# --- direct messages ---------------------------------------------------------------------------------------------
+
+DIRECTS = {
+    Status.PENDING: DirectKind.WAITING,
+    Status.APPROVED: DirectKind.APPROVED,
+    Status.REJECTED: DirectKind.REJECTED,
+    Status.REVOKED: DirectKind.REVOKED,
+    Status.TIMED_OUT: DirectKind.TIMED_OUT,
+    Status.CANCELLED: DirectKind.CANCELLED,
+    Status.FAILED: DirectKind.FAILED,
+    Status.GONE: DirectKind.GONE,
+}
+
+
+def may_still_be_identified(record: Record, now: datetime) -> bool:
+    """True while nobody knows who asks, and a roster that is away could tell yet: until then nobody is told."""
+    request = record.request
+    if request is None or request.replica_of or (record.requester and record.requester.placed):
+        return False
+    if not request.status.ended:
+        return request.status is Status.PENDING
+    ended_at = request.modified_at or record.observed_at
+    return ended_at is not None and now < ended_at + PLACING_SPAN
+
+
+def _directs(record: Record, home: Channel, rules: Rules, now: datetime) -> list[Wanted]:
+    kind = direct_kind(record, now)
+    if record.request is None or kind is None:
+        return []
+    person = record.requester.person if record.requester and record.requester.placed else None
+    due = Wanted(f"dm:{kind}", SurfaceKind.DIRECT, direct_view(record, kind, rules), home, person)
+    failed = _failed_cancellations(record, due, now)
+    names = {due.name, *(want.name for want in failed)}
+    claimed = (surface.name for surface in record.surfaces if surface.kind is SurfaceKind.DIRECT)
+    overtaken = [replace(due, name=name, overtaken=True) for name in claimed if name not in names]
+    return [*overtaken, due, *failed]
+
+
+def direct_kind(record: Record, now: datetime) -> DirectKind | None:
+    """Return what the requester has to know now."""
+    if record.request is None:
+        return None
+    return DirectKind.ENDED if access_is_over(record.request, now) else DIRECTS.get(record.request.status)
+
+
+def _failed_cancellations(record: Record, due: Wanted, now: datetime) -> list[Wanted]:
+    """Tell the requester, who may not see the thread, of what came to nothing after "applying"; the button is there."""
+    view = due.view
+    if not isinstance(view, DirectView) or view.kind is not DirectKind.WAITING:
+        return []
+    failed = [(each, why_undone(record, each, now)) for each in record.decisions if each.verdict is Withdrawal.CANCEL]
+    return [
+        replace(due, name=f"dm:{each.id}", view=replace(view, kind=DirectKind.NOT_CANCELLED, detail=why))
+        for each, why in failed
+        if why
+    ]
+
+
+def direct_view(record: Record, kind: DirectKind, rules: Rules) -> DirectView:
+    """Return the direct message to the requester. The row must have facts."""
+    request = record.request
+    if request is None:
+        raise ValueError(record.key)
+    approved = kind is DirectKind.APPROVED
+    return DirectView(
+        kind=kind,
+        key=str(request.key),
+        ops_item_id=request.key.ops_item_id,
+        account=request.key.account,
+        region=request.key.region,
+        node_id=request.node.id,
+        node_name=request.node.name,
+        reason=request.reason,
+        duration=request.duration,
+        decisions=decision_lines(record),
+        requested_at=request.requested_at,
+        deadline=request.deadline,
+        access_until=request.access_until if approved else None,
+        commands=connect_commands(request) if approved else (),
+        conflicting_policies=conflicting_policies(record),
+        cancel=_may_offer_cancel(record, rules),
+    )
+
+
+def _may_offer_cancel(record: Record, rules: Rules) -> bool:
+    """True while the requester may press; that the execution may not be known yet is found out then."""
+    request = record.request
+    if request is None or request.replica_of or request.key.account not in rules.cancel_roles:
+        return False
+    if request.status is not Status.PENDING:
+        return False
+    return not any(each.verdict is Withdrawal.CANCEL and each.announced for each in record.live_decisions)
+
+
+def connect_commands(request: AccessRequest) -> tuple[str, ...]:
+    """Return the shell commands (bash, zsh) that open a session with the approved access; made from ids only.
+
+    https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access-start-session.html
+    """
+    names = "AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN"
+    token = (
+        f"aws ssm get-access-token --region {request.key.region} --access-request-id {request.key.ops_item_id}"
+        " --query 'Credentials.[AccessKeyId, SecretAccessKey, SessionToken]' --output text"
+    )
+    start = f"aws ssm start-session --region {request.key.region} --target {request.node.id}"
+    return f'read -r {names} <<< "$({token})" && export {names}', start

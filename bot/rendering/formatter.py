@@ -1,0 +1,171 @@
+"""Puts facts into the shapes that the templates repeat: runs, rows, lines and quotes, within limits of length.
+
+It must not know which card it writes for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from bot.domain.request import Action
+from bot.domain.shown.views import DecisionLine
+from bot.rendering.i18n import Localizer, Run
+from bot.text.escape import cut, one_line, prose, wrappable
+from bot.text.invisible import UNSHOWABLE
+
+Data = dict[str, object]
+Runs = list[Run]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many characters of each text from outside are shown, and how many of a kind."""
+
+    name: int  # nodes, people, policies
+    prose: int  # reason, comments
+    tag: int  # a tag's value; its key gets half
+    tags: int
+    decisions: int  # the latest ones
+    many: int  # requests of a list, people mentioned, policies
+
+
+# Tried in turn until a card is small enough. AWS takes 256 characters of reason; a comment has 400.
+LIMITS: Final = (
+    Limits(name=128, prose=512, tag=256, tags=20, decisions=25, many=50),
+    Limits(name=80, prose=256, tag=80, tags=12, decisions=5, many=20),
+    Limits(name=40, prose=256, tag=24, tags=10, decisions=1, many=10),
+    Limits(name=20, prose=80, tag=8, tags=2, decisions=1, many=2),  # holds even the heaviest characters
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CardFormatter:
+    """Writes in one locale and time zone within limits."""
+
+    say: Localizer
+    limits: Limits
+    reader: Localizer | None = None  # of the person to whom a notice is for, where that is another one
+
+    @property
+    def to_reader(self) -> "CardFormatter":
+        """Write in the reader's locale."""
+        return replace(self, say=self.reader) if self.reader else self
+
+    def name(self, text: str) -> str:
+        """Return a name from outside on one line, for a TextRun."""
+        return wrappable(self.short(text))
+
+    def short(self, text: str) -> str:
+        """Return a name from outside on one line, without marks for wrapping; of one nobody can see, a visible mark."""
+        return one_line(text, self.limits.name) or (UNSHOWABLE if text else "")
+
+    def runs(self, key: str, /, **names: str) -> Runs:
+        """Return a phrase whose places are names from outside; moments and counts go through `say.runs`."""
+        return self.say.runs(key, **{place: self.name(value) for place, value in names.items()})
+
+    def coded(self, group: str, code: str | None, *, otherwise: str) -> Runs:
+        """Return a code in words, or the words for those that have none of their own."""
+        key = f"{group}.{code}"
+        return self.runs(key if self.say.has(key) else f"{group}.{otherwise}")
+
+    def conflict(self, policies: Sequence[str]) -> list[Data]:
+        """Return which policies stand in each other's way, or nothing."""
+        names = self.names(policies)
+        return [{"runs": self.say.runs("card_line.conflict", policies=names)}] if names else []
+
+    def row(self, label: str, *values: Runs) -> Data:
+        """Return a labelled row; each value is a line of its own."""
+        return {"label": self.say.text(f"row.{label}"), "lines": list(values)}
+
+    def plain_row(self, label: str, value: str | None) -> list[Data]:
+        """Return a row of one text, or none for what is not known."""
+        return [self.row(label, plain(self.name(value)))] if value else []
+
+    def moment_row(self, label: str, at: datetime | None, *, beside: datetime | None = None) -> list[Data]:
+        """Return a row of one moment, or none."""
+        return [self.row(label, plain(self.say.moment(at, beside=beside)))] if at else []
+
+    def duration_row(self, label: str, span: timedelta | None) -> list[Data]:
+        """Return a row of one duration, or none."""
+        return [self.row(label, plain(self.say.duration(span)))] if span else []
+
+    def lapse_row(self, deadline: datetime | None, requested_at: datetime | None) -> list[Data]:
+        """Return when a request lapses, with the span since it was made, which never goes stale."""
+        if deadline is None or requested_at is None or deadline <= requested_at:
+            return self.moment_row("lapses", deadline)
+        at = self.say.moment(deadline, beside=requested_at)
+        span = self.say.duration(rounded(deadline - requested_at))
+        return [self.row("lapses", self.say.runs("value.lapses_span", at=at, span=span))]
+
+    def tag_row(self, tags: Sequence[tuple[str, str]]) -> list[Data]:
+        """Return the tags, a line each, or no row."""
+        shown = [self._tag(key, value) for key, value in tags[: self.limits.tags]]
+        if len(tags) > len(shown):
+            shown.append(plain("…"))
+        return [self.row("tags", *shown)] if shown else []
+
+    def _tag(self, key: str, value: str) -> Runs:
+        name, content = one_line(key, self.limits.tag // 2), one_line(value, self.limits.tag)
+        return plain(wrappable(self.say.text("value.tag", name=name, value=content)))
+
+    def reason(self, text: str) -> list[Data]:
+        """Return a block of lines, or none."""
+        return self._block(text)
+
+    def comment(self, text: str | None) -> list[Data]:
+        """Return a block of lines in quotation marks, or none."""
+        return self._block(text or "", self.say.text("value.quote_opens"), self.say.text("value.quote_ends"))
+
+    def _block(self, text: str, opens: str = "", ends: str = "") -> list[Data]:
+        """Return the lines within their marks; of a text that is cut, say so and where all of it is."""
+        shown = prose(text, limit=self.limits.prose)
+        if not shown.lines:
+            return []
+        written = list(shown.lines)
+        written[0] = opens + written[0]
+        written[-1] += ends
+        if shown.shortened:
+            written.append(self.say.text("value.shortened"))
+        return [{"lines": written}]
+
+    def decision(self, line: DecisionLine, *, beside: datetime | None) -> Data:
+        """Return who decided what, when, and with which comment."""
+        return {"runs": self.decided(line, beside=beside), "quote": self.comment(line.comment)}
+
+    def decided(self, line: DecisionLine, *, beside: datetime | None) -> Runs:
+        """Return who decided what and when."""
+        return [*self._who_decided(line), *self.apart(line.at, beside=beside)]
+
+    def _who_decided(self, line: DecisionLine) -> Runs:
+        if line.who is None:
+            return self.runs(f"decision.{line.verdict}_unknown")
+        return self.runs(f"decision.{line.verdict}{'' if line.in_teams else '_outside'}", who=line.who)
+
+    def pressed(self, who: str, verdict: Action, at: datetime | None, *, beside: datetime | None) -> Runs:
+        """Return who pressed which button when."""
+        return [*self.runs(f"decision.{verdict}_pressed", who=who), *self.apart(at, beside=beside)]
+
+    def apart(self, at: datetime | None, *, beside: datetime | None = None) -> Runs:
+        """Return a moment to follow a phrase, or nothing."""
+        return self.say.runs("value.moment_apart", at=self.say.moment(at, beside=beside)) if at else []
+
+    def latest(self, decisions: Sequence[DecisionLine], *, beside: datetime | None) -> list[Data]:
+        """Return the latest decisions, oldest first."""
+        return [self.decision(line, beside=beside) for line in decisions[-self.limits.decisions :]]
+
+    def names(self, texts: Sequence[str]) -> str:
+        """Return names in a row, as one text."""
+        named = [self.short(text) for text in texts[: self.limits.many]]
+        return wrappable(cut(self.say.text("card_line.name_separator").join(named), 4 * self.limits.name))
+
+
+def plain(text: str, *, font: str = "Default") -> Runs:
+    """Return a text as a single run."""
+    return [Run(text=text, weight="Default", font=font)]
+
+
+def rounded(span: timedelta) -> timedelta:
+    """Round a span to what a reader cares about: days to hours, the rest to minutes."""
+    unit = timedelta(hours=1) if span >= timedelta(days=1) else timedelta(minutes=1)
+    return max(unit, round(span / unit) * unit)

@@ -1,0 +1,172 @@
+"""Who calls: access keys, the sessions that AssumeRole gives, their tokens and source identities.
+
+Replaces moto's STS for the calls that matter here, since moto accepts any key and forgets the source identity. What
+IAM policies would allow is not simulated, but for who may stop an approval (bot.sandbox.aws.jit.operations); a role that
+the sandbox does not know cannot be assumed.
+"""
+
+import re
+import secrets
+import string
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from moto.iam.models import iam_backends
+from werkzeug.datastructures import Headers
+
+from bot.sandbox.aws.errors import AwsError
+
+_CREDENTIAL = re.compile(r"Credential=(?P<key>\w+)/\d+/(?P<region>[\w-]+)/(?P<service>[\w-]+)/aws4_request")
+_ROLE = re.compile(r"arn:aws:iam::(?P<account>\d{12}):role/(?:.+/)?(?P<name>[\w+=,.@-]+)")
+_ALPHABET = string.ascii_uppercase + string.digits
+DEFAULT_SESSION = 3600  # seconds, as STS
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One set of credentials and who it stands for."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str  # empty for a bootstrap key
+    role_arn: str
+    session_name: str
+    source_identity: str = ""
+    expires_at: datetime | None = None
+
+    @property
+    def account(self) -> str:
+        """The account of the role."""
+        return self.role_arn.split(":")[4]
+
+    @property
+    def arn(self) -> str:
+        """The ARN that CloudTrail would show."""
+        return f"arn:aws:sts::{self.account}:assumed-role/{self.role_arn.rpartition('/')[2]}/{self.session_name}"
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that give these credentials to the standard boto3 chain."""
+        named = {
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_SESSION_TOKEN": self.session_token,
+        }
+        return {name: value for name, value in named.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who signed one call, and for which Region and service."""
+
+    session: Session
+    region: str
+    service: str
+
+    @property
+    def arn(self) -> str:
+        """The session's ARN."""
+        return self.session.arn
+
+    @property
+    def account(self) -> str:
+        """The session's account."""
+        return self.session.account
+
+
+class Callers:
+    """All credentials that the sandbox has given out."""
+
+    def __init__(self, *, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._sessions: dict[str, Session] = {}
+        self._roles: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def add_role(self, role_arn: str, *, external_id: str = "") -> None:
+        """Let a role be assumed; by whoever tells the external id, where its trust policy demands one."""
+        if not _ROLE.fullmatch(role_arn):
+            raise ValueError(role_arn)
+        with self._lock:
+            self._roles[role_arn] = external_id
+
+    def bootstrap(self, access_key_id: str, *, role_arn: str, session_name: str) -> Session:
+        """Admit a key that no AssumeRole gave, as the role session that the platform would have given."""
+        return self._admit(Session(access_key_id, secrets.token_hex(20), "", role_arn, session_name))
+
+    def assume(
+        self,
+        role_arn: str,
+        session_name: str,
+        *,
+        source_identity: str = "",
+        external_id: str = "",
+        seconds: int | None = None,
+    ) -> Session:
+        """Give out a session of a role; raise AwsError AccessDenied for a role that is not there, or does not trust.
+
+        Without `seconds` it has no end: the sandbox's own people sign in again whenever they have to.
+        """
+        demanded = self._roles.get(role_arn)
+        if demanded is None or (demanded and demanded != external_id):
+            raise AwsError("AccessDenied", f"not authorized to perform: sts:AssumeRole on resource: {role_arn}", 403)
+        key = "ASIA" + "".join(secrets.choice(_ALPHABET) for _ in range(16))
+        until = None if seconds is None else self._now() + timedelta(seconds=seconds)
+        token = secrets.token_urlsafe(96)
+        return self._admit(Session(key, secrets.token_hex(20), token, role_arn, session_name, source_identity, until))
+
+    def of(self, headers: Headers) -> Caller:
+        """Find out who signed a call; raise AwsError for nobody, an unknown key, a wrong or expired token."""
+        found = _CREDENTIAL.search(headers.get("Authorization", ""))
+        if not found:
+            raise AwsError("MissingAuthenticationToken", "The request is not signed.", 403)
+        session = self._sessions.get(found["key"])
+        if session is None or headers.get("X-Amz-Security-Token", "") != session.session_token:
+            raise AwsError("UnrecognizedClientException", "The security token included in the request is invalid.")
+        if session.expires_at and self._now() >= session.expires_at:
+            raise AwsError("ExpiredTokenException", "The security token included in the request is expired.")
+        return Caller(session, found["region"], found["service"])
+
+    def _admit(self, session: Session) -> Session:
+        with self._lock:
+            self._sessions[session.access_key_id] = session
+        # moto finds the account of a call by its key; it has no public way to be told of one.
+        backend = iam_backends[session.account]["aws"]
+        backend.access_keys[session.access_key_id] = backend.create_temp_access_key()
+        return session
+
+
+def assume_role(callers: Callers, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
+    """Answer sts:AssumeRole. A source identity, once set, stays through role chaining."""
+    identity = caller.session.source_identity or params.get("SourceIdentity", "")
+    if params.get("SourceIdentity", identity) != identity:
+        raise AwsError("AccessDenied", "The source identity of a session cannot be changed.", 403)
+    session = callers.assume(
+        params["RoleArn"],
+        params["RoleSessionName"],
+        source_identity=identity,
+        external_id=params.get("ExternalId", ""),
+        seconds=params.get("DurationSeconds", DEFAULT_SESSION),
+    )
+    return {
+        "Credentials": {
+            "AccessKeyId": session.access_key_id,
+            "SecretAccessKey": session.secret_access_key,
+            "SessionToken": session.session_token,
+            "Expiration": session.expires_at,
+        },
+        "AssumedRoleUser": {"AssumedRoleId": _user_id(session), "Arn": session.arn},
+        "PackedPolicySize": 6,
+        **({"SourceIdentity": identity} if identity else {}),
+    }
+
+
+def get_caller_identity(caller: Caller, _: dict[str, Any]) -> dict[str, Any]:
+    """Answer sts:GetCallerIdentity."""
+    return {"UserId": _user_id(caller.session), "Account": caller.account, "Arn": caller.arn}
+
+
+def _user_id(session: Session) -> str:
+    return f"AROA{session.access_key_id[-12:]}:{session.session_name}"

@@ -1,0 +1,145 @@
+"""The sandbox's own HTTP calls under `/_sandbox/`: what other processes on this machine may ask of it.
+
+    GET  /_sandbox/world                            account, Region, queue, nodes
+    GET  /_sandbox/calls?operation=…                what was called
+    GET  /_sandbox/effects                          which signals and stops took effect
+    GET  /_sandbox/mistakes                         what the sandbox itself did wrong; always empty
+    POST /_sandbox/request {reason, node}           a further request of the sample requester; node: Name or id
+    POST /_sandbox/decide {opsItemId, verdict, comment}   a decision as the AWS console would take it
+
+Verdicts: approve, reject, revoke, cancel. Loopback only, and JSON only, so that no web page can post here.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Final
+
+from werkzeug.wrappers import Request, Response
+
+from bot.sandbox.aws.call_log import CallLog
+from bot.sandbox.aws.callers import Caller, Callers, Session
+from bot.sandbox.aws.errors import AwsError
+from bot.sandbox.aws.front import AwsFront
+from bot.sandbox.aws.jit.assumptions import ROLE_APPROVER
+from bot.sandbox.aws.jit.requests import AccessRequest
+from bot.sandbox.aws.jit.state import JitState
+from bot.sandbox.aws.world import OPERATOR_ROLE, REQUESTER, World
+
+PREFIX: Final = "/_sandbox/"
+CONSOLE_USER: Final = "alex.wilber@example.com"  # who decides "in the AWS console"
+SIGNALS: Final = {"approve": "Approve", "reject": "Reject", "revoke": "Revoke"}
+SAMPLE_REASON: Final = "本番サイトで 502 エラーが増えているため、nginx のログを確認します（INC-2041）"
+SAMPLE_NODE: Final = "web-prod-01"
+LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+class BadRequest(ValueError):
+    """The call cannot be understood; the text says why."""
+
+
+class Control:
+    """Answers the control calls. `world` is filled in once there is one."""
+
+    def __init__(self, *, front: AwsFront, callers: Callers, state: JitState, calls: CallLog) -> None:
+        self._front, self._callers, self._state, self._calls = front, callers, state, calls
+        self.world: World | None = None
+
+    def answer(self, request: Request) -> Response:
+        """Answer one call."""
+        if not _is_local(request):
+            return _reply(403, {"error": "loopback only"})
+        handler = self._routes().get((request.method, request.path.removeprefix(PREFIX)))
+        if handler is None:
+            return _reply(404, {"error": "no such call"})
+        try:
+            return _reply(200, handler(request))
+        except BadRequest as error:
+            return _reply(400, {"error": str(error)})
+        except AwsError as error:
+            return _reply(409, {"code": error.code, "error": error.message})
+
+    def request_access(self, *, node: str = SAMPLE_NODE, reason: str = SAMPLE_REASON) -> str:
+        """Ask for access as the sample requester; return the OpsItem id."""
+        world = self._world()
+        caller = Caller(self._callers.assume(OPERATOR_ROLE, REQUESTER), world.region, "ssm")
+        targets = [{"Key": "InstanceIds", "Values": [world.nodes.get(node, node)]}]
+        params = {"Reason": reason, "Targets": targets}
+        started = self._front.perform(caller, "ssm", "StartAccessRequest", params)
+        return str(started["AccessRequestId"])
+
+    def decide(self, ops_item_id: str, verdict: str, *, comment: str = "", by: str = CONSOLE_USER) -> None:
+        """Decide behind the bot's back, by a session of a role that the level lists; raise AwsError as AWS would."""
+        world = self._world()
+        request = self._state.find(ops_item_id, account=world.account, region=world.region)
+        if request is None:
+            raise BadRequest(f"there is no {ops_item_id}")
+        execution = {"AutomationExecutionId": request.execution_id}
+        if verdict == "cancel":
+            session = self._callers.assume(OPERATOR_ROLE, REQUESTER)
+            self._perform(session, "StopAutomationExecution", {**execution, "Type": "Cancel"})
+        elif signal := SIGNALS.get(verdict):
+            payload = {"Payload": {"Comment": [comment]}} if comment else {}
+            session = self._callers.assume(_approver_role(request, world), by)
+            self._perform(session, "SendAutomationSignal", {**execution, "SignalType": signal, **payload})
+        else:
+            raise BadRequest(f"verdict is one of {', '.join(SIGNALS)}, cancel")
+
+    def _perform(self, session: Session, operation: str, params: dict[str, Any]) -> None:
+        self._front.perform(Caller(session, self._world().region, "ssm"), "ssm", operation, params)
+
+    def _routes(self) -> dict[tuple[str, str], Callable[[Request], Any]]:
+        return {
+            ("GET", "world"): self._get_world,
+            ("GET", "calls"): lambda r: [c.as_json() for c in self._calls.all(r.args.get("operation"))],
+            ("GET", "effects"): lambda _: [{**asdict(e), "at": e.at.isoformat()} for e in self._state.effects],
+            ("GET", "mistakes"): lambda _: self._front.mistakes,
+            ("POST", "request"): self._post_request,
+            ("POST", "decide"): self._post_decide,
+        }
+
+    def _get_world(self, _: Request) -> dict[str, Any]:
+        world = self._world()
+        places = {"account": world.account, "region": world.region, "queueUrl": world.queue_url}
+        return {**places, "nodes": world.nodes}
+
+    def _post_request(self, request: Request) -> dict[str, Any]:
+        body = _body(request, {"node": SAMPLE_NODE, "reason": SAMPLE_REASON})
+        world = self._world()
+        if body["node"] not in {*world.nodes, *world.nodes.values()}:
+            raise BadRequest(f"there is no such node; there are {', '.join(world.nodes)}")
+        ops_item_id = self.request_access(node=body["node"], reason=body["reason"])
+        return {"opsItemId": ops_item_id, "account": world.account, "region": world.region}
+
+    def _post_decide(self, request: Request) -> dict[str, Any]:
+        body = _body(request, {"opsItemId": "", "verdict": "", "comment": "", "by": CONSOLE_USER})
+        self.decide(body["opsItemId"], body["verdict"], comment=body["comment"], by=body["by"])
+        return {"opsItemId": body["opsItemId"]}
+
+    def _world(self) -> World:
+        if self.world is None:
+            raise BadRequest("there is no sample world here")
+        return self.world
+
+
+def _approver_role(request: AccessRequest, world: World) -> str:
+    step = request.waiting_step or next(iter(request.steps), None)
+    listed = step.level.approvers if step else ()
+    return next((a.id for a in listed if a.kind == ROLE_APPROVER), world.approver_role)
+
+
+def _is_local(request: Request) -> bool:
+    """Tell a call of this machine; the Host name too, for a page's script may reach us by a name of its own."""
+    sender = request.remote_addr or ""
+    return (sender.startswith("127.") or sender == "::1") and request.host.rpartition(":")[0] in LOCAL_NAMES
+
+
+def _body(request: Request, defaults: dict[str, str]) -> dict[str, str]:
+    body = request.get_json(silent=True) if request.is_json else None
+    if not isinstance(body, dict) or not all(isinstance(v, str) for v in body.values()) or set(body) - set(defaults):
+        raise BadRequest(f"send a JSON object with some of: {', '.join(defaults)}")
+    return {**defaults, **body}
+
+
+def _reply(status: int, body: Any) -> Response:
+    return Response(json.dumps(body, ensure_ascii=False), status, content_type="application/json")

@@ -1,0 +1,173 @@
+"""Faults on demand: hold, fail, delay, lose the reply, rewrite the answer; and SSM's rate limit.
+
+For tests, through the running object only. Knows operations by name and nothing else of them.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from bot.sandbox.aws.errors import AwsError
+
+Answer = dict[str, Any]
+PATIENCE = 120.0  # seconds; a test that forgets a held call must not leave its thread for ever
+
+
+class Loss(StrEnum):
+    """How a reply gets lost after the call took effect."""
+
+    CLOSED = "closed"  # the connection is closed without a byte
+    EMPTY_500 = "empty_500"  # status 500, no body
+
+
+class Injected(AwsError):
+    """An error that a test asked for; it may be one that no model lists."""
+
+
+class ReplyLost(Exception):
+    """The call took effect and its caller must not learn it."""
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__(loss)
+        self.loss = loss
+
+
+@dataclass(slots=True)
+class Hold:
+    """Calls that wait. `arrived` is set by the first; `release` lets them and all later ones go on."""
+
+    arrived: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def release(self) -> None:
+        """Let the calls go on."""
+        self.released.set()
+
+    def wait(self) -> None:
+        """Be one of the held calls."""
+        self.arrived.set()
+        self.released.wait(PATIENCE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+@dataclass(slots=True)
+class _Fault:
+    """What happens to an operation: before it takes effect, and to its answer after."""
+
+    operation: str
+    remaining: int | None  # calls; None: all
+    before: Callable[[], None] | None = None
+    after: Callable[[Answer], Answer] | None = None
+
+
+class Faults:
+    """The faults that are in force, thread-safe."""
+
+    def __init__(self) -> None:
+        self._faults: list[_Fault] = []
+        self._holds: list[Hold] = []
+        self._lock = threading.Lock()
+
+    def hold(self, operation: str, *, after_effect: bool = False, times: int | None = None) -> Hold:
+        """Hold calls until released; `after_effect`: they have changed the state and only their answers wait."""
+        hold = Hold()
+        self._holds.append(hold)
+        if not after_effect:
+            self._add(_Fault(operation, times, before=hold.wait))
+            return hold
+
+        def wait(answer: Answer) -> Answer:
+            hold.wait()
+            return answer
+
+        self._add(_Fault(operation, times, after=wait))
+        return hold
+
+    def fail(self, operation: str, code: str, *, status: int | None = None, times: int | None = 1) -> None:
+        """Refuse the next calls without effect."""
+
+        def refuse() -> None:
+            raise Injected(code, "A fault of the sandbox.", status)
+
+        self._add(_Fault(operation, times, before=refuse))
+
+    def lose_reply(self, operation: str, *, how: Loss = Loss.CLOSED, times: int | None = 1) -> None:
+        """Let the next calls take effect, and lose their answers."""
+
+        def lose(_: Answer) -> Answer:
+            raise ReplyLost(how)
+
+        self._add(_Fault(operation, times, after=lose))
+
+    def delay(self, operation: str, seconds: float, *, times: int | None = None) -> None:
+        """Let calls wait before they take effect."""
+        never = threading.Event()
+        self._add(_Fault(operation, times, before=lambda: _wait(never, seconds)))
+
+    def rewrite(self, operation: str, change: Callable[[Answer], Answer], *, times: int | None = None) -> None:
+        """Change answers, within what the operation's model allows."""
+        self._add(_Fault(operation, times, after=change))
+
+    def clear(self) -> None:
+        """End all faults and let every held call go on."""
+        with self._lock:
+            self._faults.clear()
+        for hold in self._holds:
+            hold.release()
+
+    def before(self, operation: str) -> None:
+        """Be called before an operation takes effect; may wait, may raise AwsError."""
+        for fault in self._due(operation, lambda f: f.before is not None):
+            if fault.before:
+                fault.before()
+
+    def after(self, operation: str, answer: Answer) -> Answer:
+        """Be called with the answer after it took effect; may wait, may raise ReplyLost."""
+        for fault in self._due(operation, lambda f: f.after is not None):
+            if fault.after:
+                answer = fault.after(answer)
+        return answer
+
+    def _due(self, operation: str, fits: Callable[[_Fault], bool]) -> list[_Fault]:
+        with self._lock:
+            due = [f for f in self._faults if f.operation == operation and fits(f) and f.remaining != 0]
+            for fault in due:
+                fault.remaining = None if fault.remaining is None else fault.remaining - 1
+            return due
+
+    def _add(self, fault: _Fault) -> None:
+        with self._lock:
+            self._faults.append(fault)
+
+
+def _wait(event: threading.Event, seconds: float) -> None:
+    event.wait(seconds)
+
+
+class Throttle:
+    """`per_second` calls a second of one operation, account and Region, as a bucket that refills steadily."""
+
+    def __init__(self, per_second: float | None = None, *, now: Callable[[], datetime]) -> None:
+        self.per_second, self._now, self._lock = per_second, now, threading.Lock()
+        self._buckets: dict[tuple[str, str, str], tuple[float, datetime]] = {}
+
+    def take(self, operation: str, *, account: str, region: str) -> None:
+        """Take one call from the bucket; raise AwsError ThrottlingException if it is empty."""
+        rate = self.per_second
+        if rate is None:
+            return
+        with self._lock:
+            now, key = self._now(), (operation, account, region)
+            left, at = self._buckets.get(key, (rate, now))
+            left = min(rate, left + (now - at).total_seconds() * rate)
+            self._buckets[key] = (left - 1 if left >= 1 else left, now)
+        if left < 1:
+            raise AwsError("ThrottlingException", "Rate exceeded")

@@ -1,0 +1,102 @@
+"""What the simulator assumes about just-in-time node access and no primary source confirms: the one place for it.
+
+Everything here may turn out otherwise on a live account. The product must live with either answer, so tests start
+the sandbox with other assumptions than the defaults. https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access.html
+"""
+
+import json
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from bot.sandbox.aws.jit.requests import Decision, Status, Vote
+
+# One policy for all nodes: the console offers it, its document form was not found. State Manager writes "all" so.
+ALL_NODES_TARGET: Final = ("InstanceIds", "*")
+
+# `EnhancedApprovals.Approvers[].type`: only SSOGroup was seen for these policies; IamRole is Change Manager's word.
+ROLE_APPROVER: Final = "IamRole"
+
+OUTPUT_VALUE_LIMIT: Final = 512  # characters; botocore's AutomationParameterValue, which step outputs are made of
+
+# How a step's and an execution's state is spelt: words of the enum AutomationExecutionStatus. The automation pages say
+# Waiting, the events of this feature PendingApproval; an approved aws:approve step of other automations says Success.
+EXECUTION_WORDS: Final = MappingProxyType(
+    {
+        Status.WAITING: "Waiting",
+        Status.APPROVED: "Approved",
+        Status.REJECTED: "Rejected",
+        Status.TIMED_OUT: "TimedOut",
+        Status.CANCELLED: "Cancelled",
+        Status.REVOKED: "Approved",  # the automation had ended well before the revocation; its enum has no Revoked
+    }
+)
+STEP_WORDS: Final = MappingProxyType(
+    {
+        Status.NOT_STARTED: "Pending",
+        Status.WAITING: "Waiting",
+        Status.APPROVED: "Success",
+        Status.REJECTED: "Rejected",
+        Status.TIMED_OUT: "TimedOut",
+        Status.CANCELLED: "Cancelled",
+    }
+)
+# The aws:approve output ApprovalStatus is documented as Approved | Rejected | Waiting.
+APPROVAL_WORDS: Final = MappingProxyType(
+    {Status.WAITING: "Waiting", Status.APPROVED: "Approved", Status.REJECTED: "Rejected"}
+)
+# OpsItem and events: PendingApproval and Approved were seen, the others are words of the enum OpsItemStatus.
+OPS_ITEM_WORDS: Final = MappingProxyType(
+    {
+        Status.WAITING: "PendingApproval",
+        Status.APPROVED: "Approved",
+        Status.REJECTED: "Rejected",
+        Status.TIMED_OUT: "TimedOut",
+        Status.CANCELLED: "Cancelled",
+        Status.REVOKED: "Revoked",
+        Status.FAILED: "Failed",
+    }
+)
+# GetAccessToken has five words only; which of them a cancelled or failed request takes is not documented.
+TOKEN_WORDS: Final = MappingProxyType(
+    {
+        Status.WAITING: "Pending",
+        Status.APPROVED: "Approved",
+        Status.REJECTED: "Rejected",
+        Status.TIMED_OUT: "Expired",
+        Status.CANCELLED: "Rejected",
+        Status.REVOKED: "Revoked",
+        Status.FAILED: "Rejected",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """The assumptions that a test may want otherwise."""
+
+    execution_words: MappingProxyType[Status, str] = field(default_factory=lambda: EXECUTION_WORDS)
+    step_words: MappingProxyType[Status, str] = field(default_factory=lambda: STEP_WORDS)
+    events_after_decision: bool = True  # whether Rejected, TimedOut, Cancelled and Revoked are announced at all
+    decisions_shown: bool = True  # whether GetAutomationExecution tells who decided
+    no_policy_error: str = "ValidationException"  # StartAccessRequest for a node that no policy targets
+    not_an_approver_error: str = "InvalidAutomationSignalException"  # or AccessDeniedException
+
+
+def decision_json(vote: Vote) -> str:
+    """Spell one element of the step output `ApproverDecisions`: a JSON text, its comment cut to the value's limit."""
+    word = "approved" if vote.decision is Decision.APPROVE else "rejected"
+    decided = {"approver": vote.voter, "decision": word, "time": vote.at.isoformat()}
+    if not vote.comment:
+        return json.dumps(decided)
+    kept = vote.comment
+    while len(text := json.dumps({**decided, "comment": kept}, ensure_ascii=False)) > OUTPUT_VALUE_LIMIT:
+        kept = kept[: -max(1, len(text) - OUTPUT_VALUE_LIMIT)]
+    return text
+
+
+def node_arn(account: str, region: str, node_id: str) -> str:
+    """Name a node by ARN as the requests do; the form for `mi-*` nodes is the one that IAM uses."""
+    if node_id.startswith("mi-"):
+        return f"arn:aws:ssm:{region}:{account}:managed-instance/{node_id}"
+    return f"arn:aws:ec2:{region}:{account}:instance/{node_id}"

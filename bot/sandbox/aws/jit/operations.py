@@ -1,0 +1,194 @@
+"""The SSM operations on access requests: parameters in, AWS's shapes out, `AwsError` for what AWS refuses.
+
+The wire is bot.sandbox.aws.front's; the rules are bot.sandbox.aws.jit.requests's.
+"""
+
+import secrets
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from bot.sandbox.aws.callers import Caller
+from bot.sandbox.aws.errors import AwsError
+from bot.sandbox.aws.jit import filters, requests, shapes
+from bot.sandbox.aws.jit.assumptions import ROLE_APPROVER, TOKEN_WORDS
+from bot.sandbox.aws.jit.filters import page
+from bot.sandbox.aws.jit.requests import AccessRequest, Decision, NotAnApprover, Refused, Status, Vote
+from bot.sandbox.aws.jit.state import Effect, JitState, NoPolicy, UnknownNode
+
+Params = dict[str, Any]
+Operation = Callable[[Caller, Params], dict[str, Any]]
+
+TOKEN_LIFE = timedelta(hours=1)  # an access token's credentials; the window itself is the policy's
+
+
+class JitOperations:
+    """Access requests and their approvals, as SSM offers them."""
+
+    def __init__(self, state: JitState, *, steps_shown: int | None, cancellers: frozenset[str]) -> None:
+        """`cancellers`: the names of roles that may stop executions for others than themselves."""
+        self._state, self._steps_shown, self._cancellers = state, steps_shown, cancellers
+
+    def table(self) -> dict[tuple[str, str], Operation]:
+        """Return what this class answers, by service and operation."""
+        return {
+            ("ssm", "StartAccessRequest"): self.start_access_request,
+            ("ssm", "GetAccessToken"): self.get_access_token,
+            ("ssm", "GetOpsItem"): self.get_ops_item,
+            ("ssm", "DescribeOpsItems"): self.describe_ops_items,
+            ("ssm", "ListOpsItemEvents"): self.list_ops_item_events,
+            ("ssm", "GetAutomationExecution"): self.get_automation_execution,
+            ("ssm", "DescribeAutomationExecutions"): self.describe_automation_executions,
+            ("ssm", "DescribeAutomationStepExecutions"): self.describe_automation_step_executions,
+            ("ssm", "SendAutomationSignal"): self.send_automation_signal,
+            ("ssm", "StopAutomationExecution"): self.stop_automation_execution,
+        }
+
+    # --- asking --------------------------------------------------------------------------------------------------
+
+    def start_access_request(self, caller: Caller, params: Params) -> dict[str, Any]:
+        """Ask for access to the one node of `Targets`."""
+        targets = [(t.get("Key"), t.get("Values", [])) for t in params["Targets"]]
+        if len(targets) != 1 or targets[0][0] != "InstanceIds" or len(targets[0][1]) != 1:
+            raise AwsError("ValidationException", "Targets takes Key=InstanceIds and one node id.")
+        if not params["Reason"].strip():  # the OpsItem's operational data needs a visible character
+            raise AwsError("ValidationException", "Reason is blank.")
+        node = targets[0][1][0]
+        place = {"account": caller.account, "region": caller.region}
+        try:
+            request = self._state.start(node, params["Reason"], **place, by=caller.arn)
+        except UnknownNode as error:
+            raise AwsError("ResourceNotFoundException", f"Node {node} not found.") from error
+        except NoPolicy as error:
+            raise AwsError(self._state.assumed.no_policy_error, f"No approval policy applies to {node}.") from error
+        return {"AccessRequestId": request.id}
+
+    def get_access_token(self, caller: Caller, params: Params) -> dict[str, Any]:
+        """Tell the requester how the request stands; with credentials while access runs."""
+        request = self._request(caller, params["AccessRequestId"], "ResourceNotFoundException")
+        if request.requester != caller.arn:
+            raise AwsError("AccessDeniedException", "This access request is another principal's.")
+        now = self._state.now()
+        if request.access_until and now >= request.access_until and request.status is Status.APPROVED:
+            return {"AccessRequestStatus": "Expired"}
+        if request.status is not Status.APPROVED or request.access_until is None:
+            return {"AccessRequestStatus": TOKEN_WORDS[request.status]}
+        return {
+            "AccessRequestStatus": TOKEN_WORDS[request.status],
+            "Credentials": {
+                "AccessKeyId": "ASIA" + secrets.token_hex(8).upper(),  # opens nothing, not even here
+                "SecretAccessKey": secrets.token_hex(20),
+                "SessionToken": secrets.token_urlsafe(64),
+                "ExpirationTime": min(now + TOKEN_LIFE, request.access_until),
+            },
+        }
+
+    def stop_automation_execution(self, caller: Caller, params: Params) -> dict[str, Any]:
+        """Withdraw a waiting request: its requester may, and who has a role for it; the rest IAM would refuse."""
+        request = self._execution(caller, params["AutomationExecutionId"])
+        if caller.arn != request.requester and caller.session.role_arn.rpartition("/")[2] not in self._cancellers:
+            raise AwsError("AccessDeniedException", f"{caller.arn} is not authorized to stop {request.execution_id}.")
+        step = request.waiting_step
+        try:
+            self._state.change(request.id, partial(_cancel, by=caller.arn))
+        except Refused as error:
+            raise AwsError("InvalidAutomationStatusUpdateException", str(error)) from error
+        self._effect(caller, request, step.level.name if step else "", "Stop", "")
+        return {}
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    def get_ops_item(self, caller: Caller, params: Params) -> dict[str, Any]:
+        """Return one OpsItem."""
+        return {"OpsItem": shapes.ops_item(self._request(caller, params["OpsItemId"], "OpsItemNotFoundException"))}
+
+    def describe_ops_items(self, caller: Caller, params: Params) -> dict[str, Any]:
+        """Return OpsItems by filters, the newest first."""
+        found = filters.ops_items(self._all(caller), params.get("OpsItemFilters", []))
+        rows, more = page(found, params, "ValidationException")
+        return {"OpsItemSummaries": [shapes.ops_item_summary(r) for r in rows], **more}
+
+    def list_ops_item_events(self, caller: Caller, params: Params) -> dict[str, Any]:
+        """Return what happened to some OpsItems, or to all."""
+        wanted = {v for f in params.get("Filters", []) for v in f["Values"]}
+        known = {r.id for r in self._all(caller)}
+        if wanted - known:
+            raise AwsError("OpsItemNotFoundException", f"{', '.join(sorted(wanted - known))} not found.")
+        rows, more = page(self._state.history(wanted or known), params, "OpsItemInvalidParameterException")
+        return {"Summaries": [shapes.ops_item_event(c) for c in rows], **more}
+
+    def get_automation_execution(self, caller: Caller, params: Params) -> dict[str, Any]:
+        """Return one approval's automation execution."""
+        request = self._execution(caller, params["AutomationExecutionId"])
+        return {"AutomationExecution": shapes.execution(request, self._state.assumed, self._steps_shown)}
+
+    def describe_automation_executions(self, caller: Caller, params: Params) -> dict[str, Any]:
+        """Return executions by filters, the newest first."""
+        assumed = self._state.assumed
+        found = filters.executions(self._all(caller), params.get("Filters", []), assumed)
+        rows, more = page(found, params, "InvalidNextToken")
+        return {"AutomationExecutionMetadataList": [shapes.execution_metadata(r, assumed) for r in rows], **more}
+
+    def describe_automation_step_executions(self, caller: Caller, params: Params) -> dict[str, Any]:
+        """Return the steps of one execution, in order or reversed."""
+        request, assumed = self._execution(caller, params["AutomationExecutionId"]), self._state.assumed
+        found = filters.steps(request.steps, params.get("Filters", []), assumed)
+        rows, more = page(found[::-1] if params.get("ReverseOrder") else found, params, "InvalidNextToken")
+        return {"StepExecutions": [shapes.step_execution(request, s, assumed) for s in rows], **more}
+
+    # --- deciding ------------------------------------------------------------------------------------------------
+
+    def send_automation_signal(self, caller: Caller, params: Params) -> dict[str, Any]:
+        """Count a vote for the level that is up (the signal names none), or revoke granted access."""
+        request = self._execution(caller, params["AutomationExecutionId"])
+        kind, comment = params["SignalType"], next(iter(params.get("Payload", {}).get("Comment", [])), "")
+        try:
+            after = self._state.change(request.id, partial(_signalled, caller=caller, kind=kind, comment=comment))
+        except NotAnApprover as error:
+            raise AwsError(self._state.assumed.not_an_approver_error, str(error)) from error
+        except Refused as error:
+            raise AwsError("InvalidAutomationSignalException", str(error)) from error
+        self._effect(caller, after, "" if kind == "Revoke" else _last_step_of(after, caller.arn), kind, comment)
+        return {}
+
+    # --- finding -------------------------------------------------------------------------------------------------
+
+    def _all(self, caller: Caller) -> list[AccessRequest]:
+        return self._state.all(account=caller.account, region=caller.region)
+
+    def _request(self, caller: Caller, ops_item_id: str, error: str) -> AccessRequest:
+        found = self._state.find(ops_item_id, account=caller.account, region=caller.region)
+        if found is None:
+            raise AwsError(error, f"{ops_item_id} not found.")
+        return found
+
+    def _execution(self, caller: Caller, execution_id: str) -> AccessRequest:
+        found = self._state.find_execution(execution_id, account=caller.account, region=caller.region)
+        if found is None:
+            raise AwsError("AutomationExecutionNotFoundException", f"{execution_id} not found.")
+        return found
+
+    def _effect(self, caller: Caller, request: AccessRequest, step: str, kind: str, comment: str) -> None:
+        at = self._state.now()
+        self._state.record(Effect(at, request.id, request.execution_id, step, kind, caller.arn, comment))
+
+
+def _cancel(request: AccessRequest, now: datetime, *, by: str) -> AccessRequest:
+    return requests.cancelled(request, now, by)
+
+
+def _signalled(request: AccessRequest, now: datetime, *, caller: Caller, kind: str, comment: str) -> AccessRequest:
+    role = caller.session.role_arn
+    match kind:
+        case "Approve" | "Reject":
+            return requests.voted(request, Vote(caller.arn, role, Decision(kind), comment, now), ROLE_APPROVER)
+        case "Revoke":
+            return requests.revoked(request, now, by=caller.arn, role=role, role_kind=ROLE_APPROVER)
+        case _:
+            raise Refused(f"{kind} is no signal for an approval.")
+
+
+def _last_step_of(request: AccessRequest, voter: str) -> str:
+    """Name the latest level on which somebody has voted."""
+    return [s.level.name for s in request.steps for v in s.votes if v.voter == voter][-1]

@@ -1,0 +1,168 @@
+"""Approval policies: the documents ManualApprovalPolicy and AutoApprovalPolicy, and which of them applies to a node.
+
+Knows the documents' form and the order in which policies apply; knows no request and no wire.
+https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access-approval-policies.html
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import yaml
+
+from bot.sandbox.aws.jit.assumptions import ALL_NODES_TARGET
+from bot.sandbox.aws.jit.requests import Approver, Level
+
+MANUAL: Final = "ManualApprovalPolicy"
+AUTO: Final = "AutoApprovalPolicy"
+MAX_LEVELS = 5  # the user guide's figures, as the others here
+MAX_APPROVERS = 5
+ACCESS_HOURS = range(1, 337)
+DEFAULT_TIMEOUT = 604_800  # seconds; what aws:approve waits if the step does not say
+MAX_TIMEOUT = 2_592_000
+
+# The one form of Cedar permission that the sandbox understands: tags that must all be there, or no condition.
+_PERMIT = re.compile(
+    r"permit\s*\(\s*principal\s*,\s*action\s*==\s*AWS::SSM::Action::\"getTokenForInstanceAccess\"\s*,\s*resource\s*\)"
+    r"\s*(?:when\s*\{(?P<when>[^}]*)\}\s*)?;"
+)
+_HAS_TAG = re.compile(r"resource\.hasTag\(\"([^\"]+)\"\)")
+_TAG_IS = re.compile(r"resource\.getTag\(\"([^\"]+)\"\)\s*==\s*\"([^\"]*)\"")
+
+Tags = Mapping[str, str]
+
+
+class InvalidPolicy(ValueError):
+    """The document is no approval policy that the sandbox can follow; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One approval policy document, read."""
+
+    name: str
+    kind: str
+    content: str
+    format: str
+    created_at: datetime
+    access_duration: timedelta
+    targets: tuple[tuple[str, tuple[str, ...]], ...] = ()  # key, values
+    levels: tuple[Level, ...] = ()  # none: approved at once
+    permitted_tags: tuple[Tags, ...] = ()  # AUTO: one entry per permission, all its tags must be there
+    required_keys: tuple[frozenset[str], ...] = ()
+    version: str = "1"
+    description: str = ""
+
+
+def read_policy(name: str, *, kind: str, content: str, format_: str, created_at: datetime) -> Policy:
+    """Read a document; raise InvalidPolicy."""
+    body = _parsed(content, format_)
+    try:
+        policy = Policy(
+            name=name,
+            kind=kind,
+            content=content,
+            format=format_,
+            created_at=created_at,
+            access_duration=_duration(body),
+            description=str(body.get("description", "")),
+        )
+        return _manual(policy, body) if kind == MANUAL else _auto(policy, body)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InvalidPolicy(f"the document lacks {error} or has it in another form") from error
+
+
+def written(policy: Policy, format_: str) -> str:
+    """Return the document in JSON or YAML: as it was created, or converted from the other; raise InvalidPolicy."""
+    if format_ == policy.format:
+        return policy.content
+    body = _parsed(policy.content, policy.format)
+    match format_:
+        case "JSON":
+            return json.dumps(body, ensure_ascii=False, indent=2)
+        case "YAML":
+            return str(yaml.safe_dump(body, allow_unicode=True, sort_keys=False))
+        case _:
+            raise InvalidPolicy(f"an approval policy is JSON or YAML, not {format_}")
+
+
+def applicable(policies: Iterable[Policy], node_id: str, tags: Tags) -> list[Policy]:
+    """Return what applies to a node: one policy, none, or several that contradict each other.
+
+    Auto-approval comes first, then the manual policies that target one of the node's tags, then those for all nodes.
+    """
+    known = list(policies)
+    for rank in (_auto_approves, _targets_tags, _targets_all):
+        if found := [p for p in known if rank(p, node_id, tags)]:
+            return found
+    return []
+
+
+def _auto_approves(policy: Policy, _node_id: str, tags: Tags) -> bool:
+    permissions = zip(policy.permitted_tags, policy.required_keys, strict=True)
+    return any(wanted.items() <= tags.items() and keys <= tags.keys() for wanted, keys in permissions)
+
+
+def _targets_tags(policy: Policy, _node_id: str, tags: Tags) -> bool:
+    return any(tags.get(key.removeprefix("tag:")) in values for key, values in policy.targets if key[:4] == "tag:")
+
+
+def _targets_all(policy: Policy, node_id: str, _tags: Tags) -> bool:
+    all_key, everything = ALL_NODES_TARGET
+    return any(key == all_key and {everything, node_id} & set(values) for key, values in policy.targets)
+
+
+def _parsed(content: str, format_: str) -> dict[str, Any]:
+    try:
+        body = json.loads(content) if format_ == "JSON" else yaml.safe_load(content)
+    except (ValueError, yaml.YAMLError) as error:
+        raise InvalidPolicy(f"not {format_}: {error}") from error
+    if not isinstance(body, dict) or body.get("schemaVersion") != "0.3":
+        raise InvalidPolicy("an approval policy has schemaVersion '0.3'")
+    return body
+
+
+def _duration(body: dict[str, Any]) -> timedelta:
+    seconds = int(body["accessDuration"])
+    if not ACCESS_HOURS.start * 3600 <= seconds <= ACCESS_HOURS[-1] * 3600:
+        raise InvalidPolicy("accessDuration is 1 to 336 hours, in seconds")
+    return timedelta(seconds=seconds)
+
+
+def _manual(policy: Policy, body: dict[str, Any]) -> Policy:
+    targets = tuple((t["Key"], tuple(t["Values"])) for t in body["targets"])
+    levels = tuple(_level(step) for step in body["mainSteps"])
+    if not targets or not 1 <= len(levels) <= MAX_LEVELS:
+        raise InvalidPolicy(f"a manual policy has targets and 1 to {MAX_LEVELS} levels")
+    return replace(policy, targets=targets, levels=levels)
+
+
+def _level(step: dict[str, Any]) -> Level:
+    inputs = step["inputs"]
+    approvers = tuple(Approver(a["approver"], a["type"]) for a in inputs["EnhancedApprovals"]["Approvers"])
+    needed, timeout = int(inputs.get("MinRequiredApprovals", 1)), int(step.get("timeoutSeconds", DEFAULT_TIMEOUT))
+    if step["action"] != "aws:approve" or not 1 <= len(approvers) <= MAX_APPROVERS:
+        raise InvalidPolicy(f"a level is an aws:approve step with 1 to {MAX_APPROVERS} approvers")
+    if needed < 1 or not 0 < timeout <= MAX_TIMEOUT:
+        raise InvalidPolicy("a level needs at least one approval and lapses within 30 days")
+    return Level(step["name"], approvers, needed, timedelta(seconds=timeout), str(inputs.get("Message", "")))
+
+
+def _auto(policy: Policy, body: dict[str, Any]) -> Policy:
+    conditions = [c for d in body["AutoApprovalPolicyDocuments"] for c in _conditions(d["content"])]
+    wanted = tuple(dict(_TAG_IS.findall(c)) for c in conditions)
+    return replace(
+        policy, permitted_tags=wanted, required_keys=tuple(frozenset(_HAS_TAG.findall(c)) for c in conditions)
+    )
+
+
+def _conditions(cedar: str) -> list[str]:
+    text = re.sub(r"//[^\n]*", "", cedar)
+    conditions = [m["when"] or "" for m in _PERMIT.finditer(text)]
+    unknown = [_PERMIT.sub("", text), *(_TAG_IS.sub("", _HAS_TAG.sub("", c)) for c in conditions)]
+    if not conditions or any(re.sub(r"[\s&]", "", u) for u in unknown):
+        raise InvalidPolicy("the sandbox understands only: permit … when { resource.hasTag(…) && … == … };")
+    return conditions

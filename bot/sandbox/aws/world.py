@@ -1,0 +1,217 @@
+"""The sample world: one account with nodes, approval policies, roles and a queue, as a small company might have them.
+
+Sample data only; nothing in the product may depend on it.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bot.sandbox.aws.callers import Callers, Session
+from bot.sandbox.aws.jit.assumptions import ROLE_APPROVER
+from bot.sandbox.aws.jit.policies import AUTO, MANUAL
+from bot.sandbox.aws.jit.shapes import TOKEN_ROLE
+from bot.sandbox.aws.nodes import HybridNode, Nodes, Platform
+
+ACCOUNT: Final = "111122223333"
+REGION: Final = "ap-northeast-1"
+QUEUE: Final = "node-access-events"
+BOT_KEY: Final = "SANDBOXKEYOFTHEBOT01"
+APPROVER_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"
+LEAD_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessLead"
+CANCELLER: Final = "NodeAccessCanceller"  # the role, in whatever account, in which requests are cancelled for others
+CANCELLER_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/{CANCELLER}"
+OPERATOR_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/Operator"
+BOT_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessBot"
+REQUESTER: Final = "taro.yamada@example.com"
+MAX_RECEIVES = 5  # then SQS moves a message to the dead-letter queue
+
+
+@dataclass(frozen=True, slots=True)
+class Ec2Node:
+    """An EC2 instance to start."""
+
+    name: str
+    ip: str
+    platform: Platform
+    tags: tuple[tuple[str, str], ...]
+
+
+EC2_NODES: Final = (
+    Ec2Node(
+        "web-prod-01",
+        "172.31.10.21",
+        Platform(),
+        (
+            ("Environment", "production"),
+            ("Owner", "鈴木 芽依"),
+            ("Team", "決済基盤チーム"),
+            ("Service", "オンラインストア"),
+            ("AccessTier", "standard"),
+        ),
+    ),
+    Ec2Node(
+        "db-prod-01",
+        "172.31.20.5",
+        Platform(name="Red Hat Enterprise Linux", version="9.6"),
+        (
+            ("Environment", "production"),
+            ("Owner", "田中 一郎"),
+            ("Team", "データ基盤チーム"),
+            ("Service", "受注データベース"),
+            ("AccessTier", "restricted"),
+        ),
+    ),
+    Ec2Node(
+        "batch-01",
+        "172.31.10.40",
+        Platform(),
+        (("Environment", "staging"), ("AccessTier", "standard"), ("Workload", "batch")),  # two policies target it
+    ),
+    Ec2Node(
+        "web-dev-01",
+        "172.31.30.8",
+        Platform("Windows", "Microsoft Windows Server 2022 Datacenter", "10.0.20348"),
+        (("Environment", "development"), ("Team", "決済基盤チーム")),
+    ),
+    Ec2Node("bastion-01", "172.31.40.2", Platform(), (("Environment", "shared"),)),  # no policy targets it
+)
+HYBRID_NODE: Final = HybridNode(
+    id="mi-0a1b2c3d4e5f67890",
+    account=ACCOUNT,
+    region=REGION,
+    name="factory-gw-osaka",
+    computer_name="factory-gw-osaka.example.com",
+    ip="10.20.30.40",
+    platform=Platform(name="Ubuntu", version="24.04"),
+    tags=(
+        ("Environment", "production"),
+        ("Owner", "Priya Nair"),
+        ("Service", "工場ゲートウェイ"),
+        ("AccessTier", "standard"),
+    ),
+)
+AUTO_POLICY: Final = {
+    "schemaVersion": "0.3",
+    "description": "Development nodes need nobody's approval",
+    "accessTokenRole": TOKEN_ROLE,
+    "accessDuration": 3600,
+    "AutoApprovalPolicyDocuments": [
+        {
+            "type": "Cedar",
+            "content": 'permit (principal, action == AWS::SSM::Action::"getTokenForInstanceAccess", resource) '
+            'when { resource.hasTag("Environment") && resource.getTag("Environment") == "development" };',
+        }
+    ],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Where things are."""
+
+    account: str
+    region: str
+    queue_url: str
+    dead_letter_queue_url: str
+    nodes: dict[str, str]  # Name tag -> node id
+    bot: Session  # the product's own credentials
+    requester: Session
+    approver_role: str
+    lead_role: str
+    operator_role: str
+
+
+def level(name: str, *roles: str, needed: int = 1, timeout: int = 604_800, kind: str = ROLE_APPROVER) -> dict[str, Any]:
+    """Return one aws:approve step of a manual approval policy; `timeout` in seconds."""
+    return {
+        "name": name,
+        "action": "aws:approve",
+        "timeoutSeconds": timeout,
+        "inputs": {
+            "Message": "Please approve this request",
+            "MinRequiredApprovals": needed,
+            "EnhancedApprovals": {"Approvers": [{"approver": role, "type": kind} for role in roles]},
+        },
+    }
+
+
+def manual_policy(
+    levels: Sequence[dict[str, Any]], *, targets: dict[str, list[str]], access_seconds: int = 3600
+) -> dict[str, Any]:
+    """Return the content of a manual approval policy document; a target's key is `tag:Name` or `InstanceIds`."""
+    return {
+        "schemaVersion": "0.3",
+        "accessDuration": access_seconds,
+        "description": "",
+        "accessTokenRole": TOKEN_ROLE,
+        "targets": [{"Key": key, "Values": values} for key, values in targets.items()],
+        "mainSteps": list(levels),
+    }
+
+
+MANUAL_POLICIES: Final = {
+    "Standard-Nodes": manual_policy(
+        [level("ManualApproval", APPROVER_ROLE)], targets={"tag:AccessTier": ["standard"]}, access_seconds=28_800
+    ),
+    "Restricted-Nodes": manual_policy(
+        [level("Level1", APPROVER_ROLE), level("Level2", LEAD_ROLE)], targets={"tag:AccessTier": ["restricted"]}
+    ),
+    "Batch-Nodes": manual_policy([level("ManualApproval", APPROVER_ROLE)], targets={"tag:Workload": ["batch"]}),
+}
+
+
+def admit(callers: Callers) -> tuple[Session, Session]:
+    """Make the sample roles; return the sessions of the bot and of the requester."""
+    for role in (APPROVER_ROLE, LEAD_ROLE, CANCELLER_ROLE, OPERATOR_ROLE, BOT_ROLE):
+        callers.add_role(role)
+    bot = callers.bootstrap(BOT_KEY, role_arn=BOT_ROLE, session_name="node-access-bot")
+    return bot, callers.assume(OPERATOR_ROLE, REQUESTER)
+
+
+def build(*, ec2: Any, sqs: Any, ssm: Any, nodes: Nodes, bot: Session, requester: Session) -> World:
+    """Make the sample account's resources, by the calls that its owner would make. Takes boto3 clients."""
+    dead, queue = _queues(sqs)
+    for name, content in MANUAL_POLICIES.items():
+        ssm.create_document(Name=name, Content=json.dumps(content, ensure_ascii=False), DocumentType=MANUAL)
+    ssm.create_document(
+        Name="SSM-JustInTimeAccessAutoApprovalPolicy", Content=json.dumps(AUTO_POLICY), DocumentType=AUTO
+    )
+    nodes.add_hybrid(HYBRID_NODE)
+    ids = {node.name: start_instance(ec2, nodes, node) for node in EC2_NODES}
+    return World(
+        account=ACCOUNT,
+        region=REGION,
+        queue_url=queue,
+        dead_letter_queue_url=dead,
+        nodes={**ids, HYBRID_NODE.name: HYBRID_NODE.id},
+        bot=bot,
+        requester=requester,
+        approver_role=APPROVER_ROLE,
+        lead_role=LEAD_ROLE,
+        operator_role=OPERATOR_ROLE,
+    )
+
+
+def start_instance(ec2: Any, nodes: Nodes, node: Ec2Node) -> str:
+    """Start an EC2 instance; return its id, which moto draws at random."""
+    tags = [{"Key": key, "Value": value} for key, value in (("Name", node.name), *node.tags)]
+    started = ec2.run_instances(
+        ImageId="ami-12c6146b",
+        MinCount=1,
+        MaxCount=1,
+        InstanceType="t3.small",
+        PrivateIpAddress=node.ip,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )
+    instance_id = str(started["Instances"][0]["InstanceId"])
+    nodes.set_platform(instance_id, node.platform)
+    return instance_id
+
+
+def _queues(sqs: Any) -> tuple[str, str]:
+    dead = sqs.create_queue(QueueName=f"{QUEUE}-dead")["QueueUrl"]
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{QUEUE}-dead"
+    redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES})
+    return dead, sqs.create_queue(QueueName=QUEUE, Attributes={"RedrivePolicy": redrive})["QueueUrl"]

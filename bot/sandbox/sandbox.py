@@ -1,0 +1,279 @@
+"""The whole local world: an AWS, a Teams and the bot, started together and stopped together.
+
+`node-access-bot sandbox` and the end-to-end tests start it by the same code. The bot is a process of its own and runs
+as in production: it verifies tokens, assumes roles and knows nothing of being in a sandbox.
+"""
+
+import asyncio
+import errno
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from bot.sandbox.aws.server import SandboxAws
+from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, REGION
+from bot.sandbox.folder import BOT_LOG, FOLDER, STORE, NoSandbox, SandboxFailed, held, remember, state
+from bot.sandbox.node import InstallFailed, NodeMissing
+from bot.sandbox.teams.federated_credentials import FederatedCredential
+from bot.sandbox.teams.people import CLIENTS, ICHIRO, PLACES, SAMPLE_APP_ID, SAMPLE_TENANT
+from bot.sandbox.teams.playground import PlaygroundFailed
+from bot.sandbox.teams.server import SandboxTeams
+
+READY_WITHIN: Final = 30.0  # seconds; a slow machine importing everything for the first time
+READY_PAUSE: Final = 0.1  # seconds between questions
+STOP_WITHIN: Final = 20.0  # seconds that the bot may take to drain
+END_OF_POLL: Final = "{}"  # ends the bot's long poll, which would otherwise keep its stop waiting for seconds
+FEDERATION: Final = "aws-federation"
+SAMPLE_SECRET: Final = "sandbox-only"  # opens nothing outside this machine
+
+CONFIGURATION: Final = """\
+[[channels]]
+name = "approvals"
+conversation = "{conversation}"
+approvers = ["members"]
+approver_role = "arn:aws:iam::{{account}}:role/NodeAccessApprover"
+mention = ["user:{mention}"]
+locale = "{locale}"
+timezone = "{timezone}"
+
+[[channels.levels]]
+step = "Level2"
+approvers = ["members"]
+approver_role = "arn:aws:iam::{{account}}:role/NodeAccessLead"
+
+[identity]
+trusted_roles = ["Operator"]
+
+[[accounts]]
+id = "{account}"
+regions = ["{region}"]
+cancel_role = "{canceller}"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the sandbox is to be: where it keeps its files, and in which language its people read."""
+
+    folder: Path = FOLDER
+    installation: Path = FOLDER  # where the Playground is installed, once
+    locale: str = "en"
+    timezone: str = "Asia/Tokyo"
+    port: int = 0  # of the page to open; 0: any free one
+    sweep_seconds: float = 10.0
+    credential: str = "secret"  # or FEDERATION: then the bot has no secret, and Microsoft's side knows none
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """The running world."""
+
+    aws: SandboxAws
+    teams: SandboxTeams
+    bot: "BotProcess"
+    choices: Options
+
+    @property
+    def browser_url(self) -> str:
+        """The address to open."""
+        return self.teams.browser_url
+
+
+class BotProcess:
+    """`node-access-bot serve` in a process of its own; it can be stopped, killed and started again."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self._environment, self._folder = environment, folder
+        self._process: asyncio.subprocess.Process | None = None
+        self.url = ""
+
+    async def start(self) -> str:
+        """Start it and wait until it is ready; return its address."""
+        with (self._folder / BOT_LOG).open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "bot", "serve"),
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C in the terminal reaches us alone, so that we stop it in order
+            )
+        self.url = f"http://127.0.0.1:{self._environment['NODE_ACCESS_PORT']}"
+        try:
+            await self._ready()
+        except TimeoutError as slow:
+            raise SandboxFailed(self._last_words()) from slow
+        return self.url
+
+    async def stop(self) -> int | None:
+        """End it as an orchestrator does; return its exit code."""
+        if self._process is None:
+            return None
+        if self._process.returncode is None:
+            self._process.terminate()
+        try:
+            async with asyncio.timeout(STOP_WITHIN):
+                return await self._process.wait()
+        except TimeoutError:
+            return await self.kill()
+
+    async def kill(self) -> int | None:
+        """End it as a power cut does."""
+        if self._process is None:
+            return None
+        if self._process.returncode is None:
+            self._process.kill()
+        return await self._process.wait()
+
+    async def _ready(self) -> None:
+        async with asyncio.timeout(READY_WITHIN), aiohttp.ClientSession(trust_env=False) as session:
+            while not await self._answers(session):
+                if self._process is not None and self._process.returncode is not None:
+                    raise SandboxFailed(self._last_words())
+                await asyncio.sleep(READY_PAUSE)
+
+    async def _answers(self, session: aiohttp.ClientSession) -> bool:
+        try:
+            async with session.get(f"{self.url}/readyz") as response:
+                return response.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    def _last_words(self) -> str:
+        path = self._folder / BOT_LOG
+        return f"the bot did not start; the end of {path}:\n" + path.read_text("utf-8")[-2000:]
+
+
+@asynccontextmanager
+async def raised(choices: Options) -> AsyncIterator[Sandbox]:
+    """Start everything; stop it in the end. Raises SandboxFailed; nothing is left running then."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(held(choices.folder))
+        _check_port(choices.port)
+        aws = await asyncio.to_thread(SandboxAws.start)
+        stack.push_async_callback(asyncio.to_thread, aws.stop)
+        teams = await _teams(aws, choices)
+        stack.push_async_callback(teams.stop)
+        bot = BotProcess(_environment(aws, teams, choices), choices.folder)
+        stack.push_async_callback(bot.stop)
+        stack.callback(aws.events.send, END_OF_POLL)
+        teams.bot_url = await bot.start()
+        remember(choices.folder, {"aws": aws.endpoint, "browser": teams.browser_url, "bot": bot.url})
+        yield Sandbox(aws, teams, bot, choices)
+
+
+def _check_port(port: int) -> None:
+    """Look before anything starts: the page's port is bound last, after half a minute on a slow machine."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the page's server does
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror})"
+            raise SandboxFailed(f"port {port} {why}; choose another with --port") from error
+
+
+async def _teams(aws: SandboxAws, choices: Options) -> SandboxTeams:
+    try:
+        return await SandboxTeams.start(
+            app_id=SAMPLE_APP_ID,
+            app_secret="" if choices.credential == FEDERATION else SAMPLE_SECRET,
+            federated=trusting(aws) if choices.credential == FEDERATION else None,
+            tenant_id=SAMPLE_TENANT,
+            playground_port=choices.port,
+            client=CLIENTS[choices.locale],
+            directory=_absolute(choices.installation),  # Node runs in a folder of its own
+        )
+    except (NodeMissing, InstallFailed, PlaygroundFailed, OSError) as problem:
+        raise SandboxFailed(str(problem)) from problem
+
+
+def trusting(aws: SandboxAws) -> FederatedCredential:
+    """Return the federated credential that an admin would give the app: for the bot's role, as this AWS states it."""
+    role = aws.world.bot.role_arn
+    return FederatedCredential(issuer=aws.web_identities.issuer(aws.world.account), subject=role)
+
+
+def _absolute(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.resolve()
+
+
+def _environment(aws: SandboxAws, teams: SandboxTeams, choices: Options) -> dict[str, str]:
+    """Return the bot's whole environment: the settings of production, with the addresses of this machine."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return {
+        **kept,
+        **_credentials(aws, choices),
+        "AWS_ENDPOINT_URL": aws.endpoint,
+        "AWS_REGION": aws.world.region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "PYTHONUNBUFFERED": "1",
+        "NODE_ACCESS_APP_ID": SAMPLE_APP_ID,
+        "NODE_ACCESS_APP_CREDENTIAL": choices.credential,
+        "NODE_ACCESS_TENANT_ID": SAMPLE_TENANT,
+        "NODE_ACCESS_CONFIG": str(_configuration(choices)),
+        "NODE_ACCESS_QUEUE_URL": aws.world.queue_url,
+        "NODE_ACCESS_STORE": f"sqlite:{choices.folder.resolve() / STORE}",
+        "NODE_ACCESS_HOST": "127.0.0.1",
+        "NODE_ACCESS_PORT": str(free_port()),
+        "NODE_ACCESS_METRICS_PORT": "0",
+        "NODE_ACCESS_SWEEP_SECONDS": str(choices.sweep_seconds),
+        "NODE_ACCESS_SERVICE_URL": teams.service_url,
+        "NODE_ACCESS_SERVICE_HOSTS": "127.0.0.1",
+        "NODE_ACCESS_OPENID_METADATA_URL": teams.openid_metadata_url,
+        "NODE_ACCESS_LOGIN_AUTHORITY": teams.login_authority,
+        "NODE_ACCESS_LOG_FORMAT": "console",
+    }
+
+
+def _credentials(aws: SandboxAws, choices: Options) -> dict[str, str]:
+    """Return how the bot is known to AWS and to Microsoft; with federation nothing of it is a secret."""
+    if choices.credential == FEDERATION:
+        return aws.role_endpoint.environment(aws.endpoint)
+    return {**aws.world.bot.environment(), "NODE_ACCESS_APP_SECRET": SAMPLE_SECRET}
+
+
+def free_port() -> int:
+    """Return a port of loopback that was free a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _configuration(choices: Options) -> Path:
+    path = (choices.folder / "node-access.toml").resolve()
+    text = CONFIGURATION.format(
+        conversation=PLACES.channel,
+        mention=ICHIRO.object_id,
+        locale=choices.locale,
+        timezone=choices.timezone,
+        account=ACCOUNT,
+        region=REGION,
+        canceller=CANCELLER_ROLE,
+    )
+    path.write_text(text, "utf-8")
+    return path
+
+
+async def ask(folder: Path, path: str, body: dict[str, str]) -> dict[str, Any]:
+    """Ask the running sandbox's AWS to do something. Raises NoSandbox, SandboxFailed."""
+    endpoint = state(folder)["aws"]
+    try:
+        async with (
+            aiohttp.ClientSession(trust_env=False) as session,
+            session.post(f"{endpoint}/_sandbox/{path}", json=body) as response,
+        ):
+            answer: dict[str, Any] = await response.json()
+    except aiohttp.ClientError as error:
+        raise NoSandbox("the sandbox that was started here does not answer; start it again") from error
+    if response.status != 200:
+        raise SandboxFailed(str(answer.get("error", answer)))
+    return answer

@@ -1,0 +1,191 @@
+"""The connector that the bot calls: checks its token, performs faults, and passes the call to the Playground.
+
+Owns what the bot sent and what it was answered. What differs between Teams and the Playground is in
+`bot.sandbox.teams.gaps`.
+
+https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connector-api-reference
+"""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import unquote
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from bot.sandbox.teams.faults import Effect, Fault, Faults
+from bot.sandbox.teams.gaps import ConnectorCall, Refusal, as_the_playground_takes
+from bot.sandbox.teams.microsoft import Microsoft
+
+CONNECTOR_PATH: Final = "/amer/"  # real service URLs name a region in the same place
+PATIENCE: Final = aiohttp.ClientTimeout(total=30.0)  # seconds; the Playground answers at once, or it is gone
+KEPT: Final = 10_000  # recorded calls; a sandbox may run for days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A connector call that the bot made, and what it was answered. `path` is decoded and begins with `v3/`."""
+
+    method: str
+    path: str
+    body: Any
+    status: int
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    status: int
+    raw: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] | None = None
+
+    @classmethod
+    def refusing(cls, refusal: Refusal, headers: Mapping[str, str] | None = None) -> "_Answer":
+        return cls(status=refusal.status, raw=json.dumps(refusal.body()).encode(), headers=headers)
+
+
+class Connector:
+    """Teams' connector API on loopback.
+
+    `playground_url`, an origin, and `show`, which is told of every call that succeeded and of the id that it was
+    answered, may be set late.
+    """
+
+    def __init__(self, microsoft: Microsoft, *, tenant_id: str) -> None:
+        self.playground_url = ""
+        self.show: Callable[[ConnectorCall, str], None] = _show_nothing
+        self.sent: deque[Sent] = deque(maxlen=KEPT)
+        self.faults = Faults()
+        self._microsoft = microsoft
+        self._tenant_id = tenant_id
+        self._held: list[ConnectorCall] | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    def use(self, session: aiohttp.ClientSession) -> None:
+        """Make outgoing calls on this session, which its owner closes."""
+        self._session = session
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes to mount on the sandbox's one loopback address."""
+        return [web.route("*", CONNECTOR_PATH + "{tail:.*}", self._from_bot)]
+
+    def hold_updates(self) -> None:
+        """Answer the bot's updates of messages, but keep them from every screen until `release_updates`."""
+        self._held = self._held or []
+
+    async def release_updates(self) -> None:
+        """Show every update that was held back, in order."""
+        while self._held:  # one by one, so that an update made meanwhile cannot overtake an older one
+            await self._perform(self._held.pop(0))
+        self._held = None
+
+    async def _from_bot(self, request: web.Request) -> web.StreamResponse:
+        call = ConnectorCall(
+            method=request.method,
+            path=request.rel_url.raw_path.removeprefix(CONNECTOR_PATH),
+            query=request.rel_url.raw_query_string,
+            body=await request.read(),
+        )
+        authorized = self._microsoft.accepts(request.headers.get("Authorization", ""))
+        answer = await self._answer(call) if authorized else _Answer.refusing(_UNAUTHORIZED)
+        if answer is None:
+            return _hang_up(request)
+        return web.Response(
+            status=answer.status, body=answer.raw, content_type=answer.content_type, headers=answer.headers
+        )
+
+    async def _answer(self, call: ConnectorCall) -> _Answer | None:
+        """Record and return the answer; None: the connection is to be closed without one."""
+        fault = self.faults.take(call.method, unquote(call.path))
+        answer = await (self._served(call) if fault is None else self._spoilt(call, fault))
+        if answer is not None:
+            self._record(call, answer)
+        return answer
+
+    async def _spoilt(self, call: ConnectorCall, fault: Fault) -> _Answer | None:
+        match fault.effect:
+            case Effect.REFUSE:
+                return _Answer.refusing(fault.refusal(), fault.headers)
+            case Effect.DELAY:
+                await asyncio.sleep(fault.seconds)
+                return await self._served(call)
+            case Effect.LOSE_REPLY:
+                self._record(call, await self._served(call))
+                return None
+            case Effect.DISCONNECT:
+                return None
+
+    async def _served(self, call: ConnectorCall) -> _Answer:
+        translated = as_the_playground_takes(call, tenant_id=self._tenant_id)
+        if isinstance(translated, Refusal):
+            return _Answer.refusing(translated)
+        if self._held is not None and call.method == "PUT":
+            self._held.append(translated)
+            return _Answer(status=200, raw=json.dumps({"id": unquote(call.path).rpartition("/")[2]}).encode())
+        return await self._perform(translated)
+
+    async def _perform(self, call: ConnectorCall) -> _Answer:
+        if self._session is None or not self.playground_url:
+            return _Answer.refusing(_NOT_THERE)
+        try:
+            return await self._passed_on(self._session, call)
+        except (aiohttp.ClientError, TimeoutError):
+            return _Answer.refusing(_NOT_THERE)
+
+    async def _passed_on(self, session: aiohttp.ClientSession, call: ConnectorCall) -> _Answer:
+        async with session.request(
+            call.method,
+            self._address(call),
+            data=call.body or None,
+            headers={"Content-Type": "application/json"},
+            timeout=PATIENCE,
+        ) as response:
+            raw = await response.read()
+        if response.ok:
+            self.show(call, _message_id(raw))
+        return _Answer(status=response.status, raw=raw, content_type=response.content_type)
+
+    def _address(self, call: ConnectorCall) -> URL:
+        query = f"?{call.query}" if call.query else ""
+        # encoded: ids carry characters that must arrive exactly as the bot wrote them
+        return URL(f"{self.playground_url}/_connector/{call.path}{query}", encoded=True)
+
+    def _record(self, call: ConnectorCall, answer: _Answer) -> None:
+        path = unquote(call.path)
+        told = parsed(answer.raw)
+        self.sent.append(Sent(method=call.method, path=path, body=call.json, status=answer.status, answer=told))
+
+
+_UNAUTHORIZED: Final = Refusal(
+    status=401, code="Unauthorized", message="Authorization has been denied for this request"
+)
+_NOT_THERE: Final = Refusal(status=503, code="ServiceUnavailable", message="The Playground does not answer")
+
+
+def parsed(raw: bytes) -> Any:
+    """Return the JSON value; the text if it is not JSON; None if there is nothing."""
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return raw.decode(errors="replace") or None
+
+
+def _message_id(raw: bytes) -> str:
+    answer = parsed(raw)
+    return str(answer.get("id", "")) if isinstance(answer, dict) else ""
+
+
+def _show_nothing(_call: ConnectorCall, _message_id: str) -> None:
+    """Leave it to the Playground."""
+
+
+def _hang_up(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)  # reaches nobody: the connection is closed

@@ -1,0 +1,81 @@
+"""The sandbox's own addresses under `/_sandbox/`: look at what went over the wire, and make it go wrong.
+
+For tests and for whoever explores the sandbox with curl. Holds no state; everything is in the objects it is given.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import web
+
+from bot.sandbox.teams.connector import Connector, parsed
+from bot.sandbox.teams.faults import Fault
+from bot.sandbox.teams.inbound import BotUnreachable, Inbound
+
+
+def control_routes(connector: Connector, inbound: Inbound) -> list[web.RouteDef]:
+    """Return the routes: `sent`, `received`, `faults`, `hold`, `release`, `deliver`."""
+    controls = _Controls(connector, inbound)
+    return [
+        web.get("/_sandbox/sent", controls.sent),
+        web.get("/_sandbox/received", controls.received),
+        web.post("/_sandbox/faults", controls.add_fault),
+        web.delete("/_sandbox/faults", controls.clear_faults),
+        web.post("/_sandbox/hold", controls.hold),
+        web.post("/_sandbox/release", controls.release),
+        web.post("/_sandbox/deliver", controls.deliver),
+    ]
+
+
+class _Controls:
+    def __init__(self, connector: Connector, inbound: Inbound) -> None:
+        self._connector = connector
+        self._inbound = inbound
+
+    async def sent(self, _request: web.Request) -> web.Response:
+        """List the connector calls of the bot, oldest first."""
+        return web.json_response([asdict(call) for call in self._connector.sent])
+
+    async def received(self, _request: web.Request) -> web.Response:
+        """List the activities that reached the bot, oldest first."""
+        return web.json_response([asdict(activity) for activity in self._inbound.received])
+
+    async def add_fault(self, request: web.Request) -> web.Response:
+        """Inject the fault that the body describes: the fields of `Fault`."""
+        try:
+            fault = Fault.from_json(await _wanted(request))
+        except (TypeError, ValueError) as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        self._connector.faults.add(fault)
+        return web.Response(status=204)
+
+    async def clear_faults(self, _request: web.Request) -> web.Response:
+        """Let everything work again."""
+        self._connector.faults.clear()
+        return web.Response(status=204)
+
+    async def hold(self, _request: web.Request) -> web.Response:
+        """Keep updates from the screens."""
+        self._connector.hold_updates()
+        return web.Response(status=204)
+
+    async def release(self, _request: web.Request) -> web.Response:
+        """Show the updates that were held back."""
+        await self._connector.release_updates()
+        return web.Response(status=204)
+
+    async def deliver(self, request: web.Request) -> web.Response:
+        """Hand the body to the bot as an activity: from another person, of a kind that the Playground lacks."""
+        try:
+            received = await self._inbound.deliver(await _wanted(request))
+        except BotUnreachable as error:
+            raise web.HTTPBadGateway(text=str(error)) from error
+        return web.json_response(asdict(received))
+
+
+async def _wanted(request: web.Request) -> Mapping[str, Any]:
+    body = parsed(await request.read())
+    if request.content_type != "application/json" or not isinstance(body, dict):
+        raise web.HTTPBadRequest(text="a JSON object is wanted")
+    return body

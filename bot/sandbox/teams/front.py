@@ -1,0 +1,76 @@
+"""The one loopback address of the sandbox's Microsoft: sign-in, connector, and the way to the bot.
+
+Owns the server, its addresses and the connections. What is served is next door: `microsoft`, `teams_connector`,
+`teams_inbound`, `teams_controls`.
+"""
+
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+
+from bot.sandbox.loopback_names import only_by_loopback_name
+from bot.sandbox.teams.connector import CONNECTOR_PATH, Connector
+from bot.sandbox.teams.controls import control_routes
+from bot.sandbox.teams.inbound import MESSAGES_PATH, Inbound
+from bot.sandbox.teams.microsoft import METADATA_PATH, BotRegistration, Microsoft
+
+LARGEST_BODY: Final = 1024 * 1024  # bytes; ten times what Teams lets a bot send
+
+
+class TeamsFront:
+    """Stands between the Playground and the bot, both directions on one port of 127.0.0.1."""
+
+    def __init__(self, bot: BotRegistration, *, bot_url: str | None = None) -> None:
+        self.microsoft = Microsoft(bot)
+        self.connector = Connector(self.microsoft, tenant_id=bot.tenant_id)
+        self.inbound = Inbound(self.microsoft, tenant_id=bot.tenant_id, bot_url=bot_url)
+        self._runner: web.AppRunner | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._origin = ""
+
+    @property
+    def login_authority(self) -> str:
+        """The bot's LOGIN_AUTHORITY; also the origin of this front."""
+        return self._origin
+
+    @property
+    def openid_metadata_url(self) -> str:
+        """The bot's OPENID_METADATA_URL."""
+        return self._origin + METADATA_PATH
+
+    @property
+    def service_url(self) -> str:
+        """The bot's SERVICE_URL, and the `serviceUrl` of every activity."""
+        return self._origin + CONNECTOR_PATH
+
+    @property
+    def inbound_url(self) -> str:
+        """The address to which the Playground sends activities."""
+        return self._origin + MESSAGES_PATH
+
+    async def start(self, *, port: int = 0) -> None:
+        """Listen on 127.0.0.1, on a free port unless one is named."""
+        self._session = aiohttp.ClientSession(trust_env=False)  # a proxy has no business on loopback
+        self.connector.use(self._session)
+        self.inbound.use(self._session)
+        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", port).start()
+        self._origin = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.inbound.service_url = self.service_url
+
+    async def stop(self) -> None:
+        """Close the address and every connection."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._session is not None:
+            await self._session.close()
+
+    def _application(self) -> web.Application:
+        app = web.Application(middlewares=[only_by_loopback_name], client_max_size=LARGEST_BODY)
+        app.add_routes(self.microsoft.routes())
+        app.add_routes(self.inbound.routes())
+        app.add_routes(self.connector.routes())
+        app.add_routes(control_routes(self.connector, self.inbound))
+        return app

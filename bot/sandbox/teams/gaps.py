@@ -1,0 +1,173 @@
+"""What real Teams does and the Microsoft 365 Agents Playground leaves out, in both directions, as pure functions.
+
+Owns the differences between the two, each with its reason. Does no I/O and knows neither tokens nor servers.
+Whatever the Playground learns to do by itself one day is deleted here.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from bot.sandbox.teams.people import Client, Person, person_called
+
+# Microsoft documents 100 KB for a bot's message, measured in UTF-16.
+# https://learn.microsoft.com/microsoftteams/platform/bots/how-to/format-your-bot-messages
+LARGEST_MESSAGE: Final = 100 * 1024  # bytes
+
+_ACTIVITY: Final = re.compile(r"v3/conversations/([^/]+)/activities(?:/[^/]+)?")
+_MEMBER: Final = re.compile(r"(v3/conversations/[^/]+/members/)([^/]+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorCall:
+    """One call of the bot: `path` begins with `v3/` and is still percent-encoded."""
+
+    method: str
+    path: str
+    query: str = ""
+    body: bytes = b""
+
+    @property
+    def json(self) -> Any:
+        """Return the parsed body; None if there is none or it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A connector's error answer."""
+
+    status: int
+    code: str
+    message: str
+
+    def body(self) -> dict[str, Any]:
+        """Return the documented error envelope."""
+        return {"error": {"code": self.code, "message": self.message}}
+
+
+# ---- from the Playground to the bot ----
+
+
+def completed(
+    activity: Mapping[str, Any],
+    *,
+    tenant_id: str,
+    service_url: str,
+    sender: Person | None = None,
+    client: Client | None = None,
+) -> dict[str, Any]:
+    """Return the activity with what a real Teams client would have sent as well.
+
+    `sender`: who really sent it, where the Playground would name its own current user. `client`: what everybody
+    uses; by default each person their own.
+    """
+    if sender is not None:
+        activity = {**activity, "from": {"id": sender.mri}}
+    person = sender or person_called(str(_object(activity.get("from")).get("id", "")))
+    channel_data = {"tenant": {"id": tenant_id}} | _object(activity.get("channelData"))
+    conversation = {"tenantId": tenant_id} | _object(activity.get("conversation"))
+    whole = {**activity, "channelId": "msteams", "serviceUrl": service_url}
+    whole |= {"channelData": channel_data, "conversation": conversation}
+    if person is not None:
+        whole |= _of_the_sender(whole, person, client or person.client)
+    if whole.get("type") == "invoke":
+        # the Playground names no trigger; Teams says "manual" for a click and "automatic" for a refresh
+        whole["value"] = {"trigger": "manual"} | _object(whole.get("value"))
+    return whole
+
+
+def _of_the_sender(activity: Mapping[str, Any], person: Person, client: Client) -> dict[str, Any]:
+    """Return what depends on who sent it: the Playground leaves out the object id here and there."""
+    sender = {"aadObjectId": person.object_id, "name": person.name} | _object(activity.get("from"))
+    # the Playground says en-US and UTC for everybody; Teams tells the language and zone of the person's client
+    own = {"from": sender, "locale": client.locale, "localTimezone": client.timezone}
+    entities = [_client_info(entity, client) for entity in activity.get("entities") or []]
+    return own | ({"entities": entities} if entities else {})
+
+
+def _client_info(entity: Any, client: Client) -> Any:
+    if _object(entity).get("type") != "clientInfo":
+        return entity
+    return {**entity, "locale": client.locale, "timezone": client.timezone, "country": client.locale[-2:]}
+
+
+# ---- from the bot to the Playground ----
+
+
+def shown_message(call: ConnectorCall, message_id: str, *, timestamp: int) -> dict[str, Any] | None:
+    """Return what the pages must be told about a message to `call`'s conversation; None if it is no message.
+
+    For 1:1 conversations of people other than its current user: the Playground takes messages there and shows
+    them to nobody. `timestamp`: milliseconds since 1970. The shape is that of its own stream.
+    """
+    found = _ACTIVITY.fullmatch(call.path)
+    activity = _object(call.json)
+    if found is None or activity.get("type") != "message":
+        return None
+    text = {"text": activity["text"]} if activity.get("text") else {}
+    message = text | {
+        "messageId": message_id,
+        "timestamp": timestamp,
+        "from": {"id": _object(activity.get("from")).get("id", "")},
+        "textFormat": activity.get("textFormat") or "markdown",
+        "attachments": activity.get("attachments") or [],
+        "attachmentLayout": activity.get("attachmentLayout") or "list",
+        "mentions": [],
+    }
+    action = "updateMessage" if call.method == "PUT" else "createMessage"
+    return {"action": action, "actionConversationId": unquote(found[1]), "message": message}
+
+
+def as_the_playground_takes(call: ConnectorCall, *, tenant_id: str) -> ConnectorCall | Refusal:
+    """Return the call in the Playground's terms, or the refusal that Teams would have answered."""
+    if len(call.body.decode(errors="replace").encode("utf-16-le")) > LARGEST_MESSAGE:
+        # the Playground answers an HTML page
+        return Refusal(status=413, code="MessageSizeTooBig", message="Message size too large")
+    if found := _MEMBER.fullmatch(call.path):
+        return _with_known_member(call, found)
+    if (call.method, call.path) == ("POST", "v3/conversations"):
+        return _new_conversation(call, tenant_id)
+    return call
+
+
+def _with_known_member(call: ConnectorCall, found: re.Match[str]) -> ConnectorCall:
+    """Ask by the `29:` id: Teams takes object ids and UPNs too, the Playground does not."""
+    person = person_called(unquote(found[2]))
+    if person is None:
+        return call  # it answers 404 itself
+    return replace(call, path=found[1] + quote(person.mri, safe=""))
+
+
+def _new_conversation(call: ConnectorCall, tenant_id: str) -> ConnectorCall | Refusal:
+    wanted = call.json
+    if not isinstance(wanted, dict):
+        return Refusal(status=400, code="BadSyntax", message="Could not parse the conversation parameters")
+    if wanted.get("isGroup"):
+        return call
+    return _direct_conversation(call, wanted, tenant_id)
+
+
+def _direct_conversation(call: ConnectorCall, wanted: dict[str, Any], tenant_id: str) -> ConnectorCall | Refusal:
+    """Refuse what the Playground answers with a dead conversation; the wording of the errors is not documented."""
+    given_tenant = _object(_object(wanted.get("channelData")).get("tenant")).get("id") or wanted.get("tenantId")
+    if given_tenant != tenant_id:
+        return Refusal(status=400, code="BadSyntax", message="Bad tenant id")
+    members = wanted.get("members")
+    first = members[0] if isinstance(members, list) and members else None
+    spelling = str(_object(first).get("id", ""))
+    person = person_called(spelling)
+    if person is None or spelling.casefold() == person.upn.casefold():  # Teams takes no UPN here
+        return Refusal(status=400, code="BadArgument", message="Invalid user identity in provided tenant")
+    body = wanted | {"members": [{"id": person.mri}]}
+    return replace(call, body=json.dumps(body).encode())
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,186 @@
+"""The sandbox's whole Teams in one object: Microsoft's side, the Playground behind it, the window before it.
+
+Owns the order of start and stop, and what the parts tell each other. The bot's settings come from here; the bot
+itself does not.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import aiohttp
+
+from bot.sandbox.teams.connector import Sent
+from bot.sandbox.teams.faults import Faults
+from bot.sandbox.teams.federated_credentials import FederatedCredential
+from bot.sandbox.teams.front import TeamsFront
+from bot.sandbox.teams.gaps import ConnectorCall, shown_message
+from bot.sandbox.teams.inbound import Received
+from bot.sandbox.teams.microsoft import BotRegistration
+from bot.sandbox.teams.people import AT_THE_BROWSER, PEOPLE, PLACES, Client, Person, playground_configuration
+from bot.sandbox.teams.playground import Playground, PlaygroundFailed
+from bot.sandbox.teams.playground_window import PlaygroundWindow
+
+SERVICE_HOST: Final = "127.0.0.1"  # what the bot's SERVICE_HOSTS must contain
+
+
+class SandboxTeams:
+    """A Teams on this machine, for one bot. Everything listens on 127.0.0.1 only."""
+
+    def __init__(self, bot: BotRegistration, *, bot_url: str | None) -> None:
+        self.front = TeamsFront(bot, bot_url=bot_url)
+        self._bot = bot
+        self._window = PlaygroundWindow("", personal_chats={}, typed=self._typed)
+        self._playground_url = ""
+        self._running = AsyncExitStack()
+
+    @classmethod
+    async def start(
+        cls,
+        bot_url: str | None = None,
+        *,
+        app_id: str,
+        tenant_id: str,
+        directory: Path,
+        app_secret: str = "",
+        federated: FederatedCredential | None = None,
+        playground_port: int = 0,
+        client: Client | None = None,
+    ) -> "SandboxTeams":
+        """Start everything; `directory` keeps the Playground's installation. `bot_url`, an origin, may be set later.
+
+        `playground_port`: where a browser finds it; 0: any that is free. `client`: what everybody uses; by default
+        each person their own. `app_secret` and `federated`: how the bot may prove itself.
+        Raises NodeMissing, InstallFailed, PlaygroundFailed or OSError; nothing is left running then.
+        """
+        bot = BotRegistration(app_id=app_id, tenant_id=tenant_id, app_secret=app_secret, federated=federated)
+        teams = cls(bot, bot_url=bot_url)
+        teams.front.inbound.client = client
+        try:
+            await teams._start(directory, port=playground_port)
+        except BaseException:
+            await teams.stop()
+            raise
+        return teams
+
+    async def stop(self) -> None:
+        """End the Playground and close every address."""
+        await self._running.aclose()
+
+    async def _start(self, directory: Path, *, port: int) -> None:
+        self._running.push_async_callback(self.front.stop)
+        await self.front.start()
+        playground = await Playground.start(
+            playground_configuration(app_id=self._bot.app_id, tenant_id=self._bot.tenant_id),
+            bot_endpoint=self.front.inbound_url,
+            service_url=self.front.service_url,
+            directory=directory,
+        )
+        self._running.push_async_callback(playground.stop)
+        self._playground_url = self.front.connector.playground_url = playground.url
+        chats = await self._personal_chats()
+        self._window = PlaygroundWindow(playground.url, personal_chats=chats, typed=self._typed)
+        self._running.push_async_callback(self._window.stop)
+        await self._window.start(port=port)
+        self.front.inbound.personal_chats = chats
+        self.front.connector.show = self._show
+
+    async def _personal_chats(self) -> dict[str, Person]:
+        """Open everybody's 1:1 conversation with the bot, so that its id is known: the Playground makes it up."""
+        chats = {PLACES.personal: AT_THE_BROWSER}
+        async with aiohttp.ClientSession(self._playground_url, trust_env=False) as session:
+            for person in PEOPLE:
+                if person != AT_THE_BROWSER:
+                    chats[await self._opened(session, person)] = person
+        return chats
+
+    async def _opened(self, session: aiohttp.ClientSession, person: Person) -> str:
+        wanted = {"members": [{"id": person.mri}], "tenantId": self._bot.tenant_id}
+        async with session.post("/_connector/v3/conversations", json=wanted) as response:
+            if response.status != 201:
+                raise PlaygroundFailed(f"it opens no conversation with {person.mri}: {response.status}")
+            return str((await response.json())["id"])
+
+    def _typed(self, person: Person, conversation: str, text: str) -> None:
+        self.front.inbound.expect(person, conversation=conversation, text=text)
+
+    def _show(self, call: ConnectorCall, message_id: str) -> None:
+        message = shown_message(call, message_id, timestamp=int(time.time() * 1000))
+        chats = self.front.inbound.personal_chats
+        if message is None or message["actionConversationId"] not in chats:
+            return
+        if chats[message["actionConversationId"]] != AT_THE_BROWSER:  # the Playground shows that one itself
+            self._window.show(message)
+
+    @property
+    def bot_url(self) -> str | None:
+        """The bot's origin; activities are answered 502 until it is set."""
+        return self.front.inbound.bot_url
+
+    @bot_url.setter
+    def bot_url(self, url: str) -> None:
+        self.front.inbound.bot_url = url
+
+    @property
+    def service_url(self) -> str:
+        """The bot's SERVICE_URL."""
+        return self.front.service_url
+
+    @property
+    def openid_metadata_url(self) -> str:
+        """The bot's OPENID_METADATA_URL."""
+        return self.front.openid_metadata_url
+
+    @property
+    def login_authority(self) -> str:
+        """The bot's LOGIN_AUTHORITY."""
+        return self.front.login_authority
+
+    @property
+    def browser_url(self) -> str:
+        """The address to open in a browser, as the person whom the Playground calls its current user."""
+        return self._window.url
+
+    def browser_url_for(self, person: Person, *, page: str = "") -> str:
+        """Return the address at which this person is at the browser; `page` tells several of theirs apart."""
+        return self._window.url_for(person, page=page)
+
+    def hold_updates(self, url: str) -> None:
+        """Keep everything new from the pages with this address."""
+        self._window.hold_updates(url)
+
+    def release_updates(self, url: str) -> None:
+        """Tell these pages everything that was held back."""
+        self._window.release_updates(url)
+
+    @property
+    def sent(self) -> deque[Sent]:
+        """What the bot sent, oldest first."""
+        return self.front.connector.sent
+
+    @property
+    def received(self) -> deque[Received]:
+        """What reached the bot and what it answered, oldest first."""
+        return self.front.inbound.received
+
+    async def wait_received(self, matches: Callable[[Received], bool]) -> Received:
+        """Return the first activity that matches, as soon as the bot has answered it; wait for ever if need be."""
+        return await self.front.inbound.wait_received(matches)
+
+    @property
+    def faults(self) -> Faults:
+        """What shall go wrong with the bot's next connector calls."""
+        return self.front.connector.faults
+
+    async def install(self, conversation: str = PLACES.personal) -> None:
+        """Install the bot here, as Teams' app store would: the bot gets the updates that tell it so."""
+        path = f"/_debug/conversation/{quote(conversation, safe='')}/installation"
+        async with (
+            aiohttp.ClientSession(self._playground_url, trust_env=False) as session,
+            session.post(path, json={}) as response,
+        ):
+            response.raise_for_status()

@@ -1,0 +1,78 @@
+"""Words the answer to a click: what was clicked, as the row has it now, with a notice on it."""
+
+from dataclasses import dataclass, replace
+
+from bot.domain.decision import Decision
+from bot.domain.record import Record
+from bot.domain.request import Status, Withdrawal
+from bot.domain.routing import Channel
+from bot.domain.shown.card import card_view
+from bot.domain.shown.surfaces import direct_kind, direct_view
+from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, Notice, NoticeCode, Tone
+from bot.ports.clock import Clock
+from bot.rendering import render, summary
+from bot.rendering.i18n import LOCALES
+from bot.service.clicks.click import Answer
+from bot.service.configured import Configured
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What somebody clicked on and gets back: a channel's card, or the requester's direct message in its locale.
+
+    The notice on it is for the person alone, so it is in the `reader`'s locale; the card stays what the others see.
+    """
+
+    channel: Channel
+    personal: bool = False
+    reader: str | None = None
+
+
+class Answers:
+    """Makes answers from rows."""
+
+    def __init__(self, configured: Configured, clock: Clock) -> None:
+        self._configured, self._clock = configured, clock
+
+    def shown(self, record: Record, screen: Screen, notice: Notice | None, *, refused: bool = False) -> Answer:
+        """Answer with what the row has to show there."""
+        view = self._direct(record) if screen.personal else self._card(record, screen.channel)
+        return _answer(view, screen, notice, refused=refused)
+
+    def applying(self, record: Record, screen: Screen, decision: Decision) -> Answer:
+        """Answer that a decision is on its way; nothing can be pressed beside it."""
+        notice = Notice(NoticeCode.APPLYING, Tone.INFO)
+        if screen.personal:
+            direct = self._direct(record)
+            return _answer(direct and replace(direct, cancel=False), screen, notice)
+        card = self._card(record, screen.channel)
+        status = record.request.status if record.request else Status.UNKNOWN
+        line = DecisionLine(decision.verdict, decision.person.shown_name, decision.clicked_at, decision.comment or None)
+        if status is Status.PENDING:
+            card = replace(card, banner=Banner.APPLYING, applying=line, buttons=False, step="")
+        elif status is Status.APPROVED and decision.verdict is Withdrawal.REVOKE:
+            card = replace(card, applying=line, revoke=False, step="")
+        return _answer(card, screen, notice)
+
+    def _card(self, record: Record, channel: Channel) -> CardView:
+        return card_view(record, channel, self._configured.rules, self._clock.now())
+
+    def _direct(self, record: Record) -> DirectView | None:
+        kind = direct_kind(record, self._clock.now())
+        return direct_view(record, kind, self._configured.rules) if kind else None
+
+
+def _answer(
+    view: CardView | DirectView | None, screen: Screen, notice: Notice | None, *, refused: bool = False
+) -> Answer:
+    channel, reader = screen.channel, screen.reader or screen.channel.locale
+    text = summary(notice, locale=reader) if notice else ""
+    if view is None:
+        return Answer(None, notice, text, refused=refused)
+    card = render(view, locale=channel.locale, timezone=channel.timezone, notice=notice, reader=reader)
+    return Answer(card, notice, text, refused=refused)
+
+
+def bare(notice: Notice, reader: str | None, *, refused: bool = False) -> Answer:
+    """Answer without a card: there is none that could be shown to whoever clicked."""
+    return Answer(None, notice, summary(notice, locale=reader or LOCALES[0]), refused=refused)

@@ -1,0 +1,124 @@
+"""What a clicker is told, from the row alone: who decided, when and with which comment, as far as AWS tells."""
+
+from datetime import datetime
+
+from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.record import Record
+from bot.domain.request import AccessRequest, Action, LevelState, Status, Verdict, Withdrawal
+from bot.domain.shown.card import access_is_over
+from bot.domain.shown.decided import deciding_line, is_hidden
+from bot.domain.shown.views import DecisionLine, Notice, NoticeCode, Tone
+
+_UNDONE = {
+    Outcome.SETTLED: NoticeCode.ENDED,
+    Outcome.STEP_PASSED: NoticeCode.STEP_PASSED,
+    Outcome.EXPIRED: NoticeCode.EXPIRED,
+    Outcome.THROTTLED: NoticeCode.THROTTLED,
+    Outcome.UNREADABLE: NoticeCode.UNREADABLE,
+    Outcome.AWS_REFUSED: NoticeCode.AWS_REFUSED,
+    Outcome.AWS_DENIED: NoticeCode.AWS_DENIED,
+    Outcome.NO_ANSWER: NoticeCode.NO_ANSWER,
+    Outcome.NOT_ROUTED: NoticeCode.NOT_ROUTED,
+    Outcome.NO_CANCEL_ROLE: NoticeCode.NO_CANCEL_ROLE,
+}
+_DENIED = frozenset({Outcome.AWS_DENIED, Outcome.NO_CANCEL_ROLE})  # for an admin to mend, whoever was faster
+_ENDED_AS: dict[Status, tuple[NoticeCode, Action]] = {
+    Status.APPROVED: (NoticeCode.DECIDED, Verdict.APPROVE),
+    Status.REJECTED: (NoticeCode.DECIDED, Verdict.REJECT),
+    Status.REVOKED: (NoticeCode.REVOKED, Withdrawal.REVOKE),
+    Status.CANCELLED: (NoticeCode.CANCELLED, Withdrawal.CANCEL),
+}
+
+
+def notice_of_too_late(record: Record, act: Action, step: str, now: datetime, *, typed: str = "") -> Notice | None:
+    """Tell somebody why their button is of no use any more, or yet; None while it is."""
+    request = record.request
+    if request is None or not _is_over(request, act, step, now):
+        return None
+    if act is not Withdrawal.REVOKE:
+        return notice_of_ending(record, step, typed=typed)
+    if access_is_over(request, now):
+        return Notice(NoticeCode.WINDOW_OVER, Tone.INFO, at=request.access_until, typed=typed)
+    if request.status.ended:
+        return notice_of_ending(record, step, typed=typed)
+    return Notice(NoticeCode.NOT_APPROVED, Tone.INFO, typed=typed)
+
+
+def _is_over(request: AccessRequest, act: Action, step: str, now: datetime) -> bool:
+    match act:
+        case Withdrawal.REVOKE:
+            return request.status is not Status.APPROVED or access_is_over(request, now)
+        case Withdrawal.CANCEL:
+            return request.status.ended
+        case _:
+            return request.status.ended or (request.waiting is not None and request.waiting.step != step)
+
+
+def notice_of_ending(record: Record, step: str, *, typed: str = "") -> Notice:
+    """Tell somebody who came too late what happened: at this step, or to the whole request."""
+    request = record.request
+    if request is None:
+        return Notice(NoticeCode.NOT_FOUND, typed=typed)
+    if not request.status.ended:
+        return _of_line(NoticeCode.STEP_PASSED, _approval_at(record, step), typed)
+    ended_as = _ENDED_AS.get(request.status)
+    if ended_as is None:
+        return Notice(NoticeCode.ENDED, Tone.INFO, typed=typed)
+    code, act = ended_as
+    line = deciding_line(record)
+    if line is None and code is NoticeCode.DECIDED:
+        line = DecisionLine(act, in_teams=False)
+    return _of_line(code, line, typed)
+
+
+def _approval_at(record: Record, step: str) -> DecisionLine | None:
+    """Return our approval at a level that has passed; AWS's votes are not told apart by level in the lines."""
+    ours = record.confirmed(step, Verdict.APPROVE)
+    if not ours:
+        return None
+    last = ours[-1]
+    return DecisionLine(last.verdict, last.person.shown_name, last.settled_at, last.comment or None)
+
+
+def _of_line(code: NoticeCode, line: DecisionLine | None, typed: str) -> Notice:
+    if line is None:
+        return Notice(code, Tone.INFO, typed=typed)
+    return Notice(code, Tone.INFO, line.who, line.verdict, line.at, line.comment, typed=typed)
+
+
+def notice_of_decision(record: Record, decision_id: str, now: datetime, *, repeated: bool, typed: str) -> Notice | None:
+    """Tell somebody what became of their own decision; nothing where the card itself says it all."""
+    decision = record.decision(decision_id)
+    if decision is None:
+        return None
+    if decision.state is DecisionState.CONFIRMED:
+        return _of_confirmed(record, decision, repeated=repeated)
+    late = notice_of_too_late(record, decision.verdict, decision.step, now, typed=typed)
+    if late and decision.outcome not in _DENIED:  # who was faster matters more than how AWS refused
+        return late
+    return Notice(_code(decision), detail=decision.detail or None, typed=typed)
+
+
+def _code(decision: Decision) -> NoticeCode:
+    if decision.verdict is Withdrawal.CANCEL and decision.outcome is Outcome.AWS_DENIED:
+        return NoticeCode.CANCEL_DENIED
+    return _UNDONE.get(decision.outcome, NoticeCode.NO_ANSWER) if decision.outcome else NoticeCode.NO_ANSWER
+
+
+def _of_confirmed(record: Record, decision: Decision, *, repeated: bool) -> Notice | None:
+    if is_hidden(record, decision):
+        return Notice(NoticeCode.NOT_SHOWN)
+    if repeated:
+        return _repeated(record, decision)
+    request = record.request
+    level = request.level(decision.step) if request else None
+    if request and not request.status.ended and level and level.state is LevelState.WAITING:
+        return Notice(NoticeCode.RECORDED, Tone.GOOD)
+    return None
+
+
+def _repeated(record: Record, decision: Decision) -> Notice:
+    if isinstance(decision.verdict, Withdrawal):
+        return notice_of_ending(record, decision.step)
+    who, comment = decision.person.shown_name, decision.comment or None
+    return Notice(NoticeCode.REPEATED, Tone.INFO, who, decision.verdict, decision.settled_at, comment)

@@ -1,0 +1,43 @@
+"""The bot was put into a team: whatever Teams refused is tried again at once instead of within the hour."""
+
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+
+from bot.domain.record import Record
+from bot.ports.clock import Clock
+from bot.ports.store import StoreUnavailable
+from bot.service.rows import Rows
+from bot.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+
+class InstallationEvents:
+    """Makes refused cards due. Teams names the team, not its channels, so those of every channel are tried."""
+
+    def __init__(self, *, rows: Rows, clock: Clock, telemetry: Telemetry) -> None:
+        self._rows, self._clock, self._telemetry = rows, clock, telemetry
+
+    async def arrived(self) -> None:
+        """Take note of an arrival. Never raises: the cards have a moment of their own anyway."""
+        try:
+            refused = [row.key for row in (await self._rows.store.watched()).rows if _refused(row)]
+            for key in refused:
+                await self._rows.apply(key, lambda row: _due(row, self._clock.now()))
+        except StoreUnavailable:
+            self._telemetry.store_errors.inc()
+            return
+        log.info("arrival_noted", due=len(refused))
+
+
+def _refused(record: Record) -> bool:
+    return any(surface.problem and surface.retry_at for surface in record.surfaces)
+
+
+def _due(record: Record, now: datetime) -> Record:
+    surfaces = [
+        replace(each, failures=0, refusals=0, retry_at=None) if each.problem else each for each in record.surfaces
+    ]
+    return replace(record, surfaces=tuple(surfaces)).requeue_by(now)

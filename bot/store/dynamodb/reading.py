@@ -1,0 +1,131 @@
+"""Reads of the table: consistent ones of items, and lists by index or partition. No path scans the table.
+
+An index follows its table within a second or so, mostly far sooner. That is enough to find a row, never to believe it:
+what an index lists is read again consistently, and left out where it is no longer so. What it does not list yet is
+found by the next question.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.ReadConsistency.html
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from bot.domain.audit import AuditEntry
+from bot.domain.record import Record
+from bot.domain.request import RequestKey
+from bot.ports.store import PersonalChat, Watched
+from bot.store.dynamodb import items
+from bot.store.dynamodb.calls import Answer, Calls, Patience, part
+from bot.store.rows import watched_rows
+
+MOST_AT_ONCE = 100  # items of one BatchGetItem
+LOOKED_AT = 8  # entries of the index `due` that are tried for the next moment: some may be history already
+_Found = Mapping[str, Any]
+
+
+class Reading:
+    """One question to the table, for as long as there is patience. Every method may raise CallFailed, RowUnreadable."""
+
+    def __init__(self, calls: Calls, patience: Patience) -> None:
+        self._calls, self._patience = calls, patience
+
+    def item(self, key: items.Item) -> _Found | None:
+        """Return an item, as last written by anybody."""
+        found: _Found | None = self._calls.repeated(self._patience, "get_item", Key=key, ConsistentRead=True).get(
+            "Item"
+        )
+        return found
+
+    def due(self, now: datetime, limit: int, recent: Iterable[RequestKey]) -> list[RequestKey]:
+        """Return the rows whose moment has come; `recent` are rows that the index may not have heard of."""
+        listed = islice(self._by_index(items.DUE, items.DUE_AT, before=items.due_until(now), limit=limit), limit)
+        found = self._appointments({items.request_of(entry) for entry in listed}.union(recent))
+        return [request for moment, _, request in found if moment <= now][:limit]
+
+    def next_due(self, recent: Iterable[RequestKey]) -> datetime | None:
+        """Return the earliest moment; None as well if the index lists nothing but history so far."""
+        listed = islice(self._by_index(items.DUE, items.DUE_AT, limit=LOOKED_AT), LOOKED_AT)
+        found = self._appointments({items.request_of(entry) for entry in listed}.union(recent))
+        return found[0][0] if found else None
+
+    def watched(self) -> Watched:
+        """Return the rows that AWS may still change, oldest first."""
+        entries = self._by_index(items.WATCHED, items.BORN_AT)
+        found = self._items(items.row_key(items.request_of(entry)) for entry in entries)
+        return watched_rows((items.request_of(item), partial(items.row, item)) for item in found)
+
+    def find(self, ops_item_id: str) -> list[Record]:
+        """Return the rows of an OpsItem id."""
+        return [items.row(item) for item in self._partition(items.row_partition(ops_item_id))]
+
+    def personal_chats(self) -> list[PersonalChat]:
+        """Return everybody who can be reached."""
+        return [items.chat_of(item) for item in self._partition(items.PEOPLE)]
+
+    def audit(self, since: datetime, until: datetime | None) -> list[AuditEntry]:
+        """Return the audit trail, day after day."""
+        days = [items.member(day, "sk") for day in self._partition(items.AUDIT_DAYS, since=items.day_of(since))]
+        wanted = [day for day in days if until is None or day <= items.day_of(until)]
+        found = (self._partition(items.audit_partition(day), since=items.spelled(since)) for day in wanted)
+        entries = (items.audit_entry(item) for day in found for item in day)
+        return [entry for entry in entries if until is None or entry.at < until]
+
+    # --- pages
+
+    def _partition(self, pk: str, *, since: str = " ") -> Iterator[_Found]:
+        """Yield the items of a partition from a sort key on; no sort key of ours comes before a space."""
+        return self._pages(
+            ConsistentRead=True,
+            KeyConditionExpression="#pk = :pk AND #sk >= :sk",
+            ExpressionAttributeNames={"#pk": "pk", "#sk": "sk"},
+            ExpressionAttributeValues={":pk": items.text(pk), ":sk": items.text(since)},
+        )
+
+    def _by_index(self, index: str, moment: str, *, before: str = "~", limit: int | None = None) -> Iterator[_Found]:
+        """Yield the entries of an index in the order of their moments; none comes after a tilde."""
+        most = {} if limit is None else {"Limit": limit}
+        return self._pages(
+            IndexName=index,
+            KeyConditionExpression="#all = :all AND #moment < :before",
+            ExpressionAttributeNames={"#all": index, "#moment": moment},
+            ExpressionAttributeValues={":all": items.text(index), ":before": items.text(before)},
+            **most,
+        )
+
+    def _pages(self, **query: object) -> Iterator[_Found]:
+        """Yield what a query finds; DynamoDB gives 1 MB a page."""
+        start: dict[str, object] = {}
+        while True:
+            answer = self._calls.repeated(self._patience, "query", **query, **start)
+            yield from part(answer, "Items")
+            if not answer.get("LastEvaluatedKey"):
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def _appointments(self, requests: Iterable[RequestKey]) -> list[tuple[datetime, str, RequestKey]]:
+        """Return when rows are due, as they were last written, earliest first."""
+        names = {"#pk": "pk", "#sk": "sk", "#due": items.DUE_AT}
+        members = {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
+        found = ((items.due_at(item), item) for item in self._items(map(items.row_key, requests), **members))
+        due = ((moment, items.request_of(item)) for moment, item in found if moment)
+        return sorted((moment, str(request), request) for moment, request in due)
+
+    def _items(self, keys: Iterable[items.Item], **members: object) -> Iterator[_Found]:
+        """Yield those items that are there, in no order, as last written by anybody."""
+        remaining = iter(keys)
+        while some := list(islice(remaining, MOST_AT_ONCE)):
+            yield from self._some_items(some, members)
+
+    def _some_items(self, keys: Sequence[items.Item], members: Mapping[str, object]) -> Iterator[_Found]:
+        while keys:
+            answer = self._calls.repeated_batch(self._patience, {"Keys": keys, "ConsistentRead": True, **members})
+            yield from part(answer, "Responses").get(self._calls.table, ())
+            keys = _unprocessed(answer, self._calls.table)
+
+
+def _unprocessed(answer: Answer, table: str) -> Sequence[items.Item]:
+    """Return the keys for which there was no room in the answer: 16 MB, or the table's throughput."""
+    keys: Sequence[items.Item] = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", ())
+    return keys

@@ -1,0 +1,87 @@
+"""The shape of the table: how it is made, and what is wrong with one that is not as needed. Knows no client."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from bot.ports.store import StoreUnavailable
+from bot.store.dynamodb.items import BORN_AT, DUE, DUE_AT, EXPIRES_AT, WATCHED, key
+
+SCHEMA = 1  # the version of what bot.store.dynamodb.items describes; a table of a newer one is not touched
+SCHEMA_KEY: Final = key("schema", "schema")
+ADVICE: Final = "make it with `node-access-bot doctor --create-table`"
+SERVING: Final = frozenset({"ACTIVE", "UPDATING"})  # statuses in which a table, or an index, answers
+INDEXES: Final[Mapping[str, tuple[str, str]]] = {DUE: (DUE, DUE_AT), WATCHED: (WATCHED, BORN_AT)}
+_KEY: Final = ("pk", "sk")
+TIME_TO_LIVE: Final = EXPIRES_AT
+
+
+class TableRefused(StoreUnavailable):
+    """The table is missing, of a newer version, or not the bot's; nothing in it was touched."""
+
+
+def definition() -> dict[str, Any]:
+    """Return what CreateTable takes, but for the name: paid by request, so that there is no capacity to plan."""
+    names = [*_KEY, *(name for names in INDEXES.values() for name in names)]
+    return {
+        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in names],
+        "KeySchema": _key_schema(_KEY),
+        "GlobalSecondaryIndexes": [
+            {"IndexName": name, "KeySchema": _key_schema(names), "Projection": {"ProjectionType": "KEYS_ONLY"}}
+            for name, names in INDEXES.items()
+        ],
+        "BillingMode": "PAY_PER_REQUEST",
+    }
+
+
+def _key_schema(names: tuple[str, str]) -> list[dict[str, str]]:
+    return [{"AttributeName": name, "KeyType": kind} for name, kind in zip(names, ("HASH", "RANGE"), strict=True)]
+
+
+def differences(table: Mapping[str, Any]) -> Sequence[str]:
+    """Say in what a table, as DescribeTable shows it, differs from what the bot needs."""
+    types = {each["AttributeName"]: each["AttributeType"] for each in table.get("AttributeDefinitions", ())}
+    indexes = {each["IndexName"]: each for each in table.get("GlobalSecondaryIndexes", ())}
+    return [*_status("the table", table.get("TableStatus")), *_keys("the table", table, _KEY, types)] + [
+        problem for name, names in INDEXES.items() for problem in _index(name, names, indexes.get(name), types)
+    ]
+
+
+def _index(
+    name: str, names: tuple[str, str], index: Mapping[str, Any] | None, types: Mapping[str, str]
+) -> Iterator[str]:
+    what = f"the index `{name}`"
+    if index is None:
+        yield f"{what} is missing"
+        return
+    yield from _status(what, index.get("IndexStatus"))
+    yield from _keys(what, index, names, types)
+
+
+def _status(what: str, status: str | None) -> Iterator[str]:
+    if status not in SERVING:
+        yield f"{what} is {status}, not ACTIVE"
+
+
+def _keys(what: str, shown: Mapping[str, Any], names: tuple[str, str], types: Mapping[str, str]) -> Iterator[str]:
+    found = [(each["AttributeName"], each["KeyType"]) for each in shown.get("KeySchema", ())]
+    wanted = [(each["AttributeName"], each["KeyType"]) for each in _key_schema(names)]
+    if found != wanted or any(types.get(name) != "S" for name in names):
+        yield f"{what} has the key ({', '.join(name for name, _ in found)}) instead of the texts ({', '.join(names)})"
+
+
+def refuse_newer(name: str, marker: Mapping[str, Any] | None) -> None:
+    """Refuse a table that a newer version of the bot has written to. Raises TableRefused."""
+    version = int((marker or {}).get("version", {}).get("N", SCHEMA))
+    if version > SCHEMA:
+        raise TableRefused(
+            f"the table {name} was written by a newer version of the bot (schema {version}, this one knows {SCHEMA}): "
+            "install that version again, or name a table that was restored from before the upgrade"
+        )
+
+
+def refuse_foreign(name: str, table: Mapping[str, Any]) -> None:
+    """Refuse a table that is not as needed. Raises TableRefused."""
+    if problems := differences(table):
+        raise TableRefused(
+            f"the table {name} is not as the bot needs it: {'; '.join(problems)}. Name another one and {ADVICE}"
+        )

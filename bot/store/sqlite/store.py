@@ -1,0 +1,254 @@
+"""The store on one SQLite file, for one machine; several processes on it are correct too.
+
+A change is made to a row inside `BEGIN IMMEDIATE`, between its read and its write, so no other writer can come between
+them; the write is conditional on the version all the same. What the audit trail says of it is in the same transaction.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from bot.domain.audit import AuditEntry
+from bot.domain.record import Record
+from bot.domain.request import RequestKey
+from bot.ports.store import Change, PersonalChat, StoreUnavailable, Watched
+from bot.store.rows import AUDIT_ENTRY, AUDIT_KEPT, PERSONAL_CHAT, RECORD, decode, encode, storable, watched_rows
+from bot.store.sqlite.schema import connect
+from bot.store.sqlite.thread import DatabaseThread
+from bot.store.versions import changed
+
+BUSY_SECONDS = (
+    2.0  # another process's lock is waited for; a click is to be answered within 3 s, "not stored" if need be
+)
+FORGOTTEN_AT_ONCE = 500  # rows; other writers wait for no more than that
+ROWS_KEPT = 256  # decoded rows, by their JSON: a row that is written often is read as often
+_END_OF_TIME = 2**62  # microseconds
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+T = TypeVar("T")
+
+_LOAD = "SELECT record FROM requests WHERE key = ?"
+_SAVE = """
+    INSERT INTO requests (key, ops_item_id, version, created_at, watched, next_look_at, expires_at, record)
+    VALUES (:key, :ops_item_id, :version, :created_at, :watched, :next_look_at, :expires_at, :record)
+    ON CONFLICT (key) DO UPDATE SET
+        version = :version, created_at = :created_at, watched = :watched, next_look_at = :next_look_at,
+        expires_at = :expires_at, record = :record
+    WHERE version = :version - 1
+"""
+_DUE = "SELECT key FROM requests WHERE next_look_at <= ? ORDER BY next_look_at, key LIMIT ?"
+_NEXT_DUE = "SELECT min(next_look_at) FROM requests WHERE next_look_at IS NOT NULL"
+_WATCHED = "SELECT key, record FROM requests WHERE watched"
+_FORGET_EXPIRED = """
+    DELETE FROM requests WHERE key IN (SELECT key FROM requests WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)
+"""
+_FIND = "SELECT key, record FROM requests WHERE ops_item_id = ? ORDER BY key"
+_REMEMBER_CHAT = "INSERT INTO personal_chats VALUES (?, ?) ON CONFLICT (object_id) DO UPDATE SET chat = excluded.chat"
+_FORGET_CHAT = "DELETE FROM personal_chats WHERE object_id = ?"
+_CHAT = "SELECT object_id, chat FROM personal_chats WHERE object_id = ?"
+_CHATS = "SELECT object_id, chat FROM personal_chats ORDER BY object_id"
+_REMEMBER_URL = """
+    INSERT INTO service_urls VALUES (?, ?)
+    ON CONFLICT (conversation) DO UPDATE SET service_url = excluded.service_url
+"""
+_URL = "SELECT service_url FROM service_urls WHERE conversation = ?"
+_LEASE_SWEEP = """
+    INSERT INTO sweep_leases VALUES (:account, :region, :owner, :until)
+    ON CONFLICT (account, region) DO UPDATE SET owner = :owner, until = :until WHERE owner = :owner OR until <= :now
+"""
+_WATERMARK = "SELECT moment FROM watermarks WHERE account = ? AND region = ?"
+_ADVANCE = """
+    INSERT INTO watermarks VALUES (?, ?, ?)
+    ON CONFLICT (account, region) DO UPDATE SET moment = excluded.moment WHERE excluded.moment > moment
+"""
+_APPEND = "INSERT INTO audit (at, entry) VALUES (?, ?)"
+_AUDIT = "SELECT id, entry FROM audit WHERE at >= ? AND at < ? ORDER BY at, id"
+_FORGET_AUDIT = """
+    DELETE FROM audit WHERE id IN (
+        SELECT id FROM audit WHERE at <= min(:until, (SELECT max(at) FROM audit) - :kept) ORDER BY at LIMIT :most
+    )
+"""
+
+
+class SqliteStore:
+    """`ports.store.Store` on a file. Opens nothing until `open()` or `async with`."""
+
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._thread = DatabaseThread(partial(connect, path, busy_seconds=busy_seconds))
+
+    async def open(self) -> None:
+        """Open the file; make or migrate it where needed. Raises StoreUnavailable, SchemaRefused."""
+        await self._thread.open()
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of the file."""
+        await self._thread.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # --- requests
+
+    async def load(self, key: RequestKey) -> Record | None:
+        """Return the row, as last written by anybody."""
+        return await self._thread.read(partial(_load, key=key))
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        """Write what `change` makes of the row. It runs in the store's thread."""
+        return await self._thread.write(partial(_apply, key=key, change=change, now=now))
+
+    async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
+        """Return the rows whose `next_look_at` has come, longest due first."""
+        return [RequestKey.parse(key) for (key,) in await self._rows(_DUE, _micros(now), limit)]
+
+    async def next_due(self) -> datetime | None:
+        """Return the earliest `next_look_at` of all rows."""
+        return _moment((await self._rows(_NEXT_DUE))[0][0])
+
+    async def watched(self) -> Watched:
+        """Return the rows that AWS may still change, oldest first."""
+        found = await self._read(_WATCHED, tuple)
+        return watched_rows((RequestKey.parse(row[0]), partial(_record, row)) for row in found)
+
+    async def forget_expired(self, now: datetime) -> int:
+        """Drop rows that have expired, and entries of the audit trail; return how many."""
+
+        def forget(connection: sqlite3.Connection) -> int:
+            rows = connection.execute(_FORGET_EXPIRED, (_micros(now), FORGOTTEN_AT_ONCE)).rowcount
+            kept = AUDIT_KEPT // timedelta(microseconds=1)
+            bounds = {"until": _micros(now) - kept, "kept": kept, "most": FORGOTTEN_AT_ONCE}
+            trail = connection.execute(_FORGET_AUDIT, bounds).rowcount
+            return rows + trail
+
+        return await self._thread.write(forget)
+
+    async def find(self, ops_item_id: str) -> Sequence[Record]:
+        """Return the rows of that OpsItem id, in whatever account and Region."""
+        return await self._read(_FIND, _record, ops_item_id)
+
+    # --- people and conversations
+
+    async def remember_chat(self, chat: PersonalChat) -> None:
+        """Keep where a person can be reached."""
+        kept = storable(chat)
+        await self._write(_REMEMBER_CHAT, kept.person.object_id.casefold(), encode(PERSONAL_CHAT, kept))
+
+    async def forget_chat(self, object_id: str) -> None:
+        """Drop it."""
+        await self._write(_FORGET_CHAT, object_id.casefold())
+
+    async def personal_chat(self, object_id: str) -> PersonalChat | None:
+        """Return where a person can be reached."""
+        return next(iter(await self._read(_CHAT, _chat, object_id.casefold())), None)
+
+    async def personal_chats(self) -> Sequence[PersonalChat]:
+        """Return everybody who can be reached."""
+        return await self._read(_CHATS, _chat)
+
+    async def remember_service_url(self, conversation: str, service_url: str) -> None:
+        """Keep where Teams wants messages for a conversation to go."""
+        await self._write(_REMEMBER_URL, conversation, service_url)
+
+    async def service_url(self, conversation: str) -> str | None:
+        """Return it."""
+        return next((str(url) for (url,) in await self._rows(_URL, conversation)), None)
+
+    # --- the sweep and the audit trail
+
+    async def lease_sweep(self, account: str, region: str, owner: str, *, now: datetime, until: datetime) -> bool:
+        """Take or renew the right to sweep an account and Region; False while another has it."""
+        values = {"account": account, "region": region, "owner": owner, "until": _micros(until), "now": _micros(now)}
+        return await self._thread.write(lambda connection: connection.execute(_LEASE_SWEEP, values).rowcount == 1)
+
+    async def watermark(self, account: str, region: str) -> datetime | None:
+        """Return since when the sweep must list changes."""
+        return next((_moment(moment) for (moment,) in await self._rows(_WATERMARK, account, region)), None)
+
+    async def advance_watermark(self, account: str, region: str, moment: datetime) -> None:
+        """Keep it; it never goes back."""
+        await self._write(_ADVANCE, account, region, _micros(moment))
+
+    async def append_audit(self, entry: AuditEntry) -> None:
+        """Add to the audit trail."""
+        await self._write(_APPEND, *_appended(storable(entry)))
+
+    async def audit(self, since: datetime, until: datetime | None = None) -> Sequence[AuditEntry]:
+        """Return the audit trail from then on, up to another moment or its end, oldest first."""
+        return await self._read(_AUDIT, _audit_entry, _micros(since), _micros(until) if until else _END_OF_TIME)
+
+    # --- statements
+
+    async def _rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        return await self._read(sql, tuple, *values)
+
+    async def _read(self, sql: str, shape: Callable[[tuple[Any, ...]], T], *values: object) -> list[T]:
+        bound = storable(values)
+        return await self._thread.read(lambda connection: [shape(row) for row in connection.execute(sql, bound)])
+
+    async def _write(self, sql: str, *values: object) -> None:
+        bound = storable(values)
+        await self._thread.write(lambda connection: connection.execute(sql, bound) and None)
+
+
+def _load(connection: sqlite3.Connection, *, key: RequestKey) -> Record | None:
+    found = connection.execute(_LOAD, (str(key),)).fetchone()
+    return _record((str(key), *found)) if found else None
+
+
+def _apply(connection: sqlite3.Connection, *, key: RequestKey, change: Change, now: datetime) -> Record:
+    former = _load(connection, key=key)
+    record, entries = changed(former, key, change, now=now)
+    if record.version != (former.version if former else 0):
+        _save(connection, record)
+        connection.executemany(_APPEND, map(_appended, entries))
+    return record
+
+
+def _save(connection: sqlite3.Connection, record: Record) -> None:
+    columns = {
+        "key": str(record.key),
+        "ops_item_id": record.key.ops_item_id,
+        "version": record.version,
+        "created_at": _micros(record.created_at),
+        "watched": record.watched,
+        "next_look_at": None if record.next_look_at is None else _micros(record.next_look_at),
+        "expires_at": None if record.expires_at is None else _micros(record.expires_at),
+        "record": encode(RECORD, record),
+    }
+    if connection.execute(_SAVE, columns).rowcount != 1:
+        raise StoreUnavailable(f"request {record.key} was written by somebody who held no lock")
+
+
+@lru_cache(maxsize=ROWS_KEPT)
+def _record(row: tuple[str, str]) -> Record:
+    return decode(RECORD, row[1], where=f"request {row[0]}")
+
+
+def _appended(entry: AuditEntry) -> tuple[int, str]:
+    return _micros(entry.at), encode(AUDIT_ENTRY, entry)
+
+
+def _chat(row: tuple[Any, ...]) -> PersonalChat:
+    return decode(PERSONAL_CHAT, row[1], where=f"personal chat {row[0]}")
+
+
+def _audit_entry(row: tuple[Any, ...]) -> AuditEntry:
+    return decode(AUDIT_ENTRY, row[1], where=f"audit entry {row[0]}")
+
+
+def _micros(moment: datetime) -> int:
+    """Return microseconds since 1970: exact, and in order."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else _EPOCH + timedelta(microseconds=micros)

@@ -1,0 +1,191 @@
+"""`POST /api/messages`: everything between an HTTP request and a turn of the bot.
+
+Owns the order of the checks and the statuses. Cheap checks come first, then the token, then the body, then the tenant.
+It never answers 5xx, except 503 while no signing key was ever had. Knows nothing of cards, requests and people.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from aiohttp import ClientError, web
+
+from bot.teams.inbound.adapter import TeamsAdapter, Turn
+from bot.teams.inbound.keys import KeysUnavailable
+from bot.teams.inbound.tokens import TokenRefused, TokenVerifier, VerifiedToken
+from bot.teams.wire.activity import Inbound, NotAnActivity, parse
+
+LARGEST_BODY = 256 * 1024  # bytes; Teams sends under 100 KB
+BODY_LIMIT = 10.0  # seconds to send the body; Teams gives up on us after as long
+MOST_TURNS = 400  # at once; a rush of 200 clicks fits twice, and what waits behind them would be answered too late
+CHANNEL = "msteams"
+"""The only channel. Every Azure Bot has Web Chat and Direct Line too, and there the *client* writes who it is."""
+INVOKE = "invoke"
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class _Refused(Exception):
+    def __init__(self, status: HTTPStatus, reason: str, **headers: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+
+
+class Endpoint:
+    """Serves `POST /api/messages`; `handle` is the aiohttp handler."""
+
+    def __init__(
+        self,
+        *,
+        verifier: TokenVerifier,
+        adapter: TeamsAdapter,
+        tenant_id: str,
+        turn: Turn,
+        most_turns: int = MOST_TURNS,
+    ) -> None:
+        """Take the tenant whose conversations are served; raise ValueError if it is empty."""
+        if not tenant_id:
+            raise ValueError("an empty tenant id would serve nobody")
+        self._verifier = verifier
+        self._adapter = adapter
+        self._tenant = tenant_id.casefold()
+        self._turn = turn
+        self._most_turns, self._turns = most_turns, 0
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        try:
+            inbound, token = await self._admit(request)
+        except _Refused as refused:
+            return _refusal(refused)
+        return await self._run(inbound, token)
+
+    async def _admit(self, request: web.Request) -> tuple[Inbound, VerifiedToken]:
+        _check_head(request)
+        token = await self._verify(request)
+        inbound = _parse(await _read(request))
+        self._check_body(inbound, token)
+        return inbound, token
+
+    async def _verify(self, request: web.Request) -> VerifiedToken:
+        headers = request.headers.getall("Authorization", [])
+        if len(headers) > 1:
+            raise _unauthorized("several_tokens")
+        try:
+            return await self._verifier.verify(headers[0] if headers else None)
+        except TokenRefused as refused:
+            raise _unauthorized(refused.reason.value) from refused
+        except KeysUnavailable as error:
+            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "no_signing_keys", **{"Retry-After": "5"}) from error
+
+    def _check_body(self, inbound: Inbound, token: VerifiedToken) -> None:
+        wire = inbound.wire
+        try:
+            token.check_body(channel_id=wire.channel_id, service_url=wire.service_url)
+        except TokenRefused as refused:
+            raise _unauthorized(refused.reason.value) from refused
+        if wire.channel_id != CHANNEL:
+            raise _Refused(HTTPStatus.FORBIDDEN, "other_channel")
+        if inbound.tenants != {self._tenant}:
+            raise _Refused(HTTPStatus.FORBIDDEN, "other_tenant")
+
+    async def _run(self, inbound: Inbound, token: VerifiedToken) -> web.Response:
+        kind = inbound.wire.type
+        if self._turns >= self._most_turns:
+            return _overloaded(kind)
+        self._turns += 1
+        try:
+            status, body = await self._adapter.run(inbound, token=token, turn=self._turn)
+            return _answer(kind, status, body)
+        except Exception:  # the edge of the turn: what fails inside must not make Teams send it again
+            log.exception("turn_failed", activity_type=kind)
+            return _answer(kind, HTTPStatus.INTERNAL_SERVER_ERROR, None)
+        finally:
+            self._turns -= 1
+
+
+def _check_head(request: web.Request) -> None:
+    if request.content_type != "application/json":
+        raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not_json")
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "compressed")  # Teams does not; a bomb would
+    if (request.content_length or 0) > LARGEST_BODY:
+        raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large")
+
+
+async def _read(request: web.Request) -> bytes:
+    # Counted as it comes: a chunked body tells no length beforehand.
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_LIMIT):
+            async for part in request.content.iter_any():
+                body += part
+                if len(body) > LARGEST_BODY:
+                    raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large")
+    except TimeoutError as error:
+        raise _Refused(HTTPStatus.REQUEST_TIMEOUT, "body_too_slow") from error
+    except (web.RequestPayloadError, ClientError, ConnectionError) as error:
+        raise _Refused(HTTPStatus.BAD_REQUEST, "body_unreadable") from error
+    return bytes(body)
+
+
+def _parse(raw: bytes) -> Inbound:
+    try:
+        return parse(raw)
+    except NotAnActivity as error:
+        raise _Refused(HTTPStatus.BAD_REQUEST, f"not_an_activity: {error}") from error
+
+
+def _unauthorized(reason: str) -> _Refused:
+    return _Refused(HTTPStatus.UNAUTHORIZED, reason, **{"WWW-Authenticate": "Bearer"})
+
+
+def _refusal(refused: _Refused) -> web.Response:
+    log.info("activity_refused", status=refused.status.value, reason=refused.reason)
+    # The caller learns the status alone: why a token failed helps only those who make tokens up.
+    return _json(refused.status, {"error": refused.status.phrase}, refused.headers)
+
+
+def _answer(kind: str, status: int, body: Any) -> web.Response:
+    if kind != INVOKE:
+        return web.Response()
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _json(HTTPStatus.OK, _error_card(status))
+    return web.Response(status=status) if body is None else _json(status, body)
+
+
+def _overloaded(kind: str) -> web.Response:
+    """Turn an activity away before anything was done about it; a person is told so, Teams to come again."""
+    log.warning("activity_turned_away", activity_type=kind)
+    if kind == INVOKE:
+        return _json(HTTPStatus.OK, _error_card(HTTPStatus.TOO_MANY_REQUESTS))
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    return _json(status, {"error": status.phrase}, {"Retry-After": "1"})
+
+
+_ERRORS: Mapping[int, tuple[int, str, str]] = {
+    HTTPStatus.NOT_IMPLEMENTED: (400, "NotSupported", "This is not something the bot can do."),
+    HTTPStatus.TOO_MANY_REQUESTS: (500, "Overloaded", "The bot is very busy. Nothing was sent; please press again."),
+}
+_FAILED = (500, "InternalServerError", "The bot could not finish this. Please look at the card again in a moment.")
+"""The protocol's status, its code and the words, by the HTTP status that it would have been.
+https://learn.microsoft.com/adaptive-cards/authoring-cards/universal-action-model#response-format"""
+
+
+def _error_card(status: int) -> Mapping[str, Any]:
+    code, name, message = _ERRORS.get(status, _FAILED)
+    return {
+        "statusCode": code,
+        "type": "application/vnd.microsoft.error",
+        "value": {"code": name, "message": message},
+    }
+
+
+def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> web.Response:
+    raw = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+    return web.Response(status=status, body=raw, content_type="application/json", charset="utf-8", headers=headers)

@@ -1,0 +1,168 @@
+"""The keys with which the Bot Framework signs what it sends us.
+
+Owns the fetch (OpenID metadata, then `jwks_uri`), the refresh and how long a key is trusted. Knows no token.
+https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connector-authentication
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import structlog
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt.algorithms import RSAAlgorithm
+from jwt.exceptions import PyJWTError
+
+from bot.teams.net.addresses import checked
+from bot.teams.net.session import as_object, read_bounded
+from bot.teams.net.single_flight import SingleFlight
+
+REFRESH_AFTER = 24 * 3600.0  # seconds; the vendor asks for a refresh at least once in 24 hours
+TRUSTED_FOR = 5 * 24 * 3600.0  # seconds; through an outage keys serve on that long: a long weekend to mend it
+REFRESH_GAP = 60.0  # seconds; an unknown key id asks for a refresh, and anybody can make key ids up
+EMPTY_GAP = 5.0  # seconds; while there is no key at all nobody is served, so ask more often
+FETCH_LIMIT = 5.0  # seconds for both documents; Teams gives a click 10
+ALGORITHM = "RS256"  # the only one that the vendor's metadata lists
+SMALLEST_MODULUS = 2048  # bits; shorter RSA keys are within reach of factoring
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class KeysUnavailable(Exception):
+    """No signing key has ever been had, so no token can be judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """One public key of the Bot Framework."""
+
+    kid: str
+    public: RSAPublicKey
+    endorsements: frozenset[str]
+    """Channels it may sign for. A published channel asks for an endorsement: a key that names none signs for none."""
+
+    def endorses(self, channel_id: str) -> bool:
+        """Tell whether the key may sign for a channel."""
+        return channel_id in self.endorsements
+
+
+class SigningKeys:
+    """The current keys, fetched when needed and kept."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, *, metadata_url: str, now: Callable[[], float] = time.time
+    ) -> None:
+        """Take the OpenID metadata address; raise AddressRefused if it is neither https nor loopback."""
+        checked(metadata_url)
+        self._session = session
+        self._metadata_url = metadata_url
+        self._now = now
+        self._keys: Mapping[str, SigningKey] = {}
+        self._loaded_at: float | None = None
+        self._tried_at: float | None = None
+        self._flight = SingleFlight(self._load)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there are keys that may be trusted now."""
+        return self._age() <= TRUSTED_FOR
+
+    async def warm(self) -> bool:
+        """Fetch keys if there are none to trust; tell whether there are some afterwards."""
+        if not self.ready:
+            await self._refresh()
+        return self.ready
+
+    async def find(self, kid: str) -> SigningKey | None:
+        """Return the key of that id, asking for new keys if it is unknown; raise KeysUnavailable before the first."""
+        if (known := self.held(kid)) is not None:
+            if self._age() > REFRESH_AFTER and self._may_try():
+                self._flight.start()  # in the background: a click need not wait for it
+            return known
+        await self._refresh()
+        if self._loaded_at is None:
+            raise KeysUnavailable
+        return self.held(kid)
+
+    def held(self, kid: str) -> SigningKey | None:
+        """Return the key of that id if it is known and may still be trusted."""
+        return self._keys.get(kid) if self.ready else None
+
+    async def aclose(self) -> None:
+        """End a fetch that is under way."""
+        await self._flight.aclose()
+
+    def _age(self) -> float:
+        return float("inf") if self._loaded_at is None else self._now() - self._loaded_at
+
+    def _may_try(self) -> bool:
+        if self._tried_at is None:
+            return True
+        gap = EMPTY_GAP if self._loaded_at is None else REFRESH_GAP
+        return not 0 <= self._now() - self._tried_at < gap  # a clock that was set back must not stop us
+
+    async def _refresh(self) -> None:
+        if self._flight.running or self._may_try():
+            await self._flight.join()
+
+    async def _load(self) -> None:
+        self._tried_at = self._now()
+        try:
+            async with asyncio.timeout(FETCH_LIMIT):
+                keys = await self._fetch()
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
+            log.warning("signing_keys_unavailable", error=type(error).__name__, held=len(self._keys))
+            return
+        self._keys, self._loaded_at = keys, self._now()
+        log.info("signing_keys_loaded", keys=len(keys))
+
+    async def _fetch(self) -> Mapping[str, SigningKey]:
+        metadata = await self._get(self._metadata_url)
+        document = await self._get(str(metadata["jwks_uri"]))
+        keys = {key.kid: key for key in _usable(document["keys"])}
+        if not keys:
+            raise ValueError("no usable key")
+        return keys
+
+    async def _get(self, url: str) -> dict[str, Any]:
+        checked(url)
+        async with self._session.get(url, allow_redirects=False) as answer:
+            if answer.status != 200:
+                raise ValueError("not answered with 200")
+            return as_object(await read_bounded(answer))
+
+
+def _usable(entries: object) -> Iterator[SigningKey]:
+    if not isinstance(entries, list):
+        raise ValueError("no list of keys")  # noqa: TRY004 - one error for every malformed document
+    for entry in entries:
+        if isinstance(entry, dict) and (key := _parse(entry)) is not None:
+            yield key
+
+
+def _parse(entry: dict[str, Any]) -> SigningKey | None:
+    kid = entry.get("kid")
+    if not isinstance(kid, str) or entry.get("kty") != "RSA" or entry.get("use", "sig") != "sig":
+        return None
+    if entry.get("alg", ALGORITHM) != ALGORITHM:
+        return None  # RFC 7517: it is meant for another algorithm, and for nothing else
+    try:
+        public = RSAAlgorithm.from_jwk(json.dumps(entry))
+    except (PyJWTError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    if not isinstance(public, RSAPublicKey) or public.key_size < SMALLEST_MODULUS:
+        return None
+    return SigningKey(kid=kid, public=public, endorsements=_endorsements(entry))
+
+
+def _endorsements(entry: dict[str, Any]) -> frozenset[str]:
+    # Documented as a property of each key; that every live key has it could not be seen from here. One without is told
+    # by `activity_refused`, reason `channel`. Microsoft's SDK lets it pass, its documentation says to refuse.
+    listed = entry.get("endorsements")
+    if not isinstance(listed, list):
+        return frozenset()
+    return frozenset(channel for channel in listed if isinstance(channel, str))

@@ -1,0 +1,4 @@
+"""Messages to Teams: the Connector's operations with retries, rate limits and circuit breaker.
+
+Start with `messenger.py`, which implements `ports.teams.Chat`. It must not know why a message is sent.
+"""

@@ -1,0 +1,119 @@
+"""The Connector's operations that the bot uses: posts, replies, updates, threads, chats and rosters.
+
+Owns paths and bodies. Knows no card, no request and no store; activities are plain JSON objects.
+https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connector-api-reference
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot.ports.teams import ChatProblem
+from bot.teams.outbound.calls import Call, ConnectorCalls
+from bot.teams.wire.errors import ConnectorRefused, ConnectorUnavailable
+from bot.teams.wire.members import MembersPage, TeamMember, read_member, read_page
+
+PAGE_SIZE = 500  # members; the most that Teams gives, and rosters are rate-limited by the call
+MOST_PAGES = 50  # a roster of 25,000 people is the limit of a team; a continuation that never ends is a fault
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A new thread in a channel: `conversation` is `19:…;messageid=…`, `activity` the id of its first message."""
+
+    conversation: str
+    activity: str
+
+
+class Connector:
+    """Every operation raises ChatThrottled, ChatUnavailable or ChatRefused (as ConnectorError), nothing else."""
+
+    def __init__(self, calls: ConnectorCalls, *, app_id: str) -> None:
+        self._calls = calls
+        self._bot = {"id": f"28:{app_id}"}
+
+    async def post_to_conversation(self, service_url: str, *, conversation: str, activity: Json) -> str:
+        """Post a new message and return its activity id."""
+        return await self._create(service_url, ("v3", "conversations", conversation, "activities"), activity)
+
+    async def reply(self, service_url: str, *, conversation: str, to: str, activity: Json) -> str:
+        """Post a reply to a message and return the reply's activity id."""
+        return await self._create(service_url, ("v3", "conversations", conversation, "activities", to), activity)
+
+    async def update_activity(self, service_url: str, *, conversation: str, activity_id: str, activity: Json) -> None:
+        """Replace a message that the bot posted."""
+        path = ("v3", "conversations", conversation, "activities", activity_id)
+        body = {**activity, "id": activity_id}
+        await self._calls.send(Call(method="PUT", service_url=service_url, path=path, body=body))
+
+    async def delete_activity(self, service_url: str, *, conversation: str, activity_id: str) -> None:
+        """Delete a message that the bot posted."""
+        path = ("v3", "conversations", conversation, "activities", activity_id)
+        await self._calls.send(Call(method="DELETE", service_url=service_url, path=path))
+
+    async def create_channel_thread(self, service_url: str, *, channel: str, tenant_id: str, activity: Json) -> Thread:
+        """Post a message that starts a thread of its own in a channel."""
+        body = {
+            "isGroup": True,
+            "bot": self._bot,
+            "tenantId": tenant_id,
+            "channelData": {"channel": {"id": channel}, "tenant": {"id": tenant_id}},
+            "activity": activity,
+        }
+        call = Call(method="POST", service_url=service_url, path=("v3", "conversations"), body=body, creates=True)
+        answer = await self._calls.send(call)
+        return Thread(conversation=_id(answer, "id"), activity=_id(answer, "activityId"))
+
+    async def create_personal_conversation(self, service_url: str, *, member: str, tenant_id: str) -> str:
+        """Return the id of the one-to-one chat with a member (`29:…` or Entra object id), the same every time."""
+        body = {
+            "isGroup": False,
+            "bot": self._bot,
+            "members": [{"id": member}],
+            "tenantId": tenant_id,
+            "channelData": {"tenant": {"id": tenant_id}},
+        }
+        call = Call(method="POST", service_url=service_url, path=("v3", "conversations"), body=body)
+        return _id(await self._calls.send(call), "id")
+
+    async def get_paged_members(
+        self, service_url: str, *, conversation: str, continuation: str | None = None
+    ) -> MembersPage:
+        """Return one page of a conversation's roster."""
+        query = {"pageSize": str(PAGE_SIZE)} | ({"continuationToken": continuation} if continuation else {})
+        path = ("v3", "conversations", conversation, "pagedmembers")
+        call = Call(method="GET", service_url=service_url, path=path, query=query)
+        return read_page(await self._calls.send(call))
+
+    async def all_members(self, service_url: str, *, conversation: str) -> AsyncIterator[TeamMember]:
+        """Yield a whole roster, page by page; a roster that does not end raises ChatUnavailable."""
+        continuation: str | None = None
+        for _ in range(MOST_PAGES):
+            page = await self.get_paged_members(service_url, conversation=conversation, continuation=continuation)
+            for member in page.members:
+                yield member
+            if (continuation := page.continuation) is None:
+                return
+        raise ConnectorUnavailable("endless_roster")
+
+    async def get_member(self, service_url: str, *, conversation: str, member: str) -> TeamMember:
+        """Return one member by `29:…` id, Entra object id or UPN; ChatRefused(UNKNOWN_PERSON) if there is none."""
+        path = ("v3", "conversations", conversation, "members", member)
+        found = read_member(await self._calls.send(Call(method="GET", service_url=service_url, path=path)))
+        if found is None:
+            raise ConnectorRefused(ChatProblem.UNKNOWN_PERSON)
+        return found
+
+    async def _create(self, service_url: str, path: tuple[str, ...], activity: Json) -> str:
+        call = Call(method="POST", service_url=service_url, path=path, body=activity, creates=True)
+        return _id(await self._calls.send(call), "id")
+
+
+def _id(answer: Json, key: str) -> str:
+    value = answer.get(key)
+    if not isinstance(value, str) or not value:
+        # It was taken, but what has no id can never be updated (Teams does so when it splits text and card).
+        raise ConnectorUnavailable(f"answer_without_{key}", ambiguous=True)
+    return value

@@ -1,0 +1,201 @@
+"""The Chat port over the Connector: where a message goes, at which pace and in which order.
+
+Owns conversations: channels and their threads, group chats, personal chats. Knows no card's content. Nothing waits
+here: callers hold a lease, so a limit that is reached is told as ChatThrottled, and every call ends within it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Final
+from weakref import WeakValueDictionary
+
+import structlog
+
+from bot.domain.identity import Person
+from bot.domain.routing import thread_root
+from bot.ports.clock import Clock
+from bot.ports.store import PersonalChat, Store, StoreUnavailable
+from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
+from bot.teams.outbound.call_counts import CallKind, counted
+from bot.teams.outbound.circuit_breaker import BUSY_PAUSE, CircuitBreaker
+from bot.teams.outbound.connector import Connector
+from bot.teams.outbound.rate_limit import RateLimit
+from bot.teams.outbound.service_urls import ServiceUrls
+from bot.teams.wire.outgoing import as_activity
+from bot.telemetry import Telemetry
+
+# How the ids of channels end; the older ones are still in use. Group chats end in `@thread.v2`.
+CHANNEL_ENDINGS: Final = ("@thread.tacv2", "@thread.skype")
+THREAD: Final = ";messageid="
+MOST_DIRECTS: Final = 5  # personal chats written to at once; of eight looks side by side some are left for the cards
+PATIENCE: Final = 24.0  # seconds for one message, retries and waiting for its turn included; a lease has 30
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+_LEFT: ContextVar[list[CallKind]] = ContextVar("left")  # what the message under way has sent so far
+
+
+def is_channel(conversation: str) -> bool:
+    """Tell a channel, or a thread in one, from a group chat or a personal chat."""
+    return thread_root(conversation).endswith(CHANNEL_ENDINGS)
+
+
+def thread_of(posted: Posted) -> str:
+    """Return the conversation in which a reply to a message belongs."""
+    if THREAD in posted.conversation or not is_channel(posted.conversation):
+        return posted.conversation
+    return f"{posted.conversation}{THREAD}{posted.activity_id}"
+
+
+class Messenger:
+    """Implements bot.ports.teams.Chat."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        *,
+        store: Store,
+        service_urls: ServiceUrls,
+        clock: Clock,
+        tenant_id: str,
+        telemetry: Telemetry,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._connector, self._store, self._service_urls = connector, store, service_urls
+        self._tenant_id, self._telemetry = tenant_id, telemetry
+        self._patience, self._directs = patience, 0
+        self._pace, self._circuit = RateLimit(clock), CircuitBreaker(clock)
+        self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def post(self, conversation: str, message: Message) -> Posted:
+        """Start a thread in a channel, or post in a group chat."""
+        if not is_channel(conversation):
+            async with self._in_time():
+                return await self._send(CallKind.POST, conversation, message)
+        channel = thread_root(conversation)
+        async with self._in_time(), self._paced(CallKind.POST, channel):
+            thread = await self._connector.create_channel_thread(
+                await self._service_urls.of(channel),
+                channel=channel,
+                tenant_id=self._tenant_id,
+                activity=as_activity(message),
+            )
+        named = Posted(thread.conversation if THREAD in thread.conversation else channel, thread.activity)
+        return Posted(thread_of(named), thread.activity)
+
+    async def update(self, posted: Posted, message: Message) -> None:
+        """Replace a message in place."""
+        async with self._in_time(ambiguous=False), self._turn(CallKind.UPDATE, posted.conversation):
+            await self._connector.update_activity(
+                await self._service_urls.of(posted.conversation),
+                conversation=posted.conversation,
+                activity_id=posted.activity_id,
+                activity=as_activity(message),
+            )
+
+    async def reply(self, posted: Posted, message: Message) -> Posted:
+        """Post into the thread of a message."""
+        async with self._in_time():
+            return await self._send(CallKind.REPLY, thread_of(posted), message)
+
+    async def direct(self, person: Person, message: Message) -> Posted:
+        """Post into a person's own chat with the bot; one that Teams knows no more is looked for anew, once."""
+        if self._directs >= MOST_DIRECTS:
+            raise ChatThrottled(BUSY_PAUSE)
+        self._directs += 1
+        try:
+            async with self._in_time():
+                return await self._direct(person, message)
+        finally:
+            self._directs -= 1
+
+    async def _direct(self, person: Person, message: Message) -> Posted:
+        chat = await self._remembered(person)
+        if chat is not None:
+            try:
+                return await self._send_into(chat, message)
+            except ChatRefused as refused:
+                if refused.problem is not ChatProblem.CONVERSATION_NOT_FOUND:
+                    raise
+        found = await self._found(person)
+        posted = await self._send_into(found, message)
+        await self._remember(found)
+        return posted
+
+    async def _send_into(self, chat: PersonalChat, message: Message) -> Posted:
+        service_url = await self._service_urls.of_chat(chat)
+        return await self._send(CallKind.DIRECT, chat.conversation, message, service_url=service_url)
+
+    async def _send(
+        self, kind: CallKind, conversation: str, message: Message, *, service_url: str | None = None
+    ) -> Posted:
+        async with self._turn(kind, conversation):
+            activity_id = await self._connector.post_to_conversation(
+                service_url or await self._service_urls.of(conversation),
+                conversation=conversation,
+                activity=as_activity(message),
+            )
+        return Posted(conversation, activity_id)
+
+    @asynccontextmanager
+    async def _in_time(self, *, ambiguous: bool = True) -> AsyncIterator[None]:
+        """Give up what takes longer than the caller's lease lasts. `ambiguous`: a message may have been posted."""
+        left = _LEFT.set([])
+        try:
+            async with asyncio.timeout(self._patience):
+                yield
+        except TimeoutError as error:
+            raise ChatUnavailable("too_slow", ambiguous=ambiguous and bool(_LEFT.get())) from error
+        finally:
+            _LEFT.reset(left)
+
+    @asynccontextmanager
+    async def _turn(self, kind: CallKind, conversation: str) -> AsyncIterator[None]:
+        """Let one message at a time into a thread, in the order of asking."""
+        lock = self._order.setdefault(conversation, asyncio.Lock())
+        async with lock, self._paced(kind, conversation):
+            yield
+
+    @asynccontextmanager
+    async def _paced(self, kind: CallKind, conversation: str) -> AsyncIterator[None]:
+        """Let none pass above the limits; those of a channel are taken to hold for all its threads together."""
+        root = thread_root(conversation)
+        with self._circuit.passing(root):
+            self._pace.take(root)
+            if kind is not CallKind.CHAT:
+                _LEFT.get().append(kind)
+            try:
+                with counted(self._telemetry, kind):
+                    yield
+            except ChatThrottled as throttled:
+                self._pace.close(root, throttled.retry_after)
+                raise
+
+    # --- personal chats
+
+    async def _remembered(self, person: Person) -> PersonalChat | None:
+        try:
+            return await self._store.personal_chat(person.object_id)
+        except StoreUnavailable:
+            log.warning("personal_chat_not_read", person=person.object_id)
+            return None  # Teams knows it too
+
+    async def _found(self, person: Person) -> PersonalChat:
+        """Ask Teams for the chat with a person; it is the same every time."""
+        try:
+            async with self._paced(CallKind.CHAT, person.object_id):
+                conversation = await self._connector.create_personal_conversation(
+                    self._service_urls.default, member=person.teams_id or person.object_id, tenant_id=self._tenant_id
+                )
+        except ChatRefused as refused:
+            if refused.problem is not ChatProblem.BAD_REQUEST:
+                raise
+            raise ChatRefused(ChatProblem.UNKNOWN_PERSON, refused.detail) from refused  # the only thing we name is whom
+        return PersonalChat(person, conversation, self._service_urls.default)
+
+    async def _remember(self, chat: PersonalChat) -> None:
+        try:
+            await self._store.remember_chat(chat)
+        except StoreUnavailable:
+            log.warning("personal_chat_not_stored", person=chat.person.object_id)

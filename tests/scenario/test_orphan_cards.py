@@ -1,0 +1,344 @@
+"""Cards that Teams has and no row knows: a crash between post and note, and a store that was lost."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.aws.calls.rate_limit import RATES
+from bot.domain.record import Surface, SurfaceKind
+from bot.domain.request import RequestKey, Verdict
+from bot.domain.shown.card_places import LATE_ROW
+from bot.domain.shown.views import NoticeCode
+from bot.ports.aws import SignalRefused
+from bot.ports.store import Watched
+from bot.ports.teams import Message, Posted
+from bot.service.clicks.click import Answer, Verb
+from bot.service.clicks.orphan_cards import MOST_CARDS, MOST_UNKNOWN
+from tests.fakes.aws import key_of
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, FakeChat, Sent, person
+from tests.fakes.store import MemoryStore, Tables
+from tests.fakes.world import World, new_world
+
+
+@pytest.fixture
+def world() -> World:
+    """A fresh world."""
+    return new_world()
+
+
+async def orphan(world: World, key: RequestKey | None = None) -> str:
+    """Leave a card in the channel of which no row knows the place; return its activity id. The row knows of the post."""
+    posted = await world.chat.post(CHANNEL, Message({"type": "AdaptiveCard"}, "left behind"))
+    card = (await world.row(key)).surface("card:approvals") if key else None
+    if key and card:
+        await world.rows.apply(key, lambda record: record.with_surface(replace(card, lost=card.lost + 1)))
+    return posted.activity_id
+
+
+async def press_on(world: World, key: RequestKey, activity_id: str, verb: Verb = Verb.APPROVE) -> Answer:
+    """Press a button on a card."""
+    conversation = f"{CHANNEL};messageid={activity_id}"
+    click = replace(world.pressed(key, HANAKO, verb), conversation=conversation, activity_id=activity_id)
+    return await world.click_handler.click(click)
+
+
+def cards_of(surfaces: tuple[Surface, ...]) -> set[str | None]:
+    return {surface.activity_id for surface in surfaces if surface.kind is SurfaceKind.CARD}
+
+
+async def test_the_second_copy_of_a_card_follows_once_it_was_clicked(world: World) -> None:
+    """A crash left a copy: a click on it decides as on any card, and from then on both show the outcome."""
+    key = world.aws.add()
+    await world.shown(key)
+    copy = await orphan(world, key)
+    async with world.running():
+        await press_on(world, key, copy)
+        await world.clock.advance(2)
+    assert len(world.aws.effects) == 1
+    assert cards_of((await world.row(key)).surfaces) == {"1000", copy}
+    for activity in ("1000", copy):
+        assert "Approved" in world.chat.sent[activity].card
+        assert not world.chat.sent[activity].buttons
+
+
+async def test_a_post_whose_id_was_never_noted_becomes_the_card(world: World) -> None:
+    """The row knows that a post was begun; the click tells which card it became, and no further one is posted."""
+    key = world.aws.add()
+    posted = await orphan(world)
+    await world.shown(key)
+    row = await world.row(key)
+    card = row.surface("card:approvals")
+    assert card is not None
+    begun = replace(card, conversation=None, activity_id=None, digest=None, lost=1)
+    await world.rows.apply(key, lambda record: record.with_surface(begun))
+    async with world.running():
+        await press_on(world, key, posted, Verb.REFRESH)
+        await world.clock.advance(2)
+    found = (await world.row(key)).surface("card:approvals")
+    assert found is not None
+    assert (found.activity_id, found.lost) == (posted, 0)
+    assert world.chat.sent[posted].buttons
+
+
+async def test_a_store_that_was_lost_is_repaired_by_clicks(world: World) -> None:
+    """The first one decides nothing and has AWS asked; then the old card decides, and follows like the new one."""
+    key = world.aws.add()
+    await world.shown(key)
+    await world.clock.advance(LATE_ROW.total_seconds() + 1)
+    world.store = MemoryStore()
+    world.build()
+    async with world.running():
+        answer = await press_on(world, key, "1000")
+        assert answer.notice is not None
+        assert (answer.notice.code, world.aws.signals) == (NoticeCode.LOOKING, [])
+        await world.clock.advance(2)
+        await press_on(world, key, "1000")
+        await world.clock.advance(2)
+    assert len(world.aws.effects) == 1
+    assert [card.buttons for card in world.chat.of("post")] == [False, False]
+
+
+async def test_a_store_that_was_lost_shows_on_an_old_card_what_was_decided_meanwhile(world: World) -> None:
+    """The request has ended, so no card is posted for it; the one that is there is made true."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.aws.decide(key, Verdict.REJECT)
+    await world.clock.advance(LATE_ROW.total_seconds() + 1)
+    world.store = MemoryStore()
+    world.build()
+    async with world.running():
+        for _ in range(2):
+            await press_on(world, key, "1000")
+            await world.clock.advance(2)
+    assert [sent.kind for sent in world.chat.sent.values()].count("post") == 1
+    assert "Rejected" in world.chat.sent["1000"].card
+
+
+async def test_a_click_on_a_card_of_no_lost_post_is_made_up(world: World) -> None:
+    """No post of this request was lost, so the card is another message of the bot: it is left as it is."""
+    key, finished = world.aws.add(1), world.aws.add(2)
+    for each in (finished, key):
+        await world.shown(each)
+    world.aws.decide(finished, Verdict.REJECT)
+    await world.shown(finished)
+    async with world.running():
+        await press_on(world, key, "1000", Verb.REFRESH)
+        await world.clock.advance(2)
+    assert "Rejected" in world.chat.sent["1000"].card
+
+
+async def test_nobody_takes_over_the_card_of_another_request(world: World) -> None:
+    """A post of this request was lost, and a made-up click says it became another one's card: that stays as it is."""
+    key, other = world.aws.add(1), world.aws.add(2)
+    for each in (key, other):
+        await world.shown(each)
+    await orphan(world, other)
+    before = list(world.chat.sent["1000"].versions)
+    async with world.running():
+        await press_on(world, other, "1000")
+        await world.clock.advance(2)
+    assert world.chat.sent["1000"].versions == before
+    assert cards_of((await world.row(other)).surfaces) == {"1002"}
+
+
+@pytest.mark.parametrize(("minutes", "lost"), [(-10, False), (-10, True), (10, False)])
+async def test_nobody_takes_over_the_card_of_a_request_that_has_ended(minutes: int, lost: bool, world: World) -> None:
+    """Its row is not among those that are asked; but its card is older than the request, or younger than the row."""
+    key = world.aws.add()
+    await world.clock.advance(LATE_ROW.total_seconds() + 1)  # the request waited already when the bot first saw it
+    await world.shown(key)
+    if lost:
+        await orphan(world, key)
+    posted = world.clock.now() + timedelta(minutes=minutes)
+    ended = str(round(posted.timestamp() * 1000))
+    world.chat.sent[ended] = Sent("post", CHANNEL, [Message({"type": "AdaptiveCard"}, "rejected")])
+    async with world.running():
+        await press_on(world, key, ended, Verb.REFRESH)
+        await world.clock.advance(2)
+    assert len(world.chat.sent[ended].versions) == 1
+    assert ended not in cards_of((await world.row(key)).surfaces)
+
+
+async def test_a_card_that_an_earlier_store_knew_is_taken_in_by_its_age(world: World) -> None:
+    """It was posted after its request was made, and before this store had a row of it."""
+    key = world.aws.add()
+    await world.clock.advance(60)
+    left = str(round(world.clock.now().timestamp() * 1000))
+    world.chat.sent[left] = Sent("post", CHANNEL, [Message({"type": "AdaptiveCard"}, "left behind")])
+    await world.clock.advance(LATE_ROW.total_seconds())
+    await world.shown(key)
+    async with world.running():
+        await press_on(world, key, left, Verb.REFRESH)
+        await world.clock.advance(2)
+    assert left in cards_of((await world.row(key)).surfaces)
+    assert world.chat.sent[left].buttons
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"person": person(1, tenant="22222222-2222-4222-8222-222222222222")},
+        {"person": replace(ICHIRO, guest=True)},
+        {"conversation": "19:elsewhere@thread.tacv2"},
+        {"activity_id": None},
+    ],
+    ids=["foreign", "guest", "elsewhere", "no card"],
+)
+async def test_only_our_people_in_our_channels_tell_of_cards(world: World, changed: dict[str, object]) -> None:
+    """Whoever else names a request that nobody knows is told so; no row is made and AWS is not asked."""
+    key = world.aws.add()
+    click = replace(world.pressed(key, HANAKO), **changed)  # type: ignore[arg-type]  # fields of a click
+    answer = await world.click_handler.click(click)
+    assert answer.notice is not None
+    assert answer.notice.code is NoticeCode.NOT_FOUND
+    assert (await world.store.load(key), world.aws.calls) == (None, [])
+
+
+async def test_made_up_requests_are_looked_for_in_measure(world: World) -> None:
+    """Somebody clicks with a thousand ids: a few are asked for, the rest is not found, until the minute is over."""
+    codes = []
+    for number in range(100, 100 + 2 * MOST_UNKNOWN):
+        answer = await press_on(world, key_of(number), str(number))
+        codes.append(answer.notice and answer.notice.code)
+    assert codes == [NoticeCode.LOOKING] * MOST_UNKNOWN + [NoticeCode.NOT_FOUND] * MOST_UNKNOWN
+    await world.clock.advance(61)
+    answer = await press_on(world, key_of(99), "1000")
+    assert answer.notice is not None
+    assert answer.notice.code is NoticeCode.LOOKING
+
+
+async def test_made_up_requests_leave_room_for_others(world: World) -> None:
+    """Somebody makes ids up for ten minutes: AWS is read for them in half of what it allows, the rest is for others."""
+    minutes, number = 10, 1000
+    async with world.running():
+        for _ in range(minutes):
+            for _ in range(40):
+                await press_on(world, key_of(number := number + 1), str(number))
+            await world.clock.advance(60)
+    assert 0 < world.aws.count("observe") <= minutes * 60 * RATES["ssm"] / 2
+
+
+async def test_copies_beyond_reason_are_not_followed(world: World) -> None:
+    """Five cards of one request are kept up to date; more come of no crash."""
+    key = world.aws.add()
+    await world.shown(key)
+    for _ in range(10):
+        await press_on(world, key, await orphan(world, key), Verb.REFRESH)
+    await world.click_handler.drain()
+    assert len(cards_of((await world.row(key)).surfaces)) == 5
+
+
+async def test_cards_that_are_not_followed_cost_no_look(world: World) -> None:
+    """Somebody clicks with made-up ids of cards: beyond those that are followed, AWS is not asked and nothing is read."""
+    key = world.aws.add()
+    await world.shown(key)
+    async with world.running():
+        for _ in range(4):
+            await press_on(world, key, await orphan(world, key), Verb.REFRESH)
+        await world.clock.advance(1)
+        looks, version = world.aws.count("observe"), (await world.row(key)).version
+        for number in range(20):
+            await press_on(world, key, f"9{number}", Verb.REFRESH)
+            await world.clock.advance(1)
+    assert (world.aws.count("observe"), (await world.row(key)).version) == (looks, version)
+
+
+class CountingStore(MemoryStore):
+    """Counts how often every open row is read."""
+
+    scans = 0
+
+    async def watched(self) -> Watched:
+        self.scans += 1
+        return await super().watched()
+
+
+async def test_made_up_cards_have_all_rows_read_in_measure() -> None:
+    """Somebody clicks with other requests' cards without end: each click costs a read of every row, for a while."""
+    store = CountingStore()
+    world = new_world(store=store)
+    key, other = world.aws.add(1), world.aws.add(2)
+    for each in (key, other):
+        await world.shown(each)
+    await orphan(world, other)
+    for _ in range(2 * MOST_CARDS):
+        await press_on(world, other, "1000", Verb.REFRESH)
+    await world.click_handler.drain()
+    assert store.scans == MOST_CARDS
+    await world.clock.advance(61)
+    await press_on(world, other, "1000", Verb.REFRESH)
+    await world.click_handler.drain()
+    assert store.scans == MOST_CARDS + 1
+
+
+async def test_no_card_is_taken_in_while_a_row_cannot_be_read() -> None:
+    """It may be that row's card: it is taken in once the row can be read again."""
+    store = MemoryStore()
+    world = new_world(store=store)
+    key, other = world.aws.add(1), world.aws.add(2)
+    for each in (key, other):
+        await world.shown(each)
+    copy = await orphan(world, key)
+    store.unreadable.add(other)
+    await press_on(world, key, copy, Verb.REFRESH)
+    await world.click_handler.drain()
+    assert copy not in {each.activity_id for each in (await world.row(key)).surfaces}
+    store.unreadable.clear()
+    await press_on(world, key, copy, Verb.REFRESH)
+    await world.click_handler.drain()
+    assert copy in {each.activity_id for each in (await world.row(key)).surfaces}
+
+
+async def test_applying_never_stays_on_a_copy(world: World) -> None:
+    """The clicker of a copy was answered "applying", then AWS refused: that copy is made right, as the card is."""
+    key = world.aws.add()
+    await world.shown(key)
+    copy = await orphan(world, key)
+    async with world.running():
+        await press_on(world, key, copy, Verb.REFRESH)
+        await world.clock.advance(1)
+        written = len(world.chat.sent[copy].versions)
+        signal, observe = world.aws.gates["signal"], world.aws.gates["observe"] = asyncio.Event(), asyncio.Event()
+        world.aws.before["signal"].append(SignalRefused("InvalidAutomationSignalException", denied=False))
+        click = asyncio.create_task(press_on(world, key, copy))
+        await world.clock.advance(3)
+        answer = await click
+        assert answer.notice is not None
+        assert answer.notice.code is NoticeCode.APPLYING
+        signal.set()
+        observe.set()
+        await world.clock.advance(3)
+    assert len(world.chat.sent[copy].versions) > written
+    assert world.chat.sent[copy].buttons
+
+
+class SlowPost(FakeChat):
+    """A Teams whose next post waits in front of its effect until the test says so."""
+
+    gate: asyncio.Event | None = None
+
+    async def post(self, conversation: str, message: Message) -> Posted:
+        gate, self.gate = self.gate, None
+        if gate:
+            await gate.wait()
+        return await super().post(conversation, message)
+
+
+async def test_a_card_that_came_late_shows_no_long_past_buttons() -> None:
+    """One process stood still in its post; another one posted, and it was decided: the late card follows at once."""
+    chat, tables = SlowPost(), Tables()
+    world = new_world(chat=chat, store=MemoryStore(tables))
+    other = replace(world, store=MemoryStore(tables), owner="replica-2")
+    key = world.aws.add()
+    gate = chat.gate = asyncio.Event()
+    async with world.running():
+        await world.rows.look(key)
+        await world.clock.advance(31)
+        await other.shown(key)
+        world.aws.decide(key, Verdict.APPROVE)
+        await other.shown(key)
+        gate.set()
+        await world.clock.advance(1)
+    assert [card.buttons for card in chat.of("post")] == [False, False]

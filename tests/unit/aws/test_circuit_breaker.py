@@ -1,0 +1,65 @@
+"""What does not answer is asked by one at a time."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from bot.aws.calls.circuit_breaker import PATIENCE, CircuitBreaker
+from bot.aws.calls.rate_limit import Quota
+from bot.boto.failures import CallFailed, Failure
+
+HERE = Quota("111122223333", "ap-northeast-1", "ssm", "get_ops_item")
+THERE = Quota("444455556666", "ap-northeast-1", "ssm", "get_ops_item")
+
+
+def failed(hanging: CircuitBreaker, quota: Quota, failure: Failure) -> None:
+    """Make a call that fails."""
+    with pytest.raises(CallFailed), hanging.asked(quota):
+        raise CallFailed("ReadTimeoutError", failure)
+
+
+@pytest.fixture
+def hanging() -> CircuitBreaker:
+    """An operation here that has timed out a few times."""
+    found = CircuitBreaker()
+    for _ in range(PATIENCE):
+        failed(found, HERE, Failure.TIMED_OUT)
+    return found
+
+
+def test_what_hangs_is_asked_by_one_at_a_time(hanging: CircuitBreaker) -> None:
+    """The second one is refused at once, and leaves no trace."""
+    with hanging.asked(HERE):
+        for _ in range(2):
+            with pytest.raises(CallFailed) as refused, hanging.asked(HERE):
+                pytest.fail("it was let through")
+            assert (refused.value.code, refused.value.failure) == ("NotAnswering", Failure.TIMED_OUT)
+
+
+def test_others_are_not_kept_waiting(hanging: CircuitBreaker) -> None:
+    """Another account, and another operation, are asked as ever."""
+    with hanging.asked(HERE), ExitStack() as stack:
+        for quota in (THERE, THERE, Quota(*(HERE.account, HERE.region, "ssm", "get_document"))):
+            stack.enter_context(hanging.asked(quota))
+
+
+@pytest.mark.parametrize("failure", [None, Failure.THROTTLED, Failure.DENIED, Failure.NO_ANSWER])
+def test_any_answer_ends_it(hanging: CircuitBreaker, failure: Failure | None) -> None:
+    """An error is an answer as well: everybody may ask again."""
+    if failure:
+        failed(hanging, HERE, failure)
+    else:
+        with hanging.asked(HERE):
+            pass
+    with hanging.asked(HERE), hanging.asked(HERE):
+        pass
+
+
+def test_a_time_out_now_and_then_is_nothing() -> None:
+    """Fewer in a row than it takes refuse nobody."""
+    hanging = CircuitBreaker()
+    for _ in range(5):
+        for _ in range(PATIENCE - 1):
+            failed(hanging, HERE, Failure.TIMED_OUT)
+        with hanging.asked(HERE), hanging.asked(HERE):
+            pass

@@ -1,0 +1,216 @@
+"""How calls keep within a quota: the rate, who goes first, throttling, patience."""
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.aws.calls.rate_limit import PATIENCE, Lane, Quota, QuotaWaitTooLong, RateLimiter
+from tests.fakes.clock import ManualClock
+
+OPS = Quota("111122223333", "ap-northeast-1", "ssm", "get_ops_item")
+START = datetime(2026, 4, 1, tzinfo=UTC)
+
+
+class Timeline:
+    """A clock on which the sleeper who is due first wakes first, once everybody sleeps."""
+
+    def __init__(self) -> None:
+        self.moment = START
+        self._sleepers: list[tuple[datetime, int, asyncio.Event]] = []
+        self._count = 0
+
+    def now(self) -> datetime:
+        return self.moment
+
+    async def sleep(self, seconds: float) -> None:
+        self._count += 1
+        sleeper = (self.moment + timedelta(seconds=seconds), self._count, asyncio.Event())
+        heapq.heappush(self._sleepers, sleeper)
+        await sleeper[2].wait()
+
+    async def run(self) -> None:
+        """Let time pass while somebody sleeps."""
+        while True:
+            for _ in range(20):  # everybody who can go on does so first
+                await asyncio.sleep(0)
+            if self._sleepers:
+                due, _, event = heapq.heappop(self._sleepers)
+                self.moment = max(self.moment, due)
+                event.set()
+
+    @property
+    def seconds(self) -> float:
+        return (self.moment - START).total_seconds()
+
+
+@pytest.fixture
+async def timeline() -> AsyncIterator[Timeline]:
+    timeline = Timeline()
+    running = asyncio.create_task(timeline.run())
+    yield timeline
+    running.cancel()
+
+
+async def turns(
+    pacer: RateLimiter, timeline: Timeline, count: int, lane: Lane = Lane.SWEEP, quota: Quota = OPS
+) -> list[float]:
+    """Take turns side by side; return when each was taken."""
+    taken: list[float] = []
+
+    async def take() -> None:
+        await pacer.turn(quota, lane)
+        taken.append(round(timeline.seconds, 3))
+
+    await asyncio.gather(*(take() for _ in range(count)))
+    return taken
+
+
+async def test_no_second_has_more_calls_than_the_quota(timeline: Timeline) -> None:
+    """A few at once, then at the rate: any second of it stays within 3 calls and a little room."""
+    taken = await turns(RateLimiter(clock=timeline, rates={"ssm": 3.0}), timeline, 30)
+    busiest = max(sum(at <= other < at + 1 for other in taken) for at in taken)
+    assert taken[:2] == [0.0, 0.0]
+    assert taken[-1] == pytest.approx(28 / 3, abs=0.01)
+    assert busiest <= 5, "2 in store and 3 that come within the second: what a bucket of 3 allows"
+
+
+async def test_every_operation_account_and_region_has_its_own_quota(timeline: Timeline) -> None:
+    """AWS counts them apart."""
+    pacer = RateLimiter(clock=timeline, rates={"ssm": 1.0})
+    quotas = [
+        OPS,
+        Quota("444455556666", OPS.region, "ssm", OPS.operation),
+        Quota(OPS.account, "us-east-2", "ssm", OPS.operation),
+        Quota(OPS.account, OPS.region, "ssm", "send_automation_signal"),
+    ]
+    for quota in quotas:
+        assert await turns(pacer, timeline, 1, quota=quota) == [0.0]
+
+
+async def test_what_aws_allows_less_of_has_a_rate_of_its_own(timeline: Timeline) -> None:
+    """StopAutomationExecution: one call a second, however many of others; a lower rate of the service's holds too."""
+    stop = Quota(OPS.account, OPS.region, "ssm", "stop_automation_execution")
+    fast, slow = (RateLimiter(clock=timeline, rates={"ssm": rate}) for rate in (3.0, 0.5))
+    assert await turns(fast, timeline, 4, quota=stop) == [0.0, 1.0, 2.0, 3.0]
+    began = timeline.seconds
+    assert [each - began for each in await turns(slow, timeline, 2, quota=stop)] == [0.0, 2.0]
+
+
+async def test_a_service_without_a_rate_is_not_paced(timeline: Timeline) -> None:
+    """SQS and STS have room enough."""
+    pacer = RateLimiter(clock=timeline, rates={"ssm": 1.0})
+    quota = Quota(OPS.account, OPS.region, "sqs", "receive_message")
+    pacer.throttled(quota)
+    assert await turns(pacer, timeline, 50, quota=quota) == [0.0] * 50
+
+
+async def test_clicks_go_before_looks_before_sweeps(timeline: Timeline) -> None:
+    """Whoever came first: a person who waits is served first."""
+    pacer, order = RateLimiter(clock=timeline, rates={"ssm": 1.0}), list[Lane]()
+
+    async def take(lane: Lane) -> None:
+        await pacer.turn(OPS, lane)
+        order.append(lane)
+
+    await pacer.turn(OPS, Lane.SWEEP)
+    lanes = [Lane.SWEEP, Lane.SWEEP, Lane.LOOK, Lane.CLICK, Lane.LOOK, Lane.CLICK]
+    await asyncio.gather(*(take(lane) for lane in lanes))
+    assert order == sorted(lanes)
+
+
+async def test_a_click_overtakes_one_who_is_about_to_go(timeline: Timeline) -> None:
+    """The head of the line sleeps until the next call is free; a click that comes meanwhile takes it."""
+    pacer, order = RateLimiter(clock=timeline, rates={"ssm": 0.5}), list[str]()
+
+    async def take(name: str, lane: Lane) -> None:
+        await pacer.turn(OPS, lane)
+        order.append(name)
+
+    await pacer.turn(OPS, Lane.SWEEP)
+    sweep = asyncio.create_task(take("sweep", Lane.SWEEP))
+    await timeline.sleep(1)
+    await take("click", Lane.CLICK)
+    await sweep
+    assert order == ["click", "sweep"]
+
+
+async def test_one_who_gives_up_does_not_hold_the_line(timeline: Timeline) -> None:
+    """A cancelled caller leaves its place to the next."""
+    pacer = RateLimiter(clock=timeline, rates={"ssm": 1.0})
+    await pacer.turn(OPS, Lane.SWEEP)
+    first = asyncio.create_task(pacer.turn(OPS, Lane.SWEEP))
+    second = asyncio.create_task(pacer.turn(OPS, Lane.SWEEP))
+    await asyncio.sleep(0)
+    first.cancel()
+    await second
+    assert timeline.seconds == pytest.approx(1.0)
+
+
+async def test_throttling_halves_the_rate_and_time_restores_it(timeline: Timeline) -> None:
+    """Halved at once, nothing in store any more, and back at full rate after a while."""
+    pacer = RateLimiter(clock=timeline, rates={"ssm": 4.0})
+    pacer.throttled(OPS)
+    slowed = await turns(pacer, timeline, 1)
+    assert slowed == [pytest.approx(0.5, abs=0.02)]
+    await timeline.sleep(60)
+    began = timeline.seconds
+    taken = await turns(pacer, timeline, 7)
+    assert taken[-1] - began == pytest.approx(1.0, abs=0.02)
+
+
+async def test_calls_that_were_throttled_together_halve_the_rate_once(timeline: Timeline) -> None:
+    """Three answers to one moment are one piece of news."""
+    pacer = RateLimiter(clock=timeline, rates={"ssm": 4.0})
+    for _ in range(3):
+        pacer.throttled(OPS)
+    assert await turns(pacer, timeline, 1) == [pytest.approx(0.5, abs=0.02)]
+
+
+async def test_the_rate_never_falls_to_nothing(timeline: Timeline) -> None:
+    """However long AWS throttles, a call every few seconds still goes."""
+    pacer = RateLimiter(clock=timeline, rates={"ssm": 3.0})
+    for _ in range(20):
+        pacer.throttled(OPS)
+        await timeline.sleep(1)
+    began = timeline.seconds
+    await pacer.turn(OPS, Lane.SWEEP)
+    assert timeline.seconds - began < 5
+
+
+@pytest.mark.parametrize("lane", [Lane.CLICK, Lane.LOOK, Lane.SWEEP])
+async def test_who_cannot_wait_is_told_at_once(timeline: Timeline, lane: Lane) -> None:
+    """A line longer than one's patience is not joined, and nobody waits for longer than promised."""
+    pacer = RateLimiter(clock=timeline, rates={"ssm": 1.0})
+    outcomes = await asyncio.gather(*(pacer.turn(OPS, lane) for _ in range(300)), return_exceptions=True)
+    served = sum(outcome is None for outcome in outcomes)
+    assert served == PATIENCE[lane] + 1
+    assert timeline.seconds == pytest.approx(PATIENCE[lane])
+    assert all(outcome is None or isinstance(outcome, QuotaWaitTooLong) for outcome in outcomes)
+
+
+async def test_sweeps_in_line_do_not_make_a_click_impatient(timeline: Timeline) -> None:
+    """Only those who go first count as ahead."""
+    pacer = RateLimiter(clock=timeline, rates={"ssm": 1.0})
+    sweeps = [asyncio.create_task(pacer.turn(OPS, Lane.SWEEP)) for _ in range(100)]
+    await asyncio.sleep(0)
+    await pacer.turn(OPS, Lane.CLICK)
+    assert timeline.seconds <= 1.0
+    for sweep in sweeps:
+        sweep.cancel()
+    await asyncio.gather(*sweeps, return_exceptions=True)
+
+
+@pytest.mark.parametrize("back", [timedelta(minutes=2), timedelta(hours=1), timedelta(days=1)])
+async def test_a_clock_that_was_set_back_closes_no_quota(back: timedelta) -> None:
+    """The clock was ahead at the start and was set right: clicks have their turns all the same."""
+    clock = ManualClock()
+    pacer = RateLimiter(clock=clock)
+    await pacer.turn(OPS, Lane.CLICK)
+    await clock.advance(10)
+    clock.set_to(clock.now() - back)
+    turns = [asyncio.create_task(pacer.turn(OPS, Lane.CLICK)) for _ in range(4)]
+    await clock.advance(10)
+    await asyncio.gather(*turns)

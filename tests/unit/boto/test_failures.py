@@ -1,0 +1,75 @@
+"""What each failure of a call means: whether it left, had an effect, may be made again."""
+
+from typing import Any
+
+import pytest
+from botocore import exceptions as botocore
+from botocore.parsers import ResponseParserError
+from hypothesis import given
+
+from bot.boto.failures import Failure, classified, unavailable
+from bot.ports.aws import AwsThrottled
+from tests.unit.aws.samples import UNHURRIED, anything
+
+URL = {"endpoint_url": "https://ssm.example.com"}
+
+
+def answered(code: str | None, status: int) -> Exception:
+    response: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return botocore.ClientError(response, "SendAutomationSignal")
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (answered("ThrottlingException", 400), Failure.THROTTLED),
+        (answered(None, 429), Failure.THROTTLED),
+        (answered("RequestLimitExceeded", 503), Failure.NO_ANSWER),
+        (answered("InternalServerError", 500), Failure.NO_ANSWER),
+        (answered("RequestTimeout", 400), Failure.NO_ANSWER),
+        (answered("Something", 302), Failure.NO_ANSWER),
+        (answered("ExpiredTokenException", 400), Failure.EXPIRED),
+        (answered("AccessDenied", 403), Failure.DENIED),
+        (answered("AccessDeniedException", 400), Failure.DENIED),
+        (answered(None, 403), Failure.DENIED),
+        (answered("InvalidAutomationSignalException", 400), Failure.REFUSED),
+        (botocore.ParamValidationError(report="x"), Failure.REFUSED),
+        (botocore.EndpointConnectionError(**URL), Failure.NOT_SENT),
+        (botocore.ConnectTimeoutError(**URL), Failure.NOT_SENT),
+        (botocore.ProxyConnectionError(proxy_url="http://proxy.example.com"), Failure.NOT_SENT),
+        (botocore.NoCredentialsError(), Failure.NOT_SENT),
+        (botocore.CredentialRetrievalError(provider="x", error_msg="y"), Failure.NOT_SENT),
+        (botocore.ReadTimeoutError(**URL), Failure.TIMED_OUT),
+        (botocore.ConnectionClosedError(**URL), Failure.NO_ANSWER),
+        (botocore.SSLError(error=OSError("bad record"), **URL), Failure.NO_ANSWER),
+        (botocore.HTTPClientError(error="?"), Failure.NO_ANSWER),
+        (ResponseParserError("half a body"), Failure.NO_ANSWER),
+        (ValueError("no timestamp"), Failure.NO_ANSWER),
+    ],
+)
+def test_every_failure_has_its_meaning(error: Exception, failure: Failure) -> None:
+    """Only what certainly had no effect may be made again; all else is uncertain."""
+    assert classified(error).failure is failure
+
+
+def test_a_code_is_always_there() -> None:
+    """AWS's own, else the status, else the name of the error."""
+    assert classified(answered("InternalServerError", 500)).code == "InternalServerError"
+    assert classified(answered(None, 502)).code == "HTTP 502"
+    assert classified(botocore.NoCredentialsError()).code == "NoCredentialsError"
+
+
+@UNHURRIED
+@given(anything)
+def test_an_error_of_any_form_is_classified(response: Any) -> None:
+    """An error answer that has another form than AWS's is uncertain, never a crash."""
+    error = botocore.ClientError({}, "GetOpsItem")
+    error.response = response
+    assert classified(error).failure is Failure.NO_ANSWER
+
+
+def test_a_throttled_read_asks_for_patience() -> None:
+    """The port's error carries AWS's code."""
+    problem = unavailable(classified(answered("ThrottlingException", 400)))
+    assert isinstance(problem, AwsThrottled)
+    assert problem.code == "ThrottlingException"

@@ -1,0 +1,69 @@
+"""How single members are read."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+
+from bot.boto import fields
+from tests.unit.aws.samples import UNHURRIED, anything
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("2025-05-02 14:57:16 UTC", datetime(2025, 5, 2, 14, 57, 16, tzinfo=UTC)),
+        ("2025-05-02T23:57:16+09:00", datetime(2025, 5, 2, 14, 57, 16, tzinfo=UTC)),
+        ("2025-05-02T14:57:16Z", datetime(2025, 5, 2, 14, 57, 16, tzinfo=UTC)),
+        (
+            datetime(2025, 5, 2, 23, 57, 16, tzinfo=timezone(timedelta(hours=9))),
+            datetime(2025, 5, 2, 14, 57, 16, tzinfo=UTC),
+        ),
+        ("2025-05-02T14:57:16", datetime(2025, 5, 2, 14, 57, 16, tzinfo=UTC)),
+        ("Apr 10, 2025, 8:19:30 PM", None),
+        ("0001-01-01T00:00:00+14:00", None),
+        (1746197836, None),
+        (None, None),
+    ],
+)
+def test_moments_are_read_in_utc(value: object, read: datetime | None) -> None:
+    """Every spelling that AWS documents; what is none is no moment."""
+    assert fields.moment(value) == read
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("PT3600S", timedelta(hours=1)),
+        ("PT8H", timedelta(hours=8)),
+        ("P1DT2H3M4.5S", timedelta(days=1, hours=2, minutes=3, seconds=4)),
+        (86400, timedelta(days=1)),
+        (86400.0, timedelta(days=1)),
+        ("86400", timedelta(days=1)),
+        ("PT", None),
+        ("P", None),
+        (0, None),
+        (-5, None),
+        (True, None),
+        (float("nan"), None),
+        ("P99999D", None),
+        ("一日", None),
+    ],
+)
+def test_durations_are_read_from_iso_and_from_seconds(value: object, read: timedelta | None) -> None:
+    """Longer than nothing and shorter than ten years, or none."""
+    assert fields.duration(value) == read
+
+
+def test_texts_can_always_be_stored() -> None:
+    """Half a surrogate pair, which JSON can carry and UTF-8 cannot, is replaced."""
+    assert fields.text(fields.decoded('"a\\ud800b"')) == "a?b"
+
+
+@UNHURRIED
+@given(anything)
+def test_readers_never_raise(value: object) -> None:
+    """Every reader answers something of its type, or None, whatever the value."""
+    readers = (fields.text, fields.mapping, fields.sequence, fields.rows, fields.moment, fields.duration)
+    for read in (*readers, fields.whole, fields.decoded):
+        read(value)

@@ -1,0 +1,392 @@
+"""bot.config.file: node-access.toml as the domain's shapes, or every problem that it has."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.config.errors import ConfigurationProblems
+from bot.config.file import Configuration, load_configuration, parse_configuration
+from bot.domain.account import Account
+from bot.domain.identity import IdentityRules, Principal
+from bot.domain.request import Verdict
+from bot.domain.routing import DEFAULT_TAGS, LevelRule, Match
+
+ID = "111122223333"
+HANAKO = "aaaaaaaa-0000-4000-8000-000000000001"
+CHANNEL = '[[channels]]\nname = "production"\nconversation = "19:approvers@thread.tacv2"\n'
+LEADS = '[[channels]]\nname = "leads"\nconversation = "19:leads@thread.tacv2"\n'
+WHOLE = f"""
+[[channels]]
+name = "production"
+conversation = "19:approvers@thread.tacv2"
+approvers = ["members", "user:{HANAKO}", "upn:ichiro.tanaka@example.com"]
+approver_role = "arn:aws:iam::{{account}}:role/teams/NodeAccessApprover"
+mention = ["user:{HANAKO}"]
+locale = "ja"
+timezone = "Asia/Tokyo"
+comment_required = ["reject"]
+show_tags = ["Environment"]
+match = {{ accounts = ["111122223333"], regions = [], policies = [], tags = {{ Environment = ["production"], Owner = [] }} }}
+
+[[channels.levels]]
+step = "Level2"
+approvers = ["user:{HANAKO}"]
+approver_role = "arn:aws:iam::111122223333:role/NodeAccessLead"
+
+[[channels]]
+name = "leads"
+conversation = "19:leads@thread.tacv2"
+fallback = true
+
+[identity]
+trusted_roles = ["Operator"]
+people_domains = ["Example.com"]
+unplaced_requesters = "allow"
+source_identity = false
+
+[people]
+"arn:aws:sts::111122223333:assumed-role/Operator/batch" = "hanako.sato@example.com"
+"arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Ops_0123456789abcdef/x" = "user:{HANAKO}"
+"arn:aws:iam::111122223333:user/taro" = "upn:taro.yamada@example.com"
+"9067642ac7-11111111-1111-4111-8111-111111111111" = "hanako.sato@example.com"
+
+[[accounts]]
+id = "444455556666"
+regions = ["ap-northeast-1", "us-gov-west-1"]
+reader_role = "arn:aws:iam::444455556666:role/NodeAccessReader"
+"""
+
+
+def parsed(text: str) -> Configuration:
+    """Read a text that must be right."""
+    return parse_configuration(text.encode())
+
+
+def problems_of(text: str | bytes) -> tuple[str, ...]:
+    """Return the lines that a text is refused with, without the name of the file."""
+    with pytest.raises(ConfigurationProblems) as caught:
+        parse_configuration(text if isinstance(text, bytes) else text.encode())
+    assert all(each.startswith("node-access.toml: ") for each in caught.value.problems)
+    return tuple(each.removeprefix("node-access.toml: ") for each in caught.value.problems)
+
+
+def problem_of(text: str) -> str:
+    """Return the one line that a text is refused with."""
+    (problem,) = problems_of(text)
+    return problem
+
+
+def test_the_whole_file_becomes_the_domains_shapes() -> None:
+    """Every key that is built arrives where the rules look for it."""
+    configuration = parsed(WHOLE)
+    production, leads = configuration.channels
+    assert production.approvers == ("members", f"user:{HANAKO}", "upn:ichiro.tanaka@example.com")
+    assert production.role_at("Level1", "111122223333") == "arn:aws:iam::111122223333:role/teams/NodeAccessApprover"
+    assert production.levels == (
+        LevelRule("Level2", (f"user:{HANAKO}",), "arn:aws:iam::111122223333:role/NodeAccessLead"),
+    )
+    assert (production.locale, production.timezone, production.mention) == ("ja", "Asia/Tokyo", (f"user:{HANAKO}",))
+    assert (production.comment_required, production.show_tags) == (frozenset({Verdict.REJECT}), ("Environment",))
+    assert (leads.fallback, leads.match, leads.approvers, leads.show_tags) == (True, None, (), DEFAULT_TAGS)
+    assert configuration.accounts == (
+        Account("444455556666", ("ap-northeast-1", "us-gov-west-1"), "arn:aws:iam::444455556666:role/NodeAccessReader"),
+    )
+
+
+def test_several_accounts_are_watched() -> None:
+    """The bot's own goes without a reader role, every other one has a role of its own; any may have a cancel role."""
+    reader = "arn:aws:iam::444455556666:role/NodeAccessReader"
+    own = f'[[accounts]]\nid = "{ID}"\nregions = ["ap-northeast-1", "us-east-2"]\n'
+    canceller = "arn:aws:iam::444455556666:role/NodeAccessCanceller"
+    other = f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-2"]\nreader_role = "{reader}"\n'
+    other += f'cancel_role = "{canceller}"\n'
+    assert parsed(CHANNEL + own + other).accounts == (
+        Account(ID, ("ap-northeast-1", "us-east-2")),
+        Account("444455556666", ("us-east-2",), reader, canceller),
+    )
+
+
+def test_identity_and_people_become_rules() -> None:
+    """[identity] and [people] are the rules by which requesters are placed."""
+    rules = parsed(WHOLE).identity
+    batch = Principal.parse("arn:aws:sts::111122223333:assumed-role/Operator/batch")
+    assert rules.person_of(batch) == "hanako.sato@example.com"
+    assert (rules.allow_unidentified, rules.people_domains) == (True, frozenset({"example.com"}))
+
+
+def test_an_empty_list_in_match_takes_all() -> None:
+    """Empty lists, those of tags included, leave nothing out."""
+    production = parsed(WHOLE).channels[0]
+    expected = Match(accounts=frozenset({"111122223333"}), tags=(("Environment", frozenset({"production"})),))
+    assert production.match == expected
+
+
+def test_one_channel_without_match_is_the_fallback() -> None:
+    """The smallest file works: its channel takes everything."""
+    (channel,) = parsed(CHANNEL).channels
+    assert channel.fallback
+    assert not parsed(CHANNEL).identity.allow_unidentified
+
+
+def test_a_channel_with_neither_match_nor_fallback_is_allowed() -> None:
+    """Such a channel is there for what other channels pass on."""
+    assert [each.fallback for each in parsed(CHANNEL + "fallback = true\n" + LEADS).channels] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "channels: missing"),
+        (CHANNEL + LEADS, "none has fallback = true"),
+        (CHANNEL + "match = {}\n", "none has fallback = true"),
+        (CHANNEL + "fallback = true\n" + LEADS + "fallback = true\n", "2 have fallback = true"),
+    ],
+)
+def test_exactly_one_fallback(text: str, said: str) -> None:
+    """Without exactly one fallback some request would go nowhere, or nobody knows where."""
+    assert said in problem_of(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('approvers = ["member"]', "approvers 1: write members, user:"),
+        (f'approvers = ["{HANAKO}"]', "approvers 1: write members, user:"),
+        ('approvers = ["members", "user:hanako"]', "approvers 2: write members, user:"),
+        ('approvers = "members"', "approvers: write a list"),
+        ('mention = ["members"]', "mention 1: write user:"),
+        ('mention = ["upn:hanako.sato@example.com"]', "mention 1: write user:"),
+        ('locale = "fr"', "locale: write 'en' or 'ja'"),
+        ('timezone = "Asia/Tokio"', "write one like Asia/Tokyo"),
+        ('timezone = "Asia"', "timezone: no such time zone"),
+        ('timezone = "../etc/passwd"', "timezone: no such time zone"),
+        ('timezone = ""', "timezone: no such time zone"),
+        ('comment_required = ["deny"]', "comment_required 1: write 'approve' or 'reject'"),
+        ("show_tags = [1]", "show_tags 1: write text in quotes"),
+        ('approver_role = "NodeAccessApprover"', "approver_role: write the ARN of a role"),
+        ('approver_role = "arn:aws:iam::{acount}:role/A"', "approver_role: write the ARN of a role"),
+        ('approver_role = "arn:aws:iam::{account}:role/{account}"', "approver_role: write the ARN of a role"),
+        ('fallback = "yes"', "fallback: write true or false"),
+        ('match = { accounts = ["1"] }', "match: accounts 1: write the 12 digits"),
+        ("match = { accounts = [111122223333] }", "match: accounts 1: write text in quotes"),
+        ('match = { regions = ["tokyo"] }', "match: regions 1: write a Region"),
+        ('match = { tags = { Environment = "production" } }', "match: tags: Environment: write a list"),
+        ('match = { tag = { Environment = ["production"] } }', "match: tag: unknown; did you mean tags?"),
+        ('aprovers = ["members"]', "aprovers: unknown; did you mean approvers?"),
+        ('[[channels.levels]]\nsteps = "Level2"', "steps: unknown; did you mean step?"),
+        ('[[channels.levels]]\nstep = "a"\n[[channels.levels]]\nstep = "a"', "step: a is there 2 times"),
+        ('[[accounts]]\nid = "1"\nregions = ["us-east-1"]', "accounts 1: id: write the 12 digits"),
+        ('[[accounts]]\nid = "444455556666"\nregions = []', "accounts 1: regions: write at least one"),
+        ('[[accounts]]\nid = "444455556666"', "accounts 1: regions: missing; write it"),
+        ('[[accounts]]\nid = "444455556666"\nregions = ["us-east-1", "us-east-1"]', "us-east-1 is there 2 times"),
+        (2 * '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\n', "accounts: id: 444455556666 is there 2"),
+        (
+            "".join(f'[[accounts]]\nid = "{each}"\nregions = ["us-east-1"]\n' for each in (ID, 2 * "444455")),
+            "accounts: only one, the bot's own, can go without reader_role",
+        ),
+        (
+            f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\nreader_role = "arn:aws:iam::{ID}:role/Reader"',
+            "accounts 1: reader_role: write a role of this account",
+        ),
+        (
+            '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\nreader_role = "arn:aws:iam::{account}:role/A"',
+            "reader_role: write the account's number",
+        ),
+        (
+            f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\ncancel_role = "arn:aws:iam::{ID}:role/Canceller"',
+            f"accounts 1: cancel_role: write a role of this account; one of {ID} cancels in {ID}",
+        ),
+        (
+            '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\ncancel_role = "arn:aws:iam::{account}:role/A"',
+            "cancel_role: write the account's number",
+        ),
+        (
+            '[identity]\ntrusted_roles = ["arn:aws:iam::111122223333:role/Operator"]',
+            "trusted_roles 1: write the role's name",
+        ),
+        ('[identity]\npeople_domains = ["@example.com"]', "people_domains 1: write what follows the @"),
+        ('[identity]\nunplaced_requesters = "permit"', "unplaced_requesters: write 'refuse' or 'allow'"),
+        ("[identitty]", "identitty: unknown; did you mean identity?"),
+        ('[people]\n"arn:aws:iam::111122223333:user/taro" = "taro"', "write user:<Microsoft Entra object id>, or"),
+        ('[people]\ntaro = "taro.yamada@example.com"', "people: taro: write the ARN of a session"),
+        ('[people]\n"arn:aws:sts::111122223333:federated-user/t" = "t@example.com"', "write the ARN of a session"),
+    ],
+)
+def test_what_is_written_wrong_is_named_with_what_to_write(line: str, said: str) -> None:
+    """Each wrong line of the file is answered with its place and with what to write there."""
+    assert any(said in each for each in problems_of(CHANNEL + line))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'remind_after = ["15m"]',
+        'escalate_after = "2h"',
+        'escalate_to = "leads"',
+    ],
+)
+def test_what_is_not_built_says_so(line: str) -> None:
+    """A key of a later version is refused as such, never ignored."""
+    assert problem_of(CHANNEL + line).endswith("not available yet")
+
+
+def test_what_is_not_built_may_be_off() -> None:
+    """Defaults written out are no reason to refuse a file."""
+    parsed(CHANNEL + "remind_after = []\n[identity]\nsource_identity = false\nsession_tags = false\n")
+
+
+def test_names_and_conversations_are_unique() -> None:
+    """Two entries of one name, or of one conversation, could not be told apart."""
+    problems = problems_of(CHANNEL + "fallback = true\n" + CHANNEL)
+    assert [each.split(":")[1].strip() for each in problems] == ["name", "conversation"]
+
+
+@pytest.mark.parametrize(
+    ("conversation", "said"),
+    [
+        ("19%3Aapprovers%40thread.tacv2", "%3A is a colon"),
+        ("19:approvers@thread.tacv2;messageid=1", "leave out the part from ;"),
+        ("approvers", "the link to the channel has it"),
+    ],
+)
+def test_a_conversation_is_a_channels_id(conversation: str, said: str) -> None:
+    """The id as a link or an activity shows it is told how it must be written."""
+    assert said in problem_of(CHANNEL.replace("19:approvers@thread.tacv2", conversation))
+
+
+def test_people_of_roles_that_are_not_trusted_are_refused() -> None:
+    """A [people] entry for a session whose name the caller chose would let anybody be that person."""
+    entry = '[people]\n"arn:aws:sts::111122223333:assumed-role/Operator/batch" = "hanako.sato@example.com"\n'
+    assert "trusted_roles" in problem_of(CHANNEL + entry)
+    parsed(CHANNEL + '[identity]\ntrusted_roles = ["Operator"]\n' + entry)
+
+
+def test_rules_across_tables_are_told_with_the_rest() -> None:
+    """A wrong line does not hide that no channel is the fallback."""
+    assert len(problems_of(CHANNEL + 'locale = "fr"\n' + LEADS)) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[[channels]",
+        b"\xff\xfe",
+        b"a = " + b"[" * 100_000,
+        b"a = " + b"9" * 5000,
+        b"channels = 1",
+        b"people = 1",
+        b"identity = []",
+    ],
+)
+def test_what_is_no_such_file_is_refused(text: bytes) -> None:
+    """Text that is no TOML, or TOML of another shape, is refused like any other problem."""
+    assert problems_of(text)
+
+
+def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    """A missing file, a folder and an impossible path are named."""
+    for path in (tmp_path / "absent.toml", tmp_path, Path("a\0b")):
+        with pytest.raises(ConfigurationProblems):
+            load_configuration(path)
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    """A name from the file is shown so that it cannot steer the terminal."""
+    problems = problems_of('[[channels]]\nname = "a\\u001b[2J"\n"b\\u001b[2J" = 1\n')
+    assert "\x1b" not in "".join(problems)
+
+
+_SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["members", "19:a@b"])
+)
+_JSON = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+_KEYS = [
+    "name",
+    "conversation",
+    "approvers",
+    "match",
+    "levels",
+    "fallback",
+    "timezone",
+    "locale",
+    "approver_role",
+    "mention",
+    "x",
+]
+_CHANNEL = st.dictionaries(st.sampled_from(_KEYS), _JSON, max_size=6)
+_FILE = st.fixed_dictionaries(
+    {},
+    optional={
+        "channels": st.lists(_CHANNEL, max_size=3) | _JSON,
+        "identity": st.dictionaries(st.sampled_from(["trusted_roles", "people_domains", "y"]), _JSON) | _JSON,
+        "people": st.dictionaries(st.text(max_size=10), _JSON, max_size=2) | _JSON,
+        "accounts": _JSON,
+    },
+)
+
+
+@given(_FILE)
+def test_any_tables_are_read_or_refused_with_the_declared_error(tables: dict[str, Any]) -> None:
+    """Whatever tables the file holds: a configuration, or ConfigurationProblems, one line each."""
+    _read_or_refused(_toml(tables).encode())
+
+
+@given(st.binary(max_size=60) | st.text("[]{}=\"'#\n\\ax1.", max_size=60).map(str.encode))
+def test_any_bytes_are_read_or_refused_with_the_declared_error(content: bytes) -> None:
+    """Whatever bytes the file holds: a configuration, or ConfigurationProblems, one line each."""
+    _read_or_refused(content)
+
+
+def _read_or_refused(content: bytes) -> None:
+    assert all(len(each.splitlines()) == 1 for each in _refusal(content))
+
+
+def _refusal(content: bytes) -> tuple[str, ...]:
+    try:
+        parse_configuration(content)
+    except ConfigurationProblems as caught:
+        return caught.problems or ("",)  # an error without a line is no line
+    return ()
+
+
+def _toml(value: Any, depth: int = 0) -> str:
+    """Write a value as TOML; there is no such thing as nothing in TOML, so None becomes text."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return str(value)
+        case dict():
+            items = [f"{_quoted(key)} = {_toml(inner, depth + 1)}" for key, inner in value.items()]
+            return "\n".join(items) if depth == 0 else "{" + ", ".join(items) + "}"
+        case list():
+            return "[" + ", ".join(_toml(inner, depth + 1) for inner in value) + "]"
+        case _:
+            return _quoted(str(value))
+
+
+def _quoted(text: str) -> str:
+    return '"' + "".join(f"\\U{ord(letter):08x}" for letter in text) + '"'
+
+
+def test_what_a_session_is_made_of() -> None:
+    """Off by default, as each needs a permission more; what AWS would not take is refused here."""
+    assert parsed(CHANNEL).identity == IdentityRules(people={})
+    given = parsed(
+        CHANNEL + '[identity]\nsource_identity = true\nsession_tags = true\nexternal_id = "a:b/c-1"\n'
+    ).identity
+    assert (given.source_identity, given.session_tags, given.external_id) == (True, True, "a:b/c-1")
+    for wrong in ('"a"', '"white space"', '"' + "x" * 1225 + '"', "true", '"é!"'):
+        assert "external_id" in problem_of(CHANNEL + f"[identity]\nexternal_id = {wrong}\n")

@@ -1,0 +1,325 @@
+"""bot.config.settings: what the environment says, or every problem that it has."""
+
+import os
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.config.errors import ConfigurationProblems
+from bot.config.settings import PREFIX, SERVICE_HOSTS, Settings, load, load_store
+
+GUID = "22222222-2222-4222-8222-222222222222"
+SECRET = "a-client-secret-that-no-message-repeats"
+CHANNEL = '[[channels]]\nname = "production"\nconversation = "19:approvers@thread.tacv2"\n'
+NAMES = sorted(f"{PREFIX}{field.upper()}" for field in Settings.model_fields)
+
+
+@pytest.fixture
+def complete(tmp_path: Path) -> dict[str, str]:
+    """Return the smallest environment that can be used."""
+    file = tmp_path / "node-access.toml"
+    file.write_text(CHANNEL)
+    return {
+        "NODE_ACCESS_APP_ID": GUID,
+        "NODE_ACCESS_APP_SECRET": SECRET,
+        "NODE_ACCESS_TENANT_ID": GUID,
+        "NODE_ACCESS_CONFIG": str(file),
+        "AWS_REGION": "ap-northeast-1",
+    }
+
+
+def problems_of(environ: dict[str, str]) -> tuple[str, ...]:
+    """Return the lines that an environment is refused with."""
+    with pytest.raises(ConfigurationProblems) as caught:
+        load(environ)
+    return caught.value.problems
+
+
+def test_defaults_are_the_documented_ones(complete: dict[str, str]) -> None:
+    """The smallest environment is enough, and everything else has the default of the README."""
+    settings, configuration = load(complete)
+    assert (settings.host, settings.port, settings.metrics_host, settings.metrics_port) == (
+        "0.0.0.0",
+        3978,
+        "127.0.0.1",
+        9464,
+    )
+    assert (settings.queue_url, settings.sweep_seconds, settings.sqlite_path) == (None, 60, Path("node-access.db"))
+    assert settings.service_hosts == SERVICE_HOSTS
+    assert settings.app_secret.get_secret_value() == SECRET
+    assert [channel.name for channel in configuration.channels] == ["production"]
+
+
+def test_aws_region_goes_before_the_default_region(complete: dict[str, str]) -> None:
+    """AWS_REGION wins; AWS_DEFAULT_REGION stands in for it."""
+    assert load(complete | {"AWS_DEFAULT_REGION": "us-east-1"})[0].region == "ap-northeast-1"
+    del complete["AWS_REGION"]
+    assert load(complete | {"AWS_DEFAULT_REGION": "us-east-1"})[0].region == "us-east-1"
+
+
+def test_everything_can_be_set(complete: dict[str, str]) -> None:
+    """Every setting takes what the README says it takes."""
+    given = {
+        "APP_CREDENTIAL": "secret",
+        "QUEUE_URL": "http://127.0.0.1:4566/111122223333/node-access",
+        "STORE": "sqlite:/var/lib/node-access/rows.db",
+        "HOST": "::1",
+        "PORT": "0",
+        "METRICS_HOST": "::1",
+        "METRICS_PORT": "0",
+        "SWEEP_SECONDS": "0.5",
+        "SERVICE_HOSTS": "127.0.0.1, *.example.com",
+        "SERVICE_URL": "http://127.0.0.1:56150/_connector",
+        "OPENID_METADATA_URL": "http://127.0.0.1:8080/keys",
+        "LOGIN_AUTHORITY": "http://localhost:8080",
+        "LOG_FORMAT": "console",
+        "LOG_LEVEL": "DEBUG",
+    }
+    settings, _ = load(complete | {f"{PREFIX}{name}": value for name, value in given.items()})
+    assert settings.sqlite_path == Path("/var/lib/node-access/rows.db")
+    assert settings.service_hosts == ("127.0.0.1", "*.example.com")
+    assert (settings.sweep_seconds, settings.port, settings.log_level) == (0.5, 0, "debug")
+
+
+def test_every_problem_of_both_is_told_at_once(tmp_path: Path) -> None:
+    """One start names what is wrong in the environment and in node-access.toml."""
+    file = tmp_path / "node-access.toml"
+    file.write_text(CHANNEL.replace("production", "").replace("19:", "20:"))
+    problems = problems_of({"NODE_ACCESS_CONFIG": str(file), "NODE_ACCESS_PORT": "all"})
+    named = [problem.split(":")[0] for problem in problems]
+    assert named == [
+        "NODE_ACCESS_APP_ID",
+        "NODE_ACCESS_APP_SECRET",
+        "NODE_ACCESS_TENANT_ID",
+        "NODE_ACCESS_PORT",
+        "AWS_REGION",
+        "node-access.toml",
+        "node-access.toml",
+    ]
+
+
+ARN = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:teams/node-access-AbCdEf"
+IDENTITY = {"IDENTITY_ENDPOINT": "http://169.254.131.2:8081/msi/token", "IDENTITY_HEADER": SECRET}
+
+
+def without_secret(complete: dict[str, str], **given: str) -> dict[str, str]:
+    """Return the smallest environment with another credential than a secret at hand."""
+    rest = {name: value for name, value in complete.items() if name != "NODE_ACCESS_APP_SECRET"}
+    return rest | {f"{PREFIX}{name}": value for name, value in given.items()}
+
+
+def test_the_secret_may_be_in_secrets_manager(complete: dict[str, str]) -> None:
+    """Its ARN takes the secret's place; the environment holds none then."""
+    settings, _ = load(without_secret(complete, APP_SECRET_ARN=ARN))
+    assert (settings.app_secret_arn, settings.app_secret.get_secret_value()) == (ARN, "")
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        SECRET,
+        "node-access",
+        ARN.replace("secretsmanager", "ssm"),
+        ARN.replace("eu-west-1", ""),
+        ARN.replace("111122223333", "1111"),
+        ARN.removesuffix("teams/node-access-AbCdEf"),
+        ARN.replace(":secret:", ":"),
+        f"{ARN} x",
+        ARN.replace("node", "節点"),
+    ],
+)
+def test_a_malformed_arn_is_told_with_an_example(complete: dict[str, str], arn: str) -> None:
+    """Nothing else is complained about, and what may be a secret in the wrong place is not repeated."""
+    (problem,) = problems_of(without_secret(complete, APP_SECRET_ARN=arn))
+    assert problem.startswith("NODE_ACCESS_APP_SECRET_ARN: write the ARN of a secret, like arn:aws:secretsmanager:")
+    assert SECRET not in problem
+
+
+def test_there_is_one_secret(complete: dict[str, str]) -> None:
+    """With `secret` either it or its ARN is set: with both nobody would know which is used."""
+    assert problems_of(complete | {"NODE_ACCESS_APP_SECRET_ARN": ARN}) == (
+        "NODE_ACCESS_APP_SECRET: set it or NODE_ACCESS_APP_SECRET_ARN, not both",
+    )
+
+
+@pytest.mark.parametrize("credential", ["aws-federation", "managed-identity"])
+def test_what_needs_no_secret_gets_none(complete: dict[str, str], credential: str) -> None:
+    """These work without a secret, and one beside them, which nobody would ever rotate, is refused."""
+    assert load(without_secret(complete, APP_CREDENTIAL=credential))[0].app_credential == credential
+    found = problems_of(complete | {"NODE_ACCESS_APP_CREDENTIAL": credential, "NODE_ACCESS_APP_SECRET_ARN": ARN})
+    assert found == (
+        f"NODE_ACCESS_APP_SECRET_ARN: {credential} needs no secret: leave it out",
+        f"NODE_ACCESS_APP_SECRET: {credential} needs no secret: leave it out",
+    )
+
+
+def test_an_unknown_credential_lists_those_that_are_known(complete: dict[str, str]) -> None:
+    """And nothing is said of the secret, which may be right or not."""
+    (problem,) = problems_of(complete | {"NODE_ACCESS_APP_CREDENTIAL": "password"})
+    assert problem == "NODE_ACCESS_APP_CREDENTIAL: write 'secret', 'aws-federation' or 'managed-identity'"
+
+
+def test_azure_says_where_its_identities_are(complete: dict[str, str]) -> None:
+    """App Service and Container Apps put address and header into the environment; a virtual machine neither."""
+    environ = without_secret(complete, APP_CREDENTIAL="managed-identity")
+    settings, _ = load(environ | IDENTITY)
+    assert settings.identity_endpoint == IDENTITY["IDENTITY_ENDPOINT"]
+    assert settings.identity_header is not None
+    assert settings.identity_header.get_secret_value() == SECRET
+    assert SECRET not in f"{settings!r} {settings.model_dump()}"
+    assert (load(environ)[0].identity_endpoint, load(environ)[0].identity_header) == (None, None)
+
+
+@pytest.mark.parametrize("name", sorted(IDENTITY))
+def test_half_of_what_azure_sets_is_a_mistake(complete: dict[str, str], name: str) -> None:
+    """An address without its header would be asked in vain, or asked as a virtual machine's."""
+    environ = without_secret(complete, APP_CREDENTIAL="managed-identity")
+    (problem,) = problems_of(environ | {name: IDENTITY[name]})
+    assert problem.startswith("IDENTITY_HEADER: ")
+    assert SECRET not in problem
+
+
+@pytest.mark.parametrize(
+    "address", ["http://login.example.com/token", "http://169.253.0.1/", "http://[fe80::1]/", "ftp://localhost/", "x"]
+)
+def test_the_identity_is_asked_for_on_this_machine_alone(complete: dict[str, str], address: str) -> None:
+    """Plain http never leaves the machine and its link."""
+    environ = without_secret(complete, APP_CREDENTIAL="managed-identity")
+    (problem,) = problems_of(environ | IDENTITY | {"IDENTITY_ENDPOINT": address})
+    assert problem.startswith("IDENTITY_ENDPOINT: ")
+
+
+def test_what_azure_sets_is_left_alone_where_nobody_asks_for_it(complete: dict[str, str]) -> None:
+    """Everything that Azure hosts has these variables; they are no setting of a bot with a secret."""
+    settings, _ = load(complete | {"IDENTITY_ENDPOINT": "junk"})
+    assert (settings.identity_endpoint, settings.identity_header) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["SERVICE_URL", "OPENID_METADATA_URL", "LOGIN_AUTHORITY"])
+@pytest.mark.parametrize(
+    "value", ["http://smba.trafficmanager.net/teams/", "ftp://localhost/", "smba.trafficmanager.net", "https://"]
+)
+def test_microsoft_is_spoken_to_over_https_alone(complete: dict[str, str], name: str, value: str) -> None:
+    """An address that is neither https nor on loopback is refused, whatever it is for."""
+    (problem,) = problems_of(complete | {f"{PREFIX}{name}": value})
+    assert problem.startswith(f"{PREFIX}{name}: ")
+    assert "https" in problem
+
+
+def test_the_service_url_must_be_a_listed_host(complete: dict[str, str]) -> None:
+    """An address that would never get the token is told at the start, not at the first message."""
+    (problem,) = problems_of(complete | {"NODE_ACCESS_SERVICE_URL": "https://example.com/teams/"})
+    assert "NODE_ACCESS_SERVICE_HOSTS" in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("APP_ID", "app"),
+        ("TENANT_ID", "example.com"),
+        ("PORT", "65536"),
+        ("METRICS_PORT", "-1"),
+        ("SWEEP_SECONDS", "0"),
+        ("SWEEP_SECONDS", "nan"),
+        ("SERVICE_HOSTS", ","),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "loud"),
+        ("STORE", "sqlite:"),
+        ("STORE", "dynamodb:"),
+        ("STORE", "dynamodb:ab"),
+        ("STORE", "dynamodb:rows/1"),
+        ("STORE", f"dynamodb:{'x' * 256}"),
+        ("STORE", "postgres://localhost"),
+        ("QUEUE_URL", "node-access"),
+        ("QUEUE_URL", "https://["),
+    ],
+)
+def test_a_wrong_value_is_named_and_not_repeated(complete: dict[str, str], name: str, value: str) -> None:
+    """Exactly the wrong setting is named."""
+    found = problems_of(complete | {f"{PREFIX}{name}": value})
+    assert f"{PREFIX}{name}" in {problem.split(":")[0] for problem in found}
+    assert len(found) <= 2  # without hosts the address cannot be right either
+
+
+def test_a_misspelt_name_is_refused_with_the_nearest(complete: dict[str, str]) -> None:
+    """A setting that nobody reads is a mistake that somebody should hear of."""
+    (problem,) = problems_of(complete | {"NODE_ACCESS_QUEUEURL": "x"})
+    assert problem == "NODE_ACCESS_QUEUEURL: unknown; did you mean NODE_ACCESS_QUEUE_URL?"
+
+
+def test_variables_that_kubernetes_makes_are_no_settings(complete: dict[str, str]) -> None:
+    """The service links of a Kubernetes service named node-access-bot do not stop the start."""
+    load(complete | {"NODE_ACCESS_BOT_PORT": "tcp://10.0.0.1:3978", "NODE_ACCESS_BOT_SERVICE_HOST": "10.0.0.1"})
+
+
+def test_empty_means_not_set(complete: dict[str, str]) -> None:
+    """An empty variable counts as absent, as compose files and shells make them."""
+    assert load(complete | {"NODE_ACCESS_QUEUE_URL": "", "NODE_ACCESS_PORT": " "})[0].port == 3978
+    assert problems_of(complete | {"NODE_ACCESS_APP_SECRET": " "}) == (
+        "NODE_ACCESS_APP_SECRET: missing: the client secret of the app; or NODE_ACCESS_APP_SECRET_ARN",
+    )
+
+
+def test_the_secret_is_not_in_any_representation(complete: dict[str, str]) -> None:
+    """Neither the settings' text nor a problem shows the secret."""
+    settings, _ = load(complete)
+    assert SECRET not in f"{settings!r} {settings!s} {settings.model_dump()}"
+    assert SECRET not in str(problems_of(complete | {"NODE_ACCESS_PORT": SECRET, "NODE_ACCESS_TENANT_ID": SECRET}))
+
+
+def test_arguments_alone_make_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Settings(…)` reads no environment: what is around does not reach a test or the sandbox."""
+    monkeypatch.setenv("NODE_ACCESS_PORT", "1")
+    settings = Settings(app_id=GUID, app_secret=SECRET, tenant_id=GUID, region="us-east-1")
+    assert settings.port == 3978
+
+
+def test_the_store_can_be_read_without_the_rest() -> None:
+    """`show` needs to know where the rows are and nothing more."""
+    settings = load_store({"NODE_ACCESS_STORE": "sqlite:a.db"})
+    assert (settings.sqlite_path, settings.dynamodb_table) == (Path("a.db"), None)
+    settings = load_store({"NODE_ACCESS_STORE": "dynamodb:rows.of-the_bot", "AWS_DEFAULT_REGION": "us-east-1"})
+    assert (settings.sqlite_path, settings.dynamodb_table) == (None, "rows.of-the_bot")
+    assert settings.region == "us-east-1"
+
+
+def test_a_table_is_in_a_region() -> None:
+    """Whoever reads rows from DynamoDB is told that the Region is missing; for a file it may be."""
+    with pytest.raises(ConfigurationProblems, match="the AWS Region of the table"):
+        load_store({"NODE_ACCESS_STORE": "dynamodb:rows"})
+    assert load_store({}).region is None
+
+
+def test_the_process_environment_is_the_default(complete: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an argument the environment of the process is read."""
+    for name in [name for name in os.environ if name.startswith((PREFIX, "AWS_"))]:
+        monkeypatch.delenv(name)
+    for name, value in complete.items():
+        monkeypatch.setenv(name, value)
+    assert load()[0].app_id == GUID
+
+
+_VALUES = (
+    st.text(max_size=40)
+    | st.text(string.printable, max_size=40)
+    | st.sampled_from(["", "0", "[", "https://", "sqlite:"])
+)
+
+
+@given(st.dictionaries(st.sampled_from([*NAMES, "AWS_REGION", "NODE_ACCESS_X"]), _VALUES))
+def test_any_environment_is_read_or_refused_with_the_declared_error(environ: dict[str, str]) -> None:
+    """Whatever the environment holds: settings, or ConfigurationProblems with a line for each; the secret in none."""
+    problems = _refusal(environ | {"NODE_ACCESS_APP_SECRET": SECRET})
+    assert SECRET not in str(problems)
+    assert all(len(problem.splitlines()) == 1 for problem in problems)
+
+
+def _refusal(environ: dict[str, str]) -> tuple[str, ...]:
+    try:
+        load(environ)
+    except ConfigurationProblems as caught:
+        return caught.problems or ("",)  # an error without a line is no line
+    return ()

@@ -1,0 +1,320 @@
+"""bot.domain.permission: who may decide. Default deny."""
+
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.identity import Person, Principal, PrincipalKind, Requester, spellings_of
+from bot.domain.permission import Membership, Refusal, has_votable_approver, lists_role, may_decide
+from bot.domain.request import AccessRequest, Approver, ApproverKind, Status, Verdict
+from bot.domain.routing import Channel, LevelRule
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
+from tests.unit.domain.sample import APPROVALS, KEY, TARO_REQUESTER, TENANT_ID, level, request
+
+APPROVE, REJECT = Verdict
+MEMBER, STRANGER, UNREADABLE = Membership(member=True), Membership(member=False), Membership(member=None)
+
+
+def refusal(
+    clicker: Person = HANAKO,
+    *,
+    verdict: Verdict = APPROVE,
+    comment: str = "",
+    asked: AccessRequest | None = None,
+    requester: Requester = TARO_REQUESTER,
+    channel: Channel = APPROVALS,
+    step: str = "Level1",
+    membership: Membership = MEMBER,
+    tenant_id: str = TENANT_ID,
+    allow_unidentified: bool = False,
+) -> Refusal | None:
+    """Ask the rule, with everything in order unless said otherwise."""
+    return may_decide(
+        clicker,
+        verdict=verdict,
+        comment=comment,
+        request=asked or request(),
+        requester=requester,
+        channel=channel,
+        step=step,
+        membership=membership,
+        tenant_id=tenant_id,
+        allow_unidentified=allow_unidentified,
+    )
+
+
+def listing(*approvers: str) -> Channel:
+    """Return the channel with these approvers."""
+    return replace(APPROVALS, approvers=approvers)
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_member_may_decide(verdict: Verdict) -> None:
+    """With everything in order a member of the channel may approve and reject."""
+    assert refusal(verdict=verdict) is None
+
+
+@pytest.mark.parametrize("membership", [MEMBER, STRANGER, UNREADABLE])
+def test_an_empty_list_is_nobody(membership: Membership) -> None:
+    """A check never passes on an empty list."""
+    assert refusal(channel=listing(), membership=membership) is Refusal.NOBODY
+
+
+@pytest.mark.parametrize(
+    "approver", ["", "member", "everyone", "*", "user:", "upn:", "user:*", "hanako.sato@example.com"]
+)
+def test_what_no_rule_knows_is_nobody_in_particular(approver: str) -> None:
+    """Default deny: an entry that names nobody lets nobody in, not even somebody without a name."""
+    assert refusal(channel=listing(approver)) is Refusal.NOT_APPROVER
+    assert refusal(replace(HANAKO, object_id="", upn=""), channel=listing(approver)) is Refusal.FOREIGN
+
+
+@pytest.mark.parametrize(
+    ("approvers", "membership", "expected"),
+    [
+        (["members"], MEMBER, None),
+        (["members"], STRANGER, Refusal.NOT_APPROVER),
+        (["members"], UNREADABLE, Refusal.ROSTER_UNAVAILABLE),
+        (["MEMBERS"], MEMBER, None),
+        ([f"user:{HANAKO.object_id}"], STRANGER, None),
+        ([f"user:{HANAKO.object_id.upper()}"], STRANGER, None),
+        ([f"user:{HANAKO.object_id.upper()}"], UNREADABLE, Refusal.ROSTER_UNAVAILABLE),
+        ([f"user:{ICHIRO.object_id}"], MEMBER, Refusal.NOT_APPROVER),
+        ([f"user:{ICHIRO.object_id}"], UNREADABLE, Refusal.NOT_APPROVER),
+        (["upn:Hanako.Sato@Example.com"], STRANGER, None),
+        (["upn:ichiro.tanaka@example.com"], MEMBER, Refusal.NOT_APPROVER),
+        (["upn:ichiro.tanaka@example.com"], UNREADABLE, Refusal.ROSTER_UNAVAILABLE),
+        ([f"user:{ICHIRO.object_id}", "members"], MEMBER, None),
+    ],
+)
+def test_who_is_listed(approvers: list[str], membership: Membership, expected: Refusal | None) -> None:
+    """Members, object ids and UPNs; a roster that cannot be read refuses, and says that it was the roster."""
+    assert refusal(channel=listing(*approvers), membership=membership) is expected
+
+
+def test_a_upn_is_not_an_object_id() -> None:
+    """`user:` with somebody's UPN, or `upn:` with their object id, names nobody."""
+    assert refusal(channel=listing(f"user:{HANAKO.upn}", f"upn:{HANAKO.object_id}")) is Refusal.NOT_APPROVER
+
+
+@pytest.mark.parametrize(
+    ("clicker", "tenant_id"),
+    [
+        (replace(HANAKO, guest=True), TENANT_ID),
+        (replace(HANAKO, tenant_id="99999999-9999-4999-8999-999999999999"), TENANT_ID),
+        (replace(HANAKO, tenant_id=""), TENANT_ID),
+        (replace(HANAKO, tenant_id=""), ""),
+        (HANAKO, ""),
+    ],
+)
+@pytest.mark.parametrize("approvers", [["members"], [f"upn:{HANAKO.upn}"]])
+def test_guests_and_strangers_are_refused(clicker: Person, tenant_id: str, approvers: list[str]) -> None:
+    """Neither membership nor a UPN lets in who is not of this tenant; a tenant that is missing matches nothing."""
+    assert refusal(clicker, channel=listing(*approvers), tenant_id=tenant_id) is Refusal.FOREIGN
+
+
+def test_a_tenant_is_the_same_in_any_case() -> None:
+    """Ids compare without regard to case."""
+    tenant = "AAAAAAAA-1111-4111-8111-111111111111"
+    assert refusal(replace(HANAKO, tenant_id=tenant), tenant_id=tenant.lower()) is None
+
+
+@pytest.mark.parametrize("clicker", [replace(HANAKO, guest=True), replace(HANAKO, tenant_id="other")])
+def test_a_guest_may_be_listed_by_object_id(clicker: Person) -> None:
+    """Who is named by object id is meant, wherever they come from."""
+    assert refusal(clicker, channel=listing(f"user:{HANAKO.object_id}")) is None
+
+
+def test_a_level_has_its_own_approvers() -> None:
+    """A level's list replaces the channel's, and an empty one is nobody."""
+    rules = (LevelRule("Level2", (f"user:{ICHIRO.object_id}",)), LevelRule("Level3", ()))
+    channel = replace(APPROVALS, levels=rules)
+    assert refusal(channel=channel, step="Level1") is None
+    assert refusal(channel=channel, step="Level2") is Refusal.NOT_APPROVER
+    assert refusal(ICHIRO, channel=channel, step="Level2", membership=STRANGER) is None
+    assert refusal(channel=channel, step="Level3") is Refusal.NOBODY
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        spellings_of(TARO_PERSON.object_id),
+        spellings_of(TARO_PERSON.upn),
+        spellings_of((TARO_PERSON.mail or "").upper()),
+        spellings_of(TARO_PERSON.teams_id),
+    ],
+)
+@pytest.mark.parametrize("allow_unplaced", [True, False])
+def test_nobody_decides_on_their_own_request(known: frozenset[str], allow_unidentified: bool) -> None:
+    """Any one spelling that agrees is enough, whatever else is allowed."""
+    requester = replace(TARO_REQUESTER, spellings=known, person=None)
+    channel = listing("members", f"user:{TARO_PERSON.object_id}")
+    assert refusal(TARO_PERSON, requester=requester, channel=channel, allow_unidentified=allow_unidentified) is (
+        Refusal.OWN_REQUEST
+    )
+
+
+def test_an_own_request_is_found_by_an_unplaced_name_too() -> None:
+    """A name that the caller chose proves nothing, but it still refuses who bears it."""
+    requester = Requester(
+        Principal("x", PrincipalKind.OTHER), placed=False, spellings=spellings_of("hanako.sato@example.com")
+    )
+    assert refusal(requester=requester, allow_unidentified=True) is Refusal.OWN_REQUEST
+
+
+UNIDENTIFIED = Requester(Principal("x", PrincipalKind.OTHER), placed=False, spellings=frozenset({"x"}))
+
+
+def test_who_is_not_placed_could_be_the_clicker() -> None:
+    """Nobody decides on the request of somebody unknown, unless the admin allows it."""
+    assert refusal(requester=UNIDENTIFIED) is Refusal.UNIDENTIFIED
+    assert refusal(requester=UNIDENTIFIED, allow_unidentified=True) is None
+
+
+def test_whom_nobody_knows_is_told_from_the_requester_by_nothing() -> None:
+    """What the caller chose to be called may be the clicker's address: without one of theirs it cannot be compared."""
+    chosen = replace(UNIDENTIFIED, spellings=spellings_of(HANAKO.upn))
+    nameless, channel = replace(HANAKO, upn=None, mail=None), listing(f"user:{HANAKO.object_id}")
+    assert refusal(nameless, requester=chosen, channel=channel, allow_unidentified=True) is Refusal.NOT_COMPARABLE
+    assert refusal(requester=chosen, channel=channel, allow_unidentified=True) is Refusal.OWN_REQUEST
+
+
+BY_ID = replace(TARO_REQUESTER, person=None, spellings=spellings_of(TARO_PERSON.object_id, "arn:aws:iam::1:user/batch"))
+
+
+def test_object_ids_are_compared_as_they_are() -> None:
+    """Whom [people] names by an object id that no roster has is told from everybody else by theirs."""
+    nameless = replace(HANAKO, upn=None, mail=None)
+    assert refusal(nameless, requester=BY_ID) is None
+    assert refusal(TARO_PERSON, requester=BY_ID) is Refusal.OWN_REQUEST
+
+
+def test_an_id_of_identity_center_is_no_object_id() -> None:
+    """It says nothing about who in Teams it is, alike as the two look."""
+    principal = Principal("bbbbbbbb-0000-4000-8000-000000000001", PrincipalKind.IDENTITY_CENTER_USER)
+    known = spellings_of(principal.text, "t.yamada@corp.example.net")
+    assert refusal(requester=replace(BY_ID, principal=principal, spellings=known)) is Refusal.NOT_COMPARABLE
+
+
+BY_DOMAIN = replace(TARO_REQUESTER, person=None, spellings=spellings_of("taro.yamada@example.com"))
+
+
+@pytest.mark.parametrize("requester", [TARO_REQUESTER, BY_DOMAIN], ids=["matched", "by domain"])
+def test_a_clicker_without_addresses_cannot_be_told_from_the_requester(requester: Requester) -> None:
+    """A clicker of whom no address is known could be the requester, whatever the object ids say."""
+    nameless = replace(HANAKO, upn=None, mail=None)
+    assert refusal(nameless, requester=requester) is Refusal.NOT_COMPARABLE
+    assert refusal(replace(nameless, mail="h@example.com"), requester=requester) is None
+
+
+@pytest.mark.parametrize(
+    ("upn", "mail"),
+    [
+        ("t.yamada@corp.example.net", None),
+        (None, "taro@x.example.net"),
+        ("t.yamada@corp.example.net", "taro@corp.example.net"),
+    ],
+)
+def test_addresses_of_another_domain_prove_no_other_person(upn: str | None, mail: str | None) -> None:
+    """A requester known by address alone may have others: only one of the same domain tells two people apart."""
+    assert refusal(replace(HANAKO, upn=upn, mail=mail), requester=BY_DOMAIN) is Refusal.NOT_COMPARABLE
+
+
+def test_a_guests_address_at_home_is_compared_too() -> None:
+    """`taro.yamada_example.com#EXT#@…` is taro.yamada@example.com."""
+    guest = replace(HANAKO, upn="taro.yamada_example.com#EXT#@tenant.onmicrosoft.com", mail="other@example.com")
+    assert refusal(guest, requester=BY_DOMAIN) is Refusal.OWN_REQUEST
+
+
+@pytest.mark.parametrize("blank", ["\u200b", "\ufeff", "\u2800", "\u3164", "\u2063 \n"])
+def test_a_comment_that_nobody_sees_is_no_comment(blank: str) -> None:
+    """Where a comment is required, an invisible one does not do."""
+    channel = replace(APPROVALS, comment_required=frozenset({REJECT}))
+    assert refusal(verdict=REJECT, comment=blank, channel=channel) is Refusal.COMMENT_REQUIRED
+    assert refusal(verdict=REJECT, comment=f"{blank}理由", channel=channel) is None
+
+
+@pytest.mark.parametrize(
+    ("kinds", "votable"),
+    [
+        (None, True),
+        ([], False),
+        ([ApproverKind.ROLE], True),
+        ([ApproverKind.USER], False),
+        ([ApproverKind.GROUP, ApproverKind.OTHER], False),
+        ([ApproverKind.USER, ApproverKind.ROLE], True),
+    ],
+)
+def test_a_level_of_identity_center_people_is_for_the_console(kinds: list[ApproverKind] | None, votable: bool) -> None:
+    """A bot can vote in a role alone; approvers that cannot be read are left to AWS."""
+    approvers = None if kinds is None else tuple(Approver(kind, "x") for kind in kinds)
+    asked = request(replace(level(), approvers=approvers))
+    assert has_votable_approver(asked.levels[0]) is votable
+    assert refusal(asked=asked) is (None if votable else Refusal.CONSOLE_ONLY)
+
+
+def test_what_has_no_buttons_cannot_be_decided_by_an_old_card() -> None:
+    """Where it is not known that AWS waits, a click is refused: no level, no execution, a status nobody has seen."""
+    for asked in (
+        replace(request(), levels=()),
+        request(execution_id=None),
+        request(status=Status.UNKNOWN),
+        request(status=Status.APPROVED),
+    ):
+        assert refusal(asked=asked) is Refusal.UNREADABLE
+
+
+@pytest.mark.parametrize(
+    ("verdict", "comment", "expected"),
+    [
+        (REJECT, "", Refusal.COMMENT_REQUIRED),
+        (REJECT, " \n\t", Refusal.COMMENT_REQUIRED),
+        (REJECT, "why", None),
+        (APPROVE, "", None),
+    ],
+)
+def test_a_comment_may_be_required(verdict: Verdict, comment: str, expected: Refusal | None) -> None:
+    """Where the channel asks for one, white space is none."""
+    channel = replace(APPROVALS, comment_required=frozenset({REJECT}))
+    assert refusal(verdict=verdict, comment=comment, channel=channel) is expected
+
+
+def test_a_replica_is_decided_where_it_was_made() -> None:
+    """A copy in the delegated administrator account is never signalled."""
+    assert refusal(asked=request(replica_of=KEY)) is Refusal.REPLICA
+
+
+def test_who_may_not_at_all_is_not_asked_for_a_comment() -> None:
+    """The refusal that matters most comes first."""
+    channel = replace(listing("members"), comment_required=frozenset(Verdict))
+    assert refusal(membership=STRANGER, channel=channel) is Refusal.NOT_APPROVER
+    assert refusal(TARO_PERSON, channel=channel) is Refusal.OWN_REQUEST
+
+
+ROLE_HERE = "arn:aws:iam::111122223333:role/NodeAccessApprover"
+OTHER_ROLE = "arn:aws:iam::111122223333:role/SomebodyElse"
+
+
+@pytest.mark.parametrize(
+    ("listed", "ours", "certain"),
+    [
+        ([ROLE_HERE], ROLE_HERE, True),
+        (["arn:aws:iam::111122223333:role/team/NodeAccessApprover"], ROLE_HERE, True),  # a path
+        (["arn:aws:sts::111122223333:assumed-role/NodeAccessApprover/somebody"], ROLE_HERE, True),
+        (["arn:aws:iam::111122223333:role/nodeaccessapprover"], ROLE_HERE, True),
+        ([OTHER_ROLE, ROLE_HERE], ROLE_HERE, True),
+        ([OTHER_ROLE, "AROASOMETHING"], ROLE_HERE, True),  # not an ARN: it might be ours
+        ([OTHER_ROLE], None, True),  # the bot's own credentials: AWS decides
+        (None, ROLE_HERE, True),
+        ([OTHER_ROLE], ROLE_HERE, False),
+        (["arn:aws:iam::444455556666:role/NodeAccessApprover"], ROLE_HERE, False),  # of another account
+    ],
+)
+def test_a_step_of_other_roles_is_decided_elsewhere(listed: list[str] | None, ours: str | None, certain: bool) -> None:
+    """AWS would refuse every click, so it is said before; where that is not certain AWS decides."""
+    roles = None if listed is None else tuple(Approver(ApproverKind.ROLE, each) for each in listed)
+    asked = request(replace(level(), approvers=roles))
+    channel = replace(APPROVALS, approver_role=ours)
+    assert lists_role(asked.levels[0], ours) is certain
+    refused = refusal(asked=asked, channel=channel)
+    assert refused is (None if certain else Refusal.OTHER_ROLE)

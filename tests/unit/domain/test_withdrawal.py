@@ -1,0 +1,346 @@
+"""What takes back: who may, whose click goes on, and what became of it. Claims × states as a table of cases."""
+
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from bot.domain.claims import EFFECT_SPAN, Claim, ClaimRefusal, awaits_effect, claim
+from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.identity import Person
+from bot.domain.permission import Membership, Refusal, can_be_cancelled, can_be_revoked, may_cancel, may_decide
+from bot.domain.record import Record
+from bot.domain.request import AccessRequest, Action, Approver, ApproverKind, LevelState, Status, Verdict, Withdrawal
+from bot.domain.routing import LevelRule
+from bot.domain.settling import settle_unknown
+from bot.domain.shown.decided import deciding_line, decision_lines
+from tests.fakes.aws import key_of
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, TENANT
+from tests.unit.domain.sample import APPROVALS, KEY, NOW, SECOND, TARO_REQUESTER, TENANT_ID, decision, level, request
+
+CLAIMED, SENT, CONFIRMED, REFUSED, UNKNOWN, RELEASED = DecisionState
+APPROVE, REJECT = Verdict
+REVOKE, CANCEL = Withdrawal
+LIVE = (CLAIMED, SENT, UNKNOWN)
+ALONG = NOW + SECOND
+UNIDENTIFIED = replace(TARO_REQUESTER, placed=False, person=None)
+FOREIGN_TENANT = TENANT.replace("1", "9")
+
+
+def granted(**facts: object) -> AccessRequest:
+    """An approved request whose access runs for an hour, approved at the second of two levels."""
+    done = LevelState.APPROVED
+    levels = (level("Level1", state=done), level("Level2", state=done))
+    running = request(*levels, status=Status.APPROVED, access_until=NOW + 3600 * SECOND)
+    return replace(running, **facts)  # type: ignore[arg-type]  # facts are fields of the request
+
+
+def taken_back(
+    clicker: Person, recall: Withdrawal, *decisions: Decision, now: datetime = ALONG, **facts: object
+) -> Claim:
+    """Ask for a claim on what can be taken back, unless the facts say otherwise."""
+    sample = granted() if recall is REVOKE else request()
+    asked = replace(sample, **facts)  # type: ignore[arg-type]  # facts are fields of the request
+    step = "Level2" if recall is REVOKE else ""
+    return claim(person=clicker, verdict=recall, step=step, request=asked, decisions=decisions, now=now)
+
+
+def made(by: Person, act: Action, state: DecisionState = CLAIMED, *, step: str | None = None) -> Decision:
+    """Return somebody's decision, at the step that it would have."""
+    usual = {REVOKE: "Level2", CANCEL: ""}.get(act, "Level1") if isinstance(act, Withdrawal) else "Level1"
+    own = decision(by, APPROVE, state, step=usual if step is None else step)
+    return replace(own, verdict=act, id=f"{by.object_id} {act}")
+
+
+# --- whose click goes on
+
+
+@pytest.mark.parametrize("recall", Withdrawal)
+def test_the_first_goes_on(recall: Withdrawal) -> None:
+    """With nobody in the way a claim is granted."""
+    assert taken_back(HANAKO, recall) == Claim()
+
+
+@pytest.mark.parametrize("recall", Withdrawal)
+@pytest.mark.parametrize("state", [*LIVE, CONFIRMED])
+def test_one_at_a_time(recall: Withdrawal, state: DecisionState) -> None:
+    """While one is on its way, of unknown effect or accepted and not shown: its person is a repeat, others wait."""
+    first = made(HANAKO, recall, state)
+    assert taken_back(HANAKO, recall, first) == Claim(ClaimRefusal.REPEAT, first)
+    assert taken_back(ICHIRO, recall, first) == Claim(ClaimRefusal.OTHERS_FIRST)
+
+
+@pytest.mark.parametrize("recall", Withdrawal)
+@pytest.mark.parametrize("state", [REFUSED, RELEASED])
+def test_what_came_to_nothing_may_be_tried_again(recall: Withdrawal, state: DecisionState) -> None:
+    """By anybody, the same person included."""
+    assert taken_back(HANAKO, recall, made(HANAKO, recall, state), made(ICHIRO, recall, state)) == Claim()
+
+
+@pytest.mark.parametrize("recall", Withdrawal)
+@pytest.mark.parametrize("by", [HANAKO, ICHIRO])
+def test_what_was_accepted_is_waited_for_a_minute(recall: Withdrawal, by: Person) -> None:
+    """What AWS evidently did not do may be asked for again, by the same person too: access must not stay by our doing."""
+    hidden = made(by, recall, CONFIRMED)
+    assert taken_back(HANAKO, recall, hidden, now=NOW + EFFECT_SPAN - SECOND).refusal is not None
+    assert taken_back(HANAKO, recall, hidden, now=NOW + EFFECT_SPAN) == Claim()
+
+
+REVOCABLE = {"approved": True, **{str(each): False for each in Status if each is not Status.APPROVED}}
+
+
+@pytest.mark.parametrize("status", Status)
+def test_what_can_be_revoked(status: Status) -> None:
+    """Access that was approved and runs, and nothing else."""
+    assert can_be_revoked(granted(status=status), NOW) is REVOCABLE[status]
+    assert (taken_back(HANAKO, REVOKE, status=status) == Claim()) is REVOCABLE[status]
+
+
+@pytest.mark.parametrize(
+    "facts", [{"access_until": None}, {"access_until": NOW}, {"access_until": NOW - SECOND}, {"execution_id": None}]
+)
+def test_a_window_that_is_not_known_to_be_open(facts: dict[str, object]) -> None:
+    """Without an end ahead, or without an execution to signal, there is nothing to revoke."""
+    assert not can_be_revoked(granted(**facts), NOW)
+    answer = claim(person=HANAKO, verdict=REVOKE, step="Level2", request=granted(**facts), decisions=(), now=ALONG)
+    assert answer == Claim(ClaimRefusal.ENDED)
+
+
+def test_a_revocation_belongs_to_the_step_that_settled_the_request() -> None:
+    """The button of another level claims nothing."""
+    answer = claim(person=HANAKO, verdict=REVOKE, step="Level1", request=granted(), decisions=(), now=ALONG)
+    assert answer == Claim(ClaimRefusal.STEP_PASSED)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_what_can_be_cancelled(status: Status) -> None:
+    """A request that waits, and nothing else."""
+    open_ = status is Status.PENDING
+    assert can_be_cancelled(request(status=status)) is open_
+    assert (taken_back(TARO_PERSON, CANCEL, status=status) == Claim()) is open_
+    assert not can_be_cancelled(request(execution_id=None))
+    assert not can_be_cancelled(request(replica_of=key_of(2)))
+
+
+@pytest.mark.parametrize("state", LIVE)
+@pytest.mark.parametrize("vote", Verdict)
+@pytest.mark.parametrize("step", ["Level1", "Level2"])
+def test_a_cancellation_goes_alone(state: DecisionState, vote: Verdict, step: str) -> None:
+    """No vote may be on its way at any level, and none is claimed while a cancellation is on its way."""
+    assert taken_back(TARO_PERSON, CANCEL, made(HANAKO, vote, state, step=step)) == Claim(ClaimRefusal.OTHERS_FIRST)
+    asked = request(level("Level1", state=LevelState.APPROVED), level("Level2")) if step == "Level2" else request()
+    cancelling = made(TARO_PERSON, CANCEL, state)
+    answer = claim(person=HANAKO, verdict=vote, step=step, request=asked, decisions=(cancelling,), now=ALONG)
+    assert answer == Claim(ClaimRefusal.OTHERS_FIRST)
+
+
+@pytest.mark.parametrize("vote", Verdict)
+def test_what_aws_took_and_does_not_show_yet_counts(vote: Verdict) -> None:
+    """An accepted vote keeps a cancellation out for a minute, an accepted cancellation keeps votes out for as long."""
+    accepted, late = made(HANAKO, vote, CONFIRMED), NOW + EFFECT_SPAN
+    assert taken_back(TARO_PERSON, CANCEL, accepted) == Claim(ClaimRefusal.OTHERS_FIRST)
+    assert taken_back(TARO_PERSON, CANCEL, accepted, now=late) == Claim()
+    cancelled = made(TARO_PERSON, CANCEL, CONFIRMED)
+    for now, refusal in ((ALONG, ClaimRefusal.OTHERS_FIRST), (late, None)):
+        answer = claim(person=HANAKO, verdict=vote, step="Level1", request=request(), decisions=(cancelled,), now=now)
+        assert answer.refusal is refusal
+
+
+def test_ones_own_approval_is_no_repeat_of_a_revocation() -> None:
+    """Who approved may revoke, whatever became of votes; and a vote of unknown effect is in nobody's way."""
+    votes = [made(HANAKO, APPROVE, state, step="Level2") for state in DecisionState]
+    assert taken_back(HANAKO, REVOKE, *votes) == Claim()
+
+
+@pytest.mark.parametrize(
+    ("act", "status", "awaited"),
+    [
+        (REVOKE, Status.APPROVED, True),
+        (REVOKE, Status.REVOKED, False),
+        (REVOKE, Status.GONE, False),
+        (CANCEL, Status.PENDING, True),
+        (CANCEL, Status.UNKNOWN, True),
+        (CANCEL, Status.CANCELLED, False),
+        (CANCEL, Status.APPROVED, False),
+        (APPROVE, Status.PENDING, True),
+        (APPROVE, Status.REVOKED, False),
+    ],
+)
+def test_what_is_still_waited_for(act: Action, status: Status, awaited: bool) -> None:
+    """Until AWS shows it, or the request went where it counts for nothing."""
+    accepted = made(HANAKO, act, CONFIRMED)
+    assert awaits_effect(accepted, request(status=status), ALONG) is awaited
+    assert awaits_effect(accepted, None, ALONG), "while nothing is known"
+
+
+# --- who may
+
+
+def revoking(
+    clicker: Person = HANAKO, *, asked: AccessRequest | None = None, step: str = "Level2", **more: object
+) -> Refusal | None:
+    """Ask whether somebody may revoke, with everything in order unless said otherwise."""
+    usual: dict[str, object] = {
+        "requester": TARO_REQUESTER,
+        "channel": APPROVALS,
+        "membership": Membership(member=True),
+        "tenant_id": TENANT_ID,
+        "allow_unplaced": False,
+        "comment": "",
+    }
+    asked = asked or granted()
+    return may_decide(clicker, verdict=REVOKE, request=asked, step=step, **usual | more)  # type: ignore[arg-type]  # what it takes
+
+
+CONSOLE = replace(level("Level2", state=LevelState.APPROVED), approvers=(Approver(ApproverKind.GROUP, "a-group"),))
+OTHERS = replace(APPROVALS, levels=(LevelRule("Level2", (f"user:{ICHIRO.object_id}",)),))
+
+
+@pytest.mark.parametrize(
+    ("why", "asked", "expected"),
+    [
+        ("an approver of that channel", {}, None),
+        ("a stranger", {"membership": Membership(member=False)}, Refusal.NOT_APPROVER),
+        ("a roster that fails", {"membership": Membership(member=None)}, Refusal.ROSTER_UNAVAILABLE),
+        ("no approvers at all", {"channel": replace(APPROVALS, approvers=())}, Refusal.NOBODY),
+        ("not an approver of that level", {"channel": OTHERS}, Refusal.NOT_APPROVER),
+        ("the requester", {"clicker": TARO_PERSON}, Refusal.OWN_REQUEST),
+        ("an unplaced requester", {"requester": UNIDENTIFIED}, Refusal.UNIDENTIFIED),
+        ("an unplaced requester, allowed", {"requester": UNIDENTIFIED, "allow_unplaced": True}, None),
+        ("nothing to compare", {"clicker": replace(HANAKO, upn=None, mail=None)}, Refusal.NOT_COMPARABLE),
+        ("a guest", {"clicker": replace(HANAKO, guest=True)}, Refusal.FOREIGN),
+        ("another tenant", {"clicker": replace(HANAKO, tenant_id=FOREIGN_TENANT)}, Refusal.FOREIGN),
+        ("no object id", {"clicker": replace(HANAKO, object_id="")}, Refusal.FOREIGN),
+        ("a copy", {"asked": granted(replica_of=key_of(2))}, Refusal.REPLICA),
+        ("console only", {"asked": granted(levels=(CONSOLE,))}, Refusal.CONSOLE_ONLY),
+        ("a forged step", {"step": "Level1"}, Refusal.OTHER_STEP),
+        ("no step", {"step": ""}, Refusal.OTHER_STEP),
+        ("not approved", {"asked": request()}, Refusal.UNREADABLE),
+        ("levels that were never read", {"asked": granted(levels=())}, Refusal.UNREADABLE),
+    ],
+)
+def test_revoking_is_checked_as_strictly_as_approving(
+    why: str, asked: dict[str, object], expected: Refusal | None
+) -> None:
+    """Default deny: whoever might not approve at the step that settled the request may not revoke."""
+    assert revoking(**asked) is expected, why  # type: ignore[arg-type]  # rows of the table
+
+
+def test_nobody_cancels_as_an_approver() -> None:
+    """However it came there, a cancellation never passes by the approvers' rules."""
+    refusal = may_decide(
+        HANAKO,
+        verdict=CANCEL,
+        comment="",
+        request=request(),
+        requester=TARO_REQUESTER,
+        channel=APPROVALS,
+        step="Level1",
+        membership=Membership(member=True),
+        tenant_id=TENANT_ID,
+        allow_unidentified=True,
+    )
+    assert refusal is Refusal.NOT_REQUESTER
+
+
+ELSEWHERE = replace(TARO_PERSON, tenant_id=FOREIGN_TENANT)
+SAME_MAIL = replace(HANAKO, upn=TARO_PERSON.upn, mail=TARO_PERSON.mail, teams_id=TARO_PERSON.teams_id)
+
+
+@pytest.mark.parametrize(
+    ("why", "changed", "expected"),
+    [
+        ("the requester", {}, None),
+        ("in capitals", {"clicker": replace(TARO_PERSON, object_id=TARO_PERSON.object_id.upper())}, None),
+        ("somebody else", {"clicker": HANAKO}, Refusal.NOT_REQUESTER),
+        ("somebody with the same address", {"clicker": SAME_MAIL}, Refusal.NOT_REQUESTER),
+        ("the same id in another tenant", {"clicker": ELSEWHERE}, Refusal.FOREIGN),
+        ("nobody", {"clicker": replace(TARO_PERSON, object_id="")}, Refusal.FOREIGN),
+        ("no tenant configured", {"tenant_id": ""}, Refusal.FOREIGN),
+        ("unplaced", {"requester": UNIDENTIFIED}, Refusal.UNIDENTIFIED),
+        (
+            "unplaced though a person is known",
+            {"requester": replace(TARO_REQUESTER, placed=False)},
+            Refusal.UNIDENTIFIED,
+        ),
+        ("placed by an address alone", {"requester": replace(TARO_REQUESTER, person=None)}, Refusal.UNIDENTIFIED),
+        (
+            "a roster that has them in another tenant",
+            {"requester": replace(TARO_REQUESTER, person=ELSEWHERE)},
+            Refusal.NOT_REQUESTER,
+        ),
+        ("a forged step", {"step": "Level1"}, Refusal.OTHER_STEP),
+        ("no role", {"has_role": False}, Refusal.NO_CANCEL_ROLE),
+        ("a copy", {"asked": request(replica_of=key_of(2))}, Refusal.REPLICA),
+        ("ended", {"asked": request(status=Status.APPROVED)}, Refusal.UNREADABLE),
+        ("a state that nobody knows", {"asked": request(status=Status.UNKNOWN)}, Refusal.UNREADABLE),
+        ("no execution", {"asked": request(execution_id=None)}, Refusal.UNREADABLE),
+    ],
+)
+def test_only_the_requester_cancels(why: str, changed: dict[str, object], expected: Refusal | None) -> None:
+    """The one Teams user whom the request was placed on, by object id and tenant; addresses do not count."""
+    usual: dict[str, object] = {"requester": TARO_REQUESTER, "step": "", "tenant_id": TENANT_ID, "has_role": True}
+    given = usual | changed
+    clicker, asked = given.pop("clicker", TARO_PERSON), given.pop("asked", request())
+    assert may_cancel(clicker, request=asked, **given) is expected, why  # type: ignore[arg-type]  # rows of the table
+
+
+# --- what became of it
+
+
+def settled(
+    recall: Withdrawal, asked: AccessRequest | None, *, seconds: float = 1
+) -> tuple[DecisionState, Outcome | None]:
+    """Settle one of unknown effect some seconds after its click."""
+    unknown = made(HANAKO, recall, UNKNOWN)
+    after = settle_unknown(Record(KEY, NOW, request=asked).with_decision(unknown), unknown, NOW + seconds * SECOND)
+    return after.state, after.outcome
+
+
+@pytest.mark.parametrize(
+    ("recall", "asked", "state", "outcome"),
+    [
+        (REVOKE, granted(), UNKNOWN, None),
+        (REVOKE, granted(status=Status.REVOKED), CONFIRMED, None),
+        (REVOKE, granted(status=Status.GONE), RELEASED, Outcome.SETTLED),
+        (REVOKE, None, UNKNOWN, None),
+        (CANCEL, request(), UNKNOWN, None),
+        (CANCEL, request(status=Status.CANCELLED), CONFIRMED, None),
+        (CANCEL, request(status=Status.UNKNOWN), UNKNOWN, None),
+        (CANCEL, request(status=Status.APPROVED), RELEASED, Outcome.SETTLED),
+        (CANCEL, request(status=Status.REJECTED), RELEASED, Outcome.SETTLED),
+        (CANCEL, None, UNKNOWN, None),
+    ],
+)
+def test_one_of_unknown_effect_is_settled_by_what_aws_shows(
+    recall: Withdrawal, asked: AccessRequest | None, state: DecisionState, outcome: Outcome | None
+) -> None:
+    """Shown, it counts; overtaken, it came to nothing; while its minute lasts nobody guesses, and then a person does."""
+    assert settled(recall, asked) == (state, outcome)
+    if state is UNKNOWN:
+        assert settled(recall, asked, seconds=61) == (RELEASED, Outcome.NO_ANSWER)
+
+
+@pytest.mark.parametrize(("recall", "status"), [(REVOKE, Status.REVOKED), (CANCEL, Status.CANCELLED)])
+@pytest.mark.parametrize("state", DecisionState)
+def test_who_took_it_back_is_told_once_aws_shows_it(recall: Withdrawal, status: Status, state: DecisionState) -> None:
+    """By name for what was accepted or is on its way; for what came to nothing it was somebody else, not named."""
+    row = Record(KEY, NOW, request=request(level(state=LevelState.APPROVED), status=status))
+    row = row.with_decision(replace(made(HANAKO, recall, state), settled_in=1))
+    line = deciding_line(row)
+    assert (line.who if line else None) == (HANAKO.name if state in {SENT, UNKNOWN, CONFIRMED} else None)
+
+
+@pytest.mark.parametrize(("recall", "status"), [(REVOKE, Status.APPROVED), (CANCEL, Status.PENDING)])
+def test_nothing_is_said_to_be_taken_back_before_aws_shows_it(recall: Withdrawal, status: Status) -> None:
+    """An accepted revocation is no end of the access yet."""
+    row = Record(KEY, NOW, request=request(status=status)).with_decision(made(HANAKO, recall, CONFIRMED))
+    assert decision_lines(row) == ()
+
+
+def test_what_was_taken_back_comes_last() -> None:
+    """After every level's votes, whatever the clocks said."""
+    row = Record(KEY, NOW, request=granted(status=Status.REVOKED))
+    for act in (REVOKE, APPROVE):
+        row = row.with_decision(made(HANAKO, act, CONFIRMED))
+    assert [line.verdict for line in decision_lines(row)] == [APPROVE, REVOKE]

@@ -1,0 +1,88 @@
+"""Dates, durations and the mechanics of phrases."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.rendering.i18n import LOCALES, Localizer, WordsError, parse_phrase, words
+
+MOMENT = datetime(2026, 11, 30, 5, 19, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("locale", "timezone", "shown"),
+    [
+        ("en", "Asia/Tokyo", "Mon, Nov 30, 14:19 JST"),
+        ("ja", "Asia/Tokyo", "11月30日(月) 14:19 JST"),
+        ("en", "UTC", "Mon, Nov 30, 05:19 UTC"),
+        ("en", "America/Sao_Paulo", "Mon, Nov 30, 02:19 UTC-03:00"),
+        ("en", "Asia/Kathmandu", "Mon, Nov 30, 11:04 UTC+05:45"),
+    ],
+)
+def test_a_moment_names_day_time_and_zone(locale: str, timezone: str, shown: str) -> None:
+    """A moment is read without asking in which zone it is."""
+    assert Localizer(locale, timezone).moment(MOMENT, beside=MOMENT) == shown
+
+
+def test_the_year_is_shown_unless_it_is_shown_beside() -> None:
+    """Whether the year is shown depends on the card alone, never on the present moment."""
+    tokyo, utc = Localizer("en", "Asia/Tokyo"), Localizer("en", "UTC")
+    assert tokyo.moment(MOMENT) == "Mon, Nov 30, 2026, 14:19 JST"
+    new_year = datetime(2026, 12, 31, 20, tzinfo=UTC)
+    assert utc.moment(new_year, beside=MOMENT) == "Thu, Dec 31, 20:00 UTC"
+    assert tokyo.moment(new_year, beside=MOMENT) == "Fri, Jan 1, 2027, 05:00 JST"
+
+
+@pytest.mark.parametrize(
+    ("span", "en", "ja"),
+    [
+        (timedelta(hours=1), "1 hour", "1 時間"),
+        (timedelta(hours=4), "4 hours", "4 時間"),
+        (timedelta(minutes=90), "1 hour 30 minutes", "1 時間 30 分"),
+        (timedelta(hours=24), "1 day", "1 日"),
+        (timedelta(hours=25), "1 day 1 hour", "1 日 1 時間"),
+        (timedelta(days=7), "7 days", "7 日"),
+        (timedelta(hours=336), "14 days", "14 日"),
+        (timedelta(days=400), "400 days", "400 日"),
+        (timedelta(seconds=3), "1 minute", "1 分"),
+    ],
+)
+def test_durations(span: timedelta, en: str, ja: str) -> None:
+    """Spans are said in days, hours and minutes, and a whole day is never 0 hours."""
+    assert Localizer("en", "UTC").duration(span) == en
+    assert Localizer("ja", "UTC").duration(span) == ja
+
+
+def test_phrases_have_plain_emphasised_and_code_places() -> None:
+    """What a place looks like is said where the words are."""
+    pieces = parse_phrase("{a} b {c:strong} {d:code}{{e}}")
+    assert "".join(piece.filled({"a": "1", "c": "2", "d": "3"}) for piece in pieces) == "1 b 2 3{e}"
+    assert [(piece.weight, piece.font) for piece in pieces if piece.place] == [
+        ("Default", "Default"),
+        ("Bolder", "Default"),
+        ("Default", "Monospace"),
+    ]
+
+
+@pytest.mark.parametrize("phrase", ["{", "{}", "{a.b}", "{a!r}", "{a:>10}", "}"])
+def test_a_phrase_that_is_not_well_formed_is_refused(phrase: str) -> None:
+    """Only names and the known styles are places."""
+    with pytest.raises(WordsError):
+        parse_phrase(phrase)
+
+
+def test_missing_words_and_values_are_refused() -> None:
+    """Nobody ever reads a key or a hole."""
+    with pytest.raises(WordsError):
+        Localizer("en", "UTC").text("card.no_such_words")
+    with pytest.raises(WordsError):
+        parse_phrase("{who}")[0].filled({})
+    with pytest.raises(WordsError):
+        words("de")
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_values_are_never_read_as_phrases(locale: str) -> None:
+    """A place is filled with text; places in that text stay text."""
+    assert parse_phrase("{a}")[0].filled({"a": "{a} {b}"}) == "{a} {b}"
+    assert Localizer(locale, "UTC").group("card")

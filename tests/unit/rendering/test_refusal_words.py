@@ -1,0 +1,46 @@
+"""What a refused person is told, in every language: the exact reason, that nothing was sent, and what to do next."""
+
+import pytest
+
+from bot.domain.permission import Refusal
+from bot.domain.shown.views import Notice, NoticeCode
+from bot.rendering import summary
+from bot.rendering.i18n import LOCALES
+
+NOTHING_SENT = {"en": "Nothing was sent", "ja": "何も送っていません"}
+ACTIONS = {
+    "en": (
+        "press again",
+        "ask ",
+        "use the",
+        "decide it on",
+        "has to decide it",
+        "open that",
+    ),
+    "ja": (
+        "もう一度押して",
+        "依頼してください",
+        "使ってください",
+        "判断してください",
+        "追加してください",
+        "取り消してください",
+    ),
+}
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("refusal", Refusal)
+def test_a_refusal_names_an_action(refusal: Refusal, locale: str) -> None:
+    """That nothing was sent, and after it what its reader can do about it."""
+    text = summary(Notice(NoticeCode(refusal)), locale=locale)
+    reason, sent, action = text.partition(NOTHING_SENT[locale])
+    assert len(reason) > 10
+    assert sent
+    assert any(each in action for each in ACTIONS[locale]), text
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_every_notice_is_distinct(locale: str) -> None:
+    """No two reasons are told in the same words, so that who asks for help can say which it was."""
+    texts = [summary(Notice(code), locale=locale) for code in NoticeCode]
+    assert len(set(texts)) == len(texts)

@@ -1,0 +1,436 @@
+"""Views as adaptive cards."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from importlib.resources import files
+from typing import Any
+
+import jsonschema
+import pytest
+
+from bot.domain.decision import COMMENT_LIMIT
+from bot.domain.request import Verdict
+from bot.domain.shown.reply_views import PendingView, RequestLine, View
+from bot.domain.shown.views import Banner, DirectKind, Mention, NoButtons, NoteKind, Notice, NoticeCode
+from bot.rendering import render, summary
+from bot.rendering.i18n import LOCALES
+from bot.rendering.render import CARD_LIMIT, size
+from bot.rendering.samples import SAMPLES
+from tests.fakes.card_text import nodes, shown
+from tests.unit.rendering.every_view import AT, bare_request, decision, direct, every_view, note, request
+
+POISON = "*b* [x](https://example.com/y) <at>all</at> ${key} {{DATE(2026-11-30T05:19:00Z)}} \u202e & <b>"
+
+
+_LITERAL = {"TextRun": {"text"}, "Input.Text": {"value"}}  # where a client takes text as it is
+
+
+def card(view: View | Notice, notice: Notice | None = None, locale: str = "en") -> dict[str, Any]:
+    """Render in Tokyo."""
+    return render(view, locale=locale, timezone="Asia/Tokyo", notice=notice)
+
+
+def of_type(tree: object, kind: str) -> list[dict[str, Any]]:
+    """The elements of a type."""
+    return [each for each in nodes(tree) if each.get("type") == kind]
+
+
+@pytest.fixture(scope="module")
+def schema() -> jsonschema.Draft6Validator:
+    """The official schema of Adaptive Cards 1.5."""
+    path = files("adaptive_cards") / "schemas" / "schema-1.5.json"
+    return jsonschema.Draft6Validator(json.loads(path.read_text("utf-8")))
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_every_card_is_valid(schema: jsonschema.Draft6Validator, locale: str) -> None:
+    """Every card in every language follows the official schema; only Teams' own `msteams` is not part of it."""
+    distinct = {json.dumps(shape(card(view, notice, locale))) for view, notice in every_view()}
+    for text in distinct:
+        problems = [f"{list(error.absolute_path)}: {error.message}" for error in schema.iter_errors(json.loads(text))]
+        assert problems == []
+
+
+def shape(tree: Any) -> Any:
+    """What the schema looks at: equal neighbours once, and any text for any other."""
+    if isinstance(tree, list):
+        shapes = [shape(each) for each in tree]
+        return [each for each, before in zip(shapes, [None, *shapes], strict=False) if each != before]
+    if not isinstance(tree, dict):
+        return tree
+    return {
+        key: "x" if key in _FREE and isinstance(each, str) else shape(each)
+        for key, each in tree.items()
+        if key != "msteams"
+    }
+
+
+_FREE = {"text", "title", "label", "value", "speak", "fallbackText"}
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_cards_say_their_language_and_speak(locale: str) -> None:
+    """Screen readers and old clients get words, in the right language, and every card declares version 1.5."""
+    for view, notice in every_view():
+        made = card(view, notice, locale)
+        assert (made["lang"], made["version"]) == (locale, "1.5")
+        assert made["fallbackText"] == made["speak"] != ""
+
+
+def _poisoned() -> Iterator[tuple[View | Notice, Notice | None]]:
+    lines = (replace(decision(Verdict.REJECT, POISON), comment=POISON),)
+    view = request(
+        node_name=POISON,
+        requester=POISON,
+        requester_principal=POISON,
+        reason=POISON,
+        platform=POISON,
+        private_ip=POISON,
+        tags=((POISON, POISON),),
+        policy=POISON,
+        decisions=lines,
+        applying=lines[0],
+        mentions=(Mention("29:1-a", POISON),),
+        mentioned=(Mention("29:1-b", POISON),),
+        rings=True,
+        requester_unchecked=True,
+        conflicting_policies=(POISON, POISON),
+    )
+    told = Notice(NoticeCode.DECIDED, who="x", verdict=Verdict.REJECT, comment=POISON, detail=POISON, typed=POISON)
+    yield view, told
+    yield replace(view, rings=False), None
+    yield replace(view, banner=Banner.REJECTED), told
+    yield told, None
+    yield direct(node_name=POISON, reason=POISON, decisions=lines, conflicting_policies=(POISON,)), None
+    for kind in NoteKind:
+        yield (
+            note(kind, node=POISON, who=POISON, comment=POISON, requester=POISON, detail=POISON, call="c", role="r"),
+            None,
+        )
+    yield PendingView((RequestLine("oi-f57e817742bd", POISON, POISON, Banner.WAITING),)), None
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_text_from_outside_is_shown_literally(locale: str) -> None:
+    """What comes from outside stands in TextRuns and in the comment field only, and nothing in it is live.
+
+    TextBlocks and the texts for screen readers and old clients hold at most look-alikes of its marks.
+    """
+    for view, notice in _poisoned():
+        made = card(view, notice, locale)
+        assert not re.search(r"\{\{|\u202e", json.dumps(made, ensure_ascii=False))
+        if isinstance(view, PendingView):
+            assert "*b* [x](https://example.com/y) <at>all</at> ${key}" in shown(made)
+        for each in nodes(made):
+            live = {key: text for key, text in each.items() if isinstance(text, str) and "*b*" in text}
+            assert live.keys() <= _LITERAL.get(each.get("type", ""), set())
+        for text in (made["speak"], made["fallbackText"], summary(view, locale=locale)):
+            assert not set("<>[]*") & set(text)
+
+
+def mention_lines(made: dict[str, Any]) -> list[str]:
+    """The lines of a card in which people are mentioned."""
+    return [each["text"] for each in of_type(made, "TextBlock") if "<at>" in each["text"]]
+
+
+HOSTILE_NAMES = (
+    "</at><at>everyone</at>",
+    "[x](https://evil.example.com)",
+    "<img src=x onerror=alert(1)>",
+    "**Lead** _of_ `all`",
+    "&lt;at&gt;team&lt;/at&gt;",
+    "a\n\n# Approved",
+    "{{DATE(2026-11-30T05:19:00Z)}}",
+    "\u202e\u2066Alex",
+    "\u200b",
+    "",
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_name_brings_no_marks_of_its_own_into_a_mention(name: str) -> None:
+    """The line has the one tag that the card made, and the entity means the person whatever they are called."""
+    made = card(request(mentioned=(Mention("29:1-a", name),), rings=True))
+    (line,), (entity,) = mention_lines(made), made["msteams"]["entities"]
+    assert line == f"Mentioned: {entity['text']}"
+    inner = entity["text"].removeprefix("<at>").removesuffix("</at>")
+    assert not set(inner) & set("<>[]*`&#_\n")
+    assert inner.strip() == inner != ""
+    assert entity["mentioned"] == {"id": "29:1-a", "name": inner}
+
+
+def test_a_mention_says_what_its_entity_says() -> None:
+    """Teams finds a person by the very text of the line: those asked, those named, and two people of one name."""
+    asked, named = (Mention("29:1-a", "田中 一郎"), Mention("29:1-b", "Alex")), (Mention("29:1-c", "Alex"),)
+    made = card(request(mentions=asked, mentioned=named, rings=True))
+    assert mention_lines(made) == [
+        "Please decide: <at>田中 一郎</at>, <at>Alex</at>",
+        "Mentioned: <at>Alex (2)</at>",
+    ]
+    assert [(each["text"], each["mentioned"]["id"]) for each in made["msteams"]["entities"]] == [
+        ("<at>田中 一郎</at>", "29:1-a"),
+        ("<at>Alex</at>", "29:1-b"),
+        ("<at>Alex (2)</at>", "29:1-c"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["佐藤 花子", *HOSTILE_NAMES[:4]])
+def test_a_card_that_does_not_ring_names_people_literally(name: str) -> None:
+    """An update says whom the post has mentioned, in TextRuns and with no entity that could ring again."""
+    made = card(request(mentions=(Mention("29:1-a", name),), mentioned=(Mention("29:1-b", name),), rings=False))
+    assert (mention_lines(made), made["msteams"]["entities"]) == ([], [])
+    assert f"Please decide: {name}" in shown(made)
+    assert f"Mentioned: {name}" in shown(made)
+
+
+def test_the_waiting_card_tells_what_an_approver_judges_by() -> None:
+    """Node name first, then who, for how long and why; then every fact, with times in the channel's zone."""
+    text = shown(card(request()))
+    told = [
+        "Waiting for approval", "Node access request", "web-prod-01", "山田 太郎 asks for 4 hours of access.", "Reason",
+        "決済 API", "i-02999bd501754105a", "111122223333", "ap-northeast-1", "Amazon Linux 2023", "10.0.3.17",
+        "Environment = production", "E-commerce-Manual-Approval-Policy", "1 of 2 (Level1)", "0 of 1 approvals given",
+        "Mon, Nov 23, 2026, 14:19 JST", "Mon, Nov 30, 14:19 JST (7 days after the request)", "oi-f57e817742bd",
+    ]  # fmt: skip
+    places = [text.index(each) for each in told]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("view", [request(), bare_request()])
+def test_buttons_carry_ids_only(view: View) -> None:
+    """A button's data are the request and the step, in the fallback with the verb; nothing else is trusted back."""
+    made = card(view)
+    data = {"request": "111122223333/ap-northeast-1/oi-f57e817742bd", "step": "Level1"}
+    buttons = of_type(made["body"], "Action.Execute")
+    assert [each["verb"] for each in buttons] == ["approve", "reject"]
+    for each in buttons:
+        assert each["data"] == data
+        assert each["fallback"]["type"] == "Action.Submit"
+        assert each["fallback"]["data"] == {**data, "verb": each["verb"]}
+    assert made["refresh"]["action"]["data"] == data
+
+
+def test_the_comment_leaves_room_for_who_decided() -> None:
+    """The field takes no more than AWS's limit less what the bot adds."""
+    (field,) = of_type(card(request()), "Input.Text")
+    assert (field["id"], field["maxLength"]) == ("comment", COMMENT_LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "label"),
+    [
+        ((), "Comment (optional)"),
+        ((Verdict.REJECT,), "Comment (required to reject)"),
+        ((Verdict.APPROVE,), "Comment (required to approve)"),
+        ((Verdict.APPROVE, Verdict.REJECT), "Comment (required)"),
+    ],
+)
+def test_the_field_says_when_a_comment_is_required(verdicts: tuple[Verdict, ...], label: str) -> None:
+    """Nobody has to be refused to learn it."""
+    (field,) = of_type(card(request(comment_required=verdicts)), "Input.Text")
+    assert field["label"] == label
+
+
+@pytest.mark.parametrize("banner", list(Banner))
+def test_without_buttons_nothing_can_be_pressed_or_typed(banner: Banner) -> None:
+    """A card without decision buttons has no comment field either."""
+    made = card(request(banner=banner, buttons=False))
+    assert of_type(made["body"], "Action.Execute") == of_type(made, "Input.Text") == []
+
+
+def test_the_decided_card_tells_who_when_and_why() -> None:
+    """Everybody who sees the card is told the outcome."""
+    text = shown(card(SAMPLES["rejected"].view))
+    assert text.startswith("Rejected\nRejected by 鈴木 芽依 · Mon, Nov 23, 14:25 JST\n“先にステージング環境で")
+
+
+def test_a_late_click_is_told_who_decided() -> None:
+    """The clicker is told who decided, when and with which comment, whether or not the card says it as well."""
+    late = Notice(NoticeCode.DECIDED, who="鈴木 芽依", verdict=Verdict.REJECT, at=AT, comment="not now")
+    for view in (request(banner=Banner.REJECTED, buttons=False), late):
+        made = card(view, None if view is late else late)
+        assert re.search("Rejected by 鈴木 芽依 · Mon, Nov 23,( 2026,)? 14:25 JST\n“not now”", shown(made))
+
+
+def test_a_notice_names_the_decision_only_once() -> None:
+    """What the card's own lines say is not repeated above them; another decision is told."""
+    line = decision(Verdict.APPROVE, "田中 一郎")
+    late = Notice(NoticeCode.STEP_PASSED, who=line.who, verdict=line.verdict, at=AT, comment=line.comment)
+    assert shown(card(request(decisions=(line,)), late)).count("Approved by 田中 一郎") == 1
+    other = replace(line, who="鈴木 芽依")
+    assert shown(card(request(decisions=(other,)), late)).count("Approved by") == 2
+
+
+def test_what_is_on_its_way_is_not_told_as_done() -> None:
+    """A decision that AWS has not taken yet is a pressed button, never "approved"."""
+    busy = Notice(NoticeCode.BUSY, who="鈴木 芽依", verdict=Verdict.APPROVE, at=AT)
+    text = shown(card(request(), busy))
+    assert "鈴木 芽依 pressed Approve" in text
+    assert "Approved" not in text
+
+
+def test_a_refused_click_keeps_what_was_typed() -> None:
+    """A refusal is the current card with a line above it, and the comment is still in its field."""
+    made = card(request(), Notice(NoticeCode.COMMENT_REQUIRED, typed="halfway\nthrough"))
+    assert shown(made).startswith("This decision needs a comment")
+    assert of_type(made, "Input.Text")[0]["value"] == "halfway\nthrough"
+
+
+def test_the_commands_can_be_copied() -> None:
+    """Each command of the direct message is one TextRun, unchanged."""
+    view = direct()
+    runs = [each["text"] for each in of_type(card(view), "TextRun") if each.get("fontType") == "Monospace"]
+    assert [run for run in runs if run in view.commands] == list(view.commands)
+
+
+def test_the_unknown_principal_can_be_copied() -> None:
+    """What an administrator puts into [people] has nothing invisible in it."""
+    principal = "arn:aws:sts::111122223333:assumed-role/AnOperatorOfTheWholePlatform/a.long.name@example.com"
+    for changes in ({"no_buttons": NoButtons.UNIDENTIFIED, "buttons": False}, {"requester_unchecked": True}):
+        made = card(request(requester_principal=principal, **changes))
+        assert principal in [each["text"] for each in of_type(made, "TextRun")]
+
+
+def test_only_the_approved_are_told_how_to_connect() -> None:
+    """A message without commands has no empty section for them."""
+    assert "Connect" not in shown(card(direct(kind=DirectKind.REJECTED, commands=())))
+
+
+def _heaviest(character: str) -> Iterator[tuple[View | Notice, Notice | None]]:
+    long = character * 600
+    lines = tuple(replace(decision(Verdict.APPROVE, long), comment=long[:COMMENT_LIMIT]) for _ in range(25))
+    told = Notice(NoticeCode.DECIDED, who="x", verdict=Verdict.REJECT, comment=long, detail=long, typed=long[:400])
+    view = request(
+        node_name=long[:256],
+        requester=long,
+        requester_principal=long,
+        reason=long[:256],
+        platform=long,
+        tags=tuple((long[:128], long[:256]) for _ in range(50)),
+        policy=long,
+        decisions=lines,
+        applying=lines[0],
+        mentions=tuple(Mention(f"29:1-{number}", long) for number in range(10)),
+        mentioned=tuple(Mention(f"29:2-{number}", long) for number in range(5)),
+        rings=True,
+        requester_unchecked=True,
+        conflicting_policies=(long,) * 10,
+    )
+    yield view, told
+    yield replace(view, rings=False), told
+    yield replace(view, banner=Banner.FAILED), told
+    yield direct(node_name=long, reason=long, decisions=lines, conflicting_policies=(long,) * 10), None
+    yield (
+        note(NoteKind.REJECTION, node=long, who=long, comment=long, requester=long, call="c" * 500, role="r" * 500),
+        None,
+    )
+    line = RequestLine("oi-f57e817742bd", long, long, Banner.WAITING, AT, AT + timedelta(days=7))
+    yield PendingView((line,) * 60, more=1), None
+
+
+@pytest.mark.parametrize("character", ["x", "あ", "🏽", "😀", '"', "\\", "{", "\u202e", "\n"])
+@pytest.mark.parametrize("locale", LOCALES)
+def test_a_card_stays_small_whatever_it_holds(character: str, locale: str) -> None:
+    """The longest texts in the heaviest characters are cut visibly until Teams takes the card."""
+    for view, notice in _heaviest(character):
+        made = card(view, notice, locale)
+        assert size(made) <= CARD_LIMIT
+        if character in "xあ😀":
+            assert "…" in shown(made)
+
+
+def test_what_the_card_itself_says_is_never_cut() -> None:
+    """However little room is left for texts from outside: moments, durations and ids stay whole."""
+    heavy, _ = next(iter(_heaviest("😀")))
+    text = shown(card(heavy))
+    whole = [
+        "Mon, Nov 23, 2026, 14:19 JST",
+        "Mon, Nov 30, 14:19 JST (7 days after the request)",
+        " for 4 hours of access.",
+    ]
+    assert all(each in text for each in [*whole, "i-02999bd501754105a", "ap-northeast-1", "· Mon, Nov 23, 14:25 JST"])
+
+
+def test_ordinary_texts_are_not_cut() -> None:
+    """The longest reason and comment that AWS takes are shown whole."""
+    reason, comment = "理" * 256, "由" * COMMENT_LIMIT
+    text = shown(card(request(reason=reason, decisions=(replace(decision(Verdict.REJECT), comment=comment),))))
+    assert reason in text
+    assert comment in text
+
+
+@pytest.mark.parametrize(("locale", "told"), [("en", "AWS has all of it"), ("ja", "全文は AWS にあります")])
+def test_a_cut_reason_says_where_all_of_it_is(locale: str, told: str) -> None:
+    """An approver never takes a part for the whole; what fits is not said to be cut."""
+    cut = request(reason="first line\n" * 20, decisions=(replace(decision(Verdict.REJECT), comment="x\n" * 20),))
+    assert shown(card(cut, locale=locale)).count(told) == 2
+    assert told not in shown(card(request(reason="line\n" * 12), locale=locale))
+
+
+def test_cards_do_not_depend_on_the_moment() -> None:
+    """The same view is the same card, so its digest tells whether something must be updated."""
+    for view, notice in every_view():
+        assert card(view, notice) == card(view, notice)
+
+
+def test_a_comment_longer_than_its_field_cannot_grow_the_answer() -> None:
+    """Only a forged click brings one; its answer is a card that Teams takes."""
+    made = card(request(), Notice(NoticeCode.BUSY, typed="😀" * 2000))
+    (field,) = of_type(made, "Input.Text")
+    assert field["value"] == "😀" * (COMMENT_LIMIT - 1) + "…"
+    assert size(made) <= CARD_LIMIT
+
+
+def test_a_name_that_nobody_sees_leaves_a_mark() -> None:
+    """Nothing is asked for, decided or mentioned by a blank."""
+    text = shown(card(request(requester="\u200b\u2060", decisions=(decision(Verdict.REJECT, "\u3164"),))))
+    assert "\ufffd asks for 4 hours of access." in text
+    assert "Rejected by \ufffd" in text
+
+
+def test_the_notification_names_node_and_requester() -> None:
+    """Whoever sees the notification on a locked phone knows what it is about."""
+    assert summary(request(), locale="en") == "山田 太郎 asks for access to web-prod-01"
+    assert summary(request(), locale="ja") == "山田 太郎 さんが web-prod-01 へのアクセスを求めています"
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize(("sample", "verb"), [("decided", "revoke"), ("direct-message-waiting", "cancel")])
+def test_what_takes_back_is_not_pressed_by_mistake(sample: str, verb: str, locale: str) -> None:
+    """The card shows a button that only opens another one; in there stands what it does, and it alone acts."""
+    made = card(SAMPLES[sample].view, locale=locale)
+    (opener,) = [action for each in of_type(made["body"], "ActionSet") for action in each["actions"]]
+    assert opener["type"] == "Action.ShowCard"
+    assert not {"verb", "data"} & opener.keys()
+    (action,) = opener["card"]["actions"]
+    assert (action["type"], action["verb"], action["style"]) == ("Action.Execute", verb, "destructive")
+    assert action["title"] != opener["title"]
+    assert of_type(opener["card"]["body"], "TextBlock")[0]["text"]
+    fallback = action["fallback"]
+    assert (fallback["type"], fallback["data"]) == ("Action.Submit", {**action["data"], "verb": verb})
+
+
+def test_a_revocation_is_bound_to_its_step_and_takes_a_comment() -> None:
+    """The level that settled the request, and the field that every verb has; to cancel takes neither."""
+    (revoke,), (cancel,) = (
+        [each for each in of_type(card(SAMPLES[name].view), "Action.Execute") if each["verb"] in {"revoke", "cancel"}]
+        for name in ("decided", "direct-message-waiting")
+    )
+    key = "111122223333/ap-northeast-1/oi-f57e817742bd"
+    assert revoke["data"] == {"request": key, "step": "Level2"}
+    assert cancel["data"] == {"request": key, "step": ""}
+    (field,) = of_type(card(SAMPLES["decided"].view, Notice(NoticeCode.NOT_APPROVER, typed="kept")), "Input.Text")
+    assert (field["id"], field["value"], field["maxLength"]) == ("comment", "kept", COMMENT_LIMIT)
+    assert of_type(card(SAMPLES["direct-message-waiting"].view), "Input.Text") == []
+
+
+@pytest.mark.parametrize(("sample", "said"), [("revoked", "Revoked by"), ("cancelled", "Cancelled by")])
+def test_who_took_it_back_is_said_with_its_button_gone(sample: str, said: str) -> None:
+    """By name, on the card, once; a notice does not repeat it."""
+    made = card(SAMPLES[sample].view)
+    assert said in shown(made)
+    assert of_type(made, "Action.ShowCard") == []
+    assert shown(card(SAMPLES["already-revoked"].view, SAMPLES["already-revoked"].notice)).count("Revoked by") == 1

@@ -1,0 +1,237 @@
+"""The binder of card templates."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.rendering.template import BindError, Template, TemplateError
+
+DATA: dict[str, object] = {
+    "name": "web-prod-01",
+    "count": 3,
+    "yes": True,
+    "no": False,
+    "nothing": None,
+    "zero": 0,
+    "empty": "",
+    "person": {"name": "Hanako", "roles": ["lead", "approver"]},
+    "rows": [{"label": "a", "on": True}, {"label": "b", "on": False}],
+    "none": [],
+}
+
+
+def bound(value: object, data: dict[str, object] | None = None) -> Any:
+    """Bind one property."""
+    return Template.parse({"it": value}).bind(DATA if data is None else data)["it"]
+
+
+@pytest.mark.parametrize(
+    ("template", "result"),
+    [
+        ("plain", "plain"),
+        ("${name}", "web-prod-01"),
+        ("${count}", 3),
+        ("${yes}", True),
+        ("${nothing}", None),
+        ("${ person.name }", "Hanako"),
+        ("${person.roles[1]}", "approver"),
+        ("${rows[0].label}", "a"),
+        ("${$root.person.name}", "Hanako"),
+        ("${$data.count}", 3),
+        ("${person.roles}", ["lead", "approver"]),
+        ("${name}: ${count} ${yes}", "web-prod-01: 3 true"),
+        ("$${count}", "$3"),
+        ("{name} $ {", "{name} $ {"),
+        (["${count}", 1.5, None], [3, 1.5, None]),
+    ],
+)
+def test_paths(template: object, result: object) -> None:
+    """A text that is one expression keeps the type of its value; others are filled in."""
+    assert bound(template) == result
+    assert type(bound(template)) is type(result)
+
+
+@pytest.mark.parametrize(
+    ("template", "result"),
+    [
+        ("${if(yes, 'a', 'b')}", "a"),
+        ("${if(no, 'a', name)}", "web-prod-01"),
+        ("${if(nothing, 1, 2)}", 2),
+        ("${if(zero, 1, 2)}", 1),
+        ("${if(empty, 1, 2)}", 1),
+        ("${if(none, 1, 2)}", 1),
+        ("${if(count > 2, if(yes, 'deep', ''), \"}\")}", "deep"),
+        ("${count == 3}", True),
+        ("${count != 3}", False),
+        ("${count >= 3.0}", True),
+        ("${count < -1}", False),
+        ("${yes == 1}", False),
+        ("${nothing == null}", True),
+        ("${name <= 'x'}", True),
+        ("${'}' == name}", False),
+    ],
+)
+def test_choices_and_comparisons(template: str, result: object) -> None:
+    """`if` takes everything but false and null for true; comparison never confuses true with 1."""
+    assert bound(template) == result
+
+
+def test_an_array_repeats_the_element() -> None:
+    """`$data` with an array makes one element each, with its own scope and position."""
+    element = {"$data": "${rows}", "text": "${label}", "at": "${$index}", "all": "${$root.count}"}
+    assert bound([element, "last"]) == [
+        {"text": "a", "at": 0, "all": 3},
+        {"text": "b", "at": 1, "all": 3},
+        "last",
+    ]
+
+
+def test_an_empty_array_leaves_nothing() -> None:
+    """`$data` with an empty array makes no element."""
+    assert bound([{"$data": "${none}", "text": "x"}]) == []
+
+
+def test_an_object_sets_the_scope() -> None:
+    """`$data` with an object is the scope of the element; outer names are not seen in it."""
+    assert bound({"$data": "${person}", "text": "${name}"}) == {"text": "Hanako"}
+    with pytest.raises(BindError):
+        bound({"$data": "${person}", "text": "${count}"})
+
+
+def test_when_drops_elements() -> None:
+    """Only elements whose `$when` is true stay; the condition is looked up in each element's own scope."""
+    assert bound([{"$when": "${no}", "a": 1}, {"$when": "${yes}", "a": 2}, {"$when": "${name}", "a": 3}]) == [{"a": 2}]
+    assert bound([{"$data": "${rows}", "$when": "${on}", "text": "${label}"}]) == [{"text": "a"}]
+    assert bound([{"$data": "${rows}", "$when": "${$index == 1}", "text": "${label}"}]) == [{"text": "b"}]
+
+
+def test_repetitions_nest() -> None:
+    """An element of a repetition may repeat its own elements."""
+    data: dict[str, object] = {"rows": [{"lines": [["a"], ["b", "c"]]}, {"lines": []}]}
+    element = {"$data": "${rows}", "items": [{"$data": "${lines}", "runs": [{"$data": "${$data}", "t": "${$data}"}]}]}
+    assert bound([element], data) == [
+        {"items": [{"runs": [{"t": "a"}]}, {"runs": [{"t": "b"}, {"t": "c"}]}]},
+        {"items": []},
+    ]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "${",
+        "${}",
+        "${name",
+        "${name name}",
+        "${name.}",
+        "${rows[x]}",
+        "${rows[-1]}",
+        "${concat(name, 'x')}",
+        "${if(yes, 1)}",
+        "${1 + 1}",
+        "${!yes}",
+        "${yes && no}",
+        "${'constant'}",
+        "${true}",
+        "${$host.theme}",
+        "${$index.a}",
+        "${(count)}",
+        "${if}x${",
+        "\\${name}",
+        "{{DATE(2026-11-30T05:19:00Z)}}",
+        {"$when": "${yes}"},
+        {"$data": "rows"},
+        {"$data": "x ${rows}"},
+        {"$data": "${rows} "},
+        {"$data": ["a"]},
+        {"$ref": "x"},
+        {"${name}": "x"},
+        [{"$when": True}],
+        [{"$when": "yes"}],
+        {1, 2},
+    ],
+)
+def test_what_is_not_understood_is_refused_when_loaded(template: object) -> None:
+    """A template that says anything else than documented never gets as far as a card."""
+    with pytest.raises(TemplateError):
+        Template.parse({"it": template})
+
+
+def test_a_template_is_an_object() -> None:
+    """The root of a template is a card."""
+    with pytest.raises(TemplateError):
+        Template.parse([])
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "${missing}",
+        "${name.part}",
+        "${rows[2]}",
+        "${nothing.part}",
+        "x ${nothing}",
+        "x ${rows}",
+        "${$index}",
+        "${count < name}",
+        "${yes < 2}",
+        [{"$data": "${name}"}],
+        [{"$data": "${nothing}"}],
+    ],
+)
+def test_data_that_lack_something_are_refused(template: object) -> None:
+    """No card is made with a hole in it."""
+    with pytest.raises(BindError):
+        bound(template)
+
+
+def test_what_is_no_json_is_refused() -> None:
+    """Only JSON is bound in."""
+    with pytest.raises(BindError):
+        bound("${x}", {"x": object()})
+
+
+@pytest.mark.parametrize("text", ["${name}", "{{DATE(2026-11-30T05:19:00Z)}}", "${", "$when", '"}'])
+def test_bound_text_is_never_read_again(text: str) -> None:
+    """What comes from outside is data, whatever it looks like."""
+    shown = bound(["${x}", "a ${x}"], {"x": text, "name": "secret"})
+    assert [each.replace("\u200b", "") for each in shown] == [text, f"a {text}"]
+    assert not any("{{" in each for each in shown)
+
+
+def test_a_text_feature_does_not_arise_from_pieces() -> None:
+    """`{{` is broken where it comes about by filling in, and deep inside of values that are bound whole."""
+    assert "{{" not in bound("{${x}", {"x": "{DATE(2026-11-30T05:19:00Z)}}"})
+    assert "{{" not in bound("${x}", {"x": [{"y": "{{TIME()}}"}]})[0]["y"]
+
+
+def test_binding_shares_nothing() -> None:
+    """Changing a card changes neither the next card nor the data."""
+    template = Template.parse({"fixed": [{"a": 1}], "whole": "${x}"})
+    data: dict[str, object] = {"x": [{"b": 1}]}
+    card: Any = template.bind(data)
+    card["fixed"][0]["a"] = card["whole"][0]["b"] = 2
+    assert template.bind(data) == {"fixed": [{"a": 1}], "whole": [{"b": 1}]}
+
+
+@given(st.recursive(st.text() | st.integers() | st.booleans() | st.none(), st.lists, max_leaves=8))
+def test_any_template_text_is_understood_or_refused(tree: object) -> None:
+    """Loading raises the one declared error or nothing."""
+    try:
+        template = Template.parse({"it": tree})
+    except TemplateError:
+        return
+    try:
+        template.bind(DATA)
+    except BindError:
+        return
+
+
+@given(st.text(alphabet="${}()[].,'\"if ntaume0123<=!", max_size=24))
+def test_any_expression_is_understood_or_refused(text: str) -> None:
+    """Loading raises the one declared error or nothing, however broken the expression is."""
+    try:
+        Template.parse({"it": "${" + text + "}"})
+    except TemplateError:
+        return

@@ -1,0 +1,200 @@
+"""The differences between real Teams and the Playground, and how the front closes them."""
+
+import json
+
+import pytest
+
+from bot.sandbox.teams.gaps import ConnectorCall, Refusal, as_the_playground_takes, completed, shown_message
+from bot.sandbox.teams.people import ALEX, CLIENTS, HANAKO, MEI, PEOPLE, Person, playground_configuration
+
+TENANT = "11111111-1111-4111-8111-111111111111"
+SERVICE_URL = "http://127.0.0.1:1/amer/"
+
+
+def complete(activity: dict[str, object]) -> dict[str, object]:
+    return completed(activity, tenant_id=TENANT, service_url=SERVICE_URL)
+
+
+def create(parameters: object) -> ConnectorCall | Refusal:
+    call = ConnectorCall(method="POST", path="v3/conversations", body=json.dumps(parameters).encode())
+    return as_the_playground_takes(call, tenant_id=TENANT)
+
+
+def direct(member: str, tenant: str = TENANT) -> ConnectorCall | Refusal:
+    return create({"members": [{"id": member}], "channelData": {"tenant": {"id": tenant}}})
+
+
+def test_click_names_its_trigger() -> None:
+    """A click arrives with `trigger: manual`, which Teams sends and the Playground does not."""
+    whole = complete({"type": "invoke", "value": {"action": {"verb": "approve"}}})
+    assert whole["value"] == {"trigger": "manual", "action": {"verb": "approve"}}
+
+
+def test_trigger_that_is_there_is_kept() -> None:
+    """An automatic refresh stays automatic."""
+    whole = complete({"type": "invoke", "value": {"trigger": "automatic"}})
+    assert whole["value"] == {"trigger": "automatic"}
+
+
+def test_message_value_is_left_alone() -> None:
+    """Only invokes have a trigger."""
+    assert "value" not in complete({"type": "message", "text": "pending"})
+
+
+def test_sender_gets_object_id_and_client_language() -> None:
+    """Whoever sends is named by object id, and the locale is that of the person's client."""
+    whole = complete(
+        {"from": {"id": MEI.mri}, "locale": "en-US", "entities": [{"type": "clientInfo"}, {"type": "mention"}]}
+    )
+    assert whole["from"] == {"id": MEI.mri, "name": MEI.name, "aadObjectId": MEI.object_id}
+    assert whole["locale"] == "ja-JP"
+    info = {"type": "clientInfo", "locale": "ja-JP", "timezone": "Asia/Tokyo", "country": "JP"}
+    assert whole["entities"] == [info, {"type": "mention"}]
+
+
+@pytest.mark.parametrize(
+    ("language", "locale", "timezone", "country"), [("en", "en-US", "UTC", "US"), ("ja", "ja-JP", "Asia/Tokyo", "JP")]
+)
+@pytest.mark.parametrize("person", [MEI, ALEX])
+def test_a_sandbox_of_one_language_gives_everybody_its_client(
+    person: Person, language: str, locale: str, timezone: str, country: str
+) -> None:
+    """Where a language is chosen, personal chats are in it too: the client is not the person's own."""
+    activity = {"from": {"id": person.mri}, "entities": [{"type": "clientInfo"}]}
+    whole = completed(activity, tenant_id=TENANT, service_url=SERVICE_URL, client=CLIENTS[language])
+    assert (whole["locale"], whole["localTimezone"]) == (locale, timezone)
+    assert whole["entities"] == [{"type": "clientInfo", "locale": locale, "timezone": timezone, "country": country}]
+
+
+def test_stranger_is_passed_on_as_is() -> None:
+    """A sender who is no sample person gets no invented identity."""
+    assert complete({"from": {"id": "29:nobody"}})["from"] == {"id": "29:nobody"}
+
+
+def test_tenant_and_service_url_are_always_there() -> None:
+    """Tenant, channel and service URL are what Teams always sends, and a tenant that is named stays."""
+    whole = complete({"channelData": {"team": {"id": "19:t"}}, "conversation": {"id": "19:c"}})
+    assert whole["channelData"] == {"tenant": {"id": TENANT}, "team": {"id": "19:t"}}
+    assert whole["conversation"] == {"tenantId": TENANT, "id": "19:c"}
+    assert (whole["serviceUrl"], whole["channelId"]) == (SERVICE_URL, "msteams")
+    assert complete({"channelData": {"tenant": {"id": "other"}}})["channelData"] == {"tenant": {"id": "other"}}
+
+
+@pytest.mark.parametrize("spelling", [ALEX.object_id, ALEX.upn, "Alex.Wilber%40EXAMPLE.com", ALEX.mri])
+def test_member_is_asked_for_by_its_teams_id(spelling: str) -> None:
+    """Object id and UPN, in any case, find a member as they do in Teams."""
+    call = ConnectorCall(method="GET", path=f"v3/conversations/19%3Ac/members/{spelling}")
+    taken = as_the_playground_takes(call, tenant_id=TENANT)
+    assert isinstance(taken, ConnectorCall)
+    assert taken.path == "v3/conversations/19%3Ac/members/29%3A1-alex-wilber"
+
+
+def test_unknown_member_is_left_to_the_playground() -> None:
+    """Nobody's id goes through unchanged; the Playground answers 404 itself."""
+    call = ConnectorCall(method="GET", path="v3/conversations/19%3Ac/members/nobody")
+    assert as_the_playground_takes(call, tenant_id=TENANT) == call
+
+
+@pytest.mark.parametrize("spelling", [HANAKO.mri, HANAKO.object_id, HANAKO.object_id.upper()])
+def test_direct_conversation_by_teams_id_or_object_id(spelling: str) -> None:
+    """A 1:1 conversation opens for a `29:` id and for an object id."""
+    taken = direct(spelling)
+    assert isinstance(taken, ConnectorCall)
+    assert taken.json["members"] == [{"id": HANAKO.mri}]
+
+
+@pytest.mark.parametrize("spelling", [HANAKO.upn, HANAKO.upn.upper(), "29:nobody", ""])
+def test_direct_conversation_with_nobody_is_refused(spelling: str) -> None:
+    """A UPN or an unknown id is 400, where the Playground would give a conversation that is dead."""
+    refused = direct(spelling)
+    assert isinstance(refused, Refusal)
+    assert (refused.status, refused.code) == (400, "BadArgument")
+
+
+@pytest.mark.parametrize("tenant", ["", "99999999-9999-4999-8999-999999999999"])
+def test_direct_conversation_in_a_foreign_tenant_is_refused(tenant: str) -> None:
+    """A missing or foreign tenant is 400."""
+    refused = direct(HANAKO.mri, tenant)
+    assert isinstance(refused, Refusal)
+    assert (refused.status, refused.code) == (400, "BadSyntax")
+
+
+def test_direct_conversation_takes_the_tenant_from_either_place() -> None:
+    """`tenantId` beside the members is understood as well as `channelData.tenant.id`."""
+    assert isinstance(create({"members": [{"id": HANAKO.mri}], "tenantId": TENANT}), ConnectorCall)
+
+
+@pytest.mark.parametrize("parameters", [[], None, {"tenantId": TENANT}, {"tenantId": TENANT, "members": [1]}])
+def test_malformed_parameters_are_refused(parameters: object) -> None:
+    """What is not a set of conversation parameters is 400, never an exception."""
+    refused = create(parameters)
+    assert isinstance(refused, Refusal)
+    assert refused.status == 400
+
+
+def test_new_thread_goes_through() -> None:
+    """A new channel thread is the Playground's own business."""
+    taken = create({"isGroup": True, "channelData": {"channel": {"id": "19:c"}}})
+    assert isinstance(taken, ConnectorCall)
+
+
+@pytest.mark.parametrize(("length", "status"), [(51_199, None), (51_201, 413)])
+def test_message_over_100_kilobytes_in_utf_16_is_refused(length: int, status: int | None) -> None:
+    """The size limit counts UTF-16: 51,200 characters of any alphabet."""
+    call = ConnectorCall(method="POST", path="v3/conversations/c/activities", body=("あ" * length).encode())
+    taken = as_the_playground_takes(call, tenant_id=TENANT)
+    assert getattr(taken, "status", None) == status
+
+
+def test_configuration_has_everybody_once() -> None:
+    """The Playground's file names the six people, with its own spelling of the UPN."""
+    written = playground_configuration(app_id="app", tenant_id=TENANT)
+    users = [written["currentUser"], *written["users"]]
+    assert sorted(user["userPrincipleName"] for user in users) == sorted(person.upn for person in PEOPLE)
+    assert written["bot"] == {"id": "28:app", "name": "Node Access Bot"}
+
+
+def test_true_sender_replaces_the_playgrounds_current_user() -> None:
+    """Where the Playground would name its current user, the person who typed is named, with their own language."""
+    whole = completed(
+        {"from": {"id": HANAKO.mri, "name": HANAKO.name, "aadObjectId": HANAKO.object_id}},
+        tenant_id=TENANT,
+        service_url=SERVICE_URL,
+        sender=ALEX,
+    )
+    assert whole["from"] == {"id": ALEX.mri, "name": ALEX.name, "aadObjectId": ALEX.object_id}
+    assert whole["locale"] == "en-US"
+
+
+@pytest.mark.parametrize(("method", "action"), [("POST", "createMessage"), ("PUT", "updateMessage")])
+def test_message_that_the_playground_shows_to_nobody(method: str, action: str) -> None:
+    """A message to a 1:1 conversation is told to the pages in the Playground's own form."""
+    body = json.dumps({"type": "message", "text": "承認", "from": {"id": "28:bot"}}).encode()
+    call = ConnectorCall(method=method, path="v3/conversations/u%40test.user/activities/5", body=body)
+    assert shown_message(call, "5", timestamp=7) == {
+        "action": action,
+        "actionConversationId": "u@test.user",
+        "message": {
+            "text": "承認",
+            "messageId": "5",
+            "timestamp": 7,
+            "from": {"id": "28:bot"},
+            "textFormat": "markdown",
+            "attachments": [],
+            "attachmentLayout": "list",
+            "mentions": [],
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("v3/conversations/c/members", b'{"type": "message"}'),
+        ("v3/conversations/c/activities", b'{"type": "typing"}'),
+        ("v3/conversations/c/activities", b"junk"),
+    ],
+)
+def test_only_messages_are_shown(path: str, body: bytes) -> None:
+    """What is no message is shown to nobody."""
+    assert shown_message(ConnectorCall(method="POST", path=path, body=body), "1", timestamp=0) is None

@@ -1,0 +1,191 @@
+"""How the bot proves which app it is: by a secret that is kept elsewhere, and by a statement for each request."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import structlog
+
+from bot.ports.teams import ChatRefused, ChatUnavailable
+from bot.teams.login.client_authentication import ClientAuthentication
+from bot.teams.login.credentials import RENEW_AHEAD, RETRY_GAP, AppCredentials
+from bot.teams.login.entra import Entra
+from bot.teams.login.federation import AUDIENCE, JWT_BEARER, Federation
+from bot.teams.login.rotating_secret import FRESH, RotatingSecret
+from bot.teams.net.session import open_session
+from tests.fakes.edge import Ticker
+from tests.fakes.microsoft import SECRET, FakeMicrosoft
+from tests.fakes.people import APP_ID, TENANT_ID
+from tests.fakes.secret_source import FakeSecretSource
+
+TOKEN = "oauth2/v2.0/token$"
+
+
+class Proving:
+    """Credentials with any proof, against FakeMicrosoft."""
+
+    def __init__(self, ms: FakeMicrosoft, clock: Ticker) -> None:
+        self.ms, self.clock, self.session = ms, clock, open_session()
+
+    def by(self, proof: ClientAuthentication) -> AppCredentials:
+        entra = Entra(
+            self.session,
+            authority=self.ms.authority,
+            tenant_id=TENANT_ID,
+            app_id=APP_ID,
+            proof=proof,
+            now=self.clock,
+        )
+        return AppCredentials(entra, now=self.clock)
+
+    def stored(self, source: FakeSecretSource) -> AppCredentials:
+        return self.by(RotatingSecret(source, now=self.clock))
+
+    def sent(self) -> list[str]:
+        """The forms that were posted, as texts."""
+        return [str(call.body) for call in self.ms.faults.matching("POST", TOKEN)]
+
+
+@pytest.fixture
+async def proving(ms: FakeMicrosoft, clock: Ticker) -> AsyncIterator[Proving]:
+    made = Proving(ms, clock)
+    yield made
+    await made.session.close()
+
+
+@pytest.fixture
+def source() -> FakeSecretSource:
+    return FakeSecretSource(SECRET)
+
+
+# --- a stored secret
+
+
+async def test_a_rotated_secret_is_used_at_the_next_renewal(proving: Proving, source: FakeSecretSource) -> None:
+    """Nothing older than five minutes is sent: the old secret may be deleted an hour after the new one is stored."""
+    credentials = proving.stored(source)
+    first = await credentials.bearer()
+    source.value = proving.ms.secret = "rotated"
+    proving.clock.seconds += 3600 - RENEW_AHEAD + 1
+
+    with structlog.testing.capture_logs() as lines:
+        assert await credentials.bearer() == first
+        await credentials._flight.join()
+
+    assert await credentials.bearer() != first
+    assert (source.reads, len(proving.sent())) == (2, 2)  # no request was refused on the way
+    assert [line["event"] for line in lines] == ["app_secret_changed", "connector_token_renewed"]
+
+
+async def test_a_secret_that_is_refused_is_read_again_at_once(proving: Proving, source: FakeSecretSource) -> None:
+    """A rotation that leaves no time in between costs one refused request, and nobody who waits notices."""
+    credentials = proving.stored(source)
+    credentials.forget(await credentials.bearer())
+    source.value = proving.ms.secret = "rotated"
+
+    assert await credentials.bearer()
+    assert (source.reads, len(proving.sent())) == (2, 3)
+
+
+async def test_a_refused_secret_that_nobody_changed_is_not_tried_twice(
+    proving: Proving, source: FakeSecretSource
+) -> None:
+    """Each try reads it again before it gives up, and asks Entra once."""
+    source.value = "wrong"
+    credentials = proving.stored(source)
+    with pytest.raises(ChatRefused):
+        await credentials.bearer()
+    assert (source.reads, len(proving.sent())) == (2, 1)
+
+    source.value = SECRET
+    proving.clock.seconds += RETRY_GAP
+    assert await credentials.bearer()
+    assert (source.reads, len(proving.sent())) == (3, 3)
+
+
+async def test_while_the_vault_is_silent_the_known_secret_serves_on(proving: Proving, source: FakeSecretSource) -> None:
+    """The log has the vault's code; the token is renewed all the same, and a refusal does not lose the secret."""
+    credentials = proving.stored(source)
+    first = await credentials.bearer()
+    credentials.forget(first)
+    source.problem = "ThrottlingException"
+    proving.clock.seconds += FRESH
+
+    with structlog.testing.capture_logs() as lines:
+        assert await credentials.bearer() != first
+        proving.ms.secret = "rotated"
+        credentials.forget(await credentials.bearer())
+        with pytest.raises(ChatRefused):
+            await credentials.bearer()
+        proving.ms.secret = SECRET
+        proving.clock.seconds += RETRY_GAP
+        assert await credentials.bearer()
+
+    codes = {line["code"] for line in lines if line["event"] == "app_secret_unavailable"}
+    assert codes == {"ThrottlingException"}
+
+
+async def test_a_vault_that_never_answered_is_an_outage(proving: Proving, source: FakeSecretSource) -> None:
+    """Without a secret nothing is sent to Entra; it is asked for again after a pause, and heals."""
+    source.problem = "AccessDeniedException"
+    credentials = proving.stored(source)
+    with structlog.testing.capture_logs() as lines, pytest.raises(ChatUnavailable):
+        await credentials.bearer()
+    assert proving.sent() == []
+    assert [line["code"] for line in lines] == ["AccessDeniedException", "AccessDeniedException"]
+
+    source.problem = ""
+    proving.clock.seconds += RETRY_GAP
+    assert await credentials.bearer()
+
+
+async def test_an_outage_of_the_login_does_not_hammer_the_vault(proving: Proving, source: FakeSecretSource) -> None:
+    """A secret that was read a moment ago is not read for every try."""
+    proving.ms.fault("POST", TOKEN, status=503, times=None)
+    credentials = proving.stored(source)
+    for _ in range(10):
+        with pytest.raises(ChatUnavailable):
+            await credentials.bearer()
+        proving.clock.seconds += RETRY_GAP
+    assert (source.reads, len(proving.sent())) == (1, 10)
+
+
+async def test_a_clock_that_was_set_back_does_not_keep_a_secret_for_ever(
+    proving: Proving, source: FakeSecretSource
+) -> None:
+    """One that was read in the future is read again."""
+    credentials = proving.stored(source)
+    credentials.forget(await credentials.bearer())
+    proving.clock.seconds -= 86_400
+    await credentials.bearer()
+    assert source.reads == 2
+
+
+# --- a statement
+
+
+async def test_a_statement_is_made_for_each_request(proving: Proving, source: FakeSecretSource) -> None:
+    """It goes as the client assertion, with its type and without any secret; none is kept."""
+    credentials = proving.by(Federation(source))
+    for statement in ("statement-1", "statement-2"):
+        source.value = statement
+        with pytest.raises(ChatRefused):  # FakeMicrosoft knows secrets alone
+            await credentials.bearer()
+        proving.clock.seconds += RETRY_GAP
+
+    first, second = proving.sent()
+    assert "client_secret" not in first + second
+    assert ("statement-1" in first, "statement-2" in second) == (True, True)
+    assert await Federation(source).form() == {
+        "client_assertion_type": JWT_BEARER,
+        "client_assertion": "statement-2",
+    }
+    assert AUDIENCE == "api://AzureADTokenExchange"
+
+
+async def test_without_a_statement_nothing_is_sent(proving: Proving, source: FakeSecretSource) -> None:
+    """AWS's code is in the log, and to whoever waits it is an outage, which heals."""
+    source.problem = "OutboundWebIdentityFederationDisabledException"
+    with structlog.testing.capture_logs() as lines, pytest.raises(ChatUnavailable):
+        await proving.by(Federation(source)).bearer()
+    assert proving.sent() == []
+    assert [line["code"] for line in lines] == [source.problem]

@@ -1,0 +1,95 @@
+"""What was written to the bot, without the mention that brought it here."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.teams.wire.activity import Inbound, parse
+from bot.teams.wire.message_text import LONGEST_TEXT, client_locale, is_personal, message_text
+from tests.fakes import activities
+from tests.fakes.activities import Place
+from tests.fakes.people import APP_ID, BOT_NAME, HANAKO
+
+CHANNEL = Place(id="19:approvers@thread.tacv2;messageid=1", kind="channel", team="19:team@thread.tacv2")
+CHAT = Place(id="a:1-personal-hanako", kind="personal")
+BOT = {"type": "mention", "text": f"<at>{BOT_NAME}</at>", "mentioned": {"id": f"28:{APP_ID}", "name": BOT_NAME}}
+OTHER = {"type": "mention", "text": "<at>花子</at>", "mentioned": {"id": HANAKO.id, "name": "花子"}}
+
+
+def _said(text: str, place: Place = CHANNEL, **fields: Any) -> Inbound:
+    body = activities.message("", sender=HANAKO, place=place, service_url="https://example.com/", **fields)
+    return parse(json.dumps({**body, "text": text}).encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"<at>{BOT_NAME}</at> pending", "pending"),
+        (f"<at>{BOT_NAME}</at>&nbsp;pending\n", "pending"),
+        (f"<at>{BOT_NAME}</at>\u00a0 status   oi-0123456789ab \r\n", "status oi-0123456789ab"),
+        (f"status <at>{BOT_NAME}</at> oi-0123456789ab", "status oi-0123456789ab"),
+        (f"<at>{BOT_NAME}</at>", ""),
+        ("pending", "pending"),
+        ("", ""),
+    ],
+)
+def test_the_mention_of_the_bot_is_left_out(text: str, words: str) -> None:
+    """Wherever it stands and whatever blanks are around it."""
+    assert message_text(_said(text, entities=[BOT])) == words
+
+
+def test_only_what_the_entities_name_is_left_out() -> None:
+    """A name that merely looks like the bot's stays, and so does a mention of somebody else."""
+    assert message_text(_said(f"<at>{BOT_NAME}</at> help", entities=[OTHER])) == f"<at>{BOT_NAME}</at> help"
+    assert message_text(_said("<at>花子</at> help", entities=[BOT, OTHER])) == "<at>花子</at> help"
+    assert message_text(_said("Node Access Bot help", entities=[BOT])) == "Node Access Bot help"
+
+
+@pytest.mark.parametrize(
+    "entity",
+    [
+        {},
+        {"type": "mention"},
+        {**BOT, "text": 5},
+        {**BOT, "text": ""},
+        {**BOT, "mentioned": "28:x"},
+        {**BOT, "type": 7},
+    ],
+)
+def test_odd_entities_are_passed_over(entity: dict[str, Any]) -> None:
+    """An entity that is no mention of the bot changes nothing."""
+    assert message_text(_said("help", entities=[entity])) == "help"
+
+
+def test_a_mention_is_searched_in_the_beginning_alone() -> None:
+    """A body has room for thousands of mentions: each looks through what can be a command, not through all of it."""
+    mention = f"<at>{BOT_NAME}</at>"
+    assert message_text(_said(f"{mention}{'a' * LONGEST_TEXT}", entities=[BOT])) == "a" * (LONGEST_TEXT - len(mention))
+    behind = f"{'a' * LONGEST_TEXT}{mention}"
+    assert message_text(_said(behind, entities=[BOT])) == "a" * LONGEST_TEXT
+
+
+@given(st.text(max_size=300))
+def test_any_text_becomes_one_short_line(text: str) -> None:
+    """Whatever was written: no line ends, no blanks in a row, bounded."""
+    words = message_text(_said(text * 20, CHAT))
+
+    assert words == " ".join(words.split())
+    assert len(words) <= LONGEST_TEXT
+
+
+@pytest.mark.parametrize(
+    ("sent", "locale"), [("ja-JP", "ja"), ("ja", "ja"), ("JA-jp", "ja"), ("en-GB", "en"), ("de-DE", "en"), (None, "en")]
+)
+def test_the_client_s_language_is_used_where_there_are_words_in_it(sent: str | None, locale: str) -> None:
+    """Else English."""
+    assert client_locale(_said("help", CHAT, locale=sent)) == locale
+
+
+def test_a_personal_chat_is_told_from_a_channel() -> None:
+    """By what Teams says about the conversation."""
+    assert is_personal(_said("help", CHAT))
+    assert not is_personal(_said("help"))

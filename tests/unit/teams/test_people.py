@@ -1,0 +1,61 @@
+"""Members of a roster as people: who is not certainly one of ours counts as a guest."""
+
+from dataclasses import replace
+
+import pytest
+
+from bot.teams.wire.members import TeamMember, read_member
+from bot.teams.wire.people import LONGEST_NAME, as_person
+from tests.fakes.people import FOREIGNER, GUEST, HANAKO, TENANT_ID
+
+
+def _member(entry: dict[str, str]) -> TeamMember:
+    member = read_member(entry)
+    assert member is not None
+    return member
+
+
+def test_a_member_comes_with_every_name() -> None:
+    """Object id, UPN, mail and `29:` id are what a requester is compared with."""
+    person = as_person(_member(HANAKO.as_member()), tenant_id=TENANT_ID)
+
+    assert person is not None
+    assert person.spellings == {HANAKO.object_id, HANAKO.upn, HANAKO.id}
+    assert (person.name, person.mail, person.tenant_id, person.guest) == (HANAKO.name, HANAKO.email, TENANT_ID, False)
+
+
+def test_bots_are_nobody() -> None:
+    """What has no object id is no person."""
+    entry = _member(HANAKO.as_member())
+
+    assert as_person(replace(entry, object_id=None), tenant_id=TENANT_ID) is None
+
+
+@pytest.mark.parametrize("tenant", [None, FOREIGNER.tenant_id])
+def test_whoever_is_not_certainly_of_our_tenant_is_a_guest(tenant: str | None) -> None:
+    """A member of another tenant, or of none that is told, must not pass for one of ours."""
+    person = as_person(replace(_member(HANAKO.as_member()), tenant_id=tenant), tenant_id=TENANT_ID)
+
+    assert person is not None
+    assert person.guest
+
+
+@pytest.mark.parametrize("role", ["guest", "Guest", "anonymous"])
+def test_guests_are_guests(role: str) -> None:
+    """By the role that the roster tells."""
+    person = as_person(replace(_member(GUEST.as_member()), role=role), tenant_id=TENANT_ID)
+
+    assert person is not None
+    assert person.guest
+
+
+def test_case_and_length_are_evened_out() -> None:
+    """Ids are compared, names are shown."""
+    entry = replace(
+        _member(HANAKO.as_member()), object_id=HANAKO.object_id.upper(), tenant_id=TENANT_ID.upper(), name="あ" * 9999
+    )
+    person = as_person(entry, tenant_id=TENANT_ID)
+
+    assert person is not None
+    assert (person.object_id, person.tenant_id, person.guest) == (HANAKO.object_id, TENANT_ID, False)
+    assert len(person.name) == LONGEST_NAME

@@ -1,0 +1,170 @@
+"""Text from outside made harmless."""
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.text.escape import Prose, cut, escape, one_line, prose, sanitize, strip_markup, wrappable
+
+
+def test_a_text_feature_is_broken() -> None:
+    """`{{DATE(…)}}` is the one thing that a TextRun would act upon; it is shown and not evaluated."""
+    assert escape("{{{DATE(x)}}") == "{\u200b{\u200b{DATE(x)}}"
+
+
+@pytest.mark.parametrize(
+    "text", ["決済 API の 5xx *至急* [x](https://example.com) <at>all</at>", "👨‍👩‍👧 é\u0301 שלום", "a\n\tb"]
+)
+def test_other_text_is_left_alone(text: str) -> None:
+    """Any Unicode, Markdown and HTML are shown as they were written."""
+    assert escape(text) == text
+
+
+@pytest.mark.parametrize("mark", ["\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\ud800", "\ufffe"])
+def test_what_would_mislead_is_shown_as_unshowable(mark: str) -> None:
+    """Control characters, overrides of the reading direction and broken characters leave a visible mark."""
+    assert escape(f"a{mark}b") == "a\ufffdb"
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\u2028", "\u2029", "\x85"])
+def test_line_ends_are_made_one(end: str) -> None:
+    """All ways to end a line read the same."""
+    assert escape(f"a{end}b") == "a\nb"
+
+
+@given(st.text(st.characters()))
+def test_literal_text_is_safe_and_stable(text: str) -> None:
+    """Nothing live is left, everything can be sent, and a second pass changes nothing."""
+    once = escape(text)
+    once.encode()
+    assert not re.search(r"\{\{|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]", once)
+    assert escape(once) == once
+
+
+def test_unmarked_text_has_no_markup() -> None:
+    """Where Markdown, HTML or SSML is read, look-alikes stand for the marks."""
+    shown = strip_markup("<at>all</at>\n[x](https://example.com) **b**")
+    assert not set(shown) & set("<>[]*\n")
+    assert "://" not in shown
+    assert unicodedata.normalize("NFKC", shown).startswith("<at>all</at> [x]")
+
+
+def test_one_line_has_no_line_ends() -> None:
+    """A name cannot pretend to be the next line."""
+    assert one_line(" web\r\n\u2028 prod\t01 ") == "web prod 01"
+    assert one_line("abcdef", 4) == "abc…"
+
+
+def test_a_cut_is_visible_and_keeps_characters_whole() -> None:
+    """Long text ends in …, and an accent or a skin tone goes with its character."""
+    assert cut("abcd", 4) == "abcd"
+    assert cut("abcde", 4) == "abc…"
+    assert cut("abe\u0301f", 4) == "ab…"
+    assert cut("ab👍🏽x", 4) == "ab…"
+
+
+@given(st.text(), st.integers(min_value=1, max_value=20))
+def test_a_cut_never_exceeds_its_limit(text: str, limit: int) -> None:
+    """The … counts."""
+    assert len(cut(text, limit)) <= limit
+
+
+def test_prose_is_limited_in_lines_and_says_so() -> None:
+    """A text of line ends cannot make a card endless, and whoever reads a cut text can tell."""
+    assert prose("a\n\n \nb\r\nc", limit=20) == Prose(("a", "b", "c"))
+    assert prose("\n".join("abcdef"), limit=99, most=3) == Prose(("a", "b", "…"), shortened=True)
+    assert prose("abcdef", limit=4) == Prose(("abc…",), shortened=True)
+    assert prose("wait …", limit=6) == Prose(("wait …",))
+    assert prose("", limit=10) == Prose()
+
+
+def test_long_words_can_be_wrapped() -> None:
+    """A client that does not wrap words would hide the end of a long one."""
+    shown = wrappable("arn:aws:iam::111122223333:role/NodeAccessApprover/mei.suzuki@example.com and more")
+    assert shown.split("\u200b") == [
+        "arn:aws:iam::111122223333:role/",
+        "NodeAccessApprover/mei.suzuki@",
+        "example.com and more",
+    ]
+    assert (
+        wrappable("E-commerce-Manual-Approval-Policy-of-the-Platform-Team")
+        == "E-commerce-Manual-Approval-Policy-of-the-Platform-Team"
+    )
+    assert "\u200b" not in wrappable("決済" * 100)
+
+
+def test_a_long_address_goes_on_in_the_next_line() -> None:
+    """In prose a long word is divided by lines, so that what is copied has nothing invisible in it."""
+    address = "https://wiki.example.com/a/long/path/to/a/page/about/the/node"
+    assert prose(f"see {address} now", limit=256).lines == (
+        "see https://wiki.example.com/a/long/path/to/a/",
+        "page/about/the/node now",
+    )
+    assert "".join(prose("x" * 256, limit=256).lines) == "x" * 256
+
+
+@pytest.mark.parametrize("filler", ["x", "-", "—", "𝐀", "x\u00a0", "→", "ﷺ"])
+def test_no_word_is_too_long_for_a_card(filler: str) -> None:
+    """Clients clip what they do not wrap: mathematical letters, dashes, and words tied together by hard blanks."""
+    for line in prose(filler * 200, limit=256).lines:
+        assert all(len(word) <= 44 for word in line.split())
+
+
+@given(st.text(alphabet="ab/é\u0301あ -", max_size=200))
+def test_wrapping_keeps_every_character(text: str) -> None:
+    """Nothing but the marks is added, and no word stays too long."""
+    shown = wrappable(text)
+    assert shown.replace("\u200b", "") == text
+    assert all(len(word) <= 34 for word in re.findall("[ab/é\u0301]+", shown))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "👨‍👩‍👧 🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f 1️⃣ ✈️ 👍🏽 ©️",
+        "葛\U000e0100城 辻\ufe00 か\u3099",
+        "می\u200cخواهم क्\u200dष שָׁ֖לוֹם é\u0301 Việt ệ ภาษาไทย",
+    ],
+)
+def test_what_scripts_and_emoji_need_stays(text: str) -> None:
+    """Joiners and selectors that change what is seen, and as many accents as any script has."""
+    assert sanitize(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\u200bl\u200di\u200cc\ufeffe\u2060", "alice"),  # invisible characters, joiners between Latin letters
+        ("web\xad-\u200eprod\u061c", "web-prod"),  # soft hyphen, marks of direction
+        ("ok" + "".join(chr(0xE0000 + ord(letter)) for letter in "rm -rf"), "ok\ufffd"),  # words hidden in tags
+        ("🏴" + "".join(chr(0xE0000 + ord(letter)) for letter in "secret") + "\U000e007f", "🏴\ufffd"),  # no flag
+        ("a\ufe0f\ufe01b\U000e0130\U000e0131", "ab"),  # data hidden in selectors
+        ("☎\ufe0f\ufe01\ufe02", "☎\ufe0f"),
+        ("葛\U000e0100\u200d\u200d城", "葛\U000e0100城"),
+        ("z\u0335\u0336\u0337\u0338\u0321\u0322\u0327 x", "z\u0335\u0336\u0337\u0338 x"),  # a flood
+        ("क" + "\u0301\u200d" * 9, "क" + "\u0301" * 4),  # one with joiners in between
+        ("\u0338\u0489root \u0338x", "root x"),  # accents that would stand on what is not theirs
+        ("a\u3164\u2800b", "a  b"),  # letters that look like a blank
+    ],
+)
+def test_what_nobody_sees_has_no_effect(text: str, shown: str) -> None:
+    """No hidden words, no look-alikes by what is invisible, no accents piled over other lines."""
+    assert sanitize(text) == shown
+
+
+@given(st.text(st.characters()))
+def test_clean_text_is_stable(text: str) -> None:
+    """A second pass changes nothing, and nothing is live afterwards."""
+    once = sanitize(text)
+    assert sanitize(once) == once
+    assert escape(once) == once
+
+
+def test_names_that_look_alike_where_markup_is_read() -> None:
+    """Emphasis by underscores and addresses that become links by themselves are broken; names keep their underscores."""
+    assert (
+        strip_markup("_root_ of web_prod_01 on www.example.com") == "＿root＿ of web_prod_01 on www\u200b.example.com"
+    )

@@ -1,6 +1,7 @@
 """node-access.toml: channels, approvers, people and accounts, as the domain's own shapes.
 
-Owns the file and the rules that concern several of its tables. Knows nothing of the environment; bot.config.settings calls it.
+Owns the file and the rules that concern several of its tables. Knows nothing of the environment;
+bot.config.settings calls it.
 """
 
 import re

@@ -95,9 +95,8 @@ def _recall(
         return Claim(ClaimRefusal.ENDED)
     if recall is Withdrawal.REVOKE and (request.last_level is None or request.last_level.step != step):
         return Claim(ClaimRefusal.STEP_PASSED)
-    in_the_way = (
-        same if recall is Withdrawal.REVOKE else on_their_way
-    )  # a vote can do nothing about access that is granted
+    # a vote cannot change access that is granted
+    in_the_way = same if recall is Withdrawal.REVOKE else on_their_way
     return Claim(ClaimRefusal.OTHERS_FIRST) if in_the_way else Claim()
 
 

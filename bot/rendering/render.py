@@ -28,7 +28,8 @@ def render(
 ) -> Card:
     """Return the adaptive card (JSON) of a view, with a notice line above what was clicked if there is one.
 
-    `locale` is one of bot.rendering.i18n.LOCALES, `timezone` an IANA name, `reader` the locale of the notice if that is another.
+    `locale` is one of bot.rendering.i18n.LOCALES, `timezone` an IANA name, `reader` the locale of the
+    notice if that is another.
     The card is under CARD_LIMIT whatever the view holds; `brief`: as short as it can be, for a Teams that finds even
     that too large.
     """

@@ -44,7 +44,7 @@ POLICIES = (
     *CREDENTIALS,
 )
 TABLE, MAKING = "table-policy.json", "table-creation-policy.json"
-CREATION = ROOT / "bot" / "store" / "dynamodb_creation.py"
+CREATION = ROOT / "bot" / "store" / "dynamodb" / "creation.py"
 
 
 def parsed(name: str) -> Any:
@@ -103,7 +103,7 @@ def called_in(paths: Iterable[Path]) -> set[str]:
 
 def test_the_policies_allow_exactly_what_the_code_calls() -> None:
     """An operation that is called and not allowed fails in production; one that is allowed and not called is a risk."""
-    called = called_in((ROOT / "bot" / "aws").glob("*.py"))
+    called = called_in(path for room in ("aws", "boto") for path in (ROOT / "bot" / room).rglob("*.py"))
     assert len(called) > 10
     allowed = actions(*POLICIES)
     assert sorted(allowed) == sorted(called - NEEDS_NONE)
@@ -111,7 +111,7 @@ def test_the_policies_allow_exactly_what_the_code_calls() -> None:
 
 def test_the_bot_may_do_with_its_table_what_the_store_calls() -> None:
     """Nothing that reads the whole of it, changes the table itself or drops it; making it takes another policy."""
-    store = {*(ROOT / "bot" / "store").glob("dynamodb*.py")} - {CREATION}
+    store = {*(ROOT / "bot" / "store" / "dynamodb").glob("*.py")} - {CREATION}
     assert set(actions(TABLE)) == called_in(store)
     assert set(actions(MAKING)) == called_in([CREATION])
     (table, retention, index), (making,) = statements(TABLE), statements(MAKING)

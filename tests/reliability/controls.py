@@ -492,8 +492,8 @@ GUARDS = (
     Guard(
         "nothing is said to be revoked before AWS shows it",
         "bot/domain/shown/decided.py",
-        "return isinstance(decision.verdict, Recall) and status not in",
-        "return isinstance(decision.verdict, Recall) and status in",
+        "return isinstance(decision.verdict, Withdrawal) and status not in",
+        "return isinstance(decision.verdict, Withdrawal) and status in",
         RECALLING + "test_an_accepted_revocation_that_never_shows_is_told_as_such",
     ),
     Guard(

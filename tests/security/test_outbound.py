@@ -148,14 +148,14 @@ def test_one_module_sends_the_token() -> None:
 
 def test_secrets_are_opened_where_they_are_sent_and_nowhere_else() -> None:
     """And once in the settings, to tell whether there is one."""
-    sending = {"calls", "proofs", "stored_secret", "federation", "managed_identity"}
+    sending = {"calls", "client_authentication", "rotating_secret", "federation", "managed_identity"}
     assert users("get_secret_value") == {*sending, "settings"}
 
 
 def test_every_request_says_that_redirects_are_not_followed() -> None:
     """Whatever goes out over aiohttp."""
     found: dict[str, list[Any]] = {}
-    for path in (ROOT / "bot" / "teams").glob("*.py"):
+    for path in (ROOT / "bot" / "teams").rglob("*.py"):
         for name, call in attributes(path):
             owner = ast.unparse(call.func)
             if name in {"get", "post", "put", "delete", "patch", "head", "request"} and "session" in owner:

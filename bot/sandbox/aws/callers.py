@@ -1,8 +1,8 @@
 """Who calls: access keys, the sessions that AssumeRole gives, their tokens and source identities.
 
 Replaces moto's STS for the calls that matter here, since moto accepts any key and forgets the source identity. What
-IAM policies would allow is not simulated, but for who may stop an approval (bot.sandbox.aws.jit.operations); a role that
-the sandbox does not know cannot be assumed.
+IAM policies would allow is not simulated, but for who may stop an approval (bot.sandbox.aws.jit.operations); a role
+that the sandbox does not know cannot be assumed.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""A click on a card and its answer, as the service layer sees them; the wire formats belong to bot.teams.wire.invoke."""
+"""A click on a card and its answer, as the service layer sees them. The wire formats are in bot.teams.wire.invoke."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -105,9 +105,9 @@ class ClickHandler:
             return bare(Notice(NoticeCode.NOT_FOUND, typed=click.comment), click.locale)
         record = await self._rows.load(key)
         if record is None or record.request is None:
-            reconcile_loop = await self._adoption.of_unknown_request(key, click)
+            reconciling = await self._adoption.of_unknown_request(key, click)
             return bare(
-                Notice(NoticeCode.LOOKING if reconcile_loop else NoticeCode.NOT_FOUND, typed=click.comment),
+                Notice(NoticeCode.LOOKING if reconciling else NoticeCode.NOT_FOUND, typed=click.comment),
                 click.locale,
             )
         return replace(await self._of_known(record, click, at), state=state_of(record))

@@ -144,7 +144,7 @@ def test_a_level_has_its_own_approvers() -> None:
         spellings_of(TARO_PERSON.teams_id),
     ],
 )
-@pytest.mark.parametrize("allow_unplaced", [True, False])
+@pytest.mark.parametrize("allow_unidentified", [True, False])
 def test_nobody_decides_on_their_own_request(known: frozenset[str], allow_unidentified: bool) -> None:
     """Any one spelling that agrees is enough, whatever else is allowed."""
     requester = replace(TARO_REQUESTER, spellings=known, person=None)

@@ -185,7 +185,7 @@ def revoking(
         "channel": APPROVALS,
         "membership": Membership(member=True),
         "tenant_id": TENANT_ID,
-        "allow_unplaced": False,
+        "allow_unidentified": False,
         "comment": "",
     }
     asked = asked or granted()
@@ -206,7 +206,7 @@ OTHERS = replace(APPROVALS, levels=(LevelRule("Level2", (f"user:{ICHIRO.object_i
         ("not an approver of that level", {"channel": OTHERS}, Refusal.NOT_APPROVER),
         ("the requester", {"clicker": TARO_PERSON}, Refusal.OWN_REQUEST),
         ("an unplaced requester", {"requester": UNIDENTIFIED}, Refusal.UNIDENTIFIED),
-        ("an unplaced requester, allowed", {"requester": UNIDENTIFIED, "allow_unplaced": True}, None),
+        ("an unplaced requester, allowed", {"requester": UNIDENTIFIED, "allow_unidentified": True}, None),
         ("nothing to compare", {"clicker": replace(HANAKO, upn=None, mail=None)}, Refusal.NOT_COMPARABLE),
         ("a guest", {"clicker": replace(HANAKO, guest=True)}, Refusal.FOREIGN),
         ("another tenant", {"clicker": replace(HANAKO, tenant_id=FOREIGN_TENANT)}, Refusal.FOREIGN),

@@ -10,7 +10,7 @@ import pytest
 
 from bot.sandbox.node import InstallFailed, Node, NodeMissing, find_node, install_once, npm_ci
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PACKAGES = [ROOT / "bot" / "sandbox" / "npm", ROOT / "tests" / "e2e"]
 
 

@@ -19,7 +19,7 @@ from jwt.exceptions import PyJWTError
 
 from bot.teams.net.addresses import checked
 from bot.teams.net.session import as_object, read_bounded
-from bot.teams.net.single_flight import SingleFlight
+from bot.concurrency.single_flight import SingleFlight
 
 REFRESH_AFTER = 24 * 3600.0  # seconds; the vendor asks for a refresh at least once in 24 hours
 TRUSTED_FOR = 5 * 24 * 3600.0  # seconds; through an outage keys serve on that long: a long weekend to mend it
@@ -106,7 +106,7 @@ class SigningKeys:
         return not 0 <= self._now() - self._tried_at < gap  # a clock that was set back must not stop us
 
     async def _refresh(self) -> None:
-        if self._flight.running or self._may_try():
+        if self._flight.running() or self._may_try():
             await self._flight.join()
 
     async def _load(self) -> None:

@@ -13,7 +13,7 @@ import structlog
 from pydantic import SecretStr
 
 from bot.teams.login.token_response import TokenSource
-from bot.teams.net.single_flight import SingleFlight
+from bot.concurrency.single_flight import SingleFlight
 from bot.teams.wire.errors import ConnectorError, ConnectorRefused, ConnectorUnavailable
 
 RENEW_AHEAD = 600.0  # seconds before the end; renewals that fail still have many tries left
@@ -43,7 +43,7 @@ class AppCredentials:
             if left <= RENEW_AHEAD and self._may_try():
                 self._flight.start()
             return self._token
-        if self._flight.running or self._may_try():
+        if self._flight.running() or self._may_try():
             await self._flight.join()
         return self._current()
 

@@ -13,7 +13,7 @@ import structlog
 from bot.domain.identity import Person
 from bot.ports.clock import Clock
 from bot.ports.teams import RosterUnavailable
-from bot.teams.net.single_flight import SingleFlight
+from bot.concurrency.single_flight import SingleFlight
 from bot.teams.wire.errors import ConnectorError, ConnectorThrottled
 
 BELIEVED_FOR: Final = timedelta(minutes=5)  # Teams' own advice is to cache; membership events drop it sooner

@@ -1,0 +1,54 @@
+"""One run of a piece of work at a time, shared by everybody who needs its result."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Generic, TypeVar, TypeVarTuple
+
+Result = TypeVar("Result")
+Key = TypeVarTuple("Key")
+
+
+class SingleFlight(Generic[*Key, Result]):
+    """Runs `work` at most once at a time for the same arguments.
+
+    Without arguments there is one run in all. An error of a run that nobody waits for is lost, so work that is only
+    started must not raise.
+    """
+
+    def __init__(self, work: Callable[[*Key], Coroutine[Any, Any, Result]]) -> None:
+        self._work = work
+        self._tasks: dict[tuple[*Key], asyncio.Task[Result]] = {}
+
+    def running(self, *key: *Key) -> bool:
+        """Whether a run for these arguments is in progress."""
+        task = self._tasks.get(key)
+        return task is not None and not task.done()
+
+    def start(self, *key: *Key) -> asyncio.Task[Result]:
+        """Start a run in the background, or return the one in progress."""
+        if not self.running(*key):
+            self._tasks[key] = asyncio.create_task(self._run(*key))
+        return self._tasks[key]
+
+    async def join(self, *key: *Key) -> Result:
+        """Wait for the run in progress, or for a new one. Cancelling a caller does not cancel the run."""
+        return await asyncio.shield(self.start(*key))
+
+    async def drain(self) -> None:
+        """Wait for all runs in progress, whatever their results."""
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def aclose(self) -> None:
+        """Cancel all runs in progress."""
+        for task in list(self._tasks.values()):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self, *key: *Key) -> Result:
+        try:
+            return await self._work(*key)
+        finally:
+            if self._tasks.get(key) is asyncio.current_task():
+                del self._tasks[key]

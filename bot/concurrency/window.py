@@ -1,0 +1,36 @@
+"""Counts within sliding time windows."""
+
+from collections import deque
+from collections.abc import Iterable
+
+
+class SlidingWindow:
+    """At most so many within so long. `limits`: pairs of seconds and a count; all of them hold at once.
+
+    Times are seconds on any clock that the caller uses throughout.
+    """
+
+    def __init__(self, limits: Iterable[tuple[float, int]]) -> None:
+        self._limits = tuple(limits)
+        self._taken: deque[float] = deque(maxlen=max(most for _, most in self._limits))
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until one more fits; 0 if it fits now."""
+        return max(0.0, *(self._wait(now, seconds, most) for seconds, most in self._limits))
+
+    def add(self, now: float) -> None:
+        """Count one."""
+        self._taken.append(now)
+
+    def take(self, now: float) -> bool:
+        """Count one if it fits now; False if it does not."""
+        if self.wait(now) > 0:
+            return False
+        self.add(now)
+        return True
+
+    def _wait(self, now: float, seconds: float, most: int) -> float:
+        if len(self._taken) < most:
+            return 0.0
+        # never longer than the window: a clock that was set back must not block for longer
+        return min(seconds, self._taken[-most] + seconds - now)

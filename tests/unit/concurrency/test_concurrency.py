@@ -1,0 +1,136 @@
+"""The shared tools for concurrent code."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from bot.concurrency.backoff import backoff
+from bot.concurrency.single_flight import SingleFlight
+from bot.concurrency.waiting import first_of
+from bot.concurrency.window import SlidingWindow
+
+
+class Work:
+    """Counts its runs; each run waits for `gate`."""
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[str, ...]] = []
+        self.gate = asyncio.Event()
+
+    async def __call__(self, *key: str) -> int:
+        """Return how many runs were begun."""
+        self.runs.append(key)
+        await self.gate.wait()
+        return len(self.runs)
+
+
+async def test_callers_share_the_run_in_progress() -> None:
+    """Two callers with the same key get the result of one run."""
+    work = Work()
+    flight = SingleFlight[str, int](work)
+    callers = [asyncio.create_task(flight.join("a")) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert flight.running("a")
+    work.gate.set()
+    assert await asyncio.gather(*callers) == [1, 1]
+    assert not flight.running("a")
+
+
+async def test_keys_run_side_by_side() -> None:
+    """Work for another key does not wait."""
+    work = Work()
+    flight = SingleFlight[str, int](work)
+    tasks = [flight.start("a"), flight.start("b")]
+    work.gate.set()
+    await asyncio.gather(*tasks)
+    assert work.runs == [("a",), ("b",)]
+
+
+async def test_a_cancelled_caller_leaves_the_run_to_the_others() -> None:
+    """The run goes on for those who still wait."""
+    work = Work()
+    flight = SingleFlight[int](work)
+    leaving, staying = asyncio.create_task(flight.join()), asyncio.create_task(flight.join())
+    await asyncio.sleep(0)
+    leaving.cancel()
+    work.gate.set()
+    assert await staying == 1
+
+
+async def test_a_new_run_starts_after_the_last_one_ended() -> None:
+    """Results are not cached."""
+    work = Work()
+    work.gate.set()
+    flight = SingleFlight[int](work)
+    assert [await flight.join(), await flight.join()] == [1, 2]
+
+
+async def test_closing_cancels_runs_in_progress() -> None:
+    """Nothing is left running."""
+    flight = SingleFlight[int](Work())
+    task = flight.start()
+    await asyncio.sleep(0)
+    await flight.aclose()
+    assert task.cancelled()
+
+
+async def test_draining_waits_for_runs_that_fail_too() -> None:
+    """A failed run does not end the wait for the others."""
+
+    async def fail() -> None:
+        raise ValueError("no")
+
+    flight = SingleFlight[None](fail)
+    task = flight.start()
+    await flight.drain()
+    assert isinstance(task.exception(), ValueError)
+
+
+async def test_first_of_says_which_came_first() -> None:
+    """True for the event, False for the pause; the other one is cancelled."""
+    event = asyncio.Event()
+    assert not await first_of(event.wait(), asyncio.sleep(0))
+    event.set()
+    assert await first_of(event.wait(), asyncio.Event().wait())
+
+
+async def test_shielded_work_goes_on_after_the_pause() -> None:
+    """Only the wait is cancelled."""
+    gate = asyncio.Event()
+    task = asyncio.create_task(gate.wait())
+    assert not await first_of(asyncio.shield(task), asyncio.sleep(0))
+    gate.set()
+    assert await task
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(0, 2.0), (1, 4.0), (2, 8.0), (3, 10.0), (10_000, 10.0)])
+def test_backoff_doubles_up_to_the_longest_pause(failures: int, seconds: float) -> None:
+    """Seconds and timedeltas alike."""
+    assert backoff(failures, first=2.0, longest=10.0) == seconds
+    longest = timedelta(seconds=10)
+    assert backoff(failures, first=timedelta(seconds=2), longest=longest) == timedelta(seconds=seconds)
+
+
+def test_a_window_counts_what_is_within_it() -> None:
+    """Two in ten seconds: the third waits for the first to be ten seconds old."""
+    window = SlidingWindow([(10.0, 2)])
+    assert window.take(0.0)
+    assert window.take(4.0)
+    assert not window.take(5.0)
+    assert window.wait(5.0) == 5.0
+    assert window.take(10.0)
+
+
+def test_all_limits_of_a_window_hold_at_once() -> None:
+    """The longest wait counts."""
+    window = SlidingWindow([(1.0, 1), (60.0, 2)])
+    assert [window.take(now) for now in (0.0, 0.5, 1.0, 2.0)] == [True, False, True, False]
+    assert window.wait(2.0) == 58.0
+
+
+def test_a_clock_that_was_set_back_blocks_no_longer_than_the_window() -> None:
+    """An hour back, and the wait is ten seconds."""
+    window = SlidingWindow([(10.0, 1)])
+    window.add(3600.0)
+    assert window.wait(0.0) == 10.0

@@ -9,7 +9,7 @@ A click becomes a decision by a claim on the row, by the rules of bot.domain.cla
        │                  │                  │ └──────refused────────> refused
        └──withdrawn─> released  <──withdrawn─┘
 
-TRANSITIONS is the truth; this picture and the README's are drawn from it.
+TRANSITIONS is the truth; this picture and the one of bot/README.md are drawn from it.
 """
 
 from dataclasses import dataclass, replace

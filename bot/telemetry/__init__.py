@@ -1,4 +1,4 @@
-"""What the program tells about itself: logs, metrics, health. Knows nothing of what it is told about."""
+"""What the program reports about itself: logs, metrics, health. It does not know the parts that it reports on."""
 
 from bot.telemetry.health import Health
 from bot.telemetry.logs import EVENTS, configure_logging

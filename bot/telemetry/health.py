@@ -1,4 +1,4 @@
-"""Which parts have answered so far. Asks nobody: the parts report."""
+"""Which parts have answered so far. It asks no one: the parts report."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,4 +1,4 @@
-"""Every metric, with its words: METRICS is what the README's table is tested against.
+"""Every metric, with its description. A test compares METRICS with the table of infra/docs/operations.md.
 
 Prometheus adds `_total` to counters. All durations are in seconds.
 """
@@ -37,39 +37,41 @@ class Metric:
 
 
 METRICS = (
-    Metric("events", Kind.COUNTER, ("outcome",), "Events received from the queue: taken, or ignored"),
-    Metric("looks", Kind.COUNTER, ("outcome",), "Times a request was compared with what Teams shows, by how it ended"),
-    Metric("aws_calls", Kind.COUNTER, ("operation", "result"), "Calls made to AWS: ok, or the error code"),
-    Metric("signals", Kind.COUNTER, ("verdict", "result"), "Decisions sent to AWS, by what came back"),
-    Metric("clicks", Kind.COUNTER, ("verb", "outcome"), "Buttons pressed, by what the person was told"),
-    Metric("teams_calls", Kind.COUNTER, ("kind", "result"), "Calls to Teams: ok, or what kept them from it"),
+    Metric("events", Kind.COUNTER, ("outcome",), "Events received from the queue: taken or ignored"),
+    Metric("looks", Kind.COUNTER, ("outcome",), "Reconciles: a request was compared with what Teams shows; by result"),
+    Metric("aws_calls", Kind.COUNTER, ("operation", "result"), "Calls to AWS: ok, or the error code"),
+    Metric("signals", Kind.COUNTER, ("verdict", "result"), "Decisions sent to AWS, by the answer"),
+    Metric("clicks", Kind.COUNTER, ("verb", "outcome"), "Clicks on buttons, by the answer that the person got"),
+    Metric("teams_calls", Kind.COUNTER, ("kind", "result"), "Calls to Teams: ok, or the problem"),
     Metric(
         "deliveries",
         Kind.COUNTER,
         ("kind", "result"),
-        "Cards, notes and direct messages: delivered, postponed, capped, refused, skipped, or impossible for good",
+        "Cards, notes and direct messages: delivered, postponed, capped, refused, skipped or impossible",
     ),
     Metric(
-        "refusals", Kind.COUNTER, ("kind", "problem"), "Cards, notes and direct messages that Teams refused, by why"
+        "refusals", Kind.COUNTER, ("kind", "problem"), "Cards, notes and direct messages that Teams refused, by problem"
     ),
     Metric(
         "sweeps",
         Kind.COUNTER,
         ("account", "region", "outcome"),
-        "Sweeps: done, failed, or skipped because another process has the turn",
+        "Sweeps: done, failed, or skipped because another process makes them",
     ),
-    Metric("sweep_seconds", Kind.HISTOGRAM, ("account", "region"), "How long one sweep took", SWEEP_BUCKETS),
+    Metric("sweep_seconds", Kind.HISTOGRAM, ("account", "region"), "Duration of one sweep, in seconds", SWEEP_BUCKETS),
     Metric(
         "sweep_last_success_timestamp_seconds",
         Kind.GAUGE,
         ("account", "region"),
-        "When the last complete sweep ended, in seconds since 1970",
+        "End of the last complete sweep, in seconds since 1970",
     ),
-    Metric("open_requests", Kind.GAUGE, ("account", "region"), "Requests that wait for a decision, at the last sweep"),
-    Metric("queue_lag_seconds", Kind.HISTOGRAM, (), "How long an event waited in the queue", LAG_BUCKETS),
-    Metric("store_errors", Kind.COUNTER, (), "Times the store did not take or give a row"),
-    Metric("loop_stall_seconds", Kind.HISTOGRAM, (), "How much too late the event loop ran", STALL_BUCKETS),
-    Metric("check_ok", Kind.GAUGE, ("check",), "1 while a part answers, 0 after it did not"),
+    Metric(
+        "open_requests", Kind.GAUGE, ("account", "region"), "Requests that wait for a decision, as of the last sweep"
+    ),
+    Metric("queue_lag_seconds", Kind.HISTOGRAM, (), "Time that an event waited in the queue, in seconds", LAG_BUCKETS),
+    Metric("store_errors", Kind.COUNTER, (), "Failed reads and writes of the store"),
+    Metric("loop_stall_seconds", Kind.HISTOGRAM, (), "Delay of the event loop, in seconds", STALL_BUCKETS),
+    Metric("check_ok", Kind.GAUGE, ("check",), "1 if the last attempt of this part succeeded, 0 if it failed"),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}
 

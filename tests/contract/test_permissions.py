@@ -23,7 +23,7 @@ from tests.contract.scene import staged
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "infra" / "aws"
-README = (ROOT / "README.md").read_text("utf-8")
+INSTALLATION = (ROOT / "infra" / "README.md").read_text("utf-8")
 FILES = sorted(path.name for path in FOLDER.iterdir())
 SERVICES = ("dynamodb", "ec2", "identitystore", "secretsmanager", "sqs", "sso-admin", "ssm", "sts")
 PREFIXES = {"sso-admin": "sso"}  # of actions, where they are not named for the service
@@ -233,12 +233,12 @@ def test_the_queue_can_be_made() -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_file_is_explained(name: str) -> None:
-    """The README says what each is for, and each is JSON."""
-    assert f"| [{name}](infra/aws/{name}) |" in README
+    """infra/README.md says what each is for, and each is JSON."""
+    assert f"| [{name}](aws/{name}) |" in INSTALLATION
     assert parsed(name)
 
 
 def test_commands_name_files_that_are_there() -> None:
-    """What the README's commands hand to AWS lies where they say, and every file but the reader's trust is used."""
-    named = re.findall(r"file://infra/aws/(\S+)", README)
+    """The commands of infra/README.md name existing files, and use every file except the reader's trust policy."""
+    named = re.findall(r"file://infra/aws/(\S+)", INSTALLATION)
     assert {*named, "reader-trust.json"} == set(FILES)

@@ -31,7 +31,7 @@ KEY = key_of(1)
 ROOT = Path(__file__).parents[2]
 VERSIONS = {number: Path(__file__).with_name(f"store_version_{number}.sql").read_text() for number in (1, 2, 3)}
 VERSION_1 = VERSIONS[1]
-README = (ROOT / "README.md").read_text("utf-8")
+OPERATIONS = (ROOT / "infra" / "docs" / "operations.md").read_text("utf-8")
 
 
 @pytest.fixture
@@ -380,15 +380,15 @@ async def test_a_migration_that_fails_changes_nothing(path: Path, by_hand: sqlit
 
 
 def documented_backup(copy: Path) -> str:
-    """Return the README's statement that copies the file, for this copy."""
-    command = re.search(r'^\(umask 077; sqlite3 node-access\.db "(VACUUM INTO .+)"\)', README, re.MULTILINE)
+    """Return the documented statement that copies the file, for this copy."""
+    command = re.search(r'^\(umask 077; sqlite3 node-access\.db "(VACUUM INTO .+)"\)', OPERATIONS, re.MULTILINE)
     assert command
     return command[1].replace("node-access-backup.db", str(copy))
 
 
 @pytest.fixture
 def private() -> Iterator[None]:
-    """The umask of the README's command."""
+    """The umask of the documented command."""
     former = os.umask(0o077)
     yield
     os.umask(former)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("bot", "cards", "tests", "pyproject.toml", "README.md", "CHANGELOG.md")
+COPIED = ("bot", "cards", "infra", "tests", "pyproject.toml", "README.md", "CHANGELOG.md")
 SECONDS = 100  # for one run, of which most take two
 SAID_NO = ("AssertionError", "assert ", "Failed: ")  # how a failure begins that is a promise broken, not a typing error
 HUNG = "Failed: Timeout"  # no proof: a test that waits for ever says nothing about the promise

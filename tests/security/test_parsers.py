@@ -26,7 +26,7 @@ from bot.teams.inbound.tokens import TokenRefused, _key_id, bearer
 from bot.teams.wire.activity import NotAnActivity, parse
 from bot.teams.wire.invoke import NotAClick, read_click
 from bot.teams.wire.message_text import client_locale, message_text
-from tests.contract.test_readme import blocks
+from tests.contract import documents
 from tests.fakes import activities
 from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
 from tests.fakes.signing import Signer
@@ -45,7 +45,7 @@ CLICK = activities.invoke(
     place=activities.Place(id="19:a@thread.tacv2;messageid=1", kind="channel", team="19:t@thread.tacv2"),
     service_url="https://smba.trafficmanager.net/teams/",
 )
-(FILE,) = blocks("toml")
+(FILE,) = documents.blocks(documents.read(documents.CONFIGURATION), "toml")
 VALUES = (
     "true",
     "0",

@@ -1,4 +1,6 @@
-"""What follows where Teams refuses something for good: one table, by kind of surface and problem. The README shows it.
+"""What follows if Teams refuses something for good: one table, by kind of surface and problem.
+
+infra/docs/operations.md has the same table; a test compares them.
 
 Pure. How each consequence is brought about is delivery's business.
 """

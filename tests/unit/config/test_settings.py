@@ -39,7 +39,7 @@ def problems_of(environ: dict[str, str]) -> tuple[str, ...]:
 
 
 def test_defaults_are_the_documented_ones(complete: dict[str, str]) -> None:
-    """The smallest environment is enough, and everything else has the default of the README."""
+    """The smallest environment is enough, and everything else has its documented default."""
     settings, configuration = load(complete)
     assert (settings.host, settings.port, settings.metrics_host, settings.metrics_port) == (
         "0.0.0.0",
@@ -61,7 +61,7 @@ def test_aws_region_goes_before_the_default_region(complete: dict[str, str]) -> 
 
 
 def test_everything_can_be_set(complete: dict[str, str]) -> None:
-    """Every setting takes what the README says it takes."""
+    """Every setting takes its documented values."""
     given = {
         "APP_CREDENTIAL": "secret",
         "QUEUE_URL": "http://127.0.0.1:4566/111122223333/node-access",

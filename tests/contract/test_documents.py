@@ -1,0 +1,75 @@
+"""Every document: its links resolve, and the commands that it shows exist."""
+
+import re
+import shlex
+
+import pytest
+from click.testing import CliRunner
+
+from bot.cli import main
+from tests.contract import documents
+
+NAMES = documents.names()
+LONGEST_README = 1100  # words; a newcomer has five minutes
+
+
+def test_the_documents_are_found() -> None:
+    """The tests below check every document, those in folders too."""
+    assert {documents.README, documents.INSTALLATION, documents.CONFIGURATION, documents.OPERATIONS} <= set(NAMES)
+    assert {documents.CONTRIBUTING, documents.SECURITY, "CHANGELOG.md", "bot/README.md", "tests/README.md"} <= set(
+        NAMES
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_relative_link_resolves(name: str) -> None:
+    """A relative link names a file of the repository, and an anchor names a heading of that file."""
+    for link in documents.links(documents.read(name)):
+        path, _, anchor = link.partition("#")
+        target = (documents.ROOT / name).parent / path if path else documents.ROOT / name
+        assert target.exists(), link
+        if anchor:
+            assert anchor in documents.anchors(target.read_text("utf-8")), link
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_make_targets_that_are_named_exist(name: str) -> None:
+    """Each `make …` of the documents is a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z]+):", documents.read("Makefile"), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make ([a-z]+)", documents.read(name), re.MULTILINE)) <= targets
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_command_lines_that_are_shown_are_understood(name: str) -> None:
+    """Each `node-access-bot …` in a shell block is a command with options that it has."""
+    for block in documents.blocks(documents.read(name), "sh"):
+        for line in re.findall(r"node-access-bot (?=[a-z])([^)\n]*)", block):
+            shown = CliRunner().invoke(main, [*shlex.split(line, comments=True), "--help"])
+            assert shown.exit_code == 0, shown.output
+
+
+def test_the_readme_can_be_read_in_five_minutes() -> None:
+    """README.md stays short; details belong to the documents that it links to."""
+    assert len(documents.read(documents.README).split()) < LONGEST_README
+
+
+def test_the_readme_links_to_every_document() -> None:
+    """README.md is the way to all the others."""
+    assert set(NAMES) - {documents.README} <= set(documents.links(documents.read(documents.README)))
+
+
+def test_the_commands_of_the_readme_can_be_pasted() -> None:
+    """They take the id of a request from the sandbox: an id in the text would name no request."""
+    shell = "\n".join(documents.blocks(documents.read(documents.README), "sh"))
+    assert "oi-" not in shell
+    assert set(re.findall(r"\$(\w+)", shell)) == set(re.findall(r"^(\w+)=\$\(", shell, re.MULTILINE)) == {"id"}
+
+
+def test_the_pictures_are_there() -> None:
+    """Each is a PNG of the repository, no wider than a card in Teams, with a text for people who cannot see it."""
+    readme = documents.read(documents.README)
+    images = re.findall(r'<img src="([^"]+)" width="(\d+)" alt="[^"]{20,}">', readme)
+    assert len(images) == readme.count("<img") == 2
+    for path, width in images:
+        assert (documents.ROOT / path).read_bytes().startswith(b"\x89PNG\r\n")
+        assert int(width) < 500

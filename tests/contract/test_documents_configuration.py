@@ -1,0 +1,114 @@
+"""infra/docs/configuration.md against the code: every setting and every key of node-access.toml."""
+
+import json
+import re
+from collections.abc import Mapping
+
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from bot.config.file import parse_configuration
+from bot.config.schema import TABLES
+from bot.config.settings import Settings
+from bot.config.types import Unavailable
+from tests.contract import documents
+
+TEXT = documents.read(documents.CONFIGURATION)
+HEADINGS = {
+    ("channels",): "### Channels",
+    ("channels", "levels"): "### Levels",
+    ("channels", "match"): "### Match",
+    ("identity",): "### Identity",
+    ("accounts",): "### Accounts",
+}
+
+
+def default_of_setting(name: str, field: FieldInfo) -> str:
+    """Write a setting's default as the table does."""
+    value = field.default
+    if field.is_required():
+        return "required"
+    if name == "app_secret":  # required or forbidden, as the credential is: the meaning says it
+        return ""
+    texts = value if isinstance(value, tuple) else (value,)
+    return ", ".join(f"`{each}`" for each in texts if each not in (None, ""))
+
+
+def environment_name(name: str) -> str:
+    """Return the variable of a setting."""
+    foreign = {"region": "AWS_REGION", "identity_endpoint": "IDENTITY_ENDPOINT", "identity_header": "IDENTITY_HEADER"}
+    return foreign.get(name, f"NODE_ACCESS_{name.upper()}")
+
+
+def default_of_key(field: FieldInfo) -> str:
+    """Write a key's default as the tables do."""
+    value = field.default
+    if field.is_required():
+        return "required"
+    if value is None:
+        return ""
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+def is_unavailable(field: FieldInfo) -> bool:
+    """True for a key that the program refuses because it is not built."""
+    return field.metadata == list(Unavailable.__metadata__)
+
+
+def keys(table: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """Return the keys of a table that work."""
+    return {name: field for name, field in table.model_fields.items() if not is_unavailable(field)}
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    """The table has each setting of the model once, with its default."""
+    expected = {environment_name(name): default_of_setting(name, each) for name, each in Settings.model_fields.items()}
+    rows = documents.table(TEXT, "name", "default", "meaning")
+    assert len(rows) == len(expected)
+    assert {name.strip("`"): shown for name, shown, _ in rows} == expected
+
+
+def test_the_example_file_is_accepted() -> None:
+    """The node-access.toml of the document can be used as it is."""
+    (example,) = documents.blocks(TEXT, "toml")
+    configuration = parse_configuration(example.encode())
+    assert [channel.name for channel in configuration.channels] == ["production", "leads"]
+
+
+def test_the_first_file_of_the_installation_is_accepted() -> None:
+    """What an admin begins with can be used as it is."""
+    (example,) = documents.blocks(documents.read(documents.INSTALLATION), "toml")
+    (channel,) = parse_configuration(example.encode()).channels
+    assert channel.fallback
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_every_key_is_in_the_example(table: tuple[str, ...]) -> None:
+    """The example has every key that works."""
+    (example,) = documents.blocks(TEXT, "toml")
+    for name in keys(TABLES[table]):
+        assert re.search(rf"\b{name}\b", example), name
+
+
+@pytest.mark.parametrize("table", sorted(HEADINGS))
+def test_every_key_is_explained_with_its_default(table: tuple[str, ...]) -> None:
+    """The section of a table of the file has each key that works once, with its default."""
+    rows = documents.table(documents.section(TEXT, HEADINGS[table]), "key", "default", "meaning")
+    expected = {f"`{name}`": default_of_key(field) for name, field in keys(TABLES[table]).items()}
+    assert len(rows) == len(expected)
+    assert {name: shown for name, shown, _ in rows} == expected
+
+
+def test_every_table_of_the_file_has_its_section() -> None:
+    """The file's own keys are its tables; [people] has keys of the admin's own."""
+    assert set(HEADINGS) | {()} == set(TABLES)
+    assert "\n### People\n" in TEXT
+
+
+@pytest.mark.parametrize("name", documents.names())
+def test_keys_that_are_refused_are_not_documented(name: str) -> None:
+    """Admins do not plan with a key that the program refuses."""
+    refused = {each for table in TABLES.values() for each, field in table.model_fields.items() if is_unavailable(field)}
+    assert refused
+    assert not [each for each in refused if re.search(rf"\b{each}\b", documents.read(name))]

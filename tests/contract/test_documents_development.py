@@ -1,0 +1,59 @@
+"""The documents for developers against the code: bot/README.md, CONTRIBUTING.md, SECURITY.md and tests/README.md."""
+
+import re
+
+from bot.domain.decision import TRANSITIONS, DecisionState
+from tests.contract import documents
+
+TESTS = documents.ROOT / "tests"
+
+
+def decision_diagram() -> str:
+    """Draw the life of a decision from its transitions."""
+    ends = [state for state in DecisionState if not any(start is state for start, _ in TRANSITIONS)]
+    steps = [f"    {start} --> {end}: {event}" for (start, event), end in TRANSITIONS.items()]
+    finals = [f"    {state} --> [*]" for state in ends]
+    return "\n".join(["stateDiagram-v2", f"    [*] --> {DecisionState.CLAIMED}", *steps, *finals, ""])
+
+
+def test_the_life_of_a_decision_is_drawn_from_the_transitions() -> None:
+    """The diagram of bot/README.md is the one transition table."""
+    assert decision_diagram() in documents.blocks(documents.read("bot/README.md"), "mermaid")
+
+
+def test_the_test_commands_are_those_that_ci_runs() -> None:
+    """`.ci/run` ends with the commands that CONTRIBUTING.md gives first."""
+    shell = documents.blocks(documents.read(documents.CONTRIBUTING), "sh")[0]
+    documented = [line.partition("#")[0].strip() for line in shell.splitlines()]
+    run = (documents.ROOT / ".ci" / "run").read_text().strip().splitlines()
+    assert run[-2:] == [each for each in documented if each in {"make check", "make test"}]
+
+
+def test_every_folder_of_tests_is_explained() -> None:
+    """CONTRIBUTING.md has the place of every test, fakes included."""
+    table = re.findall(r"^\| `(tests/\w+)` \|", documents.read(documents.CONTRIBUTING), re.MULTILINE)
+    there = {f"tests/{path.relative_to(TESTS).parts[0]}" for path in TESTS.rglob("test_*.py")}
+    assert set(table) == {*there, "tests/fakes"}
+
+
+def test_every_proof_is_listed() -> None:
+    """tests/README.md has a row for each file that prints a figure, and none for what is not there."""
+    listed = re.findall(r"^\| \d+ \| .*? \| `(test_\w+\.py)` \|", documents.read("tests/README.md"), re.MULTILINE)
+    folders = (TESTS / name for name in ("reliability", "security", "e2e"))
+    there = [path for folder in folders for path in folder.glob("test_*.py")]
+    assert sorted(listed) == sorted(
+        path.name for path in there if re.search(r"\bfigure\(\s*\d", path.read_text("utf-8"))
+    )
+
+
+def test_every_threat_has_its_test() -> None:
+    """For each threat, SECURITY.md names a test that there is."""
+    rows = documents.table(documents.read(documents.SECURITY), "threat", "countermeasure", "test")
+    named = [re.fullmatch(r"`(test_\w+)`", test) for _, _, test in rows]
+    there = {
+        name
+        for path in TESTS.rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert len(rows) > 30
+    assert not [row for row, found in zip(rows, named, strict=True) if found is None or found[1] not in there]

@@ -1,0 +1,120 @@
+"""infra/docs/operations.md against the code: routes, commands, metrics, log events, refusals of Teams, audit trail."""
+
+import itertools
+import re
+from collections.abc import Iterator
+from typing import NoReturn
+
+import click
+from prometheus_client import CollectorRegistry
+
+from bot.cli import main
+from bot.config.types import NOT_AVAILABLE
+from bot.domain.audit import CLICKED
+from bot.domain.audit import EVENTS as STEPS
+from bot.domain.record import SurfaceKind
+from bot.ports.teams import ChatProblem
+from bot.service.reconcile.refusal_policy import CONSEQUENCES, Consequence
+from bot.telemetry import EVENTS, METRICS
+from bot.telemetry.metrics import PREFIX, Kind, Metric
+from bot.web import server
+from tests.contract import documents
+
+TEXT = documents.read(documents.OPERATIONS)
+CONSEQUENCE_WORDS = {
+    Consequence.STAND_IN: "stand-in",
+    Consequence.REPOST: "posted again",
+    Consequence.TELL: "skipped, noted in the thread",
+    Consequence.DROP: "skipped",
+    Consequence.WAIT: "retried",
+}
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Yield every command as it is typed."""
+    for name, command in main.commands.items():
+        yield f"node-access-bot {name}", command
+        if isinstance(command, click.Group):
+            yield from ((f"node-access-bot {name} {inner}", each) for inner, each in command.commands.items())
+
+
+def is_available(command: click.Command) -> bool:
+    """True unless the command, or a part of it, answers that it is not available."""
+    return NOT_AVAILABLE not in (command.help or "")
+
+
+def documented_commands() -> list[str]:
+    """Return the first cells of the table of commands."""
+    return [row[0].strip("`") for row in documents.table(TEXT, "command", "does")]
+
+
+def test_every_command_is_documented() -> None:
+    """The table has each command that works, and no other."""
+    whole = [each for each in documented_commands() if " --" not in each]
+    assert sorted(whole) == sorted(name for name, command in commands() if is_available(command))
+
+
+def test_commands_that_are_not_available_are_not_documented() -> None:
+    """Of a command that works in part, the table has that part: an option that the command has."""
+    partly = dict(each.split(" --") for each in documented_commands() if " --" in each)
+    known = dict(commands())
+    for name, option in partly.items():
+        assert not is_available(known[name])
+        assert f"--{option}" in {flag for each in known[name].params for flag in each.opts}
+
+
+def documented(metric: Metric) -> tuple[str, ...]:
+    """Write a metric as the table does."""
+    name = f"{PREFIX}{metric.name}{'_total' if metric.kind is Kind.COUNTER else ''}"
+    return f"`{name}`", str(metric.kind), ", ".join(f"`{label}`" for label in metric.labels), metric.help
+
+
+def test_every_metric_is_documented() -> None:
+    """Under the name that Prometheus shows, with kind, labels and the words of /metrics."""
+    assert documents.table(TEXT, "metric", "kind", "labels", "meaning") == [documented(metric) for metric in METRICS]
+
+
+def test_alerts_name_metrics_that_exist() -> None:
+    """A metric that any document names is one that Prometheus shows."""
+    known = {documented(metric)[0].strip("`") for metric in METRICS}
+    for name in documents.names():
+        assert set(re.findall(rf"\b{PREFIX}(?!bot)[a-z_]+\b", documents.read(name))) <= known, name
+
+
+def test_every_log_event_is_documented() -> None:
+    """The table has each event once, with its words."""
+    assert documents.table(TEXT, "event", "meaning") == [(f"`{event}`", meaning) for event, meaning in EVENTS.items()]
+
+
+def test_every_route_is_documented() -> None:
+    """What the two ports answer, and nothing else."""
+
+    async def nothing(*_: object) -> NoReturn:
+        raise AssertionError
+
+    apps = (server.build_app(messages=nothing, ready=nothing), server.build_metrics_app(CollectorRegistry()))
+    routes = {
+        f"`{route.method} {route.resource.canonical}`"
+        for app in apps
+        for route in app.router.routes()
+        if route.resource and route.method != "HEAD"
+    }
+    assert {name for name, _ in documents.table(TEXT, "route", "answer")} == routes
+
+
+def test_every_refusal_of_teams_is_documented() -> None:
+    """With its consequence for each kind of surface: the document's table is the program's."""
+    said: dict[tuple[SurfaceKind, ChatProblem], str] = {}
+    rows = documents.table(TEXT, "Teams says", "a card", "a note in its thread", "a direct message")
+    for problems, *cells in rows:
+        for problem, (kind, cell) in itertools.product(
+            re.findall(r"`(\w+)`", problems), zip(SurfaceKind, cells, strict=True)
+        ):
+            said[kind, ChatProblem(problem)] = cell
+    assert said == {case: CONSEQUENCE_WORDS[consequence] for case, consequence in CONSEQUENCES.items()}
+
+
+def test_every_entry_of_the_audit_trail_is_documented() -> None:
+    """Under the code that `node-access-bot audit` prints."""
+    named = [name for row in documents.table(TEXT, "entry", "meaning") for name in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(named) == sorted([CLICKED, *STEPS.values()])

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import RSAAlgorithm
 from jwt.exceptions import PyJWTError
 
+from bot.concurrency.single_flight import SingleFlight
 from bot.teams.net.addresses import checked
 from bot.teams.net.session import as_object, read_bounded
-from bot.concurrency.single_flight import SingleFlight
 
 REFRESH_AFTER = 24 * 3600.0  # seconds; the vendor asks for a refresh at least once in 24 hours
 TRUSTED_FOR = 5 * 24 * 3600.0  # seconds; through an outage keys serve on that long: a long weekend to mend it

@@ -12,8 +12,8 @@ import aiohttp
 import structlog
 from pydantic import SecretStr
 
-from bot.teams.login.token_response import TokenSource
 from bot.concurrency.single_flight import SingleFlight
+from bot.teams.login.token_response import TokenSource
 from bot.teams.wire.errors import ConnectorError, ConnectorRefused, ConnectorUnavailable
 
 RENEW_AHEAD = 600.0  # seconds before the end; renewals that fail still have many tries left

@@ -10,10 +10,10 @@ from typing import Final
 
 import structlog
 
+from bot.concurrency.single_flight import SingleFlight
 from bot.domain.identity import Person
 from bot.ports.clock import Clock
 from bot.ports.teams import RosterUnavailable
-from bot.concurrency.single_flight import SingleFlight
 from bot.teams.wire.errors import ConnectorError, ConnectorThrottled
 
 BELIEVED_FOR: Final = timedelta(minutes=5)  # Teams' own advice is to cache; membership events drop it sooner

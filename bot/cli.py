@@ -79,10 +79,9 @@ def show(request: RequestKey | str) -> None:
 
     REQUEST is account/region/oi-… or the OpsItem id alone.
     """
-    from pydantic import TypeAdapter
-
     from bot.config.settings import load_store
     from bot.store.assembly import store_at
+    from bot.store.rows import adapter_of
 
     settings = _configured(load_store)
     path = settings.sqlite_path
@@ -91,7 +90,7 @@ def show(request: RequestKey | str) -> None:
     rows = _rows(store_at(settings.store, region=settings.region), request, where=str(path or settings.store))
     if not rows:
         raise click.ClickException(f"the bot does not know {request}")
-    click.echo(escape_json(TypeAdapter(list[Record]).dump_json(rows, indent=2).decode()))
+    click.echo(escape_json(adapter_of(list[Record]).dump_json(rows, by_alias=True, indent=2).decode()))
 
 
 @main.command(epilog="\b\nCards:\n" + "\n".join(f"  {name}" for name in sorted(SAMPLES)))  # \b: names are not wrapped

@@ -1,18 +1,18 @@
-"""Rows as JSON and back. Owns the stored shape and its validation; knows no database.
+"""Encodes rows as JSON and decodes them. Owns the stored names and the validation; knows no database.
 
-Fields that a newer minor version added are passed over; anything else that does not fit is RowUnreadable, which names
-the row: what cannot be understood is never dropped in silence.
+A member that this version does not know is skipped: a newer minor version may have added it. Any other mismatch raises
+RowUnreadable, which names the row, so that no stored value is lost without an error.
 """
 
 import operator
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cache
 from typing import Any, Final, TypeVar, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
@@ -21,17 +21,57 @@ from bot.ports.store import PersonalChat, RowUnreadable, Watched
 
 T = TypeVar("T")
 
-AUDIT_KEPT = timedelta(days=400)  # a year, and the weeks in which somebody asks about its first days
-RECORD: Final = TypeAdapter(Record)
-AUDIT_ENTRY: Final = TypeAdapter(AuditEntry)
-PERSONAL_CHAT: Final = TypeAdapter(PersonalChat)
+AUDIT_KEPT = timedelta(days=400)  # a year, plus some weeks to ask about its first days
+
+StoredNames = Mapping[type, Mapping[str, str]]  # class -> Python field -> member of the stored JSON
+STORED_NAMES: Final[StoredNames] = {}
+"""The stored name of each field whose Python name differs from it. Every other field is stored under its Python name.
+
+Rows outlive the code that wrote them, and several versions of the program may share one table. A stored name therefore
+never changes. To rename a Python field, add its new name here with the name that the rows already have:
+
+    Record: {"requeue_at": "next_look_at"}
+
+Writing and reading both use the stored name, and only the stored name. Without the entry the old member would be
+skipped on reading as unknown, and its value would be lost. tests/contract/test_recorded_rows.py fails in that case.
+Names of classes and of enum members are not stored, so they need no entry; the values of enums are stored.
+"""
+
+
+def adapter_of(kind: type[T], names: StoredNames = STORED_NAMES) -> TypeAdapter[T]:
+    """Return what encodes and decodes a dataclass, or a container of them, under the stored names.
+
+    Raises ValueError for an entry that names no field, or that gives two fields of a class the same stored name.
+    """
+    for each, members in names.items():
+        _check_names(each, members)
+        with_config(ConfigDict(alias_generator=_stored_name(members)))(each)
+    return TypeAdapter(kind)
+
+
+def _check_names(kind: type, members: Mapping[str, str]) -> None:
+    known = [each.name for each in fields(kind)]
+    if unknown := members.keys() - known:
+        raise ValueError(f"{kind.__name__} has no field {', '.join(sorted(unknown))}")
+    if len({members.get(name, name) for name in known}) < len(known):
+        raise ValueError(f"two fields of {kind.__name__} have the same stored name")
+
+
+def _stored_name(members: Mapping[str, str]) -> Callable[[str], str]:
+    """Return the function that pydantic calls for each field, once, when it builds an adapter."""
+    return lambda name: members.get(name, name)
+
+
+RECORD: Final = adapter_of(Record)
+AUDIT_ENTRY: Final = adapter_of(AuditEntry)
+PERSONAL_CHAT: Final = adapter_of(PersonalChat)
 
 
 def storable(value: T) -> T:
-    """Return a value as it will be read back: moments in UTC, and text without lone surrogates, which no store takes.
+    """Return a value exactly as a store will return it: moments in UTC, text without lone surrogates.
 
-    What is compared or digested is thus the same before and after its way through the store. Raises ValueError for a
-    moment without a time zone.
+    No store accepts lone surrogates. Comparisons and digests give the same result before a write and after the read.
+    Raises ValueError for a moment without a time zone.
     """
     return cast("T", _storable(value))
 
@@ -45,7 +85,7 @@ Way = Callable[[Any], Any]
 
 @cache
 def _way(kind: Hashable) -> Way:
-    """Return how values of a type become storable; found once, as a row has hundreds of values."""
+    """Return the function that makes values of a type storable. Cached per type: a row has hundreds of values."""
     match kind:
         case type() if issubclass(kind, datetime):
             return _in_utc
@@ -68,7 +108,7 @@ def _each_of(kind: Callable[[list[Any]], Any]) -> Way:
 
 
 def _each_part_of(kind: Callable[..., Any]) -> Way:
-    names = [each.name for each in fields(kind)]  # type: ignore[arg-type]  # a dataclass, as its caller found
+    names = [each.name for each in fields(kind)]  # type: ignore[arg-type]  # a dataclass: the caller checked
 
     def storable_parts(value: Any) -> Any:
         parts = [getattr(value, name) for name in names]
@@ -97,22 +137,22 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def encode(adapter: TypeAdapter[T], value: T) -> str:
-    """Return the JSON of a value that went through `storable`."""
-    return adapter.dump_json(value).decode()
+    """Return the JSON of a value that `storable` returned."""
+    return adapter.dump_json(value, by_alias=True).decode()
 
 
 def decode(adapter: TypeAdapter[T], text: str | bytes, *, where: str) -> T:
-    """Return the value of stored JSON. Raises RowUnreadable, which says `where` it was found and what is wrong."""
+    """Return the value of stored JSON. Raises RowUnreadable with the place (`where`) and the problem."""
     try:
         return storable(adapter.validate_json(text, strict=True))
     except ValidationError as error:
-        raise RowUnreadable(f"{where} cannot be read: {_problems(error)}") from None  # a trace would tell the values
+        raise RowUnreadable(f"{where} cannot be read: {_problems(error)}") from None  # a trace would show the values
     except ValueError as error:
         raise RowUnreadable(f"{where} cannot be read: {error}") from error
 
 
 def watched_rows(found: Iterable[tuple[RequestKey, Callable[[], Record]]]) -> Watched:
-    """Return those rows that are watched, oldest first; what cannot be read is named beside them."""
+    """Return the watched rows, oldest first, and the keys of the rows that cannot be read."""
     rows, unreadable = [], []
     for key, read in found:
         try:
@@ -124,6 +164,6 @@ def watched_rows(found: Iterable[tuple[RequestKey, Callable[[], Record]]]) -> Wa
 
 
 def _problems(error: ValidationError) -> str:
-    """Name fields and what is wrong with them, without the values: they may be a person's words."""
+    """Return each invalid member and its error type, without the values: a value may be text that a person wrote."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'row'}: {each['type']}" for each in problems)

@@ -2,7 +2,7 @@
 
 import json
 import traceback
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -12,7 +12,7 @@ from bot.domain.audit import AuditEntry
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.ports.store import PersonalChat, RowUnreadable, StoreUnavailable
-from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, decode, encode, storable
+from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, STORED_NAMES, adapter_of, decode, encode, storable
 from bot.store.versions import changed
 from tests.fakes.aws import key_of
 from tests.fakes.strategies import values
@@ -128,3 +128,75 @@ def test_an_unchanged_row_keeps_its_version() -> None:
     """Nothing to write: the version tells so."""
     assert changed(ROW, ROW.key, replace, now=NOW) == (ROW, ())
     assert changed(None, ROW.key, lambda row: row, now=NOW)[0].version == 0
+
+
+# --- stored names
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Stored before `requeue_at` and `identified` got their names."""
+
+    requeue_at: datetime | None = None
+    identified: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diary:
+    """Holds renamed fields one level down."""
+
+    visits: tuple[Visit, ...] = ()
+    last: Visit | None = None
+
+
+DIARY = adapter_of(Diary, {Visit: {"requeue_at": "next_look_at", "identified": "placed"}})
+STORED_VISIT = '{"next_look_at":"2026-04-01T09:00:00Z","placed":true,"note":"a"}'
+STORED_DIARY = f'{{"visits":[{STORED_VISIT}],"last":{STORED_VISIT}}}'
+VISIT = Visit(requeue_at=NOW, identified=True, note="a")
+
+
+def test_a_renamed_field_is_written_under_its_stored_name() -> None:
+    """Wherever in a row its class is; other fields are stored under their own names."""
+    assert encode(DIARY, Diary((VISIT,), VISIT)) == STORED_DIARY
+
+
+def test_a_renamed_field_is_read_under_its_stored_name() -> None:
+    """What an earlier version wrote keeps its value."""
+    assert decode(DIARY, STORED_DIARY, where="row") == Diary((VISIT,), VISIT)
+
+
+def test_a_stored_row_has_one_name_for_each_field() -> None:
+    """The Python name of a renamed field is an unknown member like any other."""
+    stored = STORED_VISIT.replace('"placed":true', '"identified":true')
+    assert decode(DIARY, f'{{"last":{stored}}}', where="row").last == replace(VISIT, identified=False)
+
+
+def test_an_error_names_the_stored_member() -> None:
+    """The person on call finds the member in the row by the name that the error has."""
+    with pytest.raises(RowUnreadable, match=r"last\.placed: bool_type"):
+        decode(DIARY, '{"last":{"placed":"yes"}}', where="row")
+
+
+def test_a_list_of_rows_has_the_stored_names() -> None:
+    """`show` prints rows as they are stored."""
+    assert adapter_of(list[Visit]).dump_json([VISIT], by_alias=True).decode() == f"[{STORED_VISIT}]"
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        ({"requeued_at": "next_look_at"}, "Visit has no field requeued_at"),
+        ({"note": "identified"}, "two fields of Visit have the same stored name"),
+        ({"note": "text", "identified": "text"}, "two fields of Visit have the same stored name"),
+    ],
+)
+def test_a_wrong_stored_name_is_refused_at_the_start(names: dict[str, str], problem: str) -> None:
+    """An entry that would be without effect, or would mix two fields, is an error and loses no value."""
+    with pytest.raises(ValueError, match=problem):
+        adapter_of(Diary, {Visit: names})
+
+
+def test_the_table_of_stored_names_has_only_renamed_fields() -> None:
+    """A field that is stored under its Python name needs no entry."""
+    assert [names for names in STORED_NAMES.values() for field, stored in names.items() if field == stored] == []

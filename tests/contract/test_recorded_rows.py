@@ -1,0 +1,311 @@
+"""What version 0.1.0 stored is read and written by this version without any loss, in both stores.
+
+The comparison knows JSON alone, so it does not change when a Python name does. tests/contract/recorded/README.md says how
+the rows were recorded.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from bot.domain.record import Record
+from bot.domain.request import RequestKey
+from bot.ports.store import Change, RowUnreadable, Store
+from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, decode, encode
+from tests.contract.recording import (
+    ROWS,
+    as_text,
+    comparable,
+    dynamodb_content,
+    dynamodb_items,
+    fill_dynamodb,
+    fill_sqlite,
+    in_order,
+    losses,
+    recorded,
+    sqlite_content,
+    sqlite_tables,
+    values_at,
+    without,
+)
+from tests.contract.stores import DynamoShelf, Shelf, SqliteShelf
+
+NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
+MICRO = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+KINDS = {"sqlite": SqliteShelf, "dynamodb": DynamoShelf}
+ADAPTERS: dict[str, TypeAdapter[Any]] = {"requests": RECORD, "people": PERSONAL_CHAT, "audit": AUDIT_ENTRY}
+NAMES = recorded("names.json")
+MEMBERS = [(kind, path) for kind, paths in NAMES["row members"].items() for path in paths]
+
+
+def every(kind: str) -> list[Any]:
+    """Return the recorded rows of a kind."""
+    rows = ROWS[kind]
+    return [*(rows.values() if isinstance(rows, dict) else rows)]
+
+
+def key_of(row: Any) -> RequestKey:
+    return RequestKey.parse("/".join(row["key"].values()))
+
+
+def again(kind: str, row: Any, *, encoded: Callable[[TypeAdapter[Any], Any], str] = encode) -> Any:
+    """Return what this version makes of a stored row when it reads it and writes it."""
+    adapter = ADAPTERS[kind]
+    return in_order(json.loads(encoded(adapter, decode(adapter, as_text(row), where=kind))))
+
+
+def as_stored(kind: str, value: Any) -> Any:
+    """Return the JSON that would be stored of a value."""
+    return in_order(json.loads(encode(ADAPTERS[kind], value)))
+
+
+@pytest.fixture(params=KINDS)
+async def empty(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
+    """A store of each kind, empty."""
+    shelf: Shelf = KINDS[request.param](tmp_path)
+    yield shelf
+    await shelf.close()
+
+
+@pytest.fixture
+async def store(empty: Shelf) -> Store:
+    """A store of each kind that holds the recorded data."""
+    fill_sqlite(empty) if isinstance(empty, SqliteShelf) else fill_dynamodb(empty)  # type: ignore[arg-type]  # the other
+    return await empty.open()
+
+
+# --- reading
+
+
+async def test_recorded_requests_are_read_without_loss(store: Store) -> None:
+    """Every member of every stored row comes back with its value, by its key and by its OpsItem id."""
+    found = {name: await store.load(key_of(row)) for name, row in ROWS["requests"].items()}
+    assert losses(ROWS["requests"], {name: as_stored("requests", each) for name, each in found.items()}) == []
+    for row, record in zip(every("requests"), found.values(), strict=True):
+        assert record in await store.find(row["key"]["ops_item_id"])
+
+
+async def test_recorded_people_are_read_without_loss(store: Store) -> None:
+    """Each person's conversation is found by the object id, in capital letters or not."""
+    found = await store.personal_chats()
+    assert losses(every("people"), [as_stored("people", each) for each in found]) == []
+    for object_id, row in ROWS["people"].items():
+        assert losses(row, as_stored("people", await store.personal_chat(object_id.upper()))) == []
+
+
+async def test_the_recorded_audit_trail_is_read_without_loss(store: Store) -> None:
+    """Every entry, in the order of writing; bounds work on the recorded moments."""
+    found = await store.audit(NOW)
+    assert losses(every("audit"), [as_stored("audit", each) for each in found]) == []
+    assert len(await store.audit(NOW, NOW + timedelta(days=1))) == len(found) - 1
+
+
+async def test_recorded_places_are_read(store: Store) -> None:
+    """Service URLs, watermarks and the leases of the sweep, to the microsecond."""
+    assert await store.service_url("19:approvers@thread.tacv2") == "https://smba.trafficmanager.net/jp/"
+    assert await store.service_url("19:prod@thread.tacv2") == "https://smba.trafficmanager.net/emea/"
+    assert await store.watermark("111122223333", "ap-northeast-1") == NOW
+    assert await store.watermark("444455556666", "us-east-1") == NOW - timedelta(minutes=5) + 123456 * MICRO
+    held = NOW + timedelta(minutes=2) + MICRO
+    for moment, owner, taken in [
+        (held - MICRO, "replica-1", False),
+        (NOW, "replica-2", True),
+        (held, "replica-1", True),
+    ]:
+        assert await store.lease_sweep("444455556666", "us-east-1", owner, now=moment, until=held) is taken
+
+
+async def test_recorded_rows_are_listed(store: Store) -> None:
+    """What is due and what is watched is found as before the upgrade; nothing is unreadable."""
+    names = {key_of(row): name for name, row in ROWS["requests"].items()}
+    watched = await store.watched()
+    assert ([names[each.key] for each in watched.rows], watched.unreadable) == (
+        ["approved", "unreadable facts", "auto-approved", "hint", "waiting"],
+        (),
+    )
+    due = await store.due(NOW + timedelta(minutes=60), 10)
+    assert [names[key] for key in due] == ["waiting", "hint", "unreadable facts", "auto-approved"]
+    assert await store.next_due() == NOW + timedelta(minutes=9, days=-3650)
+
+
+async def test_recorded_rows_expire_when_they_were_to(tmp_path: Path) -> None:
+    """An ended row is kept for a year after its end, one that was never readable for a week."""
+    shelf = SqliteShelf(tmp_path)
+    fill_sqlite(shelf)
+    store = await shelf.open()
+    end = NOW + timedelta(minutes=30, days=365)
+    counts = [await store.forget_expired(each) for each in (NOW + timedelta(days=7), end - MICRO, end)]
+    await shelf.close()
+    assert counts == [1, 0, 7]
+
+
+# --- what the values mean
+
+
+def read(name: str) -> Record:
+    found: Record = decode(RECORD, as_text(ROWS["requests"][name]), where=name)
+    return found
+
+
+def test_recorded_values_mean_what_they_meant() -> None:
+    """The domain draws the same conclusions from the recorded rows: by hand, row by row."""
+    waiting, approved, cancelled = map(read, ("waiting", "approved", "cancelled"))
+    assert waiting.request is not None
+    assert waiting.request.waiting is not None
+    level = waiting.request.waiting
+    assert (level.step, level.required, level.approvals) == ("Level2", 1, 0)
+    assert level.timeout == timedelta(minutes=90)
+    assert waiting.request.node.tag("Team") == "決済"
+    assert [each.id for each in waiting.live_decisions] == ["d3", "d4", "d5"]
+    assert [each.id for each in approved.live_decisions] == ["e3"]
+    assert waiting.leased_by("replica-1")
+    assert not waiting.leased_by("replica-2")
+    assert waiting.leased_to("replica-2", now=NOW + timedelta(minutes=9), span=timedelta(minutes=1)) is None
+    assert approved.surface("dm:approved") is not None
+    assert cancelled.decision("i1") is not None
+    assert waiting.requester is not None
+    assert waiting.requester.person is not None
+    assert waiting.requester.is_certainly(waiting.requester.person)
+    assert not waiting.requester.is_person(waiting.decisions[0].person)
+    ended = {name: row.request.status.ended for name in ROWS["requests"] if (row := read(name)).request}
+    assert sorted(name for name, over in ended.items() if not over) == ["replica", "unreadable facts", "waiting"]
+
+
+# --- writing
+
+
+def becoming(record: Record) -> Change:
+    """Return the change that makes any row this one."""
+    return lambda _: record
+
+
+async def filled(store: Store) -> None:
+    """Write all that is recorded, but for the audit trail, through the product."""
+    for row in every("requests"):
+        record = decode(RECORD, as_text(row), where="recorded")
+        while (await store.apply(record.key, becoming(record), now=NOW)).version < record.version:
+            pass  # each write is one version on
+    for row in every("people"):
+        await store.remember_chat(decode(PERSONAL_CHAT, as_text(row), where="recorded"))
+    tables = sqlite_tables()
+    for url in tables["service_urls"]:
+        await store.remember_service_url(url["conversation"], url["service_url"])
+    for lease in tables["sweep_leases"]:
+        until = EPOCH + lease["until"] * MICRO
+        await store.lease_sweep(lease["account"], lease["region"], lease["owner"], now=NOW, until=until)
+    for mark in tables["watermarks"]:
+        await store.advance_watermark(mark["account"], mark["region"], EPOCH + mark["moment"] * MICRO)
+
+
+async def test_sqlite_stores_the_same_rows(tmp_path: Path) -> None:
+    """Every table, column and JSON member that version 0.1.0 wrote, this version writes with the same value."""
+    shelf = SqliteShelf(tmp_path)
+    await filled(await shelf.open())
+    await shelf.close()
+    before, after = sqlite_tables(), sqlite_content(shelf.path)
+    assert losses({**before, "audit": []}, {**after, "audit": []}) == []
+
+
+async def test_sqlite_stores_the_same_audit_trail(tmp_path: Path) -> None:
+    """The same for the entries of the audit trail."""
+    shelf = SqliteShelf(tmp_path)
+    store = await shelf.open()
+    for row in every("audit"):
+        await store.append_audit(decode(AUDIT_ENTRY, as_text(row), where="recorded"))
+    await shelf.close()
+    assert losses(sqlite_tables()["audit"], sqlite_content(shelf.path)["audit"]) == []
+
+
+def is_audit(item: Any) -> bool:
+    return str(item["pk"]["S"]).startswith("audit")
+
+
+@pytest.fixture
+async def table(tmp_path: Path) -> AsyncIterator[DynamoShelf]:
+    """An empty table."""
+    shelf = DynamoShelf(tmp_path)
+    yield shelf
+    await shelf.close()
+
+
+async def test_dynamodb_stores_the_same_rows(table: DynamoShelf) -> None:
+    """Every item, key, attribute and JSON member that version 0.1.0 wrote, this version writes with the same value."""
+    await filled(await table.open())
+    before = [each for each in dynamodb_items() if not is_audit(each)]
+    after = [each for each in dynamodb_content(table) if not is_audit(each)]
+    assert losses(comparable(before), comparable(after)) == []
+
+
+async def test_dynamodb_stores_the_same_audit_trail(table: DynamoShelf) -> None:
+    """The same for the entries of the audit trail and for the list of its days."""
+    store = await table.open()
+    for row in every("audit"):
+        await store.append_audit(decode(AUDIT_ENTRY, as_text(row), where="recorded"))
+    before, after = (filter(is_audit, items) for items in (dynamodb_items(), dynamodb_content(table)))
+    assert losses(comparable([*before]), comparable([*after])) == []
+
+
+# --- controls
+
+
+@pytest.mark.parametrize(("kind", "path"), MEMBERS)
+def test_a_lost_member_is_noticed(kind: str, path: str) -> None:
+    """Whichever member a reader skips, the comparison of some recorded row shows it."""
+
+    def kept(row: Any) -> bool:
+        try:
+            return losses(row, again(kind, without(row, path))) == []
+        except RowUnreadable:
+            return False
+
+    assert not all(map(kept, every(kind)))
+
+
+def test_a_renamed_field_without_its_stored_name_is_noticed() -> None:
+    """A writer that stores one member under another name fails the comparison; the product's own passes it."""
+
+    def renaming(adapter: TypeAdapter[Any], value: Any) -> str:
+        return encode(adapter, value).replace('"announced":', '"promised":')
+
+    row = ROWS["requests"]["waiting"]
+    assert losses(row, again("requests", row)) == []
+    assert losses(row, again("requests", row, encoded=renaming)) == [f".decisions[{n}].announced" for n in range(5)]
+
+
+def test_a_changed_value_is_noticed() -> None:
+    """So is an enum that is stored by another value, and a moment that is a microsecond off."""
+    row = ROWS["requests"]["waiting"]
+    for old, new in [
+        ('"state":"sent"', '"state":"sending"'),
+        (".250001Z", ".250002Z"),
+        ('"placed":true', '"placed":1'),
+    ]:
+        changed = as_text(row).replace(old, new)
+        assert changed != as_text(row)
+        assert len(losses(row, json.loads(changed))) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        (kind, path, value)
+        for kind, paths in NAMES["enum values"].items()
+        for path, values in paths.items()
+        for value in values
+    ],
+)
+def test_every_enum_value_is_read_and_written(kind: str, path: str, value: str) -> None:
+    """Each value of each stored enum is kept, at every place where a row may have it."""
+    above, _, name = path.rpartition(".")
+    row = next(each for each in every(kind) if values_at(each, path))
+    changed = json.loads(as_text(row))
+    for part in values_at(changed, above) if above else [changed]:
+        part[name] = value
+    assert values_at(changed, path)
+    assert losses(changed, again(kind, changed)) == []

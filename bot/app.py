@@ -1,4 +1,4 @@
-"""The composition root: builds every object, owns every start and stop. The whole program on one screen.
+"""Composition root: builds every object and owns startup and shutdown.
 
 events ─> Intake ─┐
 lists ──> Sweep ──┼─> rows (due) ─> Looking ─> Convergence ─> Delivering ─> Teams
@@ -41,28 +41,28 @@ from bot.teams.login.rotating_secret import RotatingSecret
 from bot.telemetry import LoopWatch, Telemetry, configure_logging
 from bot.web import server
 
-DRAIN_SECONDS = 10.0  # for decisions and looks under way; with a call to AWS that still runs, 20 in all
-LAST_SECONDS = 3.0  # of these for the looks under way and the trail, however long decisions take
+DRAIN_SECONDS = 10.0  # for decisions and reconciliations in progress; with a call to AWS that still runs, 20 in all
+LAST_SECONDS = 3.0  # of these for reconciliations and the audit trail, even if decisions take long
 NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"})
 NO_CREDENTIALS_ADVICE = "no AWS credentials were found: give the process a role, or set AWS_ACCESS_KEY_ID and so on"
-AWS_PAUSE = 3.0  # seconds between two questions to an AWS that did not answer
-AWS_PATIENCE = 60.0  # seconds for AWS's first answer; a network may come up later than the process
-START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # a store, an AWS or a port that cannot be had
+AWS_PAUSE = 3.0  # seconds between two calls while AWS does not answer
+AWS_START_TIMEOUT = 60.0  # seconds for AWS's first answer; the network may be up later than the process
+START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # the store, AWS or a port is not available
 Source = Intake | Sweep | Retention | ConfigurationReload | Auditing | LoopWatch
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The running parts."""
+    """The running parts of the program."""
 
     sockets: tuple[server.Server, ...]
     services: Services
-    sources: tuple[Source, ...]  # of work and of figures; they stop first
+    sources: tuple[Source, ...]  # of work and of metrics; they stop first
 
 
 def serve(settings: Settings, configuration: Configuration) -> None:
-    """Run until SIGTERM or SIGINT; raise what ended a loop that must not end."""
+    """Run until SIGTERM or SIGINT. Raises the error of a loop that ended unexpectedly."""
     configure_logging(format=settings.log_format, level=settings.log_level)
     asyncio.run(_serve(settings, configuration))
 
@@ -72,10 +72,10 @@ async def _serve(settings: Settings, configuration: Configuration) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     main = asyncio.create_task(_build_and_run(settings, configuration, stopping))
-    told = asyncio.create_task(stopping.wait())
-    await asyncio.wait({main, told}, return_when=asyncio.FIRST_COMPLETED)
+    stop = asyncio.create_task(stopping.wait())
+    await asyncio.wait({main, stop}, return_when=asyncio.FIRST_COMPLETED)
     if not stopping.is_set():
-        told.cancel()
+        stop.cancel()
     try:
         await main
     except StoppedEarly:
@@ -83,7 +83,7 @@ async def _serve(settings: Settings, configuration: Configuration) -> None:
 
 
 class StoppedEarly(Exception):
-    """Told to stop before everything was built."""
+    """A signal to stop came before everything was built."""
 
 
 async def _build_and_run(settings: Settings, configuration: Configuration, stopping: asyncio.Event) -> None:
@@ -92,7 +92,7 @@ async def _build_and_run(settings: Settings, configuration: Configuration, stopp
 
 
 async def run(program: Program, stopping: asyncio.Event) -> None:
-    """Run every loop until told to stop, then drain. A loop that dies ends the program."""
+    """Run every loop until `stopping` is set, then drain. A loop that fails ends the program."""
     async with asyncio.TaskGroup() as group:
         sources = [group.create_task(source.run()) for source in program.sources]
         reconcile_loop = group.create_task(program.services.reconcile_loop.run())
@@ -104,7 +104,7 @@ async def run(program: Program, stopping: asyncio.Event) -> None:
 
 
 async def _drain(program: Program, sources: list[asyncio.Task[None]], reconcile_loop: asyncio.Task[None]) -> None:
-    """Take no more work, let what is under way come to its end."""
+    """Take no more work, and wait for the work in progress."""
     for source in sources:
         source.cancel()
     end = asyncio.get_running_loop().time() + DRAIN_SECONDS
@@ -114,19 +114,19 @@ async def _drain(program: Program, sources: list[asyncio.Task[None]], reconcile_
             await program.services.click_handler.drain()
             await program.services.reconciler.drain()
     except TimeoutError:
-        log.warning("drain_cut_short", still="decisions")  # the next process goes on from the row
+        log.warning("drain_cut_short", still="decisions")  # the next process continues from the row
     reconcile_loop.cancel()
     try:
         async with asyncio.timeout_at(end):
             await program.services.reconcile_loop.drain()
             await program.services.auditing.drain()
     except TimeoutError:
-        log.warning("drain_cut_short", still="looks")  # their rows are due again by the lease
+        log.warning("drain_cut_short", still="looks")  # their rows are due again when the lease ends
 
 
 @asynccontextmanager
 async def build(settings: Settings, configuration: Configuration, stopping: asyncio.Event) -> AsyncIterator[Program]:
-    """Build everything from the settings; open what must be open, close it in the end.
+    """Build the program from the settings; close everything at the end.
 
     Raises one of START_PROBLEMS, or StoppedEarly.
     """
@@ -190,15 +190,15 @@ def _aws(settings: Settings, configuration: Configuration, clock: Clock, telemet
 async def _watched(
     settings: Settings, configuration: Configuration, aws: AwsSide, stopping: asyncio.Event
 ) -> Mapping[str, frozenset[str]]:
-    """Return the configured accounts and their Regions, else the bot's own."""
+    """Return the configured accounts and their Regions, or the bot's own."""
     if configuration.accounts:
         return {account.id: frozenset(account.regions) for account in configuration.accounts}
     return {await _own_account(aws, stopping): frozenset({settings.region})}
 
 
 async def _own_account(aws: AwsSide, stopping: asyncio.Event) -> str:
-    """Ask AWS whose credentials these are, again and again for a while; stop asking when told to stop."""
-    deadline = asyncio.get_running_loop().time() + AWS_PATIENCE
+    """Call STS for the account of our credentials. Retries for up to a minute; stops early on shutdown."""
+    deadline = asyncio.get_running_loop().time() + AWS_START_TIMEOUT
     while not stopping.is_set():
         try:
             return await aws.own_account()
@@ -258,7 +258,7 @@ def _readiness(teams: TeamsSide, telemetry: Telemetry) -> server.Readiness:
 async def _listen(
     settings: Settings, stack: AsyncExitStack, public: web.Application, registry: CollectorRegistry
 ) -> tuple[server.Server, ...]:
-    """Open the public port and, unless it is switched off, the port of the metrics."""
+    """Open the public port and, unless it is switched off, the metrics port."""
     sockets = [await server.start(public, host=settings.host, port=settings.port)]
     stack.push_async_callback(sockets[0].stop)
     if settings.metrics_port:

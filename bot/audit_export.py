@@ -1,6 +1,6 @@
-"""The audit trail for people and other programs: as CSV that no spreadsheet computes, or as one JSON object a line.
+"""Formats the audit trail: as CSV that spreadsheets do not execute, or as one JSON object per line.
 
-Owns the two formats and how a point in time is written on the command line. Knows no store.
+Owns the two formats and how the command line spells a point in time. Does not know the store.
 """
 
 import csv
@@ -15,28 +15,31 @@ from bot.domain.audit import AuditEntry
 from bot.text.escape import plain_text
 
 MEMBERS = tuple(each.name for each in fields(AuditEntry))
-BYTE_ORDER_MARK = "\ufeff"  # without it Excel reads Japanese as something else; Python's utf-8-sig passes it over
-# Spreadsheets compute what begins so, blanks and control characters before it or not, full-width twins included.
+BYTE_ORDER_MARK = "\ufeff"  # Excel needs it to read UTF-8; Python's utf-8-sig skips it
+# Spreadsheets execute cells that start with these, also after blanks or control characters, and in full width.
 # https://owasp.org/www-community/attacks/CSV_Injection
-# Where the list separator is a semicolon (German, French Excel), one within a cell begins another, quoted or not.
+# In locales with a semicolon as list separator (German, French), one inside a cell starts a new cell, quoted or not.
 _FORMULA = re.compile(r"(^|;)(?=[\W_]*?[=+\-@\uff1d\uff0b\uff0d\uff20|%\t\r\n])")
 _SPAN = re.compile(r"(\d{1,6})([mhdw])", re.ASCII)
-_CALENDAR = (datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC))  # days and zones fit on both sides
+_CALENDAR = (
+    datetime(1970, 1, 1, tzinfo=UTC),
+    datetime(3000, 1, 1, tzinfo=UTC),
+)  # leaves room for days and time zones on both sides
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def as_json(entry: AuditEntry) -> str:
-    """Return an entry as one line."""
+    """Return an entry as one line of JSON."""
     return json.dumps({**asdict(entry), "at": entry.at.isoformat()}, ensure_ascii=True)
 
 
 def csv_head() -> str:
-    """Return the line that names the columns."""
+    """Return the header line."""
     return BYTE_ORDER_MARK + _line(MEMBERS)
 
 
 def as_csv(entry: AuditEntry) -> str:
-    """Return an entry as one line; every cell is text to whatever opens it."""
+    """Return an entry as one line of CSV; spreadsheets read every cell as text."""
     return _line(map(_cell, {**asdict(entry), "at": entry.at.isoformat()}.values()))
 
 
@@ -51,7 +54,7 @@ def _cell(value: object) -> str:
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """Read a date, a moment (UTC unless it has an offset) or a span before now, like 24h or 7d. Raises ValueError."""
+    """Parse a date, a time (UTC unless it has an offset) or a span before now, like 24h or 7d. Raises ValueError."""
     try:
         found = _read(text, now)
     except OverflowError as error:

@@ -1,7 +1,7 @@
-"""The command line: reads the words, calls the rooms, turns problems into exit codes. Nothing is decided here.
+"""The command line: parses arguments, calls the packages, turns errors into exit codes.
 
-Exit codes: 0 done, 1 a problem found (a command that is not available yet included), 2 wrong usage or configuration.
-Commands import what they need when they run, so that `--help` is quick and the sandbox's libraries stay optional.
+Exit codes: 0 done, 1 a problem was found (or the command is not built), 2 wrong usage or configuration.
+Commands import what they need when they run, so that `--help` is fast and the sandbox's libraries stay optional.
 """
 
 import asyncio
@@ -26,18 +26,18 @@ from bot.sandbox.commands import sandbox
 from bot.text.escape import escape_json
 
 DISTRIBUTION: Final = "node-access-bot"
-SAMPLE_TIMEZONES: Final = {"en": "UTC", "ja": "Asia/Tokyo"}  # where the readers of a sample card may sit
-LONGEST_TRAIL: Final = timedelta(days=402)  # what is kept of it, and the days of time zones
+SAMPLE_TIMEZONES: Final = {"en": "UTC", "ja": "Asia/Tokyo"}  # time zones of the sample cards
+AUDIT_SPAN: Final = timedelta(days=402)  # the retention time, and a day for time zones on each side
 _T = TypeVar("_T")
 
 
 class Misconfigured(click.ClickException):
-    """Settings that cannot be used: every problem on stderr, one a line."""
+    """The settings are invalid: all problems on stderr, one per line."""
 
     exit_code = 2
 
     def show(self, file: IO[str] | None = None) -> None:
-        """Print the lines as they are."""
+        """Print the lines unchanged."""
         click.echo(self.message, file=file, err=True)
 
 
@@ -75,7 +75,7 @@ def serve() -> None:
 @main.command()
 @click.argument("request", callback=_request)
 def show(request: RequestKey | str) -> None:
-    """Print one request as the bot knows it.
+    """Print one request as the bot has stored it.
 
     REQUEST is account/region/oi-… or the OpsItem id alone.
     """
@@ -85,21 +85,23 @@ def show(request: RequestKey | str) -> None:
 
     settings = _configured(load_store)
     path = settings.sqlite_path
-    if path and not path.is_file():  # opening would make an empty one
+    if path and not path.is_file():  # opening would create an empty one
         raise click.ClickException(f"there is no store at {path}; {_where_the_store_is(request)}")
     rows = _rows(store_at(settings.store, region=settings.region), request, where=str(path or settings.store))
     if not rows:
-        raise click.ClickException(f"the bot does not know {request}")
+        raise click.ClickException(f"the store has no request {request}")
     click.echo(escape_json(adapter_of(list[Record]).dump_json(rows, by_alias=True, indent=2).decode()))
 
 
-@main.command(epilog="\b\nCards:\n" + "\n".join(f"  {name}" for name in sorted(SAMPLES)))  # \b: names are not wrapped
+@main.command(
+    epilog="\b\nCards:\n" + "\n".join(f"  {name}" for name in sorted(SAMPLES))
+)  # \b: click does not wrap the names
 @click.argument("card", type=click.Choice(sorted(SAMPLES)), metavar="CARD")
 @click.option("--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the card.")
 def render(card: str, locale: str) -> None:
     """Print a card with sample data as JSON.
 
-    The Adaptive Cards Designer takes it as it is.
+    Paste it into the Adaptive Cards Designer.
     """
     from bot.rendering import render as rendered
 
@@ -113,29 +115,34 @@ def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> d
         return audit_export.moment(text, datetime.now(UTC)) if text else None
     except ValueError:
         raise click.BadParameter(
-            "write a date of the years 1970 to 2999, a moment like 2026-04-01T09:00+09:00, or a span like 24h or 7d"
+            "write a date in the years 1970 to 2999, a time like 2026-04-01T09:00+09:00, or a span like 24h or 7d"
         ) from None
 
 
 @main.command()
-@click.option("--since", required=True, callback=_moment, help="A date or moment (UTC if it says none), or 24h, 7d.")
-@click.option("--until", callback=_moment, help="Likewise; by default now.")
+@click.option(
+    "--since",
+    required=True,
+    callback=_moment,
+    help="A date or time (UTC unless it has an offset), or a span such as 24h or 7d.",
+)
+@click.option("--until", callback=_moment, help="A date or time as for --since; default: now.")
 @click.option("--request", help="Only this request: account/region/oi-…, or the OpsItem id alone.")
 @click.option("--person", help="Only this person: a Microsoft Entra object id.")
 @click.option("--format", "form", type=click.Choice(("csv", "json")), default="csv", show_default=True)
 def audit(since: datetime, until: datetime | None, request: str | None, person: str | None, form: str) -> None:
-    """Print who tried what, and what came of it.
+    """Print who tried what, and the result.
 
-    Clicks with what their person was told, and each decision's way to AWS. As CSV for spreadsheets, or as one JSON
-    object a line.
+    Lists clicks with their answers and every step of each decision to AWS, as CSV for spreadsheets, or as one JSON
+    object per line.
     """
     from bot.config.settings import load_store
     from bot.store.assembly import store_at
 
     settings = _configured(load_store)
     path = settings.sqlite_path
-    if path and not path.is_file():  # opening would make an empty one
-        raise click.ClickException(f"there is no store at {path}; NODE_ACCESS_STORE says where it is")
+    if path and not path.is_file():  # opening would create an empty one
+        raise click.ClickException(f"there is no store at {path}; check NODE_ACCESS_STORE")
 
     def wanted(entry: AuditEntry) -> bool:
         named = request is None or request in {entry.request, entry.request.rpartition("/")[2]}
@@ -144,34 +151,34 @@ def audit(since: datetime, until: datetime | None, request: str | None, person: 
     store = store_at(settings.store, region=settings.region)
     try:
         now = datetime.now(UTC)
-        asyncio.run(_print_trail(store, since, min(until or now, now), wanted, form))
+        asyncio.run(_print_audit(store, since, min(until or now, now), wanted, form))
     except StoreUnavailable as problem:
         raise click.ClickException(f"the store at {path or settings.store} cannot be read: {problem}") from None
 
 
-async def _print_trail(
+async def _print_audit(
     closed: AbstractAsyncContextManager[Store],
     since: datetime,
     until: datetime,
     wanted: Callable[[AuditEntry], bool],
     form: str,
 ) -> None:
-    """Print day by day, so that a year of it needs no more memory than a day."""
-    written = audit_export.as_csv if form == "csv" else audit_export.as_json
+    """Print day by day, so that a year needs no more memory than a day."""
+    line_of = audit_export.as_csv if form == "csv" else audit_export.as_json
     async with closed as store:
         if form == "csv":
             click.echo(audit_export.csv_head())
-        day = max(since, until - LONGEST_TRAIL)
+        day = max(since, until - AUDIT_SPAN)
         while day < until:
             after = min(day + timedelta(days=1), until)
             for entry in await store.audit(day, after):
                 if wanted(entry):
-                    click.echo(written(entry))
+                    click.echo(line_of(entry))
             day = after
 
 
-def _later(name: str, summary: str) -> None:
-    """Add a command of a later version: it takes any words and says that it is not available yet."""
+def _not_built(name: str, summary: str) -> None:
+    """Add a command of a later version. It accepts any arguments and reports that it is not available yet."""
 
     @main.command(name, help=f"{summary} ({NOT_AVAILABLE}).", context_settings={"ignore_unknown_options": True})
     @click.argument("words", nargs=-1, type=click.UNPROCESSED)
@@ -181,21 +188,23 @@ def _later(name: str, summary: str) -> None:
 
 
 @main.command(
-    short_help=f"Make the table; its checks are {NOT_AVAILABLE}.",
-    help=f"Check settings, AWS and Teams ({NOT_AVAILABLE}); with --create-table, make the store's table.",
+    short_help=f"Create the table; the checks are {NOT_AVAILABLE}.",
+    help=f"Check settings, AWS and Teams ({NOT_AVAILABLE}); with --create-table, create the store's table.",
 )
 @click.option(
-    "--create-table", is_flag=True, help="Make the DynamoDB table that NODE_ACCESS_STORE names, or check the one there."
+    "--create-table",
+    is_flag=True,
+    help="Create the DynamoDB table that NODE_ACCESS_STORE names, or check an existing one.",
 )
 def doctor(*, create_table: bool) -> None:
-    """Make the table: all that is available yet."""
+    """Create the table; nothing else is available yet."""
     if not create_table:
-        raise click.ClickException(f"doctor is {NOT_AVAILABLE}; doctor --create-table makes the DynamoDB table")
+        raise click.ClickException(f"doctor is {NOT_AVAILABLE}; doctor --create-table creates the DynamoDB table")
     from bot.config.settings import load_store
 
     settings = _configured(load_store)
     if settings.dynamodb_table is None:
-        raise Misconfigured("NODE_ACCESS_STORE: it names no table; write dynamodb:<table>")
+        raise Misconfigured("NODE_ACCESS_STORE: does not name a table; write dynamodb:<table>")
     _make_table(settings.dynamodb_table, region=settings.region or "")
 
 
@@ -208,19 +217,19 @@ def _make_table(name: str, *, region: str) -> None:
         raise click.ClickException(f"the table {name} is not ready: {problem}") from None
 
 
-_later("manifest", "Build the Teams app package")
+_not_built("manifest", "Build the Teams app package")
 main.add_command(sandbox)
 
 
-def _tell_version(command: click.Command) -> None:
-    """Give the command, and every command below it, --version."""
+def _add_version(command: click.Command) -> None:
+    """Add --version to the command and all its subcommands."""
     click.version_option(package_name=DISTRIBUTION, prog_name=DISTRIBUTION)(command)
     if isinstance(command, click.Group):
         for each in command.commands.values():
-            _tell_version(each)
+            _add_version(each)
 
 
-_tell_version(main)
+_add_version(main)
 
 
 def _configured(read: Callable[[], _T]) -> _T:
@@ -241,8 +250,8 @@ def _where_the_store_is(request: RequestKey | str) -> str:
     from bot.sandbox.folder import FOLDER, STORE, show_line
 
     if (FOLDER / STORE).is_file():
-        return f"for the sandbox's, type\n  {show_line(str(request))}"
-    return "NODE_ACCESS_STORE says where it is"
+        return f"for the sandbox's store, run\n  {show_line(str(request))}"
+    return "check NODE_ACCESS_STORE"
 
 
 async def _stored(closed: AbstractAsyncContextManager[Store], request: RequestKey | str) -> list[Record]:

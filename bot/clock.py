@@ -1,16 +1,16 @@
-"""The time of the machine. Tests put another clock behind the same port."""
+"""The system clock. Tests use another clock behind the same port."""
 
 import asyncio
 from datetime import UTC, datetime
 
 
 class SystemClock:
-    """`ports.clock.Clock` as the machine keeps it."""
+    """`ports.clock.Clock` from the system time."""
 
     def now(self) -> datetime:
-        """Return the current moment, aware, in UTC."""
+        """Return the current time, aware, in UTC."""
         return datetime.now(UTC)
 
     async def sleep(self, seconds: float) -> None:
-        """Pause; a pause of no length lets others run."""
+        """Sleep. Zero or less yields to other tasks."""
         await asyncio.sleep(max(0.0, seconds))

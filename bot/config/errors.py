@@ -1,6 +1,6 @@
-"""What is wrong with the settings: every problem in one go, in words that say what to do.
+"""Errors in the settings: all problems at once, each with what to do.
 
-Owns the error and the words for what pydantic finds. Repeats names and never a value, which could be a secret.
+Owns the exception and the texts for pydantic's errors. Repeats names but never values, which could be secrets.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 Location = tuple[int | str, ...]
 LONGEST_NAME = 120  # characters of a name that a line repeats; an assumed-role ARN fits
 
-_COMMON = "NODE_ACCESS_"  # of every setting in the environment; compared as well, it would make any two names near
+_COMMON = "NODE_ACCESS_"  # shared by all settings; left out of the comparison, or all names would look similar
 
 _WORDS = {
     "string_type": 'write text in quotes: "…"',
@@ -34,7 +34,7 @@ _WORDS = {
 
 
 class ConfigurationProblems(Exception):
-    """Settings that cannot be used; one line for each problem, none with a value in it."""
+    """The settings are invalid: one line for each problem, without any value."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
@@ -48,9 +48,9 @@ def explain(
     known: Callable[[Location], list[str]],
     missing: Callable[[Location], str],
 ) -> list[str]:
-    """Put what pydantic found into lines.
+    """Turn pydantic's errors into lines of text.
 
-    `place` words a location, `known` lists the keys that a table has, `missing` says what a missing one is.
+    `place` describes a location, `known` lists the keys of a table, `missing` describes a missing key.
     """
     lines = []
     for each in error.errors(include_url=False, include_input=False):
@@ -60,14 +60,14 @@ def explain(
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """Return `; did you mean …?`, or nothing where no known name is near."""
+    """Return `; did you mean …?`, or an empty string if no known name is similar."""
     bare = {each.removeprefix(_COMMON): each for each in known}
     near = get_close_matches(name.removeprefix(_COMMON), bare, n=1)
     return f"; did you mean {bare[near[0]]}?" if near else ""
 
 
 def shown(name: str) -> str:
-    """Return a name from outside so that it is one short line, whatever is in it."""
+    """Return a name from outside as one short, printable line."""
     plain = name if name.isprintable() else repr(name)
     return plain if len(plain) <= LONGEST_NAME else f"{plain[:LONGEST_NAME]}…"
 

@@ -1,7 +1,6 @@
-"""node-access.toml: channels, approvers, people and accounts, as the domain's own shapes.
+"""Reads node-access.toml: channels, approvers, people and accounts as the domain's types.
 
-Owns the file and the rules that concern several of its tables. Knows nothing of the environment;
-bot.config.settings calls it.
+Owns the rules that concern several tables. Does not know the environment; bot.config.settings calls it.
 """
 
 import re
@@ -30,7 +29,7 @@ _PRINCIPALS = (
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What node-access.toml says. No `accounts`: the bot's own account and Region."""
+    """The contents of node-access.toml. Without `accounts`, the bot watches its own account and Region."""
 
     channels: tuple[Channel, ...]
     identity: IdentityRules
@@ -38,20 +37,20 @@ class Configuration:
 
 
 def load_configuration(path: Path) -> Configuration:
-    """Read the file. Raises ConfigurationProblems with every problem that it has."""
+    """Read the file. Raises ConfigurationProblems with all its problems."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise ConfigurationProblems(
             [f"{shown(str(path))}: there is no such file; write one, or set NODE_ACCESS_CONFIG"]
         ) from None
-    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+    except (OSError, ValueError) as error:  # ValueError: not a valid path
         raise ConfigurationProblems([f"{shown(str(path))}: cannot be read ({type(error).__name__})"]) from None
     return parse_configuration(content, name=shown(path.name))
 
 
 def parse_configuration(content: bytes, *, name: str = "node-access.toml") -> Configuration:
-    """Read the text of the file. Raises ConfigurationProblems, each line beginning with `name`."""
+    """Parse the contents of the file. Raises ConfigurationProblems; each line starts with `name`."""
     raw = _tables(content, name)
     problems = [f"{name}: {each}" for each in _across(raw)]
     try:
@@ -75,11 +74,11 @@ def _tables(content: bytes, name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(content.decode())
     except UnicodeDecodeError:
-        raise ConfigurationProblems([f"{name}: is not UTF-8; save it so"]) from None
+        raise ConfigurationProblems([f"{name}: is not UTF-8; save it as UTF-8"]) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationProblems([f"{name}: is not TOML: {error}"]) from None
-    except (RecursionError, ValueError):  # brackets a thousand deep, numbers of a thousand digits
-        raise ConfigurationProblems([f"{name}: is not TOML that can be read"]) from None
+    except (RecursionError, ValueError):  # deeply nested brackets, very long numbers
+        raise ConfigurationProblems([f"{name}: is not valid TOML"]) from None
 
 
 def _configuration(file: File) -> Configuration:
@@ -93,7 +92,7 @@ def _configuration(file: File) -> Configuration:
     )
 
 
-# --- rules across tables: on the raw tables, so that they are told together with what is wrong inside of one -----
+# --- rules across tables, on the raw tables, so that they are reported together with the problems inside a table ---
 
 
 def _across(raw: dict[str, Any]) -> Iterator[str]:
@@ -112,7 +111,7 @@ def _doubles(what: str, values: list[object]) -> Iterator[str]:
     texts = [each for each in values if isinstance(each, str)]
     for text, times in Counter(texts).items():
         if times > 1:
-            yield f"{what}: {shown(text)} is there {times} times; each must be unique"
+            yield f"{what}: {shown(text)} is used {times} times; each must be unique"
 
 
 def _accounts(accounts: list[dict[str, Any]]) -> Iterator[str]:
@@ -120,12 +119,12 @@ def _accounts(accounts: list[dict[str, Any]]) -> Iterator[str]:
     for number, account in enumerate(accounts, start=1):
         regions = account.get("regions")
         yield from _doubles(f"accounts {number}: regions", regions if isinstance(regions, list) else [])
-        for key, does in (("reader_role", "reads"), ("cancel_role", "cancels in")):
-            of = re.match(_ROLE_OF, str(account.get(key)))
-            if of and of[1] != account.get("id"):
-                yield f"accounts {number}: {key}: write a role of this account; one of {of[1]} {does} {of[1]}"
+        for key in ("reader_role", "cancel_role"):
+            role = re.match(_ROLE_OF, str(account.get(key)))
+            if role and role[1] != account.get("id"):
+                yield f"accounts {number}: {key}: write a role of this account; the ARN is of account {role[1]}"
     if sum("reader_role" not in each for each in accounts) > 1:
-        yield "accounts: only one, the bot's own, can go without reader_role; write it for the others"
+        yield "accounts: only the bot's own account can omit reader_role; write it for the others"
 
 
 def _fallback(channels: list[dict[str, Any]]) -> Iterator[str]:
@@ -135,7 +134,7 @@ def _fallback(channels: list[dict[str, Any]]) -> Iterator[str]:
     elif count > 1:
         yield f"channels: {count} have fallback = true; exactly one must"
     elif count == 0 and (len(channels) > 1 or "match" in channels[0]):
-        yield "channels: none has fallback = true; one must, for the requests that no match takes"
+        yield "channels: none has fallback = true; set it for the channel that gets requests without a match"
 
 
 def _people(raw: dict[str, Any]) -> Iterator[str]:
@@ -151,7 +150,7 @@ def _people(raw: dict[str, Any]) -> Iterator[str]:
 def _principal(principal: Principal, rules: IdentityRules) -> str | None:
     if principal.kind is PrincipalKind.SESSION and not rules.trusts(principal):
         return (
-            "whoever assumes this role may choose the session's name; if its trust policy pins"
+            "callers of this role can choose the session name; if its trust policy pins"
             " sts:RoleSessionName, add the role to trusted_roles of [identity]"
         )
     if principal.kind is PrincipalKind.OTHER and not re.fullmatch(_IAM_USER, principal.text):
@@ -163,7 +162,7 @@ def _dicts(tables: object) -> list[dict[str, Any]]:
     return [each for each in tables if isinstance(each, dict)] if isinstance(tables, list) else []
 
 
-# --- where in the file -------------------------------------------------------------------------------------------
+# --- locations in the file ---------------------------------------------------------------------------------------
 
 
 def _known(location: Location) -> list[str]:
@@ -172,7 +171,7 @@ def _known(location: Location) -> list[str]:
 
 
 def _place(location: Location, raw: dict[str, Any]) -> str:
-    """Word a location: `channels 2 ('leads'): approvers 1`. Entries count from 1, as people do."""
+    """Describe a location: `channels 2 ('leads'): approvers 1`. Entries count from 1."""
     words: list[str] = []
     value: Any = raw
     for key in location:

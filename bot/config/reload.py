@@ -1,6 +1,6 @@
-"""Reads node-access.toml anew while the bot runs, and puts it in force whole or not at all.
+"""Re-reads node-access.toml while the bot runs and applies it completely or not at all.
 
-Owns when the file is looked at and what follows from a change; what is in it is bot.config.file's.
+Owns when the file is read and what follows from a change. Its contents are parsed by bot.config.file.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ from bot.service.configured import Configured
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
-PERIOD = 3.0  # seconds between two looks at the file
+PERIOD = 3.0  # seconds between two reads of the file
 CHECK = "configuration"  # its name among the checks of /readyz and /metrics
 log = structlog.get_logger(__name__)
 
 
 class ConfigurationReload:
-    """The loop that looks at the file. `configuration` is what the program was started with.
+    """The loop that re-reads the file. `configuration` is what the program was started with.
 
-    Bytes are judged when two looks in a row found the same: an editor may be in the midst of writing, and half a file
-    may well be a file, with half of the approvers.
+    The contents count once two reads in a row found the same. An editor may still be writing, and half a file can be a
+    valid file with half of the approvers.
     """
 
     def __init__(
@@ -44,33 +44,33 @@ class ConfigurationReload:
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
-        self._path, self._in_force, self._configured = path, configuration, configured
+        self._path, self._active, self._configured = path, configuration, configured
         self._rows, self._clock, self._telemetry = rows, clock, telemetry
         self._at_start = _fixed(configuration)
         self._seen: bytes | str | None = None
-        self._judged: bytes | str | None = None
-        self._refused = False  # what was judged last
-        self._to_look: dict[RequestKey, None] = {}  # in the order in which they are tried
+        self._parsed: bytes | str | None = None
+        self._refused = False  # the last contents that were parsed
+        self._to_requeue: dict[RequestKey, None] = {}  # in the order in which they are tried
         self._changed: frozenset[str] | None = frozenset()  # names of channels; None: everything
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check the file until cancelled."""
         while True:
             await self._clock.sleep(PERIOD)
-            await self.look()
+            await self.check()
 
-    async def look(self) -> None:
-        """Look at the file once; put it in force if it has changed and can be used."""
+    async def check(self) -> None:
+        """Read the file once; apply it if it has changed and is valid."""
         found = await asyncio.to_thread(_content, self._path)
         settled, self._seen = found == self._seen, found
-        if settled and found != self._judged:
-            self._judged = found
-            self._judge(found)
-        await self._have_cards_follow()
+        if settled and found != self._parsed:
+            self._parsed = found
+            self._parse(found)
+        await self._update_cards()
 
-    # --- judging
+    # --- parsing
 
-    def _judge(self, found: bytes | str) -> None:
+    def _parse(self, found: bytes | str) -> None:
         if isinstance(found, str):
             self._refuse((found,))
             return
@@ -82,66 +82,68 @@ class ConfigurationReload:
             self._take(configuration)
 
     def _refuse(self, problems: tuple[str, ...]) -> None:
-        """Go on with the former file, and say so for as long as that lasts."""
+        """Keep the previous configuration, and report it as a problem until a valid file is read."""
         self._refused = True
         log.error("configuration_refused", file=self._path.name, problems=list(problems))
-        self._telemetry.health.failed(CHECK, "the file was refused, and the former one is in force; the log says why")
+        self._telemetry.health.failed(
+            CHECK, "the file was refused, and the previous one is still used; the log has the reasons"
+        )
 
     def _take(self, configuration: Configuration) -> None:
-        former, self._in_force = self._in_force, configuration
+        previous, self._active = self._active, configuration
         refused, self._refused = self._refused, False
-        if _rules_of(configuration) != _rules_of(former):
-            self._put_in_force(former, configuration)
-        if refused or configuration != former:
+        if _rules_of(configuration) != _rules_of(previous):
+            self._apply(previous, configuration)
+        if refused or configuration != previous:
             log.info("configuration_read", channels=[channel.name for channel in configuration.channels])
-        self._tell_of_accounts(configuration)
+        self._report_accounts(configuration)
 
-    def _put_in_force(self, former: Configuration, configuration: Configuration) -> None:
-        rules = replace(  # what comes from [[accounts]] stays as it was at the start
+    def _apply(self, previous: Configuration, configuration: Configuration) -> None:
+        rules = replace(  # what comes from [[accounts]] stays as it was at startup
             self._configured.rules,
             channels=_by_name(configuration),
             allow_unidentified=configuration.identity.allow_unidentified,
         )
-        changed = _changed(former, configuration)
+        changed = _changed(previous, configuration)
         self._configured.take(rules, configuration.identity)
         self._changed = None if changed is None or self._changed is None else self._changed | changed
 
-    def _tell_of_accounts(self, configuration: Configuration) -> None:
-        """Accounts have clients and sweeps that are made at the start: what is theirs waits for the next one."""
+    def _report_accounts(self, configuration: Configuration) -> None:
+        """Clients and sweeps of accounts are created at startup, so changes of [[accounts]] need a restart."""
         if _fixed(configuration) == self._at_start:
             self._telemetry.health.succeeded(CHECK)
             return
         log.warning("accounts_wait_for_restart", file=self._path.name)
         self._telemetry.health.failed(
-            CHECK, "[[accounts]] or their external_id waits for a restart; the rest is in force"
+            CHECK, "a change of [[accounts]] or their external_id needs a restart; all other changes are active"
         )
 
-    # --- what follows
+    # --- updating cards
 
-    async def _have_cards_follow(self) -> None:
-        """Make due what may look different now; what a store does not take is tried again at the next look."""
+    async def _update_cards(self) -> None:
+        """Requeue the rows whose cards may change; rows that could not be stored are tried again at the next check."""
         try:
             if self._changed != frozenset():
                 rows = (await self._rows.store.watched()).rows
-                self._to_look |= {row.key: None for row in rows if _concerns(row, self._changed)}
+                self._to_requeue |= {row.key: None for row in rows if _concerns(row, self._changed)}
                 self._changed = frozenset()
-            for key in tuple(self._to_look):
-                await self._make_due(key)
+            for key in tuple(self._to_requeue):
+                await self._requeue(key)
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
 
-    async def _make_due(self, key: RequestKey) -> None:
-        """Have a row looked at. One that the store does not take goes last, so that next time it hinders no other."""
-        del self._to_look[key]
+    async def _requeue(self, key: RequestKey) -> None:
+        """Requeue a row. If the store fails, the row goes last, so that it does not block the others."""
+        del self._to_requeue[key]
         try:
             await self._rows.look(key)
         except BaseException:
-            self._to_look[key] = None
+            self._to_requeue[key] = None
             raise
 
 
 def _content(path: Path) -> bytes | str:
-    """Return what is in the file, or in words why it cannot be read."""
+    """Return the contents of the file, or a text that says why it cannot be read."""
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:
@@ -149,21 +151,21 @@ def _content(path: Path) -> bytes | str:
 
 
 def _fixed(configuration: Configuration) -> tuple[object, ...]:
-    """Return what takes effect at a start alone; of the external id it is the reader roles' use of it."""
+    """Return what only a restart changes. The external id counts only if reader roles use it."""
     reads_elsewhere = any(each.reader_role for each in configuration.accounts)
     return configuration.accounts, configuration.identity.external_id if reads_elsewhere else None
 
 
 def _rules_of(configuration: Configuration) -> tuple[object, ...]:
-    """Return what takes effect at once. The order of the channels counts: the first match wins."""
+    """Return what takes effect at once. The order of the channels matters: the first match wins."""
     return configuration.channels, configuration.identity
 
 
-def _changed(former: Configuration, now: Configuration) -> frozenset[str] | None:
-    """Name the channels that differ; None where who is who does, which concerns every request."""
-    if former.identity != now.identity:
+def _changed(previous: Configuration, now: Configuration) -> frozenset[str] | None:
+    """Return the names of the channels that differ. None: the identity rules differ, which concerns every request."""
+    if previous.identity != now.identity:
         return None
-    before, after = _by_name(former), _by_name(now)
+    before, after = _by_name(previous), _by_name(now)
     return frozenset(name for name in {*before, *after} if before.get(name) != after.get(name))
 
 

@@ -1,6 +1,6 @@
-"""The tables of node-access.toml as they are written, and the domain's shapes made of them.
+"""The tables of node-access.toml and their conversion to the domain's types.
 
-Owns the keys, their types and defaults. What concerns several tables at once is bot.config.file's.
+Owns the keys, their types and defaults. Rules that concern several tables are in bot.config.file.
 """
 
 from typing import Annotated, Literal
@@ -33,7 +33,7 @@ class _Table(BaseModel):
 
 
 class MatchTable(_Table):
-    """`match` of a channel: which requests it takes."""
+    """`match` of a channel: which requests it gets."""
 
     accounts: list[AccountId] = []
     regions: list[Region] = []
@@ -41,20 +41,20 @@ class MatchTable(_Table):
     tags: dict[str, list[str]] = {}
 
     def to_domain(self) -> Match:
-        """Return the domain's shape; a tag without values matches everything, like any empty list."""
+        """Return the domain's type. A tag without values matches everything, like any empty list."""
         tags = tuple((key, frozenset(values)) for key, values in self.tags.items() if values)
         return Match(frozenset(self.accounts), frozenset(self.regions), frozenset(self.policies), tags)
 
 
 class LevelTable(_Table):
-    """[[channels.levels]]: who approves at one step, where that differs from the channel."""
+    """[[channels.levels]]: who approves at one step, if that differs from the channel."""
 
     step: Visible
     approvers: list[Approver] = []
     approver_role: RoleArn | None = None
 
     def to_domain(self) -> LevelRule:
-        """Return the domain's shape."""
+        """Return the domain's type."""
         return LevelRule(self.step, tuple(self.approvers), self.approver_role)
 
 
@@ -79,7 +79,7 @@ class ChannelTable(_Table):
     levels: list[LevelTable] = []
 
     def to_domain(self, *, alone: bool) -> Channel:
-        """Return the domain's shape; a channel that is `alone` and has no match is the fallback by itself."""
+        """Return the domain's type. A single channel (`alone`) without a match is the fallback."""
         return Channel(
             name=self.name,
             conversation=self.conversation,
@@ -98,7 +98,7 @@ class ChannelTable(_Table):
 
 
 class IdentityTable(_Table):
-    """[identity]: how requesters are known to be certain people."""
+    """[identity]: how requesters are identified."""
 
     trusted_roles: list[RoleName] = []
     people_domains: list[Domain] = []
@@ -108,7 +108,7 @@ class IdentityTable(_Table):
     session_tags: bool = False
 
     def to_domain(self, people: dict[str, str]) -> IdentityRules:
-        """Return the domain's shape, with [people]."""
+        """Return the domain's type, with [people]."""
         return IdentityRules(
             trusted_roles=frozenset(self.trusted_roles),
             people_domains=frozenset(each.casefold() for each in self.people_domains),

@@ -1,6 +1,6 @@
-"""The settings: the only reader of the environment and, through bot.config.file, of node-access.toml.
+"""Settings: the only reader of the environment and, through bot.config.file, of node-access.toml.
 
-Names carry the prefix NODE_ACCESS_. Only bot.app and bot.cli read settings; everything else takes arguments.
+Names have the prefix NODE_ACCESS_. Only bot.app and bot.cli read settings; all other code takes arguments.
 """
 
 import os
@@ -19,7 +19,7 @@ from bot.config.types import Guid, IdentityEndpoint, MicrosoftAddress, Region, S
 from bot.teams.net.addresses import AddressRefused, ServiceHosts
 
 PREFIX = "NODE_ACCESS_"
-SERVICE_LINKS = "NODE_ACCESS_BOT_"  # Kubernetes makes such variables by itself for a service named node-access-bot
+SERVICE_LINKS = "NODE_ACCESS_BOT_"  # Kubernetes sets such variables for a service named node-access-bot
 # The connector's hosts: worldwide and the two government clouds of the United States.
 # https://learn.microsoft.com/microsoftteams/platform/bots/how-to/conversations/send-proactive-messages
 SERVICE_HOSTS = (
@@ -30,7 +30,7 @@ SERVICE_HOSTS = (
 )
 
 
-# What is not the environment's own word for a setting of ours: Amazon's and Azure's names.
+# Settings that Amazon or Azure named: they have no prefix.
 _FOREIGN_NAMES = {
     "region": "AWS_REGION",
     "identity_endpoint": "IDENTITY_ENDPOINT",
@@ -98,7 +98,7 @@ def _refuse_needless_secret(info: ValidationInfo) -> None:
 
 
 def _of_azure(value: object, info: ValidationInfo) -> object:
-    """Leave alone what Azure puts into the environment of everything that it hosts, unless it is asked for."""
+    """Ignore the variables that Azure sets on every host, unless APP_CREDENTIAL is managed-identity."""
     return value if info.data.get("app_credential") == "managed-identity" else None
 
 
@@ -125,7 +125,7 @@ _REGION_NAMES = AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION")
 
 
 class _ReadSettings(BaseSettings):
-    """Where the rows are."""
+    """Settings that every command reads: where the rows are stored."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -137,22 +137,22 @@ class _ReadSettings(BaseSettings):
     )
 
     store: Annotated[str, AfterValidator(_store)] = Field(
-        "sqlite:node-access.db", description="where the rows are kept"
+        "sqlite:node-access.db", description="where the rows are stored"
     )
 
     @property
     def sqlite_path(self) -> Path | None:
-        """The file of the SQLite store; None for another one."""
+        """Path of the SQLite store; None for other stores."""
         return None if self.dynamodb_table else Path(self.store.removeprefix("sqlite:"))
 
     @property
     def dynamodb_table(self) -> str | None:
-        """The name of the DynamoDB store's table; None for another one."""
+        """Table name of the DynamoDB store; None for other stores."""
         kind, _, name = self.store.partition(":")
         return name if kind == "dynamodb" else None
 
     @classmethod
-    def settings_customise_sources(  # the five are pydantic's; one is of use here
+    def settings_customise_sources(  # pydantic defines the five parameters; only one is used
         cls,
         settings_cls: type[BaseSettings],  # noqa: ARG003
         init_settings: PydanticBaseSettingsSource,
@@ -160,18 +160,18 @@ class _ReadSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take arguments alone: the environment comes in through `load`, and never behind a test's back."""
+        """Read arguments only: the environment is passed in by `load`, so tests control it."""
         return (init_settings,)
 
 
 class StoreSettings(_ReadSettings):
-    """Where the rows are: all that reading one takes."""
+    """The settings of commands that only read the store."""
 
     region: Annotated[Region | None, AfterValidator(_store_region)] = Field(None, validation_alias=_REGION_NAMES)
 
 
 class Settings(_ReadSettings):
-    """Every setting of the environment. `Settings(…)` takes them as arguments and reads no environment."""
+    """All settings of the environment. `Settings(…)` takes them as arguments and does not read the environment."""
 
     app_id: Guid = Field(description="the application (client) id of the Azure Bot")
     app_credential: Literal["secret", "aws-federation", "managed-identity"] = "secret"
@@ -209,7 +209,7 @@ _Chosen = TypeVar("_Chosen", bound=_ReadSettings)
 
 
 def load(environ: Mapping[str, str] | None = None) -> tuple[Settings, Configuration]:
-    """Read the environment and node-access.toml. Raises ConfigurationProblems with the problems of both."""
+    """Read the environment and node-access.toml. Raises ConfigurationProblems with all problems of both."""
     given = os.environ if environ is None else environ
     problems: list[str] = []
     settings = _collected(problems, lambda: _read(Settings, given))
@@ -223,7 +223,7 @@ def load(environ: Mapping[str, str] | None = None) -> tuple[Settings, Configurat
 
 
 def load_store(environ: Mapping[str, str] | None = None) -> StoreSettings:
-    """Read only where the rows are. Raises ConfigurationProblems."""
+    """Read only the store's settings. Raises ConfigurationProblems."""
     return _read(StoreSettings, os.environ if environ is None else environ)
 
 
@@ -268,5 +268,5 @@ def _missing(location: Location) -> str:
 
 
 def _name(location: Location) -> str:
-    first = _FOREIGN_NAMES.get(str(location[0]), str(location[0]))  # a default's place has no alias
+    first = _FOREIGN_NAMES.get(str(location[0]), str(location[0]))  # the location of a default has no alias
     return first if first in _FOREIGN_NAMES.values() else f"{PREFIX}{first.upper()}"

@@ -1,6 +1,6 @@
-"""How ids, names and addresses are written in the settings: types that say what to write instead.
+"""Types for ids, names and addresses in the settings; each error says what to write instead.
 
-Owns the spelling alone; knows neither the environment nor node-access.toml.
+Owns the spelling alone. Does not know the environment or node-access.toml.
 """
 
 import re
@@ -35,7 +35,7 @@ def _spelled(pattern: str, advice: str) -> AfterValidator:
 
 def _visible(text: str) -> str:
     if not text.strip() or not text.isprintable():
-        raise ValueError("write a name that can be seen")
+        raise ValueError("write a name with visible characters")
     return text
 
 
@@ -57,7 +57,7 @@ def _timezones() -> list[str]:
 def _timezone(text: str) -> str:
     try:
         ZoneInfo(text)
-    except (KeyError, ValueError, OSError) as error:  # zoneinfo's own, a bad path, a folder of zones
+    except (KeyError, ValueError, OSError) as error:  # unknown zone, invalid path, a directory of zones
         near = get_close_matches(text, _timezones(), n=1)
         raise ValueError(f"no such time zone; write one like {near[0] if near else 'Asia/Tokyo'}") from error
     return text
@@ -67,7 +67,7 @@ def _microsoft(text: str) -> str:
     try:
         checked(text)
     except AddressRefused as error:
-        raise ValueError(f"{error}: write an https address (http on loopback alone)") from error
+        raise ValueError(f"{error}: write an https address (http only on loopback)") from error
     return text
 
 
@@ -85,7 +85,9 @@ def _refused(value: Any) -> Any:
     return value
 
 
-Unavailable = Annotated[Any, BeforeValidator(_refused)]  # a key of the contract that is not built: off is fine
+Unavailable = Annotated[
+    Any, BeforeValidator(_refused)
+]  # a documented key that is not built yet; only its "off" value is accepted
 Visible = Annotated[str, AfterValidator(_visible)]
 Guid = Annotated[str, _spelled(_GUID, "write an id like 11111111-1111-4111-8111-111111111111")]
 AccountId = Annotated[str, _spelled("[0-9]{12}", 'write the 12 digits of the account in quotes: "111122223333"')]

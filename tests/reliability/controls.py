@@ -289,8 +289,8 @@ GUARDS = (
     Guard(
         "half a file is not put in force",
         "bot/config/reload.py",
-        "if settled and found != self._judged:",
-        "if found != self._judged:",
+        "if settled and found != self._parsed:",
+        "if found != self._parsed:",
         RELOADING + "test_a_file_is_judged_once_two_looks_found_the_same",
     ),
     Guard(

@@ -70,7 +70,7 @@ class Running:
     async def settle(self) -> None:
         """Look often enough that what is there was seen twice, and let the cards follow."""
         for _ in range(3):
-            await self.reloading.look()
+            await self.reloading.check()
         await self.world.clock.advance(1)
 
     async def put(self, text: str | bytes) -> None:
@@ -196,7 +196,7 @@ async def test_a_file_is_judged_once_two_looks_found_the_same(bot: Running) -> N
     """Whoever is in the midst of writing it has not written it yet: half of it is a file as well."""
     key = await _shown(bot)
     bot.path.write_text(NOBODY)
-    await bot.reloading.look()
+    await bot.reloading.check()
     assert await bot.code(key) is None
     bot.path.write_text(TOML)
     await bot.settle()
@@ -327,7 +327,7 @@ async def test_a_channel_that_is_renamed_meanwhile_still_decides(bot: Running) -
     await world.aws.arrived["prepare"].wait()
     bot.path.write_text(TOML.replace('name = "approvals"', 'name = "production"'))
     for _ in range(3):
-        await bot.reloading.look()
+        await bot.reloading.check()
     await world.shown(key)
     await world.clock.advance(10)
     await pressed
@@ -422,7 +422,7 @@ async def test_a_click_that_waited_for_another_is_judged_by_the_rules_of_its_cla
     await bot.world.clock.advance(0.1)
     bot.path.write_text(TOML.replace('["members"]', f'["user:{HANAKO.object_id}"]'))
     for _ in range(3):
-        await bot.reloading.look()
+        await bot.reloading.check()
     gate.set()
     await bot.world.clock.advance(3)
     assert (first.result(), second.result()) == (NoticeCode.AWS_DENIED, NoticeCode.NOT_APPROVER)

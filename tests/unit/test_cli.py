@@ -138,7 +138,7 @@ def test_what_is_not_built_says_so(words: tuple[str, ...]) -> None:
 def test_doctor_says_what_it_can_do_already() -> None:
     """Without --create-table it is not available yet: exit code 1, and the word that is missing."""
     result = run("doctor")
-    told = "Error: doctor is not available yet; doctor --create-table makes the DynamoDB table\n"
+    told = "Error: doctor is not available yet; doctor --create-table creates the DynamoDB table\n"
     assert (result.exit_code, result.stderr) == (1, told)
 
 

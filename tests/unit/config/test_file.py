@@ -177,15 +177,15 @@ def test_exactly_one_fallback(text: str, said: str) -> None:
         ('match = { tag = { Environment = ["production"] } }', "match: tag: unknown; did you mean tags?"),
         ('aprovers = ["members"]', "aprovers: unknown; did you mean approvers?"),
         ('[[channels.levels]]\nsteps = "Level2"', "steps: unknown; did you mean step?"),
-        ('[[channels.levels]]\nstep = "a"\n[[channels.levels]]\nstep = "a"', "step: a is there 2 times"),
+        ('[[channels.levels]]\nstep = "a"\n[[channels.levels]]\nstep = "a"', "step: a is used 2 times"),
         ('[[accounts]]\nid = "1"\nregions = ["us-east-1"]', "accounts 1: id: write the 12 digits"),
         ('[[accounts]]\nid = "444455556666"\nregions = []', "accounts 1: regions: write at least one"),
         ('[[accounts]]\nid = "444455556666"', "accounts 1: regions: missing; write it"),
-        ('[[accounts]]\nid = "444455556666"\nregions = ["us-east-1", "us-east-1"]', "us-east-1 is there 2 times"),
-        (2 * '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\n', "accounts: id: 444455556666 is there 2"),
+        ('[[accounts]]\nid = "444455556666"\nregions = ["us-east-1", "us-east-1"]', "us-east-1 is used 2 times"),
+        (2 * '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\n', "accounts: id: 444455556666 is used 2"),
         (
             "".join(f'[[accounts]]\nid = "{each}"\nregions = ["us-east-1"]\n' for each in (ID, 2 * "444455")),
-            "accounts: only one, the bot's own, can go without reader_role",
+            "accounts: only the bot's own account can omit reader_role",
         ),
         (
             f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\nreader_role = "arn:aws:iam::{ID}:role/Reader"',
@@ -197,7 +197,7 @@ def test_exactly_one_fallback(text: str, said: str) -> None:
         ),
         (
             f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\ncancel_role = "arn:aws:iam::{ID}:role/Canceller"',
-            f"accounts 1: cancel_role: write a role of this account; one of {ID} cancels in {ID}",
+            f"accounts 1: cancel_role: write a role of this account; the ARN is of account {ID}",
         ),
         (
             '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\ncancel_role = "arn:aws:iam::{account}:role/A"',

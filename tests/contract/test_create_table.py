@@ -213,7 +213,7 @@ def test_a_store_without_a_table_is_wrong_configuration(monkeypatch: pytest.Monk
     monkeypatch.setenv("NODE_ACCESS_STORE", store)
     result = create()
     assert result.exit_code == 2
-    assert result.stderr == "NODE_ACCESS_STORE: it names no table; write dynamodb:<table>\n"
+    assert result.stderr == "NODE_ACCESS_STORE: does not name a table; write dynamodb:<table>\n"
 
 
 def test_a_table_needs_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +235,7 @@ async def test_show_reads_the_table(server: FakeDynamo) -> None:
         (row,) = json.loads(result.stdout)
         assert (row["key"]["ops_item_id"], row["version"]) == (key_of(1).ops_item_id, 1)
     unknown = await asyncio.to_thread(run, "show", "oi-ffffffffffff")
-    assert (unknown.exit_code, "does not know" in unknown.stderr) == (1, True)
+    assert (unknown.exit_code, "the store has no request" in unknown.stderr) == (1, True)
 
 
 def test_show_says_that_there_is_no_table(server: FakeDynamo) -> None:

@@ -234,7 +234,7 @@ def _credential(settings: Settings, aws: AwsSide, clock: Clock) -> ClientAuthent
             return IdentityAddress(settings.identity_endpoint or IMDS, settings.identity_header)
         case "secret" if settings.app_secret_arn:
             source = aws.client_secret(settings.app_secret_arn)
-            return RotatingSecret(source, now=lambda: clock.now().timestamp())
+            return RotatingSecret(source, now=clock.epoch)
         case "secret":
             return StaticSecret(settings.app_secret)
     assert_never(settings.app_credential)

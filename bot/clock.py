@@ -11,6 +11,10 @@ class SystemClock:
         """Return the current time, aware, in UTC."""
         return datetime.now(UTC)
 
+    def epoch(self) -> float:
+        """Return the current time in seconds since 1970."""
+        return self.now().timestamp()
+
     async def sleep(self, seconds: float) -> None:
         """Sleep. Zero or less yields to other tasks."""
         await asyncio.sleep(max(0.0, seconds))

@@ -53,14 +53,11 @@ class IdentityCenter:
     """Reads records with the bot's own credentials in its own Region, and remembers what they say."""
 
     def __init__(self, clients: Clients, *, clock: Clock) -> None:
-        def now() -> float:
-            return clock.now().timestamp()
-
         self._clients = clients
-        self._names: TLRUCache[str, Names] = TLRUCache(KEPT, ttu=_believed_until, timer=now)
-        self._failing: TTLCache[str, str] = TTLCache(KEPT, ttl=FAILED_SECONDS, timer=now)
-        self._stores: TTLCache[str, str] = TTLCache(1, ttl=KEPT_SECONDS, timer=now)
-        self._told: TTLCache[str, bool] = TTLCache(CAUSES, ttl=TOLD_SECONDS, timer=now)
+        self._names: TLRUCache[str, Names] = TLRUCache(KEPT, ttu=_believed_until, timer=clock.epoch)
+        self._failing: TTLCache[str, str] = TTLCache(KEPT, ttl=FAILED_SECONDS, timer=clock.epoch)
+        self._stores: TTLCache[str, str] = TTLCache(1, ttl=KEPT_SECONDS, timer=clock.epoch)
+        self._told: TTLCache[str, bool] = TTLCache(CAUSES, ttl=TOLD_SECONDS, timer=clock.epoch)
         self._under_way: dict[str, asyncio.Task[_Answer]] = {}
         self._turn = asyncio.Lock()
 

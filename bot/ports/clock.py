@@ -1,14 +1,17 @@
-"""Time, as the services see it."""
+"""The port for time."""
 
 from datetime import datetime
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Time. Tests put in one that they move by hand."""
+    """The time, and pauses. Tests use one that they move by hand."""
 
     def now(self) -> datetime:
-        """Return the current moment, aware, in UTC."""
+        """Return the current time, aware, in UTC."""
+
+    def epoch(self) -> float:
+        """Return the current time in seconds since 1970."""
 
     async def sleep(self, seconds: float) -> None:
-        """Pause."""
+        """Sleep for so many seconds. Zero or less yields to other tasks."""

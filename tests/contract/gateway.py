@@ -34,6 +34,10 @@ class SceneClock:
         """Return the moment."""
         return self.hand()
 
+    def epoch(self) -> float:
+        """Return the time in seconds since 1970."""
+        return self.now().timestamp()
+
     async def sleep(self, seconds: float) -> None:
         """Let the time pass."""
         self.hand.move(seconds=seconds)

@@ -51,6 +51,9 @@ class AheadClock:
     def now(self) -> datetime:
         return self._now()
 
+    def epoch(self) -> float:
+        return self.now().timestamp()
+
     async def sleep(self, seconds: float) -> None:
         """Pause, in steps short enough to notice that time was put forward."""
         until = self.now() + timedelta(seconds=seconds)

@@ -25,6 +25,9 @@ class ManualClock:
     def now(self) -> datetime:
         return self._now
 
+    def epoch(self) -> float:
+        return self._now.timestamp()
+
     async def sleep(self, seconds: float) -> None:
         """Pause until `advance` has passed the moment; a pause of no length lets others run."""
         if seconds <= 0:

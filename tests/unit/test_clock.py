@@ -10,8 +10,8 @@ from bot.clock import SystemClock
 from tests.fakes.clock import START, ManualClock, NeverQuiet, settled
 
 
-async def test_the_system_clock_tells_utc() -> None:
-    """Aware moments, in order; a pause of no length is no pause."""
+async def test_system_clock_returns_utc() -> None:
+    """Times are aware and in order, also as seconds since 1970; a sleep of zero or less ends at once."""
     clock = SystemClock()
     before = datetime.now(UTC)
     await clock.sleep(0)
@@ -19,6 +19,7 @@ async def test_the_system_clock_tells_utc() -> None:
     now = clock.now()
     assert now.tzinfo is UTC
     assert before <= now <= datetime.now(UTC)
+    assert now.timestamp() <= clock.epoch() <= datetime.now(UTC).timestamp()
 
 
 async def test_time_stands_still_until_it_is_moved() -> None:

@@ -78,7 +78,7 @@ class Clients:
         self._pools = {lane: ThreadPoolExecutor(size, f"aws-{lane.name.lower()}") for lane, size in THREADS.items()}
         self._clock = clock
         self._sessions: TLRUCache[RoleSession, Credentials] = TLRUCache(
-            SESSIONS_KEPT, ttu=_usable_until, timer=lambda: clock.now().timestamp()
+            SESSIONS_KEPT, ttu=_usable_until, timer=clock.epoch
         )
         self._own_account: str | None = None
         self._sending = 0

@@ -35,7 +35,7 @@ class AccessRequests:
         self._nodes, self._listing = Nodes(clients, clock=clock), Listing(clients)
         self._signals = Signals(clients)
         self._policies: TTLCache[tuple[Place, str, str], Policy] = TTLCache(
-            POLICIES_KEPT, ttl=POLICY_KEPT_SECONDS, timer=lambda: clock.now().timestamp()
+            POLICIES_KEPT, ttl=POLICY_KEPT_SECONDS, timer=clock.epoch
         )
         self._own: LRUCache[tuple[RequestKey, str], None] = LRUCache(OWN_KEPT)  # whose one is never changes
 

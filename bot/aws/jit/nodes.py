@@ -32,9 +32,7 @@ class Nodes:
 
     def __init__(self, clients: Clients, *, clock: Clock) -> None:
         self._clients = clients
-        self._kept: TTLCache[tuple[Place, str], Node] = TTLCache(
-            KEPT, ttl=KEPT_SECONDS, timer=lambda: clock.now().timestamp()
-        )
+        self._kept: TTLCache[tuple[Place, str], Node] = TTLCache(KEPT, ttl=KEPT_SECONDS, timer=clock.epoch)
         self._under_way: dict[tuple[Place, str], asyncio.Task[Looked[Node]]] = {}
 
     async def look(self, place: Place, node_id: str | None) -> Looked[Node]:

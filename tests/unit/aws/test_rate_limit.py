@@ -25,6 +25,9 @@ class Timeline:
     def now(self) -> datetime:
         return self.moment
 
+    def epoch(self) -> float:
+        return self.moment.timestamp()
+
     async def sleep(self, seconds: float) -> None:
         self._count += 1
         sleeper = (self.moment + timedelta(seconds=seconds), self._count, asyncio.Event())

@@ -1,7 +1,7 @@
 """Composition root: builds every object and owns startup and shutdown.
 
 events ─> Intake ─┐
-lists ──> Sweep ──┼─> rows (due) ─> Looking ─> Convergence ─> Delivering ─> Teams
+lists ──> Sweep ──┼─> rows (due) ─> ReconcileLoop ─> Reconciler ─> Deliveries ─> Teams
 clicks ─> Deciding┘                                └─ Signalling ─> AWS
 """
 

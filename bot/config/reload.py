@@ -136,7 +136,7 @@ class ConfigurationReload:
         """Requeue a row. If the store fails, the row goes last, so that it does not block the others."""
         del self._to_requeue[key]
         try:
-            await self._rows.look(key)
+            await self._rows.requeue(key)
         except BaseException:
             self._to_requeue[key] = None
             raise

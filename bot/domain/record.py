@@ -83,14 +83,14 @@ class Record:
     requester: Requester | None = None
     observed_at: datetime | None = None  # before the reads of the last look began
     observed_from: int = -1  # the row's version then; versions order what clocks of several machines cannot
-    looks_failed: int = 0  # in a row; sets the pause before the next look
+    reconcile_failures: int = 0  # in a row; sets the pause before the next look
     missing_since: datetime | None = None  # since when AWS says that there is no such OpsItem
     conflicting_policies: tuple[str, ...] = ()  # only the event of a failed request names them
     route: Route | None = None
     decisions: tuple[Decision, ...] = ()
     surfaces: tuple[Surface, ...] = ()
     lease: Lease | None = None
-    next_look_at: datetime | None = None
+    requeue_at: datetime | None = None
 
     def decision(self, decision_id: str) -> Decision | None:
         """Return the decision of that id."""
@@ -127,9 +127,9 @@ class Record:
         """
         if self.lease and self.only_due_for_lease:
             moment = min(moment, self.lease.until - timedelta.resolution)
-        if self.next_look_at is not None and self.next_look_at <= moment:
+        if self.requeue_at is not None and self.requeue_at <= moment:
             return self
-        return replace(self, next_look_at=moment)
+        return replace(self, requeue_at=moment)
 
     def requeue_first(self, now: datetime) -> "Record":
         """Have it looked at before whatever is due: somebody decided."""
@@ -148,8 +148,8 @@ class Record:
         if self.lease and not ours and self.lease.until > now:
             return None
         until = now + span
-        appointment = self.next_look_at if ours and not self.only_due_for_lease else until
-        return replace(self, lease=Lease(owner, until), next_look_at=appointment)
+        appointment = self.requeue_at if ours and not self.only_due_for_lease else until
+        return replace(self, lease=Lease(owner, until), requeue_at=appointment)
 
     def renewed_by(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":
         """Renew the lease; None if it is not ours any more, even if nobody holds it: another may have been here."""
@@ -162,14 +162,14 @@ class Record:
     @property
     def only_due_for_lease(self) -> bool:
         """True if nobody asked for a look since the lease was taken."""
-        return self.lease is not None and self.next_look_at == self.lease.until
+        return self.lease is not None and self.requeue_at == self.lease.until
 
     def released_by(self, owner: str) -> "Record":
         """Give the lease back, if it is still ours, and with it the appointment that was made for its end."""
         if not self.leased_by(owner):
             return self
-        appointment = None if self.only_due_for_lease else self.next_look_at
-        return replace(self, lease=None, next_look_at=appointment)
+        appointment = None if self.only_due_for_lease else self.requeue_at
+        return replace(self, lease=None, requeue_at=appointment)
 
     def observed(self, request: AccessRequest, requester: Requester, *, at: datetime, since: int) -> "Record":
         """Take in what AWS said to a look that began at `at`, when the row's version was `since`.
@@ -185,7 +185,7 @@ class Record:
             requester=requester,
             observed_at=at,
             observed_from=since,
-            looks_failed=0,
+            reconcile_failures=0,
             missing_since=None,
         )
 
@@ -210,7 +210,7 @@ class Record:
         for a revocation until then.
         """
         undecided = self.request is not None and not self.request.status.ended and not self.request.replica_of
-        return undecided or self.next_look_at is not None
+        return undecided or self.requeue_at is not None
 
     @property
     def expires_at(self) -> datetime | None:

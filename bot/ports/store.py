@@ -62,10 +62,10 @@ class Store(Protocol):
         """
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
-        """Return the rows whose `next_look_at` has come, longest due first."""
+        """Return the rows whose `requeue_at` has come, longest due first."""
 
     async def next_due(self) -> datetime | None:
-        """Return the earliest `next_look_at` of all rows."""
+        """Return the earliest `requeue_at` of all rows."""
 
     async def watched(self) -> Watched:
         """Return the rows that AWS may still change (`Record.watched`); one that cannot be read hides no other."""

@@ -37,7 +37,7 @@ class _Tally:
         return max(0, self.clicks - MOST_CLICKS)
 
 
-def noted(entry: AuditEntry) -> None:
+def log_audit_entry(entry: AuditEntry) -> None:
     """Write an entry's line in the log."""
     told = {name: str(value) for name, value in asdict(entry).items() if value and name not in {"at", "event"}}
     log.info("audit_noted", what=entry.event, **told)
@@ -91,7 +91,7 @@ class Auditing:
             self._note(replace(tally.last, outcome="counted", detail=f"{tally.uncounted} clicks within a minute"))
 
     def _note(self, entry: AuditEntry) -> None:
-        noted(entry)
+        log_audit_entry(entry)
         if len(self._waiting) >= KEPT_WAITING:
             self._give_up_oldest()
         self._waiting.append(entry)

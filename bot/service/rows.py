@@ -12,7 +12,7 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports.clock import Clock
 from bot.ports.store import Change, Store, StoreUnavailable
-from bot.service.auditing import noted
+from bot.service.auditing import log_audit_entry
 
 LEASE = timedelta(seconds=30)  # longer than one call to AWS or Teams may take; renewed before each write to Teams
 LEASE_KEPT_EVERY = 10.0  # seconds between renewals while something under the lease takes its time
@@ -70,13 +70,13 @@ class Rows:
             raise
         self._publish(record)
         for entry in steps(before, record, at=now):  # stored already
-            noted(entry)
-        if record.next_look_at and record.next_look_at <= now:
+            log_audit_entry(entry)
+        if record.requeue_at and record.requeue_at <= now:
             self.due.set()
         return record
 
-    async def look(self, key: RequestKey) -> Record:
-        """Store that this request is to be looked at now."""
+    async def requeue(self, key: RequestKey) -> Record:
+        """Store that this request must be reconciled now."""
         now = self._clock.now()
         return await self.apply(key, lambda record: record.requeue_by(now))
 

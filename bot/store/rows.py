@@ -24,7 +24,9 @@ T = TypeVar("T")
 AUDIT_KEPT = timedelta(days=400)  # a year, plus some weeks to ask about its first days
 
 StoredNames = Mapping[type, Mapping[str, str]]  # class -> Python field -> member of the stored JSON
-STORED_NAMES: Final[StoredNames] = {}
+STORED_NAMES: Final[StoredNames] = {
+    Record: {"reconcile_failures": "looks_failed", "requeue_at": "next_look_at"},
+}
 """The stored name of each field whose Python name differs from it. Every other field is stored under its Python name.
 
 Rows outlive the code that wrote them, and several versions of the program may share one table. A stored name therefore

@@ -81,7 +81,7 @@ class Telemetry:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = _counter(registry, "events")
-        self.looks = _counter(registry, "looks")
+        self.reconciliations = _counter(registry, "looks")
         self.aws_calls = _counter(registry, "aws_calls")
         self.signals = _counter(registry, "signals")
         self.clicks = _counter(registry, "clicks")

@@ -135,7 +135,7 @@ async def test_a_lost_reply_applies_a_change_once(
     for version in (1, 2):
         server.plan("PutItem", before=before, times=times, **how)
         assert (await store.apply(KEY, counted, now=NOW)).version == version
-        assert await store.load(KEY) == Record(KEY, NOW, version=version, looks_failed=version)
+        assert await store.load(KEY) == Record(KEY, NOW, version=version, reconcile_failures=version)
         server.heal()
 
 
@@ -148,7 +148,7 @@ async def test_a_lost_write_is_known_below_later_ones(shelf: DynamoShelf, store:
 
     shelf.server.plan("PutItem", before=False, cut=True, meanwhile=overtake)
     assert (await store.apply(KEY, counted, now=NOW)).version == 1
-    assert await store.load(KEY) == Record(KEY, NOW, version=2, looks_failed=2)
+    assert await store.load(KEY) == Record(KEY, NOW, version=2, reconcile_failures=2)
 
 
 async def test_a_write_that_lands_late_counts_once(store: DynamoStore, server: FakeDynamo, by_hand: Hand) -> None:
@@ -165,7 +165,7 @@ async def test_a_write_that_lands_late_counts_once(store: DynamoStore, server: F
     server.plan("PutItem", error=(500, "InternalServerError"))
     server.plan("PutItem", change=land)
     assert (await store.apply(KEY, counted, now=NOW)).version == 1
-    assert await store.load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
+    assert await store.load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
     assert len(late) == 1
 
 
@@ -201,7 +201,7 @@ async def test_any_call_whose_reply_was_lost_is_made_again(
         await call(store)
         assert fault.times == 0, name
     assert len(await store.audit(NOW)) == len(await store.personal_chats()) + 1 == 1
-    assert await store.load(KEY) == Record(KEY, NOW, version=2, looks_failed=1, next_look_at=NOW)
+    assert await store.load(KEY) == Record(KEY, NOW, version=2, reconcile_failures=1, requeue_at=NOW)
 
 
 async def test_who_renews_a_sweep_after_a_lost_reply_has_it(store: DynamoStore, server: FakeDynamo) -> None:
@@ -226,7 +226,7 @@ async def test_a_table_that_heeds_no_condition_loses_writes(shelf: DynamoShelf) 
     shelf.server.plan("PutItem", times=2, change=heedless)
     written = await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for store in stores))
     assert [row.version for row in written] == [1, 1]
-    assert await stores[0].load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
+    assert await stores[0].load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
 
 
 async def test_whoever_is_overtaken_applies_again(shelf: DynamoShelf) -> None:
@@ -241,7 +241,7 @@ async def test_whoever_is_overtaken_applies_again(shelf: DynamoShelf) -> None:
     shelf.server.plan("PutItem", times=2, change=together)
     written = await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for store in stores))
     assert sorted(row.version for row in written) == [1, 2]
-    assert await stores[0].load(KEY) == Record(KEY, NOW, version=2, looks_failed=2)
+    assert await stores[0].load(KEY) == Record(KEY, NOW, version=2, reconcile_failures=2)
 
 
 async def test_who_is_always_overtaken_gives_up_in_time(impatient: DynamoStore, server: FakeDynamo) -> None:
@@ -257,7 +257,7 @@ async def test_a_crowd_on_one_row_shares_its_writes(store: DynamoStore, server: 
     seen = len(server.calls)
     await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for _ in range(200)))
     assert server.operations(seen).count("PutItem") <= 5
-    assert await store.load(KEY) == Record(KEY, NOW, version=200, looks_failed=200)
+    assert await store.load(KEY) == Record(KEY, NOW, version=200, reconcile_failures=200)
 
 
 async def test_who_gave_up_is_passed_over(store: DynamoStore, server: FakeDynamo, by_hand: Hand) -> None:
@@ -388,7 +388,7 @@ async def test_an_expired_row_is_as_any_other(store: DynamoStore) -> None:
     await store.apply(KEY, counted, now=NOW)
     later = NOW + KEPT + timedelta(days=2)
     assert await store.forget_expired(later) == 0
-    assert await store.load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
+    assert await store.load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
     assert len(await store.find(KEY.ops_item_id)) == 1
     assert list((await store.watched()).rows) == []
     row = await store.apply(KEY, due_at(later), now=later)
@@ -447,7 +447,7 @@ async def test_a_failure_that_stays_is_an_error_with_its_name(
         assert isinstance(answer, StoreUnavailable), name
         assert told in str(answer)
     server.heal()
-    assert (await impatient.apply(KEY, counted, now=NOW)).looks_failed == 1
+    assert (await impatient.apply(KEY, counted, now=NOW)).reconcile_failures == 1
 
 
 async def test_an_answer_without_its_parts_is_an_error(store: DynamoStore, server: FakeDynamo) -> None:
@@ -530,7 +530,7 @@ async def test_a_row_that_does_not_fit_is_refused(store: DynamoStore) -> None:
     assert isinstance(second, RowTooLarge)
     assert re.search(rf"{KEY} does not fit into a DynamoDB item: \d+ bytes of {MOST_BYTES}", str(second))
     assert isinstance(first, Record)
-    assert await store.load(KEY) == third == Record(KEY, NOW, version=2, looks_failed=2)
+    assert await store.load(KEY) == third == Record(KEY, NOW, version=2, reconcile_failures=2)
 
 
 async def test_a_row_that_barely_fits_is_taken(store: DynamoStore, by_hand: Hand) -> None:

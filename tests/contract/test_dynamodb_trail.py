@@ -124,7 +124,7 @@ async def test_a_row_that_had_no_step_before_it_was_overtaken_may_have_one_then(
     loop = asyncio.get_running_loop()
 
     def claim_if_counted(record: Record) -> Record:
-        return claimed("a")(record) if record.looks_failed else replace(record, looks_failed=7)
+        return claimed("a")(record) if record.reconcile_failures else replace(record, reconcile_failures=7)
 
     def overtake(body: dict[str, Any]) -> dict[str, Any]:
         asyncio.run_coroutine_threadsafe(other.apply(KEY, counted, now=NOW), loop).result()

@@ -222,11 +222,11 @@ def test_the_row_itself() -> None:
         requester=read("waiting").requester,
         observed_at=NOW + 5 * MINUTE,
         observed_from=2,
-        looks_failed=4,
+        reconcile_failures=4,
         route=Route(channel="prod: eu", conversation="19:prod@thread.tacv2", settled=True),
         decisions=approved.decisions,
         surfaces=approved.surfaces,
-        next_look_at=NOW + 64 * MINUTE,
+        requeue_at=NOW + 64 * MINUTE,
     )
 
 

@@ -72,7 +72,7 @@ def content_of(path: Path) -> bytes:
 
 
 def counted(record: Record) -> Record:
-    return replace(record, looks_failed=record.looks_failed + 1)
+    return replace(record, reconcile_failures=record.reconcile_failures + 1)
 
 
 # --- the file
@@ -123,7 +123,7 @@ async def main():
     store = SqliteStore(Path(sys.argv[1]))
     await store.open()
     while True:
-        changes = [store.apply(key_of(1), lambda row: replace(row, looks_failed=row.looks_failed + 1),
+        changes = [store.apply(key_of(1), lambda row: replace(row, reconcile_failures=row.reconcile_failures + 1),
                                now=datetime.now(UTC)) for _ in range(5)]
         for row in await asyncio.gather(*changes):
             print(row.version, flush=True)
@@ -145,7 +145,7 @@ async def test_what_was_acknowledged_survives_a_kill(path: Path, lines: int) -> 
     async with SqliteStore(path) as store:
         row = await store.load(KEY)
         assert row is not None
-        assert row.version == row.looks_failed >= max(acknowledged)
+        assert row.version == row.reconcile_failures >= max(acknowledged)
         assert (await store.apply(KEY, counted, now=NOW)).version == row.version + 1
 
 
@@ -194,7 +194,7 @@ async def test_a_step_that_cannot_be_stored_keeps_its_row_from_being_so(
     by_hand.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(ABORT, 'disk is full'); END")
     with pytest.raises(StoreUnavailable, match="disk is full"):
         await store.apply(KEY, claimed("a"), now=NOW)
-    assert await store.load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
+    assert await store.load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
 
 
 async def test_processes_side_by_side_lose_nothing(path: Path) -> None:
@@ -222,7 +222,7 @@ async def test_several_processes_may_make_the_file_at_once(path: Path) -> None:
     stores = [SqliteStore(path) for _ in range(6)]
     await asyncio.gather(*(store.open() for store in stores))
     await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for store in stores))
-    assert (await stores[0].load(KEY)) == Record(KEY, NOW, version=6, looks_failed=6)
+    assert (await stores[0].load(KEY)) == Record(KEY, NOW, version=6, reconcile_failures=6)
     for store in stores:
         await store.close()
 
@@ -373,7 +373,7 @@ async def test_a_migration_that_fails_changes_nothing(path: Path, by_hand: sqlit
     with pytest.raises(sqlite3.OperationalError):
         schema.migrate(by_hand, path, (*schema.MIGRATIONS, (*ADD_COLOUR, "NONSENSE")))
     async with SqliteStore(path) as store:
-        assert await store.load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
+        assert await store.load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
 
 
 # --- backup
@@ -407,7 +407,7 @@ async def test_the_documented_backup_is_a_store(path: Path, tmp_path: Path, by_h
     async with SqliteStore(copy) as restored:
         row = await restored.load(KEY)
         assert row is not None
-        assert before.version <= row.version == row.looks_failed <= 51
+        assert before.version <= row.version == row.reconcile_failures <= 51
         assert (await restored.apply(KEY, counted, now=NOW)).version == row.version + 1
 
 
@@ -468,7 +468,7 @@ async def test_a_lock_that_stays_is_an_error(path: Path, by_hand: sqlite3.Connec
         by_hand.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable, match="SQLITE_BUSY"):
             await store.apply(KEY, counted, now=NOW)
-        assert await store.load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
+        assert await store.load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
         by_hand.execute("ROLLBACK")
         assert (await store.apply(KEY, counted, now=NOW)).version == 2
 
@@ -487,7 +487,7 @@ async def test_a_write_that_fails_is_undone_with_all_beside_it(store: SqliteStor
     stored = [await store.load(key_of(number)) is not None for number in (1, 2, 3)]
     assert failed[1]
     assert stored == [not each for each in failed]
-    assert (await store.apply(key_of(1), counted, now=NOW)).looks_failed in {1, 2}
+    assert (await store.apply(key_of(1), counted, now=NOW)).reconcile_failures in {1, 2}
 
 
 async def test_a_read_that_fails_is_an_error(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
@@ -500,7 +500,7 @@ async def test_a_read_that_fails_is_an_error(store: SqliteStore, by_hand: sqlite
 async def test_a_row_that_cannot_be_read_is_never_dropped(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
     """Whoever asks for it is told which row it is, and a list names it; others are not hindered, nor is it lost."""
     for number in (1, 2):
-        await store.apply(key_of(number), lambda row: replace(row, next_look_at=NOW), now=NOW)
+        await store.apply(key_of(number), lambda row: replace(row, requeue_at=NOW), now=NOW)
     by_hand.execute("UPDATE requests SET record = '{}' WHERE key = ?", (str(KEY),))
     for asking in (store.load(KEY), store.apply(KEY, counted, now=NOW), store.find(KEY.ops_item_id)):
         with pytest.raises(RowUnreadable, match=str(KEY)):
@@ -566,7 +566,7 @@ async def test_a_crowd_on_one_row_is_served_at_once(store: SqliteStore) -> None:
     await store._thread.read(lambda connection: connection.set_trace_callback(count))
     await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for _ in range(200)))
     assert commits <= 20
-    assert (await store.load(KEY)) == Record(KEY, NOW, version=200, looks_failed=200)
+    assert (await store.load(KEY)) == Record(KEY, NOW, version=200, reconcile_failures=200)
 
 
 # --- the audit trail is only ever added to

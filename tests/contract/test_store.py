@@ -39,12 +39,12 @@ async def store(shelf: Shelf) -> Store:
 
 def counted(record: Record) -> Record:
     """Add one: of any number of these none may be lost."""
-    return replace(record, looks_failed=record.looks_failed + 1)
+    return replace(record, reconcile_failures=record.reconcile_failures + 1)
 
 
 def due_at(moment: datetime | None) -> Change:
     """Set the next moment to look."""
-    return lambda record: replace(record, next_look_at=moment)
+    return lambda record: replace(record, requeue_at=moment)
 
 
 def with_status(status: Status) -> Change:
@@ -74,7 +74,7 @@ async def test_what_was_never_written_is_not_there(store: Store) -> None:
 async def test_a_new_row_is_made_at_the_moment_given(store: Store) -> None:
     """The first change gets an empty row; it is stored as version 1."""
     written = await store.apply(KEY, counted, now=NOW)
-    assert written == Record(KEY, NOW, version=1, looks_failed=1)
+    assert written == Record(KEY, NOW, version=1, reconcile_failures=1)
     assert await store.load(KEY) == written
 
 
@@ -106,7 +106,7 @@ async def test_what_a_change_raises_passes_through(store: Store) -> None:
     await store.apply(KEY, counted, now=NOW)
     with pytest.raises(Refused):
         await store.apply(KEY, refuse, now=NOW)
-    assert await store.load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
+    assert await store.load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
 
 
 async def test_one_who_raises_does_not_hinder_those_beside_them(store: Store) -> None:
@@ -114,7 +114,7 @@ async def test_one_who_raises_does_not_hinder_those_beside_them(store: Store) ->
     changes = [refuse if number % 3 == 0 else counted for number in range(30)]
     answers = await asyncio.gather(*(store.apply(KEY, change, now=NOW) for change in changes), return_exceptions=True)
     assert sum(isinstance(answer, Refused) for answer in answers) == 10
-    assert (await store.load(KEY)) == Record(KEY, NOW, version=20, looks_failed=20)
+    assert (await store.load(KEY)) == Record(KEY, NOW, version=20, reconcile_failures=20)
 
 
 async def test_a_row_looks_the_same_written_and_read(store: Store) -> None:
@@ -122,15 +122,15 @@ async def test_a_row_looks_the_same_written_and_read(store: Store) -> None:
     tokyo = NOW.astimezone(timezone(timedelta(hours=9)))
     written = await store.apply(KEY, due_at(tokyo), now=tokyo)
     assert repr(written) == repr(await store.load(KEY))
-    assert written.next_look_at is not None
-    assert written.next_look_at.tzinfo is UTC
+    assert written.requeue_at is not None
+    assert written.requeue_at.tzinfo is UTC
 
 
 async def test_rows_do_not_touch_each_other(store: Store) -> None:
     """The same OpsItem id in another Region is another row."""
     await store.apply(KEY, counted, now=NOW)
     await store.apply(OTHER_REGION, due_at(NOW), now=NOW)
-    assert (await store.load(KEY)) == Record(KEY, NOW, version=1, looks_failed=1)
+    assert (await store.load(KEY)) == Record(KEY, NOW, version=1, reconcile_failures=1)
 
 
 # --- several writers
@@ -142,7 +142,7 @@ async def test_of_concurrent_writes_none_is_lost(shelf: Shelf) -> None:
     written = await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for store in stores for _ in range(40)))
     assert sorted(row.version for row in written) == list(range(1, 81))
     for store in stores:
-        assert (await store.load(KEY)) == Record(KEY, NOW, version=80, looks_failed=80)
+        assert (await store.load(KEY)) == Record(KEY, NOW, version=80, reconcile_failures=80)
 
 
 async def test_a_store_that_heeds_no_version_loses_writes() -> None:
@@ -187,7 +187,7 @@ async def test_what_one_wrote_the_other_reads(shelf: Shelf) -> None:
     one, other = await shelf.open(), await shelf.open()
     assert await other.load(KEY) is None
     await one.apply(KEY, counted, now=NOW)
-    assert await other.load(KEY) == Record(KEY, NOW, version=1, looks_failed=1)
+    assert await other.load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
     await other.apply(KEY, due_at(NOW), now=NOW)
     assert await one.next_due() == NOW
 
@@ -202,7 +202,7 @@ async def test_giving_up_leaves_the_row_whole(store: Store) -> None:
     done = sum(isinstance(answer, Record) for answer in answers)
     row = await store.load(KEY)
     assert row is not None
-    assert 20 <= done <= row.version == row.looks_failed <= 40
+    assert 20 <= done <= row.version == row.reconcile_failures <= 40
 
 
 # --- what is due, open, or asked for

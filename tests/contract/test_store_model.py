@@ -89,7 +89,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(which=WHICH, key=REQUEST_KEYS, moment=st.none() | SOON)
     def appoint(self, which: int, key: RequestKey, moment: datetime | None) -> None:
-        self.change(which, key, next_look_at=moment)
+        self.change(which, key, requeue_at=moment)
 
     @rule(which=WHICH, key=REQUEST_KEYS, status=st.sampled_from(Status), reason=st.text(max_size=10))
     def observe(self, which: int, key: RequestKey, status: Status, reason: str) -> None:
@@ -129,7 +129,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(key=REQUEST_KEYS, writers=st.integers(2, 6))
     def write_at_once(self, key: RequestKey, writers: int) -> None:
         def add(row: Record) -> Record:
-            return replace(row, looks_failed=row.looks_failed + 1)
+            return replace(row, reconcile_failures=row.reconcile_failures + 1)
 
         async def all_at_once() -> list[Record]:
             return await asyncio.gather(
@@ -140,7 +140,7 @@ class StoreMachine(RuleBasedStateMachine):
         written = self.run(all_at_once())
         assert {row.version for row in written} == {former.version + 1 + number for number in range(writers)}
         self.rows[key] = max(written, key=lambda row: row.version)
-        assert self.rows[key].looks_failed == former.looks_failed + writers
+        assert self.rows[key].reconcile_failures == former.reconcile_failures + writers
 
     @rule(which=WHICH, name=NAMES, conversation=NAMES)
     def meet(self, which: int, name: str, conversation: str) -> None:
@@ -202,7 +202,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def lists_agree(self) -> None:
         store, rows = self.stores[1], self.rows.values()
-        looks = sorted((row.next_look_at, str(row.key)) for row in rows if row.next_look_at)
+        looks = sorted((row.requeue_at, str(row.key)) for row in rows if row.requeue_at)
         due = [RequestKey.parse(key) for moment, key in looks if moment <= START]
         assert list(self.run(store.due(START, 3))) == due[:3]
         assert self.run(store.next_due()) == (looks[0][0] if looks else None)

@@ -200,7 +200,7 @@ def test_fields_of_logged_audit_entries_stay() -> None:
     """The log's `audit_noted` has the same fields."""
     full = dict.fromkeys(NAMES["row members"]["audit"], "x") | {"at": "2026-04-01T09:00:00Z"}
     with capture_logs() as logged:
-        auditing.noted(decode(AUDIT_ENTRY, as_text(full), where="sample"))
+        auditing.log_audit_entry(decode(AUDIT_ENTRY, as_text(full), where="sample"))
     ((line),) = logged
     compare("audit log fields", ordered(line.keys() - {"event", "log_level"}))
 

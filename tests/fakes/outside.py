@@ -123,7 +123,7 @@ class Outside:
         row = self.row()
         if row is None or row.live_decisions or row.lease or self.aws.coming:
             return False
-        due_in = (row.next_look_at - self.clock.now()).total_seconds() if row.next_look_at else None
+        due_in = (row.requeue_at - self.clock.now()).total_seconds() if row.requeue_at else None
         return due_in is None or due_in > LONG_QUIET
 
 

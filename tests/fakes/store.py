@@ -68,12 +68,12 @@ class MemoryStore:
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
         records = self._working().records.values()
-        due = [(each.next_look_at, str(each.key), each.key) for each in records if each.next_look_at]
+        due = [(each.requeue_at, str(each.key), each.key) for each in records if each.requeue_at]
         return [key for moment, _, key in sorted(due) if moment <= now][:limit]
 
     async def next_due(self) -> datetime | None:
         records = self._working().records.values()
-        return min((each.next_look_at for each in records if each.next_look_at), default=None)
+        return min((each.requeue_at for each in records if each.requeue_at), default=None)
 
     async def watched(self) -> Watched:
         records = self._working().records

@@ -98,7 +98,7 @@ class World:
 
     async def shown(self, key: RequestKey) -> Record:
         """Look at a request and return its row."""
-        await self.rows.look(key)
+        await self.rows.requeue(key)
         await self.reconciler.reconcile(key)
         return await self.row(key)
 

@@ -685,7 +685,7 @@ GUARDS = (
     Guard(
         "one way to Teams",
         "bot/service/sources/sweep.py",
-        "await self._rows.look(key)",
+        "await self._rows.requeue(key)",
         "await self._rows.reconcile(key)",
         "tests/unit/test_one_path.py::test_converge_has_one_caller",
     ),

@@ -75,7 +75,7 @@ class Soak:
 
     async def _life(self, key: RequestKey) -> None:
         """Have a request shown, pressed, shown as decided and, once its access has ended, let alone."""
-        await self.world.rows.look(key)
+        await self.world.rows.requeue(key)
         row = await self.world.rows.wait(key, lambda each: quiet(each, Status.PENDING), seconds=WHILE)
         assert row is not None
         card = row.surface("card:approvals")
@@ -86,9 +86,9 @@ class Soak:
         assert row is not None
         assert quiet(row, Status.APPROVED)
         self.lead.put_forward(ACCESS.total_seconds())
-        row = await self.world.rows.wait(key, lambda each: each.next_look_at is None, seconds=WHILE)
+        row = await self.world.rows.wait(key, lambda each: each.requeue_at is None, seconds=WHILE)
         assert row is not None
-        assert row.next_look_at is None
+        assert row.requeue_at is None
 
     def _message(self, activity_id: str | None) -> Message:
         return next(each for each in reversed(self.microsoft.world.messages) if each.id == activity_id)

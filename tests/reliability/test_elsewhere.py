@@ -65,7 +65,7 @@ async def decided(way: str, aws: type[FakeAws], *, listed: bool) -> bool:
         await world.clock.advance(60)
         if way == "revoked":
             world.aws.decide(key, Verdict.APPROVE)
-            await world.rows.look(key)
+            await world.rows.requeue(key)
             await world.clock.advance(60)
         _decide(world, key, way)
         await world.sweep.sweep()

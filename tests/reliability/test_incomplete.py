@@ -48,7 +48,7 @@ async def outage(seed: int, *, admits: bool = True) -> tuple[bool, bool]:
     world.build()
     key = aws.add()
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         cards = world.chat.of("post")
         came = len(cards) == 1 and cards[0].buttons and "i-02999bd501754105a" in cards[0].card

@@ -42,9 +42,9 @@ def _code(answer: Answer) -> NoticeCode | None:
 
 def _wait(row: Record) -> timedelta:
     """Return how long after the look the next one is due."""
-    assert row.next_look_at is not None
+    assert row.requeue_at is not None
     assert row.observed_at is not None
-    return row.next_look_at - row.observed_at
+    return row.requeue_at - row.observed_at
 
 
 async def test_the_card_names_the_person_of_the_record(world: World) -> None:
@@ -116,7 +116,7 @@ async def test_a_record_that_is_never_readable_is_asked_for_ever_more_seldom(wor
     world.identities.problem = "AccessDeniedException"
     key = _asked(world)
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(3600)
         hourly = len(world.identities.asked)
         await world.clock.advance(3600)

@@ -124,7 +124,7 @@ async def test_an_event_that_comes_before_its_ops_item_is_not_lost(world: World)
     key = world.aws.add()
     hidden = world.aws.requests.pop(key)
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(2)
         assert world.chat.of("post") == []
         world.aws.requests[key] = hidden
@@ -137,7 +137,7 @@ async def test_an_ops_item_that_never_was_is_let_go(world: World) -> None:
     key = world.aws.add()
     del world.aws.requests[key]
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(24 * 3600)
     assert 5 < world.aws.count("observe") < 20
 

@@ -59,13 +59,13 @@ async def test_a_request_for_another_channel_does_not_wait_for_one_that_hangs(wo
     """Twenty requests are due before it and no time passes: its card is there while the others still hang."""
     held = ms.hold("POST", "/v3/conversations$", times=None, body_holds=APPROVERS)
     for number in range(1, REQUESTS + 1):
-        await world.rows.look(world.aws.add(number))
+        await world.rows.requeue(world.aws.add(number))
     other = world.aws.add(REQUESTS + 1)
     node = world.aws.requests[other].node
     world.aws.requests[other] = replace(world.aws.requests[other], node=replace(node, tags=()))
     async with world.running():
         await held.reached.wait()
-        await world.rows.look(other)
+        await world.rows.requeue(other)
         await ms.faults.until(lambda: bool(ms.posted(LEADS)))
         assert ms.posted(APPROVERS) == []
         ms.faults.heal()
@@ -76,12 +76,12 @@ async def test_a_person_who_cannot_be_reached_holds_up_nobody_elses_request(worl
     """Direct messages to one person hang; cards and messages of twenty requests of another's come at Teams' pace."""
     held = ms.hold("POST", "/v3/conversations$", times=None, body_holds=TARO.id)
     for number in range(1, IN_FLIGHT + 1):
-        await world.rows.look(world.aws.add(number))
+        await world.rows.requeue(world.aws.add(number))
     async with world.running():
         await held.reached.wait()
         for number in range(1, REQUESTS + 1):
             requester = f"arn:aws:sts::111122223333:assumed-role/Operator/{HANAKO.upn}"
-            await world.rows.look(world.aws.add(100 + number, requester=requester))
+            await world.rows.requeue(world.aws.add(100 + number, requester=requester))
         await _until(world, lambda: len(ms.posted(ms.world.personal(HANAKO).id)) == REQUESTS)
         assert ms.posted(ms.world.personal(TARO).id) == []
         await _until(world, lambda: len(ms.posted(APPROVERS)) >= REQUESTS)

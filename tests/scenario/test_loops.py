@@ -76,9 +76,9 @@ async def test_a_request_that_cannot_be_looked_at_does_not_stop_the_others(world
     bad, good = world.aws.add(1), world.aws.add(2)
     world.aws.before["observe"].append(ZeroDivisionError("nobody foresaw this"))
     async with world.running():
-        await world.rows.look(bad)
+        await world.rows.requeue(bad)
         await world.clock.advance(1)
-        await world.rows.look(good)
+        await world.rows.requeue(good)
         await world.clock.advance(1)
         assert len(world.chat.of("post")) == 1
         await world.clock.advance(61)
@@ -89,7 +89,7 @@ async def test_a_store_that_is_away_is_asked_again_in_peace(world: World) -> Non
     """While it is away it is asked every few seconds, not in a tight loop; afterwards the work goes on."""
     store = moody(world)
     key = world.aws.add()
-    await world.rows.look(key)
+    await world.rows.requeue(key)
     store.refused = {"due", "next_due", "apply"}
     async with world.running():
         await world.clock.advance(60)
@@ -102,7 +102,7 @@ async def test_a_store_that_is_away_is_asked_again_in_peace(world: World) -> Non
 async def test_a_row_that_cannot_even_be_put_off_does_not_make_the_loop_spin(world: World) -> None:
     """The look fails, and so does writing down that it shall be tried later."""
     store = moody(world)
-    await world.rows.look(world.aws.add())
+    await world.rows.requeue(world.aws.add())
     store.refused = {"apply"}
     async with world.running():
         await world.clock.advance(60)
@@ -123,7 +123,7 @@ async def test_an_index_that_lags_does_not_make_the_loop_spin(world: World) -> N
 
     store = world.store = Lagging()
     world.build()
-    await world.rows.look(world.aws.add())
+    await world.rows.requeue(world.aws.add())
     async with world.running():
         await world.clock.advance(60)
     assert 60 <= store.asked <= 60 / SHORTEST_SLEEP + 2
@@ -132,9 +132,9 @@ async def test_an_index_that_lags_does_not_make_the_loop_spin(world: World) -> N
 async def test_another_process_holds_the_lease(world: World) -> None:
     """The row is tried again about every second until the other is done, or dead and its lease over."""
     key = world.aws.add()
-    await world.rows.look(key)
+    await world.rows.requeue(key)
     await world.rows.lease(key, "another process")
-    await world.rows.look(key)
+    await world.rows.requeue(key)
     async with world.running():
         await world.clock.advance(20)
         assert world.chat.sent == {}
@@ -205,7 +205,7 @@ async def test_many_requests_at_once_all_get_their_cards(world: World) -> None:
     keys: list[RequestKey] = [world.aws.add(number) for number in range(1, 51)]
     async with world.running():
         for key in keys:
-            await world.rows.look(key)
+            await world.rows.requeue(key)
         await world.clock.advance(2)
     assert len(world.chat.of("post")) == 50
 
@@ -218,12 +218,12 @@ async def test_requests_that_another_process_is_busy_with_keep_nobody_else_waiti
     observed = busy.aws.gates["observe"] = asyncio.Event()
     async with busy.running():
         for number in range(1, 9):
-            await busy.rows.look(busy.aws.add(number))
+            await busy.rows.requeue(busy.aws.add(number))
         await busy.clock.advance(1)
         for number in range(1, 9):
-            await busy.rows.look(busy.aws.add(number))
+            await busy.rows.requeue(busy.aws.add(number))
         del busy.aws.gates["observe"]
-        await free.rows.look(busy.aws.add(9))
+        await free.rows.requeue(busy.aws.add(9))
         async with free.running():
             await busy.clock.advance(2)
             posted = len(busy.chat.of("post"))
@@ -249,10 +249,10 @@ async def test_who_asks_during_a_look_that_outlasts_its_lease_is_heard(world: Wo
 
     world.aws.observe = observe  # type: ignore[method-assign]  # answers with what was true at first
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(LEASE.total_seconds() + 1)
         world.aws.decide(key, Verdict.APPROVE)
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         gate.set()
         await world.clock.advance(2)
     assert "Approved" in world.chat.of("post")[0].card
@@ -271,7 +271,7 @@ async def test_rows_that_cannot_be_read_keep_nobody_else_waiting(many: int) -> N
     unreadable: set[RequestKey] = set()
     world = new_world(store=Newer())
     for number in range(1, many + 2):
-        await world.rows.look(world.aws.add(number))
+        await world.rows.requeue(world.aws.add(number))
         await world.clock.advance(0.1)
     unreadable.update(key for key in world.aws.requests if key != key_of(many + 1))
     async with world.running():
@@ -325,7 +325,7 @@ async def test_what_was_decided_is_due_first(world: World) -> None:
     """As soon as AWS has answered, whether or not somebody waits for it: its process may be another one by then."""
     decided, other = world.aws.add(1), world.aws.add(2)
     await world.shown(decided)
-    await world.rows.look(other)
+    await world.rows.requeue(other)
     await world.clock.advance(60)
     click = asyncio.create_task(world.press(decided, HANAKO))
     await world.clock.advance(1)

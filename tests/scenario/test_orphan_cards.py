@@ -334,7 +334,7 @@ async def test_a_card_that_came_late_shows_no_long_past_buttons() -> None:
     key = world.aws.add()
     gate = chat.gate = asyncio.Event()
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(31)
         await other.shown(key)
         world.aws.decide(key, Verdict.APPROVE)

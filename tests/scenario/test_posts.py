@@ -54,7 +54,7 @@ async def test_a_post_that_certainly_did_not_happen_is_known(world: World, error
         world.chat.before[kind] = [error] * 3
     key = world.aws.add()
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         assert {surface.lost for surface in (await world.row(key)).surfaces} == {0}
         await world.clock.advance(1800)
@@ -67,13 +67,13 @@ async def test_a_post_whose_answer_was_lost_stays_counted(world: World) -> None:
     world.chat.after["post"].append(ChatUnavailable("reset", ambiguous=True))
     key = world.aws.add(levels=2)
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(6)
         assert len(world.chat.of("post")) == 2
         assert (await _surface(world, key)).lost == 1
         del world.chat.sent[(await _surface(world, key)).activity_id or ""]
         world.aws.decide(key, Verdict.APPROVE)
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
     card = await _surface(world, key)
     assert (card.lost, card.reposts, card.attempts) == (1, 1, 3)
@@ -83,7 +83,7 @@ async def test_a_post_during_which_the_process_died_stays_counted(world: World) 
     """The claim is all that is left of it."""
     world.chat.gates["post"] = asyncio.Event()
     key = world.aws.add()
-    await world.rows.look(key)
+    await world.rows.requeue(key)
     look = asyncio.create_task(world.reconciler.reconcile(key))
     await world.chat.arrived["post"].wait()
     look.cancel()
@@ -101,7 +101,7 @@ async def test_lost_answers_are_capped(world: World) -> None:
     world.chat.after["post"] = [ChatUnavailable("reset", ambiguous=True)] * 100
     key = world.aws.add()
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(3500)
         assert len(world.chat.of("post")) == backoff.MOST_COPIES
         await world.clock.advance(3600)
@@ -123,7 +123,7 @@ async def test_posts_that_cannot_be_noted_down_are_capped(world: World) -> None:
 
     world.store = Full()
     world.build()
-    await world.rows.look(world.aws.add())
+    await world.rows.requeue(world.aws.add())
     async with world.running():
         await world.clock.advance(3500)
         assert len(world.chat.of("post")) == backoff.MOST_COPIES
@@ -185,7 +185,7 @@ async def test_a_card_posted_by_who_paused_for_too_long_is_kept_up_to_date(world
     """Its lease ran out in mid-post and another process posted too: both cards are known and show the outcome."""
     world.chat.gates["post"] = asyncio.Event()
     key = world.aws.add()
-    await world.rows.look(key)
+    await world.rows.requeue(key)
     paused = asyncio.create_task(world.reconciler.reconcile(key))
     await world.chat.arrived["post"].wait()
     gate = world.chat.gates.pop("post")
@@ -234,10 +234,10 @@ async def test_a_requester_who_cannot_be_reached_holds_up_no_note(world: World) 
     world.chat.before["direct"] = [ChatUnavailable("no_answer", ambiguous=True)] * 100
     key = world.aws.add()
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         world.aws.decide(key, Verdict.REJECT)
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
     assert len(world.chat.of("reply")) == 1
     assert not world.chat.of("post")[0].buttons
@@ -252,7 +252,7 @@ async def test_notes_keep_their_order(world: World) -> None:
         await world.press(key, HANAKO)
         await world.clock.advance(1)
         world.aws.end(key, status=world.aws.requests[key].status.CANCELLED)
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         assert world.chat.of("reply") == []
         assert len(world.chat.of("direct")) == 2
@@ -272,7 +272,7 @@ async def test_a_note_that_is_true_no_more_is_skipped(world: World) -> None:
     await world.shown(key)
     world.aws.end(key, status.REVOKED)
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(10)
     notes = {each.name: each.delivery for each in (await world.row(key)).surfaces if each.kind is SurfaceKind.NOTE}
     assert notes == {"note:approved": DeliveryState.SKIPPED, "note:revoked": DeliveryState.DELIVERED}
@@ -287,13 +287,17 @@ async def test_an_outage_of_teams_costs_few_looks_at_aws(world: World) -> None:
         world.chat.before[kind] = [ChatUnavailable("no_answer", ambiguous=False)] * 10_000
     keys = [world.aws.add(number) for number in range(1, 41)]
     for key in keys:
-        await world.rows.look(key)
+        await world.rows.requeue(key)
     until = world.clock.now() + timedelta(hours=1)
     while due := await world.store.due(until, 1):
-        moment = (await world.row(due[0])).next_look_at or until
+        moment = (await world.row(due[0])).requeue_at or until
         await world.clock.advance(max(0.0, (moment - world.clock.now()).total_seconds()))
         await world.reconciler.reconcile(due[0])
-    looks = {each.labels["outcome"]: each.value for each in _samples(world.telemetry.looks) if "_total" in each.name}
+    looks = {
+        each.labels["outcome"]: each.value
+        for each in _samples(world.telemetry.reconciliations)
+        if "_total" in each.name
+    }
     assert looks.keys() == {"postponed"}
     assert 10 <= looks["postponed"] / len(keys) <= 45
     world.chat.before.clear()

@@ -50,7 +50,7 @@ async def test_a_throttled_post_is_made_later_and_once(world: World) -> None:
     world.chat.before["post"].append(ChatThrottled(7))
     key = world.aws.add()
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(6)
         assert world.chat.of("post") == []
         await world.clock.advance(3)
@@ -64,7 +64,7 @@ async def test_an_update_whose_reply_is_lost_is_made_again(world: World) -> None
     world.chat.after["update"].append(ChatUnavailable("reset", ambiguous=True))
     world.aws.decide(key, Verdict.APPROVE)
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(10)
     (card,) = world.chat.of("post")
     assert len(card.versions) == 3
@@ -76,7 +76,7 @@ async def test_one_message_that_fails_does_not_hold_up_the_others(world: World) 
     world.chat.before["post"].append(ChatRefused(ChatProblem.NOT_INSTALLED))
     key = world.aws.add()
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         assert len(world.chat.of("direct")) == 1
         await world.clock.advance(301)
@@ -263,7 +263,7 @@ async def test_access_that_ended_is_shown_as_ended(world: World) -> None:
     """When the window is over the card changes by itself."""
     key = world.aws.add()
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         await world.press(key, HANAKO)
         await world.clock.advance(1)

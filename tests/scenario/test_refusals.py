@@ -36,7 +36,7 @@ async def _surface(world: World, key: RequestKey, name: str) -> Surface:
 async def _pass(world: World, key: RequestKey, seconds: float) -> None:
     """Look at one request whenever it is due; hours take no longer than seconds."""
     until = world.clock.now() + timedelta(seconds=seconds)
-    while (due := (await world.row(key)).next_look_at) is not None and due <= until:
+    while (due := (await world.row(key)).requeue_at) is not None and due <= until:
         await world.clock.advance(max(0.0, (due - world.clock.now()).total_seconds()))
         await world.reconciler.reconcile(key)
     await world.clock.advance((until - world.clock.now()).total_seconds())
@@ -89,7 +89,7 @@ async def test_a_stand_in_lets_nobody_decide(world: World) -> None:
     key = world.aws.add()
     for _ in range(2):
         async with world.running():
-            await world.rows.look(key)
+            await world.rows.requeue(key)
             await world.clock.advance(301)
         forged = replace(world.pressed(key, HANAKO), conversation=f"{LEADS.conversation};messageid=1000")
         answer = await world.click_handler.click(forged)
@@ -102,7 +102,7 @@ async def test_a_refusing_channel_is_asked_ever_more_seldom(world: World) -> Non
     """After five minutes, ten, twenty, forty, then every hour; in a day that is some 28 times."""
     world.chat.refusing[CHANNEL] = ChatProblem.FORBIDDEN
     key = world.aws.add()
-    await world.rows.look(key)
+    await world.rows.requeue(key)
     await _pass(world, key, 24 * HOUR)
     assert 26 <= world.chat.asked["post"] - len(world.chat.of("post")) <= 36
 
@@ -113,7 +113,7 @@ async def test_other_looks_do_not_ask_a_refusing_channel(world: World) -> None:
     key = world.aws.add()
     async with world.running():
         for _ in range(20):
-            await world.rows.look(key)
+            await world.rows.requeue(key)
             await world.clock.advance(1)
     assert world.chat.asked["post"] == 2  # the home channel, and the fallback
 
@@ -125,7 +125,7 @@ async def test_a_card_that_can_no_longer_be_updated_is_told_of_elsewhere(world: 
     world.chat.refusing[CHANNEL] = ChatProblem.WRITES_BLOCKED
     async with world.running():
         world.aws.decide(key, Verdict.APPROVE)
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
     assert len(_cards(world, LEADS.conversation)) == 1
 
@@ -136,7 +136,7 @@ async def test_where_the_fallback_itself_refuses_it_is_tried_again() -> None:
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     key = world.aws.add()
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(60)
         assert world.chat.of("post") == []
         world.chat.refusing.clear()
@@ -150,7 +150,7 @@ async def test_a_refusing_fallback_does_not_keep_the_home_channel_from_coming_ba
     world.chat.refusing |= {CHANNEL: ChatProblem.NOT_INSTALLED, LEADS.conversation: ChatProblem.NOT_INSTALLED}
     key = world.aws.add()
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         del world.chat.refusing[CHANNEL]
         await world.clock.advance(300)
@@ -164,7 +164,7 @@ async def test_a_bot_that_is_put_into_the_team_posts_at_once(world: World) -> No
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     key = world.aws.add(2)
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(HOUR)
         world.chat.refusing.clear()
         before = await world.row(fine)
@@ -188,17 +188,17 @@ async def test_a_card_that_nobody_ever_saw_rests_when_the_request_has_ended(worl
     """Nothing in Teams is wrong, so nothing is tried again; the stand-in shows how it ended."""
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     key = world.aws.add()
-    await world.rows.look(key)
+    await world.rows.requeue(key)
     await _pass(world, key, 1)
     world.aws.end(key, Status.CANCELLED)
-    await world.rows.look(key)
+    await world.rows.requeue(key)
     await _pass(world, key, 1)
     asked = world.chat.asked["post"]
     await _pass(world, key, 48 * HOUR)
     assert world.chat.asked["post"] == asked
     assert (await _surface(world, key, "card:approvals")).delivery is DeliveryState.IMPOSSIBLE
     assert "Cancelled" in _cards(world, LEADS.conversation)[0]
-    assert (await world.row(key)).next_look_at is None
+    assert (await world.row(key)).requeue_at is None
 
 
 async def test_a_card_that_stands_there_is_tried_for_hours_after_the_end_and_then_rests(world: World) -> None:
@@ -207,11 +207,11 @@ async def test_a_card_that_stands_there_is_tried_for_hours_after_the_end_and_the
     await world.shown(key)
     world.chat.refusing[CHANNEL] = ChatProblem.CONVERSATION_NOT_FOUND
     world.aws.end(key, Status.CANCELLED)
-    await world.rows.look(key)
+    await world.rows.requeue(key)
     await _pass(world, key, 48 * HOUR)
     assert world.chat.asked["update"] == LAST_REFUSALS
     assert world.chat.asked["post"] == 1  # of an ended request nobody has to be told elsewhere
-    assert (await world.row(key)).next_look_at is None
+    assert (await world.row(key)).requeue_at is None
 
 
 async def test_an_outage_after_a_refusal_does_not_leave_the_card_of_an_ended_request(world: World) -> None:
@@ -221,7 +221,7 @@ async def test_an_outage_after_a_refusal_does_not_leave_the_card_of_an_ended_req
     away = [ChatUnavailable("http_503", ambiguous=False)] * 2 * LAST_REFUSALS
     world.chat.before["update"] = [ChatRefused(ChatProblem.FORBIDDEN), *away]
     world.aws.end(key, Status.CANCELLED)
-    await world.rows.look(key)
+    await world.rows.requeue(key)
     await _pass(world, key, 4 * HOUR)
     assert not world.chat.of("post")[0].buttons
     card = await _surface(world, key, "card:approvals")
@@ -232,7 +232,7 @@ async def test_a_crowd_before_it_does_not_make_the_first_refusal_last_an_hour(wo
     """Asked for patience six times, then refused: tried again after five minutes, as after any first refusal."""
     key = world.aws.add()
     world.chat.before["post"] = [*[ChatThrottled(1)] * 6, ChatRefused(ChatProblem.NOT_INSTALLED)]
-    await world.rows.look(key)
+    await world.rows.requeue(key)
     await _pass(world, key, 2 * backoff.CROWDING[1].total_seconds())
     assert (await _surface(world, key, "card:approvals")).problem == ChatProblem.NOT_INSTALLED
     await _pass(world, key, backoff.REFUSAL[0].total_seconds())
@@ -262,7 +262,7 @@ async def test_failed_posts_do_not_use_up_the_reposts(world: World) -> None:
     world.chat.before["post"] = [ChatRefused(ChatProblem.UNAUTHORIZED) for _ in range(5)]
     key = world.aws.add(levels=2)
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(900)
     (first,) = [name for name, sent in world.chat.sent.items() if sent.kind == "post"]
     del world.chat.sent[first]
@@ -310,13 +310,13 @@ async def test_a_direct_message_that_is_refused_is_told_in_the_thread_once(world
     world.chat.unreachable[TARO_PERSON.object_id] = problem
     key = world.aws.add()
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(HOUR / 2)
         (note,) = world.chat.of("reply")
         assert "山田 太郎" in note.card
         world.chat.unreachable.clear()
         world.aws.decide(key, Verdict.APPROVE)
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
     assert len(world.chat.of("direct")) == 1
     assert (await _surface(world, key, "dm:waiting")).problem == problem
@@ -327,10 +327,10 @@ async def test_a_requester_whom_teams_does_not_know_is_told_of_in_the_thread() -
     world = new_world()
     key = world.aws.add(requester="arn:aws:iam::111122223333:user/batch")
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         world.aws.end(key, Status.CANCELLED)
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         assert (await world.row(key)).surface("dm:cancelled") is None  # a roster that is away could tell yet
         await world.clock.advance(PLACING_SPAN.total_seconds())
@@ -346,7 +346,7 @@ async def test_a_bot_that_is_not_let_in_loses_nothing(world: World) -> None:
     world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.UNAUTHORIZED
     key = world.aws.add()
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(HOUR / 4)
         assert world.chat.sent == {}
         world.chat.refusing.clear()
@@ -364,7 +364,7 @@ async def test_a_note_that_is_refused_holds_up_neither_later_ones_nor_the_rest(w
         await world.press(key, HANAKO)
         await world.clock.advance(2)
         world.aws.decide(key, Verdict.REJECT)
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(2)
     notes = [each for each in (await world.row(key)).surfaces if each.name.startswith("note:")]
     assert [each.delivery for each in notes] == [DeliveryState.IMPOSSIBLE, DeliveryState.DELIVERED]

@@ -107,7 +107,7 @@ async def bot(tmp_path: Path) -> AsyncIterator[Running]:
 
 async def _shown(bot: Running) -> RequestKey:
     key = bot.world.aws.add()
-    await bot.world.rows.look(key)
+    await bot.world.rows.requeue(key)
     await bot.world.clock.advance(1)
     return key
 
@@ -157,7 +157,7 @@ async def test_a_paused_channel_follows_what_is_decided_elsewhere(bot: Running) 
     await bot.put(PAUSED)
     key = await _shown(bot)
     bot.world.aws.end(key, Status.APPROVED)
-    await bot.world.rows.look(key)
+    await bot.world.rows.requeue(key)
     await bot.world.clock.advance(1)
     assert "decide = false" not in str(bot.card())
 
@@ -389,9 +389,9 @@ async def test_a_row_that_cannot_be_made_due_hinders_no_other(bot: Running, monk
     """It is tried again after the others, until it is taken."""
     stuck, _ = keys = bot.world.aws.add(1), bot.world.aws.add(2)
     for key in keys:
-        await bot.world.rows.look(key)
+        await bot.world.rows.requeue(key)
     await bot.world.clock.advance(1)
-    look = bot.world.rows.look
+    look = bot.world.rows.requeue
 
     async def refusing(key: RequestKey):  # type: ignore[no-untyped-def]  # as Rows has it
         if key == stuck:
@@ -435,7 +435,7 @@ async def test_a_pause_revokes_nothing_either(bot: Running) -> None:
     await bot.code(key)
     until = bot.world.clock.now() + timedelta(hours=1)
     bot.world.aws.requests[key] = replace(bot.world.aws.requests[key], access_until=until)
-    await bot.world.rows.look(key)
+    await bot.world.rows.requeue(key)
     await bot.world.clock.advance(1)
     assert "'revoke'" in str(bot.card())
     await bot.put(PAUSED)

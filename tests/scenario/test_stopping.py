@@ -46,7 +46,7 @@ async def test_a_drain_that_is_cut_short_leaves_no_look_under_way(
     await settled()
     other = world.aws.add(2)
     gate = world.chat.gates["post"] = asyncio.Event()
-    await world.rows.look(other)
+    await world.rows.requeue(other)
     await world.chat.arrived["post"].wait()  # its post is under way
     await app._drain(program_of(world), [], reconcile_loop)
     await settled()
@@ -64,7 +64,7 @@ async def test_a_look_under_way_has_the_whole_time_of_the_drain(world: World, mo
     reconcile_loop = asyncio.create_task(world.reconcile_loop.run())
     key = world.aws.add(1)
     gate = world.chat.gates["post"] = asyncio.Event()
-    await world.rows.look(key)
+    await world.rows.requeue(key)
     await world.chat.arrived["post"].wait()
     drain = asyncio.create_task(app._drain(program_of(world), [], reconcile_loop))
     await settled()

@@ -91,7 +91,7 @@ async def test_revocations_are_listed_only_while_access_runs(world: World) -> No
         await world.sweep.sweep()
         assert world.aws.count("revoked") == 0
         world.aws.decide(key, Verdict.APPROVE)
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         await world.sweep.sweep()
         assert world.aws.count("revoked") == 1
@@ -191,7 +191,7 @@ async def test_what_could_not_be_read_is_made_due_by_the_next_sweep(world: World
     await world.shown(key)
     world.aws.before["observe"].append(AwsUnavailable("InternalServerError"))
     await world.shown(key)
-    assert (await world.row(key)).looks_failed == 1
+    assert (await world.row(key)).reconcile_failures == 1
     await world.sweep.sweep()
     assert await world.store.due(world.clock.now(), 10) == [key]
 
@@ -201,10 +201,10 @@ async def test_what_is_listed_and_was_let_go_is_tried_again(world: World) -> Non
     world.aws.before["observe"].extend(AwsUnavailable("AccessDenied") for _ in range(13))
     key = world.aws.add()
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1000)
         row = await world.row(key)
-        assert (row.request, row.next_look_at, row.looks_failed) == (None, None, 13)
+        assert (row.request, row.requeue_at, row.reconcile_failures) == (None, None, 13)
         await world.sweep.sweep()
         await world.clock.advance(1)
     assert len(world.chat.of("post")) == 1

@@ -89,7 +89,7 @@ async def test_one_person_at_two_levels_is_shown_twice(world: World) -> None:
         await world.press(key, HANAKO, comment="first")
         session = f"arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0/{HANAKO.upn}"
         world.aws.vote(key, session, Verdict.APPROVE, "second")
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         late = await world.press(key, ICHIRO, step="Level2")
     assert late.notice is not None
@@ -108,7 +108,7 @@ async def test_an_unreadable_last_vote_is_nobodys(world: World) -> None:
         world.aws.decide(key, Verdict.REJECT, "no")
         levels = world.aws.requests[key].levels
         world.aws.requests[key] = replace(world.aws.requests[key], levels=(levels[0], replace(levels[1], votes=None)))
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         late = await world.press(key, ICHIRO, step="Level2")
     assert late.notice is not None
@@ -127,7 +127,7 @@ async def test_an_answer_that_is_late_is_no_decision_from_outside(world: World) 
         click = asyncio.create_task(world.press(key, HANAKO))
         await world.aws.arrived["signal"].wait()
         world.aws.vote(key, f"arn:aws:sts::111122223333:assumed-role/R/{HANAKO.upn}", Verdict.APPROVE)
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         assert world.chat.of("reply") == []
         world.aws.before["signal"].append(SignalRefused("InvalidAutomationSignalException", denied=False))
@@ -213,7 +213,7 @@ async def test_the_lease_is_looked_at_right_before_a_write(world: World, write: 
         world.aws.decide(key, Verdict.APPROVE)
     written = sum(len(sent.versions) for sent in world.chat.sent.values())
     gate = world.aws.gates["observe"] = asyncio.Event()
-    await world.rows.look(key)
+    await world.rows.requeue(key)
     world.aws.arrived["observe"].clear()
     look = asyncio.create_task(world.reconciler.reconcile(key))
     await world.aws.arrived["observe"].wait()
@@ -248,7 +248,7 @@ async def test_what_was_written_after_the_lease_was_lost_is_made_right(world: Wo
     world.aws.decide(key, Verdict.APPROVE)
     gate = chat.gate = asyncio.Event()
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(31)
         world.aws.decide(key, Verdict.REJECT)
         await other.shown(key)
@@ -293,11 +293,11 @@ async def test_a_request_that_cannot_be_read_for_days_breaks_nothing(world: Worl
     """However often a look fails, the next one is planned."""
     key = world.aws.add()
     await world.shown(key)
-    await world.rows.apply(key, lambda row: replace(row, looks_failed=5000))
+    await world.rows.apply(key, lambda row: replace(row, reconcile_failures=5000))
     world.aws.before["observe"].append(RequestNotReadable("OpsItemNotFoundException"))
     row = await world.shown(key)
-    assert row.looks_failed == 5001
-    assert row.next_look_at is not None
+    assert row.reconcile_failures == 5001
+    assert row.requeue_at is not None
     assert row.request is not None
     assert row.request.status is Status.PENDING
 
@@ -307,7 +307,7 @@ async def test_a_roster_that_fails_at_first_costs_nobody_a_message(world: World)
     world.people.failing = True
     key = world.aws.add()
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         assert not world.chat.of("post")[0].buttons
         assert world.chat.of("direct") == []
@@ -347,7 +347,7 @@ async def test_a_request_that_somebody_deleted_does_not_wait_for_ever(world: Wor
     await world.shown(key)
     there = world.aws.requests.pop(key)
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(599)
         (card,) = world.chat.of("post")
         assert (card.buttons, len(card.versions)) == (True, 1)
@@ -355,7 +355,7 @@ async def test_a_request_that_somebody_deleted_does_not_wait_for_ever(world: Wor
         assert (card.buttons, len(card.versions)) == (False, 2)
         assert [note.kind for note in world.chat.of("reply")] == ["reply"]
         row = await world.row(key)
-        assert (row.request and row.request.status, row.next_look_at, row.watched) == (Status.GONE, None, False)
+        assert (row.request and row.request.status, row.requeue_at, row.watched) == (Status.GONE, None, False)
         world.aws.requests[key] = there
         await world.sweep.sweep()
         await world.clock.advance(1)
@@ -403,11 +403,11 @@ async def test_the_end_of_the_access_window_is_told(world: World) -> None:
     await world.shown(key)
     world.aws.decide(key, Verdict.APPROVE)
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(4 * 3600 - 60)
         told = len(world.chat.sent)
         await world.clock.advance(120)
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(10)
     assert "Access has ended" in world.chat.sent["1000"].card
     new = list(world.chat.sent.values())[told:]
@@ -453,9 +453,9 @@ async def test_an_answer_of_the_store_that_comes_late_takes_nothing_back() -> No
     waiting = asyncio.create_task(world.rows.wait(key, until, seconds=2))
     await world.clock.advance(0)
     late = store.late = asyncio.Event()
-    older = asyncio.create_task(world.rows.apply(key, lambda row: replace(row, looks_failed=1)))
+    older = asyncio.create_task(world.rows.apply(key, lambda row: replace(row, reconcile_failures=1)))
     await world.clock.advance(0)
-    newer = await world.rows.apply(key, lambda row: replace(row, looks_failed=2))
+    newer = await world.rows.apply(key, lambda row: replace(row, reconcile_failures=2))
     await world.clock.advance(0)
     late.set()
     await world.clock.advance(2)
@@ -497,7 +497,7 @@ async def test_slow_looks_of_two_processes_deliver() -> None:
     world.build()
     other = replace(world, store=MemoryStore(tables), owner="replica-2")
     key = world.aws.add()
-    await world.rows.look(key)
+    await world.rows.requeue(key)
     async with world.running(), other.running():
         await world.clock.advance(300)
         assert len(world.chat.of("post")) == 1
@@ -508,10 +508,10 @@ async def test_a_requester_whom_no_roster_knew_in_time_is_told_later(world: Worl
     world.people.failing = True
     key = world.aws.add()
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         world.aws.decide(key, Verdict.APPROVE)
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         world.people.failing = False
         await world.clock.advance(PLACING_SPAN.total_seconds())
@@ -530,7 +530,7 @@ async def test_a_signal_whose_effect_came_after_its_minute_is_told_as_ours(world
         await world.clock.advance(95)
         await click
         await world.sweep.sweep()
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(2)
     notes = [shown(note.versions[-1].card).replace("\u200b", "") for note in world.chat.of("reply")]
     assert not any("outside" in note.lower() for note in notes)
@@ -547,7 +547,7 @@ async def test_an_account_that_is_configured_no_more_is_left_alone(world: World)
     world.aws.before["observe"] = [AwsUnavailable("NoReaderRole") for _ in range(1000)]
     before = world.aws.count("observe")
     async with world.running():
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(5 * 3600)
         answer = await world.press(key, HANAKO)
     assert world.aws.count("observe") - before <= 1
@@ -571,7 +571,7 @@ async def test_a_decision_whose_answer_is_on_its_way_is_ours(world: World) -> No
         click = asyncio.create_task(world.press(key, HANAKO, comment="どうぞ"))
         await world.clock.advance(0)
         assert len(world.aws.effects) == 1
-        await world.rows.look(key)
+        await world.rows.requeue(key)
         await world.clock.advance(1)
         told = shown(world.chat.of("direct")[-1].versions[-1].card)
         answered.set()

@@ -1,7 +1,7 @@
 """The one path on which anything reaches Teams or AWS, read from the source.
 
     an event came, a list differs, somebody clicked, AWS answered, time went by, a process died
-        -> the row is due (`look`, `requeue_by`, `requeue_first`, …)                              DUE
+        -> the row is due (`requeue`, `requeue_by`, `requeue_first`, …)                              DUE
         -> bot.service.reconcile.loop finds it, and is alone in calling `reconcile`               CONVERGE
         -> bot.service.reconcile.delivery is alone in writing to the channel and to the requester   CHAT
     somebody clicked
@@ -23,7 +23,7 @@ from bot.service.rows import Rows
 BOT = Path(__file__).parents[2] / "bot"
 OTHER_SIDE = ("bot/sandbox", "bot/aws")  # the simulated outside, and AWS's adapter with calls of boto3's own names
 
-CONVERGE = {"bot/service/reconcile/loop.py ReconcileLoop._look"}
+CONVERGE = {"bot/service/reconcile/loop.py ReconcileLoop._reconcile"}
 CHAT = {
     "bot/service/reconcile/delivery.py Deliveries._post_card",
     "bot/service/reconcile/delivery.py Deliveries._update_card",
@@ -35,7 +35,7 @@ CHAT = {
 SIGNAL = {"bot/service/clicks/signalling.py Signalling._signalled"}
 DUE = {
     "bot/service/sources/intake.py Intake._store": "an event came",
-    "bot/service/sources/sweep.py Sweep._look": "AWS's list differs: decided in the console, or an event was lost",
+    "bot/service/sources/sweep.py Sweep._requeue": "AWS's list differs: decided in the console, or an event was lost",
     "bot/service/clicks/orphan_cards.py OrphanCards.of_unknown_request": "a click told of a request that no row knew",
     "bot/service/clicks/orphan_cards.py OrphanCards._adopt": "a click told of a card that no row knew",
     "bot/service/clicks/claiming.py Claiming._judged": "somebody clicked, and other rules had placed who asks",
@@ -45,10 +45,10 @@ DUE = {
     "bot/service/sources/installs.py _due": "the bot was put into a team: a channel that refused may take cards now",
     "bot/service/reconcile/outbox.py Outbox.delivered": "a card that came late is one of two: it may show what is long past",
     "bot/service/reconcile/outbox.py Outbox._kept": "written after the lease was lost: another process knew better",
-    "bot/service/reconcile/outbox.py Outbox.look_again": "a delivery changed what Teams must show: a refusal, and its end",
+    "bot/service/reconcile/outbox.py Outbox.reconcile_again": "a delivery changed what Teams must show: a refusal, and its end",
     "bot/service/reconcile/reconciler.py Reconciler._end": "time alone changes it, or something could not be done yet",
     "bot/service/reconcile/reconciler.py Reconciler.put_off": "a look went wrong in a way that nobody foresaw",
-    "bot/service/rows.py Rows.look": "the word for it that events and lists use",
+    "bot/service/rows.py Rows.requeue": "the word for it that events and lists use",
 }
 
 
@@ -101,7 +101,7 @@ def test_converge_has_one_caller(used: list[Use]) -> None:
 
 def test_what_is_due_has_a_list_of_reasons(used: list[Use]) -> None:
     """Whatever happens ends in the row being due, and each way to that is named here with its reason."""
-    words = {"look", "requeue_by", "requeue_first", "requeue_soon", "next_look_at="}
+    words = {"requeue", "requeue_by", "requeue_first", "requeue_soon", "requeue_at="}
     services = [use for use in used if use.where.startswith("bot/service/")]
     assert places(use for use in services if use.name in words) == set(DUE)
 

@@ -112,7 +112,7 @@ class Claiming:
         """Judge by the row and the rules of this moment, and go on to the claim, which holds for these alone."""
         refusal = self._refusal(record, press)
         if refusal is Refusal.RECONFIGURED:
-            await self._rows.look(record.key)  # a former process, or another replica, may have placed them
+            await self._rows.requeue(record.key)  # a former process, or another replica, may have placed them
         if refusal:
             with suppress(StoreUnavailable):  # what was read before tells it, too
                 record = await self._rows.load(record.key) or record  # the roster may have taken seconds

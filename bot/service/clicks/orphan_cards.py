@@ -60,7 +60,7 @@ class OrphanCards:
         """
         if not self._may_tell(key, click) or not self._requests.has_room():
             return False
-        await self._rows.look(key)
+        await self._rows.requeue(key)
         return True
 
     async def of_unknown_card(self, record: Record, click: Click) -> None:

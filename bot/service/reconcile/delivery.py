@@ -167,7 +167,7 @@ class Deliveries:
         log.info("surface_delivered", request=str(record.key), surface=want.name)
         former = record.surface(want.name)
         record = await self._outbox.delivered(record.key, want, posted, digest)
-        return await self._outbox.look_again(record.key) if former and former.problem else record
+        return await self._outbox.reconcile_again(record.key) if former and former.problem else record
 
     # --- when it fails
 
@@ -225,7 +225,7 @@ class Deliveries:
                 return await self._out_of_reach(record, want, problem)
             case Consequence.TELL:
                 await self._leave(record, want, problem)
-                return await self._outbox.look_again(record.key)
+                return await self._outbox.reconcile_again(record.key)
             case Consequence.DROP:
                 return await self._leave(record, want, problem)
             case _:
@@ -246,7 +246,7 @@ class Deliveries:
         record = await self._put_off(
             record, want, problem, backoff.after_refusal(surface, seed), result="refused", problem=problem
         )
-        return record if surface.problem else await self._outbox.look_again(record.key)
+        return record if surface.problem else await self._outbox.reconcile_again(record.key)
 
     async def _leave(self, record: Record, want: Wanted, problem: str | None) -> Record:
         self._count(want, "impossible")

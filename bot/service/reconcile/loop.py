@@ -25,7 +25,7 @@ class ReconcileLoop:
     """The loop that converges due rows."""
 
     def __init__(self, *, rows: Rows, reconciler: Reconciler, clock: Clock, telemetry: Telemetry) -> None:
-        self._rows, self._convergence, self._clock, self._telemetry = rows, reconciler, clock, telemetry
+        self._rows, self._reconciler, self._clock, self._telemetry = rows, reconciler, clock, telemetry
         self._active: dict[RequestKey, asyncio.Task[None]] = {}
         self._elsewhere: dict[RequestKey, datetime] = {}  # not tried before: another process is busy with it
 
@@ -57,11 +57,11 @@ class ReconcileLoop:
             return
         for key in due:
             if key not in self._active and key not in self._elsewhere and len(self._active) < SIDE_BY_SIDE:
-                self._active[key] = asyncio.create_task(self._look(key))
+                self._active[key] = asyncio.create_task(self._reconcile(key))
 
-    async def _look(self, key: RequestKey) -> None:
+    async def _reconcile(self, key: RequestKey) -> None:
         try:
-            await self._convergence.reconcile(key)
+            await self._reconciler.reconcile(key)
         except LeaseHeld:  # its place is for another request meanwhile
             self._elsewhere[key] = self._clock.now() + LEASED_PAUSE
         except Exception:  # one request that cannot be looked at must not end the loop for all others
@@ -73,9 +73,9 @@ class ReconcileLoop:
 
     async def _put_off(self, key: RequestKey) -> None:
         """Look again after a minute instead of at once and for ever."""
-        self._telemetry.looks.labels(outcome="crashed").inc()
+        self._telemetry.reconciliations.labels(outcome="crashed").inc()
         try:
-            await self._convergence.put_off(key, timedelta(minutes=1))
+            await self._reconciler.put_off(key, timedelta(minutes=1))
         except StoreUnavailable:  # not even that can be written down; the row stays due, so do not spin
             self._telemetry.store_errors.inc()
             self._elsewhere[key] = self._clock.now() + UNWRITABLE_PAUSE  # if it is this row alone, the others go on

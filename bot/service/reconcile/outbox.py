@@ -99,9 +99,9 @@ class Outbox:
         """Note down that a later state has overtaken something."""
         return await self._change(key, want, _skip)
 
-    async def look_again(self, key: RequestKey) -> Record:
-        """Have the request looked at once more: what Teams must show has changed by a delivery."""
-        return await self._rows.look(key)
+    async def reconcile_again(self, key: RequestKey) -> Record:
+        """Reconcile again now: this delivery changed what Teams must show."""
+        return await self._rows.requeue(key)
 
     async def _change(self, key: RequestKey, want: Wanted, change: Callable[[Surface], Surface]) -> Record:
         return await self._rows.apply(key, lambda record: self._kept(record, change(_surface(record, want))))

@@ -66,7 +66,7 @@ class Reconciler:
         try:
             record = await self._rows.lease(key, self._owner)
         except LeaseHeld:
-            self._telemetry.looks.labels(outcome="leased").inc()
+            self._telemetry.reconciliations.labels(outcome="leased").inc()
             raise
         outcome, again_at = "failed", None
         try:
@@ -82,12 +82,12 @@ class Reconciler:
         finally:
             if outcome != "cancelled":  # cut short, it keeps the lease: at its end the row is due again
                 await self._end(key, again_at)
-            self._telemetry.looks.labels(outcome=outcome).inc()
+            self._telemetry.reconciliations.labels(outcome=outcome).inc()
 
     async def put_off(self, key: RequestKey, pause: timedelta) -> None:
         """Look again later at a request whose look went wrong in a way that nobody foresaw."""
         later = self._clock.now() + pause
-        await self._rows.apply(key, lambda record: replace(record.released_by(self._owner), next_look_at=later))
+        await self._rows.apply(key, lambda record: replace(record.released_by(self._owner), requeue_at=later))
 
     async def drain(self) -> None:
         """Wait for the decisions taken over from a dead process."""
@@ -99,13 +99,13 @@ class Reconciler:
         """Give the lease back and make the next appointment; one made meanwhile by others stands."""
 
         def end(record: Record) -> Record:
-            planned = min(filter(None, (self._next_look(record), again_at)), default=None)
+            planned = min(filter(None, (self._next_requeue(record), again_at)), default=None)
             free = record.released_by(self._owner)
             return free.requeue_by(planned) if planned else free
 
         await self._rows.apply(key, end)
 
-    def _next_look(self, record: Record) -> datetime | None:
+    def _next_requeue(self, record: Record) -> datetime | None:
         if not self._configured.covers(record.key):
             return None  # nobody reads that account any more; a click says so
         now = self._clock.now()
@@ -122,14 +122,14 @@ class Reconciler:
             facts = await self._requests.observe(record.key)
         except (RequestNotReadable, AwsUnavailable) as problem:
             log.warning(
-                "request_unreadable", request=str(record.key), code=problem.code, failed=record.looks_failed + 1
+                "request_unreadable", request=str(record.key), code=problem.code, failed=record.reconcile_failures + 1
             )
             missing = isinstance(problem, RequestNotReadable) and problem.missing
 
             def failed(row: Record) -> Record:
                 if row.observed_from > record.version:
                     return row  # a look that began later knows better
-                counted = replace(row, looks_failed=row.looks_failed + 1)
+                counted = replace(row, reconcile_failures=row.reconcile_failures + 1)
                 return counted.not_found(began) if missing else replace(counted, missing_since=None)
 
             return await self._rows.apply(record.key, failed)
@@ -137,8 +137,8 @@ class Reconciler:
 
         def observed(row: Record) -> Record:
             seen = row.observed(placed.request, placed.requester, at=began, since=record.version)
-            failed = 0 if placed.request.complete else row.looks_failed + 1
-            return self._routed(replace(seen, looks_failed=failed))
+            failed = 0 if placed.request.complete else row.reconcile_failures + 1
+            return self._routed(replace(seen, reconcile_failures=failed))
 
         return await self._rows.apply(record.key, observed)
 
@@ -196,10 +196,10 @@ class Reconciler:
 def _retry_at(record: Record, now: datetime) -> datetime | None:
     """After 1, 2, 4 … seconds; what never was readable, or has ended, is let go at last."""
     pending = record.request is not None and not record.request.status.ended
-    if not record.looks_failed or (not pending and record.looks_failed > LOOKS_AT_NOTHING):
+    if not record.reconcile_failures or (not pending and record.reconcile_failures > LOOKS_AT_NOTHING):
         return None
     longest = LONGEST_PAUSE if record.request is None or record.request.complete else INCOMPLETE_PAUSE
-    return now + timedelta(seconds=min(2.0 ** min(record.looks_failed - 1, MOST_DOUBLINGS), longest))
+    return now + timedelta(seconds=min(2.0 ** min(record.reconcile_failures - 1, MOST_DOUBLINGS), longest))
 
 
 def _decision_looks(record: Record, now: datetime) -> list[datetime | None]:

@@ -52,7 +52,7 @@ def _tells(sighting: ListedRequest, row: Record | None, since: datetime) -> bool
     if row is None:
         return True
     if row.request is None:
-        return row.next_look_at is None or bool(row.looks_failed)
+        return row.requeue_at is None or bool(row.reconcile_failures)
     if _unreadable(row):
         return True
     looked_at_since = row.observed_at is not None and row.observed_at >= since + SKEW
@@ -71,7 +71,7 @@ def _differs(sighting: ListedRequest, request: AccessRequest) -> bool:
 
 def _unreadable(row: Record) -> bool:
     """True after a look that failed as a whole; what only a part of lacks is looked at again by its own clock."""
-    return bool(row.looks_failed) and row.request is not None and row.request.complete
+    return bool(row.reconcile_failures) and row.request is not None and row.request.complete
 
 
 def _newer(seen: datetime | None, known: datetime | None) -> bool:

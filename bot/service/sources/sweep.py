@@ -154,18 +154,18 @@ class Sweep:
         unreadable = [key for key in stored.unreadable if _place(key) == place]
         rows = [row for row in stored.rows if _place(row.key) == place]
         due = await self._due(place, [each for each in sightings if each.key not in unreadable], rows)
-        await self._look(due, unreadable)
+        await self._requeue(due, unreadable)
         await self._rows.store.advance_watermark(*place, began)
         self._tell_done(place, began, listed=len(sightings), due=len(due))
 
-    async def _look(self, due: Iterable[RequestKey], unreadable: Iterable[RequestKey]) -> None:
+    async def _requeue(self, due: Iterable[RequestKey], unreadable: Iterable[RequestKey]) -> None:
         """Make rows due; one that the store does not take, or give, hinders no other, and then the sweep has failed."""
         problems = [
             StoreUnavailable(f"request {key} is stored in a shape that is not known here") for key in unreadable
         ]
         for key in due:
             try:
-                await self._rows.look(key)
+                await self._rows.requeue(key)
             except StoreUnavailable as problem:
                 problems.append(problem)
         if problems:

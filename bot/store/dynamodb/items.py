@@ -134,8 +134,8 @@ def row_item(record: Record, writes: Iterable[str]) -> Item:
 def _listed(record: Record) -> Item:
     """Return the attributes by which a row is found, or forgotten, without its key."""
     found: Item = {}
-    if record.next_look_at is not None:
-        found |= {DUE: text(DUE), DUE_AT: text(f"{spelled(record.next_look_at)}#{record.key}")}
+    if record.requeue_at is not None:
+        found |= {DUE: text(DUE), DUE_AT: text(f"{spelled(record.requeue_at)}#{record.key}")}
     if record.watched:
         found |= {WATCHED: text(WATCHED), BORN_AT: text(f"{spelled(record.created_at)}#{record.key}")}
     if record.expires_at is not None:

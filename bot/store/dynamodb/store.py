@@ -101,12 +101,12 @@ class DynamoStore:
         return record
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
-        """Return the rows whose `next_look_at` has come, longest due first; those of other processes within seconds."""
+        """Return the rows whose `requeue_at` has come, longest due first; those of other processes within seconds."""
         recent = [key for key, moment in self._recent.items() if moment <= now]
         return await self._read(lambda table: table.due(now, limit, recent))
 
     async def next_due(self) -> datetime | None:
-        """Return the earliest `next_look_at` of all rows; one that another process wrote within seconds."""
+        """Return the earliest `requeue_at` of all rows; one that another process wrote within seconds."""
         recent = min(self._recent, key=self._recent.__getitem__, default=None)
         return await self._read(lambda table: table.next_due([recent] if recent else ()))
 
@@ -205,10 +205,10 @@ class DynamoStore:
 
     def _keep_in_mind(self, record: Record) -> None:
         """Remember a row's moment until the index `due` has heard of it for certain."""
-        if record.next_look_at is None:
+        if record.requeue_at is None:
             self._recent.pop(record.key, None)
         else:
-            self._recent[record.key] = record.next_look_at
+            self._recent[record.key] = record.requeue_at
 
     def _opened(self) -> None:
         """Look at the table before anything in it is believed."""

@@ -107,11 +107,11 @@ class SqliteStore:
         return await self._thread.write(partial(_apply, key=key, change=change, now=now))
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
-        """Return the rows whose `next_look_at` has come, longest due first."""
+        """Return the rows whose `requeue_at` has come, longest due first."""
         return [RequestKey.parse(key) for (key,) in await self._rows(_DUE, _micros(now), limit)]
 
     async def next_due(self) -> datetime | None:
-        """Return the earliest `next_look_at` of all rows."""
+        """Return the earliest `requeue_at` of all rows."""
         return _moment((await self._rows(_NEXT_DUE))[0][0])
 
     async def watched(self) -> Watched:
@@ -220,7 +220,7 @@ def _save(connection: sqlite3.Connection, record: Record) -> None:
         "version": record.version,
         "created_at": _micros(record.created_at),
         "watched": record.watched,
-        "next_look_at": None if record.next_look_at is None else _micros(record.next_look_at),
+        "next_look_at": None if record.requeue_at is None else _micros(record.requeue_at),
         "expires_at": None if record.expires_at is None else _micros(record.expires_at),
         "record": encode(RECORD, record),
     }

@@ -85,10 +85,10 @@ def test_a_surface_takes_the_place_of_its_former_self() -> None:
 def test_an_appointment_is_kept_or_made_earlier() -> None:
     """Nobody's wish to be looked at is put off by somebody else's."""
     row = ROW.requeue_by(NOW)
-    assert row.next_look_at == NOW
+    assert row.requeue_at == NOW
     assert row.requeue_by(NOW + SECOND) is row
     assert row.requeue_by(NOW) is row
-    assert row.requeue_by(NOW - SECOND).next_look_at == NOW - SECOND
+    assert row.requeue_by(NOW - SECOND).requeue_at == NOW - SECOND
 
 
 # --- the lease
@@ -117,11 +117,11 @@ def test_who_takes_a_lease_is_looked_after() -> None:
     """Should the holder die, the row is due when the lease is over; whoever returns it takes that back."""
     row = leased(ROW.requeue_by(NOW))
     assert row is not None
-    assert (row.next_look_at, row.only_due_for_lease) == (NOW + SPAN, True)
+    assert (row.requeue_at, row.only_due_for_lease) == (NOW + SPAN, True)
     assert row.released_by("a") == ROW
     renewed = leased(row, seconds=10)
     assert renewed is not None
-    assert renewed.next_look_at == NOW + SPAN + 10 * SECOND
+    assert renewed.requeue_at == NOW + SPAN + 10 * SECOND
 
 
 def test_a_wish_made_under_a_lease_survives_it() -> None:
@@ -131,8 +131,8 @@ def test_a_wish_made_under_a_lease_survives_it() -> None:
     wished = row.requeue_by(NOW + SECOND)
     renewed = leased(wished, seconds=5)
     assert renewed is not None
-    assert renewed.next_look_at == NOW + SECOND
-    assert renewed.released_by("a") == replace(ROW, next_look_at=NOW + SECOND)
+    assert renewed.requeue_at == NOW + SECOND
+    assert renewed.released_by("a") == replace(ROW, requeue_at=NOW + SECOND)
 
 
 @pytest.mark.parametrize("seconds", [60, 61, 75], ids=["at its end", "after it", "by a clock that is ahead"])
@@ -143,7 +143,7 @@ def test_a_wish_made_when_the_lease_is_over_survives_it(seconds: int) -> None:
     wished = row.requeue_by(NOW + seconds * SECOND)
     for held in (wished, leased(wished, seconds=59)):
         assert held is not None
-        appointment = held.released_by("a").next_look_at
+        appointment = held.released_by("a").requeue_at
         assert appointment is not None
         assert appointment <= NOW + SPAN
     assert wished.requeue_by(NOW + 99 * SECOND) is wished
@@ -163,9 +163,9 @@ def test_only_its_holder_returns_a_lease() -> None:
 
 def test_a_look_brings_the_facts() -> None:
     """With who asked and from when it is; failed looks are forgotten."""
-    row = replace(ROW, looks_failed=3).observed(request(), TARO_REQUESTER, at=NOW, since=7)
+    row = replace(ROW, reconcile_failures=3).observed(request(), TARO_REQUESTER, at=NOW, since=7)
     assert (row.request, row.requester, row.observed_at, row.observed_from) == (request(), TARO_REQUESTER, NOW, 7)
-    assert row.looks_failed == 0
+    assert row.reconcile_failures == 0
 
 
 def test_a_slower_look_does_not_turn_the_clock_back() -> None:
@@ -191,9 +191,9 @@ def test_a_row_is_kept_for_a_year_after_all_that_is_known_of_it() -> None:
     year = timedelta(days=365)
     pending = replace(ROW, request=request(level()))
     assert (pending.watched, pending.expires_at) == (True, None)
-    running = replace(ROW, request=replace(request(level()), status=Status.APPROVED), next_look_at=NOW)
+    running = replace(ROW, request=replace(request(level()), status=Status.APPROVED), requeue_at=NOW)
     assert (running.watched, running.expires_at) == (True, None)
-    over = replace(running, next_look_at=None, observed_at=NOW + SECOND)
+    over = replace(running, requeue_at=None, observed_at=NOW + SECOND)
     assert over.expires_at == NOW + SECOND + year
     assert over.request is not None
     longer = replace(over, request=replace(over.request, access_until=NOW + timedelta(days=14)))

@@ -48,15 +48,15 @@ def test_storable_is_storable_already(record: Record) -> None:
 
 def test_moments_are_kept_in_utc() -> None:
     """The time zone in which a moment came does not matter."""
-    row = storable(replace(ROW, next_look_at=NOW.astimezone(TOKYO)))
-    assert row.next_look_at == NOW
-    assert row.next_look_at.tzinfo is UTC
+    row = storable(replace(ROW, requeue_at=NOW.astimezone(TOKYO)))
+    assert row.requeue_at == NOW
+    assert row.requeue_at.tzinfo is UTC
 
 
 def test_a_moment_without_a_time_zone_is_refused() -> None:
     """Nobody can say when it is, so it is an error and not a guess."""
     with pytest.raises(ValueError, match="time zone"):
-        storable(replace(ROW, next_look_at=NOW.replace(tzinfo=None)))
+        storable(replace(ROW, requeue_at=NOW.replace(tzinfo=None)))
 
 
 def test_text_that_is_no_text_is_made_one() -> None:
@@ -114,14 +114,14 @@ def test_an_error_does_not_repeat_what_people_wrote() -> None:
 
 def test_a_change_makes_the_next_version() -> None:
     """A changed row is one version on, whatever the change says about versions."""
-    row, _ = changed(ROW, ROW.key, lambda row: replace(row, looks_failed=1, version=70), now=NOW)
-    assert (row.version, row.looks_failed) == (2, 1)
+    row, _ = changed(ROW, ROW.key, lambda row: replace(row, reconcile_failures=1, version=70), now=NOW)
+    assert (row.version, row.reconcile_failures) == (2, 1)
 
 
 def test_a_new_row_is_born_now() -> None:
     """Where there is no row, the change gets a new one, made at `now`."""
-    row, _ = changed(None, ROW.key, lambda row: replace(row, looks_failed=1), now=NOW)
-    assert row == replace(ROW, looks_failed=1)
+    row, _ = changed(None, ROW.key, lambda row: replace(row, reconcile_failures=1), now=NOW)
+    assert row == replace(ROW, reconcile_failures=1)
 
 
 def test_an_unchanged_row_keeps_its_version() -> None:

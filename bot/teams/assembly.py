@@ -94,7 +94,7 @@ class TeamsSide:
             service_urls=self._service_urls,
         )
         verifier = TokenVerifier(self._keys, app_id=self._microsoft.app_id, issuer=self._cloud.issuer, now=self._now)
-        adapter = TeamsAdapter(self._connector)
+        adapter = TeamsAdapter()
         tenant_id = self._microsoft.tenant_id
         return Endpoint(verifier=verifier, adapter=adapter, tenant_id=tenant_id, turn=handler.on_turn).handle
 

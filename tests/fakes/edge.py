@@ -89,7 +89,7 @@ async def running_edge(
 
     endpoint = Endpoint(
         verifier=verifier,
-        adapter=TeamsAdapter(connector),
+        adapter=TeamsAdapter(),
         tenant_id=TENANT_ID,
         turn=recorded,
         most_turns=most_turns,

@@ -60,17 +60,17 @@ class Endpoint:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         try:
-            inbound, token = await self._admit(request)
+            inbound = await self._admit(request)
         except _Refused as refused:
             return _refusal(refused)
-        return await self._run(inbound, token)
+        return await self._run(inbound)
 
-    async def _admit(self, request: web.Request) -> tuple[Inbound, VerifiedToken]:
+    async def _admit(self, request: web.Request) -> Inbound:
         _check_head(request)
         token = await self._verify(request)
         inbound = _parse(await _read(request))
         self._check_body(inbound, token)
-        return inbound, token
+        return inbound
 
     async def _verify(self, request: web.Request) -> VerifiedToken:
         headers = request.headers.getall("Authorization", [])
@@ -94,13 +94,13 @@ class Endpoint:
         if inbound.tenants != {self._tenant}:
             raise _Refused(HTTPStatus.FORBIDDEN, "other_tenant")
 
-    async def _run(self, inbound: Inbound, token: VerifiedToken) -> web.Response:
+    async def _run(self, inbound: Inbound) -> web.Response:
         kind = inbound.wire.type
         if self._turns >= self._most_turns:
             return _overloaded(kind)
         self._turns += 1
         try:
-            status, body = await self._adapter.run(inbound, token=token, turn=self._turn)
+            status, body = await self._adapter.run(inbound, turn=self._turn)
             return _answer(kind, status, body)
         except Exception:  # the edge of the turn: what fails inside must not make Teams send it again
             log.exception("turn_failed", activity_type=kind)

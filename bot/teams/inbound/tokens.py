@@ -52,7 +52,6 @@ class TokenRefused(Exception):
 class VerifiedToken:
     """A token whose signature, issuer, audience and times hold; the body is still to be compared."""
 
-    claims: Mapping[str, Any]
     key: SigningKey
     service_url: str
     expires_at: float  # epoch seconds
@@ -108,7 +107,7 @@ class TokenVerifier:
         service_url = claims.get("serviceurl")
         if not isinstance(service_url, str) or not service_url:
             raise TokenRefused(Reason.SERVICE_URL)
-        return VerifiedToken(claims=claims, key=key, service_url=service_url, expires_at=expires_at)
+        return VerifiedToken(key=key, service_url=service_url, expires_at=expires_at)
 
     def _signed_claims(self, token: str, key: SigningKey) -> dict[str, Any]:
         try:

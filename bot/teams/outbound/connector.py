@@ -36,22 +36,15 @@ class Connector:
 
     async def post_to_conversation(self, service_url: str, *, conversation: str, activity: Json) -> str:
         """Post a new message and return its activity id."""
-        return await self._create(service_url, ("v3", "conversations", conversation, "activities"), activity)
-
-    async def reply(self, service_url: str, *, conversation: str, to: str, activity: Json) -> str:
-        """Post a reply to a message and return the reply's activity id."""
-        return await self._create(service_url, ("v3", "conversations", conversation, "activities", to), activity)
+        path = ("v3", "conversations", conversation, "activities")
+        call = Call(method="POST", service_url=service_url, path=path, body=activity, creates=True)
+        return _id(await self._calls.send(call), "id")
 
     async def update_activity(self, service_url: str, *, conversation: str, activity_id: str, activity: Json) -> None:
         """Replace a message that the bot posted."""
         path = ("v3", "conversations", conversation, "activities", activity_id)
         body = {**activity, "id": activity_id}
         await self._calls.send(Call(method="PUT", service_url=service_url, path=path, body=body))
-
-    async def delete_activity(self, service_url: str, *, conversation: str, activity_id: str) -> None:
-        """Delete a message that the bot posted."""
-        path = ("v3", "conversations", conversation, "activities", activity_id)
-        await self._calls.send(Call(method="DELETE", service_url=service_url, path=path))
 
     async def create_channel_thread(self, service_url: str, *, channel: str, tenant_id: str, activity: Json) -> Thread:
         """Post a message that starts a thread of its own in a channel."""
@@ -105,10 +98,6 @@ class Connector:
         if found is None:
             raise ConnectorRefused(ChatProblem.UNKNOWN_PERSON)
         return found
-
-    async def _create(self, service_url: str, path: tuple[str, ...], activity: Json) -> str:
-        call = Call(method="POST", service_url=service_url, path=path, body=activity, creates=True)
-        return _id(await self._calls.send(call), "id")
 
 
 def _id(answer: Json, key: str) -> str:

@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
 
-from botbuilder.schema import Activity, Attachment, ChannelAccount, ConversationAccount
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
@@ -171,51 +170,3 @@ def _tidied(value: Any, *, depth: int = DEEPEST) -> Any:
             return {_tidied(key, depth=depth): _tidied(item, depth=depth - 1) for key, item in value.items()}
         case _:
             return value
-
-
-def as_sdk_activity(inbound: Inbound) -> Activity:
-    """Build the SDK's model from what was checked."""
-    wire = inbound.wire
-    return Activity(
-        type=wire.type,
-        id=wire.id,
-        name=wire.name,
-        text=wire.text,
-        text_format=wire.text_format,
-        locale=wire.locale,
-        action=wire.action,
-        reply_to_id=wire.reply_to_id,
-        channel_id=wire.channel_id,
-        service_url=wire.service_url,
-        from_property=_account(wire.sender),
-        recipient=_account(wire.recipient),
-        conversation=_conversation(wire.conversation),
-        channel_data=inbound.raw.get("channelData"),
-        members_added=_accounts(wire.members_added),
-        members_removed=_accounts(wire.members_removed),
-        attachments=[_attachment(entry) for entry in wire.attachments or ()],
-        value=wire.value,
-    )
-
-
-def _account(account: WireAccount) -> ChannelAccount:
-    return ChannelAccount(id=account.id, name=account.name, aad_object_id=account.aad_object_id)
-
-
-def _accounts(accounts: list[WireAccount] | None) -> list[ChannelAccount]:
-    return [_account(account) for account in accounts or ()]
-
-
-def _conversation(conversation: WireConversation) -> ConversationAccount:
-    return ConversationAccount(
-        id=conversation.id,
-        name=conversation.name,
-        conversation_type=conversation.conversation_type,
-        is_group=conversation.is_group,
-    )
-
-
-def _attachment(entry: WireAttachment) -> Attachment:
-    return Attachment(
-        content_type=entry.content_type, content_url=entry.content_url, content=entry.content, name=entry.name
-    )

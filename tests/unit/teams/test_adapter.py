@@ -1,35 +1,46 @@
-"""The seam to the SDK: nothing but a verified activity passes it."""
+"""bot.teams.inbound.adapter: the SDK runs verified turns, and neither authenticates nor sends."""
+
+from collections.abc import Awaitable, Callable
 
 import pytest
-from botbuilder.core import TurnContext
+from botbuilder.core import BotAdapter, TurnContext
 from botbuilder.schema import Activity
 
-from bot.teams.inbound.adapter import TeamsAdapter
+from bot.teams.inbound.adapter import SendingNotSupported, TeamsAdapter
 from tests.fakes.edge import Edge, running_edge
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import HANAKO
 
 
-async def test_sdk_authenticates_nobody(edge: Edge) -> None:
-    """The SDK's own ways in are shut: an unverified header handed to it is refused, whatever it says."""
-    adapter = TeamsAdapter(edge.connector)
+def test_sdk_has_no_entry_of_its_own() -> None:
+    """The adapter adds `run` to the SDK's base class, and nothing that takes an unverified header or request."""
+    public = {name for name in dir(TeamsAdapter) if not name.startswith("_")}
 
-    async def turn(_context: TurnContext) -> None:
-        pytest.fail("a turn ran")
-
-    with pytest.raises(PermissionError):
-        await adapter.process_activity("Bearer anything", Activity(type="message"), turn)
-    with pytest.raises(PermissionError):
-        await adapter.bot_framework_authentication.authenticate_streaming_request("Bearer anything", "msteams")
+    assert public - set(dir(BotAdapter)) == {"run"}
 
 
-async def test_reply_to_a_message_without_id_is_a_post(ms: FakeMicrosoft, edge: Edge) -> None:
-    """An activity that has no id cannot be replied to: the answer is posted into the conversation."""
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda context: context.send_activity("hello"),
+        lambda context: context.update_activity(Activity(id="1", type="message", text="hello")),
+        lambda context: context.delete_activity("1"),
+    ],
+    ids=["send", "update", "delete"],
+)
+async def test_sending_through_the_turn_context_is_refused(
+    send: Callable[[TurnContext], Awaitable[object]], ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """The SDK's way to send raises an error that names the supported way; Teams gets nothing."""
+    raised: list[str] = []
 
     async def turn(context: TurnContext) -> None:
-        await context.send_activity("hello")
+        with pytest.raises(SendingNotSupported) as refused:
+            await send(context)
+        raised.append(str(refused.value))
 
     async with running_edge(ms, turn=turn, clock=edge.clock) as running:
-        await ms.post_message(running.url, HANAKO, ms.world.personal(HANAKO), "help", id=None)
+        await ms.post_message(running.url, HANAKO, ms.world.personal(HANAKO), "help")
 
-    assert [message.text for message in ms.posted(ms.world.personal(HANAKO))] == ["hello"]
+    assert raised == ["send_activity is not supported: send through bot.ports.teams.Chat"]
+    assert not ms.posted(ms.world.personal(HANAKO))

@@ -1,6 +1,6 @@
-"""Says what the failure of one call means: did it leave, did it have an effect, may it be made again. Sans-IO.
+"""Classifies the failure of one call: was it sent, can it have had an effect, may it be repeated. Sans-IO.
 
-Where that is uncertain, the answer is NO_ANSWER: nobody knows.
+Where that is uncertain, the answer is NO_ANSWER.
 """
 
 from enum import StrEnum
@@ -9,28 +9,35 @@ from typing import Final
 from botocore import exceptions as botocore
 from botocore.parsers import ResponseParserError
 
-from bot.boto.fields import mapping, text
+from bot.boto.fields import mapping, rows, text
 from bot.ports.aws import AwsThrottled, AwsUnavailable
 
 
 class Failure(StrEnum):
-    """What is known of a call that failed."""
+    """What is known about a failed call."""
 
-    NOT_SENT = "not_sent"  # there was nobody to take it, or nothing to sign it with: it had no effect
-    THROTTLED = "throttled"  # AWS took no notice of it: no effect
-    EXPIRED = "expired"  # its credentials were too old: no effect, new ones help
+    NOT_SENT = "not_sent"  # no connection, or the credentials could not be fetched: no effect
+    NOT_CONFIGURED = "not_configured"  # no credentials, profile or Region: nothing was sent
+    THROTTLED = "throttled"  # rejected by a rate limit: no effect
+    EXPIRED = "expired"  # the credentials are too old: no effect, and new ones help
     DENIED = "denied"  # no permission: no effect
-    REFUSED = "refused"  # another error of the caller's: no effect
-    NO_ANSWER = "no_answer"  # 5xx, connection lost, an answer that cannot be read: nobody knows
-    TIMED_OUT = "timed_out"  # no answer for as long as we wait: nobody knows
+    REFUSED = "refused"  # another error in the request: no effect
+    NO_ANSWER = "no_answer"  # 5xx, connection lost, unreadable answer: the effect is unknown
+    TIMED_OUT = "timed_out"  # no answer within the time limit: the effect is unknown
 
 
 class CallFailed(Exception):
-    """One call failed. `code` is AWS's error code, or the name of what went wrong on the way."""
+    """One call failed.
 
-    def __init__(self, code: str, failure: Failure) -> None:
+    `code`: AWS's error code, or the name of the SDK's error.
+    `detail`: the SDK's message. It may quote the answer, so it is not part of this error's text.
+    `reasons`: why a DynamoDB transaction was canceled, one code per item.
+    """
+
+    def __init__(self, code: str, failure: Failure, *, detail: str = "", reasons: tuple[str, ...] = ()) -> None:
         super().__init__(code)
         self.code, self.failure = code, failure
+        self.detail, self.reasons = detail, reasons
 
 
 # The SDK raises these before anything was sent.
@@ -39,12 +46,17 @@ _NOT_SENT: Final = (
     botocore.CredentialRetrievalError,
     botocore.EndpointConnectionError,
     botocore.MetadataRetrievalError,
-    botocore.NoCredentialsError,
-    botocore.PartialCredentialsError,
     botocore.ProxyConnectionError,
     botocore.SSOError,
 )
-# What a call may raise: the SDK's errors, and whatever its parsers trip over in an answer that has another form.
+# The same, and repeating seldom helps.
+_NOT_CONFIGURED: Final = (
+    botocore.NoCredentialsError,
+    botocore.NoRegionError,
+    botocore.PartialCredentialsError,
+    botocore.ProfileNotFound,
+)
+# What a call may raise: the SDK's errors, and what its parsers raise for an answer of an unexpected form.
 RAISED: Final = (
     botocore.BotoCoreError,
     botocore.ClientError,
@@ -58,9 +70,12 @@ RAISED: Final = (
     ValueError,
 )
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html, and those of EC2, SQS and STS
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 _THROTTLED: Final = frozenset(
     {
         "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "ReplicatedWriteConflictException",
         "RequestLimitExceeded",
         "RequestThrottled",
         "RequestThrottledException",
@@ -69,6 +84,7 @@ _THROTTLED: Final = frozenset(
         "ThrottledException",
         "ThrottlingException",
         "TooManyRequestsException",
+        "TransactionConflictException",  # DynamoDB: a single write, while a transaction writes the same item
     }
 )
 _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
@@ -90,33 +106,49 @@ _DENIED: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
-_UNCERTAIN: Final = frozenset({"RequestTimeout", "RequestTimeoutException"})  # a 400 that speaks of the way, not of us
+# Answered with status 400 although the effect is unknown.
+_UNCERTAIN: Final = frozenset(
+    {
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "TransactionInProgressException",  # DynamoDB received the same call twice and still works on the first
+    }
+)
 _TOO_MANY, _FORBIDDEN = 429, frozenset({401, 403, 407})
 
 
-def classified(error: Exception) -> CallFailed:
-    """Say what an error of `RAISED` means."""
+def classify(error: Exception) -> CallFailed:
+    """Return the CallFailed for an error of `RAISED`."""
+    name, detail = type(error).__name__, str(error)
     match error:
         case botocore.ClientError():
             return _answered(error)
         case botocore.ParamValidationError():
-            return CallFailed("ParamValidationError", Failure.REFUSED)
+            return CallFailed(name, Failure.REFUSED, detail=detail)
         case botocore.ReadTimeoutError():
-            return CallFailed("ReadTimeoutError", Failure.TIMED_OUT)
+            return CallFailed(name, Failure.TIMED_OUT, detail=detail)
+    if isinstance(error, _NOT_CONFIGURED):
+        return CallFailed(name, Failure.NOT_CONFIGURED, detail=detail)
     failure = Failure.NOT_SENT if isinstance(error, _NOT_SENT) else Failure.NO_ANSWER
-    return CallFailed(type(error).__name__, failure)
+    return CallFailed(name, failure, detail=detail)
 
 
 def _answered(error: botocore.ClientError) -> CallFailed:
-    response: object = error.response
-    status = mapping(mapping(response).get("ResponseMetadata")).get("HTTPStatusCode")
-    code = text(mapping(mapping(response).get("Error")).get("Code")) or f"HTTP {status}"
-    return CallFailed(code, _by_code(code, status if isinstance(status, int) else 0))
+    response = mapping(error.response)
+    status = mapping(response.get("ResponseMetadata")).get("HTTPStatusCode")
+    problem = mapping(response.get("Error"))
+    code = text(problem.get("Code")) or f"HTTP {status}"
+    return CallFailed(
+        code,
+        _by_code(code, status if isinstance(status, int) else 0),
+        detail=text(problem.get("Message")) or "",
+        reasons=tuple(text(each.get("Code")) or "None" for each in rows(response.get("CancellationReasons"))),
+    )
 
 
 def _by_code(code: str, status: int) -> Failure:
     if not 400 <= status < 500 or code in _UNCERTAIN:
-        return Failure.NO_ANSWER  # a 5xx may come after the effect, whatever code it carries
+        return Failure.NO_ANSWER  # even a 5xx with a known code may come after the effect
     if code in _THROTTLED or status == _TOO_MANY:
         return Failure.THROTTLED
     if code in _EXPIRED:
@@ -125,5 +157,5 @@ def _by_code(code: str, status: int) -> Failure:
 
 
 def unavailable(failed: CallFailed) -> AwsUnavailable:
-    """Return the port's error for a read."""
+    """Return the port's error for a failed read."""
     return AwsThrottled(failed.code) if failed.failure is Failure.THROTTLED else AwsUnavailable(failed.code)

@@ -1,9 +1,10 @@
-"""The one wrapper around boto3's untyped clients: blocking calls, with time-outs, for any thread.
+"""The only wrapper around boto3's untyped clients: blocking calls with time-outs, from any thread.
 
-Credentials, endpoints and proxies come from boto3's standard chain, the Region from the caller. Retries nothing, for
-only the caller knows what may be made twice. Importing or constructing starts nothing.
+Credentials, endpoints and proxies come from boto3's standard chain, the Region from the caller. Never retries, because
+only the caller knows which calls may be repeated. Importing or constructing starts nothing.
 """
 
+import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,32 +18,33 @@ from botocore.config import Config
 from botocore.exceptions import IncompleteReadError
 from botocore.parsers import ResponseParserError
 
-from bot.boto.failures import RAISED, classified
+from bot.boto.failures import RAISED, classify
 from bot.boto.fields import mapping, whole
 from bot.ports.aws import RoleSession
 
 Answer = Mapping[str, object]
 
-CONNECT_SECONDS = 2.0  # AWS's endpoints take a connection within a fraction; a dead one must not use up a claim's time
-READ_SECONDS = 10.0  # a slow answer is still one; claims are held for longer, and a look's lease is renewed meanwhile
-SHORT_READ_SECONDS = 5.0  # signals and AssumeRole: a claim is held for 25 seconds, and renewed in between; credentials
-POLL_SECONDS = 5  # a long poll; no longer, for SIGTERM drains within 20
+CONNECT_SECONDS = 2.0  # AWS's endpoints accept in much less; an unreachable one must not use up a claim's time
+READ_SECONDS = 10.0  # tolerates slow answers; a claim is held for longer, and leases are renewed meanwhile
+SHORT_READ_SECONDS = 5.0  # for signals, AssumeRole and secrets: a claim is held for 25 seconds and renewed in between
+POLL_SECONDS = 5  # a long poll; no longer, because SIGTERM drains within 20
 _READ_SECONDS_OF: Final[Mapping[str, float]] = MappingProxyType(
     {
         "sqs": POLL_SECONDS + READ_SECONDS,
         "sts": SHORT_READ_SECONDS,
         "secretsmanager": SHORT_READ_SECONDS,
-        "sso-admin": SHORT_READ_SECONDS,  # and the next: looked up one after the other
+        "sso-admin": SHORT_READ_SECONDS,  # called one after the other with the next
         "identitystore": SHORT_READ_SECONDS,
     }
 )
-ERROR = 300  # HTTP statuses from here on are errors, which botocore raises by itself
-CONNECTIONS = 30  # kept per client: as many as there are threads
+ERROR = 300  # HTTP statuses from here on are errors, which botocore raises itself
+CONNECTIONS = 30  # kept open per client, about as many as there are threads
+_NEVER_EMPTY: Final = frozenset({"dynamodb"})  # services that always answer with a body; SQS often does not
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a role's session signs with. Its secrets are in no repr."""
+    """Credentials of a role session. Their secrets never appear in a repr."""
 
     session: RoleSession
     access_key_id: str
@@ -53,7 +55,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: boto3's names for service and operation, AWS's for the parameters."""
+    """One call: service and operation as boto3 names them, parameters as AWS does."""
 
     service: str
     region: str
@@ -62,90 +64,103 @@ class Call:
 
 
 class Sdk:
-    """Makes calls. Credentials None: the program's own."""
+    """Makes calls. Credentials None: the program's own.
 
-    def __init__(self) -> None:
+    `seconds`: the limit for connecting and for an answer, instead of those above. `session`: a boto3 session with other
+    credentials than those of the standard chain.
+    """
+
+    def __init__(
+        self,
+        *,
+        seconds: float | None = None,
+        connections: int = CONNECTIONS,
+        session: boto3.session.Session | None = None,
+    ) -> None:
+        self._seconds, self._connections = seconds, connections
         self._lock = threading.Lock()
-        self._session: boto3.session.Session | None = None
+        self._session = session
         self._kept: dict[tuple[str, str, RoleSession | None], tuple[str, Any]] = {}
 
     def call(self, call: Call, credentials: Credentials | None) -> Answer:
-        """Make a call on a connection that is kept; raise CallFailed."""
+        """Make a call on a kept connection. Raises CallFailed."""
         try:
-            return _made(self._kept_client(call, credentials), call)
+            return _answer(self._kept_client(call, credentials), call)
         except RAISED as error:
-            raise classified(error) from error
+            raise classify(error) from error
 
     def call_once(self, call: Call, credentials: Credentials | None) -> Answer:
-        """Make a call on a connection of its own; raise CallFailed.
+        """Make a call on a new connection. Raises CallFailed.
 
-        AWS may close an idle connection just when it is used again, and nobody can tell then whether the call arrived.
-        A new connection has no such doubt, and no other person's session.
+        AWS may close an idle connection just as it is reused, and then it is unknown whether the call arrived. A new
+        connection avoids that, and never carries another person's session.
         """
         try:
             with self._lock:
                 client = self._new_client(call, credentials, SHORT_READ_SECONDS)
             try:
-                return _made(client, call)
+                return _answer(client, call)
             finally:
                 client.close()
         except RAISED as error:
-            raise classified(error) from error
+            raise classify(error) from error
 
     def close(self) -> None:
-        """Close every connection that is kept."""
+        """Close all kept connections."""
         with self._lock:
             for _, client in self._kept.values():
                 client.close()
             self._kept.clear()
 
     def _kept_client(self, call: Call, credentials: Credentials | None) -> Any:
-        """Return the client for a service, Region and role; a role's new session gets a new one."""
-        whose = (call.service, call.region, credentials.session if credentials else None)
-        key = credentials.access_key_id if credentials else ""
+        """Return the client for a service, Region and role; new credentials of a role get a new client."""
+        key = (call.service, call.region, credentials.session if credentials else None)
+        access_key_id = credentials.access_key_id if credentials else ""
         with self._lock:
-            known, client = self._kept.get(whose, (None, None))
-            if known == key:
+            known, client = self._kept.get(key, (None, None))
+            if known == access_key_id:
                 return client
             if client is not None:
                 client.close()
             made = self._new_client(call, credentials, _READ_SECONDS_OF.get(call.service, READ_SECONDS))
-            self._kept[whose] = (key, made)
+            self._kept[key] = (access_key_id, made)
             return made
 
     def _new_client(self, call: Call, credentials: Credentials | None, read_seconds: float) -> Any:
         if self._session is None:
-            self._session = _new_session()  # one: it keeps the service models, which take long to read
+            self._session = _new_session()  # shared: it caches the service models, which are slow to load
         config = Config(
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=read_seconds,
+            connect_timeout=self._seconds or CONNECT_SECONDS,
+            read_timeout=self._seconds or read_seconds,
             retries={"total_max_attempts": 1},
-            max_pool_connections=CONNECTIONS,
+            max_pool_connections=self._connections,
         )
-        make: Any = self._session.client  # the stubs know services by literals only
+        make: Any = self._session.client  # the stubs type services by literals only
         client = make(call.service, region_name=call.region, config=config, **_as_arguments(credentials))
-        client.meta.events.register("before-parse", _refuse_nonsense)
+        client.meta.events.register("before-parse", _refuse_malformed)
         return client
 
 
 def _new_session() -> boto3.session.Session:
-    # The global STS endpoint has no GetWebIdentityToken, and old profiles still ask for it; a Region's own has all.
+    # Old profiles select the global STS endpoint, which has no GetWebIdentityToken; regional endpoints have it.
     core = botocore.session.get_session()
     core.set_config_variable("sts_regional_endpoints", "regional")
     return boto3.session.Session(botocore_session=core)
 
 
-def _refuse_nonsense(operation_model: Any, response_dict: Mapping[str, Any], **_: object) -> None:
-    """Raise for half of a body, and for a proxy's page: botocore takes both for an answer without members."""
+def _refuse_malformed(operation_model: Any, response_dict: Mapping[str, Any], **_: object) -> None:
+    """Raise for half a body and for a proxy's page: botocore reads both as an answer without members."""
     promised, body = whole(response_dict["headers"].get("content-length")), response_dict["body"]
     if promised is not None and len(body) < promised:
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=promised)
-    speaks_json = operation_model.service_model.resolved_protocol == "json"
-    if speaks_json and response_dict["status_code"] < ERROR and body.strip() and not body.lstrip().startswith(b"{"):
-        raise ResponseParserError("an answer in another language")
+    service = operation_model.service_model
+    if service.resolved_protocol != "json" or response_dict["status_code"] >= ERROR:
+        return
+    if (body.strip() or service.service_name in _NEVER_EMPTY) and not isinstance(json.loads(body), dict):
+        raise ResponseParserError("the answer is not a JSON object")
 
 
-def _made(client: Any, call: Call) -> Answer:
+def _answer(client: Any, call: Call) -> Answer:
     return mapping(getattr(client, call.operation)(**call.params))
 
 

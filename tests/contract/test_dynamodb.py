@@ -434,7 +434,7 @@ async def test_a_throttled_call_is_made_again(store: DynamoStore, server: FakeDy
         ({"cut": True}, "Connection"),
         ({"body": b'{"Item": {"pk'}, "JSONDecodeError"),
         ({"body": b"<html>welcome</html>"}, "JSONDecodeError"),
-        ({"body": b"[]"}, "ResponseParserError: an answer in another language"),
+        ({"body": b"[]"}, "ResponseParserError: the answer is not a JSON object"),
     ],
 )
 async def test_a_failure_that_stays_is_an_error_with_its_name(

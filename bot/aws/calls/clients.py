@@ -35,7 +35,9 @@ SESSIONS_KEPT = 1000  # people times roles; who is dropped costs one AssumeRole
 OWN = "own"  # stands for the bot's own account where that need not be known
 READER_SESSION = "node-access-bot"  # how CloudTrail names the product's reads
 MAX_PAGES = 400  # of 50 rows; a list that goes on longer repeats itself
-_WORTH_REPEATING: Final = frozenset({Failure.NOT_SENT, Failure.THROTTLED, Failure.EXPIRED, Failure.NO_ANSWER})
+_WORTH_REPEATING: Final = frozenset(
+    {Failure.NOT_SENT, Failure.NOT_CONFIGURED, Failure.THROTTLED, Failure.EXPIRED, Failure.NO_ANSWER}
+)
 log = structlog.get_logger(__name__)
 
 _Maker = Callable[[Call, Credentials | None], Answer]

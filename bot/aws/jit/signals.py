@@ -119,7 +119,7 @@ def _outcome(failed: CallFailed) -> SignalRefused | SignalThrottled | SignalLost
     match failed.failure:
         case Failure.DENIED | Failure.REFUSED:
             return SignalRefused(failed.code, denied=failed.failure is Failure.DENIED)
-        case Failure.NOT_SENT | Failure.THROTTLED | Failure.EXPIRED:
+        case Failure.NOT_SENT | Failure.NOT_CONFIGURED | Failure.THROTTLED | Failure.EXPIRED:
             return SignalThrottled(failed.code)
         case Failure.NO_ANSWER | Failure.TIMED_OUT:
             return SignalLost(failed.code)

@@ -11,7 +11,7 @@ from typing import Any
 from bot.ports.store import StoreUnavailable
 from bot.store.dynamodb import items
 from bot.store.dynamodb import table as shape
-from bot.store.dynamodb.calls import CallFailed, Calls, ConditionFailed, Patience, part
+from bot.store.dynamodb.calls import Calls, ConditionFailed, DynamoError, Patience, part
 
 PATIENCE = 10.0  # seconds for an answer; an admin waits
 POLLS, POLL_SECONDS = 60, 2.0  # a new table is ACTIVE within some 10 seconds, with its indexes
@@ -44,7 +44,6 @@ class TableMaker:
 
         Safe to run again. Raises TableWrong with every difference of a table that is not as needed.
         """
-        self._calls.connect()
         try:
             self._say(f"the table {self._name} is there" if self._found() else f"making the table {self._name} …")
             self._ready()
@@ -61,7 +60,7 @@ class TableMaker:
             return True
         try:
             self._calls.once("create_table", **shape.definition())
-        except CallFailed as failed:  # somebody else may have been faster, or a lost reply's request
+        except DynamoError as failed:  # somebody else may have been faster, or a lost reply's request
             if failed.code != _IN_USE and self._shown() is None:
                 raise
         return False
@@ -79,7 +78,7 @@ class TableMaker:
     def _shown(self) -> Mapping[str, Any] | None:
         try:
             table: Mapping[str, Any] = part(self._repeated("describe_table"), "Table")
-        except CallFailed as failed:
+        except DynamoError as failed:
             if failed.code != _MISSING:
                 raise
             return None
@@ -103,7 +102,7 @@ class TableMaker:
             if shown.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus") == "ENABLED":
                 return
             self._recover()
-        except CallFailed as failed:
+        except DynamoError as failed:
             if failed.code not in _UNSUPPORTED:
                 raise
             self._say(f"point-in-time recovery: this endpoint has none ({failed.code})")
@@ -115,7 +114,7 @@ class TableMaker:
         for _ in range(POLLS):
             try:
                 self._repeated("update_continuous_backups", PointInTimeRecoverySpecification=wanted)
-            except CallFailed as failed:
+            except DynamoError as failed:
                 if failed.code != _NO_BACKUPS_YET:
                     raise
                 self._sleep(POLL_SECONDS)

@@ -26,7 +26,7 @@ _Found = Mapping[str, Any]
 
 
 class Reading:
-    """One question to the table, for as long as there is patience. Every method may raise CallFailed, RowUnreadable."""
+    """Reads the table within the given patience. Every method may raise DynamoError or RowUnreadable."""
 
     def __init__(self, calls: Calls, patience: Patience) -> None:
         self._calls, self._patience = calls, patience

@@ -21,7 +21,7 @@ from bot.domain.request import RequestKey
 from bot.ports.store import Change, PersonalChat, StoreUnavailable, StoreUncertain, Watched
 from bot.store.dynamodb import items
 from bot.store.dynamodb import table as shape
-from bot.store.dynamodb.calls import CALL_SECONDS, THREADS, CallFailed, Calls, ConditionFailed, Patience, part
+from bot.store.dynamodb.calls import CALL_SECONDS, THREADS, Calls, ConditionFailed, DynamoError, Patience, part
 from bot.store.dynamodb.commits import Commits, Job
 from bot.store.dynamodb.reading import Reading
 from bot.store.dynamodb.trail import Trail
@@ -212,11 +212,10 @@ class DynamoStore:
 
     def _opened(self) -> None:
         """Look at the table before anything in it is believed."""
-        self._calls.connect()
         patience, name = Patience(MANY * self._patience), self._calls.table
         try:
             shape.refuse_foreign(name, part(self._calls.repeated(patience, "describe_table"), "Table"))
-        except CallFailed as failed:
+        except DynamoError as failed:
             if failed.code != "ResourceNotFoundException":
                 raise
             region = self._calls.region

@@ -28,7 +28,7 @@ class Trail:
     def open_days(self, entries: Iterable[items.Item], patience: Patience) -> None:
         """Tell the table which days have entries, before they do: a day that it knows nothing of is not read.
 
-        Not in one transaction with them: those of all rows would meet on this item. Raises CallFailed.
+        Not in one transaction with them: those of all rows would meet on this item. Raises DynamoError.
         """
         for day in {items.day_of_entry(each) for each in entries} - self._days:
             self._calls.repeated(patience, "put_item", Item=items.audit_day(day))

@@ -7,7 +7,7 @@ from botocore import exceptions as botocore
 from botocore.parsers import ResponseParserError
 from hypothesis import given
 
-from bot.boto.failures import Failure, classified, unavailable
+from bot.boto.failures import Failure, classify, unavailable
 from bot.ports.aws import AwsThrottled
 from tests.unit.aws.samples import UNHURRIED, anything
 
@@ -27,6 +27,9 @@ def answered(code: str | None, status: int) -> Exception:
         (answered("RequestLimitExceeded", 503), Failure.NO_ANSWER),
         (answered("InternalServerError", 500), Failure.NO_ANSWER),
         (answered("RequestTimeout", 400), Failure.NO_ANSWER),
+        (answered("ProvisionedThroughputExceededException", 400), Failure.THROTTLED),
+        (answered("TransactionInProgressException", 400), Failure.NO_ANSWER),
+        (answered("TransactionCanceledException", 400), Failure.REFUSED),
         (answered("Something", 302), Failure.NO_ANSWER),
         (answered("ExpiredTokenException", 400), Failure.EXPIRED),
         (answered("AccessDenied", 403), Failure.DENIED),
@@ -37,7 +40,10 @@ def answered(code: str | None, status: int) -> Exception:
         (botocore.EndpointConnectionError(**URL), Failure.NOT_SENT),
         (botocore.ConnectTimeoutError(**URL), Failure.NOT_SENT),
         (botocore.ProxyConnectionError(proxy_url="http://proxy.example.com"), Failure.NOT_SENT),
-        (botocore.NoCredentialsError(), Failure.NOT_SENT),
+        (botocore.NoCredentialsError(), Failure.NOT_CONFIGURED),
+        (botocore.PartialCredentialsError(provider="x", cred_var="y"), Failure.NOT_CONFIGURED),
+        (botocore.ProfileNotFound(profile="x"), Failure.NOT_CONFIGURED),
+        (botocore.NoRegionError(), Failure.NOT_CONFIGURED),
         (botocore.CredentialRetrievalError(provider="x", error_msg="y"), Failure.NOT_SENT),
         (botocore.ReadTimeoutError(**URL), Failure.TIMED_OUT),
         (botocore.ConnectionClosedError(**URL), Failure.NO_ANSWER),
@@ -49,14 +55,14 @@ def answered(code: str | None, status: int) -> Exception:
 )
 def test_every_failure_has_its_meaning(error: Exception, failure: Failure) -> None:
     """Only what certainly had no effect may be made again; all else is uncertain."""
-    assert classified(error).failure is failure
+    assert classify(error).failure is failure
 
 
 def test_a_code_is_always_there() -> None:
     """AWS's own, else the status, else the name of the error."""
-    assert classified(answered("InternalServerError", 500)).code == "InternalServerError"
-    assert classified(answered(None, 502)).code == "HTTP 502"
-    assert classified(botocore.NoCredentialsError()).code == "NoCredentialsError"
+    assert classify(answered("InternalServerError", 500)).code == "InternalServerError"
+    assert classify(answered(None, 502)).code == "HTTP 502"
+    assert classify(botocore.NoCredentialsError()).code == "NoCredentialsError"
 
 
 @UNHURRIED
@@ -65,11 +71,11 @@ def test_an_error_of_any_form_is_classified(response: Any) -> None:
     """An error answer that has another form than AWS's is uncertain, never a crash."""
     error = botocore.ClientError({}, "GetOpsItem")
     error.response = response
-    assert classified(error).failure is Failure.NO_ANSWER
+    assert classify(error).failure is Failure.NO_ANSWER
 
 
 def test_a_throttled_read_asks_for_patience() -> None:
     """The port's error carries AWS's code."""
-    problem = unavailable(classified(answered("ThrottlingException", 400)))
+    problem = unavailable(classify(answered("ThrottlingException", 400)))
     assert isinstance(problem, AwsThrottled)
     assert problem.code == "ThrottlingException"

@@ -11,13 +11,13 @@ from bot.service.clicks.handler import ClickHandler
 from bot.service.clicks.signalling import Signalling
 from bot.service.commands import CommandService
 from bot.service.configured import Configured
-from bot.service.reconcile.delivery import Deliveries
+from bot.service.reconcile.deliveries import Deliveries
 from bot.service.reconcile.identifying import Identifying
 from bot.service.reconcile.loop import ReconcileLoop
 from bot.service.reconcile.reconciler import Reconciler
 from bot.service.retention import Retention
 from bot.service.rows import Rows
-from bot.service.sources.installs import InstallationEvents
+from bot.service.sources.installation_events import InstallationEvents
 from bot.service.sources.sweep import Sweep
 from bot.telemetry import Telemetry
 

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from bot.concurrency.background import Background
 from bot.domain.audit import AuditEntry
 from bot.ports.clock import Clock
 from bot.ports.store import Store, StoreUnavailable
-from bot.service.background import Background
 from bot.telemetry import Telemetry
 
 KEPT_WAITING = 1000  # presses while the store is away; the oldest is given up then, and is in the log alone

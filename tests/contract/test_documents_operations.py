@@ -14,7 +14,7 @@ from bot.domain.audit import CLICKED
 from bot.domain.audit import EVENTS as STEPS
 from bot.domain.record import SurfaceKind
 from bot.ports.teams import ChatProblem
-from bot.service.reconcile.refusal_policy import CONSEQUENCES, Consequence
+from bot.service.reconcile.retry_policy import CONSEQUENCES, Consequence
 from bot.telemetry import EVENTS, METRICS
 from bot.telemetry.metrics import PREFIX, Kind, Metric
 from bot.web import server

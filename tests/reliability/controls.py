@@ -587,15 +587,15 @@ GUARDS = (
     Guard(
         "the lease renewed before a post",
         "bot/service/reconcile/outbox.py",
-        "        await self.renew(key)\n        return await self._change(key, want, _claimed)",
-        "        return await self._change(key, want, _claimed)",
+        "        await self.renew()\n        await self._change(_claimed)",
+        "        await self._change(_claimed)",
         TRUTH + "test_the_lease_is_looked_at_right_before_a_write[post]",
     ),
     Guard(
         "the lease renewed before an update",
         "bot/service/reconcile/outbox.py",
-        "return await self._rows.renew(key, self._owner, also=begin)",
-        "return await self._rows.apply(key, begin)",
+        "self.record = await self._rows.renew(self.record.key, self._owner, also=begin)",
+        "self.record = await self._rows.apply(self.record.key, begin)",
         TRUTH + "test_the_lease_is_looked_at_right_before_a_write[update]",
     ),
     Guard(
@@ -678,8 +678,8 @@ GUARDS = (
     Guard(
         "the digest",
         "bot/service/reconcile/delivery.py",
-        "if surface.digest == digest and surface.problem is None:",
-        "if surface.digest is want and surface.problem is None:",
+        "elif former.digest != self._entry.digest or former.problem is not None:",
+        "elif former.digest is not former or former.problem is not None:",
         CONVERGING + "test_looking_again_posts_nothing_again",
     ),
     Guard(

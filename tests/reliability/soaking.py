@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from bot.domain.record import KEPT
 from bot.domain.request import RequestKey, Status
 from bot.service.commands import CommandService
-from bot.service.sources.installs import InstallationEvents
+from bot.service.sources.installation_events import InstallationEvents
 from bot.store.sqlite.store import SqliteStore
 from bot.teams.assembly import MicrosoftSide, TeamsSide
 from bot.teams.login.client_authentication import StaticSecret

@@ -14,7 +14,7 @@ from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.shown.card_places import card_name
 from bot.ports.store import Change, StoreUnavailable
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message
-from bot.service.reconcile import backoff
+from bot.service.reconcile import retry_policy
 from bot.service.rows import LEASE
 from tests.fakes.chat import CHANNEL, HANAKO
 from tests.fakes.store import MemoryStore
@@ -103,9 +103,9 @@ async def test_lost_answers_are_capped(world: World) -> None:
     async with world.running():
         await world.rows.requeue(key)
         await world.clock.advance(3500)
-        assert len(world.chat.of("post")) == backoff.MOST_COPIES
+        assert len(world.chat.of("post")) == retry_policy.MOST_COPIES
         await world.clock.advance(3600)
-        assert len(world.chat.of("post")) == backoff.MOST_COPIES + 1
+        assert len(world.chat.of("post")) == retry_policy.MOST_COPIES + 1
 
 
 async def test_posts_that_cannot_be_noted_down_are_capped(world: World) -> None:
@@ -126,9 +126,9 @@ async def test_posts_that_cannot_be_noted_down_are_capped(world: World) -> None:
     await world.rows.requeue(world.aws.add())
     async with world.running():
         await world.clock.advance(3500)
-        assert len(world.chat.of("post")) == backoff.MOST_COPIES
+        assert len(world.chat.of("post")) == retry_policy.MOST_COPIES
         await world.clock.advance(3600)
-        assert len(world.chat.of("post")) == backoff.MOST_COPIES + 1
+        assert len(world.chat.of("post")) == retry_policy.MOST_COPIES + 1
 
 
 # --- further copies
@@ -301,7 +301,7 @@ async def test_an_outage_of_teams_costs_few_looks_at_aws(world: World) -> None:
     assert looks.keys() == {"postponed"}
     assert 10 <= looks["postponed"] / len(keys) <= 45
     world.chat.before.clear()
-    await world.clock.advance(backoff.OUTAGE[1].total_seconds())
+    await world.clock.advance(retry_policy.OUTAGE[1].total_seconds())
     for key in keys:
         await world.shown(key)
     assert (len(world.chat.of("post")), len(world.chat.of("direct"))) == (40, 40)

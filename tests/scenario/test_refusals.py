@@ -10,9 +10,8 @@ from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Match
 from bot.domain.shown.surfaces import PLACING_SPAN
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
-from bot.service.reconcile import backoff
-from bot.service.reconcile.delivery import LAST_REFUSALS, REPOSTS
-from bot.service.sources.installs import InstallationEvents
+from bot.service.reconcile import retry_policy
+from bot.service.sources.installation_events import InstallationEvents
 from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON
 from tests.fakes.world import APPROVALS, World, new_world
 
@@ -209,7 +208,7 @@ async def test_a_card_that_stands_there_is_tried_for_hours_after_the_end_and_the
     world.aws.end(key, Status.CANCELLED)
     await world.rows.requeue(key)
     await _pass(world, key, 48 * HOUR)
-    assert world.chat.asked["update"] == LAST_REFUSALS
+    assert world.chat.asked["update"] == retry_policy.LAST_REFUSALS
     assert world.chat.asked["post"] == 1  # of an ended request nobody has to be told elsewhere
     assert (await world.row(key)).requeue_at is None
 
@@ -218,7 +217,7 @@ async def test_an_outage_after_a_refusal_does_not_leave_the_card_of_an_ended_req
     """One refusal and a bad hour of Teams': the buttons go all the same, as soon as Teams takes the card."""
     key = world.aws.add()
     await world.shown(key)
-    away = [ChatUnavailable("http_503", ambiguous=False)] * 2 * LAST_REFUSALS
+    away = [ChatUnavailable("http_503", ambiguous=False)] * 2 * retry_policy.LAST_REFUSALS
     world.chat.before["update"] = [ChatRefused(ChatProblem.FORBIDDEN), *away]
     world.aws.end(key, Status.CANCELLED)
     await world.rows.requeue(key)
@@ -233,9 +232,9 @@ async def test_a_crowd_before_it_does_not_make_the_first_refusal_last_an_hour(wo
     key = world.aws.add()
     world.chat.before["post"] = [*[ChatThrottled(1)] * 6, ChatRefused(ChatProblem.NOT_INSTALLED)]
     await world.rows.requeue(key)
-    await _pass(world, key, 2 * backoff.CROWDING[1].total_seconds())
+    await _pass(world, key, 2 * retry_policy.CROWDING[1].total_seconds())
     assert (await _surface(world, key, "card:approvals")).problem == ChatProblem.NOT_INSTALLED
-    await _pass(world, key, backoff.REFUSAL[0].total_seconds())
+    await _pass(world, key, retry_policy.REFUSAL[0].total_seconds())
     assert (await _surface(world, key, "card:approvals")).delivery is DeliveryState.DELIVERED
 
 
@@ -244,17 +243,17 @@ async def test_a_crowd_before_it_does_not_make_the_first_refusal_last_an_hour(wo
 
 async def test_a_deleted_card_comes_back_three_times_while_the_request_is_open(world: World) -> None:
     """Then whoever deletes it is taken at their word."""
-    key = world.aws.add(levels=REPOSTS + 2)
+    key = world.aws.add(levels=retry_policy.REPOSTS + 2)
     await world.shown(key)
-    for _ in range(REPOSTS + 1):
+    for _ in range(retry_policy.REPOSTS + 1):
         for posted in [name for name, sent in world.chat.sent.items() if sent.kind == "post"]:
             del world.chat.sent[posted]
         world.aws.decide(key, Verdict.APPROVE)
         row = await world.shown(key)
     card = row.surface("card:approvals")
     assert card is not None
-    assert (card.delivery, card.reposts, card.lost) == (DeliveryState.IMPOSSIBLE, REPOSTS, 0)
-    assert world.chat.asked["post"] == 1 + REPOSTS
+    assert (card.delivery, card.reposts, card.lost) == (DeliveryState.IMPOSSIBLE, retry_policy.REPOSTS, 0)
+    assert world.chat.asked["post"] == 1 + retry_policy.REPOSTS
 
 
 async def test_failed_posts_do_not_use_up_the_reposts(world: World) -> None:
@@ -351,7 +350,7 @@ async def test_a_bot_that_is_not_let_in_loses_nothing(world: World) -> None:
         assert world.chat.sent == {}
         world.chat.refusing.clear()
         world.chat.unreachable.clear()
-        await world.clock.advance(backoff.OUTAGE[1].total_seconds())
+        await world.clock.advance(retry_policy.OUTAGE[1].total_seconds())
     assert [sent.kind for sent in world.chat.sent.values()] == ["post", "direct"]
 
 
@@ -386,13 +385,13 @@ def test_pauses_grow_within_their_bounds() -> None:
     """Jitter only ever shortens them, by a quarter at most; who asks for patience is given no less."""
     for failures in (0, 1, 5, 50, 5000):
         surface = replace(_BARE, failures=failures, refusals=failures)
-        outage, refusal = backoff.after_outage(surface, "x"), backoff.after_refusal(surface, "x")
-        for pause, (first, longest) in ((outage, backoff.OUTAGE), (refusal, backoff.REFUSAL)):
+        outage, refusal = retry_policy.after_outage(surface, "x"), retry_policy.after_refusal(surface, "x")
+        for pause, (first, longest) in ((outage, retry_policy.OUTAGE), (refusal, retry_policy.REFUSAL)):
             whole = min(first * 2 ** min(failures, 16), longest)
             assert 0.75 * whole <= pause <= whole
-        patient = backoff.after_throttling(surface, "x", patience=7.0)
-        assert timedelta(seconds=7) <= patient <= timedelta(seconds=7) + backoff.CROWDING[1]
-    assert len({backoff.after_outage(_BARE, f"{number}") for number in range(100)}) > 90
+        patient = retry_policy.after_throttling(surface, "x", retry_after=7.0)
+        assert timedelta(seconds=7) <= patient <= timedelta(seconds=7) + retry_policy.CROWDING[1]
+    assert len({retry_policy.after_outage(_BARE, f"{number}") for number in range(100)}) > 90
 
 
 _BARE = Surface("card:approvals", SurfaceKind.CARD, DeliveryState.WAITING)

@@ -12,7 +12,7 @@ from bot.domain.identity import Person
 from bot.domain.request import RequestKey
 from bot.service.clicks.click import Answer, Click, Verb
 from bot.service.commands import CommandService
-from bot.service.sources.installs import InstallationEvents
+from bot.service.sources.installation_events import InstallationEvents
 from bot.teams.assembly import TeamsSide
 from bot.telemetry import Telemetry
 from bot.web import server

@@ -25,10 +25,10 @@ OTHER_SIDE = ("bot/sandbox", "bot/aws")  # the simulated outside, and AWS's adap
 
 CONVERGE = {"bot/service/reconcile/loop.py ReconcileLoop._reconcile"}
 CHAT = {
-    "bot/service/reconcile/delivery.py Deliveries._post_card",
-    "bot/service/reconcile/delivery.py Deliveries._update_card",
-    "bot/service/reconcile/delivery.py Deliveries._note",
-    "bot/service/reconcile/delivery.py Deliveries._direct",
+    "bot/service/reconcile/delivery.py Delivery._post_card",
+    "bot/service/reconcile/delivery.py Delivery._update_card",
+    "bot/service/reconcile/delivery.py Delivery._send_note",
+    "bot/service/reconcile/delivery.py Delivery._send_direct",
     "bot/teams/inbound/replies.py Replies.say",  # the answer to a person's own message, to nobody else
     "bot/teams/inbound/replies.py Replies.tell",  # the answer to a person's own press, where the card cannot carry it
 }
@@ -42,10 +42,10 @@ DUE = {
     "bot/service/clicks/claiming.py Claiming._claimed": "somebody clicked: due when their process should have been done",
     "bot/service/clicks/claiming.py Claiming._applying": "a click takes longer: its card is not what was delivered",
     "bot/service/clicks/signalling.py Signalling._settle": "AWS answered a signal, or it was withdrawn",
-    "bot/service/sources/installs.py _due": "the bot was put into a team: a channel that refused may take cards now",
-    "bot/service/reconcile/outbox.py Outbox.delivered": "a card that came late is one of two: it may show what is long past",
-    "bot/service/reconcile/outbox.py Outbox._kept": "written after the lease was lost: another process knew better",
-    "bot/service/reconcile/outbox.py Outbox.reconcile_again": "a delivery changed what Teams must show: a refusal, and its end",
+    "bot/service/sources/installation_events.py _due": "the bot was put into a team: a channel that refused may take cards now",
+    "bot/service/reconcile/outbox.py OutboxEntry.delivered": "a card that came late is one of two: it may show what is long past",
+    "bot/service/reconcile/outbox.py OutboxEntry._kept": "written after the lease was lost: another process knew better",
+    "bot/service/reconcile/outbox.py OutboxEntry.reconcile_again": "a delivery changed what Teams must show: a refusal, and its end",
     "bot/service/reconcile/reconciler.py Reconciler._end": "time alone changes it, or something could not be done yet",
     "bot/service/reconcile/reconciler.py Reconciler.put_off": "a look went wrong in a way that nobody foresaw",
     "bot/service/rows.py Rows.requeue": "the word for it that events and lists use",

@@ -11,6 +11,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from bot.concurrency.background import Background
 from bot.domain.claims import Claim, ClaimRefusal, claim, under_way
 from bot.domain.decision import COMMENT_LIMIT, Decision
 from bot.domain.identity import Person
@@ -22,7 +23,6 @@ from bot.domain.shown.views import Notice, NoticeCode, Tone
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable, StoreUncertain
 from bot.ports.teams import People
-from bot.service.background import Background
 from bot.service.clicks.answers import Answers, Screen, bare
 from bot.service.clicks.click import Answer, Click, Verb
 from bot.service.clicks.notices import notice_of_decision, notice_of_too_late

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import structlog
 
+from bot.concurrency.background import Background
 from bot.domain.audit import CLICKED, AuditEntry, state_of
 from bot.domain.record import Record, SurfaceKind
 from bot.domain.request import InvalidRequestKey, RequestKey
@@ -20,7 +21,6 @@ from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
 from bot.ports.teams import People
 from bot.service.auditing import Auditing
-from bot.service.background import Background
 from bot.service.clicks.answers import Answers, Screen, bare
 from bot.service.clicks.claiming import Claiming
 from bot.service.clicks.click import Answer, Click, Verb

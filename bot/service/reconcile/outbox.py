@@ -1,15 +1,16 @@
-"""The row's side of deliveries: what is written before something leaves for Teams, and what after.
+"""The row as an outbox: what is stored before and after each write to Teams. Sends nothing.
 
-A post is claimed before it leaves and its id saved right after. A claim counts the post as one that may be in Teams
-unknown to us; the count goes down again once it is known what became of it. Sends nothing.
+A post is claimed before it leaves, and its id is saved right after. A claim counts the post as one that may be in Teams
+without our knowledge (`Surface.lost`); the count goes down again once the result is known.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
-from bot.domain.request import RequestKey
 from bot.domain.shown.card_places import card_name
 from bot.domain.shown.surfaces import Wanted
 from bot.ports.clock import Clock
@@ -17,61 +18,62 @@ from bot.ports.teams import Posted
 from bot.service.rows import Rows
 
 
-class Outbox:
-    """Writes surfaces. Every change is made on the row as it is then: another process may have been here."""
+class OutboxEntry:
+    """One surface of one row. `record` is the row as last written or read here.
 
-    def __init__(self, rows: Rows, clock: Clock, owner: str) -> None:
+    Every change applies to the row as it is stored at that moment, because another process may have written it.
+    """
+
+    def __init__(self, record: Record, wanted: Wanted, *, rows: Rows, clock: Clock, owner: str) -> None:
+        self.record, self.wanted = record, wanted
         self._rows, self._clock, self._owner = rows, clock, owner
 
-    async def renew(self, key: RequestKey) -> Record:
-        """Make sure that it is still ours to write to Teams. Raises LeaseHeld."""
-        return await self._rows.renew(key, self._owner)
+    @property
+    def stored(self) -> Surface | None:
+        """The surface as the row has it; None before the first attempt."""
+        return self.record.surface(self.wanted.name)
 
-    async def claim(self, key: RequestKey, want: Wanted) -> Record:
-        """Note down that a post is about to leave. Raises LeaseHeld."""
-        await self.renew(key)
-        return await self._change(key, want, _claimed)
+    @cached_property
+    def digest(self) -> str:
+        """Identifies the content that Teams must show. Views are frozen, so their repr is their content."""
+        channel = self.wanted.channel
+        content = repr((self.wanted.view, channel.locale, channel.timezone))
+        return hashlib.sha256(content.encode()).hexdigest()
 
-    async def begin_update(self, key: RequestKey, want: Wanted) -> Record:
-        """Note down that a card is about to change: until its answer is kept, nobody knows what it shows.
+    async def renew(self) -> None:
+        """Renew the lease. Raises LeaseHeld if another process has it."""
+        self.record = await self._rows.renew(self.record.key, self._owner)
 
-        Raises LeaseHeld.
-        """
+    async def claim(self) -> None:
+        """Store that a post is about to be sent. Raises LeaseHeld."""
+        await self.renew()
+        await self._change(_claimed)
+
+    async def begin_update(self) -> None:
+        """Store that a card is about to change: its content is unknown until the answer is stored. Raises LeaseHeld."""
 
         def begin(record: Record) -> Record:
-            return record.with_surface(replace(_surface(record, want), digest=None))
+            return record.with_surface(replace(self._surface_of(record), digest=None))
 
-        return await self._rows.renew(key, self._owner, also=begin)
+        self.record = await self._rows.renew(self.record.key, self._owner, also=begin)
 
-    async def delivered(self, key: RequestKey, want: Wanted, posted: Posted, digest: str | None) -> Record:
-        """Keep where a message is and what it shows."""
+    async def delivered(self, posted: Posted) -> None:
+        """Store where a message is and, for a card, what it shows."""
+        digest = self.digest if self.wanted.kind is SurfaceKind.CARD else None
 
         def keep(record: Record) -> Record:
-            former = _surface(record, want)
-            if want.kind is SurfaceKind.CARD and former.activity_id not in {None, posted.activity_id}:
-                return _with_copy(record, want, former, posted).requeue_by(self._clock.now())
-            saved = replace(
-                _known(former),
-                delivery=DeliveryState.DELIVERED,
-                conversation=posted.conversation,
-                activity_id=posted.activity_id,
-                digest=digest,
-                problem=None,
-                failures=0,
-                refusals=0,
-                retry_at=None,
-            )
-            return self._kept(record, saved)
+            former = self._surface_of(record)
+            if self.wanted.kind is SurfaceKind.CARD and former.activity_id not in {None, posted.activity_id}:
+                return self._with_copy(record, former, posted).requeue_by(self._clock.now())
+            return self._kept(record, _delivered(former, posted, digest))
 
-        return await self._rows.apply(key, keep)
+        self.record = await self._rows.apply(self.record.key, keep)
 
-    async def put_off(
-        self, key: RequestKey, want: Wanted, *, until: datetime, ambiguous: bool = False, problem: str | None = None
-    ) -> Record:
-        """Note down a failure and when to try again. `ambiguous`: the post may have arrived."""
+    async def put_off(self, *, until: datetime, ambiguous: bool = False, problem: str | None = None) -> None:
+        """Store a failure and when to try again. `ambiguous`: the post may have arrived."""
 
         def put_off(former: Surface) -> Surface:
-            known = former if ambiguous else _known(former)
+            known = former if ambiguous else _result_known(former)
             return replace(
                 known,
                 delivery=DeliveryState.WAITING if known.activity_id is None else known.delivery,
@@ -81,53 +83,74 @@ class Outbox:
                 problem=problem or former.problem,
             )
 
-        return await self._change(key, want, put_off)
+        await self._change(put_off)
 
-    async def deleted(self, key: RequestKey, want: Wanted) -> Record:
-        """Note down that a card is to be posted anew because somebody deleted it."""
-        return await self._change(key, want, _without_place)
+    async def deleted(self) -> None:
+        """Store that the card must be posted again because somebody deleted it."""
+        await self._change(_without_place)
 
-    async def impossible(self, key: RequestKey, want: Wanted, problem: str | None) -> Record:
-        """Note down that Teams refused something, and that nothing more is done about it."""
+    async def impossible(self, problem: str | None) -> None:
+        """Store that Teams refused the message and that the bot gives it up."""
 
         def give_up(former: Surface) -> Surface:
-            return replace(_known(former), delivery=DeliveryState.IMPOSSIBLE, problem=problem, retry_at=None)
+            return replace(_result_known(former), delivery=DeliveryState.IMPOSSIBLE, problem=problem, retry_at=None)
 
-        return await self._change(key, want, give_up)
+        await self._change(give_up)
 
-    async def skipped(self, key: RequestKey, want: Wanted) -> Record:
-        """Note down that a later state has overtaken something."""
-        return await self._change(key, want, _skip)
+    async def skipped(self) -> None:
+        """Store that a later state has overtaken the message."""
+        await self._change(lambda former: replace(former, delivery=DeliveryState.SKIPPED, retry_at=None))
 
-    async def reconcile_again(self, key: RequestKey) -> Record:
-        """Reconcile again now: this delivery changed what Teams must show."""
-        return await self._rows.requeue(key)
+    async def reconcile_again(self) -> None:
+        """Make the row due at once: this delivery changed what Teams must show."""
+        self.record = await self._rows.requeue(self.record.key)
 
-    async def _change(self, key: RequestKey, want: Wanted, change: Callable[[Surface], Surface]) -> Record:
-        return await self._rows.apply(key, lambda record: self._kept(record, change(_surface(record, want))))
+    async def _change(self, change: Callable[[Surface], Surface]) -> None:
+        self.record = await self._rows.apply(
+            self.record.key, lambda record: self._kept(record, change(self._surface_of(record)))
+        )
+
+    def _surface_of(self, record: Record) -> Surface:
+        wanted = self.wanted
+        return record.surface(wanted.name) or Surface(wanted.name, wanted.kind, DeliveryState.WAITING)
 
     def _kept(self, record: Record, surface: Surface) -> Record:
-        """Keep a surface; one written after the lease was lost may lie over what another process knew better."""
+        """Store a surface. If the lease was lost, Teams may show older content than the row says: reconcile again."""
         if record.leased_by(self._owner):
             return record.with_surface(surface)
         return record.with_surface(replace(surface, digest=None)).requeue_by(self._clock.now())
 
+    def _with_copy(self, record: Record, former: Surface, posted: Posted) -> Record:
+        """Add a second card: another process posted one while this process was paused. Both are kept up to date.
 
-def _surface(record: Record, want: Wanted) -> Surface:
-    return record.surface(want.name) or Surface(want.name, want.kind, DeliveryState.WAITING)
+        The later card may show an outdated state, buttons included. It gets no digest, so that it is updated.
+        """
+        name = card_name(self.wanted.channel.name, posted.activity_id)
+        copy = Surface(name, self.wanted.kind, DeliveryState.DELIVERED, posted.conversation, posted.activity_id)
+        return record.with_surface(replace(former, lost=max(0, former.lost - 1))).with_surface(copy)
 
 
 def _claimed(former: Surface) -> Surface:
     return replace(former, delivery=DeliveryState.CLAIMED, attempts=former.attempts + 1, lost=former.lost + 1)
 
 
-def _known(former: Surface) -> Surface:
-    """What became of the post is known. An update claims nothing."""
+def _result_known(former: Surface) -> Surface:
+    """Count a claimed post down; updates claim nothing."""
     return replace(former, lost=max(0, former.lost - 1)) if former.delivery is DeliveryState.CLAIMED else former
 
 
-def _skip(former: Surface) -> Surface:
-    return replace(former, delivery=DeliveryState.SKIPPED, retry_at=None)
+def _delivered(former: Surface, posted: Posted, digest: str | None) -> Surface:
+    return replace(
+        _result_known(former),
+        delivery=DeliveryState.DELIVERED,
+        conversation=posted.conversation,
+        activity_id=posted.activity_id,
+        digest=digest,
+        problem=None,
+        failures=0,
+        refusals=0,
+        retry_at=None,
+    )
 
 
 def _without_place(former: Surface) -> Surface:
@@ -139,13 +162,3 @@ def _without_place(former: Surface) -> Surface:
         digest=None,
         reposts=former.reposts + 1,
     )
-
-
-def _with_copy(record: Record, want: Wanted, former: Surface, posted: Posted) -> Record:
-    """Another process posted the card while this one paused for too long: both are known, both are kept up to date.
-
-    What the late one shows may be long past, buttons and all: no digest, so that it is made right.
-    """
-    name = card_name(want.channel.name, posted.activity_id)
-    copy = Surface(name, want.kind, DeliveryState.DELIVERED, posted.conversation, posted.activity_id)
-    return record.with_surface(replace(former, lost=max(0, former.lost - 1))).with_surface(copy)

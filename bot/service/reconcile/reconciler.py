@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from bot.concurrency.background import Background
 from bot.domain.claims import awaits_effect
 from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome
 from bot.domain.record import Record
@@ -23,10 +24,9 @@ from bot.domain.shown.card_places import renamed
 from bot.domain.shown.surfaces import desired, may_still_be_identified, next_change
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Requests
 from bot.ports.clock import Clock
-from bot.service.background import Background
 from bot.service.clicks.signalling import Signalling, orphaned
 from bot.service.configured import Configured
-from bot.service.reconcile.delivery import Deliveries, Postponed
+from bot.service.reconcile.deliveries import Deliveries, Postponed
 from bot.service.reconcile.identifying import Identifying
 from bot.service.rows import LeaseHeld, Rows
 from bot.telemetry import Telemetry
@@ -121,9 +121,7 @@ class Reconciler:
         try:
             facts = await self._requests.observe(record.key)
         except (RequestNotReadable, AwsUnavailable) as problem:
-            log.warning(
-                "request_unreadable", request=str(record.key), code=problem.code, failed=record.reconcile_failures + 1
-            )
+            log.warning("request_unreadable", code=problem.code, failed=record.reconcile_failures + 1)
             missing = isinstance(problem, RequestNotReadable) and problem.missing
 
             def failed(row: Record) -> Record:

@@ -46,7 +46,7 @@ class Commands(Protocol):
 
 
 class Installations(Protocol):
-    """Hears that the bot was put into a team: bot.service.sources.installs.Arrivals."""
+    """Hears that the bot was added to a team: bot.service.sources.installation_events.InstallationEvents."""
 
     async def arrived(self) -> None:
         """Take note of it; never raises."""

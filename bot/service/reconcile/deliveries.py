@@ -1,0 +1,53 @@
+"""Brings everything that Teams must show for a row to Teams, surface by surface.
+
+One unreachable recipient never delays another: each surface has its own retry time in the row.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+
+from bot.domain.record import Record
+from bot.domain.shown.surfaces import Wanted
+from bot.ports.clock import Clock
+from bot.ports.teams import Chat, People
+from bot.service.reconcile.delivery import Delivery, Outlets, waits_until
+from bot.service.reconcile.mentioning import Mentioning
+from bot.service.reconcile.outbox import OutboxEntry
+from bot.service.rows import Rows
+from bot.telemetry import Telemetry
+
+
+class Postponed(Exception):
+    """Something could not be delivered now; reconcile again at `until`."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(until)
+        self.until = until
+
+
+class Deliveries:
+    """Brings the surfaces of a row to Teams, in order. `owner` names this process, which holds the row's lease."""
+
+    def __init__(
+        self, *, rows: Rows, chat: Chat, people: People, clock: Clock, owner: str, telemetry: Telemetry
+    ) -> None:
+        self._rows, self._clock, self._owner = rows, clock, owner
+        self._outlets = Outlets(chat, Mentioning(people), clock, telemetry)
+
+    async def deliver(self, record: Record, wanted: Sequence[Wanted]) -> Record:
+        """Deliver what differs. Raises Postponed once everything that could be delivered was. Raises LeaseHeld."""
+        waits: dict[str, datetime] = {}
+        for each in wanted:
+            if each.line in waits:
+                continue  # a line keeps its order; one line never delays another
+            entry = OutboxEntry(record, each, rows=self._rows, clock=self._clock, owner=self._owner)
+            with structlog.contextvars.bound_contextvars(surface=each.name):
+                await Delivery(entry, self._outlets).deliver()
+            record = entry.record
+            if retry_at := waits_until(entry.stored, self._clock.now()):
+                waits[each.line] = retry_at
+        if waits:
+            raise Postponed(min(waits.values()))
+        return record

@@ -6,30 +6,44 @@ PINS := .ci/pins/dev.txt
 CARD ?= request
 LOCALE ?= en
 PYTEST_ARGS ?=
+SAMPLE ?=
+PARALLEL := -n auto --dist worksteal
+PROOFS := tests/reliability $(patsubst %,tests/security/test_%.py,junk authorisation parsers injection) \
+	--ignore=tests/reliability/test_controls.py
 PICTURES := .sandbox/pictures
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox test chaos controls check weaknesses format render pictures pins build clean
+.PHONY: help setup sandbox test proofs e2e chaos controls check weaknesses format render pictures pins build clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.project ## Make .venv with everything pinned and the project in it
 
 sandbox: setup ## Run the whole product on this machine and print the address to open
 	$(BIN)/node-access-bot sandbox --locale $(LOCALE)
 
-test: setup ## Run every test (PYTEST_ARGS="…" narrows it)
-	$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: setup ## Run the fast tests, about 2 minutes on 2 cores (PYTEST_ARGS="…" narrows them)
+	@echo "make test: unit, contract, scenario and security tests on every core; about 2 minutes on 2 cores"
+	@$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
-chaos: setup ## Prove reliability at the full size (tests/README.md says how long each proof takes)
+proofs: setup ## Run the proofs of tests/README.md at the size for CI, about 3 minutes on 2 cores
+	@echo "make proofs: the proofs of tests/README.md at the size for CI; about 3 minutes on 2 cores"
+	RELIABILITY=proofs $(BIN)/python -m pytest $(PARALLEL) $(PROOFS) $(PYTEST_ARGS)
+
+e2e: setup ## Run the browser tests; they need Chromium
+	@echo "make e2e: the whole product in Chromium; about a minute on 2 cores"
+	@$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
+	$(BIN)/python -m pytest $(PARALLEL) tests/e2e $(PYTEST_ARGS)
+
+chaos: setup ## Run the proofs at full size; tests/README.md says how long each takes
 	RELIABILITY=long $(BIN)/python -m pytest tests/reliability tests/security --timeout=7200 $(PYTEST_ARGS)
 
-controls: setup ## Take each guard out of a copy of the source and show the test that turns red
-	$(BIN)/python -m pytest tests/reliability/test_controls.py --timeout=600 -v -p no:randomly $(PYTEST_ARGS)
+controls: setup ## Remove each guard from a copy of the source and show which test fails (SAMPLE=12 takes 12 guards)
+	SAMPLE=$(SAMPLE) $(BIN)/python -m pytest tests/reliability/test_controls.py --timeout=600 -v -p no:randomly $(PYTEST_ARGS)
 
 check: setup ## Check format, lint, types and the arrows between the rooms
 	$(BIN)/ruff format --check

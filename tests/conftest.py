@@ -1,39 +1,48 @@
-"""What every proof has: the figure that it prints, and silence while it measures."""
+"""For every test: plain tracebacks in logs. For the proofs: `figure`, `turned_red` and `silence`."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 
 import pytest
 import structlog
 
-from tests.figures import FIGURES, REDS, Figure, tell
+from tests.figures import FIGURE, RED, Figure, print_figures
+
+# Development dependencies install rich. structlog would use it for each logged exception and print all local variables,
+# which took most of the time of some tests. The product configures its own log (bot/telemetry/logs.py).
+structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
 
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Figure:
-    """Print a figure of tests/README.md: `figure(5, seeds=10_000, double_effects=0)`."""
-    figures = request.config.stash.setdefault(FIGURES, [])
+    """Print a figure of tests/README.md after the run: `figure(5, seeds=10_000, double_effects=0)`."""
 
     def measured(number: int, **values: object) -> None:
-        figures.append({"figure": number, "test": request.node.nodeid, **values})
+        text = json.dumps({"figure": number, "test": request.node.nodeid, **values}, default=str)
+        request.node.user_properties.append((FIGURE, text))
 
     return measured
 
 
 @pytest.fixture
 def turned_red(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """Print which test turned red without a guard: `turned_red("the digest", "tests/…::test_…")`."""
-    return request.config.stash.setdefault(REDS, {}).__setitem__
+    """Print which test failed without a guard: `turned_red("the digest", "tests/…::test_…")`."""
+
+    def failed(guard: str, test: str) -> None:
+        request.node.user_properties.append((RED, json.dumps([guard, test])))
+
+    return failed
 
 
 @pytest.fixture
 def silence() -> Iterator[None]:
-    """Write no log: thousands of rounds have nothing to tell that the figure does not."""
+    """Write no log: what thousands of rounds log says nothing that their figure does not say."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what was measured."""
-    tell(terminalreporter, config)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures."""
+    print_figures(terminalreporter)

@@ -1,49 +1,78 @@
-"""The figures that proofs print: their sizes, what was measured, and which test turned red without a guard.
+"""The figures that proofs print: how large each proof is, what it measured, which test fails without a guard.
 
-A proof runs at the size that fits continuous integration; `make chaos` runs it at the size of the promise. Figures are
-printed after the run and, in the long form, kept in `.sandbox/figures.jsonl`, from which tests/README.md is written.
+The environment variable RELIABILITY sets the size of every proof. `make test` leaves it empty, `make proofs` sets
+`proofs`, `make chaos` sets `long`. tests/README.md has the table of the proofs.
+
+A figure travels in the report of its test (pytest's `user_properties`), so that it reaches the summary from every
+worker of pytest-xdist.
 """
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
-LONG = os.environ.get("RELIABILITY") == "long"
-KEPT = Path(".sandbox/figures.jsonl")
-FIGURES = pytest.StashKey[list[dict[str, object]]]()
-REDS = pytest.StashKey[dict[str, str]]()
+KEPT: Final = Path(".sandbox/figures.jsonl")  # the figures of `make chaos`, one JSON object per line
+FIGURE: Final = "figure"  # name of a user property that holds a figure as JSON
+RED: Final = "red"  # name of a user property that holds a guard and the test that failed without it, as JSON
 
 Figure = Callable[..., None]
 """`figure(5, seeds=10_000, double_effects=0)`: the number in the table of tests/README.md, and what was measured."""
 
 
-def size(*, ci: int, long: int) -> int:
-    """Return how many rounds, seeds or requests a proof is made with in this run."""
-    return long if LONG else ci
+class Size(StrEnum):
+    """How large the proofs are in this run: the value of RELIABILITY."""
+
+    SHORT = ""  # `make test`: the junk, parser and injection proofs run a tenth of their cases
+    PROOFS = "proofs"  # `make proofs`: the sizes for continuous integration
+    LONG = "long"  # `make chaos`: the sizes of the promise
 
 
-def tell(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what was measured, and keep it in the long form."""
-    _tell_reds(terminalreporter, config.stash.get(REDS, {}))
-    told = config.stash.get(FIGURES, None)
-    if not told:
+SIZE: Final = Size(os.environ.get("RELIABILITY", ""))
+LONG: Final = SIZE is Size.LONG
+
+
+def size(*, ci: int, long: int, short: int | None = None) -> int:
+    """Return how many rounds, seeds or requests a proof has in this run. `short` defaults to `ci`."""
+    match SIZE:
+        case Size.SHORT:
+            return ci if short is None else short
+        case Size.PROOFS:
+            return ci
+        case Size.LONG:
+            return long
+
+
+def print_figures(terminal: pytest.TerminalReporter) -> None:
+    """Print the measured figures after the run; `make chaos` also keeps them."""
+    _print_reds(terminal, dict(_collected(terminal, RED)))
+    figures = sorted(_collected(terminal, FIGURE), key=lambda each: (str(each["figure"]).zfill(2), each["test"]))
+    if not figures:
         return
-    figures = sorted(told, key=lambda each: (str(each["figure"]).zfill(2), str(each["test"])))
-    terminalreporter.section("figures")
+    terminal.section("figures")
     for each in figures:
         measured = ", ".join(f"{name}={value}" for name, value in each.items() if name not in {"figure", "test"})
-        terminalreporter.line(f"figure {each['figure']:>2}: {measured}  [{each['test']}]")
+        terminal.line(f"figure {each['figure']:>2}: {measured}  [{each['test']}]")
     if LONG:
         KEPT.parent.mkdir(exist_ok=True)
         with KEPT.open("a") as kept:
-            kept.writelines(json.dumps(each, default=str) + "\n" for each in figures)
+            kept.writelines(json.dumps(each) + "\n" for each in figures)
 
 
-def _tell_reds(terminalreporter: pytest.TerminalReporter, reds: dict[str, str]) -> None:
+def _collected(terminal: pytest.TerminalReporter, name: str) -> Iterator[Any]:
+    """Yield the values of a user property from the reports of all tests, passed or failed."""
+    for reports in terminal.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) == "call":
+                yield from (json.loads(value) for key, value in report.user_properties if key == name)
+
+
+def _print_reds(terminal: pytest.TerminalReporter, reds: dict[str, str]) -> None:
     if reds:
-        terminalreporter.section("without it -> what turned red")
+        terminal.section("without it -> what turned red")
     for guard, test in sorted(reds.items()):
-        terminalreporter.line(f"{guard:<{max(map(len, reds))}} -> {test.removeprefix('tests/')}")
+        terminal.line(f"{guard:<{max(map(len, reds))}} -> {test.removeprefix('tests/')}")

@@ -35,8 +35,8 @@ def test_every_relative_link_resolves(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_make_targets_that_are_named_exist(name: str) -> None:
     """Each `make …` of the documents is a target of the Makefile."""
-    targets = set(re.findall(r"^([a-z]+):", documents.read("Makefile"), re.MULTILINE))
-    assert set(re.findall(r"(?:^|`)make ([a-z]+)", documents.read(name), re.MULTILINE)) <= targets
+    targets = set(re.findall(r"^([a-z0-9]+):", documents.read("Makefile"), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make ([a-z0-9]+)", documents.read(name), re.MULTILINE)) <= targets
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -132,7 +132,8 @@ def requirements(path: Path) -> list[str]:
 
 def our_files() -> Iterator[Path]:
     """Yield every file that belongs to the project."""
-    yield from (path for path in ROOT.iterdir() if path.is_file() and path.suffix in {".md", ".toml", ""})
+    top = (path for path in ROOT.iterdir() if path.is_file() and path.suffix in {".md", ".toml", ""})
+    yield from (path for path in top if path.name != ".git")  # a file where git has several work trees
     for folder in OURS:
         for path in sorted((ROOT / folder).rglob("*")):
             if path.is_file() and NOT_OURS.isdisjoint(path.parts) and path != Path(__file__):

@@ -110,7 +110,7 @@ def views() -> list[tuple[View | Notice, Notice | None]]:
 
 def test_hostile_text_changes_no_card(figure: Figure) -> None:
     """Same structure as with plain text, everything shown that can be seen, nothing live, at every set of limits."""
-    count, shown, cut = rounds(ci=5_000, long=50_000), 0, 0
+    count, shown, cut = rounds(short=500, ci=5_000, long=50_000), 0, 0
     shapes = set[str]()
     for text, (view, notice), locale, limits in zip(
         texts(18, count), cycle(views()), cycle(LOCALES), cycle(EACH_LIMIT)

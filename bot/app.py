@@ -34,10 +34,14 @@ from bot.service.sources.intake import QUEUE, Intake
 from bot.service.sources.sweep import Sweep
 from bot.store.assembly import store_at
 from bot.teams.assembly import MicrosoftSide, TeamsSide
-from bot.teams.login.client_authentication import ClientAuthentication, StaticSecret
-from bot.teams.login.federation import AUDIENCE, Federation
+from bot.teams.login.client_authentication import (
+    FEDERATION_AUDIENCE,
+    ClientAuthentication,
+    Federation,
+    RotatingSecret,
+    StaticSecret,
+)
 from bot.teams.login.managed_identity import IMDS, IdentityAddress
-from bot.teams.login.rotating_secret import RotatingSecret
 from bot.telemetry import LoopWatch, Telemetry, configure_logging
 from bot.web import server
 
@@ -110,7 +114,7 @@ async def _drain(program: Program, sources: list[asyncio.Task[None]], reconcile_
     end = asyncio.get_running_loop().time() + DRAIN_SECONDS
     try:
         async with asyncio.timeout_at(end - LAST_SECONDS):
-            await asyncio.gather(*(socket.stop() for socket in program.sockets))
+            await asyncio.gather(*(socket.close() for socket in program.sockets))
             await program.services.click_handler.drain()
             await program.services.reconciler.drain()
     except TimeoutError:
@@ -229,12 +233,11 @@ def _microsoft(settings: Settings, aws: AwsSide, clock: Clock) -> MicrosoftSide:
 def _credential(settings: Settings, aws: AwsSide, clock: Clock) -> ClientAuthentication | IdentityAddress:
     match settings.app_credential:
         case "aws-federation":
-            return Federation(aws.web_identity(AUDIENCE))
+            return Federation(aws.web_identity(FEDERATION_AUDIENCE))
         case "managed-identity":
             return IdentityAddress(settings.identity_endpoint or IMDS, settings.identity_header)
         case "secret" if settings.app_secret_arn:
-            source = aws.client_secret(settings.app_secret_arn)
-            return RotatingSecret(source, now=clock.epoch)
+            return RotatingSecret(aws.client_secret(settings.app_secret_arn), clock=clock)
         case "secret":
             return StaticSecret(settings.app_secret)
     assert_never(settings.app_credential)
@@ -259,10 +262,8 @@ async def _listen(
     settings: Settings, stack: AsyncExitStack, public: web.Application, registry: CollectorRegistry
 ) -> tuple[server.Server, ...]:
     """Open the public port and, unless it is switched off, the metrics port."""
-    sockets = [await server.start(public, host=settings.host, port=settings.port)]
-    stack.push_async_callback(sockets[0].stop)
+    listening = [server.listen(public, host=settings.host, port=settings.port)]
     if settings.metrics_port:
         metrics = server.build_metrics_app(registry)
-        sockets.append(await server.start(metrics, host=settings.metrics_host, port=settings.metrics_port))
-        stack.push_async_callback(sockets[1].stop)
-    return tuple(sockets)
+        listening.append(server.listen(metrics, host=settings.metrics_host, port=settings.metrics_port))
+    return tuple([await stack.enter_async_context(each) for each in listening])

@@ -1,7 +1,7 @@
-"""The Teams side in one piece: builds its parts on one HTTP session, and owns when they begin and end.
+"""Builds everything between HTTP and the ports Chat and People, and closes it.
 
-`chat` and `people` are there once it is open; the services are built on them and then attached, which gives the
-handler of `POST /api/messages`.
+The services need `chat` and `people`, and the HTTP endpoint needs the services. So open TeamsSide with `async with`,
+build the services on its ports, then call `attach` to get the handler of `POST /api/messages`.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -42,7 +42,7 @@ MessageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicrosoftSide:
-    """Who the bot is to Microsoft, how it proves that, and where Microsoft is."""
+    """The bot's identity at Microsoft, its credential, and Microsoft's addresses."""
 
     app_id: str
     credential: ClientAuthentication | IdentityAddress
@@ -54,36 +54,29 @@ class MicrosoftSide:
 
 
 class TeamsSide:
-    """Everything between HTTP and the ports Chat and People."""
+    """The Teams adapter. `chat` and `people` exist inside `async with`."""
 
     def __init__(
         self, microsoft: MicrosoftSide, *, store: Store, configured: Configured, clock: Clock, telemetry: Telemetry
     ) -> None:
         self._microsoft, self._store, self._configured, self._clock = microsoft, store, configured, clock
         self._telemetry, self._cloud = telemetry, cloud_of(microsoft.openid_metadata_url)
-        self._stack = AsyncExitStack()
+        self._stack: AsyncExitStack
         self.chat: Messenger
         self.people: Directory
 
-    async def open(self) -> Self:
-        """Open the session and build what stands on it; nothing is fetched yet. Raises AddressRefused."""
+    async def __aenter__(self) -> Self:
+        """Open the HTTP session and build the parts; no request is sent. Raises AddressRefused."""
         async with AsyncExitStack() as stack:
-            self._build(stack)
+            await self._build(stack)
             self._stack = stack.pop_all()
         return self
 
-    async def aclose(self) -> None:
-        """End what is under way and close the session."""
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def __aenter__(self) -> Self:
-        return await self.open()
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
     def attach(self, click_handler: Clicks, commands: Commands, installs: Installations) -> MessageHandler:
-        """Put the services behind the endpoint; return the handler of `POST /api/messages`."""
+        """Connect the services to the endpoint; return the handler of `POST /api/messages`."""
         handler = TeamsHandler(
             clicks=click_handler,
             talk=commands,
@@ -93,55 +86,54 @@ class TeamsSide:
             acquaintance=PersonalChats(self._store, self.people, clock=self._clock),
             service_urls=self._service_urls,
         )
-        verifier = TokenVerifier(self._keys, app_id=self._microsoft.app_id, issuer=self._cloud.issuer, now=self._now)
-        adapter = TeamsAdapter()
-        tenant_id = self._microsoft.tenant_id
-        return Endpoint(verifier=verifier, adapter=adapter, tenant_id=tenant_id, turn=handler.on_turn).handle
+        verifier = TokenVerifier(
+            self._keys, app_id=self._microsoft.app_id, issuer=self._cloud.issuer, clock=self._clock
+        )
+        endpoint = Endpoint(
+            verifier=verifier, adapter=TeamsAdapter(), tenant_id=self._microsoft.tenant_id, turn=handler.on_turn
+        )
+        return endpoint.handle
 
     async def missing(self) -> Mapping[str, str]:
-        """Return what is not ready and why, by part; empty once signing keys are there."""
+        """Return the parts that are not ready, with the reason; empty once signing keys were fetched."""
         return {} if await self._keys.warm() else {"keys": "no signing keys of the Bot Framework yet"}
 
-    def _now(self) -> float:
-        return self._clock.now().timestamp()
-
-    def _build(self, stack: AsyncExitStack) -> None:
-        microsoft, hosts = self._microsoft, ServiceHosts(self._microsoft.service_hosts)
-        session = open_session()
-        stack.push_async_callback(session.close)
-        self._keys = SigningKeys(session, metadata_url=microsoft.openid_metadata_url, now=self._now)
-        stack.push_async_callback(self._keys.aclose)
-        credentials = AppCredentials(self._grants(session, stack), now=self._now)
-        stack.push_async_callback(credentials.aclose)
-        calls = ConnectorCalls(session, credentials=credentials, hosts=hosts, now=self._now, sleep=self._clock.sleep)
+    async def _build(self, stack: AsyncExitStack) -> None:
+        microsoft, clock, hosts = self._microsoft, self._clock, ServiceHosts(self._microsoft.service_hosts)
+        session = await stack.enter_async_context(open_session())
+        keys = SigningKeys(session, metadata_url=microsoft.openid_metadata_url, clock=clock)
+        self._keys = await stack.enter_async_context(keys)
+        source = await self._token_source(session, stack)
+        credentials = await stack.enter_async_context(AppCredentials(source, clock=clock))
+        calls = ConnectorCalls(session, credentials=credentials, hosts=hosts, clock=clock)
         self._connector = Connector(calls, app_id=microsoft.app_id)
         self._service_urls = ServiceUrls(self._store, default=microsoft.service_url, hosts=hosts)
-        self._build_ports(stack)
+        self.chat = self._messenger()
+        self.people = await stack.enter_async_context(self._directory())
 
-    def _grants(self, session: aiohttp.ClientSession, stack: AsyncExitStack) -> TokenSource:
+    async def _token_source(self, session: aiohttp.ClientSession, stack: AsyncExitStack) -> TokenSource:
         microsoft = self._microsoft
         if isinstance(microsoft.credential, IdentityAddress):
-            unproxied = open_session(proxied=False)  # the machine's own address, and a header that opens it
-            stack.push_async_callback(unproxied.close)
+            # no proxy: the address is this machine's own, and the header is a credential for it
             return ManagedIdentity(
-                unproxied,
+                await stack.enter_async_context(open_session(proxied=False)),
                 address=microsoft.credential,
                 app_id=microsoft.app_id,
                 resource=self._cloud.resource,
-                now=self._now,
+                clock=self._clock,
             )
         return Entra(
             session,
             authority=microsoft.login_authority,
             tenant_id=microsoft.tenant_id,
             app_id=microsoft.app_id,
-            proof=microsoft.credential,
+            authentication=microsoft.credential,
             scope=self._cloud.scope,
-            now=self._now,
+            clock=self._clock,
         )
 
-    def _build_ports(self, stack: AsyncExitStack) -> None:
-        self.chat = Messenger(
+    def _messenger(self) -> Messenger:
+        return Messenger(
             self._connector,
             store=self._store,
             service_urls=self._service_urls,
@@ -149,7 +141,9 @@ class TeamsSide:
             tenant_id=self._microsoft.tenant_id,
             telemetry=self._telemetry,
         )
-        self.people = Directory(
+
+    def _directory(self) -> Directory:
+        return Directory(
             self._connector,
             store=self._store,
             service_urls=self._service_urls,
@@ -158,4 +152,3 @@ class TeamsSide:
             channels=lambda: [channel.conversation for channel in self._configured.channels],
             telemetry=self._telemetry,
         )
-        stack.push_async_callback(self.people.aclose)

@@ -1,1 +1,4 @@
-"""The HTTP server: routes, health, metrics."""
+"""The HTTP server: routes, health probes and metrics.
+
+Read `server.py`. It must not know what the handler of messages does.
+"""

@@ -1,13 +1,12 @@
-"""The HTTP server: `/api/messages`, `/livez`, `/readyz`, and `/metrics` on a port of its own.
-
-Owns sockets, routes and probes. The handler of the messages is handed in; what it does is not known here.
-"""
+"""The HTTP server: `/api/messages`, `/livez` and `/readyz`, and `/metrics` on its own port."""
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from http import HTTPStatus
+from typing import Final
 
 import structlog
 from aiohttp import web
@@ -15,24 +14,26 @@ from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-MESSAGES = "/api/messages"
-LARGEST_REQUEST = 1024 * 1024  # bytes; a backstop, the handler's own limit is lower
-SHUTDOWN_TIMEOUT = 3.0  # seconds for open requests, twice: aiohttp waits, cancels, and waits again
-IDLE_TIME = 75.0  # seconds for a request's head to come whole; longer than a load balancer keeps idle ones (ALB: 60)
-LINGERING_TIME = 1.0  # seconds to read on after refusing a body, so that the sender can hear the refusal
+MESSAGES: Final = "/api/messages"
+LARGEST_REQUEST: Final = 1024 * 1024  # bytes; a second limit behind the handler's own, which is lower
+SHUTDOWN_TIMEOUT: Final = 3.0  # seconds for open requests, twice: aiohttp waits, cancels, and waits again
+IDLE_TIME: Final = (
+    75.0  # seconds to receive a request's head; longer than load balancers keep idle connections (ALB: 60)
+)
+LINGERING_TIME: Final = 1.0  # seconds to read on after refusing a body, so that the sender receives the refusal
 
 MessageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Readiness = Callable[[], Awaitable[Mapping[str, str]]]
-"""Returns what is missing and why, by part (`{"keys": "not fetched yet"}`); empty: ready."""
+"""Returns the parts that are not ready, with the reason (`{"keys": "no signing keys"}`); empty if ready."""
 Problems = Callable[[], Mapping[str, str]]
-"""Returns what does not work just now and keeps nobody from being served, by part."""
+"""Returns the parts with a problem that does not affect readiness, with the reason."""
 
 HANDLER: web.AppKey[MessageHandler] = web.AppKey("handler")
 READINESS: web.AppKey[Readiness] = web.AppKey("readiness")
 PROBLEMS: web.AppKey[Problems] = web.AppKey("problems")
 REGISTRY: web.AppKey[CollectorRegistry] = web.AppKey("registry", CollectorRegistry)
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 def build_app(*, messages: MessageHandler, ready: Readiness, problems: Problems = dict) -> web.Application:
@@ -47,7 +48,7 @@ def build_app(*, messages: MessageHandler, ready: Readiness, problems: Problems 
 
 
 def build_metrics_app(registry: CollectorRegistry) -> web.Application:
-    """Build the application that Prometheus scrapes."""
+    """Build the application for Prometheus."""
     app = web.Application()
     app[REGISTRY] = registry
     app.router.add_get("/metrics", _metrics)
@@ -75,7 +76,7 @@ async def _metrics(request: web.Request) -> web.Response:
 
 @web.middleware
 async def _one_line(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Log one line per request that reached a route; probes and strangers' paths only at debug."""
+    """Log one line per request; probes and unknown paths only at DEBUG."""
     began = time.perf_counter()
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
     try:
@@ -99,7 +100,7 @@ async def _one_line(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 class _NotHttp(logging.Filter):
-    """Passes over what is no HTTP: anybody can send it without end, and its trace repeats what was sent."""
+    """Drops errors about malformed HTTP: anybody can cause many of them, and the traceback repeats the input."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -111,38 +112,39 @@ _NOT_HTTP = _NotHttp()
 
 def _server_log() -> logging.Logger:
     server = logging.getLogger("aiohttp.server.node_access")
-    server.addFilter(_NOT_HTTP)  # once: the same filter is not added again
+    server.addFilter(_NOT_HTTP)  # has no effect if it is already there
     return server
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A listening application."""
+    """An application that listens on a port."""
 
     runner: web.AppRunner
     host: str
     port: int
 
-    async def stop(self) -> None:
-        """Stop listening, let open requests finish (6 s at most), close."""
+    async def close(self) -> None:
+        """Stop listening and wait for open requests, 6 s at most. Leaving `listen` does the same."""
         await self.runner.cleanup()
 
 
-async def start(app: web.Application, *, host: str, port: int) -> Server:
-    """Listen; port 0 takes a free one, which the returned Server names. Raise OSError if the port is taken."""
+@asynccontextmanager
+async def listen(app: web.Application, *, host: str, port: int) -> AsyncIterator[Server]:
+    """Listen inside the context; port 0 takes a free one. Raises OSError if the port is in use."""
     runner = web.AppRunner(
         app,
         logger=_server_log(),
-        access_log=None,  # one line per request is written by the middleware
+        access_log=None,  # the middleware writes one line per request
         shutdown_timeout=SHUTDOWN_TIMEOUT,
-        keepalive_timeout=IDLE_TIME,  # by itself aiohttp waits an hour, however slowly a head drips
-        auto_decompress=False,  # what does not unfold ends in a traceback, what unfolds without end in a full memory
+        keepalive_timeout=IDLE_TIME,  # aiohttp's default is an hour, however slowly a head arrives
+        auto_decompress=False,  # invalid data would log a traceback, a decompression bomb would fill the memory
         lingering_time=LINGERING_TIME,
     )
     await runner.setup()
+    server = Server(runner=runner, host=host, port=port)
     try:
         await web.TCPSite(runner, host, port).start()
-    except OSError:
-        await runner.cleanup()
-        raise
-    return Server(runner=runner, host=host, port=runner.addresses[0][1])
+        yield replace(server, port=runner.addresses[0][1])
+    finally:
+        await server.close()

@@ -12,7 +12,7 @@ from bot.boto.sdk import Call, Sdk
 from bot.ports.aws import AwsThrottled, AwsUnavailable
 from bot.sandbox.aws.callers import Session
 from bot.sandbox.aws.world import BOT_ROLE
-from bot.teams.login.federation import AUDIENCE
+from bot.teams.login.client_authentication import FEDERATION_AUDIENCE
 from tests.contract import gateway
 from tests.contract.gateway import aws_side
 from tests.contract.scene import Scene
@@ -93,19 +93,19 @@ async def test_a_secret_that_is_not_there_has_awss_code(side: AwsSide) -> None:
 
 async def test_the_statement_says_who_the_bot_is(scene: Scene, side: AwsSide) -> None:
     """Its role, for Entra alone and for a minute, under a key that the issuer publishes."""
-    statement = (await side.web_identity(AUDIENCE).read()).get_secret_value()
+    statement = (await side.web_identity(FEDERATION_AUDIENCE).read()).get_secret_value()
     issuer = scene.aws.web_identities.issuer("111122223333")
     keys = jwt.PyJWKClient(f"{issuer}/.well-known/jwks.json")
     claims = jwt.decode(
         statement,
         keys.get_signing_key_from_jwt(statement),
         algorithms=["RS256"],
-        audience=AUDIENCE,
+        audience=FEDERATION_AUDIENCE,
         issuer=issuer,
         options={"require": ["exp", "iat", "jti"]},
     )
     assert (claims["sub"], claims["exp"] - claims["iat"]) == (BOT_ROLE, 60)
-    assert (await side.web_identity(AUDIENCE).read()).get_secret_value() != statement
+    assert (await side.web_identity(FEDERATION_AUDIENCE).read()).get_secret_value() != statement
 
 
 async def test_an_account_that_has_not_enabled_it_is_told(scene: Scene, side: AwsSide) -> None:
@@ -113,7 +113,7 @@ async def test_an_account_that_has_not_enabled_it_is_told(scene: Scene, side: Aw
     scene.aws.web_identities.enabled = False
     try:
         with pytest.raises(AwsUnavailable) as failed:
-            await side.web_identity(AUDIENCE).read()
+            await side.web_identity(FEDERATION_AUDIENCE).read()
     finally:
         scene.aws.web_identities.enabled = True
     assert failed.value.code == "OutboundWebIdentityFederationDisabledException"
@@ -126,7 +126,7 @@ async def test_a_statement_does_not_outlive_the_bots_session(scene: Scene, monke
         for name, value in short.environment().items():
             monkeypatch.setenv(name, value)
         with pytest.raises(AwsUnavailable) as failed:
-            await side.web_identity(AUDIENCE).read()
+            await side.web_identity(FEDERATION_AUDIENCE).read()
     assert failed.value.code == "SessionDurationEscalationException"
 
 
@@ -134,7 +134,7 @@ async def test_patience_that_aws_asks_for_is_heard(scene: Scene, side: AwsSide) 
     """A throttled call is one to make again later."""
     scene.aws.faults.fail("GetWebIdentityToken", "ThrottlingException")
     with pytest.raises(AwsThrottled):
-        await side.web_identity(AUDIENCE).read()
+        await side.web_identity(FEDERATION_AUDIENCE).read()
 
 
 @pytest.mark.parametrize("region", ["ap-northeast-1", "us-east-1", "eu-west-1", "us-west-2"])

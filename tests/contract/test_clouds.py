@@ -29,7 +29,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 async def ms(clock: ManualClock) -> AsyncIterator[FakeMicrosoft]:
-    async with FakeMicrosoft(now=lambda: clock.now().timestamp()) as fake:
+    async with FakeMicrosoft(now=clock.epoch) as fake:
         yield fake
 
 
@@ -68,7 +68,7 @@ async def test_a_bot_takes_and_asks_for_tokens_of_its_own_cloud(
     assert len(ms.posted(APPROVERS)) >= 1
 
 
-async def test_an_identity_in_azure_asks_for_the_connector_of_its_cloud() -> None:
+async def test_an_identity_in_azure_asks_for_the_connector_of_its_cloud(clock: ManualClock) -> None:
     """The managed identity's token, too, is for that cloud alone."""
     asked: list[str] = []
 
@@ -79,5 +79,6 @@ async def test_an_identity_in_azure_asks_for_the_connector_of_its_cloud() -> Non
     async with listening(answer) as port, open_session(proxied=False) as session:
         address = IdentityAddress(f"http://127.0.0.1:{port}/")
         for cloud in (PUBLIC, US_GOVERNMENT):
-            await ManagedIdentity(session, address=address, app_id=APP_ID, resource=cloud.resource).fetch()
+            identity = ManagedIdentity(session, address=address, app_id=APP_ID, resource=cloud.resource, clock=clock)
+            await identity.fetch()
     assert asked == [PUBLIC.resource, US_GOVERNMENT.resource]

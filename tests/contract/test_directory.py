@@ -13,7 +13,7 @@ from bot.ports.teams import RosterUnavailable
 from bot.teams.net.addresses import ServiceHosts
 from bot.teams.outbound.connector import Connector
 from bot.teams.outbound.service_urls import ServiceUrls
-from bot.teams.people.chat_people import MOST_ASKED
+from bot.teams.people.chat_people import MOST_REQUESTED
 from bot.teams.people.directory import Directory
 from bot.teams.wire.members import TeamMember
 from bot.telemetry import Telemetry
@@ -68,9 +68,8 @@ class Room:
 async def room() -> AsyncIterator[Room]:
     async with FakeMicrosoft() as ms, running_edge(ms) as edge:
         ready = Room(ms, edge.connector, MemoryStore(), ManualClock(), directory=None)  # type: ignore[arg-type]
-        ready.directory = ready.another(5.0)
-        yield ready
-        await ready.directory.aclose()
+        async with ready.another(5.0) as ready.directory:
+            yield ready
 
 
 # --- members
@@ -202,7 +201,7 @@ async def test_a_membership_event_ends_belief(room: Room, dropped: str | None) -
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
     assert await room.directory.member(APPROVERS, MEI.object_id) is None
     room.ms.world.conversations[APPROVERS].members[:] = [MEI]
-    room.directory.drop(dropped)
+    room.directory.invalidate(dropped)
 
     assert await room.directory.member(APPROVERS, HANAKO.object_id) is None
     assert await room.directory.member(APPROVERS, MEI.object_id)
@@ -213,7 +212,7 @@ async def test_a_drop_during_a_read_begins_the_read_anew(room: Room) -> None:
     held = room.ms.hold("GET", ROSTER)
     asking = asyncio.create_task(room.directory.member(APPROVERS, HANAKO.object_id))
     await held.reached.wait()
-    room.directory.drop(APPROVERS)
+    room.directory.invalidate(APPROVERS)
     also = asyncio.create_task(room.directory.member(APPROVERS, ICHIRO.object_id))
     room.ms.faults.heal()
 
@@ -229,7 +228,7 @@ async def test_membership_events_without_end_refuse_no_approver(room: Room) -> N
     async def overtaken(service_url: str, *, conversation: str) -> AsyncIterator[TeamMember]:
         async for member in read(service_url, conversation=conversation):
             yield member
-        room.directory.drop()
+        room.directory.invalidate()
 
     room.connector.all_members = overtaken  # type: ignore[method-assign]
     found = await room.directory.member(APPROVERS, HANAKO.object_id)
@@ -244,7 +243,7 @@ async def test_membership_events_without_end_refuse_no_approver(room: Room) -> N
 
 async def test_a_drop_of_what_was_never_read_is_nothing(room: Room) -> None:
     """Events come for every conversation."""
-    room.directory.drop("19:other@thread.tacv2")
+    room.directory.invalidate("19:other@thread.tacv2")
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
 
 
@@ -333,29 +332,27 @@ async def test_an_answer_about_somebody_else_refuses(room: Room) -> None:
 
 async def test_a_slow_roster_is_passed_by_asking_for_the_one_member(room: Room) -> None:
     """A click has seconds: a roster of thousands must not refuse it. The read goes on for the next."""
-    directory, held = room.another(SHORT), room.ms.hold("GET", ROSTER)
-
-    assert await directory.member(APPROVERS, HANAKO.object_id)
-    assert (room.rosters(), room.ones()) == (0, 1)  # the held call is recorded once it is answered
-    assert held.gate is not None
-    held.gate.set()
-    assert await directory.member(APPROVERS, ICHIRO.object_id)
-    assert (room.rosters(), room.ones()) == (1, 1)
-    await directory.aclose()
+    held = room.ms.hold("GET", ROSTER)
+    async with room.another(SHORT) as directory:
+        assert await directory.member(APPROVERS, HANAKO.object_id)
+        assert (room.rosters(), room.ones()) == (0, 1)  # the held call is recorded once it is answered
+        assert held.gate is not None
+        held.gate.set()
+        assert await directory.member(APPROVERS, ICHIRO.object_id)
+        assert (room.rosters(), room.ones()) == (1, 1)
 
 
 async def test_an_earlier_no_does_not_outlive_a_membership_event(room: Room) -> None:
     """Not even while the roster is slow to tell who joined."""
-    directory = room.another(SHORT)
-    room.ms.world.conversations[APPROVERS].members.remove(MEI)
-    assert await directory.member(APPROVERS, MEI.object_id) is None
-    room.ms.world.conversations[APPROVERS].members.append(MEI)
-    room.ms.hold("GET", ROSTER)
-    directory.drop()
+    async with room.another(SHORT) as directory:
+        room.ms.world.conversations[APPROVERS].members.remove(MEI)
+        assert await directory.member(APPROVERS, MEI.object_id) is None
+        room.ms.world.conversations[APPROVERS].members.append(MEI)
+        room.ms.hold("GET", ROSTER)
+        directory.invalidate()
 
-    assert await directory.member(APPROVERS, MEI.object_id)
-    room.ms.faults.heal()
-    await directory.aclose()
+        assert await directory.member(APPROVERS, MEI.object_id)
+        room.ms.faults.heal()
 
 
 async def test_an_answer_that_a_membership_event_overtook_is_not_kept(room: Room) -> None:
@@ -368,7 +365,7 @@ async def test_an_answer_that_a_membership_event_overtook_is_not_kept(room: Room
     asking = asyncio.create_task(room.directory.member(APPROVERS, MEI.object_id))
     await late.reached.wait()
     members.remove(MEI)
-    room.directory.drop(APPROVERS)
+    room.directory.invalidate(APPROVERS)
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
     assert late.gate is not None
     late.gate.set()
@@ -385,7 +382,7 @@ async def test_a_no_that_a_membership_event_overtook_is_not_kept(room: Room) -> 
     asking = asyncio.create_task(room.directory.member(APPROVERS, MEI.object_id))
     await late.reached.wait()
     members.append(MEI)
-    room.directory.drop(APPROVERS)
+    room.directory.invalidate(APPROVERS)
     assert late.gate is not None
     late.gate.set()
     assert await asking is None
@@ -396,14 +393,13 @@ async def test_a_no_that_a_membership_event_overtook_is_not_kept(room: Room) -> 
 
 async def test_a_click_is_refused_in_time_when_nothing_answers(room: Room) -> None:
     """Twice the patience, and then the roster counts as unavailable."""
-    directory = room.another(SHORT)
-    room.ms.hold("GET", "/v3/", times=None)
-    with pytest.raises(RosterUnavailable):
-        async with asyncio.timeout(SHORT * 10):
-            await directory.member(APPROVERS, HANAKO.object_id)
+    async with room.another(SHORT) as directory:
+        room.ms.hold("GET", "/v3/", times=None)
+        with pytest.raises(RosterUnavailable):
+            async with asyncio.timeout(SHORT * 10):
+                await directory.member(APPROVERS, HANAKO.object_id)
 
-    room.ms.faults.heal()
-    await directory.aclose()
+        room.ms.faults.heal()
 
 
 # --- everybody
@@ -434,7 +430,7 @@ async def test_everybody_never_raises(room: Room) -> None:
     assert [person.object_id for person in await room.directory.known()] == [HANAKO.object_id]
 
     room.ms.fault("GET", ROSTER, times=None, status=500)
-    room.directory.drop()
+    room.directory.invalidate()
     assert list(await room.directory.known()) == []
 
 
@@ -497,8 +493,8 @@ async def test_one_name_asks_for_a_few_people_at_most(room: Room) -> None:
     for person in PEOPLE:
         await room.store.remember_chat(_kept(room, person, upn="everybody@example.com"))
 
-    assert len(PEOPLE) > MOST_ASKED
-    assert len(await _known(room, "everybody@example.com")) == room.ones() == MOST_ASKED
+    assert len(PEOPLE) > MOST_REQUESTED
+    assert len(await _known(room, "everybody@example.com")) == room.ones() == MOST_REQUESTED
 
 
 async def test_who_is_in_a_roster_is_not_asked_for(room: Room) -> None:

@@ -18,7 +18,7 @@ from bot.domain.identity import Person
 from bot.sandbox.aws.identity_center import STORE
 from bot.store.dynamodb.items import chat_key
 from bot.store.dynamodb.table import INDEXES
-from bot.teams.login.federation import AUDIENCE
+from bot.teams.login.client_authentication import FEDERATION_AUDIENCE
 from tests.contract.scene import staged
 
 ROOT = Path(__file__).parents[2]
@@ -137,7 +137,7 @@ def test_the_bot_is_stated_to_entra_alone_and_shortly() -> None:
     (only,) = statements("federation-policy.json")
     assert (only["Action"], only["Resource"]) == (["sts:GetWebIdentityToken"], ["*"])
     assert only["Condition"] == {
-        "ForAllValues:StringEquals": {"sts:IdentityTokenAudience": AUDIENCE},
+        "ForAllValues:StringEquals": {"sts:IdentityTokenAudience": FEDERATION_AUDIENCE},
         "Null": {"sts:IdentityTokenAudience": "false"},
         "NumericLessThanEquals": {"sts:DurationSeconds": web_identity.SECONDS},
     }

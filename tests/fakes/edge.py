@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import SecretStr
@@ -27,13 +28,16 @@ Turn = Callable[[Any], Awaitable[None]]
 
 
 class Ticker:
-    """A clock in seconds that only the test moves, and a sleep that moves it."""
+    """`ports.clock.Clock` in seconds. Only the test moves it; a sleep moves it at once and is recorded."""
 
     def __init__(self, start: float | None = None) -> None:
         self.seconds = time.time() if start is None else start
         self.slept: list[float] = []
 
-    def __call__(self) -> float:
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+    def epoch(self) -> float:
         return self.seconds
 
     async def sleep(self, seconds: float) -> None:
@@ -66,20 +70,6 @@ async def running_edge(
 ) -> AsyncIterator[Edge]:
     """Start the edge; every turn is recorded before it runs."""
     ticks = clock or Ticker()
-    session = open_session()
-    keys = SigningKeys(session, metadata_url=ms.metadata_url, now=ticks)
-    verifier = TokenVerifier(keys, app_id=APP_ID, now=ticks)
-    proof = StaticSecret(SecretStr(SECRET))
-    entra = Entra(session, authority=ms.authority, tenant_id=TENANT_ID, app_id=APP_ID, proof=proof, now=ticks)
-    credentials = AppCredentials(entra, now=ticks)
-    calls = ConnectorCalls(
-        session,
-        credentials=credentials,
-        hosts=ServiceHosts(ms.service_hosts if hosts is None else hosts),
-        now=ticks,
-        sleep=ticks.sleep,
-    )
-    connector = Connector(calls, app_id=APP_ID)
     turns: list[Any] = []
 
     async def recorded(context: Any) -> None:
@@ -87,29 +77,36 @@ async def running_edge(
         if turn is not None:
             await turn(context)
 
-    endpoint = Endpoint(
-        verifier=verifier,
-        adapter=TeamsAdapter(),
-        tenant_id=TENANT_ID,
-        turn=recorded,
-        most_turns=most_turns,
-    )
-
-    async def ready() -> Mapping[str, str]:
-        return {} if await keys.warm() else {"keys": "no signing keys yet"}
-
     async with AsyncExitStack() as stack:
-        for close in (session.close, credentials.aclose, keys.aclose):
-            stack.push_async_callback(close)
+        session = await stack.enter_async_context(open_session())
+        keys = await stack.enter_async_context(SigningKeys(session, metadata_url=ms.metadata_url, clock=ticks))
+        verifier = TokenVerifier(keys, app_id=APP_ID, clock=ticks)
+        entra = Entra(
+            session,
+            authority=ms.authority,
+            tenant_id=TENANT_ID,
+            app_id=APP_ID,
+            authentication=StaticSecret(SecretStr(SECRET)),
+            clock=ticks,
+        )
+        credentials = await stack.enter_async_context(AppCredentials(entra, clock=ticks))
+        allowed = ServiceHosts(ms.service_hosts if hosts is None else hosts)
+        calls = ConnectorCalls(session, credentials=credentials, hosts=allowed, clock=ticks)
+        endpoint = Endpoint(
+            verifier=verifier, adapter=TeamsAdapter(), tenant_id=TENANT_ID, turn=recorded, most_turns=most_turns
+        )
+
+        async def ready() -> Mapping[str, str]:
+            return {} if await keys.warm() else {"keys": "no signing keys yet"}
+
         app = server.build_app(messages=endpoint.handle, ready=ready)
-        listening = await server.start(app, host="127.0.0.1", port=0)
-        stack.push_async_callback(listening.stop)
+        listening = await stack.enter_async_context(server.listen(app, host="127.0.0.1", port=0))
         yield Edge(
             url=f"http://127.0.0.1:{listening.port}",
             keys=keys,
             verifier=verifier,
             credentials=credentials,
-            connector=connector,
+            connector=Connector(calls, app_id=APP_ID),
             clock=ticks,
             turns=turns,
         )

@@ -110,8 +110,7 @@ async def running_turns(ms: FakeMicrosoft, *, clock: ManualClock) -> AsyncIterat
     async with AsyncExitStack() as stack:
         side = await stack.enter_async_context(_side(ms, store, clock))
         app = server.build_app(messages=side.attach(parts.clicks, parts.talk, parts.welcome), ready=side.missing)
-        listening = await server.start(app, host="127.0.0.1", port=0)
-        stack.push_async_callback(listening.stop)
+        listening = await stack.enter_async_context(server.listen(app, host="127.0.0.1", port=0))
         yield Turns(
             url=f"http://127.0.0.1:{listening.port}",
             side=side,

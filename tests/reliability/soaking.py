@@ -153,7 +153,5 @@ async def soak(folder: Path, *, kind: type[SqliteStore] = SqliteStore) -> AsyncI
             commands = CommandService(rows=world.rows, people=teams.people, clock=clock, configured=settled)
             installs = InstallationEvents(rows=world.rows, clock=clock, telemetry=telemetry)
             app = server.build_app(messages=teams.attach(world.click_handler, commands, installs), ready=teams.missing)
-            listening = await server.start(app, host="127.0.0.1", port=0)
-            async with world.running():
+            async with server.listen(app, host="127.0.0.1", port=0) as listening, world.running():
                 yield Soak(world, store, microsoft, lead, f"http://127.0.0.1:{listening.port}")
-            await listening.stop()

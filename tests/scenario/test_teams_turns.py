@@ -39,7 +39,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 async def ms(clock: ManualClock) -> AsyncIterator[FakeMicrosoft]:
-    async with FakeMicrosoft(now=lambda: clock.now().timestamp()) as fake:
+    async with FakeMicrosoft(now=clock.epoch) as fake:
         yield fake
 
 

@@ -48,7 +48,7 @@ class Door:
 async def _door() -> AsyncIterator[Door]:
     clock, anybody = ManualClock(), new_world()
     async with AsyncExitStack() as stack:
-        microsoft = await stack.enter_async_context(FakeMicrosoft(now=lambda: clock.now().timestamp()))
+        microsoft = await stack.enter_async_context(FakeMicrosoft(now=clock.epoch))
         telemetry = Telemetry(CollectorRegistry())
         side = TeamsSide(
             microsoft_side(microsoft),
@@ -62,8 +62,7 @@ async def _door() -> AsyncIterator[Door]:
         commands = CommandService(rows=anybody.rows, people=anybody.people, clock=clock, configured=anybody.configured)
         installs = InstallationEvents(rows=anybody.rows, clock=clock, telemetry=telemetry)
         app = server.build_app(messages=teams.attach(door, commands, installs), ready=teams.missing)
-        listening = await server.start(app, host="127.0.0.1", port=0)
-        stack.push_async_callback(listening.stop)
+        listening = await stack.enter_async_context(server.listen(app, host="127.0.0.1", port=0))
         door.url = f"http://127.0.0.1:{listening.port}"
         yield door
 

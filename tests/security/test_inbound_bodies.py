@@ -212,16 +212,16 @@ async def test_head_that_never_ends_is_hung_up_on(monkeypatch: pytest.MonkeyPatc
     async def nothing(*_: Any) -> Any:
         return {}
 
-    listening = await server.start(server.build_app(messages=nothing, ready=nothing), host="127.0.0.1", port=0)
-    reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
-    for drop in (b"POST /api/messages HTTP/1.1\r\n", b"Host: x\r\n", b"X-Slow"):
-        writer.write(drop)
-        await writer.drain()
-    closed = asyncio.ensure_future(reader.read())
-    await asyncio.wait({closed}, timeout=SOON)
-    hung_up = closed.done()
-    writer.close()
-    await listening.stop()
+    app = server.build_app(messages=nothing, ready=nothing)
+    async with server.listen(app, host="127.0.0.1", port=0) as listening:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
+        for drop in (b"POST /api/messages HTTP/1.1\r\n", b"Host: x\r\n", b"X-Slow"):
+            writer.write(drop)
+            await writer.drain()
+        closed = asyncio.ensure_future(reader.read())
+        await asyncio.wait({closed}, timeout=SOON)
+        hung_up = closed.done()
+        writer.close()
     await asyncio.wait({closed})
 
     assert hung_up

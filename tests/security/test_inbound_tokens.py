@@ -30,7 +30,7 @@ def clock() -> Ticker:
 
 @pytest.fixture
 async def ms(clock: Ticker) -> AsyncIterator[FakeMicrosoft]:
-    async with FakeMicrosoft(now=clock) as fake:
+    async with FakeMicrosoft(now=clock.epoch) as fake:
         yield fake
 
 
@@ -243,7 +243,7 @@ async def test_no_more_tokens_are_remembered_than_fit(
 ) -> None:
     """Tokens without end do not fill the memory: the oldest are judged anew."""
     monkeypatch.setattr(tokens, "REMEMBERED", 3)
-    verifier = TokenVerifier(edge.keys, app_id=APP_ID, now=edge.clock)
+    verifier = TokenVerifier(edge.keys, app_id=APP_ID, clock=edge.clock)
     for number in range(8):
         await verifier.verify(f"Bearer {_good(ms.signer, jti=str(number))}")
 
@@ -300,4 +300,4 @@ async def test_refusal_tells_the_caller_nothing(ms: FakeMicrosoft, edge: Edge) -
 async def test_verifier_without_an_app_id_is_not_built(edge: Edge) -> None:
     """An empty app id, which any token could be meant for, is refused at the start."""
     with pytest.raises(ValueError, match="app id"):
-        TokenVerifier(edge.keys, app_id="")
+        TokenVerifier(edge.keys, app_id="", clock=edge.clock)

@@ -27,12 +27,16 @@ from bot.sandbox.aws.callers import Session
 from bot.sandbox.aws.server import SandboxAws
 from bot.sandbox.sandbox import free_port, trusting
 from bot.sandbox.teams.microsoft import BotRegistration, Microsoft
-from bot.teams.login.client_authentication import ClientAuthentication, StaticSecret
+from bot.teams.login.client_authentication import (
+    FEDERATION_AUDIENCE,
+    ClientAuthentication,
+    Federation,
+    RotatingSecret,
+    StaticSecret,
+)
 from bot.teams.login.credentials import AppCredentials
 from bot.teams.login.entra import Entra
-from bot.teams.login.federation import AUDIENCE, Federation
 from bot.teams.login.managed_identity import IdentityAddress, ManagedIdentity
-from bot.teams.login.rotating_secret import RotatingSecret
 from bot.teams.login.token_response import TokenSource
 from bot.teams.net.addresses import ServiceHosts
 from bot.teams.net.session import open_session
@@ -168,14 +172,14 @@ def grants_of(kind: str, session: aiohttp.ClientSession, url: str, clock: Ticker
     """Return a source of tokens of each kind, with a canary in it."""
     if kind == "managed-identity":
         address = IdentityAddress(f"{url}/msi/token", SecretStr(PROOF))
-        return ManagedIdentity(session, address=address, app_id=APP_ID, now=clock)
+        return ManagedIdentity(session, address=address, app_id=APP_ID, clock=clock)
     source = FakeSecretSource(PROOF)
     proofs: dict[str, ClientAuthentication] = {
         "given": StaticSecret(SecretStr(PROOF)),
-        "stored": RotatingSecret(source, now=clock),
+        "stored": RotatingSecret(source, clock=clock),
         "federation": Federation(source),
     }
-    return Entra(session, authority=url, tenant_id=TENANT_ID, app_id=APP_ID, proof=proofs[kind], now=clock)
+    return Entra(session, authority=url, tenant_id=TENANT_ID, app_id=APP_ID, authentication=proofs[kind], clock=clock)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -189,12 +193,11 @@ async def test_no_answer_of_the_login_brings_it_to_light(
     async with hostile() as login, open_session(proxied=False) as session:
         login.answer = ANSWERS[name]
         grants = grants_of(kind, session, login.url, clock)
-        credentials = AppCredentials(grants, now=clock)
-        with structlog.testing.capture_logs() as lines:
-            direct = await outcome(grants.fetch())
-            told = [await outcome(credentials.bearer()) for _ in range(2)]
-            credentials.forget(SecretStr(TOKEN))
-        await credentials.aclose()
+        async with AppCredentials(grants, clock=clock) as credentials:
+            with structlog.testing.capture_logs() as lines:
+                direct = await outcome(grants.fetch())
+                told = [await outcome(credentials.bearer()) for _ in range(2)]
+                credentials.forget(SecretStr(TOKEN))
     assert login.heard
     assert lines
     assert CANARY not in shown(direct, *told, lines, grants, vars(grants), credentials, vars(credentials), caplog.text)
@@ -209,17 +212,14 @@ async def test_no_answer_of_the_connector_brings_the_token_to_light(
     clock = Ticker()
     async with hostile() as login, hostile() as teams, open_session(proxied=False) as session:
         teams.answer = ANSWERS[name]
-        credentials = AppCredentials(grants_of("given", session, login.url, clock), now=clock)
-        calls = ConnectorCalls(
-            session, credentials=credentials, hosts=ServiceHosts(["127.0.0.1"]), now=clock, sleep=clock.sleep
-        )
-        connector = Connector(calls, app_id=APP_ID)
-        with structlog.testing.capture_logs() as lines:
-            errors = [
-                await outcome(connector.post_to_conversation(teams.url, conversation=APPROVERS, activity={})),
-                await outcome(connector.get_member(teams.url, conversation=APPROVERS, member=HANAKO.object_id)),
-            ]
-        await credentials.aclose()
+        async with AppCredentials(grants_of("given", session, login.url, clock), clock=clock) as credentials:
+            calls = ConnectorCalls(session, credentials=credentials, hosts=ServiceHosts(["127.0.0.1"]), clock=clock)
+            connector = Connector(calls, app_id=APP_ID)
+            with structlog.testing.capture_logs() as lines:
+                errors = [
+                    await outcome(connector.post_to_conversation(teams.url, conversation=APPROVERS, activity={})),
+                    await outcome(connector.get_member(teams.url, conversation=APPROVERS, member=HANAKO.object_id)),
+                ]
     assert f"Bearer {TOKEN}" in str(teams.heard)
     assert [each for each in errors if isinstance(each, Exception)]
     assert CANARY not in shown(*errors, lines, calls, vars(calls), caplog.text)
@@ -264,10 +264,10 @@ async def test_no_answer_of_aws_brings_it_to_light(name: str, caplog: pytest.Log
                 telemetry=Telemetry(registry),
             )
         )
-        sources: list[SecretSource] = [side.client_secret(ARN), side.web_identity(AUDIENCE)]
+        sources: list[SecretSource] = [side.client_secret(ARN), side.web_identity(FEDERATION_AUDIENCE)]
         with structlog.testing.capture_logs() as lines:
             errors = [await outcome(each.read()) for each in sources]
-            errors += [await outcome(RotatingSecret(sources[0], now=clock).form())]
+            errors += [await outcome(RotatingSecret(sources[0], clock=clock).form())]
             errors += [await outcome(Federation(sources[1]).form())]
     assert len(aws.heard) == 4
     assert all(isinstance(each, Exception) for each in errors)

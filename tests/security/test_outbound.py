@@ -53,7 +53,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 async def ms(clock: ManualClock) -> AsyncIterator[FakeMicrosoft]:
-    async with FakeMicrosoft(now=lambda: clock.now().timestamp()) as fake:
+    async with FakeMicrosoft(now=clock.epoch) as fake:
         yield fake
 
 
@@ -148,7 +148,7 @@ def test_one_module_sends_the_token() -> None:
 
 def test_secrets_are_opened_where_they_are_sent_and_nowhere_else() -> None:
     """And once in the settings, to tell whether there is one."""
-    sending = {"calls", "client_authentication", "rotating_secret", "federation", "managed_identity"}
+    sending = {"calls", "client_authentication", "managed_identity"}
     assert users("get_secret_value") == {*sending, "settings"}
 
 

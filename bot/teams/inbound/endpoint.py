@@ -25,7 +25,7 @@ CHANNEL = "msteams"
 """The only channel. Every Azure Bot has Web Chat and Direct Line too, and there the *client* writes who it is."""
 INVOKE = "invoke"
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class _Refused(Exception):

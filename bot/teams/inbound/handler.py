@@ -28,7 +28,7 @@ from bot.teams.wire.people import sender
 # The rest (reactions, edits, read receipts, typing) asks nothing of the bot; the SDK's handling of it can fail.
 SERVED: Final = frozenset({"message", "invoke", "conversationUpdate", "installationUpdate"})
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Clicks(Protocol):
@@ -145,7 +145,7 @@ class TeamsHandler(TeamsActivityHandler):
         wire = inbound.wire
         if wire.members_added or wire.members_removed:
             # Teams tells of a team's members in its General channel alone, and every channel's roster has them.
-            self._directory.drop(None if wire.channel_data and wire.channel_data.team else wire.conversation.id)
+            self._directory.invalidate(None if wire.channel_data and wire.channel_data.team else wire.conversation.id)
         if any(added.id == wire.recipient.id for added in wire.members_added or ()):
             await (self._greet(inbound) if is_personal(inbound) else self._welcome.arrived())
 

@@ -6,10 +6,9 @@ https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connec
 
 import asyncio
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import structlog
@@ -18,6 +17,7 @@ from jwt.algorithms import RSAAlgorithm
 from jwt.exceptions import PyJWTError
 
 from bot.concurrency.single_flight import SingleFlight
+from bot.ports.clock import Clock
 from bot.teams.net.addresses import checked
 from bot.teams.net.session import as_object, read_bounded
 
@@ -29,7 +29,7 @@ FETCH_LIMIT = 5.0  # seconds for both documents; Teams gives a click 10
 ALGORITHM = "RS256"  # the only one that the vendor's metadata lists
 SMALLEST_MODULUS = 2048  # bits; shorter RSA keys are within reach of factoring
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class KeysUnavailable(Exception):
@@ -53,18 +53,22 @@ class SigningKey:
 class SigningKeys:
     """The current keys, fetched when needed and kept."""
 
-    def __init__(
-        self, session: aiohttp.ClientSession, *, metadata_url: str, now: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, session: aiohttp.ClientSession, *, metadata_url: str, clock: Clock) -> None:
         """Take the OpenID metadata address; raise AddressRefused if it is neither https nor loopback."""
         checked(metadata_url)
         self._session = session
         self._metadata_url = metadata_url
-        self._now = now
+        self._clock = clock
         self._keys: Mapping[str, SigningKey] = {}
         self._loaded_at: float | None = None
         self._tried_at: float | None = None
         self._flight = SingleFlight(self._load)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._flight.aclose()
 
     @property
     def ready(self) -> bool:
@@ -92,32 +96,28 @@ class SigningKeys:
         """Return the key of that id if it is known and may still be trusted."""
         return self._keys.get(kid) if self.ready else None
 
-    async def aclose(self) -> None:
-        """End a fetch that is under way."""
-        await self._flight.aclose()
-
     def _age(self) -> float:
-        return float("inf") if self._loaded_at is None else self._now() - self._loaded_at
+        return float("inf") if self._loaded_at is None else self._clock.epoch() - self._loaded_at
 
     def _may_try(self) -> bool:
         if self._tried_at is None:
             return True
         gap = EMPTY_GAP if self._loaded_at is None else REFRESH_GAP
-        return not 0 <= self._now() - self._tried_at < gap  # a clock that was set back must not stop us
+        return not 0 <= self._clock.epoch() - self._tried_at < gap  # a clock that was set back must not stop us
 
     async def _refresh(self) -> None:
         if self._flight.running() or self._may_try():
             await self._flight.join()
 
     async def _load(self) -> None:
-        self._tried_at = self._now()
+        self._tried_at = self._clock.epoch()
         try:
             async with asyncio.timeout(FETCH_LIMIT):
                 keys = await self._fetch()
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
             log.warning("signing_keys_unavailable", error=type(error).__name__, held=len(self._keys))
             return
-        self._keys, self._loaded_at = keys, self._now()
+        self._keys, self._loaded_at = keys, self._clock.epoch()
         log.info("signing_keys_loaded", keys=len(keys))
 
     async def _fetch(self) -> Mapping[str, SigningKey]:

@@ -19,7 +19,7 @@ from bot.teams.wire.people import sender
 MET: Final = 4096  # people; who falls out is read again
 MET_FOR: Final = 24 * 3600.0  # seconds; then who talks to the bot is read again: people get other addresses
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 _Place = tuple[str, str]
 
@@ -29,7 +29,7 @@ class PersonalChats:
 
     def __init__(self, store: Store, directory: Directory, *, clock: Clock) -> None:
         self._store, self._directory = store, directory
-        self._met: TTLCache[str, _Place] = TTLCache(MET, MET_FOR, timer=lambda: clock.now().timestamp())
+        self._met: TTLCache[str, _Place] = TTLCache(MET, MET_FOR, timer=clock.epoch)
 
     async def meet(self, inbound: Inbound) -> bool:
         """Remember the chat that a personal activity came from; tell whether the person is new.

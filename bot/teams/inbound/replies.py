@@ -22,7 +22,7 @@ from bot.teams.wire.message_text import client_locale, is_personal, stated_local
 
 CHAT_ERRORS: Final = (ChatThrottled, ChatUnavailable, ChatRefused)
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connec
 """
 
 import hashlib
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import jwt
 from cachetools import LRUCache
 
+from bot.ports.clock import Clock
 from bot.teams.inbound.keys import ALGORITHM, SigningKey, SigningKeys
 from bot.teams.login.clouds import PUBLIC
 
@@ -67,16 +67,14 @@ class VerifiedToken:
 class TokenVerifier:
     """Judges `Authorization` headers; remembers the tokens that held."""
 
-    def __init__(
-        self, keys: SigningKeys, *, app_id: str, issuer: str = PUBLIC.issuer, now: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, keys: SigningKeys, *, app_id: str, issuer: str = PUBLIC.issuer, clock: Clock) -> None:
         """Take the app id that tokens must be meant for, and who signs; raise ValueError if there is no app id."""
         if not app_id:
             raise ValueError("an empty app id would accept any audience")
         self._keys = keys
         self._app_id = app_id
         self._issuer = issuer
-        self._now = now
+        self._clock = clock
         self._verified: LRUCache[bytes, VerifiedToken] = LRUCache(REMEMBERED)
 
     async def verify(self, authorization: str | None) -> VerifiedToken:
@@ -93,7 +91,7 @@ class TokenVerifier:
         known = self._verified.get(digest)
         if known is None:
             return None
-        if self._now() < known.expires_at and self._keys.held(known.key.kid) == known.key:
+        if self._clock.epoch() < known.expires_at and self._keys.held(known.key.kid) == known.key:
             return known
         del self._verified[digest]  # expired, or its key was withdrawn: judge it anew
         return None
@@ -124,9 +122,9 @@ class TokenVerifier:
 
     def _check_times(self, claims: Mapping[str, Any]) -> float:
         expires_at = _instant(claims["exp"])
-        if self._now() >= expires_at + SKEW:
+        if self._clock.epoch() >= expires_at + SKEW:
             raise TokenRefused(Reason.EXPIRED)
-        if "nbf" in claims and self._now() < _instant(claims["nbf"]) - SKEW:
+        if "nbf" in claims and self._clock.epoch() < _instant(claims["nbf"]) - SKEW:
             raise TokenRefused(Reason.NOT_YET_VALID)
         return expires_at
 

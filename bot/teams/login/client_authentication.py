@@ -1,34 +1,105 @@
-"""How the bot proves to Microsoft Entra which app it is: the form fields of a token request, from a secret at hand.
+"""How the bot authenticates to Microsoft Entra when it requests a token: client secret or AWS federation.
 
-Owns the shape of a proof and the plain secret. The other proofs are in stored_secret and federation.
+Each class returns the form fields of one token request.
+https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
+https://learn.microsoft.com/entra/workload-id/workload-identity-federation
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
+import structlog
 from pydantic import SecretStr
+
+from bot.ports.aws import AwsUnavailable, SecretSource
+from bot.ports.clock import Clock
+from bot.teams.wire.errors import LONGEST_CODE, ConnectorUnavailable
+
+SECRET_KEPT_FOR: Final = 300.0  # seconds; tokens are renewed once an hour, so each renewal reads the secret again
+FEDERATION_AUDIENCE: Final = "api://AzureADTokenExchange"  # the audience that Entra's public cloud requires
+JWT_BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+log = structlog.get_logger(__name__)
 
 
 class ClientAuthentication(Protocol):
-    """What a token request carries besides the app's id."""
+    """The part of a token request that proves which app sends it."""
 
     async def form(self) -> Mapping[str, str]:
-        """Return the fields, for one request and for nothing else. Raises ConnectorUnavailable."""
+        """Return the form fields for one request. Raises ConnectorUnavailable."""
 
-    async def renewed(self) -> bool:
-        """Hear that Entra refused what was sent; tell whether there is something else to send now. Never raises."""
+    async def renew(self) -> bool:
+        """After Entra refused the last fields: return whether `form` now returns different ones. Never raises."""
 
 
 class StaticSecret:
-    """The client secret that stands in the settings, for as long as the process lives."""
+    """The client secret from the settings. Changing it needs a restart."""
 
     def __init__(self, secret: SecretStr) -> None:
         self._secret = secret
 
     async def form(self) -> Mapping[str, str]:
-        """Return the field."""
+        """Return the secret's field."""
         return {"client_secret": self._secret.get_secret_value()}
 
-    async def renewed(self) -> bool:
-        """Tell that there is no other."""
+    async def renew(self) -> bool:
+        """Return False: the secret does not change."""
+        return False
+
+
+class RotatingSecret:
+    """A client secret from a vault, read again as it ages and when Entra refuses it. Rotation needs no restart."""
+
+    def __init__(self, source: SecretSource, *, clock: Clock) -> None:
+        """Take the vault's entry; the first call of `form` reads it."""
+        self._source, self._clock = source, clock
+        self._secret: SecretStr | None = None
+        self._read_at = float("-inf")
+        self._problem = ""
+
+    async def form(self) -> Mapping[str, str]:
+        """Return the secret's field. While the vault does not answer, an old secret stays in use."""
+        if not 0 <= self._clock.epoch() - self._read_at < SECRET_KEPT_FOR:
+            await self._read()
+        if self._secret is None:
+            raise ConnectorUnavailable(self._problem)
+        return {"client_secret": self._secret.get_secret_value()}
+
+    async def renew(self) -> bool:
+        """Read the secret again; return whether it changed."""
+        refused = self._secret
+        await self._read()
+        return self._secret != refused
+
+    async def _read(self) -> None:
+        try:
+            found = await self._source.read()
+        except AwsUnavailable as problem:
+            self._problem = problem.code[:LONGEST_CODE]
+            log.warning("app_secret_unavailable", code=self._problem)
+            return
+        if self._secret not in {None, found}:
+            log.info("app_secret_changed")
+        self._secret, self._read_at = found, self._clock.epoch()
+
+
+class Federation:
+    """A web identity token signed by AWS, which a federated credential in Entra trusts. No secret is stored.
+
+    The token's audience must be FEDERATION_AUDIENCE. Each request gets a new token.
+    """
+
+    def __init__(self, source: SecretSource) -> None:
+        self._source = source
+
+    async def form(self) -> Mapping[str, str]:
+        """Request a web identity token and return the fields that carry it."""
+        try:
+            assertion = await self._source.read()
+        except AwsUnavailable as problem:
+            raise ConnectorUnavailable(problem.code[:LONGEST_CODE]) from None
+        return {"client_assertion_type": JWT_BEARER, "client_assertion": assertion.get_secret_value()}
+
+    async def renew(self) -> bool:
+        """Return False: a new token would state the same identity."""
         return False

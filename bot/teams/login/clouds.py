@@ -1,6 +1,6 @@
-"""Microsoft's clouds: who signs what the connector sends, and what the bot's own token is for, by cloud.
+"""Microsoft's clouds: the issuer of inbound tokens and the audience of the bot's own token in each.
 
-Owns these names. Where the rest of a cloud is (login, connector) are settings.
+The other addresses of a cloud (login, connector) are settings.
 https://learn.microsoft.com/dotnet/api/microsoft.bot.connector.authentication.governmentauthenticationconstants
 https://github.com/microsoft/botbuilder-dotnet/blob/main/libraries/Microsoft.Bot.Connector/Authentication/GovernmentAuthenticationConstants.cs
 """
@@ -14,16 +14,16 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """One of them."""
+    """One Microsoft cloud."""
 
     issuer: str
-    """Who signs for the connector; a token of another cloud's issuer is refused."""
+    """Issuer of the tokens on inbound requests; tokens of another cloud's issuer are refused."""
     resource: str
-    """What the bot's own token is for."""
+    """Audience of the bot's own token."""
 
     @property
     def scope(self) -> str:
-        """The one scope that is asked for."""
+        """The scope of a token request to Entra."""
         return f"{self.resource}/.default"
 
 
@@ -31,9 +31,10 @@ PUBLIC: Final = Cloud(issuer="https://api.botframework.com", resource="https://a
 US_GOVERNMENT: Final = Cloud(issuer="https://api.botframework.us", resource="https://api.botframework.us")
 CLOUDS: Final[Mapping[str, Cloud]] = MappingProxyType(
     {"login.botframework.com": PUBLIC, "login.botframework.azure.us": US_GOVERNMENT}
-)  # by the host of the OpenID metadata, which is where each publishes its signing keys
+)
+"""Clouds by the host of their OpenID metadata."""
 
 
 def cloud_of(metadata_url: str) -> Cloud:
-    """Return the cloud whose signing keys are found at that address; the public one for a host of nobody's."""
+    """Return the cloud with this OpenID metadata address; the public cloud for an unknown host."""
     return CLOUDS.get(urlsplit(metadata_url).hostname or "", PUBLIC)

@@ -1,63 +1,64 @@
-"""The bot's own token for outbound calls, for the connector's one scope: cached, and renewed ahead of time.
+"""The bot's own token for outbound calls: cached, and renewed before it expires.
 
-Owns the token and when it is fetched; it is never logged, and leaves only in the call that needs it. Where it comes
-from is next door: `entra` with one of the proofs, or `managed_identity`.
+Tokens come from `entra.py` or `managed_identity.py`. A token is never logged.
 """
 
 import asyncio
-import time
-from collections.abc import Callable
+from typing import Final, Self
 
 import aiohttp
 import structlog
 from pydantic import SecretStr
 
 from bot.concurrency.single_flight import SingleFlight
+from bot.ports.clock import Clock
 from bot.teams.login.token_response import TokenSource
 from bot.teams.wire.errors import ConnectorError, ConnectorRefused, ConnectorUnavailable
 
-RENEW_AHEAD = 600.0  # seconds before the end; renewals that fail still have many tries left
-USABLE_UNTIL = 30.0  # seconds before the end; a token must outlive the request that carries it
-RETRY_GAP = 5.0  # seconds between tries after a failure, so that an outage is not hammered
-FETCH_LIMIT = 10.0  # seconds, with what the proof takes
+RENEW_AHEAD: Final = 600.0  # seconds before expiry; leaves time for many retries of a failed renewal
+USABLE_UNTIL: Final = 30.0  # seconds before expiry; a token must outlive the request that carries it
+RETRY_GAP: Final = 5.0  # seconds after a failed renewal, to spare a service that has an outage
+FETCH_LIMIT: Final = 10.0  # seconds for one renewal, client authentication included
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class AppCredentials:
-    """Hands out the bearer token of the app."""
+    """Provides the app's bearer token. Leaving the context cancels a renewal in progress."""
 
-    def __init__(self, grants: TokenSource, *, now: Callable[[], float] = time.time) -> None:
-        """Take where tokens come from, and the time in seconds; nothing is fetched yet."""
-        self._grants, self._now = grants, now
+    def __init__(self, source: TokenSource, *, clock: Clock) -> None:
+        """Take the source of tokens; the first call of `bearer` fetches one."""
+        self._source, self._clock = source, clock
         self._token: SecretStr | None = None
         self._expires_at = 0.0
         self._failure: ConnectorError | None = None
         self._failed_at = float("-inf")
-        self._flight = SingleFlight(self._renew)
+        self._renewal = SingleFlight(self._renew)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._renewal.aclose()
 
     async def bearer(self) -> SecretStr:
-        """Return a token that still lasts; raise ConnectorUnavailable, or ConnectorRefused if Entra refuses the app."""
-        left = self._expires_at - self._now()
+        """Return a valid token. Raises ConnectorUnavailable, or ConnectorRefused if Entra refuses the app."""
+        left = self._expires_at - self._clock.epoch()
         if self._token is not None and left > USABLE_UNTIL:
             if left <= RENEW_AHEAD and self._may_try():
-                self._flight.start()
+                self._renewal.start()
             return self._token
-        if self._flight.running() or self._may_try():
-            await self._flight.join()
+        if self._renewal.running() or self._may_try():
+            await self._renewal.join()
         return self._current()
 
     def forget(self, token: SecretStr) -> None:
-        """Drop a token that the connector refused, unless it has been replaced already."""
+        """Drop a token that the Connector refused, unless it was already replaced."""
         if self._token == token:
             self._token = None
 
-    async def aclose(self) -> None:
-        """End a renewal that is under way."""
-        await self._flight.aclose()
-
     def _current(self) -> SecretStr:
-        if self._token is not None and self._expires_at - self._now() > 0:
+        if self._token is not None and self._expires_at - self._clock.epoch() > 0:
             return self._token
         if isinstance(self._failure, ConnectorRefused):
             raise ConnectorRefused(
@@ -66,17 +67,17 @@ class AppCredentials:
         raise ConnectorUnavailable("no_connector_token")
 
     def _may_try(self) -> bool:
-        return not 0 <= self._now() - self._failed_at < RETRY_GAP
+        return not 0 <= self._clock.epoch() - self._failed_at < RETRY_GAP
 
     async def _renew(self) -> None:
         try:
             async with asyncio.timeout(FETCH_LIMIT):
-                grant = await self._grants.fetch()
+                response = await self._source.fetch()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, ConnectorError) as error:
-            self._failed_at = self._now()
+            self._failed_at = self._clock.epoch()
             self._failure = error if isinstance(error, ConnectorError) else None
             code = error.error_code if isinstance(error, ConnectorError) else None
             log.warning("connector_token_unavailable", error=type(error).__name__, code=code)
             return
-        self._token, self._expires_at = grant.token, self._now() + grant.seconds
-        log.info("connector_token_renewed", seconds=grant.seconds)
+        self._token, self._expires_at = response.token, self._clock.epoch() + response.seconds
+        log.info("connector_token_renewed", seconds=response.seconds)

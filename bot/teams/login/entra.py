@@ -1,15 +1,15 @@
-"""The bot's token from Microsoft Entra: one POST of client credentials.
+"""Tokens from Microsoft Entra: the client credentials grant.
 
-Owns that request. The proof goes to the configured authority and to no address that an answer names.
+Credentials go to the configured authority only, never to an address in a response.
 https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
 """
 
-import time
-from collections.abc import Callable
+from typing import Final
 from urllib.parse import quote
 
 import aiohttp
 
+from bot.ports.clock import Clock
 from bot.teams.login.client_authentication import ClientAuthentication
 from bot.teams.login.clouds import PUBLIC
 from bot.teams.login.token_response import TokenResponse, read_token_response, refusal
@@ -17,11 +17,11 @@ from bot.teams.net.addresses import checked
 from bot.teams.net.session import read_bounded
 from bot.teams.wire.errors import ConnectorRefused
 
-_TRANSIENT = frozenset({408, 429})
+_TRANSIENT: Final = frozenset({408, 429})
 
 
 class Entra:
-    """Grants tokens to the app that the proof proves."""
+    """Fetches tokens for an app registration."""
 
     def __init__(
         self,
@@ -30,30 +30,30 @@ class Entra:
         authority: str,
         tenant_id: str,
         app_id: str,
-        proof: ClientAuthentication,
+        authentication: ClientAuthentication,
         scope: str = PUBLIC.scope,
-        now: Callable[[], float] = time.time,
+        clock: Clock,
     ) -> None:
-        """Take the login authority (https, or loopback; else AddressRefused), the tenant, and what the token is for."""
+        """Take the login authority. Raises AddressRefused unless it is https, or http on loopback."""
         checked(authority)
-        self._session, self._app_id, self._proof, self._now = session, app_id, proof, now
-        self._scope = scope
+        self._session, self._app_id, self._authentication = session, app_id, authentication
+        self._scope, self._clock = scope, clock
         self._address = f"{authority.rstrip('/')}/{quote(tenant_id, safe='')}/oauth2/v2.0/token"
 
     async def fetch(self) -> TokenResponse:
-        """Get a token; where the proof is refused and there is another one by now, ask once more with that."""
+        """Fetch a token. If Entra refuses the credential and it has changed since, try once more."""
         try:
-            return await self._ask()
+            return await self._attempt()
         except ConnectorRefused:
-            if not await self._proof.renewed():
+            if not await self._authentication.renew():
                 raise
-        return await self._ask()
+        return await self._attempt()
 
-    async def _ask(self) -> TokenResponse:
-        named = {"grant_type": "client_credentials", "client_id": self._app_id, "scope": self._scope}
-        form = {**named, **await self._proof.form()}
+    async def _attempt(self) -> TokenResponse:
+        grant = {"grant_type": "client_credentials", "client_id": self._app_id, "scope": self._scope}
+        form = {**grant, **await self._authentication.form()}
         async with self._session.post(self._address, data=form, allow_redirects=False) as answer:
             raw = await read_bounded(answer)
             if answer.status != 200:
                 raise refusal(answer.status, raw, transient=_TRANSIENT)
-            return read_token_response(raw, now=self._now())
+            return read_token_response(raw, now=self._clock.epoch())

@@ -1,4 +1,4 @@
-"""The HTTP session to Microsoft's side, and which addresses the bot may speak to.
+"""HTTP to Microsoft: the client session, and the policy which addresses the bot may call.
 
-Start with `session.py`; `addresses.py` is the address policy, which the settings share. It must not know what is sent.
+Start with `session.py`. `addresses.py` holds the policy. It must not know what is sent.
 """

@@ -1,19 +1,17 @@
-"""Which addresses the bot may speak to: https everywhere, plain http on loopback alone.
-
-Owns the check of an address. Knows nothing of tokens, cards or people.
-"""
+"""The policy which addresses the bot may call: https anywhere, plain http on loopback only."""
 
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, ip_address
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 
 class AddressRefused(ValueError):
-    """An address that must not be spoken to; the text says why and names no secret."""
+    """The bot must not call this address. The text gives the reason and contains no secret."""
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or literal address means this machine."""
+    """Return whether a host name or literal address means this machine."""
     if host == "localhost":
         return True
     try:
@@ -22,11 +20,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-LINK = IPv4Network("169.254.0.0/16")  # RFC 3927: routers do not forward it; where clouds keep a machine's metadata
+LINK: Final = IPv4Network("169.254.0.0/16")  # RFC 3927: routers do not forward it; clouds serve machine metadata there
 
 
 def is_on_this_link(host: str) -> bool:
-    """Tell whether a host name or literal address means this machine or its link, which nothing leaves."""
+    """Return whether a host name or literal address means this machine or its local link."""
     if is_loopback(host):
         return True
     try:
@@ -36,13 +34,13 @@ def is_on_this_link(host: str) -> bool:
 
 
 def checked(url: str, *, plain: Callable[[str], bool] = is_loopback) -> SplitResult:
-    """Return the parts of an absolute address that is https, or http to a `plain` host; else raise AddressRefused.
+    """Return the parts of an absolute address. Raises AddressRefused unless it is https, or http to a `plain` host.
 
-    What only a machine itself has may be asked for on its link too; everything else gets plain http on loopback alone.
+    Only calls for this machine's own metadata pass `is_on_this_link`.
     """
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port  # a port that is no number raises here
+        host, _ = parts.hostname, parts.port  # raises for a port that is no number
     except ValueError as error:
         raise AddressRefused("not an address") from error
     if not host or not _is_plain(url):
@@ -55,19 +53,18 @@ def checked(url: str, *, plain: Callable[[str], bool] = is_loopback) -> SplitRes
 
 
 def _is_plain(url: str) -> bool:
-    # Backslashes, blanks and letters beyond ASCII are read differently by different parsers: the host that was
-    # checked could be another one than the host that is called.
+    # Parsers disagree about backslashes, spaces and non-ASCII letters: the checked host may not be the called one.
     return url.isascii() and url.isprintable() and not any(character in url for character in "\\ ")
 
 
-HTTPS = 443  # another port of a listed host may be somebody else's server
+HTTPS: Final = 443  # another port of a listed host may belong to another server
 
 
 class ServiceHosts:
-    """The host names to which the bot's own token may be sent.
+    """The host names that may receive the bot's own token.
 
-    An entry is a host name (`smba.trafficmanager.net`), or `*.` and a suffix (`*.example.com`, which takes every name
-    below it but not `example.com` itself). Loopback is no exception: it has to be listed too.
+    An entry is a host name (`smba.trafficmanager.net`), or `*.` and a suffix (`*.example.com` covers every name below
+    `example.com`, but not `example.com` itself). Loopback must be listed too.
     """
 
     def __init__(self, entries: Iterable[str]) -> None:
@@ -76,14 +73,14 @@ class ServiceHosts:
         self._suffixes = tuple(entry[1:] for entry in listed if entry.startswith("*.") and len(entry) > 2)
 
     def base(self, service_url: str) -> str:
-        """Return the address without its trailing slash if it may get the token; else raise AddressRefused."""
+        """Return the address without a trailing slash. Raises AddressRefused if it must not receive the token."""
         parts = checked(service_url)
         if parts.query or parts.fragment or "?" in service_url or "#" in service_url:
             raise AddressRefused("a service address with a query")
         if not self._lists(parts.hostname or ""):
             raise AddressRefused("a host that is not listed")
         if parts.port not in {None, HTTPS} and not is_loopback(parts.hostname or ""):
-            raise AddressRefused("a port that is not that of https")
+            raise AddressRefused("a port other than 443")
         return service_url.rstrip("/")
 
     def _lists(self, host: str) -> bool:

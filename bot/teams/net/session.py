@@ -1,24 +1,21 @@
-"""The one HTTP session through which everything reaches Microsoft's side.
-
-Owns its settings: time-outs, proxies, no cookies. Knows no address and no token.
-"""
+"""The HTTP client session for calls to Microsoft: time-outs, proxies, no cookies. Reads bounded responses."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 
-CONNECTIONS = 64  # more than the 50 requests a second that Teams grants one app in one tenant
-TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=3)  # seconds; callers that know better say so per call
-READ_LIMIT = 4 * 1024 * 1024  # bytes; a roster page of 500 people is a twentieth of it
+CONNECTIONS: Final = 64  # more than the 50 requests a second that Teams grants one app in one tenant
+TIMEOUT: Final = aiohttp.ClientTimeout(total=15, sock_connect=3)  # seconds; a call may override it
+READ_LIMIT: Final = 4 * 1024 * 1024  # bytes; a roster page of 500 people takes a twentieth of it
 
 
 class OversizedAnswer(ValueError):
-    """An answer longer than anything the service is known to send."""
+    """The response body is longer than READ_LIMIT."""
 
 
 def open_session(*, proxied: bool = True) -> aiohttp.ClientSession:
-    """Open the session; the caller closes it. `HTTPS_PROXY` and `NO_PROXY` are honoured where calls are `proxied`."""
+    """Return a session for `async with`. If `proxied`, it honours `HTTPS_PROXY` and `NO_PROXY`."""
     return aiohttp.ClientSession(
         timeout=TIMEOUT,
         trust_env=proxied,
@@ -29,7 +26,7 @@ def open_session(*, proxied: bool = True) -> aiohttp.ClientSession:
 
 
 async def read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    """Return the whole body, or raise OversizedAnswer."""
+    """Return the whole body. Raises OversizedAnswer."""
     parts: list[bytes] = []
     size = 0
     async for part in response.content.iter_any():
@@ -41,11 +38,11 @@ async def read_bounded(response: aiohttp.ClientResponse) -> bytes:
 
 
 def as_object(raw: bytes) -> dict[str, Any]:
-    """Return the JSON object in a body; raise ValueError for anything else."""
+    """Return the JSON object in a body. Raises ValueError for anything else."""
     try:
         found = json.loads(raw)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if not isinstance(found, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - one error for everything that is not the object
+        raise ValueError("not a JSON object")  # noqa: TRY004 - one error type for every malformed body
     return found

@@ -1,22 +1,21 @@
-"""One authenticated call to the Connector, with its retries: the only place that sends the bot's token.
+"""Sends authenticated calls to the Connector: time-outs, retries, and which calls may be repeated.
 
-Owns the wire, the time-outs and what may be sent twice. Knows no operation: paths and bodies come from connector.py.
+The only module that sends the bot's token. Paths and bodies come from `connector.py`.
 """
 
-import asyncio
 import json
 import random
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import aiohttp
 import structlog
 from yarl import URL
 
+from bot.concurrency.backoff import backoff
+from bot.ports.clock import Clock
 from bot.ports.teams import ChatProblem
 from bot.teams.login.credentials import AppCredentials
 from bot.teams.net.addresses import AddressRefused, ServiceHosts
@@ -29,13 +28,17 @@ from bot.teams.wire.errors import (
     classify,
 )
 
-ATTEMPTS = 3  # per call; what fails longer is the caller's to take up again from its row
-BACKOFF = 0.3  # seconds before the second attempt, twice that before the third; with jitter
-LONGEST_WAIT = 1.0  # seconds; callers hold a lease, and nobody sleeps under a lease
-REPEATABLE_TIMEOUT = aiohttp.ClientTimeout(total=6, sock_connect=3)  # seconds; gave up too early: ask again
-POST_TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=3)  # seconds; a post given up stays unknown: be patient
+ATTEMPTS: Final = 3  # per call; after that the caller tries again later, from its row
+FIRST_PAUSE: Final = 0.3  # seconds before the second attempt, doubled before the third; with jitter
+LONGEST_WAIT: Final = 1.0  # seconds; callers hold a lease, and must not sleep for long under it
+REPEATABLE_TIMEOUT: Final = aiohttp.ClientTimeout(
+    total=6, sock_connect=3
+)  # seconds; may be short: the call is repeated
+POST_TIMEOUT: Final = aiohttp.ClientTimeout(
+    total=15, sock_connect=3
+)  # seconds; long: a post that timed out is ambiguous
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,21 +48,21 @@ class Call:
     method: str
     service_url: str
     path: tuple[str, ...]
-    """Segments below the service address, not yet quoted: ids carry `:`, `;` and `@`."""
+    """Segments below the service URL, unquoted: ids contain `:`, `;` and `@`."""
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     creates: bool = False
-    """Whether doing it twice would be seen twice (a new message)."""
+    """Whether a repetition would be visible in Teams (a second new message)."""
 
     def address(self, base: str) -> URL:
-        """Return the address below the checked service address, quoted once and for all."""
+        """Return the quoted address below the checked service URL."""
         path = "/".join(quote(segment, safe="") for segment in self.path)
         tail = f"?{urlencode(self.query)}" if self.query else ""
         return URL(f"{base}/{path}{tail}", encoded=True)
 
 
 class ConnectorCalls:
-    """Sends calls; raises ConnectorError and nothing else."""
+    """Sends calls. Raises only ConnectorError."""
 
     def __init__(
         self,
@@ -67,17 +70,12 @@ class ConnectorCalls:
         *,
         credentials: AppCredentials,
         hosts: ServiceHosts,
-        now: Callable[[], float] = time.time,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Clock,
     ) -> None:
-        self._session = session
-        self._credentials = credentials
-        self._hosts = hosts
-        self._now = now
-        self._sleep = sleep
+        self._session, self._credentials, self._hosts, self._clock = session, credentials, hosts, clock
 
     async def send(self, call: Call) -> dict[str, Any]:
-        """Return the answer's JSON object (empty where there is none), after at most three attempts."""
+        """Return the JSON object of the response, {} for an empty body, after at most ATTEMPTS attempts."""
         url = self._address(call)
         for attempt in range(1, ATTEMPTS):
             try:
@@ -87,7 +85,7 @@ class ConnectorCalls:
                 if wait is None:
                     raise
                 log.info("connector_call_repeated", method=call.method, status=error.status, wait=wait)
-            await self._sleep(wait)
+            await self._clock.sleep(wait)
         return await self._once(call, url)
 
     def _address(self, call: Call) -> URL:
@@ -104,7 +102,7 @@ class ConnectorCalls:
             return _answer(raw, call)
         if status == 401:
             self._credentials.forget(token)
-        raise classify(status, headers, raw, creates=call.creates, now=datetime.fromtimestamp(self._now(), UTC))
+        raise classify(status, headers, raw, creates=call.creates, now=self._clock.now())
 
     async def _exchange(self, call: Call, url: URL, token: str) -> tuple[int, Mapping[str, str], bytes]:
         try:
@@ -113,7 +111,7 @@ class ConnectorCalls:
                 url,
                 data=_encode(call.body),
                 headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-                allow_redirects=False,  # the token goes to the host that was checked and to no other
+                allow_redirects=False,  # the token goes only to the host that was checked
                 timeout=POST_TIMEOUT if call.creates else REPEATABLE_TIMEOUT,
             ) as answer:
                 return answer.status, answer.headers, await read_bounded(answer)
@@ -124,31 +122,32 @@ class ConnectorCalls:
 
 
 def _wait(error: ConnectorError, *, call: Call, attempt: int) -> float | None:
-    """Return the seconds to wait before the next attempt, or None if there must be none."""
+    """Return the seconds to wait before the next attempt, or None if the call must not be repeated."""
     match error:
         case ConnectorThrottled(retry_after=seconds):
             return seconds if seconds <= LONGEST_WAIT else None
         case ConnectorRefused(problem=ChatProblem.UNAUTHORIZED, status=401) if attempt == 1:
-            return 0.0  # the token was dropped: once more with a fresh one
+            return 0.0  # the token was dropped: once more with a new one
         case ConnectorUnavailable() if _may_repeat(error, call):
-            return _back_off(error, attempt)
+            return _pause(error, attempt)
         case _:
             return None
 
 
 def _may_repeat(error: ConnectorUnavailable, call: Call) -> bool:
-    # The vendor says not to repeat a 500; a new message is repeated only where nothing can have been posted.
+    # The vendor says not to repeat a 500. A new message is repeated only if it cannot have been posted.
     return error.status != 500 and not (call.creates and error.ambiguous)
 
 
-def _back_off(error: ConnectorUnavailable, attempt: int) -> float | None:
+def _pause(error: ConnectorUnavailable, attempt: int) -> float | None:
     if error.retry_after is not None:
         return error.retry_after if error.retry_after <= LONGEST_WAIT else None
-    return BACKOFF * attempt * (0.5 + random.random())  # noqa: S311 - jitter, no secret
+    jitter = 0.5 + random.random()  # noqa: S311 - no secret
+    return backoff(attempt - 1, first=FIRST_PAUSE, longest=LONGEST_WAIT) * jitter
 
 
 def _encode(body: Mapping[str, Any] | None) -> bytes | None:
-    # UTF-8 as it is: escapes would make a Japanese card twice as long, and Teams counts.
+    # Not escaped: escapes would double the length of a Japanese card, and Teams limits the size.
     return None if body is None else json.dumps(body, ensure_ascii=False).encode(errors="replace")
 
 

@@ -1,7 +1,7 @@
-"""Keeps a conversation that hangs or fails from taking up everybody's time.
+"""A circuit breaker per conversation: one that hangs or fails must not block the others.
 
-Owns how many calls into one conversation run at once, and for how long it is left alone after one came to nothing.
-It never waits: who may not pass is told when to come back.
+It bounds the calls in flight into a conversation, and closes the conversation for a while after a failure.
+It never waits: it raises ChatThrottled with the seconds to wait.
 """
 
 from collections.abc import Iterator
@@ -12,26 +12,27 @@ from typing import Final
 import structlog
 from cachetools import LRUCache
 
+from bot.concurrency.backoff import backoff
 from bot.ports.clock import Clock
 from bot.ports.teams import ChatRefused, ChatThrottled
 
-IN_FLIGHT: Final = 3  # calls; requests are looked at eight at a time, so two hanging channels leave room for others
-BUSY_PAUSE: Final = 1.0  # seconds; a call that does not hang is over by then
+IN_FLIGHT: Final = 3  # calls; eight requests are reconciled at a time, so two hanging channels leave room for others
+BUSY_PAUSE: Final = 1.0  # seconds; a call that does not hang ends within it
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0  # seconds, doubled with every failure in a row
 KNOWN: Final = 1024  # conversations
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class _State:
     in_flight: int = 0
     failures: int = 0  # in a row
-    closed_until: float = 0.0
+    closed_until: float = 0.0  # seconds since 1970
 
 
 class CircuitBreaker:
-    """Lets calls into conversations pass, or not."""
+    """Admits or rejects calls into conversations."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -39,7 +40,7 @@ class CircuitBreaker:
 
     @contextmanager
     def passing(self, conversation: str) -> Iterator[None]:
-        """Make one call within. Raises ChatThrottled while the conversation is closed or busy."""
+        """Make one call inside. Raises ChatThrottled while the conversation is closed or busy."""
         state = self._states.setdefault(conversation, _State())
         self._admit(state)
         state.in_flight += 1
@@ -48,24 +49,24 @@ class CircuitBreaker:
             yield
             answered = True
         except (ChatThrottled, ChatRefused):
-            answered = True  # not what was hoped for, but the conversation is no waste of time
+            answered = True  # an error, but a quick answer: the conversation does not hang
             raise
-        finally:  # anything else: no useful answer, or given up by who waited for it
+        finally:  # any other error: no useful answer, or the caller gave up
             state.in_flight -= 1
             self._learn(conversation, state, answered=answered)
 
     def _admit(self, state: _State) -> None:
-        wait = state.closed_until - self._clock.now().timestamp()
+        wait = state.closed_until - self._clock.epoch()
         if 0 < wait <= LONGEST_PAUSE:  # more: the clock was set back
             raise ChatThrottled(wait)
         if state.in_flight >= IN_FLIGHT:
             raise ChatThrottled(BUSY_PAUSE)
 
     def _learn(self, conversation: str, state: _State, *, answered: bool) -> None:
-        now = self._clock.now().timestamp()
+        now = self._clock.epoch()
         if answered:
             state.failures, state.closed_until = 0, 0.0
-        elif now >= state.closed_until:  # calls that failed side by side are one failure
-            pause = min(FIRST_PAUSE * 2.0**state.failures, LONGEST_PAUSE)
-            state.failures, state.closed_until = min(state.failures + 1, 10), now + pause
+        elif now >= state.closed_until:  # calls that fail side by side count as one failure
+            pause = backoff(state.failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
+            state.failures, state.closed_until = state.failures + 1, now + pause
             log.warning("conversation_closed", conversation=conversation, seconds=pause)

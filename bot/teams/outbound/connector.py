@@ -1,20 +1,23 @@
-"""The Connector's operations that the bot uses: posts, replies, updates, threads, chats and rosters.
+"""The operations of the Bot Framework Connector that the bot uses: messages, threads, personal chats and rosters.
 
-Owns paths and bodies. Knows no card, no request and no store; activities are plain JSON objects.
+Paths and bodies are here; activities are plain JSON objects.
 https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connector-api-reference
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, Final
 
-from bot.ports.teams import ChatProblem
+from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled
 from bot.teams.outbound.calls import Call, ConnectorCalls
 from bot.teams.wire.errors import ConnectorRefused, ConnectorUnavailable
 from bot.teams.wire.members import MembersPage, TeamMember, read_member, read_page
+from bot.telemetry import Telemetry
 
-PAGE_SIZE = 500  # members; the most that Teams gives, and rosters are rate-limited by the call
-MOST_PAGES = 50  # a roster of 25,000 people is the limit of a team; a continuation that never ends is a fault
+PAGE_SIZE: Final = 500  # members; the most that Teams returns, and each page counts towards the rate limit
+MOST_PAGES: Final = 50  # a team has at most 25,000 members; more pages than that are an error
 
 Json = Mapping[str, Any]
 
@@ -27,8 +30,37 @@ class Thread:
     activity: str
 
 
+class CallKind(StrEnum):
+    """The purpose of a call to Teams; a label of the metric `teams_calls`."""
+
+    POST = "post"
+    UPDATE = "update"
+    REPLY = "reply"
+    DIRECT = "direct"
+    CHAT = "chat"  # finds the personal chat of a person
+    ROSTER = "roster"
+    MEMBER = "member"
+
+
+@contextmanager
+def counted(telemetry: Telemetry, kind: CallKind) -> Iterator[None]:
+    """Count a call by its result: ok, throttled, unavailable, or the ChatProblem."""
+    result = "unavailable"  # also if the caller gives up
+    try:
+        yield
+        result = "ok"
+    except ChatThrottled:
+        result = "throttled"
+        raise
+    except ChatRefused as refused:
+        result = refused.problem.value
+        raise
+    finally:
+        telemetry.teams_calls.labels(kind=kind, result=result).inc()
+
+
 class Connector:
-    """Every operation raises ChatThrottled, ChatUnavailable or ChatRefused (as ConnectorError), nothing else."""
+    """The operations. Each raises only ConnectorError: ChatThrottled, ChatUnavailable or ChatRefused."""
 
     def __init__(self, calls: ConnectorCalls, *, app_id: str) -> None:
         self._calls = calls
@@ -47,7 +79,7 @@ class Connector:
         await self._calls.send(Call(method="PUT", service_url=service_url, path=path, body=body))
 
     async def create_channel_thread(self, service_url: str, *, channel: str, tenant_id: str, activity: Json) -> Thread:
-        """Post a message that starts a thread of its own in a channel."""
+        """Post a message that starts a new thread in a channel."""
         body = {
             "isGroup": True,
             "bot": self._bot,
@@ -60,7 +92,7 @@ class Connector:
         return Thread(conversation=_id(answer, "id"), activity=_id(answer, "activityId"))
 
     async def create_personal_conversation(self, service_url: str, *, member: str, tenant_id: str) -> str:
-        """Return the id of the one-to-one chat with a member (`29:…` or Entra object id), the same every time."""
+        """Return the id of the personal chat with a member (`29:…` or Entra object id); always the same."""
         body = {
             "isGroup": False,
             "bot": self._bot,
@@ -81,7 +113,7 @@ class Connector:
         return read_page(await self._calls.send(call))
 
     async def all_members(self, service_url: str, *, conversation: str) -> AsyncIterator[TeamMember]:
-        """Yield a whole roster, page by page; a roster that does not end raises ChatUnavailable."""
+        """Yield the members of a roster, page by page. Raises ChatUnavailable after MOST_PAGES."""
         continuation: str | None = None
         for _ in range(MOST_PAGES):
             page = await self.get_paged_members(service_url, conversation=conversation, continuation=continuation)
@@ -92,7 +124,7 @@ class Connector:
         raise ConnectorUnavailable("endless_roster")
 
     async def get_member(self, service_url: str, *, conversation: str, member: str) -> TeamMember:
-        """Return one member by `29:…` id, Entra object id or UPN; ChatRefused(UNKNOWN_PERSON) if there is none."""
+        """Return one member by `29:…` id, Entra object id or UPN. Raises ChatRefused(UNKNOWN_PERSON) if none."""
         path = ("v3", "conversations", conversation, "members", member)
         found = read_member(await self._calls.send(Call(method="GET", service_url=service_url, path=path)))
         if found is None:
@@ -103,6 +135,6 @@ class Connector:
 def _id(answer: Json, key: str) -> str:
     value = answer.get(key)
     if not isinstance(value, str) or not value:
-        # It was taken, but what has no id can never be updated (Teams does so when it splits text and card).
+        # Teams accepted it, but a message without an id can never be updated.
         raise ConnectorUnavailable(f"answer_without_{key}", ambiguous=True)
     return value

@@ -1,7 +1,7 @@
-"""The Chat port over the Connector: where a message goes, at which pace and in which order.
+"""The Chat port over the Connector: the conversation, rate and order of each message.
 
-Owns conversations: channels and their threads, group chats, personal chats. Knows no card's content. Nothing waits
-here: callers hold a lease, so a limit that is reached is told as ChatThrottled, and every call ends within it.
+Conversations are channels with threads, group chats and personal chats. Callers hold a lease, so a reached limit raises
+ChatThrottled instead of waiting, and every call ends within the lease.
 """
 
 import asyncio
@@ -18,31 +18,30 @@ from bot.domain.routing import thread_root
 from bot.ports.clock import Clock
 from bot.ports.store import PersonalChat, Store, StoreUnavailable
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
-from bot.teams.outbound.call_counts import CallKind, counted
 from bot.teams.outbound.circuit_breaker import BUSY_PAUSE, CircuitBreaker
-from bot.teams.outbound.connector import Connector
+from bot.teams.outbound.connector import CallKind, Connector, counted
 from bot.teams.outbound.rate_limit import RateLimit
 from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.wire.outgoing import as_activity
 from bot.telemetry import Telemetry
 
-# How the ids of channels end; the older ones are still in use. Group chats end in `@thread.v2`.
+# Endings of channel ids; the older one is still in use. Ids of group chats end in `@thread.v2`.
 CHANNEL_ENDINGS: Final = ("@thread.tacv2", "@thread.skype")
 THREAD: Final = ";messageid="
-MOST_DIRECTS: Final = 5  # personal chats written to at once; of eight looks side by side some are left for the cards
-PATIENCE: Final = 24.0  # seconds for one message, retries and waiting for its turn included; a lease has 30
+MOST_DIRECTS: Final = 5  # direct messages at once; eight requests are reconciled at a time, some are left for cards
+PATIENCE: Final = 24.0  # seconds for one message, with retries and the wait for its turn; a lease lasts 30
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
-_LEFT: ContextVar[list[CallKind]] = ContextVar("left")  # what the message under way has sent so far
+log = structlog.get_logger(__name__)
+_SENT: ContextVar[list[CallKind]] = ContextVar("sent")  # calls that may have posted the current message
 
 
 def is_channel(conversation: str) -> bool:
-    """Tell a channel, or a thread in one, from a group chat or a personal chat."""
+    """Return whether the conversation is a channel or a thread in one, not a group chat or personal chat."""
     return thread_root(conversation).endswith(CHANNEL_ENDINGS)
 
 
 def thread_of(posted: Posted) -> str:
-    """Return the conversation in which a reply to a message belongs."""
+    """Return the conversation for replies to a message."""
     if THREAD in posted.conversation or not is_channel(posted.conversation):
         return posted.conversation
     return f"{posted.conversation}{THREAD}{posted.activity_id}"
@@ -65,7 +64,7 @@ class Messenger:
         self._connector, self._store, self._service_urls = connector, store, service_urls
         self._tenant_id, self._telemetry = tenant_id, telemetry
         self._patience, self._directs = patience, 0
-        self._pace, self._circuit = RateLimit(clock), CircuitBreaker(clock)
+        self._rate_limit, self._circuit_breaker = RateLimit(clock), CircuitBreaker(clock)
         self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def post(self, conversation: str, message: Message) -> Posted:
@@ -74,7 +73,7 @@ class Messenger:
             async with self._in_time():
                 return await self._send(CallKind.POST, conversation, message)
         channel = thread_root(conversation)
-        async with self._in_time(), self._paced(CallKind.POST, channel):
+        async with self._in_time(), self._limited(CallKind.POST, channel):
             thread = await self._connector.create_channel_thread(
                 await self._service_urls.of(channel),
                 channel=channel,
@@ -100,7 +99,7 @@ class Messenger:
             return await self._send(CallKind.REPLY, thread_of(posted), message)
 
     async def direct(self, person: Person, message: Message) -> Posted:
-        """Post into a person's own chat with the bot; one that Teams knows no more is looked for anew, once."""
+        """Post into a person's chat with the bot. If the stored chat is gone, find the current one, once."""
         if self._directs >= MOST_DIRECTS:
             raise ChatThrottled(BUSY_PAUSE)
         self._directs += 1
@@ -118,9 +117,9 @@ class Messenger:
             except ChatRefused as refused:
                 if refused.problem is not ChatProblem.CONVERSATION_NOT_FOUND:
                     raise
-        found = await self._found(person)
-        posted = await self._send_into(found, message)
-        await self._remember(found)
+        chat = await self._find(person)
+        posted = await self._send_into(chat, message)
+        await self._remember(chat)
         return posted
 
     async def _send_into(self, chat: PersonalChat, message: Message) -> Posted:
@@ -140,36 +139,36 @@ class Messenger:
 
     @asynccontextmanager
     async def _in_time(self, *, ambiguous: bool = True) -> AsyncIterator[None]:
-        """Give up what takes longer than the caller's lease lasts. `ambiguous`: a message may have been posted."""
-        left = _LEFT.set([])
+        """Limit one message to PATIENCE. `ambiguous`: whether a time-out may leave a new message in Teams."""
+        token = _SENT.set([])
         try:
             async with asyncio.timeout(self._patience):
                 yield
         except TimeoutError as error:
-            raise ChatUnavailable("too_slow", ambiguous=ambiguous and bool(_LEFT.get())) from error
+            raise ChatUnavailable("too_slow", ambiguous=ambiguous and bool(_SENT.get())) from error
         finally:
-            _LEFT.reset(left)
+            _SENT.reset(token)
 
     @asynccontextmanager
     async def _turn(self, kind: CallKind, conversation: str) -> AsyncIterator[None]:
-        """Let one message at a time into a thread, in the order of asking."""
+        """Send one message at a time into a conversation, in the order of the calls."""
         lock = self._order.setdefault(conversation, asyncio.Lock())
-        async with lock, self._paced(kind, conversation):
+        async with lock, self._limited(kind, conversation):
             yield
 
     @asynccontextmanager
-    async def _paced(self, kind: CallKind, conversation: str) -> AsyncIterator[None]:
-        """Let none pass above the limits; those of a channel are taken to hold for all its threads together."""
+    async def _limited(self, kind: CallKind, conversation: str) -> AsyncIterator[None]:
+        """Apply circuit breaker and rate limit. The threads of a channel share its limits."""
         root = thread_root(conversation)
-        with self._circuit.passing(root):
-            self._pace.take(root)
+        with self._circuit_breaker.passing(root):
+            self._rate_limit.take(root)
             if kind is not CallKind.CHAT:
-                _LEFT.get().append(kind)
+                _SENT.get().append(kind)
             try:
                 with counted(self._telemetry, kind):
                     yield
             except ChatThrottled as throttled:
-                self._pace.close(root, throttled.retry_after)
+                self._rate_limit.close(root, throttled.retry_after)
                 raise
 
     # --- personal chats
@@ -179,19 +178,19 @@ class Messenger:
             return await self._store.personal_chat(person.object_id)
         except StoreUnavailable:
             log.warning("personal_chat_not_read", person=person.object_id)
-            return None  # Teams knows it too
+            return None  # Teams returns it too
 
-    async def _found(self, person: Person) -> PersonalChat:
-        """Ask Teams for the chat with a person; it is the same every time."""
+    async def _find(self, person: Person) -> PersonalChat:
+        """Get the chat with a person from Teams; repeated calls return the same."""
         try:
-            async with self._paced(CallKind.CHAT, person.object_id):
+            async with self._limited(CallKind.CHAT, person.object_id):
                 conversation = await self._connector.create_personal_conversation(
                     self._service_urls.default, member=person.teams_id or person.object_id, tenant_id=self._tenant_id
                 )
         except ChatRefused as refused:
             if refused.problem is not ChatProblem.BAD_REQUEST:
                 raise
-            raise ChatRefused(ChatProblem.UNKNOWN_PERSON, refused.detail) from refused  # the only thing we name is whom
+            raise ChatRefused(ChatProblem.UNKNOWN_PERSON, refused.detail) from refused  # the request names nothing else
         return PersonalChat(person, conversation, self._service_urls.default)
 
     async def _remember(self, chat: PersonalChat) -> None:

@@ -1,73 +1,58 @@
-"""Keeps the bot below Teams' rate limits, of a conversation and of the whole app, so that Teams does not have to.
+"""Rate limits for messages, per conversation and for the whole app, so that Teams rarely has to throttle the bot.
 
-Owns the limits and the count. It never waits: who is too fast is told when to come back.
+It never waits: above a limit it raises ChatThrottled with the seconds to wait.
 https://learn.microsoft.com/microsoftteams/platform/bots/how-to/rate-limit
 """
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
 from cachetools import LRUCache
 
+from bot.concurrency.window import SlidingWindow
 from bot.ports.clock import Clock
 from bot.ports.teams import ChatThrottled
 
 LIMITS: Final = ((1.0, 7), (2.0, 8), (30.0, 60), (3600.0, 1800))
-"""Seconds and how many messages one bot may send into one conversation within them, as documented."""
+"""Seconds, and how many messages one bot may send into one conversation within them, as documented."""
 OVERALL: Final = ((1.0, 40),)
 """The same for all conversations together. Teams allows an app 50 calls a second in a tenant; rosters and other
-replicas take theirs from it too, and whoever is above is told so by Teams."""
+replicas share them, and Teams throttles the app above them."""
 SHARE: Final = 2
-"""Answers to what people write take half of all this at most: anybody may write without end, and cards do not wait."""
-LONGEST_CLOSED: Final = 3600.0  # seconds; the longest of those windows
-_ALMOST: Final = 1e-3  # seconds; what floating point makes of none
-COUNTED: Final = 1024  # conversations; a busier bot than one of approvals would still be within the limits
-
-_Sent = deque[float]
+"""Replies to messages get one part in two of all limits: anybody may write without end, and cards must not wait."""
+LONGEST_CLOSED: Final = 3600.0  # seconds; the longest window in LIMITS
+_ROUNDING: Final = 1e-3  # seconds; tolerance for floating point
+COUNTED: Final = 1024  # conversations; more than a bot for approvals has active at once
 
 
 class RateLimit:
-    """Counts what is sent, into each conversation and in all. `share`: one part in so many of the limits."""
+    """Counts messages, per conversation and overall. `share`: use one part in so many of the limits."""
 
     def __init__(self, clock: Clock, *, share: int = 1) -> None:
-        self._clock = clock
-        self._limits, self._overall_limits = _parts(LIMITS, share), _parts(OVERALL, share)
-        self._sent: LRUCache[str, _Sent] = LRUCache(COUNTED)
-        self._overall: _Sent = deque(maxlen=self._overall_limits[-1][1])
+        self._clock, self._limits = clock, _parts(LIMITS, share)
+        self._sent: LRUCache[str, SlidingWindow] = LRUCache(COUNTED)
+        self._overall = SlidingWindow(_parts(OVERALL, share))
         self._closed: LRUCache[str, float] = LRUCache(COUNTED)
 
     def take(self, conversation: str) -> None:
-        """Count one message, or raise ChatThrottled with the seconds after which there is room."""
-        now = self._clock.now().timestamp()
-        sent = self._sent.setdefault(conversation, deque(maxlen=self._limits[-1][1]))
-        wait = max(
-            _wait(sent, now, self._limits),
-            _wait(self._overall, now, self._overall_limits),
-            self._closed_for(conversation, now),
-        )
+        """Count one message. Raises ChatThrottled if it does not fit now."""
+        now = self._clock.epoch()
+        sent = self._sent.setdefault(conversation, SlidingWindow(self._limits))
+        wait = max(sent.wait(now), self._overall.wait(now), self._closed_for(conversation, now))
         if wait > 0:
             raise ChatThrottled(wait)
-        sent.append(now)
-        self._overall.append(now)
+        sent.add(now)
+        self._overall.add(now)
 
     def close(self, conversation: str, seconds: float) -> None:
-        """Let nothing pass for as long as Teams asked for; of calls side by side the one that was asked for most."""
-        now = self._clock.now().timestamp()
+        """Close a conversation for as long as Teams requires; a longer closure stays."""
+        now = self._clock.epoch()
         self._closed[conversation] = now + max(min(seconds, LONGEST_CLOSED), self._closed_for(conversation, now))
 
     def _closed_for(self, conversation: str, now: float) -> float:
         seconds = self._closed.get(conversation, 0.0) - now
-        return seconds if 0 < seconds <= LONGEST_CLOSED + _ALMOST else 0.0  # more: the clock was set back
+        return seconds if 0 < seconds <= LONGEST_CLOSED + _ROUNDING else 0.0  # more: the clock was set back
 
 
 def _parts(limits: Sequence[tuple[float, int]], share: int) -> tuple[tuple[float, int], ...]:
     return tuple((span, max(1, most // share)) for span, most in limits)
-
-
-def _wait(sent: _Sent, now: float, limits: Sequence[tuple[float, int]]) -> float:
-    # Bounded by the window itself: a clock that was set back must not close a conversation for longer.
-    return max(
-        (min(span, sent[-most] + span - now) for span, most in limits if len(sent) >= most),
-        default=0.0,
-    )

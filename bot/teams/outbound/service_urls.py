@@ -1,7 +1,7 @@
-"""Where Teams wants the messages for a conversation: remembered from what it sent, else the configured address.
+"""The service URL of each conversation: as Teams sent it last, or the configured default.
 
-Owns that choice. Only addresses to which the bot's token may be sent are remembered, and what is stored is data from
-outside all the same: SERVICE_HOSTS may have become shorter, and others may write to a store.
+A URL is remembered only if the bot's token may be sent there. Stored URLs are checked again when they are read: the
+setting SERVICE_HOSTS may be shorter now, and others may write to the store.
 """
 
 from typing import Final
@@ -15,19 +15,19 @@ from bot.teams.net.addresses import AddressRefused, ServiceHosts
 
 REMEMBERED: Final = 4096  # conversations; more than the channels and active chats of one tenant's approvers
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class ServiceUrls:
-    """Service addresses by conversation, threads being part of their channel."""
+    """Service URLs by conversation. A thread has its channel's."""
 
     def __init__(self, store: Store, *, default: str, hosts: ServiceHosts) -> None:
-        """Take the address for conversations that nothing came from yet."""
+        """Take the URL for conversations that have not sent anything."""
         self._store, self.default, self._hosts = store, default, hosts
         self._known: LRUCache[str, str] = LRUCache(REMEMBERED)
 
     async def of(self, conversation: str) -> str:
-        """Return the service address of a conversation; the configured one while the store does not answer."""
+        """Return the service URL of a conversation; the default while the store is unavailable."""
         root = thread_root(conversation)
         if (known := self._known.get(root)) is not None:
             return known
@@ -39,17 +39,17 @@ class ServiceUrls:
         return stored if stored and self._listed(stored) else self.default
 
     async def of_chat(self, chat: PersonalChat) -> str:
-        """Return the service address of a personal chat: what it was learnt with, if the token may still go there."""
+        """Return the service URL stored with a personal chat, if the token may be sent there; else as `of`."""
         if chat.service_url and self._listed(chat.service_url):
             return chat.service_url
         return await self.of(chat.conversation)
 
     async def learn(self, conversation: str, service_url: str | None) -> None:
-        """Remember where an activity of a conversation came from; writes only what is new."""
+        """Remember the service URL of a received activity; write to the store only if it changed."""
         root = thread_root(conversation)
         if service_url is None or self._known.get(root) == service_url or not self._listed(service_url):
             return
-        self._known[root] = service_url  # before the write: a rush of activities writes once
+        self._known[root] = service_url  # before the write, so that many activities at once write once
         try:
             await self._store.remember_service_url(root, service_url)
         except StoreUnavailable:

@@ -1,8 +1,8 @@
-"""People who are in no roster and whom a chat of their own with the bot makes known.
+"""People who are in no roster, but have a personal chat with the bot.
 
-Owns for how long their addresses are believed. Addresses are given to other people in time, so what a store has kept
-says whom to ask, and nothing more: somebody who was not asked anew has none. Only who goes by a name that is looked for
-is asked, for an organisation may have installed the bot for everybody.
+An address may be given to another person over time, so stored addresses are not trusted: they only show which people
+to request from Teams again, and the result is cached for a day. Only people with one of the wanted names are requested,
+because an organisation may have installed the bot for everybody.
 """
 
 import asyncio
@@ -17,46 +17,46 @@ from bot.domain.identity import Person
 from bot.ports.clock import Clock
 from bot.ports.store import PersonalChat
 
-BELIEVED_FOR: Final = 24 * 3600.0  # seconds; directories keep an address free for longer before it is given on
-KEPT: Final = 4096  # people; who falls out is asked for again
-MOST_ASKED: Final = 4  # people for what one look wants to know: an address has an owner, and perhaps a former one
+CACHED_FOR: Final = 24 * 3600.0  # seconds; directories reserve a deleted person's address for longer
+CACHED: Final = 4096  # people; the others are requested again
+MOST_REQUESTED: Final = 4  # people per call: an address has one owner, and perhaps a former one
 PATIENCE: Final = 5.0  # seconds for all of them; a card can be completed later
 
 
 class ChatPeople:
-    """Asks Teams for one person at a time, once a day."""
+    """Requests people from Teams, one at a time and each at most once a day."""
 
-    def __init__(self, ask: Callable[[PersonalChat], Awaitable[Person | None]], *, clock: Clock) -> None:
-        """Take what asks for the person of a chat: None where Teams does not tell. It raises nothing."""
-        self._ask = ask
-        self._told: TTLCache[str, Person] = TTLCache(KEPT, BELIEVED_FOR, timer=lambda: clock.now().timestamp())
-        self._turn = asyncio.Lock()
+    def __init__(self, request: Callable[[PersonalChat], Awaitable[Person | None]], *, clock: Clock) -> None:
+        """Take the request for the person of a chat: None if Teams does not answer. It raises nothing."""
+        self._request = request
+        self._current: TTLCache[str, Person] = TTLCache(CACHED, CACHED_FOR, timer=clock.epoch)
+        self._one_at_a_time = asyncio.Lock()
 
     def learn(self, person: Person) -> None:
-        """Take what Teams has just told of somebody."""
-        self._told[person.object_id] = person
+        """Cache a person that Teams has just returned."""
+        self._current[person.object_id] = person
 
     async def among(self, chats: Iterable[PersonalChat], names: frozenset[str]) -> Sequence[Person]:
-        """Return the people of these chats; whoever goes by one of the names (case-folded) as Teams tells them now.
+        """Return the people of these chats. Those with one of `names` (case-folded) have their current addresses.
 
-        Who goes by one and cannot be asked for is left out; the others come without addresses unless those are known.
+        People with one of the names are left out if Teams does not answer. All others may have no addresses.
         """
-        kept = [replace(chat, person=_folded(chat.person)) for chat in chats]
-        wanted = [chat for chat in kept if chat.person.certain_spellings & names]
+        folded = [replace(chat, person=_folded(chat.person)) for chat in chats]
+        wanted = [chat for chat in folded if chat.person.certain_spellings & names]
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                await self._ask_for(wanted[:MOST_ASKED])
-        missing = {chat.person.object_id for chat in wanted}.difference(self._told)
-        return [self._believed(chat.person) for chat in kept if chat.person.object_id not in missing]
+                await self._request_all(wanted[:MOST_REQUESTED])
+        missing = {chat.person.object_id for chat in wanted}.difference(self._current)
+        return [self._trusted(chat.person) for chat in folded if chat.person.object_id not in missing]
 
-    async def _ask_for(self, chats: Iterable[PersonalChat]) -> None:
+    async def _request_all(self, chats: Iterable[PersonalChat]) -> None:
         for chat in chats:
-            async with self._turn:
-                if chat.person.object_id not in self._told and (found := await self._ask(chat)):
+            async with self._one_at_a_time:
+                if chat.person.object_id not in self._current and (found := await self._request(chat)):
                     self.learn(found)
 
-    def _believed(self, person: Person) -> Person:
-        return self._told.get(person.object_id) or replace(person, upn=None, mail=None)
+    def _trusted(self, person: Person) -> Person:
+        return self._current.get(person.object_id) or replace(person, upn=None, mail=None)
 
 
 def _folded(person: Person) -> Person:

@@ -1,12 +1,11 @@
-"""The People port over rosters: who is in a channel, and everybody who is known.
+"""The People port over rosters: who is in a channel, and all people that the bot knows.
 
-Owns how long a roster is believed and what happens when it cannot be read: then nobody is in it, which is told as an
-error, never as an empty list. Decides nothing about anybody.
+A roster that cannot be read raises RosterUnavailable; it never looks like an empty list.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, Self
 
 import structlog
 from cachetools import TTLCache
@@ -16,25 +15,25 @@ from bot.domain.routing import thread_root
 from bot.ports.clock import Clock
 from bot.ports.store import PersonalChat, Store, StoreUnavailable
 from bot.ports.teams import ChatProblem, RosterUnavailable
-from bot.teams.outbound.call_counts import CallKind, counted
-from bot.teams.outbound.connector import Connector
+from bot.teams.outbound.connector import CallKind, Connector, counted
 from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.people.chat_people import ChatPeople
-from bot.teams.people.roster_cache import CachedRoster, Roster
+from bot.teams.people.roster_cache import Roster, RosterCache
 from bot.teams.wire.errors import ConnectorError, ConnectorRefused
 from bot.teams.wire.members import TeamMember
 from bot.teams.wire.people import as_person
 from bot.telemetry import Telemetry
 
-CLICK_PATIENCE: Final = 1.0  # seconds a click waits for a roster; it has 2.5 in all, and may ask for one member after
-KNOWN_PATIENCE: Final = 5.0  # seconds for everybody; a card can be completed later
-ABSENT_FOR: Final = 10.0  # seconds; whoever clicks again and again without being a member costs one call
+CLICK_PATIENCE: Final = 1.0  # seconds that a click waits for a roster; it has 2.5, and may need one member after that
+KNOWN_PATIENCE: Final = 5.0  # seconds for a whole roster; a card can be completed later
+ABSENT_FOR: Final = 10.0  # seconds; repeated clicks of a person who is no member cost one call
+ABSENT: Final = 1024  # people whose absence is cached
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Directory:
-    """Implements bot.ports.teams.People for the configured channels. Rosters are dropped on membership events."""
+    """Implements bot.ports.teams.People for the configured channels. Leaving the context cancels reads in progress."""
 
     def __init__(
         self,
@@ -48,82 +47,81 @@ class Directory:
         telemetry: Telemetry,
         patience: float = CLICK_PATIENCE,
     ) -> None:
-        """Take what tells the conversation ids of the channels as they are configured now; nobody asks about others."""
+        """Take a function that returns the conversation ids of the channels as they are configured now."""
         self._connector, self._store, self._service_urls = connector, store, service_urls
         self._clock, self._tenant_id, self._patience = clock, tenant_id, patience
-        self._telemetry = telemetry
-        self._channels = channels
-        self._rosters: dict[str, CachedRoster] = {}
-        self._by_chat = ChatPeople(self._owner, clock=clock)
-        self._absent: TTLCache[tuple[str, str], None] = TTLCache(
-            1024, ABSENT_FOR, timer=lambda: clock.now().timestamp()
-        )
+        self._telemetry, self._channels = telemetry, channels
+        self._rosters: dict[str, RosterCache] = {}
+        self._chat_people = ChatPeople(self._chat_member, clock=clock)
+        self._absent: TTLCache[tuple[str, str], None] = TTLCache(ABSENT, ABSENT_FOR, timer=clock.epoch)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*(roster.aclose() for roster in self._rosters.values()))
 
     # --- the port
 
     async def member(self, conversation: str, object_id: str) -> Person | None:
-        """Return the channel's roster entry of a person, None for who is not in it. Raises RosterUnavailable.
+        """Return a person's entry in the channel's roster, None if they are no member. Raises RosterUnavailable.
 
-        Answers within twice the patience: a roster that takes longer is asked for that one member.
+        Takes at most twice the patience: if the roster is slow, requests only this member.
         """
         root, wanted = thread_root(conversation), object_id.casefold()
-        cached = self._cached(root)
+        cache = self._roster(root)
         try:
-            roster = await cached.get(patience=self._patience)
+            roster = await cache.get(patience=self._patience)
         except TimeoutError:
             roster = None
         if roster is not None and (found := roster.get(wanted)) is not None:
             return found
         if (root, wanted) in self._absent:
             return None
-        return await self._one(root, wanted, cached)
+        return await self._one_member(root, wanted, cache)
 
     async def roster(self, conversation: str) -> Sequence[Person]:
-        """Return everybody in the channel. Raises RosterUnavailable, within KNOWN_PATIENCE."""
+        """Return all members of the channel. Raises RosterUnavailable, after KNOWN_PATIENCE at the latest."""
         try:
-            roster = await self._cached(thread_root(conversation)).get(patience=KNOWN_PATIENCE)
+            roster = await self._roster(thread_root(conversation)).get(patience=KNOWN_PATIENCE)
         except TimeoutError as error:
             raise RosterUnavailable from error
         return tuple(roster.values())
 
     async def known(self, names: frozenset[str] = frozenset()) -> Sequence[Person]:
-        """Return everybody in the rosters of the configured channels, and whoever has the bot in a chat of their own.
+        """Return the members of the configured channels, and the people who have a personal chat with the bot.
 
-        Of the latter only who goes by one of `names` (case-folded ids and addresses) is sure to have UPN and mail.
-        Never raises: who cannot be read is left out, and the log says so.
+        Of the latter, those with one of `names` (case-folded ids and addresses) have UPN and mail; the others may not.
+        Never raises: people who cannot be read are left out, and the log says so.
         """
         channels = dict.fromkeys(map(thread_root, self._channels()))
-        rosters = await asyncio.gather(*(self._roster_or_nobody(channel) for channel in channels))
-        people = {person.object_id: person for roster in rosters for person in roster.values()}
-        chats = [chat for chat in await self._chats() if chat.person.object_id.casefold() not in people]
-        return (*people.values(), *await self._by_chat.among(chats, names))
+        rosters = await asyncio.gather(*(self._roster_or_empty(channel) for channel in channels))
+        members = {person.object_id: person for roster in rosters for person in roster.values()}
+        chats = [chat for chat in await self._personal_chats() if chat.person.object_id.casefold() not in members]
+        return (*members.values(), *await self._chat_people.among(chats, names))
 
-    # --- what the handler tells
+    # --- for the handler of activities
 
-    def drop(self, conversation: str | None = None) -> None:
-        """Believe the roster of a conversation no longer; None: of all."""
+    def invalidate(self, conversation: str | None = None) -> None:
+        """Drop the cached roster of a conversation, or of all if None."""
         for root in (thread_root(conversation),) if conversation else tuple(self._rosters):
-            if (cached := self._rosters.get(root)) is not None:
-                cached.drop()
+            if (roster := self._rosters.get(root)) is not None:
+                roster.invalidate()
         self._absent.clear()
 
     async def complete(self, person: Person, conversation: str, service_url: str) -> Person:
-        """Return a person with UPN and mail as the members of their own chat tell them, as far as they do."""
-        found = await self._owner(PersonalChat(person, conversation, service_url))
+        """Return the person with UPN and mail from their personal chat, or unchanged if Teams does not answer."""
+        found = await self._chat_member(PersonalChat(person, conversation, service_url))
         if found is None:
             return person
-        self._by_chat.learn(found)
+        self._chat_people.learn(found)
         return found
 
-    async def aclose(self) -> None:
-        """End the reads that are under way."""
-        await asyncio.gather(*(cached.aclose() for cached in self._rosters.values()))
+    # --- calls to Teams
 
-    # --- how
-
-    def _cached(self, root: str) -> CachedRoster:
+    def _roster(self, root: str) -> RosterCache:
         if root not in self._rosters:
-            self._rosters[root] = CachedRoster(lambda: self._read(root), clock=self._clock, conversation=root)
+            self._rosters[root] = RosterCache(lambda: self._read(root), clock=self._clock, conversation=root)
         return self._rosters[root]
 
     async def _read(self, root: str) -> Roster:
@@ -133,18 +131,15 @@ class Directory:
             people = [as_person(member, tenant_id=self._tenant_id) async for member in members]
         return {person.object_id: person for person in people if person is not None}
 
-    async def _one(self, root: str, object_id: str, cached: CachedRoster) -> Person | None:
-        """Ask for one member: somebody who joined just now, or the roster takes too long.
-
-        The answer is kept unless a membership event overtook it.
-        """
-        edition = cached.edition
+    async def _one_member(self, root: str, object_id: str, cache: RosterCache) -> Person | None:
+        """Request one member, who may have joined just now. Cache the result unless a membership event overtook it."""
+        generation = cache.generation
         try:
-            member = await self._member(await self._service_urls.of(root), root, object_id)
+            member = await self._get_member(await self._service_urls.of(root), root, object_id)
         except ConnectorRefused as refused:
             if refused.problem is not ChatProblem.UNKNOWN_PERSON or refused.status is None:
-                raise RosterUnavailable from refused  # only Teams' own "not found" means nobody
-            if edition == cached.edition:
+                raise RosterUnavailable from refused  # only Teams' own "not found" means: no member
+            if generation == cache.generation:
                 self._absent[root, object_id] = None
             return None
         except (ConnectorError, TimeoutError) as error:
@@ -152,35 +147,35 @@ class Directory:
             raise RosterUnavailable from error
         found = as_person(member, tenant_id=self._tenant_id)
         if found is None or found.object_id != object_id:
-            raise RosterUnavailable  # an answer about somebody else
-        cached.add(found, edition=edition)
+            raise RosterUnavailable  # a response about another person
+        cache.add(found, generation=generation)
         return found
 
-    async def _member(self, service_url: str, conversation: str, member: str) -> TeamMember:
-        """Ask Teams for one member, within the patience. Raises ConnectorError, TimeoutError."""
+    async def _get_member(self, service_url: str, conversation: str, member: str) -> TeamMember:
+        """Request one member. Raises ConnectorError, or TimeoutError after the patience."""
         with counted(self._telemetry, CallKind.MEMBER):
             async with asyncio.timeout(self._patience):
                 return await self._connector.get_member(service_url, conversation=conversation, member=member)
 
-    async def _owner(self, chat: PersonalChat) -> Person | None:
-        """Ask for the person of a chat of their own; None where Teams does not tell, or tells of somebody else."""
+    async def _chat_member(self, chat: PersonalChat) -> Person | None:
+        """Request the person of a personal chat; None if Teams does not answer, or answers about another person."""
         person = chat.person
         try:
-            member = await self._member(chat.service_url, chat.conversation, person.teams_id or person.object_id)
+            member = await self._get_member(chat.service_url, chat.conversation, person.teams_id or person.object_id)
         except (ConnectorError, TimeoutError) as error:
             log.info("person_not_completed", person=person.object_id, error=type(error).__name__)
             return None
         found = as_person(member, tenant_id=self._tenant_id)
         return found if found and found.object_id == person.object_id else None
 
-    async def _roster_or_nobody(self, channel: str) -> Roster:
+    async def _roster_or_empty(self, channel: str) -> Roster:
         try:
-            return await self._cached(channel).get(patience=KNOWN_PATIENCE)
+            return await self._roster(channel).get(patience=KNOWN_PATIENCE)
         except (RosterUnavailable, TimeoutError):
             log.warning("people_incomplete", conversation=channel)
             return {}
 
-    async def _chats(self) -> Sequence[PersonalChat]:
+    async def _personal_chats(self) -> Sequence[PersonalChat]:
         try:
             return await self._store.personal_chats()
         except StoreUnavailable:

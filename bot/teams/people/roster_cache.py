@@ -1,7 +1,4 @@
-"""One conversation's roster, read at most once at a time and believed for five minutes.
-
-Owns age, sharing and staleness. Knows neither the wire nor who may do what.
-"""
+"""The roster of one conversation: read once at a time, cached for five minutes, invalidated by membership events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,76 +13,76 @@ from bot.ports.clock import Clock
 from bot.ports.teams import RosterUnavailable
 from bot.teams.wire.errors import ConnectorError, ConnectorThrottled
 
-BELIEVED_FOR: Final = timedelta(minutes=5)  # Teams' own advice is to cache; membership events drop it sooner
-RESTARTS: Final = 3  # reads that membership events overtook, in a row; then the next caller asks again
+CACHED_FOR: Final = timedelta(minutes=5)  # Teams recommends to cache rosters; membership events invalidate sooner
+ATTEMPTS: Final = 3  # reads in a row that membership events overtook; then the next caller starts again
 
 Roster = Mapping[str, Person]
 """People by case-folded object id."""
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
-class CachedRoster:
-    """Shares one read among everybody who asks."""
+class RosterCache:
+    """Shares one read of a roster among all callers."""
 
     def __init__(self, read: Callable[[], Awaitable[Roster]], *, clock: Clock, conversation: str) -> None:
-        """Take the read; it raises ConnectorError and nothing else. The conversation's id is for the log."""
+        """Take the read, which raises only ConnectorError, and the conversation's id for the log."""
         self._read, self._clock, self._conversation = read, clock, conversation
         self._roster: Roster | None = None
-        self._asked_at: datetime | None = None  # before the read began
-        self._closed: tuple[datetime, datetime] | None = None  # Teams asked for patience: from when, until when
-        self._dropped = False
-        self._edition = 0
-        self._flight = SingleFlight(self._refresh)
+        self._read_at: datetime | None = None  # when the read began
+        self._throttled: tuple[datetime, datetime] | None = None  # from when until when Teams asked to wait
+        self._invalidated = False
+        self._generation = 0
+        self._refresh = SingleFlight(self._read_until_current)
 
     async def get(self, *, patience: float) -> Roster:
-        """Return the roster; raise RosterUnavailable, or TimeoutError after `patience` seconds of a slow read.
+        """Return the roster. Raises RosterUnavailable, or TimeoutError if the read takes more than `patience` seconds.
 
-        A read that is too slow for one caller goes on for the next. One that events overtake without end is slow, too:
-        Teams answers, so whoever needs one member can ask for that one.
+        A slow read continues for the next caller. It is also a TimeoutError if events overtake every attempt: Teams
+        answers, so a caller who needs one member can request that one.
         """
-        if (fresh := self._fresh()) is not None:
-            return fresh
-        if self._closed and _lies_in(self._clock.now(), *self._closed):
+        if (cached := self._cached()) is not None:
+            return cached
+        if self._throttled and _is_within(self._clock.now(), *self._throttled):
             raise RosterUnavailable
         async with asyncio.timeout(patience):
-            await self._flight.join()
-        if (fresh := self._fresh()) is not None:
-            return fresh
-        raise TimeoutError if self._dropped else RosterUnavailable
+            await self._refresh.join()
+        if (cached := self._cached()) is not None:
+            return cached
+        raise TimeoutError if self._invalidated else RosterUnavailable
 
     @property
-    def edition(self) -> int:
-        """Another number after each drop and each read: what was asked for before is older than the roster."""
-        return self._edition
+    def generation(self) -> int:
+        """Counts invalidations and reads. Discard results that were requested under an older generation."""
+        return self._generation
 
-    def add(self, person: Person, *, edition: int) -> None:
-        """Put in somebody who was asked for by themselves, unless the edition is not that of before the question."""
-        if self._roster is not None and edition == self._edition:
+    def add(self, person: Person, *, generation: int) -> None:
+        """Add a member that was requested on its own under this generation."""
+        if self._roster is not None and generation == self._generation:
             self._roster = {**self._roster, person.object_id: person}
 
-    def drop(self) -> None:
-        """Believe it no longer; a read under way begins anew."""
-        self._roster, self._dropped = None, True
-        self._edition += 1
+    def invalidate(self) -> None:
+        """Drop the roster. A read in progress starts again."""
+        self._roster, self._invalidated = None, True
+        self._generation += 1
 
     async def aclose(self) -> None:
-        """End a read that is under way."""
-        await self._flight.aclose()
+        """Cancel a read in progress."""
+        await self._refresh.aclose()
 
-    def _fresh(self) -> Roster | None:
-        if self._roster is None or self._asked_at is None:
+    def _cached(self) -> Roster | None:
+        if self._roster is None or self._read_at is None:
             return None
-        believed = _lies_in(self._clock.now(), self._asked_at, self._asked_at + BELIEVED_FOR)
-        return self._roster if believed else None
+        current = _is_within(self._clock.now(), self._read_at, self._read_at + CACHED_FOR)
+        return self._roster if current else None
 
-    async def _refresh(self) -> None:
-        for _ in range(RESTARTS):
-            self._dropped, asked_at = False, self._clock.now()
+    async def _read_until_current(self) -> None:
+        for _ in range(ATTEMPTS):
+            self._invalidated, began = False, self._clock.now()
             roster = await self._attempt()
-            if not self._dropped:
-                self._roster, self._asked_at = roster, min(asked_at, self._clock.now())
-                self._edition += 1
+            if not self._invalidated:
+                self._roster, self._read_at = roster, min(began, self._clock.now())
+                self._generation += 1
                 return
 
     async def _attempt(self) -> Roster | None:
@@ -94,11 +91,11 @@ class CachedRoster:
         except ConnectorError as error:
             if isinstance(error, ConnectorThrottled):
                 now = self._clock.now()
-                self._closed = (now, now + timedelta(seconds=error.retry_after))
+                self._throttled = (now, now + timedelta(seconds=error.retry_after))
             log.warning("roster_unavailable", conversation=self._conversation, code=error.error_code)
             return None
 
 
-def _lies_in(now: datetime, since: datetime, until: datetime) -> bool:
-    """False before it, too: a clock that was set back makes nothing last longer."""
+def _is_within(now: datetime, since: datetime, until: datetime) -> bool:
+    """Return whether `now` is in the span. Before it is outside, too: setting the clock back must not extend it."""
     return since <= now < until

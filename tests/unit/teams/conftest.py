@@ -15,7 +15,7 @@ def clock() -> Ticker:
 
 @pytest.fixture
 async def ms(clock: Ticker) -> AsyncIterator[FakeMicrosoft]:
-    async with FakeMicrosoft(now=clock) as fake:
+    async with FakeMicrosoft(now=clock.epoch) as fake:
         yield fake
 
 

@@ -6,11 +6,16 @@ import pytest
 import structlog
 
 from bot.ports.teams import ChatRefused, ChatUnavailable
-from bot.teams.login.client_authentication import ClientAuthentication
+from bot.teams.login.client_authentication import (
+    FEDERATION_AUDIENCE,
+    JWT_BEARER,
+    SECRET_KEPT_FOR,
+    ClientAuthentication,
+    Federation,
+    RotatingSecret,
+)
 from bot.teams.login.credentials import RENEW_AHEAD, RETRY_GAP, AppCredentials
 from bot.teams.login.entra import Entra
-from bot.teams.login.federation import AUDIENCE, JWT_BEARER, Federation
-from bot.teams.login.rotating_secret import FRESH, RotatingSecret
 from bot.teams.net.session import open_session
 from tests.fakes.edge import Ticker
 from tests.fakes.microsoft import SECRET, FakeMicrosoft
@@ -26,19 +31,19 @@ class Proving:
     def __init__(self, ms: FakeMicrosoft, clock: Ticker) -> None:
         self.ms, self.clock, self.session = ms, clock, open_session()
 
-    def by(self, proof: ClientAuthentication) -> AppCredentials:
+    def by(self, authentication: ClientAuthentication) -> AppCredentials:
         entra = Entra(
             self.session,
             authority=self.ms.authority,
             tenant_id=TENANT_ID,
             app_id=APP_ID,
-            proof=proof,
-            now=self.clock,
+            authentication=authentication,
+            clock=self.clock,
         )
-        return AppCredentials(entra, now=self.clock)
+        return AppCredentials(entra, clock=self.clock)
 
     def stored(self, source: FakeSecretSource) -> AppCredentials:
-        return self.by(RotatingSecret(source, now=self.clock))
+        return self.by(RotatingSecret(source, clock=self.clock))
 
     def sent(self) -> list[str]:
         """The forms that were posted, as texts."""
@@ -69,7 +74,7 @@ async def test_a_rotated_secret_is_used_at_the_next_renewal(proving: Proving, so
 
     with structlog.testing.capture_logs() as lines:
         assert await credentials.bearer() == first
-        await credentials._flight.join()
+        await credentials._renewal.join()
 
     assert await credentials.bearer() != first
     assert (source.reads, len(proving.sent())) == (2, 2)  # no request was refused on the way
@@ -108,7 +113,7 @@ async def test_while_the_vault_is_silent_the_known_secret_serves_on(proving: Pro
     first = await credentials.bearer()
     credentials.forget(first)
     source.problem = "ThrottlingException"
-    proving.clock.seconds += FRESH
+    proving.clock.seconds += SECRET_KEPT_FOR
 
     with structlog.testing.capture_logs() as lines:
         assert await credentials.bearer() != first
@@ -179,7 +184,7 @@ async def test_a_statement_is_made_for_each_request(proving: Proving, source: Fa
         "client_assertion_type": JWT_BEARER,
         "client_assertion": "statement-2",
     }
-    assert AUDIENCE == "api://AzureADTokenExchange"
+    assert FEDERATION_AUDIENCE == "api://AzureADTokenExchange"
 
 
 async def test_without_a_statement_nothing_is_sent(proving: Proving, source: FakeSecretSource) -> None:

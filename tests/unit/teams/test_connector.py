@@ -233,7 +233,7 @@ async def test_refused_token_is_replaced_once(ms: FakeMicrosoft, edge: Edge) -> 
 
 async def test_no_connection_is_repeated_and_not_ambiguous(clock: Ticker) -> None:
     """Where nobody listens nothing was sent: even a post is tried again, and its failure leaves no doubt."""
-    async with FakeMicrosoft(now=clock) as ms, running_edge(ms, clock=clock) as edge:
+    async with FakeMicrosoft(now=clock.epoch) as ms, running_edge(ms, clock=clock) as edge:
         await edge.credentials.bearer()
         closed = await _closed_port()
         with pytest.raises(ChatUnavailable) as failed:

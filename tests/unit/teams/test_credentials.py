@@ -131,7 +131,7 @@ async def test_secret_and_token_are_in_no_log_line(ms: FakeMicrosoft, edge: Edge
     assert token.get_secret_value() not in everything
 
 
-async def test_plain_authority_is_refused_at_the_start() -> None:
+async def test_plain_authority_is_refused_at_the_start(clock: Ticker) -> None:
     """The secret is sent over https, except on loopback."""
     async with open_session() as session:
         with pytest.raises(AddressRefused):
@@ -140,5 +140,6 @@ async def test_plain_authority_is_refused_at_the_start() -> None:
                 authority="http://login.example.com",
                 tenant_id="t",
                 app_id="a",
-                proof=StaticSecret(SecretStr("s")),
+                authentication=StaticSecret(SecretStr("s")),
+                clock=clock,
             )

@@ -167,8 +167,8 @@ async def test_clock_set_back_does_not_stop_the_refresh(ms: FakeMicrosoft, edge:
     assert await edge.keys.find("key-2") is not None
 
 
-async def test_plain_metadata_address_is_refused_at_the_start() -> None:
+async def test_plain_metadata_address_is_refused_at_the_start(clock: Ticker) -> None:
     """The address of the metadata must be https, except on loopback."""
     async with open_session() as session:
         with pytest.raises(AddressRefused):
-            SigningKeys(session, metadata_url="http://login.example.com/openid")
+            SigningKeys(session, metadata_url="http://login.example.com/openid", clock=clock)

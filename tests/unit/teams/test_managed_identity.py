@@ -51,7 +51,7 @@ async def credentials(azure: Azure, clock: Ticker) -> AsyncIterator[AppCredentia
 
 
 def _credentials(session: Any, address: IdentityAddress, clock: Ticker) -> AppCredentials:
-    return AppCredentials(ManagedIdentity(session, address=address, app_id=APP_ID, now=clock), now=clock)
+    return AppCredentials(ManagedIdentity(session, address=address, app_id=APP_ID, clock=clock), clock=clock)
 
 
 async def test_a_virtual_machine_is_asked_as_its_metadata_service_wants_it(
@@ -77,7 +77,7 @@ async def test_app_service_is_asked_with_its_header(azure: Azure, clock: Ticker)
         clock.seconds += 2
         azure.answer |= {"access_token": "token-2", "expires_on": int(clock.seconds) + 3600}
         assert await credentials.bearer() == first
-        await credentials._flight.join()
+        await credentials._renewal.join()
         assert (await credentials.bearer()).get_secret_value() == "token-2"
     query, headers = azure.asked[0]
     assert (query["api-version"], query["client_id"]) == ("2019-08-01", APP_ID)
@@ -146,10 +146,10 @@ async def test_a_proxy_is_never_asked(
 @pytest.mark.parametrize(
     "address", ["http://10.0.0.1/", "http://169.253.255.255/", "http://169.255.0.0/", "http://login.example.com/"]
 )
-async def test_plain_http_does_not_leave_the_link(address: str) -> None:
+async def test_plain_http_does_not_leave_the_link(address: str, clock: Ticker) -> None:
     """Any other address than the machine's and its link's must be https."""
     async with open_session(proxied=False) as session:
         with pytest.raises(AddressRefused):
-            ManagedIdentity(session, address=IdentityAddress(address), app_id=APP_ID)
+            ManagedIdentity(session, address=IdentityAddress(address), app_id=APP_ID, clock=clock)
         for usable in (IMDS, "http://169.254.131.2:8081/msi/token", "http://localhost:42356/msi/token"):
-            ManagedIdentity(session, address=IdentityAddress(usable), app_id=APP_ID)
+            ManagedIdentity(session, address=IdentityAddress(usable), app_id=APP_ID, clock=clock)

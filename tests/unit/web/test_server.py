@@ -23,9 +23,9 @@ async def _running(
     async def ready() -> Mapping[str, str]:
         return missing or {}
 
-    listening = await server.start(server.build_app(messages=messages, ready=ready), host="127.0.0.1", port=0)
-    yield f"http://127.0.0.1:{listening.port}"
-    await listening.stop()
+    app = server.build_app(messages=messages, ready=ready)
+    async with server.listen(app, host="127.0.0.1", port=0) as listening:
+        yield f"http://127.0.0.1:{listening.port}"
 
 
 async def test_livez_answers_while_the_process_works() -> None:
@@ -54,8 +54,8 @@ async def test_metrics_have_an_application_of_their_own() -> None:
     """`/metrics` is served by the second application alone, in the text format."""
     registry = CollectorRegistry()
     Counter("clicks", "Clicks.", registry=registry).inc()
-    metrics = await server.start(server.build_metrics_app(registry), host="127.0.0.1", port=0)
     async with (
+        server.listen(server.build_metrics_app(registry), host="127.0.0.1", port=0) as metrics,
         _running() as url,
         aiohttp.ClientSession() as http,
         http.get(f"{url}/metrics") as public,
@@ -64,7 +64,6 @@ async def test_metrics_have_an_application_of_their_own() -> None:
         assert public.status == 404
         assert (own.status, "clicks_total 1.0" in await own.text()) == (200, True)
         assert own.headers["Content-Type"].startswith("text/plain")
-    await metrics.stop()
 
 
 async def test_stop_lets_open_requests_finish() -> None:
@@ -79,11 +78,11 @@ async def test_stop_lets_open_requests_finish() -> None:
     async def ready() -> Mapping[str, str]:
         return {}
 
-    listening = await server.start(server.build_app(messages=slow, ready=ready), host="127.0.0.1", port=0)
-    async with aiohttp.ClientSession() as http:
+    app = server.build_app(messages=slow, ready=ready)
+    async with server.listen(app, host="127.0.0.1", port=0) as listening, aiohttp.ClientSession() as http:
         asked = asyncio.create_task(http.post(f"http://127.0.0.1:{listening.port}/api/messages", data=b"{}"))
         await arrived.wait()
-        stopping = asyncio.create_task(listening.stop())
+        stopping = asyncio.create_task(listening.close())
         await asyncio.sleep(0)
         go_on.set()
         async with await asked as answer:
@@ -97,7 +96,7 @@ async def test_taken_port_is_an_error() -> None:
     async def ready() -> Mapping[str, str]:
         return {}
 
-    first = await server.start(server.build_app(messages=_echo, ready=ready), host="127.0.0.1", port=0)
-    with pytest.raises(OSError, match="in use"):
-        await server.start(server.build_app(messages=_echo, ready=ready), host="127.0.0.1", port=first.port)
-    await first.stop()
+    async with server.listen(server.build_app(messages=_echo, ready=ready), host="127.0.0.1", port=0) as first:
+        with pytest.raises(OSError, match="in use"):
+            async with server.listen(server.build_app(messages=_echo, ready=ready), host="127.0.0.1", port=first.port):
+                pytest.fail("it listens")

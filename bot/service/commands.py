@@ -123,9 +123,9 @@ class CommandService:
         level = row.request.waiting if row.request else None
         if channel is None or level is None:
             return False
-        known = await self._permission.known(person, channel)
+        actor = await self._permission.actor(person, channel)
         refusal = self._permission.refusal(
-            row, channel.name, known, act=Verdict.APPROVE, step=level.step, comment=ANY_COMMENT
+            row, channel.name, actor, act=Verdict.APPROVE, step=level.step, comment=ANY_COMMENT
         )
         return refusal is None
 

@@ -74,7 +74,7 @@ GUARDS = (
         "if _in_the_way(verdict, live, _missing(request, step, here, now)):",
         "if _in_the_way(verdict, (), 1):",
         TRUTH + "test_an_effect_that_comes_later_is_waited_for",
-        and_also=(("bot/service/clicks/signalling.py", "return row if crowded else sent", "return sent"),),
+        and_also=(("bot/service/clicks/signalling.py", "return row if is_full else sent", "return sent"),),
     ),
     Guard(
         "one claim per person and step",
@@ -128,7 +128,7 @@ GUARDS = (
     Guard(
         "a vote leaves only for a level that has room for it",
         "bot/service/clicks/signalling.py",
-        "return row if crowded else sent",
+        "return row if is_full else sent",
         "return sent",
         TRUTH + "test_a_vote_never_counts_for_the_next_level",
     ),
@@ -141,9 +141,9 @@ GUARDS = (
     ),
     Guard(
         "whoever was promised to be told is told",
-        "bot/service/clicks/claiming.py",
-        "self._background.begin(self._announce_later(press, decision_id))",
-        "self._background.begin(self._rows.load(press.key))",
+        "bot/service/clicks/attempt.py",
+        "self._background.begin(self._promise_later(held.decision_id))",
+        "self._background.begin(self._rows.load(self._key))",
         "tests/scenario/test_answers.py::test_who_was_promised_to_be_told_is_told_though_a_read_of_the_store_failed",
     ),
     Guard(
@@ -274,16 +274,16 @@ GUARDS = (
     ),
     Guard(
         "a click is claimed under the rules that judged it",
-        "bot/service/clicks/claiming.py",
-        "return self._configured.revision, record.request,",
-        "return 0, record.request,",
+        "bot/service/clicks/permission.py",
+        "Inputs(self._configured.revision, record.request,",
+        "Inputs(0, record.request,",
         RELOADING + "test_a_click_that_waited_for_another_is_judged_by_the_rules_of_its_claim",
     ),
     Guard(
         "a click is claimed on the row that judged it",
-        "bot/service/clicks/claiming.py",
-        "record.request, record.requester, record.route",
-        "record.route",
+        "bot/service/clicks/permission.py",
+        "record.request, record.requester, record.route)",
+        "None, None, record.route)",
         DECIDING + "test_a_requester_who_is_placed_anew_while_the_roster_is_asked",
     ),
     Guard(
@@ -303,15 +303,15 @@ GUARDS = (
     Guard(
         "no vote leaves for a channel that did not judge it",
         "bot/service/clicks/signalling.py",
-        "return None if judged_it and not role_went else Outcome.NOT_ROUTED",
-        "return Outcome.NOT_ROUTED if role_went else None",
+        "return None if permitted and not role_removed else Outcome.NOT_ROUTED",
+        "return Outcome.NOT_ROUTED if role_removed else None",
         RELOADING + "test_a_decision_whose_channel_goes_before_it_is_sent_is_withdrawn",
     ),
     Guard(
         "no vote leaves with the bot's own credentials instead of a role",
         "bot/service/clicks/signalling.py",
-        "return None if judged_it and not role_went else Outcome.NOT_ROUTED",
-        "return None if judged_it else Outcome.NOT_ROUTED",
+        "return None if permitted and not role_removed else Outcome.NOT_ROUTED",
+        "return None if permitted else Outcome.NOT_ROUTED",
         RELOADING + "test_a_role_that_goes_while_the_click_is_on_its_way",
     ),
     Guard(
@@ -331,8 +331,8 @@ GUARDS = (
     Guard(
         "a roster that fails knows nobody",
         "bot/service/clicks/permission.py",
-        "return Known(person, Membership(member=None), channel.conversation)",
-        "return Known(person, Membership(member=True), channel.conversation)",
+        "return Actor(person, Membership(member=None), channel.conversation)",
+        "return Actor(person, Membership(member=True), channel.conversation)",
         NOBODY + "test_with_the_roster_call_failing[members]",
         and_also=(  # without the roster nothing tells the clicker from the requester either
             (
@@ -386,15 +386,15 @@ GUARDS = (
     ),
     Guard(
         "a card is pressed where it is",
-        "bot/service/clicks/handler.py",
+        "bot/service/clicks/locator.py",
         "if same_conversation(card.conversation, click.conversation):",
         "if card.conversation or click.conversation:",
         MATRIX + "[waiting]",
         and_also=(  # what was pressed elsewhere is not sent either
             (
                 "bot/service/clicks/signalling.py",
-                "judged_it = channel is not None and is_place_of(record, channel, decision.conversation)",
-                "judged_it = channel is not None and bool(is_place_of)",
+                "permitted = channel is not None and is_place_of(record, channel, decision.conversation)",
+                "permitted = channel is not None and bool(is_place_of)",
             ),
         ),
     ),
@@ -435,9 +435,9 @@ GUARDS = (
     ),
     Guard(
         "a request is cancelled where its requester was told of it",
-        "bot/service/clicks/handler.py",
-        "if channel is None or not _was_told_in(record, click.conversation):",
-        "if channel is None:",
+        "bot/service/clicks/locator.py",
+        "return channel if _has_direct_message_in(record, click.conversation) else None",
+        "return channel",
         RECALLING + "test_a_cancellation_from_the_channel",
     ),
     Guard(

@@ -52,6 +52,6 @@ async def test_a_signal_that_is_sent_again_is_told(monkeypatch: pytest.MonkeyPat
     """The control: where a lost reply counts as none, and nobody looks before the next attempt, a second signal leaves."""
     async with broken_world(monkeypatch, tmp_path) as there:
         monkeypatch.setattr("bot.aws.jit.signals._outcome", lambda failed: SignalThrottled(failed.code))
-        monkeypatch.setattr("bot.service.clicks.signalling.not_waiting", lambda *_: None)
+        monkeypatch.setattr("bot.service.clicks.state_check.not_waiting", lambda *_: None)
         await there.cell(Service.SSM, Break.LOST, Phase.CLICKED)
     assert there.double > 0

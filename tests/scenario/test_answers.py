@@ -17,7 +17,7 @@ from bot.ports.aws import AwsThrottled, AwsUnavailable, SignalLost, SignalRefuse
 from bot.ports.store import Change, StoreUnavailable, StoreUncertain
 from bot.rendering import summary
 from bot.rendering.i18n import LOCALES
-from bot.service.clicks.claiming import INVOKE_BUDGET
+from bot.service.clicks.attempt import INVOKE_BUDGET
 from bot.service.clicks.click import Answer, Verb
 from bot.service.rows import Rows
 from tests.fakes.aws import key_of

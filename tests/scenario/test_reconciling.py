@@ -128,7 +128,7 @@ async def _die_after_the_claim(world: World, key: RequestKey) -> None:
     click = asyncio.create_task(world.press(key, HANAKO))
     await world.aws.arrived["execution"].wait()
     click.cancel()
-    for task in world.click_handler._carried:
+    for task in world.click_handler._background:
         task.cancel()
     del world.aws.gates["execution"]
 

@@ -266,7 +266,7 @@ async def test_a_signal_of_a_dead_process_is_never_sent_again(world: World) -> N
     click = asyncio.create_task(world.press(key, HANAKO))
     await world.aws.arrived["signal"].wait()
     click.cancel()
-    for task in world.click_handler._carried:
+    for task in world.click_handler._background:
         task.cancel()
     del world.aws.gates["signal"]
     world.build()

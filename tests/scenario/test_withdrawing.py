@@ -584,7 +584,7 @@ async def die_after_the_claim(world: World, click: Click, call: str) -> None:
     pressed = asyncio.create_task(world.click_handler.click(click))
     await world.aws.arrived[call].wait()
     pressed.cancel()
-    for task in world.click_handler._carried:
+    for task in world.click_handler._background:
         task.cancel()
     del world.aws.gates[call]
 

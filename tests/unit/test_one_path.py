@@ -36,11 +36,11 @@ SIGNAL = {"bot/service/clicks/signalling.py Signalling._signalled"}
 DUE = {
     "bot/service/sources/intake.py Intake._store": "an event came",
     "bot/service/sources/sweep.py Sweep._requeue": "AWS's list differs: decided in the console, or an event was lost",
-    "bot/service/clicks/orphan_cards.py OrphanCards.of_unknown_request": "a click told of a request that no row knew",
+    "bot/service/clicks/orphan_cards.py OrphanCards.adopt_request": "a click told of a request that no row knew",
     "bot/service/clicks/orphan_cards.py OrphanCards._adopt": "a click told of a card that no row knew",
-    "bot/service/clicks/claiming.py Claiming._judged": "somebody clicked, and other rules had placed who asks",
-    "bot/service/clicks/claiming.py Claiming._claimed": "somebody clicked: due when their process should have been done",
-    "bot/service/clicks/claiming.py Claiming._applying": "a click takes longer: its card is not what was delivered",
+    "bot/service/clicks/attempt.py ClickAttempt._refused": "somebody clicked, and other rules had placed who asks",
+    "bot/service/clicks/claiming.py claimed": "somebody clicked: due when their process should have been done",
+    "bot/service/clicks/claiming.py promised": "a click takes longer: its card is not what was delivered",
     "bot/service/clicks/signalling.py Signalling._settle": "AWS answered a signal, or it was withdrawn",
     "bot/service/sources/installation_events.py _due": "the bot was put into a team: a channel that refused may take cards now",
     "bot/service/reconcile/outbox.py OutboxEntry.delivered": "a card that came late is one of two: it may show what is long past",
@@ -127,7 +127,7 @@ def test_a_signal_leaves_in_one_place(used: list[Use]) -> None:
     """Only the carrier of a claimed decision sends it, and only one click or one look hands it a decision."""
     assert places(use for use in used if use.name == "signal" and "requests" in use.of) == SIGNAL
     assert places(use for use in used if use.name == "carry") == {
-        "bot/service/clicks/claiming.py Claiming._claim",
+        "bot/service/clicks/attempt.py ClickAttempt.answer",
         "bot/service/reconcile/reconciler.py Reconciler._take_over",
     }
 

@@ -1,5 +1,6 @@
-"""From a click on a card to its answer: permission check, claim, state check, signal.
+"""From a click on a card to its answer: locate, permit, claim, state check, signal, answer.
 
-Start with `handler.py`, then `claiming.py` and `signalling.py`. The rules are in `bot.domain`; the wire formats are in
-`bot.teams.wire`. It must not know SDKs, and nothing in it writes to Teams.
+Read `handler.py` first, then `attempt.py`: `ClickAttempt.answer` is the whole path. `signalling.py` is alone in sending
+decisions to AWS. The rules are in `bot.domain`, the wire formats in `bot.teams.wire`. This package must not know SDKs,
+and nothing in it writes to Teams.
 """

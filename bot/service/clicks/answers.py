@@ -1,4 +1,4 @@
-"""Words the answer to a click: what was clicked, as the row has it now, with a notice on it."""
+"""Builds the answer to a click: the card or message that was clicked, from the current row, with a notice on it."""
 
 from dataclasses import dataclass, replace
 
@@ -18,9 +18,9 @@ from bot.service.configured import Configured
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What somebody clicked on and gets back: a channel's card, or the requester's direct message in its locale.
+    """What the person clicked on and gets back: a channel's card, or with `personal` the requester's direct message.
 
-    The notice on it is for the person alone, so it is in the `reader`'s locale; the card stays what the others see.
+    Only this person sees the notice on it, so the notice is in the locale of the `reader`, the card in the channel's.
     """
 
     channel: Channel
@@ -35,12 +35,12 @@ class Answers:
         self._configured, self._clock = configured, clock
 
     def shown(self, record: Record, screen: Screen, notice: Notice | None, *, refused: bool = False) -> Answer:
-        """Answer with what the row has to show there."""
+        """Answer with the current card or message."""
         view = self._direct(record) if screen.personal else self._card(record, screen.channel)
         return _answer(view, screen, notice, refused=refused)
 
     def applying(self, record: Record, screen: Screen, decision: Decision) -> Answer:
-        """Answer that a decision is on its way; nothing can be pressed beside it."""
+        """Answer that a decision is on its way, without buttons."""
         notice = Notice(NoticeCode.APPLYING, Tone.INFO)
         if screen.personal:
             direct = self._direct(record)
@@ -74,5 +74,5 @@ def _answer(
 
 
 def bare(notice: Notice, reader: str | None, *, refused: bool = False) -> Answer:
-    """Answer without a card: there is none that could be shown to whoever clicked."""
+    """Answer with a notice alone: there is no card that this person may see."""
     return Answer(None, notice, summary(notice, locale=reader or LOCALES[0]), refused=refused)

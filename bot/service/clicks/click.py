@@ -1,14 +1,18 @@
-"""A click on a card and its answer, as the service layer sees them. The wire formats are in bot.teams.wire.invoke."""
+"""A click on a card and its answer, as the service layer sees them. The wire formats are in `bot.teams.wire.invoke`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
 from bot.domain.identity import Person
+from bot.domain.request import Action, Verdict, Withdrawal
 from bot.domain.shown.views import Notice
 
 
 class Verb(StrEnum):
-    """What a button asks for."""
+    """What a button does."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -17,9 +21,20 @@ class Verb(StrEnum):
     REFRESH = "refresh"
 
 
+ACTIONS: Final[Mapping[Verb, Action]] = MappingProxyType(
+    {
+        Verb.APPROVE: Verdict.APPROVE,
+        Verb.REJECT: Verdict.REJECT,
+        Verb.REVOKE: Withdrawal.REVOKE,
+        Verb.CANCEL: Withdrawal.CANCEL,
+    }
+)
+"""What reaches AWS for each verb. A refresh only reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Click:
-    """One press of a button. Everything but the person is a claim of the card's data and is looked up anew."""
+    """One click on a button. Only the person is trusted; the card's data names a request, and facts are read again."""
 
     person: Person  # from the authenticated activity
     conversation: str  # where the click came from, thread part included
@@ -28,16 +43,16 @@ class Click:
     step: str = ""
     comment: str = ""
     activity_id: str | None = None  # of the card that was clicked
-    locale: str | None = None  # of the person's client, as far as there are words in it
+    locale: str | None = None  # of the person's client, if it is one of ours
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the person who clicked gets back: a card to put in place of theirs, and what the notice on it says.
+    """What the person who clicked gets: a card that replaces theirs, and the notice on it.
 
-    `card` is None where nothing can be shown (an unknown request): then the notice alone is the answer.
-    `text` is the notice in words, for clients that cannot take a card as an answer. `state` is how the request stood
-    when the click came, for the audit trail; empty where that is not known.
+    `card` is None if nothing can be shown, for example for an unknown request. The notice alone is the answer then.
+    `text` is the notice in words, for clients that cannot take a card as an answer. `state` is the state of the request
+    when the click came, for the audit trail; empty if that is not known.
     """
 
     card: dict[str, object] | None

@@ -1,7 +1,9 @@
-"""What a clicker is told, from the row alone: who decided, when and with which comment, as far as AWS tells."""
+"""Notices for the person who clicked, from the row alone: who decided, when, and the comment, if AWS shows them."""
 
+from dataclasses import replace
 from datetime import datetime
 
+from bot.domain.claims import under_way
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, LevelState, Status, Verdict, Withdrawal
@@ -21,7 +23,9 @@ _UNDONE = {
     Outcome.NOT_ROUTED: NoticeCode.NOT_ROUTED,
     Outcome.NO_CANCEL_ROLE: NoticeCode.NO_CANCEL_ROLE,
 }
-_DENIED = frozenset({Outcome.AWS_DENIED, Outcome.NO_CANCEL_ROLE})  # for an admin to mend, whoever was faster
+_DENIED = frozenset(
+    {Outcome.AWS_DENIED, Outcome.NO_CANCEL_ROLE}
+)  # an admin must know, even if somebody else decided first
 _ENDED_AS: dict[Status, tuple[NoticeCode, Action]] = {
     Status.APPROVED: (NoticeCode.DECIDED, Verdict.APPROVE),
     Status.REJECTED: (NoticeCode.DECIDED, Verdict.REJECT),
@@ -31,7 +35,7 @@ _ENDED_AS: dict[Status, tuple[NoticeCode, Action]] = {
 
 
 def notice_of_too_late(record: Record, act: Action, step: str, now: datetime, *, typed: str = "") -> Notice | None:
-    """Tell somebody why their button is of no use any more, or yet; None while it is."""
+    """Return why the button no longer works, or does not work yet; None while it works."""
     request = record.request
     if request is None or not _is_over(request, act, step, now):
         return None
@@ -55,7 +59,7 @@ def _is_over(request: AccessRequest, act: Action, step: str, now: datetime) -> b
 
 
 def notice_of_ending(record: Record, step: str, *, typed: str = "") -> Notice:
-    """Tell somebody who came too late what happened: at this step, or to the whole request."""
+    """Return what happened before a late click: at this step, or to the whole request."""
     request = record.request
     if request is None:
         return Notice(NoticeCode.NOT_FOUND, typed=typed)
@@ -72,7 +76,7 @@ def notice_of_ending(record: Record, step: str, *, typed: str = "") -> Notice:
 
 
 def _approval_at(record: Record, step: str) -> DecisionLine | None:
-    """Return our approval at a level that has passed; AWS's votes are not told apart by level in the lines."""
+    """Return our approval at a level that has passed: the lines do not say which level AWS's votes belong to."""
     ours = record.confirmed(step, Verdict.APPROVE)
     if not ours:
         return None
@@ -87,14 +91,14 @@ def _of_line(code: NoticeCode, line: DecisionLine | None, typed: str) -> Notice:
 
 
 def notice_of_decision(record: Record, decision_id: str, now: datetime, *, repeated: bool, typed: str) -> Notice | None:
-    """Tell somebody what became of their own decision; nothing where the card itself says it all."""
+    """Return the result of the person's own decision; None if the card itself shows it."""
     decision = record.decision(decision_id)
     if decision is None:
         return None
     if decision.state is DecisionState.CONFIRMED:
         return _of_confirmed(record, decision, repeated=repeated)
     late = notice_of_too_late(record, decision.verdict, decision.step, now, typed=typed)
-    if late and decision.outcome not in _DENIED:  # who was faster matters more than how AWS refused
+    if late and decision.outcome not in _DENIED:  # who decided first matters more than how AWS refused
         return late
     return Notice(_code(decision), detail=decision.detail or None, typed=typed)
 
@@ -122,3 +126,19 @@ def _repeated(record: Record, decision: Decision) -> Notice:
         return notice_of_ending(record, decision.step)
     who, comment = decision.person.shown_name, decision.comment or None
     return Notice(NoticeCode.REPEATED, Tone.INFO, who, decision.verdict, decision.settled_at, comment)
+
+
+def notice_of_blocked(record: Record, wanted: Decision, now: datetime) -> Notice:
+    """Return whose decision blocks this one: AWS does not show its result so far."""
+    others = (each for each in record.decisions if _blocks(each, wanted))
+    first = next((each for each in others if under_way(each, record.request, now)), None)
+    busy = Notice(NoticeCode.BUSY, Tone.INFO, typed=wanted.comment)
+    if first is None:
+        return busy
+    return replace(busy, who=first.person.shown_name, verdict=first.verdict, at=first.clicked_at)
+
+
+def _blocks(other: Decision, wanted: Decision) -> bool:
+    if wanted.verdict is Withdrawal.REVOKE:
+        return other.verdict is Withdrawal.REVOKE
+    return Withdrawal.CANCEL in {other.verdict, wanted.verdict} or other.step == wanted.step

@@ -1,24 +1,34 @@
-"""Finds out whether the person who clicked may do so: asks the roster, and the rules of bot.domain.permission."""
+"""Applies the rules of `bot.domain.permission` to a person: reads the roster and the current configuration."""
 
 from dataclasses import dataclass, replace
 
-from bot.domain.identity import Person
+from bot.domain.identity import Person, Requester
 from bot.domain.permission import Membership, Refusal, may_cancel, may_decide, not_the_requester
 from bot.domain.record import Record
-from bot.domain.request import Action
-from bot.domain.routing import Channel
+from bot.domain.request import AccessRequest, Action, RequestKey
+from bot.domain.routing import Channel, Route
 from bot.ports.teams import People, RosterUnavailable
 from bot.service.clicks.click import Click
 from bot.service.configured import Configured
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """Somebody with what the roster of a conversation said of them."""
+class Actor:
+    """A person who acts, with what the roster of a conversation says about them."""
 
     person: Person
     membership: Membership
     conversation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Snapshot of the inputs to a permission check. If they differ at the claim, permission is checked again."""
+
+    revision: int  # of the configuration
+    request: AccessRequest | None
+    requester: Requester | None
+    route: Route | None
 
 
 class Permission:
@@ -28,50 +38,65 @@ class Permission:
         self._people, self._configured = people, configured
 
     def stranger(self, record: Record, person: Person) -> Refusal | None:
-        """Say why this person does not count as the requester, if so; nothing of the request is shown to them."""
+        """Return why this person is not the requester, None if they are. Strangers see nothing of the request."""
         if record.requester is None:
             return Refusal.UNIDENTIFIED
         return not_the_requester(person, record.requester, self._configured.tenant_id)
 
-    async def known(self, person: Person, channel: Channel) -> Known:
-        """Complete somebody from the channel's roster: an activity carries neither UPN nor mail."""
+    async def actor(self, person: Person, channel: Channel) -> Actor:
+        """Look a person up in the channel's roster: an activity carries neither UPN nor mail address."""
         try:
             entry = await self._people.member(channel.conversation, person.object_id)
         except RosterUnavailable:
-            return Known(person, Membership(member=None), channel.conversation)
+            return Actor(person, Membership(member=None), channel.conversation)
         if entry is None:
-            return Known(person, Membership(member=False), channel.conversation)
-        told = replace(person, name=entry.name or person.name, upn=entry.upn, mail=entry.mail, teams_id=entry.teams_id)
-        complete = replace(told, guest=person.guest or entry.guest)
-        return Known(complete, Membership(member=True), channel.conversation)
+            return Actor(person, Membership(member=False), channel.conversation)
+        complete = replace(
+            person,
+            name=entry.name or person.name,
+            upn=entry.upn,
+            mail=entry.mail,
+            teams_id=entry.teams_id,
+            guest=person.guest or entry.guest,
+        )
+        return Actor(complete, Membership(member=True), channel.conversation)
+
+    def inputs(self, record: Record) -> Inputs:
+        """Return what a permission check on this row depends on now."""
+        return Inputs(self._configured.revision, record.request, record.requester, record.route)
+
+    def has_role(self, key: RequestKey, channel_name: str, step: str) -> bool:
+        """True if the channel's decisions at this step are sent in a role, not with the bot's own credentials."""
+        channel = self._configured.channel(channel_name)
+        return bool(channel and channel.role_at(step, key.account))
 
     def refusal(
-        self, record: Record, channel_name: str, known: Known, *, act: Action, step: str, comment: str
+        self, record: Record, channel_name: str, actor: Actor, *, act: Action, step: str, comment: str
     ) -> Refusal | None:
-        """Say why somebody may not do this, by the row as given and by what is in force now."""
+        """Return why the person may not do this, by this row and the current configuration; None if they may."""
         request, requester, route = record.request, record.requester, record.route
         if request is None or requester is None or route is None or not route.settled or route.channel != channel_name:
             return Refusal.NOT_ROUTED
         channel = self._configured.channel(channel_name)
-        if channel is None or channel.conversation != known.conversation:
+        if channel is None or channel.conversation != actor.conversation:
             return Refusal.NOT_ROUTED
         if self._configured.identified_by_former_rules(record):
             return Refusal.RECONFIGURED
         return may_decide(
-            known.person,
+            actor.person,
             verdict=act,
             comment=comment,
             request=request,
             requester=requester,
             channel=channel,
             step=step,
-            membership=known.membership,
+            membership=actor.membership,
             tenant_id=self._configured.tenant_id,
             allow_unidentified=self._configured.rules.allow_unidentified,
         )
 
     def refusal_to_cancel(self, record: Record, click: Click) -> Refusal | None:
-        """Say why the clicker may not take the request back, by the row as given and by what is in force now."""
+        """Return why the person may not cancel the request, by this row and the current configuration."""
         request, requester = record.request, record.requester
         if request is None or requester is None:
             return Refusal.UNIDENTIFIED

@@ -1,15 +1,14 @@
-"""Carries one claimed decision to AWS: the state check, the single signal, and what the answer means.
+"""Carries one claimed decision to AWS: the state check, the single signal, and what its answer means.
 
-A signal leaves at most once per decision. Before every attempt it is read whether AWS still takes it, after everything
-that may have to be waited for: between that read and the signal there is one write of the row and nothing else, and if
-that took longer than the read is good for, the signal stays. After a lost reply nothing is sent again. To cancel and to
-revoke goes the same way.
+At most one signal leaves per decision. The state check comes right before every attempt, after everything that may
+have to wait. Between the check and the signal there is one write of the row and nothing else; if that write took too
+long, the signal is not sent and the check is repeated. After a lost reply nothing is sent again. Cancellations and
+revocations take the same path.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import assert_never
 
 import structlog
 
@@ -17,7 +16,7 @@ from bot.domain.claims import has_room
 from bot.domain.decision import TRANSITIONS, Decision, DecisionEvent, DecisionState, IllegalTransition, Outcome
 from bot.domain.identity import PERSON_TAG
 from bot.domain.record import Record
-from bot.domain.request import Level, RequestKey, Verdict, Withdrawal
+from bot.domain.request import Level, RequestKey, Withdrawal
 from bot.domain.routing import Channel
 from bot.domain.shown.card_places import is_place_of
 from bot.ports.aws import (
@@ -31,22 +30,24 @@ from bot.ports.aws import (
     SignalThrottled,
 )
 from bot.ports.clock import Clock
-from bot.service.clicks.state_check import NOT_LEFT, Attempt, not_granted, not_waiting, not_waiting_at_all
+from bot.service.clicks.state_check import Attempt, state_check
 from bot.service.configured import Configured
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 from bot.text.escape import one_line, plain_text
 
-HOLD = timedelta(seconds=25)  # longer than preparing (15), reading (20, mostly) or sending (7) takes; renewed between
-READING = timedelta(seconds=20)  # what the state check may take; a hold that would end within is renewed before it
-FRESH = timedelta(seconds=5)  # a state that was read longer ago is read again before a signal leaves
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds between attempts while AWS asks for patience
+HOLD = timedelta(seconds=25)  # longer than preparing (15 s), most checks (20 s) or sending (7 s); renewed in between
+READING = timedelta(seconds=20)  # how long the state check may take; a hold that would end within it is renewed first
+FRESH = timedelta(seconds=5)  # after this a state check is too old to send on
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds between attempts while AWS throttles
+NOT_SENT = Attempt(DecisionEvent.THROTTLED, detail="NotLeft")
+"""The signal was certainly not sent: as after throttling, the decision is claimed again."""
 AWS_COMMENT_LIMIT = 512  # characters; SendAutomationSignal's payload
 log = structlog.get_logger(__name__)
 
 
 class Signalling:
-    """Takes decisions from claimed to their end."""
+    """Carries claimed decisions to their end."""
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class Signalling:
         self._configured, self._telemetry = configured, telemetry
 
     async def carry(self, key: RequestKey, decision_id: str) -> Record:
-        """Work on a decision until it is settled or unknown; return the row as it is then."""
+        """Work on a decision until it is settled or unknown. Returns the row as it is then."""
         pause = FIRST_PAUSE
         while True:
             record = await self._attempt(key, decision_id)
@@ -78,7 +79,7 @@ class Signalling:
         if decision is None or decision.state is not DecisionState.CLAIMED:
             return record
         if self._clock.now() > decision.deadline or execution_id is None:
-            return await self._settle(key, decision_id, Attempt(DecisionEvent.WITHDRAWN, _lapsed(decision)))
+            return await self._settle(key, decision_id, Attempt(DecisionEvent.WITHDRAWN, _expired(decision)))
         signal = self._signal(record, decision, execution_id)
         if gone := self._gone(record, decision):
             return await self._settle(key, decision_id, Attempt(DecisionEvent.WITHDRAWN, gone))
@@ -94,32 +95,14 @@ class Signalling:
         if decision.held_until - self._clock.now() < READING:
             await self._hold(record.key, decision.id)
         try:
-            found = await self._checked(record, decision, signal)
+            found = await state_check(self._requests, self._clock, record, decision, signal.execution_id)
         except AwsUnavailable as problem:
-            log.warning("state_unreadable", request=str(record.key), decision=decision.id, code=problem.code)
+            log.warning("state_unreadable", decision=decision.id, code=problem.code)
             throttled = isinstance(problem, AwsThrottled)
             return await self._remember(record.key, decision.id, Outcome.THROTTLED if throttled else Outcome.UNREADABLE)
         if isinstance(found, Attempt):
             return await self._settle(record.key, decision.id, found)
         return await self._send(record, decision, signal, found, checked_at=self._clock.now())
-
-    async def _checked(self, record: Record, decision: Decision, signal: Signal) -> Attempt | Level | None:
-        """Read whether AWS still takes this: an Attempt says why not; for a vote, the level that waits for it.
-
-        Access that runs is granted by the OpsItem: the execution ended with the approval and knows of no revocation.
-        Raises AwsUnavailable.
-        """
-        match decision.verdict:
-            case Withdrawal.REVOKE:
-                known = record.request.access_until if record.request else None
-                return not_granted(await self._requests.grant(record.key), known, self._clock.now())
-            case Withdrawal.CANCEL:
-                return not_waiting_at_all(await self._requests.execution(record.key, signal.execution_id))
-            case Verdict():
-                execution = await self._requests.execution(record.key, signal.execution_id)
-                return not_waiting(execution, decision) or execution.waiting
-            case _:
-                assert_never(decision.verdict)
 
     async def _send(
         self, record: Record, decision: Decision, signal: Signal, level: Level | None, *, checked_at: datetime
@@ -127,16 +110,14 @@ class Signalling:
         try:
             sending = await self._sending(record.key, decision.id, signal, level, checked_at)
         except IllegalTransition:
-            return await self._rows.load(record.key) or record  # another process took it over
+            return await self._rows.load(record.key) or record  # another process took the decision over
         if not _may_leave(sending, decision.id):
             return sending
         if self._clock.now() > min(checked_at + FRESH, decision.deadline):  # the store was slow to answer
-            return await self._settle(record.key, decision.id, NOT_LEFT)
+            return await self._settle(record.key, decision.id, NOT_SENT)
         attempt = await self._signalled(signal)
         self._telemetry.signals.labels(verdict=decision.verdict, result=attempt.event).inc()
-        log.info(
-            "signal_sent", request=str(record.key), decision=decision.id, result=attempt.event, code=attempt.detail
-        )
+        log.info("signal_sent", decision=decision.id, result=attempt.event, code=attempt.detail)
         return await self._settle(record.key, decision.id, attempt)
 
     async def _signalled(self, signal: Signal) -> Attempt:
@@ -172,13 +153,13 @@ class Signalling:
         )
 
     def _gone(self, record: Record, decision: Decision) -> Outcome | None:
-        """Say what went from the configuration since the click: never with credentials that are nobody's."""
+        """Return what the configuration no longer has since the click. The bot's own role is no substitute."""
         if decision.verdict is Withdrawal.CANCEL:
             return None if self._configured.cancel_role(record.key) else Outcome.NO_CANCEL_ROLE
         channel = self._channel(record)
-        judged_it = channel is not None and is_place_of(record, channel, decision.conversation)
-        role_went = decision.in_role and self._role(record, decision) is None
-        return None if judged_it and not role_went else Outcome.NOT_ROUTED
+        permitted = channel is not None and is_place_of(record, channel, decision.conversation)
+        role_removed = decision.in_role and self._role(record, decision) is None
+        return None if permitted and not role_removed else Outcome.NOT_ROUTED
 
     def _role(self, record: Record, decision: Decision) -> str | None:
         if decision.verdict is Withdrawal.CANCEL:
@@ -200,36 +181,36 @@ class Signalling:
     async def _sending(
         self, key: RequestKey, decision_id: str, signal: Signal, level: Level | None, checked_at: datetime
     ) -> Record:
-        """Make it durable that the signal may leave; the last check that it still may.
+        """Store that the signal may leave, and check for the last time that it may.
 
-        Where the state was read too long ago (another worker may have sent meanwhile), or what has left already may
-        take the level further, it stays claimed: read it again.
+        The decision stays claimed, and the state is read again, if the check is too old (another worker may have sent
+        meanwhile) or if votes that already left may complete the level.
         """
 
         def send(decision: Decision) -> Decision:
             now = self._clock.now()
-            sent = decision.after(DecisionEvent.SENDING, at=now)  # before all else: what another has sent is not ours
+            sent = decision.after(DecisionEvent.SENDING, at=now)  # first: raises if another worker has sent it
             if now > checked_at + FRESH:
                 return decision
             if now > decision.deadline:
                 return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED)
-            left = replace(sent, held_until=now + HOLD, role=signal.role, execution_id=signal.execution_id)
-            return left if signal.role else replace(left, sent_comment=signal.comment)
+            leaving = replace(sent, held_until=now + HOLD, role=signal.role, execution_id=signal.execution_id)
+            return leaving if signal.role else replace(leaving, sent_comment=signal.comment)
 
         def change(row: Record) -> Record:
-            sent = _changed(row, decision_id, send)  # before all else, again
+            sent = _changed(row, decision_id, send)  # first, for the same reason
             decision = row.decision(decision_id)
-            crowded = decision and level and not has_room(decision, level, row.decisions, self._clock.now())
-            return row if crowded else sent
+            is_full = decision and level and not has_room(decision, level, row.decisions, self._clock.now())
+            return row if is_full else sent
 
         return await self._rows.apply(key, change)
 
     async def _remember(self, key: RequestKey, decision_id: str, outcome: Outcome) -> Record:
-        """Keep why it did not come to sending, in case the time runs out."""
+        """Store why nothing could be sent, in case the time runs out."""
 
         def remember(decision: Decision) -> Decision:
             if decision.state is not DecisionState.CLAIMED:
-                return decision  # another worker sent it: why this one could not says nothing about it
+                return decision  # another worker sent it
             return replace(decision, outcome=outcome)
 
         return await self._rows.apply(key, lambda row: _changed(row, decision_id, remember))
@@ -239,9 +220,9 @@ class Signalling:
 
         def settle(decision: Decision) -> Decision:
             if (decision.state, attempt.event) not in TRANSITIONS:
-                return decision  # another process took it over and settled it
+                return decision  # another process settled it
             if attempt.event is DecisionEvent.WITHDRAWN and decision.state is not DecisionState.CLAIMED:
-                return decision  # another worker sent it meanwhile; what is unknown is settled by what AWS shows
+                return decision  # another worker sent it meanwhile; AWS shows what happened
             return decision.after(attempt.event, at=now, outcome=attempt.outcome, detail=attempt.detail)
 
         return await self._rows.apply(key, lambda row: _changed(row, decision_id, settle).requeue_first(now))
@@ -261,17 +242,17 @@ def _refused(event: DecisionEvent, refused: SignalRefused) -> Attempt:
     return Attempt(event, Outcome.AWS_DENIED if refused.denied else Outcome.AWS_REFUSED, refused.code)
 
 
-def _lapsed(decision: Decision) -> Outcome:
+def _expired(decision: Decision) -> Outcome:
     return decision.outcome or Outcome.EXPIRED
 
 
 def payload_comment(comment: str, person: str) -> str:
-    """Return the comment that AWS records: the person's words and who it was, at most 512 characters."""
+    """Return the comment that AWS records: the person's words and name, at most AWS_COMMENT_LIMIT characters."""
     author = f"({one_line(person)} via Microsoft Teams)"
     words = plain_text(comment).strip()[: max(0, AWS_COMMENT_LIMIT - len(author) - 1)]
     return f"{words} {author}" if words else author[:AWS_COMMENT_LIMIT]
 
 
 def orphaned(decision: Decision, now: datetime) -> bool:
-    """True for a decision whose process stopped working on it."""
+    """True for a decision whose process no longer works on it."""
     return decision.state in {DecisionState.CLAIMED, DecisionState.SENT} and decision.held_until <= now

@@ -1,30 +1,48 @@
-"""What the state check right before a signal says: AWS still takes it, or why not.
-
-Knows what AWS answered; reads nothing itself.
-"""
+"""Checks right before a signal whether AWS still accepts the decision."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
 from bot.domain.decision import Decision, DecisionEvent, Outcome
-from bot.domain.request import Execution, Grant, Status
+from bot.domain.record import Record
+from bot.domain.request import Execution, Grant, Level, Status, Verdict, Withdrawal
+from bot.ports.aws import Requests
+from bot.ports.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What one attempt came to: the event for the decision, and why."""
+    """The result of one attempt to signal: the event for the decision, and why."""
 
     event: DecisionEvent
     outcome: Outcome | None = None
     detail: str = ""
 
 
-NOT_LEFT = Attempt(DecisionEvent.THROTTLED, detail="NotLeft")
-"""It was to be sent and was not, which is known for certain: as after a throttled call it is claimed again."""
+async def state_check(
+    requests: Requests, clock: Clock, record: Record, decision: Decision, execution_id: str
+) -> Attempt | Level | None:
+    """Read whether AWS still accepts the decision: an Attempt says why not; for a vote, the level that waits for it.
+
+    Running access is granted by the OpsItem: the execution ends with the approval and knows no revocation.
+    Raises AwsUnavailable.
+    """
+    match decision.verdict:
+        case Withdrawal.REVOKE:
+            known_until = record.request.access_until if record.request else None
+            return not_granted(await requests.grant(record.key), known_until, clock.now())
+        case Withdrawal.CANCEL:
+            return not_waiting_at_all(await requests.execution(record.key, execution_id))
+        case Verdict():
+            execution = await requests.execution(record.key, execution_id)
+            return not_waiting(execution, decision) or execution.waiting
+        case _:
+            assert_never(decision.verdict)
 
 
 def not_waiting(execution: Execution, decision: Decision) -> Attempt | None:
-    """A vote is taken by the level that waits, and by no other."""
+    """Return why a vote cannot be sent: its level is not the one that waits."""
     if execution.status is Status.PENDING and execution.waiting and execution.waiting.step == decision.step:
         return None
     passed = execution.status is Status.PENDING and execution.waiting
@@ -32,13 +50,13 @@ def not_waiting(execution: Execution, decision: Decision) -> Attempt | None:
 
 
 def not_waiting_at_all(execution: Execution) -> Attempt | None:
-    """Whatever level waits, the request can be taken back."""
+    """Return why a request cannot be cancelled: no level waits."""
     waits = execution.status is Status.PENDING and execution.waiting is not None
     return None if waits else Attempt(DecisionEvent.WITHDRAWN, Outcome.SETTLED)
 
 
 def not_granted(grant: Grant, known_until: datetime | None, now: datetime) -> Attempt | None:
-    """Without an end that is known to be ahead there is no access that could be taken back."""
+    """Return why access cannot be revoked: without a known end in the future there is no access."""
     until = grant.access_until or known_until
     runs = grant.status is Status.APPROVED and until is not None and now < until
     return None if runs else Attempt(DecisionEvent.WITHDRAWN, Outcome.SETTLED)

@@ -1,0 +1,233 @@
+"""Takes one click from its permission check to its answer. Start with `ClickAttempt.answer`.
+
+Only the click that wins the claim reaches AWS; all others are answered from the row.
+"""
+
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from bot.concurrency.background import Background
+from bot.domain.claims import ClaimRefusal
+from bot.domain.decision import COMMENT_LIMIT, Decision
+from bot.domain.permission import Refusal
+from bot.domain.record import Record
+from bot.domain.request import Withdrawal
+from bot.domain.shown.views import Notice, NoticeCode, Tone
+from bot.ports.clock import Clock
+from bot.ports.store import StoreUnavailable, StoreUncertain
+from bot.service.clicks.answers import Answers, bare
+from bot.service.clicks.claiming import ClaimLost, Permit, StaleCheck, claimed, is_claimable, promised
+from bot.service.clicks.click import ACTIONS, Answer, Click
+from bot.service.clicks.locator import Located
+from bot.service.clicks.notices import notice_of_blocked, notice_of_decision, notice_of_too_late
+from bot.service.clicks.permission import Actor, Inputs, Permission
+from bot.service.clicks.signalling import Signalling
+from bot.service.rows import Rows
+from bot.telemetry import Telemetry
+
+INVOKE_BUDGET = 2.5  # seconds from the click; Teams must have the answer within 3, and shows an error after 10
+PROMISE_PAUSES: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds; as long as a decision may take to be sent
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptServices:
+    """What every attempt uses."""
+
+    rows: Rows
+    permission: Permission
+    signalling: Signalling
+    answers: Answers
+    clock: Clock
+    telemetry: Telemetry
+    background: Background
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The decision that answers this click. `repeated`: an earlier click of the same person made it."""
+
+    decision_id: str
+    repeated: bool = False
+
+
+class ClickAttempt:
+    """One click on its way to its answer. `at` is when it came: all its time limits count from then."""
+
+    def __init__(self, services: AttemptServices, click: Click, located: Located, *, at: datetime) -> None:
+        self._rows, self._permission, self._signalling = services.rows, services.permission, services.signalling
+        self._answers, self._clock, self._telemetry = services.answers, services.clock, services.telemetry
+        self._background = services.background
+        self._action = ACTIONS[click.verb]
+        self._cancels = self._action is Withdrawal.CANCEL
+        comment = "" if self._cancels else click.comment.strip()[:COMMENT_LIMIT]  # AWS takes no comment to cancel
+        self._click, self._at = replace(click, comment=comment), at
+        self._record, self._screen, self._key = located.record, located.screen, located.record.key
+        self._decision_id = uuid.uuid4().hex
+        self._actor: Actor | None = None  # the roster is read once
+
+    async def answer(self) -> Answer:
+        """Permit, claim, check and signal, answer. Raises StoreUnavailable if nothing was stored."""
+        held: Held | Answer | None = None
+        while held is None:  # None: the row or the rules changed between permission and claim
+            permit = await self._permit()
+            if isinstance(permit, Answer):
+                return permit
+            held = await self._claim(permit)
+        if isinstance(held, Answer):
+            return held
+        if not held.repeated:
+            self._background.begin(self._signalling.carry(self._key, held.decision_id))  # state check, then signal
+        return await self._answer(held)
+
+    # --- permit
+
+    async def _permit(self) -> Permit | Answer:
+        """Check permission against the row and the rules as they are now."""
+        if self._cancels and (stranger := self._permission.stranger(self._record, self._click.person)):
+            return bare(Notice(NoticeCode(stranger)), self._click.locale, refused=True)
+        if too_late := self._too_late(self._record):
+            return self._shown(too_late)
+        if self._actor is None and not self._cancels:
+            self._actor = await self._permission.actor(self._click.person, self._screen.channel)
+        if refusal := self._refusal():
+            return await self._refused(refusal)
+        return Permit(self._decision(), self._permission.inputs(self._record))
+
+    def _refusal(self) -> Refusal | None:
+        if self._actor is None:
+            return self._permission.refusal_to_cancel(self._record, self._click)
+        click, channel = self._click, self._screen.channel.name
+        return self._permission.refusal(
+            self._record, channel, self._actor, act=self._action, step=click.step, comment=click.comment
+        )
+
+    async def _refused(self, refusal: Refusal) -> Answer:
+        if refusal is Refusal.RECONFIGURED:
+            await self._rows.requeue(
+                self._key
+            )  # an earlier process or another replica may have identified the requester
+        with suppress(StoreUnavailable):  # the roster may have taken seconds; without a newer row this one will do
+            self._record = await self._rows.load(self._key) or self._record
+        return self._shown(Notice(NoticeCode(refusal), typed=self._click.comment), refused=True)
+
+    def _decision(self) -> Decision:
+        requester = self._record.requester.person if self._cancels and self._record.requester else None
+        person = self._actor.person if self._actor else self._click.person
+        return Decision(
+            id=self._decision_id,
+            person=requester or person,  # a cancellation carries the requester's name as CloudTrail shows it
+            verdict=self._action,
+            step=self._click.step,
+            clicked_at=self._at,
+            held_until=self._at,
+            comment=self._click.comment,
+            conversation=self._click.conversation,
+            in_role=self._permission.has_role(self._key, self._screen.channel.name, self._click.step),
+        )
+
+    # --- claim
+
+    async def _claim(self, permit: Permit) -> Held | Answer | None:
+        """Claim the decision; wait for others and try again while there is time. None: check permission again."""
+        while True:
+            try:
+                await self._rows.apply(self._key, lambda row: claimed(row, permit, *self._current(row)))
+            except ClaimLost as lost:
+                if lost.claim.refusal is ClaimRefusal.REPEAT and lost.claim.held_by:
+                    return Held(lost.claim.held_by.id, repeated=True)
+                if answer := await self._wait_for_others(permit):
+                    return answer
+            except StaleCheck:
+                return await self._reload()
+            except StoreUncertain:  # if the claim is stored it will be continued: do not say that nothing was sent
+                self._telemetry.store_errors.inc()
+                return bare(Notice(NoticeCode.STORE_SLOW, typed=self._click.comment), self._click.locale)
+            else:
+                return Held(self._decision_id)
+
+    async def _wait_for_others(self, permit: Permit) -> Answer | None:
+        """Wait on the row until the claim may be granted; an Answer if it is too late for it."""
+
+        def is_over(row: Record) -> bool:
+            return self._too_late(row) is not None or is_claimable(row, permit, *self._current(row))
+
+        record = await self._rows.wait(self._key, is_over, seconds=self._remaining())
+        if record is None:
+            return bare(Notice(NoticeCode.NOT_FOUND), self._click.locale)
+        self._record = record
+        if too_late := self._too_late(record):
+            return self._shown(too_late)
+        if self._remaining() <= 0:
+            return self._shown(notice_of_blocked(record, permit.decision, self._clock.now()))
+        return None
+
+    async def _reload(self) -> Answer | None:
+        """Read the row for another permission check; an Answer if it is too late for one."""
+        record = await self._rows.load(self._key)
+        if record is None:
+            return bare(Notice(NoticeCode.NOT_FOUND), self._click.locale)
+        self._record = record
+        if too_late := self._too_late(record):
+            return self._shown(too_late)
+        if self._remaining() <= 0:
+            return self._shown(Notice(NoticeCode.RECONFIGURED, typed=self._click.comment), refused=True)
+        return None
+
+    def _current(self, record: Record) -> tuple[Inputs, datetime]:
+        return self._permission.inputs(record), self._clock.now()
+
+    # --- answer
+
+    async def _answer(self, held: Held) -> Answer:
+        """Wait for the end of the decision; "applying…" if it takes longer than an invoke may."""
+        try:
+            return await self._end_of(held) or await self._promise(held.decision_id)
+        except StoreUnavailable:  # the claim is stored, so something may be sent
+            self._telemetry.store_errors.inc()
+            self._background.begin(self._promise_later(held.decision_id))
+            return bare(Notice(NoticeCode.APPLYING, Tone.INFO), self._click.locale)
+
+    async def _end_of(self, held: Held) -> Answer | None:
+        def is_over(row: Record) -> bool:
+            decision = row.decision(held.decision_id)
+            return decision is None or row.tells_end_of(decision, self._clock.now())
+
+        record = await self._rows.wait(self._key, is_over, seconds=self._remaining())
+        if record is None:
+            return bare(Notice(NoticeCode.NOT_FOUND), self._click.locale)
+        if not is_over(record):
+            return None
+        self._record = record
+        now, typed = self._clock.now(), self._click.comment
+        return self._shown(notice_of_decision(record, held.decision_id, now, repeated=held.repeated, typed=typed))
+
+    async def _promise(self, decision_id: str) -> Answer:
+        """Answer "applying…", once the row says that the end must be posted."""
+        now = self._clock.now()
+        record = await self._rows.apply(self._key, lambda row: promised(row, decision_id, self._screen, now))
+        decision = record.decision(decision_id)
+        if decision is None or record.request is None:
+            return bare(Notice(NoticeCode.NOT_FOUND), self._click.locale)
+        return self._answers.applying(record, self._screen, decision)
+
+    async def _promise_later(self, decision_id: str) -> None:
+        """Store the promise that the person already got, once the store takes it."""
+        for pause in PROMISE_PAUSES:
+            await self._clock.sleep(pause)
+            with suppress(StoreUnavailable):
+                await self._promise(decision_id)
+                return
+
+    def _shown(self, notice: Notice | None, *, refused: bool = False) -> Answer:
+        return self._answers.shown(self._record, self._screen, notice, refused=refused)
+
+    def _too_late(self, record: Record) -> Notice | None:
+        now = self._clock.now()
+        return notice_of_too_late(record, self._action, self._click.step, now, typed=self._click.comment)
+
+    def _remaining(self) -> float:
+        """Return the seconds that are left for the answer."""
+        return max(0.0, INVOKE_BUDGET - (self._clock.now() - self._at).total_seconds())

@@ -1,0 +1,85 @@
+"""Finds what a click is about: the row of its request, and the card or message that the person sees."""
+
+from dataclasses import dataclass, replace
+
+from bot.domain.audit import state_of
+from bot.domain.record import Record, SurfaceKind
+from bot.domain.request import InvalidRequestKey, RequestKey
+from bot.domain.routing import Channel, same_conversation
+from bot.domain.shown.card_places import channel_of_card, may_have_more
+from bot.domain.shown.views import Notice, NoticeCode
+from bot.service.clicks.answers import Screen, bare
+from bot.service.clicks.click import Answer, Click, Verb
+from bot.service.clicks.orphan_cards import OrphanCards
+from bot.service.configured import Configured
+from bot.service.rows import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """What a click is about."""
+
+    record: Record  # as it was when the click came; it holds facts of the request
+    screen: Screen
+
+
+class Locator:
+    """Finds the row and the screen of a click."""
+
+    def __init__(self, *, rows: Rows, configured: Configured, orphan_cards: OrphanCards) -> None:
+        self._rows, self._configured, self._orphan_cards = rows, configured, orphan_cards
+
+    async def locate(self, click: Click) -> Located | Answer:
+        """Return what the click is about, or the answer if that cannot be shown. Raises StoreUnavailable.
+
+        A card that is in no row is adopted on the way.
+        """
+        key = self._key(click)
+        if key is None:
+            return bare(Notice(NoticeCode.NOT_FOUND, typed=click.comment), click.locale)
+        record = await self._rows.load(key)
+        if record is None or record.request is None:
+            adopted = await self._orphan_cards.adopt_request(key, click)
+            code = NoticeCode.LOOKING if adopted else NoticeCode.NOT_FOUND
+            return bare(Notice(code, typed=click.comment), click.locale)
+        screen = self._screen(record, click)
+        if screen is None:
+            code = NoticeCode.OWN_CHAT if click.verb is Verb.CANCEL else NoticeCode.NOT_HERE
+            return replace(bare(Notice(code), click.locale, refused=True), state=state_of(record))
+        if not screen.personal:
+            self._orphan_cards.adopt_card_later(record, click)
+        return Located(record, screen)
+
+    def _key(self, click: Click) -> RequestKey | None:
+        try:
+            key = RequestKey.parse(click.request)
+        except InvalidRequestKey:
+            return None
+        return key if self._configured.covers(key) else None
+
+    def _screen(self, record: Record, click: Click) -> Screen | None:
+        """Return what was clicked, None if this request is not shown in that conversation."""
+        personal = click.verb is Verb.CANCEL
+        channel = self._channel_of_direct(record, click) if personal else self._channel_of_card(record, click)
+        return Screen(channel, personal=personal, reader=click.locale) if channel else None
+
+    def _channel_of_direct(self, record: Record, click: Click) -> Channel | None:
+        """Return the channel that decides, if the click came from the chat with the requester's direct message."""
+        channel = self._configured.channel(record.route.channel) if record.route else None
+        return channel if _has_direct_message_in(record, click.conversation) else None
+
+    def _channel_of_card(self, record: Record, click: Click) -> Channel | None:
+        """Return the channel of this conversation if the request has, or may have, a card there."""
+        cards = [surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
+        for card in cards:
+            if same_conversation(card.conversation, click.conversation):
+                return self._configured.channel(channel_of_card(card.name))
+        here = self._configured.channel_at(click.conversation)
+        posting = here and any(card.conversation is None and channel_of_card(card.name) == here.name for card in cards)
+        at_home = here and record.route and record.route.channel == here.name
+        return here if posting or (at_home and may_have_more(record)) else None
+
+
+def _has_direct_message_in(record: Record, conversation: str) -> bool:
+    sent = (surface for surface in record.surfaces if surface.kind is SurfaceKind.DIRECT)
+    return any(same_conversation(surface.conversation, conversation) for surface in sent)

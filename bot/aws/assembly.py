@@ -1,6 +1,7 @@
-"""AWS's side of the program, built and torn down in one place: what `bot.app` asks this room for."""
+"""Builds everything that talks to AWS, for `bot.app`."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -17,7 +18,7 @@ from bot.telemetry import Telemetry
 
 
 class Account(Protocol):
-    """An account that is watched. No `reader_role`: it is read with the bot's own credentials, and must be its own."""
+    """A watched account. Without a `reader_role` it must be the bot's own account."""
 
     @property
     def id(self) -> str:
@@ -25,11 +26,11 @@ class Account(Protocol):
 
     @property
     def reader_role(self) -> str | None:
-        """The ARN of the role in which it is read."""
+        """The ARN of the role that reads it."""
 
 
 class AwsSide:
-    """Everything that talks to AWS. Starts nothing before the first call; leave it to close what was opened."""
+    """Everything that talks to AWS. Use `async with`: leaving it ends all work and closes all connections."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class AwsSide:
         )
         self.requests = AccessRequests(self._clients, clock=clock)
         self.identities = IdentityCenter(self._clients, clock=clock)
+        self._stack = AsyncExitStack()
         self.queue = SqsQueue(self._clients, queue_url, clock=clock, telemetry=telemetry) if queue_url else None
 
     async def own_account(self) -> str:
@@ -58,26 +60,27 @@ class AwsSide:
             raise unavailable(failed) from failed
 
     def client_secret(self, arn: str) -> ClientSecret:
-        """Return what reads the app's client secret from AWS Secrets Manager."""
+        """Return the source of the app's client secret in AWS Secrets Manager."""
         return ClientSecret(self._clients, arn)
 
     def web_identity(self, audience: str) -> WebIdentity:
-        """Return what has AWS state who the bot is."""
+        """Return the source of signed statements, made by STS, of who the bot is."""
         return WebIdentity(self._clients, audience)
 
     async def ready(self) -> None:
-        """Find out whether the queue, where there is one, answers. Raises AwsUnavailable."""
+        """Check that the queue, if there is one, answers. Raises AwsUnavailable."""
         if self.queue:
             await self.queue.check()
 
     async def __aenter__(self) -> Self:
-        """Start nothing."""
+        """Start nothing before the first call."""
+        await self._stack.enter_async_context(self.identities)
+        await self._stack.enter_async_context(self.requests)
+        await self._stack.enter_async_context(self._clients)  # left first: work in the background then ends soon
         return self
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        """Wait for the calls under way, and close every connection."""
-        await self._clients.close()
-        await self.requests.close()
-        await self.identities.close()
+        """Wait for running calls, at most their time-outs, and for work in the background; close all connections."""
+        await self._stack.aclose()

@@ -1,6 +1,6 @@
-"""The bot's client secret in AWS Secrets Manager, read in the Region that its ARN names.
+"""The bot's client secret in AWS Secrets Manager, read in the Region of its ARN.
 
-Owns the two forms in which it may be kept. No error holds anything of an answer: only its code goes on.
+It may be stored as plain text or as a JSON object. Errors carry only AWS's code, never a part of the answer.
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
 """
 
@@ -14,30 +14,30 @@ from bot.boto.failures import CallFailed, unavailable
 from bot.boto.fields import decoded, mapping, text
 from bot.ports.aws import AwsUnavailable
 
-KEY: Final = "client_secret"  # where it stands if the secret is a JSON object, as the console makes them
-NOT_THERE: Final = "NoClientSecretInIt"
+KEY: Final = "client_secret"  # its member if the secret is a JSON object, which is what the console creates
+MISSING: Final = "NoClientSecretInIt"
 
 
 class ClientSecret:
-    """One secret, by its ARN. `AWSCURRENT` is what is read."""
+    """One secret, by its ARN; its version `AWSCURRENT`."""
 
     def __init__(self, clients: Clients, arn: str) -> None:
         self._clients, self._arn, self._region = clients, arn, arn.split(":")[3]
 
     async def read(self) -> SecretStr:
-        """Ask Secrets Manager. Raises AwsUnavailable."""
+        """Read the secret, never from a cache. Raises AwsUnavailable."""
         try:
             answer = await self._clients.own_in(
-                self._region, "secretsmanager", "get_secret_value", Lane.LOOK, SecretId=self._arn
+                self._region, "secretsmanager", "get_secret_value", Lane.RECONCILE, SecretId=self._arn
             )
         except CallFailed as failed:
-            raise unavailable(failed) from None  # what the parser tripped over may be the secret itself
+            raise unavailable(failed) from None  # the cause may quote the secret
         return _inside(text(answer.get("SecretString")) or "")
 
 
 def _inside(kept: str) -> SecretStr:
-    # Entra's secrets have no braces; who keeps other values beside it keeps a JSON object.
+    # Secrets of Entra contain no braces; a JSON object may hold other values beside the secret.
     bare = text(mapping(decoded(kept)).get(KEY)) or "" if kept.lstrip().startswith("{") else kept
     if not bare.strip():
-        raise AwsUnavailable(NOT_THERE)
+        raise AwsUnavailable(MISSING)
     return SecretStr(bare.strip())

@@ -1,6 +1,6 @@
-"""Reads the messages that bring the EventBridge events of just-in-time node access. Sans-IO.
+"""Parses messages with EventBridge events of just-in-time node access. Sans-IO.
 
-Only which request an event is about is taken from it, and the policies that conflict, which nothing else tells.
+Takes only the request's key from an event, and the conflicting policies, which no other source provides.
 https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-ssm.html
 """
 
@@ -16,18 +16,18 @@ from bot.ports.aws import Hint
 SOURCE: Final = "aws.ssm"
 FAILED: Final = "JITNA Access Request Failed"
 KINDS: Final = frozenset({FAILED, "Approver Access Request Status Update", "Requester Access Request Status Update"})
-SENT: Final = "SentTimestamp"  # attribute of a message: when SQS took it, in milliseconds since 1970
-MAX_POLICIES = 50  # a Region has no more; what lists more is no such event
+SENT: Final = "SentTimestamp"  # attribute of a message: when SQS received it, in milliseconds since 1970
+MAX_POLICIES = 50  # the most that a Region has
 _MILLISECONDS = re.compile(r"\d{13}", re.ASCII)
 _OPS_ITEM = re.compile(rf"arn:aws[\w-]*:ssm:[\w-]*:\d*:opsitem/({OPS_ITEM_ID.pattern})")
 
 
 class UnreadableEvent(Exception):
-    """The message is no event, or one of ours that names no request; the text says why."""
+    """The message is not an event, or it names no request; the text says why."""
 
 
 def parse_event(body: object, receipt: str) -> Hint:
-    """Read the body of a message; raise UnreadableEvent. An event of another kind gives a hint without a key."""
+    """Parse the body of a message. An event of another kind gives a hint without a key. Raises UnreadableEvent."""
     envelope = mapping(decoded(body))
     kind = text(envelope.get("detail-type"))
     if kind is None:
@@ -39,9 +39,9 @@ def parse_event(body: object, receipt: str) -> Hint:
 
 
 def sent_at(attributes: object) -> datetime | None:
-    """Return when SQS took a message, from the message's attributes; None where they do not tell."""
-    told = text(mapping(attributes).get(SENT)) or ""
-    return datetime.fromtimestamp(int(told) / 1000, UTC) if _MILLISECONDS.fullmatch(told) else None
+    """Return when SQS received a message, from its attributes; None if they do not say."""
+    value = text(mapping(attributes).get(SENT)) or ""
+    return datetime.fromtimestamp(int(value) / 1000, UTC) if _MILLISECONDS.fullmatch(value) else None
 
 
 def _key(envelope: Mapping[str, object]) -> RequestKey:

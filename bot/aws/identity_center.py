@@ -1,6 +1,6 @@
-"""Users of AWS IAM Identity Center: `ports.aws.Identities`. Reads two names of a record and keeps nothing else of it.
+"""Users of AWS IAM Identity Center: `ports.aws.Identities`. Reads two names of a record and drops the rest.
 
-Owns how long an answer is believed, and that one question is asked at a time. Must not know who is placed by it.
+Caches answers and makes one lookup at a time. It must not know who is identified by the names.
 https://docs.aws.amazon.com/singlesignon/latest/APIReference/API_ListInstances.html
 https://docs.aws.amazon.com/singlesignon/latest/IdentityStoreAPIReference/API_DescribeUser.html
 """
@@ -8,7 +8,8 @@ https://docs.aws.amazon.com/singlesignon/latest/IdentityStoreAPIReference/API_De
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 import structlog
 from cachetools import TLRUCache, TTLCache
@@ -24,18 +25,19 @@ from bot.aws.jit.assumptions import (
 )
 from bot.boto.failures import CallFailed, Failure
 from bot.boto.fields import rows, text
+from bot.concurrency.single_flight import SingleFlight
 from bot.ports.aws import AwsUnavailable
 from bot.ports.clock import Clock
 
-KEPT_SECONDS = 3600.0  # an id is one user's for good, and hardly anybody is renamed
-NOBODY_SECONDS = 300.0  # somebody who was provisioned just now is found after this
-FAILED_SECONDS = 30.0  # a look comes again after 1, 2, 4 … seconds; nothing mends sooner than this
-TOLD_SECONDS = 3600.0  # a cause is logged once in this time: without the permission every look has it
-PROMPT_SECONDS = 2.0  # a card appears within seconds, if need be without knowing who asks, and is completed later
+KEPT_SECONDS = 3600.0  # an id never moves to another user, and users are rarely renamed
+UNKNOWN_SECONDS = 300.0  # a newly provisioned user is found after this
+FAILED_SECONDS = 30.0  # reconciliation repeats after 1, 2, 4 … seconds; problems rarely end sooner than this
+LOGGED_SECONDS = 3600.0  # each code is logged once in this time: a missing permission fails every lookup
+PROMPT_SECONDS = 2.0  # a card must appear within seconds; if need be it names no requester and is completed later
 KEPT = 2000  # users
-CAUSES = 50  # codes are text from outside
+CODES = 50  # codes are text from outside
 PAGES = 5  # of ten instances each; an organization has one
-EVERYBODY: Final = ""  # no user's id: a failure that is not about one user
+EVERYBODY: Final = ""  # not a user id: key of a failure that does not concern one user
 log = structlog.get_logger(__name__)
 
 Names = tuple[str, ...]
@@ -43,37 +45,48 @@ Names = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a look at a record brought; `code` says why nothing."""
+    """The names in a record; `code`: why it could not be read."""
 
     names: Names = ()
     code: str | None = None
 
 
 class IdentityCenter:
-    """Reads records with the bot's own credentials in its own Region, and remembers what they say."""
+    """Reads records with the bot's own credentials in its own Region.
+
+    Leaving `async with` waits for running lookups.
+    """
 
     def __init__(self, clients: Clients, *, clock: Clock) -> None:
         self._clients = clients
-        self._names: TLRUCache[str, Names] = TLRUCache(KEPT, ttu=_believed_until, timer=clock.epoch)
+        self._names: TLRUCache[str, Names] = TLRUCache(KEPT, ttu=_fresh_until, timer=clock.epoch)
         self._failing: TTLCache[str, str] = TTLCache(KEPT, ttl=FAILED_SECONDS, timer=clock.epoch)
         self._stores: TTLCache[str, str] = TTLCache(1, ttl=KEPT_SECONDS, timer=clock.epoch)
-        self._told: TTLCache[str, bool] = TTLCache(CAUSES, ttl=TOLD_SECONDS, timer=clock.epoch)
-        self._under_way: dict[str, asyncio.Task[_Answer]] = {}
+        self._logged: TTLCache[str, bool] = TTLCache(CODES, ttl=LOGGED_SECONDS, timer=clock.epoch)
+        self._lookups = SingleFlight(self._look_up)
         self._turn = asyncio.Lock()
 
+    async def __aenter__(self) -> Self:
+        """Start nothing."""
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self._lookups.drain()
+
     async def names(self, user_id: str) -> Names:
-        """Return a user's name and primary mail address promptly, empty for nobody's id. Raises AwsUnavailable."""
-        answer = self._remembered(user_id) or await self._promptly(user_id)
+        """Return a user's name and primary mail address within PROMPT_SECONDS; empty for an unknown id.
+
+        Raises AwsUnavailable.
+        """
+        answer = self._cached(user_id) or await self._promptly(user_id)
         if answer.code is not None:
-            self._tell(answer.code)
+            self._log_once(answer.code)
             raise AwsUnavailable(answer.code)
         return answer.names
 
-    async def close(self) -> None:
-        """Wait for the looks under way."""
-        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
-
-    def _remembered(self, user_id: str) -> _Answer | None:
+    def _cached(self, user_id: str) -> _Answer | None:
         names = self._names.get(user_id)
         if names is not None:
             return _Answer(names)
@@ -81,21 +94,15 @@ class IdentityCenter:
         return _Answer(code=code) if code else None
 
     async def _promptly(self, user_id: str) -> _Answer:
-        """Wait a moment for the answer; what takes longer is there for a later look."""
-        task = self._under_way.get(user_id) or self._begin(user_id)
-        await asyncio.wait({task}, timeout=PROMPT_SECONDS)
-        return task.result() if task.done() else _Answer(code="NotAnsweredYet")
+        """Wait for the lookup; one that takes longer continues, and a later call gets its answer."""
+        lookup = self._lookups.start(user_id)
+        await asyncio.wait({lookup}, timeout=PROMPT_SECONDS)
+        return lookup.result() if lookup.done() else _Answer(code="NotAnsweredYet")
 
-    def _begin(self, user_id: str) -> asyncio.Task[_Answer]:
-        task = asyncio.create_task(self._look(user_id))
-        self._under_way[user_id] = task
-        task.add_done_callback(lambda _: self._under_way.pop(user_id, None))
-        return task
-
-    async def _look(self, user_id: str) -> _Answer:
+    async def _look_up(self, user_id: str) -> _Answer:
         async with self._turn:
-            if remembered := self._remembered(user_id):
-                return remembered  # what failed for whoever was first in line fails for all
+            if cached := self._cached(user_id):
+                return cached  # a failure of the lookup before this one may concern all users
             try:
                 self._names[user_id] = names = await self._read(user_id)
             except CallFailed as failed:
@@ -108,27 +115,27 @@ class IdentityCenter:
         store = self._stores.get(EVERYBODY) or await self._find_store()
         try:
             answer = await self._clients.own_read(
-                "identitystore", "describe_user", Lane.LOOK, IdentityStoreId=store, UserId=user_id
+                "identitystore", "describe_user", Lane.RECONCILE, IdentityStoreId=store, UserId=user_id
             )
         except CallFailed as failed:
             if failed.code != UNKNOWN_USER:
                 raise
-            self._tell(failed.code)
-            self._stores.clear()  # or it is the store that is not there any more
+            self._log_once(failed.code)
+            self._stores.clear()  # the store itself may be gone
             return ()
         return names_in(answer, user_id)
 
     # --- the store
 
     async def _find_store(self) -> str:
-        """Return the id of the one identity store that this account sees; raise CallFailed for none and for several."""
+        """Return the id of the only identity store that this account sees. Raises CallFailed for none or several."""
         found = {
             text(each.get("IdentityStoreId")) or ""
             for each in await self._instances()
             if text(each.get("Status")) in USABLE_INSTANCES
         }
         if len(found) > 1:
-            raise CallFailed("SeveralIdentityStores", Failure.NO_ANSWER)  # an id may be another user's in each
+            raise CallFailed("SeveralIdentityStores", Failure.NO_ANSWER)  # an id may exist in each
         store = next(iter(found), "")
         if not IDENTITY_STORE_ID.fullmatch(store):
             raise CallFailed("NoIdentityStore", Failure.NO_ANSWER)
@@ -138,7 +145,7 @@ class IdentityCenter:
     async def _instances(self) -> list[Mapping[str, object]]:
         found, page = list[Mapping[str, object]](), dict[str, object]()
         for _ in range(PAGES):
-            answer = await self._clients.own_read("sso-admin", "list_instances", Lane.LOOK, **page)
+            answer = await self._clients.own_read("sso-admin", "list_instances", Lane.RECONCILE, **page)
             found += rows(answer.get("Instances"))
             token = text(answer.get("NextToken"))
             if token is None:
@@ -148,14 +155,14 @@ class IdentityCenter:
 
     # --- the log
 
-    def _tell(self, code: str) -> None:
-        if code not in self._told:
-            self._told[code] = True
+    def _log_once(self, code: str) -> None:
+        if code not in self._logged:
+            self._logged[code] = True
             log.warning("identity_center_unreadable", code=code)
 
 
-def _believed_until(_user_id: str, names: Names, now: float) -> float:
-    return now + (KEPT_SECONDS if names else NOBODY_SECONDS)
+def _fresh_until(_user_id: str, names: Names, now: float) -> float:
+    return now + (KEPT_SECONDS if names else UNKNOWN_SECONDS)
 
 
 def names_in(record: Mapping[str, object], user_id: str) -> Names:
@@ -169,6 +176,6 @@ def names_in(record: Mapping[str, object], user_id: str) -> Names:
 
 
 def _name(value: object, longest: int) -> str | None:
-    """Return a name as it is; none that is too long, or in which something is not seen: cut, it would be another's."""
+    """Return a name unchanged; None if it is too long or has invisible characters, because a part may name another."""
     name = (text(value) or "").strip()
     return name if name and len(name) <= longest and name.isprintable() else None

@@ -1,6 +1,6 @@
-"""The SQS queue that EventBridge feeds: `ports.aws.Queue`.
+"""The SQS queue that receives EventBridge events: `ports.aws.Queue`.
 
-What cannot be read is left in the queue, whose own redrive policy takes it to the dead-letter queue.
+Unreadable messages stay in the queue until its redrive policy moves them to the dead-letter queue.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,13 +17,13 @@ from bot.ports.aws import Hint
 from bot.ports.clock import Clock
 from bot.telemetry import Telemetry
 
-BATCH = 10  # messages; the most that SQS gives
-INVISIBLE_SECONDS = 60  # a batch is stored and deleted within a few; what is not comes again after this
+BATCH = 10  # messages; the most that SQS returns
+INVISIBLE_SECONDS = 60  # a batch is stored and deleted within a few; other messages are received again after this
 log = structlog.get_logger(__name__)
 
 
 class SqsQueue:
-    """Takes messages from one queue of the bot's own account and Region."""
+    """Receives messages from one queue in the bot's own account and Region."""
 
     def __init__(self, clients: Clients, url: str, *, clock: Clock, telemetry: Telemetry) -> None:
         self._clients, self._url, self._clock, self._telemetry = clients, url, clock, telemetry
@@ -44,11 +44,11 @@ class SqsQueue:
 
     async def delete(self, hint: Hint) -> None:
         """Delete a message. Raises AwsUnavailable."""
-        await self._call("delete_message", Lane.LOOK, ReceiptHandle=hint.receipt)
+        await self._call("delete_message", Lane.RECONCILE, ReceiptHandle=hint.receipt)
 
     async def check(self) -> None:
-        """Find out whether the queue answers. Raises AwsUnavailable."""
-        await self._call("get_queue_attributes", Lane.LOOK, AttributeNames=["QueueArn"])
+        """Check that the queue answers. Raises AwsUnavailable."""
+        await self._call("get_queue_attributes", Lane.RECONCILE, AttributeNames=["QueueArn"])
 
     def _note_ages(self, messages: Iterable[Answer]) -> None:
         now = self._clock.now()

@@ -1,7 +1,7 @@
-"""Who the bot is in AWS, as a signed statement for somebody outside: STS GetWebIdentityToken.
+"""A signed statement of who the bot is in AWS, for an outside party: STS GetWebIdentityToken.
 
-Owns that call. No error holds anything of an answer: only its code goes on. The statement's subject is the ARN of the
-bot's role, its issuer the account's own; where the account has not enabled that, AWS refuses.
+The subject of the token is the ARN of the bot's role, the issuer is the account's own; AWS refuses if the account has
+not enabled that. Errors carry only AWS's code, never a part of the answer.
 https://docs.aws.amazon.com/STS/latest/APIReference/API_GetWebIdentityToken.html
 """
 
@@ -15,24 +15,24 @@ from bot.boto.failures import CallFailed, unavailable
 from bot.boto.fields import text
 from bot.ports.aws import AwsUnavailable
 
-SECONDS: Final = 60  # the shortest that STS makes; it is used at once, and must not outlive the role's session
-ALGORITHM: Final = "RS256"  # of the two that STS knows, the one that Entra takes
+SECONDS: Final = 60  # the shortest that STS allows; the token is used at once, and must not outlive the role's session
+ALGORITHM: Final = "RS256"  # of the two that STS offers, the one that Entra accepts
 
 
 class WebIdentity:
-    """Statements for one audience."""
+    """Tokens for one audience."""
 
     def __init__(self, clients: Clients, audience: str) -> None:
         self._clients, self._audience = clients, audience
 
     async def read(self) -> SecretStr:
-        """Have a new one made. Raises AwsUnavailable."""
+        """Request a new token. Raises AwsUnavailable."""
         wanted = {"Audience": [self._audience], "SigningAlgorithm": ALGORITHM, "DurationSeconds": SECONDS}
         try:
-            answer = await self._clients.own("sts", "get_web_identity_token", Lane.LOOK, **wanted)
+            answer = await self._clients.own("sts", "get_web_identity_token", Lane.RECONCILE, **wanted)
         except CallFailed as failed:
-            raise unavailable(failed) from None  # what the parser tripped over may be the statement itself
-        statement = text(answer.get("WebIdentityToken"))
-        if statement is None:
+            raise unavailable(failed) from None  # the cause may quote the token
+        token = text(answer.get("WebIdentityToken"))
+        if token is None:
             raise AwsUnavailable("NoTokenInAnswer")
-        return SecretStr(statement)
+        return SecretStr(token)

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from bot.aws.assembly import AwsSide
-from bot.aws.calls import call_counts
+from bot.aws.calls import clients
 from bot.aws.calls.rate_limit import RATES
 from bot.boto import sdk
 from bot.domain.request import RequestKey, Status
@@ -240,12 +240,12 @@ async def test_every_call_is_counted_by_what_came_of_it(scene: Scene) -> None:
 
 async def test_codes_from_outside_do_not_make_series_without_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that makes words up must not fill the memory of this process and of Prometheus: the rest is `other`."""
-    monkeypatch.setattr(call_counts, "MOST_CODES", 2)
+    monkeypatch.setattr(clients, "MAX_CODES", 2)
     asked, registry = scene.ask(), CollectorRegistry()
     async with aws_side(scene, telemetry=Telemetry(registry)) as side:
         for code in ("First" * 100, "Second", "Third", "Fourth", "Second"):
             scene.aws.faults.fail("GetOpsItem", code)
             with pytest.raises(AwsUnavailable):
                 await side.requests.observe(key_of(asked))
-    first = ("First" * 100)[: call_counts.LONGEST_CODE]
+    first = ("First" * 100)[: clients.LONGEST_CODE]
     assert calls_by_result(registry, "get_ops_item") == {first: 1, "Second": 2, "other": 2}

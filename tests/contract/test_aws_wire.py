@@ -85,6 +85,11 @@ def sdk(endpoint: Endpoint) -> Iterator[Sdk]:
     sdk.close()
 
 
+def unlimited_clients() -> Clients:
+    """Return clients without rate limits."""
+    return Clients(region="ap-northeast-1", clock=SystemClock(), telemetry=unheard(), rates={})
+
+
 def test_reads_share_a_connection(endpoint: Endpoint, sdk: Sdk) -> None:
     """A look of four calls does not make four connections."""
     sdk.call(CALL, None)
@@ -102,11 +107,10 @@ def test_what_is_called_once_has_a_connection_of_its_own(endpoint: Endpoint, sdk
 
 async def test_every_signal_has_a_connection_of_its_own(endpoint: Endpoint) -> None:
     """The one call that must not be made twice is the one that leaves no doubt."""
-    clients = Clients(region="ap-northeast-1", clock=SystemClock(), telemetry=unheard(), rates={})
     signal = {"AutomationExecutionId": "0" * 36, "SignalType": "Approve"}
-    for _ in range(2):
-        await clients.send(Place("111122223333", "ap-northeast-1"), "send_automation_signal", HANAKO, **signal)
-    await clients.close()
+    async with unlimited_clients() as clients:
+        for _ in range(2):
+            await clients.send(Place("111122223333", "ap-northeast-1"), "send_automation_signal", HANAKO, **signal)
     assert len(set(endpoint.ports)) == 2
 
 
@@ -122,14 +126,13 @@ async def test_a_signal_leaves_at_once_or_not_at_all(monkeypatch: pytest.MonkeyP
         return {}
 
     monkeypatch.setattr(Sdk, "call_once", hanging)
-    clients = Clients(region="ap-northeast-1", clock=SystemClock(), telemetry=unheard(), rates={})
     most, place = THREADS[Lane.SIGNAL], Place("111122223333", "ap-northeast-1")
-    sending = [asyncio.create_task(clients.send(place, "send_automation_signal", HANAKO)) for _ in range(2 * most)]
-    for _ in range(most):
-        await asyncio.to_thread(begun.acquire)
-    answered.set()
-    came = await asyncio.gather(*sending, return_exceptions=True)
-    await clients.close()
+    async with unlimited_clients() as clients:
+        sending = [asyncio.create_task(clients.send(place, "send_automation_signal", HANAKO)) for _ in range(2 * most)]
+        for _ in range(most):
+            await asyncio.to_thread(begun.acquire)
+        answered.set()
+        came = await asyncio.gather(*sending, return_exceptions=True)
     assert len(left) == most
     assert [each.failure for each in came if isinstance(each, CallFailed)] == [Failure.NOT_SENT] * most
 

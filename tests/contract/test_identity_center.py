@@ -166,7 +166,7 @@ async def test_nothing_of_a_record_but_two_names_is_kept(scene: Scene, side: Aws
     scene.aws.faults.rewrite(READING, record(Title="secret title", NickName="secret nickname"))
     await side.identities.names(TARO)
     kept = {name: getattr(side.identities, name) for name in vars(side.identities)}
-    assert "secret" not in repr({name: dict(kept[name]) for name in ("_names", "_failing", "_stores", "_told")})
+    assert "secret" not in repr({name: dict(kept[name]) for name in ("_names", "_failing", "_stores", "_logged")})
 
 
 # --- the store
@@ -235,7 +235,7 @@ async def test_a_user_whom_the_store_does_not_know_is_nobody_for_a_while(scene: 
     """Nobody's id is no failure: asked for again after minutes, and of the store that is there by then."""
     assert (await side.identities.names(NOBODY), await side.identities.names(NOBODY)) == ((), ())
     assert (count(scene, LISTING), count(scene, READING)) == (1, 1)
-    scene.clock.move(seconds=identity_center.NOBODY_SECONDS)
+    scene.clock.move(seconds=identity_center.UNKNOWN_SECONDS)
     assert await side.identities.names(NOBODY) == ()
     assert (count(scene, LISTING), count(scene, READING)) == (2, 2)
 
@@ -326,7 +326,7 @@ async def test_a_cause_is_logged_once_an_hour(scene: Scene, side: AwsSide) -> No
         for _ in range(3):
             await code_of(side)
             scene.clock.move(seconds=identity_center.FAILED_SECONDS)
-        scene.clock.move(seconds=identity_center.TOLD_SECONDS)
+        scene.clock.move(seconds=identity_center.LOGGED_SECONDS)
         await code_of(side)
     told = [line for line in lines if line["event"] == "identity_center_unreadable"]
     assert (

@@ -11,9 +11,9 @@ import pytest
 from bot.aws.calls.clients import Place
 from bot.aws.events import UnreadableEvent, parse_event
 from bot.aws.jit.executions import UnreadableExecution, parse_execution
-from bot.aws.jit.listing import _sightings, _steps
+from bot.aws.jit.listing import listed_executions, listed_ops_items
 from bot.aws.jit.ops_items import UnreadableOpsItem, parse_ops_item
-from bot.aws.jit.policies import UnreadablePolicy, merged, parse_policy
+from bot.aws.jit.policies import UnreadablePolicy, merge_levels, parse_policy
 from bot.config.errors import ConfigurationProblems
 from bot.config.file import parse_configuration
 from bot.config.settings import Settings, _read
@@ -93,7 +93,7 @@ def _click(body: bytes) -> object:
 
 def _levels(text: str) -> object:
     levels = parse_policy(text).levels
-    return merged(levels, levels)
+    return merge_levels(levels, levels)
 
 
 def _environment(rng: random.Random) -> dict[str, str]:
@@ -138,7 +138,7 @@ PARSERS = {
     "policy": Parser(lambda rng: _spoilt_json(rng, policy()), _levels, (UnreadablePolicy,)),
     "lists": Parser(
         lambda rng: [row for row in (spoilt(rng, ops_item()), spoilt(rng, execution())) if isinstance(row, dict)],
-        lambda rows: (list(_sightings(PLACE, rows)), list(_steps(PLACE, rows))),
+        lambda rows: (list(listed_ops_items(PLACE, rows)), list(listed_executions(PLACE, rows))),
     ),
     "node-access.toml": Parser(
         lambda rng: spoilt_lines(rng, FILE, values=VALUES).encode(errors="replace"),

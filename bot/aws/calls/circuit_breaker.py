@@ -1,7 +1,7 @@
-"""Keeps what does not answer from taking every thread and every look. Knows no AWS.
+"""Circuit breaker: calls that time out must not occupy all threads.
 
-Once a kind of call has timed out several times in a row, one at a time is enough to find out when it answers again; the
-others fail at once, and their requests are looked at again later. So an account that hangs delays no other one.
+After several time-outs of one operation in a row, only one call at a time tries whether it answers again. The others
+fail at once, and their requests are reconciled later. So a slow account does not delay the others.
 """
 
 from collections import Counter
@@ -11,22 +11,22 @@ from contextlib import contextmanager
 from bot.aws.calls.rate_limit import Quota
 from bot.boto.failures import CallFailed, Failure
 
-PATIENCE = 3  # time-outs in a row; one or two may be the network's
+PATIENCE = 3  # time-outs in a row; one or two may be a problem of the network
 
 
 class CircuitBreaker:
-    """What has not answered lately, by what AWS counts together: an operation in an account and Region."""
+    """Counts time-outs and running calls by operation, account and Region."""
 
     def __init__(self) -> None:
         self._timed_out: Counter[Quota] = Counter()
-        self._under_way: Counter[Quota] = Counter()
+        self._running: Counter[Quota] = Counter()
 
     @contextmanager
-    def asked(self, quota: Quota) -> Iterator[None]:
-        """Make a call inside; raise CallFailed where another one finds out already whether there is an answer."""
-        if self._timed_out[quota] >= PATIENCE and self._under_way[quota]:
+    def guard(self, quota: Quota) -> Iterator[None]:
+        """Make a call inside. Raises CallFailed if the circuit is open and another call is already trying."""
+        if self._timed_out[quota] >= PATIENCE and self._running[quota]:
             raise CallFailed("NotAnswering", Failure.TIMED_OUT)
-        self._under_way[quota] += 1
+        self._running[quota] += 1
         try:
             yield
         except CallFailed as failed:
@@ -35,4 +35,4 @@ class CircuitBreaker:
         else:
             self._timed_out[quota] = 0
         finally:
-            self._under_way[quota] -= 1
+            self._running[quota] -= 1

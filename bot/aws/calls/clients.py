@@ -1,40 +1,40 @@
-"""Calls to AWS as the rest of this room makes them: paced, in threads of their lane, in the right role's session.
+"""Calls to AWS: rate-limited, each lane in its own threads, in the session of the right role.
 
-Every lane has threads of its own, so that long polls never starve short calls and clicks never starve behind sweeps.
-Must not know what any operation means.
+Each lane has its own threads, so that long polls do not block short calls and sweeps do not block clicks.
+It must not know what an operation means.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
-from types import MappingProxyType
-from typing import Final
+from types import MappingProxyType, TracebackType
+from typing import Final, Self
 
 import structlog
-from cachetools import TLRUCache
+from prometheus_client import Counter
 
-from bot.aws.calls.call_counts import CallCounts
 from bot.aws.calls.circuit_breaker import CircuitBreaker
 from bot.aws.calls.rate_limit import RATES, Lane, Quota, QuotaWaitTooLong, RateLimiter
+from bot.aws.calls.sessions import RoleSessions
 from bot.boto.failures import CallFailed, Failure
-from bot.boto.fields import mapping, moment, rows, text
+from bot.boto.fields import rows, text
 from bot.boto.sdk import Answer, Call, Credentials, Sdk
 from bot.ports.aws import RoleSession
 from bot.ports.clock import Clock
 from bot.telemetry import Telemetry
 
 THREADS: Final[Mapping[Lane, int]] = MappingProxyType(
-    {Lane.SIGNAL: 24, Lane.CLICK: 16, Lane.LOOK: 16, Lane.SWEEP: 32, Lane.POLL: 2}
-)  # of signals: 3 a second, each of which may take 7 seconds
-SESSION_LIFE = timedelta(hours=1)  # what AssumeRole gives unless asked, and the most for a role assumed by a role
-SESSION_MARGIN = timedelta(minutes=5)  # clocks differ, and a call takes time
-SESSIONS_KEPT = 1000  # people times roles; who is dropped costs one AssumeRole
-OWN = "own"  # stands for the bot's own account where that need not be known
-READER_SESSION = "node-access-bot"  # how CloudTrail names the product's reads
-MAX_PAGES = 400  # of 50 rows; a list that goes on longer repeats itself
+    {Lane.SIGNAL: 24, Lane.CLICK: 16, Lane.RECONCILE: 16, Lane.SWEEP: 32, Lane.POLL: 2}
+)  # signals: 3 a second, each of which may take 7 seconds
+OWN = "own"  # placeholder for the bot's own account where its id is not needed
+READER_SESSION = "node-access-bot"  # session name of the product's reads in CloudTrail
+MAX_PAGES = 400  # of 50 rows; a longer list is assumed to repeat itself
+MAX_CODES = 100  # counted apart; codes are text from outside, and each is a time series per operation for good
+LONGEST_CODE = 80  # characters
+OTHER = "other"  # result of a call: a further code, or an unexpected exception
 _WORTH_REPEATING: Final = frozenset(
     {Failure.NOT_SENT, Failure.NOT_CONFIGURED, Failure.THROTTLED, Failure.EXPIRED, Failure.NO_ANSWER}
 )
@@ -52,10 +52,10 @@ class Place:
 
 
 class Clients:
-    """Calls AWS.
+    """Calls AWS. Use `async with`: leaving it waits for running calls and closes all connections.
 
-    `reader_roles`: the ARN of the role in which an account is read; without one it must be the bot's own account.
-    `external_id`: told when one of these is assumed.
+    `reader_roles`: by account, the ARN of the role that reads it; an account without one must be the bot's own.
+    `external_id`: passed when a reader role is assumed.
     `rates`: calls a second of one operation, account and Region, by service.
     """
 
@@ -74,26 +74,40 @@ class Clients:
             account: RoleSession(role, READER_SESSION, external_id=external_id)
             for account, role in reader_roles.items()
         }
-        self._counts = CallCounts(telemetry.aws_calls)
-        self._hanging = CircuitBreaker()
-        self._pacer, self._sdk = RateLimiter(clock=clock, rates=rates), Sdk()
+        self._counts = _CallCounts(telemetry.aws_calls)
+        self._breaker, self._limiter = CircuitBreaker(), RateLimiter(clock=clock, rates=rates)
+        self._sdk = Sdk()
         self._pools = {lane: ThreadPoolExecutor(size, f"aws-{lane.name.lower()}") for lane, size in THREADS.items()}
-        self._clock = clock
-        self._sessions: TLRUCache[RoleSession, Credentials] = TLRUCache(
-            SESSIONS_KEPT, ttu=_usable_until, timer=clock.epoch
-        )
         self._own_account: str | None = None
         self._sending = 0
+        self.sessions = RoleSessions(partial(self.own, "sts"), clock=clock)
+
+    async def __aenter__(self) -> Self:
+        """Start nothing."""
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Drop waiting calls, wait for running ones (at most their time-outs), and close all connections."""
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+        for pool in self._pools.values():
+            await asyncio.to_thread(pool.shutdown, wait=True)
+        self._sdk.close()
 
     async def read(self, place: Place, service: str, operation: str, lane: Lane, **params: object) -> Answer:
-        """Make a call that changes nothing, again where that may help and nobody waits; raise CallFailed."""
+        """Make a call that changes nothing; repeat it once where that may help, unless a click waits.
+
+        Raises CallFailed.
+        """
         call = Call(service, place.region, operation, params)
         return await _repeated(partial(self._read, place, call, lane), lane)
 
     async def read_all(
         self, place: Place, service: str, operation: str, lane: Lane, *, member: str, **params: object
     ) -> list[Answer]:
-        """Read every page of a list and return the rows that stand in `member`; raise CallFailed."""
+        """Read all pages of a list and return the rows in `member`. Raises CallFailed."""
         found: list[Answer] = []
         for _ in range(MAX_PAGES):
             answer = await self.read(place, service, operation, lane, **params)
@@ -105,20 +119,20 @@ class Clients:
         raise CallFailed("EndlessPages", Failure.NO_ANSWER)
 
     async def own_read(self, service: str, operation: str, lane: Lane, **params: object) -> Answer:
-        """As `read`, with the bot's own credentials in its own Region, whichever account those are of."""
+        """Like `read`, with the bot's own credentials in its own Region."""
         place, call = Place(OWN, self._region), Call(service, self._region, operation, params)
-        return await _repeated(partial(self._paced, place, call, lane, self._sdk.call, None), lane)
+        return await _repeated(partial(self._limited, place, call, lane, None), lane)
 
     async def own(self, service: str, operation: str, lane: Lane, **params: object) -> Answer:
-        """Make a call once with the bot's own credentials in its own Region; raise CallFailed."""
+        """Make a call once with the bot's own credentials in its own Region. Raises CallFailed."""
         return await self.own_in(self._region, service, operation, lane, **params)
 
     async def own_in(self, region: str, service: str, operation: str, lane: Lane, **params: object) -> Answer:
-        """Make a call once with the bot's own credentials in some Region; raise CallFailed."""
+        """Make a call once with the bot's own credentials in the given Region. Raises CallFailed."""
         return await self._in_thread(lane, self._sdk.call, Call(service, region, operation, params), None)
 
-    async def own_account(self, lane: Lane = Lane.LOOK) -> str:
-        """Return the account of the bot's own credentials; raise CallFailed."""
+    async def own_account(self, lane: Lane = Lane.RECONCILE) -> str:
+        """Return the account of the bot's own credentials. Raises CallFailed."""
         if self._own_account is None:
             answer = await self.own("sts", "get_caller_identity", lane)
             self._own_account = text(answer.get("Account"))
@@ -126,55 +140,32 @@ class Clients:
             raise CallFailed("NoAccountInAnswer", Failure.NO_ANSWER)
         return self._own_account
 
+    @property
+    def cached_own_account(self) -> str | None:
+        """The account of the bot's own credentials, if AWS has already been asked."""
+        return self._own_account
+
     async def turn(self, place: Place, service: str, operation: str, lane: Lane) -> None:
-        """Wait for one's turn in the quota of an operation; raise CallFailed where that would take too long."""
+        """Wait for a turn in the quota of an operation. Raises CallFailed if the wait would be too long."""
         try:
-            await self._pacer.turn(Quota(place.account, place.region, service, operation), lane)
+            await self._limiter.turn(Quota(place.account, place.region, service, operation), lane)
         except QuotaWaitTooLong:
             raise CallFailed("QuotaUsedUp", Failure.THROTTLED) from None
 
     async def send(self, place: Place, operation: str, credentials: Credentials | None, **params: object) -> None:
-        """Make a call to SSM that changes something, at once and once, for a person, whose `turn` it is.
+        """Make a changing call to SSM once, immediately. The caller has taken its `turn`.
 
-        Raises CallFailed; NOT_SENT too where no thread is free: what waits for one would leave when nobody expects it.
+        Raises CallFailed; NOT_SENT if no thread is free, because a call that waits for one would be sent at an
+        unexpected time.
         """
         if self._sending >= THREADS[Lane.SIGNAL]:
             raise CallFailed("NoThreadFree", Failure.NOT_SENT)
         self._sending += 1
         try:
             call = Call("ssm", place.region, operation, params)
-            await self._heeded(place, call, Lane.SIGNAL, self._sdk.call_once, credentials)
+            await self._call(place, call, Lane.SIGNAL, self._sdk.call_once, credentials)
         finally:
             self._sending -= 1
-
-    async def session(self, wanted: RoleSession, lane: Lane) -> Credentials:
-        """Return the credentials of a session, assuming the role if none is at hand; raise CallFailed."""
-        found = self._sessions.get(wanted)
-        if found is None:
-            found = await self._assume(wanted, lane)
-            self._sessions[wanted] = found
-        return found
-
-    @property
-    def kept_own_account(self) -> str | None:
-        """The account of the bot's own credentials, without asking AWS for it."""
-        return self._own_account
-
-    def kept_session(self, wanted: RoleSession) -> Credentials | None:
-        """Return the credentials that are at hand, without asking AWS for any."""
-        return self._sessions.get(wanted)
-
-    def forget_session(self, wanted: RoleSession) -> None:
-        """Assume the role anew next time."""
-        self._sessions.pop(wanted, None)
-
-    async def close(self) -> None:
-        """Wait for the calls under way, at most as long as their time-outs, and close every connection."""
-        for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
-        for pool in self._pools.values():
-            await asyncio.to_thread(pool.shutdown, wait=True)
-        self._sdk.close()
 
     # --- one call
 
@@ -182,65 +173,51 @@ class Clients:
         reader = self._readers.get(place.account)
         if reader is None:
             await self._refuse_foreign(place.account, lane)
-            return await self._paced(place, call, lane, self._sdk.call, None)
-        credentials = await self.session(reader, lane)
+            return await self._limited(place, call, lane, None)
+        credentials = await self.sessions.get(reader, lane)
         try:
-            return await self._paced(place, call, lane, self._sdk.call, credentials)
+            return await self._limited(place, call, lane, credentials)
         except CallFailed as failed:
             if failed.failure is Failure.EXPIRED:
-                self.forget_session(reader)
+                self.sessions.forget(reader)
             raise
 
     async def _refuse_foreign(self, account: str, lane: Lane) -> None:
-        """Refuse to read an account with the credentials of another one, whose requests would be shown as its own."""
+        """Refuse to read an account with another account's credentials: its requests would be mixed up."""
         if await self.own_account(lane) != account:
             raise CallFailed("NoReaderRole", Failure.DENIED)
 
-    async def _paced(
-        self, place: Place, call: Call, lane: Lane, make: _Maker, credentials: Credentials | None
-    ) -> Answer:
+    async def _limited(self, place: Place, call: Call, lane: Lane, credentials: Credentials | None) -> Answer:
+        """Make a call in its turn, unless the operation does not answer."""
         await self.turn(place, call.service, call.operation, lane)
-        if lane is Lane.CLICK:  # a person waits, and may press again
-            return await self._heeded(place, call, lane, make, credentials)
-        with self._hanging.asked(Quota(place.account, place.region, call.service, call.operation)):
-            return await self._heeded(place, call, lane, make, credentials)
+        if lane is Lane.CLICK:  # a person waits, and may click again
+            return await self._call(place, call, lane, self._sdk.call, credentials)
+        with self._breaker.guard(Quota(place.account, place.region, call.service, call.operation)):
+            return await self._call(place, call, lane, self._sdk.call, credentials)
 
-    async def _heeded(
+    async def _call(
         self, place: Place, call: Call, lane: Lane, make: _Maker, credentials: Credentials | None
     ) -> Answer:
-        """Make a call; slow down where AWS asks for patience."""
+        """Make a call; slow down if AWS throttles it."""
         try:
             return await self._in_thread(lane, make, call, credentials)
         except CallFailed as failed:
             if failed.failure is Failure.THROTTLED:
-                self._pacer.throttled(Quota(place.account, place.region, call.service, call.operation))
+                self._limiter.throttled(Quota(place.account, place.region, call.service, call.operation))
                 log.warning("aws_throttled", operation=call.operation, account=place.account, region=place.region)
             raise
 
-    async def _assume(self, wanted: RoleSession, lane: Lane) -> Credentials:
-        try:
-            answer = await self.own("sts", "assume_role", lane, **_parameters(wanted))
-        except CallFailed as failed:
-            log.warning("role_not_assumed", role=wanted.role, code=failed.code)
-            raise
-        given = mapping(answer.get("Credentials"))
-        key, secret, token = (text(given.get(each)) for each in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
-        if key is None or secret is None or token is None:
-            raise CallFailed("NoCredentialsInAnswer", Failure.NO_ANSWER)
-        longest = self._clock.now() + SESSION_LIFE
-        return Credentials(wanted, key, secret, token, min(moment(given.get("Expiration")) or longest, longest))
-
     async def _in_thread(self, lane: Lane, make: _Maker, call: Call, credentials: Credentials | None) -> Answer:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pools[lane], partial(self._made, make, call, credentials))
+        return await loop.run_in_executor(self._pools[lane], partial(self._counted, make, call, credentials))
 
-    def _made(self, make: _Maker, call: Call, credentials: Credentials | None) -> Answer:
+    def _counted(self, make: _Maker, call: Call, credentials: Credentials | None) -> Answer:
         with self._counts.counted(call.operation):
             return make(call, credentials)
 
 
 async def _repeated(make: Callable[[], Awaitable[Answer]], lane: Lane) -> Answer:
-    """Make a call that changes nothing, once more where that may help and nobody waits."""
+    """Make a read; repeat it once where that may help, unless a click waits."""
     try:
         return await make()
     except CallFailed as failed:
@@ -249,17 +226,29 @@ async def _repeated(make: Callable[[], Awaitable[Answer]], lane: Lane) -> Answer
     return await make()
 
 
-def _usable_until(_wanted: RoleSession, credentials: Credentials, _now: float) -> float:
-    return (credentials.expires_at - SESSION_MARGIN).timestamp()
+class _CallCounts:
+    """Counts calls by operation and result: `ok` or AWS's error code. Thread-safe."""
 
+    def __init__(self, calls: Counter) -> None:
+        self._calls = calls
+        self._codes: set[str] = set()
 
-def _parameters(wanted: RoleSession) -> dict[str, object]:
-    """Return what AssumeRole takes. Nothing is sent that is not wanted: each needs a permission of its own."""
-    found: dict[str, object] = {"RoleArn": wanted.role, "RoleSessionName": wanted.name}
-    if wanted.source_identity:
-        found["SourceIdentity"] = wanted.source_identity
-    if wanted.external_id:
-        found["ExternalId"] = wanted.external_id
-    if wanted.tags:
-        found["Tags"] = [{"Key": key, "Value": value} for key, value in wanted.tags]
-    return found
+    @contextmanager
+    def counted(self, operation: str) -> Iterator[None]:
+        """Count the call that is made inside."""
+        result = OTHER
+        try:
+            yield
+            result = "ok"
+        except CallFailed as failed:
+            result = self._label(failed.code)
+            raise
+        finally:
+            self._calls.labels(operation=operation, result=result).inc()
+
+    def _label(self, code: str) -> str:
+        code = code[:LONGEST_CODE]
+        if code not in self._codes and len(self._codes) >= MAX_CODES:
+            return OTHER
+        self._codes.add(code)
+        return code

@@ -1,15 +1,18 @@
-"""Access requests in AWS: `ports.aws.Requests`. Reads a request's parts side by side; a part that fails stays out."""
+"""Access requests in AWS: `ports.aws.Requests`. Reads the parts of a request concurrently."""
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime
+from types import TracebackType
+from typing import Self
 
 import structlog
 from cachetools import LRUCache, TTLCache
 
 from bot.aws.calls.clients import Clients, Place
 from bot.aws.calls.rate_limit import Lane
-from bot.aws.jit.combine import Looked, assembled, replica
+from bot.aws.jit.combine import Part, combine, from_ops_item
 from bot.aws.jit.executions import AutomationExecution, ForeignExecution, UnreadableExecution, parse_execution
 from bot.aws.jit.listing import PAGE, Listing
 from bot.aws.jit.nodes import Nodes
@@ -21,59 +24,71 @@ from bot.domain.request import AccessRequest, Execution, Grant, RequestKey, Stat
 from bot.ports.aws import AwsUnavailable, ListedRequest, RequestNotReadable, Signal
 from bot.ports.clock import Clock
 
-POLICY_KEPT_SECONDS = 300.0  # a version never changes, but a policy may be deleted and made anew with the same number
+POLICY_KEPT_SECONDS = 300.0  # a version never changes, but a deleted policy may be created again
 POLICIES_KEPT = 500
-OWN_KEPT = 4096  # executions; of one that falls out it is asked again whose it is
+OWN_KEPT = 4096  # executions; one that falls out is read again to see which request it belongs to
 log = structlog.get_logger(__name__)
 
 
 class AccessRequests:
-    """The gateway to just-in-time node access."""
+    """Reads access requests and sends signals. Leaving `async with` waits for work in the background."""
 
     def __init__(self, clients: Clients, *, clock: Clock) -> None:
         self._clients = clients
         self._nodes, self._listing = Nodes(clients, clock=clock), Listing(clients)
         self._signals = Signals(clients)
+        self._stack = AsyncExitStack()
         self._policies: TTLCache[tuple[Place, str, str], Policy] = TTLCache(
             POLICIES_KEPT, ttl=POLICY_KEPT_SECONDS, timer=clock.epoch
         )
-        self._own: LRUCache[tuple[RequestKey, str], None] = LRUCache(OWN_KEPT)  # whose one is never changes
+        self._own: LRUCache[tuple[RequestKey, str], None] = LRUCache(OWN_KEPT)  # never moves to another request
+
+    async def __aenter__(self) -> Self:
+        """Start nothing."""
+        await self._stack.enter_async_context(self._nodes)
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
 
     # --- the port
 
     async def observe(self, key: RequestKey) -> AccessRequest:
-        """Read everything about one request; what cannot be read is left out and `complete` is False.
+        """Read everything about one request. If a part cannot be read it is left out, and `complete` is False.
 
         Raises RequestNotReadable, AwsUnavailable.
         """
         item = await self._ops_item(key)
         if item.replica_of:
-            return replica(item)
-        run, policy, node = await asyncio.gather(
-            self._run(item), self._policy(item), self._nodes.look(_place(key), item.node_id)
+            return from_ops_item(item)
+        execution, policy, node = await asyncio.gather(
+            self._approval(item), self._policy(item), self._nodes.find(_place(key), item.node_id)
         )
-        if policy.found is None and item.policy is None and run.found:
-            policy = await self._policy_named(_place(key), run.found.document, run.found.document_version)
-        if item.status is Status.PENDING and run.found and run.found.as_execution().status is not Status.PENDING:
-            item = await self._ops_item(key)  # it was decided between the two reads, or the OpsItem lags for longer
-        return assembled(item, run=run, policy=policy, node=node)
+        read = execution.found
+        if policy.found is None and item.policy is None and read:
+            policy = await self._policy_named(_place(key), read.document, read.document_version)
+        if item.status is Status.PENDING and read and read.as_execution().status is not Status.PENDING:
+            item = await self._ops_item(key)  # it was decided between the two reads, or the OpsItem lags behind
+        return combine(item, execution=execution, policy=policy, node=node)
 
     async def execution(self, key: RequestKey, execution_id: str) -> Execution:
         """Read the approval's automation execution, never from a cache. Raises AwsUnavailable, AwsThrottled."""
         try:
-            run = await self._execution(key, execution_id, Lane.CLICK)
-            if run.truncated and run.status is Status.PENDING and not run.waits:
-                run = await self._with_all_steps(key, run, Lane.CLICK)
+            read = await self._execution(key, execution_id, Lane.CLICK)
+            if read.truncated and read.status is Status.PENDING and not read.waits:
+                read = await self._with_all_steps(key, read, Lane.CLICK)
         except CallFailed as failed:
             raise unavailable(failed) from failed
         except UnreadableExecution as problem:
             raise AwsUnavailable(problem.code) from problem
-        return run.as_execution()
+        return read.as_execution()
 
     async def grant(self, key: RequestKey) -> Grant:
         """Read the OpsItem, never from a cache. Raises AwsUnavailable, AwsThrottled.
 
-        So too where the execution that it names is not, or cannot be seen to be, this request's own.
+        Raises AwsUnavailable also if the execution that it names is not verified to be this request's.
         """
         try:
             item = await self._ops_item(key, Lane.CLICK)
@@ -86,11 +101,11 @@ class AccessRequests:
         return Grant(item.status, item.access_until)
 
     async def prepare(self, signal: Signal) -> None:
-        """Get the role's session and a turn in the quota; nothing leaves. Raises SignalRefused, SignalThrottled."""
+        """Get the role's session and a turn in the quota. Sends nothing. Raises SignalRefused, SignalThrottled."""
         await self._signals.prepare(signal)
 
     async def signal(self, signal: Signal) -> None:
-        """Send what was prepared, at once and once. Raises SignalRefused, SignalThrottled, SignalLost."""
+        """Send a prepared signal once, immediately. Raises SignalRefused, SignalThrottled, SignalLost."""
         await self._signals.send(signal)
 
     async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
@@ -98,16 +113,12 @@ class AccessRequests:
         return await self._listing.list_requests(Place(account, region), since)
 
     async def revoked(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """List the requests made since then that are revoked now, as far as AWS tells. Never raises."""
+        """List the revoked requests that were made since then, as far as AWS shows them. Never raises."""
         return await self._listing.revoked(Place(account, region), since)
-
-    async def close(self) -> None:
-        """Wait for what goes on in the background."""
-        await self._nodes.close()
 
     # --- the OpsItem
 
-    async def _ops_item(self, key: RequestKey, lane: Lane = Lane.LOOK) -> OpsItem:
+    async def _ops_item(self, key: RequestKey, lane: Lane = Lane.RECONCILE) -> OpsItem:
         try:
             answer = await self._clients.read(_place(key), "ssm", "get_ops_item", lane, OpsItemId=key.ops_item_id)
             return parse_ops_item(answer.get("OpsItem"), key)
@@ -120,80 +131,80 @@ class AccessRequests:
 
     # --- the execution
 
-    async def _run(self, item: OpsItem) -> Looked[AutomationExecution | None]:
+    async def _approval(self, item: OpsItem) -> Part[AutomationExecution | None]:
         if item.execution_id is None:
-            return Looked(None)  # there is none yet, or none is needed: which of them, the status tells
+            return Part(None)  # there is none so far, or none is needed; the status shows which
         try:
-            run = await self._execution(item.key, item.execution_id, Lane.LOOK)
+            execution = await self._execution(item.key, item.execution_id, Lane.RECONCILE)
         except CallFailed as failed:
             log.warning("execution_unreadable", request=str(item.key), code=failed.code)
             gone = item.status.ended and failed.code == "AutomationExecutionNotFoundException"
-            return Looked(None, complete=gone)  # AWS keeps executions for 30 days and OpsItems for a year
+            return Part(None, complete=gone)  # AWS keeps executions for 30 days and OpsItems for a year
         except ForeignExecution as problem:
             log.warning("execution_foreign", request=str(item.key), code=problem.code)
             raise RequestNotReadable(problem.code) from problem
         except UnreadableExecution as problem:
             log.warning("execution_unreadable", request=str(item.key), code=problem.code)
-            return Looked(None, complete=False)
-        if not run.truncated:
-            return Looked(run)
-        return await self._completed(item.key, run)
+            return Part(None, complete=False)
+        if not execution.truncated:
+            return Part(execution)
+        return await self._completed(item.key, execution)
 
-    async def _completed(self, key: RequestKey, run: AutomationExecution) -> Looked[AutomationExecution | None]:
+    async def _completed(self, key: RequestKey, execution: AutomationExecution) -> Part[AutomationExecution | None]:
         try:
-            return Looked(await self._with_all_steps(key, run, Lane.LOOK))
+            return Part(await self._with_all_steps(key, execution, Lane.RECONCILE))
         except CallFailed as failed:
             log.warning("steps_unreadable", request=str(key), code=failed.code)
-            return Looked(run, complete=False)
+            return Part(execution, complete=False)
 
     async def _execution(self, key: RequestKey, execution_id: str, lane: Lane) -> AutomationExecution:
         answer = await self._clients.read(
             _place(key), "ssm", "get_automation_execution", lane, AutomationExecutionId=execution_id
         )
-        run = parse_execution(answer.get("AutomationExecution"), key)
+        execution = parse_execution(answer.get("AutomationExecution"), key)
         self._own[key, execution_id] = None
-        return run
+        return execution
 
-    async def _with_all_steps(self, key: RequestKey, run: AutomationExecution, lane: Lane) -> AutomationExecution:
+    async def _with_all_steps(self, key: RequestKey, execution: AutomationExecution, lane: Lane) -> AutomationExecution:
         steps = await self._clients.read_all(
             _place(key),
             "ssm",
             "describe_automation_step_executions",
             lane,
             member="StepExecutions",
-            AutomationExecutionId=run.id,
+            AutomationExecutionId=execution.id,
             MaxResults=PAGE,
         )
-        return run.with_steps(steps)
+        return execution.with_steps(steps)
 
     # --- the policy
 
-    async def _policy(self, item: OpsItem) -> Looked[Policy | None]:
+    async def _policy(self, item: OpsItem) -> Part[Policy | None]:
         if item.execution_id is None or item.policy is None:
-            return Looked(None)  # nobody has to approve, or the execution will name the policy
+            return Part(None)  # no approval is needed, or the execution will name the policy
         return await self._policy_named(_place(item.key), item.policy, item.policy_version)
 
-    async def _policy_named(self, place: Place, name: str | None, version: str | None) -> Looked[Policy | None]:
+    async def _policy_named(self, place: Place, name: str | None, version: str | None) -> Part[Policy | None]:
         if not name:
-            return Looked(None, complete=False)
+            return Part(None, complete=False)
         if version and (kept := self._policies.get((place, name, version))):
-            return Looked(kept)
+            return Part(kept)
         try:
             policy = await self._document(place, name, version)
         except CallFailed as failed:
             log.warning("policy_unreadable", policy=name, account=place.account, code=failed.code)
-            return Looked(None, complete=False)
+            return Part(None, complete=False)
         except UnreadablePolicy:
             log.warning("policy_unreadable", policy=name, account=place.account, code="NotAPolicy")
-            return Looked(None, complete=False)
+            return Part(None, complete=False)
         if version and version.isdecimal():
             self._policies[place, name, version] = policy
-        return Looked(policy)
+        return Part(policy)
 
     async def _document(self, place: Place, name: str, version: str | None) -> Policy:
         wanted = {"DocumentVersion": version} if version else {}
         answer = await self._clients.read(
-            place, "ssm", "get_document", Lane.LOOK, Name=name, DocumentFormat="JSON", **wanted
+            place, "ssm", "get_document", Lane.RECONCILE, Name=name, DocumentFormat="JSON", **wanted
         )
         return parse_policy(answer.get("Content"))
 

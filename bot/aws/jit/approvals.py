@@ -1,6 +1,6 @@
-"""What an `aws:approve` step takes and gives: its approvers, how many it needs, and who has decided. Sans-IO.
+"""Parses the inputs and outputs of an `aws:approve` step: approvers, required approvals, votes. Sans-IO.
 
-The same inputs stand in a policy document and, as texts, in a step execution.
+A policy document has the inputs as values; a step execution has the same inputs as texts.
 https://docs.aws.amazon.com/systems-manager/latest/userguide/automation-action-approve.html
 """
 
@@ -27,19 +27,19 @@ _SSO_ROLE = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/(?:aws-reserved/.*/)?AWS
 _ROLE = re.compile(r"arn:aws[\w-]*:(?:iam::\d{12}:role|sts::\d{12}:assumed-role)/.+", re.DOTALL)
 _OTHER_ARN = re.compile(r"arn:aws[\w-]*:iam::\d{12}:(?:user|group)/.+", re.DOTALL)
 _IDENTITY_CENTER_ID = re.compile(r"(?:[0-9a-f]{10}-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_RAW = reprlib.Repr()  # what is logged as it came must not be bottomless
+_RAW = reprlib.Repr()  # limits raw values in the log
 _RAW.maxstring = _RAW.maxother = 2000
 _RAW.maxlist = _RAW.maxdict = 50
 log = structlog.get_logger(__name__)
 
 
 def required(inputs: Mapping[str, object]) -> int | None:
-    """Return how many approvals a step needs, where its inputs say so."""
+    """Return how many approvals a step needs; None if its inputs do not say."""
     return whole(inputs.get("MinRequiredApprovals")) or None
 
 
 def approvers(inputs: Mapping[str, object]) -> tuple[Approver, ...] | None:
-    """Return who a step lists; None where one of them cannot be understood, for then anybody might be meant."""
+    """Return the approvers of a step; None if one of them cannot be parsed, because it could be anyone."""
     listed = _listed(inputs)
     found = [_approver(each) for each in listed]
     if not listed or None in found:
@@ -49,12 +49,12 @@ def approvers(inputs: Mapping[str, object]) -> tuple[Approver, ...] | None:
 
 
 def _listed(inputs: Mapping[str, object]) -> list[object]:
-    enhanced = mapping(_plain(inputs.get("EnhancedApprovals")))
-    return sequence(_plain(enhanced.get("Approvers"))) or sequence(_plain(inputs.get("Approvers")))
+    enhanced = mapping(_decoded(inputs.get("EnhancedApprovals")))
+    return sequence(_decoded(enhanced.get("Approvers"))) or sequence(_decoded(inputs.get("Approvers")))
 
 
-def _plain(value: object) -> object:
-    """Undo JSON: a step execution has as texts what a document has as values."""
+def _decoded(value: object) -> object:
+    """Decode JSON text; other values are returned unchanged."""
     return decoded(value) if isinstance(value, str) else value
 
 
@@ -81,7 +81,7 @@ def _kind_by_type(word: str) -> ApproverKind | None:
 
 
 def votes(outputs: Mapping[str, object]) -> tuple[Vote, ...] | None:
-    """Return who decided how; None where that cannot be understood. An empty list is nobody yet."""
+    """Return the votes; None if they cannot be parsed. An empty list means no votes so far."""
     raw = outputs.get("ApproverDecisions")
     if not isinstance(raw, list):
         return None
@@ -94,8 +94,8 @@ def votes(outputs: Mapping[str, object]) -> tuple[Vote, ...] | None:
 
 def _decisions(element: object) -> Iterable[object]:
     """Yield the decisions of one element: a map, a list of maps, or either as JSON."""
-    plain = _plain(element)
-    return plain if isinstance(plain, list) else (plain,)
+    decisions = _decoded(element)
+    return decisions if isinstance(decisions, list) else (decisions,)
 
 
 def _vote(raw: object) -> Vote | None:
@@ -108,7 +108,7 @@ def _vote(raw: object) -> Vote | None:
 
 
 def _comment(value: object) -> str | None:
-    """Read a comment: a text, or the list of texts as which the signal's payload carried it."""
+    """Return a comment, given as a text or as a list of texts like in a signal's payload."""
     return text(value) or text(next(iter(sequence(value)), None))
 
 
@@ -122,5 +122,5 @@ def approval_status(outputs: Mapping[str, object]) -> str | None:
 
 
 def steps(value: object) -> list[Mapping[str, object]]:
-    """Return the approval steps of a list of steps, whose name for the action differs in its first letter."""
+    """Return the approval steps of a list of steps. The member is `action` in a document, `Action` in an execution."""
     return [each for each in rows(value) if (each.get("action") or each.get("Action")) == ACTION]

@@ -1,7 +1,7 @@
-"""What this room guesses about just-in-time node access because no primary source tells: the one place for it.
+"""All guesses about just-in-time node access, made because no primary source covers it.
 
-None of it has been seen on a live account. Where a guess fails, the fact counts as unreadable and is logged raw at
-DEBUG, so that it can be mended here. What is documented is said with its page.
+None of it was seen on a live account. If a guess fails, the fact counts as unreadable and is logged raw at DEBUG, so
+that it can be corrected here. Documented facts name their page.
 """
 
 import re
@@ -11,9 +11,9 @@ from bot.domain.request import ApproverKind, LevelState, Status, Verdict
 
 # --- states ---------------------------------------------------------------------------------------------------------
 
-# OpsItem: PendingApproval and Approved were seen in AWS's samples; the others are words of the enum OpsItemStatus.
+# OpsItem: PendingApproval and Approved appear in AWS's samples; the others are members of the enum OpsItemStatus.
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_OpsItem.html
-# Closed and Resolved say nothing of the outcome: anybody may put them by hand. They are unknown, like any new word.
+# Closed and Resolved do not show the outcome, because people may set them by hand. They are unknown, like any new word.
 OPS_ITEM_WORDS: Final = {
     "Open": Status.PENDING,
     "InProgress": Status.PENDING,
@@ -33,7 +33,7 @@ OPS_ITEM_WORDS: Final = {
     "Failed": Status.FAILED,
     "CompletedWithFailure": Status.FAILED,
 }
-# Automation execution: words of the enum AutomationExecutionStatus, and `Canceled`, which only its events have.
+# Automation execution: members of the enum AutomationExecutionStatus, and `Canceled`, which appears only in events.
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/reference-eventbridge-events.html
 EXECUTION_WORDS: Final = {
     "Pending": Status.PENDING,
@@ -53,7 +53,7 @@ EXECUTION_WORDS: Final = {
     "Failed": Status.FAILED,
     "CompletedWithFailure": Status.FAILED,
 }
-# Step: the same enum. An aws:approve step that runs is one that waits.
+# Step: the same enum. An aws:approve step that is in progress waits for approval.
 STEP_WORDS: Final = {
     "Pending": LevelState.NOT_STARTED,
     "Scheduled": LevelState.NOT_STARTED,
@@ -71,14 +71,14 @@ STEP_WORDS: Final = {
     "Failed": LevelState.FAILED,
     "CompletedWithFailure": LevelState.FAILED,
 }
-RUNNING_EXECUTIONS: Final = ("Pending", "InProgress", "Waiting", "PendingApproval")  # to filter a list by
+RUNNING_EXECUTIONS: Final = ("Pending", "InProgress", "Waiting", "PendingApproval")  # filter of a list
 PENDING_OPS_ITEMS: Final = "PendingApproval"
 REVOKED_OPS_ITEMS: Final = "Revoked"
 
 # --- votes ----------------------------------------------------------------------------------------------------------
 
 # The output ApproverDecisions is documented as "a JSON map that includes the approval decision of each approver", of
-# type MapList; nobody has published one. Names are compared without case and in this order.
+# type MapList; no sample is published. Names are compared without case and in this order.
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/automation-action-approve.html
 VOTER_NAMES: Final = ("approver", "approverarn", "approverid", "principal", "user", "userarn")
 VERDICT_NAMES: Final = ("decision", "approverdecision", "approvalstatus", "status", "signaltype")
@@ -95,7 +95,8 @@ VERDICT_WORDS: Final = {
 
 # --- approvers ------------------------------------------------------------------------------------------------------
 
-# `type` of an approver: only SSOGroup was seen; Change Manager has IamRole, IamUser, IamGroup. Whole words, then parts.
+# `type` of an approver: samples have only SSOGroup; Change Manager has IamRole, IamUser, IamGroup. Compared as whole
+# words first, then as parts.
 APPROVER_TYPES: Final = {
     "iamrole": ApproverKind.ROLE,
     "iamuser": ApproverKind.OTHER,  # no API gives the bot an IAM user's session
@@ -112,20 +113,20 @@ APPROVER_TYPE_PARTS: Final = {
 # --- documents ------------------------------------------------------------------------------------------------------
 
 AUTO_POLICY: Final = (
-    "SSM-JustInTimeAccessAutoApprovalPolicy"  # documented: the one name of every account's auto-approval
+    "SSM-JustInTimeAccessAutoApprovalPolicy"  # documented: the name of the auto-approval policy in every account
 )
-DEFAULT_APPROVAL_SECONDS: Final = 604_800  # documented: what an aws:approve step waits that does not say
+DEFAULT_APPROVAL_SECONDS: Final = 604_800  # documented: the default of an aws:approve step
 
 # --- IAM Identity Center --------------------------------------------------------------------------------------------
 
-# Documented: ListInstances shows what was "created in or visible to the account", and member accounts may use what only
-# reads in the identity store unless a service control policy forbids it. Not seen: what a member account is shown, and
-# that a user's id in a request is one of that store. So one store must be in sight, and whoever is not in it is nobody.
+# Documented: ListInstances shows what was "created in or visible to the account", and member accounts may read the
+# identity store unless a service control policy forbids it. Not verified: what a member account sees, and that a user
+# id in a request belongs to that store. So exactly one store must be visible; a user who is not in it is unidentified.
 # https://docs.aws.amazon.com/singlesignon/latest/userguide/manage-your-accounts.html
 IDENTITY_STORE_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)  # documented
-USABLE_INSTANCES: Final = ("ACTIVE", None)  # documented, but for one that says nothing of it
-UNKNOWN_USER: Final = "ResourceNotFoundException"  # documented; it may speak of the store as well
-# Documented: Emails has one element at most. That it says Primary wherever it is the user's own address is a guess;
-# without it an address counts as none.
+USABLE_INSTANCES: Final = ("ACTIVE", None)  # documented, except for a missing status
+UNKNOWN_USER: Final = "ResourceNotFoundException"  # documented; it may also mean the store
+# Documented: Emails has at most one element. That it says Primary for the user's own address is a guess; an address
+# without it is not used.
 LONGEST_USER_NAME: Final = 128  # characters; documented
-LONGEST_MAIL_ADDRESS: Final = 320  # characters; 64 before the @ and 255 after it are the most that a mail server takes
+LONGEST_MAIL_ADDRESS: Final = 320  # characters; a mail server accepts at most 64 before the @ and 255 after it

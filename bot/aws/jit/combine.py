@@ -1,48 +1,61 @@
-"""Puts the parts that were read of one request together. Pure; what could not be read stays out and is said.
+"""Combines the parts of one request that were read. Pure; a part that could not be read is left out.
 
-A part is complete if it was read, or need not be.
+A part is complete if it was read, or does not have to be.
+
+The OpsItem grants access; the automation execution is where approvers decide. Their statuses may lag behind each other:
+
+    OpsItem says          execution says                            the request is
+    anything              nothing, or is unreadable                 as the OpsItem says
+    revoked               anything                                  revoked: only the OpsItem knows that
+    approved              pending, approved or a new word           approved
+    approved              rejected, timed out, cancelled, failed    unknown: one of them is wrong, so nothing is shown
+    pending               pending                                   pending
+    pending               approved                                  pending: the OpsItem grants access, very soon
+    pending               rejected, timed out, cancelled, failed    as the execution says: it ended first
+    pending               a new word                                unknown
+    a new word            pending or a new word                     unknown
+    a new word            any end                                   as the execution says
+    failed                rejected, timed out, cancelled            as the execution says: it names the cause
+    any other end         anything                                  as the OpsItem says
 """
 
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from bot.aws.jit.executions import AutomationExecution
-from bot.aws.jit.merged_status import merged_status
 from bot.aws.jit.ops_items import OpsItem
-from bot.aws.jit.policies import Policy, merged
+from bot.aws.jit.policies import Policy, merge_levels
 from bot.domain.request import AccessRequest, LevelState, Node, Status
 
-Part = TypeVar("Part")
+_REFUSED: Final = frozenset({Status.REJECTED, Status.TIMED_OUT, Status.CANCELLED})
+_UNDECIDED: Final = frozenset({Status.PENDING, Status.UNKNOWN})
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Looked(Generic[Part]):
-    """What a look at one part brought."""
+class Part(Generic[Value]):
+    """One part of a request, as far as it could be read."""
 
-    found: Part
+    found: Value
     complete: bool = True
 
 
-def assembled(
-    item: OpsItem, *, run: Looked[AutomationExecution | None], policy: Looked[Policy | None], node: Looked[Node]
+def combine(
+    item: OpsItem, *, execution: Part[AutomationExecution | None], policy: Part[Policy | None], node: Part[Node]
 ) -> AccessRequest:
-    """Return the request as it stands."""
-    request = replace(_of_item(item), node=node.found)
-    if run.found:
-        request = _with_run(request, run.found)
+    """Return the request that the parts describe."""
+    request = replace(from_ops_item(item), node=node.found)
+    if execution.found:
+        request = _with_execution(request, execution.found)
     if policy.found:
-        levels = merged(policy.found.levels, request.levels) if run.found else ()
+        levels = merge_levels(policy.found.levels, request.levels) if execution.found else ()
         request = replace(request, duration=request.duration or policy.found.duration, levels=levels)
-    complete = run.complete and policy.complete and node.complete and not _lags(request)
+    complete = execution.complete and policy.complete and node.complete and not _lags(request)
     return replace(request, complete=complete)
 
 
-def replica(item: OpsItem) -> AccessRequest:
-    """Return a copy of a request that lives elsewhere: where that is matters, and nothing else."""
-    return _of_item(item)
-
-
-def _of_item(item: OpsItem) -> AccessRequest:
+def from_ops_item(item: OpsItem) -> AccessRequest:
+    """Return the request as its OpsItem alone describes it. That is enough for a replica."""
     return AccessRequest(
         key=item.key,
         status=item.status,
@@ -61,20 +74,20 @@ def _of_item(item: OpsItem) -> AccessRequest:
     )
 
 
-def _with_run(request: AccessRequest, run: AutomationExecution) -> AccessRequest:
-    execution = run.as_execution()
+def _with_execution(request: AccessRequest, read: AutomationExecution) -> AccessRequest:
+    execution = read.as_execution()
     return replace(
         request,
-        status=merged_status(request.status, execution.status),
-        policy=run.document if request.policy is None else request.policy,
-        policy_version=request.policy_version or run.document_version,
-        execution_id=execution.id,  # read to be this request's; the OpsItem merely claims it
+        status=merge_status(request.status, execution.status),
+        policy=read.document if request.policy is None else request.policy,
+        policy_version=request.policy_version or read.document_version,
+        execution_id=execution.id,  # verified to be this request's; the OpsItem only claims it
         levels=execution.levels,
     )
 
 
 def _lags(request: AccessRequest) -> bool:
-    """True where AWS must have more to tell: another look, soon, will show it."""
+    """Return True if AWS will soon show more, so that the request must be read again."""
     if request.auto_approved:
         return False
     if request.status is Status.PENDING:
@@ -82,3 +95,24 @@ def _lags(request: AccessRequest) -> bool:
     if request.status is Status.APPROVED:
         return request.access_until is None
     return request.status is Status.UNKNOWN
+
+
+def merge_status(ops_item: Status, execution: Status | None) -> Status:
+    """Return the status of a request by the table of this module."""
+    if execution is None or ops_item is Status.REVOKED:
+        return ops_item
+    if ops_item is Status.APPROVED:
+        return Status.UNKNOWN if execution in {*_REFUSED, Status.FAILED} else Status.APPROVED
+    if ops_item is Status.FAILED:
+        return execution if execution in _REFUSED else ops_item
+    if ops_item not in _UNDECIDED:
+        return ops_item
+    return _undecided(ops_item, execution)
+
+
+def _undecided(ops_item: Status, execution: Status) -> Status:
+    if ops_item is Status.PENDING and execution is Status.APPROVED:
+        return Status.PENDING
+    if execution.ended:
+        return execution
+    return Status.PENDING if ops_item is execution is Status.PENDING else Status.UNKNOWN

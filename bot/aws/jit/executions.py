@@ -1,4 +1,4 @@
-"""Reads automation executions and their steps as GetAutomationExecution shows them. Sans-IO.
+"""Parses automation executions and their steps, as GetAutomationExecution returns them. Sans-IO.
 
 https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_AutomationExecution.html
 """
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class UnreadableExecution(Exception):
-    """The answer is no automation execution that this room understands; `code` says why."""
+    """The answer is not an automation execution that can be parsed; `code` says why."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -27,12 +27,12 @@ class UnreadableExecution(Exception):
 
 
 class ForeignExecution(UnreadableExecution):
-    """The automation execution is another request's, or serves another purpose."""
+    """The automation execution belongs to another request, or serves another purpose."""
 
 
 @dataclass(frozen=True, slots=True)
 class AutomationExecution:
-    """An automation execution as far as one answer tells. `truncated`: there are more steps than it shows."""
+    """An automation execution as one answer shows it. `truncated`: it has more steps than the answer shows."""
 
     id: str
     status: Status
@@ -49,19 +49,19 @@ class AutomationExecution:
 
     @property
     def waits(self) -> bool:
-        """True where the answer shows the level that waits."""
+        """Whether the answer shows the waiting level."""
         return any(level.state is LevelState.WAITING for level in self.levels)
 
     def as_execution(self) -> Execution:
-        """Return the domain's shape; a run that merely failed did so by its levels, if they tell."""
+        """Return the domain's shape. The levels show why an execution failed, if they can."""
         return Execution(self.id, _status(self.status, self.levels), self.levels, self.ended_at)
 
 
 def parse_execution(document: object, key: RequestKey) -> AutomationExecution:
-    """Read the member AutomationExecution; raise UnreadableExecution, or its kind ForeignExecution.
+    """Parse the member AutomationExecution. Raises UnreadableExecution, ForeignExecution.
 
-    An OpsItem merely claims which execution is its own. Where the execution names another OpsItem, or another purpose,
-    the claim is false, and a decision about the one would count for the other.
+    An OpsItem only claims which execution is its own. If the execution names another OpsItem or another purpose, the
+    claim is false, and a decision about one request would count for another.
     """
     raw = mapping(document)
     execution_id, word = text(raw.get("AutomationExecutionId")), text(raw.get("AutomationExecutionStatus"))
@@ -92,7 +92,7 @@ def _levels(steps: object, status: Status, current: str | None) -> tuple[Level, 
 
 
 def _only_current(levels: Iterable[Level], current: str | None) -> Iterable[Level]:
-    """Yield the levels so that at most the current one waits: it is the one that a signal would count for."""
+    """Yield the levels so that at most the current one waits, because a signal counts for the current one."""
     for level in levels:
         waits_elsewhere = level.state is LevelState.WAITING and level.step != current
         yield replace(level, state=LevelState.NOT_STARTED) if waits_elsewhere else level
@@ -116,7 +116,7 @@ def _level(step: Mapping[str, object]) -> Level | None:
 
 
 def _state(word: str, outputs: Mapping[str, object]) -> LevelState:
-    """Say where a step stands. A word that nobody has seen yet never makes it decidable."""
+    """Return the state of a step. An unknown word never makes it decidable."""
     state = STEP_WORDS.get(word)
     if state is None:
         log.warning("step_status_unknown", word=word)

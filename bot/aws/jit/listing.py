@@ -1,6 +1,6 @@
-"""Lists access requests for the sweep: what is pending, what has changed, what is being approved.
+"""Lists access requests for the sweep: pending OpsItems, changed OpsItems, running executions.
 
-The list of pending OpsItems alone is enough; whether the two others are filled for access requests nobody has verified.
+The list of pending OpsItems alone is enough. That the two others contain access requests is not verified.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from bot.boto.sdk import Answer
 from bot.domain.request import InvalidRequestKey, RequestKey, Status
 from bot.ports.aws import ListedRequest
 
-PAGE = 50  # rows; the most that AWS gives
+PAGE = 50  # rows; the most that AWS returns
 log = structlog.get_logger(__name__)
 
 
@@ -43,13 +43,13 @@ class Listing:
             )
         except CallFailed as failed:
             raise unavailable(failed) from failed
-        return _united([*_sightings(place, (*modified, *pending)), *_steps(place, running)])
+        return _merged([*listed_ops_items(place, (*modified, *pending)), *listed_executions(place, running)])
 
     async def revoked(self, place: Place, since: datetime) -> Sequence[ListedRequest]:
-        """List the requests made since then that are revoked now, as far as AWS tells. Never raises."""
+        """List the revoked requests that were made since then, as far as AWS shows them. Never raises."""
         wanted = (_filter("Status", REVOKED_OPS_ITEMS), _after("CreatedTime", since))
         listed = await self._tolerated(place, partial(self._ops_items, place, *wanted), "revoked")
-        return list(_sightings(place, listed))
+        return list(listed_ops_items(place, listed))
 
     async def _ops_items(self, place: Place, *wanted: Mapping[str, object]) -> list[Answer]:
         filters = [_filter("OpsItemType", TYPE), *wanted]
@@ -94,15 +94,16 @@ def _after(key: str, moment: datetime) -> Mapping[str, object]:
     return _filter(key, f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", operator="GreaterThan")
 
 
-def _sightings(place: Place, listed: Iterable[Answer]) -> Iterable[ListedRequest]:
+def listed_ops_items(place: Place, listed: Iterable[Answer]) -> Iterable[ListedRequest]:
+    """Yield the requests in rows of DescribeOpsItems."""
     for row in listed:
         key = _key(place, row)
-        if key and (sighting := _sighting(key, row)):
-            yield sighting
+        if key and (listed_request := _listed(key, row)):
+            yield listed_request
 
 
-def _sighting(key: RequestKey, row: Answer) -> ListedRequest | None:
-    """Read a row; None for an auto-approved request, and for what is no access request."""
+def _listed(key: RequestKey, row: Answer) -> ListedRequest | None:
+    """Return the request of a row; None for an auto-approved one, and for other OpsItems."""
     try:
         item = parse_ops_item(row, key)
     except UnreadableOpsItem:
@@ -115,7 +116,8 @@ def _sighting(key: RequestKey, row: Answer) -> ListedRequest | None:
     return ListedRequest(key, item.status, item.modified_at, replica_of=item.replica_of)
 
 
-def _steps(place: Place, listed: Iterable[Answer]) -> Iterable[ListedRequest]:
+def listed_executions(place: Place, listed: Iterable[Answer]) -> Iterable[ListedRequest]:
+    """Yield the requests in rows of DescribeAutomationExecutions, with their current steps."""
     for row in listed:
         if key := _key(place, row):
             yield ListedRequest(key, step=text(row.get("CurrentStepName")))
@@ -128,17 +130,17 @@ def _key(place: Place, row: Answer) -> RequestKey | None:
         return None
 
 
-def _united(sightings: Iterable[ListedRequest]) -> Sequence[ListedRequest]:
-    """Make one of several sightings of the same request: the younger status, and the step."""
+def _merged(listed: Iterable[ListedRequest]) -> Sequence[ListedRequest]:
+    """Merge rows about the same request: the newer status, and the step."""
     found: dict[RequestKey, ListedRequest] = {}
-    for each in sightings:
+    for each in listed:
         known = found.get(each.key, each)
-        younger = known if _younger(known, each) else each
-        found[each.key] = replace(younger, step=each.step or known.step)
+        newer = known if _is_newer(known, each) else each
+        found[each.key] = replace(newer, step=each.step or known.step)
     return list(found.values())
 
 
-def _younger(one: ListedRequest, other: ListedRequest) -> bool:
+def _is_newer(one: ListedRequest, other: ListedRequest) -> bool:
     if one.modified_at is None or other.modified_at is None:
         return other.modified_at is None
     return one.modified_at > other.modified_at

@@ -1,6 +1,6 @@
-"""Reads OpsItems of access requests as GetOpsItem and DescribeOpsItems show them. Sans-IO.
+"""Parses OpsItems of access requests, as GetOpsItem and DescribeOpsItems return them. Sans-IO.
 
-Every member is optional: AWS has published one sample, of an auto-approved request, and none of a manual one.
+Every member is optional: AWS has published only one sample, of an auto-approved request, and none of a manual one.
 https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access-approve-deny-requests.html
 """
 
@@ -13,13 +13,13 @@ from bot.aws.jit.assumptions import AUTO_POLICY, OPS_ITEM_WORDS
 from bot.boto.fields import decoded, duration, mapping, moment, text
 from bot.domain.request import InvalidRequestKey, RequestKey, Status
 
-TYPE = "/aws/accessrequest"  # of the OpsItem, and the key of what it tells about the request
+TYPE = "/aws/accessrequest"  # type of the OpsItem, and the key of its data about the request
 _NODE = re.compile(r"(?<![0-9a-z])m?i-[0-9a-f]{8,17}(?![0-9a-z])")
 _GRANTED = frozenset({Status.APPROVED, Status.REVOKED})
 
 
 class UnreadableOpsItem(Exception):
-    """The answer is not the OpsItem of an access request; `code` says what it is instead."""
+    """The answer is not the OpsItem of an access request; `code` says what it is."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -28,7 +28,7 @@ class UnreadableOpsItem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OpsItem:
-    """What the OpsItem of a request tells."""
+    """The content of a request's OpsItem."""
 
     key: RequestKey
     status: Status
@@ -47,38 +47,38 @@ class OpsItem:
 
     @property
     def auto_approved(self) -> bool:
-        """True where nobody has to decide: there is no execution, and the policy or the outcome says why."""
+        """Whether no approval is needed: there is no execution, and the policy or the outcome says why."""
         return self.execution_id is None and (self.policy == AUTO_POLICY or self.status in _GRANTED)
 
 
 def parse_ops_item(document: object, key: RequestKey) -> OpsItem:
-    """Read the member OpsItem of GetOpsItem, or a row of DescribeOpsItems; raise UnreadableOpsItem."""
+    """Parse the member OpsItem of GetOpsItem, or a row of DescribeOpsItems. Raises UnreadableOpsItem."""
     raw = mapping(document)
     data = _operational_data(raw)
     if raw.get("OpsItemType", TYPE) != TYPE or TYPE not in data:
         raise UnreadableOpsItem("NotAnAccessRequest")
     if raw.get("OpsItemId", key.ops_item_id) != key.ops_item_id:
         raise UnreadableOpsItem("AnotherOpsItem")
-    about = mapping(decoded(data[TYPE]))
-    asking = mapping(about.get("requester"))
+    details = mapping(decoded(data[TYPE]))
+    asker = mapping(details.get("requester"))
     status = OPS_ITEM_WORDS.get(text(raw.get("Status")) or "", Status.UNKNOWN)
     span = duration(data.get(f"{TYPE}/accessduration"))
     start, end = _window(data, span) if status in _GRANTED else (None, None)
     return OpsItem(
         key=key,
         status=status,
-        requester=text(asking.get("arn")) or text(asking.get("id")) or text(raw.get("CreatedBy")) or "",
+        requester=text(asker.get("arn")) or text(asker.get("id")) or text(raw.get("CreatedBy")) or "",
         node_id=_node_id(data.get(f"{TYPE}/context")),
         reason=text(data.get(f"{TYPE}/approvaldetails")) or "",
         requested_at=moment(raw.get("CreatedTime")),
         modified_at=moment(raw.get("LastModifiedTime")),
-        policy=_present(about.get("approvalPolicy")),
-        policy_version=text(about.get("approvalPolicyVersion")),
+        policy=_present(details.get("approvalPolicy")),
+        policy_version=text(details.get("approvalPolicyVersion")),
         duration=span,
         access_from=start,
         access_until=end,
-        execution_id=text(about.get("automationExecutionId")),
-        replica_of=_source(asking) if _is_true(asking.get("isReplica")) else None,
+        execution_id=text(details.get("automationExecutionId")),
+        replica_of=_source(asker) if _is_true(asker.get("isReplica")) else None,
     )
 
 
@@ -88,19 +88,19 @@ def _operational_data(raw: Mapping[str, object]) -> dict[str, object]:
 
 
 def _present(value: object) -> str | None:
-    """Return a text even if it is empty: of a request that failed, that no policy applies is known."""
+    """Return a text even if it is empty, which means that no policy applies (of a failed request)."""
     return "" if value == "" else text(value)
 
 
 def _window(data: Mapping[str, object], span: timedelta | None) -> tuple[datetime | None, datetime | None]:
     start, end = moment(data.get(f"{TYPE}/starttime")), moment(data.get(f"{TYPE}/endtime"))
     if start and span and not end:
-        end = start + span  # the OpsItem's own figures: in AWS's sample the end is exactly this
+        end = start + span  # in AWS's sample the end is exactly this
     return start, end
 
 
 def _node_id(context: object) -> str | None:
-    """Find the one node that the context names, by ARN or by id; None for none, or for several."""
+    """Return the only node that the context names, by ARN or by id; None for none or several."""
     found = set(_NODE.findall(text(context) or ""))
     return found.pop() if len(found) == 1 else None
 
@@ -109,9 +109,9 @@ def _is_true(value: object) -> bool:
     return value is True or (text(value) or "").casefold() == "true"
 
 
-def _source(asking: Mapping[str, object]) -> RequestKey:
+def _source(asker: Mapping[str, object]) -> RequestKey:
     names = ("sourceAccountId", "sourceRegion", "sourceOpsItemId")
     try:
-        return RequestKey.parse("/".join(text(asking.get(name)) or "" for name in names))
+        return RequestKey.parse("/".join(text(asker.get(name)) or "" for name in names))
     except InvalidRequestKey:
         raise UnreadableOpsItem("ReplicaWithoutSource") from None

@@ -1,4 +1,4 @@
-"""Reads a ManualApprovalPolicy document: how long access lasts, and the levels in their order. Sans-IO.
+"""Parses a ManualApprovalPolicy document: how long access lasts, and the levels in order. Sans-IO.
 
 https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access-create-manual-policies.html
 """
@@ -14,19 +14,19 @@ from bot.domain.request import Level
 
 
 class UnreadablePolicy(Exception):
-    """The text is no approval policy that this room understands."""
+    """The text is not an approval policy that can be parsed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a policy says of every request under it. Its levels have not started."""
+    """The content of a policy. Its levels have not started."""
 
     duration: timedelta | None
     levels: tuple[Level, ...]
 
 
 def parse_policy(content: object) -> Policy:
-    """Read the `Content` of GetDocument, in JSON; raise UnreadablePolicy."""
+    """Parse the `Content` of GetDocument, which is JSON. Raises UnreadablePolicy."""
     document = mapping(decoded(content))
     if not document:
         raise UnreadablePolicy
@@ -47,21 +47,21 @@ def _level(step: Mapping[str, object]) -> Level | None:
     )
 
 
-def merged(planned: Sequence[Level], run: Sequence[Level]) -> tuple[Level, ...]:
-    """Put what the run tells of each level before what the policy says of it, in the policy's order.
+def merge_levels(planned: Sequence[Level], actual: Sequence[Level]) -> tuple[Level, ...]:
+    """Return the levels of an execution (`actual`), completed from the policy (`planned`), in the policy's order.
 
-    The policy may have been edited since, or made anew: AWS counts by what the run began with.
+    The policy may have been edited or replaced since; AWS counts by what the execution began with.
     """
-    happened = {level.step: level for level in run}
+    happened = {level.step: level for level in actual}
     known = {level.step for level in planned}
     both = [_merged(level, happened[level.step]) if level.step in happened else level for level in planned]
-    return (*both, *(level for level in run if level.step not in known))
+    return (*both, *(level for level in actual if level.step not in known))
 
 
-def _merged(planned: Level, run: Level) -> Level:
+def _merged(planned: Level, actual: Level) -> Level:
     return replace(
-        run,
-        required=run.required or planned.required,
-        approvers=planned.approvers if run.approvers is None else run.approvers,
-        timeout=run.timeout or planned.timeout,
+        actual,
+        required=actual.required or planned.required,
+        approvers=planned.approvers if actual.approvers is None else actual.approvers,
+        timeout=actual.timeout or planned.timeout,
     )

@@ -1,7 +1,7 @@
-"""Sends one decision to AWS, in the session of the decision's role that bears the person's name.
+"""Sends one decision to AWS, in a session of the approver role that carries the person's name.
 
-In two parts, so that the state check can stand between them: whatever may have to be waited for, then the call alone.
-`SendAutomationSignal` has no idempotency token and names no step: nothing here sends it twice. A requester's
+Two steps, with the state check between them: `prepare` does all that may have to wait, `send` makes the call.
+`SendAutomationSignal` has no idempotency token and names no step, so it is never sent twice here. A requester's
 cancellation is `StopAutomationExecution`, which takes no comment.
 https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_SendAutomationSignal.html
 https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StopAutomationExecution.html
@@ -26,7 +26,7 @@ class Signals:
         self._clients = clients
 
     async def prepare(self, signal: Signal) -> None:
-        """Get the role's session and a turn in the quota; nothing leaves. Raises SignalRefused, SignalThrottled."""
+        """Get the role's session and a turn in the quota. Sends nothing. Raises SignalRefused, SignalThrottled."""
         try:
             await self._authorise(signal)
             await self._clients.turn(_place(signal), "ssm", _operation(signal), Lane.SIGNAL)
@@ -34,18 +34,18 @@ class Signals:
             raise _not_prepared(failed) from failed
 
     async def send(self, signal: Signal) -> None:
-        """Send what was prepared, at once and once. Raises SignalRefused, SignalThrottled, SignalLost."""
+        """Send a prepared signal once, immediately. Raises SignalRefused, SignalThrottled, SignalLost."""
         credentials = self._credentials(signal)
         try:
             await self._clients.send(_place(signal), _operation(signal), credentials, **_parameters(signal))
         except CallFailed as failed:
-            self._forget_useless(signal, failed)
+            self._forget_rejected(signal, failed)
             raise _outcome(failed) from failed
 
     async def _authorise(self, signal: Signal) -> None:
-        """Have what signs the signal at hand; raise CallFailed.
+        """Make sure that the signing credentials are cached. Raises CallFailed.
 
-        It must be of the request's account: AWS looks for the execution in the account of whoever signs.
+        They must belong to the request's account, because AWS looks for the execution in the signer's account.
         """
         if signal.session is None:
             if await self._clients.own_account(Lane.CLICK) != signal.key.account:
@@ -53,23 +53,23 @@ class Signals:
         elif _account_of(signal.session) != signal.key.account:
             raise CallFailed("RoleOfAnotherAccount", Failure.DENIED)
         else:
-            await self._clients.session(signal.session, Lane.CLICK)  # signals have their threads
+            await self._clients.sessions.get(signal.session, Lane.CLICK)  # the signal lane's threads are for signals
 
     def _credentials(self, signal: Signal) -> Credentials | None:
-        """Return the session that is at hand; one that was dropped since would have to be waited for: prepare anew."""
+        """Return the cached credentials. Raises SignalThrottled if they are gone; the caller prepares again."""
         if signal.session is None:
-            if self._clients.kept_own_account != signal.key.account:
+            if self._clients.cached_own_account != signal.key.account:
                 raise SignalThrottled("NotPrepared")
             return None
-        credentials = self._clients.kept_session(signal.session)
+        credentials = self._clients.sessions.cached(signal.session)
         if credentials is None or _account_of(signal.session) != signal.key.account:
             raise SignalThrottled("NotPrepared")
         return credentials
 
-    def _forget_useless(self, signal: Signal, failed: CallFailed) -> None:
-        """Assume the role anew after a refusal: the session may be what is wrong, if the role was changed since."""
+    def _forget_rejected(self, signal: Signal, failed: CallFailed) -> None:
+        """Drop the session after a refusal: the role may have been changed since it was assumed."""
         if signal.session and failed.failure in {Failure.EXPIRED, Failure.DENIED}:
-            self._clients.forget_session(signal.session)
+            self._clients.sessions.forget(signal.session)
 
 
 def _account_of(session: RoleSession) -> str:
@@ -92,29 +92,29 @@ def _parameters(signal: Signal) -> dict[str, object]:
     return {**execution, "SignalType": _signal_type(signal.verdict), "Payload": {"Comment": [signal.comment]}}
 
 
-def _signal_type(act: Literal[Verdict.APPROVE, Verdict.REJECT, Withdrawal.REVOKE]) -> str:
-    match act:
+def _signal_type(action: Literal[Verdict.APPROVE, Verdict.REJECT, Withdrawal.REVOKE]) -> str:
+    match action:
         case Verdict.APPROVE:
             return "Approve"
         case Verdict.REJECT:
-            return "Reject"  # one page of the user guide says Deny, which the API does not know
+            return "Reject"  # one page of the user guide says Deny, which the API does not accept
         case Withdrawal.REVOKE:
-            return "Revoke"  # a word of the enum; that the console sends it was not seen
+            return "Revoke"  # a member of the enum; not verified that the console sends it
         case _:
-            assert_never(act)
+            assert_never(action)
 
 
 def _not_prepared(failed: CallFailed) -> SignalRefused | SignalThrottled:
-    """Say what it means that the role could not be assumed, or that the quota is used up: no signal left."""
+    """Return the port's error for a failed preparation: no signal was sent."""
     if failed.failure in {Failure.DENIED, Failure.REFUSED}:
         return SignalRefused(failed.code, denied=True)
     return SignalThrottled(failed.code)
 
 
 def _outcome(failed: CallFailed) -> SignalRefused | SignalThrottled | SignalLost:
-    """Say what a failure means for the decision.
+    """Return the port's error for a failed signal.
 
-    What never left this machine had no effect any more than what AWS throttled: both may be tried again.
+    A call that was not sent had no effect, just like a throttled one: both may be repeated.
     """
     match failed.failure:
         case Failure.DENIED | Failure.REFUSED:

@@ -14,7 +14,7 @@ THERE = Quota("444455556666", "ap-northeast-1", "ssm", "get_ops_item")
 
 def failed(hanging: CircuitBreaker, quota: Quota, failure: Failure) -> None:
     """Make a call that fails."""
-    with pytest.raises(CallFailed), hanging.asked(quota):
+    with pytest.raises(CallFailed), hanging.guard(quota):
         raise CallFailed("ReadTimeoutError", failure)
 
 
@@ -29,18 +29,18 @@ def hanging() -> CircuitBreaker:
 
 def test_what_hangs_is_asked_by_one_at_a_time(hanging: CircuitBreaker) -> None:
     """The second one is refused at once, and leaves no trace."""
-    with hanging.asked(HERE):
+    with hanging.guard(HERE):
         for _ in range(2):
-            with pytest.raises(CallFailed) as refused, hanging.asked(HERE):
+            with pytest.raises(CallFailed) as refused, hanging.guard(HERE):
                 pytest.fail("it was let through")
             assert (refused.value.code, refused.value.failure) == ("NotAnswering", Failure.TIMED_OUT)
 
 
 def test_others_are_not_kept_waiting(hanging: CircuitBreaker) -> None:
     """Another account, and another operation, are asked as ever."""
-    with hanging.asked(HERE), ExitStack() as stack:
+    with hanging.guard(HERE), ExitStack() as stack:
         for quota in (THERE, THERE, Quota(*(HERE.account, HERE.region, "ssm", "get_document"))):
-            stack.enter_context(hanging.asked(quota))
+            stack.enter_context(hanging.guard(quota))
 
 
 @pytest.mark.parametrize("failure", [None, Failure.THROTTLED, Failure.DENIED, Failure.NO_ANSWER])
@@ -49,9 +49,9 @@ def test_any_answer_ends_it(hanging: CircuitBreaker, failure: Failure | None) ->
     if failure:
         failed(hanging, HERE, failure)
     else:
-        with hanging.asked(HERE):
+        with hanging.guard(HERE):
             pass
-    with hanging.asked(HERE), hanging.asked(HERE):
+    with hanging.guard(HERE), hanging.guard(HERE):
         pass
 
 
@@ -61,5 +61,5 @@ def test_a_time_out_now_and_then_is_nothing() -> None:
     for _ in range(5):
         for _ in range(PATIENCE - 1):
             failed(hanging, HERE, Failure.TIMED_OUT)
-        with hanging.asked(HERE), hanging.asked(HERE):
+        with hanging.guard(HERE), hanging.guard(HERE):
             pass

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from bot.aws.jit.executions import parse_execution
-from bot.aws.jit.policies import UnreadablePolicy, merged, parse_policy
+from bot.aws.jit.policies import UnreadablePolicy, merge_levels, parse_policy
 from bot.domain.request import Approver, ApproverKind, Level, LevelState
 from tests.unit.aws.samples import KEY, ROLE, UNHURRIED, execution, mangled, policy, step
 
@@ -66,7 +66,7 @@ def test_what_happened_is_put_on_the_plan() -> None:
     """State, votes and times come from the run, the order from the policy, and who may vote where the run does not tell."""
     planned = parse_policy(json.dumps(policy())).levels
     run = parse_execution(execution(step("Level1", Inputs={}), CurrentStepName="Level1"), KEY).levels
-    first, second = merged(planned, run)
+    first, second = merge_levels(planned, run)
     assert (first.state, first.required, first.approvers) == (LevelState.WAITING, 1, planned[0].approvers)
     assert first.votes == run[0].votes
     assert first.timeout == timedelta(hours=1), "the run's own time-out counts down"
@@ -77,16 +77,16 @@ def test_what_the_run_tells_of_a_level_is_not_the_policys_to_say() -> None:
     """An edited policy is for later requests: approvals needed, approvers and time-out are those that AWS counts by."""
     run = parse_execution(execution(step("Level1"), CurrentStepName="Level1"), KEY).levels
     edited = [replace(level, required=5, approvers=(), timeout=timedelta(days=9)) for level in run]
-    assert merged(edited, run) == run
+    assert merge_levels(edited, run) == run
     unsaid = [replace(level, required=None, approvers=None, timeout=None) for level in run]
-    (level,) = merged(edited, unsaid)
+    (level,) = merge_levels(edited, unsaid)
     assert (level.required, level.approvers, level.timeout) == (5, (), timedelta(days=9)), "the run does not tell"
 
 
 def test_a_step_that_the_policy_lacks_is_kept() -> None:
     """The run is the truth even where the document has changed since."""
     run = parse_execution(execution(step("Level3"), CurrentStepName="Level3"), KEY).levels
-    assert [level.step for level in merged(parse_policy(json.dumps(policy())).levels, run)] == [
+    assert [level.step for level in merge_levels(parse_policy(json.dumps(policy())).levels, run)] == [
         "Level1",
         "Level2",
         "Level3",
@@ -96,8 +96,8 @@ def test_a_step_that_the_policy_lacks_is_kept() -> None:
 def test_an_unreadable_policy_leaves_the_run_as_it_is() -> None:
     """Without a plan the steps alone tell."""
     run = parse_execution(execution(), KEY).levels
-    assert merged((), run) == run
-    assert merged([replace(run[0], approvers=None, required=None)], run) == run
+    assert merge_levels((), run) == run
+    assert merge_levels([replace(run[0], approvers=None, required=None)], run) == run
 
 
 @UNHURRIED
@@ -108,4 +108,4 @@ def test_mangled_policies_never_surprise(document: object) -> None:
         found = parse_policy(json.dumps(document, default=str))
     except UnreadablePolicy:
         return
-    str(merged(found.levels, found.levels)).encode()
+    str(merge_levels(found.levels, found.levels)).encode()

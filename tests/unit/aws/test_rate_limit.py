@@ -119,7 +119,7 @@ async def test_clicks_go_before_looks_before_sweeps(timeline: Timeline) -> None:
         order.append(lane)
 
     await pacer.turn(OPS, Lane.SWEEP)
-    lanes = [Lane.SWEEP, Lane.SWEEP, Lane.LOOK, Lane.CLICK, Lane.LOOK, Lane.CLICK]
+    lanes = [Lane.SWEEP, Lane.SWEEP, Lane.RECONCILE, Lane.CLICK, Lane.RECONCILE, Lane.CLICK]
     await asyncio.gather(*(take(lane) for lane in lanes))
     assert order == sorted(lanes)
 
@@ -183,7 +183,7 @@ async def test_the_rate_never_falls_to_nothing(timeline: Timeline) -> None:
     assert timeline.seconds - began < 5
 
 
-@pytest.mark.parametrize("lane", [Lane.CLICK, Lane.LOOK, Lane.SWEEP])
+@pytest.mark.parametrize("lane", [Lane.CLICK, Lane.RECONCILE, Lane.SWEEP])
 async def test_who_cannot_wait_is_told_at_once(timeline: Timeline, lane: Lane) -> None:
     """A line longer than one's patience is not joined, and nobody waits for longer than promised."""
     pacer = RateLimiter(clock=timeline, rates={"ssm": 1.0})

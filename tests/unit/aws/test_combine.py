@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from bot.aws.jit.merged_status import merged_status
+from bot.aws.jit.combine import merge_status
 from bot.domain.request import Status
 
 S = Status
@@ -27,10 +27,10 @@ def expected(ops_item: Status, execution: Status | None) -> Status:
 @pytest.mark.parametrize(("ops_item", "execution"), list(itertools.product(SAID, [*SAID, None])))
 def test_every_pair_of_words_has_its_meaning(ops_item: Status, execution: Status | None) -> None:
     """What the module's table says holds for each of the pairs."""
-    assert merged_status(ops_item, execution) is expected(ops_item, execution)
+    assert merge_status(ops_item, execution) is expected(ops_item, execution)
 
 
 @pytest.mark.parametrize("execution", [*S, None])
 def test_nothing_is_approved_unless_the_ops_item_says_so(execution: Status | None) -> None:
     """An execution that succeeded is no access yet."""
-    assert merged_status(S.PENDING, execution) is not S.APPROVED
+    assert merge_status(S.PENDING, execution) is not S.APPROVED

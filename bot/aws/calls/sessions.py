@@ -1,0 +1,75 @@
+"""Role sessions: assumes roles and caches their credentials until shortly before they expire.
+
+https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+from cachetools import TLRUCache
+
+from bot.aws.calls.rate_limit import Lane
+from bot.boto.failures import CallFailed, Failure
+from bot.boto.fields import mapping, moment, text
+from bot.boto.sdk import Answer, Credentials
+from bot.ports.aws import RoleSession
+from bot.ports.clock import Clock
+
+SESSION_LIFE = timedelta(hours=1)  # the default of AssumeRole, and the most for a role assumed by a role
+SESSION_MARGIN = timedelta(minutes=5)  # clocks differ, and a call takes time
+SESSIONS_KEPT = 1000  # people times roles; one that falls out costs one AssumeRole
+log = structlog.get_logger(__name__)
+
+
+class RoleSessions:
+    """Credentials by role session. `sts`: makes a call to STS, given operation, lane and parameters."""
+
+    def __init__(self, sts: Callable[..., Awaitable[Answer]], *, clock: Clock) -> None:
+        self._sts, self._clock = sts, clock
+        self._kept: TLRUCache[RoleSession, Credentials] = TLRUCache(SESSIONS_KEPT, ttu=_usable_until, timer=clock.epoch)
+
+    async def get(self, session: RoleSession, lane: Lane) -> Credentials:
+        """Return the credentials of a session; assumes the role if none are cached. Raises CallFailed."""
+        found = self._kept.get(session)
+        if found is None:
+            found = await self._assume(session, lane)
+            self._kept[session] = found
+        return found
+
+    def cached(self, session: RoleSession) -> Credentials | None:
+        """Return the cached credentials of a session, if any. Never calls AWS."""
+        return self._kept.get(session)
+
+    def forget(self, session: RoleSession) -> None:
+        """Drop the credentials of a session, so that the next call assumes the role again."""
+        self._kept.pop(session, None)
+
+    async def _assume(self, session: RoleSession, lane: Lane) -> Credentials:
+        try:
+            answer = await self._sts("assume_role", lane, **_parameters(session))
+        except CallFailed as failed:
+            log.warning("role_not_assumed", role=session.role, code=failed.code)
+            raise
+        given = mapping(answer.get("Credentials"))
+        key, secret, token = (text(given.get(each)) for each in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
+        if key is None or secret is None or token is None:
+            raise CallFailed("NoCredentialsInAnswer", Failure.NO_ANSWER)
+        latest = self._clock.now() + SESSION_LIFE
+        return Credentials(session, key, secret, token, min(moment(given.get("Expiration")) or latest, latest))
+
+
+def _usable_until(_session: RoleSession, credentials: Credentials, _now: float) -> float:
+    return (credentials.expires_at - SESSION_MARGIN).timestamp()
+
+
+def _parameters(session: RoleSession) -> dict[str, object]:
+    """Return the parameters of AssumeRole. Optional ones are left out, because each needs a permission."""
+    found: dict[str, object] = {"RoleArn": session.role, "RoleSessionName": session.name}
+    if session.source_identity:
+        found["SourceIdentity"] = session.source_identity
+    if session.external_id:
+        found["ExternalId"] = session.external_id
+    if session.tags:
+        found["Tags"] = [{"Key": key, "Value": value} for key, value in session.tags]
+    return found

@@ -1,11 +1,15 @@
-"""The rows, with someone to wake: a store whose writes are seen at once by whoever waits in this process."""
+"""The rows as services use them: reads, writes, leases, and waiting for a change.
+
+A write in this process wakes every waiter of this process at once. What another process writes is found by polling.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
 
+from bot.concurrency.single_flight import SingleFlight
+from bot.concurrency.waiting import first_of
 from bot.domain.audit import steps
 from bot.domain.decision import Decision
 from bot.domain.record import Record
@@ -15,30 +19,40 @@ from bot.ports.store import Change, Store, StoreUnavailable
 from bot.service.auditing import log_audit_entry
 
 LEASE = timedelta(seconds=30)  # longer than one call to AWS or Teams may take; renewed before each write to Teams
-LEASE_KEPT_EVERY = 10.0  # seconds between renewals while something under the lease takes its time
-POLL_SECONDS = 0.5  # how often a waiting click looks for what another process wrote
+LEASE_RENEWED_EVERY = 10.0  # seconds, while work under the lease goes on
+POLL_SECONDS = 0.5  # between reads of a row that another process may have written
 
 
 class LeaseHeld(Exception):
     """Another process writes to Teams for this request now."""
 
 
-@dataclass(slots=True)
 class _Watch:
-    """The latest row that this process wrote or read, and who waits for a newer one."""
+    """The newest known version of one row, for those who wait in this process."""
 
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    waiting: int = 0
-    latest: Record | None = None
-    stale: bool = True  # another process may have written since
-    reading: asyncio.Task[None] | None = None
+    def __init__(self, load: Callable[[], Awaitable[Record | None]]) -> None:
+        self._load = load
+        self._reading = SingleFlight(self._refresh)
+        self._latest: Record | None = None
+        self.changed = asyncio.Event()
+        self.waiting = 0
+        self.stale = True  # another process may have written since
+
+    async def read(self) -> Record | None:
+        """Return the row; one read of the store serves all who wait."""
+        if self.stale:
+            await self._reading.join()
+        return self._latest  # not what was read: a write of this process may be newer
 
     def take(self, record: Record | None) -> bool:
-        """Keep a row, unless a newer one is known: answers of the store may overtake one another."""
-        if record and self.latest and record.version < self.latest.version:
+        """Keep a row unless a newer one is known: the store's answers may arrive out of order."""
+        if record and self._latest and record.version < self._latest.version:
             return False
-        self.latest, self.stale = record, False
+        self._latest, self.stale = record, False
         return True
+
+    async def _refresh(self) -> None:
+        self.take(await self._load())
 
 
 class Rows:
@@ -47,14 +61,14 @@ class Rows:
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store, self._clock = store, clock
         self._watches: dict[RequestKey, _Watch] = {}
-        self.due = asyncio.Event()  # set when a row wants to be looked at sooner than planned
+        self.due = asyncio.Event()  # set when a row became due earlier than planned
 
     async def load(self, key: RequestKey) -> Record | None:
-        """Return the row as last written by anybody."""
+        """Return the row as last written by any process."""
         return await self.store.load(key)
 
     async def apply(self, key: RequestKey, change: Change) -> Record:
-        """Write a pure change; wake whoever waits for this row and, where it is due now, the looker."""
+        """Write a pure change. Wakes those who wait for this row and, if the row is due now, the reconcile loop."""
         now = self._clock.now()
         before: tuple[Decision, ...] = ()
 
@@ -66,10 +80,10 @@ class Rows:
         try:
             record = await self.store.apply(key, seen, now=now)
         except BaseException:
-            self._doubt(key)  # what refused the change may be newer than what is known here
+            self._mark_stale(key)  # the change may have been refused because of a newer row
             raise
         self._publish(record)
-        for entry in steps(before, record, at=now):  # stored already
+        for entry in steps(before, record, at=now):  # the same write has stored them
             log_audit_entry(entry)
         if record.requeue_at and record.requeue_at <= now:
             self.due.set()
@@ -79,6 +93,8 @@ class Rows:
         """Store that this request must be reconciled now."""
         now = self._clock.now()
         return await self.apply(key, lambda record: record.requeue_by(now))
+
+    # --- the right to write to Teams
 
     async def lease(self, key: RequestKey, owner: str) -> Record:
         """Take the right to write to Teams for this request. Raises LeaseHeld."""
@@ -92,9 +108,9 @@ class Rows:
         return await self.apply(key, lease)
 
     async def renew(self, key: RequestKey, owner: str, *, also: Change | None = None) -> Record:
-        """Renew that right before a write to Teams. Raises LeaseHeld if it was lost meanwhile.
+        """Renew the lease right before a write to Teams. Raises LeaseHeld if it was lost.
 
-        `also` is changed in the same write.
+        `also`: a further change in the same write.
         """
 
         def renew(record: Record) -> Record:
@@ -106,67 +122,45 @@ class Rows:
         return await self.apply(key, renew)
 
     @asynccontextmanager
-    async def kept(self, key: RequestKey, owner: str) -> AsyncIterator[None]:
-        """Keep that right while something takes its time; who loses it all the same is told at the next `renew`."""
-        keeping = asyncio.create_task(self._keep(key, owner))
+    async def lease_kept(self, key: RequestKey, owner: str) -> AsyncIterator[None]:
+        """Renew the lease during slow work. If it is lost all the same, the next `renew` raises LeaseHeld."""
+        keeping = asyncio.create_task(self._keep_lease(key, owner))
         try:
             yield
         finally:
             keeping.cancel()
 
-    async def _keep(self, key: RequestKey, owner: str) -> None:
+    async def _keep_lease(self, key: RequestKey, owner: str) -> None:
         with suppress(LeaseHeld, StoreUnavailable):
             while True:
-                await self._clock.sleep(LEASE_KEPT_EVERY)
+                await self._clock.sleep(LEASE_RENEWED_EVERY)
                 await self.renew(key, owner)
 
+    # --- waiting
+
     async def wait(self, key: RequestKey, until: Callable[[Record], bool], *, seconds: float) -> Record | None:
-        """Wait for a row to become so; return it as it is then, or as it is when the time is over."""
-        watch = self._watches.setdefault(key, _Watch())
+        """Wait until the row fulfils a condition. Returns the row as it is then, or as it is after `seconds`."""
+        watch = self._watches.setdefault(key, _Watch(lambda: self.store.load(key)))
         watch.waiting += 1
         try:
-            return await self._wait(key, watch, until, seconds)
+            return await self._wait(watch, until, seconds)
         finally:
             watch.waiting -= 1
             if not watch.waiting:
                 self._watches.pop(key, None)
 
-    async def _wait(
-        self, key: RequestKey, watch: _Watch, until: Callable[[Record], bool], seconds: float
-    ) -> Record | None:
+    async def _wait(self, watch: _Watch, until: Callable[[Record], bool], seconds: float) -> Record | None:
         deadline = self._clock.now().timestamp() + seconds
         while True:
-            record = await self._read(key, watch)
+            record = await watch.read()
             remaining = deadline - self._clock.now().timestamp()
             if remaining <= 0 or (record and until(record)):
                 return record
-            await self._changed(watch, min(remaining, POLL_SECONDS))
+            pause = self._clock.sleep(min(remaining, POLL_SECONDS))
+            if not await first_of(watch.changed.wait(), pause):
+                watch.stale = True  # no write in this process: read the store again
 
-    async def _read(self, key: RequestKey, watch: _Watch) -> Record | None:
-        """Read the row once for all who wait for it."""
-        if watch.stale:
-            if watch.reading is None or watch.reading.done():
-                watch.reading = asyncio.create_task(self._refresh(key, watch))
-            await asyncio.shield(watch.reading)
-        return watch.latest  # not what was read: a write may have been faster
-
-    async def _refresh(self, key: RequestKey, watch: _Watch) -> None:
-        watch.take(await self.store.load(key))
-
-    async def _changed(self, watch: _Watch, seconds: float) -> None:
-        """Wait for a write of this process, else have the next read ask the store."""
-        changed = watch.changed
-        pause = asyncio.ensure_future(self._clock.sleep(seconds))
-        wake = asyncio.ensure_future(changed.wait())
-        try:
-            done, _ = await asyncio.wait({pause, wake}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            pause.cancel()
-            wake.cancel()
-        if wake not in done:
-            watch.stale = True
-
-    def _doubt(self, key: RequestKey) -> None:
+    def _mark_stale(self, key: RequestKey) -> None:
         if watch := self._watches.get(key):
             watch.stale = True
 

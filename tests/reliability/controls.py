@@ -148,14 +148,14 @@ GUARDS = (
     ),
     Guard(
         "an ended row that cannot be read hinders no other",
-        "bot/service/sources/sweep.py",
+        "bot/service/sources/place_sweep.py",
         "with suppress(RowUnreadable):",
         "with suppress(ZeroDivisionError):",
         "tests/scenario/test_sweep.py::test_an_ended_row_that_cannot_be_read_hinders_no_other_request",
     ),
     Guard(
         "a clock that was ahead stops no sweep",
-        "bot/service/sources/sweep.py",
+        "bot/service/sources/place_sweep.py",
         "abs(self._clock.now() - last)",
         "(self._clock.now() - last)",
         "tests/scenario/test_sweep.py::test_a_clock_that_was_ahead_for_a_while_stops_no_sweep[replica-1]",
@@ -573,8 +573,8 @@ GUARDS = (
     Guard(
         "a late answer of the store",
         "bot/service/rows.py",
-        "if record and self.latest and record.version < self.latest.version:",
-        "if record and self.latest and record.version < 0:",
+        "if record and self._latest and record.version < self._latest.version:",
+        "if record and self._latest and record.version < 0:",
         TRUTH + "test_an_answer_of_the_store_that_comes_late_takes_nothing_back",
     ),
     Guard(
@@ -684,14 +684,14 @@ GUARDS = (
     ),
     Guard(
         "one way to Teams",
-        "bot/service/sources/sweep.py",
+        "bot/service/sources/place_sweep.py",
         "await self._rows.requeue(key)",
         "await self._rows.reconcile(key)",
         "tests/unit/test_one_path.py::test_converge_has_one_caller",
     ),
     Guard(
         "the sweep",
-        "bot/service/sources/sweep.py",
+        "bot/service/sources/place_sweep.py",
         "for key in due:",
         "for key in due[:0]:",
         DECIDING + "test_all_events_lost",

@@ -15,7 +15,8 @@ from bot.domain.request import RequestKey, Status, Verdict
 from bot.ports.aws import AwsUnavailable, ListedRequest
 from bot.ports.store import StoreUnavailable, Watched
 from bot.service.retention import MOST_ROUNDS, PERIOD, Retention
-from bot.service.sources.sweep import LEASE, SKIPPED_PAUSE, Sweep
+from bot.service.sources.place_sweep import LEASE
+from bot.service.sources.sweep import SKIPPED_PAUSE, Sweep
 from bot.store.sqlite.store import SqliteStore
 from bot.telemetry import Telemetry
 from tests.fakes.aws import ACCOUNT, REGION, FakeAws

@@ -35,7 +35,7 @@ CHAT = {
 SIGNAL = {"bot/service/clicks/signalling.py Signalling._signalled"}
 DUE = {
     "bot/service/sources/intake.py Intake._store": "an event came",
-    "bot/service/sources/sweep.py Sweep._requeue": "AWS's list differs: decided in the console, or an event was lost",
+    "bot/service/sources/place_sweep.py PlaceSweep._requeue": "AWS's list differs: decided in the console, or an event was lost",
     "bot/service/clicks/orphan_cards.py OrphanCards.adopt_request": "a click told of a request that no row knew",
     "bot/service/clicks/orphan_cards.py OrphanCards._adopt": "a click told of a card that no row knew",
     "bot/service/clicks/attempt.py ClickAttempt._refused": "somebody clicked, and other rules had placed who asks",

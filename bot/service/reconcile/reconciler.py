@@ -70,7 +70,7 @@ class Reconciler:
             raise
         outcome, again_at = "failed", None
         try:
-            async with self._rows.kept(key, self._owner):  # AWS may take longer than a lease lasts
+            async with self._rows.lease_kept(key, self._owner):  # AWS may take longer than a lease lasts
                 record = await self._look_after_decisions(await self._observe(record))
             await self._delivering.deliver(record, desired(record, self._configured.rules, self._clock.now()))
             outcome = "converged"

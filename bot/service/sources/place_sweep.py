@@ -1,0 +1,225 @@
+"""Compares AWS's lists of one account and Region with the rows, and makes due what differs.
+
+The list of pending requests is enough: a row that is open here and no longer pending there must be reconciled.
+Of several processes, one sweeps a place at a time.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from bot.domain.record import Record
+from bot.domain.request import RequestKey, Status
+from bot.domain.shown.card_places import is_misplaced
+from bot.ports.aws import AwsUnavailable, ListedRequest, Requests
+from bot.ports.clock import Clock
+from bot.ports.store import RowUnreadable, StoreUnavailable
+from bot.service.configured import Configured
+from bot.service.rows import Rows
+from bot.service.sources.listed import Listed, is_open
+from bot.telemetry import Telemetry
+
+OVERLAP = timedelta(minutes=5)  # AWS's lists may lag behind its clock; a request that is listed twice costs nothing
+FIRST_SPAN = timedelta(days=14)  # longest access window: access that was approved earlier has ended
+LONGEST_LIFE = timedelta(days=44)  # of a request: 30 days pending, 14 days of access
+LEASE = timedelta(seconds=10)  # of a sweep; when a process dies during one, another sweeps after this time
+LEASE_RENEWED_EVERY = 3.0  # seconds, during a long sweep
+OVER = datetime(1970, 1, 1, tzinfo=UTC)  # a lease's end that is past on every clock, also on one that was set back
+RECENT = 0.9  # share of the period in which another process's sweep replaces our own, counted from its beginning
+Place = tuple[str, str]  # account, Region
+log = structlog.get_logger(__name__)
+
+
+class PlaceSweep:
+    """The sweep of one account and Region. `owner` names this process; `period` is in seconds.
+
+    `reported`: accounts and Regions that are not configured and were logged; shared by all sweeps of the process.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        *,
+        rows: Rows,
+        requests: Requests,
+        clock: Clock,
+        configured: Configured,
+        period: float,
+        owner: str,
+        telemetry: Telemetry,
+        reported: set[Place],
+    ) -> None:
+        self._place, (self._account, self._region) = place, place
+        self._rows, self._requests, self._clock, self._configured = rows, requests, clock, configured
+        self._period, self._owner, self._telemetry, self._reported = period, owner, telemetry, reported
+        self._check = f"sweep {self._account} {self._region}"  # its name among the checks of /readyz
+        self._listed = Listed()
+        self._is_skipping = False
+
+    async def sweep(self, *, if_due: bool) -> bool:
+        """Sweep unless another process does, or (`if_due`) did recently; return False if skipped. Logs its failures."""
+        try:
+            ours = await self._sweep_in_turn(if_due=if_due)
+        except AwsUnavailable as problem:
+            await self._failed(problem.code)
+        except StoreUnavailable as problem:
+            self._telemetry.store_errors.inc()
+            await self._failed(str(problem))
+        else:
+            self._telemetry.health.succeeded(self._check)
+            return ours
+        return True
+
+    async def release(self) -> None:
+        """Let another process sweep this place now."""
+        with suppress(StoreUnavailable):  # the lease expires anyway
+            await self._rows.store.lease_sweep(*self._place, self._owner, now=self._clock.now(), until=OVER)
+
+    async def _failed(self, code: str) -> None:
+        """Report a failure and let another process try."""
+        self._count("failed")
+        self._telemetry.health.failed(self._check, code)
+        log.warning("sweep_failed", account=self._account, region=self._region, code=code)
+        await self.release()
+
+    # --- whose turn it is
+
+    async def _sweep_in_turn(self, *, if_due: bool) -> bool:
+        if (if_due and await self._is_recent()) or not await self._lease():
+            self._skip()
+            return False
+        self._is_skipping = False
+        async with self._lease_kept():
+            await self._compare()
+        await self.release()
+        return True
+
+    async def _is_recent(self) -> bool:
+        """True while the last complete sweep, by any process, is too recent for another one."""
+        last = await self._rows.store.watermark(*self._place)
+        return last is not None and abs(self._clock.now() - last) < timedelta(seconds=self._period * RECENT)
+
+    def _skip(self) -> None:
+        self._count("skipped")
+        if not self._is_skipping:  # logged once, not every few seconds
+            self._is_skipping = True
+            log.info("sweep_skipped", account=self._account, region=self._region)
+
+    async def _lease(self) -> bool:
+        now = self._clock.now()
+        return await self._rows.store.lease_sweep(*self._place, self._owner, now=now, until=now + LEASE)
+
+    @asynccontextmanager
+    async def _lease_kept(self) -> AsyncIterator[None]:
+        """Renew the lease for as long as the sweep takes."""
+        renewing = asyncio.create_task(self._keep_lease())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+
+    async def _keep_lease(self) -> None:
+        while True:
+            await self._clock.sleep(LEASE_RENEWED_EVERY)
+            with suppress(StoreUnavailable):  # at worst the lease is lost, and another process lists the same again
+                await self._lease()
+
+    # --- one sweep
+
+    async def _compare(self) -> None:
+        began = self._clock.now()
+        watermark = min(await self._rows.store.watermark(*self._place) or began - FIRST_SPAN, began)
+        sightings = self._own(await self._requests.list_requests(*self._place, watermark - OVERLAP))
+        stored = await self._rows.store.watched()
+        unreadable = [key for key in stored.unreadable if _place_of(key) == self._place]
+        watched = {row.key: row for row in stored.rows if _place_of(row.key) == self._place}
+        due = await self._due([each for each in sightings if each.key not in unreadable], watched)
+        await self._requeue(due, unreadable)
+        await self._rows.store.advance_watermark(*self._place, began)
+        self._done(began, listed=len(sightings), due=len(due))
+
+    async def _requeue(self, due: Iterable[RequestKey], unreadable: Iterable[RequestKey]) -> None:
+        """Make rows due. Rows that cannot be read or written do not stop the others, but the sweep then fails."""
+        problems = [
+            StoreUnavailable(f"request {key} is stored in a shape that is not known here") for key in unreadable
+        ]
+        for key in due:
+            try:
+                await self._rows.requeue(key)
+            except StoreUnavailable as problem:
+                problems.append(problem)
+        if problems:
+            raise problems[0]
+
+    async def _due(self, sightings: list[ListedRequest], watched: Mapping[RequestKey, Record]) -> list[RequestKey]:
+        """Return which rows differ from the lists, or from the current node-access.toml."""
+        self._telemetry.open_requests.labels(account=self._account, region=self._region).set(
+            sum(map(is_open, watched.values()))
+        )
+        listed = [*sightings, *await self._revoked(watched)]
+        answered_at = self._clock.now()
+        rows = {**watched, **await self._unwatched(sightings, watched)}
+        news = self._listed.news([each for each in listed if each.key in rows], rows, now=answered_at)
+        outdated = (key for key, row in watched.items() if self._is_outdated(row))
+        return sorted({*news, *outdated})
+
+    async def _unwatched(
+        self, sightings: Iterable[ListedRequest], watched: Mapping[RequestKey, Record]
+    ) -> dict[RequestKey, Record | None]:
+        """Load the rows of listed requests that are not watched; None: there is no row. Leaves out unreadable rows."""
+        rows: dict[RequestKey, Record | None] = {}
+        for each in sightings:
+            if each.key not in watched:
+                with suppress(RowUnreadable):  # a newer version wrote it; this process can do nothing about it
+                    rows[each.key] = await self._rows.load(each.key)
+        return rows
+
+    def _is_outdated(self, row: Record) -> bool:
+        """True for a row whose channel or requester was determined by a previous node-access.toml."""
+        return is_misplaced(row, self._configured.rules.channels) or self._configured.identified_by_former_rules(row)
+
+    async def _revoked(self, watched: Mapping[RequestKey, Record]) -> list[ListedRequest]:
+        """List the revoked ones among the approvals whose access still runs; no call while there are none."""
+        running = [row.request for row in watched.values() if row.request and row.request.status is Status.APPROVED]
+        if not running:
+            return []
+        earliest = self._clock.now() - LONGEST_LIFE
+        since = min(request.requested_at or earliest for request in running) - OVERLAP
+        found = await self._requests.revoked(*self._place, max(since, earliest))
+        return [each for each in found if each.key in watched]
+
+    def _own(self, sightings: Iterable[ListedRequest]) -> list[ListedRequest]:
+        """Leave out replicas: they are decided in the account in which the request was made."""
+        own = []
+        for each in sightings:
+            if each.replica_of is None and _place_of(each.key) == self._place:
+                own.append(each)
+            else:
+                self._report_foreign(each.replica_of or each.key)
+        return own
+
+    def _report_foreign(self, source: RequestKey) -> None:
+        """Log once for each unconfigured account and Region that its requests are listed but get no card."""
+        if self._configured.covers(source) or _place_of(source) in self._reported:
+            return
+        self._reported.add(_place_of(source))
+        log.warning("account_not_configured", account=source.account, region=source.region, request=str(source))
+
+    # --- reporting
+
+    def _done(self, began: datetime, *, listed: int, due: int) -> None:
+        now = self._clock.now()
+        seconds = (now - began).total_seconds()
+        self._count("done")
+        self._telemetry.swept(self._account, self._region, seconds=seconds, at=now)
+        log.info("sweep_done", account=self._account, region=self._region, listed=listed, due=due, seconds=seconds)
+
+    def _count(self, outcome: str) -> None:
+        self._telemetry.sweeps.labels(account=self._account, region=self._region, outcome=outcome).inc()
+
+
+def _place_of(key: RequestKey) -> Place:
+    return key.account, key.region

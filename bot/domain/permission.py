@@ -4,7 +4,6 @@ Default deny: a rule says why not, and None where nothing is against it. Pure fu
 bot.service.clicks.permission's.
 """
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +12,7 @@ from enum import StrEnum
 from bot.domain.identity import Person, Requester, role_of_arn
 from bot.domain.request import AccessRequest, Action, ApproverKind, Level, Status, Withdrawal
 from bot.domain.routing import MEMBERS, Channel
-
-_BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that nobody sees
+from bot.text.invisible import is_visible
 
 
 class Refusal(StrEnum):
@@ -83,7 +81,7 @@ def may_decide(
         return unfit
     if refused := _refused_by_aws(request.level(step), channel.role_at(step, request.key.account)):
         return refused
-    if verdict in channel.comment_required and not _says_something(comment):
+    if verdict in channel.comment_required and not is_visible(comment):
         return Refusal.COMMENT_REQUIRED
     return None
 
@@ -154,11 +152,6 @@ def can_be_cancelled(request: AccessRequest) -> bool:
 def can_be_decided(request: AccessRequest) -> bool:
     """True where AWS is known to wait for a decision; without it a card has no buttons and a click decides nothing."""
     return request.status is Status.PENDING and request.waiting is not None and request.execution_id is not None
-
-
-def _says_something(comment: str) -> bool:
-    """True if any character of it can be seen."""
-    return any(unicodedata.category(each)[0] not in "CZM" and each not in _BLANKS for each in comment)
 
 
 def _refused_as_approver(

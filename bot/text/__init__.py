@@ -1,5 +1,5 @@
-"""Makes text from outside (reasons, tags, names, comments) harmless to show.
+"""Makes text from outside (reasons, tags, names, comments) safe to show.
 
-Start with `escape.py`; `invisible.py` removes characters that readers cannot see. The lowest layer: it must not know
-where a text is shown, and it imports nothing of the program.
+Start with `escape.py`; `invisible.py` removes characters that readers cannot see. It must not know where a text is
+shown. The lowest layer: it imports nothing else of the program.
 """

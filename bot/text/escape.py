@@ -1,67 +1,62 @@
-"""The one place where text from outside (reasons, tags, names, comments) is made harmless to show.
+"""Makes text from outside (reasons, tags, names, comments) safe to show. No other module does.
 
-It knows what clients do with text; it must not know which text is shown where.
+It knows what Teams clients do with text; it must not know which text is shown where.
 """
 
 import json
-import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bot.text.invisible import UNSHOWABLE, strip_invisible
+import regex
+
+from bot.text.invisible import OVERRIDES, UNSHOWABLE, strip_invisible
 
 _BREAK = "\u200b"  # zero width space: invisible, and no client reads across it
 
 # A TextRun renders neither Markdown nor HTML; the one live thing in it is {{DATE(…)}} and {{TIME(…)}}.
 # https://learn.microsoft.com/adaptive-cards/authoring-cards/text-features
-_LIVE = re.compile(
-    r"\r\n?|[\u2028\u2029\x85]"  # line ends that clients disagree about
+_LIVE = regex.compile(
+    r"(?V1)\r\n?|[\u2028\u2029\x85]"  # line ends that clients disagree about
     r"|\{(?=\{)"
-    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]"  # control characters
-    r"|[\u202a-\u202e\u2066-\u2069]"  # overrides that make text read in another order than it is written
-    r"|[\ud800-\udfff\ufffe\uffff]"  # halves of characters, which no client can decode
+    rf"|[\p{{Cc}}--[\t\n]]|{OVERRIDES}"
+    r"|[\p{Cs}\p{Noncharacter_Code_Point}]"  # surrogates and noncharacters: clients cannot decode them
 )
 _LINE_ENDS = frozenset("\r\u2028\u2029\x85")
+_ACTING = regex.compile(r"(?V1)[[\p{C}\p{Zl}\p{Zp}]--\n]")
 
-# Where a client reads Markdown, HTML, SSML or <at>: the full-width twin looks alike and means nothing. An underscore
-# within a word means nothing anyway. Addresses become links by themselves.
-_MARKUP = re.compile(r"[<>&\[\]*`~\\#|]|(?<![^\W_])_|_(?![^\W_])|(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)
+# Where a client reads Markdown, HTML, SSML or <at>, a full-width character looks alike and has no meaning there. An
+# underscore inside a word has none either. Clients turn addresses into links.
+_MARKUP = regex.compile(r"[<>&\[\]*`~\\#|]|(?<![^\W_])_|_(?![^\W_])|(?<=:)(?=//)|(?<=www)(?=\.)", regex.IGNORECASE)
 
 
 def escape(text: str) -> str:
-    """Return the text as a TextRun or an input can show it, with nothing left that a client would act upon."""
+    """Return the text for a TextRun or an input field, with nothing left that a client acts on."""
     if text.isprintable() and "{{" not in text:
         return text  # nearly always: everything else in _LIVE is not printable
     return _LIVE.sub(_harmless, text)
 
 
 def sanitize(text: str) -> str:
-    """Return text from outside as people see it: nothing live, nothing invisible, no flood of accents."""
+    """Return text from outside as people see it: nothing live, nothing invisible, no piled-up accents."""
     return escape(strip_invisible(text))
 
 
 def plain_text(text: str) -> str:
-    """Return the text for other programs: terminals and log viewers act upon control characters and overrides."""
+    """Return the text for terminals and log viewers, which act on control characters and overrides."""
     return sanitize(text).replace(_BREAK, "")
 
 
 def escape_json(document: str) -> str:
-    """Return a JSON document that means the same and in which a terminal finds nothing to act upon.
+    """Return an equivalent JSON document that is safe to print in a terminal.
 
-    JSON itself escapes the control characters below U+0020 alone: not CSI in one character (U+009B), no overrides.
+    JSON escapes only the control characters below U+0020: neither U+009B (CSI in one character) nor overrides.
     """
     if document.isascii() and "\x7f" not in document:
         return document
-    return "".join(json.dumps(each)[1:-1] if _acts(each) else each for each in document)
+    return _ACTING.sub(lambda found: json.dumps(found[0])[1:-1], document)
 
 
-def _acts(character: str) -> bool:
-    category = unicodedata.category(character)
-    return category in {"Zl", "Zp"} or (category[0] == "C" and character != "\n")
-
-
-def _harmless(found: re.Match[str]) -> str:
+def _harmless(found: regex.Match[str]) -> str:
     mark = found[0]
     if mark == "{":
         return mark + _BREAK
@@ -69,32 +64,32 @@ def _harmless(found: re.Match[str]) -> str:
 
 
 def strip_markup(text: str) -> str:
-    """Return one line that stays literal even where Markdown, HTML or SSML is read (fallback text, mentions)."""
+    """Return one line that is shown literally where clients read Markdown, HTML or SSML (fallback text, mentions)."""
     return _MARKUP.sub(_twin, one_line(text))
 
 
-def _twin(found: re.Match[str]) -> str:
+def _twin(found: regex.Match[str]) -> str:
     return chr(ord(found[0]) + 0xFEE0) if found[0] else _BREAK
 
 
 def one_line(text: str, limit: int | None = None) -> str:
-    """Return the text without line ends or doubled blanks, cut to `limit` characters."""
+    """Return the text without line ends or repeated blanks, cut to `limit` characters."""
     line = " ".join(sanitize(text).split())
     return line if limit is None else cut(line, limit)
 
 
 @dataclass(frozen=True, slots=True)
 class Prose:
-    """A longer text as it is shown: its lines, and whether that is not all of it."""
+    """A longer text as shown: its lines, and whether it was shortened."""
 
     lines: tuple[str, ...] = ()
     shortened: bool = False
 
 
 def prose(text: str, *, limit: int, most: int = 12) -> Prose:
-    """Return the text's lines, at most `limit` characters and `most` lines in all; blank lines are left out.
+    """Return the text's lines: at most `limit` characters and `most` lines in total, without blank lines.
 
-    Words that clients would not wrap go on in the next line. (A browser's address bar takes such an address as one.)
+    Words that clients would not wrap continue in the next line. (A browser's address bar joins such an address again.)
     """
     whole = sanitize(text).strip()
     wrapped = _divided(cut(whole, limit), _PROSE_WIDTH, "\n")
@@ -105,22 +100,21 @@ def prose(text: str, *, limit: int, most: int = 12) -> Prose:
 
 
 def wrappable(line: str) -> str:
-    """Let long words of a line be wrapped wherever that is needed, by invisible marks."""
+    """Insert invisible marks (U+200B) into long words, so that clients can wrap them."""
     return _divided(line, _NAME_WIDTH, _BREAK)
 
 
-# Teams' desktop client clips a word that is wider than its column instead of wrapping it: nobody would see the rest.
+# Teams' desktop client clips a word that is wider than its column instead of wrapping it, so the rest is invisible.
 _PROSE_WIDTH = 44  # characters that fit the narrowest card of a desktop
 _NAME_WIDTH = 34  # characters that fit the value column of such a card
-# What clients do not wrap: all but blanks, Han, kana, Hangul and emoji; after a single hyphen they do.
-_UNWRAPPED = (
-    r"(?:[^\s\-\u200b\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U0001f000-\U0001faff"
-    r"\U00020000-\U0003ffff]|-(?=-))"
-)
+# Clients break a line between Han, kana, Hangul and emoji, at blanks, and after a single hyphen.
+_WRAPPED = r"\p{lb=ID}\p{lb=CJ}\p{lb=EB}\p{lb=EM}\p{ea=F}[\p{ea=W}--\p{Cn}]"  # properties lb: line break, ea: width
+_UNWRAPPED = rf"(?V1)(?:[^\s\-\u200b{_WRAPPED}]|-(?=-))"
+_WHOLE = regex.compile(r"\X")  # a character with its accents, or an emoji with all its parts
 
 
 def _divided(text: str, width: int, mark: str) -> str:
-    return re.sub(f"{_UNWRAPPED}{{{width + 1},}}", lambda word: mark.join(_pieces(word[0], width)), text)
+    return regex.sub(f"{_UNWRAPPED}{{{width + 1},}}", lambda word: mark.join(_pieces(word[0], width)), text)
 
 
 def _pieces(word: str, width: int) -> Iterator[str]:
@@ -132,24 +126,21 @@ def _pieces(word: str, width: int) -> Iterator[str]:
 
 
 def _place_to_divide(word: str, width: int) -> int:
-    """Return after how many characters: after punctuation, unless the piece would be short; never before an accent."""
+    """Return the position: after punctuation, unless the piece would be short; never before an accent."""
     after_mark = max((place for place in range(width // 2, width + 1) if word[place - 1] in "/.:@_=&,;"), default=width)
-    while after_mark > 1 and _joins(word[after_mark]):
-        after_mark -= 1
-    return after_mark
+    return _whole(word, after_mark) or after_mark
 
 
 def cut(text: str, limit: int) -> str:
-    """Shorten to `limit` characters, the visible … included; never between a character and its combining marks."""
-    if len(text) <= limit:
-        return text
-    end = limit - 1
-    while end > 0 and _joins(text[end]):
-        end -= 1
-    return text[:end].rstrip() + "…"
+    """Shorten to `limit` characters including the …; never between a character and its combining marks."""
+    return text if len(text) <= limit else text[: _whole(text, limit - 1)].rstrip() + "…"
 
 
-def _joins(character: str) -> bool:
-    """True for what belongs to the character before it: accents, variation selectors, joiners, skin tones."""
-    joined = unicodedata.category(character) in {"Mn", "Me", "Mc", "Cf"}
-    return joined or 0x1F3FB <= ord(character) <= 0x1F3FF
+def _whole(text: str, limit: int) -> int:
+    """Return the last position up to `limit` that does not separate a character from its accents or joined emoji."""
+    end = 0
+    for found in _WHOLE.finditer(text):
+        if found.end() > limit:
+            break
+        end = found.end()
+    return end

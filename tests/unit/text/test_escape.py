@@ -1,51 +1,53 @@
-"""Text from outside made harmless."""
+"""Text from outside: nothing live, nothing invisible, shortened and wrapped within limits."""
 
 import re
+import sys
 import unicodedata
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.text.escape import Prose, cut, escape, one_line, prose, sanitize, strip_markup, wrappable
 
 
-def test_a_text_feature_is_broken() -> None:
-    """`{{DATE(…)}}` is the one thing that a TextRun would act upon; it is shown and not evaluated."""
+def test_text_feature_is_broken() -> None:
+    """`{{DATE(…)}}` is the only text that a TextRun evaluates; it is shown as written instead."""
     assert escape("{{{DATE(x)}}") == "{\u200b{\u200b{DATE(x)}}"
 
 
 @pytest.mark.parametrize(
     "text", ["決済 API の 5xx *至急* [x](https://example.com) <at>all</at>", "👨‍👩‍👧 é\u0301 שלום", "a\n\tb"]
 )
-def test_other_text_is_left_alone(text: str) -> None:
+def test_other_text_is_unchanged(text: str) -> None:
     """Any Unicode, Markdown and HTML are shown as they were written."""
     assert escape(text) == text
 
 
-@pytest.mark.parametrize("mark", ["\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\ud800", "\ufffe"])
-def test_what_would_mislead_is_shown_as_unshowable(mark: str) -> None:
-    """Control characters, overrides of the reading direction and broken characters leave a visible mark."""
+@pytest.mark.parametrize("mark", ["\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\ud800", "\ufffe", "\ufdd0"])
+def test_misleading_characters_become_a_visible_mark(mark: str) -> None:
+    """Control characters, overrides of the reading direction and broken characters are replaced by U+FFFD."""
     assert escape(f"a{mark}b") == "a\ufffdb"
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\r", "\u2028", "\u2029", "\x85"])
-def test_line_ends_are_made_one(end: str) -> None:
-    """All ways to end a line read the same."""
+def test_all_line_ends_become_one(end: str) -> None:
+    """Every line end of Unicode becomes a newline."""
     assert escape(f"a{end}b") == "a\nb"
 
 
 @given(st.text(st.characters()))
-def test_literal_text_is_safe_and_stable(text: str) -> None:
-    """Nothing live is left, everything can be sent, and a second pass changes nothing."""
+def test_escaped_text_is_safe_and_stable(text: str) -> None:
+    """Nothing is left that a client acts on, the result can be encoded, and a second pass changes nothing."""
     once = escape(text)
     once.encode()
     assert not re.search(r"\{\{|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]", once)
     assert escape(once) == once
 
 
-def test_unmarked_text_has_no_markup() -> None:
-    """Where Markdown, HTML or SSML is read, look-alikes stand for the marks."""
+def test_strip_markup_replaces_markup_by_lookalikes() -> None:
+    """Where Markdown, HTML or SSML is read, full-width characters replace the markup."""
     shown = strip_markup("<at>all</at>\n[x](https://example.com) **b**")
     assert not set(shown) & set("<>[]*\n")
     assert "://" not in shown
@@ -53,27 +55,28 @@ def test_unmarked_text_has_no_markup() -> None:
 
 
 def test_one_line_has_no_line_ends() -> None:
-    """A name cannot pretend to be the next line."""
+    """A name cannot look like the next line."""
     assert one_line(" web\r\n\u2028 prod\t01 ") == "web prod 01"
     assert one_line("abcdef", 4) == "abc…"
 
 
-def test_a_cut_is_visible_and_keeps_characters_whole() -> None:
-    """Long text ends in …, and an accent or a skin tone goes with its character."""
+def test_cut_is_visible_and_keeps_characters_whole() -> None:
+    """A shortened text ends in …, and is never cut between a character and its accent, or inside an emoji."""
     assert cut("abcd", 4) == "abcd"
     assert cut("abcde", 4) == "abc…"
     assert cut("abe\u0301f", 4) == "ab…"
     assert cut("ab👍🏽x", 4) == "ab…"
+    assert cut("ab👨\u200d👩\u200d👧x", 7) == "ab…"
 
 
 @given(st.text(), st.integers(min_value=1, max_value=20))
-def test_a_cut_never_exceeds_its_limit(text: str, limit: int) -> None:
-    """The … counts."""
+def test_cut_never_exceeds_its_limit(text: str, limit: int) -> None:
+    """The limit includes the …."""
     assert len(cut(text, limit)) <= limit
 
 
 def test_prose_is_limited_in_lines_and_says_so() -> None:
-    """A text of line ends cannot make a card endless, and whoever reads a cut text can tell."""
+    """Many line ends cannot make a card endless, and a reader sees that a text was shortened."""
     assert prose("a\n\n \nb\r\nc", limit=20) == Prose(("a", "b", "c"))
     assert prose("\n".join("abcdef"), limit=99, most=3) == Prose(("a", "b", "…"), shortened=True)
     assert prose("abcdef", limit=4) == Prose(("abc…",), shortened=True)
@@ -82,7 +85,7 @@ def test_prose_is_limited_in_lines_and_says_so() -> None:
 
 
 def test_long_words_can_be_wrapped() -> None:
-    """A client that does not wrap words would hide the end of a long one."""
+    """Clients that do not wrap words would hide the end of a long word, so it gets places to wrap."""
     shown = wrappable("arn:aws:iam::111122223333:role/NodeAccessApprover/mei.suzuki@example.com and more")
     assert shown.split("\u200b") == [
         "arn:aws:iam::111122223333:role/",
@@ -96,8 +99,8 @@ def test_long_words_can_be_wrapped() -> None:
     assert "\u200b" not in wrappable("決済" * 100)
 
 
-def test_a_long_address_goes_on_in_the_next_line() -> None:
-    """In prose a long word is divided by lines, so that what is copied has nothing invisible in it."""
+def test_long_address_continues_in_the_next_line() -> None:
+    """Prose divides a long word by line ends, so that copied text contains nothing invisible."""
     address = "https://wiki.example.com/a/long/path/to/a/page/about/the/node"
     assert prose(f"see {address} now", limit=256).lines == (
         "see https://wiki.example.com/a/long/path/to/a/",
@@ -115,7 +118,7 @@ def test_no_word_is_too_long_for_a_card(filler: str) -> None:
 
 @given(st.text(alphabet="ab/é\u0301あ -", max_size=200))
 def test_wrapping_keeps_every_character(text: str) -> None:
-    """Nothing but the marks is added, and no word stays too long."""
+    """Only wrapping marks are added, and no word stays too long."""
     shown = wrappable(text)
     assert shown.replace("\u200b", "") == text
     assert all(len(word) <= 34 for word in re.findall("[ab/é\u0301]+", shown))
@@ -129,8 +132,8 @@ def test_wrapping_keeps_every_character(text: str) -> None:
         "می\u200cخواهم क्\u200dष שָׁ֖לוֹם é\u0301 Việt ệ ภาษาไทย",
     ],
 )
-def test_what_scripts_and_emoji_need_stays(text: str) -> None:
-    """Joiners and selectors that change what is seen, and as many accents as any script has."""
+def test_characters_that_scripts_and_emoji_need_stay(text: str) -> None:
+    """Joiners and selectors that change the picture stay, and as many accents as any script uses."""
     assert sanitize(text) == text
 
 
@@ -150,21 +153,39 @@ def test_what_scripts_and_emoji_need_stays(text: str) -> None:
         ("a\u3164\u2800b", "a  b"),  # letters that look like a blank
     ],
 )
-def test_what_nobody_sees_has_no_effect(text: str, shown: str) -> None:
-    """No hidden words, no look-alikes by what is invisible, no accents piled over other lines."""
+def test_invisible_characters_are_removed(text: str, shown: str) -> None:
+    """No hidden words, no names that differ only invisibly, no accents over other lines."""
     assert sanitize(text) == shown
 
 
 @given(st.text(st.characters()))
-def test_clean_text_is_stable(text: str) -> None:
-    """A second pass changes nothing, and nothing is live afterwards."""
+def test_sanitized_text_is_stable(text: str) -> None:
+    """A second pass changes nothing, and nothing is left that a client acts on."""
     once = sanitize(text)
     assert sanitize(once) == once
     assert escape(once) == once
 
 
-def test_names_that_look_alike_where_markup_is_read() -> None:
-    """Emphasis by underscores and addresses that become links by themselves are broken; names keep their underscores."""
+def test_no_ignorable_character_survives_between_letters() -> None:
+    """Every character that Unicode calls ignorable is removed, or leaves a blank or a visible mark."""
+    ignorable = [each for each in map(chr, range(sys.maxunicode + 1)) if _IGNORABLE.fullmatch(each)]
+    assert len(ignorable) > 4_000
+    assert {sanitize(f"a{each}b") for each in ignorable} == {"ab", "a b", "a\ufffdb"}
+
+
+_IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("filler", ["\u200c", "\u200d", "\u0301", "\ufe0f", "\u0301\u200d", "\U000e0041"])
+@pytest.mark.parametrize("start", ["क", "😀", "x", " "])
+def test_long_invisible_text_is_stripped_in_linear_time(start: str, filler: str) -> None:
+    """50,000 invisible characters take well below a second; a quadratic search would take minutes."""
+    assert len(sanitize(start + filler * 50_000)) < 100_000
+
+
+def test_strip_markup_breaks_emphasis_and_links() -> None:
+    """Emphasis by underscores and addresses that become links are broken; names keep their inner underscores."""
     assert (
         strip_markup("_root_ of web_prod_01 on www.example.com") == "＿root＿ of web_prod_01 on www\u200b.example.com"
     )

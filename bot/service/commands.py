@@ -1,8 +1,21 @@
-"""What people can ask the bot in words: help, pending, status, setup. Answers are views; Teams is not known here."""
+"""Commands that people write to the bot: `help`, `pending`, `status`, `setup`.
 
-from collections.abc import Iterable, Sequence
+To add a command:
+
+1. Write a method of `CommandService` that returns a view, and name it in the table in `__init__`.
+2. Add the view to `bot/domain/shown/reply_views.py`, if none there fits. A short answer is a `MessageView`: add a
+   `MessageCode` and its words `message.<code>`, and step 3 is done.
+3. Render it: a case in `bot/rendering/render.py`, its data in `bot/rendering/messages.py`, a template in `cards/`, and
+   the words in `cards/locales/*.json`.
+4. List it in the help card (`help_data` in `bot/rendering/messages.py`) and in README.md.
+5. Test it in `tests/scenario/test_commands.py`.
+
+Views hold facts, not words. This module must not know Teams.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from itertools import chain, count
 
 from bot.domain.identity import Person, spellings_of
 from bot.domain.record import Record, SurfaceKind
@@ -16,22 +29,14 @@ from bot.service.clicks.permission import Permission
 from bot.service.configured import Configured
 from bot.service.rows import Rows
 
-ANY_COMMENT = "-"  # a list tells what one may decide, with a comment where one is required
-LONGEST_LIST = 15  # requests in one answer; more would not fit a phone, and 28 KB
-
-
-class Command(StrEnum):
-    """A command's first word, in any case."""
-
-    HELP = "help"
-    PENDING = "pending"
-    STATUS = "status"
-    SETUP = "setup"
+ANY_COMMENT = "-"  # the list of requests that a person may decide assumes a comment where one is required
+LONGEST_LIST = 15  # requests in one answer; more do not fit on a phone or into 28 KB
+LONGEST_ECHO = 40  # characters of the person's own words in an answer
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingMessage:
-    """A message to the bot, without the mention of the bot."""
+    """A message to the bot, without the mention of the bot. `text` is a command and its argument."""
 
     text: str
     person: Person
@@ -39,14 +44,27 @@ class IncomingMessage:
     personal: bool
     locale: str = "en"  # of the person's client
 
+    @property
+    def command(self) -> str:
+        """The first word, as the person wrote it; empty in an empty message."""
+        return next(iter(self.text.split(maxsplit=1)), "")
+
+    @property
+    def argument(self) -> str:
+        """What follows the first word, in lower case."""
+        return "".join(self.text.split(maxsplit=1)[1:]).strip().casefold()
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer, and how to word it."""
+    """The answer, and in which locale and time zone to show it."""
 
     view: View
     locale: str
     timezone: str
+
+
+Handler = Callable[[IncomingMessage], Awaitable[View]]
 
 
 class CommandService:
@@ -55,52 +73,55 @@ class CommandService:
     def __init__(self, *, rows: Rows, people: People, clock: Clock, configured: Configured) -> None:
         self._rows, self._people, self._clock, self._configured = rows, people, clock, configured
         self._permission = Permission(people, configured)
+        self._commands: Mapping[str, Handler] = {  # in lower case
+            "": self._help,
+            **dict.fromkeys(("help", "ヘルプ"), self._help),
+            **dict.fromkeys(("pending", "承認待ち"), self._pending),
+            **dict.fromkeys(("status", "状態"), self._status),
+            **dict.fromkeys(("setup", "設定"), self._setup),
+        }
 
-    async def answer(self, said: IncomingMessage) -> Reply:
+    async def answer(self, message: IncomingMessage) -> Reply:
         """Answer a message. Raises StoreUnavailable."""
-        channel = self._configured.channel_at(said.conversation)
-        view = await self._view(said, channel)
-        if channel:
+        handler = self._commands.get(message.command.casefold(), self._unknown)
+        view = await handler(message)
+        if channel := self._configured.channel_at(message.conversation):
             return Reply(view, channel.locale, channel.timezone)
-        return Reply(view, said.locale, self._configured.channels[0].timezone)
+        return Reply(view, message.locale, self._configured.channels[0].timezone)
 
-    async def _view(self, said: IncomingMessage, channel: Channel | None) -> View:
-        word, _, rest = said.text.strip().partition(" ")
-        match word.casefold():
-            case Command.HELP | "":
-                return HelpView(personal=said.personal)
-            case Command.PENDING:
-                return await self._pending(said)
-            case Command.STATUS:
-                return await self._status(said, rest.strip().casefold(), channel)
-            case Command.SETUP:
-                return self._setup(said, channel)
-            case _:
-                return MessageView(MessageCode.UNKNOWN_COMMAND, detail=word[:40])
+    async def _help(self, message: IncomingMessage) -> View:
+        return HelpView(personal=message.personal)
 
-    def _setup(self, said: IncomingMessage, channel: Channel | None) -> View:
-        if said.personal:
+    async def _unknown(self, message: IncomingMessage) -> View:
+        return MessageView(MessageCode.UNKNOWN_COMMAND, detail=message.command[:LONGEST_ECHO])
+
+    async def _setup(self, message: IncomingMessage) -> View:
+        if message.personal:
             return MessageView(MessageCode.CHANNEL_ONLY)
-        if channel:
+        if channel := self._configured.channel_at(message.conversation):
             return MessageView(MessageCode.ALREADY_SET_UP, detail=channel.name)
-        return SetupView(setup_entry(said.conversation, self._configured.channels))
+        return SetupView(setup_entry(message.conversation, self._configured.channels))
 
     # --- pending
 
-    async def _pending(self, said: IncomingMessage) -> View:
+    async def _pending(self, message: IncomingMessage) -> View:
         watched = (await self._rows.store.watched()).rows
         rows = [row for row in watched if row.request and row.request.status is Status.PENDING]
-        lines = await self._own_lines(rows, said.person) if said.personal else self._lines_of(rows, said.conversation)
+        if message.personal:
+            lines = await self._own_lines(rows, message.person)
+        else:
+            lines = self._lines_of(rows, message.conversation)
         if not lines:
             return MessageView(MessageCode.NOTHING_PENDING)
-        return PendingView(tuple(lines[:LONGEST_LIST]), personal=said.personal, more=max(0, len(lines) - LONGEST_LIST))
+        more = max(0, len(lines) - LONGEST_LIST)
+        return PendingView(tuple(lines[:LONGEST_LIST]), personal=message.personal, more=more)
 
     def _lines_of(self, rows: Iterable[Record], conversation: str) -> list[RequestLine]:
         now = self._clock.now()
         return [request_line(row, now, own=False) for row in rows if _has_card_in(row, conversation)]
 
     async def _own_lines(self, rows: Iterable[Record], person: Person) -> list[RequestLine]:
-        """One's own requests, and those one may decide."""
+        """Return the person's own requests, and those that they may decide."""
         known = await self._known(person)
         lines = []
         for row in rows:
@@ -137,20 +158,21 @@ class CommandService:
 
     # --- status
 
-    async def _status(self, said: IncomingMessage, ops_item_id: str, channel: Channel | None) -> View:
-        """One request, for those who may see it: its channel, its requester, the channel's members."""
+    async def _status(self, message: IncomingMessage) -> View:
+        """Show one request to those who may see it: its channel, its requester, the channel's members."""
+        ops_item_id, channel = message.argument, self._configured.channel_at(message.conversation)
         rows = await self._rows.store.find(ops_item_id) if OPS_ITEM_ID.fullmatch(ops_item_id) else ()
         for row in rows:
             home = self._configured.channel(row.route.channel) if row.route else None
-            if row.request and home and await self._may_see(row, said):
+            if row.request and home and await self._may_see(row, message):
                 view = card_view(row, channel or home, self._configured.rules, self._clock.now())
                 return replace(view, buttons=False, revoke=False, step="", no_buttons=None)
-        return MessageView(MessageCode.NOT_FOUND, detail=ops_item_id[:40])
+        return MessageView(MessageCode.NOT_FOUND, detail=ops_item_id[:LONGEST_ECHO])
 
-    async def _may_see(self, row: Record, said: IncomingMessage) -> bool:
-        if not said.personal:
-            return _has_card_in(row, said.conversation)
-        known = await self._known(said.person)
+    async def _may_see(self, row: Record, message: IncomingMessage) -> bool:
+        if not message.personal:
+            return _has_card_in(row, message.conversation)
+        known = await self._known(message.person)
         if row.requester and row.requester.is_certainly(known):
             return True
         home = self._configured.channel(row.route.channel) if row.route else None
@@ -163,9 +185,10 @@ def _has_card_in(row: Record, conversation: str) -> bool:
 
 
 def setup_entry(conversation: str, channels: Sequence[Channel]) -> str:
-    """Return this channel's [[channels]] entry, ready to paste into node-access.toml behind those that are there."""
+    """Return a [[channels]] entry for this conversation, ready to paste after the others in node-access.toml."""
     taken = {channel.name for channel in channels}
-    name = next(each for each in ("approvals", *(f"approvals-{n}" for n in range(2, 1000))) if each not in taken)
+    numbered = (f"approvals-{number}" for number in count(2))
+    name = next(each for each in chain(["approvals"], numbered) if each not in taken)
     return (
         f'[[channels]]\nname = "{name}"\nconversation = "{_toml_text(thread_root(conversation))}"\n'
         'approvers = ["members"]\n'
@@ -175,11 +198,11 @@ def setup_entry(conversation: str, channels: Sequence[Channel]) -> str:
 
 
 def _fallback_advice(channels: Sequence[Channel]) -> str:
-    """A single channel is the fallback by itself; beside a second one it has to say so."""
+    """A single channel is the fallback without saying so; next to a second one it must say so."""
     alone = [channel for channel in channels if channel.fallback and len(channels) == 1]
     return "".join(f'# and write fallback = true below name = "{channel.name}"\n' for channel in alone)
 
 
 def _toml_text(text: str) -> str:
-    """Conversation ids have no quotes or control characters; whatever has loses them."""
+    """Remove quotes and control characters, which no conversation id has."""
     return "".join(character for character in text if character.isprintable() and character not in '"\\')

@@ -1,4 +1,4 @@
-"""What people ask the bot in words, over fakes of AWS and Teams."""
+"""Commands that people write to the bot, over fakes of AWS and Teams."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from tests.fakes.world import World, new_world
 
 @pytest.fixture
 def world() -> World:
-    """A fresh world."""
+    """Return a new world."""
     return new_world()
 
 
@@ -29,18 +29,32 @@ async def asked(world: World, text: str, *, who: Person = HANAKO, personal: bool
     return (await commands.answer(IncomingMessage(text, who, conversation, personal))).view
 
 
-async def test_help_is_the_answer_to_nothing_and_to_help(world: World) -> None:
-    """An empty message gets help, in any case of letters."""
-    assert [await asked(world, text) for text in ("", "  ", "Help")] == [HelpView()] * 3
+@pytest.mark.parametrize("text", ["", "  ", "Help", "help me", "ヘルプ"])
+async def test_help_answers_an_empty_message_and_help(world: World, text: str) -> None:
+    """The name of a command may be in any case, and in English or Japanese."""
+    assert await asked(world, text) == HelpView()
 
 
-async def test_an_unknown_command_is_named(world: World) -> None:
-    """What is not understood is said, cut to a bearable length."""
+@pytest.mark.parametrize(
+    ("japanese", "english"),
+    [("承認待ち", "pending"), ("状態　oi-000000000001", "status oi-000000000001"), ("設定", "setup")],
+)
+async def test_japanese_name_of_a_command_has_the_same_answer(world: World, japanese: str, english: str) -> None:
+    """An argument may follow after an ideographic space."""
+    await world.shown(world.aws.add())
+    answer = await asked(world, japanese)
+    assert answer == await asked(world, english)
+    assert not isinstance(answer, MessageView) or answer.code is not MessageCode.UNKNOWN_COMMAND
+
+
+async def test_unknown_command_is_named_in_the_answer(world: World) -> None:
+    """The answer repeats the first word, cut to 40 characters."""
     assert await asked(world, "frobnicate " * 20) == MessageView(MessageCode.UNKNOWN_COMMAND, "frobnicate")
+    assert await asked(world, "x" * 100) == MessageView(MessageCode.UNKNOWN_COMMAND, "x" * 40)
 
 
-async def test_pending_in_a_channel_lists_what_is_routed_there(world: World) -> None:
-    """Waiting requests are listed, decided ones are not."""
+async def test_pending_in_a_channel_lists_its_requests(world: World) -> None:
+    """Requests that wait are listed, decided ones are not."""
     first, second = world.aws.add(1), world.aws.add(2)
     for key in (first, second):
         await world.shown(key)
@@ -51,8 +65,8 @@ async def test_pending_in_a_channel_lists_what_is_routed_there(world: World) -> 
     assert [line.ops_item_id for line in view.requests] == [second.ops_item_id]
 
 
-async def test_pending_in_person_lists_ones_own_and_what_one_may_decide(world: World) -> None:
-    """The requester sees the own request, an approver the same one as theirs to decide, a stranger nothing."""
+async def test_pending_in_a_personal_chat_lists_own_requests_and_those_to_decide(world: World) -> None:
+    """The requester and an approver both see the request, each marked for them; a stranger sees nothing."""
     await world.shown(world.aws.add())
     own, other = (
         await asked(world, "pending", who=TARO_PERSON, personal=True),
@@ -67,15 +81,15 @@ async def test_pending_in_person_lists_ones_own_and_what_one_may_decide(world: W
 
 @pytest.mark.parametrize("requester", ["arn:aws:sts::111122223333:assumed-role/AnyRole/batch", None])
 @pytest.mark.parametrize("guest", [True, False])
-async def test_pending_in_person_follows_the_rule_of_a_click(requester: str | None, guest: bool) -> None:
-    """Nobody is told that they may decide what a click of theirs would not: a guest, or a request of nobody knows whom."""
+async def test_pending_in_a_personal_chat_follows_the_permission_of_a_click(requester: str | None, guest: bool) -> None:
+    """A request that a click could not decide is not listed: for a guest, or from an unidentified requester."""
     world = new_world(people=[replace(HANAKO, guest=guest), TARO_PERSON])
     await world.shown(world.aws.add(requester=requester) if requester else world.aws.add())
     view = await asked(world, "pending", personal=True)
     assert isinstance(view, PendingView) == (requester is None and not guest)
 
 
-async def test_a_long_list_says_how_many_more_there_are(world: World) -> None:
+async def test_long_list_is_cut_and_counts_the_rest(world: World) -> None:
     """Twenty requests: fifteen lines and five more."""
     for number in range(1, 21):
         await world.shown(world.aws.add(number))
@@ -85,7 +99,7 @@ async def test_a_long_list_says_how_many_more_there_are(world: World) -> None:
 
 
 async def test_status_shows_a_request_without_buttons(world: World) -> None:
-    """`status oi-…` is for reading; who has no business with the request is told "not found"."""
+    """`status oi-…` is read-only; a person who may not see the request gets "not found"."""
     key = world.aws.add()
     await world.shown(key)
     view = await asked(world, f"status {key.ops_item_id.upper()}")
@@ -97,22 +111,22 @@ async def test_status_shows_a_request_without_buttons(world: World) -> None:
 
 
 class _Elsewhere(FakePeople):
-    """Rosters of which the one that is asked about has nobody: everybody is in another channel, or has the bot alone."""
+    """People who are in no approvers' channel: they are in another channel, or have only installed the bot."""
 
     async def member(self, conversation: str, object_id: str) -> Person | None:
-        """Return nobody."""
+        """Return None: the roster does not have this person."""
         return None
 
 
 async def shown_in_person(world: World, key: RequestKey, who: Person) -> tuple[View, View]:
-    """Return what somebody who is in no approvers' channel gets for `status` and `pending` in their own chat."""
+    """Return the answers to `status` and `pending` in the chat of a person who is in no approvers' channel."""
     world.people = _Elsewhere(world.people.people)
     status = await asked(world, f"status {key.ops_item_id}", who=who, personal=True)
     return status, await asked(world, "pending", who=who, personal=True)
 
 
-async def test_a_requester_sees_their_request_wherever_they_are(world: World) -> None:
-    """It is certain that they asked; they need not be in the approvers' channel."""
+async def test_identified_requester_need_not_be_in_the_channel(world: World) -> None:
+    """`status` and `pending` show identified requesters their own request."""
     key = world.aws.add()
     await world.shown(key)
     status, pending = await shown_in_person(world, key, TARO_PERSON)
@@ -120,20 +134,20 @@ async def test_a_requester_sees_their_request_wherever_they_are(world: World) ->
     assert isinstance(pending, PendingView)
 
 
-@pytest.mark.parametrize("told", [True, False])
-async def test_a_guest_with_the_requesters_address_is_shown_nothing(told: bool, world: World) -> None:
-    """A guest chose the own mail address, whether the click or the roster says that they are one."""
+@pytest.mark.parametrize("marked", [True, False])
+async def test_guest_with_the_requesters_address_sees_nothing(marked: bool, world: World) -> None:
+    """Guests choose their own mail address. Either the message or the roster marks a person as a guest."""
     key = world.aws.add()
     await world.shown(key)
     guest = replace(person(66, guest=True), mail=TARO_PERSON.mail)
     world.people.people.append(guest)
     missing = MessageView(MessageCode.NOT_FOUND, key.ops_item_id)
     nothing = missing, MessageView(MessageCode.NOTHING_PENDING)
-    assert await shown_in_person(world, key, replace(guest, mail=None, guest=told)) == nothing
+    assert await shown_in_person(world, key, replace(guest, mail=None, guest=marked)) == nothing
 
 
-async def test_a_name_that_the_caller_chose_makes_nobody_a_requester(world: World) -> None:
-    """Whoever is named by a session of a role that is not trusted did not ask, as far as is certain."""
+async def test_session_name_of_an_untrusted_role_identifies_no_requester(world: World) -> None:
+    """The caller can choose the session name of an untrusted role, so the named person sees nothing."""
     key = world.aws.add(requester=TARO.replace("Operator", "AnybodysRole"))
     await world.shown(key)
     missing = MessageView(MessageCode.NOT_FOUND, key.ops_item_id)
@@ -141,8 +155,8 @@ async def test_a_name_that_the_caller_chose_makes_nobody_a_requester(world: Worl
     assert await shown_in_person(world, key, TARO_PERSON) == nothing
 
 
-async def test_setup_prints_an_entry_that_can_be_pasted(world: World) -> None:
-    """Behind the entries that are there it makes a valid file; a configured channel is told so."""
+async def test_setup_returns_an_entry_that_can_be_pasted(world: World) -> None:
+    """After the existing entries it makes a valid file; a configured channel gets a message instead."""
     assert await asked(world, "setup") == MessageView(MessageCode.ALREADY_SET_UP, "approvals")
     assert await asked(world, "setup", personal=True) == MessageView(MessageCode.CHANNEL_ONLY)
     commands = CommandService(rows=world.rows, people=world.people, clock=world.clock, configured=world.configured)

@@ -84,4 +84,4 @@ class OrphanCards:
         log.info("card_adopted", person=click.person.object_id)
 
     def _now(self) -> float:
-        return self._clock.now().timestamp()
+        return self._clock.epoch()

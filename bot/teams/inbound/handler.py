@@ -32,14 +32,14 @@ log = structlog.get_logger(__name__)
 
 
 class Clicks(Protocol):
-    """Answers clicks: bot.service.clicks.handler.Deciding."""
+    """Answers clicks: bot.service.clicks.handler.ClickHandler."""
 
     async def click(self, click: Click) -> Answer:
         """Answer a click; never raises."""
 
 
 class Commands(Protocol):
-    """Answers commands: bot.service.commands.Commands."""
+    """Answers commands: bot.service.commands.CommandService."""
 
     async def answer(self, said: IncomingMessage) -> Reply:
         """Answer a message. Raises StoreUnavailable."""

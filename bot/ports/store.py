@@ -1,4 +1,4 @@
-"""The store as the services see it: rows, where people can be reached, the audit trail."""
+"""The port to the store: rows, personal chats, the audit trail."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from bot.domain.request import RequestKey
 
 @dataclass(frozen=True, slots=True)
 class PersonalChat:
-    """A person who has talked to the bot or installed it: where to reach them."""
+    """Where to reach a person who has written to the bot or installed it."""
 
     person: Person
     conversation: str
@@ -21,20 +21,20 @@ class PersonalChat:
 
 
 class StoreUnavailable(Exception):
-    """The store did not take or give a row; nothing was changed as far as is known."""
+    """The store did not read or write a row; as far as is known, nothing was changed."""
 
 
 class StoreUncertain(StoreUnavailable):
-    """A write left and nobody knows what became of it: it may be stored, or be stored yet."""
+    """The result of a write is unknown: it may have been stored, or may still be stored."""
 
 
 class RowUnreadable(StoreUnavailable):
-    """A stored row does not have the shape that this version knows."""
+    """A stored row does not have the form that this version expects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """The rows that AWS may still change, oldest first, and those of them that this version cannot read."""
+    """Rows that AWS may still change, oldest first, and the keys of those that this version cannot read."""
 
     rows: tuple[Record, ...] = ()
     unreadable: tuple[RequestKey, ...] = ()
@@ -44,21 +44,20 @@ Change = Callable[[Record], Record]
 
 
 class Store(Protocol):
-    """Rows, people and the audit trail. Every call may raise StoreUnavailable.
+    """Rows, personal chats and the audit trail. Every call may raise StoreUnavailable.
 
-    `due`, `next_due` and `watched` may hear a second late of what another process wrote; what they return is true.
+    `due`, `next_due` and `watched` may see writes of another process a second late; what they return is current.
     """
 
     async def load(self, key: RequestKey) -> Record | None:
-        """Return the row, as last written by anybody."""
+        """Return the row, as last written by any process."""
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write what `change` makes of the row (of a new one, made at `now`, where there is none).
+        """Write what `change` returns for the row; a missing row is created at `now`.
 
-        `change` is pure and is applied again when another writer was faster; the same row back writes nothing; what
-        it raises passes through and nothing is written. Returns the row as it is then, with its new version.
-        What the write changes about the row's decisions (`domain.audit.steps`, at `now`) is in the audit trail if and
-        only if the row is written: both are one write.
+        `change` is pure, and is applied again if another writer was faster. If it returns the same row, nothing is
+        written. Its errors pass through, and nothing is written. Returns the row with its new version.
+        The audit entries for changed decisions (`domain.audit.steps`, at `now`) are part of the same write.
         """
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
@@ -68,46 +67,43 @@ class Store(Protocol):
         """Return the earliest `requeue_at` of all rows."""
 
     async def watched(self) -> Watched:
-        """Return the rows that AWS may still change (`Record.watched`); one that cannot be read hides no other."""
+        """Return the rows that AWS may still change (`Record.watched`); an unreadable row hides no other."""
 
     async def forget_expired(self, now: datetime) -> int:
-        """Drop rows whose `Record.expires_at` has come, some hundred at most; return how many were dropped here."""
+        """Delete rows whose `Record.expires_at` has passed, some hundred at most; return how many were deleted here."""
 
     async def find(self, ops_item_id: str) -> Sequence[Record]:
-        """Return the rows of that OpsItem id, in whatever account and Region."""
+        """Return the rows of an OpsItem id, in any account and Region."""
 
     async def remember_chat(self, chat: PersonalChat) -> None:
-        """Keep where a person can be reached."""
+        """Store where a person can be reached."""
 
     async def forget_chat(self, object_id: str) -> None:
-        """Drop it."""
+        """Delete where a person can be reached."""
 
     async def personal_chat(self, object_id: str) -> PersonalChat | None:
         """Return where a person can be reached."""
 
     async def personal_chats(self) -> Sequence[PersonalChat]:
-        """Return everybody who can be reached."""
+        """Return all people who can be reached."""
 
     async def remember_service_url(self, conversation: str, service_url: str) -> None:
-        """Keep where Teams wants messages for a conversation to go."""
+        """Store the service URL that Teams uses for a conversation."""
 
     async def service_url(self, conversation: str) -> str | None:
-        """Return it."""
+        """Return the service URL of a conversation."""
 
     async def lease_sweep(self, account: str, region: str, owner: str, *, now: datetime, until: datetime) -> bool:
-        """Take or renew the right to sweep an account and Region; False while another owner has it after `now`."""
+        """Take or renew the lease for sweeping an account and Region; False while another owner has it after `now`."""
 
     async def watermark(self, account: str, region: str) -> datetime | None:
-        """Return since when the sweep must list changes."""
+        """Return the time from which the sweep must list changes."""
 
     async def advance_watermark(self, account: str, region: str, moment: datetime) -> None:
-        """Keep it."""
+        """Store a later watermark. An earlier one changes nothing."""
 
     async def append_audit(self, entry: AuditEntry) -> None:
-        """Add to the audit trail."""
+        """Add an entry to the audit trail."""
 
     async def audit(self, since: datetime, until: datetime | None = None) -> Sequence[AuditEntry]:
-        """Return the audit trail from then on, up to another moment or its end, oldest first."""
-
-    async def close(self) -> None:
-        """Let go of files and connections."""
+        """Return audit entries from `since` on, before `until` if given, oldest first."""

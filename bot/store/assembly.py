@@ -1,4 +1,4 @@
-"""Which store a setting means: what `bot.app` and `bot.cli` ask this room for. Opens nothing."""
+"""Returns the store that a setting names, for `bot.app` and `bot.cli`. Opens nothing."""
 
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -8,15 +8,15 @@ from bot.store.sqlite.store import SqliteStore
 
 
 def store_at(where: str, *, region: str | None) -> AbstractAsyncContextManager[Store]:
-    """Return the store of `sqlite:<path>` or `dynamodb:<table>`, opened by `async with` and closed after it.
+    """Return the store of `sqlite:<path>` or `dynamodb:<table>`. Use `async with` to open and close it.
 
-    Only a table has a Region. Opening raises StoreUnavailable.
+    Only a table needs a Region. Opening raises StoreUnavailable.
     """
     kind, _, name = where.partition(":")
     if kind == "sqlite":
         return SqliteStore(Path(name))
-    from bot.store.dynamodb.store import DynamoStore  # boto3 takes long to import, and `show` mostly does without
+    from bot.store.dynamodb.store import DynamoStore  # boto3 is slow to import, and SQLite does not need it
 
     if region is None:
-        raise ValueError("a table is in a Region")
+        raise ValueError("a DynamoDB table needs a Region")
     return DynamoStore(name, region=region)

@@ -1,4 +1,4 @@
-"""Encodes rows as JSON and decodes them. Owns the stored names and the validation; knows no database.
+"""Encodes rows as JSON, decodes them, and applies changes. Owns the stored names and the validation; knows no database.
 
 A member that this version does not know is skipped: a newer minor version may have added it. Any other mismatch raises
 RowUnreadable, which names the row, so that no stored value is lost without an error.
@@ -6,7 +6,7 @@ RowUnreadable, which names the row, so that no stored value is lost without an e
 
 import operator
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cache
@@ -14,10 +14,10 @@ from typing import Any, Final, TypeVar, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-from bot.domain.audit import AuditEntry
+from bot.domain.audit import AuditEntry, steps
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports.store import PersonalChat, RowUnreadable, Watched
+from bot.ports.store import Change, PersonalChat, RowUnreadable, Watched
 
 T = TypeVar("T")
 
@@ -151,6 +151,22 @@ def decode(adapter: TypeAdapter[T], text: str | bytes, *, where: str) -> T:
         raise RowUnreadable(f"{where} cannot be read: {_problems(error)}") from None  # a trace would show the values
     except ValueError as error:
         raise RowUnreadable(f"{where} cannot be read: {error}") from error
+
+
+def apply_change(
+    former: Record | None, key: RequestKey, change: Change, *, now: datetime
+) -> tuple[Record, tuple[AuditEntry, ...]]:
+    """Return the row to write, with its next version, and the audit entries that belong to the same write.
+
+    If nothing changed, the row has its former version (0: it does not exist) and there are no entries. A missing row is
+    created at `now`. Errors of `change` pass through.
+    """
+    start = former or Record(key, storable(now))
+    record = storable(change(start))
+    if record == start:
+        return start, ()
+    written = replace(record, version=start.version + 1)
+    return written, tuple(steps(start.decisions, written, at=storable(now)))
 
 
 def watched_rows(found: Iterable[tuple[RequestKey, Callable[[], Record]]]) -> Watched:

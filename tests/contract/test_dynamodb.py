@@ -260,29 +260,29 @@ async def test_a_crowd_on_one_row_shares_its_writes(store: DynamoStore, server: 
     assert await store.load(KEY) == Record(KEY, NOW, version=200, reconcile_failures=200)
 
 
-async def test_who_gave_up_is_passed_over(store: DynamoStore, server: FakeDynamo, by_hand: Hand) -> None:
-    """A change whose caller was cancelled before it began is not made; one under way is, as a whole."""
+async def test_change_of_a_cancelled_caller_is_skipped_unless_it_has_begun(
+    shelf: DynamoShelf, server: FakeDynamo, by_hand: Hand
+) -> None:
+    """A change whose caller was cancelled before it began is not made; one that has begun is made completely."""
     gate = threading.Event()
-    fault = server.plan("PutItem", gate=gate)
-    first = asyncio.ensure_future(store.apply(KEY, counted, now=NOW))
-    await asyncio.to_thread(fault.reached.wait, 10)
-    second = asyncio.ensure_future(store.apply(KEY, counted, now=NOW))
-    await asyncio.sleep(0)
-    for task in (first, second):
-        task.cancel()
-    await asyncio.gather(first, second, return_exceptions=True)
-    gate.set()
-    await store.close()  # once everything is done that was begun
+    async with shelf.closed() as store:  # leaving it completes everything that has begun
+        fault = server.plan("PutItem", gate=gate)
+        first = asyncio.ensure_future(store.apply(KEY, counted, now=NOW))
+        await asyncio.to_thread(fault.reached.wait, 10)
+        second = asyncio.ensure_future(store.apply(KEY, counted, now=NOW))
+        await asyncio.sleep(0)
+        for task in (first, second):
+            task.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
+        gate.set()
     assert by_hand.item()["version"] == {"N": "1"}
 
 
 async def test_closing_finishes_what_was_begun(shelf: DynamoShelf, by_hand: Hand) -> None:
-    """Changes that were asked for before `close` are answered and durable."""
-    store = shelf.closed()
-    await store.open()
-    writes = [asyncio.ensure_future(store.apply(KEY, counted, now=NOW)) for _ in range(250)]
-    await asyncio.sleep(0)
-    await store.close()
+    """Changes requested before the store closes are answered and durable."""
+    async with shelf.closed() as store:
+        writes = [asyncio.ensure_future(store.apply(KEY, counted, now=NOW)) for _ in range(250)]
+        await asyncio.sleep(0)
     assert sorted([(await write).version for write in writes]) == list(range(1, 251))
     assert by_hand.item()["version"] == {"N": "250"}
 
@@ -412,9 +412,8 @@ async def test_a_closed_store_says_so(shelf: DynamoShelf) -> None:
         for name, answer in (await every_answer(store)).items():
             assert isinstance(answer, StoreUnavailable), name
             assert "not open" in str(answer)
-        await store.open()
-        await store.close()
-        await store.close()
+        async with store:
+            pass
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ProvisionedThroughputExceededException"])
@@ -561,7 +560,7 @@ async def test_a_row_that_cannot_be_read_is_never_dropped(store: DynamoStore, by
 @pytest.mark.parametrize(
     ("spoilt", "told"),
     [
-        ({"due_at": {"S": "2026#x"}}, "due_at is no moment"),
+        ({"due_at": {"S": "2026#x"}}, "due_at is not a time"),
         ({"sk": {"S": "mine"}}, "sk names no request"),
     ],
 )
@@ -609,7 +608,8 @@ async def test_a_foreign_table_is_refused(
     by_hand("delete_table")
     by_hand("create_table", **wanted)
     with pytest.raises(TableRefused, match=f"{told}.*doctor --create-table"):
-        await DynamoStore(shelf.table, region=REGION).open()
+        async with DynamoStore(shelf.table, region=REGION):
+            pass
     assert by_hand("describe_table")["Table"]["ItemCount"] == 0
 
 
@@ -620,13 +620,15 @@ async def test_a_table_that_does_not_serve_yet_is_refused(shelf: DynamoShelf, by
     shown["GlobalSecondaryIndexes"][0]["IndexStatus"] = "CREATING"
     shelf.server.plan("DescribeTable", body=json.dumps({"Table": {**shown, "TableStatus": "CREATING"}}).encode())
     with pytest.raises(TableRefused, match="the table is CREATING, not ACTIVE; the index `due` is CREATING"):
-        await DynamoStore(shelf.table, region=REGION).open()
+        async with DynamoStore(shelf.table, region=REGION):
+            pass
 
 
 async def test_a_missing_table_is_named(shelf: DynamoShelf) -> None:
     """The message names the table, the Region and the command that makes it."""
     with pytest.raises(TableRefused, match=f"no table nowhere in {REGION}: make it with .*doctor --create-table"):
-        await DynamoStore("nowhere", region=REGION).open()
+        async with DynamoStore("nowhere", region=REGION):
+            pass
 
 
 async def test_a_newer_schema_is_refused(store: DynamoStore, shelf: DynamoShelf, by_hand: Hand) -> None:
@@ -634,7 +636,8 @@ async def test_a_newer_schema_is_refused(store: DynamoStore, shelf: DynamoShelf,
     by_hand("put_item", Item={**SCHEMA_KEY, "version": {"N": "99"}})
     seen = len(shelf.server.calls)
     with pytest.raises(TableRefused, match=r"newer version of the bot.*schema 99.*install that version again"):
-        await DynamoStore(shelf.table, region=REGION).open()
+        async with DynamoStore(shelf.table, region=REGION):
+            pass
     assert shelf.server.operations(seen) == ["DescribeTable", "GetItem"]
 
 
@@ -649,7 +652,8 @@ async def test_a_table_out_of_reach_is_an_error() -> None:
     aimed = Aimed(server)
     server.stop()
     with pytest.raises(StoreUnavailable, match=f"EndpointConnectionError.*{server.endpoint}"):
-        await DynamoStore("rows", region=REGION, patience=SHORT).open()
+        async with DynamoStore("rows", region=REGION, patience=SHORT):
+            pass
     aimed.undo()
 
 
@@ -660,7 +664,8 @@ async def test_a_profile_that_is_not_there_is_an_error(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_PROFILE", "nobodys")
     with pytest.raises(StoreUnavailable, match=r"ProfileNotFound.*nobodys"):
-        await DynamoStore(shelf.table, region=REGION).open()
+        async with DynamoStore(shelf.table, region=REGION):
+            pass
 
 
 async def test_without_credentials_a_store_does_not_open(
@@ -673,4 +678,5 @@ async def test_without_credentials_a_store_does_not_open(
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(StoreUnavailable, match="NoCredentialsError"):
-        await DynamoStore(shelf.table, region=REGION).open()
+        async with DynamoStore(shelf.table, region=REGION):
+            pass

@@ -277,5 +277,5 @@ def test_no_two_entries_have_one_place(server: FakeDynamo, monkeypatch: pytest.M
     """Not even where this machine's clock stands still or goes back: what is stored is never laid over."""
     monkeypatch.setattr("time.time_ns", iter([5, 5, 3, 9, 5]).__next__)
     trail = Trail(server)  # type: ignore[arg-type]  # it calls nobody
-    places = [item["sk"]["S"] for item in trail.placed([AuditEntry(NOW, "claimed")] * 5)]
+    places = [item["sk"]["S"] for item in trail.as_items([AuditEntry(NOW, "claimed")] * 5)]
     assert places == sorted(set(places))

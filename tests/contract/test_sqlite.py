@@ -9,7 +9,7 @@ import stat
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -120,13 +120,12 @@ from tests.fakes.aws import key_of
 from tests.fakes.clock import settled
 
 async def main():
-    store = SqliteStore(Path(sys.argv[1]))
-    await store.open()
-    while True:
-        changes = [store.apply(key_of(1), lambda row: replace(row, reconcile_failures=row.reconcile_failures + 1),
-                               now=datetime.now(UTC)) for _ in range(5)]
-        for row in await asyncio.gather(*changes):
-            print(row.version, flush=True)
+    async with SqliteStore(Path(sys.argv[1])) as store:
+        while True:
+            changes = [store.apply(key_of(1), lambda row: replace(row, reconcile_failures=row.reconcile_failures + 1),
+                                   now=datetime.now(UTC)) for _ in range(5)]
+            for row in await asyncio.gather(*changes):
+                print(row.version, flush=True)
 
 asyncio.run(main())
 """
@@ -220,11 +219,10 @@ async def test_processes_side_by_side_lose_nothing(path: Path) -> None:
 async def test_several_processes_may_make_the_file_at_once(path: Path) -> None:
     """Whoever comes first makes the tables; the others find them."""
     stores = [SqliteStore(path) for _ in range(6)]
-    await asyncio.gather(*(store.open() for store in stores))
-    await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for store in stores))
-    assert (await stores[0].load(KEY)) == Record(KEY, NOW, version=6, reconcile_failures=6)
-    for store in stores:
-        await store.close()
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(*(stack.enter_async_context(store) for store in stores))
+        await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for store in stores))
+        assert (await stores[0].load(KEY)) == Record(KEY, NOW, version=6, reconcile_failures=6)
 
 
 @pytest.fixture
@@ -266,7 +264,8 @@ async def test_a_newer_schema_is_refused(path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     before = content_of(path)
     with pytest.raises(schema.SchemaRefused, match=r"newer version of the bot.*schema 99.*install that version again"):
-        await SqliteStore(path).open()
+        async with SqliteStore(path):
+            pass
     assert content_of(path) == before
 
 
@@ -283,7 +282,8 @@ async def test_another_programs_database_is_refused(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE requests (id INTEGER)")
     with pytest.raises(schema.SchemaRefused, match="another program's"):
-        await SqliteStore(path).open()
+        async with SqliteStore(path):
+            pass
 
 
 def test_every_schema_has_a_file_that_it_wrote() -> None:
@@ -429,9 +429,8 @@ async def test_a_closed_store_says_so(path: Path) -> None:
     store = SqliteStore(path)
     with pytest.raises(StoreUnavailable, match="not open"):
         await store.load(KEY)
-    await store.open()
-    await store.close()
-    await store.close()
+    async with store:
+        pass
     with pytest.raises(StoreUnavailable, match="not open"):
         await store.apply(KEY, counted, now=NOW)
 
@@ -457,7 +456,8 @@ async def test_a_file_that_cannot_be_opened_is_named(path: Path, make: object, p
     assert callable(make)
     make(path)
     with pytest.raises(StoreUnavailable, match=problem) as caught:
-        await SqliteStore(path).open()
+        async with SqliteStore(path):
+            pass
     assert str(path) in str(caught.value)
 
 
@@ -521,7 +521,7 @@ async def test_a_write_is_conditional_on_the_version(store: SqliteStore) -> None
         connection.execute("UPDATE requests SET version = 5")
         return counted(row)
 
-    with pytest.raises(StoreUnavailable, match="held no lock"):
+    with pytest.raises(StoreUnavailable, match="without the lock"):
         await store.apply(KEY, overtaken, now=NOW)
 
 

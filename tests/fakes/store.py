@@ -10,8 +10,7 @@ from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports.store import Change, PersonalChat, RowUnreadable, StoreUnavailable, Watched
-from bot.store.rows import storable, watched_rows
-from bot.store.versions import Entries, changed
+from bot.store.rows import apply_change, storable, watched_rows
 
 
 @dataclass(slots=True)
@@ -57,9 +56,9 @@ class MemoryStore:
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
         self._working()
-        return self._keep(*changed(self._read(key), key, change, now=now))
+        return self._keep(*apply_change(self._read(key), key, change, now=now))
 
-    def _keep(self, record: Record, entries: Entries) -> Record:
+    def _keep(self, record: Record, entries: Sequence[AuditEntry]) -> Record:
         """Write a row that differs, and what the trail says of it, with nothing in between."""
         if record.version:
             self.tables.records[record.key] = record
@@ -132,15 +131,12 @@ class MemoryStore:
         found = (each for each in self._working().audit if each.at >= since and (until is None or each.at < until))
         return sorted(found, key=lambda each: each.at)
 
-    async def close(self) -> None:
-        """Keep everything: what shares the tables goes on."""
-
 
 class HeedlessStore(MemoryStore):
     """A defective store: it lays what it writes over whatever was written meanwhile. Shows that a test can tell."""
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        written = changed(await self.load(key), key, change, now=now)
+        written = apply_change(await self.load(key), key, change, now=now)
         await asyncio.sleep(0)
         return self._keep(*written)
 

@@ -15,7 +15,7 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.ports.store import Change
 from bot.service.clicks.click import Answer, Verb
-from bot.store.versions import changed
+from bot.store.rows import apply_change
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.clock import ManualClock
 from tests.fakes.gates import Grave, end_everything
@@ -74,7 +74,7 @@ class ContendedStore(MemoryStore):
         records = self.tables.records
         while True:
             former = records.get(key)
-            written = changed(former, key, change, now=now)
+            written = apply_change(former, key, change, now=now)
             for _ in range(self._chance.randrange(2 * MOST_TURNS)):
                 await asyncio.sleep(0)
             if self.may_write(former, records.get(key)):

@@ -27,7 +27,7 @@ DOWN_EVERY = 1 if LONG else 8  # of how many crashes one is also followed by a l
 PORTS = (Requests, Chat, People, Queue, Store)
 NOT_IN_A_STORY = {
     *("Store.find", "Store.remember_chat", "Store.forget_chat", "Store.personal_chat", "Store.personal_chats"),
-    *("Store.remember_service_url", "Store.service_url", "Store.audit", "Store.close"),
+    *("Store.remember_service_url", "Store.service_url", "Store.audit"),
     *("Requests.revoked", "Store.lease_sweep", "Store.forget_expired"),  # of the sweep alone, and of rows a year old
 }
 

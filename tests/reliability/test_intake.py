@@ -19,7 +19,7 @@ from bot.ports.store import Change, Store, StoreUnavailable
 from bot.sandbox.aws.world import MAX_RECEIVES
 from bot.service.rows import Rows
 from bot.service.sources.intake import Intake
-from bot.store.versions import changed
+from bot.store.rows import apply_change
 from bot.telemetry import Telemetry
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import staged
@@ -69,7 +69,7 @@ class Overwriting(MemoryStore):
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
         """Write what is long out of date."""
-        written = changed(await self.load(key), key, change, now=now)
+        written = apply_change(await self.load(key), key, change, now=now)
         await self.clock.sleep(self.delay)
         return self._keep(*written)
 

@@ -1,11 +1,11 @@
-"""Makes the table, for `doctor --create-table`, and says what is wrong with one that is there.
+"""Creates the table, for `doctor --create-table`, or reports what is wrong with an existing one.
 
-Never changes a table that is not as needed: what is in it may be somebody's.
+Never changes a table that differs from what the bot needs, because it may belong to another program.
 """
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 from bot.ports.store import StoreUnavailable
@@ -14,16 +14,16 @@ from bot.store.dynamodb import table as shape
 from bot.store.dynamodb.calls import Calls, ConditionFailed, DynamoError, Patience, part
 
 PATIENCE = 10.0  # seconds for an answer; an admin waits
-POLLS, POLL_SECONDS = 60, 2.0  # a new table is ACTIVE within some 10 seconds, with its indexes
+POLLS, POLL_SECONDS = 60, 2.0  # a new table and its indexes are ACTIVE within about 10 seconds
 _CREATING = "CREATING"
-_UNSEEN: Mapping[str, Any] = {"TableStatus": _CREATING}
+_NOT_SHOWN: Mapping[str, Any] = {"TableStatus": _CREATING}
 _MISSING, _IN_USE = "ResourceNotFoundException", "ResourceInUseException"
-_NO_BACKUPS_YET = "ContinuousBackupsUnavailableException"  # a new table serves before its backups are there
-_UNSUPPORTED = frozenset({"UnknownOperationException", "ValidationException"})  # what stand-ins for DynamoDB answer
+_NO_BACKUPS_YET = "ContinuousBackupsUnavailableException"  # a new table is ready before its backups are
+_UNSUPPORTED = frozenset({"UnknownOperationException", "ValidationException"})  # answers of DynamoDB emulators
 
 
 class TableWrong(StoreUnavailable):
-    """The table is there and not as needed; `problems` says in what."""
+    """The table exists but differs from what the bot needs; `problems` lists the differences."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n  ".join(("it is not as the bot needs it, and was not changed:", *problems)))
@@ -31,7 +31,7 @@ class TableWrong(StoreUnavailable):
 
 
 class TableMaker:
-    """Brings the table into being. Every method may raise StoreUnavailable; `say` gets a line for each thing done."""
+    """Creates the table. Every method may raise StoreUnavailable; `say` gets a line for each step."""
 
     def __init__(
         self, calls: Calls, *, say: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
@@ -40,42 +40,41 @@ class TableMaker:
         self._name = calls.table
 
     def make(self) -> None:
-        """Make the table unless it is there, wait until it serves, and switch on what belongs to it.
+        """Create the table unless it exists, wait until it is ready, and enable expiry and recovery.
 
-        Safe to run again. Raises TableWrong with every difference of a table that is not as needed.
+        Safe to run again. Raises TableWrong with every difference of an existing table.
         """
-        try:
-            self._say(f"the table {self._name} is there" if self._found() else f"making the table {self._name} …")
-            self._ready()
-            self._switch_on_time_to_live()
-            self._switch_on_recovery()
+        with closing(self._calls):
+            exists = self._exists_or_create()
+            self._say(f"the table {self._name} is there" if exists else f"making the table {self._name} …")
+            self._wait_until_ready()
+            self._enable_time_to_live()
+            self._enable_recovery()
             self._mark()
             self._say(f"the table {self._name} is ready")
-        finally:
-            self._calls.close()
 
-    def _found(self) -> bool:
-        """Return True if the table is there already; else have it made."""
-        if self._shown() is not None:
+    def _exists_or_create(self) -> bool:
+        """Return True if the table already exists; otherwise create it."""
+        if self._description() is not None:
             return True
         try:
             self._calls.once("create_table", **shape.definition())
-        except DynamoError as failed:  # somebody else may have been faster, or a lost reply's request
-            if failed.code != _IN_USE and self._shown() is None:
+        except DynamoError as failed:  # another process or an earlier try may have created it
+            if failed.code != _IN_USE and self._description() is None:
                 raise
         return False
 
-    def _ready(self) -> None:
-        """Wait until the table and its indexes serve. Raises TableWrong."""
+    def _wait_until_ready(self) -> None:
+        """Wait until the table and its indexes are ready. Raises TableWrong."""
         for _ in range(POLLS):
-            table = self._shown() or _UNSEEN  # a new table is not shown at once
-            if not _in_the_making(table):
+            table = self._description() or _NOT_SHOWN  # a new table is not listed at once
+            if not _is_creating(table):
                 break
             self._sleep(POLL_SECONDS)
         if problems := list(shape.differences(table)):
             raise TableWrong(problems)
 
-    def _shown(self) -> Mapping[str, Any] | None:
+    def _description(self) -> Mapping[str, Any] | None:
         try:
             table: Mapping[str, Any] = part(self._repeated("describe_table"), "Table")
         except DynamoError as failed:
@@ -84,8 +83,8 @@ class TableMaker:
             return None
         return table
 
-    def _switch_on_time_to_live(self) -> None:
-        """Have expired rows deleted. Raises TableWrong if the table deletes by another attribute."""
+    def _enable_time_to_live(self) -> None:
+        """Enable the deletion of expired items. Raises TableWrong if the table uses another attribute."""
         shown = part(self._repeated("describe_time_to_live"), "TimeToLiveDescription")
         status, attribute = shown["TimeToLiveStatus"], shown.get("AttributeName", shape.TIME_TO_LIVE)
         if attribute != shape.TIME_TO_LIVE or status == "DISABLING":
@@ -95,13 +94,13 @@ class TableMaker:
             self._repeated("update_time_to_live", TimeToLiveSpecification=wanted)
             self._say("time to live: switched on")
 
-    def _switch_on_recovery(self) -> None:
-        """Have the last 35 days restorable, where the endpoint can do that."""
+    def _enable_recovery(self) -> None:
+        """Enable point-in-time recovery of the last 35 days, if the endpoint supports it."""
         try:
             shown = part(self._repeated("describe_continuous_backups"), "ContinuousBackupsDescription")
             if shown.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus") == "ENABLED":
                 return
-            self._recover()
+            self._enable_recovery_with_retries()
         except DynamoError as failed:
             if failed.code not in _UNSUPPORTED:
                 raise
@@ -109,7 +108,7 @@ class TableMaker:
         else:
             self._say("point-in-time recovery: switched on")
 
-    def _recover(self) -> None:
+    def _enable_recovery_with_retries(self) -> None:
         wanted = {"PointInTimeRecoveryEnabled": True}
         for _ in range(POLLS):
             try:
@@ -123,7 +122,7 @@ class TableMaker:
         raise StoreUnavailable("its backups are still being enabled; run this again in some minutes")
 
     def _mark(self) -> None:
-        """Write down which version's the table is. Raises TableRefused for a newer one."""
+        """Store the schema version in the table. Raises TableRefused for a newer one."""
         marker = {**shape.SCHEMA_KEY, "version": items.number(shape.SCHEMA)}
         unless_there = {"ConditionExpression": "attribute_not_exists(#pk)", "ExpressionAttributeNames": {"#pk": "pk"}}
         with suppress(ConditionFailed):
@@ -135,11 +134,11 @@ class TableMaker:
         return self._calls.repeated(Patience(PATIENCE), operation, **params)
 
 
-def _in_the_making(table: Mapping[str, Any]) -> bool:
+def _is_creating(table: Mapping[str, Any]) -> bool:
     indexes = table.get("GlobalSecondaryIndexes", ())
     return table["TableStatus"] == _CREATING or any(index["IndexStatus"] == _CREATING for index in indexes)
 
 
 def create_table(name: str, *, region: str, say: Callable[[str], None]) -> None:
-    """Make the table of that name, or see that it is as needed. Raises StoreUnavailable, TableWrong."""
+    """Create the table, or check an existing one. Raises StoreUnavailable, TableWrong."""
     TableMaker(Calls(name, region=region), say=say).make()

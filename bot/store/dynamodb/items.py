@@ -1,23 +1,23 @@
-"""The items of the table: their keys, and rows as items and back. Knows no client.
+"""The items of the table: keys, and the conversion of rows, chats and audit entries. Makes no calls.
 
 | pk                      | sk                        | holds                                                          |
 | ----------------------- | ------------------------- | -------------------------------------------------------------- |
-| `request#oi-…`          | `account/region/oi-…`     | a row: `record` (JSON), `version`, `writes`, and what lists it |
+| `request#oi-…`          | `account/region/oi-…`     | a row: `record` (JSON), `version`, `writes`, index attributes  |
 | `people`                | `person#<object id>`      | where a person can be reached                                  |
 | `service-url#<id>`      | `service-url`             | where a conversation's messages go                             |
-| `place#account/region`  | `watermark`, `sweep`      | how far the sweep got; who may sweep until when                |
+| `place#account/region`  | `watermark`, `sweep`      | how far the sweep got; the lease for sweeping                  |
 | `audit`                 | `2026-04-01`              | that this day has audit entries                                |
-| `audit#2026-04-01`      | moment, order of writing  | one entry of the audit trail                                   |
-| `schema`                | `schema`                  | the version of all this                                        |
+| `audit#2026-04-01`      | time, order of writing    | one entry of the audit trail                                   |
+| `schema`                | `schema`                  | the version of this schema                                     |
 
-Two sparse indexes, keys only: `due` has the rows with a next look, by its moment; `watched` those that AWS may still
-change, by their birth. An item that has neither attribute is in neither, and a write that leaves them alone costs the
-indexes nothing. All of an index is one partition, which takes 1,000 writes a second: a row's appointment changes some
-tens of times in its life, so that is good for some ten requests a second, and AWS itself lets three calls a second
-through. Rows, conversations and places are spread over partitions of their own, the audit trail over days. People share
-one partition, since they are asked for all at once; each is written when they install the bot or talk to it.
+Two sparse indexes, keys only: `due` has the rows that are to be reconciled, by that time; `watched` has the rows that
+AWS may still change, by creation time. Items without these attributes are in no index, and writes that do not change
+them cost the indexes nothing. Each index is one partition, which takes 1,000 writes a second. A row changes its due
+time some tens of times, so that is enough for about ten new requests a second; AWS allows only three calls a second.
+Rows, conversations and places have separate partitions; the audit trail has one per day. People share one partition,
+because they are read all at once; each is written when they install the bot or write to it.
 
-Moments are text of one length in UTC, so that their order is that of the text.
+Times are UTC text of one length, so that they sort as text.
 """
 
 import math
@@ -40,31 +40,31 @@ PEOPLE, AUDIT_DAYS = "people", "audit"
 DUE, DUE_AT = "due", "due_at"
 WATCHED, BORN_AT = "watched", "born_at"
 EXPIRES_AT = "expires_at"  # whole seconds since 1970, as DynamoDB's time to live wants them
-# Of a row. DynamoDB takes items of 400 KB; the rest is for the names of writes.
+# Of a row. DynamoDB accepts items of 400 KB (409,600 bytes); the rest is for the names of writes.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 MOST_BYTES = 400_000
-WRITES_KEPT = 32  # of the latest writes, their names: who lost a reply finds theirs even below later ones
-ROWS_KEPT = 256  # decoded rows, by their JSON: a row that is written often is read as often
+WRITES_KEPT = 32  # names of the latest writes: a lost write is recognized even below later ones
+ROWS_KEPT = 256  # decoded rows, by their JSON: rows that are written often are also read often
 
 
 class RowTooLarge(StoreUnavailable):
-    """A row does not fit into an item, or its trail into a transaction; it was not written."""
+    """A row does not fit into an item, or its audit entries into a transaction; it was not written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A row as the table has it: the record (None: there is none) and the names of its latest writes."""
+    """A stored row: the record (None: there is none) and the names of its latest writes."""
 
     record: Record | None
     writes: tuple[str, ...]
 
-    def tells_of(self, version: int) -> bool:
-        """True if a write that made this version would be among the names."""
+    def remembers(self, version: int) -> bool:
+        """Return True if the name of a write that made this version would still be listed."""
         return len(self.writes) < WRITES_KEPT or int(self.writes[0].partition(":")[0]) <= version
 
 
 def write_name(version: int) -> str:
-    """Return the name of a write that makes a version: no other has it."""
+    """Return a unique name for the write that makes a version."""
     return f"{version}:{secrets.token_hex(6)}"
 
 
@@ -83,25 +83,25 @@ def key(pk: str, sk: str) -> Item:
     return {"pk": text(pk), "sk": text(sk)}
 
 
-def spelled(when: datetime) -> str:
-    """Return a moment as text that sorts as moments do, to the microsecond."""
+def sortable(when: datetime) -> str:
+    """Return a time as sortable text, to the microsecond."""
     return storable(when).isoformat(timespec="microseconds")
 
 
 def moment(item: Mapping[str, Any], name: str) -> datetime:
-    """Return the moment of an attribute, which may go on after a `#`. Raises RowUnreadable."""
-    spelling = member(item, name).partition("#")[0]
+    """Return the time in an attribute, up to a `#` if there is one. Raises RowUnreadable."""
+    value = member(item, name).partition("#")[0]
     try:
-        return datetime.fromisoformat(spelling).astimezone(UTC)
+        return datetime.fromisoformat(value).astimezone(UTC)
     except ValueError as error:
-        raise _unreadable(item, f"{name} is no moment") from error
+        raise _unreadable(item, f"{name} is not a time") from error
 
 
 # --- rows
 
 
 def row_partition(ops_item_id: str) -> str:
-    """Return the partition of an OpsItem id's rows, one for each account and Region that has it."""
+    """Return the partition of an OpsItem id: one row for each account and Region that has it."""
     return f"request#{storable(ops_item_id)}"
 
 
@@ -111,7 +111,7 @@ def row_key(request: RequestKey) -> Item:
 
 
 def request_of(item: Mapping[str, Any]) -> RequestKey:
-    """Return which request an item, or an index's entry, is about. Raises RowUnreadable."""
+    """Return the request of an item or of an index entry. Raises RowUnreadable."""
     try:
         return RequestKey.parse(member(item, "sk"))
     except InvalidRequestKey as error:
@@ -124,27 +124,27 @@ def row_item(record: Record, writes: Iterable[str]) -> Item:
         **row_key(record.key),
         "version": number(record.version),
         "record": text(encode(RECORD, record)),
-        **_listed(record),
+        **_index_attributes(record),
     }
     if (size := size_of(item)) > MOST_BYTES:
         raise RowTooLarge(f"request {record.key} does not fit into a DynamoDB item: {size} bytes of {MOST_BYTES}")
     return {**item, "writes": text(" ".join([*writes][-WRITES_KEPT:]))}
 
 
-def _listed(record: Record) -> Item:
-    """Return the attributes by which a row is found, or forgotten, without its key."""
+def _index_attributes(record: Record) -> Item:
+    """Return the attributes that list a row in indexes and let it expire."""
     found: Item = {}
     if record.requeue_at is not None:
-        found |= {DUE: text(DUE), DUE_AT: text(f"{spelled(record.requeue_at)}#{record.key}")}
+        found |= {DUE: text(DUE), DUE_AT: text(f"{sortable(record.requeue_at)}#{record.key}")}
     if record.watched:
-        found |= {WATCHED: text(WATCHED), BORN_AT: text(f"{spelled(record.created_at)}#{record.key}")}
+        found |= {WATCHED: text(WATCHED), BORN_AT: text(f"{sortable(record.created_at)}#{record.key}")}
     if record.expires_at is not None:
         found |= {EXPIRES_AT: number(math.ceil(record.expires_at.timestamp()))}
     return found
 
 
 def size_of(item: Item) -> int:
-    """Return the size of an item of texts and numbers; a number takes no more than its digits."""
+    """Return the size in bytes of an item with texts and numbers; a number counts at most its digits."""
     return sum(len(name) + len(each.encode()) for name, value in item.items() for each in value.values())
 
 
@@ -166,20 +166,20 @@ def _record(request: str, record: str) -> Record:
 
 
 def due_at(item: Mapping[str, Any]) -> datetime | None:
-    """Return the moment of a row's next look, from its item or from an entry of the index `due`."""
+    """Return when a row is to be reconciled, from its item or from an entry of the index `due`."""
     return moment(item, DUE_AT) if DUE_AT in item else None
 
 
 def due_until(when: datetime) -> str:
-    """Return the end of what is due at a moment; `$` comes after the `#` that every entry goes on with."""
-    return f"{spelled(when)}$"
+    """Return the upper bound of entries that are due at a time; `$` sorts after the `#` in every entry."""
+    return f"{sortable(when)}$"
 
 
 # --- people, places and the audit trail
 
 
 def chat_key(object_id: str) -> Item:
-    """Return the key of a person's chat; Microsoft writes ids now in small and now in capital letters."""
+    """Return the key of a person's chat; Microsoft writes ids in lower or upper case."""
     return key(PEOPLE, f"person#{storable(object_id).casefold()}")
 
 
@@ -195,12 +195,12 @@ def chat_of(item: Mapping[str, Any]) -> PersonalChat:
 
 
 def service_url_key(conversation: str) -> Item:
-    """Return the key of a conversation's address."""
+    """Return the key of a conversation's service URL."""
     return key(f"service-url#{storable(conversation)}", "service-url")
 
 
 def place_key(account: str, region: str, what: str) -> Item:
-    """Return the key of an account and Region's `watermark`, or of the right to `sweep` it."""
+    """Return the key of the `watermark` or the `sweep` lease of an account and Region."""
     return key(f"place#{account}/{region}", what)
 
 
@@ -210,22 +210,22 @@ def audit_partition(day: str) -> str:
 
 
 def audit_item(entry: AuditEntry, order: int) -> Item:
-    """Return an entry as an item; `order` tells entries of one moment apart, in the order of writing."""
+    """Return an entry as an item; `order` sorts entries of the same time."""
     kept = storable(entry)
     return {
-        **key(audit_partition(day_of(kept.at)), f"{spelled(kept.at)}#{order:020d}"),
+        **key(audit_partition(day_of(kept.at)), f"{sortable(kept.at)}#{order:020d}"),
         "entry": text(encode(AUDIT_ENTRY, kept)),
-        EXPIRES_AT: _forgotten_at(kept.at),
+        EXPIRES_AT: _audit_expiry(kept.at),
     }
 
 
 def audit_day(day: str) -> Item:
-    """Return the item that says that a day has entries; it goes a day after the last of them."""
+    """Return the item that registers a day; it expires a day after the last entry of that day."""
     end = datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)
-    return {**key(AUDIT_DAYS, day), EXPIRES_AT: _forgotten_at(end + timedelta(days=1))}
+    return {**key(AUDIT_DAYS, day), EXPIRES_AT: _audit_expiry(end + timedelta(days=1))}
 
 
-def _forgotten_at(when: datetime) -> Item:
+def _audit_expiry(when: datetime) -> Item:
     return number(math.ceil((when + AUDIT_KEPT).timestamp()))
 
 
@@ -240,8 +240,8 @@ def audit_entry(item: Mapping[str, Any]) -> AuditEntry:
 
 
 def day_of(when: datetime) -> str:
-    """Return the day of a moment, in UTC."""
-    return spelled(when)[:10]
+    """Return the day of a time, in UTC."""
+    return sortable(when)[:10]
 
 
 _ABSENT: Final[Mapping[str, Any]] = {}

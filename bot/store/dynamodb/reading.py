@@ -1,8 +1,8 @@
-"""Reads of the table: consistent ones of items, and lists by index or partition. No path scans the table.
+"""Reads the table: consistent reads of items, and lists by index or partition. Nothing scans the table.
 
-An index follows its table within a second or so, mostly far sooner. That is enough to find a row, never to believe it:
-what an index lists is read again consistently, and left out where it is no longer so. What it does not list yet is
-found by the next question.
+An index lags behind its table by up to about a second. It is therefore used only to find rows: each listed row is read
+again consistently, and dropped if it no longer qualifies. Rows that the index does not list so far are found by a later
+call.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.ReadConsistency.html
 """
 
@@ -21,7 +21,7 @@ from bot.store.dynamodb.calls import Answer, Calls, Patience, part
 from bot.store.rows import watched_rows
 
 MOST_AT_ONCE = 100  # items of one BatchGetItem
-LOOKED_AT = 8  # entries of the index `due` that are tried for the next moment: some may be history already
+LOOKED_AT = 8  # entries of the index `due` that are tried for the next time; some may be outdated
 _Found = Mapping[str, Any]
 
 
@@ -32,22 +32,22 @@ class Reading:
         self._calls, self._patience = calls, patience
 
     def item(self, key: items.Item) -> _Found | None:
-        """Return an item, as last written by anybody."""
+        """Return an item, as last written by any process."""
         found: _Found | None = self._calls.repeated(self._patience, "get_item", Key=key, ConsistentRead=True).get(
             "Item"
         )
         return found
 
     def due(self, now: datetime, limit: int, recent: Iterable[RequestKey]) -> list[RequestKey]:
-        """Return the rows whose moment has come; `recent` are rows that the index may not have heard of."""
+        """Return the rows that are due; `recent` are rows that the index may not list so far."""
         listed = islice(self._by_index(items.DUE, items.DUE_AT, before=items.due_until(now), limit=limit), limit)
-        found = self._appointments({items.request_of(entry) for entry in listed}.union(recent))
+        found = self._due_times({items.request_of(entry) for entry in listed}.union(recent))
         return [request for moment, _, request in found if moment <= now][:limit]
 
     def next_due(self, recent: Iterable[RequestKey]) -> datetime | None:
-        """Return the earliest moment; None as well if the index lists nothing but history so far."""
+        """Return the earliest due time; None also if the index lists only outdated entries."""
         listed = islice(self._by_index(items.DUE, items.DUE_AT, limit=LOOKED_AT), LOOKED_AT)
-        found = self._appointments({items.request_of(entry) for entry in listed}.union(recent))
+        found = self._due_times({items.request_of(entry) for entry in listed}.union(recent))
         return found[0][0] if found else None
 
     def watched(self) -> Watched:
@@ -61,21 +61,21 @@ class Reading:
         return [items.row(item) for item in self._partition(items.row_partition(ops_item_id))]
 
     def personal_chats(self) -> list[PersonalChat]:
-        """Return everybody who can be reached."""
+        """Return all people who can be reached."""
         return [items.chat_of(item) for item in self._partition(items.PEOPLE)]
 
     def audit(self, since: datetime, until: datetime | None) -> list[AuditEntry]:
         """Return the audit trail, day after day."""
         days = [items.member(day, "sk") for day in self._partition(items.AUDIT_DAYS, since=items.day_of(since))]
         wanted = [day for day in days if until is None or day <= items.day_of(until)]
-        found = (self._partition(items.audit_partition(day), since=items.spelled(since)) for day in wanted)
+        found = (self._partition(items.audit_partition(day), since=items.sortable(since)) for day in wanted)
         entries = (items.audit_entry(item) for day in found for item in day)
         return [entry for entry in entries if until is None or entry.at < until]
 
     # --- pages
 
     def _partition(self, pk: str, *, since: str = " ") -> Iterator[_Found]:
-        """Yield the items of a partition from a sort key on; no sort key of ours comes before a space."""
+        """Yield the items of a partition from a sort key on; no sort key sorts before a space."""
         return self._pages(
             ConsistentRead=True,
             KeyConditionExpression="#pk = :pk AND #sk >= :sk",
@@ -84,7 +84,7 @@ class Reading:
         )
 
     def _by_index(self, index: str, moment: str, *, before: str = "~", limit: int | None = None) -> Iterator[_Found]:
-        """Yield the entries of an index in the order of their moments; none comes after a tilde."""
+        """Yield the entries of an index in order of time; none sorts after a tilde."""
         most = {} if limit is None else {"Limit": limit}
         return self._pages(
             IndexName=index,
@@ -95,7 +95,7 @@ class Reading:
         )
 
     def _pages(self, **query: object) -> Iterator[_Found]:
-        """Yield what a query finds; DynamoDB gives 1 MB a page."""
+        """Yield the results of a query; DynamoDB returns 1 MB a page."""
         start: dict[str, object] = {}
         while True:
             answer = self._calls.repeated(self._patience, "query", **query, **start)
@@ -104,8 +104,8 @@ class Reading:
                 return
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
-    def _appointments(self, requests: Iterable[RequestKey]) -> list[tuple[datetime, str, RequestKey]]:
-        """Return when rows are due, as they were last written, earliest first."""
+    def _due_times(self, requests: Iterable[RequestKey]) -> list[tuple[datetime, str, RequestKey]]:
+        """Return when rows are due, read consistently, earliest first."""
         names = {"#pk": "pk", "#sk": "sk", "#due": items.DUE_AT}
         members = {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
         found = ((items.due_at(item), item) for item in self._items(map(items.row_key, requests), **members))
@@ -113,7 +113,7 @@ class Reading:
         return sorted((moment, str(request), request) for moment, request in due)
 
     def _items(self, keys: Iterable[items.Item], **members: object) -> Iterator[_Found]:
-        """Yield those items that are there, in no order, as last written by anybody."""
+        """Yield the items that exist, read consistently, in any order."""
         remaining = iter(keys)
         while some := list(islice(remaining, MOST_AT_ONCE)):
             yield from self._some_items(some, members)
@@ -126,6 +126,6 @@ class Reading:
 
 
 def _unprocessed(answer: Answer, table: str) -> Sequence[items.Item]:
-    """Return the keys for which there was no room in the answer: 16 MB, or the table's throughput."""
+    """Return the keys that the answer left out: beyond 16 MB, or beyond the table's throughput."""
     keys: Sequence[items.Item] = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", ())
     return keys

@@ -1,8 +1,8 @@
-"""The store on one DynamoDB table, for several processes on several machines.
+"""The store in one DynamoDB table, for several processes on several machines.
 
-Every write of a row is conditional on its version, and one transaction with what the audit trail says of it; every
-answer but a list is read consistently, and lists are made of rows that are. boto3 blocks, so it has threads of its own.
-Whatever fails is StoreUnavailable, within the time that a click has. What is in the table: bot.store.dynamodb.items.
+Every write of a row is conditional on its version, in one transaction with its audit entries. All reads are consistent,
+except that an index may list a row late. boto3 blocks, so calls run in separate threads. Every failure is
+StoreUnavailable, raised within the time that a click has. `items.py` describes the items of the table.
 """
 
 import asyncio
@@ -27,19 +27,20 @@ from bot.store.dynamodb.reading import Reading
 from bot.store.dynamodb.trail import Trail
 from bot.store.rows import storable
 
-SECONDS = 2.5  # for an answer; a click is to be answered within 3, "not stored" if need be
-PATIENCE = 1.5  # seconds in which a call is begun again: the last of them can still be answered then
-MANY = 4  # times as long have lists of many pages, on which nobody waits after a click, and the start
-INDEX_SECONDS = 5.0  # an index has long followed by then: rows that were written before are found by it
-RECENT = 1000  # rows of those seconds, at most; AWS lets three calls a second through
+SECONDS = 2.5  # for an answer; a click must be answered within 3, if need be "not stored"
+PATIENCE = 1.5  # seconds in which calls are repeated; the last one can still be answered in time
+MANY = 4  # factor for long lists, which no click waits for, and for opening
+INDEX_SECONDS = 5.0  # an index surely lists a row this long after it was written
+RECENT = 1000  # rows written in that time, at most; AWS allows three calls a second
 T = TypeVar("T")
 
 
 class DynamoStore:
-    """`ports.store.Store` on a table. Connects to nothing until `open()` or `async with`.
+    """`ports.store.Store` in a table, which `async with` opens and closes.
 
-    `call_seconds`: for one call; `seconds`: for an answer; `patience`: seconds in which what failed is tried again.
-    `session`: boto3's, for credentials other than those of the standard chain.
+    `call_seconds`: limit of one call. `seconds`: limit of an answer.
+    `patience`: seconds in which failures are repeated.
+    `session`: a boto3 session, for credentials other than those of the standard chain.
     """
 
     def __init__(
@@ -60,44 +61,41 @@ class DynamoStore:
         self._recent: TTLCache[RequestKey, datetime] = TTLCache(RECENT, INDEX_SECONDS, time.monotonic)
         self._appending: tuple[AuditEntry, Sequence[items.Item]] | None = None
 
-    async def open(self) -> None:
-        """Connect, and make sure that the table is the bot's. Raises StoreUnavailable, TableRefused."""
+    async def __aenter__(self) -> Self:
+        """Connect, and check that the table is the bot's. Raises StoreUnavailable, TableRefused."""
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
         try:
-            await self._run(self._opened, times=MANY)
+            await self._run(self._check_table, times=MANY)
         except BaseException:
-            await self.close()
+            await self._close()
             raise
-
-    async def close(self) -> None:
-        """Finish what was begun and close every connection. Closing twice is no error."""
-        threads, self._threads = self._threads, None
-        if threads is not None:
-            await asyncio.to_thread(threads.shutdown)
-            self._calls.close()
-
-    async def __aenter__(self) -> Self:
-        await self.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        """Complete pending work and close all connections."""
+        await self._close()
+
+    async def _close(self) -> None:
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            await asyncio.to_thread(threads.shutdown)
+            self._calls.close()
 
     # --- requests
 
     async def load(self, key: RequestKey) -> Record | None:
-        """Return the row, as last written by anybody."""
+        """Return the row, as last written by any process."""
         return await self._read(lambda table: items.stored(table.item(items.row_key(key))).record)
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write what `change` makes of the row. It runs in one of the store's threads."""
+        """Write what `change` returns for the row. It runs in one of the store's threads."""
         job = Job(change, now)
-        self._refuse_if_closed()
+        self._open_threads()
         self._commits.add(key, job)
         record = await self._answer(job.done, seconds=self._seconds, writes=True)
-        self._keep_in_mind(record)
+        self._note_recent(record)
         return record
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
@@ -115,21 +113,21 @@ class DynamoStore:
         return await self._read(lambda table: table.watched(), times=MANY)
 
     async def forget_expired(self, now: datetime) -> int:  # noqa: ARG002  (DynamoDB has the time)
-        """Leave it to DynamoDB's time to live, which deletes within days. Until then an expired row is as any other."""
+        """Do nothing: DynamoDB's time to live deletes expired rows within days. Until then they are ordinary rows."""
         return 0
 
     async def find(self, ops_item_id: str) -> Sequence[Record]:
-        """Return the rows of that OpsItem id, in whatever account and Region."""
+        """Return the rows of an OpsItem id, in any account and Region."""
         return await self._read(lambda table: table.find(ops_item_id))
 
     # --- people and conversations
 
     async def remember_chat(self, chat: PersonalChat) -> None:
-        """Keep where a person can be reached."""
+        """Store where a person can be reached."""
         await self._write("put_item", Item=items.chat_item(chat))
 
     async def forget_chat(self, object_id: str) -> None:
-        """Drop it."""
+        """Delete where a person can be reached."""
         await self._write("delete_item", Key=items.chat_key(object_id))
 
     async def personal_chat(self, object_id: str) -> PersonalChat | None:
@@ -138,16 +136,16 @@ class DynamoStore:
         return items.chat_of(found) if found else None
 
     async def personal_chats(self) -> Sequence[PersonalChat]:
-        """Return everybody who can be reached."""
+        """Return all people who can be reached."""
         return await self._read(lambda table: table.personal_chats(), times=MANY)
 
     async def remember_service_url(self, conversation: str, service_url: str) -> None:
-        """Keep where Teams wants messages for a conversation to go."""
+        """Store the service URL that Teams uses for a conversation."""
         address = items.text(storable(service_url))
         await self._write("put_item", Item={**items.service_url_key(conversation), "service_url": address})
 
     async def service_url(self, conversation: str) -> str | None:
-        """Return it."""
+        """Return the service URL of a conversation."""
         found = await self._read(lambda table: table.item(items.service_url_key(conversation)))
         return items.member(found, "service_url") if found else None
 
@@ -163,55 +161,55 @@ class DynamoStore:
             ExpressionAttributeNames={"#owner": "owner", "#until": "until"},
             ExpressionAttributeValues={
                 ":owner": items.text(storable(owner)),
-                ":until": items.text(items.spelled(until)),
-                ":now": items.text(items.spelled(now)),
+                ":until": items.text(items.sortable(until)),
+                ":now": items.text(items.sortable(now)),
             },
         )
 
     async def watermark(self, account: str, region: str) -> datetime | None:
-        """Return since when the sweep must list changes."""
+        """Return the time from which the sweep must list changes."""
         found = await self._read(lambda table: table.item(items.place_key(account, region, "watermark")))
         return items.moment(found, "moment") if found else None
 
     async def advance_watermark(self, account: str, region: str, moment: datetime) -> None:
-        """Keep it; it never goes back."""
+        """Store a later watermark. An earlier one changes nothing."""
         await self._write(
             "update_item",
             Key=items.place_key(account, region, "watermark"),
             UpdateExpression="SET #moment = :moment",
             ConditionExpression="attribute_not_exists(#moment) OR #moment < :moment",
             ExpressionAttributeNames={"#moment": "moment"},
-            ExpressionAttributeValues={":moment": items.text(items.spelled(moment))},
+            ExpressionAttributeValues={":moment": items.text(items.sortable(moment))},
         )
 
     async def append_audit(self, entry: AuditEntry) -> None:
-        """Add to the audit trail."""
+        """Add an entry to the audit trail."""
         if self._appending is None or entry is not self._appending[0]:
-            self._appending = entry, self._trail.placed([entry])
-        _, placed = self._appending  # tried again, it takes the place that it may have already
+            self._appending = entry, self._trail.as_items([entry])
+        _, items_of_entry = self._appending  # a repeated call writes the same item again
 
         def appended() -> None:
             patience = Patience(self._patience)
-            self._trail.open_days(placed, patience)
-            self._calls.repeated(patience, "put_item", Item=placed[0])
+            self._trail.register_days(items_of_entry, patience)
+            self._calls.repeated(patience, "put_item", Item=items_of_entry[0])
 
         await self._run(appended)
 
     async def audit(self, since: datetime, until: datetime | None = None) -> Sequence[AuditEntry]:
-        """Return the audit trail from then on, up to another moment or its end, oldest first."""
+        """Return audit entries from `since` on, before `until` if given, oldest first."""
         return await self._read(lambda table: table.audit(since, until), times=MANY)
 
     # --- in threads
 
-    def _keep_in_mind(self, record: Record) -> None:
-        """Remember a row's moment until the index `due` has heard of it for certain."""
+    def _note_recent(self, record: Record) -> None:
+        """Remember when a row is due until the index `due` surely lists it."""
         if record.requeue_at is None:
             self._recent.pop(record.key, None)
         else:
             self._recent[record.key] = record.requeue_at
 
-    def _opened(self) -> None:
-        """Look at the table before anything in it is believed."""
+    def _check_table(self) -> None:
+        """Check the table's shape and schema version before it is used."""
         patience, name = Patience(MANY * self._patience), self._calls.table
         try:
             shape.refuse_foreign(name, part(self._calls.repeated(patience, "describe_table"), "Table"))
@@ -232,7 +230,7 @@ class DynamoStore:
         return await self._run(answered, times=times)
 
     async def _write(self, operation: str, **params: object) -> bool:
-        """Make a write that may be made twice; False if its condition does not hold."""
+        """Make an idempotent write; return False if its condition does not hold."""
 
         def written() -> bool:
             try:
@@ -247,15 +245,15 @@ class DynamoStore:
         return await self._answer(self._start(work), seconds=times * self._seconds)
 
     def _start(self, work: Callable[[], T]) -> "Future[T]":
-        return self._refuse_if_closed().submit(work)
+        return self._open_threads().submit(work)
 
-    def _refuse_if_closed(self) -> ThreadPoolExecutor:
+    def _open_threads(self) -> ThreadPoolExecutor:
         if self._threads is None:
             raise StoreUnavailable("the store is not open")
         return self._threads
 
     async def _answer(self, done: "Future[T]", *, seconds: float, writes: bool = False) -> T:
-        """Wait for what a thread does, as long as its asker can. A thread that hangs comes back by its time-outs."""
+        """Wait for a thread's work within the limit. A thread that hangs is freed by the time-outs of its call."""
         waiting = asyncio.wrap_future(done)
         try:
             await asyncio.wait({waiting}, timeout=seconds)

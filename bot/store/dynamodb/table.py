@@ -1,4 +1,4 @@
-"""The shape of the table: how it is made, and what is wrong with one that is not as needed. Knows no client."""
+"""The schema of the table: its definition, and the differences of an existing table. Makes no calls."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -6,21 +6,21 @@ from typing import Any, Final
 from bot.ports.store import StoreUnavailable
 from bot.store.dynamodb.items import BORN_AT, DUE, DUE_AT, EXPIRES_AT, WATCHED, key
 
-SCHEMA = 1  # the version of what bot.store.dynamodb.items describes; a table of a newer one is not touched
+SCHEMA = 1  # version of the schema in items.py; a table with a newer one is not changed
 SCHEMA_KEY: Final = key("schema", "schema")
 ADVICE: Final = "make it with `node-access-bot doctor --create-table`"
-SERVING: Final = frozenset({"ACTIVE", "UPDATING"})  # statuses in which a table, or an index, answers
+SERVING: Final = frozenset({"ACTIVE", "UPDATING"})  # statuses in which a table or an index answers
 INDEXES: Final[Mapping[str, tuple[str, str]]] = {DUE: (DUE, DUE_AT), WATCHED: (WATCHED, BORN_AT)}
 _KEY: Final = ("pk", "sk")
 TIME_TO_LIVE: Final = EXPIRES_AT
 
 
 class TableRefused(StoreUnavailable):
-    """The table is missing, of a newer version, or not the bot's; nothing in it was touched."""
+    """The table is missing, has a newer version, or is not the bot's; it was not changed."""
 
 
 def definition() -> dict[str, Any]:
-    """Return what CreateTable takes, but for the name: paid by request, so that there is no capacity to plan."""
+    """Return the parameters of CreateTable without the name: paid per request, so there is no capacity to plan."""
     names = [*_KEY, *(name for names in INDEXES.values() for name in names)]
     return {
         "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in names],
@@ -38,7 +38,7 @@ def _key_schema(names: tuple[str, str]) -> list[dict[str, str]]:
 
 
 def differences(table: Mapping[str, Any]) -> Sequence[str]:
-    """Say in what a table, as DescribeTable shows it, differs from what the bot needs."""
+    """Return the differences between a table, as DescribeTable returns it, and what the bot needs."""
     types = {each["AttributeName"]: each["AttributeType"] for each in table.get("AttributeDefinitions", ())}
     indexes = {each["IndexName"]: each for each in table.get("GlobalSecondaryIndexes", ())}
     return [*_status("the table", table.get("TableStatus")), *_keys("the table", table, _KEY, types)] + [
@@ -70,7 +70,7 @@ def _keys(what: str, shown: Mapping[str, Any], names: tuple[str, str], types: Ma
 
 
 def refuse_newer(name: str, marker: Mapping[str, Any] | None) -> None:
-    """Refuse a table that a newer version of the bot has written to. Raises TableRefused."""
+    """Raise TableRefused for a table that a newer version of the bot has written to."""
     version = int((marker or {}).get("version", {}).get("N", SCHEMA))
     if version > SCHEMA:
         raise TableRefused(
@@ -80,7 +80,7 @@ def refuse_newer(name: str, marker: Mapping[str, Any] | None) -> None:
 
 
 def refuse_foreign(name: str, table: Mapping[str, Any]) -> None:
-    """Refuse a table that is not as needed. Raises TableRefused."""
+    """Raise TableRefused for a table that differs from what the bot needs."""
     if problems := differences(table):
         raise TableRefused(
             f"the table {name} is not as the bot needs it: {'; '.join(problems)}. Name another one and {ADVICE}"

@@ -1,6 +1,6 @@
-"""The audit trail on its way into the table: which place an entry has, and that its day is known to have some.
+"""Gives audit entries their keys, and registers the days that have entries.
 
-Knows neither rows nor when an entry is written: alone, or with the row that it tells of.
+It must not know rows, nor whether an entry is written alone or with its row.
 """
 
 import threading
@@ -13,22 +13,22 @@ from bot.store.dynamodb.calls import Calls, Patience
 
 
 class Trail:
-    """Gives entries their places, for any thread."""
+    """Makes items of audit entries. Thread-safe."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._lock = threading.Lock()
         self._last = 0
-        self._days: set[str] = set()  # those that the table has heard of from here
+        self._days: set[str] = set()  # registered by this process
 
-    def placed(self, entries: Iterable[AuditEntry]) -> Sequence[items.Item]:
-        """Return entries as items. Those of one moment are in the order of these calls, by this machine's clock."""
+    def as_items(self, entries: Iterable[AuditEntry]) -> Sequence[items.Item]:
+        """Return entries as items. Entries of the same time keep the order of calls on this machine."""
         return [items.audit_item(entry, self._next()) for entry in entries]
 
-    def open_days(self, entries: Iterable[items.Item], patience: Patience) -> None:
-        """Tell the table which days have entries, before they do: a day that it knows nothing of is not read.
+    def register_days(self, entries: Iterable[items.Item], patience: Patience) -> None:
+        """Register the days of entries before these are written, because reading skips unregistered days.
 
-        Not in one transaction with them: those of all rows would meet on this item. Raises DynamoError.
+        Not in the same transaction: all rows would compete for this item. Raises DynamoError.
         """
         for day in {items.day_of_entry(each) for each in entries} - self._days:
             self._calls.repeated(patience, "put_item", Item=items.audit_day(day))

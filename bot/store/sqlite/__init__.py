@@ -1,4 +1,4 @@
-"""The store on one SQLite file, for one machine; several processes on it are correct too.
+"""The store in one SQLite file, for one machine, with one or several processes.
 
 Start with `store.py`; `thread.py` owns the connection, `schema.py` the tables and their migrations. It must not know
 what a change of a row means.

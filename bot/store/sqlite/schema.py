@@ -1,4 +1,4 @@
-"""The SQLite file: how it is made, opened and brought to this version's schema. Knows nothing of rows.
+"""Creates, opens and migrates the SQLite file. It must not know how rows are encoded.
 
 https://www.sqlite.org/pragma.html#pragma_user_version, https://www.sqlite.org/wal.html
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from bot.ports.store import StoreUnavailable
 
-APPLICATION_ID = 0x4E414231  # "NAB1": tells the bot's file from any other SQLite database
-WAL_ATTEMPTS = 50  # switching to WAL does not wait for locks; two processes may make the file at the same moment
+APPLICATION_ID = 0x4E414231  # "NAB1": distinguishes the bot's file from other SQLite databases
+WAL_ATTEMPTS = 50  # switching to WAL does not wait for locks, and two processes may create the file at once
 WAL_PAUSE = 0.02  # seconds between them
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -46,7 +46,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE requests RENAME COLUMN unended TO watched",
         "ALTER TABLE requests ADD COLUMN expires_at INTEGER",
         "UPDATE requests SET watched = watched OR next_look_at IS NOT NULL",
-        # 400 days: whoever has ended before was not open for longer than a month
+        # 400 days; a request that has ended was open for at most a month
         "UPDATE requests SET expires_at = created_at + 34560000000000 WHERE NOT watched",
         "DROP INDEX requests_unended",
         "CREATE INDEX requests_watched ON requests (created_at, key) WHERE watched",
@@ -63,7 +63,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
         BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END
         """,
-        # 400 days, bot.store.rows.AUDIT_KEPT, before the newest entry: no clock is believed
+        # 400 days (bot.store.rows.AUDIT_KEPT) before the newest entry, so that a wrong clock deletes nothing
         """
         CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit
         WHEN OLD.at > (SELECT max(at) FROM audit) - 34560000000000
@@ -71,13 +71,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
     ),
 )
-"""What brings a file from each version to the next; its position is the version it starts from. Only ever appended to.
+"""The statements from each version to the next; the position is the version to start from. Only append to it.
 
-All moments are microseconds since 1970 in UTC.
+All times are microseconds since 1970 in UTC.
 """
 
 _WAL = "PRAGMA journal_mode = WAL"
-# One statement, so that another process that makes the file just now is seen before or after, never in between.
+# One statement, so that a file that another process is creating is seen before or after, never in between.
 _HEADER = """
     SELECT (SELECT application_id FROM pragma_application_id),
            (SELECT user_version FROM pragma_user_version),
@@ -86,13 +86,13 @@ _HEADER = """
 
 
 class SchemaRefused(StoreUnavailable):
-    """The file is of a newer version, or not the bot's; nothing in it was touched."""
+    """The file has a newer version or is not the bot's; it was not changed."""
 
 
 def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
-    """Open the file, made with mode 0600 where there is none, at this version's schema.
+    """Open the file with this version's schema; a new file gets mode 0600.
 
-    Raises StoreUnavailable; SchemaRefused for a file that this version must not touch.
+    Raises StoreUnavailable; SchemaRefused for a file that this version must not change.
     """
     try:
         _create(path)
@@ -103,15 +103,15 @@ def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
 
 
 def _create(path: Path) -> None:
-    """Make the file readable to its owner alone; SQLite gives its companions the same mode."""
+    """Create the file, readable only for its owner. SQLite gives its companion files the same mode."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def _prepared(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     try:
-        _version(connection, path, newest=len(MIGRATIONS))  # before the file is touched at all
+        _version(connection, path, newest=len(MIGRATIONS))  # before the file is changed
         switch_to_wal(connection)
-        connection.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
+        connection.execute("PRAGMA synchronous = FULL")  # acknowledged writes survive a power cut
         migrate(connection, path, MIGRATIONS)
     except sqlite3.Error as error:
         connection.close()
@@ -123,7 +123,7 @@ def _prepared(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
 
 
 def _version(connection: sqlite3.Connection, path: Path, *, newest: int) -> int:
-    """Return the file's schema version, 0 for an empty one. Raises SchemaRefused for what must not be touched."""
+    """Return the schema version of the file, 0 if it is empty. Raises SchemaRefused."""
     owner, version, tables = connection.execute(_HEADER).fetchone()
     if owner == APPLICATION_ID and version > newest:
         raise SchemaRefused(
@@ -136,7 +136,7 @@ def _version(connection: sqlite3.Connection, path: Path, *, newest: int) -> int:
 
 
 def switch_to_wal(connection: sqlite3.Connection, *, pause: Callable[[float], None] = time.sleep) -> None:
-    """Make the file write ahead; try again while another process does so. Raises sqlite3.OperationalError."""
+    """Switch to the write-ahead log; retry while another process does so. Raises sqlite3.OperationalError."""
     for _ in range(WAL_ATTEMPTS - 1):
         with suppress(sqlite3.OperationalError):
             connection.execute(_WAL)
@@ -146,7 +146,7 @@ def switch_to_wal(connection: sqlite3.Connection, *, pause: Callable[[float], No
 
 
 def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Sequence[str]]) -> None:
-    """Run what is missing, all or nothing; another process that does so at the same time is waited for."""
+    """Run the missing migrations, all or none. Waits for another process that does the same."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         for statements in migrations[_version(connection, path, newest=len(migrations)) :]:

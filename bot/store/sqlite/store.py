@@ -1,7 +1,7 @@
-"""The store on one SQLite file, for one machine; several processes on it are correct too.
+"""The store in one SQLite file, for one machine, with one or several processes.
 
-A change is made to a row inside `BEGIN IMMEDIATE`, between its read and its write, so no other writer can come between
-them; the write is conditional on the version all the same. What the audit trail says of it is in the same transaction.
+A row is read, changed and written inside `BEGIN IMMEDIATE`, so no other writer can interfere; the write is conditional
+on the version nevertheless. The audit entries of the change are in the same transaction.
 """
 
 import sqlite3
@@ -16,16 +16,23 @@ from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports.store import Change, PersonalChat, StoreUnavailable, Watched
-from bot.store.rows import AUDIT_ENTRY, AUDIT_KEPT, PERSONAL_CHAT, RECORD, decode, encode, storable, watched_rows
+from bot.store.rows import (
+    AUDIT_ENTRY,
+    AUDIT_KEPT,
+    PERSONAL_CHAT,
+    RECORD,
+    apply_change,
+    decode,
+    encode,
+    storable,
+    watched_rows,
+)
 from bot.store.sqlite.schema import connect
 from bot.store.sqlite.thread import DatabaseThread
-from bot.store.versions import changed
 
-BUSY_SECONDS = (
-    2.0  # another process's lock is waited for; a click is to be answered within 3 s, "not stored" if need be
-)
-FORGOTTEN_AT_ONCE = 500  # rows; other writers wait for no more than that
-ROWS_KEPT = 256  # decoded rows, by their JSON: a row that is written often is read as often
+BUSY_SECONDS = 2.0  # wait for another process's lock; a click must be answered within 3 s, if need be "not stored"
+FORGOTTEN_AT_ONCE = 500  # rows; limits how long other writers wait
+ROWS_KEPT = 256  # decoded rows, by their JSON: rows that are written often are also read often
 _END_OF_TIME = 2**62  # microseconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
@@ -74,32 +81,26 @@ _FORGET_AUDIT = """
 
 
 class SqliteStore:
-    """`ports.store.Store` on a file. Opens nothing until `open()` or `async with`."""
+    """`ports.store.Store` in a file, which `async with` opens and closes."""
 
     def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self._thread = DatabaseThread(partial(connect, path, busy_seconds=busy_seconds))
 
-    async def open(self) -> None:
-        """Open the file; make or migrate it where needed. Raises StoreUnavailable, SchemaRefused."""
-        await self._thread.open()
-
-    async def close(self) -> None:
-        """Finish what was begun and let go of the file."""
-        await self._thread.close()
-
     async def __aenter__(self) -> Self:
-        await self.open()
+        """Open the file; create or migrate it if necessary. Raises StoreUnavailable, SchemaRefused."""
+        await self._thread.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        """Complete pending work and close the file."""
+        await self._thread.__aexit__(kind, error, trace)
 
     # --- requests
 
     async def load(self, key: RequestKey) -> Record | None:
-        """Return the row, as last written by anybody."""
+        """Return the row, as last written by any process."""
         return await self._thread.read(partial(_load, key=key))
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
@@ -120,7 +121,7 @@ class SqliteStore:
         return watched_rows((RequestKey.parse(row[0]), partial(_record, row)) for row in found)
 
     async def forget_expired(self, now: datetime) -> int:
-        """Drop rows that have expired, and entries of the audit trail; return how many."""
+        """Delete expired rows and audit entries, a limited number at once; return how many."""
 
         def forget(connection: sqlite3.Connection) -> int:
             rows = connection.execute(_FORGET_EXPIRED, (_micros(now), FORGOTTEN_AT_ONCE)).rowcount
@@ -132,18 +133,18 @@ class SqliteStore:
         return await self._thread.write(forget)
 
     async def find(self, ops_item_id: str) -> Sequence[Record]:
-        """Return the rows of that OpsItem id, in whatever account and Region."""
+        """Return the rows of an OpsItem id, in any account and Region."""
         return await self._read(_FIND, _record, ops_item_id)
 
     # --- people and conversations
 
     async def remember_chat(self, chat: PersonalChat) -> None:
-        """Keep where a person can be reached."""
+        """Store where a person can be reached."""
         kept = storable(chat)
         await self._write(_REMEMBER_CHAT, kept.person.object_id.casefold(), encode(PERSONAL_CHAT, kept))
 
     async def forget_chat(self, object_id: str) -> None:
-        """Drop it."""
+        """Delete where a person can be reached."""
         await self._write(_FORGET_CHAT, object_id.casefold())
 
     async def personal_chat(self, object_id: str) -> PersonalChat | None:
@@ -151,38 +152,38 @@ class SqliteStore:
         return next(iter(await self._read(_CHAT, _chat, object_id.casefold())), None)
 
     async def personal_chats(self) -> Sequence[PersonalChat]:
-        """Return everybody who can be reached."""
+        """Return all people who can be reached."""
         return await self._read(_CHATS, _chat)
 
     async def remember_service_url(self, conversation: str, service_url: str) -> None:
-        """Keep where Teams wants messages for a conversation to go."""
+        """Store the service URL that Teams uses for a conversation."""
         await self._write(_REMEMBER_URL, conversation, service_url)
 
     async def service_url(self, conversation: str) -> str | None:
-        """Return it."""
+        """Return the service URL of a conversation."""
         return next((str(url) for (url,) in await self._rows(_URL, conversation)), None)
 
     # --- the sweep and the audit trail
 
     async def lease_sweep(self, account: str, region: str, owner: str, *, now: datetime, until: datetime) -> bool:
-        """Take or renew the right to sweep an account and Region; False while another has it."""
+        """Take or renew the lease for sweeping an account and Region; False while another owner has it."""
         values = {"account": account, "region": region, "owner": owner, "until": _micros(until), "now": _micros(now)}
         return await self._thread.write(lambda connection: connection.execute(_LEASE_SWEEP, values).rowcount == 1)
 
     async def watermark(self, account: str, region: str) -> datetime | None:
-        """Return since when the sweep must list changes."""
+        """Return the time from which the sweep must list changes."""
         return next((_moment(moment) for (moment,) in await self._rows(_WATERMARK, account, region)), None)
 
     async def advance_watermark(self, account: str, region: str, moment: datetime) -> None:
-        """Keep it; it never goes back."""
+        """Store a later watermark. An earlier one changes nothing."""
         await self._write(_ADVANCE, account, region, _micros(moment))
 
     async def append_audit(self, entry: AuditEntry) -> None:
-        """Add to the audit trail."""
+        """Add an entry to the audit trail."""
         await self._write(_APPEND, *_appended(storable(entry)))
 
     async def audit(self, since: datetime, until: datetime | None = None) -> Sequence[AuditEntry]:
-        """Return the audit trail from then on, up to another moment or its end, oldest first."""
+        """Return audit entries from `since` on, before `until` if given, oldest first."""
         return await self._read(_AUDIT, _audit_entry, _micros(since), _micros(until) if until else _END_OF_TIME)
 
     # --- statements
@@ -206,7 +207,7 @@ def _load(connection: sqlite3.Connection, *, key: RequestKey) -> Record | None:
 
 def _apply(connection: sqlite3.Connection, *, key: RequestKey, change: Change, now: datetime) -> Record:
     former = _load(connection, key=key)
-    record, entries = changed(former, key, change, now=now)
+    record, entries = apply_change(former, key, change, now=now)
     if record.version != (former.version if former else 0):
         _save(connection, record)
         connection.executemany(_APPEND, map(_appended, entries))
@@ -225,7 +226,7 @@ def _save(connection: sqlite3.Connection, record: Record) -> None:
         "record": encode(RECORD, record),
     }
     if connection.execute(_SAVE, columns).rowcount != 1:
-        raise StoreUnavailable(f"request {record.key} was written by somebody who held no lock")
+        raise StoreUnavailable(f"request {record.key} was written by a process without the lock")
 
 
 @lru_cache(maxsize=ROWS_KEPT)
@@ -246,7 +247,7 @@ def _audit_entry(row: tuple[Any, ...]) -> AuditEntry:
 
 
 def _micros(moment: datetime) -> int:
-    """Return microseconds since 1970: exact, and in order."""
+    """Return microseconds since 1970, which are exact and sortable."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 

@@ -1,6 +1,6 @@
-"""One thread that owns one SQLite connection. Knows nothing of what is read or written.
+"""One thread that owns one SQLite connection. It must not know what is read or written.
 
-Writes that wait together are committed together: the disk is waited for once, and nobody is answered before.
+Writes that wait at the same time are committed together: one wait for the disk, and no answer before it.
 """
 
 import asyncio
@@ -10,18 +10,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from bot.ports.store import StoreUnavailable
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
-MOST_TOGETHER = 100  # writes in one transaction: another process waits for its lock no longer than they take
+MOST_TOGETHER = 100  # writes in one transaction; limits how long another process waits for the lock
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """Something to be done in the thread, and who waits for it."""
+    """Work for the thread, and the future of its result."""
 
     work: Work[Any]
     writes: bool
@@ -29,7 +30,7 @@ class _Job:
 
 
 class DatabaseThread:
-    """Runs reads and writes, in the order in which they come, writes in transactions of their own."""
+    """Runs reads and writes in order of arrival. `async with` starts and ends the thread."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
@@ -37,8 +38,8 @@ class DatabaseThread:
         self._connection: sqlite3.Connection | None = None
         self._jobs: deque[_Job] = deque()
 
-    async def open(self) -> None:
-        """Start the thread and connect. Raises what `connect` raises."""
+    async def __aenter__(self) -> Self:
+        """Start the thread and connect. Errors of `connect` pass through."""
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         try:
             self._connection = await asyncio.wrap_future(executor.submit(self._connect))
@@ -46,20 +47,23 @@ class DatabaseThread:
             executor.shutdown(wait=False)
             raise
         self._executor = executor
+        return self
 
     async def read(self, work: Work[T]) -> T:
         """Return what `work` reads. Raises StoreUnavailable."""
         return await self._run(_Job(work, writes=False))  # type: ignore[no-any-return]  # what its work returns
 
     async def write(self, work: Work[T]) -> T:
-        """Return what `work` returns once it is durable. What it raises passes through, and it has written nothing.
+        """Return what `work` returns, once its writes are durable. Its errors pass through. Raises StoreUnavailable.
 
-        `work` may be run with others in one transaction, so it must raise before it writes. Raises StoreUnavailable.
+        `work` may share a transaction with other work, so it must not raise after it has written.
         """
         return await self._run(_Job(work, writes=True))  # type: ignore[no-any-return]  # what its work returns
 
-    async def close(self) -> None:
-        """Finish what was begun, then disconnect. Closing twice is no error."""
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Complete pending work, then disconnect."""
         executor, connection = self._executor, self._connection
         self._executor = self._connection = None
         if executor is None or connection is None:
@@ -81,15 +85,15 @@ class DatabaseThread:
             connection.close()
 
     def _work_off(self, connection: sqlite3.Connection) -> None:
-        """Do all that waits. Whoever gave up waiting before it began is passed over."""
-        jobs = [job for job in self._taken() if job.done.set_running_or_notify_cancel()]
+        """Do all waiting work. Work whose caller was cancelled before it began is skipped."""
+        jobs = [job for job in self._next_jobs() if job.done.set_running_or_notify_cancel()]
         for job in jobs:
             if not job.writes:
                 _read(connection, job)
         if writes := [job for job in jobs if job.writes]:
             _write(connection, writes)
 
-    def _taken(self) -> list[_Job]:
+    def _next_jobs(self) -> list[_Job]:
         return [self._jobs.popleft() for _ in range(min(len(self._jobs), MOST_TOGETHER))]
 
 
@@ -98,12 +102,12 @@ def _read(connection: sqlite3.Connection, job: _Job) -> None:
         job.done.set_result(job.work(connection))
     except sqlite3.Error as error:
         job.done.set_exception(_unavailable(error))
-    except Exception as error:  # noqa: BLE001  # it belongs to whoever waits, in the other thread
+    except Exception as error:  # noqa: BLE001  # the caller in the other thread gets it
         job.done.set_exception(error)
 
 
 def _write(connection: sqlite3.Connection, jobs: Sequence[_Job]) -> None:
-    """Do some jobs in one transaction; answer them only once it is on the disk."""
+    """Do jobs in one transaction; answer them only after the commit is on disk."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         answers = [_answer(connection, job) for job in jobs]
@@ -111,8 +115,8 @@ def _write(connection: sqlite3.Connection, jobs: Sequence[_Job]) -> None:
     except sqlite3.Error as error:
         _roll_back(connection)
         answers = [(job.done.set_exception, _unavailable(error)) for job in jobs]
-    for tell, answer in answers:
-        tell(answer)
+    for resolve, answer in answers:
+        resolve(answer)
 
 
 def _answer(connection: sqlite3.Connection, job: _Job) -> tuple[Callable[[Any], None], Any]:
@@ -120,12 +124,12 @@ def _answer(connection: sqlite3.Connection, job: _Job) -> tuple[Callable[[Any], 
         return job.done.set_result, job.work(connection)
     except sqlite3.Error:
         raise
-    except Exception as error:  # noqa: BLE001  # it belongs to whoever waits, in the other thread
+    except Exception as error:  # noqa: BLE001  # the caller in the other thread gets it
         return job.done.set_exception, error
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
-    with suppress(sqlite3.Error):  # a full disk has rolled back by itself
+    with suppress(sqlite3.Error):  # after a full disk SQLite has already rolled back
         connection.execute("ROLLBACK")
 
 

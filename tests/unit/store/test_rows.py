@@ -12,8 +12,17 @@ from bot.domain.audit import AuditEntry
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.ports.store import PersonalChat, RowUnreadable, StoreUnavailable
-from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, STORED_NAMES, adapter_of, decode, encode, storable
-from bot.store.versions import changed
+from bot.store.rows import (
+    AUDIT_ENTRY,
+    PERSONAL_CHAT,
+    RECORD,
+    STORED_NAMES,
+    adapter_of,
+    apply_change,
+    decode,
+    encode,
+    storable,
+)
 from tests.fakes.aws import key_of
 from tests.fakes.strategies import values
 
@@ -114,20 +123,20 @@ def test_an_error_does_not_repeat_what_people_wrote() -> None:
 
 def test_a_change_makes_the_next_version() -> None:
     """A changed row is one version on, whatever the change says about versions."""
-    row, _ = changed(ROW, ROW.key, lambda row: replace(row, reconcile_failures=1, version=70), now=NOW)
+    row, _ = apply_change(ROW, ROW.key, lambda row: replace(row, reconcile_failures=1, version=70), now=NOW)
     assert (row.version, row.reconcile_failures) == (2, 1)
 
 
 def test_a_new_row_is_born_now() -> None:
     """Where there is no row, the change gets a new one, made at `now`."""
-    row, _ = changed(None, ROW.key, lambda row: replace(row, reconcile_failures=1), now=NOW)
+    row, _ = apply_change(None, ROW.key, lambda row: replace(row, reconcile_failures=1), now=NOW)
     assert row == replace(ROW, reconcile_failures=1)
 
 
 def test_an_unchanged_row_keeps_its_version() -> None:
     """Nothing to write: the version tells so."""
-    assert changed(ROW, ROW.key, replace, now=NOW) == (ROW, ())
-    assert changed(None, ROW.key, lambda row: row, now=NOW)[0].version == 0
+    assert apply_change(ROW, ROW.key, replace, now=NOW) == (ROW, ())
+    assert apply_change(None, ROW.key, lambda row: row, now=NOW)[0].version == 0
 
 
 # --- stored names

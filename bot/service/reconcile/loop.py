@@ -37,7 +37,8 @@ class ReconcileLoop:
         while True:
             self._rows.due.clear()
             await self._start_due()
-            await first_of(self._rows.due.wait(), self._clock.sleep(await self._seconds_to_next()))
+            pause = await self._seconds_to_next()  # first: a cancelled wait must leave no coroutine that never ran
+            await first_of(self._rows.due.wait(), self._clock.sleep(pause))
 
     async def drain(self) -> None:
         """Wait for what is in progress. If cancelled, cancel it: those rows are due again when their leases end."""

@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := .ci/pins/dev.txt
+SANDBOX_PINS := .ci/pins/sandbox.txt
 CARD ?= request
 LOCALE ?= en
 PYTEST_ARGS ?=
@@ -11,6 +12,7 @@ PARALLEL := -n auto --dist worksteal
 PROOFS := tests/reliability $(patsubst %,tests/security/test_%.py,junk authorisation parsers injection) \
 	--ignore=tests/reliability/test_controls.py
 PICTURES := .sandbox/pictures
+INSTALL = "$$(.ci/python)" .ci/install $(VENV)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -20,9 +22,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.project ## Make .venv with everything pinned and the project in it
+setup: $(VENV)/.project ## Create .venv with everything that development needs
 
-sandbox: setup ## Run the whole product on this machine and print the address to open
+sandbox: $(if $(wildcard $(VENV)/.pins),setup,$(VENV)/.sandbox) ## Run the whole product on this machine and print the address to open
 	$(BIN)/node-access-bot sandbox --locale $(LOCALE)
 
 test: setup ## Run the fast tests, about 2 minutes on 2 cores (PYTEST_ARGS="…" narrows them)
@@ -78,12 +80,16 @@ clean: ## Remove what was made here
 	rm -rf $(VENV) dist build .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/e2e/node_modules
 
 # The stamps make a second run quick: packages again only for other pins, the project only for another pyproject.toml.
+# The sandbox needs half of the packages. Where development is set up, it uses those.
 $(VENV)/.pins: $(PINS)
-	@echo "installing what is pinned into $(VENV): about a minute, once"
-	"$$(.ci/python)" -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(PINS)
+	@$(INSTALL) $(PINS)
 	@touch $@
 
 $(VENV)/.project: $(VENV)/.pins pyproject.toml
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(INSTALL) .
+	@touch $@
+
+$(VENV)/.sandbox: $(SANDBOX_PINS) pyproject.toml
+	@$(INSTALL) $(SANDBOX_PINS)
+	@$(INSTALL) .
 	@touch $@

@@ -1,19 +1,121 @@
-"""The Makefile as whoever types it meets it."""
+"""`make setup` and `make sandbox` on a fresh machine: what they install, what they print, how they fail."""
 
+import importlib.util
+import os
 import shutil
 import subprocess
+import sys
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+INSTALL = ROOT / ".ci" / "install"
+PINS = "alpha==1.0 \\\n    --hash=sha256:00\nbeta==2.0 \\\n    --hash=sha256:00\n"
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
-def test_a_long_installation_is_announced() -> None:
-    """Before pip works in silence, it is said how long that takes, and that it is once."""
-    words = ["make", "--dry-run", "--always-make", "setup"]
-    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
-    before, quiet, _ = said.partition("pip install --quiet")
-    assert quiet
-    assert "about a minute, once" in before
+def rules(target: str, environment: Path) -> str:
+    """Return the commands that make would run for a target with this virtual environment."""
+    words = ["make", "--dry-run", target, f"VENV={environment}"]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
+
+
+def install(environment: Path, *, pip: str) -> subprocess.CompletedProcess[str]:
+    """Run .ci/install with a Python that answers `pip` with this shell script."""
+    python = environment / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exit 0\n{pip}\n')
+    python.chmod(0o755)
+    pins = environment / "pins.txt"
+    pins.write_text(PINS)
+    words: list[str | Path] = [sys.executable, INSTALL, environment, pins]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    """Return .ci/install as a module."""
+    loader = SourceFileLoader("install", str(INSTALL))
+    spec = importlib.util.spec_from_loader("install", loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_fresh_sandbox_installs_only_its_own_packages(tmp_path: Path) -> None:
+    """Without development tools, `make sandbox` installs the sandbox's pins and the project."""
+    commands = rules("sandbox", tmp_path)
+    assert f".ci/install {tmp_path} .ci/pins/sandbox.txt" in commands
+    assert f".ci/install {tmp_path} .\n" in commands
+    assert "dev.txt" not in commands
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_setup_after_a_sandbox_installs_the_rest(tmp_path: Path) -> None:
+    """The sandbox's packages do not pass for the development tools."""
+    (tmp_path / ".sandbox").touch()
+    assert f".ci/install {tmp_path} .ci/pins/dev.txt" in rules("setup", tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_sandbox_after_setup_installs_nothing(tmp_path: Path) -> None:
+    """The development tools include all that the sandbox needs."""
+    (tmp_path / ".pins").touch()
+    (tmp_path / ".project").touch()
+    assert ".ci/install" not in rules("sandbox", tmp_path)
+
+
+def test_installation_prints_its_size_and_its_end(tmp_path: Path) -> None:
+    """The first line gives the number of packages; pip's own lines are not repeated."""
+    done = install(tmp_path / "venv", pip="echo Collecting alpha==1.0")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, last = done.stdout.splitlines()
+    assert first.startswith("installing 2 packages")
+    assert last == "installed 2 packages"
+
+
+def test_failed_installation_prints_the_reason_and_stops(tmp_path: Path) -> None:
+    """The reason that pip gives comes last on the screen, and make stops at the exit code."""
+    done = install(tmp_path / "venv", pip="echo Collecting alpha==1.0; echo 'ERROR: hashes differ' >&2; exit 2")
+    assert done.returncode == 1
+    assert done.stderr.startswith("ERROR: hashes differ\n")
+    assert "run the same command again" in done.stderr
+
+
+def test_long_command_prints_its_progress(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command that has not ended makes a line at every interval."""
+    monkeypatch.setattr(script, "EVERY", 0.01)
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    printed: list[str] = []
+
+    def progress(_: list[str]) -> str:
+        if len(printed) == 1:
+            gate.write_text("")  # ends the command
+        printed.append(f"line {len(printed)}")
+        return printed[-1]
+
+    script.run(["sh", "-c", f"cat {gate}"], progress)
+    assert capsys.readouterr().out.splitlines()[:2] == ["  line 0", "  line 1"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([], "fetched 0 of 2 "),
+        (["Looking in links: x\n", "Collecting alpha==1.0 (from -r p)\n"], "fetched 1 of 2 alpha==1.0"),
+        (["Processing /somewhere/beta-2.0-cp311-cp311-any.whl\n"], "fetched 1 of 2 beta-2.0"),
+        (["Requirement already satisfied: alpha==1.0 in x\n"], "fetched 1 of 2 alpha==1.0"),
+        (["Collecting alpha==1.0\n", "Installing collected packages: alpha\n"], "unpacked 1 of 2"),
+    ],
+)
+def test_progress_names_what_pip_does(script: ModuleType, tmp_path: Path, lines: list[str], expected: str) -> None:
+    """All packages are fetched first and then unpacked; the line says which and how many."""
+    (tmp_path / "lib" / "python3.11" / "site-packages" / "alpha-1.0.dist-info").mkdir(parents=True)
+    assert script.progress(lines, 2, tmp_path) == expected

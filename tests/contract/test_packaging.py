@@ -91,8 +91,8 @@ def test_the_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
 
 
 def test_there_are_pins_and_locks() -> None:
-    """The tests below look at something."""
-    assert [path.name for path in PINS] == ["dev.txt", "runtime.txt"]
+    """The tests below check something."""
+    assert [path.name for path in PINS] == ["dev.txt", "runtime.txt", "sandbox.txt"]
     assert all(path.exists() for path in LOCKS)
 
 
@@ -113,9 +113,9 @@ def test_every_pin_has_hashes(path: Path) -> None:
 
 
 def test_what_is_tested_is_what_runs() -> None:
-    """The runtime's pins are among those of development, version for version."""
-    runtime, everything = ({each.split(" ")[0] for each in requirements(path)} for path in reversed(PINS))
-    assert runtime < everything
+    """The pins of the runtime are among those of the sandbox, and those among development's, with equal versions."""
+    dev, runtime, sandbox = ({each.split(" ")[0] for each in requirements(path)} for path in PINS)
+    assert runtime < sandbox < dev
 
 
 def test_the_tree_names_no_path_of_a_machine() -> None:

@@ -1,1 +1,5 @@
-"""What happens when, over the ports. Knows no SDK."""
+"""The program's behaviour over the ports: clicks, reconciliation, the sources of work, commands, the audit trail.
+
+Start with `assembly.py`, which builds every service, then `reconcile/`. Services know ports and domain, never an SDK,
+HTTP, a database or the settings.
+"""

@@ -1,4 +1,4 @@
-"""The services and which of them has which: the same over AWS and Teams as over the tests' fakes. Starts nothing."""
+"""Builds all services over the ports, real adapters and the tests' fakes alike. Starts nothing."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ from bot.telemetry import Telemetry
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What is outside, as the services see it."""
+    """The outside world, as the services see it."""
 
     store: Store
     requests: Requests
@@ -35,7 +35,7 @@ class Ports:
 
 
 class Services:
-    """One process's services. `owner` names it among others on the same store; `period` is the sweep's, in seconds."""
+    """The services of one process. `owner` names the process; `period`: seconds between two sweeps."""
 
     def __init__(
         self, ports: Ports, *, configured: Configured, telemetry: Telemetry, owner: str, period: float

@@ -1,8 +1,8 @@
-"""Presses for the audit trail, and its copy in the log.
+"""Records clicks in the audit trail, and copies every entry of the trail to the log.
 
-What becomes of a decision is stored by the write of its row (`ports.store.Store.apply`); only its line in the log is
-written here. A press changes no row and nothing waits for it: what the store does not take is kept and tried again, and
-the log has it already.
+The steps of a decision are stored by the write of its row (`ports.store.Store.apply`); only their log lines come from
+here. A click changes no row, and nothing waits for its entry: entries that the store does not accept are kept in memory
+and retried. The log has them already.
 """
 
 from collections import deque
@@ -17,16 +17,16 @@ from bot.ports.clock import Clock
 from bot.ports.store import Store, StoreUnavailable
 from bot.telemetry import Telemetry
 
-KEPT_WAITING = 1000  # presses while the store is away; the oldest is given up then, and is in the log alone
-RETRY_SECONDS = 10.0  # before the store is tried again
+KEPT_WAITING = 1000  # clicks while the store is unavailable; beyond, the oldest remains only in the log
+RETRY_SECONDS = 10.0  # between attempts to store what waits
 MINUTE = timedelta(minutes=1)
-MOST_CLICKS = 60  # of one person in a minute that are kept one by one; anybody of the tenant may press for ever
+MOST_CLICKS = 60  # recorded one by one per person and minute; anyone in the tenant can click without limit
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class _Tally:
-    """How often a person pressed within a minute, and the last press that was only counted."""
+    """The clicks of one person within a minute, and the last one that was only counted."""
 
     since: datetime
     clicks: int = 0
@@ -38,13 +38,13 @@ class _Tally:
 
 
 def log_audit_entry(entry: AuditEntry) -> None:
-    """Write an entry's line in the log."""
-    told = {name: str(value) for name, value in asdict(entry).items() if value and name not in {"at", "event"}}
-    log.info("audit_noted", what=entry.event, **told)
+    """Log an entry of the audit trail."""
+    fields = {name: str(value) for name, value in asdict(entry).items() if value and name not in {"at", "event"}}
+    log.info("audit_noted", what=entry.event, **fields)
 
 
 class Auditing:
-    """Takes note of presses. `run` stores what the store did not take at once."""
+    """Records clicks. `run` retries what the store did not accept at once."""
 
     def __init__(self, *, store: Store, clock: Clock, telemetry: Telemetry) -> None:
         self._store, self._clock, self._telemetry = store, clock, telemetry
@@ -53,22 +53,20 @@ class Auditing:
         self._background, self._storing = Background(), False
 
     async def run(self) -> None:
-        """Try again what is waiting, and close minutes that are over, until cancelled."""
+        """Retry waiting entries and close minutes that are over, until cancelled."""
         while True:
             await self._clock.sleep(RETRY_SECONDS)
             self._close_minutes(self._clock.now() - MINUTE)
             await self._store_waiting()
 
     async def drain(self) -> None:
-        """Store what can be stored."""
+        """Store what the store accepts, before shutdown."""
         self._close_minutes(self._clock.now())
         await self._background.drain()
         await self._store_waiting()
 
-    # --- what happened
-
     def clicked(self, entry: AuditEntry) -> None:
-        """Take note of a press and of what its person was told; a flood is counted, not kept one by one."""
+        """Record a click and its answer. Beyond MOST_CLICKS, a person's clicks are only counted."""
         tally = self._tallies.get(entry.person)
         if tally is None or entry.at - tally.since >= MINUTE:
             self._close(entry.person)
@@ -77,9 +75,9 @@ class Auditing:
         if tally.clicks > MOST_CLICKS:
             tally.last = entry
             return
-        self._note(entry)
+        self._record(entry)
 
-    # --- keeping it
+    # --- storing
 
     def _close_minutes(self, until: datetime) -> None:
         for person in [person for person, tally in self._tallies.items() if tally.since <= until]:
@@ -88,9 +86,9 @@ class Auditing:
     def _close(self, person: str) -> None:
         tally = self._tallies.pop(person, None)
         if tally and tally.last:
-            self._note(replace(tally.last, outcome="counted", detail=f"{tally.uncounted} clicks within a minute"))
+            self._record(replace(tally.last, outcome="counted", detail=f"{tally.uncounted} clicks within a minute"))
 
-    def _note(self, entry: AuditEntry) -> None:
+    def _record(self, entry: AuditEntry) -> None:
         log_audit_entry(entry)
         if len(self._waiting) >= KEPT_WAITING:
             self._give_up_oldest()
@@ -110,7 +108,7 @@ class Auditing:
             while self._waiting:
                 entry = self._waiting[0]
                 await self._store.append_audit(entry)
-                if self._waiting and self._waiting[0] is entry:  # else it was pushed out meanwhile
+                if self._waiting and self._waiting[0] is entry:  # else it was given up meanwhile
                     self._waiting.popleft()
         except StoreUnavailable:
             self._telemetry.store_errors.inc()

@@ -1,4 +1,4 @@
-"""What of settings and node-access.toml the services need, as the domain's types."""
+"""The parts of settings and node-access.toml that services need, as the domain's types."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from bot.domain.shown.card import Rules
 
 @dataclass(slots=True)
 class Configured:
-    """What of node-access.toml the services need, as it is in force now.
+    """The currently active configuration.
 
-    The services hold this one object and ask it each time: what counts is what is in force when a click is judged.
+    All services share this object and read it each time they need it: a click is judged by the rules of that moment.
     """
 
     rules: Rules
     identity: IdentityRules
     tenant_id: str
     accounts: Mapping[str, frozenset[str]]  # account id -> Regions
-    revision: int = 0  # counts the files that were put in force
+    revision: int = 0  # counts the changes of the file
 
     def take(self, rules: Rules, identity: IdentityRules) -> None:
-        """Put another file in force, whole: nobody sees a part of it."""
+        """Activate another version of the file, all of it at once."""
         self.rules, self.identity = rules, identity
         self.revision += 1
 
     def identified_by_former_rules(self, record: Record) -> bool:
-        """True for a row whose requester was placed by rules that are not in force: those of a former file."""
+        """True for a row whose requester was identified by the rules of a previous version of the file."""
         return record.requester is not None and record.requester.rules != self.identity.mark
 
     @property

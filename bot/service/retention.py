@@ -1,4 +1,4 @@
-"""Drops what is too old to be of use to anybody: rows a year after their end."""
+"""Deletes rows a year after their requests ended."""
 
 import structlog
 
@@ -6,25 +6,25 @@ from bot.ports.clock import Clock
 from bot.ports.store import Store, StoreUnavailable
 from bot.telemetry import Telemetry
 
-PERIOD = 24 * 3600.0  # seconds; a row that stays a day longer harms nobody
-MOST_ROUNDS = 1000  # of some hundred rows each; what is left then is tomorrow's
+PERIOD = 24 * 3600.0  # seconds; a row that stays a day longer does no harm
+MOST_ROUNDS = 1000  # of about a hundred rows each; the rest is deleted the next day
 log = structlog.get_logger(__name__)
 
 
 class Retention:
-    """The loop that does it, at the start and then daily. Several processes may do it side by side."""
+    """The loop that deletes old rows, at the start and then daily. Several processes may run it at once."""
 
     def __init__(self, *, store: Store, clock: Clock, telemetry: Telemetry) -> None:
         self._store, self._clock, self._telemetry = store, clock, telemetry
 
     async def run(self) -> None:
-        """Forget until cancelled."""
+        """Delete old rows once a day until cancelled."""
         while True:
             await self.forget()
             await self._clock.sleep(PERIOD)
 
     async def forget(self) -> int:
-        """Forget what has expired; return how many rows that were. A store that is away is asked again tomorrow."""
+        """Delete expired rows; return their number. After a failure of the store, the next attempt is a day later."""
         forgotten = 0
         try:
             for _ in range(MOST_ROUNDS):

@@ -1,4 +1,7 @@
-"""What the program reports about itself: logs, metrics, health. It does not know the parts that it reports on."""
+"""What the program reports about itself: log events, metrics, health.
+
+Start with `logs.py` (EVENTS) and `metrics.py` (METRICS). It must not know the parts of the program that report.
+"""
 
 from bot.telemetry.health import Health
 from bot.telemetry.logs import EVENTS, configure_logging

@@ -1,4 +1,4 @@
-"""Which parts have answered so far. It asks no one: the parts report."""
+"""Readiness: which parts of the program have answered so far. The parts report; nothing is called from here."""
 
 from collections.abc import Iterable, Mapping
 
@@ -20,22 +20,22 @@ class Health:
         self._missing.setdefault(name, NEVER_ANSWERED)
 
     def succeeded(self, name: str) -> None:
-        """Take note that a part answered."""
+        """Record that a part answered."""
         self._answering.labels(check=name).set(1)
         self._missing.pop(name, None)
         self._problems.pop(name, None)
 
     def failed(self, name: str, code: str) -> None:
-        """Take note that a part did not answer; one that answered before stays ready, as it may come back."""
+        """Record a failure, by its code. A part that has answered once does not become missing again."""
         self._answering.labels(check=name).set(0)
         self._problems[name] = code
         if name in self._missing:
             self._missing[name] = code
 
     def missing(self) -> Mapping[str, str]:
-        """Return what never answered, and why as far as is known; empty: ready."""
+        """Return the parts that have never answered, each with the last reason; empty: ready."""
         return dict(self._missing)
 
     def problems(self) -> Mapping[str, str]:
-        """Return what did not answer last time it was asked, ready or not."""
+        """Return the parts whose last call failed, each with the code."""
         return dict(self._problems)

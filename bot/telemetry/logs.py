@@ -1,6 +1,7 @@
-"""How the program logs, and every event that it logs. Set up by app and cli alone.
+"""The log configuration, and every event that the program logs. Only app and cli call it.
 
-One line per event on stderr (stdout belongs to a command's answer): `noun_verb`, with what it is about as fields.
+One line per event on stderr (stdout is for the output of commands). Events are named `noun_verb`; the context is in
+fields. ReconcileLoop and the click handler bind `request`, so that the lines of adapters carry it as well.
 """
 
 import logging
@@ -21,7 +22,7 @@ _SECRET_TEXT = re.compile(
     r"|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"  # a JSON Web Token
     r"|(?i:\b(?:client_secret|client_assertion|access_token|password)=)[^&\s]+"  # a form or query
 )
-# What a terminal or a log viewer acts upon: control characters, line ends of other scripts, overrides of the direction.
+# What a terminal or a log viewer would interpret: control characters, Unicode line ends, direction overrides.
 _LIVE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 EVENTS: Mapping[str, str] = {
@@ -113,11 +114,9 @@ def configure_logging(
     level: str,
     stream: TextIO | None = None,
 ) -> None:
-    """Set up the logs of the process, on stderr unless another stream is given.
+    """Configure the logs of the process. `level`: debug, info, warning or error; `stream`: stderr by default.
 
-    `level`: debug, info, warning or error; libraries only from warning on.
-
-    Libraries are kept at warning because botocore's and aiohttp's debug lines carry signed headers.
+    Libraries log at warning or above, because the debug lines of botocore and aiohttp contain signed headers.
     """
     stream = stream or sys.stderr
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -138,24 +137,24 @@ def configure_logging(
 
 
 def processors() -> list[Processor]:
-    """Return what every line goes through; `redact` comes last, so that it sees traces too."""
+    """Return the processors of every line; `redact` comes last, so that it also sees stack traces."""
     return [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,  # traces without local variables, which may hold a token
+        structlog.processors.format_exc_info,  # without local variables, which may hold a token
         redact,
     ]
 
 
 def renderer(format: Literal["json", "console"]) -> Processor:  # noqa: A002  # as its setting is named
-    """Return what makes a line of an event."""
+    """Return the processor that turns an event into a line."""
     if format == "json":
         return structlog.processors.JSONRenderer(ensure_ascii=False)
     return structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Blank what is named like a secret or looks like one, at any depth, and spell out what a terminal acts upon."""
+    """Replace, at any depth, what is named like a secret or looks like one; escape what a terminal would interpret."""
     return {key: _redacted(key, value) for key, value in event.items()}
 
 

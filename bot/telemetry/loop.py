@@ -1,4 +1,4 @@
-"""Measures how long the event loop keeps everybody waiting."""
+"""Measures the delay of the event loop."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ PERIOD = 0.5  # seconds between two measurements
 
 
 class LoopWatch:
-    """Sleeps, and counts by how much it woke too late: what blocks the loop blocks it too."""
+    """Sleeps, and records by how much it woke up too late: what blocks the loop delays this task too."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ STALL_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 
 class Kind(StrEnum):
-    """What Prometheus makes of a metric."""
+    """The Prometheus type of a metric."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric as it is documented. `name` is without the prefix."""
+    """One metric as it is documented. `name` is without PREFIX."""
 
     name: str
     kind: Kind
@@ -77,7 +77,7 @@ _BY_NAME = {metric.name: metric for metric in METRICS}
 
 
 class Telemetry:
-    """The metrics, on a registry of the caller's, and the health that one of them shows."""
+    """All metrics, on the given registry, and the health checks, which one of the metrics shows."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = _counter(registry, "events")
@@ -98,7 +98,7 @@ class Telemetry:
         self.health = Health(_gauge(registry, "check_ok"))
 
     def swept(self, account: str, region: str, *, seconds: float, at: datetime) -> None:
-        """Take note of a complete sweep."""
+        """Record a complete sweep that ended `at`."""
         self.sweep_seconds.labels(account=account, region=region).observe(seconds)
         self.sweep_last_success.labels(account=account, region=region).set(at.timestamp())
 

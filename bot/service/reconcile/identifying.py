@@ -1,6 +1,6 @@
-"""Finds out who asks: reads rosters and Identity Center records. The rules are bot.domain.identity's.
+"""Identifies the requester from rosters and Identity Center records. The rules are in bot.domain.identity.
 
-What cannot be read is not known: nobody is placed by it, and the request counts as incomplete until it can.
+While a record cannot be read, it identifies no one, and the request counts as incomplete.
 """
 
 from dataclasses import dataclass, replace
@@ -22,25 +22,25 @@ from bot.service.configured import Configured
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """Who asks, and the request; incomplete where something of who asks could not be read."""
+    """The requester, and the request; incomplete while a record of the requester could not be read."""
 
     request: AccessRequest
     requester: Requester
 
 
 class Identifying:
-    """Looks a requester up."""
+    """Identifies requesters."""
 
     def __init__(self, *, people: People, identities: Identities, configured: Configured) -> None:
         self._people, self._identities, self._configured = people, identities, configured
 
-    async def place(self, request: AccessRequest, *, earlier: Requester | None) -> Identified:
-        """Say who asks, as far as that is certain now. `earlier`: what the last look found."""
-        rules = self._configured.identity  # one file throughout, whatever is put in force meanwhile
+    async def identify(self, request: AccessRequest, *, earlier: Requester | None) -> Identified:
+        """Return the requester, as far as it is certain now. `earlier`: the result of the last reconcile."""
+        rules = self._configured.identity  # the same rules throughout, even if the file changes meanwhile
         names = await self._names(request, rules)
         asked = spellings_of(*requester_names(request.requester, rules), *(names or ()))
         known = await self._people.known(asked)
-        # rosters may be away; they say more if not
+        # keeps the requester identified while rosters cannot be read
         remembered = (earlier.person,) if earlier and earlier.person else ()
         directory = Directory(people=(*remembered, *known), identity_center_names=names or ())
         requester = identify_requester(request.requester, rules, directory)
@@ -49,7 +49,7 @@ class Identifying:
         return Identified(request, requester)
 
     async def _names(self, request: AccessRequest, rules: IdentityRules) -> tuple[str, ...] | None:
-        """Return the names of the requester's record, none where it is not asked for; None: could not be read."""
+        """Return the names in the requester's Identity Center record; empty if it is not needed, None if unreadable."""
         if request.replica_of or not needs_record(request.requester, rules):
             return ()
         try:

@@ -1,6 +1,6 @@
-"""Names people on a waiting card: those whom the channel's entry asks to decide, and those whom the reason mentions.
+"""Mentions people on a card that waits for a decision: those of the channel's `mention`, and those in the reason.
 
-Owns which rosters are asked, and when a phone rings. Who is meant is decided in bot.domain.shown.mentions.
+Owns which rosters are read, and when a mention notifies. The text is matched with people in bot.domain.shown.mentions.
 """
 
 from dataclasses import replace
@@ -16,22 +16,22 @@ from bot.ports.teams import People, RosterUnavailable
 
 
 class Mentioning:
-    """Completes cards. A roster that is away keeps none back: it is shown without, and its next change names them.
+    """Adds mentions to cards. If a roster is unavailable, the card goes out without them; its next update adds them.
 
-    The people named are no part of a card's digest: that somebody joined or was renamed updates nothing.
+    Mentions are not part of a card's digest: a person who joins or is renamed does not cause an update.
     """
 
     def __init__(self, people: People) -> None:
         self._people = people
 
     async def on_post(self, record: Record, want: Wanted) -> Wanted:
-        """Return the card with mentions that ring."""
+        """Return the card with mentions that notify the people."""
         return await self._completed(record, want, rings=True)
 
     async def on_update(self, record: Record, want: Wanted) -> Wanted:
-        """Return the card with the names alone.
+        """Return the card with names but without mentions.
 
-        Unverified: whether Teams tells people again whom an update mentions.
+        Whether Teams would notify people again when an update mentions them is not verified.
         """
         return await self._completed(record, want, rings=False)
 
@@ -43,7 +43,7 @@ class Mentioning:
         return replace(want, view=with_mentions(want.view, asked, named, rings=rings))
 
     async def _asked(self, channel: Channel) -> list[Person]:
-        """Return whom the channel's entry names; who is in no roster cannot be mentioned."""
+        """Return the people in the channel's `mention`; people in no roster cannot be mentioned."""
         if not channel.mention:
             return []
         known = {person.object_id.casefold(): person for person in await self._people.known()}
@@ -51,7 +51,7 @@ class Mentioning:
         return [known[each] for each in ids if each in known]
 
     async def _named(self, record: Record, channel: Channel) -> tuple[Person, ...]:
-        """Return whom the reason names, on the card of the channel in which the request is decided."""
+        """Return the people that the reason mentions, for the channel in which the request is decided."""
         request, requester, route = record.request, record.requester, record.route
         if request is None or requester is None or route is None or not names_anybody(request.reason):
             return ()
@@ -59,6 +59,6 @@ class Mentioning:
             return ()
         try:
             members = await self._people.roster(channel.conversation)
-        except RosterUnavailable:  # whoever reads it has logged why
+        except RosterUnavailable:  # the directory has logged why
             return ()
         return mentioned(request.reason, members, requester=requester, never=(channel.name,))

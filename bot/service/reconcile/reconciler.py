@@ -2,9 +2,9 @@
 
 The only way in which a card, a note or a direct message reaches Teams:
 
-    observe (AWS) -> desired surfaces (pure) -> compare with what was delivered (row) -> perform the difference (Teams)
+    observe (AWS) -> desired surfaces (pure) -> compare with what was delivered (row) -> deliver the difference (Teams)
 
-Events, clicks, sweeps, timers and restarts only store that a row is due; `Looking` finds due rows and converges them.
+Events, clicks, sweeps, timers and restarts only store that a row is due; `ReconcileLoop` finds due rows.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.concurrency.background import Background
+from bot.concurrency.backoff import backoff
 from bot.domain.claims import awaits_effect
 from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome
 from bot.domain.record import Record
@@ -31,17 +32,17 @@ from bot.service.reconcile.identifying import Identifying
 from bot.service.rows import LeaseHeld, Rows
 from bot.telemetry import Telemetry
 
-LONGEST_PAUSE = 60.0  # seconds between looks at a request that cannot be read
-INCOMPLETE_PAUSE = 600.0  # seconds between looks at one of which only a part cannot be read
-MOST_DOUBLINGS = 16  # beyond, the number itself would be too large
-LOOKS_AT_NOTHING = 12  # looks at an OpsItem that never was readable, about eight minutes, before it is let go
-UNPLACED_PAUSE = timedelta(minutes=5)  # rosters are read anew after this; a requester may be placed then
-UNKNOWN_PAUSE = timedelta(seconds=2)  # between looks at a decision that AWS never answered
+FIRST_PAUSE = timedelta(seconds=1)  # before the second attempt to read a request
+LONGEST_PAUSE = timedelta(minutes=1)  # between attempts to read a request
+INCOMPLETE_PAUSE = timedelta(minutes=10)  # between attempts while only a part of it cannot be read
+LAST_ATTEMPT = 12  # at an OpsItem that was never readable, after about eight minutes
+UNIDENTIFIED_PAUSE = timedelta(minutes=5)  # rosters are read again after this time and may identify the requester
+UNKNOWN_PAUSE = timedelta(seconds=2)  # between checks of a decision that AWS never answered
 log = structlog.get_logger(__name__)
 
 
 class Reconciler:
-    """One look at one request."""
+    """Reconciles one request at a time. `owner` names this process, which takes the row's lease."""
 
     def __init__(
         self,
@@ -56,13 +57,13 @@ class Reconciler:
         owner: str,
         telemetry: Telemetry,
     ) -> None:
-        self._rows, self._requests, self._placing = rows, requests, identifying
-        self._delivering, self._signalling, self._clock = deliveries, signalling, clock
+        self._rows, self._requests, self._identifying = rows, requests, identifying
+        self._deliveries, self._signalling, self._clock = deliveries, signalling, clock
         self._configured, self._owner, self._telemetry = configured, owner, telemetry
-        self._carried = Background()
+        self._taken_over = Background()
 
     async def reconcile(self, key: RequestKey) -> None:
-        """Look at a request and make Teams show what is true. Raises LeaseHeld while another process does."""
+        """Read a request and make Teams show what is true. Raises LeaseHeld while another process does."""
         try:
             record = await self._rows.lease(key, self._owner)
         except LeaseHeld:
@@ -71,8 +72,8 @@ class Reconciler:
         outcome, again_at = "failed", None
         try:
             async with self._rows.lease_kept(key, self._owner):  # AWS may take longer than a lease lasts
-                record = await self._look_after_decisions(await self._observe(record))
-            await self._delivering.deliver(record, desired(record, self._configured.rules, self._clock.now()))
+                record = await self._recover_decisions(await self._observe(record))
+            await self._deliveries.deliver(record, desired(record, self._configured.rules, self._clock.now()))
             outcome = "converged"
         except Postponed as postponed:
             outcome, again_at = "postponed", postponed.until
@@ -80,23 +81,23 @@ class Reconciler:
             outcome = "cancelled"
             raise
         finally:
-            if outcome != "cancelled":  # cut short, it keeps the lease: at its end the row is due again
+            if outcome != "cancelled":  # else the lease is kept: when it ends, the row is due again
                 await self._end(key, again_at)
             self._telemetry.reconciliations.labels(outcome=outcome).inc()
 
     async def put_off(self, key: RequestKey, pause: timedelta) -> None:
-        """Look again later at a request whose look went wrong in a way that nobody foresaw."""
+        """Reconcile a request again after `pause`, because an unexpected error occurred."""
         later = self._clock.now() + pause
         await self._rows.apply(key, lambda record: replace(record.released_by(self._owner), requeue_at=later))
 
     async def drain(self) -> None:
-        """Wait for the decisions taken over from a dead process."""
-        await self._carried.drain()
+        """Wait for the decisions that were taken over from crashed processes."""
+        await self._taken_over.drain()
 
-    # --- lease and appointment
+    # --- lease and next time
 
     async def _end(self, key: RequestKey, again_at: datetime | None) -> None:
-        """Give the lease back and make the next appointment; one made meanwhile by others stands."""
+        """Give the lease back and set the next time; an earlier one that others have set stays."""
 
         def end(record: Record) -> Record:
             planned = min(filter(None, (self._next_requeue(record), again_at)), default=None)
@@ -107,11 +108,11 @@ class Reconciler:
 
     def _next_requeue(self, record: Record) -> datetime | None:
         if not self._configured.covers(record.key):
-            return None  # nobody reads that account any more; a click says so
+            return None  # the account was removed from the configuration; clicks are refused with that reason
         now = self._clock.now()
-        moments = [_retry_at(record, now), next_change(record, now), *_decision_looks(record, now)]
+        moments = [_retry_at(record, now), next_change(record, now), *_decision_checks(record, now)]
         if may_still_be_identified(record, now):
-            moments.append(now + UNPLACED_PAUSE)
+            moments.append(now + UNIDENTIFIED_PAUSE)
         return min((moment for moment in moments if moment), default=None)
 
     # --- observe
@@ -123,34 +124,29 @@ class Reconciler:
         except (RequestNotReadable, AwsUnavailable) as problem:
             log.warning("request_unreadable", code=problem.code, failed=record.reconcile_failures + 1)
             missing = isinstance(problem, RequestNotReadable) and problem.missing
-
-            def failed(row: Record) -> Record:
-                if row.observed_from > record.version:
-                    return row  # a look that began later knows better
-                counted = replace(row, reconcile_failures=row.reconcile_failures + 1)
-                return counted.not_found(began) if missing else replace(counted, missing_since=None)
-
-            return await self._rows.apply(record.key, failed)
-        placed = await self._placing.place(facts, earlier=record.requester)
+            return await self._rows.apply(
+                record.key, lambda row: _unreadable(row, since=record.version, missing_at=began if missing else None)
+            )
+        identified = await self._identifying.identify(facts, earlier=record.requester)
 
         def observed(row: Record) -> Record:
-            seen = row.observed(placed.request, placed.requester, at=began, since=record.version)
-            failed = 0 if placed.request.complete else row.reconcile_failures + 1
-            return self._routed(replace(seen, reconcile_failures=failed))
+            seen = row.observed(identified.request, identified.requester, at=began, since=record.version)
+            failures = 0 if identified.request.complete else row.reconcile_failures + 1
+            return self._routed(replace(seen, reconcile_failures=failures))
 
         return await self._rows.apply(record.key, observed)
 
     def _routed(self, record: Record) -> Record:
-        """Pick the channel, once: a settled route stays, whatever happens to tags, unless its channel is no more."""
+        """Choose the channel, once: a settled route stays even if tags change, unless its channel was removed."""
         record = renamed(record, self._configured.rules.channels)
         settled = record.route is not None and record.route.settled
         if record.request is None or (settled and record.route and self._configured.channel(record.route.channel)):
             return record
         return replace(record, route=route(record.request, self._configured.channels))
 
-    # --- decisions that nobody works on
+    # --- decisions that no process is working on
 
-    async def _look_after_decisions(self, record: Record) -> Record:
+    async def _recover_decisions(self, record: Record) -> Record:
         now = self._clock.now()
         for decision in record.live_decisions:
             if decision.state is DecisionState.UNKNOWN:
@@ -165,12 +161,12 @@ class Reconciler:
             if current is None or current.state is not DecisionState.UNKNOWN:
                 return row
             settled = settle_unknown(row, current, self._clock.now())
-            return row.with_decision(replace(settled, settled_in=row.observed_from))  # this look has seen it
+            return row.with_decision(replace(settled, settled_in=row.observed_from))  # this reconcile has seen it
 
         return await self._rows.apply(record.key, settle)
 
     async def _take_over(self, record: Record, decision: Decision) -> Record:
-        """Go on with what a dead process left: a claim is carried on, a sent signal is unknown. Its person is told."""
+        """Take over from a crashed process: continue a claim, mark a sent signal as unknown, notify the person."""
         now = self._clock.now()
 
         def adopt(row: Record) -> Record:
@@ -187,28 +183,37 @@ class Reconciler:
         adopted = await self._rows.apply(record.key, adopt)
         current = adopted.decision(decision.id)
         if current and current.state is DecisionState.CLAIMED:
-            self._carried.begin(self._signalling.carry(adopted.key, decision.id))
+            self._taken_over.begin(self._signalling.carry(adopted.key, decision.id))
         return adopted
 
 
+def _unreadable(row: Record, *, since: int, missing_at: datetime | None) -> Record:
+    """Count a failed read that began at version `since`. `missing_at`: AWS says that there is no such OpsItem."""
+    if row.observed_from > since:
+        return row  # a later read has succeeded
+    counted = replace(row, reconcile_failures=row.reconcile_failures + 1)
+    return counted.not_found(missing_at) if missing_at else replace(counted, missing_since=None)
+
+
 def _retry_at(record: Record, now: datetime) -> datetime | None:
-    """After 1, 2, 4 … seconds; what never was readable, or has ended, is let go at last."""
+    """Back off after failed reads. Requests that were never readable, or have ended, are dropped after LAST_ATTEMPT."""
     pending = record.request is not None and not record.request.status.ended
-    if not record.reconcile_failures or (not pending and record.reconcile_failures > LOOKS_AT_NOTHING):
+    if not record.reconcile_failures or (not pending and record.reconcile_failures > LAST_ATTEMPT):
         return None
     longest = LONGEST_PAUSE if record.request is None or record.request.complete else INCOMPLETE_PAUSE
-    return now + timedelta(seconds=min(2.0 ** min(record.reconcile_failures - 1, MOST_DOUBLINGS), longest))
+    return now + backoff(record.reconcile_failures - 1, first=FIRST_PAUSE, longest=longest)
 
 
-def _decision_looks(record: Record, now: datetime) -> list[datetime | None]:
+def _decision_checks(record: Record, now: datetime) -> list[datetime | None]:
+    """Return when the decisions need attention: no answer from AWS, no process at work, or no effect in AWS."""
     unknown = DecisionState.UNKNOWN
-    looks: list[datetime | None] = [
+    checks: list[datetime | None] = [
         now + UNKNOWN_PAUSE if each.state is unknown else max(each.held_until, now) for each in record.live_decisions
     ]
     hidden = [each for each in record.decisions if record.request and awaits_effect(each, record.request, now)]
-    return looks + [now + _effect_pause(each, now) for each in hidden]
+    return checks + [now + _effect_pause(each, now) for each in hidden]
 
 
 def _effect_pause(decision: Decision, now: datetime) -> timedelta:
-    """As long as it has been waited for already, at least a second: 1, 2, 4 … seconds."""
+    """Return as long as the effect has been missing already, at least a second: 1, 2, 4 … seconds."""
     return max(now - (decision.settled_at or now), timedelta(seconds=1))

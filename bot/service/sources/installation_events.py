@@ -1,4 +1,4 @@
-"""The bot was put into a team: whatever Teams refused is tried again at once instead of within the hour."""
+"""After the bot is added to a team, cards that Teams refused are retried at once instead of within the hour."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -15,13 +15,13 @@ log = structlog.get_logger(__name__)
 
 
 class InstallationEvents:
-    """Makes refused cards due. Teams names the team, not its channels, so those of every channel are tried."""
+    """Makes refused cards due. Teams names the team, not its channels, so those of all channels are retried."""
 
     def __init__(self, *, rows: Rows, clock: Clock, telemetry: Telemetry) -> None:
         self._rows, self._clock, self._telemetry = rows, clock, telemetry
 
     async def arrived(self) -> None:
-        """Take note of an arrival. Never raises: the cards have a moment of their own anyway."""
+        """Handle the event. Never raises: the cards have a retry time anyway."""
         try:
             refused = [row.key for row in (await self._rows.store.watched()).rows if _refused(row)]
             for key in refused:

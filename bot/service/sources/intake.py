@@ -1,10 +1,10 @@
-"""Takes hints from the queue: stores "look at this request now", then deletes the message.
+"""Takes events from the queue: makes the row of the named request due, then deletes the message.
 
-What cannot be stored stays in the queue; what cannot be deleted comes again, and only says the same once more. Nothing
-is kept here: the rows are the queue of what is to be looked at, one each however many messages speak of a request.
+A message whose request could not be stored stays in the queue. A message that could not be deleted arrives again, which
+does no harm. Nothing is kept in memory: the rows are the work list, one row however many messages name a request.
 
-An event's content is believed in nothing but which request it is about, and in the policies that conflict, which AWS
-tells nowhere else.
+An event is only a hint. It is trusted for the key of the request, and for the names of conflicting policies, which AWS
+reports nowhere else.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
 QUEUE = "queue"  # its name among the checks of /readyz
-PAUSE = 5.0  # seconds before the queue is asked again after it failed
+PAUSE = 5.0  # seconds before the next attempt after the queue or the store failed
 log = structlog.get_logger(__name__)
 
 
@@ -34,7 +34,7 @@ class Intake:
         self._store_away = False
 
     async def run(self) -> None:
-        """Take messages until cancelled. The first question is quick, so that the program is soon known to be ready."""
+        """Take messages until cancelled. Starts with a quick check, so that /readyz does not wait for a long poll."""
         await self._safely(self.check)
         while True:
             await self._safely(self.take)
@@ -51,14 +51,15 @@ class Intake:
             await self._clock.sleep(PAUSE)
 
     async def check(self) -> None:
-        """Find out whether the queue answers. Raises AwsUnavailable."""
+        """Check that the queue answers. Raises AwsUnavailable."""
         await self._queue.check()
         self._telemetry.health.succeeded(QUEUE)
 
     async def take(self) -> int:
-        """Take the messages that are there; return how many. Raises AwsUnavailable, StoreUnavailable.
+        """Take one batch of messages; return their number. Raises AwsUnavailable, StoreUnavailable.
 
-        While the store is away none is received: the queue gives up what was received five times in vain.
+        Receives nothing while the store is unavailable: after five receives the queue moves a message to its
+        dead-letter queue.
         """
         if self._store_away:
             await self._rows.store.next_due()
@@ -70,13 +71,13 @@ class Intake:
         return len(hints)
 
     async def _take(self, hint: Hint) -> bool:
-        """Take one message; whatever goes wrong with it, the others of its batch are taken all the same."""
+        """Take one message; return False if it could not be deleted. A failure does not stop the rest of the batch."""
         try:
             await self._store(hint)
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
             self._store_away = True
-            return True  # not deleted, on purpose: the queue shows it again
+            return True  # deliberately not deleted: the queue delivers it again
         try:
             await self._queue.delete(hint)
         except AwsUnavailable as problem:

@@ -1,7 +1,8 @@
-"""Which requests AWS's lists tell something new about. Asks nobody.
+"""Finds the requests for which AWS's lists show something that the rows do not have. No I/O.
 
-A list may disagree with what a look brings, for a while or for ever: nobody has verified what AWS's lists show. So what
-a list said already before the last look is no news, or each sweep would cost a look at every request.
+A list may disagree with the OpsItem for a while or permanently: what AWS's lists show is not verified. Therefore a list
+entry that has not changed since before the last reconcile is not news; otherwise each sweep would reconcile every
+request.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,13 +12,11 @@ from bot.domain.record import Record
 from bot.domain.request import AccessRequest, RequestKey, Status
 from bot.ports.aws import ListedRequest
 
-SKEW = timedelta(
-    seconds=5
-)  # by which the clocks of two processes may differ; what is looked at within counts as before
+SKEW = timedelta(seconds=5)  # possible difference between the clocks of two processes
 
 
 class Listed:
-    """Remembers what the lists of one account and Region showed last, and since when."""
+    """What the lists of one account and Region showed last, and since when."""
 
     def __init__(self) -> None:
         self._since: dict[RequestKey, tuple[ListedRequest, datetime]] = {}
@@ -25,38 +24,38 @@ class Listed:
     def news(
         self, sightings: Iterable[ListedRequest], rows: Mapping[RequestKey, Record | None], *, now: datetime
     ) -> list[RequestKey]:
-        """Return which requests must be looked at, after lists that were answered at `now`.
+        """Return which requests must be reconciled, after lists that were read at `now`.
 
-        `rows`: all that are watched, and those of the sightings, where there are some.
+        `rows`: all watched rows, and the rows of the sightings; None for a sighting without a row.
         """
-        self._since = {each.key: (each, self._told_since(each, now)) for each in sightings}
-        told = {key for key, (sighting, since) in self._since.items() if _tells(sighting, rows.get(key), since)}
-        untold = {key for key, row in rows.items() if key not in self._since and row and is_open(row)}
-        return sorted(told | untold)
+        self._since = {each.key: (each, self._unchanged_since(each, now)) for each in sightings}
+        changed = {key for key, (sighting, since) in self._since.items() if _is_news(sighting, rows.get(key), since)}
+        disappeared = {key for key, row in rows.items() if key not in self._since and row and is_open(row)}
+        return sorted(changed | disappeared)
 
-    def _told_since(self, sighting: ListedRequest, now: datetime) -> datetime:
+    def _unchanged_since(self, sighting: ListedRequest, now: datetime) -> datetime:
         last, since = self._since.get(sighting.key, (None, now))
         return since if last == sighting else now
 
 
 def is_open(row: Record) -> bool:
-    """True for a request that waits for a decision as far as is known here.
+    """True for a request that is waiting for a decision, as far as the row says.
 
-    A replica waits elsewhere. What AWS has a new word for is looked at again by its own clock.
+    A replica is decided elsewhere. A request with a status that is new to this version has its own retry time.
     """
     request = row.request
     return request is not None and request.status is Status.PENDING and request.replica_of is None
 
 
-def _tells(sighting: ListedRequest, row: Record | None, since: datetime) -> bool:
+def _is_news(sighting: ListedRequest, row: Record | None, since: datetime) -> bool:
     if row is None:
         return True
     if row.request is None:
         return row.requeue_at is None or bool(row.reconcile_failures)
     if _unreadable(row):
         return True
-    looked_at_since = row.observed_at is not None and row.observed_at >= since + SKEW
-    return not looked_at_since and _differs(sighting, row.request)
+    observed_since = row.observed_at is not None and row.observed_at >= since + SKEW
+    return not observed_since and _differs(sighting, row.request)
 
 
 def _differs(sighting: ListedRequest, request: AccessRequest) -> bool:
@@ -70,7 +69,7 @@ def _differs(sighting: ListedRequest, request: AccessRequest) -> bool:
 
 
 def _unreadable(row: Record) -> bool:
-    """True after a look that failed as a whole; what only a part of lacks is looked at again by its own clock."""
+    """True after a reconcile that could not read AWS at all; an incomplete one has its own retry time."""
     return bool(row.reconcile_failures) and row.request is not None and row.request.complete
 
 

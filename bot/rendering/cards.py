@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from bot.domain.decision import COMMENT_LIMIT
+from bot.domain.decision import COMMENT_LIMIT, Outcome
 from bot.domain.request import Verdict
 from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, Mention, Notice, NoticeCode
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain
@@ -27,7 +27,7 @@ BANNER_STYLES: Final = {
     Banner.UNKNOWN: "warning",
 }
 _DONE: Final = frozenset(
-    {NoticeCode.DECIDED, NoticeCode.STEP_PASSED, NoticeCode.REPEATED, NoticeCode.REVOKED, NoticeCode.CANCELLED}
+    {NoticeCode.DECIDED, Outcome.STEP_PASSED, NoticeCode.REPEATED, NoticeCode.REVOKED, NoticeCode.CANCELLED}
 )  # about a decision that AWS took
 _EXPLAINED: Final = frozenset(
     {Banner.TIMED_OUT, Banner.CANCELLED, Banner.REVOKED, Banner.FAILED, Banner.GONE, Banner.UNKNOWN}

@@ -10,12 +10,12 @@ from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, Pen
 from bot.domain.shown.views import (
     Banner,
     CardView,
+    DecidedElsewhere,
     DecisionLine,
     DirectKind,
     DirectView,
     LevelLine,
     Mention,
-    NoButtons,
     NoteKind,
     NoteView,
     Notice,
@@ -181,7 +181,7 @@ SAMPLES: Final[Mapping[str, Sample]] = {
             _REQUEST,
             buttons=False,
             step="",
-            no_buttons=NoButtons.UNREACHABLE,
+            no_buttons=DecidedElsewhere.UNREACHABLE,
             home="production",
             home_problem="not_installed",
         )

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from bot import audit_export
 from bot.domain import audit
-from bot.domain.shown.views import DirectKind, NoticeCode
+from bot.domain.shown.views import REASONS, DirectKind
 from bot.ports.teams import ChatProblem
 from bot.service import auditing
 from bot.service.clicks.click import Verb
@@ -99,7 +99,7 @@ def audit_codes() -> dict[str, list[str]]:
     values = enum_values()["requests"]
     return {
         "event": ordered([audit.CLICKED, *audit.EVENTS.values()]),
-        "outcome": ordered([*NoticeCode, *values["decisions[].outcome"]]),
+        "outcome": ordered([*REASONS, *values["decisions[].outcome"]]),
         "verb": ordered([*Verb, *values["decisions[].verdict"]]),
     }
 

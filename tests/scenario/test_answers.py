@@ -12,7 +12,7 @@ from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import Approver, ApproverKind, RequestKey, Status, Verdict
 from bot.domain.routing import LevelRule
-from bot.domain.shown.views import Notice, NoticeCode
+from bot.domain.shown.views import Notice, NoticeCode, Reason
 from bot.ports.aws import AwsThrottled, AwsUnavailable, SignalLost, SignalRefused
 from bot.ports.store import Change, StoreUnavailable, StoreUncertain
 from bot.rendering import summary
@@ -33,7 +33,7 @@ def world() -> World:
     return new_world()
 
 
-def code_of(answer: Answer) -> NoticeCode | None:
+def code_of(answer: Answer) -> Reason | None:
     """Return what the notice says."""
     return answer.notice.code if answer.notice else None
 
@@ -131,7 +131,7 @@ async def test_a_loser_takes_over_when_the_winner_was_refused(world: World) -> N
     world.aws.before["signal"].append(SignalRefused("AccessDenied", denied=True))
     async with world.running():
         first, second = await asyncio.gather(world.press(key, HANAKO), world.press(key, ICHIRO))
-    assert [code_of(first), code_of(second)] == [NoticeCode.AWS_DENIED, None]
+    assert [code_of(first), code_of(second)] == [Outcome.AWS_DENIED, None]
     assert len(world.aws.effects) == 1
 
 
@@ -144,7 +144,7 @@ async def test_a_loser_takes_over_when_the_winner_was_refused(world: World) -> N
         (Status.FAILED, NoticeCode.ENDED),
     ],
 )
-async def test_a_request_that_ended_without_a_decision(world: World, status: Status, told: NoticeCode) -> None:
+async def test_a_request_that_ended_without_a_decision(world: World, status: Status, told: Reason) -> None:
     """The clicker is told that it ended; the card says how."""
     key = world.aws.add()
     await world.shown(key)
@@ -211,9 +211,9 @@ async def test_people_who_may_not_decide(world: World) -> None:
     await world.shown(key)
     answers = [await world.press(key, who) for who in (stranger, guest, foreign)]
     assert [code_of(answer) for answer in answers] == [
-        NoticeCode.NOT_APPROVER,
-        NoticeCode.FOREIGN,
-        NoticeCode.FOREIGN,
+        Refusal.NOT_APPROVER,
+        Refusal.FOREIGN,
+        Refusal.FOREIGN,
     ]
     assert all(answer.refused for answer in answers)
     assert world.aws.signals == []
@@ -225,7 +225,7 @@ async def test_a_channel_without_approvers() -> None:
     key = world.aws.add()
     await world.shown(key)
     assert not world.chat.of("post")[0].buttons
-    assert code_of(await world.press(key, HANAKO)) is NoticeCode.NOBODY
+    assert code_of(await world.press(key, HANAKO)) is Refusal.NOBODY
 
 
 async def test_a_level_with_approvers_of_its_own() -> None:
@@ -236,7 +236,7 @@ async def test_a_level_with_approvers_of_its_own() -> None:
     await world.shown(key)
     async with world.running():
         await world.press(key, HANAKO)
-        assert code_of(await world.press(key, HANAKO, step="Level2")) is NoticeCode.NOT_APPROVER
+        assert code_of(await world.press(key, HANAKO, step="Level2")) is Refusal.NOT_APPROVER
         await world.press(key, ICHIRO, step="Level2")
     assert [signal.role for signal in world.aws.signals] == [
         "arn:aws:iam::111122223333:role/NodeAccessApprover",
@@ -251,7 +251,7 @@ async def test_approvers_of_identity_center_decide_in_the_console(world: World) 
     world.aws.requests[key] = replace(world.aws.requests[key], levels=(level,))
     await world.shown(key)
     assert not world.chat.of("post")[0].buttons
-    assert code_of(await world.press(key, HANAKO)) is NoticeCode.CONSOLE_ONLY
+    assert code_of(await world.press(key, HANAKO)) is Refusal.CONSOLE_ONLY
     world.aws.decide(key, Verdict.APPROVE)
     await world.shown(key)
     assert "Approved" in world.chat.of("post")[0].card
@@ -377,7 +377,7 @@ async def test_a_client_that_states_no_language_is_answered_in_the_channels() ->
 @pytest.mark.parametrize("locale", LOCALES)
 def test_every_refusal_says_why_and_what_to_do(locale: str) -> None:
     """Each has words of its own, says that nothing was sent, and that is not all it says."""
-    told = {refusal: summary(Notice(NoticeCode(refusal)), locale=locale) for refusal in Refusal}
+    told = {refusal: summary(Notice(refusal), locale=locale) for refusal in Refusal}
     assert len(set(told.values())) == len(told)
     nothing = {"en": ("Nothing was sent", "nothing was sent", "sent nothing"), "ja": ("送って", "送信")}[locale]
     assert {refusal: text for refusal, text in told.items() if not any(each in text for each in nothing)} == {}
@@ -441,7 +441,7 @@ async def test_a_refusal_does_not_bring_the_buttons_back(world: World) -> None:
         gate.set()
         answer = await click
     assert answer.notice is not None
-    assert answer.notice.code is NoticeCode.NOT_APPROVER
+    assert answer.notice.code is Refusal.NOT_APPROVER
     assert "'verb': 'approve'" not in repr(answer.card)
 
 
@@ -494,4 +494,4 @@ async def test_a_refusal_is_told_though_the_store_fails() -> None:
     store.reads = 1
     answer = await world.press(key, person(50))
     assert answer.notice is not None
-    assert answer.notice.code is NoticeCode.NOT_APPROVER
+    assert answer.notice.code is Refusal.NOT_APPROVER

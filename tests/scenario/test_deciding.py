@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.decision import COMMENT_LIMIT, DecisionState
+from bot.domain.decision import COMMENT_LIMIT, DecisionState, Outcome
 from bot.domain.identity import Person
+from bot.domain.permission import Refusal
 from bot.domain.request import Status, Verdict
-from bot.domain.shown.views import NoticeCode
+from bot.domain.shown.views import NoticeCode, Reason
 from bot.ports.aws import SignalLost, SignalRefused, SignalThrottled
 from bot.ports.teams import ChatProblem, ChatUnavailable
 from bot.service.clicks.click import Answer, Verb
@@ -23,7 +24,7 @@ def world() -> World:
     return new_world()
 
 
-def code_of(answer: Answer) -> NoticeCode | None:
+def code_of(answer: Answer) -> Reason | None:
     """Return what the notice says."""
     return answer.notice.code if answer.notice else None
 
@@ -64,7 +65,7 @@ async def test_a_click_on_a_card_whose_post_was_never_answered(world: World) -> 
     key = world.aws.add()
     await world.shown(key)
     elsewhere = replace(world.pressed(key, HANAKO), conversation="19:elsewhere@thread.tacv2;messageid=1000")
-    assert code_of(await world.click_handler.click(elsewhere)) is NoticeCode.NOT_HERE
+    assert code_of(await world.click_handler.click(elsewhere)) is Refusal.NOT_HERE
     assert world.aws.effects == []
     async with world.running():
         answer = await world.press(key, HANAKO)
@@ -122,7 +123,7 @@ async def test_a_click_on_a_level_that_has_passed_decides_nothing(world: World) 
     async with world.running():
         await world.press(key, HANAKO)
         answer = await world.press(key, ICHIRO, step="Level1")
-    assert code_of(answer) is NoticeCode.STEP_PASSED
+    assert code_of(answer) is Outcome.STEP_PASSED
     assert len(world.aws.signals) == 1
     assert world.aws.requests[key].status is Status.PENDING
 
@@ -163,7 +164,7 @@ async def test_a_refused_signal_is_explained_and_the_card_stays_open(world: Worl
         refused = await world.press(key, HANAKO, comment="ok")
         assert refused.notice is not None
         assert (refused.notice.code, refused.notice.detail, refused.notice.typed) == (
-            NoticeCode.AWS_DENIED,
+            Outcome.AWS_DENIED,
             "AccessDeniedException",
             "ok",
         )
@@ -230,7 +231,7 @@ async def test_the_requester_cannot_decide(world: World) -> None:
     await world.shown(key)
     async with world.running():
         answers = [await world.press(key, TARO_PERSON, verb) for verb in (Verb.APPROVE, Verb.REJECT)]
-    assert [code_of(answer) for answer in answers] == [NoticeCode.OWN_REQUEST] * 2
+    assert [code_of(answer) for answer in answers] == [Refusal.OWN_REQUEST] * 2
     assert world.aws.signals == []
 
 
@@ -241,7 +242,7 @@ async def test_a_comment_can_be_required(world: World) -> None:
     await world.shown(key)
     async with world.running():
         refused = await world.press(key, HANAKO, Verb.REJECT)
-        assert code_of(refused) is NoticeCode.COMMENT_REQUIRED
+        assert code_of(refused) is Refusal.COMMENT_REQUIRED
         await world.press(key, HANAKO, Verb.REJECT, comment="why")
     assert len(world.aws.effects) == 1
 
@@ -318,7 +319,7 @@ async def test_a_requester_who_is_placed_anew_while_the_roster_is_asked(world: W
 
     world.people.member = slowly  # type: ignore[method-assign]  # the one call that is to take long
     async with world.running():
-        assert code_of(await world.press(key, HANAKO)) is NoticeCode.UNIDENTIFIED
+        assert code_of(await world.press(key, HANAKO)) is Refusal.UNIDENTIFIED
     assert world.aws.count("signal") == 0
 
 
@@ -330,5 +331,5 @@ async def test_a_comment_that_nobody_would_read_is_none(world: World) -> None:
     await world.shown(key)
     async with world.running():
         answer = await world.press(key, HANAKO, Verb.REJECT, comment="\u200b" * COMMENT_LIMIT + "x")
-    assert code_of(answer) is NoticeCode.COMMENT_REQUIRED
+    assert code_of(answer) is Refusal.COMMENT_REQUIRED
     assert world.aws.count("signal") == 0

@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.identity import IdentityRules, Person
+from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
-from bot.domain.shown.views import NoticeCode
+from bot.domain.shown.views import Reason
 from bot.service.clicks.click import Answer, Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.world import World, new_world
@@ -36,7 +37,7 @@ async def _pressed(world: World, key: RequestKey, person: Person) -> Answer:
         return await world.press(key, replace(person, upn=None, mail=None))
 
 
-def _code(answer: Answer) -> NoticeCode | None:
+def _code(answer: Answer) -> Reason | None:
     return answer.notice.code if answer.notice else None
 
 
@@ -59,7 +60,7 @@ async def test_such_a_requester_cannot_decide_and_others_can(world: World) -> No
     """Taro is refused as who asked; Hanako's press is one signal in her name, and Taro is told."""
     key = _asked(world)
     await world.shown(key)
-    assert _code(await _pressed(world, key, TARO_PERSON)) is NoticeCode.OWN_REQUEST
+    assert _code(await _pressed(world, key, TARO_PERSON)) is Refusal.OWN_REQUEST
     assert world.aws.signals == []
     await _pressed(world, key, HANAKO)
     assert [signal.session_name for signal in world.aws.signals] == [HANAKO.session_name]
@@ -75,7 +76,7 @@ async def test_who_is_in_no_roster_is_known_by_the_address(world: World) -> None
     assert row.requester
     assert (row.requester.placed, row.requester.person) == (True, None)
     world.people.people = list(EVERYBODY)
-    assert _code(await _pressed(world, key, TARO_PERSON)) is NoticeCode.OWN_REQUEST
+    assert _code(await _pressed(world, key, TARO_PERSON)) is Refusal.OWN_REQUEST
     await _pressed(world, key, ICHIRO)
     assert [signal.session_name for signal in world.aws.signals] == [ICHIRO.session_name]
 
@@ -99,14 +100,14 @@ async def test_a_record_that_cannot_be_read_delays_no_card_and_heals(world: Worl
     (card,) = world.chat.of("post")
     assert (card.buttons, "web-prod-01" in card.card, _wait(row)) == (False, True, timedelta(seconds=1))
     for person in EVERYBODY:
-        assert _code(await _pressed(world, key, person)) is NoticeCode.UNIDENTIFIED
+        assert _code(await _pressed(world, key, person)) is Refusal.UNIDENTIFIED
     assert world.aws.signals == []
     world.identities.problem = ""
     async with world.running():
         await world.clock.advance(60)
     (card,) = world.chat.of("post")
     assert (card.buttons, TARO_PERSON.name in card.card) == (True, True)
-    assert _code(await _pressed(world, key, TARO_PERSON)) is NoticeCode.OWN_REQUEST
+    assert _code(await _pressed(world, key, TARO_PERSON)) is Refusal.OWN_REQUEST
     await _pressed(world, key, HANAKO)
     assert len(world.aws.signals) == 1
 
@@ -132,7 +133,7 @@ async def test_a_record_that_cannot_be_read_any_more_stops_deciding(world: World
     await world.shown(key)
     assert not world.chat.of("post")[0].buttons
     codes = [_code(await _pressed(world, key, person)) for person in EVERYBODY]
-    assert codes == [NoticeCode.UNIDENTIFIED, NoticeCode.UNIDENTIFIED, NoticeCode.OWN_REQUEST]
+    assert codes == [Refusal.UNIDENTIFIED, Refusal.UNIDENTIFIED, Refusal.OWN_REQUEST]
     assert world.aws.signals == []
 
 
@@ -146,7 +147,7 @@ async def test_who_was_known_stays_refused_where_anybody_may_ask(world: World) -
         row = await world.shown(key)
         assert row.requester
         assert not row.requester.placed
-    assert _code(await _pressed(world, key, TARO_PERSON)) is NoticeCode.OWN_REQUEST
+    assert _code(await _pressed(world, key, TARO_PERSON)) is Refusal.OWN_REQUEST
     assert world.aws.signals == []
 
 

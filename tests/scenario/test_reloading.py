@@ -16,10 +16,11 @@ from bot.config.file import parse_configuration
 from bot.config.reload import PERIOD, ConfigurationReload
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import IdentityRules, Person
+from bot.domain.permission import Refusal
 from bot.domain.request import RequestKey, Status
 from bot.domain.routing import Channel
 from bot.domain.shown.card import Rules
-from bot.domain.shown.views import NoticeCode
+from bot.domain.shown.views import Reason
 from bot.ports.aws import SignalRefused, SignalThrottled
 from bot.ports.store import StoreUnavailable
 from bot.service.clicks.click import Verb
@@ -78,7 +79,7 @@ class Running:
         self.path.write_bytes(text.encode() if isinstance(text, str) else text)
         await self.settle()
 
-    async def code(self, key: RequestKey, person: Person = HANAKO, verb: Verb = Verb.APPROVE) -> NoticeCode | None:
+    async def code(self, key: RequestKey, person: Person = HANAKO, verb: Verb = Verb.APPROVE) -> Reason | None:
         """Press a button and return what was told."""
         notice = (await self.world.press(key, person, verb)).notice
         return notice.code if notice else None
@@ -116,7 +117,7 @@ async def test_an_approver_who_was_removed_is_refused_without_a_restart(bot: Run
     """The list that counts is the one in force when the click is judged."""
     key = await _shown(bot)
     await bot.put(TOML.replace('["members"]', f'["user:{ICHIRO.object_id}"]'))
-    assert await bot.code(key) is NoticeCode.NOT_APPROVER
+    assert await bot.code(key) is Refusal.NOT_APPROVER
     assert bot.world.aws.count("signal") == 0
     await bot.code(key, ICHIRO)
     assert bot.world.aws.count("signal") == 1
@@ -132,7 +133,7 @@ async def test_a_file_that_changes_while_the_roster_is_asked_counts(bot: Running
         return await member(conversation, object_id)
 
     bot.world.people.member = slowly  # type: ignore[method-assign]  # the one call that is to take long
-    assert await bot.code(key) is NoticeCode.NOBODY
+    assert await bot.code(key) is Refusal.NOBODY
     assert bot.world.aws.count("signal") == 0
 
 
@@ -144,7 +145,7 @@ async def test_a_pause_takes_the_buttons_and_ends(bot: Running) -> None:
     assert "approve" not in _verbs(bot.card())
     assert "decide = false" in str(bot.card())
     for verb in (Verb.APPROVE, Verb.REJECT):
-        assert await bot.code(key, verb=verb) is NoticeCode.PAUSED
+        assert await bot.code(key, verb=verb) is Refusal.PAUSED
     assert bot.world.aws.count("signal") == 0
     await bot.put(TOML)
     assert "approve" in _verbs(bot.card())
@@ -214,7 +215,7 @@ async def test_a_file_may_be_replaced_in_any_way(bot: Running, how: str, tmp_pat
         (tmp_path / "link").symlink_to(other)
         os.replace(tmp_path / "link", bot.path)  # noqa: PTH105  # a link, not what it leads to
     await bot.settle()
-    assert await bot.code(await _shown(bot)) is NoticeCode.NOBODY
+    assert await bot.code(await _shown(bot)) is Refusal.NOBODY
 
 
 async def test_the_same_file_is_no_change(bot: Running) -> None:
@@ -233,7 +234,7 @@ async def test_accounts_wait_for_a_restart_and_the_rest_does_not(bot: Running) -
         await bot.put(NOBODY + accounts)
     assert "accounts_wait_for_restart" in {each["event"] for each in logs}
     assert "restart" in str(bot.problem)
-    assert await bot.code(key) is NoticeCode.NOBODY
+    assert await bot.code(key) is Refusal.NOBODY
     await bot.put(TOML)
     assert bot.problem is None
 
@@ -246,9 +247,9 @@ async def test_a_role_that_is_trusted_no_more_places_nobody(bot: Running) -> Non
     told = asyncio.create_task(bot.code(key))
     await bot.world.clock.advance(3)
     gate.set()
-    assert told.result() is NoticeCode.RECONFIGURED
+    assert told.result() is Refusal.RECONFIGURED
     await bot.world.clock.advance(1)
-    assert await bot.code(key) is NoticeCode.UNIDENTIFIED
+    assert await bot.code(key) is Refusal.UNIDENTIFIED
     assert bot.world.aws.count("signal") == 0
 
 
@@ -425,7 +426,7 @@ async def test_a_click_that_waited_for_another_is_judged_by_the_rules_of_its_cla
         await bot.reloading.check()
     gate.set()
     await bot.world.clock.advance(3)
-    assert (first.result(), second.result()) == (NoticeCode.AWS_DENIED, NoticeCode.NOT_APPROVER)
+    assert (first.result(), second.result()) == (Outcome.AWS_DENIED, Refusal.NOT_APPROVER)
     assert bot.world.aws.count("signal") == 0
 
 
@@ -440,7 +441,7 @@ async def test_a_pause_revokes_nothing_either(bot: Running) -> None:
     assert "'revoke'" in str(bot.card())
     await bot.put(PAUSED)
     assert "'revoke'" not in str(bot.card())
-    assert await bot.code(key, verb=Verb.REVOKE) is NoticeCode.PAUSED
+    assert await bot.code(key, verb=Verb.REVOKE) is Refusal.PAUSED
     assert bot.world.aws.count("signal") == 1
     await bot.put(TOML)
     assert "'revoke'" in str(bot.card())
@@ -495,12 +496,12 @@ async def test_a_file_that_changed_while_the_bot_was_down_places_anew() -> None:
     world.build()
     answer = await world.press(key, HANAKO)
     assert answer.notice is not None
-    assert answer.notice.code is NoticeCode.RECONFIGURED
+    assert answer.notice.code is Refusal.RECONFIGURED
     async with world.running():  # the click has it looked at, and so would the sweep that comes with each start
         await world.clock.advance(1)
         answer = await world.press(key, HANAKO)
     assert answer.notice is not None
-    assert (answer.notice.code, world.aws.count("signal")) == (NoticeCode.UNIDENTIFIED, 0)
+    assert (answer.notice.code, world.aws.count("signal")) == (Refusal.UNIDENTIFIED, 0)
 
 
 @pytest.mark.parametrize(("reader_role", "waits"), [("", False), (f"arn:aws:iam::{ACCOUNT}:role/Reader", True)])

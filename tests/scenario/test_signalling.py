@@ -100,7 +100,7 @@ async def test_a_role_that_may_not_be_assumed_is_explained(world: World) -> None
         assert (world.aws.count("execution"), world.aws.signals) == (0, [])
         assert refused.notice is not None
         assert (refused.notice.code, refused.notice.detail, refused.notice.typed) == (
-            NoticeCode.AWS_DENIED,
+            Outcome.AWS_DENIED,
             "AccessDenied",
             "ok",
         )

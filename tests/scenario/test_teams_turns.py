@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from bot.domain.decision import Outcome
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView
 from bot.domain.shown.views import Notice, NoticeCode
 from bot.ports.teams import Message
@@ -29,7 +30,7 @@ KEY = "111122223333/ap-northeast-1/oi-0123456789ab"
 DATA = {"request": KEY, "step": "Level1"}
 THREAD = f"{APPROVERS};messageid=1795456557005"
 CARD: Json = {"type": "AdaptiveCard", "version": "1.5", "body": []}
-REFUSED = Answer(CARD, Notice(NoticeCode.AWS_DENIED, detail="AccessDenied", typed="a secret"), "refused", refused=True)
+REFUSED = Answer(CARD, Notice(Outcome.AWS_DENIED, detail="AccessDenied", typed="a secret"), "refused", refused=True)
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ async def test_a_refused_submit_is_told_in_the_thread_where_there_is_no_chat(ms:
     await ms.post_submit(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", {**DATA, "verb": "approve"})
 
     told = ms.posted(f"{APPROVERS};messageid={card.id}")[1]
-    assert told.card == render(Notice(NoticeCode.AWS_DENIED), locale="ja", timezone="Asia/Tokyo")
+    assert told.card == render(Notice(Outcome.AWS_DENIED), locale="ja", timezone="Asia/Tokyo")
     assert "AccessDenied" not in _words(told)
     assert "a secret" not in _words(told)
 

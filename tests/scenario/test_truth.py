@@ -6,12 +6,13 @@ from datetime import datetime
 
 import pytest
 
-from bot.domain.decision import DecisionState
+from bot.domain.decision import DecisionState, Outcome
+from bot.domain.permission import Refusal
 from bot.domain.record import Lease, Record
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Match
 from bot.domain.shown.surfaces import DIRECTS, PLACING_SPAN
-from bot.domain.shown.views import NoticeCode
+from bot.domain.shown.views import NoticeCode, Reason
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Signal, SignalLost, SignalRefused
 from bot.ports.store import Change, StoreUnavailable
 from bot.ports.teams import Message, Posted
@@ -30,7 +31,7 @@ def world() -> World:
     return new_world()
 
 
-def code_of(answer: Answer) -> NoticeCode | None:
+def code_of(answer: Answer) -> Reason | None:
     """Return what the notice says."""
     return answer.notice.code if answer.notice else None
 
@@ -77,7 +78,7 @@ async def test_the_state_check_compares_the_step(world: World) -> None:
     world.aws.decide(key, Verdict.APPROVE)
     async with world.running():
         answer = await world.press(key, HANAKO)
-    assert code_of(answer) is NoticeCode.STEP_PASSED
+    assert code_of(answer) is Outcome.STEP_PASSED
     assert world.aws.signals == []
 
 
@@ -285,7 +286,7 @@ async def test_an_unsettled_route_decides_nothing() -> None:
     node = replace(world.aws.requests[key].node, tags=None)
     world.aws.requests[key] = replace(world.aws.requests[key], node=node, complete=False)
     await world.shown(key)
-    assert code_of(await world.press(key, HANAKO)) is NoticeCode.NOT_ROUTED
+    assert code_of(await world.press(key, HANAKO)) is Refusal.NOT_ROUTED
     assert world.aws.signals == []
 
 

@@ -13,7 +13,7 @@ from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import RECALLED, RequestKey, Status, Verdict, Withdrawal
 from bot.domain.routing import LevelRule
-from bot.domain.shown.views import NoticeCode
+from bot.domain.shown.views import NoticeCode, Reason
 from bot.ports.aws import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
 from bot.ports.store import Change
 from bot.service.clicks.click import Answer, Click, Verb
@@ -64,7 +64,7 @@ async def ready(world: World, recall: Withdrawal) -> tuple[RequestKey, Click]:
     return key, world.withdrawn(key)
 
 
-def code_of(answer: Answer) -> NoticeCode | None:
+def code_of(answer: Answer) -> Reason | None:
     """Return what the notice says."""
     return answer.notice.code if answer.notice else None
 
@@ -209,13 +209,13 @@ async def test_nothing_is_approved_yet(world: World) -> None:
 @pytest.mark.parametrize(
     ("who", "expected"),
     [
-        (TARO_PERSON, NoticeCode.OWN_REQUEST),
-        (person(50), NoticeCode.NOT_APPROVER),
-        (replace(HANAKO, guest=True), NoticeCode.FOREIGN),
-        (replace(HANAKO, tenant_id="99999999-1111-4111-8111-111111111111"), NoticeCode.FOREIGN),
+        (TARO_PERSON, Refusal.OWN_REQUEST),
+        (person(50), Refusal.NOT_APPROVER),
+        (replace(HANAKO, guest=True), Refusal.FOREIGN),
+        (replace(HANAKO, tenant_id="99999999-1111-4111-8111-111111111111"), Refusal.FOREIGN),
     ],
 )
-async def test_who_may_not_approve_may_not_revoke(world: World, who: Person, expected: NoticeCode) -> None:
+async def test_who_may_not_approve_may_not_revoke(world: World, who: Person, expected: Reason) -> None:
     """The requester, a stranger, a guest, another tenant: refused with the reason and the typed comment kept."""
     key = await approved(world)
     answer = await world.press(key, who, Verb.REVOKE, comment="kept")
@@ -231,7 +231,7 @@ async def test_a_button_of_another_step_revokes_nothing(world: World) -> None:
         await world.press(key, ICHIRO, step="Level2")
         world.aws.signals.clear()
         forged = await world.press(key, ICHIRO, Verb.REVOKE, step="Level1")
-        assert (code_of(forged), acts(world)) == (NoticeCode.OTHER_STEP, [])
+        assert (code_of(forged), acts(world)) == (Refusal.OTHER_STEP, [])
         assert "'step': 'Level2'" in world.chat.of("post")[0].card
         await world.press(key, ICHIRO, Verb.REVOKE, step="Level2")
     assert acts(world) == ["revoke"]
@@ -242,7 +242,7 @@ async def test_a_revocation_that_is_made_up_elsewhere(world: World) -> None:
     key = await approved(world)
     for place in ("19:elsewhere@thread.tacv2", f"a:{TARO_PERSON.object_id}"):
         click = replace(world.pressed(key, ICHIRO, Verb.REVOKE), conversation=place)
-        assert code_of(await world.click_handler.click(click)) is NoticeCode.NOT_HERE
+        assert code_of(await world.click_handler.click(click)) is Refusal.NOT_HERE
     assert acts(world) == []
 
 
@@ -254,7 +254,7 @@ async def test_where_nobody_may_decide_there_is_no_button_to_revoke() -> None:
     world.aws.decide(key, Verdict.APPROVE)
     await world.shown(key)
     assert not offers(world.chat.of("post")[0].card, Verb.REVOKE)
-    assert code_of(await world.press(key, HANAKO, Verb.REVOKE)) is NoticeCode.NOBODY
+    assert code_of(await world.press(key, HANAKO, Verb.REVOKE)) is Refusal.NOBODY
 
 
 async def test_what_the_console_approved_can_be_revoked_in_teams(world: World) -> None:
@@ -348,9 +348,9 @@ async def test_somebody_elses_cancellation(world: World, of: str) -> None:
     key = await waiting(world)
     click = world.withdrawn(key)
     if of == "person":
-        click, expected = replace(click, person=HANAKO), NoticeCode.NOT_REQUESTER
+        click, expected = replace(click, person=HANAKO), Refusal.NOT_REQUESTER
     else:
-        click, expected = replace(click, conversation=f"a:{HANAKO.object_id}"), NoticeCode.OWN_CHAT
+        click, expected = replace(click, conversation=f"a:{HANAKO.object_id}"), Refusal.OWN_CHAT
     async with world.running():
         answer = await world.click_handler.click(click)
     assert (code_of(answer), answer.card, answer.refused) == (expected, None, True)
@@ -362,7 +362,7 @@ async def test_a_cancellation_from_the_channel(world: World) -> None:
     key = await waiting(world)
     async with world.running():
         answers = [await world.press(key, who, Verb.CANCEL, step="") for who in (HANAKO, TARO_PERSON)]
-    assert [(code_of(each), each.refused) for each in answers] == [(NoticeCode.OWN_CHAT, True)] * 2
+    assert [(code_of(each), each.refused) for each in answers] == [(Refusal.OWN_CHAT, True)] * 2
     assert world.aws.signals == []
 
 
@@ -371,7 +371,7 @@ async def test_a_chat_in_which_nothing_was_told_of_this_request(world: World) ->
     await waiting(world)
     stranger = world.aws.add(2, requester=TARO.replace("taro.yamada", "ichiro.tanaka"))
     await world.shown(stranger)
-    assert code_of(await world.click_handler.click(world.withdrawn(stranger))) is NoticeCode.OWN_CHAT
+    assert code_of(await world.click_handler.click(world.withdrawn(stranger))) is Refusal.OWN_CHAT
     assert code_of(await world.click_handler.click(world.withdrawn(key_of(99)))) is NoticeCode.NOT_FOUND
     assert world.aws.signals == []
 
@@ -382,7 +382,7 @@ async def test_a_requester_who_is_not_placed_any_more(world: World) -> None:
     world.people.people.append(replace(person(60), mail=TARO_PERSON.mail))
     await world.shown(key)
     answer = await world.click_handler.click(world.withdrawn(key))
-    assert (code_of(answer), answer.refused) == (NoticeCode.UNIDENTIFIED, True)
+    assert (code_of(answer), answer.refused) == (Refusal.UNIDENTIFIED, True)
     assert world.aws.signals == []
 
 
@@ -391,7 +391,7 @@ async def test_a_row_that_does_not_say_who_asks(world: World) -> None:
     key = await waiting(world)
     unknown = await world.store.apply(key, lambda row: replace(row, requester=None), now=world.clock.now())
     answer = await world.click_handler.click(world.withdrawn(key))
-    assert (code_of(answer), answer.card) == (NoticeCode.UNIDENTIFIED, None)
+    assert (code_of(answer), answer.card) == (Refusal.UNIDENTIFIED, None)
     permission = Permission(world.people, world.configured)
     for row in (unknown, replace(unknown, request=None)):
         assert permission.refusal_to_cancel(row, world.withdrawn(key)) is Refusal.UNIDENTIFIED
@@ -401,18 +401,16 @@ async def test_a_row_that_does_not_say_who_asks(world: World) -> None:
 @pytest.mark.parametrize(
     ("facts", "step", "expected"),
     [
-        ({}, "Level1", NoticeCode.OTHER_STEP),
-        ({"replica_of": key_of(7)}, "", NoticeCode.REPLICA),
-        ({"execution_id": None}, "", NoticeCode.UNREADABLE),
-        ({"status": Status.UNKNOWN}, "", NoticeCode.UNREADABLE),
+        ({}, "Level1", Refusal.OTHER_STEP),
+        ({"replica_of": key_of(7)}, "", Refusal.REPLICA),
+        ({"execution_id": None}, "", Refusal.UNREADABLE),
+        ({"status": Status.UNKNOWN}, "", Refusal.UNREADABLE),
         ({"status": Status.TIMED_OUT}, "", NoticeCode.ENDED),
         ({"status": Status.APPROVED}, "", NoticeCode.DECIDED),
         ({"status": Status.CANCELLED}, "", NoticeCode.CANCELLED),
     ],
 )
-async def test_what_cannot_be_cancelled(
-    world: World, facts: dict[str, object], step: str, expected: NoticeCode
-) -> None:
+async def test_what_cannot_be_cancelled(world: World, facts: dict[str, object], step: str, expected: Reason) -> None:
     """A forged step, a copy, what cannot be read and what has ended: told what is true, 0 calls."""
     key = await waiting(world)
     row = await world.row(key)
@@ -421,7 +419,7 @@ async def test_what_cannot_be_cancelled(
     await world.store.apply(key, lambda each: replace(each, request=asked), now=world.clock.now())
     answer = await world.click_handler.click(replace(world.withdrawn(key), step=step))
     assert code_of(answer) is expected
-    assert not offers(answer.card, Verb.CANCEL) or expected in {NoticeCode.OTHER_STEP, NoticeCode.UNREADABLE}
+    assert not offers(answer.card, Verb.CANCEL) or expected in {Refusal.OTHER_STEP, Refusal.UNREADABLE}
     assert world.aws.signals == []
 
 
@@ -431,7 +429,7 @@ async def test_an_account_without_a_cancel_role() -> None:
     key = await waiting(world)
     assert not offers(world.chat.of("direct")[0].card, Verb.CANCEL)
     answer = await world.click_handler.click(world.withdrawn(key))
-    assert (code_of(answer), answer.refused) == (NoticeCode.NO_CANCEL_ROLE, True)
+    assert (code_of(answer), answer.refused) == (Refusal.NO_CANCEL_ROLE, True)
     assert "cancel_role" in answer.text
     assert "AWS console" in answer.text
     assert world.aws.signals == []
@@ -735,7 +733,7 @@ async def test_a_refused_call_is_explained(world: World, recall: Withdrawal) -> 
     async with world.running():
         answer = await world.click_handler.click(click)
         assert answer.notice is not None
-        assert (answer.notice.code, answer.notice.detail) == (NoticeCode.AWS_REFUSED, "InternalRule")
+        assert (answer.notice.code, answer.notice.detail) == (Outcome.AWS_REFUSED, "InternalRule")
         assert offers(answer.card, click.verb)
         assert code_of(await world.click_handler.click(click)) is None
     assert world.aws.requests[key].status is RECALLED[recall]
@@ -748,7 +746,7 @@ async def test_a_revocation_has_the_role_of_its_level() -> None:
     key = await approved(world, levels=2)
     async with world.running():
         await world.press(key, ICHIRO, step="Level2")
-        assert code_of(await world.press(key, HANAKO, Verb.REVOKE, step="Level2")) is NoticeCode.NOT_APPROVER
+        assert code_of(await world.press(key, HANAKO, Verb.REVOKE, step="Level2")) is Refusal.NOT_APPROVER
         await world.press(key, ICHIRO, Verb.REVOKE, step="Level2")
     assert [(str(each.verdict), each.role) for each in world.aws.signals] == [
         ("approve", "arn:aws:iam::111122223333:role/NodeAccessLead"),

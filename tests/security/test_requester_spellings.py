@@ -10,8 +10,8 @@ from typing import Final
 import pytest
 
 from bot.domain.identity import Person
+from bot.domain.permission import Refusal
 from bot.domain.request import RequestKey
-from bot.domain.shown.views import NoticeCode
 from bot.service.clicks.click import Verb
 from tests.fakes.aws import ACCOUNT
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
@@ -99,7 +99,7 @@ async def test_nobody_decides_on_their_own_request(requester: str) -> None:
             for verb in DECISIONS
         ]
     told = [answer.notice.code if answer.notice else None for answer in answers]
-    assert told == [NoticeCode.OWN_REQUEST] * len(ACCOUNTS) * len(DECISIONS)
+    assert told == [Refusal.OWN_REQUEST] * len(ACCOUNTS) * len(DECISIONS)
     assert (world.aws.signals, (await world.row(key)).decisions) == ([], ())
 
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.domain.identity import Person, Principal
-from bot.domain.permission import can_be_decided, can_be_revoked, has_votable_approver, lists_role
+from bot.domain.permission import Refusal, can_be_decided, can_be_revoked, has_votable_approver, lists_role
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, Level, Status, Verdict, Withdrawal
 from bot.domain.routing import Channel
 from bot.domain.shown.card_places import home_problem
 from bot.domain.shown.decided import decision_line, decision_lines
 from bot.domain.shown.reply_views import RequestLine
-from bot.domain.shown.views import Banner, CardView, DecisionLine, LevelLine, Mention, NoButtons
+from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DecisionLine, LevelLine, Mention, NoButtons
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ def card_view(record: Record, channel: Channel, rules: Rules, now: datetime) -> 
         buttons=buttons and applying is None,
         revoke=revoke,
         no_buttons=no_buttons if pending else None,
-        home=record.route.channel if pending and record.route and no_buttons in _AWAY else None,
-        home_problem=home_problem(record) if pending and no_buttons in _AWAY else None,
+        home=record.route.channel if pending and record.route and isinstance(no_buttons, DecidedElsewhere) else None,
+        home_problem=home_problem(record) if pending and isinstance(no_buttons, DecidedElsewhere) else None,
         console_url=console_url(request),
         comment_required=tuple(sorted(channel.comment_required)),
         requester_unchecked=pending and rules.allow_unidentified and not _placed(record),
@@ -73,7 +73,6 @@ def card_view(record: Record, channel: Channel, rules: Rules, now: datetime) -> 
     )
 
 
-_AWAY = frozenset({NoButtons.ELSEWHERE, NoButtons.UNREACHABLE})
 DECIDED = frozenset({Status.APPROVED, Status.REJECTED})
 _BANNERS = {
     Status.PENDING: Banner.WAITING,
@@ -130,13 +129,13 @@ def _placed(record: Record) -> bool:
 def _no_buttons(record: Record, channel: Channel, rules: Rules) -> NoButtons | None:
     request = record.request
     if request is None or request.replica_of:
-        return NoButtons.REPLICA
+        return Refusal.REPLICA
     if elsewhere := _elsewhere(record, channel):
         return elsewhere
     if not channel.decide:
-        return NoButtons.PAUSED
+        return Refusal.PAUSED
     if request.waiting is None or not can_be_decided(request):
-        return NoButtons.UNREADABLE
+        return Refusal.UNREADABLE
     return _nobody(record, request.waiting, channel, rules)
 
 
@@ -152,21 +151,21 @@ def _may_offer_revoke(record: Record, channel: Channel, rules: Rules, now: datet
 def _elsewhere(record: Record, channel: Channel) -> NoButtons | None:
     """Say why this is not the channel whose people decide."""
     if record.route is None or not record.route.settled:
-        return NoButtons.NOT_ROUTED
+        return Refusal.NOT_ROUTED
     if record.route.channel != channel.name:
-        return NoButtons.UNREACHABLE if home_problem(record) else NoButtons.ELSEWHERE
+        return DecidedElsewhere.UNREACHABLE if home_problem(record) else DecidedElsewhere.ELSEWHERE
     return None
 
 
 def _nobody(record: Record, level: Level, channel: Channel, rules: Rules) -> NoButtons | None:
     """Say why nobody of the channel may decide at a level."""
     if not channel.approvers_at(level.step):
-        return NoButtons.NOBODY
+        return Refusal.NOBODY
     if not _placed(record) and not rules.allow_unidentified:
-        return NoButtons.UNIDENTIFIED
+        return Refusal.UNIDENTIFIED
     if not has_votable_approver(level):
-        return NoButtons.CONSOLE_ONLY
-    return None if lists_role(level, channel.role_at(level.step, record.key.account)) else NoButtons.OTHER_ROLE
+        return Refusal.CONSOLE_ONLY
+    return None if lists_role(level, channel.role_at(level.step, record.key.account)) else Refusal.OTHER_ROLE
 
 
 def _applying(record: Record) -> DecisionLine | None:

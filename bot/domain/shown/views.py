@@ -7,7 +7,10 @@ by the mere passing of time, except at moments that `surfaces.next_change` names
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final, Literal, get_args
 
+from bot.domain.decision import Outcome
+from bot.domain.permission import Refusal
 from bot.domain.request import Action, Status, Verdict
 
 
@@ -27,19 +30,25 @@ class Banner(StrEnum):
     UNKNOWN = "unknown"
 
 
-class NoButtons(StrEnum):
-    """Why a waiting card has no decision buttons, and so what to do instead."""
+class DecidedElsewhere(StrEnum):
+    """Why a waiting card has no decision buttons although the request has: they belong to the channel `home`."""
 
-    PAUSED = "paused"  # the channel has decide = false: AWS console
-    NOBODY = "nobody"  # the channel lists no approvers: add some to node-access.toml
-    UNIDENTIFIED = "unplaced"  # who asks is not known: [people], trusted_roles or people_domains
-    CONSOLE_ONLY = "console_only"  # the policy's approvers are Identity Center users or groups: AWS console
-    OTHER_ROLE = "other_role"  # AWS would refuse the channel's approver_role: the policy lists other roles
-    NOT_ROUTED = "not_routed"  # tags or policy that decide the channel could not be read yet
-    REPLICA = "replica"  # decided in the account where it was made
-    UNREADABLE = "unreadable"  # the approval's state could not be read yet
-    ELSEWHERE = "elsewhere"  # the request's buttons are in another channel, `home`
-    UNREACHABLE = "unreachable"  # they should be in another channel, `home`, which Teams refuses: `home_problem`
+    ELSEWHERE = "elsewhere"
+    UNREACHABLE = "unreachable"  # Teams refuses that channel: `home_problem`
+
+
+_NobodyHere = Literal[
+    Refusal.PAUSED,
+    Refusal.NOBODY,
+    Refusal.UNIDENTIFIED,
+    Refusal.CONSOLE_ONLY,
+    Refusal.OTHER_ROLE,
+    Refusal.NOT_ROUTED,
+    Refusal.REPLICA,
+    Refusal.UNREADABLE,
+]
+NoButtons = DecidedElsewhere | _NobodyHere  # why a waiting card has no decision buttons; words `no_buttons.<code>`
+NO_BUTTONS: Final[tuple[NoButtons, ...]] = (*DecidedElsewhere, *get_args(_NobodyHere))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,54 +140,33 @@ class Tone(StrEnum):
 
 
 class NoticeCode(StrEnum):
-    """What the person who clicked is told. Each has its words in every locale: `notice.<code>`."""
+    """What the person who clicked is shown, where neither a Refusal nor an Outcome says it."""
 
-    # the click did what it should
+    # the click had its effect
     RECORDED = "recorded"  # your approval counts; more are needed
     APPLYING = "applying"  # it is on its way to AWS; the card follows
     REPEATED = "repeated"  # your decision at this step is in already; nothing was sent again
     # somebody or something else was first
-    DECIDED = "decided"  # {who} {verdict} at {at}, {comment}; each part only as far as AWS tells
+    DECIDED = "decided"  # {who} {verdict} at {at}, {comment}; each part only if AWS shows it
     ENDED = "ended"  # timed out, cancelled, revoked, failed: the card's banner says which
-    REVOKED = "revoked"  # {who} revoked it at {at}, {comment}, as far as that is known
-    CANCELLED = "cancelled"  # {who} cancelled it at {at}, as far as that is known
+    REVOKED = "revoked"  # {who} revoked it at {at}, {comment}, as far as known
+    CANCELLED = "cancelled"  # {who} cancelled it at {at}, as far as known
     WINDOW_OVER = "window_over"  # the access window is over; there is nothing to revoke
     NOT_APPROVED = "not_approved"  # there is no access to revoke
-    STEP_PASSED = "step_passed"  # this level is over; the card shows the one that waits now
     BUSY = "busy"  # somebody else's decision is on its way; press again if the card stays
     # it was not sent, or had no effect
-    AWS_REFUSED = "aws_refused"  # {detail}: AWS's error code
-    AWS_DENIED = "aws_denied"  # {detail}: AWS's error code; an admin must look at the approver role
-    CANCEL_DENIED = "cancel_denied"  # {detail}: AWS's error code; an admin must look at the cancel role
+    CANCEL_DENIED = "cancel_denied"  # {detail}: AWS's error code; an admin must check the cancel role
     NOT_SHOWN = "not_shown"  # AWS accepted it, and does not show it
-    THROTTLED = "throttled"
-    UNREADABLE = "unreadable"
-    EXPIRED = "expired"
-    NO_ANSWER = "no_answer"
     NOT_STORED = "not_stored"
-    STORE_SLOW = "store_slow"  # whether it was stored is not known yet; the card tells
+    STORE_SLOW = "store_slow"  # not known so far whether it was stored; the card will show it
     NOT_FOUND = "not_found"
-    LOOKING = "looking"  # no row knows it, so AWS is asked; the card follows
-    # this person may not (bot.domain.decision.Refusal has the same codes)
-    NOT_HERE = "not_here"
-    FOREIGN = "foreign"
-    NOBODY = "nobody"
-    NOT_APPROVER = "not_approver"
-    ROSTER_UNAVAILABLE = "roster_unavailable"
-    OWN_REQUEST = "own_request"
-    UNIDENTIFIED = "unplaced"
-    CONSOLE_ONLY = "console_only"
-    COMMENT_REQUIRED = "comment_required"
-    NOT_ROUTED = "not_routed"
-    PAUSED = "paused"
-    OTHER_ROLE = "other_role"
-    RECONFIGURED = "reconfigured"
-    NOT_COMPARABLE = "not_comparable"
-    REPLICA = "replica"
-    OTHER_STEP = "other_step"
-    OWN_CHAT = "own_chat"
-    NOT_REQUESTER = "not_requester"
-    NO_CANCEL_ROLE = "no_cancel_role"
+    LOOKING = "looking"  # no row knows the request, so AWS is asked; the card follows
+
+
+Reason = NoticeCode | Refusal | Outcome  # every code of a notice; words `notice.<code>` in every locale
+REASONS: Final[tuple[Reason, ...]] = tuple(
+    dict.fromkeys(each for each in (*NoticeCode, *Refusal, *Outcome) if each is not Outcome.SETTLED)
+)  # once each, although an outcome and a refusal share some codes; a settled decision is shown as NoticeCode.ENDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +176,7 @@ class Notice:
     `who`, `verdict`, `at`, `comment` and `detail` fill the words where they have a place and are known.
     """
 
-    code: NoticeCode
+    code: Reason
     tone: Tone = Tone.ATTENTION
     who: str | None = None
     verdict: Action | None = None

@@ -87,7 +87,7 @@ class ClickAttempt:
     async def _permit(self) -> Permit | Answer:
         """Check permission against the row and the rules as they are now."""
         if self._cancels and (stranger := self._permission.stranger(self._record, self._click.person)):
-            return bare(Notice(NoticeCode(stranger)), self._click.locale, refused=True)
+            return bare(Notice(stranger), self._click.locale, refused=True)
         if too_late := self._too_late(self._record):
             return self._shown(too_late)
         if self._actor is None and not self._cancels:
@@ -111,7 +111,7 @@ class ClickAttempt:
             )  # an earlier process or another replica may have identified the requester
         with suppress(StoreUnavailable):  # the roster may have taken seconds; without a newer row this one will do
             self._record = await self._rows.load(self._key) or self._record
-        return self._shown(Notice(NoticeCode(refusal), typed=self._click.comment), refused=True)
+        return self._shown(Notice(refusal, typed=self._click.comment), refused=True)
 
     def _decision(self) -> Decision:
         requester = self._record.requester.person if self._cancels and self._record.requester else None
@@ -173,7 +173,7 @@ class ClickAttempt:
         if too_late := self._too_late(record):
             return self._shown(too_late)
         if self._remaining() <= 0:
-            return self._shown(Notice(NoticeCode.RECONFIGURED, typed=self._click.comment), refused=True)
+            return self._shown(Notice(Refusal.RECONFIGURED, typed=self._click.comment), refused=True)
         return None
 
     def _current(self, record: Record) -> tuple[Inputs, datetime]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from bot.domain.audit import state_of
+from bot.domain.permission import Refusal
 from bot.domain.record import Record, SurfaceKind
 from bot.domain.request import InvalidRequestKey, RequestKey
 from bot.domain.routing import Channel, same_conversation
@@ -44,8 +45,8 @@ class Locator:
             return bare(Notice(code, typed=click.comment), click.locale)
         screen = self._screen(record, click)
         if screen is None:
-            code = NoticeCode.OWN_CHAT if click.verb is Verb.CANCEL else NoticeCode.NOT_HERE
-            return replace(bare(Notice(code), click.locale, refused=True), state=state_of(record))
+            refusal = Refusal.OWN_CHAT if click.verb is Verb.CANCEL else Refusal.NOT_HERE
+            return replace(bare(Notice(refusal), click.locale, refused=True), state=state_of(record))
         if not screen.personal:
             self._orphan_cards.adopt_card_later(record, click)
         return Located(record, screen)

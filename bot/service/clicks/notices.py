@@ -9,20 +9,8 @@ from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, LevelState, Status, Verdict, Withdrawal
 from bot.domain.shown.card import access_is_over
 from bot.domain.shown.decided import deciding_line, is_hidden
-from bot.domain.shown.views import DecisionLine, Notice, NoticeCode, Tone
+from bot.domain.shown.views import DecisionLine, Notice, NoticeCode, Reason, Tone
 
-_UNDONE = {
-    Outcome.SETTLED: NoticeCode.ENDED,
-    Outcome.STEP_PASSED: NoticeCode.STEP_PASSED,
-    Outcome.EXPIRED: NoticeCode.EXPIRED,
-    Outcome.THROTTLED: NoticeCode.THROTTLED,
-    Outcome.UNREADABLE: NoticeCode.UNREADABLE,
-    Outcome.AWS_REFUSED: NoticeCode.AWS_REFUSED,
-    Outcome.AWS_DENIED: NoticeCode.AWS_DENIED,
-    Outcome.NO_ANSWER: NoticeCode.NO_ANSWER,
-    Outcome.NOT_ROUTED: NoticeCode.NOT_ROUTED,
-    Outcome.NO_CANCEL_ROLE: NoticeCode.NO_CANCEL_ROLE,
-}
 _DENIED = frozenset(
     {Outcome.AWS_DENIED, Outcome.NO_CANCEL_ROLE}
 )  # an admin must know, even if somebody else decided first
@@ -64,7 +52,7 @@ def notice_of_ending(record: Record, step: str, *, typed: str = "") -> Notice:
     if request is None:
         return Notice(NoticeCode.NOT_FOUND, typed=typed)
     if not request.status.ended:
-        return _of_line(NoticeCode.STEP_PASSED, _approval_at(record, step), typed)
+        return _of_line(Outcome.STEP_PASSED, _approval_at(record, step), typed)
     ended_as = _ENDED_AS.get(request.status)
     if ended_as is None:
         return Notice(NoticeCode.ENDED, Tone.INFO, typed=typed)
@@ -84,7 +72,7 @@ def _approval_at(record: Record, step: str) -> DecisionLine | None:
     return DecisionLine(last.verdict, last.person.shown_name, last.settled_at, last.comment or None)
 
 
-def _of_line(code: NoticeCode, line: DecisionLine | None, typed: str) -> Notice:
+def _of_line(code: Reason, line: DecisionLine | None, typed: str) -> Notice:
     if line is None:
         return Notice(code, Tone.INFO, typed=typed)
     return Notice(code, Tone.INFO, line.who, line.verdict, line.at, line.comment, typed=typed)
@@ -103,10 +91,10 @@ def notice_of_decision(record: Record, decision_id: str, now: datetime, *, repea
     return Notice(_code(decision), detail=decision.detail or None, typed=typed)
 
 
-def _code(decision: Decision) -> NoticeCode:
+def _code(decision: Decision) -> Reason:
     if decision.verdict is Withdrawal.CANCEL and decision.outcome is Outcome.AWS_DENIED:
         return NoticeCode.CANCEL_DENIED
-    return _UNDONE.get(decision.outcome, NoticeCode.NO_ANSWER) if decision.outcome else NoticeCode.NO_ANSWER
+    return NoticeCode.ENDED if decision.outcome is Outcome.SETTLED else decision.outcome or Outcome.NO_ANSWER
 
 
 def _of_confirmed(record: Record, decision: Decision, *, repeated: bool) -> Notice | None:

@@ -11,7 +11,7 @@ from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Withd
 from bot.domain.routing import Route
 from bot.domain.shown.card import Rules
 from bot.domain.shown.surfaces import Wanted, desired, direct_kind, next_change
-from bot.domain.shown.views import Banner, CardView, NoButtons
+from bot.domain.shown.views import Banner, CardView, DecidedElsewhere
 from tests.fakes.chat import HANAKO
 from tests.unit.domain.sample import APPROVALS, KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request
 
@@ -73,13 +73,17 @@ def test_a_stand_in_says_which_channel_cannot_be_reached_and_then_where_it_is_de
     refused = replace(ROW, surfaces=(card,))
     stand_in = _views(refused)["card:leads"]
     assert (stand_in.no_buttons, stand_in.home, stand_in.home_problem) == (
-        NoButtons.UNREACHABLE,
+        DecidedElsewhere.UNREACHABLE,
         "approvals",
         "not_installed",
     )
     back = ROW.with_surface(Surface("card:leads", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:y", "2"))
     elsewhere = _views(back)["card:leads"]
-    assert (elsewhere.no_buttons, elsewhere.home, elsewhere.home_problem) == (NoButtons.ELSEWHERE, "approvals", None)
+    assert (elsewhere.no_buttons, elsewhere.home, elsewhere.home_problem) == (
+        DecidedElsewhere.ELSEWHERE,
+        "approvals",
+        None,
+    )
     ended = _views(replace(back, request=request(status=Status.CANCELLED)))["card:leads"]
     assert (ended.no_buttons, ended.home, ended.home_problem) == (None, None, None)
     assert not any(view.buttons for view in (stand_in, elsewhere, ended))

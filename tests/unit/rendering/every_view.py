@@ -8,14 +8,16 @@ from bot.domain.decision import Outcome
 from bot.domain.request import Action, Status, Verdict, Withdrawal
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
 from bot.domain.shown.views import (
+    NO_BUTTONS,
+    REASONS,
     Banner,
     CardView,
+    DecidedElsewhere,
     DecisionLine,
     DirectKind,
     DirectView,
     LevelLine,
     Mention,
-    NoButtons,
     NoteKind,
     NoteView,
     Notice,
@@ -74,7 +76,7 @@ def every_view() -> Iterator[tuple[View | Notice, Notice | None]]:
     """Every view, with the notice above it where there is one."""
     yield from ((sample.view, sample.notice) for sample in SAMPLES.values())
     yield from ((view, None) for view in (*_cards(), *_directs(), *_notes(), *_answers()))
-    for code in NoticeCode:
+    for code in REASONS:
         yield Notice(code), None
         yield request(), Notice(code, detail="AccessDenied", typed="kept")
         yield request(), Notice(code, who="鈴木 芽依", verdict=Verdict.REJECT, at=AT, comment="no")
@@ -92,10 +94,10 @@ def _cards() -> Iterator[View]:
         yield request(banner=banner, decisions=tuple(lines), access_until=AT, decided_outside=True)
         yield request(banner=banner, buttons=False, conflicting_policies=("A", "B"), applying=lines[0])
         yield bare_request(banner=banner, buttons=False, tags_unread=True)
-    for why in NoButtons:
+    for why in NO_BUTTONS:
         yield request(buttons=False, no_buttons=why, requester_unchecked=True, home="production")
     for problem in ChatProblem:
-        why = NoButtons.UNREACHABLE
+        why = DecidedElsewhere.UNREACHABLE
         yield request(buttons=False, no_buttons=why, home="production", home_problem=str(problem))
     for verdicts in ((), (Verdict.APPROVE,), (Verdict.REJECT,), tuple(Verdict)):
         yield request(comment_required=verdicts)

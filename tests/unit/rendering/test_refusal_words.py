@@ -3,7 +3,7 @@
 import pytest
 
 from bot.domain.permission import Refusal
-from bot.domain.shown.views import Notice, NoticeCode
+from bot.domain.shown.views import REASONS, Notice
 from bot.rendering import summary
 from bot.rendering.i18n import LOCALES
 
@@ -32,7 +32,7 @@ ACTIONS = {
 @pytest.mark.parametrize("refusal", Refusal)
 def test_a_refusal_names_an_action(refusal: Refusal, locale: str) -> None:
     """That nothing was sent, and after it what its reader can do about it."""
-    text = summary(Notice(NoticeCode(refusal)), locale=locale)
+    text = summary(Notice(refusal), locale=locale)
     reason, sent, action = text.partition(NOTHING_SENT[locale])
     assert len(reason) > 10
     assert sent
@@ -42,5 +42,5 @@ def test_a_refusal_names_an_action(refusal: Refusal, locale: str) -> None:
 @pytest.mark.parametrize("locale", LOCALES)
 def test_every_notice_is_distinct(locale: str) -> None:
     """No two reasons are told in the same words, so that who asks for help can say which it was."""
-    texts = [summary(Notice(code), locale=locale) for code in NoticeCode]
+    texts = [summary(Notice(code), locale=locale) for code in REASONS]
     assert len(set(texts)) == len(texts)

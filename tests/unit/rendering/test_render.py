@@ -11,10 +11,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from bot.domain.decision import COMMENT_LIMIT
+from bot.domain.decision import COMMENT_LIMIT, Outcome
+from bot.domain.permission import Refusal
 from bot.domain.request import Verdict
 from bot.domain.shown.reply_views import PendingView, RequestLine, View
-from bot.domain.shown.views import Banner, DirectKind, Mention, NoButtons, NoteKind, Notice, NoticeCode
+from bot.domain.shown.views import Banner, DirectKind, Mention, NoteKind, Notice, NoticeCode
 from bot.rendering import render, summary
 from bot.rendering.i18n import LOCALES
 from bot.rendering.render import CARD_LIMIT, size
@@ -258,7 +259,7 @@ def test_a_late_click_is_told_who_decided() -> None:
 def test_a_notice_names_the_decision_only_once() -> None:
     """What the card's own lines say is not repeated above them; another decision is told."""
     line = decision(Verdict.APPROVE, "田中 一郎")
-    late = Notice(NoticeCode.STEP_PASSED, who=line.who, verdict=line.verdict, at=AT, comment=line.comment)
+    late = Notice(Outcome.STEP_PASSED, who=line.who, verdict=line.verdict, at=AT, comment=line.comment)
     assert shown(card(request(decisions=(line,)), late)).count("Approved by 田中 一郎") == 1
     other = replace(line, who="鈴木 芽依")
     assert shown(card(request(decisions=(other,)), late)).count("Approved by") == 2
@@ -274,7 +275,7 @@ def test_what_is_on_its_way_is_not_told_as_done() -> None:
 
 def test_a_refused_click_keeps_what_was_typed() -> None:
     """A refusal is the current card with a line above it, and the comment is still in its field."""
-    made = card(request(), Notice(NoticeCode.COMMENT_REQUIRED, typed="halfway\nthrough"))
+    made = card(request(), Notice(Refusal.COMMENT_REQUIRED, typed="halfway\nthrough"))
     assert shown(made).startswith("This decision needs a comment")
     assert of_type(made, "Input.Text")[0]["value"] == "halfway\nthrough"
 
@@ -289,7 +290,7 @@ def test_the_commands_can_be_copied() -> None:
 def test_the_unknown_principal_can_be_copied() -> None:
     """What an administrator puts into [people] has nothing invisible in it."""
     principal = "arn:aws:sts::111122223333:assumed-role/AnOperatorOfTheWholePlatform/a.long.name@example.com"
-    for changes in ({"no_buttons": NoButtons.UNIDENTIFIED, "buttons": False}, {"requester_unchecked": True}):
+    for changes in ({"no_buttons": Refusal.UNIDENTIFIED, "buttons": False}, {"requester_unchecked": True}):
         made = card(request(requester_principal=principal, **changes))
         assert principal in [each["text"] for each in of_type(made, "TextRun")]
 
@@ -422,7 +423,7 @@ def test_a_revocation_is_bound_to_its_step_and_takes_a_comment() -> None:
     key = "111122223333/ap-northeast-1/oi-f57e817742bd"
     assert revoke["data"] == {"request": key, "step": "Level2"}
     assert cancel["data"] == {"request": key, "step": ""}
-    (field,) = of_type(card(SAMPLES["decided"].view, Notice(NoticeCode.NOT_APPROVER, typed="kept")), "Input.Text")
+    (field,) = of_type(card(SAMPLES["decided"].view, Notice(Refusal.NOT_APPROVER, typed="kept")), "Input.Text")
     assert (field["id"], field["value"], field["maxLength"]) == ("comment", "kept", COMMENT_LIMIT)
     assert of_type(card(SAMPLES["direct-message-waiting"].view), "Input.Text") == []
 

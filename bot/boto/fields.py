@@ -1,6 +1,6 @@
-"""Reads members out of AWS's answers, whatever they hold: the value in the wanted type, or None.
+"""Reads members of AWS's answers defensively: returns the value in the wanted type, or None. Never raises.
 
-Knows types and spellings, and no operation. Never raises.
+It must not know operations.
 """
 
 import json
@@ -9,15 +9,15 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-LONGEST_SPAN = timedelta(days=3650)  # a longer one is no duration of this service, and would overflow dates
+LONGEST_SPAN = timedelta(days=3650)  # longer values are invalid, and could overflow dates
 _ISO_DURATION = re.compile(r"P(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,7})M)?(?:(\d{1,9})(?:\.\d+)?S)?)?", re.ASCII)
 _DIGITS = re.compile(r"\d{1,10}", re.ASCII)
-_UTC_FORMAT = "%Y-%m-%d %H:%M:%S UTC"  # how OpsItems spell moments: 2025-05-02 14:57:16 UTC
+_UTC_FORMAT = "%Y-%m-%d %H:%M:%S UTC"  # times in OpsItems: 2025-05-02 14:57:16 UTC
 _NOTHING: Mapping[str, object] = {}
 
 
 def text(value: object) -> str | None:
-    """Return a text that has characters in it; halves of surrogate pairs, which no wire takes, become `?`."""
+    """Return a non-empty text. Lone surrogates, which cannot be encoded, become `?`."""
     if not isinstance(value, str) or not value:
         return None
     return value.encode("utf-8", "replace").decode("utf-8")
@@ -39,7 +39,7 @@ def rows(value: object) -> list[Mapping[str, object]]:
 
 
 def moment(value: object) -> datetime | None:
-    """Return a moment in UTC, from a datetime, from ISO 8601 or from `2025-05-02 14:57:16 UTC`."""
+    """Return a time in UTC, from a datetime, ISO 8601 or `2025-05-02 14:57:16 UTC`."""
     try:
         found = value if isinstance(value, datetime) else _parsed(text(value) or "")
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
@@ -52,7 +52,7 @@ def _parsed(value: str) -> datetime:
 
 
 def duration(value: object) -> timedelta | None:
-    """Return a span longer than nothing, from ISO 8601 (`PT3600S`) or from seconds as a number or digits."""
+    """Return a positive duration, from ISO 8601 (`PT3600S`) or from seconds as a number or digits."""
     found = _ISO_DURATION.fullmatch(value) if isinstance(value, str) else None
     if found:
         days, hours, minutes, seconds = (int(each or 0) for each in found.groups())
@@ -63,7 +63,7 @@ def duration(value: object) -> timedelta | None:
 
 
 def whole(value: object) -> int | None:
-    """Return a whole number that is not negative, from a number or from digits."""
+    """Return a non-negative whole number, from a number or digits."""
     if isinstance(value, bool):
         return None
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
@@ -74,7 +74,7 @@ def whole(value: object) -> int | None:
 
 
 def decoded(value: object) -> object:
-    """Return what a JSON text holds; None for what is none."""
+    """Return the value of a JSON text; None if it is not JSON."""
     try:
         return json.loads(value) if isinstance(value, str) else None
     except (ValueError, RecursionError):

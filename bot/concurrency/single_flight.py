@@ -1,4 +1,4 @@
-"""One run of a piece of work at a time, shared by everybody who needs its result."""
+"""One run of a piece of work at a time, shared by all callers that need its result."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -12,8 +12,8 @@ Key = TypeVarTuple("Key")
 class SingleFlight(Generic[*Key, Result]):
     """Runs `work` at most once at a time for the same arguments.
 
-    Without arguments there is one run in all. An error of a run that nobody waits for is lost, so work that is only
-    started must not raise.
+    Without arguments there is one run at a time in total. Errors of a run without a waiting caller are lost, so work
+    that is only started must not raise.
     """
 
     def __init__(self, work: Callable[[*Key], Coroutine[Any, Any, Result]]) -> None:
@@ -36,7 +36,7 @@ class SingleFlight(Generic[*Key, Result]):
         return await asyncio.shield(self.start(*key))
 
     async def drain(self) -> None:
-        """Wait for all runs in progress, whatever their results."""
+        """Wait for all runs in progress; ignore their results and errors."""
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""AWS as the services see it: requests, signals, events and secrets, and the closed set of what goes wrong."""
+"""The ports to AWS: requests, signals, events, identities and secrets, with a closed set of errors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from bot.domain.request import AccessRequest, Action, Execution, Grant, RequestK
 
 
 class AwsUnavailable(Exception):
-    """AWS did not answer, or not usefully; look again later. `code` is AWS's error code or a word of ours."""
+    """AWS did not answer usefully; try again later. `code` is AWS's error code or one of the bot's own."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -19,11 +19,11 @@ class AwsUnavailable(Exception):
 
 
 class AwsThrottled(AwsUnavailable):
-    """AWS asked for patience."""
+    """AWS throttled the call, or the bot's rate limit is used up."""
 
 
 class RequestNotReadable(Exception):
-    """There is no such OpsItem (yet, or any more: `missing`), or it is not an access request; `code` says which."""
+    """The OpsItem does not exist (`missing`), now or at all, or is not an access request; `code` says which."""
 
     def __init__(self, code: str, *, missing: bool = False) -> None:
         super().__init__(code)
@@ -31,7 +31,7 @@ class RequestNotReadable(Exception):
 
 
 class SignalRefused(Exception):
-    """AWS refused the signal: it had no effect. `denied`: for lack of permission, the role to assume included."""
+    """AWS refused the signal: no effect. `denied`: a permission is missing, also for assuming the role."""
 
     def __init__(self, code: str, *, denied: bool) -> None:
         super().__init__(code)
@@ -39,19 +39,19 @@ class SignalRefused(Exception):
 
 
 class SignalThrottled(Exception):
-    """AWS took no notice of the signal and asked for patience: it had no effect."""
+    """The signal was throttled or not sent: no effect."""
 
 
 class SignalLost(Exception):
-    """The signal left and no answer came, or a 5xx: nobody knows whether it had an effect."""
+    """The signal was sent, but the answer is missing or a 5xx: whether it had an effect is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoleSession:
-    """A session of a role as AssumeRole makes it. Two that differ in anything are two sessions, never shared."""
+    """A role session, as AssumeRole makes it. Sessions that differ in any field are never shared."""
 
     role: str  # ARN
-    name: str  # names the person in CloudTrail
+    name: str  # the person's name in CloudTrail
     source_identity: str | None = None
     external_id: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
@@ -59,12 +59,12 @@ class RoleSession:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One decision on its way to AWS, as `SendAutomationSignal` takes it; to cancel, as `StopAutomationExecution`."""
+    """One decision to be sent by `SendAutomationSignal`, or a cancellation by `StopAutomationExecution`."""
 
     key: RequestKey
     execution_id: str
     verdict: Action
-    comment: str  # the payload's comment, at most 512 characters, with the person in it; a cancellation carries none
+    comment: str  # at most 512 characters, including the person; not sent with a cancellation
     session: RoleSession | None  # of the role to assume; None: the bot's own credentials
 
     @property
@@ -74,83 +74,84 @@ class Signal:
 
     @property
     def session_name(self) -> str | None:
-        """The name under which AWS records it; None: the bot's own."""
+        """The session name that AWS records; None: the bot's own."""
         return self.session.name if self.session else None
 
 
 @dataclass(frozen=True, slots=True)
 class ListedRequest:
-    """A request as a list call shows it: enough to see whether it must be read."""
+    """A request as a list call returns it: enough to decide whether to read it."""
 
     key: RequestKey
     status: Status | None = None
     modified_at: datetime | None = None
-    step: str | None = None  # the current step, where the list tells
-    replica_of: RequestKey | None = None  # a copy in the delegated administrator account, of a request made elsewhere
+    step: str | None = None  # the current step, if the list shows it
+    replica_of: RequestKey | None = None  # original of a copy in the delegated administrator account
 
 
 class Requests(Protocol):
     """Access requests in AWS."""
 
     async def observe(self, key: RequestKey) -> AccessRequest:
-        """Read everything about one request; what cannot be read is left out and `complete` is False.
+        """Read everything about one request. If a part cannot be read it is left out, and `complete` is False.
 
-        An execution is told only after it was read and is this request's. Raises RequestNotReadable, AwsUnavailable.
+        An execution is returned only after it was read and verified to be this request's.
+        Raises RequestNotReadable, AwsUnavailable.
         """
 
     async def prepare(self, signal: Signal) -> None:
-        """Get what sending needs and may have to wait for: the role's session and a turn in AWS's quota.
+        """Get everything that `signal` may have to wait for: the role's session and a turn in AWS's quota.
 
-        Nothing leaves yet. Raises SignalRefused, SignalThrottled.
+        Sends nothing. Raises SignalRefused, SignalThrottled.
         """
 
     async def execution(self, key: RequestKey, execution_id: str) -> Execution:
         """Read the approval's automation execution, never from a cache. Raises AwsUnavailable, AwsThrottled.
 
-        One that is not this request's raises AwsUnavailable.
+        Raises AwsUnavailable also for another request's execution.
         """
 
     async def grant(self, key: RequestKey) -> Grant:
-        """Read what access is granted now, never from a cache. Raises AwsUnavailable, AwsThrottled.
+        """Read the access that is granted now, never from a cache. Raises AwsUnavailable, AwsThrottled.
 
-        AwsUnavailable too where AWS names an execution that is not, or cannot be seen to be, this request's, or none.
+        Raises AwsUnavailable also if AWS names no execution, or one that is not verified to be this request's.
         """
 
     async def signal(self, signal: Signal) -> None:
-        """Send what was prepared, at once and once. Raises SignalRefused, SignalThrottled, SignalLost."""
+        """Send a prepared signal once, immediately. Raises SignalRefused, SignalThrottled, SignalLost."""
 
     async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """List the requests pending now and those modified since then. Raises AwsUnavailable."""
 
     async def revoked(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """List the requests made since then that are revoked now, as far as AWS tells. Never raises."""
+        """List the revoked requests that were made since then, as far as AWS shows them. Never raises."""
 
 
 class Identities(Protocol):
     """Records of the users of AWS IAM Identity Center."""
 
     async def names(self, user_id: str) -> tuple[str, ...]:
-        """Return what a user's record names them by, as far as it does: user name, primary mail address.
+        """Return the names in a user's record: user name and primary mail address, if they are there.
 
-        Empty for an id that is nobody's. Waits for a moment at most. Raises AwsUnavailable: nothing is known.
+        Empty for an unknown id. Answers within seconds. Raises AwsUnavailable if the record could not be read.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A message from the queue. `key` None: understood, and not about a request (it is only deleted)."""
+    """A message from the queue. `key` None: valid, but not about a request; it is only deleted."""
 
     receipt: str
     key: RequestKey | None
-    event: str  # the detail-type, or what was found instead
+    event: str  # the detail-type of the event
     conflicting_policies: tuple[str, ...] = ()
 
 
 class Queue(Protocol):
-    """Events that say "look at this request". What cannot be parsed is never returned: its redrive takes it away."""
+    """Events that mean "reconcile this request". Unreadable messages are never returned; redrive moves them."""
 
     async def check(self) -> None:
-        """Find out whether the queue answers, without waiting for messages. Raises AwsUnavailable."""
+        """Check that the queue answers, without waiting for messages. Raises AwsUnavailable."""
 
     async def receive(self) -> Sequence[Hint]:
         """Wait for some messages, at most a few seconds. Raises AwsUnavailable."""
@@ -160,7 +161,7 @@ class Queue(Protocol):
 
 
 class SecretSource(Protocol):
-    """Something secret that AWS keeps or makes for the bot: a client secret, or a signed statement of who it is."""
+    """A secret that AWS stores or makes for the bot: a client secret, or a signed token of who it is."""
 
     async def read(self) -> SecretStr:
-        """Return it as it is now, never from a cache. Raises AwsUnavailable, whose code holds nothing of it."""
+        """Return the current secret, never from a cache. Raises AwsUnavailable, without any part of the secret."""

@@ -1,4 +1,4 @@
-"""AWS's answers about one request, as its samples and the models have them, and ways to mangle them."""
+"""Answers of AWS about one request, following its samples and models, and ways to corrupt them."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ ASKED_AT = datetime(2026, 4, 1, 9, 30, tzinfo=UTC)
 
 
 def about(**changed: Any) -> dict[str, Any]:
-    """Return what `/aws/accessrequest` holds."""
+    """Return the content of `/aws/accessrequest`."""
     requester = {
         "isReplica": "false",
         "sourceOpsItemId": KEY.ops_item_id,
@@ -40,7 +40,7 @@ def about(**changed: Any) -> dict[str, Any]:
 
 
 def ops_item(*, data: dict[str, str] | None = None, told: dict[str, Any] | None = None, **changed: Any) -> Any:
-    """Return an OpsItem; `data` and `told` change its operational data and what `/aws/accessrequest` holds."""
+    """Return an OpsItem; `data` changes its operational data, `told` the content of `/aws/accessrequest`."""
     target = f"arn:aws:ec2:ap-northeast-1:111122223333:instance/{NODE}"
     context = {"targets": {"instanceId": target}, "accessTokenRole": "SSM-JustInTimeAccessTokenRole"}
     values = {
@@ -158,7 +158,7 @@ anything = st.recursive(
 
 @st.composite
 def mangled(draw: st.DrawFn, sample: Callable[[], Any]) -> Any:
-    """Return the sample with some members replaced by anything, or left out, JSON within texts included."""
+    """Return the sample with some members removed or replaced by anything, also inside JSON texts."""
     document = copy.deepcopy(sample())
     for _ in range(draw(st.integers(0, 4))):
         document = _mangle(draw, document)

@@ -1,4 +1,4 @@
-"""What does not answer is asked by one at a time."""
+"""The circuit breaker: operations that time out get one call at a time."""
 
 from contextlib import ExitStack
 
@@ -20,15 +20,15 @@ def failed(hanging: CircuitBreaker, quota: Quota, failure: Failure) -> None:
 
 @pytest.fixture
 def hanging() -> CircuitBreaker:
-    """An operation here that has timed out a few times."""
+    """An operation that has timed out several times."""
     found = CircuitBreaker()
     for _ in range(PATIENCE):
         failed(found, HERE, Failure.TIMED_OUT)
     return found
 
 
-def test_what_hangs_is_asked_by_one_at_a_time(hanging: CircuitBreaker) -> None:
-    """The second one is refused at once, and leaves no trace."""
+def test_open_circuit_allows_one_call_at_a_time(hanging: CircuitBreaker) -> None:
+    """The second call is refused at once, and does not count."""
     with hanging.guard(HERE):
         for _ in range(2):
             with pytest.raises(CallFailed) as refused, hanging.guard(HERE):
@@ -36,16 +36,16 @@ def test_what_hangs_is_asked_by_one_at_a_time(hanging: CircuitBreaker) -> None:
             assert (refused.value.code, refused.value.failure) == ("NotAnswering", Failure.TIMED_OUT)
 
 
-def test_others_are_not_kept_waiting(hanging: CircuitBreaker) -> None:
-    """Another account, and another operation, are asked as ever."""
+def test_open_circuit_does_not_affect_other_quotas(hanging: CircuitBreaker) -> None:
+    """Another account and another operation are called as usual."""
     with hanging.guard(HERE), ExitStack() as stack:
         for quota in (THERE, THERE, Quota(*(HERE.account, HERE.region, "ssm", "get_document"))):
             stack.enter_context(hanging.guard(quota))
 
 
 @pytest.mark.parametrize("failure", [None, Failure.THROTTLED, Failure.DENIED, Failure.NO_ANSWER])
-def test_any_answer_ends_it(hanging: CircuitBreaker, failure: Failure | None) -> None:
-    """An error is an answer as well: everybody may ask again."""
+def test_any_answer_closes_the_circuit(hanging: CircuitBreaker, failure: Failure | None) -> None:
+    """An error other than a time-out is an answer too."""
     if failure:
         failed(hanging, HERE, failure)
     else:
@@ -55,8 +55,8 @@ def test_any_answer_ends_it(hanging: CircuitBreaker, failure: Failure | None) ->
         pass
 
 
-def test_a_time_out_now_and_then_is_nothing() -> None:
-    """Fewer in a row than it takes refuse nobody."""
+def test_few_time_outs_in_a_row_refuse_no_call() -> None:
+    """Fewer than PATIENCE time-outs in a row do not open the circuit."""
     hanging = CircuitBreaker()
     for _ in range(5):
         for _ in range(PATIENCE - 1):

@@ -1,4 +1,4 @@
-"""The table of two witnesses, every pair of it."""
+"""The status of a request, for every pair of statuses of OpsItem and execution."""
 
 import itertools
 
@@ -25,12 +25,12 @@ def expected(ops_item: Status, execution: Status | None) -> Status:
 
 
 @pytest.mark.parametrize(("ops_item", "execution"), list(itertools.product(SAID, [*SAID, None])))
-def test_every_pair_of_words_has_its_meaning(ops_item: Status, execution: Status | None) -> None:
-    """What the module's table says holds for each of the pairs."""
+def test_every_pair_of_statuses_follows_the_table(ops_item: Status, execution: Status | None) -> None:
+    """The table in the docstring of `combine.py` holds for every pair."""
     assert merge_status(ops_item, execution) is expected(ops_item, execution)
 
 
 @pytest.mark.parametrize("execution", [*S, None])
-def test_nothing_is_approved_unless_the_ops_item_says_so(execution: Status | None) -> None:
-    """An execution that succeeded is no access yet."""
+def test_request_is_approved_only_if_its_ops_item_is(execution: Status | None) -> None:
+    """A successful execution alone grants no access."""
     assert merge_status(S.PENDING, execution) is not S.APPROVED

@@ -1,4 +1,4 @@
-"""What is taken from events: which request to look at, and which policies conflict."""
+"""What is taken from events: the request to reconcile, and conflicting policies."""
 
 import json
 from datetime import UTC, datetime
@@ -13,24 +13,24 @@ from tests.unit.aws.samples import KEY, UNHURRIED, event, mangled
 
 
 @pytest.mark.parametrize("kind", ["Approver Access Request Status Update", "Requester Access Request Status Update"])
-def test_an_event_names_its_request(kind: str) -> None:
-    """Account, Region and OpsItem id are all that counts; the status in it is not believed."""
+def test_event_names_its_request(kind: str) -> None:
+    """Only account, Region and OpsItem id count; the status in an event is not trusted."""
     assert parse_event(json.dumps(event(kind, AccessRequestStatus="Approved")), "r") == Hint("r", KEY, kind)
 
 
-def test_a_failed_request_names_the_policies_that_conflict() -> None:
-    """Nothing else in AWS tells them."""
+def test_event_of_a_failed_request_names_conflicting_policies() -> None:
+    """No other source in AWS provides them."""
     hint = parse_event(json.dumps(event(FAILED, ApplicablePolicies=["prod", "", 7, "dev"])), "r")
     assert hint == Hint("r", KEY, FAILED, ("prod", "dev"))
 
 
-def test_only_a_failed_request_has_conflicting_policies() -> None:
-    """A member of that name in another event says nothing."""
+def test_other_events_have_no_conflicting_policies() -> None:
+    """A member of that name in another kind of event is ignored."""
     assert parse_event(json.dumps(event(ApplicablePolicies=["prod"])), "r").conflicting_policies == ()
 
 
-def test_the_request_may_be_named_as_a_resource() -> None:
-    """An event without the id in its detail still names the OpsItem by ARN."""
+def test_request_may_be_named_by_arn_in_resources() -> None:
+    """An event whose detail has no id may still name the OpsItem by ARN."""
     envelope = event(FAILED, OpsItemId=None)
     envelope["resources"] = [f"arn:aws:ssm:ap-northeast-1:111122223333:opsitem/{KEY.ops_item_id}"]
     assert parse_event(json.dumps(envelope), "r").key == KEY
@@ -39,8 +39,8 @@ def test_the_request_may_be_named_as_a_resource() -> None:
 @pytest.mark.parametrize(
     "changed", [{"detail-type": "EC2 Instance State-change Notification"}, {"source": "my.own.application"}]
 )
-def test_an_event_of_another_kind_is_about_no_request(changed: dict[str, Any]) -> None:
-    """It is understood, so that it can be logged and deleted."""
+def test_event_of_another_kind_has_no_request(changed: dict[str, Any]) -> None:
+    """It is parsed, so that it can be logged and deleted."""
     assert parse_event(json.dumps({**event(), **changed}), "r").key is None
 
 
@@ -58,16 +58,16 @@ def test_an_event_of_another_kind_is_about_no_request(changed: dict[str, Any]) -
         json.dumps(event(OpsItemId=None)),
     ],
 )
-def test_what_names_no_request_is_refused(body: object) -> None:
-    """A message that is no event, or an event of ours without its request, raises the one declared error."""
+def test_message_without_a_request_is_refused(body: object) -> None:
+    """A message that is not an event, or an event of ours without its request, raises UnreadableEvent."""
     with pytest.raises(UnreadableEvent):
         parse_event(body, "r")
 
 
 @UNHURRIED
 @given(mangled(event))
-def test_mangled_events_never_surprise(document: object) -> None:
-    """Whatever is fed: a hint, or the one declared error."""
+def test_any_input_gives_a_hint_or_the_declared_error(document: object) -> None:
+    """Any input gives a hint or raises UnreadableEvent."""
     try:
         hint = parse_event(json.dumps(document, default=str), "r")
     except UnreadableEvent:
@@ -78,11 +78,11 @@ def test_mangled_events_never_surprise(document: object) -> None:
 @pytest.mark.parametrize(
     "told", [None, "", 7, {}, {SENT: None}, {SENT: "yesterday"}, {SENT: "1" * 400}, {SENT: "１" * 13}]
 )
-def test_a_message_may_not_tell_when_it_was_sent(told: object) -> None:
-    """Whatever stands there, nothing is measured and nothing is raised."""
+def test_invalid_sent_time_is_ignored(told: object) -> None:
+    """An unusable attribute gives no time and no error."""
     assert sent_at(told) is None
 
 
-def test_a_message_tells_when_it_was_sent() -> None:
-    """In milliseconds since 1970, as digits."""
+def test_sent_time_is_read_in_milliseconds() -> None:
+    """It is given in milliseconds since 1970, as digits."""
     assert sent_at({SENT: "1775035740250"}) == datetime(2026, 4, 1, 9, 29, 0, 250_000, tzinfo=UTC)

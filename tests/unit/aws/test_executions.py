@@ -1,4 +1,4 @@
-"""What is read from automation executions: where the approval stands, who has voted, and whose it is."""
+"""What is read from automation executions: the state of the approval, the votes, and the request it belongs to."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,8 +26,8 @@ def read(*steps: dict[str, Any], **changed: Any) -> Any:
     return parse_execution(execution(*steps, **changed), KEY).as_execution()
 
 
-def test_a_waiting_level_is_read_whole() -> None:
-    """The level tells what it needs, who may vote, who has, since when it waits and for how long."""
+def test_waiting_level_is_read_completely() -> None:
+    """Required approvals, approvers, votes, start time and time limit are read."""
     voted_at = datetime(2026, 4, 1, 9, 31, tzinfo=UTC)
     level = read().waiting
     assert level == Level(
@@ -64,7 +64,7 @@ def test_every_spelling_of_waiting_is_pending(word: str) -> None:
         ("SomethingNew", Status.UNKNOWN),
     ],
 )
-def test_every_end_has_its_word(word: str, status: Status) -> None:
+def test_every_final_status_is_known(word: str, status: Status) -> None:
     """Both spellings of a cancellation are known; a new word is unknown, never a decision."""
     assert read(step(status="Pending"), AutomationExecutionStatus=word).status is status
 
@@ -78,30 +78,30 @@ def test_every_end_has_its_word(word: str, status: Status) -> None:
         ("Failed", "Waiting", Status.FAILED),
     ],
 )
-def test_a_failed_execution_says_why_by_its_steps(step_word: str, approval: str, status: Status) -> None:
-    """An execution that merely failed was rejected or timed out where a step says so."""
+def test_steps_show_why_an_execution_failed(step_word: str, approval: str, status: Status) -> None:
+    """A failed execution counts as rejected or timed out if a step says so."""
     outputs = {"ApprovalStatus": [approval]}
     assert read(step(status=step_word, Outputs=outputs), AutomationExecutionStatus="Failed").status is status
 
 
 def test_only_the_current_step_waits() -> None:
-    """A signal counts for the current step, so no other is ever offered for decision."""
+    """A signal counts for the current step, so no other step is offered for decision."""
     found = read(step("Level1"), step("Level2"), CurrentStepName="Level2")
     assert [level.state for level in found.levels] == [LevelState.NOT_STARTED, LevelState.WAITING]
 
 
-def test_an_unknown_step_word_is_not_decidable() -> None:
-    """A step in a state that nobody has seen yet is not offered for decision."""
+def test_step_with_an_unknown_status_is_not_decidable() -> None:
+    """A step in an unknown state is never offered for decision."""
     assert read(step(status="SomethingNew")).waiting is None
 
 
-def test_a_level_that_has_not_begun_has_no_votes() -> None:
-    """Nobody can have voted there; that is known, not unreadable."""
+def test_level_that_has_not_started_has_no_votes() -> None:
+    """Its votes are known to be empty, not unreadable."""
     found = read(step("Level1"), step("Level2", "Pending", Outputs={}), CurrentStepName="Level1")
     assert found.levels[1].votes == ()
 
 
-def test_steps_that_approve_nothing_are_left_out() -> None:
+def test_steps_of_other_actions_are_left_out() -> None:
     """Only aws:approve steps are levels."""
     nameless = {name: value for name, value in step().items() if name != "StepName"}
     assert read(step(), {**step("Notify"), "Action": "aws:executeAwsApi"}, nameless).levels == read().levels
@@ -116,8 +116,8 @@ def test_steps_that_approve_nothing_are_left_out() -> None:
         [{"principal": HANAKO, "status": "APPROVE", "timestamp": "2026-04-01 09:31:00 UTC"}],
     ],
 )
-def test_votes_are_read_in_every_form_that_is_thinkable(raw: object) -> None:
-    """ApproverDecisions is documented as a JSON map and nobody has published one."""
+def test_votes_are_read_in_every_plausible_form(raw: object) -> None:
+    """ApproverDecisions is documented as a JSON map, and no sample is published."""
     outputs = {"ApproverDecisions": raw}
     assert read(step(Outputs=outputs)).waiting.votes == (
         Vote(HANAKO, Verdict.APPROVE, datetime(2026, 4, 1, 9, 31, tzinfo=UTC)),
@@ -125,8 +125,8 @@ def test_votes_are_read_in_every_form_that_is_thinkable(raw: object) -> None:
 
 
 @pytest.mark.parametrize("comment", ["夜間作業のため不可", ["夜間作業のため不可"]])
-def test_a_rejection_tells_its_comment(comment: object) -> None:
-    """The comment is read as a text or as the list in which the signal carried it."""
+def test_comment_of_a_rejection_is_read(comment: object) -> None:
+    """The comment may be a text or a list, as in the payload of the signal."""
     outputs = {"ApproverDecisions": [decision(decision="Rejected", comment=comment)]}
     (vote,) = read(step(Outputs=outputs)).waiting.votes
     assert (vote.verdict, vote.comment) == (Verdict.REJECT, "夜間作業のため不可")
@@ -135,13 +135,13 @@ def test_a_rejection_tells_its_comment(comment: object) -> None:
 @pytest.mark.parametrize(
     "outputs", [{}, {"ApproverDecisions": ["{"]}, {"ApproverDecisions": [decision(), decision(decision="perhaps")]}]
 )
-def test_votes_that_cannot_be_understood_are_unreadable(outputs: object) -> None:
-    """One decision that is not understood makes the count uncertain, so there is none."""
+def test_one_unreadable_vote_makes_all_votes_unreadable(outputs: object) -> None:
+    """If one decision cannot be parsed, the count is uncertain."""
     assert read(step(Outputs=outputs)).waiting.votes is None
 
 
-def test_nobody_yet_is_no_vote() -> None:
-    """An empty list of decisions is read, and empty."""
+def test_empty_list_of_decisions_means_no_votes() -> None:
+    """An empty list is readable, and has no votes."""
     assert read(step(Outputs={"ApproverDecisions": []})).waiting.votes == ()
 
 
@@ -163,8 +163,8 @@ def test_nobody_yet_is_no_vote() -> None:
         ),
     ],
 )
-def test_approvers_are_known_by_type_and_by_shape(entry: object, kind: ApproverKind) -> None:
-    """Only a role that can be assumed is one in which the bot can vote."""
+def test_approvers_are_recognized_by_type_and_by_form(entry: object, kind: ApproverKind) -> None:
+    """Only a role that can be assumed lets the bot vote."""
     inputs = {"EnhancedApprovals": {"Approvers": [entry]}}
     (approver,) = read(step(Inputs=inputs)).waiting.approvers
     assert approver.kind is kind
@@ -178,8 +178,8 @@ def test_approvers_are_known_by_type_and_by_shape(entry: object, kind: ApproverK
         {"EnhancedApprovals": {"Approvers": [ROLE, {"approver": "who?", "type": "SomethingNew"}]}},
     ],
 )
-def test_approvers_that_cannot_be_understood_are_unreadable(inputs: object) -> None:
-    """Where one of them could be anybody, nothing is said of the list: AWS decides."""
+def test_one_unreadable_approver_makes_the_list_unreadable(inputs: object) -> None:
+    """If one approver could be anyone, the list is not used: AWS decides."""
     assert read(step(Inputs=inputs)).waiting.approvers is None
 
 
@@ -190,22 +190,22 @@ def test_approvers_that_cannot_be_understood_are_unreadable(inputs: object) -> N
         ({"AutomationSubtype": "ChangeRequest"}, "NotAnAccessRequest"),
     ],
 )
-def test_a_foreign_execution_is_refused(changed: dict[str, Any], code: str) -> None:
-    """An OpsItem that claims another request's execution cannot have a decision about it counted there."""
+def test_execution_of_another_request_is_refused(changed: dict[str, Any], code: str) -> None:
+    """An OpsItem cannot claim another request's execution, so a decision never counts for the wrong request."""
     with pytest.raises(ForeignExecution) as caught:
         parse_execution(execution(**changed), KEY)
     assert caught.value.code == code
 
 
 @pytest.mark.parametrize("changed", [{"AutomationExecutionStatus": None}, {"AutomationExecutionId": 7}])
-def test_what_is_no_execution_is_unreadable(changed: dict[str, Any]) -> None:
-    """An answer without id or status is told apart from another request's."""
+def test_answer_without_id_or_status_is_unreadable(changed: dict[str, Any]) -> None:
+    """Its error differs from that of another request's execution."""
     with pytest.raises(UnreadableExecution) as caught:
         parse_execution(execution(**changed), KEY)
     assert not isinstance(caught.value, ForeignExecution)
 
 
-def test_an_execution_that_names_no_ops_item_is_taken() -> None:
+def test_execution_without_an_ops_item_is_accepted() -> None:
     """Whether AWS fills the member is not documented; only a contradiction is refused."""
     document = execution()
     del document["OpsItemId"], document["AutomationSubtype"]
@@ -214,8 +214,8 @@ def test_an_execution_that_names_no_ops_item_is_taken() -> None:
 
 @UNHURRIED
 @given(mangled(execution))
-def test_mangled_executions_never_surprise(document: object) -> None:
-    """Whatever is fed: it is read, and can be stored as UTF-8, or the one declared error is raised."""
+def test_any_execution_is_read_or_raises_the_declared_error(document: object) -> None:
+    """Any input gives a result that can be stored as UTF-8, or raises UnreadableExecution."""
     try:
         found = parse_execution(document, KEY).as_execution()
     except UnreadableExecution:

@@ -1,4 +1,4 @@
-"""What is read from OpsItems, and what is made of those that hold something else."""
+"""What is read from OpsItems, and how other content is handled."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -12,8 +12,8 @@ from bot.domain.request import RequestKey, Status
 from tests.unit.aws.samples import ASKED_AT, EXECUTION_ID, KEY, NODE, TARO, UNHURRIED, mangled, ops_item
 
 
-def test_a_pending_request_is_read_whole() -> None:
-    """Every fact of the OpsItem arrives in the product's own shapes."""
+def test_pending_request_is_read_completely() -> None:
+    """Every fact of the OpsItem arrives in the product's own types."""
     assert parse_ops_item(ops_item(), KEY) == OpsItem(
         key=KEY,
         status=Status.PENDING,
@@ -32,8 +32,8 @@ def test_a_pending_request_is_read_whole() -> None:
     )
 
 
-def test_a_granted_request_tells_its_window() -> None:
-    """Start and end of the access are read in the spelling that only OpsItems have."""
+def test_access_times_of_an_approved_request_are_read() -> None:
+    """Start and end are read in the format that only OpsItems use."""
     data = {
         "/aws/accessrequest/starttime": "2026-04-01 09:31:00 UTC",
         "/aws/accessrequest/endtime": "2026-04-01 17:31:00 UTC",
@@ -44,7 +44,7 @@ def test_a_granted_request_tells_its_window() -> None:
 
 
 def test_a_missing_end_follows_from_start_and_duration() -> None:
-    """The end is computed from the OpsItem's own figures, and from nothing less."""
+    """The end is computed only if the OpsItem has both."""
     start = {"/aws/accessrequest/starttime": "2026-04-01 09:31:00 UTC"}
     known = parse_ops_item(ops_item(data=start, Status="Approved"), KEY)
     unknown = parse_ops_item(ops_item(data={**start, "/aws/accessrequest/accessduration": ""}, Status="Approved"), KEY)
@@ -52,34 +52,34 @@ def test_a_missing_end_follows_from_start_and_duration() -> None:
     assert unknown.access_until is None
 
 
-def test_a_pending_request_has_no_window() -> None:
-    """Times that stand in a request which nobody has approved are not shown as access."""
+def test_pending_request_has_no_access_times() -> None:
+    """Times in a request that is not approved are not shown as access."""
     data = {"/aws/accessrequest/endtime": "2026-04-01 17:31:00 UTC"}
     assert parse_ops_item(ops_item(data=data), KEY).access_until is None
 
 
-def test_an_auto_approved_request_has_an_empty_execution_id() -> None:
-    """AWS's sample of an auto-approved request: nobody has to decide."""
+def test_request_with_an_empty_execution_id_is_auto_approved() -> None:
+    """AWS's sample of an auto-approved request: no approval is needed."""
     told = {"approvalPolicy": "SSM-JustInTimeAccessAutoApprovalPolicy", "automationExecutionId": ""}
     item = parse_ops_item(ops_item(told=told, Status="Approved"), KEY)
     assert item.auto_approved
     assert item.execution_id is None
 
 
-def test_a_manual_request_without_execution_is_not_auto_approved() -> None:
-    """A request whose approval has not begun yet waits; it is not taken for granted."""
+def test_manual_request_without_execution_is_not_auto_approved() -> None:
+    """A request whose approval has not started is still waiting."""
     assert not parse_ops_item(ops_item(told={"automationExecutionId": ""}), KEY).auto_approved
 
 
-def test_a_request_of_conflicting_policies_has_failed_under_no_policy() -> None:
-    """An empty policy name is a known fact, other than one that could not be read."""
+def test_request_with_conflicting_policies_has_an_empty_policy() -> None:
+    """An empty policy name is a known fact, unlike an unreadable one."""
     failed = parse_ops_item(ops_item(told={"approvalPolicy": ""}, Status="Failed"), KEY)
     assert (failed.status, failed.policy) == (Status.FAILED, "")
     assert parse_ops_item(ops_item(told={"approvalPolicy": None}), KEY).policy is None
 
 
-def test_a_replica_names_its_source() -> None:
-    """A copy in the delegated administrator account leads to the account where the request lives."""
+def test_replica_names_its_source() -> None:
+    """A copy in the delegated administrator account names the account of the original."""
     requester = {
         "isReplica": "true",
         "sourceAccountId": "444455556666",
@@ -90,8 +90,8 @@ def test_a_replica_names_its_source() -> None:
     assert item.replica_of == RequestKey("444455556666", "us-east-2", "oi-0123456789ab")
 
 
-def test_a_replica_without_source_is_unreadable() -> None:
-    """A copy that does not say of what is never taken for a request of its own."""
+def test_replica_without_source_is_unreadable() -> None:
+    """A copy without its original is never taken for a request."""
     with pytest.raises(UnreadableOpsItem) as caught:
         parse_ops_item(ops_item(told={"requester": {"isReplica": True}}), KEY)
     assert caught.value.code == "ReplicaWithoutSource"
@@ -105,8 +105,8 @@ def test_a_replica_without_source_is_unreadable() -> None:
         (None, "arn:aws:iam::111122223333:role/Creator"),
     ],
 )
-def test_the_requester_is_the_most_certain_name(requester: Any, read: str) -> None:
-    """The principal's ARN, else the Identity Center id, else who created the OpsItem."""
+def test_requester_is_the_most_reliable_name(requester: Any, read: str) -> None:
+    """The principal's ARN, else the Identity Center id, else the creator of the OpsItem."""
     item = ops_item(told={"requester": requester}, CreatedBy="arn:aws:iam::111122223333:role/Creator")
     assert parse_ops_item(item, KEY).requester == read
 
@@ -121,8 +121,8 @@ def test_the_requester_is_the_most_certain_name(requester: Any, read: str) -> No
         ("", None),
     ],
 )
-def test_the_node_is_found_by_its_id(context: str, node: str | None) -> None:
-    """EC2 and hybrid nodes are found in an ARN or alone; where several are named, none is picked."""
+def test_node_is_found_by_its_id(context: str, node: str | None) -> None:
+    """EC2 and hybrid nodes are found in an ARN or alone; of several nodes none is chosen."""
     item = ops_item(data={"/aws/accessrequest/context": json.dumps({"targets": {"instanceId": context}})})
     assert parse_ops_item(item, KEY).node_id == node
 
@@ -137,23 +137,23 @@ def test_the_node_is_found_by_its_id(context: str, node: str | None) -> None:
         (ops_item(OpsItemId="oi-000000000000"), "AnotherOpsItem"),
     ],
 )
-def test_another_ops_item_is_refused(document: object, code: str) -> None:
-    """What is not the OpsItem of this access request raises the one declared error."""
+def test_other_ops_item_is_refused(document: object, code: str) -> None:
+    """Anything but the OpsItem of this access request raises UnreadableOpsItem."""
     with pytest.raises(UnreadableOpsItem) as caught:
         parse_ops_item(document, KEY)
     assert caught.value.code == code
 
 
 @pytest.mark.parametrize("word", ["Closed", "Resolved", "SomethingNew", "", None])
-def test_a_status_that_tells_no_outcome_is_unknown(word: object) -> None:
-    """A word that nobody has seen, or that anybody may set by hand, is never read as a decision."""
+def test_status_without_a_certain_outcome_is_unknown(word: object) -> None:
+    """An unknown word, or one that people may set by hand, is never read as a decision."""
     assert parse_ops_item(ops_item(Status=word), KEY).status is Status.UNKNOWN
 
 
 @UNHURRIED
 @given(mangled(ops_item))
-def test_mangled_ops_items_never_surprise(document: object) -> None:
-    """Whatever is fed: it is read, and can be stored as UTF-8, or the one declared error is raised."""
+def test_any_ops_item_is_read_or_raises_the_declared_error(document: object) -> None:
+    """Any input gives a result that can be stored as UTF-8, or raises UnreadableOpsItem."""
     try:
         item = parse_ops_item(document, KEY)
     except UnreadableOpsItem:

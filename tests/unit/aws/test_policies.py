@@ -1,4 +1,4 @@
-"""What is read from approval policies, and how it is put together with what has happened."""
+"""What is read from approval policies, and how it is merged with an execution."""
 
 import json
 from dataclasses import replace
@@ -20,8 +20,8 @@ def changed_inputs(**inputs: Any) -> str:
     return json.dumps(content)
 
 
-def test_a_policy_is_read_whole() -> None:
-    """Its levels in their order, each with what it needs, and for how long access is given."""
+def test_policy_is_read_completely() -> None:
+    """Levels in order with their requirements, and the duration of access."""
     found = parse_policy(json.dumps(policy()))
     assert found.duration == timedelta(days=1)
     assert [level.step for level in found.levels] == ["Level1", "Level2"]
@@ -35,7 +35,7 @@ def test_a_policy_is_read_whole() -> None:
 
 
 def test_documented_defaults_apply() -> None:
-    """A step that says nothing needs one approval and waits for seven days."""
+    """A step without these inputs needs one approval and waits for seven days."""
     content = policy()
     del content["mainSteps"][0]["timeoutSeconds"], content["mainSteps"][0]["inputs"]["MinRequiredApprovals"]
     level = parse_policy(json.dumps(content)).levels[0]
@@ -43,27 +43,27 @@ def test_documented_defaults_apply() -> None:
 
 
 @pytest.mark.parametrize("value", ["{{ Needed }}", 0, -1, None, 1.5])
-def test_a_number_that_cannot_be_understood_is_no_default(value: object) -> None:
-    """What stands there and is no number of approvals is unreadable, not one."""
+def test_invalid_number_of_approvals_is_not_the_default(value: object) -> None:
+    """An invalid number is unreadable, not one."""
     assert parse_policy(changed_inputs(MinRequiredApprovals=value)).levels[0].required is None
 
 
-def test_steps_that_are_no_level_are_left_out() -> None:
-    """A step without a name, or one that approves nothing, is no level."""
+def test_steps_that_are_not_levels_are_left_out() -> None:
+    """A step without a name, or of another action, is not a level."""
     content = policy()
     content["mainSteps"] += [{**content["mainSteps"][0], "name": None}, {"name": "Notify", "action": "aws:pause"}]
     assert parse_policy(json.dumps(content)) == parse_policy(json.dumps(policy()))
 
 
 @pytest.mark.parametrize("content", [None, "", "schemaVersion: '0.3'", "[]", "{}", 7])
-def test_what_is_no_policy_is_refused(content: object) -> None:
-    """Anything but a JSON object raises the one declared error."""
+def test_text_that_is_not_a_policy_is_refused(content: object) -> None:
+    """Anything but a JSON object raises UnreadablePolicy."""
     with pytest.raises(UnreadablePolicy):
         parse_policy(content)
 
 
-def test_what_happened_is_put_on_the_plan() -> None:
-    """State, votes and times come from the run, the order from the policy, and who may vote where the run does not tell."""
+def test_execution_completes_the_levels_of_the_policy() -> None:
+    """State, votes and times come from the execution, the order from the policy, missing approvers too."""
     planned = parse_policy(json.dumps(policy())).levels
     run = parse_execution(execution(step("Level1", Inputs={}), CurrentStepName="Level1"), KEY).levels
     first, second = merge_levels(planned, run)
@@ -73,8 +73,8 @@ def test_what_happened_is_put_on_the_plan() -> None:
     assert second == planned[1]
 
 
-def test_what_the_run_tells_of_a_level_is_not_the_policys_to_say() -> None:
-    """An edited policy is for later requests: approvals needed, approvers and time-out are those that AWS counts by."""
+def test_execution_takes_precedence_over_an_edited_policy() -> None:
+    """Required approvals, approvers and time limit are those by which AWS counts."""
     run = parse_execution(execution(step("Level1"), CurrentStepName="Level1"), KEY).levels
     edited = [replace(level, required=5, approvers=(), timeout=timedelta(days=9)) for level in run]
     assert merge_levels(edited, run) == run
@@ -83,8 +83,8 @@ def test_what_the_run_tells_of_a_level_is_not_the_policys_to_say() -> None:
     assert (level.required, level.approvers, level.timeout) == (5, (), timedelta(days=9)), "the run does not tell"
 
 
-def test_a_step_that_the_policy_lacks_is_kept() -> None:
-    """The run is the truth even where the document has changed since."""
+def test_step_missing_in_the_policy_is_kept() -> None:
+    """The execution counts even if the document has changed since."""
     run = parse_execution(execution(step("Level3"), CurrentStepName="Level3"), KEY).levels
     assert [level.step for level in merge_levels(parse_policy(json.dumps(policy())).levels, run)] == [
         "Level1",
@@ -93,8 +93,8 @@ def test_a_step_that_the_policy_lacks_is_kept() -> None:
     ]
 
 
-def test_an_unreadable_policy_leaves_the_run_as_it_is() -> None:
-    """Without a plan the steps alone tell."""
+def test_unreadable_policy_leaves_the_execution_unchanged() -> None:
+    """Without a policy the steps alone define the levels."""
     run = parse_execution(execution(), KEY).levels
     assert merge_levels((), run) == run
     assert merge_levels([replace(run[0], approvers=None, required=None)], run) == run
@@ -102,8 +102,8 @@ def test_an_unreadable_policy_leaves_the_run_as_it_is() -> None:
 
 @UNHURRIED
 @given(mangled(policy))
-def test_mangled_policies_never_surprise(document: object) -> None:
-    """Whatever is fed: it is read, or the one declared error is raised."""
+def test_any_policy_is_read_or_raises_the_declared_error(document: object) -> None:
+    """Any input is read, or raises UnreadablePolicy."""
     try:
         found = parse_policy(json.dumps(document, default=str))
     except UnreadablePolicy:

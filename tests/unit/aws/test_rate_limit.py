@@ -1,4 +1,4 @@
-"""How calls keep within a quota: the rate, who goes first, throttling, patience."""
+"""How calls stay within a quota: rate, priority, throttling, patience."""
 
 import asyncio
 import heapq
@@ -15,7 +15,7 @@ START = datetime(2026, 4, 1, tzinfo=UTC)
 
 
 class Timeline:
-    """A clock on which the sleeper who is due first wakes first, once everybody sleeps."""
+    """A clock that wakes the next sleeper once all tasks are asleep."""
 
     def __init__(self) -> None:
         self.moment = START
@@ -60,7 +60,7 @@ async def timeline() -> AsyncIterator[Timeline]:
 async def turns(
     pacer: RateLimiter, timeline: Timeline, count: int, lane: Lane = Lane.SWEEP, quota: Quota = OPS
 ) -> list[float]:
-    """Take turns side by side; return when each was taken."""
+    """Take turns concurrently; return when each was taken."""
     taken: list[float] = []
 
     async def take() -> None:
@@ -72,7 +72,7 @@ async def turns(
 
 
 async def test_no_second_has_more_calls_than_the_quota(timeline: Timeline) -> None:
-    """A few at once, then at the rate: any second of it stays within 3 calls and a little room."""
+    """A small burst, then the rate: every second stays within 3 calls plus the burst."""
     taken = await turns(RateLimiter(clock=timeline, rates={"ssm": 3.0}), timeline, 30)
     busiest = max(sum(at <= other < at + 1 for other in taken) for at in taken)
     assert taken[:2] == [0.0, 0.0]
@@ -81,7 +81,7 @@ async def test_no_second_has_more_calls_than_the_quota(timeline: Timeline) -> No
 
 
 async def test_every_operation_account_and_region_has_its_own_quota(timeline: Timeline) -> None:
-    """AWS counts them apart."""
+    """AWS counts them separately."""
     pacer = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     quotas = [
         OPS,
@@ -93,8 +93,8 @@ async def test_every_operation_account_and_region_has_its_own_quota(timeline: Ti
         assert await turns(pacer, timeline, 1, quota=quota) == [0.0]
 
 
-async def test_what_aws_allows_less_of_has_a_rate_of_its_own(timeline: Timeline) -> None:
-    """StopAutomationExecution: one call a second, however many of others; a lower rate of the service's holds too."""
+async def test_operation_with_a_lower_quota_has_its_own_rate(timeline: Timeline) -> None:
+    """StopAutomationExecution: one call a second, or the service's rate if that is lower."""
     stop = Quota(OPS.account, OPS.region, "ssm", "stop_automation_execution")
     fast, slow = (RateLimiter(clock=timeline, rates={"ssm": rate}) for rate in (3.0, 0.5))
     assert await turns(fast, timeline, 4, quota=stop) == [0.0, 1.0, 2.0, 3.0]
@@ -102,16 +102,16 @@ async def test_what_aws_allows_less_of_has_a_rate_of_its_own(timeline: Timeline)
     assert [each - began for each in await turns(slow, timeline, 2, quota=stop)] == [0.0, 2.0]
 
 
-async def test_a_service_without_a_rate_is_not_paced(timeline: Timeline) -> None:
-    """SQS and STS have room enough."""
+async def test_service_without_a_rate_is_not_limited(timeline: Timeline) -> None:
+    """SQS and STS have large quotas."""
     pacer = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     quota = Quota(OPS.account, OPS.region, "sqs", "receive_message")
     pacer.throttled(quota)
     assert await turns(pacer, timeline, 50, quota=quota) == [0.0] * 50
 
 
-async def test_clicks_go_before_looks_before_sweeps(timeline: Timeline) -> None:
-    """Whoever came first: a person who waits is served first."""
+async def test_clicks_go_before_reconciliation_before_sweeps(timeline: Timeline) -> None:
+    """The order of arrival does not matter: a waiting person goes first."""
     pacer, order = RateLimiter(clock=timeline, rates={"ssm": 1.0}), list[Lane]()
 
     async def take(lane: Lane) -> None:
@@ -124,8 +124,8 @@ async def test_clicks_go_before_looks_before_sweeps(timeline: Timeline) -> None:
     assert order == sorted(lanes)
 
 
-async def test_a_click_overtakes_one_who_is_about_to_go(timeline: Timeline) -> None:
-    """The head of the line sleeps until the next call is free; a click that comes meanwhile takes it."""
+async def test_click_overtakes_the_head_of_the_queue(timeline: Timeline) -> None:
+    """The head of the queue sleeps until a token is free; a click that arrives meanwhile takes it."""
     pacer, order = RateLimiter(clock=timeline, rates={"ssm": 0.5}), list[str]()
 
     async def take(name: str, lane: Lane) -> None:
@@ -140,8 +140,8 @@ async def test_a_click_overtakes_one_who_is_about_to_go(timeline: Timeline) -> N
     assert order == ["click", "sweep"]
 
 
-async def test_one_who_gives_up_does_not_hold_the_line(timeline: Timeline) -> None:
-    """A cancelled caller leaves its place to the next."""
+async def test_cancelled_caller_does_not_block_the_queue(timeline: Timeline) -> None:
+    """The next caller takes its place."""
     pacer = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     await pacer.turn(OPS, Lane.SWEEP)
     first = asyncio.create_task(pacer.turn(OPS, Lane.SWEEP))
@@ -153,7 +153,7 @@ async def test_one_who_gives_up_does_not_hold_the_line(timeline: Timeline) -> No
 
 
 async def test_throttling_halves_the_rate_and_time_restores_it(timeline: Timeline) -> None:
-    """Halved at once, nothing in store any more, and back at full rate after a while."""
+    """The rate is halved and the burst is gone; after a while the full rate is back."""
     pacer = RateLimiter(clock=timeline, rates={"ssm": 4.0})
     pacer.throttled(OPS)
     slowed = await turns(pacer, timeline, 1)
@@ -165,15 +165,15 @@ async def test_throttling_halves_the_rate_and_time_restores_it(timeline: Timelin
 
 
 async def test_calls_that_were_throttled_together_halve_the_rate_once(timeline: Timeline) -> None:
-    """Three answers to one moment are one piece of news."""
+    """Three throttled calls at the same time count as one."""
     pacer = RateLimiter(clock=timeline, rates={"ssm": 4.0})
     for _ in range(3):
         pacer.throttled(OPS)
     assert await turns(pacer, timeline, 1) == [pytest.approx(0.5, abs=0.02)]
 
 
-async def test_the_rate_never_falls_to_nothing(timeline: Timeline) -> None:
-    """However long AWS throttles, a call every few seconds still goes."""
+async def test_rate_never_falls_to_zero(timeline: Timeline) -> None:
+    """However long AWS throttles, a call is made every few seconds."""
     pacer = RateLimiter(clock=timeline, rates={"ssm": 3.0})
     for _ in range(20):
         pacer.throttled(OPS)
@@ -184,8 +184,8 @@ async def test_the_rate_never_falls_to_nothing(timeline: Timeline) -> None:
 
 
 @pytest.mark.parametrize("lane", [Lane.CLICK, Lane.RECONCILE, Lane.SWEEP])
-async def test_who_cannot_wait_is_told_at_once(timeline: Timeline, lane: Lane) -> None:
-    """A line longer than one's patience is not joined, and nobody waits for longer than promised."""
+async def test_wait_beyond_patience_is_refused_at_once(timeline: Timeline, lane: Lane) -> None:
+    """The error comes at once, and no caller waits longer than its patience."""
     pacer = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     outcomes = await asyncio.gather(*(pacer.turn(OPS, lane) for _ in range(300)), return_exceptions=True)
     served = sum(outcome is None for outcome in outcomes)
@@ -194,8 +194,8 @@ async def test_who_cannot_wait_is_told_at_once(timeline: Timeline, lane: Lane) -
     assert all(outcome is None or isinstance(outcome, QuotaWaitTooLong) for outcome in outcomes)
 
 
-async def test_sweeps_in_line_do_not_make_a_click_impatient(timeline: Timeline) -> None:
-    """Only those who go first count as ahead."""
+async def test_queued_sweeps_do_not_delay_a_click(timeline: Timeline) -> None:
+    """Only callers that go first count as ahead."""
     pacer = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     sweeps = [asyncio.create_task(pacer.turn(OPS, Lane.SWEEP)) for _ in range(100)]
     await asyncio.sleep(0)
@@ -207,8 +207,8 @@ async def test_sweeps_in_line_do_not_make_a_click_impatient(timeline: Timeline) 
 
 
 @pytest.mark.parametrize("back", [timedelta(minutes=2), timedelta(hours=1), timedelta(days=1)])
-async def test_a_clock_that_was_set_back_closes_no_quota(back: timedelta) -> None:
-    """The clock was ahead at the start and was set right: clicks have their turns all the same."""
+async def test_clock_set_back_does_not_block_a_quota(back: timedelta) -> None:
+    """The clock was ahead and is corrected: clicks still get their turns."""
     clock = ManualClock()
     pacer = RateLimiter(clock=clock)
     await pacer.turn(OPS, Lane.CLICK)

@@ -1,4 +1,4 @@
-"""What each failure of a call means: whether it left, had an effect, may be made again."""
+"""The meaning of each failure: was the call sent, did it have an effect, may it be repeated."""
 
 from typing import Any
 
@@ -53,13 +53,13 @@ def answered(code: str | None, status: int) -> Exception:
         (ValueError("no timestamp"), Failure.NO_ANSWER),
     ],
 )
-def test_every_failure_has_its_meaning(error: Exception, failure: Failure) -> None:
-    """Only what certainly had no effect may be made again; all else is uncertain."""
+def test_every_failure_is_classified(error: Exception, failure: Failure) -> None:
+    """Only a call that certainly had no effect may be repeated; everything else is uncertain."""
     assert classify(error).failure is failure
 
 
-def test_a_code_is_always_there() -> None:
-    """AWS's own, else the status, else the name of the error."""
+def test_every_failure_has_a_code() -> None:
+    """AWS's code, else the HTTP status, else the name of the error."""
     assert classify(answered("InternalServerError", 500)).code == "InternalServerError"
     assert classify(answered(None, 502)).code == "HTTP 502"
     assert classify(botocore.NoCredentialsError()).code == "NoCredentialsError"
@@ -67,15 +67,15 @@ def test_a_code_is_always_there() -> None:
 
 @UNHURRIED
 @given(anything)
-def test_an_error_of_any_form_is_classified(response: Any) -> None:
-    """An error answer that has another form than AWS's is uncertain, never a crash."""
+def test_malformed_error_answer_is_uncertain(response: Any) -> None:
+    """An error answer of an unexpected form is uncertain, never a crash."""
     error = botocore.ClientError({}, "GetOpsItem")
     error.response = response
     assert classify(error).failure is Failure.NO_ANSWER
 
 
-def test_a_throttled_read_asks_for_patience() -> None:
-    """The port's error carries AWS's code."""
+def test_throttled_read_raises_the_port_error() -> None:
+    """The port's error has AWS's code."""
     problem = unavailable(classify(answered("ThrottlingException", 400)))
     assert isinstance(problem, AwsThrottled)
     assert problem.code == "ThrottlingException"

@@ -1,4 +1,4 @@
-"""How single members are read."""
+"""How members of answers are read."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -26,8 +26,8 @@ from tests.unit.aws.samples import UNHURRIED, anything
         (None, None),
     ],
 )
-def test_moments_are_read_in_utc(value: object, read: datetime | None) -> None:
-    """Every spelling that AWS documents; what is none is no moment."""
+def test_times_are_read_in_utc(value: object, read: datetime | None) -> None:
+    """Every documented format is read; anything else gives None."""
     assert fields.moment(value) == read
 
 
@@ -51,19 +51,19 @@ def test_moments_are_read_in_utc(value: object, read: datetime | None) -> None:
     ],
 )
 def test_durations_are_read_from_iso_and_from_seconds(value: object, read: timedelta | None) -> None:
-    """Longer than nothing and shorter than ten years, or none."""
+    """Positive durations below ten years; anything else gives None."""
     assert fields.duration(value) == read
 
 
 def test_texts_can_always_be_stored() -> None:
-    """Half a surrogate pair, which JSON can carry and UTF-8 cannot, is replaced."""
+    """A lone surrogate, which JSON allows and UTF-8 does not, is replaced."""
     assert fields.text(fields.decoded('"a\\ud800b"')) == "a?b"
 
 
 @UNHURRIED
 @given(anything)
 def test_readers_never_raise(value: object) -> None:
-    """Every reader answers something of its type, or None, whatever the value."""
+    """Every reader returns a value of its type, or None, for any input."""
     readers = (fields.text, fields.mapping, fields.sequence, fields.rows, fields.moment, fields.duration)
     for read in (*readers, fields.whole, fields.decoded):
         read(value)

@@ -37,7 +37,7 @@ async def test_callers_share_the_run_in_progress() -> None:
     assert not flight.running("a")
 
 
-async def test_keys_run_side_by_side() -> None:
+async def test_runs_for_different_keys_are_concurrent() -> None:
     """Work for another key does not wait."""
     work = Work()
     flight = SingleFlight[str, int](work)
@@ -47,8 +47,8 @@ async def test_keys_run_side_by_side() -> None:
     assert work.runs == [("a",), ("b",)]
 
 
-async def test_a_cancelled_caller_leaves_the_run_to_the_others() -> None:
-    """The run goes on for those who still wait."""
+async def test_cancelled_caller_does_not_cancel_the_run() -> None:
+    """The run continues for the other callers."""
     work = Work()
     flight = SingleFlight[int](work)
     leaving, staying = asyncio.create_task(flight.join()), asyncio.create_task(flight.join())
@@ -58,7 +58,7 @@ async def test_a_cancelled_caller_leaves_the_run_to_the_others() -> None:
     assert await staying == 1
 
 
-async def test_a_new_run_starts_after_the_last_one_ended() -> None:
+async def test_finished_run_is_not_reused() -> None:
     """Results are not cached."""
     work = Work()
     work.gate.set()
@@ -67,7 +67,7 @@ async def test_a_new_run_starts_after_the_last_one_ended() -> None:
 
 
 async def test_closing_cancels_runs_in_progress() -> None:
-    """Nothing is left running."""
+    """No task is left running."""
     flight = SingleFlight[int](Work())
     task = flight.start()
     await asyncio.sleep(0)
@@ -75,7 +75,7 @@ async def test_closing_cancels_runs_in_progress() -> None:
     assert task.cancelled()
 
 
-async def test_draining_waits_for_runs_that_fail_too() -> None:
+async def test_drain_waits_for_all_runs_even_if_one_fails() -> None:
     """A failed run does not end the wait for the others."""
 
     async def fail() -> None:
@@ -95,7 +95,7 @@ async def test_first_of_says_which_came_first() -> None:
     assert await first_of(event.wait(), asyncio.Event().wait())
 
 
-async def test_shielded_work_goes_on_after_the_pause() -> None:
+async def test_shielded_work_continues_after_the_pause() -> None:
     """Only the wait is cancelled."""
     gate = asyncio.Event()
     task = asyncio.create_task(gate.wait())
@@ -106,14 +106,14 @@ async def test_shielded_work_goes_on_after_the_pause() -> None:
 
 @pytest.mark.parametrize(("failures", "seconds"), [(0, 2.0), (1, 4.0), (2, 8.0), (3, 10.0), (10_000, 10.0)])
 def test_backoff_doubles_up_to_the_longest_pause(failures: int, seconds: float) -> None:
-    """Seconds and timedeltas alike."""
+    """The same for seconds and for timedeltas."""
     assert backoff(failures, first=2.0, longest=10.0) == seconds
     longest = timedelta(seconds=10)
     assert backoff(failures, first=timedelta(seconds=2), longest=longest) == timedelta(seconds=seconds)
 
 
-def test_a_window_counts_what_is_within_it() -> None:
-    """Two in ten seconds: the third waits for the first to be ten seconds old."""
+def test_window_counts_only_recent_events() -> None:
+    """Two in ten seconds: the third waits until the first is ten seconds old."""
     window = SlidingWindow([(10.0, 2)])
     assert window.take(0.0)
     assert window.take(4.0)
@@ -122,14 +122,14 @@ def test_a_window_counts_what_is_within_it() -> None:
     assert window.take(10.0)
 
 
-def test_all_limits_of_a_window_hold_at_once() -> None:
+def test_all_limits_of_a_window_apply_together() -> None:
     """The longest wait counts."""
     window = SlidingWindow([(1.0, 1), (60.0, 2)])
     assert [window.take(now) for now in (0.0, 0.5, 1.0, 2.0)] == [True, False, True, False]
     assert window.wait(2.0) == 58.0
 
 
-def test_a_clock_that_was_set_back_blocks_no_longer_than_the_window() -> None:
+def test_clock_set_back_blocks_no_longer_than_the_window() -> None:
     """An hour back, and the wait is ten seconds."""
     window = SlidingWindow([(10.0, 1)])
     window.add(3600.0)

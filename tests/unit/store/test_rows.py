@@ -1,4 +1,4 @@
-"""bot.store.rows: what is written is what is read, and what cannot be read says so."""
+"""bot.store.rows: rows are read as they were written, and unreadable rows raise clear errors."""
 
 import json
 import traceback
@@ -34,61 +34,61 @@ ROW = Record(key_of(1), NOW, version=1)
 
 @given(record=values(Record))
 @UNHURRIED
-def test_a_row_comes_back_as_it_was(record: Record) -> None:
-    """Any row equals what is read back."""
+def test_row_survives_encoding_and_decoding(record: Record) -> None:
+    """Any row equals its decoded JSON."""
     assert decode(RECORD, encode(RECORD, storable(record)), where="row") == record
 
 
 @given(record=values(Record))
 @UNHURRIED
-def test_a_row_looks_the_same_before_and_after_its_way_through_the_store(record: Record) -> None:
-    """Digests are made of representations: a row that was written and one that was read have the same."""
-    kept = replace(storable(record), requester=None)  # the order of a set's members is nobody's business
+def test_written_and_read_rows_have_the_same_repr(record: Record) -> None:
+    """Digests are made of representations, so both must be equal."""
+    kept = replace(storable(record), requester=None)  # sets have no order
     assert repr(decode(RECORD, encode(RECORD, kept), where="row")) == repr(kept)
 
 
 @given(record=values(Record))
 @UNHURRIED
-def test_storable_is_storable_already(record: Record) -> None:
-    """A second time changes nothing and copies nothing."""
+def test_storable_is_idempotent(record: Record) -> None:
+    """A second call changes nothing and copies nothing."""
     kept = storable(record)
     assert storable(kept) is kept
 
 
-def test_moments_are_kept_in_utc() -> None:
-    """The time zone in which a moment came does not matter."""
+def test_times_are_stored_in_utc() -> None:
+    """The original time zone does not matter."""
     row = storable(replace(ROW, requeue_at=NOW.astimezone(TOKYO)))
     assert row.requeue_at == NOW
     assert row.requeue_at.tzinfo is UTC
 
 
-def test_a_moment_without_a_time_zone_is_refused() -> None:
-    """Nobody can say when it is, so it is an error and not a guess."""
+def test_time_without_a_time_zone_is_refused() -> None:
+    """It is an error, not a guess."""
     with pytest.raises(ValueError, match="time zone"):
         storable(replace(ROW, requeue_at=NOW.replace(tzinfo=None)))
 
 
-def test_text_that_is_no_text_is_made_one() -> None:
-    """A lone surrogate, which JSON may carry and no store takes, does not keep a row from being written."""
+def test_lone_surrogates_are_replaced() -> None:
+    """JSON allows them, no store does; they must not prevent a write."""
     entry = AuditEntry(NOW, "clicked", person_name="a\ud800b 佐藤")
     assert decode(AUDIT_ENTRY, encode(AUDIT_ENTRY, storable(entry)), where="entry").person_name == "a?b 佐藤"
 
 
-def test_chats_come_back() -> None:
-    """A person's chat equals what is read back."""
+def test_chat_survives_encoding_and_decoding() -> None:
+    """A personal chat equals its decoded JSON."""
     chat = PersonalChat(Person("id", "tenant", "佐藤 花子"), "a:1", "https://smba.example.com/")
     assert decode(PERSONAL_CHAT, encode(PERSONAL_CHAT, chat), where="chat") == chat
 
 
-def test_fields_of_a_newer_minor_version_are_passed_over() -> None:
-    """A row with fields that nobody knows yet is read."""
+def test_members_of_a_newer_minor_version_are_skipped() -> None:
+    """A row with unknown members is read."""
     stored = json.loads(encode(RECORD, ROW)) | {"colour": "green"}
     stored["key"]["planet"] = "earth"
     assert decode(RECORD, json.dumps(stored), where="row") == ROW
 
 
-def test_fields_that_an_older_version_did_not_write_have_their_defaults() -> None:
-    """A row with nothing but key and birth is read."""
+def test_members_missing_in_old_rows_have_defaults() -> None:
+    """A row with only key and creation time is read."""
     stored = {"key": {"account": "1", "region": "r", "ops_item_id": "oi"}, "created_at": "2026-04-01T09:00:00Z"}
     assert decode(RECORD, json.dumps(stored), where="row").surfaces == ()
 
@@ -104,16 +104,16 @@ def test_fields_that_an_older_version_did_not_write_have_their_defaults() -> Non
         (encode(RECORD, ROW).replace("09:00:00Z", "09:00:00"), "time zone"),
     ],
 )
-def test_what_cannot_be_read_says_where_and_what(stored: str, problem: str) -> None:
-    """A broken row is an error that names the row and the field."""
+def test_unreadable_row_names_row_and_member(stored: str, problem: str) -> None:
+    """The error names the row, the member and the problem."""
     with pytest.raises(RowUnreadable, match="request x cannot be read") as caught:
         decode(RECORD, stored, where="request x")
     assert problem in str(caught.value)
     assert isinstance(caught.value, StoreUnavailable)
 
 
-def test_an_error_does_not_repeat_what_people_wrote() -> None:
-    """A broken field's content may be somebody's words; it stays out of the message, and of the trace in the log."""
+def test_error_does_not_quote_stored_text() -> None:
+    """A broken member may hold text that a person wrote; it stays out of the message and of the trace."""
     words = str(key_of(7))  # not in the source of this test, which a trace shows
     with pytest.raises(RowUnreadable) as caught:
         decode(RECORD, json.dumps({"version": words}), where="row")
@@ -121,20 +121,20 @@ def test_an_error_does_not_repeat_what_people_wrote() -> None:
     assert ("version" in trace, words in trace) == (True, False)
 
 
-def test_a_change_makes_the_next_version() -> None:
-    """A changed row is one version on, whatever the change says about versions."""
+def test_changed_row_has_the_next_version() -> None:
+    """The version grows by one, even if the change sets another."""
     row, _ = apply_change(ROW, ROW.key, lambda row: replace(row, reconcile_failures=1, version=70), now=NOW)
     assert (row.version, row.reconcile_failures) == (2, 1)
 
 
-def test_a_new_row_is_born_now() -> None:
-    """Where there is no row, the change gets a new one, made at `now`."""
+def test_missing_row_is_created_at_the_given_time() -> None:
+    """The change gets a new row, created at `now`."""
     row, _ = apply_change(None, ROW.key, lambda row: replace(row, reconcile_failures=1), now=NOW)
     assert row == replace(ROW, reconcile_failures=1)
 
 
-def test_an_unchanged_row_keeps_its_version() -> None:
-    """Nothing to write: the version tells so."""
+def test_unchanged_row_keeps_its_version() -> None:
+    """The version shows that there is nothing to write."""
     assert apply_change(ROW, ROW.key, replace, now=NOW) == (ROW, ())
     assert apply_change(None, ROW.key, lambda row: row, now=NOW)[0].version == 0
 
@@ -165,29 +165,29 @@ STORED_DIARY = f'{{"visits":[{STORED_VISIT}],"last":{STORED_VISIT}}}'
 VISIT = Visit(requeue_at=NOW, identified=True, note="a")
 
 
-def test_a_renamed_field_is_written_under_its_stored_name() -> None:
-    """Wherever in a row its class is; other fields are stored under their own names."""
+def test_renamed_field_is_written_under_its_stored_name() -> None:
+    """At any depth of a row; other fields are stored under their own names."""
     assert encode(DIARY, Diary((VISIT,), VISIT)) == STORED_DIARY
 
 
-def test_a_renamed_field_is_read_under_its_stored_name() -> None:
-    """What an earlier version wrote keeps its value."""
+def test_renamed_field_is_read_under_its_stored_name() -> None:
+    """Values that an earlier version wrote are kept."""
     assert decode(DIARY, STORED_DIARY, where="row") == Diary((VISIT,), VISIT)
 
 
-def test_a_stored_row_has_one_name_for_each_field() -> None:
-    """The Python name of a renamed field is an unknown member like any other."""
+def test_python_name_of_a_renamed_field_is_not_read() -> None:
+    """It is an unknown member like any other."""
     stored = STORED_VISIT.replace('"placed":true', '"identified":true')
     assert decode(DIARY, f'{{"last":{stored}}}', where="row").last == replace(VISIT, identified=False)
 
 
-def test_an_error_names_the_stored_member() -> None:
-    """The person on call finds the member in the row by the name that the error has."""
+def test_error_names_the_stored_member() -> None:
+    """The person on call finds the member in the row by the name in the error."""
     with pytest.raises(RowUnreadable, match=r"last\.placed: bool_type"):
         decode(DIARY, '{"last":{"placed":"yes"}}', where="row")
 
 
-def test_a_list_of_rows_has_the_stored_names() -> None:
+def test_list_of_rows_has_the_stored_names() -> None:
     """`show` prints rows as they are stored."""
     assert adapter_of(list[Visit]).dump_json([VISIT], by_alias=True).decode() == f"[{STORED_VISIT}]"
 
@@ -200,12 +200,12 @@ def test_a_list_of_rows_has_the_stored_names() -> None:
         ({"note": "text", "identified": "text"}, "two fields of Visit have the same stored name"),
     ],
 )
-def test_a_wrong_stored_name_is_refused_at_the_start(names: dict[str, str], problem: str) -> None:
-    """An entry that would be without effect, or would mix two fields, is an error and loses no value."""
+def test_wrong_stored_name_is_refused_at_import(names: dict[str, str], problem: str) -> None:
+    """An entry without effect, or one that mixes two fields, is an error and loses no value."""
     with pytest.raises(ValueError, match=problem):
         adapter_of(Diary, {Visit: names})
 
 
-def test_the_table_of_stored_names_has_only_renamed_fields() -> None:
+def test_stored_names_has_only_renamed_fields() -> None:
     """A field that is stored under its Python name needs no entry."""
     assert [names for names in STORED_NAMES.values() for field, stored in names.items() if field == stored] == []

@@ -1,4 +1,4 @@
-"""Teams as the services see it: messages and rosters, and the closed set of what goes wrong."""
+"""The ports for Teams: messages (Chat) and rosters (People), with their closed set of errors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from bot.domain.identity import Person
 
 
 class ChatThrottled(Exception):
-    """Teams asked for patience; `retry_after` in seconds. Nothing was delivered."""
+    """Too many calls; try again after `retry_after` seconds. Nothing was delivered."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__(retry_after)
@@ -17,7 +17,7 @@ class ChatThrottled(Exception):
 
 
 class ChatUnavailable(Exception):
-    """Teams did not answer usefully. `ambiguous`: the message may have been delivered all the same."""
+    """Teams failed or did not answer. `ambiguous`: the message may have been delivered."""
 
     def __init__(self, code: str, *, ambiguous: bool) -> None:
         super().__init__(code)
@@ -25,22 +25,22 @@ class ChatUnavailable(Exception):
 
 
 class ChatProblem(StrEnum):
-    """Why Teams refuses for good."""
+    """Why Teams refused permanently."""
 
-    NOT_INSTALLED = "not_installed"  # the bot is not in the team, or not in the person's apps
+    NOT_INSTALLED = "not_installed"  # the bot is not in the team, or the person has not installed it
     BLOCKED = "blocked"  # the person or an administrator has blocked the bot
-    WRITES_BLOCKED = "writes_blocked"  # nobody may write there: an archived team; in a personal chat as `blocked`
+    WRITES_BLOCKED = "writes_blocked"  # an archived team; in a personal chat the same as `blocked`
     UNKNOWN_PERSON = "unknown_person"
     CONVERSATION_NOT_FOUND = "conversation_not_found"
     ACTIVITY_NOT_FOUND = "activity_not_found"  # the message was deleted
     TOO_LARGE = "too_large"
     FORBIDDEN = "forbidden"  # any other 403
-    UNAUTHORIZED = "unauthorized"  # the bot itself is not let in
+    UNAUTHORIZED = "unauthorized"  # the bot's own token was refused
     BAD_REQUEST = "bad_request"  # any other refusal
 
 
 class ChatRefused(Exception):
-    """Teams refused for good."""
+    """Teams refused permanently."""
 
     def __init__(self, problem: ChatProblem, detail: str = "") -> None:
         super().__init__(problem, detail)
@@ -49,7 +49,7 @@ class ChatRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: an adaptive card, and the line that a notification shows."""
+    """A message: an Adaptive Card, and the text of its notification."""
 
     card: dict[str, object]
     summary: str
@@ -58,14 +58,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """Where a message is: the conversation to reply to (for a channel, its thread) and the activity's id."""
+    """The place of a message: its conversation (in a channel: the thread) and its activity id."""
 
     conversation: str
     activity_id: str
 
 
 class Chat(Protocol):
-    """Messages in Teams. Every call raises ChatThrottled, ChatUnavailable or ChatRefused, and nothing else."""
+    """Messages in Teams. Calls raise only ChatThrottled, ChatUnavailable or ChatRefused."""
 
     async def post(self, conversation: str, message: Message) -> Posted:
         """Start a thread in a channel, or post in a group chat."""
@@ -77,25 +77,25 @@ class Chat(Protocol):
         """Post into the thread of a message."""
 
     async def direct(self, person: Person, message: Message) -> Posted:
-        """Post into a person's own chat with the bot."""
+        """Post into the personal chat of a person with the bot."""
 
 
 class RosterUnavailable(Exception):
-    """The roster could not be read; who is asked for counts as nobody."""
+    """The roster could not be read, so no person counts as a member."""
 
 
 class People(Protocol):
-    """Who is in the channels."""
+    """The people in the channels."""
 
     async def member(self, conversation: str, object_id: str) -> Person | None:
-        """Return the channel's roster entry of a person, None for who is not in it. Raises RosterUnavailable."""
+        """Return a person's entry in the channel's roster, None if they are no member. Raises RosterUnavailable."""
 
     async def roster(self, conversation: str) -> Sequence[Person]:
-        """Return everybody in the channel. Raises RosterUnavailable."""
+        """Return all members of the channel. Raises RosterUnavailable."""
 
     async def known(self, names: frozenset[str] = frozenset()) -> Sequence[Person]:
-        """Everybody in the rosters of the configured channels, and whoever has the bot in a chat of their own.
+        """Return the members of the configured channels, and the people who have a personal chat with the bot.
 
-        Of the latter only who goes by one of `names` (case-folded ids and addresses) is sure to have UPN and mail, read
-        within a day; who goes by one and cannot be read now is left out. Never raises.
+        Of the latter, those with one of `names` (case-folded ids and addresses) have UPN and mail, read within a day;
+        they are left out if Teams does not answer. The others may have neither. Never raises.
         """

@@ -79,11 +79,11 @@ class TeamsSide:
         """Connect the services to the endpoint; return the handler of `POST /api/messages`."""
         handler = TeamsHandler(
             clicks=click_handler,
-            talk=commands,
-            welcome=installs,
+            commands=commands,
+            installations=installs,
             replies=Replies(self.chat, self._configured, self._clock),
             directory=self.people,
-            acquaintance=PersonalChats(self._store, self.people, clock=self._clock),
+            personal_chats=PersonalChats(self._store, self.people, clock=self._clock),
             service_urls=self._service_urls,
         )
         verifier = TokenVerifier(

@@ -15,7 +15,7 @@ from bot.teams.outbound.connector import Connector
 from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.people.chat_people import MOST_REQUESTED
 from bot.teams.people.directory import Directory
-from bot.teams.wire.members import TeamMember
+from bot.teams.wire.people import TeamMember
 from bot.telemetry import Telemetry
 from tests.fakes.clock import ManualClock
 from tests.fakes.edge import running_edge

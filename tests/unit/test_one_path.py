@@ -29,8 +29,8 @@ CHAT = {
     "bot/service/reconcile/delivery.py Delivery._update_card",
     "bot/service/reconcile/delivery.py Delivery._send_note",
     "bot/service/reconcile/delivery.py Delivery._send_direct",
-    "bot/teams/inbound/replies.py Replies.say",  # the answer to a person's own message, to nobody else
-    "bot/teams/inbound/replies.py Replies.tell",  # the answer to a person's own press, where the card cannot carry it
+    "bot/teams/inbound/replies.py Replies.reply",  # the answer to a person's own message, to nobody else
+    "bot/teams/inbound/replies.py Replies.notify",  # the answer to a person's own press, where the card cannot carry it
 }
 SIGNAL = {"bot/service/clicks/signalling.py Signalling._signalled"}
 DUE = {

@@ -1,14 +1,13 @@
-"""`POST /api/messages`: everything between an HTTP request and a turn of the bot.
+"""`POST /api/messages`: from the HTTP request to a turn of the bot.
 
-Owns the order of the checks and the statuses. Cheap checks come first, then the token, then the body, then the tenant.
-It never answers 5xx, except 503 while no signing key was ever had. Knows nothing of cards, requests and people.
+Checks in this order: headers, token, body, tenant. It never returns 5xx, except 503 before the first signing keys.
 """
 
 import asyncio
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from aiohttp import ClientError, web
@@ -18,12 +17,12 @@ from bot.teams.inbound.keys import KeysUnavailable
 from bot.teams.inbound.tokens import TokenRefused, TokenVerifier, VerifiedToken
 from bot.teams.wire.activity import Inbound, NotAnActivity, parse
 
-LARGEST_BODY = 256 * 1024  # bytes; Teams sends under 100 KB
-BODY_LIMIT = 10.0  # seconds to send the body; Teams gives up on us after as long
-MOST_TURNS = 400  # at once; a rush of 200 clicks fits twice, and what waits behind them would be answered too late
-CHANNEL = "msteams"
-"""The only channel. Every Azure Bot has Web Chat and Direct Line too, and there the *client* writes who it is."""
-INVOKE = "invoke"
+LARGEST_BODY: Final = 256 * 1024  # bytes; Teams sends less than 100 KB
+BODY_LIMIT: Final = 10.0  # seconds to receive the body; Teams waits as long for a response
+MOST_TURNS: Final = 400  # at once: twice a rush of 200 clicks; more would be answered too late
+CHANNEL: Final = "msteams"
+"""The only channel. Every Azure Bot also has Web Chat and Direct Line, where the *client* states its own identity."""
+INVOKE: Final = "invoke"
 
 log = structlog.get_logger(__name__)
 
@@ -48,9 +47,9 @@ class Endpoint:
         turn: Turn,
         most_turns: int = MOST_TURNS,
     ) -> None:
-        """Take the tenant whose conversations are served; raise ValueError if it is empty."""
+        """Take the tenant to serve. Raises ValueError if it is empty."""
         if not tenant_id:
-            raise ValueError("an empty tenant id would serve nobody")
+            raise ValueError("the tenant id is empty")
         self._verifier = verifier
         self._adapter = adapter
         self._tenant = tenant_id.casefold()
@@ -102,7 +101,7 @@ class Endpoint:
         try:
             status, body = await self._adapter.run(inbound, turn=self._turn)
             return _answer(kind, status, body)
-        except Exception:  # the edge of the turn: what fails inside must not make Teams send it again
+        except Exception:  # the edge of the turn: after an error Teams must not send the activity again
             log.exception("turn_failed", activity_type=kind)
             return _answer(kind, HTTPStatus.INTERNAL_SERVER_ERROR, None)
         finally:
@@ -113,13 +112,15 @@ def _check_head(request: web.Request) -> None:
     if request.content_type != "application/json":
         raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not_json")
     if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "compressed")  # Teams does not; a bomb would
+        raise _Refused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "compressed"
+        )  # Teams does not compress; a decompression bomb would be
     if (request.content_length or 0) > LARGEST_BODY:
         raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large")
 
 
 async def _read(request: web.Request) -> bytes:
-    # Counted as it comes: a chunked body tells no length beforehand.
+    # Counted while reading: a chunked body has no length in advance.
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_LIMIT):
@@ -147,7 +148,7 @@ def _unauthorized(reason: str) -> _Refused:
 
 def _refusal(refused: _Refused) -> web.Response:
     log.info("activity_refused", status=refused.status.value, reason=refused.reason)
-    # The caller learns the status alone: why a token failed helps only those who make tokens up.
+    # The sender gets the status only: the reason would help to forge tokens.
     return _json(refused.status, {"error": refused.status.phrase}, refused.headers)
 
 
@@ -160,7 +161,7 @@ def _answer(kind: str, status: int, body: Any) -> web.Response:
 
 
 def _overloaded(kind: str) -> web.Response:
-    """Turn an activity away before anything was done about it; a person is told so, Teams to come again."""
+    """Refuse an activity before any work: a click gets a message, other activities a 429 so that Teams retries."""
     log.warning("activity_turned_away", activity_type=kind)
     if kind == INVOKE:
         return _json(HTTPStatus.OK, _error_card(HTTPStatus.TOO_MANY_REQUESTS))
@@ -173,7 +174,7 @@ _ERRORS: Mapping[int, tuple[int, str, str]] = {
     HTTPStatus.TOO_MANY_REQUESTS: (500, "Overloaded", "The bot is very busy. Nothing was sent; please press again."),
 }
 _FAILED = (500, "InternalServerError", "The bot could not finish this. Please look at the card again in a moment.")
-"""The protocol's status, its code and the words, by the HTTP status that it would have been.
+"""Status, code and text of the protocol's error response, by the HTTP status of the turn.
 https://learn.microsoft.com/adaptive-cards/authoring-cards/universal-action-model#response-format"""
 
 

@@ -1,7 +1,4 @@
-"""The bot's turns: an authenticated activity in, a decision, a reply or a memory out.
-
-Owns which activity means what. What a click or a command does is the services' matter; nothing here decides.
-"""
+"""Dispatches authenticated activities: clicks and commands to the services, membership changes to the caches."""
 
 from http import HTTPStatus
 from typing import Final, Protocol
@@ -20,12 +17,12 @@ from bot.teams.inbound.replies import Replies, ReplyStyle
 from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.people.directory import Directory
 from bot.teams.wire.activity import Inbound
-from bot.teams.wire.invoke import CARD_ACTION, NotAClick, is_submit, read_click, response_to, response_to_oddity
+from bot.teams.wire.invoke import CARD_ACTION, NotAClick, click_response, is_submit, read_click, rejection_response
 from bot.teams.wire.message_text import client_locale, is_personal, message_text
 from bot.teams.wire.outgoing import Json
 from bot.teams.wire.people import sender
 
-# The rest (reactions, edits, read receipts, typing) asks nothing of the bot; the SDK's handling of it can fail.
+# Other types (reactions, edits, read receipts, typing) need no action, and the SDK's handling of them can fail.
 SERVED: Final = frozenset({"message", "invoke", "conversationUpdate", "installationUpdate"})
 
 log = structlog.get_logger(__name__)
@@ -34,43 +31,43 @@ log = structlog.get_logger(__name__)
 class Clicks(Protocol):
     """Answers clicks: bot.service.clicks.handler.ClickHandler."""
 
-    async def click(self, click: Click) -> Answer:
-        """Answer a click; never raises."""
+    async def click(self, click: Click, /) -> Answer:
+        """Answer a click. Never raises."""
 
 
 class Commands(Protocol):
     """Answers commands: bot.service.commands.CommandService."""
 
-    async def answer(self, said: IncomingMessage) -> Reply:
+    async def answer(self, message: IncomingMessage, /) -> Reply:
         """Answer a message. Raises StoreUnavailable."""
 
 
 class Installations(Protocol):
-    """Hears that the bot was added to a team: bot.service.sources.installation_events.InstallationEvents."""
+    """Handles the installation of the bot in a team: bot.service.sources.installation_events."""
 
     async def arrived(self) -> None:
-        """Take note of it; never raises."""
+        """Handle one installation. Never raises."""
 
 
 class TeamsHandler(TeamsActivityHandler):
-    """Runs one turn; `on_turn` is the adapter's entry."""
+    """Runs turns. `on_turn` is the entry point."""
 
     def __init__(
         self,
         *,
         clicks: Clicks,
-        talk: Commands,
-        welcome: Installations,
+        commands: Commands,
+        installations: Installations,
         replies: Replies,
         directory: Directory,
-        acquaintance: PersonalChats,
+        personal_chats: PersonalChats,
         service_urls: ServiceUrls,
     ) -> None:
-        self._clicks, self._talk, self._welcome, self._replies = clicks, talk, welcome, replies
-        self._directory, self._acquaintance, self._service_urls = directory, acquaintance, service_urls
+        self._clicks, self._commands, self._installations, self._replies = clicks, commands, installations, replies
+        self._directory, self._personal_chats, self._service_urls = directory, personal_chats, service_urls
 
     async def on_turn(self, turn_context: TurnContext) -> None:
-        """Learn where the conversation's messages go, then serve the activity."""
+        """Learn the conversation's service URL, then dispatch the activity."""
         wire = _inbound(turn_context).wire
         await self._service_urls.learn(wire.conversation.id, wire.service_url)
         if wire.type in SERVED:
@@ -79,7 +76,7 @@ class TeamsHandler(TeamsActivityHandler):
     # --- clicks
 
     async def on_invoke_activity(self, turn_context: TurnContext) -> InvokeResponse:
-        """Answer a click with what its person gets to see; the endpoint words what the bot does not know."""
+        """Answer a click. The endpoint writes the response to an unknown invoke."""
         inbound = _inbound(turn_context)
         if inbound.wire.name != CARD_ACTION:
             log.info("invoke_unknown", name=(inbound.wire.name or "")[:100])
@@ -89,30 +86,30 @@ class TeamsHandler(TeamsActivityHandler):
     async def _clicked(self, inbound: Inbound) -> Json:
         try:
             click = read_click(inbound)
-        except NotAClick as oddity:
-            log.warning("click_not_understood", reason=oddity.reason)
-            return response_to_oddity(oddity)
-        return response_to(await self._clicks.click(click))
+        except NotAClick as error:
+            log.warning("click_not_understood", reason=error.reason)
+            return rejection_response(error)
+        return click_response(await self._clicks.click(click))
 
     async def _submitted(self, inbound: Inbound) -> None:
-        """Serve an Action.Submit of an old client: no card can be returned, and the posted one is updated anyway."""
+        """Handle Action.Submit of an old client. It takes no card as a response; the posted card is updated anyway."""
         try:
             click = read_click(inbound)
-        except NotAClick as oddity:
-            log.warning("click_not_understood", reason=oddity.reason)
-            await self._replies.fail(inbound)
+        except NotAClick as error:
+            log.warning("click_not_understood", reason=error.reason)
+            await self._replies.reply_failed(inbound)
             return
         answer = await self._clicks.click(click)
         if answer.notice is not None:
-            await self._replies.tell(inbound, click.person, answer.notice)
+            await self._replies.notify(inbound, click.person, answer.notice)
 
-    # --- words
+    # --- messages
 
     async def on_message_activity(self, turn_context: TurnContext) -> None:
-        """Serve a press of Action.Submit, or answer a command where it was written."""
+        """Handle an Action.Submit, or answer a command in its conversation."""
         inbound = _inbound(turn_context)
         if is_personal(inbound):
-            await self._acquaintance.meet(inbound)
+            await self._personal_chats.remember(inbound)
         if is_submit(inbound):
             await self._submitted(inbound)
         else:
@@ -123,7 +120,7 @@ class TeamsHandler(TeamsActivityHandler):
         if person is None:
             log.info("message_of_nobody_ignored")
             return
-        said = IncomingMessage(
+        message = IncomingMessage(
             text=message_text(inbound),
             person=person,
             conversation=inbound.wire.conversation.id,
@@ -131,42 +128,42 @@ class TeamsHandler(TeamsActivityHandler):
             locale=client_locale(inbound),
         )
         try:
-            reply = await self._talk.answer(said)
+            reply = await self._commands.answer(message)
         except StoreUnavailable:
-            await self._replies.fail(inbound)
+            await self._replies.reply_failed(inbound)
         else:
-            await self._replies.say(inbound, reply.view, ReplyStyle(reply.locale, reply.timezone))
+            await self._replies.reply(inbound, reply.view, ReplyStyle(reply.locale, reply.timezone))
 
-    # --- who is where
+    # --- membership and installation
 
     async def on_conversation_update_activity(self, turn_context: TurnContext) -> None:
-        """Believe rosters no longer when people come or go; greet who has the bot now."""
+        """Invalidate rosters when members change; handle that the bot itself was added."""
         inbound = _inbound(turn_context)
         wire = inbound.wire
         if wire.members_added or wire.members_removed:
-            # Teams tells of a team's members in its General channel alone, and every channel's roster has them.
+            # Teams reports the members of a team in its General channel only, but every channel's roster has them.
             self._directory.invalidate(None if wire.channel_data and wire.channel_data.team else wire.conversation.id)
         if any(added.id == wire.recipient.id for added in wire.members_added or ()):
-            await (self._greet(inbound) if is_personal(inbound) else self._welcome.arrived())
+            await (self._welcome(inbound) if is_personal(inbound) else self._installations.arrived())
 
     async def on_installation_update(self, turn_context: TurnContext) -> None:
-        """Greet who installs the bot, forget who uninstalls it; an upgrade is neither."""
+        """Welcome people who install the bot, forget those who uninstall it. An upgrade is neither."""
         inbound = _inbound(turn_context)
         if not is_personal(inbound):
             if inbound.wire.action == "add":
-                await self._welcome.arrived()
+                await self._installations.arrived()
             return
         match inbound.wire.action:
             case "remove":
-                await self._acquaintance.forget(inbound)
+                await self._personal_chats.forget(inbound)
             case "add":
-                await self._greet(inbound)
+                await self._welcome(inbound)
             case "add-upgrade":
-                await self._acquaintance.meet(inbound)
+                await self._personal_chats.remember(inbound)
 
-    async def _greet(self, inbound: Inbound) -> None:
-        if await self._acquaintance.meet(inbound):
-            await self._replies.say(inbound, MessageView(MessageCode.WELCOME), self._replies.manner(inbound))
+    async def _welcome(self, inbound: Inbound) -> None:
+        if await self._personal_chats.remember(inbound):
+            await self._replies.reply(inbound, MessageView(MessageCode.WELCOME), self._replies.style(inbound))
 
 
 def _inbound(context: TurnContext) -> Inbound:

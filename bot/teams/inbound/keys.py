@@ -1,6 +1,5 @@
-"""The keys with which the Bot Framework signs what it sends us.
+"""The public keys that verify the Bot Framework's tokens: fetch (OpenID metadata, then `jwks_uri`), refresh, expiry.
 
-Owns the fetch (OpenID metadata, then `jwks_uri`), the refresh and how long a key is trusted. Knows no token.
 https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connector-authentication
 """
 
@@ -8,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import aiohttp
 import structlog
@@ -21,19 +20,19 @@ from bot.ports.clock import Clock
 from bot.teams.net.addresses import checked
 from bot.teams.net.session import as_object, read_bounded
 
-REFRESH_AFTER = 24 * 3600.0  # seconds; the vendor asks for a refresh at least once in 24 hours
-TRUSTED_FOR = 5 * 24 * 3600.0  # seconds; through an outage keys serve on that long: a long weekend to mend it
-REFRESH_GAP = 60.0  # seconds; an unknown key id asks for a refresh, and anybody can make key ids up
-EMPTY_GAP = 5.0  # seconds; while there is no key at all nobody is served, so ask more often
-FETCH_LIMIT = 5.0  # seconds for both documents; Teams gives a click 10
-ALGORITHM = "RS256"  # the only one that the vendor's metadata lists
-SMALLEST_MODULUS = 2048  # bits; shorter RSA keys are within reach of factoring
+REFRESH_AFTER: Final = 24 * 3600.0  # seconds; the vendor requires a refresh at least every 24 hours
+TRUSTED_FOR: Final = 5 * 24 * 3600.0  # seconds; keys stay valid during an outage: a long weekend to fix it
+REFRESH_GAP: Final = 60.0  # seconds; an unknown key id causes a refresh, and anybody can invent key ids
+EMPTY_GAP: Final = 5.0  # seconds; without any key every request is refused, so try more often
+FETCH_LIMIT: Final = 5.0  # seconds for both documents; Teams waits 10 for a click
+ALGORITHM: Final = "RS256"  # the only one in the vendor's metadata
+SMALLEST_MODULUS: Final = 2048  # bits; shorter RSA keys can be factored
 
 log = structlog.get_logger(__name__)
 
 
 class KeysUnavailable(Exception):
-    """No signing key has ever been had, so no token can be judged."""
+    """No signing keys were fetched so far, so no token can be verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +42,18 @@ class SigningKey:
     kid: str
     public: RSAPublicKey
     endorsements: frozenset[str]
-    """Channels it may sign for. A published channel asks for an endorsement: a key that names none signs for none."""
+    """Channels that the key may sign for. A key without endorsements may sign for none."""
 
     def endorses(self, channel_id: str) -> bool:
-        """Tell whether the key may sign for a channel."""
+        """Return whether the key may sign for a channel."""
         return channel_id in self.endorsements
 
 
 class SigningKeys:
-    """The current keys, fetched when needed and kept."""
+    """The current keys, fetched when needed. Leaving the context cancels a fetch in progress."""
 
     def __init__(self, session: aiohttp.ClientSession, *, metadata_url: str, clock: Clock) -> None:
-        """Take the OpenID metadata address; raise AddressRefused if it is neither https nor loopback."""
+        """Take the OpenID metadata address. Raises AddressRefused unless it is https, or http on loopback."""
         checked(metadata_url)
         self._session = session
         self._metadata_url = metadata_url
@@ -72,28 +71,28 @@ class SigningKeys:
 
     @property
     def ready(self) -> bool:
-        """Whether there are keys that may be trusted now."""
+        """Whether there are keys that can be trusted now."""
         return self._age() <= TRUSTED_FOR
 
     async def warm(self) -> bool:
-        """Fetch keys if there are none to trust; tell whether there are some afterwards."""
+        """Fetch keys if none can be trusted; return whether there are some now."""
         if not self.ready:
             await self._refresh()
         return self.ready
 
     async def find(self, kid: str) -> SigningKey | None:
-        """Return the key of that id, asking for new keys if it is unknown; raise KeysUnavailable before the first."""
-        if (known := self.held(kid)) is not None:
+        """Return a key by id; fetch new keys if the id is unknown. Raises KeysUnavailable before the first fetch."""
+        if (known := self.trusted(kid)) is not None:
             if self._age() > REFRESH_AFTER and self._may_try():
-                self._flight.start()  # in the background: a click need not wait for it
+                self._flight.start()  # in the background, so that a click does not wait
             return known
         await self._refresh()
         if self._loaded_at is None:
             raise KeysUnavailable
-        return self.held(kid)
+        return self.trusted(kid)
 
-    def held(self, kid: str) -> SigningKey | None:
-        """Return the key of that id if it is known and may still be trusted."""
+    def trusted(self, kid: str) -> SigningKey | None:
+        """Return a key by id if it is known and can be trusted now."""
         return self._keys.get(kid) if self.ready else None
 
     def _age(self) -> float:
@@ -103,7 +102,7 @@ class SigningKeys:
         if self._tried_at is None:
             return True
         gap = EMPTY_GAP if self._loaded_at is None else REFRESH_GAP
-        return not 0 <= self._clock.epoch() - self._tried_at < gap  # a clock that was set back must not stop us
+        return not 0 <= self._clock.epoch() - self._tried_at < gap  # also if the clock was set back
 
     async def _refresh(self) -> None:
         if self._flight.running() or self._may_try():
@@ -132,7 +131,7 @@ class SigningKeys:
         checked(url)
         async with self._session.get(url, allow_redirects=False) as answer:
             if answer.status != 200:
-                raise ValueError("not answered with 200")
+                raise ValueError("status is not 200")
             return as_object(await read_bounded(answer))
 
 
@@ -149,7 +148,7 @@ def _parse(entry: dict[str, Any]) -> SigningKey | None:
     if not isinstance(kid, str) or entry.get("kty") != "RSA" or entry.get("use", "sig") != "sig":
         return None
     if entry.get("alg", ALGORITHM) != ALGORITHM:
-        return None  # RFC 7517: it is meant for another algorithm, and for nothing else
+        return None  # RFC 7517: the key is for another algorithm only
     try:
         public = RSAAlgorithm.from_jwk(json.dumps(entry))
     except (PyJWTError, ValueError, TypeError, KeyError, AttributeError):
@@ -160,8 +159,8 @@ def _parse(entry: dict[str, Any]) -> SigningKey | None:
 
 
 def _endorsements(entry: dict[str, Any]) -> frozenset[str]:
-    # Documented as a property of each key; that every live key has it could not be seen from here. One without is told
-    # by `activity_refused`, reason `channel`. Microsoft's SDK lets it pass, its documentation says to refuse.
+    # Documented for each key; not verified that every live key has them. A key without endorsements shows in the log as
+    # `activity_refused`, reason `channel`. Microsoft's SDK accepts it, Microsoft's documentation says to refuse.
     listed = entry.get("endorsements")
     if not isinstance(listed, list):
         return frozenset()

@@ -1,6 +1,6 @@
-"""Answers in a conversation: views and notices made into cards, in the right words, where the person reads them.
+"""Replies to activities: views and notices as cards, in the right language and conversation.
 
-Owns the choice of locale, time zone and place. A reply that cannot be delivered is logged; there is nobody to tell.
+Replies are rate-limited so that they never delay cards. A reply that cannot be delivered is logged.
 """
 
 from dataclasses import dataclass
@@ -27,62 +27,62 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ReplyStyle:
-    """How to word something."""
+    """Language and time zone of a reply."""
 
     locale: str
     timezone: str
 
 
 class Replies:
-    """Replies to activities, in measure: whoever writes without end is not always answered."""
+    """Replies in the conversation of an activity."""
 
     def __init__(self, chat: Chat, configured: Configured, clock: Clock) -> None:
         self._chat, self._configured = chat, configured
-        self._pace = RateLimit(clock, share=SHARE)
+        self._rate_limit = RateLimit(clock, share=SHARE)
 
-    def manner(self, inbound: Inbound) -> ReplyStyle:
-        """Return the channel's own manner; elsewhere the client's language and the first channel's time zone."""
+    def style(self, inbound: Inbound) -> ReplyStyle:
+        """Return the channel's style; elsewhere the client's language and the first channel's time zone."""
         channel = self._configured.channel_at(inbound.wire.conversation.id)
         if channel:
             return ReplyStyle(channel.locale, channel.timezone)
         return ReplyStyle(client_locale(inbound), self._configured.channels[0].timezone)
 
-    async def say(self, inbound: Inbound, view: View | Notice, manner: ReplyStyle) -> None:
-        """Reply in the conversation, in its thread if it has threads."""
+    async def reply(self, inbound: Inbound, view: View | Notice, style: ReplyStyle) -> None:
+        """Reply in the conversation, and in its thread if it has threads."""
         wire = inbound.wire
         thread = Posted(wire.conversation.id, wire.reply_to_id or wire.id or "")
         try:
-            self._pace.take(thread_root(wire.conversation.id))
-            await self._chat.reply(thread, _message(view, manner))
+            self._rate_limit.take(thread_root(wire.conversation.id))
+            await self._chat.reply(thread, _message(view, style))
         except CHAT_ERRORS as error:
             log.warning("reply_not_delivered", conversation=wire.conversation.id, error=type(error).__name__)
 
-    async def tell(self, inbound: Inbound, person: Person, notice: Notice) -> None:
-        """Tell one person what became of their press: in their own chat; failing that in the thread, less openly.
+    async def reply_failed(self, inbound: Inbound) -> None:
+        """Reply that the bot cannot answer now."""
+        await self.reply(inbound, MessageView(MessageCode.FAILED), self.style(inbound))
 
-        Who presses without end is told by neither: their answers are not to take the turns of others' messages.
+    async def notify(self, inbound: Inbound, person: Person, notice: Notice) -> None:
+        """Send the result of a click to the person; if that fails, post it in the thread without details.
+
+        Above the person's rate limit nothing is sent: repeated clicks must not delay messages to others.
         """
-        manner = self.manner(inbound)
+        style = self.style(inbound)
         if is_personal(inbound):
-            await self.say(inbound, notice, manner)
+            await self.reply(inbound, notice, style)
             return
         try:
-            self._pace.take(person.object_id)
+            self._rate_limit.take(person.object_id)
         except ChatThrottled:
             log.warning("reply_not_delivered", conversation=inbound.wire.conversation.id, error="ChatThrottled")
             return
         try:
-            own = ReplyStyle(stated_locale(inbound) or manner.locale, manner.timezone)
-            await self._chat.direct(person, _message(notice, own))
+            personal = ReplyStyle(stated_locale(inbound) or style.locale, style.timezone)
+            await self._chat.direct(person, _message(notice, personal))
         except CHAT_ERRORS as error:
             log.info("notice_told_in_thread", person=person.object_id, error=type(error).__name__)
-            await self.say(inbound, Notice(notice.code, notice.tone), manner)
-
-    async def fail(self, inbound: Inbound) -> None:
-        """Say that there is no answer just now."""
-        await self.say(inbound, MessageView(MessageCode.FAILED), self.manner(inbound))
+            await self.reply(inbound, Notice(notice.code, notice.tone), style)
 
 
-def _message(view: View | Notice, manner: ReplyStyle) -> Message:
-    card = render(view, locale=manner.locale, timezone=manner.timezone)
-    return Message(card, summary(view, locale=manner.locale))
+def _message(view: View | Notice, style: ReplyStyle) -> Message:
+    card = render(view, locale=style.locale, timezone=style.timezone)
+    return Message(card, summary(view, locale=style.locale))

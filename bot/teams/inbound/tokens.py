@@ -1,7 +1,6 @@
-"""Verifies the tokens of inbound requests: every check that the vendor documents, and no way around them.
+"""Verifies the bearer tokens of inbound requests: every check that the vendor documents.
 
-Owns the rules for a token. Knows no HTTP request and no activity: the caller hands in the header and, for the second
-half of the checks, what the body says.
+The checks of the token come first (TokenVerifier), then those that need the body (VerifiedToken).
 https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connector-authentication
 """
 
@@ -9,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import jwt
 from cachetools import LRUCache
@@ -18,13 +17,13 @@ from bot.ports.clock import Clock
 from bot.teams.inbound.keys import ALGORITHM, SigningKey, SigningKeys
 from bot.teams.login.clouds import PUBLIC
 
-SKEW = 300.0  # seconds; the vendor's industry-standard clock skew
-REMEMBERED = 2048  # verified tokens; Teams reuses one for about an hour, so this is far more than one tenant needs
-LAST_INSTANT = 1e11  # epoch seconds, the year 5138; beyond it (or NaN, or infinite) a claim is no date
+SKEW: Final = 300.0  # seconds; the clock skew that the vendor allows
+REMEMBERED: Final = 2048  # verified tokens; Teams reuses one for about an hour, so this is more than one tenant needs
+LATEST: Final = 1e11  # seconds since 1970, the year 5138; later values (or NaN, or infinity) are no dates
 
 
 class Reason(StrEnum):
-    """Why a token was refused; for the log, never for the caller."""
+    """Why a token was refused; for the log, never for the sender."""
 
     ABSENT = "absent"
     MALFORMED = "malformed"
@@ -41,7 +40,7 @@ class Reason(StrEnum):
 
 
 class TokenRefused(Exception):
-    """The token does not prove that the Bot Framework sent this."""
+    """The token does not prove that the Bot Framework sent the request."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value)
@@ -50,14 +49,14 @@ class TokenRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedToken:
-    """A token whose signature, issuer, audience and times hold; the body is still to be compared."""
+    """A token with a valid signature, issuer, audience and lifetime. Call `check_body` before you trust the body."""
 
     key: SigningKey
     service_url: str
-    expires_at: float  # epoch seconds
+    expires_at: float  # seconds since 1970
 
     def check_body(self, *, channel_id: str | None, service_url: str | None) -> None:
-        """Raise TokenRefused unless the key endorses the body's channel and the body names the token's service."""
+        """Raise TokenRefused unless the key endorses the body's channel and the body has the token's service URL."""
         if channel_id is None or not self.key.endorses(channel_id):
             raise TokenRefused(Reason.CHANNEL)
         if service_url is None or service_url != self.service_url:
@@ -65,10 +64,10 @@ class VerifiedToken:
 
 
 class TokenVerifier:
-    """Judges `Authorization` headers; remembers the tokens that held."""
+    """Verifies `Authorization` headers; remembers valid tokens."""
 
     def __init__(self, keys: SigningKeys, *, app_id: str, issuer: str = PUBLIC.issuer, clock: Clock) -> None:
-        """Take the app id that tokens must be meant for, and who signs; raise ValueError if there is no app id."""
+        """Take the required audience (the app id) and issuer. Raises ValueError if the app id is empty."""
         if not app_id:
             raise ValueError("an empty app id would accept any audience")
         self._keys = keys
@@ -78,25 +77,25 @@ class TokenVerifier:
         self._verified: LRUCache[bytes, VerifiedToken] = LRUCache(REMEMBERED)
 
     async def verify(self, authorization: str | None) -> VerifiedToken:
-        """Return the token of a header; raise TokenRefused, or KeysUnavailable before any key was ever had."""
+        """Return the token of a header. Raises TokenRefused, or KeysUnavailable before the first keys are fetched."""
         token = bearer(authorization)
         digest = hashlib.sha256(token.encode()).digest()
-        if (known := self._recall(digest)) is not None:
+        if (known := self._remembered(digest)) is not None:
             return known
-        verified = await self._judge(token)
+        verified = await self._verify_new(token)
         self._verified[digest] = verified
         return verified
 
-    def _recall(self, digest: bytes) -> VerifiedToken | None:
+    def _remembered(self, digest: bytes) -> VerifiedToken | None:
         known = self._verified.get(digest)
         if known is None:
             return None
-        if self._clock.epoch() < known.expires_at and self._keys.held(known.key.kid) == known.key:
+        if self._clock.epoch() < known.expires_at and self._keys.trusted(known.key.kid) == known.key:
             return known
-        del self._verified[digest]  # expired, or its key was withdrawn: judge it anew
+        del self._verified[digest]  # expired, or its key was withdrawn: verify it again
         return None
 
-    async def _judge(self, token: str) -> VerifiedToken:
+    async def _verify_new(self, token: str) -> VerifiedToken:
         key = await self._keys.find(_key_id(token))
         if key is None:
             raise TokenRefused(Reason.KEY)
@@ -129,7 +128,7 @@ class TokenVerifier:
         return expires_at
 
 
-# The times are checked by us, on the injected clock; `iat`, `sub` and `jti` are no part of the vendor's checks.
+# `_check_times` checks the times, on the injected clock. `iat`, `sub` and `jti` are not part of the vendor's checks.
 _OPTIONS: Any = {
     "require": ["exp", "iss", "aud"],
     "strict_aud": True,
@@ -142,7 +141,7 @@ _OPTIONS: Any = {
 
 
 def bearer(authorization: str | None) -> str:
-    """Return the token in an `Authorization` header; raise TokenRefused if there is none that could ever hold."""
+    """Return the token in an `Authorization` header. Raises TokenRefused if there is none, or it cannot be valid."""
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.casefold() != "bearer" or not token:
         raise TokenRefused(Reason.ABSENT)
@@ -152,7 +151,7 @@ def bearer(authorization: str | None) -> str:
 
 
 def _key_id(token: str) -> str:
-    # Before any key is fetched: a token of another algorithm must not even cost a look-up.
+    # Checked before keys are fetched: a token with another algorithm must not cause a fetch.
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
@@ -166,7 +165,7 @@ def _key_id(token: str) -> str:
 
 
 def _instant(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < LAST_INSTANT:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < LATEST:
         raise TokenRefused(Reason.MALFORMED)
     return float(value)
 

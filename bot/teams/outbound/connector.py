@@ -13,7 +13,7 @@ from typing import Any, Final
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled
 from bot.teams.outbound.calls import Call, ConnectorCalls
 from bot.teams.wire.errors import ConnectorRefused, ConnectorUnavailable
-from bot.teams.wire.members import MembersPage, TeamMember, read_member, read_page
+from bot.teams.wire.people import MembersPage, TeamMember, read_member, read_page
 from bot.telemetry import Telemetry
 
 PAGE_SIZE: Final = 500  # members; the most that Teams returns, and each page counts towards the rate limit

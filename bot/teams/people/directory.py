@@ -20,8 +20,7 @@ from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.people.chat_people import ChatPeople
 from bot.teams.people.roster_cache import Roster, RosterCache
 from bot.teams.wire.errors import ConnectorError, ConnectorRefused
-from bot.teams.wire.members import TeamMember
-from bot.teams.wire.people import as_person
+from bot.teams.wire.people import TeamMember, as_person
 from bot.telemetry import Telemetry
 
 CLICK_PATIENCE: Final = 1.0  # seconds that a click waits for a roster; it has 2.5, and may need one member after that

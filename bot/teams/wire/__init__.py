@@ -1,5 +1,4 @@
-"""The Bot Framework's shapes, without I/O: activities, invokes, outgoing JSON, errors, people.
+"""The Bot Framework's JSON, without I/O: activities, clicks, outgoing messages, errors and people.
 
-Start with `activity.py` for what comes in and `outgoing.py` for what goes out. It must not open connections or know
-tokens.
+Start with `activity.py` for input and `outgoing.py` for output. It must not open connections or know tokens.
 """

@@ -1,7 +1,6 @@
-"""Inbound activities, parsed once at the edge: bytes in, one well-formed activity out, or NotAnActivity.
+"""Parses inbound activities: bytes to one well-formed activity, or NotAnActivity.
 
-Owns the wire shape that the bot relies on. Does no I/O, verifies no token, decides nothing about anybody.
-The SDK's own deserialiser is not used: it fails in many ways on hostile input and loses `conversation.tenantId`.
+The SDK's deserialiser is not used: it fails in many ways on hostile input and loses `conversation.tenantId`.
 https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connector-api-reference#activity-object
 """
 
@@ -9,18 +8,18 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-DEEPEST = 64  # levels; a card's answer has about six, and every consumer down the line recurses
+DEEPEST: Final = 64  # levels; the data of a card has about six, and all later code recurses
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class NotAnActivity(ValueError):
-    """The body is not an activity; the text names the place, never the content."""
+    """The body is not an activity. The text names the field, never its content."""
 
 
 class _Wire(BaseModel):
@@ -31,7 +30,7 @@ _NonEmpty = Annotated[str, Field(min_length=1)]
 
 
 class WireAccount(_Wire):
-    """Who sent or receives the activity, or joined or left."""
+    """A person or bot: sender, recipient, or a member that joined or left."""
 
     id: _NonEmpty
     name: str | None = None
@@ -42,7 +41,7 @@ class WireAccount(_Wire):
 
 
 class WireConversation(_Wire):
-    """Where the activity happened."""
+    """The conversation of the activity."""
 
     id: _NonEmpty
     name: str | None = None
@@ -52,7 +51,7 @@ class WireConversation(_Wire):
 
 
 class WireNamed(_Wire):
-    """A team, a channel or a tenant in channelData."""
+    """A team, channel or tenant in channelData."""
 
     id: str | None = None
     name: str | None = None
@@ -68,7 +67,7 @@ class WireChannelData(_Wire):
 
 
 class WireAttachment(_Wire):
-    """An attachment of a message; its content is not looked into."""
+    """An attachment of a message. Its content is not read."""
 
     content_type: str | None = None
     content_url: str | None = None
@@ -77,7 +76,7 @@ class WireAttachment(_Wire):
 
 
 class WireActivity(_Wire):
-    """The fields that the bot relies on, each of the type that the protocol gives it."""
+    """The fields that the bot reads, with the types of the protocol."""
 
     type: _NonEmpty
     id: str | None = None
@@ -102,21 +101,21 @@ class WireActivity(_Wire):
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """One activity: as it was sent, and as checked."""
+    """One activity: the JSON as it was sent, and the checked fields."""
 
     raw: dict[str, Any]
     wire: WireActivity
 
     @property
     def tenants(self) -> frozenset[str]:
-        """Every tenant that the activity names for its conversation, case-folded."""
+        """The tenants that the activity names for its conversation, case-folded."""
         data = self.wire.channel_data
         named = (data.tenant.id if data and data.tenant else None, self.wire.conversation.tenant_id)
         return frozenset(tenant.casefold() for tenant in named if tenant)
 
 
 def parse(raw: bytes) -> Inbound:
-    """Return the activity in a request body; raise NotAnActivity."""
+    """Return the activity in a request body. Raises NotAnActivity."""
     body = _tidied(_load(raw))
     if not isinstance(body, dict):
         raise NotAnActivity("not an object")
@@ -128,7 +127,7 @@ def parse(raw: bytes) -> Inbound:
 
 
 def _load(raw: bytes) -> Any:
-    # `json` itself would guess UTF-16 and UTF-32, and let halves of surrogate pairs through; RFC 8259 knows only UTF-8.
+    # `json.loads` would also accept UTF-16 and UTF-32, and half surrogate pairs. RFC 8259 allows only UTF-8.
     try:
         text = raw.decode()
         return json.loads(text, object_pairs_hook=_object, parse_float=_finite, parse_constant=_refuse)
@@ -139,7 +138,7 @@ def _load(raw: bytes) -> Any:
 
 
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse an object that says two things under one name: whoever reads it next might believe the other."""
+    """Refuse duplicate names: the next parser might use the other value."""
     found = dict(members)
     if len(found) != len(members):
         raise NotAnActivity("a name twice")
@@ -149,7 +148,7 @@ def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise NotAnActivity("a number beyond all bounds")  # written again it would be no JSON
+        raise NotAnActivity("a number beyond all bounds")  # it cannot be written as JSON again
     return number
 
 
@@ -158,7 +157,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _tidied(value: Any, *, depth: int = DEEPEST) -> Any:
-    """Bound the depth, and replace halves of surrogate pairs, which no store and no wire can encode."""
+    """Limit the depth, and replace half surrogate pairs, which cannot be encoded."""
     if depth == 0:
         raise NotAnActivity("nested too deeply")
     match value:

@@ -1,6 +1,5 @@
-"""What can go wrong with an outbound call to Teams: a closed set, and how an answer maps to it.
+"""The errors of outbound calls to Teams: a closed set, and the mapping from HTTP responses to it.
 
-Owns the vendor's error codes. Knows no conversation and does no I/O.
 https://learn.microsoft.com/microsoftteams/platform/bots/build-conversational-capability#status-code-retry-guidance
 """
 
@@ -10,20 +9,20 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Final
 
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 
-LONGEST_RETRY_AFTER = 3600.0  # seconds; the longest window in the vendor's rate limits
-DEFAULT_RETRY_AFTER = 1.0  # seconds, where a 429 names none; the vendor's shortest window
-LONGEST_CODE = 64  # characters; codes go to the log, and a body is text from outside
-_CODE = re.compile(rf"\w{{1,{LONGEST_CODE}}}", re.ASCII)  # a token is longer
+LONGEST_RETRY_AFTER: Final = 3600.0  # seconds; the longest window in the vendor's rate limits
+DEFAULT_RETRY_AFTER: Final = 1.0  # seconds, if a 429 has no Retry-After; the vendor's shortest window
+LONGEST_CODE: Final = 64  # characters; codes go to the log, and a body is text from outside
+_CODE: Final = re.compile(rf"\w{{1,{LONGEST_CODE}}}", re.ASCII)  # tokens are longer
 
 
 class ConnectorError(Exception):
-    """A call to the Connector that did not succeed: always one of the three below, which are the port's own errors.
+    """A failed call to the Connector: always one of the three classes below, which are the port's errors.
 
-    `status` is the HTTP status, None where there was no answer; `error_code` the vendor's word or ours.
+    `status`: the HTTP status, None without a response. `error_code`: the vendor's code or ours.
     """
 
     status: int | None
@@ -31,7 +30,7 @@ class ConnectorError(Exception):
 
 
 class ConnectorThrottled(ConnectorError, ChatThrottled):
-    """Too many calls: nothing was done. Ask again after `retry_after` seconds."""
+    """Too many calls. Nothing was done; try again after `retry_after` seconds."""
 
     def __init__(self, retry_after: float, *, error_code: str = "") -> None:
         ChatThrottled.__init__(self, retry_after)
@@ -39,7 +38,7 @@ class ConnectorThrottled(ConnectorError, ChatThrottled):
 
 
 class ConnectorUnavailable(ConnectorError, ChatUnavailable):
-    """Teams could not be reached or failed. `ambiguous`: a new message may have been posted all the same."""
+    """Teams could not be reached, or failed. `ambiguous`: a new message may have been posted."""
 
     def __init__(
         self,
@@ -54,14 +53,14 @@ class ConnectorUnavailable(ConnectorError, ChatUnavailable):
 
 
 class ConnectorRefused(ConnectorError, ChatRefused):
-    """Teams, or we ourselves, will not do it: asking again does not help."""
+    """Teams or this adapter refused the call. A retry does not help."""
 
     def __init__(self, problem: ChatProblem, *, status: int | None = None, error_code: str = "") -> None:
         ChatRefused.__init__(self, problem, error_code or str(status or ""))
         self.status, self.error_code = status, error_code
 
 
-_BY_CODE: Mapping[str, ChatProblem] = {
+_BY_CODE: Final[Mapping[str, ChatProblem]] = {
     "BotNotInConversationRoster": ChatProblem.NOT_INSTALLED,
     "BotNotRegistered": ChatProblem.UNAUTHORIZED,
     "BotDisabledByAdmin": ChatProblem.BLOCKED,
@@ -73,28 +72,28 @@ _BY_CODE: Mapping[str, ChatProblem] = {
     "MemberNotFoundInConversation": ChatProblem.UNKNOWN_PERSON,
     "MessageSizeTooBig": ChatProblem.TOO_LARGE,
 }
-ASSUMED: Mapping[str, ChatProblem] = {
-    "UserNotFound": ChatProblem.UNKNOWN_PERSON,  # the Playground's word for a chat with nobody in it, sent with a 500
-    "BotDisabledByUser": ChatProblem.BLOCKED,  # named in answers of Microsoft's staff, in none of the documents
+ASSUMED: Final[Mapping[str, ChatProblem]] = {
+    "UserNotFound": ChatProblem.UNKNOWN_PERSON,  # the Playground's code for an empty chat, with status 500
+    "BotDisabledByUser": ChatProblem.BLOCKED,  # only in posts of Microsoft's staff, in no document
 }
-"""Codes that no document of the vendor lists; one that never comes does no harm. Assumed too, as no document says so:
-that writes to an archived team are answered with MessageWritesBlocked, which is documented for personal chats alone."""
-_BY_STATUS: Mapping[int, ChatProblem] = {
+"""Codes that no document of the vendor lists; one that never occurs does no harm. Also assumed: writes to an archived
+team return MessageWritesBlocked, which is documented for personal chats only."""
+_BY_STATUS: Final[Mapping[int, ChatProblem]] = {
     401: ChatProblem.UNAUTHORIZED,
     403: ChatProblem.FORBIDDEN,
     404: ChatProblem.CONVERSATION_NOT_FOUND,
     413: ChatProblem.TOO_LARGE,
 }
-_BY_NUMBER: Mapping[int, str] = {209: "MessageWritesBlocked"}  # {"errorCode": 209, "message": "{…}"}
+_BY_NUMBER: Final[Mapping[int, str]] = {209: "MessageWritesBlocked"}  # {"errorCode": 209, "message": "{…}"}
 
-TRANSIENT = frozenset({408, 412, 425, 500, 502, 503, 504})
-NOT_TAKEN = frozenset({412, 425, 503})
-"""Transient answers that say the message was not taken: a precondition failed, or no server was free. 408, 500, 502 and
-504 say nothing of the kind: the message may stand in the channel although its answer was lost on the way back."""
+TRANSIENT: Final = frozenset({408, 412, 425, 500, 502, 503, 504})
+NOT_TAKEN: Final = frozenset({412, 425, 503})
+"""Transient statuses that guarantee that no message was posted: a precondition failed, or no server was free. 408, 500,
+502 and 504 do not: the message may be in the channel although its response was lost."""
 
 
 def classify(status: int, headers: Mapping[str, str], raw: bytes, *, creates: bool, now: datetime) -> ConnectorError:
-    """Return the error that an answer other than 2xx means; `creates`: the call would have made a new message."""
+    """Return the error for a status other than 2xx. `creates`: the call posts a new message."""
     code = error_code(raw)
     wait = retry_after(headers.get("Retry-After"), now=now)
     if status == 429:
@@ -110,10 +109,10 @@ def classify(status: int, headers: Mapping[str, str], raw: bytes, *, creates: bo
 
 
 def error_code(raw: bytes) -> str:
-    """Return the vendor's code from an error body of any known form, else an empty text.
+    """Return the vendor's code in an error body, or an empty string.
 
-    `{"error": {"code", "message"}}` is the rule; `{"errorCode": 209, "message": "<JSON as text>"}` comes for blocked
-    writes; gateways answer in HTML.
+    The usual body is `{"error": {"code", "message"}}`. Blocked writes return
+    `{"errorCode": 209, "message": "<JSON as text>"}`. Gateways return HTML.
     """
     body = _object(raw)
     match body.get("error"):
@@ -128,12 +127,12 @@ def error_code(raw: bytes) -> str:
 
 
 def _word(code: str) -> str:
-    """Return a code that is a word, as the vendor's are; what has another form may be what was sent."""
+    """Return the code if it is one word, as the vendor's are. Anything else may repeat what was sent."""
     return code if _CODE.fullmatch(code) else ""
 
 
 def retry_after(value: str | None, *, now: datetime) -> float | None:
-    """Return the seconds of a `Retry-After` header (a number or a date), bounded; None if absent or unreadable."""
+    """Return the seconds of a `Retry-After` header (number or date), bounded; None if missing or unreadable."""
     if value is None:
         return None
     with suppress(ValueError):

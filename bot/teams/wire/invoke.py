@@ -1,8 +1,7 @@
-"""Presses of a button: from an activity to a Click, from an Answer to the body of the invoke's response. Sans-IO.
+"""Clicks on buttons: from an activity to a Click, and from an Answer to the response body.
 
-Owns the wire shapes of `adaptiveCard/action` and of `Action.Submit`. The person comes from the signed activity alone;
-of what the card carries only request, step, verb and comment are taken, and each is looked up anew by whoever decides.
-A body either becomes a Click or raises NotAClick, whatever it holds.
+Handles `adaptiveCard/action` and `Action.Submit`. The person comes only from the signed activity. The card's data gives
+request, step, verb and comment; the services load every other fact themselves. Any body becomes a Click or NotAClick.
 https://learn.microsoft.com/adaptive-cards/authoring-cards/universal-action-model
 """
 
@@ -16,57 +15,57 @@ from bot.teams.wire.outgoing import Json, card_answer, error_answer, text_answer
 from bot.teams.wire.people import sender
 
 CARD_ACTION: Final = "adaptiveCard/action"
-"""Name of the invoke that an Action.Execute sends."""
+"""Name of the invoke that Action.Execute sends."""
 LONGEST_REQUEST: Final = 100  # characters; `account/region/oi-…` has about 45
-LONGEST_STEP: Final = 128  # characters; the longest name that a step of an automation may have
-LONGEST_ID: Final = 512  # characters of an id that Teams gives; a channel's thread has about 100. Rows hold it
-LONGEST_COMMENT: Final = 2000  # characters; the field on the card takes fewer
+LONGEST_STEP: Final = 128  # characters; the limit for the name of an automation step
+LONGEST_ID: Final = 512  # characters of an id from Teams, which rows store; a channel's thread has about 100
+LONGEST_COMMENT: Final = 2000  # characters; the card's field allows fewer
 
 _ACTION_TYPES: Final = frozenset({"Action.Execute", "Action.Submit"})
 
 
-class Oddity(StrEnum):
-    """Why something is no press of one of our buttons; for the log."""
+class Rejection(StrEnum):
+    """Why an activity is not a valid click; for the log."""
 
-    VALUE = "value"  # no object, or no action in it
-    VERB = "verb"  # none, none of ours, or two that differ
+    VALUE = "value"  # not an object, or without an action
+    VERB = "verb"  # missing, unknown, or two different ones
     REQUEST = "request"
     STEP = "step"
     COMMENT = "comment"
-    PLACE = "place"  # the conversation or the card has an id that Teams does not give
-    PERSON = "person"  # nobody that Entra knows
-    AUTOMATIC = "automatic"  # a client refreshed by itself; nobody pressed anything
+    PLACE = "place"  # the id of the conversation or the card is too long
+    PERSON = "person"  # the sender has no Entra object id
+    AUTOMATIC = "automatic"  # an automatic refresh with the verb of a button
 
 
 class NotAClick(ValueError):
-    """The activity is no press of one of our buttons."""
+    """The activity is not a valid click."""
 
-    def __init__(self, reason: Oddity) -> None:
+    def __init__(self, reason: Rejection) -> None:
         super().__init__(reason.value)
         self.reason = reason
 
 
 def is_submit(inbound: Inbound) -> bool:
-    """Tell whether a message is an Action.Submit: it carries a value and no words."""
+    """Return whether a message is an Action.Submit: it has a value and no text."""
     return inbound.wire.value is not None and not (inbound.wire.text or "").strip()
 
 
 def read_click(inbound: Inbound) -> Click:
-    """Return the press of a button in an invoke or in a message; raise NotAClick."""
-    value = _object(inbound.wire.value, Oddity.VALUE)
+    """Return the click in an invoke or a message. Raises NotAClick."""
+    value = _object(inbound.wire.value, Rejection.VALUE)
     action, data = _parts(value)
     person = sender(inbound)
     if person is None:
-        raise NotAClick(Oddity.PERSON)
+        raise NotAClick(Rejection.PERSON)
     verb = _verb(action, data)
     if value.get("trigger") == "automatic" and verb is not Verb.REFRESH:
-        raise NotAClick(Oddity.AUTOMATIC)
+        raise NotAClick(Rejection.AUTOMATIC)
     return Click(
         person=person,
         conversation=_id(inbound.wire.conversation.id),
         verb=verb,
-        request=_text(data, "request", LONGEST_REQUEST, Oddity.REQUEST),
-        step=_text(data, "step", LONGEST_STEP, Oddity.STEP),
+        request=_text(data, "request", LONGEST_REQUEST, Rejection.REQUEST),
+        step=_text(data, "step", LONGEST_STEP, Rejection.STEP),
         comment=_comment(data),
         activity_id=_id(inbound.wire.reply_to_id or "") or None,
         locale=stated_locale(inbound),
@@ -75,29 +74,29 @@ def read_click(inbound: Inbound) -> Click:
 
 def _id(text: str) -> str:
     if len(text) > LONGEST_ID:
-        raise NotAClick(Oddity.PLACE)
+        raise NotAClick(Rejection.PLACE)
     return text
 
 
 def _parts(value: Json) -> tuple[Json, Json]:
-    """Return the action and its data. A message's value is the data itself, or has the action around it too."""
+    """Return the action and its data. The value of a message may be the data without an action."""
     if "action" not in value:
         return {}, value
-    action = _object(value["action"], Oddity.VALUE)
+    action = _object(value["action"], Rejection.VALUE)
     if str(action.get("type", "Action.Execute")) not in _ACTION_TYPES:
-        raise NotAClick(Oddity.VALUE)
-    return action, _object(action.get("data", {}), Oddity.VALUE)
+        raise NotAClick(Rejection.VALUE)
+    return action, _object(action.get("data", {}), Rejection.VALUE)
 
 
 def _verb(action: Json, data: Json) -> Verb:
-    """Return the one verb that is named: beside the data by Action.Execute, within it by Action.Submit."""
+    """Return the verb: Action.Execute has it beside the data, Action.Submit inside."""
     named = [source["verb"] for source in (action, data) if source.get("verb") not in (None, "")]
     if not named or any(each != named[0] for each in named):
-        raise NotAClick(Oddity.VERB)
+        raise NotAClick(Rejection.VERB)
     try:
         return Verb(named[0])
     except ValueError:
-        raise NotAClick(Oddity.VERB) from None
+        raise NotAClick(Rejection.VERB) from None
 
 
 def _comment(data: Json) -> str:
@@ -105,28 +104,28 @@ def _comment(data: Json) -> str:
     if comment is None:
         return ""
     if not isinstance(comment, str):
-        raise NotAClick(Oddity.COMMENT)
+        raise NotAClick(Rejection.COMMENT)
     return comment[:LONGEST_COMMENT]
 
 
-def _text(data: Json, key: str, limit: int, oddity: Oddity) -> str:
+def _text(data: Json, key: str, limit: int, rejection: Rejection) -> str:
     value = data.get(key, "")
     if not isinstance(value, str) or len(value) > limit:
-        raise NotAClick(oddity)
+        raise NotAClick(rejection)
     return value
 
 
-def _object(value: Any, oddity: Oddity) -> Json:
+def _object(value: Any, rejection: Rejection) -> Json:
     if not isinstance(value, dict):
-        raise NotAClick(oddity)
+        raise NotAClick(rejection)
     return value
 
 
-def response_to(answer: Answer) -> Json:
-    """Return the body of the response to a click: the card if there is one, else the notice's words."""
+def click_response(answer: Answer) -> Json:
+    """Return the response body for a click: the card if there is one, else the notice's text."""
     return text_answer(answer.text) if answer.card is None else card_answer(answer.card)
 
 
-def response_to_oddity(oddity: NotAClick) -> Json:
-    """Return the body of the response to what is no click; it names no content."""
-    return error_answer("BadRequest", f"This button is not understood ({oddity.reason}).")
+def rejection_response(error: NotAClick) -> Json:
+    """Return the response body for an invalid click. It repeats none of the input."""
+    return error_answer("BadRequest", f"This button is not understood ({error.reason}).")

@@ -1,6 +1,5 @@
-"""What somebody wrote to the bot, without the mention of the bot; and in which language to answer.
+"""The text of a message to the bot, without the mention of the bot, and the language of its sender.
 
-Owns the text of a message on the wire. Does no I/O and knows no command.
 https://learn.microsoft.com/microsoftteams/platform/bots/how-to/conversations/channel-and-group-conversations
 """
 
@@ -15,11 +14,11 @@ LONGEST_TEXT: Final = 2000  # characters; the longest command has 20
 
 
 def message_text(inbound: Inbound) -> str:
-    """Return the message's words with single blanks; empty if the bot was only mentioned."""
-    text = (inbound.wire.text or "")[:LONGEST_TEXT]  # first of all: it is searched once for every mention
+    """Return the message's words, separated by single spaces; empty if it only mentions the bot."""
+    text = (inbound.wire.text or "")[:LONGEST_TEXT]  # cut first: it is searched once per mention
     for mention in _mentions_of_the_bot(inbound):
         text = text.replace(mention, " ", 1)
-    # Teams writes the blank after a mention as an entity; split() also takes U+00A0 and line ends for blanks.
+    # Teams encodes the space after a mention as an entity; split() also splits at U+00A0 and line ends.
     return " ".join(text.replace("&nbsp;", " ").split())
 
 
@@ -33,16 +32,16 @@ def _mentions_of_the_bot(inbound: Inbound) -> Iterator[str]:
 
 
 def is_personal(inbound: Inbound) -> bool:
-    """Tell whether the activity comes from somebody's own chat with the bot."""
+    """Return whether the activity comes from a personal chat with the bot."""
     return inbound.wire.conversation.conversation_type == PERSONAL
 
 
 def client_locale(inbound: Inbound) -> str:
-    """Return the locale of the sender's client as far as there are words in it, else English."""
+    """Return the locale of the sender's client if it is supported, else English."""
     return stated_locale(inbound) or LOCALES[0]
 
 
 def stated_locale(inbound: Inbound) -> str | None:
-    """Return the locale that the sender's client states, if there are words in it."""
+    """Return the locale of the sender's client if it is supported, else None."""
     language = (inbound.wire.locale or "").partition("-")[0].casefold()
     return language if language in LOCALES else None

@@ -1,7 +1,4 @@
-"""Messages and answers as Teams takes them: plain JSON, made without I/O.
-
-Owns the wire shapes of what the bot says. Knows no card's content and nobody who reads it.
-"""
+"""The JSON of messages and of responses to an invoke."""
 
 from typing import Any, Final
 
@@ -15,9 +12,9 @@ Json = dict[str, Any]
 
 
 def as_activity(message: Message) -> Json:
-    """Return the activity of a message: the card alone, because Teams splits text from card and then names no id.
+    """Return the activity of a message. Notifications show `summary`.
 
-    `summary` is what a notification shows.
+    The activity has a card and no text: Teams would split them into two messages and return no id.
     """
     activity: Json = {
         "type": "message",
@@ -29,20 +26,20 @@ def as_activity(message: Message) -> Json:
     return activity
 
 
-# Answers to an invoke; the status inside is the protocol's own, the HTTP status is always 200.
+# Responses to an invoke. The status inside is the protocol's; the HTTP status is always 200.
 # https://learn.microsoft.com/adaptive-cards/authoring-cards/universal-action-model#response-format
 
 
 def card_answer(card: Json) -> Json:
-    """Return the answer that puts a card in the place of the clicker's."""
+    """Return the response that replaces the card for the person who clicked."""
     return {"statusCode": 200, "type": CARD, "value": card}
 
 
 def text_answer(text: str) -> Json:
-    """Return the answer that leaves the card and shows a line."""
+    """Return the response that keeps the card and shows a line of text."""
     return {"statusCode": 200, "type": TEXT, "value": text}
 
 
 def error_answer(code: str, message: str) -> Json:
-    """Return the answer that shows an error on the card."""
+    """Return the response that shows an error on the card."""
     return {"statusCode": 400, "type": ERROR, "value": {"code": code, "message": message}}

@@ -1,47 +1,74 @@
-"""People as Teams names them on the wire, made into the domain's Person.
+"""People on the wire: the sender of an activity and the members of a conversation, as the domain's Person.
 
-Owns which fields say who somebody is. Ids and tenants come out case-folded: Teams is not strict about their case, and
-they are compared. Only the signed activity and the roster are read, never what a card carries.
+Only the signed activity and the roster are read, never the data of a card. Ids and tenants are case-folded, because
+Teams varies their case and they are compared.
+https://learn.microsoft.com/microsoftteams/platform/bots/how-to/get-teams-context
 """
 
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 from bot.domain.identity import Person
 from bot.teams.wire.activity import Inbound
-from bot.teams.wire.members import TeamMember
 
 LONGEST_NAME: Final = 256  # characters; Entra's own limit for display names
 
-# Documented for members (`userRole`); whoever has none of these roles is a full member.
-# https://learn.microsoft.com/microsoftteams/platform/bots/how-to/get-teams-context
+# Documented values of a member's `userRole`; anybody without one of these roles is a full member.
 _OUTSIDERS: Final = frozenset({"guest", "anonymous"})
 
 
-def sender(inbound: Inbound) -> Person | None:
-    """Return who sent an activity; None without an Entra object id (bots, anonymous people of a meeting).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamMember:
+    """A member of a conversation as the Connector returns it; None for what is missing."""
 
-    The activity carries neither UPN nor mail: those come from the roster.
-    """
-    account = inbound.wire.sender
-    if not account.aad_object_id:
-        return None
-    return Person(
-        object_id=account.aad_object_id.casefold(),
-        tenant_id=_sender_tenant(inbound).casefold(),
-        name=(account.name or "")[:LONGEST_NAME],
-        teams_id=account.id,
-        guest=_is_outsider(account.user_role) or _is_outsider(account.role),
+    id: str
+    """Id of the person for this bot only: `29:…`."""
+    object_id: str | None
+    """Microsoft Entra object id. Missing for bots."""
+    name: str | None
+    user_principal_name: str | None
+    email: str | None
+    tenant_id: str | None
+    role: str | None
+    """`user`, or `guest` for guests; may be missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class MembersPage:
+    """One page of a roster, and the continuation token of the next page; None on the last."""
+
+    members: tuple[TeamMember, ...]
+    continuation: str | None
+
+
+def read_page(body: Mapping[str, Any]) -> MembersPage:
+    """Parse a response of `pagedmembers`; skip invalid entries."""
+    entries = body.get("members")
+    found = (read_member(entry) for entry in entries) if isinstance(entries, list) else ()
+    return MembersPage(
+        members=tuple(member for member in found if member is not None),
+        continuation=_text(body, "continuationToken"),
     )
 
 
-def _sender_tenant(inbound: Inbound) -> str:
-    # Unverified: that the sender of another tenant in a shared channel is told apart by `from.tenantId`. Where it is
-    # absent the conversation's tenant stands in, and the roster, which is asked before anybody decides, has the truth.
-    return inbound.wire.sender.tenant_id or next(iter(inbound.tenants), "")
+def read_member(entry: object) -> TeamMember | None:
+    """Parse one member; None if it has no id."""
+    if not isinstance(entry, dict) or (member_id := _text(entry, "id")) is None:
+        return None
+    return TeamMember(
+        id=member_id,
+        object_id=_text(entry, "aadObjectId") or _text(entry, "objectId"),  # `objectId` in lists without pages
+        name=_text(entry, "name"),
+        user_principal_name=_text(entry, "userPrincipalName"),
+        email=_text(entry, "email"),
+        tenant_id=_text(entry, "tenantId"),
+        role=_text(entry, "userRole"),
+    )
 
 
 def as_person(member: TeamMember, *, tenant_id: str) -> Person | None:
-    """Return a roster's entry as a person; None for bots. Whoever is not certainly of our tenant counts as a guest."""
+    """Return a member as a person; None for bots. Anybody who is not certainly in our tenant counts as a guest."""
     if member.object_id is None:
         return None
     foreign = (member.tenant_id or "").casefold() != tenant_id.casefold()
@@ -56,5 +83,33 @@ def as_person(member: TeamMember, *, tenant_id: str) -> Person | None:
     )
 
 
+def sender(inbound: Inbound) -> Person | None:
+    """Return the sender of an activity; None without an Entra object id (bots, anonymous participants of a meeting).
+
+    UPN and mail are empty: activities do not contain them, the roster does.
+    """
+    account = inbound.wire.sender
+    if not account.aad_object_id:
+        return None
+    return Person(
+        object_id=account.aad_object_id.casefold(),
+        tenant_id=_sender_tenant(inbound).casefold(),
+        name=(account.name or "")[:LONGEST_NAME],
+        teams_id=account.id,
+        guest=_is_outsider(account.user_role) or _is_outsider(account.role),
+    )
+
+
+def _sender_tenant(inbound: Inbound) -> str:
+    # Not verified: that `from.tenantId` shows a sender of another tenant in a shared channel. Without it, this is the
+    # tenant of the conversation; the roster, which is read before anybody may decide, has the right one.
+    return inbound.wire.sender.tenant_id or next(iter(inbound.tenants), "")
+
+
 def _is_outsider(role: str | None) -> bool:
     return (role or "").casefold() in _OUTSIDERS
+
+
+def _text(entry: Mapping[str, Any], key: str) -> str | None:
+    value = entry.get(key)
+    return value if isinstance(value, str) and value else None

@@ -17,11 +17,11 @@ from bot.teams.wire.invoke import (
     LONGEST_REQUEST,
     LONGEST_STEP,
     NotAClick,
-    Oddity,
+    Rejection,
+    click_response,
     is_submit,
     read_click,
-    response_to,
-    response_to_oddity,
+    rejection_response,
 )
 from tests.fakes import activities
 from tests.fakes.activities import Place
@@ -51,7 +51,7 @@ def _submitted(value: Json, **fields: Any) -> Inbound:
     return _inbound(activities.submitted(value, **{**COMMON, **fields}))
 
 
-def _oddity(inbound: Inbound) -> Oddity:
+def _rejection(inbound: Inbound) -> Rejection:
     with pytest.raises(NotAClick) as caught:
         read_click(inbound)
     return caught.value.reason
@@ -133,7 +133,7 @@ def test_an_id_that_teams_does_not_give_is_refused(field: str) -> None:
         body[field] = {**body["conversation"], "id": text} if field == "conversation" else text
 
     assert longest in {read_click(_inbound(bodies[0])).conversation, read_click(_inbound(bodies[0])).activity_id}
-    assert _oddity(_inbound(bodies[1])) is Oddity.PLACE
+    assert _rejection(_inbound(bodies[1])) is Rejection.PLACE
 
 
 # --- who
@@ -186,7 +186,7 @@ def test_nobody_clicks_without_an_object_id() -> None:
     body = activities.invoke("approve", DATA, **COMMON)
     del body["from"]["aadObjectId"]
 
-    assert _oddity(_inbound(body)) is Oddity.PERSON
+    assert _rejection(_inbound(body)) is Rejection.PERSON
 
 
 # --- what is refused
@@ -195,39 +195,39 @@ def test_nobody_clicks_without_an_object_id() -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (None, Oddity.VALUE),
-        ("approve", Oddity.VALUE),
-        ([], Oddity.VALUE),
-        ({"action": None}, Oddity.VALUE),
-        ({"action": "approve"}, Oddity.VALUE),
-        ({"action": {"type": "Action.OpenUrl", "verb": "approve", "data": DATA}}, Oddity.VALUE),
-        ({"action": {"type": ["Action.Execute"], "verb": "approve", "data": DATA}}, Oddity.VALUE),
-        ({"action": {"verb": "approve", "data": [DATA]}}, Oddity.VALUE),
-        ({"action": {"verb": "approve", "data": None}}, Oddity.VALUE),
-        ({}, Oddity.VERB),
-        (DATA, Oddity.VERB),
-        ({**DATA, "verb": "Approve"}, Oddity.VERB),
-        ({**DATA, "verb": "deny"}, Oddity.VERB),
-        ({**DATA, "verb": 1}, Oddity.VERB),
-        ({**DATA, "verb": ["approve"]}, Oddity.VERB),
-        ({"action": {"verb": "approve", "data": {**DATA, "verb": "reject"}}}, Oddity.VERB),
-        ({"verb": "approve", "request": 1}, Oddity.REQUEST),
-        ({"verb": "approve", "request": None}, Oddity.REQUEST),
-        ({"verb": "approve", "request": "x" * (LONGEST_REQUEST + 1)}, Oddity.REQUEST),
-        ({**DATA, "verb": "approve", "step": {}}, Oddity.STEP),
-        ({**DATA, "verb": "approve", "step": "x" * (LONGEST_STEP + 1)}, Oddity.STEP),
-        ({**DATA, "verb": "approve", "comment": ["x"]}, Oddity.COMMENT),
+        (None, Rejection.VALUE),
+        ("approve", Rejection.VALUE),
+        ([], Rejection.VALUE),
+        ({"action": None}, Rejection.VALUE),
+        ({"action": "approve"}, Rejection.VALUE),
+        ({"action": {"type": "Action.OpenUrl", "verb": "approve", "data": DATA}}, Rejection.VALUE),
+        ({"action": {"type": ["Action.Execute"], "verb": "approve", "data": DATA}}, Rejection.VALUE),
+        ({"action": {"verb": "approve", "data": [DATA]}}, Rejection.VALUE),
+        ({"action": {"verb": "approve", "data": None}}, Rejection.VALUE),
+        ({}, Rejection.VERB),
+        (DATA, Rejection.VERB),
+        ({**DATA, "verb": "Approve"}, Rejection.VERB),
+        ({**DATA, "verb": "deny"}, Rejection.VERB),
+        ({**DATA, "verb": 1}, Rejection.VERB),
+        ({**DATA, "verb": ["approve"]}, Rejection.VERB),
+        ({"action": {"verb": "approve", "data": {**DATA, "verb": "reject"}}}, Rejection.VERB),
+        ({"verb": "approve", "request": 1}, Rejection.REQUEST),
+        ({"verb": "approve", "request": None}, Rejection.REQUEST),
+        ({"verb": "approve", "request": "x" * (LONGEST_REQUEST + 1)}, Rejection.REQUEST),
+        ({**DATA, "verb": "approve", "step": {}}, Rejection.STEP),
+        ({**DATA, "verb": "approve", "step": "x" * (LONGEST_STEP + 1)}, Rejection.STEP),
+        ({**DATA, "verb": "approve", "comment": ["x"]}, Rejection.COMMENT),
     ],
 )
-def test_what_is_no_press_of_our_buttons_is_named(value: Any, reason: Oddity) -> None:
+def test_what_is_no_press_of_our_buttons_is_named(value: Any, reason: Rejection) -> None:
     """Each oddity has its reason, and none becomes a click."""
-    assert _oddity(_valued(value)) is reason
+    assert _rejection(_valued(value)) is reason
 
 
 @pytest.mark.parametrize("verb", [each for each in Verb if each is not Verb.REFRESH])
 def test_a_client_that_refreshes_by_itself_decides_nothing(verb: Verb) -> None:
     """Only a press decides; an automatic trigger may refresh and no more."""
-    assert _oddity(_invoke(verb=verb.value, trigger="automatic")) is Oddity.AUTOMATIC
+    assert _rejection(_invoke(verb=verb.value, trigger="automatic")) is Rejection.AUTOMATIC
     assert read_click(_invoke(verb="refresh", trigger="automatic")).verb is Verb.REFRESH
     assert read_click(_invoke(verb=verb.value, trigger="manual")).verb is verb
 
@@ -276,7 +276,7 @@ def test_an_answer_with_a_card_replaces_the_card() -> None:
     """The protocol's success with a card; the status is inside."""
     answer = Answer({"type": "AdaptiveCard"}, None, "")
 
-    assert response_to(answer) == {
+    assert click_response(answer) == {
         "statusCode": 200,
         "type": "application/vnd.microsoft.card.adaptive",
         "value": {"type": "AdaptiveCard"},
@@ -287,7 +287,7 @@ def test_an_answer_without_a_card_is_a_line_of_text() -> None:
     """Where no card can be shown the notice alone is the answer."""
     answer = Answer(None, Notice(NoticeCode.NOT_FOUND), "There is no such request here.")
 
-    assert response_to(answer) == {
+    assert click_response(answer) == {
         "statusCode": 200,
         "type": "application/vnd.microsoft.activity.message",
         "value": "There is no such request here.",
@@ -296,7 +296,7 @@ def test_an_answer_without_a_card_is_a_line_of_text() -> None:
 
 def test_an_oddity_is_an_error_of_the_protocol() -> None:
     """The clicker sees an error on the card; nothing of the body is repeated in it."""
-    body = response_to_oddity(NotAClick(Oddity.VERB))
+    body = rejection_response(NotAClick(Rejection.VERB))
 
     assert (body["statusCode"], body["type"]) == (400, "application/vnd.microsoft.error")
     assert set(body["value"]) == {"code", "message"}

@@ -85,7 +85,7 @@ async def test_withdrawn_key_is_unknown_after_the_refresh(ms: FakeMicrosoft, edg
     clock.seconds += REFRESH_GAP
     await edge.keys.find("key-2")
 
-    assert edge.keys.held("key-1") is None
+    assert edge.keys.trusted("key-1") is None
 
 
 async def test_before_the_first_key_it_is_tried_every_five_seconds(
@@ -150,8 +150,8 @@ async def test_short_and_foreign_keys_are_left_out(ms: FakeMicrosoft, edge: Edge
     ms.signer.published["odd"]["endorsements"] = "msteams"
     await edge.keys.warm()
 
-    assert [edge.keys.held(kid) for kid in ("short", "enc", "ec", "ps256")] == [None] * 4
-    assert {kid: key.endorses("msteams") for kid in ("rs256", "silent", "odd") if (key := edge.keys.held(kid))} == {
+    assert [edge.keys.trusted(kid) for kid in ("short", "enc", "ec", "ps256")] == [None] * 4
+    assert {kid: key.endorses("msteams") for kid in ("rs256", "silent", "odd") if (key := edge.keys.trusted(kid))} == {
         "rs256": True,
         "silent": False,
         "odd": False,

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.teams.wire.members import TeamMember, read_member
-from bot.teams.wire.people import LONGEST_NAME, as_person
+from bot.teams.wire.people import LONGEST_NAME, TeamMember, as_person, read_member
 from tests.fakes.people import FOREIGNER, GUEST, HANAKO, TENANT_ID
 
 

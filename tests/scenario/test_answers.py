@@ -1,4 +1,4 @@
-"""What a person who clicks is told, in every case in which their click does not simply decide."""
+"""Answers to clicks that do not simply decide."""
 
 import asyncio
 from dataclasses import replace
@@ -29,33 +29,33 @@ from tests.fakes.world import APPROVALS, World, new_world
 
 @pytest.fixture
 def world() -> World:
-    """A fresh world."""
+    """Return a new world."""
     return new_world()
 
 
 def code_of(answer: Answer) -> Reason | None:
-    """Return what the notice says."""
+    """Return the code of the notice."""
     return answer.notice.code if answer.notice else None
 
 
-async def test_a_request_that_nobody_knows(world: World) -> None:
-    """A made-up request and a request key that is none are both told "not found", without a card."""
+async def test_unknown_request_is_answered_without_a_card(world: World) -> None:
+    """An invented request and an invalid request key both get "not found"."""
     for request in (str(key_of(99)), "nonsense", "'; drop table requests; --"):
         click = replace(world.pressed(key_of(1), HANAKO), request=request, activity_id=None)
         answer = await world.click_handler.click(click)
         assert (code_of(answer), answer.card) == (NoticeCode.NOT_FOUND, None)
 
 
-async def test_a_foreign_account_is_never_adopted(world: World) -> None:
-    """A card that names an account that is not configured makes no row and asks AWS nothing."""
+async def test_request_of_a_foreign_account_is_never_adopted(world: World) -> None:
+    """A card that names an account that is not configured creates no row and makes no AWS call."""
     foreign = "999988887777/ap-northeast-1/oi-000000000001"
     answer = await world.click_handler.click(replace(world.pressed(key_of(1), HANAKO), request=foreign))
     assert code_of(answer) is NoticeCode.NOT_FOUND
     assert world.aws.calls == []
 
 
-async def test_a_refresh_is_answered_from_the_row(world: World) -> None:
-    """The card as it is, no notice, and no call to AWS."""
+async def test_refresh_is_answered_from_the_row(world: World) -> None:
+    """The card as it is, without a notice and without a call to AWS."""
     key = world.aws.add()
     await world.shown(key)
     calls = len(world.aws.calls)
@@ -64,8 +64,8 @@ async def test_a_refresh_is_answered_from_the_row(world: World) -> None:
     assert len(world.aws.calls) == calls
 
 
-async def test_a_store_that_takes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing was sent, and the person is told to press again with their comment kept."""
+async def test_click_that_cannot_be_stored_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The person is asked to click again, and the comment is kept."""
     key = world.aws.add()
     await world.shown(key)
 
@@ -79,8 +79,8 @@ async def test_a_store_that_takes_nothing(world: World, monkeypatch: pytest.Monk
     assert world.aws.signals == []
 
 
-async def test_the_same_person_clicks_twice_at_once(world: World) -> None:
-    """Teams resends a slow click: the repeat gets the first click's answer, and nothing is sent twice."""
+async def test_repeated_click_gets_the_answer_of_the_first(world: World) -> None:
+    """Teams resends a slow click: nothing is sent twice."""
     key = world.aws.add()
     await world.shown(key)
     async with world.running():
@@ -91,8 +91,8 @@ async def test_the_same_person_clicks_twice_at_once(world: World) -> None:
     assert again.card is not None
 
 
-async def test_one_approval_of_two_is_recorded(world: World) -> None:
-    """The first of two approvals counts and its person is told that more are needed; they cannot vote twice."""
+async def test_first_of_two_approvals_is_recorded(world: World) -> None:
+    """The person is shown that more approvals are needed, and cannot vote twice."""
     key = world.aws.add(required=2)
     await world.shown(key)
     async with world.running():
@@ -103,8 +103,8 @@ async def test_one_approval_of_two_is_recorded(world: World) -> None:
     assert world.aws.requests[key].status is Status.APPROVED
 
 
-async def test_somebody_else_is_deciding_just_now(world: World) -> None:
-    """Whoever loses the claim waits for the winner; if that takes too long, they are told, and nothing is sent."""
+async def test_click_that_loses_the_claim_names_the_winner(world: World) -> None:
+    """It waits for the winner; if that takes too long, it is answered "busy", and nothing is sent."""
     key = world.aws.add()
     await world.shown(key)
     gate = world.aws.gates["execution"] = asyncio.Event()
@@ -124,8 +124,8 @@ async def test_somebody_else_is_deciding_just_now(world: World) -> None:
     assert [signal.verdict for signal in world.aws.signals] == [Verdict.APPROVE]
 
 
-async def test_a_loser_takes_over_when_the_winner_was_refused(world: World) -> None:
-    """The winner's signal was refused while the loser waited: the loser's own decision goes through."""
+async def test_waiting_click_proceeds_when_the_winner_was_refused(world: World) -> None:
+    """The winner's signal was refused while another click waited: that click's decision is sent."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.before["signal"].append(SignalRefused("AccessDenied", denied=True))
@@ -144,8 +144,8 @@ async def test_a_loser_takes_over_when_the_winner_was_refused(world: World) -> N
         (Status.FAILED, NoticeCode.ENDED),
     ],
 )
-async def test_a_request_that_ended_without_a_decision(world: World, status: Status, told: Reason) -> None:
-    """The clicker is told that it ended; the card says how."""
+async def test_click_after_an_end_without_decision_shows_the_end(world: World, status: Status, told: Reason) -> None:
+    """The notice says that the request ended; the card says how."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.end(key, status)
@@ -154,8 +154,8 @@ async def test_a_request_that_ended_without_a_decision(world: World, status: Sta
     assert world.aws.signals == []
 
 
-async def test_decided_outside_by_nobody_knows_whom(world: World) -> None:
-    """AWS does not tell who decided: the clicker is told that it was outside Teams."""
+async def test_decision_outside_teams_without_a_name_is_shown_as_such(world: World) -> None:
+    """AWS does not show who decided: the notice says that it was outside Teams."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.end(key, Status.APPROVED)
@@ -167,8 +167,8 @@ async def test_decided_outside_by_nobody_knows_whom(world: World) -> None:
 
 
 @pytest.mark.parametrize("problem", [AwsUnavailable("InternalServerError"), AwsThrottled("ThrottlingException")])
-async def test_a_state_that_cannot_be_read_in_a_minute(world: World, problem: AwsUnavailable) -> None:
-    """Without a state check nothing is ever sent; the thread tells the person."""
+async def test_nothing_is_sent_without_a_state_check(world: World, problem: AwsUnavailable) -> None:
+    """The state cannot be read for a minute: nothing is sent, and the thread notifies the person."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.before["execution"].extend([problem] * 100)
@@ -182,8 +182,8 @@ async def test_a_state_that_cannot_be_read_in_a_minute(world: World, problem: Aw
     assert len(world.chat.of("reply")) == 1
 
 
-async def test_a_lost_signal_that_had_no_effect_and_a_console_that_was_faster(world: World) -> None:
-    """The signal was lost and somebody else decided: the vote that AWS does not show did not count."""
+async def test_lost_signal_is_released_when_the_console_decided(world: World) -> None:
+    """The signal was lost and the console decided: a vote that AWS does not show did not count."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.before["signal"].append(SignalLost())
@@ -202,8 +202,8 @@ async def test_a_lost_signal_that_had_no_effect_and_a_console_that_was_faster(wo
     assert HANAKO.name not in card.card
 
 
-async def test_people_who_may_not_decide(world: World) -> None:
-    """A stranger, a guest and a person of another tenant: each refused with the reason, none reaches AWS."""
+async def test_stranger_guest_and_foreign_tenant_are_refused(world: World) -> None:
+    """Each is refused with the reason, and none reaches AWS."""
     stranger, guest = person(50), person(51, guest=True)
     foreign = person(52, tenant=TENANT.replace("1", "9"))
     world = new_world(people=[HANAKO, guest, foreign])
@@ -219,8 +219,8 @@ async def test_people_who_may_not_decide(world: World) -> None:
     assert world.aws.signals == []
 
 
-async def test_a_channel_without_approvers() -> None:
-    """Nobody is listed, so nobody may decide, and the card has no buttons."""
+async def test_channel_without_approvers_refuses_everybody() -> None:
+    """An empty list allows no one, so the card has no buttons."""
     world = new_world(replace(APPROVALS, approvers=()))
     key = world.aws.add()
     await world.shown(key)
@@ -228,8 +228,8 @@ async def test_a_channel_without_approvers() -> None:
     assert code_of(await world.press(key, HANAKO)) is Refusal.NOBODY
 
 
-async def test_a_level_with_approvers_of_its_own() -> None:
-    """At the second level only those listed for it may decide, in the role listed for it."""
+async def test_level_with_its_own_approvers_refuses_others() -> None:
+    """At the second level only its approvers may decide, in its own role."""
     lead = LevelRule("Level2", (f"user:{ICHIRO.object_id}",), "arn:aws:iam::{account}:role/NodeAccessLead")
     world = new_world(replace(APPROVALS, levels=(lead,)))
     key = world.aws.add(levels=2)
@@ -244,8 +244,8 @@ async def test_a_level_with_approvers_of_its_own() -> None:
     ]
 
 
-async def test_approvers_of_identity_center_decide_in_the_console(world: World) -> None:
-    """No API lets the bot act for them: no buttons, a stale click is refused, the outcome is followed."""
+async def test_identity_center_approvers_decide_in_the_console(world: World) -> None:
+    """No API lets the bot act for them: no buttons, a stale click is refused, and the card follows the outcome."""
     key = world.aws.add()
     level = replace(world.aws.requests[key].levels[0], approvers=(Approver(ApproverKind.GROUP, "a-group"),))
     world.aws.requests[key] = replace(world.aws.requests[key], levels=(level,))
@@ -257,8 +257,8 @@ async def test_approvers_of_identity_center_decide_in_the_console(world: World) 
     assert "Approved" in world.chat.of("post")[0].card
 
 
-async def test_people_to_be_mentioned_are_mentioned_while_the_card_waits() -> None:
-    """Somebody's phone rings; nobody's does for a decided card or for a person whom no roster knows."""
+async def test_approvers_are_mentioned_while_the_card_waits() -> None:
+    """A decided card has no mentions, and a person who is in no roster is never mentioned."""
     mention = (f"user:{ICHIRO.object_id}", "user:aaaaaaaa-0000-4000-8000-999999999999")
     world = new_world(replace(APPROVALS, mention=mention))
     key = world.aws.add()
@@ -271,7 +271,7 @@ async def test_people_to_be_mentioned_are_mentioned_while_the_card_waits() -> No
 
 
 async def test_every_click_is_in_the_audit_trail(world: World) -> None:
-    """Who tried what, from where, and what they were told; the refused ones too."""
+    """Who tried what, and the answer; refused clicks too."""
     key = world.aws.add()
     await world.shown(key)
     async with world.running():
@@ -285,8 +285,8 @@ async def test_every_click_is_in_the_audit_trail(world: World) -> None:
 
 
 @pytest.mark.parametrize("call", ["load", "apply"])
-async def test_a_store_that_hangs_does_not_hold_up_the_answer(world: World, call: str) -> None:
-    """Before Teams gives up its person is told that nothing is certain; what was begun goes on, and counts once."""
+async def test_hanging_store_does_not_delay_the_answer(world: World, call: str) -> None:
+    """Before Teams gives up, the person reads that the result is unknown. The work continues and counts once."""
     store = HangingStore()
     world = new_world(store=store)
     key = world.aws.add()
@@ -306,8 +306,8 @@ async def test_a_store_that_hangs_does_not_hold_up_the_answer(world: World, call
     assert [sent.kind for sent in world.chat.sent.values() if "SendAutomationSignal" in sent.card] == ["reply"]
 
 
-async def test_a_click_that_the_store_kept_for_too_long_is_not_sent(world: World) -> None:
-    """The minute counts from the press: what comes through later is released, and its person is told."""
+async def test_click_that_the_store_delayed_over_a_minute_is_not_sent(world: World) -> None:
+    """The minute counts from the click: a later decision is released, and the person is notified."""
     store = HangingStore()
     world = new_world(store=store)
     key = world.aws.add()
@@ -327,7 +327,7 @@ async def test_a_click_that_the_store_kept_for_too_long_is_not_sent(world: World
 
 
 class ForgetfulStore(MemoryStore):
-    """A store whose next answer to a claim is lost after it was written."""
+    """A store that writes a claim and loses the answer."""
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
         before = await self.load(key)
@@ -337,8 +337,8 @@ class ForgetfulStore(MemoryStore):
         return record
 
 
-async def test_nobody_is_told_that_nothing_was_sent_while_that_is_not_certain() -> None:
-    """The claim's write was answered by nobody, and it is stored: its person reads so, and it is carried on once."""
+async def test_store_failure_after_claim_is_reported_as_unknown() -> None:
+    """The reply to the claim's write was lost, but the claim is stored: it is continued and sent once."""
     world = new_world(store=ForgetfulStore())
     key = world.aws.add()
     await world.shown(key)
@@ -349,12 +349,12 @@ async def test_nobody_is_told_that_nothing_was_sent_while_that_is_not_certain() 
     assert len(world.aws.effects) == 1
 
 
-# --- in whose words
+# --- languages
 
 
 @pytest.mark.parametrize(("locale", "words"), [("ja", "承認者ではありません"), ("en", "not among the approvers")])
-async def test_a_refusal_is_told_in_the_clickers_language(world: World, locale: str, words: str) -> None:
-    """The notice is for the person alone; the card beneath stays in the channel's words, as the others see it."""
+async def test_refusal_is_in_the_language_of_the_person(world: World, locale: str, words: str) -> None:
+    """Only this person sees the notice; the card keeps the channel's language."""
     key = world.aws.add()
     await world.shown(key)
     click = replace(world.pressed(key, person(50)), locale=locale)
@@ -365,8 +365,8 @@ async def test_a_refusal_is_told_in_the_clickers_language(world: World, locale: 
     assert "'title': 'Approve'" in str(answer.card)
 
 
-async def test_a_client_that_states_no_language_is_answered_in_the_channels() -> None:
-    """Whoever's client says nothing reads what the channel reads."""
+async def test_client_without_a_language_gets_the_language_of_the_channel() -> None:
+    """The client sends no locale, so the notice is in the channel's."""
     world = new_world(replace(APPROVALS, locale="ja"))
     key = world.aws.add()
     await world.shown(key)
@@ -376,7 +376,7 @@ async def test_a_client_that_states_no_language_is_answered_in_the_channels() ->
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_every_refusal_says_why_and_what_to_do(locale: str) -> None:
-    """Each has words of its own, says that nothing was sent, and that is not all it says."""
+    """Each refusal has its own words, and says that nothing was sent and more than that."""
     told = {refusal: summary(Notice(refusal), locale=locale) for refusal in Refusal}
     assert len(set(told.values())) == len(told)
     nothing = {"en": ("Nothing was sent", "nothing was sent", "sent nothing"), "ja": ("送って", "送信")}[locale]
@@ -384,8 +384,8 @@ def test_every_refusal_says_why_and_what_to_do(locale: str) -> None:
     assert all(len(text) > 25 for text in told.values())
 
 
-async def test_who_was_promised_to_be_told_is_told_though_a_read_of_the_store_failed() -> None:
-    """One read fails while a click waits, so "applying" is answered; then AWS refuses: the thread says so."""
+async def test_promised_notification_is_posted_after_a_failed_read() -> None:
+    """A read fails while a click waits, so the answer is "applying…". Then AWS refuses: the thread says so."""
 
     class Flaky(MemoryStore):
         fails = 0
@@ -405,7 +405,7 @@ async def test_who_was_promised_to_be_told_is_told_though_a_read_of_the_store_fa
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO, comment="ok"))
         await world.aws.arrived["signal"].wait()
-        store.fails = 1  # the next poll of whoever waits
+        store.fails = 1  # the next poll of the click that waits
         await world.clock.advance(1)
         answer = await click
         await world.clock.advance(1)
@@ -417,8 +417,8 @@ async def test_who_was_promised_to_be_told_is_told_though_a_read_of_the_store_fa
     assert [HANAKO.name in note.card for note in world.chat.of("reply")] == [True]
 
 
-async def test_a_refusal_does_not_bring_the_buttons_back(world: World) -> None:
-    """The roster takes its time; meanwhile somebody else decides and the card is updated: the refusal shows that card."""
+async def test_refusal_shows_the_current_card(world: World) -> None:
+    """The roster is slow; meanwhile another person decides and the card is updated. The refusal has no old buttons."""
     gate, stranger = asyncio.Event(), person(50)
 
     class Slow(FakePeople):
@@ -446,8 +446,8 @@ async def test_a_refusal_does_not_bring_the_buttons_back(world: World) -> None:
 
 
 @pytest.mark.parametrize("seconds", [20, 40])
-async def test_who_was_promised_to_be_told_is_told_after_an_outage(seconds: float) -> None:
-    """AWS refused, and the store kept it; then the store was away, for as long as a decision may be on its way."""
+async def test_promised_notification_is_posted_after_a_store_outage(seconds: float) -> None:
+    """AWS refused and that is stored; then the store was down for as long as a decision may take."""
 
     class Away(MemoryStore):
         went = False
@@ -475,8 +475,8 @@ async def test_who_was_promised_to_be_told_is_told_after_an_outage(seconds: floa
     assert [HANAKO.name in note.card for note in world.chat.of("reply")] == [True]
 
 
-async def test_a_refusal_is_told_though_the_store_fails() -> None:
-    """The row was read before; who may not decide is not asked to press again."""
+async def test_refusal_is_shown_when_the_store_fails() -> None:
+    """The row was read before, so the person reads the refusal and is not asked to click again."""
 
     class Once(MemoryStore):
         reads = 99

@@ -1,4 +1,4 @@
-"""The story of a decision, from the card to the thread, over fakes of AWS and Teams."""
+"""A decision from the card to the thread, over fakes of AWS and Teams."""
 
 import asyncio
 from dataclasses import replace
@@ -20,7 +20,7 @@ from tests.fakes.world import APPROVALS, World, new_world
 
 @pytest.fixture
 def world() -> World:
-    """A fresh world."""
+    """Return a new world."""
     return new_world()
 
 
@@ -29,8 +29,8 @@ def code_of(answer: Answer) -> Reason | None:
     return answer.notice.code if answer.notice else None
 
 
-async def test_a_request_gets_a_card_and_its_requester_a_direct_message(world: World) -> None:
-    """Within one look the channel has the card and the requester knows that the request waits."""
+async def test_new_request_gets_a_card_and_a_direct_message(world: World) -> None:
+    """One reconcile posts the card in the channel and sends the requester a direct message."""
     key = world.aws.add()
     await world.shown(key)
     (card,) = world.chat.of("post")
@@ -39,8 +39,8 @@ async def test_a_request_gets_a_card_and_its_requester_a_direct_message(world: W
     assert [sent.where for sent in world.chat.of("direct")] == [TARO_PERSON.object_id]
 
 
-async def test_an_approval_reaches_aws_once_and_everybody_is_told(world: World) -> None:
-    """One signal with the person's name; the card, the thread and the requester follow."""
+async def test_approval_sends_one_signal_and_updates_every_surface(world: World) -> None:
+    """One signal with the person's name; then the card, the thread note and the direct message follow."""
     key = world.aws.add()
     await world.shown(key)
     async with world.running():
@@ -59,8 +59,8 @@ async def test_an_approval_reaches_aws_once_and_everybody_is_told(world: World) 
     assert [len(world.chat.of("direct")), "start-session" in world.chat.of("direct")[-1].card] == [2, True]
 
 
-async def test_a_click_on_a_card_whose_post_was_never_answered(world: World) -> None:
-    """Somebody may press before the row knows where the card is: it counts, from the channel that the card went to alone."""
+async def test_click_on_a_card_whose_post_was_not_answered_counts(world: World) -> None:
+    """A person can click before the row knows where the card is. The click counts only from the channel of the post."""
     world.chat.after["post"] = [ChatUnavailable("no_answer", ambiguous=True)]
     key = world.aws.add()
     await world.shown(key)
@@ -73,8 +73,8 @@ async def test_a_click_on_a_card_whose_post_was_never_answered(world: World) -> 
     assert len(world.aws.effects) == 1
 
 
-async def test_a_late_click_decides_nothing_and_is_told_who_decided(world: World) -> None:
-    """By the same person and by another one: no further signal, and the decision with its comment."""
+async def test_late_click_shows_who_decided_and_sends_nothing(world: World) -> None:
+    """For the same person and for another one: no further signal, and the decision with its comment."""
     key = world.aws.add()
     await world.shown(key)
     async with world.running():
@@ -91,8 +91,8 @@ async def test_a_late_click_decides_nothing_and_is_told_who_decided(world: World
         assert answer.notice.at is not None
 
 
-async def test_two_hundred_people_click_at_once_and_one_signal_leaves() -> None:
-    """Half approve and half reject: one signal, and everybody is told the outcome."""
+async def test_two_hundred_simultaneous_clicks_send_one_signal() -> None:
+    """Half approve and half reject: one signal is sent, and everybody is shown the outcome."""
     people = [person(number) for number in range(200)]
     world = new_world(people=[*people, TARO_PERSON])
     key = world.aws.add()
@@ -107,7 +107,7 @@ async def test_two_hundred_people_click_at_once_and_one_signal_leaves() -> None:
 
 
 async def test_two_approvals_of_a_level_that_needs_two_both_count(world: World) -> None:
-    """Both approvers of one instant are heard; the request is approved."""
+    """Two simultaneous approvals on a two-approval level both count."""
     key = world.aws.add(required=2)
     await world.shown(key)
     async with world.running():
@@ -116,8 +116,8 @@ async def test_two_approvals_of_a_level_that_needs_two_both_count(world: World) 
     assert world.aws.requests[key].status is Status.APPROVED
 
 
-async def test_a_click_on_a_level_that_has_passed_decides_nothing(world: World) -> None:
-    """The button belongs to its step; the next level is not touched by it."""
+async def test_click_on_a_passed_level_decides_nothing(world: World) -> None:
+    """A button belongs to its step; it never decides the next level."""
     key = world.aws.add(levels=2)
     await world.shown(key)
     async with world.running():
@@ -128,8 +128,8 @@ async def test_a_click_on_a_level_that_has_passed_decides_nothing(world: World) 
     assert world.aws.requests[key].status is Status.PENDING
 
 
-async def test_the_state_check_finds_what_the_row_does_not_know_yet(world: World) -> None:
-    """Decided in the console a moment ago: no signal leaves, and the clicker is told by whom."""
+async def test_state_check_finds_a_decision_that_the_row_does_not_have(world: World) -> None:
+    """The console decided a moment ago: no signal is sent, and the person is shown who decided."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.decide(key, verdict=Verdict.REJECT, comment="from the console")
@@ -140,8 +140,8 @@ async def test_the_state_check_finds_what_the_row_does_not_know_yet(world: World
     assert (answer.notice.code, answer.notice.who) == (NoticeCode.DECIDED, "console-approver")
 
 
-async def test_a_lost_reply_is_never_sent_again(world: World) -> None:
-    """The signal took effect and its reply was lost: one signal, and the card follows."""
+async def test_signal_with_a_lost_reply_is_not_sent_again(world: World) -> None:
+    """The signal took effect but its reply was lost: one signal, and the card shows the outcome."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.after["signal"].append(SignalLost())
@@ -155,8 +155,8 @@ async def test_a_lost_reply_is_never_sent_again(world: World) -> None:
     assert row.request.status is Status.APPROVED
 
 
-async def test_a_refused_signal_is_explained_and_the_card_stays_open(world: World) -> None:
-    """AWS said no: the clicker reads why, the comment is kept, the next person may decide."""
+async def test_refused_signal_is_explained_and_the_card_stays_open(world: World) -> None:
+    """AWS refuses: the person reads why, the comment is kept, and the next person may decide."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.before["signal"].append(SignalRefused("AccessDeniedException", denied=True))
@@ -172,8 +172,8 @@ async def test_a_refused_signal_is_explained_and_the_card_stays_open(world: Worl
     assert len(world.aws.effects) == 1
 
 
-async def test_slow_aws_is_answered_in_time_and_the_card_follows(world: World) -> None:
-    """AWS takes 8 seconds: the click is answered within 3 with "applying…", and the end is shown and told."""
+async def test_click_is_answered_in_time_when_aws_is_slow(world: World) -> None:
+    """AWS takes 8 seconds: the click is answered within 3 with "applying…", and the card shows the outcome later."""
     key = world.aws.add()
     await world.shown(key)
     gate = world.aws.gates["execution"] = asyncio.Event()
@@ -194,8 +194,8 @@ async def test_slow_aws_is_answered_in_time_and_the_card_follows(world: World) -
     assert "佐藤 花子" in card.card
 
 
-async def test_throttling_is_waited_for_within_the_minute(world: World) -> None:
-    """A throttled signal had no effect and is tried again after another state check."""
+async def test_throttled_signal_is_sent_again_within_the_minute(world: World) -> None:
+    """A throttled signal had no effect. It is sent again after another state check."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.before["signal"].extend([SignalThrottled(), SignalThrottled()])
@@ -207,8 +207,8 @@ async def test_throttling_is_waited_for_within_the_minute(world: World) -> None:
     assert world.aws.count("execution") == 3
 
 
-async def test_throttling_beyond_the_minute_gives_up_and_says_so(world: World) -> None:
-    """Nothing is sent a minute after the click; the thread tells the person to press again."""
+async def test_throttling_beyond_the_minute_releases_the_decision(world: World) -> None:
+    """Nothing is sent later than a minute after the click; the thread asks the person to click again."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.before["signal"].extend(SignalThrottled() for _ in range(100))
@@ -225,8 +225,8 @@ async def test_throttling_beyond_the_minute_gives_up_and_says_so(world: World) -
     assert len(world.chat.of("reply")) == 1
 
 
-async def test_the_requester_cannot_decide(world: World) -> None:
-    """The requester is refused, whatever the button."""
+async def test_requester_cannot_decide(world: World) -> None:
+    """The requester is refused with every button."""
     key = world.aws.add()
     await world.shown(key)
     async with world.running():
@@ -235,8 +235,8 @@ async def test_the_requester_cannot_decide(world: World) -> None:
     assert world.aws.signals == []
 
 
-async def test_a_comment_can_be_required(world: World) -> None:
-    """A rejection without a comment is refused with the same card; with one it goes through."""
+async def test_rejection_can_require_a_comment(world: World) -> None:
+    """A rejection without a comment is refused with the same card; with a comment it is sent."""
     world = new_world(replace(APPROVALS, comment_required=frozenset({Verdict.REJECT})))
     key = world.aws.add()
     await world.shown(key)
@@ -247,8 +247,8 @@ async def test_a_comment_can_be_required(world: World) -> None:
     assert len(world.aws.effects) == 1
 
 
-async def test_decided_while_the_bot_was_down(world: World) -> None:
-    """One sweep after the start the card shows what the console decided."""
+async def test_decision_made_while_the_bot_was_down_is_shown(world: World) -> None:
+    """One sweep after the start, the card shows what the console decided."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.decide(key, Verdict.REJECT, "while you were down")
@@ -262,8 +262,8 @@ async def test_decided_while_the_bot_was_down(world: World) -> None:
     assert not card.buttons
 
 
-async def test_all_events_lost(world: World) -> None:
-    """One sweep alone brings the card."""
+async def test_sweep_alone_posts_the_card(world: World) -> None:
+    """All events were lost; one sweep is enough."""
     world.aws.add()
     async with world.running():
         await world.sweep.sweep()
@@ -271,8 +271,8 @@ async def test_all_events_lost(world: World) -> None:
     assert len(world.chat.of("post")) == 1
 
 
-async def test_a_requester_without_the_app_is_named_in_the_thread(world: World) -> None:
-    """Where a direct message is impossible the thread says so, once."""
+async def test_requester_without_the_app_is_named_in_the_thread(world: World) -> None:
+    """If a direct message is impossible, the thread says so, once."""
     world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.NOT_INSTALLED
     key = world.aws.add()
     await world.shown(key)
@@ -282,8 +282,8 @@ async def test_a_requester_without_the_app_is_named_in_the_thread(world: World) 
     assert "山田 太郎" in world.chat.of("reply")[0].card
 
 
-async def test_a_claim_that_another_process_was_faster_with_is_waited_for() -> None:
-    """What this process knows of the row, kept for another who waits, still has room: nobody claims again and again."""
+async def test_click_waits_for_the_claim_of_another_process() -> None:
+    """The cached row has room and the stored row has none: the click waits instead of claiming in a loop."""
     store, jiro = MemoryStore(), person(3)
     world = new_world(store=store, people=[HANAKO, ICHIRO, jiro, TARO_PERSON])
     other = replace(world, store=MemoryStore(store.tables), owner="replica-2")
@@ -305,26 +305,26 @@ async def test_a_claim_that_another_process_was_faster_with_is_waited_for() -> N
     assert answers[2].notice.code is NoticeCode.DECIDED
 
 
-async def test_a_requester_who_is_placed_anew_while_the_roster_is_asked(world: World) -> None:
-    """The claim holds for the row by which its person was judged: whose asker is not certain any more is not approved."""
+async def test_requester_identified_differently_during_the_roster_call_is_checked_again(world: World) -> None:
+    """A claim is valid only for the row that was checked. This requester is no longer certain: refused."""
     key = world.aws.add()
     await world.shown(key)
     member = world.people.member
 
     async def slowly(conversation: str, object_id: str) -> Person | None:
         namesake = replace(person(60), mail=TARO_PERSON.mail)
-        world.people.people.append(namesake)  # from now on two people have the requester's address
+        world.people.people.append(namesake)  # two people now have the requester's address
         await world.shown(key)
         return await member(conversation, object_id)
 
-    world.people.member = slowly  # type: ignore[method-assign]  # the one call that is to take long
+    world.people.member = slowly  # type: ignore[method-assign]  # only this call is slow
     async with world.running():
         assert code_of(await world.press(key, HANAKO)) is Refusal.UNIDENTIFIED
     assert world.aws.count("signal") == 0
 
 
-async def test_a_comment_that_nobody_would_read_is_none(world: World) -> None:
-    """Judged is what is sent: a word behind everything that is cut off is no comment."""
+async def test_invisible_comment_does_not_count_as_a_comment(world: World) -> None:
+    """The check applies to what is sent: a word after the cut does not count."""
     rejecting = replace(APPROVALS, comment_required=frozenset({Verdict.REJECT}))
     world = new_world(rejecting)
     key = world.aws.add()

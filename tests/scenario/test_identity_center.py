@@ -1,4 +1,4 @@
-"""A request whose requester AWS names by an IAM Identity Center user id alone: who that is, the user's record says."""
+"""Requests whose requester AWS names only by an IAM Identity Center user id: the user's record identifies them."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -21,7 +21,7 @@ EVERYBODY = (HANAKO, ICHIRO, TARO_PERSON)
 
 @pytest.fixture
 def world() -> World:
-    """A fresh world in which the record says that it is Taro."""
+    """Return a new world in which the record names Taro."""
     fresh = new_world()
     fresh.identities.records[USER_ID] = NAMES
     return fresh
@@ -32,7 +32,7 @@ def _asked(world: World, number: int = 1) -> RequestKey:
 
 
 async def _pressed(world: World, key: RequestKey, person: Person) -> Answer:
-    """Press Approve as the activity names somebody: by their object id alone."""
+    """Click Approve with the object id alone, as an activity does."""
     async with world.running():
         return await world.press(key, replace(person, upn=None, mail=None))
 
@@ -42,22 +42,22 @@ def _code(answer: Answer) -> Reason | None:
 
 
 def _wait(row: Record) -> timedelta:
-    """Return how long after the look the next one is due."""
+    """Return the time from this reconcile to the next one."""
     assert row.requeue_at is not None
     assert row.observed_at is not None
     return row.requeue_at - row.observed_at
 
 
-async def test_the_card_names_the_person_of_the_record(world: World) -> None:
-    """The one member with a name of the record; the card has buttons at its first post."""
+async def test_card_names_the_person_of_the_record(world: World) -> None:
+    """Exactly one member has a name of the record; the card has buttons from its first post."""
     await world.shown(_asked(world))
     (card,) = world.chat.of("post")
     assert (card.buttons, len(card.versions)) == (True, 1)
     assert TARO_PERSON.name in card.card
 
 
-async def test_such_a_requester_cannot_decide_and_others_can(world: World) -> None:
-    """Taro is refused as who asked; Hanako's press is one signal in her name, and Taro is told."""
+async def test_identified_requester_cannot_decide_and_others_can(world: World) -> None:
+    """Taro is refused as the requester. Hanako's click sends one signal in her name, and Taro is notified."""
     key = _asked(world)
     await world.shown(key)
     assert _code(await _pressed(world, key, TARO_PERSON)) is Refusal.OWN_REQUEST
@@ -68,8 +68,8 @@ async def test_such_a_requester_cannot_decide_and_others_can(world: World) -> No
     assert {sent.where for sent in world.chat.of("direct")} == {TARO_PERSON.object_id}
 
 
-async def test_who_is_in_no_roster_is_known_by_the_address(world: World) -> None:
-    """It is enough to refuse them once they appear, and others of that domain may decide."""
+async def test_requester_in_no_roster_is_identified_by_the_address(world: World) -> None:
+    """The address is enough to refuse the requester later, and others may decide."""
     world.people.people = [HANAKO, ICHIRO]
     key = _asked(world)
     row = await world.shown(key)
@@ -82,8 +82,8 @@ async def test_who_is_in_no_roster_is_known_by_the_address(world: World) -> None
 
 
 @pytest.mark.parametrize("names", [(), ("tyamada",), ("taro.yamada@example.com", "hanako.sato@example.com")])
-async def test_a_record_that_does_not_say_who_it_is_lets_nobody_decide(world: World, names: tuple[str, ...]) -> None:
-    """Nobody's id, a name without an address, the names of two people: it could be whoever presses."""
+async def test_ambiguous_record_lets_nobody_decide(world: World, names: tuple[str, ...]) -> None:
+    """No names, a name without an address, the names of two people: it could be the person who clicks."""
     world.identities.records[USER_ID] = names
     key = _asked(world)
     await world.shown(key)
@@ -92,8 +92,8 @@ async def test_a_record_that_does_not_say_who_it_is_lets_nobody_decide(world: Wo
     assert (world.aws.signals, world.chat.of("post")[0].buttons) == ([], False)
 
 
-async def test_a_record_that_cannot_be_read_delays_no_card_and_heals(world: World) -> None:
-    """The card is there with what is known, nobody decides, and the next look, a second later, completes it in place."""
+async def test_unreadable_record_does_not_delay_the_card(world: World) -> None:
+    """The card is posted without buttons, no one may decide, and the next reconcile a second later completes it."""
     world.identities.problem = "AccessDeniedException"
     key = _asked(world)
     row = await world.shown(key)
@@ -112,8 +112,8 @@ async def test_a_record_that_cannot_be_read_delays_no_card_and_heals(world: Worl
     assert len(world.aws.signals) == 1
 
 
-async def test_a_record_that_is_never_readable_is_asked_for_ever_more_seldom(world: World) -> None:
-    """Without the permission a waiting request is looked at every few minutes, not every second."""
+async def test_unreadable_record_is_retried_with_growing_pauses(world: World) -> None:
+    """Without the permission, a waiting request is reconciled every few minutes, not every second."""
     world.identities.problem = "AccessDeniedException"
     key = _asked(world)
     async with world.running():
@@ -125,8 +125,8 @@ async def test_a_record_that_is_never_readable_is_asked_for_ever_more_seldom(wor
     assert _wait(await world.row(key)) >= timedelta(minutes=5)
 
 
-async def test_a_record_that_cannot_be_read_any_more_stops_deciding(world: World) -> None:
-    """The permission taken away, and the next look knows nobody: the buttons go, and no old one reaches AWS."""
+async def test_record_that_becomes_unreadable_removes_the_buttons(world: World) -> None:
+    """The permission was removed: the buttons disappear, and a click on an old card does not reach AWS."""
     key = _asked(world)
     await world.shown(key)
     world.identities.problem = "AccessDeniedException"
@@ -137,8 +137,8 @@ async def test_a_record_that_cannot_be_read_any_more_stops_deciding(world: World
     assert world.aws.signals == []
 
 
-async def test_who_was_known_stays_refused_where_anybody_may_ask(world: World) -> None:
-    """With unplaced requesters let through, a record that is not readable for a while does not let its user decide."""
+async def test_known_requester_stays_refused_while_the_record_is_unreadable(world: World) -> None:
+    """Even if unidentified requesters are allowed, their user cannot decide while the record is unreadable."""
     world.configured.rules = replace(world.configured.rules, allow_unidentified=True)
     key = _asked(world)
     await world.shown(key)
@@ -151,8 +151,8 @@ async def test_who_was_known_stays_refused_where_anybody_may_ask(world: World) -
     assert world.aws.signals == []
 
 
-async def test_a_request_that_ends_unread_still_tells_its_requester(world: World) -> None:
-    """Decided in the console meanwhile: once the record is read the direct message follows."""
+async def test_requester_is_notified_after_the_record_becomes_readable(world: World) -> None:
+    """The console decided meanwhile; the direct message follows once the record is read."""
     world.identities.problem = "InternalServerException"
     key = _asked(world)
     await world.shown(key)
@@ -165,8 +165,8 @@ async def test_a_request_that_ends_unread_still_tells_its_requester(world: World
     assert {sent.where for sent in world.chat.of("direct")} == {TARO_PERSON.object_id}
 
 
-async def test_nobody_is_looked_up_who_need_not_be(world: World) -> None:
-    """A requester with an ARN, one whom [people] has, a copy of a request that lives elsewhere."""
+async def test_record_is_read_only_if_it_is_needed(world: World) -> None:
+    """It is not read for a requester with an ARN, one in [people], or a replica of a request."""
     copied = _asked(world, number=2)
     world.aws.requests[copied] = replace(world.aws.requests[copied], replica_of=world.aws.add(3))
     await world.shown(copied)
@@ -181,7 +181,7 @@ async def test_nobody_is_looked_up_who_need_not_be(world: World) -> None:
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
 async def test_only_the_person_of_the_record_may_cancel(world: World, verb: Verb) -> None:
-    """In their own chat, and never decide."""
+    """They may cancel in their own chat, and never decide."""
     key = _asked(world)
     await world.shown(key)
     async with world.running():

@@ -1,4 +1,4 @@
-"""Cards that Teams has and no row knows: a crash between post and note, and a store that was lost."""
+"""Cards in Teams that no row has, after a crash between a post and its write or after a lost store."""
 
 import asyncio
 from dataclasses import replace
@@ -24,12 +24,12 @@ from tests.fakes.world import World, new_world
 
 @pytest.fixture
 def world() -> World:
-    """A fresh world."""
+    """Return a new world."""
     return new_world()
 
 
 async def orphan(world: World, key: RequestKey | None = None) -> str:
-    """Leave a card in the channel of which no row knows the place; return its activity id. The row knows of the post."""
+    """Leave a card in the channel that no row has. Returns its activity id. The row of `key` knows of a lost post."""
     posted = await world.chat.post(CHANNEL, Message({"type": "AdaptiveCard"}, "left behind"))
     card = (await world.row(key)).surface("card:approvals") if key else None
     if key and card:
@@ -38,7 +38,7 @@ async def orphan(world: World, key: RequestKey | None = None) -> str:
 
 
 async def press_on(world: World, key: RequestKey, activity_id: str, verb: Verb = Verb.APPROVE) -> Answer:
-    """Press a button on a card."""
+    """Click a button on a card."""
     conversation = f"{CHANNEL};messageid={activity_id}"
     click = replace(world.pressed(key, HANAKO, verb), conversation=conversation, activity_id=activity_id)
     return await world.click_handler.click(click)
@@ -48,7 +48,7 @@ def cards_of(surfaces: tuple[Surface, ...]) -> set[str | None]:
     return {surface.activity_id for surface in surfaces if surface.kind is SurfaceKind.CARD}
 
 
-async def test_the_second_copy_of_a_card_follows_once_it_was_clicked(world: World) -> None:
+async def test_second_copy_of_a_card_is_updated_after_a_click(world: World) -> None:
     """A crash left a copy: a click on it decides as on any card, and from then on both show the outcome."""
     key = world.aws.add()
     await world.shown(key)
@@ -63,8 +63,8 @@ async def test_the_second_copy_of_a_card_follows_once_it_was_clicked(world: Worl
         assert not world.chat.sent[activity].buttons
 
 
-async def test_a_post_whose_id_was_never_noted_becomes_the_card(world: World) -> None:
-    """The row knows that a post was begun; the click tells which card it became, and no further one is posted."""
+async def test_post_without_a_stored_id_becomes_the_card(world: World) -> None:
+    """The row knows that a post began; the click shows which card it became, and no other card is posted."""
     key = world.aws.add()
     posted = await orphan(world)
     await world.shown(key)
@@ -82,8 +82,8 @@ async def test_a_post_whose_id_was_never_noted_becomes_the_card(world: World) ->
     assert world.chat.sent[posted].buttons
 
 
-async def test_a_store_that_was_lost_is_repaired_by_clicks(world: World) -> None:
-    """The first one decides nothing and has AWS asked; then the old card decides, and follows like the new one."""
+async def test_clicks_repair_a_lost_store(world: World) -> None:
+    """The first click decides nothing and has AWS read. Then the old card decides, and is updated like the new one."""
     key = world.aws.add()
     await world.shown(key)
     await world.clock.advance(LATE_ROW.total_seconds() + 1)
@@ -100,8 +100,8 @@ async def test_a_store_that_was_lost_is_repaired_by_clicks(world: World) -> None
     assert [card.buttons for card in world.chat.of("post")] == [False, False]
 
 
-async def test_a_store_that_was_lost_shows_on_an_old_card_what_was_decided_meanwhile(world: World) -> None:
-    """The request has ended, so no card is posted for it; the one that is there is made true."""
+async def test_old_card_shows_the_outcome_after_a_lost_store(world: World) -> None:
+    """The request has ended, so no new card is posted; the old one is corrected."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.decide(key, Verdict.REJECT)
@@ -116,8 +116,8 @@ async def test_a_store_that_was_lost_shows_on_an_old_card_what_was_decided_meanw
     assert "Rejected" in world.chat.sent["1000"].card
 
 
-async def test_a_click_on_a_card_of_no_lost_post_is_made_up(world: World) -> None:
-    """No post of this request was lost, so the card is another message of the bot: it is left as it is."""
+async def test_card_is_not_adopted_without_a_lost_post(world: World) -> None:
+    """No post of this request was lost, so the card is another message of the bot. It stays as it is."""
     key, finished = world.aws.add(1), world.aws.add(2)
     for each in (finished, key):
         await world.shown(each)
@@ -129,8 +129,8 @@ async def test_a_click_on_a_card_of_no_lost_post_is_made_up(world: World) -> Non
     assert "Rejected" in world.chat.sent["1000"].card
 
 
-async def test_nobody_takes_over_the_card_of_another_request(world: World) -> None:
-    """A post of this request was lost, and a made-up click says it became another one's card: that stays as it is."""
+async def test_click_does_not_adopt_the_card_of_another_request(world: World) -> None:
+    """A post was lost, and a forged click names another request's card: that card stays as it is."""
     key, other = world.aws.add(1), world.aws.add(2)
     for each in (key, other):
         await world.shown(each)
@@ -144,10 +144,10 @@ async def test_nobody_takes_over_the_card_of_another_request(world: World) -> No
 
 
 @pytest.mark.parametrize(("minutes", "lost"), [(-10, False), (-10, True), (10, False)])
-async def test_nobody_takes_over_the_card_of_a_request_that_has_ended(minutes: int, lost: bool, world: World) -> None:
-    """Its row is not among those that are asked; but its card is older than the request, or younger than the row."""
+async def test_click_does_not_adopt_the_card_of_an_ended_request(minutes: int, lost: bool, world: World) -> None:
+    """Its row is not among the open rows; but the card is older than the request, or younger than the row."""
     key = world.aws.add()
-    await world.clock.advance(LATE_ROW.total_seconds() + 1)  # the request waited already when the bot first saw it
+    await world.clock.advance(LATE_ROW.total_seconds() + 1)  # the request is older than its row
     await world.shown(key)
     if lost:
         await orphan(world, key)
@@ -161,8 +161,8 @@ async def test_nobody_takes_over_the_card_of_a_request_that_has_ended(minutes: i
     assert ended not in cards_of((await world.row(key)).surfaces)
 
 
-async def test_a_card_that_an_earlier_store_knew_is_taken_in_by_its_age(world: World) -> None:
-    """It was posted after its request was made, and before this store had a row of it."""
+async def test_card_of_an_earlier_store_is_adopted_by_its_age(world: World) -> None:
+    """It was posted after its request was made, and before this store had a row for it."""
     key = world.aws.add()
     await world.clock.advance(60)
     left = str(round(world.clock.now().timestamp() * 1000))
@@ -186,8 +186,10 @@ async def test_a_card_that_an_earlier_store_knew_is_taken_in_by_its_age(world: W
     ],
     ids=["foreign", "guest", "elsewhere", "no card"],
 )
-async def test_only_our_people_in_our_channels_tell_of_cards(world: World, changed: dict[str, object]) -> None:
-    """Whoever else names a request that nobody knows is told so; no row is made and AWS is not asked."""
+async def test_unknown_request_is_adopted_only_for_members_in_a_channel(
+    world: World, changed: dict[str, object]
+) -> None:
+    """Anybody else gets "not found"; no row is created and AWS is not called."""
     key = world.aws.add()
     click = replace(world.pressed(key, HANAKO), **changed)  # type: ignore[arg-type]  # fields of a click
     answer = await world.click_handler.click(click)
@@ -196,8 +198,8 @@ async def test_only_our_people_in_our_channels_tell_of_cards(world: World, chang
     assert (await world.store.load(key), world.aws.calls) == (None, [])
 
 
-async def test_made_up_requests_are_looked_for_in_measure(world: World) -> None:
-    """Somebody clicks with a thousand ids: a few are asked for, the rest is not found, until the minute is over."""
+async def test_adoption_of_invented_requests_is_rate_limited(world: World) -> None:
+    """A few are reconciled, the rest is "not found", until the minute is over."""
     codes = []
     for number in range(100, 100 + 2 * MOST_UNKNOWN):
         answer = await press_on(world, key_of(number), str(number))
@@ -209,8 +211,8 @@ async def test_made_up_requests_are_looked_for_in_measure(world: World) -> None:
     assert answer.notice.code is NoticeCode.LOOKING
 
 
-async def test_made_up_requests_leave_room_for_others(world: World) -> None:
-    """Somebody makes ids up for ten minutes: AWS is read for them in half of what it allows, the rest is for others."""
+async def test_invented_requests_use_at_most_half_of_the_aws_quota(world: World) -> None:
+    """A person clicks with invented ids for ten minutes; the other half is for other calls."""
     minutes, number = 10, 1000
     async with world.running():
         for _ in range(minutes):
@@ -220,8 +222,8 @@ async def test_made_up_requests_leave_room_for_others(world: World) -> None:
     assert 0 < world.aws.count("observe") <= minutes * 60 * RATES["ssm"] / 2
 
 
-async def test_copies_beyond_reason_are_not_followed(world: World) -> None:
-    """Five cards of one request are kept up to date; more come of no crash."""
+async def test_at_most_five_copies_of_a_card_are_adopted(world: World) -> None:
+    """No crash leaves more than that."""
     key = world.aws.add()
     await world.shown(key)
     for _ in range(10):
@@ -230,8 +232,8 @@ async def test_copies_beyond_reason_are_not_followed(world: World) -> None:
     assert len(cards_of((await world.row(key)).surfaces)) == 5
 
 
-async def test_cards_that_are_not_followed_cost_no_look(world: World) -> None:
-    """Somebody clicks with made-up ids of cards: beyond those that are followed, AWS is not asked and nothing is read."""
+async def test_cards_that_are_not_adopted_cost_no_reconcile(world: World) -> None:
+    """Clicks with invented card ids beyond the limit cause no AWS call and no write."""
     key = world.aws.add()
     await world.shown(key)
     async with world.running():
@@ -246,7 +248,7 @@ async def test_cards_that_are_not_followed_cost_no_look(world: World) -> None:
 
 
 class CountingStore(MemoryStore):
-    """Counts how often every open row is read."""
+    """Counts the reads of all open rows."""
 
     scans = 0
 
@@ -255,8 +257,8 @@ class CountingStore(MemoryStore):
         return await super().watched()
 
 
-async def test_made_up_cards_have_all_rows_read_in_measure() -> None:
-    """Somebody clicks with other requests' cards without end: each click costs a read of every row, for a while."""
+async def test_adoption_of_invented_cards_is_rate_limited() -> None:
+    """Each such click makes the store read every open row, so only a few do within a minute."""
     store = CountingStore()
     world = new_world(store=store)
     key, other = world.aws.add(1), world.aws.add(2)
@@ -273,8 +275,8 @@ async def test_made_up_cards_have_all_rows_read_in_measure() -> None:
     assert store.scans == MOST_CARDS + 1
 
 
-async def test_no_card_is_taken_in_while_a_row_cannot_be_read() -> None:
-    """It may be that row's card: it is taken in once the row can be read again."""
+async def test_card_is_not_adopted_while_a_row_is_unreadable() -> None:
+    """The card may be in that row. It is adopted once the row can be read again."""
     store = MemoryStore()
     world = new_world(store=store)
     key, other = world.aws.add(1), world.aws.add(2)
@@ -291,8 +293,8 @@ async def test_no_card_is_taken_in_while_a_row_cannot_be_read() -> None:
     assert copy in {each.activity_id for each in (await world.row(key)).surfaces}
 
 
-async def test_applying_never_stays_on_a_copy(world: World) -> None:
-    """The clicker of a copy was answered "applying", then AWS refused: that copy is made right, as the card is."""
+async def test_copy_does_not_stay_on_applying(world: World) -> None:
+    """A click on a copy was answered "applying…", then AWS refused: the copy is corrected like the card."""
     key = world.aws.add()
     await world.shown(key)
     copy = await orphan(world, key)
@@ -315,7 +317,7 @@ async def test_applying_never_stays_on_a_copy(world: World) -> None:
 
 
 class SlowPost(FakeChat):
-    """A Teams whose next post waits in front of its effect until the test says so."""
+    """A Teams whose next post has no effect until the test opens the gate."""
 
     gate: asyncio.Event | None = None
 
@@ -326,8 +328,8 @@ class SlowPost(FakeChat):
         return await super().post(conversation, message)
 
 
-async def test_a_card_that_came_late_shows_no_long_past_buttons() -> None:
-    """One process stood still in its post; another one posted, and it was decided: the late card follows at once."""
+async def test_late_card_shows_no_old_buttons() -> None:
+    """A process paused in its post, another one posted, the request was decided: the late card is updated at once."""
     chat, tables = SlowPost(), Tables()
     world = new_world(chat=chat, store=MemoryStore(tables))
     other = replace(world, store=MemoryStore(tables), owner="replica-2")

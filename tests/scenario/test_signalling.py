@@ -1,4 +1,4 @@
-"""The state check is the last thing before the signal: whatever has to be waited for comes before it."""
+"""The state check comes right before the signal; everything that may have to wait comes before the check."""
 
 import asyncio
 from dataclasses import replace
@@ -20,12 +20,12 @@ from tests.fakes.world import World, new_world
 
 @pytest.fixture
 def world() -> World:
-    """A fresh world."""
+    """Return a new world."""
     return new_world()
 
 
-async def test_decided_while_the_role_was_being_assumed(world: World) -> None:
-    """The role took its time and the console was faster: no signal leaves, and the clicker is told."""
+async def test_console_decision_while_the_role_is_assumed_stops_the_signal(world: World) -> None:
+    """Assuming the role was slow and the console decided first: no signal, and the person sees the decision."""
     key = world.aws.add()
     await world.shown(key)
     gate = world.aws.gates["prepare"] = asyncio.Event()
@@ -40,8 +40,8 @@ async def test_decided_while_the_role_was_being_assumed(world: World) -> None:
     assert (answer.notice.code, answer.notice.verdict) == (NoticeCode.DECIDED, Verdict.REJECT)
 
 
-async def test_nothing_is_waited_for_between_check_and_signal(world: World) -> None:
-    """Of all calls to AWS the signal comes right after the check, at every attempt."""
+async def test_signal_follows_its_state_check_at_once(world: World) -> None:
+    """At every attempt the signal is the next call to AWS after the state check."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.before["signal"].append(SignalThrottled())
@@ -54,8 +54,8 @@ async def test_nothing_is_waited_for_between_check_and_signal(world: World) -> N
     assert made == ["prepare", "execution", "signal"] * 2
 
 
-async def test_a_role_that_takes_a_minute_sends_nothing(world: World) -> None:
-    """However the check ends then: nothing is signalled later than 60 s after the click."""
+async def test_role_that_takes_a_minute_sends_nothing(world: World) -> None:
+    """Nothing is signalled later than 60 s after the click, even if the state check succeeds."""
     key = world.aws.add()
     await world.shown(key)
     gate = world.aws.gates["prepare"] = asyncio.Event()
@@ -69,8 +69,8 @@ async def test_a_role_that_takes_a_minute_sends_nothing(world: World) -> None:
     assert [each.state for each in (await world.row(key)).decisions] == [DecisionState.RELEASED]
 
 
-async def test_a_slow_role_does_not_use_up_the_hold(world: World) -> None:
-    """Where preparing took its time the claim is held anew, so that nobody takes it over during the check."""
+async def test_hold_is_renewed_after_a_slow_role(world: World) -> None:
+    """After a slow preparation the claim is held again, so that no other process takes it over during the check."""
     key = world.aws.add()
     await world.shown(key)
     gates = world.aws.gates
@@ -90,8 +90,8 @@ async def test_a_slow_role_does_not_use_up_the_hold(world: World) -> None:
     assert READING < HOLD
 
 
-async def test_a_role_that_may_not_be_assumed_is_explained(world: World) -> None:
-    """Nothing was read and nothing sent; the clicker reads why, the card stays open, the next one may decide."""
+async def test_role_that_cannot_be_assumed_is_explained(world: World) -> None:
+    """Nothing is read or sent; the person reads why, the card stays open, and the next person may decide."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.before["prepare"].append(SignalRefused("AccessDenied", denied=True))
@@ -108,8 +108,8 @@ async def test_a_role_that_may_not_be_assumed_is_explained(world: World) -> None
     assert len(world.aws.effects) == 1
 
 
-async def test_a_quota_that_is_used_up_is_waited_for(world: World) -> None:
-    """Throttled before anything left: tried again within the minute, and sent once."""
+async def test_throttled_preparation_is_repeated_within_the_minute(world: World) -> None:
+    """Throttled before anything was sent: repeated, and sent once."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.before["prepare"].extend([SignalThrottled(), SignalThrottled()])
@@ -120,8 +120,8 @@ async def test_a_quota_that_is_used_up_is_waited_for(world: World) -> None:
     assert [world.aws.count(each) for each in ("prepare", "execution", "signal")] == [3, 1, 1]
 
 
-async def test_a_quota_that_stays_used_up_is_told(world: World) -> None:
-    """After the minute the decision is released, and its person reads that AWS asked for patience."""
+async def test_throttling_that_lasts_releases_the_decision(world: World) -> None:
+    """After the minute the decision is released with the reason that AWS throttled it."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.before["prepare"].extend(SignalThrottled() for _ in range(100))
@@ -135,8 +135,8 @@ async def test_a_quota_that_stays_used_up_is_told(world: World) -> None:
     assert world.aws.signals == []
 
 
-async def test_a_state_that_was_read_too_long_ago_is_read_again(world: World) -> None:
-    """The store stood still between the check and the signal, and the console was faster: no signal leaves."""
+async def test_old_state_check_is_repeated(world: World) -> None:
+    """The store was slow between check and signal, and the console decided first: no signal is sent."""
     store = HangingStore()
     world = new_world(store=store)
     key = world.aws.add()
@@ -157,14 +157,14 @@ async def test_a_state_that_was_read_too_long_ago_is_read_again(world: World) ->
 
 
 class SlowToAnswer(MemoryStore):
-    """A store that takes "sending" at once and does not answer until it is let."""
+    """A store that writes "sending" at once and answers when the test lets it."""
 
     def __init__(self, tables: Tables | None = None) -> None:
         super().__init__(tables)
         self.taken, self.answers = asyncio.Event(), asyncio.Event()
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Store; answer late."""
+        """Write now, answer later."""
         record = await super().apply(key, change, now=now)
         if not self.taken.is_set() and any(each.state is DecisionState.SENT for each in record.decisions):
             self.taken.set()
@@ -172,8 +172,8 @@ class SlowToAnswer(MemoryStore):
         return record
 
 
-async def test_a_store_that_is_slow_to_answer_lets_no_vote_count_for_the_next_level() -> None:
-    """Level 1 was approved in the console while the answer to "sending" was awaited: the vote for it does not leave."""
+async def test_vote_never_counts_for_the_next_level_when_the_store_is_slow() -> None:
+    """The console approved level 1 while the store took long to confirm "sending": the vote for level 1 is not sent."""
     store = SlowToAnswer()
     world = new_world(store=store)
     key = world.aws.add(levels=2)
@@ -191,8 +191,8 @@ async def test_a_store_that_is_slow_to_answer_lets_no_vote_count_for_the_next_le
     assert (decision.state, decision.outcome) == (DecisionState.RELEASED, Outcome.STEP_PASSED)
 
 
-async def test_one_persons_two_presses_do_not_pass_two_levels() -> None:
-    """The answer came after the minute, and its person has pressed again, as they were told: one of the two counts."""
+async def test_two_clicks_of_one_person_do_not_pass_two_levels() -> None:
+    """The store answered after the minute, and the person clicked again as asked: only one of the two clicks counts."""
     store = SlowToAnswer()
     paused = new_world(store=store)
     other = replace(paused, store=MemoryStore(store.tables), owner="replica-2")
@@ -214,8 +214,8 @@ async def test_one_persons_two_presses_do_not_pass_two_levels() -> None:
     assert len(paused.aws.signals) == 1
 
 
-async def test_who_paused_beyond_the_hold_sends_nothing_further(world: World) -> None:
-    """A worker stands still between check and signal; another one takes the decision over, and it is sent once."""
+async def test_paused_worker_does_not_signal_after_its_hold_expired(world: World) -> None:
+    """A worker pauses between check and signal; another one takes the decision over, and it is sent once."""
     store = HangingStore()
     paused = new_world(store=store)
     other = replace(paused, store=MemoryStore(store.tables), owner="replica-2")
@@ -237,8 +237,8 @@ async def test_who_paused_beyond_the_hold_sends_nothing_further(world: World) ->
     assert len(paused.aws.signals) == 1
 
 
-async def test_who_paused_beyond_the_hold_does_not_take_another_one_s_signal_for_leave() -> None:
-    """It goes on while the signal of who took the decision over is still on its way: that one is the only one."""
+async def test_paused_worker_does_not_signal_while_another_worker_sends() -> None:
+    """It continues while the other worker's signal is on its way: that signal is the only one."""
     store = HangingStore()
     paused = new_world(store=store)
     other = replace(paused, store=MemoryStore(store.tables), owner="replica-2")
@@ -263,8 +263,8 @@ async def test_who_paused_beyond_the_hold_does_not_take_another_one_s_signal_for
     assert len(paused.aws.signals) == 1
 
 
-async def test_what_another_worker_sent_is_not_withdrawn_by_who_was_too_slow() -> None:
-    """The signal's reply was lost, it took effect, and the slow worker then finds that nothing waits: our vote counts."""
+async def test_slow_worker_does_not_withdraw_a_signal_of_another_worker() -> None:
+    """The reply was lost, the signal took effect. The slow worker finds nothing waiting; the vote still counts."""
     store = MemoryStore()
     paused = new_world(store=store)
     other = replace(paused, store=MemoryStore(store.tables), owner="replica-2")
@@ -287,8 +287,8 @@ async def test_what_another_worker_sent_is_not_withdrawn_by_who_was_too_slow() -
     assert [each.state for each in (await paused.row(key)).decisions] == [DecisionState.CONFIRMED]
 
 
-async def test_who_was_too_slow_does_not_say_that_nothing_was_sent() -> None:
-    """Another worker's signal was never answered; that the slow one could not read the state changes nothing of that."""
+async def test_slow_worker_does_not_replace_the_outcome_of_another_worker() -> None:
+    """Another worker's signal was not answered. The slow one cannot read the state; the outcome stays "no answer"."""
     store = MemoryStore()
     paused = new_world(store=store)
     other = replace(paused, store=MemoryStore(store.tables), owner="replica-2")

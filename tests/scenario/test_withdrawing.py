@@ -1,4 +1,4 @@
-"""The stories of access that an approver takes back, and of a request that its requester takes back, over fakes."""
+"""Approvers revoke access, and requesters cancel requests, over fakes of AWS and Teams."""
 
 import asyncio
 from dataclasses import replace
@@ -31,12 +31,12 @@ WINDOW = timedelta(hours=4)  # of the sample request
 
 @pytest.fixture
 def world() -> World:
-    """A fresh world."""
+    """Return a new world."""
     return new_world()
 
 
 async def approved(world: World, **facts: object) -> RequestKey:
-    """A request that was approved in Teams a moment ago, and is shown so."""
+    """Return a request that was just approved in Teams, with its card up to date."""
     key = world.aws.add(**facts)  # type: ignore[arg-type]  # facts of the request
     await world.shown(key)
     async with world.running():
@@ -49,15 +49,15 @@ async def approved(world: World, **facts: object) -> RequestKey:
 
 
 async def waiting(world: World) -> RequestKey:
-    """A request that waits, and whose requester was told so."""
+    """Return a request that waits, with its card and its direct message."""
     key = world.aws.add()
     await world.shown(key)
     return key
 
 
-async def ready(world: World, recall: Withdrawal) -> tuple[RequestKey, Click]:
-    """A request that can be taken back, and the click that does so."""
-    if recall is Withdrawal.REVOKE:
+async def ready(world: World, withdrawal: Withdrawal) -> tuple[RequestKey, Click]:
+    """Return a request that can be revoked or cancelled, and the click that does so."""
+    if withdrawal is Withdrawal.REVOKE:
         key = await approved(world)
         return key, world.pressed(key, ICHIRO, Verb.REVOKE)
     key = await waiting(world)
@@ -65,31 +65,31 @@ async def ready(world: World, recall: Withdrawal) -> tuple[RequestKey, Click]:
 
 
 def code_of(answer: Answer) -> Reason | None:
-    """Return what the notice says."""
+    """Return the code of the notice."""
     return answer.notice.code if answer.notice else None
 
 
-def acts(world: World) -> list[str]:
-    """Return what reached AWS."""
+def sent_verdicts(world: World) -> list[str]:
+    """Return the verdicts that reached AWS."""
     return [str(signal.verdict) for signal in world.aws.signals]
 
 
 def offers(card: object, verb: Verb) -> bool:
-    """Tell whether a card has a button."""
+    """True if a card has the button."""
     return f"'verb': '{verb}'" in str(card)
 
 
-async def state_of(world: World, key: RequestKey, recall: Withdrawal) -> tuple[DecisionState, Outcome | None]:
-    """Return what became of the one decision of that kind."""
-    (one,) = (each for each in (await world.row(key)).decisions if each.verdict is recall)
+async def state_of(world: World, key: RequestKey, withdrawal: Withdrawal) -> tuple[DecisionState, Outcome | None]:
+    """Return state and outcome of the only decision of that kind."""
+    (one,) = (each for each in (await world.row(key)).decisions if each.verdict is withdrawal)
     return one.state, one.outcome
 
 
 # --- revoke
 
 
-async def test_an_approver_revokes_what_was_approved(world: World) -> None:
-    """One signal in the approver's role and name; the card, the thread with the call, and the requester follow."""
+async def test_approver_revokes_approved_access(world: World) -> None:
+    """One signal in the approver's role and name; the card, the thread with the API call, and the requester follow."""
     key = await approved(world)
     (card,) = world.chat.of("post")
     assert offers(card.card, Verb.REVOKE)
@@ -117,19 +117,19 @@ async def test_an_approver_revokes_what_was_approved(world: World) -> None:
     assert len(world.chat.of("reply")) == 2  # the approval, the revocation, and no further ending
 
 
-async def test_two_revokers_at_once_make_one_call(world: World) -> None:
-    """Whoever was second is told who was first."""
+async def test_two_simultaneous_revocations_make_one_call(world: World) -> None:
+    """The second person is shown who was first."""
     key = await approved(world)
     async with world.running():
         answers = await asyncio.gather(*(world.press(key, who, Verb.REVOKE) for who in (HANAKO, ICHIRO)))
-    assert acts(world) == ["revoke"]
+    assert sent_verdicts(world) == ["revoke"]
     assert {code_of(answer) for answer in answers} == {None, NoticeCode.REVOKED}
     (late,) = (answer.notice for answer in answers if answer.notice)
     assert (late.who, late.verdict) == (HANAKO.name, Withdrawal.REVOKE)
 
 
-async def test_a_revocation_that_is_on_its_way(world: World) -> None:
-    """Somebody else's press meanwhile sends nothing, and says whose is on its way; their comment is kept."""
+async def test_second_revocation_names_the_one_on_its_way(world: World) -> None:
+    """Another person's click sends nothing and names the first person; the comment is kept."""
     key = await approved(world)
     gate = world.aws.gates["grant"] = asyncio.Event()
     async with world.running():
@@ -149,27 +149,27 @@ async def test_a_revocation_that_is_on_its_way(world: World) -> None:
         gate.set()
         await world.clock.advance(3)
         assert code_of(await first) is NoticeCode.APPLYING
-    assert acts(world) == ["revoke"]
+    assert sent_verdicts(world) == ["revoke"]
     assert "Revoked by" in world.chat.of("post")[0].card
 
 
-async def test_the_same_person_presses_revoke_twice(world: World) -> None:
-    """Teams resends a slow click: one call, and the repeat gets the first one's answer."""
+async def test_repeated_revocation_gets_the_answer_of_the_first(world: World) -> None:
+    """Teams resends a slow click: one call."""
     key = await approved(world)
     async with world.running():
         answers = await asyncio.gather(*(world.press(key, ICHIRO, Verb.REVOKE) for _ in range(2)))
-    assert acts(world) == ["revoke"]
+    assert sent_verdicts(world) == ["revoke"]
     assert {code_of(answer) for answer in answers} == {None, NoticeCode.REVOKED}
 
 
-async def test_late_revocations_reach_aws_never(world: World) -> None:
-    """After a revocation by us, and after one in the console that the row knows or does not know yet."""
+async def test_late_revocation_never_reaches_aws(world: World) -> None:
+    """After our revocation, and after one in the console, with or without the row having it."""
     key = await approved(world)
     async with world.running():
         await world.press(key, ICHIRO, Verb.REVOKE)
         late = [await world.press(key, who, Verb.REVOKE) for who in (HANAKO, ICHIRO)]
     assert [code_of(each) for each in late] == [NoticeCode.REVOKED] * 2
-    assert acts(world) == ["revoke"]
+    assert sent_verdicts(world) == ["revoke"]
     other = await approved(world, number=2)
     world.aws.end(other, Status.REVOKED)
     async with world.running():
@@ -178,28 +178,28 @@ async def test_late_revocations_reach_aws_never(world: World) -> None:
     assert [(code_of(each), each.notice and each.notice.who) for each in (unseen, seen)] == [
         (NoticeCode.REVOKED, None)
     ] * 2
-    assert acts(world) == []
+    assert sent_verdicts(world) == []
 
 
 @pytest.mark.parametrize("seen", [True, False])
-async def test_the_window_is_over(world: World, seen: bool) -> None:
-    """Nothing leaves once access has ended, whether or not the row, or AWS alone, knows; the button goes by itself."""
+async def test_access_that_is_over_cannot_be_revoked(world: World, seen: bool) -> None:
+    """Nothing is sent after the end of access, no matter if the row or only AWS has the end; the button disappears."""
     key = await approved(world)
     if seen:
         await world.clock.advance(WINDOW.total_seconds())
-    else:  # somebody shortened it in AWS
+    else:  # an admin shortened it in AWS
         world.aws.requests[key] = replace(world.aws.requests[key], access_until=world.clock.now())
     async with world.running():
         answer = await world.press(key, ICHIRO, Verb.REVOKE)
         await world.clock.advance(1)
-    assert acts(world) == []
+    assert sent_verdicts(world) == []
     assert code_of(answer) is NoticeCode.WINDOW_OVER
     (card,) = world.chat.of("post")
     assert not offers(card.card, Verb.REVOKE)
 
 
-async def test_nothing_is_approved_yet(world: World) -> None:
-    """Revoke pressed on a request that waits: a made-up button, no call, and the votes stay possible."""
+async def test_waiting_request_cannot_be_revoked(world: World) -> None:
+    """A forged Revoke button: no call, and votes stay possible."""
     key = await waiting(world)
     assert code_of(await world.press(key, ICHIRO, Verb.REVOKE)) is NoticeCode.NOT_APPROVED
     assert not offers(world.chat.of("post")[0].card, Verb.REVOKE)
@@ -215,39 +215,39 @@ async def test_nothing_is_approved_yet(world: World) -> None:
         (replace(HANAKO, tenant_id="99999999-1111-4111-8111-111111111111"), Refusal.FOREIGN),
     ],
 )
-async def test_who_may_not_approve_may_not_revoke(world: World, who: Person, expected: Reason) -> None:
-    """The requester, a stranger, a guest, another tenant: refused with the reason and the typed comment kept."""
+async def test_person_who_may_not_approve_may_not_revoke(world: World, who: Person, expected: Reason) -> None:
+    """Requester, stranger, guest, another tenant: refused with the reason, and the typed comment is kept."""
     key = await approved(world)
     answer = await world.press(key, who, Verb.REVOKE, comment="kept")
     assert (code_of(answer), answer.refused) == (expected, True)
     assert "kept" in str(answer.card)
-    assert acts(world) == []
+    assert sent_verdicts(world) == []
 
 
-async def test_a_button_of_another_step_revokes_nothing(world: World) -> None:
-    """The button is bound to the level that settled the request; Level1 of two is not it."""
+async def test_revoke_button_is_bound_to_the_last_level(world: World) -> None:
+    """The button belongs to the level that settled the request; Level1 of two does not."""
     key = await approved(world, levels=2)
     async with world.running():
         await world.press(key, ICHIRO, step="Level2")
         world.aws.signals.clear()
         forged = await world.press(key, ICHIRO, Verb.REVOKE, step="Level1")
-        assert (code_of(forged), acts(world)) == (Refusal.OTHER_STEP, [])
+        assert (code_of(forged), sent_verdicts(world)) == (Refusal.OTHER_STEP, [])
         assert "'step': 'Level2'" in world.chat.of("post")[0].card
         await world.press(key, ICHIRO, Verb.REVOKE, step="Level2")
-    assert acts(world) == ["revoke"]
+    assert sent_verdicts(world) == ["revoke"]
 
 
-async def test_a_revocation_that_is_made_up_elsewhere(world: World) -> None:
-    """From another channel and from the requester's own chat: this card is not there."""
+async def test_revocation_from_another_conversation_is_refused(world: World) -> None:
+    """Another channel and the requester's own chat do not have this card."""
     key = await approved(world)
     for place in ("19:elsewhere@thread.tacv2", f"a:{TARO_PERSON.object_id}"):
         click = replace(world.pressed(key, ICHIRO, Verb.REVOKE), conversation=place)
         assert code_of(await world.click_handler.click(click)) is Refusal.NOT_HERE
-    assert acts(world) == []
+    assert sent_verdicts(world) == []
 
 
-async def test_where_nobody_may_decide_there_is_no_button_to_revoke() -> None:
-    """A channel without approvers, and one that merely stands in."""
+async def test_channel_without_approvers_has_no_revoke_button() -> None:
+    """A click with a forged button is refused."""
     world = new_world(replace(APPROVALS, approvers=()))
     key = world.aws.add()
     await world.shown(key)
@@ -257,19 +257,19 @@ async def test_where_nobody_may_decide_there_is_no_button_to_revoke() -> None:
     assert code_of(await world.press(key, HANAKO, Verb.REVOKE)) is Refusal.NOBODY
 
 
-async def test_what_the_console_approved_can_be_revoked_in_teams(world: World) -> None:
-    """The state counts, not who brought it about."""
+async def test_console_approval_can_be_revoked_in_teams(world: World) -> None:
+    """The state counts, not who approved."""
     key = await waiting(world)
     world.aws.decide(key, Verdict.APPROVE)
     await world.shown(key)
     async with world.running():
         await world.press(key, HANAKO, Verb.REVOKE)
-    assert acts(world) == ["revoke"]
+    assert sent_verdicts(world) == ["revoke"]
     assert world.aws.requests[key].status is Status.REVOKED
 
 
-async def test_the_state_is_read_where_a_revocation_shows(world: World) -> None:
-    """The OpsItem grants access, and the execution has ended: only the first is read, right before the call."""
+async def test_state_check_of_a_revocation_reads_the_ops_item(world: World) -> None:
+    """The OpsItem grants access and the execution has ended: only the OpsItem is read, right before the call."""
     key = await approved(world)
     async with world.running():
         await world.press(key, HANAKO, Verb.REVOKE)
@@ -277,8 +277,8 @@ async def test_the_state_is_read_where_a_revocation_shows(world: World) -> None:
     assert made[: made.index("signal") + 1] == ["prepare", "grant", "signal"]
 
 
-async def test_an_accepted_revocation_that_never_shows_is_told_as_such(world: World) -> None:
-    """The card keeps saying what AWS says; after a minute the thread warns, and the same person may press again."""
+async def test_accepted_revocation_without_effect_is_reported(world: World) -> None:
+    """The card shows what AWS shows; after a minute the thread warns, and the same person may click again."""
     key = await approved(world)
     world.aws.lag = 1e6
     async with world.running():
@@ -295,11 +295,11 @@ async def test_an_accepted_revocation_that_never_shows_is_told_as_such(world: Wo
         assert "still shows the access as approved" in warning
         world.aws.lag = 0.0
         assert code_of(await world.press(key, ICHIRO, Verb.REVOKE)) is None
-    assert acts(world) == ["revoke", "revoke"]
+    assert sent_verdicts(world) == ["revoke", "revoke"]
 
 
-async def test_a_repeat_in_the_last_moment_learns_that_it_does_not_show(world: World) -> None:
-    """Pressed again just before the minute is over: nothing is sent, and it is said that AWS does not show it."""
+async def test_repeated_revocation_reports_that_aws_does_not_show_it(world: World) -> None:
+    """A second click just before the minute is over sends nothing and gets a notice."""
     key = await approved(world)
     world.aws.lag = 1e6
     async with world.running():
@@ -309,13 +309,13 @@ async def test_a_repeat_in_the_last_moment_learns_that_it_does_not_show(world: W
         again = asyncio.create_task(world.press(key, ICHIRO, Verb.REVOKE))
         await world.clock.advance(3)
     assert code_of(await again) is NoticeCode.NOT_SHOWN
-    assert acts(world) == ["revoke"]
+    assert sent_verdicts(world) == ["revoke"]
 
 
 # --- cancel
 
 
-async def test_the_requester_cancels_what_waits(world: World) -> None:
+async def test_requester_cancels_a_waiting_request(world: World) -> None:
     """One call in the account's cancel role and the requester's name; the card, the thread and the requester follow."""
     key = await waiting(world)
     (told,) = world.chat.of("direct")
@@ -338,13 +338,13 @@ async def test_the_requester_cancels_what_waits(world: World) -> None:
     (note,) = world.chat.of("reply")
     assert "ssm:StopAutomationExecution Cancel" in note.card
     assert f"assumed-role/NodeAccessCanceller/{TARO_PERSON.upn}" in note.card
-    assert "made up" not in note.card + card.card  # AWS takes no comment with it, so nothing is shown as recorded
+    assert "made up" not in note.card + card.card  # AWS takes no comment to cancel, so none is shown as recorded
     assert "Your request was cancelled." in world.chat.of("direct")[-1].card
 
 
 @pytest.mark.parametrize("of", ["person", "place"])
-async def test_somebody_elses_cancellation(world: World, of: str) -> None:
-    """Made up by another person in the requester's chat, or by anybody in another chat: refused, and nothing is shown."""
+async def test_cancellation_of_another_persons_request_is_refused(world: World, of: str) -> None:
+    """Forged by another person in the requester's chat, or from another chat: refused, and nothing is shown."""
     key = await waiting(world)
     click = world.withdrawn(key)
     if of == "person":
@@ -357,8 +357,8 @@ async def test_somebody_elses_cancellation(world: World, of: str) -> None:
     assert world.aws.signals == []
 
 
-async def test_a_cancellation_from_the_channel(world: World) -> None:
-    """Neither an approver nor the requester cancels there; they are told where."""
+async def test_cancellation_from_the_channel_is_refused(world: World) -> None:
+    """Neither an approver nor the requester can cancel there; the notice says where."""
     key = await waiting(world)
     async with world.running():
         answers = [await world.press(key, who, Verb.CANCEL, step="") for who in (HANAKO, TARO_PERSON)]
@@ -366,8 +366,8 @@ async def test_a_cancellation_from_the_channel(world: World) -> None:
     assert world.aws.signals == []
 
 
-async def test_a_chat_in_which_nothing_was_told_of_this_request(world: World) -> None:
-    """The requester's own chat, and another request's id on the button: that request never told anybody there."""
+async def test_cancellation_needs_a_direct_message_about_the_request(world: World) -> None:
+    """The requester's own chat with another request's id: that request was never announced there."""
     await waiting(world)
     stranger = world.aws.add(2, requester=TARO.replace("taro.yamada", "ichiro.tanaka"))
     await world.shown(stranger)
@@ -376,8 +376,8 @@ async def test_a_chat_in_which_nothing_was_told_of_this_request(world: World) ->
     assert world.aws.signals == []
 
 
-async def test_a_requester_who_is_not_placed_any_more(world: World) -> None:
-    """Whoever was told, and is no certain person at the next look: nobody cancels."""
+async def test_requester_who_is_no_longer_identified_cannot_cancel(world: World) -> None:
+    """The requester was notified, but the next reconcile cannot identify them."""
     key = await waiting(world)
     world.people.people.append(replace(person(60), mail=TARO_PERSON.mail))
     await world.shown(key)
@@ -386,8 +386,8 @@ async def test_a_requester_who_is_not_placed_any_more(world: World) -> None:
     assert world.aws.signals == []
 
 
-async def test_a_row_that_does_not_say_who_asks(world: World) -> None:
-    """What is not known is refused: without a requester, and without a request."""
+async def test_row_without_a_requester_cannot_be_cancelled(world: World) -> None:
+    """Missing facts refuse: no requester, or no request."""
     key = await waiting(world)
     unknown = await world.store.apply(key, lambda row: replace(row, requester=None), now=world.clock.now())
     answer = await world.click_handler.click(world.withdrawn(key))
@@ -410,8 +410,10 @@ async def test_a_row_that_does_not_say_who_asks(world: World) -> None:
         ({"status": Status.CANCELLED}, "", NoticeCode.CANCELLED),
     ],
 )
-async def test_what_cannot_be_cancelled(world: World, facts: dict[str, object], step: str, expected: Reason) -> None:
-    """A forged step, a copy, what cannot be read and what has ended: told what is true, 0 calls."""
+async def test_request_that_cannot_be_cancelled_says_why(
+    world: World, facts: dict[str, object], step: str, expected: Reason
+) -> None:
+    """A forged step, a replica, unreadable facts and an ended request: the true state, and no call."""
     key = await waiting(world)
     row = await world.row(key)
     assert row.request is not None
@@ -423,8 +425,8 @@ async def test_what_cannot_be_cancelled(world: World, facts: dict[str, object], 
     assert world.aws.signals == []
 
 
-async def test_an_account_without_a_cancel_role() -> None:
-    """There is no button, and a made-up click is told what to set up and that the AWS console can do it."""
+async def test_account_without_a_cancel_role_offers_no_cancellation() -> None:
+    """There is no button; a forged click is answered with what to configure and a hint to the AWS console."""
     world = new_world(configured=configured(cancel_roles={}))
     key = await waiting(world)
     assert not offers(world.chat.of("direct")[0].card, Verb.CANCEL)
@@ -435,10 +437,10 @@ async def test_an_account_without_a_cancel_role() -> None:
     assert world.aws.signals == []
 
 
-async def test_a_cancel_role_that_goes_while_the_click_is_on_its_way(world: World) -> None:
-    """Nothing is ever stopped with the bot's own credentials."""
+async def test_nothing_is_cancelled_after_the_cancel_role_was_removed(world: World) -> None:
+    """The role is removed while the click is on its way. The bot never cancels with its own credentials."""
     key = await waiting(world)
-    await die_after_the_claim(world, world.withdrawn(key), "execution")
+    await crash_in(world, world.withdrawn(key), "execution")
     world.configured = configured(cancel_roles={})
     world.build()
     async with world.running():
@@ -447,8 +449,8 @@ async def test_a_cancel_role_that_goes_while_the_click_is_on_its_way(world: Worl
     assert await state_of(world, key, Withdrawal.CANCEL) == (RELEASED, Outcome.NO_CANCEL_ROLE)
 
 
-async def test_decided_a_moment_before_the_cancellation(world: World) -> None:
-    """The state check finds it: no call, and the requester is told who decided."""
+async def test_cancellation_after_a_console_decision_sends_nothing(world: World) -> None:
+    """The state check finds the decision, and the requester is shown who decided."""
     key = await waiting(world)
     world.aws.decide(key, Verdict.REJECT, "no ticket")
     async with world.running():
@@ -459,19 +461,19 @@ async def test_decided_a_moment_before_the_cancellation(world: World) -> None:
     assert "Your request was rejected." in shown(answer.card)
 
 
-async def test_a_cancellation_at_a_later_level(world: World) -> None:
-    """The message told of the first level; the request can be taken back at any."""
+async def test_request_can_be_cancelled_at_a_later_level(world: World) -> None:
+    """The message was about the first level; cancelling is possible at any."""
     key = world.aws.add(levels=2)
     await world.shown(key)
     world.aws.decide(key, Verdict.APPROVE)
     async with world.running():
         await world.click_handler.click(world.withdrawn(key))
-    assert acts(world) == ["cancel"]
+    assert sent_verdicts(world) == ["cancel"]
     assert world.aws.requests[key].status is Status.CANCELLED
 
 
-async def test_the_old_button_tells_what_is_true(world: World) -> None:
-    """After the request was decided, and after its access was revoked: no call, and the present message."""
+async def test_old_cancel_button_shows_the_current_state(world: World) -> None:
+    """After the decision, and after the revocation: no call, and the current message."""
     key = await approved(world)
     for expected, words in ((NoticeCode.DECIDED, "was approved"), (NoticeCode.REVOKED, "access was revoked")):
         answer = await world.click_handler.click(world.withdrawn(key))
@@ -480,11 +482,11 @@ async def test_the_old_button_tells_what_is_true(world: World) -> None:
         assert not offers(answer.card, Verb.CANCEL)
         async with world.running():
             await world.press(key, ICHIRO, Verb.REVOKE)
-    assert acts(world) == ["revoke"]
+    assert sent_verdicts(world) == ["revoke"]
 
 
-async def test_votes_and_a_cancellation_at_once_make_one_call(world: World) -> None:
-    """Whoever claims first goes alone; the others wait for it and are told what happened."""
+async def test_simultaneous_votes_and_cancellation_make_one_call(world: World) -> None:
+    """The first claim proceeds; the others wait for it and are shown the result."""
     key = await waiting(world)
     async with world.running():
         cancelled, approved_, rejected = await asyncio.gather(
@@ -492,7 +494,7 @@ async def test_votes_and_a_cancellation_at_once_make_one_call(world: World) -> N
             world.press(key, HANAKO),
             world.press(key, ICHIRO, Verb.REJECT),
         )
-    assert acts(world) == ["cancel"]
+    assert sent_verdicts(world) == ["cancel"]
     assert [code_of(each) for each in (cancelled, approved_, rejected)] == [
         None,
         NoticeCode.CANCELLED,
@@ -500,8 +502,8 @@ async def test_votes_and_a_cancellation_at_once_make_one_call(world: World) -> N
     ]
 
 
-async def test_a_cancellation_waits_for_a_vote_that_is_on_its_way(world: World) -> None:
-    """It is not sent beside a vote; its requester learns whose it is, and then what became of the request."""
+async def test_cancellation_waits_for_a_vote_on_its_way(world: World) -> None:
+    """It is not sent beside a vote. The requester is shown whose vote it is, and then the outcome."""
     key = await waiting(world)
     gate = world.aws.gates["execution"] = asyncio.Event()
     async with world.running():
@@ -516,11 +518,11 @@ async def test_a_cancellation_waits_for_a_vote_that_is_on_its_way(world: World) 
         await world.clock.advance(3)
         await vote
         assert code_of(await world.click_handler.click(world.withdrawn(key))) is NoticeCode.DECIDED
-    assert acts(world) == ["approve"]
+    assert sent_verdicts(world) == ["approve"]
 
 
-async def test_no_vote_is_sent_while_an_accepted_cancellation_does_not_show(world: World) -> None:
-    """A minute long; then AWS has evidently not done it, and the requester is told so in their own chat."""
+async def test_no_vote_is_sent_while_a_cancellation_awaits_its_effect(world: World) -> None:
+    """It waits for a minute. After that AWS has not cancelled, and the requester is notified in their own chat."""
     key = await waiting(world)
     world.aws.lag = 1e6
     async with world.running():
@@ -536,11 +538,11 @@ async def test_no_vote_is_sent_while_an_accepted_cancellation_does_not_show(worl
         assert "your request was not cancelled" in world.chat.of("direct")[-1].card
         world.aws.lag = 0.0
         await world.press(key, HANAKO)
-    assert acts(world) == ["cancel", "approve"]
+    assert sent_verdicts(world) == ["cancel", "approve"]
 
 
-async def test_a_denied_cancellation_names_the_role_to_look_at(world: World) -> None:
-    """AWS denies it: its requester reads why, in their own chat, and the request waits on."""
+async def test_denied_cancellation_names_the_role_to_check(world: World) -> None:
+    """AWS denies it: the requester reads why in their own chat, and the request keeps waiting."""
     key = await waiting(world)
     world.aws.before["prepare"].append(SignalRefused("AccessDenied", denied=True))
     async with world.running():
@@ -549,11 +551,11 @@ async def test_a_denied_cancellation_names_the_role_to_look_at(world: World) -> 
         assert "cancel role" in answer.text
         assert offers(answer.card, Verb.CANCEL)
         await world.press(key, HANAKO)
-    assert acts(world) == ["approve"]
+    assert sent_verdicts(world) == ["approve"]
 
 
-async def test_a_slow_cancellation_that_comes_to_nothing_is_told_to_its_requester(world: World) -> None:
-    """Answered "applying" in time; why it failed comes as a direct message with the button, not into the thread."""
+async def test_failed_slow_cancellation_is_reported_to_the_requester(world: World) -> None:
+    """Answered "applying…" in time. The failure comes as a direct message with the button, not in the thread."""
     key = await waiting(world)
     world.aws.before["signal"].extend(SignalThrottled() for _ in range(100))
     async with world.running():
@@ -576,8 +578,8 @@ async def test_a_slow_cancellation_that_comes_to_nothing_is_told_to_its_requeste
 # --- both ways, with faults
 
 
-async def die_after_the_claim(world: World, click: Click, call: str) -> None:
-    """Click, and end the process while it makes a call to AWS: the row is all that is left of it."""
+async def crash_in(world: World, click: Click, call: str) -> None:
+    """Click, and end the process during a call to AWS. Only the row is left."""
     world.aws.gates[call] = asyncio.Event()
     pressed = asyncio.create_task(world.click_handler.click(click))
     await world.aws.arrived[call].wait()
@@ -587,100 +589,100 @@ async def die_after_the_claim(world: World, click: Click, call: str) -> None:
     del world.aws.gates[call]
 
 
-def check_of(recall: Withdrawal) -> str:
-    """Return the call by which the state is read."""
-    return "grant" if recall is Withdrawal.REVOKE else "execution"
+def check_call_of(withdrawal: Withdrawal) -> str:
+    """Return the call of the state check."""
+    return "grant" if withdrawal is Withdrawal.REVOKE else "execution"
 
 
-@pytest.mark.parametrize("recall", Withdrawal)
-async def test_a_lost_reply_is_never_sent_again(world: World, recall: Withdrawal) -> None:
-    """It took effect and its reply was lost: one call, settled by what AWS shows, and told by name."""
-    key, click = await ready(world, recall)
+@pytest.mark.parametrize("withdrawal", Withdrawal)
+async def test_call_with_a_lost_reply_is_not_made_again(world: World, withdrawal: Withdrawal) -> None:
+    """It took effect but its reply was lost: one call, settled by what AWS shows, and reported with the name."""
+    key, click = await ready(world, withdrawal)
     world.aws.after["signal"].append(SignalLost())
     async with world.running():
         await world.click_handler.click(click)
         await world.clock.advance(10)
-    assert acts(world) == [recall]
-    assert await state_of(world, key, recall) == (CONFIRMED, None)
+    assert sent_verdicts(world) == [withdrawal]
+    assert await state_of(world, key, withdrawal) == (CONFIRMED, None)
     assert (await world.row(key)).request == world.aws.requests[key]
-    assert world.aws.requests[key].status is RECALLED[recall]
+    assert world.aws.requests[key].status is RECALLED[withdrawal]
     assert click.person.name in world.chat.of("reply")[-1].card
     assert "outside" not in world.chat.of("reply")[-1].card
 
 
-@pytest.mark.parametrize("recall", Withdrawal)
-async def test_what_never_arrived_is_released_and_not_sent_again(world: World, recall: Withdrawal) -> None:
-    """Its person is told, and may press again: a person decides, the program does not guess."""
-    key, click = await ready(world, recall)
+@pytest.mark.parametrize("withdrawal", Withdrawal)
+async def test_call_that_never_arrived_is_released_and_not_repeated(world: World, withdrawal: Withdrawal) -> None:
+    """The person is notified and may click again: a person decides, the program does not guess."""
+    key, click = await ready(world, withdrawal)
     world.aws.before["signal"].append(SignalLost())
     async with world.running():
         pressed = asyncio.create_task(world.click_handler.click(click))
         await world.clock.advance(70)
         assert code_of(await pressed) is NoticeCode.APPLYING
-        assert await state_of(world, key, recall) == (RELEASED, Outcome.NO_ANSWER)
-        told = world.chat.of("reply" if recall is Withdrawal.REVOKE else "direct")[-1].card
-        assert ("may press again" if recall is Withdrawal.REVOKE else "was not cancelled") in told
-        assert acts(world) == [recall]
+        assert await state_of(world, key, withdrawal) == (RELEASED, Outcome.NO_ANSWER)
+        told = world.chat.of("reply" if withdrawal is Withdrawal.REVOKE else "direct")[-1].card
+        assert ("may press again" if withdrawal is Withdrawal.REVOKE else "was not cancelled") in told
+        assert sent_verdicts(world) == [withdrawal]
         await world.click_handler.click(click)
-    assert world.aws.requests[key].status is RECALLED[recall]
+    assert world.aws.requests[key].status is RECALLED[withdrawal]
 
 
-@pytest.mark.parametrize("recall", Withdrawal)
-async def test_a_claim_of_a_dead_process_is_carried_on(world: World, recall: Withdrawal) -> None:
-    """The process died between claim and call: another one takes it over, and one call is made."""
-    key, click = await ready(world, recall)
-    await die_after_the_claim(world, click, check_of(recall))
+@pytest.mark.parametrize("withdrawal", Withdrawal)
+async def test_claim_of_a_crashed_process_is_continued(world: World, withdrawal: Withdrawal) -> None:
+    """The process died between claim and call: another one takes over, and one call is made."""
+    key, click = await ready(world, withdrawal)
+    await crash_in(world, click, check_call_of(withdrawal))
     world.build()
     async with world.running():
         await world.clock.advance(30)
-    assert acts(world) == [recall]
-    assert await state_of(world, key, recall) == (CONFIRMED, None)
+    assert sent_verdicts(world) == [withdrawal]
+    assert await state_of(world, key, withdrawal) == (CONFIRMED, None)
 
 
-@pytest.mark.parametrize("recall", Withdrawal)
-async def test_a_claim_older_than_a_minute_is_never_sent(world: World, recall: Withdrawal) -> None:
-    """The process was down for too long: nothing is sent, and its person is told."""
-    key, click = await ready(world, recall)
-    await die_after_the_claim(world, click, check_of(recall))
+@pytest.mark.parametrize("withdrawal", Withdrawal)
+async def test_claim_older_than_a_minute_is_never_sent(world: World, withdrawal: Withdrawal) -> None:
+    """The process was down for too long: nothing is sent, and the person is notified."""
+    key, click = await ready(world, withdrawal)
+    await crash_in(world, click, check_call_of(withdrawal))
     await world.clock.advance(120)
     world.build()
     async with world.running():
         await world.clock.advance(10)
-    assert acts(world) == []
-    assert await state_of(world, key, recall) == (RELEASED, Outcome.EXPIRED)
-    told = world.chat.of("reply" if recall is Withdrawal.REVOKE else "direct")[-1].card
+    assert sent_verdicts(world) == []
+    assert await state_of(world, key, withdrawal) == (RELEASED, Outcome.EXPIRED)
+    told = world.chat.of("reply" if withdrawal is Withdrawal.REVOKE else "direct")[-1].card
     assert "within a minute" in told
 
 
-@pytest.mark.parametrize("recall", Withdrawal)
-async def test_a_call_of_a_dead_process_is_never_made_again(world: World, recall: Withdrawal) -> None:
-    """It died with the call on its way, which never arrived: released after its minute."""
-    key, click = await ready(world, recall)
-    await die_after_the_claim(world, click, "signal")
+@pytest.mark.parametrize("withdrawal", Withdrawal)
+async def test_call_of_a_crashed_process_is_never_repeated(world: World, withdrawal: Withdrawal) -> None:
+    """The process died during a call that never arrived: released after its minute."""
+    key, click = await ready(world, withdrawal)
+    await crash_in(world, click, "signal")
     world.build()
     async with world.running():
         await world.clock.advance(120)
-    assert acts(world) == [recall]
-    assert await state_of(world, key, recall) == (RELEASED, Outcome.NO_ANSWER)
+    assert sent_verdicts(world) == [withdrawal]
+    assert await state_of(world, key, withdrawal) == (RELEASED, Outcome.NO_ANSWER)
 
 
-@pytest.mark.parametrize("recall", Withdrawal)
-async def test_without_a_state_check_nothing_leaves(world: World, recall: Withdrawal) -> None:
-    """AWS does not tell how the request stands for a minute: no call, and its person is told."""
-    key, click = await ready(world, recall)
-    world.aws.before[check_of(recall)].extend([AwsUnavailable("InternalServerError")] * 100)
+@pytest.mark.parametrize("withdrawal", Withdrawal)
+async def test_nothing_is_sent_without_a_state_check(world: World, withdrawal: Withdrawal) -> None:
+    """The state cannot be read for a minute: no call, and the person is notified."""
+    key, click = await ready(world, withdrawal)
+    world.aws.before[check_call_of(withdrawal)].extend([AwsUnavailable("InternalServerError")] * 100)
     async with world.running():
         pressed = asyncio.create_task(world.click_handler.click(click))
         await world.clock.advance(90)
         await pressed
-    assert acts(world) == []
-    assert await state_of(world, key, recall) == (RELEASED, Outcome.UNREADABLE)
+    assert sent_verdicts(world) == []
+    assert await state_of(world, key, withdrawal) == (RELEASED, Outcome.UNREADABLE)
 
 
-@pytest.mark.parametrize("recall", Withdrawal)
-async def test_an_execution_of_another_request_is_never_signalled(world: World, recall: Withdrawal) -> None:
-    """A row that names one all the same, by whatever way it came in: no call, and its person is told."""
-    key, click = await ready(world, recall)
+@pytest.mark.parametrize("withdrawal", Withdrawal)
+async def test_execution_of_another_request_is_never_signalled(world: World, withdrawal: Withdrawal) -> None:
+    """The row names a foreign execution: no call, and the person is notified."""
+    key, click = await ready(world, withdrawal)
     execution_id = world.aws.requests[key].execution_id
     assert execution_id
     world.aws.foreign.add(execution_id)
@@ -688,12 +690,12 @@ async def test_an_execution_of_another_request_is_never_signalled(world: World, 
         pressed = asyncio.create_task(world.click_handler.click(click))
         await world.clock.advance(90)
         await pressed
-    assert acts(world) == []
-    assert await state_of(world, key, recall) == (RELEASED, Outcome.UNREADABLE)
+    assert sent_verdicts(world) == []
+    assert await state_of(world, key, withdrawal) == (RELEASED, Outcome.UNREADABLE)
 
 
 class SlowStore(MemoryStore):
-    """A store whose next write takes ten seconds, once it is told so."""
+    """A store whose next write takes ten seconds once `slow` is set."""
 
     slow = False
     clock: ManualClock
@@ -705,30 +707,30 @@ class SlowStore(MemoryStore):
         return await super().apply(key, change, now=now)
 
 
-@pytest.mark.parametrize("recall", Withdrawal)
-async def test_a_state_that_was_read_too_long_ago_is_read_again(recall: Withdrawal) -> None:
-    """The row could not be written for some seconds after the state check: the state is read anew before the call."""
+@pytest.mark.parametrize("withdrawal", Withdrawal)
+async def test_old_state_check_is_repeated(withdrawal: Withdrawal) -> None:
+    """The row could not be written for seconds after the check: the state is read again before the call."""
     store = SlowStore()
     world = new_world(store=store)
     store.clock = world.clock
-    key, click = await ready(world, recall)
-    gate = world.aws.gates[check_of(recall)] = asyncio.Event()
+    key, click = await ready(world, withdrawal)
+    gate = world.aws.gates[check_call_of(withdrawal)] = asyncio.Event()
     async with world.running():
         pressed = asyncio.create_task(world.click_handler.click(click))
-        await world.aws.arrived[check_of(recall)].wait()
+        await world.aws.arrived[check_call_of(withdrawal)].wait()
         store.slow = True
         gate.set()
         await world.clock.advance(20)
         await pressed
-    assert acts(world) == [recall]
-    assert [call for call, _ in world.aws.calls].count(check_of(recall)) >= 2
-    assert await state_of(world, key, recall) == (CONFIRMED, None)
+    assert sent_verdicts(world) == [withdrawal]
+    assert [call for call, _ in world.aws.calls].count(check_call_of(withdrawal)) >= 2
+    assert await state_of(world, key, withdrawal) == (CONFIRMED, None)
 
 
-@pytest.mark.parametrize("recall", Withdrawal)
-async def test_a_refused_call_is_explained(world: World, recall: Withdrawal) -> None:
-    """AWS refuses: its person reads AWS's word for it, and the button is there for another try."""
-    key, click = await ready(world, recall)
+@pytest.mark.parametrize("withdrawal", Withdrawal)
+async def test_refused_call_is_explained(world: World, withdrawal: Withdrawal) -> None:
+    """AWS refuses: the person reads AWS's error code, and the button stays for another try."""
+    key, click = await ready(world, withdrawal)
     world.aws.before["signal"].append(SignalRefused("InternalRule", denied=False))
     async with world.running():
         answer = await world.click_handler.click(click)
@@ -736,11 +738,11 @@ async def test_a_refused_call_is_explained(world: World, recall: Withdrawal) -> 
         assert (answer.notice.code, answer.notice.detail) == (Outcome.AWS_REFUSED, "InternalRule")
         assert offers(answer.card, click.verb)
         assert code_of(await world.click_handler.click(click)) is None
-    assert world.aws.requests[key].status is RECALLED[recall]
+    assert world.aws.requests[key].status is RECALLED[withdrawal]
 
 
-async def test_a_revocation_has_the_role_of_its_level() -> None:
-    """The role of the level that settled the request, by those who may approve there; nobody else's."""
+async def test_revocation_uses_the_role_of_its_level() -> None:
+    """The role of the level that settled the request, for its approvers only."""
     lead = LevelRule("Level2", (f"user:{ICHIRO.object_id}",), "arn:aws:iam::{account}:role/NodeAccessLead")
     world = new_world(replace(APPROVALS, levels=(lead,)))
     key = await approved(world, levels=2)

@@ -1,4 +1,4 @@
-"""A channel without an approver role: AWS records the bot's own session, and the comment tells whose vote it is."""
+"""A channel without an approver role: AWS records the bot's own session, and the comment says whose vote it is."""
 
 import asyncio
 import json
@@ -23,10 +23,10 @@ COMMENTS = pytest.mark.parametrize("comment", ["", "fine", LONG], ids=["none", "
 
 
 class CutAws(FakeAws):
-    """Keeps 512 characters of each decision, and counts each vote whatever its session."""
+    """Keeps 512 characters of each decision, and counts every vote of the same session."""
 
     def vote(self, key: RequestKey, voter: str, verdict: Verdict, comment: str = "") -> None:
-        """Count a vote, with as much of its comment as is kept."""
+        """Count a vote with its comment, cut as AWS cuts it."""
         voter = f"{voter}{len(self.signals)}"
         given = Vote(voter=voter, role="", decision=Decision.APPROVE, at=self._clock.now(), comment=comment)
         super().vote(key, voter, verdict, json.loads(decision_json(given)).get("comment", ""))
@@ -41,8 +41,8 @@ def without_role(who: Person = HANAKO, other: Person = ICHIRO) -> World:
 
 
 @COMMENTS
-async def test_a_decision_is_shown_once(comment: str) -> None:
-    """As the person's, and not a second time as one that was made outside Teams."""
+async def test_decision_without_a_role_is_shown_once(comment: str) -> None:
+    """It is shown as the person's, and not a second time as a decision outside Teams."""
     world = without_role()
     key = world.aws.add()
     await world.shown(key)
@@ -54,8 +54,8 @@ async def test_a_decision_is_shown_once(comment: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["佐藤  花子", "佐藤 花子 ", "Sato\u00a0Hanako"])
-async def test_whatever_blanks_a_name_has(name: str) -> None:
-    """What was sent is what is compared, and not the name as Teams has it."""
+async def test_vote_is_recognised_with_any_blanks_in_the_name(name: str) -> None:
+    """The comparison uses the text that was sent, not the name as Teams has it."""
     who = replace(HANAKO, name=name)
     world = without_role(who)
     key = world.aws.add()
@@ -68,8 +68,8 @@ async def test_whatever_blanks_a_name_has(name: str) -> None:
 
 
 @COMMENTS
-async def test_a_lost_answer_is_seen_in_aws(comment: str) -> None:
-    """The signal had its effect, and its person is not told otherwise."""
+async def test_lost_reply_is_settled_by_the_vote_in_aws(comment: str) -> None:
+    """The signal took effect, so the decision is confirmed."""
     world = without_role()
     key = world.aws.add()
     await world.shown(key)
@@ -83,8 +83,8 @@ async def test_a_lost_answer_is_seen_in_aws(comment: str) -> None:
 
 
 @COMMENTS
-async def test_the_second_of_two_is_not_kept_back_by_the_first(comment: str) -> None:
-    """The first one's vote, which AWS shows already, is not counted twice."""
+async def test_second_of_two_approvals_is_not_blocked_by_the_first(comment: str) -> None:
+    """The first vote is already visible in AWS and is not counted twice."""
     world = without_role()
     key = world.aws.add(required=2)
     await world.shown(key)
@@ -92,15 +92,17 @@ async def test_the_second_of_two_is_not_kept_back_by_the_first(comment: str) -> 
     async with world.running():
         clicks = [asyncio.create_task(world.press(key, who, comment=comment)) for who in (HANAKO, ICHIRO)]
         await settled()
-        world.aws.before["execution"].append(AwsThrottled("ThrottlingException"))  # one of both: half a second later
+        world.aws.before["execution"].append(
+            AwsThrottled("ThrottlingException")
+        )  # one of the two clicks continues half a second later
         gate.set()
         await world.clock.advance(90)
         await asyncio.gather(*clicks)
     assert world.aws.requests[key].status is Status.APPROVED
 
 
-async def test_anothers_vote_is_not_taken_for_ones_own() -> None:
-    """Two people of the same name: the second one's signal never arrives, and the first one's vote is not theirs."""
+async def test_vote_of_a_namesake_does_not_confirm_a_lost_vote() -> None:
+    """Two people have the same name. The second one's signal never arrives, and the first one's vote is not theirs."""
     other = replace(ICHIRO, name=HANAKO.name)
     world = without_role(other=other)
     key = world.aws.add(required=3)

@@ -34,22 +34,22 @@ _EXPLAINED: Final = frozenset(
 )
 
 
-def card_data(view: CardView, pen: CardFormatter, notice: Notice | None) -> Data:
+def card_data(view: CardView, formatter: CardFormatter, notice: Notice | None) -> Data:
     """Return what both templates ask for."""
     return {
-        "words": pen.say.group("card"),
-        "notice": notice_data(notice, pen, view),
+        "words": formatter.say.group("card"),
+        "notice": notice_data(notice, formatter, view),
         "style": BANNER_STYLES[view.banner],
-        "banner": pen.say.text(f"banner.{view.banner}"),
-        "details": _details(view, pen),
-        "decisions": pen.latest(view.decisions, beside=view.requested_at),
-        "node": pen.name(view.shown_node),
-        "asks": _asks(view, pen),
-        "reason": pen.reason(view.reason),
-        "alerts": _alerts(view, pen),
-        "rows": _rows(view, pen),
-        **_people(view, pen),
-        "form": _form(view, pen, notice),
+        "banner": formatter.say.text(f"banner.{view.banner}"),
+        "details": _details(view, formatter),
+        "decisions": formatter.latest(view.decisions, beside=view.requested_at),
+        "node": formatter.name(view.shown_node),
+        "asks": _asks(view, formatter),
+        "reason": formatter.reason(view.reason),
+        "alerts": _alerts(view, formatter),
+        "rows": _rows(view, formatter),
+        **_people(view, formatter),
+        "form": _form(view, formatter, notice),
         "revoke": [{"typed": notice.typed if notice else ""}] if view.revoke else [],
         "links": [{"url": view.console_url}] if view.console_url else [],
         "key": view.key,
@@ -57,18 +57,20 @@ def card_data(view: CardView, pen: CardFormatter, notice: Notice | None) -> Data
     }
 
 
-def notice_data(notice: Notice | None, pen: CardFormatter, card: CardView | DirectView | None = None) -> list[Data]:
+def notice_data(
+    notice: Notice | None, formatter: CardFormatter, card: CardView | DirectView | None = None
+) -> list[Data]:
     """Return the line for the person who clicked, or none. What the card below says anyway is not said twice."""
-    pen = pen.to_reader
+    formatter = formatter.to_reader
     if notice is None:
         return []
-    said = [pen.runs(f"notice.{notice.code}")]
+    said = [formatter.runs(f"notice.{notice.code}")]
     quote: list[Data] = []
     if not _tells(card, notice):
-        said += _when(notice, pen) + _who(notice, pen, beside=card.requested_at if card else None)
-        quote = pen.comment(notice.comment)
+        said += _when(notice, formatter) + _who(notice, formatter, beside=card.requested_at if card else None)
+        quote = formatter.comment(notice.comment)
     if notice.detail:
-        said.append(plain(pen.name(notice.detail), font="Monospace"))
+        said.append(plain(formatter.name(notice.detail), font="Monospace"))
     return [{"style": notice.tone, "lines": said, "quote": quote}]
 
 
@@ -78,114 +80,114 @@ def _tells(card: CardView | DirectView | None, notice: Notice) -> bool:
     return any((line.who, line.verdict, line.comment) == (notice.who, notice.verdict, notice.comment) for line in lines)
 
 
-def _when(notice: Notice, pen: CardFormatter) -> list[Runs]:
+def _when(notice: Notice, formatter: CardFormatter) -> list[Runs]:
     over = notice.at if notice.code is NoticeCode.WINDOW_OVER else None
-    return [pen.say.runs("card_line.was_until", at=pen.say.moment(over))] if over else []
+    return [formatter.say.runs("card_line.was_until", at=formatter.say.moment(over))] if over else []
 
 
-def _who(notice: Notice, pen: CardFormatter, *, beside: datetime | None) -> list[Runs]:
+def _who(notice: Notice, formatter: CardFormatter, *, beside: datetime | None) -> list[Runs]:
     """Whose decision it was, or whose is on its way; as far as that is known."""
     if notice.verdict is None or (notice.who is None and notice.code is not NoticeCode.DECIDED):
         return []
     if notice.code in _DONE:
-        return [pen.decided(DecisionLine(notice.verdict, notice.who, notice.at), beside=beside)]
-    return [pen.pressed(notice.who or "", notice.verdict, notice.at, beside=beside)]
+        return [formatter.decided(DecisionLine(notice.verdict, notice.who, notice.at), beside=beside)]
+    return [formatter.pressed(notice.who or "", notice.verdict, notice.at, beside=beside)]
 
 
-def _asks(view: CardView, pen: CardFormatter) -> Runs:
+def _asks(view: CardView, formatter: CardFormatter) -> Runs:
     tense = "now" if view.banner in OPEN else "past"
-    requester = pen.name(view.requester)
+    requester = formatter.name(view.requester)
     if view.duration is None:
-        return pen.say.runs(f"asks.{tense}", requester=requester)
-    return pen.say.runs(f"asks.{tense}_for", requester=requester, duration=pen.say.duration(view.duration))
+        return formatter.say.runs(f"asks.{tense}", requester=requester)
+    return formatter.say.runs(f"asks.{tense}_for", requester=requester, duration=formatter.say.duration(view.duration))
 
 
-def _details(view: CardView, pen: CardFormatter) -> list[Runs]:
+def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
     """What the banner's one word leaves open, in the banner itself."""
     beside = view.requested_at
     details: list[Runs] = []
     if view.applying and view.applying.who:
-        details.append(pen.pressed(view.applying.who, view.applying.verdict, view.applying.at, beside=beside))
+        details.append(formatter.pressed(view.applying.who, view.applying.verdict, view.applying.at, beside=beside))
     if view.banner in _EXPLAINED:
-        details.append(pen.runs(f"card_line.{view.banner}"))
+        details.append(formatter.runs(f"card_line.{view.banner}"))
     if view.decided_outside:
-        details.append(pen.runs("card_line.decided_outside"))
+        details.append(formatter.runs("card_line.decided_outside"))
     if view.access_until:
         key = "card_line.was_until" if view.banner is Banner.ENDED else "card_line.until"
-        details.append(pen.say.runs(key, at=pen.say.moment(view.access_until, beside=beside)))
+        details.append(formatter.say.runs(key, at=formatter.say.moment(view.access_until, beside=beside)))
     return details
 
 
-def _alerts(view: CardView, pen: CardFormatter) -> list[Data]:
+def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
     """What stands in the way of a decision, or should make the approver think twice."""
-    alerts = pen.conflict(view.conflicting_policies)
-    principal = pen.short(view.requester_principal)  # no marks for wrapping: admins copy it into [people]
+    alerts = formatter.conflict(view.conflicting_policies)
+    principal = formatter.short(view.requester_principal)  # no marks for wrapping: admins copy it into [people]
     if view.no_buttons:
-        home = pen.name(view.home or "")
-        alerts.append({"runs": pen.say.runs(f"no_buttons.{view.no_buttons}", principal=principal, home=home)})
+        home = formatter.name(view.home or "")
+        alerts.append({"runs": formatter.say.runs(f"no_buttons.{view.no_buttons}", principal=principal, home=home)})
     if view.home_problem:
-        alerts.append({"runs": pen.coded("home_problem", view.home_problem, otherwise="other")})
+        alerts.append({"runs": formatter.coded("home_problem", view.home_problem, otherwise="other")})
     if view.requester_unchecked:
-        alerts.append({"runs": pen.say.runs("card_line.unchecked", principal=principal)})
+        alerts.append({"runs": formatter.say.runs("card_line.unchecked", principal=principal)})
     return alerts
 
 
-def _rows(view: CardView, pen: CardFormatter) -> list[Data]:
+def _rows(view: CardView, formatter: CardFormatter) -> list[Data]:
     return [
-        *pen.plain_row("node", view.node_id),
-        *pen.plain_row("account", view.account),
-        *pen.plain_row("region", view.region),
-        *pen.plain_row("platform", view.platform),
-        *pen.plain_row("private_ip", view.private_ip),
-        *_tags(view, pen),
-        *pen.plain_row("policy", view.policy),
-        *_level(view, pen),
-        *_principal(view, pen),
-        *pen.moment_row("requested", view.requested_at),
-        *(pen.lapse_row(view.deadline, view.requested_at) if view.banner in OPEN else []),
-        *pen.plain_row("request", view.ops_item_id),
+        *formatter.plain_row("node", view.node_id),
+        *formatter.plain_row("account", view.account),
+        *formatter.plain_row("region", view.region),
+        *formatter.plain_row("platform", view.platform),
+        *formatter.plain_row("private_ip", view.private_ip),
+        *_tags(view, formatter),
+        *formatter.plain_row("policy", view.policy),
+        *_level(view, formatter),
+        *_principal(view, formatter),
+        *formatter.moment_row("requested", view.requested_at),
+        *(formatter.lapse_row(view.deadline, view.requested_at) if view.banner in OPEN else []),
+        *formatter.plain_row("request", view.ops_item_id),
     ]
 
 
-def _tags(view: CardView, pen: CardFormatter) -> list[Data]:
+def _tags(view: CardView, formatter: CardFormatter) -> list[Data]:
     if view.tags_unread and not view.tags:
-        return [pen.row("tags", pen.runs("value.tags_unread"))]
-    return pen.tag_row(view.tags)
+        return [formatter.row("tags", formatter.runs("value.tags_unread"))]
+    return formatter.tag_row(view.tags)
 
 
-def _principal(view: CardView, pen: CardFormatter) -> list[Data]:
+def _principal(view: CardView, formatter: CardFormatter) -> list[Data]:
     """The requester as AWS names it: role and session, without the part that the account row already tells."""
     principal = view.requester_principal.rpartition(":assumed-role/")[2]
-    return [] if principal == view.requester else pen.plain_row("principal", principal)
+    return [] if principal == view.requester else formatter.plain_row("principal", principal)
 
 
-def _level(view: CardView, pen: CardFormatter) -> list[Data]:
+def _level(view: CardView, formatter: CardFormatter) -> list[Data]:
     level = view.level
     if level is None:
         return []
     key = "value.level" if level.of > 1 else "value.level_only"
-    said = [pen.runs(key, number=str(level.number), of=str(level.of), step=level.step)]
+    said = [formatter.runs(key, number=str(level.number), of=str(level.of), step=level.step)]
     if level.required is not None and view.banner in OPEN:
-        said.append(_approvals(level.approvals or 0, level.required, level.approved_by, pen))
+        said.append(_approvals(level.approvals or 0, level.required, level.approved_by, formatter))
     if level.waits_for and view.banner in OPEN:
-        said.append(pen.say.runs("value.waits_for", names=pen.names(level.waits_for)))
-    return [pen.row("level", *said)]
+        said.append(formatter.say.runs("value.waits_for", names=formatter.names(level.waits_for)))
+    return [formatter.row("level", *said)]
 
 
-def _approvals(given: int, required: int, by: tuple[str, ...], pen: CardFormatter) -> Runs:
+def _approvals(given: int, required: int, by: tuple[str, ...], formatter: CardFormatter) -> Runs:
     counts = {"approvals": str(given), "required": str(required)}
     return (
-        pen.say.runs("value.approvals_by", **counts, names=pen.names(by))
+        formatter.say.runs("value.approvals_by", **counts, names=formatter.names(by))
         if by
-        else pen.say.runs("value.approvals", **counts)
+        else formatter.say.runs("value.approvals", **counts)
     )
 
 
-def _form(view: CardView, pen: CardFormatter, notice: Notice | None) -> list[Data]:
+def _form(view: CardView, formatter: CardFormatter, notice: Notice | None) -> list[Data]:
     """The comment field and the buttons, or none."""
     if not view.buttons:
         return []
-    label = pen.say.text(f"card.comment_label{_required(view.comment_required)}")
+    label = formatter.say.text(f"card.comment_label{_required(view.comment_required)}")
     typed = cut(notice.typed, COMMENT_LIMIT) if notice else ""  # the field takes no more; only a forged click has more
     return [{"label": label, "typed": typed}]
 
@@ -196,18 +198,20 @@ def _required(verdicts: tuple[Verdict, ...]) -> str:
     return f"_{verdicts[0]}" if verdicts else ""
 
 
-def _people(view: CardView, pen: CardFormatter) -> Data:
+def _people(view: CardView, formatter: CardFormatter) -> Data:
     """The lines that name people. Those that ring phones are the one place where a name stands in a TextBlock.
 
     https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format#mention-support
     """
     groups = (("card_line.mentions", view.mentions), ("card_line.mentioned", view.mentioned))
-    named = [(key, people[: pen.limits.many]) for key, people in groups if people]
+    named = [(key, people[: formatter.limits.many]) for key, people in groups if people]
     if not view.rings:
-        lines = [pen.say.runs(key, names=pen.names([each.name for each in people])) for key, people in named]
+        lines = [
+            formatter.say.runs(key, names=formatter.names([each.name for each in people])) for key, people in named
+        ]
         return {"named": lines, "mentions": [], "entities": []}
-    tags = _Tags(pen)
-    texts = [pen.say.text(key, names=tags.row(people)) for key, people in named]
+    tags = _Tags(formatter)
+    texts = [formatter.say.text(key, names=tags.row(people)) for key, people in named]
     return {"named": [], "mentions": [{"text": text} for text in texts], "entities": tags.entities}
 
 
@@ -215,15 +219,15 @@ def _people(view: CardView, pen: CardFormatter) -> Data:
 class _Tags:
     """Writes the tags of a card and the entities that say whom each means; Teams finds one by the other's text."""
 
-    pen: CardFormatter
+    formatter: CardFormatter
     entities: list[Data] = field(default_factory=list)
 
     def row(self, people: Sequence[Mention]) -> str:
         """Return the tags of some people."""
-        return self.pen.say.text("card_line.name_separator").join([self._tag(each) for each in people])
+        return self.formatter.say.text("card_line.name_separator").join([self._tag(each) for each in people])
 
     def _tag(self, person: Mention) -> str:
-        shown = strip_markup(self.pen.short(person.name)) or "…"
+        shown = strip_markup(self.formatter.short(person.name)) or "…"
         texts, name, number = {entity["text"] for entity in self.entities}, shown, 1
         while f"<at>{name}</at>" in texts:  # people of one name are told apart
             number += 1

@@ -30,153 +30,164 @@ _CALL_LIMIT: Final = 256  # characters; ids of AWS and a session name, which are
 _TOML_LINES: Final = 80  # more than any channel's entry has
 
 
-def direct_data(view: DirectView, pen: CardFormatter, notice: Notice | None = None) -> Data:
+def direct_data(view: DirectView, formatter: CardFormatter, notice: Notice | None = None) -> Data:
     """Return what `direct-message` asks for."""
     return {
-        "words": {**pen.say.group("direct"), "reason": pen.say.text("card.reason")},
-        "notice": notice_data(notice, pen, view),
+        "words": {**formatter.say.group("direct"), "reason": formatter.say.text("card.reason")},
+        "notice": notice_data(notice, formatter, view),
         "cancel": [{"key": view.key}] if view.cancel else [],
         "style": _DIRECT_STYLES[view.kind],
-        "banner": pen.say.text(f"banner.{view.kind}"),
-        "node": pen.name(view.shown_node),
-        "sentence": _direct_sentence(view, pen),
-        "why": [pen.coded("undone", view.detail, otherwise="aws_refused")] if view.detail else [],
-        "decisions": pen.latest(view.decisions, beside=view.requested_at),
-        "alerts": pen.conflict(view.conflicting_policies),
-        "reason": pen.reason(view.reason),
+        "banner": formatter.say.text(f"banner.{view.kind}"),
+        "node": formatter.name(view.shown_node),
+        "sentence": _direct_sentence(view, formatter),
+        "why": [formatter.coded("undone", view.detail, otherwise="aws_refused")] if view.detail else [],
+        "decisions": formatter.latest(view.decisions, beside=view.requested_at),
+        "alerts": formatter.conflict(view.conflicting_policies),
+        "reason": formatter.reason(view.reason),
         "commands": [{"lines": list(view.commands)}] if view.commands else [],
-        "rows": _direct_rows(view, pen),
+        "rows": _direct_rows(view, formatter),
     }
 
 
-def _direct_sentence(view: DirectView, pen: CardFormatter) -> Runs:
+def _direct_sentence(view: DirectView, formatter: CardFormatter) -> Runs:
     if view.access_until and view.kind is DirectKind.APPROVED:
-        return pen.say.runs("direct.approved_until", at=pen.say.moment(view.access_until, beside=view.requested_at))
-    return pen.runs(f"direct.{view.kind}")
+        return formatter.say.runs(
+            "direct.approved_until", at=formatter.say.moment(view.access_until, beside=view.requested_at)
+        )
+    return formatter.runs(f"direct.{view.kind}")
 
 
-def _direct_rows(view: DirectView, pen: CardFormatter) -> list[Data]:
+def _direct_rows(view: DirectView, formatter: CardFormatter) -> list[Data]:
     waiting = view.kind in {DirectKind.WAITING, DirectKind.NOT_CANCELLED}
     return [
-        *pen.plain_row("node", view.node_id),
-        *pen.plain_row("account", view.account),
-        *pen.plain_row("region", view.region),
-        *pen.duration_row("duration", view.duration),
-        *pen.moment_row("requested", view.requested_at),
-        *(pen.lapse_row(view.deadline, view.requested_at) if waiting else []),
-        *pen.plain_row("request", view.ops_item_id),
+        *formatter.plain_row("node", view.node_id),
+        *formatter.plain_row("account", view.account),
+        *formatter.plain_row("region", view.region),
+        *formatter.duration_row("duration", view.duration),
+        *formatter.moment_row("requested", view.requested_at),
+        *(formatter.lapse_row(view.deadline, view.requested_at) if waiting else []),
+        *formatter.plain_row("request", view.ops_item_id),
     ]
 
 
-def note_data(view: NoteView, pen: CardFormatter) -> Data:
+def note_data(view: NoteView, formatter: CardFormatter) -> Data:
     """Return what `note` asks for."""
     return {
         "style": _NOTE_STYLES.get(view.kind, "emphasis"),
-        "sentence": note_sentence(view, pen),
-        "detail": _note_detail(view, pen),
-        "quote": pen.comment(view.comment),
-        "facts": _note_facts(view, pen),
+        "sentence": note_sentence(view, formatter),
+        "detail": _note_detail(view, formatter),
+        "quote": formatter.comment(view.comment),
+        "facts": _note_facts(view, formatter),
     }
 
 
-def note_sentence(view: NoteView, pen: CardFormatter) -> Runs:
-    """Return what a note says first; its notification is the same."""
+def note_sentence(view: NoteView, formatter: CardFormatter) -> Runs:
+    """Return the first sentence of a note; the notification shows the same."""
     if view.kind is NoteKind.OUTSIDE:
-        return _outside_sentence(view, pen)
-    who = view.who or pen.say.text("note.somebody")
-    requester = view.requester or pen.say.text("note.somebody")
-    return pen.runs(f"note.{view.kind}", who=who, requester=requester, node=view.node)
+        return _outside_sentence(view, formatter)
+    who = view.who or formatter.say.text("note.somebody")
+    requester = view.requester or formatter.say.text("note.somebody")
+    return formatter.runs(f"note.{view.kind}", who=who, requester=requester, node=view.node)
 
 
-def _outside_sentence(view: NoteView, pen: CardFormatter) -> Runs:
-    sentence = pen.runs(f"outside.{view.status or 'unknown'}", node=view.node)
-    return [*sentence, *plain(f" ({pen.name(view.who)})")] if view.who else sentence
+def _outside_sentence(view: NoteView, formatter: CardFormatter) -> Runs:
+    sentence = formatter.runs(f"outside.{view.status or 'unknown'}", node=view.node)
+    return [*sentence, *plain(f" ({formatter.name(view.who)})")] if view.who else sentence
 
 
-def _note_detail(view: NoteView, pen: CardFormatter) -> list[Runs]:
+def _note_detail(view: NoteView, formatter: CardFormatter) -> list[Runs]:
     """Why: the detail's code in words."""
     match view.kind:
         case NoteKind.DIRECT_IMPOSSIBLE:
-            return [pen.coded("direct_problem", view.detail, otherwise="other")]
+            return [formatter.coded("direct_problem", view.detail, otherwise="other")]
         case NoteKind.UNDONE if view.detail:
-            return [pen.coded("undone", view.detail, otherwise="aws_refused")]
+            return [formatter.coded("undone", view.detail, otherwise="aws_refused")]
         case _:
             return []
 
 
-def _note_facts(view: NoteView, pen: CardFormatter) -> list[Data]:
-    at = pen.say.moment(view.at) if view.at else None
+def _note_facts(view: NoteView, formatter: CardFormatter) -> list[Data]:
+    at = formatter.say.moment(view.at) if view.at else None
     call = one_line(view.call, _CALL_LIMIT) if view.call else None
     role = one_line(view.role, _CALL_LIMIT) if view.role and view.call else None
     facts = (("at", at, "Default"), ("call", call, "Monospace"), ("role", role, "Monospace"))
     return [
         # what is copied keeps its characters; prose gets places to wrap
-        {"label": pen.say.text(f"note.{name}"), "text": text if font == "Monospace" else wrappable(text), "font": font}
+        {
+            "label": formatter.say.text(f"note.{name}"),
+            "text": text if font == "Monospace" else wrappable(text),
+            "font": font,
+        }
         for name, text, font in facts
         if text
     ]
 
 
-def help_data(view: HelpView, pen: CardFormatter) -> Data:
+def help_data(view: HelpView, formatter: CardFormatter) -> Data:
     """Return what `help` asks for."""
     pending = "pending_personal" if view.personal else "pending_channel"
     commands = [("pending", pending), ("status oi-…", "status"), ("help", "help")]
     if not view.personal:
         commands.insert(2, ("setup", "setup"))
     return {
-        "words": pen.say.group("help"),
+        "words": formatter.say.group("help"),
         "channel": not view.personal,
-        "rows": [{"label": command, "text": pen.say.text(f"help.{words}")} for command, words in commands],
+        "rows": [{"label": command, "text": formatter.say.text(f"help.{words}")} for command, words in commands],
     }
 
 
-def pending_data(view: PendingView, pen: CardFormatter) -> Data:
+def pending_data(view: PendingView, formatter: CardFormatter) -> Data:
     """Return what `pending` asks for."""
-    none = pen.say.text("pending.none_personal" if view.personal else "pending.none_channel")
-    shown = view.requests[: pen.limits.many]
+    none = formatter.say.text("pending.none_personal" if view.personal else "pending.none_channel")
+    shown = view.requests[: formatter.limits.many]
     more = view.more + len(view.requests) - len(shown)
     return {
-        "words": pen.say.group("pending"),
+        "words": formatter.say.group("pending"),
         "none": [] if view.requests else [{"text": none}],
-        "requests": [_request_line(line, pen) for line in shown],
-        "more": [{"text": pen.say.text("pending.more", count=str(more))}] if more else [],
+        "requests": [_request_line(line, formatter) for line in shown],
+        "more": [{"text": formatter.say.text("pending.more", count=str(more))}] if more else [],
     }
 
 
-def _request_line(line: RequestLine, pen: CardFormatter) -> Data:
-    by = pen.runs("pending.own" if line.own else "pending.by", requester=line.requester, id=line.ops_item_id)
-    return {"node": pen.name(line.node), "lines": [by, *_state(line, pen), *_moments(line, pen)]}
+def _request_line(line: RequestLine, formatter: CardFormatter) -> Data:
+    by = formatter.runs("pending.own" if line.own else "pending.by", requester=line.requester, id=line.ops_item_id)
+    return {"node": formatter.name(line.node), "lines": [by, *_state(line, formatter), *_moments(line, formatter)]}
 
 
-def _state(line: RequestLine, pen: CardFormatter) -> list[Runs]:
+def _state(line: RequestLine, formatter: CardFormatter) -> list[Runs]:
     """The state, where it is not what everything in the list is doing anyway."""
-    return [] if line.banner is Banner.WAITING else [pen.runs(f"banner.{line.banner}")]
+    return [] if line.banner is Banner.WAITING else [formatter.runs(f"banner.{line.banner}")]
 
 
-def _moments(line: RequestLine, pen: CardFormatter) -> list[Runs]:
+def _moments(line: RequestLine, formatter: CardFormatter) -> list[Runs]:
     said: list[Runs] = []
     if line.requested_at:
-        said.append(pen.say.runs("pending.requested", at=pen.say.moment(line.requested_at)))
+        said.append(formatter.say.runs("pending.requested", at=formatter.say.moment(line.requested_at)))
     if line.deadline:
-        said.append(pen.say.runs("pending.lapses", at=pen.say.moment(line.deadline, beside=line.requested_at)))
+        said.append(
+            formatter.say.runs("pending.lapses", at=formatter.say.moment(line.deadline, beside=line.requested_at))
+        )
     return said
 
 
-def message_data(view: MessageView | Notice, pen: CardFormatter) -> Data:
-    """Return what `message` asks for; a notice without a card is a message too."""
-    if isinstance(view, Notice):
-        return {"lines": [], "notice": notice_data(view, pen)}
-    return {"lines": [message_runs(view, pen)], "notice": []}
+def message_data(view: MessageView, formatter: CardFormatter) -> Data:
+    """Return what `message` asks for."""
+    return {"lines": [message_runs(view, formatter)], "notice": []}
 
 
-def message_runs(view: MessageView, pen: CardFormatter) -> Runs:
-    """Return the words of a short answer; its notification is the same."""
+def lone_notice_data(notice: Notice, formatter: CardFormatter) -> Data:
+    """Return what `message` asks for, for a notice without a card."""
+    return {"lines": [], "notice": notice_data(notice, formatter)}
+
+
+def message_runs(view: MessageView, formatter: CardFormatter) -> Runs:
+    """Return the words of a short answer; the notification shows the same."""
     key = f"message.{view.code}"
     if view.detail:
-        return pen.runs(key, detail=view.detail)
-    return pen.runs(f"{key}_plain" if pen.say.has(f"{key}_plain") else key)
+        return formatter.runs(key, detail=view.detail)
+    return formatter.runs(f"{key}_plain" if formatter.say.has(f"{key}_plain") else key)
 
 
-def setup_data(view: SetupView, pen: CardFormatter) -> Data:
+def setup_data(view: SetupView, formatter: CardFormatter) -> Data:
     """Return what `setup` asks for. Every line is a block of its own, so that it is copied as a line."""
-    return {"words": pen.say.group("setup"), "lines": view.toml.strip("\n").split("\n")[:_TOML_LINES]}
+    return {"words": formatter.say.group("setup"), "lines": view.toml.strip("\n").split("\n")[:_TOML_LINES]}

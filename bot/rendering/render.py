@@ -1,6 +1,11 @@
-"""Picks the template of a view, binds it, and keeps the card small enough. Pure but for loading templates once."""
+"""Makes the adaptive card of a view: picks the template, binds it, and keeps the card small enough for Teams.
+
+Start with `render`; `presentation` is the one table of views and templates. Pure, but it loads templates once.
+"""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Final, assert_never
@@ -9,7 +14,7 @@ from bot.domain.shown.reply_views import HelpView, MessageView, PendingView, Set
 from bot.domain.shown.views import CardView, DirectView, NoteView, Notice
 from bot.rendering import messages
 from bot.rendering.cards import OPEN, card_data
-from bot.rendering.formatter import LIMITS, CardFormatter, Data
+from bot.rendering.formatter import LIMITS, CardFormatter, Data, Runs
 from bot.rendering.i18n import Localizer
 from bot.rendering.template import Card, Template
 from bot.text.escape import strip_markup
@@ -26,25 +31,23 @@ def render(
     reader: str | None = None,
     brief: bool = False,
 ) -> Card:
-    """Return the adaptive card (JSON) of a view, with a notice line above what was clicked if there is one.
+    """Return the adaptive card (JSON) of a view, with a notice line for the person who clicked, if there is one.
 
-    `locale` is one of bot.rendering.i18n.LOCALES, `timezone` an IANA name, `reader` the locale of the
-    notice if that is another.
-    The card is under CARD_LIMIT whatever the view holds; `brief`: as short as it can be, for a Teams that finds even
-    that too large.
+    `locale` is one of bot.rendering.i18n.LOCALES, `timezone` an IANA name, `reader` the locale of the notice if it
+    differs. Every card is at most CARD_LIMIT bytes; `brief`: as short as possible, for when Teams refuses even that.
     """
-    template = _template(template_name(view))
+    template = _template(presentation(view).template)
     card: Card = {}
     for limits in LIMITS[-1:] if brief else LIMITS:
-        pen = CardFormatter(Localizer(locale, timezone), limits, Localizer(reader, timezone) if reader else None)
-        card = template.bind(template_data(view, pen, notice))
+        formatter = CardFormatter(Localizer(locale, timezone), limits, Localizer(reader, timezone) if reader else None)
+        card = template.bind(template_data(view, formatter, notice))
         if size(card) <= CARD_LIMIT:
             break
     return card
 
 
 def size(card: Card) -> int:
-    """Return the bytes of a card on the wire, where all beyond ASCII is escaped.
+    """Return the bytes of a card on the wire, where every character beyond ASCII is escaped.
 
     Teams measures UTF-16: at most twice as much, so a card within CARD_LIMIT has at most 56,000 of its 80,000 bytes.
     """
@@ -56,82 +59,102 @@ def _template(name: str) -> Template:
     return Template.parse(json.loads((files("cards") / f"{name}.json").read_text("utf-8")))
 
 
-def template_name(view: View | Notice) -> str:
-    """Return which file of cards/ a view is bound to, without `.json`."""
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """How one view is shown: the template, the data that it asks for, and the line of a notification."""
+
+    template: str  # a file of cards/, without `.json`
+    data: Callable[[CardFormatter, Notice | None], Data]
+    summary: Callable[[CardFormatter], str]
+
+
+def presentation(view: View | Notice) -> Presentation:
+    """Return how a view is shown. The only place that tells the kinds of views apart."""
     match view:
         case CardView():
-            return "request" if view.banner in OPEN else "decided"
+            template = "request" if view.banner in OPEN else "decided"
+            return Presentation(
+                template,
+                lambda formatter, notice: card_data(view, formatter, notice),
+                lambda formatter: _card_summary(view, formatter),
+            )
         case DirectView():
-            return "direct-message"
+            return Presentation(
+                "direct-message",
+                lambda formatter, notice: messages.direct_data(view, formatter, notice),
+                lambda formatter: _direct_summary(view, formatter),
+            )
         case NoteView():
-            return "note"
+            return Presentation(
+                "note",
+                lambda formatter, _: messages.note_data(view, formatter),
+                lambda formatter: _unmarked(messages.note_sentence(view, formatter)),
+            )
         case HelpView():
-            return "help"
+            return Presentation(
+                "help",
+                lambda formatter, _: messages.help_data(view, formatter),
+                lambda formatter: formatter.say.text("summary.help"),
+            )
         case PendingView():
-            return "pending"
-        case MessageView() | Notice():
-            return "message"
+            return Presentation(
+                "pending",
+                lambda formatter, _: messages.pending_data(view, formatter),
+                lambda formatter: _pending_summary(view, formatter),
+            )
+        case MessageView():
+            return Presentation(
+                "message",
+                lambda formatter, _: messages.message_data(view, formatter),
+                lambda formatter: _unmarked(messages.message_runs(view, formatter)),
+            )
+        case Notice():
+            return Presentation(
+                "message",
+                lambda formatter, _: messages.lone_notice_data(view, formatter),
+                lambda formatter: formatter.say.text(f"notice.{view.code}"),
+            )
         case SetupView():
-            return "setup"
+            return Presentation(
+                "setup",
+                lambda formatter, _: messages.setup_data(view, formatter),
+                lambda formatter: formatter.say.text("summary.setup"),
+            )
         case _:
             assert_never(view)
 
 
-def template_data(view: View | Notice, pen: CardFormatter, notice: Notice | None = None) -> Data:
-    """Return all that the view's template asks for."""
-    spoken = strip_markup(summary(view, locale=pen.say.locale))
-    return {"lang": pen.say.locale, "summary": spoken, **_own_data(view, pen, notice)}
-
-
-def _own_data(view: View | Notice, pen: CardFormatter, notice: Notice | None) -> Data:
-    match view:
-        case CardView():
-            return card_data(view, pen, notice)
-        case DirectView():
-            return messages.direct_data(view, pen, notice)
-        case NoteView():
-            return messages.note_data(view, pen)
-        case HelpView():
-            return messages.help_data(view, pen)
-        case PendingView():
-            return messages.pending_data(view, pen)
-        case MessageView() | Notice():
-            return messages.message_data(view, pen)
-        case SetupView():
-            return messages.setup_data(view, pen)
-        case _:
-            assert_never(view)
-
-
-@cache
-def _notification_pen(locale: str) -> CardFormatter:
-    return CardFormatter(Localizer(locale, "UTC"), LIMITS[-1])  # about as much of a name as a notification shows
+def template_data(view: View | Notice, formatter: CardFormatter, notice: Notice | None = None) -> Data:
+    """Return everything that the view's template asks for."""
+    spoken = strip_markup(summary(view, locale=formatter.say.locale))
+    return {"lang": formatter.say.locale, "summary": spoken, **presentation(view).data(formatter, notice)}
 
 
 def summary(view: View | Notice, *, locale: str) -> str:
     """Return the line that a notification shows: plain text, with no markup left in names."""
-    pen = _notification_pen(locale)
-    match view:
-        case CardView():
-            return _named(f"summary.{view.banner}", pen, node=view.shown_node, requester=view.requester)
-        case DirectView():
-            banner = pen.say.text(f"banner.{view.kind}")
-            return _named("summary.direct", pen, banner=banner, node=view.shown_node)
-        case NoteView():
-            return strip_markup("".join(run["text"] for run in messages.note_sentence(view, pen)))
-        case HelpView():
-            return pen.say.text("summary.help")
-        case PendingView():
-            return pen.say.text("summary.pending", count=str(len(view.requests) + view.more))
-        case MessageView():
-            return strip_markup("".join(run["text"] for run in messages.message_runs(view, pen)))
-        case Notice():
-            return pen.say.text(f"notice.{view.code}")
-        case SetupView():
-            return pen.say.text("summary.setup")
-        case _:
-            assert_never(view)
+    return presentation(view).summary(_notification_formatter(locale))
 
 
-def _named(key: str, pen: CardFormatter, **names: str) -> str:
-    return pen.say.text(key, **{place: strip_markup(pen.short(name)) for place, name in names.items()})
+@cache
+def _notification_formatter(locale: str) -> CardFormatter:
+    return CardFormatter(Localizer(locale, "UTC"), LIMITS[-1])  # about as much of a name as a notification shows
+
+
+def _card_summary(view: CardView, formatter: CardFormatter) -> str:
+    return _named(f"summary.{view.banner}", formatter, node=view.shown_node, requester=view.requester)
+
+
+def _direct_summary(view: DirectView, formatter: CardFormatter) -> str:
+    return _named("summary.direct", formatter, banner=formatter.say.text(f"banner.{view.kind}"), node=view.shown_node)
+
+
+def _pending_summary(view: PendingView, formatter: CardFormatter) -> str:
+    return formatter.say.text("summary.pending", count=str(len(view.requests) + view.more))
+
+
+def _unmarked(runs: Runs) -> str:
+    return strip_markup("".join(run["text"] for run in runs))
+
+
+def _named(key: str, formatter: CardFormatter, **names: str) -> str:
+    return formatter.say.text(key, **{place: strip_markup(formatter.short(name)) for place, name in names.items()})

@@ -11,7 +11,7 @@ import pytest
 
 from bot.rendering.formatter import LIMITS, CardFormatter
 from bot.rendering.i18n import LOCALES, Localizer
-from bot.rendering.render import template_data, template_name
+from bot.rendering.render import presentation, template_data
 from bot.rendering.template import Template
 from bot.sandbox.node import InstallFailed, NodeMissing
 from tests.e2e.node import HERE, install_node_packages
@@ -92,7 +92,7 @@ def test_every_card_is_bound_as_the_official_engine_does(node: Path) -> None:
     """Every view in every language becomes the very card that the official engine makes."""
     cases = [
         (
-            json.loads((files("cards") / f"{template_name(view)}.json").read_text("utf-8")),
+            json.loads((files("cards") / f"{presentation(view).template}.json").read_text("utf-8")),
             template_data(view, pen, notice),
         )
         for locale in LOCALES

@@ -20,7 +20,7 @@ from bot.domain.shown.views import Notice
 from bot.rendering import render
 from bot.rendering.formatter import LIMITS, CardFormatter, Limits
 from bot.rendering.i18n import LOCALES, Localizer
-from bot.rendering.render import CARD_LIMIT, size, template_data, template_name
+from bot.rendering.render import CARD_LIMIT, presentation, size, template_data
 from bot.rendering.template import Card, Template
 from bot.text.escape import prose
 from tests.fakes.hostile import filled, texts
@@ -45,7 +45,7 @@ def template(name: str) -> Template:
 
 def made(view: View | Notice, notice: Notice | None, pen: CardFormatter) -> Card:
     """Bind a view within these limits, whatever the size."""
-    return template(template_name(view)).bind(template_data(view, pen, notice))
+    return template(presentation(view).template).bind(template_data(view, pen, notice))
 
 
 def plain_twin(text: str, limits: Limits) -> str:

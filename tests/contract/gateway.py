@@ -1,4 +1,4 @@
-"""The product's AWS side against the sandbox's AWS, over real HTTP, with the environment that a process would have."""
+"""The product's AWS side against the sandbox's AWS, over real HTTP, with the environment of a process."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -26,7 +26,7 @@ _MODELS = create_loader()  # reading EC2's model takes longer than most tests
 
 @dataclass(frozen=True, slots=True)
 class SceneClock:
-    """`ports.clock.Clock` on a clock that is moved by hand; who sleeps moves it, too."""
+    """`ports.clock.Clock` on a clock that is moved by hand; sleeping moves it too."""
 
     hand: HandClock
 
@@ -53,7 +53,7 @@ class Watched:
 
 @contextmanager
 def environment(endpoint: str, session: Any) -> Iterator[None]:
-    """Give this process the variables by which boto3's standard chain finds endpoint and credentials."""
+    """Set the environment variables with which boto3 finds endpoint and credentials."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
             patch.delenv(name, raising=False)
@@ -68,20 +68,20 @@ def environment(endpoint: str, session: Any) -> Iterator[None]:
 
 
 def _session(make: Any = boto3.session.Session, *, botocore_session: Any = None) -> Any:
-    """Make a session that shares the service models with those of other tests, and nothing else."""
+    """Return a session that shares only the service models with those of other tests."""
     core = botocore_session or botocore.session.get_session()
     core.register_component("data_loader", _MODELS)
     return make(botocore_session=core)
 
 
 def unheard() -> Telemetry:
-    """Return metrics that nobody reads."""
+    """Return unused metrics."""
     return Telemetry(CollectorRegistry())
 
 
 @asynccontextmanager
 async def aws_side(scene: Any, **arguments: Any) -> AsyncIterator[AwsSide]:
-    """Run the product's AWS side against a scene; unpaced unless told otherwise."""
+    """Run the product's AWS side against a scene, without rate limits by default."""
     settings = {
         "region": REGION,
         "accounts": (),
@@ -107,7 +107,7 @@ def stage() -> Iterator[Scene]:
 
 @pytest.fixture
 def scene(stage: Scene) -> Iterator[Scene]:
-    """Give it to one test, with an empty call log, and take its faults away afterwards."""
+    """Give the sandbox to one test, with an empty call log; remove its faults afterwards."""
     stage.aws.forget_calls()
     yield stage
     stage.aws.faults.clear()

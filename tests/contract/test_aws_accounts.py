@@ -1,4 +1,4 @@
-"""In whose name AWS is read, and at what pace, over real HTTP."""
+"""The roles in which AWS is read, and at what rate, over real HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -22,7 +22,7 @@ READER = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessReader"
 
 @pytest.fixture
 def scene() -> Iterator[Scene]:
-    """A sandbox with a reader role; not one per file, for some tests here start others, and one runs at a time."""
+    """A sandbox with a reader role, one per test, because some tests start others and only one runs at a time."""
     with staged() as scene:
         scene.aws.callers.add_role(READER)
         yield scene
@@ -34,8 +34,8 @@ async def reader(scene: Scene) -> AsyncIterator[AwsSide]:
         yield side
 
 
-async def test_own_account_is_found_once(scene: Scene) -> None:
-    """STS tells it, lazily, and is not asked twice."""
+async def test_own_account_is_requested_once(scene: Scene) -> None:
+    """STS is called only when needed, and only once."""
     async with aws_side(scene) as side:
         assert scene.aws.calls() == []
         assert [await side.own_account(), await side.own_account()] == [ACCOUNT, ACCOUNT]
@@ -43,14 +43,14 @@ async def test_own_account_is_found_once(scene: Scene) -> None:
 
 
 async def test_nothing_is_called_before_it_is_needed(scene: Scene) -> None:
-    """Building and leaving this side reaches nobody."""
+    """Opening and closing AwsSide makes no call."""
     async with aws_side(scene, accounts=[Watched(ACCOUNT, READER)], queue_url=scene.aws.world.queue_url):
         pass
     assert scene.aws.calls() == []
 
 
-async def test_an_account_is_read_in_its_reader_role(scene: Scene, reader: AwsSide) -> None:
-    """Every read bears the reader role; it is assumed once."""
+async def test_account_is_read_in_its_reader_role(scene: Scene, reader: AwsSide) -> None:
+    """Every read uses the reader role, which is assumed once."""
     asked = scene.ask()
     scene.aws.forget_calls()
     assert (await reader.requests.observe(key_of(asked))).complete
@@ -61,8 +61,8 @@ async def test_an_account_is_read_in_its_reader_role(scene: Scene, reader: AwsSi
     assert len(assumed) == 1
 
 
-async def test_the_readers_session_is_renewed_before_it_ends(scene: Scene, reader: AwsSide) -> None:
-    """A new session before the hour is over, and its calls are signed with it."""
+async def test_reader_session_is_renewed_before_it_expires(scene: Scene, reader: AwsSide) -> None:
+    """A new session is made before the hour ends, and signs the next calls."""
     asked = scene.ask()
     await reader.requests.execution(key_of(asked), asked.execution_id)
     scene.clock.move(minutes=54)
@@ -73,16 +73,16 @@ async def test_the_readers_session_is_renewed_before_it_ends(scene: Scene, reade
     assert len(scene.aws.calls("AssumeRole")) == 2
 
 
-async def test_a_session_that_was_ended_is_replaced(scene: Scene, reader: AwsSide) -> None:
-    """An administrator who revokes the role's sessions stops no look for longer than one call."""
+async def test_revoked_session_is_replaced(scene: Scene, reader: AwsSide) -> None:
+    """If an administrator revokes the role's sessions, only one call fails."""
     asked = scene.ask()
     scene.aws.faults.fail("GetOpsItem", "ExpiredTokenException", times=1)
     assert (await reader.requests.observe(key_of(asked))).status is Status.PENDING
     assert len(scene.aws.calls("AssumeRole")) == 2
 
 
-async def test_a_reader_role_that_cannot_be_assumed_makes_nothing_readable(scene: Scene) -> None:
-    """The bot's own credentials are no substitute."""
+async def test_reader_role_that_cannot_be_assumed_makes_all_reads_fail(scene: Scene) -> None:
+    """The bot's own credentials are never a substitute."""
     asked = scene.ask()
     scene.aws.forget_calls()
     role = f"arn:aws:iam::{ACCOUNT}:role/NotThere"
@@ -94,8 +94,8 @@ async def test_a_reader_role_that_cannot_be_assumed_makes_nothing_readable(scene
 
 
 @pytest.mark.parametrize("rates", [RATES, UNPACED])
-async def test_looks_stay_within_the_quota(rates: dict[str, float]) -> None:
-    """At SSM's 3 calls a second of an operation a paced look is never throttled; one that is not paced soon is."""
+async def test_reads_stay_within_the_quota(rates: dict[str, float]) -> None:
+    """With 3 calls a second per operation no read is throttled; without a limit one soon is."""
     with staged(per_second=3.0) as scene:
         asked = scene.ask()
         scene.clock.move(seconds=5)
@@ -111,7 +111,7 @@ async def test_looks_stay_within_the_quota(rates: dict[str, float]) -> None:
 
 
 async def test_throttling_slows_down_and_recovers(scene: Scene) -> None:
-    """Others used the quota up: the next call waits for longer, later ones no more."""
+    """If others use up the quota, the next call waits longer; later calls do not."""
     asked = scene.ask()
     async with aws_side(scene, rates=RATES) as side:
         await side.requests.execution(key_of(asked), asked.execution_id)
@@ -127,8 +127,8 @@ async def test_throttling_slows_down_and_recovers(scene: Scene) -> None:
         assert scene.clock() == before
 
 
-async def test_all_steps_are_read_where_the_list_is_cut_off() -> None:
-    """A truncated list of steps is completed, for looks and for the guard, which needs it only to see who waits."""
+async def test_truncated_list_of_steps_is_completed() -> None:
+    """Always for reconciliation; for the state check only if it does not show the waiting level."""
     with staged(steps_shown=1) as scene:
         asked = scene.ask("db-prod-01")
         async with aws_side(scene) as side:
@@ -148,7 +148,7 @@ async def test_all_steps_are_read_where_the_list_is_cut_off() -> None:
         assert (partial.waiting, partial.complete) == (None, False)
 
 
-async def test_lists_and_reads_go_to_the_region_that_is_asked_for(scene: Scene) -> None:
+async def test_calls_go_to_the_region_of_the_request(scene: Scene) -> None:
     """The Region is the request's, not the process's."""
     async with aws_side(scene) as side:
         assert await side.requests.list_requests(ACCOUNT, "us-east-2", scene.clock()) == []
@@ -156,8 +156,8 @@ async def test_lists_and_reads_go_to_the_region_that_is_asked_for(scene: Scene) 
     assert {call.region for call in scene.aws.calls("DescribeOpsItems")} == {"us-east-2", REGION}
 
 
-async def test_a_reader_role_without_permission_says_so(scene: Scene, reader: AwsSide) -> None:
-    """A denial is not a session too old: the role is not assumed again and again."""
+async def test_denied_read_does_not_assume_the_role_again(scene: Scene, reader: AwsSide) -> None:
+    """A denial is not an expired session, so the role is not assumed again and again."""
     asked = scene.ask()
     scene.aws.faults.fail("GetOpsItem", "AccessDeniedException", times=None)
     for _ in range(2):
@@ -167,8 +167,8 @@ async def test_a_reader_role_without_permission_says_so(scene: Scene, reader: Aw
     assert len(scene.aws.calls("AssumeRole")) == 1
 
 
-async def test_a_line_that_is_too_long_is_not_joined(scene: Scene) -> None:
-    """Where the quota is used up for longer than a click can wait, that is told at once and nothing is called."""
+async def test_click_fails_at_once_if_the_quota_is_used_up(scene: Scene) -> None:
+    """If the wait is longer than a click can wait, the error comes at once and no call is made."""
     asked = scene.ask()
     scene.aws.forget_calls()
     async with aws_side(scene, rates={"ssm": 0.1}) as side:
@@ -179,8 +179,8 @@ async def test_a_line_that_is_too_long_is_not_joined(scene: Scene) -> None:
     assert len(scene.aws.calls("GetAutomationExecution")) == 1
 
 
-async def test_answers_of_sts_of_another_form_are_no_crash(scene: Scene) -> None:
-    """Without an account or credentials in the answer nothing goes on."""
+async def test_malformed_answers_of_sts_are_errors(scene: Scene) -> None:
+    """An answer without account or credentials raises the port's error."""
     asked = scene.ask()
     scene.aws.faults.rewrite("GetCallerIdentity", lambda _: {})
     scene.aws.faults.rewrite("AssumeRole", lambda _: {})
@@ -192,8 +192,8 @@ async def test_answers_of_sts_of_another_form_are_no_crash(scene: Scene) -> None
     assert (own.value.code, read.value.code) == ("NoAccountInAnswer", "NoCredentialsInAnswer")
 
 
-async def test_an_operation_that_hangs_does_not_take_every_look(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a few time-outs one look at a time finds out whether AWS answers again; the others fail at once."""
+async def test_hanging_operation_does_not_occupy_all_reads(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a few time-outs one call at a time tries whether AWS answers again; the others fail at once."""
     monkeypatch.setattr(sdk, "READ_SECONDS", 0.3)
     keys = [key_of(scene.ask()) for _ in range(6)]
     async with aws_side(scene) as side:
@@ -216,7 +216,7 @@ async def test_an_operation_that_hangs_does_not_take_every_look(scene: Scene, mo
 
 
 def calls_by_result(registry: CollectorRegistry, operation: str) -> dict[str, float]:
-    """Return how often an operation was called, by what came of it."""
+    """Return how often an operation was called, by result."""
     samples = (sample for family in registry.collect() for sample in family.samples)
     return {
         sample.labels["result"]: sample.value
@@ -225,8 +225,8 @@ def calls_by_result(registry: CollectorRegistry, operation: str) -> dict[str, fl
     }
 
 
-async def test_every_call_is_counted_by_what_came_of_it(scene: Scene) -> None:
-    """`ok` or AWS's error code; a call that is made again counts twice."""
+async def test_every_call_is_counted_by_its_result(scene: Scene) -> None:
+    """`ok` or AWS's error code; a repeated call counts twice."""
     asked, registry = scene.ask(), CollectorRegistry()
     scene.aws.faults.fail("GetOpsItem", "ThrottlingException")
     scene.aws.faults.fail("DescribeInstances", "UnauthorizedOperation")
@@ -238,8 +238,8 @@ async def test_every_call_is_counted_by_what_came_of_it(scene: Scene) -> None:
     assert calls_by_result(registry, "get_caller_identity") == {"ok": 1}
 
 
-async def test_codes_from_outside_do_not_make_series_without_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy that makes words up must not fill the memory of this process and of Prometheus: the rest is `other`."""
+async def test_number_of_counted_codes_is_limited(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Invented codes must not fill the memory of this process and of Prometheus: further ones are `other`."""
     monkeypatch.setattr(clients, "MAX_CODES", 2)
     asked, registry = scene.ask(), CollectorRegistry()
     async with aws_side(scene, telemetry=Telemetry(registry)) as side:

@@ -1,4 +1,4 @@
-"""What the bot gets from AWS to prove itself to Microsoft, over real HTTP: its secret, and a statement of who it is."""
+"""The secret and the signed token with which the bot proves its identity to Microsoft, over real HTTP."""
 
 import json
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ async def vault(scene: Scene) -> AsyncIterator[Any]:
 
 
 async def read(side: AwsSide, vault: Any, **kept: Any) -> str:
-    """Keep something, and read it as the bot does."""
+    """Store a secret, and read it as the bot does."""
     arn = vault.create_secret(Name="node-access", **kept)["ARN"]
     return (await side.client_secret(arn).read()).get_secret_value()
 
@@ -48,8 +48,8 @@ async def read(side: AwsSide, vault: Any, **kept: Any) -> str:
         json.dumps({"tenant": "t", "client_secret": f" {SECRET} "}, indent=2),
     ],
 )
-async def test_the_secret_is_a_text_or_one_key_of_an_object(scene: Scene, side: AwsSide, vault: Any, kept: str) -> None:
-    """Both ways in which people keep one; it is read in the Region of its ARN, as the bot."""
+async def test_secret_is_a_text_or_a_member_of_an_object(scene: Scene, side: AwsSide, vault: Any, kept: str) -> None:
+    """Both forms are read, in the Region of the ARN, with the bot's credentials."""
     assert await read(side, vault, SecretString=kept) == SECRET
     (call,) = scene.aws.calls("GetSecretValue")
     assert call.region == ELSEWHERE
@@ -66,16 +66,16 @@ async def test_the_secret_is_a_text_or_one_key_of_an_object(scene: Scene, side: 
         {"SecretBinary": SECRET.encode()},
     ],
 )
-async def test_what_holds_no_secret_is_told_by_a_word(side: AwsSide, vault: Any, kept: dict[str, Any]) -> None:
-    """The error has nothing of what is kept."""
+async def test_missing_secret_is_reported_by_a_code(side: AwsSide, vault: Any, kept: dict[str, Any]) -> None:
+    """The error contains nothing of the stored value."""
     with pytest.raises(AwsUnavailable) as failed:
         await read(side, vault, **kept)
     assert failed.value.code == "NoClientSecretInIt"
     assert SECRET not in f"{failed.value!r} {failed.value.__cause__!r}"
 
 
-async def test_a_rotated_secret_is_read(side: AwsSide, vault: Any) -> None:
-    """Nothing is cached here."""
+async def test_rotated_secret_is_read(side: AwsSide, vault: Any) -> None:
+    """Secrets are not cached here."""
     arn = vault.create_secret(Name="node-access", SecretString=SECRET)["ARN"]
     source = side.client_secret(arn)
     await source.read()
@@ -83,16 +83,16 @@ async def test_a_rotated_secret_is_read(side: AwsSide, vault: Any) -> None:
     assert (await source.read()).get_secret_value() == "rotated"
 
 
-async def test_a_secret_that_is_not_there_has_awss_code(side: AwsSide) -> None:
-    """And so has whatever else AWS refuses."""
+async def test_error_has_the_code_of_aws(side: AwsSide) -> None:
+    """A missing secret, and every other refusal of AWS."""
     missing = f"arn:aws:secretsmanager:{ELSEWHERE}:111122223333:secret:none-AbCdEf"
     with pytest.raises(AwsUnavailable) as failed:
         await side.client_secret(missing).read()
     assert failed.value.code == "ResourceNotFoundException"
 
 
-async def test_the_statement_says_who_the_bot_is(scene: Scene, side: AwsSide) -> None:
-    """Its role, for Entra alone and for a minute, under a key that the issuer publishes."""
+async def test_token_names_the_role_of_the_bot(scene: Scene, side: AwsSide) -> None:
+    """For Entra only, valid for a minute, signed with a key that the issuer publishes."""
     statement = (await side.web_identity(FEDERATION_AUDIENCE).read()).get_secret_value()
     issuer = scene.aws.web_identities.issuer("111122223333")
     keys = jwt.PyJWKClient(f"{issuer}/.well-known/jwks.json")
@@ -108,7 +108,7 @@ async def test_the_statement_says_who_the_bot_is(scene: Scene, side: AwsSide) ->
     assert (await side.web_identity(FEDERATION_AUDIENCE).read()).get_secret_value() != statement
 
 
-async def test_an_account_that_has_not_enabled_it_is_told(scene: Scene, side: AwsSide) -> None:
+async def test_account_without_web_identities_is_reported(scene: Scene, side: AwsSide) -> None:
     """AWS's code says what to enable."""
     scene.aws.web_identities.enabled = False
     try:
@@ -119,8 +119,8 @@ async def test_an_account_that_has_not_enabled_it_is_told(scene: Scene, side: Aw
     assert failed.value.code == "OutboundWebIdentityFederationDisabledException"
 
 
-async def test_a_statement_does_not_outlive_the_bots_session(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """AWS refuses one that would; it is asked for the shortest, so only a session's last minute has none."""
+async def test_token_does_not_outlive_the_session_of_the_bot(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS refuses a longer one; the bot requests the shortest, so only the last minute of a session has none."""
     short: Session = scene.aws.callers.assume(BOT_ROLE, "node-access-bot", seconds=59)
     async with aws_side(scene) as side:
         for name, value in short.environment().items():
@@ -130,16 +130,16 @@ async def test_a_statement_does_not_outlive_the_bots_session(scene: Scene, monke
     assert failed.value.code == "SessionDurationEscalationException"
 
 
-async def test_patience_that_aws_asks_for_is_heard(scene: Scene, side: AwsSide) -> None:
-    """A throttled call is one to make again later."""
+async def test_throttling_is_reported_as_throttling(scene: Scene, side: AwsSide) -> None:
+    """A throttled call can be repeated later."""
     scene.aws.faults.fail("GetWebIdentityToken", "ThrottlingException")
     with pytest.raises(AwsThrottled):
         await side.web_identity(FEDERATION_AUDIENCE).read()
 
 
 @pytest.mark.parametrize("region", ["ap-northeast-1", "us-east-1", "eu-west-1", "us-west-2"])
-def test_sts_is_asked_in_the_region_whatever_a_profile_says(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
-    """The global endpoint has no GetWebIdentityToken, and these Regions once meant it."""
+def test_sts_is_called_in_the_region_of_the_bot(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
+    """A profile cannot select the global endpoint, which has no GetWebIdentityToken."""
     monkeypatch.setenv("AWS_STS_REGIONAL_ENDPOINTS", "legacy")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

@@ -1,4 +1,4 @@
-"""What the sweep is told, over real HTTP: what is pending, what has changed, which step waits."""
+"""The lists of the sweep, over real HTTP: pending requests, changed requests, current steps."""
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -18,7 +18,7 @@ from tests.contract.scene import Scene, signal, staged
 
 @pytest.fixture
 def scene() -> Iterator[Scene]:
-    """A sandbox that knows no other test's requests."""
+    """A sandbox without requests of other tests."""
     with staged() as scene:
         yield scene
 
@@ -37,7 +37,7 @@ async def listed(scene: Scene, side: AwsSide, **ago: float) -> dict[str, ListedR
 
 
 async def test_pending_and_changed_requests_are_listed_once(scene: Scene, side: AwsSide) -> None:
-    """Each with its status and when it changed; pending ones with the step that waits."""
+    """Each with its status and time of change; pending ones with the current step."""
     pending, decided = scene.ask("db-prod-01"), scene.ask()
     signal(scene.approver(), decided, "Reject")
     assert await listed(scene, side) == {
@@ -46,29 +46,29 @@ async def test_pending_and_changed_requests_are_listed_once(scene: Scene, side: 
     }
 
 
-async def test_what_ended_long_ago_is_not_listed(scene: Scene, side: AwsSide) -> None:
-    """Before the watermark only what still waits is listed."""
+async def test_requests_that_ended_before_the_watermark_are_not_listed(scene: Scene, side: AwsSide) -> None:
+    """Before the watermark only pending requests are listed."""
     old, pending = scene.ask(), scene.ask("db-prod-01")
     signal(scene.approver(), old)
     scene.clock.move(hours=1)
     assert set(await listed(scene, side, minutes=5)) == {pending.id}
 
 
-async def test_a_step_that_has_passed_is_told(scene: Scene, side: AwsSide) -> None:
-    """The next level waits now, though the request is as pending as before."""
+async def test_current_step_is_listed(scene: Scene, side: AwsSide) -> None:
+    """The next level waits now, though the request is still pending."""
     asked = scene.ask("db-prod-01")
     signal(scene.approver(), asked)
     assert (await listed(scene, side))[asked.id].step == "Level2"
 
 
-async def test_what_nobody_has_to_decide_is_left_out(scene: Scene, side: AwsSide) -> None:
-    """An auto-approved request needs no card, so it is not read one by one."""
+async def test_auto_approved_requests_are_left_out(scene: Scene, side: AwsSide) -> None:
+    """They need no card, so they are not read one by one."""
     scene.ask("web-dev-01")
     assert await listed(scene, side) == {}
 
 
-async def test_replicas_are_told_apart(scene: Scene, side: AwsSide) -> None:
-    """Copies in the delegated administrator account are no requests of this account: their source is told."""
+async def test_replicas_are_listed_with_their_source(scene: Scene, side: AwsSide) -> None:
+    """Copies in the delegated administrator account are not requests of this account."""
     asked = scene.ask()
 
     def replicate(answer: dict[str, Any]) -> dict[str, Any]:
@@ -84,8 +84,8 @@ async def test_replicas_are_told_apart(scene: Scene, side: AwsSide) -> None:
     assert found.replica_of == RequestKey("444455556666", "us-east-2", asked.id)
 
 
-async def test_what_was_revoked_is_listed_by_when_it_was_made(scene: Scene, side: AwsSide) -> None:
-    """One call, whatever AWS's list of changes holds; what was made before is left out, and so is what still runs."""
+async def test_revoked_requests_are_listed_by_creation_time(scene: Scene, side: AwsSide) -> None:
+    """One call; earlier requests and requests that are not revoked are left out."""
     old = scene.ask()
     scene.clock.move(hours=1)
     revoked, running, pending = scene.ask(), scene.ask(), scene.ask()
@@ -100,14 +100,14 @@ async def test_what_was_revoked_is_listed_by_when_it_was_made(scene: Scene, side
     assert pending.id not in {each.key.ops_item_id for each in found}
 
 
-async def test_a_list_of_revocations_that_cannot_be_read_is_empty(scene: Scene, side: AwsSide) -> None:
-    """It only makes up for events; the rest of the sweep must not fail with it."""
+async def test_unreadable_list_of_revocations_is_empty(scene: Scene, side: AwsSide) -> None:
+    """It only replaces lost events; the rest of the sweep must not fail with it."""
     scene.aws.faults.fail("DescribeOpsItems", "ValidationException", times=None)
     assert await side.requests.revoked(ACCOUNT, REGION, scene.clock()) == []
 
 
-async def test_a_row_without_operational_data_is_still_a_sighting(scene: Scene, side: AwsSide) -> None:
-    """Lists may be shorter than the item itself."""
+async def test_row_without_operational_data_is_listed(scene: Scene, side: AwsSide) -> None:
+    """Rows of a list may have fewer members than the item."""
     asked = scene.ask()
 
     def shorten(answer: dict[str, Any]) -> dict[str, Any]:
@@ -119,8 +119,8 @@ async def test_a_row_without_operational_data_is_still_a_sighting(scene: Scene, 
 
 
 @pytest.mark.parametrize("how_many", [50, 120])
-async def test_every_page_is_read(scene: Scene, side: AwsSide, how_many: int) -> None:
-    """50 a page, as many pages as there are."""
+async def test_all_pages_are_read(scene: Scene, side: AwsSide, how_many: int) -> None:
+    """50 rows a page, any number of pages."""
     asked = {scene.ask().id for _ in range(how_many)}
     scene.aws.forget_calls()
     assert set(await listed(scene, side)) == asked
@@ -129,10 +129,10 @@ async def test_every_page_is_read(scene: Scene, side: AwsSide, how_many: int) ->
     assert len(scene.aws.calls("DescribeAutomationExecutions")) == pages
 
 
-async def test_the_list_of_pending_requests_alone_is_enough(
+async def test_list_of_pending_requests_alone_is_enough(
     scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without executions and without changes, what waits is still found."""
+    """Without the other two lists, waiting requests are still found."""
     pending, decided = scene.ask(), scene.ask()
     signal(scene.approver(), decided)
     scene.aws.faults.fail("DescribeAutomationExecutions", "AccessDeniedException", times=None)
@@ -143,18 +143,18 @@ async def test_the_list_of_pending_requests_alone_is_enough(
 @pytest.mark.parametrize(
     ("code", "error"), [("ThrottlingException", AwsThrottled), ("InternalServerError", AwsUnavailable)]
 )
-async def test_without_the_list_of_pending_requests_there_is_no_answer(
+async def test_sweep_fails_without_the_list_of_pending_requests(
     scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
 ) -> None:
-    """A sweep that cannot see what waits must not pass for one that saw nothing."""
+    """A sweep that cannot see waiting requests must not count as one that found none."""
     scene.ask()
     scene.aws.faults.fail("DescribeOpsItems", code, times=None)
     with pytest.raises(error):
         await listed(scene, side)
 
 
-async def test_a_list_without_end_is_given_up(scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that repeats its page for ever does not hold the sweep for ever."""
+async def test_endless_list_is_given_up(scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that repeats its page for ever does not block the sweep."""
     monkeypatch.setattr(clients, "MAX_PAGES", 3)
     scene.aws.faults.rewrite("DescribeOpsItems", lambda answer: {**answer, "NextToken": "YWZ0ZXIgMA=="})
     with pytest.raises(AwsUnavailable) as caught:
@@ -162,8 +162,8 @@ async def test_a_list_without_end_is_given_up(scene: Scene, side: AwsSide, monke
     assert caught.value.code == "EndlessPages"
 
 
-async def test_rows_that_are_no_access_requests_are_left_out(scene: Scene, side: AwsSide) -> None:
-    """A row without a usable id, or of another kind, is nobody's request."""
+async def test_rows_that_are_not_access_requests_are_left_out(scene: Scene, side: AwsSide) -> None:
+    """A row without a usable id, or of another type."""
     scene.ask()
 
     def foreign(answer: dict[str, Any]) -> dict[str, Any]:

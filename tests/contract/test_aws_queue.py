@@ -1,4 +1,4 @@
-"""How events come in, over real HTTP: hints are taken, foreign ones told apart, poison left to the queue's redrive."""
+"""How events arrive, over real HTTP: hints, foreign events, and unreadable messages."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -26,7 +26,7 @@ def scene() -> Iterator[Scene]:
 
 @pytest.fixture
 def registry() -> CollectorRegistry:
-    """A registry of the test's own."""
+    """A registry for this test only."""
     return CollectorRegistry()
 
 
@@ -48,8 +48,8 @@ def visible(scene: Scene, url: str) -> int:
     return sum(int(found[name]) for name in names)
 
 
-async def test_a_request_arrives_as_hints(scene: Scene, queue: SqsQueue) -> None:
-    """The approver's and the requester's event name the same request; deleted, they are gone."""
+async def test_events_of_a_request_arrive_as_hints(scene: Scene, queue: SqsQueue) -> None:
+    """The approver's and the requester's event name the same request; after deletion they are gone."""
     key = key_of(scene.ask())
     hints = await queue.receive()
     assert [hint.key for hint in hints] == [key, key]
@@ -58,14 +58,14 @@ async def test_a_request_arrives_as_hints(scene: Scene, queue: SqsQueue) -> None
     assert visible(scene, scene.aws.world.queue_url) == 0
 
 
-async def test_a_conflict_names_its_policies(scene: Scene, queue: SqsQueue) -> None:
-    """Only the event of a failed request tells which policies contradict each other."""
+async def test_conflicting_policies_arrive_with_their_event(scene: Scene, queue: SqsQueue) -> None:
+    """Only the event of a failed request names the policies."""
     key = key_of(scene.ask("batch-01"))
     (hint,) = await queue.receive()
     assert (hint.key, hint.conflicting_policies) == (key, ("Batch-Nodes", "Standard-Nodes"))
 
 
-async def test_a_foreign_event_is_returned_to_be_deleted(scene: Scene, queue: SqsQueue) -> None:
+async def test_foreign_event_is_returned_for_deletion(scene: Scene, queue: SqsQueue) -> None:
     """A rule that is too wide must not fill the queue."""
     scene.aws.events.send(json.dumps({"source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification"}))
     (hint,) = await queue.receive()
@@ -73,10 +73,10 @@ async def test_a_foreign_event_is_returned_to_be_deleted(scene: Scene, queue: Sq
     assert hint.event == "EC2 Instance State-change Notification"
 
 
-async def test_poison_goes_to_the_dead_letter_queue(
+async def test_unreadable_message_goes_to_the_dead_letter_queue(
     scene: Scene, queue: SqsQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What cannot be parsed is never returned and never deleted; the queue's own redrive takes it away."""
+    """It is never returned and never deleted; the queue's redrive policy moves it."""
     monkeypatch.setattr(queue_module, "INVISIBLE_SECONDS", 0)
     monkeypatch.setattr(queue_module, "POLL_SECONDS", 0)
     scene.aws.events.send("poison")
@@ -86,15 +86,15 @@ async def test_poison_goes_to_the_dead_letter_queue(
     assert visible(scene, scene.aws.world.dead_letter_queue_url) == 1
 
 
-async def test_poison_does_not_hide_the_rest(scene: Scene, queue: SqsQueue) -> None:
-    """A batch with one bad message still brings the good ones."""
+async def test_unreadable_message_does_not_hide_the_others(scene: Scene, queue: SqsQueue) -> None:
+    """The good messages of its batch are returned."""
     scene.aws.events.send("poison")
     key = key_of(scene.ask())
     assert [hint.key for hint in await queue.receive()] == [key, key]
 
 
-async def test_a_message_stays_away_while_it_is_worked_on(scene: Scene, queue: SqsQueue) -> None:
-    """A long poll of a few seconds in batches of ten, and time enough to store and delete them."""
+async def test_message_stays_invisible_while_it_is_processed(scene: Scene, queue: SqsQueue) -> None:
+    """A long poll of a few seconds, batches of ten, and enough time to store and delete them."""
     scene.ask()
     await queue.receive()
     (call,) = scene.aws.calls("ReceiveMessage")
@@ -103,13 +103,13 @@ async def test_a_message_stays_away_while_it_is_worked_on(scene: Scene, queue: S
 
 
 def lag(registry: CollectorRegistry) -> tuple[float | None, float | None]:
-    """Return how many messages were measured, and the seconds that they waited together."""
+    """Return how many messages were measured, and their total waiting time in seconds."""
     name = "node_access_queue_lag_seconds"
     return registry.get_sample_value(f"{name}_count"), registry.get_sample_value(f"{name}_sum")
 
 
-async def test_how_long_events_waited_is_measured(scene: Scene, queue: SqsQueue, registry: CollectorRegistry) -> None:
-    """From the moment at which SQS took the message, which has to be asked for, until it was received."""
+async def test_waiting_time_of_events_is_measured(scene: Scene, queue: SqsQueue, registry: CollectorRegistry) -> None:
+    """From the time at which SQS received the message until the bot did."""
     scene.ask()
     scene.clock.moment = datetime.now(UTC) + timedelta(seconds=90)  # SQS's own clock cannot be moved
     assert len(await queue.receive()) == 2
@@ -119,27 +119,29 @@ async def test_how_long_events_waited_is_measured(scene: Scene, queue: SqsQueue,
     assert 2 * 90 <= waited < 2 * 150
 
 
-async def test_clocks_that_differ_measure_no_time(scene: Scene, queue: SqsQueue, registry: CollectorRegistry) -> None:
-    """Nothing has waited for less than no time, and the sum of a histogram must not sink."""
+async def test_negative_waiting_time_counts_as_zero(scene: Scene, queue: SqsQueue, registry: CollectorRegistry) -> None:
+    """Clocks may differ, and the sum of a histogram must not decrease."""
     scene.ask("batch-01")
     scene.clock.moment = datetime.now(UTC) - timedelta(seconds=90)
     assert len(await queue.receive()) == 1
     assert lag(registry) == (1, 0)
 
 
-async def test_a_message_that_tells_no_time_is_taken_all_the_same(
+async def test_message_without_a_time_is_accepted(
     scene: Scene, queue: SqsQueue, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The measurement is left out, the event is not."""
-    monkeypatch.setattr(queue_module, "SENT", "SenderId")  # what SQS is asked for, and so all that it tells
+    """Only the measurement is left out."""
+    monkeypatch.setattr(queue_module, "SENT", "SenderId")  # another attribute is requested, so the answer has no time
     scene.ask("batch-01")
     assert len(await queue.receive()) == 1
     assert lag(registry) == (0, 0)
 
 
 @pytest.mark.parametrize("operation", ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"])
-async def test_a_queue_that_fails_says_so(scene: Scene, side: AwsSide, queue: SqsQueue, operation: str) -> None:
-    """Every call raises the port's error, with AWS's code."""
+async def test_failing_queue_raises_the_port_error(
+    scene: Scene, side: AwsSide, queue: SqsQueue, operation: str
+) -> None:
+    """Every call does, with AWS's code."""
     scene.ask()
     (hint, *_) = await queue.receive()
     scene.aws.faults.fail(operation, "AccessDenied", times=None)
@@ -149,14 +151,14 @@ async def test_a_queue_that_fails_says_so(scene: Scene, side: AwsSide, queue: Sq
     assert caught.value.code == "AccessDenied"
 
 
-async def test_readiness_asks_the_queue(scene: Scene, side: AwsSide) -> None:
-    """/readyz is green only when the queue has answered."""
+async def test_readiness_checks_the_queue(scene: Scene, side: AwsSide) -> None:
+    """/readyz is green only after the queue has answered."""
     await side.ready()
     assert len(scene.aws.calls("GetQueueAttributes")) == 1
 
 
-async def test_without_a_queue_there_is_nothing_to_ask(scene: Scene) -> None:
-    """Sweep only: no queue, and readiness does not wait for one."""
+async def test_readiness_without_a_queue(scene: Scene) -> None:
+    """With the sweep alone, readiness does not wait for a queue."""
     async with aws_side(scene) as side:
         await side.ready()
         assert side.queue is None

@@ -1,4 +1,4 @@
-"""What the product reads of access requests, over real HTTP: whole, in part, late, and lagging."""
+"""What the product reads of access requests, over real HTTP: complete, partial, late, and inconsistent."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def count(scene: Scene, operation: str) -> int:
 
 
 def in_ops_item(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Change an OpsItem and what its `/aws/accessrequest` holds."""
+    """Change an OpsItem and the content of its `/aws/accessrequest`."""
 
     def rewrite(answer: dict[str, Any]) -> dict[str, Any]:
         item: dict[str, Any] = json.loads(json.dumps(answer["OpsItem"], default=str))
@@ -40,8 +40,8 @@ def in_ops_item(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Cal
     return rewrite
 
 
-async def test_a_waiting_request_is_read_whole(scene: Scene, side: AwsSide) -> None:
-    """Everything that an approver judges by: who, why, which node, for how long, until when."""
+async def test_waiting_request_is_read_completely(scene: Scene, side: AwsSide) -> None:
+    """Everything that an approver needs: who, why, which node, for how long, until when."""
     asked = scene.ask(reason="障害 INC-2041 の調査 <b>**")
     request = await side.requests.observe(key_of(asked))
     assert request.complete
@@ -57,8 +57,8 @@ async def test_a_waiting_request_is_read_whole(scene: Scene, side: AwsSide) -> N
     assert not request.auto_approved
 
 
-async def test_a_policy_that_was_written_in_yaml_is_read_all_the_same(scene: Scene, side: AwsSide) -> None:
-    """AWS's own samples are YAML: levels, approvers and the access time come from it as from JSON."""
+async def test_policy_written_in_yaml_is_read(scene: Scene, side: AwsSide) -> None:
+    """AWS's samples are YAML: levels, approvers and duration are read as from JSON."""
     levels = [level("Team", APPROVER_ROLE), level("Lead", LEAD_ROLE)]
     content = yaml.safe_dump(manual_policy(levels, targets={"tag:Yaml": ["yes"]}, access_seconds=7200))
     scene.bot.create_document(Name="Yaml", Content=content, DocumentType=MANUAL, DocumentFormat="YAML")
@@ -70,16 +70,16 @@ async def test_a_policy_that_was_written_in_yaml_is_read_all_the_same(scene: Sce
     }
 
 
-async def test_the_node_has_its_name_tag(scene: Scene, side: AwsSide) -> None:
-    """An EC2 node is named by its Name tag, with platform, private address and tags."""
+async def test_ec2_node_has_its_name_tag(scene: Scene, side: AwsSide) -> None:
+    """With platform, private address and tags."""
     node = (await side.requests.observe(key_of(scene.ask()))).node
     assert (node.id, node.name) == (scene.aws.world.nodes["web-prod-01"], "web-prod-01")
     assert (node.platform, node.private_ip) == ("Amazon Linux 2023", "172.31.10.21")
     assert node.tag("Owner") == "鈴木 芽依"
 
 
-async def test_a_hybrid_node_is_known_to_systems_manager(scene: Scene, side: AwsSide) -> None:
-    """EC2 has never heard of `mi-` nodes: name, platform, address and tags come from SSM."""
+async def test_hybrid_node_is_read_from_systems_manager(scene: Scene, side: AwsSide) -> None:
+    """EC2 does not know `mi-` nodes: name, platform, address and tags come from SSM."""
     node = (await side.requests.observe(key_of(scene.ask("factory-gw-osaka")))).node
     assert (node.id, node.name) == ("mi-0a1b2c3d4e5f67890", "factory-gw-osaka")
     assert (node.platform, node.private_ip) == ("Ubuntu 24.04", "10.20.30.40")
@@ -87,8 +87,8 @@ async def test_a_hybrid_node_is_known_to_systems_manager(scene: Scene, side: Aws
     assert count(scene, "DescribeInstances") == 0
 
 
-async def test_the_second_level_waits_after_the_first(scene: Scene, side: AwsSide) -> None:
-    """Levels come in the policy's order, each with its approvers, its votes and its state."""
+async def test_second_level_waits_after_the_first(scene: Scene, side: AwsSide) -> None:
+    """Levels are in the policy's order, each with its approvers, votes and state."""
     asked = scene.ask("db-prod-01")
     signal(scene.approver(), asked, comment="確認しました")
     first, second = (await side.requests.observe(key_of(asked))).levels
@@ -103,8 +103,8 @@ async def test_the_second_level_waits_after_the_first(scene: Scene, side: AwsSid
     assert (second.required, second.votes) == (1, ())
 
 
-async def test_an_approved_request_tells_until_when(scene: Scene, side: AwsSide) -> None:
-    """The window of access is the OpsItem's."""
+async def test_approved_request_has_its_access_times(scene: Scene, side: AwsSide) -> None:
+    """They are the OpsItem's."""
     asked = scene.ask()
     scene.clock.move(minutes=5)
     signal(scene.approver(), asked)
@@ -114,8 +114,8 @@ async def test_an_approved_request_tells_until_when(scene: Scene, side: AwsSide)
     assert request.access_until == scene.clock() + timedelta(hours=8)
 
 
-async def test_what_is_granted_is_read_by_one_call(scene: Scene, side: AwsSide) -> None:
-    """Before a revocation the OpsItem alone is read, anew each time: granted until when, and then no more."""
+async def test_grant_is_read_by_one_call(scene: Scene, side: AwsSide) -> None:
+    """Before a revocation only the OpsItem is read, and never from a cache."""
     asked = scene.ask()
     assert await side.requests.grant(key_of(asked)) == Grant(Status.PENDING)
     signal(scene.approver(), asked)
@@ -130,10 +130,10 @@ async def test_what_is_granted_is_read_by_one_call(scene: Scene, side: AwsSide) 
 @pytest.mark.parametrize(
     ("code", "error"), [("ThrottlingException", AwsThrottled), ("OpsItemAccessDeniedException", AwsUnavailable)]
 )
-async def test_what_is_granted_cannot_be_read(
+async def test_unreadable_grant_is_an_error(
     scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
 ) -> None:
-    """Throttled, denied, or no OpsItem at all: nothing is known, and nothing is guessed."""
+    """Throttled, denied, or no OpsItem: nothing is guessed."""
     asked = scene.ask()
     scene.aws.faults.fail("GetOpsItem", code)
     with pytest.raises(error) as caught:
@@ -145,8 +145,8 @@ async def test_what_is_granted_cannot_be_read(
     assert missing.value.code == "OpsItemNotFoundException"
 
 
-async def test_nothing_is_granted_by_another_requests_execution(scene: Scene, side: AwsSide) -> None:
-    """An OpsItem that points at another's execution says nothing that a revocation could go by, however it stands."""
+async def test_ops_item_with_a_foreign_execution_grants_nothing(scene: Scene, side: AwsSide) -> None:
+    """A revocation never relies on an OpsItem that names another request's execution."""
     harmless, dangerous = scene.ask(), scene.ask("db-prod-01")
     signal(scene.approver(), harmless)
     assert (await side.requests.grant(key_of(harmless))).status is Status.APPROVED
@@ -160,8 +160,8 @@ async def test_nothing_is_granted_by_another_requests_execution(scene: Scene, si
     assert (foreign.value.code, unnamed.value.code) == ("ExecutionOfAnotherRequest", "NoExecution")
 
 
-async def test_nothing_is_granted_while_nobody_can_tell_whose_the_execution_is(scene: Scene, side: AwsSide) -> None:
-    """Of a process that has not read the execution yet; once it has, whose it is does not change and is not asked again."""
+async def test_grant_requires_a_verified_execution(scene: Scene, side: AwsSide) -> None:
+    """A process that has not read the execution reads it first; it belongs to one request for good."""
     asked = scene.ask()
     signal(scene.approver(), asked)
     for code, error in (("ThrottlingException", AwsThrottled), ("AccessDeniedException", AwsUnavailable)):
@@ -174,8 +174,8 @@ async def test_nothing_is_granted_while_nobody_can_tell_whose_the_execution_is(s
     assert (await side.requests.grant(key_of(asked))).status is Status.APPROVED
 
 
-async def test_an_execution_that_was_not_read_is_not_taken_for_the_requests_own(scene: Scene, side: AwsSide) -> None:
-    """While it cannot be read the claim of an OpsItem stays out of what is kept, so that no signal ever goes by it."""
+async def test_execution_is_returned_only_after_it_was_read(scene: Scene, side: AwsSide) -> None:
+    """While it is unreadable the OpsItem's claim is not used, so no signal is based on it."""
     harmless, dangerous = scene.ask(), scene.ask("db-prod-01")
     before = await side.requests.observe(key_of(harmless))
     claim = in_ops_item(lambda _, about: about.update(automationExecutionId=dangerous.execution_id))
@@ -186,7 +186,7 @@ async def test_an_execution_that_was_not_read_is_not_taken_for_the_requests_own(
     assert claimed.completed_from(before).execution_id == harmless.execution_id
 
 
-async def test_a_rejected_request_tells_by_whom_and_why(scene: Scene, side: AwsSide) -> None:
+async def test_rejected_request_has_voter_and_comment(scene: Scene, side: AwsSide) -> None:
     """A rejection in the AWS console is read with its person and comment."""
     asked = scene.ask()
     scene.aws.control.decide(asked.id, "reject", comment="夜間作業のため不可")
@@ -197,8 +197,8 @@ async def test_a_rejected_request_tells_by_whom_and_why(scene: Scene, side: AwsS
     assert request.complete
 
 
-async def test_every_other_end_is_told(scene: Scene, side: AwsSide) -> None:
-    """Cancelled, revoked, timed out, failed by conflict, approved by nobody: each is told apart."""
+async def test_every_other_outcome_is_distinguished(scene: Scene, side: AwsSide) -> None:
+    """Cancelled, revoked, timed out, failed by conflict, auto-approved."""
     cancelled, revoked, lapsed = scene.ask(), scene.ask(), scene.ask()
     scene.aws.control.decide(cancelled.id, "cancel")
     scene.aws.control.decide(revoked.id, "approve")
@@ -224,8 +224,8 @@ async def test_every_other_end_is_told(scene: Scene, side: AwsSide) -> None:
     ],
 )
 @pytest.mark.parametrize("code", ["AccessDeniedException", "InternalServerError", "ThrottlingException"])
-async def test_a_part_that_cannot_be_read_stays_out(scene: Scene, operation: str, lost: set[str], code: str) -> None:
-    """One call that fails costs its own facts and stops nothing; the request is looked at again."""
+async def test_unreadable_part_is_left_out(scene: Scene, operation: str, lost: set[str], code: str) -> None:
+    """A failed call costs only its own facts; the request is reconciled again."""
     asked = scene.ask()
     scene.aws.faults.fail(operation, code, times=None)
     async with aws_side(scene) as side:
@@ -239,8 +239,8 @@ async def test_a_part_that_cannot_be_read_stays_out(scene: Scene, operation: str
 
 
 @pytest.mark.parametrize("operation", ["DescribeInstanceInformation", "ListTagsForResource"])
-async def test_a_hybrid_node_in_part_is_incomplete(scene: Scene, side: AwsSide, operation: str) -> None:
-    """Of a hybrid node that has no Name tag each of the two calls tells its own half."""
+async def test_partly_read_hybrid_node_is_incomplete(scene: Scene, side: AwsSide, operation: str) -> None:
+    """Each of the two calls provides its half of a node without a Name tag."""
     asked = scene.ask("factory-gw-osaka")
     scene.aws.faults.fail(operation, "AccessDeniedException", times=None)
     request = await side.requests.observe(key_of(asked))
@@ -250,16 +250,16 @@ async def test_a_hybrid_node_in_part_is_incomplete(scene: Scene, side: AwsSide, 
     assert request.node.name == ("factory-gw-osaka" if tags_lost else None)
 
 
-async def test_a_passing_failure_is_not_noticed(scene: Scene, side: AwsSide) -> None:
-    """A read that may be repeated is repeated once, at once."""
+async def test_single_failure_is_repaired_by_one_repetition(scene: Scene, side: AwsSide) -> None:
+    """A read that may be repeated is repeated once, immediately."""
     asked = scene.ask()
     for operation in ("GetOpsItem", "GetAutomationExecution", "DescribeInstances"):
         scene.aws.faults.fail(operation, "InternalServerError", times=1)
     assert (await side.requests.observe(key_of(asked))).complete
 
 
-async def test_policy_and_node_are_asked_for_once_a_while(scene: Scene, side: AwsSide) -> None:
-    """Two looks cost two OpsItems and executions, and one policy and node; later both are read anew."""
+async def test_policy_and_node_are_cached(scene: Scene, side: AwsSide) -> None:
+    """Two reads of a request cost one read of policy and node; later both are read again."""
     key = key_of(scene.ask())
     scene.aws.forget_calls()
     await side.requests.observe(key)
@@ -271,22 +271,22 @@ async def test_policy_and_node_are_asked_for_once_a_while(scene: Scene, side: Aw
     assert [count(scene, each) for each in ("GetDocument", "DescribeInstances")] == [2, 2]
 
 
-async def test_an_incomplete_node_is_not_kept(scene: Scene, side: AwsSide) -> None:
-    """What could not be read is asked for again at the next look."""
+async def test_incomplete_node_is_not_cached(scene: Scene, side: AwsSide) -> None:
+    """It is read again the next time."""
     key = key_of(scene.ask())
     scene.aws.faults.fail("DescribeInstances", "UnauthorizedOperation", times=1)
     assert not (await side.requests.observe(key)).complete
     assert (await side.requests.observe(key)).node.name == "web-prod-01"
 
 
-async def test_what_is_not_there_is_not_readable(side: AwsSide) -> None:
-    """An OpsItem that does not exist (yet) is told apart from an AWS that does not answer."""
+async def test_missing_ops_item_is_not_readable(side: AwsSide) -> None:
+    """Its error differs from that of an AWS that does not answer."""
     with pytest.raises(RequestNotReadable) as caught:
         await side.requests.observe(RequestKey(ACCOUNT, REGION, "oi-000000000000"))
     assert caught.value.code == "OpsItemNotFoundException"
 
 
-async def test_another_kind_of_ops_item_is_not_readable(scene: Scene, side: AwsSide) -> None:
+async def test_ops_item_of_another_type_is_not_readable(scene: Scene, side: AwsSide) -> None:
     """An operational issue of the account never becomes a card."""
     asked = scene.ask()
     scene.aws.faults.rewrite(
@@ -300,10 +300,10 @@ async def test_another_kind_of_ops_item_is_not_readable(scene: Scene, side: AwsS
 @pytest.mark.parametrize(
     ("code", "error"), [("ThrottlingException", AwsThrottled), ("OpsItemAccessDeniedException", AwsUnavailable)]
 )
-async def test_without_the_ops_item_there_is_no_answer(
+async def test_unreadable_ops_item_raises_the_port_error(
     scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
 ) -> None:
-    """The one part without which nothing is known raises the port's error, with AWS's code."""
+    """It is the only indispensable part; the error has AWS's code."""
     asked = scene.ask()
     scene.aws.faults.fail("GetOpsItem", code, times=None)
     with pytest.raises(error) as caught:
@@ -311,8 +311,8 @@ async def test_without_the_ops_item_there_is_no_answer(
     assert caught.value.code == code
 
 
-async def test_a_request_without_execution_is_looked_at_again(scene: Scene, side: AwsSide) -> None:
-    """The approval of a manual request begins a moment after the request."""
+async def test_request_without_execution_is_incomplete(scene: Scene, side: AwsSide) -> None:
+    """The approval of a manual request starts a moment after the request."""
     asked = scene.ask()
     begun = in_ops_item(lambda _, about: about.update(automationExecutionId=""))
     scene.aws.faults.rewrite("GetOpsItem", begun, times=1)
@@ -322,8 +322,8 @@ async def test_a_request_without_execution_is_looked_at_again(scene: Scene, side
     assert (late.execution_id, late.complete) == (asked.execution_id, True)
 
 
-async def test_an_ops_item_that_lags_behind_an_approval_is_pending(scene: Scene, side: AwsSide) -> None:
-    """Approved is shown only when the OpsItem, by which access is granted, says so; it is looked at again."""
+async def test_request_is_pending_until_its_ops_item_is_approved(scene: Scene, side: AwsSide) -> None:
+    """Approved is shown only when the OpsItem, which grants access, says so."""
     asked = scene.ask()
     signal(scene.approver(), asked)
     scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda item, _: item.update(Status="PendingApproval")))
@@ -331,8 +331,8 @@ async def test_an_ops_item_that_lags_behind_an_approval_is_pending(scene: Scene,
     assert (request.status, request.waiting, request.complete) == (Status.PENDING, None, False)
 
 
-async def test_an_ops_item_that_lags_behind_a_rejection_is_rejected(scene: Scene, side: AwsSide) -> None:
-    """The execution ended first."""
+async def test_rejected_execution_precedes_a_pending_ops_item(scene: Scene, side: AwsSide) -> None:
+    """The execution ends first."""
     asked = scene.ask()
     signal(scene.approver(), asked, "Reject")
     scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda item, _: item.update(Status="PendingApproval")))
@@ -340,10 +340,10 @@ async def test_an_ops_item_that_lags_behind_a_rejection_is_rejected(scene: Scene
 
 
 @pytest.mark.parametrize(("kind", "status"), [("Approve", Status.APPROVED), ("Reject", Status.REJECTED)])
-async def test_a_decision_between_the_two_reads_is_seen_at_once(
+async def test_decision_between_two_reads_is_seen_at_once(
     scene: Scene, side: AwsSide, kind: str, status: Status
 ) -> None:
-    """The OpsItem was read before the decision and the execution after it: the OpsItem is read again, not next time."""
+    """If the execution was decided after the OpsItem was read, the OpsItem is read again."""
     asked = scene.ask()
 
     def decided_meanwhile(answer: dict[str, Any]) -> dict[str, Any]:
@@ -360,8 +360,8 @@ async def test_a_decision_between_the_two_reads_is_seen_at_once(
     assert count(scene, "GetAutomationExecution") == 1
 
 
-async def test_a_replica_is_told_and_costs_one_call(scene: Scene, side: AwsSide) -> None:
-    """A copy in the delegated administrator account leads to its source; nothing else of it is read."""
+async def test_replica_costs_one_call(scene: Scene, side: AwsSide) -> None:
+    """A copy in the delegated administrator account names its source; nothing else is read."""
     asked = scene.ask()
     source = {
         "isReplica": "true",
@@ -376,8 +376,8 @@ async def test_a_replica_is_told_and_costs_one_call(scene: Scene, side: AwsSide)
     assert {call.operation for call in scene.aws.calls()} == {"GetCallerIdentity", "GetOpsItem"}
 
 
-async def test_an_ops_item_cannot_claim_another_requests_execution(scene: Scene, side: AwsSide) -> None:
-    """A decision about a harmless request must never count for another one that it merely points at."""
+async def test_ops_item_cannot_claim_a_foreign_execution(scene: Scene, side: AwsSide) -> None:
+    """A decision about one request must never count for another."""
     harmless, dangerous = scene.ask(), scene.ask("db-prod-01")
     claim = in_ops_item(lambda _, about: about.update(automationExecutionId=dangerous.execution_id))
     scene.aws.faults.rewrite("GetOpsItem", claim)
@@ -388,8 +388,8 @@ async def test_an_ops_item_cannot_claim_another_requests_execution(scene: Scene,
     assert observed.value.code == read.value.code == "ExecutionOfAnotherRequest"
 
 
-async def test_the_execution_is_always_read_anew(scene: Scene, side: AwsSide) -> None:
-    """The guard before a signal sees what was decided a moment ago, at the cost of one call."""
+async def test_execution_is_never_cached(scene: Scene, side: AwsSide) -> None:
+    """The state check sees a decision made a moment ago, with one call."""
     asked = scene.ask("db-prod-01")
     before = await side.requests.execution(key_of(asked), asked.execution_id)
     signal(scene.approver(), asked)
@@ -406,10 +406,10 @@ async def test_the_execution_is_always_read_anew(scene: Scene, side: AwsSide) ->
     ("code", "error"),
     [("ThrottlingException", AwsThrottled), ("InternalServerError", AwsUnavailable), ("AccessDenied", AwsUnavailable)],
 )
-async def test_an_execution_that_cannot_be_read_says_so_at_once(
+async def test_unreadable_execution_fails_a_click_at_once(
     scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
 ) -> None:
-    """A click does not wait for a second attempt: who decides may try again within the minute."""
+    """The read is not repeated for a click; the approver may click again."""
     asked = scene.ask()
     scene.aws.faults.fail("GetAutomationExecution", code, times=None)
     with pytest.raises(error):
@@ -417,8 +417,8 @@ async def test_an_execution_that_cannot_be_read_says_so_at_once(
     assert count(scene, "GetAutomationExecution") == 1
 
 
-async def test_nothing_is_read_of_a_foreign_account(scene: Scene, side: AwsSide) -> None:
-    """Without a reader role the bot's own requests would be shown as another account's."""
+async def test_foreign_account_without_reader_role_is_not_read(scene: Scene, side: AwsSide) -> None:
+    """Otherwise the bot's own requests would be shown as another account's."""
     asked = scene.ask()
     scene.aws.forget_calls()
     with pytest.raises(AwsUnavailable) as caught:
@@ -427,8 +427,8 @@ async def test_nothing_is_read_of_a_foreign_account(scene: Scene, side: AwsSide)
     assert [call.operation for call in scene.aws.calls()] == ["GetCallerIdentity"]
 
 
-async def test_an_answer_of_another_form_is_unreadable_and_no_crash(scene: Scene, side: AwsSide) -> None:
-    """Where a member is missing that the model promises, the part stays out."""
+async def test_malformed_answer_is_unreadable(scene: Scene, side: AwsSide) -> None:
+    """If a promised member is missing, the part is left out."""
     asked = scene.ask()
     scene.aws.faults.rewrite("GetAutomationExecution", lambda _: {})
     scene.aws.faults.rewrite("GetDocument", lambda answer: {**answer, "Content": "schemaVersion: '0.3'"})
@@ -439,8 +439,8 @@ async def test_an_answer_of_another_form_is_unreadable_and_no_crash(scene: Scene
         await side.requests.execution(key_of(asked), asked.execution_id)
 
 
-async def test_a_slow_ec2_delays_no_card(scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The name comes later; however many looks there are meanwhile, EC2 is asked once."""
+async def test_slow_ec2_delays_no_card(scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name follows later; meanwhile any number of reads make one call to EC2."""
     monkeypatch.setattr(nodes, "PROMPT_SECONDS", 0.05)
     key = key_of(scene.ask())
     scene.aws.forget_calls()
@@ -453,16 +453,16 @@ async def test_a_slow_ec2_delays_no_card(scene: Scene, side: AwsSide, monkeypatc
     assert count(scene, "DescribeInstances") == 1
 
 
-async def test_a_hybrid_node_of_which_nothing_is_known_is_incomplete(scene: Scene, side: AwsSide) -> None:
-    """A node whose agent has never reported keeps its id, and its request is looked at again."""
+async def test_unknown_hybrid_node_is_incomplete(scene: Scene, side: AwsSide) -> None:
+    """A node whose agent has never reported keeps its id, and its request is read again."""
     asked = scene.ask("factory-gw-osaka")
     scene.aws.faults.rewrite("DescribeInstanceInformation", lambda _: {"InstanceInformationList": []})
     request = await side.requests.observe(key_of(asked))
     assert (request.node.id, request.node.platform, request.complete) == ("mi-0a1b2c3d4e5f67890", None, False)
 
 
-async def test_a_request_without_node_is_incomplete(scene: Scene, side: AwsSide) -> None:
-    """Where the OpsItem names no node, or several, none is made up."""
+async def test_request_without_a_node_is_incomplete(scene: Scene, side: AwsSide) -> None:
+    """If the OpsItem names no node, or several, none is invented."""
     asked = scene.ask()
     context = {"Value": "{}", "Type": "SearchableString"}
     unnamed = in_ops_item(lambda item, _: item["OperationalData"].update({"/aws/accessrequest/context": context}))
@@ -472,16 +472,16 @@ async def test_a_request_without_node_is_incomplete(scene: Scene, side: AwsSide)
     assert request.waiting is not None
 
 
-async def test_the_execution_may_name_the_policy(scene: Scene, side: AwsSide) -> None:
-    """An OpsItem that does not tell the policy is completed from the execution, which runs it."""
+async def test_execution_may_name_the_policy(scene: Scene, side: AwsSide) -> None:
+    """It completes an OpsItem without a policy."""
     asked = scene.ask()
     scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda _, about: about.pop("approvalPolicy")))
     request = await side.requests.observe(key_of(asked))
     assert (request.policy, request.policy_version, request.complete) == ("Standard-Nodes", "1", True)
 
 
-async def test_a_request_whose_policy_nobody_names_is_incomplete(scene: Scene, side: AwsSide) -> None:
-    """Without a name there is no policy to read; what the execution tells is shown."""
+async def test_request_without_a_policy_name_is_incomplete(scene: Scene, side: AwsSide) -> None:
+    """Only the content of the execution is shown."""
     asked = scene.ask()
     scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda _, about: about.pop("approvalPolicy")))
 
@@ -495,7 +495,7 @@ async def test_a_request_whose_policy_nobody_names_is_incomplete(scene: Scene, s
     assert request.waiting is not None
 
 
-async def test_a_policy_without_version_is_not_kept(scene: Scene, side: AwsSide) -> None:
+async def test_policy_without_a_version_is_not_cached(scene: Scene, side: AwsSide) -> None:
     """Only a version never changes."""
     key = key_of(scene.ask())
     scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda _, about: about.update(approvalPolicyVersion="$DEFAULT")))
@@ -504,8 +504,8 @@ async def test_a_policy_without_version_is_not_kept(scene: Scene, side: AwsSide)
     assert count(scene, "GetDocument") == 2
 
 
-async def test_an_execution_that_is_history_is_not_missed(scene: Scene, side: AwsSide) -> None:
-    """AWS forgets executions after 30 days and OpsItems after a year: what has ended is complete without."""
+async def test_ended_request_is_complete_without_its_execution(scene: Scene, side: AwsSide) -> None:
+    """AWS deletes executions after 30 days and OpsItems after a year."""
     decided, waiting = scene.ask(), scene.ask()
     signal(scene.approver(), decided, "Reject")
     scene.aws.faults.fail("GetAutomationExecution", "AutomationExecutionNotFoundException", times=None)

@@ -1,4 +1,4 @@
-"""How a decision reaches AWS: once, in the right role, under the person's name, and what every failure means."""
+"""How a decision reaches AWS: once, in the right role, under the person's name; and what each failure means."""
 
 import socket
 from dataclasses import replace
@@ -23,7 +23,7 @@ stage, scene, side = gateway.stage, gateway.scene, gateway.side
 
 
 async def send(side: AwsSide, signal: Signal) -> None:
-    """Send a decision as the service does, without the state check in between."""
+    """Send a decision as the service does, without the state check."""
     await side.requests.prepare(signal)
     await side.requests.signal(signal)
 
@@ -39,10 +39,10 @@ def session_arn(name: str = HANAKO, role: str = "NodeAccessApprover") -> str:
 @pytest.mark.parametrize(
     ("verdict", "word", "status"), [(Verdict.APPROVE, "Approve", "Approved"), (Verdict.REJECT, "Reject", "Rejected")]
 )
-async def test_a_decision_arrives_under_the_persons_name(
+async def test_decision_is_sent_under_the_name_of_the_person(
     scene: Scene, side: AwsSide, verdict: Verdict, word: str, status: str
 ) -> None:
-    """One call, in the session of the approver role that bears the person's name, with the comment as payload."""
+    """One call in a session of the approver role with the person's name, with the comment as payload."""
     asked = scene.ask()
     await send(side, signal_of(asked, verdict=verdict))
     (call,) = scene.aws.calls("SendAutomationSignal")
@@ -56,7 +56,7 @@ async def test_a_decision_arrives_under_the_persons_name(
     assert scene.status(asked) == status
 
 
-async def test_a_revocation_arrives_under_the_persons_name(scene: Scene, side: AwsSide) -> None:
+async def test_revocation_is_sent_under_the_name_of_the_person(scene: Scene, side: AwsSide) -> None:
     """One signal of type Revoke with the comment as payload; a second one is refused."""
     asked = scene.ask()
     await send(side, signal_of(asked))
@@ -71,8 +71,8 @@ async def test_a_revocation_arrives_under_the_persons_name(scene: Scene, side: A
         await send(side, signal_of(asked, verdict=Withdrawal.REVOKE))
 
 
-async def test_a_cancellation_arrives_under_the_requesters_name(scene: Scene, side: AwsSide) -> None:
-    """One StopAutomationExecution of type Cancel, and no signal; a second one is refused, and it was not for lack of rights."""
+async def test_cancellation_is_sent_under_the_name_of_the_requester(scene: Scene, side: AwsSide) -> None:
+    """One StopAutomationExecution of type Cancel and no signal; a second one is refused, but not denied."""
     asked = scene.ask()
     cancel = signal_of(asked, verdict=Withdrawal.CANCEL, role=CANCELLER_ROLE, session_name=TARO)
     await send(side, cancel)
@@ -86,8 +86,8 @@ async def test_a_cancellation_arrives_under_the_requesters_name(scene: Scene, si
 
 
 @pytest.mark.parametrize("role", [APPROVER_ROLE, None])
-async def test_nobody_cancels_in_another_role(scene: Scene, side: AwsSide, role: str | None) -> None:
-    """An approver's session and the bot's own credentials are denied: the request waits on."""
+async def test_cancellation_in_another_role_is_denied(scene: Scene, side: AwsSide, role: str | None) -> None:
+    """An approver's session and the bot's own credentials are denied: the request still waits."""
     asked = scene.ask()
     with pytest.raises(SignalRefused) as caught:
         await send(side, signal_of(asked, verdict=Withdrawal.CANCEL, role=role))
@@ -95,8 +95,8 @@ async def test_nobody_cancels_in_another_role(scene: Scene, side: AwsSide, role:
     assert scene.status(asked) == "PendingApproval"
 
 
-async def test_a_cancellation_whose_reply_is_lost(scene: Scene, side: AwsSide) -> None:
-    """It took effect and nobody heard of it: lost, and made once."""
+async def test_cancellation_with_a_lost_reply_is_lost(scene: Scene, side: AwsSide) -> None:
+    """It took effect without an answer: lost, and sent once."""
     asked = scene.ask()
     scene.aws.faults.lose_reply("StopAutomationExecution", how=Loss.CLOSED)
     with pytest.raises(SignalLost):
@@ -105,8 +105,8 @@ async def test_a_cancellation_whose_reply_is_lost(scene: Scene, side: AwsSide) -
     assert scene.status(asked) == "Cancelled"
 
 
-async def test_without_a_role_the_bots_own_credentials_vote(scene: Scene, side: AwsSide) -> None:
-    """A channel without approver_role: nobody is assumed, AWS decides whether the bot may vote."""
+async def test_without_a_role_the_credentials_of_the_bot_vote(scene: Scene, side: AwsSide) -> None:
+    """A channel without approver_role: no role is assumed, AWS decides whether the bot may vote."""
     with pytest.raises(SignalRefused):
         await send(side, signal_of(scene.ask(), role=None))
     (call,) = scene.aws.calls("SendAutomationSignal")
@@ -120,7 +120,7 @@ async def test_without_a_role_the_bots_own_credentials_vote(scene: Scene, side: 
 async def test_nothing_is_sent_with_credentials_of_another_account(
     scene: Scene, side: AwsSide, role: str | None, code: str
 ) -> None:
-    """They decide in their own account: the signal is denied before it leaves, which speaks of the approver role."""
+    """They decide in their own account: the signal is denied before it is sent, with a hint to the approver role."""
     asked = scene.ask()
     stray = signal_of(asked, key=replace(key_of(asked), account="444455556666"), role=role)
     with pytest.raises(SignalRefused) as caught:
@@ -131,8 +131,8 @@ async def test_nothing_is_sent_with_credentials_of_another_account(
     assert (sent(scene), scene.aws.calls("AssumeRole"), scene.status(asked)) == (0, [], "PendingApproval")
 
 
-async def test_whose_the_own_credentials_are_is_found_out_before_the_check(scene: Scene, side: AwsSide) -> None:
-    """Asking takes time, in which somebody may decide: what was not prepared does not leave."""
+async def test_own_account_is_requested_before_the_state_check(scene: Scene, side: AwsSide) -> None:
+    """The request takes time, in which others may decide: an unprepared signal is not sent."""
     decision = signal_of(scene.ask(), role=None)
     with pytest.raises(SignalThrottled):
         await side.requests.signal(decision)
@@ -142,8 +142,8 @@ async def test_whose_the_own_credentials_are_is_found_out_before_the_check(scene
     assert sent(scene) == 0
 
 
-async def test_a_persons_session_is_kept(scene: Scene, side: AwsSide) -> None:
-    """Two decisions of one person assume the role once; an hour later it is assumed anew."""
+async def test_session_of_a_person_is_cached(scene: Scene, side: AwsSide) -> None:
+    """Two decisions of one person assume the role once; an hour later it is assumed again."""
     first, second, third = scene.ask(), scene.ask(), scene.ask()
     await send(side, signal_of(first))
     await send(side, signal_of(second))
@@ -153,8 +153,8 @@ async def test_a_persons_session_is_kept(scene: Scene, side: AwsSide) -> None:
     assert len(scene.aws.calls("AssumeRole")) == 2
 
 
-async def test_a_session_is_never_another_persons(scene: Scene, side: AwsSide) -> None:
-    """Every person, and every role of one person, has a session of its own."""
+async def test_session_is_never_shared_between_people(scene: Scene, side: AwsSide) -> None:
+    """Every person, and every role of a person, has a separate session."""
     first, second, third = scene.ask(), scene.ask(), scene.ask("db-prod-01")
     await send(side, signal_of(first))
     await send(side, signal_of(second, session_name=PRIYA))
@@ -168,8 +168,8 @@ async def test_a_session_is_never_another_persons(scene: Scene, side: AwsSide) -
     ]
 
 
-async def test_a_late_signal_is_refused(scene: Scene, side: AwsSide) -> None:
-    """After the decision AWS refuses, and says with which error."""
+async def test_late_signal_is_refused(scene: Scene, side: AwsSide) -> None:
+    """After the decision AWS refuses, and names the error."""
     asked = scene.ask()
     signal(scene.approver("alex.wilber@example.com"), asked, "Reject")
     with pytest.raises(SignalRefused) as caught:
@@ -177,23 +177,23 @@ async def test_a_late_signal_is_refused(scene: Scene, side: AwsSide) -> None:
     assert (caught.value.code, caught.value.denied) == ("InvalidAutomationSignalException", False)
 
 
-async def test_an_execution_that_is_not_there_is_refused(scene: Scene, side: AwsSide) -> None:
-    """An execution id that AWS does not know is a refusal, not a loss."""
+async def test_signal_to_an_unknown_execution_is_refused(scene: Scene, side: AwsSide) -> None:
+    """It is a refusal, not a loss."""
     with pytest.raises(SignalRefused) as caught:
         await send(side, signal_of(scene.ask(), execution_id="0" * 36))
     assert caught.value.code == "AutomationExecutionNotFoundException"
 
 
-async def test_a_signal_that_cannot_be_written_is_refused(scene: Scene, side: AwsSide) -> None:
-    """What the SDK will not even send had no effect, and would not be sent a second time either."""
+async def test_signal_that_cannot_be_serialized_is_refused(scene: Scene, side: AwsSide) -> None:
+    """It had no effect, and repeating it would not help."""
     with pytest.raises(SignalRefused) as caught:
         await send(side, signal_of(scene.ask(), execution_id="too-short"))
     assert caught.value.code == "ParamValidationError"
     assert sent(scene) == 0
 
 
-async def test_a_role_that_cannot_be_assumed_is_denied(scene: Scene, side: AwsSide) -> None:
-    """No signal leaves, and the refusal speaks of permission."""
+async def test_role_that_cannot_be_assumed_is_denied(scene: Scene, side: AwsSide) -> None:
+    """No signal is sent, and the refusal is about permission."""
     role = f"arn:aws:iam::{ACCOUNT}:role/NotThere"
     with pytest.raises(SignalRefused) as caught:
         await send(side, signal_of(scene.ask(), role=role))
@@ -202,8 +202,8 @@ async def test_a_role_that_cannot_be_assumed_is_denied(scene: Scene, side: AwsSi
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "UnrecognizedClientException"])
-async def test_lacking_permission_is_denied_and_the_session_dropped(scene: Scene, side: AwsSide, code: str) -> None:
-    """The next attempt assumes the role anew, for permissions may have been mended meanwhile."""
+async def test_missing_permission_is_denied_and_drops_the_session(scene: Scene, side: AwsSide, code: str) -> None:
+    """The next attempt assumes the role again, because permissions may have been fixed."""
     asked = scene.ask()
     scene.aws.faults.fail("SendAutomationSignal", code)
     with pytest.raises(SignalRefused) as caught:
@@ -214,8 +214,8 @@ async def test_lacking_permission_is_denied_and_the_session_dropped(scene: Scene
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ExpiredTokenException"])
-async def test_what_had_no_effect_may_be_tried_again(scene: Scene, side: AwsSide, code: str) -> None:
-    """Throttled, or with a session too old: AWS took no notice, and one call was made."""
+async def test_signal_without_effect_may_be_repeated(scene: Scene, side: AwsSide, code: str) -> None:
+    """Throttled, or with an expired session: one call was made."""
     asked = scene.ask()
     scene.aws.faults.fail("SendAutomationSignal", code)
     with pytest.raises(SignalThrottled):
@@ -226,8 +226,8 @@ async def test_what_had_no_effect_may_be_tried_again(scene: Scene, side: AwsSide
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure"])
-async def test_a_role_that_cannot_be_assumed_just_now_sends_nothing(scene: Scene, side: AwsSide, code: str) -> None:
-    """While AssumeRole is throttled or out of order, no signal leaves, so it may be tried again."""
+async def test_failing_assume_role_sends_no_signal(scene: Scene, side: AwsSide, code: str) -> None:
+    """While AssumeRole is throttled or unavailable no signal is sent, so it may be repeated."""
     status = 500 if code == "InternalFailure" else None
     scene.aws.faults.fail("AssumeRole", code, status=status, times=None)
     with pytest.raises(SignalThrottled):
@@ -236,8 +236,8 @@ async def test_a_role_that_cannot_be_assumed_just_now_sends_nothing(scene: Scene
 
 
 @pytest.mark.parametrize("how", list(Loss))
-async def test_a_lost_reply_is_lost_and_nothing_is_sent_again(scene: Scene, side: AwsSide, how: Loss) -> None:
-    """The signal took effect and its answer never came: exactly one call, and nobody claims to know."""
+async def test_signal_with_a_lost_reply_is_not_repeated(scene: Scene, side: AwsSide, how: Loss) -> None:
+    """It took effect without an answer: exactly one call, and the result is unknown."""
     asked = scene.ask()
     scene.aws.faults.lose_reply("SendAutomationSignal", how=how, times=None)
     with pytest.raises(SignalLost):
@@ -247,16 +247,16 @@ async def test_a_lost_reply_is_lost_and_nothing_is_sent_again(scene: Scene, side
 
 
 @pytest.mark.parametrize(("code", "status"), [("InternalServerError", 500), ("ThrottlingException", 503)])
-async def test_a_server_error_is_lost(scene: Scene, side: AwsSide, code: str, status: int) -> None:
-    """A 5xx may come after the effect, whatever code it carries."""
+async def test_server_error_is_lost(scene: Scene, side: AwsSide, code: str, status: int) -> None:
+    """A 5xx with any code may come after the effect."""
     scene.aws.faults.fail("SendAutomationSignal", code, status=status)
     with pytest.raises(SignalLost):
         await send(side, signal_of(scene.ask()))
     assert sent(scene) == 1
 
 
-async def test_an_answer_that_takes_too_long_is_lost(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the read time-out nobody knows; the call is made once."""
+async def test_answer_after_the_time_out_is_lost(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the read time-out the result is unknown; the call is made once."""
     assert sdk.SHORT_READ_SECONDS == 5.0
     monkeypatch.setattr(sdk, "SHORT_READ_SECONDS", 0.2)
     asked = scene.ask()
@@ -267,8 +267,8 @@ async def test_an_answer_that_takes_too_long_is_lost(scene: Scene, monkeypatch: 
     assert sent(scene) == 1
 
 
-async def test_a_signal_that_never_left_may_be_tried_again(scene: Scene) -> None:
-    """Where nobody takes the connection nothing reached AWS: as without effect as what AWS throttled."""
+async def test_signal_that_was_not_sent_may_be_repeated(scene: Scene) -> None:
+    """Without a connection nothing reached AWS, as with a throttled call."""
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with environment(f"http://127.0.0.1:{port}", scene.aws.world.bot):
@@ -290,8 +290,8 @@ async def test_a_signal_that_never_left_may_be_tried_again(scene: Scene) -> None
 # --- what comes before the state check, and what after it
 
 
-async def test_nothing_leaves_before_the_state_was_checked(scene: Scene, side: AwsSide) -> None:
-    """Preparing assumes the role and sends nothing; sending is that one call, and asks nobody for anything."""
+async def test_preparing_sends_nothing(scene: Scene, side: AwsSide) -> None:
+    """It assumes the role; sending makes exactly one call."""
     decision = signal_of(scene.ask())
     scene.aws.forget_calls()
     await side.requests.prepare(decision)
@@ -300,8 +300,8 @@ async def test_nothing_leaves_before_the_state_was_checked(scene: Scene, side: A
     assert [call.operation for call in scene.aws.calls()] == ["AssumeRole", "SendAutomationSignal"]
 
 
-async def test_a_session_that_was_dropped_after_the_check_sends_nothing(scene: Scene, side: AwsSide) -> None:
-    """Assuming the role anew would take time, in which somebody may decide: back to the check."""
+async def test_session_dropped_after_the_check_sends_nothing(scene: Scene, side: AwsSide) -> None:
+    """Assuming the role again would take time, in which others may decide: back to the state check."""
     asked = scene.ask()
     await side.requests.prepare(signal_of(asked))
     scene.clock.move(minutes=56)
@@ -310,8 +310,8 @@ async def test_a_session_that_was_dropped_after_the_check_sends_nothing(scene: S
     assert sent(scene) == 0
 
 
-async def test_the_quota_is_waited_for_before_the_check(scene: Scene) -> None:
-    """What is prepared leaves at once, however long the line before the quota has become meanwhile."""
+async def test_quota_is_waited_for_before_the_state_check(scene: Scene) -> None:
+    """A prepared signal is sent at once, even if the queue has grown since."""
     first, second = signal_of(scene.ask()), signal_of(scene.ask())
     async with aws_side(scene, rates={"ssm": 0.5}) as side:
         await side.requests.prepare(first)
@@ -322,7 +322,7 @@ async def test_the_quota_is_waited_for_before_the_check(scene: Scene) -> None:
         assert scene.clock() == began
 
 
-async def test_a_quota_that_is_used_up_for_long_refuses_before_the_check(scene: Scene) -> None:
+async def test_used_up_quota_refuses_before_the_state_check(scene: Scene) -> None:
     """A click cannot wait for it; nothing is sent."""
     asked = scene.ask()
     async with aws_side(scene, rates={"ssm": 0.1}) as side:
@@ -332,8 +332,8 @@ async def test_a_quota_that_is_used_up_for_long_refuses_before_the_check(scene: 
     assert sent(scene) == 0
 
 
-async def test_a_throttled_signal_slows_the_next_ones_down(scene: Scene) -> None:
-    """AWS's throttling counts for the quota though the turn was taken before the state check."""
+async def test_throttled_signal_slows_down_the_next_ones(scene: Scene) -> None:
+    """Throttling counts for the quota, though the turn was taken before the state check."""
     asked = scene.ask()
     async with aws_side(scene, rates={"ssm": 3.0}) as side:
         scene.aws.faults.fail("SendAutomationSignal", "ThrottlingException")
@@ -356,7 +356,7 @@ MADE_OF = RoleSession(
 )
 
 
-async def test_a_session_carries_what_was_configured(scene: Scene, side: AwsSide) -> None:
+async def test_session_has_the_configured_members(scene: Scene, side: AwsSide) -> None:
     """Source identity, external id and tag reach STS, and CloudTrail names the person by the source identity."""
     await send(side, signal_of(scene.ask(), session=MADE_OF))
     (assumed,), (sent,) = scene.aws.calls("AssumeRole"), scene.aws.calls("SendAutomationSignal")
@@ -366,8 +366,8 @@ async def test_a_session_carries_what_was_configured(scene: Scene, side: AwsSide
     assert (sent.caller, sent.source_identity) == (session_arn(), HANAKO)
 
 
-async def test_nothing_is_told_that_was_not_configured(scene: Scene, side: AwsSide) -> None:
-    """Each member needs a permission of its own; without it AWS would refuse the whole call."""
+async def test_session_has_no_members_that_were_not_configured(scene: Scene, side: AwsSide) -> None:
+    """Each member needs a permission; without it AWS would refuse the whole call."""
     await send(side, signal_of(scene.ask()))
     (assumed,) = scene.aws.calls("AssumeRole")
     assert assumed.params.keys() - {"Action", "Version"} == {"RoleArn", "RoleSessionName"}
@@ -383,15 +383,15 @@ async def test_nothing_is_told_that_was_not_configured(scene: Scene, side: AwsSi
     ],
     ids=["identity", "external id", "tag", "case"],
 )
-async def test_sessions_that_differ_in_anything_are_two(scene: Scene, side: AwsSide, other: RoleSession) -> None:
-    """One that was made for another identity, tag or spelling is never taken for it."""
+async def test_sessions_that_differ_in_any_member_are_separate(scene: Scene, side: AwsSide, other: RoleSession) -> None:
+    """A session for another identity, tag or spelling is never reused."""
     await send(side, signal_of(scene.ask(), session=MADE_OF))
     await side.requests.prepare(signal_of(scene.ask("db-prod-01"), session=other))
     assert len(scene.aws.calls("AssumeRole")) == 2
 
 
-async def test_a_role_that_demands_an_external_id(scene: Scene, side: AwsSide) -> None:
-    """Without the right one it is not assumed, nothing is sent, and it is told as a lack of permission."""
+async def test_role_that_requires_an_external_id(scene: Scene, side: AwsSide) -> None:
+    """Without the right one nothing is sent, and a missing permission is reported."""
     role = f"arn:aws:iam::{ACCOUNT}:role/Demanding"
     scene.aws.callers.add_role(role, external_id="node-access")
     demanding = replace(MADE_OF, role=role)
@@ -403,14 +403,12 @@ async def test_a_role_that_demands_an_external_id(scene: Scene, side: AwsSide) -
     assert scene.aws.calls("SendAutomationSignal") == []
     with pytest.raises(SignalRefused) as caught:
         await send(side, signal_of(asked, session=demanding))
-    assert (
-        caught.value.code == "InvalidAutomationSignalException"
-    )  # it was assumed; that it may not vote is AWS's matter
+    assert caught.value.code == "InvalidAutomationSignalException"  # it was assumed, but AWS does not let it vote
     assert len(scene.aws.calls("SendAutomationSignal")) == 1
 
 
-async def test_a_session_that_aws_ends_sooner_is_not_kept(scene: Scene, side: AwsSide) -> None:
-    """A role may allow less than an hour: what counts is when AWS says that the session ends."""
+async def test_session_with_a_shorter_life_is_not_kept_longer(scene: Scene, side: AwsSide) -> None:
+    """A role may allow less than an hour: the expiration that AWS returns counts."""
     ends = scene.clock() + timedelta(minutes=4)
     scene.aws.faults.rewrite(
         "AssumeRole", lambda answer: {**answer, "Credentials": {**answer["Credentials"], "Expiration": ends}}

@@ -1,4 +1,4 @@
-"""What happens on the connection itself: whether it is used again, and what answers of no sense are taken for."""
+"""The connection itself: whether it is reused, and how malformed answers are classified."""
 
 import asyncio
 import threading
@@ -25,12 +25,12 @@ HANAKO = Credentials(SESSION, "ASIASAMPLE", "sample-secret", "sample-token", UNT
 
 @dataclass(slots=True)
 class Endpoint:
-    """An AWS endpoint that keeps connections open and answers what it is told, byte for byte."""
+    """An AWS endpoint that keeps connections open and sends prepared answers, byte for byte."""
 
     status: int = 200
     body: bytes = b"{}"
-    length: int | None = None  # claimed; None: the true one
-    ports: list[int] = field(default_factory=list)  # of the callers, one entry per call
+    length: int | None = None  # Content-Length to send; None: the real one
+    ports: list[int] = field(default_factory=list)  # client port of each call
     keys: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -40,17 +40,17 @@ class Endpoint:
 
 
 class Quiet(ThreadingHTTPServer):
-    """A server that says nothing of callers that went away."""
+    """A server that does not log callers that disconnect."""
 
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    """A running endpoint, named by the environment."""
+    """A running endpoint, set in the environment."""
     endpoint = Endpoint()
 
     class Handler(BaseHTTPRequestHandler):
@@ -91,22 +91,22 @@ def unlimited_clients() -> Clients:
 
 
 def test_reads_share_a_connection(endpoint: Endpoint, sdk: Sdk) -> None:
-    """A look of four calls does not make four connections."""
+    """Four calls do not open four connections."""
     sdk.call(CALL, None)
     sdk.call(CALL, None)
     assert len(set(endpoint.ports)) == 1
 
 
-def test_what_is_called_once_has_a_connection_of_its_own(endpoint: Endpoint, sdk: Sdk) -> None:
-    """A kept connection may be closed by AWS just when it is used again; nobody could tell what became of the call."""
+def test_call_once_uses_a_new_connection(endpoint: Endpoint, sdk: Sdk) -> None:
+    """AWS may close a kept connection just as it is reused; the result of the call would be unknown."""
     sdk.call(CALL, None)
     sdk.call_once(CALL, None)
     sdk.call_once(CALL, None)
     assert len(set(endpoint.ports)) == 3
 
 
-async def test_every_signal_has_a_connection_of_its_own(endpoint: Endpoint) -> None:
-    """The one call that must not be made twice is the one that leaves no doubt."""
+async def test_every_signal_uses_a_new_connection(endpoint: Endpoint) -> None:
+    """So its only attempt is not lost on a stale connection."""
     signal = {"AutomationExecutionId": "0" * 36, "SignalType": "Approve"}
     async with unlimited_clients() as clients:
         for _ in range(2):
@@ -114,8 +114,8 @@ async def test_every_signal_has_a_connection_of_its_own(endpoint: Endpoint) -> N
     assert len(set(endpoint.ports)) == 2
 
 
-async def test_a_signal_leaves_at_once_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AWS hangs: what finds no thread is told so and may be tried again; nothing waits in a line and leaves later."""
+async def test_signal_is_sent_at_once_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS hangs: a signal without a free thread is refused and may be repeated; none waits and is sent later."""
     answered, begun = threading.Event(), threading.Semaphore(0)
     left = []
 
@@ -137,8 +137,8 @@ async def test_a_signal_leaves_at_once_or_not_at_all(monkeypatch: pytest.MonkeyP
     assert [each.failure for each in came if isinstance(each, CallFailed)] == [Failure.NOT_SENT] * most
 
 
-def test_every_call_is_signed_with_its_own_session(endpoint: Endpoint, sdk: Sdk) -> None:
-    """The program's own credentials and a role's sessions never mix, nor do an old and a new session of one role."""
+def test_every_call_is_signed_with_its_session(endpoint: Endpoint, sdk: Sdk) -> None:
+    """Own credentials and role sessions never mix, nor do an old and a new session of one role."""
     renewed = Credentials(SESSION, "ASIARENEWED", "sample-secret", "sample-token", UNTIL)
     for credentials in (None, HANAKO, renewed, renewed, None):
         sdk.call(CALL, credentials)
@@ -146,8 +146,8 @@ def test_every_call_is_signed_with_its_own_session(endpoint: Endpoint, sdk: Sdk)
     assert endpoint.keys == ["AKIASAMPLE", "ASIASAMPLE", "ASIARENEWED", "ASIARENEWED", "AKIASAMPLE", "ASIASAMPLE"]
 
 
-def test_secrets_are_in_no_repr() -> None:
-    """What is logged by mistake opens nothing."""
+def test_secrets_do_not_appear_in_a_repr() -> None:
+    """Credentials that are logged by mistake are useless."""
     assert "sample-secret" not in repr(HANAKO)
     assert "sample-token" not in repr(HANAKO)
 
@@ -165,10 +165,10 @@ def test_secrets_are_in_no_repr() -> None:
         (302, b"", None),
     ],
 )
-def test_an_answer_of_no_sense_tells_nothing(
+def test_malformed_answer_has_an_unknown_effect(
     endpoint: Endpoint, sdk: Sdk, status: int, body: bytes, length: int | None
 ) -> None:
-    """Whatever a proxy or half an answer makes the SDK trip over: nobody knows what became of the call, made once."""
+    """A proxy's page or half an answer: the result is unknown, and the call is made once."""
     endpoint.status, endpoint.body, endpoint.length = status, body, length
     for make in (sdk.call, sdk.call_once):
         with pytest.raises(CallFailed) as caught:
@@ -177,8 +177,8 @@ def test_an_answer_of_no_sense_tells_nothing(
     assert len(endpoint.ports) == 2
 
 
-def test_a_proxy_that_forbids_denies(endpoint: Endpoint, sdk: Sdk) -> None:
-    """A refusal that is not AWS's own still had no effect."""
+def test_refusal_of_a_proxy_is_a_denial(endpoint: Endpoint, sdk: Sdk) -> None:
+    """A refusal that is not AWS's had no effect either."""
     endpoint.status, endpoint.body = 403, b"<html>Forbidden</html>"
     with pytest.raises(CallFailed) as caught:
         sdk.call_once(CALL, None)

@@ -1,4 +1,4 @@
-"""Who an IAM Identity Center user is, read over real HTTP: two names of a record, and nothing where anything is odd."""
+"""Names of IAM Identity Center users, read over real HTTP; nothing is used where anything is odd."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ scene, side = gateway.scene, gateway.side
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Scene]:
-    """Run one sandbox with two users of Identity Center for all tests of this file."""
+    """Run one sandbox with two Identity Center users for all tests of this file."""
     with staged(identity_center_users={REQUESTER: TARO, "hanako.sato@example.com": HANAKO}) as scene:
         yield scene
 
@@ -47,7 +47,7 @@ async def code_of(side: AwsSide, user_id: str = TARO) -> str:
 
 
 def record(**changed: object) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Change a record; None takes a member out of it."""
+    """Change a record; None removes a member."""
 
     def rewrite(answer: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in {**answer, **changed}.items() if value is not None}
@@ -62,8 +62,8 @@ def mail(*addresses: str, **more: object) -> list[dict[str, object]]:
 # --- what is read
 
 
-async def test_a_user_is_named_by_the_record(scene: Scene, side: AwsSide) -> None:
-    """User name and primary address, read as the bot in its own Region; the store's id is learnt once."""
+async def test_user_is_named_by_the_record(scene: Scene, side: AwsSide) -> None:
+    """User name and primary address, read with the bot's credentials in its Region; the store id is read once."""
     assert await side.identities.names(TARO) == NAMES
     assert await side.identities.names(HANAKO) == ("hanako.sato@example.com", "hanako.sato@example.com")
     calls = [*scene.aws.calls(LISTING), *scene.aws.calls(READING)]
@@ -72,8 +72,8 @@ async def test_a_user_is_named_by_the_record(scene: Scene, side: AwsSide) -> Non
     assert [call.params["IdentityStoreId"] for call in calls[1:]] == [STORE, STORE]
 
 
-async def test_a_request_may_name_its_requester_by_id_alone(scene: Scene, side: AwsSide) -> None:
-    """An OpsItem without the ARN: the id is the requester, and its record says who that is."""
+async def test_request_may_name_its_requester_by_id_alone(scene: Scene, side: AwsSide) -> None:
+    """An OpsItem without the ARN: the id is the requester, and its record has the names."""
     asked = scene.ask()
 
     def without_arn(answer: dict[str, Any]) -> dict[str, Any]:
@@ -90,8 +90,8 @@ async def test_a_request_may_name_its_requester_by_id_alone(scene: Scene, side: 
     assert await side.identities.names(request.requester) == NAMES
 
 
-async def test_reads_keep_to_a_rate(scene: Scene) -> None:
-    """The quota is the whole organization's: several users are asked for one after the other, with pauses."""
+async def test_lookups_are_rate_limited(scene: Scene) -> None:
+    """The whole organization shares the quota: several users are read one after the other, with pauses."""
     async with aws_side(scene, rates={"identitystore": 1.0, "sso-admin": 1.0}) as side:
         began = scene.clock()
         for user_id in (TARO, HANAKO, NOBODY):
@@ -117,18 +117,18 @@ async def test_reads_keep_to_a_rate(scene: Scene) -> None:
         ({"UserId": TARO.upper()}, NAMES),
     ],
 )
-async def test_what_is_no_name_counts_as_none(
+async def test_unusable_names_are_left_out(
     scene: Scene, side: AwsSide, changed: dict[str, object], expected: tuple[str, ...]
 ) -> None:
-    """An address is the user's where the record calls it primary; what is too long or not seen names nobody."""
+    """Only a primary address counts; names that are too long or have invisible characters do not."""
     scene.aws.faults.rewrite(READING, record(**changed))
     assert await side.identities.names(TARO) == expected
 
 
 @pytest.mark.parametrize("wrong", [7, True, [], {"a": "b"}, "", [["x"]], [7], [{"Value": 7, "Primary": True}]])
 @pytest.mark.parametrize("member", ["UserName", "Emails"])
-def test_members_of_another_shape_name_nobody(member: str, wrong: object) -> None:
-    """What AWS's models do not allow, and a proxy or a later version might send: no name, no error."""
+def test_malformed_members_give_no_names(member: str, wrong: object) -> None:
+    """Members that AWS's models do not allow: no name, no error."""
     assert identity_center.names_in({member: wrong}, TARO) == ()
 
 
@@ -143,26 +143,26 @@ def test_members_of_another_shape_name_nobody(member: str, wrong: object) -> Non
         "t" * 309 + "@example.com",
     ],
 )
-def test_a_name_that_is_not_seen_whole_is_none(odd: str) -> None:
-    """It is not mended either: without what is odd it could be somebody else's."""
+def test_name_with_invisible_characters_is_not_used(odd: str) -> None:
+    """It is not repaired either: without the odd characters it could be another user's."""
     record = {"UserName": odd, "Emails": mail(odd)}
     assert identity_center.names_in(record, TARO) == ()
 
 
-def test_of_several_primary_addresses_none_is_believed() -> None:
-    """Nobody says which is the user's."""
+def test_of_several_primary_addresses_none_is_used() -> None:
+    """Nothing shows which one is the user's."""
     record = {"UserName": "taro", "Emails": mail("a@example.com", "b@example.com")}
     assert identity_center.names_in(record, TARO) == ("taro",)
 
 
-async def test_the_record_of_another_user_is_not_believed(scene: Scene, side: AwsSide) -> None:
-    """The answer names whom it is about."""
+async def test_record_of_another_user_is_not_trusted(scene: Scene, side: AwsSide) -> None:
+    """The answer says whose record it is."""
     scene.aws.faults.rewrite(READING, record(UserId=HANAKO))
     assert await code_of(side) == "AnotherUser"
 
 
-async def test_nothing_of_a_record_but_two_names_is_kept(scene: Scene, side: AwsSide) -> None:
-    """Not the phone number, not the home address."""
+async def test_only_two_names_of_a_record_are_kept(scene: Scene, side: AwsSide) -> None:
+    """No phone number, no home address."""
     scene.aws.faults.rewrite(READING, record(Title="secret title", NickName="secret nickname"))
     await side.identities.names(TARO)
     kept = {name: getattr(side.identities, name) for name in vars(side.identities)}
@@ -183,8 +183,8 @@ async def test_nothing_of_a_record_but_two_names_is_kept(scene: Scene, side: Aws
     ],
     ids=["none", "none that works", "one without a store", "two", "a nameless one beside it"],
 )
-async def test_one_store_must_be_in_sight(scene: Scene, side: AwsSide, instances: list[Any], code: str) -> None:
-    """With none there is nobody to ask, and of several nobody knows which one an id is of: no record is read."""
+async def test_exactly_one_store_must_be_visible(scene: Scene, side: AwsSide, instances: list[Any], code: str) -> None:
+    """With no store or several stores no record is read, because an id may exist in each."""
     scene.aws.faults.rewrite(LISTING, lambda _: {"Instances": instances})
     assert (await code_of(side), count(scene, READING)) == (code, 0)
 
@@ -198,14 +198,14 @@ async def test_one_store_must_be_in_sight(scene: Scene, side: AwsSide, instances
     ],
     ids=["one on its way out", "one store of two instances", "no status told"],
 )
-async def test_what_is_one_store_is_used(scene: Scene, side: AwsSide, instances: list[Any]) -> None:
-    """Instances that do not work do not count, nor do two of one store."""
+async def test_single_store_is_used(scene: Scene, side: AwsSide, instances: list[Any]) -> None:
+    """Inactive instances do not count, nor does a second instance of the same store."""
     scene.aws.faults.rewrite(LISTING, lambda _: {"Instances": instances})
     assert await side.identities.names(TARO) == NAMES
 
 
-async def test_instances_come_in_pages(scene: Scene, side: AwsSide) -> None:
-    """A second page may hold the second store; pages that never end are given up."""
+async def test_all_pages_of_instances_are_read(scene: Scene, side: AwsSide) -> None:
+    """A second page may hold a second store; endless pages are given up."""
     second = instance("d-0987654321", owner=ACCOUNT)
     scene.aws.faults.rewrite(LISTING, lambda answer: {**answer, "NextToken": "more"}, times=1)
     scene.aws.faults.rewrite(LISTING, lambda answer: answer if "NextToken" in answer else {"Instances": [second]})
@@ -220,8 +220,8 @@ async def test_instances_come_in_pages(scene: Scene, side: AwsSide) -> None:
 # --- how long it is believed
 
 
-async def test_a_record_is_believed_for_an_hour(scene: Scene, side: AwsSide) -> None:
-    """Then store and record are read anew; who was renamed meanwhile has the new name."""
+async def test_record_is_cached_for_an_hour(scene: Scene, side: AwsSide) -> None:
+    """Then store and record are read again, and a renamed user has the new name."""
     await side.identities.names(TARO)
     scene.aws.faults.rewrite(READING, record(UserName="renamed"))
     scene.clock.move(seconds=identity_center.KEPT_SECONDS - 1)
@@ -231,8 +231,8 @@ async def test_a_record_is_believed_for_an_hour(scene: Scene, side: AwsSide) -> 
     assert (count(scene, LISTING), count(scene, READING)) == (2, 2)
 
 
-async def test_a_user_whom_the_store_does_not_know_is_nobody_for_a_while(scene: Scene, side: AwsSide) -> None:
-    """Nobody's id is no failure: asked for again after minutes, and of the store that is there by then."""
+async def test_unknown_user_is_cached_for_minutes(scene: Scene, side: AwsSide) -> None:
+    """An unknown id is not a failure; later it is read again, from the store that exists then."""
     assert (await side.identities.names(NOBODY), await side.identities.names(NOBODY)) == ((), ())
     assert (count(scene, LISTING), count(scene, READING)) == (1, 1)
     scene.clock.move(seconds=identity_center.UNKNOWN_SECONDS)
@@ -248,14 +248,14 @@ async def test_a_user_whom_the_store_does_not_know_is_nobody_for_a_while(scene: 
         (READING, "InternalServerException", 500),
     ],
 )
-async def test_a_failure_stands_for_everybody_until_it_mends(
+async def test_failure_is_cached_for_all_users(
     scene: Scene, side: AwsSide, operation: str, code: str, status: int | None
 ) -> None:
-    """The next user would fail alike, so nobody is asked for; half a minute later it is tried again, and heals."""
+    """Other users would fail alike, so no calls are made; half a minute later one succeeds."""
     scene.aws.faults.fail(operation, code, status=status, times=None)
     assert [await code_of(side, each) for each in (TARO, TARO, HANAKO)] == [code] * 3
     asked = count(scene, operation)
-    assert asked == (2 if status else 1)  # what may come right is tried once more at once
+    assert asked == (2 if status else 1)  # server errors are repeated once
     scene.aws.faults.clear()
     assert await code_of(side) == code
     scene.clock.move(seconds=identity_center.FAILED_SECONDS)
@@ -263,28 +263,28 @@ async def test_a_failure_stands_for_everybody_until_it_mends(
     assert count(scene, operation) == asked + 1
 
 
-async def test_throttling_is_told_as_such(scene: Scene, side: AwsSide) -> None:
-    """AWS's word, after one more try."""
+async def test_throttling_has_its_code(scene: Scene, side: AwsSide) -> None:
+    """AWS's code, after one repetition."""
     scene.aws.faults.fail(READING, "ThrottlingException", times=None)
     assert await code_of(side) == "ThrottlingException"
 
 
-async def test_one_id_that_is_refused_hinders_no_other_user(scene: Scene, side: AwsSide) -> None:
-    """Of a user whom AWS will not tell of nothing is known; of the others everything."""
+async def test_refused_id_affects_no_other_user(scene: Scene, side: AwsSide) -> None:
+    """The other users are read as usual."""
     scene.aws.faults.fail(READING, "ValidationException")
     assert await code_of(side) == "ValidationException"
     assert await side.identities.names(HANAKO)
     assert (await code_of(side), count(scene, READING)) == ("ValidationException", 2)
 
 
-async def test_a_reply_that_is_lost_is_asked_for_again(scene: Scene, side: AwsSide) -> None:
-    """Reading changes nothing, so once more does no harm."""
+async def test_read_with_a_lost_reply_is_repeated(scene: Scene, side: AwsSide) -> None:
+    """Reading changes nothing, so it may be repeated."""
     scene.aws.faults.lose_reply(READING)
     assert await side.identities.names(TARO) == NAMES
 
 
-async def test_a_slow_answer_delays_nothing(scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks for a name goes on after a moment; the answer is there later, and AWS was asked once."""
+async def test_slow_answer_delays_no_caller(scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers continue after a moment; the answer is cached later, and AWS is called once."""
     monkeypatch.setattr(identity_center, "PROMPT_SECONDS", 0.05)
     with scene.aws.faults.hold(READING):
         assert [await code_of(side) for _ in range(2)] == ["NotAnsweredYet"] * 2
@@ -293,10 +293,10 @@ async def test_a_slow_answer_delays_nothing(scene: Scene, side: AwsSide, monkeyp
     assert (count(scene, LISTING), count(scene, READING)) == (1, 1)
 
 
-async def test_an_aws_that_never_answers_is_timed_out(
+async def test_missing_answer_ends_with_a_time_out(
     scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The call ends by itself, and stands for a failure."""
+    """The call ends by its time-out, and counts as a failure."""
     assert sdk._READ_SECONDS_OF["identitystore"] == sdk._READ_SECONDS_OF["sso-admin"] == 5.0
     monkeypatch.setattr(sdk, "_READ_SECONDS_OF", {"identitystore": 0.2})
     monkeypatch.setattr(identity_center, "PROMPT_SECONDS", 30.0)
@@ -305,8 +305,8 @@ async def test_an_aws_that_never_answers_is_timed_out(
         assert (await code_of(side, HANAKO), count(scene, READING)) == ("ReadTimeoutError", 1)
 
 
-async def test_one_question_at_a_time(scene: Scene, side: AwsSide) -> None:
-    """Many looks at once are one call after the other, and two for one user are one."""
+async def test_lookups_run_one_at_a_time(scene: Scene, side: AwsSide) -> None:
+    """Many lookups run one after the other, and two for the same user are one."""
     hold = scene.aws.faults.hold(READING, times=1)
     looks = [asyncio.create_task(side.identities.names(each)) for each in (TARO, HANAKO, TARO, NOBODY)]
     await asyncio.to_thread(hold.arrived.wait, 30.0)
@@ -319,8 +319,8 @@ async def test_one_question_at_a_time(scene: Scene, side: AwsSide) -> None:
 # --- the log
 
 
-async def test_a_cause_is_logged_once_an_hour(scene: Scene, side: AwsSide) -> None:
-    """Without the permission every look fails; the log says so with AWS's code, and no name."""
+async def test_code_is_logged_once_an_hour(scene: Scene, side: AwsSide) -> None:
+    """Without the permission every lookup fails; the log has AWS's code, and no name."""
     scene.aws.faults.fail(READING, "AccessDeniedException", times=None)
     with structlog.testing.capture_logs() as lines:
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""infra/aws against the code: what an admin allows is what the program calls, no more and no less."""
+"""infra/aws against the code: the policies allow exactly what the program calls."""
 
 import ast
 import json
@@ -27,8 +27,8 @@ INSTALLATION = (ROOT / "infra" / "README.md").read_text("utf-8")
 FILES = sorted(path.name for path in FOLDER.iterdir())
 SERVICES = ("dynamodb", "ec2", "identitystore", "secretsmanager", "sqs", "sso-admin", "ssm", "sts")
 PREFIXES = {"sso-admin": "sso"}  # of actions, where they are not named for the service
-NEEDS_NONE = {"sts:GetCallerIdentity"}  # allowed to whoever has credentials; a policy cannot even refuse it
-# A transaction has no permission of its own: its puts, and the store makes no others, are governed by PutItem's.
+NEEDS_NONE = {"sts:GetCallerIdentity"}  # always allowed; a policy cannot deny it
+# A transaction has no separate permission: its puts, the only members the store uses, need that of PutItem.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
 GOVERNED_BY = {"dynamodb:TransactWriteItems": "dynamodb:PutItem"}
 MANAGED = {"StringEquals": {"aws:ResourceTag/SystemsManagerJustInTimeNodeAccessManaged": "true"}}
@@ -68,7 +68,7 @@ def as_list(value: object) -> list[Any]:
 
 
 def actions(*names: str) -> list[str]:
-    """Return what policies allow."""
+    """Return the actions that policies allow."""
     return [action for name in names for each in statements(name) for action in each["Action"]]
 
 
@@ -87,7 +87,7 @@ def operations() -> Mapping[str, str]:
 
 
 def words_in(paths: Iterable[Path]) -> Iterator[str]:
-    """Yield every text that stands alone in some modules."""
+    """Yield every string literal in some modules."""
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -101,16 +101,16 @@ def called_in(paths: Iterable[Path]) -> set[str]:
     return {GOVERNED_BY.get(action, action) for action in called}
 
 
-def test_the_policies_allow_exactly_what_the_code_calls() -> None:
-    """An operation that is called and not allowed fails in production; one that is allowed and not called is a risk."""
+def test_policies_allow_exactly_what_the_code_calls() -> None:
+    """A call that is not allowed fails in production; an allowed call that is not made is a risk."""
     called = called_in(path for room in ("aws", "boto") for path in (ROOT / "bot" / room).rglob("*.py"))
     assert len(called) > 10
     allowed = actions(*POLICIES)
     assert sorted(allowed) == sorted(called - NEEDS_NONE)
 
 
-def test_the_bot_may_do_with_its_table_what_the_store_calls() -> None:
-    """Nothing that reads the whole of it, changes the table itself or drops it; making it takes another policy."""
+def test_table_policy_allows_exactly_what_the_store_calls() -> None:
+    """No scan, no change or deletion of the table; creating it needs another policy."""
     store = {*(ROOT / "bot" / "store" / "dynamodb").glob("*.py")} - {CREATION}
     assert set(actions(TABLE)) == called_in(store)
     assert set(actions(MAKING)) == called_in([CREATION])
@@ -120,20 +120,20 @@ def test_the_bot_may_do_with_its_table_what_the_store_calls() -> None:
     assert index["Resource"] == [f"{table['Resource'][0]}/index/{name}" for name in INDEXES]
 
 
-def test_deciding_is_all_that_an_approver_role_may_do() -> None:
-    """One call, and on nothing but the approvals of just-in-time node access."""
+def test_approver_role_may_only_decide() -> None:
+    """One call, and only on approvals of just-in-time node access."""
     (only,) = statements("approver-policy.json")
     assert (only["Action"], only["Condition"]) == (["ssm:SendAutomationSignal"], MANAGED)
 
 
-def test_cancelling_is_all_that_a_cancel_role_may_do() -> None:
+def test_canceller_role_may_only_cancel() -> None:
     """It stops approvals of just-in-time node access, and no other automation."""
     (only,) = statements("canceller-policy.json")
     assert (only["Action"], only["Condition"]) == (["ssm:StopAutomationExecution"], MANAGED)
 
 
-def test_the_bot_is_stated_to_entra_alone_and_shortly() -> None:
-    """A statement for anybody else, or for longer than the bot asks, is not made."""
+def test_token_is_issued_only_for_entra_and_briefly() -> None:
+    """No other audience, and no longer life than the bot requests."""
     (only,) = statements("federation-policy.json")
     assert (only["Action"], only["Resource"]) == (["sts:GetWebIdentityToken"], ["*"])
     assert only["Condition"] == {
@@ -143,15 +143,15 @@ def test_the_bot_is_stated_to_entra_alone_and_shortly() -> None:
     }
 
 
-def test_one_secret_may_be_read() -> None:
-    """The app's, with the six characters that Secrets Manager adds to its name."""
+def test_only_one_secret_may_be_read() -> None:
+    """The app's, with the six characters that Secrets Manager appends to its name."""
     (only,) = statements("app-secret-policy.json")
     assert only["Action"] == ["secretsmanager:GetSecretValue"]
     assert [each.rpartition(":")[2] for each in only["Resource"]] == ["node-access-??????"]
 
 
-def test_of_identity_center_one_store_is_read_user_by_user() -> None:
-    """No list of users, no group; the list of instances takes no resource. The store is the one of the sandbox."""
+def test_identity_center_policy_allows_one_store_user_by_user() -> None:
+    """No list of users, no groups; the list of instances has no resource. The store is the sandbox's."""
     finding, reading = statements(IDENTITIES)
     assert (finding["Action"], finding["Resource"]) == (["sso:ListInstances"], ["*"])
     assert reading["Action"] == ["identitystore:DescribeUser"]
@@ -162,8 +162,8 @@ def test_of_identity_center_one_store_is_read_user_by_user() -> None:
     )
 
 
-def test_reading_stays_with_just_in_time_node_access() -> None:
-    """Other automations and documents are none of the bot's business; the lists take no resource."""
+def test_reader_role_reads_only_just_in_time_node_access() -> None:
+    """No other automations and documents; lists have no resource."""
     by_action = {action: each for each in statements("reader-policy.json") for action in each["Action"]}
     assert by_action["ssm:GetAutomationExecution"]["Condition"] == MANAGED
     assert by_action["ssm:DescribeAutomationStepExecutions"]["Condition"] == MANAGED
@@ -173,14 +173,14 @@ def test_reading_stays_with_just_in_time_node_access() -> None:
 
 
 @pytest.mark.parametrize("name", [*POLICIES, TABLE, MAKING, *TRUSTS])
-def test_nothing_is_allowed_by_a_wildcard(name: str) -> None:
+def test_no_action_has_a_wildcard(name: str) -> None:
     """Each action is named, and each statement allows."""
     assert not [action for action in actions(name) if "*" in action]
     assert {each["Effect"] for each in statements(name)} == {"Allow"}
 
 
-def test_what_may_be_deleted_is_where_people_can_be_reached() -> None:
-    """Neither a row nor an entry of the audit trail: these go by DynamoDB's time to live alone."""
+def test_only_personal_chats_may_be_deleted() -> None:
+    """No rows and no audit entries: only DynamoDB's time to live deletes these."""
     (deleting,) = [each for each in statements(TABLE) if "dynamodb:DeleteItem" in each["Action"]]
     assert deleting["Action"] == ["dynamodb:DeleteItem"]
     assert deleting["Condition"] == {
@@ -190,16 +190,16 @@ def test_what_may_be_deleted_is_where_people_can_be_reached() -> None:
 
 
 @pytest.mark.parametrize("name", TRUSTS)
-def test_roles_trust_the_bot_alone(name: str) -> None:
-    """Nobody else may assume them, and the bot only under a name of the expected form."""
+def test_roles_trust_only_the_bot(name: str) -> None:
+    """No other principal may assume them, and the bot only with a session name of the expected form."""
     (only,) = statements(name)
     assert only["Principal"] == {"AWS": "arn:aws:iam::111122223333:role/NodeAccessBot"}
     assert only["Action"] == ["sts:AssumeRole"]
     assert list(*only["Condition"].values()) == ["sts:RoleSessionName"]
 
 
-def test_the_names_are_those_that_the_bot_uses() -> None:
-    """The reader's session has one name; an approver's and a canceller's are the person's user principal name."""
+def test_session_names_are_those_that_the_bot_uses() -> None:
+    """One name for readers; the user principal name of the person for approvers and cancellers."""
     (reader,), (approver,) = statements("reader-trust.json"), statements("approver-trust.json")
     assert statements("canceller-trust.json")[0]["Condition"] == approver["Condition"]
     assert reader["Condition"] == {"StringEquals": {"sts:RoleSessionName": READER_SESSION}}
@@ -208,16 +208,16 @@ def test_the_names_are_those_that_the_bot_uses() -> None:
     assert person.session_name.endswith("@example.com")
 
 
-def test_the_rule_takes_the_events_that_the_bot_reads() -> None:
-    """All kinds that intake understands, and no other."""
+def test_rule_matches_the_events_that_the_bot_reads() -> None:
+    """All kinds that are parsed, and no others."""
     pattern = parsed("event-pattern.json")
     assert pattern.keys() == {"source", "detail-type"}
     assert pattern["source"] == [SOURCE]
     assert sorted(pattern["detail-type"]) == sorted(KINDS)
 
 
-def test_the_queue_can_be_made() -> None:
-    """SQS takes the attributes as they are; the rule alone may send, and poison goes to the dead-letter queue."""
+def test_queue_can_be_created() -> None:
+    """SQS accepts the attributes; only the rule may send, and unreadable messages go to the dead-letter queue."""
     wanted = parsed("queue.json")
     with staged() as scene:
         sqs = scene.aws.client("sqs")
@@ -232,13 +232,13 @@ def test_the_queue_can_be_made() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_file_is_explained(name: str) -> None:
+def test_every_policy_file_is_explained(name: str) -> None:
     """infra/README.md says what each is for, and each is JSON."""
     assert f"| [{name}](aws/{name}) |" in INSTALLATION
     assert parsed(name)
 
 
-def test_commands_name_files_that_are_there() -> None:
-    """The commands of infra/README.md name existing files, and use every file except the reader's trust policy."""
+def test_commands_name_existing_files() -> None:
+    """The commands of infra/README.md use every file except the reader's trust policy."""
     named = re.findall(r"file://infra/aws/(\S+)", INSTALLATION)
     assert {*named, "reader-trust.json"} == set(FILES)

@@ -1,4 +1,4 @@
-"""No file of the project holds a secret, a real account, or an address from which packages are fetched."""
+"""No file of the project contains a secret, a real account, or the address of a package source."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ SAMPLE_ACCOUNTS = re.compile(r"(\d)\1{11}|(?:(\d)\2{3}){1}(?:(\d)\3{3}){1}(?:(\d
 
 
 def found_in(text: str) -> Iterator[str]:
-    """Yield what looks like a secret in a line."""
+    """Yield text in a line that looks like a secret."""
     for sample in MADE_UP:
         text = text.replace(sample, "")
     yield from (name for name, pattern in SECRETS.items() if re.search(pattern, text))
@@ -47,8 +47,8 @@ def offences(paths: Iterable[Path]) -> list[str]:
     ]
 
 
-def test_no_file_holds_a_secret() -> None:
-    """Keys, tokens and passwords have no place here, not even of a test that nobody runs."""
+def test_no_file_contains_a_secret() -> None:
+    """No keys, tokens or passwords, not even in unused tests."""
     assert offences(our_files()) == []
 
 
@@ -66,8 +66,8 @@ def test_no_file_holds_a_secret() -> None:
         ("long random text", ('app_secret = "', "Zx0" * 12 + '"')),
     ],
 )
-def test_a_planted_secret_is_found(name: str, parts: tuple[str, ...], tmp_path: Path) -> None:
-    """The scan is not blind: each kind, in a file, is told with its place and without itself."""
+def test_planted_secret_is_found(name: str, parts: tuple[str, ...], tmp_path: Path) -> None:
+    """The scan finds each kind in a file, and reports its place without the secret."""
     planted = tmp_path / "planted.py"
     planted.write_text("# nothing\n" + "".join(parts) + "\n")
     told = offences([planted])
@@ -76,12 +76,12 @@ def test_a_planted_secret_is_found(name: str, parts: tuple[str, ...], tmp_path: 
 
 
 def test_every_account_is_a_sample() -> None:
-    """Account numbers are those that AWS's own examples use, or plainly made up."""
+    """Account numbers are those of AWS's own examples, or clearly invented."""
     accounts = {number for path in our_files() for line in lines(path) for number in ACCOUNT.findall(line)}
     assert {each for each in accounts if not SAMPLE_ACCOUNTS.fullmatch(each)} == set()
 
 
-def test_no_file_says_where_packages_come_from() -> None:
-    """Whoever installs has a source of their own."""
+def test_no_file_names_a_package_source() -> None:
+    """Every installation has its own source."""
     told = [str(path) for path in our_files() for line in lines(path) if re.search(REGISTRIES, line)]
     assert told == []

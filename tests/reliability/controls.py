@@ -249,21 +249,21 @@ GUARDS = (
         "bot/aws/identity_center.py",
         "if len(found) > 1:",
         "if len(found) > 9:",
-        RECORDS + "test_one_store_must_be_in_sight[two]",
+        RECORDS + "test_exactly_one_store_must_be_visible[two]",
     ),
     Guard(
         "the record of another user is not believed",
         "bot/aws/identity_center.py",
         'if (text(record.get("UserId")) or user_id).casefold() != user_id.casefold():',
         "if not user_id:",
-        RECORDS + "test_the_record_of_another_user_is_not_believed",
+        RECORDS + "test_record_of_another_user_is_not_trusted",
     ),
     Guard(
         "a name that is not seen whole is none",
         "bot/aws/identity_center.py",
         " and name.isprintable()",
         "",
-        RECORDS + "test_a_name_that_is_not_seen_whole_is_none",
+        RECORDS + "test_name_with_invisible_characters_is_not_used",
     ),
     Guard(
         "a paused channel takes no decision",
@@ -515,7 +515,7 @@ GUARDS = (
         "bot/boto/sdk.py",
         'retries={"total_max_attempts": 1}',
         'retries={"total_max_attempts": 2}',
-        "tests/contract/test_aws_signals.py::test_a_server_error_is_lost[InternalServerError-500]",
+        "tests/contract/test_aws_signals.py::test_server_error_is_lost[InternalServerError-500]",
     ),
     Guard(
         "no second sending after a lost reply",

@@ -137,7 +137,7 @@ def event(kind: str = "Requester Access Request Status Update", **detail: Any) -
 
 # --- mangling -------------------------------------------------------------------------------------------------------
 
-# A busy machine is no reason to fail: how long one example takes says nothing about what is promised.
+# A slow machine must not fail these tests: the duration of an example is no property under test.
 UNHURRIED = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 _leaves = (

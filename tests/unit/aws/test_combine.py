@@ -8,7 +8,7 @@ from bot.aws.jit.combine import merge_status
 from bot.domain.request import Status
 
 S = Status
-SAID = [each for each in S if each is not S.GONE]  # AWS has no word for what it does not show
+SAID = [each for each in S if each is not S.GONE]  # GONE is not a status of AWS
 ENDS = [S.REJECTED, S.TIMED_OUT, S.CANCELLED, S.FAILED]
 
 

@@ -37,7 +37,7 @@ class Timeline:
     async def run(self) -> None:
         """Let time pass while somebody sleeps."""
         while True:
-            for _ in range(20):  # everybody who can go on does so first
+            for _ in range(20):  # lets every ready task run first
                 await asyncio.sleep(0)
             if self._sleepers:
                 due, _, event = heapq.heappop(self._sleepers)

@@ -1,4 +1,4 @@
-"""Every kind of store that the contract suite runs against. A further kind joins by one entry of KINDS."""
+"""All kinds of store that the contract suite tests. To add one, add an entry to KINDS."""
 
 import itertools
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tests.fakes.store import MemoryStore, Tables
 
 
 class Shelf(Protocol):
-    """One set of data. Each `open` gives a further store on it, as a further process would have it."""
+    """One set of data. Each `open` returns another store on it, like another process."""
 
     async def open(self) -> Store: ...
 
@@ -23,7 +23,7 @@ class Shelf(Protocol):
 
 
 class SqliteShelf:
-    """Stores on one file."""
+    """Stores in one file."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "node-access.db"
@@ -40,7 +40,7 @@ _NUMBERS = itertools.count(1)
 
 
 class DynamoShelf:
-    """Stores on one table of a server that all of them share. No path of theirs reads a whole table."""
+    """Stores in one table of a server that all tests share. They never scan the table."""
 
     call_seconds = seconds = patience = 30.0  # a machine that is busy with other tests is no slow DynamoDB
 
@@ -55,7 +55,7 @@ class DynamoShelf:
         self._seen = len(self.server.calls)
 
     def closed(self) -> DynamoStore:
-        """Return a store that is not open yet."""
+        """Return a store that is not open."""
         return DynamoStore(
             self.table,
             region=REGION,

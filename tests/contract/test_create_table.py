@@ -1,4 +1,4 @@
-"""`doctor --create-table`: the table that it makes is the one that the store wants, and what it finds wrong it tells."""
+"""`doctor --create-table`: creates the table that the store needs, and reports what is wrong with an existing one."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ UNSUPPORTED = {"error": (400, "UnknownOperationException")}
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDynamo]:
-    """A DynamoDB without the table, to which settings and boto3's chain lead."""
+    """A DynamoDB without the table, set in the environment."""
     server, aimed = shared(), Aimed(shared())
     monkeypatch.setenv("NODE_ACCESS_STORE", f"dynamodb:{NAME}")
     monkeypatch.setenv("AWS_REGION", REGION)
@@ -56,8 +56,8 @@ def shown(server: FakeDynamo, operation: str) -> Any:
     return getattr(server.client(), operation)(TableName=NAME)
 
 
-async def test_the_table_is_made_whole(server: FakeDynamo) -> None:
-    """Paid by request, with time to live and point-in-time recovery; the store opens it and keeps rows in it."""
+async def test_table_is_created_completely(server: FakeDynamo) -> None:
+    """Paid per request, with time to live and point-in-time recovery; the store opens it and keeps rows in it."""
     assert lines(create()) == [
         f"making the table {NAME} …",
         "time to live: switched on",
@@ -73,31 +73,31 @@ async def test_the_table_is_made_whole(server: FakeDynamo) -> None:
         assert (await store.apply(key_of(1), counted, now=NOW)).version == 1
 
 
-def test_making_it_twice_changes_nothing(server: FakeDynamo) -> None:
-    """The second run says that the table is there, and only looks."""
+def test_second_run_changes_nothing(server: FakeDynamo) -> None:
+    """It says that the table is there, and only reads."""
     create()
     seen = len(server.calls)
     assert lines(create()) == [f"the table {NAME} is there", f"the table {NAME} is ready"]
     assert not [each for each in server.operations(seen) if each.startswith(("Create", "Update", "Delete"))]
 
 
-def test_two_that_make_it_at_once_are_both_content(server: FakeDynamo) -> None:
-    """Whoever comes second finds the table in use, and waits for it as the first does."""
+def test_two_concurrent_runs_both_succeed(server: FakeDynamo) -> None:
+    """The second one finds the table in use, and waits for it like the first."""
     server.plan("DescribeTable", error=(400, "ResourceNotFoundException"))
     server.client().create_table(TableName=NAME, **definition())
     assert lines(create())[-1] == f"the table {NAME} is ready"
 
 
-def test_a_lost_reply_is_no_second_table(server: FakeDynamo) -> None:
-    """The table was made and nobody heard: it is found."""
+def test_lost_reply_creates_no_second_table(server: FakeDynamo) -> None:
+    """The table was created without an answer: it is found."""
     server.plan("CreateTable", before=False, cut=True)
     assert lines(create())[-1] == f"the table {NAME} is ready"
     assert server.operations().count("CreateTable") >= 1
 
 
 @pytest.mark.parametrize("operation", ["DescribeContinuousBackups", "UpdateContinuousBackups"])
-def test_an_endpoint_without_recovery_will_do(server: FakeDynamo, operation: str) -> None:
-    """Stand-ins for DynamoDB have none; the command says so and goes on."""
+def test_endpoint_without_recovery_is_accepted(server: FakeDynamo, operation: str) -> None:
+    """Emulators of DynamoDB have none; the command says so and continues."""
     server.plan(operation, **UNSUPPORTED)
     assert lines(create())[-2:] == [
         "point-in-time recovery: this endpoint has none (UnknownOperationException)",
@@ -105,8 +105,8 @@ def test_an_endpoint_without_recovery_will_do(server: FakeDynamo, operation: str
     ]
 
 
-def test_every_difference_is_told(server: FakeDynamo) -> None:
-    """A table with the wrong key and no index at all: each problem on a line, exit code 1, and nothing changed."""
+def test_every_difference_is_reported(server: FakeDynamo) -> None:
+    """A table with a wrong key and without indexes: each problem on a line, exit code 1, and no change."""
     server.client().create_table(
         TableName=NAME,
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
@@ -122,8 +122,8 @@ def test_every_difference_is_told(server: FakeDynamo) -> None:
     assert set(server.operations(seen)) == {"DescribeTable"}
 
 
-def test_a_table_that_deletes_by_another_attribute_is_told(server: FakeDynamo) -> None:
-    """Time to live on something else is somebody's decision, not the bot's to change."""
+def test_other_time_to_live_attribute_is_reported(server: FakeDynamo) -> None:
+    """An admin may have chosen it, so the bot does not change it."""
     client = server.client()
     client.create_table(TableName=NAME, **definition())
     client.update_time_to_live(TableName=NAME, TimeToLiveSpecification={"Enabled": True, "AttributeName": "other"})
@@ -131,8 +131,8 @@ def test_a_table_that_deletes_by_another_attribute_is_told(server: FakeDynamo) -
     assert (result.exit_code, "time to live is ENABLED for other, not on for expires_at" in result.stderr) == (1, True)
 
 
-def test_a_table_of_a_newer_version_is_told(server: FakeDynamo) -> None:
-    """Its schema is left as it is."""
+def test_newer_schema_version_is_reported(server: FakeDynamo) -> None:
+    """It is not changed."""
     create()
     server.client().put_item(TableName=NAME, Item={**SCHEMA_KEY, "version": {"N": "99"}})
     result = create()
@@ -142,16 +142,16 @@ def test_a_table_of_a_newer_version_is_told(server: FakeDynamo) -> None:
 @pytest.mark.parametrize(
     "operation", ["DescribeTable", "CreateTable", "UpdateTimeToLive", "UpdateContinuousBackups", "PutItem"]
 )
-def test_a_missing_permission_is_named(server: FakeDynamo, operation: str) -> None:
-    """One line with AWS's own words, exit code 1, no traceback."""
+def test_missing_permission_is_reported(server: FakeDynamo, operation: str) -> None:
+    """One line with AWS's message, exit code 1, no traceback."""
     server.plan(operation, error=(400, "AccessDeniedException"))
     result = create()
     told = f"Error: the table {NAME} is not ready: AccessDeniedException: as the test wants it\n"
     assert (result.exit_code, result.stderr) == (1, told)
 
 
-def test_a_new_table_is_waited_for(server: FakeDynamo) -> None:
-    """First it is not shown at all, then it is being made, then an index is; the command pauses in between."""
+def test_command_waits_for_a_new_table(server: FakeDynamo) -> None:
+    """The table is missing at first, then being created, then an index is; the command pauses in between."""
     create()
     table = json.loads(json.dumps(shown(server, "describe_table")["Table"], default=str))
     pauses: list[float] = []
@@ -166,8 +166,8 @@ def test_a_new_table_is_waited_for(server: FakeDynamo) -> None:
     assert (pauses, said[-1]) == ([POLL_SECONDS] * 3, f"the table {NAME} is ready")
 
 
-def test_a_new_tables_backups_are_waited_for(server: FakeDynamo) -> None:
-    """DynamoDB refuses point-in-time recovery while it still enables a new table's backups."""
+def test_command_waits_for_backups_of_a_new_table(server: FakeDynamo) -> None:
+    """DynamoDB refuses point-in-time recovery while backups are being enabled."""
     server.plan("UpdateContinuousBackups", times=2, error=(400, "ContinuousBackupsUnavailableException"))
     said, pauses = list[str](), list[float]()
     TableMaker(Calls(NAME, region=REGION), say=said.append, sleep=pauses.append).make()
@@ -175,7 +175,7 @@ def test_a_new_tables_backups_are_waited_for(server: FakeDynamo) -> None:
     assert said[-2:] == ["point-in-time recovery: switched on", f"the table {NAME} is ready"]
 
 
-def test_backups_that_never_come_are_told(server: FakeDynamo) -> None:
+def test_missing_backups_are_reported(server: FakeDynamo) -> None:
     """After two minutes, with what to do; the command is safe to run again."""
     server.plan("UpdateContinuousBackups", times=1000, error=(400, "ContinuousBackupsUnavailableException"))
     maker = TableMaker(Calls(NAME, region=REGION), say=lambda _: None, sleep=lambda _: None)
@@ -183,8 +183,8 @@ def test_backups_that_never_come_are_told(server: FakeDynamo) -> None:
         maker.make()
 
 
-def test_waiting_has_an_end(server: FakeDynamo) -> None:
-    """A table that is never ready is told as it is, after two minutes."""
+def test_wait_for_the_table_is_limited(server: FakeDynamo) -> None:
+    """After two minutes the status of the table is reported."""
     create()
     table = json.loads(json.dumps(shown(server, "describe_table")["Table"], default=str))
     table.pop("CreationDateTime")
@@ -197,8 +197,8 @@ def test_waiting_has_an_end(server: FakeDynamo) -> None:
     assert sum(pauses) == POLLS * POLL_SECONDS == 120
 
 
-def test_dynamodb_out_of_reach_is_told(server: FakeDynamo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listens: exit code 1 and where it was tried."""
+def test_unreachable_dynamodb_is_reported(server: FakeDynamo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 1, with the endpoint."""
     gone = FakeDynamo()
     gone.stop()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", gone.endpoint)
@@ -208,16 +208,16 @@ def test_dynamodb_out_of_reach_is_told(server: FakeDynamo, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("store", ["", "sqlite:rows.db"])
-def test_a_store_without_a_table_is_wrong_configuration(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
-    """There is nothing to make for SQLite: exit code 2, and what to write."""
+def test_store_without_a_table_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
+    """SQLite has no table to create: exit code 2, and what to write."""
     monkeypatch.setenv("NODE_ACCESS_STORE", store)
     result = create()
     assert result.exit_code == 2
     assert result.stderr == "NODE_ACCESS_STORE: does not name a table; write dynamodb:<table>\n"
 
 
-def test_a_table_needs_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without one: exit code 2, named as the setting is."""
+def test_table_needs_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one: exit code 2, with the name of the setting."""
     monkeypatch.setenv("NODE_ACCESS_STORE", f"dynamodb:{NAME}")
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
@@ -226,7 +226,7 @@ def test_a_table_needs_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_show_reads_the_table(server: FakeDynamo) -> None:
-    """By its whole name and by its OpsItem id, as from a file; an unknown request is a problem."""
+    """By the full key and by the OpsItem id, as from a file; an unknown request is an error."""
     create()
     async with DynamoStore(NAME, region=REGION) as store:
         await store.apply(key_of(1), counted, now=NOW)
@@ -238,7 +238,7 @@ async def test_show_reads_the_table(server: FakeDynamo) -> None:
     assert (unknown.exit_code, "the store has no request" in unknown.stderr) == (1, True)
 
 
-def test_show_says_that_there_is_no_table(server: FakeDynamo) -> None:
-    """With the command that makes it."""
+def test_show_reports_a_missing_table(server: FakeDynamo) -> None:
+    """With the command that creates it."""
     result = run("show", "oi-ffffffffffff")
     assert (result.exit_code, "doctor --create-table" in result.stderr) == (1, True)

@@ -1,4 +1,4 @@
-"""What the DynamoDB store promises beyond the contract: lost replies, a lagging index, limits, its table, its errors."""
+"""What the DynamoDB store guarantees beyond the contract: lost replies, late indexes, limits, its table, its errors."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ Call = Callable[[DynamoStore], Coroutine[Any, Any, object]]
 
 @pytest.fixture
 async def shelf(tmp_path: Path) -> AsyncIterator[DynamoShelf]:
-    """A fresh table of the shared server, which is whole again afterwards."""
+    """A new table of the shared server, whose faults are removed afterwards."""
     shelf = DynamoShelf(tmp_path)
     yield shelf
     shelf.server.heal()
@@ -54,14 +54,14 @@ async def store(shelf: DynamoShelf) -> DynamoStore:
 
 @pytest.fixture
 async def impatient(shelf: DynamoShelf) -> DynamoStore:
-    """A store that soon tries no more."""
+    """A store that gives up repeating soon."""
     shelf.patience = SHORT
     return await shelf.open()
 
 
 @pytest.fixture
 async def hurried(shelf: DynamoShelf) -> AsyncIterator[DynamoStore]:
-    """A store whose callers do not wait for long."""
+    """A store whose callers do not wait long."""
     store = await shelf.open()
     store._seconds = 0.2
     yield store
@@ -70,12 +70,12 @@ async def hurried(shelf: DynamoShelf) -> AsyncIterator[DynamoStore]:
 
 @pytest.fixture
 def by_hand(server: FakeDynamo, shelf: DynamoShelf) -> "Hand":
-    """The same table as somebody with the AWS command line sees it."""
+    """The same table as the AWS command line shows it."""
     return Hand(server.client(), shelf.table)
 
 
 class Hand:
-    """Calls about one table, past the store."""
+    """Calls to one table that bypass the store."""
 
     def __init__(self, client: Any, table: str) -> None:
         self._client, self._table = client, table
@@ -115,7 +115,7 @@ def puts_of(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def every_answer(store: DynamoStore) -> dict[str, object]:
-    """Make each call of the port that reaches the table, all at once; return what came of them."""
+    """Make every call of the port that reaches the table, all at once; return the results by name."""
     answers = await asyncio.gather(*(call(store) for call in EVERY_CALL.values()), return_exceptions=True)
     return dict(zip(EVERY_CALL, answers, strict=True))
 
@@ -128,10 +128,10 @@ async def every_answer(store: DynamoStore) -> dict[str, object]:
     "how", [{"cut": True}, {"error": (500, "InternalServerError")}, {"body": b'{"Attrib'}], ids=str
 )
 @pytest.mark.parametrize("times", [1, 3])
-async def test_a_lost_reply_applies_a_change_once(
+async def test_write_with_a_lost_reply_is_applied_once(
     store: DynamoStore, server: FakeDynamo, how: dict[str, Any], before: bool, times: int
 ) -> None:
-    """Whether the write had its effect or not, the change is in the row once: for a new row, and for one that is."""
+    """Whether or not the write took effect, the change is in the row once: in a new row and in an existing one."""
     for version in (1, 2):
         server.plan("PutItem", before=before, times=times, **how)
         assert (await store.apply(KEY, counted, now=NOW)).version == version
@@ -139,8 +139,8 @@ async def test_a_lost_reply_applies_a_change_once(
         server.heal()
 
 
-async def test_a_lost_write_is_known_below_later_ones(shelf: DynamoShelf, store: DynamoStore) -> None:
-    """Its reply is lost, and before the writer looks another process writes on top: both changes are in, once each."""
+async def test_lost_write_is_recognized_below_later_ones(shelf: DynamoShelf, store: DynamoStore) -> None:
+    """Another process writes before the lost write is repeated: both changes are applied once."""
     other, loop = await shelf.open(), asyncio.get_running_loop()
 
     def overtake() -> None:
@@ -151,8 +151,10 @@ async def test_a_lost_write_is_known_below_later_ones(shelf: DynamoShelf, store:
     assert await store.load(KEY) == Record(KEY, NOW, version=2, reconcile_failures=2)
 
 
-async def test_a_write_that_lands_late_counts_once(store: DynamoStore, server: FakeDynamo, by_hand: Hand) -> None:
-    """DynamoDB answered 500 and nothing was there; the write takes effect just before its repetition does."""
+async def test_write_that_takes_effect_late_is_applied_once(
+    store: DynamoStore, server: FakeDynamo, by_hand: Hand
+) -> None:
+    """DynamoDB answers 500 and stores the write just before its repetition."""
     late: list[dict[str, Any]] = []
 
     def land(body: dict[str, Any]) -> dict[str, Any]:
@@ -169,8 +171,10 @@ async def test_a_write_that_lands_late_counts_once(store: DynamoStore, server: F
     assert len(late) == 1
 
 
-async def test_what_nobody_can_tell_is_not_guessed(store: DynamoStore, server: FakeDynamo, by_hand: Hand) -> None:
-    """So many have written since the lost reply that no trace of the write is left: an error, not a second write."""
+async def test_write_with_an_unknown_result_is_not_repeated(
+    store: DynamoStore, server: FakeDynamo, by_hand: Hand
+) -> None:
+    """After many later writes no trace of the lost one is left: an error, not a second write."""
 
     def forget_it() -> None:
         names = " ".join(f"{50 + number}:x" for number in range(WRITES_KEPT))
@@ -182,8 +186,8 @@ async def test_what_nobody_can_tell_is_not_guessed(store: DynamoStore, server: F
     assert by_hand.item()["version"] == {"N": "90"}
 
 
-async def test_a_row_remembers_no_more_writes_than_it_needs(store: DynamoStore, by_hand: Hand) -> None:
-    """The names of the latest writes do not grow with the row's age."""
+async def test_row_keeps_a_limited_number_of_write_names(store: DynamoStore, by_hand: Hand) -> None:
+    """The list of write names does not grow with the row's age."""
     for _ in range(WRITES_KEPT + 3):
         await store.apply(KEY, counted, now=NOW)
     names = by_hand.item()["writes"]["S"].split()
@@ -191,10 +195,8 @@ async def test_a_row_remembers_no_more_writes_than_it_needs(store: DynamoStore, 
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-async def test_any_call_whose_reply_was_lost_is_made_again(
-    store: DynamoStore, server: FakeDynamo, before: bool
-) -> None:
-    """It answers as if nothing had happened, and an audit entry or a chat is not there twice."""
+async def test_every_call_with_a_lost_reply_is_repeated(store: DynamoStore, server: FakeDynamo, before: bool) -> None:
+    """Its answer is as usual, and an audit entry or a chat is not stored twice."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     for name, call in EVERY_CALL.items():
         fault = server.plan("*", before=before, cut=True)
@@ -204,8 +206,8 @@ async def test_any_call_whose_reply_was_lost_is_made_again(
     assert await store.load(KEY) == Record(KEY, NOW, version=2, reconcile_failures=1, requeue_at=NOW)
 
 
-async def test_who_renews_a_sweep_after_a_lost_reply_has_it(store: DynamoStore, server: FakeDynamo) -> None:
-    """The lease was taken and nobody heard: the second try finds it its own."""
+async def test_sweep_lease_survives_a_lost_reply(store: DynamoStore, server: FakeDynamo) -> None:
+    """The lease was taken without an answer: the repetition finds that the owner has it."""
     server.plan("UpdateItem", before=False, cut=True)
     assert await store.lease_sweep(KEY.account, KEY.region, "a", now=NOW, until=NOW + SECOND)
     assert not await store.lease_sweep(KEY.account, KEY.region, "b", now=NOW, until=NOW + SECOND)
@@ -214,8 +216,8 @@ async def test_who_renews_a_sweep_after_a_lost_reply_has_it(store: DynamoStore, 
 # --- several processes
 
 
-async def test_a_table_that_heeds_no_condition_loses_writes(shelf: DynamoShelf) -> None:
-    """The contract's test of concurrent writes is not blind: with the condition gone one of two writes is lost."""
+async def test_table_without_conditions_loses_writes(shelf: DynamoShelf) -> None:
+    """Control: without the condition one of two concurrent writes is lost."""
     stores = [await shelf.open(), await shelf.open()]
     both = threading.Barrier(2)
 
@@ -229,8 +231,8 @@ async def test_a_table_that_heeds_no_condition_loses_writes(shelf: DynamoShelf) 
     assert await stores[0].load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
 
 
-async def test_whoever_is_overtaken_applies_again(shelf: DynamoShelf) -> None:
-    """The same two at the same moment, with the condition: both changes are in."""
+async def test_loser_of_a_race_applies_its_change_again(shelf: DynamoShelf) -> None:
+    """The same two concurrent writes with the condition: both changes are stored."""
     stores = [await shelf.open(), await shelf.open()]
     both = threading.Barrier(2)
 
@@ -244,16 +246,16 @@ async def test_whoever_is_overtaken_applies_again(shelf: DynamoShelf) -> None:
     assert await stores[0].load(KEY) == Record(KEY, NOW, version=2, reconcile_failures=2)
 
 
-async def test_who_is_always_overtaken_gives_up_in_time(impatient: DynamoStore, server: FakeDynamo) -> None:
-    """The condition never holds: an error before the click's time is over, and nothing written."""
+async def test_writer_that_always_loses_gives_up_in_time(impatient: DynamoStore, server: FakeDynamo) -> None:
+    """The condition never holds: an error before the click's time is over, and nothing is written."""
     server.plan("PutItem", times=1000, error=(400, "ConditionalCheckFailedException"))
     with pytest.raises(StoreUnavailable, match="too many at once"):
         await impatient.apply(KEY, counted, now=NOW)
     assert await impatient.load(KEY) is None
 
 
-async def test_a_crowd_on_one_row_shares_its_writes(store: DynamoStore, server: FakeDynamo) -> None:
-    """200 changes to one row at the same moment are a handful of writes."""
+async def test_concurrent_changes_of_a_row_share_writes(store: DynamoStore, server: FakeDynamo) -> None:
+    """200 changes of one row at once make only a few writes."""
     seen = len(server.calls)
     await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for _ in range(200)))
     assert server.operations(seen).count("PutItem") <= 5
@@ -278,7 +280,7 @@ async def test_change_of_a_cancelled_caller_is_skipped_unless_it_has_begun(
     assert by_hand.item()["version"] == {"N": "1"}
 
 
-async def test_closing_finishes_what_was_begun(shelf: DynamoShelf, by_hand: Hand) -> None:
+async def test_closing_completes_pending_writes(shelf: DynamoShelf, by_hand: Hand) -> None:
     """Changes requested before the store closes are answered and durable."""
     async with shelf.closed() as store:
         writes = [asyncio.ensure_future(store.apply(KEY, counted, now=NOW)) for _ in range(250)]
@@ -293,8 +295,8 @@ async def test_closing_finishes_what_was_begun(shelf: DynamoShelf, by_hand: Hand
 NOTHING = b'{"Items": [], "Count": 0, "ScannedCount": 0}'
 
 
-async def test_ones_own_rows_are_due_before_the_index_knows(store: DynamoStore, server: FakeDynamo) -> None:
-    """The index `due` has not heard of them yet; what this process wrote is due at once, unless it was done since."""
+async def test_own_rows_are_due_before_the_index_lists_them(store: DynamoStore, server: FakeDynamo) -> None:
+    """Rows that this process wrote are due at once, until it reconciles them."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     await store.apply(OTHER, due_at(NOW + SECOND), now=NOW)
     server.plan("Query", body=NOTHING, times=5)
@@ -306,10 +308,10 @@ async def test_ones_own_rows_are_due_before_the_index_knows(store: DynamoStore, 
     assert list(await store.due(NOW + SECOND, 5)) == [OTHER]
 
 
-async def test_what_the_index_still_lists_is_not_believed(
+async def test_outdated_index_entries_are_dropped(
     shelf: DynamoShelf, store: DynamoStore, by_hand: Hand, server: FakeDynamo
 ) -> None:
-    """It was due and watched when the index last heard: whoever asks is not sent there again."""
+    """A row that the index still lists as due and watched, and that no longer is, is not returned."""
     other = await shelf.open()
     await store.apply(KEY, due_at(NOW), now=NOW)
     entry = {name: value for name, value in by_hand.item().items() if name in ("pk", "sk", "due", "due_at")}
@@ -320,8 +322,8 @@ async def test_what_the_index_still_lists_is_not_believed(
     assert await other.next_due() is None
 
 
-async def test_only_entries_of_an_index_may_be_late(store: DynamoStore, server: FakeDynamo) -> None:
-    """Every other read is consistent: what was answered to anybody is seen."""
+async def test_all_reads_but_index_queries_are_consistent(store: DynamoStore, server: FakeDynamo) -> None:
+    """Every acknowledged write is visible to them."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     seen = len(server.calls)
     assert not any(isinstance(answer, Exception) for answer in (await every_answer(store)).values())
@@ -333,7 +335,7 @@ async def test_only_entries_of_an_index_may_be_late(store: DynamoStore, server: 
 
 
 async def test_names_in_expressions_are_placeholders(store: DynamoStore, server: FakeDynamo) -> None:
-    """DynamoDB reserves hundreds of words, `owner` and `until` among them; no name of ours is ever one."""
+    """DynamoDB reserves hundreds of words, such as `owner` and `until`; no expression uses a name directly."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     await every_answer(store)
     await store.apply(KEY, claimed("a"), now=NOW)
@@ -346,8 +348,8 @@ async def test_names_in_expressions_are_placeholders(store: DynamoStore, server:
 # --- pages
 
 
-async def test_lists_go_on_beyond_a_page(store: DynamoStore, server: FakeDynamo) -> None:
-    """DynamoDB gives 1 MB at a time; the audit trail of a busy day is more, and days follow each other."""
+async def test_lists_continue_beyond_a_page(store: DynamoStore, server: FakeDynamo) -> None:
+    """DynamoDB returns 1 MB at a time; the audit entries of a busy day are more, and several days follow each other."""
     entries = [AuditEntry(NOW + number * timedelta(hours=1), f"{number}", detail="x" * 90_000) for number in range(30)]
     for entry in entries:
         await store.append_audit(entry)
@@ -357,8 +359,8 @@ async def test_lists_go_on_beyond_a_page(store: DynamoStore, server: FakeDynamo)
     assert list(await store.audit(NOW + timedelta(hours=20))) == entries[20:]
 
 
-async def test_more_rows_than_one_call_gives(shelf: DynamoShelf, store: DynamoStore, server: FakeDynamo) -> None:
-    """Rows are read a hundred at a time, and those that DynamoDB left out are asked for again."""
+async def test_more_rows_than_one_call_returns(shelf: DynamoShelf, store: DynamoStore, server: FakeDynamo) -> None:
+    """Rows are read a hundred at a time, and rows that DynamoDB left out are requested again."""
     numbers = range(MOST_AT_ONCE + 9)
     await asyncio.gather(*(store.apply(key_of(number), due_at(NOW), now=NOW) for number in numbers))
     left_out = {"Keys": [row_key(key_of(number)) for number in range(3)], "ConsistentRead": True}
@@ -372,8 +374,8 @@ async def test_more_rows_than_one_call_gives(shelf: DynamoShelf, store: DynamoSt
 # --- expiry
 
 
-async def test_a_row_that_ended_is_given_its_time(store: DynamoStore, by_hand: Hand) -> None:
-    """Whole seconds since 1970, never too early; gone again as soon as the row is watched."""
+async def test_ended_row_has_an_expiry_time(store: DynamoStore, by_hand: Hand) -> None:
+    """In whole seconds since 1970, rounded up; removed as soon as the row is watched again."""
     moment = NOW + timedelta(microseconds=1)
     await store.apply(KEY, counted, now=moment)
     assert int(by_hand.item()["expires_at"]["N"]) == int((NOW + KEPT_UNREAD).timestamp()) + 1
@@ -383,8 +385,8 @@ async def test_a_row_that_ended_is_given_its_time(store: DynamoStore, by_hand: H
     assert "expires_at" in by_hand.item()
 
 
-async def test_an_expired_row_is_as_any_other(store: DynamoStore) -> None:
-    """DynamoDB deletes days late: until then the row is read, found, written, and lives again if it is watched."""
+async def test_expired_row_works_until_it_is_deleted(store: DynamoStore) -> None:
+    """DynamoDB deletes days late: until then the row is read, found, written, and revived if it is watched."""
     await store.apply(KEY, counted, now=NOW)
     later = NOW + KEPT + timedelta(days=2)
     assert await store.forget_expired(later) == 0
@@ -398,15 +400,15 @@ async def test_an_expired_row_is_as_any_other(store: DynamoStore) -> None:
 # --- errors
 
 
-def test_making_a_store_starts_nothing() -> None:
-    """A constructor connects to nothing and starts no thread."""
+def test_constructing_a_store_starts_nothing() -> None:
+    """A constructor makes no connection and starts no thread."""
     before = threading.active_count()
     DynamoStore("rows", region=REGION)
     assert threading.active_count() == before
 
 
-async def test_a_closed_store_says_so(shelf: DynamoShelf) -> None:
-    """Before opening and after closing every call is an error, never a wait for ever."""
+async def test_closed_store_raises_an_error(shelf: DynamoShelf) -> None:
+    """Before opening and after closing every call fails at once."""
     store = shelf.closed()
     for _ in range(2):
         for name, answer in (await every_answer(store)).items():
@@ -417,8 +419,8 @@ async def test_a_closed_store_says_so(shelf: DynamoShelf) -> None:
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ProvisionedThroughputExceededException"])
-async def test_a_throttled_call_is_made_again(store: DynamoStore, server: FakeDynamo, code: str) -> None:
-    """Twice throttled is nothing that anybody notices."""
+async def test_throttled_call_is_repeated(store: DynamoStore, server: FakeDynamo, code: str) -> None:
+    """Callers do not notice two throttled calls."""
     for name, call in EVERY_CALL.items():
         fault = server.plan("*", times=2, error=(400, code))
         await call(store)
@@ -436,10 +438,10 @@ async def test_a_throttled_call_is_made_again(store: DynamoStore, server: FakeDy
         ({"body": b"[]"}, "ResponseParserError: the answer is not a JSON object"),
     ],
 )
-async def test_a_failure_that_stays_is_an_error_with_its_name(
+async def test_lasting_failure_is_an_error_with_its_name(
     impatient: DynamoStore, server: FakeDynamo, how: dict[str, Any], told: str
 ) -> None:
-    """After some tries; what cannot be read is never taken for a row that is not there."""
+    """After some tries; an unreadable answer never counts as a missing row."""
     await impatient.apply(KEY, due_at(NOW), now=NOW)
     server.plan("*", times=10_000, **how)
     for name, answer in (await every_answer(impatient)).items():
@@ -449,8 +451,8 @@ async def test_a_failure_that_stays_is_an_error_with_its_name(
     assert (await impatient.apply(KEY, counted, now=NOW)).reconcile_failures == 1
 
 
-async def test_an_answer_without_its_parts_is_an_error(store: DynamoStore, server: FakeDynamo) -> None:
-    """Something that says 200 and {} to everything is no empty table."""
+async def test_answer_without_its_members_is_an_error(store: DynamoStore, server: FakeDynamo) -> None:
+    """A server that answers 200 and {} to everything is not an empty table."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     lists = [store.due(NOW, 1), store.next_due(), store.watched(), store.find("oi-x"), store.personal_chats()]
     server.plan("*", times=1000, body=b"{}")
@@ -460,7 +462,7 @@ async def test_an_answer_without_its_parts_is_an_error(store: DynamoStore, serve
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException", "ExpiredTokenException"])
-async def test_what_another_try_cannot_mend_is_told_at_once(store: DynamoStore, server: FakeDynamo, code: str) -> None:
+async def test_permanent_failure_is_not_repeated(store: DynamoStore, server: FakeDynamo, code: str) -> None:
     """A missing permission is an error after one call."""
     fault = server.plan("*", times=100, error=(400, code))
     for name, answer in (await every_answer(store)).items():
@@ -469,10 +471,8 @@ async def test_what_another_try_cannot_mend_is_told_at_once(store: DynamoStore, 
     assert fault.times == 100 - len(EVERY_CALL)
 
 
-async def test_a_hanging_table_is_an_error_in_time(
-    shelf: DynamoShelf, hurried: DynamoStore, server: FakeDynamo
-) -> None:
-    """Every caller has the error while the table still holds the call; afterwards all is well."""
+async def test_hanging_table_is_an_error_in_time(shelf: DynamoShelf, hurried: DynamoStore, server: FakeDynamo) -> None:
+    """Every caller gets the error while the call still hangs; afterwards the store works again."""
     gate = threading.Event()
     server.plan("*", times=10_000, gate=gate)
     for name, answer in (await every_answer(hurried)).items():
@@ -484,10 +484,10 @@ async def test_a_hanging_table_is_an_error_in_time(
     assert (await hurried.apply(OTHER, counted, now=NOW)).version == 1
 
 
-async def test_an_entry_of_the_trail_that_is_tried_again_is_stored_once(
+async def test_repeated_audit_entry_is_stored_once(
     shelf: DynamoShelf, hurried: DynamoStore, server: FakeDynamo
 ) -> None:
-    """The table took it, the answer came too late, and whoever wrote it tries again."""
+    """The table stored it, the answer came too late, and the caller repeats it."""
     await hurried.append_audit(AuditEntry(NOW, "claimed"))
     server.plan("PutItem", before=False, gate=threading.Event())
     sent = AuditEntry(NOW, "sent")
@@ -501,7 +501,7 @@ async def test_an_entry_of_the_trail_that_is_tried_again_is_stored_once(
 
 
 async def test_more_hanging_calls_than_threads_all_end_in_time(hurried: DynamoStore, server: FakeDynamo) -> None:
-    """Who waits for a thread waits no longer than who has one."""
+    """A call that waits for a thread fails no later than one that has a thread."""
     gate = threading.Event()
     server.plan("*", times=10_000, gate=gate)
     asked = [hurried.load(key_of(number)) for number in range(3 * THREADS)]
@@ -510,14 +510,14 @@ async def test_more_hanging_calls_than_threads_all_end_in_time(hurried: DynamoSt
     assert not gate.is_set()
 
 
-def test_a_click_has_its_answer_in_time() -> None:
-    """2.5 s of the 3 that a click has; the last try begins early enough to be answered by then."""
+def test_time_limits_fit_into_a_click() -> None:
+    """2.5 s of the 3 that a click has; the last try starts early enough to be answered by then."""
     assert SECONDS <= 2.5
     assert PATIENCE + CALL_SECONDS < SECONDS
 
 
-async def test_a_row_that_does_not_fit_is_refused(store: DynamoStore) -> None:
-    """DynamoDB takes 400 KB an item: the error says so, the row stays as it was, and others are not hindered."""
+async def test_row_that_is_too_large_is_refused(store: DynamoStore) -> None:
+    """DynamoDB takes 400 KB an item: the error says so, the row is unchanged, and other changes succeed."""
 
     def bloated(record: Record) -> Record:
         return replace(record, conflicting_policies=("ポリシー" * 40_000,))
@@ -532,8 +532,8 @@ async def test_a_row_that_does_not_fit_is_refused(store: DynamoStore) -> None:
     assert await store.load(KEY) == third == Record(KEY, NOW, version=2, reconcile_failures=2)
 
 
-async def test_a_row_that_barely_fits_is_taken(store: DynamoStore, by_hand: Hand) -> None:
-    """Our count of bytes is DynamoDB's: one that we let pass is not refused there."""
+async def test_row_of_the_largest_size_is_accepted(store: DynamoStore, by_hand: Hand) -> None:
+    """Our byte count agrees with DynamoDB's: a row that passes here is not refused there."""
     await store.apply(KEY, counted, now=NOW)
     spare = MOST_BYTES - len(json.dumps(by_hand.item()))
     await store.apply(KEY, lambda row: replace(row, conflicting_policies=("x" * spare,)), now=NOW)
@@ -542,8 +542,8 @@ async def test_a_row_that_barely_fits_is_taken(store: DynamoStore, by_hand: Hand
         await store.apply(KEY, lambda row: replace(row, conflicting_policies=("x" * MOST_BYTES,)), now=NOW)
 
 
-async def test_a_row_that_cannot_be_read_is_never_dropped(store: DynamoStore, by_hand: Hand) -> None:
-    """Whoever asks for it is told which row it is, and a list names it; others are not hindered, nor is it lost."""
+async def test_unreadable_row_is_reported_and_kept(store: DynamoStore, by_hand: Hand) -> None:
+    """The error and the list name it; other rows are returned, and the row stays stored."""
     for number in (1, 2):
         await store.apply(key_of(number), due_at(NOW), now=NOW)
     for broken in ({"record": {"S": "{}"}}, {"record": {"N": "1"}}):
@@ -564,10 +564,8 @@ async def test_a_row_that_cannot_be_read_is_never_dropped(store: DynamoStore, by
         ({"sk": {"S": "mine"}}, "sk names no request"),
     ],
 )
-async def test_an_item_that_somebody_spoilt_is_named(
-    shelf: DynamoShelf, by_hand: Hand, spoilt: dict[str, Any], told: str
-) -> None:
-    """What no version of the bot wrote is an error that says where it is."""
+async def test_invalid_item_is_named(shelf: DynamoShelf, by_hand: Hand, spoilt: dict[str, Any], told: str) -> None:
+    """An item that no version of the bot wrote is an error with its key."""
     await (await shelf.open()).apply(KEY, due_at(NOW), now=NOW)
     by_hand("put_item", Item={**by_hand.item(), **spoilt})
     with pytest.raises(RowUnreadable, match=rf"item request#{KEY.ops_item_id} .*: {told}"):
@@ -599,10 +597,10 @@ def numbers(table: dict[str, Any]) -> None:
         (numbers, r"the index `due` has the key \(due, due_at\) instead of the texts"),
     ],
 )
-async def test_a_foreign_table_is_refused(
+async def test_foreign_table_is_refused(
     shelf: DynamoShelf, by_hand: Hand, spoil: Callable[[dict[str, Any]], None], told: str
 ) -> None:
-    """A mistyped name does not end with our items in somebody else's table; the message says what to do."""
+    """A mistyped name must not put our items into another program's table; the message says what to do."""
     wanted = definition()
     spoil(wanted)
     by_hand("delete_table")
@@ -613,8 +611,8 @@ async def test_a_foreign_table_is_refused(
     assert by_hand("describe_table")["Table"]["ItemCount"] == 0
 
 
-async def test_a_table_that_does_not_serve_yet_is_refused(shelf: DynamoShelf, by_hand: Hand) -> None:
-    """One that is still being made is named with its status."""
+async def test_table_that_is_not_ready_is_refused(shelf: DynamoShelf, by_hand: Hand) -> None:
+    """A table that is being created is reported with its status."""
     shown = json.loads(json.dumps(by_hand("describe_table")["Table"], default=str))
     shown = {name: shown[name] for name in ("KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes")}
     shown["GlobalSecondaryIndexes"][0]["IndexStatus"] = "CREATING"
@@ -624,14 +622,14 @@ async def test_a_table_that_does_not_serve_yet_is_refused(shelf: DynamoShelf, by
             pass
 
 
-async def test_a_missing_table_is_named(shelf: DynamoShelf) -> None:
-    """The message names the table, the Region and the command that makes it."""
+async def test_missing_table_is_named(shelf: DynamoShelf) -> None:
+    """The message names the table, the Region and the command that creates it."""
     with pytest.raises(TableRefused, match=f"no table nowhere in {REGION}: make it with .*doctor --create-table"):
         async with DynamoStore("nowhere", region=REGION):
             pass
 
 
-async def test_a_newer_schema_is_refused(store: DynamoStore, shelf: DynamoShelf, by_hand: Hand) -> None:
+async def test_newer_schema_is_refused(store: DynamoStore, shelf: DynamoShelf, by_hand: Hand) -> None:
     """The message says what to do, and nothing is written."""
     by_hand("put_item", Item={**SCHEMA_KEY, "version": {"N": "99"}})
     seen = len(shelf.server.calls)
@@ -641,13 +639,13 @@ async def test_a_newer_schema_is_refused(store: DynamoStore, shelf: DynamoShelf,
     assert shelf.server.operations(seen) == ["DescribeTable", "GetItem"]
 
 
-async def test_the_first_to_open_a_table_marks_it(store: DynamoStore, by_hand: Hand) -> None:
-    """A table that was made by other means than the command has its schema from the first process on."""
+async def test_first_process_stores_the_schema_version(store: DynamoStore, by_hand: Hand) -> None:
+    """A table that was created without the command gets its schema version from the first process."""
     assert by_hand("get_item", Key=SCHEMA_KEY)["Item"]["version"] == {"N": "1"}
 
 
-async def test_a_table_out_of_reach_is_an_error() -> None:
-    """Nobody listens there: the store does not open, and says where it tried."""
+async def test_unreachable_table_is_an_error() -> None:
+    """Without a connection the store does not open, and names the endpoint."""
     server = FakeDynamo()
     aimed = Aimed(server)
     server.stop()
@@ -657,10 +655,8 @@ async def test_a_table_out_of_reach_is_an_error() -> None:
     aimed.undo()
 
 
-async def test_a_profile_that_is_not_there_is_an_error(
-    shelf: DynamoShelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """What the SDK finds wrong before it sends anything is told by its name."""
+async def test_missing_profile_is_an_error(shelf: DynamoShelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Problems that the SDK finds before it sends a call are reported by name."""
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_PROFILE", "nobodys")
     with pytest.raises(StoreUnavailable, match=r"ProfileNotFound.*nobodys"):
@@ -671,7 +667,7 @@ async def test_a_profile_that_is_not_there_is_an_error(
 async def test_without_credentials_a_store_does_not_open(
     shelf: DynamoShelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """That is told at once, by name."""
+    """The error comes at once, by name."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):

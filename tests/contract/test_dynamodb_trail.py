@@ -1,4 +1,4 @@
-"""What the DynamoDB store promises of a row and the audit trail beyond the contract: its transactions and their limits."""
+"""What the DynamoDB store guarantees for rows with audit entries beyond the contract: transactions and their limits."""
 
 import asyncio
 import threading
@@ -30,7 +30,7 @@ store, impatient = test_dynamodb.store, test_dynamodb.impatient
 
 
 async def agreed(store: DynamoStore) -> list[str]:
-    """Return whose claims are in the row, having seen that they are in the trail, each once."""
+    """Return the claims in the row, after checking that each is in the audit trail once."""
     row = await store.load(KEY)
     names = [each.id for each in row.decisions] if row else []
     assert sorted(await told(store)) == sorted((name, "claimed") for name in names)
@@ -38,12 +38,12 @@ async def agreed(store: DynamoStore) -> list[str]:
 
 
 def one_more(record: Record) -> Record:
-    """Add a decision that is not there yet: applied twice, it has added two."""
+    """Add a new decision: applied twice, it adds two."""
     return claimed(f"{len(record.decisions)}")(record)
 
 
 def sent(server: FakeDynamo, since: int) -> list[dict[str, Any]]:
-    """Return the transactions that were asked for."""
+    """Return the transactions that were sent."""
     return [body for operation, body in server.calls[since:] if operation == TOGETHER]
 
 
@@ -55,10 +55,10 @@ def sent(server: FakeDynamo, since: int) -> list[dict[str, Any]]:
     "how", [{"cut": True}, {"error": (500, "InternalServerError")}, {"body": b'{"Consum'}], ids=str
 )
 @pytest.mark.parametrize("times", [1, 3])
-async def test_a_lost_reply_tells_a_step_once(
+async def test_transaction_with_a_lost_reply_stores_a_step_once(
     store: DynamoStore, server: FakeDynamo, how: dict[str, Any], before: bool, times: int
 ) -> None:
-    """Whether the transaction had its effect or not: for a new row, and for one that is."""
+    """Whether or not it took effect: for a new row and for an existing one."""
     for _ in range(2):
         fault = server.plan(TOGETHER, before=before, times=times, **how)
         await store.apply(KEY, one_more, now=NOW)
@@ -68,10 +68,8 @@ async def test_a_lost_reply_tells_a_step_once(
 
 
 @pytest.mark.parametrize("landed", [True, False])
-async def test_who_never_hears_is_uncertain_and_nothing_is_torn(
-    impatient: DynamoStore, server: FakeDynamo, landed: bool
-) -> None:
-    """Every reply is lost: nobody is told that nothing was stored, and what is stored is in row and trail."""
+async def test_writer_without_any_reply_is_uncertain(impatient: DynamoStore, server: FakeDynamo, landed: bool) -> None:
+    """Every reply is lost: the error does not claim that nothing was stored, and row and trail agree."""
     server.plan(TOGETHER, times=1000, cut=True, before=not landed)
     server.plan("GetItem", times=1)
     server.plan("GetItem", times=1000, error=(500, "InternalServerError"))
@@ -81,10 +79,10 @@ async def test_who_never_hears_is_uncertain_and_nothing_is_torn(
     assert await agreed(impatient) == (["0"] if landed else [])
 
 
-async def test_a_transaction_that_lands_late_tells_a_step_once(
+async def test_transaction_that_takes_effect_late_stores_a_step_once(
     store: DynamoStore, server: FakeDynamo, shelf: DynamoShelf
 ) -> None:
-    """AWS answered 500 and nothing was there; it takes effect just before its repetition does."""
+    """AWS answers 500 and stores it just before its repetition."""
     client, seen, late = server.client(), len(server.calls), list[dict[str, Any]]()
 
     def land(body: dict[str, Any]) -> dict[str, Any]:
@@ -103,8 +101,8 @@ async def test_a_transaction_that_lands_late_tells_a_step_once(
 # --- several processes
 
 
-async def test_whoever_is_overtaken_is_told_once(shelf: DynamoShelf) -> None:
-    """Two processes claim at the same moment: the one whose transaction is canceled applies again, and is told then."""
+async def test_loser_of_a_race_has_one_audit_entry(shelf: DynamoShelf) -> None:
+    """Two processes claim at once: the canceled one applies its change again, and only then has its entry."""
     stores = [await shelf.open(), await shelf.open()]
     both, seen = threading.Barrier(2), len(shelf.server.calls)
 
@@ -118,8 +116,8 @@ async def test_whoever_is_overtaken_is_told_once(shelf: DynamoShelf) -> None:
     assert sorted(await agreed(stores[0])) == ["0", "1"]
 
 
-async def test_a_row_that_had_no_step_before_it_was_overtaken_may_have_one_then(shelf: DynamoShelf) -> None:
-    """What is told is what the write changes, not what it would have changed."""
+async def test_audit_entries_follow_the_repeated_change(shelf: DynamoShelf) -> None:
+    """They describe what the stored change did, not what the first attempt would have done."""
     store, other = await shelf.open(), await shelf.open()
     loop = asyncio.get_running_loop()
 
@@ -144,10 +142,10 @@ async def test_a_row_that_had_no_step_before_it_was_overtaken_may_have_one_then(
         ("ProvisionedThroughputExceeded", "ProvisionedThroughputExceeded"),
     ],
 )
-async def test_a_transaction_that_was_canceled_for_now_is_made_again(
+async def test_transaction_canceled_for_a_passing_reason_is_repeated(
     store: DynamoStore, server: FakeDynamo, reasons: tuple[str, ...]
 ) -> None:
-    """Somebody else was at the row, or AWS had too much to do: nothing was written, and soon it is."""
+    """A conflict or throttling: nothing was written, and the repetition succeeds."""
     fault = server.plan(TOGETHER, times=2, error=(400, "TransactionCanceledException"), reasons=reasons)
     await store.apply(KEY, claimed("a"), now=NOW)
     assert fault.times == 0
@@ -157,10 +155,10 @@ async def test_a_transaction_that_was_canceled_for_now_is_made_again(
 @pytest.mark.parametrize(
     "reasons", [(), ("ValidationError", "None"), ("TransactionConflict", "ItemCollectionSizeLimitExceeded")]
 )
-async def test_a_transaction_that_was_canceled_for_good_is_told_at_once(
+async def test_transaction_canceled_for_good_fails_at_once(
     store: DynamoStore, server: FakeDynamo, reasons: tuple[str, ...]
 ) -> None:
-    """Another try does not help; that nothing was written is certain."""
+    """Repeating does not help, and it is certain that nothing was written."""
     fault = server.plan(TOGETHER, times=5, error=(400, "TransactionCanceledException"), reasons=reasons)
     with pytest.raises(StoreUnavailable, match="TransactionCanceledException") as told_so:
         await store.apply(KEY, claimed("a"), now=NOW)
@@ -170,23 +168,23 @@ async def test_a_transaction_that_was_canceled_for_good_is_told_at_once(
     assert await agreed(store) == []
 
 
-async def test_what_stays_canceled_is_an_error_in_time(impatient: DynamoStore, server: FakeDynamo) -> None:
-    """Nobody is told that it may be stored."""
+async def test_transaction_that_stays_canceled_fails_in_time(impatient: DynamoStore, server: FakeDynamo) -> None:
+    """The error does not say that it may be stored."""
     server.plan(TOGETHER, times=1000, error=(400, "TransactionCanceledException"), reasons=("TransactionConflict",))
     with pytest.raises(StoreUnavailable, match="TransactionCanceledException") as told_so:
         await impatient.apply(KEY, claimed("a"), now=NOW)
     assert not isinstance(told_so.value, StoreUncertain)
 
 
-async def test_a_write_alone_that_meets_a_transaction_is_made_again(store: DynamoStore, server: FakeDynamo) -> None:
-    """AWS refuses it while the other is under way; it had no effect."""
+async def test_single_write_that_meets_a_transaction_is_repeated(store: DynamoStore, server: FakeDynamo) -> None:
+    """AWS refuses it while the transaction runs; it had no effect."""
     fault = server.plan("PutItem", times=2, error=(400, "TransactionConflictException"))
     assert (await store.apply(KEY, counted, now=NOW)).version == 1
     assert fault.times == 0
 
 
-async def test_what_aws_is_still_at_is_not_known(impatient: DynamoStore, server: FakeDynamo) -> None:
-    """It got the same call twice, by whatever way: the first may have its effect yet."""
+async def test_transaction_in_progress_has_an_unknown_result(impatient: DynamoStore, server: FakeDynamo) -> None:
+    """AWS received the same call twice: the first may still take effect."""
     server.plan(TOGETHER, times=1000, error=(400, "TransactionInProgressException"))
     with pytest.raises(StoreUncertain):
         await impatient.apply(KEY, claimed("a"), now=NOW)
@@ -195,8 +193,8 @@ async def test_what_aws_is_still_at_is_not_known(impatient: DynamoStore, server:
 # --- what a transaction holds
 
 
-async def test_only_what_is_told_costs_a_transaction(store: DynamoStore, server: FakeDynamo) -> None:
-    """A row alone is a plain write; a step is one transaction of the row and its entry, which needs no other right."""
+async def test_only_writes_with_audit_entries_are_transactions(store: DynamoStore, server: FakeDynamo) -> None:
+    """A row alone is a plain write; a step is one transaction of row and entry, with the same permission."""
     await store.apply(KEY, claimed("a"), now=NOW)
     seen = len(server.calls)
     await store.apply(KEY, counted, now=NOW)
@@ -206,10 +204,10 @@ async def test_only_what_is_told_costs_a_transaction(store: DynamoStore, server:
     assert [list(each) for each in sent(server, seen)[0]["TransactItems"]] == [["Put"], ["Put"]]
 
 
-async def test_a_day_is_opened_before_its_first_entry(
+async def test_day_is_registered_before_its_first_entry(
     shelf: DynamoShelf, store: DynamoStore, server: FakeDynamo
 ) -> None:
-    """An entry whose day nobody knows of is never read: it is not written before the day is."""
+    """Entries of an unregistered day are never read, so they are not written before the day is."""
     server.plan("PutItem", times=1000, error=(400, "AccessDeniedException"))
     with pytest.raises(StoreUnavailable):
         await store.apply(KEY, claimed("a"), now=NOW)
@@ -222,8 +220,8 @@ async def test_a_day_is_opened_before_its_first_entry(
     assert await agreed(await shelf.open()) == ["0", "1"]
 
 
-async def test_a_crowd_is_told_in_as_few_writes_as_fit(store: DynamoStore, server: FakeDynamo) -> None:
-    """Each write takes what AWS takes at once; who does not fit into one is in the next, and the order stays."""
+async def test_concurrent_steps_share_transactions(store: DynamoStore, server: FakeDynamo) -> None:
+    """Each transaction takes as many entries as AWS allows; the rest follow in order."""
     gate = threading.Event()
     fault, seen = server.plan("GetItem", gate=gate), len(server.calls)
     names = [f"{number}" for number in range(2 * MOST_TOGETHER)]
@@ -240,8 +238,8 @@ async def test_a_crowd_is_told_in_as_few_writes_as_fit(store: DynamoStore, serve
     assert await told(store) == [(each.id, "claimed") for each in rows[-1].decisions]
 
 
-async def test_more_than_one_write_tells_is_refused(store: DynamoStore) -> None:
-    """As many steps as AWS takes at once are one change; one more is an error, and those beside it are not hindered."""
+async def test_change_with_too_many_steps_is_refused(store: DynamoStore) -> None:
+    """As many steps as AWS takes at once are one change; one more is an error, and other changes succeed."""
     many = [f"{number}" for number in range(MOST_ENTRIES)]
     changes = [claimed("a"), claimed(*many, "too many"), claimed("b")]
     first, second, third = await asyncio.gather(
@@ -255,8 +253,8 @@ async def test_more_than_one_write_tells_is_refused(store: DynamoStore) -> None:
     assert await agreed(store) == ["a", "b", *many]
 
 
-async def test_entries_that_are_too_large_together_are_two_writes(store: DynamoStore, server: FakeDynamo) -> None:
-    """AWS takes 4 MB at once, the row included."""
+async def test_entries_that_are_too_large_together_are_two_transactions(store: DynamoStore, server: FakeDynamo) -> None:
+    """AWS takes 4 MB at once, including the row."""
     assert MOST_ENTRY_BYTES + MOST_BYTES < MOST_SIZE
 
     def lengthy(name: str) -> Any:
@@ -273,9 +271,9 @@ async def test_entries_that_are_too_large_together_are_two_writes(store: DynamoS
     assert max(sum(len(str(each)) for each in body["TransactItems"]) for body in sent(server, seen)) < MOST_SIZE
 
 
-def test_no_two_entries_have_one_place(server: FakeDynamo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even where this machine's clock stands still or goes back: what is stored is never laid over."""
+def test_audit_entries_never_share_a_key(server: FakeDynamo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even if this machine's clock stops or goes back: stored entries are never overwritten."""
     monkeypatch.setattr("time.time_ns", iter([5, 5, 3, 9, 5]).__next__)
-    trail = Trail(server)  # type: ignore[arg-type]  # it calls nobody
+    trail = Trail(server)  # type: ignore[arg-type]  # makes no calls
     places = [item["sk"]["S"] for item in trail.as_items([AuditEntry(NOW, "claimed")] * 5)]
     assert places == sorted(set(places))

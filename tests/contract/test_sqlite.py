@@ -1,4 +1,4 @@
-"""What the SQLite store promises beyond the contract: durability, its file, its schema, its errors, its speed."""
+"""What the SQLite store guarantees beyond the contract: durability, its file, its schema, its errors, its speed."""
 
 import asyncio
 import os
@@ -36,13 +36,13 @@ OPERATIONS = (ROOT / "infra" / "docs" / "operations.md").read_text("utf-8")
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A file that is not there yet."""
+    """A file that does not exist."""
     return tmp_path / "node-access.db"
 
 
 @pytest.fixture
 def shared_path(path: Path) -> Path:
-    """A file that was made by hand, readable to its group."""
+    """A file that an admin created, readable to its group."""
     path.touch()
     path.chmod(0o640)
     return path
@@ -50,14 +50,14 @@ def shared_path(path: Path) -> Path:
 
 @pytest.fixture
 async def store(path: Path) -> AsyncIterator[SqliteStore]:
-    """A store on it."""
+    """A store in it."""
     async with SqliteStore(path) as store:
         yield store
 
 
 @pytest.fixture
 def by_hand(path: Path) -> Iterator[sqlite3.Connection]:
-    """The same file as somebody with sqlite3 at hand sees it."""
+    """The same file as the sqlite3 command shows it."""
     connect = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
     with closing(connect) as connection:
         yield connection
@@ -78,20 +78,20 @@ def counted(record: Record) -> Record:
 # --- the file
 
 
-def test_making_a_store_touches_nothing(path: Path) -> None:
+def test_constructing_a_store_opens_nothing(path: Path) -> None:
     """A constructor opens no file and starts no thread."""
     SqliteStore(path)
     assert not path.exists()
 
 
-async def test_the_file_is_its_owners_alone(store: SqliteStore, path: Path) -> None:
-    """Reasons and names are nobody else's business: mode 0600, the companions of the file too."""
+async def test_file_is_readable_only_for_its_owner(store: SqliteStore, path: Path) -> None:
+    """Reasons and names are private: mode 0600, also for the companion files."""
     await store.apply(KEY, counted, now=NOW)
     assert [mode_of(f"{path}{companion}") for companion in ("", "-wal", "-shm")] == [0o600] * 3
 
 
-async def test_the_file_keeps_the_mode_that_its_admin_gave(shared_path: Path) -> None:
-    """Somebody who lets a backup group read it does so for good."""
+async def test_file_keeps_the_mode_that_an_admin_set(shared_path: Path) -> None:
+    """For example, to let a backup group read it."""
     async with SqliteStore(shared_path):
         assert mode_of(shared_path) == 0o640
 
@@ -104,7 +104,7 @@ async def test_every_commit_reaches_the_disk(path: Path) -> None:
 
 
 async def test_rows_are_found_through_indexes(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """What is asked every second, and on every sweep, does not read the whole table."""
+    """Queries that run every second, or with every sweep, do not read the whole table."""
     for where in ("next_look_at <= 1", "next_look_at IS NOT NULL", "watched", "expires_at <= 1", "ops_item_id = 'x'"):
         plan = by_hand.execute(f"EXPLAIN QUERY PLAN SELECT key FROM requests WHERE {where}").fetchone()[3]
         assert re.search("USING (COVERING )?INDEX", plan), (where, plan)
@@ -132,8 +132,8 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("lines", [1, 7, 40])
-async def test_what_was_acknowledged_survives_a_kill(path: Path, lines: int) -> None:
-    """After kill -9 every write whose answer was seen is there, and the next process goes on from it."""
+async def test_acknowledged_writes_survive_a_kill(path: Path, lines: int) -> None:
+    """After kill -9 every acknowledged write is stored, and the next process continues from it."""
     writer = await asyncio.create_subprocess_exec(
         sys.executable, "-c", WRITER, str(path), stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
@@ -174,8 +174,8 @@ asyncio.run(main())
 """
 
 
-async def test_a_kill_right_after_the_commit_leaves_row_and_trail(path: Path) -> None:
-    """The process dies before anybody hears of the write: its step is in the row, and in the trail."""
+async def test_kill_right_after_the_commit_keeps_row_and_trail(path: Path) -> None:
+    """The process dies before the write is acknowledged: its step is in the row and in the audit trail."""
     writer = await asyncio.create_subprocess_exec(sys.executable, "-c", DECIDING, str(path), cwd=ROOT)
     assert await writer.wait() == -signal.SIGKILL
     async with SqliteStore(path) as store:
@@ -185,10 +185,8 @@ async def test_a_kill_right_after_the_commit_leaves_row_and_trail(path: Path) ->
         assert await told(store) == [("a", "claimed"), ("b", "claimed")]
 
 
-async def test_a_step_that_cannot_be_stored_keeps_its_row_from_being_so(
-    store: SqliteStore, by_hand: sqlite3.Connection
-) -> None:
-    """The disk is full at the entry: the decision is not in the row either, and its writer hears so."""
+async def test_row_is_not_stored_without_its_audit_entry(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
+    """The entry cannot be written: the decision is not in the row either, and its writer gets the error."""
     await store.apply(KEY, counted, now=NOW)
     by_hand.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(ABORT, 'disk is full'); END")
     with pytest.raises(StoreUnavailable, match="disk is full"):
@@ -196,8 +194,8 @@ async def test_a_step_that_cannot_be_stored_keeps_its_row_from_being_so(
     assert await store.load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
 
 
-async def test_processes_side_by_side_lose_nothing(path: Path) -> None:
-    """Three processes that write as fast as they can never give the same version twice."""
+async def test_concurrent_processes_lose_no_write(path: Path) -> None:
+    """Three processes that write as fast as they can never make the same version twice."""
     async with SqliteStore(path):
         writers = [
             await asyncio.create_subprocess_exec(
@@ -216,8 +214,8 @@ async def test_processes_side_by_side_lose_nothing(path: Path) -> None:
 # --- the schema
 
 
-async def test_several_processes_may_make_the_file_at_once(path: Path) -> None:
-    """Whoever comes first makes the tables; the others find them."""
+async def test_several_processes_may_create_the_file_at_once(path: Path) -> None:
+    """The first one creates the tables; the others use them."""
     stores = [SqliteStore(path) for _ in range(6)]
     async with AsyncExitStack() as stack:
         await asyncio.gather(*(stack.enter_async_context(store) for store in stores))
@@ -227,15 +225,15 @@ async def test_several_processes_may_make_the_file_at_once(path: Path) -> None:
 
 @pytest.fixture
 def locked(path: Path) -> Iterator[sqlite3.Connection]:
-    """A fresh file that another process has locked as a whole, as it does while it switches to WAL."""
+    """A new file that another process has locked completely, as it does while it switches to WAL."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("BEGIN EXCLUSIVE")
         yield connection
 
 
-def test_a_file_that_is_being_made_is_waited_for(locked: sqlite3.Connection, by_hand: sqlite3.Connection) -> None:
-    """SQLite itself does not wait when it switches to WAL; once the other process is done it works."""
+def test_file_being_created_is_waited_for(locked: sqlite3.Connection, by_hand: sqlite3.Connection) -> None:
+    """SQLite itself does not wait when it switches to WAL; after the other process is done it works."""
     pauses: list[float] = []
 
     def unlock_at_the_third(seconds: float) -> None:
@@ -248,16 +246,16 @@ def test_a_file_that_is_being_made_is_waited_for(locked: sqlite3.Connection, by_
     assert by_hand.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_a_file_that_stays_locked_is_an_error(locked: sqlite3.Connection, by_hand: sqlite3.Connection) -> None:
-    """Waiting for the other process has an end."""
+def test_file_that_stays_locked_is_an_error(locked: sqlite3.Connection, by_hand: sqlite3.Connection) -> None:
+    """The wait for the other process is limited."""
     pauses: list[float] = []
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         schema.switch_to_wal(by_hand, pause=pauses.append)
     assert len(pauses) == schema.WAL_ATTEMPTS - 1
 
 
-async def test_a_newer_schema_is_refused(path: Path) -> None:
-    """The message says what to do, and nothing in the file is touched."""
+async def test_newer_schema_is_refused(path: Path) -> None:
+    """The message says what to do, and the file is not changed."""
     async with SqliteStore(path) as store:
         await store.apply(KEY, counted, now=NOW)
     with closing(sqlite3.connect(path)) as connection:
@@ -269,16 +267,16 @@ async def test_a_newer_schema_is_refused(path: Path) -> None:
     assert content_of(path) == before
 
 
-async def test_a_newer_process_that_comes_between_is_noticed(path: Path, by_hand: sqlite3.Connection) -> None:
-    """The version is read once more under the lock: nobody turns it back."""
+async def test_migration_by_a_newer_process_is_noticed(path: Path, by_hand: sqlite3.Connection) -> None:
+    """The version is read again under the lock, so it never goes back."""
     schema.migrate(by_hand, path, (*schema.MIGRATIONS, ADD_COLOUR))
     with pytest.raises(schema.SchemaRefused):
         schema.migrate(by_hand, path, schema.MIGRATIONS)
     assert not by_hand.in_transaction
 
 
-async def test_another_programs_database_is_refused(path: Path) -> None:
-    """A mistyped path does not end with our tables among somebody else's."""
+async def test_database_of_another_program_is_refused(path: Path) -> None:
+    """A mistyped path must not put our tables into another program's file."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE requests (id INTEGER)")
     with pytest.raises(schema.SchemaRefused, match="another program's"):
@@ -286,8 +284,8 @@ async def test_another_programs_database_is_refused(path: Path) -> None:
             pass
 
 
-def test_every_schema_has_a_file_that_it_wrote() -> None:
-    """A further version cannot come without its sample, and the newest sample is what a new file looks like."""
+def test_every_schema_has_a_sample_file() -> None:
+    """A new version needs its sample, and the newest sample equals a new file."""
     assert max(VERSIONS) == len(schema.MIGRATIONS)
     with closing(sqlite3.connect(":memory:")) as sample, closing(sqlite3.connect(":memory:")) as new:
         sample.executescript(VERSIONS[max(VERSIONS)])
@@ -299,8 +297,8 @@ def test_every_schema_has_a_file_that_it_wrote() -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_a_file_of_any_version_is_read(path: Path, version: int) -> None:
-    """What a version wrote is understood for ever: rows, people, watermarks, the audit trail."""
+async def test_file_of_any_version_is_read(path: Path, version: int) -> None:
+    """Rows, people, watermarks and audit entries of every version stay readable."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSIONS[version])
     async with SqliteStore(path) as store:
@@ -315,7 +313,7 @@ async def test_a_file_of_any_version_is_read(path: Path, version: int) -> None:
 
 
 async def test_leases_and_ends_of_version_2_are_kept(path: Path) -> None:
-    """Who may sweep until when, and which row has ended, is in the file."""
+    """The sweep leases and the expiry of rows are in the file."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSIONS[2])
     async with SqliteStore(path) as store:
@@ -327,8 +325,8 @@ async def test_leases_and_ends_of_version_2_are_kept(path: Path) -> None:
         assert await store.load(OTHER) is None
 
 
-async def test_version_1_is_told_what_is_watched(path: Path, by_hand: sqlite3.Connection) -> None:
-    """A row without an end stays, so does one with a look to come; what had ended goes 400 days after its birth."""
+async def test_rows_of_version_1_get_watched_and_expiry(path: Path, by_hand: sqlite3.Connection) -> None:
+    """Rows that are open or due stay watched; ended rows expire 400 days after their creation."""
     by_hand.executescript(VERSION_1)
     copy = "INSERT INTO requests SELECT ?, ops_item_id, version, created_at, ?, ?, record FROM requests LIMIT 1"
     for name, unended, look in [("unended", 1, None), ("approved", 0, 1), ("ended", 0, None)]:
@@ -340,8 +338,8 @@ async def test_version_1_is_told_what_is_watched(path: Path, by_hand: sqlite3.Co
         assert expiry == [(timedelta(days=400) // timedelta(microseconds=1),)]
 
 
-async def test_rows_are_forgotten_when_their_time_has_come(path: Path) -> None:
-    """Not a microsecond earlier, and no row that is still watched; what version 1 left behind has its time too."""
+async def test_rows_are_deleted_when_they_expire(path: Path) -> None:
+    """Not a microsecond earlier, and no watched row; rows of version 1 expire too."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSION_1)
     async with SqliteStore(path) as store:
@@ -356,8 +354,8 @@ async def test_rows_are_forgotten_when_their_time_has_come(path: Path) -> None:
 ADD_COLOUR = ("ALTER TABLE requests ADD COLUMN colour TEXT NOT NULL DEFAULT 'green'",)
 
 
-async def test_a_migration_keeps_what_is_there(path: Path, by_hand: sqlite3.Connection) -> None:
-    """A file of the version before is brought on, once, with its rows."""
+async def test_migration_keeps_all_rows(path: Path, by_hand: sqlite3.Connection) -> None:
+    """A file of the previous version is migrated once, with its rows."""
     async with SqliteStore(path) as store:
         await store.apply(KEY, counted, now=NOW)
     for _ in range(2):
@@ -366,8 +364,8 @@ async def test_a_migration_keeps_what_is_there(path: Path, by_hand: sqlite3.Conn
     assert by_hand.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS) + 1,)
 
 
-async def test_a_migration_that_fails_changes_nothing(path: Path, by_hand: sqlite3.Connection) -> None:
-    """All of it or none of it: the version before can still open the file."""
+async def test_failed_migration_changes_nothing(path: Path, by_hand: sqlite3.Connection) -> None:
+    """All of it or none of it: the previous version can still open the file."""
     async with SqliteStore(path) as store:
         await store.apply(KEY, counted, now=NOW)
     with pytest.raises(sqlite3.OperationalError):
@@ -380,7 +378,7 @@ async def test_a_migration_that_fails_changes_nothing(path: Path, by_hand: sqlit
 
 
 def documented_backup(copy: Path) -> str:
-    """Return the documented statement that copies the file, for this copy."""
+    """Return the documented statement that makes this copy of the file."""
     command = re.search(r'^\(umask 077; sqlite3 node-access\.db "(VACUUM INTO .+)"\)', OPERATIONS, re.MULTILINE)
     assert command
     return command[1].replace("node-access-backup.db", str(copy))
@@ -395,8 +393,8 @@ def private() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("private")
-async def test_the_documented_backup_is_a_store(path: Path, tmp_path: Path, by_hand: sqlite3.Connection) -> None:
-    """Taken while the bot writes: whole, its owner's alone, and what was answered before is in it."""
+async def test_documented_backup_is_a_store(path: Path, tmp_path: Path, by_hand: sqlite3.Connection) -> None:
+    """Made while the bot writes: complete, private, with all earlier acknowledged writes."""
     copy = tmp_path / "copy.db"
     async with SqliteStore(path) as store:
         before = await store.apply(KEY, counted, now=NOW)
@@ -411,8 +409,8 @@ async def test_the_documented_backup_is_a_store(path: Path, tmp_path: Path, by_h
         assert (await restored.apply(KEY, counted, now=NOW)).version == row.version + 1
 
 
-async def test_a_backup_overwrites_nothing(store: SqliteStore, path: Path, by_hand: sqlite3.Connection) -> None:
-    """The copy of yesterday is not lost to a failed one of today."""
+async def test_backup_overwrites_nothing(store: SqliteStore, path: Path, by_hand: sqlite3.Connection) -> None:
+    """A failed copy of today does not destroy yesterday's."""
     copy = path.with_name("copy.db")
     by_hand.execute(documented_backup(copy))
     kept = content_of(copy)
@@ -424,8 +422,8 @@ async def test_a_backup_overwrites_nothing(store: SqliteStore, path: Path, by_ha
 # --- errors
 
 
-async def test_a_closed_store_says_so(path: Path) -> None:
-    """Before opening and after closing every call is an error, never a wait for ever."""
+async def test_closed_store_raises_an_error(path: Path) -> None:
+    """Before opening and after closing every call fails at once."""
     store = SqliteStore(path)
     with pytest.raises(StoreUnavailable, match="not open"):
         await store.load(KEY)
@@ -435,8 +433,8 @@ async def test_a_closed_store_says_so(path: Path) -> None:
         await store.apply(KEY, counted, now=NOW)
 
 
-async def test_closing_finishes_what_was_begun(path: Path) -> None:
-    """Writes that were asked for before `close` are answered and durable."""
+async def test_closing_completes_pending_writes(path: Path) -> None:
+    """Writes requested before the store closes are answered and durable."""
     async with SqliteStore(path) as store:
         writes = [asyncio.ensure_future(store.apply(KEY, counted, now=NOW)) for _ in range(250)]
         await asyncio.sleep(0)
@@ -451,8 +449,8 @@ async def test_closing_finishes_what_was_begun(path: Path) -> None:
         (lambda path: path.symlink_to(path.parent / "missing" / "file"), "No such file"),
     ],
 )
-async def test_a_file_that_cannot_be_opened_is_named(path: Path, make: object, problem: str) -> None:
-    """The error names the file and what is wrong with it."""
+async def test_file_that_cannot_be_opened_is_named(path: Path, make: object, problem: str) -> None:
+    """The error names the file and the problem."""
     assert callable(make)
     make(path)
     with pytest.raises(StoreUnavailable, match=problem) as caught:
@@ -461,8 +459,8 @@ async def test_a_file_that_cannot_be_opened_is_named(path: Path, make: object, p
     assert str(path) in str(caught.value)
 
 
-async def test_a_lock_that_stays_is_an_error(path: Path, by_hand: sqlite3.Connection) -> None:
-    """While another process sits on the file nothing is written, reads go on, and afterwards all is well."""
+async def test_lasting_lock_is_an_error(path: Path, by_hand: sqlite3.Connection) -> None:
+    """While another process holds the lock, writes fail and reads work; afterwards writes work too."""
     async with SqliteStore(path, busy_seconds=0.02) as store:
         await store.apply(KEY, counted, now=NOW)
         by_hand.execute("BEGIN IMMEDIATE")
@@ -473,8 +471,8 @@ async def test_a_lock_that_stays_is_an_error(path: Path, by_hand: sqlite3.Connec
         assert (await store.apply(KEY, counted, now=NOW)).version == 2
 
 
-async def test_a_write_that_fails_is_undone_with_all_beside_it(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """Nobody is told that something is stored which shares a transaction with what could not be."""
+async def test_failed_write_undoes_its_whole_transaction(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
+    """Writes that share the transaction are not acknowledged."""
     by_hand.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(ROLLBACK, 'disk is full'); END")
     by_hand.execute(
         "CREATE TRIGGER two BEFORE INSERT ON requests WHEN new.ops_item_id = 'oi-000000000002' "
@@ -490,15 +488,15 @@ async def test_a_write_that_fails_is_undone_with_all_beside_it(store: SqliteStor
     assert (await store.apply(key_of(1), counted, now=NOW)).reconcile_failures in {1, 2}
 
 
-async def test_a_read_that_fails_is_an_error(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """A table that is gone is no empty table."""
+async def test_failed_read_is_an_error(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
+    """A missing table does not count as an empty one."""
     by_hand.execute("DROP TABLE requests")
     with pytest.raises(StoreUnavailable, match="no such table"):
         await store.due(NOW, 1)
 
 
-async def test_a_row_that_cannot_be_read_is_never_dropped(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """Whoever asks for it is told which row it is, and a list names it; others are not hindered, nor is it lost."""
+async def test_unreadable_row_is_reported_and_kept(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
+    """The error and the list name it; other rows are returned, and the row stays stored."""
     for number in (1, 2):
         await store.apply(key_of(number), lambda row: replace(row, requeue_at=NOW), now=NOW)
     by_hand.execute("UPDATE requests SET record = '{}' WHERE key = ?", (str(KEY),))
@@ -511,8 +509,8 @@ async def test_a_row_that_cannot_be_read_is_never_dropped(store: SqliteStore, by
     assert by_hand.execute("SELECT record FROM requests WHERE key = ?", (str(KEY),)).fetchone() == ("{}",)
 
 
-async def test_a_write_is_conditional_on_the_version(store: SqliteStore) -> None:
-    """Should anything come between read and write, the write is refused, never laid over the other."""
+async def test_write_is_conditional_on_the_version(store: SqliteStore) -> None:
+    """If the row changed between read and write, the write is refused and overwrites nothing."""
     await store.apply(KEY, counted, now=NOW)
     connection = store._thread._connection
     assert connection is not None
@@ -525,7 +523,7 @@ async def test_a_write_is_conditional_on_the_version(store: SqliteStore) -> None
         await store.apply(KEY, overtaken, now=NOW)
 
 
-async def test_who_gave_up_is_passed_over(store: SqliteStore) -> None:
+async def test_write_of_a_cancelled_caller_is_skipped(store: SqliteStore) -> None:
     """A write whose caller was cancelled before it began is not made."""
     ran: list[int] = []
 
@@ -555,8 +553,8 @@ async def test_who_gave_up_is_passed_over(store: SqliteStore) -> None:
 # --- speed
 
 
-async def test_a_crowd_on_one_row_is_served_at_once(store: SqliteStore) -> None:
-    """200 writes to one row at the same moment share their commits: far fewer than writes reach the disk."""
+async def test_concurrent_writes_of_a_row_share_commits(store: SqliteStore) -> None:
+    """200 writes of one row at once need far fewer commits."""
     commits = 0
 
     def count(statement: str) -> None:
@@ -572,8 +570,8 @@ async def test_a_crowd_on_one_row_is_served_at_once(store: SqliteStore) -> None:
 # --- the audit trail is only ever added to
 
 
-async def test_no_entry_of_the_trail_is_changed(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """Not even by somebody with the file at hand and a statement: SQLite itself refuses."""
+async def test_audit_entries_cannot_be_changed(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
+    """SQLite itself refuses, even if a person runs the statement."""
     await store.append_audit(AuditEntry(datetime.now(UTC), "clicked"))
     for statement in ("UPDATE audit SET entry = '{}'", "DELETE FROM audit"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
@@ -581,8 +579,8 @@ async def test_no_entry_of_the_trail_is_changed(store: SqliteStore, by_hand: sql
     assert len(await store.audit(NOW)) == 1
 
 
-async def test_the_trail_is_forgotten_after_its_time(store: SqliteStore) -> None:
-    """Entries older than 400 days go with old rows, younger ones stay."""
+async def test_audit_entries_are_deleted_after_400_days(store: SqliteStore) -> None:
+    """They are deleted together with old rows; newer ones stay."""
     now = datetime.now(UTC)
     for days in (500, 401, 399, 0):
         await store.append_audit(AuditEntry(now - timedelta(days=days), f"{days}"))

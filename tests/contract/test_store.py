@@ -1,4 +1,4 @@
-"""What every store promises, whatever it is made of: the contract of `ports.store.Store`."""
+"""The contract of `ports.store.Store`, which every store fulfils."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ SECOND = timedelta(seconds=1)
 
 @pytest.fixture(params=KINDS)
 async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
-    """Data of every kind of store, empty."""
+    """Empty data of every kind of store."""
     shelf = KINDS[request.param](tmp_path)
     yield shelf
     await shelf.close()
@@ -33,27 +33,27 @@ async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 @pytest.fixture
 async def store(shelf: Shelf) -> Store:
-    """The first store on it."""
+    """The first store on the shelf."""
     return await shelf.open()
 
 
 def counted(record: Record) -> Record:
-    """Add one: of any number of these none may be lost."""
+    """Add one; of any number of these changes none may be lost."""
     return replace(record, reconcile_failures=record.reconcile_failures + 1)
 
 
 def due_at(moment: datetime | None) -> Change:
-    """Set the next moment to look."""
+    """Set the time of the next reconciliation."""
     return lambda record: replace(record, requeue_at=moment)
 
 
 def with_status(status: Status) -> Change:
-    """Take in a request of some status."""
+    """Set a request with this status."""
     return lambda record: replace(record, request=AccessRequest(record.key, status, TARO, Node("i-02999bd501754105a")))
 
 
 class Refused(Exception):
-    """What a change may raise."""
+    """An error that a change raises."""
 
 
 def refuse(_record: Record) -> Record:
@@ -63,43 +63,43 @@ def refuse(_record: Record) -> Record:
 # --- rows
 
 
-async def test_what_was_never_written_is_not_there(store: Store) -> None:
-    """An empty store has no rows and nothing due."""
+async def test_empty_store_has_no_rows(store: Store) -> None:
+    """And nothing is due."""
     assert await store.load(KEY) is None
     assert await store.next_due() is None
     assert not [*await store.due(NOW, 10), *(await store.watched()).rows, *await store.find("oi-x")]
     assert not [*await store.personal_chats(), *await store.audit(NOW)]
 
 
-async def test_a_new_row_is_made_at_the_moment_given(store: Store) -> None:
-    """The first change gets an empty row; it is stored as version 1."""
+async def test_new_row_is_created_at_the_given_time(store: Store) -> None:
+    """The first change gets an empty row, which is stored as version 1."""
     written = await store.apply(KEY, counted, now=NOW)
     assert written == Record(KEY, NOW, version=1, reconcile_failures=1)
     assert await store.load(KEY) == written
 
 
-async def test_each_write_is_exactly_one_version_on(store: Store) -> None:
-    """Versions count the writes without gaps: the row's own rules rely on it."""
+async def test_each_write_increases_the_version_by_one(store: Store) -> None:
+    """Versions count the writes without gaps; the row's rules rely on it."""
     versions = [(await store.apply(KEY, counted, now=NOW)).version for _ in range(4)]
     assert versions == [1, 2, 3, 4]
 
 
-async def test_the_birth_of_a_row_stays(store: Store) -> None:
-    """Later writes do not move `created_at`."""
+async def test_creation_time_of_a_row_stays(store: Store) -> None:
+    """Later writes do not change `created_at`."""
     await store.apply(KEY, counted, now=NOW)
     assert (await store.apply(KEY, counted, now=NOW + SECOND)).created_at == NOW
 
 
-async def test_an_unchanged_row_is_not_written(store: Store) -> None:
-    """The same row back, or an equal one, keeps its version; a new one left as it was made is not stored."""
+async def test_unchanged_row_is_not_written(store: Store) -> None:
+    """The same or an equal row keeps its version; an unchanged new one is not stored."""
     assert (await store.apply(KEY, lambda record: record, now=NOW)).version == 0
     assert await store.load(KEY) is None
     await store.apply(KEY, counted, now=NOW)
     assert (await store.apply(KEY, replace, now=NOW)).version == 1
 
 
-async def test_what_a_change_raises_passes_through(store: Store) -> None:
-    """A change that raises writes nothing, and its own error comes back."""
+async def test_error_of_a_change_passes_through(store: Store) -> None:
+    """A change that raises writes nothing, and its error reaches the caller."""
     with pytest.raises(Refused):
         await store.apply(KEY, refuse, now=NOW)
     assert await store.load(KEY) is None
@@ -109,16 +109,16 @@ async def test_what_a_change_raises_passes_through(store: Store) -> None:
     assert await store.load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
 
 
-async def test_one_who_raises_does_not_hinder_those_beside_them(store: Store) -> None:
-    """Of changes at the same moment only those that raise have no effect."""
+async def test_failing_change_does_not_affect_concurrent_ones(store: Store) -> None:
+    """Of concurrent changes only those that raise have no effect."""
     changes = [refuse if number % 3 == 0 else counted for number in range(30)]
     answers = await asyncio.gather(*(store.apply(KEY, change, now=NOW) for change in changes), return_exceptions=True)
     assert sum(isinstance(answer, Refused) for answer in answers) == 10
     assert (await store.load(KEY)) == Record(KEY, NOW, version=20, reconcile_failures=20)
 
 
-async def test_a_row_looks_the_same_written_and_read(store: Store) -> None:
-    """Digests are taken of representations: moments come back in UTC, whatever zone they were written in."""
+async def test_written_and_read_rows_have_the_same_repr(store: Store) -> None:
+    """Digests are made of representations: times are read in UTC, in any zone they were written."""
     tokyo = NOW.astimezone(timezone(timedelta(hours=9)))
     written = await store.apply(KEY, due_at(tokyo), now=tokyo)
     assert repr(written) == repr(await store.load(KEY))
@@ -126,7 +126,7 @@ async def test_a_row_looks_the_same_written_and_read(store: Store) -> None:
     assert written.requeue_at.tzinfo is UTC
 
 
-async def test_rows_do_not_touch_each_other(store: Store) -> None:
+async def test_rows_are_independent(store: Store) -> None:
     """The same OpsItem id in another Region is another row."""
     await store.apply(KEY, counted, now=NOW)
     await store.apply(OTHER_REGION, due_at(NOW), now=NOW)
@@ -136,8 +136,8 @@ async def test_rows_do_not_touch_each_other(store: Store) -> None:
 # --- several writers
 
 
-async def test_of_concurrent_writes_none_is_lost(shelf: Shelf) -> None:
-    """Two processes with 40 writers each, on one row: 80 writes, 80 versions, each seen by exactly one writer."""
+async def test_no_concurrent_write_is_lost(shelf: Shelf) -> None:
+    """Two processes with 40 writers each, on one row: 80 writes, 80 versions, each returned to exactly one writer."""
     stores = [await shelf.open(), await shelf.open()]
     written = await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for store in stores for _ in range(40)))
     assert sorted(row.version for row in written) == list(range(1, 81))
@@ -145,15 +145,15 @@ async def test_of_concurrent_writes_none_is_lost(shelf: Shelf) -> None:
         assert (await store.load(KEY)) == Record(KEY, NOW, version=80, reconcile_failures=80)
 
 
-async def test_a_store_that_heeds_no_version_loses_writes() -> None:
-    """The test above is not blind: with the guard gone it would fail."""
+async def test_store_without_version_check_loses_writes() -> None:
+    """Control: without the check the test above would fail."""
     store = HeedlessStore()
     written = await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for _ in range(40)))
     assert sorted(row.version for row in written) != list(range(1, 41))
 
 
-async def test_a_broken_store_raises_what_the_port_says() -> None:
-    """The fake that breaks on demand breaks as a real one does."""
+async def test_broken_fake_raises_the_port_error() -> None:
+    """The fake that breaks on demand fails like a real store."""
     store = MemoryStore()
     store.broken = True
     for call in (store.load(KEY), store.apply(KEY, counted, now=NOW), store.audit(NOW)):
@@ -161,8 +161,8 @@ async def test_a_broken_store_raises_what_the_port_says() -> None:
             await call
 
 
-async def test_only_one_of_many_takes_what_is_there_once(shelf: Shelf) -> None:
-    """A lease that only a free row gives is given once, whichever process asks."""
+async def test_only_one_of_many_writers_gets_a_lease(shelf: Shelf) -> None:
+    """A lease that requires a free row is given once, to whichever process is first."""
     stores = [await shelf.open(), await shelf.open()]
 
     async def take(store: Store, owner: str) -> bool:
@@ -182,8 +182,8 @@ async def test_only_one_of_many_takes_what_is_there_once(shelf: Shelf) -> None:
     assert sum(await asyncio.gather(*takers)) == 1
 
 
-async def test_what_one_wrote_the_other_reads(shelf: Shelf) -> None:
-    """A write that was answered is seen by every process at once."""
+async def test_process_reads_what_another_one_wrote(shelf: Shelf) -> None:
+    """An acknowledged write is visible to every process at once."""
     one, other = await shelf.open(), await shelf.open()
     assert await other.load(KEY) is None
     await one.apply(KEY, counted, now=NOW)
@@ -192,8 +192,8 @@ async def test_what_one_wrote_the_other_reads(shelf: Shelf) -> None:
     assert await one.next_due() == NOW
 
 
-async def test_giving_up_leaves_the_row_whole(store: Store) -> None:
-    """Writers that are cancelled on the way have written or not; every other one has."""
+async def test_cancelled_writers_leave_a_consistent_row(store: Store) -> None:
+    """Cancelled writers have written completely or not at all; all others have written."""
     tasks = [asyncio.create_task(store.apply(KEY, counted, now=NOW)) for _ in range(40)]
     await asyncio.sleep(0)
     for task in tasks[::2]:
@@ -208,8 +208,8 @@ async def test_giving_up_leaves_the_row_whole(store: Store) -> None:
 # --- what is due, open, or asked for
 
 
-async def test_due_rows_come_longest_due_first(store: Store) -> None:
-    """What is due at this moment counts, what is due later does not."""
+async def test_due_rows_are_listed_longest_due_first(store: Store) -> None:
+    """Rows due now count, rows due later do not."""
     for number, seconds in [(1, 0), (2, -60), (3, 1), (4, -30)]:
         await store.apply(key_of(number), due_at(NOW + seconds * SECOND), now=NOW)
     await store.apply(key_of(5), counted, now=NOW)
@@ -218,8 +218,8 @@ async def test_due_rows_come_longest_due_first(store: Store) -> None:
     assert await store.next_due() == NOW - 60 * SECOND
 
 
-async def test_a_moment_is_kept_to_the_microsecond(store: Store) -> None:
-    """A row is not due one microsecond before its moment."""
+async def test_due_time_is_kept_to_the_microsecond(store: Store) -> None:
+    """A row is not due one microsecond early."""
     moment = NOW + timedelta(microseconds=1)
     await store.apply(KEY, due_at(moment), now=NOW)
     assert list(await store.due(NOW, 1)) == []
@@ -227,8 +227,8 @@ async def test_a_moment_is_kept_to_the_microsecond(store: Store) -> None:
     assert await store.next_due() == moment
 
 
-async def test_a_row_without_an_appointment_is_not_due(store: Store) -> None:
-    """Once the next look is taken away the row is not found any more."""
+async def test_row_without_a_due_time_is_not_due(store: Store) -> None:
+    """After its due time is removed, the row is not listed."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     await store.apply(KEY, due_at(None), now=NOW)
     assert list(await store.due(NOW, 1)) == []
@@ -237,13 +237,13 @@ async def test_a_row_without_an_appointment_is_not_due(store: Store) -> None:
 
 @pytest.mark.parametrize("status", Status)
 async def test_rows_are_watched_until_their_request_has_ended(store: Store, status: Status) -> None:
-    """A row is listed as watched while somebody can still decide."""
+    """A row is listed as watched while a decision is possible."""
     await store.apply(KEY, with_status(status), now=NOW)
     assert [row.key for row in (await store.watched()).rows] == ([] if status.ended else [KEY])
 
 
-async def test_a_row_is_watched_while_a_look_is_to_come(store: Store) -> None:
-    """An approval whose access still runs may be revoked; one whose end was seen, and a request let go, is history."""
+async def test_row_with_a_due_time_is_watched(store: Store) -> None:
+    """An approval with active access may be revoked; a row that has ended, or was dropped, is not watched."""
     await store.apply(KEY, with_status(Status.APPROVED), now=NOW)
     await store.apply(KEY, due_at(NOW), now=NOW)
     await store.apply(key_of(2), counted, now=NOW)
@@ -252,15 +252,15 @@ async def test_a_row_is_watched_while_a_look_is_to_come(store: Store) -> None:
     assert list((await store.watched()).rows) == []
 
 
-async def test_watched_rows_come_oldest_first(store: Store) -> None:
-    """In the order of their birth."""
+async def test_watched_rows_are_listed_oldest_first(store: Store) -> None:
+    """In order of creation."""
     for number, seconds in [(1, 2), (2, 0), (3, 1)]:
         await store.apply(key_of(number), due_at(NOW), now=NOW + seconds * SECOND)
     assert [row.key for row in (await store.watched()).rows] == [key_of(2), key_of(3), key_of(1)]
 
 
 async def test_rows_are_found_by_their_ops_item_id(store: Store) -> None:
-    """In whatever account and Region it is."""
+    """In any account and Region."""
     for key in (KEY, OTHER_REGION, key_of(2)):
         await store.apply(key, counted, now=NOW)
     assert [row.key for row in await store.find(KEY.ops_item_id)] == [KEY, OTHER_REGION]
@@ -274,8 +274,8 @@ def chat_of(object_id: str, conversation: str = "a:1") -> PersonalChat:
     return PersonalChat(Person(object_id, "tenant", "佐藤 花子"), conversation, "https://smba.example.com/teams/")
 
 
-async def test_chats_are_kept_and_forgotten(store: Store) -> None:
-    """The latest chat of a person counts, until they are forgotten; forgetting twice is no error."""
+async def test_personal_chats_are_stored_and_deleted(store: Store) -> None:
+    """The latest chat of a person counts, until it is deleted; deleting twice is no error."""
     await store.remember_chat(chat_of("b"))
     await store.remember_chat(chat_of("a", "a:0"))
     await store.remember_chat(chat_of("a", "a:2"))
@@ -287,8 +287,8 @@ async def test_chats_are_kept_and_forgotten(store: Store) -> None:
     assert list(await store.personal_chats()) == [chat_of("b")]
 
 
-async def test_object_ids_are_the_same_in_any_case(store: Store) -> None:
-    """Microsoft writes the same id now in small and now in capital letters."""
+async def test_case_of_object_ids_does_not_matter(store: Store) -> None:
+    """Microsoft writes the same id in lower or upper case."""
     await store.remember_chat(chat_of("aaaa-BBBB"))
     await store.remember_chat(chat_of("AAAA-bbbb", "a:2"))
     assert list(await store.personal_chats()) == [chat_of("AAAA-bbbb", "a:2")]
@@ -297,8 +297,8 @@ async def test_object_ids_are_the_same_in_any_case(store: Store) -> None:
     assert await store.personal_chat("aaaa-BBBB") is None
 
 
-async def test_service_urls_are_kept(store: Store) -> None:
-    """The latest address of a conversation counts."""
+async def test_service_urls_are_stored(store: Store) -> None:
+    """The latest URL of a conversation counts."""
     assert await store.service_url("19:x") is None
     for address in ("https://one.example.com/", "https://two.example.com/"):
         await store.remember_service_url("19:x", address)
@@ -309,8 +309,8 @@ async def test_service_urls_are_kept(store: Store) -> None:
 # --- the sweep and the audit trail
 
 
-async def test_one_sweeps_at_a_time(shelf: Shelf) -> None:
-    """The right to sweep a place is one owner's until its end, and whoever has it renews it; other places are free."""
+async def test_sweep_lease_has_one_owner(shelf: Shelf) -> None:
+    """One owner has a place until its lease ends, and may renew it; other places are free."""
     one, other = await shelf.open(), await shelf.open()
 
     async def lease(store: Store, owner: str, at: datetime, region: str = KEY.region) -> bool:
@@ -324,8 +324,8 @@ async def test_one_sweeps_at_a_time(shelf: Shelf) -> None:
     assert await lease(other, "other", NOW + 3 * SECOND)
 
 
-async def test_of_many_that_want_to_sweep_one_may(shelf: Shelf) -> None:
-    """Asked at the same moment by two processes, twenty times each."""
+async def test_only_one_of_many_gets_the_sweep_lease(shelf: Shelf) -> None:
+    """Requested at once by two processes, twenty times each."""
     stores = [await shelf.open(), await shelf.open()]
     asking = [
         store.lease_sweep(KEY.account, KEY.region, f"{index}-{number}", now=NOW, until=NOW + SECOND)
@@ -336,7 +336,7 @@ async def test_of_many_that_want_to_sweep_one_may(shelf: Shelf) -> None:
 
 
 async def test_watermarks_only_advance(store: Store) -> None:
-    """Of two sweepers the one that began later counts, whoever is written last; each Region has its own."""
+    """The later watermark counts, in any order of writing; each Region has its own."""
     assert await store.watermark(KEY.account, KEY.region) is None
     for seconds in (0, 5, 3):
         await store.advance_watermark(KEY.account, KEY.region, NOW + seconds * SECOND)
@@ -344,8 +344,8 @@ async def test_watermarks_only_advance(store: Store) -> None:
     assert await store.watermark(KEY.account, "us-east-1") is None
 
 
-async def test_the_audit_trail_is_in_order(store: Store) -> None:
-    """Entries come oldest first, from the moment asked for on; equal moments in the order of writing."""
+async def test_audit_trail_is_in_order(store: Store) -> None:
+    """Entries come oldest first, from the given time on; entries of one time in order of writing."""
     entries = [AuditEntry(NOW + seconds * SECOND, f"event {seconds}") for seconds in (3, 1, 2)]
     entries += [AuditEntry(NOW + SECOND, "later", person_name="佐藤\ud800", detail="'; DROP TABLE audit; --")]
     for entry in entries:

@@ -1,4 +1,4 @@
-"""Any sequence of calls, on any of several stores on the same data, does what a plain dictionary would do."""
+"""Any sequence of calls, to any of several stores on the same data, behaves like a dictionary."""
 
 import asyncio
 import tempfile
@@ -42,7 +42,7 @@ class Stop(Exception):
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Two stores on the same data against a model of dictionaries. Subclasses say which kind of store."""
+    """Two stores on the same data against a model of dictionaries. Subclasses choose the kind of store."""
 
     kind: ClassVar[str]
     pause: ClassVar[int] = 1  # steps between two looks at everything; one more comes in the end
@@ -60,7 +60,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.watermarks: dict[str, datetime] = {}
         self.sweeps: dict[str, tuple[str, datetime]] = {}
         self.trail: list[AuditEntry] = []
-        self.steps = -1  # nothing was done yet when the invariant is first asked for
+        self.steps = -1  # the invariant is first checked before any call
         self.totals["examples"] += 1
 
     def shelf_in(self, folder: Path) -> Shelf:
@@ -105,7 +105,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(which=WHICH, key=REQUEST_KEYS, name=NAMES, state=st.sampled_from(DecisionState))
     def decide(self, which: int, key: RequestKey, name: str, state: DecisionState) -> None:
-        """A step of a decision is in the trail as soon as it is in the row."""
+        """A step of a decision is in the audit trail as soon as it is in the row."""
         known = {each.id: each for each in self.rows.get(key, Record(key, START)).decisions}
         former = known.get(name)
         made = Decision(name, Person(name, "tenant"), Verdict.APPROVE, "Level1", START, START, state=state)
@@ -179,7 +179,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.stores) < 4)
     @rule()
     def open_another(self) -> None:
-        """What a fresh process sees is what the old ones left."""
+        """A new process sees everything that earlier ones wrote."""
         self.stores[0] = self.run(self.shelf.open())
         self.stores.append(self.stores[0])
 
@@ -243,6 +243,6 @@ TestDynamoAgreesWithTheModel = DynamoMachine.TestCase
 TestDynamoAgreesWithTheModel.settings = settings(IN_CI, max_examples=6)  # tests/reliability has more
 
 
-def test_every_kind_of_store_has_its_machine() -> None:
-    """A further kind of store cannot join without the model."""
+def test_every_kind_of_store_has_a_machine() -> None:
+    """A new kind of store cannot be added without the model."""
     assert {machine.kind for machine in StoreMachine.__subclasses__()} == set(KINDS)

@@ -1,4 +1,4 @@
-"""What every store promises of a row and the audit trail: both are one write, whatever happens to it."""
+"""The contract of every store for rows and audit entries: both are one write."""
 
 import asyncio
 from dataclasses import replace
@@ -24,7 +24,7 @@ shelf, store = test_store.shelf, test_store.store
 
 
 def in_state(state: DecisionState, *names: str, **fields: object) -> Change:
-    """Bring decisions of these names into a state, new ones where there are none."""
+    """Set decisions of these names to a state; create missing ones."""
 
     def change(record: Record) -> Record:
         for name in names:
@@ -43,12 +43,12 @@ def claimed(*names: str) -> Change:
 
 
 async def told(store: Store) -> list[tuple[str, str]]:
-    """Return the trail, as decision and event."""
+    """Return the audit trail, as decision and event."""
     return [(entry.decision, entry.event) for entry in await store.audit(NOW - SECOND)]
 
 
-async def test_a_step_is_stored_with_its_row(store: Store) -> None:
-    """All that the row knows of it, at the moment of the write."""
+async def test_step_is_stored_with_its_row(store: Store) -> None:
+    """With everything that the row knows about it, at the time of the write."""
     sending = in_state(DecisionState.SENT, "a", role=ROLE, execution_id="an-execution", conversation="19:x")
     await store.apply(KEY, claimed("a"), now=NOW)
     await store.apply(KEY, sending, now=NOW + SECOND)
@@ -65,8 +65,8 @@ async def test_a_step_is_stored_with_its_row(store: Store) -> None:
     )
 
 
-async def test_every_way_of_a_decision_is_told(store: Store) -> None:
-    """State after state, and an outcome alone; what changes neither is no step."""
+async def test_every_step_of_a_decision_has_an_audit_entry(store: Store) -> None:
+    """Every state, and an outcome alone; a change of neither is not a step."""
     fields: list[tuple[DecisionState, Outcome | None]] = [
         (DecisionState.CLAIMED, None),
         (DecisionState.CLAIMED, Outcome.THROTTLED),
@@ -82,8 +82,8 @@ async def test_every_way_of_a_decision_is_told(store: Store) -> None:
     assert [entry.outcome for entry in trail] == ["", "throttled", "", "no_answer", ""]
 
 
-async def test_a_write_that_changes_no_decision_is_not_told(store: Store) -> None:
-    """Neither a look, nor a change that leaves the row as it was."""
+async def test_write_that_changes_no_decision_has_no_audit_entry(store: Store) -> None:
+    """Neither a reconciliation, nor a change that returns the same row."""
     await store.apply(KEY, counted, now=NOW)
     await store.apply(KEY, claimed("a"), now=NOW)
     await store.apply(KEY, counted, now=NOW)
@@ -91,16 +91,16 @@ async def test_a_write_that_changes_no_decision_is_not_told(store: Store) -> Non
     assert await told(store) == [("a", "claimed")]
 
 
-async def test_what_is_refused_is_not_told(store: Store) -> None:
-    """A change that raises leaves neither row nor entry, and takes nothing from those beside it."""
+async def test_failing_change_has_no_audit_entry(store: Store) -> None:
+    """A change that raises stores neither row nor entry, and does not affect concurrent ones."""
     changes = [refuse if number % 3 == 0 else claimed(f"{number}") for number in range(12)]
     answers = await asyncio.gather(*(store.apply(KEY, change, now=NOW) for change in changes), return_exceptions=True)
     assert sum(isinstance(answer, Refused) for answer in answers) == 4
     assert sorted(await told(store)) == sorted((f"{number}", "claimed") for number in range(12) if number % 3)
 
 
-async def test_the_steps_of_one_moment_are_in_the_order_of_writing(store: Store) -> None:
-    """Of one write and of several, and among what is added alone."""
+async def test_steps_of_one_time_are_in_order_of_writing(store: Store) -> None:
+    """Steps of one write and of several, and entries that are appended alone."""
     await store.apply(KEY, claimed("c", "a", "b"), now=NOW)
     await store.append_audit(AuditEntry(NOW, "clicked"))
     await store.apply(KEY, in_state(DecisionState.SENT, "b", "a"), now=NOW)
@@ -111,16 +111,16 @@ async def test_the_steps_of_one_moment_are_in_the_order_of_writing(store: Store)
     ]
 
 
-async def test_moments_of_steps_are_utc_and_days_of_their_own(store: Store) -> None:
-    """Whatever zone the clock is in; a day that only rows have written to is found."""
+async def test_times_of_steps_are_utc(store: Store) -> None:
+    """In any zone of the clock; a day that only rows have written to is read."""
     tokyo = timezone(timedelta(hours=9))
     for days in (0, 3, 1):
         await store.apply(KEY, claimed(f"{days}"), now=(NOW + timedelta(days=days)).astimezone(tokyo))
     assert [repr(entry.at) for entry in await store.audit(NOW)] == [repr(NOW + timedelta(days=n)) for n in (0, 1, 3)]
 
 
-async def test_a_crowd_leaves_as_many_entries_as_changes(shelf: Shelf) -> None:
-    """Two processes with 30 writers each on one row: whoever had to apply anew is told once."""
+async def test_concurrent_changes_leave_one_audit_entry_each(shelf: Shelf) -> None:
+    """Two processes with 30 writers each on one row: a repeated change has one entry."""
     stores = [await shelf.open(), await shelf.open()]
     names = [f"{which}-{number}" for which in range(2) for number in range(30)]
     await asyncio.gather(*(stores[number % 2].apply(KEY, claimed(name), now=NOW) for number, name in enumerate(names)))
@@ -130,8 +130,8 @@ async def test_a_crowd_leaves_as_many_entries_as_changes(shelf: Shelf) -> None:
     assert await told(stores[1]) == [(each.id, "claimed") for each in row.decisions]
 
 
-async def test_one_of_many_is_told(shelf: Shelf) -> None:
-    """Two processes settle the same decision at one moment: the step that had an effect is the one in the trail."""
+async def test_only_the_effective_step_has_an_audit_entry(shelf: Shelf) -> None:
+    """Two processes settle the same decision at once: the trail has the step that took effect."""
     stores = [await shelf.open(), await shelf.open()]
     await stores[0].apply(KEY, claimed("a"), now=NOW)
     settle = in_state(DecisionState.CONFIRMED, "a")
@@ -139,8 +139,8 @@ async def test_one_of_many_is_told(shelf: Shelf) -> None:
     assert await told(stores[1]) == [("a", "claimed"), ("a", "accepted")]
 
 
-async def test_giving_up_leaves_row_and_trail_together(store: Store) -> None:
-    """Writers that are cancelled on the way have left both or neither."""
+async def test_cancelled_writers_leave_row_and_trail_consistent(store: Store) -> None:
+    """Cancelled writers have stored both or neither."""
     tasks = [asyncio.create_task(store.apply(KEY, claimed(f"{number}"), now=NOW)) for number in range(20)]
     await asyncio.sleep(0)
     for task in tasks[::2]:

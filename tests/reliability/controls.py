@@ -550,7 +550,7 @@ GUARDS = (
         "bot/store/sqlite/thread.py",
         'connection.execute("BEGIN IMMEDIATE")',
         "",
-        "tests/contract/test_store.py::test_of_concurrent_writes_none_is_lost[sqlite]",
+        "tests/contract/test_store.py::test_no_concurrent_write_is_lost[sqlite]",
         and_also=(
             ("bot/store/sqlite/thread.py", 'connection.execute("COMMIT")', ""),
             ("bot/store/sqlite/store.py", "    WHERE version = :version - 1\n", ""),
@@ -561,14 +561,14 @@ GUARDS = (
         "bot/store/sqlite/store.py",
         "        connection.executemany(_APPEND, map(_appended, entries))\n",
         "",
-        "tests/contract/test_sqlite.py::test_a_kill_right_after_the_commit_leaves_row_and_trail",
+        "tests/contract/test_sqlite.py::test_kill_right_after_the_commit_keeps_row_and_trail",
     ),
     Guard(
         "the trail in one transaction with the row",
         "bot/store/dynamodb/commits.py",
         '        self._calls.put(row, *({"Item": each} for each in draft.entries))',
         '        self._calls.put(row)\n            [self._calls.put({"Item": each}) for each in draft.entries]',
-        "tests/contract/test_dynamodb_trail.py::test_only_what_is_told_costs_a_transaction",
+        "tests/contract/test_dynamodb_trail.py::test_only_writes_with_audit_entries_are_transactions",
     ),
     Guard(
         "a late answer of the store",

@@ -37,7 +37,7 @@ PROMPT_SECONDS = 2.0  # a card must appear within seconds; if need be it names n
 KEPT = 2000  # users
 CODES = 50  # codes are text from outside
 PAGES = 5  # of ten instances each; an organization has one
-EVERYBODY: Final = ""  # not a user id: key of a failure that does not concern one user
+ALL_USERS: Final = ""  # not a user id: key of a failure that does not concern one user
 log = structlog.get_logger(__name__)
 
 Names = tuple[str, ...]
@@ -90,7 +90,7 @@ class IdentityCenter:
         names = self._names.get(user_id)
         if names is not None:
             return _Answer(names)
-        code = self._failing.get(user_id) or self._failing.get(EVERYBODY)
+        code = self._failing.get(user_id) or self._failing.get(ALL_USERS)
         return _Answer(code=code) if code else None
 
     async def _promptly(self, user_id: str) -> _Answer:
@@ -106,13 +106,13 @@ class IdentityCenter:
             try:
                 self._names[user_id] = names = await self._read(user_id)
             except CallFailed as failed:
-                about = user_id if failed.failure is Failure.REFUSED else EVERYBODY
+                about = user_id if failed.failure is Failure.REFUSED else ALL_USERS
                 self._failing[about] = failed.code
                 return _Answer(code=failed.code)
             return _Answer(names)
 
     async def _read(self, user_id: str) -> Names:
-        store = self._stores.get(EVERYBODY) or await self._find_store()
+        store = self._stores.get(ALL_USERS) or await self._find_store()
         try:
             answer = await self._clients.own_read(
                 "identitystore", "describe_user", Lane.RECONCILE, IdentityStoreId=store, UserId=user_id
@@ -139,7 +139,7 @@ class IdentityCenter:
         store = next(iter(found), "")
         if not IDENTITY_STORE_ID.fullmatch(store):
             raise CallFailed("NoIdentityStore", Failure.NO_ANSWER)
-        self._stores[EVERYBODY] = store
+        self._stores[ALL_USERS] = store
         return store
 
     async def _instances(self) -> list[Mapping[str, object]]:
@@ -166,7 +166,7 @@ def _fresh_until(_user_id: str, names: Names, now: float) -> float:
 
 
 def names_in(record: Mapping[str, object], user_id: str) -> Names:
-    """Return what may name the user in a record, the user name first; raise CallFailed for somebody else's."""
+    """Return the names in a user record, the user name first; raise CallFailed for another user."""
     if (text(record.get("UserId")) or user_id).casefold() != user_id.casefold():
         raise CallFailed("AnotherUser", Failure.REFUSED)
     primary = [each.get("Value") for each in rows(record.get("Emails")) if each.get("Primary") is True]

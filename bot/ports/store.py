@@ -61,7 +61,7 @@ class Store(Protocol):
         """
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
-        """Return the rows whose `requeue_at` has come, longest due first."""
+        """Return the rows whose `requeue_at` has passed, longest due first."""
 
     async def next_due(self) -> datetime | None:
         """Return the earliest `requeue_at` of all rows."""

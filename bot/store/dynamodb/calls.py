@@ -30,7 +30,7 @@ _PASSING_REASONS: Final = frozenset({"None", "ProvisionedThroughputExceeded", "T
 
 
 class DynamoError(StoreUnavailable):
-    """DynamoDB refused a call for good. `code`: AWS's error code, or the name of the SDK's error."""
+    """DynamoDB refused a call permanently. `code`: AWS's error code, or the name of the SDK's error."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}" if detail else code)

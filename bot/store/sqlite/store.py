@@ -108,7 +108,7 @@ class SqliteStore:
         return await self._thread.write(partial(_apply, key=key, change=change, now=now))
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
-        """Return the rows whose `requeue_at` has come, longest due first."""
+        """Return the rows whose `requeue_at` has passed, longest due first."""
         return [RequestKey.parse(key) for (key,) in await self._rows(_DUE, _micros(now), limit)]
 
     async def next_due(self) -> datetime | None:

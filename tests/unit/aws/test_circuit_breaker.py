@@ -12,14 +12,14 @@ HERE = Quota("111122223333", "ap-northeast-1", "ssm", "get_ops_item")
 THERE = Quota("444455556666", "ap-northeast-1", "ssm", "get_ops_item")
 
 
-def failed(hanging: CircuitBreaker, quota: Quota, failure: Failure) -> None:
+def failed(breaker: CircuitBreaker, quota: Quota, failure: Failure) -> None:
     """Make a call that fails."""
-    with pytest.raises(CallFailed), hanging.guard(quota):
+    with pytest.raises(CallFailed), breaker.guard(quota):
         raise CallFailed("ReadTimeoutError", failure)
 
 
 @pytest.fixture
-def hanging() -> CircuitBreaker:
+def breaker() -> CircuitBreaker:
     """An operation that has timed out several times."""
     found = CircuitBreaker()
     for _ in range(PATIENCE):
@@ -27,39 +27,39 @@ def hanging() -> CircuitBreaker:
     return found
 
 
-def test_open_circuit_allows_one_call_at_a_time(hanging: CircuitBreaker) -> None:
+def test_open_circuit_allows_one_call_at_a_time(breaker: CircuitBreaker) -> None:
     """The second call is refused at once, and does not count."""
-    with hanging.guard(HERE):
+    with breaker.guard(HERE):
         for _ in range(2):
-            with pytest.raises(CallFailed) as refused, hanging.guard(HERE):
+            with pytest.raises(CallFailed) as refused, breaker.guard(HERE):
                 pytest.fail("it was let through")
             assert (refused.value.code, refused.value.failure) == ("NotAnswering", Failure.TIMED_OUT)
 
 
-def test_open_circuit_does_not_affect_other_quotas(hanging: CircuitBreaker) -> None:
+def test_open_circuit_does_not_affect_other_quotas(breaker: CircuitBreaker) -> None:
     """Another account and another operation are called as usual."""
-    with hanging.guard(HERE), ExitStack() as stack:
+    with breaker.guard(HERE), ExitStack() as stack:
         for quota in (THERE, THERE, Quota(*(HERE.account, HERE.region, "ssm", "get_document"))):
-            stack.enter_context(hanging.guard(quota))
+            stack.enter_context(breaker.guard(quota))
 
 
 @pytest.mark.parametrize("failure", [None, Failure.THROTTLED, Failure.DENIED, Failure.NO_ANSWER])
-def test_any_answer_closes_the_circuit(hanging: CircuitBreaker, failure: Failure | None) -> None:
+def test_any_answer_closes_the_circuit(breaker: CircuitBreaker, failure: Failure | None) -> None:
     """An error other than a time-out is an answer too."""
     if failure:
-        failed(hanging, HERE, failure)
+        failed(breaker, HERE, failure)
     else:
-        with hanging.guard(HERE):
+        with breaker.guard(HERE):
             pass
-    with hanging.guard(HERE), hanging.guard(HERE):
+    with breaker.guard(HERE), breaker.guard(HERE):
         pass
 
 
 def test_few_time_outs_in_a_row_refuse_no_call() -> None:
     """Fewer than PATIENCE time-outs in a row do not open the circuit."""
-    hanging = CircuitBreaker()
+    breaker = CircuitBreaker()
     for _ in range(5):
         for _ in range(PATIENCE - 1):
-            failed(hanging, HERE, Failure.TIMED_OUT)
-        with hanging.guard(HERE), hanging.guard(HERE):
+            failed(breaker, HERE, Failure.TIMED_OUT)
+        with breaker.guard(HERE), breaker.guard(HERE):
             pass

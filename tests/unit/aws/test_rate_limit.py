@@ -58,13 +58,13 @@ async def timeline() -> AsyncIterator[Timeline]:
 
 
 async def turns(
-    pacer: RateLimiter, timeline: Timeline, count: int, lane: Lane = Lane.SWEEP, quota: Quota = OPS
+    limiter: RateLimiter, timeline: Timeline, count: int, lane: Lane = Lane.SWEEP, quota: Quota = OPS
 ) -> list[float]:
     """Take turns concurrently; return when each was taken."""
     taken: list[float] = []
 
     async def take() -> None:
-        await pacer.turn(quota, lane)
+        await limiter.turn(quota, lane)
         taken.append(round(timeline.seconds, 3))
 
     await asyncio.gather(*(take() for _ in range(count)))
@@ -82,7 +82,7 @@ async def test_no_second_has_more_calls_than_the_quota(timeline: Timeline) -> No
 
 async def test_every_operation_account_and_region_has_its_own_quota(timeline: Timeline) -> None:
     """AWS counts them separately."""
-    pacer = RateLimiter(clock=timeline, rates={"ssm": 1.0})
+    limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     quotas = [
         OPS,
         Quota("444455556666", OPS.region, "ssm", OPS.operation),
@@ -90,7 +90,7 @@ async def test_every_operation_account_and_region_has_its_own_quota(timeline: Ti
         Quota(OPS.account, OPS.region, "ssm", "send_automation_signal"),
     ]
     for quota in quotas:
-        assert await turns(pacer, timeline, 1, quota=quota) == [0.0]
+        assert await turns(limiter, timeline, 1, quota=quota) == [0.0]
 
 
 async def test_operation_with_a_lower_quota_has_its_own_rate(timeline: Timeline) -> None:
@@ -104,21 +104,21 @@ async def test_operation_with_a_lower_quota_has_its_own_rate(timeline: Timeline)
 
 async def test_service_without_a_rate_is_not_limited(timeline: Timeline) -> None:
     """SQS and STS have large quotas."""
-    pacer = RateLimiter(clock=timeline, rates={"ssm": 1.0})
+    limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     quota = Quota(OPS.account, OPS.region, "sqs", "receive_message")
-    pacer.throttled(quota)
-    assert await turns(pacer, timeline, 50, quota=quota) == [0.0] * 50
+    limiter.throttled(quota)
+    assert await turns(limiter, timeline, 50, quota=quota) == [0.0] * 50
 
 
 async def test_clicks_go_before_reconciliation_before_sweeps(timeline: Timeline) -> None:
     """The order of arrival does not matter: a waiting person goes first."""
-    pacer, order = RateLimiter(clock=timeline, rates={"ssm": 1.0}), list[Lane]()
+    limiter, order = RateLimiter(clock=timeline, rates={"ssm": 1.0}), list[Lane]()
 
     async def take(lane: Lane) -> None:
-        await pacer.turn(OPS, lane)
+        await limiter.turn(OPS, lane)
         order.append(lane)
 
-    await pacer.turn(OPS, Lane.SWEEP)
+    await limiter.turn(OPS, Lane.SWEEP)
     lanes = [Lane.SWEEP, Lane.SWEEP, Lane.RECONCILE, Lane.CLICK, Lane.RECONCILE, Lane.CLICK]
     await asyncio.gather(*(take(lane) for lane in lanes))
     assert order == sorted(lanes)
@@ -126,13 +126,13 @@ async def test_clicks_go_before_reconciliation_before_sweeps(timeline: Timeline)
 
 async def test_click_overtakes_the_head_of_the_queue(timeline: Timeline) -> None:
     """The head of the queue sleeps until a token is free; a click that arrives meanwhile takes it."""
-    pacer, order = RateLimiter(clock=timeline, rates={"ssm": 0.5}), list[str]()
+    limiter, order = RateLimiter(clock=timeline, rates={"ssm": 0.5}), list[str]()
 
     async def take(name: str, lane: Lane) -> None:
-        await pacer.turn(OPS, lane)
+        await limiter.turn(OPS, lane)
         order.append(name)
 
-    await pacer.turn(OPS, Lane.SWEEP)
+    await limiter.turn(OPS, Lane.SWEEP)
     sweep = asyncio.create_task(take("sweep", Lane.SWEEP))
     await timeline.sleep(1)
     await take("click", Lane.CLICK)
@@ -142,10 +142,10 @@ async def test_click_overtakes_the_head_of_the_queue(timeline: Timeline) -> None
 
 async def test_cancelled_caller_does_not_block_the_queue(timeline: Timeline) -> None:
     """The next caller takes its place."""
-    pacer = RateLimiter(clock=timeline, rates={"ssm": 1.0})
-    await pacer.turn(OPS, Lane.SWEEP)
-    first = asyncio.create_task(pacer.turn(OPS, Lane.SWEEP))
-    second = asyncio.create_task(pacer.turn(OPS, Lane.SWEEP))
+    limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
+    await limiter.turn(OPS, Lane.SWEEP)
+    first = asyncio.create_task(limiter.turn(OPS, Lane.SWEEP))
+    second = asyncio.create_task(limiter.turn(OPS, Lane.SWEEP))
     await asyncio.sleep(0)
     first.cancel()
     await second
@@ -154,40 +154,40 @@ async def test_cancelled_caller_does_not_block_the_queue(timeline: Timeline) -> 
 
 async def test_throttling_halves_the_rate_and_time_restores_it(timeline: Timeline) -> None:
     """The rate is halved and the burst is gone; after a while the full rate is back."""
-    pacer = RateLimiter(clock=timeline, rates={"ssm": 4.0})
-    pacer.throttled(OPS)
-    slowed = await turns(pacer, timeline, 1)
+    limiter = RateLimiter(clock=timeline, rates={"ssm": 4.0})
+    limiter.throttled(OPS)
+    slowed = await turns(limiter, timeline, 1)
     assert slowed == [pytest.approx(0.5, abs=0.02)]
     await timeline.sleep(60)
     began = timeline.seconds
-    taken = await turns(pacer, timeline, 7)
+    taken = await turns(limiter, timeline, 7)
     assert taken[-1] - began == pytest.approx(1.0, abs=0.02)
 
 
 async def test_calls_that_were_throttled_together_halve_the_rate_once(timeline: Timeline) -> None:
     """Three throttled calls at the same time count as one."""
-    pacer = RateLimiter(clock=timeline, rates={"ssm": 4.0})
+    limiter = RateLimiter(clock=timeline, rates={"ssm": 4.0})
     for _ in range(3):
-        pacer.throttled(OPS)
-    assert await turns(pacer, timeline, 1) == [pytest.approx(0.5, abs=0.02)]
+        limiter.throttled(OPS)
+    assert await turns(limiter, timeline, 1) == [pytest.approx(0.5, abs=0.02)]
 
 
 async def test_rate_never_falls_to_zero(timeline: Timeline) -> None:
     """However long AWS throttles, a call is made every few seconds."""
-    pacer = RateLimiter(clock=timeline, rates={"ssm": 3.0})
+    limiter = RateLimiter(clock=timeline, rates={"ssm": 3.0})
     for _ in range(20):
-        pacer.throttled(OPS)
+        limiter.throttled(OPS)
         await timeline.sleep(1)
     began = timeline.seconds
-    await pacer.turn(OPS, Lane.SWEEP)
+    await limiter.turn(OPS, Lane.SWEEP)
     assert timeline.seconds - began < 5
 
 
 @pytest.mark.parametrize("lane", [Lane.CLICK, Lane.RECONCILE, Lane.SWEEP])
 async def test_wait_beyond_patience_is_refused_at_once(timeline: Timeline, lane: Lane) -> None:
     """The error comes at once, and no caller waits longer than its patience."""
-    pacer = RateLimiter(clock=timeline, rates={"ssm": 1.0})
-    outcomes = await asyncio.gather(*(pacer.turn(OPS, lane) for _ in range(300)), return_exceptions=True)
+    limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
+    outcomes = await asyncio.gather(*(limiter.turn(OPS, lane) for _ in range(300)), return_exceptions=True)
     served = sum(outcome is None for outcome in outcomes)
     assert served == PATIENCE[lane] + 1
     assert timeline.seconds == pytest.approx(PATIENCE[lane])
@@ -196,10 +196,10 @@ async def test_wait_beyond_patience_is_refused_at_once(timeline: Timeline, lane:
 
 async def test_queued_sweeps_do_not_delay_a_click(timeline: Timeline) -> None:
     """Only callers that go first count as ahead."""
-    pacer = RateLimiter(clock=timeline, rates={"ssm": 1.0})
-    sweeps = [asyncio.create_task(pacer.turn(OPS, Lane.SWEEP)) for _ in range(100)]
+    limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
+    sweeps = [asyncio.create_task(limiter.turn(OPS, Lane.SWEEP)) for _ in range(100)]
     await asyncio.sleep(0)
-    await pacer.turn(OPS, Lane.CLICK)
+    await limiter.turn(OPS, Lane.CLICK)
     assert timeline.seconds <= 1.0
     for sweep in sweeps:
         sweep.cancel()
@@ -210,10 +210,10 @@ async def test_queued_sweeps_do_not_delay_a_click(timeline: Timeline) -> None:
 async def test_clock_set_back_does_not_block_a_quota(back: timedelta) -> None:
     """The clock was ahead and is corrected: clicks still get their turns."""
     clock = ManualClock()
-    pacer = RateLimiter(clock=clock)
-    await pacer.turn(OPS, Lane.CLICK)
+    limiter = RateLimiter(clock=clock)
+    await limiter.turn(OPS, Lane.CLICK)
     await clock.advance(10)
     clock.set_to(clock.now() - back)
-    turns = [asyncio.create_task(pacer.turn(OPS, Lane.CLICK)) for _ in range(4)]
+    turns = [asyncio.create_task(limiter.turn(OPS, Lane.CLICK)) for _ in range(4)]
     await clock.advance(10)
     await asyncio.gather(*turns)

@@ -99,7 +99,7 @@ class DynamoStore:
         return record
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
-        """Return the rows whose `requeue_at` has passed, longest due first; rows of other processes may be seconds late."""
+        """Return the rows that are due, longest due first; rows of other processes may be seconds late."""
         recent = [key for key, moment in self._recent.items() if moment <= now]
         return await self._read(lambda table: table.due(now, limit, recent))
 

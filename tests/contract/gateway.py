@@ -12,7 +12,9 @@ import pytest
 from botocore.loaders import create_loader
 from prometheus_client import CollectorRegistry
 
+from bot.aws import identity_center
 from bot.aws.assembly import AwsSide
+from bot.aws.jit import nodes
 from bot.domain.request import RequestKey, Verdict
 from bot.ports.aws import RoleSession, Signal
 from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, REGION
@@ -118,6 +120,13 @@ async def side(scene: Scene) -> AsyncIterator[AwsSide]:
     """Run the product's AWS side against it."""
     async with aws_side(scene) as side:
         yield side
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for names of nodes and users however slow the machine is."""
+    for module in (identity_center, nodes):
+        monkeypatch.setattr(module, "PROMPT_SECONDS", 30.0)
 
 
 # --- sentences

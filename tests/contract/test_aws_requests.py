@@ -18,7 +18,8 @@ from tests.contract import gateway
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import Scene, signal
 
-stage, scene, side = gateway.stage, gateway.scene, gateway.side
+pytestmark = pytest.mark.usefixtures("patience")
+stage, scene, side, patience = gateway.stage, gateway.scene, gateway.side, gateway.patience
 
 
 def count(scene: Scene, operation: str) -> int:

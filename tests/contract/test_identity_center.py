@@ -11,7 +11,6 @@ import structlog
 
 from bot.aws import identity_center
 from bot.aws.assembly import AwsSide
-from bot.aws.jit import nodes
 from bot.boto import sdk
 from bot.ports.aws import AwsUnavailable
 from bot.sandbox.aws.identity_center import STORE, instance
@@ -26,7 +25,8 @@ NOBODY = "e1fbc510-8081-70c2-448f-0123456789ad"
 NAMES = (REQUESTER, REQUESTER)
 LISTING, READING = "ListInstances", "DescribeUser"
 
-scene, side = gateway.scene, gateway.side
+pytestmark = pytest.mark.usefixtures("patience")
+scene, side, patience = gateway.scene, gateway.side, gateway.patience
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +38,6 @@ def stage() -> Iterator[Scene]:
 
 def count(scene: Scene, operation: str) -> int:
     return len(scene.aws.calls(operation))
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for answers however slow the machine is; tests of slow answers set their own limit."""
-    for module in (identity_center, nodes):
-        monkeypatch.setattr(module, "PROMPT_SECONDS", 30.0)
 
 
 async def code_of(side: AwsSide, user_id: str = TARO) -> str:

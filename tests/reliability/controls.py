@@ -95,7 +95,7 @@ GUARDS = (
         "bot/service/reconcile/reconciler.py",
         "taken = replace(current, announced=True)",
         "taken = current",
-        CONVERGING + "test_a_claim_older_than_a_minute_is_never_sent",
+        CONVERGING + "test_claim_older_than_a_minute_is_never_sent",
     ),
     Guard(
         "the state check",
@@ -508,7 +508,7 @@ GUARDS = (
         "bot/domain/decision.py",
         "DECISION_SPAN = timedelta(seconds=60)",
         "DECISION_SPAN = timedelta(hours=1)",
-        CONVERGING + "test_a_claim_older_than_a_minute_is_never_sent",
+        CONVERGING + "test_claim_older_than_a_minute_is_never_sent",
     ),
     Guard(
         "the signal's single attempt",
@@ -522,7 +522,7 @@ GUARDS = (
         "bot/service/clicks/signalling.py",
         "return Attempt(DecisionEvent.LOST)",
         "return Attempt(DecisionEvent.THROTTLED)",
-        CONVERGING + "test_a_signal_that_never_arrived_is_not_sent_again_either",
+        CONVERGING + "test_signal_without_reply_or_effect_is_not_sent_again",
     ),
     Guard(
         "no second sending after a crash",
@@ -582,7 +582,7 @@ GUARDS = (
         "bot/domain/record.py",
         "if self.lease and not ours and self.lease.until > now:",
         "if self.lease and not ours and self.lease.until < self.created_at:",
-        CONVERGING + "test_two_processes_never_write_at_once",
+        CONVERGING + "test_process_without_the_lease_writes_nothing",
     ),
     Guard(
         "the lease renewed before a post",
@@ -680,7 +680,7 @@ GUARDS = (
         "bot/service/reconcile/delivery.py",
         "elif former.digest != self._entry.digest or former.problem is not None:",
         "elif former.digest is not former or former.problem is not None:",
-        CONVERGING + "test_looking_again_posts_nothing_again",
+        CONVERGING + "test_repeated_reconciles_post_nothing_twice",
     ),
     Guard(
         "one way to Teams",

@@ -1,4 +1,4 @@
-"""Hints and sweeps only say "look at this request"; nothing is lost, nothing is doubled."""
+"""Events and sweeps only make requests due: nothing is lost, and nothing is shown twice."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -50,8 +50,8 @@ def hint(key: RequestKey | None, receipt: str = "1", **more: tuple[str, ...]) ->
     return Hint(receipt, key, "Requester Access Request Status Update", **more)
 
 
-async def test_doubled_events_make_one_card(world: World) -> None:
-    """Three copies of an event, in any order with others: one row, one card, all deleted."""
+async def test_duplicated_events_make_one_card(world: World) -> None:
+    """Three copies of an event: one row, one card, and all messages deleted."""
     key = world.aws.add()
     queue = FakeQueue(*(hint(key, str(number)) for number in range(3)))
     async with world.running():
@@ -61,8 +61,8 @@ async def test_doubled_events_make_one_card(world: World) -> None:
     assert len(queue.deleted) == 3
 
 
-async def test_what_is_not_ours_is_deleted_and_never_looked_at(world: World) -> None:
-    """Unknown events and foreign accounts leave no row."""
+async def test_events_of_unconfigured_accounts_are_deleted_without_a_row(world: World) -> None:
+    """So are unknown events and events of other Regions; AWS is not called."""
     foreign = RequestKey("999988887777", "ap-northeast-1", "oi-0123456789ab")
     elsewhere = RequestKey("111122223333", "eu-west-1", "oi-0123456789ab")
     queue = FakeQueue(hint(None, "1"), hint(foreign, "2"), hint(elsewhere, "3"))
@@ -72,8 +72,8 @@ async def test_what_is_not_ours_is_deleted_and_never_looked_at(world: World) -> 
     assert world.aws.calls == []
 
 
-async def test_a_message_that_cannot_be_stored_is_not_deleted(world: World) -> None:
-    """The queue shows it again until it is stored."""
+async def test_message_that_cannot_be_stored_is_not_deleted(world: World) -> None:
+    """The queue delivers it again until it is stored."""
     key = world.aws.add()
     queue = FakeQueue(hint(key))
     taking = intake(world, queue)
@@ -95,8 +95,8 @@ class Undeletable(FakeQueue):
         await super().delete(hint)
 
 
-async def test_a_message_that_cannot_be_deleted_does_not_stop_the_others(world: World) -> None:
-    """The rest of its batch is taken; it comes again, and says the same once more; the check shows it meanwhile."""
+async def test_message_that_cannot_be_deleted_does_not_stop_the_others(world: World) -> None:
+    """The rest of the batch is taken, and the health check reports the failure. The message arrives again, without harm."""
     keys = [world.aws.add(number) for number in (1, 2, 3)]
     queue = Undeletable(*(hint(key, str(key)) for key in keys))
     registry = CollectorRegistry()
@@ -119,8 +119,8 @@ class _Broken:
         raise StoreUnavailable
 
 
-async def test_an_event_that_comes_before_its_ops_item_is_not_lost(world: World) -> None:
-    """The OpsItem is not readable yet: it is looked at again after 1, 2, 4 … seconds."""
+async def test_event_that_arrives_before_its_ops_item_is_not_lost(world: World) -> None:
+    """While the OpsItem is unreadable, it is retried after 1, 2, 4 … seconds."""
     key = world.aws.add()
     hidden = world.aws.requests.pop(key)
     async with world.running():
@@ -132,8 +132,8 @@ async def test_an_event_that_comes_before_its_ops_item_is_not_lost(world: World)
     assert len(world.chat.of("post")) == 1
 
 
-async def test_an_ops_item_that_never_was_is_let_go(world: World) -> None:
-    """A made-up id costs a dozen calls, not one a minute for ever."""
+async def test_unknown_ops_item_is_dropped_after_a_dozen_attempts(world: World) -> None:
+    """A made-up id does not cost calls forever."""
     key = world.aws.add()
     del world.aws.requests[key]
     async with world.running():
@@ -142,8 +142,8 @@ async def test_an_ops_item_that_never_was_is_let_go(world: World) -> None:
     assert 5 < world.aws.count("observe") < 20
 
 
-async def test_policies_in_conflict_are_named_to_the_requester(world: World) -> None:
-    """Only the event names them: the requester's message and the card do too."""
+async def test_conflicting_policies_are_named_to_the_requester(world: World) -> None:
+    """Only the event names them."""
     key = world.aws.add(execution_id=None, levels=1)
     world.aws.end(key, Status.FAILED)
     queue = FakeQueue(hint(key, conflicting_policies=("Standard-Nodes", "Batch-Nodes")))
@@ -155,8 +155,8 @@ async def test_policies_in_conflict_are_named_to_the_requester(world: World) -> 
     assert "Batch-Nodes" in message.card
 
 
-async def test_a_sweep_asks_nothing_of_what_has_not_changed(world: World) -> None:
-    """Ten sweeps over unchanged requests: ten lists, and not one further read."""
+async def test_sweep_reads_only_requests_that_changed(world: World) -> None:
+    """Ten sweeps over unchanged requests make ten lists and no further read."""
     for number in range(1, 4):
         await world.shown(world.aws.add(number))
     read = world.aws.count("observe")
@@ -167,8 +167,8 @@ async def test_a_sweep_asks_nothing_of_what_has_not_changed(world: World) -> Non
     assert world.aws.count("observe") == read
 
 
-async def test_a_sweep_that_fails_is_made_up_for_by_the_next(world: World) -> None:
-    """The watermark moves only when the whole sweep was done."""
+async def test_next_sweep_covers_the_span_of_a_failed_one(world: World) -> None:
+    """The watermark moves only after a complete sweep."""
     key = world.aws.add()
     world.aws.before["sightings"].append(AwsUnavailable("InternalServerError"))
     async with world.running():
@@ -180,15 +180,15 @@ async def test_a_sweep_that_fails_is_made_up_for_by_the_next(world: World) -> No
     assert len(world.chat.of("post")) == 1
 
 
-async def test_an_auto_approved_request_gets_no_card(world: World) -> None:
-    """Nobody has anything to decide."""
+async def test_auto_approved_request_gets_no_card(world: World) -> None:
+    """There is nothing to decide."""
     key = world.aws.add(auto_approved=True, status=Status.APPROVED, execution_id=None)
     await world.shown(key)
     assert world.chat.sent == {}
 
 
-async def test_a_replica_gets_no_card(world: World) -> None:
-    """The copy in the delegated administrator account is nobody's to decide."""
+async def test_replica_gets_no_card(world: World) -> None:
+    """The copy in the delegated administrator account is not decided there."""
     key = world.aws.add()
     world.aws.requests[key] = replace(world.aws.requests[key], replica_of=key)
     await world.shown(key)

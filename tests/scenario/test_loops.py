@@ -1,4 +1,4 @@
-"""The loops go on, whatever happens to one request, to the store, to the queue or to AWS; and they never spin."""
+"""The loops survive failures of one request, the store, the queue or AWS, and never spin."""
 
 import asyncio
 from collections.abc import Sequence
@@ -71,8 +71,8 @@ def moody(world: World) -> Moody:
     return store
 
 
-async def test_a_request_that_cannot_be_looked_at_does_not_stop_the_others(world: World) -> None:
-    """A defect that one request hits is logged and put off for a minute; the others get their cards."""
+async def test_request_that_crashes_the_reconciler_does_not_stop_the_others(world: World) -> None:
+    """The error is logged and the request put off for a minute; other requests get their cards."""
     bad, good = world.aws.add(1), world.aws.add(2)
     world.aws.before["observe"].append(ZeroDivisionError("nobody foresaw this"))
     async with world.running():
@@ -85,8 +85,8 @@ async def test_a_request_that_cannot_be_looked_at_does_not_stop_the_others(world
     assert len(world.chat.of("post")) == 2
 
 
-async def test_a_store_that_is_away_is_asked_again_in_peace(world: World) -> None:
-    """While it is away it is asked every few seconds, not in a tight loop; afterwards the work goes on."""
+async def test_unavailable_store_is_retried_every_few_seconds(world: World) -> None:
+    """The loop does not spin, and continues once the store answers."""
     store = moody(world)
     key = world.aws.add()
     await world.rows.requeue(key)
@@ -99,8 +99,8 @@ async def test_a_store_that_is_away_is_asked_again_in_peace(world: World) -> Non
     assert len(world.chat.of("post")) == 1
 
 
-async def test_a_row_that_cannot_even_be_put_off_does_not_make_the_loop_spin(world: World) -> None:
-    """The look fails, and so does writing down that it shall be tried later."""
+async def test_row_that_cannot_be_put_off_does_not_make_the_loop_spin(world: World) -> None:
+    """The reconcile fails, and so does storing the next attempt."""
     store = moody(world)
     await world.rows.requeue(world.aws.add())
     store.refused = {"apply"}
@@ -111,8 +111,8 @@ async def test_a_row_that_cannot_even_be_put_off_does_not_make_the_loop_spin(wor
         await world.clock.advance(5)
 
 
-async def test_an_index_that_lags_does_not_make_the_loop_spin(world: World) -> None:
-    """What another process made due is known to be due before it is listed so; a list is asked for in peace."""
+async def test_lagging_index_does_not_make_the_loop_spin(world: World) -> None:
+    """`next_due` names a time that has come, but `due` does not list the row yet."""
 
     class Lagging(MemoryStore):
         asked = 0
@@ -129,8 +129,8 @@ async def test_an_index_that_lags_does_not_make_the_loop_spin(world: World) -> N
     assert 60 <= store.asked <= 60 / SHORTEST_SLEEP + 2
 
 
-async def test_another_process_holds_the_lease(world: World) -> None:
-    """The row is tried again about every second until the other is done, or dead and its lease over."""
+async def test_row_leased_by_another_process_is_retried_every_second(world: World) -> None:
+    """Until the other process is done, or has crashed and its lease has ended."""
     key = world.aws.add()
     await world.rows.requeue(key)
     await world.rows.lease(key, "another process")
@@ -143,8 +143,8 @@ async def test_another_process_holds_the_lease(world: World) -> None:
     assert world.aws.count("observe") == 1
 
 
-async def test_the_sweep_goes_on_after_a_store_that_was_away(world: World) -> None:
-    """One sweep is lost; the next makes up for it."""
+async def test_sweep_continues_after_a_failure_of_the_store(world: World) -> None:
+    """One sweep fails; the next one finds the request."""
     store = moody(world)
     world.aws.add()
     store.refused = {"watched"}
@@ -181,8 +181,8 @@ class Absent:
         """Nothing to delete."""
 
 
-async def test_a_queue_that_does_not_answer_is_missing_until_it_does(world: World) -> None:
-    """Not ready, with AWS's own code for it; asked again every few seconds; ready once it has answered."""
+async def test_unreachable_queue_is_reported_as_missing_until_it_answers(world: World) -> None:
+    """/readyz shows AWS's error code. The queue is retried every few seconds."""
     telemetry = Telemetry(CollectorRegistry())
     telemetry.health.expect(QUEUE)
     queue = Absent(refusals=2)
@@ -200,8 +200,8 @@ async def test_a_queue_that_does_not_answer_is_missing_until_it_does(world: Worl
     running.cancel()
 
 
-async def test_many_requests_at_once_all_get_their_cards(world: World) -> None:
-    """Fifty requests of one moment: fifty cards, no more looks side by side than allowed."""
+async def test_fifty_simultaneous_requests_all_get_their_cards(world: World) -> None:
+    """More than the loop reconciles at once."""
     keys: list[RequestKey] = [world.aws.add(number) for number in range(1, 51)]
     async with world.running():
         for key in keys:
@@ -210,8 +210,8 @@ async def test_many_requests_at_once_all_get_their_cards(world: World) -> None:
     assert len(world.chat.of("post")) == 50
 
 
-async def test_requests_that_another_process_is_busy_with_keep_nobody_else_waiting() -> None:
-    """Eight looks elsewhere take long and their requests are due again: the ninth request gets its card here, soon."""
+async def test_requests_leased_elsewhere_do_not_delay_other_requests() -> None:
+    """Another process is slow with eight due requests: the ninth gets its card here within seconds."""
     store = MemoryStore()
     busy = new_world(store=store)
     free = replace(busy, store=MemoryStore(store.tables), owner="replica-2")
@@ -233,8 +233,8 @@ async def test_requests_that_another_process_is_busy_with_keep_nobody_else_waiti
 
 
 @pytest.mark.parametrize("writes", [False, True], ids=["a look that writes nothing", "a look that updates the card"])
-async def test_who_asks_during_a_look_that_outlasts_its_lease_is_heard(world: World, writes: bool) -> None:
-    """AWS answers after half a minute what was true when it was asked; the event that came meanwhile is not lost."""
+async def test_event_during_a_reconcile_that_outlasts_its_lease_is_not_lost(world: World, writes: bool) -> None:
+    """AWS's answer is half a minute old when it arrives; the event that came meanwhile makes the row due again."""
     key = world.aws.add()
     await world.shown(key)
     if writes:
@@ -259,8 +259,8 @@ async def test_who_asks_during_a_look_that_outlasts_its_lease_is_heard(world: Wo
 
 
 @pytest.mark.parametrize("many", [SIDE_BY_SIDE, 60])
-async def test_rows_that_cannot_be_read_keep_nobody_else_waiting(many: int) -> None:
-    """A newer version wrote rows that this one does not understand: the next request gets its card."""
+async def test_unreadable_rows_do_not_delay_other_requests(many: int) -> None:
+    """A newer version wrote rows that this one cannot parse: the next request still gets its card."""
 
     class Newer(MemoryStore):
         async def apply(self, key, change, *, now):  # type: ignore[no-untyped-def]  # as the port has it
@@ -283,10 +283,10 @@ async def test_rows_that_cannot_be_read_keep_nobody_else_waiting(many: int) -> N
 
 
 @pytest.mark.parametrize(("days", "events"), [(0, False), (2, False), (0, True)], ids=["file", "weekend", "events"])
-async def test_a_decision_is_shown_before_what_merely_waits_for_its_turn(days: int, *, events: bool) -> None:
-    """300 requests are due, at AWS's three reads a second, and a decision is not shown after them.
+async def test_decision_is_shown_before_other_due_requests(days: int, *, events: bool) -> None:
+    """300 requests are due, at AWS's quota of three reads a second; the decided request does not wait for them.
 
-    The file was changed; that was before a weekend on which the program stood; as many events came.
+    They are due because the file changed, because it changed before a weekend's downtime, or because of events.
     """
 
     class Quota(FakeAws):
@@ -321,8 +321,8 @@ async def test_a_decision_is_shown_before_what_merely_waits_for_its_turn(days: i
     assert (decided, buttons) == (Status.APPROVED, False)
 
 
-async def test_what_was_decided_is_due_first(world: World) -> None:
-    """As soon as AWS has answered, whether or not somebody waits for it: its process may be another one by then."""
+async def test_decided_request_is_due_first(world: World) -> None:
+    """As soon as AWS has answered, because the process that waits for it may crash."""
     decided, other = world.aws.add(1), world.aws.add(2)
     await world.shown(decided)
     await world.rows.requeue(other)

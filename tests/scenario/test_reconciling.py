@@ -1,4 +1,4 @@
-"""How Teams comes to show what is true, whatever happened on the way, over fakes of AWS and Teams."""
+"""Teams comes to show what is true in AWS, whatever failed on the way. Over fakes of AWS and Teams."""
 
 import asyncio
 from dataclasses import replace
@@ -27,8 +27,8 @@ def world() -> World:
     return new_world()
 
 
-async def test_a_requester_who_is_in_no_roster_is_known_by_their_own_chat(world: World) -> None:
-    """Their address is looked for by the name that AWS tells."""
+async def test_requester_in_no_roster_is_identified_by_their_personal_chat(world: World) -> None:
+    """The bot looks up their address by the session name that AWS reports."""
     world.people.people.remove(TARO_PERSON)
     world.people.by_chat.append(TARO_PERSON)
     row = await world.shown(world.aws.add())
@@ -36,8 +36,8 @@ async def test_a_requester_who_is_in_no_roster_is_known_by_their_own_chat(world:
     assert (row.requester.placed, row.requester.person) == (True, TARO_PERSON)
 
 
-async def test_looking_again_posts_nothing_again(world: World) -> None:
-    """However often a request is looked at, it has one card, one thread and one direct message per state."""
+async def test_repeated_reconciles_post_nothing_twice(world: World) -> None:
+    """One card, one thread and one direct message per state, however often a request is reconciled."""
     key = world.aws.add()
     for _ in range(5):
         await world.shown(key)
@@ -45,8 +45,8 @@ async def test_looking_again_posts_nothing_again(world: World) -> None:
     assert all(len(sent.versions) == 1 for sent in world.chat.sent.values())
 
 
-async def test_a_throttled_post_is_made_later_and_once(world: World) -> None:
-    """Teams asks for patience: nobody sleeps under the lease, and the card comes when the time is over."""
+async def test_throttled_post_is_sent_once_after_the_pause(world: World) -> None:
+    """The pause is a time in the row: nothing sleeps while it holds the lease."""
     world.chat.before["post"].append(ChatThrottled(7))
     key = world.aws.add()
     async with world.running():
@@ -57,8 +57,8 @@ async def test_a_throttled_post_is_made_later_and_once(world: World) -> None:
     assert len(world.chat.of("post")) == 1
 
 
-async def test_an_update_whose_reply_is_lost_is_made_again(world: World) -> None:
-    """An update is the same twice over, so it is repeated until Teams has confirmed it."""
+async def test_update_with_a_lost_reply_is_repeated(world: World) -> None:
+    """Updates are idempotent, so the bot repeats one until Teams confirms it."""
     key = world.aws.add()
     await world.shown(key)
     world.chat.after["update"].append(ChatUnavailable("reset", ambiguous=True))
@@ -71,8 +71,8 @@ async def test_an_update_whose_reply_is_lost_is_made_again(world: World) -> None
     assert not card.buttons
 
 
-async def test_one_message_that_fails_does_not_hold_up_the_others(world: World) -> None:
-    """A channel that is unreachable does not keep the direct message from the requester."""
+async def test_failed_card_does_not_delay_the_direct_message(world: World) -> None:
+    """The requester is notified although the channel is unreachable."""
     world.chat.before["post"].append(ChatRefused(ChatProblem.NOT_INSTALLED))
     key = world.aws.add()
     async with world.running():
@@ -83,8 +83,8 @@ async def test_one_message_that_fails_does_not_hold_up_the_others(world: World) 
     assert len(world.chat.of("post")) == 1
 
 
-async def test_a_card_that_somebody_deleted_is_posted_anew(world: World) -> None:
-    """While the request waits the card comes back."""
+async def test_deleted_card_of_an_open_request_is_posted_again(world: World) -> None:
+    """While the request waits, the card comes back."""
     key = world.aws.add(levels=2)
     await world.shown(key)
     del world.chat.sent["1000"]
@@ -94,8 +94,8 @@ async def test_a_card_that_somebody_deleted_is_posted_anew(world: World) -> None
     assert card.buttons
 
 
-async def test_decisions_made_elsewhere_are_shown(world: World) -> None:
-    """Cancelled, timed out, revoked or failed: the card says so without buttons and the requester is told."""
+async def test_decisions_made_outside_the_bot_are_shown(world: World) -> None:
+    """Cancelled, timed out, revoked or failed: the card loses its buttons, and thread and requester are notified."""
     for number, status in enumerate((Status.CANCELLED, Status.TIMED_OUT, Status.REVOKED, Status.FAILED), start=1):
         key = world.aws.add(number)
         await world.shown(key)
@@ -110,8 +110,8 @@ async def test_decisions_made_elsewhere_are_shown(world: World) -> None:
         assert row.surface(f"note:{status}") is not None
 
 
-async def test_a_direct_message_that_a_later_state_overtook_is_skipped(world: World) -> None:
-    """A requester whose request was decided meanwhile is not told that it waits."""
+async def test_direct_message_overtaken_by_a_later_state_is_skipped(world: World) -> None:
+    """A requester whose request is already decided gets no message that it waits."""
     world.chat.before["direct"].append(ChatUnavailable("reset", ambiguous=False))
     key = world.aws.add()
     await world.shown(key)
@@ -133,8 +133,8 @@ async def _die_after_the_claim(world: World, key: RequestKey) -> None:
     del world.aws.gates["execution"]
 
 
-async def test_a_claim_of_a_dead_process_is_carried_on(world: World) -> None:
-    """The process died after the claim: another one sends the signal once, within the minute of the click."""
+async def test_claim_of_a_crashed_process_is_continued(world: World) -> None:
+    """Another process sends the signal once, within a minute of the click."""
     key = world.aws.add()
     await world.shown(key)
     await _die_after_the_claim(world, key)
@@ -145,8 +145,8 @@ async def test_a_claim_of_a_dead_process_is_carried_on(world: World) -> None:
     assert world.aws.requests[key].status is Status.APPROVED
 
 
-async def test_a_claim_older_than_a_minute_is_never_sent(world: World) -> None:
-    """The process was down for too long: nothing is sent, and the thread tells the person to press again."""
+async def test_claim_older_than_a_minute_is_never_sent(world: World) -> None:
+    """After a long downtime nothing is sent; a note in the thread asks the person to click again."""
     key = world.aws.add()
     await world.shown(key)
     await _die_after_the_claim(world, key)
@@ -159,8 +159,8 @@ async def test_a_claim_older_than_a_minute_is_never_sent(world: World) -> None:
     assert ["佐藤 花子" in note.card for note in world.chat.of("reply")] == [True]
 
 
-async def test_a_signal_that_never_arrived_is_not_sent_again_either(world: World) -> None:
-    """No reply and no effect: after a minute the person is told that they may press again."""
+async def test_signal_without_reply_or_effect_is_not_sent_again(world: World) -> None:
+    """After a minute the decision is released, and the person may click again."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.before["signal"].append(SignalLost())
@@ -173,8 +173,8 @@ async def test_a_signal_that_never_arrived_is_not_sent_again_either(world: World
     assert [len(world.aws.signals), len(world.aws.effects)] == [2, 1]
 
 
-async def test_two_processes_never_write_at_once(world: World) -> None:
-    """While one holds the lease the other keeps its hands off."""
+async def test_process_without_the_lease_writes_nothing(world: World) -> None:
+    """While another process holds the lease, reconcile raises LeaseHeld."""
     key = world.aws.add()
     await world.rows.lease(key, "another process")
     with pytest.raises(LeaseHeld):
@@ -182,8 +182,8 @@ async def test_two_processes_never_write_at_once(world: World) -> None:
     assert world.chat.sent == {}
 
 
-async def test_a_lost_store_is_repaired_by_the_next_sweep(world: World) -> None:
-    """AWS's list brings the request back, on a new card; the old one decides too, and follows once it was clicked."""
+async def test_sweep_recovers_from_a_lost_store(world: World) -> None:
+    """The request gets a new card. The old card still decides, and is updated after a click on it."""
     key = world.aws.add()
     await world.shown(key)
     await world.clock.advance(LATE_ROW.total_seconds() + 1)
@@ -199,8 +199,8 @@ async def test_a_lost_store_is_repaired_by_the_next_sweep(world: World) -> None:
     assert not any(card.buttons for card in world.chat.of("post"))
 
 
-async def test_a_card_says_nothing_of_which_rows_there_are(world: World) -> None:
-    """A made-up request, or a fresh one on somebody else's card, is looked for at most, and takes over no card."""
+async def test_click_for_a_request_on_the_card_of_another_adopts_nothing(world: World) -> None:
+    """The request is reconciled at most, and its row takes over no card."""
     key, fresh = world.aws.add(1), world.aws.add(2)
     await world.shown(key)
     for verb in Verb:
@@ -211,8 +211,8 @@ async def test_a_card_says_nothing_of_which_rows_there_are(world: World) -> None
     assert len(world.chat.sent["1000"].versions) == 1
 
 
-async def test_a_click_from_elsewhere_is_refused(world: World) -> None:
-    """A card that was copied to another conversation decides nothing there."""
+async def test_click_from_another_conversation_is_refused(world: World) -> None:
+    """A card that was copied to another conversation decides nothing."""
     key = world.aws.add()
     await world.shown(key)
     click = replace(world.pressed(key, HANAKO), conversation="19:elsewhere@thread.tacv2")
@@ -222,8 +222,8 @@ async def test_a_click_from_elsewhere_is_refused(world: World) -> None:
     assert world.aws.signals == []
 
 
-async def test_tags_that_cannot_be_read_yet_keep_the_buttons_away() -> None:
-    """The fallback gets the card without buttons; once the tags are read the right channel gets them."""
+async def test_card_has_no_buttons_while_routing_tags_are_unreadable() -> None:
+    """The fallback channel gets the card without buttons; once the tags are read, the right channel gets its card."""
     match = Match(tags=(("Environment", frozenset({"production"})),))
     world = new_world(replace(APPROVALS, match=match, fallback=False), replace(LEADS, fallback=True))
     key = world.aws.add()
@@ -238,8 +238,8 @@ async def test_tags_that_cannot_be_read_yet_keep_the_buttons_away() -> None:
     assert places == {LEADS.conversation: False, APPROVALS.conversation: True}
 
 
-async def test_a_requester_whom_nobody_knows_blocks_the_decision(world: World) -> None:
-    """Who cannot be placed could be the clicker: no buttons, and a stale button decides nothing."""
+async def test_request_of_an_unidentified_requester_cannot_be_decided(world: World) -> None:
+    """The requester could be the clicker: the card has no buttons, and a forged click is refused."""
     key = world.aws.add(requester="arn:aws:sts::111122223333:assumed-role/Anything/taro.yamada@example.com")
     await world.shown(key)
     assert not world.chat.of("post")[0].buttons
@@ -249,8 +249,8 @@ async def test_a_requester_whom_nobody_knows_blocks_the_decision(world: World) -
     assert all(answer.refused for answer in answers)
 
 
-async def test_a_roster_that_cannot_be_read_refuses(world: World) -> None:
-    """Nobody is an approver while the roster is unknown."""
+async def test_click_is_refused_while_the_roster_is_unreadable(world: World) -> None:
+    """Without a roster no one counts as an approver."""
     key = world.aws.add()
     await world.shown(key)
     world.people.failing = True
@@ -259,8 +259,8 @@ async def test_a_roster_that_cannot_be_read_refuses(world: World) -> None:
     assert world.aws.signals == []
 
 
-async def test_access_that_ended_is_shown_as_ended(world: World) -> None:
-    """When the window is over the card changes by itself."""
+async def test_card_changes_when_the_access_ends(world: World) -> None:
+    """No event is needed: the row has the time."""
     key = world.aws.add()
     async with world.running():
         await world.rows.requeue(key)
@@ -272,8 +272,8 @@ async def test_access_that_ended_is_shown_as_ended(world: World) -> None:
     assert world.chat.of("post")[0].card != approved
 
 
-async def test_a_channel_that_was_renamed_keeps_its_cards(world: World) -> None:
-    """A channel is its conversation: after a restart with another name for it the same card follows and decides."""
+async def test_renamed_channel_keeps_its_cards(world: World) -> None:
+    """A channel is its conversation: after a restart with another name, the same card is updated and decides."""
     key = world.aws.add()
     await world.shown(key)
     world.configured = configured(replace(APPROVALS, name="approvals: new"))
@@ -288,8 +288,8 @@ async def test_a_channel_that_was_renamed_keeps_its_cards(world: World) -> None:
     assert len(world.aws.effects) == 1
 
 
-async def test_a_channel_that_is_no_more_hands_its_requests_on(world: World) -> None:
-    """The request is routed anew, so that somebody sees it; the old card has no conversation of ours any more."""
+async def test_request_of_a_removed_channel_is_routed_again(world: World) -> None:
+    """Another channel gets a card; the old card is no longer in a configured conversation."""
     key = world.aws.add()
     await world.shown(key)
     world.configured = configured(replace(LEADS, fallback=True))

@@ -82,8 +82,8 @@ async def test_the_home_channel_takes_over_as_soon_as_it_can(world: World) -> No
     assert "is decided in the channel" in elsewhere
 
 
-async def test_a_stand_in_lets_nobody_decide(world: World) -> None:
-    """Whoever makes up a button on it is refused, whether or not the home channel can be reached."""
+async def test_stand_in_card_decides_nothing(world: World) -> None:
+    """A forged click on it is refused, whether or not the home channel can be reached."""
     world.chat.refusing[CHANNEL] = ChatProblem.WRITES_BLOCKED
     key = world.aws.add()
     for _ in range(2):
@@ -97,8 +97,8 @@ async def test_a_stand_in_lets_nobody_decide(world: World) -> None:
     assert world.aws.signals == []
 
 
-async def test_a_refusing_channel_is_asked_ever_more_seldom(world: World) -> None:
-    """After five minutes, ten, twenty, forty, then every hour; in a day that is some 28 times."""
+async def test_refusing_channel_is_retried_with_growing_pauses(world: World) -> None:
+    """After 5, 10, 20 and 40 minutes, then every hour: about 28 times a day."""
     world.chat.refusing[CHANNEL] = ChatProblem.FORBIDDEN
     key = world.aws.add()
     await world.rows.requeue(key)
@@ -106,8 +106,8 @@ async def test_a_refusing_channel_is_asked_ever_more_seldom(world: World) -> Non
     assert 26 <= world.chat.asked["post"] - len(world.chat.of("post")) <= 36
 
 
-async def test_other_looks_do_not_ask_a_refusing_channel(world: World) -> None:
-    """However often something else makes the request due, the channel has its own moment."""
+async def test_other_reconciles_do_not_retry_a_refusing_channel(world: World) -> None:
+    """However often the request becomes due, the surface has its own retry time."""
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     key = world.aws.add()
     async with world.running():
@@ -117,8 +117,8 @@ async def test_other_looks_do_not_ask_a_refusing_channel(world: World) -> None:
     assert world.chat.asked["post"] == 2  # the home channel, and the fallback
 
 
-async def test_a_card_that_can_no_longer_be_updated_is_told_of_elsewhere(world: World) -> None:
-    """The team was archived after the card was posted: its buttons are dead, so the request is shown elsewhere."""
+async def test_card_that_can_no_longer_be_updated_gets_a_stand_in(world: World) -> None:
+    """The team was archived, so the card's buttons do not work: the fallback channel shows the request."""
     key = world.aws.add(levels=2)
     await world.shown(key)
     world.chat.refusing[CHANNEL] = ChatProblem.WRITES_BLOCKED
@@ -129,8 +129,8 @@ async def test_a_card_that_can_no_longer_be_updated_is_told_of_elsewhere(world: 
     assert len(_cards(world, LEADS.conversation)) == 1
 
 
-async def test_where_the_fallback_itself_refuses_it_is_tried_again() -> None:
-    """There is nowhere to go: no second card, and the channel has the request once it can."""
+async def test_refusing_fallback_channel_is_retried() -> None:
+    """There is no second card; the channel gets its card once Teams accepts it."""
     world = new_world()
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     key = world.aws.add()
@@ -144,8 +144,8 @@ async def test_where_the_fallback_itself_refuses_it_is_tried_again() -> None:
     assert card.buttons
 
 
-async def test_a_refusing_fallback_does_not_keep_the_home_channel_from_coming_back(world: World) -> None:
-    """Each card is for itself."""
+async def test_refusing_fallback_does_not_delay_the_home_channel(world: World) -> None:
+    """Each card has its own retry time."""
     world.chat.refusing |= {CHANNEL: ChatProblem.NOT_INSTALLED, LEADS.conversation: ChatProblem.NOT_INSTALLED}
     key = world.aws.add()
     async with world.running():
@@ -156,8 +156,8 @@ async def test_a_refusing_fallback_does_not_keep_the_home_channel_from_coming_ba
     assert [sent.where for sent in world.chat.of("post")] == [CHANNEL]
 
 
-async def test_a_bot_that_is_put_into_the_team_posts_at_once(world: World) -> None:
-    """Nobody has to wait for the hour; requests that Teams took are left alone."""
+async def test_refused_cards_are_retried_when_the_bot_is_added_to_a_team(world: World) -> None:
+    """At once instead of within the hour; requests without refusals stay as they are."""
     fine = world.aws.add(1)
     await world.shown(fine)
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
@@ -173,8 +173,8 @@ async def test_a_bot_that_is_put_into_the_team_posts_at_once(world: World) -> No
     assert await world.row(fine) == before
 
 
-async def test_an_arrival_that_the_store_does_not_take_harms_nobody(world: World) -> None:
-    """The cards have their own moment anyway."""
+async def test_installation_event_survives_a_failure_of_the_store(world: World) -> None:
+    """The cards have a retry time anyway."""
     world.rows.store.broken = True  # type: ignore[attr-defined]  # the store is the tests' own
     await InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
     assert next(iter(world.telemetry.store_errors.collect())).samples[0].value == 1.0
@@ -183,8 +183,8 @@ async def test_an_arrival_that_the_store_does_not_take_harms_nobody(world: World
 # --- the end of the request
 
 
-async def test_a_card_that_nobody_ever_saw_rests_when_the_request_has_ended(world: World) -> None:
-    """Nothing in Teams is wrong, so nothing is tried again; the stand-in shows how it ended."""
+async def test_card_that_was_never_posted_is_given_up_when_the_request_ends(world: World) -> None:
+    """Nothing in Teams is wrong, so nothing is retried; the stand-in shows the outcome."""
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     key = world.aws.add()
     await world.rows.requeue(key)
@@ -200,8 +200,8 @@ async def test_a_card_that_nobody_ever_saw_rests_when_the_request_has_ended(worl
     assert (await world.row(key)).requeue_at is None
 
 
-async def test_a_card_that_stands_there_is_tried_for_hours_after_the_end_and_then_rests(world: World) -> None:
-    """The bot may be back soon, so that the card can tell the truth; but it is not tried for ever."""
+async def test_posted_card_of_an_ended_request_is_retried_for_hours_then_given_up(world: World) -> None:
+    """The bot may be let in again soon, and the card must then show the outcome; but it is not retried forever."""
     key = world.aws.add()
     await world.shown(key)
     world.chat.refusing[CHANNEL] = ChatProblem.CONVERSATION_NOT_FOUND
@@ -213,8 +213,8 @@ async def test_a_card_that_stands_there_is_tried_for_hours_after_the_end_and_the
     assert (await world.row(key)).requeue_at is None
 
 
-async def test_an_outage_after_a_refusal_does_not_leave_the_card_of_an_ended_request(world: World) -> None:
-    """One refusal and a bad hour of Teams': the buttons go all the same, as soon as Teams takes the card."""
+async def test_outage_after_a_refusal_does_not_give_up_the_card_of_an_ended_request(world: World) -> None:
+    """Only refusals count: the buttons go as soon as Teams accepts the update."""
     key = world.aws.add()
     await world.shown(key)
     away = [ChatUnavailable("http_503", ambiguous=False)] * 2 * retry_policy.LAST_REFUSALS
@@ -227,8 +227,8 @@ async def test_an_outage_after_a_refusal_does_not_leave_the_card_of_an_ended_req
     assert (card.delivery, card.problem, card.refusals) == (DeliveryState.DELIVERED, None, 0)
 
 
-async def test_a_crowd_before_it_does_not_make_the_first_refusal_last_an_hour(world: World) -> None:
-    """Asked for patience six times, then refused: tried again after five minutes, as after any first refusal."""
+async def test_throttling_does_not_lengthen_the_pause_after_a_refusal(world: World) -> None:
+    """Throttled six times, then refused: retried after five minutes, like any first refusal."""
     key = world.aws.add()
     world.chat.before["post"] = [*[ChatThrottled(1)] * 6, ChatRefused(ChatProblem.NOT_INSTALLED)]
     await world.rows.requeue(key)
@@ -241,8 +241,8 @@ async def test_a_crowd_before_it_does_not_make_the_first_refusal_last_an_hour(wo
 # --- deleted cards
 
 
-async def test_a_deleted_card_comes_back_three_times_while_the_request_is_open(world: World) -> None:
-    """Then whoever deletes it is taken at their word."""
+async def test_deleted_card_is_posted_again_three_times_while_the_request_is_open(world: World) -> None:
+    """After that, it stays deleted."""
     key = world.aws.add(levels=retry_policy.REPOSTS + 2)
     await world.shown(key)
     for _ in range(retry_policy.REPOSTS + 1):
@@ -270,8 +270,8 @@ async def test_failed_posts_do_not_use_up_the_reposts(world: World) -> None:
     assert len(world.chat.of("post")) == 1
 
 
-async def test_a_deleted_card_of_an_ended_request_stays_deleted(world: World) -> None:
-    """It is of no use any more."""
+async def test_deleted_card_of_an_ended_request_stays_deleted(world: World) -> None:
+    """It would be of no use."""
     key = world.aws.add()
     await world.shown(key)
     del world.chat.sent["1000"]
@@ -289,8 +289,8 @@ def _delivery(row: Record, name: str) -> DeliveryState | None:
 # --- what is too large
 
 
-async def test_what_is_too_large_is_sent_once_more_cut_short(world: World) -> None:
-    """A card that still says who wants what beats none."""
+async def test_card_that_is_too_large_is_sent_in_its_shortest_form(world: World) -> None:
+    """A short card is better than none."""
     world.chat.before["post"].append(ChatRefused(ChatProblem.TOO_LARGE))
     key = world.aws.add()
     world.aws.requests[key] = replace(world.aws.requests[key], reason="because " * 60)
@@ -304,8 +304,8 @@ async def test_what_is_too_large_is_sent_once_more_cut_short(world: World) -> No
 
 
 @pytest.mark.parametrize("problem", [each for each in ChatProblem if each is not ChatProblem.UNAUTHORIZED])
-async def test_a_direct_message_that_is_refused_is_told_in_the_thread_once(world: World, problem: ChatProblem) -> None:
-    """In words, and it is not tried again; the next state is."""
+async def test_refused_direct_message_is_noted_in_the_thread_once(world: World, problem: ChatProblem) -> None:
+    """The message is not retried; the message for the next state is sent."""
     world.chat.unreachable[TARO_PERSON.object_id] = problem
     key = world.aws.add()
     async with world.running():
@@ -321,8 +321,8 @@ async def test_a_direct_message_that_is_refused_is_told_in_the_thread_once(world
     assert (await _surface(world, key, "dm:waiting")).problem == problem
 
 
-async def test_a_requester_whom_teams_does_not_know_is_told_of_in_the_thread() -> None:
-    """There is nobody to write to, so nothing is claimed to have been posted."""
+async def test_requester_without_a_teams_user_is_noted_in_the_thread() -> None:
+    """There is no recipient, so no post is claimed."""
     world = new_world()
     key = world.aws.add(requester="arn:aws:iam::111122223333:user/batch")
     async with world.running():
@@ -339,8 +339,8 @@ async def test_a_requester_whom_teams_does_not_know_is_told_of_in_the_thread() -
     assert notes == {"note:cancelled": DeliveryState.DELIVERED, "note:direct_impossible": DeliveryState.DELIVERED}
 
 
-async def test_a_bot_that_is_not_let_in_loses_nothing(world: World) -> None:
-    """A credential that Teams does not take is no recipient's fault: all is delivered once it is mended."""
+async def test_unauthorized_bot_delivers_everything_once_it_is_let_in(world: World) -> None:
+    """A rejected credential is not the recipient's fault: nothing is given up."""
     world.chat.refusing[CHANNEL] = ChatProblem.UNAUTHORIZED
     world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.UNAUTHORIZED
     key = world.aws.add()
@@ -354,8 +354,8 @@ async def test_a_bot_that_is_not_let_in_loses_nothing(world: World) -> None:
     assert [sent.kind for sent in world.chat.sent.values()] == ["post", "direct"]
 
 
-async def test_a_note_that_is_refused_holds_up_neither_later_ones_nor_the_rest(world: World) -> None:
-    """It is left out and recorded; what comes after it is delivered."""
+async def test_refused_note_does_not_delay_later_messages(world: World) -> None:
+    """It is given up and recorded; later notes and direct messages are delivered."""
     key = world.aws.add(levels=2)
     await world.shown(key)
     world.chat.before["reply"].append(ChatRefused(ChatProblem.CONVERSATION_NOT_FOUND))
@@ -372,7 +372,7 @@ async def test_a_note_that_is_refused_holds_up_neither_later_ones_nor_the_rest(w
 
 
 async def test_refusals_are_counted_by_problem(world: World) -> None:
-    """An admin sees what is wrong without reading the log."""
+    """The metric shows the problem without the log."""
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.BLOCKED
     await world.shown(world.aws.add())
@@ -382,7 +382,7 @@ async def test_refusals_are_counted_by_problem(world: World) -> None:
 
 
 def test_pauses_grow_within_their_bounds() -> None:
-    """Jitter only ever shortens them, by a quarter at most; who asks for patience is given no less."""
+    """Jitter shortens a pause by a quarter at most, and never below what Teams asked for."""
     for failures in (0, 1, 5, 50, 5000):
         surface = replace(_BARE, failures=failures, refusals=failures)
         outage, refusal = retry_policy.after_outage(surface, "x"), retry_policy.after_refusal(surface, "x")

@@ -1,4 +1,4 @@
-"""The bot in another of Microsoft's clouds: whose tokens it takes, and for what it asks for its own, over real HTTP."""
+"""The bot in another Microsoft cloud: the inbound tokens that it accepts and the tokens that it requests, over real HTTP."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -44,15 +44,15 @@ async def ms(clock: ManualClock) -> AsyncIterator[FakeMicrosoft]:
     ],
 )
 def test_the_cloud_is_the_one_whose_keys_are_used(url: str, cloud: Cloud) -> None:
-    """By the host alone, whole; where it is nobody's the rules are the public cloud's."""
+    """The whole host of the metadata address decides; unknown hosts mean the public cloud."""
     assert cloud_of(url) == cloud
 
 
 @pytest.mark.parametrize(("cloud", "other"), [(PUBLIC, US_GOVERNMENT), (US_GOVERNMENT, PUBLIC)])
-async def test_a_bot_takes_and_asks_for_tokens_of_its_own_cloud(
+async def test_a_bot_accepts_and_requests_tokens_of_its_own_cloud(
     ms: FakeMicrosoft, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, cloud: Cloud, other: Cloud
 ) -> None:
-    """An activity that the other cloud's issuer signed for is answered 401; the bot's token is for its own connector."""
+    """An activity signed by the other cloud's issuer is answered 401; the bot's token is for its own Connector."""
     monkeypatch.setattr(clouds, "CLOUDS", {"127.0.0.1": cloud})
     ms.resource = cloud.resource
     words = partial(message, "help", sender=HANAKO, place=ms.world.place(APPROVERS), service_url=ms.service_url)
@@ -68,8 +68,8 @@ async def test_a_bot_takes_and_asks_for_tokens_of_its_own_cloud(
     assert len(ms.posted(APPROVERS)) >= 1
 
 
-async def test_an_identity_in_azure_asks_for_the_connector_of_its_cloud(clock: ManualClock) -> None:
-    """The managed identity's token, too, is for that cloud alone."""
+async def test_a_managed_identity_requests_a_token_for_its_cloud(clock: ManualClock) -> None:
+    """The managed identity's token is for the Connector of that cloud only."""
     asked: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""The People port against rosters on loopback: read once at a time, believed for five minutes, never guessed."""
+"""The People port against rosters on loopback: read once at a time, cached for five minutes, never guessed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -42,15 +42,15 @@ class Room:
     telemetry: Telemetry = field(default_factory=lambda: Telemetry(CollectorRegistry()))
 
     def rosters(self, channel: str = APPROVERS) -> int:
-        """How many pages of a channel's roster were asked for."""
+        """Return how many pages of a channel's roster were requested."""
         return len(self.ms.faults.matching("GET", f"{channel}/{ROSTER}"))
 
     def ones(self) -> int:
-        """How many single members were asked for."""
+        """Return how many single members were requested."""
         return len(self.ms.faults.matching("GET", ONE))
 
     def another(self, patience: float) -> Directory:
-        """A directory of less patience."""
+        """Build a directory with other patience."""
         urls = ServiceUrls(self.store, default=self.ms.service_url, hosts=ServiceHosts(self.ms.service_hosts))
         return Directory(
             self.connector,
@@ -76,23 +76,23 @@ async def room() -> AsyncIterator[Room]:
 
 
 async def test_a_member_comes_with_upn_and_mail(room: Room) -> None:
-    """Whatever the spelling of the id, and for a thread as for its channel."""
+    """The spelling of the id does not matter, and a thread has its channel's roster."""
     thread = f"{APPROVERS};messageid=1"
     found = await room.directory.member(thread, HANAKO.object_id.upper())
 
     assert found == Person(HANAKO.object_id, TENANT_ID, HANAKO.name, HANAKO.upn, HANAKO.email, HANAKO.id)
 
 
-async def test_who_is_not_in_the_channel_is_nobody(room: Room) -> None:
-    """Asked for once more by name, because the roster may be minutes old; and not again with every click."""
+async def test_person_outside_the_channel_is_no_member(room: Room) -> None:
+    """A miss requests this one member, because the roster may be minutes old; the next clicks do not request again."""
     room.ms.world.conversations[APPROVERS].members.remove(TARO)
 
     assert [await room.directory.member(APPROVERS, TARO.object_id) for _ in range(5)] == [None] * 5
     assert (room.rosters(), room.ones()) == (1, 1)
 
 
-async def test_who_joined_just_now_is_found(room: Room) -> None:
-    """A miss asks for that one member, who then is known."""
+async def test_new_member_is_found_after_the_roster_was_read(room: Room) -> None:
+    """A miss requests this one member, who is cached."""
     room.ms.world.conversations[APPROVERS].members.remove(MEI)
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
     room.ms.world.conversations[APPROVERS].members.append(MEI)
@@ -102,8 +102,8 @@ async def test_who_joined_just_now_is_found(room: Room) -> None:
     assert (room.rosters(), room.ones()) == (1, 1)
 
 
-async def test_who_joined_after_being_refused_is_found_within_seconds(room: Room) -> None:
-    """A no is believed for ten seconds."""
+async def test_new_member_who_was_refused_is_found_within_seconds(room: Room) -> None:
+    """The absence of a member is cached for ten seconds only."""
     room.ms.world.conversations[APPROVERS].members.remove(MEI)
     assert await room.directory.member(APPROVERS, MEI.object_id) is None
     room.ms.world.conversations[APPROVERS].members.append(MEI)
@@ -112,8 +112,8 @@ async def test_who_joined_after_being_refused_is_found_within_seconds(room: Room
     assert await room.directory.member(APPROVERS, MEI.object_id)
 
 
-async def test_channels_are_told_apart(room: Room) -> None:
-    """A member of one channel is nobody in another."""
+async def test_member_of_one_channel_is_no_member_of_another(room: Room) -> None:
+    """Each channel has its own roster."""
     room.ms.world.conversations[LEADS].members[:] = [ICHIRO]
 
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
@@ -121,8 +121,8 @@ async def test_channels_are_told_apart(room: Room) -> None:
 
 
 @pytest.mark.parametrize("outsider", [GUEST, FOREIGNER, replace(HANAKO, tenant_id="")])
-async def test_members_from_outside_are_flagged(room: Room, outsider: object) -> None:
-    """Guests, people of other tenants, and those of whom Teams tells no tenant."""
+async def test_outside_members_are_flagged_as_guests(room: Room, outsider: object) -> None:
+    """Guests, people of other tenants, and people for whom Teams returns no tenant."""
     assert isinstance(outsider, type(HANAKO))
     room.ms.world.conversations[APPROVERS].members[:] = [outsider]
     found = await room.directory.member(APPROVERS, outsider.object_id)
@@ -132,7 +132,7 @@ async def test_members_from_outside_are_flagged(room: Room, outsider: object) ->
 
 
 async def test_large_rosters_are_read_page_by_page(room: Room) -> None:
-    """Everybody of 1,200 people is found with three calls."""
+    """A roster of 1,200 people is read completely, with three calls."""
     people = crowd(1200)
     room.ms.world.conversations[APPROVERS].members[:] = people
 
@@ -141,7 +141,7 @@ async def test_large_rosters_are_read_page_by_page(room: Room) -> None:
 
 
 async def test_a_roster_is_that_of_its_channel(room: Room) -> None:
-    """Everybody in the channel, guests flagged, and nobody who is in another one only; read once for all who ask."""
+    """It has all members of the channel and nobody else, guests flagged; all callers share one read."""
     room.ms.world.conversations[LEADS].members[:] = [ICHIRO, GUEST]
 
     found = [await room.directory.roster(f"{LEADS};messageid=1") for _ in range(2)][-1]
@@ -150,7 +150,7 @@ async def test_a_roster_is_that_of_its_channel(room: Room) -> None:
 
 
 async def test_a_roster_that_cannot_be_read_is_an_error(room: Room) -> None:
-    """Never an empty list, which would say that nobody is there."""
+    """It is never an empty list, which would mean that the channel has no members."""
     room.ms.fault("GET", ROSTER, times=None, status=500)
 
     with pytest.raises(RosterUnavailable):
@@ -161,15 +161,15 @@ async def test_a_roster_that_cannot_be_read_is_an_error(room: Room) -> None:
 
 
 async def test_a_rush_of_clicks_reads_the_roster_once(room: Room) -> None:
-    """Two hundred at once share one read."""
+    """Two hundred clicks at once share one read."""
     found = await asyncio.gather(*(room.directory.member(APPROVERS, PEOPLE[each % 6].object_id) for each in range(200)))
 
     assert all(found)
     assert (room.rosters(), room.ones()) == (1, 0)
 
 
-async def test_a_roster_is_believed_for_five_minutes(room: Room) -> None:
-    """Not a second longer, counted from before it was read."""
+async def test_a_roster_is_cached_for_five_minutes(room: Room) -> None:
+    """Not a second longer, counted from the start of the read."""
     await room.directory.member(APPROVERS, HANAKO.object_id)
     room.ms.world.conversations[APPROVERS].members.remove(HANAKO)
     await room.clock.advance(299)
@@ -181,7 +181,7 @@ async def test_a_roster_is_believed_for_five_minutes(room: Room) -> None:
 
 
 async def test_a_slow_read_does_not_make_a_roster_younger(room: Room) -> None:
-    """Its first page is as old as the question."""
+    """The age of a roster counts from the request of its first page."""
     held = room.ms.hold("GET", ROSTER)
     asking = asyncio.create_task(room.directory.member(APPROVERS, HANAKO.object_id))
     await held.reached.wait()
@@ -195,8 +195,8 @@ async def test_a_slow_read_does_not_make_a_roster_younger(room: Room) -> None:
 
 
 @pytest.mark.parametrize("dropped", [APPROVERS, f"{APPROVERS};messageid=1", None])
-async def test_a_membership_event_ends_belief(room: Room, dropped: str | None) -> None:
-    """Who left the team decides nothing any more; who joined is not kept out by an earlier no."""
+async def test_a_membership_event_invalidates_the_roster(room: Room, dropped: str | None) -> None:
+    """Removed members can no longer decide; new members are not refused by a cached absence."""
     room.ms.world.conversations[APPROVERS].members.remove(MEI)
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
     assert await room.directory.member(APPROVERS, MEI.object_id) is None
@@ -207,8 +207,8 @@ async def test_a_membership_event_ends_belief(room: Room, dropped: str | None) -
     assert await room.directory.member(APPROVERS, MEI.object_id)
 
 
-async def test_a_drop_during_a_read_begins_the_read_anew(room: Room) -> None:
-    """What was being read may be from before the event; there is still one read at a time."""
+async def test_an_invalidation_during_a_read_starts_the_read_again(room: Room) -> None:
+    """The result may be older than the event. There is still one read at a time."""
     held = room.ms.hold("GET", ROSTER)
     asking = asyncio.create_task(room.directory.member(APPROVERS, HANAKO.object_id))
     await held.reached.wait()
@@ -221,8 +221,8 @@ async def test_a_drop_during_a_read_begins_the_read_anew(room: Room) -> None:
     assert room.rosters() == 2
 
 
-async def test_membership_events_without_end_refuse_no_approver(room: Room) -> None:
-    """Any team that has the bot makes such events; somebody who makes many of them must not stop all decisions."""
+async def test_endless_membership_events_refuse_no_approver(room: Room) -> None:
+    """Any team with the bot causes such events; a person who causes many of them must not stop all decisions."""
     read = room.connector.all_members
 
     async def overtaken(service_url: str, *, conversation: str) -> AsyncIterator[TeamMember]:
@@ -241,8 +241,8 @@ async def test_membership_events_without_end_refuse_no_approver(room: Room) -> N
         await room.directory.roster(APPROVERS)
 
 
-async def test_a_drop_of_what_was_never_read_is_nothing(room: Room) -> None:
-    """Events come for every conversation."""
+async def test_invalidating_an_unread_roster_has_no_effect(room: Room) -> None:
+    """Events arrive for every conversation."""
     room.directory.invalidate("19:other@thread.tacv2")
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
 
@@ -261,8 +261,8 @@ async def test_a_drop_of_what_was_never_read_is_nothing(room: Room) -> None:
         {"status": 200, "body": "[]"},
     ],
 )
-async def test_a_roster_that_cannot_be_read_refuses(room: Room, fault: dict[str, object]) -> None:
-    """An error, never an empty list; and healed as soon as Teams is."""
+async def test_member_raises_while_the_roster_cannot_be_read(room: Room, fault: dict[str, object]) -> None:
+    """It raises and returns no empty list; it works again as soon as Teams does."""
     room.ms.fault("GET", ROSTER, times=None, **fault)
     with pytest.raises(RosterUnavailable):
         await room.directory.member(APPROVERS, HANAKO.object_id)
@@ -273,7 +273,7 @@ async def test_a_roster_that_cannot_be_read_refuses(room: Room, fault: dict[str,
 
 
 async def test_an_old_roster_is_not_used_when_the_new_one_fails(room: Room) -> None:
-    """Five minutes are five minutes, whatever Teams does."""
+    """A roster expires after five minutes, also if Teams fails."""
     await room.directory.member(APPROVERS, HANAKO.object_id)
     await room.clock.advance(300)
     room.ms.fault("GET", ROSTER, times=None, status=500)
@@ -283,7 +283,7 @@ async def test_an_old_roster_is_not_used_when_the_new_one_fails(room: Room) -> N
 
 
 async def test_a_page_that_fails_fails_the_roster(room: Room) -> None:
-    """Half a roster is none: who is on the second page must not read as nobody."""
+    """Half a roster is not used: the people on the second page would look like no members."""
     room.ms.world.conversations[APPROVERS].members[:] = crowd(600)
     first = room.ms.fault("GET", ROSTER, status=200, body='{"members": [], "continuationToken": "500"}')
     room.ms.fault("GET", ROSTER, times=None, status=500)
@@ -293,8 +293,8 @@ async def test_a_page_that_fails_fails_the_roster(room: Room) -> None:
     assert first.times == 0
 
 
-async def test_while_teams_asks_for_patience_no_roster_is_asked_for(room: Room) -> None:
-    """A 429 holds for as long as it says."""
+async def test_no_roster_is_requested_while_teams_throttles(room: Room) -> None:
+    """After a 429 the bot waits for the whole Retry-After."""
     room.ms.fault("GET", ROSTER, status=429, headers={"Retry-After": "60"})
     for _ in range(5):
         with pytest.raises(RosterUnavailable):
@@ -314,24 +314,24 @@ async def test_while_teams_asks_for_patience_no_roster_is_asked_for(room: Room) 
         {"status": 200, "body": "{}"},
     ],
 )
-async def test_a_member_who_cannot_be_asked_for_refuses(room: Room, fault: dict[str, object]) -> None:
-    """Only Teams' own "not found" means nobody."""
+async def test_a_failing_request_for_one_member_raises(room: Room, fault: dict[str, object]) -> None:
+    """Only Teams' own "not found" means that the person is no member."""
     room.ms.world.conversations[APPROVERS].members.remove(TARO)
     room.ms.fault("GET", ONE, times=None, **fault)
     with pytest.raises(RosterUnavailable):
         await room.directory.member(APPROVERS, TARO.object_id)
 
 
-async def test_an_answer_about_somebody_else_refuses(room: Room) -> None:
-    """Who was asked for is who must come back."""
+async def test_a_response_about_another_person_raises(room: Room) -> None:
+    """The response must be about the requested person."""
     room.ms.world.conversations[APPROVERS].members.remove(TARO)
     room.ms.fault("GET", ONE, status=200, body='{"id": "29:1-other", "aadObjectId": "other", "tenantId": "x"}')
     with pytest.raises(RosterUnavailable):
         await room.directory.member(APPROVERS, TARO.object_id)
 
 
-async def test_a_slow_roster_is_passed_by_asking_for_the_one_member(room: Room) -> None:
-    """A click has seconds: a roster of thousands must not refuse it. The read goes on for the next."""
+async def test_a_click_requests_one_member_while_the_roster_is_slow(room: Room) -> None:
+    """A roster of thousands must not refuse a click. The read continues for the next caller."""
     held = room.ms.hold("GET", ROSTER)
     async with room.another(SHORT) as directory:
         assert await directory.member(APPROVERS, HANAKO.object_id)
@@ -342,8 +342,8 @@ async def test_a_slow_roster_is_passed_by_asking_for_the_one_member(room: Room) 
         assert (room.rosters(), room.ones()) == (1, 1)
 
 
-async def test_an_earlier_no_does_not_outlive_a_membership_event(room: Room) -> None:
-    """Not even while the roster is slow to tell who joined."""
+async def test_a_cached_absence_ends_with_a_membership_event(room: Room) -> None:
+    """Also while the roster is too slow to show the new member."""
     async with room.another(SHORT) as directory:
         room.ms.world.conversations[APPROVERS].members.remove(MEI)
         assert await directory.member(APPROVERS, MEI.object_id) is None
@@ -355,8 +355,8 @@ async def test_an_earlier_no_does_not_outlive_a_membership_event(room: Room) -> 
         room.ms.faults.heal()
 
 
-async def test_an_answer_that_a_membership_event_overtook_is_not_kept(room: Room) -> None:
-    """Who was removed while Teams told of them is not put into the roster that was read since."""
+async def test_a_member_who_was_removed_during_the_request_is_not_cached(room: Room) -> None:
+    """A response from before the removal does not enter the roster that was read after it."""
     members = room.ms.world.conversations[APPROVERS].members
     members.remove(MEI)
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
@@ -374,8 +374,8 @@ async def test_an_answer_that_a_membership_event_overtook_is_not_kept(room: Room
     assert await room.directory.member(APPROVERS, MEI.object_id) is None
 
 
-async def test_a_no_that_a_membership_event_overtook_is_not_kept(room: Room) -> None:
-    """Who joined while Teams told that they are nobody is let in at once."""
+async def test_an_absence_that_a_membership_event_overtook_is_not_cached(room: Room) -> None:
+    """A person who joins during the request is found at once."""
     members = room.ms.world.conversations[APPROVERS].members
     members.remove(MEI)
     late = room.ms.faults.plan("GET", ONE, gate=asyncio.Event(), late=True)
@@ -392,7 +392,7 @@ async def test_a_no_that_a_membership_event_overtook_is_not_kept(room: Room) -> 
 
 
 async def test_a_click_is_refused_in_time_when_nothing_answers(room: Room) -> None:
-    """Twice the patience, and then the roster counts as unavailable."""
+    """After twice the patience the roster counts as unavailable."""
     async with room.another(SHORT) as directory:
         room.ms.hold("GET", "/v3/", times=None)
         with pytest.raises(RosterUnavailable):
@@ -409,8 +409,8 @@ def _chat(person: Person) -> PersonalChat:
     return PersonalChat(person, f"a:{person.object_id}", "https://example.com/")
 
 
-async def test_everybody_is_the_rosters_and_who_installed_the_bot(room: Room) -> None:
-    """Each once; what a roster knows of them wins."""
+async def test_known_people_are_roster_members_and_people_with_a_chat(room: Room) -> None:
+    """Each person once; the roster's data takes precedence."""
     room.ms.world.conversations[APPROVERS].members[:] = [HANAKO]
     room.ms.world.conversations[LEADS].members[:] = [HANAKO, ICHIRO]
     await room.store.remember_chat(_chat(Person(HANAKO.object_id.upper(), TENANT_ID, "old name")))
@@ -422,8 +422,8 @@ async def test_everybody_is_the_rosters_and_who_installed_the_bot(room: Room) ->
     assert (room.rosters(APPROVERS), room.rosters(LEADS)) == (1, 1)
 
 
-async def test_everybody_never_raises(room: Room) -> None:
-    """A channel that cannot be read and a store that does not answer leave out their people, no more."""
+async def test_known_people_never_raise(room: Room) -> None:
+    """A channel or store that cannot be read leaves out its own people only."""
     room.ms.fault("GET", f"{LEADS}/{ROSTER}", times=None, status=500)
     room.ms.world.conversations[APPROVERS].members[:] = [HANAKO]
     room.store.broken = True
@@ -438,7 +438,7 @@ async def test_everybody_never_raises(room: Room) -> None:
 
 
 def _kept(room: Room, person: Member, *, upn: str | None = None) -> PersonalChat:
-    """Return what the store has kept of a person and their chat, some time ago."""
+    """Store a person and their chat, as of some time ago."""
     former = Person(person.object_id, TENANT_ID, person.name, upn or person.upn, person.email, person.id)
     return PersonalChat(former, room.ms.world.personal(person).id, room.ms.service_url)
 
@@ -447,8 +447,8 @@ async def _known(room: Room, *names: str) -> dict[str, str | None]:
     return {each.object_id: each.upn for each in await room.directory.known(frozenset(names))}
 
 
-async def test_an_address_that_went_to_somebody_else_is_not_believed(room: Room) -> None:
-    """What was kept says whom to ask; who is asked for by a name has the addresses that Teams tells now."""
+async def test_an_address_that_another_person_has_now_is_not_trusted(room: Room) -> None:
+    """Stored addresses only select people; people with a wanted name get the addresses that Teams returns now."""
     for conversation in (APPROVERS, LEADS):
         room.ms.world.conversations[conversation].members[:] = []
     await room.store.remember_chat(_kept(room, MEI, upn="given.on@example.com"))
@@ -459,8 +459,8 @@ async def test_an_address_that_went_to_somebody_else_is_not_believed(room: Room)
     assert room.ones() == 2
 
 
-async def test_an_address_is_believed_for_a_day(room: Room) -> None:
-    """Asked for once by however many looks, and once more the next day."""
+async def test_an_address_is_cached_for_a_day(room: Room) -> None:
+    """It is requested once for any number of calls, and again the next day."""
     room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = []
     await room.store.remember_chat(_kept(room, TARO))
     await asyncio.gather(*(_known(room, TARO.upn) for _ in range(20)))
@@ -475,8 +475,8 @@ async def test_an_address_is_believed_for_a_day(room: Room) -> None:
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 404}, {"status": 200, "body": '{"id": "29:x"}'}])
-async def test_who_cannot_be_asked_for_is_not_known(room: Room, fault: dict[str, object]) -> None:
-    """Nobody is placed by what was true once; others are known as before."""
+async def test_a_wanted_person_is_left_out_while_teams_does_not_answer(room: Room, fault: dict[str, object]) -> None:
+    """Nobody is identified by outdated data; other people are returned as before."""
     room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = []
     await room.store.remember_chat(_kept(room, TARO))
     await room.store.remember_chat(_kept(room, MEI))
@@ -487,8 +487,8 @@ async def test_who_cannot_be_asked_for_is_not_known(room: Room, fault: dict[str,
     assert await _known(room, TARO.upn) == {MEI.object_id: None, TARO.object_id: TARO.upn}
 
 
-async def test_one_name_asks_for_a_few_people_at_most(room: Room) -> None:
-    """A store that has one address of everybody costs no call for each; who was not asked for is not known."""
+async def test_one_name_requests_only_a_few_people(room: Room) -> None:
+    """If everybody in the store has the same address, not each of them costs a call; the others are left out."""
     room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = []
     for person in PEOPLE:
         await room.store.remember_chat(_kept(room, person, upn="everybody@example.com"))
@@ -497,15 +497,15 @@ async def test_one_name_asks_for_a_few_people_at_most(room: Room) -> None:
     assert len(await _known(room, "everybody@example.com")) == room.ones() == MOST_REQUESTED
 
 
-async def test_who_is_in_a_roster_is_not_asked_for(room: Room) -> None:
-    """The roster is younger than anything that was kept."""
+async def test_roster_members_are_not_requested_again(room: Room) -> None:
+    """The roster is newer than stored data."""
     await room.store.remember_chat(_kept(room, HANAKO, upn="given.on@example.com"))
     assert (await _known(room, "given.on@example.com"))[HANAKO.object_id] == HANAKO.upn
     assert room.ones() == 0
 
 
-async def test_a_person_is_completed_from_their_own_chat(room: Room) -> None:
-    """The activity tells neither UPN nor mail; the members of the chat do."""
+async def test_a_person_is_completed_from_their_personal_chat(room: Room) -> None:
+    """The activity has neither UPN nor mail; the members of the chat have both."""
     sent = Person(TARO.object_id, TENANT_ID, "Taro", teams_id=TARO.id)
     chat = room.ms.world.personal(TARO).id
 
@@ -514,8 +514,8 @@ async def test_a_person_is_completed_from_their_own_chat(room: Room) -> None:
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 404}, {"status": 200, "body": '{"id": "29:x"}'}])
-async def test_who_cannot_be_completed_stays_as_they_are(room: Room, fault: dict[str, object]) -> None:
-    """And nobody else's addresses are put to their name."""
+async def test_a_person_who_cannot_be_completed_is_unchanged(room: Room, fault: dict[str, object]) -> None:
+    """They do not get another person's addresses."""
     sent = Person(TARO.object_id, TENANT_ID, "Taro", teams_id=TARO.id)
     chat = room.ms.world.personal(TARO).id
     room.ms.fault("GET", ONE, times=None, **fault)

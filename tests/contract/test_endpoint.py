@@ -1,4 +1,4 @@
-"""`POST /api/messages` over real HTTP: the statuses promised, whatever comes."""
+"""`POST /api/messages` over real HTTP: the promised status for any request."""
 
 import asyncio
 import gzip
@@ -80,7 +80,7 @@ async def test_large_bodies_are_answered_413(size: int, ms: FakeMicrosoft) -> No
 
 
 async def test_large_bodies_of_unknown_length_are_answered_413(ms: FakeMicrosoft) -> None:
-    """The limit holds for chunked bodies too, which do not tell their length."""
+    """The limit also holds for chunked bodies, which do not state their length."""
 
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(10):
@@ -97,7 +97,7 @@ async def test_large_bodies_of_unknown_length_are_answered_413(ms: FakeMicrosoft
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "junk"])
 async def test_compressed_bodies_are_answered_415(encoding: str, ms: FakeMicrosoft) -> None:
-    """Nothing is unfolded: Teams does not compress, and a small body could become a large one."""
+    """Nothing is decompressed: Teams does not compress, and a small body could become a very large one."""
     raw = gzip.compress(json.dumps(_message(ms, text="x" * (LARGEST_BODY + 1))).encode())
     headers = {"Authorization": ms.signer.header(ms.service_url), "Content-Encoding": encoding}
     async with running_edge(ms) as edge:
@@ -146,7 +146,7 @@ def _broken_bodies(ms: FakeMicrosoft) -> dict[str, bytes]:
     }
 
 
-async def test_what_is_no_activity_is_answered_400(ms: FakeMicrosoft) -> None:
+async def test_invalid_activity_is_answered_400(ms: FakeMicrosoft) -> None:
     """A signed request whose body is not an activity is refused and runs no turn."""
     headers = {"Authorization": ms.signer.header(ms.service_url)}
     async with running_edge(ms) as edge:
@@ -159,7 +159,7 @@ async def test_what_is_no_activity_is_answered_400(ms: FakeMicrosoft) -> None:
 
 
 async def test_unsigned_junk_is_answered_401_before_it_is_read(ms: FakeMicrosoft) -> None:
-    """Nobody without a token learns whether a body would have been an activity."""
+    """Without a token the sender does not learn whether a body would be an activity."""
     async with running_edge(ms) as edge:
         status, _ = await ms.send_raw(edge.url, b"junk", headers={})
 
@@ -167,7 +167,7 @@ async def test_unsigned_junk_is_answered_401_before_it_is_read(ms: FakeMicrosoft
 
 
 async def test_unsent_body_ends_with_the_connection(ms: FakeMicrosoft) -> None:
-    """A client that promises a body and goes away leaves nothing behind but its own broken connection."""
+    """A client that announces a body and disconnects leaves nothing behind but its broken connection."""
     head = (
         "POST /api/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         f"Authorization: {ms.signer.header(ms.service_url)}\r\nContent-Length: 100\r\n\r\n{{"
@@ -184,8 +184,8 @@ async def test_unsent_body_ends_with_the_connection(ms: FakeMicrosoft) -> None:
         assert (status, len(edge.turns)) == (200, 1)
 
 
-async def test_body_that_does_not_come_is_answered_408(ms: FakeMicrosoft, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever promises a body has ten seconds to send it."""
+async def test_body_that_does_not_arrive_is_answered_408(ms: FakeMicrosoft, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client has ten seconds to send an announced body."""
     monkeypatch.setattr(endpoint, "BODY_LIMIT", 0.05)
     head = (
         "POST /api/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -202,7 +202,7 @@ async def test_body_that_does_not_come_is_answered_408(ms: FakeMicrosoft, monkey
 
 
 async def test_endpoint_without_a_tenant_is_not_built(ms: FakeMicrosoft) -> None:
-    """Without a tenant there is nobody to serve."""
+    """An empty tenant id is refused at the start."""
     async with running_edge(ms) as edge:
         with pytest.raises(ValueError, match="tenant"):
             endpoint.Endpoint(verifier=edge.verifier, adapter=TeamsAdapter(), tenant_id="", turn=_nothing)
@@ -215,7 +215,7 @@ CARD_ANSWER = {"statusCode": 200, "type": "application/vnd.microsoft.card.adapti
 
 
 async def test_invoke_is_answered_200_with_its_body(ms: FakeMicrosoft) -> None:
-    """The body of an invoke's answer is sent once, as it is (the SDK's own process() fails at every one)."""
+    """The body of the response is sent once and unchanged (the SDK's own process() always fails here)."""
 
     async def turn(context: TurnContext) -> None:
         await _answer_with(context, InvokeResponse(status=200, body=CARD_ANSWER))
@@ -255,7 +255,7 @@ async def _nothing(_context: TurnContext) -> None:
     ("turn", "code"), [(_fail, 500), (_unserialisable, 500), (_five_hundred, 500), (_nothing, 400)]
 )
 async def test_failing_invoke_is_answered_200_with_an_error_body(turn: Any, code: int, ms: FakeMicrosoft) -> None:
-    """Whatever fails inside a click, Teams gets the protocol's error body under 200, so that it is not sent again."""
+    """An error inside a click becomes the protocol's error body with status 200, so that Teams does not resend it."""
     async with running_edge(ms, turn=turn) as edge:
         status, body = await ms.send(edge.url, _invoke(ms))
 
@@ -264,13 +264,13 @@ async def test_failing_invoke_is_answered_200_with_an_error_body(turn: Any, code
 
 
 async def test_failing_message_is_answered_200(ms: FakeMicrosoft) -> None:
-    """Whatever fails inside the turn of a message, Teams hears 200."""
+    """After an error in the turn of a message, Teams gets 200."""
     async with running_edge(ms, turn=_fail) as edge:
         assert await ms.send(edge.url, _message(ms)) == (200, None)
 
 
 async def test_turn_gets_the_body_as_it_was_sent(ms: FakeMicrosoft) -> None:
-    """The turn gets the raw activity beside the parsed one, with the fields that no model knows."""
+    """The turn gets the raw activity beside the parsed one, with all unknown fields."""
     async with running_edge(ms) as edge:
         await ms.send(edge.url, _invoke(ms, somethingNew={"a": [1]}))
 
@@ -280,7 +280,7 @@ async def test_turn_gets_the_body_as_it_was_sent(ms: FakeMicrosoft) -> None:
 
 
 async def test_half_of_a_surrogate_pair_is_replaced(ms: FakeMicrosoft) -> None:
-    """A text cut in the middle of an emoji arrives with a replacement character that every store can hold."""
+    """A text that is cut inside an emoji gets a replacement character that every store can encode."""
     async with running_edge(ms) as edge:
         status, _ = await ms.send(edge.url, _message(ms, text="ok \ud83d", **{"\udc00": "x"}))
 
@@ -292,8 +292,8 @@ async def test_half_of_a_surrogate_pair_is_replaced(ms: FakeMicrosoft) -> None:
 # Keys that are not there
 
 
-async def test_no_keys_ever_is_answered_503_and_healed(ms: FakeMicrosoft) -> None:
-    """Only while no signing key was ever had the answer is 503; the first keys end it."""
+async def test_requests_before_the_first_keys_are_answered_503(ms: FakeMicrosoft) -> None:
+    """503 ends with the first signing keys."""
     ms.fault("GET", "openidconfiguration", status=500, times=None)
     async with running_edge(ms) as edge:
         first, _ = await ms.send(edge.url, _message(ms))
@@ -307,8 +307,8 @@ async def test_no_keys_ever_is_answered_503_and_healed(ms: FakeMicrosoft) -> Non
 # Overload
 
 
-async def test_more_than_can_be_answered_is_turned_away_and_says_so(ms: FakeMicrosoft) -> None:
-    """At the limit a click is told that nothing was sent, a message is to come again; below it all go on as before."""
+async def test_requests_above_the_limit_of_turns_are_refused(ms: FakeMicrosoft) -> None:
+    """A click gets a message that nothing was sent; another activity gets 429. Below the limit all work as before."""
     free, under_way = asyncio.Event(), asyncio.Event()
 
     async def wait(_context: TurnContext) -> None:

@@ -1,4 +1,4 @@
-"""The Chat port against a Connector on loopback: places, order, pace, and errors of the closed set alone."""
+"""The Chat port against a Connector on loopback: conversations, order, rate limits, and only the declared errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -77,7 +77,7 @@ async def room() -> AsyncIterator[Room]:
 
 
 async def test_a_post_in_a_channel_starts_a_thread(room: Room) -> None:
-    """It comes back with the thread to reply to and the id to update."""
+    """It returns the thread for replies and the id for updates."""
     posted = await room.messenger.post(APPROVERS, _message(alert=True))
 
     [message] = room.ms.posted(APPROVERS)
@@ -85,8 +85,8 @@ async def test_a_post_in_a_channel_starts_a_thread(room: Room) -> None:
     assert message.root == message.id
 
 
-async def test_the_card_goes_alone_with_a_line_for_the_notification(room: Room) -> None:
-    """Text beside a card would be split off by Teams, which then names no id."""
+async def test_an_activity_has_a_card_and_a_summary_without_text(room: Room) -> None:
+    """Teams would split text from the card, and then returns no id."""
     await room.messenger.post(APPROVERS, _message("a", alert=True))
     await room.messenger.post(APPROVERS, _message("b"))
 
@@ -103,7 +103,7 @@ async def test_the_card_goes_alone_with_a_line_for_the_notification(room: Room) 
 
 
 async def test_a_post_in_a_group_chat_or_a_personal_chat_is_a_plain_message(room: Room) -> None:
-    """They have no threads."""
+    """These chats have no threads."""
     personal = room.ms.world.personal(HANAKO).id
     for conversation in (GROUP, personal):
         posted = await room.messenger.post(conversation, _message())
@@ -112,8 +112,8 @@ async def test_a_post_in_a_group_chat_or_a_personal_chat_is_a_plain_message(room
         assert reply.conversation == conversation
 
 
-async def test_a_post_into_a_thread_is_a_thread_of_its_own(room: Room) -> None:
-    """Configured is a channel; a pasted thread id does not matter."""
+async def test_a_post_to_a_thread_id_starts_a_thread_in_its_channel(room: Room) -> None:
+    """The setting means a channel; a pasted thread id works too."""
     first = await room.messenger.post(APPROVERS, _message())
     second = await room.messenger.post(first.conversation, _message())
 
@@ -121,7 +121,7 @@ async def test_a_post_into_a_thread_is_a_thread_of_its_own(room: Room) -> None:
 
 
 async def test_a_reply_goes_into_the_thread(room: Room) -> None:
-    """Whether or not the conversation names the thread already."""
+    """Whether or not the conversation id contains the thread."""
     card = await room.messenger.post(APPROVERS, _message())
     first = await room.messenger.reply(card, _message("one"))
     await room.messenger.reply(Posted(APPROVERS, card.activity_id), _message("two"))
@@ -132,7 +132,7 @@ async def test_a_reply_goes_into_the_thread(room: Room) -> None:
 
 
 async def test_an_update_replaces_the_message(room: Room) -> None:
-    """In place, in a channel as in a chat."""
+    """In place, in channels and chats."""
     for conversation in (APPROVERS, GROUP):
         posted = await room.messenger.post(conversation, _message("waiting"))
         await room.messenger.update(posted, _message("approved"))
@@ -144,8 +144,8 @@ async def test_an_update_replaces_the_message(room: Room) -> None:
 # --- addresses
 
 
-async def test_messages_go_where_the_conversation_came_from(room: Room) -> None:
-    """The remembered address of the channel holds for its threads; elsewhere the configured one."""
+async def test_messages_go_to_the_service_url_of_their_conversation(room: Room) -> None:
+    """Threads use the stored URL of their channel; other conversations use the configured one."""
     await room.urls.learn(f"{APPROVERS};messageid=1", f"{room.ms.base}/teams")
     room.urls.default = "http://127.0.0.1:1/"
     posted = await room.messenger.post(APPROVERS, _message())
@@ -157,8 +157,8 @@ async def test_messages_go_where_the_conversation_came_from(room: Room) -> None:
         await room.messenger.post(GROUP, _message())
 
 
-async def test_the_token_is_sent_to_listed_hosts_alone(room: Room) -> None:
-    """A stored address is data: one that is not listed is not used, and the card goes to the configured one."""
+async def test_the_token_is_sent_only_to_listed_hosts(room: Room) -> None:
+    """A stored URL whose host is not listed is not used; the card goes to the configured one."""
     room.store.tables.service_urls[APPROVERS] = "http://localhost:1/"
 
     posted = await room.messenger.post(APPROVERS, _message())
@@ -168,8 +168,8 @@ async def test_the_token_is_sent_to_listed_hosts_alone(room: Room) -> None:
 # --- people
 
 
-async def test_a_person_is_found_and_remembered(room: Room) -> None:
-    """The chat is asked for once; from then on it is known, after a restart too."""
+async def test_a_personal_chat_is_requested_once_and_stored(room: Room) -> None:
+    """It is known from then on, also after a restart."""
     first = await room.messenger.direct(TARO_PERSON, _message("waiting", alert=True))
     second = await room.messenger.direct(TARO_PERSON, _message("approved"))
 
@@ -180,18 +180,18 @@ async def test_a_person_is_found_and_remembered(room: Room) -> None:
 
 
 @pytest.mark.parametrize(("teams_id", "asked_by"), [(TARO.id, TARO.id), (None, TARO.object_id)])
-async def test_a_person_is_asked_for_by_the_id_that_teams_likes_best(
+async def test_a_personal_chat_is_requested_by_the_29_id_if_known(
     room: Room, teams_id: str | None, asked_by: str
 ) -> None:
-    """`29:…`, and the Entra object id where that is not known."""
+    """By `29:…`, otherwise by the Entra object id."""
     await room.messenger.direct(Person(TARO.object_id, TENANT_ID, teams_id=teams_id), _message())
 
     [call] = room.ms.faults.matching("POST", r"/v3/conversations$")
     assert call.body["members"] == [{"id": asked_by}]
 
 
-async def test_a_remembered_chat_is_used_at_its_own_address(room: Room) -> None:
-    """Who installed the bot said where; nothing is created."""
+async def test_a_stored_chat_is_used_at_its_own_service_url(room: Room) -> None:
+    """The chat of an installation is known; no conversation is created."""
     chat = room.ms.world.personal(TARO).id
     await room.store.remember_chat(PersonalChat(TARO_PERSON, chat, f"{room.ms.base}/teams"))
     room.urls.default = "http://127.0.0.1:1/"
@@ -199,8 +199,8 @@ async def test_a_remembered_chat_is_used_at_its_own_address(room: Room) -> None:
     assert (await room.messenger.direct(TARO_PERSON, _message())).conversation == chat
 
 
-async def test_a_remembered_chat_that_is_gone_is_looked_for_anew(room: Room) -> None:
-    """Once, and the new one is remembered."""
+async def test_a_stored_chat_that_is_gone_is_requested_again(room: Room) -> None:
+    """Once, and the new one is stored."""
     await room.store.remember_chat(PersonalChat(TARO_PERSON, "a:gone", room.ms.service_url))
     posted = await room.messenger.direct(TARO_PERSON, _message())
 
@@ -209,8 +209,8 @@ async def test_a_remembered_chat_that_is_gone_is_looked_for_anew(room: Room) -> 
 
 
 @pytest.mark.parametrize("remembered", [False, True])
-async def test_who_cannot_be_reached_is_told_by_name_of_the_problem(room: Room, remembered: bool) -> None:
-    """Not installed, blocked and unknown are different things to mend."""
+async def test_an_unreachable_person_raises_the_exact_problem(room: Room, remembered: bool) -> None:
+    """Not installed, blocked and unknown need different fixes."""
     place = room.ms.world.personal(TARO)
     if remembered:
         await room.store.remember_chat(PersonalChat(TARO_PERSON, place.id, room.ms.service_url))
@@ -219,8 +219,8 @@ async def test_who_cannot_be_reached_is_told_by_name_of_the_problem(room: Room, 
     assert room.store.tables.chats.keys() == ({TARO.object_id} if remembered else set())
 
 
-async def test_who_has_not_installed_the_bot_or_is_unknown_cannot_be_written_to(room: Room) -> None:
-    """Nothing is remembered of them."""
+async def test_people_without_the_bot_and_unknown_people_are_refused(room: Room) -> None:
+    """Nothing is stored about them."""
     room.ms.world.not_installed.add(TARO.id)
 
     assert await _problem(room, TARO_PERSON) is ChatProblem.NOT_INSTALLED
@@ -234,8 +234,8 @@ async def _problem(room: Room, person: Person) -> ChatProblem:
     return caught.value.problem
 
 
-async def test_a_broken_store_keeps_nobody_from_being_told(room: Room) -> None:
-    """Teams knows the chat too, and the configured address serves."""
+async def test_direct_messages_work_while_the_store_is_unavailable(room: Room) -> None:
+    """Teams returns the chat too, and the configured URL is used."""
     room.store.broken = True
     posted = await room.messenger.direct(TARO_PERSON, _message())
 
@@ -245,8 +245,8 @@ async def test_a_broken_store_keeps_nobody_from_being_told(room: Room) -> None:
 # --- pace and order
 
 
-async def test_too_many_messages_are_held_back_here(room: Room) -> None:
-    """The eighth within a second never leaves; the caller is told when, and nobody sleeps."""
+async def test_messages_above_the_rate_limit_are_not_sent(room: Room) -> None:
+    """The eighth message within a second raises the seconds to wait; nothing sleeps."""
     for _ in range(7):
         await room.messenger.post(APPROVERS, _message())
     with pytest.raises(ChatThrottled) as caught:
@@ -258,7 +258,7 @@ async def test_too_many_messages_are_held_back_here(room: Room) -> None:
 
 
 async def test_posts_updates_and_replies_count_together(room: Room) -> None:
-    """Teams counts per conversation, whatever is sent."""
+    """Teams counts all of them per conversation."""
     card = await room.messenger.post(APPROVERS, _message())
     for _ in range(3):
         await room.messenger.update(card, _message())
@@ -267,8 +267,8 @@ async def test_posts_updates_and_replies_count_together(room: Room) -> None:
         await room.messenger.reply(card, _message())
 
 
-async def test_while_teams_asks_for_patience_nothing_is_sent(room: Room) -> None:
-    """A 429 is passed on with its seconds, and holds for everybody in that conversation."""
+async def test_nothing_is_sent_while_teams_throttles(room: Room) -> None:
+    """A 429 raises its seconds, and holds for all messages into that conversation."""
     room.ms.fault("POST", "/v3/conversations$", status=429, headers={"Retry-After": "30"})
     for _ in range(2):
         with pytest.raises(ChatThrottled) as caught:
@@ -280,8 +280,8 @@ async def test_while_teams_asks_for_patience_nothing_is_sent(room: Room) -> None
     await room.messenger.post(APPROVERS, _message())
 
 
-async def test_a_thread_keeps_the_order_of_asking(room: Room) -> None:
-    """What is asked for later arrives later, though the first is slow."""
+async def test_a_thread_keeps_the_order_of_the_calls(room: Room) -> None:
+    """A later message arrives later, also if the first is slow."""
     card = await room.messenger.post(APPROVERS, _message("card"))
     held = room.ms.hold("PUT", "activities")
     async with asyncio.TaskGroup() as group:
@@ -298,8 +298,8 @@ async def test_a_thread_keeps_the_order_of_asking(room: Room) -> None:
     assert texts == ["approved", "one", "two", "three"]
 
 
-async def test_one_slow_thread_holds_up_no_other(room: Room) -> None:
-    """Order is a thread's own matter."""
+async def test_a_slow_thread_does_not_delay_another(room: Room) -> None:
+    """Order is kept within one thread only."""
     slow = await room.messenger.post(APPROVERS, _message("slow"))
     held = room.ms.hold("PUT", "activities")
     waiting = asyncio.create_task(room.messenger.update(slow, _message("approved")))
@@ -315,8 +315,8 @@ async def test_one_slow_thread_holds_up_no_other(room: Room) -> None:
 # --- one that hangs or fails, and the others
 
 
-async def test_a_hanging_channel_takes_a_few_calls_and_holds_up_no_other(room: Room) -> None:
-    """The rest is told to come back later, at once; group chats and personal chats are written to meanwhile."""
+async def test_a_hanging_channel_blocks_only_a_few_calls(room: Room) -> None:
+    """Further calls raise at once with a time to wait; group chats and personal chats work meanwhile."""
     held = room.ms.hold("POST", "/v3/conversations$", times=None, body_holds=APPROVERS)
     posts = [asyncio.create_task(room.messenger.post(APPROVERS, _message())) for _ in range(20)]
     done, _ = await asyncio.wait(posts[IN_FLIGHT:])
@@ -329,8 +329,8 @@ async def test_a_hanging_channel_takes_a_few_calls_and_holds_up_no_other(room: R
     await asyncio.gather(*posts[:IN_FLIGHT])
 
 
-async def test_a_hanging_recipient_holds_up_nobody_else(room: Room) -> None:
-    """Personal chats have nothing to do with each other."""
+async def test_a_hanging_personal_chat_does_not_delay_another(room: Room) -> None:
+    """Personal chats are independent of each other."""
     room.ms.hold("POST", f"{room.ms.world.personal(TARO).id}/activities", times=None)
     waiting = [asyncio.create_task(room.messenger.direct(TARO_PERSON, _message())) for _ in range(IN_FLIGHT)]
     await room.ms.faults.until(lambda: len(room.ms.faults.matching("POST", "/v3/conversations$")) == 1)
@@ -343,8 +343,8 @@ async def test_a_hanging_recipient_holds_up_nobody_else(room: Room) -> None:
     await asyncio.gather(*waiting)
 
 
-async def test_many_hanging_recipients_hold_up_no_channel(room: Room) -> None:
-    """Personal chats that hang all at once take a part of the looks; who comes then is told to come back, at once."""
+async def test_many_hanging_personal_chats_do_not_block_channels(room: Room) -> None:
+    """They take only a part of the concurrent messages; further ones raise at once with a time to wait."""
     room.ms.hold("POST", "/v3/conversations$", times=None, body_holds="members")
     people = [Person(f"person-{number}", TENANT_ID) for number in range(8)]
     waiting = [asyncio.create_task(room.messenger.direct(each, _message())) for each in people]
@@ -358,8 +358,8 @@ async def test_many_hanging_recipients_hold_up_no_channel(room: Room) -> None:
 
 
 @pytest.mark.parametrize("fault", [{"status": 502}, {"status": 500}, {"drop": "before"}, {"drop": "after"}])
-async def test_a_conversation_that_failed_is_left_alone_for_a_while(room: Room, fault: dict[str, Any]) -> None:
-    """What else is meant for it does not even leave; other conversations know nothing of it."""
+async def test_a_failed_conversation_is_closed_for_a_while(room: Room, fault: dict[str, Any]) -> None:
+    """Further messages are not sent; other conversations are not affected."""
     room.ms.fault("POST", GROUP, **fault)
     with pytest.raises(ChatUnavailable):
         await room.messenger.post(GROUP, _message())
@@ -373,8 +373,8 @@ async def test_a_conversation_that_failed_is_left_alone_for_a_while(room: Room, 
     await room.messenger.post(GROUP, _message())
 
 
-async def test_who_cannot_be_looked_up_is_left_alone_too(room: Room) -> None:
-    """A personal chat that Teams does not tell is one that fails, and no other person's."""
+async def test_a_failed_request_for_a_personal_chat_closes_it(room: Room) -> None:
+    """Only for this person."""
     room.ms.fault("POST", "/v3/conversations$", body_holds=TARO.id, status=500)
     with pytest.raises(ChatUnavailable):
         await room.messenger.direct(TARO_PERSON, _message())
@@ -408,7 +408,7 @@ async def test_no_call_outlasts_the_lease_of_its_caller(room: Room, act: str, am
 
 
 def test_a_call_and_its_retries_fit_into_the_lease() -> None:
-    """With room for the store's writes around it."""
+    """With time left for the store's writes."""
     assert LEASE.total_seconds() - PATIENCE >= 5
 
 
@@ -435,10 +435,8 @@ def test_a_call_and_its_retries_fit_into_the_lease() -> None:
         {"drop": "after"},
     ],
 )
-async def test_whatever_teams_answers_only_the_declared_errors_come_through(
-    room: Room, act: str, fault: dict[str, Any]
-) -> None:
-    """Every operation ends well or in one of the three errors of the port."""
+async def test_any_response_ends_well_or_in_a_declared_error(room: Room, act: str, fault: dict[str, Any]) -> None:
+    """Every operation succeeds or raises one of the port's three errors."""
     posted = await room.messenger.post(APPROVERS, _message())
     acts: dict[str, Callable[[], Awaitable[object]]] = {
         "post": lambda: room.messenger.post(APPROVERS, _message()),
@@ -455,7 +453,7 @@ async def test_whatever_teams_answers_only_the_declared_errors_come_through(
     assert fault == {"status": 201, "body": "{}"}  # taken, and nothing more is said of an update
 
 
-async def test_a_lost_answer_to_a_post_is_called_ambiguous(room: Room) -> None:
+async def test_a_lost_response_to_a_post_is_ambiguous(room: Room) -> None:
     """The caller decides; the messenger never posts twice."""
     room.ms.fault("POST", "/v3/conversations$", drop="after")
     with pytest.raises(ChatUnavailable) as caught:
@@ -465,8 +463,8 @@ async def test_a_lost_answer_to_a_post_is_called_ambiguous(room: Room) -> None:
     assert len(room.ms.posted(APPROVERS)) == 1
 
 
-async def test_what_waited_for_its_turn_in_vain_was_not_posted(room: Room) -> None:
-    """A group chat is slow: a post that never left is not counted as one that may have arrived."""
+async def test_a_message_that_timed_out_before_its_turn_is_not_ambiguous(room: Room) -> None:
+    """A post that waited behind a slow one and was never sent cannot have arrived."""
     held = room.ms.hold("POST", "activities")
     first = asyncio.create_task(room.messenger.post(GROUP, _message("first")))
     await held.reached.wait()

@@ -102,6 +102,12 @@ class World:
         await self.reconciler.reconcile(key)
         return await self.row(key)
 
+    async def posted(self, *, levels: int = 1, required: int = 1) -> RequestKey:
+        """Add a pending request and post its card; return its key."""
+        key = self.aws.add(levels=levels, required=required)
+        await self.shown(key)
+        return key
+
     async def row(self, key: RequestKey) -> Record:
         """Return the row; it must be there."""
         record = await self.store.load(key)

@@ -31,8 +31,7 @@ def code_of(answer: Answer) -> Reason | None:
 
 async def test_new_request_gets_a_card_and_a_direct_message(world: World) -> None:
     """One reconcile posts the card in the channel and sends the requester a direct message."""
-    key = world.aws.add()
-    await world.shown(key)
+    await world.posted()
     (card,) = world.chat.of("post")
     assert "web-prod-01" in card.card
     assert "決済 API の 5xx" in card.card
@@ -41,8 +40,7 @@ async def test_new_request_gets_a_card_and_a_direct_message(world: World) -> Non
 
 async def test_approval_sends_one_signal_and_updates_every_surface(world: World) -> None:
     """One signal with the person's name; then the card, the thread note and the direct message follow."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         answer = await world.press(key, HANAKO, comment="どうぞ")
     assert len(world.aws.effects) == 1
@@ -62,8 +60,7 @@ async def test_approval_sends_one_signal_and_updates_every_surface(world: World)
 async def test_click_on_a_card_whose_post_was_not_answered_counts(world: World) -> None:
     """A person can click before the row knows where the card is. The click counts only from the channel of the post."""
     world.chat.after["post"] = [ChatUnavailable("no_answer", ambiguous=True)]
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     elsewhere = replace(world.pressed(key, HANAKO), conversation="19:elsewhere@thread.tacv2;messageid=1000")
     assert code_of(await world.click_handler.click(elsewhere)) is Refusal.NOT_HERE
     assert world.aws.effects == []
@@ -75,8 +72,7 @@ async def test_click_on_a_card_whose_post_was_not_answered_counts(world: World) 
 
 async def test_late_click_shows_who_decided_and_sends_nothing(world: World) -> None:
     """For the same person and for another one: no further signal, and the decision with its comment."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         await world.press(key, HANAKO, Verb.REJECT, comment="no ticket")
         late = [await world.press(key, who, verb) for who in (HANAKO, ICHIRO) for verb in (Verb.APPROVE, Verb.REJECT)]
@@ -95,8 +91,7 @@ async def test_two_hundred_simultaneous_clicks_send_one_signal() -> None:
     """Half approve and half reject: one signal is sent, and everybody is shown the outcome."""
     people = [person(number) for number in range(200)]
     world = new_world(people=[*people, TARO_PERSON])
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         answers = await asyncio.gather(
             *(world.press(key, who, Verb.APPROVE if index % 2 else Verb.REJECT) for index, who in enumerate(people))
@@ -108,8 +103,7 @@ async def test_two_hundred_simultaneous_clicks_send_one_signal() -> None:
 
 async def test_two_approvals_of_a_level_that_needs_two_both_count(world: World) -> None:
     """Two simultaneous approvals on a two-approval level both count."""
-    key = world.aws.add(required=2)
-    await world.shown(key)
+    key = await world.posted(required=2)
     async with world.running():
         await asyncio.gather(world.press(key, HANAKO), world.press(key, ICHIRO))
     assert len(world.aws.effects) == 2
@@ -118,8 +112,7 @@ async def test_two_approvals_of_a_level_that_needs_two_both_count(world: World) 
 
 async def test_click_on_a_passed_level_decides_nothing(world: World) -> None:
     """A button belongs to its step; it never decides the next level."""
-    key = world.aws.add(levels=2)
-    await world.shown(key)
+    key = await world.posted(levels=2)
     async with world.running():
         await world.press(key, HANAKO)
         answer = await world.press(key, ICHIRO, step="Level1")
@@ -130,8 +123,7 @@ async def test_click_on_a_passed_level_decides_nothing(world: World) -> None:
 
 async def test_state_check_finds_a_decision_that_the_row_does_not_have(world: World) -> None:
     """The console decided a moment ago: no signal is sent, and the person is shown who decided."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.decide(key, verdict=Verdict.REJECT, comment="from the console")
     async with world.running():
         answer = await world.press(key, HANAKO)
@@ -142,8 +134,7 @@ async def test_state_check_finds_a_decision_that_the_row_does_not_have(world: Wo
 
 async def test_signal_with_a_lost_reply_is_not_sent_again(world: World) -> None:
     """The signal took effect but its reply was lost: one signal, and the card shows the outcome."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.after["signal"].append(SignalLost())
     async with world.running():
         await world.press(key, HANAKO)
@@ -157,8 +148,7 @@ async def test_signal_with_a_lost_reply_is_not_sent_again(world: World) -> None:
 
 async def test_refused_signal_is_explained_and_the_card_stays_open(world: World) -> None:
     """AWS refuses: the person reads why, the comment is kept, and the next person may decide."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.before["signal"].append(SignalRefused("AccessDeniedException", denied=True))
     async with world.running():
         refused = await world.press(key, HANAKO, comment="ok")
@@ -174,8 +164,7 @@ async def test_refused_signal_is_explained_and_the_card_stays_open(world: World)
 
 async def test_click_is_answered_in_time_when_aws_is_slow(world: World) -> None:
     """AWS takes 8 seconds: the click is answered within 3 with "applying…", and the card shows the outcome later."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
     async with world.running():
         began = world.clock.now()
@@ -196,8 +185,7 @@ async def test_click_is_answered_in_time_when_aws_is_slow(world: World) -> None:
 
 async def test_throttled_signal_is_sent_again_within_the_minute(world: World) -> None:
     """A throttled signal had no effect. It is sent again after another state check."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.before["signal"].extend([SignalThrottled(), SignalThrottled()])
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO))
@@ -209,8 +197,7 @@ async def test_throttled_signal_is_sent_again_within_the_minute(world: World) ->
 
 async def test_throttling_beyond_the_minute_releases_the_decision(world: World) -> None:
     """Nothing is sent later than a minute after the click; the thread asks the person to click again."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.before["signal"].extend(SignalThrottled() for _ in range(100))
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO))
@@ -227,8 +214,7 @@ async def test_throttling_beyond_the_minute_releases_the_decision(world: World) 
 
 async def test_requester_cannot_decide(world: World) -> None:
     """The requester is refused with every button."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         answers = [await world.press(key, TARO_PERSON, verb) for verb in (Verb.APPROVE, Verb.REJECT)]
     assert [code_of(answer) for answer in answers] == [Refusal.OWN_REQUEST] * 2
@@ -238,8 +224,7 @@ async def test_requester_cannot_decide(world: World) -> None:
 async def test_rejection_can_require_a_comment(world: World) -> None:
     """A rejection without a comment is refused with the same card; with a comment it is sent."""
     world = new_world(replace(APPROVALS, comment_required=frozenset({Verdict.REJECT})))
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         refused = await world.press(key, HANAKO, Verb.REJECT)
         assert code_of(refused) is Refusal.COMMENT_REQUIRED
@@ -249,8 +234,7 @@ async def test_rejection_can_require_a_comment(world: World) -> None:
 
 async def test_decision_made_while_the_bot_was_down_is_shown(world: World) -> None:
     """One sweep after the start, the card shows what the console decided."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.decide(key, Verdict.REJECT, "while you were down")
     world.aws.listed = False
     world.build()
@@ -274,8 +258,7 @@ async def test_sweep_alone_posts_the_card(world: World) -> None:
 async def test_requester_without_the_app_is_named_in_the_thread(world: World) -> None:
     """If a direct message is impossible, the thread says so, once."""
     world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.NOT_INSTALLED
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     await world.shown(key)
     await world.shown(key)
     assert len(world.chat.of("reply")) == 1
@@ -287,8 +270,7 @@ async def test_click_waits_for_the_claim_of_another_process() -> None:
     store, jiro = MemoryStore(), person(3)
     world = new_world(store=store, people=[HANAKO, ICHIRO, jiro, TARO_PERSON])
     other = replace(world, store=MemoryStore(store.tables), owner="replica-2")
-    key = world.aws.add(required=2)
-    await world.shown(key)
+    key = await world.posted(required=2)
     prepared = world.aws.gates["prepare"] = asyncio.Event()
     clicks = []
     for at, who in ((world, HANAKO), (other, ICHIRO), (world, jiro)):
@@ -307,8 +289,7 @@ async def test_click_waits_for_the_claim_of_another_process() -> None:
 
 async def test_requester_identified_differently_during_the_roster_call_is_checked_again(world: World) -> None:
     """A claim is valid only for the row that was checked. This requester is no longer certain: refused."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     member = world.people.member
 
     async def slowly(conversation: str, object_id: str) -> Person | None:
@@ -327,8 +308,7 @@ async def test_invisible_comment_does_not_count_as_a_comment(world: World) -> No
     """The check applies to what is sent: a word after the cut does not count."""
     rejecting = replace(APPROVALS, comment_required=frozenset({Verdict.REJECT}))
     world = new_world(rejecting)
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         answer = await world.press(key, HANAKO, Verb.REJECT, comment="\u200b" * COMMENT_LIMIT + "x")
     assert code_of(answer) is Refusal.COMMENT_REQUIRED

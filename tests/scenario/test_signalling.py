@@ -12,6 +12,7 @@ from bot.domain.request import RequestKey, Verdict
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
 from bot.ports.store import Change
+from bot.service.clicks.click import Answer
 from bot.service.clicks.signalling import FRESH, HOLD, READING
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.store import HangingStore, MemoryStore, Tables
@@ -24,10 +25,22 @@ def world() -> World:
     return new_world()
 
 
+def two_replicas(store: MemoryStore) -> tuple[World, World]:
+    """Return two processes over the same AWS, Teams and tables; `store` is the first one's."""
+    first = new_world(store=store)
+    return first, replace(first, store=MemoryStore(store.tables), owner="replica-2")
+
+
+async def clicked_until(world: World, key: RequestKey, call: str) -> asyncio.Task[Answer]:
+    """Have Hanako approve, and return the click once this call reached AWS."""
+    click = asyncio.create_task(world.press(key, HANAKO))
+    await world.aws.arrived[call].wait()
+    return click
+
+
 async def test_console_decision_while_the_role_is_assumed_stops_the_signal(world: World) -> None:
     """Assuming the role was slow and the console decided first: no signal, and the person sees the decision."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     gate = world.aws.gates["prepare"] = asyncio.Event()
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO))
@@ -42,8 +55,7 @@ async def test_console_decision_while_the_role_is_assumed_stops_the_signal(world
 
 async def test_signal_follows_its_state_check_at_once(world: World) -> None:
     """At every attempt the signal is the next call to AWS after the state check."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.before["signal"].append(SignalThrottled())
     before = len(world.aws.calls)
     async with world.running():
@@ -56,8 +68,7 @@ async def test_signal_follows_its_state_check_at_once(world: World) -> None:
 
 async def test_role_that_takes_a_minute_sends_nothing(world: World) -> None:
     """Nothing is signalled later than 60 s after the click, even if the state check succeeds."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     gate = world.aws.gates["prepare"] = asyncio.Event()
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO))
@@ -71,8 +82,7 @@ async def test_role_that_takes_a_minute_sends_nothing(world: World) -> None:
 
 async def test_hold_is_renewed_after_a_slow_role(world: World) -> None:
     """After a slow preparation the claim is held again, so that no other process takes it over during the check."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     gates = world.aws.gates
     prepared, checked = gates["prepare"], gates["execution"] = asyncio.Event(), asyncio.Event()
     async with world.running():
@@ -92,8 +102,7 @@ async def test_hold_is_renewed_after_a_slow_role(world: World) -> None:
 
 async def test_role_that_cannot_be_assumed_is_explained(world: World) -> None:
     """Nothing is read or sent; the person reads why, the card stays open, and the next person may decide."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.before["prepare"].append(SignalRefused("AccessDenied", denied=True))
     async with world.running():
         refused = await world.press(key, HANAKO, comment="ok")
@@ -110,8 +119,7 @@ async def test_role_that_cannot_be_assumed_is_explained(world: World) -> None:
 
 async def test_throttled_preparation_is_repeated_within_the_minute(world: World) -> None:
     """Throttled before anything was sent: repeated, and sent once."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.before["prepare"].extend([SignalThrottled(), SignalThrottled()])
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO))
@@ -122,8 +130,7 @@ async def test_throttled_preparation_is_repeated_within_the_minute(world: World)
 
 async def test_throttling_that_lasts_releases_the_decision(world: World) -> None:
     """After the minute the decision is released with the reason that AWS throttled it."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.before["prepare"].extend(SignalThrottled() for _ in range(100))
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO))
@@ -139,11 +146,9 @@ async def test_old_state_check_is_repeated(world: World) -> None:
     """The store was slow between check and signal, and the console decided first: no signal is sent."""
     store = HangingStore()
     world = new_world(store=store)
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
-    click = asyncio.create_task(world.press(key, HANAKO))
-    await world.aws.arrived["execution"].wait()
+    click = await clicked_until(world, key, "execution")
     store.hangs = {"apply"}
     gate.set()
     await world.clock.advance(FRESH.total_seconds() + 0.1)
@@ -176,8 +181,7 @@ async def test_vote_never_counts_for_the_next_level_when_the_store_is_slow() -> 
     """The console approved level 1 while the store took long to confirm "sending": the vote for level 1 is not sent."""
     store = SlowToAnswer()
     world = new_world(store=store)
-    key = world.aws.add(levels=2)
-    await world.shown(key)
+    key = await world.posted(levels=2)
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO))
         await world.clock.advance(FRESH.total_seconds() - 1)
@@ -194,10 +198,8 @@ async def test_vote_never_counts_for_the_next_level_when_the_store_is_slow() -> 
 async def test_two_clicks_of_one_person_do_not_pass_two_levels() -> None:
     """The store answered after the minute, and the person clicked again as asked: only one of the two clicks counts."""
     store = SlowToAnswer()
-    paused = new_world(store=store)
-    other = replace(paused, store=MemoryStore(store.tables), owner="replica-2")
-    key = paused.aws.add(levels=2)
-    await paused.shown(key)
+    paused, other = two_replicas(store)
+    key = await paused.posted(levels=2)
     click = asyncio.create_task(paused.press(key, HANAKO))
     await store.taken.wait()
     async with other.running():
@@ -217,13 +219,10 @@ async def test_two_clicks_of_one_person_do_not_pass_two_levels() -> None:
 async def test_paused_worker_does_not_signal_after_its_hold_expired(world: World) -> None:
     """A worker pauses between check and signal; another one takes the decision over, and it is sent once."""
     store = HangingStore()
-    paused = new_world(store=store)
-    other = replace(paused, store=MemoryStore(store.tables), owner="replica-2")
-    key = paused.aws.add()
-    await paused.shown(key)
+    paused, other = two_replicas(store)
+    key = await paused.posted()
     gate = paused.aws.gates["execution"] = asyncio.Event()
-    click = asyncio.create_task(paused.press(key, HANAKO))
-    await paused.aws.arrived["execution"].wait()
+    click = await clicked_until(paused, key, "execution")
     store.hangs = {"apply"}
     gate.set()
     async with other.running():
@@ -240,14 +239,11 @@ async def test_paused_worker_does_not_signal_after_its_hold_expired(world: World
 async def test_paused_worker_does_not_signal_while_another_worker_sends() -> None:
     """It continues while the other worker's signal is on its way: that signal is the only one."""
     store = HangingStore()
-    paused = new_world(store=store)
-    other = replace(paused, store=MemoryStore(store.tables), owner="replica-2")
-    key = paused.aws.add()
-    await paused.shown(key)
+    paused, other = two_replicas(store)
+    key = await paused.posted()
     gates = paused.aws.gates
     checked, answered = gates["execution"], gates["signal"] = asyncio.Event(), asyncio.Event()
-    click = asyncio.create_task(paused.press(key, HANAKO))
-    await paused.aws.arrived["execution"].wait()
+    click = await clicked_until(paused, key, "execution")
     store.hangs = {"apply"}
     checked.set()
     async with other.running():
@@ -266,13 +262,10 @@ async def test_paused_worker_does_not_signal_while_another_worker_sends() -> Non
 async def test_slow_worker_does_not_withdraw_a_signal_of_another_worker() -> None:
     """The reply was lost, the signal took effect. The slow worker finds nothing waiting; the vote still counts."""
     store = MemoryStore()
-    paused = new_world(store=store)
-    other = replace(paused, store=MemoryStore(store.tables), owner="replica-2")
-    key = paused.aws.add()
-    await paused.shown(key)
+    paused, other = two_replicas(store)
+    key = await paused.posted()
     checked = paused.aws.gates["execution"] = asyncio.Event()
-    click = asyncio.create_task(paused.press(key, HANAKO))
-    await paused.aws.arrived["execution"].wait()
+    click = await clicked_until(paused, key, "execution")
     del paused.aws.gates["execution"]
     paused.aws.lag = 1.0
     paused.aws.after["signal"].append(SignalLost())
@@ -290,13 +283,10 @@ async def test_slow_worker_does_not_withdraw_a_signal_of_another_worker() -> Non
 async def test_slow_worker_does_not_replace_the_outcome_of_another_worker() -> None:
     """Another worker's signal was not answered. The slow one cannot read the state; the outcome stays "no answer"."""
     store = MemoryStore()
-    paused = new_world(store=store)
-    other = replace(paused, store=MemoryStore(store.tables), owner="replica-2")
-    key = paused.aws.add()
-    await paused.shown(key)
+    paused, other = two_replicas(store)
+    key = await paused.posted()
     checked = paused.aws.gates["execution"] = asyncio.Event()
-    click = asyncio.create_task(paused.press(key, HANAKO))
-    await paused.aws.arrived["execution"].wait()
+    click = await clicked_until(paused, key, "execution")
     del paused.aws.gates["execution"]
     paused.aws.before["signal"].append(SignalLost())
     async with other.running():

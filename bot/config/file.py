@@ -15,9 +15,8 @@ from pydantic import ValidationError
 
 from bot.config.errors import ConfigurationProblems, Location, explain, shown
 from bot.config.schema import TABLES, File
-from bot.domain.account import Account
 from bot.domain.identity import IdentityRules, Principal, PrincipalKind
-from bot.domain.routing import Channel
+from bot.domain.routing import Account, Channel
 
 _IAM_USER = r"arn:aws[a-z-]*:iam::[0-9]{12}:user/.+"
 _ROLE_OF = r"arn:aws[a-z-]*:iam::([0-9]{12}):role/"

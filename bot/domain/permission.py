@@ -1,7 +1,14 @@
-"""Every rule on who may decide, revoke and cancel, and on what can be decided at all. Nowhere else.
+"""All rules on who may decide, revoke and cancel, and on which requests can be decided.
 
-Default deny: a rule says why not, and None where nothing is against it. Pure functions; who is asked for the rosters is
-bot.service.clicks.permission's.
+The policy, in the order in which it is checked. Default deny: a rule returns a Refusal, or None if it has no objection.
+
+- Approve, reject, revoke (`may_decide`): the request is no replica; the channel is not paused; the person is one of the
+  channel's approvers at this step; the person is not the requester; the requester is identified (unless the setting
+  allows unidentified ones) and provably another person; the request waits for a decision (for Revoke: access was
+  granted at this step); AWS is not certain to refuse the role; a required comment is not empty.
+- Cancel (`may_cancel`): the person is the identified requester, and the account has a role for it.
+
+Rosters are read by bot.service.clicks.permission; nothing here reads anything.
 """
 
 from collections.abc import Iterable
@@ -16,33 +23,33 @@ from bot.text.invisible import is_visible
 
 
 class Refusal(StrEnum):
-    """Why a click is refused. Each has its words in every locale."""
+    """Why a click is refused. Every locale has words for each: `notice.<code>`."""
 
-    NOT_HERE = "not_here"  # the card is not one of this conversation
+    NOT_HERE = "not_here"  # the card does not belong to this conversation
     FOREIGN = "foreign"  # a guest, or a person of another tenant
     PAUSED = "paused"  # the channel has decide = false
-    RECONFIGURED = "reconfigured"  # who asks was placed by rules that are not in force any more
+    RECONFIGURED = "reconfigured"  # the requester was identified by rules that have changed since
     NOBODY = "nobody"  # the channel lists no approvers
     NOT_APPROVER = "not_approver"
     ROSTER_UNAVAILABLE = "roster_unavailable"
     OWN_REQUEST = "own_request"
-    UNIDENTIFIED = "unplaced"  # nobody knows who the requester is, so it could be the clicker
-    CONSOLE_ONLY = "console_only"  # the policy's approvers are people of Identity Center
-    OTHER_ROLE = "other_role"  # the policy's roles are others than the channel's approver_role
+    UNIDENTIFIED = "unplaced"  # the requester is unidentified, so it could be the clicker
+    CONSOLE_ONLY = "console_only"  # the policy's approvers are Identity Center users or groups
+    OTHER_ROLE = "other_role"  # the policy lists other roles than the channel's approver_role
     COMMENT_REQUIRED = "comment_required"
-    NOT_ROUTED = "not_routed"  # the tags that decide the channel could not be read yet
-    NOT_COMPARABLE = "not_comparable"  # nothing known of the clicker tells them from the requester
-    UNREADABLE = "unreadable"  # it is not known that AWS waits for a decision
+    NOT_ROUTED = "not_routed"  # the tags that decide the channel could not be read so far
+    NOT_COMPARABLE = "not_comparable"  # nothing known about the clicker proves that they are not the requester
+    UNREADABLE = "unreadable"  # AWS is not known to wait for a decision
     REPLICA = "replica"  # a copy in the delegated administrator account
-    OTHER_STEP = "other_step"  # the button's step is not the one that it would have on a card of ours
-    OWN_CHAT = "own_chat"  # a request is cancelled in its requester's own chat with the bot, nowhere else
+    OTHER_STEP = "other_step"  # the button's step differs from the one that the bot puts on a card
+    OWN_CHAT = "own_chat"  # a request is cancelled only in its requester's own chat with the bot
     NOT_REQUESTER = "not_requester"
-    NO_CANCEL_ROLE = "no_cancel_role"  # the account has no role in which requests are cancelled
+    NO_CANCEL_ROLE = "no_cancel_role"  # the account has no role that cancels requests
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """What the roster said. `member` is None where it could not be read."""
+    """Whether the person is in the roster. `member` is None if it could not be read."""
 
     member: bool | None
 
@@ -60,9 +67,9 @@ def may_decide(
     tenant_id: str,
     allow_unidentified: bool,
 ) -> Refusal | None:
-    """Say why this person may not decide at this step; None where they may. Default deny.
+    """Return why this person may not decide at this step; None if they may.
 
-    Who may approve at the step that settled a request may revoke what it granted.
+    Approvers of the step that settled a request may also revoke the access it granted.
     """
     if request.replica_of:
         return Refusal.REPLICA
@@ -87,7 +94,7 @@ def may_decide(
 
 
 def _refused_by_aws(level: Level | None, role: str | None) -> Refusal | None:
-    """Say why AWS would refuse anybody's vote at a level from here, as far as that is certain."""
+    """Return why AWS is certain to refuse every vote of this role at a level."""
     if level is None:
         return None
     if not has_votable_approver(level):
@@ -96,7 +103,7 @@ def _refused_by_aws(level: Level | None, role: str | None) -> Refusal | None:
 
 
 def _unfit(request: AccessRequest, verdict: Action, step: str) -> Refusal | None:
-    """Say why the request cannot take this from any approver as it stands."""
+    """Return why the request in its present state accepts this from no approver."""
     match verdict:
         case Withdrawal.CANCEL:
             return Refusal.NOT_REQUESTER
@@ -109,7 +116,7 @@ def _unfit(request: AccessRequest, verdict: Action, step: str) -> Refusal | None
 
 
 def can_be_revoked(request: AccessRequest, now: datetime) -> bool:
-    """True while access that approvers granted is known to run: without an end there is nothing to take back."""
+    """True while access that approvers granted is known to run. Without a known end it cannot be revoked."""
     granted = request.status is Status.APPROVED and request.execution_id is not None
     return granted and request.access_until is not None and now < request.access_until
 
@@ -117,9 +124,9 @@ def can_be_revoked(request: AccessRequest, now: datetime) -> bool:
 def may_cancel(
     person: Person, *, request: AccessRequest, requester: Requester, step: str, tenant_id: str, has_role: bool
 ) -> Refusal | None:
-    """Say why this person may not take the request back; None for its requester alone. Default deny.
+    """Return why this person may not cancel the request; None only for its requester.
 
-    `has_role`: the account has a role in which requests are cancelled.
+    `has_role`: the account has a role that cancels requests.
     """
     if request.replica_of:
         return Refusal.REPLICA
@@ -133,7 +140,7 @@ def may_cancel(
 
 
 def not_the_requester(person: Person, requester: Requester, tenant_id: str) -> Refusal | None:
-    """Say why this person does not count as the requester: only the Teams user does whom the request was placed on."""
+    """Return why this person does not count as the requester. Only the identified Teams user does."""
     here = (person.object_id.casefold(), person.tenant_id.casefold())
     if not all(here) or not tenant_id or here[1] != tenant_id.casefold():
         return Refusal.FOREIGN
@@ -145,18 +152,22 @@ def not_the_requester(person: Person, requester: Requester, tenant_id: str) -> R
 
 
 def can_be_cancelled(request: AccessRequest) -> bool:
-    """True while the request waits, at whatever level, and its automation execution is known."""
+    """True while the request waits, at any level, and its automation execution is known."""
     return request.status is Status.PENDING and request.execution_id is not None and not request.replica_of
 
 
 def can_be_decided(request: AccessRequest) -> bool:
-    """True where AWS is known to wait for a decision; without it a card has no buttons and a click decides nothing."""
+    """True if AWS is known to wait for a decision. Otherwise a card has no buttons and a click decides nothing."""
     return request.status is Status.PENDING and request.waiting is not None and request.execution_id is not None
 
 
 def _refused_as_approver(
     person: Person, approvers: Iterable[str], membership: Membership, tenant_id: str
 ) -> Refusal | None:
+    """Return why the person is no approver: not listed, a guest or of another tenant, or the roster is unreadable.
+
+    Guests and people of other tenants count only if listed by object id.
+    """
     listed = frozenset(each.casefold() for each in approvers)
     if not listed:
         return Refusal.NOBODY
@@ -167,21 +178,21 @@ def _refused_as_approver(
         return Refusal.FOREIGN
     by_roster = MEMBERS in listed or any(each.startswith("upn:") for each in listed)
     if membership.member is None and (by_id or by_roster):
-        return Refusal.ROSTER_UNAVAILABLE  # whoever is listed by id cannot be told from the requester without it either
+        return Refusal.ROSTER_UNAVAILABLE  # without it even a listed id cannot be compared with the requester
     if by_id or (person.upn and f"upn:{person.upn}".casefold() in listed):
         return None
     return None if MEMBERS in listed and membership.member else Refusal.NOT_APPROVER
 
 
 def has_votable_approver(level: Level) -> bool:
-    """True where a role is among the step's approvers, or where they cannot be read (then AWS decides)."""
+    """True if a role is among the step's approvers, or if they cannot be read (then AWS decides)."""
     return level.approvers is None or any(each.kind is ApproverKind.ROLE for each in level.approvers)
 
 
 def lists_role(level: Level, role: str | None) -> bool:
-    """False only where it is certain that AWS refuses whoever comes in that role: the step names others, all by ARN.
+    """False only if AWS is certain to refuse this role: the step lists other roles, all by ARN.
 
-    `role` None: the bot's own credentials, whose role is not known here; AWS decides.
+    `role` None: the bot's own credentials, whose role is unknown here; AWS decides.
     """
     if role is None or level.approvers is None:
         return True

@@ -1,4 +1,7 @@
-"""Which channel gets a request, and that channel's rules. Pure; the shapes of [[channels]] in node-access.toml."""
+"""Which AWS accounts are watched, which channel gets a request, and that channel's rules.
+
+The shapes of [[accounts]] and [[channels]] in node-access.toml.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +10,16 @@ from bot.domain.request import AccessRequest, Verdict
 
 DEFAULT_TAGS = ("Environment", "Owner", "Team", "Service")  # shown where present unless show_tags says otherwise
 MEMBERS = "members"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An AWS account and its Regions, one entry of [[accounts]]."""
+
+    id: str
+    regions: tuple[str, ...]
+    reader_role: str | None = None  # ARN of the role that reads the account; None: the bot's own credentials
+    cancel_role: str | None = None  # ARN of the role that cancels requests; None: nobody can cancel from Teams
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +32,7 @@ class Match:
     tags: tuple[tuple[str, frozenset[str]], ...] = ()
 
     def takes(self, request: AccessRequest) -> bool | None:
-        """True, False, or None where it depends on something that could not be read yet."""
+        """True, False, or None if the answer depends on facts that could not be read so far."""
         answers = [
             not self.accounts or request.key.account in self.accounts,
             not self.regions or request.key.region in self.regions,
@@ -45,7 +58,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class LevelRule:
-    """Who approves at one step, where that differs from the channel."""
+    """The approvers and the role of one step, if they differ from the channel's."""
 
     step: str
     approvers: tuple[str, ...]
@@ -54,12 +67,12 @@ class LevelRule:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One [[channels]] entry. `approvers` are `members`, `user:<object id>` or `upn:<name>`; none: nobody."""
+    """One entry of [[channels]]. `approvers` are `members`, `user:<object id>` or `upn:<name>`; empty: no approvers."""
 
     name: str
     conversation: str
     approvers: tuple[str, ...] = ()
-    decide: bool = True  # False: a pause; its cards tell and take no decision
+    decide: bool = True  # False: paused; its cards inform and have no buttons
     approver_role: str | None = None
     mention: tuple[str, ...] = ()
     locale: str = "en"
@@ -71,12 +84,12 @@ class Channel:
     levels: tuple[LevelRule, ...] = ()
 
     def approvers_at(self, step: str) -> tuple[str, ...]:
-        """Who may decide at this step."""
+        """Return who may decide at this step."""
         rule = self._rule(step)
         return rule.approvers if rule else self.approvers
 
     def role_at(self, step: str, account: str) -> str | None:
-        """The ARN of the IAM role in which a decision at this step is signalled; None: the bot's own credentials."""
+        """Return the ARN of the IAM role that signals decisions at this step; None: the bot's own credentials."""
         rule = self._rule(step)
         role = (rule.approver_role if rule else None) or self.approver_role
         return role.replace("{account}", account) if role else None
@@ -87,7 +100,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request's card lives. Until `settled` it is the fallback's card without buttons."""
+    """Where a request's card is posted. Until `settled` it is the fallback channel's card without buttons."""
 
     channel: str
     conversation: str
@@ -95,9 +108,9 @@ class Route:
 
 
 def route(request: AccessRequest, channels: Sequence[Channel]) -> Route:
-    """Pick the first channel that matches, else the fallback.
+    """Return the first channel that matches, else the fallback.
 
-    While some earlier channel's match depends on what cannot be read, the fallback takes the request unsettled.
+    While a channel's match depends on facts that could not be read so far, the fallback takes the request unsettled.
     """
     for channel in channels:
         taken = channel.match.takes(request) if channel.match else False
@@ -114,11 +127,11 @@ def _fallback(channels: Sequence[Channel], *, settled: bool) -> Route:
 
 
 def same_conversation(one: str | None, other: str | None) -> bool:
-    """Compare conversation ids without the thread part (`;messageid=…`). Empty ids are equal to nothing."""
+    """Compare conversation ids without the thread part (`;messageid=…`). An empty id equals no other."""
     root = thread_root(one)
     return bool(root) and root == thread_root(other)
 
 
 def thread_root(conversation: str | None) -> str:
-    """The conversation id without `;messageid=…`."""
+    """Return the conversation id without `;messageid=…`."""
     return (conversation or "").partition(";")[0]

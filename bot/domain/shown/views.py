@@ -1,7 +1,7 @@
-"""What people see, as facts without words: the words, dates and durations of a locale come later.
+"""What people see, as facts without words. bot.rendering adds the words, dates and durations of a locale.
 
-A view is frozen and comparable; its digest decides whether what was delivered must be updated. Nothing in one changes
-by the mere passing of time, except at moments that `surfaces.next_change` names.
+A view is frozen and comparable; its digest decides whether the delivered message must be updated. A view changes
+without an event only at the moments that `surfaces.next_change` returns.
 """
 
 from dataclasses import dataclass

@@ -17,10 +17,10 @@ from bot.concurrency.background import Background
 from bot.concurrency.backoff import backoff
 from bot.domain.claims import awaits_effect
 from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome
+from bot.domain.effects import settle_unknown
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import route
-from bot.domain.settling import settle_unknown
 from bot.domain.shown.card_places import renamed
 from bot.domain.shown.surfaces import desired, may_still_be_identified, next_change
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Requests

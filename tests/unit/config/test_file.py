@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from bot.config.errors import ConfigurationProblems
 from bot.config.file import Configuration, load_configuration, parse_configuration
-from bot.domain.account import Account
 from bot.domain.identity import IdentityRules, Principal
 from bot.domain.request import Verdict
-from bot.domain.routing import DEFAULT_TAGS, LevelRule, Match
+from bot.domain.routing import DEFAULT_TAGS, Account, LevelRule, Match
 
 ID = "111122223333"
 HANAKO = "aaaaaaaa-0000-4000-8000-000000000001"

@@ -7,12 +7,12 @@ import pytest
 
 from bot.domain.claims import EFFECT_SPAN, Claim, ClaimRefusal, awaits_effect, claim
 from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.effects import settle_unknown
 from bot.domain.identity import Person
 from bot.domain.permission import Membership, Refusal, can_be_cancelled, can_be_revoked, may_cancel, may_decide
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, Approver, ApproverKind, LevelState, Status, Verdict, Withdrawal
 from bot.domain.routing import LevelRule
-from bot.domain.settling import settle_unknown
 from bot.domain.shown.decided import deciding_line, decision_lines
 from tests.fakes.aws import key_of
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, TENANT

@@ -8,7 +8,7 @@ import pytest
 
 from bot.cli import main
 from bot.config.file import load_configuration
-from bot.domain.account import Account
+from bot.domain.routing import Account
 from bot.sandbox import sandbox
 from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, EC2_NODES, HYBRID_NODE, REGION
 from bot.sandbox.run import REMARKS, welcome

@@ -1,4 +1,4 @@
-"""bot.domain.settling: what became of a signal that AWS never answered."""
+"""bot.domain.effects: what became of a signal that AWS never answered."""
 
 from dataclasses import replace
 
@@ -6,9 +6,9 @@ import pytest
 
 from bot.domain.claims import voted_by
 from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.effects import settle_unknown
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Vote
-from bot.domain.settling import settle_unknown
 from tests.fakes.aws import ROLE
 from tests.fakes.chat import HANAKO
 from tests.unit.domain.sample import KEY, NOW, SECOND, decision, level, request

@@ -1,4 +1,4 @@
-"""What became of a signal that AWS never answered, judged from what AWS shows afterwards. It is never sent again."""
+"""Whether an unanswered signal took effect, judged from what AWS shows afterwards. It is never sent again."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ _REACHED = {Verdict.APPROVE: LevelState.APPROVED, Verdict.REJECT: LevelState.REJ
 
 
 def settle_unknown(record: Record, decision: Decision, now: datetime) -> Decision:
-    """Return an unknown decision as seen, as without effect, or, while its minute lasts, as it is."""
+    """Settle an unknown decision: it took effect, it did not, or (unchanged) it is too early to say."""
     if record.request and _had_effect(record.request, decision):
         return decision.after(DecisionEvent.SEEN, at=now)
     if record.request and _went_on_without(record.request, decision):
@@ -22,7 +22,7 @@ def settle_unknown(record: Record, decision: Decision, now: datetime) -> Decisio
 
 
 def _had_effect(request: AccessRequest, decision: Decision) -> bool:
-    """AWS names no author of a cancellation or a revocation: that it is there must do."""
+    """AWS names no author of a cancellation or revocation, so the status alone counts."""
     if isinstance(decision.verdict, Withdrawal):
         return request.status is RECALLED[decision.verdict]
     level = request.level(decision.step)
@@ -32,7 +32,7 @@ def _had_effect(request: AccessRequest, decision: Decision) -> bool:
 def _counted(level: Level, decision: Decision, verdict: Verdict) -> bool:
     if level.votes is not None:
         return any(voted_by(vote, decision) for vote in level.votes)
-    return level.state is _REACHED[verdict]  # votes are unreadable, and the level went where it would lead
+    return level.state is _REACHED[verdict]  # votes are unreadable, and the level ended as this vote would end it
 
 
 def _went_on_without(request: AccessRequest, decision: Decision) -> bool:

@@ -44,7 +44,7 @@ e2e: setup ## Run the browser tests; they need Chromium
 chaos: setup ## Run the proofs at full size; tests/README.md says how long each takes
 	RELIABILITY=long $(BIN)/python -m pytest tests/reliability tests/security --timeout=7200 $(PYTEST_ARGS)
 
-controls: setup ## Remove each guard from a copy of the source and show which test fails (SAMPLE=12 takes 12 guards)
+controls: setup ## Run a test without each guard of the program and show that it fails (SAMPLE=12 takes 12 guards)
 	SAMPLE=$(SAMPLE) $(BIN)/python -m pytest tests/reliability/test_controls.py --timeout=600 -v -p no:randomly $(PYTEST_ARGS)
 
 check: setup ## Check format, lint, types and the arrows between the rooms

@@ -11,7 +11,7 @@ import pytest
 
 SAMPLE: Final = int(os.environ.get("SAMPLE") or 0)
 SEED: Final = int(os.environ.get("SAMPLE_SEED") or random.SystemRandom().randrange(10_000))
-WHOLE_TABLE: Final = "test_with_every_guard_in_place_the_same_tests_are_green"  # those tests run in `make test`
+WHOLE_TABLE: Final = "test_same_tests_pass_with_every_guard_in_place"  # those tests run in `make test`
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,6 +1,6 @@
 """Where something that tells who may decide is missing, nobody may: no verb of anybody reaches AWS.
 
-Each has its negative control in tests/reliability/controls.py: the guard taken out of a copy turns the named test red.
+Each has its negative control in tests/reliability/guards: without the guard, the named test fails.
 """
 
 from dataclasses import replace

@@ -15,7 +15,7 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.shown.card_places import is_too_old_or_new, may_have_more, with_adopted_card
 from bot.ports.clock import Clock
-from bot.ports.store import StoreUnavailable
+from bot.ports.store import StoreUnavailable, Watched
 from bot.service.clicks.click import Click
 from bot.service.configured import Configured
 from bot.service.rows import Rows
@@ -70,11 +70,9 @@ class OrphanCards:
         channel, activity_id = self._configured.channel_at(click.conversation), click.activity_id
         if channel is None or activity_id is None:
             return
-        watched = await self._rows.store.watched()
-        others = [surface for row in watched.rows if row.key != key for surface in row.surfaces]
-        if watched.unreadable or any(surface.activity_id == activity_id for surface in others):
+        if may_be_of_another(await self._rows.store.watched(), key, activity_id):
             log.warning("card_not_adopted", person=click.person.object_id)
-            return  # the card belongs to another request, or may: the click's data is forged
+            return  # the click's data is forged
         now = self._clock.now()
 
         def adopt(record: Record) -> Record:
@@ -85,3 +83,9 @@ class OrphanCards:
 
     def _now(self) -> float:
         return self._clock.epoch()
+
+
+def may_be_of_another(watched: Watched, key: RequestKey, activity_id: str) -> bool:
+    """True if the card belongs to another request, or may: an unreadable row may have any card."""
+    others = [surface for row in watched.rows if row.key != key for surface in row.surfaces]
+    return bool(watched.unreadable) or any(surface.activity_id == activity_id for surface in others)

@@ -113,7 +113,7 @@ class Signalling:
             return await self._rows.load(record.key) or record  # another process took the decision over
         if not _may_leave(sending, decision.id):
             return sending
-        if self._clock.now() > min(checked_at + FRESH, decision.deadline):  # the store was slow to answer
+        if is_too_late(decision, checked_at=checked_at, now=self._clock.now()):  # the store was slow to answer
             return await self._settle(record.key, decision.id, NOT_SENT)
         attempt = await self._signalled(signal)
         self._telemetry.signals.labels(verdict=decision.verdict, result=attempt.event).inc()
@@ -236,6 +236,11 @@ def _changed(record: Record, decision_id: str, change: Callable[[Decision], Deci
 def _may_leave(record: Record, decision_id: str) -> bool:
     decision = record.decision(decision_id)
     return decision is not None and decision.state is DecisionState.SENT
+
+
+def is_too_late(decision: Decision, *, checked_at: datetime, now: datetime) -> bool:
+    """True if the state check is too old, or the decision has expired."""
+    return now > min(checked_at + FRESH, decision.deadline)
 
 
 def _refused(event: DecisionEvent, refused: SignalRefused) -> Attempt:

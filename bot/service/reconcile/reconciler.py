@@ -173,12 +173,7 @@ class Reconciler:
             current = row.decision(decision.id)
             if current is None or not orphaned(current, now):
                 return row
-            taken = replace(current, announced=True)
-            if current.state is DecisionState.SENT:
-                return row.with_decision(replace(taken.after(DecisionEvent.LOST, at=now), announced=True))
-            if now > current.deadline:
-                return row.with_decision(taken.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED))
-            return row.with_decision(taken)
+            return row.with_decision(taken_over(current, now))
 
         adopted = await self._rows.apply(record.key, adopt)
         current = adopted.decision(decision.id)
@@ -193,6 +188,16 @@ def _unreadable(row: Record, *, since: int, missing_at: datetime | None) -> Reco
         return row  # a later read has succeeded
     counted = replace(row, reconcile_failures=row.reconcile_failures + 1)
     return counted.not_found(missing_at) if missing_at else replace(counted, missing_since=None)
+
+
+def taken_over(decision: Decision, now: datetime) -> Decision:
+    """Return a decision of a dead process as this one continues it. Its outcome will be announced."""
+    announced = replace(decision, announced=True)
+    if decision.state is DecisionState.SENT:
+        return announced.after(DecisionEvent.LOST, at=now)
+    if now > decision.deadline:
+        return announced.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED)
+    return announced
 
 
 def _retry_at(record: Record, now: datetime) -> datetime | None:

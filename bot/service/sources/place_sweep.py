@@ -98,9 +98,8 @@ class PlaceSweep:
         return True
 
     async def _is_recent(self) -> bool:
-        """True while the last complete sweep, by any process, is too recent for another one."""
         last = await self._rows.store.watermark(*self._place)
-        return last is not None and abs(self._clock.now() - last) < timedelta(seconds=self._period * RECENT)
+        return is_recent(last, now=self._clock.now(), period=self._period)
 
     def _skip(self) -> None:
         self._count("skipped")
@@ -219,6 +218,14 @@ class PlaceSweep:
 
     def _count(self, outcome: str) -> None:
         self._telemetry.sweeps.labels(account=self._account, region=self._region, outcome=outcome).inc()
+
+
+def is_recent(last: datetime | None, *, now: datetime, period: float) -> bool:
+    """True while the last complete sweep, by any process, is too recent for another one.
+
+    A sweep that lies far in the future does not count: the clock that recorded it was ahead.
+    """
+    return last is not None and abs(now - last) < timedelta(seconds=period * RECENT)
 
 
 def _place_of(key: RequestKey) -> Place:

@@ -52,7 +52,7 @@ class Endpoint:
             raise ValueError("the tenant id is empty")
         self._verifier = verifier
         self._adapter = adapter
-        self._tenant = tenant_id.casefold()
+        self._tenant = tenant_id
         self._turn = turn
         self._most_turns, self._turns = most_turns, 0
 
@@ -90,7 +90,7 @@ class Endpoint:
             raise _unauthorized(refused.reason.value) from refused
         if wire.channel_id != CHANNEL:
             raise _Refused(HTTPStatus.FORBIDDEN, "other_channel")
-        if inbound.tenants != {self._tenant}:
+        if not inbound.is_of_tenant(self._tenant):
             raise _Refused(HTTPStatus.FORBIDDEN, "other_tenant")
 
     async def _run(self, inbound: Inbound) -> web.Response:

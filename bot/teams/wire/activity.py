@@ -113,6 +113,10 @@ class Inbound:
         named = (data.tenant.id if data and data.tenant else None, self.wire.conversation.tenant_id)
         return frozenset(tenant.casefold() for tenant in named if tenant)
 
+    def is_of_tenant(self, tenant_id: str) -> bool:
+        """True if the activity names this tenant and no other; one that names no tenant is of none."""
+        return self.tenants == {tenant_id.casefold()}
+
 
 def parse(raw: bytes) -> Inbound:
     """Return the activity in a request body. Raises NotAnActivity."""

@@ -1,0 +1,240 @@
+"""Guards on the way from a click to AWS: the claim, the state check, and the last checks before a signal."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bot.domain.decision import Decision, DecisionEvent
+from bot.domain.request import Action, Execution, Grant, Verdict, Vote, Withdrawal
+from bot.service.clicks.state_check import Attempt
+from tests.reliability.replacing import Guard, always, around, constant
+
+CLAIM = "bot.domain.claims:claim"
+HAS_ROOM = "bot.domain.claims:has_room"
+ANOTHER_CARD = "bot.service.clicks.orphan_cards:may_be_of_another"
+INPUTS = "bot.service.clicks.permission:Permission.inputs"
+GONE = "bot.service.clicks.signalling:Signalling._gone"
+
+TRUTH = "tests/scenario/test_truth.py::"
+DECIDING = "tests/scenario/test_deciding.py::"
+ANSWERS = "tests/scenario/test_answers.py::"
+SIGNALLING = "tests/scenario/test_signalling.py::"
+RELOADING = "tests/scenario/test_reloading.py::"
+WITHDRAWING = "tests/scenario/test_withdrawing.py::"
+RECONCILING = "tests/scenario/test_reconciling.py::"
+ORPHANS = "tests/scenario/test_orphan_cards.py::"
+MATRIX = "tests/security/test_authorisation.py::test_whoever_may_not_is_refused_and_nothing_reaches_aws"
+
+_nothing_is_live = around(lambda blocked, verdict, _live, _missing: blocked(verdict, (), 1))
+
+
+def _beside_votes(claim: Any, *, verdict: Action, decisions: tuple[Decision, ...], **facts: object) -> Any:
+    if verdict is Withdrawal.CANCEL:
+        decisions = tuple(each for each in decisions if each.verdict is verdict)
+    return claim(verdict=verdict, decisions=decisions, **facts)
+
+
+def _beside_cancellations(claim: Any, *, verdict: Action, decisions: tuple[Decision, ...], **facts: object) -> Any:
+    if isinstance(verdict, Verdict):
+        decisions = tuple(each for each in decisions if each.verdict is not Withdrawal.CANCEL)
+    return claim(verdict=verdict, decisions=decisions, **facts)
+
+
+def _as_in_a_role(voted_by: Any, vote: Vote, decision: Decision) -> Any:
+    return voted_by(vote, replace(decision, execution_id=""))
+
+
+def _at_any_step(check: Any, execution: Execution, decision: Decision) -> Any:
+    return check(execution, replace(decision, step=execution.waiting.step) if execution.waiting else decision)
+
+
+def _at_any_time(check: Any, grant: Grant, known_until: datetime | None, _now: datetime) -> Any:
+    return check(grant, known_until, datetime.min.replace(tzinfo=UTC))
+
+
+async def _lost_as_throttled(send: Any, *given: object) -> Attempt:
+    attempt: Attempt = await send(*given)
+    return Attempt(DecisionEvent.THROTTLED) if attempt.event is DecisionEvent.LOST else attempt
+
+
+def _without_cancel_role(gone: Any, signalling: object, record: object, decision: Decision) -> Any:
+    return None if decision.verdict is Withdrawal.CANCEL else gone(signalling, record, decision)
+
+
+def _without_role(gone: Any, signalling: object, record: object, decision: Decision) -> Any:
+    return gone(signalling, record, replace(decision, in_role=False))
+
+
+def _without_facts(inputs: Any, *given: object) -> Any:
+    return replace(inputs(*given), request=None, requester=None)
+
+
+def _only_the_deadline(_: Any, decision: Decision, *, checked_at: datetime, now: datetime) -> bool:
+    return now > decision.deadline
+
+
+GUARDS = (
+    Guard(
+        "the claim",
+        "tests/unit/domain/test_claims.py::test_one_approval_lets_one_through[approve-approve-claimed]",
+        {"bot.domain.claims:_in_the_way": _nothing_is_live},
+    ),
+    Guard(
+        "the claim and the quota check together",
+        TRUTH + "test_an_effect_that_comes_later_is_waited_for",
+        {"bot.domain.claims:_in_the_way": _nothing_is_live, HAS_ROOM: always(True)},
+    ),
+    Guard(
+        "one claim per person and step",
+        "tests/unit/domain/test_claims.py::test_a_repeat_is_answered_from_the_first",
+        {"bot.domain.claims:_standing": always(None)},
+    ),
+    Guard(
+        "a held claim is not taken over",
+        TRUTH + "test_what_somebody_works_on_is_left_alone",
+        {
+            "bot.service.clicks.signalling:orphaned": around(
+                lambda orphaned, decision, now: orphaned(replace(decision, held_until=now), now)
+            )
+        },
+    ),
+    Guard(
+        "a cancellation waits for votes on their way",
+        WITHDRAWING + "test_cancellation_waits_for_a_vote_on_its_way",
+        {CLAIM: around(_beside_votes)},
+    ),
+    Guard(
+        "votes wait for a cancellation on its way",
+        WITHDRAWING + "test_no_vote_is_sent_while_a_cancellation_awaits_its_effect",
+        {CLAIM: around(_beside_cancellations)},
+    ),
+    Guard(
+        "votes count only for a level that still needs them",
+        TRUTH + "test_a_vote_never_counts_for_the_next_level",
+        {HAS_ROOM: always(True)},
+    ),
+    Guard(
+        "a vote with the bot's own credentials belongs to its person",
+        "tests/scenario/test_without_role.py::test_lost_reply_is_settled_by_the_vote_in_aws[short]",
+        {"bot.domain.claims:voted_by": around(_as_in_a_role)},
+    ),
+    Guard(
+        "the state check before a vote",
+        DECIDING + "test_state_check_finds_a_decision_that_the_row_does_not_have",
+        {"bot.service.clicks.state_check:not_waiting": always(None)},
+    ),
+    Guard(
+        "the state check compares the step",
+        TRUTH + "test_the_state_check_compares_the_step",
+        {"bot.service.clicks.state_check:not_waiting": around(_at_any_step)},
+    ),
+    Guard(
+        "the state check before a cancellation",
+        WITHDRAWING + "test_cancellation_after_a_console_decision_sends_nothing",
+        {"bot.service.clicks.state_check:not_waiting_at_all": always(None)},
+    ),
+    Guard(
+        "the state check before a revocation",
+        WITHDRAWING + "test_late_revocation_never_reaches_aws",
+        {"bot.service.clicks.state_check:not_granted": always(None)},
+    ),
+    Guard(
+        "the access window before a revocation",
+        WITHDRAWING + "test_access_that_is_over_cannot_be_revoked[False]",
+        {"bot.service.clicks.state_check:not_granted": around(_at_any_time)},
+    ),
+    Guard(
+        "a state check older than five seconds is repeated",
+        SIGNALLING + "test_old_state_check_is_repeated",
+        {"bot.service.clicks.signalling:FRESH": constant(timedelta(hours=1))},
+    ),
+    Guard(
+        "a signal is not sent if the store was slow to allow it",
+        SIGNALLING + "test_vote_never_counts_for_the_next_level_when_the_store_is_slow",
+        {"bot.service.clicks.signalling:is_too_late": around(_only_the_deadline)},
+    ),
+    Guard(
+        "a signal whose result is unknown is not sent again",
+        RECONCILING + "test_signal_without_reply_or_effect_is_not_sent_again",
+        {"bot.service.clicks.signalling:Signalling._signalled": around(_lost_as_throttled)},
+    ),
+    Guard(
+        "a signal is attempted once",
+        "tests/contract/test_aws_signals.py::test_server_error_is_lost[InternalServerError-500]",
+        {
+            "bot.boto.sdk:Config": around(
+                lambda config, **named: config(**{**named, "retries": {"total_max_attempts": 2}})
+            )
+        },
+    ),
+    Guard(
+        "a vote is sent only for the channel that allowed it",
+        RELOADING + "test_a_decision_whose_channel_goes_before_it_is_sent_is_withdrawn",
+        {GONE: always(None)},
+    ),
+    Guard(
+        "a vote is never sent with the bot's own credentials instead of a role",
+        RELOADING + "test_a_role_that_goes_while_the_click_is_on_its_way",
+        {GONE: around(_without_role)},
+    ),
+    Guard(
+        "a cancellation is never sent without a cancel role",
+        WITHDRAWING + "test_nothing_is_cancelled_after_the_cancel_role_was_removed",
+        {GONE: around(_without_cancel_role)},
+    ),
+    Guard(
+        "a promised notification is sent",
+        ANSWERS + "test_promised_notification_is_posted_after_a_failed_read",
+        {"bot.service.clicks.attempt:ClickAttempt._promise_later": always(None)},
+    ),
+    Guard(
+        "clicks are answered although the store hangs",
+        ANSWERS + "test_hanging_store_does_not_delay_the_answer[load]",
+        {"bot.service.clicks.handler:LAST_MOMENT": constant(28.0)},
+    ),
+    Guard(
+        "clicks count only in the conversation of the card",
+        MATRIX + "[waiting]",
+        {"bot.domain.routing:same_conversation": always(True)},
+    ),
+    Guard(
+        "requests are cancelled only in the requester's own chat",
+        WITHDRAWING + "test_cancellation_from_the_channel_is_refused",
+        {"bot.service.clicks.locator:_has_direct_message_in": always(True)},
+    ),
+    Guard(
+        "a click is claimed only under the rules that allowed it",
+        RELOADING + "test_a_click_that_waited_for_another_is_judged_by_the_rules_of_its_claim",
+        {INPUTS: around(lambda inputs, *given: replace(inputs(*given), revision=0))},
+    ),
+    Guard(
+        "a click is claimed only on the row that allowed it",
+        DECIDING + "test_requester_identified_differently_during_the_roster_call_is_checked_again",
+        {INPUTS: around(_without_facts)},
+    ),
+    Guard(
+        "a requester identified by former rules is identified again",
+        RELOADING + "test_a_role_that_is_trusted_no_more_places_nobody",
+        {"bot.service.configured:Configured.identified_by_former_rules": always(False)},
+    ),
+    Guard(
+        "the card of another request is not adopted",
+        ORPHANS + "test_click_does_not_adopt_the_card_of_another_request",
+        {ANOTHER_CARD: around(lambda _, watched, *_place: bool(watched.unreadable))},
+    ),
+    Guard(
+        "no card is adopted while a row is unreadable",
+        ORPHANS + "test_card_is_not_adopted_while_a_row_is_unreadable",
+        {ANOTHER_CARD: around(lambda of_another, watched, *place: of_another(replace(watched, unreadable=()), *place))},
+    ),
+    Guard(
+        "the card of a request that has ended is not adopted",
+        ORPHANS + "test_click_does_not_adopt_the_card_of_an_ended_request",
+        {"bot.domain.shown.card_places:is_too_old_or_new": always(False)},
+    ),
+    Guard(
+        "a revocation is shown only after AWS shows it",
+        WITHDRAWING + "test_accepted_revocation_without_effect_is_reported",
+        {"bot.domain.shown.decided:is_hidden": always(False)},
+    ),
+)

@@ -1,0 +1,104 @@
+"""Guards of the HTTP edge: tokens, signing keys, bodies, tenants, and the server itself."""
+
+import json
+from typing import Any
+
+from bot.teams.inbound.tokens import VerifiedToken
+from bot.teams.wire.activity import Inbound
+from tests.reliability.replacing import Guard, always, around
+
+TOKENS = "tests/security/test_inbound_tokens.py::"
+BODIES = "tests/security/test_inbound_bodies.py::"
+
+
+def _endorses_teams_without_a_list(endorsements: Any, entry: dict[str, Any]) -> frozenset[str]:
+    listed: frozenset[str] = endorsements(entry)
+    return listed if isinstance(entry.get("endorsements"), list) else frozenset({"msteams"})
+
+
+def _any_service_url(check: Any, token: VerifiedToken, *, channel_id: str | None, service_url: str | None) -> None:
+    check(token, channel_id=channel_id, service_url=service_url and token.service_url)
+
+
+def _any_encoding(load: Any, raw: bytes) -> Any:
+    return load(raw.decode(json.detect_encoding(raw)).encode())
+
+
+def _without_junk_as_tenant(parse: Any, raw: bytes) -> Inbound:
+    body = json.loads(raw)
+    sent = json.loads(raw)
+    if not isinstance(sent["from"].get("tenantId"), str):
+        sent["from"].pop("tenantId", None)
+    return Inbound(raw=body, wire=parse(json.dumps(sent).encode()).wire)
+
+
+GUARDS = (
+    Guard(
+        "keys sign only for channels that they endorse",
+        TOKENS + "test_key_must_endorse_the_channel[endorsements2-401]",
+        {"bot.teams.inbound.keys:SigningKey.endorses": always(True)},
+    ),
+    Guard(
+        "keys without endorsements sign for no channel",
+        TOKENS + "test_key_must_endorse_the_channel[None-401]",
+        {"bot.teams.inbound.keys:_endorsements": around(_endorses_teams_without_a_list)},
+    ),
+    Guard(
+        "the channel of every body is compared with the cached token",
+        TOKENS + "test_remembered_token_carries_no_other_channel[webchat]",
+        {"bot.teams.inbound.keys:SigningKey.endorses": always(True)},
+    ),
+    Guard(
+        "the serviceUrl of every body is compared with the token",
+        TOKENS + "test_remembered_token_is_compared_with_every_body",
+        {"bot.teams.inbound.tokens:VerifiedToken.check_body": around(_any_service_url)},
+    ),
+    Guard(
+        "the token cache is bounded",
+        TOKENS + "test_no_more_tokens_are_remembered_than_fit",
+        {"bot.teams.inbound.tokens:LRUCache": around(lambda cache, _size: cache(10**9))},
+    ),
+    Guard(
+        "activities without a tenant are refused",
+        TOKENS + "test_foreign_conversations_are_answered_403[None-None-403]",
+        {
+            "bot.teams.wire.activity:Inbound.is_of_tenant": around(
+                lambda ours, inbound, tenant: not inbound.tenants or ours(inbound, tenant)
+            )
+        },
+    ),
+    Guard(
+        "bodies must be UTF-8",
+        BODIES + "test_body_is_utf_8[utf-16]",
+        {"bot.teams.wire.activity:_load": around(_any_encoding)},
+    ),
+    Guard(
+        "duplicate JSON members are rejected",
+        BODIES + "test_name_that_stands_twice_is_refused[from]",
+        {"bot.teams.wire.activity:_object": around(lambda _, members: dict(members))},
+    ),
+    Guard(
+        "infinite numbers are rejected",
+        BODIES + "test_number_without_bounds_is_refused[1e999]",
+        {"bot.teams.wire.activity:_finite": around(lambda _, digits: float(digits))},
+    ),
+    Guard(
+        "the tenant of a sender must be a string",
+        BODIES + "test_sender_is_named_in_texts[junk0-tenantId]",
+        {"bot.teams.wire.activity:parse": around(_without_junk_as_tenant)},
+    ),
+    Guard(
+        "request headers must arrive in time",
+        BODIES + "test_head_that_never_ends_is_hung_up_on",
+        {
+            "aiohttp.web:AppRunner": around(
+                lambda runner, app, **options: runner(app, **{**options, "keepalive_timeout": 3600.0})
+            )
+        },
+    ),
+    Guard(
+        "input that is not HTTP is not logged",
+        BODIES + "test_requests_that_proxies_read_otherwise_are_refused",
+        {"bot.web.server:_NotHttp.filter": always(True)},
+    ),
+)

@@ -1,0 +1,211 @@
+"""Guards of the rules on who may decide, revoke and cancel, and of who the requester is."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from bot.domain.identity import Person, Requester
+from bot.domain.permission import Membership, Refusal
+from bot.domain.request import AccessRequest
+from bot.domain.routing import Channel
+from tests.reliability.replacing import Guard, Replacement, always, around, constant
+
+MAY_DECIDE = "bot.domain.permission:may_decide"
+COMPARABLE = "bot.domain.identity:Requester.comparable_with"
+
+DECIDING = "tests/scenario/test_deciding.py::"
+RELOADING = "tests/scenario/test_reloading.py::"
+WITHDRAWING = "tests/scenario/test_withdrawing.py::"
+RECONCILING = "tests/scenario/test_reconciling.py::"
+IDENTITY_CENTER = "tests/scenario/test_identity_center.py::"
+RECORDS = "tests/contract/test_identity_center.py::"
+MATRIX = "tests/security/test_authorisation.py::test_whoever_may_not_is_refused_and_nothing_reaches_aws"
+NOBODY = "tests/security/test_nobody_decides.py::"
+
+
+def never(refusal: Refusal) -> Replacement:
+    """Allow what was refused for this reason."""
+
+    def allowed(rule: Any, *facts: object, **named: object) -> Refusal | None:
+        found: Refusal | None = rule(*facts, **named)
+        return None if found is refusal else found
+
+    return around(allowed)
+
+
+def _while_paused(may_decide: Any, person: Person, *, channel: Channel, **facts: object) -> Any:
+    return may_decide(person, channel=replace(channel, decide=True), **facts)
+
+
+def _replicas_too(may_decide: Any, person: Person, *, request: AccessRequest, **facts: object) -> Any:
+    return may_decide(person, request=replace(request, replica_of=None), **facts)
+
+
+def _known_without_roster(may_decide: Any, person: Person, *, membership: Membership, **facts: object) -> Any:
+    return may_decide(person, membership=Membership(member=membership.member is not False), **facts)
+
+
+def _ids_without_roster(
+    may_decide: Any, person: Person, *, membership: Membership, channel: Channel, step: str, **facts: object
+) -> Any:
+    if f"user:{person.object_id}" in channel.approvers_at(step):
+        membership = Membership(member=True)
+    return may_decide(person, membership=membership, channel=channel, step=step, **facts)
+
+
+def _unidentified_too(may_decide: Any, person: Person, **facts: Any) -> Any:
+    return may_decide(person, **{**facts, "allow_unidentified": True})
+
+
+def _without_tenant(may_decide: Any, person: Person, *, tenant_id: str, **facts: object) -> Any:
+    tenant = tenant_id or person.tenant_id or "any"
+    return may_decide(replace(person, tenant_id=person.tenant_id or tenant), tenant_id=tenant, **facts)
+
+
+def _of_any_tenant(may_decide: Any, person: Person, *, tenant_id: str, **facts: object) -> Any:
+    return may_decide(replace(person, tenant_id=tenant_id, guest=False), tenant_id=tenant_id, **facts)
+
+
+def _only_by_ids(comparable: Any, requester: Requester, person: Person) -> Any:
+    ids = frozenset(each for each in requester.spellings if "@" not in each)
+    return comparable(replace(requester, spellings=ids or requester.spellings), person)
+
+
+async def _as_complete(identify: Any, placing: object, request: AccessRequest, *, earlier: Requester | None) -> Any:
+    return replace(await identify(placing, request, earlier=earlier), request=request)
+
+
+async def _first_instance(instances: Any, center: object) -> Any:
+    return (await instances(center))[:1]
+
+
+def _cut_name(_: Any, value: object, longest: int) -> str | None:
+    return value.strip()[:longest] or None if isinstance(value, str) else None
+
+
+GUARDS = (
+    Guard(
+        "requesters cannot decide their own requests",
+        DECIDING + "test_requester_cannot_decide",
+        {
+            "bot.domain.identity:Requester.is_person": around(
+                lambda same, asked, person: same(asked, person) and not asked.placed
+            )
+        },
+    ),
+    Guard(
+        "a record without an address identifies no one",
+        IDENTITY_CENTER + "test_ambiguous_record_lets_nobody_decide[names1]",
+        {
+            "bot.domain.identity:_placed_by_name": around(
+                lambda placed, principal, certain, rules, record: (
+                    bool(record) or placed(principal, certain, rules, record)
+                )
+            )
+        },
+    ),
+    Guard(
+        "a user name that looks like an object id is not one",
+        NOBODY + "test_with_a_user_name_that_looks_like_an_object_id",
+        {COMPARABLE: around(_only_by_ids)},
+    ),
+    Guard(
+        "records count only for users of Identity Center",
+        "tests/unit/domain/test_identity.py::test_a_record_counts_for_no_other_principal",
+        {"bot.domain.identity:needs_record": always(True)},
+    ),
+    Guard(
+        "a record that became unreadable identifies no one",
+        NOBODY + "test_with_the_record_of_the_requester_unreadable[read before]",
+        {"bot.domain.identity:Requester.refusing_as": around(lambda keep, now, earlier: earlier or keep(now, earlier))},
+    ),
+    Guard(
+        "a person named by a record stays refused while the record is unreadable",
+        IDENTITY_CENTER + "test_known_requester_stays_refused_while_the_record_is_unreadable",
+        {"bot.domain.identity:Requester.refusing_as": around(lambda _, now, earlier: now)},
+    ),
+    Guard(
+        "an unreadable record is read again later",
+        IDENTITY_CENTER + "test_unreadable_record_does_not_delay_the_card",
+        {"bot.service.reconcile.identifying:Identifying.identify": around(_as_complete)},
+    ),
+    Guard(
+        "with several identity stores none is trusted",
+        RECORDS + "test_exactly_one_store_must_be_visible[two]",
+        {"bot.aws.identity_center:IdentityCenter._instances": around(_first_instance)},
+    ),
+    Guard(
+        "the record of another user is rejected",
+        RECORDS + "test_record_of_another_user_is_not_trusted",
+        {
+            "bot.aws.identity_center:names_in": around(
+                lambda names, record, user: names({**record, "UserId": user}, user)
+            )
+        },
+    ),
+    Guard(
+        "names with invisible characters are ignored",
+        RECORDS + "test_name_with_invisible_characters_is_not_used",
+        {"bot.aws.identity_center:_name": around(_cut_name)},
+    ),
+    Guard(
+        "paused channels take no decisions",
+        RELOADING + "test_a_pause_takes_the_buttons_and_ends",
+        {MAY_DECIDE: around(_while_paused)},
+    ),
+    Guard(
+        "an empty list of approvers admits no one",
+        NOBODY + "test_with_the_approver_list_emptied[of the channel]",
+        {MAY_DECIDE: never(Refusal.NOBODY)},
+    ),
+    Guard(
+        "a failed roster admits no one",
+        NOBODY + "test_with_the_roster_call_failing[members]",
+        {MAY_DECIDE: around(_known_without_roster), COMPARABLE: always(True)},
+    ),
+    Guard(
+        "a failed roster admits no one listed by id",
+        NOBODY + "test_with_the_roster_call_failing[by id, whoever asks]",
+        {MAY_DECIDE: around(_ids_without_roster), COMPARABLE: always(True)},
+    ),
+    Guard(
+        "requests of unidentified requesters cannot be decided",
+        NOBODY + "test_with_the_requester_unplaced",
+        {MAY_DECIDE: around(_unidentified_too)},
+    ),
+    Guard(
+        "a session name chosen by the caller identifies no one",
+        NOBODY + "test_with_the_session_name_chosen_by_the_caller",
+        {"bot.domain.identity:IdentityRules.trusts": always(True)},
+    ),
+    Guard(
+        "a person without a tenant is refused",
+        NOBODY + "test_with_the_tenant_missing[of the bot]",
+        {MAY_DECIDE: around(_without_tenant)},
+    ),
+    Guard(
+        "guests and people of other tenants are refused",
+        MATRIX + "[waiting]",
+        {MAY_DECIDE: around(_of_any_tenant)},
+    ),
+    Guard(
+        "replicas are decided only in their own account",
+        MATRIX + "[a replica]",
+        {MAY_DECIDE: around(_replicas_too)},
+    ),
+    Guard(
+        "only the requester can cancel",
+        WITHDRAWING + "test_cancellation_of_another_persons_request_is_refused[person]",
+        {"bot.domain.permission:not_the_requester": never(Refusal.NOT_REQUESTER)},
+    ),
+    Guard(
+        "a revocation is bound to its step",
+        "tests/unit/domain/test_withdrawal.py::test_revoking_is_checked_as_strictly_as_approving",
+        {MAY_DECIDE: never(Refusal.OTHER_STEP)},
+    ),
+    Guard(
+        "decisions expire after 60 seconds",
+        RECONCILING + "test_claim_older_than_a_minute_is_never_sent",
+        {"bot.domain.decision:DECISION_SPAN": constant(timedelta(hours=1))},
+    ),
+)

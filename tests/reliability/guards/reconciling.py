@@ -1,0 +1,172 @@
+"""Guards of the rows, the lease, the deliveries, the sweep, and the reload of the configuration."""
+
+from dataclasses import replace
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from bot.domain.decision import Decision, DecisionEvent
+from bot.domain.record import DeliveryState, Record
+from bot.ports.store import RowUnreadable, StoreUnavailable
+from tests.reliability.replacing import Guard, always, around, constant
+
+RENEW = "bot.service.reconcile.outbox:OutboxEntry.renew"
+
+TRUTH = "tests/scenario/test_truth.py::"
+DECIDING = "tests/scenario/test_deciding.py::"
+RELOADING = "tests/scenario/test_reloading.py::"
+RECONCILING = "tests/scenario/test_reconciling.py::"
+SWEEP = "tests/scenario/test_sweep.py::"
+RECORD = "tests/unit/domain/test_record.py::"
+
+
+def _lost_as_throttled(after: Any, decision: Decision, event: DecisionEvent, **facts: object) -> Any:
+    return after(decision, DecisionEvent.THROTTLED if event is DecisionEvent.LOST else event, **facts)
+
+
+def _as_observed_since(tells: Any, record: Record, decision: Decision, now: datetime) -> Any:
+    return tells(replace(record, observed_from=max(record.observed_from, decision.settled_in)), decision, now)
+
+
+def _over_newer_facts(observed: Any, record: Record, *facts: object, since: int, **named: object) -> Any:
+    return observed(replace(record, observed_from=min(record.observed_from, since)), *facts, since=since, **named)
+
+
+def _whoever_holds_it(leased_to: Any, record: Record, owner: str, **named: object) -> Any:
+    return leased_to(record if record.leased_by(owner) else replace(record, lease=None), owner, **named)
+
+
+async def _without_renewing(renew: Any, rows: Any, key: object, owner: str, *, also: Any = None) -> Any:
+    return await rows.apply(key, also) if also else await renew(rows, key, owner)
+
+
+def _over_newer_rows(take: Any, watch: Any, record: Record | None) -> Any:
+    watch._latest = None
+    return take(watch, record)
+
+
+def _all_or_nothing(watched: Any, rows: Any) -> Any:
+    found = watched(rows)
+    if found.unreadable:
+        raise StoreUnavailable("a row is unreadable")
+    return found
+
+
+async def _unreadable_as_unavailable(load: Any, rows: object, key: object) -> Any:
+    try:
+        return await load(rows, key)
+    except RowUnreadable as error:
+        raise StoreUnavailable(str(error)) from error
+
+
+def _ahead_as_recent(is_recent: Any, last: datetime | None, **times: Any) -> bool:
+    return last is not None and (last > times["now"] or is_recent(last, **times))
+
+
+_digests = count()
+
+
+async def _at_once(check: Any, reload: object) -> None:
+    await check(reload)
+    await check(reload)
+
+
+GUARDS = (
+    Guard(
+        "a signal of a crashed process is not sent again",
+        TRUTH + "test_a_signal_of_a_dead_process_is_never_sent_again",
+        {"bot.domain.decision:Decision.after": around(_lost_as_throttled)},
+    ),
+    Guard(
+        "the outcome of a decision that was taken over is announced",
+        RECONCILING + "test_claim_older_than_a_minute_is_never_sent",
+        {
+            "bot.service.reconcile.reconciler:taken_over": around(
+                lambda taken_over, decision, now: replace(taken_over(decision, now), announced=decision.announced)
+            )
+        },
+    ),
+    Guard(
+        "an outcome is shown only after AWS was read again",
+        RECORD + "test_a_look_knows_of_what_was_settled_before_it_began",
+        {"bot.domain.record:Record.tells_end_of": around(_as_observed_since)},
+    ),
+    Guard(
+        "slower reads of AWS do not overwrite newer facts",
+        RECORD + "test_a_slower_look_does_not_turn_the_clock_back",
+        {"bot.domain.record:Record.observed": around(_over_newer_facts)},
+    ),
+    Guard(
+        "late answers of the store do not overwrite newer rows",
+        TRUTH + "test_an_answer_of_the_store_that_comes_late_takes_nothing_back",
+        {"bot.service.rows:_Watch.take": around(_over_newer_rows)},
+    ),
+    Guard(
+        "the lease",
+        RECONCILING + "test_process_without_the_lease_writes_nothing",
+        {"bot.domain.record:Record.leased_to": around(_whoever_holds_it)},
+    ),
+    Guard(
+        "the lease is renewed before a post",
+        TRUTH + "test_the_lease_is_looked_at_right_before_a_write[post]",
+        {RENEW: always(None)},
+    ),
+    Guard(
+        "the lease is renewed before an update",
+        TRUTH + "test_the_lease_is_looked_at_right_before_a_write[update]",
+        {"bot.service.rows:Rows.renew": around(_without_renewing)},
+    ),
+    Guard(
+        "writes after a lost lease are delivered again",
+        TRUTH + "test_what_was_written_after_the_lease_was_lost_is_made_right",
+        {
+            "bot.service.reconcile.outbox:OutboxEntry._kept": around(
+                lambda _, _box, record, surface: record.with_surface(surface)
+            )
+        },
+    ),
+    Guard(
+        "a post that was only claimed is sent again",
+        "tests/reliability/test_crash_points.py::test_whatever_a_crash_leaves_converges[approved]",
+        {"bot.service.reconcile.delivery:UNDONE": constant(frozenset({DeliveryState.WAITING}))},
+    ),
+    Guard(
+        "cards that already show the truth are not sent again",
+        RECONCILING + "test_repeated_reconciles_post_nothing_twice",
+        {"bot.service.reconcile.outbox:OutboxEntry.digest": around(lambda _, _entry: f"digest {next(_digests)}")},
+    ),
+    Guard(
+        "the sweep",
+        DECIDING + "test_sweep_alone_posts_the_card",
+        {"bot.service.sources.listed:Listed.news": always(())},
+    ),
+    Guard(
+        "an unreadable row does not block the sweep of others",
+        SWEEP + "test_a_row_that_cannot_be_read_hinders_no_other_place",
+        {"bot.store.rows:watched_rows": around(_all_or_nothing)},
+    ),
+    Guard(
+        "an unreadable row of a request that has ended does not block the sweep",
+        SWEEP + "test_an_ended_row_that_cannot_be_read_hinders_no_other_request",
+        {"bot.service.rows:Rows.load": around(_unreadable_as_unavailable)},
+    ),
+    Guard(
+        "a clock that was ahead does not stop the sweep",
+        SWEEP + "test_a_clock_that_was_ahead_for_a_while_stops_no_sweep[replica-1]",
+        {"bot.service.sources.place_sweep:is_recent": around(_ahead_as_recent)},
+    ),
+    Guard(
+        "a configuration file is applied only after two equal reads",
+        RELOADING + "test_a_file_is_judged_once_two_looks_found_the_same",
+        {"bot.config.reload:ConfigurationReload.check": around(_at_once)},
+    ),
+    Guard(
+        "a reload keeps the cancel roles",
+        RELOADING + "test_another_file_leaves_the_accounts_roles_alone",
+        {
+            "bot.service.configured:Configured.take": around(
+                lambda take, configured, rules, identity: take(configured, replace(rules, cancel_roles={}), identity)
+            )
+        },
+    ),
+)

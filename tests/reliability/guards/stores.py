@@ -1,0 +1,50 @@
+"""Guards of the stores: one version at a time, and the audit trail in the same write as the row."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from bot.store.sqlite import thread
+from tests.reliability.replacing import DoesNotFit, Guard, around
+
+VERSION_COMPARED = "WHERE version = :version - 1"
+
+
+def _without_transaction(_: Any, connection: sqlite3.Connection, jobs: Sequence[Any]) -> None:
+    for job in jobs:
+        tell, answer = thread._answer(connection, job)
+        tell(answer)
+
+
+def _without_comparison(statement: str) -> str:
+    if VERSION_COMPARED not in statement:
+        raise DoesNotFit(f"the statement has no {VERSION_COMPARED}")
+    return statement.replace(VERSION_COMPARED, "")
+
+
+def _in_writes_of_their_own(put: Any, calls: object, row: object, *entries: object) -> None:
+    put(calls, row)
+    for each in entries:
+        put(calls, each)
+
+
+GUARDS = (
+    Guard(
+        "versions are compared and set",
+        "tests/contract/test_store.py::test_no_concurrent_write_is_lost[sqlite]",
+        {
+            "bot.store.sqlite.thread:_write": around(_without_transaction),
+            "bot.store.sqlite.store:_SAVE": _without_comparison,
+        },
+    ),
+    Guard(
+        "the audit trail is written with the row",
+        "tests/contract/test_sqlite.py::test_kill_right_after_the_commit_keeps_row_and_trail",
+        {"bot.store.rows:apply_change": around(lambda changed, *given, **named: (changed(*given, **named)[0], ()))},
+    ),
+    Guard(
+        "the audit trail is written in one transaction with the row",
+        "tests/contract/test_dynamodb_trail.py::test_only_writes_with_audit_entries_are_transactions",
+        {"bot.store.dynamodb.calls:Calls.put": around(_in_writes_of_their_own)},
+    ),
+)

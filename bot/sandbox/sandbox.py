@@ -1,7 +1,7 @@
-"""The whole local world: an AWS, a Teams and the bot, started together and stopped together.
+"""The sandbox: a simulated AWS, a simulated Teams and the bot, started and stopped together.
 
-`node-access-bot sandbox` and the end-to-end tests start it by the same code. The bot is a process of its own and runs
-as in production: it verifies tokens, assumes roles and knows nothing of being in a sandbox.
+`node-access-bot sandbox` and the end-to-end tests use the same code. The bot runs in a separate process, as in
+production: it verifies tokens, assumes roles and does not know that it is in a sandbox.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +27,11 @@ from bot.sandbox.teams.playground import PlaygroundFailed
 from bot.sandbox.teams.server import SandboxTeams
 
 READY_WITHIN: Final = 30.0  # seconds; a slow machine importing everything for the first time
-READY_PAUSE: Final = 0.1  # seconds between questions
-STOP_WITHIN: Final = 20.0  # seconds that the bot may take to drain
-END_OF_POLL: Final = "{}"  # ends the bot's long poll, which would otherwise keep its stop waiting for seconds
+READY_PAUSE: Final = 0.1  # seconds between two probes
+STOP_WITHIN: Final = 20.0  # seconds; what the bot may take to drain
+END_OF_POLL: Final = "{}"  # a message that ends the bot's long poll, which would delay its shutdown by seconds
 FEDERATION: Final = "aws-federation"
-SAMPLE_SECRET: Final = "sandbox-only"  # opens nothing outside this machine
+SAMPLE_SECRET: Final = "sandbox-only"  # valid on this machine only
 
 CONFIGURATION: Final = """\
 [[channels]]
@@ -60,34 +60,34 @@ cancel_role = "{canceller}"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the sandbox is to be: where it keeps its files, and in which language its people read."""
+    """What a caller may choose: where the sandbox keeps its files, language, port, and how the bot authenticates."""
 
     folder: Path = FOLDER
     installation: Path = FOLDER  # where the Playground is installed, once
     locale: str = "en"
     timezone: str = "Asia/Tokyo"
-    port: int = 0  # of the page to open; 0: any free one
+    port: int = 0  # of the Playground's page; 0: any free port
     sweep_seconds: float = 10.0
-    credential: str = "secret"  # or FEDERATION: then the bot has no secret, and Microsoft's side knows none
+    credential: str = "secret"  # or FEDERATION: then neither the bot nor the simulated Microsoft has a secret
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """The running world."""
+    """The running sandbox."""
 
     aws: SandboxAws
     teams: SandboxTeams
     bot: "BotProcess"
-    choices: Options
+    options: Options
 
     @property
     def browser_url(self) -> str:
-        """The address to open."""
+        """The address to open as an approver."""
         return self.teams.browser_url
 
 
 class BotProcess:
-    """`node-access-bot serve` in a process of its own; it can be stopped, killed and started again."""
+    """`node-access-bot serve` in a separate process; it can be stopped, killed and started again."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self._environment, self._folder = environment, folder
@@ -95,24 +95,24 @@ class BotProcess:
         self.url = ""
 
     async def start(self) -> str:
-        """Start it and wait until it is ready; return its address."""
+        """Start it, wait until it is ready, and return its address. Raises SandboxFailed."""
         with (self._folder / BOT_LOG).open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "bot", "serve"),
                 env=self._environment,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C in the terminal reaches us alone, so that we stop it in order
+                start_new_session=True,  # Ctrl-C reaches this process only, which stops the bot in order
             )
         self.url = f"http://127.0.0.1:{self._environment['NODE_ACCESS_PORT']}"
         try:
             await self._ready()
         except TimeoutError as slow:
-            raise SandboxFailed(self._last_words()) from slow
+            raise SandboxFailed(self._end_of_log()) from slow
         return self.url
 
     async def stop(self) -> int | None:
-        """End it as an orchestrator does; return its exit code."""
+        """Stop it as an orchestrator does (SIGTERM, then SIGKILL); return its exit code."""
         if self._process is None:
             return None
         if self._process.returncode is None:
@@ -124,7 +124,7 @@ class BotProcess:
             return await self.kill()
 
     async def kill(self) -> int | None:
-        """End it as a power cut does."""
+        """Kill it without warning (SIGKILL); return its exit code."""
         if self._process is None:
             return None
         if self._process.returncode is None:
@@ -133,69 +133,79 @@ class BotProcess:
 
     async def _ready(self) -> None:
         async with asyncio.timeout(READY_WITHIN), aiohttp.ClientSession(trust_env=False) as session:
-            while not await self._answers(session):
+            while not await self._is_ready(session):
                 if self._process is not None and self._process.returncode is not None:
-                    raise SandboxFailed(self._last_words())
+                    raise SandboxFailed(self._end_of_log())
                 await asyncio.sleep(READY_PAUSE)
 
-    async def _answers(self, session: aiohttp.ClientSession) -> bool:
+    async def _is_ready(self, session: aiohttp.ClientSession) -> bool:
         try:
             async with session.get(f"{self.url}/readyz") as response:
                 return response.status == 200
         except aiohttp.ClientError:
             return False
 
-    def _last_words(self) -> str:
+    def _end_of_log(self) -> str:
         path = self._folder / BOT_LOG
         return f"the bot did not start; the end of {path}:\n" + path.read_text("utf-8")[-2000:]
 
 
+def _ignore(_step: str) -> None:
+    """Report no progress."""
+
+
 @asynccontextmanager
-async def raised(choices: Options) -> AsyncIterator[Sandbox]:
-    """Start everything; stop it in the end. Raises SandboxFailed; nothing is left running then."""
+async def running_sandbox(options: Options, *, report: Callable[[str], None] = _ignore) -> AsyncIterator[Sandbox]:
+    """Start everything, and stop it at the end. `report` gets the name of each step before it starts.
+
+    Raises SandboxFailed; then nothing is left running.
+    """
     async with AsyncExitStack() as stack:
-        stack.enter_context(held(choices.folder))
-        _check_port(choices.port)
+        stack.enter_context(held(options.folder))
+        _check_port(options.port)
+        report("starting the simulated AWS")
         aws = await asyncio.to_thread(SandboxAws.start)
         stack.push_async_callback(asyncio.to_thread, aws.stop)
-        teams = await _teams(aws, choices)
+        report("starting the Microsoft 365 Agents Playground; npm downloads it once")
+        teams = await _teams(aws, options)
         stack.push_async_callback(teams.stop)
-        bot = BotProcess(_environment(aws, teams, choices), choices.folder)
+        report("starting the bot")
+        bot = BotProcess(_environment(aws, teams, options), options.folder)
         stack.push_async_callback(bot.stop)
         stack.callback(aws.events.send, END_OF_POLL)
         teams.bot_url = await bot.start()
-        remember(choices.folder, {"aws": aws.endpoint, "browser": teams.browser_url, "bot": bot.url})
-        yield Sandbox(aws, teams, bot, choices)
+        remember(options.folder, {"aws": aws.endpoint, "browser": teams.browser_url, "bot": bot.url})
+        yield Sandbox(aws, teams, bot, options)
 
 
 def _check_port(port: int) -> None:
-    """Look before anything starts: the page's port is bound last, after half a minute on a slow machine."""
+    """Check the page's port before anything starts: it is bound last, after half a minute on a slow machine."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the page's server does
         try:
             listener.bind(("127.0.0.1", port))
         except OSError as error:
-            why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror})"
+            why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
             raise SandboxFailed(f"port {port} {why}; choose another with --port") from error
 
 
-async def _teams(aws: SandboxAws, choices: Options) -> SandboxTeams:
+async def _teams(aws: SandboxAws, options: Options) -> SandboxTeams:
     try:
         return await SandboxTeams.start(
             app_id=SAMPLE_APP_ID,
-            app_secret="" if choices.credential == FEDERATION else SAMPLE_SECRET,
-            federated=trusting(aws) if choices.credential == FEDERATION else None,
+            app_secret="" if options.credential == FEDERATION else SAMPLE_SECRET,
+            federated=trusting(aws) if options.credential == FEDERATION else None,
             tenant_id=SAMPLE_TENANT,
-            playground_port=choices.port,
-            client=CLIENTS[choices.locale],
-            directory=_absolute(choices.installation),  # Node runs in a folder of its own
+            playground_port=options.port,
+            client=CLIENTS[options.locale],
+            directory=_absolute(options.installation),  # Node runs in another working directory
         )
     except (NodeMissing, InstallFailed, PlaygroundFailed, OSError) as problem:
         raise SandboxFailed(str(problem)) from problem
 
 
 def trusting(aws: SandboxAws) -> FederatedCredential:
-    """Return the federated credential that an admin would give the app: for the bot's role, as this AWS states it."""
+    """Return the app's federated credential, as an admin would set it up: trust in this AWS for the bot's role."""
     role = aws.world.bot.role_arn
     return FederatedCredential(issuer=aws.web_identities.issuer(aws.world.account), subject=role)
 
@@ -205,27 +215,27 @@ def _absolute(folder: Path) -> Path:
     return folder.resolve()
 
 
-def _environment(aws: SandboxAws, teams: SandboxTeams, choices: Options) -> dict[str, str]:
-    """Return the bot's whole environment: the settings of production, with the addresses of this machine."""
+def _environment(aws: SandboxAws, teams: SandboxTeams, options: Options) -> dict[str, str]:
+    """Return the bot's whole environment: production settings with addresses of this machine."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return {
         **kept,
-        **_credentials(aws, choices),
+        **_credentials(aws, options),
         "AWS_ENDPOINT_URL": aws.endpoint,
         "AWS_REGION": aws.world.region,
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": "127.0.0.1,localhost",
         "PYTHONUNBUFFERED": "1",
         "NODE_ACCESS_APP_ID": SAMPLE_APP_ID,
-        "NODE_ACCESS_APP_CREDENTIAL": choices.credential,
+        "NODE_ACCESS_APP_CREDENTIAL": options.credential,
         "NODE_ACCESS_TENANT_ID": SAMPLE_TENANT,
-        "NODE_ACCESS_CONFIG": str(_configuration(choices)),
+        "NODE_ACCESS_CONFIG": str(_configuration(options)),
         "NODE_ACCESS_QUEUE_URL": aws.world.queue_url,
-        "NODE_ACCESS_STORE": f"sqlite:{choices.folder.resolve() / STORE}",
+        "NODE_ACCESS_STORE": f"sqlite:{options.folder.resolve() / STORE}",
         "NODE_ACCESS_HOST": "127.0.0.1",
         "NODE_ACCESS_PORT": str(free_port()),
         "NODE_ACCESS_METRICS_PORT": "0",
-        "NODE_ACCESS_SWEEP_SECONDS": str(choices.sweep_seconds),
+        "NODE_ACCESS_SWEEP_SECONDS": str(options.sweep_seconds),
         "NODE_ACCESS_SERVICE_URL": teams.service_url,
         "NODE_ACCESS_SERVICE_HOSTS": "127.0.0.1",
         "NODE_ACCESS_OPENID_METADATA_URL": teams.openid_metadata_url,
@@ -234,27 +244,27 @@ def _environment(aws: SandboxAws, teams: SandboxTeams, choices: Options) -> dict
     }
 
 
-def _credentials(aws: SandboxAws, choices: Options) -> dict[str, str]:
-    """Return how the bot is known to AWS and to Microsoft; with federation nothing of it is a secret."""
-    if choices.credential == FEDERATION:
+def _credentials(aws: SandboxAws, options: Options) -> dict[str, str]:
+    """Return the bot's credentials for AWS and Microsoft; with federation, none of them is a secret."""
+    if options.credential == FEDERATION:
         return aws.role_endpoint.environment(aws.endpoint)
     return {**aws.world.bot.environment(), "NODE_ACCESS_APP_SECRET": SAMPLE_SECRET}
 
 
 def free_port() -> int:
-    """Return a port of loopback that was free a moment ago."""
+    """Return a loopback port that was free a moment ago."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
-def _configuration(choices: Options) -> Path:
-    path = (choices.folder / "node-access.toml").resolve()
+def _configuration(options: Options) -> Path:
+    path = (options.folder / "node-access.toml").resolve()
     text = CONFIGURATION.format(
         conversation=PLACES.channel,
         mention=ICHIRO.object_id,
-        locale=choices.locale,
-        timezone=choices.timezone,
+        locale=options.locale,
+        timezone=options.timezone,
         account=ACCOUNT,
         region=REGION,
         canceller=CANCELLER_ROLE,
@@ -264,7 +274,7 @@ def _configuration(choices: Options) -> Path:
 
 
 async def ask(folder: Path, path: str, body: dict[str, str]) -> dict[str, Any]:
-    """Ask the running sandbox's AWS to do something. Raises NoSandbox, SandboxFailed."""
+    """Call the running sandbox's control API (`bot.sandbox.aws.control`). Raises NoSandbox or SandboxFailed."""
     endpoint = state(folder)["aws"]
     try:
         async with (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.sandbox.aws.event_bus import Delivery
-from bot.sandbox.sandbox import Options, Sandbox, raised
+from bot.sandbox.sandbox import Options, Sandbox, running_sandbox
 from bot.sandbox.teams.people import HANAKO, ICHIRO, MEI, TARO, Person
 from tests.e2e.browser import Browser, Page
 
@@ -24,7 +24,9 @@ def staged(tmp_path: Path, playground_directory: Path) -> Starter:
     """Starts the local world as `make sandbox` does, with its files in a folder of the test's own."""
 
     def start(locale: str) -> AbstractAsyncContextManager[Sandbox]:
-        return raised(Options(folder=tmp_path, installation=playground_directory, locale=locale, sweep_seconds=2.0))
+        return running_sandbox(
+            Options(folder=tmp_path, installation=playground_directory, locale=locale, sweep_seconds=2.0)
+        )
 
     return start
 

@@ -85,7 +85,7 @@ def test_a_decision_is_one_of_two() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "said"),
-    [("", "write why"), (" \n", "write why"), ("x" * 257, "write 1 to 256 characters; these are 257")],
+    [("", "write a reason"), (" \n", "write a reason"), ("x" * 257, "write 1 to 256 characters, not 257")],
 )
 def test_a_reason_that_aws_refuses_is_refused_here(reason: str, said: str) -> None:
     """The length of a reason is checked before anything is asked, in words that say what to do."""
@@ -109,8 +109,8 @@ def test_show_names_the_line_for_the_sandboxs_store(tmp_path: Path, monkeypatch:
     assert run(*words).exit_code == 0
 
 
-def test_an_interrupted_start_ends_at_once(tmp_path: Path) -> None:
-    """Ctrl-C while everything starts is no failure: no traceback, no log, and the folder is free again."""
+def test_interrupted_start_ends_at_once(tmp_path: Path) -> None:
+    """Ctrl-C during the start is no failure: no traceback, no log, and the folder is unlocked."""
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "bot", "sandbox"],
         cwd=tmp_path,
@@ -120,10 +120,10 @@ def test_an_interrupted_start_ends_at_once(tmp_path: Path) -> None:
         text=True,
     ) as starting:
         assert starting.stdout is not None
-        assert starting.stdout.readline().startswith("starting")
+        assert starting.stdout.readline() == "  starting the simulated AWS …\n"
         starting.send_signal(signal.SIGINT)
         out, err = starting.communicate(timeout=20)
-    assert (starting.returncode, out, err) == (0, "stopping …\n", "")
+    assert (starting.returncode, out.splitlines()[-1], err) == (0, "stopping …", "")
     with held(tmp_path / ".sandbox"):
         pass
 

@@ -1,7 +1,6 @@
-"""The connector that the bot calls: checks its token, performs faults, and passes the call to the Playground.
+"""The Connector API that the bot calls: checks the token, applies faults, and forwards the call to the Playground.
 
-Owns what the bot sent and what it was answered. What differs between Teams and the Playground is in
-`bot.sandbox.teams.gaps`.
+Owns the record of calls and answers. The differences between Teams and the Playground are in `gaps`.
 
 https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connector-api-reference
 """
@@ -19,17 +18,17 @@ from aiohttp import web
 from yarl import URL
 
 from bot.sandbox.teams.faults import Effect, Fault, Faults
-from bot.sandbox.teams.gaps import ConnectorCall, Refusal, as_the_playground_takes
+from bot.sandbox.teams.gaps import ConnectorCall, Refusal, to_playground
 from bot.sandbox.teams.microsoft import Microsoft
 
-CONNECTOR_PATH: Final = "/amer/"  # real service URLs name a region in the same place
-PATIENCE: Final = aiohttp.ClientTimeout(total=30.0)  # seconds; the Playground answers at once, or it is gone
+CONNECTOR_PATH: Final = "/amer/"  # real service URLs have a region here
+PATIENCE: Final = aiohttp.ClientTimeout(total=30.0)  # seconds; a Playground that runs answers at once
 KEPT: Final = 10_000  # recorded calls; a sandbox may run for days
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """A connector call that the bot made, and what it was answered. `path` is decoded and begins with `v3/`."""
+    """A Connector call of the bot, and its answer. `path` is decoded and begins with `v3/`."""
 
     method: str
     path: str
@@ -51,10 +50,10 @@ class _Answer:
 
 
 class Connector:
-    """Teams' connector API on loopback.
+    """Teams' Connector API on loopback.
 
-    `playground_url`, an origin, and `show`, which is told of every call that succeeded and of the id that it was
-    answered, may be set late.
+    `playground_url` (an origin) and `show` may be set after the start. `show` gets every call that succeeded, with
+    the message id of its answer.
     """
 
     def __init__(self, microsoft: Microsoft, *, tenant_id: str) -> None:
@@ -68,20 +67,20 @@ class Connector:
         self._session: aiohttp.ClientSession | None = None
 
     def use(self, session: aiohttp.ClientSession) -> None:
-        """Make outgoing calls on this session, which its owner closes."""
+        """Use this session, which its owner closes, for outgoing calls."""
         self._session = session
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the routes to mount on the sandbox's one loopback address."""
+        """Return the routes of the simulated Microsoft that this class answers."""
         return [web.route("*", CONNECTOR_PATH + "{tail:.*}", self._from_bot)]
 
     def hold_updates(self) -> None:
-        """Answer the bot's updates of messages, but keep them from every screen until `release_updates`."""
+        """Answer the bot's message updates, but show them on no page until `release_updates`."""
         self._held = self._held or []
 
     async def release_updates(self) -> None:
-        """Show every update that was held back, in order."""
-        while self._held:  # one by one, so that an update made meanwhile cannot overtake an older one
+        """Show all held updates, in order."""
+        while self._held:  # one by one, so that no newer update overtakes an older one
             await self._perform(self._held.pop(0))
         self._held = None
 
@@ -101,14 +100,14 @@ class Connector:
         )
 
     async def _answer(self, call: ConnectorCall) -> _Answer | None:
-        """Record and return the answer; None: the connection is to be closed without one."""
+        """Record and return the answer; None means: close the connection without an answer."""
         fault = self.faults.take(call.method, unquote(call.path))
-        answer = await (self._served(call) if fault is None else self._spoilt(call, fault))
+        answer = await (self._served(call) if fault is None else self._faulty(call, fault))
         if answer is not None:
             self._record(call, answer)
         return answer
 
-    async def _spoilt(self, call: ConnectorCall, fault: Fault) -> _Answer | None:
+    async def _faulty(self, call: ConnectorCall, fault: Fault) -> _Answer | None:
         match fault.effect:
             case Effect.REFUSE:
                 return _Answer.refusing(fault.refusal(), fault.headers)
@@ -122,7 +121,7 @@ class Connector:
                 return None
 
     async def _served(self, call: ConnectorCall) -> _Answer:
-        translated = as_the_playground_takes(call, tenant_id=self._tenant_id)
+        translated = to_playground(call, tenant_id=self._tenant_id)
         if isinstance(translated, Refusal):
             return _Answer.refusing(translated)
         if self._held is not None and call.method == "PUT":
@@ -134,11 +133,11 @@ class Connector:
         if self._session is None or not self.playground_url:
             return _Answer.refusing(_NOT_THERE)
         try:
-            return await self._passed_on(self._session, call)
+            return await self._forward(self._session, call)
         except (aiohttp.ClientError, TimeoutError):
             return _Answer.refusing(_NOT_THERE)
 
-    async def _passed_on(self, session: aiohttp.ClientSession, call: ConnectorCall) -> _Answer:
+    async def _forward(self, session: aiohttp.ClientSession, call: ConnectorCall) -> _Answer:
         async with session.request(
             call.method,
             self._address(call),
@@ -153,13 +152,13 @@ class Connector:
 
     def _address(self, call: ConnectorCall) -> URL:
         query = f"?{call.query}" if call.query else ""
-        # encoded: ids carry characters that must arrive exactly as the bot wrote them
+        # encoded: the ids must arrive exactly as the bot wrote them
         return URL(f"{self.playground_url}/_connector/{call.path}{query}", encoded=True)
 
     def _record(self, call: ConnectorCall, answer: _Answer) -> None:
         path = unquote(call.path)
-        told = parsed(answer.raw)
-        self.sent.append(Sent(method=call.method, path=path, body=call.json, status=answer.status, answer=told))
+        body = parsed(answer.raw)
+        self.sent.append(Sent(method=call.method, path=path, body=call.json, status=answer.status, answer=body))
 
 
 _UNAUTHORIZED: Final = Refusal(
@@ -169,7 +168,7 @@ _NOT_THERE: Final = Refusal(status=503, code="ServiceUnavailable", message="The 
 
 
 def parsed(raw: bytes) -> Any:
-    """Return the JSON value; the text if it is not JSON; None if there is nothing."""
+    """Return the JSON value, or the text if it is not JSON, or None if it is empty."""
     try:
         return json.loads(raw)
     except ValueError:
@@ -182,10 +181,10 @@ def _message_id(raw: bytes) -> str:
 
 
 def _show_nothing(_call: ConnectorCall, _message_id: str) -> None:
-    """Leave it to the Playground."""
+    """Show nothing: the Playground does it."""
 
 
 def _hang_up(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
-    return web.Response(status=500)  # reaches nobody: the connection is closed
+    return web.Response(status=500)  # never sent: the connection is closed

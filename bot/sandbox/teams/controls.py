@@ -1,6 +1,6 @@
-"""The sandbox's own addresses under `/_sandbox/`: look at what went over the wire, and make it go wrong.
+"""The control API of the simulated Teams, under `/_sandbox/`: read the recorded traffic, inject faults, hold updates.
 
-For tests and for whoever explores the sandbox with curl. Holds no state; everything is in the objects it is given.
+For people who explore the sandbox with curl, and for tests. Has no state.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class _Controls:
         self._inbound = inbound
 
     async def sent(self, _request: web.Request) -> web.Response:
-        """List the connector calls of the bot, oldest first."""
+        """List the bot's Connector calls, oldest first."""
         return web.json_response([asdict(call) for call in self._connector.sent])
 
     async def received(self, _request: web.Request) -> web.Response:
@@ -42,40 +42,40 @@ class _Controls:
         return web.json_response([asdict(activity) for activity in self._inbound.received])
 
     async def add_fault(self, request: web.Request) -> web.Response:
-        """Inject the fault that the body describes: the fields of `Fault`."""
+        """Inject a fault; the body has the fields of `Fault`."""
         try:
-            fault = Fault.from_json(await _wanted(request))
+            fault = Fault.from_json(await _json_object(request))
         except (TypeError, ValueError) as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         self._connector.faults.add(fault)
         return web.Response(status=204)
 
     async def clear_faults(self, _request: web.Request) -> web.Response:
-        """Let everything work again."""
+        """Remove all faults."""
         self._connector.faults.clear()
         return web.Response(status=204)
 
     async def hold(self, _request: web.Request) -> web.Response:
-        """Keep updates from the screens."""
+        """Show no message updates from now on."""
         self._connector.hold_updates()
         return web.Response(status=204)
 
     async def release(self, _request: web.Request) -> web.Response:
-        """Show the updates that were held back."""
+        """Show the held updates."""
         await self._connector.release_updates()
         return web.Response(status=204)
 
     async def deliver(self, request: web.Request) -> web.Response:
-        """Hand the body to the bot as an activity: from another person, of a kind that the Playground lacks."""
+        """Send the body to the bot as an activity: from another person, or of a kind that the Playground lacks."""
         try:
-            received = await self._inbound.deliver(await _wanted(request))
+            received = await self._inbound.deliver(await _json_object(request))
         except BotUnreachable as error:
             raise web.HTTPBadGateway(text=str(error)) from error
         return web.json_response(asdict(received))
 
 
-async def _wanted(request: web.Request) -> Mapping[str, Any]:
+async def _json_object(request: web.Request) -> Mapping[str, Any]:
     body = parsed(await request.read())
     if request.content_type != "application/json" or not isinstance(body, dict):
-        raise web.HTTPBadRequest(text="a JSON object is wanted")
+        raise web.HTTPBadRequest(text="send a JSON object")
     return body

@@ -1,6 +1,7 @@
-"""Faults of the sandbox's Teams: what a test wants to go wrong with the bot's next connector calls.
+"""Faults of the simulated Teams: what shall go wrong with the bot's next Connector calls.
 
-Owns the matching and the counting. Knows no server; `bot.sandbox.teams.front` performs what is found here.
+Owns matching and counting. Knows no server: `connector.py` applies the faults. A person injects them by
+`POST /_sandbox/faults` (`controls.py`).
 """
 
 import re
@@ -13,7 +14,7 @@ from bot.sandbox.teams.gaps import Refusal
 
 
 class Effect(StrEnum):
-    """What a fault does to the call that it meets."""
+    """What a fault does to a call."""
 
     REFUSE = "refuse"  # answer `status`; the call has no effect
     DISCONNECT = "disconnect"  # close the connection; the call has no effect
@@ -23,7 +24,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What shall happen to the next `times` calls of this method whose path matches `path`."""
+    """What happens to the next `times` calls of this method whose path matches `path`."""
 
     effect: Effect = Effect.REFUSE
     method: str = "POST"
@@ -36,30 +37,30 @@ class Fault:
 
     @classmethod
     def from_json(cls, wanted: Mapping[str, Any]) -> "Fault":
-        """Build a fault from a request's body; raises TypeError or ValueError for what is none."""
+        """Build a fault from a request's body. Raises TypeError or ValueError."""
         return cls(**{**wanted, "effect": Effect(wanted.get("effect", Effect.REFUSE))})
 
     def refusal(self) -> Refusal:
-        """Return the error that this fault answers with."""
+        """Return the error answer of this fault."""
         return Refusal(status=self.status, code=self.code, message="Injected by the sandbox")
 
 
 class Faults:
-    """The faults still to come, oldest first."""
+    """The faults that have not happened, oldest first."""
 
     def __init__(self) -> None:
         self._waiting: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
-        """Let this happen to the next calls that match."""
+        """Apply this fault to the next calls that match."""
         self._waiting += [fault] * fault.times
 
     def clear(self) -> None:
-        """Let everything work again."""
+        """Remove all faults."""
         self._waiting.clear()
 
     def take(self, method: str, path: str) -> Fault | None:
-        """Use up the first fault that meets this call; None if none does."""
+        """Return and use up the first fault that matches this call, or None."""
         for index, fault in enumerate(self._waiting):
             if fault.method == method and re.search(fault.path, path):
                 return self._waiting.pop(index)

@@ -1,11 +1,11 @@
-"""Microsoft Entra's check of a statement that another issuer signed: what a federated credential of an app trusts.
+"""Microsoft Entra's check of a client assertion that another issuer signed (workload identity federation).
 
-Owns that check. The keys are fetched from the issuer by OpenID Connect discovery, as Entra does it.
+Fetches the keys from the issuer by OpenID Connect discovery, as Entra does.
 https://learn.microsoft.com/entra/workload-id/workload-identity-federation
 https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 
-Assumed, as no page lists them for such statements: AADSTS700027 for a signature that does not verify, AADSTS50027 for
-what is no JSON Web Token, no tolerance for clocks that differ. AADSTS700211 to 700213 and 700024 are Entra's own.
+Assumptions, because no page lists them for such assertions: AADSTS700027 for an invalid signature, AADSTS50027 for
+an invalid JSON Web Token, and no tolerance for clock differences. AADSTS700211 to 700213 and 700024 are documented.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ _CLAIMS: Final = ("iss", "sub", "aud", "iat", "exp")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FederatedCredential:
-    """Whose statements about whom an app trusts; all three are compared letter by letter."""
+    """Issuer, subject and audience that an app trusts; Entra compares all three exactly."""
 
     issuer: str
     subject: str
@@ -30,7 +30,7 @@ class FederatedCredential:
 
 
 class AssertionRefused(Exception):
-    """Entra does not believe the assertion; `code` is its AADSTS number."""
+    """Entra refuses the assertion; `code` is the AADSTS number."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(code, text)
@@ -38,7 +38,7 @@ class AssertionRefused(Exception):
 
 
 async def check(assertion: str, trusted: FederatedCredential | None, *, now: Callable[[], float]) -> None:
-    """Return if the assertion proves the app; raise AssertionRefused."""
+    """Return if the assertion authenticates the app; otherwise raise AssertionRefused."""
     claims = _unverified(assertion)
     if trusted is None or claims["iss"] != trusted.issuer:
         raise AssertionRefused(700211, "No matching federated identity record found for presented assertion issuer.")
@@ -65,7 +65,7 @@ def _unverified(assertion: str) -> Mapping[str, Any]:
 def _verify(assertion: str, keys: jwt.PyJWKSet, *, audience: str) -> None:
     try:
         key = keys[jwt.get_unverified_header(assertion)["kid"]]
-        options: Any = {"verify_exp": False, "verify_iat": False}  # times are measured on the caller's clock
+        options: Any = {"verify_exp": False, "verify_iat": False}  # `check` compares times with the caller's clock
         jwt.decode(assertion, key, algorithms=["RS256"], audience=audience, options=options)
     except (jwt.PyJWTError, KeyError) as error:
         raise AssertionRefused(700027, "Client assertion contains an invalid signature.") from error
@@ -79,4 +79,4 @@ async def _published(issuer: str) -> jwt.PyJWKSet:
             async with session.get(document["jwks_uri"]) as answer:
                 return jwt.PyJWKSet.from_dict(await answer.json())
     except (aiohttp.ClientError, jwt.PyJWTError, KeyError, ValueError) as error:
-        raise AssertionRefused(700027, "The issuer's keys could not be had.") from error
+        raise AssertionRefused(700027, "The issuer's keys could not be fetched.") from error

@@ -1,7 +1,7 @@
-"""The one loopback address of the sandbox's Microsoft: sign-in, connector, and the way to the bot.
+"""The HTTP server of the simulated Microsoft: one loopback address for sign-in, Connector and the way to the bot.
 
-Owns the server, its addresses and the connections. What is served is next door: `microsoft`, `teams_connector`,
-`teams_inbound`, `teams_controls`.
+Owns the server, its addresses and the connections. The handlers are in `microsoft`, `connector`, `inbound` and
+`controls`.
 """
 
 from typing import Final
@@ -15,11 +15,11 @@ from bot.sandbox.teams.controls import control_routes
 from bot.sandbox.teams.inbound import MESSAGES_PATH, Inbound
 from bot.sandbox.teams.microsoft import METADATA_PATH, BotRegistration, Microsoft
 
-LARGEST_BODY: Final = 1024 * 1024  # bytes; ten times what Teams lets a bot send
+LARGEST_BODY: Final = 1024 * 1024  # bytes; ten times the largest message of a bot
 
 
 class TeamsFront:
-    """Stands between the Playground and the bot, both directions on one port of 127.0.0.1."""
+    """Connects the Playground and the bot: both directions on one port of 127.0.0.1."""
 
     def __init__(self, bot: BotRegistration, *, bot_url: str | None = None) -> None:
         self.microsoft = Microsoft(bot)
@@ -46,12 +46,12 @@ class TeamsFront:
 
     @property
     def inbound_url(self) -> str:
-        """The address to which the Playground sends activities."""
+        """Where the Playground sends activities."""
         return self._origin + MESSAGES_PATH
 
     async def start(self, *, port: int = 0) -> None:
-        """Listen on 127.0.0.1, on a free port unless one is named."""
-        self._session = aiohttp.ClientSession(trust_env=False)  # a proxy has no business on loopback
+        """Listen on 127.0.0.1; port 0 is any free port."""
+        self._session = aiohttp.ClientSession(trust_env=False)  # no proxy for loopback
         self.connector.use(self._session)
         self.inbound.use(self._session)
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1.0)

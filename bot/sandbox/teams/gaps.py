@@ -1,7 +1,6 @@
-"""What real Teams does and the Microsoft 365 Agents Playground leaves out, in both directions, as pure functions.
+"""Differences between real Teams and the Microsoft 365 Agents Playground, in both directions, as pure functions.
 
-Owns the differences between the two, each with its reason. Does no I/O and knows neither tokens nor servers.
-Whatever the Playground learns to do by itself one day is deleted here.
+Each difference has its reason. No I/O, no tokens, no servers. Delete what a later Playground does itself.
 """
 
 import json
@@ -23,7 +22,7 @@ _MEMBER: Final = re.compile(r"(v3/conversations/[^/]+/members/)([^/]+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorCall:
-    """One call of the bot: `path` begins with `v3/` and is still percent-encoded."""
+    """One call of the bot. `path` begins with `v3/` and is percent-encoded."""
 
     method: str
     path: str
@@ -32,7 +31,7 @@ class ConnectorCall:
 
     @property
     def json(self) -> Any:
-        """Return the parsed body; None if there is none or it is not JSON."""
+        """Return the parsed body, or None if it is empty or not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -41,7 +40,7 @@ class ConnectorCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A connector's error answer."""
+    """An error answer of the Connector."""
 
     status: int
     code: str
@@ -63,10 +62,10 @@ def completed(
     sender: Person | None = None,
     client: Client | None = None,
 ) -> dict[str, Any]:
-    """Return the activity with what a real Teams client would have sent as well.
+    """Return the activity with all that a real Teams client sends.
 
-    `sender`: who really sent it, where the Playground would name its own current user. `client`: what everybody
-    uses; by default each person their own.
+    `sender`: the real sender, if the Playground names its current user instead. `client`: the client of all people;
+    by default, each person has their own.
     """
     if sender is not None:
         activity = {**activity, "from": {"id": sender.mri}}
@@ -84,9 +83,9 @@ def completed(
 
 
 def _of_the_sender(activity: Mapping[str, Any], person: Person, client: Client) -> dict[str, Any]:
-    """Return what depends on who sent it: the Playground leaves out the object id here and there."""
+    """Return the members that depend on the sender; the Playground sometimes omits the object id."""
     sender = {"aadObjectId": person.object_id, "name": person.name} | _object(activity.get("from"))
-    # the Playground says en-US and UTC for everybody; Teams tells the language and zone of the person's client
+    # the Playground sends en-US and UTC for all people; Teams sends the language and zone of the person's client
     own = {"from": sender, "locale": client.locale, "localTimezone": client.timezone}
     entities = [_client_info(entity, client) for entity in activity.get("entities") or []]
     return own | ({"entities": entities} if entities else {})
@@ -102,10 +101,10 @@ def _client_info(entity: Any, client: Client) -> Any:
 
 
 def shown_message(call: ConnectorCall, message_id: str, *, timestamp: int) -> dict[str, Any] | None:
-    """Return what the pages must be told about a message to `call`'s conversation; None if it is no message.
+    """Return a message of the bot in the form of the Playground's stream; None if the call is not about a message.
 
-    For 1:1 conversations of people other than its current user: the Playground takes messages there and shows
-    them to nobody. `timestamp`: milliseconds since 1970. The shape is that of its own stream.
+    For 1:1 conversations of people other than its current user: the Playground accepts messages there, but shows
+    them on no page. `timestamp`: milliseconds since 1970.
     """
     found = _ACTIVITY.fullmatch(call.path)
     activity = _object(call.json)
@@ -125,10 +124,10 @@ def shown_message(call: ConnectorCall, message_id: str, *, timestamp: int) -> di
     return {"action": action, "actionConversationId": unquote(found[1]), "message": message}
 
 
-def as_the_playground_takes(call: ConnectorCall, *, tenant_id: str) -> ConnectorCall | Refusal:
-    """Return the call in the Playground's terms, or the refusal that Teams would have answered."""
+def to_playground(call: ConnectorCall, *, tenant_id: str) -> ConnectorCall | Refusal:
+    """Return the call in the form that the Playground accepts, or the refusal with which Teams would answer."""
     if len(call.body.decode(errors="replace").encode("utf-16-le")) > LARGEST_MESSAGE:
-        # the Playground answers an HTML page
+        # the Playground answers with an HTML page
         return Refusal(status=413, code="MessageSizeTooBig", message="Message size too large")
     if found := _MEMBER.fullmatch(call.path):
         return _with_known_member(call, found)
@@ -138,10 +137,10 @@ def as_the_playground_takes(call: ConnectorCall, *, tenant_id: str) -> Connector
 
 
 def _with_known_member(call: ConnectorCall, found: re.Match[str]) -> ConnectorCall:
-    """Ask by the `29:` id: Teams takes object ids and UPNs too, the Playground does not."""
+    """Use the `29:` id: Teams also accepts object ids and UPNs, the Playground does not."""
     person = person_called(unquote(found[2]))
     if person is None:
-        return call  # it answers 404 itself
+        return call  # the Playground answers 404
     return replace(call, path=found[1] + quote(person.mri, safe=""))
 
 
@@ -155,7 +154,7 @@ def _new_conversation(call: ConnectorCall, tenant_id: str) -> ConnectorCall | Re
 
 
 def _direct_conversation(call: ConnectorCall, wanted: dict[str, Any], tenant_id: str) -> ConnectorCall | Refusal:
-    """Refuse what the Playground answers with a dead conversation; the wording of the errors is not documented."""
+    """Refuse what Teams refuses; the Playground would create a dead conversation. The texts are not documented."""
     given_tenant = _object(_object(wanted.get("channelData")).get("tenant")).get("id") or wanted.get("tenantId")
     if given_tenant != tenant_id:
         return Refusal(status=400, code="BadSyntax", message="Bad tenant id")
@@ -163,7 +162,7 @@ def _direct_conversation(call: ConnectorCall, wanted: dict[str, Any], tenant_id:
     first = members[0] if isinstance(members, list) and members else None
     spelling = str(_object(first).get("id", ""))
     person = person_called(spelling)
-    if person is None or spelling.casefold() == person.upn.casefold():  # Teams takes no UPN here
+    if person is None or spelling.casefold() == person.upn.casefold():  # Teams accepts no UPN here
         return Refusal(status=400, code="BadArgument", message="Invalid user identity in provided tenant")
     body = wanted | {"members": [{"id": person.mri}]}
     return replace(call, body=json.dumps(body).encode())

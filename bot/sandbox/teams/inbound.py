@@ -1,6 +1,6 @@
-"""The way to the bot: completes each activity as Teams would have sent it, signs it, and posts it.
+"""Activities to the bot: completes each as Teams would have sent it, signs it, and posts it.
 
-Owns what the bot received and answered. Knows nothing of the connector.
+Owns the record of activities and answers.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ KEPT: Final = 10_000  # recorded activities; a sandbox may run for days
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """An activity that reached the bot, and what the bot answered after how many seconds."""
+    """An activity that reached the bot, the bot's answer, and the seconds that it took."""
 
     activity: Mapping[str, Any]
     status: int
@@ -35,7 +35,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Typed:
-    """A message on its way through the Playground."""
+    """A message that a person typed and the Playground has not delivered."""
 
     person: Person
     conversation: str
@@ -43,34 +43,34 @@ class _Typed:
 
 
 class BotUnreachable(Exception):
-    """No bot answered: it has not started, has stopped, or took longer than Teams waits."""
+    """No bot answered: not started, stopped, or slower than Teams waits."""
 
 
 class Inbound:
-    """Delivers activities to the bot. `bot_url`, an origin, and `service_url` may be set late."""
+    """Delivers activities to the bot. `bot_url` (an origin) and `service_url` may be set after the start."""
 
     def __init__(self, microsoft: Microsoft, *, tenant_id: str, bot_url: str | None = None) -> None:
         self.bot_url = bot_url
         self.service_url = ""
-        self.client: Client | None = None  # everybody's; by default each person their own
-        self.personal_chats: Mapping[str, Person] = {}  # whose 1:1 conversation an id is
+        self.client: Client | None = None  # of all people; by default, each has their own
+        self.personal_chats: Mapping[str, Person] = {}  # owner of each 1:1 conversation, by its id
         self.received: deque[Received] = deque(maxlen=KEPT)
         self._microsoft = microsoft
         self._tenant_id = tenant_id
         self._session: aiohttp.ClientSession | None = None
         self._news = asyncio.Event()
-        self._typed: deque[_Typed] = deque(maxlen=100)  # those that the Playground never passed on fall out
+        self._typed: deque[_Typed] = deque(maxlen=100)  # bounded: the Playground may drop some
 
     def use(self, session: aiohttp.ClientSession) -> None:
-        """Make outgoing calls on this session, which its owner closes."""
+        """Use this session, which its owner closes, for outgoing calls."""
         self._session = session
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the routes to mount on the sandbox's one loopback address."""
+        """Return the routes of the simulated Microsoft that this class answers."""
         return [web.head(MESSAGES_PATH, self._probed), web.post(MESSAGES_PATH, self._from_playground)]
 
     async def wait_received(self, matches: Callable[[Received], bool]) -> Received:
-        """Return the first activity that matches, as soon as the bot has answered it; wait for ever if need be."""
+        """Return the first activity that matches, once the bot has answered it. Waits without a limit."""
         while True:
             news = self._news
             for received in self.received:
@@ -79,14 +79,11 @@ class Inbound:
             await news.wait()
 
     def expect(self, person: Person, *, conversation: str, text: str) -> None:
-        """Remember who typed this; the Playground will say that its current user did."""
+        """Remember who typed this message: the Playground names its current user as the sender."""
         self._typed.append(_Typed(person=person, conversation=_root(conversation), text=text))
 
     async def deliver(self, activity: Mapping[str, Any]) -> Received:
-        """Complete and sign this activity, hand it to the bot, and return what it answered.
-
-        Raises BotUnreachable.
-        """
+        """Complete and sign this activity, send it to the bot, and return the answer. Raises BotUnreachable."""
         if self._session is None or not self.bot_url:
             raise BotUnreachable("The bot has not started yet")
         whole = completed(
@@ -127,12 +124,12 @@ class Inbound:
             return Received(activity=activity, status=response.status, answer=answer, seconds=seconds)
 
     async def _probed(self, _request: web.Request) -> web.Response:
-        """Answer for the bot, which takes only POST and may be late: the Playground serves nothing before."""
+        """Answer the Playground's HEAD probe for the bot, which accepts only POST and may start later."""
         return web.Response()
 
     async def _from_playground(self, request: web.Request) -> web.Response:
         activity = parsed(await request.read())
-        # the media type is checked because a foreign web page can post plain text to us, but not JSON
+        # checks the media type: a foreign web page can post plain text here, but not JSON
         if request.content_type != "application/json" or not isinstance(activity, dict):
             return web.Response(status=400)
         try:
@@ -146,5 +143,5 @@ class Inbound:
 
 
 def _root(conversation: str) -> str:
-    """Return a channel's id for any of its threads, whose ids the Playground makes up on the way."""
+    """Return the id of the channel of a thread; the Playground creates thread ids after the message was typed."""
     return conversation.partition(";")[0]

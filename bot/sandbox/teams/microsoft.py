@@ -1,7 +1,7 @@
 """Microsoft's identity services on loopback: keys that sign inbound requests, and the bot's outbound token.
 
-Owns the keys, the claims and the checks of the sandbox's sign-in. Knows nothing of activities or of the
-Playground. Nothing here is a shortcut: the bot verifies these tokens exactly as it verifies Microsoft's.
+Owns the keys, the claims and the checks of the sign-in. Knows neither activities nor the Playground. There are no
+shortcuts: the bot verifies these tokens exactly as it verifies Microsoft's.
 
 https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connector-authentication
 https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
@@ -27,13 +27,13 @@ SCOPE: Final = f"{BOT_FRAMEWORK}/.default"
 METADATA_PATH: Final = "/v1/.well-known/openidconfiguration"
 KEYS_PATH: Final = "/v1/.well-known/keys"
 TOKEN_PATH: Final = "/{tenant}/oauth2/v2.0/token"
-LIFETIME: Final = 3600  # seconds; what Microsoft's tokens of both directions live
+LIFETIME: Final = 3600  # seconds; the lifetime of Microsoft's tokens in both directions
 ENDORSEMENTS: Final = ("msteams",)  # channels for which the key may sign
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BotRegistration:
-    """The Azure Bot as the sandbox's Microsoft knows it. Without a secret none is the right one."""
+    """The Azure Bot at the simulated Microsoft. With an empty `app_secret`, every client secret is refused."""
 
     app_id: str
     tenant_id: str
@@ -60,21 +60,21 @@ class _SigningKey:
 
 
 class Microsoft:
-    """Signs what reaches the bot, and gives the bot the token with which it answers."""
+    """Signs requests to the bot, and issues the token for the bot's Connector calls."""
 
     def __init__(self, bot: BotRegistration, *, now: Callable[[], float] = time.time) -> None:
         self._bot = bot
         self._now = now
         self._keys = [_SigningKey.generate(ENDORSEMENTS)]
-        self._entra_key = secrets.token_bytes(32)  # the bot must not look into its own token, so any key will do
+        self._entra_key = secrets.token_bytes(32)  # the bot must not read its own token, so any key will do
         self.tokens_granted = 0
 
     def rotate_key(self, *, endorsements: tuple[str, ...] = ENDORSEMENTS) -> None:
-        """Sign with a new key from now on; the earlier ones stay published, as Microsoft's do."""
+        """Sign with a new key from now on; earlier keys stay published, as Microsoft's do."""
         self._keys.append(_SigningKey.generate(endorsements))
 
     def inbound_token(self, *, service_url: str) -> str:
-        """Mint the token that accompanies an activity whose `serviceUrl` is this one."""
+        """Return the token for an activity with this `serviceUrl`."""
         now = int(self._now())
         claims = {
             "iss": BOT_FRAMEWORK,
@@ -87,7 +87,7 @@ class Microsoft:
         return jwt.encode(claims, key.private, algorithm="RS256", headers={"kid": key.kid, "x5t": key.kid})
 
     def accepts(self, authorization: str) -> bool:
-        """Tell whether this Authorization header carries a live token that this sandbox gave to its bot."""
+        """Return whether this Authorization header has an unexpired token that this object issued to the bot."""
         scheme, _, token = authorization.partition(" ")
         if scheme != "Bearer":
             return False
@@ -101,11 +101,11 @@ class Microsoft:
             )
         except jwt.PyJWTError:
             return False
-        # expiry is measured on our own clock, so that a test may move it
+        # compares the expiry with our clock, so that a test can move it
         return bool(claims["appid"] == self._bot.app_id and claims["exp"] > self._now())
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the routes to mount on the sandbox's one loopback address."""
+        """Return the routes of the simulated Microsoft that this class answers."""
         return [
             web.get(METADATA_PATH, self._metadata),
             web.get(KEYS_PATH, self._published_keys),
@@ -125,7 +125,7 @@ class Microsoft:
         return web.json_response({"keys": [key.published() for key in self._keys]})
 
     async def token(self, request: web.Request) -> web.Response:
-        """Answer a token request of a path of TOKEN_PATH's form."""
+        """Answer a token request; its path has the form TOKEN_PATH."""
         form = await request.post()
         values = {name: value for name, value in form.items() if isinstance(value, str)}
         refusal = await self._refusal(request.match_info["tenant"], values)
@@ -147,7 +147,7 @@ class Microsoft:
         return jwt.encode(claims, self._entra_key, algorithm="HS256")
 
     async def _refusal(self, tenant: str, form: dict[str, str]) -> web.Response | None:
-        """Return Microsoft Entra's refusal of this token request, or None if there is nothing to refuse."""
+        """Return Microsoft Entra's refusal of this token request, or None if it is valid."""
         if tenant != self._bot.tenant_id:
             return _refused(400, "invalid_request", 90002, "Tenant not found.")
         if form.get("grant_type") != "client_credentials":
@@ -157,15 +157,15 @@ class Microsoft:
         if form.get("scope") != SCOPE:
             return _refused(400, "invalid_scope", 70011, "The provided scope is not valid.")
         if "client_assertion" in form:
-            return await self._disbelief(form)
+            return await self._assertion_refusal(form)
         if not form.get("client_secret"):
             return _refused(401, "invalid_client", 7000216, "A client secret or assertion is required.")
         if not hmac.compare_digest(form["client_secret"].encode(), self._bot.app_secret.encode()):
             return _refused(401, "invalid_client", 7000215, "Invalid client secret provided.")
         return None
 
-    async def _disbelief(self, form: dict[str, str]) -> web.Response | None:
-        """Return the refusal of what should prove the app without a secret."""
+    async def _assertion_refusal(self, form: dict[str, str]) -> web.Response | None:
+        """Return the refusal of this client assertion, or None if it is valid."""
         if form.get("client_assertion_type") != JWT_BEARER or "client_secret" in form:
             return _refused(401, "invalid_client", 7000216, "One client secret, or an assertion of the known type.")
         try:
@@ -176,6 +176,6 @@ class Microsoft:
 
 
 def _refused(status: int, error: str, code: int, text: str) -> web.Response:
-    """Answer in the form of Entra's errors; the numbers are those of its AADSTS error list."""
+    """Return an error in Entra's form; `code` is a number of its AADSTS list."""
     body = {"error": error, "error_description": f"AADSTS{code}: {text}", "error_codes": [code]}
     return web.json_response(body, status=status)

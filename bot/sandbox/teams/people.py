@@ -1,6 +1,6 @@
-"""The sample people and places of the sandbox's Teams, and the Playground's configuration made from them.
+"""The sample people and conversations of the simulated Teams, and the Playground's configuration with them.
 
-Owns who exists there. Knows no network and no process.
+No network and no process.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ BOT_NAME: Final = "Node Access Bot"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """What a Teams client tells of itself with everything that its person does."""
+    """Language and time zone that a Teams client sends with each activity."""
 
     locale: str
     timezone: str
@@ -23,7 +23,7 @@ class Client:
 
 JAPANESE: Final = Client(locale="ja-JP", timezone="Asia/Tokyo")
 ENGLISH: Final = Client(locale="en-US", timezone="UTC")
-CLIENTS: Final = MappingProxyType({"en": ENGLISH, "ja": JAPANESE})  # by the language of the whole sandbox
+CLIENTS: Final = MappingProxyType({"en": ENGLISH, "ja": JAPANESE})  # by the language of the sandbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +36,11 @@ class Person:
     given_name: str
     surname: str
     upn: str  # user principal name; here the mail address as well
-    client: Client  # unless the whole sandbox speaks one language
+    client: Client  # unless the sandbox has one language for all
 
     @property
     def spellings(self) -> frozenset[str]:
-        """Return every name by which an API may ask for this person, case-folded."""
+        """Return every id by which an API may name this person, case-folded."""
         return frozenset(spelling.casefold() for spelling in (self.mri, self.object_id, self.upn))
 
 
@@ -79,13 +79,13 @@ ALEX: Final = _english(4, "29:1-alex-wilber", given_name="Alex", surname="Wilber
 PRIYA: Final = _english(5, "29:1-priya-nair", given_name="Priya", surname="Nair", upn="priya.nair@example.com")
 TARO: Final = _japanese(6, "29:1-yamada-taro", given_name="太郎", surname="山田", upn="taro.yamada@example.com")
 
-PEOPLE: Final = (HANAKO, ICHIRO, MEI, ALEX, PRIYA, TARO)  # the Playground insists on exactly six
-AT_THE_BROWSER: Final = HANAKO  # whose chats the Playground shows; only this person's 1:1 chat is visible there
+PEOPLE: Final = (HANAKO, ICHIRO, MEI, ALEX, PRIYA, TARO)  # the Playground requires exactly six
+AT_THE_BROWSER: Final = HANAKO  # the Playground's current user: it shows only this person's 1:1 chat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """Ids of the conversations that the Playground has: one of each kind, and no more."""
+    """Ids of the conversations in the Playground, which has one of each kind."""
 
     personal: str = "a:1-personal-hanako"
     group: str = "19:group-approvers@thread.v2"
@@ -99,7 +99,7 @@ _BY_SPELLING: Final = MappingProxyType({spelling: person for person in PEOPLE fo
 
 
 def person_called(spelling: str) -> Person | None:
-    """Return the person whose `29:` id, object id or UPN this is, in any case; None if nobody's."""
+    """Return the person with this `29:` id, object id or UPN, ignoring case, or None."""
     return _BY_SPELLING.get(spelling.casefold())
 
 
@@ -130,7 +130,7 @@ def _user(person: Person) -> dict[str, str]:
     return {
         "id": person.mri,
         "name": person.name,
-        "userPrincipleName": person.upn,  # spelt so in this file; userPrincipalName on the wire
+        "userPrincipleName": person.upn,  # the file's spelling; on the wire it is userPrincipalName
         "aadObjectId": person.object_id,
         "givenName": person.given_name,
         "surname": person.surname,

@@ -1,7 +1,7 @@
-"""The Microsoft 365 Agents Playground as a child process: installed by npm at first use, kept on loopback.
+"""The Microsoft 365 Agents Playground as a child process: installed by npm at first use, on loopback only.
 
-Owns the process, its configuration file and its reasons for not starting. Knows nothing of tokens or of the bot.
-The Playground's licence allows evaluation only, so it is never shipped with the product.
+Owns the process, its configuration file and its start errors. Knows neither tokens nor the bot. The Playground's
+licence allows evaluation only, so it is never shipped with the product.
 
 https://learn.microsoft.com/microsoft-365/agents-sdk/test-with-toolkit-project
 """
@@ -23,22 +23,22 @@ from bot.sandbox.node import Node, find_node, install_once
 
 START_LIMIT: Final = 30.0  # seconds; it takes less than one on two cores
 STOP_LIMIT: Final = 5.0  # seconds; it ends at once
-LOOK_AGAIN: Final = 0.05  # seconds between two looks at a starting Playground
+READY_PAUSE: Final = 0.05  # seconds between two probes of a starting Playground
 _LISTENING: Final = re.compile(rb"Listening on (\d+)")
 _PACKAGE_FILES: Final = ("package.json", "package-lock.json", ".npmrc", "loopback.cjs")
 _PROGRAM: Final = Path("node_modules", "@microsoft", "m365agentsplayground", "cli.js")
 
 
 class PlaygroundFailed(Exception):
-    """The Playground did not start; the message carries the reason that it gave."""
+    """The Playground did not start; the message contains its reason."""
 
 
 class _Ended(Exception):
-    """It ended before it served."""
+    """The process ended before it was ready."""
 
 
 class Playground:
-    """One running Playground; `start` makes it, `stop` ends it."""
+    """One running Playground. `start` creates it, `stop` ends it."""
 
     def __init__(self, process: asyncio.subprocess.Process, folder: tempfile.TemporaryDirectory[str]) -> None:
         self.url = ""  # origin, `http://127.0.0.1:<port>`
@@ -56,9 +56,9 @@ class Playground:
         directory: Path,
         port: int = 0,
     ) -> "Playground":
-        """Install it if need be, start it and wait until it serves; `directory` keeps the installation.
+        """Install it if necessary, start it and wait until it is ready; `directory` keeps the installation.
 
-        A port that is taken is silently replaced by another: look at `url`.
+        If the port is in use, the Playground takes another one: read `url`.
         Raises NodeMissing, InstallFailed or PlaygroundFailed.
         """
         node = await asyncio.to_thread(find_node)
@@ -74,7 +74,7 @@ class Playground:
         return playground
 
     async def stop(self) -> None:
-        """End the process and remove its files; harmless when it is gone already."""
+        """End the process and remove its files. May be called again."""
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         try:
@@ -98,15 +98,15 @@ class Playground:
             raise PlaygroundFailed(reason or str(error) or "it did not answer in time") from error
 
     async def _wait_for_its_interface(self) -> None:
-        """Wait on: it announces its port before it reads its configuration, on which it may fail."""
+        """Wait until it answers: it prints its port before it reads its configuration, which may fail."""
         async with aiohttp.ClientSession(trust_env=False) as session:
             while not await _serves(session, self.url):
                 if self._process.returncode is not None:
                     raise _Ended(f"it ended with {self._process.returncode}")
-                await asyncio.sleep(LOOK_AGAIN)
+                await asyncio.sleep(READY_PAUSE)
 
     async def _announced_port(self) -> int:
-        assert self._process.stdout is not None  # noqa: S101 - asked for when it was spawned
+        assert self._process.stdout is not None  # noqa: S101 - `_spawn` requests a pipe
         async for line in self._process.stdout:
             if found := _LISTENING.search(line):
                 return int(found[1])
@@ -114,14 +114,14 @@ class Playground:
 
 
 def install_playground(node: Node, directory: Path) -> Path:
-    """Return the folder in which the Playground is installed, installing it at first. Blocks; raises InstallFailed."""
+    """Install the Playground unless that was done, and return its folder. Blocks. Raises InstallFailed."""
     package = files("bot.sandbox") / "npm"
     return install_once(node, [package / name for name in _PACKAGE_FILES], into=directory, name="playground")
 
 
 def _prepared_folder(configuration: Mapping[str, Any], directory: Path) -> tempfile.TemporaryDirectory[str]:
     folder = tempfile.TemporaryDirectory(dir=directory, prefix="running-", ignore_cleanup_errors=True)
-    text = json.dumps(configuration, ensure_ascii=False, indent=2)  # JSON is YAML, which is what it reads
+    text = json.dumps(configuration, ensure_ascii=False, indent=2)  # it reads YAML, and JSON is YAML
     Path(folder.name, "playground.yml").write_text(text, encoding="utf-8")
     return folder
 
@@ -138,16 +138,16 @@ async def _spawn(node: Node, installed: Path, folder: Path, options: list[str]) 
         stdin=asyncio.subprocess.PIPE,  # see loopback.cjs: it ends when we do
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,  # Ctrl-C in the terminal reaches us alone, so that we stop it in order
+        start_new_session=True,  # Ctrl-C reaches our process only, which stops it in order
     )
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Return what it needs and no more: neither credentials nor proxies of ours are any of its business."""
+    """Return only what it needs: it gets neither our credentials nor our proxy settings."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(folder),
-        "SANDBOX_FOLDER": str(folder),  # see loopback.cjs: removed there when we cannot
+        "SANDBOX_FOLDER": str(folder),  # see loopback.cjs: it removes the folder if we cannot
         "TEAMSAPPTESTER_BROWSER": "none",
         "M365_AGENTS_PLAYGROUND_CONFIG_PATH": str(folder / "playground.yml"),
         "M365_AGENTS_PLAYGROUND_LOGFILE": str(folder / "playground.log"),
@@ -163,14 +163,14 @@ async def _serves(session: aiohttp.ClientSession, url: str) -> bool:
 
 
 async def _drain(process: asyncio.subprocess.Process) -> None:
-    """Read what it prints, so that it never blocks on a full pipe."""
+    """Read its output, so that it never blocks on a full pipe."""
     if process.stdout is not None:
         async for _ in process.stdout:
             pass
 
 
 def _reason(folder: Path) -> str:
-    """Return the reason from its log: on a bad configuration it ends without a word on stdout."""
+    """Return the errors of its log: for an invalid configuration it ends without output."""
     try:
         lines = (folder / "playground.log").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,6 +1,6 @@
-"""One of the Playground's two streams, remembered: what it says is told to every page, from the beginning.
+"""One of the Playground's two WebSocket streams, recorded: every page gets all messages from the beginning.
 
-Owns the history and who has heard how much of it. Of what is said it knows only for which conversation it is.
+Owns the history and each page's position in it. Of a message it knows only the conversation.
 """
 
 import asyncio
@@ -21,31 +21,31 @@ LOG: Final = "/_ws/log/stream"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamMessage:
-    """One message of a stream, as the page's client takes it."""
+    """One message of a stream, in the form that the page expects."""
 
     text: str
-    conversation: str  # empty: no conversation's
-    typed_on: str  # the page on which a person typed it, which shows it by itself; empty: nobody's
+    conversation: str  # empty if it concerns none
+    typed_on: str  # id of the page on which a person typed it, which already shows it; else empty
 
 
 class Stream:
-    """Listens to the Playground once, for as long as it runs, and tells any number of pages.
+    """Listens to the Playground with one connection, and serves any number of pages.
 
-    The one connection is never closed before the Playground is: it answers a request with 500 while a listener
-    of its is just going away.
+    The connection stays open as long as the Playground runs: while a listener disconnects, the Playground answers
+    requests with 500.
     """
 
     def __init__(self, path: str, *, concerns: Callable[[StreamMessage, URL], bool]) -> None:
-        """Listen at this path; `concerns`: whether a page, by its address, is to be told a message."""
+        """Listen at this path. `concerns(message, address of a page)`: whether the page gets the message."""
         self.path = path
         self._concerns = concerns
-        self._said: list[StreamMessage] = []  # a sandbox is one person's, and a page that opens late needs all of it
+        self._messages: list[StreamMessage] = []  # unbounded: a page that opens late needs all of it
         self._held: set[str] = set()
         self._news = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
 
     async def start(self, session: aiohttp.ClientSession) -> None:
-        """Listen from now on."""
+        """Start to listen."""
         connection = await session.ws_connect(self.path, max_msg_size=0)
         self._listening = asyncio.create_task(self._listen(connection))
 
@@ -56,42 +56,42 @@ class Stream:
             await asyncio.gather(self._listening, return_exceptions=True)
 
     def hold(self, page: str) -> None:
-        """Tell nothing more to the pages of this name."""
+        """Send nothing more to the pages with this name."""
         self._held.add(page)
 
     def release(self, page: str) -> None:
-        """Tell them everything that they have missed."""
+        """Send these pages all that they missed."""
         self._held.discard(page)
         self._wake()
 
     def say(self, message: str, *, typed_on: str = "") -> None:
-        """Tell the pages this as well."""
+        """Add a message to the stream."""
         conversation = json.loads(message).get("actionConversationId", "")
-        self._said.append(StreamMessage(text=message, conversation=conversation, typed_on=typed_on))
+        self._messages.append(StreamMessage(text=message, conversation=conversation, typed_on=typed_on))
         self._wake()
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        """Tell a page what was said after the first `after` messages, once it says that it is ready."""
+        """Send a page all messages but the first `after`, once it says that it is ready."""
         page = web.WebSocketResponse()
         await page.prepare(request)
-        telling: asyncio.Task[None] | None = None
+        sending: asyncio.Task[None] | None = None
         try:
             async for _ in page:
-                telling = telling or asyncio.create_task(self._tell(page, request.url))
+                sending = sending or asyncio.create_task(self._send(page, request.url))
         finally:
-            if telling is not None:
-                telling.cancel()
-                await asyncio.gather(telling, return_exceptions=True)
+            if sending is not None:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
         return page
 
-    async def _tell(self, page: web.WebSocketResponse, url: URL) -> None:
+    async def _send(self, page: web.WebSocketResponse, url: URL) -> None:
         known, name, position = int(url.query.get("after", "0")), page_name(url), 0
         while True:
             news = self._news
-            if position == len(self._said) or name in self._held:
+            if position == len(self._messages) or name in self._held:
                 await news.wait()
                 continue
-            said, position = self._said[position], position + 1
+            said, position = self._messages[position], position + 1
             if not self._concerns(said, url):
                 continue
             if known:
@@ -110,5 +110,5 @@ class Stream:
 
 
 def page_name(url: URL) -> str:
-    """Return what tells this page from others: whose it is, and which of theirs."""
+    """Return the name of a page: its person, and its number among their pages."""
     return f"{url.query.get('person', AT_THE_BROWSER.mri)} {url.query.get('page', '')}"

@@ -1,9 +1,8 @@
-"""What a browser opens: the Playground behind a window that remembers, one page for every person.
+"""The pages that a browser opens: a proxy before the Playground that keeps messages and serves each person a page.
 
-The Playground tells a new message to the pages that are open at that moment and keeps none: a card that was posted
-before the page was opened or reloaded is never seen. It also has one current user only. So this window listens
-from the start, tells every page all that was said before, and shows each page to the person it is for.
-Owns the point of view; everything else passes through.
+The Playground sends a new message only to pages that are open, and keeps none: cards posted before a page was opened
+or reloaded would be missing. It also has only one current user. This proxy listens from the start, sends every page
+all earlier messages, and shows each page from its person's point of view. All else passes through unchanged.
 """
 
 import json
@@ -23,18 +22,18 @@ from bot.sandbox.teams.playground_stream import CONVERSATIONS, LOG, Stream, Stre
 CONFIGURATION: Final = "/_internal/v1/config"
 SCRIPT: Final = "/_window.js"
 PATIENCE: Final = aiohttp.ClientTimeout(total=30.0)  # seconds; an invoke waits for the bot
-# The Playground's page asks for nothing from elsewhere; nor may what a card shows: the browser stays on this machine.
+# Neither the Playground's page nor a card may load anything from elsewhere: the browser stays on this machine.
 POLICY: Final = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
     "connect-src 'self' ws://127.0.0.1:* ws://localhost:*; "  # not every browser counts WebSockets as 'self'
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
-_PASSED_ON: Final = ("Content-Type", "Accept")  # headers that mean something to the Playground
+_PASSED_ON: Final = ("Content-Type", "Accept")  # headers that the Playground uses
 _HEAD: Final = b"<head>"
 
 
 class PlaygroundWindow:
-    """Serves the Playground's pages on an address of its own."""
+    """Serves the Playground's pages on another address."""
 
     def __init__(
         self,
@@ -43,10 +42,9 @@ class PlaygroundWindow:
         personal_chats: Mapping[str, Person],
         typed: Callable[[Person, str, str], None],
     ) -> None:
-        """Look at the Playground with this origin.
+        """Take the Playground's origin, the owner of each 1:1 conversation by its id, and a callback.
 
-        `personal_chats`: whose 1:1 conversation an id is; `typed` is told of every message that a person
-        types: who, in which conversation, which text.
+        `typed(person, conversation, text)` is called for every message that a person types.
         """
         self.url = ""  # origin
         self._playground_url = playground_url
@@ -58,7 +56,7 @@ class PlaygroundWindow:
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self, *, port: int = 0) -> None:
-        """Listen to the Playground, and on 127.0.0.1 for browsers, on a free port unless one is named."""
+        """Listen to the Playground, and on 127.0.0.1 for browsers; port 0 is any free port."""
         self._session = aiohttp.ClientSession(self._playground_url, trust_env=False, timeout=PATIENCE)
         for stream in self._streams:
             await stream.start(self._session)
@@ -68,7 +66,7 @@ class PlaygroundWindow:
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
-        """Close the window; the Playground goes on."""
+        """Stop serving pages; the Playground keeps running."""
         for stream in self._streams:
             await stream.stop()
         if self._runner is not None:
@@ -77,20 +75,20 @@ class PlaygroundWindow:
             await self._session.close()
 
     def url_for(self, person: Person, *, page: str = "") -> str:
-        """Return the address of this person's page; `page` tells several pages of one person apart."""
+        """Return the address of this person's page; `page` distinguishes several pages of one person."""
         names = {"person": person.mri} | ({"page": page} if page else {})
         return f"{self.url}/?{urlencode(names)}"
 
     def show(self, message: Mapping[str, Any]) -> None:
-        """Tell the pages of a message that the Playground itself tells nobody."""
+        """Send the pages a message that the Playground itself sends to none."""
         self._conversations.say(json.dumps(message))
 
     def hold_updates(self, url: str) -> None:
-        """Keep everything new from the pages with this address, as if they were on a train in a tunnel."""
+        """Send nothing new to the pages with this address, as if their network were down."""
         self._conversations.hold(page_name(URL(url)))
 
     def release_updates(self, url: str) -> None:
-        """Tell these pages everything that was held back."""
+        """Send these pages all that they missed."""
         self._conversations.release(page_name(URL(url)))
 
     def _application(self) -> web.Application:
@@ -100,7 +98,7 @@ class PlaygroundWindow:
         app.router.add_get(CONFIGURATION, self._configuration)
         app.router.add_get(SCRIPT, self._script)
         app.router.add_post("/_conversation/v1/conversations/{conversation}/messages", self._message)
-        app.router.add_route("*", "/{tail:.*}", self._passed_on)
+        app.router.add_route("*", "/{tail:.*}", self._forward)
         return app
 
     async def _configuration(self, request: web.Request) -> web.Response:
@@ -111,19 +109,19 @@ class PlaygroundWindow:
         return web.json_response(seen_by(person, json.loads(raw), self._personal_chats))
 
     def _may_see(self, said: StreamMessage, page: URL) -> bool:
-        """Keep 1:1 conversations to their person: another's page does not know them, and would stop at that."""
+        """Hide 1:1 conversations from other people: their pages do not know them and would fail."""
         owner = self._personal_chats.get(said.conversation)
         at_the_page = person_called(page.query.get("person", "")) or AT_THE_BROWSER
         own = owner is None or owner == at_the_page
         return own and said.typed_on != page.query.get("load", "-")
 
     async def _message(self, request: web.Request) -> web.Response:
-        """Take a message that somebody types: tell who it was, and show it to the other pages."""
+        """Handle a message that a person typed: report the sender, and show it on the other pages."""
         typed, conversation = json.loads(await request.read()), request.match_info["conversation"]
         person = person_called(typed["from"]["id"])
-        if person is not None and typed.get("mentions"):  # in a channel a bot hears nothing else
+        if person is not None and typed.get("mentions"):  # in a channel, a bot gets only messages that mention it
             self._typed(person, conversation, typed.get("text", ""))
-        answer = await self._passed_on(request)
+        answer = await self._forward(request)
         if answer.status == 200 and isinstance(answer.body, bytes) and typed.get("type") == "text":
             message = typed_message(conversation, typed, json.loads(answer.body))
             self._conversations.say(json.dumps(message), typed_on=request.headers.get("X-Load", ""))
@@ -133,7 +131,7 @@ class PlaygroundWindow:
         script = (files("bot.sandbox") / "npm" / "window.js").read_bytes()
         return web.Response(body=script, content_type="text/javascript")
 
-    async def _passed_on(self, request: web.Request) -> web.Response:
+    async def _forward(self, request: web.Request) -> web.Response:
         status, raw, content_type = await self._ask(request)
         if content_type == "text/html":
             raw = raw.replace(_HEAD, _HEAD + f'<script src="{SCRIPT}"></script>'.encode(), 1)
@@ -154,15 +152,15 @@ class PlaygroundWindow:
 
 
 def seen_by(person: Person, answer: Mapping[str, Any], personal_chats: Mapping[str, Person]) -> dict[str, Any]:
-    """Return the Playground's configuration as it would be with this person at the browser."""
+    """Return the Playground's configuration with this person as the current user."""
     config = answer["config"]
     before = config["currentUser"]
-    everybody = [before, *config["users"]]
-    others = [user for user in everybody if user["id"] != person.mri]
-    listed = [user["id"] for user in others]  # whoever is at the browser is not among the listed members
+    all_users = [before, *config["users"]]
+    others = [user for user in all_users if user["id"] != person.mri]
+    listed = [user["id"] for user in others]  # the current user is not among the listed members
     chat_id = next(chat for chat, owner in personal_chats.items() if owner == person)
     seen = {
-        "currentUser": next(user for user in everybody if user["id"] == person.mri),
+        "currentUser": next(user for user in all_users if user["id"] == person.mri),
         "users": others,
         "personalChat": config["personalChat"] | {"id": chat_id},
         "groupChats": [chat | {"members": listed} for chat in config["groupChats"]],
@@ -172,7 +170,7 @@ def seen_by(person: Person, answer: Mapping[str, Any], personal_chats: Mapping[s
 
 
 def typed_message(conversation: str, typed: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a message that a person typed in the form in which the stream tells a bot's."""
+    """Return a person's message in the form that the stream has for a bot's."""
     message = {
         **answer,  # messageId, timestamp and, for a new post in a channel, postConversationId
         "from": typed["from"],

@@ -1,7 +1,6 @@
-"""The sandbox's whole Teams in one object: Microsoft's side, the Playground behind it, the window before it.
+"""The simulated Teams as one object: the simulated Microsoft, the Playground, and the pages for browsers.
 
-Owns the order of start and stop, and what the parts tell each other. The bot's settings come from here; the bot
-itself does not.
+Owns the order of start and stop, and connects the parts. Has the bot's settings, but does not run the bot.
 """
 
 import time
@@ -51,11 +50,11 @@ class SandboxTeams:
         playground_port: int = 0,
         client: Client | None = None,
     ) -> "SandboxTeams":
-        """Start everything; `directory` keeps the Playground's installation. `bot_url`, an origin, may be set later.
+        """Start everything. `directory` keeps the Playground's installation; `bot_url` (an origin) may be set later.
 
-        `playground_port`: where a browser finds it; 0: any that is free. `client`: what everybody uses; by default
-        each person their own. `app_secret` and `federated`: how the bot may prove itself.
-        Raises NodeMissing, InstallFailed, PlaygroundFailed or OSError; nothing is left running then.
+        `playground_port`: for browsers; 0: any free port. `client`: the client of all people; by default, each has
+        their own. `app_secret`, `federated`: how the bot may authenticate.
+        Raises NodeMissing, InstallFailed, PlaygroundFailed or OSError; then nothing is left running.
         """
         bot = BotRegistration(app_id=app_id, tenant_id=tenant_id, app_secret=app_secret, federated=federated)
         teams = cls(bot, bot_url=bot_url)
@@ -90,7 +89,7 @@ class SandboxTeams:
         self.front.connector.show = self._show
 
     async def _personal_chats(self) -> dict[str, Person]:
-        """Open everybody's 1:1 conversation with the bot, so that its id is known: the Playground makes it up."""
+        """Open each person's 1:1 conversation with the bot, because the Playground generates its id."""
         chats = {PLACES.personal: AT_THE_BROWSER}
         async with aiohttp.ClientSession(self._playground_url, trust_env=False) as session:
             for person in PEOPLE:
@@ -102,7 +101,7 @@ class SandboxTeams:
         wanted = {"members": [{"id": person.mri}], "tenantId": self._bot.tenant_id}
         async with session.post("/_connector/v3/conversations", json=wanted) as response:
             if response.status != 201:
-                raise PlaygroundFailed(f"it opens no conversation with {person.mri}: {response.status}")
+                raise PlaygroundFailed(f"it refused a conversation with {person.mri}: {response.status}")
             return str((await response.json())["id"])
 
     def _typed(self, person: Person, conversation: str, text: str) -> None:
@@ -118,7 +117,7 @@ class SandboxTeams:
 
     @property
     def bot_url(self) -> str | None:
-        """The bot's origin; activities are answered 502 until it is set."""
+        """The bot's origin; until it is set, activities are answered with 502."""
         return self.front.inbound.bot_url
 
     @bot_url.setter
@@ -142,42 +141,42 @@ class SandboxTeams:
 
     @property
     def browser_url(self) -> str:
-        """The address to open in a browser, as the person whom the Playground calls its current user."""
+        """The page of the Playground's current user."""
         return self._window.url
 
     def browser_url_for(self, person: Person, *, page: str = "") -> str:
-        """Return the address at which this person is at the browser; `page` tells several of theirs apart."""
+        """Return the address of this person's page; `page` distinguishes several of theirs."""
         return self._window.url_for(person, page=page)
 
     def hold_updates(self, url: str) -> None:
-        """Keep everything new from the pages with this address."""
+        """Send nothing new to the pages with this address."""
         self._window.hold_updates(url)
 
     def release_updates(self, url: str) -> None:
-        """Tell these pages everything that was held back."""
+        """Send these pages all that they missed."""
         self._window.release_updates(url)
 
     @property
     def sent(self) -> deque[Sent]:
-        """What the bot sent, oldest first."""
+        """The bot's Connector calls, oldest first."""
         return self.front.connector.sent
 
     @property
     def received(self) -> deque[Received]:
-        """What reached the bot and what it answered, oldest first."""
+        """The activities that reached the bot, with its answers, oldest first."""
         return self.front.inbound.received
 
     async def wait_received(self, matches: Callable[[Received], bool]) -> Received:
-        """Return the first activity that matches, as soon as the bot has answered it; wait for ever if need be."""
+        """Return the first activity that matches, once the bot has answered it. Waits without a limit."""
         return await self.front.inbound.wait_received(matches)
 
     @property
     def faults(self) -> Faults:
-        """What shall go wrong with the bot's next connector calls."""
+        """What goes wrong with the bot's next Connector calls."""
         return self.front.connector.faults
 
     async def install(self, conversation: str = PLACES.personal) -> None:
-        """Install the bot here, as Teams' app store would: the bot gets the updates that tell it so."""
+        """Install the bot in a conversation, as from Teams' app store; the bot gets the installation events."""
         path = f"/_debug/conversation/{quote(conversation, safe='')}/installation"
         async with (
             aiohttp.ClientSession(self._playground_url, trust_env=False) as session,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.sandbox.folder import NoSandbox, SandboxFailed, held, remember, state
-from bot.sandbox.sandbox import Options, raised
+from bot.sandbox.sandbox import Options, running_sandbox
 
 ADDRESSES = {"aws": "http://127.0.0.1:1", "browser": "http://127.0.0.1:2", "bot": "http://127.0.0.1:3"}
 
@@ -37,8 +37,10 @@ async def test_a_second_run_is_refused_and_harms_nothing(tmp_path: Path) -> None
     with held(tmp_path):
         remember(tmp_path, ADDRESSES)
         (tmp_path / "node-access.db").write_text("rows")
-        with pytest.raises(SandboxFailed, match=f"already: open {ADDRESSES['browser']}; stop it with Ctrl-C there"):
-            async with raised(Options(folder=tmp_path, installation=tmp_path)):
+        with pytest.raises(
+            SandboxFailed, match=f"in this folder: open {ADDRESSES['browser']}; stop it with Ctrl-C there"
+        ):
+            async with running_sandbox(Options(folder=tmp_path, installation=tmp_path)):
                 pass
         assert (state(tmp_path), (tmp_path / "node-access.db").read_text()) == (ADDRESSES, "rows")
 
@@ -56,7 +58,7 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         somebody.listen()
         port = somebody.getsockname()[1]
         with pytest.raises(SandboxFailed, match=f"^port {port} is in use; choose another with --port$"):
-            async with raised(Options(folder=tmp_path, installation=tmp_path, port=port)):
+            async with running_sandbox(Options(folder=tmp_path, installation=tmp_path, port=port)):
                 pass
     with held(tmp_path):
         pass

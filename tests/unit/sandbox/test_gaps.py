@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bot.sandbox.teams.gaps import ConnectorCall, Refusal, as_the_playground_takes, completed, shown_message
+from bot.sandbox.teams.gaps import ConnectorCall, Refusal, completed, shown_message, to_playground
 from bot.sandbox.teams.people import ALEX, CLIENTS, HANAKO, MEI, PEOPLE, Person, playground_configuration
 
 TENANT = "11111111-1111-4111-8111-111111111111"
@@ -17,7 +17,7 @@ def complete(activity: dict[str, object]) -> dict[str, object]:
 
 def create(parameters: object) -> ConnectorCall | Refusal:
     call = ConnectorCall(method="POST", path="v3/conversations", body=json.dumps(parameters).encode())
-    return as_the_playground_takes(call, tenant_id=TENANT)
+    return to_playground(call, tenant_id=TENANT)
 
 
 def direct(member: str, tenant: str = TENANT) -> ConnectorCall | Refusal:
@@ -84,7 +84,7 @@ def test_tenant_and_service_url_are_always_there() -> None:
 def test_member_is_asked_for_by_its_teams_id(spelling: str) -> None:
     """Object id and UPN, in any case, find a member as they do in Teams."""
     call = ConnectorCall(method="GET", path=f"v3/conversations/19%3Ac/members/{spelling}")
-    taken = as_the_playground_takes(call, tenant_id=TENANT)
+    taken = to_playground(call, tenant_id=TENANT)
     assert isinstance(taken, ConnectorCall)
     assert taken.path == "v3/conversations/19%3Ac/members/29%3A1-alex-wilber"
 
@@ -92,7 +92,7 @@ def test_member_is_asked_for_by_its_teams_id(spelling: str) -> None:
 def test_unknown_member_is_left_to_the_playground() -> None:
     """Nobody's id goes through unchanged; the Playground answers 404 itself."""
     call = ConnectorCall(method="GET", path="v3/conversations/19%3Ac/members/nobody")
-    assert as_the_playground_takes(call, tenant_id=TENANT) == call
+    assert to_playground(call, tenant_id=TENANT) == call
 
 
 @pytest.mark.parametrize("spelling", [HANAKO.mri, HANAKO.object_id, HANAKO.object_id.upper()])
@@ -142,7 +142,7 @@ def test_new_thread_goes_through() -> None:
 def test_message_over_100_kilobytes_in_utf_16_is_refused(length: int, status: int | None) -> None:
     """The size limit counts UTF-16: 51,200 characters of any alphabet."""
     call = ConnectorCall(method="POST", path="v3/conversations/c/activities", body=("あ" * length).encode())
-    taken = as_the_playground_takes(call, tenant_id=TENANT)
+    taken = to_playground(call, tenant_id=TENANT)
     assert getattr(taken, "status", None) == status
 
 

@@ -1,5 +1,6 @@
-"""What `sandbox` says when everything runs: its lines can be copied as they are."""
+"""What `sandbox` prints: the progress of its start, and the welcome, whose lines can be copied."""
 
+import asyncio
 import shlex
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from bot.config.file import load_configuration
 from bot.domain.routing import Account
 from bot.sandbox import sandbox
 from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, EC2_NODES, HYBRID_NODE, REGION
-from bot.sandbox.run import REMARKS, welcome
+from bot.sandbox.run import REMARKS, Progress, welcome
 from bot.sandbox.teams.people import CLIENTS, HANAKO, TARO
 
 REQUEST = "oi-0123456789ab"
@@ -27,8 +28,23 @@ def said() -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def test_a_page_for_who_decides_and_one_for_who_asks() -> None:
-    """Each address stands alone on its line, and the next says whose it is."""
+async def test_long_step_of_the_start_is_printed_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A person who waits for a download sees that the sandbox still works, and on what."""
+    monkeypatch.setattr("bot.sandbox.run.REPEAT", 0)
+    progress = Progress()
+    progress.begin("starting the bot")
+    repeating = asyncio.create_task(progress.repeat())
+    while "still" not in (printed := capsys.readouterr().out):
+        assert printed in {"", "  starting the bot …\n"}
+        await asyncio.sleep(0)
+    repeating.cancel()
+    assert printed.splitlines()[-1] == "  still starting the bot …"
+
+
+def test_approver_and_requester_get_a_page_each() -> None:
+    """Each address is alone on its line, and the next line says whose page it is."""
     lines = said()
     assert HANAKO.name in lines[lines.index(APPROVER) + 1]
     assert TARO.name in lines[lines.index(REQUESTER) + 1]
@@ -36,7 +52,7 @@ def test_a_page_for_who_decides_and_one_for_who_asks() -> None:
 
 @pytest.mark.parametrize("called", [".venv/bin/node-access-bot", "/usr/local/bin/node-access-bot"])
 def test_commands_can_be_copied(called: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They name the program as it was called: a virtual environment's is not on the path."""
+    """They name the program as it was called, because a virtual environment may not be on the PATH."""
     monkeypatch.setattr("sys.argv", [called, "sandbox"])
     commands = [line for line in said() if line.startswith(called)]
     assert len(commands) == 2
@@ -48,29 +64,29 @@ def test_commands_can_be_copied(called: str, monkeypatch: pytest.MonkeyPatch) ->
         sandbox.commands[words[1]].make_context(words[1], words[2:]).close()
 
 
-def test_run_as_a_module_it_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python -m bot` is no name to copy."""
+def test_commands_name_the_program_even_if_it_runs_as_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of `__main__.py` cannot be copied as a command."""
     monkeypatch.setattr("sys.argv", ["/somewhere/bot/__main__.py", "sandbox"])
     assert [line.split()[0] for line in said() if " sandbox " in line] == ["node-access-bot"] * 2
 
 
-def test_every_node_says_what_it_shows() -> None:
-    """Each node of the sample world is on a line of its own, with a remark."""
+def test_every_node_is_listed_with_what_it_shows() -> None:
+    """Each node of the sample world has its own line, with a remark."""
     lines = said()
     assert set(REMARKS) == set(NODES)
     for node in NODES:
         assert [line.split(maxsplit=1)[1] for line in lines if line.startswith(node)] == [REMARKS[node]]
 
 
-def test_the_request_can_be_printed() -> None:
-    """The line that prints the row names the sandbox's store: without it there would be none."""
+def test_welcome_shows_how_to_print_the_request() -> None:
+    """The command names the sandbox's store, which is not the default one."""
     wanted = f"NODE_ACCESS_STORE=sqlite:.sandbox/node-access.db node-access-bot show {REQUEST}"
     assert wanted in said()
 
 
 @pytest.mark.parametrize("locale", CLIENTS)
-def test_the_sandboxs_own_file_is_accepted(locale: str, tmp_path: Path) -> None:
-    """Its one account is the simulated one, read with the bot's own credentials, and requests can be cancelled there."""
+def test_generated_configuration_is_valid(locale: str, tmp_path: Path) -> None:
+    """Its only account is the simulated one, read with the bot's credentials; requests can be cancelled there."""
     path = sandbox._configuration(sandbox.Options(folder=tmp_path, locale=locale))
     configuration = load_configuration(path)
     assert configuration.accounts == (Account(ACCOUNT, (REGION,), cancel_role=CANCELLER_ROLE),)

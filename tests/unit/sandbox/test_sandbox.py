@@ -1,4 +1,4 @@
-"""bot.sandbox.sandbox: what the bot of a sandbox is given."""
+"""bot.sandbox.sandbox: the settings and credentials of the sandbox's bot."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,15 +28,15 @@ def aws() -> Iterator[SandboxAws]:
         yield aws
 
 
-def test_the_bot_of_a_sandbox_has_a_secret_unless_told_otherwise(aws: SandboxAws, tmp_path: Path) -> None:
-    """Its environment is one that `serve` takes."""
+def test_bot_has_a_client_secret_by_default(aws: SandboxAws, tmp_path: Path) -> None:
+    """Its environment passes the checks of `serve`."""
     environ = sandbox._environment(aws, TEAMS, Options(folder=tmp_path))
     settings, _ = load(environ)
     assert (settings.app_credential, settings.app_secret.get_secret_value()) == ("secret", SAMPLE_SECRET)
 
 
-def test_with_federation_there_is_no_secret_in_the_environment(aws: SandboxAws, tmp_path: Path) -> None:
-    """Not under any name, AWS's keys included; and the app trusts what this AWS states of the bot's role."""
+def test_federation_leaves_no_secret_in_the_environment(aws: SandboxAws, tmp_path: Path) -> None:
+    """Neither a client secret nor AWS keys, under any name; and the app trusts this AWS for the bot's role."""
     environ = sandbox._environment(aws, TEAMS, Options(folder=tmp_path, credential=FEDERATION))
     settings, _ = load(environ)
     assert (settings.app_credential, settings.app_secret.get_secret_value()) == (FEDERATION, "")
@@ -47,10 +47,10 @@ def test_with_federation_there_is_no_secret_in_the_environment(aws: SandboxAws, 
     assert (credential.subject, credential.audience) == (BOT_ROLE, "api://AzureADTokenExchange")
 
 
-async def test_microsofts_side_knows_no_secret_then(
+async def test_federation_leaves_no_secret_at_microsoft(
     aws: SandboxAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever somebody sends as a secret is wrong there."""
+    """The simulated Microsoft refuses every client secret."""
     given: dict[str, Any] = {}
 
     async def start(**arguments: Any) -> None:

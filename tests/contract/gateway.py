@@ -33,7 +33,7 @@ class SceneClock:
     hand: HandClock
 
     def now(self) -> datetime:
-        """Return the moment."""
+        """Return the current time."""
         return self.hand()
 
     def epoch(self) -> float:
@@ -41,7 +41,7 @@ class SceneClock:
         return self.now().timestamp()
 
     async def sleep(self, seconds: float) -> None:
-        """Let the time pass."""
+        """Move the clock."""
         self.hand.move(seconds=seconds)
 
 
@@ -117,7 +117,7 @@ def scene(stage: Scene) -> Iterator[Scene]:
 
 @pytest.fixture
 async def side(scene: Scene) -> AsyncIterator[AwsSide]:
-    """Run the product's AWS side against it."""
+    """Run the bot's AWS adapter against it."""
     async with aws_side(scene) as side:
         yield side
 

@@ -1,4 +1,4 @@
-"""A sandbox's AWS with a clock that tests move by hand, and the few sentences that its tests are told in."""
+"""A sandbox's AWS with a clock that tests move by hand, and the actions that its tests use."""
 
 import json
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ ALWAYS_FREE = "10.0.0.1"  # moto lets several nodes share an address
 
 
 class HandClock:
-    """Time that stands still until it is moved."""
+    """A clock that only `move` advances."""
 
     def __init__(self) -> None:
         self.moment = datetime(2026, 4, 1, 9, 30, tzinfo=UTC)
 
     def __call__(self) -> datetime:
-        """Return the moment."""
+        """Return the current time."""
         return self.moment
 
     def move(self, **delta: float) -> None:
@@ -36,14 +36,14 @@ class HandClock:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One access request under test."""
+    """One access request."""
 
     id: str
     execution_id: str
 
 
 class Scene:
-    """The sandbox and who acts in it. Clients retry nothing."""
+    """The sandbox and the people who use it. Clients do not retry."""
 
     def __init__(self, aws: SandboxAws, clock: HandClock) -> None:
         self.aws, self.clock = aws, clock
@@ -51,7 +51,7 @@ class Scene:
         self.requester = aws.client("ssm", aws.world.requester)
 
     def ask(self, node: str = "web-prod-01", reason: str = "ログを確認します") -> Asked:
-        """Ask for access; the request and its execution."""
+        """Request access; return the request and its execution."""
         targets = [{"Key": "InstanceIds", "Values": [self.aws.world.nodes.get(node, node)]}]
         ops_item_id = self.requester.start_access_request(Reason=reason, Targets=targets)["AccessRequestId"]
         return Asked(ops_item_id, self.about(ops_item_id)["automationExecutionId"])
@@ -91,19 +91,19 @@ class Scene:
         return self.approver(name, self.aws.world.lead_role)
 
     def node(self, **tags: str) -> str:
-        """Start a node with tags; its id."""
+        """Start a node with tags; return its id."""
         node = Ec2Node(f"node-{uuid4()}", ALWAYS_FREE, Platform(), tuple(tags.items()))
         return start_instance(self.aws.client("ec2"), self.aws.nodes, node)
 
     def policy(self, *levels: dict[str, Any], **kwargs: Any) -> str:
-        """Create a manual policy for a tag of its own and a node that has it; the node's id."""
+        """Create a manual policy for a new tag and a node with this tag; return the node's id."""
         tag = f"T{uuid4().hex}"
         content = manual_policy(levels, targets={f"tag:{tag}": ["yes"]}, **kwargs)
         self.bot.create_document(Name=f"Policy-{tag}", Content=json.dumps(content), DocumentType=MANUAL)
         return self.node(**{tag: "yes"})
 
     def events(self, of: Asked | None = None) -> list[dict[str, Any]]:
-        """Take what is on the queue now, in order; return all of it or what concerns one request."""
+        """Receive the events on the queue, in order; return all, or those of one request."""
         sqs, taken = self.aws.client("sqs"), list[dict[str, Any]]()
         while found := sqs.receive_message(QueueUrl=self.aws.world.queue_url, MaxNumberOfMessages=10).get("Messages"):
             taken += [json.loads(m["Body"]) for m in found]
@@ -128,7 +128,7 @@ def refused(code: str) -> Iterator[None]:
 
 @contextmanager
 def staged(**settings: Any) -> Iterator[Scene]:
-    """Run a sandbox; in the end it must not have made a mistake of its own."""
+    """Run a sandbox; at the end it must not have recorded an internal error."""
     clock = HandClock()
     with SandboxAws.start(now=clock, **settings) as aws:
         yield Scene(aws, clock)

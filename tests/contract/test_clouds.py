@@ -49,7 +49,7 @@ def test_the_cloud_is_the_one_whose_keys_are_used(url: str, cloud: Cloud) -> Non
 
 
 @pytest.mark.parametrize(("cloud", "other"), [(PUBLIC, US_GOVERNMENT), (US_GOVERNMENT, PUBLIC)])
-async def test_a_bot_accepts_and_requests_tokens_of_its_own_cloud(
+async def test_a_bot_accepts_and_requests_only_its_cloud_s_tokens(
     ms: FakeMicrosoft, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, cloud: Cloud, other: Cloud
 ) -> None:
     """An activity signed by the other cloud's issuer is answered 401; the bot's token is for its own Connector."""

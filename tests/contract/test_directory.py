@@ -122,7 +122,7 @@ async def test_member_of_one_channel_is_no_member_of_another(room: Room) -> None
 
 @pytest.mark.parametrize("outsider", [GUEST, FOREIGNER, replace(HANAKO, tenant_id="")])
 async def test_outside_members_are_flagged_as_guests(room: Room, outsider: object) -> None:
-    """Guests, people of other tenants, and people for whom Teams returns no tenant."""
+    """Guests, people of other tenants, and people without a tenant in Teams' response."""
     assert isinstance(outsider, type(HANAKO))
     room.ms.world.conversations[APPROVERS].members[:] = [outsider]
     found = await room.directory.member(APPROVERS, outsider.object_id)
@@ -141,7 +141,7 @@ async def test_large_rosters_are_read_page_by_page(room: Room) -> None:
 
 
 async def test_a_roster_is_that_of_its_channel(room: Room) -> None:
-    """It has all members of the channel and nobody else, guests flagged; all callers share one read."""
+    """It has exactly the members of the channel, guests flagged; all callers share one read."""
     room.ms.world.conversations[LEADS].members[:] = [ICHIRO, GUEST]
 
     found = [await room.directory.roster(f"{LEADS};messageid=1") for _ in range(2)][-1]
@@ -476,7 +476,7 @@ async def test_an_address_is_cached_for_a_day(room: Room) -> None:
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 404}, {"status": 200, "body": '{"id": "29:x"}'}])
 async def test_a_wanted_person_is_left_out_while_teams_does_not_answer(room: Room, fault: dict[str, object]) -> None:
-    """Nobody is identified by outdated data; other people are returned as before."""
+    """Outdated data identifies no person; other people are returned as before."""
     room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = []
     await room.store.remember_chat(_kept(room, TARO))
     await room.store.remember_chat(_kept(room, MEI))

@@ -385,9 +385,9 @@ async def test_a_failed_request_for_a_personal_chat_closes_it(room: Room) -> Non
 
 @pytest.mark.parametrize(("act", "ambiguous"), [("post", True), ("update", False), ("reply", True), ("direct", False)])
 async def test_no_call_outlasts_the_lease_of_its_caller(room: Room, act: str, ambiguous: bool) -> None:
-    """It is given up in time, told as unavailable, and its conversation is left alone.
+    """It raises unavailable in time, and its conversation is closed for a while.
 
-    Of a direct message the chat alone was looked for: nothing can have arrived.
+    A direct message that only looked for its chat cannot have arrived.
     """
     posted = await room.messenger.post(APPROVERS, _message())
     acts: dict[str, Callable[[], Awaitable[object]]] = {

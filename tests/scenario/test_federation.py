@@ -1,4 +1,4 @@
-"""The bot without any secret: AWS states who it is, Microsoft Entra believes that or not, over real HTTP."""
+"""The bot without a secret: AWS states its identity, and Microsoft Entra trusts that or not, over real HTTP."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -26,13 +26,13 @@ Trust = Callable[[FederatedCredential], FederatedCredential]
 
 @pytest.fixture
 def trusted() -> Trust:
-    """What the app's federated credential says: what it must, unless a test wants it otherwise."""
+    """Return the app's federated credential; a test class may change it."""
     return lambda credential: credential
 
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusted: Trust) -> AsyncIterator[Product]:
-    """AWS, and a Microsoft that knows no secret of the bot's; the bot not started yet."""
+    """AWS, and a Microsoft without a secret of the bot; the bot is not started."""
 
     def entra(aws: SandboxAws) -> Microsoft:
         return Microsoft(BotRegistration(app_id=APP_ID, tenant_id=TENANT_ID, federated=trusted(trusting(aws))))
@@ -43,7 +43,7 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusted: Trust)
 
 
 async def test_from_the_request_to_the_decision_without_a_secret(world: Product) -> None:
-    """Posted, approved and told, by a token that a statement of AWS's own earned; nobody has a secret."""
+    """Post, approve and notify with a token that an assertion from AWS obtained; no secret exists."""
     assert world.settings().app_secret.get_secret_value() == ""
     async with world.running():
         card = await world.card(await world.ask())
@@ -61,7 +61,7 @@ async def test_from_the_request_to_the_decision_without_a_secret(world: Product)
 
 
 async def refusals(world: Product) -> list[str]:
-    """Let the bot try to post a request's card; return why it got no token, and see that nothing was posted."""
+    """Let the bot try to post a card; return the codes of the refusals, and check that nothing was posted."""
     with structlog.testing.capture_logs() as lines:
         async with world.running():
             request = await world.ask()
@@ -78,8 +78,8 @@ class TestAnotherIssuer:
     def trusted(self) -> Trust:
         return lambda right: replace(right, issuer=right.issuer.replace("111122223333", "444455556666"))
 
-    async def test_is_not_believed(self, world: Product) -> None:
-        """The token endpoint names the issuer, the log says so, and nothing reaches Teams."""
+    async def test_is_refused(self, world: Product) -> None:
+        """The token endpoint's error code means the issuer; the log has it, and nothing reaches Teams."""
         assert "invalid_client AADSTS700211" in await refusals(world)
 
 
@@ -90,27 +90,25 @@ class TestAnotherSubject:
     def trusted(self) -> Trust:
         return lambda right: replace(right, subject=f"{BOT_ROLE}s")
 
-    async def test_is_not_believed(self, world: Product) -> None:
-        """The token endpoint names the subject."""
+    async def test_is_refused(self, world: Product) -> None:
+        """The error code means the subject."""
         assert "invalid_client AADSTS700213" in await refusals(world)
 
 
 class TestAnotherAudience:
-    """The app trusts statements made for somebody else."""
+    """The app trusts assertions with another audience."""
 
     @pytest.fixture
     def trusted(self) -> Trust:
         return lambda right: replace(right, audience="api://another")
 
-    async def test_is_not_believed(self, world: Product) -> None:
-        """The token endpoint names the audience."""
+    async def test_is_refused(self, world: Product) -> None:
+        """The error code means the audience."""
         assert "invalid_client AADSTS700212" in await refusals(world)
 
 
-async def test_a_statement_that_another_key_signed_is_not_believed(
-    world: Product, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever states the right things without the issuer's key is nobody."""
+async def test_an_assertion_signed_by_another_key_is_refused(world: Product, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The right claims without the issuer's key are worth nothing."""
     forger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     def forged(_: WebIdentities, claims: dict[str, Any]) -> str:
@@ -121,10 +119,10 @@ async def test_a_statement_that_another_key_signed_is_not_believed(
 
 
 @pytest.mark.parametrize(("start", "end"), [(-120, -60), (60, 120)], ids=["over", "not begun"])
-async def test_a_statement_out_of_its_time_is_not_believed(
+async def test_an_assertion_outside_its_lifetime_is_refused(
     world: Product, monkeypatch: pytest.MonkeyPatch, start: int, end: int
 ) -> None:
-    """A statement that somebody kept is worth nothing a minute later."""
+    """Neither before it begins nor after it expires."""
     sign = WebIdentities.signed
 
     def shifted(self: WebIdentities, claims: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Activities over real HTTP, and what the bot makes of them: clicks, words, installations, membership."""
+"""Activities over real HTTP and the bot's reaction: clicks, commands, installations, membership."""
 
 import asyncio
 import json
@@ -63,7 +63,7 @@ def _words(message: Sent) -> str:
 
 
 async def test_a_click_is_answered_with_the_card(ms: FakeMicrosoft, bot: Turns) -> None:
-    """HTTP 200 with the protocol's 200 inside; the decision hears who clicked, where and what."""
+    """HTTP 200 with the protocol's 200 inside; the decision gets the person, the conversation and the click."""
     bot.clicks.answer = Answer({**CARD, "body": ["decided"]}, None, "")
     status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA, inputs={"comment": "はい"})
 
@@ -75,8 +75,8 @@ async def test_a_click_is_answered_with_the_card(ms: FakeMicrosoft, bot: Turns) 
     assert (click.conversation, click.activity_id) == (THREAD, "1795456557005")
 
 
-async def test_a_click_without_a_card_to_show_is_answered_with_words(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Nothing was sent, and the clicker reads so."""
+async def test_a_click_without_a_card_is_answered_with_text(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The person who clicked reads that nothing was sent."""
     bot.clicks.answer = Answer(None, Notice(NoticeCode.NOT_STORED), "Nothing was sent.")
     status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA)
 
@@ -88,8 +88,8 @@ async def test_a_click_without_a_card_to_show_is_answered_with_words(ms: FakeMic
     }
 
 
-async def test_what_is_no_click_is_answered_with_the_protocol_s_error(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Never by a status of HTTP, and nothing is decided."""
+async def test_an_invalid_click_is_answered_with_the_protocol_error(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The HTTP status is 200, and nothing is decided."""
     status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "destroy", DATA)
 
     assert (status, body["statusCode"], body["type"]) == (200, 400, "application/vnd.microsoft.error")
@@ -100,15 +100,15 @@ async def test_what_is_no_click_is_answered_with_the_protocol_s_error(ms: FakeMi
     "name", ["composeExtension/query", "task/fetch", "signin/verifyState", "fileConsent/invoke", ""]
 )
 async def test_other_invokes_are_answered_as_not_supported(ms: FakeMicrosoft, bot: Turns, name: str) -> None:
-    """HTTP 200: a 5xx would make Teams send it again."""
+    """With HTTP 200: after a 5xx Teams would send them again."""
     status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA, name=name)
 
     assert (status, body["statusCode"], body["value"]["code"]) == (200, 400, "NotSupported")
     assert bot.clicks.clicks == []
 
 
-async def test_a_click_of_another_tenant_s_person_is_decided_upon_as_such(ms: FakeMicrosoft, bot: Turns) -> None:
-    """In our conversation it is 200 and the decision's matter; the person keeps their own tenant."""
+async def test_a_click_of_a_person_from_another_tenant_keeps_that_tenant(ms: FakeMicrosoft, bot: Turns) -> None:
+    """In our conversation the answer is 200; the decision gets the person's own tenant."""
     sender = {"id": FOREIGNER.id, "name": "x", "aadObjectId": FOREIGNER.object_id, "tenantId": FOREIGN_TENANT_ID}
     status, _ = await ms.post_invoke(bot.url, FOREIGNER, THREAD, "approve", DATA, **{"from": sender})
 
@@ -120,7 +120,7 @@ async def test_a_click_of_another_tenant_s_person_is_decided_upon_as_such(ms: Fa
 
 
 async def test_a_submit_is_the_same_click(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Old clients send a message; accepted, nothing is said beside the card that converges."""
+    """Old clients send a message. If the click is accepted, only the card changes."""
     value = {**DATA, "verb": "reject", "comment": "no"}
     status, body = await ms.post_submit(bot.url, HANAKO, THREAD, value, replyToId="1795456557005")
 
@@ -130,8 +130,8 @@ async def test_a_submit_is_the_same_click(ms: FakeMicrosoft, bot: Turns) -> None
     assert ms.world.messages == []
 
 
-async def test_a_refused_submit_is_told_in_person(ms: FakeMicrosoft, bot: Turns) -> None:
-    """In the clicker's own chat, with every detail, in the language of their client; the channel sees nothing."""
+async def test_a_refused_submit_is_explained_in_a_personal_chat(ms: FakeMicrosoft, bot: Turns) -> None:
+    """With every detail, in the language of the person's client; the channel gets nothing."""
     card = await _card_to_reply_to(ms, bot)
     bot.clicks.answer = REFUSED
     await ms.post_submit(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", {**DATA, "verb": "approve"})
@@ -142,8 +142,8 @@ async def test_a_refused_submit_is_told_in_person(ms: FakeMicrosoft, bot: Turns)
     assert ms.posted(APPROVERS) == [card]
 
 
-async def test_a_refused_submit_is_told_in_the_thread_where_there_is_no_chat(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Without detail: others read it."""
+async def test_a_refused_submit_without_a_chat_is_explained_in_the_thread(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Without details, because others can read it."""
     card = await _card_to_reply_to(ms, bot)
     ms.world.not_installed.add(HANAKO.id)
     bot.clicks.answer = REFUSED
@@ -155,8 +155,8 @@ async def test_a_refused_submit_is_told_in_the_thread_where_there_is_no_chat(ms:
     assert "a secret" not in _words(told)
 
 
-async def test_presses_without_end_are_told_in_measure_and_in_no_thread(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Half of what Teams allows is left for the messages of others, and the channel is not filled with answers."""
+async def test_replies_to_repeated_submits_are_rate_limited(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Half of Teams' limit is left for messages to others, and the thread gets no answers."""
     card = await _card_to_reply_to(ms, bot)
     bot.clicks.answer = REFUSED
     for _ in range(20):
@@ -170,7 +170,7 @@ async def test_presses_without_end_are_told_in_measure_and_in_no_thread(ms: Fake
 
 
 async def test_a_submit_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bot: Turns) -> None:
-    """There is nobody else to read it."""
+    """No other person can read it."""
     bot.clicks.answer = REFUSED
     chat = ms.world.personal(HANAKO)
     await ms.post_submit(bot.url, HANAKO, chat, {**DATA, "verb": "approve"})
@@ -178,8 +178,8 @@ async def test_a_submit_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, 
     assert len(ms.posted(chat)) == 1
 
 
-async def test_a_submit_that_is_no_click_is_answered_all_the_same(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Nobody presses a button and hears nothing."""
+async def test_an_invalid_submit_is_answered(ms: FakeMicrosoft, bot: Turns) -> None:
+    """No click stays without an answer."""
     card = await _card_to_reply_to(ms, bot)
     status, _ = await ms.post_submit(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", {"verb": "destroy"})
 
@@ -190,8 +190,8 @@ async def test_a_submit_that_is_no_click_is_answered_all_the_same(ms: FakeMicros
 # --- words
 
 
-async def test_words_in_a_channel_are_answered_in_their_thread(ms: FakeMicrosoft, bot: Turns) -> None:
-    """With a card; the command hears the words without the mention."""
+async def test_a_command_in_a_channel_is_answered_in_its_thread(ms: FakeMicrosoft, bot: Turns) -> None:
+    """With a card; the command gets the text without the mention."""
     card = await _card_to_reply_to(ms, bot)
     bot.talk.reply = Reply(MessageView(MessageCode.NOTHING_PENDING), "ja", "Asia/Tokyo")
     status, _ = await ms.post_message(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", "pending")
@@ -205,8 +205,8 @@ async def test_words_in_a_channel_are_answered_in_their_thread(ms: FakeMicrosoft
     assert answer.activity["summary"] == summary(bot.talk.reply.view, locale="ja")
 
 
-async def test_words_in_a_personal_chat_are_answered_there(ms: FakeMicrosoft, bot: Turns) -> None:
-    """In the language of the person's client, which the command hears too."""
+async def test_a_command_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bot: Turns) -> None:
+    """In the language of the person's client, which the command gets too."""
     chat = ms.world.personal(HANAKO)
     bot.talk.reply = Reply(HelpView(personal=True), "ja", "UTC")
     await ms.post_message(bot.url, HANAKO, chat, "help", locale="ja-JP")
@@ -216,14 +216,14 @@ async def test_words_in_a_personal_chat_are_answered_there(ms: FakeMicrosoft, bo
 
 
 async def test_a_bare_mention_asks_for_help(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The command hears nothing, which means help."""
+    """The command gets an empty text, which means help."""
     card = await _card_to_reply_to(ms, bot)
     await ms.post_message(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", "")
 
     assert bot.talk.said[0].text == ""
 
 
-async def test_a_store_that_does_not_answer_is_told(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_a_command_while_the_store_is_unavailable_is_answered(ms: FakeMicrosoft, bot: Turns) -> None:
     """The person may try again."""
     chat, bot.talk.broken, bot.store.broken = ms.world.personal(HANAKO), True, True
     await ms.post_message(bot.url, HANAKO, chat, "pending")
@@ -233,8 +233,8 @@ async def test_a_store_that_does_not_answer_is_told(ms: FakeMicrosoft, bot: Turn
     ]
 
 
-async def test_somebody_who_talks_without_end_keeps_no_card_back(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Answers take a share of what Teams lets the bot send into a channel; the rest is for cards."""
+async def test_endless_messages_do_not_delay_cards(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Replies use only a part of the rate limit of a channel; the rest is for cards."""
     card = await _card_to_reply_to(ms, bot)
     thread = f"{APPROVERS};messageid={card.id}"
     for _ in range(3):
@@ -251,18 +251,18 @@ async def test_somebody_who_talks_without_end_keeps_no_card_back(ms: FakeMicroso
 
 
 @pytest.mark.parametrize("fault", [{"status": 403}, {"status": 500}, {"status": 429, "headers": {"Retry-After": "9"}}])
-async def test_a_reply_that_teams_refuses_ends_the_turn_in_peace(
+async def test_a_refused_reply_still_ends_the_turn_with_200(
     ms: FakeMicrosoft, bot: Turns, fault: dict[str, Any]
 ) -> None:
-    """Teams gets its 200 and does not send the message again."""
+    """Teams does not send the message again."""
     ms.fault("POST", "/activities", times=None, **fault)
     status, _ = await ms.post_message(bot.url, HANAKO, ms.world.personal(HANAKO), "help")
 
     assert status == 200
 
 
-async def test_who_has_no_object_id_is_not_answered(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Bots and anonymous people of a meeting ask nothing of the bot, and two bots never talk for ever."""
+async def test_senders_without_an_object_id_are_not_answered(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Bots and anonymous participants of a meeting get no reply, so two bots never talk endlessly."""
     sender = {"id": "28:another-bot", "name": "Another bot"}
     chat = ms.world.personal(HANAKO)
     assert (await ms.post_message(bot.url, HANAKO, chat, "help", **{"from": sender}))[0] == 200
@@ -276,8 +276,8 @@ async def test_who_has_no_object_id_is_not_answered(ms: FakeMicrosoft, bot: Turn
 # --- installations
 
 
-async def test_who_installs_the_bot_is_remembered_and_greeted_once(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Teams tells twice, side by side; later messages and a second installation greet nobody."""
+async def test_a_person_who_installs_the_bot_is_welcomed_once(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Teams sends two events at once; later messages and a second installation cause no welcome message."""
     chat = ms.world.personal(TARO)
     await asyncio.gather(
         ms.post_installation(bot.url, TARO, chat, locale="ja-JP"),
@@ -294,10 +294,10 @@ async def test_who_installs_the_bot_is_remembered_and_greeted_once(ms: FakeMicro
     assert (known.person.upn, known.person.mail, known.person.teams_id) == (TARO.upn, TARO.email, TARO.id)
 
 
-async def test_who_was_met_before_a_restart_is_not_greeted_again(
+async def test_a_known_person_is_not_welcomed_again_after_a_restart(
     ms: FakeMicrosoft, bot: Turns, clock: ManualClock
 ) -> None:
-    """The store remembers."""
+    """The store knows them."""
     chat = ms.world.personal(TARO)
     await ms.post_installation(bot.url, TARO, chat)
     async with running_turns(ms, clock=clock) as again:
@@ -307,7 +307,7 @@ async def test_who_was_met_before_a_restart_is_not_greeted_again(
     assert len(ms.posted(chat)) == 1
 
 
-async def test_who_writes_is_remembered_though_no_installation_was_told(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_a_person_who_writes_is_stored_without_an_installation_event(ms: FakeMicrosoft, bot: Turns) -> None:
     """The event may have been lost while the bot was down."""
     chat = ms.world.personal(TARO)
     await ms.post_message(bot.url, TARO, chat, "help")
@@ -316,8 +316,8 @@ async def test_who_writes_is_remembered_though_no_installation_was_told(ms: Fake
     assert len(ms.posted(chat)) == 1  # the answer; who talks needs no greeting
 
 
-async def test_who_could_not_be_completed_is_completed_later(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The chat is kept at once, the addresses come with the next message."""
+async def test_a_person_without_addresses_is_completed_later(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The chat is stored at once, the addresses with the next message."""
     chat = ms.world.personal(TARO)
     ms.fault("GET", "/members/", status=500)
     await ms.post_installation(bot.url, TARO, chat)
@@ -327,10 +327,10 @@ async def test_who_could_not_be_completed_is_completed_later(ms: FakeMicrosoft, 
     assert bot.store.tables.chats[TARO.object_id].person.upn == TARO.upn
 
 
-async def test_addresses_are_read_again_when_their_person_talks_a_day_later(
+async def test_addresses_are_read_again_with_a_message_a_day_later(
     ms: FakeMicrosoft, bot: Turns, clock: ManualClock
 ) -> None:
-    """People get other names; once a day is enough, and what cannot be read leaves what was known."""
+    """Addresses change; if they cannot be read, the known ones stay."""
     chat = ms.world.personal(TARO)
     await ms.post_installation(bot.url, TARO, chat)
     members = ms.world.conversations[chat.id].members
@@ -347,8 +347,8 @@ async def test_addresses_are_read_again_when_their_person_talks_a_day_later(
     assert bot.store.tables.chats[TARO.object_id].person.upn == "taro.sato@example.com"
 
 
-async def test_who_uninstalls_the_bot_is_forgotten(ms: FakeMicrosoft, bot: Turns) -> None:
-    """And greeted again when they come back; an upgrade is neither."""
+async def test_a_person_who_uninstalls_the_bot_is_forgotten(ms: FakeMicrosoft, bot: Turns) -> None:
+    """A new installation causes a new welcome message; an upgrade does neither."""
     chat = ms.world.personal(TARO)
     await ms.post_installation(bot.url, TARO, chat)
     for action in ("remove-upgrade", "add-upgrade"):
@@ -361,24 +361,24 @@ async def test_who_uninstalls_the_bot_is_forgotten(ms: FakeMicrosoft, bot: Turns
     assert len(ms.posted(chat)) == 2
 
 
-async def test_an_installation_in_a_team_greets_nobody(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The channel gets cards, not chatter."""
+async def test_an_installation_in_a_team_posts_no_welcome(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Channels get cards only."""
     await ms.post_installation(bot.url, TARO, APPROVERS)
     await ms.post_membership(bot.url, TARO, APPROVERS, bot_added=True)
 
     assert (ms.world.messages, bot.store.tables.chats) == ([], {})
 
 
-async def test_who_removes_the_bot_from_a_team_keeps_their_own_chat(ms: FakeMicrosoft, bot: Turns) -> None:
-    """A team's installation is not a person's."""
+async def test_removing_the_bot_from_a_team_keeps_the_personal_chat(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The installation of a team is not the one of a person."""
     await ms.post_installation(bot.url, TARO, ms.world.personal(TARO))
     await ms.post_installation(bot.url, TARO, APPROVERS, "remove")
 
     assert list(bot.store.tables.chats) == [TARO.object_id]
 
 
-async def test_a_store_that_does_not_answer_stops_no_turn(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Installing, uninstalling and clicking are served; what could not be kept is kept the next time."""
+async def test_turns_work_while_the_store_is_unavailable(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Installation, removal and clicks work; what could not be stored is stored the next time."""
     chat, bot.store.broken = ms.world.personal(TARO), True
     for send in (
         ms.post_installation(bot.url, TARO, chat),
@@ -397,8 +397,8 @@ async def test_a_store_that_does_not_answer_stops_no_turn(ms: FakeMicrosoft, bot
 
 
 @pytest.mark.parametrize("where", [APPROVERS, LEADS])
-async def test_who_leaves_the_team_is_nobody_at_once(ms: FakeMicrosoft, bot: Turns, where: str) -> None:
-    """Teams tells of a team's members in one channel; every channel's roster is read anew."""
+async def test_a_person_who_leaves_the_team_is_no_member_at_once(ms: FakeMicrosoft, bot: Turns, where: str) -> None:
+    """Teams sends the event in one channel of the team; the rosters of all its channels are read again."""
     assert await bot.side.people.member(APPROVERS, MEI.object_id)
     ms.world.conversations[APPROVERS].members.remove(MEI)
     await ms.post_membership(bot.url, HANAKO, where, removed=[MEI])
@@ -406,11 +406,11 @@ async def test_who_leaves_the_team_is_nobody_at_once(ms: FakeMicrosoft, bot: Tur
     assert await bot.side.people.member(APPROVERS, MEI.object_id) is None
 
 
-async def test_a_membership_event_of_another_chat_costs_no_roster(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Only a team's event concerns its channels."""
+async def test_a_membership_event_of_another_chat_invalidates_no_roster(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Only the events of a team concern its channels."""
     assert await bot.side.people.member(APPROVERS, ICHIRO.object_id)
     await ms.post_membership(bot.url, TARO, ms.world.personal(TARO), bot_added=True)
-    await ms.post_membership(bot.url, TARO, APPROVERS)  # a channel was renamed: nobody came or went
+    await ms.post_membership(bot.url, TARO, APPROVERS)  # a channel was renamed: no member changed
     assert await bot.side.people.member(APPROVERS, ICHIRO.object_id)
 
     assert len(ms.faults.matching("GET", "pagedmembers")) == 1
@@ -422,8 +422,8 @@ async def test_a_membership_event_of_another_chat_costs_no_roster(ms: FakeMicros
 @pytest.mark.parametrize(
     "kind", ["messageReaction", "messageUpdate", "messageDelete", "event", "typing", "endOfConversation", "x"]
 )
-async def test_what_asks_nothing_of_the_bot_is_taken_in_silence(ms: FakeMicrosoft, bot: Turns, kind: str) -> None:
-    """Whatever it carries; only the address of its conversation is kept."""
+async def test_other_activities_are_accepted_without_a_reply(ms: FakeMicrosoft, bot: Turns, kind: str) -> None:
+    """With any content. Only the service URL of the conversation is stored."""
     body = activity(
         kind,
         sender=HANAKO,
@@ -441,8 +441,8 @@ async def test_what_asks_nothing_of_the_bot_is_taken_in_silence(ms: FakeMicrosof
     assert bot.store.tables.service_urls == {APPROVERS: ms.service_url}
 
 
-async def test_the_side_is_ready_once_it_has_keys(ms: FakeMicrosoft, bot: Turns) -> None:
-    """And says what is missing until then."""
+async def test_the_bot_is_ready_once_it_has_signing_keys(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Until then it names what is missing."""
     ms.fault("GET", "well-known", status=500)
     async with aiohttp.ClientSession() as http:
         async with http.get(f"{bot.url}/readyz") as answer:
@@ -452,8 +452,8 @@ async def test_the_side_is_ready_once_it_has_keys(ms: FakeMicrosoft, bot: Turns)
             assert answer.status == 200
 
 
-async def test_an_arrival_in_a_team_is_passed_on(ms: FakeMicrosoft, bot: Turns) -> None:
-    """As an installation or as a member that joined; neither a departure, nor a person, nor a personal chat is one."""
+async def test_an_installation_in_a_team_reaches_the_service(ms: FakeMicrosoft, bot: Turns) -> None:
+    """As an installation event or as a new member; removals, other members and personal chats do not count."""
     await ms.post_installation(bot.url, HANAKO, APPROVERS, "add")
     await ms.post_membership(bot.url, HANAKO, APPROVERS, bot_added=True)
     assert bot.welcome.installs == 2

@@ -12,7 +12,7 @@ from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import HANAKO
 
 
-def test_sdk_has_no_entry_of_its_own() -> None:
+def test_sdk_accepts_no_unverified_request() -> None:
     """The adapter adds `run` to the SDK's base class, and nothing that takes an unverified header or request."""
     public = {name for name in dir(TeamsAdapter) if not name.startswith("_")}
 

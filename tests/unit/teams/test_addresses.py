@@ -1,4 +1,4 @@
-"""Which addresses may be spoken to, and which hosts get the token."""
+"""bot.teams.net.addresses: which addresses the bot may call, and which hosts get its token."""
 
 import pytest
 
@@ -19,7 +19,7 @@ HOSTS = ServiceHosts(["smba.trafficmanager.net", " *.Teams.Example.com", "127.0.
         "http://127.0.0.1:1/",
     ],
 )
-def test_listed_hosts_are_taken(url: str) -> None:
+def test_listed_hosts_are_accepted(url: str) -> None:
     """A listed host gets the token over https, loopback over http too."""
     assert HOSTS.base(url) == url.rstrip("/")
 
@@ -61,18 +61,18 @@ def test_listed_hosts_are_taken(url: str) -> None:
     ],
 )
 def test_everything_else_is_refused(url: str) -> None:
-    """What is not on the list, not https, or read differently by different parsers never gets the token."""
+    """A host gets no token if it is not listed, not https, or ambiguous between parsers."""
     with pytest.raises(AddressRefused):
         HOSTS.base(url)
 
 
 def test_empty_list_refuses_everything() -> None:
-    """No hosts listed means none allowed, loopback included."""
+    """Without listed hosts none is allowed, loopback included."""
     with pytest.raises(AddressRefused):
         ServiceHosts([]).base("http://127.0.0.1/")
 
 
 @pytest.mark.parametrize("url", ["http://localhost/x", "http://[::1]:80/", "http://127.9.9.9/", "https://example.com"])
-def test_plain_http_is_for_loopback_alone(url: str) -> None:
-    """Loopback may be spoken to without TLS, and nothing else."""
+def test_plain_http_is_for_loopback_only(url: str) -> None:
+    """Only loopback works without TLS."""
     assert checked(url).hostname

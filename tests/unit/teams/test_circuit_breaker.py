@@ -1,4 +1,4 @@
-"""A conversation that hangs or fails is left alone, and no other."""
+"""bot.teams.outbound.circuit_breaker: a conversation that hangs or fails is closed, and no other."""
 
 from contextlib import ExitStack
 
@@ -22,14 +22,14 @@ def circuit(clock: ManualClock) -> CircuitBreaker:
 
 
 def fail(circuit: CircuitBreaker, error: BaseException | None = None) -> None:
-    """Let one call come to nothing."""
+    """Make one call fail."""
     error = error or ChatUnavailable("no_answer", ambiguous=True)
     with pytest.raises(type(error)), circuit.passing(CHANNEL):
         raise error
 
 
 def wait(circuit: CircuitBreaker, conversation: str = CHANNEL) -> float:
-    """Return for how long nothing passes; 0: it passes."""
+    """Return the seconds until a call may pass; 0 if it passes now."""
     try:
         with circuit.passing(conversation):
             return 0.0
@@ -38,7 +38,7 @@ def wait(circuit: CircuitBreaker, conversation: str = CHANNEL) -> float:
 
 
 def test_only_some_calls_into_a_conversation_run_at_once(circuit: CircuitBreaker) -> None:
-    """The next is told to come back; another conversation is free, and so is this one when a call has ended."""
+    """The next call raises; another conversation is open, and so is this one when a call has ended."""
     with ExitStack() as calls:
         for _ in range(IN_FLIGHT):
             calls.enter_context(circuit.passing(CHANNEL))
@@ -48,7 +48,7 @@ def test_only_some_calls_into_a_conversation_run_at_once(circuit: CircuitBreaker
 
 
 async def test_failures_close_it_for_longer_and_longer(circuit: CircuitBreaker, clock: ManualClock) -> None:
-    """Up to a minute."""
+    """The pause doubles, up to a minute."""
     pauses = []
     for _ in range(8):
         fail(circuit)
@@ -57,8 +57,8 @@ async def test_failures_close_it_for_longer_and_longer(circuit: CircuitBreaker, 
     assert pauses == [FIRST_PAUSE, 4.0, 8.0, 16.0, 32.0, LONGEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE]
 
 
-async def test_a_call_that_passes_opens_it_again(circuit: CircuitBreaker, clock: ManualClock) -> None:
-    """And the next failure counts as the first."""
+async def test_a_successful_call_opens_it_again(circuit: CircuitBreaker, clock: ManualClock) -> None:
+    """The next failure counts as the first."""
     for _ in range(3):
         fail(circuit)
         await clock.advance(wait(circuit))
@@ -68,20 +68,20 @@ async def test_a_call_that_passes_opens_it_again(circuit: CircuitBreaker, clock:
 
 
 @pytest.mark.parametrize("answer", [ChatRefused(ChatProblem.BLOCKED), ChatThrottled(3)])
-def test_an_answer_is_no_failure(circuit: CircuitBreaker, answer: Exception) -> None:
-    """Whatever Teams says, it said it."""
+def test_an_error_response_is_no_failure(circuit: CircuitBreaker, answer: Exception) -> None:
+    """Throttled and refused calls were answered."""
     fail(circuit, answer)
     assert wait(circuit) == 0.0
 
 
-def test_a_call_that_was_given_up_is_a_failure(circuit: CircuitBreaker) -> None:
-    """Who waited too long and went away leaves it closed for the others."""
+def test_a_cancelled_call_is_a_failure(circuit: CircuitBreaker) -> None:
+    """A caller that gave up closes the conversation for the others."""
     fail(circuit, TimeoutError())
     assert wait(circuit) == FIRST_PAUSE
 
 
 def test_calls_that_fail_side_by_side_are_one_failure(circuit: CircuitBreaker) -> None:
-    """Three hanging calls do not close it as if it had failed three times in a row."""
+    """Three hanging calls count as one failure, not as three in a row."""
     calls = [circuit.passing(CHANNEL) for _ in range(IN_FLIGHT)]
     for call in calls:
         call.__enter__()
@@ -92,7 +92,7 @@ def test_calls_that_fail_side_by_side_are_one_failure(circuit: CircuitBreaker) -
 
 
 async def test_a_clock_that_is_set_back_closes_nothing_for_long(circuit: CircuitBreaker, clock: ManualClock) -> None:
-    """What lies further ahead than any pause is no pause."""
+    """A pause that is longer than the maximum is ignored."""
     await clock.advance(86400)
     fail(circuit)
     circuit._clock = ManualClock()

@@ -1,4 +1,4 @@
-"""How the bot proves which app it is: by a secret that is kept elsewhere, and by a statement for each request."""
+"""bot.teams.login.client_authentication: a rotated client secret, and AWS federation."""
 
 from collections.abc import AsyncIterator
 
@@ -46,7 +46,7 @@ class Proving:
         return self.by(RotatingSecret(source, clock=self.clock))
 
     def sent(self) -> list[str]:
-        """The forms that were posted, as texts."""
+        """Return the posted forms as text."""
         return [str(call.body) for call in self.ms.faults.matching("POST", TOKEN)]
 
 
@@ -66,7 +66,7 @@ def source() -> FakeSecretSource:
 
 
 async def test_a_rotated_secret_is_used_at_the_next_renewal(proving: Proving, source: FakeSecretSource) -> None:
-    """Nothing older than five minutes is sent: the old secret may be deleted an hour after the new one is stored."""
+    """A secret older than five minutes is read again, because the old one may be deleted soon after a rotation."""
     credentials = proving.stored(source)
     first = await credentials.bearer()
     source.value = proving.ms.secret = "rotated"
@@ -82,7 +82,7 @@ async def test_a_rotated_secret_is_used_at_the_next_renewal(proving: Proving, so
 
 
 async def test_a_secret_that_is_refused_is_read_again_at_once(proving: Proving, source: FakeSecretSource) -> None:
-    """A rotation that leaves no time in between costs one refused request, and nobody who waits notices."""
+    """An immediate rotation costs one refused request, and callers do not notice."""
     credentials = proving.stored(source)
     credentials.forget(await credentials.bearer())
     source.value = proving.ms.secret = "rotated"
@@ -91,10 +91,8 @@ async def test_a_secret_that_is_refused_is_read_again_at_once(proving: Proving, 
     assert (source.reads, len(proving.sent())) == (2, 3)
 
 
-async def test_a_refused_secret_that_nobody_changed_is_not_tried_twice(
-    proving: Proving, source: FakeSecretSource
-) -> None:
-    """Each try reads it again before it gives up, and asks Entra once."""
+async def test_a_refused_and_unchanged_secret_is_not_sent_twice(proving: Proving, source: FakeSecretSource) -> None:
+    """Each try reads the secret again and sends one request to Entra."""
     source.value = "wrong"
     credentials = proving.stored(source)
     with pytest.raises(ChatRefused):
@@ -107,8 +105,8 @@ async def test_a_refused_secret_that_nobody_changed_is_not_tried_twice(
     assert (source.reads, len(proving.sent())) == (3, 3)
 
 
-async def test_while_the_vault_is_silent_the_known_secret_serves_on(proving: Proving, source: FakeSecretSource) -> None:
-    """The log has the vault's code; the token is renewed all the same, and a refusal does not lose the secret."""
+async def test_the_known_secret_stays_in_use_while_the_vault_fails(proving: Proving, source: FakeSecretSource) -> None:
+    """The log has the vault's code; the token is renewed, and a refusal does not drop the secret."""
     credentials = proving.stored(source)
     first = await credentials.bearer()
     credentials.forget(first)
@@ -130,7 +128,7 @@ async def test_while_the_vault_is_silent_the_known_secret_serves_on(proving: Pro
 
 
 async def test_a_vault_that_never_answered_is_an_outage(proving: Proving, source: FakeSecretSource) -> None:
-    """Without a secret nothing is sent to Entra; it is asked for again after a pause, and heals."""
+    """Without a secret nothing is sent to Entra; the vault is read again after a pause."""
     source.problem = "AccessDeniedException"
     credentials = proving.stored(source)
     with structlog.testing.capture_logs() as lines, pytest.raises(ChatUnavailable):
@@ -144,7 +142,7 @@ async def test_a_vault_that_never_answered_is_an_outage(proving: Proving, source
 
 
 async def test_an_outage_of_the_login_does_not_hammer_the_vault(proving: Proving, source: FakeSecretSource) -> None:
-    """A secret that was read a moment ago is not read for every try."""
+    """A secret that was just read is not read again for every try."""
     proving.ms.fault("POST", TOKEN, status=503, times=None)
     credentials = proving.stored(source)
     for _ in range(10):
@@ -157,7 +155,7 @@ async def test_an_outage_of_the_login_does_not_hammer_the_vault(proving: Proving
 async def test_a_clock_that_was_set_back_does_not_keep_a_secret_for_ever(
     proving: Proving, source: FakeSecretSource
 ) -> None:
-    """One that was read in the future is read again."""
+    """A secret with a read time in the future is read again."""
     credentials = proving.stored(source)
     credentials.forget(await credentials.bearer())
     proving.clock.seconds -= 86_400
@@ -168,8 +166,8 @@ async def test_a_clock_that_was_set_back_does_not_keep_a_secret_for_ever(
 # --- a statement
 
 
-async def test_a_statement_is_made_for_each_request(proving: Proving, source: FakeSecretSource) -> None:
-    """It goes as the client assertion, with its type and without any secret; none is kept."""
+async def test_each_request_gets_a_new_assertion(proving: Proving, source: FakeSecretSource) -> None:
+    """It is sent as the client assertion with its type and without any secret; none is cached."""
     credentials = proving.by(Federation(source))
     for statement in ("statement-1", "statement-2"):
         source.value = statement
@@ -187,8 +185,8 @@ async def test_a_statement_is_made_for_each_request(proving: Proving, source: Fa
     assert FEDERATION_AUDIENCE == "api://AzureADTokenExchange"
 
 
-async def test_without_a_statement_nothing_is_sent(proving: Proving, source: FakeSecretSource) -> None:
-    """AWS's code is in the log, and to whoever waits it is an outage, which heals."""
+async def test_without_an_assertion_nothing_is_sent(proving: Proving, source: FakeSecretSource) -> None:
+    """AWS's code is in the log; for callers it is an outage, which ends when AWS answers."""
     source.problem = "OutboundWebIdentityFederationDisabledException"
     with structlog.testing.capture_logs() as lines, pytest.raises(ChatUnavailable):
         await proving.by(Federation(source)).bearer()

@@ -47,7 +47,7 @@ async def test_thread_reply_and_update(ms: FakeMicrosoft, edge: Edge) -> None:
 
 
 async def test_thread_body_is_the_documented_one(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A new thread names the bot, the channel and the tenant, the latter as `tenantId`."""
+    """A new thread names the bot, the channel and the tenant (as `tenantId`)."""
     await edge.connector.create_channel_thread(ms.service_url, channel=LEADS, tenant_id=TENANT_ID, activity=TEXT)
 
     [call] = ms.faults.matching("POST", "/v3/conversations$")
@@ -72,7 +72,7 @@ async def test_personal_chat_is_the_same_every_time(member: str, ms: FakeMicroso
 
 
 async def test_personal_chat_without_installation_is_refused(ms: FakeMicrosoft, edge: Edge) -> None:
-    """Who has not installed the bot cannot be written to, and the caller learns just that."""
+    """A person without the bot cannot get messages, and the caller gets exactly this problem."""
     ms.world.not_installed.add(ICHIRO.id)
 
     with pytest.raises(ChatRefused) as refused:
@@ -96,7 +96,7 @@ async def test_roster_comes_page_by_page(ms: FakeMicrosoft, edge: Edge) -> None:
 
 
 async def test_roster_without_an_end_is_unavailable(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A continuation that never ends does not keep the bot reading for ever."""
+    """Endless continuation tokens do not keep the bot reading."""
     ms.fault("GET", "pagedmembers", status=200, body='{"members": [], "continuationToken": "x"}', times=None)
 
     with pytest.raises(ChatUnavailable):
@@ -105,7 +105,7 @@ async def test_roster_without_an_end_is_unavailable(ms: FakeMicrosoft, edge: Edg
 
 @pytest.mark.parametrize("key", [MEI.id, MEI.object_id, MEI.upn])
 async def test_member_is_found_by_any_id(key: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """One member is asked for by `29:` id, Entra object id or UPN."""
+    """By `29:` id, Entra object id or UPN."""
     member = await edge.connector.get_member(ms.service_url, conversation=APPROVERS, member=key)
 
     assert (member.id, member.object_id, member.user_principal_name, member.tenant_id, member.role) == (
@@ -117,8 +117,8 @@ async def test_member_is_found_by_any_id(key: str, ms: FakeMicrosoft, edge: Edge
     )
 
 
-async def test_strangers_and_nonsense_are_unknown_persons(ms: FakeMicrosoft, edge: Edge) -> None:
-    """Somebody outside the roster, and an answer that is no member, are refused alike."""
+async def test_strangers_and_invalid_members_are_unknown_persons(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A person outside the roster and a response without a member raise the same error."""
     with pytest.raises(ChatRefused) as stranger:
         await edge.connector.get_member(ms.service_url, conversation=APPROVERS, member="29:nobody")
     ms.fault("GET", "/members/", status=200, body='{"name": "no id"}')
@@ -132,8 +132,8 @@ async def test_strangers_and_nonsense_are_unknown_persons(ms: FakeMicrosoft, edg
 
 
 @pytest.mark.parametrize("status", [412, 503])
-async def test_post_that_was_not_taken_is_repeated(status: int, ms: FakeMicrosoft, edge: Edge) -> None:
-    """Where the answer says that nothing was posted, the post is sent again, after a pause."""
+async def test_post_that_was_not_accepted_is_repeated(status: int, ms: FakeMicrosoft, edge: Edge) -> None:
+    """If the response guarantees that nothing was posted, the post is sent again after a pause."""
     ms.fault("POST", ACTIVITIES, status=status)
 
     await post(edge, ms)
@@ -145,7 +145,7 @@ async def test_post_that_was_not_taken_is_repeated(status: int, ms: FakeMicrosof
     "how", [{"drop": "after"}, {"drop": "before"}, {"status": 500}, {"status": 502}, {"status": 504}]
 )
 async def test_post_with_a_lost_answer_is_never_repeated(how: dict[str, Any], ms: FakeMicrosoft, edge: Edge) -> None:
-    """A post that may have been taken is sent once, and the caller is told that nobody knows."""
+    """A post that may have been accepted is sent once and raises an ambiguous error."""
     ms.fault("POST", ACTIVITIES, **how)
 
     with pytest.raises(ChatUnavailable) as lost:
@@ -156,7 +156,7 @@ async def test_post_with_a_lost_answer_is_never_repeated(how: dict[str, Any], ms
 
 @pytest.mark.parametrize("how", [{"drop": "after"}, {"drop": "before"}, {"status": 502}, {"status": 504}])
 async def test_update_is_repeated(how: dict[str, Any], ms: FakeMicrosoft, edge: Edge) -> None:
-    """Writing the same card twice is the same as once, so an update is sent again."""
+    """A second identical update changes nothing, so updates are sent again."""
     activity_id = await post(edge, ms)
     ms.fault("PUT", ACTIVITIES, **how)
 
@@ -167,8 +167,8 @@ async def test_update_is_repeated(how: dict[str, Any], ms: FakeMicrosoft, edge: 
     assert [message.text for message in ms.posted(APPROVERS)] == ["changed"]
 
 
-async def test_outage_ends_after_three_attempts(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A service that stays away is given up after three attempts and less than two seconds of waiting."""
+async def test_outage_raises_after_three_attempts(ms: FakeMicrosoft, edge: Edge) -> None:
+    """With less than two seconds of waiting."""
     ms.fault("PUT", ACTIVITIES, status=503, times=None)
 
     with pytest.raises(ChatUnavailable) as gone:
@@ -189,7 +189,7 @@ async def test_500_is_not_repeated(ms: FakeMicrosoft, edge: Edge) -> None:
 
 
 async def test_short_throttling_is_waited_out(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A `Retry-After` of a second is waited for on the spot."""
+    """The call waits for a `Retry-After` of one second."""
     ms.fault("POST", ACTIVITIES, status=429, headers={"Retry-After": "1"})
 
     await post(edge, ms)
@@ -197,8 +197,8 @@ async def test_short_throttling_is_waited_out(ms: FakeMicrosoft, edge: Edge) -> 
     assert (edge.clock.slept, len(ms.posted(APPROVERS))) == ([1.0], 1)
 
 
-async def test_long_throttling_is_the_callers(ms: FakeMicrosoft, edge: Edge) -> None:
-    """Nobody sleeps under a lease: a longer wait is handed up, with its seconds."""
+async def test_long_throttling_is_raised_to_the_caller(ms: FakeMicrosoft, edge: Edge) -> None:
+    """Calls must not sleep long under a lease: the error has the seconds."""
     ms.fault("POST", ACTIVITIES, status=429, headers={"Retry-After": "30"})
 
     with pytest.raises(ChatThrottled) as throttled:
@@ -207,8 +207,8 @@ async def test_long_throttling_is_the_callers(ms: FakeMicrosoft, edge: Edge) -> 
     assert (throttled.value.retry_after, edge.clock.slept, posts(ms)) == (30.0, [], 1)
 
 
-async def test_long_retry_after_of_a_503_is_the_callers(ms: FakeMicrosoft, edge: Edge) -> None:
-    """An outage that names a long wait is not waited out either."""
+async def test_long_retry_after_of_a_503_is_raised_to_the_caller(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The call does not wait for a long outage either."""
     ms.fault("POST", ACTIVITIES, status=503, headers={"Retry-After": "30"})
 
     with pytest.raises(ChatUnavailable):
@@ -218,7 +218,7 @@ async def test_long_retry_after_of_a_503_is_the_callers(ms: FakeMicrosoft, edge:
 
 
 async def test_refused_token_is_replaced_once(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A token that the connector takes no longer is fetched anew and the call repeated, once."""
+    """A token that the Connector refuses is replaced and the call repeated, once."""
     await post(edge, ms)
     ms.revoke_tokens()
     await post(edge, ms)
@@ -232,7 +232,7 @@ async def test_refused_token_is_replaced_once(ms: FakeMicrosoft, edge: Edge) -> 
 
 
 async def test_no_connection_is_repeated_and_not_ambiguous(clock: Ticker) -> None:
-    """Where nobody listens nothing was sent: even a post is tried again, and its failure leaves no doubt."""
+    """Without a connection nothing was sent: even a post is repeated, and its failure is not ambiguous."""
     async with FakeMicrosoft(now=clock.epoch) as ms, running_edge(ms, clock=clock) as edge:
         await edge.credentials.bearer()
         closed = await _closed_port()
@@ -245,7 +245,7 @@ async def test_no_connection_is_repeated_and_not_ambiguous(clock: Ticker) -> Non
 
 
 async def test_blocked_writes_are_refused(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The odd error body of a blocked conversation is understood."""
+    """The special error body of a blocked conversation is parsed."""
     ms.world.blocked.add(APPROVERS)
 
     with pytest.raises(ChatRefused) as refused:
@@ -256,7 +256,7 @@ async def test_blocked_writes_are_refused(ms: FakeMicrosoft, edge: Edge) -> None
 
 @pytest.mark.parametrize("body", ["", "{}", '{"id": 5}', "[]", "junk", '{"id": ""}'])
 async def test_post_without_an_id_is_ambiguous(body: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """A post that was taken but cannot be found again is not claimed to have worked."""
+    """A post that was accepted without an id does not count as successful."""
     ms.fault("POST", ACTIVITIES, status=201, body=body)
 
     with pytest.raises(ChatUnavailable) as lost:
@@ -265,8 +265,8 @@ async def test_post_without_an_id_is_ambiguous(body: str, ms: FakeMicrosoft, edg
     assert (lost.value.ambiguous, posts(ms)) == (True, 1)
 
 
-async def test_answer_without_end_is_not_read_to_its_end(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A roster larger than any that exists is given up, not held in memory."""
+async def test_endless_response_is_not_read_to_its_end(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A roster larger than any real one raises instead of filling the memory."""
     ms.fault("GET", "pagedmembers", status=200, body=" " * (READ_LIMIT + 1), times=None)
 
     with pytest.raises(ChatUnavailable):
@@ -295,7 +295,7 @@ async def stranger() -> AsyncIterator[tuple[str, list[str]]]:
 
 
 async def test_unlisted_host_gets_nothing(ms: FakeMicrosoft, clock: Ticker, stranger: tuple[str, list[str]]) -> None:
-    """A stored service address of a host that is not listed is refused before anything is sent."""
+    """A stored service URL whose host is not listed is refused before anything is sent."""
     url, heard = stranger
     async with running_edge(ms, clock=clock, hosts=("smba.trafficmanager.net",)) as edge:
         with pytest.raises(ChatRefused) as refused:

@@ -1,4 +1,4 @@
-"""The connector's token: one fetch for everybody, renewed ahead of time, never shown."""
+"""bot.teams.login.credentials: one fetch for all callers, renewal ahead of time, nothing logged."""
 
 import asyncio
 
@@ -29,10 +29,8 @@ async def test_many_at_once_fetch_once(ms: FakeMicrosoft, edge: Edge) -> None:
     assert (len({token.get_secret_value() for token in tokens}), fetches(ms)) == (1, 1)
 
 
-async def test_token_is_renewed_ahead_of_time_without_anybody_waiting(
-    ms: FakeMicrosoft, edge: Edge, clock: Ticker
-) -> None:
-    """Ten minutes before its end the old token is still handed out while a new one is fetched."""
+async def test_token_is_renewed_in_the_background(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """Ten minutes before it expires, the old token is returned while a new one is fetched."""
     old = await edge.credentials.bearer()
     clock.seconds += ms.token_lifetime - RENEW_AHEAD + 1
     held = ms.hold("POST", TOKEN)
@@ -48,7 +46,7 @@ async def test_token_is_renewed_ahead_of_time_without_anybody_waiting(
 
 
 async def test_failing_renewal_leaves_the_old_token_in_use(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """An outage of the login is not noticed while the old token lasts."""
+    """An outage of the login has no effect while the old token is valid."""
     old = await edge.credentials.bearer()
     clock.seconds += ms.token_lifetime - RENEW_AHEAD + 1
     ms.fault("POST", TOKEN, status=503, times=None)
@@ -56,10 +54,8 @@ async def test_failing_renewal_leaves_the_old_token_in_use(ms: FakeMicrosoft, ed
     assert await edge.credentials.bearer() == old
 
 
-async def test_outage_of_the_login_is_unavailable_and_not_hammered(
-    ms: FakeMicrosoft, edge: Edge, clock: Ticker
-) -> None:
-    """Without a token every call fails as unavailable, with one request every five seconds; then it heals."""
+async def test_outage_of_the_login_is_retried_every_five_seconds(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """Without a token every call raises unavailable; the first token ends that."""
     ms.fault("POST", TOKEN, drop="before", times=None)
     for _ in range(10):
         with pytest.raises(ChatUnavailable) as failed:
@@ -73,7 +69,7 @@ async def test_outage_of_the_login_is_unavailable_and_not_hammered(
 
 
 async def test_refused_app_is_a_permanent_refusal(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A wrong secret is told apart from an outage, with Entra's own code."""
+    """A wrong secret differs from an outage and has Entra's own code."""
     ms.fault("POST", TOKEN, status=401, body='{"error": "invalid_client", "error_description": "AADSTS7000215"}')
 
     with pytest.raises(ChatRefused) as refused:
@@ -96,8 +92,8 @@ async def test_refused_app_is_a_permanent_refusal(ms: FakeMicrosoft, edge: Edge)
         {"status": 500, "body": "<html>"},
     ],
 )
-async def test_useless_answers_are_unavailable(answer: dict[str, object], ms: FakeMicrosoft, edge: Edge) -> None:
-    """Whatever else the login answers counts as an outage; redirects are not followed with the secret in hand."""
+async def test_invalid_responses_are_unavailable(answer: dict[str, object], ms: FakeMicrosoft, edge: Edge) -> None:
+    """Any other response counts as an outage; the secret does not follow redirects."""
     ms.fault("POST", TOKEN, **answer)
 
     with pytest.raises(ChatUnavailable):
@@ -107,7 +103,7 @@ async def test_useless_answers_are_unavailable(answer: dict[str, object], ms: Fa
 
 
 async def test_refused_token_is_dropped_once(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A token that the connector refused is fetched anew, and a later one is not dropped for it."""
+    """A token that the Connector refused is replaced, and its replacement is not dropped for it."""
     old = await edge.credentials.bearer()
     edge.credentials.forget(old)
     new = await edge.credentials.bearer()
@@ -117,7 +113,7 @@ async def test_refused_token_is_dropped_once(ms: FakeMicrosoft, edge: Edge) -> N
 
 
 async def test_secret_and_token_are_in_no_log_line(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """Neither what proves the app nor what it is given is ever logged."""
+    """Neither the app's secret nor its token is ever logged."""
     with structlog.testing.capture_logs() as lines:
         token = await edge.credentials.bearer()
         edge.credentials.forget(token)

@@ -1,4 +1,4 @@
-"""Answers of the Connector, told apart."""
+"""bot.teams.wire.errors: the Connector's responses as errors."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -54,7 +54,7 @@ def coded(code: str) -> str:
     ],
 )
 def test_permanent_refusals_carry_their_problem(status: int, body: str, problem: ChatProblem) -> None:
-    """Each documented or assumed code, in each form it comes in, is one of the port's problems."""
+    """Each documented or assumed code, in each known form, maps to a ChatProblem."""
     error = judged(status, body)
 
     assert isinstance(error, ChatRefused)
@@ -66,7 +66,7 @@ def test_permanent_refusals_carry_their_problem(status: int, body: str, problem:
     [(408, True), (412, False), (425, False), (500, True), (502, True), (503, False), (504, True), (520, True)],
 )
 def test_lost_posts_are_ambiguous(status: int, ambiguous: bool) -> None:
-    """A new message may stand in the channel unless the answer says that it was not taken."""
+    """A new message may be in the channel unless the status guarantees that it was not accepted."""
     error, repeated = judged(status), judged(status, creates=False)
 
     assert isinstance(error, ChatUnavailable)
@@ -87,8 +87,8 @@ def test_lost_posts_are_ambiguous(status: int, ambiguous: bool) -> None:
         ("inf", 3600.0),
     ],
 )
-def test_throttling_tells_for_how_long(header: str, seconds: float) -> None:
-    """`Retry-After` is read, bounded, and one second where it is absent or unreadable."""
+def test_throttling_has_the_seconds_to_wait(header: str, seconds: float) -> None:
+    """`Retry-After` is parsed and bounded; the default is one second."""
     error = judged(429, Retry_After=header)
 
     assert isinstance(error, ChatThrottled)
@@ -96,13 +96,13 @@ def test_throttling_tells_for_how_long(header: str, seconds: float) -> None:
 
 
 def test_retry_after_may_be_a_date() -> None:
-    """The other form that HTTP allows is understood too."""
+    """The other form that HTTP allows is parsed too."""
     assert retry_after(format_datetime(NOW + timedelta(seconds=30), usegmt=True), now=NOW) == 30.0
 
 
 @given(status=st.integers(300, 599), body=st.binary(max_size=200), header=st.text(max_size=20))
-def test_any_answer_is_one_of_three(status: int, body: bytes, header: str) -> None:
-    """Whatever Teams or a gateway sends, it becomes one of the port's three errors, with a code that fits a log."""
+def test_any_response_is_one_of_three_errors(status: int, body: bytes, header: str) -> None:
+    """With a code that is safe to log."""
     error = classify(status, {"Retry-After": header}, body, creates=True, now=NOW)
 
     assert isinstance(error, ChatThrottled | ChatUnavailable | ChatRefused)

@@ -1,4 +1,4 @@
-"""Presses of a button on the wire: every shape that counts, and nothing that a card could make up."""
+"""bot.teams.wire.invoke: every valid form of a click, and nothing that a card could forge."""
 
 import copy
 import json
@@ -88,7 +88,7 @@ def test_an_execute_becomes_a_click() -> None:
     ],
 )
 def test_every_shape_is_the_same_click_as_message_and_as_invoke(value: Json) -> None:
-    """Old clients send a message, new ones an invoke; both are understood, with the action around the data or not."""
+    """Old clients send a message, new ones an invoke; both work with and without the action around the data."""
     clicks = [read_click(_submitted(value)), read_click(_valued(value))]
 
     assert [(each.verb, each.request, each.step, each.comment) for each in clicks] == [
@@ -97,26 +97,26 @@ def test_every_shape_is_the_same_click_as_message_and_as_invoke(value: Json) -> 
 
 
 @pytest.mark.parametrize("verb", list(Verb))
-def test_every_verb_is_understood(verb: Verb) -> None:
-    """All the verbs of the contract become clicks; what is not available is answered by whoever decides."""
+def test_every_verb_becomes_a_click(verb: Verb) -> None:
+    """The decision answers verbs that are not available."""
     assert read_click(_invoke(verb=verb.value)).verb is verb
 
 
 def test_a_missing_step_and_comment_are_empty() -> None:
-    """A refresh has neither; a cleared field may come as null."""
+    """A refresh has neither; an empty field may arrive as null."""
     click = read_click(_invoke({"request": KEY, "comment": None}, "refresh"))
 
     assert (click.step, click.comment) == ("", "")
 
 
 def test_the_card_that_was_clicked_is_named() -> None:
-    """`replyToId` is the card's own id, in a thread's reply too; without it nothing is made up."""
+    """`replyToId` is the id of the card, also in a thread; without it there is no id."""
     assert read_click(_invoke(reply_to="77")).activity_id == "77"
     assert read_click(_submitted({**DATA, "verb": "approve"})).activity_id is None
 
 
-def test_a_submit_is_told_from_words() -> None:
-    """A value without words is a press; words are words, whatever else they carry."""
+def test_a_submit_has_a_value_and_no_text() -> None:
+    """A message with text is a command, also if it has a value."""
     words = activities.message("help", sender=HANAKO, place=CHAT, service_url="https://example.com/", value={"a": 1})
 
     assert is_submit(_submitted({}))
@@ -125,8 +125,8 @@ def test_a_submit_is_told_from_words() -> None:
 
 
 @pytest.mark.parametrize("field", ["replyToId", "conversation"])
-def test_an_id_that_teams_does_not_give_is_refused(field: str) -> None:
-    """Ids are kept in the row: a made-up one of a hundred thousand characters would leave no room for decisions."""
+def test_an_overlong_id_is_refused(field: str) -> None:
+    """Rows store ids: one of a hundred thousand characters would leave no room for decisions."""
     longest = "19:approvers@thread.tacv2;messageid=".ljust(LONGEST_ID, "9")
     bodies = [activities.invoke("approve", DATA, **COMMON) for _ in range(2)]
     for body, text in zip(bodies, [longest, longest + "9"], strict=True):
@@ -139,8 +139,8 @@ def test_an_id_that_teams_does_not_give_is_refused(field: str) -> None:
 # --- who
 
 
-def test_who_clicked_is_never_taken_from_the_card() -> None:
-    """Data that names somebody else, another tenant or another place changes nothing."""
+def test_the_person_is_never_taken_from_the_card() -> None:
+    """Data with another person, tenant or conversation changes nothing."""
     forged = {
         **DATA,
         "from": {"aadObjectId": ICHIRO.object_id},
@@ -155,7 +155,7 @@ def test_who_clicked_is_never_taken_from_the_card() -> None:
 
 
 def test_ids_are_compared_without_case() -> None:
-    """The same person is the same person however Teams spells the id."""
+    """Teams may vary the case of an id; it is the same person."""
     body = activities.invoke("approve", DATA, **COMMON)
     body["from"]["aadObjectId"] = HANAKO.object_id.upper()
     body["conversation"]["tenantId"] = body["channelData"]["tenant"]["id"] = TENANT_ID.upper()
@@ -163,8 +163,8 @@ def test_ids_are_compared_without_case() -> None:
     assert read_click(_inbound(body)).person == read_click(_invoke()).person
 
 
-def test_a_person_of_another_tenant_keeps_it() -> None:
-    """In a shared channel the sender's own tenant counts, not that of the channel."""
+def test_a_person_of_another_tenant_keeps_their_tenant() -> None:
+    """In a shared channel the sender's own tenant counts, not the channel's."""
     body = activities.invoke("approve", DATA, **{**COMMON, "sender": FOREIGNER})
     body["from"]["tenantId"] = FOREIGN_TENANT_ID
 
@@ -173,16 +173,16 @@ def test_a_person_of_another_tenant_keeps_it() -> None:
 
 @pytest.mark.parametrize("field", ["userRole", "role"])
 @pytest.mark.parametrize("role", ["guest", "Guest", "anonymous"])
-def test_a_guest_is_flagged_where_the_wire_says_so(field: str, role: str) -> None:
-    """Guests and anonymous people are told apart by the role beside their id."""
+def test_a_sender_with_a_guest_role_is_flagged(field: str, role: str) -> None:
+    """Guests and anonymous people have a role beside their id."""
     body = activities.invoke("approve", DATA, **{**COMMON, "sender": GUEST})
     body["from"][field] = role
 
     assert read_click(_inbound(body)).person.guest
 
 
-def test_nobody_clicks_without_an_object_id() -> None:
-    """Whoever Entra does not know is nobody."""
+def test_a_sender_without_an_object_id_cannot_click() -> None:
+    """Entra does not know this person."""
     body = activities.invoke("approve", DATA, **COMMON)
     del body["from"]["aadObjectId"]
 
@@ -219,21 +219,21 @@ def test_nobody_clicks_without_an_object_id() -> None:
         ({**DATA, "verb": "approve", "comment": ["x"]}, Rejection.COMMENT),
     ],
 )
-def test_what_is_no_press_of_our_buttons_is_named(value: Any, reason: Rejection) -> None:
-    """Each oddity has its reason, and none becomes a click."""
+def test_invalid_clicks_have_a_reason(value: Any, reason: Rejection) -> None:
+    """None of them becomes a click."""
     assert _rejection(_valued(value)) is reason
 
 
 @pytest.mark.parametrize("verb", [each for each in Verb if each is not Verb.REFRESH])
-def test_a_client_that_refreshes_by_itself_decides_nothing(verb: Verb) -> None:
-    """Only a press decides; an automatic trigger may refresh and no more."""
+def test_an_automatic_trigger_decides_nothing(verb: Verb) -> None:
+    """It may only refresh the card."""
     assert _rejection(_invoke(verb=verb.value, trigger="automatic")) is Rejection.AUTOMATIC
     assert read_click(_invoke(verb="refresh", trigger="automatic")).verb is Verb.REFRESH
     assert read_click(_invoke(verb=verb.value, trigger="manual")).verb is verb
 
 
 def test_a_comment_is_bounded() -> None:
-    """Longer than the field takes is cut: it is forged, and it goes into rows and cards."""
+    """A comment longer than the card's field is forged; it is cut, because rows and cards contain it."""
     assert len(read_click(_invoke({**DATA, "comment": "あ" * 100_000})).comment) == LONGEST_COMMENT
 
 
@@ -253,7 +253,7 @@ _VALUE = _JSON | _DATA | st.fixed_dictionaries({"action": _ACTION | _JSON}, opti
 @given(value=_VALUE, kind=st.sampled_from(["invoke", "message"]), account=st.none() | _JSON)
 @example(value={"action": {"type": {}, "verb": "approve", "data": DATA}}, kind="invoke", account=None)
 def test_any_body_is_a_click_or_the_declared_error(value: Any, kind: str, account: Any) -> None:
-    """Parse it, or raise the one declared error; a click has short, plain parts and a person whom Entra knows."""
+    """A click has short plain texts and a person with an object id."""
     body = copy.deepcopy(activities.invoke("approve", DATA, **COMMON)) | {"type": kind, "value": value}
     if account is not None:
         body["from"] = {**body["from"], "role": account, "userRole": account, "tenantId": account}
@@ -273,7 +273,7 @@ def test_any_body_is_a_click_or_the_declared_error(value: Any, kind: str, accoun
 
 
 def test_an_answer_with_a_card_replaces_the_card() -> None:
-    """The protocol's success with a card; the status is inside."""
+    """The protocol's success with a card; its status is inside the body."""
     answer = Answer({"type": "AdaptiveCard"}, None, "")
 
     assert click_response(answer) == {
@@ -284,7 +284,7 @@ def test_an_answer_with_a_card_replaces_the_card() -> None:
 
 
 def test_an_answer_without_a_card_is_a_line_of_text() -> None:
-    """Where no card can be shown the notice alone is the answer."""
+    """Without a card the text of the notice is the response."""
     answer = Answer(None, Notice(NoticeCode.NOT_FOUND), "There is no such request here.")
 
     assert click_response(answer) == {
@@ -294,8 +294,8 @@ def test_an_answer_without_a_card_is_a_line_of_text() -> None:
     }
 
 
-def test_an_oddity_is_an_error_of_the_protocol() -> None:
-    """The clicker sees an error on the card; nothing of the body is repeated in it."""
+def test_an_invalid_click_is_an_error_of_the_protocol() -> None:
+    """The card shows an error, which repeats nothing of the body."""
     body = rejection_response(NotAClick(Rejection.VERB))
 
     assert (body["statusCode"], body["type"]) == (400, "application/vnd.microsoft.error")

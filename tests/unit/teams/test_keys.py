@@ -1,4 +1,4 @@
-"""Signing keys: fetched once, refreshed, rotated, and served on through an outage."""
+"""bot.teams.inbound.keys: signing keys are fetched once, refreshed, rotated, and trusted through an outage."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ def fetches(ms: FakeMicrosoft) -> int:
 
 
 async def test_many_at_once_fetch_once(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A hundred clicks right after the start cost one fetch, and so does asking whether keys are there."""
+    """A hundred clicks right after the start cost one fetch, together with the readiness check."""
     found = await asyncio.gather(*(edge.keys.find("key-1") for _ in range(100)))
 
     assert all(key is not None and key.kid == "key-1" for key in found)
@@ -27,8 +27,8 @@ async def test_many_at_once_fetch_once(ms: FakeMicrosoft, edge: Edge) -> None:
     assert fetches(ms) == 1
 
 
-async def test_new_key_is_had_after_one_refresh(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """Key rotation: the first token of a new key finds it after a single refresh."""
+async def test_new_key_is_found_after_one_refresh(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """After a key rotation the first token of a new key causes a single refresh."""
     await edge.keys.warm()
     ms.signer.rotate("key-2")
     clock.seconds += REFRESH_GAP
@@ -38,8 +38,8 @@ async def test_new_key_is_had_after_one_refresh(ms: FakeMicrosoft, edge: Edge, c
     assert (found is not None, fetches(ms)) == (True, 2)
 
 
-async def test_made_up_keys_cost_one_fetch_a_minute(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """Whoever makes key ids up cannot make us fetch more than once a minute."""
+async def test_invented_key_ids_cost_one_fetch_a_minute(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """A sender who invents key ids cannot cause more fetches than that."""
     await edge.keys.warm()
     for second in range(130):
         assert await edge.keys.find(f"made-up-{second}") is None
@@ -48,8 +48,8 @@ async def test_made_up_keys_cost_one_fetch_a_minute(ms: FakeMicrosoft, edge: Edg
     assert fetches(ms) == 3
 
 
-async def test_keys_are_refreshed_daily_without_anybody_waiting(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """After a day a known key is answered at once while new ones are fetched."""
+async def test_keys_are_refreshed_daily_in_the_background(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """After a day a known key is returned at once while new ones are fetched."""
     await edge.keys.warm()
     clock.seconds += REFRESH_AFTER + 1
     held = ms.hold("GET", JWKS)
@@ -62,10 +62,10 @@ async def test_keys_are_refreshed_daily_without_anybody_waiting(ms: FakeMicrosof
     held.gate.set()
 
 
-async def test_known_keys_serve_on_through_an_outage_up_to_five_days(
+async def test_known_keys_are_trusted_through_an_outage_of_five_days(
     ms: FakeMicrosoft, edge: Edge, clock: Ticker
 ) -> None:
-    """With the keys' address down, known keys are trusted for five days and no longer."""
+    """And no longer."""
     await edge.keys.warm()
     ms.fault("GET", "openidconfiguration", status=503, times=None)
 
@@ -78,7 +78,7 @@ async def test_known_keys_serve_on_through_an_outage_up_to_five_days(
 
 
 async def test_withdrawn_key_is_unknown_after_the_refresh(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """A key that is published no longer is not kept."""
+    """A key that is not published any longer is dropped."""
     await edge.keys.warm()
     ms.signer.rotate("key-2")
     ms.signer.withdraw("key-1")
@@ -88,10 +88,10 @@ async def test_withdrawn_key_is_unknown_after_the_refresh(ms: FakeMicrosoft, edg
     assert edge.keys.trusted("key-1") is None
 
 
-async def test_before_the_first_key_it_is_tried_every_five_seconds(
+async def test_before_the_first_key_a_fetch_is_tried_every_five_seconds(
     ms: FakeMicrosoft, edge: Edge, clock: Ticker
 ) -> None:
-    """While there are no keys at all every five seconds one request tries again, and the rest fail at once."""
+    """Requests in between fail at once."""
     ms.fault("GET", JWKS, drop="before", times=None)
     for _ in range(10):
         with pytest.raises(KeysUnavailable):
@@ -116,14 +116,14 @@ async def test_before_the_first_key_it_is_tried_every_five_seconds(
     ],
 )
 async def test_documents_without_a_usable_key_are_an_outage(body: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """A key document that is broken or empty never replaces what is known."""
+    """A broken or empty key document never replaces the known keys."""
     ms.fault("GET", JWKS, status=200, body=body)
 
     assert await edge.keys.warm() is False
 
 
 async def test_redirected_and_plain_documents_are_refused(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """Keys come from where the metadata says, without redirects, and over https unless on loopback."""
+    """Keys come from the metadata's address, without redirects, and over https except on loopback."""
     ms.fault("GET", "openidconfiguration", status=302, headers={"Location": ms.metadata_url})
     redirected = await edge.keys.warm()
     clock.seconds += EMPTY_GAP
@@ -136,7 +136,7 @@ async def test_redirected_and_plain_documents_are_refused(ms: FakeMicrosoft, edg
 
 
 async def test_short_and_foreign_keys_are_left_out(ms: FakeMicrosoft, edge: Edge) -> None:
-    """RSA keys under 2048 bits, encryption keys, keys of other kinds or algorithms sign for nobody."""
+    """RSA keys under 2048 bits, encryption keys, and keys of other types or algorithms are ignored."""
     ms.signer.publish("short", bits=1024)
     ms.signer.publish("enc")
     ms.signer.published["enc"]["use"] = "enc"
@@ -159,7 +159,7 @@ async def test_short_and_foreign_keys_are_left_out(ms: FakeMicrosoft, edge: Edge
 
 
 async def test_clock_set_back_does_not_stop_the_refresh(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """A machine whose clock was corrected backwards still fetches new keys."""
+    """New keys are fetched also if the machine's clock was set back."""
     await edge.keys.warm()
     ms.signer.rotate("key-2")
     clock.seconds -= 3600

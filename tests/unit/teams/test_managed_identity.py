@@ -1,4 +1,4 @@
-"""The token of a managed identity: as a virtual machine gives it, and as App Service and Container Apps do."""
+"""bot.teams.login.managed_identity: on a virtual machine, and on App Service or Container Apps."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -45,7 +45,7 @@ async def azure() -> AsyncIterator[Azure]:
 
 @pytest.fixture
 async def credentials(azure: Azure, clock: Ticker) -> AsyncIterator[AppCredentials]:
-    """A virtual machine's, but for the address."""
+    """Credentials of a virtual machine, with another address."""
     async with open_session(proxied=False) as session:
         yield _credentials(session, IdentityAddress(azure.url), clock)
 
@@ -54,10 +54,8 @@ def _credentials(session: Any, address: IdentityAddress, clock: Ticker) -> AppCr
     return AppCredentials(ManagedIdentity(session, address=address, app_id=APP_ID, clock=clock), clock=clock)
 
 
-async def test_a_virtual_machine_is_asked_as_its_metadata_service_wants_it(
-    azure: Azure, credentials: AppCredentials
-) -> None:
-    """For the connector's token of the identity whose client id is the app's, with the header that no proxy adds."""
+async def test_a_virtual_machine_gets_the_documented_request(azure: Azure, credentials: AppCredentials) -> None:
+    """For the Connector's token of the identity whose client id is the app id, with the header against proxies."""
     assert (await credentials.bearer()).get_secret_value() == "token-1"
     wanted = {"api-version": "2018-02-01", "resource": "https://api.botframework.com", "client_id": APP_ID}
     assert azure.asked == [(wanted, {"Metadata": "true"})]
@@ -65,8 +63,8 @@ async def test_a_virtual_machine_is_asked_as_its_metadata_service_wants_it(
     assert IMDS.startswith("http://169.254.169.254/")
 
 
-async def test_app_service_is_asked_with_its_header(azure: Azure, clock: Ticker) -> None:
-    """It says only when the token ends, in seconds since 1970; the token is renewed ahead of that."""
+async def test_app_service_gets_its_header(azure: Azure, clock: Ticker) -> None:
+    """It returns only the expiry in seconds since 1970; the token is renewed ahead of it."""
     azure.answer = {"access_token": "token-1", "expires_on": str(int(clock.seconds) + 3600), "token_type": "Bearer"}
     async with open_session(proxied=False) as session:
         credentials = _credentials(session, IdentityAddress(azure.url, SecretStr(HEADER)), clock)
@@ -88,7 +86,7 @@ async def test_app_service_is_asked_with_its_header(azure: Azure, clock: Ticker)
 async def test_a_metadata_service_that_is_being_updated_is_an_outage(
     azure: Azure, credentials: AppCredentials, status: int
 ) -> None:
-    """The vendor says to ask again."""
+    """The vendor says to retry."""
     azure.status, azure.answer = status, {"error": "not_now"}
     with pytest.raises(ChatUnavailable):
         await credentials.bearer()
@@ -98,7 +96,7 @@ async def test_a_metadata_service_that_is_being_updated_is_an_outage(
 async def test_an_identity_that_is_not_assigned_is_a_refusal(
     azure: Azure, credentials: AppCredentials, status: int
 ) -> None:
-    """With the vendor's word and nothing else of its answer."""
+    """With the vendor's code and nothing else of the response."""
     azure.status, azure.answer = status, {"error": "invalid_request", "error_description": "Identity not found"}
     with pytest.raises(ChatRefused) as refused:
         await credentials.bearer()
@@ -106,7 +104,7 @@ async def test_an_identity_that_is_not_assigned_is_a_refusal(
 
 
 async def test_redirects_are_not_followed(azure: Azure, credentials: AppCredentials) -> None:
-    """Neither the header nor the question leaves the machine."""
+    """Neither the header nor the request leaves the machine."""
     azure.status, azure.location = 302, "/elsewhere"
     with pytest.raises(ChatUnavailable):
         await credentials.bearer()
@@ -125,17 +123,19 @@ async def test_redirects_are_not_followed(azure: Azure, credentials: AppCredenti
         {"access_token": "t"},
     ],
 )
-async def test_useless_answers_are_an_outage(azure: Azure, credentials: AppCredentials, answer: dict[str, Any]) -> None:
-    """A token that would never be renewed is none."""
+async def test_invalid_responses_are_an_outage(
+    azure: Azure, credentials: AppCredentials, answer: dict[str, Any]
+) -> None:
+    """A token without a lifetime is not usable."""
     azure.answer = answer
     with pytest.raises(ChatUnavailable):
         await credentials.bearer()
 
 
-async def test_a_proxy_is_never_asked(
+async def test_the_proxy_is_not_used(
     azure: Azure, credentials: AppCredentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The machine's own address means another machine there, and the header would open this one's."""
+    """On the proxy the address means another machine, and the header is a credential for this one."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):
@@ -147,7 +147,7 @@ async def test_a_proxy_is_never_asked(
     "address", ["http://10.0.0.1/", "http://169.253.255.255/", "http://169.255.0.0/", "http://login.example.com/"]
 )
 async def test_plain_http_does_not_leave_the_link(address: str, clock: Ticker) -> None:
-    """Any other address than the machine's and its link's must be https."""
+    """Addresses outside this machine and its link must be https."""
     async with open_session(proxied=False) as session:
         with pytest.raises(AddressRefused):
             ManagedIdentity(session, address=IdentityAddress(address), app_id=APP_ID, clock=clock)

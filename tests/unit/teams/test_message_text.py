@@ -1,4 +1,4 @@
-"""What was written to the bot, without the mention that brought it here."""
+"""bot.teams.wire.message_text: the text without the mention of the bot."""
 
 import json
 from typing import Any
@@ -37,12 +37,12 @@ def _said(text: str, place: Place = CHANNEL, **fields: Any) -> Inbound:
     ],
 )
 def test_the_mention_of_the_bot_is_left_out(text: str, words: str) -> None:
-    """Wherever it stands and whatever blanks are around it."""
+    """At any position and with any spaces around it."""
     assert message_text(_said(text, entities=[BOT])) == words
 
 
-def test_only_what_the_entities_name_is_left_out() -> None:
-    """A name that merely looks like the bot's stays, and so does a mention of somebody else."""
+def test_only_mentions_in_the_entities_are_removed() -> None:
+    """A text that looks like the bot's name stays, and so do mentions of others."""
     assert message_text(_said(f"<at>{BOT_NAME}</at> help", entities=[OTHER])) == f"<at>{BOT_NAME}</at> help"
     assert message_text(_said("<at>花子</at> help", entities=[BOT, OTHER])) == "<at>花子</at> help"
     assert message_text(_said("Node Access Bot help", entities=[BOT])) == "Node Access Bot help"
@@ -59,13 +59,13 @@ def test_only_what_the_entities_name_is_left_out() -> None:
         {**BOT, "type": 7},
     ],
 )
-def test_odd_entities_are_passed_over(entity: dict[str, Any]) -> None:
-    """An entity that is no mention of the bot changes nothing."""
+def test_other_entities_are_ignored(entity: dict[str, Any]) -> None:
+    """Only a mention of the bot changes the text."""
     assert message_text(_said("help", entities=[entity])) == "help"
 
 
-def test_a_mention_is_searched_in_the_beginning_alone() -> None:
-    """A body has room for thousands of mentions: each looks through what can be a command, not through all of it."""
+def test_mentions_are_searched_in_the_beginning_only() -> None:
+    """A body has room for thousands of mentions; each search covers only the length of a command."""
     mention = f"<at>{BOT_NAME}</at>"
     assert message_text(_said(f"{mention}{'a' * LONGEST_TEXT}", entities=[BOT])) == "a" * (LONGEST_TEXT - len(mention))
     behind = f"{'a' * LONGEST_TEXT}{mention}"
@@ -74,7 +74,7 @@ def test_a_mention_is_searched_in_the_beginning_alone() -> None:
 
 @given(st.text(max_size=300))
 def test_any_text_becomes_one_short_line(text: str) -> None:
-    """Whatever was written: no line ends, no blanks in a row, bounded."""
+    """Without line ends or repeated spaces, and bounded."""
     words = message_text(_said(text * 20, CHAT))
 
     assert words == " ".join(words.split())
@@ -84,12 +84,12 @@ def test_any_text_becomes_one_short_line(text: str) -> None:
 @pytest.mark.parametrize(
     ("sent", "locale"), [("ja-JP", "ja"), ("ja", "ja"), ("JA-jp", "ja"), ("en-GB", "en"), ("de-DE", "en"), (None, "en")]
 )
-def test_the_client_s_language_is_used_where_there_are_words_in_it(sent: str | None, locale: str) -> None:
-    """Else English."""
+def test_the_client_s_language_is_used_if_supported(sent: str | None, locale: str) -> None:
+    """Otherwise English."""
     assert client_locale(_said("help", CHAT, locale=sent)) == locale
 
 
-def test_a_personal_chat_is_told_from_a_channel() -> None:
-    """By what Teams says about the conversation."""
+def test_a_personal_chat_differs_from_a_channel() -> None:
+    """By the conversation's type."""
     assert is_personal(_said("help", CHAT))
     assert not is_personal(_said("help"))

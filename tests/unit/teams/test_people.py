@@ -1,4 +1,4 @@
-"""Members of a roster as people: who is not certainly one of ours counts as a guest."""
+"""bot.teams.wire.people: anybody who is not certainly a member of our tenant counts as a guest."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ def _member(entry: dict[str, str]) -> TeamMember:
 
 
 def test_a_member_comes_with_every_name() -> None:
-    """Object id, UPN, mail and `29:` id are what a requester is compared with."""
+    """Object id, UPN, mail and `29:` id; a requester is compared with all of them."""
     person = as_person(_member(HANAKO.as_member()), tenant_id=TENANT_ID)
 
     assert person is not None
@@ -23,16 +23,16 @@ def test_a_member_comes_with_every_name() -> None:
     assert (person.name, person.mail, person.tenant_id, person.guest) == (HANAKO.name, HANAKO.email, TENANT_ID, False)
 
 
-def test_bots_are_nobody() -> None:
-    """What has no object id is no person."""
+def test_bots_are_no_persons() -> None:
+    """They have no object id."""
     entry = _member(HANAKO.as_member())
 
     assert as_person(replace(entry, object_id=None), tenant_id=TENANT_ID) is None
 
 
 @pytest.mark.parametrize("tenant", [None, FOREIGNER.tenant_id])
-def test_whoever_is_not_certainly_of_our_tenant_is_a_guest(tenant: str | None) -> None:
-    """A member of another tenant, or of none that is told, must not pass for one of ours."""
+def test_members_without_our_tenant_are_guests(tenant: str | None) -> None:
+    """A member of another tenant, or without a tenant, must not count as one of ours."""
     person = as_person(replace(_member(HANAKO.as_member()), tenant_id=tenant), tenant_id=TENANT_ID)
 
     assert person is not None
@@ -40,15 +40,15 @@ def test_whoever_is_not_certainly_of_our_tenant_is_a_guest(tenant: str | None) -
 
 
 @pytest.mark.parametrize("role", ["guest", "Guest", "anonymous"])
-def test_guests_are_guests(role: str) -> None:
-    """By the role that the roster tells."""
+def test_members_with_a_guest_role_are_guests(role: str) -> None:
+    """By the role in the roster."""
     person = as_person(replace(_member(GUEST.as_member()), role=role), tenant_id=TENANT_ID)
 
     assert person is not None
     assert person.guest
 
 
-def test_case_and_length_are_evened_out() -> None:
+def test_ids_are_folded_and_names_are_cut() -> None:
     """Ids are compared, names are shown."""
     entry = replace(
         _member(HANAKO.as_member()), object_id=HANAKO.object_id.upper(), tenant_id=TENANT_ID.upper(), name="あ" * 9999

@@ -1,4 +1,4 @@
-"""The documented limits of a conversation, kept without waiting."""
+"""bot.teams.outbound.rate_limit: Teams' documented limits, kept without waiting."""
 
 import pytest
 
@@ -15,8 +15,8 @@ def _refused(pace: RateLimit, conversation: str = CHANNEL) -> float:
     return caught.value.retry_after
 
 
-def test_seven_in_a_second_and_then_patience() -> None:
-    """The eighth is told when there is room, and nobody sleeps."""
+def test_the_eighth_message_in_a_second_is_throttled() -> None:
+    """It raises the seconds to wait; nothing sleeps."""
     pace = RateLimit(ManualClock())
     for _ in range(7):
         pace.take(CHANNEL)
@@ -24,8 +24,8 @@ def test_seven_in_a_second_and_then_patience() -> None:
     assert _refused(pace) == pytest.approx(1.0)
 
 
-async def test_what_is_told_to_come_back_may_then_pass() -> None:
-    """After `retry_after` seconds the message goes through."""
+async def test_a_throttled_message_fits_after_retry_after() -> None:
+    """After `retry_after` seconds the message is counted."""
     clock = ManualClock()
     pace = RateLimit(clock)
     for _ in range(7):
@@ -36,8 +36,8 @@ async def test_what_is_told_to_come_back_may_then_pass() -> None:
     assert _refused(pace) == pytest.approx(1.0)  # eight in two seconds is the next limit
 
 
-async def test_no_window_is_ever_overrun() -> None:
-    """Sent as fast as allowed for two hours, every window of every length holds at most its limit."""
+async def test_no_window_ever_exceeds_its_limit() -> None:
+    """At the highest rate for two hours, every window holds at most its limit."""
     clock, sent = ManualClock(), list[float]()
     pace, began = RateLimit(clock), clock.now().timestamp()
     while (now := clock.now().timestamp() - began) < 7200:
@@ -61,8 +61,8 @@ def test_conversations_do_not_slow_each_other() -> None:
     pace.take("19:leads@thread.tacv2")
 
 
-async def test_nothing_passes_while_teams_asks_for_patience() -> None:
-    """A 429 closes the conversation for as long as it says."""
+async def test_nothing_passes_while_teams_throttles() -> None:
+    """A 429 closes the conversation for its `Retry-After`."""
     clock = ManualClock()
     pace = RateLimit(clock)
     pace.close(CHANNEL, 12.0)
@@ -73,7 +73,7 @@ async def test_nothing_passes_while_teams_asks_for_patience() -> None:
 
 
 def test_a_refused_message_is_not_counted() -> None:
-    """Asking too early does not push the moment away."""
+    """An early attempt does not delay the next possible time."""
     pace = RateLimit(ManualClock())
     for _ in range(7):
         pace.take(CHANNEL)
@@ -93,8 +93,8 @@ async def test_a_clock_that_is_set_back_closes_nothing_for_long() -> None:
     assert _refused(pace) <= 2.0
 
 
-async def test_patience_of_before_the_clock_was_set_back_is_not_waited_for() -> None:
-    """Teams asked for five seconds, and the clock goes back a day: what it asks for from then on is heeded."""
+async def test_a_closure_from_before_the_clock_was_set_back_is_ignored() -> None:
+    """Teams throttled for five seconds, then the clock goes back a day; later closures count."""
     late = ManualClock()
     await late.advance(86400)
     pace = RateLimit(late)
@@ -106,8 +106,8 @@ async def test_patience_of_before_the_clock_was_set_back_is_not_waited_for() -> 
     assert _refused(pace) == pytest.approx(LONGEST_CLOSED)
 
 
-async def test_of_two_calls_the_one_that_was_asked_for_more_patience_counts() -> None:
-    """They were on their way side by side; the other's answer comes later and names less."""
+async def test_the_longer_of_two_closures_counts() -> None:
+    """Two calls run at once; the later response has the shorter wait."""
     clock = ManualClock()
     pace = RateLimit(clock)
     pace.close(CHANNEL, 600.0)
@@ -118,7 +118,7 @@ async def test_of_two_calls_the_one_that_was_asked_for_more_patience_counts() ->
 
 
 async def test_all_conversations_together_keep_below_the_limit_of_the_app() -> None:
-    """Forty in a second, whoever they go to; the next is told when there is room."""
+    """Forty in a second to any conversations; the next raises the seconds to wait."""
     clock = ManualClock()
     pace = RateLimit(clock)
     for number in range(OVERALL[0][1]):

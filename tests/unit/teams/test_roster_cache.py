@@ -1,4 +1,4 @@
-"""One roster at a time: shared, aged, and never trusted past an event."""
+"""bot.teams.people.roster_cache: one shared read, a limited age, and no use after an event."""
 
 import asyncio
 from datetime import timedelta
@@ -31,15 +31,15 @@ class Reads:
 
 
 async def test_a_read_that_an_event_overtook_is_done_again() -> None:
-    """What it found may be from before the event."""
+    """Its result may be older than the event."""
     reads = Reads(overtaken=1)
 
     assert await reads.cached.get(patience=5) == {HANAKO.object_id: HANAKO}
     assert reads.count == 2
 
 
-async def test_events_without_end_do_not_keep_it_reading() -> None:
-    """It gives up after a few, as if it were too slow; the next who asks tries again."""
+async def test_endless_events_do_not_keep_it_reading() -> None:
+    """After some attempts it counts as too slow; the next caller tries again."""
     reads = Reads(overtaken=ATTEMPTS)
     with pytest.raises(TimeoutError):
         await reads.cached.get(patience=5)
@@ -48,8 +48,8 @@ async def test_events_without_end_do_not_keep_it_reading() -> None:
     assert await reads.cached.get(patience=5)
 
 
-async def test_somebody_found_by_name_joins_the_roster() -> None:
-    """Where there is one; a single member makes no roster."""
+async def test_a_single_member_is_added_to_the_roster() -> None:
+    """Only to an existing roster; a single member is no roster."""
     reads, mei = Reads(), Person("mei", "tenant")
     reads.cached.add(mei, generation=reads.cached.generation)
     assert mei.object_id not in await reads.cached.get(patience=5)
@@ -59,8 +59,8 @@ async def test_somebody_found_by_name_joins_the_roster() -> None:
     assert reads.count == 1
 
 
-async def test_an_answer_that_is_older_than_the_roster_does_not_join_it() -> None:
-    """Neither one of before the read, nor one of before an event."""
+async def test_an_older_response_is_not_added_to_the_roster() -> None:
+    """Neither one from before the read nor one from before an event."""
     reads, mei = Reads(), Person("mei", "tenant")
     before_the_read = reads.cached.generation
     await reads.cached.get(patience=5)
@@ -74,8 +74,8 @@ async def test_an_answer_that_is_older_than_the_roster_does_not_join_it() -> Non
     assert mei.object_id not in await reads.cached.get(patience=5)
 
 
-async def test_a_clock_that_was_set_back_keeps_no_roster_away() -> None:
-    """Teams asked for a second's patience, then the clock was set back by an hour: a minute later it is asked again."""
+async def test_throttling_does_not_last_longer_after_the_clock_is_set_back() -> None:
+    """Throttled for a second, then the clock goes back an hour: a minute later the roster is read."""
     clock, asked = ManualClock(), []
 
     async def read() -> Roster:
@@ -92,8 +92,8 @@ async def test_a_clock_that_was_set_back_keeps_no_roster_away() -> None:
     assert await cached.get(patience=1) == {}
 
 
-async def test_a_clock_that_was_set_back_makes_no_roster_last() -> None:
-    """A roster that was read before the clock was set back by an hour is not believed for an hour."""
+async def test_a_roster_does_not_last_longer_after_the_clock_is_set_back() -> None:
+    """A roster that was read before the change expires."""
     clock, asked = ManualClock(), []
 
     async def read() -> Roster:
@@ -108,8 +108,8 @@ async def test_a_clock_that_was_set_back_makes_no_roster_last() -> None:
     assert len(asked) == 2
 
 
-async def test_a_clock_that_is_set_back_during_the_read() -> None:
-    """What was read is believed."""
+async def test_a_roster_is_used_after_the_clock_is_set_back_during_its_read() -> None:
+    """Its age counts from the earlier time."""
     clock = ManualClock()
 
     async def read() -> Roster:

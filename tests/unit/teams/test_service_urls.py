@@ -1,4 +1,4 @@
-"""Where messages go: what Teams said last, if the bot's token may be sent there."""
+"""bot.teams.outbound.service_urls: the URL that Teams sent last, if the bot's token may be sent there."""
 
 from bot.domain.identity import Person
 from bot.ports.store import PersonalChat
@@ -16,13 +16,13 @@ def _urls(store: MemoryStore) -> ServiceUrls:
     return ServiceUrls(store, default=DEFAULT, hosts=ServiceHosts(["smba.trafficmanager.net"]))
 
 
-async def test_a_conversation_that_said_nothing_gets_the_configured_address() -> None:
-    """The first card goes out before Teams ever spoke to the bot."""
+async def test_a_silent_conversation_gets_the_configured_url() -> None:
+    """The first card is posted before Teams has sent anything."""
     assert await _urls(MemoryStore()).of(CHANNEL) == DEFAULT
 
 
-async def test_what_a_thread_said_holds_for_its_channel_and_after_a_restart() -> None:
-    """It is kept in the store, for the conversation without its thread."""
+async def test_the_url_of_a_thread_holds_for_its_channel_after_a_restart() -> None:
+    """The store has it under the conversation without its thread."""
     store = MemoryStore()
     await _urls(store).learn(f"{CHANNEL};messageid=1", AMER)
 
@@ -40,8 +40,8 @@ async def test_a_host_that_is_not_listed_is_not_remembered() -> None:
     assert (await urls.of(CHANNEL), store.tables.service_urls) == (DEFAULT, {})
 
 
-async def test_what_is_stored_is_checked_as_what_comes_in() -> None:
-    """The list may have become shorter, and others may write to a store: then the configured address is used."""
+async def test_a_stored_url_is_checked_again() -> None:
+    """The list may be shorter now, and others may write to the store: then the configured URL is used."""
     store = MemoryStore()
     for address in ("https://evil.example/", "http://smba.trafficmanager.net/", "https://smba.trafficmanager.net:1/"):
         store.tables.service_urls = {CHANNEL: address}
@@ -51,8 +51,8 @@ async def test_what_is_stored_is_checked_as_what_comes_in() -> None:
     assert await _urls(store).of_chat(PersonalChat(PERSON, "a:1", AMER)) == AMER
 
 
-async def test_a_broken_store_stops_nobody() -> None:
-    """Reading falls back to the configured address; what could not be written is written the next time."""
+async def test_urls_work_while_the_store_is_unavailable() -> None:
+    """Reads use the configured URL; a failed write is repeated with the next activity."""
     store = MemoryStore()
     urls = _urls(store)
     store.broken = True
@@ -64,8 +64,8 @@ async def test_a_broken_store_stops_nobody() -> None:
     assert store.tables.service_urls == {CHANNEL: AMER}
 
 
-async def test_only_what_is_new_is_written() -> None:
-    """A rush of clicks writes once; a new address replaces the old one."""
+async def test_only_a_new_url_is_written() -> None:
+    """Many clicks write once; a new URL replaces the old one."""
     store = MemoryStore()
     urls = _urls(store)
     await urls.learn(CHANNEL, AMER)

@@ -1,4 +1,4 @@
-"""Probes, metrics and shutdown of the HTTP server."""
+"""bot.web.server: probes, metrics and shutdown."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -28,8 +28,8 @@ async def _running(
         yield f"http://127.0.0.1:{listening.port}"
 
 
-async def test_livez_answers_while_the_process_works() -> None:
-    """`/livez` is 200, whatever is missing."""
+async def test_livez_is_200_while_the_process_runs() -> None:
+    """Also if parts are not ready."""
     async with (
         _running(missing={"keys": "gone"}) as url,
         aiohttp.ClientSession() as http,
@@ -39,8 +39,8 @@ async def test_livez_answers_while_the_process_works() -> None:
 
 
 @pytest.mark.parametrize(("missing", "status"), [({}, 200), ({"queue": "no answer yet"}, 503)])
-async def test_readyz_says_what_is_missing(missing: dict[str, str], status: int) -> None:
-    """`/readyz` is 200 when nothing is missing, else 503 with what is."""
+async def test_readyz_names_what_is_missing(missing: dict[str, str], status: int) -> None:
+    """`/readyz` is 200 if nothing is missing, else 503 with the missing parts."""
     async with (
         _running(missing=missing) as url,
         aiohttp.ClientSession() as http,
@@ -50,8 +50,8 @@ async def test_readyz_says_what_is_missing(missing: dict[str, str], status: int)
         assert await answer.json() == {"ready": not missing, "missing": missing, "problems": {}}
 
 
-async def test_metrics_have_an_application_of_their_own() -> None:
-    """`/metrics` is served by the second application alone, in the text format."""
+async def test_metrics_have_their_own_application() -> None:
+    """Only the second application serves `/metrics`, in the text format."""
     registry = CollectorRegistry()
     Counter("clicks", "Clicks.", registry=registry).inc()
     async with (
@@ -66,8 +66,8 @@ async def test_metrics_have_an_application_of_their_own() -> None:
         assert own.headers["Content-Type"].startswith("text/plain")
 
 
-async def test_stop_lets_open_requests_finish() -> None:
-    """A request that is being worked on is answered although the server is stopping."""
+async def test_close_waits_for_open_requests() -> None:
+    """A request in progress is answered although the server is closing."""
     arrived, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(_request: web.Request) -> web.StreamResponse:
@@ -90,8 +90,8 @@ async def test_stop_lets_open_requests_finish() -> None:
         await stopping
 
 
-async def test_taken_port_is_an_error() -> None:
-    """Two servers on one port: the second start fails and leaves nothing open."""
+async def test_port_in_use_is_an_error() -> None:
+    """The second server on a port raises OSError and leaves nothing open."""
 
     async def ready() -> Mapping[str, str]:
         return {}

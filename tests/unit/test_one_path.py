@@ -1,17 +1,17 @@
-"""The one path on which anything reaches Teams or AWS, read from the source.
+"""There is one path on which anything reaches Teams or AWS. Read from the source, by modules and public names.
 
-    an event came, a list differs, somebody clicked, AWS answered, time went by, a process died
-        -> the row is due (`requeue`, `requeue_by`, `requeue_first`, …)                              DUE
-        -> bot.service.reconcile.loop finds it, and is alone in calling `reconcile`               CONVERGE
-        -> bot.service.reconcile.delivery is alone in writing to the channel and to the requester   CHAT
-    somebody clicked
-        -> a claim on the row -> bot.service.clicks.signalling is alone in sending to AWS        SIGNAL
+    an event, a difference in AWS's lists, a click, a reply of AWS, a time limit, a crashed process
+        -> the row becomes due (`requeue`, `requeue_by`, `requeue_first`, …)                       REQUEUED_BY
+        -> bot.service.reconcile.loop finds it, and nothing else calls `reconcile`
+        -> bot.service.reconcile.delivery, and nothing else in bot.service, writes to Teams
+    a click
+        -> a claim on the row -> bot.service.clicks.signalling, and nothing else, sends to AWS
 
-What has no second way cannot be forgotten on it: a crash, a lost event and a second replica take the same one.
+A crash, a lost event and a second replica take the same path, so none of them needs code of its own.
 """
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,129 +21,105 @@ from bot.ports.teams import Chat
 from bot.service.rows import Rows
 
 BOT = Path(__file__).parents[2] / "bot"
-OTHER_SIDE = ("bot/sandbox", "bot/aws")  # the simulated outside, and AWS's adapter with calls of boto3's own names
+SERVICE = "bot.service."
+NOT_SEARCHED = ("bot.sandbox.", "bot.aws.")  # the simulators, and the adapter that calls boto3 by boto3's own names
 
-CONVERGE = {"bot/service/reconcile/loop.py ReconcileLoop._reconcile"}
-CHAT = {
-    "bot/service/reconcile/delivery.py Delivery._post_card",
-    "bot/service/reconcile/delivery.py Delivery._update_card",
-    "bot/service/reconcile/delivery.py Delivery._send_note",
-    "bot/service/reconcile/delivery.py Delivery._send_direct",
-    "bot/teams/inbound/replies.py Replies.reply",  # the answer to a person's own message, to nobody else
-    "bot/teams/inbound/replies.py Replies.notify",  # the answer to a person's own press, where the card cannot carry it
+REQUEUED_BY = {
+    "bot.service.sources.intake": "an event arrived",
+    "bot.service.sources.place_sweep": "AWS's list differs: a decision in the console, or a lost event",
+    "bot.service.sources.installation_events": "the bot was added to a team: a channel that refused may take cards now",
+    "bot.service.clicks.orphan_cards": "a click revealed a request or a card that no row has",
+    "bot.service.clicks.attempt": "the requester was identified by former rules",
+    "bot.service.clicks.claiming": "a claim must be continued if its process dies, or its outcome was promised",
+    "bot.service.clicks.signalling": "AWS answered a signal, or the decision was withdrawn",
+    "bot.service.reconcile.outbox": "a delivery changed what Teams must show, or the lease was lost before it",
+    "bot.service.reconcile.reconciler": "time changes what Teams must show, or something could not be done yet",
+    "bot.service.rows": "defines `requeue`",
 }
-SIGNAL = {"bot/service/clicks/signalling.py Signalling._signalled"}
-DUE = {
-    "bot/service/sources/intake.py Intake._store": "an event came",
-    "bot/service/sources/place_sweep.py PlaceSweep._requeue": "AWS's list differs: decided in the console, or an event was lost",
-    "bot/service/clicks/orphan_cards.py OrphanCards.adopt_request": "a click told of a request that no row knew",
-    "bot/service/clicks/orphan_cards.py OrphanCards._adopt": "a click told of a card that no row knew",
-    "bot/service/clicks/attempt.py ClickAttempt._refused": "somebody clicked, and other rules had placed who asks",
-    "bot/service/clicks/claiming.py claimed": "somebody clicked: due when their process should have been done",
-    "bot/service/clicks/claiming.py promised": "a click takes longer: its card is not what was delivered",
-    "bot/service/clicks/signalling.py Signalling._settle": "AWS answered a signal, or it was withdrawn",
-    "bot/service/sources/installation_events.py _due": "the bot was put into a team: a channel that refused may take cards now",
-    "bot/service/reconcile/outbox.py OutboxEntry.delivered": "a card that came late is one of two: it may show what is long past",
-    "bot/service/reconcile/outbox.py OutboxEntry._kept": "written after the lease was lost: another process knew better",
-    "bot/service/reconcile/outbox.py OutboxEntry.reconcile_again": "a delivery changed what Teams must show: a refusal, and its end",
-    "bot/service/reconcile/reconciler.py Reconciler._end": "time alone changes it, or something could not be done yet",
-    "bot/service/reconcile/reconciler.py Reconciler.put_off": "a look went wrong in a way that nobody foresaw",
-    "bot/service/rows.py Rows.requeue": "the word for it that events and lists use",
-}
+
+Sources = Mapping[str, str]  # module -> source text
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """An attribute that is used somewhere: `where` is file and function, `of` the expression before the dot."""
+    """An attribute or keyword that a module uses. `of` is the last name before the dot, without underscores."""
 
-    where: str
+    module: str
     of: str
     name: str
 
 
-def uses() -> Iterator[Use]:
-    """Return every attribute that the program uses; a method handed on uncalled is one too."""
-    for path in sorted(BOT.rglob("*.py")):
-        module = path.relative_to(BOT.parent).as_posix()
-        for scope, node in _scoped(ast.parse(path.read_text()), ()):
-            where = f"{module} {scope}"
+def uses(sources: Sources) -> Iterator[Use]:
+    """Return every attribute and keyword in the sources. A method that is passed on without a call counts too."""
+    for module, source in sources.items():
+        for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Attribute):
-                yield Use(where, ast.unparse(node.value), node.attr)
+                yield Use(module, ast.unparse(node.value).rpartition(".")[2].strip("_"), node.attr)
             if isinstance(node, ast.keyword) and node.arg:
-                yield Use(where, "", f"{node.arg}=")
+                yield Use(module, "", f"{node.arg}=")
 
 
-def _scoped(node: ast.AST, scope: tuple[str, ...]) -> Iterator[tuple[str, ast.AST]]:
-    """Walk a tree; the scope is the method, and functions inside of it count as the method."""
-    for child in ast.iter_child_nodes(node):
-        inner = scope
-        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and len(scope) < 2:
-            inner = (*scope, child.name)
-        yield ".".join(inner), child
-        yield from _scoped(child, inner)
-
-
-def places(found: Iterable[Use]) -> set[str]:
-    """Return where they are."""
-    return {use.where for use in found}
+def modules(used: Iterable[Use], *names: str, of: str | None = None, under: str = "bot.") -> set[str]:
+    """Return the modules below `under` that use one of the names, on a receiver of that name if `of` is given."""
+    found = (use for use in used if use.name in names and of in {None, use.of})
+    return {use.module for use in found if use.module.startswith(under)}
 
 
 @pytest.fixture(scope="module")
-def used() -> list[Use]:
-    """Every use in the program, apart from the other side of the ports."""
-    return [use for use in uses() if not use.where.startswith(OTHER_SIDE)]
+def used() -> Sequence[Use]:
+    """Every use in the program, without the parts that are not searched."""
+    files = {".".join(path.relative_to(BOT.parent).with_suffix("").parts): path for path in BOT.rglob("*.py")}
+    return tuple(uses({name: path.read_text() for name, path in files.items() if not name.startswith(NOT_SEARCHED)}))
 
 
-def test_converge_has_one_caller(used: list[Use]) -> None:
-    """Only the finder of due rows looks at a request."""
-    assert places(use for use in used if use.name == "reconcile") == CONVERGE
+def test_only_the_loop_reconciles(used: Sequence[Use]) -> None:
+    """Requests are reconciled only by the loop that finds due rows."""
+    assert modules(used, "reconcile") == {"bot.service.reconcile.loop"}
 
 
-def test_what_is_due_has_a_list_of_reasons(used: list[Use]) -> None:
-    """Whatever happens ends in the row being due, and each way to that is named here with its reason."""
-    words = {"requeue", "requeue_by", "requeue_first", "requeue_soon", "requeue_at="}
-    services = [use for use in used if use.where.startswith("bot/service/")]
-    assert places(use for use in services if use.name in words) == set(DUE)
+def test_second_caller_of_reconcile_is_found(used: Sequence[Use]) -> None:
+    """A module that reconciles a request itself fails the test above."""
+    second = "async def sweep(self, key):\n    await self._rows.reconcile(key)\n"
+    assert "bot.service.second" in modules([*used, *uses({"bot.service.second": second})], "reconcile")
 
 
-def test_a_restart_goes_on_from_what_is_due(used: list[Use]) -> None:
-    """Nothing is done at the start but asking the store: what a dead process left is found as everything else is."""
-    assert places(use for use in used if use.name == "due" and use.of == "self._rows.store") == {
-        "bot/service/reconcile/loop.py ReconcileLoop._start_due"
-    }
+def test_every_reason_for_a_due_row_is_listed(used: Sequence[Use]) -> None:
+    """Everything that happens makes a row due, in one of the listed modules."""
+    names = "requeue", "requeue_by", "requeue_first", "requeue_soon", "requeue_at="
+    assert modules(used, *names, under=SERVICE) == set(REQUEUED_BY)
 
 
-def test_teams_is_written_to_in_one_place(used: list[Use]) -> None:
-    """Cards, notes and direct messages leave through delivery; replies answer only who spoke to the bot."""
+def test_restart_continues_from_due_rows(used: Sequence[Use]) -> None:
+    """Only the loop asks the store for due rows; a crashed process needs no other recovery."""
+    assert modules(used, "due", of="store") == {"bot.service.reconcile.loop"}
+
+
+def test_one_module_writes_to_channels_and_requesters(used: Sequence[Use]) -> None:
+    """Cards, notes and direct messages are sent by delivery; replies answer only a person who wrote or clicked."""
     port = {name for name in vars(Chat) if not name.startswith("_")}
     assert port == {"post", "update", "reply", "direct"}
-    chats = [use for use in used if use.name in port and use.of.rpartition(".")[2].strip("_") == "chat"]
-    assert places(chats) == CHAT
-    services = [use for use in used if use.name in port and use.where.startswith("bot/service/")]
-    assert places(services) == {place for place in CHAT if place.startswith("bot/service/")}
+    assert modules(used, *port, of="chat") == {"bot.service.reconcile.delivery", "bot.teams.inbound.replies"}
+    assert modules(used, *port, under=SERVICE) == {"bot.service.reconcile.delivery"}
 
 
-def test_a_signal_leaves_in_one_place(used: list[Use]) -> None:
-    """Only the carrier of a claimed decision sends it, and only one click or one look hands it a decision."""
-    assert places(use for use in used if use.name == "signal" and "requests" in use.of) == SIGNAL
-    assert places(use for use in used if use.name == "carry") == {
-        "bot/service/clicks/attempt.py ClickAttempt.answer",
-        "bot/service/reconcile/reconciler.py Reconciler._take_over",
+def test_one_module_sends_signals(used: Sequence[Use]) -> None:
+    """Only signalling sends to AWS. It gets decisions from a click, or from reconciling after a crash."""
+    assert modules(used, "signal", of="requests") == {"bot.service.clicks.signalling"}
+    assert modules(used, "carry") == {"bot.service.clicks.attempt", "bot.service.reconcile.reconciler"}
+
+
+def test_services_write_rows_through_one_object(used: Sequence[Use]) -> None:
+    """Services do not write to the store directly, because `Rows` wakes the waiters of a row."""
+    assert hasattr(Rows, "apply")
+    assert modules(used, "apply", of="store", under=SERVICE) == {"bot.service.rows"}
+    assert {use.of for use in used if use.name == "apply" and use.module.startswith(SERVICE)} == {
+        "rows",
+        "self",
+        "store",
     }
 
 
-def test_rows_are_written_through_one_object(used: list[Use]) -> None:
-    """No service writes to the store past `Rows`, which wakes whoever waits."""
-    assert hasattr(Rows, "apply")
-    services = [use for use in used if use.where.startswith("bot/service/") and use.name == "apply"]
-    assert {use.of for use in services} == {"self._rows", "self", "self.store"}
-    assert places(use for use in services if use.of == "self.store") == {"bot/service/rows.py Rows.apply"}
-
-
-def test_a_use_is_seen_wherever_it_is() -> None:
-    """The reading itself: a method called, one handed on, one in a function inside of a method, a keyword."""
-    source = "class A:\n def f(self):\n  def g():\n   self.x.post(a=1)\n  run(self.x.reply)\n"
-    nodes = [(scope, ast.unparse(node)) for scope, node in _scoped(ast.parse(source), ())]
-    assert ("A.f", "self.x.post") in nodes
-    assert ("A.f", "self.x.reply") in nodes
-    assert ("A.f", "a=1") in nodes
+def test_every_kind_of_use_is_found() -> None:
+    """A call, a method that is passed on, a use in a nested function, and a keyword."""
+    source = "class A:\n def f(self):\n  def g():\n   self._x.post(a=1)\n  run(self.x.reply)\n"
+    assert set(uses({"m": source})) >= {Use("m", "x", "post"), Use("m", "x", "reply"), Use("m", "", "a=")}

@@ -1,4 +1,4 @@
-"""What was called: every call that reached the sandbox's AWS, in the order of arrival."""
+"""The call log: every call to the simulated AWS, in the order of arrival."""
 
 import threading
 from collections import deque
@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-LOG_LENGTH = 50_000  # calls; a sandbox left running for days must not eat the machine
+LOG_LENGTH = 50_000  # calls; a sandbox may run for days
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call. `status` and `error` are None until it is answered; status 0: the reply was lost on purpose."""
+    """One call. `status` and `error` are None until it is answered; status 0: a fault dropped the reply."""
 
     number: int
     at: datetime
     service: str
     operation: str
-    caller: str  # ARN, empty for nobody
+    caller: str  # ARN
     source_identity: str
     region: str
     params: dict[str, Any]
@@ -26,12 +26,12 @@ class Call:
     error: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for the control API."""
+        """Return the call as JSON for the control API."""
         return {**asdict(self), "at": self.at.isoformat()}
 
 
 class CallLog:
-    """All calls, thread-safe."""
+    """The last LOG_LENGTH calls; thread-safe."""
 
     def __init__(self, *, now: Callable[[], datetime]) -> None:
         self._now, self._lock, self._next = now, threading.Lock(), 0
@@ -40,7 +40,7 @@ class CallLog:
     def arrived(
         self, service: str, operation: str, *, caller: str, source_identity: str, region: str, params: dict[str, Any]
     ) -> Call:
-        """Enter a call."""
+        """Add a call."""
         with self._lock:
             call = Call(self._next, self._now(), service, operation, caller, source_identity, region, params)
             self._next += 1
@@ -48,10 +48,10 @@ class CallLog:
             return call
 
     def answered(self, call: Call, status: int, error: str | None) -> None:
-        """Complete an entry."""
+        """Add the answer to a call."""
         with self._lock:
             at = call.number - self._next + len(self._calls)
-            if at >= 0:  # else it has been forgotten meanwhile
+            if at >= 0:  # else it has been dropped
                 self._calls[at] = replace(call, status=status, error=error)
 
     def all(self, operation: str | None = None) -> list[Call]:

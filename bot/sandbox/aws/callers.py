@@ -1,10 +1,11 @@
-"""Who calls: access keys, the sessions that AssumeRole gives, their tokens and source identities.
+"""Callers: access keys, the sessions that AssumeRole returns, their tokens and source identities.
 
-Replaces moto's STS for the calls that matter here, since moto accepts any key and forgets the source identity. What
-IAM policies would allow is not simulated, but for who may stop an approval (bot.sandbox.aws.jit.operations); a role
-that the sandbox does not know cannot be assumed.
+Replaces moto's STS, which accepts any key and drops the source identity. IAM policies are not simulated, except for
+who may stop an approval (`jit.operations`). A role that the sandbox does not know cannot be assumed.
 """
 
+import json
+import os
 import re
 import secrets
 import string
@@ -12,10 +13,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from moto.iam.models import iam_backends
 from werkzeug.datastructures import Headers
+from werkzeug.wrappers import Response
 
 from bot.sandbox.aws.errors import AwsError
 
@@ -23,11 +25,12 @@ _CREDENTIAL = re.compile(r"Credential=(?P<key>\w+)/\d+/(?P<region>[\w-]+)/(?P<se
 _ROLE = re.compile(r"arn:aws:iam::(?P<account>\d{12}):role/(?:.+/)?(?P<name>[\w+=,.@-]+)")
 _ALPHABET = string.ascii_uppercase + string.digits
 DEFAULT_SESSION = 3600  # seconds, as STS
+ROLE_PATH: Final = "/_role/credentials"
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One set of credentials and who it stands for."""
+    """One set of credentials and its principal."""
 
     access_key_id: str
     secret_access_key: str
@@ -59,7 +62,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who signed one call, and for which Region and service."""
+    """The signer of one call, with the Region and service of the signature."""
 
     session: Session
     region: str
@@ -77,7 +80,7 @@ class Caller:
 
 
 class Callers:
-    """All credentials that the sandbox has given out."""
+    """All credentials that the sandbox has issued."""
 
     def __init__(self, *, now: Callable[[], datetime]) -> None:
         self._now = now
@@ -86,14 +89,14 @@ class Callers:
         self._lock = threading.Lock()
 
     def add_role(self, role_arn: str, *, external_id: str = "") -> None:
-        """Let a role be assumed; by whoever tells the external id, where its trust policy demands one."""
+        """Add a role that callers may assume; with `external_id`, only callers that send it."""
         if not _ROLE.fullmatch(role_arn):
             raise ValueError(role_arn)
         with self._lock:
             self._roles[role_arn] = external_id
 
     def bootstrap(self, access_key_id: str, *, role_arn: str, session_name: str) -> Session:
-        """Admit a key that no AssumeRole gave, as the role session that the platform would have given."""
+        """Add a key without AssumeRole, as the role session that the platform would provide."""
         return self._admit(Session(access_key_id, secrets.token_hex(20), "", role_arn, session_name))
 
     def assume(
@@ -105,9 +108,9 @@ class Callers:
         external_id: str = "",
         seconds: int | None = None,
     ) -> Session:
-        """Give out a session of a role; raise AwsError AccessDenied for a role that is not there, or does not trust.
+        """Return a new session of a role. Raises AwsError AccessDenied for an unknown role or a wrong external id.
 
-        Without `seconds` it has no end: the sandbox's own people sign in again whenever they have to.
+        Without `seconds`, the session does not expire.
         """
         demanded = self._roles.get(role_arn)
         if demanded is None or (demanded and demanded != external_id):
@@ -118,7 +121,7 @@ class Callers:
         return self._admit(Session(key, secrets.token_hex(20), token, role_arn, session_name, source_identity, until))
 
     def of(self, headers: Headers) -> Caller:
-        """Find out who signed a call; raise AwsError for nobody, an unknown key, a wrong or expired token."""
+        """Return the signer of a call. Raises AwsError if the signature, its key or its token is missing or invalid."""
         found = _CREDENTIAL.search(headers.get("Authorization", ""))
         if not found:
             raise AwsError("MissingAuthenticationToken", "The request is not signed.", 403)
@@ -132,7 +135,7 @@ class Callers:
     def _admit(self, session: Session) -> Session:
         with self._lock:
             self._sessions[session.access_key_id] = session
-        # moto finds the account of a call by its key; it has no public way to be told of one.
+        # moto finds the account of a call by its key, and has no public API to add one.
         backend = iam_backends[session.account]["aws"]
         backend.access_keys[session.access_key_id] = backend.create_temp_access_key()
         return session
@@ -170,3 +173,32 @@ def get_caller_identity(caller: Caller, _: dict[str, Any]) -> dict[str, Any]:
 
 def _user_id(session: Session) -> str:
     return f"AROA{session.access_key_id[-12:]}:{session.session_name}"
+
+
+class RoleEndpoint:
+    """The endpoint of Amazon ECS for role credentials: the SDK fetches them, so that none are in the environment.
+
+    Returns one session's credentials; SDKs call again before they expire.
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
+    """
+
+    def __init__(self, *, now: Callable[[], datetime]) -> None:
+        self._now = now
+
+    def environment(self, endpoint: str) -> dict[str, str]:
+        """Return the variables that point the standard boto3 chain here and not to files of this machine."""
+        return {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{endpoint}{ROLE_PATH}",
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_CONFIG_FILE": os.devnull,
+        }
+
+    def answer(self, session: Session) -> Response:
+        """Return the credentials in the form that SDKs expect."""
+        credentials = {
+            "AccessKeyId": session.access_key_id,
+            "SecretAccessKey": session.secret_access_key,
+            "Token": session.session_token,
+            "Expiration": (self._now() + timedelta(seconds=DEFAULT_SESSION)).isoformat(),
+        }
+        return Response(json.dumps(credentials), content_type="application/json")

@@ -1,13 +1,13 @@
-"""The sandbox's own HTTP calls under `/_sandbox/`: what other processes on this machine may ask of it.
+"""The control API of the simulated AWS, under `/_sandbox/`, for other processes on this machine.
 
     GET  /_sandbox/world                            account, Region, queue, nodes
-    GET  /_sandbox/calls?operation=…                what was called
-    GET  /_sandbox/effects                          which signals and stops took effect
-    GET  /_sandbox/mistakes                         what the sandbox itself did wrong; always empty
-    POST /_sandbox/request {reason, node}           a further request of the sample requester; node: Name or id
-    POST /_sandbox/decide {opsItemId, verdict, comment}   a decision as the AWS console would take it
+    GET  /_sandbox/calls?operation=…                the call log
+    GET  /_sandbox/effects                          the signals and stops that took effect
+    GET  /_sandbox/mistakes                         errors of the sandbox itself; always empty
+    POST /_sandbox/request {reason, node}           another request of the sample requester; node: Name or id
+    POST /_sandbox/decide {opsItemId, verdict, comment}   a decision as in the AWS console
 
-Verdicts: approve, reject, revoke, cancel. Loopback only, and JSON only, so that no web page can post here.
+Verdicts: approve, reject, revoke, cancel. Loopback and JSON only, so that no web page can post here.
 """
 
 import json
@@ -27,7 +27,7 @@ from bot.sandbox.aws.jit.state import JitState
 from bot.sandbox.aws.world import OPERATOR_ROLE, REQUESTER, World
 
 PREFIX: Final = "/_sandbox/"
-CONSOLE_USER: Final = "alex.wilber@example.com"  # who decides "in the AWS console"
+CONSOLE_USER: Final = "alex.wilber@example.com"  # decides "in the AWS console"
 SIGNALS: Final = {"approve": "Approve", "reject": "Reject", "revoke": "Revoke"}
 SAMPLE_REASON: Final = "本番サイトで 502 エラーが増えているため、nginx のログを確認します（INC-2041）"
 SAMPLE_NODE: Final = "web-prod-01"
@@ -35,11 +35,11 @@ LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 class BadRequest(ValueError):
-    """The call cannot be understood; the text says why."""
+    """The call is invalid; the text says why."""
 
 
 class Control:
-    """Answers the control calls. `world` is filled in once there is one."""
+    """Answers the control calls. `world` is set once it exists."""
 
     def __init__(self, *, front: AwsFront, callers: Callers, state: JitState, calls: CallLog) -> None:
         self._front, self._callers, self._state, self._calls = front, callers, state, calls
@@ -60,7 +60,7 @@ class Control:
             return _reply(409, {"code": error.code, "error": error.message})
 
     def request_access(self, *, node: str = SAMPLE_NODE, reason: str = SAMPLE_REASON) -> str:
-        """Ask for access as the sample requester; return the OpsItem id."""
+        """Request access as the sample requester; return the OpsItem id."""
         world = self._world()
         caller = Caller(self._callers.assume(OPERATOR_ROLE, REQUESTER), world.region, "ssm")
         targets = [{"Key": "InstanceIds", "Values": [world.nodes.get(node, node)]}]
@@ -69,7 +69,7 @@ class Control:
         return str(started["AccessRequestId"])
 
     def decide(self, ops_item_id: str, verdict: str, *, comment: str = "", by: str = CONSOLE_USER) -> None:
-        """Decide behind the bot's back, by a session of a role that the level lists; raise AwsError as AWS would."""
+        """Decide without the bot, with a session of a role that the level lists. Raises AwsError as AWS would."""
         world = self._world()
         request = self._state.find(ops_item_id, account=world.account, region=world.region)
         if request is None:
@@ -129,7 +129,7 @@ def _approver_role(request: AccessRequest, world: World) -> str:
 
 
 def _is_local(request: Request) -> bool:
-    """Tell a call of this machine; the Host name too, for a page's script may reach us by a name of its own."""
+    """Return whether the sender and the Host name are local: a web page may point its own domain at us."""
     sender = request.remote_addr or ""
     return (sender.startswith("127.") or sender == "::1") and request.host.rpartition(":")[0] in LOCAL_NAMES
 

@@ -1,10 +1,10 @@
-"""The errors of AWS as the sandbox raises them, and what the models say of their HTTP status."""
+"""AWS errors that the sandbox raises, and which of them an operation's model allows."""
 
 from typing import Final
 
 from botocore.model import OperationModel
 
-# Errors that any operation can give and no operation's model lists:
+# Errors that any operation can return and no model lists:
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html
 COMMON: Final = frozenset(
     {
@@ -22,7 +22,7 @@ COMMON: Final = frozenset(
 
 
 class AwsError(Exception):
-    """An error that goes to the caller: AWS's code, a text, and the HTTP status if it is not the code's own."""
+    """An error for the caller: AWS's code, a text, and the HTTP status unless it is the default."""
 
     def __init__(self, code: str, message: str, status: int | None = None) -> None:
         super().__init__(f"{code}: {message}")
@@ -31,5 +31,5 @@ class AwsError(Exception):
 
 
 def is_possible(code: str, operation: OperationModel) -> bool:
-    """Say whether AWS could answer an operation with this error at all."""
+    """Return whether AWS could answer this operation with this error."""
     return code in COMMON or code in {shape.name for shape in operation.error_shapes}

@@ -1,6 +1,6 @@
-"""The way of an event from the simulator to the queue, as a rule of EventBridge would send it; with faults.
+"""Delivery of events from the simulator to the queue, as an EventBridge rule does it; with faults.
 
-EventBridge delivers best effort: late, doubled, out of order or not at all. Must not know what is in an envelope.
+EventBridge delivers best effort: late, twice, out of order or not at all. Does not read the envelopes.
 """
 
 import json
@@ -14,7 +14,7 @@ Envelope = dict[str, Any]
 
 
 class Delivery(StrEnum):
-    """What becomes of an event."""
+    """How often, or when, an event is delivered."""
 
     ONCE = "once"
     TWICE = "twice"
@@ -31,18 +31,18 @@ class EventBus:
         self.published: list[Envelope] = []  # delivered or not
 
     def deliver(self, delivery: Delivery) -> None:
-        """Choose what becomes of the events from now on."""
+        """Choose the delivery of events from now on."""
         self._delivery = delivery
 
     def release(self, *, reverse: bool = False) -> None:
-        """Deliver what was held, in its order or reversed; hold nothing more."""
+        """Deliver the held events, in order or reversed, and hold no more."""
         with self._lock:
             held, self._held, self._delivery = self._held, [], Delivery.ONCE
         for envelope in reversed(held) if reverse else held:
             self.send(json.dumps(envelope))
 
     def publish(self, envelope: Envelope) -> None:
-        """Announce one event."""
+        """Publish one event."""
         with self._lock:
             self.published.append(envelope)
             delivery = self._delivery

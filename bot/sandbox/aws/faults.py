@@ -1,6 +1,6 @@
 """Faults on demand: hold, fail, delay, lose the reply, rewrite the answer; and SSM's rate limit.
 
-For tests, through the running object only. Knows operations by name and nothing else of them.
+For tests, which call the running object. Knows operations by name only.
 """
 
 import threading
@@ -13,22 +13,22 @@ from typing import Any, Self
 from bot.sandbox.aws.errors import AwsError
 
 Answer = dict[str, Any]
-PATIENCE = 120.0  # seconds; a test that forgets a held call must not leave its thread for ever
+LONGEST_HOLD = 120.0  # seconds; a test that forgets a held call must not block its thread forever
 
 
 class Loss(StrEnum):
-    """How a reply gets lost after the call took effect."""
+    """How a reply is lost after the call took effect."""
 
     CLOSED = "closed"  # the connection is closed without a byte
     EMPTY_500 = "empty_500"  # status 500, no body
 
 
 class Injected(AwsError):
-    """An error that a test asked for; it may be one that no model lists."""
+    """An error that a test requested; it may be one that no model lists."""
 
 
 class ReplyLost(Exception):
-    """The call took effect and its caller must not learn it."""
+    """The call took effect, but its caller gets no answer."""
 
     def __init__(self, loss: Loss) -> None:
         super().__init__(loss)
@@ -37,19 +37,19 @@ class ReplyLost(Exception):
 
 @dataclass(slots=True)
 class Hold:
-    """Calls that wait. `arrived` is set by the first; `release` lets them and all later ones go on."""
+    """Held calls. The first sets `arrived`; `release` continues them and all later ones."""
 
     arrived: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
     def release(self) -> None:
-        """Let the calls go on."""
+        """Continue the held calls."""
         self.released.set()
 
     def wait(self) -> None:
-        """Be one of the held calls."""
+        """Block the calling thread until released."""
         self.arrived.set()
-        self.released.wait(PATIENCE)
+        self.released.wait(LONGEST_HOLD)
 
     def __enter__(self) -> Self:
         return self
@@ -60,7 +60,7 @@ class Hold:
 
 @dataclass(slots=True)
 class _Fault:
-    """What happens to an operation: before it takes effect, and to its answer after."""
+    """What happens to an operation before it takes effect, and to its answer afterwards."""
 
     operation: str
     remaining: int | None  # calls; None: all
@@ -69,7 +69,7 @@ class _Fault:
 
 
 class Faults:
-    """The faults that are in force, thread-safe."""
+    """The active faults; thread-safe."""
 
     def __init__(self) -> None:
         self._faults: list[_Fault] = []
@@ -77,7 +77,7 @@ class Faults:
         self._lock = threading.Lock()
 
     def hold(self, operation: str, *, after_effect: bool = False, times: int | None = None) -> Hold:
-        """Hold calls until released; `after_effect`: they have changed the state and only their answers wait."""
+        """Hold calls until released; with `after_effect`, they change the state and only their answers wait."""
         hold = Hold()
         self._holds.append(hold)
         if not after_effect:
@@ -92,15 +92,15 @@ class Faults:
         return hold
 
     def fail(self, operation: str, code: str, *, status: int | None = None, times: int | None = 1) -> None:
-        """Refuse the next calls without effect."""
+        """Refuse the next calls; they have no effect."""
 
         def refuse() -> None:
-            raise Injected(code, "A fault of the sandbox.", status)
+            raise Injected(code, "Injected by the sandbox.", status)
 
         self._add(_Fault(operation, times, before=refuse))
 
     def lose_reply(self, operation: str, *, how: Loss = Loss.CLOSED, times: int | None = 1) -> None:
-        """Let the next calls take effect, and lose their answers."""
+        """Apply the next calls, and lose their answers."""
 
         def lose(_: Answer) -> Answer:
             raise ReplyLost(how)
@@ -108,7 +108,7 @@ class Faults:
         self._add(_Fault(operation, times, after=lose))
 
     def delay(self, operation: str, seconds: float, *, times: int | None = None) -> None:
-        """Let calls wait before they take effect."""
+        """Delay calls before they take effect."""
         never = threading.Event()
         self._add(_Fault(operation, times, before=lambda: _wait(never, seconds)))
 
@@ -117,20 +117,20 @@ class Faults:
         self._add(_Fault(operation, times, after=change))
 
     def clear(self) -> None:
-        """End all faults and let every held call go on."""
+        """Remove all faults and continue every held call."""
         with self._lock:
             self._faults.clear()
         for hold in self._holds:
             hold.release()
 
     def before(self, operation: str) -> None:
-        """Be called before an operation takes effect; may wait, may raise AwsError."""
+        """Apply faults before an operation takes effect. May block. Raises AwsError."""
         for fault in self._due(operation, lambda f: f.before is not None):
             if fault.before:
                 fault.before()
 
     def after(self, operation: str, answer: Answer) -> Answer:
-        """Be called with the answer after it took effect; may wait, may raise ReplyLost."""
+        """Apply faults to an answer, after the operation took effect. May block. Raises ReplyLost."""
         for fault in self._due(operation, lambda f: f.after is not None):
             if fault.after:
                 answer = fault.after(answer)

@@ -1,7 +1,7 @@
-"""The sandbox's AWS as one WSGI application: the operations of a table are ours, all others are moto's.
+"""The simulated AWS as one WSGI application: it answers the operations of a table, and moto all others.
 
-Finds out who calls, checks what is asked and answered against botocore's models, applies faults and limits, keeps
-the log. Knows no operation in particular.
+Identifies the caller, validates parameters and answers against botocore's models, applies faults and limits, keeps
+the call log. Knows no particular operation.
 """
 
 import io
@@ -33,12 +33,12 @@ from bot.sandbox.aws.wire import Incoming
 
 log = structlog.get_logger()
 
-MODELS = MappingProxyType({"sso": "sso-admin"})  # of services that are signed for under another name than their own
+MODELS = MappingProxyType({"sso": "sso-admin"})  # model names of services whose signing name differs
 Operations = dict[tuple[str, str], Operation]
 
 
 class WrongAnswer(Exception):
-    """An operation of ours answered what AWS could not have answered."""
+    """One of our operations answered what AWS could not answer."""
 
 
 class AwsFront:
@@ -50,10 +50,10 @@ class AwsFront:
         self._operations, self._callers, self._faults = operations, callers, faults
         self._throttle, self._calls = throttle, calls
         self._moto = DomainDispatcherApplication(create_backend_app)
-        # One call of these services at a time. A transaction of moto's copies its whole table and, where a condition
-        # does not hold, puts the copy back: what others wrote meanwhile would be lost.
+        # One call of these services at a time: a transaction of moto copies its whole table and restores the copy if
+        # a condition fails, which would drop concurrent writes.
         self._one_at_a_time = {"dynamodb": threading.Lock()}
-        self.mistakes: list[str] = []  # answers and errors of ours that AWS's models do not allow, and crashes
+        self.mistakes: list[str] = []  # our answers and errors that AWS's models do not allow, and crashes
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one HTTP request."""
@@ -69,7 +69,7 @@ class AwsFront:
         return response(environ, start_response)
 
     def perform(self, caller: Caller, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Do one operation of ours as if `caller` had sent it, log included; raise AwsError."""
+        """Perform one of our operations as if `caller` had sent it, with a log entry. Raises AwsError."""
         call = Incoming(service, operation, params, wire.JSON, query=False)
         done: list[dict[str, Any]] = []
 
@@ -137,7 +137,7 @@ class AwsFront:
         return result
 
     def _from_moto(self, request: Request, call: Incoming) -> Response:
-        # incoming() has read the body; moto reads it again.
+        # `incoming` has read the body; moto reads it again.
         environ = {**request.environ, "wsgi.input": io.BytesIO(request.get_data(cache=True))}
         try:
             with self._one_at_a_time.get(call.service, nullcontext()):
@@ -159,4 +159,4 @@ def _lost(loss: Loss, environ: dict[str, Any]) -> Response:
         return Response(b"", 500)
     connection: socket.socket = environ["werkzeug.socket"]
     connection.shutdown(socket.SHUT_RDWR)
-    raise ConnectionAbortedError  # werkzeug takes it for a caller that went away
+    raise ConnectionAbortedError  # werkzeug treats it as a disconnected client

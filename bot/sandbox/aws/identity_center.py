@@ -1,4 +1,4 @@
-"""IAM Identity Center as the sandbox has it: one instance, and the users whom a test names. Knows no request.
+"""A simulated IAM Identity Center: one instance, and the users that a test names.
 
 https://docs.aws.amazon.com/singlesignon/latest/IdentityStoreAPIReference/API_DescribeUser.html
 """
@@ -15,20 +15,20 @@ INSTANCE_ARN: Final = "arn:aws:sso:::instance/ssoins-1234567890abcdef"
 
 
 class IdentityCenter:
-    """`users`: ids by user name; a user's mail address is the user name."""
+    """Users by name, with their ids. A user's mail address is the user name."""
 
     def __init__(self, users: Mapping[str, str]) -> None:
         self._names = {user_id: name for name, user_id in users.items()}
 
     def table(self) -> dict[tuple[str, str], Operation]:
-        """Return what this class answers, by the service that a call is signed for and operation."""
+        """Return the operations of this class, by signing name of the service and operation."""
         return {
             ("sso", "ListInstances"): self.list_instances,
             ("identitystore", "DescribeUser"): self.describe_user,
         }
 
     def list_instances(self, caller: Caller, _params: Params) -> dict[str, Any]:
-        """Return the one instance, to whichever account asks."""
+        """Return the one instance, to any account."""
         return {"Instances": [instance(STORE, owner=caller.account)]}
 
     def describe_user(self, _caller: Caller, params: Params) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""The nodes: EC2 instances (moto's) and hybrid-activated ones (ours), as Systems Manager sees them.
+"""The nodes: moto's EC2 instances and our hybrid-activated machines, as Systems Manager shows them.
 
-Answers DescribeInstanceInformation for both and ListTagsForResource for hybrid ones. Knows nothing of requests.
+Answers DescribeInstanceInformation for both and ListTagsForResource for hybrid nodes. Does not know access requests.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What the agent reports of the system it runs on."""
+    """The operating system that the agent reports."""
 
     type: str = "Linux"
     name: str = "Amazon Linux"
@@ -56,11 +56,11 @@ class Nodes:
         self._hybrid[node.id] = node
 
     def set_platform(self, instance_id: str, platform: Platform) -> None:
-        """Say what an EC2 instance runs; moto does not know it."""
+        """Set the operating system of an EC2 instance, which moto does not know."""
         self._platforms[instance_id] = platform
 
     def tags(self, node_id: str, *, account: str, region: str) -> dict[str, str] | None:
-        """Return a node's tags; None if there is no such node there."""
+        """Return a node's tags, or None if the node does not exist in this account and Region."""
         if node := self._hybrid_in(account, region).get(node_id):
             return dict(node.tags)
         try:
@@ -70,14 +70,14 @@ class Nodes:
         return {t["key"]: t["value"] for t in instance.get_tags()}
 
     def table(self) -> dict[tuple[str, str], Operation]:
-        """Return what this class answers, by service and operation."""
+        """Return the operations of this class, by service and operation."""
         return {
             ("ssm", "DescribeInstanceInformation"): self.describe_instance_information,
             ("ssm", "ListTagsForResource"): self.list_tags_for_resource,
         }
 
     def describe_instance_information(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return what the agents report, by filters."""
+        """Return the agents' reports that pass the filters."""
         rows = [*self._ec2_rows(caller), *self._hybrid_rows(caller)]
         wanted = [(f["Key"], f["Values"]) for f in params.get("Filters", [])]
         wanted += [(f["key"], f["valueSet"]) for f in params.get("InstanceInformationFilterList", [])]
@@ -153,5 +153,5 @@ class Nodes:
 
 
 def _host_name(ip: str, region: str) -> str:
-    """Name a machine as EC2 does."""
+    """Return the host name in EC2's form."""
     return f"ip-{ip.replace('.', '-')}.{region}.compute.internal"

@@ -1,9 +1,9 @@
-"""The sandbox's AWS, started and stopped: moto and the simulator of just-in-time node access on one loopback port.
+"""Start and stop of the simulated AWS: moto and the simulator of just-in-time node access on one loopback port.
 
     with SandboxAws.start() as aws:
         environment = {"AWS_ENDPOINT_URL": aws.endpoint, "AWS_REGION": aws.world.region, **aws.world.bot.environment()}
 
-moto keeps its state per process: a start wipes what an earlier one left, so one at a time.
+moto keeps its state per process: only one may run at a time, and each start clears the state of an earlier one.
 """
 
 import os
@@ -24,7 +24,7 @@ from werkzeug.wrappers import Request, Response
 from bot.sandbox.aws import callers as identities
 from bot.sandbox.aws import world as sample
 from bot.sandbox.aws.call_log import Call, CallLog
-from bot.sandbox.aws.callers import Callers, Session
+from bot.sandbox.aws.callers import ROLE_PATH, Callers, RoleEndpoint, Session
 from bot.sandbox.aws.control import PREFIX, Control
 from bot.sandbox.aws.event_bus import EventBus
 from bot.sandbox.aws.faults import Faults, Throttle
@@ -35,13 +35,12 @@ from bot.sandbox.aws.jit.documents import JitDocuments
 from bot.sandbox.aws.jit.operations import JitOperations
 from bot.sandbox.aws.jit.state import Effect, JitState
 from bot.sandbox.aws.nodes import Nodes
-from bot.sandbox.aws.role_endpoint import ROLE_PATH, RoleEndpoint
 from bot.sandbox.aws.web_identities import PREFIX as ISSUER
 from bot.sandbox.aws.web_identities import WebIdentities
 
 HOST = "127.0.0.1"
 _one_at_a_time = threading.Lock()
-STOP_POLL = 0.02  # seconds; how soon the server notices that it shall stop
+STOP_POLL = 0.02  # seconds; how soon the server notices a stop
 
 
 def _utc_now() -> datetime:
@@ -49,22 +48,22 @@ def _utc_now() -> datetime:
 
 
 class QuietHandler(MotoRequestHandler):
-    """moto's request handler without the line per request on stderr; the call log tells more."""
+    """moto's request handler without a line per request on stderr; the call log has more."""
 
     def log(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 class SandboxAws:
-    """A running AWS of our own.
+    """A running simulated AWS.
 
-    `now` moves time-outs and access windows; `per_second` limits each operation as SSM does (None: no limit);
-    `steps_shown` truncates the step list of GetAutomationExecution; `assumed` varies what AWS does not document;
-    `identity_center_users` gives requesters an Identity Center id, by session name, and the id a record of that name;
-    `administrator` is the account and Region in which copies of all requests are kept, as in an organization's
-    delegated administrator account.
-    What an SDK renews by itself expires in real time whatever `now` says, since SDKs look at the real clock; what
-    AssumeRole gives out expires by `now`, as whoever keeps it has it.
+    `now`: the clock of time-outs, access windows and assumed sessions. Credentials that SDKs renew themselves expire
+    in real time, because SDKs use the real clock.
+    `per_second`: limit of each operation, as in SSM; None is no limit.
+    `steps_shown`: truncates the step list of GetAutomationExecution.
+    `assumed`: varies what AWS does not document.
+    `identity_center_users`: Identity Center ids of requesters, by session name.
+    `administrator`: account and Region with copies of all requests, as a delegated administrator account has them.
     """
 
     def __init__(
@@ -78,8 +77,8 @@ class SandboxAws:
         administrator: tuple[str, str] | None = None,
     ) -> None:
         if not _one_at_a_time.acquire(blocking=False):
-            raise RuntimeError("a sandbox runs in this process already, and moto keeps its state per process")
-        _forget_everything()
+            raise RuntimeError("a sandbox already runs in this process, and moto keeps its state per process")
+        _reset_moto()
         self.faults = Faults()
         self.callers = Callers(now=now)
         self.web_identities = WebIdentities(now=_utc_now)
@@ -109,7 +108,7 @@ class SandboxAws:
 
     @classmethod
     def start(cls, *, port: int = 0, **settings: Any) -> "SandboxAws":
-        """Start on loopback with the sample world in it; `settings` are the constructor's, port 0 is any free one."""
+        """Start on loopback with the sample world. `settings` are the constructor's; port 0 is any free port."""
         aws = cls(**settings)
         aws._serve(port)
         try:
@@ -120,7 +119,7 @@ class SandboxAws:
         return aws
 
     def stop(self) -> None:
-        """Let every held call go and stop answering."""
+        """Continue every held call and stop the server."""
         self.faults.clear()
         self._server.shutdown()
         self._server.server_close()
@@ -134,32 +133,32 @@ class SandboxAws:
         self.stop()
 
     def calls(self, operation: str | None = None) -> list[Call]:
-        """Return every call so far, of one operation or of all, in the order of arrival."""
+        """Return the calls so far, of one operation or of all, in the order of arrival."""
         return self._log.all(operation)
 
     def effects(self, *kinds: str) -> list[Effect]:
-        """Return the signals and stops that took effect: of some kinds (Approve, Reject, Revoke, Stop) or of all."""
+        """Return the signals and stops that took effect, of these kinds (Approve, Reject, Revoke, Stop) or all."""
         return [e for e in self.state.effects if not kinds or e.kind in kinds]
 
     def forget_calls(self) -> None:
-        """Empty the call log, not the effects."""
+        """Clear the call log, but not the effects."""
         self._log.clear()
 
     def tick(self) -> None:
-        """Let everything lapse that is overdue, events included."""
+        """Time out all overdue levels and publish their events."""
         self.state.tick()
 
     @property
     def mistakes(self) -> list[str]:
-        """What the sandbox itself did wrong; tests assert that it is empty."""
+        """Errors of the sandbox itself; tests assert that there are none."""
         return self.front.mistakes
 
     def session(self, role: str, name: str, *, source_identity: str = "") -> Session:
-        """Return credentials of a role as AssumeRole would give them."""
+        """Return credentials of a role, as AssumeRole does."""
         return self.callers.assume(role, name, source_identity=source_identity)
 
     def client(self, service: str, session: Session | None = None, *, region: str | None = None) -> Any:
-        """Return a boto3 client of this AWS that retries nothing; the bot's credentials unless told otherwise."""
+        """Return a boto3 client of this AWS without retries; by default with the bot's credentials."""
         session = session or self.world.bot
         return _boto3().client(
             service,  # type: ignore[call-overload]
@@ -172,7 +171,7 @@ class SandboxAws:
         )
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one HTTP request: the control calls here, all else as AWS."""
+        """Answer one HTTP request: control calls, issuer documents, role credentials, or a call of AWS."""
         path = environ["PATH_INFO"]
         if path.startswith(PREFIX):
             return self.control.answer(Request(environ))(environ, start_response)
@@ -211,11 +210,11 @@ class SandboxAws:
             client.close()
         self.control.world = self.world
         self._log.clear()
-        self.throttle.per_second = self._per_second  # not before: the sample world is built faster than that
+        self.throttle.per_second = self._per_second  # only now: building the sample world is faster
 
 
-def _forget_everything() -> None:
-    # moto can be told in no other way. Its 1,347 machine images take 0.3 s at every start, and nobody here needs one.
+def _reset_moto() -> None:
+    # moto has no other setting for it. Its 1,347 machine images take 0.3 s at each start, and none is used here.
     os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     BackendDict.reset()
     reset_model_data()
@@ -223,5 +222,5 @@ def _forget_everything() -> None:
 
 @cache
 def _boto3() -> boto3.session.Session:
-    """Return one session for all clients: it keeps the service models, which take long to read."""
+    """Return one session for all clients: it caches the service models, which load slowly."""
     return boto3.session.Session()

@@ -1,7 +1,7 @@
-"""Checks a value against a botocore shape: types, required and unknown members, enums, lengths, patterns.
+"""Validates a value against a botocore shape: types, required and unknown members, enums, lengths, patterns.
 
-botocore itself checks types, required members and minimum lengths only, and only what a client sends. This module
-knows botocore's shapes and nothing of any operation.
+botocore itself validates only types, required members and minimum lengths, and only what a client sends. Knows no
+operation.
 """
 
 import re
@@ -16,7 +16,7 @@ from botocore.validate import ParamValidator
 
 
 def problems(value: object, shape: Shape) -> list[str]:
-    """Return what is wrong with `value`, one line each; empty when it fits `shape`."""
+    """Return the problems of `value`, one line each; empty if it fits `shape`."""
     report = ParamValidator().validate(cast("Any", value), shape)
     found = [report.generate_report()] if report.has_errors() else []
     return found + list(_walk(value, shape, ""))
@@ -64,15 +64,15 @@ def _size(value: object) -> float | None:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    r"""Compile a Java pattern of the model; classes like `\p{L}`, which Python lacks, become what they mean."""
+    r"""Compile a Java pattern of the model; classes like `\p{L}`, which Python lacks, are translated."""
     translated = re.sub(r"\\p\{(\w)\w*\}", lambda found: _class(found[1]), pattern)
-    # Java's \w is ASCII unless told otherwise, Python's is not: a session name in Japanese must not pass.
+    # Java's \w is ASCII by default, Python's is not: a session name in Japanese must not pass.
     return re.compile(translated, 0 if translated != pattern else re.ASCII)
 
 
 @cache
 def _class(category: str) -> str:
-    """Return what stands for a general category of Unicode within brackets."""
+    """Return the characters of a general category of Unicode, for use within brackets."""
     if category in "LNZ":
         return {"L": r"\w", "N": r"\w", "Z": r"\s"}[category]
     members = (chr(number) for number in range(sys.maxunicode + 1))

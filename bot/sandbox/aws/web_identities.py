@@ -1,10 +1,10 @@
-"""STS's statements of who somebody is, for readers outside AWS: GetWebIdentityToken, and the keys that it publishes.
+"""STS's identity tokens for services outside AWS: GetWebIdentityToken, and the keys that the issuer publishes.
 
-Owns the key, the claims and the issuer's two documents. What IAM policies would allow is not simulated.
+Owns the key, the claims and the issuer's two documents. IAM policies are not simulated.
 https://docs.aws.amazon.com/STS/latest/APIReference/API_GetWebIdentityToken.html
 https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_outbound_token_claims.html
 
-AWS has an issuer of its own, a host name, for each account that enabled it; here it is a path for each account.
+In AWS, each account that enables it has an issuer with its own host name; here it is a path per account.
 """
 
 import json
@@ -26,19 +26,19 @@ from bot.sandbox.aws.errors import AwsError
 PREFIX: Final = "/_issuer/"
 DISCOVERY: Final = "/.well-known/openid-configuration"
 KEYS: Final = "/.well-known/jwks.json"
-KID: Final = "RSA_0"  # what AWS calls its own
+KID: Final = "RSA_0"  # the key id that AWS uses
 DEFAULT_SECONDS: Final = 300
 _ONE_KEY: Final = threading.Lock()
 
 
 class WebIdentities:
-    """The issuer. `enabled` is what EnableOutboundWebIdentityFederation sets; `endpoint` is filled in once known."""
+    """The issuer. EnableOutboundWebIdentityFederation sets `enabled`; `endpoint` is set after the start."""
 
     def __init__(self, *, now: Callable[[], datetime]) -> None:
         self._now, self.enabled, self.endpoint = now, True, ""
 
     def issuer(self, account: str) -> str:
-        """Return what stands in the claim `iss`, below which the keys are."""
+        """Return the claim `iss`, which is also the base address of the keys."""
         return f"{self.endpoint}{PREFIX}{account}"
 
     def get_web_identity_token(self, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class WebIdentities:
         return jwt.encode(claims, key, algorithm="RS256", headers={"kid": KID})
 
     def answer(self, request: Request) -> Response:
-        """Answer for one of the two documents."""
+        """Return one of the two documents."""
         account, slash, name = request.path.removeprefix(PREFIX).partition("/")
         documents = {DISCOVERY: self._discovery, KEYS: self._keys}
         document = documents.get(slash + name)

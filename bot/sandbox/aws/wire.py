@@ -1,6 +1,6 @@
-"""AWS's wire, both ways: which operation a request asks for, with which parameters; answers and errors as bytes.
+"""AWS's wire protocols: parses operation and parameters of a request, and writes answers and errors.
 
-Sans-IO but for werkzeug's request and response objects. Knows botocore's shapes and no operation in particular.
+No I/O, except for werkzeug's request and response objects. Knows botocore's shapes and no particular operation.
 """
 
 import json
@@ -23,18 +23,18 @@ _SCOPE = re.compile(r"Credential=\w+/\d+/[\w-]+/(?P<service>[\w-]+)/aws4_request
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One request, as far as it can be understood without a model."""
+    """One request, as far as it can be parsed without a model."""
 
     service: str
     operation: str
     body: dict[str, Any]  # JSON, or the form's fields
     content_type: str  # of the answer
     query: bool  # the query protocol (XML answers) rather than JSON
-    malformed: bool = False  # the body is no JSON object
+    malformed: bool = False  # the body is not a JSON object
 
 
 def incoming(request: Request) -> Incoming:
-    """Read a request; what cannot be read has an empty operation."""
+    """Parse a request. If that fails, its operation is empty."""
     scope = _SCOPE.search(request.headers.get("Authorization", ""))
     service, raw = scope["service"] if scope else "", request.get_data(cache=True)
     if target := request.headers.get("X-Amz-Target"):
@@ -45,7 +45,7 @@ def incoming(request: Request) -> Incoming:
 
 
 def params_of(call: Incoming, operation: OperationModel) -> dict[str, Any]:
-    """Return the parameters in the model's shape; raise AwsError for a body that is no JSON object."""
+    """Return the parameters in the model's shape. Raises AwsError for a body that is not a JSON object."""
     if call.malformed:
         raise AwsError("SerializationException", "The body is no JSON object.")
     if not call.query:
@@ -54,7 +54,7 @@ def params_of(call: Incoming, operation: OperationModel) -> dict[str, Any]:
 
 
 def answer(result: dict[str, Any], call: Incoming) -> Response:
-    """Put a result on the wire."""
+    """Write a result."""
     if call.query:
         name = call.operation
         inner = f"<{name}Result>{_xml(result)}</{name}Result>{_metadata()}"
@@ -64,11 +64,11 @@ def answer(result: dict[str, Any], call: Incoming) -> Response:
 
 
 def refusal(error: AwsError, call: Incoming) -> Response:
-    """Put an error on the wire."""
+    """Write an error."""
     if call.query:
         inner = f"<Type>Sender</Type><Code>{error.code}</Code><Message>{escape(error.message)}</Message>"
         body = f"<ErrorResponse><Error>{inner}</Error><RequestId>{uuid4()}</RequestId></ErrorResponse>"
-        if call.service == "ec2":  # a dialect of its own
+        if call.service == "ec2":  # EC2 has another format
             body = f"<Response><Errors><Error>{inner}</Error></Errors><RequestID>{uuid4()}</RequestID></Response>"
         return Response(body, error.status, content_type=call.content_type)
     body = json.dumps({"__type": error.code, "message": error.message, "Message": error.message})
@@ -90,7 +90,7 @@ def _epoch(value: object) -> float:
 
 
 def _unflattened(form: dict[str, str], shape: Any) -> dict[str, Any]:
-    """Undo the query protocol, as deep as the STS calls need: `A=1`, `L.member.1=x`, `L.member.1.Key=k`."""
+    """Parse the query protocol, as deep as STS needs it: `A=1`, `L.member.1=x`, `L.member.1.Key=k`."""
     found = {name: _member(form, name, member) for name, member in shape.members.items()}
     return {name: value for name, value in found.items() if value is not None}
 

@@ -1,6 +1,6 @@
-"""The sample world: one account with nodes, approval policies, roles and a queue, as a small company might have them.
+"""The sample world: one account of a small company with nodes, approval policies, roles and a queue.
 
-Sample data only; nothing in the product may depend on it.
+Sample data only; the product must not depend on it.
 """
 
 import json
@@ -20,7 +20,7 @@ QUEUE: Final = "node-access-events"
 BOT_KEY: Final = "SANDBOXKEYOFTHEBOT01"
 APPROVER_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"
 LEAD_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessLead"
-CANCELLER: Final = "NodeAccessCanceller"  # the role, in whatever account, in which requests are cancelled for others
+CANCELLER: Final = "NodeAccessCanceller"  # the role, in any account, that may cancel other people's requests
 CANCELLER_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/{CANCELLER}"
 OPERATOR_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/Operator"
 BOT_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessBot"
@@ -94,7 +94,7 @@ HYBRID_NODE: Final = HybridNode(
 )
 AUTO_POLICY: Final = {
     "schemaVersion": "0.3",
-    "description": "Development nodes need nobody's approval",
+    "description": "Development nodes need no approval",
     "accessTokenRole": TOKEN_ROLE,
     "accessDuration": 3600,
     "AutoApprovalPolicyDocuments": [
@@ -109,7 +109,7 @@ AUTO_POLICY: Final = {
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Where things are."""
+    """Ids, addresses and sessions of the sample account."""
 
     account: str
     region: str
@@ -163,7 +163,7 @@ MANUAL_POLICIES: Final = {
 
 
 def admit(callers: Callers) -> tuple[Session, Session]:
-    """Make the sample roles; return the sessions of the bot and of the requester."""
+    """Create the sample roles; return the sessions of the bot and of the requester."""
     for role in (APPROVER_ROLE, LEAD_ROLE, CANCELLER_ROLE, OPERATOR_ROLE, BOT_ROLE):
         callers.add_role(role)
     bot = callers.bootstrap(BOT_KEY, role_arn=BOT_ROLE, session_name="node-access-bot")
@@ -171,7 +171,7 @@ def admit(callers: Callers) -> tuple[Session, Session]:
 
 
 def build(*, ec2: Any, sqs: Any, ssm: Any, nodes: Nodes, bot: Session, requester: Session) -> World:
-    """Make the sample account's resources, by the calls that its owner would make. Takes boto3 clients."""
+    """Create the sample account's resources with boto3 clients, as its owner would."""
     dead, queue = _queues(sqs)
     for name, content in MANUAL_POLICIES.items():
         ssm.create_document(Name=name, Content=json.dumps(content, ensure_ascii=False), DocumentType=MANUAL)
@@ -195,7 +195,7 @@ def build(*, ec2: Any, sqs: Any, ssm: Any, nodes: Nodes, bot: Session, requester
 
 
 def start_instance(ec2: Any, nodes: Nodes, node: Ec2Node) -> str:
-    """Start an EC2 instance; return its id, which moto draws at random."""
+    """Start an EC2 instance; return its id, which moto generates."""
     tags = [{"Key": key, "Value": value} for key, value in (("Name", node.name), *node.tags)]
     started = ec2.run_instances(
         ImageId="ami-12c6146b",

@@ -1,7 +1,7 @@
-"""What the simulator assumes about just-in-time node access and no primary source confirms: the one place for it.
+"""All assumptions of the simulator about just-in-time node access that no primary source confirms.
 
-Everything here may turn out otherwise on a live account. The product must live with either answer, so tests start
-the sandbox with other assumptions than the defaults. https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access.html
+A live account may behave otherwise. The product must work in either case, so tests also start the sandbox with
+other assumptions. https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access.html
 """
 
 import json
@@ -11,15 +11,15 @@ from typing import Final
 
 from bot.sandbox.aws.jit.requests import Decision, Status, Vote
 
-# One policy for all nodes: the console offers it, its document form was not found. State Manager writes "all" so.
+# One policy for all nodes: the console offers it, but its document form was not found. State Manager writes "all" so.
 ALL_NODES_TARGET: Final = ("InstanceIds", "*")
 
-# `EnhancedApprovals.Approvers[].type`: only SSOGroup was seen for these policies; IamRole is Change Manager's word.
+# `EnhancedApprovals.Approvers[].type`: only SSOGroup was seen for these policies; IamRole is Change Manager's value.
 ROLE_APPROVER: Final = "IamRole"
 
-OUTPUT_VALUE_LIMIT: Final = 512  # characters; botocore's AutomationParameterValue, which step outputs are made of
+OUTPUT_VALUE_LIMIT: Final = 512  # characters; botocore's AutomationParameterValue, the type of step outputs
 
-# How a step's and an execution's state is spelt: words of the enum AutomationExecutionStatus. The automation pages say
+# Words for the state of a step and an execution, from the enum AutomationExecutionStatus. The automation pages say
 # Waiting, the events of this feature PendingApproval; an approved aws:approve step of other automations says Success.
 EXECUTION_WORDS: Final = MappingProxyType(
     {
@@ -28,7 +28,7 @@ EXECUTION_WORDS: Final = MappingProxyType(
         Status.REJECTED: "Rejected",
         Status.TIMED_OUT: "TimedOut",
         Status.CANCELLED: "Cancelled",
-        Status.REVOKED: "Approved",  # the automation had ended well before the revocation; its enum has no Revoked
+        Status.REVOKED: "Approved",  # the automation ended successfully before the revocation; the enum has no Revoked
     }
 )
 STEP_WORDS: Final = MappingProxyType(
@@ -57,7 +57,7 @@ OPS_ITEM_WORDS: Final = MappingProxyType(
         Status.FAILED: "Failed",
     }
 )
-# GetAccessToken has five words only; which of them a cancelled or failed request takes is not documented.
+# GetAccessToken has five words only; which of them a cancelled or failed request has is not documented.
 TOKEN_WORDS: Final = MappingProxyType(
     {
         Status.WAITING: "Pending",
@@ -73,18 +73,18 @@ TOKEN_WORDS: Final = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """The assumptions that a test may want otherwise."""
+    """The assumptions that a test may change."""
 
     execution_words: MappingProxyType[Status, str] = field(default_factory=lambda: EXECUTION_WORDS)
     step_words: MappingProxyType[Status, str] = field(default_factory=lambda: STEP_WORDS)
-    events_after_decision: bool = True  # whether Rejected, TimedOut, Cancelled and Revoked are announced at all
-    decisions_shown: bool = True  # whether GetAutomationExecution tells who decided
+    events_after_decision: bool = True  # whether Rejected, TimedOut, Cancelled and Revoked have events
+    decisions_shown: bool = True  # whether GetAutomationExecution shows who decided
     no_policy_error: str = "ValidationException"  # StartAccessRequest for a node that no policy targets
     not_an_approver_error: str = "InvalidAutomationSignalException"  # or AccessDeniedException
 
 
 def decision_json(vote: Vote) -> str:
-    """Spell one element of the step output `ApproverDecisions`: a JSON text, its comment cut to the value's limit."""
+    """Return one element of the step output `ApproverDecisions`: JSON, with the comment cut to the value's limit."""
     word = "approved" if vote.decision is Decision.APPROVE else "rejected"
     decided = {"approver": vote.voter, "decision": word, "time": vote.at.isoformat()}
     if not vote.comment:
@@ -96,7 +96,7 @@ def decision_json(vote: Vote) -> str:
 
 
 def node_arn(account: str, region: str, node_id: str) -> str:
-    """Name a node by ARN as the requests do; the form for `mi-*` nodes is the one that IAM uses."""
+    """Return a node's ARN as requests have it; for `mi-*` nodes, the form that IAM uses."""
     if node_id.startswith("mi-"):
         return f"arn:aws:ssm:{region}:{account}:managed-instance/{node_id}"
     return f"arn:aws:ec2:{region}:{account}:instance/{node_id}"

@@ -1,4 +1,4 @@
-"""The SSM document operations for approval policies, which moto does not take. Other documents stay moto's."""
+"""The SSM document operations for approval policies, which moto rejects. moto answers for all other documents."""
 
 import hashlib
 from typing import Any
@@ -25,7 +25,7 @@ class JitDocuments:
         self._state = state
 
     def table(self) -> dict[tuple[str, str], Operation]:
-        """Return what this class answers, by service and operation."""
+        """Return the operations of this class, by service and operation."""
         return {
             ("ssm", "CreateDocument"): self.create,
             ("ssm", "GetDocument"): self.get,
@@ -54,7 +54,7 @@ class JitDocuments:
         return {"DocumentDescription": _description(known[name], caller)}
 
     def get(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return a policy with its content, in the format that is asked for.
+        """Return a policy with its content, in the requested format.
 
         https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetDocument.html
         """
@@ -70,12 +70,12 @@ class JitDocuments:
         return {"Document": _description(self._policy(caller, params), caller)}
 
     def delete(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Forget a policy; requests under way keep their levels."""
+        """Delete a policy; pending requests keep their levels."""
         del self._policies(caller)[self._policy(caller, params).name]
         return {}
 
     def list_all(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """List the approval policies, if the filter DocumentType asks for them."""
+        """List the approval policies if the filter DocumentType selects them."""
         asked = {f["Key"]: f["Values"] for f in params.get("Filters", []) if "Key" in f}
         older = {f["key"]: [f["value"]] for f in params.get("DocumentFilterList", [])}
         kinds = KINDS & set({**older, **asked}.get("DocumentType", ()))

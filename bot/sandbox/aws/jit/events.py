@@ -1,7 +1,7 @@
 """EventBridge envelopes of just-in-time node access, derived from two states of one request.
 
-Member names and order (approver event before requester event) are those of AWS's own samples. Must not know where
-the envelopes go. https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-ssm.html
+Member names and order (approver event before requester event) follow AWS's samples. Does not know where the
+envelopes go. https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-ssm.html
 """
 
 from collections.abc import Iterator
@@ -23,10 +23,10 @@ def title(request: AccessRequest) -> str:
 
 
 def envelopes(before: AccessRequest | None, after: AccessRequest, assumed: Assumptions) -> list[Envelope]:
-    """Return what AWS announces when `before` (None: nothing yet) has become `after`, in its order."""
+    """Return the events for the change from `before` (None: a new request) to `after`, in AWS's order."""
     if after.status is Status.FAILED:
         return [] if before else [_failed(after)]
-    if not after.execution_id:  # auto-approved: AWS is silent
+    if not after.execution_id:  # auto-approved: AWS sends no event
         return []
     if after.status not in {Status.WAITING, Status.APPROVED} and not assumed.events_after_decision:
         return []
@@ -105,6 +105,6 @@ def _target(request: AccessRequest) -> str:
 
 
 def _locale_time(at: datetime) -> str:
-    """Spell a moment as the samples do: `Apr 10, 2025, 8:19:30 PM`."""
+    """Return a time in the form of the samples: `Apr 10, 2025, 8:19:30 PM`."""
     at = at.astimezone(UTC)
     return f"{at:%b} {at.day}, {at.year}, {at.hour % 12 or 12}:{at:%M:%S %p}"

@@ -1,4 +1,4 @@
-"""Filters and pages of the list operations. Knows requests and AWS's filter keys; knows no wire."""
+"""Filters and pages of the list operations. Knows requests and AWS's filter keys, but not the wire."""
 
 import base64
 import binascii
@@ -14,11 +14,11 @@ from bot.sandbox.aws.jit.shapes import OPS_ITEM_TYPE, operational_data
 
 T = TypeVar("T")
 Filter = dict[str, Any]
-MAX_PAGE: Final = 50  # the model's maximum of MaxResults, and what AWS takes where the caller names none
+MAX_PAGE: Final = 50  # the model's maximum of MaxResults, and the default
 
 
 def page(rows: Sequence[T], params: dict[str, Any], error: str) -> tuple[list[T], dict[str, str]]:
-    """Return one page and the `NextToken` member if there is more; `error` is the code for a foreign token."""
+    """Return one page, and the member `NextToken` if there are more. `error`: the code for an invalid token."""
     start, size = _offset(params.get("NextToken"), error), params.get("MaxResults", MAX_PAGE)
     rest = {"NextToken": _token(start + size)} if start + size < len(rows) else {}
     return list(rows[start : start + size]), rest
@@ -85,7 +85,7 @@ def _ops_item_passes(request: AccessRequest, wanted: Filter) -> bool:
 
 
 def executions(requests: Sequence[AccessRequest], filters: list[Filter], assumed: Assumptions) -> list[AccessRequest]:
-    """Return the requests with an automation execution that passes every filter; a replica's runs elsewhere."""
+    """Return the requests whose automation execution passes every filter; replicas have none here."""
     own = [r for r in requests if r.execution_id and r.replica_of is None]
     return [r for r in own if all(_execution_passes(r, f, assumed) for f in filters)]
 

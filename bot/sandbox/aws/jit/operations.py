@@ -1,6 +1,6 @@
 """The SSM operations on access requests: parameters in, AWS's shapes out, `AwsError` for what AWS refuses.
 
-The wire is bot.sandbox.aws.front's; the rules are bot.sandbox.aws.jit.requests's.
+The wire protocol is in `bot.sandbox.aws.wire`, the rules are in `requests.py`.
 """
 
 import secrets
@@ -20,18 +20,18 @@ from bot.sandbox.aws.jit.state import Effect, JitState, NoPolicy, UnknownNode
 Params = dict[str, Any]
 Operation = Callable[[Caller, Params], dict[str, Any]]
 
-TOKEN_LIFE = timedelta(hours=1)  # an access token's credentials; the window itself is the policy's
+TOKEN_LIFE = timedelta(hours=1)  # of an access token's credentials; the policy sets the access window
 
 
 class JitOperations:
-    """Access requests and their approvals, as SSM offers them."""
+    """Access requests and their approvals through SSM's API."""
 
     def __init__(self, state: JitState, *, steps_shown: int | None, cancellers: frozenset[str]) -> None:
-        """`cancellers`: the names of roles that may stop executions for others than themselves."""
+        """`cancellers`: names of roles that may stop other people's executions."""
         self._state, self._steps_shown, self._cancellers = state, steps_shown, cancellers
 
     def table(self) -> dict[tuple[str, str], Operation]:
-        """Return what this class answers, by service and operation."""
+        """Return the operations of this class, by service and operation."""
         return {
             ("ssm", "StartAccessRequest"): self.start_access_request,
             ("ssm", "GetAccessToken"): self.get_access_token,
@@ -45,10 +45,10 @@ class JitOperations:
             ("ssm", "StopAutomationExecution"): self.stop_automation_execution,
         }
 
-    # --- asking --------------------------------------------------------------------------------------------------
+    # --- requesting --------------------------------------------------------------------------------------------------
 
     def start_access_request(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Ask for access to the one node of `Targets`."""
+        """Request access to the one node of `Targets`."""
         targets = [(t.get("Key"), t.get("Values", [])) for t in params["Targets"]]
         if len(targets) != 1 or targets[0][0] != "InstanceIds" or len(targets[0][1]) != 1:
             raise AwsError("ValidationException", "Targets takes Key=InstanceIds and one node id.")
@@ -65,10 +65,10 @@ class JitOperations:
         return {"AccessRequestId": request.id}
 
     def get_access_token(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Tell the requester how the request stands; with credentials while access runs."""
+        """Return the status to the requester, with credentials while access runs."""
         request = self._request(caller, params["AccessRequestId"], "ResourceNotFoundException")
         if request.requester != caller.arn:
-            raise AwsError("AccessDeniedException", "This access request is another principal's.")
+            raise AwsError("AccessDeniedException", "This access request belongs to another principal.")
         now = self._state.now()
         if request.access_until and now >= request.access_until and request.status is Status.APPROVED:
             return {"AccessRequestStatus": "Expired"}
@@ -77,7 +77,7 @@ class JitOperations:
         return {
             "AccessRequestStatus": TOKEN_WORDS[request.status],
             "Credentials": {
-                "AccessKeyId": "ASIA" + secrets.token_hex(8).upper(),  # opens nothing, not even here
+                "AccessKeyId": "ASIA" + secrets.token_hex(8).upper(),  # valid nowhere, not even here
                 "SecretAccessKey": secrets.token_hex(20),
                 "SessionToken": secrets.token_urlsafe(64),
                 "ExpirationTime": min(now + TOKEN_LIFE, request.access_until),
@@ -85,7 +85,7 @@ class JitOperations:
         }
 
     def stop_automation_execution(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Withdraw a waiting request: its requester may, and who has a role for it; the rest IAM would refuse."""
+        """Cancel a waiting request: allowed to its requester and to canceller roles; IAM would refuse all others."""
         request = self._execution(caller, params["AutomationExecutionId"])
         if caller.arn != request.requester and caller.session.role_arn.rpartition("/")[2] not in self._cancellers:
             raise AwsError("AccessDeniedException", f"{caller.arn} is not authorized to stop {request.execution_id}.")
@@ -110,7 +110,7 @@ class JitOperations:
         return {"OpsItemSummaries": [shapes.ops_item_summary(r) for r in rows], **more}
 
     def list_ops_item_events(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return what happened to some OpsItems, or to all."""
+        """Return the history of some OpsItems, or of all."""
         wanted = {v for f in params.get("Filters", []) for v in f["Values"]}
         known = {r.id for r in self._all(caller)}
         if wanted - known:
@@ -140,7 +140,7 @@ class JitOperations:
     # --- deciding ------------------------------------------------------------------------------------------------
 
     def send_automation_signal(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Count a vote for the level that is up (the signal names none), or revoke granted access."""
+        """Count a vote for the waiting level (the signal names none), or revoke granted access."""
         request = self._execution(caller, params["AutomationExecutionId"])
         kind, comment = params["SignalType"], next(iter(params.get("Payload", {}).get("Comment", [])), "")
         try:
@@ -186,9 +186,9 @@ def _signalled(request: AccessRequest, now: datetime, *, caller: Caller, kind: s
         case "Revoke":
             return requests.revoked(request, now, by=caller.arn, role=role, role_kind=ROLE_APPROVER)
         case _:
-            raise Refused(f"{kind} is no signal for an approval.")
+            raise Refused(f"{kind} is not a signal for an approval.")
 
 
 def _last_step_of(request: AccessRequest, voter: str) -> str:
-    """Name the latest level on which somebody has voted."""
+    """Return the name of the latest level with a vote of this person."""
     return [s.level.name for s in request.steps for v in s.votes if v.voter == voter][-1]

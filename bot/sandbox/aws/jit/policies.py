@@ -1,6 +1,6 @@
 """Approval policies: the documents ManualApprovalPolicy and AutoApprovalPolicy, and which of them applies to a node.
 
-Knows the documents' form and the order in which policies apply; knows no request and no wire.
+Knows the documents' form and the order in which policies apply, but neither requests nor the wire.
 https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access-approval-policies.html
 """
 
@@ -18,13 +18,13 @@ from bot.sandbox.aws.jit.requests import Approver, Level
 
 MANUAL: Final = "ManualApprovalPolicy"
 AUTO: Final = "AutoApprovalPolicy"
-MAX_LEVELS = 5  # the user guide's figures, as the others here
+MAX_LEVELS = 5  # these limits are from the user guide
 MAX_APPROVERS = 5
 ACCESS_HOURS = range(1, 337)
-DEFAULT_TIMEOUT = 604_800  # seconds; what aws:approve waits if the step does not say
+DEFAULT_TIMEOUT = 604_800  # seconds; the default of aws:approve
 MAX_TIMEOUT = 2_592_000
 
-# The one form of Cedar permission that the sandbox understands: tags that must all be there, or no condition.
+# The only form of Cedar permission that the sandbox supports: tags that must all exist, or no condition.
 _PERMIT = re.compile(
     r"permit\s*\(\s*principal\s*,\s*action\s*==\s*AWS::SSM::Action::\"getTokenForInstanceAccess\"\s*,\s*resource\s*\)"
     r"\s*(?:when\s*\{(?P<when>[^}]*)\}\s*)?;"
@@ -36,12 +36,12 @@ Tags = Mapping[str, str]
 
 
 class InvalidPolicy(ValueError):
-    """The document is no approval policy that the sandbox can follow; the text says why."""
+    """The document is not an approval policy that the sandbox supports; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One approval policy document, read."""
+    """One parsed approval policy document."""
 
     name: str
     kind: str
@@ -51,14 +51,14 @@ class Policy:
     access_duration: timedelta
     targets: tuple[tuple[str, tuple[str, ...]], ...] = ()  # key, values
     levels: tuple[Level, ...] = ()  # none: approved at once
-    permitted_tags: tuple[Tags, ...] = ()  # AUTO: one entry per permission, all its tags must be there
+    permitted_tags: tuple[Tags, ...] = ()  # AUTO: one entry per permission; all its tags must exist
     required_keys: tuple[frozenset[str], ...] = ()
     version: str = "1"
     description: str = ""
 
 
 def read_policy(name: str, *, kind: str, content: str, format_: str, created_at: datetime) -> Policy:
-    """Read a document; raise InvalidPolicy."""
+    """Parse a document. Raises InvalidPolicy."""
     body = _parsed(content, format_)
     try:
         policy = Policy(
@@ -76,7 +76,7 @@ def read_policy(name: str, *, kind: str, content: str, format_: str, created_at:
 
 
 def written(policy: Policy, format_: str) -> str:
-    """Return the document in JSON or YAML: as it was created, or converted from the other; raise InvalidPolicy."""
+    """Return the document as JSON or YAML, unchanged or converted. Raises InvalidPolicy."""
     if format_ == policy.format:
         return policy.content
     body = _parsed(policy.content, policy.format)
@@ -90,7 +90,7 @@ def written(policy: Policy, format_: str) -> str:
 
 
 def applicable(policies: Iterable[Policy], node_id: str, tags: Tags) -> list[Policy]:
-    """Return what applies to a node: one policy, none, or several that contradict each other.
+    """Return the policies that apply to a node: one, none, or several that conflict.
 
     Auto-approval comes first, then the manual policies that target one of the node's tags, then those for all nodes.
     """
@@ -147,7 +147,7 @@ def _level(step: dict[str, Any]) -> Level:
     if step["action"] != "aws:approve" or not 1 <= len(approvers) <= MAX_APPROVERS:
         raise InvalidPolicy(f"a level is an aws:approve step with 1 to {MAX_APPROVERS} approvers")
     if needed < 1 or not 0 < timeout <= MAX_TIMEOUT:
-        raise InvalidPolicy("a level needs at least one approval and lapses within 30 days")
+        raise InvalidPolicy("a level needs at least one approval and a time-out of at most 30 days")
     return Level(step["name"], approvers, needed, timedelta(seconds=timeout), str(inputs.get("Message", "")))
 
 
@@ -164,5 +164,5 @@ def _conditions(cedar: str) -> list[str]:
     conditions = [m["when"] or "" for m in _PERMIT.finditer(text)]
     unknown = [_PERMIT.sub("", text), *(_TAG_IS.sub("", _HAS_TAG.sub("", c)) for c in conditions)]
     if not conditions or any(re.sub(r"[\s&]", "", u) for u in unknown):
-        raise InvalidPolicy("the sandbox understands only: permit … when { resource.hasTag(…) && … == … };")
+        raise InvalidPolicy("the sandbox supports only: permit … when { resource.hasTag(…) && … == … };")
     return conditions

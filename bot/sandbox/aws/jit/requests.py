@@ -1,13 +1,13 @@
-"""The life of an access request: levels, votes, time-out, cancellation, revocation. Pure: time comes as an argument.
+"""The states of an access request: levels, votes, time-out, cancellation, revocation. Pure: time is an argument.
 
     waiting --all levels approved--> approved --Revoke--> revoked
        |---one rejection-----------> rejected
        |---a level overdue---------> timed out
        |---StopAutomationExecution-> cancelled
-    failed, and approved without levels (auto-approval), are ways to be born.
+    initial states as well: failed, and approved without levels (auto-approval)
 
-Every transition is a function from a request to a request; what is illegal raises `Refused` and changes nothing.
-This module must not know the wire, the spelling of a status, or who may call.
+Every transition is a function from a request to a request; an illegal one raises `Refused`. This module must not know
+the wire, AWS's words for a status, or who may call.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where a request, or one of its levels, is."""
+    """The status of a request or of one of its levels."""
 
     NOT_STARTED = "not_started"  # levels only
     WAITING = "waiting"
@@ -29,7 +29,7 @@ class Status(StrEnum):
 
 
 class Decision(StrEnum):
-    """What a voter says."""
+    """A vote's decision."""
 
     APPROVE = "Approve"
     REJECT = "Reject"
@@ -40,12 +40,12 @@ class Refused(Exception):
 
 
 class NotAnApprover(Refused):
-    """The voter is in none of the roles that the level lists."""
+    """The voter has none of the roles that the level lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Approver:
-    """Who a level lists: an id and the policy's word for its kind."""
+    """An approver of a level: an id, and the policy's word for its kind."""
 
     id: str
     kind: str
@@ -53,7 +53,7 @@ class Approver:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One aws:approve step as the policy has it."""
+    """One aws:approve step of a policy."""
 
     name: str
     approvers: tuple[Approver, ...]
@@ -64,7 +64,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One person's word: `voter` is the session's ARN, `role` the ARN of the role behind it."""
+    """One person's vote: `voter` is the ARN of the session, `role` the ARN of its role."""
 
     voter: str
     role: str
@@ -75,7 +75,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One level on its way."""
+    """The progress of one level."""
 
     level: Level
     id: str  # UUID
@@ -86,7 +86,7 @@ class Step:
 
     @property
     def due(self) -> datetime | None:
-        """When it lapses."""
+        """When it times out."""
         return self.started_at + self.level.timeout if self.started_at else None
 
 
@@ -95,7 +95,7 @@ class AccessRequest:
     """One access request: the OpsItem and its automation execution in one."""
 
     id: str  # oi-…
-    execution_id: str  # UUID; empty where nobody has to approve
+    execution_id: str  # UUID; empty if no approval is needed
     account: str
     region: str
     requester: str  # ARN of the session
@@ -104,7 +104,7 @@ class AccessRequest:
     reason: str
     policy: str
     policy_version: str
-    conflicting: tuple[str, ...]  # the policies that contradict each other
+    conflicting: tuple[str, ...]  # the conflicting policies
     access_duration: timedelta
     created_at: datetime
     modified_at: datetime
@@ -113,11 +113,11 @@ class AccessRequest:
     steps: tuple[Step, ...] = ()
     granted_at: datetime | None = None
     ended_at: datetime | None = None  # of the automation
-    replica_of: tuple[str, str, str] | None = None  # account, Region and id of the request that this is a copy of
+    replica_of: tuple[str, str, str] | None = None  # account, Region and id of the original
 
     @property
     def waiting_step(self) -> Step | None:
-        """The level that is up, if any."""
+        """The level that waits for votes, if any."""
         return next((s for s in self.steps if s.status is Status.WAITING), None)
 
     @property
@@ -126,7 +126,8 @@ class AccessRequest:
         return self.granted_at + self.access_duration if self.granted_at else None
 
 
-SERVICE = "AWSServiceRoleForSystemsManagerJustInTimeAccess/JustInTimeAccessService"  # who changes what nobody asked
+# The session that makes changes which no caller requested.
+SERVICE = "AWSServiceRoleForSystemsManagerJustInTimeAccess/JustInTimeAccessService"
 
 
 def begun(request: AccessRequest, now: datetime) -> AccessRequest:
@@ -136,7 +137,7 @@ def begun(request: AccessRequest, now: datetime) -> AccessRequest:
 
 
 def settled(request: AccessRequest, now: datetime) -> AccessRequest:
-    """Let an overdue level lapse; anything else is returned as it is."""
+    """Time out an overdue level; otherwise return the request unchanged."""
     step = request.waiting_step
     if step is None or step.due is None or now < step.due:
         return request
@@ -145,7 +146,7 @@ def settled(request: AccessRequest, now: datetime) -> AccessRequest:
 
 
 def voted(request: AccessRequest, vote: Vote, role_kind: str) -> AccessRequest:
-    """Count a vote for the level that is up. `role_kind`: the approvers' kind whose id is a role's ARN."""
+    """Count a vote for the waiting level. `role_kind`: the kind of approver whose id is a role's ARN."""
     step = request.waiting_step
     if step is None:
         raise Refused(f"The execution is not waiting for an approval: {request.status}.")
@@ -162,14 +163,14 @@ def voted(request: AccessRequest, vote: Vote, role_kind: str) -> AccessRequest:
 
 
 def cancelled(request: AccessRequest, now: datetime, by: str) -> AccessRequest:
-    """Withdraw a request that still waits."""
+    """Cancel a waiting request."""
     if (step := request.waiting_step) is None:
         raise Refused(f"The execution has ended: {request.status}.")
     return _ended(request, step, Status.CANCELLED, now, by)
 
 
 def revoked(request: AccessRequest, now: datetime, *, by: str, role: str, role_kind: str) -> AccessRequest:
-    """Take granted access back before its window ends."""
+    """Revoke granted access before its window ends."""
     if request.status is not Status.APPROVED or request.access_until is None or now >= request.access_until:
         raise Refused(f"There is no access to revoke: {request.status}.")
     if not any(Approver(role, role_kind) in s.level.approvers for s in request.steps):

@@ -1,4 +1,4 @@
-"""Requests in AWS's shapes: OpsItem, OpsItemSummary, AutomationExecution, StepExecution. Changes nothing."""
+"""Requests in AWS's shapes: OpsItem, OpsItemSummary, AutomationExecution, StepExecution."""
 
 import json
 from datetime import UTC, datetime
@@ -54,7 +54,7 @@ def _ops_item_core(request: AccessRequest) -> Shape:
 
 
 def operational_data(request: AccessRequest) -> dict[str, str]:
-    """Return the operational data as AWS's one published sample has it."""
+    """Return the operational data in the form of AWS's only published sample."""
     account, region, source = request.replica_of or ("", "", request.id)
     about = {
         "requester": {
@@ -103,7 +103,7 @@ def execution_metadata(request: AccessRequest, assumed: Assumptions) -> Shape:
 
 
 def execution(request: AccessRequest, assumed: Assumptions, steps_shown: int | None) -> Shape:
-    """Return the shape AutomationExecution; `steps_shown` cuts its step list as AWS does with long ones."""
+    """Return the shape AutomationExecution; `steps_shown` truncates its step list, as AWS does with long ones."""
     shown = request.steps[:steps_shown]
     return {
         **_execution_core(request, assumed),

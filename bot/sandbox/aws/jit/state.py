@@ -1,6 +1,6 @@
-"""All access requests and policies of the sandbox, behind one lock; announces every change.
+"""All access requests and policies of the sandbox, behind one lock; publishes an event for every change.
 
-Owns the clock: an overdue level lapses whenever anybody looks. Must not know the wire or who may call.
+Owns the clock: each read first times out overdue levels. Must not know the wire or who may call.
 """
 
 import secrets
@@ -22,10 +22,10 @@ Place = tuple[str, str]  # account, Region
 
 
 class NodeTags(Protocol):
-    """What the simulator must know of nodes."""
+    """What the simulator needs to know about nodes."""
 
     def tags(self, node_id: str, *, account: str, region: str) -> Tags | None:
-        """Return a node's tags; None if there is no such node there."""
+        """Return a node's tags, or None if the node does not exist in this account and Region."""
 
 
 class UnknownNode(LookupError):
@@ -38,7 +38,7 @@ class NoPolicy(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One signal or stop that changed a request; refused ones leave none."""
+    """One signal or stop that changed a request; refused ones are not recorded."""
 
     at: datetime
     ops_item_id: str
@@ -83,30 +83,30 @@ class JitState:
         self._lock = threading.RLock()
 
     def start(self, node_id: str, reason: str, *, account: str, region: str, by: str) -> AccessRequest:
-        """Ask for access; raise UnknownNode or NoPolicy."""
+        """Create a request. Raises UnknownNode or NoPolicy."""
         tags = self._nodes.tags(node_id, account=account, region=region)
         if tags is None:
             raise UnknownNode(node_id)
         policies = applicable(self.policies.get((account, region), {}).values(), node_id, tags)
         if not policies:
             raise NoPolicy(node_id)
-        request = self._born(policies, node_id=node_id, reason=reason, account=account, region=region, requester=by)
+        request = self._new(policies, node_id=node_id, reason=reason, account=account, region=region, requester=by)
         with self._lock:
             return self._keep(None, request)
 
     def find(self, ops_item_id: str, *, account: str, region: str) -> AccessRequest | None:
-        """Return a request of this account and Region as it stands now."""
+        """Return the current state of a request of this account and Region."""
         return next((r for r in self.all(account=account, region=region) if r.id == ops_item_id), None)
 
     def find_execution(self, execution_id: str, *, account: str, region: str) -> AccessRequest | None:
-        """Return the request of an automation execution as it stands now."""
+        """Return the current state of the request of an automation execution."""
         found = (r for r in self.all(account=account, region=region) if r.replica_of is None)
         return next((r for r in found if r.execution_id and r.execution_id == execution_id), None)
 
     def all(self, *, account: str, region: str) -> list[AccessRequest]:
-        """Return all requests of this account and Region as they stand now, the newest first.
+        """Return the current state of all requests of this account and Region, the newest first.
 
-        The delegated administrator's account has copies of all others, too.
+        The delegated administrator account also has copies of all others.
         """
         self.tick()
         place = (account, region)
@@ -118,25 +118,25 @@ class JitState:
         return sorted(found, key=lambda r: (r.created_at, r.id), reverse=True)
 
     def tick(self) -> None:
-        """Let everything lapse that is overdue."""
+        """Time out all overdue levels."""
         with self._lock:
             for request in list(self._requests.values()):
                 self._keep(request, requests.settled(request, self.now()))
 
     def change(self, ops_item_id: str, transition: Callable[[AccessRequest, datetime], AccessRequest]) -> AccessRequest:
-        """Put a request through one transition, atomically; what the transition raises changes nothing."""
+        """Apply a transition to a request atomically; if it raises, nothing changes."""
         with self._lock:
             self.tick()
             request = self._requests[ops_item_id]
             return self._keep(request, transition(request, self.now()))
 
     def record(self, effect: Effect) -> None:
-        """Remember that a signal took effect."""
+        """Record a signal that took effect."""
         with self._lock:
             self.effects.append(effect)
 
     def history(self, ops_item_ids: Iterable[str]) -> list[Change]:
-        """Return the changes of some OpsItems, the oldest first."""
+        """Return the history of some OpsItems, the oldest change first."""
         with self._lock:
             return sorted((c for i in ops_item_ids for c in self._history.get(i, ())), key=lambda c: c.at)
 
@@ -150,7 +150,7 @@ class JitState:
             self._publish(envelope)
         return after
 
-    def _born(
+    def _new(
         self, policies: list[Policy], *, node_id: str, reason: str, account: str, region: str, requester: str
     ) -> AccessRequest:
         now, policy, conflict = self.now(), policies[0], len(policies) > 1
@@ -176,7 +176,7 @@ class JitState:
 
 
 def _replica(request: AccessRequest, account: str, region: str) -> AccessRequest:
-    """Return the copy of a request in another account; its own id is always the same."""
+    """Return the copy of a request in another account; its id depends on the original only."""
     source = (request.account, request.region, request.id)
     copy_id = f"oi-{sha256('/'.join(source).encode()).hexdigest()[:12]}"
     return replace(request, id=copy_id, account=account, region=region, replica_of=source)

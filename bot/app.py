@@ -19,16 +19,15 @@ from prometheus_client import CollectorRegistry
 
 from bot.aws.assembly import AwsSide
 from bot.clock import SystemClock
-from bot.config.file import Configuration
 from bot.config.reload import ConfigurationReload
 from bot.config.settings import Settings
-from bot.domain.shown.card import Rules
+from bot.domain.configuration import Configuration
 from bot.ports.aws import AwsUnavailable
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
 from bot.service.assembly import Ports, Services
 from bot.service.auditing import Auditing
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 from bot.service.retention import Retention
 from bot.service.sources.intake import QUEUE, Intake
 from bot.service.sources.sweep import Sweep
@@ -139,10 +138,10 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
         telemetry = Telemetry(registry)
         store = await stack.enter_async_context(store_at(settings.store, region=settings.region))
         aws = await stack.enter_async_context(_aws(settings, configuration, clock, telemetry))
-        configured = _configured(settings, configuration, await _watched(settings, configuration, aws, stopping))
+        current = CurrentConfiguration(await _with_accounts(settings, configuration, aws, stopping), settings.tenant_id)
         teams = await stack.enter_async_context(
             TeamsSide(
-                _microsoft(settings, aws, clock), store=store, configured=configured, clock=clock, telemetry=telemetry
+                _microsoft(settings, aws, clock), store=store, configuration=current, clock=clock, telemetry=telemetry
             )
         )
         ports = Ports(
@@ -154,13 +153,13 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             clock=clock,
         )
         services = Services(
-            ports, configured=configured, telemetry=telemetry, owner=owner, period=settings.sweep_seconds
+            ports, configuration=current, telemetry=telemetry, owner=owner, period=settings.sweep_seconds
         )
         rows = services.rows
         reloading = ConfigurationReload(
             path=settings.config,
-            configuration=configuration,
-            configured=configured,
+            file=configuration,
+            current=current,
             rows=rows,
             clock=clock,
             telemetry=telemetry,
@@ -169,7 +168,7 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
         sources: list[Source] = [*own, reloading, LoopWatch(telemetry.loop_stall)]
         if aws.queue:
             telemetry.health.expect(QUEUE)
-            sources.append(Intake(queue=aws.queue, rows=rows, clock=clock, configured=configured, telemetry=telemetry))
+            sources.append(Intake(queue=aws.queue, rows=rows, clock=clock, configuration=current, telemetry=telemetry))
         public = server.build_app(
             messages=teams.attach(services.click_handler, services.commands, services.installs),
             ready=_readiness(teams, telemetry),
@@ -191,13 +190,13 @@ def _aws(settings: Settings, configuration: Configuration, clock: Clock, telemet
     )
 
 
-async def _watched(
+async def _with_accounts(
     settings: Settings, configuration: Configuration, aws: AwsSide, stopping: asyncio.Event
-) -> Mapping[str, frozenset[str]]:
-    """Return the configured accounts and their Regions, or the bot's own."""
+) -> Configuration:
+    """Return the configuration with at least one account: without [[accounts]] it is the bot's own."""
     if configuration.accounts:
-        return {account.id: frozenset(account.regions) for account in configuration.accounts}
-    return {await _own_account(aws, stopping): frozenset({settings.region})}
+        return configuration
+    return configuration.with_own_account(await _own_account(aws, stopping), settings.region)
 
 
 async def _own_account(aws: AwsSide, stopping: asyncio.Event) -> str:
@@ -241,14 +240,6 @@ def _credential(settings: Settings, aws: AwsSide, clock: Clock) -> ClientAuthent
         case "secret":
             return StaticSecret(settings.app_secret)
     assert_never(settings.app_credential)
-
-
-def _configured(settings: Settings, configuration: Configuration, watched: Mapping[str, frozenset[str]]) -> Configured:
-    identity = configuration.identity
-    channels = {channel.name: channel for channel in configuration.channels}
-    cancel_roles = {each.id: each.cancel_role for each in configuration.accounts if each.cancel_role}
-    rules = Rules(channels, allow_unidentified=identity.allow_unidentified, cancel_roles=cancel_roles)
-    return Configured(rules=rules, identity=identity, tenant_id=settings.tenant_id, accounts=watched)
 
 
 def _readiness(teams: TeamsSide, telemetry: Telemetry) -> server.Readiness:

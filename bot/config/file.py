@@ -7,7 +7,6 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from pydantic import ValidationError
 
 from bot.config.errors import ConfigurationProblems, Location, explain, shown
 from bot.config.schema import TABLES, File
+from bot.domain.configuration import Configuration
 from bot.domain.identity import IdentityRules, Principal, PrincipalKind
-from bot.domain.routing import Account, Channel
+from bot.domain.routing import Account
 
 _IAM_USER = r"arn:aws[a-z-]*:iam::[0-9]{12}:user/.+"
 _ROLE_OF = r"arn:aws[a-z-]*:iam::([0-9]{12}):role/"
@@ -24,15 +24,6 @@ _PRINCIPALS = (
     "write the ARN of a session (arn:aws:sts::<account>:assumed-role/<role>/<session>) or of an IAM user, or the id of"
     " an Identity Center user"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """The contents of node-access.toml. Without `accounts`, the bot watches its own account and Region."""
-
-    channels: tuple[Channel, ...]
-    identity: IdentityRules
-    accounts: tuple[Account, ...] = ()
 
 
 def load_configuration(path: Path) -> Configuration:

@@ -4,21 +4,20 @@ Owns when the file is read and what follows from a change. Its contents are pars
 """
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
 from bot.config.errors import ConfigurationProblems, shown
-from bot.config.file import Configuration, parse_configuration
+from bot.config.file import parse_configuration
+from bot.domain.configuration import Configuration
 from bot.domain.record import Record, SurfaceKind
 from bot.domain.request import RequestKey
-from bot.domain.routing import Channel
 from bot.domain.shown.card_places import channel_of_card
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
@@ -28,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class ConfigurationReload:
-    """The loop that re-reads the file. `configuration` is what the program was started with.
+    """The loop that re-reads the file. `file` is its content at startup; `current` gets each new content.
 
     The contents count once two reads in a row found the same. An editor may still be writing, and half a file can be a
     valid file with half of the approvers.
@@ -38,15 +37,15 @@ class ConfigurationReload:
         self,
         *,
         path: Path,
-        configuration: Configuration,
-        configured: Configured,
+        file: Configuration,
+        current: CurrentConfiguration,
         rows: Rows,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
-        self._path, self._active, self._configured = path, configuration, configured
+        self._path, self._file, self._current = path, file, current
         self._rows, self._clock, self._telemetry = rows, clock, telemetry
-        self._at_start = _fixed(configuration)
+        self._at_start = _fixed(file)
         self._seen: bytes | str | None = None
         self._parsed: bytes | str | None = None
         self._refused = False  # the last contents that were parsed
@@ -90,7 +89,7 @@ class ConfigurationReload:
         )
 
     def _take(self, configuration: Configuration) -> None:
-        previous, self._active = self._active, configuration
+        previous, self._file = self._file, configuration
         refused, self._refused = self._refused, False
         if _rules_of(configuration) != _rules_of(previous):
             self._apply(previous, configuration)
@@ -99,13 +98,9 @@ class ConfigurationReload:
         self._report_accounts(configuration)
 
     def _apply(self, previous: Configuration, configuration: Configuration) -> None:
-        rules = replace(  # what comes from [[accounts]] stays as it was at startup
-            self._configured.rules,
-            channels=_by_name(configuration),
-            allow_unidentified=configuration.identity.allow_unidentified,
-        )
         changed = _changed(previous, configuration)
-        self._configured.take(rules, configuration.identity)
+        # what comes from [[accounts]] stays as it was at startup
+        self._current.replace(replace(configuration, accounts=self._current.value.accounts))
         self._changed = None if changed is None or self._changed is None else self._changed | changed
 
     def _report_accounts(self, configuration: Configuration) -> None:
@@ -165,12 +160,8 @@ def _changed(previous: Configuration, now: Configuration) -> frozenset[str] | No
     """Return the names of the channels that differ. None: the identity rules differ, which concerns every request."""
     if previous.identity != now.identity:
         return None
-    before, after = _by_name(previous), _by_name(now)
-    return frozenset(name for name in {*before, *after} if before.get(name) != after.get(name))
-
-
-def _by_name(configuration: Configuration) -> Mapping[str, Channel]:
-    return {channel.name: channel for channel in configuration.channels}
+    names = {channel.name for channel in (*previous.channels, *now.channels)}
+    return frozenset(name for name in names if previous.channel(name) != now.channel(name))
 
 
 def _concerns(row: Record, changed: frozenset[str] | None) -> bool:

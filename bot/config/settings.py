@@ -14,8 +14,9 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Secre
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bot.config.errors import ConfigurationProblems, Location, explain, hint, shown
-from bot.config.file import Configuration, load_configuration
+from bot.config.file import load_configuration
 from bot.config.types import Guid, IdentityEndpoint, MicrosoftAddress, Region, SecretArn, Visible
+from bot.domain.configuration import Configuration
 from bot.teams.net.addresses import AddressRefused, ServiceHosts
 
 PREFIX = "NODE_ACCESS_"

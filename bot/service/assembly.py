@@ -10,7 +10,7 @@ from bot.service.auditing import Auditing
 from bot.service.clicks.handler import ClickHandler
 from bot.service.clicks.signalling import Signalling
 from bot.service.commands import CommandService
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.deliveries import Deliveries
 from bot.service.reconcile.identifying import Identifying
 from bot.service.reconcile.loop import ReconcileLoop
@@ -38,24 +38,24 @@ class Services:
     """The services of one process. `owner` names the process; `period`: seconds between two sweeps."""
 
     def __init__(
-        self, ports: Ports, *, configured: Configured, telemetry: Telemetry, owner: str, period: float
+        self, ports: Ports, *, configuration: CurrentConfiguration, telemetry: Telemetry, owner: str, period: float
     ) -> None:
         store, requests, people, clock = ports.store, ports.requests, ports.people, ports.clock
         self.rows = Rows(store, clock)
         self.auditing = Auditing(store=store, clock=clock, telemetry=telemetry)
         self.signalling = Signalling(
-            rows=self.rows, requests=requests, clock=clock, configured=configured, telemetry=telemetry
+            rows=self.rows, requests=requests, clock=clock, configuration=configuration, telemetry=telemetry
         )
         self.reconciler = Reconciler(
             rows=self.rows,
             requests=requests,
-            identifying=Identifying(people=people, identities=ports.identities, configured=configured),
+            identifying=Identifying(people=people, identities=ports.identities, configuration=configuration),
             deliveries=Deliveries(
                 rows=self.rows, chat=ports.chat, people=people, clock=clock, owner=owner, telemetry=telemetry
             ),
             signalling=self.signalling,
             clock=clock,
-            configured=configured,
+            configuration=configuration,
             owner=owner,
             telemetry=telemetry,
         )
@@ -67,7 +67,7 @@ class Services:
             people=people,
             signalling=self.signalling,
             clock=clock,
-            configured=configured,
+            configuration=configuration,
             telemetry=telemetry,
             auditing=self.auditing,
         )
@@ -75,11 +75,11 @@ class Services:
             rows=self.rows,
             requests=requests,
             clock=clock,
-            configured=configured,
+            configuration=configuration,
             period=period,
             owner=owner,
             telemetry=telemetry,
         )
         self.retention = Retention(store=store, clock=clock, telemetry=telemetry)
-        self.commands = CommandService(rows=self.rows, people=people, clock=clock, configured=configured)
+        self.commands = CommandService(rows=self.rows, people=people, clock=clock, configuration=configuration)
         self.installs = InstallationEvents(rows=self.rows, clock=clock, telemetry=telemetry)

@@ -26,7 +26,7 @@ from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, Pen
 from bot.ports.clock import Clock
 from bot.ports.teams import People, RosterUnavailable
 from bot.service.clicks.permission import Permission
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 
 ANY_COMMENT = "-"  # the list of requests that a person may decide assumes a comment where one is required
@@ -70,9 +70,9 @@ Handler = Callable[[IncomingMessage], Awaitable[View]]
 class CommandService:
     """Answers commands."""
 
-    def __init__(self, *, rows: Rows, people: People, clock: Clock, configured: Configured) -> None:
-        self._rows, self._people, self._clock, self._configured = rows, people, clock, configured
-        self._permission = Permission(people, configured)
+    def __init__(self, *, rows: Rows, people: People, clock: Clock, configuration: CurrentConfiguration) -> None:
+        self._rows, self._people, self._clock, self._configuration = rows, people, clock, configuration
+        self._permission = Permission(people, configuration)
         self._commands: Mapping[str, Handler] = {  # in lower case
             "": self._help,
             **dict.fromkeys(("help", "ヘルプ"), self._help),
@@ -85,9 +85,9 @@ class CommandService:
         """Answer a message. Raises StoreUnavailable."""
         handler = self._commands.get(message.command.casefold(), self._unknown)
         view = await handler(message)
-        if channel := self._configured.channel_at(message.conversation):
+        if channel := self._configuration.value.channel_at(message.conversation):
             return Reply(view, channel.locale, channel.timezone)
-        return Reply(view, message.locale, self._configured.channels[0].timezone)
+        return Reply(view, message.locale, self._configuration.value.channels[0].timezone)
 
     async def _help(self, message: IncomingMessage) -> View:
         return HelpView(personal=message.personal)
@@ -98,9 +98,9 @@ class CommandService:
     async def _setup(self, message: IncomingMessage) -> View:
         if message.personal:
             return MessageView(MessageCode.CHANNEL_ONLY)
-        if channel := self._configured.channel_at(message.conversation):
+        if channel := self._configuration.value.channel_at(message.conversation):
             return MessageView(MessageCode.ALREADY_SET_UP, detail=channel.name)
-        return SetupView(setup_entry(message.conversation, self._configured.channels))
+        return SetupView(setup_entry(message.conversation, self._configuration.value.channels))
 
     # --- pending
 
@@ -140,7 +140,7 @@ class CommandService:
         return replace(person, upn=entry.upn, mail=entry.mail, name=entry.name, guest=guest)
 
     async def _may_decide(self, row: Record, person: Person) -> bool:
-        channel = self._configured.channel(row.route.channel) if row.route else None
+        channel = self._configuration.value.home(row)
         level = row.request.waiting if row.request else None
         if channel is None or level is None:
             return False
@@ -160,12 +160,12 @@ class CommandService:
 
     async def _status(self, message: IncomingMessage) -> View:
         """Show one request to those who may see it: its channel, its requester, the channel's members."""
-        ops_item_id, channel = message.argument, self._configured.channel_at(message.conversation)
+        ops_item_id, channel = message.argument, self._configuration.value.channel_at(message.conversation)
         rows = await self._rows.store.find(ops_item_id) if OPS_ITEM_ID.fullmatch(ops_item_id) else ()
         for row in rows:
-            home = self._configured.channel(row.route.channel) if row.route else None
+            home = self._configuration.value.home(row)
             if row.request and home and await self._may_see(row, message):
-                view = card_view(row, channel or home, self._configured.rules, self._clock.now())
+                view = card_view(row, channel or home, self._configuration.value, self._clock.now())
                 return replace(view, buttons=False, revoke=False, step="", no_buttons=None)
         return MessageView(MessageCode.NOT_FOUND, detail=ops_item_id[:LONGEST_ECHO])
 
@@ -175,7 +175,7 @@ class CommandService:
         known = await self._known(message.person)
         if row.requester and row.requester.is_certainly(known):
             return True
-        home = self._configured.channel(row.route.channel) if row.route else None
+        home = self._configuration.value.home(row)
         return home is not None and await self._is_member(home, known)
 
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from bot.ports.clock import Clock
 from bot.ports.store import Store
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 from bot.teams.inbound.adapter import TeamsAdapter
 from bot.teams.inbound.endpoint import Endpoint
 from bot.teams.inbound.handler import Clicks, Commands, Installations, TeamsHandler
@@ -57,9 +57,15 @@ class TeamsSide:
     """The Teams adapter. `chat` and `people` exist inside `async with`."""
 
     def __init__(
-        self, microsoft: MicrosoftSide, *, store: Store, configured: Configured, clock: Clock, telemetry: Telemetry
+        self,
+        microsoft: MicrosoftSide,
+        *,
+        store: Store,
+        configuration: CurrentConfiguration,
+        clock: Clock,
+        telemetry: Telemetry,
     ) -> None:
-        self._microsoft, self._store, self._configured, self._clock = microsoft, store, configured, clock
+        self._microsoft, self._store, self._configuration, self._clock = microsoft, store, configuration, clock
         self._telemetry, self._cloud = telemetry, cloud_of(microsoft.openid_metadata_url)
         self._stack: AsyncExitStack
         self.chat: Messenger
@@ -81,7 +87,7 @@ class TeamsSide:
             clicks=click_handler,
             commands=commands,
             installations=installs,
-            replies=Replies(self.chat, self._configured, self._clock),
+            replies=Replies(self.chat, self._configuration, self._clock),
             directory=self.people,
             personal_chats=PersonalChats(self._store, self.people, clock=self._clock),
             service_urls=self._service_urls,
@@ -149,6 +155,6 @@ class TeamsSide:
             service_urls=self._service_urls,
             clock=self._clock,
             tenant_id=self._microsoft.tenant_id,
-            channels=lambda: [channel.conversation for channel in self._configured.channels],
+            channels=lambda: [channel.conversation for channel in self._configuration.value.channels],
             telemetry=self._telemetry,
         )

@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry
 from bot.domain.identity import Person, Principal
 from bot.domain.record import DeliveryState, Record, SurfaceKind
 from bot.domain.request import RECALLED, AccessRequest, RequestKey, Status, Withdrawal
-from bot.domain.shown.card import Rules
 from bot.domain.shown.card_places import is_copy
 from bot.domain.shown.surfaces import Wanted, desired
 from bot.rendering import render
@@ -27,7 +26,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.gates import Gate, Gated
 from tests.fakes.queue import MemoryQueue
 from tests.fakes.store import MemoryStore, Tables
-from tests.fakes.world import World, configured
+from tests.fakes.world import World, current_configuration
 
 MEI, PRIYA = person(3), person(4)
 SESSIONS = ROLE.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/")  # of whoever votes through the bot
@@ -141,14 +140,14 @@ class Process:
             cast("FakeChat", gated(outside.chat, "Chat")),
             cast("FakePeople", gated(outside.people, "People")),
             gated(store or MemoryStore(outside.tables), "Store"),
-            configured(),
+            current_configuration(),
             owner,
         )
         intake = Intake(
             queue=gated(outside.queue, "Queue"),
             rows=self.world.rows,
             clock=outside.clock,
-            configured=self.world.configured,
+            configuration=self.world.configuration,
             telemetry=Telemetry(CollectorRegistry()),
         )
         loops = (self.world.reconcile_loop.run(), self.world.sweep.run(), intake.run())
@@ -204,15 +203,15 @@ def extras(outside: Outside) -> int:
 
 def wrong(outside: Outside) -> list[str]:
     """Return what Teams does not show, or not as it is in AWS; nothing once everything has converged."""
-    row, rules = outside.row(), configured().rules
+    row, configuration = outside.row(), current_configuration().value
     if row is None or row.request is None:
         return ["no row"]
     true = replace(row, request=outside.truth)
-    wanted = desired(true, rules, outside.clock.now())
+    wanted = desired(true, configuration, outside.clock.now())
     problems = [f"row has {row.request.status}" for _ in range(1) if row.request != outside.truth]
     problems += [f"{each.id} is {each.state}" for each in row.live_decisions]
     problems += [problem for want in wanted if (problem := _undelivered(outside, row, want))]
-    return [*problems, *_buttons(outside, row, rules), *_untold(outside)]
+    return [*problems, *_buttons(outside, row), *_untold(outside)]
 
 
 def _untold(outside: Outside) -> list[str]:
@@ -246,7 +245,7 @@ def _undelivered(outside: Outside, row: Record, want: Wanted) -> str | None:
     return None
 
 
-def _buttons(outside: Outside, row: Record, rules: Rules) -> list[str]:
+def _buttons(outside: Outside, row: Record) -> list[str]:
     cards = [each for each in row.surfaces if each.kind is SurfaceKind.CARD and each.activity_id in outside.chat.sent]
     shown = [outside.chat.sent[each.activity_id or ""].buttons for each in cards]
     return [] if set(shown) == {outside.truth.waiting is not None} else [f"buttons: {shown}"]

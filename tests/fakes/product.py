@@ -12,8 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from bot.app import Program, build, run
-from bot.config.file import Configuration, parse_configuration
+from bot.config.file import parse_configuration
 from bot.config.settings import Settings
+from bot.domain.configuration import Configuration
 from bot.sandbox.aws.server import SandboxAws
 from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, REGION
 from bot.sandbox.teams.microsoft import Microsoft as Entra

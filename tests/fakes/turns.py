@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from bot.domain.configuration import Configuration
 from bot.domain.identity import IdentityRules
 from bot.domain.routing import Channel
-from bot.domain.shown.card import Rules
 from bot.domain.shown.reply_views import HelpView
 from bot.ports.clock import Clock
 from bot.ports.store import Store, StoreUnavailable
 from bot.service.clicks.click import Answer, Click
 from bot.service.commands import IncomingMessage, Reply
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 from bot.teams.assembly import MicrosoftSide, TeamsSide
 from bot.teams.login.client_authentication import StaticSecret
 from bot.telemetry import Telemetry
@@ -77,10 +77,10 @@ def microsoft_side(ms: FakeMicrosoft) -> MicrosoftSide:
     )
 
 
-def japanese_channel() -> Configured:
+def japanese_channel() -> CurrentConfiguration:
     """Return the configuration of one channel whose words are Japanese."""
     channel = Channel("approvals", APPROVERS, approvers=("members",), locale="ja", timezone="Asia/Tokyo", fallback=True)
-    return Configured(Rules({channel.name: channel}), IdentityRules(), TENANT_ID, accounts={})
+    return CurrentConfiguration(Configuration((channel,), IdentityRules()), TENANT_ID)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,7 +126,7 @@ def _side(ms: FakeMicrosoft, store: Store, clock: Clock) -> TeamsSide:
     return TeamsSide(
         microsoft_side(ms),
         store=store,
-        configured=japanese_channel(),
+        configuration=japanese_channel(),
         clock=clock,
         telemetry=Telemetry(CollectorRegistry()),
     )

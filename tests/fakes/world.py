@@ -1,24 +1,24 @@
 """The service layer over fakes: one channel, an AWS, a Teams, a store and a clock that tests move by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from prometheus_client import CollectorRegistry
 
+from bot.domain.configuration import Configuration
 from bot.domain.identity import IdentityRules, Person
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.domain.routing import Channel
-from bot.domain.shown.card import Rules
+from bot.domain.routing import Account, Channel
 from bot.ports.store import Store
 from bot.service.assembly import Ports, Services
 from bot.service.auditing import Auditing
 from bot.service.clicks.click import Answer, Click, Verb
 from bot.service.clicks.handler import ClickHandler
 from bot.service.clicks.signalling import Signalling
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.loop import ReconcileLoop
 from bot.service.reconcile.reconciler import Reconciler
 from bot.service.rows import Rows
@@ -39,20 +39,16 @@ APPROVALS = Channel(
 )
 
 
-CANCEL_ROLES = {ACCOUNT: f"arn:aws:iam::{ACCOUNT}:role/NodeAccessCanceller"}
+CANCEL_ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessCanceller"
 
 
-def configured(
-    *channels: Channel, allow_unidentified: bool = False, cancel_roles: Mapping[str, str] = CANCEL_ROLES
-) -> Configured:
+def current_configuration(
+    *channels: Channel, allow_unidentified: bool = False, cancel_role: str | None = CANCEL_ROLE
+) -> CurrentConfiguration:
     """Return the configuration of these channels; the sample requester's role is trusted."""
-    named = {each.name: each for each in channels or (APPROVALS,)}
-    return Configured(
-        rules=Rules(named, allow_unidentified=allow_unidentified, cancel_roles=cancel_roles),
-        identity=IdentityRules(trusted_roles=frozenset({"Operator"}), allow_unidentified=allow_unidentified),
-        tenant_id=TENANT,
-        accounts={ACCOUNT: frozenset({REGION})},
-    )
+    identity = IdentityRules(trusted_roles=frozenset({"Operator"}), allow_unidentified=allow_unidentified)
+    accounts = (Account(ACCOUNT, (REGION,), cancel_role=cancel_role),)
+    return CurrentConfiguration(Configuration(channels or (APPROVALS,), identity, accounts), TENANT)
 
 
 @dataclass(slots=True)
@@ -64,7 +60,7 @@ class World:
     chat: FakeChat
     people: FakePeople
     store: Store
-    configured: Configured = field(default_factory=configured)
+    configuration: CurrentConfiguration = field(default_factory=current_configuration)
     owner: str = "replica-1"
     identities: FakeIdentities = field(default_factory=FakeIdentities)
     auditing: Auditing = field(init=False)
@@ -91,7 +87,9 @@ class World:
             people=self.people,
             clock=self.clock,
         )
-        services = Services(ports, configured=self.configured, telemetry=self.telemetry, owner=self.owner, period=60.0)
+        services = Services(
+            ports, configuration=self.configuration, telemetry=self.telemetry, owner=self.owner, period=60.0
+        )
         self.auditing, self.rows, self.signalling = services.auditing, services.rows, services.signalling
         self.reconciler, self.reconcile_loop = services.reconciler, services.reconcile_loop
         self.click_handler, self.sweep = services.click_handler, services.sweep
@@ -153,5 +151,7 @@ class World:
 def new_world(*channels: Channel, people: Sequence[Person] = (HANAKO, ICHIRO, TARO_PERSON), **more: object) -> World:
     """Return a fresh world; `more` are fields of it."""
     clock = ManualClock()
-    world = World(clock, FakeAws(clock), FakeChat(), FakePeople(people), MemoryStore(), configured(*channels))
+    world = World(
+        clock, FakeAws(clock), FakeChat(), FakePeople(people), MemoryStore(), current_configuration(*channels)
+    )
     return replace(world, **more) if more else world  # type: ignore[arg-type]  # more are its fields

@@ -30,7 +30,7 @@ from tests.fakes.aws import FakeAws
 from tests.fakes.microsoft import SECRET, FakeMicrosoft
 from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
 from tests.fakes.teams_world import APPROVERS, Message
-from tests.fakes.world import APPROVALS, World, configured
+from tests.fakes.world import APPROVALS, World, current_configuration
 from tests.reliability.rest import quiet
 
 ACCESS = timedelta(hours=5)  # longer than the access that is asked for; Teams takes the next life's messages by then
@@ -136,7 +136,7 @@ def _held() -> tuple[int, int]:
 async def soak(folder: Path, *, kind: type[SqliteStore] = SqliteStore) -> AsyncIterator[Soak]:
     """Put it all together and run it; `kind`: another store, to show what a proof would see."""
     lead = Lead()
-    clock, settled = AheadClock(lead.now), configured(replace(APPROVALS, conversation=APPROVERS))
+    clock, settled = AheadClock(lead.now), current_configuration(replace(APPROVALS, conversation=APPROVERS))
     async with FakeMicrosoft(now=lead.timestamp) as microsoft, kind(folder / "node-access.db") as store:
         telemetry = Telemetry(CollectorRegistry())
         side = MicrosoftSide(
@@ -148,9 +148,9 @@ async def soak(folder: Path, *, kind: type[SqliteStore] = SqliteStore) -> AsyncI
             openid_metadata_url=microsoft.metadata_url,
             login_authority=microsoft.authority,
         )
-        async with TeamsSide(side, store=store, configured=settled, clock=clock, telemetry=telemetry) as teams:
+        async with TeamsSide(side, store=store, configuration=settled, clock=clock, telemetry=telemetry) as teams:
             world = World(clock, FakeAws(clock), teams.chat, teams.people, store, settled)  # type: ignore[arg-type]
-            commands = CommandService(rows=world.rows, people=teams.people, clock=clock, configured=settled)
+            commands = CommandService(rows=world.rows, people=teams.people, clock=clock, configuration=settled)
             installs = InstallationEvents(rows=world.rows, clock=clock, telemetry=telemetry)
             app = server.build_app(messages=teams.attach(world.click_handler, commands, installs), ready=teams.missing)
             async with server.listen(app, host="127.0.0.1", port=0) as listening, world.running():

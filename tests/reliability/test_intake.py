@@ -106,7 +106,7 @@ def _intake(world: World, sqs: FakeSqs, moody: Slow) -> Intake:
     """Return an intake whose process wakes no looker: both find what is due at the same moment."""
     rows = Rows(moody, world.clock)  # type: ignore[arg-type]  # all that it calls
     telemetry = Telemetry(CollectorRegistry())
-    return Intake(queue=sqs, rows=rows, clock=world.clock, configured=world.configured, telemetry=telemetry)
+    return Intake(queue=sqs, rows=rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry)
 
 
 def _cards(world: World, key: RequestKey) -> int:
@@ -150,7 +150,9 @@ async def test_poison_ends_in_the_dead_letter_queue_and_blocks_nobody(poison: in
         sqs.send(Hint("", key, KIND))
     sqs.send(None, copies=poison)
     telemetry = Telemetry(CollectorRegistry())
-    intake = Intake(queue=sqs, rows=world.rows, clock=world.clock, configured=world.configured, telemetry=telemetry)
+    intake = Intake(
+        queue=sqs, rows=world.rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry
+    )
     running = asyncio.create_task(intake.run())
     async with world.running():
         await world.clock.advance(30)
@@ -176,7 +178,7 @@ async def test_poison_in_a_real_queue(monkeypatch: pytest.MonkeyPatch, figure: F
                 queue=side.queue,
                 rows=world.rows,
                 clock=world.clock,
-                configured=world.configured,
+                configuration=world.configuration,
                 telemetry=Telemetry(CollectorRegistry()),
             )
             for _ in range(MAX_RECEIVES + 1):
@@ -201,7 +203,9 @@ async def test_a_store_that_is_away_keeps_its_messages_in_the_queue() -> None:
     assert isinstance(store, MemoryStore)
     store.broken = True
     telemetry = Telemetry(CollectorRegistry())
-    intake = Intake(queue=sqs, rows=world.rows, clock=world.clock, configured=world.configured, telemetry=telemetry)
+    intake = Intake(
+        queue=sqs, rows=world.rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry
+    )
     running = asyncio.create_task(intake.run())
     async with world.running():
         await world.clock.advance(3600)
@@ -218,7 +222,9 @@ async def test_messages_that_come_faster_than_looks_pile_up_nowhere() -> None:
     sqs = FakeSqs(world.clock, Random(1))
     keys = [world.aws.add(number) for number in range(1, 21)]
     telemetry = Telemetry(CollectorRegistry())
-    intake = Intake(queue=sqs, rows=world.rows, clock=world.clock, configured=world.configured, telemetry=telemetry)
+    intake = Intake(
+        queue=sqs, rows=world.rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry
+    )
     for number in range(5000):
         sqs.send(Hint("", keys[number % 20], KIND))
         await intake.take()

@@ -24,7 +24,9 @@ def world() -> World:
 
 async def asked(world: World, text: str, *, who: Person = HANAKO, personal: bool = False) -> View:
     """Return the answer to a message."""
-    commands = CommandService(rows=world.rows, people=world.people, clock=world.clock, configured=world.configured)
+    commands = CommandService(
+        rows=world.rows, people=world.people, clock=world.clock, configuration=world.configuration
+    )
     conversation = f"a:{who.object_id}" if personal else f"{CHANNEL};messageid=7"
     return (await commands.answer(IncomingMessage(text, who, conversation, personal))).view
 
@@ -159,7 +161,9 @@ async def test_setup_returns_an_entry_that_can_be_pasted(world: World) -> None:
     """After the existing entries it makes a valid file; a configured channel gets a message instead."""
     assert await asked(world, "setup") == MessageView(MessageCode.ALREADY_SET_UP, "approvals")
     assert await asked(world, "setup", personal=True) == MessageView(MessageCode.CHANNEL_ONLY)
-    commands = CommandService(rows=world.rows, people=world.people, clock=world.clock, configured=world.configured)
+    commands = CommandService(
+        rows=world.rows, people=world.people, clock=world.clock, configuration=world.configuration
+    )
     said = IncomingMessage("setup", HANAKO, "19:another@thread.tacv2;messageid=7", personal=False)
     view = (await commands.answer(said)).view
     assert isinstance(view, SetupView)

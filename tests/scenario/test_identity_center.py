@@ -139,7 +139,8 @@ async def test_record_that_becomes_unreadable_removes_the_buttons(world: World) 
 
 async def test_known_requester_stays_refused_while_the_record_is_unreadable(world: World) -> None:
     """Even if unidentified requesters are allowed, their user cannot decide while the record is unreadable."""
-    world.configured.rules = replace(world.configured.rules, allow_unidentified=True)
+    anybody = replace(world.configuration.value.identity, allow_unidentified=True)
+    world.configuration.value = replace(world.configuration.value, identity=anybody)
     key = _asked(world)
     await world.shown(key)
     world.identities.problem = "ReadTimeoutError"
@@ -171,7 +172,8 @@ async def test_record_is_read_only_if_it_is_needed(world: World) -> None:
     world.aws.requests[copied] = replace(world.aws.requests[copied], replica_of=world.aws.add(3))
     await world.shown(copied)
     await world.shown(world.aws.add(4))
-    world.configured.identity = IdentityRules(people={USER_ID: f"user:{HANAKO.object_id}"})
+    listed = IdentityRules(people={USER_ID: f"user:{HANAKO.object_id}"})
+    world.configuration.value = replace(world.configuration.value, identity=listed)
     row = await world.shown(_asked(world))
     assert row.requester
     assert row.requester.person == HANAKO

@@ -42,7 +42,9 @@ def world() -> World:
 def intake(world: World, queue: FakeQueue) -> Intake:
     """Return the intake of a world."""
     telemetry = Telemetry(CollectorRegistry())
-    return Intake(queue=queue, rows=world.rows, clock=world.clock, configured=world.configured, telemetry=telemetry)
+    return Intake(
+        queue=queue, rows=world.rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry
+    )
 
 
 def hint(key: RequestKey | None, receipt: str = "1", **more: tuple[str, ...]) -> Hint:
@@ -101,7 +103,9 @@ async def test_message_that_cannot_be_deleted_does_not_stop_the_others(world: Wo
     queue = Undeletable(*(hint(key, str(key)) for key in keys))
     registry = CollectorRegistry()
     telemetry = Telemetry(registry)
-    taking = Intake(queue=queue, rows=world.rows, clock=world.clock, configured=world.configured, telemetry=telemetry)
+    taking = Intake(
+        queue=queue, rows=world.rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry
+    )
     async with world.running():
         await taking.take()
         assert [each.key for each in queue.deleted] == keys[1:]

@@ -186,7 +186,9 @@ async def test_unreachable_queue_is_reported_as_missing_until_it_answers(world: 
     telemetry = Telemetry(CollectorRegistry())
     telemetry.health.expect(QUEUE)
     queue = Absent(refusals=2)
-    intake = Intake(queue=queue, rows=world.rows, clock=world.clock, configured=world.configured, telemetry=telemetry)
+    intake = Intake(
+        queue=queue, rows=world.rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry
+    )
     running = asyncio.create_task(intake.run())
     await world.clock.advance(1)
     assert telemetry.health.missing() == {QUEUE: "AWS.SimpleQueueService.NonExistentQueue"}

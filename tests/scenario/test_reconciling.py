@@ -16,7 +16,7 @@ from bot.service.clicks.click import Verb
 from bot.service.rows import LeaseHeld
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.store import MemoryStore
-from tests.fakes.world import APPROVALS, World, configured, new_world
+from tests.fakes.world import APPROVALS, World, current_configuration, new_world
 
 LEADS = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2")
 
@@ -276,7 +276,7 @@ async def test_renamed_channel_keeps_its_cards(world: World) -> None:
     """A channel is its conversation: after a restart with another name, the same card is updated and decides."""
     key = world.aws.add()
     await world.shown(key)
-    world.configured = configured(replace(APPROVALS, name="approvals: new"))
+    world.configuration = current_configuration(replace(APPROVALS, name="approvals: new"))
     world.build()
     async with world.running():
         await world.sweep.sweep()
@@ -292,7 +292,7 @@ async def test_request_of_a_removed_channel_is_routed_again(world: World) -> Non
     """Another channel gets a card; the old card is no longer in a configured conversation."""
     key = world.aws.add()
     await world.shown(key)
-    world.configured = configured(replace(LEADS, fallback=True))
+    world.configuration = current_configuration(replace(LEADS, fallback=True))
     world.build()
     row = await world.shown(key)
     assert row.route is not None

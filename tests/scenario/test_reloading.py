@@ -19,7 +19,6 @@ from bot.domain.identity import IdentityRules, Person
 from bot.domain.permission import Refusal
 from bot.domain.request import RequestKey, Status
 from bot.domain.routing import Channel
-from bot.domain.shown.card import Rules
 from bot.domain.shown.views import Reason
 from bot.ports.aws import SignalRefused, SignalThrottled
 from bot.ports.store import StoreUnavailable
@@ -29,7 +28,7 @@ from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.people import HANAKO as HANAKO_IN_TEAMS
 from tests.fakes.product import product
 from tests.fakes.store import MemoryStore
-from tests.fakes.world import APPROVALS, CANCEL_ROLES, World, new_world
+from tests.fakes.world import APPROVALS, CANCEL_ROLE, World, new_world
 
 TOML = f"""
 [[channels]]
@@ -51,13 +50,12 @@ class Running:
 
     def __init__(self, world: World, path: Path) -> None:
         self.world, self.path = world, path
-        configuration = parse_configuration(path.read_bytes())
-        world.configured.rules = Rules({each.name: each for each in configuration.channels}, cancel_roles=CANCEL_ROLES)
-        world.configured.identity = configuration.identity
+        file = parse_configuration(path.read_bytes())
+        world.configuration.value = replace(file, accounts=world.configuration.value.accounts)
         self.reloading = ConfigurationReload(
             path=path,
-            configuration=configuration,
-            configured=world.configured,
+            file=file,
+            current=world.configuration,
             rows=world.rows,
             clock=world.clock,
             telemetry=world.telemetry,
@@ -201,7 +199,7 @@ async def test_a_file_is_judged_once_two_looks_found_the_same(bot: Running) -> N
     assert await bot.code(key) is None
     bot.path.write_text(TOML)
     await bot.settle()
-    assert bot.world.configured.channels[0].approvers == ("members",)
+    assert bot.world.configuration.value.channels[0].approvers == ("members",)
 
 
 @pytest.mark.parametrize("how", ["rename", "symlink"])
@@ -256,10 +254,10 @@ async def test_a_role_that_is_trusted_no_more_places_nobody(bot: Running) -> Non
 async def test_another_file_leaves_the_accounts_roles_alone(bot: Running) -> None:
     """[[accounts]] waits for a restart, whole: what else changes takes nobody's right to cancel their own request."""
     key = await _shown(bot)
-    roles = bot.world.configured.rules.cancel_roles
-    assert roles
+    accounts = bot.world.configuration.value.accounts
+    assert [account.cancel_role for account in accounts] == [CANCEL_ROLE]
     await bot.put(PAUSED)
-    assert bot.world.configured.rules.cancel_roles == roles
+    assert bot.world.configuration.value.accounts == accounts
     await bot.world.click_handler.click(bot.world.withdrawn(key))
     assert [str(signal.verdict) for signal in bot.world.aws.signals] == ["cancel"]
 
@@ -278,7 +276,7 @@ async def test_a_decision_whose_channel_goes_before_it_is_sent_is_withdrawn(rero
     pressed = asyncio.create_task(world.press(key, HANAKO, verb))
     await world.aws.arrived["prepare"].wait()
     other = parse_configuration(ELSEWHERE.encode())
-    world.configured.rules = Rules({each.name: each for each in other.channels})
+    world.configuration.value = replace(world.configuration.value, channels=other.channels)
     if rerouted:
         await world.shown(key)
     await world.clock.advance(10)
@@ -312,7 +310,7 @@ async def test_a_role_that_goes_while_the_click_is_on_its_way(
     async with world.running():
         pressed = asyncio.create_task(world.press(key, HANAKO))
         await world.aws.arrived["prepare"].wait()
-        world.configured.take(Rules({APPROVALS.name: channel(after)}), world.configured.identity)
+        world.configuration.replace(replace(world.configuration.value, channels=(channel(after),)))
         await world.clock.advance(5)
         await pressed
     (decision,) = (await world.row(key)).decisions
@@ -374,7 +372,7 @@ async def test_the_order_of_the_channels_takes_effect(tmp_path: Path) -> None:
     async with _running(tmp_path, MATCHING + leads) as bot:
         with capture_logs() as logs:
             await bot.put(leads + MATCHING)
-        assert [each.name for each in bot.world.configured.channels] == ["leads", "approvals"]
+        assert [each.name for each in bot.world.configuration.value.channels] == ["leads", "approvals"]
         assert "configuration_read" in {each["event"] for each in logs}
 
 
@@ -392,15 +390,15 @@ async def test_a_row_that_cannot_be_made_due_hinders_no_other(bot: Running, monk
     for key in keys:
         await bot.world.rows.requeue(key)
     await bot.world.clock.advance(1)
-    look = bot.world.rows.requeue
+    requeue = bot.world.rows.requeue
 
     async def refusing(key: RequestKey):  # type: ignore[no-untyped-def]  # as Rows has it
         if key == stuck:
             raise StoreUnavailable("this row alone")
-        return await look(key)
+        return await requeue(key)
 
     with monkeypatch.context() as patched:
-        patched.setattr(bot.world.rows, "look", refusing)
+        patched.setattr(bot.world.rows, "requeue", refusing)
         await bot.put(PAUSED)
         assert await _paused_cards(bot) == 1
     await bot.settle()
@@ -450,8 +448,6 @@ async def test_a_pause_revokes_nothing_either(bot: Running) -> None:
 async def test_a_pause_lets_the_requester_cancel(bot: Running) -> None:
     """To take one's own request back is no decision."""
     key = await _shown(bot)
-    roles = {ACCOUNT: f"arn:aws:iam::{ACCOUNT}:role/NodeAccessCanceller"}
-    bot.world.configured.rules = replace(bot.world.configured.rules, cancel_roles=roles)
     await bot.put(PAUSED)
     cancelling = asyncio.create_task(bot.world.click_handler.click(bot.world.withdrawn(key, TARO_PERSON)))
     await bot.world.clock.advance(3)
@@ -492,7 +488,8 @@ async def test_a_file_that_changed_while_the_bot_was_down_places_anew() -> None:
     world = new_world()
     key = world.aws.add()
     await world.shown(key)
-    world.configured = replace(world.configured, identity=IdentityRules(trusted_roles=frozenset({"Another"})))
+    other = IdentityRules(trusted_roles=frozenset({"Another"}))
+    world.configuration.value = replace(world.configuration.value, identity=other)
     world.build()
     answer = await world.press(key, HANAKO)
     assert answer.notice is not None
@@ -517,4 +514,4 @@ async def test_an_external_id_waits_where_a_reader_role_is_told_it(
         await bot.settle()
         await bot.put(path.read_text().replace("[identity]", '[identity]\nexternal_id = "node-access"'))
         assert ("restart" in str(bot.problem)) is waits
-        assert world.configured.identity.external_id == "node-access"
+        assert world.configuration.value.identity.external_id == "node-access"

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from bot.domain.request import RequestKey, Status, Verdict
+from bot.domain.routing import Account
 from bot.ports.aws import AwsUnavailable, ListedRequest
 from bot.ports.store import StoreUnavailable, Watched
 from bot.service.retention import MOST_ROUNDS, PERIOD, Retention
@@ -21,7 +22,7 @@ from bot.store.sqlite.store import SqliteStore
 from bot.telemetry import Telemetry
 from tests.fakes.aws import ACCOUNT, REGION, FakeAws
 from tests.fakes.store import MemoryStore
-from tests.fakes.world import World, configured, new_world
+from tests.fakes.world import World, current_configuration, new_world
 
 OTHER, ELSEWHERE = "444455556666", "us-east-2"
 PLACES = {ACCOUNT: frozenset({REGION, ELSEWHERE}), OTHER: frozenset({REGION})}
@@ -43,7 +44,7 @@ class Sweeper:
             rows=world.rows,
             requests=world.aws,
             clock=world.clock,
-            configured=world.configured,
+            configuration=world.configuration,
             period=period,
             owner=owner,
             telemetry=self.telemetry,
@@ -301,8 +302,9 @@ class Several(FakeAws):
 
 def several(world: World, places: dict[str, frozenset[str]]) -> Several:
     """Give a world several places."""
-    aws = Several(world)
-    world.aws, world.configured = aws, replace(configured(), accounts=places)
+    aws, accounts = Several(world), tuple(Account(name, tuple(regions)) for name, regions in places.items())
+    world.aws, world.configuration = aws, current_configuration()
+    world.configuration.value = replace(world.configuration.value, accounts=accounts)
     world.build()
     return aws
 

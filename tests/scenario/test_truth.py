@@ -543,7 +543,7 @@ async def test_an_account_that_is_configured_no_more_is_left_alone(world: World)
     """Its pending requests are not looked at for ever, and a click decides nothing there."""
     key = world.aws.add()
     await world.shown(key)
-    world.configured = replace(world.configured, accounts={})
+    world.configuration.value = replace(world.configuration.value, accounts=())
     world.build()
     world.aws.before["observe"] = [AwsUnavailable("NoReaderRole") for _ in range(1000)]
     before = world.aws.count("observe")

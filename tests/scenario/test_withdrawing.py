@@ -23,7 +23,7 @@ from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
-from tests.fakes.world import APPROVALS, CANCEL_ROLES, World, configured, new_world
+from tests.fakes.world import APPROVALS, CANCEL_ROLE, World, current_configuration, new_world
 
 CONFIRMED, RELEASED, UNKNOWN = DecisionState.CONFIRMED, DecisionState.RELEASED, DecisionState.UNKNOWN
 WINDOW = timedelta(hours=4)  # of the sample request
@@ -327,7 +327,7 @@ async def test_requester_cancels_a_waiting_request(world: World) -> None:
     assert (signal.verdict, signal.session_name, signal.role) == (
         Withdrawal.CANCEL,
         TARO_PERSON.upn,
-        CANCEL_ROLES[key.account],
+        CANCEL_ROLE,
     )
     assert answer.notice is None
     assert "Your request was cancelled." in shown(answer.card)
@@ -392,7 +392,7 @@ async def test_row_without_a_requester_cannot_be_cancelled(world: World) -> None
     unknown = await world.store.apply(key, lambda row: replace(row, requester=None), now=world.clock.now())
     answer = await world.click_handler.click(world.withdrawn(key))
     assert (code_of(answer), answer.card) == (Refusal.UNIDENTIFIED, None)
-    permission = Permission(world.people, world.configured)
+    permission = Permission(world.people, world.configuration)
     for row in (unknown, replace(unknown, request=None)):
         assert permission.refusal_to_cancel(row, world.withdrawn(key)) is Refusal.UNIDENTIFIED
     assert world.aws.signals == []
@@ -427,7 +427,7 @@ async def test_request_that_cannot_be_cancelled_says_why(
 
 async def test_account_without_a_cancel_role_offers_no_cancellation() -> None:
     """There is no button; a forged click is answered with what to configure and a hint to the AWS console."""
-    world = new_world(configured=configured(cancel_roles={}))
+    world = new_world(configuration=current_configuration(cancel_role=None))
     key = await waiting(world)
     assert not offers(world.chat.of("direct")[0].card, Verb.CANCEL)
     answer = await world.click_handler.click(world.withdrawn(key))
@@ -441,7 +441,7 @@ async def test_nothing_is_cancelled_after_the_cancel_role_was_removed(world: Wor
     """The role is removed while the click is on its way. The bot never cancels with its own credentials."""
     key = await waiting(world)
     await crash_in(world, world.withdrawn(key), "execution")
-    world.configured = configured(cancel_roles={})
+    world.configuration = current_configuration(cancel_role=None)
     world.build()
     async with world.running():
         await world.clock.advance(30)

@@ -141,8 +141,8 @@ async def _approved(*, later: timedelta = timedelta(0), home: Channel = HOME) ->
     world, key = await _waiting()
     world.aws.vote(key, CONSOLE, Verdict.APPROVE)
     await world.shown(key)
-    channels = {**world.configured.rules.channels, home.name: home}
-    world.configured.take(replace(world.configured.rules, channels=channels), world.configured.identity)
+    others = tuple(each for each in world.configuration.value.channels if each.name != home.name)
+    world.configuration.replace(replace(world.configuration.value, channels=(home, *others)))
     await world.clock.advance(later.total_seconds())
     return world, key
 

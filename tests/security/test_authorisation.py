@@ -53,13 +53,15 @@ async def _door() -> AsyncIterator[Door]:
         side = TeamsSide(
             microsoft_side(microsoft),
             store=MemoryStore(),
-            configured=anybody.configured,
+            configuration=anybody.configuration,
             clock=clock,
             telemetry=telemetry,
         )
         teams = await stack.enter_async_context(side)
         door = Door(microsoft, "")
-        commands = CommandService(rows=anybody.rows, people=anybody.people, clock=clock, configured=anybody.configured)
+        commands = CommandService(
+            rows=anybody.rows, people=anybody.people, clock=clock, configuration=anybody.configuration
+        )
         installs = InstallationEvents(rows=anybody.rows, clock=clock, telemetry=telemetry)
         app = server.build_app(messages=teams.attach(door, commands, installs), ready=teams.missing)
         listening = await stack.enter_async_context(server.listen(app, host="127.0.0.1", port=0))

@@ -69,8 +69,8 @@ async def test_with_the_roster_call_failing(approvers: tuple[str, ...], requeste
     Not even where requesters may be anybody: the roster is what tells them from the approvers.
     """
     world = new_world(replace(APPROVALS, approvers=approvers))
-    world.configured = replace(world.configured, identity=replace(world.configured.identity, allow_unidentified=True))
-    world.configured.rules = replace(world.configured.rules, allow_unidentified=True)
+    anybody = replace(world.configuration.value.identity, allow_unidentified=True)
+    world.configuration.value = replace(world.configuration.value, identity=anybody)
     world.build()
     key = world.aws.add(requester=requester) if requester else world.aws.add()
     await world.shown(key)
@@ -122,7 +122,7 @@ async def test_with_the_tenant_missing(ours: str) -> None:
     world = new_world(replace(APPROVALS, approvers=("members", *LISTED)))
     key = world.aws.add()
     await world.shown(key)
-    world.configured = replace(world.configured, tenant_id=ours)
+    world.configuration = replace(world.configuration, tenant_id=ours)
     world.build()
     strangers = tuple(replace(each, tenant_id="") for each in EVERYBODY)
     await _pressed_by_all(world, key, strangers)

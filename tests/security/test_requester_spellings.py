@@ -15,7 +15,7 @@ from bot.domain.request import RequestKey
 from bot.service.clicks.click import Verb
 from tests.fakes.aws import ACCOUNT
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
-from tests.fakes.world import APPROVALS, World, configured, new_world
+from tests.fakes.world import APPROVALS, World, current_configuration, new_world
 
 DECISIONS: Final = (Verb.APPROVE, Verb.REJECT)
 SESSION: Final = f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator"
@@ -70,9 +70,9 @@ def _world(*accounts: Person, allow_unidentified: bool = False) -> World:
     everybody = (HANAKO, ICHIRO, *accounts)
     listed = [f"user:{each.object_id}" for each in everybody] + [f"upn:{each.upn}" for each in everybody]
     channel = replace(APPROVALS, approvers=("members", *listed))
-    ours = configured(channel, allow_unidentified=allow_unidentified)
-    ours = replace(ours, identity=replace(ours.identity, people=PEOPLE))
-    world = new_world(channel, people=everybody, configured=ours)
+    ours = current_configuration(channel, allow_unidentified=allow_unidentified)
+    ours.value = replace(ours.value, identity=replace(ours.value.identity, people=PEOPLE))
+    world = new_world(channel, people=everybody, configuration=ours)
     world.identities.records |= RECORDS
     return world
 

@@ -1,9 +1,10 @@
 """A row as a card shows it: state, facts, progress and who decided what."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
+from bot.domain.configuration import Configuration
 from bot.domain.identity import Person, Principal
 from bot.domain.permission import Refusal, can_be_decided, can_be_revoked, has_votable_approver, lists_role
 from bot.domain.record import Record
@@ -15,26 +16,17 @@ from bot.domain.shown.reply_views import RequestLine
 from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DecisionLine, LevelLine, Mention, NoButtons
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What of the configuration the surfaces depend on."""
-
-    channels: Mapping[str, Channel]
-    allow_unidentified: bool = False
-    cancel_roles: Mapping[str, str] = field(default_factory=dict)  # by account; where there is none nobody cancels
-
-
-def card_view(record: Record, channel: Channel, rules: Rules, now: datetime) -> CardView:
+def card_view(record: Record, channel: Channel, configuration: Configuration, now: datetime) -> CardView:
     """Return the card of a row in a channel. The row must have facts."""
     request = record.request
     if request is None:
         raise ValueError(record.key)
-    no_buttons = _no_buttons(record, channel, rules)
+    no_buttons = _no_buttons(record, channel, configuration)
     pending = request.status is Status.PENDING
     buttons = pending and no_buttons is None
     lines = decision_lines(record)
     applying = _applying(record)
-    revoke = applying is None and _may_offer_revoke(record, channel, rules, now)
+    revoke = applying is None and _may_offer_revoke(record, channel, configuration, now)
     level = request.waiting if buttons else request.last_level if revoke else None
     return CardView(
         key=str(request.key),
@@ -67,7 +59,7 @@ def card_view(record: Record, channel: Channel, rules: Rules, now: datetime) -> 
         home_problem=home_problem(record) if pending and isinstance(no_buttons, DecidedElsewhere) else None,
         console_url=console_url(request),
         comment_required=tuple(sorted(channel.comment_required)),
-        requester_unchecked=pending and rules.allow_unidentified and not _placed(record),
+        requester_unchecked=pending and configuration.identity.allow_unidentified and not _placed(record),
         conflicting_policies=conflicting_policies(record),
         decided_outside=request.status in DECIDED and not lines,
     )
@@ -126,7 +118,7 @@ def _placed(record: Record) -> bool:
     return bool(record.requester and record.requester.placed)
 
 
-def _no_buttons(record: Record, channel: Channel, rules: Rules) -> NoButtons | None:
+def _no_buttons(record: Record, channel: Channel, configuration: Configuration) -> NoButtons | None:
     request = record.request
     if request is None or request.replica_of:
         return Refusal.REPLICA
@@ -136,16 +128,16 @@ def _no_buttons(record: Record, channel: Channel, rules: Rules) -> NoButtons | N
         return Refusal.PAUSED
     if request.waiting is None or not can_be_decided(request):
         return Refusal.UNREADABLE
-    return _nobody(record, request.waiting, channel, rules)
+    return _nobody(record, request.waiting, channel, configuration)
 
 
-def _may_offer_revoke(record: Record, channel: Channel, rules: Rules, now: datetime) -> bool:
+def _may_offer_revoke(record: Record, channel: Channel, configuration: Configuration, now: datetime) -> bool:
     request = record.request
     if request is None or request.replica_of or request.last_level is None or not can_be_revoked(request, now):
         return False
     if not channel.decide:
         return False
-    return not (_elsewhere(record, channel) or _nobody(record, request.last_level, channel, rules))
+    return not (_elsewhere(record, channel) or _nobody(record, request.last_level, channel, configuration))
 
 
 def _elsewhere(record: Record, channel: Channel) -> NoButtons | None:
@@ -157,11 +149,11 @@ def _elsewhere(record: Record, channel: Channel) -> NoButtons | None:
     return None
 
 
-def _nobody(record: Record, level: Level, channel: Channel, rules: Rules) -> NoButtons | None:
+def _nobody(record: Record, level: Level, channel: Channel, configuration: Configuration) -> NoButtons | None:
     """Say why nobody of the channel may decide at a level."""
     if not channel.approvers_at(level.step):
         return Refusal.NOBODY
-    if not _placed(record) and not rules.allow_unidentified:
+    if not _placed(record) and not configuration.identity.allow_unidentified:
         return Refusal.UNIDENTIFIED
     if not has_votable_approver(level):
         return Refusal.CONSOLE_ONLY

@@ -4,11 +4,11 @@ The one place that knows how a card's surface is named. Knows nothing of what a 
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from bot.domain.configuration import Configuration
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.routing import Channel, same_conversation
 
@@ -47,12 +47,12 @@ def is_place_of(record: Record, channel: Channel, conversation: str) -> bool:
     return any(same_conversation(each, conversation) for each in (channel.conversation, *places))
 
 
-def card_places(record: Record, channels: Mapping[str, Channel]) -> list[tuple[str, Channel]]:
+def card_places(record: Record, configuration: Configuration) -> list[tuple[str, Channel]]:
     """Return the surface name and the channel of every card that must be shown, the deciding channel's first."""
     names = [card_name(record.route.channel)] if record.route else []
     names += [surface.name for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
-    names += [card_name(each.name) for each in channels.values() if each.fallback and _needs_stand_in(record)]
-    known = [(name, channels.get(channel_of_card(name))) for name in dict.fromkeys(names)]
+    names += [card_name(each.name) for each in configuration.channels if each.fallback and _needs_stand_in(record)]
+    known = [(name, configuration.channel(channel_of_card(name))) for name in dict.fromkeys(names)]
     return [(name, channel) for name, channel in known if channel]
 
 
@@ -125,29 +125,29 @@ def with_unknown_content(record: Record, channel: str) -> Record:
     return replace(record, surfaces=tuple(surfaces))
 
 
-def renamed(record: Record, channels: Mapping[str, Channel]) -> Record:
+def renamed(record: Record, configuration: Configuration) -> Record:
     """Follow channels that have another name in the configuration now: a channel is its conversation."""
     for surface in record.surfaces:
-        channel = _new_name(channel_of_card(surface.name), surface.conversation, channels)
+        channel = _new_name(channel_of_card(surface.name), surface.conversation, configuration)
         if surface.kind is SurfaceKind.CARD and channel:
             taken = record.surface(card_name(channel)) is not None  # two entries of the file have become one
             copy = surface.activity_id if taken or is_copy(surface.name) else None
             others = tuple(each for each in record.surfaces if each is not surface)
             record = replace(record, surfaces=others).with_surface(replace(surface, name=card_name(channel, copy)))
     route = record.route
-    moved = _new_name(route.channel, route.conversation, channels) if route else None
+    moved = _new_name(route.channel, route.conversation, configuration) if route else None
     return replace(record, route=replace(route, channel=moved)) if route and moved else record
 
 
-def is_misplaced(record: Record, channels: Mapping[str, Channel]) -> bool:
+def is_misplaced(record: Record, configuration: Configuration) -> bool:
     """True for a request whose channel is no more, or has another name now: a restart with another configuration."""
-    gone = record.route is not None and record.route.channel not in channels
-    return gone or renamed(record, channels) != record
+    gone = record.route is not None and configuration.home(record) is None
+    return gone or renamed(record, configuration) != record
 
 
-def _new_name(name: str, conversation: str | None, channels: Mapping[str, Channel]) -> str | None:
+def _new_name(name: str, conversation: str | None, configuration: Configuration) -> str | None:
     """Return the name that a channel has now, None where it still has its own, or is no more."""
-    if name in channels:
+    if configuration.channel(name):
         return None
-    here = (each.name for each in channels.values() if same_conversation(each.conversation, conversation))
+    here = (each.name for each in configuration.channels if same_conversation(each.conversation, conversation))
     return next(here, None)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from bot.domain.configuration import Configuration
 from bot.domain.identity import Person
 from bot.domain.record import DeliveryState, Record, SurfaceKind
 from bot.domain.request import AccessRequest, Status, Withdrawal
 from bot.domain.routing import Channel
-from bot.domain.shown.card import Rules, access_is_over, card_view, conflicting_policies
+from bot.domain.shown.card import access_is_over, card_view, conflicting_policies
 from bot.domain.shown.card_places import card_places
 from bot.domain.shown.decided import decision_lines
 from bot.domain.shown.notes import blank_note, thread_notes, why_undone
@@ -37,19 +38,19 @@ class Wanted:
         return self.name if self.kind is SurfaceKind.CARD else self.kind
 
 
-def desired(record: Record, rules: Rules, now: datetime) -> tuple[Wanted, ...]:
+def desired(record: Record, configuration: Configuration, now: datetime) -> tuple[Wanted, ...]:
     """Return everything that Teams must show for this row now, in the order in which it is delivered."""
     if record.request is None or not _worth_showing(record, now):
         return ()
     cards = [
-        Wanted(name, SurfaceKind.CARD, card_view(record, channel, rules, now), channel)
-        for name, channel in card_places(record, rules.channels)
+        Wanted(name, SurfaceKind.CARD, card_view(record, channel, configuration, now), channel)
+        for name, channel in card_places(record, configuration)
     ]
-    home = _home(record, rules)
+    home = configuration.home(record)
     if home is None:
         return tuple(cards)
     notes, told = _notes(record, home, now), _delivery_notes(record, home)
-    directs = [] if may_still_be_identified(record, now) else _directs(record, home, rules, now)
+    directs = [] if may_still_be_identified(record, now) else _directs(record, home, configuration, now)
     return (*cards, *_overtaken_notes(record, home, (*notes, *told)), *notes, *directs, *told)
 
 
@@ -74,10 +75,6 @@ def _worth_showing(record: Record, now: datetime) -> bool:
     if request.status is Status.FAILED:
         return request.requested_at is None or now - request.requested_at < LATE_FAILURE
     return request.status is Status.APPROVED and bool(request.access_until and request.access_until > now)
-
-
-def _home(record: Record, rules: Rules) -> Channel | None:
-    return rules.channels.get(record.route.channel) if record.route else None
 
 
 # --- notes in the thread -----------------------------------------------------------------------------------------
@@ -137,12 +134,12 @@ def may_still_be_identified(record: Record, now: datetime) -> bool:
     return ended_at is not None and now < ended_at + PLACING_SPAN
 
 
-def _directs(record: Record, home: Channel, rules: Rules, now: datetime) -> list[Wanted]:
+def _directs(record: Record, home: Channel, configuration: Configuration, now: datetime) -> list[Wanted]:
     kind = direct_kind(record, now)
     if record.request is None or kind is None:
         return []
     person = record.requester.person if record.requester and record.requester.placed else None
-    due = Wanted(f"dm:{kind}", SurfaceKind.DIRECT, direct_view(record, kind, rules), home, person)
+    due = Wanted(f"dm:{kind}", SurfaceKind.DIRECT, direct_view(record, kind, configuration), home, person)
     failed = _failed_cancellations(record, due, now)
     names = {due.name, *(want.name for want in failed)}
     claimed = (surface.name for surface in record.surfaces if surface.kind is SurfaceKind.DIRECT)
@@ -170,7 +167,7 @@ def _failed_cancellations(record: Record, due: Wanted, now: datetime) -> list[Wa
     ]
 
 
-def direct_view(record: Record, kind: DirectKind, rules: Rules) -> DirectView:
+def direct_view(record: Record, kind: DirectKind, configuration: Configuration) -> DirectView:
     """Return the direct message to the requester. The row must have facts."""
     request = record.request
     if request is None:
@@ -192,14 +189,14 @@ def direct_view(record: Record, kind: DirectKind, rules: Rules) -> DirectView:
         access_until=request.access_until if approved else None,
         commands=connect_commands(request) if approved else (),
         conflicting_policies=conflicting_policies(record),
-        cancel=_may_offer_cancel(record, rules),
+        cancel=_may_offer_cancel(record, configuration),
     )
 
 
-def _may_offer_cancel(record: Record, rules: Rules) -> bool:
+def _may_offer_cancel(record: Record, configuration: Configuration) -> bool:
     """True while the requester may press; that the execution may not be known yet is found out then."""
     request = record.request
-    if request is None or request.replica_of or request.key.account not in rules.cancel_roles:
+    if request is None or request.replica_of or configuration.cancel_role(request.key) is None:
         return False
     if request.status is not Status.PENDING:
         return False

@@ -13,7 +13,7 @@ from bot.ports.clock import Clock
 from bot.rendering import render, summary
 from bot.rendering.i18n import LOCALES
 from bot.service.clicks.click import Answer
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Screen:
 class Answers:
     """Makes answers from rows."""
 
-    def __init__(self, configured: Configured, clock: Clock) -> None:
-        self._configured, self._clock = configured, clock
+    def __init__(self, configuration: CurrentConfiguration, clock: Clock) -> None:
+        self._configuration, self._clock = configuration, clock
 
     def shown(self, record: Record, screen: Screen, notice: Notice | None, *, refused: bool = False) -> Answer:
         """Answer with the current card or message."""
@@ -55,11 +55,11 @@ class Answers:
         return _answer(card, screen, notice)
 
     def _card(self, record: Record, channel: Channel) -> CardView:
-        return card_view(record, channel, self._configured.rules, self._clock.now())
+        return card_view(record, channel, self._configuration.value, self._clock.now())
 
     def _direct(self, record: Record) -> DirectView | None:
         kind = direct_kind(record, self._clock.now())
-        return direct_view(record, kind, self._configured.rules) if kind else None
+        return direct_view(record, kind, self._configuration.value) if kind else None
 
 
 def _answer(

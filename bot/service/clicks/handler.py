@@ -24,7 +24,7 @@ from bot.service.clicks.locator import Locator
 from bot.service.clicks.orphan_cards import OrphanCards
 from bot.service.clicks.permission import Permission
 from bot.service.clicks.signalling import Signalling
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
@@ -43,17 +43,17 @@ class ClickHandler:
         people: People,
         signalling: Signalling,
         clock: Clock,
-        configured: Configured,
+        configuration: CurrentConfiguration,
         telemetry: Telemetry,
         auditing: Auditing,
     ) -> None:
         self._clock, self._telemetry, self._auditing = clock, telemetry, auditing
-        self._answers, self._background = Answers(configured, clock), Background()
-        orphan_cards = OrphanCards(rows=rows, clock=clock, configured=configured, background=self._background)
-        self._locator = Locator(rows=rows, configured=configured, orphan_cards=orphan_cards)
+        self._answers, self._background = Answers(configuration, clock), Background()
+        orphan_cards = OrphanCards(rows=rows, clock=clock, configuration=configuration, background=self._background)
+        self._locator = Locator(rows=rows, configuration=configuration, orphan_cards=orphan_cards)
         self._services = AttemptServices(
             rows=rows,
-            permission=Permission(people, configured),
+            permission=Permission(people, configuration),
             signalling=signalling,
             answers=self._answers,
             clock=clock,

@@ -12,7 +12,7 @@ from bot.domain.shown.views import Notice, NoticeCode
 from bot.service.clicks.answers import Screen, bare
 from bot.service.clicks.click import Answer, Click, Verb
 from bot.service.clicks.orphan_cards import OrphanCards
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 
 
@@ -27,8 +27,8 @@ class Located:
 class Locator:
     """Finds the row and the screen of a click."""
 
-    def __init__(self, *, rows: Rows, configured: Configured, orphan_cards: OrphanCards) -> None:
-        self._rows, self._configured, self._orphan_cards = rows, configured, orphan_cards
+    def __init__(self, *, rows: Rows, configuration: CurrentConfiguration, orphan_cards: OrphanCards) -> None:
+        self._rows, self._configuration, self._orphan_cards = rows, configuration, orphan_cards
 
     async def locate(self, click: Click) -> Located | Answer:
         """Return what the click is about, or the answer if that cannot be shown. Raises StoreUnavailable.
@@ -56,7 +56,7 @@ class Locator:
             key = RequestKey.parse(click.request)
         except InvalidRequestKey:
             return None
-        return key if self._configured.covers(key) else None
+        return key if self._configuration.value.covers(key) else None
 
     def _screen(self, record: Record, click: Click) -> Screen | None:
         """Return what was clicked, None if this request is not shown in that conversation."""
@@ -66,7 +66,7 @@ class Locator:
 
     def _channel_of_direct(self, record: Record, click: Click) -> Channel | None:
         """Return the channel that decides, if the click came from the chat with the requester's direct message."""
-        channel = self._configured.channel(record.route.channel) if record.route else None
+        channel = self._configuration.value.home(record)
         return channel if _has_direct_message_in(record, click.conversation) else None
 
     def _channel_of_card(self, record: Record, click: Click) -> Channel | None:
@@ -74,8 +74,8 @@ class Locator:
         cards = [surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
         for card in cards:
             if same_conversation(card.conversation, click.conversation):
-                return self._configured.channel(channel_of_card(card.name))
-        here = self._configured.channel_at(click.conversation)
+                return self._configuration.value.channel(channel_of_card(card.name))
+        here = self._configuration.value.channel_at(click.conversation)
         posting = here and any(card.conversation is None and channel_of_card(card.name) == here.name for card in cards)
         at_home = here and record.route and record.route.channel == here.name
         return here if posting or (at_home and may_have_more(record)) else None

@@ -17,7 +17,7 @@ from bot.domain.shown.card_places import is_too_old_or_new, may_have_more, with_
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable, Watched
 from bot.service.clicks.click import Click
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 
 MOST_UNKNOWN, UNKNOWN_SPAN = 5, 60.0
@@ -31,8 +31,10 @@ log: Final = structlog.get_logger(__name__)
 class OrphanCards:
     """Adds cards that no row has to their rows."""
 
-    def __init__(self, *, rows: Rows, clock: Clock, configured: Configured, background: Background) -> None:
-        self._rows, self._clock, self._configured, self._background = rows, clock, configured, background
+    def __init__(
+        self, *, rows: Rows, clock: Clock, configuration: CurrentConfiguration, background: Background
+    ) -> None:
+        self._rows, self._clock, self._configuration, self._background = rows, clock, configuration, background
         self._requests = SlidingWindow([(UNKNOWN_SPAN, MOST_UNKNOWN)])
         self._cards = SlidingWindow([(CARDS_SPAN, MOST_CARDS)])
 
@@ -58,16 +60,16 @@ class OrphanCards:
 
     def _is_trusted(self, key: RequestKey, click: Click) -> bool:
         """True for a member of the tenant in a configured channel, for a request of a configured account."""
-        ours = click.person.tenant_id.casefold() == self._configured.tenant_id.casefold() and not click.person.guest
-        here = self._configured.channel_at(click.conversation) is not None
-        return ours and here and click.activity_id is not None and self._configured.covers(key)
+        ours = click.person.tenant_id.casefold() == self._configuration.tenant_id.casefold() and not click.person.guest
+        here = self._configuration.value.channel_at(click.conversation) is not None
+        return ours and here and click.activity_id is not None and self._configuration.value.covers(key)
 
     async def _adopt_card(self, key: RequestKey, click: Click) -> None:
         with suppress(StoreUnavailable):  # the next click on the card tries again
             await self._adopt(key, click)
 
     async def _adopt(self, key: RequestKey, click: Click) -> None:
-        channel, activity_id = self._configured.channel_at(click.conversation), click.activity_id
+        channel, activity_id = self._configuration.value.channel_at(click.conversation), click.activity_id
         if channel is None or activity_id is None:
             return
         if may_be_of_another(await self._rows.store.watched(), key, activity_id):

@@ -9,7 +9,7 @@ from bot.domain.request import AccessRequest, Action, RequestKey
 from bot.domain.routing import Channel, Route
 from bot.ports.teams import People, RosterUnavailable
 from bot.service.clicks.click import Click
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,14 @@ class Inputs:
 class Permission:
     """Answers who may decide."""
 
-    def __init__(self, people: People, configured: Configured) -> None:
-        self._people, self._configured = people, configured
+    def __init__(self, people: People, configuration: CurrentConfiguration) -> None:
+        self._people, self._configuration = people, configuration
 
     def stranger(self, record: Record, person: Person) -> Refusal | None:
         """Return why this person is not the requester, None if they are. Strangers see nothing of the request."""
         if record.requester is None:
             return Refusal.UNIDENTIFIED
-        return not_the_requester(person, record.requester, self._configured.tenant_id)
+        return not_the_requester(person, record.requester, self._configuration.tenant_id)
 
     async def actor(self, person: Person, channel: Channel) -> Actor:
         """Look a person up in the channel's roster: an activity carries neither UPN nor mail address."""
@@ -63,11 +63,11 @@ class Permission:
 
     def inputs(self, record: Record) -> Inputs:
         """Return what a permission check on this row depends on now."""
-        return Inputs(self._configured.revision, record.request, record.requester, record.route)
+        return Inputs(self._configuration.revision, record.request, record.requester, record.route)
 
     def has_role(self, key: RequestKey, channel_name: str, step: str) -> bool:
         """True if the channel's decisions at this step are sent in a role, not with the bot's own credentials."""
-        channel = self._configured.channel(channel_name)
+        channel = self._configuration.value.channel(channel_name)
         return bool(channel and channel.role_at(step, key.account))
 
     def refusal(
@@ -77,10 +77,10 @@ class Permission:
         request, requester, route = record.request, record.requester, record.route
         if request is None or requester is None or route is None or not route.settled or route.channel != channel_name:
             return Refusal.NOT_ROUTED
-        channel = self._configured.channel(channel_name)
+        channel = self._configuration.value.channel(channel_name)
         if channel is None or channel.conversation != actor.conversation:
             return Refusal.NOT_ROUTED
-        if self._configured.identified_by_former_rules(record):
+        if self._configuration.value.identified_by_former_rules(record):
             return Refusal.RECONFIGURED
         return may_decide(
             actor.person,
@@ -91,8 +91,8 @@ class Permission:
             channel=channel,
             step=step,
             membership=actor.membership,
-            tenant_id=self._configured.tenant_id,
-            allow_unidentified=self._configured.rules.allow_unidentified,
+            tenant_id=self._configuration.tenant_id,
+            allow_unidentified=self._configuration.value.identity.allow_unidentified,
         )
 
     def refusal_to_cancel(self, record: Record, click: Click) -> Refusal | None:
@@ -100,13 +100,13 @@ class Permission:
         request, requester = record.request, record.requester
         if request is None or requester is None:
             return Refusal.UNIDENTIFIED
-        if self._configured.identified_by_former_rules(record):
+        if self._configuration.value.identified_by_former_rules(record):
             return Refusal.RECONFIGURED
         return may_cancel(
             click.person,
             request=request,
             requester=requester,
             step=click.step,
-            tenant_id=self._configured.tenant_id,
-            has_role=self._configured.cancel_role(record.key) is not None,
+            tenant_id=self._configuration.tenant_id,
+            has_role=self._configuration.value.cancel_role(record.key) is not None,
         )

@@ -31,7 +31,7 @@ from bot.ports.aws import (
 )
 from bot.ports.clock import Clock
 from bot.service.clicks.state_check import Attempt, state_check
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 from bot.text.escape import one_line, plain_text
@@ -55,11 +55,11 @@ class Signalling:
         rows: Rows,
         requests: Requests,
         clock: Clock,
-        configured: Configured,
+        configuration: CurrentConfiguration,
         telemetry: Telemetry,
     ) -> None:
         self._rows, self._requests, self._clock = rows, requests, clock
-        self._configured, self._telemetry = configured, telemetry
+        self._configuration, self._telemetry = configuration, telemetry
 
     async def carry(self, key: RequestKey, decision_id: str) -> Record:
         """Work on a decision until it is settled or unknown. Returns the row as it is then."""
@@ -141,7 +141,7 @@ class Signalling:
         )
 
     def _session(self, record: Record, decision: Decision) -> RoleSession | None:
-        role, identity, person = self._role(record, decision), self._configured.identity, decision.person
+        role, identity, person = self._role(record, decision), self._configuration.value.identity, decision.person
         if role is None:
             return None
         return RoleSession(
@@ -155,7 +155,7 @@ class Signalling:
     def _gone(self, record: Record, decision: Decision) -> Outcome | None:
         """Return what the configuration no longer has since the click. The bot's own role is no substitute."""
         if decision.verdict is Withdrawal.CANCEL:
-            return None if self._configured.cancel_role(record.key) else Outcome.NO_CANCEL_ROLE
+            return None if self._configuration.value.cancel_role(record.key) else Outcome.NO_CANCEL_ROLE
         channel = self._channel(record)
         permitted = channel is not None and is_place_of(record, channel, decision.conversation)
         role_removed = decision.in_role and self._role(record, decision) is None
@@ -163,12 +163,12 @@ class Signalling:
 
     def _role(self, record: Record, decision: Decision) -> str | None:
         if decision.verdict is Withdrawal.CANCEL:
-            return self._configured.cancel_role(record.key)
+            return self._configuration.value.cancel_role(record.key)
         channel = self._channel(record)
         return channel.role_at(decision.step, record.key.account) if channel else None
 
     def _channel(self, record: Record) -> Channel | None:
-        return self._configured.channel(record.route.channel) if record.route else None
+        return self._configuration.value.home(record)
 
     async def _hold(self, key: RequestKey, decision_id: str) -> Record:
         held_until = self._clock.now() + HOLD

@@ -17,7 +17,7 @@ from bot.domain.identity import (
 from bot.domain.request import AccessRequest
 from bot.ports.aws import AwsUnavailable, Identities
 from bot.ports.teams import People
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,12 @@ class Identified:
 class Identifying:
     """Identifies requesters."""
 
-    def __init__(self, *, people: People, identities: Identities, configured: Configured) -> None:
-        self._people, self._identities, self._configured = people, identities, configured
+    def __init__(self, *, people: People, identities: Identities, configuration: CurrentConfiguration) -> None:
+        self._people, self._identities, self._configuration = people, identities, configuration
 
     async def identify(self, request: AccessRequest, *, earlier: Requester | None) -> Identified:
         """Return the requester, as far as it is certain now. `earlier`: the result of the last reconcile."""
-        rules = self._configured.identity  # the same rules throughout, even if the file changes meanwhile
+        rules = self._configuration.value.identity  # the same rules throughout, even if the file changes meanwhile
         names = await self._names(request, rules)
         asked = spellings_of(*requester_names(request.requester, rules), *(names or ()))
         known = await self._people.known(asked)

@@ -26,7 +26,7 @@ from bot.domain.shown.surfaces import desired, may_still_be_identified, next_cha
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Requests
 from bot.ports.clock import Clock
 from bot.service.clicks.signalling import Signalling, orphaned
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.deliveries import Deliveries, Postponed
 from bot.service.reconcile.identifying import Identifying
 from bot.service.rows import LeaseHeld, Rows
@@ -53,13 +53,13 @@ class Reconciler:
         deliveries: Deliveries,
         signalling: Signalling,
         clock: Clock,
-        configured: Configured,
+        configuration: CurrentConfiguration,
         owner: str,
         telemetry: Telemetry,
     ) -> None:
         self._rows, self._requests, self._identifying = rows, requests, identifying
         self._deliveries, self._signalling, self._clock = deliveries, signalling, clock
-        self._configured, self._owner, self._telemetry = configured, owner, telemetry
+        self._configuration, self._owner, self._telemetry = configuration, owner, telemetry
         self._taken_over = Background()
 
     async def reconcile(self, key: RequestKey) -> None:
@@ -73,7 +73,7 @@ class Reconciler:
         try:
             async with self._rows.lease_kept(key, self._owner):  # AWS may take longer than a lease lasts
                 record = await self._recover_decisions(await self._observe(record))
-            await self._deliveries.deliver(record, desired(record, self._configured.rules, self._clock.now()))
+            await self._deliveries.deliver(record, desired(record, self._configuration.value, self._clock.now()))
             outcome = "converged"
         except Postponed as postponed:
             outcome, again_at = "postponed", postponed.until
@@ -107,7 +107,7 @@ class Reconciler:
         await self._rows.apply(key, end)
 
     def _next_requeue(self, record: Record) -> datetime | None:
-        if not self._configured.covers(record.key):
+        if not self._configuration.value.covers(record.key):
             return None  # the account was removed from the configuration; clicks are refused with that reason
         now = self._clock.now()
         moments = [_retry_at(record, now), next_change(record, now), *_decision_checks(record, now)]
@@ -138,11 +138,13 @@ class Reconciler:
 
     def _routed(self, record: Record) -> Record:
         """Choose the channel, once: a settled route stays even if tags change, unless its channel was removed."""
-        record = renamed(record, self._configured.rules.channels)
+        record = renamed(record, self._configuration.value)
         settled = record.route is not None and record.route.settled
-        if record.request is None or (settled and record.route and self._configured.channel(record.route.channel)):
+        if record.request is None or (
+            settled and record.route and self._configuration.value.channel(record.route.channel)
+        ):
             return record
-        return replace(record, route=route(record.request, self._configured.channels))
+        return replace(record, route=route(record.request, self._configuration.value.channels))
 
     # --- decisions that no process is working on
 

@@ -16,7 +16,7 @@ from bot.domain.record import Record
 from bot.ports.aws import AwsUnavailable, Hint, Queue
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
@@ -28,9 +28,11 @@ log = structlog.get_logger(__name__)
 class Intake:
     """The loop that empties the queue."""
 
-    def __init__(self, *, queue: Queue, rows: Rows, clock: Clock, configured: Configured, telemetry: Telemetry) -> None:
+    def __init__(
+        self, *, queue: Queue, rows: Rows, clock: Clock, configuration: CurrentConfiguration, telemetry: Telemetry
+    ) -> None:
         self._queue, self._rows, self._clock = queue, rows, clock
-        self._configured, self._telemetry = configured, telemetry
+        self._configuration, self._telemetry = configuration, telemetry
         self._store_away = False
 
     async def run(self) -> None:
@@ -87,7 +89,7 @@ class Intake:
         return True
 
     async def _store(self, hint: Hint) -> None:
-        if hint.key is None or not self._configured.covers(hint.key):
+        if hint.key is None or not self._configuration.value.covers(hint.key):
             self._telemetry.events.labels(outcome="ignored").inc()
             log.info("event_ignored", event_type=hint.event, request=str(hint.key) if hint.key else None)
             return

@@ -17,7 +17,7 @@ from bot.domain.shown.card_places import is_misplaced
 from bot.ports.aws import AwsUnavailable, ListedRequest, Requests
 from bot.ports.clock import Clock
 from bot.ports.store import RowUnreadable, StoreUnavailable
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 from bot.service.sources.listed import Listed, is_open
 from bot.telemetry import Telemetry
@@ -46,14 +46,14 @@ class PlaceSweep:
         rows: Rows,
         requests: Requests,
         clock: Clock,
-        configured: Configured,
+        configuration: CurrentConfiguration,
         period: float,
         owner: str,
         telemetry: Telemetry,
         reported: set[Place],
     ) -> None:
         self._place, (self._account, self._region) = place, place
-        self._rows, self._requests, self._clock, self._configured = rows, requests, clock, configured
+        self._rows, self._requests, self._clock, self._configuration = rows, requests, clock, configuration
         self._period, self._owner, self._telemetry, self._reported = period, owner, telemetry, reported
         self._check = f"sweep {self._account} {self._region}"  # its name among the checks of /readyz
         self._listed = Listed()
@@ -178,7 +178,7 @@ class PlaceSweep:
 
     def _is_outdated(self, row: Record) -> bool:
         """True for a row whose channel or requester was determined by a previous node-access.toml."""
-        return is_misplaced(row, self._configured.rules.channels) or self._configured.identified_by_former_rules(row)
+        return is_misplaced(row, self._configuration.value) or self._configuration.value.identified_by_former_rules(row)
 
     async def _revoked(self, watched: Mapping[RequestKey, Record]) -> list[ListedRequest]:
         """List the revoked ones among the approvals whose access still runs; no call while there are none."""
@@ -202,7 +202,7 @@ class PlaceSweep:
 
     def _report_foreign(self, source: RequestKey) -> None:
         """Log once for each unconfigured account and Region that its requests are listed but get no card."""
-        if self._configured.covers(source) or _place_of(source) in self._reported:
+        if self._configuration.value.covers(source) or _place_of(source) in self._reported:
             return
         self._reported.add(_place_of(source))
         log.warning("account_not_configured", account=source.account, region=source.region, request=str(source))

@@ -7,7 +7,7 @@ import asyncio
 
 from bot.ports.aws import Requests
 from bot.ports.clock import Clock
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 from bot.service.sources.place_sweep import Place, PlaceSweep
 from bot.telemetry import Telemetry
@@ -25,7 +25,7 @@ class Sweep:
         rows: Rows,
         requests: Requests,
         clock: Clock,
-        configured: Configured,
+        configuration: CurrentConfiguration,
         period: float,
         owner: str,
         telemetry: Telemetry,
@@ -39,13 +39,13 @@ class Sweep:
                 rows=rows,
                 requests=requests,
                 clock=clock,
-                configured=configured,
+                configuration=configuration,
                 period=period,
                 owner=owner,
                 telemetry=telemetry,
                 reported=reported,
             )
-            for place in configured.places
+            for place in configuration.value.places
         ]
 
     async def run(self) -> None:

@@ -15,7 +15,7 @@ from bot.domain.shown.views import Notice
 from bot.ports.clock import Clock
 from bot.ports.teams import Chat, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
 from bot.rendering import render, summary
-from bot.service.configured import Configured
+from bot.service.current_configuration import CurrentConfiguration
 from bot.teams.outbound.rate_limit import SHARE, RateLimit
 from bot.teams.wire.activity import Inbound
 from bot.teams.wire.message_text import client_locale, is_personal, stated_locale
@@ -36,16 +36,16 @@ class ReplyStyle:
 class Replies:
     """Replies in the conversation of an activity."""
 
-    def __init__(self, chat: Chat, configured: Configured, clock: Clock) -> None:
-        self._chat, self._configured = chat, configured
+    def __init__(self, chat: Chat, configuration: CurrentConfiguration, clock: Clock) -> None:
+        self._chat, self._configuration = chat, configuration
         self._rate_limit = RateLimit(clock, share=SHARE)
 
     def style(self, inbound: Inbound) -> ReplyStyle:
         """Return the channel's style; elsewhere the client's language and the first channel's time zone."""
-        channel = self._configured.channel_at(inbound.wire.conversation.id)
+        channel = self._configuration.value.channel_at(inbound.wire.conversation.id)
         if channel:
             return ReplyStyle(channel.locale, channel.timezone)
-        return ReplyStyle(client_locale(inbound), self._configured.channels[0].timezone)
+        return ReplyStyle(client_locale(inbound), self._configuration.value.channels[0].timezone)
 
     async def reply(self, inbound: Inbound, view: View | Notice, style: ReplyStyle) -> None:
         """Reply in the conversation, and in its thread if it has threads."""

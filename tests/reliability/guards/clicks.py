@@ -215,7 +215,7 @@ GUARDS = (
     Guard(
         "a requester identified by former rules is identified again",
         RELOADING + "test_a_role_that_is_trusted_no_more_places_nobody",
-        {"bot.service.configured:Configured.identified_by_former_rules": always(False)},
+        {"bot.domain.configuration:Configuration.identified_by_former_rules": always(False)},
     ),
     Guard(
         "the card of another request is not adopted",

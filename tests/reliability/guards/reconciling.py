@@ -164,8 +164,8 @@ GUARDS = (
         "a reload keeps the cancel roles",
         RELOADING + "test_another_file_leaves_the_accounts_roles_alone",
         {
-            "bot.service.configured:Configured.take": around(
-                lambda take, configured, rules, identity: take(configured, replace(rules, cancel_roles={}), identity)
+            "bot.service.current_configuration:CurrentConfiguration.replace": around(
+                lambda make_active, current, value: make_active(current, replace(value, accounts=()))
             )
         },
     ),

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.config.errors import ConfigurationProblems
-from bot.config.file import Configuration, load_configuration, parse_configuration
+from bot.config.file import load_configuration, parse_configuration
+from bot.domain.configuration import Configuration
 from bot.domain.identity import IdentityRules, Principal
 from bot.domain.request import Verdict
 from bot.domain.routing import DEFAULT_TAGS, Account, LevelRule, Match

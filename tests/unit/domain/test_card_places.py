@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.domain.configuration import Configuration
+from bot.domain.identity import IdentityRules
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import Status
 from bot.domain.routing import Channel, Route
@@ -14,7 +16,7 @@ from tests.unit.domain.sample import APPROVALS, KEY, NOW, request
 
 LEADS = Channel("leads", "19:leads@thread.tacv2", fallback=True)
 HOME = replace(APPROVALS, fallback=False)
-CHANNELS = {each.name: each for each in (HOME, LEADS)}
+CONFIGURATION = Configuration((HOME, LEADS), IdentityRules())
 ROW = Record(KEY, NOW, request=request(), route=Route(HOME.name, HOME.conversation, settled=True))
 
 
@@ -25,7 +27,7 @@ def card(name: str, *, problem: str | None = None, delivery: DeliveryState = Del
 
 def names(record: Record) -> list[str]:
     """Return the names of the cards that must be shown."""
-    return [name for name, _ in card_places(record, CHANNELS)]
+    return [name for name, _ in card_places(record, CONFIGURATION)]
 
 
 def test_a_plain_name_is_what_it_was() -> None:
@@ -86,5 +88,6 @@ def test_two_channels_that_became_one_keep_both_cards() -> None:
     at = APPROVALS.conversation
     old = Surface(card_name("old"), SurfaceKind.CARD, DeliveryState.DELIVERED, f"{at};messageid=1", "1")
     new = Surface(card_name("new"), SurfaceKind.CARD, DeliveryState.DELIVERED, f"{at};messageid=2", "2")
-    row = renamed(Record(KEY, NOW, surfaces=(old, new)), {"new": replace(APPROVALS, name="new")})
+    configuration = Configuration((replace(APPROVALS, name="new"),), IdentityRules())
+    row = renamed(Record(KEY, NOW, surfaces=(old, new)), configuration)
     assert {each.name: each.activity_id for each in row.surfaces} == {"card:new": "2", "card:new:1": "1"}

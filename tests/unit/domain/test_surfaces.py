@@ -5,11 +5,12 @@ from datetime import datetime
 
 import pytest
 
+from bot.domain.configuration import Configuration
 from bot.domain.decision import DecisionState, Outcome
+from bot.domain.identity import IdentityRules
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Withdrawal
 from bot.domain.routing import Route
-from bot.domain.shown.card import Rules
 from bot.domain.shown.surfaces import Wanted, desired, direct_kind, next_change
 from bot.domain.shown.views import Banner, CardView, DecidedElsewhere
 from tests.fakes.chat import HANAKO
@@ -17,7 +18,7 @@ from tests.unit.domain.sample import APPROVALS, KEY, NOW, SECOND, TARO_REQUESTER
 
 LEADS = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2")
 HOME = replace(APPROVALS, fallback=False)
-RULES = Rules({each.name: each for each in (HOME, LEADS)})
+CONFIGURATION = Configuration((HOME, LEADS), IdentityRules())
 ROW = Record(
     KEY,
     NOW,
@@ -31,7 +32,7 @@ UNANSWERED = replace(decision(HANAKO, state=DecisionState.RELEASED), announced=T
 
 def wanted(record: Record) -> dict[str, Wanted]:
     """Return what must be shown, by name."""
-    return {want.name: want for want in desired(record, RULES, NOW)}
+    return {want.name: want for want in desired(record, CONFIGURATION, NOW)}
 
 
 @pytest.mark.parametrize(("status", "overtaken"), [(Status.PENDING, False), (Status.CANCELLED, True)])
@@ -99,9 +100,11 @@ GRANTED = replace(
 )
 
 
-def _offered(record: Record, *, now: datetime = NOW, rules: Rules = RULES) -> dict[str, tuple[bool, str]]:
+def _offered(
+    record: Record, *, now: datetime = NOW, configuration: Configuration = CONFIGURATION
+) -> dict[str, tuple[bool, str]]:
     """Return of each card whether access can be revoked on it, and at which step."""
-    views = {want.name: want.view for want in desired(record, rules, now)}
+    views = {want.name: want.view for want in desired(record, configuration, now)}
     return {name: (view.revoke, view.step) for name, view in views.items() if isinstance(view, CardView)}
 
 

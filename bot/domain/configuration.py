@@ -1,0 +1,62 @@
+"""The configuration that decisions depend on: channels, rules for people, AWS accounts. Pure and frozen.
+
+bot.config.file parses node-access.toml into it; bot.service.configuration holds the one that is active.
+"""
+
+from dataclasses import dataclass, replace
+
+from bot.domain.identity import IdentityRules
+from bot.domain.record import Record
+from bot.domain.request import RequestKey
+from bot.domain.routing import Account, Channel, same_conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The contents of node-access.toml.
+
+    `channels`: in the order of the file; the first match gets a request. `accounts`: empty only until the program
+    knows its own account (`with_own_account`).
+    """
+
+    channels: tuple[Channel, ...]
+    identity: IdentityRules
+    accounts: tuple[Account, ...] = ()
+
+    def with_own_account(self, account: str, region: str) -> "Configuration":
+        """Watch the bot's own account and Region. For a file without [[accounts]]."""
+        return replace(self, accounts=(Account(account, (region,)),))
+
+    def channel(self, name: str) -> Channel | None:
+        """Return a channel by its name."""
+        return next((each for each in self.channels if each.name == name), None)
+
+    def channel_at(self, conversation: str) -> Channel | None:
+        """Return the channel of a conversation or of a thread in it."""
+        return next((each for each in self.channels if same_conversation(each.conversation, conversation)), None)
+
+    def home(self, record: Record) -> Channel | None:
+        """Return the channel that a request is routed to. None: not routed, or the channel was removed."""
+        return self.channel(record.route.channel) if record.route else None
+
+    def covers(self, key: RequestKey) -> bool:
+        """True for a request of a configured account and Region."""
+        account = self._account(key.account)
+        return account is not None and key.region in account.regions
+
+    def cancel_role(self, key: RequestKey) -> str | None:
+        """Return the ARN of the role that cancels requests of this account. None: cancelling is not set up there."""
+        account = self._account(key.account)
+        return account.cancel_role if account else None
+
+    @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """All configured accounts and Regions, as (account, Region)."""
+        return tuple((account.id, region) for account in self.accounts for region in sorted(account.regions))
+
+    def identified_by_former_rules(self, record: Record) -> bool:
+        """True if the requester was identified by rules of an earlier file, so that they must be identified again."""
+        return record.requester is not None and record.requester.rules != self.identity.mark
+
+    def _account(self, account: str) -> Account | None:
+        return next((each for each in self.accounts if each.id == account), None)

@@ -1,0 +1,19 @@
+"""Holds the configuration that is active now. A reload replaces it while the services run."""
+
+from dataclasses import dataclass
+
+from bot.domain.configuration import Configuration
+
+
+@dataclass(slots=True)
+class CurrentConfiguration:
+    """All services hold this one object and read `value` each time: a check uses the configuration of its moment."""
+
+    value: Configuration
+    tenant_id: str  # the Entra tenant whose people may decide
+    revision: int = 0  # counts the replacements, so that a check can tell whether it is still valid
+
+    def replace(self, value: Configuration) -> None:
+        """Make another configuration active, as a whole."""
+        self.value = value
+        self.revision += 1

@@ -1,4 +1,4 @@
-"""Runs a test without a guard of the program, in a process of its own, and says whether the test noticed.
+"""Runs a test without a guard of the program, in a separate process, and says whether the test noticed.
 
 The guards are in tests/reliability/guards.
 """
@@ -45,7 +45,7 @@ def _is_broken_promise(message: str) -> bool:
 
 
 class Runner:
-    """Runs tests in processes of their own. One at a time; for more at once, take more runners."""
+    """Runs tests in separate processes. One at a time; for more at once, take more runners."""
 
     def __init__(self) -> None:
         self._environment = {name: value for name, value in os.environ.items() if name not in NOT_HANDED_ON}

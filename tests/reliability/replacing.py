@@ -1,6 +1,6 @@
 """Replaces functions, methods and constants of the program by reference, so that a test can show that it notices.
 
-A guard of the program is taken out in a process of its own, before anything imports it. The product has no switch for
+A guard of the program is taken out in a separate process, before anything imports it. The product has no switch for
 this. A target that does not exist raises DoesNotFit, so that a rename in the product is never passed over.
 """
 

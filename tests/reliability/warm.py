@@ -1,6 +1,6 @@
 """A process that has imported the program, and runs pytest in forks of itself.
 
-Imports are most of the time that one short test takes, and each control needs a process of its own.
+Imports are most of the time that one short test takes, and each control needs a separate process.
 """
 
 import json

@@ -7,7 +7,7 @@
     a click
         -> a claim on the row -> bot.service.clicks.signalling, and nothing else, sends to AWS
 
-A crash, a lost event and a second replica take the same path, so none of them needs code of its own.
+A crash, a lost event and a second replica take the same path, so none of them needs separate code.
 """
 
 import ast

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import boto3
-import botocore.session
 import pytest
-from botocore.loaders import create_loader
 from prometheus_client import CollectorRegistry
 
 from bot.aws import identity_center
@@ -23,7 +20,6 @@ from tests.contract.scene import Asked, HandClock, Scene, staged
 
 UNPACED: dict[str, float] = {}
 HANAKO = "hanako.sato@example.com"
-_MODELS = create_loader()  # reading EC2's model takes longer than most tests
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +61,7 @@ def environment(endpoint: str, session: Any) -> Iterator[None]:
         patch.setenv("AWS_CONFIG_FILE", "/dev/null")
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        patch.setattr("boto3.session.Session", _session)
         yield
-
-
-def _session(make: Any = boto3.session.Session, *, botocore_session: Any = None) -> Any:
-    """Return a session that shares only the service models with those of other tests."""
-    core = botocore_session or botocore.session.get_session()
-    core.register_component("data_loader", _MODELS)
-    return make(botocore_session=core)
 
 
 def unheard() -> Telemetry:

@@ -49,11 +49,11 @@ def claim(
     accepted and does not show yet counts as on its way.
     """
     if isinstance(verdict, Withdrawal):
-        return _recall(person, recall=verdict, step=step, request=request, decisions=decisions, now=now)
-    return _vote(person, verdict=verdict, step=step, request=request, decisions=decisions, now=now)
+        return _claim_withdrawal(person, withdrawal=verdict, step=step, request=request, decisions=decisions, now=now)
+    return _claim_vote(person, verdict=verdict, step=step, request=request, decisions=decisions, now=now)
 
 
-def _vote(
+def _claim_vote(
     person: Person,
     *,
     verdict: Verdict,
@@ -77,10 +77,10 @@ def _vote(
     return Claim()
 
 
-def _recall(
+def _claim_withdrawal(
     person: Person,
     *,
-    recall: Withdrawal,
+    withdrawal: Withdrawal,
     step: str,
     request: AccessRequest,
     decisions: tuple[Decision, ...],
@@ -88,15 +88,15 @@ def _recall(
 ) -> Claim:
     """Unlike a vote, one that AWS accepted and has not shown for EFFECT_SPAN may be tried again by the same person."""
     on_their_way = tuple(each for each in decisions if under_way(each, request, now))
-    same = tuple(each for each in on_their_way if each.verdict is recall)
+    same = tuple(each for each in on_their_way if each.verdict is withdrawal)
     if own := _standing(same, person):
         return Claim(ClaimRefusal.REPEAT, own)
-    if not (can_be_revoked(request, now) if recall is Withdrawal.REVOKE else can_be_cancelled(request)):
+    if not (can_be_revoked(request, now) if withdrawal is Withdrawal.REVOKE else can_be_cancelled(request)):
         return Claim(ClaimRefusal.ENDED)
-    if recall is Withdrawal.REVOKE and (request.last_level is None or request.last_level.step != step):
+    if withdrawal is Withdrawal.REVOKE and (request.last_level is None or request.last_level.step != step):
         return Claim(ClaimRefusal.STEP_PASSED)
     # a vote cannot change access that is granted
-    in_the_way = same if recall is Withdrawal.REVOKE else on_their_way
+    in_the_way = same if withdrawal is Withdrawal.REVOKE else on_their_way
     return Claim(ClaimRefusal.OTHERS_FIRST) if in_the_way else Claim()
 
 

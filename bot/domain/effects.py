@@ -5,7 +5,7 @@ from datetime import datetime
 from bot.domain.claims import voted_by
 from bot.domain.decision import Decision, DecisionEvent, Outcome
 from bot.domain.record import Record
-from bot.domain.request import RECALLED, AccessRequest, Level, LevelState, Status, Verdict, Withdrawal
+from bot.domain.request import STATUS_AFTER, AccessRequest, Level, LevelState, Status, Verdict, Withdrawal
 
 _REACHED = {Verdict.APPROVE: LevelState.APPROVED, Verdict.REJECT: LevelState.REJECTED}
 
@@ -24,7 +24,7 @@ def settle_unknown(record: Record, decision: Decision, now: datetime) -> Decisio
 def _had_effect(request: AccessRequest, decision: Decision) -> bool:
     """AWS names no author of a cancellation or revocation, so the status alone counts."""
     if isinstance(decision.verdict, Withdrawal):
-        return request.status is RECALLED[decision.verdict]
+        return request.status is STATUS_AFTER[decision.verdict]
     level = request.level(decision.step)
     return level is not None and _counted(level, decision, decision.verdict)
 

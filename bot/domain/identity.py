@@ -166,7 +166,7 @@ class Requester:
     """Who asked: the principal, every known spelling, and, where placed, the person."""
 
     principal: Principal
-    placed: bool
+    identified: bool
     spellings: frozenset[str]
     person: Person | None = None  # the one Teams user, where one is known
     name: str = ""
@@ -183,8 +183,8 @@ class Requester:
         reason to show anybody a request.
         """
         if self.person is not None:
-            return self.placed and self.person.object_id.casefold() == person.object_id.casefold()
-        return self.placed and bool(self.spellings & person.certain_spellings)
+            return self.identified and self.person.object_id.casefold() == person.object_id.casefold()
+        return self.identified and bool(self.spellings & person.certain_spellings)
 
     def refusing_as(self, earlier: "Requester | None") -> "Requester":
         """Keep what an earlier look knew of the same principal, and this one could not read, to refuse by.
@@ -203,7 +203,7 @@ class Requester:
         A user name of Identity Center may look like an object id and be none: beside an address it does not count.
         """
         addresses = spellings_of(person.upn, person.mail)
-        if self.person is not None or not self.placed:
+        if self.person is not None or not self.identified:
             return bool(addresses)
         learnt = self.spellings - spellings_of(self.principal.text, self.principal.session)
         if any(map(_OBJECT_ID.fullmatch, learnt)) and not any(map(_is_address, learnt)):
@@ -245,13 +245,13 @@ def identify_requester(text: str, rules: IdentityRules, directory: Directory) ->
     certain = spellings_of(*requester_names(text, rules), *record)
     matches = _matching(directory.people, certain)
     person = matches[0] if len(matches) == 1 else None
-    placed = person is not None or _placed_by_name(principal, certain, rules, record)
+    identified = person is not None or _identified_by_name(principal, certain, rules, record)
     if len(matches) > 1:
-        placed = False  # an address of several people says nothing about which of them asked
+        identified = False  # an address of several people says nothing about which of them asked
     known = certain | spellings_of(principal.text, principal.session)
     spellings = known.union(*(match.spellings for match in matches))
     name = person.shown_name if person else next(iter(record), principal.shown_name)
-    return Requester(principal, placed=placed, spellings=spellings, person=person, name=name, rules=rules.mark)
+    return Requester(principal, identified=identified, spellings=spellings, person=person, name=name, rules=rules.mark)
 
 
 def _record_names(text: str, rules: IdentityRules, directory: Directory) -> tuple[str, ...]:
@@ -266,7 +266,7 @@ def _matching(people: Iterable[Person], names: frozenset[str]) -> list[Person]:
     return list(unique.values())
 
 
-def _placed_by_name(
+def _identified_by_name(
     principal: Principal, certain: frozenset[str], rules: IdentityRules, record: tuple[str, ...]
 ) -> bool:
     if rules.person_of(principal) or any(map(_is_address, record)):

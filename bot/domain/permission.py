@@ -80,7 +80,7 @@ def may_decide(
         return approver
     if requester.is_person(person):
         return Refusal.OWN_REQUEST
-    if not requester.placed and not allow_unidentified:
+    if not requester.identified and not allow_unidentified:
         return Refusal.UNIDENTIFIED
     if not requester.comparable_with(person):
         return Refusal.NOT_COMPARABLE
@@ -145,7 +145,7 @@ def not_the_requester(person: Person, requester: Requester, tenant_id: str) -> R
     if not all(here) or not tenant_id or here[1] != tenant_id.casefold():
         return Refusal.FOREIGN
     own = requester.person
-    if own is None or not requester.placed:
+    if own is None or not requester.identified:
         return Refusal.UNIDENTIFIED
     same = here == (own.object_id.casefold(), own.tenant_id.casefold())
     return None if same else Refusal.NOT_REQUESTER

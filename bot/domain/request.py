@@ -74,7 +74,7 @@ class Withdrawal(StrEnum):
 
 
 Action = Verdict | Withdrawal  # what a click asks of AWS
-RECALLED: Final[Mapping[Withdrawal, Status]] = MappingProxyType(
+STATUS_AFTER: Final[Mapping[Withdrawal, Status]] = MappingProxyType(
     {Withdrawal.REVOKE: Status.REVOKED, Withdrawal.CANCEL: Status.CANCELLED}
 )  # how AWS shows that it took effect
 

@@ -146,7 +146,7 @@ class CommandService:
             return False
         actor = await self._permission.actor(person, channel)
         refusal = self._permission.refusal(
-            row, channel.name, actor, act=Verdict.APPROVE, step=level.step, comment=ANY_COMMENT
+            row, channel.name, actor, action=Verdict.APPROVE, step=level.step, comment=ANY_COMMENT
         )
         return refusal is None
 

@@ -143,7 +143,7 @@ def test_who_asked() -> None:
     session = f"arn:aws:sts::111122223333:assumed-role/{SSO_ROLE}/guest@example.org"
     assert requester == Requester(
         principal=Principal(text=session, kind=PrincipalKind.SESSION, role=SSO_ROLE, session="guest@example.org"),
-        placed=True,
+        identified=True,
         spellings=frozenset({*GUEST.spellings, session.casefold()}),
         person=GUEST,
         name="Guest",

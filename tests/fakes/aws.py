@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.domain.request import (
-    RECALLED,
+    STATUS_AFTER,
     AccessRequest,
     Approver,
     ApproverKind,
@@ -169,23 +169,23 @@ class FakeAws:
         voter = f"arn:aws:sts::{ACCOUNT}:assumed-role/NodeAccessApprover/{signal.session_name}"
         match signal.verdict:
             case Withdrawal():
-                self.recall(signal.key, signal.verdict)
+                self.withdraw(signal.key, signal.verdict)
             case Verdict():
                 self.vote(signal.key, voter, signal.verdict, signal.comment)
 
     # --- what happens in AWS
 
-    def recall(self, key: RequestKey, recall: Withdrawal) -> None:
+    def withdraw(self, key: RequestKey, withdrawal: Withdrawal) -> None:
         """Take back what is there to be taken back; refuse what AWS refuses."""
         needed, code = {
             Withdrawal.REVOKE: (Status.APPROVED, "InvalidAutomationSignalException"),
             Withdrawal.CANCEL: (Status.PENDING, "InvalidAutomationStatusUpdateException"),
-        }[recall]
+        }[withdrawal]
         request = self.requests[key]
         over = request.access_until is not None and request.access_until <= self._clock.now()
         if request.status is not needed or over:
             raise SignalRefused(code, denied=False)
-        self.end(key, RECALLED[recall])
+        self.end(key, STATUS_AFTER[withdrawal])
 
     def vote(self, key: RequestKey, voter: str, verdict: Verdict, comment: str = "") -> None:
         """Count a vote at the waiting level; refuse what AWS refuses."""

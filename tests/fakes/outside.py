@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from bot.domain.identity import Person, Principal
 from bot.domain.record import DeliveryState, Record, SurfaceKind
-from bot.domain.request import RECALLED, AccessRequest, RequestKey, Status, Withdrawal
+from bot.domain.request import STATUS_AFTER, AccessRequest, RequestKey, Status, Withdrawal
 from bot.domain.shown.card_places import is_copy
 from bot.domain.shown.surfaces import Wanted, desired
 from bot.rendering import render
@@ -181,7 +181,7 @@ def taken_back(outside: Outside) -> set[tuple[str, str, str]]:
         ((each.session_name or "").casefold(), step, verb)
         for each in outside.aws.effects
         for _, step, verb in outside.clicked
-        if each.verdict == verb and isinstance(each.verdict, Withdrawal) and RECALLED[each.verdict] is status
+        if each.verdict == verb and isinstance(each.verdict, Withdrawal) and STATUS_AFTER[each.verdict] is status
     }
 
 

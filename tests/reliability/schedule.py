@@ -31,7 +31,7 @@ MOST_TURNS = 4
 STUCK = 900  # seconds after which what has not come to rest never will
 MOST_ROUNDS = 8  # of people who press while AWS waits
 WITHDRAWN = 0.2  # share of the rounds in which the requester cancels beside the votes
-RECALLED = 0.5  # share of the approvals that are revoked
+REVOKED = 0.5  # share of the approvals that are revoked
 
 
 class Stuck(Exception):
@@ -151,7 +151,7 @@ class Crowd:
         for _ in range(MOST_ROUNDS):
             if outside.truth.waiting is None:
                 await self.rest(*crashes)
-                if outside.truth.status is Status.APPROVED and chance.random() < RECALLED:
+                if outside.truth.status is Status.APPROVED and chance.random() < REVOKED:
                     await self.take_back(*crashes)
                 return
             step, within = outside.truth.waiting.step, chance.choice((0.0, 0.1, 3.0))
@@ -171,7 +171,7 @@ class End:
     crashes: int
     stuck: str  # "" for what converged
     signals: int
-    recalls: int
+    revocations: int
 
     @property
     def good(self) -> bool:

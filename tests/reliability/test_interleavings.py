@@ -23,7 +23,7 @@ async def test_no_order_of_events_doubles_a_signal(figure: Figure) -> None:
     assert {seed: end for seed, end in ends.items() if not end.good} == {}
     crashes = sum(end.crashes for end in ends.values())
     assert crashes > SEEDS / 10
-    assert sum(bool(end.recalls) for end in ends.values()) > SEEDS / 10
+    assert sum(bool(end.revocations) for end in ends.values()) > SEEDS / 10
     figure(
         5,
         seeds=SEEDS,
@@ -31,7 +31,7 @@ async def test_no_order_of_events_doubles_a_signal(figure: Figure) -> None:
         clickers=len(CLICKERS),
         crashes=crashes,
         signals=sum(end.signals for end in ends.values()),
-        recalls=sum(bool(end.recalls) for end in ends.values()),
+        revocations=sum(bool(end.revocations) for end in ends.values()),
         double_effects=sum(end.doubled for end in ends.values()),
         stuck=sum(bool(end.stuck) for end in ends.values()),
         extras=sum(end.extras for end in ends.values()),

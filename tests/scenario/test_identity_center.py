@@ -74,7 +74,7 @@ async def test_requester_in_no_roster_is_identified_by_the_address(world: World)
     key = _asked(world)
     row = await world.shown(key)
     assert row.requester
-    assert (row.requester.placed, row.requester.person) == (True, None)
+    assert (row.requester.identified, row.requester.person) == (True, None)
     world.people.people = list(EVERYBODY)
     assert _code(await _pressed(world, key, TARO_PERSON)) is Refusal.OWN_REQUEST
     await _pressed(world, key, ICHIRO)
@@ -147,7 +147,7 @@ async def test_known_requester_stays_refused_while_the_record_is_unreadable(worl
     for _ in range(2):
         row = await world.shown(key)
         assert row.requester
-        assert not row.requester.placed
+        assert not row.requester.identified
     assert _code(await _pressed(world, key, TARO_PERSON)) is Refusal.OWN_REQUEST
     assert world.aws.signals == []
 

@@ -33,7 +33,7 @@ async def test_requester_in_no_roster_is_identified_by_their_personal_chat(world
     world.people.by_chat.append(TARO_PERSON)
     row = await world.shown(world.aws.add())
     assert row.requester
-    assert (row.requester.placed, row.requester.person) == (True, TARO_PERSON)
+    assert (row.requester.identified, row.requester.person) == (True, TARO_PERSON)
 
 
 async def test_repeated_reconciles_post_nothing_twice(world: World) -> None:

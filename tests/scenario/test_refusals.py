@@ -8,7 +8,7 @@ import pytest
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Match
-from bot.domain.shown.surfaces import PLACING_SPAN
+from bot.domain.shown.surfaces import IDENTIFYING_SPAN
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.service.reconcile import retry_policy
 from bot.service.sources.installation_events import InstallationEvents
@@ -332,7 +332,7 @@ async def test_requester_without_a_teams_user_is_noted_in_the_thread() -> None:
         await world.rows.requeue(key)
         await world.clock.advance(1)
         assert (await world.row(key)).surface("dm:cancelled") is None  # a roster that is away could tell yet
-        await world.clock.advance(PLACING_SPAN.total_seconds())
+        await world.clock.advance(IDENTIFYING_SPAN.total_seconds())
     direct = await _surface(world, key, "dm:cancelled")
     assert (direct.delivery, direct.problem, direct.attempts) == (DeliveryState.IMPOSSIBLE, "unknown_person", 0)
     notes = {each.name: each.delivery for each in (await world.row(key)).surfaces if each.name.startswith("note:")}

@@ -238,7 +238,7 @@ async def test_accounts_wait_for_a_restart_and_the_rest_does_not(bot: Running) -
 
 
 async def test_a_role_that_is_trusted_no_more_places_nobody(bot: Running) -> None:
-    """A requester who was placed by rules of before: nobody decides until it is known what the new ones say."""
+    """A requester identified by former rules: no one decides until the new rules were applied."""
     key = await _shown(bot)
     bot.world.aws.gates["observe"] = gate = asyncio.Event()
     await bot.put(TOML.replace('["Operator"]', '["Another"]'))
@@ -484,7 +484,7 @@ async def test_the_whole_program_takes_a_pause_and_survives_a_broken_file(
 
 
 async def test_a_file_that_changed_while_the_bot_was_down_places_anew() -> None:
-    """Rows remember by which rules their requester was placed: a restart with others lets nobody decide until looked at."""
+    """Rows record the rules that identified the requester: after a restart with others, no one decides before a reconcile."""
     world = new_world()
     key = world.aws.add()
     await world.shown(key)

@@ -11,7 +11,7 @@ from bot.domain.permission import Refusal
 from bot.domain.record import Lease, Record
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Match
-from bot.domain.shown.surfaces import DIRECTS, PLACING_SPAN
+from bot.domain.shown.surfaces import DIRECTS, IDENTIFYING_SPAN
 from bot.domain.shown.views import NoticeCode, Reason
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Signal, SignalLost, SignalRefused
 from bot.ports.store import Change, StoreUnavailable
@@ -338,7 +338,7 @@ async def test_who_was_known_once_is_doubted_again_where_the_roster_says_so(worl
     world.people.people.append(replace(person(7), upn=TARO_PERSON.upn))
     row = await world.shown(key)
     assert row.requester is not None
-    assert not row.requester.placed
+    assert not row.requester.identified
     assert not world.chat.of("post")[0].buttons
 
 
@@ -515,7 +515,7 @@ async def test_a_requester_whom_no_roster_knew_in_time_is_told_later(world: Worl
         await world.rows.requeue(key)
         await world.clock.advance(1)
         world.people.failing = False
-        await world.clock.advance(PLACING_SPAN.total_seconds())
+        await world.clock.advance(IDENTIFYING_SPAN.total_seconds())
     (told,) = world.chat.of("direct")
     assert "approved" in told.card
 

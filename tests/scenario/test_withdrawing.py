@@ -11,7 +11,7 @@ from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import Person
 from bot.domain.permission import Refusal
 from bot.domain.record import Record
-from bot.domain.request import RECALLED, RequestKey, Status, Verdict, Withdrawal
+from bot.domain.request import STATUS_AFTER, RequestKey, Status, Verdict, Withdrawal
 from bot.domain.routing import LevelRule
 from bot.domain.shown.views import NoticeCode, Reason
 from bot.ports.aws import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
@@ -605,7 +605,7 @@ async def test_call_with_a_lost_reply_is_not_made_again(world: World, withdrawal
     assert sent_verdicts(world) == [withdrawal]
     assert await state_of(world, key, withdrawal) == (CONFIRMED, None)
     assert (await world.row(key)).request == world.aws.requests[key]
-    assert world.aws.requests[key].status is RECALLED[withdrawal]
+    assert world.aws.requests[key].status is STATUS_AFTER[withdrawal]
     assert click.person.name in world.chat.of("reply")[-1].card
     assert "outside" not in world.chat.of("reply")[-1].card
 
@@ -624,7 +624,7 @@ async def test_call_that_never_arrived_is_released_and_not_repeated(world: World
         assert ("may press again" if withdrawal is Withdrawal.REVOKE else "was not cancelled") in told
         assert sent_verdicts(world) == [withdrawal]
         await world.click_handler.click(click)
-    assert world.aws.requests[key].status is RECALLED[withdrawal]
+    assert world.aws.requests[key].status is STATUS_AFTER[withdrawal]
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
@@ -738,7 +738,7 @@ async def test_refused_call_is_explained(world: World, withdrawal: Withdrawal) -
         assert (answer.notice.code, answer.notice.detail) == (Outcome.AWS_REFUSED, "InternalRule")
         assert offers(answer.card, click.verb)
         assert code_of(await world.click_handler.click(click)) is None
-    assert world.aws.requests[key].status is RECALLED[withdrawal]
+    assert world.aws.requests[key].status is STATUS_AFTER[withdrawal]
 
 
 async def test_revocation_uses_the_role_of_its_level() -> None:

@@ -196,7 +196,7 @@ STATES: Final = {
     "waiting for people of Identity Center": State(_console_only, cancellable=True),
     "waiting, the channel paused": State(lambda: _waiting(replace(HOME, decide=False)), cancellable=True),
     "waiting, nobody listed": State(lambda: _waiting(replace(HOME, approvers=())), cancellable=True),
-    "waiting, requester unplaced": State(lambda: _waiting(requester=ROLE_OF_ANYBODY)),
+    "waiting, requester unidentified": State(lambda: _waiting(requester=ROLE_OF_ANYBODY)),
     "granted": State(_approved, granted=True),
     "granted, the window over": State(lambda: _approved(later=timedelta(hours=5))),
     "granted, the channel paused": State(lambda: _approved(home=replace(HOME, decide=False))),

@@ -78,7 +78,7 @@ async def test_with_the_roster_call_failing(approvers: tuple[str, ...], requeste
     await _pressed_by_all(world, key)
 
 
-async def test_with_the_requester_unplaced() -> None:
+async def test_with_an_unidentified_requester() -> None:
     """Who asks is known to nobody: it could be whoever presses."""
     world = new_world()
     await _pressed_by_all(world, world.aws.add(requester=f"{ROLE_OF_ANYBODY}/batch"))

@@ -59,7 +59,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         home_problem=home_problem(record) if pending and isinstance(no_buttons, DecidedElsewhere) else None,
         console_url=console_url(request),
         comment_required=tuple(sorted(channel.comment_required)),
-        requester_unchecked=pending and configuration.identity.allow_unidentified and not _placed(record),
+        requester_unchecked=pending and configuration.identity.allow_unidentified and not _identified(record),
         conflicting_policies=conflicting_policies(record),
         decided_outside=request.status in DECIDED and not lines,
     )
@@ -114,8 +114,8 @@ def conflicting_policies(record: Record) -> tuple[str, ...]:
     return record.request.conflicting_policies or record.conflicting_policies
 
 
-def _placed(record: Record) -> bool:
-    return bool(record.requester and record.requester.placed)
+def _identified(record: Record) -> bool:
+    return bool(record.requester and record.requester.identified)
 
 
 def _no_buttons(record: Record, channel: Channel, configuration: Configuration) -> NoButtons | None:
@@ -153,7 +153,7 @@ def _nobody(record: Record, level: Level, channel: Channel, configuration: Confi
     """Say why nobody of the channel may decide at a level."""
     if not channel.approvers_at(level.step):
         return Refusal.NOBODY
-    if not _placed(record) and not configuration.identity.allow_unidentified:
+    if not _identified(record) and not configuration.identity.allow_unidentified:
         return Refusal.UNIDENTIFIED
     if not has_votable_approver(level):
         return Refusal.CONSOLE_ONLY
@@ -167,8 +167,8 @@ def _applying(record: Record) -> DecisionLine | None:
     return decision_line(announced[0]) if announced else None
 
 
-def _changes(act: Action) -> Status:
-    return Status.APPROVED if act is Withdrawal.REVOKE else Status.PENDING
+def _changes(action: Action) -> Status:
+    return Status.APPROVED if action is Withdrawal.REVOKE else Status.PENDING
 
 
 def _shown_tags(request: AccessRequest, channel: Channel) -> tuple[tuple[str, str], ...]:

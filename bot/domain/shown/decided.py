@@ -6,13 +6,13 @@ from bot.domain.claims import voted_by
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.identity import Principal
 from bot.domain.record import Record
-from bot.domain.request import RECALLED, Action, Level, Status, Verdict, Withdrawal
+from bot.domain.request import STATUS_AFTER, Action, Level, Status, Verdict, Withdrawal
 from bot.domain.shown.views import DecisionLine
 
 _SETTLED_BY: Mapping[Status, Action] = {
     Status.APPROVED: Verdict.APPROVE,
     Status.REJECTED: Verdict.REJECT,
-    **{status: recall for recall, status in RECALLED.items()},
+    **{status: withdrawal for withdrawal, status in STATUS_AFTER.items()},
 }
 
 
@@ -43,7 +43,7 @@ def taken(record: Record) -> list[Decision]:
 def is_hidden(record: Record, decision: Decision) -> bool:
     """True for a cancellation or revocation that AWS does not show; a request that is gone shows nothing any more."""
     status = record.request.status if record.request else Status.UNKNOWN
-    return isinstance(decision.verdict, Withdrawal) and status not in {RECALLED[decision.verdict], Status.GONE}
+    return isinstance(decision.verdict, Withdrawal) and status not in {STATUS_AFTER[decision.verdict], Status.GONE}
 
 
 _MAY_HAVE_ARRIVED = frozenset({DecisionState.SENT, DecisionState.UNKNOWN})
@@ -56,7 +56,7 @@ def _shown_unanswered(record: Record, decision: Decision, accepted: Sequence[Dec
     """
     if isinstance(decision.verdict, Withdrawal):
         others = any(each.verdict is decision.verdict for each in accepted)
-        shown = record.request is not None and record.request.status is RECALLED[decision.verdict]
+        shown = record.request is not None and record.request.status is STATUS_AFTER[decision.verdict]
         return decision.state in _MAY_HAVE_ARRIVED and shown and not others
     if decision.state not in _MAY_HAVE_ARRIVED and decision.outcome is not Outcome.NO_ANSWER:
         return False
@@ -68,7 +68,7 @@ def _shown_unanswered(record: Record, decision: Decision, accepted: Sequence[Dec
 
 
 def deciding_line(record: Record) -> DecisionLine | None:
-    """Return what settled the request, if it is known: the last vote of that verdict at the last step, or a recall."""
+    """Return the decision that settled the request, if known: the last vote at the last step, or a withdrawal."""
     request = record.request
     verdict = _SETTLED_BY.get(request.status) if request else None
     if request is None or verdict is None:

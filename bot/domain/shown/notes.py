@@ -90,9 +90,9 @@ def _undone_note(record: Record, decision: Decision, why: str, now: datetime) ->
     return Note(decision.id, _note(record, decision, NoteKind.UNDONE))
 
 
-def _stands_open(record: Record, act: Action, now: datetime) -> bool:
+def _stands_open(record: Record, action: Action, now: datetime) -> bool:
     request = record.request
-    if request is None or act is not Withdrawal.REVOKE:
+    if request is None or action is not Withdrawal.REVOKE:
         return request is None or not request.status.ended
     return request.status is Status.APPROVED and not access_is_over(request, now)
 

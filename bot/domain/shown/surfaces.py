@@ -17,7 +17,7 @@ from bot.domain.shown.reply_views import View
 from bot.domain.shown.views import DirectKind, DirectView, NoteKind, NoteView
 
 LAPSE_GRACE = timedelta(seconds=5)  # AWS is given a moment to notice its own time-out before it is looked at
-PLACING_SPAN = timedelta(minutes=15)  # after its end; a roster that is away for longer tells of nobody in time
+IDENTIFYING_SPAN = timedelta(minutes=15)  # after its end; a roster that is away for longer tells of nobody in time
 LATE_FAILURE = timedelta(days=1)  # a failed request older than this is history when it is first seen
 
 
@@ -126,19 +126,19 @@ DIRECTS = {
 def may_still_be_identified(record: Record, now: datetime) -> bool:
     """True while nobody knows who asks, and a roster that is away could tell yet: until then nobody is told."""
     request = record.request
-    if request is None or request.replica_of or (record.requester and record.requester.placed):
+    if request is None or request.replica_of or (record.requester and record.requester.identified):
         return False
     if not request.status.ended:
         return request.status is Status.PENDING
     ended_at = request.modified_at or record.observed_at
-    return ended_at is not None and now < ended_at + PLACING_SPAN
+    return ended_at is not None and now < ended_at + IDENTIFYING_SPAN
 
 
 def _directs(record: Record, home: Channel, configuration: Configuration, now: datetime) -> list[Wanted]:
     kind = direct_kind(record, now)
     if record.request is None or kind is None:
         return []
-    person = record.requester.person if record.requester and record.requester.placed else None
+    person = record.requester.person if record.requester and record.requester.identified else None
     due = Wanted(f"dm:{kind}", SurfaceKind.DIRECT, direct_view(record, kind, configuration), home, person)
     failed = _failed_cancellations(record, due, now)
     names = {due.name, *(want.name for want in failed)}

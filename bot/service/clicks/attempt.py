@@ -101,7 +101,7 @@ class ClickAttempt:
             return self._permission.refusal_to_cancel(self._record, self._click)
         click, channel = self._click, self._screen.channel.name
         return self._permission.refusal(
-            self._record, channel, self._actor, act=self._action, step=click.step, comment=click.comment
+            self._record, channel, self._actor, action=self._action, step=click.step, comment=click.comment
         )
 
     async def _refused(self, refusal: Refusal) -> Answer:

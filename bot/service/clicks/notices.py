@@ -22,12 +22,12 @@ _ENDED_AS: dict[Status, tuple[NoticeCode, Action]] = {
 }
 
 
-def notice_of_too_late(record: Record, act: Action, step: str, now: datetime, *, typed: str = "") -> Notice | None:
+def notice_of_too_late(record: Record, action: Action, step: str, now: datetime, *, typed: str = "") -> Notice | None:
     """Return why the button no longer works, or does not work yet; None while it works."""
     request = record.request
-    if request is None or not _is_over(request, act, step, now):
+    if request is None or not _is_over(request, action, step, now):
         return None
-    if act is not Withdrawal.REVOKE:
+    if action is not Withdrawal.REVOKE:
         return notice_of_ending(record, step, typed=typed)
     if access_is_over(request, now):
         return Notice(NoticeCode.WINDOW_OVER, Tone.INFO, at=request.access_until, typed=typed)
@@ -36,8 +36,8 @@ def notice_of_too_late(record: Record, act: Action, step: str, now: datetime, *,
     return Notice(NoticeCode.NOT_APPROVED, Tone.INFO, typed=typed)
 
 
-def _is_over(request: AccessRequest, act: Action, step: str, now: datetime) -> bool:
-    match act:
+def _is_over(request: AccessRequest, action: Action, step: str, now: datetime) -> bool:
+    match action:
         case Withdrawal.REVOKE:
             return request.status is not Status.APPROVED or access_is_over(request, now)
         case Withdrawal.CANCEL:
@@ -56,10 +56,10 @@ def notice_of_ending(record: Record, step: str, *, typed: str = "") -> Notice:
     ended_as = _ENDED_AS.get(request.status)
     if ended_as is None:
         return Notice(NoticeCode.ENDED, Tone.INFO, typed=typed)
-    code, act = ended_as
+    code, action = ended_as
     line = deciding_line(record)
     if line is None and code is NoticeCode.DECIDED:
-        line = DecisionLine(act, in_teams=False)
+        line = DecisionLine(action, in_teams=False)
     return _of_line(code, line, typed)
 
 

@@ -71,7 +71,7 @@ class Permission:
         return bool(channel and channel.role_at(step, key.account))
 
     def refusal(
-        self, record: Record, channel_name: str, actor: Actor, *, act: Action, step: str, comment: str
+        self, record: Record, channel_name: str, actor: Actor, *, action: Action, step: str, comment: str
     ) -> Refusal | None:
         """Return why the person may not do this, by this row and the current configuration; None if they may."""
         request, requester, route = record.request, record.requester, record.route
@@ -84,7 +84,7 @@ class Permission:
             return Refusal.RECONFIGURED
         return may_decide(
             actor.person,
-            verdict=act,
+            verdict=action,
             comment=comment,
             request=request,
             requester=requester,

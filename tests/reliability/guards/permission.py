@@ -71,8 +71,8 @@ def _only_by_ids(comparable: Any, requester: Requester, person: Person) -> Any:
     return comparable(replace(requester, spellings=ids or requester.spellings), person)
 
 
-async def _as_complete(identify: Any, placing: object, request: AccessRequest, *, earlier: Requester | None) -> Any:
-    return replace(await identify(placing, request, earlier=earlier), request=request)
+async def _as_complete(identify: Any, identifying: object, request: AccessRequest, *, earlier: Requester | None) -> Any:
+    return replace(await identify(identifying, request, earlier=earlier), request=request)
 
 
 async def _first_instance(instances: Any, center: object) -> Any:
@@ -89,7 +89,7 @@ GUARDS = (
         DECIDING + "test_requester_cannot_decide",
         {
             "bot.domain.identity:Requester.is_person": around(
-                lambda same, asked, person: same(asked, person) and not asked.placed
+                lambda same, asked, person: same(asked, person) and not asked.identified
             )
         },
     ),
@@ -97,9 +97,9 @@ GUARDS = (
         "a record without an address identifies no one",
         IDENTITY_CENTER + "test_ambiguous_record_lets_nobody_decide[names1]",
         {
-            "bot.domain.identity:_placed_by_name": around(
-                lambda placed, principal, certain, rules, record: (
-                    bool(record) or placed(principal, certain, rules, record)
+            "bot.domain.identity:_identified_by_name": around(
+                lambda by_name, principal, certain, rules, record: (
+                    bool(record) or by_name(principal, certain, rules, record)
                 )
             )
         },
@@ -170,7 +170,7 @@ GUARDS = (
     ),
     Guard(
         "requests of unidentified requesters cannot be decided",
-        NOBODY + "test_with_the_requester_unplaced",
+        NOBODY + "test_with_an_unidentified_requester",
         {MAY_DECIDE: around(_unidentified_too)},
     ),
     Guard(

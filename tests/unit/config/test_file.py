@@ -110,7 +110,7 @@ def test_several_accounts_are_watched() -> None:
 
 
 def test_identity_and_people_become_rules() -> None:
-    """[identity] and [people] are the rules by which requesters are placed."""
+    """[identity] and [people] are the rules by which requesters are identified."""
     rules = parsed(WHOLE).identity
     batch = Principal.parse("arn:aws:sts::111122223333:assumed-role/Operator/batch")
     assert rules.person_of(batch) == "hanako.sato@example.com"

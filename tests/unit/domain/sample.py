@@ -16,7 +16,7 @@ KEY = key_of(1)
 TENANT_ID = TARO_PERSON.tenant_id
 TARO_REQUESTER = Requester(
     Principal(TARO, PrincipalKind.SESSION, "Operator", "taro.yamada@example.com"),
-    placed=True,
+    identified=True,
     spellings=TARO_PERSON.spellings | spellings_of(TARO),
     person=TARO_PERSON,
     name=TARO_PERSON.name,

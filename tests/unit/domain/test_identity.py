@@ -29,7 +29,7 @@ RULES = IdentityRules(trusted_roles=frozenset({"Operator"}))
 EVERYBODY = Directory((HANAKO, TARO_PERSON))
 
 
-def placed(text: str, rules: IdentityRules = RULES, directory: Directory = EVERYBODY) -> Requester:
+def identified(text: str, rules: IdentityRules = RULES, directory: Directory = EVERYBODY) -> Requester:
     """Place a requester; its other arguments are what is usual."""
     return identify_requester(text, rules, directory)
 
@@ -113,8 +113,8 @@ def test_a_person_is_shown_by_the_best_name() -> None:
 @pytest.mark.parametrize("text", [SSO, OPERATOR, OPERATOR.replace("taro.yamada@e", "Taro.Yamada@E")])
 def test_a_trusted_session_name_places_its_person(text: str) -> None:
     """Where the caller cannot choose it, a session name that is one person's address is that person."""
-    requester = placed(text)
-    assert (requester.placed, requester.person, requester.name) == (True, TARO_PERSON, "山田 太郎")
+    requester = identified(text)
+    assert (requester.identified, requester.person, requester.name) == (True, TARO_PERSON, "山田 太郎")
     assert requester.is_person(TARO_PERSON)
     assert not requester.is_person(HANAKO)
 
@@ -123,52 +123,52 @@ def test_a_trusted_session_name_places_its_person(text: str) -> None:
 def test_the_mail_of_somebody_from_another_tenant_places_nobody(mark: str) -> None:
     """Their home says what it is, also where they are a full member here; but whoever has it is still refused."""
     external = replace(HANAKO, upn=f"hanako_example.org{mark}@example.com", mail="batch@example.com")
-    requester = placed(BATCH.replace("/batch", "/batch@example.com"), directory=Directory((external, TARO_PERSON)))
-    assert (requester.placed, requester.person) == (False, None)
+    requester = identified(BATCH.replace("/batch", "/batch@example.com"), directory=Directory((external, TARO_PERSON)))
+    assert (requester.identified, requester.person) == (False, None)
     assert requester.is_person(external)
 
 
 @pytest.mark.parametrize("text", [OPERATOR, FEDERATED, OPERATOR.replace("Operator", "operator")])
 def test_a_name_that_the_caller_chose_places_nobody(text: str) -> None:
     """Anybody who may assume the role could call themselves Taro; but whoever is called so is still refused."""
-    requester = placed(text, IdentityRules(trusted_roles=frozenset({"Somebody"})))
-    assert (requester.placed, requester.person) == (False, None)
+    requester = identified(text, IdentityRules(trusted_roles=frozenset({"Somebody"})))
+    assert (requester.identified, requester.person) == (False, None)
     assert requester.is_person(TARO_PERSON) is ("assumed-role" in text)
 
 
 def test_a_role_that_only_looks_like_identity_centers_is_not_trusted() -> None:
     """The prefix counts at the beginning of the role's name, and nowhere else."""
     for role in ("My_AWSReservedSSO_operator", "awsreservedsso_operator"):
-        assert not placed(f"{ACCOUNT}:assumed-role/{role}/taro.yamada@example.com").placed
+        assert not identified(f"{ACCOUNT}:assumed-role/{role}/taro.yamada@example.com").identified
 
 
 @pytest.mark.parametrize("session", ["taro.yamada", "taro.yamada@example.co", "xtaro.yamada@example.com", "taro"])
 def test_names_agree_whole_or_not_at_all(session: str) -> None:
     """A part of an address is nobody's."""
-    requester = placed(f"{ACCOUNT}:assumed-role/Operator/{session}")
-    assert (requester.placed, requester.person, requester.name) == (False, None, session)
+    requester = identified(f"{ACCOUNT}:assumed-role/Operator/{session}")
+    assert (requester.identified, requester.person, requester.name) == (False, None, session)
 
 
 def test_a_mail_address_will_do() -> None:
     """UPN and mail may differ; either identifies."""
     other = replace(TARO_PERSON, upn="t.yamada@corp.example.com")
-    assert placed(OPERATOR, directory=Directory((other,))).person == other
+    assert identified(OPERATOR, directory=Directory((other,))).person == other
 
 
 def test_two_people_with_one_address_are_not_placed() -> None:
     """An address of several people does not say who asked; neither of them may decide."""
     twin = replace(person(7), mail="taro.yamada@example.com")
-    requester = placed(OPERATOR, directory=Directory((TARO_PERSON, twin, HANAKO)))
-    assert (requester.placed, requester.person) == (False, None)
+    requester = identified(OPERATOR, directory=Directory((TARO_PERSON, twin, HANAKO)))
+    assert (requester.identified, requester.person) == (False, None)
     assert [requester.is_person(each) for each in (TARO_PERSON, twin, HANAKO)] == [True, True, False]
     everything = replace(RULES, people={OPERATOR: "taro.yamada@example.com"}, people_domains=frozenset({"example.com"}))
-    assert not placed(OPERATOR, everything, Directory((TARO_PERSON, twin))).placed
+    assert not identified(OPERATOR, everything, Directory((TARO_PERSON, twin))).identified
 
 
 def test_one_person_in_two_rosters_is_one_person() -> None:
     """The same object id, in whatever case, is not two people."""
     again = replace(TARO_PERSON, object_id=TARO_PERSON.object_id.upper(), mail=None)
-    assert placed(OPERATOR, directory=Directory((TARO_PERSON, again))).placed
+    assert identified(OPERATOR, directory=Directory((TARO_PERSON, again))).identified
 
 
 # --- the admin's own list
@@ -187,26 +187,26 @@ def test_one_person_in_two_rosters_is_one_person() -> None:
 )
 def test_people_names_who_is_behind_a_principal(text: str, entry: str) -> None:
     """By object id, UPN or mail, for sessions of trusted roles and for principals that nobody can choose."""
-    assert placed(text, replace(RULES, people={text: entry})).person == TARO_PERSON
+    assert identified(text, replace(RULES, people={text: entry})).person == TARO_PERSON
 
 
 @pytest.mark.parametrize("text", [BATCH, FEDERATED, BATCH.replace("arn:aws:", "arn:aws-us-gov:"), f"{ACCOUNT}:odd"])
 def test_people_counts_for_no_name_that_the_caller_chose(text: str) -> None:
     """An entry for a session of a role that is not trusted, or a federated user, could be claimed by anybody."""
-    requester = placed(text, IdentityRules(people={text: "taro.yamada@example.com"}))
-    assert (requester.placed, requester.person) == (False, None)
+    requester = identified(text, IdentityRules(people={text: "taro.yamada@example.com"}))
+    assert (requester.identified, requester.person) == (False, None)
 
 
 def test_people_places_somebody_whom_no_roster_knows() -> None:
     """The admin says who it is; the name is enough to refuse them."""
-    requester = placed(BATCH, replace(RULES, people={BATCH: "gone@example.com"}), Directory())
-    assert (requester.placed, requester.person) == (True, None)
+    requester = identified(BATCH, replace(RULES, people={BATCH: "gone@example.com"}), Directory())
+    assert (requester.identified, requester.person) == (True, None)
     assert requester.is_person(replace(HANAKO, mail="Gone@example.com"))
 
 
 def test_people_are_looked_up_by_the_whole_principal() -> None:
     """Another session of the same role has no entry."""
-    assert not placed(BATCH + "2", replace(RULES, people={BATCH: "taro.yamada@example.com"})).placed
+    assert not identified(BATCH + "2", replace(RULES, people={BATCH: "taro.yamada@example.com"})).identified
 
 
 # --- people_domains and Identity Center
@@ -224,24 +224,24 @@ def test_people_are_looked_up_by_the_whole_principal() -> None:
     ],
 )
 def test_an_address_of_a_peoples_domain_is_a_person(session: str, expected: bool) -> None:
-    """Such a requester is placed by name although no roster knows them; the domain must be the whole domain."""
+    """Such a requester is identified by name although no roster knows them; the domain must be the whole domain."""
     rules = replace(RULES, people_domains=frozenset({"example.com"}))
-    requester = placed(f"{ACCOUNT}:assumed-role/Operator/{session}", rules, Directory())
-    assert (requester.placed, requester.person) == (expected, None)
+    requester = identified(f"{ACCOUNT}:assumed-role/Operator/{session}", rules, Directory())
+    assert (requester.identified, requester.person) == (expected, None)
 
 
 def test_a_domain_does_not_make_a_chosen_name_true() -> None:
     """people_domains says which addresses are people, not whose session it is."""
     rules = IdentityRules(people_domains=frozenset({"example.com"}))
-    assert not placed(OPERATOR, rules, Directory()).placed
+    assert not identified(OPERATOR, rules, Directory()).identified
 
 
 def test_identity_center_places_by_its_record() -> None:
     """The user's record is certain, with or without a roster that knows them; its name is shown."""
     directory = Directory((HANAKO, TARO_PERSON), ("taro.yamada@example.com", "Yamada Taro"))
-    assert placed(USER_ID, directory=directory).person == TARO_PERSON
-    unknown = placed(USER_ID, directory=replace(directory, people=()))
-    assert (unknown.placed, unknown.person, unknown.name) == (True, None, "taro.yamada@example.com")
+    assert identified(USER_ID, directory=directory).person == TARO_PERSON
+    unknown = identified(USER_ID, directory=replace(directory, people=()))
+    assert (unknown.identified, unknown.person, unknown.name) == (True, None, "taro.yamada@example.com")
     assert unknown.is_person(TARO_PERSON)
 
 
@@ -271,8 +271,8 @@ GUEST = replace(person(8), upn="taro_example.org#EXT#@example.com", mail="t.yama
 )
 def test_a_record_says_who_it_is(names: tuple[str, ...], people: tuple[Person, ...], who: Person | str | None) -> None:
     """Exactly one person with one of its names; else somebody known by an address; else, and of several, nobody."""
-    requester = placed(USER_ID, directory=Directory(people, names))
-    assert requester.placed is (who is not None)
+    requester = identified(USER_ID, directory=Directory(people, names))
+    assert requester.identified is (who is not None)
     if isinstance(who, Person):
         assert (requester.person, requester.name) == (who, who.shown_name)
     elif who:
@@ -285,8 +285,8 @@ def test_a_record_says_who_it_is(names: tuple[str, ...], people: tuple[Person, .
 def test_an_address_of_several_people_places_nobody_in_any_domain(domains: frozenset[str]) -> None:
     """people_domains says which addresses are people, not which of two it is; both are refused."""
     directory = Directory((TARO_PERSON, TWIN), ("taro.yamada@example.com",))
-    requester = placed(USER_ID, replace(RULES, people_domains=domains), directory)
-    assert not requester.placed
+    requester = identified(USER_ID, replace(RULES, people_domains=domains), directory)
+    assert not requester.identified
     assert requester.is_person(TARO_PERSON)
     assert requester.is_person(TWIN)
 
@@ -305,7 +305,7 @@ def test_an_address_of_several_people_places_nobody_in_any_domain(domains: froze
 def test_every_spelling_of_a_record_is_the_requester(account: Person) -> None:
     """Either of its names, and whatever names the person whom they match."""
     names = ("tyamada@corp.example.net", "taro.yamada@example.com")
-    requester = placed(USER_ID, directory=Directory((HANAKO, TARO_PERSON), names))
+    requester = identified(USER_ID, directory=Directory((HANAKO, TARO_PERSON), names))
     assert requester.is_person(account)
     assert not requester.is_person(HANAKO)
 
@@ -322,15 +322,15 @@ def test_every_spelling_of_a_record_is_the_requester(account: Person) -> None:
 )
 def test_who_is_known_by_a_record_is_told_from_others_by_an_address(names: tuple[str, ...], expected: bool) -> None:
     """Of the same domain; a user name that looks like an object id is none, and tells nobody apart."""
-    requester = placed(USER_ID, directory=Directory((), names))
-    assert (requester.placed, requester.comparable_with(HANAKO)) == (True, expected)
+    requester = identified(USER_ID, directory=Directory((), names))
+    assert (requester.identified, requester.comparable_with(HANAKO)) == (True, expected)
 
 
 @pytest.mark.parametrize("text", [OPERATOR, BATCH, FEDERATED, IAM_USER, SSO.replace("taro.yamada", "nobody"), ""])
 def test_a_record_counts_for_no_other_principal(text: str) -> None:
     """It is looked up by user id alone; beside anything else it would be somebody else's."""
     rules, directory = IdentityRules(), Directory((HANAKO, TARO_PERSON), ("hanako.sato@example.com",))
-    assert placed(text, rules, directory) == placed(text, rules, replace(directory, identity_center_names=()))
+    assert identified(text, rules, directory) == identified(text, rules, replace(directory, identity_center_names=()))
 
 
 @pytest.mark.parametrize("text", [USER_ID, USER_ID[11:], USER_ID.upper()])
@@ -338,25 +338,25 @@ def test_the_admins_own_list_comes_before_the_record(text: str) -> None:
     """With an entry of [people] no record is needed, and none counts."""
     rules = replace(RULES, people={text: "taro.yamada@example.com"})
     assert [needs_record(text, each) for each in (RULES, rules)] == [True, False]
-    requester = placed(text, rules, Directory((HANAKO, TARO_PERSON), ("hanako.sato@example.com",)))
+    requester = identified(text, rules, Directory((HANAKO, TARO_PERSON), ("hanako.sato@example.com",)))
     assert (requester.person, requester.is_person(HANAKO)) == (TARO_PERSON, False)
 
 
 def test_what_an_earlier_look_knew_goes_on_refusing() -> None:
     """A record that cannot be read any more places nobody, but whom it named is not somebody else by that."""
-    known = placed(USER_ID, directory=Directory((TARO_PERSON,), ("t@example.com", "taro.yamada@example.com")))
-    unread = placed(USER_ID, directory=Directory((TARO_PERSON,)))
+    known = identified(USER_ID, directory=Directory((TARO_PERSON,), ("t@example.com", "taro.yamada@example.com")))
+    unread = identified(USER_ID, directory=Directory((TARO_PERSON,)))
     kept = unread.refusing_as(known)
-    assert (kept.placed, kept.person, kept.name) == (False, None, "山田 太郎")
+    assert (kept.identified, kept.person, kept.name) == (False, None, "山田 太郎")
     assert kept.is_person(TARO_PERSON)
     assert not unread.is_person(TARO_PERSON)
     assert unread.refusing_as(None) == unread
-    assert placed(USER_ID[11:]).refusing_as(known) == placed(USER_ID[11:])
+    assert identified(USER_ID[11:]).refusing_as(known) == identified(USER_ID[11:])
 
 
 def test_without_its_record_an_identity_center_user_is_nobody() -> None:
     """A user id alone says nothing."""
-    assert not placed(USER_ID).placed
+    assert not identified(USER_ID).identified
 
 
 def test_names_to_look_up_are_the_certain_ones() -> None:

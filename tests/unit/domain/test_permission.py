@@ -154,18 +154,18 @@ def test_nobody_decides_on_their_own_request(known: frozenset[str], allow_uniden
     )
 
 
-def test_an_own_request_is_found_by_an_unplaced_name_too() -> None:
+def test_own_request_is_found_by_an_unidentified_name_too() -> None:
     """A name that the caller chose proves nothing, but it still refuses who bears it."""
     requester = Requester(
-        Principal("x", PrincipalKind.OTHER), placed=False, spellings=spellings_of("hanako.sato@example.com")
+        Principal("x", PrincipalKind.OTHER), identified=False, spellings=spellings_of("hanako.sato@example.com")
     )
     assert refusal(requester=requester, allow_unidentified=True) is Refusal.OWN_REQUEST
 
 
-UNIDENTIFIED = Requester(Principal("x", PrincipalKind.OTHER), placed=False, spellings=frozenset({"x"}))
+UNIDENTIFIED = Requester(Principal("x", PrincipalKind.OTHER), identified=False, spellings=frozenset({"x"}))
 
 
-def test_who_is_not_placed_could_be_the_clicker() -> None:
+def test_unidentified_requester_could_be_the_person_who_clicks() -> None:
     """Nobody decides on the request of somebody unknown, unless the admin allows it."""
     assert refusal(requester=UNIDENTIFIED) is Refusal.UNIDENTIFIED
     assert refusal(requester=UNIDENTIFIED, allow_unidentified=True) is None

@@ -118,7 +118,7 @@ def test_access_is_revoked_on_the_card_of_those_who_decide() -> None:
     ("why", "changed"),
     [
         ("unsettled", {"route": Route(HOME.name, HOME.conversation, settled=False)}),
-        ("unplaced", {"requester": replace(TARO_REQUESTER, placed=False)}),
+        ("unidentified", {"requester": replace(TARO_REQUESTER, identified=False)}),
         ("no levels", {"request": replace(GRANTED.request or request(), levels=())}),
         ("window unknown", {"request": replace(GRANTED.request or request(), access_until=None)}),
         ("revoked", {"request": replace(GRANTED.request or request(), status=Status.REVOKED)}),

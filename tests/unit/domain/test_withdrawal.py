@@ -23,7 +23,7 @@ APPROVE, REJECT = Verdict
 REVOKE, CANCEL = Withdrawal
 LIVE = (CLAIMED, SENT, UNKNOWN)
 ALONG = NOW + SECOND
-UNIDENTIFIED = replace(TARO_REQUESTER, placed=False, person=None)
+UNIDENTIFIED = replace(TARO_REQUESTER, identified=False, person=None)
 FOREIGN_TENANT = TENANT.replace("1", "9")
 
 
@@ -36,54 +36,54 @@ def granted(**facts: object) -> AccessRequest:
 
 
 def taken_back(
-    clicker: Person, recall: Withdrawal, *decisions: Decision, now: datetime = ALONG, **facts: object
+    clicker: Person, withdrawal: Withdrawal, *decisions: Decision, now: datetime = ALONG, **facts: object
 ) -> Claim:
     """Ask for a claim on what can be taken back, unless the facts say otherwise."""
-    sample = granted() if recall is REVOKE else request()
+    sample = granted() if withdrawal is REVOKE else request()
     asked = replace(sample, **facts)  # type: ignore[arg-type]  # facts are fields of the request
-    step = "Level2" if recall is REVOKE else ""
-    return claim(person=clicker, verdict=recall, step=step, request=asked, decisions=decisions, now=now)
+    step = "Level2" if withdrawal is REVOKE else ""
+    return claim(person=clicker, verdict=withdrawal, step=step, request=asked, decisions=decisions, now=now)
 
 
-def made(by: Person, act: Action, state: DecisionState = CLAIMED, *, step: str | None = None) -> Decision:
+def made(by: Person, action: Action, state: DecisionState = CLAIMED, *, step: str | None = None) -> Decision:
     """Return somebody's decision, at the step that it would have."""
-    usual = {REVOKE: "Level2", CANCEL: ""}.get(act, "Level1") if isinstance(act, Withdrawal) else "Level1"
+    usual = {REVOKE: "Level2", CANCEL: ""}.get(action, "Level1") if isinstance(action, Withdrawal) else "Level1"
     own = decision(by, APPROVE, state, step=usual if step is None else step)
-    return replace(own, verdict=act, id=f"{by.object_id} {act}")
+    return replace(own, verdict=action, id=f"{by.object_id} {action}")
 
 
 # --- whose click goes on
 
 
-@pytest.mark.parametrize("recall", Withdrawal)
-def test_the_first_goes_on(recall: Withdrawal) -> None:
+@pytest.mark.parametrize("withdrawal", Withdrawal)
+def test_the_first_goes_on(withdrawal: Withdrawal) -> None:
     """With nobody in the way a claim is granted."""
-    assert taken_back(HANAKO, recall) == Claim()
+    assert taken_back(HANAKO, withdrawal) == Claim()
 
 
-@pytest.mark.parametrize("recall", Withdrawal)
+@pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("state", [*LIVE, CONFIRMED])
-def test_one_at_a_time(recall: Withdrawal, state: DecisionState) -> None:
+def test_one_at_a_time(withdrawal: Withdrawal, state: DecisionState) -> None:
     """While one is on its way, of unknown effect or accepted and not shown: its person is a repeat, others wait."""
-    first = made(HANAKO, recall, state)
-    assert taken_back(HANAKO, recall, first) == Claim(ClaimRefusal.REPEAT, first)
-    assert taken_back(ICHIRO, recall, first) == Claim(ClaimRefusal.OTHERS_FIRST)
+    first = made(HANAKO, withdrawal, state)
+    assert taken_back(HANAKO, withdrawal, first) == Claim(ClaimRefusal.REPEAT, first)
+    assert taken_back(ICHIRO, withdrawal, first) == Claim(ClaimRefusal.OTHERS_FIRST)
 
 
-@pytest.mark.parametrize("recall", Withdrawal)
+@pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("state", [REFUSED, RELEASED])
-def test_what_came_to_nothing_may_be_tried_again(recall: Withdrawal, state: DecisionState) -> None:
+def test_what_came_to_nothing_may_be_tried_again(withdrawal: Withdrawal, state: DecisionState) -> None:
     """By anybody, the same person included."""
-    assert taken_back(HANAKO, recall, made(HANAKO, recall, state), made(ICHIRO, recall, state)) == Claim()
+    assert taken_back(HANAKO, withdrawal, made(HANAKO, withdrawal, state), made(ICHIRO, withdrawal, state)) == Claim()
 
 
-@pytest.mark.parametrize("recall", Withdrawal)
+@pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("by", [HANAKO, ICHIRO])
-def test_what_was_accepted_is_waited_for_a_minute(recall: Withdrawal, by: Person) -> None:
+def test_what_was_accepted_is_waited_for_a_minute(withdrawal: Withdrawal, by: Person) -> None:
     """What AWS evidently did not do may be asked for again, by the same person too: access must not stay by our doing."""
-    hidden = made(by, recall, CONFIRMED)
-    assert taken_back(HANAKO, recall, hidden, now=NOW + EFFECT_SPAN - SECOND).refusal is not None
-    assert taken_back(HANAKO, recall, hidden, now=NOW + EFFECT_SPAN) == Claim()
+    hidden = made(by, withdrawal, CONFIRMED)
+    assert taken_back(HANAKO, withdrawal, hidden, now=NOW + EFFECT_SPAN - SECOND).refusal is not None
+    assert taken_back(HANAKO, withdrawal, hidden, now=NOW + EFFECT_SPAN) == Claim()
 
 
 REVOCABLE = {"approved": True, **{str(each): False for each in Status if each is not Status.APPROVED}}
@@ -153,7 +153,7 @@ def test_ones_own_approval_is_no_repeat_of_a_revocation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("act", "status", "awaited"),
+    ("action", "status", "awaited"),
     [
         (REVOKE, Status.APPROVED, True),
         (REVOKE, Status.REVOKED, False),
@@ -166,9 +166,9 @@ def test_ones_own_approval_is_no_repeat_of_a_revocation() -> None:
         (APPROVE, Status.REVOKED, False),
     ],
 )
-def test_what_is_still_waited_for(act: Action, status: Status, awaited: bool) -> None:
+def test_what_is_still_waited_for(action: Action, status: Status, awaited: bool) -> None:
     """Until AWS shows it, or the request went where it counts for nothing."""
-    accepted = made(HANAKO, act, CONFIRMED)
+    accepted = made(HANAKO, action, CONFIRMED)
     assert awaits_effect(accepted, request(status=status), ALONG) is awaited
     assert awaits_effect(accepted, None, ALONG), "while nothing is known"
 
@@ -205,8 +205,8 @@ OTHERS = replace(APPROVALS, levels=(LevelRule("Level2", (f"user:{ICHIRO.object_i
         ("no approvers at all", {"channel": replace(APPROVALS, approvers=())}, Refusal.NOBODY),
         ("not an approver of that level", {"channel": OTHERS}, Refusal.NOT_APPROVER),
         ("the requester", {"clicker": TARO_PERSON}, Refusal.OWN_REQUEST),
-        ("an unplaced requester", {"requester": UNIDENTIFIED}, Refusal.UNIDENTIFIED),
-        ("an unplaced requester, allowed", {"requester": UNIDENTIFIED, "allow_unidentified": True}, None),
+        ("an unidentified requester", {"requester": UNIDENTIFIED}, Refusal.UNIDENTIFIED),
+        ("an unidentified requester, allowed", {"requester": UNIDENTIFIED, "allow_unidentified": True}, None),
         ("nothing to compare", {"clicker": replace(HANAKO, upn=None, mail=None)}, Refusal.NOT_COMPARABLE),
         ("a guest", {"clicker": replace(HANAKO, guest=True)}, Refusal.FOREIGN),
         ("another tenant", {"clicker": replace(HANAKO, tenant_id=FOREIGN_TENANT)}, Refusal.FOREIGN),
@@ -257,13 +257,13 @@ SAME_MAIL = replace(HANAKO, upn=TARO_PERSON.upn, mail=TARO_PERSON.mail, teams_id
         ("the same id in another tenant", {"clicker": ELSEWHERE}, Refusal.FOREIGN),
         ("nobody", {"clicker": replace(TARO_PERSON, object_id="")}, Refusal.FOREIGN),
         ("no tenant configured", {"tenant_id": ""}, Refusal.FOREIGN),
-        ("unplaced", {"requester": UNIDENTIFIED}, Refusal.UNIDENTIFIED),
+        ("unidentified", {"requester": UNIDENTIFIED}, Refusal.UNIDENTIFIED),
         (
-            "unplaced though a person is known",
-            {"requester": replace(TARO_REQUESTER, placed=False)},
+            "unidentified though a person is known",
+            {"requester": replace(TARO_REQUESTER, identified=False)},
             Refusal.UNIDENTIFIED,
         ),
-        ("placed by an address alone", {"requester": replace(TARO_REQUESTER, person=None)}, Refusal.UNIDENTIFIED),
+        ("identified by an address alone", {"requester": replace(TARO_REQUESTER, person=None)}, Refusal.UNIDENTIFIED),
         (
             "a roster that has them in another tenant",
             {"requester": replace(TARO_REQUESTER, person=ELSEWHERE)},
@@ -278,7 +278,7 @@ SAME_MAIL = replace(HANAKO, upn=TARO_PERSON.upn, mail=TARO_PERSON.mail, teams_id
     ],
 )
 def test_only_the_requester_cancels(why: str, changed: dict[str, object], expected: Refusal | None) -> None:
-    """The one Teams user whom the request was placed on, by object id and tenant; addresses do not count."""
+    """The one Teams user as whom the requester was identified, by object id and tenant; addresses do not count."""
     usual: dict[str, object] = {"requester": TARO_REQUESTER, "step": "", "tenant_id": TENANT_ID, "has_role": True}
     given = usual | changed
     clicker, asked = given.pop("clicker", TARO_PERSON), given.pop("asked", request())
@@ -289,16 +289,16 @@ def test_only_the_requester_cancels(why: str, changed: dict[str, object], expect
 
 
 def settled(
-    recall: Withdrawal, asked: AccessRequest | None, *, seconds: float = 1
+    withdrawal: Withdrawal, asked: AccessRequest | None, *, seconds: float = 1
 ) -> tuple[DecisionState, Outcome | None]:
     """Settle one of unknown effect some seconds after its click."""
-    unknown = made(HANAKO, recall, UNKNOWN)
+    unknown = made(HANAKO, withdrawal, UNKNOWN)
     after = settle_unknown(Record(KEY, NOW, request=asked).with_decision(unknown), unknown, NOW + seconds * SECOND)
     return after.state, after.outcome
 
 
 @pytest.mark.parametrize(
-    ("recall", "asked", "state", "outcome"),
+    ("withdrawal", "asked", "state", "outcome"),
     [
         (REVOKE, granted(), UNKNOWN, None),
         (REVOKE, granted(status=Status.REVOKED), CONFIRMED, None),
@@ -313,34 +313,36 @@ def settled(
     ],
 )
 def test_one_of_unknown_effect_is_settled_by_what_aws_shows(
-    recall: Withdrawal, asked: AccessRequest | None, state: DecisionState, outcome: Outcome | None
+    withdrawal: Withdrawal, asked: AccessRequest | None, state: DecisionState, outcome: Outcome | None
 ) -> None:
     """Shown, it counts; overtaken, it came to nothing; while its minute lasts nobody guesses, and then a person does."""
-    assert settled(recall, asked) == (state, outcome)
+    assert settled(withdrawal, asked) == (state, outcome)
     if state is UNKNOWN:
-        assert settled(recall, asked, seconds=61) == (RELEASED, Outcome.NO_ANSWER)
+        assert settled(withdrawal, asked, seconds=61) == (RELEASED, Outcome.NO_ANSWER)
 
 
-@pytest.mark.parametrize(("recall", "status"), [(REVOKE, Status.REVOKED), (CANCEL, Status.CANCELLED)])
+@pytest.mark.parametrize(("withdrawal", "status"), [(REVOKE, Status.REVOKED), (CANCEL, Status.CANCELLED)])
 @pytest.mark.parametrize("state", DecisionState)
-def test_who_took_it_back_is_told_once_aws_shows_it(recall: Withdrawal, status: Status, state: DecisionState) -> None:
+def test_who_took_it_back_is_told_once_aws_shows_it(
+    withdrawal: Withdrawal, status: Status, state: DecisionState
+) -> None:
     """By name for what was accepted or is on its way; for what came to nothing it was somebody else, not named."""
     row = Record(KEY, NOW, request=request(level(state=LevelState.APPROVED), status=status))
-    row = row.with_decision(replace(made(HANAKO, recall, state), settled_in=1))
+    row = row.with_decision(replace(made(HANAKO, withdrawal, state), settled_in=1))
     line = deciding_line(row)
     assert (line.who if line else None) == (HANAKO.name if state in {SENT, UNKNOWN, CONFIRMED} else None)
 
 
-@pytest.mark.parametrize(("recall", "status"), [(REVOKE, Status.APPROVED), (CANCEL, Status.PENDING)])
-def test_nothing_is_said_to_be_taken_back_before_aws_shows_it(recall: Withdrawal, status: Status) -> None:
+@pytest.mark.parametrize(("withdrawal", "status"), [(REVOKE, Status.APPROVED), (CANCEL, Status.PENDING)])
+def test_nothing_is_said_to_be_taken_back_before_aws_shows_it(withdrawal: Withdrawal, status: Status) -> None:
     """An accepted revocation is no end of the access yet."""
-    row = Record(KEY, NOW, request=request(status=status)).with_decision(made(HANAKO, recall, CONFIRMED))
+    row = Record(KEY, NOW, request=request(status=status)).with_decision(made(HANAKO, withdrawal, CONFIRMED))
     assert decision_lines(row) == ()
 
 
 def test_what_was_taken_back_comes_last() -> None:
     """After every level's votes, whatever the clocks said."""
     row = Record(KEY, NOW, request=granted(status=Status.REVOKED))
-    for act in (REVOKE, APPROVE):
-        row = row.with_decision(made(HANAKO, act, CONFIRMED))
+    for action in (REVOKE, APPROVE):
+        row = row.with_decision(made(HANAKO, action, CONFIRMED))
     assert [line.verdict for line in decision_lines(row)] == [APPROVE, REVOKE]

@@ -83,13 +83,13 @@ def every_view() -> Iterator[tuple[View | Notice, Notice | None]]:
         yield bare_request(), Notice(code, verdict=Verdict.APPROVE)
         yield bare_request(), Notice(code, who="鈴木 芽依", verdict=Verdict.APPROVE)
         yield direct(), Notice(code, who="鈴木 芽依", verdict=Withdrawal.REVOKE, at=AT, comment="over")
-    for act in (*Verdict, *Withdrawal):
-        yield request(), Notice(NoticeCode.BUSY, who="鈴木 芽依", verdict=act, at=AT)
+    for action in (*Verdict, *Withdrawal):
+        yield request(), Notice(NoticeCode.BUSY, who="鈴木 芽依", verdict=action, at=AT)
 
 
 def _cards() -> Iterator[View]:
     lines = [decision(verdict, who, in_teams=there) for verdict in Verdict for who, there in _DECIDERS]
-    lines += [decision(recall) for recall in Withdrawal]
+    lines += [decision(withdrawal) for withdrawal in Withdrawal]
     for banner in Banner:
         yield request(banner=banner, decisions=tuple(lines), access_until=AT, decided_outside=True)
         yield request(banner=banner, buttons=False, conflicting_policies=("A", "B"), applying=lines[0])

@@ -1,8 +1,10 @@
 """Composition root: builds every object and owns startup and shutdown.
 
-events ─> Intake ─┐
-lists ──> Sweep ──┼─> rows (due) ─> ReconcileLoop ─> Reconciler ─> Deliveries ─> Teams
-clicks ─> Deciding┘                                └─ Signalling ─> AWS
+events ─> Intake ───────┐                                    ┌─> Deliveries ─> Teams
+lists ──> Sweep ────────┼─> Rows ─> ReconcileLoop ─> Reconciler
+clicks ─> ClickHandler ─┘                                    └─> Signalling ─> AWS
+
+A click that wins its claim is signalled at once; the Reconciler takes it over after a crash.
 """
 
 import asyncio

@@ -10,12 +10,18 @@ from typing import Any
 import pytest
 import structlog
 from botocore.loaders import Loader
+from hypothesis import HealthCheck, settings
 
 from tests.figures import FIGURE, RED, Figure, print_figures
 
 # Development dependencies install rich. structlog would use it for each logged exception and print all local variables,
 # which took most of the time of some tests. The product configures its own log (bot/telemetry/logs.py).
 structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
+
+# How fast the machine is proves nothing. Without a cache in .hypothesis, the first text that a process draws takes more
+# than a second, because hypothesis builds its table of characters; its check for slow inputs then fails that test.
+settings.register_profile("no-time-limit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no-time-limit")
 
 
 def _parse_each_service_model_once() -> None:

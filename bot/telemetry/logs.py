@@ -10,8 +10,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Literal, TextIO
 
+import regex
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from bot.text.invisible import OVERRIDES
 
 REDACTED = "[redacted]"
 _SECRET_KEY = re.compile(
@@ -23,7 +26,7 @@ _SECRET_TEXT = re.compile(
     r"|(?i:\b(?:client_secret|client_assertion|access_token|password)=)[^&\s]+"  # a form or query
 )
 # What a terminal or a log viewer would interpret: control characters, Unicode line ends, direction overrides.
-_LIVE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_LIVE = regex.compile(rf"(?V1)[\p{{Cc}}--[\t\n]]|[\p{{Zl}}\p{{Zp}}]|{OVERRIDES}")
 
 EVENTS: Mapping[str, str] = {
     "account_not_configured": "a list has a request of an account or Region that is not configured; it gets no card",

@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help setup sandbox test proofs e2e chaos controls check weaknesses format render pictures pins build clean
 
-help: ## Say what there is
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.project ## Create .venv with everything that development needs
@@ -47,36 +47,36 @@ chaos: setup ## Run the proofs at full size; tests/README.md says how long each 
 controls: setup ## Run a test without each guard of the program and show that it fails (SAMPLE=12 takes 12 guards)
 	SAMPLE=$(SAMPLE) $(BIN)/python -m pytest tests/reliability/test_controls.py --timeout=600 -v -p no:randomly $(PYTEST_ARGS)
 
-check: setup ## Check format, lint, types and the arrows between the rooms
+check: setup ## Check format, lint, types and dependencies between packages
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-weaknesses: setup ## Say which pinned packages have known weaknesses, where the service that knows answers
+weaknesses: setup ## Check the pinned packages for known vulnerabilities
 	$(BIN)/python .ci/weaknesses
 
-format: setup ## Put the code into its format
+format: setup ## Format the code and fix what the linter can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
 render: setup ## Print a card as JSON (CARD=request LOCALE=ja)
 	@$(BIN)/node-access-bot render $(CARD) --locale $(LOCALE)
 
-# CI=true: without a browser this fails, instead of copying pictures of yesterday.
-pictures: setup ## Take the README's pictures anew, in a browser
+# CI=true: fail without a browser, so that no old pictures are copied.
+pictures: setup ## Take the pictures of the README in a browser
 	CI=true E2E_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/e2e/test_decision.py -k "rejected or english"
 	mkdir -p .github
 	cp $(PICTURES)/waiting-en.png .github/card.png
 	cp $(PICTURES)/waiting-ja.png .github/card.ja.png
 
-pins: setup ## Pin every package anew from pyproject.toml (PIP_COMPILE_ARGS=--upgrade for newer ones)
+pins: setup ## Pin all packages from pyproject.toml (PIP_COMPILE_ARGS=--upgrade for newer ones)
 	.ci/pins/compile $(PIP_COMPILE_ARGS)
 
 build: setup ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m hatchling build
 
-clean: ## Remove what was made here
+clean: ## Remove everything that these targets created
 	rm -rf $(VENV) dist build .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/e2e/node_modules
 
 # The stamps make a second run quick: packages again only for other pins, the project only for another pyproject.toml.

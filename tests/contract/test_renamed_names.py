@@ -1,0 +1,80 @@
+"""bot/RENAMED.md against the code: no module or class of an old name is left."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract import documents
+
+RENAMED = "bot/RENAMED.md"
+FOLDERS = ("bot", "cards", "tests")
+
+
+def renamed(heading: str) -> dict[str, str]:
+    """Return old -> new from the table below a heading."""
+    rows = documents.table(documents.section(documents.read(RENAMED), heading), "old", "new")
+    return {old.strip("`"): new.strip("`") for old, new in rows}
+
+
+MODULES, CLASSES = renamed("## Modules"), renamed("## Classes")
+
+
+def sources() -> Iterator[tuple[Path, ast.Module]]:
+    for folder in FOLDERS:
+        for path in sorted((documents.ROOT / folder).rglob("*.py")):
+            if "node_modules" not in path.parts:
+                yield path.relative_to(documents.ROOT), ast.parse(path.read_text("utf-8"))
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+PARSED = [(module_name(path), tree) for path, tree in sources()]
+DEFINED = {(module, node.name) for module, tree in PARSED for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Yield every imported name with its module: `bot.aws.queue`, `bot.aws.queue.Queue`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{each.name}" for each in node.names)
+
+
+def test_no_module_has_an_old_name() -> None:
+    """An old module is neither there nor imported; a package may have its name where the table says so."""
+    modules = {module for module, _ in PARSED}
+    assert not [old for old in MODULES if old in modules]
+    used = {(module, name) for module, tree in PARSED for name in imports(tree)}
+    assert not [(module, name) for module, name in used if name in MODULES]
+
+
+def test_no_class_has_an_old_name() -> None:
+    """An old class is defined in no module of `bot`."""
+    old_names = {old.rpartition(".")[2] for old in CLASSES}
+    assert not [(module, name) for module, name in DEFINED if module.startswith("bot.") and name in old_names]
+
+
+@pytest.mark.parametrize("new", sorted({*MODULES.values()}))
+def test_every_new_module_exists(new: str) -> None:
+    """The table leads to a module that is there."""
+    assert new in {module for module, _ in PARSED}
+
+
+@pytest.mark.parametrize("new", sorted({new for new in CLASSES.values() if new.startswith("bot.")}))
+def test_every_new_class_exists(new: str) -> None:
+    """The table leads to a class that is there."""
+    module, _, name = new.rpartition(".")
+    assert (module, name) in DEFINED
+
+
+def test_the_tables_are_read() -> None:
+    """The tables hold what was renamed, without duplicates."""
+    rows = re.findall(r"^\| `bot\.", documents.read(RENAMED), re.MULTILINE)
+    assert len(rows) == len(MODULES) + len(CLASSES) > 150

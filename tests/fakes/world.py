@@ -1,4 +1,4 @@
-"""The service layer over fakes: one channel, an AWS, a Teams, a store and a clock that tests move by hand."""
+"""The service layer over fakes: one channel, AWS, Teams, a store, and a clock that tests move by hand."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -12,6 +12,7 @@ from bot.domain.identity import IdentityRules, Person
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import Account, Channel
+from bot.domain.shown.views import Reason
 from bot.ports.store import Store
 from bot.service.assembly import Ports, Services
 from bot.service.auditing import Auditing
@@ -73,11 +74,11 @@ class World:
     telemetry: Telemetry = field(init=False)
 
     def __post_init__(self) -> None:
-        """Have the services."""
+        """Build the services."""
         self.build()
 
     def build(self) -> None:
-        """Make the services anew over the same outside: a restart."""
+        """Build the services again over the same fakes, as a restart does."""
         self.telemetry = Telemetry(CollectorRegistry())
         ports = Ports(
             store=self.store,
@@ -95,7 +96,7 @@ class World:
         self.click_handler, self.sweep = services.click_handler, services.sweep
 
     async def shown(self, key: RequestKey) -> Record:
-        """Look at a request and return its row."""
+        """Reconcile a request now and return its row."""
         await self.rows.requeue(key)
         await self.reconciler.reconcile(key)
         return await self.row(key)
@@ -121,21 +122,21 @@ class World:
     async def press(
         self, key: RequestKey, person: Person, verb: Verb = Verb.APPROVE, *, comment: str = "", step: str = "Level1"
     ) -> Answer:
-        """Click, with nothing in the way."""
+        """Click on the request's card and wait for the answer."""
         return await self.click_handler.click(self.pressed(key, person, verb, comment=comment, step=step))
 
     def withdrawn(self, key: RequestKey, person: Person = TARO_PERSON) -> Click:
-        """Return a click on Cancel in a person's own chat with the bot."""
+        """Return a click on Cancel in the person's own chat with the bot."""
         return Click(person, f"a:{person.object_id}", Verb.CANCEL, str(key), "", "", "1001")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["World"]:
-        """Run the loop that converges due rows."""
+        """Run the loop that reconciles due rows."""
         loop = asyncio.create_task(self.reconcile_loop.run())
         try:
             yield self
         except BaseException:
-            self._let_go()  # a test that fails says so at once: nothing hangs on a gate that it can open no more
+            self._open_gates()  # otherwise a failed test would hang on a gate that it no longer opens
             raise
         finally:
             loop.cancel()
@@ -143,15 +144,20 @@ class World:
             await self.reconcile_loop.drain()
             await self.click_handler.drain()
 
-    def _let_go(self) -> None:
+    def _open_gates(self) -> None:
         for gate in (*self.aws.gates.values(), *self.chat.gates.values()):
             gate.set()
 
 
+def code_of(answer: Answer) -> Reason | None:
+    """Return the code of the answer's notice; None if it has no notice."""
+    return answer.notice.code if answer.notice else None
+
+
 def new_world(*channels: Channel, people: Sequence[Person] = (HANAKO, ICHIRO, TARO_PERSON), **more: object) -> World:
-    """Return a fresh world; `more` are fields of it."""
+    """Return a new world. `more`: fields of World that replace the defaults."""
     clock = ManualClock()
     world = World(
         clock, FakeAws(clock), FakeChat(), FakePeople(people), MemoryStore(), current_configuration(*channels)
     )
-    return replace(world, **more) if more else world  # type: ignore[arg-type]  # more are its fields
+    return replace(world, **more) if more else world  # type: ignore[arg-type]  # `more` holds fields of World

@@ -18,24 +18,13 @@ from bot.ports.store import Change, StoreUnavailable, StoreUncertain
 from bot.rendering import summary
 from bot.rendering.i18n import LOCALES
 from bot.service.clicks.attempt import INVOKE_BUDGET
-from bot.service.clicks.click import Answer, Verb
+from bot.service.clicks.click import Verb
 from bot.service.rows import Rows
 from tests.fakes.aws import key_of
 from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TENANT, FakePeople, person
 from tests.fakes.store import HangingStore, MemoryStore
-from tests.fakes.world import APPROVALS, World, new_world
-
-
-@pytest.fixture
-def world() -> World:
-    """Return a new world."""
-    return new_world()
-
-
-def code_of(answer: Answer) -> Reason | None:
-    """Return the code of the notice."""
-    return answer.notice.code if answer.notice else None
+from tests.fakes.world import APPROVALS, World, code_of, new_world
 
 
 async def test_unknown_request_is_answered_without_a_card(world: World) -> None:

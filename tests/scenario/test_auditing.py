@@ -20,12 +20,6 @@ from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
 
 
-@pytest.fixture
-def world() -> World:
-    """A fresh world."""
-    return new_world()
-
-
 async def trail(world: World) -> list[AuditEntry]:
     """Return the whole trail."""
     await world.auditing.drain()

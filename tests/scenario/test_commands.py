@@ -16,12 +16,6 @@ from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON, FakePeople, person
 from tests.fakes.world import World, new_world
 
 
-@pytest.fixture
-def world() -> World:
-    """Return a new world."""
-    return new_world()
-
-
 async def asked(world: World, text: str, *, who: Person = HANAKO, personal: bool = False) -> View:
     """Return the answer to a message."""
     commands = CommandService(

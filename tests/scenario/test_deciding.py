@@ -3,30 +3,17 @@
 import asyncio
 from dataclasses import replace
 
-import pytest
-
 from bot.domain.decision import COMMENT_LIMIT, DecisionState, Outcome
 from bot.domain.identity import Person
 from bot.domain.permission import Refusal
 from bot.domain.request import Status, Verdict
-from bot.domain.shown.views import NoticeCode, Reason
+from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import SignalLost, SignalRefused, SignalThrottled
 from bot.ports.teams import ChatProblem, ChatUnavailable
-from bot.service.clicks.click import Answer, Verb
+from bot.service.clicks.click import Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.fakes.store import MemoryStore
-from tests.fakes.world import APPROVALS, World, new_world
-
-
-@pytest.fixture
-def world() -> World:
-    """Return a new world."""
-    return new_world()
-
-
-def code_of(answer: Answer) -> Reason | None:
-    """Return what the notice says."""
-    return answer.notice.code if answer.notice else None
+from tests.fakes.world import APPROVALS, World, code_of, new_world
 
 
 async def test_new_request_gets_a_card_and_a_direct_message(world: World) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import pytest
 from prometheus_client import CollectorRegistry
 
 from bot.domain.request import RequestKey, Status
@@ -11,7 +10,7 @@ from bot.ports.aws import AwsUnavailable, Hint
 from bot.ports.store import StoreUnavailable
 from bot.service.sources.intake import Intake
 from bot.telemetry import Telemetry
-from tests.fakes.world import World, new_world
+from tests.fakes.world import World
 
 
 class FakeQueue:
@@ -31,12 +30,6 @@ class FakeQueue:
     async def delete(self, hint: Hint) -> None:
         """Delete."""
         self.deleted.append(hint)
-
-
-@pytest.fixture
-def world() -> World:
-    """A fresh world."""
-    return new_world()
 
 
 def intake(world: World, queue: FakeQueue) -> Intake:

@@ -22,12 +22,6 @@ from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
 
 
-@pytest.fixture
-def world() -> World:
-    """A fresh world."""
-    return new_world()
-
-
 class Moody(MemoryStore):
     """A store that refuses some calls."""
 

@@ -22,12 +22,6 @@ from tests.fakes.store import MemoryStore, Tables
 from tests.fakes.world import World, new_world
 
 
-@pytest.fixture
-def world() -> World:
-    """Return a new world."""
-    return new_world()
-
-
 async def orphan(world: World, key: RequestKey | None = None) -> str:
     """Leave a card in the channel that no row has. Returns its activity id. The row of `key` knows of a lost post."""
     posted = await world.chat.post(CHANNEL, Message({"type": "AdaptiveCard"}, "left behind"))

@@ -18,15 +18,9 @@ from bot.service.reconcile import retry_policy
 from bot.service.rows import LEASE
 from tests.fakes.chat import CHANNEL, HANAKO
 from tests.fakes.store import MemoryStore
-from tests.fakes.world import World, new_world
+from tests.fakes.world import World
 
 CARD = "card:approvals"
-
-
-@pytest.fixture
-def world() -> World:
-    """A fresh world."""
-    return new_world()
 
 
 async def _surface(world: World, key: RequestKey, name: str = CARD) -> Surface:

@@ -21,12 +21,6 @@ from tests.fakes.world import APPROVALS, World, current_configuration, new_world
 LEADS = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2")
 
 
-@pytest.fixture
-def world() -> World:
-    """A fresh world."""
-    return new_world()
-
-
 async def test_requester_in_no_roster_is_identified_by_their_personal_chat(world: World) -> None:
     """The bot looks up their address by the session name that AWS reports."""
     world.people.people.remove(TARO_PERSON)

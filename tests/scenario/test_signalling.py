@@ -4,8 +4,6 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import pytest
-
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict
@@ -17,12 +15,6 @@ from bot.service.clicks.signalling import FRESH, HOLD, READING
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.store import HangingStore, MemoryStore, Tables
 from tests.fakes.world import World, new_world
-
-
-@pytest.fixture
-def world() -> World:
-    """Return a new world."""
-    return new_world()
 
 
 def two_replicas(store: MemoryStore) -> tuple[World, World]:

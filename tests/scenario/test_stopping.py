@@ -12,13 +12,7 @@ from bot.web import server
 from tests.fakes.chat import HANAKO
 from tests.fakes.clock import settled
 from tests.fakes.processes import ENDS_WITHIN
-from tests.fakes.world import World, new_world
-
-
-@pytest.fixture
-def world() -> World:
-    """A fresh world."""
-    return new_world()
+from tests.fakes.world import World
 
 
 def program_of(world: World) -> Any:

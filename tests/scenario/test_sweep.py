@@ -28,12 +28,6 @@ OTHER, ELSEWHERE = "444455556666", "us-east-2"
 PLACES = {ACCOUNT: frozenset({REGION, ELSEWHERE}), OTHER: frozenset({REGION})}
 
 
-@pytest.fixture
-def world() -> World:
-    """A fresh world."""
-    return new_world()
-
-
 class Sweeper:
     """One process's sweep over a world, with figures of its own."""
 

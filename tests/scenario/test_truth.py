@@ -12,28 +12,17 @@ from bot.domain.record import Lease, Record
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Match
 from bot.domain.shown.surfaces import DIRECTS, IDENTIFYING_SPAN
-from bot.domain.shown.views import NoticeCode, Reason
+from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Signal, SignalLost, SignalRefused
 from bot.ports.store import Change, StoreUnavailable
 from bot.ports.teams import Message, Posted
-from bot.service.clicks.click import Answer, Verb
+from bot.service.clicks.click import Verb
 from bot.service.rows import LEASE, LeaseHeld, Rows
 from tests.fakes.aws import FakeAws
 from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, FakeChat, person
 from tests.fakes.store import MemoryStore, Tables
-from tests.fakes.world import APPROVALS, World, new_world
-
-
-@pytest.fixture
-def world() -> World:
-    """A fresh world."""
-    return new_world()
-
-
-def code_of(answer: Answer) -> Reason | None:
-    """Return what the notice says."""
-    return answer.notice.code if answer.notice else None
+from tests.fakes.world import APPROVALS, World, code_of, new_world
 
 
 async def test_an_effect_that_comes_later_is_waited_for() -> None:

@@ -16,23 +16,17 @@ from bot.domain.routing import LevelRule
 from bot.domain.shown.views import NoticeCode, Reason
 from bot.ports.aws import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
 from bot.ports.store import Change
-from bot.service.clicks.click import Answer, Click, Verb
+from bot.service.clicks.click import Click, Verb
 from bot.service.clicks.permission import Permission
 from tests.fakes.aws import TARO, key_of
 from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
-from tests.fakes.world import APPROVALS, CANCEL_ROLE, World, current_configuration, new_world
+from tests.fakes.world import APPROVALS, CANCEL_ROLE, World, code_of, current_configuration, new_world
 
 CONFIRMED, RELEASED, UNKNOWN = DecisionState.CONFIRMED, DecisionState.RELEASED, DecisionState.UNKNOWN
 WINDOW = timedelta(hours=4)  # of the sample request
-
-
-@pytest.fixture
-def world() -> World:
-    """Return a new world."""
-    return new_world()
 
 
 async def approved(world: World, **facts: object) -> RequestKey:
@@ -62,11 +56,6 @@ async def ready(world: World, withdrawal: Withdrawal) -> tuple[RequestKey, Click
         return key, world.pressed(key, ICHIRO, Verb.REVOKE)
     key = await waiting(world)
     return key, world.withdrawn(key)
-
-
-def code_of(answer: Answer) -> Reason | None:
-    """Return the code of the notice."""
-    return answer.notice.code if answer.notice else None
 
 
 def sent_verdicts(world: World) -> list[str]:

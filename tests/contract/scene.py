@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError
 
 from bot.sandbox.aws.jit.policies import MANUAL
 from bot.sandbox.aws.nodes import Platform
-from bot.sandbox.aws.server import SandboxAws
 from bot.sandbox.aws.world import Ec2Node, manual_policy, start_instance
+from tests.fakes.aws_faults import FaultyAws
 
 ALWAYS_FREE = "10.0.0.1"  # moto lets several nodes share an address
 
@@ -45,7 +45,7 @@ class Asked:
 class Scene:
     """The sandbox and the people who use it. Clients do not retry."""
 
-    def __init__(self, aws: SandboxAws, clock: HandClock) -> None:
+    def __init__(self, aws: FaultyAws, clock: HandClock) -> None:
         self.aws, self.clock = aws, clock
         self.bot = aws.client("ssm")
         self.requester = aws.client("ssm", aws.world.requester)
@@ -130,6 +130,6 @@ def refused(code: str) -> Iterator[None]:
 def staged(**settings: Any) -> Iterator[Scene]:
     """Run a sandbox; at the end it must not have recorded an internal error."""
     clock = HandClock()
-    with SandboxAws.start(now=clock, **settings) as aws:
+    with FaultyAws.start(now=clock, **settings) as aws:
         yield Scene(aws, clock)
         assert aws.mistakes == []

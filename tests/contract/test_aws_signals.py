@@ -11,11 +11,11 @@ from bot.boto import sdk
 from bot.domain.identity import PERSON_TAG
 from bot.domain.request import Status, Verdict, Withdrawal
 from bot.ports.aws import AwsUnavailable, RoleSession, Signal, SignalLost, SignalRefused, SignalThrottled
-from bot.sandbox.aws.faults import Loss
 from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, CANCELLER_ROLE, LEAD_ROLE
 from tests.contract import gateway
 from tests.contract.gateway import HANAKO, SceneClock, aws_side, environment, key_of, signal_of, unheard
 from tests.contract.scene import Scene, signal
+from tests.fakes.aws_faults import Loss
 
 TARO = "taro.yamada@example.com"
 PRIYA = "priya.nair@example.com"

@@ -12,9 +12,8 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 from werkzeug.test import Client
 
-from bot.sandbox.aws.faults import Loss
-from bot.sandbox.aws.server import SandboxAws
 from tests.contract.scene import Asked, Scene, refused, signal, staged
+from tests.fakes.aws_faults import FaultyAws, Loss
 
 SEND = "SendAutomationSignal"
 
@@ -35,7 +34,7 @@ def scene(stage: Scene) -> Iterator[Scene]:
     stage.aws.faults.clear()
 
 
-def client(aws: SandboxAws, service: str, key: str, secret: str, token: str | None = None) -> Any:
+def client(aws: FaultyAws, service: str, key: str, secret: str, token: str | None = None) -> Any:
     """Return a client of any credentials."""
     keys = {"aws_access_key_id": key, "aws_secret_access_key": secret, "aws_session_token": token}
     return boto3.client(service, region_name="ap-northeast-1", endpoint_url=aws.endpoint, **keys)  # type: ignore[call-overload]

@@ -7,15 +7,15 @@ import pytest
 
 from bot.sandbox.aws.jit.assumptions import Assumptions
 from bot.sandbox.aws.jit.policies import MANUAL
-from bot.sandbox.aws.server import SandboxAws
 from bot.sandbox.aws.world import APPROVER_ROLE, REQUESTER, level, manual_policy
 from tests.contract.scene import HandClock, Scene, refused, signal, staged
+from tests.fakes.aws_faults import FaultyAws
 
 
 def test_a_second_sandbox_at_once_is_refused() -> None:
     """State in moto is the process's: a second start would pull the first one's world away."""
     with staged() as scene, pytest.raises(RuntimeError):
-        SandboxAws.start()
+        FaultyAws.start()
     with staged() as scene:
         scene.ask()
 
@@ -89,7 +89,7 @@ def test_what_aws_does_not_document_can_be_otherwise() -> None:
 def test_ssm_s_rate_limit_is_per_operation_account_and_region() -> None:
     """Three a second, the fourth is ThrottlingException; other operations and Regions go on; it refills steadily."""
     clock = HandClock()
-    with SandboxAws.start(now=clock, per_second=3) as aws:
+    with FaultyAws.start(now=clock, per_second=3) as aws:
         here, there = aws.client("ssm"), aws.client("ssm", region="us-east-1")
         for _ in range(3):
             here.describe_ops_items()
@@ -106,7 +106,7 @@ def test_ssm_s_rate_limit_is_per_operation_account_and_region() -> None:
 def test_a_throttled_signal_takes_no_effect() -> None:
     """The fourth signal within a second changes nothing, and counts again a second later."""
     clock = HandClock()
-    with SandboxAws.start(now=clock, per_second=3) as aws:
+    with FaultyAws.start(now=clock, per_second=3) as aws:
         scene = Scene(aws, clock)
         asked = scene.ask()
         for _ in range(3):
@@ -122,7 +122,7 @@ def test_a_throttled_signal_takes_no_effect() -> None:
 
 def test_an_answer_that_aws_could_not_give_is_our_mistake() -> None:
     """A 500 for the caller, and the reason in the list that tests look at."""
-    with SandboxAws.start() as aws:
+    with FaultyAws.start() as aws:
         aws.faults.rewrite("GetOpsItem", lambda a: {"OpsItem": {**a["OpsItem"], "Status": "Nonsense"}}, times=1)
         scene = Scene(aws, HandClock())
         with refused("InternalServerError"):
@@ -132,7 +132,7 @@ def test_an_answer_that_aws_could_not_give_is_our_mistake() -> None:
 
 def test_an_error_that_aws_could_not_give_is_our_mistake() -> None:
     """An error code outside the operation's model is kept as a mistake; a crash of ours too."""
-    with SandboxAws.start(assumed=Assumptions(no_policy_error="NoSuchError")) as aws:
+    with FaultyAws.start(assumed=Assumptions(no_policy_error="NoSuchError")) as aws:
         scene = Scene(aws, HandClock())
         with refused("NoSuchError"):
             scene.ask("bastion-01")

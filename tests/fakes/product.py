@@ -15,9 +15,9 @@ from bot.app import Program, build, run
 from bot.config.file import parse_configuration
 from bot.config.settings import Settings
 from bot.domain.configuration import Configuration
-from bot.sandbox.aws.server import SandboxAws
 from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, REGION
 from bot.sandbox.teams.microsoft import Microsoft as Entra
+from tests.fakes.aws_faults import FaultyAws
 from tests.fakes.microsoft import SECRET, FakeMicrosoft
 from tests.fakes.people import APP_ID, PEOPLE, TENANT_ID, Person
 from tests.fakes.teams_world import APPROVERS, Message
@@ -52,7 +52,7 @@ cancel_role = "{CANCELLER_ROLE}"
 class Product:
     """A world in which the bot can be started, stopped and started again."""
 
-    aws: SandboxAws
+    aws: FaultyAws
     microsoft: FakeMicrosoft
     store: Path
     toml: str = TOML
@@ -157,14 +157,14 @@ async def product(
     *,
     people: Iterable[Person] = PEOPLE,
     timestamp: Callable[[], float] = time.time,
-    entra: Callable[[SandboxAws], Entra] | None = None,
+    entra: Callable[[FaultyAws], Entra] | None = None,
     **aws_settings: Any,
 ) -> AsyncIterator[Product]:
     """Make the world, without the bot; what AWS was asked and answered is held against its model in the end.
 
     `timestamp`: Microsoft's clock. `entra`: makes the token endpoint, where the plain secret is not enough.
     """
-    aws = await asyncio.to_thread(SandboxAws.start, **aws_settings)
+    aws = await asyncio.to_thread(FaultyAws.start, **aws_settings)
     try:
         for name, value in {**aws.world.bot.environment(), "AWS_ENDPOINT_URL": aws.endpoint}.items():
             monkeypatch.setenv(name, value)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.sandbox.aws.event_bus import Delivery
-from bot.sandbox.aws.faults import Loss
+from tests.fakes.aws_faults import Loss
 from tests.fakes.card_text import shown, words
 from tests.fakes.people import HANAKO, ICHIRO, MEI, TARO
 from tests.fakes.product import CANCELLING, Product, product

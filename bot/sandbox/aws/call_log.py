@@ -12,7 +12,7 @@ LOG_LENGTH = 50_000  # calls; a sandbox may run for days
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call. `status` and `error` are None until it is answered; status 0: a fault dropped the reply."""
+    """One call. `status` and `error` are None until it is answered; status 0: it got no answer."""
 
     number: int
     at: datetime

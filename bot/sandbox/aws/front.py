@@ -1,12 +1,11 @@
 """The simulated AWS as one WSGI application: it answers the operations of a table, and moto all others.
 
-Identifies the caller, validates parameters and answers against botocore's models, applies faults and limits, keeps
-the call log. Knows no particular operation.
+Identifies the caller, validates parameters and answers against botocore's models, keeps the call log. Knows no
+particular operation. An `Interceptor` may change calls and answers on their way.
 """
 
 import io
 import json
-import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterable
@@ -25,7 +24,6 @@ from bot.sandbox.aws import wire
 from bot.sandbox.aws.call_log import CallLog
 from bot.sandbox.aws.callers import Caller, Callers
 from bot.sandbox.aws.errors import AwsError, is_possible
-from bot.sandbox.aws.faults import Faults, Injected, Loss, ReplyLost, Throttle
 from bot.sandbox.aws.jit.documents import NotOurs
 from bot.sandbox.aws.jit.operations import Operation
 from bot.sandbox.aws.shapes import problems
@@ -35,20 +33,36 @@ log = structlog.get_logger()
 
 MODELS = MappingProxyType({"sso": "sso-admin"})  # model names of services whose signing name differs
 Operations = dict[tuple[str, str], Operation]
+Answer = dict[str, Any]
 
 
 class WrongAnswer(Exception):
     """One of our operations answered what AWS could not answer."""
 
 
+class NoAnswer(Exception):
+    """An interceptor dropped the answer: the call took effect, and its caller gets no answer of AWS."""
+
+
+class Interceptor:
+    """Sees every call before it takes effect, and its answer afterwards. This one changes nothing; both may block."""
+
+    def before(self, caller: Caller, call: Incoming, /) -> None:
+        """Let a call take effect. A subclass may raise AwsError instead."""
+
+    def after(self, _call: Incoming, answer: Answer, /) -> Answer:
+        """Return the answer to send. A subclass may raise NoAnswer; an answer of moto cannot be changed."""
+        return answer
+
+
 class AwsFront:
     """The WSGI application."""
 
     def __init__(
-        self, operations: Operations, *, callers: Callers, faults: Faults, throttle: Throttle, calls: CallLog
+        self, operations: Operations, *, callers: Callers, calls: CallLog, interceptor: Interceptor | None = None
     ) -> None:
-        self._operations, self._callers, self._faults = operations, callers, faults
-        self._throttle, self._calls = throttle, calls
+        self._operations, self._callers, self._calls = operations, callers, calls
+        self._interceptor = interceptor or Interceptor()
         self._moto = DomainDispatcherApplication(create_backend_app)
         # One call of these services at a time: a transaction of moto copies its whole table and restores the copy if
         # a condition fails, which would drop concurrent writes.
@@ -56,7 +70,7 @@ class AwsFront:
         self.mistakes: list[str] = []  # our answers and errors that AWS's models do not allow, and crashes
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one HTTP request."""
+        """Answer one HTTP request. Raises NoAnswer."""
         request = Request(environ)
         call = wire.incoming(request)
         try:
@@ -64,14 +78,12 @@ class AwsFront:
             response = self._logged(caller, call, partial(self._response, request, caller, call))
         except AwsError as error:
             response = wire.refusal(error, call)
-        except ReplyLost as lost:
-            response = _lost(lost.loss, environ)
         return response(environ, start_response)
 
-    def perform(self, caller: Caller, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+    def perform(self, caller: Caller, service: str, operation: str, params: dict[str, Any]) -> Answer:
         """Perform one of our operations as if `caller` had sent it, with a log entry. Raises AwsError."""
         call = Incoming(service, operation, params, wire.JSON, query=False)
-        done: list[dict[str, Any]] = []
+        done: list[Answer] = []
 
         def respond() -> Response:
             done.append(self._result(caller, call))
@@ -90,12 +102,12 @@ class AwsFront:
             params=call.body,
         )
         try:
-            self._faults.before(call.operation)
+            self._interceptor.before(caller, call)
             response = respond()
         except AwsError as error:
             self._calls.answered(entry, error.status, error.code)
             raise
-        except ReplyLost:
+        except NoAnswer:
             self._calls.answered(entry, 0, None)
             raise
         self._calls.answered(entry, response.status_code, None)
@@ -109,29 +121,27 @@ class AwsFront:
         except NotOurs:
             return self._from_moto(request, call)
 
-    def _result(self, caller: Caller, call: Incoming) -> dict[str, Any]:
+    def _result(self, caller: Caller, call: Incoming) -> Answer:
         model = _model(call.service).operation_model(call.operation)
         try:
             return self._checked(caller, call, model)
         except AwsError as error:
-            if not isinstance(error, Injected) and not is_possible(error.code, model):
+            if not is_possible(error.code, model):
                 self.mistakes.append(f"{call.operation}: no model allows the error {error}")
             raise
-        except (NotOurs, ReplyLost):
+        except (NotOurs, NoAnswer):
             raise
         except Exception as error:
             self.mistakes.append(f"{call.operation}: {''.join(traceback.format_exception(error))}")
             log.error("sandbox_operation_failed", operation=call.operation, reason=repr(error))
             raise AwsError("InternalServerError", repr(error)) from error
 
-    def _checked(self, caller: Caller, call: Incoming, model: OperationModel) -> dict[str, Any]:
+    def _checked(self, caller: Caller, call: Incoming, model: OperationModel) -> Answer:
         params = wire.params_of(call, model)
         if model.input_shape and (wrong := problems(params, model.input_shape)):
             raise AwsError("ValidationException", "; ".join(wrong))
-        if call.service == "ssm":
-            self._throttle.take(call.operation, account=caller.account, region=caller.region)
         result = self._operations[call.service, call.operation](caller, params)
-        result = self._faults.after(call.operation, result)
+        result = self._interceptor.after(call, result)
         if model.output_shape and (wrong := problems(result, model.output_shape)):
             raise WrongAnswer("; ".join(wrong))
         return result
@@ -145,18 +155,10 @@ class AwsFront:
         except NotImplementedError as error:
             body = json.dumps({"__type": "NotInTheSandbox", "message": str(error)})
             return Response(body, 501, content_type=wire.JSON)
-        self._faults.after(call.operation, {})
+        self._interceptor.after(call, {})
         return response
 
 
 @cache
 def _model(service: str) -> ServiceModel:
     return botocore.session.get_session().get_service_model(MODELS.get(service, service))
-
-
-def _lost(loss: Loss, environ: dict[str, Any]) -> Response:
-    if loss is Loss.EMPTY_500:
-        return Response(b"", 500)
-    connection: socket.socket = environ["werkzeug.socket"]
-    connection.shutdown(socket.SHUT_RDWR)
-    raise ConnectionAbortedError  # werkzeug treats it as a disconnected client

@@ -27,8 +27,7 @@ from bot.sandbox.aws.call_log import Call, CallLog
 from bot.sandbox.aws.callers import ROLE_PATH, Callers, RoleEndpoint, Session
 from bot.sandbox.aws.control import PREFIX, Control
 from bot.sandbox.aws.event_bus import EventBus
-from bot.sandbox.aws.faults import Faults, Throttle
-from bot.sandbox.aws.front import AwsFront, Operations
+from bot.sandbox.aws.front import AwsFront, Interceptor, Operations
 from bot.sandbox.aws.identity_center import IdentityCenter
 from bot.sandbox.aws.jit.assumptions import Assumptions
 from bot.sandbox.aws.jit.documents import JitDocuments
@@ -43,7 +42,8 @@ _one_at_a_time = threading.Lock()
 STOP_POLL = 0.02  # seconds; how soon the server notices a stop
 
 
-def _utc_now() -> datetime:
+def utc_now() -> datetime:
+    """Return the current time."""
     return datetime.now(UTC)
 
 
@@ -59,30 +59,29 @@ class SandboxAws:
 
     `now`: the clock of time-outs, access windows and assumed sessions. Credentials that SDKs renew themselves expire
     in real time, because SDKs use the real clock.
-    `per_second`: limit of each operation, as in SSM; None is no limit.
     `steps_shown`: truncates the step list of GetAutomationExecution.
     `assumed`: varies what AWS does not document.
     `identity_center_users`: Identity Center ids of requesters, by session name.
     `administrator`: account and Region with copies of all requests, as a delegated administrator account has them.
+    `interceptor`: may change calls and answers on their way.
     """
 
     def __init__(
         self,
         *,
-        now: Callable[[], datetime] = _utc_now,
-        per_second: float | None = None,
+        now: Callable[[], datetime] = utc_now,
         steps_shown: int | None = None,
         assumed: Assumptions | None = None,
         identity_center_users: dict[str, str] | None = None,
         administrator: tuple[str, str] | None = None,
+        interceptor: Interceptor | None = None,
     ) -> None:
         if not _one_at_a_time.acquire(blocking=False):
             raise RuntimeError("a sandbox already runs in this process, and moto keeps its state per process")
         _reset_moto()
-        self.faults = Faults()
         self.callers = Callers(now=now)
-        self.web_identities = WebIdentities(now=_utc_now)
-        self.role_endpoint = RoleEndpoint(now=_utc_now)
+        self.web_identities = WebIdentities(now=utc_now)
+        self.role_endpoint = RoleEndpoint(now=utc_now)
         self.nodes = Nodes(now=now)
         self.identity_center = IdentityCenter(identity_center_users or {})
         self.events = EventBus(account=sample.ACCOUNT, region=sample.REGION, queue=sample.QUEUE)
@@ -95,19 +94,13 @@ class SandboxAws:
             administrator=administrator,
         )
         self._log = CallLog(now=now)
-        self.throttle = Throttle(now=now)
-        self._per_second = per_second
         self.front = AwsFront(
-            self._operations(steps_shown),
-            callers=self.callers,
-            faults=self.faults,
-            throttle=self.throttle,
-            calls=self._log,
+            self._operations(steps_shown), callers=self.callers, calls=self._log, interceptor=interceptor
         )
         self.control = Control(front=self.front, callers=self.callers, state=self.state, calls=self._log)
 
     @classmethod
-    def start(cls, *, port: int = 0, **settings: Any) -> "SandboxAws":
+    def start(cls, *, port: int = 0, **settings: Any) -> Self:
         """Start on loopback with the sample world. `settings` are the constructor's; port 0 is any free port."""
         aws = cls(**settings)
         aws._serve(port)
@@ -119,8 +112,7 @@ class SandboxAws:
         return aws
 
     def stop(self) -> None:
-        """Continue every held call and stop the server."""
-        self.faults.clear()
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -210,7 +202,6 @@ class SandboxAws:
             client.close()
         self.control.world = self.world
         self._log.clear()
-        self.throttle.per_second = self._per_second  # only now: building the sample world is faster
 
 
 def _reset_moto() -> None:

@@ -1,18 +1,24 @@
-"""Faults on demand: hold, fail, delay, lose the reply, rewrite the answer; and SSM's rate limit.
+"""The sandbox's AWS with faults on demand: hold, fail, lose the reply, rewrite the answer; and SSM's rate limit.
 
-For tests, which call the running object. Knows operations by name only.
+Tests call the running `FaultyAws`. Everything here knows operations by name only.
 """
 
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from bot.sandbox.aws.errors import AwsError
+from werkzeug.wrappers import Response
 
-Answer = dict[str, Any]
+from bot.sandbox.aws.callers import Caller
+from bot.sandbox.aws.errors import AwsError
+from bot.sandbox.aws.front import Answer, Interceptor, NoAnswer
+from bot.sandbox.aws.server import SandboxAws, utc_now
+from bot.sandbox.aws.wire import Incoming
+
 LONGEST_HOLD = 120.0  # seconds; a test that forgets a held call must not block its thread forever
 
 
@@ -23,11 +29,7 @@ class Loss(StrEnum):
     EMPTY_500 = "empty_500"  # status 500, no body
 
 
-class Injected(AwsError):
-    """An error that a test requested; it may be one that no model lists."""
-
-
-class ReplyLost(Exception):
+class ReplyLost(NoAnswer):
     """The call took effect, but its caller gets no answer."""
 
     def __init__(self, loss: Loss) -> None:
@@ -95,7 +97,7 @@ class Faults:
         """Refuse the next calls; they have no effect."""
 
         def refuse() -> None:
-            raise Injected(code, "Injected by the sandbox.", status)
+            raise AwsError(code, "Injected by a test.", status)
 
         self._add(_Fault(operation, times, before=refuse))
 
@@ -155,8 +157,9 @@ def _wait(event: threading.Event, seconds: float) -> None:
 class Throttle:
     """`per_second` calls a second of one operation, account and Region, as a bucket that refills steadily."""
 
-    def __init__(self, per_second: float | None = None, *, now: Callable[[], datetime]) -> None:
-        self.per_second, self._now, self._lock = per_second, now, threading.Lock()
+    def __init__(self, *, now: Callable[[], datetime]) -> None:
+        self.per_second: float | None = None
+        self._now, self._lock = now, threading.Lock()
         self._buckets: dict[tuple[str, str, str], tuple[float, datetime]] = {}
 
     def take(self, operation: str, *, account: str, region: str) -> None:
@@ -171,3 +174,56 @@ class Throttle:
             self._buckets[key] = (left - 1 if left >= 1 else left, now)
         if left < 1:
             raise AwsError("ThrottlingException", "Rate exceeded")
+
+
+class _Injection(Interceptor):
+    """Applies the faults and the rate limit of one `FaultyAws`."""
+
+    def __init__(self, faults: Faults, throttle: Throttle) -> None:
+        self._faults, self._throttle = faults, throttle
+
+    def before(self, caller: Caller, call: Incoming, /) -> None:
+        """Apply faults, then the rate limit of SSM. Raises AwsError."""
+        self._faults.before(call.operation)
+        if call.service == "ssm":
+            self._throttle.take(call.operation, account=caller.account, region=caller.region)
+
+    def after(self, call: Incoming, answer: Answer, /) -> Answer:
+        """Apply faults to the answer. Raises ReplyLost."""
+        return self._faults.after(call.operation, answer)
+
+
+class FaultyAws(SandboxAws):
+    """The sandbox's AWS, with `faults` and a limit of calls per second."""
+
+    def __init__(self, *, now: Callable[[], datetime] = utc_now, **settings: Any) -> None:
+        self.faults = Faults()
+        self.throttle = Throttle(now=now)
+        super().__init__(now=now, interceptor=_Injection(self.faults, self.throttle), **settings)
+
+    @classmethod
+    def start(cls, *, port: int = 0, per_second: float | None = None, **settings: Any) -> Self:
+        """Start with the sample world. `per_second` limits each operation, as SSM does; None is no limit."""
+        aws = super().start(port=port, **settings)
+        aws.throttle.per_second = per_second  # only now: building the sample world is faster
+        return aws
+
+    def stop(self) -> None:
+        """Continue every held call and stop the server."""
+        self.faults.clear()
+        super().stop()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one HTTP request, or lose the reply as a fault wants it."""
+        try:
+            return super().__call__(environ, start_response)
+        except ReplyLost as lost:
+            return _lost(lost.loss, environ)(environ, start_response)
+
+
+def _lost(loss: Loss, environ: dict[str, Any]) -> Response:
+    if loss is Loss.EMPTY_500:
+        return Response(b"", 500)
+    connection: socket.socket = environ["werkzeug.socket"]
+    connection.shutdown(socket.SHUT_RDWR)
+    raise ConnectionAbortedError  # werkzeug treats it as a disconnected client

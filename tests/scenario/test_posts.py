@@ -1,4 +1,4 @@
-"""Posts of which nobody learned what became of them: counted, capped, and known again as soon as they are."""
+"""Posts with an unknown result: copies are counted and capped, known copies are kept up to date, order is kept."""
 
 import asyncio
 from contextlib import suppress
@@ -29,11 +29,11 @@ async def _surface(world: World, key: RequestKey, name: str = CARD) -> Surface:
     return surface
 
 
-# --- counting
+# --- counting possible copies
 
 
-async def test_a_post_whose_id_was_saved_is_known(world: World) -> None:
-    """Nothing is left to be wondered about."""
+async def test_stored_post_is_not_counted_as_lost(world: World) -> None:
+    """With the activity id in the row, no copy is possible."""
     row = await world.shown(world.aws.add())
     assert {surface.lost for surface in row.surfaces} == {0}
 
@@ -42,8 +42,8 @@ async def test_a_post_whose_id_was_saved_is_known(world: World) -> None:
     "error",
     [ChatThrottled(1), ChatRefused(ChatProblem.NOT_INSTALLED), ChatUnavailable("not_connected", ambiguous=False)],
 )
-async def test_a_post_that_certainly_did_not_happen_is_known(world: World, error: Exception) -> None:
-    """However often it fails, and for a direct message as for a card."""
+async def test_post_that_certainly_failed_is_not_counted_as_lost(world: World, error: Exception) -> None:
+    """However often a card or a direct message fails before it reaches Teams."""
     for kind in ("post", "direct"):
         world.chat.before[kind] = [error] * 3
     key = world.aws.add()
@@ -56,8 +56,8 @@ async def test_a_post_that_certainly_did_not_happen_is_known(world: World, error
     assert len(world.chat.of("post")) == 1
 
 
-async def test_a_post_whose_answer_was_lost_stays_counted(world: World) -> None:
-    """The copy that may be in Teams is remembered when the next post has come through, and by a repost too."""
+async def test_post_with_a_lost_reply_stays_counted(world: World) -> None:
+    """The possible copy stays counted after the next post succeeds, and after a repost."""
     world.chat.after["post"].append(ChatUnavailable("reset", ambiguous=True))
     key = world.aws.add(levels=2)
     async with world.running():
@@ -73,15 +73,15 @@ async def test_a_post_whose_answer_was_lost_stays_counted(world: World) -> None:
     assert (card.lost, card.reposts, card.attempts) == (1, 1, 3)
 
 
-async def test_a_post_during_which_the_process_died_stays_counted(world: World) -> None:
-    """The claim is all that is left of it."""
+async def test_post_of_a_crashed_process_stays_counted(world: World) -> None:
+    """Only the claim in the row shows that a copy may exist."""
     world.chat.gates["post"] = asyncio.Event()
     key = world.aws.add()
     await world.rows.requeue(key)
-    look = asyncio.create_task(world.reconciler.reconcile(key))
+    reconcile = asyncio.create_task(world.reconciler.reconcile(key))
     await world.chat.arrived["post"].wait()
-    look.cancel()
-    await asyncio.gather(look, return_exceptions=True)
+    reconcile.cancel()
+    await asyncio.gather(reconcile, return_exceptions=True)
     assert ((await _surface(world, key)).lost, (await _surface(world, key)).delivery) == (1, DeliveryState.CLAIMED)
     del world.chat.gates["post"]
     world.build()
@@ -90,8 +90,8 @@ async def test_a_post_during_which_the_process_died_stays_counted(world: World) 
     assert ((await _surface(world, key)).lost, (await _surface(world, key)).delivery) == (1, DeliveryState.DELIVERED)
 
 
-async def test_lost_answers_are_capped(world: World) -> None:
-    """Teams takes everything and answers nothing: four copies in the first hour, then one an hour."""
+async def test_copies_after_lost_replies_are_capped(world: World) -> None:
+    """Teams takes every post and its replies are lost: four copies in the first hour, then one an hour."""
     world.chat.after["post"] = [ChatUnavailable("reset", ambiguous=True)] * 100
     key = world.aws.add()
     async with world.running():
@@ -102,8 +102,8 @@ async def test_lost_answers_are_capped(world: World) -> None:
         assert len(world.chat.of("post")) == retry_policy.MOST_COPIES + 1
 
 
-async def test_posts_that_cannot_be_noted_down_are_capped(world: World) -> None:
-    """Teams takes the card and the store never its place, as of a row that is full: no card a minute for ever."""
+async def test_posts_that_cannot_be_stored_are_capped(world: World) -> None:
+    """The store cannot take the activity id, for example because the row is full: no card a minute forever."""
 
     class Full(MemoryStore):
         async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
@@ -125,11 +125,11 @@ async def test_posts_that_cannot_be_noted_down_are_capped(world: World) -> None:
         assert len(world.chat.of("post")) == retry_policy.MOST_COPIES + 1
 
 
-# --- further copies
+# --- adopted copies
 
 
 async def _adopted(world: World, key: RequestKey) -> str:
-    """Let a copy of the card be in Teams that a process of ours posted and could not note down; adopt it."""
+    """Post a copy of the card that the row does not know, then adopt it; return its activity id."""
     posted = await world.chat.post(CHANNEL, Message({}, "copy"))
     name = card_name("approvals", posted.activity_id)
     copy = Surface(name, SurfaceKind.CARD, DeliveryState.DELIVERED, posted.conversation, posted.activity_id)
@@ -137,8 +137,8 @@ async def _adopted(world: World, key: RequestKey) -> str:
     return posted.activity_id
 
 
-async def test_an_adopted_card_shows_what_the_other_shows(world: World) -> None:
-    """Both are updated in place, and the thread of the first has the notes."""
+async def test_adopted_card_shows_the_same_as_the_first(world: World) -> None:
+    """Both cards are updated in place; notes go to the thread of the first."""
     key = world.aws.add()
     await world.shown(key)
     activity = await _adopted(world, key)
@@ -153,8 +153,8 @@ async def test_an_adopted_card_shows_what_the_other_shows(world: World) -> None:
     assert len(world.chat.of("post")) == 2
 
 
-async def test_an_adopted_card_that_is_deleted_is_let_go(world: World) -> None:
-    """Only the card itself is ever posted anew."""
+async def test_deleted_adopted_card_is_not_posted_again(world: World) -> None:
+    """Only the first card is ever posted again."""
     key = world.aws.add()
     await world.shown(key)
     activity = await _adopted(world, key)
@@ -165,8 +165,8 @@ async def test_an_adopted_card_that_is_deleted_is_let_go(world: World) -> None:
     assert len(world.chat.of("post")) == 1
 
 
-async def test_a_copy_without_a_place_is_never_posted(world: World) -> None:
-    """Whatever a row holds."""
+async def test_copy_without_an_activity_id_is_never_posted(world: World) -> None:
+    """Even if a row holds such a surface."""
     key = world.aws.add()
     await world.shown(key)
     copy = Surface(card_name("approvals", "7"), SurfaceKind.CARD, DeliveryState.WAITING)
@@ -175,8 +175,8 @@ async def test_a_copy_without_a_place_is_never_posted(world: World) -> None:
     assert len(world.chat.of("post")) == 1
 
 
-async def test_a_card_posted_by_who_paused_for_too_long_is_kept_up_to_date(world: World) -> None:
-    """Its lease ran out in mid-post and another process posted too: both cards are known and show the outcome."""
+async def test_card_of_a_paused_worker_is_kept_up_to_date(world: World) -> None:
+    """Its lease expired during the post and another process posted too: both cards are known and show the outcome."""
     world.chat.gates["post"] = asyncio.Event()
     key = world.aws.add()
     await world.rows.requeue(key)
@@ -198,17 +198,15 @@ async def test_a_card_posted_by_who_paused_for_too_long_is_kept_up_to_date(world
 @pytest.mark.parametrize(
     "end",
     [ChatUnavailable("no_answer", ambiguous=False), asyncio.CancelledError()],
-    ids=["its answer was lost", "its process died"],
+    ids=["its reply was lost", "its process died"],
 )
-async def test_an_update_that_may_have_arrived_is_made_right_when_all_is_as_before(
-    world: World, end: BaseException
-) -> None:
-    """Teams took the update and the row never heard of it; then what was shown before is true again, and is shown."""
+async def test_update_with_an_unknown_result_is_corrected(world: World, end: BaseException) -> None:
+    """Teams took the update but the row does not know; when the earlier state returns, the card shows it again."""
     key = world.aws.add()
     await world.shown(key)
     before = world.aws.requests[key]
     world.aws.requests[key] = replace(before, status=Status.UNKNOWN)
-    world.chat.after["update"] = [end]  # type: ignore[list-item]  # a cancelled call is a process that dies in it
+    world.chat.after["update"] = [end]  # type: ignore[list-item]  # cancelled: the process dies in it
     with suppress(asyncio.CancelledError):
         await world.shown(key)
     assert not world.chat.of("post")[0].buttons
@@ -223,7 +221,7 @@ async def test_an_update_that_may_have_arrived_is_made_right_when_all_is_as_befo
 # --- order
 
 
-async def test_a_requester_who_cannot_be_reached_holds_up_no_note(world: World) -> None:
+async def test_unreachable_requester_does_not_delay_notes(world: World) -> None:
     """Direct messages wait for each other; notes and cards do not wait for them."""
     world.chat.before["direct"] = [ChatUnavailable("no_answer", ambiguous=True)] * 100
     key = world.aws.add()
@@ -238,7 +236,7 @@ async def test_a_requester_who_cannot_be_reached_holds_up_no_note(world: World) 
 
 
 async def test_notes_keep_their_order(world: World) -> None:
-    """A later note waits for an earlier one that Teams could not take, and the direct message does not."""
+    """A later note waits for an earlier one that Teams could not take; the direct message does not wait."""
     key = world.aws.add(levels=2)
     await world.shown(key)
     world.chat.before["reply"] = [ChatUnavailable("http_503", ambiguous=False)]
@@ -256,8 +254,8 @@ async def test_notes_keep_their_order(world: World) -> None:
     assert "cancelled" in second
 
 
-async def test_a_note_that_is_true_no_more_is_skipped(world: World) -> None:
-    """It was begun and did not come through; now it would mislead, and the row says that it was left out."""
+async def test_outdated_note_is_skipped(world: World) -> None:
+    """A note that failed at first and would now mislead is not posted; the row records it as skipped."""
     key = world.aws.add()
     await world.shown(key)
     world.chat.before["reply"] = [ChatUnavailable("http_503", ambiguous=False)]
@@ -275,8 +273,8 @@ async def test_a_note_that_is_true_no_more_is_skipped(world: World) -> None:
 # --- an outage
 
 
-async def test_an_outage_of_teams_costs_few_looks_at_aws(world: World) -> None:
-    """Forty requests, Teams away for an hour: each is looked at some dozen times an hour, not every few seconds."""
+async def test_outage_of_teams_costs_few_reads_of_aws(world: World) -> None:
+    """During an hour's outage each of forty requests is read at most 45 times, not every few seconds."""
     for kind in ("post", "direct"):
         world.chat.before[kind] = [ChatUnavailable("no_answer", ambiguous=False)] * 10_000
     keys = [world.aws.add(number) for number in range(1, 41)]
@@ -287,13 +285,13 @@ async def test_an_outage_of_teams_costs_few_looks_at_aws(world: World) -> None:
         moment = (await world.row(due[0])).requeue_at or until
         await world.clock.advance(max(0.0, (moment - world.clock.now()).total_seconds()))
         await world.reconciler.reconcile(due[0])
-    looks = {
+    outcomes = {
         each.labels["outcome"]: each.value
         for each in _samples(world.telemetry.reconciliations)
         if "_total" in each.name
     }
-    assert looks.keys() == {"postponed"}
-    assert 10 <= looks["postponed"] / len(keys) <= 45
+    assert outcomes.keys() == {"postponed"}
+    assert 10 <= outcomes["postponed"] / len(keys) <= 45
     world.chat.before.clear()
     await world.clock.advance(retry_policy.OUTAGE[1].total_seconds())
     for key in keys:

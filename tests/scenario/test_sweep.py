@@ -1,4 +1,4 @@
-"""The sweep: what it lists, what it asks for, whose turn it is, and that no place hinders another one."""
+"""The sweep: what it lists and reads, which process sweeps, and that places and rows fail independently."""
 
 import asyncio
 import sqlite3
@@ -15,7 +15,6 @@ from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Account
 from bot.ports.aws import AwsUnavailable, ListedRequest
 from bot.ports.store import StoreUnavailable, Watched
-from bot.service.retention import MOST_ROUNDS, PERIOD, Retention
 from bot.service.sources.place_sweep import LEASE
 from bot.service.sources.sweep import SKIPPED_PAUSE, Sweep
 from bot.store.sqlite.store import SqliteStore
@@ -29,7 +28,7 @@ PLACES = {ACCOUNT: frozenset({REGION, ELSEWHERE}), OTHER: frozenset({REGION})}
 
 
 class Sweeper:
-    """One process's sweep over a world, with figures of its own."""
+    """The sweep of one process over a world, with its own metrics."""
 
     def __init__(self, world: World, owner: str = "replica-1", period: float = 60.0) -> None:
         self.registry = CollectorRegistry()
@@ -45,25 +44,25 @@ class Sweeper:
         )
 
     def counted(self, outcome: str, account: str = ACCOUNT, region: str = REGION) -> float:
-        """Return how many sweeps of a place ended so."""
+        """Return how many sweeps of a place had this outcome."""
         labels = {"account": account, "region": region, "outcome": outcome}
         return self.registry.get_sample_value("node_access_sweeps_total", labels) or 0.0
 
     def ok(self, account: str = ACCOUNT, region: str = REGION) -> float | None:
-        """Return what /metrics says of a place's check."""
+        """Return the place's health check as /metrics shows it: 1, 0, or None before the first sweep."""
         return self.registry.get_sample_value("node_access_check_ok", {"check": f"sweep {account} {region}"})
 
     def open_requests(self) -> float | None:
-        """Return how many requests wait, as /metrics says."""
+        """Return the number of open requests as /metrics shows it."""
         labels = {"account": ACCOUNT, "region": REGION}
         return self.registry.get_sample_value("node_access_open_requests", labels)
 
 
-# --- what it asks for
+# --- which requests it reconciles
 
 
-async def test_requests_that_have_not_changed_cost_no_call(world: World) -> None:
-    """120 pending ones and one whose access runs: a second sweep lists, and reads nothing."""
+async def test_unchanged_requests_cost_no_read(world: World) -> None:
+    """With 120 pending requests and one approved, a second sweep makes its two list calls and reads no request."""
     for number in range(1, 121):
         await world.shown(world.aws.add(number))
     approved = world.aws.add(121)
@@ -79,8 +78,8 @@ async def test_requests_that_have_not_changed_cost_no_call(world: World) -> None
     assert world.aws.calls == [("sightings", None), ("revoked", None)]
 
 
-async def test_revocations_are_listed_only_while_access_runs(world: World) -> None:
-    """Before an approval and after its window nobody asks for them."""
+async def test_revocations_are_listed_only_during_an_access_window(world: World) -> None:
+    """Before an approval, and after the access window, the sweep does not list revoked requests."""
     key = world.aws.add(duration=timedelta(hours=1))
     await world.shown(key)
     async with world.running():
@@ -96,8 +95,8 @@ async def test_revocations_are_listed_only_while_access_runs(world: World) -> No
     assert world.aws.count("revoked") == 1
 
 
-async def test_a_revocation_shows_though_nothing_lists_changes(world: World) -> None:
-    """AWS's list of changes is empty: the list of revoked requests shows it within one sweep."""
+async def test_revocation_is_found_without_a_list_of_changes(world: World) -> None:
+    """While AWS's list of changes is empty, the list of revoked requests shows the revocation within one sweep."""
     world.aws.listed = False
     key = world.aws.add()
     await world.shown(key)
@@ -117,17 +116,17 @@ async def test_a_revocation_shows_though_nothing_lists_changes(world: World) -> 
     assert world.aws.count("observe") == looks
 
 
-class Odd(FakeAws):
-    """Lists that never agree with what a look brings."""
+class Disagreeing(FakeAws):
+    """Its lists never agree with what a read of the request returns."""
 
     async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """Name another step than the one that waits."""
         return [replace(each, step="ManualApproval") for each in await super().list_requests(account, region, since)]
 
 
-async def test_a_list_that_never_agrees_costs_two_looks(world: World) -> None:
-    """Nobody has verified what AWS's lists show; a list that differs for ever must not use the quota up."""
-    odd = Odd(world.clock)
+async def test_list_that_never_agrees_with_the_request_costs_two_reads(world: World) -> None:
+    """A list entry that differs permanently must not use up the quota: what AWS's lists show is not verified."""
+    odd = Disagreeing(world.clock)
     world.aws = odd
     world.build()
     await world.shown(odd.add())
@@ -139,9 +138,9 @@ async def test_a_list_that_never_agrees_costs_two_looks(world: World) -> None:
     assert odd.count("observe") == 3
 
 
-async def test_a_list_that_says_something_new_is_looked_into_again(world: World) -> None:
-    """Each time that a list changes, not only the first time."""
-    odd = Odd(world.clock)
+async def test_each_change_of_a_list_entry_causes_a_reconcile(world: World) -> None:
+    """Every change counts, not only the first one."""
+    odd = Disagreeing(world.clock)
     world.aws = odd
     world.build()
     key = odd.add()
@@ -157,8 +156,8 @@ async def test_a_list_that_says_something_new_is_looked_into_again(world: World)
     assert odd.count("observe") == 7
 
 
-async def test_a_request_that_ended_is_not_looked_at_for_its_lagging_ops_item(world: World) -> None:
-    """The execution rejected it and the OpsItem stays pending for ever: two further looks, not one a minute."""
+async def test_ended_request_with_a_pending_ops_item_costs_two_reads(world: World) -> None:
+    """The execution rejected the request, but its OpsItem stays pending: two further reads, not one a minute."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.end(key, Status.REJECTED)
@@ -181,8 +180,8 @@ async def test_a_request_that_ended_is_not_looked_at_for_its_lagging_ops_item(wo
     assert lags.count("observe") == 2
 
 
-async def test_what_could_not_be_read_is_made_due_by_the_next_sweep(world: World) -> None:
-    """Listed as it was known, and its last look failed as a whole: the sweep does not wait for its turn to come."""
+async def test_request_that_could_not_be_read_is_made_due_by_the_next_sweep(world: World) -> None:
+    """Its list entry has not changed, but its last reconcile failed: the sweep does not wait for the retry time."""
     key = world.aws.add()
     await world.shown(key)
     world.aws.before["observe"].append(AwsUnavailable("InternalServerError"))
@@ -192,8 +191,8 @@ async def test_what_could_not_be_read_is_made_due_by_the_next_sweep(world: World
     assert await world.store.due(world.clock.now(), 10) == [key]
 
 
-async def test_what_is_listed_and_was_let_go_is_tried_again(world: World) -> None:
-    """It never was readable for as long as looks go on by themselves; while AWS lists it, each sweep tries again."""
+async def test_dropped_request_is_retried_while_aws_lists_it(world: World) -> None:
+    """A request that was never readable has no retry time left; each sweep tries it again."""
     world.aws.before["observe"].extend(AwsUnavailable("AccessDenied") for _ in range(13))
     key = world.aws.add()
     async with world.running():
@@ -206,8 +205,8 @@ async def test_what_is_listed_and_was_let_go_is_tried_again(world: World) -> Non
     assert len(world.chat.of("post")) == 1
 
 
-async def test_a_copy_that_a_list_does_not_call_one_is_not_looked_at_again(world: World) -> None:
-    """A list without operational data cannot tell copies apart; once looked at, its changes matter to nobody here."""
+async def test_replica_that_a_list_does_not_mark_is_read_once(world: World) -> None:
+    """A list without operational data does not mark replicas; the row knows, so later changes are ignored."""
     key = world.aws.add()
     source = RequestKey(OTHER, REGION, key.ops_item_id)
     world.aws.requests[key] = replace(world.aws.requests[key], levels=(), replica_of=source)
@@ -217,11 +216,11 @@ async def test_a_copy_that_a_list_does_not_call_one_is_not_looked_at_again(world
     assert await world.store.due(world.clock.now(), 10) == []
 
 
-# --- what is not ours
+# --- replicas and other accounts
 
 
-async def test_a_replica_is_never_counted_nor_looked_at_again(world: World) -> None:
-    """Once known as a copy it waits for nobody here, though it is as pending as its source."""
+async def test_known_replica_is_neither_counted_nor_read_again(world: World) -> None:
+    """Its OpsItem is as pending as the source's, but the request is decided in the source account."""
     world.aws.listed = False
     key = world.aws.add()
     source = RequestKey(OTHER, REGION, key.ops_item_id)
@@ -241,20 +240,20 @@ async def test_a_replica_is_never_counted_nor_looked_at_again(world: World) -> N
 
 
 class Replicas(FakeAws):
-    """The delegated administrator account: whatever is pending is a copy from somewhere else."""
+    """The delegated administrator account, where every pending OpsItem is a replica from another account."""
 
     sources: Sequence[RequestKey] = ()
 
     async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """List copies."""
+        """List replicas, and one request of an account that is not configured."""
         copies = [
             ListedRequest(RequestKey(account, region, each.ops_item_id), replica_of=each) for each in self.sources
         ]
         return [*copies, ListedRequest(RequestKey("999988887777", region, "oi-0123456789ab"), Status.PENDING)]
 
 
-async def test_copies_and_foreign_rows_leave_no_row(world: World) -> None:
-    """Nothing is stored or looked at; whose account is not configured is told, once each."""
+async def test_replicas_and_unconfigured_accounts_get_no_row(world: World) -> None:
+    """Nothing is stored or due; each unconfigured account and Region is logged once."""
     aws = Replicas(world.clock)
     aws.sources = [RequestKey(ACCOUNT, REGION, "oi-00000000000a"), RequestKey(OTHER, REGION, "oi-00000000000b")]
     world.aws = aws
@@ -262,17 +261,17 @@ async def test_copies_and_foreign_rows_leave_no_row(world: World) -> None:
     with capture_logs() as logs:
         for _ in range(2):
             await world.sweep.sweep()
-    told = [(each["account"], each["region"]) for each in logs if each["event"] == "account_not_configured"]
-    assert told == [(OTHER, REGION), ("999988887777", REGION)]
+    logged = [(each["account"], each["region"]) for each in logs if each["event"] == "account_not_configured"]
+    assert logged == [(OTHER, REGION), ("999988887777", REGION)]
     assert list((await world.store.watched()).rows) == []
     assert await world.store.due(world.clock.now(), 10) == []
 
 
-# --- several places
+# --- with_places places
 
 
-class Several(FakeAws):
-    """An AWS of which some places fail or hang."""
+class SeveralPlaces(FakeAws):
+    """AWS with with_places places, some of which fail or hang."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world.clock)
@@ -280,7 +279,7 @@ class Several(FakeAws):
         self.at_once = self.most_at_once = 0
 
     async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """Fail or hang as the test says."""
+        """Fail or hang if the test says so."""
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
@@ -294,9 +293,9 @@ class Several(FakeAws):
             self.at_once -= 1
 
 
-def several(world: World, places: dict[str, frozenset[str]]) -> Several:
-    """Give a world several places."""
-    aws, accounts = Several(world), tuple(Account(name, tuple(regions)) for name, regions in places.items())
+def with_places(world: World, places: dict[str, frozenset[str]]) -> SeveralPlaces:
+    """Replace the world's AWS and accounts by these places: account to Regions."""
+    aws, accounts = SeveralPlaces(world), tuple(Account(name, tuple(regions)) for name, regions in places.items())
     world.aws, world.configuration = aws, current_configuration()
     world.configuration.value = replace(world.configuration.value, accounts=accounts)
     world.build()
@@ -304,9 +303,9 @@ def several(world: World, places: dict[str, frozenset[str]]) -> Several:
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "ThrottlingException", "hangs"])
-async def test_a_place_that_fails_hinders_no_other(world: World, code: str) -> None:
-    """Denied, throttled or hanging: the others are swept in their period, all the same."""
-    aws = several(world, PLACES)
+async def test_failing_place_does_not_delay_the_others(world: World, code: str) -> None:
+    """While one place denies, throttles or hangs, the others are swept on time."""
+    aws = with_places(world, PLACES)
     gate = asyncio.Event()
     aws.broken[ACCOUNT, ELSEWHERE] = gate if code == "hangs" else AwsUnavailable(code)
     sweeper = Sweeper(world)
@@ -324,8 +323,8 @@ async def test_a_place_that_fails_hinders_no_other(world: World, code: str) -> N
     await asyncio.gather(running, return_exceptions=True)
 
 
-class Choosy(MemoryStore):
-    """A store that takes some rows no more: they are too large, or of a newer version."""
+class PartlyBroken(MemoryStore):
+    """A store that does not take some rows: they are too large, or a newer version wrote them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -337,9 +336,9 @@ class Choosy(MemoryStore):
         return await super().apply(key, change, now=now)
 
 
-async def test_a_row_that_cannot_be_written_keeps_no_other_from_being_found(world: World) -> None:
-    """The requests listed after it are looked at all the same; the sweep says that it failed."""
-    store = world.store = Choosy()
+async def test_unwritable_row_does_not_hide_other_requests(world: World) -> None:
+    """The requests listed after it become due, and the sweep is reported as failed."""
+    store = world.store = PartlyBroken()
     world.build()
     store.refused.add(world.aws.add(1))
     good, sweeper = world.aws.add(2), Sweeper(world)
@@ -349,10 +348,10 @@ async def test_a_row_that_cannot_be_written_keeps_no_other_from_being_found(worl
     assert await store.watermark(ACCOUNT, REGION) is None
 
 
-async def test_a_row_that_cannot_be_read_hinders_no_other_place(world: World) -> None:
-    """What a newer version wrote stops neither the other requests nor the other accounts; its own sweep says so."""
+async def test_unreadable_row_does_not_stop_other_requests_or_places(world: World) -> None:
+    """A row of a newer version: the sweep of its place is reported as failed, everything else is swept."""
     store = world.store = MemoryStore()
-    aws = several(world, {ACCOUNT: frozenset({REGION}), OTHER: frozenset({REGION})})
+    aws = with_places(world, {ACCOUNT: frozenset({REGION}), OTHER: frozenset({REGION})})
     sweeper = Sweeper(world)
     odd = aws.add(1)
     await sweeper.sweep.sweep()
@@ -363,19 +362,19 @@ async def test_a_row_that_cannot_be_read_hinders_no_other_place(world: World) ->
     assert await store.watched() == Watched((await world.row(good),), (odd,))
 
 
-async def test_sweeps_side_by_side_have_a_bound(world: World) -> None:
-    """Forty places are not swept all at once, and all of them are swept."""
+async def test_at_most_eight_places_are_swept_at_once(world: World) -> None:
+    """Forty places are all swept, never more than eight at the same time."""
     accounts = {f"{number:012d}": frozenset({REGION, ELSEWHERE}) for number in range(1, 21)}
-    aws = several(world, accounts)
+    aws = with_places(world, accounts)
     sweeper = Sweeper(world)
     await sweeper.sweep.sweep()
     assert sum(sweeper.counted("done", account, region) for account in accounts for region in (REGION, ELSEWHERE)) == 40
     assert 1 < aws.most_at_once <= 8
 
 
-async def test_sweeps_that_take_longer_than_their_period_do_not_pile_up(world: World) -> None:
-    """The next one begins a period after the last one ended."""
-    aws = several(world, {ACCOUNT: frozenset({REGION})})
+async def test_slow_sweeps_do_not_pile_up(world: World) -> None:
+    """The next sweep of a place starts one period after the last one ended."""
+    aws = with_places(world, {ACCOUNT: frozenset({REGION})})
     gate = aws.broken[ACCOUNT, REGION] = asyncio.Event()
     sweeper = Sweeper(world)
     running = asyncio.create_task(sweeper.sweep.run())
@@ -390,18 +389,18 @@ async def test_sweeps_that_take_longer_than_their_period_do_not_pile_up(world: W
     await asyncio.gather(running, return_exceptions=True)
 
 
-# --- whose turn it is
+# --- which process sweeps
 
 
-async def test_of_several_processes_one_sweeps_at_a_time(world: World) -> None:
-    """Three processes list no more often than one would, but for their starts; all of them are as healthy."""
+async def test_one_of_several_processes_sweeps_at_a_time(world: World) -> None:
+    """Apart from one sweep at each start, three processes list no more often than one; all report healthy."""
     sweepers = [Sweeper(world, f"replica-{number}") for number in range(3)]
     with capture_logs() as logs:
         running = [asyncio.create_task(each.sweep.run()) for each in sweepers]
         await world.clock.advance(601)
     done = sum(each.counted("done") for each in sweepers)
     assert done == world.aws.count("sightings")
-    assert 10 <= done <= 14  # a start each at most, and one whenever nobody has swept for 54 of 60 seconds
+    assert 10 <= done <= 14  # one at each start, and one when no process has swept for 54 of 60 seconds
     assert [each.ok() for each in sweepers] == [1, 1, 1]
     assert sum(each.counted("skipped") for each in sweepers) > 100
     assert [each["event"] for each in logs].count("sweep_skipped") >= 2
@@ -410,10 +409,10 @@ async def test_of_several_processes_one_sweeps_at_a_time(world: World) -> None:
     await asyncio.gather(*running, return_exceptions=True)
 
 
-async def test_a_sweeper_that_died_is_replaced(world: World) -> None:
-    """Whoever starts sweeps at once, whoever swept before it; whoever runs sweeps when nobody has for a period."""
+async def test_dead_sweeper_is_replaced_after_a_period(world: World) -> None:
+    """A process sweeps at its start even after a recent sweep, and later when no process has swept for a period."""
     first, second = Sweeper(world, "first"), Sweeper(world, "second")
-    await first.sweep.sweep()  # and is never heard of again
+    await first.sweep.sweep()  # the process dies afterwards
     running = asyncio.create_task(second.sweep.run())
     await world.clock.advance(1)
     assert second.counted("done") == 1
@@ -426,9 +425,9 @@ async def test_a_sweeper_that_died_is_replaced(world: World) -> None:
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_long_sweep_keeps_its_turn(world: World) -> None:
-    """While it lists, its turn is renewed; of a process that died meanwhile it ends within seconds."""
-    aws = several(world, {ACCOUNT: frozenset({REGION})})
+async def test_long_sweep_renews_its_lease(world: World) -> None:
+    """Other processes skip the place during a long sweep; after a crash they take over within seconds."""
+    aws = with_places(world, {ACCOUNT: frozenset({REGION})})
     gate = aws.broken[ACCOUNT, REGION] = asyncio.Event()
     first, second = Sweeper(world, "first"), Sweeper(world, "second")
     long = asyncio.create_task(first.sweep.sweep())
@@ -443,8 +442,8 @@ async def test_a_long_sweep_keeps_its_turn(world: World) -> None:
     assert second.counted("done") == 1
 
 
-async def test_a_process_that_cannot_list_lets_others_try(world: World) -> None:
-    """Its own network may be what is broken."""
+async def test_process_that_cannot_list_releases_the_lease(world: World) -> None:
+    """The fault may lie in its own network, so another process tries at once."""
     world.aws.before["sightings"].append(AwsUnavailable("ConnectTimeoutError"))
     first, second = Sweeper(world, "first"), Sweeper(world, "second")
     await first.sweep.sweep()
@@ -452,17 +451,17 @@ async def test_a_process_that_cannot_list_lets_others_try(world: World) -> None:
     assert (first.counted("failed"), second.counted("done")) == (1, 1)
 
 
-class Heedless(MemoryStore):
-    """A defective store that gives the turn to everybody: shows that the tests here can tell."""
+class LeasesToAll(MemoryStore):
+    """A defective store that leases a sweep to every process."""
 
     async def lease_sweep(self, account: str, region: str, owner: str, *, now: datetime, until: datetime) -> bool:
-        """Say yes."""
+        """Grant the lease."""
         return True
 
 
-async def test_without_the_lease_everybody_would_list(world: World) -> None:
-    """The control of the tests above."""
-    world.store = Heedless()
+async def test_without_the_lease_every_process_lists(world: World) -> None:
+    """Control: with a store that leases to all, the tests above would fail."""
+    world.store = LeasesToAll()
     world.build()
     sweepers = [Sweeper(world, f"replica-{number}") for number in range(3)]
     for each in sweepers:
@@ -470,63 +469,8 @@ async def test_without_the_lease_everybody_would_list(world: World) -> None:
     assert world.aws.count("sightings") == 3
 
 
-# --- what is forgotten
-
-
-class Forgetful(MemoryStore):
-    """A store with old rows, which it drops a hundred at a time; and it may be away."""
-
-    def __init__(self, old: int) -> None:
-        super().__init__()
-        self.old, self.asked = old, 0
-
-    async def forget_expired(self, now: datetime) -> int:
-        """Drop some."""
-        self.asked += 1
-        if self.broken:
-            raise StoreUnavailable("away")
-        dropped = min(self.old, 100)
-        self.old -= dropped
-        return dropped
-
-
-async def test_old_rows_are_forgotten_daily(world: World) -> None:
-    """At the start and then once a day, until none is left."""
-    store, telemetry = Forgetful(old=1050), Telemetry(CollectorRegistry())
-    running = asyncio.create_task(Retention(store=store, clock=world.clock, telemetry=telemetry).run())
-    await world.clock.advance(1)
-    assert (store.old, store.asked) == (0, 12)
-    await world.clock.advance(PERIOD)
-    assert store.asked == 13
-    running.cancel()
-
-
-async def test_a_store_that_is_away_does_not_end_the_forgetting(world: World) -> None:
-    """It is told, and asked again the next day."""
-    registry = CollectorRegistry()
-    store = Forgetful(old=10)
-    store.broken = True
-    retention = Retention(store=store, clock=world.clock, telemetry=Telemetry(registry))
-    with capture_logs() as logs:
-        running = asyncio.create_task(retention.run())
-        await world.clock.advance(1)
-    assert [each["event"] for each in logs] == ["rows_not_forgotten"]
-    assert registry.get_sample_value("node_access_store_errors_total") == 1
-    store.broken = False
-    await world.clock.advance(PERIOD)
-    assert store.old == 0
-    running.cancel()
-
-
-async def test_forgetting_has_an_end(world: World) -> None:
-    """A store that never says that it is done does not keep the process busy."""
-    store = Forgetful(old=10**9)
-    forgotten = await Retention(store=store, clock=world.clock, telemetry=Telemetry(CollectorRegistry())).forget()
-    assert (store.asked, forgotten) == (MOST_ROUNDS, 100 * MOST_ROUNDS)
-
-
-async def test_an_ended_row_that_cannot_be_read_hinders_no_other_request(tmp_path: Path) -> None:
-    """A newer version wrote the row of a request that has ended, and AWS still lists it: new requests are found."""
+async def test_unreadable_ended_row_does_not_stop_new_requests(tmp_path: Path) -> None:
+    """A newer version wrote the row of an ended request that AWS still lists: new requests are found."""
     file = tmp_path / "node-access.db"
     async with SqliteStore(file) as store:
         world = new_world(store=store)
@@ -545,8 +489,8 @@ async def test_an_ended_row_that_cannot_be_read_hinders_no_other_request(tmp_pat
 
 
 @pytest.mark.parametrize("owner", ["replica-1", "replica-2"])
-async def test_a_clock_that_was_ahead_for_a_while_stops_no_sweep(world: World, owner: str) -> None:
-    """One sweep was made while a clock was a day ahead, by this process or another one; then it was set right."""
+async def test_sweep_by_a_clock_that_was_ahead_stops_no_later_sweep(world: World, owner: str) -> None:
+    """One sweep ran with the clock a day ahead, in this process or another one; later sweeps run on time."""
     ahead = new_world(store=world.store, owner=owner)
     ahead.clock.set_to(ahead.clock.now() + timedelta(days=1))
     await ahead.sweep.sweep()
@@ -558,4 +502,4 @@ async def test_a_clock_that_was_ahead_for_a_while_stops_no_sweep(world: World, o
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert await world.store.load(waiting) is not None
-    assert await world.store.load(decided) is not None  # told by the list of changes alone
+    assert await world.store.load(decided) is not None  # found by the list of changes alone

@@ -142,17 +142,17 @@ GUARDS = (
     ),
     Guard(
         "an unreadable row does not block the sweep of others",
-        SWEEP + "test_a_row_that_cannot_be_read_hinders_no_other_place",
+        SWEEP + "test_unreadable_row_does_not_stop_other_requests_or_places",
         {"bot.store.rows:watched_rows": around(_all_or_nothing)},
     ),
     Guard(
         "an unreadable row of a request that has ended does not block the sweep",
-        SWEEP + "test_an_ended_row_that_cannot_be_read_hinders_no_other_request",
+        SWEEP + "test_unreadable_ended_row_does_not_stop_new_requests",
         {"bot.service.rows:Rows.load": around(_unreadable_as_unavailable)},
     ),
     Guard(
         "a clock that was ahead does not stop the sweep",
-        SWEEP + "test_a_clock_that_was_ahead_for_a_while_stops_no_sweep[replica-1]",
+        SWEEP + "test_sweep_by_a_clock_that_was_ahead_stops_no_later_sweep[replica-1]",
         {"bot.service.sources.place_sweep:is_recent": around(_ahead_as_recent)},
     ),
     Guard(

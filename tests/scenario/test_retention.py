@@ -1,0 +1,65 @@
+"""Retention: old rows are deleted once a day, in bounded rounds."""
+
+import asyncio
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from bot.ports.store import StoreUnavailable
+from bot.service.retention import MOST_ROUNDS, PERIOD, Retention
+from bot.telemetry import Telemetry
+from tests.fakes.store import MemoryStore
+from tests.fakes.world import World
+
+
+class ExpiringStore(MemoryStore):
+    """A store with expired rows, which deletes at most a hundred per call; the test can make it unavailable."""
+
+    def __init__(self, old: int) -> None:
+        super().__init__()
+        self.old, self.asked = old, 0
+
+    async def forget_expired(self, now: datetime) -> int:
+        """Delete up to a hundred rows."""
+        self.asked += 1
+        if self.broken:
+            raise StoreUnavailable("away")
+        dropped = min(self.old, 100)
+        self.old -= dropped
+        return dropped
+
+
+async def test_old_rows_are_deleted_daily(world: World) -> None:
+    """At the start and then once a day, until none is left."""
+    store, telemetry = ExpiringStore(old=1050), Telemetry(CollectorRegistry())
+    running = asyncio.create_task(Retention(store=store, clock=world.clock, telemetry=telemetry).run())
+    await world.clock.advance(1)
+    assert (store.old, store.asked) == (0, 12)
+    await world.clock.advance(PERIOD)
+    assert store.asked == 13
+    running.cancel()
+
+
+async def test_retention_continues_after_a_store_outage(world: World) -> None:
+    """The failure is logged and counted; the next attempt follows a day later."""
+    registry = CollectorRegistry()
+    store = ExpiringStore(old=10)
+    store.broken = True
+    retention = Retention(store=store, clock=world.clock, telemetry=Telemetry(registry))
+    with capture_logs() as logs:
+        running = asyncio.create_task(retention.run())
+        await world.clock.advance(1)
+    assert [each["event"] for each in logs] == ["rows_not_forgotten"]
+    assert registry.get_sample_value("node_access_store_errors_total") == 1
+    store.broken = False
+    await world.clock.advance(PERIOD)
+    assert store.old == 0
+    running.cancel()
+
+
+async def test_retention_stops_after_a_bounded_number_of_rounds(world: World) -> None:
+    """A store that always reports further rows does not keep the process busy."""
+    store = ExpiringStore(old=10**9)
+    forgotten = await Retention(store=store, clock=world.clock, telemetry=Telemetry(CollectorRegistry())).forget()
+    assert (store.asked, forgotten) == (MOST_ROUNDS, 100 * MOST_ROUNDS)

@@ -6,6 +6,7 @@ Commands import what they need when they run, so that `--help` is fast and the s
 
 import asyncio
 import json
+import textwrap
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
@@ -20,8 +21,8 @@ from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import OPS_ITEM_ID, InvalidRequestKey, RequestKey
 from bot.ports.store import Store, StoreUnavailable
+from bot.rendering.gallery import SAMPLES
 from bot.rendering.i18n import LOCALES
-from bot.rendering.samples import SAMPLES
 from bot.sandbox.commands import sandbox
 from bot.text.escape import escape_json
 
@@ -94,8 +95,8 @@ def show(request: RequestKey | str) -> None:
 
 
 @main.command(
-    epilog="\b\nCards:\n" + "\n".join(f"  {name}" for name in sorted(SAMPLES))
-)  # \b: click does not wrap the names
+    epilog="\b\nCards:\n" + textwrap.fill("  ".join(SAMPLES), width=78, break_on_hyphens=False)
+)  # \b: click does not wrap the names again
 @click.argument("card", type=click.Choice(sorted(SAMPLES)), metavar="CARD")
 @click.option("--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the card.")
 def render(card: str, locale: str) -> None:

@@ -15,7 +15,7 @@ from bot.rendering.render import presentation, template_data
 from bot.rendering.template import Template
 from bot.sandbox.node import InstallFailed, NodeMissing
 from tests.e2e.node import HERE, install_node_packages
-from tests.unit.rendering.every_view import every_view
+from tests.fakes.views import every_view
 
 SCRIPT = Path(__file__).with_name("expand_templates.cjs")
 DATA: dict[str, Any] = {

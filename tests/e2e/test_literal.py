@@ -18,8 +18,8 @@ from bot.sandbox.node import Node
 from tests.e2e.browser import HERE
 from tests.fakes.card_text import nodes
 from tests.fakes.hostile import SNIPPETS, filled, texts
+from tests.fakes.views import AT, decision, direct, note, request
 from tests.figures import Figure
-from tests.unit.rendering.every_view import AT, decision, direct, note, request
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

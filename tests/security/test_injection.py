@@ -24,9 +24,9 @@ from bot.rendering.render import CARD_LIMIT, presentation, size, template_data
 from bot.rendering.template import Card, Template
 from bot.text.escape import prose
 from tests.fakes.hostile import filled, texts
+from tests.fakes.views import every_view
 from tests.figures import Figure
 from tests.figures import size as rounds
-from tests.unit.rendering.every_view import every_view
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -16,7 +16,7 @@ from bot.rendering.template import Card
 from bot.text.escape import strip_markup
 from tests.fakes.card_text import nodes
 from tests.fakes.hostile import SNIPPETS, filled
-from tests.unit.rendering.every_view import every_view, request
+from tests.fakes.views import every_view, request
 
 LITERAL = {("TextRun", "text"), ("Input.Text", "value")}  # here a client takes text as it is
 # Every other place of the templates, and why no text from outside can do harm there.

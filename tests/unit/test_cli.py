@@ -20,7 +20,7 @@ from bot.domain.decision import Decision
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict
-from bot.rendering.samples import SAMPLES
+from bot.rendering.gallery import SAMPLES
 from bot.sandbox.folder import held
 from bot.sandbox.sandbox import Options
 from bot.store.sqlite.store import SqliteStore

@@ -9,7 +9,7 @@ import pytest
 
 from bot.rendering import render, summary
 from bot.rendering.i18n import LOCALES, Phrase, Words, words
-from tests.unit.rendering.every_view import every_view
+from tests.fakes.views import every_view
 
 _WORDS_OF_TEMPLATES = {  # which group a template's fixed words are taken from
     "request": "card",

@@ -17,11 +17,11 @@ from bot.domain.request import Verdict
 from bot.domain.shown.reply_views import PendingView, RequestLine, View
 from bot.domain.shown.views import Banner, DirectKind, Mention, NoteKind, Notice, NoticeCode
 from bot.rendering import render, summary
+from bot.rendering.gallery import SAMPLES
 from bot.rendering.i18n import LOCALES
 from bot.rendering.render import CARD_LIMIT, size
-from bot.rendering.samples import SAMPLES
 from tests.fakes.card_text import nodes, shown
-from tests.unit.rendering.every_view import AT, bare_request, decision, direct, every_view, note, request
+from tests.fakes.views import AT, bare_request, decision, direct, every_view, note, request
 
 POISON = "*b* [x](https://example.com/y) <at>all</at> ${key} {{DATE(2026-11-30T05:19:00Z)}} \u202e & <b>"
 

@@ -1,0 +1,158 @@
+"""Samples of the request's card: waiting, waiting without buttons, and decided."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from bot.domain.request import Verdict
+from bot.domain.shown.views import NO_BUTTONS, Banner, CardView, DecidedElsewhere, DecisionLine, LevelLine, Mention
+from bot.rendering.gallery.sample import (
+    ACCESS_UNTIL,
+    ACCOUNT,
+    APPROVAL,
+    CANCELLATION,
+    DEADLINE,
+    DECIDED_AT,
+    KEY,
+    NODE_ID,
+    NODE_NAME,
+    OPS_ITEM_ID,
+    REASON,
+    REGION,
+    REJECTION,
+    REQUESTED_AT,
+    REQUESTER,
+    REVOCATION,
+    Sample,
+    named,
+)
+
+_FIRST_LEVEL = LevelLine(number=1, of=2, step="Level1", approvals=0, required=1, waits_for=("NodeAccessApprover",))
+_LAST_LEVEL = LevelLine(number=2, of=2, step="Level2", approvals=1, required=1)
+_HALF_APPROVED = LevelLine(
+    number=1,
+    of=2,
+    step="Level1",
+    approvals=1,
+    required=2,
+    approved_by=("佐藤 花子",),
+    waits_for=("NodeAccessApprover", "NodeAccessLead"),
+)
+WAITING: Final = CardView(
+    key=KEY,
+    step="Level1",
+    banner=Banner.WAITING,
+    ops_item_id=OPS_ITEM_ID,
+    account=ACCOUNT,
+    region=REGION,
+    node_id=NODE_ID,
+    node_name=NODE_NAME,
+    requester=REQUESTER,
+    requester_principal="arn:aws:sts::111122223333:assumed-role/Operator/taro.yamada@example.com",
+    reason=REASON,
+    duration=timedelta(hours=4),
+    platform="Amazon Linux 2023",
+    private_ip="10.0.3.17",
+    tags=(("Environment", "production"), ("Owner", "payments"), ("Service", "checkout")),
+    policy="E-commerce-Manual-Approval-Policy",
+    level=_FIRST_LEVEL,
+    requested_at=REQUESTED_AT,
+    deadline=DEADLINE,
+    buttons=True,
+    console_url="https://ap-northeast-1.console.aws.amazon.com/systems-manager/home?region=ap-northeast-1",
+)
+_BARE = CardView(
+    key=KEY,
+    step="Level1",
+    banner=Banner.WAITING,
+    ops_item_id=OPS_ITEM_ID,
+    account=ACCOUNT,
+    region=REGION,
+    node_id="mi-0123456789abcdef0",
+    node_name=None,
+    requester="batch",
+    requester_principal="arn:aws:iam::111122223333:user/batch",
+    reason="",
+    buttons=True,
+)
+_CLOSED = replace(WAITING, buttons=False, step="")
+APPROVED: Final = replace(
+    _CLOSED,
+    banner=Banner.APPROVED,
+    step="Level2",
+    level=_LAST_LEVEL,
+    decisions=(APPROVAL,),
+    access_until=ACCESS_UNTIL,
+    revoke=True,
+)
+ENDED: Final = replace(APPROVED, banner=Banner.ENDED, step="", revoke=False)
+_REJECTED = replace(_CLOSED, banner=Banner.REJECTED, level=_LAST_LEVEL, decisions=(REJECTION,))
+REVOKED: Final = replace(_CLOSED, banner=Banner.REVOKED, level=_LAST_LEVEL, decisions=(APPROVAL, REVOCATION))
+CANCELLED: Final = replace(REVOKED, banner=Banner.CANCELLED, decisions=(CANCELLATION,))
+_IN_THE_CONSOLE = (DecisionLine(Verdict.APPROVE, "ops", DECIDED_AT, in_teams=False), DecisionLine(Verdict.APPROVE))
+
+_ASKED = (Mention("29:1-tanaka-ichiro", "田中 一郎"), Mention("29:1-suzuki-mei", "鈴木 芽依"))
+_NAMED = (Mention("29:1-tanaka-ichiro", "田中 一郎"),)
+HOME_PROBLEMS: Final = (  # codes of Teams' refusals that have words of their own; `bad_request` stands for the others
+    "not_installed",
+    "blocked",
+    "writes_blocked",
+    "conversation_not_found",
+    "forbidden",
+    "too_large",
+    "bad_request",
+)
+
+_WAITING_CARDS = {
+    "request": replace(WAITING, mentioned=_NAMED, rings=True),
+    "request-mentions": replace(
+        WAITING, mentions=_ASKED, mentioned=(Mention("29:1-sato-hanako", "佐藤 花子"),), rings=True
+    ),
+    "request-updated": replace(WAITING, mentions=_ASKED, mentioned=_NAMED),
+    "request-bare": _BARE,
+    "request-tags-unread": replace(_BARE, tags_unread=True),
+    "request-half-approved": replace(WAITING, level=_HALF_APPROVED),
+    "request-one-level": replace(WAITING, level=LevelLine(1, 1, "Level1"), duration=timedelta(minutes=90)),
+    "request-comment-required": replace(WAITING, comment_required=tuple(Verdict)),
+    "request-comment-required-to-approve": replace(WAITING, comment_required=(Verdict.APPROVE,)),
+    "request-comment-required-to-reject": replace(WAITING, comment_required=(Verdict.REJECT,)),
+    "request-long-reason": replace(WAITING, reason="A reason of more lines than a card shows.\n" * 20),
+    "request-unchecked": replace(WAITING, requester_unchecked=True),
+    "request-policies-conflict": replace(WAITING, conflicting_policies=("Policy-A", "Policy-B")),
+    "request-applying": replace(_CLOSED, banner=Banner.APPLYING, applying=APPROVAL),
+    "request-unknown": replace(_CLOSED, banner=Banner.UNKNOWN),
+    "status": _CLOSED,
+}
+_WITHOUT_BUTTONS = {
+    named("request", why): replace(_CLOSED, no_buttons=why, home="production" if why in DecidedElsewhere else None)
+    for why in NO_BUTTONS
+    if why is not DecidedElsewhere.UNREACHABLE
+}
+_UNREACHABLE = {
+    "unreachable" if problem == HOME_PROBLEMS[0] else named("unreachable", problem): replace(
+        _CLOSED, no_buttons=DecidedElsewhere.UNREACHABLE, home="production", home_problem=problem
+    )
+    for problem in HOME_PROBLEMS
+}
+_DECIDED_CARDS = {
+    "decided": APPROVED,
+    "decided-outside": replace(APPROVED, decisions=_IN_THE_CONSOLE, decided_outside=True),
+    "ended": ENDED,
+    "rejected": _REJECTED,
+    "rejected-outside": replace(
+        _REJECTED,
+        decisions=(DecisionLine(Verdict.REJECT, "ops", DECIDED_AT, in_teams=False), DecisionLine(Verdict.REJECT)),
+        decided_outside=True,
+    ),
+    "revoked": REVOKED,
+    "cancelled": CANCELLED,
+    "timed-out": replace(_CLOSED, banner=Banner.TIMED_OUT),
+    "failed": replace(_CLOSED, banner=Banner.FAILED),
+    "gone": replace(_CLOSED, banner=Banner.GONE),
+}
+
+CARDS: Final[Mapping[str, Sample]] = {
+    name: Sample(view)
+    for name, view in {**_WAITING_CARDS, **_WITHOUT_BUTTONS, **_UNREACHABLE, **_DECIDED_CARDS}.items()
+}

@@ -1,0 +1,171 @@
+"""Samples of everything but the request's card: direct messages, notes in the thread, and replies to commands."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from bot.domain.decision import Outcome
+from bot.domain.request import Status
+from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
+from bot.domain.shown.views import Banner, DirectKind, DirectView, NoteKind, NoteView
+from bot.rendering.gallery.cards import WAITING
+from bot.rendering.gallery.sample import (
+    ACCESS_UNTIL,
+    APPROVAL,
+    CANCELLATION,
+    DEADLINE,
+    NODE_ID,
+    NODE_NAME,
+    OPS_ITEM_ID,
+    REGION,
+    REJECTION,
+    REQUESTED_AT,
+    REQUESTER,
+    REVOCATION,
+    Sample,
+    named,
+)
+
+_SIGN_IN = (
+    'read -r AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN <<< "$(aws ssm get-access-token'
+    f" --region {REGION} --access-request-id {OPS_ITEM_ID}"
+    " --query 'Credentials.[AccessKeyId, SecretAccessKey, SessionToken]' --output text)\""
+    " && export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN"
+)
+UNDONE: Final = (*Outcome, "cancel_denied", "not_shown")  # why a decision had no effect
+DIRECT_PROBLEMS: Final = (  # codes of Teams' refusals that have words of their own; `bad_request` stands for the others
+    "not_installed",
+    "blocked",
+    "writes_blocked",
+    "unknown_person",
+    "conversation_not_found",
+    "too_large",
+    "bad_request",
+)
+
+WAITING_MESSAGE: Final = DirectView(
+    kind=DirectKind.WAITING,
+    key=WAITING.key,
+    ops_item_id=WAITING.ops_item_id,
+    account=WAITING.account,
+    region=WAITING.region,
+    node_id=WAITING.node_id,
+    node_name=WAITING.node_name,
+    reason=WAITING.reason,
+    duration=WAITING.duration,
+    requested_at=REQUESTED_AT,
+    deadline=DEADLINE,
+    cancel=True,
+)
+_OVER = replace(WAITING_MESSAGE, cancel=False)
+_APPROVED = replace(
+    _OVER,
+    kind=DirectKind.APPROVED,
+    decisions=(APPROVAL,),
+    deadline=None,
+    access_until=ACCESS_UNTIL,
+    commands=(_SIGN_IN, f"aws ssm start-session --region {REGION} --target {NODE_ID}"),
+)
+_DIRECT = {
+    DirectKind.WAITING: WAITING_MESSAGE,
+    DirectKind.APPROVED: _APPROVED,
+    DirectKind.REJECTED: replace(_OVER, kind=DirectKind.REJECTED, decisions=(REJECTION,)),
+    DirectKind.REVOKED: replace(_OVER, kind=DirectKind.REVOKED, decisions=(APPROVAL, REVOCATION)),
+    DirectKind.CANCELLED: replace(_OVER, kind=DirectKind.CANCELLED, decisions=(CANCELLATION,)),
+    DirectKind.ENDED: replace(_OVER, kind=DirectKind.ENDED, decisions=(APPROVAL,)),
+    **{kind: replace(_OVER, kind=kind) for kind in (DirectKind.TIMED_OUT, DirectKind.FAILED, DirectKind.GONE)},
+    DirectKind.NOT_CANCELLED: replace(WAITING_MESSAGE, kind=DirectKind.NOT_CANCELLED, detail="cancel_denied"),
+}
+
+_EXECUTION = "4f2c8a1e-0f7d-4a53-9a3e-5d0a7b6c1e22"
+_BLANK = NoteView(NoteKind.ENDED, OPS_ITEM_ID, NODE_NAME)
+_VOTE = replace(
+    _BLANK,
+    kind=NoteKind.REJECTION,
+    who=REJECTION.who,
+    at=REJECTION.at,
+    comment=REJECTION.comment,
+    call=f"ssm:SendAutomationSignal Reject {_EXECUTION} ({REGION})",
+    role="arn:aws:iam::111122223333:role/NodeAccessApprover/mei.suzuki@example.com",
+    requester=REQUESTER,
+)
+_NOTES = {
+    "note": _VOTE,
+    "note-approved": replace(
+        _VOTE,
+        kind=NoteKind.APPROVAL,
+        who=APPROVAL.who,
+        comment=APPROVAL.comment,
+        call=f"ssm:SendAutomationSignal Approve {_EXECUTION} ({REGION})",
+    ),
+    "note-revoked": replace(
+        _VOTE,
+        kind=NoteKind.REVOCATION,
+        at=REVOCATION.at,
+        comment=REVOCATION.comment,
+        call=f"ssm:SendAutomationSignal Revoke {_EXECUTION} ({REGION})",
+    ),
+    "note-cancelled": replace(
+        _VOTE,
+        kind=NoteKind.CANCELLATION,
+        who=CANCELLATION.who,
+        at=CANCELLATION.at,
+        comment=None,
+        call=f"ssm:StopAutomationExecution Cancel {_EXECUTION} ({REGION})",
+        role="arn:aws:sts::111122223333:assumed-role/NodeAccessCanceller/taro.yamada@example.com",
+    ),
+    "note-not-shown": replace(_BLANK, kind=NoteKind.NOT_SHOWN, who=REVOCATION.who, at=REVOCATION.at),
+    "note-ended": _BLANK,
+    "note-unanswered": replace(_BLANK, kind=NoteKind.UNANSWERED, who=APPROVAL.who),
+    "note-outside": replace(_BLANK, kind=NoteKind.OUTSIDE, status=Status.APPROVED, who="ops"),
+}
+_OUTSIDE = {named("note-outside", each): replace(_BLANK, kind=NoteKind.OUTSIDE, status=each) for each in Status}
+_UNDONE = {
+    named("note-undone", each): replace(_BLANK, kind=NoteKind.UNDONE, who=APPROVAL.who, detail=each) for each in UNDONE
+}
+_IMPOSSIBLE = {
+    named("note-direct-impossible", each): replace(
+        _BLANK, kind=NoteKind.DIRECT_IMPOSSIBLE, requester=REQUESTER, detail=each
+    )
+    for each in DIRECT_PROBLEMS
+}
+
+_LINES = (
+    RequestLine(OPS_ITEM_ID, NODE_NAME, REQUESTER, Banner.WAITING, requested_at=REQUESTED_AT, deadline=DEADLINE),
+    RequestLine("oi-0123456789ab", "batch-staging-with-a-long-name-07", "Priya Nair", Banner.APPLYING, own=True),
+)
+_TOML = """[[channels]]
+name = "approvers"
+conversation = "19:approvers@thread.tacv2"
+approvers = ["members"]
+locale = "ja"
+timezone = "Asia/Tokyo"
+"""
+_DETAILS = {MessageCode.NOT_FOUND: OPS_ITEM_ID, MessageCode.ALREADY_SET_UP: "approvers"}
+_OTHER_CODES = (each for each in MessageCode if each is not MessageCode.NOT_FOUND)
+_REPLIES: Final[Mapping[str, View]] = {
+    "help": HelpView(),
+    "help-personal": HelpView(personal=True),
+    "pending": PendingView(_LINES, more=3),
+    "pending-none": PendingView(()),
+    "pending-personal": PendingView(_LINES, personal=True),
+    "pending-personal-none": PendingView((), personal=True),
+    "setup": SetupView(_TOML),
+    "message": MessageView(MessageCode.NOT_FOUND, OPS_ITEM_ID),
+    **{named("message", code): MessageView(code, _DETAILS.get(code)) for code in _OTHER_CODES},
+    **{named("message", f"{code}_plain"): MessageView(code) for code in _DETAILS},
+}
+
+MESSAGES: Final[Mapping[str, Sample]] = {
+    name: Sample(view)
+    for name, view in {
+        "direct-message": _APPROVED,
+        **{named("direct-message", kind): view for kind, view in _DIRECT.items() if view is not _APPROVED},
+        "direct-message-policies-conflict": replace(_APPROVED, conflicting_policies=("Policy-A", "Policy-B")),
+        **_NOTES,
+        **_OUTSIDE,
+        **_UNDONE,
+        **_IMPOSSIBLE,
+        **_REPLIES,
+    }.items()
+}

@@ -1,0 +1,60 @@
+"""Samples of the notices: one of every code, above the card that the person who clicked gets back."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from bot.domain.decision import Outcome
+from bot.domain.permission import Refusal
+from bot.domain.shown.reply_views import View
+from bot.domain.shown.views import REASONS, DecisionLine, Notice, NoticeCode, Reason, Tone
+from bot.rendering.gallery.cards import APPROVED, CANCELLED, ENDED, REVOKED, WAITING
+from bot.rendering.gallery.messages import WAITING_MESSAGE
+from bot.rendering.gallery.sample import ACCESS_UNTIL, APPROVAL, CANCELLATION, REJECTION, REVOCATION, Sample, named
+
+_TYPED = "INC-20481 を確認しました。"  # the comment of a click without effect; the card keeps it in the field
+_ERROR = "AccessDeniedException"
+
+
+def _about(code: Reason, line: DecisionLine) -> Notice:
+    return Notice(code, Tone.INFO, line.who, line.verdict, line.at, line.comment)
+
+
+_FILLED: Final[Mapping[Reason, Notice]] = {
+    each.code: each
+    for each in (
+        Notice(NoticeCode.RECORDED, Tone.GOOD),
+        Notice(NoticeCode.APPLYING, Tone.INFO),
+        Notice(NoticeCode.ENDED, Tone.INFO),
+        Notice(NoticeCode.WINDOW_OVER, Tone.INFO, at=ACCESS_UNTIL),
+        Notice(NoticeCode.NOT_APPROVED, Tone.INFO),
+        Notice(NoticeCode.BUSY, Tone.INFO, REJECTION.who, REJECTION.verdict, REJECTION.at, typed=_TYPED),
+        Notice(NoticeCode.CANCEL_DENIED, detail=_ERROR),
+        Notice(Outcome.AWS_REFUSED, detail="InvalidAutomationSignalException", typed=_TYPED),
+        Notice(Outcome.AWS_DENIED, detail=_ERROR, typed=_TYPED),
+        _about(NoticeCode.REPEATED, APPROVAL),
+        _about(NoticeCode.DECIDED, APPROVAL),
+        _about(NoticeCode.REVOKED, REVOCATION),
+        _about(NoticeCode.CANCELLED, CANCELLATION),
+        _about(Outcome.STEP_PASSED, APPROVAL),
+    )
+}
+_CARDS: Final[Mapping[Reason, View]] = {  # every other notice is above the waiting card
+    NoticeCode.DECIDED: APPROVED,
+    NoticeCode.REPEATED: APPROVED,
+    NoticeCode.NOT_SHOWN: APPROVED,
+    NoticeCode.ENDED: CANCELLED,
+    NoticeCode.REVOKED: REVOKED,
+    NoticeCode.CANCELLED: CANCELLED,
+    NoticeCode.WINDOW_OVER: ENDED,
+    NoticeCode.CANCEL_DENIED: WAITING_MESSAGE,
+    Refusal.NOT_REQUESTER: WAITING_MESSAGE,
+    Refusal.NO_CANCEL_ROLE: WAITING_MESSAGE,
+}
+_NAMES: Final[Mapping[Reason, str]] = {NoticeCode.DECIDED: "refused", NoticeCode.REVOKED: "already-revoked"}
+
+NOTICES: Final[Mapping[str, Sample]] = {
+    _NAMES.get(code, named("notice", code)): Sample(
+        _CARDS.get(code, WAITING), _FILLED.get(code, Notice(code, typed=_TYPED))
+    )
+    for code in REASONS
+}

@@ -1,0 +1,107 @@
+"""Views for tests: the samples of the gallery, and variants of them with fields replaced."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from bot.domain.request import Action, Verdict, Withdrawal
+from bot.domain.shown.reply_views import View
+from bot.domain.shown.views import (
+    Banner,
+    CardView,
+    DecisionLine,
+    DirectKind,
+    DirectView,
+    NoteKind,
+    NoteView,
+    Notice,
+    NoticeCode,
+)
+from bot.rendering.gallery import SAMPLES
+from bot.rendering.gallery.sample import DECIDED_AT
+
+V = TypeVar("V", CardView, DirectView, NoteView)
+AT = DECIDED_AT
+_DECIDERS = (("田中 一郎", True), ("ops", False), (None, False))
+
+
+def request(**changes: object) -> CardView:
+    """A waiting card with everything on it."""
+    return _sample("request", CardView, changes)
+
+
+def bare_request(**changes: object) -> CardView:
+    """A waiting card of a request of which hardly anything could be read."""
+    return _sample("request-bare", CardView, changes)
+
+
+def direct(**changes: object) -> DirectView:
+    """The direct message with everything in it."""
+    return _sample("direct-message", DirectView, changes)
+
+
+def note(kind: NoteKind, **changes: object) -> NoteView:
+    """A note with the least in it."""
+    return _sample("note-ended", NoteView, {"kind": kind, **changes})
+
+
+def decision(verdict: Action, who: str | None = "田中 一郎", *, in_teams: bool = True) -> DecisionLine:
+    """A decision with a comment of two lines."""
+    return DecisionLine(verdict, who, AT, "first line\nsecond line", in_teams=in_teams)
+
+
+def every_view() -> Iterator[tuple[View | Notice, Notice | None]]:
+    """Every sample with its notice, and variants: each state with everything on it and with the least, each notice."""
+    for sample in SAMPLES.values():
+        yield sample.view, sample.notice
+        if sample.notice:
+            yield from _above_other_cards(sample.notice)
+    yield from ((view, None) for view in (*_cards(), *_direct_messages(), *_full_notes()))
+    for action in (*Verdict, *Withdrawal):
+        yield request(), Notice(NoticeCode.BUSY, who="鈴木 芽依", verdict=action, at=AT)
+
+
+def _above_other_cards(notice: Notice) -> Iterator[tuple[View | Notice, Notice | None]]:
+    """A notice without a card, with no detail at all, and with every detail."""
+    code = notice.code
+    yield Notice(code), None
+    yield request(), Notice(code, detail="AccessDenied", typed="kept")
+    yield request(), Notice(code, who="鈴木 芽依", verdict=Verdict.REJECT, at=AT, comment="no")
+    yield bare_request(), Notice(code, verdict=Verdict.APPROVE)
+    yield bare_request(), Notice(code, who="鈴木 芽依", verdict=Verdict.APPROVE)
+    yield direct(), Notice(code, who="鈴木 芽依", verdict=Withdrawal.REVOKE, at=AT, comment="over")
+
+
+def _cards() -> Iterator[View]:
+    lines = [decision(verdict, who, in_teams=there) for verdict in Verdict for who, there in _DECIDERS]
+    lines += [decision(withdrawal) for withdrawal in Withdrawal]
+    for banner in Banner:
+        yield request(banner=banner, decisions=tuple(lines), access_until=AT, decided_outside=True)
+        yield request(banner=banner, buttons=False, conflicting_policies=("A", "B"), applying=lines[0])
+        yield bare_request(banner=banner, buttons=False, tags_unread=True)
+    for sample in SAMPLES.values():
+        if isinstance(sample.view, CardView) and sample.view.no_buttons:
+            yield replace(sample.view, requester_unchecked=True)
+
+
+def _direct_messages() -> Iterator[View]:
+    for sample in SAMPLES.values():
+        if isinstance(sample.view, NoteView) and sample.view.kind is NoteKind.UNDONE:
+            yield direct(kind=DirectKind.NOT_CANCELLED, detail=sample.view.detail)
+    for kind in DirectKind:
+        yield direct(kind=kind, deadline=AT, cancel=True, detail="aws_denied")
+        yield direct(kind=kind, access_until=None, commands=(), decisions=(), conflicting_policies=("A",), reason="")
+
+
+def _full_notes() -> Iterator[View]:
+    for kind in NoteKind:
+        yield note(kind)
+        yield note(
+            kind, who="田中 一郎", at=AT, comment="fine", call="ssm:SendAutomationSignal", role="a/b", requester="x"
+        )
+
+
+def _sample(name: str, kind: type[V], changes: Mapping[str, object]) -> V:
+    view = SAMPLES[name].view
+    assert isinstance(view, kind)
+    return replace(view, **changes)  # type: ignore[arg-type]  # the tests' own names

@@ -1,0 +1,53 @@
+"""The gallery has a sample of everything that a view can show."""
+
+from collections.abc import Iterable
+from typing import get_args
+
+import pytest
+
+from bot.domain.request import Status
+from bot.domain.shown.reply_views import MessageCode, MessageView, View
+from bot.domain.shown.views import NO_BUTTONS, REASONS, Banner, CardView, DirectKind, DirectView, NoteKind, NoteView
+from bot.ports.teams import ChatProblem
+from bot.rendering.gallery import SAMPLES
+from bot.rendering.gallery.cards import CARDS, HOME_PROBLEMS
+from bot.rendering.gallery.messages import DIRECT_PROBLEMS, MESSAGES
+from bot.rendering.gallery.notices import NOTICES
+from bot.rendering.i18n import words
+
+VIEWS = [sample.view for sample in SAMPLES.values()]
+CARD_VIEWS = [view for view in VIEWS if isinstance(view, CardView)]
+NOTES = [view for view in VIEWS if isinstance(view, NoteView)]
+SHOWN = {
+    "class of views": ({type(view) for view in VIEWS}, get_args(View)),
+    "banner": ({view.banner for view in CARD_VIEWS}, Banner),
+    "reason for missing buttons": ({view.no_buttons for view in CARD_VIEWS if view.no_buttons}, NO_BUTTONS),
+    "notice": ({sample.notice.code for sample in SAMPLES.values() if sample.notice}, REASONS),
+    "direct message": ({view.kind for view in VIEWS if isinstance(view, DirectView)}, DirectKind),
+    "note": ({view.kind for view in NOTES}, NoteKind),
+    "end outside Teams": ({view.status for view in NOTES if view.kind is NoteKind.OUTSIDE}, Status),
+    "reply": ({view.code for view in VIEWS if isinstance(view, MessageView)}, MessageCode),
+}
+
+
+@pytest.mark.parametrize(("shown", "existing"), SHOWN.values(), ids=SHOWN.keys())
+def test_every_state_has_a_sample(shown: set[object], existing: Iterable[object]) -> None:
+    """A designer can print a card of every class of view and of every code that changes what it says."""
+    assert shown == set(existing)
+
+
+@pytest.mark.parametrize(("codes", "group"), [(HOME_PROBLEMS, "home_problem"), (DIRECT_PROBLEMS, "direct_problem")])
+def test_every_refusal_of_teams_with_words_has_a_sample(codes: tuple[str, ...], group: str) -> None:
+    """Each code that has words of its own, and one code for which the words are `other`."""
+    explained = {code for code in ChatProblem if f"{group}.{code}" in words("en").phrases}
+    assert explained < set(codes) <= set(ChatProblem)
+
+
+def test_every_sample_has_its_own_name() -> None:
+    """No sample of one module replaces that of another."""
+    assert len(SAMPLES) == len(CARDS) + len(NOTICES) + len(MESSAGES)
+
+
+def test_no_two_samples_are_equal() -> None:
+    """Two names for one view would only lengthen the list of `render`."""
+    assert len(set(SAMPLES.values())) == len(SAMPLES)

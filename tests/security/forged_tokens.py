@@ -1,4 +1,4 @@
-"""Tokens that are not what the Bot Framework signs for this bot, each wrong in one way."""
+"""Invalid tokens: each differs in one way from what the Bot Framework signs for this bot."""
 
 import base64
 import hmac
@@ -20,7 +20,7 @@ def _good(signer: Signer, service: str, **changed: Any) -> str:
 
 
 def _now(signer: Signer, service: str) -> int:
-    """Return the second in which a token that is not valid before a minute ago is made."""
+    """Return the current second of the signer's clock. Its tokens are valid from a minute ago."""
     return int(signer.claims(service)["nbf"]) + 60
 
 
@@ -33,8 +33,8 @@ def _unsigned(signer: Signer, service: str) -> str:
 
 
 def _hs256(signer: Signer, service: str) -> str:
-    # The classic confusion: the public key, which everybody has, used as the secret of an HMAC.
-    # By hand: PyJWT refuses to make such a token.
+    # The classic confusion: the public key, which everyone has, used as the secret of an HMAC.
+    # Made by hand, because PyJWT refuses to make such a token.
     head = _b64(json.dumps({"alg": "HS256", "typ": "JWT", "kid": signer.current}).encode())
     signed = f"{head}.{_b64(json.dumps(signer.claims(service)).encode())}"
     public = rsa_key(signer.current).public_key()
@@ -66,14 +66,14 @@ def _deep_header(_signer: Signer, _service: str) -> str:
     return f"{_b64(b'[' * 2500 + b']' * 2500)}.e30.e30"
 
 
-def _no_object(signer: Signer, _service: str) -> str:
+def _claims_not_an_object(signer: Signer, _service: str) -> str:
     return jwt.PyJWS().encode(b"[1]", rsa_key(signer.current), algorithm="RS256", headers={"kid": signer.current})
 
 
 def _by_hand(
     signer: Signer, service: str, *, encoded: bool = True, changed: dict[str, Any] | None = None, **header: Any
 ) -> str:
-    """A token that PyJWT refuses to make, signed with the right key."""
+    """Return a token that PyJWT refuses to make, signed with the right key."""
     head = _b64(json.dumps({"alg": "RS256", "kid": signer.current, **header}).encode())
     claims = json.dumps(signer.claims(service, **(changed or {}))).encode()
     payload = _b64(claims).encode()
@@ -83,7 +83,7 @@ def _by_hand(
     return f"{head}.{payload.decode()}.{_b64(signature)}"
 
 
-def _brings_its_key(signer: Signer, service: str) -> str:
+def _with_its_own_key(signer: Signer, service: str) -> str:
     own = json.loads(RSAAlgorithm.to_jwk(rsa_key("stranger").public_key()))
     header = {"kid": signer.current, "jwk": {**own, "kid": signer.current, "endorsements": ["msteams"]}}
     return jwt.encode(signer.claims(service), rsa_key("stranger"), algorithm="RS256", headers=header)
@@ -93,27 +93,27 @@ FORGED: dict[str, Callable[[Signer, str], str]] = {
     "unsigned": _unsigned,
     "HMAC with the public key": _hs256,
     "another RSA algorithm": _rs512,
-    "an extension it calls critical": lambda s, url: _with_header(s, url, crit=["exp"]),
-    "a payload signed as it is": lambda s, url: _by_hand(s, url, encoded=False, b64=False, crit=["b64"]),
-    "a payload signed as it is, not called critical": lambda s, url: _by_hand(s, url, encoded=False, b64=False),
-    "a key that it brings along": _brings_its_key,
+    "a critical header extension": lambda s, url: _with_header(s, url, crit=["exp"]),
+    "an unencoded payload, marked critical": lambda s, url: _by_hand(s, url, encoded=False, b64=False, crit=["b64"]),
+    "an unencoded payload, not marked critical": lambda s, url: _by_hand(s, url, encoded=False, b64=False),
+    "a key in the token's own header": _with_its_own_key,
     "no key id": _without_kid,
-    "a key id that is no text": lambda s, url: _by_hand(s, url, kid=[s.current]),
+    "a key id that is not a string": lambda s, url: _by_hand(s, url, kid=[s.current]),
     "claims changed after signing": _tampered,
-    "header nested without end": _deep_header,
-    "claims that are no object": _no_object,
-    "signed by a key of somebody else": lambda s, url: s.token(s.claims(url), signed_by="stranger"),
-    "key nobody published": lambda s, url: s.token(s.claims(url), kid="stranger"),
+    "a deeply nested header": _deep_header,
+    "claims that are not an object": _claims_not_an_object,
+    "signed with another key": lambda s, url: s.token(s.claims(url), signed_by="stranger"),
+    "a key id that is not published": lambda s, url: s.token(s.claims(url), kid="stranger"),
     "expired": lambda s, url: _good(s, url, exp=_now(s, url) - 301),
     "no exp": lambda s, url: _good(s, url, exp=None),
-    "exp that is a text": lambda s, url: _good(s, url, exp="9999999999"),
-    "exp without bounds": lambda s, url: _good(s, url, exp=1e300),
-    "exp that is no number": lambda s, url: _good(s, url, exp=math.nan),
-    "exp that is a truth": lambda s, url: _good(s, url, exp=True),
+    "exp that is a string": lambda s, url: _good(s, url, exp="9999999999"),
+    "exp beyond any date": lambda s, url: _good(s, url, exp=1e300),
+    "exp that is NaN": lambda s, url: _good(s, url, exp=math.nan),
+    "exp that is a boolean": lambda s, url: _good(s, url, exp=True),
     "not valid yet": lambda s, url: _good(s, url, nbf=_now(s, url) + 301),
-    "nbf that is a text": lambda s, url: _good(s, url, nbf="0"),
-    "nbf that is a truth": lambda s, url: _good(s, url, nbf=True),
-    "nbf that is no number": lambda s, url: _good(s, url, nbf=math.nan),
+    "nbf that is a string": lambda s, url: _good(s, url, nbf="0"),
+    "nbf that is a boolean": lambda s, url: _good(s, url, nbf=True),
+    "nbf that is NaN": lambda s, url: _good(s, url, nbf=math.nan),
     "no issuer": lambda s, url: _good(s, url, iss=None),
     "another issuer": lambda s, url: _good(s, url, iss="https://api.botframework.com/"),
     "the emulator's issuer": lambda s, url: _good(
@@ -127,5 +127,5 @@ FORGED: dict[str, Callable[[Signer, str], str]] = {
     "a list of the one issuer": lambda s, url: _by_hand(s, url, changed={"iss": ["https://api.botframework.com"]}),
     "no service URL": lambda s, url: _good(s, url, serviceurl=None),
     "empty service URL": lambda s, url: _good(s, url, serviceurl=""),
-    "a service URL that is no text": lambda s, url: _good(s, url, serviceurl=["x"]),
+    "a service URL that is not a string": lambda s, url: _good(s, url, serviceurl=["x"]),
 }

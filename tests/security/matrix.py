@@ -1,6 +1,6 @@
-"""The authorisation matrix: every verb, actor, route, state and forgery, and who may, by a table of its own.
+"""The authorisation matrix: every verb, actor, route, state and forgery, and its own table of what is allowed.
 
-Nothing here asks the product who may decide; that is what makes the comparison worth something.
+It never asks the product who may decide. Otherwise it would compare the product with itself.
 """
 
 from collections.abc import Awaitable, Callable
@@ -36,27 +36,27 @@ STRANGER = _person(1, "Stranger", "stranger@example.com")
 GUEST = _person(2, "Guest", "guest@example.org", guest=True)
 LISTED_GUEST = _person(3, "Listed Guest", "listed@example.org", guest=True)
 FOREIGNER = _person(4, "Foreigner", "foreigner@example.net", tenant=FOREIGN_TENANT_ID, guest=True)
-SECOND_SELF = replace(  # the requester's mail, listed by id
+SECOND_ACCOUNT = replace(  # has the requester's mail address, and is listed by id
     _person(5, "Taro at home", "taro@example.org", guest=True), mail=TARO_PERSON.mail
 )
-NOBODY = replace(HANAKO, object_id="")
+UNKNOWN_TO_ENTRA = replace(HANAKO, object_id="")
 ACTORS: Final = {
     "approver": HANAKO,
     "another approver": ICHIRO,
     "guest listed by id": LISTED_GUEST,
     "requester": TARO_PERSON,
-    "requester's second account, listed by id": SECOND_SELF,
+    "requester's second account, listed by id": SECOND_ACCOUNT,
     "not a member": STRANGER,
     "guest": GUEST,
     "member of another tenant": FOREIGNER,
-    "nobody that Entra knows": NOBODY,
+    "unknown to Entra": UNKNOWN_TO_ENTRA,
 }
 MAY_DECIDE: Final = frozenset({"approver", "another approver", "guest listed by id"})
-MEMBERS: Final = (HANAKO, ICHIRO, TARO_PERSON, GUEST, LISTED_GUEST, FOREIGNER, SECOND_SELF)
+MEMBERS: Final = (HANAKO, ICHIRO, TARO_PERSON, GUEST, LISTED_GUEST, FOREIGNER, SECOND_ACCOUNT)
 
 
-def on_the_wire(person: Person) -> people.Person:
-    """Return a person as the activities' makers take one."""
+def as_sender(person: Person) -> people.Person:
+    """Return a person in the form that tests.fakes.activities takes."""
     return people.Person(
         id=person.teams_id or "",
         name=person.name,
@@ -72,7 +72,7 @@ def on_the_wire(person: Person) -> people.Person:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a click comes from. `personal`: whose chat with the bot; `tenant`: of the conversation."""
+    """Where a click comes from. `personal`: whose chat with the bot. `tenant`: the tenant of the conversation."""
 
     conversation: str = THREAD
     kind: str = "channel"
@@ -91,21 +91,21 @@ ROUTES: Final = {
     "card in the thread": Route(),
     "old client in the thread": Route(submitted=True),
     "another configured channel": Route(f"{LEADS};messageid=1000"),
-    "a channel that nobody configured": Route("19:elsewhere@thread.tacv2;messageid=1000"),
+    "a channel that is not configured": Route("19:elsewhere@thread.tacv2;messageid=1000"),
     "a group chat": Route("19:meeting@thread.v2", kind="groupChat"),
     "the requester's chat": Route(kind="personal", personal="requester's"),
     "the requester's chat, old client": Route(kind="personal", personal="requester's", submitted=True),
-    "one's own chat": Route(kind="personal", personal="own"),
+    "the clicker's own chat": Route(kind="personal", personal="own"),
     "a conversation of another tenant": Route(tenant=FOREIGN_TENANT_ID),
 }
-AT_HOME: Final = frozenset({"card in the thread", "old client in the thread"})
-TO_THE_REQUESTER: Final = frozenset({"the requester's chat", "the requester's chat, old client"})
+REQUEST_THREAD: Final = frozenset({"card in the thread", "old client in the thread"})
+REQUESTER_CHAT: Final = frozenset({"the requester's chat", "the requester's chat, old client"})
 
 
 # --- states
 
 
-APPROVERS = ("members", f"user:{LISTED_GUEST.object_id}", f"user:{SECOND_SELF.object_id}")
+APPROVERS = ("members", f"user:{LISTED_GUEST.object_id}", f"user:{SECOND_ACCOUNT.object_id}")
 HOME = replace(APPROVALS, approvers=APPROVERS)
 OTHER = Channel("leads", LEADS, approvers=("members",))
 CONSOLE = "arn:aws:sts::111122223333:assumed-role/ConsoleApprover/console"
@@ -114,7 +114,7 @@ ROLE_OF_ANYBODY = "arn:aws:sts::111122223333:assumed-role/AnyRole/somebody"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A request as it stands; `pending` and `granted`: what may be done about it by whoever may."""
+    """A request in one state. `pending`, `granted`: what a person with permission may do with it."""
 
     make: Callable[[], Awaitable[tuple[World, RequestKey]]]
     pending: bool = False
@@ -195,7 +195,7 @@ STATES: Final = {
     "waiting at another step": State(_second_level, cancellable=True),
     "waiting for people of Identity Center": State(_console_only, cancellable=True),
     "waiting, the channel paused": State(lambda: _waiting(replace(HOME, decide=False)), cancellable=True),
-    "waiting, nobody listed": State(lambda: _waiting(replace(HOME, approvers=())), cancellable=True),
+    "waiting, empty approver list": State(lambda: _waiting(replace(HOME, approvers=())), cancellable=True),
     "waiting, requester unidentified": State(lambda: _waiting(requester=ROLE_OF_ANYBODY)),
     "granted": State(_approved, granted=True),
     "granted, the window over": State(lambda: _approved(later=timedelta(hours=5))),
@@ -225,11 +225,11 @@ FORGERIES: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "a request with a path": lambda data: {**data, "request": f"{data['request']}/../oi-00000000000f"},
     "another step": _with(step=OTHER_STEP),
     "a step in another case": lambda data: {**data, "step": data["step"].upper() or "level1"},
-    "a step that is no text": _with(step={"name": "Level1"}),
+    "a step that is not a string": _with(step={"name": "Level1"}),
     "a second verb": _with(verb="refresh"),
-    "a comment that is no text": _with(comment={"$ne": ""}),
+    "a comment that is not a string": _with(comment={"$ne": ""}),
 }
-"""What of a click's data is forged so that it must not decide; each takes good data and returns the forged."""
+"""Changes to the data of a click after which it must not decide. Each takes good data and returns forged data."""
 CLAIMS: Final[dict[str, Any]] = {
     "person": {"object_id": HANAKO.object_id},
     "from": {"aadObjectId": HANAKO.object_id},
@@ -242,23 +242,23 @@ CLAIMS: Final[dict[str, Any]] = {
     "approved": True,
     "verdict": "approve",
 }
-"""What a card might carry to say who somebody is or how a request stands; it changes nothing for anybody."""
+"""Claims that a card could make about a person or the status of a request. None of them changes an answer."""
 
 
 # --- who may
 
 
-def may(verb: Verb, actor: str, route: str, state: State, *, forged: str | None = None) -> bool:
-    """Say whether exactly one call must reach AWS; in every other cell none may."""
+def is_allowed(verb: Verb, actor: str, route: str, state: State, *, forged: str | None = None) -> bool:
+    """Return whether exactly one call must reach AWS. In every other cell, no call may."""
     if forged is not None:
         return False
     match verb:
         case Verb.APPROVE | Verb.REJECT:
-            return state.pending and actor in MAY_DECIDE and route in AT_HOME
+            return state.pending and actor in MAY_DECIDE and route in REQUEST_THREAD
         case Verb.REVOKE:
-            return state.granted and actor in MAY_DECIDE and route in AT_HOME
+            return state.granted and actor in MAY_DECIDE and route in REQUEST_THREAD
         case Verb.CANCEL:
-            own = route in TO_THE_REQUESTER or route == "one's own chat"
+            own = route in REQUESTER_CHAT or route == "the clicker's own chat"
             return state.cancellable and actor == "requester" and own
         case Verb.REFRESH:
             return False

@@ -1,4 +1,4 @@
-"""Figure 16: who may do what, from where and when: all that should be refused is refused, and nothing reaches AWS."""
+"""Figure 16: every verb, actor, route and state. Clicks without permission are refused, and nothing reaches AWS."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -26,53 +26,53 @@ from tests.fakes.turns import microsoft_side
 from tests.fakes.world import World, new_world
 from tests.figures import Figure
 from tests.security.forged_tokens import FORGED
-from tests.security.matrix import ACTORS, CLAIMS, FORGERIES, ROUTES, STATES, Route, State, may, on_the_wire
+from tests.security.matrix import ACTORS, CLAIMS, FORGERIES, ROUTES, STATES, Route, State, as_sender, is_allowed
 
 SERVED = 200
 HOME = ROUTES["card in the thread"]
 
 
-class Door:
-    """The real edge over HTTP, behind which one world after the other is put."""
+class MatrixEdge:
+    """The real HTTP endpoint. Its clicks go to the current `world`, which the test replaces."""
 
     def __init__(self, microsoft: FakeMicrosoft, url: str) -> None:
         self.microsoft, self.url = microsoft, url
         self.world: World
 
     async def click(self, click: Click) -> Answer:
-        """Answer as the world of this moment does."""
+        """Pass the click to the current world."""
         return await self.world.click_handler.click(click)
 
 
 @asynccontextmanager
-async def _door() -> AsyncIterator[Door]:
-    clock, anybody = ManualClock(), new_world()
+async def _running_edge() -> AsyncIterator[MatrixEdge]:
+    clock, configured = ManualClock(), new_world()
     async with AsyncExitStack() as stack:
         microsoft = await stack.enter_async_context(FakeMicrosoft(now=clock.epoch))
         telemetry = Telemetry(CollectorRegistry())
         side = TeamsSide(
             microsoft_side(microsoft),
             store=MemoryStore(),
-            configuration=anybody.configuration,
+            configuration=configured.configuration,
             clock=clock,
             telemetry=telemetry,
         )
         teams = await stack.enter_async_context(side)
-        door = Door(microsoft, "")
+        edge = MatrixEdge(microsoft, "")
         commands = CommandService(
-            rows=anybody.rows, people=anybody.people, clock=clock, configuration=anybody.configuration
+            rows=configured.rows, people=configured.people, clock=clock, configuration=configured.configuration
         )
-        installs = InstallationEvents(rows=anybody.rows, clock=clock, telemetry=telemetry)
-        app = server.build_app(messages=teams.attach(door, commands, installs), ready=teams.missing)
+        installs = InstallationEvents(rows=configured.rows, clock=clock, telemetry=telemetry)
+        app = server.build_app(messages=teams.attach(edge, commands, installs), ready=teams.missing)
         listening = await stack.enter_async_context(server.listen(app, host="127.0.0.1", port=0))
-        door.url = f"http://127.0.0.1:{listening.port}"
-        yield door
+        edge.url = f"http://127.0.0.1:{listening.port}"
+        yield edge
 
 
 @pytest.fixture
-async def door() -> AsyncIterator[Door]:
-    """An open edge."""
-    async with _door() as opened:
+async def edge() -> AsyncIterator[MatrixEdge]:
+    """The endpoint, listening."""
+    async with _running_edge() as opened:
         yield opened
 
 
@@ -80,11 +80,13 @@ def _data(key: RequestKey, verb: Verb, state: State) -> dict[str, Any]:
     return {"request": str(key), "step": "" if verb is Verb.CANCEL else state.step, "comment": "ok"}
 
 
-def _body(door: Door, verb: Verb, data: dict[str, Any], actor: Person, route: Route, **fields: Any) -> dict[str, Any]:
+def _body(
+    edge: MatrixEdge, verb: Verb, data: dict[str, Any], actor: Person, route: Route, **fields: Any
+) -> dict[str, Any]:
     common: dict[str, Any] = {
-        "sender": on_the_wire(actor),
+        "sender": as_sender(actor),
         "place": route.place(actor),
-        "service_url": door.microsoft.service_url,
+        "service_url": edge.microsoft.service_url,
     }
     reply_to = "1001" if route.personal else "1000"
     if route.submitted:
@@ -96,134 +98,136 @@ def _body(door: Door, verb: Verb, data: dict[str, Any], actor: Person, route: Ro
     return body
 
 
-class Cells:
-    """Goes through cells of one state, each on a world in which nothing was decided."""
+class MatrixRun:
+    """Clicks in many cells of one state, each in a world in which nothing was decided."""
 
-    def __init__(self, door: Door, name: str) -> None:
-        self.door, self.name, self.state = door, name, STATES[name]
+    def __init__(self, edge: MatrixEdge, name: str) -> None:
+        self.edge, self.name, self.state = edge, name, STATES[name]
         self.key: RequestKey
         self.counted: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def _fresh(self) -> AsyncIterator[None]:
-        self.door.world, self.key = await self.state.make()
-        self.door.world.aws.signals.clear()
-        async with self.door.world.running():
+    async def _new_state(self) -> AsyncIterator[None]:
+        self.edge.world, self.key = await self.state.make()
+        self.edge.world.aws.signals.clear()
+        async with self.edge.world.running():
             yield
 
-    async def walk(self, presses: list[tuple[Any, ...]]) -> None:
-        """Press; a world that something was decided in is put away."""
-        waiting = list(reversed(presses))
+    async def click_all(self, clicks: list[tuple[Any, ...]]) -> None:
+        """Click in each cell. Start a new world after a decision."""
+        waiting = list(reversed(clicks))
         while waiting:
-            async with self._fresh():
-                while waiting and not self.door.world.aws.signals:
-                    await self._press(*waiting.pop())
+            async with self._new_state():
+                while waiting and not self.edge.world.aws.signals:
+                    await self._click_and_compare(*waiting.pop())
 
-    async def _press(
+    async def _click_and_compare(
         self, verb: Verb, actor: str, route: str, forged: str | None = None, claims: bool = False, **sent: Any
     ) -> None:
         data = _data(self.key, verb, self.state)
         data = FORGERIES[forged](data) if forged else data
         data = {**data, **CLAIMS} if claims else data
-        body = _body(self.door, verb, data, ACTORS[actor], ROUTES[route])
-        status, _ = await self.door.microsoft.send(self.door.url, {**body, **sent})
-        await self.door.world.click_handler.drain()
-        expected = may(verb, actor, route, self.state, forged=forged)
+        body = _body(self.edge, verb, data, ACTORS[actor], ROUTES[route])
+        status, _ = await self.edge.microsoft.send(self.edge.url, {**body, **sent})
+        await self.edge.world.click_handler.drain()
+        expected = is_allowed(verb, actor, route, self.state, forged=forged)
         cell = (verb, actor, route, self.name, forged, claims)
         assert status < 500, cell
-        assert [str(signal.verdict) for signal in self.door.world.aws.signals] == ([verb] if expected else []), cell
+        assert [str(signal.verdict) for signal in self.edge.world.aws.signals] == ([verb] if expected else []), cell
         self.counted["allowed" if expected else "refused"] += 1
         self.counted[f"status {status}"] += 1
 
 
 @pytest.mark.parametrize("state", STATES)
-async def test_whoever_may_not_is_refused_and_nothing_reaches_aws(state: str, door: Door, figure: Figure) -> None:
-    """Every verb of everybody from everywhere; where it is allowed, exactly one call leaves, or the test is blind."""
-    cells = Cells(door, state)
-    await cells.walk([(verb, actor, route) for verb in Verb for actor in ACTORS for route in ROUTES])
-    assert cells.counted["refused"] + cells.counted["allowed"] == len(Verb) * len(ACTORS) * len(ROUTES)
-    assert bool(cells.counted["allowed"]) == (cells.state.pending or cells.state.granted or cells.state.cancellable)
-    figure(16, state=state, cells=len(Verb) * len(ACTORS) * len(ROUTES), **cells.counted, signals_of_refused=0)
+async def test_click_without_permission_is_refused_and_nothing_reaches_aws(
+    state: str, edge: MatrixEdge, figure: Figure
+) -> None:
+    """Every verb, actor and route. Each allowed click makes exactly one call to AWS, so the test is not blind."""
+    run = MatrixRun(edge, state)
+    await run.click_all([(verb, actor, route) for verb in Verb for actor in ACTORS for route in ROUTES])
+    assert run.counted["refused"] + run.counted["allowed"] == len(Verb) * len(ACTORS) * len(ROUTES)
+    assert bool(run.counted["allowed"]) == (run.state.pending or run.state.granted or run.state.cancellable)
+    figure(16, state=state, cells=len(Verb) * len(ACTORS) * len(ROUTES), **run.counted, signals_of_refused=0)
 
 
 @pytest.mark.parametrize("state", ["waiting", "granted"])
-async def test_a_forged_card_decides_nothing(state: str, door: Door, figure: Figure) -> None:
-    """Whatever of a card's data is forged, by whomever: what decides is looked up anew, or it is refused."""
-    cells = Cells(door, state)
+async def test_forged_card_decides_nothing(state: str, edge: MatrixEdge, figure: Figure) -> None:
+    """Facts come from AWS and the stored row. A card that names other facts is refused for every actor."""
+    run = MatrixRun(edge, state)
     routes = ("card in the thread", "old client in the thread", "the requester's chat")
     verbs = [verb for verb in Verb if verb is not Verb.REFRESH]
-    await cells.walk(
+    await run.click_all(
         [(verb, actor, route, forged) for verb in verbs for actor in ACTORS for route in routes for forged in FORGERIES]
     )
-    assert cells.counted["allowed"] == 0
-    figure(16, state=state, cells=cells.counted.total() // 2, forged=len(FORGERIES), **cells.counted)
+    assert run.counted["allowed"] == 0
+    figure(16, state=state, cells=run.counted.total() // 2, forged=len(FORGERIES), **run.counted)
 
 
 @pytest.mark.parametrize("state", ["waiting", "granted"])
-async def test_what_a_card_says_of_people_changes_nothing(state: str, door: Door, figure: Figure) -> None:
-    """A card that claims to know who presses, who approves or how the request stands is not believed."""
-    cells = Cells(door, state)
-    await cells.walk([(verb, actor, route, None, True) for verb in Verb for actor in ACTORS for route in ROUTES])
-    assert cells.counted["allowed"] > 0
-    figure(16, state=state, claims=len(CLAIMS), cells=cells.counted.total() // 2, **cells.counted)
+async def test_claims_on_a_card_change_no_permission(state: str, edge: MatrixEdge, figure: Figure) -> None:
+    """What a card says about the clicker, the approvers or the status of the request is ignored."""
+    run = MatrixRun(edge, state)
+    await run.click_all([(verb, actor, route, None, True) for verb in Verb for actor in ACTORS for route in ROUTES])
+    assert run.counted["allowed"] > 0
+    figure(16, state=state, claims=len(CLAIMS), cells=run.counted.total() // 2, **run.counted)
 
 
-def _tokens(door: Door) -> dict[str, str]:
-    """Return what may stand in the place of a good token: the headers, by what is wrong with them."""
-    signer, service = door.microsoft.signer, door.microsoft.service_url
+def _tokens(edge: MatrixEdge) -> dict[str, str]:
+    """Return invalid Authorization headers by what is wrong with them."""
+    signer, service = edge.microsoft.signer, edge.microsoft.service_url
     good = signer.header(service)
     head, payload, _ = good.removeprefix("Bearer ").split(".")
-    signer.publish("for nobody", endorsements=())
+    signer.publish("for no channel", endorsements=())
     return {name: f"Bearer {forge(signer, service)}" for name, forge in FORGED.items()} | {
         "none": "Bearer",
         "another scheme": good.replace("Bearer", "Basic"),
         "no signature": f"Bearer {head}.{payload}.",
         "cut": good[:-5],
-        "of another service": signer.header("https://attacker.example/"),
-        "of a key that signs for no channel": f"Bearer {signer.token(signer.claims(service), kid='for nobody')}",
+        "for another service": signer.header("https://attacker.example/"),
+        "by a key that endorses no channel": f"Bearer {signer.token(signer.claims(service), kid='for no channel')}",
     }
 
 
-async def test_a_token_that_does_not_hold_decides_nothing(door: Door, figure: Figure) -> None:
-    """The approver's own good click under each token that must not be believed: 401, and nothing reaches AWS."""
-    tokens = _tokens(door)
+async def test_invalid_token_decides_nothing(edge: MatrixEdge, figure: Figure) -> None:
+    """An approver's click with each invalid token is answered 401, and nothing reaches AWS."""
+    tokens = _tokens(edge)
     state = STATES["waiting"]
-    door.world, key = await state.make()
-    async with door.world.running():
+    edge.world, key = await state.make()
+    async with edge.world.running():
         for name, header in tokens.items():
             for verb in Verb:
-                body = _body(door, verb, _data(key, verb, state), HANAKO, HOME)
-                status, _ = await door.microsoft.send(door.url, body, authorization=header)
+                body = _body(edge, verb, _data(key, verb, state), HANAKO, HOME)
+                status, _ = await edge.microsoft.send(edge.url, body, authorization=header)
                 assert status == 401, name
         for changed in ({"serviceUrl": "https://attacker.example/"}, {"channelId": "webchat"}, {"channelId": None}):
-            body = {**_body(door, Verb.APPROVE, _data(key, Verb.APPROVE, state), HANAKO, HOME), **changed}
-            good = door.microsoft.signer.header(door.microsoft.service_url)
-            status, _ = await door.microsoft.send(door.url, body, authorization=good)
+            body = {**_body(edge, Verb.APPROVE, _data(key, Verb.APPROVE, state), HANAKO, HOME), **changed}
+            good = edge.microsoft.signer.header(edge.microsoft.service_url)
+            status, _ = await edge.microsoft.send(edge.url, body, authorization=good)
             assert status in {401, 403}, changed
-        assert door.world.aws.signals == []
+        assert edge.world.aws.signals == []
         assert (
-            await door.microsoft.send(
-                door.url, _body(door, Verb.APPROVE, _data(key, Verb.APPROVE, state), HANAKO, HOME)
+            await edge.microsoft.send(
+                edge.url, _body(edge, Verb.APPROVE, _data(key, Verb.APPROVE, state), HANAKO, HOME)
             )
         )[0] == SERVED
-    assert len(door.world.aws.signals) == 1
+    assert len(edge.world.aws.signals) == 1
     figure(16, tokens=len(tokens), cells=len(tokens) * len(Verb) + 3, refused=len(tokens) * len(Verb) + 3, signals=0)
 
 
 @pytest.mark.parametrize("actor", ["approver", "guest listed by id"])
-async def test_a_person_of_another_tenant_is_told_by_the_activity_too(actor: str, door: Door) -> None:
-    """Who is named with another tenant in the activity is of another tenant, unless listed by id."""
+async def test_sender_of_another_tenant_is_refused_unless_listed_by_id(actor: str, edge: MatrixEdge) -> None:
+    """The tenant id of the sender in the activity decides, even if the roster has the person."""
     state = STATES["waiting"]
-    door.world, key = await state.make()
-    async with door.world.running():
-        body = _body(door, Verb.APPROVE, _data(key, Verb.APPROVE, state), ACTORS[actor], HOME)
+    edge.world, key = await state.make()
+    async with edge.world.running():
+        body = _body(edge, Verb.APPROVE, _data(key, Verb.APPROVE, state), ACTORS[actor], HOME)
         body["from"]["tenantId"] = FOREIGN_TENANT_ID
-        await door.microsoft.send(door.url, body)
-    assert len(door.world.aws.signals) == (actor == "guest listed by id")
+        await edge.microsoft.send(edge.url, body)
+    assert len(edge.world.aws.signals) == (actor == "guest listed by id")
 
 
 def test_every_verb_and_route_is_in_the_matrix() -> None:
-    """A verb, or a route of the servers, that is added without a row here turns this red."""
+    """A new verb, or a new route of the servers, fails this test until the matrix covers it."""
     assert set(Verb) == {Verb.APPROVE, Verb.REJECT, Verb.CANCEL, Verb.REVOKE, Verb.REFRESH}
 
     async def nothing(*_: Any) -> Any:
@@ -237,5 +241,5 @@ def test_every_verb_and_route_is_in_the_matrix() -> None:
         ("POST", "/api/messages"),  # the matrix
         *(
             (method, path) for method in ("GET", "HEAD") for path in ("/livez", "/readyz", "/metrics")
-        ),  # tell, and take nothing
+        ),  # report only; they accept no input
     }

@@ -1,6 +1,6 @@
 """The bot's token goes to listed hosts alone, whatever an activity or the store says, and what proves the bot to nobody.
 
-A foreign server listens beside Microsoft's side; it must never be spoken to.
+A unlisted server listens beside Microsoft's side; it must never be spoken to.
 """
 
 import ast
@@ -27,7 +27,7 @@ PERSON = Person(HANAKO.object_id, TENANT_ID, upn=HANAKO.upn)
 MESSAGE = Message({"type": "AdaptiveCard", "version": "1.5", "body": []}, "a line")
 
 
-class Foreign:
+class UnlistedServer:
     """Somebody else's server. It is on this machine, but under a name that is not listed."""
 
     def __init__(self) -> None:
@@ -39,8 +39,8 @@ class Foreign:
 
 
 @pytest.fixture
-async def foreign() -> AsyncIterator[Foreign]:
-    made = Foreign()
+async def unlisted() -> AsyncIterator[UnlistedServer]:
+    made = UnlistedServer()
     async with listening(made.handle) as port:
         made.url = f"http://localhost:{port}/teams/"
         yield made
@@ -63,11 +63,11 @@ async def bot(ms: FakeMicrosoft, clock: ManualClock) -> AsyncIterator[Turns]:
         yield running
 
 
-async def test_a_stored_address_of_a_foreign_host_is_not_used(ms: FakeMicrosoft, bot: Turns, foreign: Foreign) -> None:
+async def test_a_stored_address_of_a_foreign_host_is_not_used(ms: FakeMicrosoft, bot: Turns, unlisted: UnlistedServer) -> None:
     """Cards, updates, replies, direct messages and rosters go to the configured address, and arrive."""
     personal = ms.world.personal(HANAKO).id
-    bot.store.tables.service_urls |= {APPROVERS: foreign.url, personal: foreign.url}
-    await bot.store.remember_chat(PersonalChat(PERSON, personal, foreign.url))
+    bot.store.tables.service_urls |= {APPROVERS: unlisted.url, personal: unlisted.url}
+    await bot.store.remember_chat(PersonalChat(PERSON, personal, unlisted.url))
 
     posted = await bot.side.chat.post(APPROVERS, MESSAGE)
     await bot.side.chat.update(posted, MESSAGE)
@@ -75,39 +75,39 @@ async def test_a_stored_address_of_a_foreign_host_is_not_used(ms: FakeMicrosoft,
     direct = await bot.side.chat.direct(PERSON, MESSAGE)
     member = await bot.side.people.member(APPROVERS, HANAKO.object_id)
 
-    assert foreign.heard == []
+    assert unlisted.received == []
     assert (len(ms.posted(posted.conversation)), direct.conversation) == (2, personal)
     assert member is not None
 
 
 async def test_an_activity_that_names_a_foreign_host_teaches_nothing(
-    ms: FakeMicrosoft, bot: Turns, foreign: Foreign
+    ms: FakeMicrosoft, bot: Turns, unlisted: UnlistedServer
 ) -> None:
     """Even one that the Bot Framework signed: its answer stays away, and the next card goes where it did."""
-    seen_as, ms.seen_as = ms.seen_as, foreign.url.removesuffix("/teams/")
+    seen_as, ms.seen_as = ms.seen_as, unlisted.url.removesuffix("/teams/")
     for place in (APPROVERS, ms.world.personal(HANAKO).id):
         status, _ = await ms.post_message(bot.url, HANAKO, place, "help")
         assert status == 200
     ms.seen_as = seen_as
 
     assert bot.talk.said != []
-    assert foreign.heard == []
-    assert foreign.url not in bot.store.tables.service_urls.values()
+    assert unlisted.received == []
+    assert unlisted.url not in bot.store.tables.service_urls.values()
     assert await bot.side.chat.post(APPROVERS, MESSAGE)
     assert await bot.side.chat.direct(PERSON, MESSAGE)
-    assert foreign.heard == []
+    assert unlisted.received == []
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_no_redirect_is_followed(ms: FakeMicrosoft, foreign: Foreign, status: int) -> None:
+async def test_no_redirect_is_followed(ms: FakeMicrosoft, unlisted: UnlistedServer, status: int) -> None:
     """Neither from the login with what proves the bot, nor from the Connector with its token, nor for keys."""
     for path in ("token$", "openidconfiguration$", "/v3/"):
         async with running_edge(ms, clock=Ticker()) as edge:
             for method in ("GET", "POST", "PUT"):
-                ms.fault(method, path, status=status, headers={"Location": foreign.url}, times=None)
+                ms.fault(method, path, status=status, headers={"Location": unlisted.url}, times=None)
             assert await _nothing_works(edge, ms.service_url)
             ms.faults.heal()
-    assert foreign.heard == []
+    assert unlisted.received == []
 
 
 async def _nothing_works(edge: Edge, service_url: str) -> bool:
@@ -165,10 +165,10 @@ def test_every_request_says_that_redirects_are_not_followed() -> None:
 
 
 async def test_a_host_that_is_not_listed_is_refused_before_anything_is_sent(
-    ms: FakeMicrosoft, bot: Turns, foreign: Foreign
+    ms: FakeMicrosoft, bot: Turns, unlisted: UnlistedServer
 ) -> None:
     """Not even a token is fetched for it: the last check stands right before the wire."""
     with pytest.raises(ChatRefused) as refused:
-        await bot.side._connector.post_to_conversation(foreign.url, conversation=APPROVERS, activity={})
+        await bot.side._connector.post_to_conversation(unlisted.url, conversation=APPROVERS, activity={})
     assert refused.value.detail == "host_not_listed"
-    assert (foreign.heard, ms.faults.matching("POST", "token$")) == ([], [])
+    assert (unlisted.received, ms.faults.matching("POST", "token$")) == ([], [])

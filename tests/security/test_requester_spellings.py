@@ -1,7 +1,7 @@
-"""Who asked cannot decide, by whatever name AWS knows them and under whichever account they press.
+"""Requesters never decide on their own requests, under any name in AWS and any account in Teams.
 
-Every spelling of the requester in AWS with every account of theirs in Teams, in a channel that lists them by every means:
-the accounts are told apart by a table of this file, never by the product's own comparison.
+Each name of the requester in AWS is combined with each of their accounts in Teams, in a channel that lists everyone.
+A table of this file says which accounts are the requester's; the product's own comparison is not used.
 """
 
 from dataclasses import replace
@@ -28,7 +28,7 @@ TARO: Final = replace(TARO_PERSON, upn="t.yamada@example.com", mail="taro.yamada
 
 
 def _account(number: int, **names: str | bool | None) -> Person:
-    """Return another account of the requester, or of somebody else, with addresses of its own unless told."""
+    """Return another account. It has its own addresses, except those given in `names`."""
     identity = f"aaaaaaaa-0000-4000-8000-7{number:011d}"
     address = f"account{number}@example.com"
     plain = Person(identity, TARO.tenant_id, f"Account {number}", address, address, f"29:1-account-{number}")
@@ -41,12 +41,12 @@ ACCOUNTS: Final = {
     "an account with the mail in capitals": _account(2, mail="TARO.YAMADA@EXAMPLE.COM"),
     "an account with the mail between blanks": _account(3, mail="  taro.yamada@example.com "),
     "an account with the mail as its name": _account(4, upn=TARO.mail),
-    "a guest account with that address at home": _account(
+    "a guest account with that address in its home tenant": _account(
         5, upn="taro.yamada_example.com#EXT#@example.com", guest=True
     ),
     "an account with the same Teams id": _account(6, teams_id=TARO.teams_id),
 }
-"""The requester's accounts. Each shares one spelling with TARO, whose mail is what AWS's names are made of."""
+"""The requester's accounts. Each shares one name with TARO. The names in AWS are made of TARO's mail address."""
 
 REQUESTERS: Final = {
     "a session named by the mail": f"{SESSION}/taro.yamada@example.com",
@@ -66,7 +66,7 @@ PEOPLE: Final = {
 
 
 def _world(*accounts: Person, allow_unidentified: bool = False) -> World:
-    """A channel whose members everybody is, and which lists each by id and by name too."""
+    """Return a world whose channel lists everyone as a member, by id and by name."""
     everybody = (HANAKO, ICHIRO, *accounts)
     listed = [f"user:{each.object_id}" for each in everybody] + [f"upn:{each.upn}" for each in everybody]
     channel = replace(APPROVALS, approvers=("members", *listed))
@@ -77,46 +77,46 @@ def _world(*accounts: Person, allow_unidentified: bool = False) -> World:
     return world
 
 
-def _as_activities_name(person: Person) -> Person:
-    return replace(person, upn=None, mail=None)  # those come from the roster
+def _without_roster_fields(person: Person) -> Person:
+    return replace(person, upn=None, mail=None)  # the roster has these
 
 
-async def _asked(world: World, requester: str) -> RequestKey:
+async def _posted_request(world: World, requester: str) -> RequestKey:
     key = world.aws.add(requester=requester)
     await world.shown(key)
     return key
 
 
 @pytest.mark.parametrize("requester", REQUESTERS.values(), ids=REQUESTERS.keys())
-async def test_nobody_decides_on_their_own_request(requester: str) -> None:
-    """Under none of their accounts, even where requesters whom nobody knows are let through: no signal, no claim."""
+async def test_requester_cannot_decide_under_any_account(requester: str) -> None:
+    """No signal and no claim, even where unidentified requesters are allowed."""
     world = _world(*ACCOUNTS.values(), allow_unidentified=True)
-    key = await _asked(world, requester)
+    key = await _posted_request(world, requester)
     async with world.running():
         answers = [
-            await world.press(key, _as_activities_name(account), verb)
+            await world.press(key, _without_roster_fields(account), verb)
             for account in ACCOUNTS.values()
             for verb in DECISIONS
         ]
-    told = [answer.notice.code if answer.notice else None for answer in answers]
-    assert told == [Refusal.OWN_REQUEST] * len(ACCOUNTS) * len(DECISIONS)
+    codes = [answer.notice.code if answer.notice else None for answer in answers]
+    assert codes == [Refusal.OWN_REQUEST] * len(ACCOUNTS) * len(DECISIONS)
     assert (world.aws.signals, (await world.row(key)).decisions) == ([], ())
 
 
 @pytest.mark.parametrize("requester", REQUESTERS.values(), ids=REQUESTERS.keys())
-async def test_somebody_else_decides_on_it(requester: str) -> None:
-    """The test above is not blind: an approver who is somebody else may, once it is known who asked."""
+async def test_other_approver_decides_on_the_request(requester: str) -> None:
+    """Positive control of the test above: an approver who is another person may decide."""
     world = _world(TARO)
-    key = await _asked(world, requester)
+    key = await _posted_request(world, requester)
     async with world.running():
-        await world.press(key, _as_activities_name(HANAKO))
+        await world.press(key, _without_roster_fields(HANAKO))
     assert [signal.session_name for signal in world.aws.signals] == [HANAKO.session_name]
 
 
-async def test_a_shared_mail_says_nothing_about_who_asked() -> None:
-    """Where the requester's address is that of several people, nobody decides, not even somebody else."""
+async def test_mail_address_of_several_people_identifies_no_one() -> None:
+    """If several people have the requester's mail address, no one may decide, even a person with another address."""
     world = _world(*ACCOUNTS.values())
-    key = await _asked(world, REQUESTERS["a session named by the mail"])
+    key = await _posted_request(world, REQUESTERS["a session named by the mail"])
     async with world.running():
-        answer = await world.press(key, _as_activities_name(HANAKO))
+        answer = await world.press(key, _without_roster_fields(HANAKO))
     assert (answer.refused, world.aws.signals) == (True, [])

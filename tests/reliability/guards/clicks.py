@@ -23,7 +23,7 @@ RELOADING = "tests/scenario/test_reloading.py::"
 WITHDRAWING = "tests/scenario/test_withdrawing.py::"
 RECONCILING = "tests/scenario/test_reconciling.py::"
 ORPHANS = "tests/scenario/test_orphan_cards.py::"
-MATRIX = "tests/security/test_authorisation.py::test_whoever_may_not_is_refused_and_nothing_reaches_aws"
+MATRIX = "tests/security/test_authorisation.py::test_click_without_permission_is_refused_and_nothing_reaches_aws"
 
 _nothing_is_live = around(lambda blocked, verdict, _live, _missing: blocked(verdict, (), 1))
 

@@ -19,8 +19,8 @@ WITHDRAWING = "tests/scenario/test_withdrawing.py::"
 RECONCILING = "tests/scenario/test_reconciling.py::"
 IDENTITY_CENTER = "tests/scenario/test_identity_center.py::"
 RECORDS = "tests/contract/test_identity_center.py::"
-MATRIX = "tests/security/test_authorisation.py::test_whoever_may_not_is_refused_and_nothing_reaches_aws"
-NOBODY = "tests/security/test_nobody_decides.py::"
+MATRIX = "tests/security/test_authorisation.py::test_click_without_permission_is_refused_and_nothing_reaches_aws"
+DEFAULT_DENY = "tests/security/test_default_deny.py::"
 
 
 def never(refusal: Refusal) -> Replacement:
@@ -106,7 +106,7 @@ GUARDS = (
     ),
     Guard(
         "a user name that looks like an object id is not one",
-        NOBODY + "test_with_a_user_name_that_looks_like_an_object_id",
+        DEFAULT_DENY + "test_identity_center_user_name_is_no_object_id",
         {COMPARABLE: around(_only_by_ids)},
     ),
     Guard(
@@ -116,7 +116,7 @@ GUARDS = (
     ),
     Guard(
         "a record that became unreadable identifies no one",
-        NOBODY + "test_with_the_record_of_the_requester_unreadable[read before]",
+        DEFAULT_DENY + "test_unreadable_identity_center_record_blocks_every_decision[read before]",
         {"bot.domain.identity:Requester.refusing_as": around(lambda keep, now, earlier: earlier or keep(now, earlier))},
     ),
     Guard(
@@ -155,32 +155,32 @@ GUARDS = (
     ),
     Guard(
         "an empty list of approvers admits no one",
-        NOBODY + "test_with_the_approver_list_emptied[of the channel]",
-        {MAY_DECIDE: never(Refusal.NOBODY)},
+        DEFAULT_DENY + "test_empty_approver_list_admits_no_one[of the channel]",
+        {MAY_DECIDE: never(Refusal.DEFAULT_DENY)},
     ),
     Guard(
         "a failed roster admits no one",
-        NOBODY + "test_with_the_roster_call_failing[members]",
+        DEFAULT_DENY + "test_unreadable_roster_admits_no_one[members]",
         {MAY_DECIDE: around(_known_without_roster), COMPARABLE: always(True)},
     ),
     Guard(
         "a failed roster admits no one listed by id",
-        NOBODY + "test_with_the_roster_call_failing[by id, whoever asks]",
+        DEFAULT_DENY + "test_unreadable_roster_admits_no_one[by id, unidentified requester]",
         {MAY_DECIDE: around(_ids_without_roster), COMPARABLE: always(True)},
     ),
     Guard(
         "requests of unidentified requesters cannot be decided",
-        NOBODY + "test_with_an_unidentified_requester",
+        DEFAULT_DENY + "test_unidentified_requester_blocks_every_decision",
         {MAY_DECIDE: around(_unidentified_too)},
     ),
     Guard(
         "a session name chosen by the caller identifies no one",
-        NOBODY + "test_with_the_session_name_chosen_by_the_caller",
+        DEFAULT_DENY + "test_session_name_chosen_by_the_caller_identifies_no_one",
         {"bot.domain.identity:IdentityRules.trusts": always(True)},
     ),
     Guard(
         "a person without a tenant is refused",
-        NOBODY + "test_with_the_tenant_missing[of the bot]",
+        DEFAULT_DENY + "test_missing_tenant_blocks_every_decision[of the bot]",
         {MAY_DECIDE: around(_without_tenant)},
     ),
     Guard(

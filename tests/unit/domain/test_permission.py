@@ -145,7 +145,7 @@ def test_a_level_has_its_own_approvers() -> None:
     ],
 )
 @pytest.mark.parametrize("allow_unidentified", [True, False])
-def test_nobody_decides_on_their_own_request(known: frozenset[str], allow_unidentified: bool) -> None:
+def test_requester_cannot_decide_on_their_own_request(known: frozenset[str], allow_unidentified: bool) -> None:
     """Any one spelling that agrees is enough, whatever else is allowed."""
     requester = replace(TARO_REQUESTER, spellings=known, person=None)
     channel = listing("members", f"user:{TARO_PERSON.object_id}")

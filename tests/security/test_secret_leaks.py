@@ -52,7 +52,7 @@ from tests.fakes.secret_source import FakeSecretSource
 from tests.fakes.teams_world import APPROVERS
 
 CANARY = "canary"
-PROOF = "canary.secret~of-the_bot"
+CREDENTIAL = "canary.secret~of-the_bot"
 TOKEN = "canary.token-of_the~bot"
 ARN = "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:node-access-AbCdEf"
 Answering = Callable[[str], web.StreamResponse]
@@ -67,7 +67,7 @@ class Hostile:
         self.heard = list[str]()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        sent = f"{await request.text()} {dict(request.headers)} {request.query_string} {PROOF} {TOKEN}"
+        sent = f"{await request.text()} {dict(request.headers)} {request.query_string} {CREDENTIAL} {TOKEN}"
         self.heard.append(sent)
         if self.answer is _cut:
             return await _half(request, sent)
@@ -122,17 +122,17 @@ def _raw(text: str) -> Answering:
 ANSWERS: dict[str, Answering] = {
     "granted": _granting,
     "refused": _saying(401),
-    "refused, a word": lambda _: web.json_response({"error": PROOF, "error_codes": [PROOF]}, status=400),
+    "refused, a word": lambda _: web.json_response({"error": CREDENTIAL, "error_codes": [CREDENTIAL]}, status=400),
     "refused, nested": lambda sent: web.json_response({"error": {"code": sent, "message": sent}}, status=403),
     "refused, code": lambda _: web.json_response({"error": {"code": TOKEN}}, status=403),
     "unavailable": _saying(503, **{"Retry-After": TOKEN}),
-    "throttled": _saying(429, **{"Retry-After": PROOF}),
-    "redirected": lambda _: web.Response(status=302, headers={"Location": f"/elsewhere?{PROOF}&{TOKEN}"}),
+    "throttled": _saying(429, **{"Retry-After": CREDENTIAL}),
+    "redirected": lambda _: web.Response(status=302, headers={"Location": f"/elsewhere?{CREDENTIAL}&{TOKEN}"}),
     "no JSON": _raw("SENT"),
-    "half of JSON": _raw(f'{{"access_token": "{TOKEN}", "x": "{PROOF}'),
-    "no object": _raw(f'["{TOKEN}", "{PROOF}"]'),
+    "half of JSON": _raw(f'{{"access_token": "{TOKEN}", "x": "{CREDENTIAL}'),
+    "no object": _raw(f'["{TOKEN}", "{CREDENTIAL}"]'),
     "no number": _raw(f'{{"access_token": "{TOKEN}", "expires_in": "{TOKEN}"}}'),
-    "no token": _raw(f'{{"access_token": "{TOKEN}\\r\\n{PROOF}", "expires_in": 3600}}'),
+    "no token": _raw(f'{{"access_token": "{TOKEN}\\r\\n{CREDENTIAL}", "expires_in": 3600}}'),
     "at its end": _raw(f'{{"access_token": "{TOKEN}", "expires_in": 0}}'),
     "cut": _cut,
     "gone": _gone,
@@ -171,11 +171,11 @@ async def outcome(doing: Awaitable[object]) -> object:
 def grants_of(kind: str, session: aiohttp.ClientSession, url: str, clock: Ticker) -> TokenSource:
     """Return a source of tokens of each kind, with a canary in it."""
     if kind == "managed-identity":
-        address = IdentityAddress(f"{url}/msi/token", SecretStr(PROOF))
+        address = IdentityAddress(f"{url}/msi/token", SecretStr(CREDENTIAL))
         return ManagedIdentity(session, address=address, app_id=APP_ID, clock=clock)
-    source = FakeSecretSource(PROOF)
+    source = FakeSecretSource(CREDENTIAL)
     proofs: dict[str, ClientAuthentication] = {
-        "given": StaticSecret(SecretStr(PROOF)),
+        "given": StaticSecret(SecretStr(CREDENTIAL)),
         "stored": RotatingSecret(source, clock=clock),
         "federation": Federation(source),
     }
@@ -228,19 +228,19 @@ async def test_no_answer_of_the_connector_brings_the_token_to_light(
 AWS_ANSWERS: dict[str, Answering] = {
     **{name: ANSWERS[name] for name in ("unavailable", "throttled", "no JSON", "half of JSON", "cut", "gone")},
     "refused": _saying(400),
-    "another thing": _raw(f'{{"SecretString": ["{PROOF}"]}}'),
-    "an object without the key": _raw(f'{{"SecretString": "{{\\"secret\\": \\"{PROOF}\\"}}"}}'),
+    "another thing": _raw(f'{{"SecretString": ["{CREDENTIAL}"]}}'),
+    "an object without the key": _raw(f'{{"SecretString": "{{\\"secret\\": \\"{CREDENTIAL}\\"}}"}}'),
     "half of a statement": lambda _: web.Response(
-        text=f"<GetWebIdentityTokenResponse><WebIdentityToken>{PROOF}", content_type="text/xml"
+        text=f"<GetWebIdentityTokenResponse><WebIdentityToken>{CREDENTIAL}", content_type="text/xml"
     ),
     "an error with a text": lambda _: web.Response(
-        text=f"<ErrorResponse><Error><Code>AccessDenied</Code><Message>{PROOF}</Message></Error></ErrorResponse>",
+        text=f"<ErrorResponse><Error><Code>AccessDenied</Code><Message>{CREDENTIAL}</Message></Error></ErrorResponse>",
         content_type="text/xml",
         status=403,
     ),
     "no date": lambda _: web.Response(
         text="<GetWebIdentityTokenResponse><GetWebIdentityTokenResult><Expiration>"
-        f"{PROOF}</Expiration></GetWebIdentityTokenResult></GetWebIdentityTokenResponse>",
+        f"{CREDENTIAL}</Expiration></GetWebIdentityTokenResult></GetWebIdentityTokenResponse>",
         content_type="text/xml",
     ),
 }
@@ -333,6 +333,6 @@ def test_the_search_is_not_blind() -> None:
     kept = ValueError("plain")
     kept.doc = TOKEN  # type: ignore[attr-defined]  # as json's own error does
     caused = RuntimeError("plain")
-    caused.__cause__ = ValueError(PROOF)
-    assert all(CANARY in shown(each) for each in (ValueError(TOKEN), kept, caused, {"a": PROOF}))
+    caused.__cause__ = ValueError(CREDENTIAL)
+    assert all(CANARY in shown(each) for each in (ValueError(TOKEN), kept, caused, {"a": CREDENTIAL}))
     assert SECRET not in shown(SecretStr(SECRET))

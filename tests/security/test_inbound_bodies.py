@@ -1,4 +1,4 @@
-"""What a signed body, or a connection, may say to be read in two ways, or to hold a place for ever."""
+"""Signed bodies and connections that could be read in two ways, or that keep a connection open."""
 
 import asyncio
 import contextlib
@@ -48,15 +48,15 @@ async def _sent(ms: FakeMicrosoft, edge: Edge, raw: bytes) -> int:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
-async def test_body_is_utf_8(encoding: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """A body in another encoding, which a filter in front would not have understood, is no activity."""
+async def test_body_in_another_encoding_is_refused(encoding: str, ms: FakeMicrosoft, edge: Edge) -> None:
+    """Another encoding is refused: a filter in front of the bot may not have understood it."""
     raw = json.dumps(_message(ms, text="ok \ud83d")).encode(encoding)
 
     assert (await _sent(ms, edge, raw), edge.turns) == (400, [])
 
 
-def test_half_a_character_has_no_way_in() -> None:
-    """Neither as bytes, nor escaped, in whatever encoding: what stands behind could not store it."""
+def test_unpaired_surrogate_is_refused_or_replaced() -> None:
+    """No store could keep it, so it passes neither as bytes nor as an escape, in any encoding."""
     body = {
         "type": "message",
         "from": {"id": "a"},
@@ -84,8 +84,8 @@ def test_half_a_character_has_no_way_in() -> None:
     ],
     ids=["from", "serviceUrl", "channelId", "channelData", "within value"],
 )
-async def test_name_that_stands_twice_is_refused(name: str, second: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """A body that says two things under one name is no activity, wherever in it that is."""
+async def test_duplicate_name_in_the_body_is_refused(name: str, second: str, ms: FakeMicrosoft, edge: Edge) -> None:
+    """A body with a duplicate name at any depth has two meanings, so it is no activity."""
     whole = json.dumps(_message(ms))
     raw = f'{whole[:-1]}, "{name}": {second}}}'.encode()
 
@@ -93,8 +93,8 @@ async def test_name_that_stands_twice_is_refused(name: str, second: str, ms: Fak
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 5000])
-async def test_number_without_bounds_is_refused(number: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """What would be no JSON any more when it is written again is not let in."""
+async def test_number_that_json_cannot_represent_is_refused(number: str, ms: FakeMicrosoft, edge: Edge) -> None:
+    """NaN, infinity and very long numbers are refused, because the product could not write them as JSON again."""
     raw = json.dumps(_message(ms, value="?")).replace('"?"', number).encode()
 
     assert (await _sent(ms, edge, raw), edge.turns) == (400, [])
@@ -102,8 +102,10 @@ async def test_number_without_bounds_is_refused(number: str, ms: FakeMicrosoft, 
 
 @pytest.mark.parametrize("field", ["tenantId", "userRole", "role", "aadObjectId"])
 @pytest.mark.parametrize("junk", [["99999999-9999-4999-8999-999999999999"], {"id": "guest"}, 5, True])
-async def test_sender_is_named_in_texts(field: str, junk: object, ms: FakeMicrosoft, edge: Edge) -> None:
-    """A tenant or a role that is no text is refused, not passed over: nobody becomes one of ours by it."""
+async def test_sender_field_that_is_not_a_string_is_refused(
+    field: str, junk: object, ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """A tenant or role of another type is refused, not ignored: ignoring it could turn a guest into a member."""
     body = _message(ms)
     body["from"][field] = junk
 
@@ -118,8 +120,8 @@ def _head(ms: FakeMicrosoft, *lines: str) -> bytes:
     return "\r\n".join(("POST /api/messages HTTP/1.1", *good, *lines, "", "")).encode()
 
 
-async def _spoken(edge: Edge, raw: bytes) -> bytes:
-    """Say something to the server; return the first line of its answer."""
+async def _first_line(edge: Edge, raw: bytes) -> bytes:
+    """Send bytes to the server. Return the first line of its answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(edge.url.rpartition(":")[2]))
     writer.write(raw)
     answer = await asyncio.wait_for(reader.readline(), SOON)
@@ -129,29 +131,29 @@ async def _spoken(edge: Edge, raw: bytes) -> bytes:
     return answer
 
 
-async def test_requests_that_proxies_read_otherwise_are_refused(
+async def test_request_that_a_proxy_may_read_differently_is_refused(
     ms: FakeMicrosoft, edge: Edge, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two lengths, a length beside chunks, folded or broken headers: 400, no turn, nothing logged; it goes on."""
+    """Two lengths, a length with chunks, broken headers: 400, no turn, no log line. The next request is served."""
     body = json.dumps(_message(ms)).encode()
     length, chunked = f"Content-Length: {len(body)}", "Transfer-Encoding: chunked"
     heads = {
         "two lengths": (length, "Content-Length: 5"),
         "a length and chunks": (length, chunked),
         "chunks twice": (chunked, chunked),
-        "a coding that is unknown": (length, "Transfer-Encoding: gzip"),
-        "a length below nothing": ("Content-Length: -1",),
+        "an unknown coding": (length, "Transfer-Encoding: gzip"),
+        "a negative length": ("Content-Length: -1",),
         "a length with a sign": (f"Content-Length: +{len(body)}",),
-        "a length that is no number": ("Content-Length: x",),
-        "a name with a blank": (length, "X y: z"),
-        "a name before a blank": (length, "X : z"),
+        "a length that is not a number": ("Content-Length: x",),
+        "a name with a space": (length, "X y: z"),
+        "a name followed by a space": (length, "X : z"),
         "a folded header": (length, "X: y", " z"),
-        "a nothing in a header": (length, "X: \0"),
-        "a token with a nothing": (length, "X-Also: Bearer \0"),
-        "more headers than anybody sends": (length, *(f"X-{number}: y" for number in range(300))),
+        "a NUL in a header": (length, "X: \0"),
+        "a NUL in another token": (length, "X-Also: Bearer \0"),
+        "too many headers": (length, *(f"X-{number}: y" for number in range(300))),
         "a header beyond 8 KB": (length, f"X: {'y' * 9000}"),
     }
-    answers = {name: await _spoken(edge, _head(ms, *lines) + body) for name, lines in heads.items()}
+    answers = {name: await _first_line(edge, _head(ms, *lines) + body) for name, lines in heads.items()}
 
     assert {name: answer[9:12] for name, answer in answers.items()} == dict.fromkeys(heads, b"400")
     assert (edge.turns, caplog.records) == ([], [])
@@ -173,11 +175,11 @@ TARGETS = (
 METHODS = ("GET", "POST", "OPTIONS", "CONNECT", "TRACE", "PRI", "GÉT")
 ODD_HEADS = 1_000
 AT_ONCE = 50
-HEAD_ENDS = b"\r\n\r\n"  # so that each is answered at once, and none waits for more
+HEAD_ENDS = b"\r\n\r\n"  # appended, so that the server answers each at once
 
 
 def _odd_heads() -> Iterator[bytes]:
-    """Requests for strange things, then a plain one with some bytes changed, lost or added, and mere noise."""
+    """Yield unusual request lines, then a plain request with some bytes changed, lost or added, and random bytes."""
     yield from (f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for method in METHODS for target in TARGETS)
     plain = b"POST /api/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
     rng = random.Random(20261123)
@@ -189,14 +191,14 @@ def _odd_heads() -> Iterator[bytes]:
         yield bytes(raw) if rng.random() < 0.9 else rng.randbytes(80)
 
 
-async def test_bytes_that_are_hardly_http_harm_nobody(
+async def test_bytes_that_are_not_http_cause_no_server_error(
     ms: FakeMicrosoft, edge: Edge, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A thousand strange heads: no 5xx, no turn, not a line of trace; the next good request is served."""
+    """A thousand odd requests: no 5xx, no turn, no stack trace. The next valid request is served."""
     odd = _odd_heads()
     statuses: Counter[bytes] = Counter()
     for _ in range(ODD_HEADS // AT_ONCE):
-        answers = await asyncio.gather(*(_spoken(edge, next(odd) + HEAD_ENDS) for _ in range(AT_ONCE)))
+        answers = await asyncio.gather(*(_first_line(edge, next(odd) + HEAD_ENDS) for _ in range(AT_ONCE)))
         statuses.update(answer[9:12] for answer in answers)
 
     assert [status for status in statuses if not status.startswith((b"2", b"4"))] == []
@@ -205,8 +207,8 @@ async def test_bytes_that_are_hardly_http_harm_nobody(
     assert await _sent(ms, edge, json.dumps(_message(ms)).encode()) == 200
 
 
-async def test_head_that_never_ends_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever lets the head of a request drip holds a connection for a minute or so, not for an hour."""
+async def test_connection_with_an_endless_header_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that sends its header slowly is disconnected after a limit. The test shortens that limit."""
     monkeypatch.setattr(server, "IDLE_TIME", 0.1)
 
     async def nothing(*_: Any) -> Any:
@@ -215,13 +217,13 @@ async def test_head_that_never_ends_is_hung_up_on(monkeypatch: pytest.MonkeyPatc
     app = server.build_app(messages=nothing, ready=nothing)
     async with server.listen(app, host="127.0.0.1", port=0) as listening:
         reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
-        for drop in (b"POST /api/messages HTTP/1.1\r\n", b"Host: x\r\n", b"X-Slow"):
-            writer.write(drop)
+        for part in (b"POST /api/messages HTTP/1.1\r\n", b"Host: x\r\n", b"X-Slow"):
+            writer.write(part)
             await writer.drain()
         closed = asyncio.ensure_future(reader.read())
         await asyncio.wait({closed}, timeout=SOON)
-        hung_up = closed.done()
+        was_closed = closed.done()
         writer.close()
     await asyncio.wait({closed})
 
-    assert hung_up
+    assert was_closed

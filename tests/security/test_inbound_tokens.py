@@ -1,4 +1,4 @@
-"""Only what the Bot Framework signed for this bot, for this conversation, now, reaches the bot."""
+"""An activity reaches the bot only with a valid token for this bot, for this conversation, now."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -53,7 +53,7 @@ def _good(signer: Signer, **changed: Any) -> str:
 async def test_forged_token_is_answered_401_and_no_turn_runs(
     forge: Callable[[Signer, str], str], ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """Whatever is wrong with a token, the answer is 401 and the bot does not see the activity."""
+    """Each invalid token is answered 401, and the bot does not see the activity."""
     status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {forge(ms.signer, SERVICE)}")
 
     assert (status, edge.turns) == (401, [])
@@ -64,15 +64,15 @@ async def test_forged_token_is_answered_401_and_no_turn_runs(
     ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Bearer a.b", "Bearer a.b.c", "Bearer ..", "Bearer \xe4.b.c"],
 )
 async def test_header_without_a_token_is_answered_401(header: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """A header that carries no JWT is refused without any key being fetched."""
+    """A header without a JWT is refused before any signing key is fetched."""
     status, _ = await ms.send(edge.url, _message(), authorization=header)
 
     assert status == 401
     assert ms.faults.matching("GET", "known") == []
 
 
-async def test_token_of_another_algorithm_costs_no_look_up(ms: FakeMicrosoft, edge: Edge) -> None:
-    """What can never hold is refused before any key is fetched for it."""
+async def test_token_of_another_algorithm_fetches_no_keys(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A token that no key could make valid is refused before any signing key is fetched."""
     for name in ("unsigned", "HMAC with the public key", "another RSA algorithm"):
         await ms.send(edge.url, _message(), authorization=f"Bearer {FORGED[name](ms.signer, SERVICE)}")
 
@@ -80,21 +80,21 @@ async def test_token_of_another_algorithm_costs_no_look_up(ms: FakeMicrosoft, ed
 
 
 @pytest.mark.parametrize("trick", ["jku", "x5u"])
-async def test_nothing_is_fetched_from_where_a_token_says(trick: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """Addresses of keys in a token's header are not called, whoever signed it."""
+async def test_key_address_in_a_token_is_not_called(trick: str, ms: FakeMicrosoft, edge: Edge) -> None:
+    """Key addresses in a token's header are ignored, also if the signature is valid."""
     elsewhere = f"{ms.base}/somebody/keys"
     for signed_by in (ms.signer.current, "stranger"):
         header = {"kid": ms.signer.current, trick: elsewhere}
         token = jwt.encode(ms.signer.claims(SERVICE), rsa_key(signed_by), algorithm="RS256", headers=header)
         await ms.send(edge.url, _message(), authorization=f"Bearer {token}")
 
-    assert len(edge.turns) == 1  # the published key's, for what else the header says makes no difference
+    assert len(edge.turns) == 1  # the one signed with the published key; the rest of the header is ignored
     assert ms.faults.matching("GET", "somebody") == []
 
 
 @pytest.mark.parametrize("size", [9_000, 1_000_000])
-async def test_token_that_is_huge_is_refused_unread(size: int, ms: FakeMicrosoft, edge: Edge) -> None:
-    """A header beyond 8 KB is answered 400 by the server itself; the bot goes on."""
+async def test_huge_token_is_refused_unread(size: int, ms: FakeMicrosoft, edge: Edge) -> None:
+    """The server answers a header beyond 8 KB with 400. The next request is served."""
     status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {'a' * size}.b.c")
     alive, _ = await ms.send(edge.url, _message())
 
@@ -120,8 +120,8 @@ async def test_good_token_reaches_the_bot(ms: FakeMicrosoft, edge: Edge) -> None
 @pytest.mark.parametrize(
     "changed", [{"exp": int(NOW) - 299}, {"nbf": int(NOW) + 299}, {"nbf": None}, {"jti": 5, "iat": "odd"}]
 )
-async def test_five_minutes_of_skew_are_granted(changed: dict[str, Any], ms: FakeMicrosoft, edge: Edge) -> None:
-    """Clocks may differ by five minutes, and claims that the vendor does not list are not judged."""
+async def test_five_minutes_of_clock_skew_are_allowed(changed: dict[str, Any], ms: FakeMicrosoft, edge: Edge) -> None:
+    """Clocks may differ by five minutes. Claims that Microsoft does not document are not checked."""
     status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {_good(ms.signer, **changed)}")
 
     assert status == 200
@@ -138,7 +138,7 @@ async def test_five_minutes_of_skew_are_granted(changed: dict[str, Any], ms: Fak
     ],
 )
 async def test_body_must_name_the_service_of_the_token(service_url: str | None, ms: FakeMicrosoft, edge: Edge) -> None:
-    """A body whose serviceUrl is not exactly the signed one, or absent, is refused: the reply would go elsewhere."""
+    """The body's serviceUrl must equal the signed one. Otherwise the reply could go elsewhere."""
     status, _ = await ms.send(edge.url, _message(serviceUrl=service_url), authorization=f"Bearer {_good(ms.signer)}")
 
     assert (status, edge.turns) == (401, [])
@@ -159,7 +159,7 @@ async def test_body_must_name_the_service_of_the_token(service_url: str | None, 
 async def test_key_must_endorse_the_channel(
     endorsements: list[str] | None, expected: int, ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """A key signs only for the channels it lists; one that says nothing about channels signs for none, as documented."""
+    """A key is trusted only for the channels that it endorses, as documented; without endorsements, for none."""
     ms.signer.rotate("other", endorsements=endorsements)
 
     status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {_good(ms.signer)}")
@@ -171,7 +171,7 @@ async def test_key_must_endorse_the_channel(
 async def test_other_channels_are_not_served(
     channel_id: str | None, expected: int, ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """Direct Line and Web Chat let the client write who it is: even a good token from there is refused."""
+    """On Direct Line and Web Chat the client states who it is, so even a valid token from there is refused."""
     ms.signer.rotate("all", endorsements=["msteams", "webchat", "directline"])
 
     status, _ = await ms.send(edge.url, _message(channelId=channel_id), authorization=f"Bearer {_good(ms.signer)}")
@@ -179,8 +179,8 @@ async def test_other_channels_are_not_served(
     assert (status, edge.turns) == (expected, [])
 
 
-async def test_remembered_token_ends_with_its_exp(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """A token that held before is refused once it has expired: what is remembered is not kept past exp."""
+async def test_remembered_token_expires(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """A verified token is remembered, but not beyond its exp."""
     held = f"Bearer {_good(ms.signer, exp=int(NOW) + 60)}"
     first, _ = await ms.send(edge.url, _message(), authorization=held)
     clock.seconds = NOW + 60 + 301
@@ -190,8 +190,10 @@ async def test_remembered_token_ends_with_its_exp(ms: FakeMicrosoft, edge: Edge,
     assert (first, second) == (200, 401)
 
 
-async def test_remembered_token_dies_with_its_key(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """A token that held before is refused once its key was withdrawn."""
+async def test_remembered_token_is_refused_once_its_key_is_withdrawn(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker
+) -> None:
+    """A remembered token is refused as soon as its key is no longer published."""
     held = f"Bearer {_good(ms.signer, exp=int(NOW) + 90_000)}"
     first, _ = await ms.send(edge.url, _message(), authorization=held)
     ms.signer.withdraw("key-1")
@@ -205,7 +207,7 @@ async def test_remembered_token_dies_with_its_key(ms: FakeMicrosoft, edge: Edge,
 
 
 async def test_remembered_token_is_compared_with_every_body(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A token that held for one body does not carry another body's serviceUrl."""
+    """A token that was valid for one body is refused for a body with another serviceUrl."""
     held = f"Bearer {_good(ms.signer)}"
     first, _ = await ms.send(edge.url, _message(), authorization=held)
 
@@ -215,8 +217,10 @@ async def test_remembered_token_is_compared_with_every_body(ms: FakeMicrosoft, e
 
 
 @pytest.mark.parametrize("channel_id", ["webchat", "", None])
-async def test_remembered_token_carries_no_other_channel(channel_id: str | None, ms: FakeMicrosoft, edge: Edge) -> None:
-    """A token that held for Teams does not carry a body of a channel that its key does not endorse."""
+async def test_remembered_token_is_refused_for_another_channel(
+    channel_id: str | None, ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """A token that was valid for Teams is refused for a channel that its key does not endorse."""
     held = f"Bearer {_good(ms.signer)}"
     await ms.send(edge.url, _message(), authorization=held)
 
@@ -225,8 +229,8 @@ async def test_remembered_token_carries_no_other_channel(channel_id: str | None,
     assert (status, len(edge.turns)) == (401, 1)
 
 
-async def test_remembered_token_is_the_whole_token(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The same claims under another signature, or none, are judged for themselves."""
+async def test_remembered_token_includes_its_signature(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The same claims with another signature, or none, are verified again and refused."""
     held = _good(ms.signer)
     await ms.send(edge.url, _message(), authorization=f"Bearer {held}")
     head, claims, _ = held.split(".")
@@ -238,10 +242,10 @@ async def test_remembered_token_is_the_whole_token(ms: FakeMicrosoft, edge: Edge
     assert len(edge.turns) == 1
 
 
-async def test_no_more_tokens_are_remembered_than_fit(
+async def test_number_of_remembered_tokens_is_limited(
     ms: FakeMicrosoft, edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tokens without end do not fill the memory: the oldest are judged anew."""
+    """Many tokens do not fill the memory: the oldest are forgotten and verified again."""
     monkeypatch.setattr(tokens, "REMEMBERED", 3)
     verifier = TokenVerifier(edge.keys, app_id=APP_ID, clock=edge.clock)
     for number in range(8):
@@ -274,10 +278,10 @@ OURS = "11111111-1111-4111-8111-111111111111"
         (None, None, 403),
     ],
 )
-async def test_foreign_conversations_are_answered_403(
+async def test_conversation_of_another_tenant_is_answered_403(
     data: str | None, conversation: str | None, expected: int, ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """The conversation's tenant must be named, and wherever it is named it must be ours."""
+    """The body must name the conversation's tenant, and each place that names it must name ours."""
     status, _ = await ms.send(
         edge.url,
         _tenant_in(_message(), data=data, conversation=conversation),
@@ -287,8 +291,8 @@ async def test_foreign_conversations_are_answered_403(
     assert (status, len(edge.turns)) == (expected, int(expected == 200))
 
 
-async def test_refusal_tells_the_caller_nothing(ms: FakeMicrosoft, edge: Edge) -> None:
-    """Every 401 has the same body, so that nobody learns which check failed."""
+async def test_every_refusal_has_the_same_body(ms: FakeMicrosoft, edge: Edge) -> None:
+    """Every 401 has the same body, so callers do not learn which check failed."""
     answers = [
         await ms.send(edge.url, _message(), authorization=f"Bearer {forge(ms.signer, SERVICE)}")
         for forge in FORGED.values()
@@ -298,6 +302,6 @@ async def test_refusal_tells_the_caller_nothing(ms: FakeMicrosoft, edge: Edge) -
 
 
 async def test_verifier_without_an_app_id_is_not_built(edge: Edge) -> None:
-    """An empty app id, which any token could be meant for, is refused at the start."""
+    """An empty app id is refused at startup, because it says nothing about which tokens are for this bot."""
     with pytest.raises(ValueError, match="app id"):
         TokenVerifier(edge.keys, app_id="", clock=edge.clock)

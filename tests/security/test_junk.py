@@ -1,4 +1,4 @@
-"""Figure 15: whatever is sent to the whole program, it never answers 5xx, sends nothing to AWS, and works afterwards."""
+"""Figure 15: junk sent to the whole program causes no 5xx and no call to AWS, and a click still works afterwards."""
 
 import random
 from collections import Counter
@@ -17,12 +17,12 @@ from tests.fakes.teams_world import APPROVERS, Message
 from tests.figures import Figure, size
 
 REQUESTS = size(short=1_000, ci=10_000, long=50_000)
-STRANGERS = REQUESTS // 20  # of them with other methods and paths
+OTHER_ROUTES = REQUESTS // 20  # of these, with other methods and paths
 SEED = 20261123
 
 
 def _kinds(world: Product, card: Message, request: str) -> list[Json]:
-    """Return good activities of every kind that is served; the clicks would decide if nothing were spoilt."""
+    """Return valid activities of every kind that is served. Each click would decide if it were not spoilt."""
     teams, url = world.microsoft.world, world.microsoft.service_url
     common: Json = {"sender": HANAKO, "place": teams.place(APPROVERS), "service_url": url}
     thread: Json = {**common, "place": teams.place(f"{APPROVERS};messageid={card.root}"), "reply_to": card.id}
@@ -38,11 +38,11 @@ def _kinds(world: Product, card: Message, request: str) -> list[Json]:
     ]
 
 
-async def _strange(world: Product, rng: random.Random) -> Counter[int]:
-    """Send other methods, and to other paths."""
+async def _send_to_other_routes(world: Product, rng: random.Random) -> Counter[int]:
+    """Send random bytes with other methods and to other paths. Return the statuses."""
     statuses: Counter[int] = Counter()
     async with aiohttp.ClientSession() as http:
-        for _ in range(STRANGERS):
+        for _ in range(OTHER_ROUTES):
             method, path = rng.choice((*junk.METHODS, "POST")), rng.choice((*junk.PATHS, "/api/messages"))
             address = URL(f"{world.bot_url}{path}", encoded=True)
             async with http.request(method, address, data=rng.randbytes(rng.randrange(200))) as answer:
@@ -53,7 +53,7 @@ async def _strange(world: Product, rng: random.Random) -> Counter[int]:
 async def test_junk_is_never_answered_with_a_5xx(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
 ) -> None:
-    """Spoilt requests, most of them with a valid token: 0 answers of 5xx, 0 signals, no unexpected error in the log."""
+    """Spoilt requests, most with a valid token: no 5xx, no signal, no unexpected error in the log."""
     rng = random.Random(SEED)
     statuses: Counter[int] = Counter()
     async with product(monkeypatch, tmp_path) as world, world.running():
@@ -61,12 +61,12 @@ async def test_junk_is_never_answered_with_a_5xx(
         card = await world.card(key.rpartition("/")[2])
         spoilt = [junk.mutations(rng, kind) for kind in _kinds(world, card, key)]
         with capture_logs() as logs:
-            for number in range(REQUESTS - STRANGERS):
+            for number in range(REQUESTS - OTHER_ROUTES):
                 body = next(spoilt[number % len(spoilt)])
                 headers = junk.headers(rng, world.microsoft.signer.header(world.microsoft.service_url))
                 status, _ = await world.microsoft.send_raw(world.bot_url, body, headers=headers)
                 statuses[status] += 1
-            statuses += await _strange(world, rng)
+            statuses += await _send_to_other_routes(world, rng)
         surprises = [each for each in logs if each["event"] in {"turn_failed", "background_failed", "look_failed"}]
         assert (world.signals(), world.aws.calls("StopAutomationExecution")) == (0, [])
         answer = await world.click(HANAKO, card, "approve")

@@ -1,6 +1,6 @@
-"""The bot's token goes to listed hosts alone, whatever an activity or the store says, and what proves the bot to nobody.
+"""The bot's token goes only to listed hosts, and its credential only to the login, regardless of stored or sent URLs.
 
-A unlisted server listens beside Microsoft's side; it must never be spoken to.
+A server under a name that is not listed runs beside the fake Microsoft. It must receive nothing.
 """
 
 import ast
@@ -28,13 +28,13 @@ MESSAGE = Message({"type": "AdaptiveCard", "version": "1.5", "body": []}, "a lin
 
 
 class UnlistedServer:
-    """Somebody else's server. It is on this machine, but under a name that is not listed."""
+    """A server on this machine under a name that is not listed. `received`: the requests that it got."""
 
     def __init__(self) -> None:
-        self.url, self.heard = "", list[str]()
+        self.url, self.received = "", list[str]()
 
     async def handle(self, request: web.Request) -> web.Response:
-        self.heard.append(f"{request.method} {request.path} {request.headers} {await request.text()}")
+        self.received.append(f"{request.method} {request.path} {request.headers} {await request.text()}")
         return web.json_response({"id": "1", "access_token": "x", "expires_in": 3600})
 
 
@@ -63,8 +63,10 @@ async def bot(ms: FakeMicrosoft, clock: ManualClock) -> AsyncIterator[Turns]:
         yield running
 
 
-async def test_a_stored_address_of_a_foreign_host_is_not_used(ms: FakeMicrosoft, bot: Turns, unlisted: UnlistedServer) -> None:
-    """Cards, updates, replies, direct messages and rosters go to the configured address, and arrive."""
+async def test_stored_address_of_an_unlisted_host_is_not_used(
+    ms: FakeMicrosoft, bot: Turns, unlisted: UnlistedServer
+) -> None:
+    """Cards, updates, replies, direct messages and roster reads go to the configured address instead, and succeed."""
     personal = ms.world.personal(HANAKO).id
     bot.store.tables.service_urls |= {APPROVERS: unlisted.url, personal: unlisted.url}
     await bot.store.remember_chat(PersonalChat(PERSON, personal, unlisted.url))
@@ -80,10 +82,10 @@ async def test_a_stored_address_of_a_foreign_host_is_not_used(ms: FakeMicrosoft,
     assert member is not None
 
 
-async def test_an_activity_that_names_a_foreign_host_teaches_nothing(
+async def test_service_url_of_an_unlisted_host_is_not_stored(
     ms: FakeMicrosoft, bot: Turns, unlisted: UnlistedServer
 ) -> None:
-    """Even one that the Bot Framework signed: its answer stays away, and the next card goes where it did."""
+    """Even if the Bot Framework signed it, no reply goes there, and later cards go to the previous address."""
     seen_as, ms.seen_as = ms.seen_as, unlisted.url.removesuffix("/teams/")
     for place in (APPROVERS, ms.world.personal(HANAKO).id):
         status, _ = await ms.post_message(bot.url, HANAKO, place, "help")
@@ -100,18 +102,18 @@ async def test_an_activity_that_names_a_foreign_host_teaches_nothing(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_no_redirect_is_followed(ms: FakeMicrosoft, unlisted: UnlistedServer, status: int) -> None:
-    """Neither from the login with what proves the bot, nor from the Connector with its token, nor for keys."""
+    """Redirects of the login, the Connector and the signing keys are not followed."""
     for path in ("token$", "openidconfiguration$", "/v3/"):
         async with running_edge(ms, clock=Ticker()) as edge:
             for method in ("GET", "POST", "PUT"):
                 ms.fault(method, path, status=status, headers={"Location": unlisted.url}, times=None)
-            assert await _nothing_works(edge, ms.service_url)
+            assert await _something_fails(edge, ms.service_url)
             ms.faults.heal()
     assert unlisted.received == []
 
 
-async def _nothing_works(edge: Edge, service_url: str) -> bool:
-    """Do what goes out; tell whether something was refused, or could not be had."""
+async def _something_fails(edge: Edge, service_url: str) -> bool:
+    """Make every outbound call. Return True if at least one was refused or unavailable."""
     connector, failed = edge.connector, not await edge.keys.warm()
     for call in (
         connector.post_to_conversation(service_url, conversation=APPROVERS, activity={}),
@@ -125,38 +127,38 @@ async def _nothing_works(edge: Edge, service_url: str) -> bool:
     return failed
 
 
-# --- read from the source: there is no other way out
+# --- read from the source: nothing else sends
 
 
-def attributes(path: Path) -> Iterator[tuple[str, ast.Call]]:
-    """Yield the calls of methods in a module, by the method's name."""
+def method_calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """Yield the method calls of a module, with the method's name."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             yield node.func.attr, node
 
 
-def users(name: str) -> set[str]:
-    """Return the product's modules that call a method of that name."""
+def modules_calling(name: str) -> set[str]:
+    """Return the modules of the product that call a method of that name."""
     product = (path for path in (ROOT / "bot").rglob("*.py") if "sandbox" not in path.parts)
-    return {path.stem for path in product for attribute, _ in attributes(path) if attribute == name}
+    return {path.stem for path in product for attribute, _ in method_calls(path) if attribute == name}
 
 
 def test_one_module_sends_the_token() -> None:
-    """Whoever adds another way to Teams has to come here, and check the host as this one does."""
-    assert users("bearer") == {"calls"}
+    """A second module that sends the token fails this test. It has to check the host first, as this one does."""
+    assert modules_calling("bearer") == {"calls"}
 
 
-def test_secrets_are_opened_where_they_are_sent_and_nowhere_else() -> None:
-    """And once in the settings, to tell whether there is one."""
+def test_secrets_are_revealed_only_where_they_are_sent() -> None:
+    """The settings are the one exception: they check whether there is a secret."""
     sending = {"calls", "client_authentication", "managed_identity"}
-    assert users("get_secret_value") == {*sending, "settings"}
+    assert modules_calling("get_secret_value") == {*sending, "settings"}
 
 
-def test_every_request_says_that_redirects_are_not_followed() -> None:
-    """Whatever goes out over aiohttp."""
+def test_every_request_disables_redirects() -> None:
+    """Every call of an aiohttp session passes `allow_redirects=False`."""
     found: dict[str, list[Any]] = {}
     for path in (ROOT / "bot" / "teams").rglob("*.py"):
-        for name, call in attributes(path):
+        for name, call in method_calls(path):
             owner = ast.unparse(call.func)
             if name in {"get", "post", "put", "delete", "patch", "head", "request"} and "session" in owner:
                 following = {word.arg: ast.unparse(word.value) for word in call.keywords}.get("allow_redirects")
@@ -164,10 +166,10 @@ def test_every_request_says_that_redirects_are_not_followed() -> None:
     assert found == {name: ["False"] for name in ("calls", "entra", "keys", "managed_identity")}
 
 
-async def test_a_host_that_is_not_listed_is_refused_before_anything_is_sent(
+async def test_unlisted_host_is_refused_before_a_token_is_fetched(
     ms: FakeMicrosoft, bot: Turns, unlisted: UnlistedServer
 ) -> None:
-    """Not even a token is fetched for it: the last check stands right before the wire."""
+    """The last check is right before the request. It fails before even a token is fetched."""
     with pytest.raises(ChatRefused) as refused:
         await bot.side._connector.post_to_conversation(unlisted.url, conversation=APPROVERS, activity={})
     assert refused.value.detail == "host_not_listed"

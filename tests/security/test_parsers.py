@@ -1,4 +1,4 @@
-"""Figure 17: whatever is fed to a parser, it reads it or raises its declared error, and nothing else."""
+"""Figure 17: each parser parses any input or raises its declared errors, and nothing else."""
 
 import json
 import random
@@ -70,7 +70,7 @@ HEADER = Signer(app_id=APP_ID).header("https://smba.trafficmanager.net/teams/")
 
 @dataclass(frozen=True, slots=True)
 class Parser:
-    """Something that reads what came from outside: how input is made, what reads it, what it may raise."""
+    """A parser of outside input: makes input, parses it, and lists the errors that it may raise."""
 
     make: Callable[[random.Random], Any]
     read: Callable[[Any], object]
@@ -159,8 +159,8 @@ PARSERS = {
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_a_parser_reads_it_or_raises_what_it_declares(name: str, figure: Figure) -> None:
-    """Tens of thousands of spoilt inputs: read, or the declared error; some of each, or the test would be blind."""
+def test_parser_parses_or_raises_its_declared_error(name: str, figure: Figure) -> None:
+    """Tens of thousands of spoilt inputs. Some must parse and some must fail, or the test would be blind."""
     parser, rng = PARSERS[name], random.Random(f"{SEED} {name}")
     cases, read = -(-CASES // len(PARSERS)), 0
     for _ in range(cases):
@@ -175,17 +175,17 @@ def test_a_parser_reads_it_or_raises_what_it_declares(name: str, figure: Figure)
     figure(17, parser=name, cases=cases, read=read, declared_errors=cases - read)
 
 
-def test_a_parser_that_trusts_is_seen() -> None:
-    """The proof is not blind: one that believes its input fails within a few cases."""
+def test_parser_without_checks_is_noticed() -> None:
+    """Control: a parser that trusts its input fails within a few cases."""
     rng = random.Random(SEED)
     failed = 0
     for _ in range(100):
         try:
-            _trusting(spoilt(rng, ops_item()))
+            _parsed_without_checks(spoilt(rng, ops_item()))
         except (KeyError, TypeError, ValueError):
             failed += 1
     assert failed > 10
 
 
-def _trusting(document: Any) -> object:
+def _parsed_without_checks(document: Any) -> object:
     return json.loads(document["OperationalData"]["/aws/accessrequest"]["Value"])["requester"]["arn"]

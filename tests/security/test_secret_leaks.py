@@ -1,7 +1,7 @@
-"""What proves the bot, and what it is given for it, is in no log line, error, metric, repr, `show` or store.
+"""The bot's credentials and tokens are in no log line, error, metric, repr, store, or output of `show`.
 
-Each secret here has the word "canary" in it. Everything that can go wrong with a credential is driven, by servers that
-answer with whatever they were sent; then everything that somebody may read is searched for that word.
+Every secret here contains the word "canary". Servers answer with what they received, so that each error that a
+credential can cause carries it. Then everything that a person could read is searched for that word.
 """
 
 import asyncio
@@ -58,17 +58,17 @@ ARN = "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:node-access-AbC
 Answering = Callable[[str], web.StreamResponse]
 
 
-class Hostile:
-    """A server that answers with what it was sent, in the way of the test."""
+class EchoServer:
+    """A server that repeats what it received, in the form that the test chooses."""
 
     def __init__(self) -> None:
         self.url = ""
         self.answer: Answering = _granting
-        self.heard = list[str]()
+        self.received = list[str]()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         sent = f"{await request.text()} {dict(request.headers)} {request.query_string} {CREDENTIAL} {TOKEN}"
-        self.heard.append(sent)
+        self.received.append(sent)
         if self.answer is _cut:
             return await _half(request, sent)
         if self.answer is _gone:
@@ -98,8 +98,8 @@ async def _half(request: web.Request, sent: str) -> web.StreamResponse:
     return answer
 
 
-def _saying(status: int, **headers: str) -> Answering:
-    """Answer in each place that some reader of answers looks at."""
+def _echo(status: int, **headers: str) -> Answering:
+    """Return an answer with the text in every field that a reader of answers may look at."""
     return lambda sent: web.json_response(
         {
             "error": sent,
@@ -121,12 +121,12 @@ def _raw(text: str) -> Answering:
 
 ANSWERS: dict[str, Answering] = {
     "granted": _granting,
-    "refused": _saying(401),
+    "refused": _echo(401),
     "refused, a word": lambda _: web.json_response({"error": CREDENTIAL, "error_codes": [CREDENTIAL]}, status=400),
     "refused, nested": lambda sent: web.json_response({"error": {"code": sent, "message": sent}}, status=403),
     "refused, code": lambda _: web.json_response({"error": {"code": TOKEN}}, status=403),
-    "unavailable": _saying(503, **{"Retry-After": TOKEN}),
-    "throttled": _saying(429, **{"Retry-After": CREDENTIAL}),
+    "unavailable": _echo(503, **{"Retry-After": TOKEN}),
+    "throttled": _echo(429, **{"Retry-After": CREDENTIAL}),
     "redirected": lambda _: web.Response(status=302, headers={"Location": f"/elsewhere?{CREDENTIAL}&{TOKEN}"}),
     "no JSON": _raw("SENT"),
     "half of JSON": _raw(f'{{"access_token": "{TOKEN}", "x": "{CREDENTIAL}'),
@@ -140,8 +140,8 @@ ANSWERS: dict[str, Answering] = {
 
 
 @asynccontextmanager
-async def hostile() -> AsyncIterator[Hostile]:
-    app, made = web.Application(), Hostile()
+async def echo_server() -> AsyncIterator[EchoServer]:
+    app, made = web.Application(), EchoServer()
     app.router.add_route("*", "/{tail:.*}", made.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
@@ -151,8 +151,8 @@ async def hostile() -> AsyncIterator[Hostile]:
     await runner.cleanup()
 
 
-def shown(*things: object) -> str:
-    """Return everything that somebody could get to see of some things: texts, reprs, whole traces of errors."""
+def readable(*things: object) -> str:
+    """Return everything that a person could see of some objects: texts, reprs and stack traces."""
     texts = [f"{each!r} {each!s}" for each in things]
     for error in (each for each in things if isinstance(each, BaseException)):
         texts += traceback.format_exception(error)
@@ -161,58 +161,58 @@ def shown(*things: object) -> str:
 
 
 async def outcome(doing: Awaitable[object]) -> object:
-    """Return what came of it, error or not."""
+    """Return the result, or the error."""
     try:
         return await doing
-    except Exception as error:  # noqa: BLE001 - any error is what is looked at
+    except Exception as error:  # noqa: BLE001 - every error is searched
         return error
 
 
-def grants_of(kind: str, session: aiohttp.ClientSession, url: str, clock: Ticker) -> TokenSource:
-    """Return a source of tokens of each kind, with a canary in it."""
+def token_source_of(kind: str, session: aiohttp.ClientSession, url: str, clock: Ticker) -> TokenSource:
+    """Return a token source of each kind. Its secret is a canary."""
     if kind == "managed-identity":
         address = IdentityAddress(f"{url}/msi/token", SecretStr(CREDENTIAL))
         return ManagedIdentity(session, address=address, app_id=APP_ID, clock=clock)
     source = FakeSecretSource(CREDENTIAL)
-    proofs: dict[str, ClientAuthentication] = {
+    authentications: dict[str, ClientAuthentication] = {
         "given": StaticSecret(SecretStr(CREDENTIAL)),
         "stored": RotatingSecret(source, clock=clock),
         "federation": Federation(source),
     }
-    return Entra(session, authority=url, tenant_id=TENANT_ID, app_id=APP_ID, authentication=proofs[kind], clock=clock)
+    return Entra(
+        session, authority=url, tenant_id=TENANT_ID, app_id=APP_ID, authentication=authentications[kind], clock=clock
+    )
 
 
 @pytest.mark.parametrize("name", ANSWERS)
 @pytest.mark.parametrize("kind", ["given", "stored", "federation", "managed-identity"])
-async def test_no_answer_of_the_login_brings_it_to_light(
-    kind: str, name: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Granted or refused, cut or made up: whatever comes back, nothing of it is repeated."""
+async def test_no_answer_of_the_login_reveals_a_secret(kind: str, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Whether it token_source, refuses, breaks off or makes no sense: no secret appears anywhere."""
     caplog.set_level(logging.WARNING)  # as the program keeps its libraries
     clock = Ticker()
-    async with hostile() as login, open_session(proxied=False) as session:
+    async with echo_server() as login, open_session(proxied=False) as session:
         login.answer = ANSWERS[name]
-        grants = grants_of(kind, session, login.url, clock)
-        async with AppCredentials(grants, clock=clock) as credentials:
+        token_source = token_source_of(kind, session, login.url, clock)
+        async with AppCredentials(token_source, clock=clock) as credentials:
             with structlog.testing.capture_logs() as lines:
-                direct = await outcome(grants.fetch())
+                direct = await outcome(token_source.fetch())
                 told = [await outcome(credentials.bearer()) for _ in range(2)]
                 credentials.forget(SecretStr(TOKEN))
-    assert login.heard
+    assert login.received
     assert lines
-    assert CANARY not in shown(direct, *told, lines, grants, vars(grants), credentials, vars(credentials), caplog.text)
+    assert CANARY not in readable(
+        direct, *told, lines, token_source, vars(token_source), credentials, vars(credentials), caplog.text
+    )
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-async def test_no_answer_of_the_connector_brings_the_token_to_light(
-    name: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A connector that sends back the Authorization header in every field."""
+async def test_no_answer_of_the_connector_reveals_the_token(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The Connector sends the Authorization header back in every field."""
     caplog.set_level(logging.WARNING)
     clock = Ticker()
-    async with hostile() as login, hostile() as teams, open_session(proxied=False) as session:
+    async with echo_server() as login, echo_server() as teams, open_session(proxied=False) as session:
         teams.answer = ANSWERS[name]
-        async with AppCredentials(grants_of("given", session, login.url, clock), clock=clock) as credentials:
+        async with AppCredentials(token_source_of("given", session, login.url, clock), clock=clock) as credentials:
             calls = ConnectorCalls(session, credentials=credentials, hosts=ServiceHosts(["127.0.0.1"]), clock=clock)
             connector = Connector(calls, app_id=APP_ID)
             with structlog.testing.capture_logs() as lines:
@@ -220,20 +220,20 @@ async def test_no_answer_of_the_connector_brings_the_token_to_light(
                     await outcome(connector.post_to_conversation(teams.url, conversation=APPROVERS, activity={})),
                     await outcome(connector.get_member(teams.url, conversation=APPROVERS, member=HANAKO.object_id)),
                 ]
-    assert f"Bearer {TOKEN}" in str(teams.heard)
+    assert f"Bearer {TOKEN}" in str(teams.received)
     assert [each for each in errors if isinstance(each, Exception)]
-    assert CANARY not in shown(*errors, lines, calls, vars(calls), caplog.text)
+    assert CANARY not in readable(*errors, lines, calls, vars(calls), caplog.text)
 
 
 AWS_ANSWERS: dict[str, Answering] = {
     **{name: ANSWERS[name] for name in ("unavailable", "throttled", "no JSON", "half of JSON", "cut", "gone")},
-    "refused": _saying(400),
-    "another thing": _raw(f'{{"SecretString": ["{CREDENTIAL}"]}}'),
+    "refused": _echo(400),
+    "another type": _raw(f'{{"SecretString": ["{CREDENTIAL}"]}}'),
     "an object without the key": _raw(f'{{"SecretString": "{{\\"secret\\": \\"{CREDENTIAL}\\"}}"}}'),
-    "half of a statement": lambda _: web.Response(
+    "a cut answer of STS": lambda _: web.Response(
         text=f"<GetWebIdentityTokenResponse><WebIdentityToken>{CREDENTIAL}", content_type="text/xml"
     ),
-    "an error with a text": lambda _: web.Response(
+    "an error with a message": lambda _: web.Response(
         text=f"<ErrorResponse><Error><Code>AccessDenied</Code><Message>{CREDENTIAL}</Message></Error></ErrorResponse>",
         content_type="text/xml",
         status=403,
@@ -247,12 +247,12 @@ AWS_ANSWERS: dict[str, Answering] = {
 
 
 @pytest.mark.parametrize("name", AWS_ANSWERS)
-async def test_no_answer_of_aws_brings_it_to_light(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Secrets Manager and STS: errors carry AWS's code, which the metrics count, and nothing of the answer."""
+async def test_no_answer_of_aws_reveals_a_secret(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Secrets Manager and STS: errors and metrics have AWS's error code, and nothing else of the answer."""
     caplog.set_level(logging.WARNING)
     registry, clock = CollectorRegistry(), Ticker()
     bot = Session("SANDBOXKEYOFTHEBOT01", "x", "", "arn:aws:iam::111122223333:role/NodeAccessBot", "node-access-bot")
-    async with hostile() as aws, AsyncExitStack() as stack:
+    async with echo_server() as aws, AsyncExitStack() as stack:
         aws.answer = AWS_ANSWERS[name]
         stack.enter_context(environment(aws.url, bot))
         side = await stack.enter_async_context(
@@ -269,16 +269,16 @@ async def test_no_answer_of_aws_brings_it_to_light(name: str, caplog: pytest.Log
             errors = [await outcome(each.read()) for each in sources]
             errors += [await outcome(RotatingSecret(sources[0], clock=clock).form())]
             errors += [await outcome(Federation(sources[1]).form())]
-    assert len(aws.heard) == 4
+    assert len(aws.received) == 4
     assert all(isinstance(each, Exception) for each in errors)
-    assert CANARY not in shown(*errors, lines, *sources, generate_latest(registry).decode(), caplog.text)
+    assert CANARY not in readable(*errors, lines, *sources, generate_latest(registry).decode(), caplog.text)
 
 
 # --- a whole run
 
 
-async def test_a_whole_run_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A request is posted and decided; then the log, /metrics, `show` and the store's files are searched."""
+async def test_whole_run_leaves_no_secret_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A request is posted and decided. Then the log, /metrics, `show` and the store's files are searched."""
     given: list[str] = []
 
     def entra(aws: SandboxAws) -> Microsoft:
@@ -313,7 +313,7 @@ async def test_a_whole_run_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch
 
 
 def contents(folder: Path) -> bytes:
-    """Return what stands in the files of a folder."""
+    """Return the bytes of all files in a folder."""
     return b"".join(path.read_bytes() for path in folder.iterdir())
 
 
@@ -328,11 +328,11 @@ async def _decided(world: Product, port: int) -> tuple[str, str]:
         return request, await answer.text()
 
 
-def test_the_search_is_not_blind() -> None:
-    """It finds a canary in an error's text, in its cause and in what an error keeps."""
+def test_search_finds_a_secret_in_an_error() -> None:
+    """Control: a canary is found in an error's text, in its cause and in its attributes."""
     kept = ValueError("plain")
     kept.doc = TOKEN  # type: ignore[attr-defined]  # as json's own error does
     caused = RuntimeError("plain")
     caused.__cause__ = ValueError(CREDENTIAL)
-    assert all(CANARY in shown(each) for each in (ValueError(TOKEN), kept, caused, {"a": CREDENTIAL}))
-    assert SECRET not in shown(SecretStr(SECRET))
+    assert all(CANARY in readable(each) for each in (ValueError(TOKEN), kept, caused, {"a": CREDENTIAL}))
+    assert SECRET not in readable(SecretStr(SECRET))

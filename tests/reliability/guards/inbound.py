@@ -45,7 +45,7 @@ GUARDS = (
     ),
     Guard(
         "the channel of every body is compared with the cached token",
-        TOKENS + "test_remembered_token_carries_no_other_channel[webchat]",
+        TOKENS + "test_remembered_token_is_refused_for_another_channel[webchat]",
         {"bot.teams.inbound.keys:SigningKey.endorses": always(True)},
     ),
     Guard(
@@ -55,12 +55,12 @@ GUARDS = (
     ),
     Guard(
         "the token cache is bounded",
-        TOKENS + "test_no_more_tokens_are_remembered_than_fit",
+        TOKENS + "test_number_of_remembered_tokens_is_limited",
         {"bot.teams.inbound.tokens:LRUCache": around(lambda cache, _size: cache(10**9))},
     ),
     Guard(
         "activities without a tenant are refused",
-        TOKENS + "test_foreign_conversations_are_answered_403[None-None-403]",
+        TOKENS + "test_conversation_of_another_tenant_is_answered_403[None-None-403]",
         {
             "bot.teams.wire.activity:Inbound.is_of_tenant": around(
                 lambda ours, inbound, tenant: not inbound.tenants or ours(inbound, tenant)
@@ -69,27 +69,27 @@ GUARDS = (
     ),
     Guard(
         "bodies must be UTF-8",
-        BODIES + "test_body_is_utf_8[utf-16]",
+        BODIES + "test_body_in_another_encoding_is_refused[utf-16]",
         {"bot.teams.wire.activity:_load": around(_any_encoding)},
     ),
     Guard(
         "duplicate JSON members are rejected",
-        BODIES + "test_name_that_stands_twice_is_refused[from]",
+        BODIES + "test_duplicate_name_in_the_body_is_refused[from]",
         {"bot.teams.wire.activity:_object": around(lambda _, members: dict(members))},
     ),
     Guard(
         "infinite numbers are rejected",
-        BODIES + "test_number_without_bounds_is_refused[1e999]",
+        BODIES + "test_number_that_json_cannot_represent_is_refused[1e999]",
         {"bot.teams.wire.activity:_finite": around(lambda _, digits: float(digits))},
     ),
     Guard(
         "the tenant of a sender must be a string",
-        BODIES + "test_sender_is_named_in_texts[junk0-tenantId]",
+        BODIES + "test_sender_field_that_is_not_a_string_is_refused[junk0-tenantId]",
         {"bot.teams.wire.activity:parse": around(_without_junk_as_tenant)},
     ),
     Guard(
         "request headers must arrive in time",
-        BODIES + "test_head_that_never_ends_is_hung_up_on",
+        BODIES + "test_connection_with_an_endless_header_is_closed",
         {
             "aiohttp.web:AppRunner": around(
                 lambda runner, app, **options: runner(app, **{**options, "keepalive_timeout": 3600.0})
@@ -98,7 +98,7 @@ GUARDS = (
     ),
     Guard(
         "input that is not HTTP is not logged",
-        BODIES + "test_requests_that_proxies_read_otherwise_are_refused",
+        BODIES + "test_request_that_a_proxy_may_read_differently_is_refused",
         {"bot.web.server:_NotHttp.filter": always(True)},
     ),
 )

@@ -156,7 +156,7 @@ GUARDS = (
     Guard(
         "an empty list of approvers admits no one",
         DEFAULT_DENY + "test_empty_approver_list_admits_no_one[of the channel]",
-        {MAY_DECIDE: never(Refusal.DEFAULT_DENY)},
+        {MAY_DECIDE: never(Refusal.NOBODY)},
     ),
     Guard(
         "a failed roster admits no one",

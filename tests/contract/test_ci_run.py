@@ -1,4 +1,4 @@
-""".ci/run on machines of several kinds, with programs that only write down how they were called."""
+""".ci/run on machines of several kinds, with programs that only record how they were called."""
 
 import shutil
 import subprocess
@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-REAL = ("sh", "dirname", "grep")  # programs that the script itself is written with
+REAL = ("sh", "dirname", "grep")  # programs that the script itself needs
+EVERYTHING = ("python3", "make", "chromium", "fc-list", "id", "apt-get")
+FONTS = "Noto Sans CJK JP\nOpen Sans"
 COMMANDS = [
     "make weaknesses",
     "make check",
@@ -16,12 +18,10 @@ COMMANDS = [
     "make e2e",
     "make controls SAMPLE=12",
 ]
-EVERYTHING = ("python3", "make", "chromium", "fc-list", "id", "apt-get")
-FONTS = "Noto Sans CJK JP\nOpen Sans"
 
 
 class Machine:
-    """A folder of programs that stands for a machine."""
+    """A machine, made of a folder of programs."""
 
     def __init__(self, folder: Path) -> None:
         self._programs, self._log = folder / "programs", folder / "log"
@@ -32,17 +32,17 @@ class Machine:
             (self._programs / name).symlink_to(found)
 
     def has(self, *names: str, user: int = 0, fonts: str = FONTS) -> "Machine":
-        """Install programs; `python3` passes every check that is made of it."""
-        says = {"id": f"echo {user}", "fc-list": f"echo '{fonts}'", "python3": "echo python3"}
+        """Install programs; `python3` passes every check."""
+        output = {"id": f"echo {user}", "fc-list": f"echo '{fonts}'", "python3": "echo python3"}
         for name in names:
-            noted = f'echo "{name} $*" >>{self._log}' if name in {"make", "apt-get"} else ":"
+            recorded = f'echo "{name} $*" >>{self._log}' if name in {"make", "apt-get"} else ":"
             program = self._programs / name
-            program.write_text(f"#!/bin/sh\n{noted}\n{says.get(name, ':')}\n")
+            program.write_text(f"#!/bin/sh\n{recorded}\n{output.get(name, ':')}\n")
             program.chmod(0o755)
         return self
 
     def run(self) -> tuple[int, str, list[str]]:
-        """Run the script; return its exit code, what it said on stderr, and the calls that it made."""
+        """Run the script. Return its exit code, its stderr and the calls of make and apt-get."""
         done = subprocess.run(
             [ROOT / ".ci" / "run"],
             env={"PATH": str(self._programs)},
@@ -57,23 +57,19 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    """Return a machine with next to nothing on it."""
+    """A machine with almost nothing installed."""
     return Machine(tmp_path)
 
 
-def test_a_complete_machine_gets_the_checks_and_then_the_tests(machine: Machine) -> None:
-    """Where nothing is missing nothing is installed."""
+def test_complete_machine_runs_checks_then_tests(machine: Machine) -> None:
+    """If nothing is missing, nothing is installed."""
     assert machine.has(*EVERYTHING).run() == (0, "", COMMANDS)
 
 
-def test_a_bare_debian_gets_what_is_missing_first(machine: Machine) -> None:
-    """As root the missing packages are installed, after the lists were fetched, and then everything runs."""
+def test_bare_debian_first_installs_what_is_missing(machine: Machine) -> None:
+    """As root, the script updates the package lists, installs the missing packages, and then runs everything."""
     code, _, calls = machine.has("python3", "make", "id", "apt-get").run()
-    assert (code, calls[0].split()[:2], calls[2:]) == (
-        0,
-        ["apt-get", "update"],
-        COMMANDS,
-    )
+    assert (code, calls[0].split()[:2], calls[2:]) == (0, ["apt-get", "update"], COMMANDS)
     assert calls[1].startswith("apt-get install")
     assert set(calls[1].partition("--no-install-recommends")[2].split()) == {
         "chromium",
@@ -83,15 +79,17 @@ def test_a_bare_debian_gets_what_is_missing_first(machine: Machine) -> None:
     }
 
 
-def test_only_what_is_missing_is_installed(machine: Machine) -> None:
-    """A font that is there is not fetched again."""
+def test_only_missing_packages_are_installed(machine: Machine) -> None:
+    """An installed font is not installed again."""
     _, _, calls = machine.has(*EVERYTHING, fonts="Open Sans").run()
     assert calls[1].split()[-2:] == ["--no-install-recommends", "fonts-noto-cjk"]
 
 
 @pytest.mark.parametrize(("programs", "user"), [(("apt-get",), 1000), ((), 0)])
-def test_elsewhere_it_says_what_is_missing(machine: Machine, programs: tuple[str, ...], user: int) -> None:
-    """Without the right or the means to install, nothing runs and the missing packages are named."""
+def test_without_root_or_apt_the_missing_packages_are_listed(
+    machine: Machine, programs: tuple[str, ...], user: int
+) -> None:
+    """A user without root, and a system without apt-get, get the list of missing packages, and nothing runs."""
     code, said, calls = machine.has("python3", "make", "fc-list", "id", *programs, user=user).run()
     assert (code, calls) == (1, [])
     assert "missing: chromium " in said

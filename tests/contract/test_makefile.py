@@ -1,7 +1,8 @@
-"""`make setup` and `make sandbox` on a fresh machine: what they install, what they print, how they fail."""
+"""The Makefile on a fresh machine: what it installs, what it prints, how it fails, which tests it runs."""
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.contract import documents
 
 ROOT = Path(__file__).parents[2]
 INSTALL = ROOT / ".ci" / "install"
@@ -119,3 +122,24 @@ def test_progress_names_what_pip_does(script: ModuleType, tmp_path: Path, lines:
     """All packages are fetched first and then unpacked; the line says which and how many."""
     (tmp_path / "lib" / "python3.11" / "site-packages" / "alpha-1.0.dist-info").mkdir(parents=True)
     assert script.progress(lines, 2, tmp_path) == expected
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("target", ["test", "proofs", "e2e"])
+def test_long_test_run_is_announced(target: str, tmp_path: Path) -> None:
+    """Before the tests start, make prints what it runs and about how long that takes."""
+    before, started, _ = rules(target, tmp_path).partition("-m pytest")
+    assert started
+    assert re.search(rf'"make {target}: .*minute', before)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_every_proof_belongs_to_a_target(tmp_path: Path) -> None:
+    """`make proofs` or `make e2e` runs every file that tests/README.md lists, at the size for CI."""
+    listed = re.findall(r"^\| \d+ \| .*? \| `(test_\w+\.py)` \|", documents.read("tests/README.md"), re.MULTILINE)
+    proofs = rules("proofs", tmp_path)
+    words = {*proofs.split(), *rules("e2e", tmp_path).split()}
+    paths = [next((ROOT / "tests").rglob(name)).relative_to(ROOT) for name in listed]
+    assert len(paths) >= 20
+    assert [path for path in paths if words.isdisjoint({str(path), str(path.parent)})] == []
+    assert "RELIABILITY=proofs" in proofs

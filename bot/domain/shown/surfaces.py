@@ -1,8 +1,11 @@
 """What Teams must show for a row, and when that changes by itself. The one place where facts become views."""
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime, timedelta
+from enum import Enum
 
 from bot.domain.configuration import Configuration
 from bot.domain.identity import Person
@@ -36,6 +39,35 @@ class Wanted:
     def line(self) -> str:
         """What waits for each other: notes keep their order, so do direct messages; each card is for itself."""
         return self.name if self.kind is SurfaceKind.CARD else self.kind
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the message shows: the view's facts, and the channel's language and time zone.
+
+        Rows store it, and each card whose digest differs is updated. It therefore depends on no Python name of a class
+        or an enum member, and a new field changes it only where the field differs from its default. Renaming a field
+        of a view, or changing its default, updates each card once.
+        """
+        content = [_codes(self.view), self.channel.locale, self.channel.timezone]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _codes(value: object) -> object:
+    """Return the value in the types of JSON: moments in ISO 8601, spans in seconds, views without default values."""
+    match value:
+        case Enum():
+            return value.value
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case tuple():
+            return [_codes(each) for each in value]
+        case _ if is_dataclass(value):
+            parts = ((each.name, getattr(value, each.name), each.default) for each in fields(value))
+            return {name: _codes(part) for name, part, default in parts if part != default}
+        case _:
+            return value
 
 
 def desired(record: Record, configuration: Configuration, now: datetime) -> tuple[Wanted, ...]:

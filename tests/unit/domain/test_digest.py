@@ -1,0 +1,90 @@
+"""The digest by which a stored row knows whether its card in Teams is up to date."""
+
+from dataclasses import MISSING, fields, make_dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+import pytest
+
+from bot.domain.permission import Refusal
+from bot.domain.record import SurfaceKind
+from bot.domain.request import Verdict, Withdrawal
+from bot.domain.shown.surfaces import Wanted
+from bot.domain.shown.views import Banner, CardView, DecisionLine, LevelLine, Mention
+from bot.rendering.gallery import SAMPLES
+from tests.unit.domain.sample import APPROVALS, NOW
+
+CARDS = {name: sample.view for name, sample in SAMPLES.items() if isinstance(sample.view, CardView)}
+
+
+def digest_of(view: Any, **channel: str) -> str:
+    """Return the digest of a view in a channel."""
+    there = replace(APPROVALS, **channel)  # type: ignore[arg-type]  # texts alone
+    return Wanted("card:approvals", SurfaceKind.CARD, view, there).digest
+
+
+RECORDED = "9a61498a8448cc3a72d35a0c66477cf953b353f4f2db7a48a08fac9a1c0a2345"
+VIEW = CardView(
+    key="111122223333/ap-northeast-1/oi-f57e817742bd",
+    step="Level1",
+    banner=Banner.WAITING,
+    ops_item_id="oi-f57e817742bd",
+    account="111122223333",
+    region="ap-northeast-1",
+    node_id="i-02999bd501754105a",
+    node_name="web-prod-01",
+    requester="山田 太郎",
+    requester_principal="arn:aws:iam::111122223333:user/taro",
+    reason="INC-20481",
+    duration=timedelta(hours=4),
+    tags=(("Environment", "production"),),
+    level=LevelLine(number=1, of=2, step="Level1", approvals=0, required=1),
+    requested_at=NOW,
+    decisions=(DecisionLine(Withdrawal.REVOKE, "鈴木 芽依", NOW, "done"),),
+    no_buttons=Refusal.UNIDENTIFIED,
+    comment_required=(Verdict.REJECT,),
+    mentions=(Mention("29:1-tanaka-ichiro", "田中 一郎"),),
+)
+
+
+def test_digest_of_a_card_is_the_same_in_every_version() -> None:
+    """Another digest updates every card once after an upgrade, and repeatedly while replicas of two versions run."""
+    assert digest_of(VIEW) == RECORDED
+
+
+def test_cards_that_differ_have_different_digests() -> None:
+    """Every difference between two views updates the card."""
+    distinct = set(CARDS.values())
+    assert len({digest_of(view) for view in distinct}) == len(distinct)
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(CardView)])
+def test_each_field_counts(name: str) -> None:
+    """A card is updated if any one field of its view changes."""
+    view = VIEW
+    changed = replace(view, **{name: "changed"})  # type: ignore[arg-type]  # the digest does not check types
+    assert digest_of(changed) != digest_of(view)
+
+
+@pytest.mark.parametrize("channel", [{"locale": "ja"}, {"timezone": "Asia/Tokyo"}])
+def test_language_and_time_zone_count(channel: dict[str, str]) -> None:
+    """A card is updated if the channel's language or time zone changes."""
+    assert digest_of(VIEW, **channel) != digest_of(VIEW)
+
+
+class Renamed(StrEnum):
+    """An enum with a value of Banner."""
+
+    PENDING = "waiting"
+
+
+def test_names_of_classes_and_enum_members_do_not_count() -> None:
+    """A view class or an enum can be renamed, and a view can get a new field, without an update of every card."""
+    view = VIEW
+    kept = [(each.name, Any, each.default) for each in fields(CardView) if each.default is not MISSING]
+    required = [(each.name, Any) for each in fields(CardView) if each.default is MISSING]
+    renamed = make_dataclass("RequestCard", [*required, *kept, ("added", Any, None)], frozen=True)
+    values = {each.name: getattr(view, each.name) for each in fields(CardView)}
+    assert digest_of(renamed(**{**values, "banner": Renamed.PENDING})) == digest_of(view)
+    assert digest_of(renamed(**values, added="shown")) != digest_of(view)

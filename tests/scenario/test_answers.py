@@ -45,8 +45,7 @@ async def test_request_of_a_foreign_account_is_never_adopted(world: World) -> No
 
 async def test_refresh_is_answered_from_the_row(world: World) -> None:
     """The card as it is, without a notice and without a call to AWS."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     calls = len(world.aws.calls)
     answer = await world.press(key, person(77), Verb.REFRESH)
     assert (answer.card is not None, answer.notice) == (True, None)
@@ -55,8 +54,7 @@ async def test_refresh_is_answered_from_the_row(world: World) -> None:
 
 async def test_click_that_cannot_be_stored_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The person is asked to click again, and the comment is kept."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
 
     async def refuse(*_: object) -> None:
         raise StoreUnavailable("disk full")
@@ -70,8 +68,7 @@ async def test_click_that_cannot_be_stored_sends_nothing(world: World, monkeypat
 
 async def test_repeated_click_gets_the_answer_of_the_first(world: World) -> None:
     """Teams resends a slow click: nothing is sent twice."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         first, again = await asyncio.gather(world.press(key, HANAKO), world.press(key, HANAKO))
     assert len(world.aws.signals) == 1
@@ -82,8 +79,7 @@ async def test_repeated_click_gets_the_answer_of_the_first(world: World) -> None
 
 async def test_first_of_two_approvals_is_recorded(world: World) -> None:
     """The person is shown that more approvals are needed, and cannot vote twice."""
-    key = world.aws.add(required=2)
-    await world.shown(key)
+    key = await world.posted(required=2)
     async with world.running():
         assert code_of(await world.press(key, HANAKO)) is NoticeCode.RECORDED
         assert code_of(await world.press(key, HANAKO, Verb.REJECT)) is NoticeCode.REPEATED
@@ -94,8 +90,7 @@ async def test_first_of_two_approvals_is_recorded(world: World) -> None:
 
 async def test_click_that_loses_the_claim_names_the_winner(world: World) -> None:
     """It waits for the winner; if that takes too long, it is answered "busy", and nothing is sent."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
     async with world.running():
         first = asyncio.create_task(world.press(key, HANAKO))
@@ -115,8 +110,7 @@ async def test_click_that_loses_the_claim_names_the_winner(world: World) -> None
 
 async def test_waiting_click_proceeds_when_the_winner_was_refused(world: World) -> None:
     """The winner's signal was refused while another click waited: that click's decision is sent."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.before["signal"].append(SignalRefused("AccessDenied", denied=True))
     async with world.running():
         first, second = await asyncio.gather(world.press(key, HANAKO), world.press(key, ICHIRO))
@@ -135,8 +129,7 @@ async def test_waiting_click_proceeds_when_the_winner_was_refused(world: World) 
 )
 async def test_click_after_an_end_without_decision_shows_the_end(world: World, status: Status, told: Reason) -> None:
     """The notice says that the request ended; the card says how."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.end(key, status)
     await world.shown(key)
     assert code_of(await world.press(key, HANAKO)) is told
@@ -145,8 +138,7 @@ async def test_click_after_an_end_without_decision_shows_the_end(world: World, s
 
 async def test_decision_outside_teams_without_a_name_is_shown_as_such(world: World) -> None:
     """AWS does not show who decided: the notice says that it was outside Teams."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.end(key, Status.APPROVED)
     async with world.running():
         answer = await world.press(key, HANAKO)
@@ -158,8 +150,7 @@ async def test_decision_outside_teams_without_a_name_is_shown_as_such(world: Wor
 @pytest.mark.parametrize("problem", [AwsUnavailable("InternalServerError"), AwsThrottled("ThrottlingException")])
 async def test_nothing_is_sent_without_a_state_check(world: World, problem: AwsUnavailable) -> None:
     """The state cannot be read for a minute: nothing is sent, and the thread notifies the person."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.before["execution"].extend([problem] * 100)
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO))
@@ -173,8 +164,7 @@ async def test_nothing_is_sent_without_a_state_check(world: World, problem: AwsU
 
 async def test_lost_signal_is_released_when_the_console_decided(world: World) -> None:
     """The signal was lost and the console decided: a vote that AWS does not show did not count."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.before["signal"].append(SignalLost())
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO))
@@ -211,8 +201,7 @@ async def test_stranger_guest_and_foreign_tenant_are_refused(world: World) -> No
 async def test_channel_without_approvers_refuses_everybody() -> None:
     """An empty list allows no one, so the card has no buttons."""
     world = new_world(replace(APPROVALS, approvers=()))
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     assert not world.chat.of("post")[0].buttons
     assert code_of(await world.press(key, HANAKO)) is Refusal.NOBODY
 
@@ -221,8 +210,7 @@ async def test_level_with_its_own_approvers_refuses_others() -> None:
     """At the second level only its approvers may decide, in its own role."""
     lead = LevelRule("Level2", (f"user:{ICHIRO.object_id}",), "arn:aws:iam::{account}:role/NodeAccessLead")
     world = new_world(replace(APPROVALS, levels=(lead,)))
-    key = world.aws.add(levels=2)
-    await world.shown(key)
+    key = await world.posted(levels=2)
     async with world.running():
         await world.press(key, HANAKO)
         assert code_of(await world.press(key, HANAKO, step="Level2")) is Refusal.NOT_APPROVER
@@ -250,8 +238,7 @@ async def test_approvers_are_mentioned_while_the_card_waits() -> None:
     """A decided card has no mentions, and a person who is in no roster is never mentioned."""
     mention = (f"user:{ICHIRO.object_id}", "user:aaaaaaaa-0000-4000-8000-999999999999")
     world = new_world(replace(APPROVALS, mention=mention))
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     (card,) = world.chat.of("post")
     assert "<at>田中 一郎</at>" in card.card
     async with world.running():
@@ -261,8 +248,7 @@ async def test_approvers_are_mentioned_while_the_card_waits() -> None:
 
 async def test_every_click_is_in_the_audit_trail(world: World) -> None:
     """Who tried what, and the answer; refused clicks too."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         await world.press(key, person(50))
         await world.press(key, HANAKO)
@@ -278,8 +264,7 @@ async def test_hanging_store_does_not_delay_the_answer(world: World, call: str) 
     """Before Teams gives up, the person reads that the result is unknown. The work continues and counts once."""
     store = HangingStore()
     world = new_world(store=store)
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     store.hangs = {call}
     click = asyncio.create_task(world.press(key, HANAKO, comment="どうぞ"))
     await world.clock.advance(INVOKE_BUDGET)
@@ -299,8 +284,7 @@ async def test_click_that_the_store_delayed_over_a_minute_is_not_sent(world: Wor
     """The minute counts from the click: a later decision is released, and the person is notified."""
     store = HangingStore()
     world = new_world(store=store)
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     store.hangs = {"load"}
     click = asyncio.create_task(world.press(key, HANAKO))
     await world.clock.advance(61)
@@ -329,8 +313,7 @@ class ForgetfulStore(MemoryStore):
 async def test_store_failure_after_claim_is_reported_as_unknown() -> None:
     """The reply to the claim's write was lost, but the claim is stored: it is continued and sent once."""
     world = new_world(store=ForgetfulStore())
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         answer = await world.press(key, HANAKO)
         assert (code_of(answer), world.aws.signals) == (NoticeCode.STORE_SLOW, [])
@@ -344,8 +327,7 @@ async def test_store_failure_after_claim_is_reported_as_unknown() -> None:
 @pytest.mark.parametrize(("locale", "words"), [("ja", "承認者ではありません"), ("en", "not among the approvers")])
 async def test_refusal_is_in_the_language_of_the_person(world: World, locale: str, words: str) -> None:
     """Only this person sees the notice; the card keeps the channel's language."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     click = replace(world.pressed(key, person(50)), locale=locale)
     answer = await world.click_handler.click(click)
     assert answer.refused
@@ -357,8 +339,7 @@ async def test_refusal_is_in_the_language_of_the_person(world: World, locale: st
 async def test_client_without_a_language_gets_the_language_of_the_channel() -> None:
     """The client sends no locale, so the notice is in the channel's."""
     world = new_world(replace(APPROVALS, locale="ja"))
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     answer = await world.press(key, person(50))
     assert "承認者ではありません" in answer.text
 
@@ -387,8 +368,7 @@ async def test_promised_notification_is_posted_after_a_failed_read() -> None:
 
     store = Flaky()
     world = new_world(store=store)
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     gate = world.aws.gates["signal"] = asyncio.Event()
     world.aws.before["signal"].append(SignalRefused("InvalidAutomationSignalException", denied=False))
     async with world.running():
@@ -418,8 +398,7 @@ async def test_refusal_shows_the_current_card(world: World) -> None:
 
     world.people = Slow(world.people.people)
     world.build()
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         click = asyncio.create_task(world.press(key, stranger))
         await world.clock.advance(0.1)
@@ -449,8 +428,7 @@ async def test_promised_notification_is_posted_after_a_store_outage(seconds: flo
 
     store = Away()
     world = new_world(store=store)
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.before["signal"].append(SignalRefused("InvalidAutomationSignalException", denied=False))
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO, comment="ok"))
@@ -478,8 +456,7 @@ async def test_refusal_is_shown_when_the_store_fails() -> None:
 
     store = Once()
     world = new_world(store=store)
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     store.reads = 1
     answer = await world.press(key, person(50))
     assert answer.notice is not None

@@ -28,8 +28,7 @@ async def trail(world: World) -> list[AuditEntry]:
 
 async def test_a_decision_leaves_its_whole_way(world: World) -> None:
     """Claimed, sent, accepted, and what its person was told; with the execution, the role and the session."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         await world.press(key, HANAKO)
     entries = await trail(world)
@@ -44,8 +43,7 @@ async def test_a_decision_leaves_its_whole_way(world: World) -> None:
 
 async def test_every_refusal_is_one_entry(world: World) -> None:
     """Who, from which tenant and conversation, what they tried, how the request stood, and the exact reason."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     foreigner = replace(person(60), tenant_id="99999999-9999-4999-8999-999999999999", guest=True)
     for who in (person(50), foreigner, TARO_PERSON):
         await world.press(key, who, Verb.REJECT)
@@ -62,8 +60,7 @@ async def test_every_refusal_is_one_entry(world: World) -> None:
 
 async def test_what_aws_refused_is_named(world: World) -> None:
     """With AWS's own code."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.before["signal"].append(SignalRefused("AccessDeniedException", denied=True))
     async with world.running():
         await world.press(key, HANAKO)
@@ -73,8 +70,7 @@ async def test_what_aws_refused_is_named(world: World) -> None:
 
 async def test_what_was_never_answered_is_settled_later(world: World) -> None:
     """Unanswered, then accepted, once AWS shows it."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.after["signal"].append(SignalLost("ReadTimeout"))
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO))
@@ -86,8 +82,7 @@ async def test_what_was_never_answered_is_settled_later(world: World) -> None:
 
 async def test_what_was_withheld_says_why(world: World) -> None:
     """Somebody was faster in the console: nothing was sent, and the trail says so."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.decide(key, Verdict.REJECT)
     async with world.running():
         await world.press(key, HANAKO)
@@ -98,8 +93,7 @@ async def test_what_was_withheld_says_why(world: World) -> None:
 
 async def test_what_a_dead_process_left_is_told_by_the_next(world: World) -> None:
     """It died between "sending" and the answer: another process says that nobody knows."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.gates["signal"] = asyncio.Event()
     click = asyncio.create_task(world.press(key, HANAKO))
     await world.aws.arrived["signal"].wait()
@@ -116,8 +110,7 @@ async def test_what_a_dead_process_left_is_told_by_the_next(world: World) -> Non
 
 async def test_cancelling_is_in_the_trail_too(world: World) -> None:
     """Every verb goes the same way."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         await world.click_handler.click(world.withdrawn(key))
     assert [(each.event, each.verb) for each in await trail(world)][:3] == [
@@ -151,8 +144,7 @@ async def test_what_is_stored_is_in_the_trail_whoever_heard_of_it(landed: bool) 
     """The settling write is answered by nobody: the trail says accepted once, when the row does and not before."""
     store = LosingAnswers(landed=landed)
     world = new_world(store=store)
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO))
         await world.clock.advance(120)
@@ -166,8 +158,7 @@ async def test_what_is_stored_is_in_the_trail_whoever_heard_of_it(landed: bool) 
 async def test_a_step_is_in_the_trail_without_its_process() -> None:
     """It dies with the answer of the write in its hands: the step is stored already."""
     world = new_world(store=Fatal())
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     with pytest.raises(Died):
         await world.press(key, HANAKO)
     assert [each.state for each in (await world.row(key)).decisions] == [DecisionState.CLAIMED]
@@ -207,8 +198,7 @@ async def test_what_the_store_does_not_take_waits_and_is_in_the_log() -> None:
     """Nothing is lost and nothing waits for it: the decision goes on, the log has the press, the store gets it later."""
     store = Forgetful()
     world = new_world(store=store)
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     with capture_logs() as logs:
         async with world.running():
             await world.press(key, HANAKO)
@@ -227,8 +217,7 @@ async def test_what_the_store_does_not_take_waits_and_is_in_the_log() -> None:
 
 async def test_a_flood_is_counted_and_hides_nobody_else(world: World) -> None:
     """One person presses without end: so many entries, then a count; another person's click is there as ever."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     for _ in range(MOST_CLICKS + 40):
         await world.press(key, person(50))
     await world.press(key, ICHIRO, Verb.REFRESH)
@@ -258,8 +247,7 @@ async def test_a_flood_of_presses_pushes_no_decision_out() -> None:
     """While it takes no press: what was sent to AWS is stored, and the press that was given up is in the log."""
     store = Gated()
     world = new_world(store=store)
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         await world.press(key, HANAKO)
         with capture_logs() as logs:

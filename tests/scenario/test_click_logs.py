@@ -54,8 +54,7 @@ async def test_adapter_line_during_a_click_names_the_request() -> None:
 async def test_context_of_a_click_ends_with_its_answer() -> None:
     """A line that is logged afterwards names no request."""
     world = new_world()
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         await world.press(key, HANAKO)
     with capture_logs(processors=[merge_contextvars]) as lines:

@@ -96,8 +96,7 @@ async def test_long_list_is_cut_and_counts_the_rest(world: World) -> None:
 
 async def test_status_shows_a_request_without_buttons(world: World) -> None:
     """`status oi-…` is read-only; a person who may not see the request gets "not found"."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     view = await asked(world, f"status {key.ops_item_id.upper()}")
     assert isinstance(view, CardView)
     assert not view.buttons
@@ -123,8 +122,7 @@ async def shown_in_person(world: World, key: RequestKey, who: Person) -> tuple[V
 
 async def test_identified_requester_need_not_be_in_the_channel(world: World) -> None:
     """`status` and `pending` show identified requesters their own request."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     status, pending = await shown_in_person(world, key, TARO_PERSON)
     assert isinstance(status, CardView)
     assert isinstance(pending, PendingView)
@@ -133,8 +131,7 @@ async def test_identified_requester_need_not_be_in_the_channel(world: World) -> 
 @pytest.mark.parametrize("marked", [True, False])
 async def test_guest_with_the_requesters_address_sees_nothing(marked: bool, world: World) -> None:
     """Guests choose their own mail address. Either the message or the roster marks a person as a guest."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     guest = replace(person(66, guest=True), mail=TARO_PERSON.mail)
     world.people.people.append(guest)
     missing = MessageView(MessageCode.NOT_FOUND, key.ops_item_id)

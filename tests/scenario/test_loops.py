@@ -231,8 +231,7 @@ async def test_requests_leased_elsewhere_do_not_delay_other_requests() -> None:
 @pytest.mark.parametrize("writes", [False, True], ids=["a look that writes nothing", "a look that updates the card"])
 async def test_event_during_a_reconcile_that_outlasts_its_lease_is_not_lost(world: World, writes: bool) -> None:
     """AWS's answer is half a minute old when it arrives; the event that came meanwhile makes the row due again."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     if writes:
         world.aws.requests[key] = replace(world.aws.requests[key], reason="another reason")
     slow = world.aws.observe

@@ -44,8 +44,7 @@ def cards_of(surfaces: tuple[Surface, ...]) -> set[str | None]:
 
 async def test_second_copy_of_a_card_is_updated_after_a_click(world: World) -> None:
     """A crash left a copy: a click on it decides as on any card, and from then on both show the outcome."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     copy = await orphan(world, key)
     async with world.running():
         await press_on(world, key, copy)
@@ -78,8 +77,7 @@ async def test_post_without_a_stored_id_becomes_the_card(world: World) -> None:
 
 async def test_clicks_repair_a_lost_store(world: World) -> None:
     """The first click decides nothing and has AWS read. Then the old card decides, and is updated like the new one."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     await world.clock.advance(LATE_ROW.total_seconds() + 1)
     world.store = MemoryStore()
     world.build()
@@ -96,8 +94,7 @@ async def test_clicks_repair_a_lost_store(world: World) -> None:
 
 async def test_old_card_shows_the_outcome_after_a_lost_store(world: World) -> None:
     """The request has ended, so no new card is posted; the old one is corrected."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.decide(key, Verdict.REJECT)
     await world.clock.advance(LATE_ROW.total_seconds() + 1)
     world.store = MemoryStore()
@@ -218,8 +215,7 @@ async def test_invented_requests_use_at_most_half_of_the_aws_quota(world: World)
 
 async def test_at_most_five_copies_of_a_card_are_adopted(world: World) -> None:
     """No crash leaves more than that."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     for _ in range(10):
         await press_on(world, key, await orphan(world, key), Verb.REFRESH)
     await world.click_handler.drain()
@@ -228,8 +224,7 @@ async def test_at_most_five_copies_of_a_card_are_adopted(world: World) -> None:
 
 async def test_cards_that_are_not_adopted_cost_no_reconcile(world: World) -> None:
     """Clicks with invented card ids beyond the limit cause no AWS call and no write."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         for _ in range(4):
             await press_on(world, key, await orphan(world, key), Verb.REFRESH)
@@ -289,8 +284,7 @@ async def test_card_is_not_adopted_while_a_row_is_unreadable() -> None:
 
 async def test_copy_does_not_stay_on_applying(world: World) -> None:
     """A click on a copy was answered "applying…", then AWS refused: the copy is corrected like the card."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     copy = await orphan(world, key)
     async with world.running():
         await press_on(world, key, copy, Verb.REFRESH)

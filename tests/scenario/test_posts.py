@@ -139,8 +139,7 @@ async def _adopted(world: World, key: RequestKey) -> str:
 
 async def test_adopted_card_shows_the_same_as_the_first(world: World) -> None:
     """Both cards are updated in place; notes go to the thread of the first."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     activity = await _adopted(world, key)
     await world.shown(key)
     card = await _surface(world, key)
@@ -155,8 +154,7 @@ async def test_adopted_card_shows_the_same_as_the_first(world: World) -> None:
 
 async def test_deleted_adopted_card_is_not_posted_again(world: World) -> None:
     """Only the first card is ever posted again."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     activity = await _adopted(world, key)
     del world.chat.sent[activity]
     await world.shown(key)
@@ -167,8 +165,7 @@ async def test_deleted_adopted_card_is_not_posted_again(world: World) -> None:
 
 async def test_copy_without_an_activity_id_is_never_posted(world: World) -> None:
     """Even if a row holds such a surface."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     copy = Surface(card_name("approvals", "7"), SurfaceKind.CARD, DeliveryState.WAITING)
     await world.rows.apply(key, lambda row: row.with_surface(copy))
     await world.shown(key)
@@ -202,8 +199,7 @@ async def test_card_of_a_paused_worker_is_kept_up_to_date(world: World) -> None:
 )
 async def test_update_with_an_unknown_result_is_corrected(world: World, end: BaseException) -> None:
     """Teams took the update but the row does not know; when the earlier state returns, the card shows it again."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     before = world.aws.requests[key]
     world.aws.requests[key] = replace(before, status=Status.UNKNOWN)
     world.chat.after["update"] = [end]  # type: ignore[list-item]  # cancelled: the process dies in it
@@ -237,8 +233,7 @@ async def test_unreachable_requester_does_not_delay_notes(world: World) -> None:
 
 async def test_notes_keep_their_order(world: World) -> None:
     """A later note waits for an earlier one that Teams could not take; the direct message does not wait."""
-    key = world.aws.add(levels=2)
-    await world.shown(key)
+    key = await world.posted(levels=2)
     world.chat.before["reply"] = [ChatUnavailable("http_503", ambiguous=False)]
     async with world.running():
         await world.press(key, HANAKO)
@@ -256,8 +251,7 @@ async def test_notes_keep_their_order(world: World) -> None:
 
 async def test_outdated_note_is_skipped(world: World) -> None:
     """A note that failed at first and would now mislead is not posted; the row records it as skipped."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.chat.before["reply"] = [ChatUnavailable("http_503", ambiguous=False)]
     status = world.aws.requests[key].status
     world.aws.end(key, status.APPROVED)

@@ -53,8 +53,7 @@ async def test_throttled_post_is_sent_once_after_the_pause(world: World) -> None
 
 async def test_update_with_a_lost_reply_is_repeated(world: World) -> None:
     """Updates are idempotent, so the bot repeats one until Teams confirms it."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.chat.after["update"].append(ChatUnavailable("reset", ambiguous=True))
     world.aws.decide(key, Verdict.APPROVE)
     async with world.running():
@@ -79,8 +78,7 @@ async def test_failed_card_does_not_delay_the_direct_message(world: World) -> No
 
 async def test_deleted_card_of_an_open_request_is_posted_again(world: World) -> None:
     """While the request waits, the card comes back."""
-    key = world.aws.add(levels=2)
-    await world.shown(key)
+    key = await world.posted(levels=2)
     del world.chat.sent["1000"]
     world.aws.decide(key, Verdict.APPROVE)
     await world.shown(key)
@@ -107,8 +105,7 @@ async def test_decisions_made_outside_the_bot_are_shown(world: World) -> None:
 async def test_direct_message_overtaken_by_a_later_state_is_skipped(world: World) -> None:
     """A requester whose request is already decided gets no message that it waits."""
     world.chat.before["direct"].append(ChatUnavailable("reset", ambiguous=False))
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.decide(key, Verdict.REJECT)
     await world.shown(key)
     row = await world.row(key)
@@ -129,8 +126,7 @@ async def _die_after_the_claim(world: World, key: RequestKey) -> None:
 
 async def test_claim_of_a_crashed_process_is_continued(world: World) -> None:
     """Another process sends the signal once, within a minute of the click."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     await _die_after_the_claim(world, key)
     world.build()
     async with world.running():
@@ -141,8 +137,7 @@ async def test_claim_of_a_crashed_process_is_continued(world: World) -> None:
 
 async def test_claim_older_than_a_minute_is_never_sent(world: World) -> None:
     """After a long downtime nothing is sent; a note in the thread asks the person to click again."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     await _die_after_the_claim(world, key)
     await world.clock.advance(120)
     world.build()
@@ -155,8 +150,7 @@ async def test_claim_older_than_a_minute_is_never_sent(world: World) -> None:
 
 async def test_signal_without_reply_or_effect_is_not_sent_again(world: World) -> None:
     """After a minute the decision is released, and the person may click again."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.before["signal"].append(SignalLost())
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO))
@@ -178,8 +172,7 @@ async def test_process_without_the_lease_writes_nothing(world: World) -> None:
 
 async def test_sweep_recovers_from_a_lost_store(world: World) -> None:
     """The request gets a new card. The old card still decides, and is updated after a click on it."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     await world.clock.advance(LATE_ROW.total_seconds() + 1)
     world.store = MemoryStore()
     world.build()
@@ -207,8 +200,7 @@ async def test_click_for_a_request_on_the_card_of_another_adopts_nothing(world: 
 
 async def test_click_from_another_conversation_is_refused(world: World) -> None:
     """A card that was copied to another conversation decides nothing."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     click = replace(world.pressed(key, HANAKO), conversation="19:elsewhere@thread.tacv2")
     answer = await world.click_handler.click(click)
     assert answer.refused
@@ -245,8 +237,7 @@ async def test_request_of_an_unidentified_requester_cannot_be_decided(world: Wor
 
 async def test_click_is_refused_while_the_roster_is_unreadable(world: World) -> None:
     """Without a roster no one counts as an approver."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.people.failing = True
     answer = await world.press(key, ICHIRO)
     assert answer.refused
@@ -268,8 +259,7 @@ async def test_card_changes_when_the_access_ends(world: World) -> None:
 
 async def test_renamed_channel_keeps_its_cards(world: World) -> None:
     """A channel is its conversation: after a restart with another name, the same card is updated and decides."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.configuration = current_configuration(replace(APPROVALS, name="approvals: new"))
     world.build()
     async with world.running():
@@ -284,8 +274,7 @@ async def test_renamed_channel_keeps_its_cards(world: World) -> None:
 
 async def test_request_of_a_removed_channel_is_routed_again(world: World) -> None:
     """Another channel gets a card; the old card is no longer in a configured conversation."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.configuration = current_configuration(replace(LEADS, fallback=True))
     world.build()
     row = await world.shown(key)

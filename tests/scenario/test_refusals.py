@@ -119,8 +119,7 @@ async def test_other_reconciles_do_not_retry_a_refusing_channel(world: World) ->
 
 async def test_card_that_can_no_longer_be_updated_gets_a_stand_in(world: World) -> None:
     """The team was archived, so the card's buttons do not work: the fallback channel shows the request."""
-    key = world.aws.add(levels=2)
-    await world.shown(key)
+    key = await world.posted(levels=2)
     world.chat.refusing[CHANNEL] = ChatProblem.WRITES_BLOCKED
     async with world.running():
         world.aws.decide(key, Verdict.APPROVE)
@@ -202,8 +201,7 @@ async def test_card_that_was_never_posted_is_given_up_when_the_request_ends(worl
 
 async def test_posted_card_of_an_ended_request_is_retried_for_hours_then_given_up(world: World) -> None:
     """The bot may be let in again soon, and the card must then show the outcome; but it is not retried forever."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.chat.refusing[CHANNEL] = ChatProblem.CONVERSATION_NOT_FOUND
     world.aws.end(key, Status.CANCELLED)
     await world.rows.requeue(key)
@@ -215,8 +213,7 @@ async def test_posted_card_of_an_ended_request_is_retried_for_hours_then_given_u
 
 async def test_outage_after_a_refusal_does_not_give_up_the_card_of_an_ended_request(world: World) -> None:
     """Only refusals count: the buttons go as soon as Teams accepts the update."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     away = [ChatUnavailable("http_503", ambiguous=False)] * 2 * retry_policy.LAST_REFUSALS
     world.chat.before["update"] = [ChatRefused(ChatProblem.FORBIDDEN), *away]
     world.aws.end(key, Status.CANCELLED)
@@ -243,8 +240,7 @@ async def test_throttling_does_not_lengthen_the_pause_after_a_refusal(world: Wor
 
 async def test_deleted_card_is_posted_again_three_times_while_the_request_is_open(world: World) -> None:
     """After that, it stays deleted."""
-    key = world.aws.add(levels=retry_policy.REPOSTS + 2)
-    await world.shown(key)
+    key = await world.posted(levels=retry_policy.REPOSTS + 2)
     for _ in range(retry_policy.REPOSTS + 1):
         for posted in [name for name, sent in world.chat.sent.items() if sent.kind == "post"]:
             del world.chat.sent[posted]
@@ -272,8 +268,7 @@ async def test_failed_posts_do_not_use_up_the_reposts(world: World) -> None:
 
 async def test_deleted_card_of_an_ended_request_stays_deleted(world: World) -> None:
     """It would be of no use."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     del world.chat.sent["1000"]
     world.aws.end(key, Status.TIMED_OUT)
     row = await world.shown(key)
@@ -356,8 +351,7 @@ async def test_unauthorized_bot_delivers_everything_once_it_is_let_in(world: Wor
 
 async def test_refused_note_does_not_delay_later_messages(world: World) -> None:
     """It is given up and recorded; later notes and direct messages are delivered."""
-    key = world.aws.add(levels=2)
-    await world.shown(key)
+    key = await world.posted(levels=2)
     world.chat.before["reply"].append(ChatRefused(ChatProblem.CONVERSATION_NOT_FOUND))
     async with world.running():
         await world.press(key, HANAKO)

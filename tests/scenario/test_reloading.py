@@ -1,4 +1,4 @@
-"""node-access.toml while the bot runs: what changes takes effect, whole; what is broken changes nothing."""
+"""node-access.toml while the bot runs: a valid change takes effect as a whole, an invalid file changes nothing."""
 
 import asyncio
 import os
@@ -42,11 +42,11 @@ trusted_roles = ["Operator"]
 """
 PAUSED = TOML.replace("approvers =", "decide = false\napprovers =")
 NOBODY = TOML.replace('["members"]', "[]")
-SETTLED = 3 * PERIOD  # seconds in which a change was seen twice
+SETTLED = 3 * PERIOD  # seconds in which a change is read twice
 
 
-class Running:
-    """A bot over fakes that looks at a file."""
+class WatchingBot:
+    """A bot over fakes that watches a file."""
 
     def __init__(self, world: World, path: Path) -> None:
         self.world, self.path = world, path
@@ -63,57 +63,57 @@ class Running:
 
     @property
     def problem(self) -> str | None:
-        """What /readyz tells of the file."""
+        """Return what /readyz reports about the file."""
         return self.world.telemetry.health.problems().get("configuration")
 
     async def settle(self) -> None:
-        """Look often enough that what is there was seen twice, and let the cards follow."""
+        """Check the file often enough that a change counts, and let the cards follow."""
         for _ in range(3):
             await self.reloading.check()
         await self.world.clock.advance(1)
 
     async def put(self, text: str | bytes) -> None:
-        """Write the file in place, and have it seen."""
+        """Write the file in place and let the bot read it."""
         self.path.write_bytes(text.encode() if isinstance(text, str) else text)
         await self.settle()
 
     async def code(self, key: RequestKey, person: Person = HANAKO, verb: Verb = Verb.APPROVE) -> Reason | None:
-        """Press a button and return what was told."""
+        """Click a button and return the code of the notice."""
         notice = (await self.world.press(key, person, verb)).notice
         return notice.code if notice else None
 
     def card(self) -> str:
-        """Return the card in the channel as it is now."""
+        """Return the current card in the channel."""
         return self.world.chat.of("post")[0].card
 
 
 @asynccontextmanager
-async def _running(tmp_path: Path, text: str) -> AsyncIterator[Running]:
+async def _running(tmp_path: Path, text: str) -> AsyncIterator[WatchingBot]:
     path = tmp_path / "node-access.toml"
     path.write_text(text)
     async with new_world().running() as world:
-        bot = Running(world, path)
+        bot = WatchingBot(world, path)
         await bot.settle()
         yield bot
 
 
 @pytest.fixture
-async def bot(tmp_path: Path) -> AsyncIterator[Running]:
-    """A running bot with a readable file."""
+async def bot(tmp_path: Path) -> AsyncIterator[WatchingBot]:
+    """A running bot with a valid file."""
     async with _running(tmp_path, TOML) as running:
         yield running
 
 
-async def _shown(bot: Running) -> RequestKey:
+async def _posted(bot: WatchingBot) -> RequestKey:
     key = bot.world.aws.add()
     await bot.world.rows.requeue(key)
     await bot.world.clock.advance(1)
     return key
 
 
-async def test_an_approver_who_was_removed_is_refused_without_a_restart(bot: Running) -> None:
-    """The list that counts is the one in force when the click is judged."""
-    key = await _shown(bot)
+async def test_removed_approver_is_refused_without_a_restart(bot: WatchingBot) -> None:
+    """A click is checked against the list that is current at that time."""
+    key = await _posted(bot)
     await bot.put(TOML.replace('["members"]', f'["user:{ICHIRO.object_id}"]'))
     assert await bot.code(key) is Refusal.NOT_APPROVER
     assert bot.world.aws.count("signal") == 0
@@ -121,23 +121,23 @@ async def test_an_approver_who_was_removed_is_refused_without_a_restart(bot: Run
     assert bot.world.aws.count("signal") == 1
 
 
-async def test_a_file_that_changes_while_the_roster_is_asked_counts(bot: Running) -> None:
-    """A click that came before is judged by what is in force when its person is known."""
-    key = await _shown(bot)
+async def test_file_change_during_the_roster_call_counts(bot: WatchingBot) -> None:
+    """A click that arrived earlier is checked against the file that is current when its person is known."""
+    key = await _posted(bot)
     member = bot.world.people.member
 
     async def slowly(conversation: str, object_id: str) -> Person | None:
         await bot.put(NOBODY)
         return await member(conversation, object_id)
 
-    bot.world.people.member = slowly  # type: ignore[method-assign]  # the one call that is to take long
+    bot.world.people.member = slowly  # type: ignore[method-assign]  # only this call is slow
     assert await bot.code(key) is Refusal.NOBODY
     assert bot.world.aws.count("signal") == 0
 
 
-async def test_a_pause_takes_the_buttons_and_ends(bot: Running) -> None:
-    """Open cards lose their buttons and say why, old ones are refused; afterwards they decide again."""
-    key = await _shown(bot)
+async def test_pause_removes_the_buttons_until_it_ends(bot: WatchingBot) -> None:
+    """Open cards lose their buttons and say why, clicks on old cards are refused; after the pause both work again."""
+    key = await _posted(bot)
     assert "approve" in _verbs(bot.card())
     await bot.put(PAUSED)
     assert "approve" not in _verbs(bot.card())
@@ -151,10 +151,10 @@ async def test_a_pause_takes_the_buttons_and_ends(bot: Running) -> None:
     assert bot.world.aws.count("signal") == 1
 
 
-async def test_a_paused_channel_follows_what_is_decided_elsewhere(bot: Running) -> None:
-    """A pause is of decisions, not of the truth."""
+async def test_paused_channel_shows_decisions_made_elsewhere(bot: WatchingBot) -> None:
+    """A pause stops decisions in Teams, not updates of the cards."""
     await bot.put(PAUSED)
-    key = await _shown(bot)
+    key = await _posted(bot)
     bot.world.aws.end(key, Status.APPROVED)
     await bot.world.rows.requeue(key)
     await bot.world.clock.advance(1)
@@ -169,13 +169,13 @@ def _verbs(card: str) -> set[str]:
     "broken",
     ["[[channels", "", NOBODY + "approvers = 5", NOBODY.replace("trusted_roles", "trusted"), b"\xff", "channels = 1"],
 )
-async def test_a_broken_file_changes_nothing_and_is_told(bot: Running, broken: str | bytes) -> None:
-    """Not even the parts of it that could be read; and when it is good again the problem is over."""
-    key = await _shown(bot)
+async def test_invalid_file_changes_nothing_and_is_reported(bot: WatchingBot, broken: str | bytes) -> None:
+    """Not even its valid parts take effect; a valid file clears the problem."""
+    key = await _posted(bot)
     with capture_logs() as logs:
         await bot.put(broken)
-    (told,) = [each for each in logs if each["event"] == "configuration_refused"]
-    assert told["problems"]
+    (refused,) = [each for each in logs if each["event"] == "configuration_refused"]
+    assert refused["problems"]
     assert bot.problem is not None
     assert await bot.code(key) is None
     assert bot.world.aws.count("signal") == 1
@@ -183,17 +183,17 @@ async def test_a_broken_file_changes_nothing_and_is_told(bot: Running, broken: s
     assert bot.problem is None
 
 
-async def test_a_file_that_is_gone_changes_nothing(bot: Running) -> None:
-    """Removed for a moment, or for good."""
+async def test_missing_file_changes_nothing(bot: WatchingBot) -> None:
+    """The problem is reported and decisions go on under the last valid file."""
     bot.path.unlink()
     await bot.settle()
     assert bot.problem is not None
-    assert await bot.code(await _shown(bot)) is None
+    assert await bot.code(await _posted(bot)) is None
 
 
-async def test_a_file_is_judged_once_two_looks_found_the_same(bot: Running) -> None:
-    """Whoever is in the midst of writing it has not written it yet: half of it is a file as well."""
-    key = await _shown(bot)
+async def test_file_counts_after_two_identical_reads(bot: WatchingBot) -> None:
+    """A half-written file may be valid too, so a single read must not take effect."""
+    key = await _posted(bot)
     bot.path.write_text(NOBODY)
     await bot.reloading.check()
     assert await bot.code(key) is None
@@ -203,30 +203,30 @@ async def test_a_file_is_judged_once_two_looks_found_the_same(bot: Running) -> N
 
 
 @pytest.mark.parametrize("how", ["rename", "symlink"])
-async def test_a_file_may_be_replaced_in_any_way(bot: Running, how: str, tmp_path: Path) -> None:
-    """Editors rename, Kubernetes turns a symbolic link."""
+async def test_file_can_be_replaced_by_rename_or_symlink(bot: WatchingBot, how: str, tmp_path: Path) -> None:
+    """Editors rename a new file into place; Kubernetes switches a symbolic link."""
     other = tmp_path / "other.toml"
     other.write_text(NOBODY)
     if how == "rename":
         other.replace(bot.path)
     else:
         (tmp_path / "link").symlink_to(other)
-        os.replace(tmp_path / "link", bot.path)  # noqa: PTH105  # a link, not what it leads to
+        os.replace(tmp_path / "link", bot.path)  # noqa: PTH105  # replaces the link, not its target
     await bot.settle()
-    assert await bot.code(await _shown(bot)) is Refusal.NOBODY
+    assert await bot.code(await _posted(bot)) is Refusal.NOBODY
 
 
-async def test_the_same_file_is_no_change(bot: Running) -> None:
-    """Another comment, or another moment of writing, makes no request due."""
-    key = await _shown(bot)
+async def test_new_comment_is_no_change(bot: WatchingBot) -> None:
+    """A comment or another modification time makes no request due."""
+    key = await _posted(bot)
     version = (await bot.world.row(key)).version
     await bot.put("# a comment\n" + TOML)
     assert (await bot.world.row(key)).version == version
 
 
-async def test_accounts_wait_for_a_restart_and_the_rest_does_not(bot: Running) -> None:
-    """It is told for as long as it lasts."""
-    key = await _shown(bot)
+async def test_changed_accounts_wait_for_a_restart_and_the_rest_does_not(bot: WatchingBot) -> None:
+    """The pending restart is reported for as long as the accounts differ."""
+    key = await _posted(bot)
     accounts = f'\n[[accounts]]\nid = "{ACCOUNT}"\nregions = ["{REGION}", "us-east-2"]\n'
     with capture_logs() as logs:
         await bot.put(NOBODY + accounts)
@@ -237,23 +237,23 @@ async def test_accounts_wait_for_a_restart_and_the_rest_does_not(bot: Running) -
     assert bot.problem is None
 
 
-async def test_a_role_that_is_trusted_no_more_places_nobody(bot: Running) -> None:
-    """A requester identified by former rules: no one decides until the new rules were applied."""
-    key = await _shown(bot)
+async def test_role_that_is_no_longer_trusted_identifies_no_requester(bot: WatchingBot) -> None:
+    """Nobody decides until the request was reconciled under the new rules; then its requester is unidentified."""
+    key = await _posted(bot)
     bot.world.aws.gates["observe"] = gate = asyncio.Event()
     await bot.put(TOML.replace('["Operator"]', '["Another"]'))
-    told = asyncio.create_task(bot.code(key))
+    click = asyncio.create_task(bot.code(key))
     await bot.world.clock.advance(3)
     gate.set()
-    assert told.result() is Refusal.RECONFIGURED
+    assert click.result() is Refusal.RECONFIGURED
     await bot.world.clock.advance(1)
     assert await bot.code(key) is Refusal.UNIDENTIFIED
     assert bot.world.aws.count("signal") == 0
 
 
-async def test_another_file_leaves_the_accounts_roles_alone(bot: Running) -> None:
-    """[[accounts]] waits for a restart, whole: what else changes takes nobody's right to cancel their own request."""
-    key = await _shown(bot)
+async def test_reload_keeps_the_roles_of_the_accounts(bot: WatchingBot) -> None:
+    """[[accounts]] waits for a restart as a whole: requesters can still cancel after another change."""
+    key = await _posted(bot)
     accounts = bot.world.configuration.value.accounts
     assert [account.cancel_role for account in accounts] == [CANCEL_ROLE]
     await bot.put(PAUSED)
@@ -267,20 +267,19 @@ ELSEWHERE = TOML.replace('name = "approvals"', 'name = "leads"').replace(CHANNEL
 
 @pytest.mark.parametrize("rerouted", [False, True])
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
-async def test_a_decision_whose_channel_goes_before_it_is_sent_is_withdrawn(rerouted: bool, verb: Verb) -> None:
-    """It was judged by that channel: it leaves neither in another one's role nor with the bot's own credentials."""
+async def test_decision_is_withdrawn_if_its_channel_is_removed_before_it_is_sent(rerouted: bool, verb: Verb) -> None:
+    """It was permitted for that channel: it uses neither another channel's role nor the bot's own credentials."""
     world = new_world()
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.before["prepare"].append(SignalThrottled("ThrottlingException"))
-    pressed = asyncio.create_task(world.press(key, HANAKO, verb))
+    click = asyncio.create_task(world.press(key, HANAKO, verb))
     await world.aws.arrived["prepare"].wait()
     other = parse_configuration(ELSEWHERE.encode())
     world.configuration.value = replace(world.configuration.value, channels=other.channels)
     if rerouted:
         await world.shown(key)
     await world.clock.advance(10)
-    await pressed
+    await click
     await world.click_handler.drain()
     (decision,) = (await world.row(key)).decisions
     assert (decision.state, decision.outcome) == (DecisionState.RELEASED, Outcome.NOT_ROUTED)
@@ -295,47 +294,46 @@ async def test_a_decision_whose_channel_goes_before_it_is_sent_is_withdrawn(rero
         (None, None, None, [None]),
     ],
 )
-async def test_a_role_that_goes_while_the_click_is_on_its_way(
+async def test_role_that_changes_during_a_click_is_replaced_by_the_current_one(
     before: str | None, after: str | None, outcome: Outcome | None, roles: list[str | None]
 ) -> None:
-    """What was judged for a role leaves in the role in force, and never with the bot's own credentials instead."""
+    """A decision permitted for a role is sent in the current role, never with the bot's own credentials instead."""
 
     def channel(role: str | None) -> Channel:
         return replace(APPROVALS, approver_role=role and f"arn:aws:iam::{{account}}:role/{role}")
 
     world = new_world(channel(before))
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.before["prepare"].append(SignalThrottled("ThrottlingException"))
     async with world.running():
-        pressed = asyncio.create_task(world.press(key, HANAKO))
+        click = asyncio.create_task(world.press(key, HANAKO))
         await world.aws.arrived["prepare"].wait()
         world.configuration.replace(replace(world.configuration.value, channels=(channel(after),)))
         await world.clock.advance(5)
-        await pressed
+        await click
     (decision,) = (await world.row(key)).decisions
     assert (decision.outcome, [each.session and each.session.role for each in world.aws.signals]) == (outcome, roles)
 
 
-async def test_a_channel_that_is_renamed_meanwhile_still_decides(bot: Running) -> None:
-    """A channel is its conversation: once the row has the new name, a click that waits goes on in its role."""
-    key = await _shown(bot)
+async def test_renamed_channel_still_decides(bot: WatchingBot) -> None:
+    """A channel is identified by its conversation: a waiting click proceeds once the row has the new name."""
+    key = await _posted(bot)
     world = bot.world
     world.aws.before["prepare"].append(SignalThrottled("ThrottlingException"))
-    pressed = asyncio.create_task(world.press(key, HANAKO))
+    click = asyncio.create_task(world.press(key, HANAKO))
     await world.aws.arrived["prepare"].wait()
     bot.path.write_text(TOML.replace('name = "approvals"', 'name = "production"'))
     for _ in range(3):
         await bot.reloading.check()
     await world.shown(key)
     await world.clock.advance(10)
-    await pressed
+    await click
     assert [signal.role for signal in world.aws.signals] == [f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"]
 
 
-async def test_a_store_that_is_away_has_the_cards_follow_later(bot: Running) -> None:
-    """What differs is looked at once it is back."""
-    await _shown(bot)
+async def test_cards_follow_after_a_store_outage(bot: WatchingBot) -> None:
+    """Requests that differ from the new file become due once the store is back."""
+    await _posted(bot)
     store = bot.world.store
     assert isinstance(store, MemoryStore)
     store.broken = True
@@ -346,28 +344,28 @@ async def test_a_store_that_is_away_has_the_cards_follow_later(bot: Running) -> 
     assert "decide = false" in str(bot.card())
 
 
-async def test_only_what_differs_is_looked_at(tmp_path: Path) -> None:
-    """A change of one channel makes nobody read AWS for the requests of another."""
+async def test_only_requests_of_a_changed_channel_are_reconciled(tmp_path: Path) -> None:
+    """A change of one channel does not read AWS for the requests of another."""
     leads = '\n[[channels]]\nname = "leads"\nconversation = "19:leads@thread.tacv2"\nfallback = true\n'
     path = tmp_path / "node-access.toml"
     path.write_text(TOML.replace('name = "approvals"', 'name = "approvals"\nmatch = {}') + leads)
     async with new_world().running() as world:
-        bot = Running(world, path)
+        bot = WatchingBot(world, path)
         await bot.settle()
-        await _shown(bot)
-        looks = world.aws.count("observe")
+        await _posted(bot)
+        reads = world.aws.count("observe")
         await bot.put(path.read_text().replace("fallback = true", 'fallback = true\nlocale = "ja"'))
-        assert world.aws.count("observe") == looks
+        assert world.aws.count("observe") == reads
         await bot.put(path.read_text().replace("match = {}", 'match = {}\nlocale = "ja"'))
-        assert world.aws.count("observe") == looks + 1
+        assert world.aws.count("observe") == reads + 1
 
 
 LEADS = '\n[[channels]]\nname = "leads"\nconversation = "19:leads@thread.tacv2"\napprovers = ["members"]\n'
 MATCHING = TOML.replace('name = "approvals"', 'name = "approvals"\nmatch = {}')
 
 
-async def test_the_order_of_the_channels_takes_effect(tmp_path: Path) -> None:
-    """The first match wins: a file that only changes the order is another file."""
+async def test_changed_order_of_channels_takes_effect(tmp_path: Path) -> None:
+    """The first match wins, so a file that only changes the order is a change."""
     leads = LEADS + "match = {}\nfallback = true\n"
     async with _running(tmp_path, MATCHING + leads) as bot:
         with capture_logs() as logs:
@@ -376,16 +374,18 @@ async def test_the_order_of_the_channels_takes_effect(tmp_path: Path) -> None:
         assert "configuration_read" in {each["event"] for each in logs}
 
 
-async def test_a_file_that_is_good_again_is_told(bot: Running) -> None:
-    """Even if it says what was in force all the time."""
+async def test_file_that_is_valid_again_is_logged(bot: WatchingBot) -> None:
+    """Even if its content is what was current all the time."""
     await bot.put("[[channels")
     with capture_logs() as logs:
         await bot.put(TOML)
     assert [each["event"] for each in logs].count("configuration_read") == 1
 
 
-async def test_a_row_that_cannot_be_made_due_hinders_no_other(bot: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is tried again after the others, until it is taken."""
+async def test_row_that_cannot_be_made_due_does_not_stop_the_others(
+    bot: WatchingBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is retried after the others until the store takes it."""
     stuck, _ = keys = bot.world.aws.add(1), bot.world.aws.add(2)
     for key in keys:
         await bot.world.rows.requeue(key)
@@ -405,14 +405,14 @@ async def test_a_row_that_cannot_be_made_due_hinders_no_other(bot: Running, monk
     assert await _paused_cards(bot) == 2
 
 
-async def _paused_cards(bot: Running) -> int:
+async def _paused_cards(bot: WatchingBot) -> int:
     await bot.world.clock.advance(1)
     return sum("decide = false" in str(each.card) for each in bot.world.chat.of("post"))
 
 
-async def test_a_click_that_waited_for_another_is_judged_by_the_rules_of_its_claim(bot: Running) -> None:
-    """Whose approver was removed while it waited for its turn claims nothing."""
-    key = await _shown(bot)
+async def test_waiting_click_is_checked_again_before_its_claim(bot: WatchingBot) -> None:
+    """An approver who is removed while their click waits claims nothing."""
+    key = await _posted(bot)
     gate = bot.world.aws.gates["prepare"] = asyncio.Event()
     bot.world.aws.before["prepare"].append(SignalRefused("AccessDenied", denied=True))
     first = asyncio.create_task(bot.code(key, HANAKO))
@@ -428,9 +428,9 @@ async def test_a_click_that_waited_for_another_is_judged_by_the_rules_of_its_cla
     assert bot.world.aws.count("signal") == 0
 
 
-async def test_a_pause_revokes_nothing_either(bot: Running) -> None:
-    """The decided card loses its button and regains it; an old one sends nothing."""
-    key = await _shown(bot)
+async def test_pause_also_stops_revocations(bot: WatchingBot) -> None:
+    """The decided card loses its button until the pause ends; a click on an old card sends nothing."""
+    key = await _posted(bot)
     await bot.code(key)
     until = bot.world.clock.now() + timedelta(hours=1)
     bot.world.aws.requests[key] = replace(bot.world.aws.requests[key], access_until=until)
@@ -445,9 +445,9 @@ async def test_a_pause_revokes_nothing_either(bot: Running) -> None:
     assert "'revoke'" in str(bot.card())
 
 
-async def test_a_pause_lets_the_requester_cancel(bot: Running) -> None:
-    """To take one's own request back is no decision."""
-    key = await _shown(bot)
+async def test_pause_lets_the_requester_cancel(bot: WatchingBot) -> None:
+    """Cancelling one's own request is not a decision."""
+    key = await _posted(bot)
     await bot.put(PAUSED)
     cancelling = asyncio.create_task(bot.world.click_handler.click(bot.world.withdrawn(key, TARO_PERSON)))
     await bot.world.clock.advance(3)
@@ -461,10 +461,10 @@ async def _readiness(url: str) -> AsyncIterator[tuple[int, dict[str, dict[str, s
         yield answer.status, await answer.json()
 
 
-async def test_the_whole_program_takes_a_pause_and_survives_a_broken_file(
+async def test_whole_program_pauses_and_survives_an_invalid_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Over real HTTP: the buttons go, an old button is refused, a broken file is told in /readyz, which stays 200."""
+    """Over real HTTP: a paused card is refused, and /readyz reports an invalid file but stays 200."""
     monkeypatch.setattr("bot.config.reload.PERIOD", 0.05)
     async with product(monkeypatch, tmp_path) as world, world.running():
         card = await world.card(await world.ask())
@@ -483,18 +483,17 @@ async def test_the_whole_program_takes_a_pause_and_survives_a_broken_file(
         assert (status, body["missing"]) == (200, {})
 
 
-async def test_a_file_that_changed_while_the_bot_was_down_places_anew() -> None:
-    """Rows record the rules that identified the requester: after a restart with others, no one decides before a reconcile."""
+async def test_file_changed_during_downtime_identifies_requesters_again() -> None:
+    """Rows know the rules that identified their requester: after a change no click counts before a reconcile."""
     world = new_world()
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     other = IdentityRules(trusted_roles=frozenset({"Another"}))
     world.configuration.value = replace(world.configuration.value, identity=other)
     world.build()
     answer = await world.press(key, HANAKO)
     assert answer.notice is not None
     assert answer.notice.code is Refusal.RECONFIGURED
-    async with world.running():  # the click has it looked at, and so would the sweep that comes with each start
+    async with world.running():  # the click makes the row due; the sweep at the start would do so too
         await world.clock.advance(1)
         answer = await world.press(key, HANAKO)
     assert answer.notice is not None
@@ -502,15 +501,15 @@ async def test_a_file_that_changed_while_the_bot_was_down_places_anew() -> None:
 
 
 @pytest.mark.parametrize(("reader_role", "waits"), [("", False), (f"arn:aws:iam::{ACCOUNT}:role/Reader", True)])
-async def test_an_external_id_waits_where_a_reader_role_is_told_it(
+async def test_external_id_waits_for_a_restart_if_a_reader_role_uses_it(
     tmp_path: Path, reader_role: str, waits: bool
 ) -> None:
-    """The roles of decisions take it at once: without a reader role nothing is left to a restart."""
+    """The roles of decisions use it at once, so without a reader role nothing waits for a restart."""
     account = f'\n[[accounts]]\nid = "{ACCOUNT}"\nregions = ["{REGION}"]\n'
     path = tmp_path / "node-access.toml"
     path.write_text(TOML + account + (f'reader_role = "{reader_role}"\n' if reader_role else ""))
     async with new_world().running() as world:
-        bot = Running(world, path)
+        bot = WatchingBot(world, path)
         await bot.settle()
         await bot.put(path.read_text().replace("[identity]", '[identity]\nexternal_id = "node-access"'))
         assert ("restart" in str(bot.problem)) is waits

@@ -98,8 +98,7 @@ async def test_revocations_are_listed_only_during_an_access_window(world: World)
 async def test_revocation_is_found_without_a_list_of_changes(world: World) -> None:
     """While AWS's list of changes is empty, the list of revoked requests shows the revocation within one sweep."""
     world.aws.listed = False
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.decide(key, Verdict.APPROVE)
     async with world.running():
         await world.sweep.sweep()
@@ -158,8 +157,7 @@ async def test_each_change_of_a_list_entry_causes_a_reconcile(world: World) -> N
 
 async def test_ended_request_with_a_pending_ops_item_costs_two_reads(world: World) -> None:
     """The execution rejected the request, but its OpsItem stays pending: two further reads, not one a minute."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.end(key, Status.REJECTED)
     await world.shown(key)
     lagging = ListedRequest(key, Status.PENDING, None)
@@ -182,8 +180,7 @@ async def test_ended_request_with_a_pending_ops_item_costs_two_reads(world: Worl
 
 async def test_request_that_could_not_be_read_is_made_due_by_the_next_sweep(world: World) -> None:
     """Its list entry has not changed, but its last reconcile failed: the sweep does not wait for the retry time."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.before["observe"].append(AwsUnavailable("InternalServerError"))
     await world.shown(key)
     assert (await world.row(key)).reconcile_failures == 1

@@ -1,4 +1,4 @@
-"""Who decided what, and what is true now: told rightly when AWS is slow to show it, and by nobody else's name."""
+"""Cards, answers and messages state what is true and who decided, however late AWS, Teams or the store answer."""
 
 import asyncio
 from dataclasses import replace
@@ -25,13 +25,12 @@ from tests.fakes.store import MemoryStore, Tables
 from tests.fakes.world import APPROVALS, World, code_of, new_world
 
 
-async def test_an_effect_that_comes_later_is_waited_for() -> None:
-    """AWS takes the signal and shows its effect 1.5 s later: twenty people click, one signal leaves."""
+async def test_click_waits_for_the_effect_of_the_first_signal() -> None:
+    """AWS shows the effect 1.5 s after the signal: twenty people click, and one signal is sent."""
     people = [person(number) for number in range(20)]
     world = new_world(people=[*people, TARO_PERSON])
     world.aws.lag = 1.5
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         clicks = [
             asyncio.create_task(world.press(key, who, Verb.APPROVE if index % 2 else Verb.REJECT))
@@ -44,11 +43,10 @@ async def test_an_effect_that_comes_later_is_waited_for() -> None:
     assert world.aws.requests[key].status.ended
 
 
-async def test_a_level_that_passes_later_is_seen_without_event_and_sweep(world: World) -> None:
-    """After an accepted vote the request is looked at until AWS shows it."""
+async def test_slow_passing_of_a_level_is_seen_without_event_or_sweep(world: World) -> None:
+    """After an accepted vote the request is reconciled until AWS shows the next level."""
     world.aws.lag = 20
-    key = world.aws.add(levels=2)
-    await world.shown(key)
+    key = await world.posted(levels=2)
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO))
         await world.clock.advance(3)
@@ -60,10 +58,9 @@ async def test_a_level_that_passes_later_is_seen_without_event_and_sweep(world: 
     assert row.request.waiting.step == "Level2"
 
 
-async def test_the_state_check_compares_the_step(world: World) -> None:
-    """The row still shows the first level, AWS is at the second: a click on the first sends nothing."""
-    key = world.aws.add(levels=2)
-    await world.shown(key)
+async def test_state_check_compares_the_step(world: World) -> None:
+    """The row shows the first level while AWS is at the second: a click on the first sends nothing."""
+    key = await world.posted(levels=2)
     world.aws.decide(key, Verdict.APPROVE)
     async with world.running():
         answer = await world.press(key, HANAKO)
@@ -71,10 +68,9 @@ async def test_the_state_check_compares_the_step(world: World) -> None:
     assert world.aws.signals == []
 
 
-async def test_one_person_at_two_levels_is_shown_twice(world: World) -> None:
-    """In Teams at the first level, in the console at the second: both are told, each where it was made."""
-    key = world.aws.add(levels=2)
-    await world.shown(key)
+async def test_two_decisions_of_one_person_are_both_shown(world: World) -> None:
+    """Level 1 was approved in Teams, level 2 by the same person in the console: the card shows both comments."""
+    key = await world.posted(levels=2)
     async with world.running():
         await world.press(key, HANAKO, comment="first")
         session = f"arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0/{HANAKO.upn}"
@@ -89,10 +85,9 @@ async def test_one_person_at_two_levels_is_shown_twice(world: World) -> None:
     assert "second" in text
 
 
-async def test_an_unreadable_last_vote_is_nobodys(world: World) -> None:
-    """Who approved the first level did not reject the second: where AWS does not tell who did, nobody is named."""
-    key = world.aws.add(levels=2)
-    await world.shown(key)
+async def test_unreadable_last_vote_names_no_person(world: World) -> None:
+    """The approver of level 1 is not shown as the person who rejected level 2 when AWS does not say who did."""
+    key = await world.posted(levels=2)
     async with world.running():
         await world.press(key, HANAKO, comment="fine by me")
         world.aws.decide(key, Verdict.REJECT, "no")
@@ -108,10 +103,9 @@ async def test_an_unreadable_last_vote_is_nobodys(world: World) -> None:
     assert "fine by me" not in ending
 
 
-async def test_an_answer_that_is_late_is_no_decision_from_outside(world: World) -> None:
-    """AWS shows the approval while our signal's answer is still to come: the thread names our person alone."""
-    key = world.aws.add()
-    await world.shown(key)
+async def test_vote_shown_before_its_reply_is_not_called_outside(world: World) -> None:
+    """AWS shows the approval before our signal's reply arrives: the thread does not report a decision from outside."""
+    key = await world.posted()
     gate = world.aws.gates["signal"] = asyncio.Event()
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO))
@@ -126,10 +120,9 @@ async def test_an_answer_that_is_late_is_no_decision_from_outside(world: World) 
         await click
 
 
-async def test_applying_never_stays_on_the_card(world: World) -> None:
-    """The clicker was answered "applying", then AWS refused: their card gets its buttons back."""
-    key = world.aws.add()
-    await world.shown(key)
+async def test_refused_signal_replaces_applying_by_the_buttons(world: World) -> None:
+    """The click was answered "applying", then AWS refused: the card gets its buttons back."""
+    key = await world.posted()
     gate = world.aws.gates["signal"] = asyncio.Event()
     world.aws.before["signal"].append(SignalRefused("InvalidAutomationSignalException", denied=False))
     async with world.running():
@@ -143,12 +136,11 @@ async def test_applying_never_stays_on_the_card(world: World) -> None:
     assert card.buttons
 
 
-async def test_a_store_that_fails_after_the_claim_is_not_nothing_was_sent(
+async def test_store_failure_after_the_claim_is_answered_applying(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The claim is stored and the signal under way: the clicker is not told to press again."""
-    key = world.aws.add()
-    await world.shown(key)
+    """The claim is stored and the signal on its way, so the answer does not ask the person to click again."""
+    key = await world.posted()
 
     async def fail(*_: object, **__: object) -> None:
         raise StoreUnavailable("disk gone")
@@ -160,12 +152,11 @@ async def test_a_store_that_fails_after_the_claim_is_not_nothing_was_sent(
     assert len(world.aws.signals) == 1
 
 
-async def test_a_store_that_fails_at_the_second_press_is_not_nothing_was_sent(
+async def test_store_failure_at_a_repeated_click_is_answered_applying(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Teams sends a slow click again: the first one's signal is on its way, whatever becomes of the second."""
-    key = world.aws.add()
-    await world.shown(key)
+    """Teams repeats a slow click: the signal of the first click is on its way, so the second must not deny it."""
+    key = await world.posted()
     gate = world.aws.gates["signal"] = asyncio.Event()
     first = asyncio.create_task(world.press(key, HANAKO))
     await world.aws.arrived["signal"].wait()
@@ -184,8 +175,8 @@ async def test_a_store_that_fails_at_the_second_press_is_not_nothing_was_sent(
     assert len(world.aws.signals) == 1
 
 
-async def test_a_holder_that_lost_its_lease_writes_nothing(world: World) -> None:
-    """Paused past its lease, even if nobody holds it by now: another has been here, and knows more."""
+async def test_expired_lease_cannot_be_renewed_after_another_holder(world: World) -> None:
+    """A worker paused past its lease, and another one has held it since: the first one's knowledge is outdated."""
     key = world.aws.add()
     await world.rows.lease(key, "slow")
     await world.clock.advance(31)
@@ -195,8 +186,8 @@ async def test_a_holder_that_lost_its_lease_writes_nothing(world: World) -> None
 
 
 @pytest.mark.parametrize("write", ["post", "update"])
-async def test_the_lease_is_looked_at_right_before_a_write(world: World, write: str) -> None:
-    """A look that lost its lease while it read AWS posts and updates nothing."""
+async def test_lease_is_checked_right_before_a_write(world: World, write: str) -> None:
+    """A reconcile that lost its lease while it read AWS posts and updates nothing."""
     key = world.aws.add()
     if write == "update":
         await world.shown(key)
@@ -205,18 +196,18 @@ async def test_the_lease_is_looked_at_right_before_a_write(world: World, write: 
     gate = world.aws.gates["observe"] = asyncio.Event()
     await world.rows.requeue(key)
     world.aws.arrived["observe"].clear()
-    look = asyncio.create_task(world.reconciler.reconcile(key))
+    reconcile = asyncio.create_task(world.reconciler.reconcile(key))
     await world.aws.arrived["observe"].wait()
-    stolen = Lease("another process", world.clock.now() + LEASE)  # this one stood still, and has not noticed
+    stolen = Lease("another process", world.clock.now() + LEASE)  # this worker was paused and does not know
     await world.store.apply(key, lambda row: replace(row, lease=stolen), now=world.clock.now())
     gate.set()
     with pytest.raises(LeaseHeld):
-        await look
+        await reconcile
     assert sum(len(sent.versions) for sent in world.chat.sent.values()) == written
 
 
 class SlowChat(FakeChat):
-    """A Teams whose next update waits in front of its effect until the test says so."""
+    """A Teams whose next update takes effect only when the test opens the gate."""
 
     gate: asyncio.Event | None = None
 
@@ -228,13 +219,12 @@ class SlowChat(FakeChat):
         await super().update(posted, message)
 
 
-async def test_what_was_written_after_the_lease_was_lost_is_made_right(world: World) -> None:
-    """Paused in front of an update past the lease: the old card lies over the new one, and is replaced at once."""
+async def test_update_after_a_lost_lease_is_corrected_at_once(world: World) -> None:
+    """A worker paused past its lease overwrites the new card with the old one; the new card is restored at once."""
     chat = SlowChat()
     world = replace(world, chat=chat)
     other = replace(world, owner="replica-2")
-    key = world.aws.add(levels=2)
-    await world.shown(key)
+    key = await world.posted(levels=2)
     world.aws.decide(key, Verdict.APPROVE)
     gate = chat.gate = asyncio.Event()
     async with world.running():
@@ -248,10 +238,9 @@ async def test_what_was_written_after_the_lease_was_lost_is_made_right(world: Wo
     assert not chat.of("post")[0].buttons
 
 
-async def test_a_signal_of_a_dead_process_is_never_sent_again(world: World) -> None:
-    """The process died with the signal on its way: another one asks AWS what became of it, and sends nothing."""
-    key = world.aws.add()
-    await world.shown(key)
+async def test_signal_of_a_crashed_process_is_never_sent_again(world: World) -> None:
+    """The process died with its signal on the way: another one reads the result from AWS and sends nothing."""
+    key = await world.posted()
     world.aws.gates["signal"] = asyncio.Event()
     click = asyncio.create_task(world.press(key, HANAKO))
     await world.aws.arrived["signal"].wait()
@@ -266,8 +255,8 @@ async def test_a_signal_of_a_dead_process_is_never_sent_again(world: World) -> N
     assert [each.state for each in (await world.row(key)).decisions] == [DecisionState.RELEASED]
 
 
-async def test_an_unsettled_route_decides_nothing() -> None:
-    """While the tags that decide the channel cannot be read, a click in the fallback is refused."""
+async def test_click_is_refused_while_the_channel_is_not_determined() -> None:
+    """While the tags that determine the channel cannot be read, a click in the fallback channel is refused."""
     match = Match(tags=(("Environment", frozenset({"production"})),))
     leads = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2", match=match, fallback=False)
     world = new_world(leads, APPROVALS)
@@ -279,10 +268,9 @@ async def test_an_unsettled_route_decides_nothing() -> None:
     assert world.aws.signals == []
 
 
-async def test_a_request_that_cannot_be_read_for_days_breaks_nothing(world: World) -> None:
-    """However often a look fails, the next one is planned."""
-    key = world.aws.add()
-    await world.shown(key)
+async def test_request_unreadable_for_days_is_still_retried(world: World) -> None:
+    """After thousands of failures the next reconcile is still scheduled and the last known state is kept."""
+    key = await world.posted()
     await world.rows.apply(key, lambda row: replace(row, reconcile_failures=5000))
     world.aws.before["observe"].append(RequestNotReadable("OpsItemNotFoundException"))
     row = await world.shown(key)
@@ -292,8 +280,8 @@ async def test_a_request_that_cannot_be_read_for_days_breaks_nothing(world: Worl
     assert row.request.status is Status.PENDING
 
 
-async def test_a_roster_that_fails_at_first_costs_nobody_a_message(world: World) -> None:
-    """Nobody knew who asks when the card was posted; once the roster answers, buttons and message follow."""
+async def test_buttons_and_message_follow_after_a_roster_failure(world: World) -> None:
+    """The requester was not identified when the card was posted; once the roster answers, both follow."""
     world.people.failing = True
     key = world.aws.add()
     async with world.running():
@@ -308,10 +296,9 @@ async def test_a_roster_that_fails_at_first_costs_nobody_a_message(world: World)
     assert [sent.where for sent in world.chat.of("direct")] == [TARO_PERSON.object_id]
 
 
-async def test_a_roster_that_fails_later_takes_nothing_back(world: World) -> None:
-    """Who asks was known once: the card keeps its buttons, and the requester is told that access was approved."""
-    key = world.aws.add()
-    await world.shown(key)
+async def test_later_roster_failure_keeps_buttons_and_messages(world: World) -> None:
+    """The requester was identified before: the card keeps its buttons, and the requester learns of the approval."""
+    key = await world.posted()
     world.people.failing = True
     await world.shown(key)
     assert len(world.chat.of("post")[0].versions) == 1
@@ -320,10 +307,9 @@ async def test_a_roster_that_fails_later_takes_nothing_back(world: World) -> Non
     assert [sent.where for sent in world.chat.of("direct")] == [TARO_PERSON.object_id] * 2
 
 
-async def test_who_was_known_once_is_doubted_again_where_the_roster_says_so(world: World) -> None:
-    """Another person has the requester's address now: it says nothing any more about who asked."""
-    key = world.aws.add()
-    await world.shown(key)
+async def test_requester_is_no_longer_identified_when_two_people_share_the_address(world: World) -> None:
+    """Another member has the requester's address now, so it no longer identifies the requester."""
+    key = await world.posted()
     world.people.people.append(replace(person(7), upn=TARO_PERSON.upn))
     row = await world.shown(key)
     assert row.requester is not None
@@ -331,10 +317,9 @@ async def test_who_was_known_once_is_doubted_again_where_the_roster_says_so(worl
     assert not world.chat.of("post")[0].buttons
 
 
-async def test_a_request_that_somebody_deleted_does_not_wait_for_ever(world: World) -> None:
-    """AWS not showing it for a moment changes nothing; after ten minutes the card says so, and looks come to an end."""
-    key = world.aws.add()
-    await world.shown(key)
+async def test_deleted_request_is_closed_after_ten_minutes(world: World) -> None:
+    """Until then nothing changes; then the card says so and reconciles stop. The sweep finds it if it reappears."""
+    key = await world.posted()
     there = world.aws.requests.pop(key)
     async with world.running():
         await world.rows.requeue(key)
@@ -352,10 +337,9 @@ async def test_a_request_that_somebody_deleted_does_not_wait_for_ever(world: Wor
     assert (card.buttons, len(card.versions)) == (True, 3)
 
 
-async def test_a_request_that_was_missing_for_a_moment_starts_afresh(world: World) -> None:
-    """What counts is how long it is missing at a stretch."""
-    key = world.aws.add()
-    await world.shown(key)
+async def test_reappearing_request_restarts_the_ten_minutes(world: World) -> None:
+    """Only an uninterrupted absence counts."""
+    key = await world.posted()
     there = world.aws.requests.pop(key)
     await world.shown(key)
     assert (await world.row(key)).missing_since is not None
@@ -364,11 +348,10 @@ async def test_a_request_that_was_missing_for_a_moment_starts_afresh(world: Worl
     assert (await world.row(key)).missing_since is None
 
 
-async def test_the_card_tells_how_far_a_level_is_and_who_is_waited_for() -> None:
-    """Level 1 of 2: one of two approvals, by whom, and whose approval is missing; a level on, its own approvers."""
+async def test_card_shows_the_progress_of_a_level_and_its_approvers() -> None:
+    """Level 1 of 2 with one of two approvals: the card names the approver and who is awaited; then level 2."""
     world = new_world()
-    key = world.aws.add(levels=2, required=2)
-    await world.shown(key)
+    key = await world.posted(levels=2, required=2)
     async with world.running():
         await world.press(key, HANAKO)
         await world.clock.advance(1)
@@ -387,40 +370,39 @@ async def test_the_card_tells_how_far_a_level_is_and_who_is_waited_for() -> None
         assert "0 of 2 approvals given" in shown(card.versions[-1].card).replace("\u200b", "")
 
 
-async def test_the_end_of_the_access_window_is_told(world: World) -> None:
-    """When the window is over the card says so, the thread and the requester too, each once."""
-    key = world.aws.add()
-    await world.shown(key)
+async def test_end_of_the_access_window_is_announced_once(world: World) -> None:
+    """When the window ends, the card, the thread and the requester are each notified once."""
+    key = await world.posted()
     world.aws.decide(key, Verdict.APPROVE)
     async with world.running():
         await world.rows.requeue(key)
         await world.clock.advance(4 * 3600 - 60)
-        told = len(world.chat.sent)
+        before = len(world.chat.sent)
         await world.clock.advance(120)
         await world.rows.requeue(key)
         await world.clock.advance(10)
     assert "Access has ended" in world.chat.sent["1000"].card
-    new = list(world.chat.sent.values())[told:]
+    new = list(world.chat.sent.values())[before:]
     assert [sent.kind for sent in new] == ["reply", "direct"]
     assert all("ended" in sent.card for sent in new)
     assert (await world.row(key)).request is not None
     assert not (await world.row(key)).watched
 
 
-def test_a_status_that_ends_a_request_is_told_to_its_requester() -> None:
-    """No way to end is forgotten among the direct messages."""
+def test_every_known_status_has_a_direct_message() -> None:
+    """No end of a request is missing among the direct messages."""
     assert set(DIRECTS) == set(Status) - {Status.UNKNOWN}
 
 
-class Overtaken(MemoryStore):
-    """A store whose answer to one write comes late."""
+class SlowToAnswerStore(MemoryStore):
+    """A store that answers one write late."""
 
     def __init__(self) -> None:
         super().__init__()
         self.late: asyncio.Event | None = None
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write at once, answer when the test says so."""
+        """Write at once; answer when the test says so."""
         record = await super().apply(key, change, now=now)
         late, self.late = self.late, None
         if late:
@@ -428,12 +410,11 @@ class Overtaken(MemoryStore):
         return record
 
 
-async def test_an_answer_of_the_store_that_comes_late_takes_nothing_back() -> None:
-    """Two writes are answered in the wrong order: who waits for the row never sees the older one after the newer."""
-    store = Overtaken()
+async def test_late_answer_of_the_store_never_shows_an_older_row() -> None:
+    """Two writes are answered in the wrong order: a task that waits for the row never sees the older one last."""
+    store = SlowToAnswerStore()
     world = new_world(store=store)
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     seen: list[int] = []
 
     def until(row: Record) -> bool:
@@ -455,11 +436,10 @@ async def test_an_answer_of_the_store_that_comes_late_takes_nothing_back() -> No
 
 
 @pytest.mark.parametrize("call", ["execution", "signal"])
-async def test_what_somebody_works_on_is_left_alone(world: World, call: str) -> None:
-    """Another process looks while a click reads AWS or sends: it takes nothing over, and one signal arrives."""
+async def test_reconcile_leaves_a_decision_under_way_alone(world: World, call: str) -> None:
+    """Another process reconciles while a click reads AWS or sends: it takes nothing over, and one signal arrives."""
     other = replace(world, owner="replica-2")
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     gate = world.aws.gates[call] = asyncio.Event()
     click = asyncio.create_task(world.press(key, HANAKO))
     await world.aws.arrived[call].wait()
@@ -473,8 +453,8 @@ async def test_what_somebody_works_on_is_left_alone(world: World, call: str) -> 
     assert (world.aws.count("execution"), len(world.aws.signals)) == (1, 1)
 
 
-async def test_slow_looks_of_two_processes_deliver() -> None:
-    """AWS takes longer than a lease lasts: neither process takes it from the other, and the card is posted once."""
+async def test_slow_reconciles_of_two_processes_post_one_card() -> None:
+    """AWS takes longer than a lease: neither process takes the lease from the other, and one card is posted."""
 
     class SlowAws(FakeAws):
         async def observe(self, key: RequestKey) -> AccessRequest:
@@ -493,8 +473,8 @@ async def test_slow_looks_of_two_processes_deliver() -> None:
         assert len(world.chat.of("post")) == 1
 
 
-async def test_a_requester_whom_no_roster_knew_in_time_is_told_later(world: World) -> None:
-    """Approved while Teams' rosters were away: once they tell who asks, the message goes out."""
+async def test_requester_identified_late_still_gets_the_message(world: World) -> None:
+    """Approved while the rosters were unavailable: the message is sent once they identify the requester."""
     world.people.failing = True
     key = world.aws.add()
     async with world.running():
@@ -505,14 +485,13 @@ async def test_a_requester_whom_no_roster_knew_in_time_is_told_later(world: Worl
         await world.clock.advance(1)
         world.people.failing = False
         await world.clock.advance(IDENTIFYING_SPAN.total_seconds())
-    (told,) = world.chat.of("direct")
-    assert "approved" in told.card
+    (message,) = world.chat.of("direct")
+    assert "approved" in message.card
 
 
-async def test_a_signal_whose_effect_came_after_its_minute_is_told_as_ours(world: World) -> None:
-    """AWS never answered, and shows the vote a minute and a half later: it was made in Teams, and the thread says so."""
-    key = world.aws.add()
-    await world.shown(key)
+async def test_effect_after_the_minute_is_attributed_to_the_click(world: World) -> None:
+    """The reply was lost and AWS shows the vote 90 s later: the thread says that it was made in Teams."""
+    key = await world.posted()
     world.aws.lag = 90
     world.aws.after["signal"].append(SignalLost())
     async with world.running():
@@ -528,10 +507,9 @@ async def test_a_signal_whose_effect_came_after_its_minute_is_told_as_ours(world
     assert "Approved by" in shown(world.chat.of("post")[0].versions[-1].card)
 
 
-async def test_an_account_that_is_configured_no_more_is_left_alone(world: World) -> None:
-    """Its pending requests are not looked at for ever, and a click decides nothing there."""
-    key = world.aws.add()
-    await world.shown(key)
+async def test_account_removed_from_the_configuration_is_left_alone(world: World) -> None:
+    """Its pending requests are not read again and again, and a click decides nothing."""
+    key = await world.posted()
     world.configuration.value = replace(world.configuration.value, accounts=())
     world.build()
     world.aws.before["observe"] = [AwsUnavailable("NoReaderRole") for _ in range(1000)]
@@ -544,8 +522,8 @@ async def test_an_account_that_is_configured_no_more_is_left_alone(world: World)
     assert (answer.notice and answer.notice.code, world.aws.signals) == (NoticeCode.NOT_FOUND, [])
 
 
-async def test_a_decision_whose_answer_is_on_its_way_is_ours(world: World) -> None:
-    """AWS shows the vote before its answer has come back: card and direct message say who it was, not "outside Teams"."""
+async def test_message_names_the_person_before_the_reply_arrives(world: World) -> None:
+    """AWS shows the vote before the signal's reply: the direct message names the person, not "outside Teams"."""
     answered = asyncio.Event()
 
     class SlowToAnswer(FakeAws):
@@ -555,29 +533,27 @@ async def test_a_decision_whose_answer_is_on_its_way_is_ours(world: World) -> No
 
     world.aws = SlowToAnswer(world.clock)
     world.build()
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO, comment="どうぞ"))
         await world.clock.advance(0)
         assert len(world.aws.effects) == 1
         await world.rows.requeue(key)
         await world.clock.advance(1)
-        told = shown(world.chat.of("direct")[-1].versions[-1].card)
+        message = shown(world.chat.of("direct")[-1].versions[-1].card)
         answered.set()
         await click
         await world.clock.advance(1)
-    assert "Approved by" in told
-    assert HANAKO.name in told
-    assert "outside" not in told.lower()
+    assert "Approved by" in message
+    assert HANAKO.name in message
+    assert "outside" not in message.lower()
     assert len(world.chat.of("reply")) == 1
 
 
-async def test_a_vote_never_counts_for_the_next_level(world: World) -> None:
-    """The console gave one of two approvals, unseen so far; two people press at once: Level2 gets none of their votes."""
-    key = world.aws.add(levels=2, required=2)
-    await world.shown(key)
-    world.aws.decide(key, Verdict.APPROVE)  # no event yet, no sweep
+async def test_vote_never_counts_for_the_next_level(world: World) -> None:
+    """The console gave one of two approvals, not seen so far; two people click at once: level 2 gets no vote."""
+    key = await world.posted(levels=2, required=2)
+    world.aws.decide(key, Verdict.APPROVE)  # neither an event nor a sweep so far
     async with world.running():
         clicks = [asyncio.create_task(world.press(key, who)) for who in (HANAKO, ICHIRO)]
         await world.clock.advance(5)
@@ -587,12 +563,11 @@ async def test_a_vote_never_counts_for_the_next_level(world: World) -> None:
     assert level.votes == ()
 
 
-async def test_a_rejection_never_counts_for_the_next_level(world: World) -> None:
-    """The same where the second presses Reject, after the first one's approval was accepted and before it shows."""
+async def test_rejection_never_counts_for_the_next_level(world: World) -> None:
+    """The same for a rejection between the acceptance of the first approval and its effect."""
     world.aws.lag = 1.5
-    key = world.aws.add(levels=2, required=2)
-    await world.shown(key)
-    world.aws.decide(key, Verdict.APPROVE)  # no event yet, no sweep
+    key = await world.posted(levels=2, required=2)
+    world.aws.decide(key, Verdict.APPROVE)  # neither an event nor a sweep so far
     gate = world.aws.gates["observe"] = asyncio.Event()
     async with world.running():
         approval = asyncio.create_task(world.press(key, HANAKO))
@@ -607,8 +582,8 @@ async def test_a_rejection_never_counts_for_the_next_level(world: World) -> None
     assert level.votes == ()
 
 
-async def test_a_vote_that_aws_never_shows_keeps_nobody_for_ever(world: World) -> None:
-    """AWS takes the first vote and does not count it: after the minute somebody else decides."""
+async def test_vote_that_aws_never_shows_blocks_others_for_a_minute_only(world: World) -> None:
+    """AWS accepts the first vote and does not count it: after a minute another person decides."""
 
     class Uncounted(FakeAws):
         def vote(self, key: RequestKey, voter: str, verdict: Verdict, comment: str = "") -> None:
@@ -617,8 +592,7 @@ async def test_a_vote_that_aws_never_shows_keeps_nobody_for_ever(world: World) -
 
     world.aws = Uncounted(world.clock)
     world.build()
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         first = asyncio.create_task(world.press(key, HANAKO))
         await world.clock.advance(60)

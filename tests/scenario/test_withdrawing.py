@@ -44,8 +44,7 @@ async def approved(world: World, **facts: object) -> RequestKey:
 
 async def waiting(world: World) -> RequestKey:
     """Return a request that waits, with its card and its direct message."""
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     return key
 
 
@@ -238,8 +237,7 @@ async def test_revocation_from_another_conversation_is_refused(world: World) -> 
 async def test_channel_without_approvers_has_no_revoke_button() -> None:
     """A click with a forged button is refused."""
     world = new_world(replace(APPROVALS, approvers=()))
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.decide(key, Verdict.APPROVE)
     await world.shown(key)
     assert not offers(world.chat.of("post")[0].card, Verb.REVOKE)
@@ -452,8 +450,7 @@ async def test_cancellation_after_a_console_decision_sends_nothing(world: World)
 
 async def test_request_can_be_cancelled_at_a_later_level(world: World) -> None:
     """The message was about the first level; cancelling is possible at any."""
-    key = world.aws.add(levels=2)
-    await world.shown(key)
+    key = await world.posted(levels=2)
     world.aws.decide(key, Verdict.APPROVE)
     async with world.running():
         await world.click_handler.click(world.withdrawn(key))

@@ -44,8 +44,7 @@ def without_role(who: Person = HANAKO, other: Person = ICHIRO) -> World:
 async def test_decision_without_a_role_is_shown_once(comment: str) -> None:
     """It is shown as the person's, and not a second time as a decision outside Teams."""
     world = without_role()
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO, comment=comment))
         await world.clock.advance(5)
@@ -58,8 +57,7 @@ async def test_vote_is_recognised_with_any_blanks_in_the_name(name: str) -> None
     """The comparison uses the text that was sent, not the name as Teams has it."""
     who = replace(HANAKO, name=name)
     world = without_role(who)
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     async with world.running():
         click = asyncio.create_task(world.press(key, who, comment="fine"))
         await world.clock.advance(5)
@@ -71,8 +69,7 @@ async def test_vote_is_recognised_with_any_blanks_in_the_name(name: str) -> None
 async def test_lost_reply_is_settled_by_the_vote_in_aws(comment: str) -> None:
     """The signal took effect, so the decision is confirmed."""
     world = without_role()
-    key = world.aws.add()
-    await world.shown(key)
+    key = await world.posted()
     world.aws.after["signal"].append(SignalLost("ReadTimeoutError"))
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO, comment=comment))
@@ -86,8 +83,7 @@ async def test_lost_reply_is_settled_by_the_vote_in_aws(comment: str) -> None:
 async def test_second_of_two_approvals_is_not_blocked_by_the_first(comment: str) -> None:
     """The first vote is already visible in AWS and is not counted twice."""
     world = without_role()
-    key = world.aws.add(required=2)
-    await world.shown(key)
+    key = await world.posted(required=2)
     gate = world.aws.gates["execution"] = asyncio.Event()
     async with world.running():
         clicks = [asyncio.create_task(world.press(key, who, comment=comment)) for who in (HANAKO, ICHIRO)]
@@ -105,8 +101,7 @@ async def test_vote_of_a_namesake_does_not_confirm_a_lost_vote() -> None:
     """Two people have the same name. The second one's signal never arrives, and the first one's vote is not theirs."""
     other = replace(ICHIRO, name=HANAKO.name)
     world = without_role(other=other)
-    key = world.aws.add(required=3)
-    await world.shown(key)
+    key = await world.posted(required=3)
     async with world.running():
         await world.press(key, HANAKO, comment="fine")
         await world.clock.advance(5)

@@ -81,7 +81,7 @@ GUARDS = (
     ),
     Guard(
         "the claim and the quota check together",
-        TRUTH + "test_an_effect_that_comes_later_is_waited_for",
+        TRUTH + "test_click_waits_for_the_effect_of_the_first_signal",
         {"bot.domain.claims:_in_the_way": _nothing_is_live, HAS_ROOM: always(True)},
     ),
     Guard(
@@ -91,7 +91,7 @@ GUARDS = (
     ),
     Guard(
         "a held claim is not taken over",
-        TRUTH + "test_what_somebody_works_on_is_left_alone",
+        TRUTH + "test_reconcile_leaves_a_decision_under_way_alone",
         {
             "bot.service.clicks.signalling:orphaned": around(
                 lambda orphaned, decision, now: orphaned(replace(decision, held_until=now), now)
@@ -110,7 +110,7 @@ GUARDS = (
     ),
     Guard(
         "votes count only for a level that still needs them",
-        TRUTH + "test_a_vote_never_counts_for_the_next_level",
+        TRUTH + "test_vote_never_counts_for_the_next_level",
         {HAS_ROOM: always(True)},
     ),
     Guard(
@@ -125,7 +125,7 @@ GUARDS = (
     ),
     Guard(
         "the state check compares the step",
-        TRUTH + "test_the_state_check_compares_the_step",
+        TRUTH + "test_state_check_compares_the_step",
         {"bot.service.clicks.state_check:not_waiting": around(_at_any_step)},
     ),
     Guard(
@@ -169,12 +169,12 @@ GUARDS = (
     ),
     Guard(
         "a vote is sent only for the channel that allowed it",
-        RELOADING + "test_a_decision_whose_channel_goes_before_it_is_sent_is_withdrawn",
+        RELOADING + "test_decision_is_withdrawn_if_its_channel_is_removed_before_it_is_sent",
         {GONE: always(None)},
     ),
     Guard(
         "a vote is never sent with the bot's own credentials instead of a role",
-        RELOADING + "test_a_role_that_goes_while_the_click_is_on_its_way",
+        RELOADING + "test_role_that_changes_during_a_click_is_replaced_by_the_current_one",
         {GONE: around(_without_role)},
     ),
     Guard(
@@ -204,7 +204,7 @@ GUARDS = (
     ),
     Guard(
         "a click is claimed only under the rules that allowed it",
-        RELOADING + "test_a_click_that_waited_for_another_is_judged_by_the_rules_of_its_claim",
+        RELOADING + "test_waiting_click_is_checked_again_before_its_claim",
         {INPUTS: around(lambda inputs, *given: replace(inputs(*given), revision=0))},
     ),
     Guard(
@@ -214,7 +214,7 @@ GUARDS = (
     ),
     Guard(
         "a requester identified by former rules is identified again",
-        RELOADING + "test_a_role_that_is_trusted_no_more_places_nobody",
+        RELOADING + "test_role_that_is_no_longer_trusted_identifies_no_requester",
         {"bot.domain.configuration:Configuration.identified_by_former_rules": always(False)},
     ),
     Guard(

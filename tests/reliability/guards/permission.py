@@ -150,7 +150,7 @@ GUARDS = (
     ),
     Guard(
         "paused channels take no decisions",
-        RELOADING + "test_a_pause_takes_the_buttons_and_ends",
+        RELOADING + "test_pause_removes_the_buttons_until_it_ends",
         {MAY_DECIDE: around(_while_paused)},
     ),
     Guard(

@@ -74,7 +74,7 @@ async def _at_once(check: Any, reload: object) -> None:
 GUARDS = (
     Guard(
         "a signal of a crashed process is not sent again",
-        TRUTH + "test_a_signal_of_a_dead_process_is_never_sent_again",
+        TRUTH + "test_signal_of_a_crashed_process_is_never_sent_again",
         {"bot.domain.decision:Decision.after": around(_lost_as_throttled)},
     ),
     Guard(
@@ -98,7 +98,7 @@ GUARDS = (
     ),
     Guard(
         "late answers of the store do not overwrite newer rows",
-        TRUTH + "test_an_answer_of_the_store_that_comes_late_takes_nothing_back",
+        TRUTH + "test_late_answer_of_the_store_never_shows_an_older_row",
         {"bot.service.rows:_Watch.take": around(_over_newer_rows)},
     ),
     Guard(
@@ -108,17 +108,17 @@ GUARDS = (
     ),
     Guard(
         "the lease is renewed before a post",
-        TRUTH + "test_the_lease_is_looked_at_right_before_a_write[post]",
+        TRUTH + "test_lease_is_checked_right_before_a_write[post]",
         {RENEW: always(None)},
     ),
     Guard(
         "the lease is renewed before an update",
-        TRUTH + "test_the_lease_is_looked_at_right_before_a_write[update]",
+        TRUTH + "test_lease_is_checked_right_before_a_write[update]",
         {"bot.service.rows:Rows.renew": around(_without_renewing)},
     ),
     Guard(
         "writes after a lost lease are delivered again",
-        TRUTH + "test_what_was_written_after_the_lease_was_lost_is_made_right",
+        TRUTH + "test_update_after_a_lost_lease_is_corrected_at_once",
         {
             "bot.service.reconcile.outbox:OutboxEntry._kept": around(
                 lambda _, _box, record, surface: record.with_surface(surface)
@@ -157,12 +157,12 @@ GUARDS = (
     ),
     Guard(
         "a configuration file is applied only after two equal reads",
-        RELOADING + "test_a_file_is_judged_once_two_looks_found_the_same",
+        RELOADING + "test_file_counts_after_two_identical_reads",
         {"bot.config.reload:ConfigurationReload.check": around(_at_once)},
     ),
     Guard(
         "a reload keeps the cancel roles",
-        RELOADING + "test_another_file_leaves_the_accounts_roles_alone",
+        RELOADING + "test_reload_keeps_the_roles_of_the_accounts",
         {
             "bot.service.current_configuration:CurrentConfiguration.replace": around(
                 lambda make_active, current, value: make_active(current, replace(value, accounts=()))

@@ -102,7 +102,7 @@ class World:
         return await self.row(key)
 
     async def posted(self, *, levels: int = 1, required: int = 1) -> RequestKey:
-        """Add a pending request and post its card; return its key."""
+        """Add a pending request, post its card and its direct message; return its key."""
         key = self.aws.add(levels=levels, required=required)
         await self.shown(key)
         return key

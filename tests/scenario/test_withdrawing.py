@@ -42,18 +42,12 @@ async def approved(world: World, **facts: object) -> RequestKey:
     return key
 
 
-async def waiting(world: World) -> RequestKey:
-    """Return a request that waits, with its card and its direct message."""
-    key = await world.posted()
-    return key
-
-
 async def ready(world: World, withdrawal: Withdrawal) -> tuple[RequestKey, Click]:
     """Return a request that can be revoked or cancelled, and the click that does so."""
     if withdrawal is Withdrawal.REVOKE:
         key = await approved(world)
         return key, world.pressed(key, ICHIRO, Verb.REVOKE)
-    key = await waiting(world)
+    key = await world.posted()
     return key, world.withdrawn(key)
 
 
@@ -188,7 +182,7 @@ async def test_access_that_is_over_cannot_be_revoked(world: World, seen: bool) -
 
 async def test_waiting_request_cannot_be_revoked(world: World) -> None:
     """A forged Revoke button: no call, and votes stay possible."""
-    key = await waiting(world)
+    key = await world.posted()
     assert code_of(await world.press(key, ICHIRO, Verb.REVOKE)) is NoticeCode.NOT_APPROVED
     assert not offers(world.chat.of("post")[0].card, Verb.REVOKE)
     assert world.aws.signals == []
@@ -246,7 +240,7 @@ async def test_channel_without_approvers_has_no_revoke_button() -> None:
 
 async def test_console_approval_can_be_revoked_in_teams(world: World) -> None:
     """The state counts, not who approved."""
-    key = await waiting(world)
+    key = await world.posted()
     world.aws.decide(key, Verdict.APPROVE)
     await world.shown(key)
     async with world.running():
@@ -304,7 +298,7 @@ async def test_repeated_revocation_reports_that_aws_does_not_show_it(world: Worl
 
 async def test_requester_cancels_a_waiting_request(world: World) -> None:
     """One call in the account's cancel role and the requester's name; the card, the thread and the requester follow."""
-    key = await waiting(world)
+    key = await world.posted()
     (told,) = world.chat.of("direct")
     assert offers(told.card, Verb.CANCEL)
     async with world.running():
@@ -332,7 +326,7 @@ async def test_requester_cancels_a_waiting_request(world: World) -> None:
 @pytest.mark.parametrize("of", ["person", "place"])
 async def test_cancellation_of_another_persons_request_is_refused(world: World, of: str) -> None:
     """Forged by another person in the requester's chat, or from another chat: refused, and nothing is shown."""
-    key = await waiting(world)
+    key = await world.posted()
     click = world.withdrawn(key)
     if of == "person":
         click, expected = replace(click, person=HANAKO), Refusal.NOT_REQUESTER
@@ -346,7 +340,7 @@ async def test_cancellation_of_another_persons_request_is_refused(world: World, 
 
 async def test_cancellation_from_the_channel_is_refused(world: World) -> None:
     """Neither an approver nor the requester can cancel there; the notice says where."""
-    key = await waiting(world)
+    key = await world.posted()
     async with world.running():
         answers = [await world.press(key, who, Verb.CANCEL, step="") for who in (HANAKO, TARO_PERSON)]
     assert [(code_of(each), each.refused) for each in answers] == [(Refusal.OWN_CHAT, True)] * 2
@@ -355,7 +349,7 @@ async def test_cancellation_from_the_channel_is_refused(world: World) -> None:
 
 async def test_cancellation_needs_a_direct_message_about_the_request(world: World) -> None:
     """The requester's own chat with another request's id: that request was never announced there."""
-    await waiting(world)
+    await world.posted()
     stranger = world.aws.add(2, requester=TARO.replace("taro.yamada", "ichiro.tanaka"))
     await world.shown(stranger)
     assert code_of(await world.click_handler.click(world.withdrawn(stranger))) is Refusal.OWN_CHAT
@@ -365,7 +359,7 @@ async def test_cancellation_needs_a_direct_message_about_the_request(world: Worl
 
 async def test_requester_who_is_no_longer_identified_cannot_cancel(world: World) -> None:
     """The requester was notified, but the next reconcile cannot identify them."""
-    key = await waiting(world)
+    key = await world.posted()
     world.people.people.append(replace(person(60), mail=TARO_PERSON.mail))
     await world.shown(key)
     answer = await world.click_handler.click(world.withdrawn(key))
@@ -375,7 +369,7 @@ async def test_requester_who_is_no_longer_identified_cannot_cancel(world: World)
 
 async def test_row_without_a_requester_cannot_be_cancelled(world: World) -> None:
     """Missing facts refuse: no requester, or no request."""
-    key = await waiting(world)
+    key = await world.posted()
     unknown = await world.store.apply(key, lambda row: replace(row, requester=None), now=world.clock.now())
     answer = await world.click_handler.click(world.withdrawn(key))
     assert (code_of(answer), answer.card) == (Refusal.UNIDENTIFIED, None)
@@ -401,7 +395,7 @@ async def test_request_that_cannot_be_cancelled_says_why(
     world: World, facts: dict[str, object], step: str, expected: Reason
 ) -> None:
     """A forged step, a replica, unreadable facts and an ended request: the true state, and no call."""
-    key = await waiting(world)
+    key = await world.posted()
     row = await world.row(key)
     assert row.request is not None
     asked = replace(row.request, **facts)  # type: ignore[arg-type]  # facts are fields of the request
@@ -415,7 +409,7 @@ async def test_request_that_cannot_be_cancelled_says_why(
 async def test_account_without_a_cancel_role_offers_no_cancellation() -> None:
     """There is no button; a forged click is answered with what to configure and a hint to the AWS console."""
     world = new_world(configuration=current_configuration(cancel_role=None))
-    key = await waiting(world)
+    key = await world.posted()
     assert not offers(world.chat.of("direct")[0].card, Verb.CANCEL)
     answer = await world.click_handler.click(world.withdrawn(key))
     assert (code_of(answer), answer.refused) == (Refusal.NO_CANCEL_ROLE, True)
@@ -426,7 +420,7 @@ async def test_account_without_a_cancel_role_offers_no_cancellation() -> None:
 
 async def test_nothing_is_cancelled_after_the_cancel_role_was_removed(world: World) -> None:
     """The role is removed while the click is on its way. The bot never cancels with its own credentials."""
-    key = await waiting(world)
+    key = await world.posted()
     await crash_in(world, world.withdrawn(key), "execution")
     world.configuration = current_configuration(cancel_role=None)
     world.build()
@@ -438,7 +432,7 @@ async def test_nothing_is_cancelled_after_the_cancel_role_was_removed(world: Wor
 
 async def test_cancellation_after_a_console_decision_sends_nothing(world: World) -> None:
     """The state check finds the decision, and the requester is shown who decided."""
-    key = await waiting(world)
+    key = await world.posted()
     world.aws.decide(key, Verdict.REJECT, "no ticket")
     async with world.running():
         answer = await world.click_handler.click(world.withdrawn(key))
@@ -473,7 +467,7 @@ async def test_old_cancel_button_shows_the_current_state(world: World) -> None:
 
 async def test_simultaneous_votes_and_cancellation_make_one_call(world: World) -> None:
     """The first claim proceeds; the others wait for it and are shown the result."""
-    key = await waiting(world)
+    key = await world.posted()
     async with world.running():
         cancelled, approved_, rejected = await asyncio.gather(
             world.click_handler.click(world.withdrawn(key)),
@@ -490,7 +484,7 @@ async def test_simultaneous_votes_and_cancellation_make_one_call(world: World) -
 
 async def test_cancellation_waits_for_a_vote_on_its_way(world: World) -> None:
     """It is not sent beside a vote. The requester is shown whose vote it is, and then the outcome."""
-    key = await waiting(world)
+    key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
     async with world.running():
         vote = asyncio.create_task(world.press(key, HANAKO))
@@ -509,7 +503,7 @@ async def test_cancellation_waits_for_a_vote_on_its_way(world: World) -> None:
 
 async def test_no_vote_is_sent_while_a_cancellation_awaits_its_effect(world: World) -> None:
     """It waits for a minute. After that AWS has not cancelled, and the requester is notified in their own chat."""
-    key = await waiting(world)
+    key = await world.posted()
     world.aws.lag = 1e6
     async with world.running():
         click = asyncio.create_task(world.click_handler.click(world.withdrawn(key)))
@@ -529,7 +523,7 @@ async def test_no_vote_is_sent_while_a_cancellation_awaits_its_effect(world: Wor
 
 async def test_denied_cancellation_names_the_role_to_check(world: World) -> None:
     """AWS denies it: the requester reads why in their own chat, and the request keeps waiting."""
-    key = await waiting(world)
+    key = await world.posted()
     world.aws.before["prepare"].append(SignalRefused("AccessDenied", denied=True))
     async with world.running():
         answer = await world.click_handler.click(world.withdrawn(key))
@@ -542,7 +536,7 @@ async def test_denied_cancellation_names_the_role_to_check(world: World) -> None
 
 async def test_failed_slow_cancellation_is_reported_to_the_requester(world: World) -> None:
     """Answered "applying…" in time. The failure comes as a direct message with the button, not in the thread."""
-    key = await waiting(world)
+    key = await world.posted()
     world.aws.before["signal"].extend(SignalThrottled() for _ in range(100))
     async with world.running():
         click = asyncio.create_task(world.click_handler.click(world.withdrawn(key)))

@@ -1,6 +1,7 @@
 """The bot in another Microsoft cloud: the inbound tokens that it accepts and the tokens that it requests, over real HTTP."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -54,7 +55,7 @@ async def test_a_bot_accepts_and_requests_only_its_cloud_s_tokens(
 ) -> None:
     """An activity signed by the other cloud's issuer is answered 401; the bot's token is for its own Connector."""
     monkeypatch.setattr(clouds, "CLOUDS", {"127.0.0.1": cloud})
-    ms.resource = cloud.resource
+    ms.sign_in.bot = replace(ms.sign_in.bot, resource=cloud.resource)
     words = partial(message, "help", sender=HANAKO, place=ms.world.place(APPROVERS), service_url=ms.service_url)
     async with running_turns(ms, clock=clock) as bot:
         answers = [

@@ -128,6 +128,32 @@ async def test_key_is_endorsed_for_teams_and_rotates(front: TeamsFront, http: ai
     assert "d" not in keys[0], "a private key must never be published"
 
 
+async def test_documents_have_the_shapes_that_microsoft_documents(
+    front: TeamsFront, http: aiohttp.ClientSession
+) -> None:
+    """Metadata, keys, the token answer and the claims of a signed request, spelled out, because tests reuse them."""
+    async with http.get(f"{front.login_authority}/v1/.well-known/openidconfiguration") as response:
+        metadata = await response.json()
+    async with http.get(f"{front.login_authority}/v1/.well-known/keys") as response:
+        [key] = (await response.json())["keys"]
+    signed = front.microsoft.inbound_token(service_url="https://service.example.com/")
+    _, grant = await ask_for_token(front, http)
+
+    assert metadata == {
+        "issuer": "https://api.botframework.com",
+        "jwks_uri": f"{front.login_authority}/v1/.well-known/keys",
+        "id_token_signing_alg_values_supported": ["RS256"],
+    }
+    assert set(key) == {"kty", "use", "kid", "x5t", "n", "e", "endorsements"}
+    assert (key["kty"], key["use"]) == ("RSA", "sig")
+    assert set(jwt.get_unverified_header(signed)) == {"alg", "typ", "kid", "x5t"}
+    claims = jwt.decode(signed, options={"verify_signature": False})
+    assert set(claims) == {"iss", "aud", "nbf", "exp", "serviceurl"}
+    assert (claims["aud"], claims["serviceurl"]) == (BOT.app_id, "https://service.example.com/")
+    assert set(grant) == {"token_type", "expires_in", "ext_expires_in", "access_token"}
+    assert (grant["token_type"], type(grant["expires_in"])) == ("Bearer", int)
+
+
 @pytest.mark.parametrize(
     ("changed", "status", "error"),
     [
@@ -163,7 +189,7 @@ async def test_expired_outbound_token_is_401() -> None:
     """A token is good for an hour, by the sandbox's own clock."""
     now = 1_000_000.0
     microsoft = Microsoft(BOT, now=lambda: now)
-    token = microsoft._outbound_token()
+    token = microsoft.outbound_token()
     assert microsoft.accepts(f"Bearer {token}")
     now += 3601
     assert not microsoft.accepts(f"Bearer {token}")

@@ -9,7 +9,7 @@ import aiohttp
 import jwt
 from aiohttp import web
 
-from bot.sandbox.teams.microsoft import SCOPE
+from bot.sandbox.teams.microsoft import BOT_FRAMEWORK
 from bot.sandbox.teams.people import SAMPLE_APP_ID, SAMPLE_TENANT, Person
 from bot.sandbox.teams.server import SandboxTeams
 
@@ -64,7 +64,7 @@ class StubBot:
         await self.post(teams, "POST", activities(made["id"]), message(content))
 
     async def _token(self, teams: SandboxTeams, http: aiohttp.ClientSession) -> str:
-        form = {"grant_type": "client_credentials", "client_id": SAMPLE_APP_ID, "scope": SCOPE}
+        form = {"grant_type": "client_credentials", "client_id": SAMPLE_APP_ID, "scope": f"{BOT_FRAMEWORK}/.default"}
         url = f"{teams.login_authority}/{SAMPLE_TENANT}/oauth2/v2.0/token"
         async with http.post(url, data=form | {"client_secret": APP_SECRET}) as response:
             return str((await response.json())["access_token"])

@@ -21,8 +21,9 @@ from bot.teams.net.session import open_session
 from bot.teams.outbound.calls import ConnectorCalls
 from bot.teams.outbound.connector import Connector
 from bot.web import server
-from tests.fakes.microsoft import SECRET, FakeMicrosoft
+from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, TENANT_ID
+from tests.fakes.signing import SECRET
 
 Turn = Callable[[Any], Awaitable[None]]
 

@@ -1,15 +1,15 @@
-"""Microsoft's side on loopback: signing keys, the login, the Connector, and Teams that sends activities to the bot.
+"""Microsoft's side on loopback: the sandbox's sign-in, the Connector, and Teams that sends activities to the bot.
 
     async with FakeMicrosoft() as ms:
         …start the bot with ms.metadata_url, ms.authority, ms.service_url, ms.service_hosts…
         status, body = await ms.post_invoke(bot_url, HANAKO, APPROVERS, "approve", data, inputs={"comment": "…"})
 
 `bot_url` is the bot's base address (`http://127.0.0.1:PORT`). Everything that arrives here is in `ms.calls`.
+Keys, tokens and their checks are those of `bot.sandbox.teams.microsoft`; faults and the record are of the tests.
 """
 
 import asyncio
 import io
-import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -19,16 +19,15 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
-from bot.sandbox.teams.microsoft import Microsoft as Entra
+from bot.sandbox.teams.microsoft import METADATA_PATH, BotRegistration
 from tests.fakes import activities
 from tests.fakes.activities import Place
 from tests.fakes.faults import Fault, Faults, Recorded
-from tests.fakes.people import APP_ID, PEOPLE, TENANT_ID, Person
-from tests.fakes.signing import Signer
+from tests.fakes.people import PEOPLE, Person
+from tests.fakes.signing import BOT, Signer, SignIn
 from tests.fakes.teams_world import Message, TeamsWorld, error
 
 Json = dict[str, Any]
-SECRET = "the-app-secret-of-the-tests"
 SERVICE = "/teams"
 
 
@@ -36,21 +35,13 @@ class FakeMicrosoft:
     """All of it on one loopback address."""
 
     def __init__(
-        self, people: Iterable[Person] = PEOPLE, *, now: Callable[[], float] = time.time, entra: Entra | None = None
+        self, people: Iterable[Person] = PEOPLE, *, now: Callable[[], float] = time.time, bot: BotRegistration = BOT
     ) -> None:
-        """Make it; `entra` gives out the tokens that the connector takes, where the plain secret is not enough."""
-        self._entra = entra
+        """Create it. `now`: Microsoft's clock. `bot`: what Microsoft knows of the bot, for example its secret."""
         self.world = TeamsWorld(people)
-        self.signer = Signer(app_id=APP_ID, now=now)
+        self.sign_in = SignIn(bot, now=now)
+        self.signer = Signer(self.sign_in)
         self.faults = Faults()
-        self.tokens: dict[str, str] = {}
-        """Bearer tokens that the connector takes now, by the app they were given to."""
-        self.secret = SECRET
-        """The one client secret that Entra takes now."""
-        self.resource = "https://api.botframework.com"
-        """What the bot's tokens must be for: the connector of its cloud."""
-        self.token_lifetime = 3600
-        self._serial = itertools.count(1)
         self._runner: web.AppRunner | None = None
         self._http: aiohttp.ClientSession | None = None
         self.base = ""
@@ -77,7 +68,7 @@ class FakeMicrosoft:
 
     @property
     def metadata_url(self) -> str:
-        return f"{self.base}/v1/.well-known/openidconfiguration"
+        return self.base + METADATA_PATH
 
     @property
     def authority(self) -> str:
@@ -116,10 +107,6 @@ class FakeMicrosoft:
         """Hold matching calls (`late`: their answers) until `.gate.set()`; `.reached` is set when one has come."""
         gate = asyncio.Event()
         return self.faults.plan(method, path, times=times, body_holds=body_holds, gate=gate, late=late)
-
-    def revoke_tokens(self) -> None:
-        """Let the connector refuse every token given out so far."""
-        self.tokens.clear()
 
     # What Teams sends
 
@@ -213,50 +200,16 @@ class FakeMicrosoft:
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[self.faults.middleware()], client_max_size=4 * 1024 * 1024)
-        app.router.add_get("/v1/.well-known/openidconfiguration", self._metadata)
-        app.router.add_get("/v1/.well-known/keys", self._keys)
-        app.router.add_post("/{tenant}/oauth2/v2.0/token", self._token)
+        app.add_routes(self.sign_in.routes())
         connector = web.Application(middlewares=[self._bearer_check()])
         connector.add_routes(self.world.routes())
         app.add_subapp(SERVICE, connector)
         return app
 
-    async def _metadata(self, request: web.Request) -> web.Response:
-        return web.json_response(
-            {
-                "issuer": "https://api.botframework.com",
-                "jwks_uri": f"http://{request.host}/v1/.well-known/keys",  # the way by which the question came
-                "id_token_signing_alg_values_supported": ["RS256"],
-            }
-        )
-
-    async def _keys(self, _request: web.Request) -> web.Response:
-        return web.json_response({"keys": list(self.signer.published.values())})
-
-    async def _token(self, request: web.Request) -> web.Response:
-        if self._entra is not None:
-            return await self._entra.token(request)
-        form = await request.post()
-        good = {
-            "grant_type": "client_credentials",
-            "client_id": APP_ID,
-            "client_secret": self.secret,
-            "scope": f"{self.resource}/.default",
-        }
-        if request.match_info["tenant"] != TENANT_ID or dict(form) != good:
-            return web.json_response({"error": "invalid_client", "error_description": "AADSTS7000215"}, status=401)
-        token = f"connector-token-{next(self._serial)}"
-        self.tokens[token] = APP_ID
-        body = {"token_type": "Bearer", "expires_in": self.token_lifetime, "access_token": token}
-        return web.json_response(body)
-
     def _bearer_check(self) -> Any:
         @web.middleware
         async def check(request: web.Request, handler: Any) -> web.StreamResponse:
-            header = request.headers.get("Authorization", "")
-            scheme, _, token = header.partition(" ")
-            known = self._entra.accepts(header) if self._entra else token in self.tokens
-            if scheme != "Bearer" or not known:
+            if not self.sign_in.accepts(request.headers.get("Authorization", "")):
                 return error(401, "Unauthorized", "Authorization has been denied for this request.")
             response: web.StreamResponse = await handler(request)
             return response

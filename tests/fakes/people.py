@@ -1,16 +1,18 @@
-"""The sample people of the tests; nobody of them exists."""
+"""The people of the tests: the sandbox's sample people, a guest, a foreigner and crowds. None of them exists."""
 
 from dataclasses import dataclass
 
-TENANT_ID = "11111111-1111-4111-8111-111111111111"
+from bot.sandbox.teams import people as sandbox
+
+TENANT_ID = sandbox.SAMPLE_TENANT
 FOREIGN_TENANT_ID = "99999999-9999-4999-8999-999999999999"
-APP_ID = "22222222-2222-4222-8222-222222222222"
-BOT_NAME = "Node Access Bot"
+APP_ID = sandbox.SAMPLE_APP_ID
+BOT_NAME = sandbox.BOT_NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A Teams user, with everything that a roster tells about them."""
+    """A Teams user, with every member of a roster entry."""
 
     id: str
     name: str
@@ -32,23 +34,16 @@ class Person:
         }
 
 
-def _person(number: int, slug: str, name: str, local: str) -> Person:
-    address = f"{local}@example.com"
-    return Person(
-        id=f"29:1-{slug}",
-        name=name,
-        object_id=f"aaaaaaaa-0000-4000-8000-{number:012d}",
-        upn=address,
-        email=address,
-    )
+def _sample(person: sandbox.Person) -> Person:
+    return Person(id=person.mri, name=person.name, object_id=person.object_id, upn=person.upn, email=person.upn)
 
 
-HANAKO = _person(1, "sato-hanako", "佐藤 花子", "hanako.sato")
-ICHIRO = _person(2, "tanaka-ichiro", "田中 一郎", "ichiro.tanaka")
-MEI = _person(3, "suzuki-mei", "鈴木 芽依", "mei.suzuki")
-ALEX = _person(4, "alex-wilber", "Alex Wilber", "alex.wilber")
-PRIYA = _person(5, "priya-nair", "Priya Nair", "priya.nair")
-TARO = _person(6, "yamada-taro", "山田 太郎", "taro.yamada")
+HANAKO = _sample(sandbox.HANAKO)
+ICHIRO = _sample(sandbox.ICHIRO)
+MEI = _sample(sandbox.MEI)
+ALEX = _sample(sandbox.ALEX)
+PRIYA = _sample(sandbox.PRIYA)
+TARO = _sample(sandbox.TARO)
 PEOPLE = (HANAKO, ICHIRO, MEI, ALEX, PRIYA, TARO)
 
 GUEST = Person(
@@ -70,5 +65,15 @@ FOREIGNER = Person(
 
 
 def crowd(size: int) -> tuple[Person, ...]:
-    """As many people as wanted, all different."""
-    return tuple(_person(1000 + n, f"crowd-{n}", f"Person {n}", f"person.{n}") for n in range(size))
+    """Return this many people, all different."""
+    return tuple(_one_of_a_crowd(number) for number in range(size))
+
+
+def _one_of_a_crowd(number: int) -> Person:
+    return Person(
+        id=f"29:1-crowd-{number}",
+        name=f"Person {number}",
+        object_id=f"aaaaaaaa-0000-4000-8000-{1000 + number:012d}",
+        upn=f"person.{number}@example.com",
+        email=f"person.{number}@example.com",
+    )

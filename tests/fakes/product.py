@@ -16,10 +16,11 @@ from bot.config.file import parse_configuration
 from bot.config.settings import Settings
 from bot.domain.configuration import Configuration
 from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, REGION
-from bot.sandbox.teams.microsoft import Microsoft as Entra
+from bot.sandbox.teams.microsoft import BotRegistration
 from tests.fakes.aws_faults import FaultyAws
-from tests.fakes.microsoft import SECRET, FakeMicrosoft
+from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, PEOPLE, TENANT_ID, Person
+from tests.fakes.signing import BOT, SECRET
 from tests.fakes.teams_world import APPROVERS, Message
 
 END_OF_POLL = "{}"  # ends the bot's long poll, which would otherwise keep its stop waiting for seconds
@@ -157,19 +158,19 @@ async def product(
     *,
     people: Iterable[Person] = PEOPLE,
     timestamp: Callable[[], float] = time.time,
-    entra: Callable[[FaultyAws], Entra] | None = None,
+    registration: Callable[[FaultyAws], BotRegistration] | None = None,
     **aws_settings: Any,
 ) -> AsyncIterator[Product]:
     """Make the world, without the bot; what AWS was asked and answered is held against its model in the end.
 
-    `timestamp`: Microsoft's clock. `entra`: makes the token endpoint, where the plain secret is not enough.
+    `timestamp`: Microsoft's clock. `registration`: what Microsoft knows of the bot; by default, its secret.
     """
     aws = await asyncio.to_thread(FaultyAws.start, **aws_settings)
     try:
         for name, value in {**aws.world.bot.environment(), "AWS_ENDPOINT_URL": aws.endpoint}.items():
             monkeypatch.setenv(name, value)
-        login = entra(aws) if entra else None
-        async with FakeMicrosoft(people, now=timestamp, entra=login) as microsoft:
+        bot = registration(aws) if registration else BOT
+        async with FakeMicrosoft(people, now=timestamp, bot=bot) as microsoft:
             yield Product(aws, microsoft, folder / "node-access.db")
     finally:
         await asyncio.to_thread(aws.stop)

@@ -11,11 +11,12 @@ from typing import Any
 
 from aiohttp import web
 
+from bot.sandbox.teams.people import PLACES
 from tests.fakes.activities import Place
 from tests.fakes.people import PEOPLE, TENANT_ID, Person
 
-TEAM = "19:team-general@thread.tacv2"
-APPROVERS = "19:approvers@thread.tacv2"
+TEAM = PLACES.team
+APPROVERS = PLACES.channel
 LEADS = "19:leads@thread.tacv2"
 LARGEST = 100 * 1024  # bytes
 

@@ -21,8 +21,9 @@ from bot.teams.login.client_authentication import StaticSecret
 from bot.telemetry import Telemetry
 from bot.web import server
 from tests.fakes.clock import ManualClock
-from tests.fakes.microsoft import SECRET, FakeMicrosoft
+from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, TENANT_ID
+from tests.fakes.signing import SECRET
 from tests.fakes.store import MemoryStore
 from tests.fakes.teams_world import APPROVERS
 

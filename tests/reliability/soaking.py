@@ -27,8 +27,9 @@ from bot.telemetry import Telemetry
 from bot.web import server
 from tests.fakes.ahead import AheadClock, Lead
 from tests.fakes.aws import FakeAws
-from tests.fakes.microsoft import SECRET, FakeMicrosoft
+from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
+from tests.fakes.signing import SECRET
 from tests.fakes.teams_world import APPROVERS, Message
 from tests.fakes.world import APPROVALS, World, current_configuration
 from tests.reliability.rest import quiet
@@ -101,7 +102,7 @@ class Soak:
             pass
         self.microsoft.world.messages.clear()
         self.microsoft.calls.clear()
-        self.microsoft.tokens.clear()  # of a year ago
+        self.microsoft.sign_in.granted.clear()
         for kept in (self.world.aws.requests, self.world.aws.signals, self.world.aws.effects, self.world.aws.calls):
             kept.clear()
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.fakes.microsoft import SECRET, FakeMicrosoft
+from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, HANAKO
 from tests.fakes.product import Product, product
+from tests.fakes.signing import SECRET
 
 TOKEN = "token$"
 
@@ -37,8 +38,8 @@ async def test_a_secret_is_rotated_without_a_restart(world: Product) -> None:
         request = await world.ask()
         card = await world.card(request)
         await asyncio.to_thread(vault.put_secret_value, SecretId=kept["ARN"], SecretString="rotated")
-        world.microsoft.secret = "rotated"
-        world.microsoft.revoke_tokens()
+        world.microsoft.sign_in.rotate_secret("rotated")
+        world.microsoft.sign_in.revoke_tokens()
         await world.click(HANAKO, card, "approve", "ok")
         await world.until(lambda: "Approved by" in str(world.cards(request)[0].card))
     vault.close()
@@ -54,8 +55,7 @@ async def identity_endpoint(microsoft: FakeMicrosoft) -> AsyncIterator[tuple[str
 
     async def grant(request: web.Request) -> web.Response:
         asked.append({**request.query, "header": request.headers.get("X-IDENTITY-HEADER")})
-        token = f"identity-token-{len(asked)}"
-        microsoft.tokens[token] = request.query["client_id"]
+        token = microsoft.sign_in.outbound_token()
         ends = str(int(time.time()) + 86_400)
         return web.json_response({"access_token": token, "expires_on": ends, "token_type": "Bearer"})
 

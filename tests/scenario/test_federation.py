@@ -15,7 +15,7 @@ from bot.sandbox.aws.web_identities import KID, WebIdentities
 from bot.sandbox.aws.world import BOT_ROLE
 from bot.sandbox.sandbox import trusting
 from bot.sandbox.teams.federated_credentials import FederatedCredential
-from bot.sandbox.teams.microsoft import BotRegistration, Microsoft
+from bot.sandbox.teams.microsoft import BotRegistration
 from tests.fakes.people import APP_ID, HANAKO, TARO, TENANT_ID
 from tests.fakes.product import Product, product
 
@@ -34,10 +34,10 @@ def trusted() -> Trust:
 async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusted: Trust) -> AsyncIterator[Product]:
     """AWS, and a Microsoft without a secret of the bot; the bot is not started."""
 
-    def entra(aws: SandboxAws) -> Microsoft:
-        return Microsoft(BotRegistration(app_id=APP_ID, tenant_id=TENANT_ID, federated=trusted(trusting(aws))))
+    def registration(aws: SandboxAws) -> BotRegistration:
+        return BotRegistration(app_id=APP_ID, tenant_id=TENANT_ID, federated=trusted(trusting(aws)))
 
-    async with product(monkeypatch, tmp_path, entra=entra) as world:
+    async with product(monkeypatch, tmp_path, registration=registration) as world:
         world.changed |= FEDERATION
         yield world
 

@@ -20,8 +20,8 @@ def _good(signer: Signer, service: str, **changed: Any) -> str:
 
 
 def _now(signer: Signer, service: str) -> int:
-    """Return the current second of the signer's clock. Its tokens are valid from a minute ago."""
-    return int(signer.claims(service)["nbf"]) + 60
+    """Return the current second of the signer's clock, in which its tokens are made."""
+    return int(signer.claims(service)["nbf"])
 
 
 def _b64(raw: bytes) -> str:

@@ -29,7 +29,7 @@ from bot.teams.wire.message_text import client_locale, message_text
 from tests.contract import documents
 from tests.fakes import activities
 from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
-from tests.fakes.signing import Signer
+from tests.fakes.signing import Signer, SignIn
 from tests.fakes.spoiling import scrambled, spoilt, spoilt_lines
 from tests.figures import Figure, size
 from tests.unit.aws.samples import ASKED_AT, KEY, TARO, event, execution, ops_item, policy, step
@@ -65,7 +65,7 @@ CHAT = PersonalChat(Person(HANAKO.object_id, TENANT_ID, "佐藤 花子"), "a:1",
 ROW = Record(KEY, ASKED_AT, version=7, request=request(), decisions=(decision(CHAT.person),)).with_surface(
     Surface("card:approvals", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:a@thread.tacv2", "1", "digest")
 )
-HEADER = Signer(app_id=APP_ID).header("https://smba.trafficmanager.net/teams/")
+HEADER = Signer(SignIn()).header("https://smba.trafficmanager.net/teams/")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from bot.ports.aws import SecretSource
 from bot.sandbox.aws.callers import Session
 from bot.sandbox.aws.server import SandboxAws
 from bot.sandbox.sandbox import free_port, trusting
-from bot.sandbox.teams.microsoft import BotRegistration, Microsoft
+from bot.sandbox.teams.microsoft import BotRegistration
 from bot.teams.login.client_authentication import (
     FEDERATION_AUDIENCE,
     ClientAuthentication,
@@ -45,10 +45,10 @@ from bot.teams.outbound.connector import Connector
 from bot.telemetry import Telemetry
 from tests.contract.gateway import environment
 from tests.fakes.edge import Ticker
-from tests.fakes.microsoft import SECRET
 from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
 from tests.fakes.product import Product, product
 from tests.fakes.secret_source import FakeSecretSource
+from tests.fakes.signing import SECRET
 from tests.fakes.teams_world import APPROVERS
 
 CANARY = "canary"
@@ -279,21 +279,12 @@ async def test_no_answer_of_aws_reveals_a_secret(name: str, caplog: pytest.LogCa
 
 async def test_whole_run_leaves_no_secret_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A request is posted and decided. Then the log, /metrics, `show` and the store's files are searched."""
-    given: list[str] = []
 
-    def entra(aws: SandboxAws) -> Microsoft:
-        made = Microsoft(BotRegistration(app_id=APP_ID, tenant_id=TENANT_ID, federated=trusting(aws)))
-        grant = made._outbound_token
-
-        def noted() -> str:
-            given.append(grant())
-            return given[-1]
-
-        monkeypatch.setattr(made, "_outbound_token", noted)
-        return made
+    def registration(aws: SandboxAws) -> BotRegistration:
+        return BotRegistration(app_id=APP_ID, tenant_id=TENANT_ID, federated=trusting(aws))
 
     port = free_port()
-    async with product(monkeypatch, tmp_path, entra=entra) as world:
+    async with product(monkeypatch, tmp_path, registration=registration) as world:
         world.changed |= {"app_credential": "aws-federation", "app_secret": None, "metrics_port": port}
         with structlog.testing.capture_logs() as lines:
             async with world.running():
@@ -305,7 +296,7 @@ async def test_whole_run_leaves_no_secret_behind(monkeypatch: pytest.MonkeyPatch
 
     assert (rows.exit_code, request in rows.output) == (0, True)
     assert request.encode() in files
-    secrets = [*given, *statements]
+    secrets = [*world.microsoft.sign_in.granted, *statements]
     assert len(secrets) >= 2
     for secret in secrets:
         assert secret not in f"{lines} {metrics} {rows.output}"

@@ -11,7 +11,7 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,11 +23,11 @@ from jwt.algorithms import RSAAlgorithm
 from bot.sandbox.teams.federated_credentials import JWT_BEARER, AssertionRefused, FederatedCredential, check
 
 BOT_FRAMEWORK: Final = "https://api.botframework.com"  # issuer of inbound tokens, audience of outbound ones
-SCOPE: Final = f"{BOT_FRAMEWORK}/.default"
 METADATA_PATH: Final = "/v1/.well-known/openidconfiguration"
 KEYS_PATH: Final = "/v1/.well-known/keys"
 TOKEN_PATH: Final = "/{tenant}/oauth2/v2.0/token"
 LIFETIME: Final = 3600  # seconds; the lifetime of Microsoft's tokens in both directions
+EXPIRES_IN: Final = LIFETIME - 1  # seconds, as Entra announces it
 ENDORSEMENTS: Final = ("msteams",)  # channels for which the key may sign
 
 
@@ -39,20 +39,30 @@ class BotRegistration:
     tenant_id: str
     app_secret: str = ""
     federated: FederatedCredential | None = None
+    resource: str = BOT_FRAMEWORK  # audience of the bot's tokens: the Connector of its cloud
+
+    @property
+    def scope(self) -> str:
+        """The scope that the bot must request."""
+        return f"{self.resource}/.default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _SigningKey:
+class SigningKey:
+    """A key of the Bot Framework, with the channels for which it may sign."""
+
     kid: str
     private: rsa.RSAPrivateKey
     endorsements: tuple[str, ...]
 
     @classmethod
-    def generate(cls, endorsements: tuple[str, ...]) -> "_SigningKey":
+    def generate(cls, endorsements: tuple[str, ...]) -> "SigningKey":
+        """Return a new key."""
         private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         return cls(kid=secrets.token_urlsafe(16), private=private, endorsements=endorsements)
 
     def published(self) -> dict[str, Any]:
+        """Return the public half as Microsoft publishes it."""
         public = json.loads(RSAAlgorithm.to_jwk(self.private.public_key()))
         wanted = {name: public[name] for name in ("kty", "n", "e")}
         about = {"use": "sig", "kid": self.kid, "x5t": self.kid, "endorsements": list(self.endorsements)}
@@ -60,31 +70,49 @@ class _SigningKey:
 
 
 class Microsoft:
-    """Signs requests to the bot, and issues the token for the bot's Connector calls."""
+    """Signs requests to the bot, and issues the token for the bot's Connector calls.
 
-    def __init__(self, bot: BotRegistration, *, now: Callable[[], float] = time.time) -> None:
-        self._bot = bot
+    `bot` may be replaced, for example to rotate its secret. `published` holds the published keys by key id.
+    """
+
+    def __init__(
+        self, bot: BotRegistration, *, now: Callable[[], float] = time.time, key: SigningKey | None = None
+    ) -> None:
+        self.bot = bot
+        self.published: dict[str, dict[str, Any]] = {}
         self._now = now
-        self._keys = [_SigningKey.generate(ENDORSEMENTS)]
+        self.sign_with(key or SigningKey.generate(ENDORSEMENTS))
         self._entra_key = secrets.token_bytes(32)  # the bot must not read its own token, so any key will do
         self.tokens_granted = 0
 
     def rotate_key(self, *, endorsements: tuple[str, ...] = ENDORSEMENTS) -> None:
-        """Sign with a new key from now on; earlier keys stay published, as Microsoft's do."""
-        self._keys.append(_SigningKey.generate(endorsements))
+        """Sign with a new key from now on."""
+        self.sign_with(SigningKey.generate(endorsements))
+
+    def sign_with(self, key: SigningKey) -> None:
+        """Sign with this key from now on; earlier keys stay published, as Microsoft's do."""
+        self.signing_key = key
+        self.published[key.kid] = key.published()
 
     def inbound_token(self, *, service_url: str) -> str:
         """Return the token for an activity with this `serviceUrl`."""
+        return self.signed(self.inbound_claims(service_url=service_url))
+
+    def inbound_claims(self, *, service_url: str) -> dict[str, Any]:
+        """Return the claims of that token."""
         now = int(self._now())
-        claims = {
+        return {
             "iss": BOT_FRAMEWORK,
-            "aud": self._bot.app_id,
+            "aud": self.bot.app_id,
             "nbf": now,
             "exp": now + LIFETIME,
             "serviceurl": service_url,
         }
-        key = self._keys[-1]
-        return jwt.encode(claims, key.private, algorithm="RS256", headers={"kid": key.kid, "x5t": key.kid})
+
+    def signed(self, claims: Mapping[str, Any]) -> str:
+        """Return a token with these claims, signed with the current key."""
+        key = self.signing_key
+        return jwt.encode(dict(claims), key.private, algorithm="RS256", headers={"kid": key.kid, "x5t": key.kid})
 
     def accepts(self, authorization: str) -> bool:
         """Return whether this Authorization header has an unexpired token that this object issued to the bot."""
@@ -96,20 +124,20 @@ class Microsoft:
                 token,
                 self._entra_key,
                 algorithms=["HS256"],
-                audience=BOT_FRAMEWORK,
+                audience=self.bot.resource,
                 options={"require": ["exp", "aud", "appid"], "verify_exp": False, "verify_iat": False},
             )
         except jwt.PyJWTError:
             return False
         # compares the expiry with our clock, so that a test can move it
-        return bool(claims["appid"] == self._bot.app_id and claims["exp"] > self._now())
+        return bool(claims["appid"] == self.bot.app_id and claims["exp"] > self._now())
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of the simulated Microsoft that this class answers."""
         return [
             web.get(METADATA_PATH, self._metadata),
             web.get(KEYS_PATH, self._published_keys),
-            web.post(TOKEN_PATH, self.token),
+            web.post(TOKEN_PATH, self._token),
         ]
 
     async def _metadata(self, request: web.Request) -> web.Response:
@@ -122,25 +150,26 @@ class Microsoft:
         )
 
     async def _published_keys(self, _request: web.Request) -> web.Response:
-        return web.json_response({"keys": [key.published() for key in self._keys]})
+        return web.json_response({"keys": list(self.published.values())})
 
-    async def token(self, request: web.Request) -> web.Response:
-        """Answer a token request; its path has the form TOKEN_PATH."""
+    async def _token(self, request: web.Request) -> web.Response:
         form = await request.post()
         values = {name: value for name, value in form.items() if isinstance(value, str)}
         refusal = await self._refusal(request.match_info["tenant"], values)
         if refusal is not None:
             return refusal
         self.tokens_granted += 1
-        grant = {"token_type": "Bearer", "expires_in": LIFETIME - 1, "ext_expires_in": LIFETIME - 1}
-        return web.json_response(grant | {"access_token": self._outbound_token()})
+        grant = {"token_type": "Bearer", "expires_in": EXPIRES_IN, "ext_expires_in": EXPIRES_IN}
+        return web.json_response(grant | {"access_token": self.outbound_token()})
 
-    def _outbound_token(self) -> str:
+    def outbound_token(self) -> str:
+        """Return a new token for the bot's Connector calls."""
         now = int(self._now())
         claims = {
-            "iss": f"https://sts.windows.net/{self._bot.tenant_id}/",
-            "aud": BOT_FRAMEWORK,
-            "appid": self._bot.app_id,
+            "iss": f"https://sts.windows.net/{self.bot.tenant_id}/",
+            "aud": self.bot.resource,
+            "appid": self.bot.app_id,
+            "uti": secrets.token_urlsafe(16),  # Entra's id of a token: no two are equal
             "nbf": now,
             "exp": now + LIFETIME,
         }
@@ -148,19 +177,19 @@ class Microsoft:
 
     async def _refusal(self, tenant: str, form: dict[str, str]) -> web.Response | None:
         """Return Microsoft Entra's refusal of this token request, or None if it is valid."""
-        if tenant != self._bot.tenant_id:
+        if tenant != self.bot.tenant_id:
             return _refused(400, "invalid_request", 90002, "Tenant not found.")
         if form.get("grant_type") != "client_credentials":
             return _refused(400, "unsupported_grant_type", 70003, "The grant type is not supported.")
-        if form.get("client_id") != self._bot.app_id:
+        if form.get("client_id") != self.bot.app_id:
             return _refused(400, "unauthorized_client", 700016, "Application not found in the directory.")
-        if form.get("scope") != SCOPE:
+        if form.get("scope") != self.bot.scope:
             return _refused(400, "invalid_scope", 70011, "The provided scope is not valid.")
         if "client_assertion" in form:
             return await self._assertion_refusal(form)
         if not form.get("client_secret"):
             return _refused(401, "invalid_client", 7000216, "A client secret or assertion is required.")
-        if not hmac.compare_digest(form["client_secret"].encode(), self._bot.app_secret.encode()):
+        if not hmac.compare_digest(form["client_secret"].encode(), self.bot.app_secret.encode()):
             return _refused(401, "invalid_client", 7000215, "Invalid client secret provided.")
         return None
 
@@ -169,7 +198,7 @@ class Microsoft:
         if form.get("client_assertion_type") != JWT_BEARER or "client_secret" in form:
             return _refused(401, "invalid_client", 7000216, "One client secret, or an assertion of the known type.")
         try:
-            await check(form["client_assertion"], self._bot.federated, now=self._now)
+            await check(form["client_assertion"], self.bot.federated, now=self._now)
         except AssertionRefused as refused:
             return _refused(401, "invalid_client", refused.code, refused.text)
         return None

@@ -18,9 +18,10 @@ from bot.teams.login.credentials import RENEW_AHEAD, RETRY_GAP, AppCredentials
 from bot.teams.login.entra import Entra
 from bot.teams.net.session import open_session
 from tests.fakes.edge import Ticker
-from tests.fakes.microsoft import SECRET, FakeMicrosoft
+from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, TENANT_ID
 from tests.fakes.secret_source import FakeSecretSource
+from tests.fakes.signing import SECRET
 
 TOKEN = "oauth2/v2.0/token$"
 
@@ -69,7 +70,8 @@ async def test_a_rotated_secret_is_used_at_the_next_renewal(proving: Proving, so
     """A secret older than five minutes is read again, because the old one may be deleted soon after a rotation."""
     credentials = proving.stored(source)
     first = await credentials.bearer()
-    source.value = proving.ms.secret = "rotated"
+    source.value = "rotated"
+    proving.ms.sign_in.rotate_secret("rotated")
     proving.clock.seconds += 3600 - RENEW_AHEAD + 1
 
     with structlog.testing.capture_logs() as lines:
@@ -85,7 +87,8 @@ async def test_a_secret_that_is_refused_is_read_again_at_once(proving: Proving, 
     """An immediate rotation costs one refused request, and callers do not notice."""
     credentials = proving.stored(source)
     credentials.forget(await credentials.bearer())
-    source.value = proving.ms.secret = "rotated"
+    source.value = "rotated"
+    proving.ms.sign_in.rotate_secret("rotated")
 
     assert await credentials.bearer()
     assert (source.reads, len(proving.sent())) == (2, 3)
@@ -115,11 +118,11 @@ async def test_the_known_secret_stays_in_use_while_the_vault_fails(proving: Prov
 
     with structlog.testing.capture_logs() as lines:
         assert await credentials.bearer() != first
-        proving.ms.secret = "rotated"
+        proving.ms.sign_in.rotate_secret("rotated")
         credentials.forget(await credentials.bearer())
         with pytest.raises(ChatRefused):
             await credentials.bearer()
-        proving.ms.secret = SECRET
+        proving.ms.sign_in.rotate_secret(SECRET)
         proving.clock.seconds += RETRY_GAP
         assert await credentials.bearer()
 

@@ -220,7 +220,7 @@ async def test_long_retry_after_of_a_503_is_raised_to_the_caller(ms: FakeMicroso
 async def test_refused_token_is_replaced_once(ms: FakeMicrosoft, edge: Edge) -> None:
     """A token that the Connector refuses is replaced and the call repeated, once."""
     await post(edge, ms)
-    ms.revoke_tokens()
+    ms.sign_in.revoke_tokens()
     await post(edge, ms)
     ms.fault("POST", ACTIVITIES, status=401, times=None)
     before = posts(ms)
@@ -353,7 +353,8 @@ async def test_proxy_of_the_environment_is_used(ms: FakeMicrosoft, clock: Ticker
 
     assert asked
     assert all(line.startswith(b"CONNECT connector.example.com:443") for line in asked)
-    assert b"connector-token" not in b"".join(asked)
+    [token] = ms.sign_in.granted
+    assert token.encode() not in b"".join(asked)
 
 
 async def _closed_port() -> int:

@@ -7,13 +7,15 @@ import structlog
 from pydantic import SecretStr
 
 from bot.ports.teams import ChatProblem, ChatRefused, ChatUnavailable
+from bot.sandbox.teams.microsoft import EXPIRES_IN
 from bot.teams.login.client_authentication import StaticSecret
 from bot.teams.login.credentials import RENEW_AHEAD, RETRY_GAP
 from bot.teams.login.entra import Entra
 from bot.teams.net.addresses import AddressRefused
 from bot.teams.net.session import open_session
 from tests.fakes.edge import Edge, Ticker
-from tests.fakes.microsoft import SECRET, FakeMicrosoft
+from tests.fakes.microsoft import FakeMicrosoft
+from tests.fakes.signing import SECRET
 
 TOKEN = "oauth2/v2.0/token$"
 
@@ -32,7 +34,7 @@ async def test_many_at_once_fetch_once(ms: FakeMicrosoft, edge: Edge) -> None:
 async def test_token_is_renewed_in_the_background(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
     """Ten minutes before it expires, the old token is returned while a new one is fetched."""
     old = await edge.credentials.bearer()
-    clock.seconds += ms.token_lifetime - RENEW_AHEAD + 1
+    clock.seconds += EXPIRES_IN - RENEW_AHEAD + 1
     held = ms.hold("POST", TOKEN)
 
     same = await edge.credentials.bearer()
@@ -48,7 +50,7 @@ async def test_token_is_renewed_in_the_background(ms: FakeMicrosoft, edge: Edge,
 async def test_failing_renewal_leaves_the_old_token_in_use(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
     """An outage of the login has no effect while the old token is valid."""
     old = await edge.credentials.bearer()
-    clock.seconds += ms.token_lifetime - RENEW_AHEAD + 1
+    clock.seconds += EXPIRES_IN - RENEW_AHEAD + 1
     ms.fault("POST", TOKEN, status=503, times=None)
 
     assert await edge.credentials.bearer() == old

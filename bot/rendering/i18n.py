@@ -1,7 +1,7 @@
 """Words, dates and durations per locale. Words come from cards/locales/*.json, the rest from CLDR (Babel).
 
 A phrase is plain text with named places: `{who}`, `{who:strong}` (emphasised) or `{call:code}` (to be copied). It must
-not know which cards there are. Nothing here depends on the present moment: what is on a card must not go stale.
+not know which cards there are, nor the present time: a view carries the times that its card shows.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The data of the templates other than the request's card: direct message, note, help, pending, message, setup."""
+"""The data of every template except the request's card, which is bot.rendering.cards."""
 
 from typing import Final
 

@@ -1,16 +1,6 @@
-"""Commands that people write to the bot: `help`, `pending`, `status`, `setup`.
+"""Commands that people write to the bot, each a method of `CommandService` that returns a view.
 
-To add a command:
-
-1. Write a method of `CommandService` that returns a view, and name it in the table in `__init__`.
-2. Add the view to `bot/domain/shown/reply_views.py`, if none there fits. A short answer is a `MessageView`: add a
-   `MessageCode` and its words `message.<code>`, and step 3 is done.
-3. Render it: a case in `bot/rendering/render.py`, its data in `bot/rendering/messages.py`, a template in `cards/`, and
-   the words in `cards/locales/*.json`.
-4. List it in the help card (`help_data` in `bot/rendering/messages.py`) and in README.md.
-5. Test it in `tests/scenario/test_commands.py`.
-
-Views hold facts, not words. This module must not know Teams.
+`bot/README.md` ("How to add a command") lists the steps. Views hold facts, not words. This module must not know Teams.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -80,6 +70,11 @@ class CommandService:
             **dict.fromkeys(("status", "状態"), self._status),
             **dict.fromkeys(("setup", "設定"), self._setup),
         }
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all commands, English and Japanese, in lower case."""
+        return frozenset(self._commands) - {""}
 
     async def answer(self, message: IncomingMessage) -> Reply:
         """Answer a message. Raises StoreUnavailable."""

@@ -19,6 +19,7 @@ from bot.service.auditing import Auditing
 from bot.service.clicks.click import Answer, Click, Verb
 from bot.service.clicks.handler import ClickHandler
 from bot.service.clicks.signalling import Signalling
+from bot.service.commands import CommandService
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.loop import ReconcileLoop
 from bot.service.reconcile.reconciler import Reconciler
@@ -69,6 +70,7 @@ class World:
     signalling: Signalling = field(init=False)
     reconciler: Reconciler = field(init=False)
     click_handler: ClickHandler = field(init=False)
+    commands: CommandService = field(init=False)
     reconcile_loop: ReconcileLoop = field(init=False)
     sweep: Sweep = field(init=False)
     telemetry: Telemetry = field(init=False)
@@ -94,6 +96,7 @@ class World:
         self.auditing, self.rows, self.signalling = services.auditing, services.rows, services.signalling
         self.reconciler, self.reconcile_loop = services.reconciler, services.reconcile_loop
         self.click_handler, self.sweep = services.click_handler, services.sweep
+        self.commands = services.commands
 
     async def shown(self, key: RequestKey) -> Record:
         """Reconcile a request now and return its row."""

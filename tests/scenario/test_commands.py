@@ -9,20 +9,26 @@ from bot.domain.identity import Person
 from bot.domain.request import RequestKey
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, SetupView, View
 from bot.domain.shown.views import CardView
+from bot.rendering import render
+from bot.rendering.template import Card
 from bot.service.clicks.click import Verb
-from bot.service.commands import CommandService, IncomingMessage
+from bot.service.commands import IncomingMessage
+from tests.contract import documents
 from tests.fakes.aws import TARO
+from tests.fakes.card_text import nodes
 from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON, FakePeople, person
 from tests.fakes.world import World, new_world
 
 
 async def asked(world: World, text: str, *, who: Person = HANAKO, personal: bool = False) -> View:
     """Return the answer to a message."""
-    commands = CommandService(
-        rows=world.rows, people=world.people, clock=world.clock, configuration=world.configuration
-    )
     conversation = f"a:{who.object_id}" if personal else f"{CHANNEL};messageid=7"
-    return (await commands.answer(IncomingMessage(text, who, conversation, personal))).view
+    return (await world.commands.answer(IncomingMessage(text, who, conversation, personal))).view
+
+
+def monospaced(card: Card) -> list[str]:
+    """Return the texts in a monospace font: on the help card, the commands."""
+    return [piece["text"] for piece in nodes(card) if piece.get("fontType") == "Monospace"]
 
 
 @pytest.mark.parametrize("text", ["", "  ", "Help", "help me", "ヘルプ"])
@@ -41,6 +47,24 @@ async def test_japanese_name_of_a_command_has_the_same_answer(world: World, japa
     answer = await asked(world, japanese)
     assert answer == await asked(world, english)
     assert not isinstance(answer, MessageView) or answer.code is not MessageCode.UNKNOWN_COMMAND
+
+
+@pytest.mark.parametrize("personal", [False, True])
+async def test_help_lists_only_commands_that_exist(world: World, personal: bool) -> None:
+    """The first word of every line of the help card is the name of a command."""
+    card = render(await asked(world, "help", personal=personal), locale="en", timezone="UTC")
+    assert {line.split()[0] for line in monospaced(card)} <= world.commands.names
+
+
+async def test_every_command_is_documented(world: World) -> None:
+    """README.md has a row for each English name, and names each Japanese one; the help card of a channel lists all."""
+    readme = documents.read(documents.README)
+    rows = documents.table(documents.section(readme, "## Commands in Teams"), "command", "where", "answer")
+    english = {name for name in world.commands.names if name.isascii()}
+    assert {command.strip("`").split()[0] for command, _, _ in rows} == english
+    assert [name for name in world.commands.names if f"`{name}" not in readme and not name.isascii()] == []
+    card = render(HelpView(), locale="en", timezone="UTC")
+    assert {line.split()[0] for line in monospaced(card)} == english
 
 
 async def test_unknown_command_is_named_in_the_answer(world: World) -> None:
@@ -116,6 +140,7 @@ class _Elsewhere(FakePeople):
 async def shown_in_person(world: World, key: RequestKey, who: Person) -> tuple[View, View]:
     """Return the answers to `status` and `pending` in the chat of a person who is in no approvers' channel."""
     world.people = _Elsewhere(world.people.people)
+    world.build()
     status = await asked(world, f"status {key.ops_item_id}", who=who, personal=True)
     return status, await asked(world, "pending", who=who, personal=True)
 
@@ -152,11 +177,8 @@ async def test_setup_returns_an_entry_that_can_be_pasted(world: World) -> None:
     """After the existing entries it makes a valid file; a configured channel gets a message instead."""
     assert await asked(world, "setup") == MessageView(MessageCode.ALREADY_SET_UP, "approvals")
     assert await asked(world, "setup", personal=True) == MessageView(MessageCode.CHANNEL_ONLY)
-    commands = CommandService(
-        rows=world.rows, people=world.people, clock=world.clock, configuration=world.configuration
-    )
     said = IncomingMessage("setup", HANAKO, "19:another@thread.tacv2;messageid=7", personal=False)
-    view = (await commands.answer(said)).view
+    view = (await world.commands.answer(said)).view
     assert isinstance(view, SetupView)
     assert 'fallback = true below name = "approvals"' in view.toml
     there = '[[channels]]\nname = "approvals"\nfallback = true\nconversation = "19:approvers@thread.tacv2"\n'

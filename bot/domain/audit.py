@@ -1,7 +1,7 @@
-"""What the audit trail says: who tried what, what was sent to AWS for it, and what came of it.
+"""Entries of the audit trail: who tried what, what was sent to AWS, and with which result.
 
-What a change of a row says there follows from the row before and after it alone, so that whoever writes the row can
-write both at once, and no path to AWS can forget to. Knows no store and no log.
+The entries of a change follow from the row before and after it. The store therefore writes row and entries together,
+and no code that sends to AWS can forget one. Must not know stores or logs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,10 +15,10 @@ from bot.domain.record import Record
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who tried what, from where, and what came of it. Append-only."""
+    """Who tried what, from where, and with which result. Append-only."""
 
     at: datetime
-    event: str  # clicked, or what became of a decision: claimed, sent, accepted, refused, unanswered, released
+    event: str  # clicked, or the new state of a decision: claimed, sent, accepted, refused, unanswered, released
     request: str = ""
     step: str = ""
     verb: str = ""
@@ -26,16 +26,16 @@ class AuditEntry:
     person_name: str = ""
     tenant: str = ""
     conversation: str = ""
-    outcome: str = ""  # what the person was told, or why a decision came to nothing
+    outcome: str = ""  # the answer that the person was shown, or why a decision had no effect
     detail: str = ""  # AWS's error code
     decision: str = ""  # the id that ties a decision's entries together
-    state: str = ""  # of the request and its waiting step, as the row had it
+    state: str = ""  # status and waiting step of the request in the row
     execution: str = ""  # the automation execution that was signalled or stopped
-    role: str = ""  # ARN of the role in which
-    session: str = ""  # name of its session, which CloudTrail shows
+    role: str = ""  # ARN of the role that sent it
+    session: str = ""  # name of the role's session, which CloudTrail shows
 
 
-CLICKED = "clicked"  # a press; of it the trail says what its person was told
+CLICKED = "clicked"  # a click and the answer to it
 EVENTS: Final = {
     DecisionState.CLAIMED: "claimed",
     DecisionState.SENT: "sent",
@@ -44,11 +44,11 @@ EVENTS: Final = {
     DecisionState.UNKNOWN: "unanswered",
     DecisionState.RELEASED: "released",
 }
-"""What each state of a decision is called in the trail."""
+"""The event in the trail for each state of a decision."""
 
 
 def steps(before: Sequence[Decision], after: Record, *, at: datetime) -> Iterator[AuditEntry]:
-    """Yield what a change made of a row's decisions at a moment, in their order in the row."""
+    """Yield an entry for each decision that a change added or moved to another state, in the order of the row."""
     known = {each.id: each for each in before}
     for decision in after.decisions:
         former = known.get(decision.id)
@@ -79,7 +79,7 @@ def _step(record: Record, decision: Decision, at: datetime) -> AuditEntry:
 
 
 def state_of(record: Record) -> str:
-    """Say how the request stands in the row; for what was sent, that is what the state check had just confirmed."""
+    """Return status and waiting step of the request. For a decision that was sent, the state check confirmed them."""
     request = record.request
     if request is None:
         return ""

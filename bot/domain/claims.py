@@ -1,6 +1,6 @@
-"""Who goes on: the rules by which a click claims a decision on the row, so that nothing is sent once too often.
+"""Decides which clicks become decisions that are sent, so that AWS never gets more signals than it needs.
 
-A claim reaches nobody; it only settles who goes on. What AWS accepted and does not show yet counts as given.
+A claim only changes the row; it sends nothing. What AWS accepted but does not show so far counts as given.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from bot.domain.identity import Person, Principal
 from bot.domain.permission import can_be_cancelled, can_be_revoked
 from bot.domain.request import AccessRequest, Action, Level, LevelState, Status, Verdict, Vote, Withdrawal
 
-CUT = 200  # characters; a longer comment may have been cut: AWS shows 512 of a decision, ARN and JSON included
-EFFECT_SPAN = timedelta(seconds=60)  # what was accepted and is not shown by then is not waited for any more
+CUT = 200  # characters; AWS may cut longer comments: it shows 512 characters of a decision, ARN and JSON included
+EFFECT_SPAN = timedelta(seconds=60)  # how long we wait until AWS shows what it accepted
 
 
 class ClaimRefusal(StrEnum):
@@ -22,12 +22,12 @@ class ClaimRefusal(StrEnum):
     ENDED = "ended"  # the request has ended
     STEP_PASSED = "step_passed"  # another step waits now
     REPEAT = "repeat"  # this person's decision at this step is on its way or done
-    OTHERS_FIRST = "others_first"  # others are deciding just now
+    OTHERS_FIRST = "others_first"  # other people's decisions are on their way
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The answer to a claim: granted, or why not and whose decision stands in the way."""
+    """The answer to a claim: granted, or the reason for the refusal and the decision that blocks it."""
 
     refusal: ClaimRefusal | None = None
     held_by: Decision | None = None
@@ -42,11 +42,14 @@ def claim(
     decisions: tuple[Decision, ...],
     now: datetime,
 ) -> Claim:
-    """Say whether a click may go on to be sent.
+    """Return whether a click becomes a decision that is sent.
 
-    At most one live claim per person and step; live approve claims stay within the approvals that are missing; a
-    reject goes alone at its step, a cancellation at all of them, and of revocations there is one at a time. What AWS
-    accepted and does not show yet counts as on its way.
+    - Each person has at most one live decision per step.
+    - There are never more live approvals than the step is missing.
+    - A rejection excludes every other live decision at its step, a cancellation those at every step.
+    - There is at most one live revocation.
+
+    What AWS accepted but does not show so far counts as on its way.
     """
     if isinstance(verdict, Withdrawal):
         return _claim_withdrawal(person, withdrawal=verdict, step=step, request=request, decisions=decisions, now=now)
@@ -86,7 +89,10 @@ def _claim_withdrawal(
     decisions: tuple[Decision, ...],
     now: datetime,
 ) -> Claim:
-    """Unlike a vote, one that AWS accepted and has not shown for EFFECT_SPAN may be tried again by the same person."""
+    """Return whether a revocation or cancellation is sent.
+
+    Unlike a vote, it may be tried again by the same person if AWS accepted it and did not show it within EFFECT_SPAN.
+    """
     on_their_way = tuple(each for each in decisions if under_way(each, request, now))
     same = tuple(each for each in on_their_way if each.verdict is withdrawal)
     if own := _standing(same, person):
@@ -95,13 +101,13 @@ def _claim_withdrawal(
         return Claim(ClaimRefusal.ENDED)
     if withdrawal is Withdrawal.REVOKE and (request.last_level is None or request.last_level.step != step):
         return Claim(ClaimRefusal.STEP_PASSED)
-    # a vote cannot change access that is granted
+    # a vote cannot block a revocation: it no longer changes access that is granted
     in_the_way = same if withdrawal is Withdrawal.REVOKE else on_their_way
     return Claim(ClaimRefusal.OTHERS_FIRST) if in_the_way else Claim()
 
 
 def under_way(decision: Decision, request: AccessRequest | None, now: datetime) -> bool:
-    """True for what may yet have an effect that AWS does not show."""
+    """True while a decision may have an effect that AWS does not show so far."""
     return decision.state.live or awaits_effect(decision, request, now)
 
 
@@ -117,21 +123,21 @@ def _in_the_way(verdict: Verdict, live: tuple[Decision, ...], missing: int) -> b
 
 
 def _missing(request: AccessRequest, step: str, here: tuple[Decision, ...], now: datetime) -> int:
-    """Approvals still missing, as far as can be told: never less cautious than one at a time."""
+    """Return how many more approvals may be sent. If AWS's count is unknown: one at a time."""
     level = request.level(step)
     hidden = [each for each in here if awaits_effect(each, request, now)]
     if any(each.verdict is Verdict.REJECT for each in hidden):
         return 0
     if level is None or level.required is None or level.approvals is None:
         return 0 if hidden else 1
-    still = max(1, level.required - level.approvals)  # waiting although enough voted: AWS did not count them all
-    return still - len(hidden)
+    missing = max(1, level.required - level.approvals)  # a level that waits needs one, whatever the votes add up to
+    return missing - len(hidden)
 
 
 def has_room(decision: Decision, level: Level, decisions: tuple[Decision, ...], now: datetime) -> bool:
-    """True if a vote still counts for this level, as it was read just now, whatever has left for it before."""
+    """True if this level, as just read from AWS, needs the vote in addition to those already sent for it."""
     if not isinstance(decision.verdict, Verdict) or level.required is None or level.votes is None:
-        return True  # no vote, or the only one of its level, by the claim
+        return True  # not a vote, or AWS's count is unknown: then the claim allowed only this vote at its level
     others = (each for each in decisions if each.id != decision.id and each.step == level.step)
     ahead = [each for each in others if _may_count_yet(each, now) and not any(voted_by(v, each) for v in level.votes)]
     return len(ahead) < max(1, level.required - (level.approvals or 0))
@@ -144,9 +150,9 @@ def _may_count_yet(decision: Decision, now: datetime) -> bool:
 
 
 def awaits_effect(decision: Decision, request: AccessRequest | None, now: datetime) -> bool:
-    """True for what AWS accepted and does not show yet: a signal is an event, its effect may come later.
+    """True for a decision that AWS accepted but does not show so far: a signal may take effect with a delay.
 
-    Not for ever: after EFFECT_SPAN AWS has evidently not counted it, and somebody else must be able to decide.
+    Ends after EFFECT_SPAN: AWS has evidently not counted it, and another person must be able to decide.
     """
     if decision.state is not DecisionState.CONFIRMED or decision.settled_at is None or _shows(request, decision):
         return False
@@ -154,7 +160,7 @@ def awaits_effect(decision: Decision, request: AccessRequest | None, now: dateti
 
 
 def _shows(request: AccessRequest | None, decision: Decision) -> bool:
-    """True once nothing more of it can come: it is to be seen, or the request went where it counts for nothing."""
+    """True once the decision can have no further effect: AWS shows it, or the request has moved past it."""
     if request is None:
         return False
     if decision.verdict is Withdrawal.REVOKE:
@@ -173,12 +179,13 @@ def _level_shows(level: Level | None, decision: Decision) -> bool:
 def voted_by(vote: Vote, decision: Decision) -> bool:
     """True if AWS recorded this vote for the decision's person.
 
-    It names the session of the role; without a role that is the bot's own, and the comment tells whose vote it is.
+    AWS names the session of the role in which it was sent. A signal without a role is in the bot's own session, so
+    the comment identifies the person.
     """
     if vote.verdict is not decision.verdict:
         return False
     if decision.execution_id and decision.role is None:
-        told = vote.comment or ""
-        return told == decision.sent_comment or (len(told) >= CUT and decision.sent_comment.startswith(told))
+        comment = vote.comment or ""
+        return comment == decision.sent_comment or (len(comment) >= CUT and decision.sent_comment.startswith(comment))
     session = Principal.parse(vote.by).session or vote.by
     return session.casefold() == decision.person.session_name.casefold()

@@ -1,6 +1,6 @@
 """The configuration that decisions depend on: channels, rules for people, AWS accounts. Pure and frozen.
 
-bot.config.file parses node-access.toml into it; bot.service.configuration holds the one that is active.
+bot.config.file parses node-access.toml into it; bot.service.current_configuration holds the active one.
 """
 
 from dataclasses import dataclass, replace

@@ -1,6 +1,6 @@
-"""The life of a decision. Nowhere else; who may decide is bot.domain.permission's.
+"""States of a decision and all transitions between them. Who may decide is in bot.domain.permission.
 
-A click becomes a decision by a claim on the row, by the rules of bot.domain.claims:
+A click becomes a decision by a claim on the row (bot.domain.claims):
 
     claimed ──sending──> sent ──answered──> confirmed
        │                  │ ├──refused───> refused
@@ -9,7 +9,7 @@ A click becomes a decision by a claim on the row, by the rules of bot.domain.cla
        │                  │                  │ └──────refused────────> refused
        └──withdrawn─> released  <──withdrawn─┘
 
-TRANSITIONS is the truth; this picture and the one of bot/README.md are drawn from it.
+TRANSITIONS is authoritative. The diagram in bot/README.md is generated from it.
 """
 
 from dataclasses import dataclass, replace
@@ -19,28 +19,28 @@ from enum import StrEnum
 from bot.domain.identity import Person
 from bot.domain.request import Action
 
-DECISION_SPAN = timedelta(seconds=60)  # a click older than this is never signalled; its person presses again
-COMMENT_LIMIT = 400  # characters; AWS takes 512 and the bot adds who decided
+DECISION_SPAN = timedelta(seconds=60)  # older clicks are never signalled; the person clicks again
+COMMENT_LIMIT = 400  # characters; AWS accepts 512, and the bot adds who decided
 
 
 class DecisionState(StrEnum):
-    """The life of a decision."""
+    """State of a decision."""
 
     CLAIMED = "claimed"
     SENT = "sent"  # the signal may have left
     CONFIRMED = "confirmed"  # AWS accepted the signal
     REFUSED = "refused"  # AWS refused the signal; it had no effect
-    UNKNOWN = "unknown"  # no reply: nobody knows whether it had an effect; never sent again
-    RELEASED = "released"  # nothing is on its way any more, and nothing is known to have happened
+    UNKNOWN = "unknown"  # AWS did not reply, so it may have had an effect; never sent again
+    RELEASED = "released"  # given up, with no known effect
 
     @property
     def live(self) -> bool:
-        """True while something may still come of it."""
+        """True while the decision may still take effect."""
         return self in {DecisionState.CLAIMED, DecisionState.SENT, DecisionState.UNKNOWN}
 
 
 class DecisionEvent(StrEnum):
-    """What happens to a decision."""
+    """Event that moves a decision to another state."""
 
     SENDING = "sending"
     ANSWERED = "answered"
@@ -70,46 +70,46 @@ class IllegalTransition(Exception):
 
 
 class Outcome(StrEnum):
-    """Why a decision came to nothing, or what its person is told."""
+    """Why a decision had no effect. Stored, and shown to the person who made it."""
 
     SETTLED = "settled"  # the state check found the request ended
     STEP_PASSED = "step_passed"  # the state check found another step waiting
-    EXPIRED = "expired"  # 60 s went by before it could be sent
-    THROTTLED = "throttled"  # AWS asked for patience until the 60 s were over
-    UNREADABLE = "unreadable"  # the state check never got an answer, so nothing was sent
+    EXPIRED = "expired"  # it could not be sent within 60 s
+    THROTTLED = "throttled"  # AWS throttled it until the 60 s were over
+    UNREADABLE = "unreadable"  # the state check got no answer, so nothing was sent
     AWS_REFUSED = "aws_refused"
     AWS_DENIED = "aws_denied"  # AWS refused for lack of permission
-    NO_ANSWER = "no_answer"  # sent, and never heard of again
-    NOT_ROUTED = "not_routed"  # the channel that judged the click, or its role, went from the configuration since
-    NO_CANCEL_ROLE = "no_cancel_role"  # the account's cancel_role went from the configuration since the click
+    NO_ANSWER = "no_answer"  # sent; AWS neither replied nor showed an effect
+    NOT_ROUTED = "not_routed"  # the channel of the click, or its role, was removed from the configuration since
+    NO_CANCEL_ROLE = "no_cancel_role"  # the account's cancel_role was removed from the configuration since
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One click that won the right to be sent."""
+    """A click whose claim was granted, so that it is sent to AWS."""
 
     id: str
     person: Person
     verdict: Action
-    step: str  # "" for a cancellation: it takes back the whole request
+    step: str  # "" for a cancellation: it cancels the whole request
     clicked_at: datetime
-    held_until: datetime  # until then the process that claimed it works on it
+    held_until: datetime  # until then, only the process that claimed it may continue it
     comment: str = ""
     conversation: str = ""
-    in_role: bool = False  # at the claim there was a role in which it is to be sent, instead of the bot's own
+    in_role: bool = False  # at the claim, the channel had a role to send it in; otherwise the bot's own credentials
     state: DecisionState = DecisionState.CLAIMED
     settled_at: datetime | None = None
-    settled_in: int = 0  # the row's version that settled it: looks that began from it on know of it
+    settled_in: int = 0  # the row's version that settled it; reads of AWS from that version on include its effect
     outcome: Outcome | None = None
     role: str | None = None  # the IAM role in which the signal was sent
     execution_id: str | None = None
-    sent_comment: str = ""  # that of a signal without a role: AWS tells by it alone whose vote it is
-    announced: bool = False  # its person was answered "applying…", so how it ends must be told in the thread
-    detail: str = ""  # AWS's error code, where there was one
+    sent_comment: str = ""  # of a signal without a role, where only the comment identifies the person
+    announced: bool = False  # the click was answered "applying…", so the thread must report the outcome
+    detail: str = ""  # AWS's error code, if any
 
     @property
     def deadline(self) -> datetime:
-        """After this moment it is not signalled any more."""
+        """After this moment the decision is no longer signalled."""
         return self.clicked_at + DECISION_SPAN
 
     def after(

@@ -11,7 +11,7 @@ _REACHED = {Verdict.APPROVE: LevelState.APPROVED, Verdict.REJECT: LevelState.REJ
 
 
 def settle_unknown(record: Record, decision: Decision, now: datetime) -> Decision:
-    """Settle an unknown decision: it took effect, it did not, or (unchanged) it is too early to say."""
+    """Settle an unknown decision if possible: it took effect, or it did not. Unchanged while AWS may still show it."""
     if record.request and _had_effect(record.request, decision):
         return decision.after(DecisionEvent.SEEN, at=now)
     if record.request and _went_on_without(record.request, decision):

@@ -1,4 +1,4 @@
-"""Who is who: people in Teams, principals in AWS, and when a requester is known to be a certain person.
+"""Identities: people in Teams, principals in AWS, and when a principal is known to be a certain person.
 
 A session name identifies a person only where the caller of AssumeRole cannot choose it.
 """
@@ -34,21 +34,21 @@ class Person:
 
     @property
     def spellings(self) -> frozenset[str]:
-        """Every id and address of this person, case-folded; a guest's address at home too."""
+        """Every id and address of this person, case-folded; for guests also the address in their home tenant."""
         return spellings_of(self.object_id, self.upn, self.mail, self.teams_id, _home_address(self.upn))
 
     @property
     def certain_spellings(self) -> frozenset[str]:
-        """Those by which somebody else's name may be read as this person's: a guest chose the own mail address.
+        """The spellings that identify this person safely: without a mail address that this tenant did not assign.
 
-        So did, or another tenant did, whoever comes from there, full member or not.
+        Guests, and members who come from another tenant, may have chosen their mail address themselves.
         """
         from_elsewhere = self.guest or _home_address(self.upn) is not None
         return spellings_of(self.object_id, self.upn, None if from_elsewhere else self.mail, self.teams_id)
 
     @property
     def shown_name(self) -> str:
-        """The best name to show."""
+        """The name to show."""
         return self.name or self.upn or self.object_id
 
     @property
@@ -59,10 +59,10 @@ class Person:
 
 
 def role_of_arn(arn: str) -> tuple[str, str] | None:
-    """Return account and name of the role that an ARN names, the role's own or a session's; None for any other."""
+    """Return account and name of the role in an ARN of a role or of a session; None for any other ARN."""
     found = _ASSUMED_ROLE.fullmatch(arn)
     if found:
-        return found[1], found[2].casefold()  # IAM tells names of roles apart by more than case
+        return found[1], found[2].casefold()  # in IAM, no two role names of an account differ in case only
     role = _ROLE.fullmatch(arn)
     return (role[1], role[2].casefold()) if role else None
 
@@ -74,19 +74,19 @@ def assumed_role_arn(role: str, session: str) -> str:
 
 
 def _home_address(upn: str | None) -> str | None:
-    """Read `alice@example.org` from the name that a guest gets here: `alice_example.org#EXT#@…`."""
+    """Return `alice@example.org` for a guest's UPN in this tenant, `alice_example.org#EXT#@…`."""
     home, mark, _ = (upn or "").casefold().partition("#ext#@")
     local, _, domain = home.rpartition("_")
     return f"{local}@{domain}" if mark and local and domain else None
 
 
 def spellings_of(*names: str | None) -> frozenset[str]:
-    """Case-fold names for comparison, without the empty ones."""
+    """Return the names case-folded for comparison, without empty ones."""
     return frozenset(name.strip().casefold() for name in names if name and name.strip())
 
 
 class PrincipalKind(StrEnum):
-    """What sort of AWS principal asked."""
+    """Kind of the AWS principal that made a request."""
 
     SESSION = "session"
     IDENTITY_CENTER_USER = "identity_center_user"
@@ -104,7 +104,7 @@ class Principal:
 
     @classmethod
     def parse(cls, text: str) -> "Principal":
-        """Read an ARN or an Identity Center user id; what is neither is OTHER, never an error."""
+        """Parse an ARN or an Identity Center user id. Anything else is OTHER, never an error."""
         if found := _ASSUMED_ROLE.fullmatch(text):
             return cls(text, PrincipalKind.SESSION, role=found[2], session=found[3])
         if _USER_ID.fullmatch(text):
@@ -113,12 +113,12 @@ class Principal:
 
     @property
     def named_by_caller(self) -> bool:
-        """True for whatever STS made: who calls it chooses the name, unless a trust policy pins it."""
+        """True for sessions and federated users of STS: the caller chooses the name, unless a trust policy pins it."""
         return bool(_MADE_BY_STS.match(self.text))
 
     @property
     def shown_name(self) -> str:
-        """The shortest name that still says who."""
+        """The session name, or the last part of the ARN."""
         return self.session or self.text.rsplit("/", 1)[-1]
 
 
@@ -130,24 +130,24 @@ class IdentityRules:
     people_domains: frozenset[str] = frozenset()  # case-folded
     allow_unidentified: bool = False
     source_identity: bool = False  # of a person's sessions: the same name, which role chaining keeps
-    external_id: str | None = None  # told whenever a role is assumed
+    external_id: str | None = None  # passed in every AssumeRole call
     session_tags: bool = False  # of a person's sessions: PERSON_TAG
     people: Mapping[str, str] | None = None  # principal -> `user:` id, UPN or mail of a Teams user
 
     @property
     def mark(self) -> str:
-        """A short text that differs where requesters may be placed differently."""
+        """Fingerprint of the rules: under equal marks, requesters are identified in the same way."""
         people = sorted((self.people or {}).items())
         identifying = json.dumps([sorted(self.trusted_roles), sorted(self.people_domains), people])
         return hashlib.sha256(identifying.encode(errors="backslashreplace")).hexdigest()[:16]
 
     def trusts(self, principal: Principal) -> bool:
-        """True where the caller could not choose the session name."""
+        """True if the caller could not choose the session name."""
         role = principal.role or ""
         return role.startswith(SSO_ROLE_PREFIX) or role in self.trusted_roles
 
     def person_of(self, principal: Principal) -> str | None:
-        """The [people] entry of this principal; a session or federated user whose name the caller chose has none."""
+        """Return the [people] entry of this principal. Names that the caller chose have none."""
         if principal.named_by_caller and not self.trusts(principal):
             return None
         return (self.people or {}).get(principal.text)
@@ -155,52 +155,53 @@ class IdentityRules:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """What was looked up about a requester: people of the rosters, and the Identity Center record's names."""
+    """What was read to identify a requester: members of the rosters, and the names in the Identity Center record."""
 
     people: tuple[Person, ...] = ()
-    identity_center_names: tuple[str, ...] = ()  # user name and primary mail address, empty where there is none
+    identity_center_names: tuple[str, ...] = ()  # user name and primary mail address; "" for a missing one
 
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Who asked: the principal, every known spelling, and, where placed, the person."""
+    """Who made a request: the principal, its known names and addresses, and, if identified, the person."""
 
     principal: Principal
     identified: bool
     spellings: frozenset[str]
-    person: Person | None = None  # the one Teams user, where one is known
+    person: Person | None = None  # the Teams user, if exactly one is known
     name: str = ""
-    rules: str = ""  # the mark of the rules by which all this was said
+    rules: str = ""  # IdentityRules.mark of the rules that were applied
 
     def is_person(self, person: Person) -> bool:
-        """True if any id or address of the person is a known spelling of the requester."""
+        """True if the requester may be this person: they share any id or address. Used to refuse."""
         return bool(self.spellings & person.spellings)
 
     def is_certainly(self, person: Person) -> bool:
-        """True only where it is certain that this person asked.
+        """True only if the requester is certainly this person. Used to show people their own requests.
 
-        `is_person` refuses on less: a session name that the caller chose, an address that a guest did. Neither is a
-        reason to show anybody a request.
+        Names that a caller or a guest chose count for `is_person`, but not here.
         """
         if self.person is not None:
             return self.identified and self.person.object_id.casefold() == person.object_id.casefold()
         return self.identified and bool(self.spellings & person.certain_spellings)
 
     def refusing_as(self, earlier: "Requester | None") -> "Requester":
-        """Keep what an earlier look knew of the same principal, and this one could not read, to refuse by.
+        """Add the spellings that an earlier read found for the same principal, so that they still refuse.
 
-        It places nobody: whoever was placed by it is not until it is read again.
+        They identify no one: a requester identified by them is unidentified until they can be read again.
         """
         if earlier is None or earlier.principal != self.principal:
             return self
         return replace(self, spellings=self.spellings | earlier.spellings, name=earlier.name or self.name)
 
     def comparable_with(self, person: Person) -> bool:
-        """True if a difference between the two means that they are two people.
+        """True if the person and the requester can be compared, so that differing names prove two people.
 
-        Whoever is matched to a Teams user is told from others by an address, and so is whoever is not placed at all;
-        whoever is known by an address alone, by an address of the same domain; by an object id alone, by that.
-        A user name of Identity Center may look like an object id and be none: beside an address it does not count.
+        - A requester who is matched to a Teams user, or unidentified: the person needs an address.
+        - A requester known only by addresses: the person needs an address in one of the same domains.
+        - A requester known only by an object id: the person needs an object id.
+
+        An Identity Center user name may look like an object id, so an object id next to an address does not count.
         """
         addresses = spellings_of(person.upn, person.mail)
         if self.person is not None or not self.identified:
@@ -212,7 +213,7 @@ class Requester:
 
 
 def requester_names(text: str, rules: IdentityRules) -> tuple[str, ...]:
-    """Return the addresses and ids by which this requester may be looked up in a directory, most certain first."""
+    """Return the addresses and ids to look this requester up in a directory, the most certain first."""
     principal = Principal.parse(text)
     session = principal.session if rules.trusts(principal) else None
     names = (rules.person_of(principal), session)
@@ -220,7 +221,7 @@ def requester_names(text: str, rules: IdentityRules) -> tuple[str, ...]:
 
 
 def needs_record(text: str, rules: IdentityRules) -> bool:
-    """True for a user of IAM Identity Center of whom [people] says nothing: the record alone can tell who that is."""
+    """True for an IAM Identity Center user without a [people] entry: only the user record can identify them."""
     principal = Principal.parse(text)
     return principal.kind is PrincipalKind.IDENTITY_CENTER_USER and not rules.person_of(principal)
 
@@ -235,10 +236,10 @@ def _is_address(name: str) -> bool:
 
 
 def identify_requester(text: str, rules: IdentityRules, directory: Directory) -> Requester:
-    """Say who the requester is, as far as that is certain.
+    """Return who the requester is.
 
-    Placed by a [people] entry, by an Identity Center record that has an address, or by a trusted session name that
-    equals (whole, case-folded) UPN or mail of exactly one known person or lies in one of `people_domains`.
+    Identified by a [people] entry, by an Identity Center record with an address, or by a trusted session name that
+    equals (whole, case-folded) UPN or mail of exactly one known person or is in one of `people_domains`.
     """
     principal = Principal.parse(text)
     record = _record_names(text, rules, directory)
@@ -247,7 +248,7 @@ def identify_requester(text: str, rules: IdentityRules, directory: Directory) ->
     person = matches[0] if len(matches) == 1 else None
     identified = person is not None or _identified_by_name(principal, certain, rules, record)
     if len(matches) > 1:
-        identified = False  # an address of several people says nothing about which of them asked
+        identified = False  # an address that several people share does not identify one of them
     known = certain | spellings_of(principal.text, principal.session)
     spellings = known.union(*(match.spellings for match in matches))
     name = person.shown_name if person else next(iter(record), principal.shown_name)
@@ -255,7 +256,7 @@ def identify_requester(text: str, rules: IdentityRules, directory: Directory) ->
 
 
 def _record_names(text: str, rules: IdentityRules, directory: Directory) -> tuple[str, ...]:
-    """Return what the record says, where it counts; a record says nothing about any other kind of principal."""
+    """Return the names in the Identity Center record; empty for principals that it does not identify."""
     if not needs_record(text, rules):
         return ()
     return tuple(name.strip() for name in directory.identity_center_names if name.strip())

@@ -38,8 +38,8 @@ class Refusal(StrEnum):
     OTHER_ROLE = "other_role"  # the policy lists other roles than the channel's approver_role
     COMMENT_REQUIRED = "comment_required"
     NOT_ROUTED = "not_routed"  # the tags that decide the channel could not be read so far
-    NOT_COMPARABLE = "not_comparable"  # nothing known about the clicker proves that they are not the requester
-    UNREADABLE = "unreadable"  # AWS is not known to wait for a decision
+    NOT_COMPARABLE = "not_comparable"  # nothing known proves that the clicker is not the requester
+    UNREADABLE = "unreadable"  # it is unknown whether AWS waits for a decision
     REPLICA = "replica"  # a copy in the delegated administrator account
     OTHER_STEP = "other_step"  # the button's step differs from the one that the bot puts on a card
     OWN_CHAT = "own_chat"  # a request is cancelled only in its requester's own chat with the bot
@@ -103,7 +103,7 @@ def _refused_by_aws(level: Level | None, role: str | None) -> Refusal | None:
 
 
 def _unfit(request: AccessRequest, verdict: Action, step: str) -> Refusal | None:
-    """Return why the request in its present state accepts this from no approver."""
+    """Return why the request, in its current state, accepts this action from no approver."""
     match verdict:
         case Withdrawal.CANCEL:
             return Refusal.NOT_REQUESTER
@@ -116,7 +116,7 @@ def _unfit(request: AccessRequest, verdict: Action, step: str) -> Refusal | None
 
 
 def can_be_revoked(request: AccessRequest, now: datetime) -> bool:
-    """True while access that approvers granted is known to run. Without a known end it cannot be revoked."""
+    """True while granted access is known to be active. Access without a known end cannot be revoked."""
     granted = request.status is Status.APPROVED and request.execution_id is not None
     return granted and request.access_until is not None and now < request.access_until
 

@@ -1,6 +1,6 @@
-"""The row: all that the program remembers of one request. State and outbox at once.
+"""The row: everything the program stores about one request. It is state and outbox in one.
 
-Writes are pure functions from row to row; the store re-applies them when another writer was faster.
+Changes are pure functions from row to row. The store applies them again if another process wrote in between.
 """
 
 from dataclasses import dataclass, replace
@@ -13,31 +13,29 @@ from bot.domain.identity import Requester
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Route
 
-AHEAD = timedelta(days=3650)  # rows are looked at in the order in which they are due: longer than anybody was away
-GONE_AFTER = timedelta(minutes=10)  # AWS may not show for a moment what is there; not for that long
-KEPT = timedelta(days=365)  # after its end, as long as AWS keeps the request itself
-KEPT_UNREAD = timedelta(days=7)  # nothing was ever known of it: a hint that led nowhere
-
-
-UNDONE_KEPT = 30  # decisions that came to nothing; somebody may press for ever, and a row has room for 400 KB
+AHEAD = timedelta(days=3650)  # earliest due row goes first, so urgent rows are dated back: further than any outage
+GONE_AFTER = timedelta(minutes=10)  # AWS may briefly not show an existing OpsItem, but not for this long
+KEPT = timedelta(days=365)  # after the request's end; AWS keeps the request as long
+KEPT_UNREAD = timedelta(days=7)  # for a row whose request could never be read
+UNDONE_KEPT = 30  # decisions without effect; people may click without end, and DynamoDB rows are limited to 400 KB
 
 
 class SurfaceKind(StrEnum):
     """What a person sees in Teams."""
 
-    CARD = "card"  # a message of its own in the channel, updated in place
+    CARD = "card"  # a message in the channel, updated in place
     NOTE = "note"  # a reply in the card's thread, sent once
     DIRECT = "direct"  # a message in the requester's personal chat, sent once
 
 
 class DeliveryState(StrEnum):
-    """How far a surface got."""
+    """State of a surface's delivery."""
 
-    WAITING = "waiting"  # not posted, or posted in vain; tried again
+    WAITING = "waiting"  # not posted, or the post failed; it is tried again
     CLAIMED = "claimed"  # about to be posted; a crash here may leave one orphan
     DELIVERED = "delivered"
-    SKIPPED = "skipped"  # a later state overtook it before it was sent
-    IMPOSSIBLE = "impossible"  # Teams refused for good; it is left as it is
+    SKIPPED = "skipped"  # outdated before it was sent
+    IMPOSSIBLE = "impossible"  # Teams refused it permanently; no further attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +47,24 @@ class Surface:
     delivery: DeliveryState
     conversation: str | None = None
     activity_id: str | None = None
-    digest: str | None = None  # of what was delivered; another digest means an update is due
-    attempts: int = 0  # posts that were begun
-    reposts: int = 0  # times that it was posted anew because somebody deleted it
-    lost: int = 0  # posts of which nobody learned what became of them: as many copies may be in Teams, unknown to us
-    problem: str | None = None  # why Teams refuses it, as a code; impossible for good only where `delivery` says so
-    failures: int = 0  # in a row, of whatever kind; sets the pause before the next attempt
-    refusals: int = 0  # of those the ones that Teams refused: an outage or a crowd says nothing about the recipient
-    retry_at: datetime | None = None  # not to be attempted before
+    digest: str | None = None  # of the content that was delivered; if it differs, an update is due
+    attempts: int = 0  # posts that were started
+    reposts: int = 0  # how often it was posted again because a person deleted it
+    lost: int = 0  # posts whose result is unknown: Teams may have as many copies that the row does not know
+    problem: str | None = None  # code of Teams' refusal; it is permanent only if `delivery` is IMPOSSIBLE
+    failures: int = 0  # consecutive, of any kind; sets the pause before the next attempt
+    refusals: int = 0  # those of `failures` that Teams refused; outages and throttling say nothing about the recipient
+    retry_at: datetime | None = None  # no attempt before this moment
 
     @property
     def decision_id(self) -> str | None:
-        """The decision that a message tells of, if it is about one: `note:<id>`, `note:<id>:shown`, `dm:<id>`."""
+        """The id of the decision that a message is about, if any: `note:<id>`, `note:<id>:shown`, `dm:<id>`."""
         return None if self.kind is SurfaceKind.CARD else self.name.split(":")[1]
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who may write to Teams for this request, until when. Clicks do not take it."""
+    """Which process may write to Teams for this request, and until when. Clicks do not take it."""
 
     owner: str
     until: datetime
@@ -74,18 +72,18 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One request: facts, route, decisions, surfaces, lease and the next moment to look."""
+    """One request: facts, route, decisions, surfaces, lease, and when it is reconciled next."""
 
     key: RequestKey
     created_at: datetime
-    version: int = 0  # 0: not stored yet
+    version: int = 0  # 0: never stored
     request: AccessRequest | None = None
     requester: Requester | None = None
-    observed_at: datetime | None = None  # before the reads of the last look began
-    observed_from: int = -1  # the row's version then; versions order what clocks of several machines cannot
-    reconcile_failures: int = 0  # in a row; sets the pause before the next look
-    missing_since: datetime | None = None  # since when AWS says that there is no such OpsItem
-    conflicting_policies: tuple[str, ...] = ()  # only the event of a failed request names them
+    observed_at: datetime | None = None  # when the last reconcile began to read AWS
+    observed_from: int = -1  # the row's version at that moment: clocks of several machines cannot order reads
+    reconcile_failures: int = 0  # consecutive; sets the pause before the next reconcile
+    missing_since: datetime | None = None  # since when AWS reports that the OpsItem does not exist
+    conflicting_policies: tuple[str, ...] = ()  # from the event of a failed request; AWS names them nowhere else
     route: Route | None = None
     decisions: tuple[Decision, ...] = ()
     surfaces: tuple[Surface, ...] = ()
@@ -93,17 +91,17 @@ class Record:
     requeue_at: datetime | None = None
 
     def decision(self, decision_id: str) -> Decision | None:
-        """Return the decision of that id."""
+        """Return the decision with this id."""
         return next((decision for decision in self.decisions if decision.id == decision_id), None)
 
     def surface(self, name: str) -> Surface | None:
-        """Return the surface of that name."""
+        """Return the surface with this name."""
         return next((surface for surface in self.surfaces if surface.name == name), None)
 
     def with_decision(self, decision: Decision) -> "Record":
-        """Add a decision, or put it in the place of its former self.
+        """Add a decision, or replace its earlier version.
 
-        Old ones that came to nothing go, and what the row knows of their notes.
+        Drops the oldest decisions without effect, and the surfaces of their notes.
         """
         if not decision.state.live and not decision.settled_in:
             decision = replace(decision, settled_in=self.version + 1)
@@ -115,15 +113,15 @@ class Record:
         return replace(self, decisions=(*kept, decision), surfaces=surfaces)
 
     def with_surface(self, surface: Surface) -> "Record":
-        """Add a surface, or put it in the place of its former self."""
+        """Add a surface, or replace its earlier version."""
         others = tuple(each for each in self.surfaces if each.name != surface.name)
         return replace(self, surfaces=(*others, surface))
 
     def requeue_by(self, moment: datetime) -> "Record":
-        """Make sure the request is looked at by then; an earlier appointment stands.
+        """Make the row due at this moment at the latest; an earlier due time stays.
 
-        That of a lease goes when the lease is given back. It may be over already, by this clock or by the clock of
-        whoever asks, so what comes after it must be told from it: it is made for the instant before.
+        A row that is leased is due at the end of the lease, and giving the lease back removes that due time. A later
+        moment would be removed with it, so it is moved to just before the end of the lease.
         """
         if self.lease and self.only_due_for_lease:
             moment = min(moment, self.lease.until - timedelta.resolution)
@@ -132,49 +130,49 @@ class Record:
         return replace(self, requeue_at=moment)
 
     def requeue_first(self, now: datetime) -> "Record":
-        """Have it looked at before whatever is due: somebody decided."""
+        """Reconcile it before every other row that is due, because a person decided."""
         return self.requeue_by(now - AHEAD)
 
     def requeue_soon(self, now: datetime) -> "Record":
-        """Have it looked at before what has merely been due for longer: something happened."""
+        """Reconcile it before rows that are due by time only, because something happened."""
         return self.requeue_by(now - AHEAD / 2)
 
     def leased_to(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":
-        """Take or renew the lease; None while another holds it.
+        """Take or renew the lease; None while another process holds it.
 
-        Taking it keeps the appointment that is due and makes one for the end of the lease, should its holder die.
+        Taking it makes the row due at the end of the lease, in case its holder crashes.
         """
         ours = self.lease is not None and self.lease.owner == owner
         if self.lease and not ours and self.lease.until > now:
             return None
         until = now + span
-        appointment = self.requeue_at if ours and not self.only_due_for_lease else until
-        return replace(self, lease=Lease(owner, until), requeue_at=appointment)
+        due = self.requeue_at if ours and not self.only_due_for_lease else until
+        return replace(self, lease=Lease(owner, until), requeue_at=due)
 
     def renewed_by(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":
-        """Renew the lease; None if it is not ours any more, even if nobody holds it: another may have been here."""
+        """Renew the lease; None if it is no longer ours, even if it is free: another process may have had it."""
         return self.leased_to(owner, now=now, span=span) if self.leased_by(owner) else None
 
     def leased_by(self, owner: str) -> bool:
-        """True if nobody else has had the lease since it was taken, over or not."""
+        """True if no other process has had the lease since this owner took it, even if it has expired."""
         return self.lease is not None and self.lease.owner == owner
 
     @property
     def only_due_for_lease(self) -> bool:
-        """True if nobody asked for a look since the lease was taken."""
+        """True if nothing has requeued the row since the lease was taken."""
         return self.lease is not None and self.requeue_at == self.lease.until
 
     def released_by(self, owner: str) -> "Record":
-        """Give the lease back, if it is still ours, and with it the appointment that was made for its end."""
+        """Give the lease back if it is still ours, and remove the due time that was set for its end."""
         if not self.leased_by(owner):
             return self
-        appointment = None if self.only_due_for_lease else self.requeue_at
-        return replace(self, lease=None, requeue_at=appointment)
+        due = None if self.only_due_for_lease else self.requeue_at
+        return replace(self, lease=None, requeue_at=due)
 
     def observed(self, request: AccessRequest, requester: Requester, *, at: datetime, since: int) -> "Record":
-        """Take in what AWS said to a look that began at `at`, when the row's version was `since`.
+        """Store what was read from AWS. The read began at `at`, when the row's version was `since`.
 
-        What an earlier look knew and this one could not read is kept; a slower look that began earlier is not.
+        Facts that this read did not get are kept from earlier reads. A read that began before the last one is ignored.
         """
         if self.observed_from > since:
             return self
@@ -190,31 +188,31 @@ class Record:
         )
 
     def not_found(self, at: datetime) -> "Record":
-        """Take in that AWS says there is no such OpsItem; after GONE_AFTER of this the request counts as gone."""
+        """Store that AWS knows no such OpsItem. After GONE_AFTER the request counts as gone."""
         since = self.missing_since or at
         if self.request is None or self.request.status.ended or at - since < GONE_AFTER:
             return replace(self, missing_since=since)
         return replace(self, missing_since=since, request=replace(self.request, status=Status.GONE))
 
     def tells_end_of(self, decision: Decision, now: datetime) -> bool:
-        """True once the row tells what became of a decision: it is settled, AWS was looked at since and shows it."""
+        """True once the row has the final result of a decision: it is settled, and a later read of AWS shows it."""
         if decision.state.live or self.observed_from < decision.settled_in:
             return False
         return not awaits_effect(decision, self.request, now)
 
     @property
     def watched(self) -> bool:
-        """True while AWS may still change it: until it is decided, and while a look at it is to come.
+        """True while AWS may change the request: until it is decided, and while the row is due at some moment.
 
-        A replica is decided elsewhere. An approval has such a look at the end of its access window, so it is watched
-        for a revocation until then.
+        An approved request is due at the end of its access window, so a revocation before then is noticed. Replicas
+        are decided elsewhere.
         """
         undecided = self.request is not None and not self.request.status.ended and not self.request.replica_of
         return undecided or self.requeue_at is not None
 
     @property
     def expires_at(self) -> datetime | None:
-        """When the row may be forgotten; None while it is watched."""
+        """When the row may be deleted; None while it is watched."""
         if self.watched:
             return None
         facts = self.request

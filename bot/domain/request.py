@@ -1,4 +1,4 @@
-"""The facts of an access request as AWS tells them, in the product's own shapes.
+"""The facts of an access request as AWS reports them, in this program's types.
 
 Everything that AWS may leave out is optional: None means "could not be read", an empty value means "read, and empty".
 """
@@ -41,7 +41,7 @@ class RequestKey:
 
 
 class Status(StrEnum):
-    """What became of the request, whatever word AWS has for it."""
+    """State of the request. AWS's own states are mapped to these in bot.aws.jit."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -50,24 +50,24 @@ class Status(StrEnum):
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
     FAILED = "failed"
-    GONE = "gone"  # AWS showed it once and has not known it for a while: somebody deleted the OpsItem
-    UNKNOWN = "unknown"  # AWS said something that nobody has seen yet; shown without buttons and looked at again
+    GONE = "gone"  # AWS showed it before and no longer knows it: a person deleted the OpsItem
+    UNKNOWN = "unknown"  # a state of AWS that this version does not know; shown without buttons, read again later
 
     @property
     def ended(self) -> bool:
-        """True once nobody can approve or reject any more."""
+        """True once approving and rejecting are no longer possible."""
         return self not in {Status.PENDING, Status.UNKNOWN}
 
 
 class Verdict(StrEnum):
-    """What an approver says at a level."""
+    """An approver's vote at a level."""
 
     APPROVE = "approve"
     REJECT = "reject"
 
 
 class Withdrawal(StrEnum):
-    """What takes something back: an approver the access that was granted, the requester the request."""
+    """What takes something back: approvers revoke granted access, requesters cancel their request."""
 
     REVOKE = "revoke"
     CANCEL = "cancel"
@@ -76,11 +76,11 @@ class Withdrawal(StrEnum):
 Action = Verdict | Withdrawal  # what a click asks of AWS
 STATUS_AFTER: Final[Mapping[Withdrawal, Status]] = MappingProxyType(
     {Withdrawal.REVOKE: Status.REVOKED, Withdrawal.CANCEL: Status.CANCELLED}
-)  # how AWS shows that it took effect
+)  # the status in which AWS shows that the withdrawal took effect
 
 
 class LevelState(StrEnum):
-    """Where an approval step of the automation execution stands."""
+    """State of an approval step of the automation execution."""
 
     NOT_STARTED = "not_started"
     WAITING = "waiting"
@@ -133,18 +133,18 @@ class Level:
 
     @property
     def deadline(self) -> datetime | None:
-        """When AWS gives up waiting at this step."""
+        """When this step times out in AWS."""
         return self.started_at + self.timeout if self.started_at and self.timeout else None
 
     @property
     def approvals(self) -> int | None:
-        """How many approvals AWS shows; None where votes cannot be read."""
+        """How many approvals AWS shows; None if the votes cannot be read."""
         return None if self.votes is None else sum(v.verdict is Verdict.APPROVE for v in self.votes)
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The node that access is asked for. `id` is `i-…` or `mi-…`."""
+    """The node to which access is requested. `id` is `i-…` or `mi-…`."""
 
     id: str
     name: str | None = None
@@ -159,7 +159,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """The approval's automation execution at one moment: the guard reads it right before a signal."""
+    """The approval's automation execution at one moment: the state check reads it right before a signal."""
 
     id: str
     status: Status
@@ -174,9 +174,9 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What access is granted at one moment, as the OpsItem says: the guard reads it right before a revocation.
+    """Granted access at one moment, from the OpsItem: the state check reads it right before a revocation.
 
-    The automation execution has ended by then, and may not know of a revocation.
+    The automation execution has ended by then and may not show a revocation.
     """
 
     status: Status
@@ -196,7 +196,7 @@ class AccessRequest:
     modified_at: datetime | None = None
     policy: str | None = None
     policy_version: str | None = None
-    duration: timedelta | None = None  # how long access is asked for
+    duration: timedelta | None = None  # for how long access is requested
     access_from: datetime | None = None
     access_until: datetime | None = None
     execution_id: str | None = None
@@ -204,7 +204,7 @@ class AccessRequest:
     auto_approved: bool = False
     replica_of: RequestKey | None = None  # a copy in the delegated administrator account; never signalled
     conflicting_policies: tuple[str, ...] = ()
-    complete: bool = True  # False: something could not be read; it is completed by a later look
+    complete: bool = True  # False: something could not be read; a later read completes it
 
     @property
     def waiting(self) -> Level | None:
@@ -215,21 +215,21 @@ class AccessRequest:
 
     @property
     def last_level(self) -> Level | None:
-        """The latest level that was started, else the first: of a request that was decided, the one that settled it."""
+        """The latest level that was started, else the first. For a decided request: the level that settled it."""
         started = (level for level in reversed(self.levels) if level.state is not LevelState.NOT_STARTED)
         return next(started, self.levels[0] if self.levels else None)
 
     @property
     def deadline(self) -> datetime | None:
-        """When the request times out by itself if nobody decides."""
+        """When the request times out if it is not decided."""
         return self.waiting.deadline if self.waiting else None
 
     def level(self, step: str) -> Level | None:
-        """Return the level of that name."""
+        """Return the level of this step."""
         return next((level for level in self.levels if level.step == step), None)
 
     def completed_from(self, earlier: "AccessRequest | None") -> "AccessRequest":
-        """Keep what an earlier look knew and this one could not read."""
+        """Fill what could not be read this time with what an earlier read returned."""
         if earlier is None:
             return self
         kept = {name: getattr(earlier, name) for name in _KEPT if getattr(self, name) in (None, "", ())}

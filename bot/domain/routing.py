@@ -19,12 +19,12 @@ class Account:
     id: str
     regions: tuple[str, ...]
     reader_role: str | None = None  # ARN of the role that reads the account; None: the bot's own credentials
-    cancel_role: str | None = None  # ARN of the role that cancels requests; None: nobody can cancel from Teams
+    cancel_role: str | None = None  # ARN of the role that cancels requests; None: no cancelling from Teams
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which requests a channel takes. An empty field matches everything."""
+    """Which requests go to a channel. An empty field matches everything."""
 
     accounts: frozenset[str] = frozenset()
     regions: frozenset[str] = frozenset()
@@ -72,7 +72,7 @@ class Channel:
     name: str
     conversation: str
     approvers: tuple[str, ...] = ()
-    decide: bool = True  # False: paused; its cards inform and have no buttons
+    decide: bool = True  # False: paused; its cards have no buttons
     approver_role: str | None = None
     mention: tuple[str, ...] = ()
     locale: str = "en"

@@ -1,4 +1,4 @@
-"""What the bot answers to what people write, as facts without words. Cards and notes: bot.domain.shown.views."""
+"""Replies to commands, as facts without words. Cards and notes are in bot.domain.shown.views."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,16 +24,16 @@ class RequestLine:
     banner: Banner
     requested_at: datetime | None = None
     deadline: datetime | None = None
-    own: bool = False  # the reader asked for it
+    own: bool = False  # the reader made this request
 
 
 @dataclass(frozen=True, slots=True)
 class PendingView:
-    """Template `pending`: in a channel what is routed there, in a personal chat one's own and those one may decide."""
+    """Template `pending`: a channel's requests; in a personal chat the reader's own and those they may decide."""
 
     requests: tuple[RequestLine, ...]
     personal: bool = False
-    more: int = 0  # how many did not fit
+    more: int = 0  # requests beyond the limit of the list
 
 
 class MessageCode(StrEnum):
@@ -45,7 +45,7 @@ class MessageCode(StrEnum):
     NOTHING_PENDING = "nothing_pending"
     ALREADY_SET_UP = "already_set_up"  # `setup` in a configured channel; {detail} is its name
     CHANNEL_ONLY = "channel_only"  # `setup` in a personal chat
-    FAILED = "failed"  # the answer could not be made; try again
+    FAILED = "failed"  # the command failed; try again
 
 
 @dataclass(frozen=True, slots=True)

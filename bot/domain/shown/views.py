@@ -1,7 +1,7 @@
 """What people see, as facts without words. bot.rendering adds the words, dates and durations of a locale.
 
-A view is frozen and comparable; its digest decides whether the delivered message must be updated. A view changes
-without an event only at the moments that `surfaces.next_change` returns.
+Views are frozen and comparable. `surfaces.Wanted.digest` decides whether a delivered card must be updated, and
+`surfaces.next_change` returns when a view changes without an event.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from bot.domain.request import Action, Status, Verdict
 
 
 class Banner(StrEnum):
-    """The state in one word, at the top of a card."""
+    """The request's state in one word, at the top of a card."""
 
     WAITING = "waiting"
-    APPLYING = "applying"  # somebody's decision is on its way to AWS
+    APPLYING = "applying"  # a decision is on its way to AWS
     APPROVED = "approved"
     ENDED = "ended"  # approved, and the access window is over
     REJECTED = "rejected"
@@ -26,15 +26,15 @@ class Banner(StrEnum):
     CANCELLED = "cancelled"
     REVOKED = "revoked"
     FAILED = "failed"
-    GONE = "gone"  # AWS does not know the request any more
+    GONE = "gone"  # AWS no longer knows the request
     UNKNOWN = "unknown"
 
 
 class DecidedElsewhere(StrEnum):
-    """Why a waiting card has no decision buttons although the request has: they belong to the channel `home`."""
+    """Why a waiting card has no buttons: the request is decided in another channel, `home`."""
 
     ELSEWHERE = "elsewhere"
-    UNREACHABLE = "unreachable"  # Teams refuses that channel: `home_problem`
+    UNREACHABLE = "unreachable"  # Teams refuses messages to that channel; `home_problem` says why
 
 
 _NobodyHere = Literal[
@@ -53,7 +53,7 @@ NO_BUTTONS: Final[tuple[NoButtons, ...]] = (*DecidedElsewhere, *get_args(_Nobody
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A person to be mentioned. `id` is an Entra object id, a UPN or `29:…`; `name` is shown."""
+    """A person to mention. `id` is an Entra object id, a UPN or `29:…`; `name` is shown."""
 
     id: str
     name: str
@@ -61,7 +61,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class DecisionLine:
-    """Who decided what and when. `who` None: decided outside Teams by somebody whom AWS does not name."""
+    """Who decided what and when. `who` is None for decisions outside Teams whose author AWS does not name."""
 
     verdict: Action
     who: str | None = None
@@ -73,7 +73,7 @@ class DecisionLine:
 
 @dataclass(frozen=True, slots=True)
 class LevelLine:
-    """Progress of the level that waits, or of the last one. `number` counts from 1; names only while it waits."""
+    """Progress of the waiting level, or of the last one. `number` counts from 1; names are set only while it waits."""
 
     number: int
     of: int
@@ -81,7 +81,7 @@ class LevelLine:
     approvals: int | None = None
     required: int | None = None
     approved_by: tuple[str, ...] = ()
-    waits_for: tuple[str, ...] = ()  # approvers as the policy names them; a role by its name
+    waits_for: tuple[str, ...] = ()  # approvers as the policy names them; roles by name, not ARN
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,32 +107,32 @@ class CardView:
     policy: str | None = None
     level: LevelLine | None = None
     requested_at: datetime | None = None
-    deadline: datetime | None = None  # when AWS gives up waiting
+    deadline: datetime | None = None  # when the request times out in AWS
     access_until: datetime | None = None
     decisions: tuple[DecisionLine, ...] = ()  # oldest first
     applying: DecisionLine | None = None
     buttons: bool = False
-    revoke: bool = False  # an approver may take the access back
+    revoke: bool = False  # the card offers Revoke
     no_buttons: NoButtons | None = None  # set on a waiting card without buttons
-    home: str | None = None  # the channel in which it is decided, on a waiting card in another one
-    home_problem: str | None = None  # why that cannot be reached, as a code
+    home: str | None = None  # the channel that decides, on a waiting card in another channel
+    home_problem: str | None = None  # code of why Teams refuses that channel
     console_url: str | None = None
     comment_required: tuple[Verdict, ...] = ()
-    mentions: tuple[Mention, ...] = ()  # whom the channel's entry names
-    mentioned: tuple[Mention, ...] = ()  # whom the reason names besides
-    rings: bool = False  # their phones ring: once, when the card is posted; afterwards they are only named
-    requester_unchecked: bool = False  # nobody knows who asks, and the admin allowed deciding all the same
+    mentions: tuple[Mention, ...] = ()  # people in the channel's `mention` setting
+    mentioned: tuple[Mention, ...] = ()  # other people whom the reason names
+    rings: bool = False  # True when the card is posted: phones ring once; updates only name the people
+    requester_unchecked: bool = False  # the requester is unidentified, and the configuration allows deciding anyway
     conflicting_policies: tuple[str, ...] = ()
-    decided_outside: bool = False  # ended, and nobody in Teams did it
+    decided_outside: bool = False  # decided, but not from Teams
 
     @property
     def shown_node(self) -> str:
-        """The node's name, or its id where it has none."""
+        """The node's name, or its id if it has none."""
         return self.node_name or self.node_id
 
 
 class Tone(StrEnum):
-    """How a notice is coloured."""
+    """Color of a notice."""
 
     GOOD = "good"
     ATTENTION = "attention"
@@ -140,27 +140,27 @@ class Tone(StrEnum):
 
 
 class NoticeCode(StrEnum):
-    """What the person who clicked is shown, where neither a Refusal nor an Outcome says it."""
+    """Answers to a click that are neither a Refusal nor an Outcome."""
 
     # the click had its effect
     RECORDED = "recorded"  # your approval counts; more are needed
     APPLYING = "applying"  # it is on its way to AWS; the card follows
-    REPEATED = "repeated"  # your decision at this step is in already; nothing was sent again
-    # somebody or something else was first
+    REPEATED = "repeated"  # you already decided at this step; nothing was sent again
+    # the request changed before the click
     DECIDED = "decided"  # {who} {verdict} at {at}, {comment}; each part only if AWS shows it
     ENDED = "ended"  # timed out, cancelled, revoked, failed: the card's banner says which
     REVOKED = "revoked"  # {who} revoked it at {at}, {comment}, as far as known
     CANCELLED = "cancelled"  # {who} cancelled it at {at}, as far as known
     WINDOW_OVER = "window_over"  # the access window is over; there is nothing to revoke
     NOT_APPROVED = "not_approved"  # there is no access to revoke
-    BUSY = "busy"  # somebody else's decision is on its way; press again if the card stays
+    BUSY = "busy"  # another person's decision is on its way; click again if the card does not change
     # it was not sent, or had no effect
     CANCEL_DENIED = "cancel_denied"  # {detail}: AWS's error code; an admin must check the cancel role
-    NOT_SHOWN = "not_shown"  # AWS accepted it, and does not show it
+    NOT_SHOWN = "not_shown"  # AWS accepted it but does not show it
     NOT_STORED = "not_stored"
-    STORE_SLOW = "store_slow"  # not known so far whether it was stored; the card will show it
+    STORE_SLOW = "store_slow"  # the store has not answered so far; the card will show whether it was stored
     NOT_FOUND = "not_found"
-    LOOKING = "looking"  # no row knows the request, so AWS is asked; the card follows
+    LOOKING = "looking"  # the store has no such request, so it is read from AWS; the card follows
 
 
 Reason = NoticeCode | Refusal | Outcome  # every code of a notice; words `notice.<code>` in every locale
@@ -173,7 +173,7 @@ REASONS: Final[tuple[Reason, ...]] = tuple(
 class Notice:
     """A line for the person who clicked, above the card that they get back.
 
-    `who`, `verdict`, `at`, `comment` and `detail` fill the words where they have a place and are known.
+    `who`, `verdict`, `at`, `comment` and `detail` fill in the words, as far as they are known.
     """
 
     code: Reason
@@ -181,13 +181,13 @@ class Notice:
     who: str | None = None
     verdict: Action | None = None
     at: datetime | None = None
-    comment: str | None = None  # of whoever decided
+    comment: str | None = None  # of the decision that the notice is about
     detail: str | None = None
     typed: str = ""  # the clicker's own comment, kept in the input
 
 
 class DirectKind(StrEnum):
-    """What a direct message to the requester tells."""
+    """State that a direct message to the requester reports."""
 
     WAITING = "waiting"
     APPROVED = "approved"
@@ -196,9 +196,9 @@ class DirectKind(StrEnum):
     CANCELLED = "cancelled"
     REVOKED = "revoked"
     FAILED = "failed"
-    GONE = "gone"  # AWS does not know the request any more
+    GONE = "gone"  # AWS no longer knows the request
     ENDED = "ended"  # the access window is over
-    NOT_CANCELLED = "not_cancelled"  # the requester's cancellation came to nothing; `detail` says why
+    NOT_CANCELLED = "not_cancelled"  # the requester's cancellation failed; `detail` says why
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,28 +220,28 @@ class DirectView:
     access_until: datetime | None = None
     commands: tuple[str, ...] = ()  # ready to copy; made from ids only
     conflicting_policies: tuple[str, ...] = ()
-    cancel: bool = False  # the requester may take the request back
+    cancel: bool = False  # the message offers Cancel
     detail: str | None = None  # a code
 
     @property
     def shown_node(self) -> str:
-        """The node's name, or its id where it has none."""
+        """The node's name, or its id if it has none."""
         return self.node_name or self.node_id
 
 
 class NoteKind(StrEnum):
-    """What a reply in the card's thread tells."""
+    """What a reply in the card's thread reports."""
 
-    APPROVAL = "approval"  # a person's approval that AWS took
+    APPROVAL = "approval"  # a person's approval that AWS accepted
     REJECTION = "rejection"
     REVOCATION = "revocation"  # a person's revocation, and AWS shows it
     CANCELLATION = "cancellation"  # the requester's own, and AWS shows it
-    NOT_SHOWN = "not_shown"  # AWS took a revocation and still shows the access
+    NOT_SHOWN = "not_shown"  # AWS accepted a revocation but still shows the access
     OUTSIDE = "outside"  # the request ended without a decision from Teams; `status` says how
     ENDED = "ended"  # the access window is over
-    DIRECT_IMPOSSIBLE = "direct_impossible"  # the requester could not be told; `detail` is a code
-    UNANSWERED = "unanswered"  # a decision was sent and AWS never answered; its person may press again
-    UNDONE = "undone"  # a decision that was accepted for sending could not be sent; `detail` is the outcome's code
+    DIRECT_IMPOSSIBLE = "direct_impossible"  # Teams refused the message to the requester; `detail` is a code
+    UNANSWERED = "unanswered"  # a decision was sent and AWS never answered; the person may click again
+    UNDONE = "undone"  # a claimed decision had no effect; `detail` is the code of the outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +255,7 @@ class NoteView:
     at: datetime | None = None
     comment: str | None = None
     status: Status | None = None
-    call: str | None = None  # the AWS call that was made, from ids only
-    role: str | None = None  # the session in which it was made
+    call: str | None = None  # the AWS call, made from ids only
+    role: str | None = None  # the session that made the call
     requester: str | None = None
     detail: str | None = None

@@ -1,6 +1,6 @@
-"""Several accounts and Regions, kept by the whole program over real HTTP: the bot's own and two others.
+"""Several accounts and Regions with the whole program over real HTTP: the bot's own account and two others.
 
-The third account is the delegated administrator's, where AWS keeps a copy of every request.
+The third account is the delegated administrator's, where AWS keeps a replica of every request.
 """
 
 from collections.abc import AsyncIterator
@@ -44,14 +44,14 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
 
 
 def branch(world: Product, account: str, region: str, *roles: str) -> Branch:
-    """Set an account and Region up."""
+    """Set up an account and Region with these roles."""
     made = Branch(world.aws, account, region)
     made.set_up(*roles)
     return made
 
 
 async def test_each_decision_reaches_the_account_and_region_of_its_request(world: Product) -> None:
-    """Cards of all of them in one channel; a click is signalled where the request is, in that account's role."""
+    """One channel has the cards of all accounts; each signal goes to its own account, in that account's role."""
     places = [branch(world, ACCOUNT, ELSEWHERE), branch(world, OTHER, REGION, READER)]
     branch(world, ADMINISTRATOR, REGION, READER)
     async with world.running():
@@ -69,8 +69,8 @@ async def test_each_decision_reaches_the_account_and_region_of_its_request(world
     assert [effect.ops_item_id for effect in world.aws.effects("Approve")] == list(requests.values())
 
 
-async def test_every_account_is_read_in_its_own_name(world: Product) -> None:
-    """The bot's own with its own credentials in both Regions, the others in their reader roles; nothing crosses."""
+async def test_every_account_is_read_with_its_own_role(world: Product) -> None:
+    """The bot's own account with the bot's credentials, the others with their reader roles."""
     places = [branch(world, ACCOUNT, ELSEWHERE), branch(world, OTHER, REGION, READER)]
     branch(world, ADMINISTRATOR, REGION, READER)
     async with world.running():
@@ -85,27 +85,27 @@ async def test_every_account_is_read_in_its_own_name(world: Product) -> None:
     assert listed == {(ACCOUNT, REGION), (ACCOUNT, ELSEWHERE), (OTHER, REGION), (ADMINISTRATOR, REGION)}
 
 
-async def test_copies_in_the_administrators_account_get_no_card(world: Product) -> None:
-    """Each request has one card, of where it was made; of its copy there is no row, and nothing is ever read."""
+async def test_replicas_in_the_administrators_account_get_no_card(world: Product) -> None:
+    """Each request has one card, for its source; its replica has no row and is never read."""
     other = branch(world, OTHER, REGION, READER)
     branch(world, ADMINISTRATOR, REGION, READER)
     world.aws.events.deliver(Delivery.NEVER)
     async with world.running() as program:
         request = await other.ask()
         await world.card(request)
-        copies = [each for each in world.aws.state.all(account=ADMINISTRATOR, region=REGION) if each.replica_of]
-        assert [each.replica_of for each in copies] == [(OTHER, REGION, request)]
+        replicas = [each for each in world.aws.state.all(account=ADMINISTRATOR, region=REGION) if each.replica_of]
+        assert [each.replica_of for each in replicas] == [(OTHER, REGION, request)]
         sweep = next(each for each in program.sources if isinstance(each, Sweep))
         await sweep.sweep()
         await sweep.sweep()
         rows = (await program.services.rows.store.watched()).rows
     assert [(row.key.account, row.key.ops_item_id) for row in rows] == [(OTHER, request)]
-    assert world.cards(copies[0].id) == []
-    assert [c for c in world.aws.calls("GetOpsItem") if c.params["OpsItemId"] == copies[0].id] == []
+    assert world.cards(replicas[0].id) == []
+    assert [c for c in world.aws.calls("GetOpsItem") if c.params["OpsItemId"] == replicas[0].id] == []
 
 
-async def test_an_account_that_cannot_be_read_hinders_no_other(world: Product) -> None:
-    """Its reader role is not there: the other places get their cards; once it is, so does this one, by the sweep."""
+async def test_unreadable_account_does_not_delay_the_others(world: Product) -> None:
+    """Its reader role is missing: the others get their cards. Once the role exists, the sweep finds its requests."""
     here, other = branch(world, ACCOUNT, ELSEWHERE), branch(world, OTHER, REGION)
     branch(world, ADMINISTRATOR, REGION, READER)
     async with world.running():
@@ -119,8 +119,8 @@ async def test_an_account_that_cannot_be_read_hinders_no_other(world: Product) -
         await world.card(late)
 
 
-async def test_an_event_of_an_account_that_is_not_configured_is_dropped(world: Product) -> None:
-    """Nothing of it is read or stored, and nobody sees it."""
+async def test_event_of_an_unconfigured_account_is_dropped(world: Product) -> None:
+    """Nothing is read or stored, and no card is posted."""
     foreign = branch(world, "999988887777", REGION)
     branch(world, ADMINISTRATOR, REGION, READER)
     branch(world, OTHER, REGION, READER)
@@ -133,8 +133,8 @@ async def test_an_event_of_an_account_that_is_not_configured_is_dropped(world: P
     assert (list(rows), world.cards(unseen)) == ([], [])
 
 
-async def test_decided_elsewhere_in_another_account(world: Product) -> None:
-    """The console of that account decided, and no event came: the card follows."""
+async def test_console_decision_in_another_account_is_shown_without_an_event(world: Product) -> None:
+    """The sweep finds the decision, and the card is updated."""
     other = branch(world, OTHER, REGION, READER)
     branch(world, ADMINISTRATOR, REGION, READER)
     world.aws.events.deliver(Delivery.NEVER)

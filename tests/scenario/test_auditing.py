@@ -1,4 +1,4 @@
-"""The audit trail: every click and every step of a decision, in order, whatever the store does."""
+"""The audit trail: every click and every step of a decision, in order, even when the store fails."""
 
 import asyncio
 from dataclasses import replace
@@ -21,13 +21,13 @@ from tests.fakes.world import World, new_world
 
 
 async def trail(world: World) -> list[AuditEntry]:
-    """Return the whole trail."""
+    """Return all entries of the audit trail."""
     await world.auditing.drain()
     return list(await world.store.audit(world.clock.now() - timedelta(days=1000)))
 
 
-async def test_a_decision_leaves_its_whole_way(world: World) -> None:
-    """Claimed, sent, accepted, and what its person was told; with the execution, the role and the session."""
+async def test_every_step_of_a_decision_is_in_the_trail(world: World) -> None:
+    """Claimed, sent, accepted, and the answer to the click; with the execution, the role and the session."""
     key = await world.posted()
     async with world.running():
         await world.press(key, HANAKO)
@@ -42,7 +42,7 @@ async def test_a_decision_leaves_its_whole_way(world: World) -> None:
 
 
 async def test_every_refusal_is_one_entry(world: World) -> None:
-    """Who, from which tenant and conversation, what they tried, how the request stood, and the exact reason."""
+    """The person, tenant and conversation, the verb, the state of the request, and the exact reason."""
     key = await world.posted()
     foreigner = replace(person(60), tenant_id="99999999-9999-4999-8999-999999999999", guest=True)
     for who in (person(50), foreigner, TARO_PERSON):
@@ -58,8 +58,8 @@ async def test_every_refusal_is_one_entry(world: World) -> None:
     }
 
 
-async def test_what_aws_refused_is_named(world: World) -> None:
-    """With AWS's own code."""
+async def test_refusal_by_aws_has_its_error_code(world: World) -> None:
+    """The entry holds the error code of AWS."""
     key = await world.posted()
     world.aws.before["signal"].append(SignalRefused("AccessDeniedException", denied=True))
     async with world.running():
@@ -68,8 +68,8 @@ async def test_what_aws_refused_is_named(world: World) -> None:
     assert (refused.outcome, refused.detail) == ("aws_denied", "AccessDeniedException")
 
 
-async def test_what_was_never_answered_is_settled_later(world: World) -> None:
-    """Unanswered, then accepted, once AWS shows it."""
+async def test_lost_reply_is_recorded_then_the_acceptance(world: World) -> None:
+    """The entry "unanswered" is followed by "accepted" once AWS shows the vote."""
     key = await world.posted()
     world.aws.after["signal"].append(SignalLost("ReadTimeout"))
     async with world.running():
@@ -80,8 +80,8 @@ async def test_what_was_never_answered_is_settled_later(world: World) -> None:
     assert events.index("sent") < events.index("unanswered") < events.index("accepted")
 
 
-async def test_what_was_withheld_says_why(world: World) -> None:
-    """Somebody was faster in the console: nothing was sent, and the trail says so."""
+async def test_decision_that_is_not_sent_says_why(world: World) -> None:
+    """The console decided first: nothing is sent, and the trail gives the reason."""
     key = await world.posted()
     world.aws.decide(key, Verdict.REJECT)
     async with world.running():
@@ -91,13 +91,13 @@ async def test_what_was_withheld_says_why(world: World) -> None:
     assert (entries[1].outcome, entries[1].execution) == ("settled", "")
 
 
-async def test_what_a_dead_process_left_is_told_by_the_next(world: World) -> None:
-    """It died between "sending" and the answer: another process says that nobody knows."""
+async def test_signal_of_a_crashed_process_is_recorded_as_unanswered(world: World) -> None:
+    """The process died while it sent: another process records that the result is unknown, then the release."""
     key = await world.posted()
     world.aws.gates["signal"] = asyncio.Event()
     click = asyncio.create_task(world.press(key, HANAKO))
     await world.aws.arrived["signal"].wait()
-    world.build()  # another process; the first one never wakes again
+    world.build()  # another process; the first one never continues
     async with world.running():
         await world.clock.advance(120)
     events = [each.event for each in await trail(world) if each.event != "clicked"]
@@ -108,8 +108,8 @@ async def test_what_a_dead_process_left_is_told_by_the_next(world: World) -> Non
     await asyncio.gather(click, return_exceptions=True)
 
 
-async def test_cancelling_is_in_the_trail_too(world: World) -> None:
-    """Every verb goes the same way."""
+async def test_cancellation_is_in_the_trail(world: World) -> None:
+    """The same steps as for a decision."""
     key = await world.posted()
     async with world.running():
         await world.click_handler.click(world.withdrawn(key))
@@ -120,15 +120,15 @@ async def test_cancelling_is_in_the_trail_too(world: World) -> None:
     ]
 
 
-class LosingAnswers(MemoryStore):
-    """A store whose answer to the write that settles a decision is lost, after the write or instead of it."""
+class LosingReplies(MemoryStore):
+    """A store that loses one reply: to the write that confirms a decision. `landed`: the write took place."""
 
     def __init__(self, *, landed: bool) -> None:
         super().__init__()
         self.landed, self.lost = landed, 0
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write, or not, and leave the caller without an answer; once."""
+        """Write, or not, and raise StoreUncertain; once."""
         before = await self.load(key)
         after = change(before) if before else None
         if self.lost or after is None or not any(each.state is DecisionState.CONFIRMED for each in after.decisions):
@@ -140,9 +140,9 @@ class LosingAnswers(MemoryStore):
 
 
 @pytest.mark.parametrize("landed", [True, False])
-async def test_what_is_stored_is_in_the_trail_whoever_heard_of_it(landed: bool) -> None:
-    """The settling write is answered by nobody: the trail says accepted once, when the row does and not before."""
-    store = LosingAnswers(landed=landed)
+async def test_trail_follows_the_row_when_a_reply_of_the_store_is_lost(landed: bool) -> None:
+    """The trail has "accepted" once, as soon as the row is confirmed and not before."""
+    store = LosingReplies(landed=landed)
     world = new_world(store=store)
     key = await world.posted()
     async with world.running():
@@ -155,8 +155,8 @@ async def test_what_is_stored_is_in_the_trail_whoever_heard_of_it(landed: bool) 
     assert steps == ["claimed", "sent", *([] if landed else ["unanswered"]), "accepted"]
 
 
-async def test_a_step_is_in_the_trail_without_its_process() -> None:
-    """It dies with the answer of the write in its hands: the step is stored already."""
+async def test_step_of_a_process_that_dies_after_the_write_is_in_the_trail() -> None:
+    """The write of the row stores the step as well, so it does not depend on the process."""
     world = new_world(store=Fatal())
     key = await world.posted()
     with pytest.raises(Died):
@@ -166,27 +166,27 @@ async def test_a_step_is_in_the_trail_without_its_process() -> None:
 
 
 class Died(BaseException):
-    """Stands for the end of a process: no code of the product handles it."""
+    """The end of a process: no code of the product catches it."""
 
 
 class Fatal(MemoryStore):
-    """A store whose caller dies of its answer to a claim."""
+    """A store whose caller dies right after it has stored a claim."""
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write, and never come back."""
+        """Write, then end the process."""
         record = await super().apply(key, change, now=now)
         if record.decisions:
             raise Died
         return record
 
 
-class Forgetful(MemoryStore):
-    """A store whose trail alone takes no presses."""
+class RefusingClicks(MemoryStore):
+    """A store that takes everything but clicks while `away` is set."""
 
     away = True
 
     async def append_audit(self, entry: AuditEntry) -> None:
-        """Refuse while away."""
+        """Refuse while `away` is set."""
         self.broken, broken = self.away, self.broken
         try:
             await super().append_audit(entry)
@@ -194,29 +194,29 @@ class Forgetful(MemoryStore):
             self.broken = broken
 
 
-async def test_what_the_store_does_not_take_waits_and_is_in_the_log() -> None:
-    """Nothing is lost and nothing waits for it: the decision goes on, the log has the press, the store gets it later."""
-    store = Forgetful()
+async def test_click_that_cannot_be_stored_is_logged_and_stored_later() -> None:
+    """The decision proceeds, the log has the click, and the store gets it once it is back."""
+    store = RefusingClicks()
     world = new_world(store=store)
     key = await world.posted()
     with capture_logs() as logs:
         async with world.running():
             await world.press(key, HANAKO)
-    noted = [each["what"] for each in logs if each["event"] == "audit_noted"]
-    assert noted == ["claimed", "sent", "accepted", "clicked"]
+    logged = [each["what"] for each in logs if each["event"] == "audit_noted"]
+    assert logged == ["claimed", "sent", "accepted", "clicked"]
     assert "audit_not_stored" in {each["event"] for each in logs}
     stored = [each.event for each in await store.audit(world.clock.now() - timedelta(days=1))]
     assert (world.aws.count("signal"), stored) == (1, ["claimed", "sent", "accepted"])
     store.away = False
     running = asyncio.create_task(world.auditing.run())
     await world.clock.advance(11)
-    assert [each.event for each in await store.audit(world.clock.now() - timedelta(days=1))] == noted
+    assert [each.event for each in await store.audit(world.clock.now() - timedelta(days=1))] == logged
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_flood_is_counted_and_hides_nobody_else(world: World) -> None:
-    """One person presses without end: so many entries, then a count; another person's click is there as ever."""
+async def test_endless_clicks_of_one_person_are_counted(world: World) -> None:
+    """Beyond the limit a count replaces the entries; the click of another person has its own entry."""
     key = await world.posted()
     for _ in range(MOST_CLICKS + 40):
         await world.press(key, person(50))
@@ -230,8 +230,8 @@ async def test_a_flood_is_counted_and_hides_nobody_else(world: World) -> None:
     assert [each.verb for each in entries if each.person == ICHIRO.object_id] == ["refresh"]
 
 
-async def test_an_entry_that_is_pushed_out_takes_no_other_with_it() -> None:
-    """The store hangs on one entry while a thousand more come: what is left is stored, each once."""
+async def test_full_backlog_drops_only_the_oldest_clicks() -> None:
+    """The store hangs on one click while a thousand more arrive: the remaining ones are stored once each."""
     store = Gated()
     world = new_world(store=store)
     for number in range(KEPT_WAITING + 3):
@@ -243,8 +243,8 @@ async def test_an_entry_that_is_pushed_out_takes_no_other_with_it() -> None:
     assert stored == ["p0", *(f"p{number}" for number in range(3, KEPT_WAITING + 3))]
 
 
-async def test_a_flood_of_presses_pushes_no_decision_out() -> None:
-    """While it takes no press: what was sent to AWS is stored, and the press that was given up is in the log."""
+async def test_endless_clicks_never_displace_a_decision() -> None:
+    """While the store takes no clicks, the steps of a decision are stored; the dropped click is in the log."""
     store = Gated()
     world = new_world(store=store)
     key = await world.posted()
@@ -261,7 +261,7 @@ async def test_a_flood_of_presses_pushes_no_decision_out() -> None:
 
 
 class Gated(MemoryStore):
-    """A store in whose trail presses wait to be let through."""
+    """A store that takes clicks only after `free` is set."""
 
     def __init__(self) -> None:
         super().__init__()

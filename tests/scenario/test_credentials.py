@@ -1,4 +1,4 @@
-"""The whole program with each credential that is not a secret in its environment; federation has a file of its own."""
+"""The whole program with each credential other than a secret in its environment. test_federation has the AWS one."""
 
 import asyncio
 import json
@@ -21,14 +21,14 @@ TOKEN = "token$"
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
-    """AWS and Teams, the bot not started yet."""
+    """AWS and Teams; the bot is not started and has no secret."""
     async with product(monkeypatch, tmp_path) as world:
         world.changed |= {"app_secret": None}
         yield world
 
 
-async def test_a_secret_is_rotated_without_a_restart(world: Product) -> None:
-    """In Secrets Manager and in Entra, at the worst moment: the old one and its token end at once."""
+async def test_secret_is_rotated_without_a_restart(world: Product) -> None:
+    """Secrets Manager and Entra change at once, and the old token is revoked: the bot reads the new secret."""
     vault = world.aws.client("secretsmanager", region="eu-west-1")
     kept = await asyncio.to_thread(
         vault.create_secret, Name="node-access", SecretString=json.dumps({"client_secret": SECRET})
@@ -50,11 +50,11 @@ async def test_a_secret_is_rotated_without_a_restart(world: Product) -> None:
 
 @asynccontextmanager
 async def identity_endpoint(microsoft: FakeMicrosoft) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
-    """Azure's identity endpoint on this machine, as App Service has it; the connector takes its tokens."""
-    asked: list[dict[str, Any]] = []
+    """Serve Azure's identity endpoint as App Service does; yield its URL and the requests it got."""
+    requests: list[dict[str, Any]] = []
 
     async def grant(request: web.Request) -> web.Response:
-        asked.append({**request.query, "header": request.headers.get("X-IDENTITY-HEADER")})
+        requests.append({**request.query, "header": request.headers.get("X-IDENTITY-HEADER")})
         token = microsoft.sign_in.outbound_token()
         ends = str(int(time.time()) + 86_400)
         return web.json_response({"access_token": token, "expires_on": ends, "token_type": "Bearer"})
@@ -64,15 +64,15 @@ async def identity_endpoint(microsoft: FakeMicrosoft) -> AsyncIterator[tuple[str
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://localhost:{runner.addresses[0][1]}/msi/token", asked
+    yield f"http://localhost:{runner.addresses[0][1]}/msi/token", requests
     await runner.cleanup()
 
 
-async def test_in_azure_the_token_is_the_identitys(world: Product, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request is posted and decided; Entra is never asked, and a proxy of the host's is none for this address."""
+async def test_managed_identity_provides_the_token(world: Product, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request is posted and decided without a call to Entra, and the endpoint is reached without the proxy."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")  # all but the identity endpoint, which has another name here
-    async with identity_endpoint(world.microsoft) as (address, asked):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")  # not the identity endpoint: its host name is localhost here
+    async with identity_endpoint(world.microsoft) as (address, requests):
         world.changed |= {
             "app_credential": "managed-identity",
             "identity_endpoint": address,
@@ -82,7 +82,7 @@ async def test_in_azure_the_token_is_the_identitys(world: Product, monkeypatch: 
             request = await world.ask()
             await world.click(HANAKO, await world.card(request), "approve", "ok")
             await world.until(lambda: "Approved by" in str(world.cards(request)[0].card))
-    assert asked == [
+    assert requests == [
         {
             "api-version": "2019-08-01",
             "resource": "https://api.botframework.com",

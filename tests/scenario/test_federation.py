@@ -42,7 +42,7 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusted: Trust)
         yield world
 
 
-async def test_from_the_request_to_the_decision_without_a_secret(world: Product) -> None:
+async def test_request_is_decided_without_a_secret(world: Product) -> None:
     """Post, approve and notify with a token that an assertion from AWS obtained; no secret exists."""
     assert world.settings().app_secret.get_secret_value() == ""
     async with world.running():
@@ -107,7 +107,7 @@ class TestAnotherAudience:
         assert "invalid_client AADSTS700212" in await refusals(world)
 
 
-async def test_an_assertion_signed_by_another_key_is_refused(world: Product, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_assertion_signed_by_another_key_is_refused(world: Product, monkeypatch: pytest.MonkeyPatch) -> None:
     """The right claims without the issuer's key are worth nothing."""
     forger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -119,7 +119,7 @@ async def test_an_assertion_signed_by_another_key_is_refused(world: Product, mon
 
 
 @pytest.mark.parametrize(("start", "end"), [(-120, -60), (60, 120)], ids=["over", "not begun"])
-async def test_an_assertion_outside_its_lifetime_is_refused(
+async def test_assertion_outside_its_lifetime_is_refused(
     world: Product, monkeypatch: pytest.MonkeyPatch, start: int, end: int
 ) -> None:
     """Neither before it begins nor after it expires."""

@@ -9,10 +9,9 @@ from bot.domain.identity import IdentityRules, Person
 from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
-from bot.domain.shown.views import Reason
 from bot.service.clicks.click import Answer, Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
-from tests.fakes.world import World, new_world
+from tests.fakes.world import World, code_of, new_world
 
 USER_ID = "1234567890-e1fbc510-8081-70c2-448f-0123456789ab"
 NAMES = ("tyamada@corp.example.net", "taro.yamada@example.com")
@@ -22,23 +21,19 @@ EVERYBODY = (HANAKO, ICHIRO, TARO_PERSON)
 @pytest.fixture
 def world() -> World:
     """Return a new world in which the record names Taro."""
-    fresh = new_world()
-    fresh.identities.records[USER_ID] = NAMES
-    return fresh
+    world = new_world()
+    world.identities.records[USER_ID] = NAMES
+    return world
 
 
-def _asked(world: World, number: int = 1) -> RequestKey:
+def _requested(world: World, number: int = 1) -> RequestKey:
     return world.aws.add(number, requester=USER_ID)
 
 
-async def _pressed(world: World, key: RequestKey, person: Person) -> Answer:
+async def _click(world: World, key: RequestKey, person: Person) -> Answer:
     """Click Approve with the object id alone, as an activity does."""
     async with world.running():
         return await world.press(key, replace(person, upn=None, mail=None))
-
-
-def _code(answer: Answer) -> Reason | None:
-    return answer.notice.code if answer.notice else None
 
 
 def _wait(row: Record) -> timedelta:
@@ -50,7 +45,7 @@ def _wait(row: Record) -> timedelta:
 
 async def test_card_names_the_person_of_the_record(world: World) -> None:
     """Exactly one member has a name of the record; the card has buttons from its first post."""
-    await world.shown(_asked(world))
+    await world.shown(_requested(world))
     (card,) = world.chat.of("post")
     assert (card.buttons, len(card.versions)) == (True, 1)
     assert TARO_PERSON.name in card.card
@@ -58,11 +53,11 @@ async def test_card_names_the_person_of_the_record(world: World) -> None:
 
 async def test_identified_requester_cannot_decide_and_others_can(world: World) -> None:
     """Taro is refused as the requester. Hanako's click sends one signal in her name, and Taro is notified."""
-    key = _asked(world)
+    key = _requested(world)
     await world.shown(key)
-    assert _code(await _pressed(world, key, TARO_PERSON)) is Refusal.OWN_REQUEST
+    assert code_of(await _click(world, key, TARO_PERSON)) is Refusal.OWN_REQUEST
     assert world.aws.signals == []
-    await _pressed(world, key, HANAKO)
+    await _click(world, key, HANAKO)
     assert [signal.session_name for signal in world.aws.signals] == [HANAKO.session_name]
     await world.shown(key)
     assert {sent.where for sent in world.chat.of("direct")} == {TARO_PERSON.object_id}
@@ -71,13 +66,13 @@ async def test_identified_requester_cannot_decide_and_others_can(world: World) -
 async def test_requester_in_no_roster_is_identified_by_the_address(world: World) -> None:
     """The address is enough to refuse the requester later, and others may decide."""
     world.people.people = [HANAKO, ICHIRO]
-    key = _asked(world)
+    key = _requested(world)
     row = await world.shown(key)
     assert row.requester
     assert (row.requester.identified, row.requester.person) == (True, None)
     world.people.people = list(EVERYBODY)
-    assert _code(await _pressed(world, key, TARO_PERSON)) is Refusal.OWN_REQUEST
-    await _pressed(world, key, ICHIRO)
+    assert code_of(await _click(world, key, TARO_PERSON)) is Refusal.OWN_REQUEST
+    await _click(world, key, ICHIRO)
     assert [signal.session_name for signal in world.aws.signals] == [ICHIRO.session_name]
 
 
@@ -85,9 +80,9 @@ async def test_requester_in_no_roster_is_identified_by_the_address(world: World)
 async def test_ambiguous_record_lets_nobody_decide(world: World, names: tuple[str, ...]) -> None:
     """No names, a name without an address, the names of two people: it could be the person who clicks."""
     world.identities.records[USER_ID] = names
-    key = _asked(world)
+    key = _requested(world)
     await world.shown(key)
-    answers = [await _pressed(world, key, person) for person in EVERYBODY]
+    answers = [await _click(world, key, person) for person in EVERYBODY]
     assert all(answer.refused for answer in answers)
     assert (world.aws.signals, world.chat.of("post")[0].buttons) == ([], False)
 
@@ -95,27 +90,27 @@ async def test_ambiguous_record_lets_nobody_decide(world: World, names: tuple[st
 async def test_unreadable_record_does_not_delay_the_card(world: World) -> None:
     """The card is posted without buttons, no one may decide, and the next reconcile a second later completes it."""
     world.identities.problem = "AccessDeniedException"
-    key = _asked(world)
+    key = _requested(world)
     row = await world.shown(key)
     (card,) = world.chat.of("post")
     assert (card.buttons, "web-prod-01" in card.card, _wait(row)) == (False, True, timedelta(seconds=1))
     for person in EVERYBODY:
-        assert _code(await _pressed(world, key, person)) is Refusal.UNIDENTIFIED
+        assert code_of(await _click(world, key, person)) is Refusal.UNIDENTIFIED
     assert world.aws.signals == []
     world.identities.problem = ""
     async with world.running():
         await world.clock.advance(60)
     (card,) = world.chat.of("post")
     assert (card.buttons, TARO_PERSON.name in card.card) == (True, True)
-    assert _code(await _pressed(world, key, TARO_PERSON)) is Refusal.OWN_REQUEST
-    await _pressed(world, key, HANAKO)
+    assert code_of(await _click(world, key, TARO_PERSON)) is Refusal.OWN_REQUEST
+    await _click(world, key, HANAKO)
     assert len(world.aws.signals) == 1
 
 
 async def test_unreadable_record_is_retried_with_growing_pauses(world: World) -> None:
     """Without the permission, a waiting request is reconciled every few minutes, not every second."""
     world.identities.problem = "AccessDeniedException"
-    key = _asked(world)
+    key = _requested(world)
     async with world.running():
         await world.rows.requeue(key)
         await world.clock.advance(3600)
@@ -127,12 +122,12 @@ async def test_unreadable_record_is_retried_with_growing_pauses(world: World) ->
 
 async def test_record_that_becomes_unreadable_removes_the_buttons(world: World) -> None:
     """The permission was removed: the buttons disappear, and a click on an old card does not reach AWS."""
-    key = _asked(world)
+    key = _requested(world)
     await world.shown(key)
     world.identities.problem = "AccessDeniedException"
     await world.shown(key)
     assert not world.chat.of("post")[0].buttons
-    codes = [_code(await _pressed(world, key, person)) for person in EVERYBODY]
+    codes = [code_of(await _click(world, key, person)) for person in EVERYBODY]
     assert codes == [Refusal.UNIDENTIFIED, Refusal.UNIDENTIFIED, Refusal.OWN_REQUEST]
     assert world.aws.signals == []
 
@@ -141,21 +136,21 @@ async def test_known_requester_stays_refused_while_the_record_is_unreadable(worl
     """Even if unidentified requesters are allowed, their user cannot decide while the record is unreadable."""
     anybody = replace(world.configuration.value.identity, allow_unidentified=True)
     world.configuration.value = replace(world.configuration.value, identity=anybody)
-    key = _asked(world)
+    key = _requested(world)
     await world.shown(key)
     world.identities.problem = "ReadTimeoutError"
     for _ in range(2):
         row = await world.shown(key)
         assert row.requester
         assert not row.requester.identified
-    assert _code(await _pressed(world, key, TARO_PERSON)) is Refusal.OWN_REQUEST
+    assert code_of(await _click(world, key, TARO_PERSON)) is Refusal.OWN_REQUEST
     assert world.aws.signals == []
 
 
 async def test_requester_is_notified_after_the_record_becomes_readable(world: World) -> None:
     """The console decided meanwhile; the direct message follows once the record is read."""
     world.identities.problem = "InternalServerException"
-    key = _asked(world)
+    key = _requested(world)
     await world.shown(key)
     world.aws.end(key, Status.REJECTED)
     await world.shown(key)
@@ -168,13 +163,13 @@ async def test_requester_is_notified_after_the_record_becomes_readable(world: Wo
 
 async def test_record_is_read_only_if_it_is_needed(world: World) -> None:
     """It is not read for a requester with an ARN, one in [people], or a replica of a request."""
-    copied = _asked(world, number=2)
+    copied = _requested(world, number=2)
     world.aws.requests[copied] = replace(world.aws.requests[copied], replica_of=world.aws.add(3))
     await world.shown(copied)
     await world.shown(world.aws.add(4))
     listed = IdentityRules(people={USER_ID: f"user:{HANAKO.object_id}"})
     world.configuration.value = replace(world.configuration.value, identity=listed)
-    row = await world.shown(_asked(world))
+    row = await world.shown(_requested(world))
     assert row.requester
     assert row.requester.person == HANAKO
     assert not row.requester.is_person(TARO_PERSON)
@@ -184,7 +179,7 @@ async def test_record_is_read_only_if_it_is_needed(world: World) -> None:
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
 async def test_only_the_person_of_the_record_may_cancel(world: World, verb: Verb) -> None:
     """They may cancel in their own chat, and never decide."""
-    key = _asked(world)
+    key = _requested(world)
     await world.shown(key)
     async with world.running():
         refused = await world.click_handler.click(world.withdrawn(key, HANAKO))

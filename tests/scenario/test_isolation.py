@@ -1,4 +1,4 @@
-"""One channel of Teams hangs: the services and the real Messenger, over a Connector on loopback."""
+"""One channel or person in Teams hangs: the services and the real Messenger, over a connector on loopback."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -22,12 +22,12 @@ from tests.fakes.teams_world import APPROVERS, Conversation
 from tests.fakes.world import APPROVALS, World, new_world
 
 LEADS = "19:leads@thread.tacv2"
-REQUESTS = 20  # for the channel that hangs: far more than are looked at side by side
+REQUESTS = 20  # for the channel that hangs: far more than are reconciled side by side
 
 
 @pytest.fixture
 async def ms() -> AsyncIterator[FakeMicrosoft]:
-    """Teams, with a second channel."""
+    """Teams with a second channel."""
     async with FakeMicrosoft() as fake:
         fake.world.conversations[LEADS] = Conversation(Place(id=LEADS, kind="channel"), [])
         yield fake
@@ -35,7 +35,7 @@ async def ms() -> AsyncIterator[FakeMicrosoft]:
 
 @pytest.fixture
 async def world(ms: FakeMicrosoft) -> AsyncIterator[World]:
-    """The services on it; requests for production go to one channel, all others to the second."""
+    """The services over it; requests for production go to one channel, all others to the second."""
     production = Match(tags=(("Environment", frozenset({"production"})),))
     channels = (
         replace(APPROVALS, conversation=APPROVERS, match=production, fallback=False),
@@ -52,11 +52,11 @@ async def world(ms: FakeMicrosoft) -> AsyncIterator[World]:
             tenant_id=TENANT_ID,
             telemetry=Telemetry(CollectorRegistry()),
         )
-        yield replace(made, chat=messenger)  # type: ignore[arg-type]  # the real one in the place of the fake
+        yield replace(made, chat=messenger)  # type: ignore[arg-type]  # the real one instead of the fake
 
 
-async def test_a_request_for_another_channel_does_not_wait_for_one_that_hangs(world: World, ms: FakeMicrosoft) -> None:
-    """Twenty requests are due before it and no time passes: its card is there while the others still hang."""
+async def test_hanging_channel_does_not_delay_another_channel(world: World, ms: FakeMicrosoft) -> None:
+    """Twenty requests for the hanging channel are due first; the other channel's card arrives meanwhile."""
     held = ms.hold("POST", "/v3/conversations$", times=None, body_holds=APPROVERS)
     for number in range(1, REQUESTS + 1):
         await world.rows.requeue(world.aws.add(number))
@@ -72,8 +72,8 @@ async def test_a_request_for_another_channel_does_not_wait_for_one_that_hangs(wo
         await ms.faults.until(lambda: len(ms.posted(APPROVERS)) == IN_FLIGHT)
 
 
-async def test_a_person_who_cannot_be_reached_holds_up_nobody_elses_request(world: World, ms: FakeMicrosoft) -> None:
-    """Direct messages to one person hang; cards and messages of twenty requests of another's come at Teams' pace."""
+async def test_hanging_personal_chat_does_not_delay_other_people(world: World, ms: FakeMicrosoft) -> None:
+    """Direct messages to one person hang; the cards and messages of twenty other requests arrive."""
     held = ms.hold("POST", "/v3/conversations$", times=None, body_holds=TARO.id)
     for number in range(1, IN_FLIGHT + 1):
         await world.rows.requeue(world.aws.add(number))
@@ -89,7 +89,7 @@ async def test_a_person_who_cannot_be_reached_holds_up_nobody_elses_request(worl
 
 
 async def _until(world: World, condition: Callable[[], bool]) -> None:
-    """Let time pass until something holds; sockets are given their turn in between."""
+    """Advance the clock until the condition holds; sockets get their turn in between."""
     while not condition():
         await world.clock.advance(1)
         await asyncio.sleep(0)

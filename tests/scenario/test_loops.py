@@ -22,8 +22,8 @@ from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
 
 
-class Moody(MemoryStore):
-    """A store that refuses some calls."""
+class RefusingStore(MemoryStore):
+    """A store that refuses the calls that a test names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Moody(MemoryStore):
         return await super().due(now, limit)
 
     async def next_due(self):  # type: ignore[no-untyped-def]
-        """Return the earliest appointment."""
+        """Return the earliest due time."""
         self.check("next_due")
         return await super().next_due()
 
@@ -57,9 +57,9 @@ class Moody(MemoryStore):
         return await super().apply(key, change, now=now)
 
 
-def moody(world: World) -> Moody:
-    """Give a world a store that can refuse."""
-    store = Moody()
+def with_refusing_store(world: World) -> RefusingStore:
+    """Replace the world's store by one that can refuse."""
+    store = RefusingStore()
     world.store = store
     world.build()
     return store
@@ -68,7 +68,7 @@ def moody(world: World) -> Moody:
 async def test_request_that_crashes_the_reconciler_does_not_stop_the_others(world: World) -> None:
     """The error is logged and the request put off for a minute; other requests get their cards."""
     bad, good = world.aws.add(1), world.aws.add(2)
-    world.aws.before["observe"].append(ZeroDivisionError("nobody foresaw this"))
+    world.aws.before["observe"].append(ZeroDivisionError("an unforeseen error"))
     async with world.running():
         await world.rows.requeue(bad)
         await world.clock.advance(1)
@@ -81,7 +81,7 @@ async def test_request_that_crashes_the_reconciler_does_not_stop_the_others(worl
 
 async def test_unavailable_store_is_retried_every_few_seconds(world: World) -> None:
     """The loop does not spin, and continues once the store answers."""
-    store = moody(world)
+    store = with_refusing_store(world)
     key = world.aws.add()
     await world.rows.requeue(key)
     store.refused = {"due", "next_due", "apply"}
@@ -95,7 +95,7 @@ async def test_unavailable_store_is_retried_every_few_seconds(world: World) -> N
 
 async def test_row_that_cannot_be_put_off_does_not_make_the_loop_spin(world: World) -> None:
     """The reconcile fails, and so does storing the next attempt."""
-    store = moody(world)
+    store = with_refusing_store(world)
     await world.rows.requeue(world.aws.add())
     store.refused = {"apply"}
     async with world.running():
@@ -139,7 +139,7 @@ async def test_row_leased_by_another_process_is_retried_every_second(world: Worl
 
 async def test_sweep_continues_after_a_failure_of_the_store(world: World) -> None:
     """One sweep fails; the next one finds the request."""
-    store = moody(world)
+    store = with_refusing_store(world)
     world.aws.add()
     store.refused = {"watched"}
     async with world.running():
@@ -150,8 +150,8 @@ async def test_sweep_continues_after_a_failure_of_the_store(world: World) -> Non
     assert len(world.chat.of("post")) == 1
 
 
-class Absent:
-    """A queue that does not answer at first."""
+class UnreachableQueue:
+    """A queue that does not answer its first calls."""
 
     def __init__(self, refusals: int) -> None:
         self.refusals = refusals
@@ -159,27 +159,27 @@ class Absent:
         self.empty = asyncio.Event()  # ends one long poll without a message
 
     async def check(self) -> None:
-        """Refuse a few times."""
+        """Refuse the first calls."""
         self.asked += 1
         if self.asked <= self.refusals:
             raise AwsUnavailable("AWS.SimpleQueueService.NonExistentQueue")
 
     async def receive(self) -> Sequence[Hint]:
-        """Refuse a few times, then wait for messages that do not come."""
+        """Refuse the first calls, then wait for messages that do not come."""
         await self.check()
         await self.empty.wait()
         self.empty.clear()
         return []
 
     async def delete(self, hint: Hint) -> None:
-        """Nothing to delete."""
+        """Do nothing: there is no message."""
 
 
 async def test_unreachable_queue_is_reported_as_missing_until_it_answers(world: World) -> None:
     """/readyz shows AWS's error code. The queue is retried every few seconds."""
     telemetry = Telemetry(CollectorRegistry())
     telemetry.health.expect(QUEUE)
-    queue = Absent(refusals=2)
+    queue = UnreachableQueue(refusals=2)
     intake = Intake(
         queue=queue, rows=world.rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry
     )
@@ -228,7 +228,7 @@ async def test_requests_leased_elsewhere_do_not_delay_other_requests() -> None:
     assert (posted, len(busy.chat.of("post"))) == (1, 9)
 
 
-@pytest.mark.parametrize("writes", [False, True], ids=["a look that writes nothing", "a look that updates the card"])
+@pytest.mark.parametrize("writes", [False, True], ids=["nothing is written", "the card is updated"])
 async def test_event_during_a_reconcile_that_outlasts_its_lease_is_not_lost(world: World, writes: bool) -> None:
     """AWS's answer is half a minute old when it arrives; the event that came meanwhile makes the row due again."""
     key = await world.posted()

@@ -1,4 +1,4 @@
-"""What the product promises its users, kept by the whole program over real HTTP."""
+"""What the product promises its users, with the whole program over real HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,18 +17,18 @@ from tests.fakes.product import CANCELLING, Product, product
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
-    """AWS and Teams, the bot not started yet."""
+    """AWS and Teams; the bot is not started."""
     async with product(monkeypatch, tmp_path) as world:
         yield world
 
 
 def has_buttons(card: object) -> bool:
-    """Tell whether one can decide on a card."""
+    """True if the card has a button to approve."""
     return "'verb': 'approve'" in str(card)
 
 
-async def test_from_the_request_to_the_decision(world: Product) -> None:
-    """Card, click, signal under the person's name, card in place, thread, direct message with the commands."""
+async def test_request_is_decided_from_its_card(world: Product) -> None:
+    """Card, click, signal in the person's name, updated card, thread note, direct message with the commands."""
     async with world.running():
         request = await world.ask()
         card = await world.card(request)
@@ -45,8 +45,8 @@ async def test_from_the_request_to_the_decision(world: Product) -> None:
     assert "start-session" in str(world.microsoft.posted(world.microsoft.world.personal(TARO))[-1].card)
 
 
-async def test_late_clicks_reach_aws_never(world: Product) -> None:
-    """By the same person and by others: no further call, and each is told who decided, when and why."""
+async def test_late_clicks_never_reach_aws(world: Product) -> None:
+    """The same person and others make no further call; each is shown who decided and the comment."""
     async with world.running():
         card = await world.card(await world.ask())
         early = _copy(card)
@@ -61,12 +61,12 @@ async def test_late_clicks_reach_aws_never(world: Product) -> None:
 
 
 def _copy(card: Any) -> Any:
-    """Return the card as somebody saw it whose client has missed every update since."""
+    """Return the card as a client shows it that missed every later update."""
     return deepcopy(card)
 
 
-async def test_decided_while_the_bot_was_down(world: Product) -> None:
-    """Its first sweep after the start shows what the console decided, events or not."""
+async def test_decision_during_downtime_is_shown_after_the_start(world: Product) -> None:
+    """The first sweep after the start finds the console's decision without an event."""
     async with world.running():
         request = await world.ask()
         card = await world.card(request)
@@ -78,23 +78,21 @@ async def test_decided_while_the_bot_was_down(world: Product) -> None:
     assert len(world.replies(card)) == 1
 
 
-async def test_every_event_lost(world: Product) -> None:
-    """The sweep alone brings the card."""
+async def test_sweep_alone_brings_the_card_when_all_events_are_lost(world: Product) -> None:
+    """Events are a shortcut only."""
     world.aws.events.deliver(Delivery.NEVER)
     world.sweep_seconds = 0.2
     async with world.running():
         assert has_buttons((await world.card(await world.ask())).card)
 
 
-async def test_aws_that_answers_after_eight_seconds(world: Product) -> None:
-    """The click is answered in time with "applying"; the card follows when AWS has answered."""
+async def test_click_is_answered_while_aws_is_slow(world: Product) -> None:
+    """The click is answered "applying" in time; the card follows when AWS has answered."""
     async with world.running():
         request = await world.ask()
         card = await world.card(request)
         with world.aws.faults.hold("GetAutomationExecution") as held:
-            answer = await world.click(
-                HANAKO, card, "approve"
-            )  # while AWS is still silent; test_deciding has the seconds
+            answer = await world.click(HANAKO, card, "approve")  # test_deciding proves the number of seconds
             assert words("banner.applying") in str(answer["value"])
             assert not has_buttons(answer["value"])
             assert world.signals() == 0
@@ -103,8 +101,8 @@ async def test_aws_that_answers_after_eight_seconds(world: Product) -> None:
     assert world.signals() == 1
 
 
-async def test_a_reply_that_is_lost_after_the_signal_took_effect(world: Product) -> None:
-    """One signal, never a second; the card follows."""
+async def test_signal_with_a_lost_reply_is_sent_once(world: Product) -> None:
+    """The signal took effect and its reply was lost: no second signal, and the card follows."""
     async with world.running():
         request = await world.ask()
         card = await world.card(request)
@@ -114,8 +112,8 @@ async def test_a_reply_that_is_lost_after_the_signal_took_effect(world: Product)
     assert world.signals() == 1
 
 
-async def test_the_button_of_a_level_that_has_passed(world: Product) -> None:
-    """A click on the first level's button after that level decides nothing at the second."""
+async def test_button_of_a_passed_level_decides_nothing(world: Product) -> None:
+    """A later click on the first level's button does not count for the second level."""
     async with world.running():
         request = await world.ask("db-prod-01")
         first = _copy(await world.card(request))
@@ -129,8 +127,8 @@ async def test_the_button_of_a_level_that_has_passed(world: Product) -> None:
     assert [effect.step for effect in world.aws.effects()] == ["Level1", "Level2"]
 
 
-async def test_the_requester_clicks(world: Product) -> None:
-    """Nobody decides their own request."""
+async def test_requester_cannot_decide_their_own_request(world: Product) -> None:
+    """The click is refused, and the card keeps its buttons and the comment."""
     async with world.running():
         card = await world.card(await world.ask())
         answer = await world.click(TARO, card, "approve", "it is me")
@@ -140,8 +138,8 @@ async def test_the_requester_clicks(world: Product) -> None:
     assert world.signals() == 0
 
 
-async def test_conflicting_policies_are_told_to_the_requester(world: Product) -> None:
-    """The request failed: the requester learns which policies are in each other's way."""
+async def test_requester_learns_of_conflicting_policies(world: Product) -> None:
+    """The request failed: a direct message names the policies that conflict."""
     async with world.running():
         await world.ask("batch-01")
         chat = world.microsoft.world.personal(TARO)
@@ -151,19 +149,19 @@ async def test_conflicting_policies_are_told_to_the_requester(world: Product) ->
         assert "Batch-Nodes" in text
 
 
-# --- what is taken back
+# --- revocations and cancellations
 
 
 async def approved(world: Product) -> tuple[str, Any]:
-    """A request that Hanako approved, and its card with a button to revoke."""
+    """Have Hanako approve a request; return its id and its card with the button to revoke."""
     request = await world.ask()
     await world.click(HANAKO, await world.card(request), "approve")
     await world.until(lambda: "'verb': 'revoke'" in str(world.cards(request)[0].card))
     return request, world.cards(request)[0]
 
 
-async def test_access_is_revoked(world: Product) -> None:
-    """One signal of type Revoke in the approver's name; card, thread and requester are told by whom; late ones 0."""
+async def test_approver_revokes_access(world: Product) -> None:
+    """One Revoke signal in the approver's name; card, thread and requester see who it was; late clicks send nothing."""
     async with world.running():
         request, card = await approved(world)
         early = _copy(card)
@@ -185,8 +183,8 @@ async def test_access_is_revoked(world: Product) -> None:
     assert all("田中 一郎" in str(each["value"]) for each in late)
 
 
-async def test_two_revokers_at_once(world: Product) -> None:
-    """One call, and both see who it was."""
+async def test_two_simultaneous_revocations_send_one_signal(world: Product) -> None:
+    """Both answers name the person whose signal was sent."""
     async with world.running():
         _, card = await approved(world)
         answers = await asyncio.gather(*(world.click(who, card, "revoke") for who in (ICHIRO, MEI)))
@@ -196,8 +194,8 @@ async def test_two_revokers_at_once(world: Product) -> None:
     assert all(winner.name in str(answer["value"]) for answer in answers)
 
 
-async def test_a_revocation_whose_reply_is_lost(world: Product) -> None:
-    """One call; what AWS shows settles it, and it is told by name."""
+async def test_revocation_with_a_lost_reply_is_sent_once(world: Product) -> None:
+    """What AWS shows settles it, and the thread names the person."""
     async with world.running():
         request, card = await approved(world)
         world.aws.faults.lose_reply("SendAutomationSignal", how=Loss.CLOSED)
@@ -209,13 +207,13 @@ async def test_a_revocation_whose_reply_is_lost(world: Product) -> None:
 
 
 async def waiting(world: Product) -> str:
-    """A request that waits in an account whose requests can be cancelled."""
+    """Make a request in an account whose requests can be cancelled; return its id."""
     world.toml += CANCELLING
     return await world.ask()
 
 
-async def test_a_request_is_cancelled(world: Product) -> None:
-    """One StopAutomationExecution in the requester's name, from their own chat; the channel is told; late clicks 0."""
+async def test_requester_cancels_from_their_own_chat(world: Product) -> None:
+    """One StopAutomationExecution in the requester's name; the channel shows it; late clicks send nothing."""
     request = await waiting(world)
     async with world.running():
         card = _copy(await world.card(request))
@@ -235,8 +233,8 @@ async def test_a_request_is_cancelled(world: Product) -> None:
     assert "StopAutomationExecution Cancel" in str(world.replies(card)[0].card)
 
 
-async def test_a_cancellation_whose_reply_is_lost(world: Product) -> None:
-    """One call; what AWS shows settles it, and it is told by name."""
+async def test_cancellation_with_a_lost_reply_is_sent_once(world: Product) -> None:
+    """What AWS shows settles it, and the card names the person."""
     request = await waiting(world)
     async with world.running():
         await world.until(lambda: bool(world.told(TARO)))
@@ -246,8 +244,8 @@ async def test_a_cancellation_whose_reply_is_lost(world: Product) -> None:
     assert len(world.aws.calls("StopAutomationExecution")) == 1
 
 
-async def test_a_request_is_cancelled_by_nobody_else(world: Product) -> None:
-    """The button on a forged click from the channel, by an approver and by the requester: 0 calls."""
+async def test_forged_cancellations_are_refused(world: Product) -> None:
+    """Clicks from the channel, by an approver and by the requester, and by an approver in the chat: no call."""
     request = await waiting(world)
     async with world.running():
         card = await world.card(request)
@@ -263,8 +261,8 @@ async def test_a_request_is_cancelled_by_nobody_else(world: Product) -> None:
     assert world.aws.calls("StopAutomationExecution") == []
 
 
-async def test_where_no_cancel_role_is_set_up_there_is_no_button(world: Product) -> None:
-    """The requester is told that the request waits, and no more."""
+async def test_account_without_a_cancel_role_has_no_cancel_button(world: Product) -> None:
+    """The direct message says only that the request waits."""
     async with world.running():
         await world.ask()
         await world.until(lambda: bool(world.told(TARO)))

@@ -1,4 +1,4 @@
-"""What follows when Teams refuses something for good: nothing is hidden, nothing is tried for ever, nobody may do more."""
+"""What follows when Teams refuses a message permanently: no request is hidden, and retries are bounded."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -22,7 +22,7 @@ HOUR = 3600.0
 
 @pytest.fixture
 def world() -> World:
-    """A world whose requests belong to one channel, with another one as the fallback."""
+    """Return a world whose requests belong to one channel; another channel is the fallback."""
     return new_world(HOME, LEADS)
 
 
@@ -33,7 +33,7 @@ async def _surface(world: World, key: RequestKey, name: str) -> Surface:
 
 
 async def _pass(world: World, key: RequestKey, seconds: float) -> None:
-    """Look at one request whenever it is due; hours take no longer than seconds."""
+    """Let time pass and reconcile the request whenever it is due. Simulates hours within seconds."""
     until = world.clock.now() + timedelta(seconds=seconds)
     while (due := (await world.row(key)).requeue_at) is not None and due <= until:
         await world.clock.advance(max(0.0, (due - world.clock.now()).total_seconds()))
@@ -52,7 +52,7 @@ def _cards(world: World, conversation: str) -> list[str]:
     "problem",
     [each for each in ChatProblem if each not in {ChatProblem.UNAUTHORIZED, ChatProblem.ACTIVITY_NOT_FOUND}],
 )
-async def test_a_request_whose_channel_refuses_it_is_seen_in_the_fallback(world: World, problem: ChatProblem) -> None:
+async def test_refused_card_is_posted_in_the_fallback_channel(world: World, problem: ChatProblem) -> None:
     """The card there has no buttons, names the channel and the reason, and links to the AWS console."""
     world.chat.refusing[CHANNEL] = problem
     world.aws.add()
@@ -65,8 +65,8 @@ async def test_a_request_whose_channel_refuses_it_is_seen_in_the_fallback(world:
     assert "console.aws.amazon.com" in card.card
 
 
-async def test_the_home_channel_takes_over_as_soon_as_it_can(world: World) -> None:
-    """It is tried again after five minutes; then it has the buttons, and the stand-in says where they are."""
+async def test_home_channel_gets_its_card_once_teams_accepts_it(world: World) -> None:
+    """It is retried after five minutes; then it has the buttons, and the stand-in says where they are."""
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     world.aws.add()
     async with world.running():
@@ -174,7 +174,7 @@ async def test_refused_cards_are_retried_when_the_bot_is_added_to_a_team(world: 
 
 async def test_installation_event_survives_a_failure_of_the_store(world: World) -> None:
     """The cards have a retry time anyway."""
-    world.rows.store.broken = True  # type: ignore[attr-defined]  # the store is the tests' own
+    world.rows.store.broken = True  # type: ignore[attr-defined]  # the store is a fake
     await InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
     assert next(iter(world.telemetry.store_errors.collect())).samples[0].value == 1.0
 
@@ -207,7 +207,7 @@ async def test_posted_card_of_an_ended_request_is_retried_for_hours_then_given_u
     await world.rows.requeue(key)
     await _pass(world, key, 48 * HOUR)
     assert world.chat.asked["update"] == retry_policy.LAST_REFUSALS
-    assert world.chat.asked["post"] == 1  # of an ended request nobody has to be told elsewhere
+    assert world.chat.asked["post"] == 1  # an ended request gets no stand-in
     assert (await world.row(key)).requeue_at is None
 
 
@@ -281,7 +281,7 @@ def _delivery(row: Record, name: str) -> DeliveryState | None:
     return surface.delivery if surface else None
 
 
-# --- what is too large
+# --- cards that are too large
 
 
 async def test_card_that_is_too_large_is_sent_in_its_shortest_form(world: World) -> None:
@@ -326,7 +326,7 @@ async def test_requester_without_a_teams_user_is_noted_in_the_thread() -> None:
         world.aws.end(key, Status.CANCELLED)
         await world.rows.requeue(key)
         await world.clock.advance(1)
-        assert (await world.row(key)).surface("dm:cancelled") is None  # a roster that is away could tell yet
+        assert (await world.row(key)).surface("dm:cancelled") is None  # the roster may still identify the requester
         await world.clock.advance(IDENTIFYING_SPAN.total_seconds())
     direct = await _surface(world, key, "dm:cancelled")
     assert (direct.delivery, direct.problem, direct.attempts) == (DeliveryState.IMPOSSIBLE, "unknown_person", 0)
@@ -378,14 +378,14 @@ async def test_refusals_are_counted_by_problem(world: World) -> None:
 def test_pauses_grow_within_their_bounds() -> None:
     """Jitter shortens a pause by a quarter at most, and never below what Teams asked for."""
     for failures in (0, 1, 5, 50, 5000):
-        surface = replace(_BARE, failures=failures, refusals=failures)
+        surface = replace(_SURFACE, failures=failures, refusals=failures)
         outage, refusal = retry_policy.after_outage(surface, "x"), retry_policy.after_refusal(surface, "x")
         for pause, (first, longest) in ((outage, retry_policy.OUTAGE), (refusal, retry_policy.REFUSAL)):
             whole = min(first * 2 ** min(failures, 16), longest)
             assert 0.75 * whole <= pause <= whole
         patient = retry_policy.after_throttling(surface, "x", retry_after=7.0)
         assert timedelta(seconds=7) <= patient <= timedelta(seconds=7) + retry_policy.CROWDING[1]
-    assert len({retry_policy.after_outage(_BARE, f"{number}") for number in range(100)}) > 90
+    assert len({retry_policy.after_outage(_SURFACE, f"{number}") for number in range(100)}) > 90
 
 
-_BARE = Surface("card:approvals", SurfaceKind.CARD, DeliveryState.WAITING)
+_SURFACE = Surface("card:approvals", SurfaceKind.CARD, DeliveryState.WAITING)

@@ -1,4 +1,4 @@
-"""Two bots on one DynamoDB table are one bot to everybody outside, over real HTTP."""
+"""Two bots on one DynamoDB table act as one, over real HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ TABLE = "node-access"
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
-    """AWS with the bots' table, and Teams; no bot started yet."""
+    """AWS with the bots' table, and Teams; no bot is started."""
     async with product(monkeypatch, tmp_path) as world:
         client = shared().client(boto3.session.Session())  # with the bot's own credentials
         await asyncio.to_thread(client.create_table, TableName=TABLE, **definition())
@@ -29,12 +29,12 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
 
 
 async def test_replicas_post_one_card_and_send_one_signal(world: Product) -> None:
-    """Each may take a click on what the other posted; whoever comes second at the other is told who decided."""
+    """Either takes a click on the other's card; a late click at the other one shows who decided."""
     async with world.running():
         first = world.bot_url
         async with world.running():
             second = world.bot_url
-            card = deepcopy(await world.card(await world.ask()))  # as both have it before them
+            card = deepcopy(await world.card(await world.ask()))  # as both people see it
             world.bot_url = first
             answers = [await world.click(HANAKO, card, "reject", "no ticket")]
             world.bot_url = second
@@ -47,8 +47,8 @@ async def test_replicas_post_one_card_and_send_one_signal(world: Product) -> Non
         assert "no ticket" in str(answer["value"])
 
 
-async def test_a_replica_goes_on_from_the_table(world: Product) -> None:
-    """What one posted and stored the next one knows after it is gone: the card is not posted twice."""
+async def test_replica_continues_from_the_table(world: Product) -> None:
+    """After the first bot is gone, the next one decides on its card and does not post a second one."""
     async with world.running():
         request = await world.ask()
         card = await world.card(request)

@@ -1,4 +1,4 @@
-"""How the program ends: when it is told to, and when a loop dies."""
+"""How the program ends: after a signal to stop, and after a loop failed."""
 
 import asyncio
 import signal
@@ -21,29 +21,29 @@ from tests.fakes.product import END_OF_POLL, Product, product
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
-    """AWS and Teams, the bot not started yet."""
+    """AWS and Teams; the bot is not started."""
     async with product(monkeypatch, tmp_path) as world:
         yield world
 
 
 class Dying:
-    """A loop that ends as no loop may."""
+    """A source whose loop fails, which no real loop does."""
 
     async def run(self) -> None:
-        """Die."""
+        """Fail."""
         raise ConnectionError("the loop is dead")
 
 
-async def test_a_dead_loop_ends_the_program(world: Product) -> None:
-    """An orchestrator starts it again; a program that only looks alive would be worse."""
+async def test_failed_loop_ends_the_program(world: Product) -> None:
+    """The orchestrator restarts it; a program that only looks alive would be worse."""
     async with world.running() as program:
         dying = replace(program, sources=(Dying(),))  # type: ignore[arg-type]  # a source needs `run` alone
         with pytest.raises(ExceptionGroup, match="unhandled"):
             await run(dying, asyncio.Event())
 
 
-async def test_a_decision_on_its_way_is_finished_before_the_program_ends(world: Product) -> None:
-    """Told to stop while AWS is slow: the signal's answer is waited for and kept."""
+async def test_decision_under_way_is_finished_before_the_program_ends(world: Product) -> None:
+    """The program stops while AWS is slow: it waits for the signal's reply and stores it."""
     with world.aws.faults.hold("SendAutomationSignal") as held:
         async with world.running():
             request = await world.ask()
@@ -60,7 +60,7 @@ async def test_a_decision_on_its_way_is_finished_before_the_program_ends(world: 
 
 
 async def test_sigterm_ends_the_process_in_time_with_success(world: Product, tmp_path: Path) -> None:
-    """`serve` drains on SIGTERM and says by its exit code that all is well."""
+    """`serve` drains on SIGTERM and exits with 0 within 20 seconds."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bot", "serve", env=environment(world, tmp_path), stderr=asyncio.subprocess.PIPE
     )
@@ -76,18 +76,18 @@ async def test_sigterm_ends_the_process_in_time_with_success(world: Product, tmp
     assert b"Traceback" not in rest
 
 
-async def test_a_start_that_waits_for_aws_can_be_stopped(world: Product, tmp_path: Path) -> None:
-    """AWS does not answer: the log says so without a word of the configuration, and SIGTERM ends it at once."""
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        refusing = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{nobody.getsockname()[1]}"}
+async def test_start_that_waits_for_aws_can_be_stopped(world: Product, tmp_path: Path) -> None:
+    """AWS does not answer: the log says so without showing a setting, and SIGTERM ends the process at once."""
+    with socket.socket() as closed_port:
+        closed_port.bind(("127.0.0.1", 0))
+        refusing = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{closed_port.getsockname()[1]}"}
         unreachable = {**environment(world, tmp_path), **refusing}
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bot", "serve", env=unreachable, stderr=asyncio.subprocess.PIPE
         )
         assert process.stderr is not None
         while b"aws_unavailable" not in (line := await process.stderr.readline()):
-            assert line, "the bot ended before it had asked"
+            assert line, "the bot ended before it called AWS"
         assert TENANT_ID.encode() not in line
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
@@ -96,8 +96,8 @@ async def test_a_start_that_waits_for_aws_can_be_stopped(world: Product, tmp_pat
     assert b"Traceback" not in rest
 
 
-async def test_a_start_without_credentials_says_what_to_do(world: Product, tmp_path: Path) -> None:
-    """No minute of waiting for what will not come, and no traceback."""
+async def test_start_without_credentials_says_what_to_do(world: Product, tmp_path: Path) -> None:
+    """It fails at once, without retries and without a traceback."""
     whole = environment(world, tmp_path)
     bare = {name: value for name, value in whole.items() if name not in world.aws.world.bot.environment()}
     bare |= {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path), "AWS_REGION": "ap-northeast-1"}

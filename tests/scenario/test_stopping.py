@@ -1,4 +1,4 @@
-"""How the program stops: what is under way comes to its end in time, whatever hangs."""
+"""Shutdown: work under way ends in time, even if something hangs."""
 
 import asyncio
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from tests.fakes.world import World
 
 
 def program_of(world: World) -> Any:
-    """A program of nothing but its services."""
+    """Return a program that consists only of the world's services."""
     services = SimpleNamespace(
         click_handler=world.click_handler,
         reconciler=world.reconciler,
@@ -26,10 +26,10 @@ def program_of(world: World) -> Any:
     return SimpleNamespace(sockets=(), services=services, sources=())
 
 
-async def test_a_drain_that_is_cut_short_leaves_no_look_under_way(
+async def test_drain_that_is_cut_short_leaves_no_reconcile_under_way(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A decision waits for AWS's patience for longer than a stop may take: no post goes on while Teams is closed."""
+    """A throttled decision outlasts the drain: no post continues while Teams is closed."""
     monkeypatch.setattr(app, "DRAIN_SECONDS", 0.3)
     monkeypatch.setattr(app, "LAST_SECONDS", 0.1)
     stuck = world.aws.add(1)
@@ -52,8 +52,8 @@ async def test_a_drain_that_is_cut_short_leaves_no_look_under_way(
     assert under_way == set()
 
 
-async def test_a_look_under_way_has_the_whole_time_of_the_drain(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No decision is under way; Teams takes longer for a post than looks have at the end for themselves."""
+async def test_reconcile_under_way_may_use_the_whole_drain(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without decisions under way, a slow post may take longer than LAST_SECONDS."""
     monkeypatch.setattr(app, "LAST_SECONDS", 0.0)
     reconcile_loop = asyncio.create_task(world.reconcile_loop.run())
     key = world.aws.add(1)
@@ -68,8 +68,8 @@ async def test_a_look_under_way_has_the_whole_time_of_the_drain(world: World, mo
     assert len(world.chat.of("post")) == 1
 
 
-def test_what_hangs_does_not_make_the_end_late() -> None:
-    """Handlers are waited for within the drain, and once more as everything is closed: 20 s in all."""
+def test_hanging_handlers_do_not_delay_the_end() -> None:
+    """HTTP handlers are waited for during the drain and again at the close: within ENDS_WITHIN in all."""
     handlers = 2 * server.SHUTDOWN_TIMEOUT  # aiohttp waits, cancels them, and waits again
     assert handlers < app.DRAIN_SECONDS - app.LAST_SECONDS
     assert app.DRAIN_SECONDS + handlers < ENDS_WITHIN

@@ -62,7 +62,7 @@ def _words(message: Sent) -> str:
 # --- clicks
 
 
-async def test_a_click_is_answered_with_the_card(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_click_is_answered_with_the_card(ms: FakeMicrosoft, bot: Turns) -> None:
     """HTTP 200 with the protocol's 200 inside; the decision gets the person, the conversation and the click."""
     bot.clicks.answer = Answer({**CARD, "body": ["decided"]}, None, "")
     status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA, inputs={"comment": "はい"})
@@ -75,7 +75,7 @@ async def test_a_click_is_answered_with_the_card(ms: FakeMicrosoft, bot: Turns) 
     assert (click.conversation, click.activity_id) == (THREAD, "1795456557005")
 
 
-async def test_a_click_without_a_card_is_answered_with_text(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_click_without_a_card_is_answered_with_text(ms: FakeMicrosoft, bot: Turns) -> None:
     """The person who clicked reads that nothing was sent."""
     bot.clicks.answer = Answer(None, Notice(NoticeCode.NOT_STORED), "Nothing was sent.")
     status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA)
@@ -88,7 +88,7 @@ async def test_a_click_without_a_card_is_answered_with_text(ms: FakeMicrosoft, b
     }
 
 
-async def test_an_invalid_click_is_answered_with_the_protocol_error(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_invalid_click_is_answered_with_the_protocol_error(ms: FakeMicrosoft, bot: Turns) -> None:
     """The HTTP status is 200, and nothing is decided."""
     status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "destroy", DATA)
 
@@ -107,7 +107,7 @@ async def test_other_invokes_are_answered_as_not_supported(ms: FakeMicrosoft, bo
     assert bot.clicks.clicks == []
 
 
-async def test_a_click_of_a_person_from_another_tenant_keeps_that_tenant(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_click_of_a_person_from_another_tenant_keeps_that_tenant(ms: FakeMicrosoft, bot: Turns) -> None:
     """In our conversation the answer is 200; the decision gets the person's own tenant."""
     sender = {"id": FOREIGNER.id, "name": "x", "aadObjectId": FOREIGNER.object_id, "tenantId": FOREIGN_TENANT_ID}
     status, _ = await ms.post_invoke(bot.url, FOREIGNER, THREAD, "approve", DATA, **{"from": sender})
@@ -119,7 +119,7 @@ async def test_a_click_of_a_person_from_another_tenant_keeps_that_tenant(ms: Fak
 # --- Action.Submit
 
 
-async def test_a_submit_is_the_same_click(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_submit_is_the_same_click(ms: FakeMicrosoft, bot: Turns) -> None:
     """Old clients send a message. If the click is accepted, only the card changes."""
     value = {**DATA, "verb": "reject", "comment": "no"}
     status, body = await ms.post_submit(bot.url, HANAKO, THREAD, value, replyToId="1795456557005")
@@ -130,7 +130,7 @@ async def test_a_submit_is_the_same_click(ms: FakeMicrosoft, bot: Turns) -> None
     assert ms.world.messages == []
 
 
-async def test_a_refused_submit_is_explained_in_a_personal_chat(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_refused_submit_is_explained_in_a_personal_chat(ms: FakeMicrosoft, bot: Turns) -> None:
     """With every detail, in the language of the person's client; the channel gets nothing."""
     card = await _card_to_reply_to(ms, bot)
     bot.clicks.answer = REFUSED
@@ -142,7 +142,7 @@ async def test_a_refused_submit_is_explained_in_a_personal_chat(ms: FakeMicrosof
     assert ms.posted(APPROVERS) == [card]
 
 
-async def test_a_refused_submit_without_a_chat_is_explained_in_the_thread(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_refused_submit_without_a_chat_is_explained_in_the_thread(ms: FakeMicrosoft, bot: Turns) -> None:
     """Without details, because others can read it."""
     card = await _card_to_reply_to(ms, bot)
     ms.world.not_installed.add(HANAKO.id)
@@ -169,7 +169,7 @@ async def test_replies_to_repeated_submits_are_rate_limited(ms: FakeMicrosoft, b
     assert ms.posted(APPROVERS) == [card]
 
 
-async def test_a_submit_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_submit_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bot: Turns) -> None:
     """No other person can read it."""
     bot.clicks.answer = REFUSED
     chat = ms.world.personal(HANAKO)
@@ -178,7 +178,7 @@ async def test_a_submit_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, 
     assert len(ms.posted(chat)) == 1
 
 
-async def test_an_invalid_submit_is_answered(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_invalid_submit_is_answered(ms: FakeMicrosoft, bot: Turns) -> None:
     """No click stays without an answer."""
     card = await _card_to_reply_to(ms, bot)
     status, _ = await ms.post_submit(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", {"verb": "destroy"})
@@ -190,7 +190,7 @@ async def test_an_invalid_submit_is_answered(ms: FakeMicrosoft, bot: Turns) -> N
 # --- words
 
 
-async def test_a_command_in_a_channel_is_answered_in_its_thread(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_command_in_a_channel_is_answered_in_its_thread(ms: FakeMicrosoft, bot: Turns) -> None:
     """With a card; the command gets the text without the mention."""
     card = await _card_to_reply_to(ms, bot)
     bot.talk.reply = Reply(MessageView(MessageCode.NOTHING_PENDING), "ja", "Asia/Tokyo")
@@ -205,7 +205,7 @@ async def test_a_command_in_a_channel_is_answered_in_its_thread(ms: FakeMicrosof
     assert answer.activity["summary"] == summary(bot.talk.reply.view, locale="ja")
 
 
-async def test_a_command_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_command_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bot: Turns) -> None:
     """In the language of the person's client, which the command gets too."""
     chat = ms.world.personal(HANAKO)
     bot.talk.reply = Reply(HelpView(personal=True), "ja", "UTC")
@@ -215,7 +215,7 @@ async def test_a_command_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft,
     assert [each.card for each in ms.posted(chat)] == [render(HelpView(personal=True), locale="ja", timezone="UTC")]
 
 
-async def test_a_bare_mention_asks_for_help(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_bare_mention_asks_for_help(ms: FakeMicrosoft, bot: Turns) -> None:
     """The command gets an empty text, which means help."""
     card = await _card_to_reply_to(ms, bot)
     await ms.post_message(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", "")
@@ -223,7 +223,7 @@ async def test_a_bare_mention_asks_for_help(ms: FakeMicrosoft, bot: Turns) -> No
     assert bot.talk.said[0].text == ""
 
 
-async def test_a_command_while_the_store_is_unavailable_is_answered(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_command_while_the_store_is_unavailable_is_answered(ms: FakeMicrosoft, bot: Turns) -> None:
     """The person may try again."""
     chat, bot.talk.broken, bot.store.broken = ms.world.personal(HANAKO), True, True
     await ms.post_message(bot.url, HANAKO, chat, "pending")
@@ -251,9 +251,7 @@ async def test_endless_messages_do_not_delay_cards(ms: FakeMicrosoft, bot: Turns
 
 
 @pytest.mark.parametrize("fault", [{"status": 403}, {"status": 500}, {"status": 429, "headers": {"Retry-After": "9"}}])
-async def test_a_refused_reply_still_ends_the_turn_with_200(
-    ms: FakeMicrosoft, bot: Turns, fault: dict[str, Any]
-) -> None:
+async def test_refused_reply_still_ends_the_turn_with_200(ms: FakeMicrosoft, bot: Turns, fault: dict[str, Any]) -> None:
     """Teams does not send the message again."""
     ms.fault("POST", "/activities", times=None, **fault)
     status, _ = await ms.post_message(bot.url, HANAKO, ms.world.personal(HANAKO), "help")
@@ -276,7 +274,7 @@ async def test_senders_without_an_object_id_are_not_answered(ms: FakeMicrosoft, 
 # --- installations
 
 
-async def test_a_person_who_installs_the_bot_is_welcomed_once(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_person_who_installs_the_bot_is_welcomed_once(ms: FakeMicrosoft, bot: Turns) -> None:
     """Teams sends two events at once; later messages and a second installation cause no welcome message."""
     chat = ms.world.personal(TARO)
     await asyncio.gather(
@@ -294,7 +292,7 @@ async def test_a_person_who_installs_the_bot_is_welcomed_once(ms: FakeMicrosoft,
     assert (known.person.upn, known.person.mail, known.person.teams_id) == (TARO.upn, TARO.email, TARO.id)
 
 
-async def test_a_known_person_is_not_welcomed_again_after_a_restart(
+async def test_known_person_is_not_welcomed_again_after_a_restart(
     ms: FakeMicrosoft, bot: Turns, clock: ManualClock
 ) -> None:
     """The store knows them."""
@@ -307,7 +305,7 @@ async def test_a_known_person_is_not_welcomed_again_after_a_restart(
     assert len(ms.posted(chat)) == 1
 
 
-async def test_a_person_who_writes_is_stored_without_an_installation_event(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_person_who_writes_is_stored_without_an_installation_event(ms: FakeMicrosoft, bot: Turns) -> None:
     """The event may have been lost while the bot was down."""
     chat = ms.world.personal(TARO)
     await ms.post_message(bot.url, TARO, chat, "help")
@@ -316,7 +314,7 @@ async def test_a_person_who_writes_is_stored_without_an_installation_event(ms: F
     assert len(ms.posted(chat)) == 1  # the answer; who talks needs no greeting
 
 
-async def test_a_person_without_addresses_is_completed_later(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_person_without_addresses_is_completed_later(ms: FakeMicrosoft, bot: Turns) -> None:
     """The chat is stored at once, the addresses with the next message."""
     chat = ms.world.personal(TARO)
     ms.fault("GET", "/members/", status=500)
@@ -347,7 +345,7 @@ async def test_addresses_are_read_again_with_a_message_a_day_later(
     assert bot.store.tables.chats[TARO.object_id].person.upn == "taro.sato@example.com"
 
 
-async def test_a_person_who_uninstalls_the_bot_is_forgotten(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_person_who_uninstalls_the_bot_is_forgotten(ms: FakeMicrosoft, bot: Turns) -> None:
     """A new installation causes a new welcome message; an upgrade does neither."""
     chat = ms.world.personal(TARO)
     await ms.post_installation(bot.url, TARO, chat)
@@ -361,7 +359,7 @@ async def test_a_person_who_uninstalls_the_bot_is_forgotten(ms: FakeMicrosoft, b
     assert len(ms.posted(chat)) == 2
 
 
-async def test_an_installation_in_a_team_posts_no_welcome(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_installation_in_a_team_posts_no_welcome(ms: FakeMicrosoft, bot: Turns) -> None:
     """Channels get cards only."""
     await ms.post_installation(bot.url, TARO, APPROVERS)
     await ms.post_membership(bot.url, TARO, APPROVERS, bot_added=True)
@@ -397,7 +395,7 @@ async def test_turns_work_while_the_store_is_unavailable(ms: FakeMicrosoft, bot:
 
 
 @pytest.mark.parametrize("where", [APPROVERS, LEADS])
-async def test_a_person_who_leaves_the_team_is_no_member_at_once(ms: FakeMicrosoft, bot: Turns, where: str) -> None:
+async def test_person_who_leaves_the_team_is_no_member_at_once(ms: FakeMicrosoft, bot: Turns, where: str) -> None:
     """Teams sends the event in one channel of the team; the rosters of all its channels are read again."""
     assert await bot.side.people.member(APPROVERS, MEI.object_id)
     ms.world.conversations[APPROVERS].members.remove(MEI)
@@ -406,7 +404,7 @@ async def test_a_person_who_leaves_the_team_is_no_member_at_once(ms: FakeMicroso
     assert await bot.side.people.member(APPROVERS, MEI.object_id) is None
 
 
-async def test_a_membership_event_of_another_chat_invalidates_no_roster(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_membership_event_of_another_chat_invalidates_no_roster(ms: FakeMicrosoft, bot: Turns) -> None:
     """Only the events of a team concern its channels."""
     assert await bot.side.people.member(APPROVERS, ICHIRO.object_id)
     await ms.post_membership(bot.url, TARO, ms.world.personal(TARO), bot_added=True)
@@ -441,7 +439,7 @@ async def test_other_activities_are_accepted_without_a_reply(ms: FakeMicrosoft, 
     assert bot.store.tables.service_urls == {APPROVERS: ms.service_url}
 
 
-async def test_the_bot_is_ready_once_it_has_signing_keys(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_bot_is_ready_once_it_has_signing_keys(ms: FakeMicrosoft, bot: Turns) -> None:
     """Until then it names what is missing."""
     ms.fault("GET", "well-known", status=500)
     async with aiohttp.ClientSession() as http:
@@ -452,7 +450,7 @@ async def test_the_bot_is_ready_once_it_has_signing_keys(ms: FakeMicrosoft, bot:
             assert answer.status == 200
 
 
-async def test_an_installation_in_a_team_reaches_the_service(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_installation_in_a_team_reaches_the_service(ms: FakeMicrosoft, bot: Turns) -> None:
     """As an installation event or as a new member; removals, other members and personal chats do not count."""
     await ms.post_installation(bot.url, HANAKO, APPROVERS, "add")
     await ms.post_membership(bot.url, HANAKO, APPROVERS, bot_added=True)

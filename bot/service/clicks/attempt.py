@@ -106,9 +106,8 @@ class ClickAttempt:
 
     async def _refused(self, refusal: Refusal) -> Answer:
         if refusal is Refusal.RECONFIGURED:
-            await self._rows.requeue(
-                self._key
-            )  # an earlier process or another replica may have identified the requester
+            # an earlier process, or another replica, may have identified the requester by other rules
+            await self._rows.requeue(self._key)
         with suppress(StoreUnavailable):  # the roster may have taken seconds; without a newer row this one will do
             self._record = await self._rows.load(self._key) or self._record
         return self._shown(Notice(refusal, typed=self._click.comment), refused=True)

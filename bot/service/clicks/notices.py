@@ -11,9 +11,8 @@ from bot.domain.shown.card import access_is_over
 from bot.domain.shown.decided import deciding_line, is_hidden
 from bot.domain.shown.views import DecisionLine, Notice, NoticeCode, Reason, Tone
 
-_DENIED = frozenset(
-    {Outcome.AWS_DENIED, Outcome.NO_CANCEL_ROLE}
-)  # an admin must know, even if somebody else decided first
+# an admin must know of these, even if another person decided first
+_DENIED = frozenset({Outcome.AWS_DENIED, Outcome.NO_CANCEL_ROLE})
 _ENDED_AS: dict[Status, tuple[NoticeCode, Action]] = {
     Status.APPROVED: (NoticeCode.DECIDED, Verdict.APPROVE),
     Status.REJECTED: (NoticeCode.DECIDED, Verdict.REJECT),

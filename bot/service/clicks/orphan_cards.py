@@ -39,7 +39,7 @@ class OrphanCards:
         self._cards = SlidingWindow([(CARDS_SPAN, MOST_CARDS)])
 
     async def adopt_request(self, key: RequestKey, click: Click) -> bool:
-        """Have a request reconciled that the store does not know; False if the click is no reason for that.
+        """Make a request due that the store does not know; False if the click is not trusted or over the limit.
 
         Raises StoreUnavailable.
         """

@@ -40,7 +40,7 @@ class Delivery:
     def __init__(self, entry: OutboxEntry, outlets: Outlets) -> None:
         self._entry, self._wanted, self._outlets = entry, entry.wanted, outlets
         self._chat, self._mentioning = outlets.chat, outlets.mentioning
-        # as it was before this attempt: pauses grow from there
+        # the surface before this attempt; its failures determine the next pause
         self._former = entry.stored or Surface(self._wanted.name, self._wanted.kind, DeliveryState.WAITING)
         self._is_first = entry.stored is None
 
@@ -207,7 +207,7 @@ class Delivery:
                 assert_never(consequence)
 
     async def _repost(self, problem: str) -> None:
-        """Somebody deleted the card in Teams: post it again while it is of use, REPOSTS times at most."""
+        """Somebody deleted the card in Teams: post it again while the request is open, REPOSTS times at most."""
         reposts = self._former.reposts
         log.warning("card_missing", reposts=reposts)
         of_no_use = self._is_first or is_copy(self._wanted.name) or _has_ended(self._entry.record)

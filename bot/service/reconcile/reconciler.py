@@ -35,7 +35,7 @@ from bot.telemetry import Telemetry
 FIRST_PAUSE = timedelta(seconds=1)  # before the second attempt to read a request
 LONGEST_PAUSE = timedelta(minutes=1)  # between attempts to read a request
 INCOMPLETE_PAUSE = timedelta(minutes=10)  # between attempts while only a part of it cannot be read
-LAST_ATTEMPT = 12  # at an OpsItem that was never readable, after about eight minutes
+LAST_ATTEMPT = 12  # to read an OpsItem that was never readable; about eight minutes after the first
 UNIDENTIFIED_PAUSE = timedelta(minutes=5)  # rosters are read again after this time and may identify the requester
 UNKNOWN_PAUSE = timedelta(seconds=2)  # between checks of a decision that AWS never answered
 log = structlog.get_logger(__name__)
@@ -222,5 +222,5 @@ def _decision_checks(record: Record, now: datetime) -> list[datetime | None]:
 
 
 def _effect_pause(decision: Decision, now: datetime) -> timedelta:
-    """Return as long as the effect has been missing already, at least a second: 1, 2, 4 … seconds."""
+    """Return how long the effect has been missing, so that the pauses double: 1, 2, 4 … seconds."""
     return max(now - (decision.settled_at or now), timedelta(seconds=1))

@@ -112,6 +112,10 @@ class Decision:
         """After this moment the decision is no longer signalled."""
         return self.clicked_at + DECISION_SPAN
 
+    def hold_ended(self, now: datetime) -> bool:
+        """True once the process that works on it no longer holds it, so that another one may take it over."""
+        return self.state in {DecisionState.CLAIMED, DecisionState.SENT} and self.held_until <= now
+
     def after(
         self, event: DecisionEvent, *, at: datetime, outcome: Outcome | None = None, detail: str = ""
     ) -> "Decision":

@@ -8,7 +8,7 @@ The policy, in the order in which it is checked. Default deny: a rule returns a 
   granted at this step); AWS is not certain to refuse the role; a required comment is not empty.
 - Cancel (`may_cancel`): the person is the identified requester, and the account has a role for it.
 
-Rosters are read by bot.service.clicks.permission; nothing here reads anything.
+Rosters are read by bot.service.clicks.permission_check; nothing here reads anything.
 """
 
 from collections.abc import Iterable

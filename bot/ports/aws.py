@@ -63,7 +63,7 @@ class Signal:
 
     key: RequestKey
     execution_id: str
-    verdict: Action
+    action: Action
     comment: str  # at most 512 characters, including the person; not sent with a cancellation
     session: RoleSession | None  # of the role to assume; None: the bot's own credentials
 

@@ -15,7 +15,7 @@ from bot.domain.shown.card import card_view, request_line
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
 from bot.ports.clock import Clock
 from bot.ports.teams import People, RosterUnavailable
-from bot.service.clicks.permission import Permission
+from bot.service.clicks.permission_check import PermissionCheck
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 
@@ -62,7 +62,7 @@ class CommandService:
 
     def __init__(self, *, rows: Rows, people: People, clock: Clock, configuration: CurrentConfiguration) -> None:
         self._rows, self._people, self._clock, self._configuration = rows, people, clock, configuration
-        self._permission = Permission(people, configuration)
+        self._permission = PermissionCheck(people, configuration)
         self._commands: Mapping[str, Handler] = {  # in lower case
             "": self._help,
             **dict.fromkeys(("help", "ヘルプ"), self._help),

@@ -18,7 +18,7 @@ from bot.ports.clock import Clock
 from bot.ports.store import Change, Store, StoreUnavailable
 from bot.service.auditing import log_audit_entry
 
-LEASE = timedelta(seconds=30)  # longer than one call to AWS or Teams may take; renewed before each write to Teams
+ROW_LEASE = timedelta(seconds=30)  # longer than one call to AWS or Teams may take; renewed before each write to Teams
 LEASE_RENEWED_EVERY = 10.0  # seconds, while work under the lease goes on
 POLL_SECONDS = 0.5  # between reads of a row that another process may have written
 
@@ -100,7 +100,7 @@ class Rows:
         """Take the right to write to Teams for this request. Raises LeaseHeld."""
 
         def lease(record: Record) -> Record:
-            leased = record.leased_to(owner, now=self._clock.now(), span=LEASE)
+            leased = record.leased_to(owner, now=self._clock.now(), span=ROW_LEASE)
             if leased is None:
                 raise LeaseHeld
             return leased
@@ -114,7 +114,7 @@ class Rows:
         """
 
         def renew(record: Record) -> Record:
-            renewed = record.renewed_by(owner, now=self._clock.now(), span=LEASE)
+            renewed = record.renewed_by(owner, now=self._clock.now(), span=ROW_LEASE)
             if renewed is None:
                 raise LeaseHeld
             return also(renewed) if also else renewed

@@ -130,7 +130,7 @@ def signal_of(asked: Asked, **changed: Any) -> Signal:
     fields = {
         "key": key_of(asked),
         "execution_id": asked.execution_id,
-        "verdict": Verdict.APPROVE,
+        "action": Verdict.APPROVE,
         "comment": "確認しました (佐藤 花子 via Microsoft Teams)",
         "session": RoleSession(APPROVER_ROLE, HANAKO),
     }

@@ -44,7 +44,7 @@ async def test_decision_is_sent_under_the_name_of_the_person(
 ) -> None:
     """One call in a session of the approver role with the person's name, with the comment as payload."""
     asked = scene.ask()
-    await send(side, signal_of(asked, verdict=verdict))
+    await send(side, signal_of(asked, action=verdict))
     (call,) = scene.aws.calls("SendAutomationSignal")
     assert call.caller == session_arn()
     assert call.region == key_of(asked).region
@@ -62,19 +62,19 @@ async def test_revocation_is_sent_under_the_name_of_the_person(scene: Scene, sid
     await send(side, signal_of(asked))
     assert (await side.requests.grant(key_of(asked))).status is Status.APPROVED
     scene.aws.forget_calls()
-    await send(side, signal_of(asked, verdict=Withdrawal.REVOKE))
+    await send(side, signal_of(asked, action=Withdrawal.REVOKE))
     (call,) = scene.aws.calls("SendAutomationSignal")
     assert (call.caller, call.params["SignalType"]) == (session_arn(), "Revoke")
     assert call.params["Payload"] == {"Comment": ["確認しました (佐藤 花子 via Microsoft Teams)"]}
     assert scene.status(asked) == "Revoked"
     with pytest.raises(SignalRefused):
-        await send(side, signal_of(asked, verdict=Withdrawal.REVOKE))
+        await send(side, signal_of(asked, action=Withdrawal.REVOKE))
 
 
 async def test_cancellation_is_sent_under_the_name_of_the_requester(scene: Scene, side: AwsSide) -> None:
     """One StopAutomationExecution of type Cancel and no signal; a second one is refused, but not denied."""
     asked = scene.ask()
-    cancel = signal_of(asked, verdict=Withdrawal.CANCEL, role=CANCELLER_ROLE, session_name=TARO)
+    cancel = signal_of(asked, action=Withdrawal.CANCEL, role=CANCELLER_ROLE, session_name=TARO)
     await send(side, cancel)
     (call,) = scene.aws.calls("StopAutomationExecution")
     assert (call.caller, call.region) == (session_arn(TARO, "NodeAccessCanceller"), key_of(asked).region)
@@ -90,7 +90,7 @@ async def test_cancellation_in_another_role_is_denied(scene: Scene, side: AwsSid
     """An approver's session and the bot's own credentials are denied: the request still waits."""
     asked = scene.ask()
     with pytest.raises(SignalRefused) as caught:
-        await send(side, signal_of(asked, verdict=Withdrawal.CANCEL, role=role))
+        await send(side, signal_of(asked, action=Withdrawal.CANCEL, role=role))
     assert caught.value.denied
     assert scene.status(asked) == "PendingApproval"
 
@@ -100,7 +100,7 @@ async def test_cancellation_with_a_lost_reply_is_lost(scene: Scene, side: AwsSid
     asked = scene.ask()
     scene.aws.faults.lose_reply("StopAutomationExecution", how=Loss.CLOSED)
     with pytest.raises(SignalLost):
-        await send(side, signal_of(asked, verdict=Withdrawal.CANCEL, role=CANCELLER_ROLE, session_name=TARO))
+        await send(side, signal_of(asked, action=Withdrawal.CANCEL, role=CANCELLER_ROLE, session_name=TARO))
     assert len(scene.aws.calls("StopAutomationExecution")) == 1
     assert scene.status(asked) == "Cancelled"
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from bot.domain.identity import Person
 from bot.ports.store import PersonalChat
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
-from bot.service.rows import LEASE
+from bot.service.rows import ROW_LEASE
 from bot.teams.net.addresses import ServiceHosts
 from bot.teams.outbound.circuit_breaker import IN_FLIGHT
 from bot.teams.outbound.messenger import MOST_DIRECTS, PATIENCE, Messenger
@@ -409,7 +409,7 @@ async def test_no_call_outlasts_the_lease_of_its_caller(room: Room, act: str, am
 
 def test_a_call_and_its_retries_fit_into_the_lease() -> None:
     """With time left for the store's writes."""
-    assert LEASE.total_seconds() - PATIENCE >= 5
+    assert ROW_LEASE.total_seconds() - PATIENCE >= 5
 
 
 # --- errors

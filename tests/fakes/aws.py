@@ -167,11 +167,11 @@ class FakeAws:
 
     def _take(self, signal: Signal) -> None:
         voter = f"arn:aws:sts::{ACCOUNT}:assumed-role/NodeAccessApprover/{signal.session_name}"
-        match signal.verdict:
+        match signal.action:
             case Withdrawal():
-                self.withdraw(signal.key, signal.verdict)
+                self.withdraw(signal.key, signal.action)
             case Verdict():
-                self.vote(signal.key, voter, signal.verdict, signal.comment)
+                self.vote(signal.key, voter, signal.action, signal.comment)
 
     # --- what happens in AWS
 

@@ -181,7 +181,7 @@ def taken_back(outside: Outside) -> set[tuple[str, str, str]]:
         ((each.session_name or "").casefold(), step, verb)
         for each in outside.aws.effects
         for _, step, verb in outside.clicked
-        if each.verdict == verb and isinstance(each.verdict, Withdrawal) and STATUS_AFTER[each.verdict] is status
+        if each.action == verb and isinstance(each.action, Withdrawal) and STATUS_AFTER[each.action] is status
     }
 
 

@@ -20,7 +20,7 @@ import pytest
 from bot.domain.decision import DecisionState
 from bot.domain.record import DeliveryState, Record, SurfaceKind
 from bot.domain.request import RequestKey, Status
-from bot.service.rows import LEASE
+from bot.service.rows import ROW_LEASE
 from bot.store.sqlite.store import SqliteStore
 from tests.fakes.ahead import Lead
 from tests.fakes.launcher import AHEAD, KILL_AT
@@ -31,7 +31,7 @@ from tests.fakes.teams_world import APPROVERS, Message
 from tests.reliability.rest import gaps, lost, quiet
 
 SWEEP = 60.0  # seconds of the bot's clock: what "within one sweep" means
-AWAY = LEASE.total_seconds() + 1  # seconds of the bot's clock until the next process starts
+AWAY = ROW_LEASE.total_seconds() + 1  # seconds of the bot's clock until the next process starts
 MINUTE = 61.0  # seconds; after a minute a signal that nobody heard of is given up
 PATIENCE = 30.0  # seconds of this machine until something that should happen counts as not happening
 

@@ -28,7 +28,10 @@ def order(number: int) -> list[Point]:
 async def test_nothing_durable_is_lost_whenever_the_process_is_killed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
 ) -> None:
-    """Every request converges within one sweep, no click is signalled twice, a kill costs one message and no entry."""
+    """Every request converges within one sweep, no click is signalled twice, a kill costs one message at most.
+
+    The audit trail has every step of a decision. It has no `clicked` for a click whose process died before its answer.
+    """
     async with rounds(monkeypatch, tmp_path) as played:
         for point in order(ROUNDS):
             await played.round(point)

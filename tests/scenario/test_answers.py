@@ -105,7 +105,7 @@ async def test_click_that_loses_the_claim_names_the_winner(world: World) -> None
         assert f"{HANAKO.name} pressed Approve" in shown(answer.card)
         gate.set()
         await world.clock.advance(2)
-    assert [signal.verdict for signal in world.aws.signals] == [Verdict.APPROVE]
+    assert [signal.action for signal in world.aws.signals] == [Verdict.APPROVE]
 
 
 async def test_waiting_click_proceeds_when_the_winner_was_refused(world: World) -> None:

@@ -13,7 +13,7 @@ from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.ports.aws import AwsUnavailable, Hint
 from bot.ports.store import StoreUnavailable
 from bot.service.reconcile.loop import SHORTEST_SLEEP, SIDE_BY_SIDE
-from bot.service.rows import LEASE
+from bot.service.rows import ROW_LEASE
 from bot.service.sources.intake import QUEUE, Intake
 from bot.telemetry import Telemetry
 from tests.fakes.aws import FakeAws, key_of
@@ -245,7 +245,7 @@ async def test_event_during_a_reconcile_that_outlasts_its_lease_is_not_lost(worl
     world.aws.observe = observe  # type: ignore[method-assign]  # answers with what was true at first
     async with world.running():
         await world.rows.requeue(key)
-        await world.clock.advance(LEASE.total_seconds() + 1)
+        await world.clock.advance(ROW_LEASE.total_seconds() + 1)
         world.aws.decide(key, Verdict.APPROVE)
         await world.rows.requeue(key)
         gate.set()

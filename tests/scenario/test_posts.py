@@ -15,7 +15,7 @@ from bot.domain.shown.card_places import card_name
 from bot.ports.store import Change, StoreUnavailable
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message
 from bot.service.reconcile import retry_policy
-from bot.service.rows import LEASE
+from bot.service.rows import ROW_LEASE
 from tests.fakes.chat import CHANNEL, HANAKO
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World
@@ -86,7 +86,7 @@ async def test_post_of_a_crashed_process_stays_counted(world: World) -> None:
     del world.chat.gates["post"]
     world.build()
     async with world.running():
-        await world.clock.advance(LEASE.total_seconds() + 1)
+        await world.clock.advance(ROW_LEASE.total_seconds() + 1)
     assert ((await _surface(world, key)).lost, (await _surface(world, key)).delivery) == (1, DeliveryState.DELIVERED)
 
 
@@ -97,9 +97,9 @@ async def test_copies_after_lost_replies_are_capped(world: World) -> None:
     async with world.running():
         await world.rows.requeue(key)
         await world.clock.advance(3500)
-        assert len(world.chat.of("post")) == retry_policy.MOST_COPIES
+        assert len(world.chat.of("post")) == retry_policy.MOST_POSTS
         await world.clock.advance(3600)
-        assert len(world.chat.of("post")) == retry_policy.MOST_COPIES + 1
+        assert len(world.chat.of("post")) == retry_policy.MOST_POSTS + 1
 
 
 async def test_posts_that_cannot_be_stored_are_capped(world: World) -> None:
@@ -120,9 +120,9 @@ async def test_posts_that_cannot_be_stored_are_capped(world: World) -> None:
     await world.rows.requeue(world.aws.add())
     async with world.running():
         await world.clock.advance(3500)
-        assert len(world.chat.of("post")) == retry_policy.MOST_COPIES
+        assert len(world.chat.of("post")) == retry_policy.MOST_POSTS
         await world.clock.advance(3600)
-        assert len(world.chat.of("post")) == retry_policy.MOST_COPIES + 1
+        assert len(world.chat.of("post")) == retry_policy.MOST_POSTS + 1
 
 
 # --- adopted copies
@@ -180,7 +180,7 @@ async def test_card_of_a_paused_worker_is_kept_up_to_date(world: World) -> None:
     paused = asyncio.create_task(world.reconciler.reconcile(key))
     await world.chat.arrived["post"].wait()
     gate = world.chat.gates.pop("post")
-    await world.clock.advance(LEASE.total_seconds() + 1)
+    await world.clock.advance(ROW_LEASE.total_seconds() + 1)
     other = replace(world, owner="replica-2")
     await other.shown(key)
     gate.set()
@@ -210,7 +210,7 @@ async def test_update_with_an_unknown_result_is_corrected(world: World, end: Bas
     world.owner = "replica-2"
     world.build()
     async with world.running():
-        await world.clock.advance(LEASE.total_seconds() + 1)
+        await world.clock.advance(ROW_LEASE.total_seconds() + 1)
     assert world.chat.of("post")[0].buttons
 
 

@@ -259,7 +259,7 @@ async def test_reload_keeps_the_roles_of_the_accounts(bot: WatchingBot) -> None:
     await bot.put(PAUSED)
     assert bot.world.configuration.value.accounts == accounts
     await bot.world.click_handler.click(bot.world.withdrawn(key))
-    assert [str(signal.verdict) for signal in bot.world.aws.signals] == ["cancel"]
+    assert [str(signal.action) for signal in bot.world.aws.signals] == ["cancel"]
 
 
 ELSEWHERE = TOML.replace('name = "approvals"', 'name = "leads"').replace(CHANNEL, "19:leads@thread.tacv2")
@@ -452,7 +452,7 @@ async def test_pause_lets_the_requester_cancel(bot: WatchingBot) -> None:
     cancelling = asyncio.create_task(bot.world.click_handler.click(bot.world.withdrawn(key, TARO_PERSON)))
     await bot.world.clock.advance(3)
     await cancelling
-    assert [str(each.verdict) for each in bot.world.aws.signals] == ["cancel"]
+    assert [str(each.action) for each in bot.world.aws.signals] == ["cancel"]
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Account
 from bot.ports.aws import AwsUnavailable, ListedRequest
 from bot.ports.store import StoreUnavailable, Watched
-from bot.service.sources.place_sweep import LEASE
+from bot.service.sources.place_sweep import SWEEP_LEASE
 from bot.service.sources.sweep import SKIPPED_PAUSE, Sweep
 from bot.store.sqlite.store import SqliteStore
 from bot.telemetry import Telemetry
@@ -428,12 +428,12 @@ async def test_long_sweep_renews_its_lease(world: World) -> None:
     gate = aws.broken[ACCOUNT, REGION] = asyncio.Event()
     first, second = Sweeper(world, "first"), Sweeper(world, "second")
     long = asyncio.create_task(first.sweep.sweep())
-    await world.clock.advance(10 * LEASE.total_seconds())
+    await world.clock.advance(10 * SWEEP_LEASE.total_seconds())
     await second.sweep.sweep()
     assert second.counted("skipped") == 1
     long.cancel()
     await asyncio.gather(long, return_exceptions=True)
-    await world.clock.advance(LEASE.total_seconds())
+    await world.clock.advance(SWEEP_LEASE.total_seconds())
     gate.set()
     await second.sweep.sweep()
     assert second.counted("done") == 1

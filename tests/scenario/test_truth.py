@@ -17,7 +17,7 @@ from bot.ports.aws import AwsUnavailable, RequestNotReadable, Signal, SignalLost
 from bot.ports.store import Change, StoreUnavailable
 from bot.ports.teams import Message, Posted
 from bot.service.clicks.click import Verb
-from bot.service.rows import LEASE, LeaseHeld, Rows
+from bot.service.rows import ROW_LEASE, LeaseHeld, Rows
 from tests.fakes.aws import FakeAws
 from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, FakeChat, person
@@ -198,7 +198,7 @@ async def test_lease_is_checked_right_before_a_write(world: World, write: str) -
     world.aws.arrived["observe"].clear()
     reconcile = asyncio.create_task(world.reconciler.reconcile(key))
     await world.aws.arrived["observe"].wait()
-    stolen = Lease("another process", world.clock.now() + LEASE)  # this worker was paused and does not know
+    stolen = Lease("another process", world.clock.now() + ROW_LEASE)  # this worker was paused and does not know
     await world.store.apply(key, lambda row: replace(row, lease=stolen), now=world.clock.now())
     gate.set()
     with pytest.raises(LeaseHeld):

@@ -17,7 +17,7 @@ from bot.domain.shown.views import NoticeCode, Reason
 from bot.ports.aws import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
 from bot.ports.store import Change
 from bot.service.clicks.click import Click, Verb
-from bot.service.clicks.permission import Permission
+from bot.service.clicks.permission_check import PermissionCheck
 from tests.fakes.aws import TARO, key_of
 from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
@@ -53,7 +53,7 @@ async def ready(world: World, withdrawal: Withdrawal) -> tuple[RequestKey, Click
 
 def sent_verdicts(world: World) -> list[str]:
     """Return the verdicts that reached AWS."""
-    return [str(signal.verdict) for signal in world.aws.signals]
+    return [str(signal.action) for signal in world.aws.signals]
 
 
 def offers(card: object, verb: Verb) -> bool:
@@ -79,7 +79,7 @@ async def test_approver_revokes_approved_access(world: World) -> None:
         answer = await world.press(key, ICHIRO, Verb.REVOKE, comment="incident over")
         await world.clock.advance(1)
     (signal,) = world.aws.signals
-    assert (signal.verdict, signal.session_name, signal.role, signal.comment) == (
+    assert (signal.action, signal.session_name, signal.role, signal.comment) == (
         Withdrawal.REVOKE,
         ICHIRO.upn,
         "arn:aws:iam::111122223333:role/NodeAccessApprover",
@@ -305,7 +305,7 @@ async def test_requester_cancels_a_waiting_request(world: World) -> None:
         answer = await world.click_handler.click(replace(world.withdrawn(key), comment="made up"))
         await world.clock.advance(1)
     (signal,) = world.aws.signals
-    assert (signal.verdict, signal.session_name, signal.role) == (
+    assert (signal.action, signal.session_name, signal.role) == (
         Withdrawal.CANCEL,
         TARO_PERSON.upn,
         CANCEL_ROLE,
@@ -373,7 +373,7 @@ async def test_row_without_a_requester_cannot_be_cancelled(world: World) -> None
     unknown = await world.store.apply(key, lambda row: replace(row, requester=None), now=world.clock.now())
     answer = await world.click_handler.click(world.withdrawn(key))
     assert (code_of(answer), answer.card) == (Refusal.UNIDENTIFIED, None)
-    permission = Permission(world.people, world.configuration)
+    permission = PermissionCheck(world.people, world.configuration)
     for row in (unknown, replace(unknown, request=None)):
         assert permission.refusal_to_cancel(row, world.withdrawn(key)) is Refusal.UNIDENTIFIED
     assert world.aws.signals == []
@@ -730,7 +730,7 @@ async def test_revocation_uses_the_role_of_its_level() -> None:
         await world.press(key, ICHIRO, step="Level2")
         assert code_of(await world.press(key, HANAKO, Verb.REVOKE, step="Level2")) is Refusal.NOT_APPROVER
         await world.press(key, ICHIRO, Verb.REVOKE, step="Level2")
-    assert [(str(each.verdict), each.role) for each in world.aws.signals] == [
+    assert [(str(each.action), each.role) for each in world.aws.signals] == [
         ("approve", "arn:aws:iam::111122223333:role/NodeAccessLead"),
         ("revoke", "arn:aws:iam::111122223333:role/NodeAccessLead"),
     ]

@@ -133,7 +133,7 @@ class MatrixRun:
         expected = is_allowed(verb, actor, route, self.state, forged=forged)
         cell = (verb, actor, route, self.name, forged, claims)
         assert status < 500, cell
-        assert [str(signal.verdict) for signal in self.edge.world.aws.signals] == ([verb] if expected else []), cell
+        assert [str(signal.action) for signal in self.edge.world.aws.signals] == ([verb] if expected else []), cell
         self.counted["allowed" if expected else "refused"] += 1
         self.counted[f"status {status}"] += 1
 

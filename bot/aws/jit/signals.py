@@ -1,4 +1,6 @@
-"""Sends one decision to AWS, in a session of the approver role that carries the person's name.
+"""Sends one decision to AWS: in a session of the approver role or cancel role, or with the bot's own credentials.
+
+A session carries the person's name; the comment of a vote or revocation names the person in either case.
 
 Two steps, with the state check between them: `prepare` does all that may have to wait, `send` makes the call.
 `SendAutomationSignal` has no idempotency token and names no step, so it is never sent twice here. A requester's
@@ -82,14 +84,14 @@ def _place(signal: Signal) -> Place:
 
 
 def _operation(signal: Signal) -> str:
-    return STOP if signal.verdict is Withdrawal.CANCEL else SIGNAL
+    return STOP if signal.action is Withdrawal.CANCEL else SIGNAL
 
 
 def _parameters(signal: Signal) -> dict[str, object]:
     execution = {"AutomationExecutionId": signal.execution_id}
-    if signal.verdict is Withdrawal.CANCEL:
+    if signal.action is Withdrawal.CANCEL:
         return {**execution, "Type": "Cancel"}
-    return {**execution, "SignalType": _signal_type(signal.verdict), "Payload": {"Comment": [signal.comment]}}
+    return {**execution, "SignalType": _signal_type(signal.action), "Payload": {"Comment": [signal.comment]}}
 
 
 def _signal_type(action: Literal[Verdict.APPROVE, Verdict.REJECT, Withdrawal.REVOKE]) -> str:

@@ -23,7 +23,7 @@ from bot.service.clicks.claiming import ClaimLost, Permit, StaleCheck, claimed, 
 from bot.service.clicks.click import ACTIONS, Answer, Click
 from bot.service.clicks.locator import Located
 from bot.service.clicks.notices import notice_of_blocked, notice_of_decision, notice_of_too_late
-from bot.service.clicks.permission import Actor, Inputs, Permission
+from bot.service.clicks.permission_check import Actor, Inputs, PermissionCheck
 from bot.service.clicks.signalling import Signalling
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
@@ -37,7 +37,7 @@ class AttemptServices:
     """What every attempt uses."""
 
     rows: Rows
-    permission: Permission
+    permission: PermissionCheck
     signalling: Signalling
     answers: Answers
     clock: Clock
@@ -86,22 +86,22 @@ class ClickAttempt:
 
     async def _permit(self) -> Permit | Answer:
         """Check permission against the row and the rules as they are now."""
-        if self._cancels and (stranger := self._permission.stranger(self._record, self._click.person)):
-            return bare(Notice(stranger), self._click.locale, refused=True)
+        if self._cancels and (refusal := self._permission.not_the_requester(self._record, self._click.person)):
+            return bare(Notice(refusal), self._click.locale, refused=True)
         if too_late := self._too_late(self._record):
             return self._shown(too_late)
-        if self._actor is None and not self._cancels:
-            self._actor = await self._permission.actor(self._click.person, self._screen.channel)
-        if refusal := self._refusal():
+        if refusal := await self._refusal():
             return await self._refused(refusal)
         return Permit(self._decision(), self._permission.inputs(self._record))
 
-    def _refusal(self) -> Refusal | None:
-        if self._actor is None:
+    async def _refusal(self) -> Refusal | None:
+        if self._cancels:
             return self._permission.refusal_to_cancel(self._record, self._click)
-        click, channel = self._click, self._screen.channel.name
+        click, channel = self._click, self._screen.channel
+        if self._actor is None:
+            self._actor = await self._permission.actor(click.person, channel)
         return self._permission.refusal(
-            self._record, channel, self._actor, action=self._action, step=click.step, comment=click.comment
+            self._record, channel.name, self._actor, action=self._action, step=click.step, comment=click.comment
         )
 
     async def _refused(self, refusal: Refusal) -> Answer:

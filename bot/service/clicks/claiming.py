@@ -11,7 +11,7 @@ from bot.domain.decision import Decision
 from bot.domain.record import Record
 from bot.domain.shown.card_places import with_unknown_content
 from bot.service.clicks.answers import Screen
-from bot.service.clicks.permission import Inputs
+from bot.service.clicks.permission_check import Inputs
 from bot.service.clicks.signalling import HOLD
 
 

@@ -22,7 +22,7 @@ from bot.service.clicks.attempt import AttemptServices, ClickAttempt
 from bot.service.clicks.click import Answer, Click, Verb
 from bot.service.clicks.locator import Locator
 from bot.service.clicks.orphan_cards import OrphanCards
-from bot.service.clicks.permission import Permission
+from bot.service.clicks.permission_check import PermissionCheck
 from bot.service.clicks.signalling import Signalling
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
@@ -53,7 +53,7 @@ class ClickHandler:
         self._locator = Locator(rows=rows, configuration=configuration, orphan_cards=orphan_cards)
         self._services = AttemptServices(
             rows=rows,
-            permission=Permission(people, configuration),
+            permission=PermissionCheck(people, configuration),
             signalling=signalling,
             answers=self._answers,
             clock=clock,

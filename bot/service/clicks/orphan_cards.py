@@ -1,7 +1,7 @@
 """Adopts orphan cards: cards in Teams that no row has, after a post whose id was not saved or after a lost store.
 
-Only a click on such a card reveals it. The click is trusted for one thing, which request it means; AWS provides the
-facts. From then on the request is reconciled and the card is kept up to date.
+Only a click on such a card reveals it, or an automatic refresh of it. Either is trusted for one thing, which request it
+means; AWS provides the facts. From then on the request is reconciled and the card is kept up to date.
 """
 
 from contextlib import suppress

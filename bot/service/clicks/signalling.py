@@ -135,7 +135,7 @@ class Signalling:
         return Signal(
             key=record.key,
             execution_id=execution_id,
-            verdict=decision.verdict,
+            action=decision.verdict,
             comment=payload_comment(decision.comment, decision.person.shown_name),
             session=self._session(record, decision),
         )
@@ -256,8 +256,3 @@ def payload_comment(comment: str, person: str) -> str:
     author = f"({one_line(person)} via Microsoft Teams)"
     words = plain_text(comment).strip()[: max(0, AWS_COMMENT_LIMIT - len(author) - 1)]
     return f"{words} {author}" if words else author[:AWS_COMMENT_LIMIT]
-
-
-def orphaned(decision: Decision, now: datetime) -> bool:
-    """True for a decision whose process no longer works on it."""
-    return decision.state in {DecisionState.CLAIMED, DecisionState.SENT} and decision.held_until <= now

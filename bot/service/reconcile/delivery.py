@@ -55,7 +55,7 @@ class Delivery:
             await self._give_up(former.problem)
         elif waits_until(former, self._now()):
             return
-        elif former.delivery is DeliveryState.CLAIMED and former.lost >= retry_policy.MOST_COPIES:
+        elif former.delivery is DeliveryState.CLAIMED and former.lost >= retry_policy.MOST_POSTS:
             # the process ended after each post, or the store did not accept the result
             await self._capped("not_noted", copies=former.lost)
         else:
@@ -156,9 +156,9 @@ class Delivery:
     # --- when it fails
 
     async def _unavailable(self, code: str, *, ambiguous: bool = False) -> None:
-        """Retry later. A post whose answer was lost may have arrived: after MOST_COPIES, only one an hour is sent."""
+        """Retry later. A post whose answer was lost may have arrived: after MOST_POSTS, only one an hour is sent."""
         copies = self._former.lost + 1
-        if ambiguous and copies >= retry_policy.MOST_COPIES:
+        if ambiguous and copies >= retry_policy.MOST_POSTS:
             await self._capped(code, copies=copies)
         else:
             await self._put_off(code, retry_policy.after_outage(self._former, self._seed), ambiguous=ambiguous)

@@ -25,7 +25,7 @@ from bot.domain.shown.card_places import renamed
 from bot.domain.shown.surfaces import desired, may_still_be_identified, next_change
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Requests
 from bot.ports.clock import Clock
-from bot.service.clicks.signalling import Signalling, orphaned
+from bot.service.clicks.signalling import Signalling
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.deliveries import Deliveries, Postponed
 from bot.service.reconcile.identifying import Identifying
@@ -108,7 +108,7 @@ class Reconciler:
 
     def _next_requeue(self, record: Record) -> datetime | None:
         if not self._configuration.value.covers(record.key):
-            return None  # the account was removed from the configuration; clicks are refused with that reason
+            return None  # the account or Region was removed from the configuration; clicks are answered with NOT_FOUND
         now = self._clock.now()
         moments = [_retry_at(record, now), next_change(record, now), *_decision_checks(record, now)]
         if may_still_be_identified(record, now):
@@ -153,7 +153,7 @@ class Reconciler:
         for decision in record.live_decisions:
             if decision.state is DecisionState.UNKNOWN:
                 record = await self._settle_unknown(record, decision)
-            elif orphaned(decision, now):
+            elif decision.hold_ended(now):
                 record = await self._take_over(record, decision)
         return record
 
@@ -168,12 +168,12 @@ class Reconciler:
         return await self._rows.apply(record.key, settle)
 
     async def _take_over(self, record: Record, decision: Decision) -> Record:
-        """Take over from a crashed process: continue a claim, mark a sent signal as unknown, notify the person."""
+        """Take over from a crashed process: continue a claim, or mark a sent signal as unknown."""
         now = self._clock.now()
 
         def adopt(row: Record) -> Record:
             current = row.decision(decision.id)
-            if current is None or not orphaned(current, now):
+            if current is None or not current.hold_ended(now):
                 return row
             return row.with_decision(taken_over(current, now))
 
@@ -193,7 +193,7 @@ def _unreadable(row: Record, *, since: int, missing_at: datetime | None) -> Reco
 
 
 def taken_over(decision: Decision, now: datetime) -> Decision:
-    """Return a decision of a dead process as this one continues it. Its outcome will be announced."""
+    """Return a decision of a dead process as this one continues it, and note that its outcome must be posted."""
     announced = replace(decision, announced=True)
     if decision.state is DecisionState.SENT:
         return announced.after(DecisionEvent.LOST, at=now)

@@ -19,7 +19,7 @@ OUTAGE: Final = (timedelta(seconds=5), timedelta(minutes=5))  # first and longes
 REFUSAL: Final = (timedelta(minutes=5), timedelta(hours=1))  # while Teams refuses: the app may be installed meanwhile
 CROWDING: Final = (timedelta(seconds=1), timedelta(minutes=1))  # added to the pause that Teams or our rate limit wants
 CAPPED: Final = timedelta(hours=1)  # between posts when several copies may be in Teams already
-MOST_COPIES: Final = 4  # posts of one message with unknown results; after these it is posted every CAPPED
+MOST_POSTS: Final = 4  # of one message with unknown results; after these it is posted every CAPPED
 REPOSTS: Final = 3  # times that a card is posted again after somebody deleted it
 LAST_REFUSALS: Final = 8  # about five hours of refusals, after which the card of an ended request is given up
 

@@ -25,7 +25,7 @@ from bot.telemetry import Telemetry
 OVERLAP = timedelta(minutes=5)  # AWS's lists may lag behind its clock; a request that is listed twice costs nothing
 FIRST_SPAN = timedelta(days=14)  # longest access window: access that was approved earlier has ended
 LONGEST_LIFE = timedelta(days=44)  # of a request: 30 days pending, 14 days of access
-LEASE = timedelta(seconds=10)  # of a sweep; when a process dies during one, another sweeps after this time
+SWEEP_LEASE = timedelta(seconds=10)  # of a sweep; when a process dies during one, another sweeps after this time
 LEASE_RENEWED_EVERY = 3.0  # seconds, during a long sweep
 OVER = datetime(1970, 1, 1, tzinfo=UTC)  # a lease's end that is past on every clock, also on one that was set back
 RECENT = 0.9  # share of the period in which another process's sweep replaces our own, counted from its beginning
@@ -109,7 +109,7 @@ class PlaceSweep:
 
     async def _lease(self) -> bool:
         now = self._clock.now()
-        return await self._rows.store.lease_sweep(*self._place, self._owner, now=now, until=now + LEASE)
+        return await self._rows.store.lease_sweep(*self._place, self._owner, now=now, until=now + SWEEP_LEASE)
 
     @asynccontextmanager
     async def _lease_kept(self) -> AsyncIterator[None]:

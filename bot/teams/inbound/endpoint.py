@@ -1,6 +1,7 @@
 """`POST /api/messages`: from the HTTP request to a turn of the bot.
 
-Checks in this order: headers, token, body, tenant. It never returns 5xx, except 503 before the first signing keys.
+Checks in this order: headers, token, body, then token against body, channel, tenant. It never returns 5xx, except 503
+before the first signing keys.
 """
 
 import asyncio
@@ -20,8 +21,9 @@ from bot.teams.wire.activity import Inbound, NotAnActivity, parse
 LARGEST_BODY: Final = 256 * 1024  # bytes; Teams sends less than 100 KB
 BODY_LIMIT: Final = 10.0  # seconds to receive the body; Teams waits as long for a response
 MOST_TURNS: Final = 400  # at once: twice a rush of 200 clicks; more would be answered too late
-CHANNEL: Final = "msteams"
-"""The only channel. Every Azure Bot also has Web Chat and Direct Line, where the *client* states its own identity."""
+TEAMS_CHANNEL_ID: Final = "msteams"
+"""A channel of the Bot Framework: the client, not a channel of a team. Only Teams is accepted. Every Azure Bot also has
+Web Chat and Direct Line, where the *client* states its own identity."""
 INVOKE: Final = "invoke"
 
 log = structlog.get_logger(__name__)
@@ -88,7 +90,7 @@ class Endpoint:
             token.check_body(channel_id=wire.channel_id, service_url=wire.service_url)
         except TokenRefused as refused:
             raise _unauthorized(refused.reason.value) from refused
-        if wire.channel_id != CHANNEL:
+        if wire.channel_id != TEAMS_CHANNEL_ID:
             raise _Refused(HTTPStatus.FORBIDDEN, "other_channel")
         if not inbound.is_of_tenant(self._tenant):
             raise _Refused(HTTPStatus.FORBIDDEN, "other_tenant")

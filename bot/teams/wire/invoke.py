@@ -1,7 +1,8 @@
 """Clicks on buttons: from an activity to a Click, and from an Answer to the response body.
 
-Handles `adaptiveCard/action` and `Action.Submit`. The person comes only from the signed activity. The card's data gives
-request, step, verb and comment; the services load every other fact themselves. Any body becomes a Click or NotAClick.
+Handles `adaptiveCard/action` and `Action.Submit`. The person comes only from the authenticated activity. The card's
+data gives request, step, verb and comment; the services load every other fact themselves. Any body becomes a Click or
+NotAClick.
 https://learn.microsoft.com/adaptive-cards/authoring-cards/universal-action-model
 """
 

@@ -1,7 +1,7 @@
 """People on the wire: the sender of an activity and the members of a conversation, as the domain's Person.
 
-Only the signed activity and the roster are read, never the data of a card. Ids and tenants are case-folded, because
-Teams varies their case and they are compared.
+Only the authenticated activity and the roster are read, never the data of a card. Ids and tenants are case-folded,
+because Teams varies their case and they are compared.
 https://learn.microsoft.com/microsoftteams/platform/bots/how-to/get-teams-context
 """
 
@@ -102,7 +102,8 @@ def sender(inbound: Inbound) -> Person | None:
 
 def _sender_tenant(inbound: Inbound) -> str:
     # Not verified: that `from.tenantId` shows a sender of another tenant in a shared channel. Without it, this is the
-    # tenant of the conversation; the roster, which is read before anybody may decide, has the right one.
+    # tenant of the conversation. For decisions, the roster then shows the person as a guest. A cancellation relies on
+    # the object id.
     return inbound.wire.sender.tenant_id or next(iter(inbound.tenants), "")
 
 

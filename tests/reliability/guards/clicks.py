@@ -12,7 +12,7 @@ from tests.reliability.replacing import Guard, always, around, constant
 CLAIM = "bot.domain.claims:claim"
 HAS_ROOM = "bot.domain.claims:has_room"
 ANOTHER_CARD = "bot.service.clicks.orphan_cards:may_be_of_another"
-INPUTS = "bot.service.clicks.permission:Permission.inputs"
+INPUTS = "bot.service.clicks.permission_check:PermissionCheck.inputs"
 GONE = "bot.service.clicks.signalling:Signalling._gone"
 
 TRUTH = "tests/scenario/test_truth.py::"
@@ -93,8 +93,8 @@ GUARDS = (
         "a held claim is not taken over",
         TRUTH + "test_reconcile_leaves_a_decision_under_way_alone",
         {
-            "bot.service.clicks.signalling:orphaned": around(
-                lambda orphaned, decision, now: orphaned(replace(decision, held_until=now), now)
+            "bot.domain.decision:Decision.hold_ended": around(
+                lambda hold_ended, decision, now: hold_ended(replace(decision, held_until=now), now)
             )
         },
     ),

@@ -31,13 +31,13 @@ class Inputs:
     route: Route | None
 
 
-class Permission:
-    """Answers who may decide."""
+class PermissionCheck:
+    """Answers who may decide, revoke and cancel."""
 
     def __init__(self, people: People, configuration: CurrentConfiguration) -> None:
         self._people, self._configuration = people, configuration
 
-    def stranger(self, record: Record, person: Person) -> Refusal | None:
+    def not_the_requester(self, record: Record, person: Person) -> Refusal | None:
         """Return why this person is not the requester, None if they are. Strangers see nothing of the request."""
         if record.requester is None:
             return Refusal.UNIDENTIFIED

@@ -63,6 +63,7 @@ class Signer:
 
     def __init__(self, microsoft: Microsoft) -> None:
         self._microsoft = microsoft
+        self._headers: dict[tuple[str, str], str] = {}
         self.published = microsoft.published
         """The published keys by key id; a test may change their members."""
 
@@ -104,4 +105,8 @@ class Signer:
 
     def header(self, service_url: str, **changed: Any) -> str:
         """Return a good `Authorization` header for activities from this service address."""
-        return f"Bearer {self.token(self.claims(service_url, **changed))}"
+        claims = self.claims(service_url, **changed)
+        key = (self.current, repr(claims))  # the same claims give the same token, and a signature takes 1 ms
+        if key not in self._headers:
+            self._headers[key] = f"Bearer {self.token(claims)}"
+        return self._headers[key]

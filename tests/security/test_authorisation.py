@@ -28,6 +28,8 @@ from tests.figures import Figure
 from tests.security.forged_tokens import FORGED
 from tests.security.matrix import ACTORS, CLAIMS, FORGERIES, ROUTES, STATES, Route, State, as_sender, is_allowed
 
+pytestmark = pytest.mark.usefixtures("silence")  # ten thousand clicks would log much that says nothing
+
 SERVED = 200
 HOME = ROUTES["card in the thread"]
 

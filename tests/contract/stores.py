@@ -10,7 +10,7 @@ from bot.ports.store import Store
 from bot.store.dynamodb.store import DynamoStore
 from bot.store.dynamodb.table import definition
 from bot.store.sqlite.store import SqliteStore
-from tests.fakes.dynamodb import REGION, Aimed, FakeDynamo, session, shared
+from tests.fakes.dynamodb import REGION, DynamoEnvironment, FakeDynamo, session, shared
 from tests.fakes.store import MemoryStore, Tables
 
 
@@ -47,7 +47,7 @@ class DynamoShelf:
     def __init__(self, _folder: Path, server: FakeDynamo | None = None) -> None:
         self.server = server or shared()
         self.table = f"node-access-{next(_NUMBERS)}"
-        self._aimed = Aimed(self.server)
+        self._aimed = DynamoEnvironment(self.server)
         self._stack = AsyncExitStack()
         client = self.server.client()
         client.create_table(TableName=self.table, **definition())

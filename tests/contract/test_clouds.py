@@ -64,7 +64,7 @@ async def test_a_bot_accepts_and_requests_only_its_cloud_s_tokens(
         ]
         await bot.side.chat.post(APPROVERS, Message(CARD, "waiting"))
     assert [status for status, _ in answers] == [200, 401]
-    (said,) = bot.talk.said
+    (said,) = bot.commands.messages
     assert said.text == "help"
     assert len(ms.posted(APPROVERS)) >= 1
 

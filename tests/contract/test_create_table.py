@@ -18,7 +18,7 @@ from bot.store.dynamodb.store import DynamoStore
 from bot.store.dynamodb.table import SCHEMA_KEY, definition
 from tests.contract.test_store import counted
 from tests.fakes.aws import key_of
-from tests.fakes.dynamodb import REGION, Aimed, FakeDynamo, shared
+from tests.fakes.dynamodb import REGION, DynamoEnvironment, FakeDynamo, shared
 
 NAME = "rows-of-the-bot"
 NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
@@ -28,7 +28,7 @@ UNSUPPORTED = {"error": (400, "UnknownOperationException")}
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDynamo]:
     """A DynamoDB without the table, set in the environment."""
-    server, aimed = shared(), Aimed(shared())
+    server, aimed = shared(), DynamoEnvironment(shared())
     monkeypatch.setenv("NODE_ACCESS_STORE", f"dynamodb:{NAME}")
     monkeypatch.setenv("AWS_REGION", REGION)
     yield server
@@ -146,7 +146,7 @@ def test_missing_permission_is_reported(server: FakeDynamo, operation: str) -> N
     """One line with AWS's message, exit code 1, no traceback."""
     server.plan(operation, error=(400, "AccessDeniedException"))
     result = create()
-    told = f"Error: the table {NAME} is not ready: AccessDeniedException: as the test wants it\n"
+    told = f"Error: the table {NAME} is not ready: AccessDeniedException: planned by the test\n"
     assert (result.exit_code, result.stderr) == (1, told)
 
 

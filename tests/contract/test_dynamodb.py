@@ -24,7 +24,7 @@ from tests.contract.stores import DynamoShelf
 from tests.contract.test_store import SECOND, chat_of, counted, due_at
 from tests.contract.test_store_trail import claimed
 from tests.fakes.aws import key_of
-from tests.fakes.dynamodb import REGION, Aimed, FakeDynamo
+from tests.fakes.dynamodb import REGION, DynamoEnvironment, FakeDynamo
 
 NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 KEY, OTHER = key_of(1), key_of(2)
@@ -430,8 +430,8 @@ async def test_throttled_call_is_repeated(store: DynamoStore, server: FakeDynamo
 @pytest.mark.parametrize(
     ("how", "told"),
     [
-        ({"error": (400, "ThrottlingException")}, "ThrottlingException: as the test wants it"),
-        ({"error": (503, "ServiceUnavailable")}, "ServiceUnavailable: as the test wants it"),
+        ({"error": (400, "ThrottlingException")}, "ThrottlingException: planned by the test"),
+        ({"error": (503, "ServiceUnavailable")}, "ServiceUnavailable: planned by the test"),
         ({"cut": True}, "Connection"),
         ({"body": b'{"Item": {"pk'}, "JSONDecodeError"),
         ({"body": b"<html>welcome</html>"}, "JSONDecodeError"),
@@ -467,7 +467,7 @@ async def test_permanent_failure_is_not_repeated(store: DynamoStore, server: Fak
     fault = server.plan("*", times=100, error=(400, code))
     for name, answer in (await every_answer(store)).items():
         assert isinstance(answer, StoreUnavailable), name
-        assert str(answer) == f"{code}: as the test wants it"
+        assert str(answer) == f"{code}: planned by the test"
     assert fault.times == 100 - len(EVERY_CALL)
 
 
@@ -647,7 +647,7 @@ async def test_first_process_stores_the_schema_version(store: DynamoStore, by_ha
 async def test_unreachable_table_is_an_error() -> None:
     """Without a connection the store does not open, and names the endpoint."""
     server = FakeDynamo()
-    aimed = Aimed(server)
+    aimed = DynamoEnvironment(server)
     server.stop()
     with pytest.raises(StoreUnavailable, match=f"EndpointConnectionError.*{server.endpoint}"):
         async with DynamoStore("rows", region=REGION, patience=SHORT):

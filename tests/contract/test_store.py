@@ -15,7 +15,7 @@ from bot.domain.request import AccessRequest, Node, RequestKey, Status
 from bot.ports.store import Change, PersonalChat, Store, StoreUnavailable
 from tests.contract.stores import KINDS, Shelf
 from tests.fakes.aws import TARO, key_of
-from tests.fakes.store import HeedlessStore, MemoryStore
+from tests.fakes.store import LastWriteWinsStore, MemoryStore
 
 NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 KEY = key_of(1)
@@ -147,7 +147,7 @@ async def test_no_concurrent_write_is_lost(shelf: Shelf) -> None:
 
 async def test_store_without_version_check_loses_writes() -> None:
     """Control: without the check the test above would fail."""
-    store = HeedlessStore()
+    store = LastWriteWinsStore()
     written = await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for _ in range(40)))
     assert sorted(row.version for row in written) != list(range(1, 41))
 

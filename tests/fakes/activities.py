@@ -1,4 +1,4 @@
-"""Activities as Teams sends them: plain JSON objects, made from people and conversations."""
+"""Activities as Teams sends them, as plain JSON objects."""
 
 import itertools
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ class Place:
     """A conversation as an activity names it."""
 
     id: str
-    """A channel's thread carries `;messageid=…`."""
+    """A channel's thread has `;messageid=…` at its end."""
     kind: str
     """`channel`, `personal` or `groupChat`."""
     team: str | None = None
@@ -42,7 +42,7 @@ class Place:
 
 
 def activity(kind: str, *, sender: Person, place: Place, service_url: str, **fields: Any) -> Json:
-    """Any activity; fields replace or add, None leaves one out."""
+    """Return any activity. `fields` replace or add members; None removes one."""
     body = {
         "type": kind,
         "id": f"f:{next(_numbers):08d}",
@@ -60,7 +60,7 @@ def activity(kind: str, *, sender: Person, place: Place, service_url: str, **fie
 
 
 def message(text: str, /, *, sender: Person, place: Place, service_url: str, **fields: Any) -> Json:
-    """A message to the bot; in channels it carries the mention that brought it here."""
+    """Return a message to the bot. In channels it has the mention of the bot."""
     tag = f"<at>{BOT_NAME}</at>"
     mention = {"type": "mention", "text": tag, "mentioned": {"id": f"28:{APP_ID}", "name": BOT_NAME}}
     mentioned = {"text": f"{tag} {text}", "entities": [mention]} if place.kind != "personal" else {"text": text}
@@ -74,7 +74,7 @@ def message(text: str, /, *, sender: Person, place: Place, service_url: str, **f
 
 
 def submitted(value: Mapping[str, Any], *, sender: Person, place: Place, service_url: str, **fields: Any) -> Json:
-    """An Action.Submit: a message with a value and no text."""
+    """Return an Action.Submit: a message with a value and no text."""
     return activity("message", sender=sender, place=place, service_url=service_url, value=dict(value), **fields)
 
 
@@ -89,7 +89,7 @@ def invoke(
     trigger: str | None = None,
     **fields: Any,
 ) -> Json:
-    """An Action.Execute: inputs are merged into the data before they are sent."""
+    """Return an Action.Execute. `data` includes the inputs."""
     value: Json = {"action": {"type": "Action.Execute", "title": verb, "verb": verb, "data": dict(data)}}
     if trigger is not None:
         value["trigger"] = trigger
@@ -98,7 +98,7 @@ def invoke(
 
 
 def installation(action: str, *, sender: Person, place: Place, service_url: str, **fields: Any) -> Json:
-    """An installationUpdate: `add`, `remove`, `add-upgrade` or `remove-upgrade`."""
+    """Return an installationUpdate: `add`, `remove`, `add-upgrade` or `remove-upgrade`."""
     return activity("installationUpdate", sender=sender, place=place, service_url=service_url, action=action, **fields)
 
 
@@ -112,7 +112,7 @@ def membership(
     bot_added: bool = False,
     **fields: Any,
 ) -> Json:
-    """A conversationUpdate for people who joined or left (or the bot that joined)."""
+    """Return a conversationUpdate for people (or the bot) who joined or left."""
     joined = [{"id": person.id, "aadObjectId": person.object_id} for person in added]
     joined += [{"id": f"28:{APP_ID}"}] if bot_added else []
     left = [{"id": person.id, "aadObjectId": person.object_id} for person in removed]

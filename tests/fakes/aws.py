@@ -1,4 +1,4 @@
-"""AWS behind the Requests port, in memory: requests with levels and votes, and faults on demand."""
+"""AWS behind the Requests port, in memory: requests with levels and votes, and planned faults."""
 
 import asyncio
 import copy
@@ -40,7 +40,7 @@ def key_of(number: int) -> RequestKey:
 
 
 class FakeAws:
-    """Keeps the truth. `signals` are the signals that arrived, `effects` those that counted."""
+    """Keeps the state of AWS. `signals` are the signals that arrived, `effects` those that were accepted."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -48,17 +48,17 @@ class FakeAws:
         self.signals: list[Signal] = []
         self.effects: list[Signal] = []
         self.calls: list[tuple[str, RequestKey | None]] = []
-        self.before: dict[str, list[Exception]] = defaultdict(list)  # raised before the call has an effect
-        self.after: dict[str, list[Exception]] = defaultdict(list)  # raised after it
+        self.before: dict[str, list[Exception]] = defaultdict(list)  # raised before the call's effect
+        self.after: dict[str, list[Exception]] = defaultdict(list)  # raised after its effect
         self.gates: dict[str, asyncio.Event] = {}  # a call waits here until the test opens it
         self.arrived: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.lag = 0.0  # seconds until an accepted signal has its effect
-        self.coming: list[tuple[datetime, Signal]] = []  # accepted, without effect yet
-        self.foreign: set[str] = set()  # executions that OpsItems name and that are not their requests' own
-        self.listed = True  # False: the lists tell nothing but what is pending
+        self.coming: list[tuple[datetime, Signal]] = []  # accepted; their effect comes later
+        self.foreign: set[str] = set()  # executions that an OpsItem names although they belong to another request
+        self.listed = True  # False: the lists have only pending requests
 
     def copied(self, clock: Clock) -> "FakeAws":
-        """Return an AWS that is as this one is now and goes its own way from here; gates stay behind."""
+        """Return an independent copy, without the gates."""
         other = FakeAws(clock)
         other.requests, other.lag, other.listed = dict(self.requests), self.lag, self.listed
         other.foreign = set(self.foreign)
@@ -68,7 +68,7 @@ class FakeAws:
         return other
 
     def add(self, number: int = 1, *, levels: int = 1, required: int = 1, **facts: object) -> RequestKey:
-        """Make a pending request."""
+        """Add a pending request."""
         now, key = self._clock.now(), key_of(number)
         steps = [self._level(index, required, now) for index in range(1, levels + 1)]
         steps[0] = replace(steps[0], state=LevelState.WAITING, started_at=now)
@@ -103,7 +103,7 @@ class FakeAws:
     # --- the port
 
     async def observe(self, key: RequestKey) -> AccessRequest:
-        """Return the truth."""
+        """Return the request."""
         await self._pass("observe", key)
         if key not in self.requests:
             raise RequestNotReadable("OpsItemNotFoundException", missing=True)
@@ -112,25 +112,25 @@ class FakeAws:
         return self.requests[key]
 
     async def execution(self, key: RequestKey, execution_id: str) -> Execution:
-        """Return the automation execution of the truth."""
+        """Return the automation execution of the request."""
         await self._pass("execution", key)
         self._refuse_foreign(execution_id)
         request = self.requests[key]
         return Execution(execution_id, request.status, request.levels)
 
     async def grant(self, key: RequestKey) -> Grant:
-        """Return what the truth grants."""
+        """Return what the request grants."""
         await self._pass("grant", key)
         request = self.requests[key]
         self._refuse_foreign(request.execution_id)
         return Grant(request.status, request.access_until)
 
     async def prepare(self, signal: Signal) -> None:
-        """Let the signal have what it needs."""
+        """Prepare a signal."""
         await self._pass("prepare", signal.key)
 
     async def signal(self, signal: Signal) -> None:
-        """Take a signal as AWS would."""
+        """Accept or refuse a signal as AWS would."""
         self.signals.append(signal)
         await self._pass("signal", signal.key)
         if self.lag:
@@ -142,7 +142,7 @@ class FakeAws:
             raise self.after["signal"].pop(0)
 
     async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """List what is pending, and, where the lists tell, what changed."""
+        """List pending requests and, if `listed`, changed ones."""
         await self._pass("sightings", None)
         found = [r for r in self.requests.values() if (r.key.account, r.key.region) == (account, region)]
         return [
@@ -152,7 +152,7 @@ class FakeAws:
         ]
 
     async def revoked(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """List what is revoked."""
+        """List revoked requests."""
         await self._pass("revoked", None)
         found = [r for r in self.requests.values() if (r.key.account, r.key.region) == (account, region)]
         return [
@@ -176,7 +176,7 @@ class FakeAws:
     # --- what happens in AWS
 
     def withdraw(self, key: RequestKey, withdrawal: Withdrawal) -> None:
-        """Take back what is there to be taken back; refuse what AWS refuses."""
+        """Withdraw a request; refuse what AWS refuses."""
         needed, code = {
             Withdrawal.REVOKE: (Status.APPROVED, "InvalidAutomationSignalException"),
             Withdrawal.CANCEL: (Status.PENDING, "InvalidAutomationStatusUpdateException"),
@@ -197,7 +197,7 @@ class FakeAws:
         self._settle(request, self._judged(voted))
 
     def decide(self, key: RequestKey, verdict: Verdict, comment: str = "") -> None:
-        """Decide as somebody in the AWS console."""
+        """Decide in the AWS console."""
         self.vote(key, f"arn:aws:sts::{ACCOUNT}:assumed-role/ConsoleApprover/console-approver", verdict, comment)
 
     def end(self, key: RequestKey, status: Status) -> None:
@@ -229,7 +229,7 @@ class FakeAws:
     # --- faults
 
     def _catch_up(self) -> None:
-        """Let the signals have their effect whose time has come."""
+        """Let the signals that are due have their effect."""
         due = [each for each in self.coming if each[0] <= self._clock.now()]
         self.coming = [each for each in self.coming if each not in due]
         for _, signal in due:
@@ -237,7 +237,7 @@ class FakeAws:
                 self._take(signal)
 
     async def _pass(self, call: str, key: RequestKey | None) -> None:
-        await asyncio.sleep(0)  # a call takes a turn at least: others go on meanwhile
+        await asyncio.sleep(0)  # a call takes at least one turn of the loop, so that other tasks run
         self._catch_up()
         self.calls.append((call, key))
         self.arrived[call].set()

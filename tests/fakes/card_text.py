@@ -1,4 +1,4 @@
-"""Reads a card as a person does: its elements, and all that its blocks say."""
+"""Reads a card as a person does: its elements, and the text of its blocks."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from bot.rendering.i18n import Localizer
 
 
 def nodes(tree: object) -> Iterator[dict[str, Any]]:
-    """Every object in a card."""
+    """Yield every object in a card."""
     if isinstance(tree, dict):
         yield tree
         for each in tree.values():
@@ -18,7 +18,7 @@ def nodes(tree: object) -> Iterator[dict[str, Any]]:
 
 
 def shown(tree: object) -> str:
-    """All that a card's blocks say, one block a line."""
+    """Return the text of a card's blocks, one block per line."""
     return "\n".join(
         "".join(run["text"] for run in each["inlines"]) if "inlines" in each else each["text"]
         for each in nodes(tree)

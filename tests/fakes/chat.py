@@ -1,4 +1,4 @@
-"""Teams behind the Chat and People ports, in memory: what was posted where, and faults on demand."""
+"""Teams behind the Chat and People ports, in memory: posted messages by place, and planned faults."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -54,7 +54,7 @@ TARO_PERSON = Person(
 
 @dataclass(slots=True)
 class Sent:
-    """One message as it stands now. `versions` are its contents, oldest first."""
+    """One message. `versions` are its contents, oldest first."""
 
     kind: str  # post, reply, direct
     where: str
@@ -62,12 +62,12 @@ class Sent:
 
     @property
     def card(self) -> str:
-        """The present content as text."""
+        """The current content as text."""
         return repr(self.versions[-1].card)
 
     @property
     def buttons(self) -> bool:
-        """True if one can approve or reject on it."""
+        """True if it has an Approve or Reject button."""
         return "'verb': 'approve'" in self.card or "'verb': 'reject'" in self.card
 
 
@@ -78,14 +78,14 @@ class FakeChat:
         self.sent: dict[str, Sent] = {}
         self.before: dict[str, list[Exception]] = defaultdict(list)
         self.after: dict[str, list[Exception]] = defaultdict(list)
-        self.gates: dict[str, asyncio.Event] = {}  # posts wait here before they take effect
+        self.gates: dict[str, asyncio.Event] = {}  # posts wait here before their effect
         self.arrived: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.unreachable: dict[str, ChatProblem] = {}
-        self.refusing: dict[str, ChatProblem] = {}  # by conversation, threads included: posts, replies and updates
-        self.asked: Counter[str] = Counter()  # calls by kind, those that failed too
+        self.refusing: dict[str, ChatProblem] = {}  # by conversation, including its threads: posts, replies and updates
+        self.asked: Counter[str] = Counter()  # calls by kind, including failed ones
 
     def copied(self) -> "FakeChat":
-        """Return a Teams with the same messages, which goes its own way from here."""
+        """Return an independent Teams with the same messages."""
         other = FakeChat()
         other.sent = {activity: replace(sent, versions=list(sent.versions)) for activity, sent in self.sent.items()}
         return other
@@ -141,7 +141,7 @@ class FakeChat:
 
 
 class FakePeople:
-    """The rosters."""
+    """The rosters, one list for all channels."""
 
     def __init__(self, people: Sequence[Person]) -> None:
         self.people = list(people)
@@ -150,21 +150,24 @@ class FakePeople:
         self.asked = 0
 
     async def member(self, conversation: str, object_id: str) -> Person | None:
-        """Return a member of any channel."""
+        """Return a person, who counts as a member of every channel."""
         self.asked += 1
         if self.failing:
             raise RosterUnavailable
         return next((each for each in self.people if each.object_id == object_id), None)
 
     async def roster(self, conversation: str) -> Sequence[Person]:
-        """Return everybody, who is in any channel."""
+        """Return all people, who count as members of every channel."""
         self.asked += 1
         if self.failing:
             raise RosterUnavailable
         return tuple(self.people)
 
     async def known(self, names: frozenset[str] = frozenset()) -> Sequence[Person]:
-        """Return everybody, as far as the rosters can be read; addresses of others only where they are looked for."""
+        """Return the members if the roster can be read, and the people with a personal chat.
+
+        The latter have addresses only if one of `names` is theirs.
+        """
         others = [
             each if each.certain_spellings & names else replace(each, upn=None, mail=None) for each in self.by_chat
         ]

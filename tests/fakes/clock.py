@@ -1,4 +1,4 @@
-"""A clock that a test moves by hand; sleepers wake in the order of their moments."""
+"""A clock that a test moves by hand. Sleepers wake in the order of their times."""
 
 import asyncio
 import heapq
@@ -6,8 +6,8 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 START = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
-QUIET_ROUNDS = 3  # turns of the loop in which nobody else was ready: what was under way has come to rest
-MOST_ROUNDS = 10_000  # beyond that two tasks keep each other busy for ever, and the test should say so
+QUIET_ROUNDS = 3  # turns of the loop without another ready task, after which all tasks count as waiting
+MOST_ROUNDS = 10_000  # beyond that, two tasks wake each other without end
 
 
 class NeverQuiet(Exception):
@@ -29,7 +29,7 @@ class ManualClock:
         return self._now.timestamp()
 
     async def sleep(self, seconds: float) -> None:
-        """Pause until `advance` has passed the moment; a pause of no length lets others run."""
+        """Pause until `advance` has passed that time. A sleep of zero or less lets other tasks run."""
         if seconds <= 0:
             await asyncio.sleep(0)
             return
@@ -38,7 +38,7 @@ class ManualClock:
         await woken
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass: wake sleeper after sleeper at its moment, each time until everybody has come to rest."""
+        """Let time pass: wake one sleeper after the other at its time, and wait each time until all tasks wait."""
         until = self._now + timedelta(seconds=seconds)
         await settled()
         while self._sleepers and self._sleepers[0][0] <= until:
@@ -52,21 +52,21 @@ class ManualClock:
         await settled()
 
     def set_to(self, moment: datetime) -> None:
-        """Set the clock, back too, as a machine's clock is set right: no sleeper wakes by that."""
+        """Set the clock forward or back, like a correction of the machine's clock. No sleeper wakes."""
         self._now = moment
 
     @property
     def next_wake(self) -> datetime | None:
-        """When the next sleeper wakes."""
+        """Time at which the next sleeper wakes."""
         return min((moment for moment, _, woken in self._sleepers if not woken.done()), default=None)
 
 
 async def settled() -> None:
-    """Let every task run until all of them wait; raise NeverQuiet for tasks that keep each other busy.
+    """Run every task until all tasks wait. Raises NeverQuiet if they keep each other busy.
 
-    Work in threads and on sockets is not waited for.
+    Does not wait for threads and sockets.
     """
-    ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]  # nothing public tells who is ready
+    ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]  # no public attribute has the ready tasks
     quiet = 0
     for _ in range(MOST_ROUNDS):
         await asyncio.sleep(0)

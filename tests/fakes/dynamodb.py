@@ -1,6 +1,6 @@
-"""A DynamoDB on this machine: moto behind a front that keeps a record of every call and plays faults.
+"""A DynamoDB on this machine: moto behind a server that records every call and applies planned faults.
 
-moto keeps its state per process, and takes no care of two requests at once; the front lets one through at a time.
+moto keeps its state per process and is not safe for parallel requests, so the server passes on one at a time.
 """
 
 import atexit
@@ -21,7 +21,7 @@ from werkzeug.wrappers import Request, Response
 from bot.sandbox.aws.server import HOST, STOP_POLL, QuietHandler
 
 REGION = "ap-northeast-1"
-SAMPLE = "sample"  # a credential that opens nothing
+SAMPLE = "sample"  # a credential without any permission
 Body = dict[str, Any]
 
 
@@ -32,32 +32,32 @@ class Fault:
     operation: str
     times: int = 1
     error: tuple[int, str] | None = None
-    """Answer this status and code."""
+    """Answer with this status and code."""
     reasons: tuple[str, ...] = ()
-    """With these reasons, one for each item of a transaction that was canceled."""
+    """The reasons for a canceled transaction, one per item."""
     before: bool = True
-    """The error, or the cut, comes instead of the effect; else after it."""
+    """True: the error, or the cut, replaces the effect. False: it comes after the effect."""
     cut: bool = False
-    """Hang up without an answer."""
+    """Close the connection without an answer."""
     body: bytes | None = None
-    """Answer 200 with this."""
+    """Answer 200 with this body."""
     gate: threading.Event | None = None
-    """The call waits here, before all else."""
+    """The call waits here first."""
     reached: threading.Event = field(default_factory=threading.Event)
     change: Callable[[Body], Body] | None = None
-    """Change the request before it takes effect."""
+    """Changes the request before its effect."""
     meanwhile: Callable[[], None] | None = None
-    """Done between the effect and the answer."""
+    """Called between the effect and the answer."""
 
 
 class _KeepAlive(QuietHandler):
-    """Keeps connections, as DynamoDB does; a new one for every call takes half of its time."""
+    """Keeps connections open, as DynamoDB does. A new connection for each call would double its time."""
 
     protocol_version = "HTTP/1.1"
 
 
 class FakeDynamo:
-    """A server on loopback. `calls` are all calls so far, as operation and body, in the order of arrival."""
+    """A server on loopback. `calls` has operation and body of every call, in the order of arrival."""
 
     def __init__(self) -> None:
         self._moto = create_backend_app("dynamodb")
@@ -77,13 +77,13 @@ class FakeDynamo:
         self._thread.join()
 
     def plan(self, operation: str, **how: Any) -> Fault:
-        """Plan a fault; the first that matches is used."""
+        """Plan a fault. The first that matches is used."""
         fault = Fault(operation, **how)
         self.faults.append(fault)
         return fault
 
     def heal(self) -> None:
-        """End every fault and let everybody who waits go on."""
+        """End every fault and release the calls that wait."""
         for fault in self.faults:
             if fault.gate is not None:
                 fault.gate.set()
@@ -94,7 +94,7 @@ class FakeDynamo:
         return [operation for operation, _ in self.calls[since:]]
 
     def client(self, whose: boto3.session.Session | None = None) -> Any:
-        """Return a client for somebody with the AWS command line at hand; moto tells accounts by their credentials."""
+        """Return a client with the account's credentials. moto distinguishes accounts by them."""
         return (whose or session()).client("dynamodb", region_name=REGION, endpoint_url=self.endpoint)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -115,7 +115,7 @@ class FakeDynamo:
             fault.meanwhile()
         if fault.cut:
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-        return (_told(fault) or response or Response())(environ, start_response)
+        return (_planned_answer(fault) or response or Response())(environ, start_response)
 
     def _matching(self, operation: str) -> Fault | None:
         for fault in self.faults:
@@ -144,34 +144,34 @@ def _taken(rest: bytearray, size: int = -1) -> bytes:
     return part
 
 
-def _told(fault: Fault) -> Response | None:
+def _planned_answer(fault: Fault) -> Response | None:
     if fault.body is not None:
         return Response(fault.body, 200, content_type="application/x-amz-json-1.0")
     if fault.error is None:
         return None
     status, code = fault.error
-    told: Body = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "as the test wants it"}
+    answer: Body = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "planned by the test"}
     if fault.reasons:
-        told["CancellationReasons"] = [{"Code": reason} for reason in fault.reasons]
-    return Response(json.dumps(told), status, content_type="application/x-amz-json-1.0")
+        answer["CancellationReasons"] = [{"Code": reason} for reason in fault.reasons]
+    return Response(json.dumps(answer), status, content_type="application/x-amz-json-1.0")
 
 
 @cache
 def session() -> boto3.session.Session:
-    """Return one session for all: it keeps the service's model, which takes long to read."""
+    """Return one session for all tests: it keeps the service model, which is slow to load."""
     return boto3.session.Session(aws_access_key_id=SAMPLE, aws_secret_access_key=SAMPLE)
 
 
 @cache
 def shared() -> FakeDynamo:
-    """Return the one server of this run, started for whoever needs it first."""
+    """Return the one server of this test run. The first caller starts it."""
     server = FakeDynamo()
     atexit.register(server.stop)
     return server
 
 
-class Aimed:
-    """Has boto3's standard chain lead to a server, until it is undone."""
+class DynamoEnvironment:
+    """Sets the environment so that boto3 reaches a server, until `undo`."""
 
     def __init__(self, server: FakeDynamo) -> None:
         self._environment = pytest.MonkeyPatch()

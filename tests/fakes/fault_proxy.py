@@ -1,4 +1,4 @@
-"""A proxy on loopback in front of one HTTP server, which breaks what passes through it in the ways of a real network.
+"""A loopback proxy in front of an HTTP server. It breaks calls in the ways of a real network.
 
     async with FaultProxy("127.0.0.1", port) as proxy:
         …send to proxy.base instead…
@@ -6,7 +6,7 @@
         await broken.reached.wait()
         await proxy.heal()
 
-One exchange a connection. A refused connection is a real one: the port is closed until healed.
+Each connection has one exchange. For a refused connection, the port is really closed until healed.
 """
 
 import asyncio
@@ -21,43 +21,41 @@ from typing import Self
 _LENGTH = re.compile(rb"content-length:\s*(\d+)", re.IGNORECASE)
 _CONNECTION = re.compile(rb"\r\n(?:connection|keep-alive):[^\r\n]*", re.IGNORECASE)
 END_OF_HEAD = b"\r\n\r\n"
-DRIPS = 20  # parts in which a slow answer comes
-SLOW_SECONDS = 10.0  # in all
+DRIPS = 20  # parts of a slow answer
+SLOW_SECONDS = 10.0  # for all parts
 
 
 class Break(StrEnum):
-    """What becomes of a call."""
+    """How a call is broken."""
 
-    REFUSED = "refused"  # nobody listens
-    RESET = "reset"  # taken, read, and reset without effect
-    HANG = "hang"  # taken, read, and never answered; no effect
+    REFUSED = "refused"  # the port is closed
+    RESET = "reset"  # accepted, read, and reset without effect
+    HANG = "hang"  # accepted, read, and never answered, without effect
     ERROR = "5xx"  # 503 without effect
     THROTTLED = "429"  # with Retry-After, without effect
-    HALF = "half a body"  # it took effect, and half of its answer came
-    SLOW = "slow"  # it took effect, and the answer drips
-    LOST = "reply lost"  # it took effect, and no answer came
+    HALF = "half a body"  # takes effect; half of its answer arrives
+    SLOW = "slow"  # takes effect; the answer arrives slowly
+    LOST = "reply lost"  # takes effect; no answer arrives
 
     @property
     def effective(self) -> bool:
-        """True where the call reaches the server behind."""
+        """True if the call reaches the server."""
         return self in {Break.HALF, Break.SLOW, Break.LOST}
 
 
 @dataclass(slots=True)
 class Broken:
-    """A way of breaking that is in force. `only`: for calls with these bytes in their head or body."""
+    """The current fault. `only`: for calls with these bytes in their head or body."""
 
     how: Break
     only: bytes = b""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
-    over: asyncio.Event = field(
-        default_factory=asyncio.Event
-    )  # a broken call has come to its end, or nobody waits for it
+    over: asyncio.Event = field(default_factory=asyncio.Event)  # a broken call has ended, or its caller has given up
     healed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class FaultProxy:
-    """Passes everything on unless told to break it."""
+    """Forwards every call unless it matches the current fault."""
 
     def __init__(self, host: str, port: int) -> None:
         self._behind = (host, port)
@@ -72,25 +70,25 @@ class FaultProxy:
 
     async def __aexit__(self, *_: object) -> None:
         await self.heal()
-        await self._deafen()
+        await self._close_port()
         for task in tuple(self._open):
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
 
     @property
     def base(self) -> str:
-        """The address to use instead of the one behind."""
+        """The address to use instead of the server's own."""
         return f"http://127.0.0.1:{self._port}"
 
     async def break_it(self, how: Break, *, only: bytes = b"") -> Broken:
-        """Break what passes from now on, until healed."""
+        """Break matching calls from now on, until healed."""
         self._broken = Broken(how, only)
         if how is Break.REFUSED:
-            await self._deafen()
+            await self._close_port()
         return self._broken
 
     async def heal(self) -> None:
-        """Let everything pass, and let go what hangs or drips."""
+        """Forward all calls again, and end the calls that hang or arrive slowly."""
         broken, self._broken = self._broken, None
         if broken:
             broken.healed.set()
@@ -103,7 +101,7 @@ class FaultProxy:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
-    async def _deafen(self) -> None:
+    async def _close_port(self) -> None:
         server, self._server = self._server, None
         if server:
             server.close()
@@ -128,17 +126,17 @@ class FaultProxy:
         request = await _message(reader)
         broken = self._broken
         if broken is None or broken.only not in request:
-            await _write(writer, await self._passed_on(request))
+            await _write(writer, await self._forwarded(request))
             return
-        answer = await self._passed_on(request) if broken.how.effective else b""
+        answer = await self._forwarded(request) if broken.how.effective else b""
         broken.reached.set()
         try:
             await _break(broken, request, answer, writer)
         finally:
             broken.over.set()
 
-    async def _passed_on(self, request: bytes) -> bytes:
-        """Send a request to the server behind; return its whole answer."""
+    async def _forwarded(self, request: bytes) -> bytes:
+        """Send a request to the server. Return its whole answer."""
         head, _, body = request.partition(END_OF_HEAD)
         reader, writer = await asyncio.open_connection(*self._behind)
         try:
@@ -152,7 +150,7 @@ class FaultProxy:
 
 async def _break(broken: Broken, request: bytes, answer: bytes, writer: asyncio.StreamWriter) -> None:
     match broken.how:
-        case Break.RESET | Break.REFUSED:  # a connection made just before the port was closed is reset
+        case Break.RESET | Break.REFUSED:  # a connection from just before the port was closed is reset
             _reset(writer)
         case Break.HANG:
             await broken.healed.wait()
@@ -171,7 +169,7 @@ async def _break(broken: Broken, request: bytes, answer: bytes, writer: asyncio.
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:
-    """Read one request whose length is told."""
+    """Read one request that has a Content-Length."""
     head = await reader.readuntil(END_OF_HEAD)
     length = _LENGTH.search(head)
     return head + (await reader.readexactly(int(length[1])) if length else b"")
@@ -183,7 +181,7 @@ async def _write(writer: asyncio.StreamWriter, answer: bytes) -> None:
 
 
 async def _drip(broken: Broken, answer: bytes, writer: asyncio.StreamWriter) -> None:
-    """Write an answer in parts over ten seconds, the rest at once when healed."""
+    """Write an answer in parts over ten seconds; the rest at once when healed."""
     part = -(-len(answer) // DRIPS)
     for start in range(0, len(answer), part):
         await _write(writer, answer[start : start + part])
@@ -193,14 +191,14 @@ async def _drip(broken: Broken, answer: bytes, writer: asyncio.StreamWriter) -> 
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close with a reset instead of an end: no lingering."""
+    """Close the connection with a reset instead of an end."""
     connection: socket.socket = writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
 
 def _throttled(request: bytes) -> bytes:
-    """Answer as AWS and Teams do when they ask for patience."""
+    """Return the throttling answer of AWS and of Teams."""
     body, kind = b'{"__type": "ThrottlingException", "message": "Rate exceeded"}', b"application/x-amz-json-1.1"
     if b"application/x-www-form-urlencoded" in request and b"Action=" in request:
         body = b"<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>"

@@ -1,4 +1,4 @@
-"""Faults on demand and a record of every call, for fakes that speak HTTP."""
+"""Planned faults and a record of every call, for fakes that speak HTTP."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """One call as it arrived, and how it was answered (None: not at all)."""
+    """One call as it arrived, and the status of its answer (None: none)."""
 
     method: str
     path: str
@@ -25,22 +25,22 @@ class Recorded:
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """What happens to the next calls that match; `times` None: to all of them until removed."""
+    """What happens to the next `times` calls that match. `times` None: to all calls until the fault is removed."""
 
     method: str
     path: str
     body_holds: str = ""
-    """Only calls whose body holds this text; a new thread names its channel nowhere else."""
+    """Only calls whose body contains this text. A new thread names its channel only there."""
     times: int | None = 1
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
     drop: str = ""
-    """`before`: cut the connection unanswered; `after`: let it take effect, then cut."""
+    """`before`: cut the connection without an effect. `after`: cut it after the effect."""
     gate: asyncio.Event | None = None
     """The call waits here before it takes effect."""
     late: bool = False
-    """It waits after it took effect: only its answer is held."""
+    """The call waits after it took effect, so that only its answer is held."""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once a call has matched, or has taken effect if it is held `late`."""
 
@@ -54,7 +54,7 @@ class Fault:
 
 
 class Faults:
-    """An aiohttp middleware that keeps the record and plays the faults."""
+    """An aiohttp middleware that records calls and applies faults."""
 
     def __init__(self) -> None:
         self.planned: list[Fault] = []
@@ -62,25 +62,25 @@ class Faults:
         self._news = asyncio.Event()
 
     def plan(self, method: str, path: str, **how: Any) -> Fault:
-        """Plan a fault; the first that matches is used."""
+        """Plan a fault. The first that matches is used."""
         fault = Fault(method=method, path=path, **how)
         self.planned.append(fault)
         return fault
 
     def heal(self) -> None:
-        """End every fault and let everybody who waits go on."""
+        """End every fault and release the calls that wait."""
         for fault in self.planned:
             if fault.gate is not None:
                 fault.gate.set()
         self.planned.clear()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something holds; looked at again after every call that was answered here."""
+        """Wait until the condition holds. It is checked after every call that was answered here."""
         while not condition():
             await self._news.wait()
 
     def matching(self, method: str, path: str) -> list[Recorded]:
-        """The recorded calls of a method whose path matches the pattern."""
+        """Return the recorded calls of a method whose path matches the pattern."""
         return [call for call in self.calls if call.method == method and re.search(path, call.path)]
 
     def middleware(self) -> Any:

@@ -1,6 +1,6 @@
-"""Every call of a port goes through a gate: there a proof looks on, lets time pass, pauses a process or ends it.
+"""Puts a gate around every call of a port. A proof observes calls there, lets time pass, and pauses or ends a process.
 
-The calls are found by wrapping what stands behind the port, not by a list, so a new one cannot be forgotten.
+Calls are found by wrapping the port's object, not by a list, so that a new call is included at once.
 """
 
 import asyncio
@@ -11,28 +11,28 @@ Call = Callable[..., Awaitable[Any]]
 
 
 class Gate(Protocol):
-    """What happens around a call; `call` is `Store.apply` and the like."""
+    """What happens around a call. `call` is a name like `Store.apply`."""
 
     async def before(self, call: str) -> None:
-        """Be passed before the call can have an effect."""
+        """Runs before the call can have an effect."""
 
     async def after(self, call: str) -> None:
-        """Be passed once it had its effect, whether it returned or raised."""
+        """Runs after the effect, whether the call returned or raised."""
 
 
 def calls_of(*ports: type) -> set[str]:
-    """Return the names of every call of these ports, as a gate is told them."""
+    """Return the names of every call of these ports, as `Gate` gets them."""
     return {f"{port.__name__}.{name}" for port in ports for name in vars(port) if not name.startswith("_")}
 
 
 class Gated:
-    """A port behind a gate."""
+    """A port with a gate around every call."""
 
     def __init__(self, port: object, name: str, gate: Gate) -> None:
         self._port, self._name, self._gate = port, name, gate
 
     def __getattr__(self, method: str) -> Call:
-        """Return the call, with the gate around it."""
+        """Return the call with the gate around it."""
         inner: Call = getattr(self._port, method)
         call, gate = f"{self._name}.{method}", self._gate
 
@@ -49,11 +49,11 @@ class Gated:
         return gated
 
 
-class Grave:
-    """Where calls of processes that are gone end: they never come back, until the test is over."""
+class AbandonedCalls:
+    """Calls of processes that were killed. They do not return before the test ends."""
 
     def __init__(self) -> None:
-        self._waiting: list[asyncio.Future[None]] = []  # the loop itself keeps no task that waits for nothing
+        self._waiting: list[asyncio.Future[None]] = []  # kept here, because the loop holds its tasks only weakly
 
     async def park(self) -> None:
         """Never return."""
@@ -63,7 +63,7 @@ class Grave:
 
 
 async def end_everything() -> None:
-    """Cancel every other task of this loop until none is left; those that clean up are cancelled there too."""
+    """Cancel all other tasks of this loop, and the tasks that they start while they clean up."""
     this = asyncio.current_task()
     while others := [task for task in asyncio.all_tasks() if task is not this]:
         for task in others:

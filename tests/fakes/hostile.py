@@ -1,4 +1,4 @@
-"""Text as an attacker would write it into a reason, a tag or a name, and every view with such text in each place."""
+"""Hostile text for reasons, tags and names, and views with such text in every place."""
 
 import random
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ SNIPPETS = (
 
 
 def texts(seed: int, count: int, *, longest: int = 120) -> Iterator[str]:
-    """Yield hostile texts, the same for a seed: snippets mixed with any characters of Unicode, at most `longest`."""
+    """Yield hostile texts of at most `longest` characters: snippets mixed with any Unicode characters. Seeded."""
     dice = random.Random(seed)
     for _ in range(count):
         parts = [_anything(dice) if dice.random() < 0.3 else dice.choice(SNIPPETS) for _ in range(dice.randint(1, 9))]
@@ -53,18 +53,18 @@ def _anything(dice: random.Random) -> str:
     )
 
 
-# What a view has besides text from outside. All its other texts are filled.
+# Texts of a view that do not come from outside. All its other texts are replaced.
 FIXED = frozenset({
-    "CardView.key", "CardView.step", "DirectView.key",  # ids, which buttons carry and nobody reads
+    "CardView.key", "CardView.step", "DirectView.key",  # ids in the data of buttons, which are not shown
     "CardView.console_url", "DirectView.commands",  # made from ids only
-    "CardView.home_problem",  # a code of ours
+    "CardView.home_problem",  # a code of the product
     "SetupView.toml",  # made from a conversation's id
-    "Mention.id",  # of a person, as the roster has it
+    "Mention.id",  # an id from the roster
 })  # fmt: skip
 
 
 def filled(value: T, text: str) -> T:
-    """Return a view with this text in every place for text from outside; those that are empty stay so."""
+    """Return a view with this text in every place for text from outside. Empty places stay empty."""
     return value if value is None else _filled(value, text)
 
 

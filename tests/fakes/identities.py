@@ -1,10 +1,10 @@
-"""Records of IAM Identity Center's users, as a fake that changes and fails when told."""
+"""User records of IAM Identity Center, as a fake whose content and errors a test sets."""
 
 from bot.ports.aws import AwsUnavailable
 
 
 class FakeIdentities:
-    """Tells `records`; raises with the code in `problem` while there is one."""
+    """Returns `records`. Raises AwsUnavailable with the code in `problem` if there is one."""
 
     def __init__(self) -> None:
         self.records: dict[str, tuple[str, ...]] = {}

@@ -1,4 +1,4 @@
-"""Spoilt activities without end: whatever a stranger, a broken client or a newer Teams might send."""
+"""Endless spoilt activities: what a stranger, a broken client or a newer Teams could send."""
 
 import json
 import random
@@ -22,7 +22,7 @@ PATHS = (
 
 
 def mutations(rng: random.Random, good: Json) -> Iterator[bytes]:
-    """Yield activities with one or more places changed, and texts that are hardly JSON any more."""
+    """Yield activities with changed places, and sometimes bytes that are hardly JSON."""
     while True:
         raw = json.dumps(spoilt(rng, good)).encode()
         yield raw if rng.random() < 0.9 else _scramble(rng, raw)
@@ -42,7 +42,7 @@ def _scramble(rng: random.Random, raw: bytes) -> bytes:
 
 
 def headers(rng: random.Random, bearer: str) -> dict[str, str]:
-    """Return headers, most of them good: what comes after the token is to be reached too."""
+    """Return headers, most of them valid, so that the code behind the token check is reached as well."""
     found = {"Authorization": bearer}
     match rng.randrange(12):
         case 0:

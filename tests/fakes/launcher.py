@@ -1,10 +1,12 @@
-"""Starts `serve` with what a proof needs and the product must not have.
+"""Starts `serve` with additions that proofs need and the product must not have.
 
     python -m tests.fakes.launcher FOLDER [DEFECT]
 
-A clock that can be put forward: FOLDER/ahead says by how many seconds (`Lead`). Points at which the process kills itself:
-FOLDER/kill_at says `before decision_sent`, `after card_claimed` …: inside that write's transaction, or once it is durable.
-A line in the log for every write. And defects.
+- A clock that can be advanced: FOLDER/ahead has the seconds (`TimeOffset`).
+- Points at which the process kills itself: FOLDER/kill_at has `before decision_sent`, `after card_claimed` …, inside
+  the transaction of that write or once it is durable.
+- A line in the log for every write.
+- Defects.
 """
 
 import asyncio
@@ -26,23 +28,23 @@ from bot.domain.request import RequestKey
 from bot.ports.store import Change
 from bot.service.clicks import claiming, signalling
 from bot.store.sqlite.store import SqliteStore
-from tests.fakes.ahead import AheadClock, Lead
+from tests.fakes.offset_clock import OffsetClock, TimeOffset
 
 AHEAD, KILL_AT = "ahead", "kill_at"
-ROW_WRITTEN = '{"event": "row_written"}\n'  # among the log's lines: whoever waits for a row looks at it again
+ROW_WRITTEN = '{"event": "row_written"}\n'  # a line of the log; a test that waits for a row then reads it again
 
 
 class Defect(StrEnum):
-    """What can be broken in the process, to show that a proof would see it."""
+    """A defect to put into the process, to show that a proof notices it."""
 
-    FORGETFUL = "forgetful"  # the store says that a signal may leave, and has not kept that it did
-    DEAD_LOOP = "dead_loop"  # a loop that ends as no loop may
-    GRANTING = "granting"  # every claim is granted, and every level has room
-    DEAF = "deaf"  # it does not hear SIGTERM, which then ends it at once
+    LOST_WRITE = "lost_write"  # the store reports that a decision was stored as sent, but did not store it
+    DEAD_LOOP = "dead_loop"  # a loop ends with an error
+    NO_CLAIM = "no_claim"  # every claim is granted, and every level has room
+    NO_DRAIN = "no_drain"  # SIGTERM is not handled, so it ends the process at once
 
 
 def points(before: Record, after: Record) -> set[str]:
-    """Name what a write does."""
+    """Return the names of what a write changes."""
     named = {"row_made"} if not before.version else set()
     if after.lease and not before.lease:
         named.add("lease_taken")
@@ -56,7 +58,7 @@ def _die() -> None:
 
 
 def killing_itself(apply: Callable[..., Any], folder: Path) -> Callable[..., Any]:
-    """Wrap a store's `apply`: it dies at the point that stands in FOLDER/kill_at."""
+    """Wrap a store's `apply`: the process dies at the point in FOLDER/kill_at."""
 
     async def wrapped(self: SqliteStore, key: RequestKey, change: Change, *, now: datetime) -> Record:
         armed = folder / KILL_AT
@@ -80,54 +82,54 @@ def killing_itself(apply: Callable[..., Any], folder: Path) -> Callable[..., Any
     return wrapped
 
 
-def forgetful(apply: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a store's `apply`: that a signal may leave is answered and not kept."""
+def losing_sent(apply: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a store's `apply`: a decision that becomes `sent` is returned and not stored."""
 
-    class Unkept(Exception):
-        """Carries what would have been written."""
+    class NotStored(Exception):
+        """Carries the row that would have been stored."""
 
     async def wrapped(self: SqliteStore, key: RequestKey, change: Change, *, now: datetime) -> Record:
         def forgotten(record: Record) -> Record:
             changed = change(record)
             if any(each.state is DecisionState.SENT for each in changed.decisions):
-                raise Unkept(changed)
+                raise NotStored(changed)
             return changed
 
         try:
             record: Record = await apply(self, key, forgotten, now=now)
-        except Unkept as unkept:
-            record = unkept.args[0]
+        except NotStored as lost:
+            record = lost.args[0]
         return record
 
     return wrapped
 
 
 class DeadLoop:
-    """A source of work that dies."""
+    """A loop that ends with an error."""
 
     async def run(self) -> None:
-        """Die."""
+        """Raise an error."""
         raise ConnectionError("the loop is dead")
 
 
 def break_it(defect: Defect) -> None:
     """Put a defect into this process."""
     match defect:
-        case Defect.FORGETFUL:
-            SqliteStore.apply = forgetful(SqliteStore.apply)  # type: ignore[method-assign]
+        case Defect.LOST_WRITE:
+            SqliteStore.apply = losing_sent(SqliteStore.apply)  # type: ignore[method-assign]
         case Defect.DEAD_LOOP:
             vars(app).update(LoopWatch=lambda _: DeadLoop())
-        case Defect.GRANTING:
+        case Defect.NO_CLAIM:
             vars(claiming).update(claim=lambda **_: Claim())
             vars(signalling).update(has_room=lambda *_: True)
-        case Defect.DEAF:
+        case Defect.NO_DRAIN:
             asyncio.SelectorEventLoop.add_signal_handler = lambda *_: None  # type: ignore[method-assign]
 
 
 def main(folder: Path, defect: str = "") -> None:
-    """Serve."""
-    lead = Lead(folder / AHEAD)
-    vars(app).update(SystemClock=lambda: AheadClock(lead.now))
+    """Serve, with a clock that can be advanced and points at which the process dies."""
+    lead = TimeOffset(folder / AHEAD)
+    vars(app).update(SystemClock=lambda: OffsetClock(lead.now))
     SqliteStore.apply = killing_itself(SqliteStore.apply, folder)  # type: ignore[method-assign]
     if defect:
         break_it(Defect(defect))

@@ -1,4 +1,4 @@
-"""A server on loopback that gives every request to one handler: the rest of the world, as a test wants it."""
+"""A loopback server that passes every request to one handler."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ from aiohttp import web
 
 @asynccontextmanager
 async def listening(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[int]:
-    """Listen while it lasts, and tell the port."""
+    """Listen for the duration of the context. Yield the port."""
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)

@@ -1,11 +1,11 @@
-"""Microsoft's side on loopback: the sandbox's sign-in, the Connector, and Teams that sends activities to the bot.
+"""Microsoft on loopback: the sandbox's sign-in, the Connector, and Teams, which sends activities to the bot.
 
     async with FakeMicrosoft() as ms:
         …start the bot with ms.metadata_url, ms.authority, ms.service_url, ms.service_hosts…
         status, body = await ms.post_invoke(bot_url, HANAKO, APPROVERS, "approve", data, inputs={"comment": "…"})
 
-`bot_url` is the bot's base address (`http://127.0.0.1:PORT`). Everything that arrives here is in `ms.calls`.
-Keys, tokens and their checks are those of `bot.sandbox.teams.microsoft`; faults and the record are of the tests.
+`bot_url` is the bot's base address (`http://127.0.0.1:PORT`). `ms.calls` has every call that arrived here.
+Keys, tokens and their checks are those of `bot.sandbox.teams.microsoft`. Faults and the record are the tests' own.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ SERVICE = "/teams"
 
 
 class FakeMicrosoft:
-    """All of it on one loopback address."""
+    """All of Microsoft on one loopback address."""
 
     def __init__(
         self, people: Iterable[Person] = PEOPLE, *, now: Callable[[], float] = time.time, bot: BotRegistration = BOT
@@ -46,14 +46,14 @@ class FakeMicrosoft:
         self._http: aiohttp.ClientSession | None = None
         self.base = ""
         self.seen_as = ""
-        """The base address under which the bot sees the connector, where a proxy stands before it."""
+        """The base address that the bot uses for the Connector if there is a proxy between them."""
 
     async def __aenter__(self) -> Self:
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.base = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-        # without a limit: two hundred people who click at once do not stand in line
+        # no limit, so that two hundred people can click at once
         self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         return self
 
@@ -64,7 +64,7 @@ class FakeMicrosoft:
         await self._http.close()
         await self._runner.cleanup()
 
-    # What the bot is told
+    # Settings of the bot
 
     @property
     def metadata_url(self) -> str:
@@ -82,29 +82,29 @@ class FakeMicrosoft:
     def service_hosts(self) -> tuple[str, ...]:
         return ("127.0.0.1",)
 
-    # What a test looks at
+    # What a test checks
 
     @property
     def calls(self) -> list[Recorded]:
         return self.faults.calls
 
     def posted(self, conversation: str | Place) -> list[Message]:
-        """The bot's messages in a conversation or thread, oldest first, as they stand now."""
+        """Return the bot's messages in a conversation or thread, oldest first, with their current content."""
         return self.world.posted(_id(conversation))
 
     def writes(self, conversation: str | Place) -> list[Recorded]:
-        """Every post and update below a conversation, refused ones too."""
+        """Return every post and update in a conversation, including refused ones."""
         wanted = _id(conversation)
         return [call for call in self.calls if call.method in ("POST", "PUT") and wanted in call.path]
 
     # Faults
 
     def fault(self, method: str, path: str, **how: Any) -> Fault:
-        """Plan a fault: `status=429, headers={"Retry-After": "1"}`, `drop="after"`, `times=None` …; path is a pattern."""
+        """Plan a fault, with the fields of `Fault`. `path` is a regular expression."""
         return self.faults.plan(method, path, **how)
 
     def hold(self, method: str, path: str, *, times: int | None = 1, body_holds: str = "", late: bool = False) -> Fault:
-        """Hold matching calls (`late`: their answers) until `.gate.set()`; `.reached` is set when one has come."""
+        """Hold matching calls (`late`: their answers) until `.gate.set()`. `.reached` is set when one has arrived."""
         gate = asyncio.Event()
         return self.faults.plan(method, path, times=times, body_holds=body_holds, gate=gate, late=late)
 
@@ -113,19 +113,19 @@ class FakeMicrosoft:
     async def send(
         self, bot_url: str, activity: Mapping[str, Any], *, authorization: str | None = None
     ) -> tuple[int, Any]:
-        """Send an activity, signed unless an Authorization header is given; return status and body."""
-        body, headers = self.written(activity)
+        """Send an activity, signed unless an Authorization header is given. Return status and body."""
+        body, headers = self.signed(activity)
         return await self.send_raw(
             bot_url, body, headers=headers if authorization is None else {"Authorization": authorization}
         )
 
-    def written(self, activity: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
-        """Return body and headers of an activity, signed: what `send_raw` takes."""
-        signed = self.signer.header(str(activity.get("serviceUrl")))
-        return json.dumps(activity).encode(), {"Authorization": signed}
+    def signed(self, activity: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
+        """Return the body and headers of a signed activity, for `send_raw`."""
+        authorization = self.signer.header(str(activity.get("serviceUrl")))
+        return json.dumps(activity).encode(), {"Authorization": authorization}
 
     async def send_raw(self, bot_url: str, body: bytes, *, headers: Mapping[str, str]) -> tuple[int, Any]:
-        """Send any bytes; return status and body (JSON if it is JSON)."""
+        """Send any bytes. Return status and body, parsed if it is JSON."""
         assert self._http is not None
         sent = CIMultiDict(headers)
         sent.setdefault("Content-Type", "application/json")
@@ -147,7 +147,7 @@ class FakeMicrosoft:
         inputs: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> tuple[int, Any]:
-        """Press an Action.Execute; inputs (`{"comment": "…"}`) are merged into the data as Teams does."""
+        """Click an Action.Execute. Inputs (`{"comment": "…"}`) are merged into its data, as Teams does."""
         merged = {**(data or {}), **(inputs or {})}
         body = activities.invoke(verb, merged, **self._common(person, conversation), **fields)
         return await self.send(bot_url, body)
@@ -155,11 +155,11 @@ class FakeMicrosoft:
     async def click(
         self, bot_url: str, person: Person, message: Message, verb: str, inputs: Mapping[str, Any] | None = None
     ) -> tuple[int, Any]:
-        """Press the button with that verb on a card of the bot; AssertionError if the card has none."""
+        """Click the button with that verb on a card of the bot. AssertionError if there is none."""
         return await self.send(bot_url, self.pressed(person, message, verb, inputs))
 
     def pressed(self, person: Person, message: Message, verb: str, inputs: Mapping[str, Any] | None = None) -> Json:
-        """Return the activity that pressing that button sends; AssertionError if the card has none."""
+        """Return the activity that a click on that button sends. AssertionError if there is none."""
         data = action_data(message.card, verb)
         assert data is not None, f"no {verb!r} on this card"
         thread = f"{message.conversation};messageid={message.root}"
@@ -170,7 +170,7 @@ class FakeMicrosoft:
     async def post_submit(
         self, bot_url: str, person: Person, conversation: str | Place, value: Mapping[str, Any], **fields: Any
     ) -> tuple[int, Any]:
-        """Press an Action.Submit, which arrives as a message."""
+        """Click an Action.Submit, which arrives as a message."""
         return await self.send(bot_url, activities.submitted(value, **self._common(person, conversation), **fields))
 
     async def post_message(
@@ -189,7 +189,7 @@ class FakeMicrosoft:
     async def post_membership(
         self, bot_url: str, person: Person, conversation: str | Place, **fields: Any
     ) -> tuple[int, Any]:
-        """Tell the bot who joined (`added=[…]`) or left (`removed=[…]`)."""
+        """Notify the bot of people who joined (`added=[…]`) or left (`removed=[…]`)."""
         return await self.send(bot_url, activities.membership(**self._common(person, conversation), **fields))
 
     def _common(self, person: Person, conversation: str | Place) -> Json:
@@ -218,7 +218,7 @@ class FakeMicrosoft:
 
 
 def action_data(card: Any, verb: str) -> Json | None:
-    """The data of the Action.Execute with that verb anywhere in a card, or None."""
+    """Return the data of the Action.Execute with that verb in a card, or None."""
     if isinstance(card, list):
         return next((found for part in card if (found := action_data(part, verb)) is not None), None)
     if not isinstance(card, dict):

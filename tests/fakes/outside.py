@@ -1,6 +1,6 @@
-"""All that outlives a process: AWS, Teams, the queue, the store, the time, and what people did.
+"""Everything that outlives a process: AWS, Teams, the queue, the store, the time, and what people did.
 
-A copy of it at some moment is what a crash at that moment leaves: whoever goes on has nothing else.
+A copy of it is what a crash at that time leaves. The next process has nothing else.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ from tests.fakes.store import MemoryStore, Tables
 from tests.fakes.world import World, current_configuration
 
 MEI, PRIYA = person(3), person(4)
-SESSIONS = ROLE.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/")  # of whoever votes through the bot
-NAMING = "障害対応のため @hanako.sato@example.com に確認済みです"  # a reason that has a roster asked for
-LONG_QUIET = 60.0  # seconds; what is due later than that is no work under way
+SESSIONS = ROLE.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/")  # of people who vote through the bot
+NAMING = "障害対応のため @hanako.sato@example.com に確認済みです"  # a reason with a mention, so that a roster is read
+LONG_QUIET = 60.0  # seconds; work that is due later counts as none
 
 
 @dataclass(slots=True)
 class Outside:
-    """One request's whole surroundings."""
+    """Everything around one request."""
 
     clock: ManualClock
     aws: FakeAws
@@ -45,18 +45,18 @@ class Outside:
     tables: Tables = field(default_factory=Tables)
     people: FakePeople = field(default_factory=lambda: FakePeople([HANAKO, ICHIRO, MEI, PRIYA, TARO_PERSON]))
     clicked: set[tuple[str, str, str]] = field(default_factory=set)  # session name, step, verdict
-    done: int = 0  # acts of a story that are over
-    begun: int = 0  # acts that have begun
+    done: int = 0  # steps of a story that have ended
+    begun: int = 0  # steps of a story that have begun
     crashes: int = 0
 
     @classmethod
     def new(cls) -> "Outside":
-        """Return surroundings in which nothing has happened."""
+        """Return surroundings without any event so far."""
         clock = ManualClock()
         return cls(clock, FakeAws(clock), FakeChat(), MemoryQueue(clock))
 
     def copied(self) -> "Outside":
-        """Return what is there now; what happens to one of the two does not reach the other."""
+        """Return an independent copy."""
         clock = ManualClock(self.clock.now())
         tables = Tables(**{name: copy.copy(getattr(self.tables, name)) for name in Tables.__slots__})
         queue = MemoryQueue(clock)
@@ -73,7 +73,7 @@ class Outside:
 
     @property
     def marks(self) -> tuple[object, ...]:
-        """What differs whenever anything outside has changed, the time included."""
+        """Values of which at least one differs after every change outside, including the time."""
         tables, chat = self.tables, self.chat.sent.values()
         return (
             self.clock.now(),
@@ -106,7 +106,7 @@ class Outside:
         return self.truth.waiting is not None and self.truth.waiting.step == step
 
     def takes(self, verb: Verb, step: str) -> bool:
-        """True while AWS would take this."""
+        """True while AWS would accept this verb."""
         match verb:
             case Verb.REVOKE:
                 return self.truth.status is Status.APPROVED
@@ -116,7 +116,7 @@ class Outside:
                 return self.waits_at(step)
 
     def at_rest(self) -> bool:
-        """True if nobody will do anything soon: no event, no decision on its way, no lease, nothing due."""
+        """True if no work is left: no event, no live decision, no lease, nothing due soon."""
         if self.queue.hints or not self.aws.requests:
             return not self.queue.hints
         row = self.row()
@@ -127,7 +127,7 @@ class Outside:
 
 
 class Process:
-    """One process of the program over these surroundings, each port behind a gate."""
+    """One process of the program over these surroundings, with a gate around each port."""
 
     def __init__(self, outside: Outside, gate: Gate, *, owner: str, store: MemoryStore | None = None) -> None:
         def gated(port: object, name: str) -> Any:
@@ -154,18 +154,18 @@ class Process:
         self.loops = [asyncio.create_task(loop) for loop in loops]
 
     def press(self, who: Person, verb: Verb, step: str) -> asyncio.Task[Answer]:
-        """Have a person press a button; the answer comes if the process lives."""
+        """Click a button as this person. The answer comes if the process survives."""
         self.outside.clicked.add((who.session_name.casefold(), step, verb.value))
         if verb is Verb.CANCEL:
             return asyncio.create_task(self.world.click_handler.click(self.world.withdrawn(self.outside.key, who)))
         return asyncio.create_task(self.world.press(self.outside.key, who, verb, comment="ok", step=step))
 
 
-# --- what must be true in the end --------------------------------------------------------------------------------
+# --- what must hold at the end --------------------------------------------------------------------------------------
 
 
 def votes(outside: Outside) -> set[tuple[str, str, str]]:
-    """Return session name, step and verdict of each vote that AWS counted from Teams."""
+    """Return session name, step and verdict of each vote from Teams that AWS counted."""
     return {
         (Principal.parse(vote.by).session or "", level.step, vote.verdict.value)
         for level in outside.truth.levels
@@ -175,7 +175,7 @@ def votes(outside: Outside) -> set[tuple[str, str, str]]:
 
 
 def taken_back(outside: Outside) -> set[tuple[str, str, str]]:
-    """Return what AWS took back for a click from Teams, as the votes are named: one at most."""
+    """Return the withdrawal from Teams that AWS accepted, in the form of `votes`. At most one."""
     status = outside.truth.status
     return {
         ((each.session_name or "").casefold(), step, verb)
@@ -186,15 +186,15 @@ def taken_back(outside: Outside) -> set[tuple[str, str, str]]:
 
 
 def doubled(outside: Outside) -> int:
-    """Return how many calls AWS accepted beyond one for each click, at the step that was clicked."""
-    back = min(1, len(taken_back(outside) & outside.clicked))  # what was taken back once is not there to be taken again
+    """Return how many calls AWS accepted beyond one per click, at the step that was clicked."""
+    back = min(1, len(taken_back(outside) & outside.clicked))  # a request is withdrawn at most once
     return len(outside.aws.effects) - len(votes(outside) & outside.clicked) - back
 
 
 def extras(outside: Outside) -> int:
-    """Return how many messages are in Teams beside the one of each card, note and direct message of the row.
+    """Return how many messages in Teams exceed one for each card, note and direct message of the row.
 
-    A copy that was adopted is one too many all the same.
+    A copy that was adopted counts as an extra message too.
     """
     row = outside.row()
     kept = {surface.activity_id for surface in row.surfaces if not is_copy(surface.name)} if row else set()
@@ -202,7 +202,7 @@ def extras(outside: Outside) -> int:
 
 
 def wrong(outside: Outside) -> list[str]:
-    """Return what Teams does not show, or not as it is in AWS; nothing once everything has converged."""
+    """Return what Teams does not show, or shows differently from AWS. Empty once everything has converged."""
     row, configuration = outside.row(), current_configuration().value
     if row is None or row.request is None:
         return ["no row"]
@@ -211,17 +211,17 @@ def wrong(outside: Outside) -> list[str]:
     problems = [f"row has {row.request.status}" for _ in range(1) if row.request != outside.truth]
     problems += [f"{each.id} is {each.state}" for each in row.live_decisions]
     problems += [problem for want in wanted if (problem := _undelivered(outside, row, want))]
-    return [*problems, *_buttons(outside, row), *_untold(outside)]
+    return [*problems, *_buttons(outside, row), *_missing_notes(outside)]
 
 
-def _untold(outside: Outside) -> list[str]:
-    """Whatever AWS took from Teams is told in the thread, with the call that was made."""
+def _missing_notes(outside: Outside) -> list[str]:
+    """Return the calls to AWS for clicks from Teams that no note in the thread reports."""
     calls = Counter(verdict for _, _, verdict in votes(outside) | taken_back(outside))
-    told = [each.card for each in outside.chat.of("reply")]
+    notes = [each.card for each in outside.chat.of("reply")]
     return [
-        f"{count} x {verdict} is not told"
+        f"{count} x {verdict} is not reported"
         for verdict, count in calls.items()
-        if sum(f"{_OPERATIONS[verdict]} {verdict.capitalize()}" in card for card in told) < count
+        if sum(f"{_OPERATIONS[verdict]} {verdict.capitalize()}" in card for card in notes) < count
     ]
 
 

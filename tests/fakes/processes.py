@@ -1,4 +1,4 @@
-"""The bot as processes of its own, with their whole environment: started, listened to, told to stop, killed."""
+"""Bot processes with their whole environment: started, read, stopped and killed."""
 
 import asyncio
 import json
@@ -14,12 +14,12 @@ from tests.fakes.product import Product
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = ("bot", "serve")
-STARTS_WITHIN = 40.0  # seconds; three interpreters at once on a busy machine
-ENDS_WITHIN = 20.0  # seconds; what an orchestrator is promised after SIGTERM
+STARTS_WITHIN = 40.0  # seconds; three interpreters start at once on a busy machine
+ENDS_WITHIN = 20.0  # seconds; the promise for SIGTERM
 
 
 def environment(world: Product, folder: Path, *, store: str = "") -> dict[str, str]:
-    """Return the whole environment of a `serve` of this world; `store`: another one than the world's file."""
+    """Return the whole environment of a `serve` of this world. `store` replaces the world's own."""
     (folder / "node-access.toml").write_text(world.toml, "utf-8")
     settings = world.settings()
     return {
@@ -46,7 +46,7 @@ def environment(world: Product, folder: Path, *, store: str = "") -> dict[str, s
 
 @dataclass(slots=True)
 class BotProcess:
-    """One process. `log` is what it has said so far, line by line; `news` is set, and replaced, with every line."""
+    """One process. `log` has its lines so far. `news` is set, and replaced, with every line."""
 
     process: asyncio.subprocess.Process
     log: list[str] = field(default_factory=list)
@@ -55,28 +55,28 @@ class BotProcess:
 
     @classmethod
     async def start(cls, env: Mapping[str, str], *words: str, waiting: bool = True) -> "BotProcess":
-        """Start `python -m` with these words (`serve`, if none); wait until it serves unless told otherwise."""
+        """Start `python -m` with these words, by default `serve`. Wait until it serves, unless `waiting` is False."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", *(words or SERVE), env=dict(env), cwd=ROOT, stderr=asyncio.subprocess.PIPE
         )
         bot = cls(process)
         bot._reading = asyncio.create_task(bot._read())
         if waiting:
-            await bot.heard("bot_started")
+            await bot.wait_for_event("bot_started")
         return bot
 
     @property
     def url(self) -> str:
-        """Where it serves."""
+        """The address that it serves."""
         started = next(json.loads(line) for line in self.log if '"bot_started"' in line)
         return f"http://127.0.0.1:{started['ports'][0]}"
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Return its log's lines of that name."""
+        """Return the log lines with that event."""
         return [json.loads(line) for line in self.log if f'"event": "{name}"' in line]
 
-    async def heard(self, event: str, *, times: int = 1) -> None:
-        """Wait for a log event; AssertionError with all that it said if it ends before."""
+    async def wait_for_event(self, event: str, *, times: int = 1) -> None:
+        """Wait for a log event. AssertionError with the whole log if the process ends before."""
         async with asyncio.timeout(STARTS_WITHIN):
             while len(self.events(event)) < times:
                 assert self._reading is not None
@@ -84,7 +84,7 @@ class BotProcess:
                 await self.news.wait()
 
     def terminate(self) -> None:
-        """Tell it to stop, as an orchestrator does."""
+        """Send SIGTERM, as an orchestrator does."""
         self.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -92,7 +92,7 @@ class BotProcess:
         self.process.kill()
 
     async def ended(self, *, within: float = ENDS_WITHIN) -> int:
-        """Wait for its end; return the exit code. TimeoutError after so many seconds."""
+        """Wait for the end. Return the exit code. Raises TimeoutError after `within` seconds."""
         async with asyncio.timeout(within):
             code = await self.process.wait()
         assert self._reading is not None
@@ -118,12 +118,12 @@ class BotProcess:
 
 
 class Processes(AsyncExitStack):
-    """Processes that end with the test, whatever becomes of it."""
+    """Bot processes that end with the test, also if it fails."""
 
     async def start(self, env: Mapping[str, str], *words: str, waiting: bool = True) -> BotProcess:
-        """Start one."""
+        """Start a process."""
         bot = await BotProcess.start(env, *words, waiting=False)
         self.push_async_callback(bot.aclose)
         if waiting:
-            await bot.heard("bot_started")
+            await bot.wait_for_event("bot_started")
         return bot

@@ -1,4 +1,4 @@
-"""The whole program in this process: real HTTP to a simulated AWS and a fake Microsoft, nothing behind its back."""
+"""The whole program in this process: real HTTP to a simulated AWS and a fake Microsoft, without shortcuts."""
 
 import asyncio
 import time
@@ -23,8 +23,8 @@ from tests.fakes.people import APP_ID, PEOPLE, TENANT_ID, Person
 from tests.fakes.signing import BOT, SECRET
 from tests.fakes.teams_world import APPROVERS, Message
 
-END_OF_POLL = "{}"  # ends the bot's long poll, which would otherwise keep its stop waiting for seconds
-SOON = 20.0  # seconds after which something that should have happened counts as not happening
+END_OF_POLL = "{}"  # ends the bot's long poll, which would otherwise delay its stop by seconds
+SOON = 20.0  # seconds after which an expected event counts as missing
 REASON = "決済 API の 5xx が増えたため調査します"
 TOML = f"""
 [[channels]]
@@ -51,20 +51,20 @@ cancel_role = "{CANCELLER_ROLE}"
 
 @dataclass(slots=True)
 class Product:
-    """A world in which the bot can be started, stopped and started again."""
+    """AWS, Microsoft and a store, in which the bot can be started and stopped repeatedly."""
 
     aws: FaultyAws
     microsoft: FakeMicrosoft
     store: Path
     toml: str = TOML
-    sweep_seconds: float = 3600.0  # only the sweep at the start, unless a test wants more
+    sweep_seconds: float = 3600.0  # long enough for only the sweep at startup
     changed: dict[str, Any] = field(default_factory=dict)
-    """Settings that a test wants otherwise; None: not set at all."""
+    """Settings that a test changes. None: the setting is not given at all."""
     bot_url: str = field(init=False, default="")
 
     @property
     def file(self) -> Path:
-        """The bot's node-access.toml; a test that writes another one changes it while the bot runs."""
+        """The bot's node-access.toml. Writing it changes the configuration of the running bot."""
         return self.store.parent / "node-access.toml"
 
     def settings(self) -> Settings:
@@ -107,7 +107,7 @@ class Product:
     # --- what people do
 
     async def ask(self, node: str = "web-prod-01") -> str:
-        """Ask for access as the sample requester; return the OpsItem id."""
+        """Request access as the sample requester. Return the OpsItem id."""
         return await asyncio.to_thread(self.aws.control.request_access, node=node, reason=REASON)
 
     async def console(self, request: str, verdict: str, comment: str = "") -> None:
@@ -115,16 +115,16 @@ class Product:
         await asyncio.to_thread(self.aws.control.decide, request, verdict, comment=comment)
 
     async def click(self, person: Person, card: Message, verb: str, comment: str = "") -> dict[str, Any]:
-        """Press a button; return the invoke's answer, which came as HTTP 200."""
+        """Click a button. Return the answer to the invoke, which came with HTTP 200."""
         status, body = await self.microsoft.click(self.bot_url, person, card, verb, {"comment": comment})
         assert status == 200
         answer: dict[str, Any] = body
         return answer
 
-    # --- what is to be seen
+    # --- what Teams and AWS have
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until Teams shows something."""
+        """Wait until the condition holds. It is checked after each call of the bot to Microsoft."""
         async with asyncio.timeout(SOON):
             await self.microsoft.faults.until(condition)
 
@@ -142,7 +142,7 @@ class Product:
         """Return the replies in a card's thread."""
         return [each for each in self.microsoft.posted(f"{APPROVERS};messageid={card.root}") if each.id != card.root]
 
-    def told(self, person: Person) -> list[Message]:
+    def direct_messages(self, person: Person) -> list[Message]:
         """Return the direct messages to a person."""
         return self.microsoft.posted(self.microsoft.world.personal(person))
 
@@ -161,7 +161,7 @@ async def product(
     registration: Callable[[FaultyAws], BotRegistration] | None = None,
     **aws_settings: Any,
 ) -> AsyncIterator[Product]:
-    """Make the world, without the bot; what AWS was asked and answered is held against its model in the end.
+    """Start AWS and Microsoft, without the bot. At the end, check all calls to AWS against its service model.
 
     `timestamp`: Microsoft's clock. `registration`: what Microsoft knows of the bot; by default, its secret.
     """

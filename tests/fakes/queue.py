@@ -1,4 +1,4 @@
-"""The queue behind its port: a plain one, and one like SQS, on the test's clock: visibility, redrive, copies, and deletes that fail."""
+"""Two queues behind their port: a plain one, and one like SQS with visibility, redrive, copies and failing deletes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,40 +9,40 @@ from bot.domain.request import RequestKey
 from bot.ports.aws import AwsUnavailable, Hint
 from bot.ports.clock import Clock
 
-LONG_POLL = 5.0  # seconds that a question waits for messages
-BATCH = 10  # as SQS gives at most
-INVISIBLE = timedelta(seconds=60)  # as bot.aws.queue asks for
-MAX_RECEIVES = 5  # as infra/aws/queue.json has it
+LONG_POLL = 5.0  # seconds that `receive` waits for messages
+BATCH = 10  # the most that SQS returns at once
+INVISIBLE = timedelta(seconds=60)  # as bot.aws.queue requests
+MAX_RECEIVES = 5  # as in infra/aws/queue.json
 
 
 class MemoryQueue:
-    """Messages in the order in which they came; each is shown until it is deleted. What a proof copies: a plain list."""
+    """Messages in the order of arrival, each returned until it is deleted. A plain list, so that proofs can copy it."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.hints: list[Hint] = []
 
     def send(self, key: RequestKey) -> None:
-        """Say "look at this request"."""
+        """Add an event for this request."""
         self.hints.append(Hint(f"receipt of {key}", key, "Requester Access Request Status Update"))
 
     async def check(self) -> None:
-        """Answer."""
+        """Succeed."""
 
     async def receive(self) -> Sequence[Hint]:
-        """Return what is not deleted; wait a while where there is nothing."""
+        """Return the messages that are not deleted. Wait first if there are none."""
         if not self.hints:
             await self._clock.sleep(LONG_POLL)
         return tuple(self.hints)
 
     async def delete(self, hint: Hint) -> None:
-        """Delete; a second time is no mistake."""
+        """Delete a message. A second time is no error."""
         self.hints = [each for each in self.hints if each != hint]
 
 
 @dataclass(slots=True, eq=False)
-class Kept:
-    """One message in the queue. `hint` None: poison, which the adapter receives and never returns."""
+class QueuedMessage:
+    """One message. `hint` None: a message that the adapter cannot parse and never returns."""
 
     hint: Hint | None
     receives: int = 0
@@ -51,24 +51,24 @@ class Kept:
 
 
 class FakeSqs:
-    """At least once, in any order. `trouble`: how likely a delete fails, after or before it took effect."""
+    """Delivers at least once, in any order. `trouble`: how likely a delete fails, before or after its effect."""
 
     def __init__(self, clock: Clock, chance: Random, *, trouble: float = 0.0) -> None:
         self._clock, self._chance, self.trouble = clock, chance, trouble
-        self.kept: list[Kept] = []
-        self.dead: list[Kept] = []
+        self.kept: list[QueuedMessage] = []
+        self.dead: list[QueuedMessage] = []
         self.received = 0
 
     def send(self, hint: Hint | None, *, copies: int = 1) -> None:
-        """Put copies of a message in, anywhere in the line."""
+        """Add copies of a message, at random positions."""
         for _ in range(copies):
-            self.kept.insert(self._chance.randint(0, len(self.kept)), Kept(hint))
+            self.kept.insert(self._chance.randint(0, len(self.kept)), QueuedMessage(hint))
 
     async def check(self) -> None:
-        """Answer."""
+        """Succeed."""
 
     async def receive(self) -> Sequence[Hint]:
-        """Give what is visible; wait a few seconds where nothing is."""
+        """Return visible messages. Wait a few seconds first if there are none."""
         taken = self._visible()
         if not taken:
             await self._clock.sleep(LONG_POLL)
@@ -76,7 +76,7 @@ class FakeSqs:
         return [hint for message in taken if (hint := self._given(message))]
 
     async def delete(self, hint: Hint) -> None:
-        """Delete by a receipt, the last one or an older one; fail now and then."""
+        """Delete by a receipt, the latest or an older one. Fails with the probability `trouble`."""
         fails = self._chance.random() < self.trouble
         if fails and self._chance.random() < 0.5:
             raise AwsUnavailable("InternalError")
@@ -84,7 +84,7 @@ class FakeSqs:
         if fails:
             raise AwsUnavailable("InternalError")
 
-    def _visible(self) -> list[Kept]:
+    def _visible(self) -> list[QueuedMessage]:
         now = self._clock.now()
         visible = [each for each in self.kept if each.visible_at is None or each.visible_at <= now]
         given_up = [each for each in visible if each.receives >= MAX_RECEIVES]
@@ -92,7 +92,7 @@ class FakeSqs:
         self.kept = [each for each in self.kept if each not in given_up]
         return [each for each in visible if each not in given_up][:BATCH]
 
-    def _given(self, message: Kept) -> Hint | None:
+    def _given(self, message: QueuedMessage) -> Hint | None:
         self.received += 1
         message.receives += 1
         message.visible_at = self._clock.now() + INVISIBLE
@@ -100,9 +100,9 @@ class FakeSqs:
         return replace(message.hint, receipt=message.receipts[-1]) if message.hint else None
 
 
-class AtMostOnce(FakeSqs):
-    """A defective queue: what was received is gone. Shows that a proof can tell a message that was lost."""
+class LossyQueue(FakeSqs):
+    """A defective queue: it forgets a message that was received. Shows that a proof notices a lost message."""
 
-    def _given(self, message: Kept) -> Hint | None:
+    def _given(self, message: QueuedMessage) -> Hint | None:
         self.kept.remove(message)
         return super()._given(message)

@@ -1,4 +1,4 @@
-"""What AWS keeps or makes for the bot, as a fake that changes and fails when told."""
+"""Secrets and tokens from AWS, as a fake whose value and errors a test sets."""
 
 from pydantic import SecretStr
 
@@ -6,7 +6,7 @@ from bot.ports.aws import AwsUnavailable
 
 
 class FakeSecretSource:
-    """Tells `value`; raises with the code in `problem` while there is one."""
+    """Returns `value`. Raises AwsUnavailable with the code in `problem` if there is one."""
 
     def __init__(self, value: str) -> None:
         self.value, self.problem, self.reads = value, "", 0

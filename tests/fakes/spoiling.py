@@ -1,6 +1,6 @@
-"""Documents spoilt at random places: members replaced, left out or nested without end, JSON within texts included.
+"""Spoils documents at random places: replaces members, removes them, nests them deeply, also in JSON inside of texts.
 
-Seeded and plain, so that tens of thousands of documents take seconds.
+Seeded and simple, so that tens of thousands of documents take seconds.
 """
 
 import copy
@@ -44,7 +44,7 @@ JUNK: tuple[Any, ...] = (
 
 
 def spoilt(rng: random.Random, sample: Any) -> Any:
-    """Return the sample with up to four places changed; now and then something else altogether."""
+    """Return the sample with up to four changed places; rarely, something else altogether."""
     if rng.random() < 0.02:
         return copy.deepcopy(rng.choice(JUNK))
     document = copy.deepcopy(sample)
@@ -68,7 +68,7 @@ def _spoil(rng: random.Random, document: Any) -> None:
 
 
 def _other(rng: random.Random, value: Any) -> Any:
-    """Return what stands there instead: a part of the JSON in it changed, its text cut or mixed, or anything."""
+    """Return a replacement: its JSON with a changed part, its text cut or mixed, or junk."""
     inner = _inner(value)
     if inner is not None and rng.random() < 0.7:
         return json.dumps(spoilt(rng, inner))
@@ -86,7 +86,7 @@ def _inner(value: Any) -> Any:
 
 
 def scrambled(rng: random.Random, text: str) -> str:
-    """Return a text cut off, with something put in, or with a piece of it twice."""
+    """Return a text that is cut, or has something inserted, or has a part twice or missing."""
     at, to = sorted(rng.randrange(len(text) + 1) for _ in range(2))
     match rng.randrange(4):
         case 0:
@@ -100,7 +100,7 @@ def scrambled(rng: random.Random, text: str) -> str:
 
 
 def spoilt_lines(rng: random.Random, text: str, *, values: Sequence[str]) -> str:
-    """Return a file with lines changed: values replaced, lines left out, doubled, swapped or scrambled."""
+    """Return a file with changed lines: values replaced, lines removed, repeated or scrambled."""
     lines = text.splitlines()
     for _ in range(rng.randint(1, 4)):
         at = rng.randrange(len(lines))

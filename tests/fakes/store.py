@@ -1,4 +1,4 @@
-"""A store in memory behind the port: as strict as the real ones about versions, as fast as a dict."""
+"""A store in memory behind the port, as strict about versions as the real ones."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from bot.store.rows import apply_change, storable, watched_rows
 
 @dataclass(slots=True)
 class Tables:
-    """What several stores may share, as processes share a file."""
+    """The data, which several stores may share as processes share a file."""
 
     records: dict[RequestKey, Record] = field(default_factory=dict)
     chats: dict[str, PersonalChat] = field(default_factory=dict)
@@ -26,9 +26,9 @@ class Tables:
 
 
 class MemoryStore:
-    """`ports.store.Store` without a disk. Set `broken` to have every call raise StoreUnavailable.
+    """`ports.store.Store` without a disk. If `broken` is set, every call raises StoreUnavailable.
 
-    Rows in `unreadable` are there and cannot be read, as those that a newer version wrote.
+    Rows in `unreadable` exist but cannot be read, like rows of a newer version.
     """
 
     def __init__(self, tables: Tables | None = None) -> None:
@@ -43,7 +43,7 @@ class MemoryStore:
 
     def _read(self, key: RequestKey) -> Record | None:
         if key in self.unreadable:
-            raise RowUnreadable(f"request {key} cannot be read: so says the test")
+            raise RowUnreadable(f"request {key} cannot be read: set by the test")
         return self._working().records.get(key)
 
     def _row(self, key: RequestKey) -> Record:
@@ -59,7 +59,7 @@ class MemoryStore:
         return self._keep(*apply_change(self._read(key), key, change, now=now))
 
     def _keep(self, record: Record, entries: Sequence[AuditEntry]) -> Record:
-        """Write a row that differs, and what the trail says of it, with nothing in between."""
+        """Write a changed row and its audit entries at once."""
         if record.version:
             self.tables.records[record.key] = record
             self.tables.audit.extend(entries)
@@ -132,8 +132,8 @@ class MemoryStore:
         return sorted(found, key=lambda each: each.at)
 
 
-class HeedlessStore(MemoryStore):
-    """A defective store: it lays what it writes over whatever was written meanwhile. Shows that a test can tell."""
+class LastWriteWinsStore(MemoryStore):
+    """A defective store: it overwrites what was written since its read. Shows that a test notices that."""
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
         written = apply_change(await self.load(key), key, change, now=now)
@@ -142,7 +142,7 @@ class HeedlessStore(MemoryStore):
 
 
 class HangingStore(MemoryStore):
-    """A store whose disk stands still: loads and writes wait until `go` is set, then have their effect."""
+    """A store that hangs: calls in `hangs` wait until `go` is set, and then have their effect."""
 
     def __init__(self, tables: Tables | None = None) -> None:
         super().__init__(tables)

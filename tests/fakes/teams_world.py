@@ -1,6 +1,6 @@
 """Conversations, members and messages of a small Teams, behind the Connector's routes.
 
-Answers as measured: ids of threads, codes of errors, 202 without an id where text and card come together.
+Answers as measured on Teams: ids of threads, error codes, 202 without an id for text and card in one message.
 """
 
 import itertools
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 @dataclass(slots=True, kw_only=True)
 class Message:
-    """A message of the bot: its activity as last written, and every earlier version."""
+    """A message of the bot: its current activity and every earlier version."""
 
     conversation: str
     """The channel or chat, without `;messageid=`."""
@@ -58,17 +58,17 @@ class Conversation:
 
 
 class TeamsWorld:
-    """State and handlers."""
+    """The state, and the handlers of the routes."""
 
     def __init__(self, people: Iterable[Person] = PEOPLE) -> None:
         self.people = list(people)
         self.conversations: dict[str, Conversation] = {}
         self.messages: list[Message] = []
         self.not_installed: set[str] = set()
-        """`29:…` ids of people who have no personal installation."""
+        """`29:…` ids of people without a personal installation."""
         self.blocked: set[str] = set()
         """Conversations in which the bot's writes are blocked."""
-        self._ids = itertools.count(time.time_ns() // 1_000_000)  # like Teams' own: the moment, in milliseconds
+        self._ids = itertools.count(time.time_ns() // 1_000_000)  # like Teams' own ids: the time in milliseconds
         for channel in (TEAM, APPROVERS, LEADS):
             self.add_channel(channel)
 
@@ -78,19 +78,19 @@ class TeamsWorld:
         return place
 
     def personal(self, person: Person) -> Place:
-        """The one-to-one chat with somebody; the same every time."""
+        """Return the one-to-one chat with a person, always the same."""
         place = Place(id=f"a:{person.id.removeprefix('29:')}", kind="personal", tenant_id=TENANT_ID)
         self.conversations.setdefault(place.id, Conversation(place, [person]))
         return place
 
     def place(self, conversation: str) -> Place:
-        """The place of a conversation id, of a thread too."""
+        """Return the place of a conversation or a thread by its id."""
         base, _, _ = conversation.partition(";")
         known = self.conversations[base].place
         return Place(id=conversation, kind=known.kind, team=known.team, tenant_id=known.tenant_id)
 
     def posted(self, conversation: str) -> list[Message]:
-        """What the bot has posted: in a thread if the id names one, else in the whole conversation."""
+        """Return the bot's messages in the thread that the id names, or else in the whole conversation."""
         base, _, root = conversation.partition(";messageid=")
         return [
             message
@@ -211,6 +211,6 @@ def error(status: int, code: str, message: str) -> web.Response:
 
 
 def blocked() -> web.Response:
-    """The odd form in which blocked writes are answered."""
+    """Return Teams' unusual answer for blocked writes."""
     inner = '{"subCode":"MessageWritesBlocked","details":"Thread is blocked"}'
     return web.json_response({"errorCode": 209, "message": inner}, status=403)

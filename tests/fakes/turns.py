@@ -1,4 +1,4 @@
-"""The whole Teams side behind real HTTP, with services that a test scripts in the place of the real ones."""
+"""The whole Teams side behind real HTTP. The services behind it are fakes that a test scripts."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -28,8 +28,8 @@ from tests.fakes.store import MemoryStore
 from tests.fakes.teams_world import APPROVERS
 
 
-class ScriptedClicks:
-    """Takes clicks and gives the answer that the test has laid ready."""
+class FakeClickHandler:
+    """Records clicks. Answers with `answer`."""
 
     def __init__(self) -> None:
         self.clicks: list[Click] = []
@@ -40,33 +40,33 @@ class ScriptedClicks:
         return self.answer
 
 
-class ScriptedTalk:
-    """Takes messages and gives the reply that the test has laid ready; `broken` raises StoreUnavailable."""
+class FakeCommands:
+    """Records messages. Answers with `reply`; raises StoreUnavailable if `broken`."""
 
     def __init__(self) -> None:
-        self.said: list[IncomingMessage] = []
+        self.messages: list[IncomingMessage] = []
         self.reply = Reply(HelpView(), "en", "UTC")
         self.broken = False
 
-    async def answer(self, said: IncomingMessage) -> Reply:
-        self.said.append(said)
+    async def answer(self, message: IncomingMessage) -> Reply:
+        self.messages.append(message)
         if self.broken:
             raise StoreUnavailable("broken by the test")
         return self.reply
 
 
-class CountingWelcome:
-    """Counts the arrivals of the bot."""
+class FakeInstallations:
+    """Counts the installations in teams."""
 
     def __init__(self) -> None:
-        self.installs = 0
+        self.count = 0
 
     async def arrived(self) -> None:
-        self.installs += 1
+        self.count += 1
 
 
 def microsoft_side(ms: FakeMicrosoft) -> MicrosoftSide:
-    """Return the settings with which a bot reaches the fake."""
+    """Return the settings with which a bot reaches the fake Microsoft."""
     return MicrosoftSide(
         app_id=APP_ID,
         credential=StaticSecret(SecretStr(SECRET)),
@@ -79,38 +79,40 @@ def microsoft_side(ms: FakeMicrosoft) -> MicrosoftSide:
 
 
 def japanese_channel() -> CurrentConfiguration:
-    """Return the configuration of one channel whose words are Japanese."""
+    """Return a configuration with one Japanese channel."""
     channel = Channel("approvals", APPROVERS, approvers=("members",), locale="ja", timezone="Asia/Tokyo", fallback=True)
     return CurrentConfiguration(Configuration((channel,), IdentityRules()), TENANT_ID)
 
 
 @dataclass(slots=True, kw_only=True)
 class Turns:
-    """The running bot, and what is behind it."""
+    """The running Teams side, and the fakes behind it."""
 
     url: str
     side: TeamsSide
     store: MemoryStore
     clock: ManualClock
-    clicks: ScriptedClicks
-    talk: ScriptedTalk
-    welcome: CountingWelcome
+    clicks: FakeClickHandler
+    commands: FakeCommands
+    installations: FakeInstallations
 
 
 @dataclass(slots=True)
 class _Parts:
-    clicks: ScriptedClicks = field(default_factory=ScriptedClicks)
-    talk: ScriptedTalk = field(default_factory=ScriptedTalk)
-    welcome: CountingWelcome = field(default_factory=CountingWelcome)
+    clicks: FakeClickHandler = field(default_factory=FakeClickHandler)
+    commands: FakeCommands = field(default_factory=FakeCommands)
+    installations: FakeInstallations = field(default_factory=FakeInstallations)
 
 
 @asynccontextmanager
 async def running_turns(ms: FakeMicrosoft, *, clock: ManualClock) -> AsyncIterator[Turns]:
-    """Start the Teams side as the composition root does."""
+    """Start the Teams side as bot.app does."""
     store, parts = MemoryStore(), _Parts()
     async with AsyncExitStack() as stack:
         side = await stack.enter_async_context(_side(ms, store, clock))
-        app = server.build_app(messages=side.attach(parts.clicks, parts.talk, parts.welcome), ready=side.missing)
+        app = server.build_app(
+            messages=side.attach(parts.clicks, parts.commands, parts.installations), ready=side.missing
+        )
         listening = await stack.enter_async_context(server.listen(app, host="127.0.0.1", port=0))
         yield Turns(
             url=f"http://127.0.0.1:{listening.port}",
@@ -118,8 +120,8 @@ async def running_turns(ms: FakeMicrosoft, *, clock: ManualClock) -> AsyncIterat
             store=store,
             clock=clock,
             clicks=parts.clicks,
-            talk=parts.talk,
-            welcome=parts.welcome,
+            commands=parts.commands,
+            installations=parts.installations,
         )
 
 

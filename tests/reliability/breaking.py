@@ -23,9 +23,9 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.ports.store import StoreUnavailable
 from bot.store.dynamodb.table import definition
-from tests.fakes.ahead import AheadClock, Lead
 from tests.fakes.fault_proxy import Break, FaultProxy
 from tests.fakes.microsoft import action_data
+from tests.fakes.offset_clock import OffsetClock, TimeOffset
 from tests.fakes.people import HANAKO
 from tests.fakes.product import Product, product
 from tests.figures import LONG
@@ -81,7 +81,7 @@ class Broken:
     """The world behind its proxies, and what was measured."""
 
     world: Product
-    lead: Lead
+    lead: TimeOffset
     proxies: dict[Service, FaultProxy]
     patience: float = PATIENCE
     cells: int = 0
@@ -237,8 +237,8 @@ async def _until(condition: Callable[[], bool]) -> None:
 @asynccontextmanager
 async def broken_world(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncIterator[Broken]:
     """Make the world and put a proxy before every service."""
-    lead = Lead()
-    monkeypatch.setattr("bot.app.SystemClock", lambda: AheadClock(lead.now))
+    lead = TimeOffset()
+    monkeypatch.setattr("bot.app.SystemClock", lambda: OffsetClock(lead.now))
     async with product(monkeypatch, folder, timestamp=lead.timestamp, now=lead.now) as world, AsyncExitStack() as stack:
         microsoft, proxies = world.microsoft, dict[Service, FaultProxy]()
         for service in Service:

@@ -22,8 +22,8 @@ from bot.domain.record import DeliveryState, Record, SurfaceKind
 from bot.domain.request import RequestKey, Status
 from bot.service.rows import ROW_LEASE
 from bot.store.sqlite.store import SqliteStore
-from tests.fakes.ahead import Lead
 from tests.fakes.launcher import AHEAD, KILL_AT
+from tests.fakes.offset_clock import TimeOffset
 from tests.fakes.people import HANAKO
 from tests.fakes.processes import BotProcess, Processes, environment
 from tests.fakes.product import END_OF_POLL, Product, product
@@ -93,7 +93,7 @@ class Rounds:
     """A world, the process that serves it, and the rounds."""
 
     world: Product
-    lead: Lead
+    lead: TimeOffset
     folder: Path
     rows: SqliteStore
     processes: Processes
@@ -276,7 +276,7 @@ class Rounds:
 @asynccontextmanager
 async def rounds(monkeypatch: pytest.MonkeyPatch, folder: Path, *, defect: str = "") -> AsyncIterator[Rounds]:
     """Make the world and start the first process."""
-    lead = Lead(folder / AHEAD)
+    lead = TimeOffset(folder / AHEAD)
     async with (
         product(monkeypatch, folder, timestamp=lead.timestamp, now=lead.now) as world,
         Processes() as processes,

@@ -18,7 +18,7 @@ from bot.service.clicks.click import Answer, Verb
 from bot.store.rows import apply_change
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.clock import ManualClock
-from tests.fakes.gates import Grave, end_everything
+from tests.fakes.gates import AbandonedCalls, end_everything
 from tests.fakes.outside import MEI, PRIYA, Outside, Process, doubled, extras, taken_back, wrong
 from tests.fakes.store import MemoryStore, Tables
 from tests.reliability.rest import gaps
@@ -43,7 +43,7 @@ class Whims:
 
     def __init__(self, chance: Random, clock: ManualClock) -> None:
         self._chance, self._clock = chance, clock
-        self._grave = Grave()
+        self._grave = AbandonedCalls()
         self.alive = True
 
     async def before(self, call: str) -> None:

@@ -25,9 +25,9 @@ from bot.teams.assembly import MicrosoftSide, TeamsSide
 from bot.teams.login.client_authentication import StaticSecret
 from bot.telemetry import Telemetry
 from bot.web import server
-from tests.fakes.ahead import AheadClock, Lead
 from tests.fakes.aws import FakeAws
 from tests.fakes.microsoft import FakeMicrosoft
+from tests.fakes.offset_clock import OffsetClock, TimeOffset
 from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
 from tests.fakes.signing import SECRET
 from tests.fakes.teams_world import APPROVERS, Message
@@ -60,7 +60,7 @@ class Soak:
     world: World
     store: SqliteStore
     microsoft: FakeMicrosoft
-    lead: Lead
+    lead: TimeOffset
     url: str
     lived: int = 0
     statuses: int = 0  # clicks that were answered with 200
@@ -136,8 +136,8 @@ def _held() -> tuple[int, int]:
 @asynccontextmanager
 async def soak(folder: Path, *, kind: type[SqliteStore] = SqliteStore) -> AsyncIterator[Soak]:
     """Put it all together and run it; `kind`: another store, to show what a proof would see."""
-    lead = Lead()
-    clock, settled = AheadClock(lead.now), current_configuration(replace(APPROVALS, conversation=APPROVERS))
+    lead = TimeOffset()
+    clock, settled = OffsetClock(lead.now), current_configuration(replace(APPROVALS, conversation=APPROVERS))
     async with FakeMicrosoft(now=lead.timestamp) as microsoft, kind(folder / "node-access.db") as store:
         telemetry = Telemetry(CollectorRegistry())
         side = MicrosoftSide(

@@ -115,7 +115,7 @@ async def _stopped(played: Rounds, release: Release, *, poll: bool = False, earl
     began = time.monotonic()
     played.bot.terminate()
     if not early:
-        await played.bot.heard("bot_stopping")
+        await played.bot.wait_for_event("bot_stopping")
     release()
     if not poll:
         played.world.aws.events.send(END_OF_POLL)
@@ -126,7 +126,7 @@ async def _stopped(played: Rounds, release: Release, *, poll: bool = False, earl
 
 async def test_a_process_that_does_not_hear_it_is_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The control: without its ear for SIGTERM the process ends at once, unsuccessfully, and leaves a click unanswered."""
-    async with rounds(monkeypatch, tmp_path, defect=Defect.DEAF) as played:
+    async with rounds(monkeypatch, tmp_path, defect=Defect.NO_DRAIN) as played:
         with pytest.raises(AssertionError, match="ended before bot_stopping"):
             await stopped_at(Stage.CLAIMED, played)
         assert await played.bot.ended() == -15

@@ -24,7 +24,7 @@ from bot.telemetry import Telemetry
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import staged
 from tests.fakes.clock import ManualClock
-from tests.fakes.queue import AtMostOnce, FakeSqs
+from tests.fakes.queue import FakeSqs, LossyQueue
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
 from tests.figures import Figure, size
@@ -124,7 +124,7 @@ async def test_any_schedule_makes_one_card_a_request(figure: Figure) -> None:
 async def test_a_queue_that_loses_messages_would_be_noticed(figure: Figure) -> None:
     """Control: at most once instead of at least once, and some request has no card."""
     seeds = size(ci=6, long=200)
-    lost = len([seed for seed in range(seeds) if 0 in await schedule(seed, queue=AtMostOnce)])
+    lost = len([seed for seed in range(seeds) if 0 in await schedule(seed, queue=LossyQueue)])
     figure(8, control="at-most-once queue", schedules=seeds, noticed=lost)
     assert lost > 0
 

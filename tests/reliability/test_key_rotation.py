@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.teams.inbound.keys import REFRESH_AFTER, REFRESH_GAP, TRUSTED_FOR
-from tests.fakes.ahead import AheadClock, Lead
+from tests.fakes.offset_clock import OffsetClock, TimeOffset
 from tests.fakes.people import HANAKO
 from tests.fakes.product import Product, product
 from tests.fakes.teams_world import Message
@@ -26,7 +26,7 @@ class Keyed:
     """A running bot with a card that waits, and Microsoft's keys."""
 
     world: Product
-    lead: Lead
+    lead: TimeOffset
     card: Message
 
     async def refresh(self, *, at_once: int = 1) -> set[int]:
@@ -43,8 +43,8 @@ class Keyed:
 @pytest.fixture
 async def keyed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Keyed]:
     """Start the bot on a clock that can be put forward, with the first key known."""
-    lead = Lead()
-    monkeypatch.setattr("bot.app.SystemClock", lambda: AheadClock(lead.now))
+    lead = TimeOffset()
+    monkeypatch.setattr("bot.app.SystemClock", lambda: OffsetClock(lead.now))
     async with product(monkeypatch, tmp_path, timestamp=lead.timestamp, now=lead.now) as world, world.running():
         there = Keyed(world, lead, await world.card(await world.ask()))
         assert await there.refresh() == {200}

@@ -53,7 +53,7 @@ async def test_nothing_durable_is_lost_whenever_the_process_is_killed(
     assert tally.slowest <= SWEEP
 
 
-@pytest.mark.parametrize(("defect", "signals"), [("", 1), (Defect.FORGETFUL, 2)], ids=["product", "forgetful"])
+@pytest.mark.parametrize(("defect", "signals"), [("", 1), (Defect.LOST_WRITE, 2)], ids=["product", "lost write"])
 async def test_a_signal_that_aws_takes_up_after_the_restart(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, defect: str, signals: int
 ) -> None:

@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from bot.ports.store import Store
 from tests.contract.stores import DynamoShelf, MemoryShelf, Shelf
 from tests.contract.test_store_model import DynamoMachine, MemoryMachine, SqliteMachine, StoreMachine
-from tests.fakes.store import HeedlessStore
+from tests.fakes.store import LastWriteWinsStore
 from tests.figures import Figure, size
 
 EXAMPLES, STEPS = size(ci=10, long=2000), size(ci=20, long=50)
@@ -46,7 +46,7 @@ class HeedlessShelf(MemoryShelf):
     """Stores whose compare-and-set always succeeds."""
 
     async def open(self) -> Store:
-        return HeedlessStore(self._tables)
+        return LastWriteWinsStore(self._tables)
 
 
 class HeedlessMachine(MemoryMachine):

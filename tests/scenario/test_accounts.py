@@ -11,7 +11,7 @@ import pytest
 from bot.sandbox.aws.event_bus import Delivery
 from bot.sandbox.aws.world import ACCOUNT, REGION
 from bot.service.sources.sweep import Sweep
-from tests.fakes.branch import Branch
+from tests.fakes.other_place import OtherPlace
 from tests.fakes.people import HANAKO
 from tests.fakes.product import TOML, Product, product
 
@@ -43,9 +43,9 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
         yield world
 
 
-def branch(world: Product, account: str, region: str, *roles: str) -> Branch:
+def branch(world: Product, account: str, region: str, *roles: str) -> OtherPlace:
     """Set up an account and Region with these roles."""
-    made = Branch(world.aws, account, region)
+    made = OtherPlace(world.aws, account, region)
     made.set_up(*roles)
     return made
 

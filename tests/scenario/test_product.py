@@ -167,7 +167,7 @@ async def test_approver_revokes_access(world: Product) -> None:
         early = _copy(card)
         answer = await world.click(ICHIRO, card, "revoke", "対応終了")
         assert "Revoked by" in str(answer["value"])
-        await world.until(lambda: "access was revoked" in str(world.told(TARO)[-1].card))
+        await world.until(lambda: "access was revoked" in str(world.direct_messages(TARO)[-1].card))
         await world.until(lambda: len(world.replies(card)) == 2)
         late = [await world.click(who, early, "revoke") for who in (HANAKO, ICHIRO, TARO)]
     approval, revocation = world.aws.calls("SendAutomationSignal")
@@ -217,8 +217,8 @@ async def test_requester_cancels_from_their_own_chat(world: Product) -> None:
     request = await waiting(world)
     async with world.running():
         card = _copy(await world.card(request))
-        await world.until(lambda: bool(world.told(TARO)))
-        (message,) = world.told(TARO)
+        await world.until(lambda: bool(world.direct_messages(TARO)))
+        (message,) = world.direct_messages(TARO)
         answer = await world.click(TARO, message, "cancel")
         assert "Your request was cancelled." in shown(answer["value"])
         await world.until(lambda: "Cancelled by" in str(world.cards(request)[0].card))
@@ -237,9 +237,9 @@ async def test_cancellation_with_a_lost_reply_is_sent_once(world: Product) -> No
     """What AWS shows settles it, and the card names the person."""
     request = await waiting(world)
     async with world.running():
-        await world.until(lambda: bool(world.told(TARO)))
+        await world.until(lambda: bool(world.direct_messages(TARO)))
         world.aws.faults.lose_reply("StopAutomationExecution", how=Loss.CLOSED)
-        await world.click(TARO, world.told(TARO)[0], "cancel")
+        await world.click(TARO, world.direct_messages(TARO)[0], "cancel")
         await world.until(lambda: "Cancelled by" in str(world.cards(request)[0].card))
     assert len(world.aws.calls("StopAutomationExecution")) == 1
 
@@ -249,8 +249,8 @@ async def test_forged_cancellations_are_refused(world: Product) -> None:
     request = await waiting(world)
     async with world.running():
         card = await world.card(request)
-        await world.until(lambda: bool(world.told(TARO)))
-        message = world.told(TARO)[0]
+        await world.until(lambda: bool(world.direct_messages(TARO)))
+        message = world.direct_messages(TARO)[0]
         for who, place in ((HANAKO, card), (TARO, card), (HANAKO, message)):
             forged = world.microsoft.pressed(who, message, "cancel")
             forged["conversation"] = world.microsoft.pressed(who, place, "approve" if place is card else "cancel")[
@@ -265,5 +265,5 @@ async def test_account_without_a_cancel_role_has_no_cancel_button(world: Product
     """The direct message says only that the request waits."""
     async with world.running():
         await world.ask()
-        await world.until(lambda: bool(world.told(TARO)))
-        assert "'verb': 'cancel'" not in str(world.told(TARO)[0].card)
+        await world.until(lambda: bool(world.direct_messages(TARO)))
+        assert "'verb': 'cancel'" not in str(world.direct_messages(TARO)[0].card)

@@ -193,25 +193,25 @@ async def test_invalid_submit_is_answered(ms: FakeMicrosoft, bot: Turns) -> None
 async def test_command_in_a_channel_is_answered_in_its_thread(ms: FakeMicrosoft, bot: Turns) -> None:
     """With a card; the command gets the text without the mention."""
     card = await _card_to_reply_to(ms, bot)
-    bot.talk.reply = Reply(MessageView(MessageCode.NOTHING_PENDING), "ja", "Asia/Tokyo")
+    bot.commands.reply = Reply(MessageView(MessageCode.NOTHING_PENDING), "ja", "Asia/Tokyo")
     status, _ = await ms.post_message(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", "pending")
 
     assert status == 200
-    [said] = bot.talk.said
+    [said] = bot.commands.messages
     assert (said.text, said.person.object_id, said.personal) == ("pending", HANAKO.object_id, False)
     assert said.conversation == f"{APPROVERS};messageid={card.id}"
     answer = ms.posted(f"{APPROVERS};messageid={card.id}")[1]
-    assert answer.card == render(bot.talk.reply.view, locale="ja", timezone="Asia/Tokyo")
-    assert answer.activity["summary"] == summary(bot.talk.reply.view, locale="ja")
+    assert answer.card == render(bot.commands.reply.view, locale="ja", timezone="Asia/Tokyo")
+    assert answer.activity["summary"] == summary(bot.commands.reply.view, locale="ja")
 
 
 async def test_command_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bot: Turns) -> None:
     """In the language of the person's client, which the command gets too."""
     chat = ms.world.personal(HANAKO)
-    bot.talk.reply = Reply(HelpView(personal=True), "ja", "UTC")
+    bot.commands.reply = Reply(HelpView(personal=True), "ja", "UTC")
     await ms.post_message(bot.url, HANAKO, chat, "help", locale="ja-JP")
 
-    assert (bot.talk.said[0].personal, bot.talk.said[0].locale) == (True, "ja")
+    assert (bot.commands.messages[0].personal, bot.commands.messages[0].locale) == (True, "ja")
     assert [each.card for each in ms.posted(chat)] == [render(HelpView(personal=True), locale="ja", timezone="UTC")]
 
 
@@ -220,12 +220,12 @@ async def test_bare_mention_asks_for_help(ms: FakeMicrosoft, bot: Turns) -> None
     card = await _card_to_reply_to(ms, bot)
     await ms.post_message(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", "")
 
-    assert bot.talk.said[0].text == ""
+    assert bot.commands.messages[0].text == ""
 
 
 async def test_command_while_the_store_is_unavailable_is_answered(ms: FakeMicrosoft, bot: Turns) -> None:
     """The person may try again."""
-    chat, bot.talk.broken, bot.store.broken = ms.world.personal(HANAKO), True, True
+    chat, bot.commands.broken, bot.store.broken = ms.world.personal(HANAKO), True, True
     await ms.post_message(bot.url, HANAKO, chat, "pending")
 
     assert [each.card for each in ms.posted(chat)] == [
@@ -243,7 +243,7 @@ async def test_endless_messages_do_not_delay_cards(ms: FakeMicrosoft, bot: Turns
         await bot.side.chat.post(APPROVERS, Message(CARD, "waiting"))  # ChatThrottled: the card would have to wait
         await bot.clock.advance(10)
 
-    assert len(bot.talk.said) == 75
+    assert len(bot.commands.messages) == 75
     assert 0 < len(ms.posted(thread)) - 1 <= 30
     await bot.clock.advance(30)
     await ms.post_message(bot.url, HANAKO, thread, "help")
@@ -268,7 +268,7 @@ async def test_senders_without_an_object_id_are_not_answered(ms: FakeMicrosoft, 
     for action in ("add", "remove"):
         assert (await ms.post_installation(bot.url, HANAKO, chat, action, **{"from": sender}))[0] == 200
 
-    assert (bot.talk.said, ms.posted(chat), bot.store.tables.chats) == ([], [], {})
+    assert (bot.commands.messages, ms.posted(chat), bot.store.tables.chats) == ([], [], {})
 
 
 # --- installations
@@ -454,8 +454,8 @@ async def test_installation_in_a_team_reaches_the_service(ms: FakeMicrosoft, bot
     """As an installation event or as a new member; removals, other members and personal chats do not count."""
     await ms.post_installation(bot.url, HANAKO, APPROVERS, "add")
     await ms.post_membership(bot.url, HANAKO, APPROVERS, bot_added=True)
-    assert bot.welcome.installs == 2
+    assert bot.installations.count == 2
     await ms.post_installation(bot.url, HANAKO, APPROVERS, "remove")
     await ms.post_membership(bot.url, HANAKO, APPROVERS, added=[ICHIRO])
     await ms.post_installation(bot.url, HANAKO, ms.world.personal(HANAKO), "add")
-    assert bot.welcome.installs == 2
+    assert bot.installations.count == 2

@@ -92,7 +92,7 @@ async def test_service_url_of_an_unlisted_host_is_not_stored(
         assert status == 200
     ms.seen_as = seen_as
 
-    assert bot.talk.said != []
+    assert bot.commands.messages != []
     assert unlisted.received == []
     assert unlisted.url not in bot.store.tables.service_urls.values()
     assert await bot.side.chat.post(APPROVERS, MESSAGE)

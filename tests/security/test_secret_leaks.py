@@ -196,12 +196,12 @@ async def test_no_answer_of_the_login_reveals_a_secret(kind: str, name: str, cap
         async with AppCredentials(token_source, clock=clock) as credentials:
             with structlog.testing.capture_logs() as lines:
                 direct = await outcome(token_source.fetch())
-                told = [await outcome(credentials.bearer()) for _ in range(2)]
+                bearers = [await outcome(credentials.bearer()) for _ in range(2)]
                 credentials.forget(SecretStr(TOKEN))
     assert login.received
     assert lines
     assert CANARY not in readable(
-        direct, *told, lines, token_source, vars(token_source), credentials, vars(credentials), caplog.text
+        direct, *bearers, lines, token_source, vars(token_source), credentials, vars(credentials), caplog.text
     )
 
 

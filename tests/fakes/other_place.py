@@ -1,4 +1,4 @@
-"""Further accounts and Regions of a simulated AWS: a node, a policy, roles, and who asks for access there."""
+"""Another account or Region of a simulated AWS: a node, a policy, roles, and requests for access."""
 
 import asyncio
 import json
@@ -13,8 +13,8 @@ CONSOLE = "alex.wilber@example.com"
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
-    """One account and Region with one node, whose policy lists the account's own approver role."""
+class OtherPlace:
+    """One account and Region with one node. Its policy lists the account's own approver role."""
 
     aws: SandboxAws
     account: str
@@ -26,11 +26,11 @@ class Branch:
 
     @property
     def node(self) -> str:
-        """The id of the node."""
+        """The node's id."""
         return f"mi-{int(self.account) % 16**8:08x}{sum(self.region.encode()):09x}"
 
     def set_up(self, *roles: str) -> None:
-        """Make the node, its policy and the roles by which people act there, and some more."""
+        """Create the node, its policy and the roles, including the given ones."""
         for name in ("NodeAccessApprover", "Operator", *roles):
             self.aws.callers.add_role(self.role(name))
         name = f"gw-{self.account}-{self.region}"
@@ -45,7 +45,7 @@ class Branch:
         client.create_document(Name="Branch-Nodes", Content=json.dumps(content), DocumentType=MANUAL)
 
     async def ask(self, reason: str = "ログを確認します") -> str:
-        """Ask for access as the sample requester; return the OpsItem id."""
+        """Request access as the sample requester. Return the OpsItem id."""
         session = self.aws.session(self.role("Operator"), REQUESTER)
         client = self.aws.client("ssm", session, region=self.region)
         targets = [{"Key": "InstanceIds", "Values": [self.node]}]
@@ -53,7 +53,7 @@ class Branch:
         return str(started["AccessRequestId"])
 
     async def decide(self, request: str, kind: str) -> None:
-        """Send a signal as somebody in the AWS console would."""
+        """Send a signal as a person in the AWS console."""
         session = self.aws.session(self.role("NodeAccessApprover"), CONSOLE)
         found = self.aws.state.find(request, account=self.account, region=self.region)
         assert found is not None

@@ -1,4 +1,4 @@
-"""Headless Chromium for tests: pages of the sandbox's Teams, each with one person at it."""
+"""Headless Chromium for tests. Each page shows the sandbox's Teams to one person."""
 
 import asyncio
 import itertools
@@ -12,8 +12,8 @@ from bot.sandbox.node import Node
 
 HERE: Final = Path(__file__).parent
 START_LIMIT: Final = 30.0  # seconds until Chromium runs
-COMMAND_LIMIT: Final = 40.0  # seconds; the script itself gives up earlier and says what it waited for
-STOP_LIMIT: Final = 10.0  # seconds until it has closed
+COMMAND_LIMIT: Final = 40.0  # seconds; the script itself times out earlier, with what it waited for
+STOP_LIMIT: Final = 10.0  # seconds until Chromium has closed
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -22,11 +22,11 @@ class BrowserMissing(Exception):
 
 
 class BrowserError(AssertionError):
-    """The page did not do what was asked: something was not there, or not in time."""
+    """The page did not do what it should: something was missing, or too late."""
 
 
 def find_chromium() -> str:
-    """Return the path of Chromium: `CHROMIUM` in the environment, else the first on the PATH."""
+    """Return the path of Chromium: `CHROMIUM` in the environment, or the first on the PATH."""
     named = os.environ.get("CHROMIUM")
     found = named or next(filter(None, map(shutil.which, PROGRAMS)), None)
     if found is None:
@@ -35,7 +35,7 @@ def find_chromium() -> str:
 
 
 class Browser:
-    """One Chromium, driven by one Node.js process, for any number of pages."""
+    """One Chromium, controlled by one Node.js process, with any number of pages."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -45,7 +45,7 @@ class Browser:
 
     @classmethod
     async def start(cls, node: Node, program: str) -> "Browser":
-        """Start Chromium; `program` is its path."""
+        """Start Chromium at this path."""
         process = await asyncio.create_subprocess_exec(
             str(node.program),
             str(HERE / "browser.cjs"),
@@ -53,7 +53,7 @@ class Browser:
             env={**os.environ, "FONTCONFIG_FILE": str(HERE / "fonts.conf")},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            limit=16 * 1024 * 1024,  # a page's whole text comes on one line
+            limit=16 * 1024 * 1024,  # one line has the whole text of a page
         )
         browser = cls(process)
         try:
@@ -84,13 +84,13 @@ class Browser:
         size: tuple[int, int] = (1280, 1000),
         scale: int = 2,
     ) -> "Page":
-        """Open this address in a window of its own: no cookies shared, log panel hidden."""
+        """Open this address in a separate window: no shared cookies, log panel hidden."""
         page = Page(self, f"page-{next(self._numbers)}")
         await page.do("open", url=url, locale=locale, timezone=timezone, width=size[0], height=size[1], scale=scale)
         return page
 
     async def do(self, command: str, *, limit: float = COMMAND_LIMIT, **arguments: Any) -> Any:
-        """Send one command and return its value; raises BrowserError with the browser's own words."""
+        """Send one command. Return its value. Raises BrowserError with the browser's own message."""
         number = next(self._numbers)
         answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answered
@@ -114,7 +114,7 @@ class Browser:
 
 
 class Page:
-    """One page of the Playground. Everything waits until it is possible, and fails if that takes too long."""
+    """One page of the Playground. Each command waits until it is possible, and fails after a time limit."""
 
     def __init__(self, browser: Browser, name: str) -> None:
         self._browser = browser
@@ -125,11 +125,11 @@ class Page:
         return await self._browser.do(command, page=self._name, **arguments)
 
     async def select(self, chat: str) -> None:
-        """Open the chat or channel with this name at the left."""
+        """Open the chat or channel with this name in the list on the left."""
         await self.do("select", name=chat)
 
     async def say(self, text: str, *, mention: str = "") -> None:
-        """Type a message into the open chat, or a new post into the open channel, and send it."""
+        """Type a message into the open chat, or a new post into the open channel. Send it."""
         await self.do("say", text=text, mention=mention)
 
     async def comment(self, text: str) -> None:
@@ -137,19 +137,19 @@ class Page:
         await self.do("comment", text=text)
 
     async def click(self, button: str) -> None:
-        """Press the last button with exactly this name."""
+        """Click the last button with exactly this name."""
         await self.do("click", name=button)
 
     async def wait_for(self, text: str) -> None:
-        """Wait until this text is seen."""
+        """Wait until the page shows this text."""
         await self.do("waitForText", text=text)
 
     async def wait_until_gone(self, text: str) -> None:
-        """Wait until this text is no longer there."""
+        """Wait until the page no longer shows this text."""
         await self.do("waitForNoText", text=text)
 
     async def wait_for_cards(self, count: int = 1) -> None:
-        """Wait until the open chat shows at least so many cards."""
+        """Wait until the open chat shows at least that many cards."""
         await self.do("waitForCards", count=count)
 
     async def count_cards(self) -> int:
@@ -157,19 +157,19 @@ class Page:
         return int(await self.do("countCards"))
 
     async def count_buttons(self, name: str) -> int:
-        """Return how many buttons with exactly this name are there now."""
+        """Return the current number of buttons with exactly this name."""
         return int(await self.do("countButtons", name=name))
 
     async def card_text(self) -> str:
-        """Return what the last card reads."""
+        """Return the text of the last card."""
         return str(await self.do("text"))
 
     async def text(self) -> str:
-        """Return what the whole page reads."""
+        """Return the text of the whole page."""
         return str(await self.do("pageText"))
 
     async def reload(self) -> None:
-        """Load the page again, as a person would with F5; its first chat is open then."""
+        """Reload the page, as a person would with F5. Its first chat is open then."""
         await self.do("reload")
 
     async def shoot(self, path: Path) -> None:

@@ -1,7 +1,6 @@
-"""What the end-to-end tests stand on: a browser, or a reason why there is none.
+"""What the end-to-end tests need: Node.js packages, the Playground and a browser, or the reason why one is missing.
 
-A missing browser or a failed installation never passes silently: the tests are skipped and say why, and where the
-environment has CI=true they fail.
+Without one of them, tests are skipped with that reason. With CI=true in the environment they fail.
 """
 
 import os
@@ -19,10 +18,10 @@ from tests.e2e.node import install_node_packages
 ROOT: Final = Path(__file__).parents[2]
 
 
-def not_here(reason: object) -> NoReturn:
-    """Skip for this reason; fail where the environment says that everything must run."""
+def skip_or_fail(reason: object) -> NoReturn:
+    """Skip with this reason, or fail if CI=true."""
     if os.environ.get("CI", "").lower() in {"1", "true"}:
-        pytest.fail(f"CI=true, and yet: {reason}", pytrace=False)
+        pytest.fail(f"CI=true, but: {reason}", pytrace=False)
     pytest.skip(str(reason))
 
 
@@ -32,17 +31,17 @@ def node() -> Node:
     try:
         return install_node_packages()
     except (NodeMissing, InstallFailed) as error:
-        not_here(error)
+        skip_or_fail(error)
 
 
 @pytest.fixture(scope="session")
 def playground_directory() -> Path:
-    """A folder in which the Playground is installed; the one that the sandbox uses when started from here."""
+    """The folder with the installed Playground. `make sandbox` in this repository uses the same one."""
     directory = ROOT / ".sandbox"
     try:
         install_playground(find_node(), directory)
     except (NodeMissing, InstallFailed) as error:
-        not_here(error)
+        skip_or_fail(error)
     return directory
 
 
@@ -52,22 +51,22 @@ def chromium() -> str:
     try:
         return find_chromium()
     except BrowserMissing as error:
-        not_here(error)
+        skip_or_fail(error)
 
 
 @pytest.fixture(scope="session")
 def pictures() -> Path:
-    """The folder for the pictures that the tests take: `E2E_PICTURES`, else `.sandbox/pictures`."""
+    """The folder for the tests' pictures: `E2E_PICTURES`, or `.sandbox/pictures`."""
     folder = Path(
         os.environ.get("E2E_PICTURES", ROOT / ".sandbox" / "pictures")
-    ).resolve()  # the browser runs elsewhere
+    ).resolve()  # absolute, because the browser runs in another folder
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 @pytest.fixture
 async def browser(node: Node, chromium: str) -> AsyncIterator[Browser]:
-    """A Chromium of the test's own."""
+    """A Chromium for one test."""
     browser = await Browser.start(node, chromium)
     yield browser
     await browser.stop()

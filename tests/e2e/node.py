@@ -1,7 +1,7 @@
-"""The Node.js packages of the tests: playwright-core, and Microsoft's card libraries as the oracle.
+"""The Node.js packages of the tests: playwright-core, and Microsoft's card libraries for comparison.
 
-Installed once into `node_modules` beside this file, exactly as the lock file says. The lock is made with
-`npm install --package-lock-only` here, and then the `funding` entries are taken out: pins name no address.
+Installed once into `node_modules` beside this file, exactly as in the lock file. The lock file is made with
+`npm install --package-lock-only` in this folder. Its `funding` entries are removed, because pins name no address.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ HERE: Final = Path(__file__).parent
 
 
 def install_node_packages() -> Node:
-    """Install the packages unless that has been done, and return the node to run them with.
+    """Install the packages if necessary. Return the node to run them with.
 
     Blocks. Raises bot.sandbox.node.NodeMissing or InstallFailed.
     """

@@ -1,4 +1,4 @@
-"""A tiny bot for testing the sandbox itself: verifies what it gets, posts what it is told, answers every click."""
+"""A tiny bot for tests of the sandbox itself: verifies what it receives, posts on request, answers every click."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ CARD_TYPE: Final = "application/vnd.microsoft.card.adaptive"
 
 
 def card(title: str, *, buttons: bool = True, comment: str = "") -> dict[str, Any]:
-    """Return a card of the kind that the product sends."""
+    """Return a card like the product's."""
     body: list[dict[str, Any]] = [
         {"type": "TextBlock", "text": title, "size": "Large", "weight": "Bolder", "wrap": True},
         {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": comment or "決済APIの調査 *至急*"}]},
@@ -36,7 +36,7 @@ def _action(title: str, verb: str) -> dict[str, Any]:
 
 
 class StubBot:
-    """Runs on loopback; `activities` are those whose token was good."""
+    """Runs on loopback. `activities` are those with a valid token."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -44,7 +44,7 @@ class StubBot:
         self.decided = ""
 
     async def post(self, teams: SandboxTeams, method: str, path: str, body: Any) -> dict[str, Any]:
-        """Call the connector as a bot does, and return its answer."""
+        """Call the Connector as a bot does. Return its answer."""
         async with aiohttp.ClientSession() as http:
             headers = {"Authorization": f"Bearer {await self._token(teams, http)}"}
             async with http.request(method, teams.service_url + path, json=body, headers=headers) as response:
@@ -58,7 +58,7 @@ class StubBot:
         return made["id"], made["activityId"]
 
     async def direct(self, teams: SandboxTeams, person: Person, content: dict[str, Any] | str) -> None:
-        """Send a person a message nobody asked for."""
+        """Send a person a direct message."""
         tenant = {"channelData": {"tenant": {"id": SAMPLE_TENANT}}}
         made = await self.post(teams, "POST", "v3/conversations", {"members": [{"id": person.object_id}]} | tenant)
         await self.post(teams, "POST", activities(made["id"]), message(content))
@@ -70,7 +70,7 @@ class StubBot:
             return str((await response.json())["access_token"])
 
     async def handle(self, request: web.Request, teams: SandboxTeams) -> web.Response:
-        """Verify, remember, and answer a click with the card as it is now."""
+        """Verify an activity, record it, and answer a click with the current card."""
         activity = await request.json()
         claims = await _verified(request.headers["Authorization"].removeprefix("Bearer "), teams)
         if claims["serviceurl"] != activity["serviceUrl"]:

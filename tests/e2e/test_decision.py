@@ -1,4 +1,4 @@
-"""The whole product in a browser: AWS simulated, Teams as the Playground, the bot as in production."""
+"""The whole product in a browser: simulated AWS, the Playground as Teams, the bot as in production."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,14 +14,14 @@ from tests.e2e.browser import Browser, Page
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 Starter = Callable[[str], AbstractAsyncContextManager[Sandbox]]
-TALL = (1280, 1300)  # a whole card fits below the Playground's header, which would else cover a part in pictures
+TALL = (1280, 1300)  # fits a whole card; otherwise the Playground's header covers a part of it in pictures
 REASON = "決済 API の 5xx が増えたため調査します。*至急* [チケット](https://evil.example) <at>all</at> INC-20481"
 PLAIN_REASON = "Orders have failed with HTTP 502 since 06:30, and the connection pool looks exhausted. Ticket INC-20481"
 
 
 @pytest.fixture
-def staged(tmp_path: Path, playground_directory: Path) -> Starter:
-    """Starts the local world as `make sandbox` does, with its files in a folder of the test's own."""
+def start_sandbox(tmp_path: Path, playground_directory: Path) -> Starter:
+    """Start the sandbox as `make sandbox` does, with its files in the test's own folder."""
 
     def start(locale: str) -> AbstractAsyncContextManager[Sandbox]:
         return running_sandbox(
@@ -32,20 +32,20 @@ def staged(tmp_path: Path, playground_directory: Path) -> Starter:
 
 
 @pytest.fixture
-async def stage(staged: Starter) -> AsyncIterator[Sandbox]:
-    """The local world with a Japanese channel."""
-    async with staged("ja") as stage:
+async def stage(start_sandbox: Starter) -> AsyncIterator[Sandbox]:
+    """The sandbox with a Japanese channel."""
+    async with start_sandbox("ja") as stage:
         yield stage
         assert stage.aws.mistakes == []
 
 
 async def ask(stage: Sandbox, node: str = "web-prod-01", reason: str = REASON) -> str:
-    """Ask for access as the sample requester."""
+    """Request access as the sample requester."""
     return await asyncio.to_thread(stage.aws.control.request_access, node=node, reason=reason)
 
 
-async def at_the_channel(stage: Sandbox, browser: Browser, person: Person, *, page: str = "") -> Page:
-    """Return a page of a person who looks at the approvers' channel."""
+async def channel_page(stage: Sandbox, browser: Browser, person: Person, *, page: str = "") -> Page:
+    """Return the page of a person who has the approvers' channel open."""
     opened = await browser.open(stage.teams.browser_url_for(person, page=page), size=TALL)
     await opened.select("approvers")
     return opened
@@ -56,12 +56,12 @@ def signals(stage: Sandbox) -> int:
     return len(stage.aws.calls("SendAutomationSignal"))
 
 
-async def test_rejected_then_clicked_late(stage: Sandbox, browser: Browser, pictures: Path) -> None:
-    """Rejected with a comment; a click after the decision is told who decided, and AWS hears nothing of it."""
+async def test_late_click_after_a_rejection_shows_who_decided(stage: Sandbox, browser: Browser, pictures: Path) -> None:
+    """A late click after a rejection with a comment shows who decided, and sends nothing to AWS."""
     requester = await browser.open(stage.teams.browser_url_for(TARO))
     await ask(stage)
-    page = await at_the_channel(stage, browser, ICHIRO)
-    late = await at_the_channel(stage, browser, MEI, page="late")
+    page = await channel_page(stage, browser, ICHIRO)
+    late = await channel_page(stage, browser, MEI, page="late")
     for each in (page, late):
         await each.wait_for("web-prod-01")
         await each.wait_for_cards()
@@ -90,10 +90,12 @@ async def test_rejected_then_clicked_late(stage: Sandbox, browser: Browser, pict
     await requester.shoot_card(pictures / "dm-rejected-ja.png")
 
 
-async def test_approved_and_connected(stage: Sandbox, browser: Browser, pictures: Path) -> None:
-    """A new request is listed as pending, approved, and the requester gets the commands to connect."""
+async def test_approval_sends_the_connect_commands_to_the_requester(
+    stage: Sandbox, browser: Browser, pictures: Path
+) -> None:
+    """A request is approved, and the requester gets the commands to connect. The next one is listed as pending."""
     await ask(stage)
-    page = await at_the_channel(stage, browser, HANAKO)
+    page = await channel_page(stage, browser, HANAKO)
     await page.wait_for("web-prod-01")
     await page.wait_for_cards()
 
@@ -116,12 +118,14 @@ async def test_approved_and_connected(stage: Sandbox, browser: Browser, pictures
     await own.shoot(pictures / "pending-ja.png")
 
 
-async def test_english_card_and_two_levels(staged: Starter, browser: Browser, pictures: Path) -> None:
-    """In English; a click on the first level's button after that level has passed decides nothing."""
-    async with staged("en") as stage:
+async def test_late_click_on_the_first_of_two_levels_decides_nothing(
+    start_sandbox: Starter, browser: Browser, pictures: Path
+) -> None:
+    """In English, with two levels: a late click on the first level's button decides nothing."""
+    async with start_sandbox("en") as stage:
         await ask(stage, node="db-prod-01", reason=PLAIN_REASON)
-        page = await at_the_channel(stage, browser, ICHIRO)
-        late = await at_the_channel(stage, browser, MEI, page="late")
+        page = await channel_page(stage, browser, ICHIRO)
+        late = await channel_page(stage, browser, MEI, page="late")
         for each in (page, late):
             await each.wait_for("db-prod-01")
             await each.wait_for_cards()
@@ -140,10 +144,10 @@ async def test_english_card_and_two_levels(staged: Starter, browser: Browser, pi
         assert stage.aws.mistakes == []
 
 
-async def test_decided_while_the_bot_was_down(stage: Sandbox, browser: Browser) -> None:
-    """The console decides while the bot is down: one sweep after its start the card shows it."""
+async def test_card_shows_a_decision_from_the_bot_s_downtime(stage: Sandbox, browser: Browser) -> None:
+    """The console decides while the bot is down. One sweep after the restart, the card shows it."""
     request = await ask(stage)
-    page = await at_the_channel(stage, browser, ICHIRO)
+    page = await channel_page(stage, browser, ICHIRO)
     await page.wait_for("web-prod-01")
     await stage.bot.kill()
     stage.aws.events.deliver(Delivery.NEVER)

@@ -1,4 +1,4 @@
-"""Hostile text in Microsoft's own renderer: what is seen is the text, and nothing in it lives."""
+"""Figure 18: Microsoft's own renderer shows hostile text as it was written, and nothing in it is active."""
 
 import json
 import os
@@ -27,7 +27,7 @@ CORPUS = (*SNIPPETS, *texts(200, 80))
 
 
 def views() -> Iterator[tuple[View | Notice, Notice | None]]:
-    """Yield views that have between them every place for text from outside."""
+    """Yield views that together have every place for text from outside."""
     told = Notice(NoticeCode.DECIDED, who="x", verdict=Verdict.REJECT, at=AT, comment="x", detail="x", typed="x")
     people = {"mentions": (Mention("29:1-a", "x"),), "mentioned": (Mention("29:1-b", "x"),)}
     full = {"decisions": (decision(Verdict.APPROVE, "x"),), "conflicting_policies": ("x", "x"), **people}
@@ -41,15 +41,15 @@ def views() -> Iterator[tuple[View | Notice, Notice | None]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What the renderer made of cards."""
+class Rendered:
+    """What the renderer made of some cards."""
 
     shown: list[dict[str, Any]]
     ran: bool
-    asked: list[str]  # addresses that were asked for
+    asked: list[str]  # addresses that were requested
 
 
-def rendered(node: Node, chromium: str, cards: list[dict[str, Any]]) -> Seen:
+def rendered(node: Node, chromium: str, cards: list[dict[str, Any]]) -> Rendered:
     """Render cards in one page."""
     run = subprocess.run(
         [node.program, "render_cards.cjs"],
@@ -60,33 +60,33 @@ def rendered(node: Node, chromium: str, cards: list[dict[str, Any]]) -> Seen:
         text=True,
         check=True,
     )
-    return Seen(**json.loads(run.stdout))
+    return Rendered(**json.loads(run.stdout))
 
 
 def expected(card: dict[str, Any]) -> dict[str, Any]:
-    """What a person should see of a card: its runs and its input, letter by letter, and whom it mentions."""
+    """Return what a person should see of a card: its texts and its input, exactly, and the people that it mentions."""
     blocks = ["".join(run["text"] for run in each["inlines"]) for each in nodes(card) if "inlines" in each]
     typed = [each["value"] for each in nodes(card) if each.get("type") == "Input.Text"]
     people = card.get("msteams", {}).get("entities", ())
     return {"blocks": blocks, "typed": typed, "ats": [each["mentioned"]["name"] for each in people], "live": []}
 
 
-def seen(shown: dict[str, Any]) -> dict[str, Any]:
-    """Return what was seen with blanks as they were written: a page collapses them."""
+def with_single_spaces(shown: dict[str, Any]) -> dict[str, Any]:
+    """Return the visible texts with single spaces, because a page collapses them."""
     return {name: [" ".join(text.split()) for text in texts] for name, texts in shown.items()}
 
 
-def test_hostile_text_is_seen_as_it_is_and_does_nothing(node: Node, chromium: str, figure: Figure) -> None:
-    """No link, no picture, no script, no emphasis, no date made of it, and no mention but those that the card made."""
+def test_hostile_text_is_shown_literally_and_does_nothing(node: Node, chromium: str, figure: Figure) -> None:
+    """The text makes no link, picture, script, emphasis or date. Only the card's own mentions work."""
     cards = [
         render(filled(view, text), locale="en", timezone="UTC", notice=filled(notice, text))
         for text, (view, notice) in product(CORPUS, views())
     ]
     told = rendered(node, chromium, cards)
     wrong = [
-        (seen(expected(card)), seen(shown))
+        (with_single_spaces(expected(card)), with_single_spaces(shown))
         for card, shown in zip(cards, told.shown, strict=True)
-        if seen(expected(card)) != seen(shown)
+        if with_single_spaces(expected(card)) != with_single_spaces(shown)
     ]
     assert wrong == []
     assert (told.ran, told.asked) == (False, [])
@@ -101,15 +101,15 @@ def test_hostile_text_is_seen_as_it_is_and_does_nothing(node: Node, chromium: st
         ({"type": "FactSet", "facts": [{"title": "<b>x</b>", "value": "y"}]}, "<b"),
     ],
 )
-def test_the_page_is_not_blind_to_markup(node: Node, chromium: str, element: dict[str, Any], sign: str) -> None:
-    """In a place where text lives the same page shows that it does."""
+def test_active_markup_is_noticed(node: Node, chromium: str, element: dict[str, Any], sign: str) -> None:
+    """Control: where a card renders markup, the same page reports it."""
     card = {"type": "AdaptiveCard", "version": "1.5", "body": [element]}
     (shown,) = rendered(node, chromium, [card]).shown
     assert any(each.startswith(sign) for each in shown["live"])
 
 
-def test_the_page_is_not_blind_to_dates(node: Node, chromium: str) -> None:
-    """A text function that is left whole is evaluated even in a TextRun."""
+def test_evaluated_date_is_noticed(node: Node, chromium: str) -> None:
+    """Control: an unescaped text function is evaluated even in a TextRun."""
     run = {"type": "TextRun", "text": "{{DATE(2026-11-30T05:19:00Z)}}"}
     card = {"type": "AdaptiveCard", "version": "1.5", "body": [{"type": "RichTextBlock", "inlines": [run]}]}
     (shown,) = rendered(node, chromium, [card]).shown

@@ -1,4 +1,4 @@
-"""The sandbox's Teams by itself: what a bot sends is seen, what a person does arrives signed and complete."""
+"""The sandbox's Teams without the product: it shows what a bot sends, and signs what a person does."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ async def teams(playground_directory: Path) -> AsyncIterator[SandboxTeams]:
 
 @pytest.fixture
 def own_directory(playground_directory: Path, tmp_path: Path) -> Path:
-    """A folder with the same installation that nobody else uses."""
+    """A separate folder with the same installation."""
     for installed in playground_directory.glob("playground-*"):
         (tmp_path / installed.name).symlink_to(installed)
     return tmp_path
@@ -62,7 +62,7 @@ async def bot(teams: SandboxTeams) -> AsyncIterator[StubBot]:
 async def test_click_with_a_comment_arrives_and_its_answer_is_shown(
     teams: SandboxTeams, bot: StubBot, browser: Browser, pictures: Path
 ) -> None:
-    """A card posted before any page is open is seen; the click of the person at the page arrives with the comment."""
+    """A card that was posted before a page opened is shown. A click arrives with its comment and its person."""
     thread, activity_id = await bot.post_card(teams, PLACES.channel, card("ノードへのアクセス申請"))
     page = await browser.open(teams.browser_url_for(MEI))
     await page.select("approvers")
@@ -91,8 +91,8 @@ async def test_click_with_a_comment_arrives_and_its_answer_is_shown(
     assert teams.received[-1].status == 200
 
 
-async def test_the_page_keeps_the_browser_on_this_machine(teams: SandboxTeams) -> None:
-    """The page, and what a card shows in it, may load from its own address alone, WebSockets on loopback included."""
+async def test_page_loads_only_from_its_own_address(teams: SandboxTeams) -> None:
+    """The content security policy of the page allows its own address, and WebSockets on loopback."""
     async with aiohttp.ClientSession() as http, http.get(teams.browser_url) as response:
         policy = dict(each.split(" ", 1) for each in response.headers["Content-Security-Policy"].split("; "))
     sources = {source for each in policy.values() for source in each.split()}
@@ -103,8 +103,8 @@ async def test_the_page_keeps_the_browser_on_this_machine(teams: SandboxTeams) -
     }
 
 
-async def test_late_click_on_a_page_that_missed_the_update(teams: SandboxTeams, bot: StubBot, browser: Browser) -> None:
-    """A page whose updates are held back keeps its buttons and can click late; released, it catches up."""
+async def test_page_with_held_updates_can_click_late(teams: SandboxTeams, bot: StubBot, browser: Browser) -> None:
+    """A page with held updates keeps its buttons and can click late. Once released, it catches up."""
     late_url = teams.browser_url_for(ICHIRO, page="late")
     thread, activity_id = await bot.post_card(teams, PLACES.channel, card("申請"))
     late, early = await browser.open(late_url), await browser.open(teams.browser_url_for(MEI))
@@ -126,7 +126,7 @@ async def test_late_click_on_a_page_that_missed_the_update(teams: SandboxTeams, 
 async def test_update_reaches_every_open_page_and_survives_a_reload(
     teams: SandboxTeams, bot: StubBot, browser: Browser
 ) -> None:
-    """A thread reply and an update are seen at once, and again after the page was loaded anew."""
+    """A reply and an update are shown at once, and after a reload."""
     thread, activity_id = await bot.post_card(teams, PLACES.channel, card("申請"))
     page = await browser.open(teams.browser_url)
     await page.select("approvers")
@@ -143,10 +143,10 @@ async def test_update_reaches_every_open_page_and_survives_a_reload(
 
 
 @pytest.mark.parametrize("recipient", [HANAKO, TARO], ids=["current-user", "somebody-else"])
-async def test_direct_message_is_seen_by_its_person_only(
+async def test_direct_message_is_shown_only_to_its_person(
     teams: SandboxTeams, bot: StubBot, browser: Browser, recipient: Person
 ) -> None:
-    """A proactive 1:1 message by object id appears in that person's chat, and a reply there comes from them."""
+    """A direct message by object id appears in that person's chat only, and a reply there comes from them."""
     page = await browser.open(teams.browser_url_for(recipient))
     other = await browser.open(teams.browser_url_for(MEI))
     await bot.direct(teams, recipient, card("申請が承認されました", buttons=False))
@@ -162,10 +162,10 @@ def is_message(received: Received) -> bool:
     return bool(received.activity["type"] == "message")
 
 
-async def test_mention_in_the_channel_comes_from_whoever_typed_it(
+async def test_mention_in_the_channel_comes_from_its_author(
     teams: SandboxTeams, bot: StubBot, browser: Browser
 ) -> None:
-    """A command typed into the channel arrives with the mention, from the person at that page."""
+    """A command in the channel arrives with the mention, from the person at that page."""
     page = await browser.open(teams.browser_url_for(ICHIRO))
     await page.select("approvers")
     await page.say(" pending", mention=BOT_NAME)
@@ -175,10 +175,10 @@ async def test_mention_in_the_channel_comes_from_whoever_typed_it(
     assert said["from"]["aadObjectId"] == ICHIRO.object_id
 
 
-async def test_what_somebody_typed_is_seen_by_the_others_and_after_a_reload(
+async def test_typed_post_is_shown_on_other_pages_and_after_a_reload(
     teams: SandboxTeams, bot: StubBot, browser: Browser
 ) -> None:
-    """A post that a person typed and the bot's reply in its thread reach the other pages, now and later."""
+    """Other pages show a person's post and the bot's reply, also after a reload."""
     author = await browser.open(teams.browser_url_for(ICHIRO))
     other = await browser.open(teams.browser_url_for(MEI))
     for page in (author, other):
@@ -195,8 +195,8 @@ async def test_what_somebody_typed_is_seen_by_the_others_and_after_a_reload(
     assert (await author.text()).count("setup") == 1
 
 
-async def test_messages_to_others_disturb_no_page(teams: SandboxTeams, bot: StubBot, browser: Browser) -> None:
-    """Messages between other people and the bot cost a page none of its own."""
+async def test_messages_to_others_do_not_hide_a_page_s_own(teams: SandboxTeams, bot: StubBot, browser: Browser) -> None:
+    """A page shows all its messages while the bot also writes to other people."""
     thread, _ = await bot.post_card(teams, PLACES.channel, card("申請"))
     page = await browser.open(teams.browser_url_for(MEI))
     await page.select("approvers")
@@ -208,16 +208,16 @@ async def test_messages_to_others_disturb_no_page(teams: SandboxTeams, bot: Stub
         await page.wait_for(f"返信 {number} です")
 
 
-async def test_installing_the_bot_tells_it_so(teams: SandboxTeams, bot: StubBot) -> None:
-    """An installation reaches the bot as the two updates that Teams sends, with the person's object id."""
+async def test_installation_sends_the_bot_two_updates(teams: SandboxTeams, bot: StubBot) -> None:
+    """An installation arrives as the two updates that Teams sends, with the person's object id."""
     await teams.install()
     await teams.wait_received(lambda received: received.activity["type"] == "conversationUpdate")
     assert [activity["type"] for activity in bot.activities] == ["installationUpdate", "conversationUpdate"]
     assert bot.activities[0]["from"]["aadObjectId"] == HANAKO.object_id
 
 
-async def test_bad_configuration_is_explained(own_directory: Path) -> None:
-    """The Playground's own reason is passed on, which it tells only to its log file, and nothing stays behind."""
+async def test_invalid_configuration_is_reported_with_the_playground_s_reason(own_directory: Path) -> None:
+    """The reason, which the Playground writes only to its log file, is in the error. No files remain."""
     configuration = playground_configuration(app_id="app", tenant_id=SAMPLE_TENANT)
     del configuration["team"]
     before = names_in(own_directory)
@@ -247,8 +247,8 @@ asyncio.run(main())
 """
 
 
-def test_playground_goes_when_its_parent_is_killed(own_directory: Path) -> None:
-    """Even after SIGKILL nothing of the sandbox keeps running, listening or lying about."""
+def test_playground_ends_when_its_parent_is_killed(own_directory: Path) -> None:
+    """Even after SIGKILL, no process, socket or file of the sandbox remains."""
     before = names_in(own_directory)
     root = Path(__file__).parents[2]
     with subprocess.Popen(
@@ -267,7 +267,7 @@ def test_playground_goes_when_its_parent_is_killed(own_directory: Path) -> None:
 
 
 def listeners(port: int) -> list[str]:
-    """Return the addresses on which somebody listens at this port, as the kernel tells."""
+    """Return the addresses on which a socket listens at this port, as the kernel lists them."""
     found = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:

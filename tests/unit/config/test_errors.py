@@ -1,4 +1,4 @@
-"""bot.config.errors: the hint names what was probably meant, or nothing."""
+"""bot.config.errors: hints for misspelled names."""
 
 import pytest
 
@@ -8,11 +8,11 @@ KNOWN = ["NODE_ACCESS_PORT", "NODE_ACCESS_QUEUE_URL", "NODE_ACCESS_LOG_FORMAT"]
 
 
 @pytest.mark.parametrize("name", ["NODE_ACCESS_XYZZY", "NODE_ACCESS_COLOUR", "NODE_ACCESS_"])
-def test_a_common_beginning_is_no_likeness(name: str) -> None:
-    """Settings share their first twelve characters; nothing else in common is no reason for a hint."""
+def test_shared_prefix_alone_gives_no_hint(name: str) -> None:
+    """All settings share their first twelve characters. That alone is no similarity."""
     assert hint(name, KNOWN) == ""
 
 
-def test_a_slip_is_recognised() -> None:
-    """The whole name is told, with what all share."""
+def test_typing_error_gives_a_hint() -> None:
+    """The hint has the whole name with its prefix."""
     assert hint("NODE_ACCESS_PROT", KNOWN) == "; did you mean NODE_ACCESS_PORT?"

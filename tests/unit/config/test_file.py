@@ -1,4 +1,4 @@
-"""bot.config.file: node-access.toml as the domain's shapes, or every problem that it has."""
+"""bot.config.file: node-access.toml becomes the domain's types, or all its problems are reported."""
 
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,12 @@ reader_role = "arn:aws:iam::444455556666:role/NodeAccessReader"
 
 
 def parsed(text: str) -> Configuration:
-    """Read a text that must be right."""
+    """Parse a valid text."""
     return parse_configuration(text.encode())
 
 
 def problems_of(text: str | bytes) -> tuple[str, ...]:
-    """Return the lines that a text is refused with, without the name of the file."""
+    """Return the problems of a text, without the name of the file."""
     with pytest.raises(ConfigurationProblems) as caught:
         parse_configuration(text if isinstance(text, bytes) else text.encode())
     assert all(each.startswith("node-access.toml: ") for each in caught.value.problems)
@@ -74,13 +74,13 @@ def problems_of(text: str | bytes) -> tuple[str, ...]:
 
 
 def problem_of(text: str) -> str:
-    """Return the one line that a text is refused with."""
+    """Return the only problem of a text."""
     (problem,) = problems_of(text)
     return problem
 
 
-def test_the_whole_file_becomes_the_domains_shapes() -> None:
-    """Every key that is built arrives where the rules look for it."""
+def test_every_key_becomes_a_field_of_the_domain() -> None:
+    """Every supported key ends up in the field that the rules read."""
     configuration = parsed(WHOLE)
     production, leads = configuration.channels
     assert production.approvers == ("members", f"user:{HANAKO}", "upn:ichiro.tanaka@example.com")
@@ -96,8 +96,8 @@ def test_the_whole_file_becomes_the_domains_shapes() -> None:
     )
 
 
-def test_several_accounts_are_watched() -> None:
-    """The bot's own goes without a reader role, every other one has a role of its own; any may have a cancel role."""
+def test_several_accounts_are_read() -> None:
+    """The bot's own account needs no reader role, every other account has one. Any account may have a cancel role."""
     reader = "arn:aws:iam::444455556666:role/NodeAccessReader"
     own = f'[[accounts]]\nid = "{ID}"\nregions = ["ap-northeast-1", "us-east-2"]\n'
     canceller = "arn:aws:iam::444455556666:role/NodeAccessCanceller"
@@ -110,29 +110,29 @@ def test_several_accounts_are_watched() -> None:
 
 
 def test_identity_and_people_become_rules() -> None:
-    """[identity] and [people] are the rules by which requesters are identified."""
+    """[identity] and [people] become the rules that identify requesters."""
     rules = parsed(WHOLE).identity
     batch = Principal.parse("arn:aws:sts::111122223333:assumed-role/Operator/batch")
     assert rules.person_of(batch) == "hanako.sato@example.com"
     assert (rules.allow_unidentified, rules.people_domains) == (True, frozenset({"example.com"}))
 
 
-def test_an_empty_list_in_match_takes_all() -> None:
-    """Empty lists, those of tags included, leave nothing out."""
+def test_empty_list_in_match_matches_everything() -> None:
+    """Empty lists, also those of tags, exclude nothing."""
     production = parsed(WHOLE).channels[0]
     expected = Match(accounts=frozenset({"111122223333"}), tags=(("Environment", frozenset({"production"})),))
     assert production.match == expected
 
 
-def test_one_channel_without_match_is_the_fallback() -> None:
-    """The smallest file works: its channel takes everything."""
+def test_only_channel_without_match_is_the_fallback() -> None:
+    """The smallest file works: its channel gets every request."""
     (channel,) = parsed(CHANNEL).channels
     assert channel.fallback
     assert not parsed(CHANNEL).identity.allow_unidentified
 
 
-def test_a_channel_with_neither_match_nor_fallback_is_allowed() -> None:
-    """Such a channel is there for what other channels pass on."""
+def test_channel_without_match_and_fallback_is_allowed() -> None:
+    """Other channels can pass requests on to it."""
     assert [each.fallback for each in parsed(CHANNEL + "fallback = true\n" + LEADS).channels] == [True, False]
 
 
@@ -145,8 +145,8 @@ def test_a_channel_with_neither_match_nor_fallback_is_allowed() -> None:
         (CHANNEL + "fallback = true\n" + LEADS + "fallback = true\n", "2 have fallback = true"),
     ],
 )
-def test_exactly_one_fallback(text: str, said: str) -> None:
-    """Without exactly one fallback some request would go nowhere, or nobody knows where."""
+def test_missing_or_second_fallback_is_refused(text: str, said: str) -> None:
+    """Otherwise a request could have no channel, or two."""
     assert said in problem_of(text)
 
 
@@ -215,8 +215,8 @@ def test_exactly_one_fallback(text: str, said: str) -> None:
         ('[people]\n"arn:aws:sts::111122223333:federated-user/t" = "t@example.com"', "write the ARN of a session"),
     ],
 )
-def test_what_is_written_wrong_is_named_with_what_to_write(line: str, said: str) -> None:
-    """Each wrong line of the file is answered with its place and with what to write there."""
+def test_invalid_value_is_reported_with_the_correct_form(line: str, said: str) -> None:
+    """Each problem has the place in the file and what to write there."""
     assert any(said in each for each in problems_of(CHANNEL + line))
 
 
@@ -228,18 +228,18 @@ def test_what_is_written_wrong_is_named_with_what_to_write(line: str, said: str)
         'escalate_to = "leads"',
     ],
 )
-def test_what_is_not_built_says_so(line: str) -> None:
-    """A key of a later version is refused as such, never ignored."""
+def test_unavailable_key_is_refused(line: str) -> None:
+    """A key of a later version is refused as not available, never ignored."""
     assert problem_of(CHANNEL + line).endswith("not available yet")
 
 
-def test_what_is_not_built_may_be_off() -> None:
-    """Defaults written out are no reason to refuse a file."""
+def test_unavailable_key_may_have_its_default() -> None:
+    """A file that writes out defaults is accepted."""
     parsed(CHANNEL + "remind_after = []\n[identity]\nsource_identity = false\nsession_tags = false\n")
 
 
-def test_names_and_conversations_are_unique() -> None:
-    """Two entries of one name, or of one conversation, could not be told apart."""
+def test_duplicate_names_and_conversations_are_refused() -> None:
+    """Two channels with one name, or one conversation, could not be distinguished."""
     problems = problems_of(CHANNEL + "fallback = true\n" + CHANNEL)
     assert [each.split(":")[1].strip() for each in problems] == ["name", "conversation"]
 
@@ -252,20 +252,20 @@ def test_names_and_conversations_are_unique() -> None:
         ("approvers", "the link to the channel has it"),
     ],
 )
-def test_a_conversation_is_a_channels_id(conversation: str, said: str) -> None:
-    """The id as a link or an activity shows it is told how it must be written."""
+def test_invalid_conversation_id_is_reported_with_the_correct_form(conversation: str, said: str) -> None:
+    """An id from a link or from an activity is refused, with how to write it."""
     assert said in problem_of(CHANNEL.replace("19:approvers@thread.tacv2", conversation))
 
 
-def test_people_of_roles_that_are_not_trusted_are_refused() -> None:
-    """A [people] entry for a session whose name the caller chose would let anybody be that person."""
+def test_person_for_a_session_of_an_untrusted_role_is_refused() -> None:
+    """The caller chooses that session name, so such an entry would let any caller be that person."""
     entry = '[people]\n"arn:aws:sts::111122223333:assumed-role/Operator/batch" = "hanako.sato@example.com"\n'
     assert "trusted_roles" in problem_of(CHANNEL + entry)
     parsed(CHANNEL + '[identity]\ntrusted_roles = ["Operator"]\n' + entry)
 
 
-def test_rules_across_tables_are_told_with_the_rest() -> None:
-    """A wrong line does not hide that no channel is the fallback."""
+def test_rules_across_tables_are_reported_with_other_problems() -> None:
+    """A wrong value in a table does not hide a missing fallback."""
     assert len(problems_of(CHANNEL + 'locale = "fr"\n' + LEADS)) == 2
 
 
@@ -281,20 +281,20 @@ def test_rules_across_tables_are_told_with_the_rest() -> None:
         b"identity = []",
     ],
 )
-def test_what_is_no_such_file_is_refused(text: bytes) -> None:
-    """Text that is no TOML, or TOML of another shape, is refused like any other problem."""
+def test_invalid_toml_is_refused(text: bytes) -> None:
+    """Text that is no TOML, or TOML of another structure, is reported like any other problem."""
     assert problems_of(text)
 
 
-def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
-    """A missing file, a folder and an impossible path are named."""
+def test_unreadable_file_is_reported(tmp_path: Path) -> None:
+    """A missing file, a folder and an impossible path are problems, not crashes."""
     for path in (tmp_path / "absent.toml", tmp_path, Path("a\0b")):
         with pytest.raises(ConfigurationProblems):
             load_configuration(path)
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
-    """A name from the file is shown so that it cannot steer the terminal."""
+    """A name from the file is printed without control characters."""
     problems = problems_of('[[channels]]\nname = "a\\u001b[2J"\n"b\\u001b[2J" = 1\n')
     assert "\x1b" not in "".join(problems)
 
@@ -339,13 +339,13 @@ _FILE = st.fixed_dictionaries(
 
 @given(_FILE)
 def test_any_tables_are_read_or_refused_with_the_declared_error(tables: dict[str, Any]) -> None:
-    """Whatever tables the file holds: a configuration, or ConfigurationProblems, one line each."""
+    """Any tables give a configuration, or ConfigurationProblems with one line each."""
     _read_or_refused(_toml(tables).encode())
 
 
 @given(st.binary(max_size=60) | st.text("[]{}=\"'#\n\\ax1.", max_size=60).map(str.encode))
 def test_any_bytes_are_read_or_refused_with_the_declared_error(content: bytes) -> None:
-    """Whatever bytes the file holds: a configuration, or ConfigurationProblems, one line each."""
+    """Any bytes give a configuration, or ConfigurationProblems with one line each."""
     _read_or_refused(content)
 
 
@@ -357,12 +357,12 @@ def _refusal(content: bytes) -> tuple[str, ...]:
     try:
         parse_configuration(content)
     except ConfigurationProblems as caught:
-        return caught.problems or ("",)  # an error without a line is no line
+        return caught.problems or ("",)  # an error without a line would count as a line
     return ()
 
 
 def _toml(value: Any, depth: int = 0) -> str:
-    """Write a value as TOML; there is no such thing as nothing in TOML, so None becomes text."""
+    """Write a value as TOML. None becomes text, because TOML has no null."""
     match value:
         case bool():
             return str(value).lower()
@@ -381,8 +381,8 @@ def _quoted(text: str) -> str:
     return '"' + "".join(f"\\U{ord(letter):08x}" for letter in text) + '"'
 
 
-def test_what_a_session_is_made_of() -> None:
-    """Off by default, as each needs a permission more; what AWS would not take is refused here."""
+def test_session_options_are_read_and_checked() -> None:
+    """They are off by default, because each needs another permission. Values that AWS would refuse are refused here."""
     assert parsed(CHANNEL).identity == IdentityRules(people={})
     given = parsed(
         CHANNEL + '[identity]\nsource_identity = true\nsession_tags = true\nexternal_id = "a:b/c-1"\n'

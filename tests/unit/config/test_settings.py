@@ -1,4 +1,4 @@
-"""bot.config.settings: what the environment says, or every problem that it has."""
+"""bot.config.settings: the environment becomes settings, or all its problems are reported."""
 
 import os
 import string
@@ -19,7 +19,7 @@ NAMES = sorted(f"{PREFIX}{field.upper()}" for field in Settings.model_fields)
 
 @pytest.fixture
 def complete(tmp_path: Path) -> dict[str, str]:
-    """Return the smallest environment that can be used."""
+    """Return the smallest valid environment."""
     file = tmp_path / "node-access.toml"
     file.write_text(CHANNEL)
     return {
@@ -32,14 +32,14 @@ def complete(tmp_path: Path) -> dict[str, str]:
 
 
 def problems_of(environ: dict[str, str]) -> tuple[str, ...]:
-    """Return the lines that an environment is refused with."""
+    """Return the problems of an environment."""
     with pytest.raises(ConfigurationProblems) as caught:
         load(environ)
     return caught.value.problems
 
 
 def test_defaults_are_the_documented_ones(complete: dict[str, str]) -> None:
-    """The smallest environment is enough, and everything else has its documented default."""
+    """The smallest environment is enough; all other settings have their documented defaults."""
     settings, configuration = load(complete)
     assert (settings.host, settings.port, settings.metrics_host, settings.metrics_port) == (
         "0.0.0.0",
@@ -53,15 +53,15 @@ def test_defaults_are_the_documented_ones(complete: dict[str, str]) -> None:
     assert [channel.name for channel in configuration.channels] == ["production"]
 
 
-def test_aws_region_goes_before_the_default_region(complete: dict[str, str]) -> None:
-    """AWS_REGION wins; AWS_DEFAULT_REGION stands in for it."""
+def test_aws_region_overrides_the_default_region(complete: dict[str, str]) -> None:
+    """AWS_REGION wins. Without it, AWS_DEFAULT_REGION is used."""
     assert load(complete | {"AWS_DEFAULT_REGION": "us-east-1"})[0].region == "ap-northeast-1"
     del complete["AWS_REGION"]
     assert load(complete | {"AWS_DEFAULT_REGION": "us-east-1"})[0].region == "us-east-1"
 
 
-def test_everything_can_be_set(complete: dict[str, str]) -> None:
-    """Every setting takes its documented values."""
+def test_every_setting_is_read(complete: dict[str, str]) -> None:
+    """Every setting accepts its documented values."""
     given = {
         "APP_CREDENTIAL": "secret",
         "QUEUE_URL": "http://127.0.0.1:4566/111122223333/node-access",
@@ -84,8 +84,8 @@ def test_everything_can_be_set(complete: dict[str, str]) -> None:
     assert (settings.sweep_seconds, settings.port, settings.log_level) == (0.5, 0, "debug")
 
 
-def test_every_problem_of_both_is_told_at_once(tmp_path: Path) -> None:
-    """One start names what is wrong in the environment and in node-access.toml."""
+def test_problems_of_environment_and_file_are_reported_together(tmp_path: Path) -> None:
+    """One start reports all problems of the environment and of node-access.toml."""
     file = tmp_path / "node-access.toml"
     file.write_text(CHANNEL.replace("production", "").replace("19:", "20:"))
     problems = problems_of({"NODE_ACCESS_CONFIG": str(file), "NODE_ACCESS_PORT": "all"})
@@ -106,13 +106,13 @@ IDENTITY = {"IDENTITY_ENDPOINT": "http://169.254.131.2:8081/msi/token", "IDENTIT
 
 
 def without_secret(complete: dict[str, str], **given: str) -> dict[str, str]:
-    """Return the smallest environment with another credential than a secret at hand."""
+    """Return the smallest environment without a client secret, with these settings added."""
     rest = {name: value for name, value in complete.items() if name != "NODE_ACCESS_APP_SECRET"}
     return rest | {f"{PREFIX}{name}": value for name, value in given.items()}
 
 
-def test_the_secret_may_be_in_secrets_manager(complete: dict[str, str]) -> None:
-    """Its ARN takes the secret's place; the environment holds none then."""
+def test_client_secret_may_be_in_secrets_manager(complete: dict[str, str]) -> None:
+    """With its ARN, the environment needs no secret."""
     settings, _ = load(without_secret(complete, APP_SECRET_ARN=ARN))
     assert (settings.app_secret_arn, settings.app_secret.get_secret_value()) == (ARN, "")
 
@@ -131,23 +131,23 @@ def test_the_secret_may_be_in_secrets_manager(complete: dict[str, str]) -> None:
         ARN.replace("node", "節点"),
     ],
 )
-def test_a_malformed_arn_is_told_with_an_example(complete: dict[str, str], arn: str) -> None:
-    """Nothing else is complained about, and what may be a secret in the wrong place is not repeated."""
+def test_malformed_secret_arn_is_reported_with_an_example(complete: dict[str, str], arn: str) -> None:
+    """It is the only problem. The value is not repeated, because it could be a secret in the wrong place."""
     (problem,) = problems_of(without_secret(complete, APP_SECRET_ARN=arn))
     assert problem.startswith("NODE_ACCESS_APP_SECRET_ARN: write the ARN of a secret, like arn:aws:secretsmanager:")
     assert SECRET not in problem
 
 
-def test_there_is_one_secret(complete: dict[str, str]) -> None:
-    """With `secret` either it or its ARN is set: with both nobody would know which is used."""
+def test_secret_and_secret_arn_together_are_refused(complete: dict[str, str]) -> None:
+    """With both, it would be unclear which one is used."""
     assert problems_of(complete | {"NODE_ACCESS_APP_SECRET_ARN": ARN}) == (
         "NODE_ACCESS_APP_SECRET: set it or NODE_ACCESS_APP_SECRET_ARN, not both",
     )
 
 
 @pytest.mark.parametrize("credential", ["aws-federation", "managed-identity"])
-def test_what_needs_no_secret_gets_none(complete: dict[str, str], credential: str) -> None:
-    """These work without a secret, and one beside them, which nobody would ever rotate, is refused."""
+def test_secret_is_refused_if_the_credential_needs_none(complete: dict[str, str], credential: str) -> None:
+    """Such a credential works without a secret. An unused secret would never be rotated, so it is refused."""
     assert load(without_secret(complete, APP_CREDENTIAL=credential))[0].app_credential == credential
     found = problems_of(complete | {"NODE_ACCESS_APP_CREDENTIAL": credential, "NODE_ACCESS_APP_SECRET_ARN": ARN})
     assert found == (
@@ -156,14 +156,14 @@ def test_what_needs_no_secret_gets_none(complete: dict[str, str], credential: st
     )
 
 
-def test_an_unknown_credential_lists_those_that_are_known(complete: dict[str, str]) -> None:
-    """And nothing is said of the secret, which may be right or not."""
+def test_unknown_credential_is_reported_with_the_known_ones(complete: dict[str, str]) -> None:
+    """No other problem is reported: whether the secret is right depends on the credential."""
     (problem,) = problems_of(complete | {"NODE_ACCESS_APP_CREDENTIAL": "password"})
     assert problem == "NODE_ACCESS_APP_CREDENTIAL: write 'secret', 'aws-federation' or 'managed-identity'"
 
 
-def test_azure_says_where_its_identities_are(complete: dict[str, str]) -> None:
-    """App Service and Container Apps put address and header into the environment; a virtual machine neither."""
+def test_identity_endpoint_of_azure_is_read(complete: dict[str, str]) -> None:
+    """App Service and Container Apps set the endpoint and its header; a virtual machine sets none."""
     environ = without_secret(complete, APP_CREDENTIAL="managed-identity")
     settings, _ = load(environ | IDENTITY)
     assert settings.identity_endpoint == IDENTITY["IDENTITY_ENDPOINT"]
@@ -174,8 +174,8 @@ def test_azure_says_where_its_identities_are(complete: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(IDENTITY))
-def test_half_of_what_azure_sets_is_a_mistake(complete: dict[str, str], name: str) -> None:
-    """An address without its header would be asked in vain, or asked as a virtual machine's."""
+def test_identity_endpoint_without_its_header_is_refused(complete: dict[str, str], name: str) -> None:
+    """Either variable alone is refused, because the request would fail or go to the wrong endpoint."""
     environ = without_secret(complete, APP_CREDENTIAL="managed-identity")
     (problem,) = problems_of(environ | {name: IDENTITY[name]})
     assert problem.startswith("IDENTITY_HEADER: ")
@@ -185,15 +185,15 @@ def test_half_of_what_azure_sets_is_a_mistake(complete: dict[str, str], name: st
 @pytest.mark.parametrize(
     "address", ["http://login.example.com/token", "http://169.253.0.1/", "http://[fe80::1]/", "ftp://localhost/", "x"]
 )
-def test_the_identity_is_asked_for_on_this_machine_alone(complete: dict[str, str], address: str) -> None:
-    """Plain http never leaves the machine and its link."""
+def test_identity_endpoint_must_be_on_this_machine(complete: dict[str, str], address: str) -> None:
+    """Plain HTTP is allowed only to loopback and link-local addresses."""
     environ = without_secret(complete, APP_CREDENTIAL="managed-identity")
     (problem,) = problems_of(environ | IDENTITY | {"IDENTITY_ENDPOINT": address})
     assert problem.startswith("IDENTITY_ENDPOINT: ")
 
 
-def test_what_azure_sets_is_left_alone_where_nobody_asks_for_it(complete: dict[str, str]) -> None:
-    """Everything that Azure hosts has these variables; they are no setting of a bot with a secret."""
+def test_azure_variables_are_ignored_with_a_secret(complete: dict[str, str]) -> None:
+    """Every Azure host has these variables. A bot with a client secret does not read them."""
     settings, _ = load(complete | {"IDENTITY_ENDPOINT": "junk"})
     assert (settings.identity_endpoint, settings.identity_header) == (None, None)
 
@@ -202,15 +202,15 @@ def test_what_azure_sets_is_left_alone_where_nobody_asks_for_it(complete: dict[s
 @pytest.mark.parametrize(
     "value", ["http://smba.trafficmanager.net/teams/", "ftp://localhost/", "smba.trafficmanager.net", "https://"]
 )
-def test_microsoft_is_spoken_to_over_https_alone(complete: dict[str, str], name: str, value: str) -> None:
-    """An address that is neither https nor on loopback is refused, whatever it is for."""
+def test_microsoft_addresses_must_use_https(complete: dict[str, str], name: str, value: str) -> None:
+    """Any address that is neither HTTPS nor on loopback is refused."""
     (problem,) = problems_of(complete | {f"{PREFIX}{name}": value})
     assert problem.startswith(f"{PREFIX}{name}: ")
     assert "https" in problem
 
 
-def test_the_service_url_must_be_a_listed_host(complete: dict[str, str]) -> None:
-    """An address that would never get the token is told at the start, not at the first message."""
+def test_service_url_must_have_a_listed_host(complete: dict[str, str]) -> None:
+    """An address that never gets the token is reported at startup, not at the first message."""
     (problem,) = problems_of(complete | {"NODE_ACCESS_SERVICE_URL": "https://example.com/teams/"})
     assert "NODE_ACCESS_SERVICE_HOSTS" in problem
 
@@ -237,48 +237,48 @@ def test_the_service_url_must_be_a_listed_host(complete: dict[str, str]) -> None
         ("QUEUE_URL", "https://["),
     ],
 )
-def test_a_wrong_value_is_named_and_not_repeated(complete: dict[str, str], name: str, value: str) -> None:
-    """Exactly the wrong setting is named."""
+def test_invalid_value_is_reported_without_repeating_it(complete: dict[str, str], name: str, value: str) -> None:
+    """The problem names exactly the wrong setting."""
     found = problems_of(complete | {f"{PREFIX}{name}": value})
     assert f"{PREFIX}{name}" in {problem.split(":")[0] for problem in found}
-    assert len(found) <= 2  # without hosts the address cannot be right either
+    assert len(found) <= 2  # without hosts, the service URL is invalid too
 
 
-def test_a_misspelt_name_is_refused_with_the_nearest(complete: dict[str, str]) -> None:
-    """A setting that nobody reads is a mistake that somebody should hear of."""
+def test_misspelled_setting_is_refused_with_a_hint(complete: dict[str, str]) -> None:
+    """A setting that the bot does not know is an error, with the nearest known name."""
     (problem,) = problems_of(complete | {"NODE_ACCESS_QUEUEURL": "x"})
     assert problem == "NODE_ACCESS_QUEUEURL: unknown; did you mean NODE_ACCESS_QUEUE_URL?"
 
 
-def test_variables_that_kubernetes_makes_are_no_settings(complete: dict[str, str]) -> None:
-    """The service links of a Kubernetes service named node-access-bot do not stop the start."""
+def test_service_links_of_kubernetes_are_ignored(complete: dict[str, str]) -> None:
+    """The service links of a Kubernetes service named node-access-bot do not block the start."""
     load(complete | {"NODE_ACCESS_BOT_PORT": "tcp://10.0.0.1:3978", "NODE_ACCESS_BOT_SERVICE_HOST": "10.0.0.1"})
 
 
-def test_empty_means_not_set(complete: dict[str, str]) -> None:
-    """An empty variable counts as absent, as compose files and shells make them."""
+def test_empty_variable_counts_as_missing(complete: dict[str, str]) -> None:
+    """Compose files and shells set empty variables."""
     assert load(complete | {"NODE_ACCESS_QUEUE_URL": "", "NODE_ACCESS_PORT": " "})[0].port == 3978
     assert problems_of(complete | {"NODE_ACCESS_APP_SECRET": " "}) == (
         "NODE_ACCESS_APP_SECRET: missing: the client secret of the app; or NODE_ACCESS_APP_SECRET_ARN",
     )
 
 
-def test_the_secret_is_not_in_any_representation(complete: dict[str, str]) -> None:
-    """Neither the settings' text nor a problem shows the secret."""
+def test_secret_is_not_printed(complete: dict[str, str]) -> None:
+    """Neither the settings' text nor a problem contains the secret."""
     settings, _ = load(complete)
     assert SECRET not in f"{settings!r} {settings!s} {settings.model_dump()}"
     assert SECRET not in str(problems_of(complete | {"NODE_ACCESS_PORT": SECRET, "NODE_ACCESS_TENANT_ID": SECRET}))
 
 
-def test_arguments_alone_make_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`Settings(…)` reads no environment: what is around does not reach a test or the sandbox."""
+def test_settings_from_arguments_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Settings(…)` does not read the environment, so it affects no test and not the sandbox."""
     monkeypatch.setenv("NODE_ACCESS_PORT", "1")
     settings = Settings(app_id=GUID, app_secret=SECRET, tenant_id=GUID, region="us-east-1")
     assert settings.port == 3978
 
 
-def test_the_store_can_be_read_without_the_rest() -> None:
-    """`show` needs to know where the rows are and nothing more."""
+def test_store_settings_are_read_without_the_others() -> None:
+    """`show` needs to know only where the rows are."""
     settings = load_store({"NODE_ACCESS_STORE": "sqlite:a.db"})
     assert (settings.sqlite_path, settings.dynamodb_table) == (Path("a.db"), None)
     settings = load_store({"NODE_ACCESS_STORE": "dynamodb:rows.of-the_bot", "AWS_DEFAULT_REGION": "us-east-1"})
@@ -286,15 +286,15 @@ def test_the_store_can_be_read_without_the_rest() -> None:
     assert settings.region == "us-east-1"
 
 
-def test_a_table_is_in_a_region() -> None:
-    """Whoever reads rows from DynamoDB is told that the Region is missing; for a file it may be."""
+def test_dynamodb_table_needs_a_region() -> None:
+    """For DynamoDB a missing Region is a problem; for a file it is not."""
     with pytest.raises(ConfigurationProblems, match="the AWS Region of the table"):
         load_store({"NODE_ACCESS_STORE": "dynamodb:rows"})
     assert load_store({}).region is None
 
 
 def test_the_process_environment_is_the_default(complete: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an argument the environment of the process is read."""
+    """Without an argument, the environment of the process is read."""
     for name in [name for name in os.environ if name.startswith((PREFIX, "AWS_"))]:
         monkeypatch.delenv(name)
     for name, value in complete.items():
@@ -311,7 +311,7 @@ _VALUES = (
 
 @given(st.dictionaries(st.sampled_from([*NAMES, "AWS_REGION", "NODE_ACCESS_X"]), _VALUES))
 def test_any_environment_is_read_or_refused_with_the_declared_error(environ: dict[str, str]) -> None:
-    """Whatever the environment holds: settings, or ConfigurationProblems with a line for each; the secret in none."""
+    """Any environment gives settings, or ConfigurationProblems with one line each. The secret is in none of them."""
     problems = _refusal(environ | {"NODE_ACCESS_APP_SECRET": SECRET})
     assert SECRET not in str(problems)
     assert all(len(problem.splitlines()) == 1 for problem in problems)
@@ -321,5 +321,5 @@ def _refusal(environ: dict[str, str]) -> tuple[str, ...]:
     try:
         load(environ)
     except ConfigurationProblems as caught:
-        return caught.problems or ("",)  # an error without a line is no line
+        return caught.problems or ("",)  # an error without a line would count as a line
     return ()

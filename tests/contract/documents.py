@@ -1,11 +1,11 @@
-"""Reads the Markdown documents of the repository, for tests that compare them with the code."""
+"""Reads the repository's Markdown documents, for tests that compare them with the code."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = (".", "bot", "cards", "infra", "tests")  # the repository's own; folders of tools are not checked
+FOLDERS = (".", "bot", "cards", "infra", "tests")  # folders of tools are not checked
 NOT_OURS = frozenset({"node_modules", "__pycache__"})
 README, CONFIGURATION, OPERATIONS = "README.md", "infra/docs/configuration.md", "infra/docs/operations.md"
 INSTALLATION, CONTRIBUTING, SECURITY = "infra/README.md", "CONTRIBUTING.md", "SECURITY.md"
@@ -51,7 +51,7 @@ def table(text: str, *head: str) -> list[tuple[str, ...]]:
 
 
 def anchors(text: str) -> frozenset[str]:
-    """Return the anchors of the headings, as GitHub makes them; a repeated heading gets -1, -2 and so on."""
+    """Return the anchors of the headings, as GitHub makes them. A repeated heading gets -1, -2 and so on."""
     seen: dict[str, int] = {}
     found = set()
     for heading in re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE):
@@ -62,7 +62,7 @@ def anchors(text: str) -> frozenset[str]:
 
 
 def links(text: str) -> Iterator[str]:
-    """Yield the targets of links and pictures that are inside the repository."""
+    """Yield the targets of links and pictures inside the repository."""
     for target in re.findall(r"\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"", prose(text)):
         link = "".join(target)
         if "://" not in link and not link.startswith("mailto:"):

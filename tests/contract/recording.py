@@ -1,6 +1,6 @@
 """The recorded rows of tests/contract/recorded: puts them into a store, and reads a store without the product.
 
-Nothing here knows a Python name of the domain: rows are the JSON that is stored.
+It must not know Python names of the domain: rows are the stored JSON.
 """
 
 import json
@@ -43,7 +43,7 @@ def in_order(value: Json, name: str = "") -> Json:
 
 
 def losses(before: Json, after: Json, path: str = "") -> list[str]:
-    """Return the path of each recorded value that is missing or different. What was added is no loss."""
+    """Return the path of each recorded value that is missing or different. Additional values are no loss."""
     if isinstance(before, dict) and isinstance(after, dict):
         return [
             loss
@@ -65,7 +65,7 @@ def _stored(value: Json) -> Json:
 
 
 def _parsed(value: Json) -> Json:
-    """Return a column or attribute for comparison: JSON as what it says, other text as it is."""
+    """Return a column or attribute for comparison: JSON parsed, other text unchanged."""
     return in_order(json.loads(value)) if isinstance(value, str) and value.startswith("{") else value
 
 
@@ -82,7 +82,7 @@ def sqlite_tables() -> dict[str, list[dict[str, Json]]]:
 
 
 def fill_sqlite(shelf: SqliteShelf) -> None:
-    """Make the recorded file."""
+    """Create the recorded file."""
     content = recorded("sqlite.json")
     with closing(sqlite3.connect(shelf.path)) as connection, connection:
         for statement in content["schema"]:
@@ -146,7 +146,7 @@ def dynamodb_content(shelf: DynamoShelf) -> list[dict[str, dict[str, Json]]]:
 
 
 def comparable(items: list[dict[str, dict[str, Json]]]) -> list[dict[str, dict[str, Json]]]:
-    """Return items without what differs each time: order numbers of audit items, random names of writes."""
+    """Return items without what differs in each run: order numbers of audit items, random names of writes."""
     return [
         {name: {kind: _fixed(name, value) for kind, value in attribute.items()} for name, attribute in item.items()}
         for item in items
@@ -167,7 +167,7 @@ def _fixed(name: str, value: Json) -> Json:
 
 
 def members(schema: Json, path: str = "", part: Json = None) -> Iterator[tuple[str, frozenset[str]]]:
-    """Yield the path of each member that a JSON Schema describes, with the values that it may have if it is an enum."""
+    """Yield the path of each member of a JSON Schema, with its allowed values if it is an enum."""
     part = part or schema
     if "$ref" in part:
         part = schema["$defs"][part["$ref"].rpartition("/")[2]]

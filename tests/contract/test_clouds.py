@@ -44,16 +44,16 @@ async def ms(clock: ManualClock) -> AsyncIterator[FakeMicrosoft]:
         ("http://127.0.0.1:1/v1/.well-known/openidconfiguration", PUBLIC),
     ],
 )
-def test_the_cloud_is_the_one_whose_keys_are_used(url: str, cloud: Cloud) -> None:
-    """The whole host of the metadata address decides; unknown hosts mean the public cloud."""
+def test_host_of_the_metadata_address_selects_the_cloud(url: str, cloud: Cloud) -> None:
+    """The whole host decides. An unknown host means the public cloud."""
     assert cloud_of(url) == cloud
 
 
 @pytest.mark.parametrize(("cloud", "other"), [(PUBLIC, US_GOVERNMENT), (US_GOVERNMENT, PUBLIC)])
-async def test_a_bot_accepts_and_requests_only_its_cloud_s_tokens(
+async def test_bot_accepts_and_requests_only_tokens_of_its_cloud(
     ms: FakeMicrosoft, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, cloud: Cloud, other: Cloud
 ) -> None:
-    """An activity signed by the other cloud's issuer is answered 401; the bot's token is for its own Connector."""
+    """An activity signed by the other cloud's issuer is answered 401. The bot's own token is for its Connector."""
     monkeypatch.setattr(clouds, "CLOUDS", {"127.0.0.1": cloud})
     ms.sign_in.bot = replace(ms.sign_in.bot, resource=cloud.resource)
     words = partial(message, "help", sender=HANAKO, place=ms.world.place(APPROVERS), service_url=ms.service_url)
@@ -69,7 +69,7 @@ async def test_a_bot_accepts_and_requests_only_its_cloud_s_tokens(
     assert len(ms.posted(APPROVERS)) >= 1
 
 
-async def test_a_managed_identity_requests_a_token_for_its_cloud(clock: ManualClock) -> None:
+async def test_managed_identity_requests_a_token_for_its_cloud(clock: ManualClock) -> None:
     """The managed identity's token is for the Connector of that cloud only."""
     asked: list[str] = []
 

@@ -13,8 +13,8 @@ NAMES = documents.names()
 LONGEST_README = 1100  # words; a newcomer has five minutes
 
 
-def test_the_documents_are_found() -> None:
-    """The tests below check every document, those in folders too."""
+def test_all_documents_are_found() -> None:
+    """The tests below check every document, including those in folders."""
     assert {documents.README, documents.INSTALLATION, documents.CONFIGURATION, documents.OPERATIONS} <= set(NAMES)
     assert {documents.CONTRIBUTING, documents.SECURITY, "CHANGELOG.md", "bot/README.md", "tests/README.md"} <= set(
         NAMES
@@ -33,23 +33,23 @@ def test_every_relative_link_resolves(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_make_targets_that_are_named_exist(name: str) -> None:
-    """Each `make …` of the documents is a target of the Makefile."""
+def test_documented_make_targets_exist(name: str) -> None:
+    """Each `make …` in a document is a target of the Makefile."""
     targets = set(re.findall(r"^([a-z0-9]+):", documents.read("Makefile"), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z0-9]+)", documents.read(name), re.MULTILINE)) <= targets
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_command_lines_that_are_shown_are_understood(name: str) -> None:
-    """Each `node-access-bot …` in a shell block is a command with options that it has."""
+def test_documented_command_lines_are_valid(name: str) -> None:
+    """Each `node-access-bot …` in a shell block is a command with options that exist."""
     for block in documents.blocks(documents.read(name), "sh"):
         for line in re.findall(r"node-access-bot (?=[a-z])([^)\n]*)", block):
             shown = CliRunner().invoke(main, [*shlex.split(line, comments=True), "--help"])
             assert shown.exit_code == 0, shown.output
 
 
-def test_the_readme_can_be_read_in_five_minutes() -> None:
-    """README.md stays short; details belong to the documents that it links to."""
+def test_readme_is_short_enough_for_five_minutes() -> None:
+    """README.md stays short. Details belong in the documents that it links to."""
     assert len(documents.read(documents.README).split()) < LONGEST_README
 
 
@@ -68,15 +68,15 @@ def test_every_document_is_reached_from_the_readme() -> None:
     assert reached == set(NAMES)
 
 
-def test_the_commands_of_the_readme_can_be_pasted() -> None:
-    """They take the id of a request from the sandbox: an id in the text would name no request."""
+def test_readme_s_commands_can_be_pasted() -> None:
+    """They read the id of a request from the sandbox, because a written id would not exist there."""
     shell = "\n".join(documents.blocks(documents.read(documents.README), "sh"))
     assert "oi-" not in shell
     assert set(re.findall(r"\$(\w+)", shell)) == set(re.findall(r"^(\w+)=\$\(", shell, re.MULTILINE)) == {"id"}
 
 
-def test_the_pictures_are_there() -> None:
-    """Each is a PNG of the repository, no wider than a card in Teams, with a text for people who cannot see it."""
+def test_pictures_of_the_readme_exist() -> None:
+    """Each is a PNG file, no wider than a card in Teams, with a text alternative."""
     readme = documents.read(documents.README)
     images = re.findall(r'<img src="([^"]+)" width="(\d+)" alt="[^"]{20,}">', readme)
     assert len(images) == readme.count("<img") == 2

@@ -1,4 +1,4 @@
-"""infra/docs/configuration.md against the code: every setting and every key of node-access.toml."""
+"""infra/docs/configuration.md compared with the code: every setting and every key of node-access.toml."""
 
 import json
 import re
@@ -25,24 +25,24 @@ HEADINGS = {
 
 
 def default_of_setting(name: str, field: FieldInfo) -> str:
-    """Write a setting's default as the table does."""
+    """Return a setting's default as the table shows it."""
     value = field.default
     if field.is_required():
         return "required"
-    if name == "app_secret":  # required or forbidden, as the credential is: the meaning says it
+    if name == "app_secret":  # whether it is required depends on the credential
         return ""
     texts = value if isinstance(value, tuple) else (value,)
     return ", ".join(f"`{each}`" for each in texts if each not in (None, ""))
 
 
 def environment_name(name: str) -> str:
-    """Return the variable of a setting."""
+    """Return the environment variable of a setting."""
     foreign = {"region": "AWS_REGION", "identity_endpoint": "IDENTITY_ENDPOINT", "identity_header": "IDENTITY_HEADER"}
     return foreign.get(name, f"NODE_ACCESS_{name.upper()}")
 
 
 def default_of_key(field: FieldInfo) -> str:
-    """Write a key's default as the tables do."""
+    """Return a key's default as the tables show it."""
     value = field.default
     if field.is_required():
         return "required"
@@ -52,32 +52,32 @@ def default_of_key(field: FieldInfo) -> str:
 
 
 def is_unavailable(field: FieldInfo) -> bool:
-    """True for a key that the program refuses because it is not built."""
+    """True for a key that the program refuses as not available yet."""
     return field.metadata == list(Unavailable.__metadata__)
 
 
 def keys(table: type[BaseModel]) -> Mapping[str, FieldInfo]:
-    """Return the keys of a table that work."""
+    """Return the available keys of a table."""
     return {name: field for name, field in table.model_fields.items() if not is_unavailable(field)}
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
-    """The table has each setting of the model once, with its default."""
+    """The table has each setting once, with its default."""
     expected = {environment_name(name): default_of_setting(name, each) for name, each in Settings.model_fields.items()}
     rows = documents.table(TEXT, "name", "default", "meaning")
     assert len(rows) == len(expected)
     assert {name.strip("`"): shown for name, shown, _ in rows} == expected
 
 
-def test_the_example_file_is_accepted() -> None:
-    """The node-access.toml of the document can be used as it is."""
+def test_example_file_is_accepted() -> None:
+    """The document's node-access.toml works without changes."""
     (example,) = documents.blocks(TEXT, "toml")
     configuration = parse_configuration(example.encode())
     assert [channel.name for channel in configuration.channels] == ["production", "leads"]
 
 
-def test_the_first_file_of_the_installation_is_accepted() -> None:
-    """What an admin begins with can be used as it is."""
+def test_first_file_of_the_installation_is_accepted() -> None:
+    """The file that an admin starts with works without changes."""
     (example,) = documents.blocks(documents.read(documents.INSTALLATION), "toml")
     (channel,) = parse_configuration(example.encode()).channels
     assert channel.fallback
@@ -85,7 +85,7 @@ def test_the_first_file_of_the_installation_is_accepted() -> None:
 
 @pytest.mark.parametrize("table", sorted(TABLES))
 def test_every_key_is_in_the_example(table: tuple[str, ...]) -> None:
-    """The example has every key that works."""
+    """The example has every available key."""
     (example,) = documents.blocks(TEXT, "toml")
     for name in keys(TABLES[table]):
         assert re.search(rf"\b{name}\b", example), name
@@ -93,7 +93,7 @@ def test_every_key_is_in_the_example(table: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("table", sorted(HEADINGS))
 def test_every_key_is_explained_with_its_default(table: tuple[str, ...]) -> None:
-    """The section of a table of the file has each key that works once, with its default."""
+    """The section of a table has each available key once, with its default."""
     rows = documents.table(documents.section(TEXT, HEADINGS[table]), "key", "default", "meaning")
     expected = {f"`{name}`": default_of_key(field) for name, field in keys(TABLES[table]).items()}
     assert len(rows) == len(expected)
@@ -101,14 +101,14 @@ def test_every_key_is_explained_with_its_default(table: tuple[str, ...]) -> None
 
 
 def test_every_table_of_the_file_has_its_section() -> None:
-    """The file's own keys are its tables; [people] has keys of the admin's own."""
+    """The file's own keys are its tables. The keys in [people] are the admin's own."""
     assert set(HEADINGS) | {()} == set(TABLES)
     assert "\n### People\n" in TEXT
 
 
 @pytest.mark.parametrize("name", documents.names())
-def test_keys_that_are_refused_are_not_documented(name: str) -> None:
-    """Admins do not plan with a key that the program refuses."""
+def test_unavailable_keys_are_not_documented(name: str) -> None:
+    """Admins should not plan with a key that the program refuses."""
     refused = {each for table in TABLES.values() for each, field in table.model_fields.items() if is_unavailable(field)}
     assert refused
     assert not [each for each in refused if re.search(rf"\b{each}\b", documents.read(name))]

@@ -1,4 +1,4 @@
-"""The documents for developers against the code: bot/README.md, CONTRIBUTING.md, SECURITY.md and tests/README.md."""
+"""The documents for developers compared with the code: bot/README.md, CONTRIBUTING.md, SECURITY.md, tests/README.md."""
 
 import re
 
@@ -9,35 +9,35 @@ TESTS = documents.ROOT / "tests"
 
 
 def decision_diagram() -> str:
-    """Draw the life of a decision from its transitions."""
+    """Draw the states of a decision from its transitions."""
     ends = [state for state in DecisionState if not any(start is state for start, _ in TRANSITIONS)]
     steps = [f"    {start} --> {end}: {event}" for (start, event), end in TRANSITIONS.items()]
     finals = [f"    {state} --> [*]" for state in ends]
     return "\n".join(["stateDiagram-v2", f"    [*] --> {DecisionState.CLAIMED}", *steps, *finals, ""])
 
 
-def test_the_life_of_a_decision_is_drawn_from_the_transitions() -> None:
-    """The diagram of bot/README.md is the one transition table."""
+def test_decision_diagram_matches_the_transitions() -> None:
+    """The diagram in bot/README.md is the transition table."""
     assert decision_diagram() in documents.blocks(documents.read("bot/README.md"), "mermaid")
 
 
-def test_the_test_commands_are_those_that_ci_runs() -> None:
-    """CONTRIBUTING.md starts with the commands of `.ci/run`, in its order."""
+def test_documented_test_commands_are_those_of_ci() -> None:
+    """CONTRIBUTING.md starts with the commands of `.ci/run`, in the same order."""
     shell = documents.blocks(documents.read(documents.CONTRIBUTING), "sh")[0]
     documented = [line.partition("#")[0].strip() for line in shell.splitlines()]
     run = re.findall(r"^make .*", (documents.ROOT / ".ci" / "run").read_text(), re.MULTILINE)
     assert [each for each in documented if each not in {"make setup", "make sandbox"}] == run
 
 
-def test_every_folder_of_tests_is_explained() -> None:
-    """CONTRIBUTING.md has the place of every test, fakes included."""
+def test_every_test_folder_is_documented() -> None:
+    """CONTRIBUTING.md explains each folder of tests, and the fakes."""
     table = re.findall(r"^\| `(tests/\w+)` \|", documents.read(documents.CONTRIBUTING), re.MULTILINE)
     there = {f"tests/{path.relative_to(TESTS).parts[0]}" for path in TESTS.rglob("test_*.py")}
     assert set(table) == {*there, "tests/fakes"}
 
 
 def test_every_proof_is_listed() -> None:
-    """tests/README.md has a row for each file that prints a figure, and none for what is not there."""
+    """tests/README.md has one row for each file that prints a figure."""
     listed = re.findall(r"^\| \d+ \| .*? \| `(test_\w+\.py)` \|", documents.read("tests/README.md"), re.MULTILINE)
     folders = (TESTS / name for name in ("reliability", "security", "e2e"))
     there = [path for folder in folders for path in folder.glob("test_*.py")]
@@ -47,7 +47,7 @@ def test_every_proof_is_listed() -> None:
 
 
 def test_every_threat_has_its_test() -> None:
-    """For each threat, SECURITY.md names a test that there is."""
+    """SECURITY.md names an existing test for each threat."""
     rows = documents.table(documents.read(documents.SECURITY), "threat", "countermeasure", "test")
     named = [re.fullmatch(r"`(test_\w+)`", test) for _, _, test in rows]
     there = {

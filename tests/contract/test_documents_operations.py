@@ -1,4 +1,4 @@
-"""infra/docs/operations.md against the code: routes, commands, metrics, log events, refusals of Teams, audit trail."""
+"""infra/docs/operations.md compared with the code: routes, commands, metrics, log events, refusals, audit trail."""
 
 import itertools
 import re
@@ -39,23 +39,23 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 
 
 def is_available(command: click.Command) -> bool:
-    """True unless the command, or a part of it, answers that it is not available."""
+    """True unless the command, or a part of it, is not available yet."""
     return NOT_AVAILABLE not in (command.help or "")
 
 
 def documented_commands() -> list[str]:
-    """Return the first cells of the table of commands."""
+    """Return the first column of the table of commands."""
     return [row[0].strip("`") for row in documents.table(TEXT, "command", "does")]
 
 
 def test_every_command_is_documented() -> None:
-    """The table has each command that works, and no other."""
+    """The table has exactly the available commands."""
     whole = [each for each in documented_commands() if " --" not in each]
     assert sorted(whole) == sorted(name for name, command in commands() if is_available(command))
 
 
-def test_commands_that_are_not_available_are_not_documented() -> None:
-    """Of a command that works in part, the table has that part: an option that the command has."""
+def test_unavailable_commands_are_not_documented() -> None:
+    """For a partly available command, the table has only the option that works."""
     partly = dict(each.split(" --") for each in documented_commands() if " --" in each)
     known = dict(commands())
     for name, option in partly.items():
@@ -64,30 +64,30 @@ def test_commands_that_are_not_available_are_not_documented() -> None:
 
 
 def documented(metric: Metric) -> tuple[str, ...]:
-    """Write a metric as the table does."""
+    """Return a metric's row as the table shows it."""
     name = f"{PREFIX}{metric.name}{'_total' if metric.kind is Kind.COUNTER else ''}"
     return f"`{name}`", str(metric.kind), ", ".join(f"`{label}`" for label in metric.labels), metric.help
 
 
 def test_every_metric_is_documented() -> None:
-    """Under the name that Prometheus shows, with kind, labels and the words of /metrics."""
+    """With the name that Prometheus shows, its kind, labels and description."""
     assert documents.table(TEXT, "metric", "kind", "labels", "meaning") == [documented(metric) for metric in METRICS]
 
 
-def test_alerts_name_metrics_that_exist() -> None:
-    """A metric that any document names is one that Prometheus shows."""
+def test_documented_metrics_exist() -> None:
+    """Each metric in any document, such as in an alert, is one that Prometheus shows."""
     known = {documented(metric)[0].strip("`") for metric in METRICS}
     for name in documents.names():
         assert set(re.findall(rf"\b{PREFIX}(?!bot)[a-z_]+\b", documents.read(name))) <= known, name
 
 
 def test_every_log_event_is_documented() -> None:
-    """The table has each event once, with its words."""
+    """The table has each event once, with its description."""
     assert documents.table(TEXT, "event", "meaning") == [(f"`{event}`", meaning) for event, meaning in EVENTS.items()]
 
 
 def test_every_route_is_documented() -> None:
-    """What the two ports answer, and nothing else."""
+    """The table has exactly the routes of the two ports."""
 
     async def nothing(*_: object) -> NoReturn:
         raise AssertionError
@@ -103,7 +103,7 @@ def test_every_route_is_documented() -> None:
 
 
 def test_every_refusal_of_teams_is_documented() -> None:
-    """With its consequence for each kind of surface: the document's table is the program's."""
+    """The table has the program's consequence for each refusal and kind of surface."""
     said: dict[tuple[SurfaceKind, ChatProblem], str] = {}
     rows = documents.table(TEXT, "Teams says", "a card", "a note in its thread", "a direct message")
     for problems, *cells in rows:
@@ -115,6 +115,6 @@ def test_every_refusal_of_teams_is_documented() -> None:
 
 
 def test_every_entry_of_the_audit_trail_is_documented() -> None:
-    """Under the code that `node-access-bot audit` prints."""
+    """With the codes that `node-access-bot audit` prints."""
     named = [name for row in documents.table(TEXT, "entry", "meaning") for name in re.findall(r"`(\w+)`", row[0])]
     assert sorted(named) == sorted([CLICKED, *STEPS.values()])

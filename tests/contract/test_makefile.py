@@ -50,7 +50,7 @@ def script() -> ModuleType:
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_fresh_sandbox_installs_only_its_own_packages(tmp_path: Path) -> None:
-    """Without development tools, `make sandbox` installs the sandbox's pins and the project."""
+    """Without development tools, `make sandbox` installs only the sandbox's pins and the project."""
     commands = rules("sandbox", tmp_path)
     assert f".ci/install {tmp_path} .ci/pins/sandbox.txt" in commands
     assert f".ci/install {tmp_path} .\n" in commands
@@ -59,21 +59,21 @@ def test_fresh_sandbox_installs_only_its_own_packages(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_setup_after_a_sandbox_installs_the_rest(tmp_path: Path) -> None:
-    """The sandbox's packages do not pass for the development tools."""
+    """An installed sandbox does not count as installed development tools."""
     (tmp_path / ".sandbox").touch()
     assert f".ci/install {tmp_path} .ci/pins/dev.txt" in rules("setup", tmp_path)
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_sandbox_after_setup_installs_nothing(tmp_path: Path) -> None:
-    """The development tools include all that the sandbox needs."""
+    """The development tools include everything that the sandbox needs."""
     (tmp_path / ".pins").touch()
     (tmp_path / ".project").touch()
     assert ".ci/install" not in rules("sandbox", tmp_path)
 
 
 def test_installation_prints_its_size_and_its_end(tmp_path: Path) -> None:
-    """The first line gives the number of packages; pip's own lines are not repeated."""
+    """The first line has the number of packages. pip's own lines are not printed."""
     done = install(tmp_path / "venv", pip="echo Collecting alpha==1.0")
     assert (done.returncode, done.stderr) == (0, "")
     first, last = done.stdout.splitlines()
@@ -82,7 +82,7 @@ def test_installation_prints_its_size_and_its_end(tmp_path: Path) -> None:
 
 
 def test_failed_installation_prints_the_reason_and_stops(tmp_path: Path) -> None:
-    """The reason that pip gives comes last on the screen, and make stops at the exit code."""
+    """The last lines are pip's error, and the exit code stops make."""
     done = install(tmp_path / "venv", pip="echo Collecting alpha==1.0; echo 'ERROR: hashes differ' >&2; exit 2")
     assert done.returncode == 1
     assert done.stderr.startswith("ERROR: hashes differ\n")
@@ -92,7 +92,7 @@ def test_failed_installation_prints_the_reason_and_stops(tmp_path: Path) -> None
 def test_long_command_prints_its_progress(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A command that has not ended makes a line at every interval."""
+    """A running command prints a line at every interval."""
     monkeypatch.setattr(script, "EVERY", 0.01)
     gate = tmp_path / "gate"
     os.mkfifo(gate)
@@ -119,7 +119,7 @@ def test_long_command_prints_its_progress(
     ],
 )
 def test_progress_names_what_pip_does(script: ModuleType, tmp_path: Path, lines: list[str], expected: str) -> None:
-    """All packages are fetched first and then unpacked; the line says which and how many."""
+    """All packages are fetched first and then unpacked. The line has the current package and the number so far."""
     (tmp_path / "lib" / "python3.11" / "site-packages" / "alpha-1.0.dist-info").mkdir(parents=True)
     assert script.progress(lines, 2, tmp_path) == expected
 

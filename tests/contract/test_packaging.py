@@ -1,4 +1,4 @@
-"""What is shipped and what is pinned: whole, and free of the machine that it was made on."""
+"""What is shipped and what is pinned: complete, and independent of the machine that made it."""
 
 import os
 import re
@@ -29,7 +29,7 @@ SHIPPED = (
 
 
 def run(*words: str | Path, cwd: Path, **environment: str) -> str:
-    """Run a program of this environment; return what it said."""
+    """Run a program of this environment. Return its output."""
     done = subprocess.run(
         list(map(str, words)),
         cwd=cwd,
@@ -45,7 +45,7 @@ def run(*words: str | Path, cwd: Path, **environment: str) -> str:
 
 
 def build(source: Path, target: Path, kind: str) -> Path:
-    """Build a wheel or a source archive without fetching anything."""
+    """Build a wheel or a source archive without downloads."""
     run(sys.executable, "-m", "hatchling", "build", "--target", kind, "--directory", target, cwd=source)
     (built,) = target.glob("*.whl" if kind == "wheel" else "*.tar.gz")
     return built
@@ -63,24 +63,24 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(ROOT, tmp_path_factory.mktemp("wheel"), "wheel")
 
 
-def test_the_wheel_carries_both_packages_and_no_tests(wheel: Path) -> None:
-    """Everything that the product reads at run time is in the wheel, and nothing of development."""
+def test_wheel_has_both_packages_and_no_tests(wheel: Path) -> None:
+    """The wheel has everything that the product reads at run time, and nothing for development."""
     names = contents(wheel)
     assert set(SHIPPED) <= names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"bot", "cards"}
     assert not any("node_modules" in name for name in names)
 
 
-def test_the_source_archive_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
-    """Whoever builds from the source archive gets the same files."""
+def test_source_archive_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    """A wheel that is built from the source archive has the same files."""
     with tarfile.open(build(ROOT, tmp_path / "source", "sdist")) as archive:
         archive.extractall(tmp_path, filter="data")
     (source,) = tmp_path.glob("node_access_bot-*")
     assert contents(build(source, tmp_path / "wheel", "wheel")) == contents(wheel)
 
 
-def test_the_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
-    """The command of an installed wheel runs from anywhere and finds its templates."""
+def test_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
+    """The command of an installed wheel runs in any folder and finds its templates."""
     target = tmp_path / "site"
     run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", target, wheel, cwd=tmp_path)
     command = target / "bin" / "node-access-bot"
@@ -90,15 +90,15 @@ def test_the_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
     assert "AdaptiveCard" in run(command, "render", "request", cwd=tmp_path, PYTHONPATH=str(target))
 
 
-def test_there_are_pins_and_locks() -> None:
-    """The tests below check something."""
+def test_pins_and_locks_exist() -> None:
+    """The tests below have files to check."""
     assert [path.name for path in PINS] == ["dev.txt", "runtime.txt", "sandbox.txt"]
     assert all(path.exists() for path in LOCKS)
 
 
 @pytest.mark.parametrize("path", [*PINS, *LOCKS], ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_pins_name_no_address_and_no_path(path: Path) -> None:
-    """Where packages come from is the installing machine's business."""
+    """Where packages come from is decided on the machine that installs them."""
     found = [line for line in path.read_text("utf-8").splitlines() if ADDRESS.search(line) or MACHINE_PATH.search(line)]
     assert found == []
 
@@ -112,28 +112,28 @@ def test_every_pin_has_hashes(path: Path) -> None:
         )
 
 
-def test_what_is_tested_is_what_runs() -> None:
-    """The pins of the runtime are among those of the sandbox, and those among development's, with equal versions."""
+def test_tests_run_with_the_pinned_runtime_versions() -> None:
+    """The pins of the runtime are among the sandbox's, and these among development's, with equal versions."""
     dev, runtime, sandbox = ({each.split(" ")[0] for each in requirements(path)} for path in PINS)
     assert runtime < sandbox < dev
 
 
-def test_the_tree_names_no_path_of_a_machine() -> None:
-    """No file tells where it was written."""
+def test_no_file_contains_a_path_of_a_machine() -> None:
+    """No file shows on which machine it was written."""
     found = [f"{path}: {line}" for path in our_files() for line in lines(path) if MACHINE_PATH.search(line)]
     assert found == []
 
 
 def requirements(path: Path) -> list[str]:
-    """Return each requirement with its hashes, in one line, without remarks."""
+    """Return each requirement with its hashes in one line, without comments."""
     text = re.sub(r"^ *#.*\n", "", path.read_text("utf-8"), flags=re.MULTILINE).replace("\\\n", "\\")
     return [re.sub(r" +", " ", line) for line in text.splitlines() if line.strip()]
 
 
 def our_files() -> Iterator[Path]:
-    """Yield every file that belongs to the project."""
+    """Yield every file of the project."""
     top = (path for path in ROOT.iterdir() if path.is_file() and path.suffix in {".md", ".toml", ""})
-    yield from (path for path in top if path.name != ".git")  # a file where git has several work trees
+    yield from (path for path in top if path.name != ".git")  # a file, not a folder, in a second work tree
     for folder in OURS:
         for path in sorted((ROOT / folder).rglob("*")):
             if path.is_file() and NOT_OURS.isdisjoint(path.parts) and path != Path(__file__):
@@ -141,7 +141,7 @@ def our_files() -> Iterator[Path]:
 
 
 def lines(path: Path) -> list[str]:
-    """Return the lines of a text; pictures have none."""
+    """Return the lines of a text file; none for a picture."""
     try:
         return path.read_text("utf-8").splitlines()
     except UnicodeDecodeError:

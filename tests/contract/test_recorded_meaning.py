@@ -71,7 +71,7 @@ def read(name: str) -> Record:
 
 
 def test_facts_of_a_request() -> None:
-    """What AWS said, with the node, a level and its votes."""
+    """The facts from AWS, with the node, a level and its votes."""
     assert read("approved").request == AccessRequest(
         key=RequestKey(account="111122223333", region="ap-northeast-1", ops_item_id="oi-000000000002"),
         status=Status.APPROVED,
@@ -137,8 +137,8 @@ def test_rare_facts_of_a_request() -> None:
     assert (gone.missing_since, gone.observed_at) == (NOW + 15 * MINUTE, NOW + 30 * MINUTE)
 
 
-def test_who_asked() -> None:
-    """The requester and the principal; the person has the same shape as in a decision."""
+def test_requester() -> None:
+    """The requester and the principal. The person has the same fields as in a decision."""
     requester = read("rejected").requester
     session = f"arn:aws:sts::111122223333:assumed-role/{SSO_ROLE}/guest@example.org"
     assert requester == Requester(
@@ -152,7 +152,7 @@ def test_who_asked() -> None:
 
 
 def test_decisions() -> None:
-    """Every field of a decision that has come to its end, and those of one that is on its way."""
+    """Every field of a decision that has ended, and the fields of a live one."""
     assert read("approved").decisions[1] == Decision(
         id="e2",
         person=HANAKO,
@@ -192,7 +192,7 @@ def test_decisions() -> None:
 
 
 def test_surfaces() -> None:
-    """Every field of what was delivered to Teams."""
+    """Every field of a message in Teams."""
     assert read("approved").surfaces[1] == Surface(
         name="card:approvers",
         kind=SurfaceKind.CARD,
@@ -210,8 +210,8 @@ def test_surfaces() -> None:
     )
 
 
-def test_the_row_itself() -> None:
-    """Version, moments, route and lease."""
+def test_fields_of_the_row() -> None:
+    """Version, times, route and lease."""
     assert read("waiting").lease == Lease(owner="replica-1", until=NOW + 9 * MINUTE + timedelta(seconds=45))
     approved = read("approved")
     assert approved == Record(
@@ -230,16 +230,16 @@ def test_the_row_itself() -> None:
     )
 
 
-def test_a_personal_chat() -> None:
-    """Where a person can be reached."""
+def test_personal_chat() -> None:
+    """The conversation in which a person can be reached."""
     row = ROWS["people"][GUEST.object_id]
     assert decode(PERSONAL_CHAT, as_text(row), where="chat") == PersonalChat(
         person=GUEST, conversation="a:1-guest", service_url="https://smba.trafficmanager.net/jp/"
     )
 
 
-def test_an_entry_of_the_audit_trail() -> None:
-    """Every field of a step that was sent to AWS and was not answered."""
+def test_audit_entry() -> None:
+    """Every field of a step that was sent to AWS and got no answer."""
     row = next(each for each in ROWS["audit"] if each["event"] == "unanswered")
     assert decode(AUDIT_ENTRY, as_text(row), where="entry") == AuditEntry(
         at=NOW + 50 * MINUTE + timedelta(microseconds=3),

@@ -1,7 +1,7 @@
-"""What version 0.1.0 stored is read and written by this version without any loss, in both stores.
+"""What version 0.1.0 stored is read and written by this version without loss, in both stores.
 
-The comparison knows JSON alone, so it does not change when a Python name does. tests/contract/recorded/README.md says how
-the rows were recorded.
+The comparison uses only JSON, so it does not change with a Python name. tests/contract/recorded/README.md says how the
+rows were recorded.
 """
 
 import json
@@ -54,20 +54,20 @@ def key_of(row: Any) -> RequestKey:
     return RequestKey.parse("/".join(row["key"].values()))
 
 
-def again(kind: str, row: Any, *, encoded: Callable[[TypeAdapter[Any], Any], str] = encode) -> Any:
-    """Return what this version makes of a stored row when it reads it and writes it."""
+def read_and_written(kind: str, row: Any, *, encoded: Callable[[TypeAdapter[Any], Any], str] = encode) -> Any:
+    """Return what this version writes for a stored row after reading it."""
     adapter = ADAPTERS[kind]
     return in_order(json.loads(encoded(adapter, decode(adapter, as_text(row), where=kind))))
 
 
 def as_stored(kind: str, value: Any) -> Any:
-    """Return the JSON that would be stored of a value."""
+    """Return the JSON that would be stored for a value."""
     return in_order(json.loads(encode(ADAPTERS[kind], value)))
 
 
 @pytest.fixture(params=KINDS)
 async def empty(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
-    """A store of each kind, empty."""
+    """An empty store of each kind."""
     shelf: Shelf = KINDS[request.param](tmp_path)
     yield shelf
     await shelf.close()
@@ -75,7 +75,7 @@ async def empty(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 @pytest.fixture
 async def store(empty: Shelf) -> Store:
-    """A store of each kind that holds the recorded data."""
+    """A store of each kind with the recorded data."""
     fill_sqlite(empty) if isinstance(empty, SqliteShelf) else fill_dynamodb(empty)  # type: ignore[arg-type]  # the other
     return await empty.open()
 
@@ -99,8 +99,8 @@ async def test_recorded_people_are_read_without_loss(store: Store) -> None:
         assert losses(row, as_stored("people", await store.personal_chat(object_id.upper()))) == []
 
 
-async def test_the_recorded_audit_trail_is_read_without_loss(store: Store) -> None:
-    """Every entry, in the order of writing; bounds work on the recorded moments."""
+async def test_recorded_audit_trail_is_read_without_loss(store: Store) -> None:
+    """Every entry, in the order of writing. Time limits of a query work on the recorded times."""
     found = await store.audit(NOW)
     assert losses(every("audit"), [as_stored("audit", each) for each in found]) == []
     assert len(await store.audit(NOW, NOW + timedelta(days=1))) == len(found) - 1
@@ -122,7 +122,7 @@ async def test_recorded_places_are_read(store: Store) -> None:
 
 
 async def test_recorded_rows_are_listed(store: Store) -> None:
-    """What is due and what is watched is found as before the upgrade; nothing is unreadable."""
+    """Due rows and watched rows are found as before the upgrade, and no row is unreadable."""
     names = {key_of(row): name for name, row in ROWS["requests"].items()}
     watched = await store.watched()
     assert ([names[each.key] for each in watched.rows], watched.unreadable) == (
@@ -134,7 +134,7 @@ async def test_recorded_rows_are_listed(store: Store) -> None:
     assert await store.next_due() == NOW + timedelta(minutes=9, days=-3650)
 
 
-async def test_recorded_rows_expire_when_they_were_to(tmp_path: Path) -> None:
+async def test_recorded_rows_expire_at_the_same_time(tmp_path: Path) -> None:
     """An ended row is kept for a year after its end, one that was never readable for a week."""
     shelf = SqliteShelf(tmp_path)
     fill_sqlite(shelf)
@@ -145,7 +145,7 @@ async def test_recorded_rows_expire_when_they_were_to(tmp_path: Path) -> None:
     assert counts == [1, 0, 7]
 
 
-# --- what the values mean
+# --- the meaning of values
 
 
 def read(name: str) -> Record:
@@ -153,8 +153,8 @@ def read(name: str) -> Record:
     return found
 
 
-def test_recorded_values_mean_what_they_meant() -> None:
-    """The domain draws the same conclusions from the recorded rows: by hand, row by row."""
+def test_recorded_values_keep_their_meaning() -> None:
+    """The domain draws the same conclusions from the recorded rows. The expected ones are written by hand."""
     waiting, approved, cancelled = map(read, ("waiting", "approved", "cancelled"))
     assert waiting.request is not None
     assert waiting.request.waiting is not None
@@ -181,16 +181,16 @@ def test_recorded_values_mean_what_they_meant() -> None:
 
 
 def becoming(record: Record) -> Change:
-    """Return the change that makes any row this one."""
+    """Return a change that turns any row into this one."""
     return lambda _: record
 
 
 async def filled(store: Store) -> None:
-    """Write all that is recorded, but for the audit trail, through the product."""
+    """Write all recorded data except the audit trail with the product."""
     for row in every("requests"):
         record = decode(RECORD, as_text(row), where="recorded")
         while (await store.apply(record.key, becoming(record), now=NOW)).version < record.version:
-            pass  # each write is one version on
+            pass  # each write adds one to the version
     for row in every("people"):
         await store.remember_chat(decode(PERSONAL_CHAT, as_text(row), where="recorded"))
     tables = sqlite_tables()
@@ -204,7 +204,7 @@ async def filled(store: Store) -> None:
 
 
 async def test_sqlite_stores_the_same_rows(tmp_path: Path) -> None:
-    """Every table, column and JSON member that version 0.1.0 wrote, this version writes with the same value."""
+    """Every table, column and JSON member of version 0.1.0 is written with the same value."""
     shelf = SqliteShelf(tmp_path)
     await filled(await shelf.open())
     await shelf.close()
@@ -235,7 +235,7 @@ async def table(tmp_path: Path) -> AsyncIterator[DynamoShelf]:
 
 
 async def test_dynamodb_stores_the_same_rows(table: DynamoShelf) -> None:
-    """Every item, key, attribute and JSON member that version 0.1.0 wrote, this version writes with the same value."""
+    """Every item, key, attribute and JSON member of version 0.1.0 is written with the same value."""
     await filled(await table.open())
     before = [each for each in dynamodb_items() if not is_audit(each)]
     after = [each for each in dynamodb_content(table) if not is_audit(each)]
@@ -255,31 +255,33 @@ async def test_dynamodb_stores_the_same_audit_trail(table: DynamoShelf) -> None:
 
 
 @pytest.mark.parametrize(("kind", "path"), MEMBERS)
-def test_a_lost_member_is_noticed(kind: str, path: str) -> None:
-    """Whichever member a reader skips, the comparison of some recorded row shows it."""
+def test_lost_member_is_noticed(kind: str, path: str) -> None:
+    """If a reader skips a member, the comparison of at least one recorded row fails."""
 
     def kept(row: Any) -> bool:
         try:
-            return losses(row, again(kind, without(row, path))) == []
+            return losses(row, read_and_written(kind, without(row, path))) == []
         except RowUnreadable:
             return False
 
     assert not all(map(kept, every(kind)))
 
 
-def test_a_renamed_field_without_its_stored_name_is_noticed() -> None:
-    """A writer that stores one member under another name fails the comparison; the product's own passes it."""
+def test_renamed_field_without_its_stored_name_is_noticed() -> None:
+    """A writer that renames one member fails the comparison; the product's own passes it."""
 
     def renaming(adapter: TypeAdapter[Any], value: Any) -> str:
         return encode(adapter, value).replace('"announced":', '"promised":')
 
     row = ROWS["requests"]["waiting"]
-    assert losses(row, again("requests", row)) == []
-    assert losses(row, again("requests", row, encoded=renaming)) == [f".decisions[{n}].announced" for n in range(5)]
+    assert losses(row, read_and_written("requests", row)) == []
+    assert losses(row, read_and_written("requests", row, encoded=renaming)) == [
+        f".decisions[{n}].announced" for n in range(5)
+    ]
 
 
-def test_a_changed_value_is_noticed() -> None:
-    """So is an enum that is stored by another value, and a moment that is a microsecond off."""
+def test_changed_value_is_noticed() -> None:
+    """Another enum value, a time that differs by a microsecond, or a number for a boolean."""
     row = ROWS["requests"]["waiting"]
     for old, new in [
         ('"state":"sent"', '"state":"sending"'),
@@ -301,11 +303,11 @@ def test_a_changed_value_is_noticed() -> None:
     ],
 )
 def test_every_enum_value_is_read_and_written(kind: str, path: str, value: str) -> None:
-    """Each value of each stored enum is kept, at every place where a row may have it."""
+    """Each value of each stored enum is kept, at every place where a row can have it."""
     above, _, name = path.rpartition(".")
     row = next(each for each in every(kind) if values_at(each, path))
     changed = json.loads(as_text(row))
     for part in values_at(changed, above) if above else [changed]:
         part[name] = value
     assert values_at(changed, path)
-    assert losses(changed, again(kind, changed)) == []
+    assert losses(changed, read_and_written(kind, changed)) == []

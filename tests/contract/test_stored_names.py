@@ -46,7 +46,7 @@ _FORMS = (
 
 
 def flat(names: Any, path: str = "") -> Iterator[str]:
-    """Yield each name of a section with the names above it."""
+    """Yield each name of a section, with the names above it."""
     for each in names:
         inner = f"{path} / {each}" if path else str(each)
         yield inner
@@ -55,19 +55,19 @@ def flat(names: Any, path: str = "") -> Iterator[str]:
 
 
 def compare(section: str, current: Any) -> None:
-    """Fail for a name that is gone, and for one that is not in the list."""
+    """Fail for a missing name, and for a name that is not in the list."""
     before, now = set(flat(NAMES[section])), set(flat(current))
     assert gone(before, now, CHANGELOG if section in {"metrics", "log events"} else "") == [], ADVICE
     assert sorted(now - before) == [], ADDED
 
 
 def gone(before: set[str], now: set[str], changelog: str) -> list[str]:
-    """Return the names that are gone without a line in the changelog that says what they are called now."""
+    """Return the missing names without a line in the changelog that has their new name."""
     return sorted(name for name in before - now if not is_announced(name, now, changelog))
 
 
 def is_announced(name: str, now: set[str], changelog: str) -> bool:
-    """True if the changelog renames it, or the metric whose label it is, to a name that there is."""
+    """True if the changelog renames it, or the metric of the label, to an existing name."""
     return any(
         new in now
         for each in name.split(" / ")
@@ -79,7 +79,7 @@ def ordered(names: Iterable[str]) -> list[str]:
     return sorted({str(each) for each in names})
 
 
-# --- what there is now
+# --- the names of this version
 
 
 def row_members() -> dict[str, list[str]]:
@@ -114,7 +114,7 @@ def sqlite_columns(path: Path) -> dict[str, list[str]]:
 
 
 def form_of(text: str) -> str:
-    """Return a key's text with names in place of the sample values."""
+    """Return the text of a key with names in place of the sample values."""
     for pattern, name in _FORMS:
         text = re.sub(pattern, name, text)
     return text
@@ -147,16 +147,16 @@ def metrics() -> dict[str, list[str]]:
     return {f"{PREFIX}{each.name}{'_total' * (each.kind == 'counter')}": [*each.labels] for each in METRICS}
 
 
-# --- the promises
+# --- the tests
 
 
 def test_members_of_rows_keep_their_names() -> None:
-    """Every member of every stored JSON, nested ones by their path."""
+    """Every member of every stored JSON object, with its path."""
     compare("row members", row_members())
 
 
 def test_values_of_stored_enums_stay() -> None:
-    """Every value that a stored member may have."""
+    """Every value that a stored member can have."""
     compare("enum values", enum_values())
 
 
@@ -166,7 +166,7 @@ def test_codes_of_the_audit_trail_stay() -> None:
 
 
 def test_codes_of_surfaces_stay() -> None:
-    """The end of `dm:…`, by which a direct message is sent once, and why Teams refuses a surface."""
+    """The end of `dm:…`, so that a direct message is sent once, and Teams' reasons for a refusal."""
     compare("surface codes", {"dm": ordered(DirectKind), "problem": ordered(ChatProblem)})
 
 
@@ -190,7 +190,7 @@ async def test_keys_and_attributes_of_dynamodb_stay(tmp_path: Path) -> None:
 
 
 def test_columns_of_the_exported_audit_trail_stay() -> None:
-    """`node-access-bot audit` writes the same columns in the same order; new ones come after them."""
+    """`node-access-bot audit` writes the same columns in the same order. New columns come after them."""
     columns = re.findall(r'"(\w+)"', audit_export.csv_head())
     assert columns[: len(NAMES["audit export"])] == NAMES["audit export"]
     compare("audit export", columns)
@@ -206,12 +206,12 @@ def test_fields_of_logged_audit_entries_stay() -> None:
 
 
 def test_metrics_keep_their_names() -> None:
-    """Every metric and label, unless CHANGELOG.md says how it is called now."""
+    """Every metric and label, unless CHANGELOG.md has its new name."""
     compare("metrics", metrics())
 
 
 def test_log_events_keep_their_names() -> None:
-    """Every log event, unless CHANGELOG.md says how it is called now."""
+    """Every log event, unless CHANGELOG.md has its new name."""
     compare("log events", [*EVENTS])
 
 
@@ -225,7 +225,7 @@ def test_log_events_keep_their_names() -> None:
         ("- `overlooks` -> `reconciliations`", ["looks", "looks / outcome"]),
     ],
 )
-def test_a_renamed_metric_needs_its_line(changelog: str, missing: list[str]) -> None:
-    """The rename of a public name is found, and allowed only by a line that names the old and an existing new name."""
+def test_renamed_metric_needs_a_line_in_the_changelog(changelog: str, missing: list[str]) -> None:
+    """A rename is found, and allowed only by a line with the old name and an existing new name."""
     before, now = {"looks", "looks / outcome", "clicks"}, {"reconciliations", "reconciliations / outcome", "clicks"}
     assert gone(before, now, changelog) == missing

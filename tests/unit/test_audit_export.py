@@ -1,4 +1,4 @@
-"""The audit trail as it is printed: text to whatever opens it."""
+"""bot.audit_export: entries as CSV and JSON that are plain text for every program that opens them."""
 
 import csv
 import io
@@ -41,8 +41,8 @@ def _cells(line: str) -> list[str]:
         "\ufeff=1+1",
     ],
 )
-def test_no_cell_is_computed(hostile: str) -> None:
-    """Whatever a person is called, no spreadsheet makes a formula of it, and no cell spills into another line."""
+def test_no_cell_is_a_formula(hostile: str) -> None:
+    """No display name becomes a formula in a spreadsheet, and no cell continues on another line."""
     line = as_csv(AuditEntry(NOW, "clicked", person_name=hostile))
     assert "\n" not in line
     cell = _cells(line)[MEMBERS.index("person_name")]
@@ -50,8 +50,8 @@ def test_no_cell_is_computed(hostile: str) -> None:
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_a_line_has_every_cell_and_none_begins_as_a_formula(name: str, detail: str) -> None:
-    """Any text: as many cells as columns, on one line, none of which a spreadsheet computes."""
+def test_any_text_gives_one_line_without_formulas(name: str, detail: str) -> None:
+    """Any text gives one line with a cell per column, and no cell starts like a formula."""
     line = as_csv(AuditEntry(NOW, "clicked", person_name=name, detail=detail))
     cells = _cells(line)
     assert (len(cells), len(line.splitlines())) == (len(MEMBERS), 1)
@@ -59,32 +59,32 @@ def test_a_line_has_every_cell_and_none_begins_as_a_formula(name: str, detail: s
 
 
 @given(st.text(alphabet="a =+-@;\"'\t,", max_size=12), st.text(alphabet="a=+;\"'", max_size=12))
-def test_no_cell_is_computed_where_semicolons_divide(name: str, detail: str) -> None:
-    """A spreadsheet whose list separator is a semicolon finds more cells in a line, and no formula in them either."""
+def test_no_cell_is_a_formula_if_semicolons_separate(name: str, detail: str) -> None:
+    """A spreadsheet with semicolons as separators finds more cells, and no formula in them."""
     line = as_csv(AuditEntry(NOW, "clicked", person_name=name, detail=detail, conversation="19:a@thread;messageid=1"))
     (cells,) = csv.reader(io.StringIO(line), delimiter=";")
     assert not any(cell.lstrip(" ")[:1] and cell.lstrip(" ")[0] in STARTERS for cell in cells)
 
 
 @pytest.mark.parametrize("hostile", [";=cmd|'/c calc'!A1;", "a;+1", 'a;"=1+1', "a; =1", "a;;=1", "a;b;@SUM(1)"])
-def test_a_semicolon_begins_no_formula(hostile: str) -> None:
-    """The text is told as it is but for apostrophes."""
+def test_text_after_a_semicolon_is_no_formula(hostile: str) -> None:
+    """The text is unchanged except for apostrophes."""
     cell = _cells(as_csv(AuditEntry(NOW, "clicked", request=hostile)))[MEMBERS.index("request")]
     assert cell.replace("'", "") == hostile.replace("'", "")
     assert not any(part.lstrip(' "')[:1] and part.lstrip(' "')[0] in STARTERS for part in cell.split(";"))
 
 
 @given(st.text(max_size=40))
-def test_json_says_what_was_stored(name: str) -> None:
-    """One object on one line, with the words as they are."""
+def test_json_has_the_stored_text(name: str) -> None:
+    """One object on one line, with unchanged text."""
     line = as_json(AuditEntry(NOW, "clicked", person_name=name))
     assert len(line.splitlines()) == 1
     assert json.loads(line)["person_name"] == name
     assert json.loads(line)["at"] == "2026-04-01T09:00:00+00:00"
 
 
-def test_the_head_names_the_columns() -> None:
-    """With a byte order mark, by which Excel knows the encoding."""
+def test_header_names_the_columns() -> None:
+    """It starts with a byte order mark, so that Excel recognises the encoding."""
     assert csv_head().startswith(BYTE_ORDER_MARK)
     assert _cells(csv_head().removeprefix(BYTE_ORDER_MARK)) == list(MEMBERS)
 
@@ -101,8 +101,8 @@ def test_the_head_names_the_columns() -> None:
         ("2w", NOW - timedelta(days=14)),
     ],
 )
-def test_moments_on_the_command_line(text: str, expected: datetime) -> None:
-    """Dates, moments, and spans before now."""
+def test_dates_times_and_spans_are_parsed(text: str, expected: datetime) -> None:
+    """A date, a time, or a span before now."""
     assert moment(text, NOW) == expected
 
 
@@ -113,7 +113,7 @@ def test_moments_on_the_command_line(text: str, expected: datetime) -> None:
         *("0001-01-01", "0001-01-01T00:00+14:00", "9999-12-31", "9999-12-31T23:59-12:00"),
     ],
 )
-def test_what_is_no_moment(text: str) -> None:
-    """An error, not a guess; so too what is so near the calendar's ends that no day fits before or after it."""
+def test_invalid_time_is_refused(text: str) -> None:
+    """An error, not a guess. Times at the limits of the calendar are refused too."""
     with pytest.raises(ValueError, match=r"."):
         moment(text, NOW)

@@ -1,4 +1,4 @@
-"""bot.cli: the words of the command line, and the exit codes 0 done, 1 a problem found, 2 wrong usage."""
+"""bot.cli: the commands, their options and their exit codes: 0 success, 1 problem, 2 wrong usage."""
 
 import asyncio
 import json
@@ -30,20 +30,20 @@ CONTRACT = {"serve", "sandbox", "manifest", "doctor", "show", "render", "audit"}
 
 
 @pytest.fixture(autouse=True)
-def empty_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run in an empty folder, with no setting in the environment."""
+def empty_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in an empty folder, without settings in the environment."""
     monkeypatch.chdir(tmp_path)
     for name in ("NODE_ACCESS_STORE", "NODE_ACCESS_CONFIG", "AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
 
 
 def run(*words: str, env: dict[str, str] | None = None) -> Result:
-    """Run a command in this process; an exception that is no exit is a failure of the test."""
+    """Run a command in this process. An exception other than an exit fails the test."""
     return CliRunner().invoke(main, words, catch_exceptions=False, env=env)
 
 
 def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Return every command, groups and what is in them included."""
+    """Return the path of every command, including groups and their commands."""
     found = [path]
     for name, command in group.commands.items():
         below = (*path, name)
@@ -51,34 +51,34 @@ def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> list[tupl
     return found
 
 
-def test_the_commands_are_the_documented_ones() -> None:
-    """Every command of the contract is there, and no other."""
+def test_commands_are_those_of_the_contract() -> None:
+    """Every command of the contract exists, and no other."""
     assert set(main.commands) == CONTRACT
 
 
 @pytest.mark.parametrize("words", commands())
-def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
-    """--help works everywhere and ends with 0."""
+def test_every_command_has_help(words: tuple[str, ...]) -> None:
+    """--help works for every command and exits with 0."""
     result = run(*words, "--help")
     assert (result.exit_code, result.output.splitlines()[0].split(":")[0]) == (0, "Usage")
 
 
 @pytest.mark.parametrize("words", commands())
-def test_the_version_is_the_distributions(words: tuple[str, ...]) -> None:
-    """--version works everywhere, prints the installed version and ends with 0."""
+def test_every_command_prints_the_installed_version(words: tuple[str, ...]) -> None:
+    """--version works for every command and exits with 0."""
     result = run(*words, "--version")
     assert (result.exit_code, result.output) == (0, f"node-access-bot, version {version('node-access-bot')}\n")
 
 
-def test_render_names_the_cards() -> None:
-    """Its help is readable: one word in the usage, the cards in a list."""
+def test_help_of_render_lists_the_cards() -> None:
+    """The usage has one word for the card, and the cards are in a list."""
     usage, _, rest = run("render", "--help").output.partition("\n")
     assert usage.endswith("CARD")
     assert all(name in rest for name in SAMPLES)
 
 
-def test_a_decision_is_one_of_two() -> None:
-    """Both verdicts at once are refused, whichever comes last."""
+def test_approve_and_reject_together_are_refused() -> None:
+    """The order of the two options does not matter."""
     result = run("sandbox", "decide", KEY.ops_item_id, "--approve", "--reject")
     assert (result.exit_code, "say --approve or --reject, not both" in result.stderr) == (2, True)
 
@@ -87,19 +87,19 @@ def test_a_decision_is_one_of_two() -> None:
     ("reason", "said"),
     [("", "write a reason"), (" \n", "write a reason"), ("x" * 257, "write 1 to 256 characters, not 257")],
 )
-def test_a_reason_that_aws_refuses_is_refused_here(reason: str, said: str) -> None:
-    """The length of a reason is checked before anything is asked, in words that say what to do."""
+def test_reason_with_an_invalid_length_is_refused(reason: str, said: str) -> None:
+    """The length is checked before any call, and the error says what to write."""
     result = run("sandbox", "request", "--node", "web-prod-01", "--reason", reason)
     assert (result.exit_code, said in result.stderr) == (2, True)
 
 
-def test_the_longest_reason_is_taken() -> None:
-    """256 characters pass the check; here they meet that no sandbox runs."""
+def test_longest_reason_is_accepted() -> None:
+    """256 characters pass the check. The command then fails because no sandbox runs."""
     assert run("sandbox", "request", "--node", "web-prod-01", "--reason", "x" * 256).exit_code == 1
 
 
-def test_show_names_the_line_for_the_sandboxs_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside a sandbox the error is a line to type, and the line works."""
+def test_show_prints_the_command_for_the_sandbox_s_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a sandbox, the error has a command to type, and that command works."""
     (tmp_path / ".sandbox").mkdir()
     asyncio.run(_store(tmp_path / ".sandbox" / "node-access.db"))
     line = run("show", KEY.ops_item_id).stderr.splitlines()[-1].strip()
@@ -109,8 +109,8 @@ def test_show_names_the_line_for_the_sandboxs_store(tmp_path: Path, monkeypatch:
     assert run(*words).exit_code == 0
 
 
-def test_interrupted_start_ends_at_once(tmp_path: Path) -> None:
-    """Ctrl-C during the start is no failure: no traceback, no log, and the folder is unlocked."""
+def test_interrupted_start_ends_without_an_error(tmp_path: Path) -> None:
+    """Ctrl-C during the start gives no traceback and no log, and unlocks the folder."""
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "bot", "sandbox"],
         cwd=tmp_path,
@@ -129,14 +129,14 @@ def test_interrupted_start_ends_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("manifest",), ("manifest", "--out", "x.zip")])
-def test_what_is_not_built_says_so(words: tuple[str, ...]) -> None:
-    """A command of a later version is answered with "not available yet" and exit code 1."""
+def test_unavailable_command_exits_with_1(words: tuple[str, ...]) -> None:
+    """A command of a later version prints "not available yet" and exits with 1."""
     result = run(*words)
     assert (result.exit_code, result.stderr) == (1, f"Error: {words[0]} is not available yet\n")
 
 
-def test_doctor_says_what_it_can_do_already() -> None:
-    """Without --create-table it is not available yet: exit code 1, and the word that is missing."""
+def test_doctor_without_an_option_is_not_available() -> None:
+    """It exits with 1 and names the option that works."""
     result = run("doctor")
     told = "Error: doctor is not available yet; doctor --create-table creates the DynamoDB table\n"
     assert (result.exit_code, result.stderr) == (1, told)
@@ -159,8 +159,8 @@ def test_doctor_says_what_it_can_do_already() -> None:
         ("sandbox", "decide", "oi-0123456789ab"),
     ],
 )
-def test_wrong_usage_ends_with_2(words: tuple[str, ...]) -> None:
-    """A command that cannot be understood says how it is used."""
+def test_wrong_usage_exits_with_2(words: tuple[str, ...]) -> None:
+    """A command that cannot be parsed prints its usage."""
     result = run(*words)
     assert result.exit_code == 2
     assert "Usage:" in result.stderr
@@ -175,10 +175,10 @@ def test_wrong_usage_ends_with_2(words: tuple[str, ...]) -> None:
         (("--credential", "secret"), {"NODE_ACCESS_APP_CREDENTIAL": "aws-federation"}, "secret"),
     ],
 )
-def test_the_sandbox_runs_with_the_credential_that_is_asked_for(
+def test_sandbox_uses_the_chosen_credential(
     words: tuple[str, ...], environ: dict[str, str], credential: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By its option, or by the name that the setting has in production."""
+    """It is chosen by the option, or by the setting's name in production."""
     chosen: list[Options] = []
     monkeypatch.delenv("NODE_ACCESS_APP_CREDENTIAL", raising=False)
     monkeypatch.setattr("bot.sandbox.run.run", chosen.append)
@@ -186,8 +186,8 @@ def test_the_sandbox_runs_with_the_credential_that_is_asked_for(
     assert (result.exit_code, [each.credential for each in chosen]) == (0, [credential])
 
 
-def test_wrong_settings_end_serve_with_every_problem(tmp_path: Path) -> None:
-    """A process without settings prints every problem on stderr, no traceback, exits with 2 and starts nothing."""
+def test_serve_with_invalid_settings_prints_every_problem(tmp_path: Path) -> None:
+    """It prints all problems on stderr without a traceback, exits with 2 and starts nothing."""
     done = subprocess.run(
         [sys.executable, "-m", "bot", "serve"],
         cwd=tmp_path,
@@ -213,22 +213,22 @@ def test_wrong_settings_end_serve_with_every_problem(tmp_path: Path) -> None:
 @pytest.mark.parametrize("card", sorted(SAMPLES))
 @pytest.mark.parametrize("locale", ["en", "ja"])
 def test_every_card_renders_as_json(card: str, locale: str) -> None:
-    """`render` prints an adaptive card for each name in each language."""
+    """`render` prints an Adaptive Card for each name in each language."""
     shown = json.loads(run("render", card, "--locale", locale).output)
     assert (shown["type"], shown["lang"]) == ("AdaptiveCard", locale)
 
 
 @pytest.mark.parametrize("name", [str(KEY), KEY.ops_item_id])
 def test_show_prints_the_row(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request is found by its whole name and by its OpsItem id, and printed as JSON."""
+    """A request is found by its full key and by its OpsItem id, and printed as JSON."""
     monkeypatch.setenv("NODE_ACCESS_STORE", f"sqlite:{tmp_path / 'rows.db'}")
     asyncio.run(_store(tmp_path / "rows.db"))
     (row,) = json.loads(run("show", name).output)
     assert (row["key"]["ops_item_id"], row["version"]) == (KEY.ops_item_id, 1)
 
 
-def test_show_prints_nothing_that_a_terminal_acts_upon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Comments are strangers' words: control characters of both kinds and overrides stand there as escapes."""
+def test_show_escapes_what_a_terminal_would_interpret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comments come from outside: control characters and direction overrides are printed as escapes."""
     comment = "\u78ba\u8a8d\u3000\x1b[31m\x9b2J\x7f\x85\u202e\u2028\u200b\U000e0041 \U0001f600"
     monkeypatch.setenv("NODE_ACCESS_STORE", f"sqlite:{tmp_path / 'rows.db'}")
     asyncio.run(_store(tmp_path / "rows.db", comment=comment))
@@ -239,29 +239,29 @@ def test_show_prints_nothing_that_a_terminal_acts_upon(tmp_path: Path, monkeypat
     )
 
 
-def test_show_says_that_a_request_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that the bot never saw is a problem, not an empty answer."""
+def test_show_of_an_unknown_request_exits_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that the bot never saw is a problem, not an empty result."""
     monkeypatch.setenv("NODE_ACCESS_STORE", f"sqlite:{tmp_path / 'rows.db'}")
     asyncio.run(_store(tmp_path / "rows.db"))
     assert run("show", "oi-ffffffffffff").exit_code == 1
 
 
-def test_show_makes_no_store(tmp_path: Path) -> None:
-    """Asking where there is no store says so and leaves none behind."""
+def test_show_creates_no_store(tmp_path: Path) -> None:
+    """Without a store, it reports that and creates none."""
     result = run("show", KEY.ops_item_id)
     assert (result.exit_code, "there is no store" in result.stderr) == (1, True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_show_says_that_a_file_is_no_store(tmp_path: Path) -> None:
-    """A file of another kind is a problem that is named, not a traceback."""
+def test_show_of_a_file_that_is_no_store_is_an_error(tmp_path: Path) -> None:
+    """A file of another kind is reported without a traceback."""
     (tmp_path / "node-access.db").write_text("no database, and long enough to be read as one " * 40)
     result = run("show", KEY.ops_item_id)
     assert (result.exit_code, "cannot be read" in result.stderr) == (1, True)
 
 
-def test_show_refuses_wrong_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table whose Region nobody names is wrong configuration."""
+def test_show_with_invalid_settings_exits_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A DynamoDB table without a Region is an invalid setting."""
     monkeypatch.setenv("NODE_ACCESS_STORE", "dynamodb:rows")
     result = run("show", KEY.ops_item_id)
     told = "AWS_REGION: missing: the AWS Region of the table; or AWS_DEFAULT_REGION\n"
@@ -271,8 +271,8 @@ def test_show_refuses_wrong_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "words", [("request", "--reason", "x", "--node", "web-prod-01"), ("decide", KEY.ops_item_id, "--reject")]
 )
-def test_without_a_sandbox_its_commands_say_so(words: tuple[str, ...]) -> None:
-    """`sandbox request` and `sandbox decide` need a running sandbox and say how to start one."""
+def test_sandbox_commands_without_a_sandbox_are_an_error(words: tuple[str, ...]) -> None:
+    """`sandbox request` and `sandbox decide` need a running sandbox. The error says how to start one."""
     result = run("sandbox", *words)
     assert (result.exit_code, "make sandbox" in result.stderr) == (1, True)
 
@@ -316,15 +316,15 @@ def _with_trail(folder: Path) -> dict[str, str]:
         (("--since", "7d", "--until", "2999-12-31"), ["p2"]),
     ],
 )
-def test_audit_prints_what_was_asked_for(tmp_path: Path, words: tuple[str, ...], found: list[str]) -> None:
-    """By time, request and person; the oldest first, one JSON object a line."""
+def test_audit_filters_by_time_request_and_person(tmp_path: Path, words: tuple[str, ...], found: list[str]) -> None:
+    """One JSON object per line, the oldest first."""
     result = run("audit", *words, "--format", "json", env=_with_trail(tmp_path))
     assert (result.exit_code, result.stderr) == (0, "")
     assert [json.loads(line)["person"] for line in result.stdout.splitlines()] == found
 
 
-def test_audit_prints_csv_that_nothing_computes(tmp_path: Path) -> None:
-    """A head, a line for each entry, and no formula."""
+def test_audit_prints_csv_without_formulas(tmp_path: Path) -> None:
+    """A header, one line per entry, and no formula."""
     result = run("audit", "--since", "30d", env=_with_trail(tmp_path))
     head, *lines = result.stdout.splitlines()
     assert (result.exit_code, len(lines)) == (0, 2)
@@ -340,15 +340,15 @@ def test_audit_prints_csv_that_nothing_computes(tmp_path: Path) -> None:
         *(("--since", "7d", "--until", text) for text in ("0001-01-01", "9999-12-31")),
     ],
 )
-def test_audit_needs_a_moment_that_it_understands(tmp_path: Path, words: tuple[str, ...]) -> None:
-    """Wrong usage is exit code 2, with what to write."""
+def test_audit_with_an_invalid_time_exits_with_2(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """The error says what to write."""
     result = run("audit", *words, env=_with_trail(tmp_path))
     assert result.exit_code == 2
     assert "a span like 24h or 7d" in result.stderr
 
 
-def test_audit_of_a_store_that_is_not_there(tmp_path: Path) -> None:
-    """It is not made by asking for it."""
+def test_audit_creates_no_store(tmp_path: Path) -> None:
+    """Without a store, it exits with 1 and creates none."""
     result = run("audit", "--since", "7d", env={"NODE_ACCESS_STORE": f"sqlite:{tmp_path / 'none.db'}"})
     assert result.exit_code == 1
     assert not (tmp_path / "none.db").exists()

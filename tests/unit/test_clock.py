@@ -1,4 +1,4 @@
-"""The clock of the machine, and the one that tests move by hand."""
+"""The system clock, and the clock that tests move by hand."""
 
 import asyncio
 import itertools
@@ -11,7 +11,7 @@ from tests.fakes.clock import START, ManualClock, NeverQuiet, settled
 
 
 async def test_system_clock_returns_utc() -> None:
-    """Times are aware and in order, also as seconds since 1970; a sleep of zero or less ends at once."""
+    """Times have a time zone and are in order, also as seconds since 1970. A sleep of zero or less ends at once."""
     clock = SystemClock()
     before = datetime.now(UTC)
     await clock.sleep(0)
@@ -22,8 +22,8 @@ async def test_system_clock_returns_utc() -> None:
     assert now.timestamp() <= clock.epoch() <= datetime.now(UTC).timestamp()
 
 
-async def test_time_stands_still_until_it_is_moved() -> None:
-    """A sleeper wakes when time has passed its moment, not before."""
+async def test_sleeper_wakes_when_time_has_passed() -> None:
+    """A sleeper wakes when time has passed its end, not before."""
     clock, woken = ManualClock(), list[str]()
 
     async def sleeper() -> None:
@@ -38,8 +38,8 @@ async def test_time_stands_still_until_it_is_moved() -> None:
     await task
 
 
-async def test_sleepers_wake_in_order_and_may_sleep_again() -> None:
-    """At their own moments, those of one moment in the order in which they lay down."""
+async def test_sleepers_wake_in_the_order_of_their_times() -> None:
+    """Sleepers with the same time wake in the order in which they started. They may sleep again."""
     clock, woken = ManualClock(), list[tuple[str, float]]()
 
     async def sleeper(name: str, *naps: float) -> None:
@@ -54,8 +54,8 @@ async def test_sleepers_wake_in_order_and_may_sleep_again() -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_who_was_cancelled_does_not_wake() -> None:
-    """Its moment is skipped, and nobody waits for it."""
+async def test_cancelled_sleeper_does_not_wake() -> None:
+    """Its time is skipped."""
     clock = ManualClock()
     task = asyncio.create_task(clock.sleep(1))
     await settled()
@@ -66,13 +66,13 @@ async def test_who_was_cancelled_does_not_wake() -> None:
     assert task.cancelled()
 
 
-async def test_a_pause_of_no_length_lets_others_run() -> None:
-    """Without time having to move."""
+async def test_sleep_of_zero_ends_without_time_passing() -> None:
+    """Other tasks run meanwhile."""
     await ManualClock().sleep(0)
 
 
-async def test_tasks_that_never_rest_are_told_of() -> None:
-    """A loop that spins while time stands still is a defect, and the test says so instead of hanging."""
+async def test_tasks_that_never_wait_raise_an_error() -> None:
+    """A task that runs without end while time stands still raises NeverQuiet, so the test does not hang."""
 
     async def spin() -> None:
         for _ in itertools.count():

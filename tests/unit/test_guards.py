@@ -1,4 +1,4 @@
-"""The guards that the negative controls take out: every target and every named test exists."""
+"""The guards of the negative controls: every target and every named test exists."""
 
 import re
 from pathlib import Path
@@ -11,14 +11,14 @@ from tests.reliability.replacing import Guard, find
 ROOT = Path(__file__).parents[2]
 
 
-def test_names_are_unique() -> None:
-    """A guard is named in the environment of a run, so its name must be unique."""
+def test_names_of_guards_are_unique() -> None:
+    """An environment variable selects a guard by its name."""
     assert len({guard.name for guard in GUARDS}) == len(GUARDS)
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
-def test_guard_fits_the_program_and_its_tests(guard: Guard) -> None:
-    """A renamed function or test fails here at once, and not only when the controls run."""
+def test_target_and_test_of_a_guard_exist(guard: Guard) -> None:
+    """A renamed function or test fails here at once, not only when the controls run."""
     for target in guard.without:
         find(target)
     path, _, name = guard.red.partition("::")

@@ -1,4 +1,4 @@
-"""bot.telemetry.logs: what is logged, and what never is."""
+"""bot.telemetry.logs: what is logged, and what must never be."""
 
 import ast
 import io
@@ -24,20 +24,20 @@ Logged = Callable[[], str]
 
 @pytest.fixture(params=["json", "console"])
 def logged(request: pytest.FixtureRequest) -> Iterator[Logged]:
-    """Set up the logs; return what reads them."""
+    """Configure logging. Return a function that reads the log."""
     yield from _logged(request.param)
 
 
 @pytest.fixture
 def json_logged() -> Iterator[Logged]:
-    """The same, as JSON."""
+    """The same, as JSON only."""
     yield from _logged("json")
 
 
 def _logged(form: Literal["json", "console"]) -> Iterator[Logged]:
     root, stream = logging.getLogger(), io.StringIO()
     handlers, level = root.handlers[:], root.level
-    root.handlers = []  # what pytest put there must not be closed
+    root.handlers = []  # pytest's own handlers must not be closed
     configure_logging(format=form, level="info", stream=stream)
     yield stream.getvalue
     structlog.reset_defaults()
@@ -56,7 +56,7 @@ def line_of(logged: Logged) -> dict[str, Any]:
 
 
 def events_of(tree: ast.AST) -> Iterator[str]:
-    """Yield the events that a module logs, through `log` or a method of it that it calls `write`."""
+    """Yield the events that a module logs, through `log` or through a method of it that is named `write`."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
             continue
@@ -66,13 +66,13 @@ def events_of(tree: ast.AST) -> Iterator[str]:
 
 
 def test_every_event_is_listed_and_every_listed_event_is_logged() -> None:
-    """EVENTS is the whole truth about what the program logs."""
+    """EVENTS has exactly the events that the program logs."""
     sources = [ast.parse(path.read_text()) for path in (ROOT / "bot").rglob("*.py")]
     assert {event for tree in sources for event in events_of(tree)} == set(EVENTS)
 
 
-def test_events_are_named_for_what_happened() -> None:
-    """A noun and what became of it, in small letters; each with a line of explanation."""
+def test_event_names_are_lower_case_words() -> None:
+    """At least two words with an underscore, and a description for each."""
     assert not [event for event in EVENTS if not re.fullmatch(r"[a-z]+(_[a-z]+)+", event)]
     assert all(EVENTS.values())
 
@@ -80,8 +80,8 @@ def test_events_are_named_for_what_happened() -> None:
 # --- lines
 
 
-def test_a_line_is_an_event_with_its_fields(json_logged: Logged) -> None:
-    """One JSON object per line on stderr, with moment, level and what is bound."""
+def test_line_has_the_event_and_its_fields(json_logged: Logged) -> None:
+    """One JSON object per line on stderr, with time, level and bound fields."""
     with structlog.contextvars.bound_contextvars(request="r/1"):
         structlog.get_logger().info("bot_started", ports=(1, 2), who="佐藤")
     line = line_of(json_logged)
@@ -89,8 +89,8 @@ def test_a_line_is_an_event_with_its_fields(json_logged: Logged) -> None:
     assert line == {"event": "bot_started", "level": "info", "ports": [1, 2], "request": "r/1", "who": "佐藤"}
 
 
-def test_a_line_break_does_not_make_a_second_line(json_logged: Logged) -> None:
-    """Nobody writes into the log by choosing a name."""
+def test_line_break_in_a_value_makes_no_second_line(json_logged: Logged) -> None:
+    """A person cannot forge a log line by their display name."""
     structlog.get_logger().info("bot_started", who='x\n{"event": "forged"}')
     assert line_of(json_logged)["event"] == "bot_started"
 
@@ -99,8 +99,8 @@ def test_a_line_break_does_not_make_a_second_line(json_logged: Logged) -> None:
     "mark",
     ["\x1b[2K\x1b[1A", "\x9b2J", "\x00", "\x08", "\x7f", "\x0b", "\x0c", "\r", "\x85", "\u2028", "\u202e", "\u2066"],
 )
-def test_what_a_terminal_would_act_upon_is_spelt_out(logged: Logged, mark: str) -> None:
-    """A display name or an id wipes no line, makes none and turns none round; words of every script stay."""
+def test_what_a_terminal_would_interpret_is_escaped(logged: Logged, mark: str) -> None:
+    """Text from outside cannot erase, add or reverse a line. Other characters of every script stay."""
     structlog.get_logger().info("card_adopted", person=f"佐藤\u3000花子{mark}x")
     logging.getLogger("library").warning("what%sx", mark)
     shown = logged()
@@ -109,15 +109,15 @@ def test_what_a_terminal_would_act_upon_is_spelt_out(logged: Logged, mark: str) 
     assert "佐藤\u3000花子" in shown
 
 
-def test_what_is_below_the_level_is_not_logged(logged: Logged) -> None:
-    """Nor are the lines of libraries below warning, whose debug lines carry signed headers."""
+def test_lines_below_the_level_are_not_logged(logged: Logged) -> None:
+    """Nor are lines of libraries below warning, because their debug lines contain signed headers."""
     structlog.get_logger().debug("bot_started")
     logging.getLogger("botocore").info("signed")
     assert logged() == ""
 
 
 def test_libraries_log_in_the_same_form(json_logged: Logged) -> None:
-    """A library's warning is a line like any other, with the library's name."""
+    """A library's warning is a line of the same form, with the library's name."""
     logging.getLogger("asyncio").warning("slow: %s", 3)
     line = line_of(json_logged)
     assert (line["event"], line["level"], line["logger"]) == ("slow: 3", "warning", "asyncio")
@@ -133,8 +133,8 @@ def test_libraries_log_in_the_same_form(json_logged: Logged) -> None:
         "password", "credential", "client_assertion", "cookie", "x-amz-signature", "api_key", "privateKey",
     ],
 )  # fmt: skip
-def test_what_is_named_like_a_secret_is_blank(logged: Logged, name: str) -> None:
-    """At any depth, whatever it holds."""
+def test_field_named_like_a_secret_is_redacted(logged: Logged, name: str) -> None:
+    """At any depth, and for values of any type."""
     structlog.get_logger().info("bot_started", **{name: "hunter2"}, inside={"deep": [{name: b"hunter2"}]})
     line = logged()
     assert "hunter2" not in line
@@ -142,7 +142,7 @@ def test_what_is_named_like_a_secret_is_blank(logged: Logged, name: str) -> None
 
 
 class Wrapped:
-    """Something whose text has a secret in it."""
+    """An object whose text contains a secret."""
 
     def __str__(self) -> str:
         return f"Bearer {TOKEN}"
@@ -163,8 +163,8 @@ class Wrapped:
         Wrapped(),
     ],
 )
-def test_what_looks_like_a_token_is_blank(logged: Logged, value: object) -> None:
-    """Whatever the field is called and whatever it is wrapped in."""
+def test_text_that_looks_like_a_token_is_redacted(logged: Logged, value: object) -> None:
+    """In any field, and in values of any type."""
     structlog.get_logger().info("bot_started", answer=value)
     line = logged()
     assert TOKEN not in line
@@ -178,8 +178,8 @@ def fail_with_a_secret() -> None:
 
 
 @pytest.mark.parametrize("get_logger", [structlog.get_logger, logging.getLogger])
-def test_traces_have_neither_tokens_nor_local_variables(logged: Logged, get_logger: Callable[[str], Any]) -> None:
-    """A trace says where, not what was held there."""
+def test_stack_traces_have_no_tokens_and_no_local_variables(logged: Logged, get_logger: Callable[[str], Any]) -> None:
+    """A stack trace shows where an error happened, not the values there."""
     try:
         fail_with_a_secret()
     except ValueError:
@@ -190,14 +190,14 @@ def test_traces_have_neither_tokens_nor_local_variables(logged: Logged, get_logg
     assert "104, 101" not in lines  # what `held` holds
 
 
-def test_plain_values_stay_as_they_are() -> None:
-    """Numbers, truth values and nothing are no text, and an event keeps its name whatever it is called."""
+def test_numbers_and_booleans_stay_unchanged() -> None:
+    """An event name stays too, even if it looks like the name of a secret."""
     event = {"event": "connector_token_renewed", "a": 1, "b": 0.5, "c": None, "d": True, "e": "x"}
     assert redact(None, "info", dict(event)) == event
 
 
-def test_without_a_stream_it_is_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    """Stdout belongs to a command's answer."""
+def test_log_goes_to_stderr_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    """Stdout is for the output of commands."""
     root = logging.getLogger()
     handlers, root.handlers = root.handlers[:], []
     configure_logging(format="json", level="error")

@@ -1,4 +1,4 @@
-"""bot.telemetry: metrics, health and the loop's watch."""
+"""bot.telemetry: metrics, health and the measurement of the event loop."""
 
 import ast
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ METRICS_PY = ROOT / "bot" / "telemetry" / "metrics.py"
 
 @pytest.fixture
 def registry() -> CollectorRegistry:
-    """A registry of the test's own."""
+    """A registry for one test."""
     return CollectorRegistry()
 
 
@@ -30,22 +30,22 @@ def telemetry(registry: CollectorRegistry) -> Telemetry:
 # --- metrics
 
 
-def test_the_table_is_what_is_exposed(registry: CollectorRegistry, telemetry: Telemetry) -> None:
-    """Every metric of the table is on the registry under its name, kind and words, and no other."""
+def test_exposed_metrics_are_those_of_the_table(registry: CollectorRegistry, telemetry: Telemetry) -> None:
+    """Each metric of METRICS is in the registry with its name, kind and description, and no other."""
     exposed = {(family.name, family.type, family.documentation) for family in registry.collect()}
     assert exposed == {(PREFIX + metric.name, metric.kind, metric.help) for metric in METRICS}
 
 
-def test_every_metric_says_what_it_is() -> None:
-    """A help text each; histograms have buckets of their own, in order."""
+def test_every_metric_has_a_description_and_its_buckets() -> None:
+    """Only histograms have buckets, in ascending order."""
     for metric in METRICS:
         assert len(metric.help) > 20, metric
         assert bool(metric.buckets) == (metric.kind is Kind.HISTOGRAM), metric
         assert list(metric.buckets) == sorted(set(metric.buckets)), metric
 
 
-def test_labels_are_those_of_the_table(registry: CollectorRegistry, telemetry: Telemetry) -> None:
-    """What the program counts with is what the table documents."""
+def test_metrics_have_the_labels_of_the_table(registry: CollectorRegistry, telemetry: Telemetry) -> None:
+    """The program counts with the documented labels. Another label is an error."""
     shared = {metric.name: metric.labels for metric in METRICS}
     telemetry.clicks.labels(verb="approve", outcome="recorded").inc()
     assert shared["clicks"] == ("verb", "outcome")
@@ -54,22 +54,22 @@ def test_labels_are_those_of_the_table(registry: CollectorRegistry, telemetry: T
         telemetry.clicks.labels(person="somebody")
 
 
-def test_two_programs_in_one_process_do_not_meet() -> None:
-    """Nothing is registered globally: each has the registry that it was given."""
+def test_two_programs_in_one_process_have_separate_metrics() -> None:
+    """Each uses the registry that it was given, not a global one."""
     Telemetry(CollectorRegistry())
     Telemetry(CollectorRegistry())
 
 
-def test_a_sweep_is_told_by_length_and_moment(registry: CollectorRegistry, telemetry: Telemetry) -> None:
-    """How long it took, and when it ended in seconds since 1970."""
+def test_sweep_records_its_duration_and_end(registry: CollectorRegistry, telemetry: Telemetry) -> None:
+    """The duration in seconds, and the end in seconds since 1970."""
     where = {"account": "111122223333", "region": "ap-northeast-1"}
     telemetry.swept(**where, seconds=1.5, at=datetime(2026, 4, 1, tzinfo=UTC))
     assert registry.get_sample_value("node_access_sweep_seconds_sum", where) == 1.5
     assert registry.get_sample_value("node_access_sweep_last_success_timestamp_seconds", where) == 1775001600
 
 
-def test_what_the_program_uses_is_there(telemetry: Telemetry) -> None:
-    """Every `telemetry.…` in the sources is something that Telemetry has."""
+def test_every_used_metric_exists(telemetry: Telemetry) -> None:
+    """Each `telemetry.…` in the sources is an attribute of Telemetry."""
     used = {
         node.attr
         for path in (ROOT / "bot").rglob("*.py")
@@ -79,8 +79,8 @@ def test_what_the_program_uses_is_there(telemetry: Telemetry) -> None:
     assert not [name for name in used if not hasattr(telemetry, name)]
 
 
-def test_every_metric_is_fed(telemetry: Telemetry) -> None:
-    """No metric stays at nothing for ever because nobody counts: each is used after it was made."""
+def test_every_metric_is_used(telemetry: Telemetry) -> None:
+    """A metric that no code updates would stay at zero."""
     fed = {
         node.attr
         for path in (ROOT / "bot").rglob("*.py")
@@ -94,8 +94,8 @@ def test_every_metric_is_fed(telemetry: Telemetry) -> None:
 # --- health
 
 
-def test_what_is_expected_is_missing_until_it_answers(telemetry: Telemetry) -> None:
-    """Ready is who has heard from everybody once."""
+def test_expected_part_is_missing_until_it_answers(telemetry: Telemetry) -> None:
+    """The program is ready once every expected part has answered."""
     health = telemetry.health
     assert health.missing() == {}
     health.expect("queue")
@@ -109,8 +109,8 @@ def test_what_is_expected_is_missing_until_it_answers(telemetry: Telemetry) -> N
     assert health.missing() == {}
 
 
-def test_who_answered_once_stays_ready(registry: CollectorRegistry, telemetry: Telemetry) -> None:
-    """A queue that stumbles must not keep clicks from a program that can take them; the metric shows it."""
+def test_part_that_answered_once_stays_ready(registry: CollectorRegistry, telemetry: Telemetry) -> None:
+    """A queue that fails later does not stop clicks. The metric shows the failure."""
     health = telemetry.health
     health.expect("queue")
     health.succeeded("queue")
@@ -120,20 +120,20 @@ def test_who_answered_once_stays_ready(registry: CollectorRegistry, telemetry: T
     assert registry.get_sample_value("node_access_check_ok", {"check": "queue"}) == 0
 
 
-def test_what_nobody_expects_is_not_missing(telemetry: Telemetry) -> None:
-    """A sweep that fails is shown, and readiness does not hang on it."""
+def test_unexpected_part_does_not_affect_readiness(telemetry: Telemetry) -> None:
+    """A failed sweep is reported as a problem, but the program stays ready."""
     telemetry.health.failed("sweep", "Timeout")
     assert telemetry.health.missing() == {}
 
 
-# --- the loop's watch
+# --- the event loop
 
 
 @pytest.mark.parametrize(("late", "expected"), [(0.0, 0.0), (0.25, 0.25), (-0.1, 0.0)])
-async def test_a_late_wake_up_is_a_stall(
+async def test_late_wake_up_is_recorded_as_a_stall(
     registry: CollectorRegistry, telemetry: Telemetry, late: float, expected: float
 ) -> None:
-    """By as much as the loop wakes a sleeper too late, it keeps everybody waiting."""
+    """The recorded stall is the delay of the sleeper."""
     now = 0.0
 
     async def sleep(seconds: float) -> None:
@@ -145,12 +145,12 @@ async def test_a_late_wake_up_is_a_stall(
     assert registry.get_sample_value("node_access_loop_stall_seconds_count") == 1
 
 
-async def test_the_watch_goes_on_until_cancelled(registry: CollectorRegistry, telemetry: Telemetry) -> None:
-    """One measurement after the other, a period apart."""
+async def test_loop_watch_measures_until_cancelled(registry: CollectorRegistry, telemetry: Telemetry) -> None:
+    """One measurement after the other, one period apart."""
     naps: list[float] = []
 
     class Enough(Exception):
-        """The test has seen enough."""
+        """Ends the endless loop under test."""
 
     async def sleep(seconds: float) -> None:
         naps.append(seconds)

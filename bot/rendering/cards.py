@@ -60,13 +60,13 @@ def card_data(view: CardView, formatter: CardFormatter, notice: Notice | None) -
 def notice_data(
     notice: Notice | None, formatter: CardFormatter, card: CardView | DirectView | None = None
 ) -> list[Data]:
-    """Return the line for the person who clicked, or none. What the card below says anyway is not said twice."""
+    """Return the line for the person who clicked, or none. It does not repeat what the card below it shows."""
     formatter = formatter.to_reader
     if notice is None:
         return []
     said = [formatter.runs(f"notice.{notice.code}")]
     quote: list[Data] = []
-    if not _tells(card, notice):
+    if not _lists(card, notice):
         said += _when(notice, formatter) + _who(notice, formatter, beside=card.requested_at if card else None)
         quote = formatter.comment(notice.comment)
     if notice.detail:
@@ -74,8 +74,8 @@ def notice_data(
     return [{"style": notice.tone, "lines": said, "quote": quote}]
 
 
-def _tells(card: CardView | DirectView | None, notice: Notice) -> bool:
-    """True where the card lists the very decision that the notice is about."""
+def _lists(card: CardView | DirectView | None, notice: Notice) -> bool:
+    """True if the card lists the decision that the notice is about."""
     lines = card.decisions if card and notice.code in _DONE else ()
     return any((line.who, line.verdict, line.comment) == (notice.who, notice.verdict, notice.comment) for line in lines)
 
@@ -86,7 +86,7 @@ def _when(notice: Notice, formatter: CardFormatter) -> list[Runs]:
 
 
 def _who(notice: Notice, formatter: CardFormatter, *, beside: datetime | None) -> list[Runs]:
-    """Whose decision it was, or whose is on its way; as far as that is known."""
+    """Return who decided, or whose decision is on its way, as far as known."""
     if notice.verdict is None or (notice.who is None and notice.code is not NoticeCode.DECIDED):
         return []
     if notice.code in _DONE:
@@ -103,7 +103,7 @@ def _asks(view: CardView, formatter: CardFormatter) -> Runs:
 
 
 def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
-    """What the banner's one word leaves open, in the banner itself."""
+    """Return the lines in the banner below its one word."""
     beside = view.requested_at
     details: list[Runs] = []
     if view.applying and view.applying.who:
@@ -119,9 +119,9 @@ def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
 
 
 def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
-    """What stands in the way of a decision, or should make the approver think twice."""
+    """Return what prevents a decision, or what approvers must consider."""
     alerts = formatter.conflict(view.conflicting_policies)
-    principal = formatter.short(view.requester_principal)  # no marks for wrapping: admins copy it into [people]
+    principal = formatter.short(view.requester_principal)  # without marks for wrapping: admins copy it into [people]
     if view.no_buttons:
         home = formatter.name(view.home or "")
         alerts.append({"runs": formatter.say.runs(f"no_buttons.{view.no_buttons}", principal=principal, home=home)})
@@ -156,7 +156,7 @@ def _tags(view: CardView, formatter: CardFormatter) -> list[Data]:
 
 
 def _principal(view: CardView, formatter: CardFormatter) -> list[Data]:
-    """The requester as AWS names it: role and session, without the part that the account row already tells."""
+    """Return the requester as AWS names it: role and session, without the account, which has its own row."""
     principal = view.requester_principal.rpartition(":assumed-role/")[2]
     return [] if principal == view.requester else formatter.plain_row("principal", principal)
 
@@ -184,7 +184,7 @@ def _approvals(given: int, required: int, by: tuple[str, ...], formatter: CardFo
 
 
 def _form(view: CardView, formatter: CardFormatter, notice: Notice | None) -> list[Data]:
-    """The comment field and the buttons, or none."""
+    """Return the comment field and the buttons, or nothing."""
     if not view.buttons:
         return []
     label = formatter.say.text(f"card.comment_label{_required(view.comment_required)}")
@@ -199,7 +199,7 @@ def _required(verdicts: tuple[Verdict, ...]) -> str:
 
 
 def _people(view: CardView, formatter: CardFormatter) -> Data:
-    """The lines that name people. Those that ring phones are the one place where a name stands in a TextBlock.
+    """Return the lines that name people. In mentions, and nowhere else, a name from outside is in a TextBlock.
 
     https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format#mention-support
     """
@@ -217,19 +217,19 @@ def _people(view: CardView, formatter: CardFormatter) -> Data:
 
 @dataclass(slots=True)
 class _Tags:
-    """Writes the tags of a card and the entities that say whom each means; Teams finds one by the other's text."""
+    """Makes the `<at>` tags of a card and their entities. Teams finds the entity of a tag by its text."""
 
     formatter: CardFormatter
     entities: list[Data] = field(default_factory=list)
 
     def row(self, people: Sequence[Mention]) -> str:
-        """Return the tags of some people."""
+        """Return the tags of several people, as one text."""
         return self.formatter.say.text("card_line.name_separator").join([self._tag(each) for each in people])
 
     def _tag(self, person: Mention) -> str:
         shown = strip_markup(self.formatter.short(person.name)) or "…"
         texts, name, number = {entity["text"] for entity in self.entities}, shown, 1
-        while f"<at>{name}</at>" in texts:  # people of one name are told apart
+        while f"<at>{name}</at>" in texts:  # two people with the same name get different tags
             number += 1
             name = f"{shown} ({number})"
         self.entities.append(

@@ -12,15 +12,15 @@ from typing import Final, NamedTuple
 
 
 class TemplateError(ValueError):
-    """The template says something that the binder does not understand. Raised when it is loaded."""
+    """The template contains anything that the binder does not support. Raised when it is loaded."""
 
 
 class BindError(ValueError):
-    """The data do not have what the template asks for."""
+    """The data lacks a value that the template asks for."""
 
 
 class Scope(NamedTuple):
-    """Where names are looked up: the data here, all data, and the position in a repetition."""
+    """Where names are looked up: the current data, all data, and the position in a repetition."""
 
     data: object
     root: object
@@ -58,7 +58,7 @@ class Reader:
     word: str = field(default="", init=False)
 
     def expression(self) -> Expression:
-        """Read up to and with the closing brace. A constant alone is refused: say it without `${}`."""
+        """Read up to and including the closing brace. A constant alone is refused: write it without `${}`."""
         self._next()
         read = self._comparison()
         if isinstance(read, _Constant):
@@ -151,7 +151,7 @@ class _Constant:
 
 
 def _truthy(value: object) -> bool:
-    """What `if` takes for true: everything but false and null, as in the Adaptive Expression Language."""
+    """True for everything except false and null, as in `if` of the Adaptive Expression Language."""
     return value is not None and value is not False
 
 
@@ -164,7 +164,7 @@ def _compared(left: Expression, sign: str, right: Expression) -> Expression:
 
 
 def _same(one: object, other: object) -> bool:
-    """Equality without Python's 1 == True."""
+    """Compare without Python's 1 == True."""
     return isinstance(one, bool) is isinstance(other, bool) and one == other
 
 

@@ -20,7 +20,7 @@ Runs = list[Run]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many characters of each text from outside are shown, and how many of a kind."""
+    """How many characters of each text from outside are shown, and how many items of each kind."""
 
     name: int  # nodes, people, policies
     prose: int  # reason, comments
@@ -30,7 +30,7 @@ class Limits:
     many: int  # requests of a list, people mentioned, policies
 
 
-# Tried in turn until a card is small enough. AWS takes 256 characters of reason; a comment has 400.
+# Tried in turn until a card is small enough. A reason has at most 256 characters in AWS, a comment 400.
 LIMITS: Final = (
     Limits(name=128, prose=512, tag=256, tags=20, decisions=25, many=50),
     Limits(name=80, prose=256, tag=80, tags=12, decisions=5, many=20),
@@ -41,15 +41,15 @@ LIMITS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class CardFormatter:
-    """Writes in one locale and time zone within limits."""
+    """Formats facts in one locale and time zone, within limits."""
 
     say: Localizer
     limits: Limits
-    reader: Localizer | None = None  # of the person to whom a notice is for, where that is another one
+    reader: Localizer | None = None  # the locale of a notice's reader, if it differs
 
     @property
     def to_reader(self) -> "CardFormatter":
-        """Write in the reader's locale."""
+        """The same formatter in the reader's locale."""
         return replace(self, say=self.reader) if self.reader else self
 
     def name(self, text: str) -> str:
@@ -57,29 +57,29 @@ class CardFormatter:
         return wrappable(self.short(text))
 
     def short(self, text: str) -> str:
-        """Return a name from outside on one line, without marks for wrapping; of one nobody can see, a visible mark."""
+        """Return a name from outside on one line, without marks for wrapping. Invisible names get a visible mark."""
         return one_line(text, self.limits.name) or (UNSHOWABLE if text else "")
 
     def runs(self, key: str, /, **names: str) -> Runs:
-        """Return a phrase whose places are names from outside; moments and counts go through `say.runs`."""
+        """Return a phrase filled with names from outside. Moments and counts go through `say.runs`."""
         return self.say.runs(key, **{place: self.name(value) for place, value in names.items()})
 
     def coded(self, group: str, code: str | None, *, otherwise: str) -> Runs:
-        """Return a code in words, or the words for those that have none of their own."""
+        """Return the words of a code, or those of `otherwise` for a code without words."""
         key = f"{group}.{code}"
         return self.runs(key if self.say.has(key) else f"{group}.{otherwise}")
 
     def conflict(self, policies: Sequence[str]) -> list[Data]:
-        """Return which policies stand in each other's way, or nothing."""
+        """Return the line on conflicting policies, or nothing."""
         names = self.names(policies)
         return [{"runs": self.say.runs("card_line.conflict", policies=names)}] if names else []
 
     def row(self, label: str, *values: Runs) -> Data:
-        """Return a labelled row; each value is a line of its own."""
+        """Return a labelled row, with one line for each value."""
         return {"label": self.say.text(f"row.{label}"), "lines": list(values)}
 
     def plain_row(self, label: str, value: str | None) -> list[Data]:
-        """Return a row of one text, or none for what is not known."""
+        """Return a row of one text, or none if it is not known."""
         return [self.row(label, plain(self.name(value)))] if value else []
 
     def moment_row(self, label: str, at: datetime | None, *, beside: datetime | None = None) -> list[Data]:
@@ -91,7 +91,7 @@ class CardFormatter:
         return [self.row(label, plain(self.say.duration(span)))] if span else []
 
     def lapse_row(self, deadline: datetime | None, requested_at: datetime | None) -> list[Data]:
-        """Return when a request lapses, with the span since it was made, which never goes stale."""
+        """Return when a request expires, and how long that is after it was made: a span that stays true."""
         if deadline is None or requested_at is None or deadline <= requested_at:
             return self.moment_row("lapses", deadline)
         at = self.say.moment(deadline, beside=requested_at)
@@ -99,7 +99,7 @@ class CardFormatter:
         return [self.row("lapses", self.say.runs("value.lapses_span", at=at, span=span))]
 
     def tag_row(self, tags: Sequence[tuple[str, str]]) -> list[Data]:
-        """Return the tags, a line each, or no row."""
+        """Return the row of tags, with a line for each, or no row."""
         shown = [self._tag(key, value) for key, value in tags[: self.limits.tags]]
         if len(tags) > len(shown):
             shown.append(plain("…"))
@@ -118,7 +118,7 @@ class CardFormatter:
         return self._block(text or "", self.say.text("value.quote_opens"), self.say.text("value.quote_ends"))
 
     def _block(self, text: str, opens: str = "", ends: str = "") -> list[Data]:
-        """Return the lines within their marks; of a text that is cut, say so and where all of it is."""
+        """Return the lines between the marks. If the text is cut, a last line says where all of it is."""
         shown = prose(text, limit=self.limits.prose)
         if not shown.lines:
             return []
@@ -147,7 +147,7 @@ class CardFormatter:
         return [*self.runs(f"decision.{verdict}_pressed", who=who), *self.apart(at, beside=beside)]
 
     def apart(self, at: datetime | None, *, beside: datetime | None = None) -> Runs:
-        """Return a moment to follow a phrase, or nothing."""
+        """Return a moment that follows a phrase, or nothing."""
         return self.say.runs("value.moment_apart", at=self.say.moment(at, beside=beside)) if at else []
 
     def latest(self, decisions: Sequence[DecisionLine], *, beside: datetime | None) -> list[Data]:
@@ -166,6 +166,6 @@ def plain(text: str, *, font: str = "Default") -> Runs:
 
 
 def rounded(span: timedelta) -> timedelta:
-    """Round a span to what a reader cares about: days to hours, the rest to minutes."""
+    """Round a span: days to hours, shorter ones to minutes."""
     unit = timedelta(hours=1) if span >= timedelta(days=1) else timedelta(minutes=1)
     return max(unit, round(span / unit) * unit)

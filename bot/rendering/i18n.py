@@ -25,7 +25,7 @@ class WordsError(LookupError):
 
 
 class Run(TypedDict):
-    """A piece of a phrase as an Adaptive Cards TextRun wants it. Text from outside may be shown only so."""
+    """A piece of a phrase, in the shape of an Adaptive Cards TextRun. Text from outside may be shown only in these."""
 
     text: str
     weight: str  # "Default" or "Bolder"
@@ -108,7 +108,7 @@ class Localizer:
     timezone: str
 
     def has(self, key: str) -> bool:
-        """True where the locale has words for the key."""
+        """True if the locale has words for the key."""
         return key in words(self.locale).phrases
 
     def text(self, key: str, /, **values: str) -> str:
@@ -116,7 +116,7 @@ class Localizer:
         return "".join([piece.filled(values) for piece in words(self.locale).phrase(key)])
 
     def runs(self, key: str, /, **values: str) -> list[Run]:
-        """Return the words as TextRuns, the emphasised places apart."""
+        """Return the words as TextRuns, with a run for each emphasized place."""
         pieces = words(self.locale).phrase(key)
         return [Run(text=piece.filled(values), weight=piece.weight, font=piece.font) for piece in pieces]
 
@@ -148,7 +148,7 @@ def _moment(locale: str, timezone: str, at: datetime, beside: datetime | None) -
 
 
 def _zone_name(local: datetime) -> str:
-    """JST, CET …; zones without a name of their own are called +03 by the tz database, which reads better as UTC+03."""
+    """Return JST, CET and so on. The tz database calls zones without a name +03; this returns UTC+03."""
     name = local.tzname() or ""
     return f"UTC{local.isoformat()[-6:]}" if name[:1] in {"+", "-"} else name
 
@@ -163,7 +163,7 @@ def _duration(locale: str, span: timedelta) -> str:
 
 
 def _unit(locale: str, unit: Literal["day", "hour", "minute"], count: int) -> str:
-    """Say a whole number of one unit; nothing for 0."""
+    """Return a whole number of one unit in words; "" for 0."""
     if not count:
         return ""
     # format_unit has no words for Japanese durations in Babel 2.18; format_timedelta has

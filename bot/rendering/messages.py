@@ -96,7 +96,7 @@ def _outside_sentence(view: NoteView, formatter: CardFormatter) -> Runs:
 
 
 def _note_detail(view: NoteView, formatter: CardFormatter) -> list[Runs]:
-    """Why: the detail's code in words."""
+    """Return the detail's code in words, or nothing."""
     match view.kind:
         case NoteKind.DIRECT_IMPOSSIBLE:
             return [formatter.coded("direct_problem", view.detail, otherwise="other")]
@@ -112,7 +112,7 @@ def _note_facts(view: NoteView, formatter: CardFormatter) -> list[Data]:
     role = one_line(view.role, _CALL_LIMIT) if view.role and view.call else None
     facts = (("at", at, "Default"), ("call", call, "Monospace"), ("role", role, "Monospace"))
     return [
-        # what is copied keeps its characters; prose gets places to wrap
+        # people copy monospace text, so it keeps its characters; other text gets places to wrap
         {
             "label": formatter.say.text(f"note.{name}"),
             "text": text if font == "Monospace" else wrappable(text),
@@ -155,7 +155,7 @@ def _request_line(line: RequestLine, formatter: CardFormatter) -> Data:
 
 
 def _state(line: RequestLine, formatter: CardFormatter) -> list[Runs]:
-    """The state, where it is not what everything in the list is doing anyway."""
+    """Return the state, unless the request waits as most of the list does."""
     return [] if line.banner is Banner.WAITING else [formatter.runs(f"banner.{line.banner}")]
 
 
@@ -189,5 +189,5 @@ def message_runs(view: MessageView, formatter: CardFormatter) -> Runs:
 
 
 def setup_data(view: SetupView, formatter: CardFormatter) -> Data:
-    """Return what `setup` asks for. Every line is a block of its own, so that it is copied as a line."""
+    """Return what `setup` asks for. Each line is its own block, so that it is copied as a line."""
     return {"words": formatter.say.group("setup"), "lines": view.toml.strip("\n").split("\n")[:_TOML_LINES]}

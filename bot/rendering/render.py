@@ -69,7 +69,7 @@ class Presentation:
 
 
 def presentation(view: View | Notice) -> Presentation:
-    """Return how a view is shown. The only place that tells the kinds of views apart."""
+    """Return how a view is shown. The only place with a case for each class of view."""
     match view:
         case CardView():
             template = "request" if view.banner in OPEN else "decided"

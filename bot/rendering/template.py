@@ -29,13 +29,13 @@ class Template:
 
     @classmethod
     def parse(cls, tree: object) -> "Template":
-        """Compile a parsed template; raise TemplateError for whatever is not understood."""
+        """Compile a parsed template; raise TemplateError for anything that the binder does not support."""
         if not isinstance(tree, dict):
             raise TemplateError("a template is an object")
         return cls(_object(tree))
 
     def bind(self, data: Mapping[str, object]) -> Card:
-        """Return the card of these data; raise BindError where they lack what the template asks for."""
+        """Return the card for this data; raise BindError if the template asks for anything that is missing."""
         return cast("Card", self._build(Scope(data, data)))
 
 
@@ -82,7 +82,7 @@ def _properties(tree: Mapping[str, object]) -> Callable[[Scope], Card]:
 
 
 def _is_fixed(value: object) -> bool:
-    """True for what is the same in every card and cannot be changed in place."""
+    """True for values that are the same in every card and immutable."""
     return (
         _split(value) in ([], [value]) if isinstance(value, str) else value is None or isinstance(value, (int, float))
     )
@@ -100,7 +100,7 @@ def _array(tree: list[object]) -> _Build:
 
 
 def _element(tree: object) -> Callable[[Scope], list[object]]:
-    """Build what an element of an array becomes: nothing, one, or many."""
+    """Compile an element of an array. It becomes no, one or many elements."""
     if not isinstance(tree, dict) or not {"$data", "$when"} & tree.keys():
         single = _node(tree)
         return lambda scope: [single(scope)]
@@ -182,7 +182,7 @@ def _spelt(value: object) -> str:
 
 
 def _bound(value: object) -> object:
-    """Copy a value out of the data, every text in it made harmless."""
+    """Copy a value from the data, with every text in it escaped."""
     match value:
         case str():
             return escape(value)

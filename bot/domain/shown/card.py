@@ -1,4 +1,4 @@
-"""A row as a card shows it: state, facts, progress and who decided what."""
+"""Builds the card of a row: state, facts, progress, who decided what, and which buttons it has."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -80,21 +80,21 @@ _BANNERS = {
 
 
 def banner(request: AccessRequest, now: datetime) -> Banner:
-    """Return the state in one word; an approval whose window is over has ended."""
+    """Return the state in one word. An approval has ended once its access window is over."""
     if access_is_over(request, now):
         return Banner.ENDED
     return _BANNERS[request.status]
 
 
 def access_is_over(request: AccessRequest, now: datetime) -> bool:
-    """True once the window is over in which an approval lets sessions be started."""
+    """True once the access window of an approved request is over, so that no session can be started."""
     return request.status is Status.APPROVED and request.access_until is not None and request.access_until <= now
 
 
 def console_url(request: AccessRequest) -> str:
-    """Return the page of the AWS console from which a person finds the request.
+    """Return the address of Systems Manager's start page, from which a person finds the request.
 
-    The address of a single request's page is documented nowhere; Systems Manager's start page leads there.
+    AWS does not document the address of a single request's page.
     """
     region = request.key.region
     return f"https://{region}.console.aws.amazon.com/systems-manager/home?region={region}"
@@ -108,7 +108,7 @@ def requester_name(record: Record) -> str:
 
 
 def conflicting_policies(record: Record) -> tuple[str, ...]:
-    """Return the policies in each other's way; what an event said of them counts only once AWS says "failed"."""
+    """Return the policies that conflict. Those that an event named count only once AWS reports "failed"."""
     if record.request is None or record.request.status is not Status.FAILED:
         return ()
     return record.request.conflicting_policies or record.conflicting_policies
@@ -141,7 +141,7 @@ def _may_offer_revoke(record: Record, channel: Channel, configuration: Configura
 
 
 def _elsewhere(record: Record, channel: Channel) -> NoButtons | None:
-    """Say why this is not the channel whose people decide."""
+    """Return why the request is not decided in this channel; None if it is."""
     if record.route is None or not record.route.settled:
         return Refusal.NOT_ROUTED
     if record.route.channel != channel.name:
@@ -150,7 +150,7 @@ def _elsewhere(record: Record, channel: Channel) -> NoButtons | None:
 
 
 def _nobody(record: Record, level: Level, channel: Channel, configuration: Configuration) -> NoButtons | None:
-    """Say why nobody of the channel may decide at a level."""
+    """Return why no one in the channel may decide at a level; None if approvers may."""
     if not channel.approvers_at(level.step):
         return Refusal.NOBODY
     if not _identified(record) and not configuration.identity.allow_unidentified:
@@ -161,7 +161,7 @@ def _nobody(record: Record, level: Level, channel: Channel, configuration: Confi
 
 
 def _applying(record: Record) -> DecisionLine | None:
-    """Return what is on its way and could still change what the card says."""
+    """Return the announced decision on its way to AWS that would change the card's state."""
     status = record.request.status if record.request else Status.UNKNOWN
     announced = [each for each in record.live_decisions if each.announced and status is _changes(each.verdict)]
     return decision_line(announced[0]) if announced else None
@@ -193,12 +193,12 @@ def _approved_by(level: Level, record: Record) -> tuple[str, ...]:
 
 
 def _waits_for(level: Level) -> tuple[str, ...]:
-    """Name a level's approvers as the policy does; roles without the path that the account row tells."""
+    """Return a level's approvers as the policy names them. Roles by name: the card shows the account already."""
     return tuple(each.id.rpartition("/")[2] for each in level.approvers or ())
 
 
 def _approvals(level: Level, record: Record) -> int | None:
-    """AWS's count, or ours where AWS's votes cannot be read."""
+    """Return AWS's count of approvals, or ours if AWS's votes cannot be read."""
     if level.approvals is not None:
         return level.approvals
     return len(record.confirmed(level.step, Verdict.APPROVE)) or None
@@ -223,7 +223,7 @@ def request_line(record: Record, now: datetime, *, own: bool) -> RequestLine:
 def with_mentions(
     view: CardView, asked: Sequence[Person], named: Sequence[Person] = (), *, rings: bool = False
 ) -> CardView:
-    """Name people on a waiting card: those whom the channel's entry asks, and those whom the reason names besides."""
+    """Add mentions to a waiting card: the people in the channel's `mention` setting, then others the reason names."""
     if view.banner is not Banner.WAITING:
         return view
     ids = {each.object_id.casefold() for each in asked}

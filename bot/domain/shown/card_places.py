@@ -1,6 +1,6 @@
-"""Which cards a request has and in which channels: the names of their surfaces, and who stands in for whom.
+"""Which cards a request has and in which channels, and how their surfaces are named.
 
-The one place that knows how a card's surface is named. Knows nothing of what a card shows.
+The only place that makes or parses surface names of cards. Must not know what a card shows.
 """
 
 import re
@@ -14,34 +14,34 @@ from bot.domain.routing import Channel, same_conversation
 
 CARD: Final = "card:"
 _MILLISECONDS: Final = re.compile(r"[0-9]{13}")
-LATE_ROW = timedelta(minutes=5)  # a row that is so much younger than its request: an earlier store may have had one
-CLOCKS_APART = timedelta(minutes=1)  # Teams' clock and ours
-MOST_COPIES = 5  # of one request that are kept up to date; more come of no crash, only of somebody who makes ids up
+LATE_ROW = timedelta(minutes=5)  # a row so much younger than its request: a store that was lost may have had a card
+CLOCKS_APART = timedelta(minutes=1)  # tolerated difference between Teams' clock and ours
+MOST_COPIES = 5  # cards of one request that are kept up to date; crashes leave fewer, so more ids are forged
 
 
 def card_name(channel: str, activity_id: str | None = None) -> str:
-    """Return the surface name of the card that is posted in a channel; with an activity id, that of a further copy.
+    """Return the surface name of a channel's card. With an activity id: of a further copy of it.
 
-    A copy was posted by a process that could not note it down. Colons in a channel's name are written `%3A`, so that
-    neither can be taken for the other.
+    A copy was posted by a process that could not store it. Colons in a channel's name are written as `%3A`, so that
+    the two kinds of names stay distinct.
     """
     name = CARD + channel.replace("%", "%25").replace(":", "%3A")
     return f"{name}:{activity_id}" if activity_id else name
 
 
 def channel_of_card(name: str) -> str:
-    """Return the channel's name that a card's surface name holds."""
+    """Return the name of the channel from a card's surface name."""
     channel = name.removeprefix(CARD).partition(":")[0]
     return channel.replace("%3A", ":").replace("%25", "%")
 
 
 def is_copy(name: str) -> bool:
-    """True for a further copy: it is updated while it is there, and never posted."""
+    """True for a further copy of a card. Copies are updated, but never posted again."""
     return name.startswith(CARD) and ":" in name.removeprefix(CARD)
 
 
 def is_place_of(record: Record, channel: Channel, conversation: str) -> bool:
-    """True for a conversation in which clicks on this request are clicks in that channel: where it or its card is."""
+    """True if a click in this conversation counts as a click in the channel: the channel is there, or its card is."""
     cards = (each for each in record.surfaces if each.kind is SurfaceKind.CARD)
     places = (each.conversation for each in cards if channel_of_card(each.name) == channel.name)
     return any(same_conversation(each, conversation) for each in (channel.conversation, *places))
@@ -57,21 +57,21 @@ def card_places(record: Record, configuration: Configuration) -> list[tuple[str,
 
 
 def home_problem(record: Record) -> str | None:
-    """Return why the card cannot be shown where the request is decided, None while it can as far as is known."""
+    """Return why Teams refuses the card in the deciding channel, as a code. None: no refusal is known."""
     card = record.surface(card_name(record.route.channel)) if record.route else None
     return card.problem if card and card.delivery is not DeliveryState.IMPOSSIBLE else None
 
 
 def _needs_stand_in(record: Record) -> bool:
-    """A request that waits must be seen by somebody; one that has ended asks for nothing."""
+    """True if the fallback channel must show a request that waits and whose own channel cannot be reached."""
     ended = record.request is not None and record.request.status.ended
     return home_problem(record) is not None and not ended
 
 
 def may_have_more(record: Record) -> bool:
-    """True if Teams may have a card of this request that the row does not know: a post was lost, or a store was.
+    """True if Teams may have a card of this request that is not in the row, because a post or a store was lost.
 
-    Otherwise a click on an unknown card is made up, and following it would lay one request over another one's card.
+    If not, a click on an unknown card is forged. Adopting its card would overwrite the card of another request.
     """
     cards = [surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
     asked_at = record.request.requested_at if record.request else None
@@ -80,9 +80,9 @@ def may_have_more(record: Record) -> bool:
 
 
 def is_too_old_or_new(record: Record, activity_id: str) -> bool:
-    """True for a message that is no card of this request for sure, whoever says otherwise.
+    """True for a message that cannot be a card of this request, by the moment at which it was posted.
 
-    None is older than its request. Where no post was lost it is a store that was: its cards are older than the row.
+    No card is older than its request. If no post was lost, the card is from a lost store and older than the row.
     """
     posted_at, request = _posted_at(activity_id), record.request
     if posted_at is None:
@@ -93,13 +93,13 @@ def is_too_old_or_new(record: Record, activity_id: str) -> bool:
 
 
 def _posted_at(activity_id: str) -> datetime | None:
-    # Assumed: the id is the moment of the post in milliseconds since 1970, as in every example of the vendor's. Of an
-    # id of another form nothing is said. https://learn.microsoft.com/graph/api/chatmessage-get
+    # Assumed: the id is the moment of the post in milliseconds since 1970, as in all of Microsoft's examples. Other
+    # ids are not judged. https://learn.microsoft.com/graph/api/chatmessage-get
     return datetime.fromtimestamp(int(activity_id) / 1000, UTC) if _MILLISECONDS.fullmatch(activity_id) else None
 
 
 def with_adopted_card(record: Record, channel: str, conversation: str, activity_id: str) -> Record:
-    """Take in a card that is in Teams and that the row did not know: as the channel's own where it has none yet."""
+    """Add a card that is in Teams but not in the row: as the channel's card if it has none, else as a copy."""
     cards = (surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD)
     if any(card.activity_id == activity_id for card in cards) or not may_have_more(record):
         return record
@@ -113,12 +113,12 @@ def with_adopted_card(record: Record, channel: str, conversation: str, activity_
             card_name(channel, activity_id), SurfaceKind.CARD, DeliveryState.DELIVERED, conversation, activity_id
         )
         return record.with_surface(found).with_surface(copy)
-    placed = replace(found, conversation=conversation, activity_id=activity_id, delivery=DeliveryState.DELIVERED)
-    return record.with_surface(replace(placed, problem=None, failures=0, refusals=0, retry_at=None))
+    adopted = replace(found, conversation=conversation, activity_id=activity_id, delivery=DeliveryState.DELIVERED)
+    return record.with_surface(replace(adopted, problem=None, failures=0, refusals=0, retry_at=None))
 
 
 def with_unknown_content(record: Record, channel: str) -> Record:
-    """Note down that nobody knows what a channel's cards show, copies included: each is updated once more."""
+    """Mark the content of a channel's cards and their copies as unknown, so that each is updated once more."""
     cards = (surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD)
     shown = {card.name for card in cards if channel_of_card(card.name) == channel}
     surfaces = (replace(each, digest=None) if each.name in shown else each for each in record.surfaces)
@@ -126,7 +126,7 @@ def with_unknown_content(record: Record, channel: str) -> Record:
 
 
 def renamed(record: Record, configuration: Configuration) -> Record:
-    """Follow channels that have another name in the configuration now: a channel is its conversation."""
+    """Rename the row's channels to their current names. Conversations identify channels, so renaming one is safe."""
     for surface in record.surfaces:
         channel = _new_name(channel_of_card(surface.name), surface.conversation, configuration)
         if surface.kind is SurfaceKind.CARD and channel:
@@ -140,13 +140,13 @@ def renamed(record: Record, configuration: Configuration) -> Record:
 
 
 def is_misplaced(record: Record, configuration: Configuration) -> bool:
-    """True for a request whose channel is no more, or has another name now: a restart with another configuration."""
+    """True if the request's channel was removed from the configuration or renamed in it."""
     gone = record.route is not None and configuration.home(record) is None
     return gone or renamed(record, configuration) != record
 
 
 def _new_name(name: str, conversation: str | None, configuration: Configuration) -> str | None:
-    """Return the name that a channel has now, None where it still has its own, or is no more."""
+    """Return a channel's new name; None if it was not renamed, or was removed."""
     if configuration.channel(name):
         return None
     here = (each.name for each in configuration.channels if same_conversation(each.conversation, conversation))

@@ -1,4 +1,4 @@
-"""Who decided what, from the row: our people by name, others as AWS names them. Card, thread and answers tell it."""
+"""Who decided what, from the row: for cards, notes in the thread and answers to clicks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -17,7 +17,7 @@ _SETTLED_BY: Mapping[Status, Action] = {
 
 
 def decision_lines(record: Record) -> tuple[DecisionLine, ...]:
-    """Return who decided what, oldest first: our people by name, others as AWS names them."""
+    """Return who decided what, oldest first: decisions in Teams by the person's name, others as AWS names them."""
     ours = taken(record)
     lines = [*map(decision_line, ours), *(line for level in _levels(record) for line in _outside_lines(level, ours))]
     order = {level.step: number for number, level in enumerate(_levels(record))}
@@ -30,9 +30,9 @@ def decision_lines(record: Record) -> tuple[DecisionLine, ...]:
 
 
 def taken(record: Record) -> list[Decision]:
-    """Return our people's decisions that AWS took: those it accepted, and those that it shows without an answer.
+    """Return the decisions from Teams that took effect: AWS accepted them, or shows them although it did not answer.
 
-    A vote counts once it is accepted; that something was taken back is said only where AWS shows it.
+    Votes count once AWS accepted them, withdrawals only once AWS shows them.
     """
     accepted = [
         each for each in record.decisions if each.state is DecisionState.CONFIRMED and not is_hidden(record, each)
@@ -41,7 +41,7 @@ def taken(record: Record) -> list[Decision]:
 
 
 def is_hidden(record: Record, decision: Decision) -> bool:
-    """True for a cancellation or revocation that AWS does not show; a request that is gone shows nothing any more."""
+    """True for a cancellation or revocation that AWS does not show. False once the request is gone."""
     status = record.request.status if record.request else Status.UNKNOWN
     return isinstance(decision.verdict, Withdrawal) and status not in {STATUS_AFTER[decision.verdict], Status.GONE}
 
@@ -50,9 +50,9 @@ _MAY_HAVE_ARRIVED = frozenset({DecisionState.SENT, DecisionState.UNKNOWN})
 
 
 def _shown_unanswered(record: Record, decision: Decision, accepted: Sequence[Decision]) -> bool:
-    """True for one whose answer is still on its way, or never came, and whose vote AWS shows all the same.
+    """True for a decision that AWS has not answered, or never did, but shows.
 
-    AWS names no author of what was taken back, so of that only what is on its way counts.
+    AWS does not name who withdrew, so a withdrawal counts only while its answer may still arrive.
     """
     if isinstance(decision.verdict, Withdrawal):
         others = any(each.verdict is decision.verdict for each in accepted)
@@ -85,7 +85,7 @@ def _levels(record: Record) -> tuple[Level, ...]:
 
 
 def decision_line(decision: Decision) -> DecisionLine:
-    """Return a decision of ours as it is shown."""
+    """Return the line for a decision made in Teams."""
     at = decision.settled_at or decision.clicked_at
     return DecisionLine(decision.verdict, decision.person.shown_name, at, decision.comment or None, step=decision.step)
 

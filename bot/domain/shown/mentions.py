@@ -1,6 +1,6 @@
-"""Whom a reason names: `@alice@example.com` or `@Display Name`, where that is exactly one member of the channel.
+"""Finds the people that a reason mentions: `@alice@example.com` or `@Display Name` of exactly one channel member.
 
-A mention rings somebody's phone and gives no right to decide. It knows text and roster; not how a mention is shown.
+A mention notifies a person and gives no right to decide. Must not know how a mention is shown.
 """
 
 import unicodedata
@@ -9,38 +9,38 @@ from typing import Final
 
 from bot.domain.identity import Person, Requester
 
-MOST: Final = 5  # people that one reason may ring
-_READ: Final = 512  # characters of it that are looked at; AWS takes 256
-# Nobody rings a whole channel or team by a reason, not even if somebody is named so.
+MOST: Final = 5  # people that one reason may notify
+_READ: Final = 512  # characters of the reason that are searched; AWS accepts 256
+# A reason never notifies a whole channel or team, nor a person with such a name.
 _EVERYBODY: Final = (
     *("channel", "team", "everyone", "everybody", "all", "here", "general"),
     *("チャネル", "チャンネル", "チーム", "全員", "みんな", "みなさん", "皆さん", "皆様", "一般"),
 )
-# What follows a name without a blank and is no part of it.
+# Japanese titles, which follow a name without a blank.
 _TITLES: Final = (
     *("さん", "さま", "くん", "ちゃん", "様", "氏", "殿", "君", "先生", "先輩"),
     *("社長", "部長", "室長", "課長", "係長", "主任"),
 )
-_TIES: Final = frozenset(".-‐‑'’@+_&")  # tie what follows to the word before them: Anne-Marie, O'Neil, example.com.au
+_TIES: Final = frozenset(".-‐‑'’@+_&")  # join two parts of one name: Anne-Marie, O'Neil, example.com.au
 _Names = Mapping[str, Person | None]  # None: several people, or everybody
 
 
 def names_anybody(text: str) -> bool:
-    """True where it is worth reading a roster."""
+    """True if the text may mention a person, so that the roster must be read."""
     return next(_marks(_folded(text[:_READ])), None) is not None
 
 
 def mentioned(
     text: str, members: Iterable[Person], *, requester: Requester, never: Sequence[str] = ()
 ) -> tuple[Person, ...]:
-    """Return the members whom a text names, in its order, at most MOST; `never`: names that stand for everybody.
+    """Return the members that a text mentions, in its order, at most MOST. `never`: further names of groups.
 
-    Whole names in any case, the longest first. Nobody for a name that several have, guests included; never a guest, a
-    person of another tenant or the requester.
+    Whole names in any case; the longest match wins. A name that several members have, guests included, mentions
+    no one. Guests, people of other tenants and the requester are never mentioned.
     """
-    names, spoken = _index(members, never), _folded(text[:_READ])
+    names, folded = _index(members, never), _folded(text[:_READ])
     longest = max(map(len, names), default=0)
-    found = dict.fromkeys(_named(spoken, at + 1, names, longest) for at in _marks(spoken))
+    found = dict.fromkeys(_named(folded, at + 1, names, longest) for at in _marks(folded))
     return tuple(each for each in found if each and not each.guest and not requester.is_person(each))[:MOST]
 
 
@@ -57,7 +57,7 @@ def _index(members: Iterable[Person], never: Sequence[str]) -> _Names:
 
 
 def _marks(text: str) -> Iterator[int]:
-    """Where an @ begins a name: not within an address. After Japanese, which has no blanks, it does."""
+    """Yield where an @ begins a name: at the start of a word, or after Japanese text, which has no blanks."""
     for at, character in enumerate(text):
         if character == "@" and (at == 0 or _script(text[at - 1]) or not _is_word(text[at - 1])):
             yield at
@@ -79,7 +79,7 @@ def _named(text: str, start: int, names: _Names, longest: int) -> Person | None:
 
 
 def _goes_on(text: str, at: int) -> bool:
-    """True where the name before `at` is only the beginning of a longer one."""
+    """True if the name before `at` is only the beginning of a longer name."""
     last, rest = text[at - 1], text[at : at + 3]
     if not rest or not _is_word(last):
         return False
@@ -109,13 +109,13 @@ def _key(name: str) -> str:
 
 
 def _with(spelt: str, character: str, *, apart: bool) -> str:
-    """Add a character; a blank between two Japanese ones makes no difference."""
+    """Add a character, with the blank before it if `apart`. Blanks between Japanese characters are dropped."""
     tied = not apart or not spelt or (_script(spelt[-1]) and _script(character))
     return f"{spelt}{character}" if tied else f"{spelt} {character}"
 
 
 def _folded(text: str) -> str:
-    """Make equal what reads the same: case, full-width forms (＠ too), kinds of blanks, what is not seen."""
+    """Make texts equal that look the same: ignore case, full-width forms (＠ too) and invisible characters."""
     if text.isascii():  # most names and all addresses of a large roster
         return text.casefold().replace("\t", " ")
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
@@ -135,7 +135,7 @@ def _is_word(character: str) -> bool:
 
 
 def _script(character: str) -> str | None:
-    """Return which of the scripts of Japanese a character is of."""
+    """Return the Japanese script of a character; None for any other script."""
     if "\u3041" <= character <= "\u309f":
         return "hiragana"
     if "\u30a1" <= character <= "\u30ff":

@@ -1,6 +1,6 @@
-"""What the thread under a card tells: each decision with the AWS call that was made, and how the request ended.
+"""Builds the notes in the thread under a card: each decision with its AWS call, and how the request ended.
 
-Knows neither channels nor what was delivered; bot.domain.shown.surfaces makes them wanted.
+Must not know channels or deliveries; bot.domain.shown.surfaces adds them.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ _UNDONE = frozenset({DecisionState.RELEASED, DecisionState.REFUSED})
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One note. `overtaken`: it is not worth telling any more."""
+    """One note. `overtaken`: it is outdated, and skipped if it was not sent before."""
 
     name: str
     view: NoteView
@@ -41,7 +41,7 @@ class Note:
 
 
 def thread_notes(record: Record, now: datetime) -> list[Note]:
-    """Return every note that the row gives rise to, in the order in which they are told."""
+    """Return every note of a row, in the order in which they are posted."""
     notes = [note for each in record.decisions for note in _decision_notes(record, each, now)]
     notes += [_late_note(record, each) for each in taken(record) if each.outcome is Outcome.NO_ANSWER]
     if record.request and access_is_over(record.request, now):
@@ -53,7 +53,7 @@ def thread_notes(record: Record, now: datetime) -> list[Note]:
 
 
 def blank_note(record: Record, kind: NoteKind) -> NoteView:
-    """Return a note that says no more than which request it is about."""
+    """Return a note with only the facts of the request."""
     request = record.request
     node = (request.node.name or request.node.id) if request else ""
     return NoteView(kind, record.key.ops_item_id, node, requester=requester_name(record))
@@ -64,12 +64,12 @@ def _decision_notes(record: Record, decision: Decision, now: datetime) -> Iterat
         kind = _TOLD_AS[decision.verdict]
         yield Note(decision.id, replace(_note(record, decision, kind), call=_call(decision, record)))
     why = why_undone(record, decision, now)
-    if why and decision.verdict is not Withdrawal.CANCEL:  # that is told to its requester, who may not see the thread
+    if why and decision.verdict is not Withdrawal.CANCEL:  # requesters may not see the thread: they get a message
         yield _undone_note(record, decision, why, now)
 
 
 def why_undone(record: Record, decision: Decision, now: datetime) -> str | None:
-    """Return, as a code, why a decision whose person was promised an end has come to nothing as far as is known."""
+    """Return the code of why an announced decision had no effect; None if it had one, or may still have."""
     if decision.state is DecisionState.CONFIRMED:
         hidden = is_hidden(record, decision) and not awaits_effect(decision, record.request, now)
         return "not_shown" if hidden else None
@@ -80,17 +80,17 @@ def why_undone(record: Record, decision: Decision, now: datetime) -> str | None:
 
 
 def _undone_note(record: Record, decision: Decision, why: str, now: datetime) -> Note:
-    """Nobody is told to press again once there is nothing left to press."""
+    """Return the note on a decision without effect. Advice to click again is skipped once there is no button."""
     if why == "not_shown":
         view = replace(_note(record, decision, NoteKind.NOT_SHOWN), call=_call(decision, record))
-        return Note(f"{decision.id}:hidden", view, overtaken=not _stands_open(record, decision.verdict, now))
+        return Note(f"{decision.id}:hidden", view, overtaken=not _is_still_possible(record, decision.verdict, now))
     if decision.state is DecisionState.RELEASED and decision.outcome is Outcome.NO_ANSWER:
         view = _note(record, decision, NoteKind.UNANSWERED)
-        return Note(decision.id, view, overtaken=not _stands_open(record, decision.verdict, now))
+        return Note(decision.id, view, overtaken=not _is_still_possible(record, decision.verdict, now))
     return Note(decision.id, _note(record, decision, NoteKind.UNDONE))
 
 
-def _stands_open(record: Record, action: Action, now: datetime) -> bool:
+def _is_still_possible(record: Record, action: Action, now: datetime) -> bool:
     request = record.request
     if request is None or action is not Withdrawal.REVOKE:
         return request is None or not request.status.ended
@@ -109,7 +109,7 @@ def _note(record: Record, decision: Decision, kind: NoteKind) -> NoteView:
 
 
 def _late_note(record: Record, decision: Decision) -> Note:
-    """Tell of a decision that AWS never answered and shows after all: nobody outside Teams made it."""
+    """Return the note on a decision that AWS never answered but shows later. It was made in Teams, not outside."""
     who, comment = decision.person.shown_name, decision.comment or None
     note = replace(blank_note(record, _TOLD_AS[decision.verdict]), who=who, at=decision.clicked_at, comment=comment)
     return Note(f"{decision.id}:shown", replace(note, call=_call(decision, record)))
@@ -120,7 +120,7 @@ def _call(decision: Decision, record: Record) -> str:
 
 
 def _ending_note(record: Record) -> NoteView | None:
-    """Tell how the request ended, unless it was by one of us, or still may prove to have been."""
+    """Return the note on how the request ended; None if it was decided in Teams, or may have been."""
     request = record.request
     if request is None or not request.status.ended or record.live_decisions:
         return None

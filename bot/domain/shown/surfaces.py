@@ -1,4 +1,7 @@
-"""What Teams must show for a row, and when that changes by itself. The one place where facts become views."""
+"""Computes what Teams must show for a row, and when that next changes without an event.
+
+The only place where facts become views.
+"""
 
 import hashlib
 import json
@@ -19,14 +22,14 @@ from bot.domain.shown.notes import blank_note, thread_notes, why_undone
 from bot.domain.shown.reply_views import View
 from bot.domain.shown.views import DirectKind, DirectView, NoteKind, NoteView
 
-LAPSE_GRACE = timedelta(seconds=5)  # AWS is given a moment to notice its own time-out before it is looked at
-IDENTIFYING_SPAN = timedelta(minutes=15)  # after its end; a roster that is away for longer tells of nobody in time
-LATE_FAILURE = timedelta(days=1)  # a failed request older than this is history when it is first seen
+LAPSE_GRACE = timedelta(seconds=5)  # AWS needs a moment to apply its own time-out before we read the request
+IDENTIFYING_SPAN = timedelta(minutes=15)  # after the request's end; how long direct messages wait for a roster
+LATE_FAILURE = timedelta(days=1)  # a failed request that is older when first seen is not shown
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One thing that Teams must show. An `overtaken` message that was not sent yet is skipped."""
+    """One thing that Teams must show. An `overtaken` message is skipped if it was not sent before."""
 
     name: str
     kind: SurfaceKind
@@ -37,7 +40,7 @@ class Wanted:
 
     @property
     def line(self) -> str:
-        """What waits for each other: notes keep their order, so do direct messages; each card is for itself."""
+        """Surfaces of one line are delivered in order: all notes, all direct messages, and each card by itself."""
         return self.name if self.kind is SurfaceKind.CARD else self.kind
 
     @property
@@ -87,7 +90,7 @@ def desired(record: Record, configuration: Configuration, now: datetime) -> tupl
 
 
 def next_change(record: Record, now: datetime) -> datetime | None:
-    """Return the next moment at which the desired surfaces change by themselves."""
+    """Return the next moment at which the desired surfaces change without an event."""
     request = record.request
     if request is None:
         return None
@@ -118,7 +121,7 @@ def _notes(record: Record, home: Channel, now: datetime) -> list[Wanted]:
 
 
 def _overtaken_notes(record: Record, home: Channel, wanted: Sequence[Wanted]) -> list[Wanted]:
-    """Return the notes that were begun, never came through and are true no more."""
+    """Return notes that were started but are no longer wanted, so that they are skipped if not delivered."""
     names = {want.name for want in wanted}
     begun = (each.name for each in record.surfaces if each.kind is SurfaceKind.NOTE)
     blank = blank_note(record, NoteKind.OUTSIDE)
@@ -156,7 +159,7 @@ DIRECTS = {
 
 
 def may_still_be_identified(record: Record, now: datetime) -> bool:
-    """True while nobody knows who asks, and a roster that is away could tell yet: until then nobody is told."""
+    """True while the requester is unidentified but a roster may still identify them. No direct message until then."""
     request = record.request
     if request is None or request.replica_of or (record.requester and record.requester.identified):
         return False
@@ -180,14 +183,17 @@ def _directs(record: Record, home: Channel, configuration: Configuration, now: d
 
 
 def direct_kind(record: Record, now: datetime) -> DirectKind | None:
-    """Return what the requester has to know now."""
+    """Return the kind of direct message that the requester must have now; None if there is nothing to say."""
     if record.request is None:
         return None
     return DirectKind.ENDED if access_is_over(record.request, now) else DIRECTS.get(record.request.status)
 
 
 def _failed_cancellations(record: Record, due: Wanted, now: datetime) -> list[Wanted]:
-    """Tell the requester, who may not see the thread, of what came to nothing after "applying"; the button is there."""
+    """Return direct messages on cancellations that failed after the answer "applying"; they offer Cancel again.
+
+    Requesters may not see the thread.
+    """
     view = due.view
     if not isinstance(view, DirectView) or view.kind is not DirectKind.WAITING:
         return []
@@ -226,7 +232,7 @@ def direct_view(record: Record, kind: DirectKind, configuration: Configuration) 
 
 
 def _may_offer_cancel(record: Record, configuration: Configuration) -> bool:
-    """True while the requester may press; that the execution may not be known yet is found out then."""
+    """True while the message offers Cancel. A click finds out whether the execution is known."""
     request = record.request
     if request is None or request.replica_of or configuration.cancel_role(request.key) is None:
         return False
@@ -236,7 +242,7 @@ def _may_offer_cancel(record: Record, configuration: Configuration) -> bool:
 
 
 def connect_commands(request: AccessRequest) -> tuple[str, ...]:
-    """Return the shell commands (bash, zsh) that open a session with the approved access; made from ids only.
+    """Return the shell commands (bash, zsh) that open a session with the approved access. Made from ids only.
 
     https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access-start-session.html
     """

@@ -36,7 +36,7 @@ class Claim:
 def claim(
     *,
     person: Person,
-    verdict: Action,
+    action: Action,
     step: str,
     request: AccessRequest,
     decisions: tuple[Decision, ...],
@@ -46,14 +46,15 @@ def claim(
 
     - Each person has at most one live decision per step.
     - There are never more live approvals than the step is missing.
-    - A rejection excludes every other live decision at its step, a cancellation those at every step.
-    - There is at most one live revocation.
+    - A reject waits until nothing else is live at its step; approvals there wait for it.
+    - A cancellation waits until nothing is live at any step; votes wait for it.
+    - Only one revocation is live.
 
     What AWS accepted but does not show so far counts as on its way.
     """
-    if isinstance(verdict, Withdrawal):
-        return _claim_withdrawal(person, withdrawal=verdict, step=step, request=request, decisions=decisions, now=now)
-    return _claim_vote(person, verdict=verdict, step=step, request=request, decisions=decisions, now=now)
+    if isinstance(action, Withdrawal):
+        return _claim_withdrawal(person, withdrawal=action, step=step, request=request, decisions=decisions, now=now)
+    return _claim_vote(person, verdict=action, step=step, request=request, decisions=decisions, now=now)
 
 
 def _claim_vote(
@@ -66,7 +67,7 @@ def _claim_vote(
     now: datetime,
 ) -> Claim:
     here = tuple(each for each in decisions if each.step == step and isinstance(each.verdict, Verdict))
-    if own := _standing(here, person):
+    if own := standing_decision(person, here):
         return Claim(ClaimRefusal.REPEAT, own)
     if request.status.ended:
         return Claim(ClaimRefusal.ENDED)
@@ -75,7 +76,7 @@ def _claim_vote(
     if any(each.verdict is Withdrawal.CANCEL and under_way(each, request, now) for each in decisions):
         return Claim(ClaimRefusal.OTHERS_FIRST)
     live = tuple(each for each in here if each.state.live)
-    if _in_the_way(verdict, live, _missing(request, step, here, now)):
+    if is_blocked(verdict, live, missing=_missing(request, step, here, now)):
         return Claim(ClaimRefusal.OTHERS_FIRST)
     return Claim()
 
@@ -95,15 +96,15 @@ def _claim_withdrawal(
     """
     on_their_way = tuple(each for each in decisions if under_way(each, request, now))
     same = tuple(each for each in on_their_way if each.verdict is withdrawal)
-    if own := _standing(same, person):
+    if own := standing_decision(person, same):
         return Claim(ClaimRefusal.REPEAT, own)
     if not (can_be_revoked(request, now) if withdrawal is Withdrawal.REVOKE else can_be_cancelled(request)):
         return Claim(ClaimRefusal.ENDED)
     if withdrawal is Withdrawal.REVOKE and (request.last_level is None or request.last_level.step != step):
         return Claim(ClaimRefusal.STEP_PASSED)
     # a vote cannot block a revocation: it no longer changes access that is granted
-    in_the_way = same if withdrawal is Withdrawal.REVOKE else on_their_way
-    return Claim(ClaimRefusal.OTHERS_FIRST) if in_the_way else Claim()
+    blocking = same if withdrawal is Withdrawal.REVOKE else on_their_way
+    return Claim(ClaimRefusal.OTHERS_FIRST) if blocking else Claim()
 
 
 def under_way(decision: Decision, request: AccessRequest | None, now: datetime) -> bool:
@@ -111,12 +112,14 @@ def under_way(decision: Decision, request: AccessRequest | None, now: datetime) 
     return decision.state.live or awaits_effect(decision, request, now)
 
 
-def _standing(decisions: tuple[Decision, ...], person: Person) -> Decision | None:
+def standing_decision(person: Person, decisions: tuple[Decision, ...]) -> Decision | None:
+    """Return the person's decision that is on its way or that AWS accepted, so that they need no other."""
     kept = (each for each in decisions if each.state.live or each.state is DecisionState.CONFIRMED)
     return next((each for each in kept if each.person.object_id.casefold() == person.object_id.casefold()), None)
 
 
-def _in_the_way(verdict: Verdict, live: tuple[Decision, ...], missing: int) -> bool:
+def is_blocked(verdict: Verdict, live: tuple[Decision, ...], *, missing: int) -> bool:
+    """True if a vote must wait for the `live` votes at its step. `missing`: how many more approvals may be sent."""
     if verdict is Verdict.REJECT:
         return bool(live) or missing < 1
     return len(live) >= missing or any(each.verdict is Verdict.REJECT for each in live)
@@ -135,7 +138,10 @@ def _missing(request: AccessRequest, step: str, here: tuple[Decision, ...], now:
 
 
 def has_room(decision: Decision, level: Level, decisions: tuple[Decision, ...], now: datetime) -> bool:
-    """True if this level, as just read from AWS, needs the vote in addition to those already sent for it."""
+    """True if the level still needs this vote, after all votes that were sent and that AWS does not show so far.
+
+    `level`: as just read from AWS.
+    """
     if not isinstance(decision.verdict, Verdict) or level.required is None or level.votes is None:
         return True  # not a vote, or AWS's count is unknown: then the claim allowed only this vote at its level
     others = (each for each in decisions if each.id != decision.id and each.step == level.step)

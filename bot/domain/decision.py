@@ -1,4 +1,4 @@
-"""States of a decision and all transitions between them. Who may decide is in bot.domain.permission.
+"""Owns the life of a decision: its states and the transitions between them. Who may decide: bot.domain.permission.
 
 A click becomes a decision by a claim on the row (bot.domain.claims):
 
@@ -104,7 +104,7 @@ class Decision:
     role: str | None = None  # the IAM role in which the signal was sent
     execution_id: str | None = None
     sent_comment: str = ""  # of a signal without a role, where only the comment identifies the person
-    announced: bool = False  # the click was answered "applying…", so the thread must report the outcome
+    announced: bool = False  # the thread must report the outcome: "applying…" was answered, or a process took it over
     detail: str = ""  # AWS's error code, if any
 
     @property

@@ -22,7 +22,7 @@ SSO_ROLE_PREFIX = "AWSReservedSSO_"  # only IAM Identity Center makes such roles
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person in Teams as a signed activity or the roster names them."""
+    """A person in Teams as an authenticated activity or the roster names them."""
 
     object_id: str  # Microsoft Entra object id
     tenant_id: str
@@ -38,10 +38,10 @@ class Person:
         return spellings_of(self.object_id, self.upn, self.mail, self.teams_id, _home_address(self.upn))
 
     @property
-    def certain_spellings(self) -> frozenset[str]:
-        """The spellings that identify this person safely: without a mail address that this tenant did not assign.
+    def identifying_spellings(self) -> frozenset[str]:
+        """The spellings that this person could not choose.
 
-        Guests, and members who come from another tenant, may have chosen their mail address themselves.
+        The mail address of a guest, or of a person of another tenant, is left out.
         """
         from_elsewhere = self.guest or _home_address(self.upn) is not None
         return spellings_of(self.object_id, self.upn, None if from_elsewhere else self.mail, self.teams_id)
@@ -176,19 +176,19 @@ class Requester:
         """True if the requester may be this person: they share any id or address. Used to refuse."""
         return bool(self.spellings & person.spellings)
 
-    def is_certainly(self, person: Person) -> bool:
-        """True only if the requester is certainly this person. Used to show people their own requests.
+    def is_identified_as(self, person: Person) -> bool:
+        """True only if the requester is identified as this person. Used to show people their own requests.
 
         Names that a caller or a guest chose count for `is_person`, but not here.
         """
         if self.person is not None:
             return self.identified and self.person.object_id.casefold() == person.object_id.casefold()
-        return self.identified and bool(self.spellings & person.certain_spellings)
+        return self.identified and bool(self.spellings & person.identifying_spellings)
 
     def refusing_as(self, earlier: "Requester | None") -> "Requester":
-        """Add the spellings that an earlier read found for the same principal, so that they still refuse.
+        """Add the names that an earlier read found for the same principal, for refusing only.
 
-        They identify no one: a requester identified by them is unidentified until they can be read again.
+        They do not identify the requester.
         """
         if earlier is None or earlier.principal != self.principal:
             return self
@@ -213,7 +213,7 @@ class Requester:
 
 
 def requester_names(text: str, rules: IdentityRules) -> tuple[str, ...]:
-    """Return the addresses and ids to look this requester up in a directory, the most certain first."""
+    """Return the addresses and ids to look this requester up in a directory, a [people] entry first."""
     principal = Principal.parse(text)
     session = principal.session if rules.trusts(principal) else None
     names = (rules.person_of(principal), session)
@@ -243,13 +243,13 @@ def identify_requester(text: str, rules: IdentityRules, directory: Directory) ->
     """
     principal = Principal.parse(text)
     record = _record_names(text, rules, directory)
-    certain = spellings_of(*requester_names(text, rules), *record)
-    matches = _matching(directory.people, certain)
+    identifying = spellings_of(*requester_names(text, rules), *record)
+    matches = _matching(directory.people, identifying)
     person = matches[0] if len(matches) == 1 else None
-    identified = person is not None or _identified_by_name(principal, certain, rules, record)
+    identified = person is not None or is_identified_by_name(principal, identifying, rules, record)
     if len(matches) > 1:
         identified = False  # an address that several people share does not identify one of them
-    known = certain | spellings_of(principal.text, principal.session)
+    known = identifying | spellings_of(principal.text, principal.session)
     spellings = known.union(*(match.spellings for match in matches))
     name = person.shown_name if person else next(iter(record), principal.shown_name)
     return Requester(principal, identified=identified, spellings=spellings, person=person, name=name, rules=rules.mark)
@@ -263,13 +263,14 @@ def _record_names(text: str, rules: IdentityRules, directory: Directory) -> tupl
 
 
 def _matching(people: Iterable[Person], names: frozenset[str]) -> list[Person]:
-    unique = {person.object_id.casefold(): person for person in people if person.certain_spellings & names}
+    unique = {person.object_id.casefold(): person for person in people if person.identifying_spellings & names}
     return list(unique.values())
 
 
-def _identified_by_name(
-    principal: Principal, certain: frozenset[str], rules: IdentityRules, record: tuple[str, ...]
+def is_identified_by_name(
+    principal: Principal, names: frozenset[str], rules: IdentityRules, record: tuple[str, ...]
 ) -> bool:
+    """True if a [people] entry, an address in the Identity Center record, or a name in `people_domains` exists."""
     if rules.person_of(principal) or any(map(_is_address, record)):
         return True
-    return any(name.rpartition("@")[2] in rules.people_domains for name in certain if "@" in name)
+    return any(name.rpartition("@")[2] in rules.people_domains for name in names if "@" in name)

@@ -1,4 +1,4 @@
-"""All rules on who may decide, revoke and cancel, and on which requests can be decided.
+"""The rules on the person and the request: who may decide, revoke and cancel, and which requests can be decided.
 
 The policy, in the order in which it is checked. Default deny: a rule returns a Refusal, or None if it has no objection.
 
@@ -6,18 +6,22 @@ The policy, in the order in which it is checked. Default deny: a rule returns a 
   channel's approvers at this step; the person is not the requester; the requester is identified (unless the setting
   allows unidentified ones) and provably another person; the request waits for a decision (for Revoke: access was
   granted at this step); AWS is not certain to refuse the role; a required comment is not empty.
-- Cancel (`may_cancel`): the person is the identified requester, and the account has a role for it.
+- Cancel (`may_cancel`): the request is no replica; the person belongs to the tenant and is the identified Teams user
+  who made the request; the click names no step; the account has a cancel_role; the request waits.
 
-Rosters are read by bot.service.clicks.permission_check; nothing here reads anything.
+Not here: the place of the click (bot.service.clicks.locator); whether the request is routed, and its requester
+identified under the present file (bot.service.clicks.permission_check, which also reads the rosters); whose click
+proceeds (bot.domain.claims); AWS's last word (bot.service.clicks.state_check).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import assert_never
 
 from bot.domain.identity import Person, Requester, role_of_arn
-from bot.domain.request import AccessRequest, Action, ApproverKind, Level, Status, Withdrawal
+from bot.domain.request import AccessRequest, Action, ApproverKind, Level, Status, Verdict, Withdrawal
 from bot.domain.routing import MEMBERS, Channel
 from bot.text.invisible import is_visible
 
@@ -37,7 +41,7 @@ class Refusal(StrEnum):
     CONSOLE_ONLY = "console_only"  # the policy's approvers are Identity Center users or groups
     OTHER_ROLE = "other_role"  # the policy lists other roles than the channel's approver_role
     COMMENT_REQUIRED = "comment_required"
-    NOT_ROUTED = "not_routed"  # the tags that decide the channel could not be read so far
+    NOT_ROUTED = "not_routed"  # this channel does not decide the request now; PermissionCheck.refusal has the causes
     NOT_COMPARABLE = "not_comparable"  # nothing known proves that the clicker is not the requester
     UNREADABLE = "unreadable"  # it is unknown whether AWS waits for a decision
     REPLICA = "replica"  # a copy in the delegated administrator account
@@ -57,7 +61,7 @@ class Membership:
 def may_decide(
     person: Person,
     *,
-    verdict: Action,
+    action: Action,
     comment: str,
     request: AccessRequest,
     requester: Requester,
@@ -75,20 +79,19 @@ def may_decide(
         return Refusal.REPLICA
     if not channel.decide:
         return Refusal.PAUSED
-    approver = _refused_as_approver(person, channel.approvers_at(step), membership, tenant_id)
-    if approver:
-        return approver
+    if refusal := _refused_as_approver(person, channel.approvers_at(step), membership, tenant_id):
+        return refusal
     if requester.is_person(person):
         return Refusal.OWN_REQUEST
     if not requester.identified and not allow_unidentified:
         return Refusal.UNIDENTIFIED
     if not requester.comparable_with(person):
         return Refusal.NOT_COMPARABLE
-    if unfit := _unfit(request, verdict, step):
-        return unfit
-    if refused := _refused_by_aws(request.level(step), channel.role_at(step, request.key.account)):
-        return refused
-    if verdict in channel.comment_required and not is_visible(comment):
+    if refusal := _unfit(request, action, step):
+        return refusal
+    if refusal := _refused_by_aws(request.level(step), channel.role_at(step, request.key.account)):
+        return refusal
+    if action in channel.comment_required and not is_visible(comment):
         return Refusal.COMMENT_REQUIRED
     return None
 
@@ -102,17 +105,19 @@ def _refused_by_aws(level: Level | None, role: str | None) -> Refusal | None:
     return None if lists_role(level, role) else Refusal.OTHER_ROLE
 
 
-def _unfit(request: AccessRequest, verdict: Action, step: str) -> Refusal | None:
-    """Return why the request, in its current state, accepts this action from no approver."""
-    match verdict:
+def _unfit(request: AccessRequest, action: Action, step: str) -> Refusal | None:
+    """Return why no approver could do this now: the request is not in the state for it."""
+    match action:
         case Withdrawal.CANCEL:
-            return Refusal.NOT_REQUESTER
+            return Refusal.NOT_REQUESTER  # no click gets here: may_cancel decides
         case Withdrawal.REVOKE:
             if request.status is not Status.APPROVED or request.execution_id is None or request.last_level is None:
                 return Refusal.UNREADABLE
             return None if request.last_level.step == step else Refusal.OTHER_STEP
-        case _:
+        case Verdict():
             return None if can_be_decided(request) else Refusal.UNREADABLE
+        case _:
+            assert_never(action)
 
 
 def can_be_revoked(request: AccessRequest, now: datetime) -> bool:
@@ -130,8 +135,8 @@ def may_cancel(
     """
     if request.replica_of:
         return Refusal.REPLICA
-    if stranger := not_the_requester(person, requester, tenant_id):
-        return stranger
+    if refusal := not_the_requester(person, requester, tenant_id):
+        return refusal
     if step:
         return Refusal.OTHER_STEP
     if not has_role:
@@ -164,9 +169,10 @@ def can_be_decided(request: AccessRequest) -> bool:
 def _refused_as_approver(
     person: Person, approvers: Iterable[str], membership: Membership, tenant_id: str
 ) -> Refusal | None:
-    """Return why the person is no approver: not listed, a guest or of another tenant, or the roster is unreadable.
+    """Return why the person is no approver.
 
-    Guests and people of other tenants count only if listed by object id.
+    In this order: nobody is listed; an id or a tenant is missing; a guest, or a person of another tenant, who is not
+    listed by object id; the roster could not be read; the person is not listed.
     """
     listed = frozenset(each.casefold() for each in approvers)
     if not listed:

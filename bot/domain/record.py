@@ -32,7 +32,7 @@ class DeliveryState(StrEnum):
     """State of a surface's delivery."""
 
     WAITING = "waiting"  # not posted, or the post failed; it is tried again
-    CLAIMED = "claimed"  # about to be posted; a crash here may leave one orphan
+    POSTING = "claimed"  # a post is about to be sent; a crash here may leave one orphan
     DELIVERED = "delivered"
     SKIPPED = "skipped"  # outdated before it was sent
     IMPOSSIBLE = "impossible"  # Teams refused it permanently; no further attempt
@@ -50,7 +50,7 @@ class Surface:
     digest: str | None = None  # of the content that was delivered; if it differs, an update is due
     attempts: int = 0  # posts that were started
     reposts: int = 0  # how often it was posted again because a person deleted it
-    lost: int = 0  # posts whose result is unknown: Teams may have as many copies that the row does not know
+    unconfirmed_posts: int = 0  # with the one in progress; Teams may have as many copies that are not in the row
     problem: str | None = None  # code of Teams' refusal; it is permanent only if `delivery` is IMPOSSIBLE
     failures: int = 0  # consecutive, of any kind; sets the pause before the next attempt
     refusals: int = 0  # those of `failures` that Teams refused; outages and throttling say nothing about the recipient
@@ -60,6 +60,10 @@ class Surface:
     def decision_id(self) -> str | None:
         """The id of the decision that a message is about, if any: `note:<id>`, `note:<id>:shown`, `dm:<id>`."""
         return None if self.kind is SurfaceKind.CARD else self.name.split(":")[1]
+
+    def with_post_confirmed(self) -> "Surface":
+        """Count one post less as unconfirmed: its result is known."""
+        return replace(self, unconfirmed_posts=max(0, self.unconfirmed_posts - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +124,8 @@ class Record:
     def requeue_by(self, moment: datetime) -> "Record":
         """Make the row due at this moment at the latest; an earlier due time stays.
 
-        A row that is leased is due at the end of the lease, and giving the lease back removes that due time. A later
-        moment would be removed with it, so it is moved to just before the end of the lease.
+        The due time set by a lease disappears with the lease. A request to reconcile at or after that moment is stored
+        one microsecond earlier, so that it does not disappear, too.
         """
         if self.lease and self.only_due_for_lease:
             moment = min(moment, self.lease.until - timedelta.resolution)
@@ -140,7 +144,7 @@ class Record:
     def leased_to(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":
         """Take or renew the lease; None while another process holds it.
 
-        Taking it makes the row due at the end of the lease, in case its holder crashes.
+        Taking the lease replaces requeue_at by the lease's end, so the row is due again if the holder crashes.
         """
         ours = self.lease is not None and self.lease.owner == owner
         if self.lease and not ours and self.lease.until > now:

@@ -120,7 +120,7 @@ class CommandService:
         known = await self._known(person)
         lines = []
         for row in rows:
-            own = bool(row.requester and row.requester.is_certainly(known))
+            own = bool(row.requester and row.requester.is_identified_as(known))
             if own or await self._may_decide(row, known):
                 lines.append(request_line(row, self._clock.now(), own=own))
         return lines
@@ -168,7 +168,7 @@ class CommandService:
         if not message.personal:
             return _has_card_in(row, message.conversation)
         known = await self._known(message.person)
-        if row.requester and row.requester.is_certainly(known):
+        if row.requester and row.requester.is_identified_as(known):
             return True
         home = self._configuration.value.home(row)
         return home is not None and await self._is_member(home, known)

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from bot.domain.audit import AuditEntry, steps
 from bot.domain.identity import Requester
-from bot.domain.record import Record
+from bot.domain.record import Record, Surface
 from bot.domain.request import RequestKey
 from bot.ports.store import Change, PersonalChat, RowUnreadable, Watched
 
@@ -27,6 +27,7 @@ AUDIT_KEPT = timedelta(days=400)  # a year, plus some weeks to ask about its fir
 StoredNames = Mapping[type, Mapping[str, str]]  # class -> Python field -> member of the stored JSON
 STORED_NAMES: Final[StoredNames] = {
     Record: {"reconcile_failures": "looks_failed", "requeue_at": "next_look_at"},
+    Surface: {"unconfirmed_posts": "lost"},
     Requester: {"identified": "placed"},
 }
 """The stored name of each field whose Python name differs from it. Every other field is stored under its Python name.

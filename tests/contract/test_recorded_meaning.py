@@ -202,7 +202,7 @@ def test_surfaces() -> None:
         digest="d" * 64,
         attempts=5,
         reposts=1,
-        lost=2,
+        unconfirmed_posts=2,
         problem="forbidden",
         failures=4,
         refusals=3,

@@ -171,7 +171,7 @@ def test_recorded_values_keep_their_meaning() -> None:
     assert cancelled.decision("i1") is not None
     assert waiting.requester is not None
     assert waiting.requester.person is not None
-    assert waiting.requester.is_certainly(waiting.requester.person)
+    assert waiting.requester.is_identified_as(waiting.requester.person)
     assert not waiting.requester.is_person(waiting.decisions[0].person)
     ended = {name: row.request.status.ended for name in ROWS["requests"] if (row := read(name)).request}
     assert sorted(name for name, over in ended.items() if not over) == ["replica", "unreadable facts", "waiting"]

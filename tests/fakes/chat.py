@@ -169,6 +169,6 @@ class FakePeople:
         The latter have addresses only if one of `names` is theirs.
         """
         others = [
-            each if each.certain_spellings & names else replace(each, upn=None, mail=None) for each in self.by_chat
+            each if each.identifying_spellings & names else replace(each, upn=None, mail=None) for each in self.by_chat
         ]
         return others if self.failing else [*self.people, *others]

@@ -27,7 +27,9 @@ async def orphan(world: World, key: RequestKey | None = None) -> str:
     posted = await world.chat.post(CHANNEL, Message({"type": "AdaptiveCard"}, "left behind"))
     card = (await world.row(key)).surface("card:approvals") if key else None
     if key and card:
-        await world.rows.apply(key, lambda record: record.with_surface(replace(card, lost=card.lost + 1)))
+        await world.rows.apply(
+            key, lambda record: record.with_surface(replace(card, unconfirmed_posts=card.unconfirmed_posts + 1))
+        )
     return posted.activity_id
 
 
@@ -64,14 +66,14 @@ async def test_post_without_a_stored_id_becomes_the_card(world: World) -> None:
     row = await world.row(key)
     card = row.surface("card:approvals")
     assert card is not None
-    begun = replace(card, conversation=None, activity_id=None, digest=None, lost=1)
+    begun = replace(card, conversation=None, activity_id=None, digest=None, unconfirmed_posts=1)
     await world.rows.apply(key, lambda record: record.with_surface(begun))
     async with world.running():
         await press_on(world, key, posted, Verb.REFRESH)
         await world.clock.advance(2)
     found = (await world.row(key)).surface("card:approvals")
     assert found is not None
-    assert (found.activity_id, found.lost) == (posted, 0)
+    assert (found.activity_id, found.unconfirmed_posts) == (posted, 0)
     assert world.chat.sent[posted].buttons
 
 

@@ -35,7 +35,7 @@ async def _surface(world: World, key: RequestKey, name: str = CARD) -> Surface:
 async def test_stored_post_is_not_counted_as_lost(world: World) -> None:
     """With the activity id in the row, no copy is possible."""
     row = await world.shown(world.aws.add())
-    assert {surface.lost for surface in row.surfaces} == {0}
+    assert {surface.unconfirmed_posts for surface in row.surfaces} == {0}
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ async def test_post_that_certainly_failed_is_not_counted_as_lost(world: World, e
     async with world.running():
         await world.rows.requeue(key)
         await world.clock.advance(1)
-        assert {surface.lost for surface in (await world.row(key)).surfaces} == {0}
+        assert {surface.unconfirmed_posts for surface in (await world.row(key)).surfaces} == {0}
         await world.clock.advance(1800)
-    assert {surface.lost for surface in (await world.row(key)).surfaces} == {0}
+    assert {surface.unconfirmed_posts for surface in (await world.row(key)).surfaces} == {0}
     assert len(world.chat.of("post")) == 1
 
 
@@ -64,13 +64,13 @@ async def test_post_with_a_lost_reply_stays_counted(world: World) -> None:
         await world.rows.requeue(key)
         await world.clock.advance(6)
         assert len(world.chat.of("post")) == 2
-        assert (await _surface(world, key)).lost == 1
+        assert (await _surface(world, key)).unconfirmed_posts == 1
         del world.chat.sent[(await _surface(world, key)).activity_id or ""]
         world.aws.decide(key, Verdict.APPROVE)
         await world.rows.requeue(key)
         await world.clock.advance(1)
     card = await _surface(world, key)
-    assert (card.lost, card.reposts, card.attempts) == (1, 1, 3)
+    assert (card.unconfirmed_posts, card.reposts, card.attempts) == (1, 1, 3)
 
 
 async def test_post_of_a_crashed_process_stays_counted(world: World) -> None:
@@ -82,12 +82,18 @@ async def test_post_of_a_crashed_process_stays_counted(world: World) -> None:
     await world.chat.arrived["post"].wait()
     reconcile.cancel()
     await asyncio.gather(reconcile, return_exceptions=True)
-    assert ((await _surface(world, key)).lost, (await _surface(world, key)).delivery) == (1, DeliveryState.CLAIMED)
+    assert ((await _surface(world, key)).unconfirmed_posts, (await _surface(world, key)).delivery) == (
+        1,
+        DeliveryState.POSTING,
+    )
     del world.chat.gates["post"]
     world.build()
     async with world.running():
         await world.clock.advance(ROW_LEASE.total_seconds() + 1)
-    assert ((await _surface(world, key)).lost, (await _surface(world, key)).delivery) == (1, DeliveryState.DELIVERED)
+    assert ((await _surface(world, key)).unconfirmed_posts, (await _surface(world, key)).delivery) == (
+        1,
+        DeliveryState.DELIVERED,
+    )
 
 
 async def test_copies_after_lost_replies_are_capped(world: World) -> None:
@@ -186,7 +192,7 @@ async def test_card_of_a_paused_worker_is_kept_up_to_date(world: World) -> None:
     gate.set()
     await paused
     assert len(world.chat.of("direct")) == 1
-    assert (await _surface(world, key)).lost == 0
+    assert (await _surface(world, key)).unconfirmed_posts == 0
     world.aws.decide(key, Verdict.REJECT)
     await other.shown(key)
     assert [sent.buttons for sent in world.chat.of("post")] == [False, False]

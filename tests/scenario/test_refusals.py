@@ -248,7 +248,7 @@ async def test_deleted_card_is_posted_again_three_times_while_the_request_is_ope
         row = await world.shown(key)
     card = row.surface("card:approvals")
     assert card is not None
-    assert (card.delivery, card.reposts, card.lost) == (DeliveryState.IMPOSSIBLE, retry_policy.REPOSTS, 0)
+    assert (card.delivery, card.reposts, card.unconfirmed_posts) == (DeliveryState.IMPOSSIBLE, retry_policy.REPOSTS, 0)
     assert world.chat.asked["post"] == 1 + retry_policy.REPOSTS
 
 

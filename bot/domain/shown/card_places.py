@@ -76,7 +76,7 @@ def may_have_more(record: Record) -> bool:
     cards = [surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
     asked_at = record.request.requested_at if record.request else None
     late = asked_at is not None and record.created_at - asked_at > LATE_ROW
-    return len(cards) < MOST_COPIES and (late or any(card.lost for card in cards))
+    return len(cards) < MOST_COPIES and (late or any(card.unconfirmed_posts for card in cards))
 
 
 def is_too_old_or_new(record: Record, activity_id: str) -> bool:
@@ -88,7 +88,7 @@ def is_too_old_or_new(record: Record, activity_id: str) -> bool:
     if posted_at is None:
         return False
     begun = min(record.created_at, (request and request.requested_at) or record.created_at)
-    lost = any(surface.lost for surface in record.surfaces if surface.kind is SurfaceKind.CARD)
+    lost = any(surface.unconfirmed_posts for surface in record.surfaces if surface.kind is SurfaceKind.CARD)
     return posted_at < begun - CLOCKS_APART or (not lost and posted_at > record.created_at + CLOCKS_APART)
 
 
@@ -107,7 +107,7 @@ def with_adopted_card(record: Record, channel: str, conversation: str, activity_
     if own is None:
         name = card_name(channel)
         return record.with_surface(Surface(name, SurfaceKind.CARD, DeliveryState.DELIVERED, conversation, activity_id))
-    found = replace(own, lost=max(0, own.lost - 1))
+    found = own.with_post_confirmed()
     if own.activity_id:
         copy = Surface(
             card_name(channel, activity_id), SurfaceKind.CARD, DeliveryState.DELIVERED, conversation, activity_id

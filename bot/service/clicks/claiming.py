@@ -45,7 +45,7 @@ def claimed(record: Record, permit: Permit, inputs: Inputs, now: datetime) -> Re
     decision = permit.decision
     answer = claim(
         person=decision.person,
-        verdict=decision.verdict,
+        action=decision.verdict,
         step=decision.step,
         request=record.request,
         decisions=record.decisions,

@@ -73,7 +73,11 @@ class PermissionCheck:
     def refusal(
         self, record: Record, channel_name: str, actor: Actor, *, action: Action, step: str, comment: str
     ) -> Refusal | None:
-        """Return why the person may not do this, by this row and the current configuration; None if they may."""
+        """Return why the person may not do this, by this row and the current configuration; None if they may.
+
+        NOT_ROUTED: the request or its requester was never read; it has no route; tags that its route needs are unread;
+        it is routed to another channel; or this channel was removed, or moved to another conversation.
+        """
         request, requester, route = record.request, record.requester, record.route
         if request is None or requester is None or route is None or not route.settled or route.channel != channel_name:
             return Refusal.NOT_ROUTED
@@ -84,7 +88,7 @@ class PermissionCheck:
             return Refusal.RECONFIGURED
         return may_decide(
             actor.person,
-            verdict=action,
+            action=action,
             comment=comment,
             request=request,
             requester=requester,

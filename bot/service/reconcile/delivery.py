@@ -19,7 +19,7 @@ from bot.service.reconcile.outbox import OutboxEntry
 from bot.service.reconcile.retry_policy import CONSEQUENCES, Consequence
 from bot.telemetry import Telemetry
 
-UNDONE = frozenset({DeliveryState.WAITING, DeliveryState.CLAIMED})
+UNDONE = frozenset({DeliveryState.WAITING, DeliveryState.POSTING})
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
@@ -55,9 +55,9 @@ class Delivery:
             await self._give_up(former.problem)
         elif waits_until(former, self._now()):
             return
-        elif former.delivery is DeliveryState.CLAIMED and former.lost >= retry_policy.MOST_POSTS:
+        elif former.delivery is DeliveryState.POSTING and former.unconfirmed_posts >= retry_policy.MOST_POSTS:
             # the process ended after each post, or the store did not accept the result
-            await self._capped("not_noted", copies=former.lost)
+            await self._capped("not_noted", copies=former.unconfirmed_posts)
         else:
             await self._attempt()
 
@@ -95,7 +95,7 @@ class Delivery:
 
     async def _post_card(self) -> None:
         shown = await self._mentioning.on_post(self._entry.record, self._wanted)  # before the claim: it may be slow
-        await self._entry.claim()
+        await self._entry.begin_post()
         conversation = self._wanted.channel.conversation
         posted = await self._sent(shown, lambda message: self._chat.post(conversation, message), alert=True)
         await self._delivered(posted)
@@ -113,7 +113,7 @@ class Delivery:
         thread = _thread(self._entry.record, self._wanted)
         if self._former.delivery not in UNDONE or thread is None:
             return
-        await self._entry.claim()
+        await self._entry.begin_post()
         posted = await self._sent(self._wanted, lambda message: self._chat.reply(thread, message))
         await self._delivered(posted)
 
@@ -123,7 +123,7 @@ class Delivery:
         person = self._wanted.person
         if person is None:
             raise ChatRefused(ChatProblem.UNKNOWN_PERSON)
-        await self._entry.claim()
+        await self._entry.begin_post()
         posted = await self._sent(self._wanted, lambda message: self._chat.direct(person, message), alert=True)
         await self._delivered(posted)
 
@@ -157,7 +157,7 @@ class Delivery:
 
     async def _unavailable(self, code: str, *, ambiguous: bool = False) -> None:
         """Retry later. A post whose answer was lost may have arrived: after MOST_POSTS, only one an hour is sent."""
-        copies = self._former.lost + 1
+        copies = self._former.unconfirmed_posts + 1
         if ambiguous and copies >= retry_policy.MOST_POSTS:
             await self._capped(code, copies=copies)
         else:

@@ -1,7 +1,7 @@
 """The row as an outbox: what is stored before and after each write to Teams. Sends nothing.
 
-A post is claimed before it leaves, and its id is saved right after. A claim counts the post as one that may be in Teams
-without our knowledge (`Surface.lost`); the count goes down again once the result is known.
+A post is stored before it leaves, and its id right after. Until its result is known it counts as one that may be in
+Teams without our knowledge (`Surface.unconfirmed_posts`).
 """
 
 from collections.abc import Callable
@@ -41,10 +41,10 @@ class OutboxEntry:
         """Renew the lease. Raises LeaseHeld if another process has it."""
         self.record = await self._rows.renew(self.record.key, self._owner)
 
-    async def claim(self) -> None:
+    async def begin_post(self) -> None:
         """Store that a post is about to be sent. Raises LeaseHeld."""
         await self.renew()
-        await self._change(_claimed)
+        await self._change(_posting)
 
     async def begin_update(self) -> None:
         """Store that a card is about to change: its content is unknown until the answer is stored. Raises LeaseHeld."""
@@ -124,16 +124,21 @@ class OutboxEntry:
         """
         name = card_name(self.wanted.channel.name, posted.activity_id)
         copy = Surface(name, self.wanted.kind, DeliveryState.DELIVERED, posted.conversation, posted.activity_id)
-        return record.with_surface(replace(former, lost=max(0, former.lost - 1))).with_surface(copy)
+        return record.with_surface(former.with_post_confirmed()).with_surface(copy)
 
 
-def _claimed(former: Surface) -> Surface:
-    return replace(former, delivery=DeliveryState.CLAIMED, attempts=former.attempts + 1, lost=former.lost + 1)
+def _posting(former: Surface) -> Surface:
+    return replace(
+        former,
+        delivery=DeliveryState.POSTING,
+        attempts=former.attempts + 1,
+        unconfirmed_posts=former.unconfirmed_posts + 1,
+    )
 
 
 def _result_known(former: Surface) -> Surface:
-    """Count a claimed post down; updates claim nothing."""
-    return replace(former, lost=max(0, former.lost - 1)) if former.delivery is DeliveryState.CLAIMED else former
+    """Count the post in progress as confirmed; for an update there is none."""
+    return former.with_post_confirmed() if former.delivery is DeliveryState.POSTING else former
 
 
 def _delivered(former: Surface, posted: Posted, digest: str | None) -> Surface:

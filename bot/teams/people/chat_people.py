@@ -42,7 +42,7 @@ class ChatPeople:
         People with one of the names are left out if Teams does not answer. All others may have no addresses.
         """
         folded = [replace(chat, person=_folded(chat.person)) for chat in chats]
-        wanted = [chat for chat in folded if chat.person.certain_spellings & names]
+        wanted = [chat for chat in folded if chat.person.identifying_spellings & names]
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await self._request_all(wanted[:MOST_REQUESTED])

@@ -25,19 +25,19 @@ RECONCILING = "tests/scenario/test_reconciling.py::"
 ORPHANS = "tests/scenario/test_orphan_cards.py::"
 MATRIX = "tests/security/test_authorisation.py::test_click_without_permission_is_refused_and_nothing_reaches_aws"
 
-_nothing_is_live = around(lambda blocked, verdict, _live, _missing: blocked(verdict, (), 1))
+_nothing_is_live = around(lambda is_blocked, verdict, _live, *, missing: is_blocked(verdict, (), missing=1))
 
 
-def _beside_votes(claim: Any, *, verdict: Action, decisions: tuple[Decision, ...], **facts: object) -> Any:
-    if verdict is Withdrawal.CANCEL:
-        decisions = tuple(each for each in decisions if each.verdict is verdict)
-    return claim(verdict=verdict, decisions=decisions, **facts)
+def _beside_votes(claim: Any, *, action: Action, decisions: tuple[Decision, ...], **facts: object) -> Any:
+    if action is Withdrawal.CANCEL:
+        decisions = tuple(each for each in decisions if each.verdict is action)
+    return claim(action=action, decisions=decisions, **facts)
 
 
-def _beside_cancellations(claim: Any, *, verdict: Action, decisions: tuple[Decision, ...], **facts: object) -> Any:
-    if isinstance(verdict, Verdict):
+def _beside_cancellations(claim: Any, *, action: Action, decisions: tuple[Decision, ...], **facts: object) -> Any:
+    if isinstance(action, Verdict):
         decisions = tuple(each for each in decisions if each.verdict is not Withdrawal.CANCEL)
-    return claim(verdict=verdict, decisions=decisions, **facts)
+    return claim(action=action, decisions=decisions, **facts)
 
 
 def _as_in_a_role(voted_by: Any, vote: Vote, decision: Decision) -> Any:
@@ -77,17 +77,17 @@ GUARDS = (
     Guard(
         "the claim",
         "tests/unit/domain/test_claims.py::test_one_approval_lets_one_through[approve-approve-claimed]",
-        {"bot.domain.claims:_in_the_way": _nothing_is_live},
+        {"bot.domain.claims:is_blocked": _nothing_is_live},
     ),
     Guard(
         "the claim and the quota check together",
         TRUTH + "test_click_waits_for_the_effect_of_the_first_signal",
-        {"bot.domain.claims:_in_the_way": _nothing_is_live, HAS_ROOM: always(True)},
+        {"bot.domain.claims:is_blocked": _nothing_is_live, HAS_ROOM: always(True)},
     ),
     Guard(
         "one claim per person and step",
         "tests/unit/domain/test_claims.py::test_a_repeat_is_answered_from_the_first",
-        {"bot.domain.claims:_standing": always(None)},
+        {"bot.domain.claims:standing_decision": always(None)},
     ),
     Guard(
         "a held claim is not taken over",

@@ -97,7 +97,7 @@ GUARDS = (
         "a record without an address identifies no one",
         IDENTITY_CENTER + "test_ambiguous_record_lets_nobody_decide[names1]",
         {
-            "bot.domain.identity:_identified_by_name": around(
+            "bot.domain.identity:is_identified_by_name": around(
                 lambda by_name, principal, certain, rules, record: (
                     bool(record) or by_name(principal, certain, rules, record)
                 )

@@ -30,7 +30,7 @@ def claimed(
     """Ask for a claim, a second after what was decided before."""
     return claim(
         person=clicker,
-        verdict=verdict,
+        action=verdict,
         step=step,
         request=asked or request(),
         decisions=decisions,

@@ -31,7 +31,7 @@ def refusal(
     """Ask the rule, with everything in order unless said otherwise."""
     return may_decide(
         clicker,
-        verdict=verdict,
+        action=verdict,
         comment=comment,
         request=asked or request(),
         requester=requester,

@@ -13,7 +13,7 @@ from tests.unit.domain.sample import KEY, NOW, SECOND, TARO_REQUESTER, decision,
 
 SPAN = timedelta(seconds=60)
 ROW = Record(KEY, NOW, version=7)
-CARD = Surface("card:approvals", SurfaceKind.CARD, DeliveryState.CLAIMED)
+CARD = Surface("card:approvals", SurfaceKind.CARD, DeliveryState.POSTING)
 
 
 # --- decisions and surfaces

@@ -42,7 +42,7 @@ def taken_back(
     sample = granted() if withdrawal is REVOKE else request()
     asked = replace(sample, **facts)  # type: ignore[arg-type]  # facts are fields of the request
     step = "Level2" if withdrawal is REVOKE else ""
-    return claim(person=clicker, verdict=withdrawal, step=step, request=asked, decisions=decisions, now=now)
+    return claim(person=clicker, action=withdrawal, step=step, request=asked, decisions=decisions, now=now)
 
 
 def made(by: Person, action: Action, state: DecisionState = CLAIMED, *, step: str | None = None) -> Decision:
@@ -102,13 +102,13 @@ def test_what_can_be_revoked(status: Status) -> None:
 def test_a_window_that_is_not_known_to_be_open(facts: dict[str, object]) -> None:
     """Without an end ahead, or without an execution to signal, there is nothing to revoke."""
     assert not can_be_revoked(granted(**facts), NOW)
-    answer = claim(person=HANAKO, verdict=REVOKE, step="Level2", request=granted(**facts), decisions=(), now=ALONG)
+    answer = claim(person=HANAKO, action=REVOKE, step="Level2", request=granted(**facts), decisions=(), now=ALONG)
     assert answer == Claim(ClaimRefusal.ENDED)
 
 
 def test_a_revocation_belongs_to_the_step_that_settled_the_request() -> None:
     """The button of another level claims nothing."""
-    answer = claim(person=HANAKO, verdict=REVOKE, step="Level1", request=granted(), decisions=(), now=ALONG)
+    answer = claim(person=HANAKO, action=REVOKE, step="Level1", request=granted(), decisions=(), now=ALONG)
     assert answer == Claim(ClaimRefusal.STEP_PASSED)
 
 
@@ -130,7 +130,7 @@ def test_a_cancellation_goes_alone(state: DecisionState, vote: Verdict, step: st
     assert taken_back(TARO_PERSON, CANCEL, made(HANAKO, vote, state, step=step)) == Claim(ClaimRefusal.OTHERS_FIRST)
     asked = request(level("Level1", state=LevelState.APPROVED), level("Level2")) if step == "Level2" else request()
     cancelling = made(TARO_PERSON, CANCEL, state)
-    answer = claim(person=HANAKO, verdict=vote, step=step, request=asked, decisions=(cancelling,), now=ALONG)
+    answer = claim(person=HANAKO, action=vote, step=step, request=asked, decisions=(cancelling,), now=ALONG)
     assert answer == Claim(ClaimRefusal.OTHERS_FIRST)
 
 
@@ -142,7 +142,7 @@ def test_what_aws_took_and_does_not_show_yet_counts(vote: Verdict) -> None:
     assert taken_back(TARO_PERSON, CANCEL, accepted, now=late) == Claim()
     cancelled = made(TARO_PERSON, CANCEL, CONFIRMED)
     for now, refusal in ((ALONG, ClaimRefusal.OTHERS_FIRST), (late, None)):
-        answer = claim(person=HANAKO, verdict=vote, step="Level1", request=request(), decisions=(cancelled,), now=now)
+        answer = claim(person=HANAKO, action=vote, step="Level1", request=request(), decisions=(cancelled,), now=now)
         assert answer.refusal is refusal
 
 
@@ -189,7 +189,7 @@ def revoking(
         "comment": "",
     }
     asked = asked or granted()
-    return may_decide(clicker, verdict=REVOKE, request=asked, step=step, **usual | more)  # type: ignore[arg-type]  # what it takes
+    return may_decide(clicker, action=REVOKE, request=asked, step=step, **usual | more)  # type: ignore[arg-type]  # what it takes
 
 
 CONSOLE = replace(level("Level2", state=LevelState.APPROVED), approvers=(Approver(ApproverKind.GROUP, "a-group"),))
@@ -230,7 +230,7 @@ def test_nobody_cancels_as_an_approver() -> None:
     """However it came there, a cancellation never passes by the approvers' rules."""
     refusal = may_decide(
         HANAKO,
-        verdict=CANCEL,
+        action=CANCEL,
         comment="",
         request=request(),
         requester=TARO_REQUESTER,

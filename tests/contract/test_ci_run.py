@@ -90,6 +90,6 @@ def test_without_root_or_apt_the_missing_packages_are_listed(
     machine: Machine, programs: tuple[str, ...], user: int
 ) -> None:
     """A user without root, and a system without apt-get, get the list of missing packages, and nothing runs."""
-    code, said, calls = machine.has("python3", "make", "fc-list", "id", *programs, user=user).run()
+    code, stderr, calls = machine.has("python3", "make", "fc-list", "id", *programs, user=user).run()
     assert (code, calls) == (1, [])
-    assert "missing: chromium " in said
+    assert "missing: chromium " in stderr

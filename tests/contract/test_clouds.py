@@ -64,8 +64,8 @@ async def test_bot_accepts_and_requests_only_tokens_of_its_cloud(
         ]
         await bot.side.chat.post(APPROVERS, Message(CARD, "waiting"))
     assert [status for status, _ in answers] == [200, 401]
-    (said,) = bot.commands.messages
-    assert said.text == "help"
+    (received,) = bot.commands.messages
+    assert received.text == "help"
     assert len(ms.posted(APPROVERS)) >= 1
 
 

@@ -104,14 +104,14 @@ def test_every_route_is_documented() -> None:
 
 def test_every_refusal_of_teams_is_documented() -> None:
     """The table has the program's consequence for each refusal and kind of surface."""
-    said: dict[tuple[SurfaceKind, ChatProblem], str] = {}
+    consequences: dict[tuple[SurfaceKind, ChatProblem], str] = {}
     rows = documents.table(TEXT, "Teams says", "a card", "a note in its thread", "a direct message")
     for problems, *cells in rows:
         for problem, (kind, cell) in itertools.product(
             re.findall(r"`(\w+)`", problems), zip(SurfaceKind, cells, strict=True)
         ):
-            said[kind, ChatProblem(problem)] = cell
-    assert said == {case: CONSEQUENCE_WORDS[consequence] for case, consequence in CONSEQUENCES.items()}
+            consequences[kind, ChatProblem(problem)] = cell
+    assert consequences == {case: CONSEQUENCE_WORDS[consequence] for case, consequence in CONSEQUENCES.items()}
 
 
 def test_every_entry_of_the_audit_trail_is_documented() -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -29,12 +29,7 @@ WHICH = st.integers(0, 1)
 NAMES = st.sampled_from(["a", "b", "c"])
 
 
-IN_CI = settings(
-    max_examples=12,
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],  # how fast the machine is proves nothing
-)
+IN_CI = settings(max_examples=12, stateful_step_count=25)
 
 
 class Stop(Exception):

@@ -78,10 +78,10 @@ class StubBot:
         self.activities.append(activity)
         if activity["type"] != "invoke":
             return web.Response()
-        told = self.decided or f"{activity['from']['name']}さんが決めました"
-        self.decided = self.decided or told
+        title = self.decided or f"{activity['from']['name']}さんが決めました"
+        self.decided = self.decided or title
         comment = activity["value"]["action"]["data"].get("comment", "")
-        value = card(told, buttons=False, comment=comment)
+        value = card(title, buttons=False, comment=comment)
         return web.json_response({"statusCode": 200, "type": CARD_TYPE, "value": value})
 
 

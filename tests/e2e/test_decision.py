@@ -32,36 +32,38 @@ def start_sandbox(tmp_path: Path, playground_directory: Path) -> Starter:
 
 
 @pytest.fixture
-async def stage(start_sandbox: Starter) -> AsyncIterator[Sandbox]:
+async def sandbox(start_sandbox: Starter) -> AsyncIterator[Sandbox]:
     """The sandbox with a Japanese channel."""
-    async with start_sandbox("ja") as stage:
-        yield stage
-        assert stage.aws.mistakes == []
+    async with start_sandbox("ja") as sandbox:
+        yield sandbox
+        assert sandbox.aws.mistakes == []
 
 
-async def ask(stage: Sandbox, node: str = "web-prod-01", reason: str = REASON) -> str:
+async def ask(sandbox: Sandbox, node: str = "web-prod-01", reason: str = REASON) -> str:
     """Request access as the sample requester."""
-    return await asyncio.to_thread(stage.aws.control.request_access, node=node, reason=reason)
+    return await asyncio.to_thread(sandbox.aws.control.request_access, node=node, reason=reason)
 
 
-async def channel_page(stage: Sandbox, browser: Browser, person: Person, *, page: str = "") -> Page:
+async def channel_page(sandbox: Sandbox, browser: Browser, person: Person, *, page: str = "") -> Page:
     """Return the page of a person who has the approvers' channel open."""
-    opened = await browser.open(stage.teams.browser_url_for(person, page=page), size=TALL)
+    opened = await browser.open(sandbox.teams.browser_url_for(person, page=page), size=TALL)
     await opened.select("approvers")
     return opened
 
 
-def signals(stage: Sandbox) -> int:
+def signals(sandbox: Sandbox) -> int:
     """Return how many signals AWS received."""
-    return len(stage.aws.calls("SendAutomationSignal"))
+    return len(sandbox.aws.calls("SendAutomationSignal"))
 
 
-async def test_late_click_after_a_rejection_shows_who_decided(stage: Sandbox, browser: Browser, pictures: Path) -> None:
+async def test_late_click_after_a_rejection_shows_who_decided(
+    sandbox: Sandbox, browser: Browser, pictures: Path
+) -> None:
     """A late click after a rejection with a comment shows who decided, and sends nothing to AWS."""
-    requester = await browser.open(stage.teams.browser_url_for(TARO))
-    await ask(stage)
-    page = await channel_page(stage, browser, ICHIRO)
-    late = await channel_page(stage, browser, MEI, page="late")
+    requester = await browser.open(sandbox.teams.browser_url_for(TARO))
+    await ask(sandbox)
+    page = await channel_page(sandbox, browser, ICHIRO)
+    late = await channel_page(sandbox, browser, MEI, page="late")
     for each in (page, late):
         await each.wait_for("web-prod-01")
         await each.wait_for_cards()
@@ -70,12 +72,12 @@ async def test_late_click_after_a_rejection_shows_who_decided(stage: Sandbox, br
     assert "山田 太郎" in text
     await page.shoot_card(pictures / "waiting-ja.png")
 
-    stage.teams.hold_updates(stage.teams.browser_url_for(MEI, page="late"))
+    sandbox.teams.hold_updates(sandbox.teams.browser_url_for(MEI, page="late"))
     await page.comment("作業チケットがありません。起票してから再申請してください。")
     await page.click("却下")
     await page.wait_for("作業チケットがありません")
     await page.shoot_card(pictures / "rejected-ja.png")
-    assert signals(stage) == 1
+    assert signals(sandbox) == 1
 
     await late.comment("問題なさそうです")
     await late.click("承認")
@@ -83,35 +85,35 @@ async def test_late_click_after_a_rejection_shows_who_decided(stage: Sandbox, br
     await late.shoot_card(pictures / "late-click-ja.png")
     text = await late.card_text()
     assert "田中 一郎" in text
-    assert signals(stage) == 1
-    assert len(stage.aws.effects()) == 1
+    assert signals(sandbox) == 1
+    assert len(sandbox.aws.effects()) == 1
 
     await requester.wait_for("作業チケットがありません")
     await requester.shoot_card(pictures / "dm-rejected-ja.png")
 
 
 async def test_approval_sends_the_connect_commands_to_the_requester(
-    stage: Sandbox, browser: Browser, pictures: Path
+    sandbox: Sandbox, browser: Browser, pictures: Path
 ) -> None:
     """A request is approved, and the requester gets the commands to connect. The next one is listed as pending."""
-    await ask(stage)
-    page = await channel_page(stage, browser, HANAKO)
+    await ask(sandbox)
+    page = await channel_page(sandbox, browser, HANAKO)
     await page.wait_for("web-prod-01")
     await page.wait_for_cards()
 
-    own = await browser.open(stage.teams.browser_url_for(TARO))
+    own = await browser.open(sandbox.teams.browser_url_for(TARO))
     await page.comment("了解しました。終わったら連絡してください。")
     await page.click("承認")
     await page.wait_for("承認済み")
     await page.wait_for("SendAutomationSignal")
     await page.shoot(pictures / "approved-thread-ja.png")
-    assert [effect.kind for effect in stage.aws.effects()] == ["Approve"]
-    (call,) = stage.aws.calls("SendAutomationSignal")
+    assert [effect.kind for effect in sandbox.aws.effects()] == ["Approve"]
+    (call,) = sandbox.aws.calls("SendAutomationSignal")
     assert call.caller.endswith(f"assumed-role/NodeAccessApprover/{HANAKO.upn}")
     await own.wait_for("start-session")
     await own.wait_for(f"{HANAKO.name} さんが承認")
     await own.shoot_card(pictures / "dm-approved-ja.png")
-    second = await ask(stage, node="factory-gw-osaka")
+    second = await ask(sandbox, node="factory-gw-osaka")
     await page.wait_for("factory-gw-osaka")
     await own.say("pending")
     await own.wait_for(second)
@@ -122,36 +124,36 @@ async def test_late_click_on_the_first_of_two_levels_decides_nothing(
     start_sandbox: Starter, browser: Browser, pictures: Path
 ) -> None:
     """In English, with two levels: a late click on the first level's button decides nothing."""
-    async with start_sandbox("en") as stage:
-        await ask(stage, node="db-prod-01", reason=PLAIN_REASON)
-        page = await channel_page(stage, browser, ICHIRO)
-        late = await channel_page(stage, browser, MEI, page="late")
+    async with start_sandbox("en") as sandbox:
+        await ask(sandbox, node="db-prod-01", reason=PLAIN_REASON)
+        page = await channel_page(sandbox, browser, ICHIRO)
+        late = await channel_page(sandbox, browser, MEI, page="late")
         for each in (page, late):
             await each.wait_for("db-prod-01")
             await each.wait_for_cards()
         await page.shoot_card(pictures / "waiting-en.png")
-        stage.teams.hold_updates(stage.teams.browser_url_for(MEI, page="late"))
+        sandbox.teams.hold_updates(sandbox.teams.browser_url_for(MEI, page="late"))
         await page.click("Approve")
         await page.wait_for("Level2")
         await late.click("Approve")
         await late.wait_for("Level2")
         await late.shoot_card(pictures / "step-passed-en.png")
-        assert signals(stage) == 1
+        assert signals(sandbox) == 1
         await late.click("Approve")
         await late.wait_until_gone("Waiting for approval")
         await late.shoot_card(pictures / "approved-en.png")
-        assert [effect.step for effect in stage.aws.effects()] == ["Level1", "Level2"]
-        assert stage.aws.mistakes == []
+        assert [effect.step for effect in sandbox.aws.effects()] == ["Level1", "Level2"]
+        assert sandbox.aws.mistakes == []
 
 
-async def test_card_shows_a_decision_from_the_bot_s_downtime(stage: Sandbox, browser: Browser) -> None:
+async def test_card_shows_a_decision_from_the_bot_s_downtime(sandbox: Sandbox, browser: Browser) -> None:
     """The console decides while the bot is down. One sweep after the restart, the card shows it."""
-    request = await ask(stage)
-    page = await channel_page(stage, browser, ICHIRO)
+    request = await ask(sandbox)
+    page = await channel_page(sandbox, browser, ICHIRO)
     await page.wait_for("web-prod-01")
-    await stage.bot.kill()
-    stage.aws.events.deliver(Delivery.NEVER)
-    await asyncio.to_thread(stage.aws.control.decide, request, "reject", comment="コンソールで却下")
-    await stage.bot.start()
+    await sandbox.bot.kill()
+    sandbox.aws.events.deliver(Delivery.NEVER)
+    await asyncio.to_thread(sandbox.aws.control.decide, request, "reject", comment="コンソールで却下")
+    await sandbox.bot.start()
     await page.wait_for("コンソールで却下")
-    assert signals(stage) == 1
+    assert signals(sandbox) == 1

@@ -28,16 +28,16 @@ CORPUS = (*SNIPPETS, *texts(200, 80))
 
 def views() -> Iterator[tuple[View | Notice, Notice | None]]:
     """Yield views that together have every place for text from outside."""
-    told = Notice(NoticeCode.DECIDED, who="x", verdict=Verdict.REJECT, at=AT, comment="x", detail="x", typed="x")
+    notice = Notice(NoticeCode.DECIDED, who="x", verdict=Verdict.REJECT, at=AT, comment="x", detail="x", typed="x")
     people = {"mentions": (Mention("29:1-a", "x"),), "mentioned": (Mention("29:1-b", "x"),)}
     full = {"decisions": (decision(Verdict.APPROVE, "x"),), "conflicting_policies": ("x", "x"), **people}
-    yield request(rings=True, **full), told
+    yield request(rings=True, **full), notice
     yield request(rings=False, requester_unchecked=True, home="x", **full), None
-    yield request(banner=Banner.REJECTED, buttons=False, **full), told
+    yield request(banner=Banner.REJECTED, buttons=False, **full), notice
     yield direct(conflicting_policies=("x",)), None
     yield note(NoteKind.REJECTION, who="x", at=AT, comment="x", call="x", role="x", requester="x", detail="x"), None
     yield PendingView((RequestLine("x", "x", "x", Banner.WAITING),)), None
-    yield told, None
+    yield notice, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +82,14 @@ def test_hostile_text_is_shown_literally_and_does_nothing(node: Node, chromium: 
         render(filled(view, text), locale="en", timezone="UTC", notice=filled(notice, text))
         for text, (view, notice) in product(CORPUS, views())
     ]
-    told = rendered(node, chromium, cards)
+    result = rendered(node, chromium, cards)
     wrong = [
         (with_single_spaces(expected(card)), with_single_spaces(shown))
-        for card, shown in zip(cards, told.shown, strict=True)
+        for card, shown in zip(cards, result.shown, strict=True)
         if with_single_spaces(expected(card)) != with_single_spaces(shown)
     ]
     assert wrong == []
-    assert (told.ran, told.asked) == (False, [])
+    assert (result.ran, result.asked) == (False, [])
     figure(18, texts=len(CORPUS), rendered=len(cards), alive=0, seen_otherwise=0)
 
 

@@ -142,7 +142,7 @@ async def test_update_reaches_every_open_page_and_survives_a_reload(
     assert "承認済み" in await page.card_text()
 
 
-@pytest.mark.parametrize("recipient", [HANAKO, TARO], ids=["current-user", "somebody-else"])
+@pytest.mark.parametrize("recipient", [HANAKO, TARO], ids=["current-user", "another-person"])
 async def test_direct_message_is_shown_only_to_its_person(
     teams: SandboxTeams, bot: StubBot, browser: Browser, recipient: Person
 ) -> None:
@@ -153,9 +153,9 @@ async def test_direct_message_is_shown_only_to_its_person(
     await page.wait_for("申請が承認されました")
     assert "申請が承認されました" not in await other.text()
     await page.say("pending")
-    said = (await teams.wait_received(is_message)).activity
-    assert (said["text"], said["from"]["aadObjectId"]) == ("pending", recipient.object_id)
-    assert said["conversation"]["conversationType"] == "personal"
+    typed = (await teams.wait_received(is_message)).activity
+    assert (typed["text"], typed["from"]["aadObjectId"]) == ("pending", recipient.object_id)
+    assert typed["conversation"]["conversationType"] == "personal"
 
 
 def is_message(received: Received) -> bool:
@@ -169,10 +169,10 @@ async def test_mention_in_the_channel_comes_from_its_author(
     page = await browser.open(teams.browser_url_for(ICHIRO))
     await page.select("approvers")
     await page.say(" pending", mention=BOT_NAME)
-    said = (await teams.wait_received(is_message)).activity
-    assert said["text"].endswith("pending")
-    assert said["entities"][0]["mentioned"]["name"] == BOT_NAME
-    assert said["from"]["aadObjectId"] == ICHIRO.object_id
+    typed = (await teams.wait_received(is_message)).activity
+    assert typed["text"].endswith("pending")
+    assert typed["entities"][0]["mentioned"]["name"] == BOT_NAME
+    assert typed["from"]["aadObjectId"] == ICHIRO.object_id
 
 
 async def test_typed_post_is_shown_on_other_pages_and_after_a_reload(
@@ -184,8 +184,8 @@ async def test_typed_post_is_shown_on_other_pages_and_after_a_reload(
     for page in (author, other):
         await page.select("approvers")
     await author.say(" setup", mention=BOT_NAME)
-    said = (await teams.wait_received(is_message)).activity
-    await bot.post(teams, "POST", activities(said["conversation"]["id"]), message("設定はこちら"))
+    typed = (await teams.wait_received(is_message)).activity
+    await bot.post(teams, "POST", activities(typed["conversation"]["id"]), message("設定はこちら"))
     await author.wait_for("設定はこちら")
     await other.wait_for("設定はこちら")
     assert "setup" in await other.text()

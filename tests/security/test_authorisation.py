@@ -28,7 +28,7 @@ from tests.figures import Figure
 from tests.security.forged_tokens import FORGED
 from tests.security.matrix import ACTORS, CLAIMS, FORGERIES, ROUTES, STATES, Route, State, as_sender, is_allowed
 
-pytestmark = pytest.mark.usefixtures("silence")  # ten thousand clicks would log much that says nothing
+pytestmark = pytest.mark.usefixtures("silence")  # the log of ten thousand clicks helps no one
 
 SERVED = 200
 HOME = ROUTES["card in the thread"]

@@ -84,13 +84,13 @@ def test_approve_and_reject_together_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("reason", "expected"),
     [("", "write a reason"), (" \n", "write a reason"), ("x" * 257, "write 1 to 256 characters, not 257")],
 )
-def test_reason_with_an_invalid_length_is_refused(reason: str, said: str) -> None:
+def test_reason_with_an_invalid_length_is_refused(reason: str, expected: str) -> None:
     """The length is checked before any call, and the error says what to write."""
     result = run("sandbox", "request", "--node", "web-prod-01", "--reason", reason)
-    assert (result.exit_code, said in result.stderr) == (2, True)
+    assert (result.exit_code, expected in result.stderr) == (2, True)
 
 
 def test_longest_reason_is_accepted() -> None:
@@ -138,8 +138,8 @@ def test_unavailable_command_exits_with_1(words: tuple[str, ...]) -> None:
 def test_doctor_without_an_option_is_not_available() -> None:
     """It exits with 1 and names the option that works."""
     result = run("doctor")
-    told = "Error: doctor is not available yet; doctor --create-table creates the DynamoDB table\n"
-    assert (result.exit_code, result.stderr) == (1, told)
+    expected = "Error: doctor is not available yet; doctor --create-table creates the DynamoDB table\n"
+    assert (result.exit_code, result.stderr) == (1, expected)
 
 
 @pytest.mark.parametrize(
@@ -264,8 +264,8 @@ def test_show_with_invalid_settings_exits_with_2(monkeypatch: pytest.MonkeyPatch
     """A DynamoDB table without a Region is an invalid setting."""
     monkeypatch.setenv("NODE_ACCESS_STORE", "dynamodb:rows")
     result = run("show", KEY.ops_item_id)
-    told = "AWS_REGION: missing: the AWS Region of the table; or AWS_DEFAULT_REGION\n"
-    assert (result.exit_code, result.stderr) == (2, told)
+    expected = "AWS_REGION: missing: the AWS Region of the table; or AWS_DEFAULT_REGION\n"
+    assert (result.exit_code, result.stderr) == (2, expected)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from bot.domain.request import RequestKey
@@ -138,7 +138,7 @@ def event(kind: str = "Requester Access Request Status Update", **detail: Any) -
 # --- mangling -------------------------------------------------------------------------------------------------------
 
 # A slow machine must not fail these tests: the duration of an example is no property under test.
-UNHURRIED = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY_EXAMPLES = settings(max_examples=200)
 
 _leaves = (
     st.none()

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from bot.aws.events import FAILED, SENT, UnreadableEvent, parse_event, sent_at
 from bot.ports.aws import Hint
-from tests.unit.aws.samples import KEY, UNHURRIED, event, mangled
+from tests.unit.aws.samples import KEY, MANY_EXAMPLES, event, mangled
 
 
 @pytest.mark.parametrize("kind", ["Approver Access Request Status Update", "Requester Access Request Status Update"])
@@ -64,7 +64,7 @@ def test_message_without_a_request_is_refused(body: object) -> None:
         parse_event(body, "r")
 
 
-@UNHURRIED
+@MANY_EXAMPLES
 @given(mangled(event))
 def test_any_input_gives_a_hint_or_the_declared_error(document: object) -> None:
     """Any input gives a hint or raises UnreadableEvent."""

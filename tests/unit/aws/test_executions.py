@@ -13,8 +13,8 @@ from tests.unit.aws.samples import (
     EXECUTION_ID,
     HANAKO,
     KEY,
+    MANY_EXAMPLES,
     ROLE,
-    UNHURRIED,
     decision,
     execution,
     mangled,
@@ -212,7 +212,7 @@ def test_execution_without_an_ops_item_is_accepted() -> None:
     assert parse_execution(document, KEY).id == EXECUTION_ID
 
 
-@UNHURRIED
+@MANY_EXAMPLES
 @given(mangled(execution))
 def test_any_execution_is_read_or_raises_the_declared_error(document: object) -> None:
     """Any input gives a result that can be stored as UTF-8, or raises UnreadableExecution."""

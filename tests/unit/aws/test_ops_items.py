@@ -9,7 +9,7 @@ from hypothesis import given
 
 from bot.aws.jit.ops_items import OpsItem, UnreadableOpsItem, parse_ops_item
 from bot.domain.request import RequestKey, Status
-from tests.unit.aws.samples import ASKED_AT, EXECUTION_ID, KEY, NODE, TARO, UNHURRIED, mangled, ops_item
+from tests.unit.aws.samples import ASKED_AT, EXECUTION_ID, KEY, MANY_EXAMPLES, NODE, TARO, mangled, ops_item
 
 
 def test_pending_request_is_read_completely() -> None:
@@ -150,7 +150,7 @@ def test_status_without_a_certain_outcome_is_unknown(word: object) -> None:
     assert parse_ops_item(ops_item(Status=word), KEY).status is Status.UNKNOWN
 
 
-@UNHURRIED
+@MANY_EXAMPLES
 @given(mangled(ops_item))
 def test_any_ops_item_is_read_or_raises_the_declared_error(document: object) -> None:
     """Any input gives a result that can be stored as UTF-8, or raises UnreadableOpsItem."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from bot.aws.jit.executions import parse_execution
 from bot.aws.jit.policies import UnreadablePolicy, merge_levels, parse_policy
 from bot.domain.request import Approver, ApproverKind, Level, LevelState
-from tests.unit.aws.samples import KEY, ROLE, UNHURRIED, execution, mangled, policy, step
+from tests.unit.aws.samples import KEY, MANY_EXAMPLES, ROLE, execution, mangled, policy, step
 
 
 def changed_inputs(**inputs: Any) -> str:
@@ -100,7 +100,7 @@ def test_unreadable_policy_leaves_the_execution_unchanged() -> None:
     assert merge_levels([replace(run[0], approvers=None, required=None)], run) == run
 
 
-@UNHURRIED
+@MANY_EXAMPLES
 @given(mangled(policy))
 def test_any_policy_is_read_or_raises_the_declared_error(document: object) -> None:
     """Any input is read, or raises UnreadablePolicy."""

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from bot.boto.failures import Failure, classify, unavailable
 from bot.ports.aws import AwsThrottled
-from tests.unit.aws.samples import UNHURRIED, anything
+from tests.unit.aws.samples import MANY_EXAMPLES, anything
 
 URL = {"endpoint_url": "https://ssm.example.com"}
 
@@ -65,7 +65,7 @@ def test_every_failure_has_a_code() -> None:
     assert classify(botocore.NoCredentialsError()).code == "NoCredentialsError"
 
 
-@UNHURRIED
+@MANY_EXAMPLES
 @given(anything)
 def test_malformed_error_answer_is_uncertain(response: Any) -> None:
     """An error answer of an unexpected form is uncertain, never a crash."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from bot.boto import fields
-from tests.unit.aws.samples import UNHURRIED, anything
+from tests.unit.aws.samples import MANY_EXAMPLES, anything
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_texts_can_always_be_stored() -> None:
     assert fields.text(fields.decoded('"a\\ud800b"')) == "a?b"
 
 
-@UNHURRIED
+@MANY_EXAMPLES
 @given(anything)
 def test_readers_never_raise(value: object) -> None:
     """Every reader returns a value of its type, or None, for any input."""

@@ -137,7 +137,7 @@ def test_channel_without_match_and_fallback_is_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("", "channels: missing"),
         (CHANNEL + LEADS, "none has fallback = true"),
@@ -145,13 +145,13 @@ def test_channel_without_match_and_fallback_is_allowed() -> None:
         (CHANNEL + "fallback = true\n" + LEADS + "fallback = true\n", "2 have fallback = true"),
     ],
 )
-def test_missing_or_second_fallback_is_refused(text: str, said: str) -> None:
+def test_missing_or_second_fallback_is_refused(text: str, expected: str) -> None:
     """Otherwise a request could have no channel, or two."""
-    assert said in problem_of(text)
+    assert expected in problem_of(text)
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         ('approvers = ["member"]', "approvers 1: write members, user:"),
         (f'approvers = ["{HANAKO}"]', "approvers 1: write members, user:"),
@@ -215,9 +215,9 @@ def test_missing_or_second_fallback_is_refused(text: str, said: str) -> None:
         ('[people]\n"arn:aws:sts::111122223333:federated-user/t" = "t@example.com"', "write the ARN of a session"),
     ],
 )
-def test_invalid_value_is_reported_with_the_correct_form(line: str, said: str) -> None:
+def test_invalid_value_is_reported_with_the_correct_form(line: str, expected: str) -> None:
     """Each problem has the place in the file and what to write there."""
-    assert any(said in each for each in problems_of(CHANNEL + line))
+    assert any(expected in each for each in problems_of(CHANNEL + line))
 
 
 @pytest.mark.parametrize(
@@ -245,16 +245,16 @@ def test_duplicate_names_and_conversations_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("conversation", "said"),
+    ("conversation", "expected"),
     [
         ("19%3Aapprovers%40thread.tacv2", "%3A is a colon"),
         ("19:approvers@thread.tacv2;messageid=1", "leave out the part from ;"),
         ("approvers", "the link to the channel has it"),
     ],
 )
-def test_invalid_conversation_id_is_reported_with_the_correct_form(conversation: str, said: str) -> None:
+def test_invalid_conversation_id_is_reported_with_the_correct_form(conversation: str, expected: str) -> None:
     """An id from a link or from an activity is refused, with how to write it."""
-    assert said in problem_of(CHANNEL.replace("19:approvers@thread.tacv2", conversation))
+    assert expected in problem_of(CHANNEL.replace("19:approvers@thread.tacv2", conversation))
 
 
 def test_person_for_a_session_of_an_untrusted_role_is_refused() -> None:

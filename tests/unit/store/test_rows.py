@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from bot.domain.audit import AuditEntry
 from bot.domain.identity import Person
@@ -28,19 +28,19 @@ from tests.fakes.strategies import values
 
 NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 TOKYO = timezone(timedelta(hours=9))
-UNHURRIED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME_EXAMPLES = settings(max_examples=40)
 ROW = Record(key_of(1), NOW, version=1)
 
 
 @given(record=values(Record))
-@UNHURRIED
+@SOME_EXAMPLES
 def test_row_survives_encoding_and_decoding(record: Record) -> None:
     """Any row equals its decoded JSON."""
     assert decode(RECORD, encode(RECORD, storable(record)), where="row") == record
 
 
 @given(record=values(Record))
-@UNHURRIED
+@SOME_EXAMPLES
 def test_written_and_read_rows_have_the_same_repr(record: Record) -> None:
     """Digests are made of representations, so both must be equal."""
     kept = replace(storable(record), requester=None)  # sets have no order
@@ -48,7 +48,7 @@ def test_written_and_read_rows_have_the_same_repr(record: Record) -> None:
 
 
 @given(record=values(Record))
-@UNHURRIED
+@SOME_EXAMPLES
 def test_storable_is_idempotent(record: Record) -> None:
     """A second call changes nothing and copies nothing."""
     kept = storable(record)

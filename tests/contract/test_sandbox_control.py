@@ -1,4 +1,4 @@
-"""The sandbox's own HTTP calls, by which other processes ask for requests and decide behind the bot's back."""
+"""The control calls of the sandbox's AWS, by which other processes make requests and decide without the bot."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,26 +11,26 @@ from tests.contract.scene import Scene, signal, staged
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    """One sandbox for this file."""
+    """Run one sandbox for this file."""
     with staged() as scene:
         yield scene
 
 
 def get(scene: Scene, path: str) -> Any:
-    """Read."""
+    """GET a control call; return the body."""
     return Client(scene.aws).get(f"/_sandbox/{path}", base_url=scene.aws.endpoint, environ_base=LOCAL).get_json()
 
 
 def post(scene: Scene, path: str, body: Any) -> TestResponse:
-    """Send JSON."""
+    """POST JSON; return status and body."""
     return Client(scene.aws).post(f"/_sandbox/{path}", base_url=scene.aws.endpoint, environ_base=LOCAL, json=body)
 
 
 LOCAL = {"REMOTE_ADDR": "127.0.0.1"}
 
 
-def test_a_further_request_of_the_sample_requester(scene: Scene) -> None:
-    """`request` takes a reason and a node by name or id, both with defaults, and tells the OpsItem."""
+def test_request_is_made_for_the_sample_requester(scene: Scene) -> None:
+    """`request` takes a reason and a node by name or id, both with defaults, and returns the OpsItem id."""
     made = post(scene, "request", {"reason": "ディスク増設", "node": "db-prod-01"}).get_json()
     item = scene.ops_item(made["opsItemId"])
     assert item["OperationalData"]["/aws/accessrequest/approvaldetails"]["Value"] == "ディスク増設"
@@ -40,8 +40,8 @@ def test_a_further_request_of_the_sample_requester(scene: Scene) -> None:
     assert scene.about(by_id["opsItemId"])["approvalPolicy"] == "Standard-Nodes"
 
 
-def test_an_unknown_node_is_answered_with_the_known_ones(scene: Scene) -> None:
-    """Who mistypes a node is told which there are, and nothing is asked of AWS."""
+def test_unknown_node_is_refused_with_the_list_of_nodes(scene: Scene) -> None:
+    """The refusal lists the nodes, and no call reaches AWS."""
     before = len(scene.aws.calls("StartAccessRequest"))
     answer = post(scene, "request", {"reason": "x", "node": "web-prod-1"})
     assert answer.status_code == 400
@@ -52,8 +52,8 @@ def test_an_unknown_node_is_answered_with_the_known_ones(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("verdict", "status"), [("approve", "Approved"), ("reject", "Rejected"), ("cancel", "Cancelled")]
 )
-def test_a_decision_as_the_console_would_take_it(scene: Scene, verdict: str, status: str) -> None:
-    """`decide` acts by a session of the level's role; the call log tells it from the bot's calls."""
+def test_decide_acts_as_the_aws_console_would(scene: Scene, verdict: str, status: str) -> None:
+    """`decide` uses a session of the level's role; the call log distinguishes it from the bot's calls."""
     asked = scene.ask()
     answer = post(scene, "decide", {"opsItemId": asked.id, "verdict": verdict, "comment": "コンソールから"})
     assert answer.status_code == 200
@@ -64,8 +64,8 @@ def test_a_decision_as_the_console_would_take_it(scene: Scene, verdict: str, sta
         assert last.params["Payload"] == {"Comment": ["コンソールから"]}
 
 
-def test_every_level_is_decided_by_its_own_role(scene: Scene) -> None:
-    """Two decisions approve two levels; a third is told that it is too late; then access is revoked."""
+def test_each_level_is_decided_with_its_own_role(scene: Scene) -> None:
+    """Two decisions approve two levels; a third is refused as too late; then access is revoked."""
     asked = scene.ask("db-prod-01")
     for _ in range(2):
         assert post(scene, "decide", {"opsItemId": asked.id, "verdict": "approve"}).status_code == 200
@@ -77,14 +77,14 @@ def test_every_level_is_decided_by_its_own_role(scene: Scene) -> None:
 
 
 def test_several_people_can_decide(scene: Scene) -> None:
-    """`by` names the session."""
+    """`by` is the name of the session."""
     asked = scene.ask()
     post(scene, "decide", {"opsItemId": asked.id, "verdict": "approve", "by": "priya.nair@example.com"})
     assert scene.aws.effects()[-1].by.endswith("/priya.nair@example.com")
 
 
-def test_the_world_calls_effects_and_mistakes_can_be_read(scene: Scene) -> None:
-    """What other processes assert on, as JSON."""
+def test_world_calls_effects_and_mistakes_can_be_read(scene: Scene) -> None:
+    """Other processes read them as JSON."""
     asked = scene.ask()
     signal(scene.approver(), asked)
     world = get(scene, "world")
@@ -108,34 +108,34 @@ def test_the_world_calls_effects_and_mistakes_can_be_read(scene: Scene) -> None:
         ("request", "text"),
     ],
 )
-def test_what_cannot_be_understood_is_said(scene: Scene, path: str, body: Any) -> None:
-    """400 with the reason."""
+def test_invalid_call_is_400_with_the_reason(scene: Scene, path: str, body: Any) -> None:
+    """A call that cannot be understood is answered 400, and the body says why."""
     answer = post(scene, path, body)
     assert answer.status_code == 400
     assert answer.get_json()["error"]
 
 
-def test_an_unknown_verdict_decides_nothing(scene: Scene) -> None:
+def test_unknown_verdict_decides_nothing(scene: Scene) -> None:
     """`deny` is not a verdict."""
     asked = scene.ask()
     assert post(scene, "decide", {"opsItemId": asked.id, "verdict": "deny"}).status_code == 400
     assert scene.status(asked) == "PendingApproval"
 
 
-def test_what_aws_refuses_is_told(scene: Scene) -> None:
-    """A node without a policy: 409 with AWS's code."""
+def test_refusal_of_aws_is_409_with_its_code(scene: Scene) -> None:
+    """A request for a node without a policy is 409 with AWS's code."""
     answer = post(scene, "request", {"node": "bastion-01"})
     assert (answer.status_code, answer.get_json()["code"]) == (409, "ValidationException")
 
 
-def test_a_request_that_needs_nobody_cannot_be_decided(scene: Scene) -> None:
-    """An auto-approved request has no execution: the console's signal is refused, nothing crashes."""
+def test_auto_approved_request_cannot_be_decided(scene: Scene) -> None:
+    """An auto-approved request has no execution: the console's signal is refused, without a crash."""
     asked = scene.ask("web-dev-01")
     assert post(scene, "decide", {"opsItemId": asked.id, "verdict": "approve"}).status_code in {400, 409}
 
 
 def test_only_this_machine_may_call(scene: Scene) -> None:
-    """Another sender, or a page that reaches us by a name of its own, gets 403; unknown calls get 404."""
+    """Another sender, and a page that uses another name for this address, get 403; unknown calls get 404."""
     client = Client(scene.aws)
     far = client.get("/_sandbox/calls", base_url=scene.aws.endpoint, environ_base={"REMOTE_ADDR": "192.0.2.1"})
     named = client.get("/_sandbox/calls", base_url="http://evil.example.com:80", environ_base=LOCAL)

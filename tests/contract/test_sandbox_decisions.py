@@ -1,4 +1,4 @@
-"""Who may decide in the sandbox's AWS, how often, until when, and what comes of it."""
+"""Who may decide in the sandbox's AWS, how often, until when, and with which effect."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,8 +25,8 @@ def effects(scene: Scene, asked: Asked) -> list[tuple[str, str]]:
     return [(e.step, e.kind) for e in scene.aws.effects() if e.ops_item_id == asked.id]
 
 
-def test_an_approval_is_shown_with_its_voter_and_comment(scene: Scene) -> None:
-    """The step's outputs tell who approved, and the execution has ended."""
+def test_approval_is_shown_with_voter_and_comment(scene: Scene) -> None:
+    """The step's outputs say who approved, and the execution has ended."""
     asked = scene.ask()
     signal(scene.approver(), asked, comment="了解です")
     execution = scene.execution(asked)
@@ -38,8 +38,8 @@ def test_an_approval_is_shown_with_its_voter_and_comment(scene: Scene) -> None:
     assert "CurrentStepName" not in execution
 
 
-def test_the_longest_comment_fits_the_answer(scene: Scene) -> None:
-    """512 characters of comment are taken; one more is refused by the model."""
+def test_longest_comment_fits_the_answer(scene: Scene) -> None:
+    """A comment of 512 characters is accepted; the model refuses one more."""
     asked = scene.ask()
     with refused("ValidationException"):
         signal(scene.approver(), asked, comment="あ" * 513)
@@ -49,7 +49,7 @@ def test_the_longest_comment_fits_the_answer(scene: Scene) -> None:
 
 
 def test_one_rejection_ends_the_request(scene: Scene) -> None:
-    """A rejection on a level that needs two approvals, and has one, ends everything; the next level never starts."""
+    """A rejection ends the request even on a level with one of two approvals; the next level never starts."""
     node = scene.policy(level("First", APPROVER_ROLE, needed=2), level("Second", LEAD_ROLE))
     asked = scene.ask(node)
     signal(scene.approver("a@example.com"), asked)
@@ -60,7 +60,7 @@ def test_one_rejection_ends_the_request(scene: Scene) -> None:
 
 
 def test_levels_are_decided_in_order_each_by_its_own_roles(scene: Scene) -> None:
-    """The second level's role decides nothing on the first level, and the first level's nothing on the second."""
+    """The second level's role cannot decide the first level, nor the first level's role the second."""
     asked = scene.ask("db-prod-01")
     with refused(INVALID):
         signal(scene.lead(), asked)
@@ -74,7 +74,7 @@ def test_levels_are_decided_in_order_each_by_its_own_roles(scene: Scene) -> None
     assert effects(scene, asked) == [("Level1", "Approve"), ("Level2", "Approve")]
 
 
-def test_a_level_may_need_several_people(scene: Scene) -> None:
+def test_level_can_need_several_people(scene: Scene) -> None:
     """Each session of a role is one voter; the same session counts once."""
     asked = scene.ask(scene.policy(level("Both", APPROVER_ROLE, needed=2)))
     signal(scene.approver("a@example.com"), asked)
@@ -86,8 +86,8 @@ def test_a_level_may_need_several_people(scene: Scene) -> None:
     assert scene.status(asked) == "Approved"
 
 
-def test_a_signal_names_no_step(scene: Scene) -> None:
-    """Where a person may decide two levels in a row, a second identical signal counts for the second level."""
+def test_signal_names_no_step(scene: Scene) -> None:
+    """If a person may decide two levels in a row, a second identical signal counts for the second level."""
     asked = scene.ask(scene.policy(level("One", APPROVER_ROLE), level("Two", APPROVER_ROLE)))
     signal(scene.approver(), asked)
     signal(scene.approver(), asked)
@@ -96,7 +96,7 @@ def test_a_signal_names_no_step(scene: Scene) -> None:
 
 @pytest.mark.parametrize("who", ["requester", "bot"])
 def test_only_sessions_of_listed_roles_vote(scene: Scene, who: str) -> None:
-    """The requester and the bot's own identity are no approvers."""
+    """The requester and the bot's own identity are not approvers."""
     asked = scene.ask()
     with refused(INVALID):
         signal(getattr(scene, who), asked)
@@ -104,8 +104,8 @@ def test_only_sessions_of_listed_roles_vote(scene: Scene, who: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["SSOGroup", "SSOUser"])
-def test_nobody_acts_for_identity_center_approvers(scene: Scene, kind: str) -> None:
-    """A role session is no approver where the policy lists Identity Center users or groups."""
+def test_role_session_cannot_act_for_identity_center_approvers(scene: Scene, kind: str) -> None:
+    """A role session is not an approver if the policy lists Identity Center users or groups."""
     group = "ec4df598-7071-70a6-0de4-0123456789ab"
     asked = scene.ask(scene.policy(level("Group", group, kind=kind)))
     with refused(INVALID):
@@ -114,8 +114,8 @@ def test_nobody_acts_for_identity_center_approvers(scene: Scene, kind: str) -> N
 
 @pytest.mark.parametrize("first", ["Approve", "Reject"])
 @pytest.mark.parametrize("late", ["Approve", "Reject"])
-def test_a_late_signal_is_refused(scene: Scene, first: str, late: str) -> None:
-    """After the end nobody's signal takes effect, the decider's own included."""
+def test_late_signal_is_refused(scene: Scene, first: str, late: str) -> None:
+    """After the end no signal takes effect, not even from the person who decided."""
     asked = scene.ask()
     signal(scene.approver(), asked, first)
     for name in ("hanako.sato@example.com", "ichiro.tanaka@example.com"):
@@ -126,27 +126,27 @@ def test_a_late_signal_is_refused(scene: Scene, first: str, late: str) -> None:
 
 @pytest.mark.parametrize("kind", ["StartStep", "StopStep", "Resume", "Revoke"])
 def test_other_signals_do_not_decide(scene: Scene, kind: str) -> None:
-    """A waiting request takes Approve and Reject only."""
+    """A waiting request accepts only Approve and Reject."""
     asked = scene.ask()
     with refused(INVALID):
         signal(scene.approver(), asked, kind)
     assert scene.status(asked) == "PendingApproval"
 
 
-def test_deny_is_no_signal(scene: Scene) -> None:
+def test_deny_is_not_a_signal(scene: Scene) -> None:
     """`Deny`, which a page of the user guide names, is not in the API's enum."""
     with refused("ValidationException"):
         signal(scene.approver(), scene.ask(), "Deny")
 
 
-def test_an_unknown_execution_is_not_found(scene: Scene) -> None:
-    """A signal to an execution that is not there says so."""
+def test_unknown_execution_is_not_found(scene: Scene) -> None:
+    """A signal to an unknown execution is refused as not found."""
     with refused("AutomationExecutionNotFoundException"):
         signal(scene.approver(), Asked("", "00000000-0000-4000-8000-000000000000"))
 
 
-def test_a_level_lapses_at_its_time_out(scene: Scene) -> None:
-    """One second before, the level waits; at its time-out it is TimedOut, whoever looks, and late votes are refused."""
+def test_level_times_out_at_its_limit(scene: Scene) -> None:
+    """One second before the limit the level waits; at the limit it is TimedOut on every read, and votes are refused."""
     asked = scene.ask()
     scene.clock.move(seconds=604_799)
     assert scene.status(asked) == "PendingApproval"
@@ -160,7 +160,7 @@ def test_a_level_lapses_at_its_time_out(scene: Scene) -> None:
     assert scene.requester.get_access_token(AccessRequestId=asked.id)["AccessRequestStatus"] == "Expired"
 
 
-def test_a_level_s_time_counts_from_its_own_start(scene: Scene) -> None:
+def test_time_out_of_a_level_counts_from_its_own_start(scene: Scene) -> None:
     """The second level has its whole time-out, however long the first one took."""
     asked = scene.ask(scene.policy(level("One", APPROVER_ROLE, timeout=600), level("Two", LEAD_ROLE, timeout=600)))
     scene.clock.move(seconds=590)
@@ -171,8 +171,8 @@ def test_a_level_s_time_counts_from_its_own_start(scene: Scene) -> None:
     assert scene.step_words(asked) == ["Success", "TimedOut"]
 
 
-def test_a_waiting_request_can_be_cancelled(scene: Scene) -> None:
-    """StopAutomationExecution ends it; a second one, and a vote after it, are refused."""
+def test_waiting_request_can_be_cancelled(scene: Scene) -> None:
+    """StopAutomationExecution ends it; a second call, and a later vote, are refused."""
     asked = scene.ask()
     scene.requester.stop_automation_execution(AutomationExecutionId=asked.execution_id, Type="Cancel")
     assert scene.status(asked) == "Cancelled"
@@ -184,8 +184,8 @@ def test_a_waiting_request_can_be_cancelled(scene: Scene) -> None:
     assert effects(scene, asked) == [("ManualApproval", "Stop")]
 
 
-def test_only_who_may_stops_an_approval(scene: Scene) -> None:
-    """Approvers, the bot itself and other requesters are denied; the cancel role stops it under anybody's name."""
+def test_only_permitted_callers_can_stop_an_approval(scene: Scene) -> None:
+    """Approvers, the bot and other requesters are denied; the cancel role can stop it under any session name."""
     asked = scene.ask()
     other = scene.aws.client("ssm", scene.aws.session(scene.aws.world.operator_role, "priya.nair@example.com"))
     for client in (scene.approver(), scene.lead(), scene.bot, other):
@@ -199,7 +199,7 @@ def test_only_who_may_stops_an_approval(scene: Scene) -> None:
 
 
 def test_granted_access_can_be_revoked_once(scene: Scene) -> None:
-    """An approver takes access back; the token is gone, and a second revocation is refused."""
+    """An approver revokes access; the token is gone, and a second revocation is refused."""
     asked = scene.ask()
     signal(scene.approver(), asked)
     with refused(INVALID):
@@ -211,8 +211,8 @@ def test_granted_access_can_be_revoked_once(scene: Scene) -> None:
         signal(scene.approver(), asked, "Revoke")
 
 
-def test_access_that_has_ended_cannot_be_revoked(scene: Scene) -> None:
-    """Revoke after the window is refused."""
+def test_expired_access_cannot_be_revoked(scene: Scene) -> None:
+    """Revoke after the end of the access is refused."""
     asked = scene.ask()
     signal(scene.approver(), asked)
     scene.clock.move(hours=8)
@@ -221,7 +221,7 @@ def test_access_that_has_ended_cannot_be_revoked(scene: Scene) -> None:
 
 
 def test_of_many_simultaneous_votes_one_takes_effect(scene: Scene) -> None:
-    """Forty sessions at once, half of them rejecting: one effect, all others refused."""
+    """Of forty simultaneous votes, half of them rejections, one takes effect and all others are refused."""
     asked = scene.ask()
     clients = [scene.approver(f"person{n}@example.com") for n in range(40)]
 

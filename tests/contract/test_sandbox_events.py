@@ -1,4 +1,4 @@
-"""The events that the sandbox's AWS puts on the queue, in AWS's form, and the ways in which they can go wrong."""
+"""The events on the queue of the sandbox's AWS in AWS's form, and how they can be lost, late or duplicated."""
 
 import re
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def told(events: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     ]
 
 
-def test_the_envelopes_have_the_members_of_the_published_samples(scene: Scene) -> None:
+def test_events_have_the_members_of_the_published_samples(scene: Scene) -> None:
     """Envelope and detail of both kinds, member by member; the approver event comes first."""
     asked = scene.ask(reason="調査")
     approver, requester = scene.events()
@@ -62,8 +62,8 @@ def test_the_envelopes_have_the_members_of_the_published_samples(scene: Scene) -
     assert requester["detail"]["Requester"].endswith(f"assumed-role/Operator/{REQUESTER}")
 
 
-def test_times_are_spelt_as_in_the_samples(scene: Scene) -> None:
-    """The envelope's time is ISO 8601 in UTC, `StartTime` a locale's, the requester event two seconds younger."""
+def test_times_are_written_as_in_the_samples(scene: Scene) -> None:
+    """The envelope's time is ISO 8601 in UTC, `StartTime` local format; the requester event is two seconds younger."""
     scene.ask()
     approver, requester = scene.events()
     assert (approver["time"], requester["time"]) == ("2026-04-01T09:30:00Z", "2026-04-01T09:30:02Z")
@@ -74,7 +74,7 @@ def test_times_are_spelt_as_in_the_samples(scene: Scene) -> None:
 
 
 def test_every_level_is_announced(scene: Scene) -> None:
-    """Two levels approved: each level's start and end for approvers, start and end of the request for the requester."""
+    """With two levels, approvers get start and end of each level, the requester start and end of the request."""
     asked = scene.ask("db-prod-01")
     signal(scene.approver(), asked)
     signal(scene.lead(), asked)
@@ -92,7 +92,7 @@ def test_every_level_is_announced(scene: Scene) -> None:
 
 @pytest.mark.parametrize("ending", ["Rejected", "TimedOut", "Cancelled"])
 def test_every_end_is_announced(scene: Scene, ending: str) -> None:
-    """Rejection, time-out and cancellation are told to approvers, then to the requester."""
+    """Rejection, time-out and cancellation are announced to approvers, then to the requester."""
     asked = scene.ask()
     scene.events()
     if ending == "Rejected":
@@ -105,8 +105,8 @@ def test_every_end_is_announced(scene: Scene, ending: str) -> None:
     assert told(scene.events(asked)) == [("Approver", "ManualApproval", ending), ("Requester", "", ending)]
 
 
-def test_a_revocation_is_announced_to_the_requester(scene: Scene) -> None:
-    """Revoke changes no level."""
+def test_revocation_is_announced_to_the_requester(scene: Scene) -> None:
+    """Approvers get no event, because Revoke changes no level."""
     asked = scene.ask()
     signal(scene.approver(), asked)
     scene.events()
@@ -126,14 +126,14 @@ def test_conflicting_policies_are_announced(scene: Scene) -> None:
     assert re.fullmatch(r"Wed Apr 01 09:30:00 UTC 2026", event["detail"]["CreatedDate"])
 
 
-def test_auto_approvals_are_silent(scene: Scene) -> None:
-    """AWS emits nothing for a request that the auto-approval policy has approved."""
+def test_auto_approval_sends_no_event(scene: Scene) -> None:
+    """AWS sends no event for a request that the auto-approval policy approved."""
     scene.ask("web-dev-01")
     assert scene.events() == []
 
 
-def test_what_changes_no_level_is_silent(scene: Scene) -> None:
-    """A refused signal, and the first of two approvals, announce nothing."""
+def test_vote_that_changes_no_level_sends_no_event(scene: Scene) -> None:
+    """A refused signal, and the first of two approvals, send no event."""
     asked = scene.ask(scene.policy(level("Both", APPROVER_ROLE, needed=2)))
     scene.events()
     with refused("InvalidAutomationSignalException"):
@@ -143,15 +143,15 @@ def test_what_changes_no_level_is_silent(scene: Scene) -> None:
 
 
 def test_events_can_be_lost(scene: Scene) -> None:
-    """NEVER: the queue stays empty, and the sandbox remembers what it would have sent."""
+    """NEVER: the queue stays empty, and the sandbox records what it would have sent."""
     scene.aws.events.deliver(Delivery.NEVER)
     scene.ask()
     assert scene.events() == []
     assert len(scene.aws.events.published) == 2
 
 
-def test_events_can_come_twice(scene: Scene) -> None:
-    """TWICE: the same event id two times."""
+def test_events_can_be_duplicated(scene: Scene) -> None:
+    """TWICE: each event arrives two times with the same id."""
     scene.aws.events.deliver(Delivery.TWICE)
     scene.ask()
     ids = [e["id"] for e in scene.events()]
@@ -159,7 +159,7 @@ def test_events_can_come_twice(scene: Scene) -> None:
 
 
 def test_events_can_be_late_and_out_of_order(scene: Scene) -> None:
-    """HELD: nothing until released, then reversed if asked for; what follows is delivered at once."""
+    """HELD: no event arrives until released, then optionally in reverse order; later events are delivered at once."""
     scene.aws.events.deliver(Delivery.HELD)
     scene.ask()
     assert scene.events() == []
@@ -170,7 +170,7 @@ def test_events_can_be_late_and_out_of_order(scene: Scene) -> None:
 
 
 def test_any_text_can_be_put_on_the_queue(scene: Scene) -> None:
-    """What cannot be parsed moves to the dead-letter queue after five receives, by the queue's own redrive."""
+    """A message that cannot be parsed moves to the dead-letter queue after five receives."""
     scene.aws.events.send("not JSON")
     sqs, world = scene.aws.client("sqs"), scene.aws.world
     for _ in range(6):

@@ -41,8 +41,8 @@ def client(aws: FaultyAws, service: str, key: str, secret: str, token: str | Non
 
 
 @pytest.mark.parametrize("service", ["ssm", "sqs", "sts", "ec2"])
-def test_a_key_that_nobody_gave_out_is_refused(scene: Scene, service: str) -> None:
-    """In every service, moto's own too."""
+def test_unknown_access_key_is_refused(scene: Scene, service: str) -> None:
+    """In every service, also those of moto."""
     calls = {
         "ssm": "describe_ops_items",
         "sqs": "list_queues",
@@ -55,29 +55,29 @@ def test_a_key_that_nobody_gave_out_is_refused(scene: Scene, service: str) -> No
 
 
 @pytest.mark.parametrize("token", ["", "wrong"])
-def test_a_session_needs_its_token(scene: Scene, token: str) -> None:
-    """An access key of a session without its token, or with another, is refused."""
+def test_session_needs_its_token(scene: Scene, token: str) -> None:
+    """The access key of a session without its token, or with another one, is refused."""
     session = scene.aws.world.requester
     thief = client(scene.aws, "ssm", session.access_key_id, session.secret_access_key, token or None)
     with refused("UnrecognizedClientException"):
         thief.describe_ops_items()
 
 
-def test_an_unsigned_call_is_refused(scene: Scene) -> None:
+def test_unsigned_call_is_refused(scene: Scene) -> None:
     """Without an Authorization header there is no caller."""
     answer = Client(scene.aws).post("/", headers={"X-Amz-Target": "AmazonSSM.DescribeOpsItems"}, data="{}")
     assert (answer.status_code, json.loads(answer.data)["__type"]) == (403, "MissingAuthenticationToken")
 
 
-def test_a_session_expires(scene: Scene) -> None:
-    """Credentials past their expiration are refused."""
+def test_session_expires(scene: Scene) -> None:
+    """Credentials are refused after their expiration."""
     session = scene.aws.callers.assume(scene.aws.world.approver_role, "late", seconds=0)
     with refused("ExpiredTokenException"):
         scene.aws.client("ssm", session).describe_ops_items()
 
 
-def test_what_assume_role_gives_out_expires_by_the_clock_that_is_moved(scene: Scene) -> None:
-    """So whoever keeps a session by that clock renews it in time, however far ahead it runs."""
+def test_assumed_session_expires_by_the_injected_clock(scene: Scene) -> None:
+    """A program that caches a session by this clock renews it in time, however far ahead the clock runs."""
     scene.clock.move(seconds=10 * 3600)
     role = scene.aws.world.approver_role
     given = scene.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="me")["Credentials"]
@@ -89,15 +89,15 @@ def test_what_assume_role_gives_out_expires_by_the_clock_that_is_moved(scene: Sc
         client(scene.aws, "ssm", *keys).describe_ops_items()
 
 
-def test_credentials_go_into_the_environment(scene: Scene) -> None:
-    """The bot's own have no session token, a session's have one."""
+def test_credentials_are_given_as_environment_variables(scene: Scene) -> None:
+    """The bot's own credentials have no session token; those of a session have one."""
     world = scene.aws.world
     assert set(world.bot.environment()) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
     assert world.requester.environment()["AWS_SESSION_TOKEN"] == world.requester.session_token
 
 
-def test_a_role_is_had_without_credentials_in_the_environment(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The standard chain asks this AWS for them, as in a container, whatever files the machine has."""
+def test_role_credentials_come_from_the_container_endpoint(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The standard chain gets them from this AWS, as in a container, and ignores the machine's AWS files."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in scene.aws.role_endpoint.environment(scene.aws.endpoint).items():
@@ -107,8 +107,8 @@ def test_a_role_is_had_without_credentials_in_the_environment(scene: Scene, monk
     sts.close()
 
 
-def test_assume_role_takes_session_tags(scene: Scene) -> None:
-    """Lists and structures of the query protocol are read; a tag that AWS would not take is refused."""
+def test_assume_role_accepts_session_tags(scene: Scene) -> None:
+    """Lists and structures of the query protocol are parsed; a tag that AWS would not accept is refused."""
     sts, role = scene.aws.client("sts"), scene.aws.world.approver_role
     tags = [{"Key": "person", "Value": "花子"}, {"Key": "team", "Value": "a"}]
     transitive = {"TransitiveTagKeys": ["person", "team"], "DurationSeconds": 900}
@@ -119,16 +119,16 @@ def test_assume_role_takes_session_tags(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff"])
-def test_a_body_that_is_no_json_object_is_refused(scene: Scene, body: bytes) -> None:
-    """Not taken for an empty request."""
+def test_body_that_is_not_a_json_object_is_refused(scene: Scene, body: bytes) -> None:
+    """It does not count as an empty request."""
     sloppy = scene.aws.client("ssm")
     sloppy.meta.events.register("before-call.ssm.DescribeOpsItems", lambda params, **_: params.update(body=body))
     with refused("SerializationException"):
         sloppy.describe_ops_items()
 
 
-def test_assume_role_gives_a_session_with_its_source_identity(scene: Scene) -> None:
-    """The ARN carries the session name; the source identity is returned, logged, and kept through role chaining."""
+def test_assume_role_returns_a_session_with_its_source_identity(scene: Scene) -> None:
+    """The ARN has the session name; the source identity is returned, logged, and kept through role chaining."""
     sts = scene.aws.client("sts")
     role = scene.aws.world.approver_role
     person = "hanako.sato@example.com"
@@ -144,15 +144,15 @@ def test_assume_role_gives_a_session_with_its_source_identity(scene: Scene) -> N
     assert scene.aws.calls("GetCallerIdentity")[0].source_identity == person
 
 
-def test_a_role_that_is_not_there_cannot_be_assumed(scene: Scene) -> None:
-    """AccessDenied, as AWS answers for a role that does not exist or does not trust."""
+def test_unknown_role_cannot_be_assumed(scene: Scene) -> None:
+    """AccessDenied, as AWS answers for a role that does not exist or does not trust the caller."""
     with refused("AccessDenied"):
         scene.aws.client("sts").assume_role(RoleArn="arn:aws:iam::111122223333:role/Nobody", RoleSessionName="me")
 
 
 @pytest.mark.parametrize("name", ["田中", "a b", "x" * 65, "a/b"])
-def test_a_session_name_fits_the_model(scene: Scene, name: str) -> None:
-    """What AWS would not take as a session name or source identity is refused, Japanese letters included."""
+def test_invalid_session_name_is_refused(scene: Scene, name: str) -> None:
+    """A session name or source identity that AWS would not accept is refused, also one in Japanese."""
     role = scene.aws.world.approver_role
     with refused("ValidationException"):
         scene.aws.client("sts").assume_role(RoleArn=role, RoleSessionName=name)
@@ -161,7 +161,7 @@ def test_a_session_name_fits_the_model(scene: Scene, name: str) -> None:
 
 
 def test_roles_of_another_account_see_that_account(scene: Scene) -> None:
-    """A session of another account's role finds none of this account's requests."""
+    """A session of another account's role finds no requests of this account."""
     asked, role = scene.ask(), "arn:aws:iam::444455556666:role/NodeAccessReader"
     scene.aws.callers.add_role(role)
     other = scene.aws.client("ssm", scene.aws.session(role, "node-access-bot"))
@@ -171,14 +171,14 @@ def test_roles_of_another_account_see_that_account(scene: Scene) -> None:
     assert sts.get_caller_identity()["Account"] == "444455556666"
 
 
-def test_an_operation_that_nobody_has_is_named(scene: Scene) -> None:
-    """Neither ours nor moto's: 501 with a word of our own, which no SDK retries."""
+def test_unknown_operation_is_named(scene: Scene) -> None:
+    """An operation of neither the sandbox nor moto is 501 with our own code, which no SDK retries."""
     with refused("NotInTheSandbox"):
         scene.bot.describe_sessions(State="Active")
 
 
-def test_moto_cannot_be_reset_behind_our_back(scene: Scene) -> None:
-    """Moto's own control calls are not there."""
+def test_moto_cannot_be_reset_over_http(scene: Scene) -> None:
+    """Moto's own control calls are not available."""
     assert Client(scene.aws).post("/moto-api/reset").status_code == 404
 
 
@@ -186,7 +186,7 @@ def test_moto_cannot_be_reset_behind_our_back(scene: Scene) -> None:
 
 
 def test_every_call_is_logged_with_its_caller_and_outcome(scene: Scene) -> None:
-    """Taken and refused signals alike, with parameters, status and error; effects count apart."""
+    """Accepted and refused signals are logged with parameters, status and error; effects are counted separately."""
     asked = scene.ask()
     signal(scene.approver(), asked, comment="はい")
     with refused("InvalidAutomationSignalException"):
@@ -199,8 +199,8 @@ def test_every_call_is_logged_with_its_caller_and_outcome(scene: Scene) -> None:
     assert [e.by for e in scene.aws.effects("Approve") if e.ops_item_id == asked.id] == [first.caller]
 
 
-def test_moto_s_calls_are_logged_too(scene: Scene) -> None:
-    """ReceiveMessage and DescribeInstances, by name."""
+def test_calls_to_moto_are_logged(scene: Scene) -> None:
+    """ReceiveMessage and DescribeInstances are logged by name."""
     scene.aws.client("ec2").describe_instances()
     scene.events()
     assert {"DescribeInstances", "ReceiveMessage"} <= {c.operation for c in scene.aws.calls()}
@@ -210,14 +210,14 @@ def test_moto_s_calls_are_logged_too(scene: Scene) -> None:
 
 
 def in_background(work: Any) -> "Future[Any]":
-    """Do something on a thread of its own."""
+    """Run a call in a separate thread."""
     with_one = ThreadPoolExecutor(1)
     future = with_one.submit(work)
     with_one.shutdown(wait=False)
     return future
 
 
-def test_a_call_can_be_held_before_its_effect(scene: Scene) -> None:
+def test_call_can_be_held_before_its_effect(scene: Scene) -> None:
     """The signal has arrived and changes nothing until it is released."""
     asked, approver = scene.ask(), scene.approver()
     with scene.aws.faults.hold(SEND) as hold:
@@ -229,7 +229,7 @@ def test_a_call_can_be_held_before_its_effect(scene: Scene) -> None:
     assert scene.status(asked) == "Approved"
 
 
-def test_an_answer_can_be_held_after_the_effect(scene: Scene) -> None:
+def test_answer_can_be_held_after_the_effect(scene: Scene) -> None:
     """The request is approved while the approver still waits for the answer."""
     asked, approver = scene.ask(), scene.approver()
     with scene.aws.faults.hold(SEND, after_effect=True) as hold:
@@ -241,8 +241,8 @@ def test_an_answer_can_be_held_after_the_effect(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("how", list(Loss))
-def test_a_reply_can_be_lost_after_the_effect(scene: Scene, how: Loss) -> None:
-    """The signal took effect, its sender sees a closed connection or an empty 500, and the next one is as ever."""
+def test_reply_can_be_lost_after_the_effect(scene: Scene, how: Loss) -> None:
+    """The signal takes effect, its sender gets a closed connection or an empty 500, and the next call is normal."""
     asked = scene.ask()
     scene.aws.faults.lose_reply(SEND, how=how)
     with pytest.raises((ConnectionClosedError, EndpointConnectionError, ClientError)):
@@ -252,8 +252,8 @@ def test_a_reply_can_be_lost_after_the_effect(scene: Scene, how: Loss) -> None:
     signal(scene.approver(), scene.ask())
 
 
-def test_an_operation_can_fail_a_number_of_times(scene: Scene) -> None:
-    """Twice 500 without effect, then as ever."""
+def test_operation_can_fail_a_number_of_times(scene: Scene) -> None:
+    """Two calls are answered 500 without effect; the next is normal."""
     asked = scene.ask()
     scene.aws.faults.fail(SEND, "InternalServerError", times=2)
     for _ in range(2):
@@ -265,8 +265,8 @@ def test_an_operation_can_fail_a_number_of_times(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(("code", "status"), [("ThrottlingException", 400), ("ServiceUnavailable", 503)])
-def test_a_failure_has_the_code_and_status_asked_for(scene: Scene, code: str, status: int) -> None:
-    """Codes of no model too, for AWS's front doors have their own; moto's operations as well as ours."""
+def test_failure_has_the_chosen_code_and_status(scene: Scene, code: str, status: int) -> None:
+    """Any code can be chosen, also one that no model lists, as AWS's front ends use; moto's operations can fail too."""
     scene.aws.faults.fail("ReceiveMessage", code, status=status)
     with pytest.raises(ClientError) as caught:
         scene.events()
@@ -274,15 +274,15 @@ def test_a_failure_has_the_code_and_status_asked_for(scene: Scene, code: str, st
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
 
 
-def test_a_call_can_be_delayed(scene: Scene) -> None:
-    """The delay ends by itself."""
+def test_call_can_be_delayed(scene: Scene) -> None:
+    """The call continues by itself after the delay."""
     scene.aws.faults.delay("GetOpsItem", 0.05, times=1)
     asked = scene.ask()
     assert scene.status(asked) == "PendingApproval"
 
 
-def test_an_answer_can_be_rewritten(scene: Scene) -> None:
-    """An OpsItem whose operational data has not been written yet, once."""
+def test_answer_can_be_rewritten(scene: Scene) -> None:
+    """One answer shows an OpsItem whose operational data is not written so far."""
     asked = scene.ask()
 
     def without_data(answer: dict[str, Any]) -> dict[str, Any]:
@@ -293,8 +293,8 @@ def test_an_answer_can_be_rewritten(scene: Scene) -> None:
     assert "OperationalData" in scene.ops_item(asked.id)
 
 
-def test_a_fault_on_an_operation_that_passes_to_moto_counts_once(scene: Scene) -> None:
-    """A call that our table passes on is one call."""
+def test_fault_on_an_operation_that_passes_to_moto_counts_once(scene: Scene) -> None:
+    """A call that the sandbox passes on to moto is one call."""
     scene.aws.faults.fail("ListDocuments", "InternalServerError", times=2)
     for _ in range(2):
         with refused("InternalServerError"):
@@ -303,8 +303,8 @@ def test_a_fault_on_an_operation_that_passes_to_moto_counts_once(scene: Scene) -
     assert len(scene.aws.calls("ListDocuments")) == 3
 
 
-def test_stopping_lets_held_calls_go(scene: Scene) -> None:
-    """`clear`, which `stop` does too, releases every hold."""
+def test_clearing_faults_continues_held_calls(scene: Scene) -> None:
+    """`clear`, which `stop` also calls, releases every hold."""
     hold = scene.aws.faults.hold("DescribeOpsItems")
     answer = in_background(scene.bot.describe_ops_items)
     assert hold.arrived.wait(5)
@@ -313,7 +313,7 @@ def test_stopping_lets_held_calls_go(scene: Scene) -> None:
 
 
 def test_parallel_calls_are_answered_in_parallel(scene: Scene) -> None:
-    """One held call holds nobody else up."""
+    """A held call does not block other calls."""
     with scene.aws.faults.hold("DescribeOpsItems", times=1) as hold:
         held = in_background(scene.bot.describe_ops_items)
         assert hold.arrived.wait(5)
@@ -321,8 +321,8 @@ def test_parallel_calls_are_answered_in_parallel(scene: Scene) -> None:
     held.result(5)
 
 
-def test_a_wrong_request_names_what_is_wrong(scene: Scene) -> None:
-    """Patterns and enums that botocore does not check on the client's side."""
+def test_invalid_request_names_what_is_wrong(scene: Scene) -> None:
+    """The server checks patterns and enums that botocore's client does not check."""
     with pytest.raises(ClientError, match="does not match"):
         scene.bot.get_ops_item(OpsItemId="oi-XYZ")
     with pytest.raises(ClientError, match="is not one of Complete, Cancel"):
@@ -331,7 +331,7 @@ def test_a_wrong_request_names_what_is_wrong(scene: Scene) -> None:
 
 @pytest.fixture
 def restless() -> Iterator[None]:
-    """Have threads take turns as often as they can."""
+    """Make threads switch as often as possible."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -339,8 +339,8 @@ def restless() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("restless")
-def test_transactions_at_one_moment_lose_nothing(scene: Scene) -> None:
-    """What one writes stays, whatever becomes of the others' meanwhile."""
+def test_simultaneous_transactions_lose_nothing(scene: Scene) -> None:
+    """What one transaction writes stays, even if others fail at the same time."""
     table = scene.aws.client("dynamodb")
     table.create_table(
         TableName="pairs",

@@ -32,7 +32,7 @@ def ids(scene: Scene, *filters: dict[str, Any]) -> set[str]:
 
 
 def test_ops_items_come_in_pages_newest_first(scene: Scene) -> None:
-    """Five requests in pages of two: every one once, the newest first."""
+    """Five requests in pages of two: each appears once, the newest first."""
     scene.clock.move(minutes=1)
     since = scene.clock() - timedelta(seconds=1)
     asked = []
@@ -46,7 +46,7 @@ def test_ops_items_come_in_pages_newest_first(scene: Scene) -> None:
     assert [i for page in found for i in page] == asked[::-1]
 
 
-def test_ops_items_by_status_and_type(scene: Scene) -> None:
+def test_ops_items_are_filtered_by_status_and_type(scene: Scene) -> None:
     """The sweep's filters: access requests in PendingApproval, and no others."""
     waiting, decided = scene.ask(), scene.ask()
     signal(scene.approver(), decided, "Reject")
@@ -57,7 +57,7 @@ def test_ops_items_by_status_and_type(scene: Scene) -> None:
     assert decided.id in ids(scene, wanted("Status", "Rejected", "Approved"))
 
 
-def test_ops_items_by_time_of_change(scene: Scene) -> None:
+def test_ops_items_are_filtered_by_time_of_change(scene: Scene) -> None:
     """LastModifiedTime moves with a decision; GreaterThan and LessThan exclude the limit itself."""
     scene.clock.move(minutes=1)
     asked = scene.ask()
@@ -71,8 +71,8 @@ def test_ops_items_by_time_of_change(scene: Scene) -> None:
     assert asked.id not in ids(scene, wanted("LastModifiedTime", scene.clock().isoformat(), operator="GreaterThan"))
 
 
-def test_ops_items_by_who_and_what(scene: Scene) -> None:
-    """The access request filters find by requester, approver, node, replica and id."""
+def test_ops_items_are_filtered_by_people_node_and_id(scene: Scene) -> None:
+    """The access request filters match requester, approver, node, replica and id."""
     web, db = scene.ask("web-prod-01").id, scene.ask("db-prod-01").id
     assert ids(scene, wanted("OpsItemId", web)) == {web}
     node = scene.aws.world.nodes["db-prod-01"]
@@ -94,16 +94,16 @@ def test_ops_items_by_who_and_what(scene: Scene) -> None:
         wanted("NoSuchKey", "1"),
     ],
 )
-def test_a_filter_that_means_nothing_is_refused(scene: Scene, bad: dict[str, Any]) -> None:
-    """Nothing is silently left out: an unknown key, operator or time is an error."""
+def test_invalid_ops_item_filter_is_refused(scene: Scene, bad: dict[str, Any]) -> None:
+    """Nothing is silently ignored: an unknown key, operator or time is an error."""
     scene.ask()
     with refused("ValidationException"):
         scene.bot.describe_ops_items(OpsItemFilters=[bad])
 
 
 @pytest.mark.parametrize("size", [0, 51])
-def test_a_page_has_one_to_fifty_rows(scene: Scene, size: int) -> None:
-    """MaxResults outside the model is refused by the server, though botocore sends it."""
+def test_page_has_one_to_fifty_rows(scene: Scene, size: int) -> None:
+    """The server refuses a MaxResults outside the model, although botocore sends it."""
     sloppy = scene.aws.client("ssm")
     sloppy.meta.events.register("before-call.ssm.DescribeOpsItems", _max_results(size))
     with refused("ValidationException"):
@@ -117,16 +117,16 @@ def _max_results(size: int) -> Any:
     return put
 
 
-def test_a_foreign_page_token_is_refused(scene: Scene) -> None:
-    """Tokens are the server's own."""
+def test_foreign_page_token_is_refused(scene: Scene) -> None:
+    """Only page tokens that the server issued are accepted."""
     with refused("ValidationException"):
         scene.bot.describe_ops_items(NextToken="bogus")
     with refused("InvalidNextToken"):
         scene.bot.describe_automation_executions(NextToken="bogus")
 
 
-def test_an_ops_item_has_a_history(scene: Scene) -> None:
-    """ListOpsItemEvents tells each change of one OpsItem, who did it and when, in pages."""
+def test_ops_item_has_a_history(scene: Scene) -> None:
+    """ListOpsItemEvents returns each change of one OpsItem with author and time, in pages."""
     asked = scene.ask("db-prod-01")
     signal(scene.approver(), asked)
     signal(scene.lead(), asked)
@@ -148,8 +148,8 @@ def executions(scene: Scene, **filters: list[str]) -> list[dict[str, Any]]:
     return [row for page in pages for row in page["AutomationExecutionMetadataList"]]
 
 
-def test_executions_by_subtype_name_step_and_ops_item(scene: Scene) -> None:
-    """The sweep's list: each row of AutomationSubtype=AccessRequest has its OpsItem and the step that is up."""
+def test_executions_are_filtered_by_subtype(scene: Scene) -> None:
+    """The sweep's list: each row of AutomationSubtype=AccessRequest has its OpsItem and its current step."""
     asked = scene.ask("db-prod-01")
     signal(scene.approver(), asked)
     (row,) = [r for r in executions(scene, AutomationSubtype=["AccessRequest"]) if r["OpsItemId"] == asked.id]
@@ -158,7 +158,7 @@ def test_executions_by_subtype_name_step_and_ops_item(scene: Scene) -> None:
     assert executions(scene, AutomationSubtype=["ChangeRequest"]) == []
 
 
-def test_executions_by_id_status_and_time(scene: Scene) -> None:
+def test_executions_are_filtered_by_id_status_and_time(scene: Scene) -> None:
     """ExecutionId, OpsItemId, ExecutionStatus and the start times narrow the list; auto-approvals have none."""
     scene.clock.move(hours=1)
     first = scene.ask()
@@ -179,7 +179,7 @@ def test_executions_by_id_status_and_time(scene: Scene) -> None:
     assert executions(scene, OpsItemId=[scene.ask("web-dev-01").id]) == []
 
 
-def test_execution_filters_that_mean_nothing_are_refused(scene: Scene) -> None:
+def test_invalid_execution_filter_is_refused(scene: Scene) -> None:
     """A key that the sandbox does not know is InvalidFilterKey, a bad time InvalidFilterValue."""
     scene.ask()
     with refused("InvalidFilterKey"):
@@ -188,8 +188,8 @@ def test_execution_filters_that_mean_nothing_are_refused(scene: Scene) -> None:
         executions(scene, StartTimeAfter=["soon"])
 
 
-def test_a_long_step_list_is_truncated_and_read_in_pages(scene: Scene) -> None:
-    """GetAutomationExecution says that it shows not all; DescribeAutomationStepExecutions has them all."""
+def test_long_step_list_is_truncated_and_read_in_pages(scene: Scene) -> None:
+    """GetAutomationExecution says that its list is truncated; DescribeAutomationStepExecutions returns all steps."""
     asked = scene.ask(scene.policy(*(level(f"Level{n}", APPROVER_ROLE) for n in range(1, 6))))
     execution = scene.execution(asked)
     assert execution["StepExecutionsTruncated"] is True
@@ -206,7 +206,7 @@ def step_names(scene: Scene, asked: Asked, **options: Any) -> list[str]:
     return [s["StepName"] for page in pages for s in page["StepExecutions"]]
 
 
-def test_steps_by_status_name_and_action(scene: Scene) -> None:
+def test_steps_are_filtered_by_status_name_and_action(scene: Scene) -> None:
     """Step filters narrow the list; an unknown key is refused."""
     asked = scene.ask("db-prod-01")
     assert step_names(scene, asked, Filters=[{"Key": "StepExecutionStatus", "Values": ["Waiting"]}]) == ["Level1"]
@@ -218,7 +218,7 @@ def test_steps_by_status_name_and_action(scene: Scene) -> None:
         step_names(scene, Asked("", "0" * 36))
 
 
-def test_nodes_by_id(scene: Scene) -> None:
+def test_nodes_are_filtered_by_id(scene: Scene) -> None:
     """DescribeInstanceInformation finds EC2 and hybrid nodes by InstanceIds, with platform and address."""
     nodes = scene.aws.world.nodes
     both = [nodes["web-dev-01"], nodes["factory-gw-osaka"]]
@@ -234,16 +234,16 @@ def test_nodes_by_id(scene: Scene) -> None:
         scene.bot.describe_instance_information(Filters=[{"Key": "IamRole", "Values": ["x"]}])
 
 
-def test_nodes_by_tag_and_state(scene: Scene) -> None:
-    """The other node filters narrow too."""
+def test_nodes_are_filtered_by_tag_and_state(scene: Scene) -> None:
+    """The other node filters work too."""
     filters = [{"Key": "tag:Environment", "Values": ["production"]}, {"Key": "ResourceType", "Values": ["EC2Instance"]}]
     found = scene.bot.describe_instance_information(Filters=filters)["InstanceInformationList"]
     names = {name for name, node in scene.aws.world.nodes.items() if node in {n["InstanceId"] for n in found}}
     assert names == {"web-prod-01", "db-prod-01"}
 
 
-def test_tags_of_a_hybrid_node(scene: Scene) -> None:
-    """ListTagsForResource has them; an unknown id is InvalidResourceId; other resources are moto's."""
+def test_tags_of_a_hybrid_node_are_listed(scene: Scene) -> None:
+    """ListTagsForResource returns them; an unknown id is InvalidResourceId; other resources go to moto."""
     tags = scene.bot.list_tags_for_resource(ResourceType="ManagedInstance", ResourceId=HYBRID_NODE.id)["TagList"]
     assert {t["Key"]: t["Value"] for t in tags} == dict(HYBRID_NODE.tags)
     with refused("InvalidResourceId"):
@@ -254,7 +254,7 @@ def test_tags_of_a_hybrid_node(scene: Scene) -> None:
 
 
 def test_ec2_nodes_have_their_tags(scene: Scene) -> None:
-    """DescribeInstances tells Name, Japanese tags and the private address."""
+    """DescribeInstances returns Name, Japanese tags and the private address."""
     node = scene.aws.world.nodes["web-prod-01"]
     (found,) = scene.aws.client("ec2").describe_instances(InstanceIds=[node])["Reservations"][0]["Instances"]
     tags = {t["Key"]: t["Value"] for t in found["Tags"]}
@@ -299,8 +299,8 @@ mainSteps:
 """
 
 
-def test_a_policy_may_be_yaml(scene: Scene) -> None:
-    """The format of AWS's own samples."""
+def test_policy_can_be_yaml(scene: Scene) -> None:
+    """YAML is the format of AWS's own samples."""
     scene.bot.create_document(Name="Yaml", Content=YAML_POLICY, DocumentType=MANUAL, DocumentFormat="YAML")
     asked = scene.ask(scene.node(Yaml="y"))
     step = scene.execution(asked)["StepExecutions"][0]
@@ -309,8 +309,8 @@ def test_a_policy_may_be_yaml(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("created", ["JSON", "YAML"])
-def test_a_policy_is_read_in_the_format_that_is_asked_for(scene: Scene, created: str) -> None:
-    """AWS converts, and gives JSON to who asks for nothing; what was created in that format comes back as it was."""
+def test_policy_is_returned_in_the_requested_format(scene: Scene, created: str) -> None:
+    """AWS converts, and the default is JSON; the format in which the policy was created returns it unchanged."""
     content = YAML_POLICY if created == "YAML" else json.dumps(yaml.safe_load(YAML_POLICY))
     scene.bot.create_document(Name="Both", Content=content, DocumentType=MANUAL, DocumentFormat=created)
     found = {wanted: scene.bot.get_document(Name="Both", DocumentFormat=wanted) for wanted in ("JSON", "YAML")}
@@ -339,8 +339,8 @@ def test_a_policy_is_read_in_the_format_that_is_asked_for(scene: Scene, created:
         {"mainSteps": [{"name": "L", "action": "aws:sleep", "inputs": {}}]},
     ],
 )
-def test_a_policy_that_aws_would_not_take_is_refused(scene: Scene, change: dict[str, Any]) -> None:
-    """Durations, levels, approvers and time-outs outside the documented limits."""
+def test_policy_that_aws_would_not_accept_is_refused(scene: Scene, change: dict[str, Any]) -> None:
+    """Durations, levels, approvers and time-outs outside the documented limits are refused."""
     content = json.dumps({**MANUAL_POLICIES["Standard-Nodes"], **change})
     with refused("InvalidDocumentContent"):
         scene.bot.create_document(Name="Bad", Content=content, DocumentType=MANUAL)
@@ -354,15 +354,15 @@ def test_a_policy_that_aws_would_not_take_is_refused(scene: Scene, change: dict[
         'permit (principal, action == AWS::SSM::Action::"getTokenForInstanceAccess", resource) unless { true };',
     ],
 )
-def test_cedar_beyond_the_sandbox_is_refused_not_guessed(scene: Scene, cedar: str) -> None:
+def test_cedar_that_the_sandbox_cannot_evaluate_is_refused(scene: Scene, cedar: str) -> None:
     """A permission that the sandbox cannot evaluate never becomes an approval."""
     content = {**AUTO_POLICY, "AutoApprovalPolicyDocuments": [{"type": "Cedar", "content": cedar}]}
     with refused("InvalidDocumentContent"):
         scene.bot.create_document(Name="Cedar", Content=json.dumps(content), DocumentType=AUTO)
 
 
-def test_other_documents_are_moto_s(scene: Scene) -> None:
-    """A Command document goes through to moto."""
+def test_other_documents_go_to_moto(scene: Scene) -> None:
+    """A Command document is passed on to moto."""
     content = json.dumps({"schemaVersion": "2.2", "description": "d", "mainSteps": []})
     scene.bot.create_document(Name="Other", Content=content, DocumentType="Command")
     assert scene.bot.get_document(Name="Other")["DocumentType"] == "Command"

@@ -1,4 +1,4 @@
-"""Microsoft's side on loopback, over real HTTP: sign-in, keys, connector, faults."""
+"""The simulated Microsoft over real HTTP: sign-in, keys, Connector, faults."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ GRANT = {
 
 
 class Double:
-    """A bot and a Playground in one server: keeps what it gets, answers what it is told."""
+    """A bot and a Playground in one server: records every call and sends a fixed answer."""
 
     def __init__(self) -> None:
         self.got: list[tuple[str, str, Any, str]] = []
@@ -89,7 +89,7 @@ async def call(
 
 
 async def test_activity_arrives_signed_and_complete(front: TeamsFront, double: tuple[Double, str]) -> None:
-    """What the Playground sends unsigned reaches the bot with a token that verifies against the served keys."""
+    """An unsigned activity of the Playground reaches the bot with a token that verifies against the published keys."""
     await front.inbound.deliver({"type": "message", "from": {"id": MEI.mri}})
     method, path, activity, authorization = double[0].got[0]
     async with aiohttp.ClientSession() as http, http.get(front.openid_metadata_url) as response:
@@ -110,15 +110,15 @@ async def test_activity_arrives_signed_and_complete(front: TeamsFront, double: t
     assert metadata["issuer"] == "https://api.botframework.com"
 
 
-async def test_the_chosen_client_speaks_for_everybody(front: TeamsFront, double: tuple[Double, str]) -> None:
-    """What a Japanese person does in an English sandbox reaches the bot in English."""
+async def test_chosen_client_applies_to_all_people(front: TeamsFront, double: tuple[Double, str]) -> None:
+    """In an English sandbox the activity of a Japanese person has the English locale."""
     front.inbound.client = CLIENTS["en"]
     await front.inbound.deliver({"type": "message", "from": {"id": MEI.mri}})
     assert double[0].got[0][2]["locale"] == "en-US"
 
 
 async def test_key_is_endorsed_for_teams_and_rotates(front: TeamsFront, http: aiohttp.ClientSession) -> None:
-    """The published keys carry endorsements, and a rotation adds one beside the old."""
+    """The published keys have endorsements, and a rotation adds a key and keeps the old one."""
     front.microsoft.rotate_key(endorsements=("webchat",))
     async with http.get(f"{front.login_authority}/v1/.well-known/keys") as response:
         keys = (await response.json())["keys"]
@@ -176,17 +176,17 @@ async def test_token_request_that_entra_refuses(
 
 
 @pytest.mark.parametrize("header", ["", "Basic abc", "Bearer junk", "Bearer"])
-async def test_connector_call_without_a_token_of_ours_is_401(
+async def test_connector_call_without_a_token_of_the_sandbox_is_401(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession, header: str
 ) -> None:
-    """A call that carries no token of this sandbox reaches nobody."""
+    """A call without a token that this sandbox granted does not reach the Playground."""
     async with http.get(front.service_url + "v3/conversations", headers={"Authorization": header}) as response:
         assert response.status == 401
     assert double[0].got == []
 
 
-async def test_expired_outbound_token_is_401() -> None:
-    """A token is good for an hour, by the sandbox's own clock."""
+async def test_outbound_token_expires_after_an_hour() -> None:
+    """The expiry follows the injected clock."""
     now = 1_000_000.0
     microsoft = Microsoft(BOT, now=lambda: now)
     token = microsoft.outbound_token()
@@ -214,7 +214,7 @@ async def test_ids_keep_their_encoding(
 async def test_fault_is_answered_once_with_its_headers(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession
 ) -> None:
-    """A fault asked for over HTTP meets the next matching call and no other."""
+    """A fault that was set over HTTP applies to the next matching call only."""
     wanted = {"method": "PUT", "path": "activities/1$", "status": 429, "code": "Throttled"}
     async with http.post(
         f"{front.login_authority}/_sandbox/faults", json=wanted | {"headers": {"Retry-After": "7"}}
@@ -229,10 +229,10 @@ async def test_fault_is_answered_once_with_its_headers(
 
 
 @pytest.mark.parametrize(("effect", "performed"), [("disconnect", 0), ("lose_reply", 1)])
-async def test_broken_connection(
+async def test_connection_can_be_closed_before_or_after_the_effect(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession, effect: str, performed: int
 ) -> None:
-    """A lost reply has had its effect, a refused connection has not."""
+    """A call whose reply is lost took effect; a call whose connection was closed did not."""
     front.connector.faults.add(Fault(effect=Effect(effect)))
     with pytest.raises(aiohttp.ClientError):
         await call(front, http, "POST", "v3/conversations/c/activities", {"type": "message"})
@@ -240,7 +240,7 @@ async def test_broken_connection(
 
 
 async def test_unknown_fault_is_400(front: TeamsFront, http: aiohttp.ClientSession) -> None:
-    """A fault that does not exist is said so, not swallowed."""
+    """A fault that does not exist is refused."""
     wanted: Any
     for wanted in ({"effect": "explode"}, {"no_such_field": 1}, [], None):
         async with http.post(f"{front.login_authority}/_sandbox/faults", json=wanted) as response:
@@ -250,7 +250,7 @@ async def test_unknown_fault_is_400(front: TeamsFront, http: aiohttp.ClientSessi
 async def test_held_updates_appear_on_release(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession
 ) -> None:
-    """A held update is answered at once and reaches the screens in order when released; posts go through."""
+    """A held update is answered at once and shown, in order, when released; posts are not held."""
     front.connector.hold_updates()
     for number in (1, 2):
         status, body = await call(front, http, "PUT", f"v3/conversations/c/activities/{number}", {})
@@ -263,7 +263,7 @@ async def test_held_updates_appear_on_release(
     assert len(double[0].got) == 4
 
 
-async def test_what_went_over_the_wire_can_be_read(front: TeamsFront, http: aiohttp.ClientSession) -> None:
+async def test_calls_in_both_directions_can_be_read(front: TeamsFront, http: aiohttp.ClientSession) -> None:
     """`/_sandbox/sent` and `/_sandbox/received` list both directions; `deliver` speaks as any person."""
     async with http.post(
         f"{front.login_authority}/_sandbox/deliver", json={"type": "message", "from": {"id": ALEX.mri}}
@@ -276,8 +276,8 @@ async def test_what_went_over_the_wire_can_be_read(front: TeamsFront, http: aioh
         assert [one["path"] for one in await response.json()] == ["v3/conversations/c/members/x"]
 
 
-async def test_no_bot_yet_is_502(http: aiohttp.ClientSession) -> None:
-    """Before the bot has started, the Playground is told so and nothing else breaks; later it works."""
+async def test_activity_before_the_bot_runs_is_502(http: aiohttp.ClientSession) -> None:
+    """Until the bot runs, activities are 502; until the Playground runs, the bot's calls are 503."""
     front = TeamsFront(BOT)
     await front.start()
     async with http.head(front.inbound_url) as response:
@@ -289,10 +289,10 @@ async def test_no_bot_yet_is_502(http: aiohttp.ClientSession) -> None:
     await front.stop()
 
 
-async def test_bot_without_a_body_is_passed_on(
+async def test_answer_without_a_body_is_passed_on(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession
 ) -> None:
-    """The Playground sees the bot's status, with or without a body."""
+    """The Playground gets the bot's status, with or without a body."""
     for answer in (None, {"statusCode": 200}):
         double[0].answer = answer
         async with http.post(front.inbound_url, json={"type": "message"}) as response:
@@ -313,7 +313,7 @@ async def test_junk_is_not_signed(
 
 
 async def test_foreign_host_name_is_refused(front: TeamsFront, http: aiohttp.ClientSession) -> None:
-    """A page whose own name points at 127.0.0.1 is not signed for."""
+    """A call under a foreign host name that points at 127.0.0.1 is refused and not signed."""
     headers = {"Host": "rebound.example.com"}
     async with http.post(front.inbound_url, json={"type": "message"}, headers=headers) as response:
         assert response.status == 421
@@ -323,7 +323,7 @@ async def test_foreign_host_name_is_refused(front: TeamsFront, http: aiohttp.Cli
 async def test_foreign_page_is_refused(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession, origin: str
 ) -> None:
-    """A page from elsewhere that asks by our own name is not signed for."""
+    """A call from a page of another origin is refused and not signed."""
     async with http.post(front.inbound_url, json={"type": "message"}, headers={"Origin": origin}) as response:
         assert response.status == 403
     assert double[0].got == []
@@ -331,15 +331,15 @@ async def test_foreign_page_is_refused(
 
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:4000", "http://localhost:4000"])
 async def test_page_of_this_machine_is_served(front: TeamsFront, http: aiohttp.ClientSession, origin: str) -> None:
-    """The Playground's own pages have another port than we, and are no strangers."""
+    """The Playground's own pages have another port on this machine, and are accepted."""
     async with http.post(front.inbound_url, json={"type": "message"}, headers={"Origin": origin}) as response:
         assert response.status == 200
 
 
-async def test_bot_that_hangs_is_given_up(
+async def test_bot_that_hangs_is_502(
     front: TeamsFront, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bot that does not answer in time is 502 to the Playground."""
+    """The Playground gets 502 for a bot that does not answer in time."""
     forever = asyncio.Event()
 
     async def hang(_request: web.Request) -> web.Response:
@@ -359,12 +359,12 @@ async def test_bot_that_hangs_is_given_up(
     await runner.cleanup()
 
 
-# --- a proof by a statement of another issuer
+# --- client assertions of another issuer
 
 
 @pytest.fixture
 async def issuer() -> AsyncIterator[WebIdentities]:
-    """An issuer on its own address, as AWS is."""
+    """Run an issuer on its own address, as AWS does."""
     made = WebIdentities(now=lambda: datetime.now(UTC))
 
     async def answer(request: web.Request) -> web.Response:
@@ -387,26 +387,26 @@ async def federated(issuer: WebIdentities) -> AsyncIterator[TeamsFront]:
 
 
 def claims_of(issuer: WebIdentities, **changed: Any) -> dict[str, Any]:
-    """Return claims that prove the bot, unless changed."""
+    """Return the claims of a valid assertion, with changes."""
     now = int(time.time())
     right = {"iss": issuer.issuer("111122223333"), "sub": "arn:of-the-bot", "aud": ENTRA_AUDIENCE}
     return {**right, "iat": now, "exp": now + 60, **changed}
 
 
-async def prove(
+async def with_assertion(
     front: TeamsFront, http: aiohttp.ClientSession, assertion: str, **changed: str
 ) -> tuple[int, str, list[int]]:
-    """Ask for a token with an assertion; return status, error and numbers."""
+    """Request a token with an assertion; return status, error and error numbers."""
     form = {"client_secret": "", "client_assertion": assertion, "client_assertion_type": JWT_BEARER, **changed}
     status, answer = await ask_for_token(front, http, **form)
     return status, answer.get("error", ""), answer.get("error_codes", [])
 
 
-async def test_a_right_assertion_earns_a_token(
+async def test_valid_assertion_gets_a_token(
     federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
 ) -> None:
-    """The keys are fetched from the issuer that the federated credential names."""
-    assert await prove(federated, http, issuer.signed(claims_of(issuer))) == (200, "", [])
+    """The keys are fetched from the issuer of the federated credential."""
+    assert await with_assertion(federated, http, issuer.signed(claims_of(issuer))) == (200, "", [])
 
 
 @pytest.mark.parametrize(
@@ -422,18 +422,18 @@ async def test_a_right_assertion_earns_a_token(
         ({"sub": None}, 50027),
     ],
 )
-async def test_a_wrong_assertion_is_refused_by_name(
+async def test_invalid_assertion_is_refused_with_entra_s_number(
     federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession, changed: dict[str, Any], number: int
 ) -> None:
-    """Issuer, subject, audience and times, each with Entra's own number."""
+    """Issuer, subject, audience and times are checked, each with Entra's own error number."""
     claims = {name: value for name, value in claims_of(issuer, **changed).items() if value is not None}
-    assert await prove(federated, http, issuer.signed(claims)) == (401, "invalid_client", [number])
+    assert await with_assertion(federated, http, issuer.signed(claims)) == (401, "invalid_client", [number])
 
 
-async def test_an_assertion_without_the_issuers_signature_is_refused(
+async def test_assertion_without_the_issuer_s_signature_is_refused(
     federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
 ) -> None:
-    """Unsigned, signed with what is public, by another key, or under a key's name that is not published."""
+    """Unsigned, signed with public data, with another key, or under the id of an unpublished key."""
     claims, other = claims_of(issuer), rsa.generate_private_key(public_exponent=65537, key_size=2048)
     right = issuer.signed(claims)
     forged = [
@@ -443,27 +443,29 @@ async def test_an_assertion_without_the_issuers_signature_is_refused(
         jwt.encode(claims, other, algorithm="RS256", headers={"kid": "RSA_1"}),
         f"{right.rpartition('.')[0]}.{'A' * 342}",
     ]
-    assert [await prove(federated, http, each) for each in forged] == [(401, "invalid_client", [700027])] * len(forged)
-    assert await prove(federated, http, "no.token") == (401, "invalid_client", [50027])
+    assert [await with_assertion(federated, http, each) for each in forged] == [
+        (401, "invalid_client", [700027])
+    ] * len(forged)
+    assert await with_assertion(federated, http, "no.token") == (401, "invalid_client", [50027])
 
 
-async def test_an_assertion_of_another_type_is_refused(
+async def test_assertion_of_another_type_is_refused(
     federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
 ) -> None:
-    """The type is one fixed text; beside a secret neither counts."""
+    """The type has one value; an assertion beside a secret is refused."""
     right = issuer.signed(claims_of(issuer))
     saml = "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"
     refused = (401, "invalid_client", [7000216])
-    assert await prove(federated, http, right, client_assertion_type=saml) == refused
-    assert await prove(federated, http, right, client_assertion_type="") == refused
-    assert await prove(federated, http, right, client_secret="x") == refused
+    assert await with_assertion(federated, http, right, client_assertion_type=saml) == refused
+    assert await with_assertion(federated, http, right, client_assertion_type="") == refused
+    assert await with_assertion(federated, http, right, client_secret="x") == refused
 
 
-async def test_an_app_without_a_federated_credential_believes_nobody(
+async def test_app_without_a_federated_credential_accepts_no_assertion(
     front: TeamsFront, federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
 ) -> None:
-    """And one without a secret takes none."""
-    assert (await prove(front, http, issuer.signed(claims_of(issuer))))[2] == [700211]
+    """And an app without a secret accepts no secret."""
+    assert (await with_assertion(front, http, issuer.signed(claims_of(issuer))))[2] == [700211]
     for secret in ("", "x", BOT.app_secret):
         status, _ = await ask_for_token(federated, http, client_secret=secret)
         assert status == 401

@@ -1,4 +1,4 @@
-"""The life of an access request as the sandbox's AWS shows it: from the asking to the end of the window."""
+"""The life of an access request in the sandbox's AWS: from StartAccessRequest to the end of the access."""
 
 import json
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ def scene() -> Iterator[Scene]:
         yield scene
 
 
-def test_a_new_request_waits_for_its_approvers(scene: Scene) -> None:
-    """StartAccessRequest makes an OpsItem and an execution that name each other, the requester, node and reason."""
+def test_new_request_waits_for_its_approvers(scene: Scene) -> None:
+    """StartAccessRequest creates an OpsItem and an execution that name each other, the requester, node and reason."""
     asked = scene.ask(reason="障害 INC-2041 の調査 <b>**")
     item, execution = scene.ops_item(asked.id), scene.execution(asked)
     data = {key: value["Value"] for key, value in item["OperationalData"].items()}
@@ -35,8 +35,8 @@ def test_a_new_request_waits_for_its_approvers(scene: Scene) -> None:
     assert (execution["AutomationExecutionStatus"], execution["CurrentStepName"]) == ("Waiting", "ManualApproval")
 
 
-def test_the_operational_data_has_the_members_of_the_published_sample(scene: Scene) -> None:
-    """`/aws/accessrequest` decodes to AWS's members, the requester's and the policy's."""
+def test_operational_data_has_the_members_of_the_published_sample(scene: Scene) -> None:
+    """`/aws/accessrequest` has the members that AWS shows, including those of requester and policy."""
     about = scene.about(scene.ask().id)
     assert set(about) == {"requester", "approvalPolicy", "approvalPolicyVersion", "automationExecutionId"}
     members = {"isReplica", "sourceOpsItemId", "sourceAccountId", "id", "sourceRegion", "arn"}
@@ -44,8 +44,8 @@ def test_the_operational_data_has_the_members_of_the_published_sample(scene: Sce
     assert (about["approvalPolicy"], about["requester"]["isReplica"]) == ("Standard-Nodes", "false")
 
 
-def test_an_approval_opens_the_window(scene: Scene) -> None:
-    """After the approval the OpsItem carries start and end, and the requester gets credentials until then."""
+def test_approval_starts_the_access(scene: Scene) -> None:
+    """After the approval the OpsItem has start and end, and the requester gets credentials until the end."""
     asked = scene.ask()
     scene.clock.move(minutes=5)
     signal(scene.approver(), asked, comment="確認しました")
@@ -60,28 +60,28 @@ def test_an_approval_opens_the_window(scene: Scene) -> None:
     assert "Credentials" not in expired
 
 
-def test_a_pending_request_has_no_token(scene: Scene) -> None:
-    """GetAccessToken says Pending, without credentials, until somebody has approved."""
+def test_pending_request_has_no_token(scene: Scene) -> None:
+    """GetAccessToken answers Pending without credentials until the approval."""
     answer = scene.requester.get_access_token(AccessRequestId=scene.ask().id)
     assert answer["AccessRequestStatus"] == "Pending"
     assert "Credentials" not in answer
 
 
-def test_nobody_else_gets_the_token(scene: Scene) -> None:
-    """GetAccessToken is the requester's own."""
+def test_only_the_requester_gets_the_token(scene: Scene) -> None:
+    """GetAccessToken refuses every other caller."""
     asked = scene.ask()
     with refused("AccessDeniedException"):
         scene.bot.get_access_token(AccessRequestId=asked.id)
 
 
 @pytest.mark.parametrize("node", ["i-0123456789abcdef0", "mi-0123456789abcdef0"])
-def test_a_node_that_is_not_there_cannot_be_asked_for(scene: Scene, node: str) -> None:
+def test_unknown_node_cannot_be_requested(scene: Scene, node: str) -> None:
     """An unknown EC2 or hybrid node is ResourceNotFoundException."""
     with refused("ResourceNotFoundException"):
         scene.ask(node)
 
 
-def test_without_a_policy_the_requester_is_told(scene: Scene) -> None:
+def test_request_without_a_policy_is_refused(scene: Scene) -> None:
     """A node that no policy targets gives an error and no OpsItem."""
     before = len(scene.aws.calls("StartAccessRequest"))
     with refused("ValidationException"):
@@ -97,44 +97,44 @@ def test_without_a_policy_the_requester_is_told(scene: Scene) -> None:
         [{"Key": "tag:Environment", "Values": ["production"]}],
     ],
 )
-def test_access_is_asked_for_one_node(scene: Scene, targets: list[dict[str, object]]) -> None:
+def test_request_needs_exactly_one_node(scene: Scene, targets: list[dict[str, object]]) -> None:
     """Anything but one node id is refused."""
     with refused("ValidationException"):
         scene.requester.start_access_request(Reason="r", Targets=targets)
 
 
 @pytest.mark.parametrize("reason", ["r" * 257, "  \n "])
-def test_a_reason_fits_the_model(scene: Scene, reason: str) -> None:
-    """More than 256 characters, or nothing visible, is refused."""
+def test_invalid_reason_is_refused(scene: Scene, reason: str) -> None:
+    """A reason of more than 256 characters, or without a visible character, is refused."""
     with refused("ValidationException"):
         scene.ask(reason=reason)
 
 
-def test_policies_that_contradict_each_other_fail_the_request(scene: Scene) -> None:
-    """A node whose tags are targeted by two policies: a Failed OpsItem, no execution, no credentials."""
+def test_conflicting_policies_fail_the_request(scene: Scene) -> None:
+    """Two policies target the node's tags: a Failed OpsItem, no execution, no credentials."""
     asked = scene.ask("batch-01")
     assert scene.status(asked) == "Failed"
     assert asked.execution_id == ""
     assert "Credentials" not in scene.requester.get_access_token(AccessRequestId=asked.id)
 
 
-def test_auto_approval_needs_nobody(scene: Scene) -> None:
-    """A node that the auto-approval policy permits: approved at once, with an empty automationExecutionId."""
+def test_auto_approved_request_needs_no_approver(scene: Scene) -> None:
+    """A node that the auto-approval policy permits is approved at once, with an empty automationExecutionId."""
     asked = scene.ask("web-dev-01")
     assert scene.status(asked) == "Approved"
     assert asked.execution_id == ""
     assert scene.requester.get_access_token(AccessRequestId=asked.id)["Credentials"]
 
 
-def test_a_hybrid_node_is_asked_for_like_any_other(scene: Scene) -> None:
-    """A node `mi-…` matches policies by its Systems Manager tags."""
+def test_hybrid_node_is_requested_like_any_other(scene: Scene) -> None:
+    """The Systems Manager tags of an `mi-…` node select its policy."""
     asked = scene.ask("factory-gw-osaka")
     context = scene.ops_item(asked.id)["OperationalData"]["/aws/accessrequest/context"]["Value"]
     assert json.loads(context)["targets"]["instanceId"].endswith(":managed-instance/mi-0a1b2c3d4e5f67890")
 
 
-def test_a_request_is_seen_in_its_account_and_region_only(scene: Scene) -> None:
-    """The same id asked for in another Region is not found."""
+def test_request_is_visible_in_its_account_and_region_only(scene: Scene) -> None:
+    """In another Region the same id is not found."""
     asked = scene.ask()
     elsewhere = scene.aws.client("ssm", region="us-east-1")
     with refused("OpsItemNotFoundException"):

@@ -1,4 +1,4 @@
-"""Sandboxes that start with other settings than the usual ones; moto allows one at a time."""
+"""Sandboxes of AWS with other settings than the default; moto allows one at a time."""
 
 import json
 import threading
@@ -12,16 +12,16 @@ from tests.contract.scene import HandClock, Scene, refused, signal, staged
 from tests.fakes.aws_faults import FaultyAws
 
 
-def test_a_second_sandbox_at_once_is_refused() -> None:
-    """State in moto is the process's: a second start would pull the first one's world away."""
+def test_second_sandbox_in_the_process_is_refused() -> None:
+    """Moto keeps its state per process: a second start would delete the world of the first."""
     with staged() as scene, pytest.raises(RuntimeError):
         FaultyAws.start()
     with staged() as scene:
         scene.ask()
 
 
-def test_tag_targets_come_before_the_policy_for_all_nodes() -> None:
-    """A policy for all nodes applies only where no tag is targeted."""
+def test_tag_targets_take_precedence_over_the_policy_for_all_nodes() -> None:
+    """A policy for all nodes applies only to nodes whose tags no policy targets."""
     with staged() as scene:
         everything = manual_policy([level("Anyone", APPROVER_ROLE)], targets={"InstanceIds": ["*"]})
         scene.bot.create_document(Name="All-Nodes", Content=json.dumps(everything), DocumentType=MANUAL)
@@ -30,8 +30,8 @@ def test_tag_targets_come_before_the_policy_for_all_nodes() -> None:
         assert scene.about(scene.ask("web-dev-01").id)["approvalPolicy"] == "SSM-JustInTimeAccessAutoApprovalPolicy"
 
 
-def test_the_requester_may_have_an_identity_center_id() -> None:
-    """A session name that is known to Identity Center gives the request that user's id."""
+def test_requester_can_have_an_identity_center_id() -> None:
+    """A session name that Identity Center knows gives the request that user's id."""
     with staged(identity_center_users={REQUESTER: "e1fbc510-8081-70c2-448f-0123456789ab"}) as scene:
         asked = scene.ask()
         assert scene.about(asked.id)["requester"]["id"] == "e1fbc510-8081-70c2-448f-0123456789ab"
@@ -39,8 +39,8 @@ def test_the_requester_may_have_an_identity_center_id() -> None:
         assert requesters == {"e1fbc510-8081-70c2-448f-0123456789ab"}
 
 
-def test_the_administrators_account_has_copies() -> None:
-    """They name their source, follow its status, and have no execution of their own; the source is no copy."""
+def test_administrator_account_has_copies() -> None:
+    """Copies name their source, follow its status, and have no execution of their own; the source is not a copy."""
     with staged(administrator=("777788889999", "ap-northeast-1")) as scene:
         asked = scene.ask()
         scene.aws.callers.add_role("arn:aws:iam::777788889999:role/Reader")
@@ -63,7 +63,7 @@ def test_the_administrators_account_has_copies() -> None:
 
 
 def test_two_starts_are_independent() -> None:
-    """A sandbox that starts after another one knows nothing of its requests, queues and nodes."""
+    """A sandbox has no requests, queues and nodes of an earlier one."""
     with staged() as scene:
         first = scene.ask()
     with staged() as scene:
@@ -75,8 +75,8 @@ def test_two_starts_are_independent() -> None:
         assert len(instances) == len(scene.aws.world.nodes) - 1
 
 
-def test_what_aws_does_not_document_can_be_otherwise() -> None:
-    """Without decisions in the outputs, and with AccessDenied for strangers, the sandbox plays that AWS too."""
+def test_undocumented_behaviour_can_be_varied() -> None:
+    """For example, no decisions in the outputs, and AccessDenied for callers who are not approvers."""
     assumed = Assumptions(decisions_shown=False, not_an_approver_error="AccessDeniedException")
     with staged(assumed=assumed) as scene:
         asked = scene.ask()
@@ -86,8 +86,8 @@ def test_what_aws_does_not_document_can_be_otherwise() -> None:
         assert "Outputs" not in scene.execution(asked)["StepExecutions"][0]
 
 
-def test_ssm_s_rate_limit_is_per_operation_account_and_region() -> None:
-    """Three a second, the fourth is ThrottlingException; other operations and Regions go on; it refills steadily."""
+def test_rate_limit_is_per_operation_account_and_region() -> None:
+    """Three calls a second; the fourth is throttled, other operations and Regions are not; it refills steadily."""
     clock = HandClock()
     with FaultyAws.start(now=clock, per_second=3) as aws:
         here, there = aws.client("ssm"), aws.client("ssm", region="us-east-1")
@@ -103,8 +103,8 @@ def test_ssm_s_rate_limit_is_per_operation_account_and_region() -> None:
             here.describe_ops_items()
 
 
-def test_a_throttled_signal_takes_no_effect() -> None:
-    """The fourth signal within a second changes nothing, and counts again a second later."""
+def test_throttled_signal_takes_no_effect() -> None:
+    """The fourth signal within a second changes nothing, and takes effect a second later."""
     clock = HandClock()
     with FaultyAws.start(now=clock, per_second=3) as aws:
         scene = Scene(aws, clock)
@@ -120,8 +120,8 @@ def test_a_throttled_signal_takes_no_effect() -> None:
         assert len(aws.effects()) == 1
 
 
-def test_an_answer_that_aws_could_not_give_is_our_mistake() -> None:
-    """A 500 for the caller, and the reason in the list that tests look at."""
+def test_answer_that_aws_could_not_give_is_recorded_as_a_mistake() -> None:
+    """The caller gets a 500, and the list of mistakes has the reason."""
     with FaultyAws.start() as aws:
         aws.faults.rewrite("GetOpsItem", lambda a: {"OpsItem": {**a["OpsItem"], "Status": "Nonsense"}}, times=1)
         scene = Scene(aws, HandClock())
@@ -130,8 +130,8 @@ def test_an_answer_that_aws_could_not_give_is_our_mistake() -> None:
         assert "Nonsense" in aws.mistakes[0]
 
 
-def test_an_error_that_aws_could_not_give_is_our_mistake() -> None:
-    """An error code outside the operation's model is kept as a mistake; a crash of ours too."""
+def test_error_that_aws_could_not_give_is_recorded_as_a_mistake() -> None:
+    """An error code outside the operation's model is a mistake of the sandbox; a crash is one too."""
     with FaultyAws.start(assumed=Assumptions(no_policy_error="NoSuchError")) as aws:
         scene = Scene(aws, HandClock())
         with refused("NoSuchError"):
@@ -153,8 +153,8 @@ def test_stopping_leaves_no_thread() -> None:
     assert threading.active_count() <= before + 1
 
 
-def test_ends_may_be_silent_too() -> None:
-    """An AWS that announces only what was seen, PendingApproval and Approved, can be played."""
+def test_ends_can_be_without_events() -> None:
+    """AWS can be simulated as sending events for PendingApproval and Approved only."""
     with staged(assumed=Assumptions(events_after_decision=False)) as scene:
         asked = scene.ask()
         scene.events()

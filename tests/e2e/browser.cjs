@@ -1,5 +1,5 @@
-// Drives headless Chromium by commands: one JSON object a line on stdin, one answer a line on stdout.
-// Knows how the Playground's pages are built, so that no test needs to.
+// Drives headless Chromium: one command as JSON per line on stdin, one answer per line on stdout.
+// All knowledge about the structure of the Playground's pages is here, not in the tests.
 'use strict';
 const readline = require('readline');
 const { chromium } = require('playwright-core');
@@ -25,7 +25,7 @@ const ready = async (command) => {
   await compose(command).waitFor();
   await page(command).locator('[role=toolbar] button').last().click(); // hides the log panel
 };
-// messages change places while the page lays them out; two frames later they have settled
+// messages move while the page lays them out; after two frames they are stable
 const settled = (p) => p.evaluate(() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r))));
 
 const commands = {
@@ -68,7 +68,7 @@ const commands = {
   },
   async comment(command) {
     const box = cards(command).last().locator('textarea').last();
-    await box.click(); // without it a channel's card forgets what was filled in, once its button is pressed
+    await box.click(); // without this click a channel's card loses the text when its button is clicked
     await box.fill(command.text);
   },
   async click(command) {
@@ -120,7 +120,7 @@ readline.createInterface({ input: process.stdin })
       answer(command.id, { error: String(error.message || error) });
     }
   })
-  .on('close', async () => { // the tests are over, in whichever way
+  .on('close', async () => { // the tests have ended or were aborted
     if (browser) await browser.close();
     process.exit(0);
   });

@@ -1,5 +1,5 @@
-// Renders cards by Microsoft's own library in one page of Chromium: {program, cards} on stdin, what became of each on
-// stdout. Text that the library takes for Markdown is put into the page as HTML, as the worst client would.
+// Renders cards with Microsoft's own library in one page of Chromium: {program, cards} on stdin, the results on stdout.
+// Text that the library treats as Markdown goes into the page as HTML, as in the worst possible client.
 'use strict';
 const { chromium } = require('playwright-core');
 
@@ -35,7 +35,7 @@ const main = async ({ program, cards }) => {
     await page.setContent('<!doctype html><body></body>');
     await page.addScriptTag({ path: require.resolve('adaptivecards/dist/adaptivecards.min.js') });
     const shown = await page.evaluate(render, cards);
-    await page.evaluate(() => new Promise((done) => { setTimeout(done, 0); })); // what was to run has run
+    await page.evaluate(() => new Promise((done) => { setTimeout(done, 0); })); // lets pending scripts run
     return { shown, ran: await page.evaluate(() => window.live !== undefined), asked };
   } finally {
     await browser.close();

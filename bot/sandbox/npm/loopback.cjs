@@ -1,4 +1,4 @@
-// Loaded before the Playground, which listens on every interface and has no option against it.
+// Loaded before the Playground, which listens on every interface and has no option to change that.
 // Keeps the whole process on this machine: servers listen on 127.0.0.1, and connections leave for loopback only.
 'use strict';
 const fs = require('fs');
@@ -25,7 +25,7 @@ net.Server.prototype.listen = function (...args) {
 
 const connect = net.Socket.prototype.connect;
 net.Socket.prototype.connect = function (...args) {
-  const target = Array.isArray(args[0]) ? args[0][0] : args[0]; // net.connect() hands over a normalised array
+  const target = Array.isArray(args[0]) ? args[0][0] : args[0]; // net.connect() passes a normalised array
   const isAddress = target !== null && typeof target === 'object';
   const host = isAddress ? target.host : args[1];
   const isLocal = (isAddress && target.path) || typeof host !== 'string' || LOOPBACK.has(host);
@@ -36,7 +36,7 @@ net.Socket.prototype.connect = function (...args) {
   return connect.apply(this, args);
 };
 
-// The parent holds the other end of stdin: when it dies, however it dies, this process goes too, and its folder with it.
+// The parent holds the other end of stdin: when it ends for any reason, this process ends too and deletes its folder.
 const leave = () => {
   if (process.env.SANDBOX_FOLDER) fs.rmSync(process.env.SANDBOX_FOLDER, { recursive: true, force: true });
   process.exit(0);

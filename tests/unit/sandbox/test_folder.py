@@ -1,4 +1,4 @@
-"""The folder of a sandbox: one run at a time, and nothing of an earlier run in it."""
+"""The folder of a sandbox: one run at a time, and no files of an earlier run."""
 
 import socket
 from pathlib import Path
@@ -11,8 +11,8 @@ from bot.sandbox.sandbox import Options, running_sandbox
 ADDRESSES = {"aws": "http://127.0.0.1:1", "browser": "http://127.0.0.1:2", "bot": "http://127.0.0.1:3"}
 
 
-def test_a_run_starts_without_the_files_of_an_earlier_one(tmp_path: Path) -> None:
-    """Rows of a world that is gone, their journal, its log and its addresses do not outlive the run."""
+def test_run_removes_the_files_of_an_earlier_run(tmp_path: Path) -> None:
+    """Rows, journal, log and addresses of an earlier run are deleted; the Playground's installation stays."""
     of_before = ("node-access.db", "node-access.db-wal", "node-access.db-shm", "bot.log", "state.json")
     for name in of_before:
         (tmp_path / name).write_text("{}")
@@ -21,8 +21,8 @@ def test_a_run_starts_without_the_files_of_an_earlier_one(tmp_path: Path) -> Non
         assert {entry.name for entry in tmp_path.iterdir()} == {"lock", "playground-0123"}
 
 
-def test_what_the_run_wrote_stays_but_its_addresses(tmp_path: Path) -> None:
-    """After the end the rows and the log can still be read, and nobody is sent to dead addresses."""
+def test_end_of_the_run_removes_only_its_addresses(tmp_path: Path) -> None:
+    """After the end the rows and the log can still be read, and no address that no longer answers is given."""
     with held(tmp_path):
         (tmp_path / "node-access.db").write_text("rows")
         remember(tmp_path, ADDRESSES)
@@ -32,8 +32,8 @@ def test_what_the_run_wrote_stays_but_its_addresses(tmp_path: Path) -> None:
         state(tmp_path)
 
 
-async def test_a_second_run_is_refused_and_harms_nothing(tmp_path: Path) -> None:
-    """Who starts a second one is told where the first is; the first keeps its rows and its addresses."""
+async def test_second_run_is_refused_and_harms_nothing(tmp_path: Path) -> None:
+    """The refusal names the address of the first run, which keeps its rows and its addresses."""
     with held(tmp_path):
         remember(tmp_path, ADDRESSES)
         (tmp_path / "node-access.db").write_text("rows")
@@ -45,14 +45,14 @@ async def test_a_second_run_is_refused_and_harms_nothing(tmp_path: Path) -> None
         assert (state(tmp_path), (tmp_path / "node-access.db").read_text()) == (ADDRESSES, "rows")
 
 
-def test_a_second_run_is_refused_while_the_first_starts(tmp_path: Path) -> None:
-    """Before there is an address to name, the refusal says why there is none."""
+def test_second_run_is_refused_while_the_first_starts(tmp_path: Path) -> None:
+    """Until there is an address to name, the refusal says that the first run is starting."""
     with held(tmp_path), pytest.raises(SandboxFailed, match="still starting"), held(tmp_path):
         pass
 
 
-async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
-    """A port of somebody else is refused before anything starts, with what to do, and the folder is free again."""
+async def test_port_in_use_is_named(tmp_path: Path) -> None:
+    """A port in use is refused before anything starts; the message says what to do, and the folder is released."""
     with socket.socket() as somebody:
         somebody.bind(("127.0.0.1", 0))
         somebody.listen()

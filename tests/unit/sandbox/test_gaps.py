@@ -1,4 +1,4 @@
-"""The differences between real Teams and the Playground, and how the front closes them."""
+"""bot.sandbox.teams.gaps: the differences between real Teams and the Playground."""
 
 import json
 
@@ -24,25 +24,25 @@ def direct(member: str, tenant: str = TENANT) -> ConnectorCall | Refusal:
     return create({"members": [{"id": member}], "channelData": {"tenant": {"id": tenant}}})
 
 
-def test_click_names_its_trigger() -> None:
+def test_click_gets_its_trigger() -> None:
     """A click arrives with `trigger: manual`, which Teams sends and the Playground does not."""
     whole = complete({"type": "invoke", "value": {"action": {"verb": "approve"}}})
     assert whole["value"] == {"trigger": "manual", "action": {"verb": "approve"}}
 
 
-def test_trigger_that_is_there_is_kept() -> None:
+def test_existing_trigger_is_kept() -> None:
     """An automatic refresh stays automatic."""
     whole = complete({"type": "invoke", "value": {"trigger": "automatic"}})
     assert whole["value"] == {"trigger": "automatic"}
 
 
-def test_message_value_is_left_alone() -> None:
+def test_message_gets_no_trigger() -> None:
     """Only invokes have a trigger."""
     assert "value" not in complete({"type": "message", "text": "pending"})
 
 
 def test_sender_gets_object_id_and_client_language() -> None:
-    """Whoever sends is named by object id, and the locale is that of the person's client."""
+    """The sender gets the object id, and the locale is that of the person's client."""
     whole = complete(
         {"from": {"id": MEI.mri}, "locale": "en-US", "entities": [{"type": "clientInfo"}, {"type": "mention"}]}
     )
@@ -56,23 +56,23 @@ def test_sender_gets_object_id_and_client_language() -> None:
     ("language", "locale", "timezone", "country"), [("en", "en-US", "UTC", "US"), ("ja", "ja-JP", "Asia/Tokyo", "JP")]
 )
 @pytest.mark.parametrize("person", [MEI, ALEX])
-def test_a_sandbox_of_one_language_gives_everybody_its_client(
+def test_chosen_language_applies_to_all_people(
     person: Person, language: str, locale: str, timezone: str, country: str
 ) -> None:
-    """Where a language is chosen, personal chats are in it too: the client is not the person's own."""
+    """If a language is chosen, the client of every activity has it, also in personal chats."""
     activity = {"from": {"id": person.mri}, "entities": [{"type": "clientInfo"}]}
     whole = completed(activity, tenant_id=TENANT, service_url=SERVICE_URL, client=CLIENTS[language])
     assert (whole["locale"], whole["localTimezone"]) == (locale, timezone)
     assert whole["entities"] == [{"type": "clientInfo", "locale": locale, "timezone": timezone, "country": country}]
 
 
-def test_stranger_is_passed_on_as_is() -> None:
-    """A sender who is no sample person gets no invented identity."""
+def test_unknown_sender_is_not_changed() -> None:
+    """A sender who is not a sample person gets no invented identity."""
     assert complete({"from": {"id": "29:nobody"}})["from"] == {"id": "29:nobody"}
 
 
-def test_tenant_and_service_url_are_always_there() -> None:
-    """Tenant, channel and service URL are what Teams always sends, and a tenant that is named stays."""
+def test_tenant_channel_and_service_url_are_added() -> None:
+    """They are members that Teams always sends; a tenant that is already named stays."""
     whole = complete({"channelData": {"team": {"id": "19:t"}}, "conversation": {"id": "19:c"}})
     assert whole["channelData"] == {"tenant": {"id": TENANT}, "team": {"id": "19:t"}}
     assert whole["conversation"] == {"tenantId": TENANT, "id": "19:c"}
@@ -81,7 +81,7 @@ def test_tenant_and_service_url_are_always_there() -> None:
 
 
 @pytest.mark.parametrize("spelling", [ALEX.object_id, ALEX.upn, "Alex.Wilber%40EXAMPLE.com", ALEX.mri])
-def test_member_is_asked_for_by_its_teams_id(spelling: str) -> None:
+def test_member_is_requested_by_teams_id(spelling: str) -> None:
     """Object id and UPN, in any case, find a member as they do in Teams."""
     call = ConnectorCall(method="GET", path=f"v3/conversations/19%3Ac/members/{spelling}")
     taken = to_playground(call, tenant_id=TENANT)
@@ -90,7 +90,7 @@ def test_member_is_asked_for_by_its_teams_id(spelling: str) -> None:
 
 
 def test_unknown_member_is_left_to_the_playground() -> None:
-    """Nobody's id goes through unchanged; the Playground answers 404 itself."""
+    """The call for an unknown member is not changed; the Playground answers 404 itself."""
     call = ConnectorCall(method="GET", path="v3/conversations/19%3Ac/members/nobody")
     assert to_playground(call, tenant_id=TENANT) == call
 
@@ -104,8 +104,8 @@ def test_direct_conversation_by_teams_id_or_object_id(spelling: str) -> None:
 
 
 @pytest.mark.parametrize("spelling", [HANAKO.upn, HANAKO.upn.upper(), "29:nobody", ""])
-def test_direct_conversation_with_nobody_is_refused(spelling: str) -> None:
-    """A UPN or an unknown id is 400, where the Playground would give a conversation that is dead."""
+def test_direct_conversation_with_an_unknown_id_is_refused(spelling: str) -> None:
+    """A UPN or an unknown id is 400; the Playground would create a conversation that reaches no person."""
     refused = direct(spelling)
     assert isinstance(refused, Refusal)
     assert (refused.status, refused.code) == (400, "BadArgument")
@@ -120,20 +120,20 @@ def test_direct_conversation_in_a_foreign_tenant_is_refused(tenant: str) -> None
 
 
 def test_direct_conversation_takes_the_tenant_from_either_place() -> None:
-    """`tenantId` beside the members is understood as well as `channelData.tenant.id`."""
+    """The tenant may be in `tenantId` or in `channelData.tenant.id`."""
     assert isinstance(create({"members": [{"id": HANAKO.mri}], "tenantId": TENANT}), ConnectorCall)
 
 
 @pytest.mark.parametrize("parameters", [[], None, {"tenantId": TENANT}, {"tenantId": TENANT, "members": [1]}])
 def test_malformed_parameters_are_refused(parameters: object) -> None:
-    """What is not a set of conversation parameters is 400, never an exception."""
+    """Invalid conversation parameters are 400, never an exception."""
     refused = create(parameters)
     assert isinstance(refused, Refusal)
     assert refused.status == 400
 
 
-def test_new_thread_goes_through() -> None:
-    """A new channel thread is the Playground's own business."""
+def test_new_thread_is_passed_on() -> None:
+    """The Playground creates channel threads itself."""
     taken = create({"isGroup": True, "channelData": {"channel": {"id": "19:c"}}})
     assert isinstance(taken, ConnectorCall)
 
@@ -146,8 +146,8 @@ def test_message_over_100_kilobytes_in_utf_16_is_refused(length: int, status: in
     assert getattr(taken, "status", None) == status
 
 
-def test_configuration_has_everybody_once() -> None:
-    """The Playground's file names the six people, with its own spelling of the UPN."""
+def test_configuration_has_every_person_once() -> None:
+    """The Playground's file has the six people, with its own spelling of the UPN member."""
     written = playground_configuration(app_id="app", tenant_id=TENANT)
     users = [written["currentUser"], *written["users"]]
     assert sorted(user["userPrincipleName"] for user in users) == sorted(person.upn for person in PEOPLE)
@@ -155,7 +155,7 @@ def test_configuration_has_everybody_once() -> None:
 
 
 def test_true_sender_replaces_the_playgrounds_current_user() -> None:
-    """Where the Playground would name its current user, the person who typed is named, with their own language."""
+    """The person who typed replaces the Playground's current user, with their own language."""
     whole = completed(
         {"from": {"id": HANAKO.mri, "name": HANAKO.name, "aadObjectId": HANAKO.object_id}},
         tenant_id=TENANT,
@@ -167,8 +167,8 @@ def test_true_sender_replaces_the_playgrounds_current_user() -> None:
 
 
 @pytest.mark.parametrize(("method", "action"), [("POST", "createMessage"), ("PUT", "updateMessage")])
-def test_message_that_the_playground_shows_to_nobody(method: str, action: str) -> None:
-    """A message to a 1:1 conversation is told to the pages in the Playground's own form."""
+def test_message_for_another_chat_is_shown_in_the_playground_s_form(method: str, action: str) -> None:
+    """A message in another person's 1:1 conversation goes to the pages in the form of the Playground's stream."""
     body = json.dumps({"type": "message", "text": "承認", "from": {"id": "28:bot"}}).encode()
     call = ConnectorCall(method=method, path="v3/conversations/u%40test.user/activities/5", body=body)
     assert shown_message(call, "5", timestamp=7) == {
@@ -196,5 +196,5 @@ def test_message_that_the_playground_shows_to_nobody(method: str, action: str) -
     ],
 )
 def test_only_messages_are_shown(path: str, body: bytes) -> None:
-    """What is no message is shown to nobody."""
+    """Other activities, other paths and junk are not shown on any page."""
     assert shown_message(ConnectorCall(method="POST", path=path, body=body), "1", timestamp=0) is None

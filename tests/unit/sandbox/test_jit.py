@@ -1,4 +1,4 @@
-"""The rules of an access request's life in the sandbox, whatever is tried in whatever order."""
+"""The rules of an access request in the sandbox's AWS, under random attempts in any order."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ ATTEMPTS = st.sampled_from(["vote", "reject", "cancel", "revoke", "wait", "stran
 
 
 def waiting(needs: list[int]) -> AccessRequest:
-    """Return a request with a level per entry, each needing so many approvals."""
+    """Return a request with one level per entry, which is the number of approvals that it needs."""
     steps = tuple(
         Step(Level(f"L{n}", (Approver(ROLE, KIND),), needed, timedelta(hours=1)), id=f"step-{n}")
         for n, needed in enumerate(needs)
@@ -46,7 +46,7 @@ def waiting(needs: list[int]) -> AccessRequest:
 
 
 def attempt(request: AccessRequest, what: str, voter: str, now: datetime) -> AccessRequest:
-    """Try something; what is refused changes nothing."""
+    """Return the request after an attempt; a refused one changes nothing."""
     decision = Decision.REJECT if what == "reject" else Decision.APPROVE
     vote = Vote(voter, "arn:aws:iam::111122223333:role/Other" if what == "stranger" else ROLE, decision, "", now)
     request = requests.settled(request, now)
@@ -68,16 +68,16 @@ def attempt(request: AccessRequest, what: str, voter: str, now: datetime) -> Acc
     st.lists(st.integers(1, 3), min_size=1, max_size=5),
     st.lists(st.tuples(ATTEMPTS, st.sampled_from(VOTERS), st.integers(0, 40)), max_size=30),
 )
-def test_a_request_stays_lawful(needs: list[int], attempts: list[tuple[str, str, int]]) -> None:
-    """At most one level is up; approved means every level has its distinct votes; an end is final but for Revoke."""
+def test_request_keeps_its_invariants(needs: list[int], attempts: list[tuple[str, str, int]]) -> None:
+    """At most one level waits; an approved request has all distinct votes; only Revoke changes a request that ended."""
     request, now = waiting(needs), NOON
     for what, voter, minutes in attempts:
         before, now = request, now + timedelta(minutes=minutes)
         request = attempt(before, what, voter, now)
-        lawful(before, request)
+        check_invariants(before, request)
 
 
-def lawful(before: AccessRequest, after: AccessRequest) -> None:
+def check_invariants(before: AccessRequest, after: AccessRequest) -> None:
     """Assert what must hold after every step."""
     up = [s for s in after.steps if s.status is Status.WAITING]
     assert len(up) == (after.status is Status.WAITING)
@@ -94,21 +94,21 @@ def lawful(before: AccessRequest, after: AccessRequest) -> None:
         assert (before.status, after.status) == (Status.APPROVED, Status.REVOKED)
 
 
-def test_settling_twice_is_settling_once() -> None:
-    """An overdue request ends at its due time, however late somebody looks and however often."""
+def test_settling_is_idempotent() -> None:
+    """An overdue request ends at its due time, however late and however often it is read."""
     late = requests.settled(waiting([1]), NOON + timedelta(days=3))
     assert late.ended_at == NOON + timedelta(hours=1)
     assert requests.settled(late, NOON + timedelta(days=9)) == late
 
 
 @given(st.text(min_size=1, max_size=512))
-def test_a_decision_always_fits_the_model(comment: str) -> None:
+def test_decision_always_fits_the_model(comment: str) -> None:
     """One element of ApproverDecisions is at most as long as AWS's model allows."""
     vote = Vote(f"arn:aws:sts::111122223333:assumed-role/Role/{'x' * 64}", ROLE, Decision.APPROVE, comment, NOON)
     assert len(decision_json(vote)) <= OUTPUT_VALUE_LIMIT
 
 
-def test_an_auto_approved_request_has_no_levels_to_revoke_by() -> None:
-    """Without approvers nobody can send Revoke."""
+def test_auto_approved_request_cannot_be_revoked() -> None:
+    """It has no approvers, so no caller may send Revoke."""
     granted = replace(waiting([1]), steps=(), status=Status.APPROVED, granted_at=NOON)
     assert attempt(granted, "revoke", "a", NOON) == granted

@@ -1,4 +1,4 @@
-"""Node.js for the sandbox: where it comes from, and what an install promises."""
+"""bot.sandbox.node: which Node.js is used, and how npm packages are installed."""
 
 import json
 import os
@@ -37,35 +37,35 @@ def wheel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return home.name
 
 
-def test_machine_node_is_taken_when_new_enough(tmp_path: Path) -> None:
-    """Node 20 of the machine is good, and nothing else is looked for."""
+def test_node_of_the_machine_is_used_if_new_enough(tmp_path: Path) -> None:
+    """Node.js 20 of the machine is used, and no other is searched for."""
     found = find_node(search_path=machine(tmp_path, "v20.11.0"), wheel="no_such_package")
     assert found == Node(program=tmp_path / "node", npm=(str(tmp_path / "npm"),))
 
 
 @pytest.mark.parametrize("version", ["v18.19.0", "junk"])
-def test_old_machine_node_gives_way_to_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    """An old or broken node is passed over for the one that Python's package brings."""
+def test_wheel_replaces_an_old_or_broken_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    """An old or broken Node.js is skipped for the one in the Python package."""
     name = wheel(tmp_path / "site", monkeypatch)
     found = find_node(search_path=machine(tmp_path / "bin", version), wheel=name)
     assert found.program == tmp_path / "site" / name / "bin" / "node"
     assert found.npm == (str(found.program), str(found.program.parents[1] / "lib/node_modules/npm/bin/npm-cli.js"))
 
 
-def test_no_node_at_all_is_explained(tmp_path: Path) -> None:
-    """Without any node the message says how to get one."""
+def test_missing_node_is_explained(tmp_path: Path) -> None:
+    """Without any Node.js the message says how to get it."""
     with pytest.raises(NodeMissing, match=r"pip install .*\[sandbox\]"):
         find_node(search_path=str(tmp_path), wheel="no_such_package")
 
 
 def test_npm_finds_the_same_node(tmp_path: Path) -> None:
-    """Npm and what it starts find our node before any other."""
+    """Npm and its child processes find this Node.js before any other."""
     node = Node(program=tmp_path / "node", npm=())
     assert node.environment()["PATH"].startswith(f"{tmp_path}{os.pathsep}")
 
 
 def test_install_happens_once_and_appears_whole(tmp_path: Path) -> None:
-    """The second call finds the first's result; a change of any source is another folder."""
+    """The second call reuses the first one's folder; a change of any source gets another folder."""
     node = Node(program=tmp_path, npm=(str(program(tmp_path / "npm", "echo x >> count; pwd > where")),))
     source = tmp_path / "source"
     source.mkdir()
@@ -80,7 +80,7 @@ def test_install_happens_once_and_appears_whole(tmp_path: Path) -> None:
 
 
 def test_failed_install_says_why_and_leaves_nothing(tmp_path: Path) -> None:
-    """Npm's own words are passed on, and the next attempt starts afresh."""
+    """The message has npm's output, and the next attempt starts in an empty folder."""
     node = Node(program=tmp_path, npm=(str(program(tmp_path / "npm", "echo EINTEGRITY; exit 1")),))
     (tmp_path / "package-lock.json").write_text("{}")
     with pytest.raises(InstallFailed, match="EINTEGRITY"):
@@ -89,13 +89,13 @@ def test_failed_install_says_why_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_npm_that_cannot_start_is_an_install_failure(tmp_path: Path) -> None:
-    """A vanished npm is reported as a failed install."""
+    """A missing npm is reported as a failed install."""
     with pytest.raises(InstallFailed):
         npm_ci(Node(program=tmp_path, npm=(str(tmp_path / "gone"),)), tmp_path)
 
 
-def test_whoever_is_slower_uses_the_faster_ones_result(tmp_path: Path) -> None:
-    """Two first uses at a time end with one installation and no error."""
+def test_slower_of_two_installs_uses_the_result_of_the_faster(tmp_path: Path) -> None:
+    """Two simultaneous first uses end with one installation and no error."""
     (tmp_path / "package-lock.json").write_text("{}")
     cache = tmp_path / "cache"
     quick = Node(program=tmp_path, npm=(str(program(tmp_path / "quick", "touch quick")),))

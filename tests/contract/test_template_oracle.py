@@ -57,17 +57,17 @@ TEMPLATES: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def node() -> Path:
-    """Node with the official engine; without it nothing is proved, which CI must not take for green."""
+    """Node with the official engine. Without it nothing is proved, so in CI the test fails."""
     try:
         return install_node_packages().program
     except (NodeMissing, InstallFailed) as error:
         if os.environ.get("CI", "").lower() in {"1", "true"}:
-            pytest.fail(f"CI=true, and yet: {error}", pytrace=False)
+            pytest.fail(f"CI=true, but: {error}", pytrace=False)
         pytest.skip(str(error))
 
 
 def expanded(node: Path, cases: list[tuple[Any, Any]]) -> list[Any]:
-    """What the official engine makes of templates and data."""
+    """Return what the official engine makes of templates and data."""
     source = json.dumps([{"template": template, "data": data} for template, data in cases])
     run = subprocess.run(
         [node, str(SCRIPT)],
@@ -80,16 +80,16 @@ def expanded(node: Path, cases: list[tuple[Any, Any]]) -> list[Any]:
     return list(json.loads(run.stdout))
 
 
-def test_the_language_is_understood_as_the_official_engine_does(node: Path) -> None:
-    """Whatever part of the language our binder takes, it means the same as in the Adaptive Cards Designer."""
+def test_supported_expressions_give_the_official_engines_results(node: Path) -> None:
+    """Everything that our binder supports means the same as in the Adaptive Cards Designer."""
     theirs = expanded(node, [(template, DATA) for template in TEMPLATES])
     ours = [Template.parse(template).bind(DATA) for template in TEMPLATES]
     for template, our, their in zip(TEMPLATES, ours, theirs, strict=True):
         assert our == their, template
 
 
-def test_every_card_is_bound_as_the_official_engine_does(node: Path) -> None:
-    """Every view in every language becomes the very card that the official engine makes."""
+def test_every_card_equals_the_official_engines(node: Path) -> None:
+    """Every view in every language becomes the card that the official engine makes."""
     cases = [
         (
             json.loads((files("cards") / f"{presentation(view).template}.json").read_text("utf-8")),

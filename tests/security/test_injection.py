@@ -1,7 +1,7 @@
-"""Figure 18: whatever text comes from outside, a card is built as with plain text and shows what was written.
+"""Figure 18: with any text from outside, a card has the same structure as with plain text and shows the text.
 
-Each text stands in every place of a view at once. Expected is what plain text shows in its stead: what a reader sees of
-the text itself, told by Unicode's own categories and not by the code that cleans it.
+Each text is in every place of a view at once. The expected card is that of a plain text, with the visible characters
+of the tested text. Unicode's categories decide what is visible, not the code under test.
 """
 
 import json
@@ -30,11 +30,11 @@ from tests.figures import size as rounds
 
 pytestmark = pytest.mark.timeout(240)
 
-TOKEN, MORE = "Q7", "¦"  # stand for the text, and for its further lines; no words of ours have them
+TOKEN, MORE = "Q7", "¦"  # placeholders for the text and for its further lines; they are in none of our words
 TOKENS = frozenset({"text", "value", "name", "speak", "fallbackText"})  # properties that hold text from outside
-UNSEEN = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffd")  # letters and symbols of which nothing is seen, and the mark
+INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffd")  # letters and symbols without a shape, and our mark
 MOST_LINES = 12  # of a reason or comment
-EACH_LIMIT = [limits for limits in LIMITS for _ in LOCALES]  # all of them in either language
+EACH_LIMIT = [limits for limits in LIMITS for _ in LOCALES]  # each of them in each language
 UTF16_LIMIT = 80_000  # bytes; what Microsoft advises for a bot's message, measured in UTF-16
 
 
@@ -44,7 +44,7 @@ def template(name: str) -> Template:
 
 
 def made(view: View | Notice, notice: Notice | None, pen: CardFormatter) -> Card:
-    """Bind a view within these limits, whatever the size."""
+    """Bind a view within these limits, without a limit on the card's size."""
     return template(presentation(view).template).bind(template_data(view, pen, notice))
 
 
@@ -84,17 +84,17 @@ def literal_texts(tree: Any) -> Iterator[str]:
 
 
 def visible(text: str) -> str:
-    """Return letters, digits, punctuation and symbols: what a reader sees by itself."""
-    return "".join(each for each in text if unicodedata.category(each)[0] in "LNPS" and each not in UNSEEN)
+    """Return letters, digits, punctuation and symbols: the characters that are visible alone."""
+    return "".join(each for each in text if unicodedata.category(each)[0] in "LNPS" and each not in INVISIBLE)
 
 
-def told(card: Card) -> str:
+def text_of(card: Card) -> str:
     return "".join(literal_texts(card))
 
 
 def shows(card: Card, plain: Card, text: str) -> bool:
-    """True if the card shows the text wherever the plain one shows the token."""
-    return visible(told(card)) == visible(told(plain).replace(MORE, "").replace(TOKEN, text))
+    """True if the card shows the text in each place in which the plain card shows the token."""
+    return visible(text_of(card)) == visible(text_of(plain).replace(MORE, "").replace(TOKEN, text))
 
 
 @cache
@@ -104,12 +104,12 @@ def schema() -> jsonschema.Draft6Validator:
 
 
 def views() -> list[tuple[View | Notice, Notice | None]]:
-    """Every view with text from outside in it."""
+    """Return every view that has text from outside in it."""
     return [(view, notice) for view, notice in every_view() if (filled(view, "x"), notice) != (view, notice)]
 
 
 def test_hostile_text_changes_no_card(figure: Figure) -> None:
-    """Same structure as with plain text, everything shown that can be seen, nothing live, at every set of limits."""
+    """Same structure as with plain text, every visible character shown, and no text function, within all limits."""
     count, shown, cut = rounds(short=500, ci=5_000, long=50_000), 0, 0
     shapes = set[str]()
     for text, (view, notice), locale, limits in zip(
@@ -123,7 +123,7 @@ def test_hostile_text_changes_no_card(figure: Figure) -> None:
 
 
 def _compared(text: str, view: View | Notice, notice: Notice | None, pen: CardFormatter, shapes: set[str]) -> bool:
-    """Compare a card with its plain twin; return whether the text fits, and then it is shown as it is."""
+    """Compare a card with its plain twin. Return whether the text fits, so that it is shown whole."""
     twin = plain_twin(text, pen.limits)
     card = made(filled(view, text), filled(notice, text), pen)
     plain = made(filled(view, twin), filled(notice, twin), pen)
@@ -139,7 +139,7 @@ def _compared(text: str, view: View | Notice, notice: Notice | None, pen: CardFo
 
 
 def test_hostile_cards_are_valid(figure: Figure) -> None:
-    """What differs between cards by a text is valid as well: every kind of card, in every language."""
+    """Cards with hostile texts follow the official schema: every kind of card, in every language."""
     checked = set()
     for locale, text, (view, notice) in zip(
         cycle(LOCALES), texts(181, rounds(short=150, ci=600, long=600)), cycle(views())
@@ -158,7 +158,7 @@ def test_hostile_cards_are_valid(figure: Figure) -> None:
 
 
 def _one_of_each(tree: Any) -> Any:
-    """Leave out neighbours that are equal, which the schema would look at again and again."""
+    """Leave out equal neighbors, which the schema would check again and again."""
     if isinstance(tree, dict):
         return {key: _one_of_each(each) for key, each in tree.items()}
     if not isinstance(tree, list):
@@ -189,8 +189,8 @@ def test_every_card_is_small_at_the_longest_texts(figure: Figure) -> None:
     ("text", "broken"),
     [("a\nb", lambda card: card["body"].pop()), ("<b>", lambda card: card["body"].append({"type": "Image"}))],
 )
-def test_the_proof_is_not_blind_to_structure(text: str, broken: Any) -> None:
-    """A block more or less is a difference."""
+def test_comparison_finds_a_changed_structure(text: str, broken: Any) -> None:
+    """One block more or less is a difference."""
     (view, notice), pen = views()[0], CardFormatter(Localizer("en", "UTC"), LIMITS[0])
     card: dict[str, Any] = made(filled(view, text), notice, pen)
     before = json.dumps(blanked(card))
@@ -199,8 +199,8 @@ def test_the_proof_is_not_blind_to_structure(text: str, broken: Any) -> None:
 
 
 @pytest.mark.parametrize("lost", ["a", "決", "*", "@", "😀", "1"])
-def test_the_proof_is_not_blind_to_what_is_lost(lost: str) -> None:
-    """A cleaning that swallowed a single visible character would be seen."""
+def test_comparison_finds_a_lost_character(lost: str) -> None:
+    """The proof would fail if escaping dropped a single visible character."""
     (view, notice), pen = views()[0], CardFormatter(Localizer("en", "UTC"), LIMITS[0])
     text = f"x{lost}y"
     plain = made(filled(view, TOKEN), notice, pen)

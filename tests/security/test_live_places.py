@@ -1,4 +1,4 @@
-"""Where clients act upon text, and that nothing from outside gets there: every template, every place of a text."""
+"""Places in which Teams clients interpret text: no text from outside is bound there, in any template."""
 
 import json
 import re
@@ -18,8 +18,8 @@ from tests.fakes.card_text import nodes
 from tests.fakes.hostile import SNIPPETS, filled
 from tests.fakes.views import every_view, request
 
-LITERAL = {("TextRun", "text"), ("Input.Text", "value")}  # here a client takes text as it is
-# Every other place of the templates, and why no text from outside can do harm there.
+LITERAL = {("TextRun", "text"), ("Input.Text", "value")}  # here clients show text as it is
+# Every other place in the templates, and why text from outside can do no harm there.
 JUSTIFIED = {
     **dict.fromkeys(("${lang}", "${style}", "${weight}", "${font}"), "words of ours, from closed sets"),
     **dict.fromkeys(("${banner}", "Input.Text ${label}", "pending TextBlock ${text}"), "fixed words of the locale"),
@@ -53,7 +53,7 @@ def names_of(template: str, kind: str, text: str) -> tuple[str, ...]:
 
 
 def test_text_from_outside_has_no_live_place_in_any_template() -> None:
-    """Whoever binds a text to a TextBlock, a title, an address or a Fact has to say here why that is safe."""
+    """To bind a text to a TextBlock, a title, an address or a Fact, add to JUSTIFIED why that is safe."""
     used, unsafe = set(), []
     for path in files("cards").iterdir():
         if not path.name.endswith(".json"):
@@ -78,8 +78,8 @@ def outside(card: Card) -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_text_from_outside_stands_in_literal_places(locale: str) -> None:
-    """Every view filled with it has it in TextRuns; elsewhere, as in mentions, it has none of its marks."""
+def test_text_from_outside_is_in_literal_places_only(locale: str) -> None:
+    """Every view has it in TextRuns. In other places, such as mentions, its markup is removed."""
     seen = 0
     for view, notice in every_view():
         card = render(filled(view, MARK), locale=locale, timezone="Asia/Tokyo", notice=filled(notice, MARK))
@@ -96,7 +96,7 @@ def test_text_from_outside_stands_in_literal_places(locale: str) -> None:
 
 @pytest.mark.parametrize("html", [True, False])
 def test_nothing_in_a_mention_is_markdown(html: bool) -> None:
-    """A Markdown reader, with HTML on or off, makes of each name what it makes of plain words."""
+    """A Markdown parser, with HTML on or off, treats each name as plain words."""
     reader = MarkdownIt("js-default", {"html": html, "linkify": False})
     for name in SNIPPETS:
         view = request(mentioned=(Mention("29:1-a", name),), rings=True)
@@ -107,8 +107,8 @@ def test_nothing_in_a_mention_is_markdown(html: bool) -> None:
         assert reader.render(line.strip()) == f"<p>Mentioned: {tag}</p>\n".replace('"', "&quot;"), name
 
 
-def test_the_reader_is_not_blind() -> None:
-    """The same names as they came would have been links, pictures and emphasis."""
+def test_the_markdown_parser_finds_markup_in_raw_names() -> None:
+    """Without escaping, the same names would be links, pictures and emphasis."""
     reader = MarkdownIt("js-default", {"html": True})
     live = [name for name in SNIPPETS if reader.renderInline(f"a {name} b") != f"a {name} b"]
     assert len(live) > 20

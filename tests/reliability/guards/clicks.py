@@ -76,7 +76,7 @@ def _only_the_deadline(_: Any, decision: Decision, *, checked_at: datetime, now:
 GUARDS = (
     Guard(
         "the claim",
-        "tests/unit/domain/test_claims.py::test_one_approval_lets_one_through[approve-approve-claimed]",
+        "tests/unit/domain/test_claims.py::test_one_approval_level_grants_one_claim[approve-approve-claimed]",
         {"bot.domain.claims:is_blocked": _nothing_is_live},
     ),
     Guard(
@@ -86,7 +86,7 @@ GUARDS = (
     ),
     Guard(
         "one claim per person and step",
-        "tests/unit/domain/test_claims.py::test_a_repeat_is_answered_from_the_first",
+        "tests/unit/domain/test_claims.py::test_second_click_is_a_repeat_of_the_first_decision",
         {"bot.domain.claims:standing_decision": always(None)},
     ),
     Guard(

@@ -88,12 +88,12 @@ GUARDS = (
     ),
     Guard(
         "an outcome is shown only after AWS was read again",
-        RECORD + "test_a_look_knows_of_what_was_settled_before_it_began",
+        RECORD + "test_read_includes_decisions_settled_before_it_began",
         {"bot.domain.record:Record.tells_end_of": around(_as_observed_since)},
     ),
     Guard(
         "slower reads of AWS do not overwrite newer facts",
-        RECORD + "test_a_slower_look_does_not_turn_the_clock_back",
+        RECORD + "test_older_read_does_not_replace_a_newer_one",
         {"bot.domain.record:Record.observed": around(_over_newer_facts)},
     ),
     Guard(

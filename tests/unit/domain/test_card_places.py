@@ -30,36 +30,36 @@ def names(record: Record) -> list[str]:
     return [name for name, _ in card_places(record, CONFIGURATION)]
 
 
-def test_a_plain_name_is_what_it_was() -> None:
-    """Rows of former versions are understood."""
+def test_plain_channel_name_is_unchanged_in_the_surface_name() -> None:
+    """Rows of earlier versions stay readable."""
     assert card_name("approvals") == "card:approvals"
     assert card_name("approvals", "1481567603816") == "card:approvals:1481567603816"
 
 
 @given(channel=st.text(min_size=1), activity=st.none() | st.text(min_size=1))
-def test_a_name_tells_channel_and_copy_apart(channel: str, activity: str | None) -> None:
-    """Whatever characters a channel's name or an activity id has."""
+def test_channel_and_copy_are_parsed_from_a_surface_name(channel: str, activity: str | None) -> None:
+    """With any characters in the channel's name or the activity id."""
     name = card_name(channel, activity)
     assert channel_of_card(name) == channel
     assert is_copy(name) is (activity is not None)
 
 
 @given(one=st.tuples(st.text(min_size=1), st.none() | st.text(min_size=1)), other=st.tuples(st.text(), st.none()))
-def test_different_cards_have_different_names(one: tuple[str, str | None], other: tuple[str, None]) -> None:
-    """No channel's name makes its card look like the copy of another's."""
+def test_different_cards_have_different_surface_names(one: tuple[str, str | None], other: tuple[str, None]) -> None:
+    """No channel's name makes its card look like the copy of another channel's card."""
     assert (card_name(*one) == card_name(*other)) is (one == other)
 
 
-def test_the_deciding_channel_comes_first_and_every_known_card_follows() -> None:
-    """Copies and cards of former routes are kept up to date; channels that are configured no more are not."""
+def test_deciding_channel_comes_first_and_every_known_card_follows() -> None:
+    """Copies and cards of earlier routes are kept up to date; those of removed channels are not."""
     row = ROW.with_surface(card("card:approvals:7")).with_surface(card("card:gone")).with_surface(card("card:leads"))
     row = row.with_surface(card("card:approvals"))
     assert names(row) == ["card:approvals", "card:approvals:7", "card:leads"]
     assert names(replace(ROW, route=None)) == []
 
 
-def test_the_fallback_stands_in_while_the_home_channel_refuses() -> None:
-    """And only then: not while it can be reached, not for who has ended, not where the card was merely deleted."""
+def test_fallback_shows_the_request_while_its_own_channel_refuses() -> None:
+    """Not while that channel can be reached, not after the request's end, not if the card was only deleted."""
     refused = ROW.with_surface(card("card:approvals", problem="not_installed", delivery=DeliveryState.WAITING))
     assert names(refused) == ["card:approvals", "card:leads"]
     assert home_problem(refused) == "not_installed"
@@ -70,21 +70,21 @@ def test_the_fallback_stands_in_while_the_home_channel_refuses() -> None:
     assert (names(deleted), home_problem(deleted)) == (["card:approvals"], None)
 
 
-def test_a_fallback_that_refuses_has_no_stand_in() -> None:
-    """There is nowhere else to go."""
+def test_refusing_fallback_has_no_replacement() -> None:
+    """No other channel shows a request whose own channel is the fallback."""
     at_leads = replace(ROW, route=Route("leads", LEADS.conversation, settled=True))
     refused = at_leads.with_surface(card("card:leads", problem="not_installed", delivery=DeliveryState.WAITING))
     assert names(refused) == ["card:leads"]
 
 
 @pytest.mark.parametrize("row", [Record(KEY, NOW), ROW])
-def test_nothing_is_known_to_be_wrong_at_first(row: Record) -> None:
-    """Without a route or a card there is no problem."""
+def test_new_request_has_no_home_problem(row: Record) -> None:
+    """Without a route or a card, no refusal is known."""
     assert home_problem(row) is None
 
 
-def test_two_channels_that_became_one_keep_both_cards() -> None:
-    """An entry was renamed to one that has a card of the request already: both cards go on being followed."""
+def test_two_channels_merged_into_one_keep_both_cards() -> None:
+    """A channel was renamed to one that already has a card of the request: both cards are still updated."""
     at = APPROVALS.conversation
     old = Surface(card_name("old"), SurfaceKind.CARD, DeliveryState.DELIVERED, f"{at};messageid=1", "1")
     new = Surface(card_name("new"), SurfaceKind.CARD, DeliveryState.DELIVERED, f"{at};messageid=2", "2")

@@ -1,4 +1,4 @@
-"""bot.domain.claims: of all who may decide, who goes on."""
+"""bot.domain.claims: which clicks become decisions."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -39,15 +39,15 @@ def claimed(
 
 
 @pytest.mark.parametrize("verdict", Verdict)
-def test_the_first_goes_on(verdict: Verdict) -> None:
-    """With nobody in the way a claim is granted."""
+def test_first_claim_is_granted(verdict: Verdict) -> None:
+    """A claim is granted if no other decision blocks it."""
     assert claimed(HANAKO, verdict) == Claim()
 
 
 @pytest.mark.parametrize("state", [CLAIMED, SENT, UNKNOWN, CONFIRMED])
 @pytest.mark.parametrize("verdict", Verdict)
-def test_a_repeat_is_answered_from_the_first(state: DecisionState, verdict: Verdict) -> None:
-    """Who has a decision on its way, of unknown effect or accepted, gets no second one, whatever they press."""
+def test_second_click_is_a_repeat_of_the_first_decision(state: DecisionState, verdict: Verdict) -> None:
+    """A person whose decision is on its way, unknown or accepted gets no second one, whichever button they click."""
     first = decision(HANAKO, APPROVE, state)
     shouting = replace(HANAKO, object_id=HANAKO.object_id.upper())
     assert claimed(shouting, verdict, first, asked=request(level(required=5))) == Claim(ClaimRefusal.REPEAT, first)
@@ -56,26 +56,26 @@ def test_a_repeat_is_answered_from_the_first(state: DecisionState, verdict: Verd
 
 
 @pytest.mark.parametrize("state", [REFUSED, RELEASED])
-def test_what_came_to_nothing_may_be_tried_again(state: DecisionState) -> None:
-    """A refused or released decision stands in nobody's way, not in its own person's either."""
+def test_decision_without_effect_may_be_repeated(state: DecisionState) -> None:
+    """A refused or released decision blocks neither other people nor its own person."""
     assert claimed(HANAKO, APPROVE, decision(HANAKO, APPROVE, state), decision(ICHIRO, REJECT, state)) == Claim()
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status.ended])
-def test_an_ended_request_takes_no_claim(status: Status) -> None:
-    """What has ended cannot be decided."""
+def test_ended_request_grants_no_claim(status: Status) -> None:
+    """A request that has ended cannot be decided."""
     assert claimed(asked=request(status=status)) == Claim(ClaimRefusal.ENDED)
 
 
-def test_a_step_that_passed_takes_no_claim() -> None:
+def test_passed_step_grants_no_claim() -> None:
     """While another step waits, a click on this one is late."""
     asked = request(level("Level1", state=LevelState.APPROVED), level("Level2"))
     assert claimed(asked=asked, step="Level1") == Claim(ClaimRefusal.STEP_PASSED)
     assert claimed(asked=asked, step="Level2") == Claim()
 
 
-def test_each_step_has_its_own_decisions() -> None:
-    """Who approved at the first step may decide at the second, and is in nobody's way there."""
+def test_approver_of_one_step_may_decide_at_the_next() -> None:
+    """A decision at the first step blocks no one at the second."""
     asked = request(level("Level1", state=LevelState.APPROVED), level("Level2"))
     first = decision(HANAKO, APPROVE, CONFIRMED, step="Level1")
     assert claimed(HANAKO, APPROVE, first, asked=asked, step="Level2") == Claim()
@@ -84,8 +84,8 @@ def test_each_step_has_its_own_decisions() -> None:
 
 @pytest.mark.parametrize("state", [CLAIMED, SENT, UNKNOWN])
 @pytest.mark.parametrize(("theirs", "mine"), list(product(Verdict, Verdict)))
-def test_one_approval_lets_one_through(state: DecisionState, theirs: Verdict, mine: Verdict) -> None:
-    """At a one-approval level a live decision keeps everybody else out, and they learn whose it is."""
+def test_one_approval_level_grants_one_claim(state: DecisionState, theirs: Verdict, mine: Verdict) -> None:
+    """At a one-approval level, a live decision blocks everyone else."""
     other = decision(ICHIRO, theirs, state)
     assert claimed(HANAKO, mine, other) == Claim(ClaimRefusal.OTHERS_FIRST)
 
@@ -102,15 +102,15 @@ def test_one_approval_lets_one_through(state: DecisionState, theirs: Verdict, mi
         (1, 0, 1, False),
     ],
 )
-def test_approvals_stay_within_what_is_missing(required: int, seen: int, live: int, granted: bool) -> None:
-    """As many approvals may be on their way as AWS still lacks, and no more."""
+def test_live_approvals_never_exceed_the_missing_ones(required: int, seen: int, live: int, granted: bool) -> None:
+    """As many approvals may be on their way as AWS still needs."""
     asked = request(level(required=required, approvals=seen))
     others = [decision(person(number)) for number in range(live)]
     assert (claimed(HANAKO, APPROVE, *others, asked=asked).refusal is None) is granted
 
 
-def test_a_reject_goes_alone() -> None:
-    """However many approvals are missing, a reject and an approval are never on their way together."""
+def test_rejection_excludes_live_approvals() -> None:
+    """A rejection and an approval are never on their way together, however many approvals are missing."""
     asked = request(level(required=3))
     approving, rejecting = decision(ICHIRO, APPROVE, SENT), decision(ICHIRO, REJECT, SENT)
     assert claimed(HANAKO, REJECT, approving, asked=asked) == Claim(ClaimRefusal.OTHERS_FIRST)
@@ -118,8 +118,8 @@ def test_a_reject_goes_alone() -> None:
     assert claimed(HANAKO, REJECT, rejecting, asked=asked) == Claim(ClaimRefusal.OTHERS_FIRST)
 
 
-def test_what_aws_took_but_no_look_has_shown_yet_counts() -> None:
-    """An accepted approval that the last look could not know of is not missing any more: no overshoot in between."""
+def test_accepted_approval_counts_before_a_read_shows_it() -> None:
+    """An approval that AWS accepted after the last read is no longer missing, so none is sent in excess."""
     unseen = decision(ICHIRO, APPROVE, CONFIRMED)
     for verdict in Verdict:
         assert claimed(HANAKO, verdict, unseen) == Claim(ClaimRefusal.OTHERS_FIRST)
@@ -128,22 +128,22 @@ def test_what_aws_took_but_no_look_has_shown_yet_counts() -> None:
     assert claimed(HANAKO, APPROVE, unseen, decision(MEI), asked=two).refusal is ClaimRefusal.OTHERS_FIRST
 
 
-def test_what_a_look_has_shown_counts_once() -> None:
-    """An approval that AWS lists is not counted a second time from the row."""
+def test_approval_that_aws_lists_counts_once() -> None:
+    """An approval that AWS lists is not counted again from the row."""
     seen = decision(ICHIRO, APPROVE, CONFIRMED)
     listed = replace(level(required=2), votes=(Vote(f"{SESSIONS}/{ICHIRO.upn}", APPROVE),))
     assert claimed(HANAKO, APPROVE, seen, asked=request(listed)) == Claim()
 
 
-def test_an_accepted_vote_is_waited_for_a_minute() -> None:
-    """A signal is an event whose effect may come later; a vote that never shows must not block the others for ever."""
+def test_accepted_vote_blocks_others_for_one_minute_only() -> None:
+    """A signal may take effect with a delay, but a vote that AWS never shows must not block others forever."""
     hidden = decision(ICHIRO, APPROVE, CONFIRMED)
     assert claimed(HANAKO, APPROVE, hidden, now=NOW + 59 * SECOND) == Claim(ClaimRefusal.OTHERS_FIRST)
     assert claimed(HANAKO, APPROVE, hidden, now=NOW + 61 * SECOND) == Claim()
 
 
-def test_an_accepted_reject_ends_it_before_a_look_shows_so() -> None:
-    """After a reject that AWS took nothing else is sent, even at a level of many approvals."""
+def test_accepted_rejection_blocks_everything_before_a_read_shows_it() -> None:
+    """After a rejection that AWS accepted, nothing else is sent, even at a level of many approvals."""
     rejected = decision(ICHIRO, REJECT, CONFIRMED)
     for verdict in Verdict:
         answer = claimed(HANAKO, verdict, rejected, asked=request(level(required=5)))
@@ -154,8 +154,8 @@ def test_an_accepted_reject_ends_it_before_a_look_shows_so() -> None:
     "unreadable",
     [level(required=None), level(approvals=None, required=3), level(required=None, approvals=None), None],
 )
-def test_what_cannot_be_read_goes_one_at_a_time(unreadable: Level | None) -> None:
-    """Without votes or the number required, one decision at a time, and the next only after a look."""
+def test_unreadable_level_grants_one_claim_at_a_time(unreadable: Level | None) -> None:
+    """Without votes or the number required: one decision at a time, and the next only after a read of AWS."""
     asked = replace(request(), levels=(unreadable,) if unreadable else ())
     live, unseen = decision(ICHIRO, APPROVE, SENT), decision(ICHIRO, APPROVE, CONFIRMED)
     assert claimed(HANAKO, APPROVE, asked=asked) == Claim()
@@ -164,8 +164,8 @@ def test_what_cannot_be_read_goes_one_at_a_time(unreadable: Level | None) -> Non
     assert claimed(HANAKO, APPROVE, unseen, asked=asked, now=NOW + 61 * SECOND) == Claim()
 
 
-def test_a_level_that_waits_although_enough_voted_takes_one_more() -> None:
-    """AWS did not count all of the votes; one more is let through, never two."""
+def test_level_that_waits_despite_enough_votes_takes_one_more() -> None:
+    """AWS did not count all of the votes: one more is granted, never two."""
     asked = request(level(required=1, approvals=2))
     assert claimed(asked=asked) == Claim()
     assert claimed(HANAKO, APPROVE, decision(ICHIRO), asked=asked).refusal is ClaimRefusal.OTHERS_FIRST

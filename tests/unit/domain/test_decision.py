@@ -1,4 +1,4 @@
-"""bot.domain.decision: the life of a decision."""
+"""bot.domain.decision: states and transitions."""
 
 from dataclasses import replace
 from itertools import product
@@ -26,14 +26,14 @@ LIVES = {
 }
 
 
-def test_the_table_is_the_one_that_was_promised() -> None:
+def test_transition_table_has_the_ten_documented_transitions() -> None:
     """The transitions are these ten and no other."""
     assert TRANSITIONS == LIVES
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(DecisionState, DecisionEvent)))
 def test_every_pair_of_state_and_event(state: DecisionState, event: DecisionEvent) -> None:
-    """A legal event leads where the table says; an illegal one raises and changes nothing."""
+    """A legal event leads to the state in the table; an illegal one raises and changes nothing."""
     before = decision(HANAKO, state=state)
     copy = replace(before)
     if (state, event) not in LIVES:
@@ -47,27 +47,27 @@ def test_every_pair_of_state_and_event(state: DecisionState, event: DecisionEven
     assert before == copy
 
 
-def test_nothing_leads_out_of_an_end() -> None:
-    """What is confirmed, refused or released stays so: none of the ends is live, everything else is."""
+def test_no_transition_leaves_a_final_state() -> None:
+    """Confirmed, refused and released are final and not live; all other states are live."""
     ends = {state for state in DecisionState if not state.live}
     assert ends == {CONFIRMED, REFUSED, RELEASED}
     assert not [state for state, _ in TRANSITIONS if state in ends]
 
 
-def test_what_may_have_left_is_never_sent_again() -> None:
-    """Only a claim can be sent, and from `sent` only a throttled signal, which had no effect, leads back to one."""
+def test_signal_that_may_have_left_is_never_sent_again() -> None:
+    """Only a claim can be sent, and only a throttled signal, which had no effect, becomes a claim again."""
     assert {state for state, event in TRANSITIONS if event is DecisionEvent.SENDING} == {CLAIMED}
     assert {pair for pair, state in TRANSITIONS.items() if state is CLAIMED} == {(SENT, DecisionEvent.THROTTLED)}
 
 
-def test_a_remembered_outcome_goes_when_the_signal_leaves() -> None:
-    """Why an earlier attempt failed says nothing about the next one."""
+def test_outcome_is_cleared_when_the_signal_is_sent() -> None:
+    """The reason why an earlier attempt failed is not the reason of the next one."""
     throttled = replace(decision(HANAKO), outcome=Outcome.THROTTLED, detail="ThrottlingException")
     sent = throttled.after(DecisionEvent.SENDING, at=NOW)
     assert (sent.outcome, sent.detail) == (None, "")
 
 
-def test_a_decision_lapses_a_minute_after_the_click() -> None:
-    """Sixty seconds, from the click on."""
+def test_decision_expires_one_minute_after_the_click() -> None:
+    """The deadline is 60 seconds after the click."""
     assert DECISION_SPAN == 60 * SECOND
     assert decision(HANAKO).deadline == NOW + 60 * SECOND

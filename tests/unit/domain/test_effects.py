@@ -1,4 +1,4 @@
-"""bot.domain.effects: what became of a signal that AWS never answered."""
+"""bot.domain.effects: whether a signal that AWS never answered took effect."""
 
 from dataclasses import replace
 
@@ -40,14 +40,14 @@ def settled(
         ("", APPROVE, False),
     ],
 )
-def test_a_vote_is_known_by_its_session(by: str, verdict: Verdict, mine: bool) -> None:
-    """Whose it is stands in the session name; verdict and name must both agree."""
+def test_vote_is_matched_by_session_name_and_verdict(by: str, verdict: Verdict, mine: bool) -> None:
+    """Both the session name and the verdict must agree."""
     assert voted_by(Vote(by, verdict), SENT) is mine
 
 
 @pytest.mark.parametrize("seconds", [1, LATE])
-def test_a_vote_that_aws_shows_had_an_effect(seconds: float) -> None:
-    """However late it shows."""
+def test_vote_that_aws_shows_had_an_effect(seconds: float) -> None:
+    """However late AWS shows it."""
     shown = replace(level(required=2), votes=(Vote(MINE, APPROVE),))
     assert settled(request(shown), seconds=seconds) == (DecisionState.CONFIRMED, None)
 
@@ -62,8 +62,10 @@ def test_a_vote_that_aws_shows_had_an_effect(seconds: float) -> None:
         (APPROVE, LevelState.WAITING, DecisionState.UNKNOWN),
     ],
 )
-def test_without_votes_the_level_tells(verdict: Verdict, state: LevelState, expected: DecisionState) -> None:
-    """Where votes are unreadable, a level that went where the decision leads is taken as its effect."""
+def test_level_state_decides_if_votes_are_unreadable(
+    verdict: Verdict, state: LevelState, expected: DecisionState
+) -> None:
+    """A level that ended as the decision would end it counts as its effect."""
     unknown = decision(HANAKO, verdict, DecisionState.UNKNOWN)
     assert settled(request(level(approvals=None, state=state)), unknown=unknown)[0] is expected
 
@@ -75,18 +77,18 @@ def test_without_votes_the_level_tells(verdict: Verdict, state: LevelState, expe
         request(level(state=LevelState.APPROVED), level("Level2")),
     ],
 )
-def test_what_went_on_without_the_vote_had_no_effect(asked: AccessRequest) -> None:
-    """The request ended, or another step waits, and AWS lists the votes: this one is not among them."""
+def test_vote_missing_from_a_finished_level_had_no_effect(asked: AccessRequest) -> None:
+    """The request ended, or another step waits, and this vote is not among those that AWS lists."""
     assert settled(asked) == (DecisionState.RELEASED, Outcome.SETTLED)
 
 
-def test_while_its_minute_lasts_it_stays_unknown() -> None:
-    """Nobody guesses: not on a level that waits, not without facts."""
+def test_decision_stays_unknown_for_one_minute() -> None:
+    """As long as the level waits, or while there are no facts."""
     for asked in (request(), None, replace(request(), levels=())):
         assert settled(asked, seconds=60) == (DecisionState.UNKNOWN, None)
 
 
-def test_after_its_minute_a_person_decides() -> None:
-    """It is released, with a note that no answer came; never sent again."""
+def test_unknown_decision_is_released_after_one_minute() -> None:
+    """The outcome is that no answer came; it is never sent again."""
     for asked in (request(), None, request(level(approvals=None)), request(status=Status.TIMED_OUT, levels=())):
         assert settled(asked, seconds=LATE) == (DecisionState.RELEASED, Outcome.NO_ANSWER)

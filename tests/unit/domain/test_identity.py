@@ -1,4 +1,4 @@
-"""bot.domain.identity: who is who, and when a requester is known to be a certain person."""
+"""bot.domain.identity: people, principals, and when a requester is known to be a certain person."""
 
 from dataclasses import replace
 
@@ -56,16 +56,16 @@ def identified(text: str, rules: IdentityRules = RULES, directory: Directory = E
         ),
     ],
 )
-def test_principals_are_read(text: str, expected: Principal) -> None:
-    """Sessions, Identity Center users, and whatever else AWS may name; never an error."""
+def test_principals_are_parsed(text: str, expected: Principal) -> None:
+    """Sessions, Identity Center users, and any other text; never an error."""
     assert Principal.parse(text) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "name"), [(OPERATOR, "taro.yamada@example.com"), (IAM_USER, "batch"), (USER_ID, USER_ID), ("", "")]
 )
-def test_a_principal_is_shown_by_its_shortest_name(text: str, name: str) -> None:
-    """The session, else the last part of the ARN."""
+def test_principal_is_shown_by_its_shortest_name(text: str, name: str) -> None:
+    """The session name, else the last part of the ARN."""
     assert Principal.parse(text).shown_name == name
 
 
@@ -73,7 +73,7 @@ def test_a_principal_is_shown_by_its_shortest_name(text: str, name: str) -> None
 
 
 def test_spellings_are_ids_and_addresses() -> None:
-    """Whatever names a person, in small letters and without space around it; what is empty names nobody."""
+    """Case-folded and without surrounding space; empty names are left out."""
     assert spellings_of(" A@Example.com ", "", None, "  ") == {"a@example.com"}
     assert Person("ID", "tenant", upn="U@example.com", mail="", teams_id="29:X").spellings == {
         "id",
@@ -95,12 +95,12 @@ def test_spellings_are_ids_and_addresses() -> None:
         (None, HANAKO.object_id),
     ],
 )
-def test_a_session_is_named_for_its_person(upn: str | None, name: str) -> None:
-    """The UPN where STS takes it (2 to 64 of its characters), else the object id."""
+def test_session_is_named_after_its_person(upn: str | None, name: str) -> None:
+    """The UPN if STS accepts it (2 to 64 allowed characters), else the object id."""
     assert replace(HANAKO, upn=upn).session_name == name
 
 
-def test_a_person_is_shown_by_the_best_name() -> None:
+def test_person_is_shown_by_the_best_name() -> None:
     """Name, else UPN, else object id."""
     assert HANAKO.shown_name == "佐藤 花子"
     assert replace(HANAKO, name="").shown_name == "hanako.sato@example.com"
@@ -111,8 +111,8 @@ def test_a_person_is_shown_by_the_best_name() -> None:
 
 
 @pytest.mark.parametrize("text", [SSO, OPERATOR, OPERATOR.replace("taro.yamada@e", "Taro.Yamada@E")])
-def test_a_trusted_session_name_places_its_person(text: str) -> None:
-    """Where the caller cannot choose it, a session name that is one person's address is that person."""
+def test_trusted_session_name_identifies_its_person(text: str) -> None:
+    """If the caller cannot choose the session name, and it is one person's address."""
     requester = identified(text)
     assert (requester.identified, requester.person, requester.name) == (True, TARO_PERSON, "山田 太郎")
     assert requester.is_person(TARO_PERSON)
@@ -120,8 +120,8 @@ def test_a_trusted_session_name_places_its_person(text: str) -> None:
 
 
 @pytest.mark.parametrize("mark", ["#EXT#", "#ext#"])
-def test_the_mail_of_somebody_from_another_tenant_places_nobody(mark: str) -> None:
-    """Their home says what it is, also where they are a full member here; but whoever has it is still refused."""
+def test_mail_of_a_person_from_another_tenant_identifies_no_one(mark: str) -> None:
+    """That tenant assigned the address, even to a full member here. A person with that address is still refused."""
     external = replace(HANAKO, upn=f"hanako_example.org{mark}@example.com", mail="batch@example.com")
     requester = identified(BATCH.replace("/batch", "/batch@example.com"), directory=Directory((external, TARO_PERSON)))
     assert (requester.identified, requester.person) == (False, None)
@@ -129,34 +129,34 @@ def test_the_mail_of_somebody_from_another_tenant_places_nobody(mark: str) -> No
 
 
 @pytest.mark.parametrize("text", [OPERATOR, FEDERATED, OPERATOR.replace("Operator", "operator")])
-def test_a_name_that_the_caller_chose_places_nobody(text: str) -> None:
-    """Anybody who may assume the role could call themselves Taro; but whoever is called so is still refused."""
+def test_name_chosen_by_the_caller_identifies_no_one(text: str) -> None:
+    """Anyone who may assume the role could choose the name Taro. A person with that name is still refused."""
     requester = identified(text, IdentityRules(trusted_roles=frozenset({"Somebody"})))
     assert (requester.identified, requester.person) == (False, None)
     assert requester.is_person(TARO_PERSON) is ("assumed-role" in text)
 
 
-def test_a_role_that_only_looks_like_identity_centers_is_not_trusted() -> None:
-    """The prefix counts at the beginning of the role's name, and nowhere else."""
+def test_role_that_only_resembles_identity_centers_is_not_trusted() -> None:
+    """The prefix counts only at the beginning of the role's name."""
     for role in ("My_AWSReservedSSO_operator", "awsreservedsso_operator"):
         assert not identified(f"{ACCOUNT}:assumed-role/{role}/taro.yamada@example.com").identified
 
 
 @pytest.mark.parametrize("session", ["taro.yamada", "taro.yamada@example.co", "xtaro.yamada@example.com", "taro"])
-def test_names_agree_whole_or_not_at_all(session: str) -> None:
-    """A part of an address is nobody's."""
+def test_part_of_an_address_identifies_no_one(session: str) -> None:
+    """Names must be equal as a whole."""
     requester = identified(f"{ACCOUNT}:assumed-role/Operator/{session}")
     assert (requester.identified, requester.person, requester.name) == (False, None, session)
 
 
-def test_a_mail_address_will_do() -> None:
+def test_mail_address_identifies_a_person() -> None:
     """UPN and mail may differ; either identifies."""
     other = replace(TARO_PERSON, upn="t.yamada@corp.example.com")
     assert identified(OPERATOR, directory=Directory((other,))).person == other
 
 
-def test_two_people_with_one_address_are_not_placed() -> None:
-    """An address of several people does not say who asked; neither of them may decide."""
+def test_address_of_two_people_identifies_neither() -> None:
+    """The address does not say which of them made the request; neither may decide."""
     twin = replace(person(7), mail="taro.yamada@example.com")
     requester = identified(OPERATOR, directory=Directory((TARO_PERSON, twin, HANAKO)))
     assert (requester.identified, requester.person) == (False, None)
@@ -165,8 +165,8 @@ def test_two_people_with_one_address_are_not_placed() -> None:
     assert not identified(OPERATOR, everything, Directory((TARO_PERSON, twin))).identified
 
 
-def test_one_person_in_two_rosters_is_one_person() -> None:
-    """The same object id, in whatever case, is not two people."""
+def test_person_in_two_rosters_is_one_person() -> None:
+    """By object id, in upper or lower case."""
     again = replace(TARO_PERSON, object_id=TARO_PERSON.object_id.upper(), mail=None)
     assert identified(OPERATOR, directory=Directory((TARO_PERSON, again))).identified
 
@@ -185,26 +185,26 @@ def test_one_person_in_two_rosters_is_one_person() -> None:
         (USER_ID, "taro.yamada@example.com"),
     ],
 )
-def test_people_names_who_is_behind_a_principal(text: str, entry: str) -> None:
-    """By object id, UPN or mail, for sessions of trusted roles and for principals that nobody can choose."""
+def test_people_entry_identifies_the_person_of_a_principal(text: str, entry: str) -> None:
+    """By object id, UPN or mail, for sessions of trusted roles and for principals whose name the caller cannot choose."""
     assert identified(text, replace(RULES, people={text: entry})).person == TARO_PERSON
 
 
 @pytest.mark.parametrize("text", [BATCH, FEDERATED, BATCH.replace("arn:aws:", "arn:aws-us-gov:"), f"{ACCOUNT}:odd"])
-def test_people_counts_for_no_name_that_the_caller_chose(text: str) -> None:
-    """An entry for a session of a role that is not trusted, or a federated user, could be claimed by anybody."""
+def test_people_entry_is_ignored_for_names_chosen_by_the_caller(text: str) -> None:
+    """Anyone could claim the entry of an untrusted role's session or of a federated user."""
     requester = identified(text, IdentityRules(people={text: "taro.yamada@example.com"}))
     assert (requester.identified, requester.person) == (False, None)
 
 
-def test_people_places_somebody_whom_no_roster_knows() -> None:
-    """The admin says who it is; the name is enough to refuse them."""
+def test_people_entry_identifies_a_person_missing_from_the_rosters() -> None:
+    """The administrator named the person; the name is enough to refuse them."""
     requester = identified(BATCH, replace(RULES, people={BATCH: "gone@example.com"}), Directory())
     assert (requester.identified, requester.person) == (True, None)
     assert requester.is_person(replace(HANAKO, mail="Gone@example.com"))
 
 
-def test_people_are_looked_up_by_the_whole_principal() -> None:
+def test_people_entry_matches_the_whole_principal() -> None:
     """Another session of the same role has no entry."""
     assert not identified(BATCH + "2", replace(RULES, people={BATCH: "taro.yamada@example.com"})).identified
 
@@ -223,21 +223,21 @@ def test_people_are_looked_up_by_the_whole_principal() -> None:
         ("new@example.com@other.example", False),
     ],
 )
-def test_an_address_of_a_peoples_domain_is_a_person(session: str, expected: bool) -> None:
-    """Such a requester is identified by name although no roster knows them; the domain must be the whole domain."""
+def test_address_in_people_domains_identifies_a_person(session: str, expected: bool) -> None:
+    """Even if no roster has the person. The whole domain must be equal."""
     rules = replace(RULES, people_domains=frozenset({"example.com"}))
     requester = identified(f"{ACCOUNT}:assumed-role/Operator/{session}", rules, Directory())
     assert (requester.identified, requester.person) == (expected, None)
 
 
-def test_a_domain_does_not_make_a_chosen_name_true() -> None:
-    """people_domains says which addresses are people, not whose session it is."""
+def test_people_domains_do_not_trust_names_chosen_by_the_caller() -> None:
+    """people_domains says which addresses belong to people, not whose session it is."""
     rules = IdentityRules(people_domains=frozenset({"example.com"}))
     assert not identified(OPERATOR, rules, Directory()).identified
 
 
-def test_identity_center_places_by_its_record() -> None:
-    """The user's record is certain, with or without a roster that knows them; its name is shown."""
+def test_identity_center_record_identifies_its_user() -> None:
+    """With or without a roster that has the user; the record's name is shown."""
     directory = Directory((HANAKO, TARO_PERSON), ("taro.yamada@example.com", "Yamada Taro"))
     assert identified(USER_ID, directory=directory).person == TARO_PERSON
     unknown = identified(USER_ID, directory=replace(directory, people=()))
@@ -269,8 +269,10 @@ GUEST = replace(person(8), upn="taro_example.org#EXT#@example.com", mail="t.yama
         ((), (HANAKO, TARO_PERSON), None),
     ],
 )
-def test_a_record_says_who_it_is(names: tuple[str, ...], people: tuple[Person, ...], who: Person | str | None) -> None:
-    """Exactly one person with one of its names; else somebody known by an address; else, and of several, nobody."""
+def test_which_records_identify_a_person(
+    names: tuple[str, ...], people: tuple[Person, ...], who: Person | str | None
+) -> None:
+    """Exactly one person with one of its names, else an address; no one if several people match."""
     requester = identified(USER_ID, directory=Directory(people, names))
     assert requester.identified is (who is not None)
     if isinstance(who, Person):
@@ -282,8 +284,8 @@ def test_a_record_says_who_it_is(names: tuple[str, ...], people: tuple[Person, .
 
 
 @pytest.mark.parametrize("domains", [frozenset[str](), frozenset({"example.com"})])
-def test_an_address_of_several_people_places_nobody_in_any_domain(domains: frozenset[str]) -> None:
-    """people_domains says which addresses are people, not which of two it is; both are refused."""
+def test_address_of_several_people_identifies_no_one_in_any_domain(domains: frozenset[str]) -> None:
+    """people_domains does not say which of two people made the request; both are refused."""
     directory = Directory((TARO_PERSON, TWIN), ("taro.yamada@example.com",))
     requester = identified(USER_ID, replace(RULES, people_domains=domains), directory)
     assert not requester.identified
@@ -302,8 +304,8 @@ def test_an_address_of_several_people_places_nobody_in_any_domain(domains: froze
         replace(person(15), teams_id=TARO_PERSON.teams_id),
     ],
 )
-def test_every_spelling_of_a_record_is_the_requester(account: Person) -> None:
-    """Either of its names, and whatever names the person whom they match."""
+def test_every_name_of_a_record_refuses_the_requester(account: Person) -> None:
+    """Both of its names, and every name of the person that they match."""
     names = ("tyamada@corp.example.net", "taro.yamada@example.com")
     requester = identified(USER_ID, directory=Directory((HANAKO, TARO_PERSON), names))
     assert requester.is_person(account)
@@ -320,30 +322,30 @@ def test_every_spelling_of_a_record_is_the_requester(account: Person) -> None:
         (("cccccccc-0000-4000-8000-000000000001", "t.yamada@example.com"), True),
     ],
 )
-def test_who_is_known_by_a_record_is_told_from_others_by_an_address(names: tuple[str, ...], expected: bool) -> None:
-    """Of the same domain; a user name that looks like an object id is none, and tells nobody apart."""
+def test_requester_known_by_a_record_is_compared_by_address(names: tuple[str, ...], expected: bool) -> None:
+    """In the same domain. A user name that looks like an object id proves nothing."""
     requester = identified(USER_ID, directory=Directory((), names))
     assert (requester.identified, requester.comparable_with(HANAKO)) == (True, expected)
 
 
 @pytest.mark.parametrize("text", [OPERATOR, BATCH, FEDERATED, IAM_USER, SSO.replace("taro.yamada", "nobody"), ""])
-def test_a_record_counts_for_no_other_principal(text: str) -> None:
-    """It is looked up by user id alone; beside anything else it would be somebody else's."""
+def test_record_counts_for_no_other_principal(text: str) -> None:
+    """Records are looked up by user id, so next to any other principal it is another person's."""
     rules, directory = IdentityRules(), Directory((HANAKO, TARO_PERSON), ("hanako.sato@example.com",))
     assert identified(text, rules, directory) == identified(text, rules, replace(directory, identity_center_names=()))
 
 
 @pytest.mark.parametrize("text", [USER_ID, USER_ID[11:], USER_ID.upper()])
-def test_the_admins_own_list_comes_before_the_record(text: str) -> None:
-    """With an entry of [people] no record is needed, and none counts."""
+def test_people_entry_comes_before_the_record(text: str) -> None:
+    """With an entry in [people], no record is needed and none counts."""
     rules = replace(RULES, people={text: "taro.yamada@example.com"})
     assert [needs_record(text, each) for each in (RULES, rules)] == [True, False]
     requester = identified(text, rules, Directory((HANAKO, TARO_PERSON), ("hanako.sato@example.com",)))
     assert (requester.person, requester.is_person(HANAKO)) == (TARO_PERSON, False)
 
 
-def test_what_an_earlier_look_knew_goes_on_refusing() -> None:
-    """A record that cannot be read any more places nobody, but whom it named is not somebody else by that."""
+def test_names_of_an_earlier_read_still_refuse() -> None:
+    """A record that can no longer be read identifies no one, but the person it named is still refused."""
     known = identified(USER_ID, directory=Directory((TARO_PERSON,), ("t@example.com", "taro.yamada@example.com")))
     unread = identified(USER_ID, directory=Directory((TARO_PERSON,)))
     kept = unread.refusing_as(known)
@@ -354,13 +356,13 @@ def test_what_an_earlier_look_knew_goes_on_refusing() -> None:
     assert identified(USER_ID[11:]).refusing_as(known) == identified(USER_ID[11:])
 
 
-def test_without_its_record_an_identity_center_user_is_nobody() -> None:
-    """A user id alone says nothing."""
+def test_identity_center_user_without_a_record_is_unidentified() -> None:
+    """A user id alone identifies no one."""
     assert not identified(USER_ID).identified
 
 
-def test_names_to_look_up_are_the_certain_ones() -> None:
-    """The [people] entry first, then a trusted session name; a chosen one is not looked up."""
+def test_only_trusted_names_are_looked_up() -> None:
+    """The [people] entry first, then a trusted session name; names chosen by the caller are not looked up."""
     rules = replace(RULES, people={BATCH: "user:abc"})
     assert requester_names(BATCH, rules) == ("abc", "batch")
     assert requester_names(BATCH, IdentityRules(people={BATCH: "user:abc"})) == ()

@@ -1,4 +1,4 @@
-"""Whom a reason names."""
+"""bot.domain.shown.mentions: the people that a reason mentions."""
 
 from dataclasses import replace
 
@@ -49,7 +49,7 @@ def named(text: str, *members: Person, never: tuple[str, ...] = ()) -> list[str]
     ],
 )
 def test_whole_names_in_any_spelling_are_found(text: str, names: list[str]) -> None:
-    """Case, width and blanks of Japanese names make no difference; what follows a name does not hide it."""
+    """Case, width and blanks in Japanese names make no difference; text after a name does not hide it."""
     assert named(text) == names
     assert names_anybody(text)
 
@@ -77,63 +77,63 @@ def test_whole_names_in_any_spelling_are_found(text: str, names: list[str]) -> N
         "",
     ],
 )
-def test_parts_of_names_and_addresses_mention_nobody(text: str) -> None:
-    """A name counts as a whole, and `bob@example.com` is an address."""
+def test_parts_of_names_and_addresses_mention_no_one(text: str) -> None:
+    """A name must be whole, and `bob@example.com` is an address."""
     assert named(text, ALEX, replace(ALEXIS, guest="Wilber" in text), ONEIL, HANAKO, MI) == []
 
 
-def test_the_longest_name_wins() -> None:
-    """Alex is not rung where Alex Wilber is meant."""
+def test_longest_name_wins() -> None:
+    """Alex is not mentioned if Alex Wilber is meant."""
     assert named("@Alex Wilber", ALEXIS, ALEX) == ["Alex Wilber"]
 
 
 @pytest.mark.parametrize("twin", [replace(ALEX, object_id="x"), replace(ALEX, object_id="x", guest=True)])
-def test_a_name_that_several_have_mentions_nobody(twin: Person) -> None:
-    """Not even the shorter name that it begins with; the address still says who is meant."""
+def test_name_of_several_people_mentions_no_one(twin: Person) -> None:
+    """Nor is a shorter name at its beginning mentioned. The address is still unique."""
     twin = replace(twin, upn="other@example.com", mail=None)
     assert named("@Alex Wilber", ALEX, twin, ALEXIS) == []
     assert named("@alex.wilber@example.com", ALEX, twin, ALEXIS) == ["Alex Wilber"]
 
 
-def test_a_name_spelt_like_another_one_is_ambiguous() -> None:
-    """Somebody who takes a look-alike of a colleague's name is not mentioned in their place."""
+def test_lookalike_name_is_ambiguous() -> None:
+    """A person with a look-alike of a colleague's name is not mentioned instead."""
     for spelling in ("alex WILBER", "Ａｌｅｘ Wilber", "Alex\u200b Wilber", "Alex\u3000Wilber"):
         assert named("@Alex Wilber", ALEX, person(9, spelling)) == []
     assert named("@佐藤花子", HANAKO, person(9, "佐藤花子")) == []
 
 
-def test_nobody_from_outside_is_mentioned() -> None:
-    """Guests and people of other tenants, whom a roster flags alike."""
+def test_guests_are_not_mentioned() -> None:
+    """Nor people of other tenants: a roster marks them in the same way."""
     assert named("@Alex Wilber", replace(ALEX, guest=True)) == []
 
 
-def test_the_requester_is_not_mentioned() -> None:
-    """Nobody rings themselves, by whichever of their names."""
+def test_requester_is_not_mentioned() -> None:
+    """By none of their names."""
     assert named("@山田 太郎 @taro.yamada@example.com", *MEMBERS) == []
 
 
 @pytest.mark.parametrize("everybody", ["channel", "Team", "EVERYONE", "全員", "チーム", "Production approvals"])
-def test_everybody_is_never_mentioned(everybody: str) -> None:
-    """Not even where a member is named so."""
+def test_names_of_groups_are_never_mentioned(everybody: str) -> None:
+    """Not even if a member has such a name."""
     assert named(f"@{everybody}", person(7, everybody), never=("production Approvals",)) == []
 
 
-def test_no_more_than_a_few_are_mentioned() -> None:
-    """A reason cannot ring everybody one by one; those who are left out for other reasons do not count."""
+def test_number_of_mentions_is_limited() -> None:
+    """A reason cannot notify everyone one by one; names that mention no one do not count."""
     crowd = [person(number) for number in range(9)]
     text = "@山田 太郎 " + " ".join(f"@{each.name}" for each in crowd)
     assert named(text, TARO_PERSON, *crowd) == [each.name for each in crowd[:MOST]]
 
 
-def test_members_without_a_name_are_found_by_address_alone() -> None:
-    """An empty name, or one of which nothing is seen, is no name."""
+def test_members_without_a_name_are_found_by_address_only() -> None:
+    """An empty or invisible name is no name."""
     assert named("@ @\u200b", replace(ALEX, name=""), replace(ALEX, object_id="x", name="\u200b")) == []
     assert [each.upn for each in mentioned("@alex@example.com", [replace(ALEX, name="")], requester=TARO_REQUESTER)]
 
 
 @given(st.text(st.sampled_from("@＠ ae.'-佐藤花子みさん\n\u200b\u0301"), max_size=60))
-def test_whoever_is_mentioned_is_named_in_the_text(text: str) -> None:
-    """Whatever is written, only members come out, each once."""
+def test_every_mentioned_person_is_named_in_the_text(text: str) -> None:
+    """For any text, only members are returned, and each once."""
     found = mentioned(text, MEMBERS, requester=TARO_REQUESTER)
     assert set(found) <= set(MEMBERS)
     assert len(set(found)) == len(found) <= MOST

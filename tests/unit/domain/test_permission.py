@@ -49,22 +49,22 @@ def listing(*approvers: str) -> Channel:
 
 
 @pytest.mark.parametrize("verdict", Verdict)
-def test_a_member_may_decide(verdict: Verdict) -> None:
-    """With everything in order a member of the channel may approve and reject."""
+def test_member_may_decide(verdict: Verdict) -> None:
+    """With everything in order, a member of the channel may approve and reject."""
     assert refusal(verdict=verdict) is None
 
 
 @pytest.mark.parametrize("membership", [MEMBER, STRANGER, UNREADABLE])
-def test_an_empty_list_is_nobody(membership: Membership) -> None:
-    """A check never passes on an empty list."""
+def test_empty_list_of_approvers_allows_no_one(membership: Membership) -> None:
+    """A check never passes with an empty list."""
     assert refusal(channel=listing(), membership=membership) is Refusal.NOBODY
 
 
 @pytest.mark.parametrize(
     "approver", ["", "member", "everyone", "*", "user:", "upn:", "user:*", "hanako.sato@example.com"]
 )
-def test_what_no_rule_knows_is_nobody_in_particular(approver: str) -> None:
-    """Default deny: an entry that names nobody lets nobody in, not even somebody without a name."""
+def test_unknown_kind_of_approver_allows_no_one(approver: str) -> None:
+    """Default deny: an entry without a known form allows no one, not even a person without a name."""
     assert refusal(channel=listing(approver)) is Refusal.NOT_APPROVER
     assert refusal(replace(HANAKO, object_id="", upn=""), channel=listing(approver)) is Refusal.FOREIGN
 
@@ -88,12 +88,12 @@ def test_what_no_rule_knows_is_nobody_in_particular(approver: str) -> None:
     ],
 )
 def test_who_is_listed(approvers: list[str], membership: Membership, expected: Refusal | None) -> None:
-    """Members, object ids and UPNs; a roster that cannot be read refuses, and says that it was the roster."""
+    """Members, object ids and UPNs. If the roster cannot be read, the refusal says so."""
     assert refusal(channel=listing(*approvers), membership=membership) is expected
 
 
-def test_a_upn_is_not_an_object_id() -> None:
-    """`user:` with somebody's UPN, or `upn:` with their object id, names nobody."""
+def test_upn_is_not_an_object_id() -> None:
+    """`user:` with a UPN, or `upn:` with an object id, allows no one."""
     assert refusal(channel=listing(f"user:{HANAKO.upn}", f"upn:{HANAKO.object_id}")) is Refusal.NOT_APPROVER
 
 
@@ -108,25 +108,25 @@ def test_a_upn_is_not_an_object_id() -> None:
     ],
 )
 @pytest.mark.parametrize("approvers", [["members"], [f"upn:{HANAKO.upn}"]])
-def test_guests_and_strangers_are_refused(clicker: Person, tenant_id: str, approvers: list[str]) -> None:
-    """Neither membership nor a UPN lets in who is not of this tenant; a tenant that is missing matches nothing."""
+def test_guests_and_people_of_other_tenants_are_refused(clicker: Person, tenant_id: str, approvers: list[str]) -> None:
+    """Neither membership nor a UPN admits people of other tenants; a missing tenant matches nothing."""
     assert refusal(clicker, channel=listing(*approvers), tenant_id=tenant_id) is Refusal.FOREIGN
 
 
-def test_a_tenant_is_the_same_in_any_case() -> None:
-    """Ids compare without regard to case."""
+def test_tenant_ids_compare_without_case() -> None:
+    """Upper and lower case make no difference."""
     tenant = "AAAAAAAA-1111-4111-8111-111111111111"
     assert refusal(replace(HANAKO, tenant_id=tenant), tenant_id=tenant.lower()) is None
 
 
 @pytest.mark.parametrize("clicker", [replace(HANAKO, guest=True), replace(HANAKO, tenant_id="other")])
-def test_a_guest_may_be_listed_by_object_id(clicker: Person) -> None:
-    """Who is named by object id is meant, wherever they come from."""
+def test_guest_may_be_listed_by_object_id(clicker: Person) -> None:
+    """An object id names one person, whatever their tenant."""
     assert refusal(clicker, channel=listing(f"user:{HANAKO.object_id}")) is None
 
 
-def test_a_level_has_its_own_approvers() -> None:
-    """A level's list replaces the channel's, and an empty one is nobody."""
+def test_level_has_its_own_approvers() -> None:
+    """A level's list replaces the channel's, and an empty one allows no one."""
     rules = (LevelRule("Level2", (f"user:{ICHIRO.object_id}",)), LevelRule("Level3", ()))
     channel = replace(APPROVALS, levels=rules)
     assert refusal(channel=channel, step="Level1") is None
@@ -146,7 +146,7 @@ def test_a_level_has_its_own_approvers() -> None:
 )
 @pytest.mark.parametrize("allow_unidentified", [True, False])
 def test_requester_cannot_decide_on_their_own_request(known: frozenset[str], allow_unidentified: bool) -> None:
-    """Any one spelling that agrees is enough, whatever else is allowed."""
+    """One equal spelling is enough to refuse, whatever else is allowed."""
     requester = replace(TARO_REQUESTER, spellings=known, person=None)
     channel = listing("members", f"user:{TARO_PERSON.object_id}")
     assert refusal(TARO_PERSON, requester=requester, channel=channel, allow_unidentified=allow_unidentified) is (
@@ -155,7 +155,7 @@ def test_requester_cannot_decide_on_their_own_request(known: frozenset[str], all
 
 
 def test_own_request_is_found_by_an_unidentified_name_too() -> None:
-    """A name that the caller chose proves nothing, but it still refuses who bears it."""
+    """A name chosen by the caller identifies no one, but it still refuses the person who has it."""
     requester = Requester(
         Principal("x", PrincipalKind.OTHER), identified=False, spellings=spellings_of("hanako.sato@example.com")
     )
@@ -166,13 +166,13 @@ UNIDENTIFIED = Requester(Principal("x", PrincipalKind.OTHER), identified=False, 
 
 
 def test_unidentified_requester_could_be_the_person_who_clicks() -> None:
-    """Nobody decides on the request of somebody unknown, unless the admin allows it."""
+    """No one decides on the request of an unidentified requester, unless the setting allows it."""
     assert refusal(requester=UNIDENTIFIED) is Refusal.UNIDENTIFIED
     assert refusal(requester=UNIDENTIFIED, allow_unidentified=True) is None
 
 
-def test_whom_nobody_knows_is_told_from_the_requester_by_nothing() -> None:
-    """What the caller chose to be called may be the clicker's address: without one of theirs it cannot be compared."""
+def test_person_without_addresses_is_not_comparable_with_an_unidentified_requester() -> None:
+    """The name that the caller chose could be the clicker's address, so without an address they cannot be compared."""
     chosen = replace(UNIDENTIFIED, spellings=spellings_of(HANAKO.upn))
     nameless, channel = replace(HANAKO, upn=None, mail=None), listing(f"user:{HANAKO.object_id}")
     assert refusal(nameless, requester=chosen, channel=channel, allow_unidentified=True) is Refusal.NOT_COMPARABLE
@@ -182,15 +182,15 @@ def test_whom_nobody_knows_is_told_from_the_requester_by_nothing() -> None:
 BY_ID = replace(TARO_REQUESTER, person=None, spellings=spellings_of(TARO_PERSON.object_id, "arn:aws:iam::1:user/batch"))
 
 
-def test_object_ids_are_compared_as_they_are() -> None:
-    """Whom [people] names by an object id that no roster has is told from everybody else by theirs."""
+def test_requester_known_by_object_id_is_compared_by_object_id() -> None:
+    """A [people] entry with an object id that no roster has."""
     nameless = replace(HANAKO, upn=None, mail=None)
     assert refusal(nameless, requester=BY_ID) is None
     assert refusal(TARO_PERSON, requester=BY_ID) is Refusal.OWN_REQUEST
 
 
-def test_an_id_of_identity_center_is_no_object_id() -> None:
-    """It says nothing about who in Teams it is, alike as the two look."""
+def test_identity_center_user_id_is_not_an_object_id() -> None:
+    """The two look alike, but the user id identifies no one in Teams."""
     principal = Principal("bbbbbbbb-0000-4000-8000-000000000001", PrincipalKind.IDENTITY_CENTER_USER)
     known = spellings_of(principal.text, "t.yamada@corp.example.net")
     assert refusal(requester=replace(BY_ID, principal=principal, spellings=known)) is Refusal.NOT_COMPARABLE
@@ -200,8 +200,8 @@ BY_DOMAIN = replace(TARO_REQUESTER, person=None, spellings=spellings_of("taro.ya
 
 
 @pytest.mark.parametrize("requester", [TARO_REQUESTER, BY_DOMAIN], ids=["matched", "by domain"])
-def test_a_clicker_without_addresses_cannot_be_told_from_the_requester(requester: Requester) -> None:
-    """A clicker of whom no address is known could be the requester, whatever the object ids say."""
+def test_clicker_without_addresses_is_not_comparable(requester: Requester) -> None:
+    """Without an address the clicker could be the requester, whatever the object ids are."""
     nameless = replace(HANAKO, upn=None, mail=None)
     assert refusal(nameless, requester=requester) is Refusal.NOT_COMPARABLE
     assert refusal(replace(nameless, mail="h@example.com"), requester=requester) is None
@@ -215,20 +215,20 @@ def test_a_clicker_without_addresses_cannot_be_told_from_the_requester(requester
         ("t.yamada@corp.example.net", "taro@corp.example.net"),
     ],
 )
-def test_addresses_of_another_domain_prove_no_other_person(upn: str | None, mail: str | None) -> None:
-    """A requester known by address alone may have others: only one of the same domain tells two people apart."""
+def test_address_in_another_domain_proves_nothing(upn: str | None, mail: str | None) -> None:
+    """A requester known by address only may have more addresses: only one in the same domain proves a difference."""
     assert refusal(replace(HANAKO, upn=upn, mail=mail), requester=BY_DOMAIN) is Refusal.NOT_COMPARABLE
 
 
-def test_a_guests_address_at_home_is_compared_too() -> None:
+def test_guests_home_address_is_compared_too() -> None:
     """`taro.yamada_example.com#EXT#@…` is taro.yamada@example.com."""
     guest = replace(HANAKO, upn="taro.yamada_example.com#EXT#@tenant.onmicrosoft.com", mail="other@example.com")
     assert refusal(guest, requester=BY_DOMAIN) is Refusal.OWN_REQUEST
 
 
 @pytest.mark.parametrize("blank", ["\u200b", "\ufeff", "\u2800", "\u3164", "\u2063 \n"])
-def test_a_comment_that_nobody_sees_is_no_comment(blank: str) -> None:
-    """Where a comment is required, an invisible one does not do."""
+def test_invisible_comment_is_no_comment(blank: str) -> None:
+    """If a comment is required, an invisible one is refused."""
     channel = replace(APPROVALS, comment_required=frozenset({REJECT}))
     assert refusal(verdict=REJECT, comment=blank, channel=channel) is Refusal.COMMENT_REQUIRED
     assert refusal(verdict=REJECT, comment=f"{blank}理由", channel=channel) is None
@@ -245,16 +245,16 @@ def test_a_comment_that_nobody_sees_is_no_comment(blank: str) -> None:
         ([ApproverKind.USER, ApproverKind.ROLE], True),
     ],
 )
-def test_a_level_of_identity_center_people_is_for_the_console(kinds: list[ApproverKind] | None, votable: bool) -> None:
-    """A bot can vote in a role alone; approvers that cannot be read are left to AWS."""
+def test_level_of_identity_center_approvers_is_console_only(kinds: list[ApproverKind] | None, votable: bool) -> None:
+    """The bot can vote only in a role. If the approvers cannot be read, AWS decides."""
     approvers = None if kinds is None else tuple(Approver(kind, "x") for kind in kinds)
     asked = request(replace(level(), approvers=approvers))
     assert has_votable_approver(asked.levels[0]) is votable
     assert refusal(asked=asked) is (None if votable else Refusal.CONSOLE_ONLY)
 
 
-def test_what_has_no_buttons_cannot_be_decided_by_an_old_card() -> None:
-    """Where it is not known that AWS waits, a click is refused: no level, no execution, a status nobody has seen."""
+def test_outdated_card_cannot_decide_what_has_no_buttons() -> None:
+    """Unless AWS is known to wait, a click is refused: no level, no execution, or an unknown status."""
     for asked in (
         replace(request(), levels=()),
         request(execution_id=None),
@@ -273,19 +273,19 @@ def test_what_has_no_buttons_cannot_be_decided_by_an_old_card() -> None:
         (APPROVE, "", None),
     ],
 )
-def test_a_comment_may_be_required(verdict: Verdict, comment: str, expected: Refusal | None) -> None:
-    """Where the channel asks for one, white space is none."""
+def test_comment_may_be_required(verdict: Verdict, comment: str, expected: Refusal | None) -> None:
+    """If the channel requires a comment, white space is not enough."""
     channel = replace(APPROVALS, comment_required=frozenset({REJECT}))
     assert refusal(verdict=verdict, comment=comment, channel=channel) is expected
 
 
-def test_a_replica_is_decided_where_it_was_made() -> None:
+def test_replica_cannot_be_decided() -> None:
     """A copy in the delegated administrator account is never signalled."""
     assert refusal(asked=request(replica_of=KEY)) is Refusal.REPLICA
 
 
-def test_who_may_not_at_all_is_not_asked_for_a_comment() -> None:
-    """The refusal that matters most comes first."""
+def test_missing_permission_is_reported_before_a_missing_comment() -> None:
+    """The most important refusal comes first."""
     channel = replace(listing("members"), comment_required=frozenset(Verdict))
     assert refusal(membership=STRANGER, channel=channel) is Refusal.NOT_APPROVER
     assert refusal(TARO_PERSON, channel=channel) is Refusal.OWN_REQUEST
@@ -310,8 +310,8 @@ OTHER_ROLE = "arn:aws:iam::111122223333:role/SomebodyElse"
         (["arn:aws:iam::444455556666:role/NodeAccessApprover"], ROLE_HERE, False),  # of another account
     ],
 )
-def test_a_step_of_other_roles_is_decided_elsewhere(listed: list[str] | None, ours: str | None, certain: bool) -> None:
-    """AWS would refuse every click, so it is said before; where that is not certain AWS decides."""
+def test_step_of_other_roles_is_refused(listed: list[str] | None, ours: str | None, certain: bool) -> None:
+    """AWS would refuse every click, so the bot refuses first; if that is not certain, AWS decides."""
     roles = None if listed is None else tuple(Approver(ApproverKind.ROLE, each) for each in listed)
     asked = request(replace(level(), approvers=roles))
     channel = replace(APPROVALS, approver_role=ours)

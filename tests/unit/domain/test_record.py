@@ -1,4 +1,4 @@
-"""bot.domain.record: the row and the changes that it knows."""
+"""bot.domain.record: the row and its changes."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -19,8 +19,8 @@ CARD = Surface("card:approvals", SurfaceKind.CARD, DeliveryState.POSTING)
 # --- decisions and surfaces
 
 
-def test_a_decision_takes_the_place_of_its_former_self() -> None:
-    """One entry per decision; the others stay as they are."""
+def test_decision_replaces_its_earlier_version() -> None:
+    """There is one entry for each decision; the others do not change."""
     first, second = decision(HANAKO), decision(ICHIRO)
     row = ROW.with_decision(first).with_decision(second)
     sent = first.after(DecisionEvent.SENDING, at=NOW)
@@ -31,8 +31,8 @@ def test_a_decision_takes_the_place_of_its_former_self() -> None:
     assert changed.decision("other") is None
 
 
-def test_a_settled_decision_remembers_the_version_that_settled_it() -> None:
-    """The version of the write that it is part of, once; later writes do not move it."""
+def test_settled_decision_has_the_version_of_the_write_that_settled_it() -> None:
+    """Later writes do not change it."""
     sent = decision(HANAKO, state=DecisionState.SENT)
     row = ROW.with_decision(sent)
     assert row.decisions[0].settled_in == 0
@@ -42,8 +42,8 @@ def test_a_settled_decision_remembers_the_version_that_settled_it() -> None:
     assert later.with_decision(replace(later.decisions[0], announced=True)).decisions[0].settled_in == 8
 
 
-def test_a_look_knows_of_what_was_settled_before_it_began() -> None:
-    """Versions say so: a look from the settling version on has seen it, an earlier one has not."""
+def test_read_includes_decisions_settled_before_it_began() -> None:
+    """By version: a read that began at the settling version or later includes the decision."""
     settled = decision(HANAKO, state=DecisionState.CONFIRMED, settled_in=8)
     refused = replace(settled, state=DecisionState.REFUSED)
     assert not replace(ROW, observed_from=7).tells_end_of(refused, NOW)
@@ -56,7 +56,7 @@ def test_a_look_knows_of_what_was_settled_before_it_began() -> None:
     assert hidden.tells_end_of(settled, NOW + 61 * SECOND)
 
 
-def test_live_and_confirmed_decisions_are_told_apart() -> None:
+def test_live_and_confirmed_decisions() -> None:
     """By state, and the confirmed ones by step and verdict."""
     confirmed = decision(HANAKO, Verdict.APPROVE, DecisionState.CONFIRMED)
     others = [
@@ -69,8 +69,8 @@ def test_live_and_confirmed_decisions_are_told_apart() -> None:
     assert row.live_decisions == (others[2],)
 
 
-def test_a_surface_takes_the_place_of_its_former_self() -> None:
-    """One entry per surface."""
+def test_surface_replaces_its_earlier_version() -> None:
+    """There is one entry for each surface."""
     note = Surface("note:1", SurfaceKind.NOTE, DeliveryState.DELIVERED)
     row = ROW.with_surface(CARD).with_surface(note)
     posted = replace(CARD, delivery=DeliveryState.DELIVERED, activity_id="1")
@@ -82,8 +82,8 @@ def test_a_surface_takes_the_place_of_its_former_self() -> None:
 # --- the next look
 
 
-def test_an_appointment_is_kept_or_made_earlier() -> None:
-    """Nobody's wish to be looked at is put off by somebody else's."""
+def test_due_time_is_kept_or_moved_earlier() -> None:
+    """A later requeue never delays an earlier one."""
     row = ROW.requeue_by(NOW)
     assert row.requeue_at == NOW
     assert row.requeue_by(NOW + SECOND) is row
@@ -99,8 +99,8 @@ def leased(row: Record, owner: str = "a", *, seconds: float = 0) -> Record | Non
     return row.leased_to(owner, now=NOW + seconds * SECOND, span=SPAN)
 
 
-def test_a_lease_is_given_to_one() -> None:
-    """Another has to wait until it is over; its holder may renew it."""
+def test_lease_has_one_holder() -> None:
+    """Another process waits until it ends; its holder may renew it."""
     row = leased(ROW)
     assert row is not None
     assert row.lease == Lease("a", NOW + SPAN)
@@ -113,8 +113,8 @@ def test_a_lease_is_given_to_one() -> None:
     assert taken.lease == Lease("b", NOW + 2 * SPAN)
 
 
-def test_who_takes_a_lease_is_looked_after() -> None:
-    """Should the holder die, the row is due when the lease is over; whoever returns it takes that back."""
+def test_leased_row_is_due_at_the_end_of_the_lease() -> None:
+    """If the holder crashes, the row is reconciled then; giving the lease back removes the due time."""
     row = leased(ROW.requeue_by(NOW))
     assert row is not None
     assert (row.requeue_at, row.only_due_for_lease) == (NOW + SPAN, True)
@@ -124,8 +124,8 @@ def test_who_takes_a_lease_is_looked_after() -> None:
     assert renewed.requeue_at == NOW + SPAN + 10 * SECOND
 
 
-def test_a_wish_made_under_a_lease_survives_it() -> None:
-    """A look asked for meanwhile is not forgotten when the lease is renewed or returned."""
+def test_requeue_under_a_lease_survives_it() -> None:
+    """A requeue in the meantime is not lost when the lease is renewed or given back."""
     row = leased(ROW)
     assert row is not None
     wished = row.requeue_by(NOW + SECOND)
@@ -136,8 +136,8 @@ def test_a_wish_made_under_a_lease_survives_it() -> None:
 
 
 @pytest.mark.parametrize("seconds", [60, 61, 75], ids=["at its end", "after it", "by a clock that is ahead"])
-def test_a_wish_made_when_the_lease_is_over_survives_it(seconds: int) -> None:
-    """Whoever asks for a look may have another clock, or the holder be late: the wish is not taken for the lease's end."""
+def test_requeue_after_the_end_of_a_lease_survives_it(seconds: int) -> None:
+    """The requeue is not mistaken for the due time of the lease, even if clocks differ or the holder is late."""
     row = leased(ROW)
     assert row is not None
     wished = row.requeue_by(NOW + seconds * SECOND)
@@ -149,8 +149,8 @@ def test_a_wish_made_when_the_lease_is_over_survives_it(seconds: int) -> None:
     assert wished.requeue_by(NOW + 99 * SECOND) is wished
 
 
-def test_only_its_holder_returns_a_lease() -> None:
-    """Who lost it to another leaves the other's alone."""
+def test_only_its_holder_gives_a_lease_back() -> None:
+    """A process that lost the lease to another does not remove it."""
     row = leased(ROW)
     assert row is not None
     assert row.released_by("b") is row
@@ -161,22 +161,22 @@ def test_only_its_holder_returns_a_lease() -> None:
 # --- looks
 
 
-def test_a_look_brings_the_facts() -> None:
-    """With who asked and from when it is; failed looks are forgotten."""
+def test_read_stores_the_facts() -> None:
+    """With the requester and the moment of the read; the count of failures is reset."""
     row = replace(ROW, reconcile_failures=3).observed(request(), TARO_REQUESTER, at=NOW, since=7)
     assert (row.request, row.requester, row.observed_at, row.observed_from) == (request(), TARO_REQUESTER, NOW, 7)
     assert row.reconcile_failures == 0
 
 
-def test_a_slower_look_does_not_turn_the_clock_back() -> None:
-    """What began earlier and comes later is not taken in."""
+def test_older_read_does_not_replace_a_newer_one() -> None:
+    """A read that began earlier and ends later is ignored."""
     approved = ROW.observed(request(status=Status.APPROVED), TARO_REQUESTER, at=NOW, since=9)
     assert approved.observed(request(), TARO_REQUESTER, at=NOW + SECOND, since=8) is approved
     assert approved.observed(request(), TARO_REQUESTER, at=NOW, since=9).request == request()
 
 
-def test_a_look_that_reads_less_keeps_what_was_known() -> None:
-    """Names and tags stay when they cannot be read."""
+def test_incomplete_read_keeps_known_facts() -> None:
+    """Names and tags stay if they cannot be read."""
     known = ROW.observed(replace(request(), node=Node("i-1", "web")), TARO_REQUESTER, at=NOW, since=7)
     row = known.observed(replace(request(), node=Node("i-1")), TARO_REQUESTER, at=NOW, since=8)
     assert row.request is not None
@@ -186,8 +186,8 @@ def test_a_look_that_reads_less_keeps_what_was_known() -> None:
 # --- how long a row is of use
 
 
-def test_a_row_is_kept_for_a_year_after_all_that_is_known_of_it() -> None:
-    """While AWS may change it there is no end; then the last moment known of it counts, the access window included."""
+def test_row_is_kept_for_one_year_after_its_last_known_moment() -> None:
+    """A row is never deleted while AWS may change the request; then a year counts from its last moment, access included."""
     year = timedelta(days=365)
     pending = replace(ROW, request=request(level()))
     assert (pending.watched, pending.expires_at) == (True, None)
@@ -201,8 +201,8 @@ def test_a_row_is_kept_for_a_year_after_all_that_is_known_of_it() -> None:
     assert ROW.expires_at == NOW + timedelta(days=7)
 
 
-def test_decisions_that_came_to_nothing_are_kept_in_measure() -> None:
-    """Somebody whose presses AWS refuses for ever does not fill the row; what counts, or is under way, is never dropped."""
+def test_number_of_decisions_without_effect_is_limited() -> None:
+    """A person whose clicks AWS always refuses does not fill the row; live and confirmed decisions are never dropped."""
     row = ROW.with_decision(replace(decision(HANAKO, state=DecisionState.CONFIRMED), id="counts"))
     row = row.with_decision(replace(decision(ICHIRO, state=DecisionState.SENT), id="live"))
     for number in range(100):
@@ -212,8 +212,8 @@ def test_decisions_that_came_to_nothing_are_kept_in_measure() -> None:
     assert kept[2:] == [f"refused {number}" for number in range(99 - UNDONE_KEPT, 100)]
 
 
-def test_the_notes_of_dropped_decisions_go_with_them() -> None:
-    """Each press that AWS refuses late leaves a note or a direct message; the row forgets it with its decision alone."""
+def test_notes_of_dropped_decisions_are_dropped() -> None:
+    """The surfaces of a decision's notes and messages leave the row together with it."""
     told = ["note:dropped", "note:dropped:shown", "dm:dropped"]
     names = [*told, "dm:kept", "dm:waiting", "note:kept", "note:approved", "card:dropped"]
     kinds = {"note": SurfaceKind.NOTE, "dm": SurfaceKind.DIRECT, "card": SurfaceKind.CARD}

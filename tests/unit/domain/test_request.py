@@ -24,8 +24,8 @@ TEXT = "111122223333/ap-northeast-1/oi-0123456789ab"
 
 
 @pytest.mark.parametrize("text", [TEXT, "111122223333/us-gov-west-1/oi-0123456789ab", str(KEY)])
-def test_keys_go_there_and_back(text: str) -> None:
-    """A key as text is read as the same key."""
+def test_key_survives_formatting_and_parsing(text: str) -> None:
+    """A key as text is parsed as the same key."""
     assert str(RequestKey.parse(text)) == text
 
 
@@ -49,15 +49,15 @@ def test_keys_go_there_and_back(text: str) -> None:
         TEXT.encode(),
     ],
 )
-def test_what_is_no_key_is_refused(text: object) -> None:
-    """Cards bring back what they like; only a whole key is one, of ASCII digits."""
+def test_malformed_key_is_refused(text: object) -> None:
+    """Card data is untrusted: only a whole key with ASCII digits is accepted."""
     with pytest.raises(InvalidRequestKey):
         RequestKey.parse(text)
 
 
 @given(st.one_of(st.text(), st.from_regex(r"\d{12}/[a-z]{2}-[a-z]+-\d/oi-[0-9a-f]{12}", fullmatch=True)))
 def test_any_text_is_a_key_or_refused(text: str) -> None:
-    """Parse it, or raise the one declared error."""
+    """Any text is parsed, or raises InvalidRequestKey."""
     try:
         key = RequestKey.parse(text)
     except InvalidRequestKey:
@@ -67,23 +67,23 @@ def test_any_text_is_a_key_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("status", Status)
-def test_what_ends_a_request(status: Status) -> None:
-    """Only what is pending, or not understood, may still be decided."""
+def test_which_statuses_are_final(status: Status) -> None:
+    """Only a pending request, or one of unknown status, may still be decided."""
     assert status.ended is (status not in {Status.PENDING, Status.UNKNOWN})
 
 
 # --- levels
 
 
-def test_a_level_lapses_after_its_time() -> None:
-    """Start and time-out together; without either nobody knows."""
+def test_level_deadline_is_start_plus_timeout() -> None:
+    """Unknown if either is missing."""
     assert level().deadline == NOW + timedelta(hours=1)
     assert replace(level(), started_at=None).deadline is None
     assert replace(level(), timeout=None).deadline is None
 
 
 def test_approvals_are_counted() -> None:
-    """Rejections are no approvals, and votes that cannot be read are not zero."""
+    """Rejections do not count, and unreadable votes are not zero approvals."""
     votes = (Vote("a", Verdict.APPROVE), Vote("b", Verdict.REJECT), Vote("c", Verdict.APPROVE))
     assert replace(level(), votes=votes).approvals == 2
     assert level(approvals=None).approvals is None
@@ -92,8 +92,8 @@ def test_approvals_are_counted() -> None:
 LEVELS = (level("Level1", state=LevelState.APPROVED), level("Level2"), level("Level3", state=LevelState.NOT_STARTED))
 
 
-def test_the_waiting_level_is_the_one_that_waits() -> None:
-    """The first that waits, of a request and of an execution."""
+def test_waiting_level_is_the_first_that_waits() -> None:
+    """For a request and for an execution."""
     asked = request(*LEVELS)
     assert asked.waiting == asked.level("Level2") == LEVELS[1]
     assert asked.deadline == LEVELS[1].deadline
@@ -103,8 +103,8 @@ def test_the_waiting_level_is_the_one_that_waits() -> None:
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.PENDING])
-def test_nothing_waits_once_the_request_is_over(status: Status) -> None:
-    """Whatever its levels say; nor while its status is not understood."""
+def test_no_level_waits_unless_the_request_is_pending(status: Status) -> None:
+    """For all levels, and also if the status is unknown."""
     over = request(*LEVELS, status=status)
     assert over.waiting is None
     assert over.deadline is None
@@ -129,37 +129,37 @@ FULL = replace(
 )
 
 
-def test_what_an_earlier_look_knew_is_kept() -> None:
-    """What cannot be read any more does not vanish from the card."""
+def test_facts_of_an_earlier_read_are_kept() -> None:
+    """Facts that cannot be read this time do not disappear from the card."""
     bare = replace(request(), levels=(), execution_id=None, node=Node("i-1"), modified_at=NOW)
     assert bare.completed_from(FULL) == FULL
     assert bare.completed_from(None) == bare
 
 
-def test_what_is_known_now_counts() -> None:
-    """Newer facts replace older ones; status and completeness are always the newest."""
+def test_newer_facts_replace_older_ones() -> None:
+    """Status and completeness are always the newest."""
     newer = replace(FULL, status=Status.APPROVED, reason="other", levels=(level("Level2"),), complete=False)
     assert newer.completed_from(FULL) == newer
 
 
-def test_tags_that_were_taken_away_are_gone() -> None:
-    """Read and empty is not unread."""
+def test_removed_tags_are_not_kept() -> None:
+    """An empty list of tags is not an unread one."""
     empty = replace(FULL, node=replace(FULL.node, tags=()))
     assert empty.completed_from(FULL).node.tags == ()
 
 
-def test_another_node_keeps_nothing_of_the_first() -> None:
+def test_facts_of_another_node_are_not_kept() -> None:
     """A name belongs to its node."""
     assert replace(FULL, node=Node("i-2")).completed_from(FULL).node == Node("i-2")
 
 
-def test_tags_are_looked_up() -> None:
-    """By their key; unread tags have no values."""
+def test_tags_are_looked_up_by_key() -> None:
+    """Unread tags have no values."""
     assert FULL.node.tag("Owner") == "x"
     assert FULL.node.tag("owner") is None
     assert Node("i-1").tag("Owner") is None
 
 
-def test_a_level_has_not_started_unless_said() -> None:
-    """The cautious default."""
+def test_level_has_not_started_by_default() -> None:
+    """The safe default."""
     assert Level("Level1").state is LevelState.NOT_STARTED

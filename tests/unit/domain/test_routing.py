@@ -37,13 +37,13 @@ def tags(**wanted: str) -> tuple[tuple[str, frozenset[str]], ...]:
         (Match(policies=frozenset({"Other"}), tags=tags(Environment="production")), False, None),
     ],
 )
-def test_what_a_channel_takes(match: Match, read: bool, unread: bool | None) -> None:
-    """Every field must agree, an empty one always does; what cannot be read yet is neither yes nor no."""
+def test_which_requests_a_channel_matches(match: Match, read: bool, unread: bool | None) -> None:
+    """Every field must match, and an empty one always does; unread facts give neither yes nor no."""
     assert match.takes(REQUEST) is read
     assert match.takes(UNREAD) is unread
 
 
-def test_no_tags_are_not_unread_tags() -> None:
+def test_node_without_tags_does_not_match() -> None:
     """A node that has no tags is a clear no."""
     assert Match(tags=tags(Environment="production")).takes(replace(REQUEST, node=Node("i-1", tags=()))) is False
 
@@ -54,21 +54,21 @@ LEADS = Channel("leads", "19:l@thread.tacv2")
 REST = Channel("rest", "19:r@thread.tacv2", fallback=True)
 
 
-def test_the_first_match_wins() -> None:
-    """In the order of the file, wherever the fallback stands."""
+def test_first_matching_channel_wins() -> None:
+    """In the order of the file, wherever the fallback is."""
     settled = Route("production", "19:p@thread.tacv2", settled=True)
     assert route(REQUEST, [REST, LEADS, PRODUCTION, EVERYTHING]) == settled
     assert route(REQUEST, [REST, EVERYTHING, PRODUCTION]).channel == "everything"
 
 
-def test_what_nobody_takes_goes_to_the_fallback() -> None:
-    """A channel without a match takes nothing by itself."""
+def test_unmatched_request_goes_to_the_fallback() -> None:
+    """A channel without a match setting gets no request by itself."""
     staging = replace(REQUEST, node=Node("i-1", tags=(("Environment", "staging"),)))
     assert route(staging, [LEADS, PRODUCTION, REST]) == Route("rest", "19:r@thread.tacv2", settled=True)
 
 
-def test_while_tags_are_unread_the_fallback_has_it_unsettled() -> None:
-    """A channel that might have come first keeps the later ones from taking it for good."""
+def test_unread_tags_route_to_the_fallback_unsettled() -> None:
+    """While an earlier channel may still match, no later channel gets the request."""
     assert route(UNREAD, [PRODUCTION, EVERYTHING, REST]) == Route("rest", "19:r@thread.tacv2", settled=False)
     assert route(UNREAD, [EVERYTHING, PRODUCTION, REST]).channel == "everything"
 
@@ -91,14 +91,14 @@ CHANNEL = Channel(
     ("step", "approvers", "role"),
     [("Level1", ("members",), "Approver"), ("Level2", ("user:x",), "Lead"), ("Level3", (), "Approver")],
 )
-def test_a_level_may_have_its_own_rule(step: str, approvers: tuple[str, ...], role: str) -> None:
-    """A level's approvers replace the channel's, even by nobody; its role does where there is one."""
+def test_level_rule_replaces_approvers_and_role(step: str, approvers: tuple[str, ...], role: str) -> None:
+    """A level's approvers replace the channel's, even by an empty list; its role does if it has one."""
     assert CHANNEL.approvers_at(step) == approvers
     assert CHANNEL.role_at(step, "444455556666") == f"arn:aws:iam::444455556666:role/{role}"
 
 
-def test_without_a_role_the_bots_own_credentials_are_used() -> None:
-    """None says so."""
+def test_channel_without_a_role_uses_the_bots_own_credentials() -> None:
+    """The role is None."""
     assert LEADS.role_at("Level1", KEY.account) is None
 
 
@@ -118,17 +118,17 @@ def test_without_a_role_the_bots_own_credentials_are_used() -> None:
         (None, "19:a@thread.tacv2", False),
     ],
 )
-def test_threads_belong_to_their_conversation(one: str | None, other: str | None, same: bool) -> None:
-    """Ids compare without the thread; what is missing is equal to nothing."""
+def test_conversation_ids_compare_without_the_thread(one: str | None, other: str | None, same: bool) -> None:
+    """A missing id equals no other."""
     assert same_conversation(one, other) is same
 
 
-def test_the_root_of_nothing_is_empty() -> None:
-    """No conversation, no root."""
+def test_missing_conversation_has_an_empty_root() -> None:
+    """For None and for an empty id."""
     assert thread_root(None) == ""
     assert thread_root("19:a@thread.tacv2;messageid=1") == "19:a@thread.tacv2"
 
 
-def test_two_empty_conversations_with_threads_are_not_the_same() -> None:
-    """A thread of no conversation is nowhere."""
+def test_threads_without_a_conversation_are_not_the_same() -> None:
+    """An id with a thread part only equals no other."""
     assert not same_conversation(";messageid=1", ";messageid=1")

@@ -1,4 +1,4 @@
-"""bot.domain.shown.surfaces: what Teams must show, and what it must not any more."""
+"""bot.domain.shown.surfaces: what Teams must show, and what it must no longer show."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -36,14 +36,14 @@ def wanted(record: Record) -> dict[str, Wanted]:
 
 
 @pytest.mark.parametrize(("status", "overtaken"), [(Status.PENDING, False), (Status.CANCELLED, True)])
-def test_nobody_is_told_to_press_again_once_nothing_can_be_pressed(status: Status, overtaken: bool) -> None:
-    """A decision that AWS never answered is told while it can be repeated; after the end its note is overtaken."""
+def test_advice_to_click_again_is_skipped_once_there_is_no_button(status: Status, overtaken: bool) -> None:
+    """A note on an unanswered decision is wanted while it can be repeated, and overtaken after the end."""
     row = replace(ROW, decisions=(UNANSWERED,), request=request(status=status))
     assert wanted(row)[f"note:{UNANSWERED.id}"].overtaken is overtaken
 
 
-def test_notes_that_were_begun_and_are_wanted_no_more_are_overtaken() -> None:
-    """Those that are still wanted are not, nor is anything else."""
+def test_started_notes_that_are_no_longer_wanted_are_overtaken() -> None:
+    """Notes that are still wanted, and all other surfaces, are not."""
     begun = Surface("note:approved", SurfaceKind.NOTE, DeliveryState.WAITING)
     kept = Surface("note:revoked", SurfaceKind.NOTE, DeliveryState.WAITING)
     row = replace(ROW.with_surface(begun).with_surface(kept), request=request(status=Status.REVOKED))
@@ -51,7 +51,7 @@ def test_notes_that_were_begun_and_are_wanted_no_more_are_overtaken() -> None:
     assert [name for name in wanted(row) if name.startswith("note:")] == ["note:approved", "note:revoked"]
 
 
-def test_notes_and_messages_wait_for_each_other_and_cards_do_not() -> None:
+def test_notes_and_messages_are_delivered_in_order_and_cards_independently() -> None:
     """One line for the notes, one for the direct messages, one for each card."""
     row = ROW.with_surface(Surface("card:leads", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:y", "2"))
     row = replace(row, request=request(status=Status.CANCELLED))
@@ -68,8 +68,8 @@ def _views(record: Record) -> dict[str, CardView]:
     return {name: want.view for name, want in wanted(record).items() if isinstance(want.view, CardView)}
 
 
-def test_a_stand_in_says_which_channel_cannot_be_reached_and_then_where_it_is_decided() -> None:
-    """Never with buttons; after the end it says neither."""
+def test_fallback_card_names_the_unreachable_channel_and_later_the_deciding_one() -> None:
+    """It never has buttons; after the request's end it names neither."""
     card = replace(ROW.surfaces[0], problem="not_installed", delivery=DeliveryState.WAITING)
     refused = replace(ROW, surfaces=(card,))
     stand_in = _views(refused)["card:leads"]
@@ -108,8 +108,8 @@ def _offered(
     return {name: (view.revoke, view.step) for name, view in views.items() if isinstance(view, CardView)}
 
 
-def test_access_is_revoked_on_the_card_of_those_who_decide() -> None:
-    """Not on one that stood in, and bound to the level that settled the request."""
+def test_revoke_button_is_on_the_card_of_the_deciding_channel_only() -> None:
+    """Not on the fallback's card, and with the level that settled the request."""
     both = GRANTED.with_surface(Surface("card:leads", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:y", "2"))
     assert _offered(both) == {"card:approvals": (True, "Level1"), "card:leads": (False, "")}
 
@@ -124,30 +124,30 @@ def test_access_is_revoked_on_the_card_of_those_who_decide() -> None:
         ("revoked", {"request": replace(GRANTED.request or request(), status=Status.REVOKED)}),
     ],
 )
-def test_where_nobody_could_revoke_there_is_no_button(why: str, changed: dict[str, object]) -> None:
-    """What a click would be refused for is not offered."""
+def test_no_revoke_button_where_no_one_could_revoke(why: str, changed: dict[str, object]) -> None:
+    """A click that would be refused is not offered."""
     row = replace(GRANTED, **changed)  # type: ignore[arg-type]  # fields of the row
     assert _offered(row) == {"card:approvals": (False, "")}, why
 
 
 @pytest.mark.parametrize("asked", [None, request(status=Status.UNKNOWN)])
-def test_of_what_is_not_known_the_requester_is_told_nothing(asked: AccessRequest | None) -> None:
-    """No facts, or a state that nobody has seen yet: no message, and nothing to answer a click with."""
+def test_no_message_to_the_requester_about_an_unknown_state(asked: AccessRequest | None) -> None:
+    """Without facts, or with an unknown status: no message, and no answer to a click."""
     row = replace(ROW, request=asked)
     assert direct_kind(row, NOW) is None
     assert not any(name.startswith("dm:") for name in wanted(row))
 
 
-def test_the_button_goes_with_the_window() -> None:
-    """At the very end of it, which is when the card is looked at again."""
+def test_revoke_button_disappears_at_the_end_of_the_access_window() -> None:
+    """At the moment at which the card is next reconciled."""
     end = next_change(GRANTED, NOW)
     assert end == NOW + 3600 * SECOND
     assert _offered(GRANTED, now=end - SECOND) == {"card:approvals": (True, "Level1")}
     assert _offered(GRANTED, now=end) == {"card:approvals": (False, "")}
 
 
-def test_while_a_revocation_is_on_its_way_there_is_no_second_button() -> None:
-    """Once its person was told so; the card says who pressed."""
+def test_no_second_revoke_button_while_a_revocation_is_on_its_way() -> None:
+    """Once the click was answered; the card then shows who clicked."""
     pressed = replace(decision(HANAKO, state=DecisionState.SENT), verdict=Withdrawal.REVOKE, announced=True)
     row = GRANTED.with_decision(pressed)
     (view,) = _views(row).values()

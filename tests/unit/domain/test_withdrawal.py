@@ -1,4 +1,4 @@
-"""What takes back: who may, whose click goes on, and what became of it. Claims × states as a table of cases."""
+"""Revocations and cancellations: who may make them, which clicks become decisions, and with which result."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -56,15 +56,15 @@ def made(by: Person, action: Action, state: DecisionState = CLAIMED, *, step: st
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-def test_the_first_goes_on(withdrawal: Withdrawal) -> None:
-    """With nobody in the way a claim is granted."""
+def test_first_withdrawal_is_granted(withdrawal: Withdrawal) -> None:
+    """A claim is granted if no other decision blocks it."""
     assert taken_back(HANAKO, withdrawal) == Claim()
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("state", [*LIVE, CONFIRMED])
-def test_one_at_a_time(withdrawal: Withdrawal, state: DecisionState) -> None:
-    """While one is on its way, of unknown effect or accepted and not shown: its person is a repeat, others wait."""
+def test_one_withdrawal_at_a_time(withdrawal: Withdrawal, state: DecisionState) -> None:
+    """While one is on its way, unknown, or accepted and not shown, its person repeats it and others wait."""
     first = made(HANAKO, withdrawal, state)
     assert taken_back(HANAKO, withdrawal, first) == Claim(ClaimRefusal.REPEAT, first)
     assert taken_back(ICHIRO, withdrawal, first) == Claim(ClaimRefusal.OTHERS_FIRST)
@@ -72,15 +72,15 @@ def test_one_at_a_time(withdrawal: Withdrawal, state: DecisionState) -> None:
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("state", [REFUSED, RELEASED])
-def test_what_came_to_nothing_may_be_tried_again(withdrawal: Withdrawal, state: DecisionState) -> None:
-    """By anybody, the same person included."""
+def test_withdrawal_without_effect_may_be_repeated(withdrawal: Withdrawal, state: DecisionState) -> None:
+    """By anyone, including the same person."""
     assert taken_back(HANAKO, withdrawal, made(HANAKO, withdrawal, state), made(ICHIRO, withdrawal, state)) == Claim()
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("by", [HANAKO, ICHIRO])
-def test_what_was_accepted_is_waited_for_a_minute(withdrawal: Withdrawal, by: Person) -> None:
-    """What AWS evidently did not do may be asked for again, by the same person too: access must not stay by our doing."""
+def test_accepted_withdrawal_blocks_others_for_one_minute_only(withdrawal: Withdrawal, by: Person) -> None:
+    """If AWS did not apply it, it may be repeated, by the same person too: the bot must not keep access alive."""
     hidden = made(by, withdrawal, CONFIRMED)
     assert taken_back(HANAKO, withdrawal, hidden, now=NOW + EFFECT_SPAN - SECOND).refusal is not None
     assert taken_back(HANAKO, withdrawal, hidden, now=NOW + EFFECT_SPAN) == Claim()
@@ -90,8 +90,8 @@ REVOCABLE = {"approved": True, **{str(each): False for each in Status if each is
 
 
 @pytest.mark.parametrize("status", Status)
-def test_what_can_be_revoked(status: Status) -> None:
-    """Access that was approved and runs, and nothing else."""
+def test_only_active_access_can_be_revoked(status: Status) -> None:
+    """Access that was approved and is active, and nothing else."""
     assert can_be_revoked(granted(status=status), NOW) is REVOCABLE[status]
     assert (taken_back(HANAKO, REVOKE, status=status) == Claim()) is REVOCABLE[status]
 
@@ -99,21 +99,21 @@ def test_what_can_be_revoked(status: Status) -> None:
 @pytest.mark.parametrize(
     "facts", [{"access_until": None}, {"access_until": NOW}, {"access_until": NOW - SECOND}, {"execution_id": None}]
 )
-def test_a_window_that_is_not_known_to_be_open(facts: dict[str, object]) -> None:
-    """Without an end ahead, or without an execution to signal, there is nothing to revoke."""
+def test_access_not_known_to_be_active_cannot_be_revoked(facts: dict[str, object]) -> None:
+    """Without an end in the future, or without an execution to signal, there is nothing to revoke."""
     assert not can_be_revoked(granted(**facts), NOW)
     answer = claim(person=HANAKO, action=REVOKE, step="Level2", request=granted(**facts), decisions=(), now=ALONG)
     assert answer == Claim(ClaimRefusal.ENDED)
 
 
-def test_a_revocation_belongs_to_the_step_that_settled_the_request() -> None:
-    """The button of another level claims nothing."""
+def test_revocation_is_refused_at_any_other_step() -> None:
+    """Only the step that settled the request grants a claim."""
     answer = claim(person=HANAKO, action=REVOKE, step="Level1", request=granted(), decisions=(), now=ALONG)
     assert answer == Claim(ClaimRefusal.STEP_PASSED)
 
 
 @pytest.mark.parametrize("status", Status)
-def test_what_can_be_cancelled(status: Status) -> None:
+def test_only_a_waiting_request_can_be_cancelled(status: Status) -> None:
     """A request that waits, and nothing else."""
     open_ = status is Status.PENDING
     assert can_be_cancelled(request(status=status)) is open_
@@ -125,8 +125,8 @@ def test_what_can_be_cancelled(status: Status) -> None:
 @pytest.mark.parametrize("state", LIVE)
 @pytest.mark.parametrize("vote", Verdict)
 @pytest.mark.parametrize("step", ["Level1", "Level2"])
-def test_a_cancellation_goes_alone(state: DecisionState, vote: Verdict, step: str) -> None:
-    """No vote may be on its way at any level, and none is claimed while a cancellation is on its way."""
+def test_cancellation_excludes_votes(state: DecisionState, vote: Verdict, step: str) -> None:
+    """It is refused while any vote is on its way, and no vote is granted while it is on its way."""
     assert taken_back(TARO_PERSON, CANCEL, made(HANAKO, vote, state, step=step)) == Claim(ClaimRefusal.OTHERS_FIRST)
     asked = request(level("Level1", state=LevelState.APPROVED), level("Level2")) if step == "Level2" else request()
     cancelling = made(TARO_PERSON, CANCEL, state)
@@ -135,8 +135,8 @@ def test_a_cancellation_goes_alone(state: DecisionState, vote: Verdict, step: st
 
 
 @pytest.mark.parametrize("vote", Verdict)
-def test_what_aws_took_and_does_not_show_yet_counts(vote: Verdict) -> None:
-    """An accepted vote keeps a cancellation out for a minute, an accepted cancellation keeps votes out for as long."""
+def test_accepted_votes_and_cancellations_exclude_each_other_for_one_minute(vote: Verdict) -> None:
+    """As long as AWS does not show them."""
     accepted, late = made(HANAKO, vote, CONFIRMED), NOW + EFFECT_SPAN
     assert taken_back(TARO_PERSON, CANCEL, accepted) == Claim(ClaimRefusal.OTHERS_FIRST)
     assert taken_back(TARO_PERSON, CANCEL, accepted, now=late) == Claim()
@@ -146,8 +146,8 @@ def test_what_aws_took_and_does_not_show_yet_counts(vote: Verdict) -> None:
         assert answer.refusal is refusal
 
 
-def test_ones_own_approval_is_no_repeat_of_a_revocation() -> None:
-    """Who approved may revoke, whatever became of votes; and a vote of unknown effect is in nobody's way."""
+def test_own_approval_does_not_block_a_revocation() -> None:
+    """Approvers may revoke, whatever the state of their votes; a vote of unknown effect blocks no revocation."""
     votes = [made(HANAKO, APPROVE, state, step="Level2") for state in DecisionState]
     assert taken_back(HANAKO, REVOKE, *votes) == Claim()
 
@@ -166,8 +166,8 @@ def test_ones_own_approval_is_no_repeat_of_a_revocation() -> None:
         (APPROVE, Status.REVOKED, False),
     ],
 )
-def test_what_is_still_waited_for(action: Action, status: Status, awaited: bool) -> None:
-    """Until AWS shows it, or the request went where it counts for nothing."""
+def test_which_accepted_decisions_are_waited_for(action: Action, status: Status, awaited: bool) -> None:
+    """Until AWS shows it, or the request has moved past it."""
     accepted = made(HANAKO, action, CONFIRMED)
     assert awaits_effect(accepted, request(status=status), ALONG) is awaited
     assert awaits_effect(accepted, None, ALONG), "while nothing is known"
@@ -222,12 +222,12 @@ OTHERS = replace(APPROVALS, levels=(LevelRule("Level2", (f"user:{ICHIRO.object_i
 def test_revoking_is_checked_as_strictly_as_approving(
     why: str, asked: dict[str, object], expected: Refusal | None
 ) -> None:
-    """Default deny: whoever might not approve at the step that settled the request may not revoke."""
+    """Default deny: a person who may not approve at the step that settled the request may not revoke."""
     assert revoking(**asked) is expected, why  # type: ignore[arg-type]  # rows of the table
 
 
-def test_nobody_cancels_as_an_approver() -> None:
-    """However it came there, a cancellation never passes by the approvers' rules."""
+def test_approvers_cannot_cancel() -> None:
+    """A cancellation is always refused by the rules for approvers."""
     refusal = may_decide(
         HANAKO,
         action=CANCEL,
@@ -278,7 +278,7 @@ SAME_MAIL = replace(HANAKO, upn=TARO_PERSON.upn, mail=TARO_PERSON.mail, teams_id
     ],
 )
 def test_only_the_requester_cancels(why: str, changed: dict[str, object], expected: Refusal | None) -> None:
-    """The one Teams user as whom the requester was identified, by object id and tenant; addresses do not count."""
+    """The Teams user who was identified as the requester, by object id and tenant; addresses do not count."""
     usual: dict[str, object] = {"requester": TARO_REQUESTER, "step": "", "tenant_id": TENANT_ID, "has_role": True}
     given = usual | changed
     clicker, asked = given.pop("clicker", TARO_PERSON), given.pop("asked", request())
@@ -312,10 +312,10 @@ def settled(
         (CANCEL, None, UNKNOWN, None),
     ],
 )
-def test_one_of_unknown_effect_is_settled_by_what_aws_shows(
+def test_unknown_withdrawal_is_settled_by_what_aws_shows(
     withdrawal: Withdrawal, asked: AccessRequest | None, state: DecisionState, outcome: Outcome | None
 ) -> None:
-    """Shown, it counts; overtaken, it came to nothing; while its minute lasts nobody guesses, and then a person does."""
+    """Shown: confirmed. Moved past: no effect. Otherwise it stays unknown for a minute and is then released."""
     assert settled(withdrawal, asked) == (state, outcome)
     if state is UNKNOWN:
         assert settled(withdrawal, asked, seconds=61) == (RELEASED, Outcome.NO_ANSWER)
@@ -323,10 +323,10 @@ def test_one_of_unknown_effect_is_settled_by_what_aws_shows(
 
 @pytest.mark.parametrize(("withdrawal", "status"), [(REVOKE, Status.REVOKED), (CANCEL, Status.CANCELLED)])
 @pytest.mark.parametrize("state", DecisionState)
-def test_who_took_it_back_is_told_once_aws_shows_it(
+def test_person_who_withdrew_is_named_once_aws_shows_it(
     withdrawal: Withdrawal, status: Status, state: DecisionState
 ) -> None:
-    """By name for what was accepted or is on its way; for what came to nothing it was somebody else, not named."""
+    """If the decision was accepted or is on its way. If it had no effect, an unknown person withdrew."""
     row = Record(KEY, NOW, request=request(level(state=LevelState.APPROVED), status=status))
     row = row.with_decision(replace(made(HANAKO, withdrawal, state), settled_in=1))
     line = deciding_line(row)
@@ -334,13 +334,13 @@ def test_who_took_it_back_is_told_once_aws_shows_it(
 
 
 @pytest.mark.parametrize(("withdrawal", "status"), [(REVOKE, Status.APPROVED), (CANCEL, Status.PENDING)])
-def test_nothing_is_said_to_be_taken_back_before_aws_shows_it(withdrawal: Withdrawal, status: Status) -> None:
-    """An accepted revocation is no end of the access yet."""
+def test_withdrawal_is_not_shown_before_aws_shows_it(withdrawal: Withdrawal, status: Status) -> None:
+    """An accepted revocation is not the end of access."""
     row = Record(KEY, NOW, request=request(status=status)).with_decision(made(HANAKO, withdrawal, CONFIRMED))
     assert decision_lines(row) == ()
 
 
-def test_what_was_taken_back_comes_last() -> None:
+def test_withdrawals_are_listed_last() -> None:
     """After every level's votes, whatever the clocks said."""
     row = Record(KEY, NOW, request=granted(status=Status.REVOKED))
     for action in (REVOKE, APPROVE):

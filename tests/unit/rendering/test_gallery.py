@@ -38,7 +38,7 @@ def test_every_state_has_a_sample(shown: set[object], existing: Iterable[object]
 
 @pytest.mark.parametrize(("codes", "group"), [(HOME_PROBLEMS, "home_problem"), (DIRECT_PROBLEMS, "direct_problem")])
 def test_every_refusal_of_teams_with_words_has_a_sample(codes: tuple[str, ...], group: str) -> None:
-    """Each code that has words of its own, and one code for which the words are `other`."""
+    """Each code with specific words, and one code for which the words are `other`."""
     explained = {code for code in ChatProblem if f"{group}.{code}" in words("en").phrases}
     assert explained < set(codes) <= set(ChatProblem)
 
@@ -49,5 +49,5 @@ def test_every_sample_has_its_own_name() -> None:
 
 
 def test_no_two_samples_are_equal() -> None:
-    """Two names for one view would only lengthen the list of `render`."""
+    """A second name for a view would only lengthen the list of `render`."""
     assert len(set(SAMPLES.values())) == len(SAMPLES)

@@ -19,13 +19,13 @@ MOMENT = datetime(2026, 11, 30, 5, 19, tzinfo=UTC)
         ("en", "Asia/Kathmandu", "Mon, Nov 30, 11:04 UTC+05:45"),
     ],
 )
-def test_a_moment_names_day_time_and_zone(locale: str, timezone: str, shown: str) -> None:
-    """A moment is read without asking in which zone it is."""
+def test_moment_has_day_time_and_zone(locale: str, timezone: str, shown: str) -> None:
+    """Readers never have to guess the time zone."""
     assert Localizer(locale, timezone).moment(MOMENT, beside=MOMENT) == shown
 
 
-def test_the_year_is_shown_unless_it_is_shown_beside() -> None:
-    """Whether the year is shown depends on the card alone, never on the present moment."""
+def test_year_is_shown_unless_another_moment_shows_it() -> None:
+    """It depends on the card only, never on the current time."""
     tokyo, utc = Localizer("en", "Asia/Tokyo"), Localizer("en", "UTC")
     assert tokyo.moment(MOMENT) == "Mon, Nov 30, 2026, 14:19 JST"
     new_year = datetime(2026, 12, 31, 20, tzinfo=UTC)
@@ -48,13 +48,13 @@ def test_the_year_is_shown_unless_it_is_shown_beside() -> None:
     ],
 )
 def test_durations(span: timedelta, en: str, ja: str) -> None:
-    """Spans are said in days, hours and minutes, and a whole day is never 0 hours."""
+    """In days, hours and minutes; a whole day is never followed by 0 hours."""
     assert Localizer("en", "UTC").duration(span) == en
     assert Localizer("ja", "UTC").duration(span) == ja
 
 
-def test_phrases_have_plain_emphasised_and_code_places() -> None:
-    """What a place looks like is said where the words are."""
+def test_phrases_have_plain_emphasized_and_code_places() -> None:
+    """The words define the style of each place."""
     pieces = parse_phrase("{a} b {c:strong} {d:code}{{e}}")
     assert "".join(piece.filled({"a": "1", "c": "2", "d": "3"}) for piece in pieces) == "1 b 2 3{e}"
     assert [(piece.weight, piece.font) for piece in pieces if piece.place] == [
@@ -65,14 +65,14 @@ def test_phrases_have_plain_emphasised_and_code_places() -> None:
 
 
 @pytest.mark.parametrize("phrase", ["{", "{}", "{a.b}", "{a!r}", "{a:>10}", "}"])
-def test_a_phrase_that_is_not_well_formed_is_refused(phrase: str) -> None:
-    """Only names and the known styles are places."""
+def test_malformed_phrase_is_refused(phrase: str) -> None:
+    """Only names with a known style are places."""
     with pytest.raises(WordsError):
         parse_phrase(phrase)
 
 
 def test_missing_words_and_values_are_refused() -> None:
-    """Nobody ever reads a key or a hole."""
+    """A card never shows a key or an empty place."""
     with pytest.raises(WordsError):
         Localizer("en", "UTC").text("card.no_such_words")
     with pytest.raises(WordsError):
@@ -82,7 +82,7 @@ def test_missing_words_and_values_are_refused() -> None:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_values_are_never_read_as_phrases(locale: str) -> None:
-    """A place is filled with text; places in that text stay text."""
+def test_values_are_never_parsed_as_phrases(locale: str) -> None:
+    """A place is filled with text; braces in that text stay text."""
     assert parse_phrase("{a}")[0].filled({"a": "{a} {b}"}) == "{a} {b}"
     assert Localizer(locale, "UTC").group("card")

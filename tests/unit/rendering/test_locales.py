@@ -14,15 +14,15 @@ from bot.rendering.render import presentation
 from tests.fakes.views import every_view
 
 
-def test_the_locales_are_the_files() -> None:
-    """Every file of words is a locale that can be chosen, and every locale has its file."""
+def test_every_locale_has_a_file_of_words() -> None:
+    """Every file of words is a locale, and every locale has its file."""
     found = {entry.name for entry in (files("cards") / "locales").iterdir()}
     assert found == {f"{locale}.json" for locale in LOCALES}
 
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_locales_have_the_same_keys_and_places(locale: str) -> None:
-    """A phrase that exists in one language exists in all, with the same places to fill."""
+    """A phrase that exists in one language exists in all, with the same places."""
     theirs, english = words(locale).phrases, words("en").phrases
     assert theirs.keys() == english.keys()
     assert {key: _places(phrase) for key, phrase in theirs.items()} == {
@@ -35,8 +35,8 @@ def _places(phrase: Phrase) -> set[str]:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_no_key_is_there_twice(locale: str) -> None:
-    """JSON lets the last of two equal keys win silently; here that is a mistake."""
+def test_no_key_is_duplicated(locale: str) -> None:
+    """JSON keeps the last of two equal keys without an error; here that is a mistake."""
 
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         assert len(dict(pairs)) == len(pairs), [key for key, _ in pairs]
@@ -46,8 +46,8 @@ def test_no_key_is_there_twice(locale: str) -> None:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_every_word_is_used_and_none_is_missing(locale: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every view finds its words, and no words are left that no view says."""
+def test_every_phrase_is_used_and_none_is_missing(locale: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every view finds its words, and every phrase is shown by some view."""
     used: set[str] = set()
     groups: set[str] = set()
     phrase, group = Words.phrase, Localizer.group

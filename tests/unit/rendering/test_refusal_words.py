@@ -1,4 +1,4 @@
-"""What a refused person is told, in every language: the exact reason, that nothing was sent, and what to do next."""
+"""The words of a refusal, in every language: the exact reason, that nothing was sent, and what to do next."""
 
 import pytest
 
@@ -30,8 +30,8 @@ ACTIONS = {
 
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("refusal", Refusal)
-def test_a_refusal_names_an_action(refusal: Refusal, locale: str) -> None:
-    """That nothing was sent, and after it what its reader can do about it."""
+def test_refusal_names_an_action(refusal: Refusal, locale: str) -> None:
+    """It says that nothing was sent, and then what its reader can do."""
     text = summary(Notice(refusal), locale=locale)
     reason, sent, action = text.partition(NOTHING_SENT[locale])
     assert len(reason) > 10
@@ -41,6 +41,6 @@ def test_a_refusal_names_an_action(refusal: Refusal, locale: str) -> None:
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_every_notice_is_distinct(locale: str) -> None:
-    """No two reasons are told in the same words, so that who asks for help can say which it was."""
+    """No two reasons have the same words, so that people who ask for help can name theirs."""
     texts = [summary(Notice(code), locale=locale) for code in REASONS]
     assert len(set(texts)) == len(texts)

@@ -48,7 +48,7 @@ def schema() -> jsonschema.Draft6Validator:
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_every_card_is_valid(schema: jsonschema.Draft6Validator, locale: str) -> None:
-    """Every card in every language follows the official schema; only Teams' own `msteams` is not part of it."""
+    """Every card in every language follows the official schema, apart from Teams' own `msteams`."""
     distinct = {json.dumps(shape(card(view, notice, locale))) for view, notice in every_view()}
     for text in distinct:
         problems = [f"{list(error.absolute_path)}: {error.message}" for error in schema.iter_errors(json.loads(text))]
@@ -56,7 +56,7 @@ def test_every_card_is_valid(schema: jsonschema.Draft6Validator, locale: str) ->
 
 
 def shape(tree: Any) -> Any:
-    """What the schema looks at: equal neighbours once, and any text for any other."""
+    """Return what the schema checks: equal neighbors once, and the same text everywhere."""
     if isinstance(tree, list):
         shapes = [shape(each) for each in tree]
         return [each for each, before in zip(shapes, [None, *shapes], strict=False) if each != before]
@@ -73,8 +73,8 @@ _FREE = {"text", "title", "label", "value", "speak", "fallbackText"}
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_cards_say_their_language_and_speak(locale: str) -> None:
-    """Screen readers and old clients get words, in the right language, and every card declares version 1.5."""
+def test_cards_have_a_language_and_spoken_text(locale: str) -> None:
+    """Screen readers and old clients get text in the right language, and every card declares version 1.5."""
     for view, notice in every_view():
         made = card(view, notice, locale)
         assert (made["lang"], made["version"]) == (locale, "1.5")
@@ -116,9 +116,9 @@ def _poisoned() -> Iterator[tuple[View | Notice, Notice | None]]:
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_text_from_outside_is_shown_literally(locale: str) -> None:
-    """What comes from outside stands in TextRuns and in the comment field only, and nothing in it is live.
+    """Text from outside is only in TextRuns and in the comment field, and none of its markup is active.
 
-    TextBlocks and the texts for screen readers and old clients hold at most look-alikes of its marks.
+    TextBlocks and the texts for screen readers and old clients have at most look-alikes of its markup.
     """
     for view, notice in _poisoned():
         made = card(view, notice, locale)
@@ -152,8 +152,8 @@ HOSTILE_NAMES = (
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
-def test_a_name_brings_no_marks_of_its_own_into_a_mention(name: str) -> None:
-    """The line has the one tag that the card made, and the entity means the person whatever they are called."""
+def test_name_adds_no_markup_to_a_mention(name: str) -> None:
+    """The line has only the tag that the card made, and the entity means the person, whatever their name is."""
     made = card(request(mentioned=(Mention("29:1-a", name),), rings=True))
     (line,), (entity,) = mention_lines(made), made["msteams"]["entities"]
     assert line == f"Mentioned: {entity['text']}"
@@ -163,8 +163,8 @@ def test_a_name_brings_no_marks_of_its_own_into_a_mention(name: str) -> None:
     assert entity["mentioned"] == {"id": "29:1-a", "name": inner}
 
 
-def test_a_mention_says_what_its_entity_says() -> None:
-    """Teams finds a person by the very text of the line: those asked, those named, and two people of one name."""
+def test_mention_and_its_entity_have_the_same_text() -> None:
+    """Teams matches them by text: people in the setting, people in the reason, and two with the same name."""
     asked, named = (Mention("29:1-a", "田中 一郎"), Mention("29:1-b", "Alex")), (Mention("29:1-c", "Alex"),)
     made = card(request(mentions=asked, mentioned=named, rings=True))
     assert mention_lines(made) == [
@@ -179,15 +179,15 @@ def test_a_mention_says_what_its_entity_says() -> None:
 
 
 @pytest.mark.parametrize("name", ["佐藤 花子", *HOSTILE_NAMES[:4]])
-def test_a_card_that_does_not_ring_names_people_literally(name: str) -> None:
-    """An update says whom the post has mentioned, in TextRuns and with no entity that could ring again."""
+def test_updated_card_names_people_literally(name: str) -> None:
+    """An update names the people that the post mentioned, in TextRuns and without entities that would notify again."""
     made = card(request(mentions=(Mention("29:1-a", name),), mentioned=(Mention("29:1-b", name),), rings=False))
     assert (mention_lines(made), made["msteams"]["entities"]) == ([], [])
     assert f"Please decide: {name}" in shown(made)
     assert f"Mentioned: {name}" in shown(made)
 
 
-def test_the_waiting_card_tells_what_an_approver_judges_by() -> None:
+def test_waiting_card_shows_what_approvers_need() -> None:
     """Node name first, then who, for how long and why; then every fact, with times in the channel's zone."""
     text = shown(card(request()))
     told = [
@@ -202,7 +202,7 @@ def test_the_waiting_card_tells_what_an_approver_judges_by() -> None:
 
 @pytest.mark.parametrize("view", [request(), bare_request()])
 def test_buttons_carry_ids_only(view: View) -> None:
-    """A button's data are the request and the step, in the fallback with the verb; nothing else is trusted back."""
+    """A button's data is the request and the step, in the fallback also the verb; nothing else is trusted."""
     made = card(view)
     data = {"request": "111122223333/ap-northeast-1/oi-f57e817742bd", "step": "Level1"}
     buttons = of_type(made["body"], "Action.Execute")
@@ -214,8 +214,8 @@ def test_buttons_carry_ids_only(view: View) -> None:
     assert made["refresh"]["action"]["data"] == data
 
 
-def test_the_comment_leaves_room_for_who_decided() -> None:
-    """The field takes no more than AWS's limit less what the bot adds."""
+def test_comment_field_leaves_room_for_the_persons_name() -> None:
+    """The field accepts AWS's limit minus what the bot adds."""
     (field,) = of_type(card(request()), "Input.Text")
     assert (field["id"], field["maxLength"]) == ("comment", COMMENT_LIMIT)
 
@@ -229,35 +229,35 @@ def test_the_comment_leaves_room_for_who_decided() -> None:
         ((Verdict.APPROVE, Verdict.REJECT), "Comment (required)"),
     ],
 )
-def test_the_field_says_when_a_comment_is_required(verdicts: tuple[Verdict, ...], label: str) -> None:
-    """Nobody has to be refused to learn it."""
+def test_comment_field_says_when_a_comment_is_required(verdicts: tuple[Verdict, ...], label: str) -> None:
+    """People can see it before a click is refused."""
     (field,) = of_type(card(request(comment_required=verdicts)), "Input.Text")
     assert field["label"] == label
 
 
 @pytest.mark.parametrize("banner", list(Banner))
-def test_without_buttons_nothing_can_be_pressed_or_typed(banner: Banner) -> None:
-    """A card without decision buttons has no comment field either."""
+def test_card_without_buttons_has_no_comment_field(banner: Banner) -> None:
+    """There is nothing to click and nothing to type."""
     made = card(request(banner=banner, buttons=False))
     assert of_type(made["body"], "Action.Execute") == of_type(made, "Input.Text") == []
 
 
-def test_the_decided_card_tells_who_when_and_why() -> None:
-    """Everybody who sees the card is told the outcome."""
+def test_decided_card_shows_who_when_and_why() -> None:
+    """Everyone who sees the card sees the outcome."""
     text = shown(card(SAMPLES["rejected"].view))
     assert text.startswith("Rejected\nRejected by 鈴木 芽依 · Mon, Nov 23, 14:25 JST\n“先にステージング環境で")
 
 
-def test_a_late_click_is_told_who_decided() -> None:
-    """The clicker is told who decided, when and with which comment, whether or not the card says it as well."""
+def test_late_click_shows_who_decided() -> None:
+    """The notice says who decided, when and with which comment, on a card or alone."""
     late = Notice(NoticeCode.DECIDED, who="鈴木 芽依", verdict=Verdict.REJECT, at=AT, comment="not now")
     for view in (request(banner=Banner.REJECTED, buttons=False), late):
         made = card(view, None if view is late else late)
         assert re.search("Rejected by 鈴木 芽依 · Mon, Nov 23,( 2026,)? 14:25 JST\n“not now”", shown(made))
 
 
-def test_a_notice_names_the_decision_only_once() -> None:
-    """What the card's own lines say is not repeated above them; another decision is told."""
+def test_notice_does_not_repeat_the_cards_decision() -> None:
+    """The card's own lines are not repeated above it; another decision is shown."""
     line = decision(Verdict.APPROVE, "田中 一郎")
     late = Notice(Outcome.STEP_PASSED, who=line.who, verdict=line.verdict, at=AT, comment=line.comment)
     assert shown(card(request(decisions=(line,)), late)).count("Approved by 田中 一郎") == 1
@@ -265,37 +265,37 @@ def test_a_notice_names_the_decision_only_once() -> None:
     assert shown(card(request(decisions=(other,)), late)).count("Approved by") == 2
 
 
-def test_what_is_on_its_way_is_not_told_as_done() -> None:
-    """A decision that AWS has not taken yet is a pressed button, never "approved"."""
+def test_decision_on_its_way_is_not_shown_as_done() -> None:
+    """A decision that AWS has not accepted is shown as a click, never as "approved"."""
     busy = Notice(NoticeCode.BUSY, who="鈴木 芽依", verdict=Verdict.APPROVE, at=AT)
     text = shown(card(request(), busy))
     assert "鈴木 芽依 pressed Approve" in text
     assert "Approved" not in text
 
 
-def test_a_refused_click_keeps_what_was_typed() -> None:
-    """A refusal is the current card with a line above it, and the comment is still in its field."""
+def test_refused_click_keeps_the_typed_comment() -> None:
+    """The answer is the current card with a notice above it, and the comment is still in its field."""
     made = card(request(), Notice(Refusal.COMMENT_REQUIRED, typed="halfway\nthrough"))
     assert shown(made).startswith("This decision needs a comment")
     assert of_type(made, "Input.Text")[0]["value"] == "halfway\nthrough"
 
 
-def test_the_commands_can_be_copied() -> None:
+def test_commands_can_be_copied() -> None:
     """Each command of the direct message is one TextRun, unchanged."""
     view = direct()
     runs = [each["text"] for each in of_type(card(view), "TextRun") if each.get("fontType") == "Monospace"]
     assert [run for run in runs if run in view.commands] == list(view.commands)
 
 
-def test_the_unknown_principal_can_be_copied() -> None:
-    """What an administrator puts into [people] has nothing invisible in it."""
+def test_unidentified_principal_can_be_copied() -> None:
+    """The text that an administrator copies into [people] has no invisible characters."""
     principal = "arn:aws:sts::111122223333:assumed-role/AnOperatorOfTheWholePlatform/a.long.name@example.com"
     for changes in ({"no_buttons": Refusal.UNIDENTIFIED, "buttons": False}, {"requester_unchecked": True}):
         made = card(request(requester_principal=principal, **changes))
         assert principal in [each["text"] for each in of_type(made, "TextRun")]
 
 
-def test_only_the_approved_are_told_how_to_connect() -> None:
+def test_only_approved_requests_show_how_to_connect() -> None:
     """A message without commands has no empty section for them."""
     assert "Connect" not in shown(card(direct(kind=DirectKind.REJECTED, commands=())))
 
@@ -334,8 +334,8 @@ def _heaviest(character: str) -> Iterator[tuple[View | Notice, Notice | None]]:
 
 @pytest.mark.parametrize("character", ["x", "あ", "🏽", "😀", '"', "\\", "{", "\u202e", "\n"])
 @pytest.mark.parametrize("locale", LOCALES)
-def test_a_card_stays_small_whatever_it_holds(character: str, locale: str) -> None:
-    """The longest texts in the heaviest characters are cut visibly until Teams takes the card."""
+def test_card_stays_below_the_size_limit(character: str, locale: str) -> None:
+    """The longest texts in the heaviest characters are cut visibly until Teams accepts the card."""
     for view, notice in _heaviest(character):
         made = card(view, notice, locale)
         assert size(made) <= CARD_LIMIT
@@ -343,8 +343,8 @@ def test_a_card_stays_small_whatever_it_holds(character: str, locale: str) -> No
             assert "…" in shown(made)
 
 
-def test_what_the_card_itself_says_is_never_cut() -> None:
-    """However little room is left for texts from outside: moments, durations and ids stay whole."""
+def test_our_own_words_are_never_cut() -> None:
+    """Moments, durations and ids stay whole, however little room is left for texts from outside."""
     heavy, _ = next(iter(_heaviest("😀")))
     text = shown(card(heavy))
     whole = [
@@ -356,7 +356,7 @@ def test_what_the_card_itself_says_is_never_cut() -> None:
 
 
 def test_ordinary_texts_are_not_cut() -> None:
-    """The longest reason and comment that AWS takes are shown whole."""
+    """The longest reason and comment that AWS accepts are shown whole."""
     reason, comment = "理" * 256, "由" * COMMENT_LIMIT
     text = shown(card(request(reason=reason, decisions=(replace(decision(Verdict.REJECT), comment=comment),))))
     assert reason in text
@@ -364,44 +364,44 @@ def test_ordinary_texts_are_not_cut() -> None:
 
 
 @pytest.mark.parametrize(("locale", "told"), [("en", "AWS has all of it"), ("ja", "全文は AWS にあります")])
-def test_a_cut_reason_says_where_all_of_it_is(locale: str, told: str) -> None:
-    """An approver never takes a part for the whole; what fits is not said to be cut."""
+def test_cut_reason_says_where_the_full_text_is(locale: str, told: str) -> None:
+    """Approvers can see that a text is incomplete; a text that fits has no such note."""
     cut = request(reason="first line\n" * 20, decisions=(replace(decision(Verdict.REJECT), comment="x\n" * 20),))
     assert shown(card(cut, locale=locale)).count(told) == 2
     assert told not in shown(card(request(reason="line\n" * 12), locale=locale))
 
 
-def test_cards_do_not_depend_on_the_moment() -> None:
-    """The same view is the same card, so its digest tells whether something must be updated."""
+def test_cards_do_not_depend_on_the_current_time() -> None:
+    """The same view always makes the same card."""
     for view, notice in every_view():
         assert card(view, notice) == card(view, notice)
 
 
-def test_a_comment_longer_than_its_field_cannot_grow_the_answer() -> None:
-    """Only a forged click brings one; its answer is a card that Teams takes."""
+def test_too_long_comment_does_not_enlarge_the_answer() -> None:
+    """Only a forged click has one; the answer is still a card that Teams accepts."""
     made = card(request(), Notice(NoticeCode.BUSY, typed="😀" * 2000))
     (field,) = of_type(made, "Input.Text")
     assert field["value"] == "😀" * (COMMENT_LIMIT - 1) + "…"
     assert size(made) <= CARD_LIMIT
 
 
-def test_a_name_that_nobody_sees_leaves_a_mark() -> None:
-    """Nothing is asked for, decided or mentioned by a blank."""
+def test_invisible_name_is_shown_as_a_mark() -> None:
+    """A requester or approver is never shown as a blank."""
     text = shown(card(request(requester="\u200b\u2060", decisions=(decision(Verdict.REJECT, "\u3164"),))))
     assert "\ufffd asks for 4 hours of access." in text
     assert "Rejected by \ufffd" in text
 
 
-def test_the_notification_names_node_and_requester() -> None:
-    """Whoever sees the notification on a locked phone knows what it is about."""
+def test_notification_names_node_and_requester() -> None:
+    """On a locked phone, the notification says what the request is about."""
     assert summary(request(), locale="en") == "山田 太郎 asks for access to web-prod-01"
     assert summary(request(), locale="ja") == "山田 太郎 さんが web-prod-01 へのアクセスを求めています"
 
 
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize(("sample", "verb"), [("decided", "revoke"), ("direct-message-waiting", "cancel")])
-def test_what_takes_back_is_not_pressed_by_mistake(sample: str, verb: str, locale: str) -> None:
-    """The card shows a button that only opens another one; in there stands what it does, and it alone acts."""
+def test_withdrawal_needs_two_clicks(sample: str, verb: str, locale: str) -> None:
+    """The first button only opens a part of the card that explains the effect and has the button that acts."""
     made = card(SAMPLES[sample].view, locale=locale)
     (opener,) = [action for each in of_type(made["body"], "ActionSet") for action in each["actions"]]
     assert opener["type"] == "Action.ShowCard"
@@ -414,8 +414,8 @@ def test_what_takes_back_is_not_pressed_by_mistake(sample: str, verb: str, local
     assert (fallback["type"], fallback["data"]) == ("Action.Submit", {**action["data"], "verb": verb})
 
 
-def test_a_revocation_is_bound_to_its_step_and_takes_a_comment() -> None:
-    """The level that settled the request, and the field that every verb has; to cancel takes neither."""
+def test_revoke_has_its_step_and_a_comment_field() -> None:
+    """Its step is the level that settled the request. Cancel has neither."""
     (revoke,), (cancel,) = (
         [each for each in of_type(card(SAMPLES[name].view), "Action.Execute") if each["verb"] in {"revoke", "cancel"}]
         for name in ("decided", "direct-message-waiting")
@@ -429,8 +429,8 @@ def test_a_revocation_is_bound_to_its_step_and_takes_a_comment() -> None:
 
 
 @pytest.mark.parametrize(("sample", "said"), [("revoked", "Revoked by"), ("cancelled", "Cancelled by")])
-def test_who_took_it_back_is_said_with_its_button_gone(sample: str, said: str) -> None:
-    """By name, on the card, once; a notice does not repeat it."""
+def test_withdrawn_card_names_the_person_and_has_no_button(sample: str, said: str) -> None:
+    """By name, once; a notice does not repeat it."""
     made = card(SAMPLES[sample].view)
     assert said in shown(made)
     assert of_type(made, "Action.ShowCard") == []

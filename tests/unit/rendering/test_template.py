@@ -48,7 +48,7 @@ def bound(value: object, data: dict[str, object] | None = None) -> Any:
     ],
 )
 def test_paths(template: object, result: object) -> None:
-    """A text that is one expression keeps the type of its value; others are filled in."""
+    """A text that is one expression keeps the type of its value; others become text."""
     assert bound(template) == result
     assert type(bound(template)) is type(result)
 
@@ -74,12 +74,12 @@ def test_paths(template: object, result: object) -> None:
     ],
 )
 def test_choices_and_comparisons(template: str, result: object) -> None:
-    """`if` takes everything but false and null for true; comparison never confuses true with 1."""
+    """`if` treats everything except false and null as true; comparisons never confuse true with 1."""
     assert bound(template) == result
 
 
-def test_an_array_repeats_the_element() -> None:
-    """`$data` with an array makes one element each, with its own scope and position."""
+def test_array_repeats_the_element() -> None:
+    """`$data` with an array makes one element for each item, with its own scope and index."""
     element = {"$data": "${rows}", "text": "${label}", "at": "${$index}", "all": "${$root.count}"}
     assert bound([element, "last"]) == [
         {"text": "a", "at": 0, "all": 3},
@@ -88,20 +88,20 @@ def test_an_array_repeats_the_element() -> None:
     ]
 
 
-def test_an_empty_array_leaves_nothing() -> None:
+def test_empty_array_makes_no_element() -> None:
     """`$data` with an empty array makes no element."""
     assert bound([{"$data": "${none}", "text": "x"}]) == []
 
 
-def test_an_object_sets_the_scope() -> None:
-    """`$data` with an object is the scope of the element; outer names are not seen in it."""
+def test_object_sets_the_scope() -> None:
+    """`$data` with an object is the scope of the element; outer names are not visible in it."""
     assert bound({"$data": "${person}", "text": "${name}"}) == {"text": "Hanako"}
     with pytest.raises(BindError):
         bound({"$data": "${person}", "text": "${count}"})
 
 
 def test_when_drops_elements() -> None:
-    """Only elements whose `$when` is true stay; the condition is looked up in each element's own scope."""
+    """Only elements whose `$when` is true stay; the condition is evaluated in each element's own scope."""
     assert bound([{"$when": "${no}", "a": 1}, {"$when": "${yes}", "a": 2}, {"$when": "${name}", "a": 3}]) == [{"a": 2}]
     assert bound([{"$data": "${rows}", "$when": "${on}", "text": "${label}"}]) == [{"text": "a"}]
     assert bound([{"$data": "${rows}", "$when": "${$index == 1}", "text": "${label}"}]) == [{"text": "b"}]
@@ -152,13 +152,13 @@ def test_repetitions_nest() -> None:
         {1, 2},
     ],
 )
-def test_what_is_not_understood_is_refused_when_loaded(template: object) -> None:
-    """A template that says anything else than documented never gets as far as a card."""
+def test_unsupported_template_is_refused_when_loaded(template: object) -> None:
+    """A template with anything undocumented never becomes a card."""
     with pytest.raises(TemplateError):
         Template.parse({"it": template})
 
 
-def test_a_template_is_an_object() -> None:
+def test_template_is_an_object() -> None:
     """The root of a template is a card."""
     with pytest.raises(TemplateError):
         Template.parse([])
@@ -180,28 +180,28 @@ def test_a_template_is_an_object() -> None:
         [{"$data": "${nothing}"}],
     ],
 )
-def test_data_that_lack_something_are_refused(template: object) -> None:
-    """No card is made with a hole in it."""
+def test_incomplete_data_is_refused(template: object) -> None:
+    """No card is made with a missing value."""
     with pytest.raises(BindError):
         bound(template)
 
 
-def test_what_is_no_json_is_refused() -> None:
-    """Only JSON is bound in."""
+def test_values_that_are_not_json_are_refused() -> None:
+    """Only JSON values can be bound."""
     with pytest.raises(BindError):
         bound("${x}", {"x": object()})
 
 
 @pytest.mark.parametrize("text", ["${name}", "{{DATE(2026-11-30T05:19:00Z)}}", "${", "$when", '"}'])
-def test_bound_text_is_never_read_again(text: str) -> None:
-    """What comes from outside is data, whatever it looks like."""
+def test_bound_text_is_never_parsed_again(text: str) -> None:
+    """Text from outside is data, whatever it looks like."""
     shown = bound(["${x}", "a ${x}"], {"x": text, "name": "secret"})
     assert [each.replace("\u200b", "") for each in shown] == [text, f"a {text}"]
     assert not any("{{" in each for each in shown)
 
 
-def test_a_text_feature_does_not_arise_from_pieces() -> None:
-    """`{{` is broken where it comes about by filling in, and deep inside of values that are bound whole."""
+def test_text_function_does_not_arise_from_pieces() -> None:
+    """`{{` is broken where filling in creates it, also deep inside values that are bound whole."""
     assert "{{" not in bound("{${x}", {"x": "{DATE(2026-11-30T05:19:00Z)}}"})
     assert "{{" not in bound("${x}", {"x": [{"y": "{{TIME()}}"}]})[0]["y"]
 
@@ -216,8 +216,8 @@ def test_binding_shares_nothing() -> None:
 
 
 @given(st.recursive(st.text() | st.integers() | st.booleans() | st.none(), st.lists, max_leaves=8))
-def test_any_template_text_is_understood_or_refused(tree: object) -> None:
-    """Loading raises the one declared error or nothing."""
+def test_any_template_is_loaded_or_refused(tree: object) -> None:
+    """Loading succeeds or raises TemplateError."""
     try:
         template = Template.parse({"it": tree})
     except TemplateError:
@@ -229,8 +229,8 @@ def test_any_template_text_is_understood_or_refused(tree: object) -> None:
 
 
 @given(st.text(alphabet="${}()[].,'\"if ntaume0123<=!", max_size=24))
-def test_any_expression_is_understood_or_refused(text: str) -> None:
-    """Loading raises the one declared error or nothing, however broken the expression is."""
+def test_any_expression_is_loaded_or_refused(text: str) -> None:
+    """Loading succeeds or raises TemplateError, however malformed the expression is."""
     try:
         Template.parse({"it": "${" + text + "}"})
     except TemplateError:

@@ -176,7 +176,7 @@ class FakeMicrosoft:
     async def post_message(
         self, bot_url: str, person: Person, conversation: str | Place, text: str, **fields: Any
     ) -> tuple[int, Any]:
-        """Write to the bot."""
+        """Send the bot a message."""
         return await self.send(bot_url, activities.message(text, **self._common(person, conversation), **fields))
 
     async def post_installation(
@@ -210,7 +210,7 @@ class FakeMicrosoft:
         @web.middleware
         async def check(request: web.Request, handler: Any) -> web.StreamResponse:
             if not self.sign_in.accepts(request.headers.get("Authorization", "")):
-                return error(401, "Unauthorized", "Authorization has been denied for this request.")
+                return error(401, "Unauthorized", "Authorization has been denied for this request")
             response: web.StreamResponse = await handler(request)
             return response
 

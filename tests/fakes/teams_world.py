@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from bot.sandbox.teams.gaps import Refusal
 from bot.sandbox.teams.people import PLACES
 from tests.fakes.activities import Place
 from tests.fakes.people import PEOPLE, TENANT_ID, Person
@@ -42,7 +43,7 @@ class Message:
 
     @property
     def card(self) -> Json | None:
-        """The Adaptive Card, if it has one."""
+        """The Adaptive Card, or None."""
         for attachment in self.activity.get("attachments") or ():
             if attachment.get("contentType") == "application/vnd.microsoft.card.adaptive":
                 return dict(attachment["content"])
@@ -207,7 +208,8 @@ class TeamsWorld:
 
 
 def error(status: int, code: str, message: str) -> web.Response:
-    return web.json_response({"error": {"code": code, "message": message}}, status=status)
+    """Return a refusal in the Connector's documented form."""
+    return web.json_response(Refusal(status=status, code=code, message=message).body(), status=status)
 
 
 def blocked() -> web.Response:

@@ -12,8 +12,8 @@ from bot.ports.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """The result of one attempt to signal: the event for the decision, and why."""
+class SignalResult:
+    """How an attempt to send a signal ended: the event for the decision, and why."""
 
     event: DecisionEvent
     outcome: Outcome | None = None
@@ -22,8 +22,8 @@ class Attempt:
 
 async def state_check(
     requests: Requests, clock: Clock, record: Record, decision: Decision, execution_id: str
-) -> Attempt | Level | None:
-    """Read whether AWS still accepts the decision: an Attempt says why not; for a vote, the level that waits for it.
+) -> SignalResult | Level | None:
+    """Read whether AWS still accepts the decision. A SignalResult says why not; a Level waits for this vote.
 
     Running access is granted by the OpsItem: the execution ends with the approval and knows no revocation.
     Raises AwsUnavailable.
@@ -41,22 +41,22 @@ async def state_check(
             assert_never(decision.verdict)
 
 
-def not_waiting(execution: Execution, decision: Decision) -> Attempt | None:
+def not_waiting(execution: Execution, decision: Decision) -> SignalResult | None:
     """Return why a vote cannot be sent: its level is not the one that waits."""
     if execution.status is Status.PENDING and execution.waiting and execution.waiting.step == decision.step:
         return None
     passed = execution.status is Status.PENDING and execution.waiting
-    return Attempt(DecisionEvent.WITHDRAWN, Outcome.STEP_PASSED if passed else Outcome.SETTLED)
+    return SignalResult(DecisionEvent.WITHDRAWN, Outcome.STEP_PASSED if passed else Outcome.SETTLED)
 
 
-def not_waiting_at_all(execution: Execution) -> Attempt | None:
+def not_waiting_at_all(execution: Execution) -> SignalResult | None:
     """Return why a request cannot be cancelled: no level waits."""
     waits = execution.status is Status.PENDING and execution.waiting is not None
-    return None if waits else Attempt(DecisionEvent.WITHDRAWN, Outcome.SETTLED)
+    return None if waits else SignalResult(DecisionEvent.WITHDRAWN, Outcome.SETTLED)
 
 
-def not_granted(grant: Grant, known_until: datetime | None, now: datetime) -> Attempt | None:
+def not_granted(grant: Grant, known_until: datetime | None, now: datetime) -> SignalResult | None:
     """Return why access cannot be revoked: without a known end in the future there is no access."""
     until = grant.access_until or known_until
     runs = grant.status is Status.APPROVED and until is not None and now < until
-    return None if runs else Attempt(DecisionEvent.WITHDRAWN, Outcome.SETTLED)
+    return None if runs else SignalResult(DecisionEvent.WITHDRAWN, Outcome.SETTLED)

@@ -6,14 +6,14 @@ from typing import Any
 
 from bot.domain.decision import Decision, DecisionEvent
 from bot.domain.request import Action, Execution, Grant, Verdict, Vote, Withdrawal
-from bot.service.clicks.state_check import Attempt
+from bot.service.clicks.state_check import SignalResult
 from tests.reliability.replacing import Guard, always, around, constant
 
 CLAIM = "bot.domain.claims:claim"
 HAS_ROOM = "bot.domain.claims:has_room"
 ANOTHER_CARD = "bot.service.clicks.orphan_cards:may_be_of_another"
 INPUTS = "bot.service.clicks.permission_check:PermissionCheck.inputs"
-GONE = "bot.service.clicks.signalling:Signalling._gone"
+REMOVED = "bot.service.clicks.signal_content:removed_since"
 
 TRUTH = "tests/scenario/test_truth.py::"
 DECIDING = "tests/scenario/test_deciding.py::"
@@ -52,17 +52,17 @@ def _at_any_time(check: Any, grant: Grant, known_until: datetime | None, _now: d
     return check(grant, known_until, datetime.min.replace(tzinfo=UTC))
 
 
-async def _lost_as_throttled(send: Any, *given: object) -> Attempt:
-    attempt: Attempt = await send(*given)
-    return Attempt(DecisionEvent.THROTTLED) if attempt.event is DecisionEvent.LOST else attempt
+async def _lost_as_throttled(send: Any, *given: object) -> SignalResult:
+    result: SignalResult = await send(*given)
+    return SignalResult(DecisionEvent.THROTTLED) if result.event is DecisionEvent.LOST else result
 
 
-def _without_cancel_role(gone: Any, signalling: object, record: object, decision: Decision) -> Any:
-    return None if decision.verdict is Withdrawal.CANCEL else gone(signalling, record, decision)
+def _without_cancel_role(removed: Any, configuration: object, record: object, decision: Decision) -> Any:
+    return None if decision.verdict is Withdrawal.CANCEL else removed(configuration, record, decision)
 
 
-def _without_role(gone: Any, signalling: object, record: object, decision: Decision) -> Any:
-    return gone(signalling, record, replace(decision, in_role=False))
+def _without_role(removed: Any, configuration: object, record: object, decision: Decision) -> Any:
+    return removed(configuration, record, replace(decision, in_role=False))
 
 
 def _without_facts(inputs: Any, *given: object) -> Any:
@@ -156,7 +156,7 @@ GUARDS = (
     Guard(
         "a signal whose result is unknown is not sent again",
         RECONCILING + "test_signal_without_reply_or_effect_is_not_sent_again",
-        {"bot.service.clicks.signalling:Signalling._signalled": around(_lost_as_throttled)},
+        {"bot.service.clicks.signalling:send_once": around(_lost_as_throttled)},
     ),
     Guard(
         "a signal is attempted once",
@@ -170,17 +170,17 @@ GUARDS = (
     Guard(
         "a vote is sent only for the channel that allowed it",
         RELOADING + "test_decision_is_withdrawn_if_its_channel_is_removed_before_it_is_sent",
-        {GONE: always(None)},
+        {REMOVED: always(None)},
     ),
     Guard(
         "a vote is never sent with the bot's own credentials instead of a role",
         RELOADING + "test_role_that_changes_during_a_click_is_replaced_by_the_current_one",
-        {GONE: around(_without_role)},
+        {REMOVED: around(_without_role)},
     ),
     Guard(
         "a cancellation is never sent without a cancel role",
         WITHDRAWING + "test_nothing_is_cancelled_after_the_cancel_role_was_removed",
-        {GONE: around(_without_cancel_role)},
+        {REMOVED: around(_without_cancel_role)},
     ),
     Guard(
         "a promised notification is sent",

@@ -1,0 +1,67 @@
+"""What a decision is sent as: its signal, by the configuration as it is now. Pure.
+
+Start with `signal_of`. `bot.service.clicks.signalling` sends it.
+"""
+
+from bot.domain.configuration import Configuration
+from bot.domain.decision import Decision, Outcome
+from bot.domain.identity import PERSON_TAG
+from bot.domain.record import Record
+from bot.domain.request import Withdrawal
+from bot.domain.shown.card_places import is_place_of
+from bot.ports.aws import RoleSession, Signal
+from bot.text.escape import one_line, plain_text
+
+AWS_COMMENT_LIMIT = 512  # characters; SendAutomationSignal's payload
+
+
+def removed_since(configuration: Configuration, record: Record, decision: Decision) -> Outcome | None:
+    """Return what the configuration no longer has since the click: the channel, or the role to send it in.
+
+    The bot's own credentials never replace a role.
+    """
+    role = role_of(configuration, record, decision)
+    if decision.verdict is Withdrawal.CANCEL:
+        return None if role else Outcome.NO_CANCEL_ROLE
+    channel = configuration.home(record)
+    permitted = channel is not None and is_place_of(record, channel, decision.conversation)
+    return None if permitted and (role or not decision.in_role) else Outcome.NOT_ROUTED
+
+
+def role_of(configuration: Configuration, record: Record, decision: Decision) -> str | None:
+    """Return the ARN of the role to send a decision in. None: the bot's own credentials, never for a cancellation."""
+    if decision.verdict is Withdrawal.CANCEL:
+        return configuration.cancel_role(record.key)
+    channel = configuration.home(record)
+    return channel.role_at(decision.step, record.key.account) if channel else None
+
+
+def signal_of(configuration: Configuration, record: Record, decision: Decision, execution_id: str) -> Signal:
+    """Return the signal of a decision."""
+    return Signal(
+        key=record.key,
+        execution_id=execution_id,
+        action=decision.verdict,
+        comment=payload_comment(decision.comment, decision.person.shown_name),
+        session=_session(configuration, record, decision),
+    )
+
+
+def _session(configuration: Configuration, record: Record, decision: Decision) -> RoleSession | None:
+    role, rules, person = role_of(configuration, record, decision), configuration.identity, decision.person
+    if role is None:
+        return None
+    return RoleSession(
+        role,
+        person.session_name,
+        source_identity=person.session_name if rules.source_identity else None,
+        external_id=rules.external_id,
+        tags=((PERSON_TAG, person.object_id),) if rules.session_tags else (),
+    )
+
+
+def payload_comment(comment: str, person: str) -> str:
+    """Return the comment that AWS records: the person's words and name, at most AWS_COMMENT_LIMIT characters."""
+    author = f"({one_line(person)} via Microsoft Teams)"
+    words = plain_text(comment).strip()[: max(0, AWS_COMMENT_LIMIT - len(author) - 1)]
+    return f"{words} {author}" if words else author[:AWS_COMMENT_LIMIT]

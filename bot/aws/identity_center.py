@@ -171,11 +171,11 @@ def names_in(record: Mapping[str, object], user_id: str) -> Names:
         raise CallFailed("AnotherUser", Failure.REFUSED)
     primary = [each.get("Value") for each in rows(record.get("Emails")) if each.get("Primary") is True]
     mail = primary[0] if len(primary) == 1 else None
-    found = (_name(record.get("UserName"), LONGEST_USER_NAME), _name(mail, LONGEST_MAIL_ADDRESS))
+    found = (usable_name(record.get("UserName"), LONGEST_USER_NAME), usable_name(mail, LONGEST_MAIL_ADDRESS))
     return tuple(name for name in found if name)
 
 
-def _name(value: object, longest: int) -> str | None:
+def usable_name(value: object, longest: int) -> str | None:
     """Return a name unchanged; None if it is too long or has invisible characters, because a part may name another."""
     name = (text(value) or "").strip()
     return name if name and len(name) <= longest and name.isprintable() else None

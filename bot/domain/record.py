@@ -121,6 +121,15 @@ class Record:
         others = tuple(each for each in self.surfaces if each.name != surface.name)
         return replace(self, surfaces=(*others, surface))
 
+    def with_delivery(self, surface: Surface, *, by: str, now: datetime) -> "Record":
+        """Add a surface as the process `by` delivered it.
+
+        If that process lost the lease, Teams may show older content than the row says: reconcile again.
+        """
+        if self.leased_by(by):
+            return self.with_surface(surface)
+        return self.with_surface(replace(surface, digest=None)).requeue_by(now)
+
     def requeue_by(self, moment: datetime) -> "Record":
         """Make the row due at this moment at the latest; an earlier due time stays.
 

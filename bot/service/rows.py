@@ -27,6 +27,11 @@ class LeaseHeld(Exception):
     """Another process writes to Teams for this request now."""
 
 
+def is_outdated(record: Record | None, latest: Record | None) -> bool:
+    """True if a newer version of the row is known: the store's answers may arrive out of order."""
+    return record is not None and latest is not None and record.version < latest.version
+
+
 class _Watch:
     """The newest known version of one row, for those who wait in this process."""
 
@@ -45,8 +50,8 @@ class _Watch:
         return self._latest  # not what was read: a write of this process may be newer
 
     def take(self, record: Record | None) -> bool:
-        """Keep a row unless a newer one is known: the store's answers may arrive out of order."""
-        if record and self._latest and record.version < self._latest.version:
+        """Keep a row unless a newer one is known."""
+        if is_outdated(record, self._latest):
             return False
         self._latest, self.stale = record, False
         return True

@@ -16,7 +16,7 @@ CARD: Final = "card:"
 _MILLISECONDS: Final = re.compile(r"[0-9]{13}")
 LATE_ROW = timedelta(minutes=5)  # a row so much younger than its request: a store that was lost may have had a card
 CLOCKS_APART = timedelta(minutes=1)  # tolerated difference between Teams' clock and ours
-MOST_COPIES = 5  # cards of one request that are kept up to date; crashes leave fewer, so more ids are forged
+MOST_KEPT_CARDS = 5  # cards of one request that are kept up to date; crashes leave fewer, so more ids are forged
 
 
 def card_name(channel: str, activity_id: str | None = None) -> str:
@@ -41,7 +41,7 @@ def is_copy(name: str) -> bool:
 
 
 def is_place_of(record: Record, channel: Channel, conversation: str) -> bool:
-    """True if a click in this conversation counts as a click in the channel: the channel is there, or its card is."""
+    """True if the conversation is the channel's, or has this request's card of that channel."""
     cards = (each for each in record.surfaces if each.kind is SurfaceKind.CARD)
     places = (each.conversation for each in cards if channel_of_card(each.name) == channel.name)
     return any(same_conversation(each, conversation) for each in (channel.conversation, *places))
@@ -76,7 +76,7 @@ def may_have_more(record: Record) -> bool:
     cards = [surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
     asked_at = record.request.requested_at if record.request else None
     late = asked_at is not None and record.created_at - asked_at > LATE_ROW
-    return len(cards) < MOST_COPIES and (late or any(card.unconfirmed_posts for card in cards))
+    return len(cards) < MOST_KEPT_CARDS and (late or any(card.unconfirmed_posts for card in cards))
 
 
 def is_too_old_or_new(record: Record, activity_id: str) -> bool:

@@ -67,7 +67,7 @@ class Locator:
     def _channel_of_direct(self, record: Record, click: Click) -> Channel | None:
         """Return the channel that decides, if the click came from the chat with the requester's direct message."""
         channel = self._configuration.value.home(record)
-        return channel if _has_direct_message_in(record, click.conversation) else None
+        return channel if has_direct_message_in(record, click.conversation) else None
 
     def _channel_of_card(self, record: Record, click: Click) -> Channel | None:
         """Return the channel of this conversation if the request has, or may have, a card there."""
@@ -81,6 +81,7 @@ class Locator:
         return here if posting or (at_home and may_have_more(record)) else None
 
 
-def _has_direct_message_in(record: Record, conversation: str) -> bool:
+def has_direct_message_in(record: Record, conversation: str) -> bool:
+    """True if the requester's direct message was sent to this conversation."""
     sent = (surface for surface in record.surfaces if surface.kind is SurfaceKind.DIRECT)
     return any(same_conversation(surface.conversation, conversation) for surface in sent)

@@ -62,7 +62,7 @@ class OutboxEntry:
             former = self._surface_of(record)
             if self.wanted.kind is SurfaceKind.CARD and former.activity_id not in {None, posted.activity_id}:
                 return self._with_copy(record, former, posted).requeue_by(self._clock.now())
-            return self._kept(record, _delivered(former, posted, digest))
+            return self._with_delivery(record, _delivered(former, posted, digest))
 
         self.record = await self._rows.apply(self.record.key, keep)
 
@@ -104,18 +104,15 @@ class OutboxEntry:
 
     async def _change(self, change: Callable[[Surface], Surface]) -> None:
         self.record = await self._rows.apply(
-            self.record.key, lambda record: self._kept(record, change(self._surface_of(record)))
+            self.record.key, lambda record: self._with_delivery(record, change(self._surface_of(record)))
         )
 
     def _surface_of(self, record: Record) -> Surface:
         wanted = self.wanted
         return record.surface(wanted.name) or Surface(wanted.name, wanted.kind, DeliveryState.WAITING)
 
-    def _kept(self, record: Record, surface: Surface) -> Record:
-        """Store a surface. If the lease was lost, Teams may show older content than the row says: reconcile again."""
-        if record.leased_by(self._owner):
-            return record.with_surface(surface)
-        return record.with_surface(replace(surface, digest=None)).requeue_by(self._clock.now())
+    def _with_delivery(self, record: Record, surface: Surface) -> Record:
+        return record.with_delivery(surface, by=self._owner, now=self._clock.now())
 
     def _with_copy(self, record: Record, former: Surface, posted: Posted) -> Record:
         """Add a second card: another process posted one while this process was paused. Both are kept up to date.

@@ -155,10 +155,11 @@ def _parse(entry: dict[str, Any]) -> SigningKey | None:
         return None
     if not isinstance(public, RSAPublicKey) or public.key_size < SMALLEST_MODULUS:
         return None
-    return SigningKey(kid=kid, public=public, endorsements=_endorsements(entry))
+    return SigningKey(kid=kid, public=public, endorsements=endorsements_of(entry))
 
 
-def _endorsements(entry: dict[str, Any]) -> frozenset[str]:
+def endorsements_of(entry: dict[str, Any]) -> frozenset[str]:
+    """Return the channels for which a key signs; empty if the key does not list them."""
     # Documented for each key; not verified that every live key has them. A key without endorsements shows in the log as
     # `activity_refused`, reason `channel`. Microsoft's SDK accepts it, Microsoft's documentation says to refuse.
     listed = entry.get("endorsements")

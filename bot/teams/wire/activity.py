@@ -120,7 +120,7 @@ class Inbound:
 
 def parse(raw: bytes) -> Inbound:
     """Return the activity in a request body. Raises NotAnActivity."""
-    body = _tidied(_load(raw))
+    body = _tidied(strict_json(raw))
     if not isinstance(body, dict):
         raise NotAnActivity("not an object")
     try:
@@ -130,29 +130,33 @@ def parse(raw: bytes) -> Inbound:
         raise NotAnActivity(".".join(str(part) for part in first["loc"][:4])) from None
 
 
-def _load(raw: bytes) -> Any:
-    # `json.loads` would also accept UTF-16 and UTF-32, and half surrogate pairs. RFC 8259 allows only UTF-8.
+def strict_json(raw: bytes) -> Any:
+    """Parse JSON in UTF-8. Raises NotAnActivity.
+
+    `json.loads` would also accept UTF-16, UTF-32, half surrogate pairs, duplicate names and infinite numbers.
+    """
     try:
         text = raw.decode()
-        return json.loads(text, object_pairs_hook=_object, parse_float=_finite, parse_constant=_refuse)
+        return json.loads(text, object_pairs_hook=unique_members, parse_float=finite_number, parse_constant=_refuse)
     except NotAnActivity:
         raise
     except (ValueError, RecursionError) as error:
         raise NotAnActivity("not JSON") from error
 
 
-def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse duplicate names: the next parser might use the other value."""
+def unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises NotAnActivity for duplicate names: the next parser might use the other value."""
     found = dict(members)
     if len(found) != len(members):
         raise NotAnActivity("a name twice")
     return found
 
 
-def _finite(digits: str) -> float:
+def finite_number(digits: str) -> float:
+    """Return a JSON number. Raises NotAnActivity for infinite ones: they cannot be written as JSON again."""
     number = float(digits)
     if not math.isfinite(number):
-        raise NotAnActivity("a number beyond all bounds")  # it cannot be written as JSON again
+        raise NotAnActivity("a number beyond all bounds")
     return number
 
 

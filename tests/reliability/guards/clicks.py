@@ -200,7 +200,7 @@ GUARDS = (
     Guard(
         "requests are cancelled only in the requester's own chat",
         WITHDRAWING + "test_cancellation_from_the_channel_is_refused",
-        {"bot.service.clicks.locator:_has_direct_message_in": always(True)},
+        {"bot.service.clicks.locator:has_direct_message_in": always(True)},
     ),
     Guard(
         "a click is claimed only under the rules that allowed it",

@@ -41,7 +41,7 @@ GUARDS = (
     Guard(
         "keys without endorsements sign for no channel",
         TOKENS + "test_key_must_endorse_the_channel[None-401]",
-        {"bot.teams.inbound.keys:_endorsements": around(_endorses_teams_without_a_list)},
+        {"bot.teams.inbound.keys:endorsements_of": around(_endorses_teams_without_a_list)},
     ),
     Guard(
         "the channel of every body is compared with the cached token",
@@ -70,17 +70,17 @@ GUARDS = (
     Guard(
         "bodies must be UTF-8",
         BODIES + "test_body_in_another_encoding_is_refused[utf-16]",
-        {"bot.teams.wire.activity:_load": around(_any_encoding)},
+        {"bot.teams.wire.activity:strict_json": around(_any_encoding)},
     ),
     Guard(
         "duplicate JSON members are rejected",
         BODIES + "test_duplicate_name_in_the_body_is_refused[from]",
-        {"bot.teams.wire.activity:_object": around(lambda _, members: dict(members))},
+        {"bot.teams.wire.activity:unique_members": around(lambda _, members: dict(members))},
     ),
     Guard(
         "infinite numbers are rejected",
         BODIES + "test_number_that_json_cannot_represent_is_refused[1e999]",
-        {"bot.teams.wire.activity:_finite": around(lambda _, digits: float(digits))},
+        {"bot.teams.wire.activity:finite_number": around(lambda _, digits: float(digits))},
     ),
     Guard(
         "the tenant of a sender must be a string",

@@ -146,7 +146,7 @@ GUARDS = (
     Guard(
         "names with invisible characters are ignored",
         RECORDS + "test_name_with_invisible_characters_is_not_used",
-        {"bot.aws.identity_center:_name": around(_cut_name)},
+        {"bot.aws.identity_center:usable_name": around(_cut_name)},
     ),
     Guard(
         "paused channels take no decisions",

@@ -40,11 +40,6 @@ async def _without_renewing(renew: Any, rows: Any, key: object, owner: str, *, a
     return await rows.apply(key, also) if also else await renew(rows, key, owner)
 
 
-def _over_newer_rows(take: Any, watch: Any, record: Record | None) -> Any:
-    watch._latest = None
-    return take(watch, record)
-
-
 def _all_or_nothing(watched: Any, rows: Any) -> Any:
     found = watched(rows)
     if found.unreadable:
@@ -99,7 +94,7 @@ GUARDS = (
     Guard(
         "late answers of the store do not overwrite newer rows",
         TRUTH + "test_late_answer_of_the_store_never_shows_an_older_row",
-        {"bot.service.rows:_Watch.take": around(_over_newer_rows)},
+        {"bot.service.rows:is_outdated": always(False)},
     ),
     Guard(
         "the lease",
@@ -120,8 +115,8 @@ GUARDS = (
         "writes after a lost lease are delivered again",
         TRUTH + "test_update_after_a_lost_lease_is_corrected_at_once",
         {
-            "bot.service.reconcile.outbox:OutboxEntry._kept": around(
-                lambda _, _box, record, surface: record.with_surface(surface)
+            "bot.domain.record:Record.with_delivery": around(
+                lambda _, record, surface, **_facts: record.with_surface(surface)
             )
         },
     ),

@@ -79,7 +79,7 @@ def test_surface_replaces_its_earlier_version() -> None:
     assert row.surface("card:other") is None
 
 
-# --- the next look
+# --- the due time
 
 
 def test_due_time_is_kept_or_moved_earlier() -> None:
@@ -128,8 +128,8 @@ def test_requeue_under_a_lease_survives_it() -> None:
     """A requeue in the meantime is not lost when the lease is renewed or given back."""
     row = leased(ROW)
     assert row is not None
-    wished = row.requeue_by(NOW + SECOND)
-    renewed = leased(wished, seconds=5)
+    requeued = row.requeue_by(NOW + SECOND)
+    renewed = leased(requeued, seconds=5)
     assert renewed is not None
     assert renewed.requeue_at == NOW + SECOND
     assert renewed.released_by("a") == replace(ROW, requeue_at=NOW + SECOND)
@@ -140,13 +140,13 @@ def test_requeue_after_the_end_of_a_lease_survives_it(seconds: int) -> None:
     """The requeue is not mistaken for the due time of the lease, even if clocks differ or the holder is late."""
     row = leased(ROW)
     assert row is not None
-    wished = row.requeue_by(NOW + seconds * SECOND)
-    for held in (wished, leased(wished, seconds=59)):
+    requeued = row.requeue_by(NOW + seconds * SECOND)
+    for held in (requeued, leased(requeued, seconds=59)):
         assert held is not None
-        appointment = held.released_by("a").requeue_at
-        assert appointment is not None
-        assert appointment <= NOW + SPAN
-    assert wished.requeue_by(NOW + 99 * SECOND) is wished
+        due = held.released_by("a").requeue_at
+        assert due is not None
+        assert due <= NOW + SPAN
+    assert requeued.requeue_by(NOW + 99 * SECOND) is requeued
 
 
 def test_only_its_holder_gives_a_lease_back() -> None:
@@ -158,7 +158,7 @@ def test_only_its_holder_gives_a_lease_back() -> None:
     assert not ROW.only_due_for_lease
 
 
-# --- looks
+# --- reads of AWS
 
 
 def test_read_stores_the_facts() -> None:

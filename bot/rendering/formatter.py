@@ -142,9 +142,9 @@ class CardFormatter:
             return self.runs(f"decision.{line.verdict}_unknown")
         return self.runs(f"decision.{line.verdict}{'' if line.in_teams else '_outside'}", who=line.who)
 
-    def pressed(self, who: str, verdict: Action, at: datetime | None, *, beside: datetime | None) -> Runs:
-        """Return who pressed which button when."""
-        return [*self.runs(f"decision.{verdict}_pressed", who=who), *self.apart(at, beside=beside)]
+    def pressed(self, who: str, action: Action, at: datetime | None, *, beside: datetime | None) -> Runs:
+        """Return who clicked which button and when."""
+        return [*self.runs(f"decision.{action}_pressed", who=who), *self.apart(at, beside=beside)]
 
     def apart(self, at: datetime | None, *, beside: datetime | None = None) -> Runs:
         """Return a moment that follows a phrase, or nothing."""

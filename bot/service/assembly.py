@@ -7,7 +7,7 @@ from bot.ports.clock import Clock
 from bot.ports.store import Store
 from bot.ports.teams import Chat, People
 from bot.service.auditing import Auditing
-from bot.service.clicks.handler import ClickHandler
+from bot.service.clicks.click_handler import ClickHandler
 from bot.service.clicks.signalling import Signalling
 from bot.service.commands import CommandService
 from bot.service.current_configuration import CurrentConfiguration

@@ -45,9 +45,9 @@ def note(kind: NoteKind, **changes: object) -> NoteView:
     return _sample("note-ended", NoteView, {"kind": kind, **changes})
 
 
-def decision(verdict: Action, who: str | None = "田中 一郎", *, in_teams: bool = True) -> DecisionLine:
+def decision(action: Action, who: str | None = "田中 一郎", *, in_teams: bool = True) -> DecisionLine:
     """A decision with a comment of two lines."""
-    return DecisionLine(verdict, who, AT, "first line\nsecond line", in_teams=in_teams)
+    return DecisionLine(action, who, AT, "first line\nsecond line", in_teams=in_teams)
 
 
 def every_view() -> Iterator[tuple[View | Notice, Notice | None]]:

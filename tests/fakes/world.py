@@ -17,7 +17,7 @@ from bot.ports.store import Store
 from bot.service.assembly import Ports, Services
 from bot.service.auditing import Auditing
 from bot.service.clicks.click import Answer, Click, Verb
-from bot.service.clicks.handler import ClickHandler
+from bot.service.clicks.click_handler import ClickHandler
 from bot.service.clicks.signalling import Signalling
 from bot.service.commands import CommandService
 from bot.service.current_configuration import CurrentConfiguration

@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 
 class Clicks(Protocol):
-    """Answers clicks: bot.service.clicks.handler.ClickHandler."""
+    """Answers clicks: bot.service.clicks.click_handler.ClickHandler."""
 
     async def click(self, click: Click, /) -> Answer:
         """Answer a click. Never raises."""

@@ -190,7 +190,7 @@ GUARDS = (
     Guard(
         "clicks are answered although the store hangs",
         ANSWERS + "test_hanging_store_does_not_delay_the_answer[load]",
-        {"bot.service.clicks.handler:LAST_MOMENT": constant(28.0)},
+        {"bot.service.clicks.click_handler:LAST_MOMENT": constant(28.0)},
     ),
     Guard(
         "clicks count only in the conversation of the card",

@@ -1,7 +1,7 @@
-"""One life of a request while one service that the bot needs is broken, and healed again.
+"""Plays the life of one request while one service that the bot needs is broken and later healed.
 
-Every service has a proxy of its own before it. The bot runs in this process, on a clock that is put forward once the
-service is healed, so that pauses of minutes cost nothing here.
+Each service is behind its own proxy. The bot runs in this process. After healing, its clock is moved forward, so that
+pauses of minutes take no real time.
 """
 
 import asyncio
@@ -31,17 +31,17 @@ from tests.fakes.product import Product, product
 from tests.figures import LONG
 from tests.reliability.rest import quiet
 
-STEP = 0.02  # seconds of this machine between two looks at whether it is so by now
-SPEED = 30.0  # seconds that pass for the bot in one of this machine, once healed
-PATIENCE = 40.0  # seconds of this machine until something that should happen counts as not happening
-SWEEP = 60.0  # seconds of the bot's clock
-LAPSED = 61.0  # seconds after which no signal is sent any more: the end of the bot need not wait for one
-PRESSES = 6  # of the button, until somebody would give up
-KEYS_AGAIN = 6.0  # seconds until keys that could not be had are asked for again
+STEP = 0.02  # real seconds between two checks of a condition
+SPEED = 30.0  # seconds on the bot's clock for each real second, after healing
+PATIENCE = 40.0  # real seconds until an expected event counts as missing
+SWEEP = 60.0  # seconds on the bot's clock
+NO_SIGNAL_AFTER = 61.0  # seconds; older clicks send no signal, so shutdown does not wait for one
+PRESSES = 6  # clicks on the button until the test gives up
+KEYS_AGAIN = 6.0  # seconds until signing keys are requested again after a failure
 
 
 class Service(StrEnum):
-    """What the bot needs."""
+    """A service that the bot needs."""
 
     SSM = "ssm"
     EC2 = "ec2"
@@ -54,7 +54,7 @@ class Service(StrEnum):
 
 
 class Phase(StrEnum):
-    """When it is broken."""
+    """When the service is broken."""
 
     ASKED = "from the request on until it was reached"
     CLICKED = "from the click on until it was reached"
@@ -78,7 +78,7 @@ Condition = Callable[[], Awaitable[bool]]
 
 @dataclass(slots=True)
 class Broken:
-    """The world behind its proxies, and what was measured."""
+    """The world behind the proxies, and the measurements."""
 
     world: Product
     lead: TimeOffset
@@ -86,12 +86,12 @@ class Broken:
     patience: float = PATIENCE
     cells: int = 0
     unconverged: list[str] = field(default_factory=list)
-    double: int = 0  # decisions beyond one for a request, and signals beyond one for a press
+    double: int = 0  # decisions beyond one per request, plus signals beyond one per click
     presses: int = 0
     probes: int = 0
 
     async def cell(self, service: Service, how: Break, phase: Phase) -> None:
-        """Live one request's life with that service broken in that way."""
+        """Play the life of one request with this service broken in this way."""
         self.cells += 1
         if service is Service.DYNAMODB:
             self.world.changed["store"] = f"dynamodb:{TABLE}"
@@ -105,13 +105,13 @@ class Broken:
 
 
 def _signal(service: Service, how: Break, phase: Phase) -> bool:
-    """Tell whether it is the signal itself that is broken, else every call to the service."""
+    """Return whether only the signal is broken. If not, every call to the service is broken."""
     return service is Service.SSM and phase is Phase.CLICKED and how is not Break.REFUSED
 
 
 @dataclass(slots=True)
 class _Life:
-    """A request's life in one run of the bot."""
+    """The life of a request in one run of the bot."""
 
     there: Broken
     program: Program
@@ -122,7 +122,7 @@ class _Life:
     presses: int = 0
 
     async def lived(self, phase: Phase, *, only: bytes) -> bool:
-        """Ask and press, with the service broken in that phase; return whether all came to its end."""
+        """Request access and click, with the service broken in this phase. Return whether the request was completed."""
         world = self.there.world
         try:
             async with self._broken(phase is Phase.ASKED, only):
@@ -133,7 +133,7 @@ class _Life:
             await press
             await self._decided()
         except TimeoutError:
-            self.there.lead.put_forward(LAPSED)
+            self.there.lead.put_forward(NO_SIGNAL_AFTER)
             return False
         finally:
             self.there.double += max(0, self._accepted() - 1) + max(0, await self._arrived() - self.presses)
@@ -141,7 +141,7 @@ class _Life:
 
     @asynccontextmanager
     async def _broken(self, really: bool, only: bytes) -> AsyncIterator[None]:
-        """Break the service for what is done here, until it was reached and the probes have answered."""
+        """Break the service for the body of the `with` block, until the bot has called it and the probes have answered."""
         if not really:
             yield
             return
@@ -167,7 +167,7 @@ class _Life:
         self.there.probes += 1
 
     async def _press(self) -> None:
-        """Press the button; only while no signing key was ever had the bot may say 503."""
+        """Click the button. The bot may answer 503 only if the keys are broken, because it may have none."""
         self.there.presses += 1
         self.presses += 1
         world = self.there.world
@@ -176,14 +176,14 @@ class _Life:
         assert status == 200 or (status == 503 and self.proxy is self.there.proxies[Service.KEYS])
 
     async def _decided(self) -> None:
-        """Wait for the decision; press again whenever Teams shows the buttons again."""
+        """Wait for the decision. Click again when Teams shows the buttons again. Raises TimeoutError."""
         for _ in range(PRESSES):
             await self._time_passes(self._ended_or_waiting)
             row = await self._row()
             if row and quiet(row, Status.APPROVED):
                 return
             self.there.lead.put_forward(KEYS_AGAIN)
-            if self._undecided():  # else it was decided since
+            if self._undecided():  # the decision may have arrived in the meantime
                 await self._press()
         raise TimeoutError
 
@@ -192,13 +192,13 @@ class _Life:
         return sum(each.ops_item_id == self.request for each in effects)
 
     async def _arrived(self) -> int:
-        """Return how many signals for it have reached AWS, refused ones too."""
+        """Return how many signals for the request reached AWS, including refused ones."""
         row = await self._row()
         execution = row.request.execution_id if row and row.request else None
         sent = self.there.world.aws.calls("SendAutomationSignal")
         return sum(each.params["AutomationExecutionId"] == execution for each in sent)
 
-    # --- what is to be seen
+    # --- observed state
 
     async def _row(self) -> Record | None:
         place = self.there.world.aws.world
@@ -216,12 +216,12 @@ class _Life:
         return row is not None and (quiet(row, Status.APPROVED) or (quiet(row, Status.PENDING) and self._undecided()))
 
     def _undecided(self) -> bool:
-        """Tell whether AWS waits for a decision still, and Teams has the buttons for it."""
+        """Return whether AWS still waits for a decision and Teams shows the buttons."""
         buttons = action_data(self.there.world.cards(self.request)[-1].card, "approve")
         return buttons is not None and not self._accepted()
 
     async def _time_passes(self, condition: Condition) -> None:
-        """Put the clock forward, step by step, until something holds. Raises TimeoutError."""
+        """Move the clock forward in steps until the condition is true. Raises TimeoutError."""
         async with asyncio.timeout(self.there.patience):
             while not await condition():
                 self.there.lead.put_forward(STEP * SPEED)
@@ -229,14 +229,14 @@ class _Life:
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    """Wait while time passes as it does."""
-    while not condition():  # noqa: ASYNC110 - what is waited for is a line of the log
+    """Wait in real time until the condition is true."""
+    while not condition():  # noqa: ASYNC110 - a log line has no event to wait for
         await asyncio.sleep(STEP)
 
 
 @asynccontextmanager
 async def broken_world(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncIterator[Broken]:
-    """Make the world and put a proxy before every service."""
+    """Build the world and put a proxy in front of every service."""
     lead = TimeOffset()
     monkeypatch.setattr("bot.app.SystemClock", lambda: OffsetClock(lead.now))
     async with product(monkeypatch, folder, timestamp=lead.timestamp, now=lead.now) as world, AsyncExitStack() as stack:
@@ -255,7 +255,7 @@ async def broken_world(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncIt
 
 
 def _make_table(world: Product) -> None:
-    """Make the DynamoDB table, with the bot's own credentials, past the proxy."""
+    """Create the DynamoDB table with the bot's credentials, without the proxy."""
     client = boto3.session.Session().client(
         "dynamodb", endpoint_url=world.aws.endpoint, region_name=world.aws.world.region
     )

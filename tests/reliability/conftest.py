@@ -15,7 +15,7 @@ WHOLE_TABLE: Final = "test_same_tests_pass_with_every_guard_in_place"  # those t
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep only a sample of the guards, if one is asked for."""
+    """Keep only a random sample of the guards if SAMPLE is set."""
     guards = [each for each in items if "guard" in getattr(getattr(each, "callspec", None), "params", {})]
     if not SAMPLE or not guards:
         return
@@ -26,5 +26,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_report_collectionfinish() -> list[str]:
-    """Say how to repeat the sample."""
+    """Print how to repeat the sample."""
     return [f"a sample of {SAMPLE} guards; SAMPLE_SEED={SEED} repeats it"] if SAMPLE else []

@@ -1,4 +1,4 @@
-"""Runs a test without a guard of the program, in a separate process, and says whether the test noticed.
+"""Runs a test without a guard of the program, in a separate process, and reports whether the test fails.
 
 The guards are in tests/reliability/guards.
 """
@@ -15,9 +15,9 @@ from tests.reliability.warm import WarmPython
 
 ROOT = Path(__file__).parents[2]
 REPORT, OUTPUT = "report.xml", "output.txt"
-SECONDS = 100  # for one run, of which most take two
+SECONDS = 100  # limit for one run; most runs take two
 BROKEN_PROMISE = ("AssertionError", "assert ", "Failed: ")  # how the message of a failed assertion begins
-TIMED_OUT = "Failed: Timeout"  # proves nothing: the test never came to its assertion
+TIMED_OUT = "Failed: Timeout"  # proves nothing: the test did not reach its assertion
 WITHOUT_GUARD = "WITHOUT_GUARD"  # environment variable: the guard that tests.reliability.without_guard takes out
 NOT_HANDED_ON = frozenset({"RELIABILITY", "PYTEST_ADDOPTS", "SAMPLE", "SAMPLE_SEED", WITHOUT_GUARD})
 
@@ -34,7 +34,7 @@ class Run:
 
     @property
     def red(self) -> bool:
-        """True if assertions failed, and nothing else did: no import error, no wrong name, no timeout."""
+        """True if only assertions failed: no import error, no wrong name, no timeout."""
         return (
             self.exit_code == 1 and bool(self.failed) and not self.broken and all(map(_is_broken_promise, self.failed))
         )
@@ -45,7 +45,7 @@ def _is_broken_promise(message: str) -> bool:
 
 
 class Runner:
-    """Runs tests in separate processes. One at a time; for more at once, take more runners."""
+    """Runs tests in a separate process, one run at a time. For parallel runs, use several runners."""
 
     def __init__(self) -> None:
         self._environment = {name: value for name, value in os.environ.items() if name not in NOT_HANDED_ON}
@@ -62,7 +62,7 @@ class Runner:
         return self.run([guard.red], folder, without=guard.name)
 
     def run(self, tests: Sequence[str], folder: Path, *, without: str = "") -> Run:
-        """Run tests, without the guard of that name."""
+        """Run tests, without the named guard if there is a name."""
         plugin = ["-p", "tests.reliability.without_guard"] if without else []
         environment = {WITHOUT_GUARD: without} if without else {}
         code = self._warm.run(

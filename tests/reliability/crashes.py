@@ -1,9 +1,9 @@
-"""Crashes of a process, as what they leave behind.
+"""Simulates crashes of a process at every call of a port.
 
-At every call of a port, before and after its effect, the surroundings are copied: AWS, Teams, the queue, the store and the
-time. A crash there is a new process that starts from the copy, with a new owner id and nothing else. So no task, no
-exception and no `finally` of the dead one can reach it. Between two moments at which nothing outside differs, the time
-included, a crash leaves the same; it is gone through once.
+Before and after each call, the state outside the process is copied: AWS, Teams, the queue, the store and the time. A crash
+at that point is a new process that starts from the copy, with a new owner id. No task, exception or `finally` of the dead
+process can affect it. If nothing outside has changed since the last copy, a crash would leave the same state. Such a
+point is not copied again.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -17,17 +17,17 @@ from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.gates import end_everything
 from tests.fakes.outside import MEI, NAMING, Outside, Process
 
-STUCK = 600  # seconds after which a request that has not come to rest never will
-MOST_PRESSES = 3  # of one person at one step; who was cut off, and read that nothing came of it, presses again
+STUCK = 600  # seconds after which unfinished work counts as stuck
+MOST_PRESSES = 3  # clicks of one person at one step; a click without an effect is repeated
 
 
 class Stuck(Exception):
-    """It does not converge."""
+    """The request does not converge."""
 
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """Somebody presses a button at a step."""
+    """A person clicks a button at a step."""
 
     who: Person
     verb: Verb
@@ -36,16 +36,16 @@ class Click:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """People press, at one moment, until AWS takes no more of what the first one wants; something happens in AWS, once."""
+    """One event in AWS and simultaneous clicks. The clicks are repeated until AWS no longer accepts the first one."""
 
     clicks: tuple[Click, ...] = ()
     in_aws: Callable[[Outside], object] = lambda _: None
-    at: int = 0  # seconds after the press at which it happens there
+    at: int = 0  # seconds between the clicks and the event in AWS
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What happens to one request. `before` and `after` are what befalls signals, before and after their effect."""
+    """What happens to one request. `before` and `after` are faults of signals, before and after their effect."""
 
     name: str
     acts: tuple[Act, ...]
@@ -54,7 +54,7 @@ class Story:
     lag: float = 0.0
 
     def outside(self) -> Outside:
-        """Return its surroundings, before anything happens."""
+        """Return the state outside the process at the start of the story."""
         outside = Outside.new()
         outside.aws.lag = self.lag
         outside.aws.before["signal"].extend(fault() for fault in self.before)
@@ -64,19 +64,19 @@ class Story:
 
 @dataclass(slots=True)
 class Recorder:
-    """A gate that copies what is outside whenever it differs from the last copy."""
+    """A gate that copies the state outside the process whenever it has changed since the last copy."""
 
     outside: Outside
-    points: list[str] = field(default_factory=list)  # every call, before and after, whether it was copied or not
+    points: list[str] = field(default_factory=list)  # every call, before and after, with or without a copy
     copies: list[Outside] = field(default_factory=list)
     _last: tuple[object, ...] = ()
 
     async def before(self, call: str) -> None:
-        """Look on."""
+        """Record the point before a call."""
         self._reach(f"before {call}")
 
     async def after(self, call: str) -> None:
-        """Look on."""
+        """Record the point after a call."""
         self._reach(f"after {call}")
 
     def _reach(self, point: str) -> None:
@@ -88,7 +88,7 @@ class Recorder:
 
 
 def asked(levels: int, required: int = 1) -> Act:
-    """Somebody asks for access, and AWS says so on the queue."""
+    """A person requests access, and AWS sends an event to the queue."""
 
     def ask(outside: Outside) -> None:
         outside.queue.send(outside.aws.add(levels=levels, required=required, reason=NAMING))
@@ -97,17 +97,17 @@ def asked(levels: int, required: int = 1) -> Act:
 
 
 def pressed(step: str, *clicks: tuple[Person, Verb]) -> Act:
-    """People press at a step."""
+    """People click at a step at the same time."""
     return Act(tuple(Click(who, verb, step) for who, verb in clicks))
 
 
 def beside_a_vote(requester: Person, voter: Person) -> Act:
-    """The requester takes it back at the moment in which somebody votes."""
+    """The requester cancels at the moment of a vote."""
     return Act((Click(requester, Verb.CANCEL, ""), Click(voter, Verb.REJECT, "Level1")))
 
 
 def console(verdict: Verdict, *, after: Act | None = None) -> Act:
-    """Somebody decides in the AWS console, be it some seconds after a press, and AWS says so on the queue."""
+    """A person decides in the AWS console, after the clicks of `after` if given. AWS sends an event to the queue."""
 
     def decide(outside: Outside) -> None:
         outside.aws.decide(outside.key, verdict, "from the console")
@@ -156,7 +156,7 @@ STORIES = (
 
 
 async def live(outside: Outside, story: Story) -> Recorder:
-    """Run one process from here to the end of the story; return what it left behind at each of its calls."""
+    """Run one process from here to the end of the story. Return the copies made at its calls."""
     recorder = Recorder(outside)
     process = Process(outside, recorder, owner=f"process {outside.crashes}")
     try:
@@ -168,18 +168,18 @@ async def live(outside: Outside, story: Story) -> Recorder:
 
 
 async def _play(process: Process, act: Act, number: int) -> None:
-    """Play an act; whose click came to nothing presses again once everything is at rest."""
+    """Play an act. Clicks that had no effect are repeated after all work has finished. Raises Stuck."""
     outside = process.outside
     for _ in range(MOST_PRESSES):
         await _press(process, act, number)
         if not act.clicks or not outside.takes(act.clicks[0].verb, act.clicks[0].step):
             outside.done += 1
             return
-    raise Stuck(f"pressed {MOST_PRESSES} times and AWS still takes {act.clicks[0]}")
+    raise Stuck(f"clicked {MOST_PRESSES} times, but AWS still accepts {act.clicks[0]}")
 
 
 async def _press(process: Process, act: Act, number: int) -> None:
-    """Press, all at one moment, and let time pass until everything has come to rest and everybody has an answer."""
+    """Click, all at the same time, and advance the clock until no work and no answer is pending. Raises Stuck."""
     outside = process.outside
     answers = [process.press(click.who, click.verb, click.step) for click in act.clicks]
     for second in range(STUCK):
@@ -193,7 +193,7 @@ async def _press(process: Process, act: Act, number: int) -> None:
             for answer in answers:
                 answer.result()
             return
-    raise Stuck("not at rest")
+    raise Stuck("work is still pending")
 
 
 Choice = Callable[[], bool]
@@ -202,9 +202,9 @@ Choice = Callable[[], bool]
 async def crashed(
     left: Outside, story: Story, *, choose: Choice = lambda: False, down: int = 0
 ) -> AsyncIterator[Outside]:
-    """Go on after a crash that left this behind, `down` seconds later, and then after further ones of who goes on.
+    """Continue after a crash that left this state, `down` seconds later. Yield the state at the end of each run.
 
-    Of the second crashes those are gone through that are chosen.
+    Then do the same for further crashes of the process that continued, at the points that `choose` selects.
     """
     outside = left.copied()
     outside.crashes += 1

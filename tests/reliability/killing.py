@@ -1,8 +1,8 @@
-"""Rounds in which the real process is killed at a named point of a request's life, and started again.
+"""Rounds in which the real process is killed at a named point of a request's life and then restarted.
 
-A round: somebody asks for access, an approver clicks, and at one point on that way the process is gone. The next one
-starts half a minute later by everybody's clock (leases have lapsed, a sweep's period has not), and the approver presses
-again only when told so. Knows nothing of how the product works but what stands in its rows.
+In each round a person requests access, an approver clicks, and the process is killed at one point of this sequence. The
+next process starts half a minute later on every clock: leases have expired, but the next sweep is not due. The approver
+clicks again only if the bot says so. This module knows only the product's rows, not its internals.
 """
 
 import asyncio
@@ -30,16 +30,16 @@ from tests.fakes.product import END_OF_POLL, Product, product
 from tests.fakes.teams_world import APPROVERS, Message
 from tests.reliability.rest import gaps, lost, quiet
 
-SWEEP = 60.0  # seconds of the bot's clock: what "within one sweep" means
-AWAY = ROW_LEASE.total_seconds() + 1  # seconds of the bot's clock until the next process starts
-MINUTE = 61.0  # seconds; after a minute a signal that nobody heard of is given up
-PATIENCE = 30.0  # seconds of this machine until something that should happen counts as not happening
+SWEEP = 60.0  # seconds on the bot's clock: the meaning of "within one sweep"
+AWAY = ROW_LEASE.total_seconds() + 1  # seconds on the bot's clock until the next process starts
+MINUTE = 61.0  # seconds; after a minute without an effect, the bot gives up a signal
+PATIENCE = 30.0  # real seconds until an expected event counts as missing
 
 Condition = Callable[[Record], bool]
 
 
 class Point(StrEnum):
-    """Where the process dies. `before`: inside the write's transaction; `after`: once it is durable."""
+    """Where the process is killed. `before`: inside the transaction of the write; `after`: after the commit."""
 
     BEFORE_ROW = "before row_made"
     AFTER_ROW = "after row_made"
@@ -64,33 +64,33 @@ class Point(StrEnum):
 
     @property
     def clicked(self) -> bool:
-        """True where a click leads to it, else the request alone does."""
+        """True if the point comes after a click. If not, the request alone leads to it."""
         return list(Point).index(self) >= list(Point).index(Point.BEFORE_DECISION)
 
     @property
     def armed(self) -> bool:
-        """True where the process kills itself at a write."""
+        """True if the process kills itself at a write."""
         return self.startswith(("before ", "after "))
 
 
 @dataclass(slots=True)
 class Tally:
-    """What was measured."""
+    """The measurements."""
 
     rounds: int = 0
-    lost: int = 0  # decisions that were durable, and are not or did not go on
-    untold: int = 0  # decisions of which the audit trail does not tell every step
+    lost: int = 0  # stored decisions that are missing or were not continued
+    untold: int = 0  # decisions with a step missing in the audit trail
     unconverged: int = 0
-    double: int = 0  # signals beyond one for a click
-    extra: int = 0  # messages that nobody needed
-    beyond: int = 0  # of these, those beyond one for a kill
-    slowest: float = 0.0  # seconds of the bot's clock from a kill until Teams shows the truth again
+    double: int = 0  # signals beyond one per click
+    extra: int = 0  # superfluous messages
+    beyond: int = 0  # superfluous messages beyond one per kill
+    slowest: float = 0.0  # seconds on the bot's clock from a kill until Teams shows the true state again
     points: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
 class Rounds:
-    """A world, the process that serves it, and the rounds."""
+    """The world, the running process and the measurements of the rounds."""
 
     world: Product
     lead: TimeOffset
@@ -100,25 +100,25 @@ class Rounds:
     defect: str = ""
     tally: Tally = field(default_factory=Tally)
     bot: BotProcess = field(init=False)
-    clicks: int = 0  # of this round
+    clicks: int = 0  # in this round
     _heard: int = 0  # messages in Teams before this round
 
     async def start(self) -> None:
-        """Start the process, or the next one."""
+        """Start the next process."""
         self.bot = await self.processes.start(environment(self.world, self.folder), *self.words)
         self.world.bot_url = self.bot.url
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What follows `python -m`."""
+        """The arguments after `python -m`."""
         return ("tests.fakes.launcher", str(self.folder), *filter(None, (self.defect,)))
 
     def begin(self) -> None:
-        """Begin anew to count clicks and messages."""
+        """Reset the counts of clicks and messages."""
         self.clicks, self._heard = 0, len(self.world.microsoft.world.messages)
 
     async def round(self, point: Point) -> None:
-        """Kill at a point, start again, and see what became of it all."""
+        """Kill the process at a point, start the next one, and check the result."""
         self.begin()
         request = await (self._killed_by_a_click(point) if point.clicked else self._killed_by_a_request(point))
         left = await self._row(request)
@@ -127,7 +127,7 @@ class Rounds:
         await self.start()
         await self._judged(point, request, left, killed.timestamp())
 
-    # --- until the kill
+    # --- before the kill
 
     async def _killed_by_a_request(self, point: Point) -> str:
         dying = asyncio.create_task(self._dying(point))
@@ -146,7 +146,7 @@ class Rounds:
         return request
 
     async def _dying(self, point: Point) -> None:
-        """See to it that the process dies at the point, and wait until it is dead."""
+        """Kill the process at the point, and wait until it has ended."""
         if point.armed:
             (self.folder / KILL_AT).write_text(point, "ascii")
             await self.dead()
@@ -179,12 +179,12 @@ class Rounds:
         fault.gate.set()  # type: ignore[union-attr]  # a held fault has one
 
     async def dead(self) -> None:
-        """Wait until the process that was killed is gone."""
+        """Wait until the killed process has ended."""
         assert await self.bot.ended(within=PATIENCE) == -9
-        self.world.aws.events.send(END_OF_POLL)  # to the dead one's poll, which would take the next event with it
+        self.world.aws.events.send(END_OF_POLL)  # else the open poll would get the next event
 
     async def press(self, request: str) -> None:
-        """Press the card's button; a process that dies meanwhile answers nothing."""
+        """Click the card's button. There is no answer if the process is killed in the meantime."""
         self.clicks += 1
         with suppress(aiohttp.ClientError):
             await self.world.click(HANAKO, self._card(request), "approve")
@@ -192,7 +192,7 @@ class Rounds:
     def _card(self, request: str) -> Message:
         return [each for each in self._messages(request) if each.id == each.root and each.conversation == APPROVERS][-1]
 
-    # --- after it
+    # --- after the kill
 
     async def _judged(self, point: Point, request: str, left: Record | None, killed: float) -> None:
         tally = self.tally
@@ -214,14 +214,14 @@ class Rounds:
         tally.beyond += max(0, extra - 1)
 
     def true(self, row: Record) -> bool:
-        """Tell whether Teams shows what is true: AWS's word, and that a decision is on its way whose end is not known."""
+        """Return whether Teams shows the state in AWS, or that the outcome of a decision is unknown."""
         effects = [each for each in self.world.aws.effects() if each.ops_item_id == row.key.ops_item_id]
         if any(each.state is DecisionState.UNKNOWN for each in row.live_decisions):
             return not effects
         return quiet(row, Status.APPROVED if effects else Status.PENDING) and self._shown(row, decided=bool(effects))
 
     def _shown(self, row: Record, *, decided: bool) -> bool:
-        """Tell whether Teams has every message that the row calls delivered, with buttons only while one can decide."""
+        """Return whether Teams has each message that the row marks as delivered, with buttons only on an undecided card."""
         messages = {each.id: each for each in self._messages(row.key.ops_item_id)}
         delivered = [each for each in row.surfaces if each.delivery is DeliveryState.DELIVERED]
         cards = [each for each in delivered if each.kind is SurfaceKind.CARD]
@@ -231,7 +231,7 @@ class Rounds:
         )
 
     async def _decided(self, request: str) -> Record:
-        """Have it decided if the kill came before: the approver presses again, when told so or never heard of it."""
+        """Complete the decision. If the request is still pending after the kill, the approver clicks again."""
         row = await self.until(self.true, request)
         if row.live_decisions:
             self.lead.put_forward(MINUTE)
@@ -241,19 +241,19 @@ class Rounds:
         return await self.until(lambda row: quiet(row, Status.APPROVED), request)
 
     def extra(self, row: Record) -> int:
-        """Return how many messages of a request stand in Teams that its row does not know."""
+        """Return how many messages about a request are in Teams but not in its row."""
         delivered = sum(each.delivery is DeliveryState.DELIVERED for each in row.surfaces)
         return len(self._messages(row.key.ops_item_id)) - delivered
 
     def _messages(self, request: str) -> list[Message]:
-        """Return what Teams has of a request: its cards, the notes in their threads, the messages to the requester."""
+        """Return the messages about a request: cards, notes in their threads, and direct messages to the requester."""
         said = self.world.microsoft.world.messages[self._heard :]
         named = [each for each in said if request in str(each.activity)]
         threads = {each.root for each in named}
         return [each for each in said if each in named or each.root in threads]
 
     def signals(self, row: Record) -> int:
-        """Return how many signals for a request have reached AWS."""
+        """Return how many signals for a request reached AWS."""
         execution = row.request.execution_id if row.request else None
         sent = self.world.aws.calls("SendAutomationSignal")
         return sum(each.params["AutomationExecutionId"] == execution for each in sent)
@@ -263,7 +263,7 @@ class Rounds:
         return await self.rows.load(RequestKey(place.account, place.region, request))
 
     async def until(self, condition: Condition, request: str) -> Record:
-        """Wait until the row is so, and look at it again whenever the process has written one; return it."""
+        """Wait until the row meets the condition, and return it. Checks after each write. Raises TimeoutError."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 news = self.bot.news
@@ -275,7 +275,7 @@ class Rounds:
 
 @asynccontextmanager
 async def rounds(monkeypatch: pytest.MonkeyPatch, folder: Path, *, defect: str = "") -> AsyncIterator[Rounds]:
-    """Make the world and start the first process."""
+    """Build the world and start the first process."""
     lead = TimeOffset(folder / AHEAD)
     async with (
         product(monkeypatch, folder, timestamp=lead.timestamp, now=lead.now) as world,

@@ -1,8 +1,8 @@
-"""A process that stands still for too long, in front of any of its calls, or of the store's answer, while another goes on.
+"""Pauses one process for too long before any of its calls, or before an answer of the store, while another one continues.
 
-All its calls wait: the machine was suspended, or the loop was blocked. One moment is spared: once "sending" is durable and
-the last look at the clock has passed, nothing more can stop what stands in front of the socket. A pause there is the
-accepted gap.
+During the pause all its calls wait, as on a suspended machine or in a blocked event loop. One point is excluded: after
+"sending" is stored and the last time check has passed, nothing can stop a signal that is about to be written to the
+socket. A pause at that point is the accepted gap.
 """
 
 import asyncio
@@ -19,63 +19,63 @@ from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.gates import calls_of, end_everything
 from tests.fakes.outside import NAMING, Outside, Process, doubled, extras, wrong
 
-GAP = "Requests.signal"  # the call behind the last check
+GAP = "Requests.signal"  # the call after the last check
 PORTS = calls_of(Requests, Chat, People) - {
     GAP,
     "Requests.sightings",
     "Requests.revoked",
     "Requests.grant",
-}  # lists are of the sweep alone, and nobody revokes here
+}  # only the sweep reads lists, and there are no revocations in this proof
 ANSWER = " answered"
-APPLIED = "Store.apply" + ANSWER  # stored, and the process does not know it yet
-CALLS = (*sorted(PORTS), "Store.load", *["Store.apply"] * 3, *[APPLIED] * 3)  # each of them in turn
+APPLIED = "Store.apply" + ANSWER  # the write is stored, but the process has no answer
+CALLS = (*sorted(PORTS), "Store.load", *["Store.apply"] * 3, *[APPLIED] * 3)  # seeds take these in turn
 OFTEN = {
     "Store.apply": 30,
     APPLIED: 30,
     "Store.load": 6,
     "Requests.observe": 4,
     "People.known": 4,
-}  # how often a process makes a call
-SELDOM = 2  # how often, at least, it makes the others
+}  # how many times a process makes each call
+SELDOM = 2  # how many times it makes each other call, at least
 PAUSES = ((6, 24), (26, 29), (31, 45), (61, 100), (130, 200))
-"""Seconds: past the age of a state check, the claim, the lease, the minute, both minutes."""
-STUCK = 900  # seconds after which what has not come to rest never will
-MOST_ROUNDS = 6  # of people who press while AWS waits
+"""Ranges in seconds: longer than a state check is valid, the claim, the lease, one minute, two minutes."""
+STUCK = 900  # seconds after which unfinished work counts as stuck
+MOST_ROUNDS = 6  # rounds of clicks while AWS waits for a decision
 
 
 class Stuck(Exception):
-    """It does not come to rest, or nobody can decide it."""
+    """The work does not end, or no click decides the request."""
 
 
 @dataclass(slots=True)
 class Standstill:
-    """The gate of a process that stops once, before a call is made, or answered, for the nth time, for so many seconds."""
+    """The gate of a process that pauses once, for `seconds`, before the nth `call` or before its answer."""
 
     clock: Clock
-    call: str = ""  # never
+    call: str = ""  # empty: it never pauses
     nth: int = 1
     seconds: float = 0.0
     paused: bool = False
     _going: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        """Go."""
+        """Let all calls pass at first."""
         self._going.set()
 
     @property
     def stands(self) -> bool:
-        """True while it stands."""
+        """True while the process is paused."""
         return not self._going.is_set()
 
     async def before(self, call: str) -> None:
-        """Stop here, if it is the moment; wait here, if the process has stopped."""
+        """Start the pause if this is the chosen call. Wait while the process is paused."""
         self.nth -= call == self.call
         if not self.nth and not self.paused:
             await self._stop()
         await self._going.wait()
 
     async def after(self, call: str) -> None:
-        """Likewise: an answer that comes while the process stands is read when it goes on."""
+        """Do the same for the answer. A paused process reads it only after the pause."""
         await self.before(call + ANSWER)
 
     async def _stop(self) -> None:
@@ -87,7 +87,7 @@ class Standstill:
 
 @dataclass(slots=True)
 class Pair:
-    """A process that stands still, one that does not, and people who turn to either."""
+    """A process that pauses, another one that does not, and people whose clicks reach either."""
 
     chance: Random
     outside: Outside
@@ -97,7 +97,7 @@ class Pair:
     answers: list[tuple[asyncio.Task[Answer], Process]] = field(default_factory=list)
 
     async def click(self, who: Person, verb: Verb, step: str) -> None:
-        """Press, once there is a card; without an answer press again, at the other process."""
+        """Click after the card appears. Without an answer, click again at the other process."""
         while not self.outside.chat.of("post"):
             await self.outside.clock.sleep(1)
         process = self.chance.choice((self.slow, self.slow, self.other))
@@ -108,7 +108,7 @@ class Pair:
             self.answers.append((self.other.press(who, verb, step), self.other))
 
     async def console(self) -> None:
-        """Decide in the console: if the process stands still within a minute, while it stands."""
+        """Decide in the console, during the pause if it starts within about a minute."""
         for _ in range(60):
             await self.outside.clock.sleep(self.chance.uniform(0, 2))
             if self.gate.stands:
@@ -118,7 +118,7 @@ class Pair:
             self.outside.queue.send(self.outside.key)
 
     async def rest(self, *under_way: asyncio.Task[None]) -> None:
-        """Let time pass until everything has come to rest. Raises Stuck."""
+        """Advance the clock until no work is pending. Raises Stuck."""
         for _ in range(STUCK):
             await self.outside.clock.advance(1)
             if broken := [answer for answer, _ in self.answers if answer.done() and answer.exception()]:
@@ -126,10 +126,10 @@ class Pair:
             tasks = (*under_way, *(answer for answer, _ in self.answers))
             if self.outside.at_rest() and not self.gate.stands and all(task.done() for task in tasks):
                 return
-        raise Stuck("not at rest")
+        raise Stuck("work is still pending")
 
     async def shown(self) -> None:
-        """Wait for a card to press on. Raises Stuck."""
+        """Wait for the card. Raises Stuck."""
         for _ in range(STUCK):
             if self.outside.chat.of("post"):
                 return
@@ -137,7 +137,7 @@ class Pair:
         raise Stuck("no card")
 
     async def live(self) -> None:
-        """Press until it is decided. Raises Stuck."""
+        """Click until the request is decided. Raises Stuck."""
         outside, chance = self.outside, self.chance
         if chance.random() < 0.5:
             await self.rest()
@@ -150,12 +150,12 @@ class Pair:
             people = [self.click(who, verb, step) for who, verb in zip((HANAKO, ICHIRO), verbs, strict=True)]
             console = [self.console()] if chance.random() < 0.4 else []
             await self.rest(*map(asyncio.create_task, (*people, *console)))
-        raise Stuck("nobody could decide it")
+        raise Stuck("no click decided the request")
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """What came of a seed; `paused_at` is the call before which the process stood, "" if it never did."""
+    """The result of a seed. `paused_at` is the call at which the process paused, "" if it never did."""
 
     paused_at: str
     doubled: int
@@ -169,13 +169,13 @@ class End:
 
 
 async def end_of(seed: int) -> End:
-    """Live through a seed."""
+    """Play one seed."""
     chance, outside, call = Random(seed), Outside.new(), CALLS[seed % len(CALLS)]
     nth = 1 + chance.randrange(OFTEN.get(call, SELDOM))
     gate = Standstill(outside.clock, call, nth, chance.uniform(*chance.choice(PAUSES)))
     outside.queue.send(outside.aws.add(levels=2, reason=NAMING))
     slow = Process(outside, gate, owner="slow")
-    await outside.clock.advance(chance.choice((0, 0.5, 40)))  # alone at first, be it for all of its first look
+    await outside.clock.advance(chance.choice((0, 0.5, 40)))  # alone at first, sometimes for its whole first reconcile
     pair = Pair(chance, outside, gate, slow, Process(outside, Standstill(outside.clock), owner="other"))
     try:
         await pair.live()

@@ -1,4 +1,4 @@
-"""What a row must look like once everybody has come to rest, and what may not be missing from it. Pure."""
+"""Checks of a row after all work has ended: messages, decisions and audit entries. Pure functions."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -10,7 +10,7 @@ from bot.domain.request import Status
 
 
 def quiet(row: Record, status: Status) -> bool:
-    """Tell whether nobody works on a row, and all that is due for this status has been delivered."""
+    """Return whether no work on the row is pending and all messages for this status have been delivered."""
     shown = row.request is not None and row.request.status is status
     done = all(each.delivery in {DeliveryState.DELIVERED, DeliveryState.SKIPPED} for each in row.surfaces)
     names = {each.name for each in row.surfaces}
@@ -20,11 +20,11 @@ def quiet(row: Record, status: Status) -> bool:
 
 
 def lost(left: Record | None, end: Record) -> int:
-    """Count the decisions that were durable when the process died and have not come to their end."""
+    """Count the decisions that were stored when the process was killed and are now missing or not confirmed."""
     states = {each.id: each.state for each in end.decisions}
     kept = left.decisions if left else ()
     gone = [each for each in kept if each.id not in states]
-    confirmed = (DecisionState.CLAIMED, DecisionState.CONFIRMED)  # a claim goes on, what was confirmed stays so
+    confirmed = (DecisionState.CLAIMED, DecisionState.CONFIRMED)  # what must end as confirmed
     undone = [each for each in kept if each.state in confirmed and states.get(each.id) is not DecisionState.CONFIRMED]
     return len({each.id for each in (*gone, *undone)})
 
@@ -34,7 +34,7 @@ _STEPS = {(former, state) for (former, _), state in TRANSITIONS.items()} | {(sta
 
 
 def gaps(row: Record | None, trail: Iterable[AuditEntry]) -> list[str]:
-    """Return the decisions of a row whose way the audit trail does not tell from the claim to where they are."""
+    """Return the decisions of a row with a step missing in the audit trail, from the claim to the current state."""
     told: dict[str, list[DecisionState]] = {each.id: [] for each in (row.decisions if row else ())}
     for entry in trail:
         if entry.decision in told:

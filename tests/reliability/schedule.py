@@ -1,8 +1,8 @@
-"""Several processes over one outside, in an order that a seed decides.
+"""Runs several processes in the same surroundings, in an order that a seed decides.
 
-Every call of a port takes some turns of the loop, or some seconds, before its effect and again after it. A process that dies
-stays where it is: whatever its tasks call next never comes back, so nothing of it has an effect any more, while what had
-left it already still arrives.
+Each call of a port takes some turns of the event loop, or some seconds, before its effect and again after it. A process
+that crashes stays where it is: the next call of each of its tasks never returns, so it has no further effect. Calls that
+it has already sent still arrive.
 """
 
 import asyncio
@@ -25,21 +25,21 @@ from tests.reliability.rest import gaps
 
 WORKERS = 4
 CLICKERS: tuple[Person, ...] = (HANAKO, ICHIRO, MEI, PRIYA)
-SLOW = 0.08  # share of the passages that take seconds and not turns
-SLOWEST = 3.0  # seconds; a call of that passes twice, and a lease of 30 s outlives some of them
+SLOW = 0.08  # share of the waits that take seconds instead of turns of the loop
+SLOWEST = 3.0  # seconds per wait; a call waits twice, and a lease of 30 s must cover several calls
 MOST_TURNS = 4
-STUCK = 900  # seconds after which what has not come to rest never will
-MOST_ROUNDS = 8  # of people who press while AWS waits
-WITHDRAWN = 0.2  # share of the rounds in which the requester cancels beside the votes
+STUCK = 900  # seconds after which unfinished work counts as stuck
+MOST_ROUNDS = 8  # rounds of clicks while AWS waits for a decision
+WITHDRAWN = 0.2  # share of the rounds in which the requester cancels during the votes
 REVOKED = 0.5  # share of the approvals that are revoked
 
 
 class Stuck(Exception):
-    """It does not come to rest, or nobody can decide it."""
+    """The work does not end, or no click decides the request."""
 
 
 class Whims:
-    """The gate of one process: who goes on is decided by chance."""
+    """The gate of one process: random waits at every call."""
 
     def __init__(self, chance: Random, clock: ManualClock) -> None:
         self._chance, self._clock = chance, clock
@@ -47,11 +47,11 @@ class Whims:
         self.alive = True
 
     async def before(self, call: str) -> None:
-        """Take some time, then perhaps never come back."""
+        """Wait. Never returns after a crash."""
         await self._pass()
 
     async def after(self, call: str) -> None:
-        """Take some time, then perhaps never come back."""
+        """Wait. Never returns after a crash."""
         await self._pass()
 
     async def _pass(self) -> None:
@@ -64,7 +64,7 @@ class Whims:
 
 
 class ContendedStore(MemoryStore):
-    """A store whose writers overlap: it reads, others have some turns, it writes if nobody was faster, else again."""
+    """A store with overlapping writers: it reads, lets others run, and writes. After a conflict it starts again."""
 
     def __init__(self, tables: Tables, chance: Random) -> None:
         super().__init__(tables)
@@ -82,13 +82,13 @@ class ContendedStore(MemoryStore):
         return self._keep(*written)
 
     def may_write(self, former: Record | None, present: Record | None) -> bool:
-        """Compare before the set."""
+        """Return whether the row is unchanged since it was read."""
         return present is former
 
 
 @dataclass(slots=True)
 class Crowd:
-    """Workers and clickers of one seed."""
+    """The processes and the people of one seed."""
 
     chance: Random
     store: type[ContendedStore]
@@ -99,14 +99,14 @@ class Crowd:
     started: int = 0
 
     def start(self) -> None:
-        """Start a process; each has an owner id of its own."""
+        """Start a process with a new owner id."""
         self.started += 1
         gate = Whims(self.chance, self.outside.clock)
         store = self.store(self.outside.tables, self.chance)
         self.workers.append((Process(self.outside, gate, owner=f"process {self.started}", store=store), gate))
 
     async def crash(self) -> None:
-        """End some process at some moment; another one takes its place some time later."""
+        """Crash a random process at a random time, and start another one some time later."""
         await self.outside.clock.sleep(self.chance.uniform(0, 8))
         self.dead.append(self.workers.pop(self.chance.randrange(len(self.workers))))
         self.dead[-1][1].alive = False
@@ -115,21 +115,21 @@ class Crowd:
         self.start()
 
     async def click(self, who: Person, step: str, within: float, verb: Verb | None = None) -> None:
-        """Press a button at some moment, to vote unless told otherwise; whichever process gets it."""
+        """Click at a random process within `within` seconds. Without a verb, the click is a random vote."""
         await self.outside.clock.sleep(within and self.chance.uniform(0, within))
         process, gate = self.chance.choice(self.workers)
         vote = Verb.REJECT if self.chance.random() < 0.3 else Verb.APPROVE
         self.answers.append((process.press(who, verb or vote, step), gate))
 
     async def take_back(self, *under_way: asyncio.Task[None]) -> None:
-        """Have two people revoke what was approved, at about one moment. Raises Stuck."""
+        """Let two people revoke the approval at about the same time. Raises Stuck."""
         level, within = self.outside.truth.last_level, self.chance.choice((0.0, 0.1, 3.0))
         assert level is not None
         pressed = (self.click(who, level.step, within, Verb.REVOKE) for who in CLICKERS[:2])
         await self.rest(*map(asyncio.create_task, pressed), *under_way)
 
     async def rest(self, *under_way: asyncio.Task[None]) -> None:
-        """Let time pass until everything has come to rest. Raises Stuck."""
+        """Advance the clock until no work is pending. Raises Stuck."""
         for _ in range(STUCK):
             await self.outside.clock.advance(1)
             if broken := [answer for answer, _ in self.answers if answer.done() and answer.exception()]:
@@ -137,10 +137,10 @@ class Crowd:
             answered = all(answer.done() for answer, gate in self.answers if gate.alive)
             if answered and self.outside.at_rest() and all(task.done() for task in under_way):
                 return
-        raise Stuck("not at rest")
+        raise Stuck("work is still pending")
 
     async def live(self) -> None:
-        """Ask for access, press until it is decided, crash now and then. Raises Stuck."""
+        """Request access, click until the request is decided, with random crashes. Raises Stuck."""
         outside, chance = self.outside, self.chance
         for _ in range(WORKERS):
             self.start()
@@ -159,17 +159,17 @@ class Crowd:
             if chance.random() < WITHDRAWN:
                 clicks.append(asyncio.create_task(self.click(TARO_PERSON, "", within, Verb.CANCEL)))
             await self.rest(*clicks, *crashes)
-        raise Stuck("nobody could decide it")
+        raise Stuck("no click decided the request")
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """What came of a seed."""
+    """The result of a seed."""
 
     doubled: int
     extras: int
     crashes: int
-    stuck: str  # "" for what converged
+    stuck: str  # the problem, "" if everything converged
     signals: int
     revocations: int
 
@@ -180,7 +180,7 @@ class End:
 
 
 async def end_of(seed: int, *, store: type[ContendedStore] = ContendedStore) -> End:
-    """Live through a seed."""
+    """Play one seed."""
     crowd = Crowd(Random(seed), store)
     try:
         await crowd.live()

@@ -1,7 +1,8 @@
-"""Requests through their whole life, one after the other, in one process: asked, shown, decided, ended, forgotten.
+"""Plays many requests in one process, one after another, each from the request to the deletion of its row.
 
-The services on a SQLite file, the whole Teams side and its edge over real HTTP; AWS is in memory, since its simulator would
-be soaked and not the product. What the fakes keep is thrown away after each batch, so that what grows is the product's.
+Uses the services on a SQLite file and the whole Teams side over real HTTP. AWS is an in-memory fake, because this proof
+measures the product and not the simulator. After each batch the fakes drop their data, so that all growth is the
+product's.
 """
 
 import asyncio
@@ -34,28 +35,28 @@ from tests.fakes.teams_world import APPROVERS, Message
 from tests.fakes.world import APPROVALS, World, current_configuration
 from tests.reliability.rest import quiet
 
-ACCESS = timedelta(hours=5)  # longer than the access that is asked for; Teams takes the next life's messages by then
-BATCH = 50  # lives until what has ended is forgotten
-WHILE = 600.0  # seconds of the bot's clock until a row that does not come to rest counts as stuck
-SERVING = "RequestHandler.start"  # aiohttp's task of a connection
+ACCESS = timedelta(hours=5)  # longer than the requested access; Teams' rate limit does not delay the next life
+BATCH = 50  # lives between two deletions of expired rows
+WHILE = 600.0  # seconds on the bot's clock until an unfinished row counts as stuck
+SERVING = "RequestHandler.start"  # name of aiohttp's task for a connection
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the process holds at one moment, once everything has come to rest."""
+    """What the process holds after all work has ended."""
 
     resident: int  # bytes
     descriptors: int
-    tasks: int  # without one for each open connection, which counts among the descriptors
-    objects: int  # those that the collector knows
-    watches: int  # rows that somebody waits for
-    rows: int  # that were not let go
+    tasks: int  # without those of open connections, which `descriptors` counts
+    objects: int  # tracked by the garbage collector
+    watches: int  # rows with a waiting caller
+    rows: int  # not deleted
 
 
 @dataclass(slots=True)
 class Soak:
-    """The parts, and the lives lived so far."""
+    """The running parts, and the counts so far."""
 
     world: World
     store: SqliteStore
@@ -66,7 +67,7 @@ class Soak:
     statuses: int = 0  # clicks that were answered with 200
 
     async def live(self, number: int) -> None:
-        """Live so many lives."""
+        """Play the lives of this many requests."""
         for first in range(0, number, BATCH):
             batch = range(self.lived, self.lived + min(BATCH, number - first))
             for each in batch:
@@ -75,7 +76,7 @@ class Soak:
             self.lived += len(batch)
 
     async def _life(self, key: RequestKey) -> None:
-        """Have a request shown, pressed, shown as decided and, once its access has ended, let alone."""
+        """Play one life: card, click, decided card, and no further work after the access has ended."""
         await self.world.rows.requeue(key)
         row = await self.world.rows.wait(key, lambda each: quiet(each, Status.PENDING), seconds=WHILE)
         assert row is not None
@@ -95,7 +96,7 @@ class Soak:
         return next(each for each in reversed(self.microsoft.world.messages) if each.id == activity_id)
 
     async def _forget(self) -> None:
-        """Let the rows go a year later, and throw away what the fakes keep."""
+        """Move the clock past the retention period, delete the expired rows, and clear the fakes."""
         self.lead.put_forward((KEPT + timedelta(days=1)).total_seconds())
         await self.world.sweep.sweep()
         while await self.store.forget_expired(self.lead.now()):
@@ -135,7 +136,7 @@ def _held() -> tuple[int, int]:
 
 @asynccontextmanager
 async def soak(folder: Path, *, kind: type[SqliteStore] = SqliteStore) -> AsyncIterator[Soak]:
-    """Put it all together and run it; `kind`: another store, to show what a proof would see."""
+    """Build and run all parts. `kind` is the store class; negative controls pass a defective one."""
     lead = TimeOffset()
     clock, settled = OffsetClock(lead.now), current_configuration(replace(APPROVALS, conversation=APPROVERS))
     async with FakeMicrosoft(now=lead.timestamp) as microsoft, kind(folder / "node-access.db") as store:

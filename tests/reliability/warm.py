@@ -1,6 +1,6 @@
-"""A process that has imported the program, and runs pytest in forks of itself.
+"""A process that imports the program once and runs pytest in forks of itself.
 
-Imports are most of the time that one short test takes, and each control needs a separate process.
+Each control needs a separate process, and imports take most of the time of a short test.
 """
 
 import json
@@ -25,7 +25,10 @@ class WarmPython:
         )
 
     def run(self, arguments: Sequence[str], environment: Mapping[str, str], *, output: Path, seconds: float) -> int:
-        """Return the exit code of a run with more of an environment, -9 after `seconds`. Its output goes to a file."""
+        """Run pytest with additional environment variables and write its output to a file.
+
+        Return the exit code, or -9 if the run took longer than `seconds`.
+        """
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -48,7 +51,7 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str], output: str) 
 
 
 def main() -> None:
-    """Run what is ordered on stdin, one line of JSON for each run; print the exit codes."""
+    """Read one line of JSON per run from stdin, run it, and print the exit code."""
     for each in IMPORTED:
         import_module(each)
     for line in sys.stdin:

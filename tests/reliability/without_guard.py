@@ -1,7 +1,6 @@
 """A pytest plugin that takes out the guard named in the environment: `WITHOUT_GUARD=… pytest -p tests.reliability.without_guard`.
 
-Loaded before any test is imported. Python processes that a test starts with its own environment are reached as well, by
-`in_children/sitecustomize.py`.
+It is loaded before any test is imported. `in_children/sitecustomize.py` loads it in Python processes that a test starts.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Small tools for concurrent code that adapters and services share, each in one implementation.
+"""Small tools for concurrent code. Adapters and services share them.
 
 Start with the one you need: `single_flight.py` shares one run of work, `waiting.py` waits for work or a pause,
 `background.py` owns tasks that outlive their starter, `backoff.py` grows pauses, `window.py` counts within a sliding

@@ -1,7 +1,7 @@
 """Sample views by name: the cards that `node-access-bot render` prints and the tests render.
 
-There is a sample of every class of view, and of every state, note and notice that a view can show. A new view or code
-gets its sample here; tests/unit/rendering/test_gallery.py names the missing ones.
+There is a sample of every class of view, and of every state, note and notice. If you add a view or a code, add a sample
+here; tests/unit/rendering/test_gallery.py names the missing ones.
 Start with `cards.py`. The gallery must not know words, templates or anything that reads AWS or Teams.
 """
 

@@ -239,6 +239,6 @@ def test_every_policy_file_is_explained(name: str) -> None:
 
 
 def test_commands_name_existing_files() -> None:
-    """The commands of infra/README.md use every file except the reader's trust policy."""
+    """The commands of infra/README.md use every file."""
     named = re.findall(r"file://infra/aws/(\S+)", INSTALLATION)
-    assert {*named, "reader-trust.json"} == set(FILES)
+    assert set(named) == set(FILES)

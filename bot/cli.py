@@ -130,12 +130,18 @@ def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> d
 @click.option("--until", callback=_moment, help="A date or time as for --since; default: now.")
 @click.option("--request", help="Only this request: account/region/oi-…, or the OpsItem id alone.")
 @click.option("--person", help="Only this person: a Microsoft Entra object id.")
-@click.option("--format", "form", type=click.Choice(("csv", "json")), default="csv", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("csv", "json")),
+    default="csv",
+    show_default=True,
+    help="CSV for spreadsheets, or one JSON object per line.",
+)
 def audit(since: datetime, until: datetime | None, request: str | None, person: str | None, form: str) -> None:
-    """Print who tried what, and the result.
+    """Print the audit trail: who tried what, and the result.
 
-    Lists clicks with their answers and every step of each decision to AWS, as CSV for spreadsheets, or as one JSON
-    object per line.
+    Lists every click with its answer, and every step of each decision.
     """
     from bot.config.settings import load_store
     from bot.store.assembly import store_at

@@ -36,7 +36,7 @@ def _reason(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
     type=click.Choice(LOCALES),
     default="en",
     show_default=True,
-    help="Language of the sample people and cards.",
+    help="Language of the cards and of the sample people's Teams clients.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the page to open; 0: any free port.")
 @click.option(

@@ -1,4 +1,4 @@
-"""The log configuration, and every event that the program logs. Only app and cli call it.
+"""The log configuration, and every event that the program logs. Only bot.app calls it.
 
 One line per event on stderr (stdout is for the output of commands). Events are named `noun_verb`; the context is in
 fields. ReconcileLoop and the click handler bind `request`, so that the lines of adapters carry it as well.

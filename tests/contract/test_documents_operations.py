@@ -13,6 +13,7 @@ from bot.config.types import NOT_AVAILABLE
 from bot.domain.audit import CLICKED
 from bot.domain.audit import EVENTS as STEPS
 from bot.domain.record import SurfaceKind
+from bot.domain.shown.views import REASONS
 from bot.ports.teams import ChatProblem
 from bot.service.reconcile.retry_policy import CONSEQUENCES, Consequence
 from bot.telemetry import EVENTS, METRICS
@@ -118,3 +119,10 @@ def test_every_entry_of_the_audit_trail_is_documented() -> None:
     """With the codes that `node-access-bot audit` prints."""
     named = [name for row in documents.table(TEXT, "entry", "meaning") for name in re.findall(r"`(\w+)`", row[0])]
     assert sorted(named) == sorted([CLICKED, *STEPS.values()])
+
+
+def test_every_outcome_of_a_click_is_explained() -> None:
+    """The runbook explains each code that `click_answered` can log, once."""
+    rows = documents.table(TEXT, "`outcome`", "what happened", "what to do")
+    named = [code for row in rows for code in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(named) == sorted(["shown", *REASONS])

@@ -125,12 +125,18 @@ class Microsoft:
                 self._entra_key,
                 algorithms=["HS256"],
                 audience=self.bot.resource,
-                options={"require": ["exp", "aud", "appid"], "verify_exp": False, "verify_iat": False},
+                options={
+                    "require": ["exp", "nbf", "aud", "appid"],
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                },
             )
         except jwt.PyJWTError:
             return False
-        # compares the expiry with our clock, so that a test can move it
-        return bool(claims["appid"] == self.bot.app_id and claims["exp"] > self._now())
+        # compares the times with our clock, so that a test can move it
+        valid = claims["nbf"] <= self._now() < claims["exp"]
+        return bool(valid and claims["appid"] == self.bot.app_id)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of the simulated Microsoft that this class answers."""

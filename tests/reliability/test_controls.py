@@ -51,7 +51,7 @@ def without(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield {guard.name: pool.submit(run, guard) for guard in guards}
 
 
-@pytest.mark.timeout(SECONDS * 10)  # each run has its own bound; this one waits for those before it, too
+@pytest.mark.timeout(SECONDS * 10)  # each run has its own limit; a test also waits for the runs before it
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
 def test_missing_guard_is_noticed(guard: Guard, without: Runs, turned_red: Callable[[str, str], None]) -> None:
     """Without the guard, the named test fails on an assertion."""
@@ -74,21 +74,21 @@ def test_same_tests_pass_with_every_guard_in_place(runner: Runner, tmp_path: Pat
     "target", ["bot.domain.nowhere:claim", "bot.domain.claims:gone", "bot.domain.claims:Claim.gone"]
 )
 def test_target_that_does_not_exist_is_an_error(name: str, target: str) -> None:
-    """A guard that was renamed or removed fails its control instead of being passed over."""
+    """The control of a renamed or removed guard fails. It is not skipped."""
     guard = next(each for each in GUARDS if each.name == name)
     with pytest.raises(DoesNotFit, match=re.escape(target)):
         replace(guard, without={target: lambda original: original}).take_out()
 
 
-def test_guard_that_cannot_be_taken_out_is_no_proof(runner: Runner, tmp_path: Path) -> None:
-    """A run that stops before its test does not count as a failed promise."""
+def test_run_that_cannot_remove_its_guard_is_no_proof(runner: Runner, tmp_path: Path) -> None:
+    """A run that stops before its test does not count as a failed test."""
     stopped = runner.run(["tests/unit/test_guards.py"], tmp_path, without="no such guard")
     assert "DoesNotFit" in stopped.output
     assert not stopped.red
 
 
 def test_replacement_that_changes_nothing_is_an_error() -> None:
-    """A control cannot pass for a guard that is still in place."""
+    """A control cannot pass while its guard is still in place."""
     with pytest.raises(DoesNotFit, match="is the original"):
         Guard("same", "", {"bot.domain.claims:claim": lambda original: original}).take_out()
 

@@ -1,8 +1,8 @@
-"""Figure 3: a crash before and after every call of a port, one of them and two of them, and what becomes of it.
+"""Figure 3: one or two crashes, each before or after any call of a port, do not double or lose a decision.
 
-Every story has a request of two levels that appears, several people who press at one moment or one who presses twice, a
-second level, notes and direct messages. They differ in how it ends: approved, rejected, decided in the console, with a
-reply that was lost, with a signal that never arrived, with throttling, revoked, cancelled.
+Each story has a request with two levels, simultaneous or repeated clicks, notes and direct messages. The stories end
+differently: approved, rejected, decided in the console, with a lost reply, with a signal that never arrived, with
+throttling, revoked, cancelled.
 """
 
 import random
@@ -21,27 +21,27 @@ from tests.reliability.rest import gaps
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-SECONDS = 1.0 if LONG else 0.004  # share of the second crashes that is gone through
-LONG_DOWN = 90  # seconds after which a restarted process may not send what it finds claimed
-DOWN_EVERY = 1 if LONG else 8  # of how many crashes one is also followed by a long time without a process
+SECONDS = 1.0 if LONG else 0.004  # share of the second crashes that is tested
+LONG_DOWN = 90  # seconds; a process that restarts later must not send the signals of old claims
+DOWN_EVERY = 1 if LONG else 8  # one in so many crashes is also tested with a late restart
 PORTS = (Requests, Chat, People, Queue, Store)
 NOT_IN_A_STORY = {
     *("Store.find", "Store.remember_chat", "Store.forget_chat", "Store.personal_chat", "Store.personal_chats"),
     *("Store.remember_service_url", "Store.service_url", "Store.audit"),
-    *("Requests.revoked", "Store.lease_sweep", "Store.forget_expired"),  # of the sweep alone, and of rows a year old
+    *("Requests.revoked", "Store.lease_sweep", "Store.forget_expired"),  # only the sweep and the retention call these
 }
 
 
 @dataclass(slots=True)
 class Tally:
-    """What was gone through; `most_extras` is the most that a number of crashes left."""
+    """The counts of all runs. `most_extras` is the highest number of superfluous messages in one run."""
 
     ends: int = 0
     doubled: int = 0
     most_extras: int = 0
 
     def judge(self, outside: Outside) -> None:
-        """Hold an end against the promise."""
+        """Check the state at the end of a run, and count it."""
         assert wrong(outside) == []
         assert doubled(outside) == 0
         assert extras(outside) <= outside.crashes
@@ -52,22 +52,22 @@ class Tally:
 
 
 async def untroubled(story: Story) -> Recorder:
-    """Go through a story without a crash: nothing doubled, nothing missing, nothing too much."""
+    """Play a story without a crash. Nothing may be doubled, missing or superfluous."""
     outside = story.outside()
     recorder = await live(outside, story)
     Tally().judge(outside)
     return recorder
 
 
-async def test_the_stories_cross_every_port() -> None:
-    """No call of a port that one click or one look makes is left out of the crash points."""
+async def test_stories_make_every_call_of_the_ports() -> None:
+    """The crash points include every call that a click or a reconcile makes."""
     points = {point for story in STORIES for point in (await untroubled(story)).points}
     assert {f"{when} {call}" for call in calls_of(*PORTS) - NOT_IN_A_STORY for when in ("before", "after")} <= points
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-async def test_whatever_a_crash_leaves_converges(story: Story, figure: Figure) -> None:
-    """After each crash: the card is AWS's truth, no signal is doubled, one message too much at most, none lost."""
+async def test_request_converges_after_any_crash(story: Story, figure: Figure) -> None:
+    """After each crash the card shows AWS's state, no signal is doubled, and at most one message is superfluous."""
     recorder, chance = await untroubled(story), random.Random(story.name)
     singles, pairs = Tally(), Tally()
     for number, left in enumerate(recorder.copies):

@@ -1,4 +1,4 @@
-"""Figure 14: SIGTERM at every stage ends the real process by itself, in time, with success, and nothing is lost."""
+"""Figure 14: after SIGTERM at any stage the real process exits in time with code 0, and no work is lost."""
 
 import asyncio
 import time
@@ -22,10 +22,10 @@ Release = Callable[[], object]
 
 
 class Stage(StrEnum):
-    """What the process is doing when it is told to stop."""
+    """What the process is doing when SIGTERM arrives."""
 
     IDLE = "idle"
-    LOOKING = "a look is under way"
+    LOOKING = "a reconcile is under way"
     POSTING = "a post is under way"
     CLAIMED = "a click is claimed"
     SIGNALLING = "a signal's reply is pending"
@@ -44,8 +44,10 @@ OPERATIONS = {
 
 
 @pytest.mark.timeout(300)
-async def test_told_to_stop_at_every_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure) -> None:
-    """What was begun is finished, the next process finds nothing to mend, and no message and no signal is doubled."""
+async def test_sigterm_at_any_stage_loses_and_doubles_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
+) -> None:
+    """The process finishes its work, and the next one converges. No message and no signal is doubled."""
     slowest, extra, signals, clicks = 0.0, 0, 0, 0
     async with rounds(monkeypatch, tmp_path) as played:
         for stage in Stage:
@@ -61,7 +63,7 @@ async def test_told_to_stop_at_every_stage(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 async def stopped_at(stage: Stage, played: Rounds) -> tuple[str, float]:
-    """Bring the process to a stage and have it stop; return the request and the seconds that stopping took."""
+    """Bring the process to a stage and stop it. Return the request and the seconds until the exit."""
     request = "" if stage in {Stage.LOOKING, Stage.POSTING} else await _waiting(played)
     if stage is Stage.STARTING:
         await _stopped(played, lambda: None)
@@ -84,12 +86,12 @@ async def stopped_at(stage: Stage, played: Rounds) -> tuple[str, float]:
     await arrived
     seconds = await _stopped(played, release, poll=stage is Stage.POLLING, early=stage is Stage.STARTING)
     if click:
-        await click  # it was answered, with success
+        await click  # raises if the click was not answered with 200
     return request, seconds
 
 
 def _hold(stage: Stage, played: Rounds) -> tuple[Awaitable[object], Release]:
-    """Hold the call of that stage; return what waits for its arrival, and what lets it go on."""
+    """Hold the call of this stage. Return an awaitable for its arrival and a function that releases it."""
     if stage is Stage.POSTING:
         fault = played.world.microsoft.hold("POST", r"/v3/conversations$")
         assert fault.gate is not None
@@ -101,16 +103,16 @@ def _hold(stage: Stage, played: Rounds) -> tuple[Awaitable[object], Release]:
 
 
 async def _waiting(played: Rounds) -> str:
-    """Ask for access; return the request once its card waits for a click and nobody works on it."""
+    """Request access. Return the request when its card waits for a click and no work is pending."""
     request = await played.world.ask()
     await played.until(lambda row: quiet(row, Status.PENDING), request)
     return request
 
 
 async def _stopped(played: Rounds, release: Release, *, poll: bool = False, early: bool = False) -> float:
-    """Tell it to stop, let go what is held once it knows, and wait for its end; return the seconds it took.
+    """Send SIGTERM, release the held call after `bot_stopping`, and wait for the exit. Return the seconds it took.
 
-    `poll`: its long poll comes to its own end; else a message ends it. `early`: it does not say that it stops.
+    `poll`: the long poll ends by itself; if False, a message ends it. `early`: the process does not log `bot_stopping`.
     """
     began = time.monotonic()
     played.bot.terminate()
@@ -124,16 +126,18 @@ async def _stopped(played: Rounds, release: Release, *, poll: bool = False, earl
     return time.monotonic() - began
 
 
-async def test_a_process_that_does_not_hear_it_is_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The control: without its ear for SIGTERM the process ends at once, unsuccessfully, and leaves a click unanswered."""
+async def test_process_without_a_sigterm_handler_fails_the_proof(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Negative control: without its SIGTERM handler the process ends at once by the signal, with a click unanswered."""
     async with rounds(monkeypatch, tmp_path, defect=Defect.NO_DRAIN) as played:
         with pytest.raises(AssertionError, match="ended before bot_stopping"):
             await stopped_at(Stage.CLAIMED, played)
         assert await played.bot.ended() == -15
 
 
-async def test_a_dead_loop_ends_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An orchestrator sees by the exit code that it has to start it again, and a person in the log why."""
+async def test_failed_loop_ends_the_process_with_code_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The exit code makes an orchestrator restart the process, and the log shows the reason."""
     async with rounds(monkeypatch, tmp_path, defect=Defect.DEAD_LOOP) as played:
         played.world.aws.events.send(END_OF_POLL)
         assert await played.bot.ended() == 1

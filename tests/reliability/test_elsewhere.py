@@ -1,7 +1,8 @@
-"""Figure 10: decided elsewhere, with every event lost: card, thread note and direct message are right within one sweep.
+"""Figure 10: decisions made outside the bot, with every event lost, are shown in Teams after one sweep.
 
-Six ways, each with AWS's list of changes filled and with it empty, for nobody has verified that it is filled: over
-fakes on a clock that is moved by hand, and by the whole program over real HTTP.
+Checks the card, the thread note and the direct message for six ways to decide. Each way runs with and without AWS's list
+of changes, because that list is not verified against real AWS. Runs with fakes and a manual clock, and as the whole
+program over real HTTP.
 """
 
 from collections.abc import Sequence
@@ -29,31 +30,31 @@ LISTS = pytest.mark.parametrize("listed", [True, False], ids=["changes listed", 
 
 
 def banner(way: str) -> str:
-    """Return the words on the card, and in front of what is sent to the requester."""
+    """Return the status text of the card, which also begins the message to the requester."""
     return Localizer("en", "UTC").text(f"banner.{way}")
 
 
-# --- over fakes
+# --- with fakes
 
 
 class StaleLists(FakeAws):
-    """A defective AWS: its lists say for ever what they said first. Shows that the proof can tell."""
+    """A defective AWS for the negative control: its lists never change after the first call."""
 
     first: Sequence[ListedRequest] | None = None
 
     async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """Repeat."""
+        """Return the first list again."""
         if self.first is None:
             self.first = await super().list_requests(account, region, since)
         return self.first
 
     async def revoked(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """Tell nothing."""
+        """Return no revocations."""
         return []
 
 
 async def decided(way: str, aws: type[FakeAws], *, listed: bool) -> bool:
-    """Decide a request in this way behind the bot's back, sweep once; return whether Teams shows it."""
+    """Decide a request outside the bot and sweep once. Return whether Teams shows the decision."""
     world = new_world()
     world.aws = aws(world.clock)
     world.aws.listed = listed
@@ -88,21 +89,21 @@ def _shows(world: World, way: str) -> bool:
     notes, directs = world.chat.of("reply"), world.chat.of("direct")
     if way == "another level":
         return card.buttons and "'step': 'Level2'" in card.card and notes == [] and len(directs) == 1
-    before = 1 if way == "revoked" else 0  # the approval that was revoked had a note and a message of its own
+    before = 1 if way == "revoked" else 0  # the revoked approval already had a note and a message
     told = len(notes) == len(directs) - 1 == before + 1 and "web-prod-01" in notes[-1].card
     return told and not card.buttons and banner(way) in card.card and banner(way) in directs[-1].versions[-1].summary
 
 
 @LISTS
-async def test_decided_elsewhere_shows_within_one_sweep(listed: bool, figure: Figure) -> None:
-    """Approved, rejected, cancelled, timed out, revoked, another level: 6 of 6."""
+async def test_decision_outside_the_bot_is_shown_after_one_sweep(listed: bool, figure: Figure) -> None:
+    """All six ways: approved, rejected, cancelled, timed out, revoked, another level."""
     right = [way for way in WAYS if await decided(way, FakeAws, listed=listed)]
     figure(10, over="fakes", changes_listed=listed, right=f"{len(right)} of {len(WAYS)}")
     assert right == list(WAYS)
 
 
-async def test_lists_that_never_change_would_be_noticed(figure: Figure) -> None:
-    """Control: with nothing to see in the lists nothing is right."""
+async def test_lists_that_never_change_fail_the_proof(figure: Figure) -> None:
+    """Negative control: if the lists show no change, Teams shows none of the six decisions."""
     right = [way for way in WAYS if await decided(way, StaleLists, listed=True)]
     figure(10, control="stale lists", right=f"{len(right)} of {len(WAYS)}")
     assert right == []
@@ -113,12 +114,12 @@ async def test_lists_that_never_change_would_be_noticed(figure: Figure) -> None:
 
 @dataclass(slots=True)
 class MovedClock:
-    """The real time, and some days."""
+    """The real time plus `ahead`."""
 
     ahead: timedelta = field(default_factory=timedelta)
 
     def __call__(self) -> datetime:
-        """Return the moment."""
+        """Return the current time of this clock."""
         return datetime.now(UTC) + self.ahead
 
 
@@ -126,10 +127,10 @@ VERDICTS = {"approved": "approve", "rejected": "reject", "cancelled": "cancel", 
 
 
 @LISTS
-async def test_the_whole_program_shows_what_was_decided_elsewhere(
+async def test_whole_program_shows_decisions_made_outside_the_bot(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, listed: bool, figure: Figure
 ) -> None:
-    """Over real HTTP, no event delivered, one sweep after each decision: 6 of 6."""
+    """Over real HTTP without any event: all six ways are shown after one sweep each."""
     if not listed:
         monkeypatch.delitem(filters._TIMES, "LastModifiedTime")  # an AWS that refuses the filter
     clock = MovedClock()
@@ -143,7 +144,7 @@ async def test_the_whole_program_shows_what_was_decided_elsewhere(
 
 
 async def _play(world: Product, sweep: Sweep, way: str, clock: MovedClock) -> None:
-    """Ask, decide behind the bot's back, sweep once, and wait for what must be seen; a wait has an end."""
+    """Request access, decide outside the bot, sweep once, and wait until Teams shows it. Every wait has a timeout."""
     request = await world.ask("db-prod-01" if way == "another level" else "web-prod-01")
     await sweep.sweep()
     await world.card(request)
@@ -163,7 +164,7 @@ async def _play(world: Product, sweep: Sweep, way: str, clock: MovedClock) -> No
 
 
 async def _seen(world: Product, request: str, way: str, *, notes: int) -> None:
-    """Wait until card, thread and the requester's chat show an end."""
+    """Wait until the card, the thread and the requester's chat show the decision."""
     chat = world.microsoft.world.personal(TARO)
     await world.until(lambda: banner(way) in str(world.cards(request)[0].card))
     await world.until(lambda: len(world.replies(world.cards(request)[0])) == notes)

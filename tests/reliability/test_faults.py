@@ -1,4 +1,4 @@
-"""Figure 11: every service that the bot needs, broken in every way: all converges once healed, and nothing is doubled."""
+"""Figure 11: after an outage of any service, of any kind, everything converges and nothing is doubled."""
 
 import random
 from pathlib import Path
@@ -14,10 +14,10 @@ CELLS = size(ci=8, long=len(GRID))
 
 
 @pytest.mark.timeout(3600)
-async def test_every_service_broken_in_every_way(
+async def test_outage_of_any_service_loses_and_doubles_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
 ) -> None:
-    """The request is decided once, its card and messages follow, and the probes answer all the while."""
+    """The request is decided once, its card and messages are correct, and the probes answer during the outage."""
     async with broken_world(monkeypatch, tmp_path) as there:
         for service, how, phase in random.Random(11).sample(GRID, CELLS):
             await there.cell(service, how, phase)
@@ -35,11 +35,11 @@ async def test_every_service_broken_in_every_way(
     assert there.double == 0
 
 
-async def test_what_is_never_healed_is_not_called_converged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The control: while Teams cannot take the card, the proof says so."""
+async def test_outage_without_an_end_fails_the_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Negative control: while Teams does not accept the card, the proof reports no convergence."""
 
     async def not_healed(_: FaultProxy) -> None:
-        """Leave it broken."""
+        """Leave the service broken."""
 
     async with broken_world(monkeypatch, tmp_path) as there:
         there.patience = 1.5
@@ -48,8 +48,8 @@ async def test_what_is_never_healed_is_not_called_converged(monkeypatch: pytest.
     assert there.unconverged == ["connector 5xx ASKED"]
 
 
-async def test_a_signal_that_is_sent_again_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The control: where a lost reply counts as none, and nobody looks before the next attempt, a second signal leaves."""
+async def test_repeated_signal_fails_the_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Negative control: a bot that retries after a lost reply, without a state check, sends a second signal."""
     async with broken_world(monkeypatch, tmp_path) as there:
         monkeypatch.setattr("bot.aws.jit.signals._outcome", lambda failed: SignalThrottled(failed.code))
         monkeypatch.setattr("bot.service.clicks.state_check.not_waiting", lambda *_: None)

@@ -1,6 +1,6 @@
-"""Figure 12: where names or tags cannot be read, the card comes with what is known, and is completed in place.
+"""Figure 12: if names or tags cannot be read, the card is posted with the known facts and completed later in place.
 
-On a clock that is moved by hand, healed after random times; and by the whole program over real HTTP.
+Runs with a manual clock and outages of random length, and as the whole program over real HTTP.
 """
 
 from collections.abc import AsyncIterator
@@ -17,17 +17,17 @@ from tests.fakes.world import new_world
 from tests.figures import Figure, size
 
 LONGEST_OUTAGE = 3600.0  # seconds
-COMPLETED_AFTER = 600.0  # seconds; the longest pause between two looks at what is incomplete
-KINDS = ("nothing", "name", "tags")  # what of the node can be read meanwhile
+COMPLETED_AFTER = 600.0  # seconds; the longest pause between two reads of an incomplete request
+KINDS = ("nothing", "name", "tags")  # which of the two facts of the node can be read during the outage
 
 
 class Partial(FakeAws):
-    """An AWS whose nodes cannot be read while it is `broken`; `admits`: it says that something is missing."""
+    """An AWS that cannot read all facts of a node while it is `broken`. If `admits`, it marks the facts as incomplete."""
 
     broken, admits = "", True
 
     async def observe(self, key: RequestKey) -> AccessRequest:
-        """Leave out what cannot be read."""
+        """Return the request without the unreadable facts."""
         whole = await super().observe(key)
         if not self.broken:
             return whole
@@ -40,7 +40,7 @@ class Partial(FakeAws):
 
 
 async def outage(seed: int, *, admits: bool = True) -> tuple[bool, bool]:
-    """Play one outage; return whether the card came with what was known, and whether it was completed in place."""
+    """Play one outage. Return whether the card came with the known facts, and whether it was completed in place."""
     chance, world = Random(seed), new_world()
     aws = Partial(world.clock)
     aws.admits, aws.broken = admits, chance.choice(KINDS)
@@ -60,8 +60,8 @@ async def outage(seed: int, *, admits: bool = True) -> tuple[bool, bool]:
     return came, whole
 
 
-async def test_the_card_comes_at_once_and_is_completed_in_place(figure: Figure) -> None:
-    """However long EC2 is away: one card, with buttons from the first second, whole ten minutes after at the latest."""
+async def test_card_is_posted_at_once_and_completed_in_place(figure: Figure) -> None:
+    """For any outage of EC2: one card with buttons after a second, complete at most ten minutes after the outage."""
     seeds = size(ci=8, long=500)
     played = [await outage(seed) for seed in range(seeds)]
     late, unfinished = sum(not came for came, _ in played), sum(not whole for _, whole in played)
@@ -69,8 +69,8 @@ async def test_the_card_comes_at_once_and_is_completed_in_place(figure: Figure) 
     assert (late, unfinished) == (0, 0)
 
 
-async def test_an_answer_that_hides_what_it_lacks_would_be_noticed(figure: Figure) -> None:
-    """Control: an AWS side that calls a part the whole; its card stays as it was."""
+async def test_incomplete_answer_marked_as_complete_fails_the_proof(figure: Figure) -> None:
+    """Negative control: an AWS side marks incomplete facts as complete, so the card is never completed."""
     played = [await outage(seed, admits=False) for seed in range(3)]
     unfinished = sum(not whole for _, whole in played)
     figure(12, control="incomplete answers pass for complete", outages=3, not_completed=unfinished)
@@ -79,14 +79,14 @@ async def test_an_answer_that_hides_what_it_lacks_would_be_noticed(figure: Figur
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
-    """AWS and Teams, the bot not started yet."""
+    """AWS and Teams; the bot is not started."""
     async with product(monkeypatch, tmp_path) as world:
         yield world
 
 
 @pytest.mark.parametrize("operation", ["DescribeInstances", "DescribeInstanceInformation"])
-async def test_the_whole_program_completes_its_card(world: Product, operation: str, figure: Figure) -> None:
-    """Over real HTTP: EC2, then Systems Manager's inventory, is away and comes back."""
+async def test_whole_program_completes_its_card(world: Product, operation: str, figure: Figure) -> None:
+    """Over real HTTP: EC2, or Systems Manager's inventory, fails for a time and recovers."""
     world.aws.faults.fail(operation, "RequestLimitExceeded", times=None)
     async with world.running():
         request = await world.ask()

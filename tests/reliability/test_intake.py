@@ -1,7 +1,7 @@
-"""Figure 8: whatever SQS does with its messages, every request has one row and one card.
+"""Figure 8: every request has one row and one card, however SQS delivers its messages.
 
-Copies, any order, visibility that ends in mid-work, deletes and a store that fail now and then: random schedules, each
-from a seed, on a clock that is moved by hand. Two controls show that the proof can tell a lost and a doubled card.
+Each seed makes a random schedule on a manual clock: copies, any order, visibility timeouts during work, failing deletes
+and a failing store. Two negative controls show that the proof detects a lost card and a doubled card.
 """
 
 import asyncio
@@ -31,69 +31,71 @@ from tests.figures import Figure, size
 
 KIND = "Requester Access Request Status Update"
 REQUESTS = 3
-SLOWEST = 90.0  # seconds for one write: longer than a message stays invisible
-LONG_ENOUGH = 30  # minutes of the hand-moved clock, after which everything must have come to its end
-MOST_FAILURES = 3  # of the store for one request: fewer than the receives after which the queue gives a message up
+SLOWEST = 90.0  # seconds for one write; longer than the visibility timeout of a message
+LONG_ENOUGH = 30  # minutes on the manual clock, after which the queue must be empty
+MOST_FAILURES = (
+    3  # failed writes per request; fewer than the receives after which SQS moves a message to the dead-letter queue
+)
 
 
-class Slow:
-    """What makes a store slow and moody in the hands of the intake; the looks have a store that works."""
+class FailingStore:
+    """A slow store with random failures, for the intake only. The reconcile loop uses the store that works."""
 
     def __init__(self, store: Store, clock: ManualClock, chance: Random) -> None:
         self._store, self._clock, self._chance = store, clock, chance
         self._failures: dict[RequestKey, int] = {}
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Take its time, then write or not."""
+        """Wait for a random time, then write or fail."""
         if self._chance.random() < 0.3:
             await self._clock.sleep(self._chance.uniform(0, SLOWEST))
         left = self._failures.setdefault(key, self._chance.randint(0, MOST_FAILURES))
         if left:
             self._failures[key] = left - 1
-            raise StoreUnavailable("moody")
+            raise StoreUnavailable("random failure")
         return await self._store.apply(key, change, now=now)
 
     async def next_due(self) -> datetime | None:
-        """Answer now and then."""
+        """Answer, or fail in one of ten calls."""
         if self._chance.random() < 0.1:
-            raise StoreUnavailable("moody")
+            raise StoreUnavailable("random failure")
         return await self._store.next_due()
 
 
-class Overwriting(MemoryStore):
-    """A defective store: slow, and it lays what it writes over whatever was written meanwhile."""
+class OverwritingStore(MemoryStore):
+    """A defective, slow store: it overwrites what others wrote since its read."""
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__()
-        self.clock, self.delay = clock, 1.5  # seconds; longer than the pause between two looks at what is due
+        self.clock, self.delay = clock, 1.5  # seconds; longer than the pause between two reads of the due rows
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write what is long out of date."""
+        """Write a row that is out of date by then."""
         written = apply_change(await self.load(key), key, change, now=now)
         await self.clock.sleep(self.delay)
         return self._keep(*written)
 
 
-async def schedule(seed: int, *, queue: type[FakeSqs] = FakeSqs, heedless: bool = False) -> list[int]:
-    """Play one schedule with two processes; return how many cards each request got."""
+async def schedule(seed: int, *, queue: type[FakeSqs] = FakeSqs, overwriting: bool = False) -> list[int]:
+    """Play one schedule with two processes. Return how many cards each request has."""
     chance, first = Random(seed), new_world()
-    if heedless:
-        first.store = Overwriting(first.clock)
+    if overwriting:
+        first.store = OverwritingStore(first.clock)
         first.build()
     second = World(first.clock, first.aws, first.chat, first.people, first.store, owner="replica-2")
     sqs = queue(first.clock, chance, trouble=0.2)
     keys = [first.aws.add(number) for number in range(1, REQUESTS + 1)]
     for key in keys:
         sqs.send(Hint("", key, KIND), copies=chance.randint(1, 4))
-    moody = Slow(first.store, first.clock, chance)
-    intakes = [asyncio.create_task(_intake(first, sqs, moody).run()) for _ in range(2)]
+    failing = FailingStore(first.store, first.clock, chance)
+    intakes = [asyncio.create_task(_intake(first, sqs, failing).run()) for _ in range(2)]
     async with first.running(), second.running():
         for _ in range(LONG_ENOUGH):
             if not sqs.kept:
                 break
             await first.clock.advance(60)
-        if isinstance(first.store, Overwriting):
-            first.store.delay = 0.0  # so that everybody comes to rest
+        if isinstance(first.store, OverwritingStore):
+            first.store.delay = 0.0  # lets all pending work end
         await first.clock.advance(30)
     for each in intakes:
         each.cancel()
@@ -102,9 +104,9 @@ async def schedule(seed: int, *, queue: type[FakeSqs] = FakeSqs, heedless: bool 
     return [_cards(first, key) for key in keys]
 
 
-def _intake(world: World, sqs: FakeSqs, moody: Slow) -> Intake:
-    """Return an intake whose process wakes no looker: both find what is due at the same moment."""
-    rows = Rows(moody, world.clock)  # type: ignore[arg-type]  # all that it calls
+def _intake(world: World, sqs: FakeSqs, failing: FailingStore) -> Intake:
+    """Return an intake that wakes no reconcile loop, so that both loops find a due row at the same time."""
+    rows = Rows(failing, world.clock)  # type: ignore[arg-type]  # it has every method that the intake calls
     telemetry = Telemetry(CollectorRegistry())
     return Intake(queue=sqs, rows=rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry)
 
@@ -113,26 +115,26 @@ def _cards(world: World, key: RequestKey) -> int:
     return sum(key.ops_item_id in sent.card for sent in world.chat.of("post"))
 
 
-async def test_any_schedule_makes_one_card_a_request(figure: Figure) -> None:
-    """1 to 4 copies, shuffled, late, with failing deletes and a moody store: one row and one card, in every schedule."""
+async def test_any_schedule_makes_one_card_per_request(figure: Figure) -> None:
+    """One to four copies in any order, late, with failing deletes and a failing store, still make one card."""
     seeds = size(ci=20, long=1000)
     wrong = [seed for seed in range(seeds) if await schedule(seed) != [1] * REQUESTS]
     figure(8, schedules=seeds, wrong=len(wrong))
     assert wrong == []
 
 
-async def test_a_queue_that_loses_messages_would_be_noticed(figure: Figure) -> None:
-    """Control: at most once instead of at least once, and some request has no card."""
+async def test_queue_that_loses_messages_fails_the_proof(figure: Figure) -> None:
+    """Negative control: with an at-most-once queue, some request has no card."""
     seeds = size(ci=6, long=200)
     lost = len([seed for seed in range(seeds) if 0 in await schedule(seed, queue=LossyQueue)])
     figure(8, control="at-most-once queue", schedules=seeds, noticed=lost)
     assert lost > 0
 
 
-async def test_a_store_that_writes_over_others_would_be_noticed(figure: Figure) -> None:
-    """Control: without compare-and-set two processes post the same card."""
+async def test_store_without_compare_and_set_fails_the_proof(figure: Figure) -> None:
+    """Negative control: without compare-and-set, two processes post the same card."""
     seeds = size(ci=6, long=200)
-    doubled = len([seed for seed in range(seeds) if max(await schedule(seed, heedless=True)) > 1])
+    doubled = len([seed for seed in range(seeds) if max(await schedule(seed, overwriting=True)) > 1])
     figure(8, control="store without compare-and-set", schedules=seeds, noticed=doubled)
     assert doubled > 0
 
@@ -141,8 +143,8 @@ async def test_a_store_that_writes_over_others_would_be_noticed(figure: Figure) 
 
 
 @pytest.mark.parametrize("poison", [1, 25])
-async def test_poison_ends_in_the_dead_letter_queue_and_blocks_nobody(poison: int, figure: Figure) -> None:
-    """More poison than a batch holds: the cards come all the same, and the queue's redrive takes the poison away."""
+async def test_poison_messages_do_not_block_cards(poison: int, figure: Figure) -> None:
+    """Cards are posted despite more poison messages than a batch holds. These end in the dead-letter queue."""
     world = new_world()
     sqs = FakeSqs(world.clock, Random(poison))
     keys = [world.aws.add(number) for number in range(1, 21)]
@@ -163,8 +165,10 @@ async def test_poison_ends_in_the_dead_letter_queue_and_blocks_nobody(poison: in
     assert (cards, len(sqs.dead), sqs.kept) == (len(keys), poison, [])
 
 
-async def test_poison_in_a_real_queue(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
-    """Over HTTP with SQS's own redrive: the request is marked, the poison ends in the dead-letter queue."""
+async def test_poison_message_over_http_ends_in_the_dead_letter_queue(
+    monkeypatch: pytest.MonkeyPatch, figure: Figure
+) -> None:
+    """The simulated SQS moves the poison message by its redrive policy. The request becomes due."""
     monkeypatch.setattr(queue_module, "INVISIBLE_SECONDS", 0)
     monkeypatch.setattr(queue_module, "POLL_SECONDS", 0)
     world = new_world()
@@ -193,8 +197,8 @@ async def test_poison_in_a_real_queue(monkeypatch: pytest.MonkeyPatch, figure: F
 # --- bounds
 
 
-async def test_a_store_that_is_away_keeps_its_messages_in_the_queue() -> None:
-    """An hour without a store: nothing is given up, for nothing is received in vain; afterwards all cards come."""
+async def test_store_outage_leaves_messages_in_the_queue() -> None:
+    """For an hour without a store the intake stops receiving, so no message is dead-lettered. Then all cards come."""
     world = new_world()
     sqs = FakeSqs(world.clock, Random(1))
     for number in range(1, 31):
@@ -216,8 +220,8 @@ async def test_a_store_that_is_away_keeps_its_messages_in_the_queue() -> None:
     assert (sqs.kept, len(world.chat.of("post"))) == ([], 30)
 
 
-async def test_messages_that_come_faster_than_looks_pile_up_nowhere() -> None:
-    """5,000 messages on 20 requests while nobody looks: 20 rows, and nothing else that grows."""
+async def test_many_messages_about_few_requests_use_one_row_each() -> None:
+    """5,000 messages about 20 requests without a reconcile loop make 20 due rows, and 20 cards once it runs."""
     world = new_world()
     sqs = FakeSqs(world.clock, Random(1))
     keys = [world.aws.add(number) for number in range(1, 21)]

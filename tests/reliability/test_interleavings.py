@@ -1,6 +1,6 @@
-"""Figure 5: four processes over one store, five people who press, processes that die, in an order that a seed decides.
+"""Figure 5: four processes on one store, with clicks of five people and crashes, in an order that a seed decides.
 
-Four vote, and two of them revoke; the fifth is the requester, who sometimes cancels beside the votes.
+Four people vote, and two of them revoke. The fifth is the requester, who sometimes cancels during the votes.
 """
 
 import pytest
@@ -14,11 +14,11 @@ pytestmark = pytest.mark.usefixtures("silence")
 
 SEEDS = size(ci=100, long=10_000)
 BLIND_SEEDS = size(ci=30, long=1_000)
-SEEN = 0.1  # share of the seeds that must fail where the claim is gone, or the proof sees nothing
+SEEN = 0.1  # share of the seeds that must fail without the claim
 
 
 async def test_no_order_of_events_doubles_a_signal(figure: Figure) -> None:
-    """Whatever the order: one accepted signal for each click, everything converges, one extra message per crash."""
+    """In any order: at most one accepted signal per click and one extra message per crash, and all rows converge."""
     ends: dict[int, End] = {seed: await end_of(seed) for seed in range(SEEDS)}
     assert {seed: end for seed, end in ends.items() if not end.good} == {}
     crashes = sum(end.crashes for end in ends.values())
@@ -38,10 +38,10 @@ async def test_no_order_of_events_doubles_a_signal(figure: Figure) -> None:
     )
 
 
-async def test_without_the_claim_the_same_seeds_double_signals(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
-    """The proof is not blind: where every click is let through, more than one seed in ten doubles a signal."""
+async def test_missing_claim_fails_the_proof(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
+    """Negative control: if every click is accepted, more than one seed in ten doubles a signal."""
     monkeypatch.setattr(claiming, "claim", lambda **_: Claim())
-    monkeypatch.setattr(signalling, "has_room", lambda *_: True)  # belt and braces come off together
+    monkeypatch.setattr(signalling, "has_room", lambda *_: True)  # the second check of the same rule
     ends = [await end_of(seed) for seed in range(BLIND_SEEDS)]
     failed = sum(bool(end.doubled) for end in ends)
     assert failed > SEEN * BLIND_SEEDS

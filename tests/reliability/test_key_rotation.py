@@ -1,6 +1,6 @@
-"""Figure 13: a token of a new signing key is accepted after one refresh, and known keys serve on while there are none.
+"""Figure 13: a token with a new signing key is accepted after one refresh, and known keys stay valid in an outage.
 
-What one module owes to it is in tests/unit/teams/test_keys.py; here clicks come over real HTTP to the whole program.
+Clicks reach the whole program over real HTTP. tests/unit/teams/test_keys.py tests the module alone.
 """
 
 import asyncio
@@ -23,26 +23,26 @@ PEOPLE_AT_ONCE = 20
 
 @dataclass(slots=True)
 class Keyed:
-    """A running bot with a card that waits, and Microsoft's keys."""
+    """A running bot with a pending card, and Microsoft's signing keys."""
 
     world: Product
     lead: TimeOffset
     card: Message
 
     async def refresh(self, *, at_once: int = 1) -> set[int]:
-        """Have the card refreshed, which needs a good token and nothing else; return the statuses."""
+        """Refresh the card, which needs only a valid token. Return the HTTP statuses."""
         microsoft, url = self.world.microsoft, self.world.bot_url
         answers = (microsoft.click(url, HANAKO, self.card, "refresh") for _ in range(at_once))
         return {status for status, _ in await asyncio.gather(*answers)}
 
     def fetched(self) -> int:
-        """Return how often the keys were asked for."""
+        """Return how many times the keys were requested."""
         return len(self.world.microsoft.faults.matching("GET", rf"{KEYS}keys$"))
 
 
 @pytest.fixture
 async def keyed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Keyed]:
-    """Start the bot on a clock that can be put forward, with the first key known."""
+    """Start the bot on an adjustable clock, and let it fetch the first key."""
     lead = TimeOffset()
     monkeypatch.setattr("bot.app.SystemClock", lambda: OffsetClock(lead.now))
     async with product(monkeypatch, tmp_path, timestamp=lead.timestamp, now=lead.now) as world, world.running():
@@ -51,8 +51,8 @@ async def keyed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
         yield there
 
 
-async def test_the_first_token_of_a_new_key(keyed: Keyed, figure: Figure) -> None:
-    """Twenty clicks at once, all signed with a key that nobody knows: one refresh, and every one is served."""
+async def test_first_clicks_with_a_new_key_cause_one_refresh(keyed: Keyed, figure: Figure) -> None:
+    """Twenty simultaneous clicks with a new key are all accepted after one refresh."""
     keyed.lead.put_forward(REFRESH_GAP)
     before = keyed.fetched()
     keyed.world.microsoft.signer.rotate("key-2")
@@ -62,8 +62,8 @@ async def test_the_first_token_of_a_new_key(keyed: Keyed, figure: Figure) -> Non
     assert (statuses, refreshes) == ({200}, 1)
 
 
-async def test_known_keys_serve_on_while_there_are_none(keyed: Keyed, figure: Figure) -> None:
-    """The keys cannot be had: known ones serve for five days, a token of an unknown key is refused, not answered 5xx."""
+async def test_known_keys_are_valid_for_five_days_of_an_outage(keyed: Keyed, figure: Figure) -> None:
+    """If keys cannot be fetched, known ones stay valid for five days. A token with an unknown key gets 401, not 5xx."""
     signer = keyed.world.microsoft.signer
     keyed.world.microsoft.fault("GET", KEYS, status=503, times=None)
     known = set[int]()
@@ -79,8 +79,8 @@ async def test_known_keys_serve_on_while_there_are_none(keyed: Keyed, figure: Fi
     assert (known, unknown, outdated) == ({200}, {401}, {401})
 
 
-async def test_keys_that_come_back_are_taken(keyed: Keyed) -> None:
-    """Once they can be had again, the next token of the new key is accepted."""
+async def test_new_key_is_accepted_after_the_outage(keyed: Keyed) -> None:
+    """When keys can be fetched again, the next token with the new key is accepted."""
     microsoft = keyed.world.microsoft
     microsoft.fault("GET", KEYS, status=503, times=None)
     microsoft.signer.rotate("key-2")
@@ -91,11 +91,11 @@ async def test_keys_that_come_back_are_taken(keyed: Keyed) -> None:
     assert await keyed.refresh() == {200}
 
 
-async def test_without_a_refresh_the_new_key_is_refused(keyed: Keyed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The control: keys that are never asked for again accept no token of a new one."""
+async def test_missing_refresh_fails_the_proof(keyed: Keyed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control: if keys are never fetched again, a token with a new key is refused."""
 
     async def never(*_: object) -> None:
-        """Ask nobody."""
+        """Fetch no keys."""
 
     monkeypatch.setattr("bot.teams.inbound.keys.SigningKeys._refresh", never)
     keyed.lead.put_forward(REFRESH_GAP)

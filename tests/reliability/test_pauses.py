@@ -1,9 +1,9 @@
-"""Figure 6: a process that stands still past its claim, its lease or the minute of a click, in front of each of its calls.
+"""Figure 6: one process pauses before each of its calls, longer than its claim, its lease or the minute of a click lasts.
 
-Accepted, and spared here: the five seconds for which a state check is good, and the gap between the last look at the
-clock, after "sending" is durable, and the socket. A process that stands there for longer than a minute sends a signal of
-which the others believe that it is not coming any more. Nothing that one machine can ask closes it, for AWS takes no
-token that would make a signal of a past step or claim void.
+Two gaps are accepted and not tested here: the five seconds for which a state check is valid, and the gap between the last
+time check, after "sending" is stored, and the write to the socket. A process that pauses in the second gap for more than a
+minute sends a signal that other processes have given up. No check in the bot can close this gap, because AWS accepts no
+token that would invalidate a signal of an earlier step or claim.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ SEEDS = size(ci=100, long=1_000)
 
 
 async def test_no_pause_doubles_a_signal(figure: Figure) -> None:
-    """Wherever it stands: no signal is doubled, everything converges, one message too much for a pause at most."""
+    """Wherever the process pauses, no signal is doubled, everything converges, and at most one message is superfluous."""
     ends = {seed: await end_of(seed) for seed in range(SEEDS)}
     assert {seed: end for seed, end in ends.items() if not end.good} == {}
     paused_at = Counter(end.paused_at for end in ends.values() if end.paused_at)

@@ -1,4 +1,4 @@
-"""Figure 4: the real process is killed by SIGKILL at twenty named points, and nothing that was durable is lost."""
+"""Figure 4: the real process is killed by SIGKILL at twenty named points, and no stored decision is lost."""
 
 import asyncio
 import random
@@ -18,19 +18,19 @@ ROUNDS = size(ci=4, long=200)
 
 
 def order(number: int) -> list[Point]:
-    """Return the points of so many rounds: all of them in turn, each time in another order."""
+    """Return the points of this many rounds. All points come once, then again in another order."""
     drawn = random.Random(number)
     laps = [drawn.sample(list(Point), len(Point)) for _ in range(-(-number // len(Point)))]
     return [point for lap in laps for point in lap][:number]
 
 
 @pytest.mark.timeout(7200)
-async def test_nothing_durable_is_lost_whenever_the_process_is_killed(
+async def test_sigkill_at_any_point_loses_no_stored_decision(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
 ) -> None:
-    """Every request converges within one sweep, no click is signalled twice, a kill costs one message at most.
+    """Requests converge within one sweep, no click sends two signals, and a kill causes at most one extra message.
 
-    The audit trail has every step of a decision. It has no `clicked` for a click whose process died before its answer.
+    The audit trail has every step of a decision. It has no `clicked` entry if the process died before it answered.
     """
     async with rounds(monkeypatch, tmp_path) as played:
         for point in order(ROUNDS):
@@ -54,10 +54,10 @@ async def test_nothing_durable_is_lost_whenever_the_process_is_killed(
 
 
 @pytest.mark.parametrize(("defect", "signals"), [("", 1), (Defect.LOST_WRITE, 2)], ids=["product", "lost write"])
-async def test_a_signal_that_aws_takes_up_after_the_restart(
+async def test_late_signal_of_a_killed_process_is_not_sent_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, defect: str, signals: int
 ) -> None:
-    """The next process sends no second one. The control: a store that does not keep that a signal may leave sends two."""
+    """AWS accepts the signal after the restart. Negative control: a store that loses the "sending" write causes two."""
     async with rounds(monkeypatch, tmp_path, defect=defect) as played:
         request = await played.world.ask()
         await played.until(lambda row: quiet(row, Status.PENDING), request)
@@ -75,6 +75,6 @@ async def test_a_signal_that_aws_takes_up_after_the_restart(
 
 
 def _taken_over(row: Record, sent: int, *, wanted: int) -> bool:
-    """Tell whether the next process has done with the decision what it will."""
+    """Return whether the next process has handled the decision: marked it as unknown, or sent the expected signals."""
     looked_for = any(each.state is DecisionState.UNKNOWN for each in row.decisions)
     return looked_for if wanted == 1 else sent == wanted

@@ -1,4 +1,4 @@
-"""Figure 20: ten thousand requests through their whole life, and the process is as it was after the first ones."""
+"""Figure 20: after ten thousand complete requests the process uses no more resources than after the first ones."""
 
 import logging
 from collections.abc import Iterator
@@ -12,31 +12,31 @@ from bot.store.sqlite.store import SqliteStore
 from tests.figures import LONG, Figure, size
 from tests.reliability.soaking import Measured, soak
 
-WARM_UP = size(ci=40, long=2_500)  # the long one: until 2,048 tokens and 4,096 texts are remembered, which is the most
+WARM_UP = size(ci=40, long=2_500)  # `long` fills the caches: 2,048 tokens and 4,096 texts
 LIVES = size(ci=120, long=10_000)
-GROWTH = 0.05  # of memory after warm-up
-CONNECTIONS = 2  # that may be open at one moment and not at another, one in either direction
-# that may stay: bounded caches still fill during a short run; of a request that is kept it would be dozens
+GROWTH = 0.05  # allowed share of growth in memory after the warm-up
+CONNECTIONS = 2  # allowed difference in open connections, one in each direction
+# objects that may remain per request: bounded caches still fill in a short run; a kept request has dozens
 OBJECTS_A_LIFE = size(ci=20, long=1)
 
 
 @pytest.fixture(autouse=True)
 def _quiet_log() -> Iterator[None]:
-    """Write no log: a captured one would be what grows."""
+    """Disable the log, because a captured log would grow."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()
 
 
 def unsettled(measured: Measured) -> dict[str, int]:
-    """Name what is left of lives that are over; the loop that looks and the test itself are no leftovers."""
+    """Return the counts of watches and rows that remain after all requests have ended."""
     left = {"watches": measured.watches, "rows": measured.rows}
     return {name: number for name, number in left.items() if number}
 
 
 @pytest.mark.timeout(7200)
-async def test_nothing_grows(tmp_path: Path, figure: Figure) -> None:
-    """Memory grows by less than 5 % after warm-up, file descriptors and tasks stay, and nothing is left unsettled."""
+async def test_resources_do_not_grow_with_requests(tmp_path: Path, figure: Figure) -> None:
+    """Memory grows by less than 5% after the warm-up, and no descriptors, tasks, watches or rows accumulate."""
     async with soak(tmp_path) as soaked:
         await soaked.live(WARM_UP)
         warm = await soaked.measured()
@@ -60,26 +60,26 @@ async def test_nothing_grows(tmp_path: Path, figure: Figure) -> None:
     assert end.tasks <= warm.tasks
     assert end.descriptors <= warm.descriptors + CONNECTIONS
     assert kept < OBJECTS_A_LIFE
-    assert growth < GROWTH or not LONG  # of so few lives the allocator's own ups and downs are more
+    assert growth < GROWTH or not LONG  # in a short run the allocator's variation is larger
 
 
 class Hoarder(SqliteStore):
-    """A defective store: it never forgets."""
+    """A defective store: it never deletes expired rows."""
 
     async def forget_expired(self, now: datetime) -> int:
         """Keep everything."""
         return 0
 
 
-async def test_what_is_never_forgotten_is_told(tmp_path: Path) -> None:
-    """The control: rows that a store keeps for ever are left over."""
+async def test_rows_that_are_never_deleted_fail_the_proof(tmp_path: Path) -> None:
+    """Negative control: rows that the store never deletes are counted."""
     async with soak(tmp_path, kind=Hoarder) as soaked:
         await soaked.live(2)
         assert unsettled(await soaked.measured()) == {"rows": 2}
 
 
-async def test_who_still_waits_is_told(tmp_path: Path) -> None:
-    """The control: somebody who waits for a row without end is left over."""
+async def test_watch_that_never_ends_fails_the_proof(tmp_path: Path) -> None:
+    """Negative control: a caller that waits for a row forever is counted."""
     async with soak(tmp_path) as soaked:
         await soaked.live(2)
         soaked.world.rows._watches[soaked.world.aws.add(3)] = None  # type: ignore[assignment]  # only counted

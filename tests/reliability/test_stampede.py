@@ -1,4 +1,4 @@
-"""Figure 7: two hundred approvers click at once over real HTTP, on one process and on three over one store."""
+"""Figure 7: two hundred approvers click at once over real HTTP, with one process or three on the same store."""
 
 import asyncio
 import json
@@ -26,9 +26,9 @@ from tests.fakes.teams_world import Message
 from tests.figures import LONG, Figure, size
 
 CROWD = crowd(200)
-# moto reads its whole table for every query, and each round adds two hundred entries of the audit trail
+# few rounds on DynamoDB: moto reads the whole table for each query, and each round adds 200 audit entries
 ROUNDS_OF = {"sqlite": size(ci=1, long=50), "dynamodb": size(ci=1, long=5)}
-INVOKE_LIMIT = 3.0  # seconds; what an approver's client is promised
+INVOKE_LIMIT = 3.0  # seconds; the promised time to answer a click
 TABLE = "node-access"
 STORES = ("sqlite", "dynamodb")
 REPLICAS = [pytest.param(1, "sqlite", id="one"), *(pytest.param(3, each, id=f"three-{each}") for each in STORES)]
@@ -36,7 +36,7 @@ REPLICAS = [pytest.param(1, "sqlite", id="one"), *(pytest.param(3, each, id=f"th
 
 @dataclass(slots=True)
 class Crowded:
-    """A world whose bot may be several processes over one store, and what was measured there."""
+    """A world with one or several bot processes on one store, and the measurements."""
 
     world: Product
     urls: list[str]
@@ -44,7 +44,7 @@ class Crowded:
     statuses: set[int] = field(default_factory=set)
 
     async def all_at_once(self, card: Message, people: Sequence[Person], verbs: Sequence[str]) -> list[str]:
-        """Have everybody press a button of the card at one moment, spread over the processes; return the answers."""
+        """Let all people click the card at the same time, distributed over the processes. Return the answers."""
         microsoft = self.world.microsoft
         clicks = [microsoft.signed(microsoft.pressed(who, card, verb)) for who, verb in zip(people, cycle(verbs))]
 
@@ -58,27 +58,27 @@ class Crowded:
         return await asyncio.gather(*(press(url, *click) for url, click in zip(cycle(self.urls), clicks)))
 
     async def waiting_card(self, node: str = "web-prod-01") -> tuple[str, Message]:
-        """Ask for access; return the request and its card as everybody has it on their screen."""
+        """Request access. Return the request and a copy of its card, as all approvers see it."""
         request = await self.world.ask(node)
         return request, deepcopy(await self.world.card(request))
 
     def effects(self, request: str) -> list[str]:
-        """Return who decided a request in AWS, as often as they did."""
+        """Return the session name of each accepted decision of a request in AWS."""
         effects = self.world.aws.effects("Approve", "Reject")
         return [each.by.rpartition("/")[2] for each in effects if each.ops_item_id == request]
 
     def decided_by(self, request: str, people: set[str]) -> bool:
-        """Tell whether exactly these people have decided it, and its card shows that it is decided."""
+        """Return whether exactly these people decided the request, and its card shows the decision."""
         card = json.dumps(self.world.cards(request)[0].card)
         return set(self.effects(request)) == people and "Approved by" in card and not _has_buttons(card)
 
     async def settled(self, request: str) -> None:
-        """Wait until a request's end is told: its card has no buttons, and a note stands in its thread."""
+        """Wait until Teams shows the decision: the card has no buttons and its thread has a note."""
         (card,) = self.world.cards(request)
         await self.world.until(lambda: not _has_buttons(json.dumps(card.card)) and bool(self.world.replies(card)))
 
     def signals(self) -> int:
-        """Return how many signals reached AWS, refused ones too."""
+        """Return how many signals reached AWS, including refused ones."""
         return self.world.signals()
 
 
@@ -86,7 +86,7 @@ class Crowded:
 async def crowded(
     monkeypatch: pytest.MonkeyPatch, folder: Path, *, replicas: int = 1, store: str = "sqlite", defect: str = ""
 ) -> AsyncIterator[Crowded]:
-    """Make the world with its two hundred approvers, and start so many processes over one store."""
+    """Build the world with its two hundred approvers, and start `replicas` processes on one store."""
     async with product(monkeypatch, folder, people=[*PEOPLE, *CROWD]) as world, Processes() as processes:
         environ = environment(world, folder, store=f"dynamodb:{TABLE}" if store == "dynamodb" else "")
         if store == "dynamodb":
@@ -99,21 +99,21 @@ async def crowded(
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("replicas", "store"), REPLICAS)
-async def test_two_hundred_at_once(
+async def test_two_hundred_simultaneous_clicks_send_one_signal(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure, replicas: int, store: str
 ) -> None:
-    """One signal, no answer of 5xx; everybody is told who decided, or that a decision is on its way, and nothing else."""
+    """Every click is answered with 200, and shows who decided or that a decision is in progress."""
     told = 0
     async with crowded(monkeypatch, tmp_path, replicas=replicas, store=store) as there:
         for number in range(1, ROUNDS_OF[store] + 1):
             request, card = await there.waiting_card()
             answers = await there.all_at_once(card, CROWD, ("approve", "reject"))
-            await there.settled(request)  # on a busy machine every answer may come before the signal
+            await there.settled(request)  # on a busy machine all answers may come before the signal
             (decider,) = there.effects(request)
             assert there.signals() == number
-            late = [answer for answer in answers if not _tells(answer, decider)]
+            late = [answer for answer in answers if not _names(answer, decider)]
             told += len(answers) - len(late)
-            assert [answer for answer in late if not _says_that_it_goes_on(answer)] == []
+            assert [answer for answer in late if not _is_in_progress(answer)] == []
     figure(
         7,
         replicas=replicas,
@@ -126,19 +126,19 @@ async def test_two_hundred_at_once(
         slowest_answer=round(there.slowest, 2),
     )
     assert there.statuses == {200}
-    # How many are told in time, and in how many seconds, proves nothing on a busy machine of continuous integration.
+    # Times prove nothing on a busy machine in continuous integration, so only the long run checks them.
     assert told == ROUNDS_OF[store] * len(CROWD) or not LONG
     assert there.slowest < INVOKE_LIMIT or not LONG
 
 
-def _tells(answer: str, decider: str) -> bool:
-    """Tell whether an answer names who decided: `person.7@example.com` is Person 7."""
+def _names(answer: str, decider: str) -> bool:
+    """Return whether an answer names the person who decided. `person.7@example.com` is shown as Person 7."""
     number = decider.removeprefix("person.").partition("@")[0]
     return re.search(rf"\bPerson {number}\b", answer) is not None
 
 
-def _says_that_it_goes_on(answer: str) -> bool:
-    """Tell whether an answer says that a decision is on its way: one's own, or somebody's."""
+def _is_in_progress(answer: str) -> bool:
+    """Return whether an answer shows that a decision is in progress, this person's or another one's."""
     return any(words(f"notice.{code}") in answer for code in ("busy", "applying", "store_slow"))
 
 
@@ -147,13 +147,13 @@ def _has_buttons(answer: str) -> bool:
 
 
 @pytest.mark.parametrize(("replicas", "store"), REPLICAS[1:])
-async def test_two_approvals_at_one_instant_both_count(
+async def test_two_simultaneous_approvals_both_count(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure, replicas: int, store: str
 ) -> None:
-    """Where a level takes two approvals, two people who press at the same moment have decided it."""
+    """Two people who click at the same time decide a level that requires two approvals."""
     pairs = size(ci=2, long=50)
     async with crowded(monkeypatch, tmp_path, replicas=replicas, store=store) as there:
-        await asyncio.to_thread(_demand_two_approvals, there.world)
+        await asyncio.to_thread(_require_two_approvals, there.world)
         for _ in range(pairs):
             request, card = await there.waiting_card("bastion-01")
             await there.all_at_once(card, (HANAKO, ICHIRO), ("approve",))
@@ -163,7 +163,7 @@ async def test_two_approvals_at_one_instant_both_count(
     assert there.statuses == {200}
 
 
-def _demand_two_approvals(world: Product) -> None:
+def _require_two_approvals(world: Product) -> None:
     levels = [level("ManualApproval", APPROVER_ROLE, needed=2)]
     content: dict[str, Any] = manual_policy(levels, targets={"tag:Environment": ["shared"]})
     ssm = world.aws.client("ssm")
@@ -171,8 +171,8 @@ def _demand_two_approvals(world: Product) -> None:
     ssm.close()
 
 
-async def test_without_the_claim_many_signals_leave(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The control: where all are let through, everybody who looks before the first effect sends a signal."""
+async def test_missing_claim_fails_the_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Negative control: if every click is accepted, all clicks before the first effect send a signal."""
     async with crowded(monkeypatch, tmp_path, defect=Defect.NO_CLAIM) as there:
         _, card = await there.waiting_card()
         with there.world.aws.faults.hold("SendAutomationSignal"):

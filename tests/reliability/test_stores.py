@@ -1,4 +1,4 @@
-"""Figure 2: whatever sequence of calls two processes make, each store does what one model of dictionaries would do."""
+"""Figure 2: for any sequence of calls by two processes, each store returns the same as a model of dictionaries."""
 
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,13 @@ AS_PROOF = settings(
     max_examples=EXAMPLES,
     stateful_step_count=STEPS,
     deadline=None,
-    database=None,  # each run is a proof of its own
-    suppress_health_check=list(HealthCheck),  # how fast the machine is proves nothing
+    database=None,  # no run depends on earlier ones
+    suppress_health_check=list(HealthCheck),  # a slow machine is no failure
 )
 AS_CONTROL = settings(
     AS_PROOF,
     max_examples=100,
-    phases=[Phase.generate],  # that there is a divergence is enough; nobody wants it shorter
+    phases=[Phase.generate],  # one divergence is enough, so do not shrink it
     derandomize=True,
     report_multiple_bugs=False,
 )
@@ -33,8 +33,8 @@ CONDITIONAL = ("PutItem", "UpdateItem", "TransactWriteItems")
 
 
 @pytest.mark.parametrize("machine", [SqliteMachine, DynamoMachine], ids=lambda machine: machine.kind)
-def test_a_store_never_diverges_from_the_model(machine: type[StoreMachine], figure: Figure) -> None:
-    """Rows, lists, people, leases, watermarks and the audit trail are those of the model, at every look."""
+def test_store_never_diverges_from_the_model(machine: type[StoreMachine], figure: Figure) -> None:
+    """Rows, lists, people, leases, watermarks and the audit trail always equal those of the model."""
     before = machine.totals.copy()
     run_state_machine_as_test(machine, settings=AS_PROOF)
     ran = machine.totals - before
@@ -42,22 +42,22 @@ def test_a_store_never_diverges_from_the_model(machine: type[StoreMachine], figu
     figure(2, store=machine.kind, **ran, divergences=0)
 
 
-class HeedlessShelf(MemoryShelf):
+class OverwritingShelf(MemoryShelf):
     """Stores whose compare-and-set always succeeds."""
 
     async def open(self) -> Store:
         return LastWriteWinsStore(self._tables)
 
 
-class HeedlessMachine(MemoryMachine):
-    """The proof over them."""
+class OverwritingMachine(MemoryMachine):
+    """The proof with stores whose compare-and-set always succeeds."""
 
     def shelf_in(self, folder: Path) -> Shelf:
-        return HeedlessShelf(folder)
+        return OverwritingShelf(folder)
 
 
 class UnconditionalShelf(DynamoShelf):
-    """Stores on a DynamoDB that heeds no condition."""
+    """Stores on a DynamoDB that ignores conditions."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -73,7 +73,7 @@ def _unconditional(body: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in body.items() if name != "ConditionExpression"}
     if "TransactItems" in body:
         kept["TransactItems"] = [{"Put": _unconditional(each["Put"])} for each in body["TransactItems"]]
-    used = str(kept.get("UpdateExpression"))  # DynamoDB refuses names and values that no expression has
+    used = str(kept.get("UpdateExpression"))  # DynamoDB refuses names and values that no expression uses
     for part in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
         given = kept.pop(part, {})
         if left := {name: value for name, value in given.items() if name in used}:
@@ -82,17 +82,19 @@ def _unconditional(body: dict[str, Any]) -> dict[str, Any]:
 
 
 class UnconditionalMachine(DynamoMachine):
-    """The proof over them."""
+    """The proof with a DynamoDB that ignores conditions."""
 
     def shelf_in(self, folder: Path) -> Shelf:
         return UnconditionalShelf(folder)
 
 
-@pytest.mark.parametrize("machine", [HeedlessMachine, UnconditionalMachine])
-def test_the_proof_finds_a_store_without_conditions(machine: type[StoreMachine], figure: Figure) -> None:
-    """Negative control: with the compare-and-set gone the same machine diverges from the model."""
+@pytest.mark.parametrize("machine", [OverwritingMachine, UnconditionalMachine])
+def test_store_without_compare_and_set_fails_the_proof(machine: type[StoreMachine], figure: Figure) -> None:
+    """Negative control: without compare-and-set the same state machine diverges from the model."""
     before = machine.totals["examples"]
-    with pytest.raises((AssertionError, FlakyFailure)) as found:  # a race that shows once need not show again
+    with pytest.raises(
+        (AssertionError, FlakyFailure)
+    ) as found:  # a race may not occur again when Hypothesis repeats it
         run_state_machine_as_test(machine, settings=AS_CONTROL)
     if isinstance(found.value, FlakyFailure):
         assert found.value.subgroup(AssertionError)

@@ -1,7 +1,7 @@
 """Figure 9: with all events dropped, every request gets its card within one sweep.
 
-Over real HTTP: more requests than AWS lists on a page, and a sweep that begins anew after each page's end. The control
-is an AWS side that takes the first page for the whole list.
+There are more requests than on one page of AWS's list, and the AWS side uses real HTTP. In the negative control, the AWS
+side reads only the first page.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,19 +18,19 @@ from tests.contract.scene import Scene, staged
 from tests.fakes.world import World, new_world
 from tests.figures import Figure, size
 
-AT_ONCE = 10_000  # rows that the looker is asked for: all
+AT_ONCE = 10_000  # number of due rows to read: all
 
 
 @pytest.fixture
 def scene() -> Iterator[Scene]:
-    """An AWS that announces nothing."""
+    """An AWS that sends no events."""
     with staged() as scene:
         scene.aws.events.deliver(Delivery.NEVER)
         yield scene
 
 
 class FirstPage:
-    """A defective AWS side: it takes the first page for the whole list. Shows that the proof can tell."""
+    """A defective AWS side for the negative control: it reads only the first page of the list."""
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
@@ -39,33 +39,33 @@ class FirstPage:
         return getattr(self._requests, name)
 
     async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """List fifty."""
+        """Return only the first page."""
         return (await self._requests.list_requests(account, region, since))[:PAGE]
 
 
 def watching(requests: Requests) -> World:
-    """Return the services over an AWS side."""
+    """Return the services with this AWS side."""
     world = new_world()
-    world.aws = requests  # type: ignore[assignment]  # the real one
+    world.aws = requests  # type: ignore[assignment]  # the real AWS side
     world.build()
     return world
 
 
 async def swept(world: World) -> None:
-    """Sweep once, and look at what the sweep found."""
+    """Sweep once, and reconcile the rows that are due."""
     await world.sweep.sweep()
     for key in await world.store.due(world.clock.now(), AT_ONCE):
         await world.reconciler.reconcile(key)
 
 
 def without_card(world: World, keys: Sequence[RequestKey]) -> int:
-    """Return how many requests have not exactly one card."""
+    """Return how many requests have no card or more than one."""
     cards = [sent.card for sent in world.chat.of("post")]
     return sum(sum(key.ops_item_id in card for card in cards) != 1 for key in keys)
 
 
-async def test_one_sweep_brings_every_card(scene: Scene, figure: Figure) -> None:
-    """No event ever arrives: one sweep, one card each; a second sweep changes nothing and reads nothing."""
+async def test_one_sweep_posts_every_card(scene: Scene, figure: Figure) -> None:
+    """Without events, one sweep posts one card per request. A second sweep posts nothing and reads only lists."""
     keys = [key_of(scene.ask()) for _ in range(size(ci=PAGE + 10, long=1000))]
     async with aws_side(scene) as side:
         world = watching(side.requests)
@@ -79,11 +79,11 @@ async def test_one_sweep_brings_every_card(scene: Scene, figure: Figure) -> None
     assert len(world.chat.of("post")) == len(keys)
 
 
-async def test_a_list_cut_off_at_its_first_page_would_be_noticed(scene: Scene, figure: Figure) -> None:
-    """Control: what stands on the second page has no card."""
+async def test_list_with_only_its_first_page_fails_the_proof(scene: Scene, figure: Figure) -> None:
+    """Negative control: requests on the second page have no card."""
     keys = [key_of(scene.ask()) for _ in range(PAGE + 5)]
     async with aws_side(scene) as side:
-        world = watching(FirstPage(side.requests))  # type: ignore[arg-type]  # the rest is the real one's
+        world = watching(FirstPage(side.requests))  # type: ignore[arg-type]  # other calls go to the real AWS side
         await swept(world)
     missing = without_card(world, keys)
     figure(9, control="first page only", requests=len(keys), without_card=missing)

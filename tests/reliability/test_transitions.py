@@ -1,6 +1,6 @@
-"""Figure 1: the life of a decision, every state with every event, against a table that was written by hand.
+"""Figure 1: the transitions of a decision, every state with every event, equal a table written by hand.
 
-The matrix below is the promise; `bot.domain.decision.TRANSITIONS` is held against it and not the other way round.
+The matrix is the specification. `bot.domain.decision.TRANSITIONS` must match it.
 """
 
 from dataclasses import replace
@@ -23,26 +23,26 @@ unknown     -        confirmed  refused  -          -        confirmed  released
 released    -        -          -        -          -        -          -
 """
 LATER = NOW + SECOND
-MAY_HAVE_LEFT = {DecisionState.SENT, DecisionState.UNKNOWN, DecisionState.CONFIRMED}
+MAY_BE_SENT = {DecisionState.SENT, DecisionState.UNKNOWN, DecisionState.CONFIRMED}
 
 
 def promised() -> dict[tuple[str, str], str | None]:
-    """Return where each pair of state and event leads; None: nowhere."""
+    """Return the next state for each pair of state and event. None means an illegal event."""
     events, *rows = (line.split() for line in MATRIX.strip().splitlines())
     cells = {(row[0], event): cell for row in rows for event, cell in zip(events, row[1:], strict=True)}
     return {pair: None if cell == "-" else cell for pair, cell in cells.items()}
 
 
 def step(before: Decision, event: DecisionEvent) -> Decision | None:
-    """Return the decision after an event; None where it raised."""
+    """Return the decision after an event, None if the event is illegal."""
     try:
         return before.after(event, at=LATER)
     except IllegalTransition:
         return None
 
 
-def test_every_state_with_every_event(figure: Figure) -> None:
-    """Each pair does what the matrix says; an illegal one raises and changes neither the decision nor its row."""
+def test_every_transition_matches_the_matrix(figure: Figure) -> None:
+    """Legal events lead to the state in the matrix. Illegal ones raise and do not change the decision."""
     table, illegal = promised(), 0
     assert set(table) == set(product(DecisionState, DecisionEvent))
     for state, event in product(DecisionState, DecisionEvent):
@@ -56,7 +56,7 @@ def test_every_state_with_every_event(figure: Figure) -> None:
 
 
 def reached(start: DecisionState, *, without: DecisionEvent | None = None) -> set[DecisionState]:
-    """Return every state to which events lead from here, by trying them on decisions."""
+    """Return every state that events can reach from `start`."""
     found: set[DecisionState] = set()
     ahead = [start]
     while ahead:
@@ -68,16 +68,16 @@ def reached(start: DecisionState, *, without: DecisionEvent | None = None) -> se
     return found
 
 
-@pytest.mark.parametrize("state", sorted(MAY_HAVE_LEFT))
-def test_what_may_have_left_is_sent_again_only_after_throttling(state: DecisionState) -> None:
-    """A throttled signal had no effect; without that event no path leads back to a claim or to a second sending."""
+@pytest.mark.parametrize("state", sorted(MAY_BE_SENT))
+def test_signal_that_may_have_been_sent_is_repeated_only_after_throttling(state: DecisionState) -> None:
+    """A throttled signal had no effect. Without that event, no path leads back to `claimed` or `sent`."""
     assert not reached(state, without=DecisionEvent.THROTTLED) & {DecisionState.CLAIMED, DecisionState.SENT}
     assert (DecisionState.SENT in reached(state)) == (state is DecisionState.SENT)
 
 
 @pytest.mark.parametrize("state", DecisionState)
-def test_every_life_has_an_end(state: DecisionState) -> None:
-    """From whatever is live an end is reached, and from an end nothing: no decision is stuck by its table."""
+def test_every_live_state_can_reach_an_end(state: DecisionState) -> None:
+    """Every live state can reach an end state, and no event leaves an end state."""
     ends = {each for each in DecisionState if not each.live}
     assert bool(reached(state) & ends) == state.live
     assert bool(reached(state)) == state.live

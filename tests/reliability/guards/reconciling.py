@@ -122,7 +122,7 @@ GUARDS = (
     ),
     Guard(
         "a post that was only claimed is sent again",
-        "tests/reliability/test_crash_points.py::test_whatever_a_crash_leaves_converges[approved]",
+        "tests/reliability/test_crash_points.py::test_request_converges_after_any_crash[approved]",
         {"bot.service.reconcile.delivery:UNDONE": constant(frozenset({DeliveryState.WAITING}))},
     ),
     Guard(

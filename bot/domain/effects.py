@@ -11,7 +11,7 @@ _REACHED = {Verdict.APPROVE: LevelState.APPROVED, Verdict.REJECT: LevelState.REJ
 
 
 def settle_unknown(record: Record, decision: Decision, now: datetime) -> Decision:
-    """Settle an unknown decision if possible: it took effect, or it did not. Unchanged while AWS may still show it."""
+    """Settle an unknown decision once AWS shows its effect, or after its deadline. Until then, return it unchanged."""
     if record.request and _had_effect(record.request, decision):
         return decision.after(DecisionEvent.SEEN, at=now)
     if record.request and _went_on_without(record.request, decision):

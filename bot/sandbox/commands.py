@@ -71,9 +71,9 @@ def request_access(reason: str, node: str) -> None:
 @click.option("--reject", is_flag=True, help="Reject it.")
 @click.option("--comment", default="", help="The comment of the decision.")
 def decide(ops_item_id: str, approve: bool, reject: bool, comment: str) -> None:
-    """Decide a request without the bot, as the AWS console would.
+    """Decide a request without the bot, as in the AWS console.
 
-    The card in the running sandbox follows.
+    The bot then updates the card.
     """
     if approve and reject:
         raise click.UsageError("say --approve or --reject, not both")
@@ -103,7 +103,7 @@ def _request(path: str, **body: str) -> str:
 
 
 def _in_the_sandbox(do: Callable[[], _T]) -> _T:
-    """Do it; print what is wrong if the sandbox cannot start, does not run or refuses."""
+    """Call `do`. Exits with an error message if the sandbox cannot start, does not run or refuses the call."""
     if find_spec("moto") is None:
         raise click.ClickException('the sandbox is an extra: pip install "node-access-bot[sandbox]"')
     from bot.sandbox.folder import NoSandbox, SandboxFailed

@@ -15,7 +15,7 @@ from bot.sandbox.teams.people import AT_THE_BROWSER, TARO
 
 SAMPLE_NODE = "web-prod-01"
 REPEAT: Final = 5.0  # seconds between two lines of a step that takes long
-REMARKS: Final = {  # what a request for a node shows; the policies are those of `bot.sandbox.aws.world`
+REMARKS: Final = {  # what happens to a request for each node; `bot.sandbox.aws.world` has the policies
     "web-prod-01": "one level",
     "db-prod-01": "two levels: approve twice",
     "batch-01": "two policies, the request fails",
@@ -43,7 +43,7 @@ class Progress:
         click.echo(f"  {step} …")
 
     async def repeat(self) -> None:
-        """Print the current step now and then, until cancelled."""
+        """Print the current step every REPEAT seconds, until cancelled."""
         while True:
             await asyncio.sleep(REPEAT)
             click.echo(f"  still {self._step} …")

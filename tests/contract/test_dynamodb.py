@@ -28,7 +28,7 @@ from tests.fakes.dynamodb import REGION, DynamoEnvironment, FakeDynamo
 
 NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 KEY, OTHER = key_of(1), key_of(2)
-SHORT = 0.05  # seconds of patience, where it is to end
+SHORT = 0.05  # seconds until the impatient store stops repeating calls
 CONDITION = ("ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues")
 Call = Callable[[DynamoStore], Coroutine[Any, Any, object]]
 
@@ -54,18 +54,18 @@ async def store(shelf: DynamoShelf) -> DynamoStore:
 
 @pytest.fixture
 async def impatient(shelf: DynamoShelf) -> DynamoStore:
-    """A store that gives up repeating soon."""
+    """A store that repeats calls only for a short time."""
     shelf.patience = SHORT
     return await shelf.open()
 
 
 @pytest.fixture
 async def hurried(shelf: DynamoShelf) -> AsyncIterator[DynamoStore]:
-    """A store whose callers do not wait long."""
+    """A store whose calls time out soon."""
     store = await shelf.open()
     store._seconds = 0.2
     yield store
-    shelf.server.heal()  # before it is closed, which waits for what is under way
+    shelf.server.heal()  # closing waits for pending calls, so end the faults first
 
 
 @pytest.fixture

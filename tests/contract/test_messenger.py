@@ -450,7 +450,7 @@ async def test_any_response_ends_well_or_in_a_declared_error(room: Room, act: st
     except (ChatThrottled, ChatUnavailable, ChatRefused):
         return
     assert act == "update"
-    assert fault == {"status": 201, "body": "{}"}  # taken, and nothing more is said of an update
+    assert fault == {"status": 201, "body": "{}"}  # an update was accepted; Teams returns no id for it
 
 
 async def test_a_lost_response_to_a_post_is_ambiguous(room: Room) -> None:

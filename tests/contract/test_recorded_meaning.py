@@ -70,7 +70,7 @@ def read(name: str) -> Record:
     return found
 
 
-def test_facts_of_a_request() -> None:
+def test_request_members_reach_their_fields() -> None:
     """The facts from AWS, with the node, a level and its votes."""
     assert read("approved").request == AccessRequest(
         key=RequestKey(account="111122223333", region="ap-northeast-1", ops_item_id="oi-000000000002"),
@@ -122,7 +122,7 @@ def test_facts_of_a_request() -> None:
     )
 
 
-def test_rare_facts_of_a_request() -> None:
+def test_rare_request_members_reach_their_fields() -> None:
     """A replica, an automatic approval, conflicting policies, facts that could not be read, a request that is gone."""
     replica, auto, failed = (read(name).request for name in ("replica", "auto-approved", "failed"))
     unreadable, gone = read("unreadable facts").request, read("gone")
@@ -137,7 +137,7 @@ def test_rare_facts_of_a_request() -> None:
     assert (gone.missing_since, gone.observed_at) == (NOW + 15 * MINUTE, NOW + 30 * MINUTE)
 
 
-def test_requester() -> None:
+def test_requester_members_reach_their_fields() -> None:
     """The requester and the principal. The person has the same fields as in a decision."""
     requester = read("rejected").requester
     session = f"arn:aws:sts::111122223333:assumed-role/{SSO_ROLE}/guest@example.org"
@@ -151,7 +151,7 @@ def test_requester() -> None:
     )
 
 
-def test_decisions() -> None:
+def test_decision_members_reach_their_fields() -> None:
     """Every field of a decision that has ended, and the fields of a live one."""
     assert read("approved").decisions[1] == Decision(
         id="e2",
@@ -191,7 +191,7 @@ def test_decisions() -> None:
     ]
 
 
-def test_surfaces() -> None:
+def test_surface_members_reach_their_fields() -> None:
     """Every field of a message in Teams."""
     assert read("approved").surfaces[1] == Surface(
         name="card:approvers",
@@ -210,7 +210,7 @@ def test_surfaces() -> None:
     )
 
 
-def test_fields_of_the_row() -> None:
+def test_row_members_reach_their_fields() -> None:
     """Version, times, route and lease."""
     assert read("waiting").lease == Lease(owner="replica-1", until=NOW + 9 * MINUTE + timedelta(seconds=45))
     approved = read("approved")
@@ -230,7 +230,7 @@ def test_fields_of_the_row() -> None:
     )
 
 
-def test_personal_chat() -> None:
+def test_personal_chat_members_reach_their_fields() -> None:
     """The conversation in which a person can be reached."""
     row = ROWS["people"][GUEST.object_id]
     assert decode(PERSONAL_CHAT, as_text(row), where="chat") == PersonalChat(
@@ -238,7 +238,7 @@ def test_personal_chat() -> None:
     )
 
 
-def test_audit_entry() -> None:
+def test_audit_entry_members_reach_their_fields() -> None:
     """Every field of a step that was sent to AWS and got no answer."""
     row = next(each for each in ROWS["audit"] if each["event"] == "unanswered")
     assert decode(AUDIT_ENTRY, as_text(row), where="entry") == AuditEntry(

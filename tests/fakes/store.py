@@ -133,7 +133,7 @@ class MemoryStore:
 
 
 class LastWriteWinsStore(MemoryStore):
-    """A defective store: it overwrites what was written since its read. Shows that a test notices that."""
+    """A defective store for negative controls: it overwrites what others wrote since its read."""
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
         written = apply_change(await self.load(key), key, change, now=now)

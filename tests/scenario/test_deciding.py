@@ -58,7 +58,7 @@ async def test_click_on_a_card_whose_post_was_not_answered_counts(world: World) 
 
 
 async def test_late_click_shows_who_decided_and_sends_nothing(world: World) -> None:
-    """For the same person and for another one: no further signal, and the decision with its comment."""
+    """A late click, by the same or another person, sends no signal and shows the decision with its comment."""
     key = await world.posted()
     async with world.running():
         await world.press(key, HANAKO, Verb.REJECT, comment="no ticket")

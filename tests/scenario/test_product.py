@@ -46,7 +46,7 @@ async def test_request_is_decided_from_its_card(world: Product) -> None:
 
 
 async def test_late_clicks_never_reach_aws(world: Product) -> None:
-    """The same person and others make no further call; each is shown who decided and the comment."""
+    """Late clicks, by the same or another person, make no call and show who decided, with the comment."""
     async with world.running():
         card = await world.card(await world.ask())
         early = _copy(card)
@@ -61,7 +61,7 @@ async def test_late_clicks_never_reach_aws(world: Product) -> None:
 
 
 def _copy(card: Any) -> Any:
-    """Return the card as a client shows it that missed every later update."""
+    """Return a copy of the card, as shown by a client that misses all later updates."""
     return deepcopy(card)
 
 

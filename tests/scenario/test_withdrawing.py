@@ -96,7 +96,7 @@ async def test_approver_revokes_approved_access(world: World) -> None:
     assert "outside" not in note
     assert "Your access was revoked." in world.chat.of("direct")[-1].card
     assert "incident over" in world.chat.of("direct")[-1].card
-    assert len(world.chat.of("reply")) == 2  # the approval, the revocation, and no further ending
+    assert len(world.chat.of("reply")) == 2  # approval and revocation; no third note
 
 
 async def test_two_simultaneous_revocations_make_one_call(world: World) -> None:

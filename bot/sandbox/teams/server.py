@@ -28,7 +28,7 @@ SERVICE_HOST: Final = "127.0.0.1"  # what the bot's SERVICE_HOSTS must contain
 
 
 class SandboxTeams:
-    """A Teams on this machine, for one bot. Everything listens on 127.0.0.1 only."""
+    """A simulated Teams for one bot. All its servers listen on 127.0.0.1 only."""
 
     def __init__(self, bot: BotRegistration, *, bot_url: str | None) -> None:
         self.front = TeamsFront(bot, bot_url=bot_url)
@@ -67,7 +67,7 @@ class SandboxTeams:
         return teams
 
     async def stop(self) -> None:
-        """End the Playground and close every address."""
+        """Stop the Playground and all servers."""
         await self._running.aclose()
 
     async def _start(self, directory: Path, *, port: int) -> None:
@@ -149,11 +149,11 @@ class SandboxTeams:
         return self._window.url_for(person, page=page)
 
     def hold_updates(self, url: str) -> None:
-        """Send nothing new to the pages with this address."""
+        """Hold back all updates for the pages with this address."""
         self._window.hold_updates(url)
 
     def release_updates(self, url: str) -> None:
-        """Send these pages all that they missed."""
+        """Send these pages all updates that were held back."""
         self._window.release_updates(url)
 
     @property

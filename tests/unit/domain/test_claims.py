@@ -27,7 +27,7 @@ def claimed(
     step: str = "Level1",
     now: datetime = NOW + SECOND,
 ) -> Claim:
-    """Ask for a claim, a second after what was decided before."""
+    """Request a claim, one second after the earlier decisions by default."""
     return claim(
         person=clicker,
         action=verdict,

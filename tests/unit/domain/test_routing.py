@@ -67,8 +67,8 @@ def test_unmatched_request_goes_to_the_fallback() -> None:
     assert route(staging, [LEADS, PRODUCTION, REST]) == Route("rest", "19:r@thread.tacv2", settled=True)
 
 
-def test_unread_tags_route_to_the_fallback_unsettled() -> None:
-    """While an earlier channel may still match, no later channel gets the request."""
+def test_route_is_not_settled_while_an_earlier_channel_may_match() -> None:
+    """With unread tags, the request goes to the fallback for now, unless an earlier channel matches without tags."""
     assert route(UNREAD, [PRODUCTION, EVERYTHING, REST]) == Route("rest", "19:r@thread.tacv2", settled=False)
     assert route(UNREAD, [EVERYTHING, PRODUCTION, REST]).channel == "everything"
 

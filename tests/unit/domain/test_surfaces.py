@@ -52,7 +52,7 @@ def test_started_notes_that_are_no_longer_wanted_are_overtaken() -> None:
 
 
 def test_notes_and_messages_are_delivered_in_order_and_cards_independently() -> None:
-    """One line for the notes, one for the direct messages, one for each card."""
+    """Deliveries are ordered within a line: one for notes, one for direct messages, one for each card."""
     row = ROW.with_surface(Surface("card:leads", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:y", "2"))
     row = replace(row, request=request(status=Status.CANCELLED))
     lines = {name: want.line for name, want in wanted(row).items()}
@@ -103,7 +103,7 @@ GRANTED = replace(
 def _offered(
     record: Record, *, now: datetime = NOW, configuration: Configuration = CONFIGURATION
 ) -> dict[str, tuple[bool, str]]:
-    """Return of each card whether access can be revoked on it, and at which step."""
+    """Return for each card whether it has the button to revoke, and for which step."""
     views = {want.name: want.view for want in desired(record, configuration, now)}
     return {name: (view.revoke, view.step) for name, view in views.items() if isinstance(view, CardView)}
 

@@ -153,7 +153,7 @@ def test_repetitions_nest() -> None:
     ],
 )
 def test_unsupported_template_is_refused_when_loaded(template: object) -> None:
-    """A template with anything undocumented never becomes a card."""
+    """Loading refuses every template that uses an unsupported feature."""
     with pytest.raises(TemplateError):
         Template.parse({"it": template})
 
@@ -200,8 +200,8 @@ def test_bound_text_is_never_parsed_again(text: str) -> None:
     assert not any("{{" in each for each in shown)
 
 
-def test_text_function_does_not_arise_from_pieces() -> None:
-    """`{{` is broken where filling in creates it, also deep inside values that are bound whole."""
+def test_binding_never_creates_a_text_function() -> None:
+    """If bound text would form `{{`, the braces are separated, also deep inside arrays and objects."""
     assert "{{" not in bound("{${x}", {"x": "{DATE(2026-11-30T05:19:00Z)}}"})
     assert "{{" not in bound("${x}", {"x": [{"y": "{{TIME()}}"}]})[0]["y"]
 

@@ -62,7 +62,7 @@ async def test_thread_body_is_the_documented_one(ms: FakeMicrosoft, edge: Edge) 
 
 @pytest.mark.parametrize("member", [HANAKO.id, HANAKO.object_id])
 async def test_personal_chat_is_the_same_every_time(member: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """A person's chat is created once and found again, by either id."""
+    """A second request for the chat of a person returns the same id, for both kinds of member id."""
     chats = {
         await edge.connector.create_personal_conversation(ms.service_url, member=member, tenant_id=TENANT_ID)
         for _ in range(2)
@@ -278,7 +278,7 @@ async def test_endless_response_is_not_read_to_its_end(ms: FakeMicrosoft, edge: 
 
 @pytest.fixture
 async def stranger() -> AsyncIterator[tuple[str, list[str]]]:
-    """A server that writes down every Authorization header it is sent."""
+    """A server that records every Authorization header that it receives."""
     heard: list[str] = []
 
     async def listen(request: web.Request) -> web.Response:
@@ -330,7 +330,7 @@ async def test_ids_cannot_leave_their_place_in_the_path(ms: FakeMicrosoft, edge:
 
 
 async def test_proxy_of_the_environment_is_used(ms: FakeMicrosoft, clock: Ticker, monkeypatch: Any) -> None:
-    """`HTTPS_PROXY` is honoured: the tunnel is asked of the proxy, and nothing else learns the token."""
+    """If `HTTPS_PROXY` is set, the call opens a tunnel through this proxy, and the proxy does not see the token."""
     asked: list[bytes] = []
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

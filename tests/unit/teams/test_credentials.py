@@ -24,8 +24,8 @@ def fetches(ms: FakeMicrosoft) -> int:
     return len(ms.faults.matching("POST", TOKEN))
 
 
-async def test_many_at_once_fetch_once(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A hundred calls at once share one token request."""
+async def test_simultaneous_calls_share_one_token_request(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A hundred simultaneous calls make one request for a token."""
     tokens = await asyncio.gather(*(edge.credentials.bearer() for _ in range(100)))
 
     assert (len({token.get_secret_value() for token in tokens}), fetches(ms)) == (1, 1)

@@ -18,8 +18,8 @@ def fetches(ms: FakeMicrosoft) -> int:
     return len(ms.faults.matching("GET", "openidconfiguration"))
 
 
-async def test_many_at_once_fetch_once(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A hundred clicks right after the start cost one fetch, together with the readiness check."""
+async def test_simultaneous_clicks_fetch_the_keys_once(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A hundred clicks right after the start, and the readiness check, share one fetch."""
     found = await asyncio.gather(*(edge.keys.find("key-1") for _ in range(100)))
 
     assert all(key is not None and key.kid == "key-1" for key in found)

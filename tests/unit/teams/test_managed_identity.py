@@ -20,7 +20,7 @@ HEADER = "header-of-the-tests"
 
 
 class Azure:
-    """The identity endpoint of a machine: answers with `answer`, keeps what it was asked."""
+    """The identity endpoint of a machine: answers with `answer` and records the requests."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -45,7 +45,7 @@ async def azure() -> AsyncIterator[Azure]:
 
 @pytest.fixture
 async def credentials(azure: Azure, clock: Ticker) -> AsyncIterator[AppCredentials]:
-    """Credentials of a virtual machine, with another address."""
+    """Credentials of a virtual machine whose identity endpoint is the fake."""
     async with open_session(proxied=False) as session:
         yield _credentials(session, IdentityAddress(azure.url), clock)
 
@@ -55,7 +55,7 @@ def _credentials(session: Any, address: IdentityAddress, clock: Ticker) -> AppCr
 
 
 async def test_a_virtual_machine_gets_the_documented_request(azure: Azure, credentials: AppCredentials) -> None:
-    """For the Connector's token of the identity whose client id is the app id, with the header against proxies."""
+    """It asks for a Connector token of the identity with the bot's app id, and has the header that stops proxies."""
     assert (await credentials.bearer()).get_secret_value() == "token-1"
     wanted = {"api-version": "2018-02-01", "resource": "https://api.botframework.com", "client_id": APP_ID}
     assert azure.asked == [(wanted, {"Metadata": "true"})]
@@ -135,7 +135,7 @@ async def test_invalid_responses_are_an_outage(
 async def test_the_proxy_is_not_used(
     azure: Azure, credentials: AppCredentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On the proxy the address means another machine, and the header is a credential for this one."""
+    """A proxy would resolve the link-local address on its own machine and would see the header, which is a credential."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):

@@ -102,7 +102,7 @@ def pressed(step: str, *clicks: tuple[Person, Verb]) -> Act:
 
 
 def beside_a_vote(requester: Person, voter: Person) -> Act:
-    """The requester cancels at the moment of a vote."""
+    """The requester cancels at the same time as a vote."""
     return Act((Click(requester, Verb.CANCEL, ""), Click(voter, Verb.REJECT, "Level1")))
 
 

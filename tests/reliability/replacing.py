@@ -1,7 +1,7 @@
-"""Replaces functions, methods and constants of the program by reference, so that a test can show that it notices.
+"""Replaces functions, methods and constants of the program by name, to show that a test fails without a guard.
 
 A guard of the program is taken out in a separate process, before anything imports it. The product has no switch for
-this. A target that does not exist raises DoesNotFit, so that a rename in the product is never passed over.
+this. A target that does not exist raises DoesNotFit, so that a rename in the product never goes unnoticed.
 """
 
 import inspect
@@ -25,7 +25,7 @@ class DoesNotFit(Exception):
 class Guard:
     """A check in the product, how to take it out, and the test that must fail without it.
 
-    `without` maps `module:qualname` to a replacement. Several entries are checks that cover for each other.
+    `without` maps `module:qualname` to a replacement. Several entries are needed if each check alone is enough.
     """
 
     name: str

@@ -129,7 +129,7 @@ async def _stopped(played: Rounds, release: Release, *, poll: bool = False, earl
 async def test_process_without_a_sigterm_handler_fails_the_proof(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Negative control: without its SIGTERM handler the process ends at once by the signal, with a click unanswered."""
+    """Negative control: without its handler, SIGTERM ends the process at once, and a click is not answered."""
     async with rounds(monkeypatch, tmp_path, defect=Defect.NO_DRAIN) as played:
         with pytest.raises(AssertionError, match="ended before bot_stopping"):
             await stopped_at(Stage.CLAIMED, played)

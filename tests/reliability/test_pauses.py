@@ -19,7 +19,7 @@ SEEDS = size(ci=100, long=1_000)
 
 
 async def test_no_pause_doubles_a_signal(figure: Figure) -> None:
-    """Wherever the process pauses, no signal is doubled, everything converges, and at most one message is superfluous."""
+    """At every point of a pause, no signal is doubled, everything converges, and at most one message is superfluous."""
     ends = {seed: await end_of(seed) for seed in range(SEEDS)}
     assert {seed: end for seed, end in ends.items() if not end.good} == {}
     paused_at = Counter(end.paused_at for end in ends.values() if end.paused_at)

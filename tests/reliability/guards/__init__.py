@@ -1,7 +1,7 @@
 """The guards of the program, each with a replacement that takes it out and the test that must fail then.
 
 Start with `inbound.py`. A guard names its target as `module:qualname`. If you rename or remove the target, change it
-here too; otherwise tests/unit/test_guards.py fails. It must not know how the tests are run.
+here too; otherwise tests/unit/test_guards.py fails. This package must not know how the tests are run.
 """
 
 from tests.reliability.guards import clicks, inbound, permission, reconciling, stores

@@ -22,6 +22,7 @@ from bot.sandbox.teams.front import TeamsFront
 from bot.sandbox.teams.microsoft import BotRegistration, Microsoft
 from bot.sandbox.teams.people import ALEX, CLIENTS, MEI, SAMPLE_APP_ID, SAMPLE_TENANT
 from tests.fakes.listening import listening
+from tests.fakes.microsoft import FakeMicrosoft
 
 BOT = BotRegistration(app_id=SAMPLE_APP_ID, app_secret="a-sample-secret", tenant_id=SAMPLE_TENANT)
 GRANT = {
@@ -183,6 +184,38 @@ async def test_connector_call_without_a_token_of_the_sandbox_is_401(
     async with http.get(front.service_url + "v3/conversations", headers={"Authorization": header}) as response:
         assert response.status == 401
     assert double[0].got == []
+
+
+DIRECT = "v3/conversations"
+POST = "v3/conversations/19%3Aapprovers%40thread.tacv2/activities"
+
+
+@pytest.mark.parametrize(
+    ("token", "path", "body", "refusal"),
+    [
+        (False, POST, {}, (401, "Unauthorized", "Authorization has been denied for this request")),
+        (True, POST, {"text": "x" * 51_201}, (413, "MessageSizeTooBig", "Message size too large")),
+        (True, DIRECT, {"members": [{"id": MEI.mri}]}, (400, "BadSyntax", "Bad tenant id")),
+        (
+            True,
+            DIRECT,
+            {"members": [{"id": MEI.upn}], "tenantId": SAMPLE_TENANT},
+            (400, "BadArgument", "Invalid user identity in provided tenant"),
+        ),
+    ],
+)
+async def test_both_connectors_refuse_in_the_documented_error_form(
+    front: TeamsFront, token: bool, path: str, body: dict[str, Any], refusal: tuple[int, str, str]
+) -> None:
+    """The sandbox's Connector and that of the tests share these refusals; status and body are spelled out here."""
+    status, code, message = refusal
+    async with FakeMicrosoft() as fake, aiohttp.ClientSession() as http:
+        for service_url, microsoft in ((front.service_url, front.microsoft), (fake.service_url, fake.sign_in)):
+            headers = {"Authorization": f"Bearer {microsoft.outbound_token()}"} if token else {}
+            url = URL(service_url + path, encoded=True)
+            async with http.post(url, json=body, headers=headers) as response:
+                assert response.status == status
+                assert await response.json() == {"error": {"code": code, "message": message}}
 
 
 @pytest.mark.parametrize("now", [1_000_000.0, time.time() + 31.0], ids=["in the past", "ahead of this machine"])

@@ -19,13 +19,15 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
+from bot.sandbox.teams.connector import UNAUTHORIZED
+from bot.sandbox.teams.gaps import size_refusal
 from bot.sandbox.teams.microsoft import METADATA_PATH, BotRegistration
 from tests.fakes import activities
 from tests.fakes.activities import Place
 from tests.fakes.faults import Fault, Faults, Recorded
 from tests.fakes.people import PEOPLE, Person
 from tests.fakes.signing import BOT, Signer, SignIn
-from tests.fakes.teams_world import Message, TeamsWorld, error
+from tests.fakes.teams_world import Message, TeamsWorld, refuse
 
 Json = dict[str, Any]
 SERVICE = "/teams"
@@ -201,16 +203,20 @@ class FakeMicrosoft:
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[self.faults.middleware()], client_max_size=4 * 1024 * 1024)
         app.add_routes(self.sign_in.routes())
-        connector = web.Application(middlewares=[self._bearer_check()])
+        connector = web.Application(middlewares=[self._checks()])
         connector.add_routes(self.world.routes())
         app.add_subapp(SERVICE, connector)
         return app
 
-    def _bearer_check(self) -> Any:
+    def _checks(self) -> Any:
+        """Return the checks of every Connector call: its token, then its size."""
+
         @web.middleware
         async def check(request: web.Request, handler: Any) -> web.StreamResponse:
             if not self.sign_in.accepts(request.headers.get("Authorization", "")):
-                return error(401, "Unauthorized", "Authorization has been denied for this request")
+                return refuse(UNAUTHORIZED)
+            if refusal := size_refusal(await request.read()):
+                return refuse(refusal)
             response: web.StreamResponse = await handler(request)
             return response
 

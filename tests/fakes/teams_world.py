@@ -1,6 +1,7 @@
 """Conversations, members and messages of a small Teams, behind the Connector's routes.
 
 Answers as measured on Teams: ids of threads, error codes, 202 without an id for text and card in one message.
+The rules for token, size, tenant and person are the sandbox's.
 """
 
 import itertools
@@ -11,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.sandbox.teams.gaps import Refusal
+from bot.sandbox.teams.gaps import UNKNOWN_PERSON, Refusal, requested_person
 from bot.sandbox.teams.people import PLACES
 from tests.fakes.activities import Place
 from tests.fakes.people import PEOPLE, TENANT_ID, Person
@@ -19,7 +20,6 @@ from tests.fakes.people import PEOPLE, TENANT_ID, Person
 TEAM = PLACES.team
 APPROVERS = PLACES.channel
 LEADS = "19:leads@thread.tacv2"
-LARGEST = 100 * 1024  # bytes
 
 Json = dict[str, Any]
 
@@ -115,14 +115,14 @@ class TeamsWorld:
         body = await request.json()
         if body.get("isGroup"):
             return self._create_thread(body)
-        member = (body.get("members") or [{}])[0].get("id", "")
+        member = requested_person(body, tenant_id=TENANT_ID)
+        if isinstance(member, Refusal):
+            return refuse(member)
         person = next((one for one in self.people if member in (one.id, one.object_id)), None)
         if person is None:
-            return error(400, "BadArgument", "Invalid user identity in provided tenant")
+            return refuse(UNKNOWN_PERSON)
         if person.id in self.not_installed:
             return error(403, "BotNotInConversationRoster", "The bot is not part of the conversation roster.")
-        if ((body.get("channelData") or {}).get("tenant") or {}).get("id") != TENANT_ID:
-            return error(400, "BadSyntax", "Bad tenant id")
         return web.json_response({"id": self.personal(person).id}, status=201)
 
     def _create_thread(self, body: Json) -> web.Response:
@@ -138,9 +138,6 @@ class TeamsWorld:
         refused = self._refusal(base, root)
         if refused is not None:
             return refused
-        raw = await request.read()
-        if len(raw) > LARGEST:
-            return error(413, "MessageSizeTooBig", "Message size too large")
         activity = await request.json()
         if activity.get("text") and activity.get("attachments"):
             self._add(base, root=root, activity=activity)
@@ -208,8 +205,13 @@ class TeamsWorld:
 
 
 def error(status: int, code: str, message: str) -> web.Response:
+    """Return a refusal that only this world gives."""
+    return refuse(Refusal(status=status, code=code, message=message))
+
+
+def refuse(refusal: Refusal) -> web.Response:
     """Return a refusal in the Connector's documented form."""
-    return web.json_response(Refusal(status=status, code=code, message=message).body(), status=status)
+    return web.json_response(refusal.body(), status=refusal.status)
 
 
 def blocked() -> web.Response:

@@ -92,7 +92,7 @@ class Connector:
             body=await request.read(),
         )
         authorized = self._microsoft.accepts(request.headers.get("Authorization", ""))
-        answer = await self._answer(call) if authorized else _Answer.refusing(_UNAUTHORIZED)
+        answer = await self._answer(call) if authorized else _Answer.refusing(UNAUTHORIZED)
         if answer is None:
             return _hang_up(request)
         return web.Response(
@@ -161,9 +161,7 @@ class Connector:
         self.sent.append(Sent(method=call.method, path=path, body=call.json, status=answer.status, answer=body))
 
 
-_UNAUTHORIZED: Final = Refusal(
-    status=401, code="Unauthorized", message="Authorization has been denied for this request"
-)
+UNAUTHORIZED: Final = Refusal(status=401, code="Unauthorized", message="Authorization has been denied for this request")
 _NOT_THERE: Final = Refusal(status=503, code="ServiceUnavailable", message="The Playground does not answer")
 
 

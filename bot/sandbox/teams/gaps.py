@@ -51,6 +51,9 @@ class Refusal:
         return {"error": {"code": self.code, "message": self.message}}
 
 
+UNKNOWN_PERSON: Final = Refusal(status=400, code="BadArgument", message="Invalid user identity in provided tenant")
+
+
 # ---- from the Playground to the bot ----
 
 
@@ -126,14 +129,20 @@ def shown_message(call: ConnectorCall, message_id: str, *, timestamp: int) -> di
 
 def to_playground(call: ConnectorCall, *, tenant_id: str) -> ConnectorCall | Refusal:
     """Return the call in the form that the Playground accepts, or the refusal with which Teams would answer."""
-    if len(call.body.decode(errors="replace").encode("utf-16-le")) > LARGEST_MESSAGE:
-        # the Playground answers with an HTML page
-        return Refusal(status=413, code="MessageSizeTooBig", message="Message size too large")
+    if refusal := size_refusal(call.body):
+        return refusal  # the Playground answers with an HTML page
     if found := _MEMBER.fullmatch(call.path):
         return _with_known_member(call, found)
     if (call.method, call.path) == ("POST", "v3/conversations"):
         return _new_conversation(call, tenant_id)
     return call
+
+
+def size_refusal(body: bytes) -> Refusal | None:
+    """Return the refusal of a body that is too large in UTF-16, or None."""
+    if len(body.decode(errors="replace").encode("utf-16-le")) > LARGEST_MESSAGE:
+        return Refusal(status=413, code="MessageSizeTooBig", message="Message size too large")
+    return None
 
 
 def _with_known_member(call: ConnectorCall, found: re.Match[str]) -> ConnectorCall:
@@ -154,18 +163,28 @@ def _new_conversation(call: ConnectorCall, tenant_id: str) -> ConnectorCall | Re
 
 
 def _direct_conversation(call: ConnectorCall, wanted: dict[str, Any], tenant_id: str) -> ConnectorCall | Refusal:
-    """Refuse what Teams refuses; the Playground would create a dead conversation. The texts are not documented."""
+    """Refuse what Teams refuses; the Playground would create a dead conversation."""
+    spelling = requested_person(wanted, tenant_id=tenant_id)
+    if isinstance(spelling, Refusal):
+        return spelling
+    person = person_called(spelling)
+    if person is None or spelling.casefold() == person.upn.casefold():  # Teams accepts no UPN here
+        return UNKNOWN_PERSON
+    body = wanted | {"members": [{"id": person.mri}]}
+    return replace(call, body=json.dumps(body).encode())
+
+
+def requested_person(wanted: Mapping[str, Any], *, tenant_id: str) -> str | Refusal:
+    """Return the person's id in the parameters of a new 1:1 conversation ("" if none), or the refusal of its tenant.
+
+    The texts of the refusals are not documented.
+    """
     given_tenant = _object(_object(wanted.get("channelData")).get("tenant")).get("id") or wanted.get("tenantId")
     if given_tenant != tenant_id:
         return Refusal(status=400, code="BadSyntax", message="Bad tenant id")
     members = wanted.get("members")
     first = members[0] if isinstance(members, list) and members else None
-    spelling = str(_object(first).get("id", ""))
-    person = person_called(spelling)
-    if person is None or spelling.casefold() == person.upn.casefold():  # Teams accepts no UPN here
-        return Refusal(status=400, code="BadArgument", message="Invalid user identity in provided tenant")
-    body = wanted | {"members": [{"id": person.mri}]}
-    return replace(call, body=json.dumps(body).encode())
+    return str(_object(first).get("id", ""))
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -71,6 +71,20 @@ async def test_personal_chat_is_the_same_every_time(member: str, ms: FakeMicroso
     assert chats == {ms.world.personal(HANAKO).id}
 
 
+async def test_personal_chat_body_is_the_documented_one(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A new 1:1 conversation names the bot, the person and, in both places, the tenant."""
+    await edge.connector.create_personal_conversation(ms.service_url, member=HANAKO.id, tenant_id=TENANT_ID)
+
+    [call] = ms.faults.matching("POST", "/v3/conversations$")
+    assert call.body == {
+        "isGroup": False,
+        "bot": {"id": f"28:{APP_ID}"},
+        "members": [{"id": HANAKO.id}],
+        "tenantId": TENANT_ID,
+        "channelData": {"tenant": {"id": TENANT_ID}},
+    }
+
+
 async def test_personal_chat_without_installation_is_refused(ms: FakeMicrosoft, edge: Edge) -> None:
     """A person without the bot cannot get messages, and the caller gets exactly this problem."""
     ms.world.not_installed.add(ICHIRO.id)

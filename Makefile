@@ -8,7 +8,8 @@ CARD ?= request
 LOCALE ?= en
 PYTEST_ARGS ?=
 SAMPLE ?=
-PARALLEL := -n auto --dist worksteal
+# on every core; a test that hangs although its own time limit has passed ends its worker, not the whole run
+PARALLEL := -n auto --dist worksteal -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
 PROOFS := tests/reliability $(patsubst %,tests/security/test_%.py,junk authorisation parsers injection) \
 	--ignore=tests/reliability/test_controls.py
 PICTURES := .sandbox/pictures

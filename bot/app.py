@@ -46,12 +46,13 @@ from bot.teams.login.managed_identity import IMDS, IdentityAddress
 from bot.telemetry import LoopWatch, Telemetry, configure_logging
 from bot.web import server
 
-DRAIN_SECONDS = 10.0  # for decisions and reconciliations in progress; with a call to AWS that still runs, 20 in all
-LAST_SECONDS = 3.0  # of these for reconciliations and the audit trail, even if decisions take long
+# seconds that shutdown waits for work in progress; at most 20 in total, if a call to AWS still runs
+DRAIN_SECONDS = 10.0
+LAST_SECONDS = 3.0  # the part of DRAIN_SECONDS that is kept for reconciliations and the audit trail
 NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"})
 NO_CREDENTIALS_ADVICE = "no AWS credentials were found: give the process a role, or set AWS_ACCESS_KEY_ID and so on"
 AWS_PAUSE = 3.0  # seconds between two calls while AWS does not answer
-AWS_START_TIMEOUT = 60.0  # seconds for AWS's first answer; the network may be up later than the process
+AWS_START_TIMEOUT = 60.0  # seconds to wait for AWS's first answer; the network may start after the process
 START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # the store, AWS or a port is not available
 Source = Intake | Sweep | Retention | ConfigurationReload | Auditing | LoopWatch
 log = structlog.get_logger(__name__)
@@ -63,7 +64,7 @@ class Program:
 
     sockets: tuple[server.Server, ...]
     services: Services
-    sources: tuple[Source, ...]  # of work and of metrics; they stop first
+    sources: tuple[Source, ...]  # they find work or measure; shutdown stops them first
 
 
 def serve(settings: Settings, configuration: Configuration) -> None:
@@ -109,7 +110,7 @@ async def run(program: Program, stopping: asyncio.Event) -> None:
 
 
 async def _drain(program: Program, sources: list[asyncio.Task[None]], reconcile_loop: asyncio.Task[None]) -> None:
-    """Take no more work, and wait for the work in progress."""
+    """Stop taking work, and wait for the work in progress."""
     for source in sources:
         source.cancel()
     end = asyncio.get_running_loop().time() + DRAIN_SECONDS
@@ -195,7 +196,7 @@ def _aws(settings: Settings, configuration: Configuration, clock: Clock, telemet
 async def _with_accounts(
     settings: Settings, configuration: Configuration, aws: AwsSide, stopping: asyncio.Event
 ) -> Configuration:
-    """Return the configuration with at least one account: without [[accounts]] it is the bot's own."""
+    """Return the configuration, with the bot's own account if it has no [[accounts]]."""
     if configuration.accounts:
         return configuration
     return configuration.with_own_account(await _own_account(aws, stopping), settings.region)

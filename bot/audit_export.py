@@ -1,6 +1,6 @@
 """Formats the audit trail: as CSV that spreadsheets do not execute, or as one JSON object per line.
 
-Owns the two formats and how the command line spells a point in time. Does not know the store.
+Owns the two formats and the notation for points in time on the command line. Does not know the store.
 """
 
 import csv
@@ -18,13 +18,13 @@ MEMBERS = tuple(each.name for each in fields(AuditEntry))
 BYTE_ORDER_MARK = "\ufeff"  # Excel needs it to read UTF-8; Python's utf-8-sig skips it
 # Spreadsheets execute cells that start with these, also after blanks or control characters, and in full width.
 # https://owasp.org/www-community/attacks/CSV_Injection
-# In locales with a semicolon as list separator (German, French), one inside a cell starts a new cell, quoted or not.
+# In German and French locales, semicolons separate cells: one inside a cell starts a new cell, even in quotes.
 _FORMULA = re.compile(r"(^|;)(?=[\W_]*?[=+\-@\uff1d\uff0b\uff0d\uff20|%\t\r\n])")
 _SPAN = re.compile(r"(\d{1,6})([mhdw])", re.ASCII)
 _CALENDAR = (
     datetime(1970, 1, 1, tzinfo=UTC),
     datetime(3000, 1, 1, tzinfo=UTC),
-)  # leaves room for days and time zones on both sides
+)  # earliest and latest moment; leaves room to add days and time zones
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 

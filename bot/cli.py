@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 
 
 class Misconfigured(click.ClickException):
-    """The settings are invalid: all problems on stderr, one per line."""
+    """The settings are invalid; prints all problems on stderr, one per line."""
 
     exit_code = 2
 
@@ -86,7 +86,7 @@ def show(request: RequestKey | str) -> None:
 
     settings = _configured(load_store)
     path = settings.sqlite_path
-    if path and not path.is_file():  # opening would create an empty one
+    if path and not path.is_file():  # opening a missing file would create an empty one
         raise click.ClickException(f"there is no store at {path}; {_where_the_store_is(request)}")
     rows = _rows(store_at(settings.store, region=settings.region), request, where=str(path or settings.store))
     if not rows:
@@ -148,7 +148,7 @@ def audit(since: datetime, until: datetime | None, request: str | None, person: 
 
     settings = _configured(load_store)
     path = settings.sqlite_path
-    if path and not path.is_file():  # opening would create an empty one
+    if path and not path.is_file():  # opening a missing file would create an empty one
         raise click.ClickException(f"there is no store at {path}; check NODE_ACCESS_STORE")
 
     def wanted(entry: AuditEntry) -> bool:
@@ -170,7 +170,7 @@ async def _print_audit(
     wanted: Callable[[AuditEntry], bool],
     form: str,
 ) -> None:
-    """Print day by day, so that a year needs no more memory than a day."""
+    """Print the entries day by day, so that a year needs no more memory than a day."""
     line_of = audit_export.as_csv if form == "csv" else audit_export.as_json
     async with closed as store:
         if form == "csv":

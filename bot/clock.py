@@ -16,5 +16,5 @@ class SystemClock:
         return self.now().timestamp()
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep. Zero or less yields to other tasks."""
+        """Sleep for `seconds`; zero or less only yields to other tasks."""
         await asyncio.sleep(max(0.0, seconds))

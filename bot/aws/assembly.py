@@ -64,7 +64,7 @@ class AwsSide:
         return ClientSecret(self._clients, arn)
 
     def web_identity(self, audience: str) -> WebIdentity:
-        """Return the source of signed statements, made by STS, of who the bot is."""
+        """Return the source of tokens, signed by STS, that prove the bot's identity."""
         return WebIdentity(self._clients, audience)
 
     async def ready(self) -> None:
@@ -76,7 +76,7 @@ class AwsSide:
         """Start nothing before the first call."""
         await self._stack.enter_async_context(self.identities)
         await self._stack.enter_async_context(self.requests)
-        await self._stack.enter_async_context(self._clients)  # left first: work in the background then ends soon
+        await self._stack.enter_async_context(self._clients)  # closed first, so that work in the background ends soon
         return self
 
     async def __aexit__(

@@ -14,12 +14,12 @@ from bot.boto.failures import CallFailed, unavailable
 from bot.boto.fields import decoded, mapping, text
 from bot.ports.aws import AwsUnavailable
 
-KEY: Final = "client_secret"  # its member if the secret is a JSON object, which is what the console creates
+KEY: Final = "client_secret"  # the secret's member if it is stored as a JSON object, the form that the console creates
 MISSING: Final = "NoClientSecretInIt"
 
 
 class ClientSecret:
-    """One secret, by its ARN; its version `AWSCURRENT`."""
+    """One secret, named by its ARN, in its version `AWSCURRENT`."""
 
     def __init__(self, clients: Clients, arn: str) -> None:
         self._clients, self._arn, self._region = clients, arn, arn.split(":")[3]

@@ -17,7 +17,7 @@ SOURCE: Final = "aws.ssm"
 FAILED: Final = "JITNA Access Request Failed"
 KINDS: Final = frozenset({FAILED, "Approver Access Request Status Update", "Requester Access Request Status Update"})
 SENT: Final = "SentTimestamp"  # attribute of a message: when SQS received it, in milliseconds since 1970
-MAX_POLICIES = 50  # the most that a Region has
+MAX_POLICIES = 50  # policies; the most that a Region can have
 _MILLISECONDS = re.compile(r"\d{13}", re.ASCII)
 _OPS_ITEM = re.compile(rf"arn:aws[\w-]*:ssm:[\w-]*:\d*:opsitem/({OPS_ITEM_ID.pattern})")
 

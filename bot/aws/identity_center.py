@@ -30,12 +30,12 @@ from bot.ports.aws import AwsUnavailable
 from bot.ports.clock import Clock
 
 KEPT_SECONDS = 3600.0  # an id never moves to another user, and users are rarely renamed
-UNKNOWN_SECONDS = 300.0  # a newly provisioned user is found after this
+UNKNOWN_SECONDS = 300.0  # seconds after which a newly provisioned user is found
 FAILED_SECONDS = 30.0  # reconciliation repeats after 1, 2, 4 … seconds; problems rarely end sooner than this
 LOGGED_SECONDS = 3600.0  # each code is logged once in this time: a missing permission fails every lookup
-PROMPT_SECONDS = 2.0  # a card must appear within seconds; if need be it names no requester and is completed later
+PROMPT_SECONDS = 2.0  # a card must appear within seconds; it may name no requester at first and be completed later
 KEPT = 2000  # users
-CODES = 50  # codes are text from outside
+CODES = 50  # error codes that are remembered; they are text from outside
 PAGES = 5  # of ten instances each; an organization has one
 ALL_USERS: Final = ""  # not a user id: key of a failure that does not concern one user
 log = structlog.get_logger(__name__)
@@ -45,7 +45,7 @@ Names = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The names in a record; `code`: why it could not be read."""
+    """The names in a record; `code` says why it could not be read."""
 
     names: Names = ()
     code: str | None = None
@@ -102,7 +102,7 @@ class IdentityCenter:
     async def _look_up(self, user_id: str) -> _Answer:
         async with self._turn:
             if cached := self._cached(user_id):
-                return cached  # a failure of the lookup before this one may concern all users
+                return cached  # the lookup before this one may have found a failure that concerns all users
             try:
                 self._names[user_id] = names = await self._read(user_id)
             except CallFailed as failed:
@@ -121,7 +121,7 @@ class IdentityCenter:
             if failed.code != UNKNOWN_USER:
                 raise
             self._log_once(failed.code)
-            self._stores.clear()  # the store itself may be gone
+            self._stores.clear()  # the identity store itself may be deleted
             return ()
         return names_in(answer, user_id)
 
@@ -135,7 +135,7 @@ class IdentityCenter:
             if text(each.get("Status")) in USABLE_INSTANCES
         }
         if len(found) > 1:
-            raise CallFailed("SeveralIdentityStores", Failure.NO_ANSWER)  # an id may exist in each
+            raise CallFailed("SeveralIdentityStores", Failure.NO_ANSWER)  # a user id may exist in each
         store = next(iter(found), "")
         if not IDENTITY_STORE_ID.fullmatch(store):
             raise CallFailed("NoIdentityStore", Failure.NO_ANSWER)

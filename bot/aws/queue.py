@@ -18,7 +18,7 @@ from bot.ports.clock import Clock
 from bot.telemetry import Telemetry
 
 BATCH = 10  # messages; the most that SQS returns
-INVISIBLE_SECONDS = 60  # a batch is stored and deleted within a few; other messages are received again after this
+INVISIBLE_SECONDS = 60  # seconds until a message that was not deleted is received again; a batch takes a few
 log = structlog.get_logger(__name__)
 
 

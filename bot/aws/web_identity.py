@@ -1,7 +1,7 @@
-"""A signed statement of who the bot is in AWS, for an outside party: STS GetWebIdentityToken.
+"""Signed tokens that prove the bot's AWS identity to an outside party: STS GetWebIdentityToken.
 
-The subject of the token is the ARN of the bot's role, the issuer is the account's own; AWS refuses if the account has
-not enabled that. Errors carry only AWS's code, never a part of the answer.
+The subject of a token is the ARN of the bot's role, and its issuer belongs to the account. AWS refuses if the account
+has not enabled such tokens. Errors carry only AWS's code, never a part of the answer.
 https://docs.aws.amazon.com/STS/latest/APIReference/API_GetWebIdentityToken.html
 """
 

@@ -40,7 +40,7 @@ class CallFailed(Exception):
         self.detail, self.reasons = detail, reasons
 
 
-# The SDK raises these before anything was sent.
+# Errors that the SDK raises before it has sent anything.
 _NOT_SENT: Final = (
     botocore.ConnectTimeoutError,
     botocore.CredentialRetrievalError,
@@ -49,7 +49,7 @@ _NOT_SENT: Final = (
     botocore.ProxyConnectionError,
     botocore.SSOError,
 )
-# The same, and repeating seldom helps.
+# Errors that the SDK raises before it has sent anything, and that a repeated call seldom avoids.
 _NOT_CONFIGURED: Final = (
     botocore.NoCredentialsError,
     botocore.NoRegionError,
@@ -84,7 +84,7 @@ _THROTTLED: Final = frozenset(
         "ThrottledException",
         "ThrottlingException",
         "TooManyRequestsException",
-        "TransactionConflictException",  # DynamoDB: a single write, while a transaction writes the same item
+        "TransactionConflictException",  # DynamoDB: a transaction is writing the item of this single write
     }
 )
 _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
@@ -111,7 +111,7 @@ _UNCERTAIN: Final = frozenset(
     {
         "RequestTimeout",
         "RequestTimeoutException",
-        "TransactionInProgressException",  # DynamoDB received the same call twice and still works on the first
+        "TransactionInProgressException",  # DynamoDB received the same call twice and has not finished the first
     }
 )
 _TOO_MANY, _FORBIDDEN = 429, frozenset({401, 403, 407})

@@ -24,7 +24,8 @@ from bot.ports.aws import RoleSession
 
 Answer = Mapping[str, object]
 
-CONNECT_SECONDS = 2.0  # AWS's endpoints accept in much less; an unreachable one must not use up a claim's time
+# AWS's endpoints accept connections much faster; an unreachable one must not use up a claim's time
+CONNECT_SECONDS = 2.0
 READ_SECONDS = 10.0  # tolerates slow answers; a claim is held for longer, and leases are renewed meanwhile
 SHORT_READ_SECONDS = 5.0  # for signals, AssumeRole and secrets: a claim is held for 25 seconds and renewed in between
 POLL_SECONDS = 5  # a long poll; no longer, because SIGTERM drains within 20
@@ -33,7 +34,7 @@ _READ_SECONDS_OF: Final[Mapping[str, float]] = MappingProxyType(
         "sqs": POLL_SECONDS + READ_SECONDS,
         "sts": SHORT_READ_SECONDS,
         "secretsmanager": SHORT_READ_SECONDS,
-        "sso-admin": SHORT_READ_SECONDS,  # called one after the other with the next
+        "sso-admin": SHORT_READ_SECONDS,  # a lookup calls this service and then the next one
         "identitystore": SHORT_READ_SECONDS,
     }
 )
@@ -64,7 +65,7 @@ class Call:
 
 
 class Sdk:
-    """Makes calls. Credentials None: the program's own.
+    """Makes calls, with the program's own credentials unless a call brings others.
 
     `seconds`: the limit for connecting and for an answer, instead of those above. `session`: a boto3 session with other
     credentials than those of the standard chain.
@@ -149,7 +150,7 @@ def _new_session() -> boto3.session.Session:
 
 
 def _refuse_malformed(operation_model: Any, response_dict: Mapping[str, Any], **_: object) -> None:
-    """Raise for half a body and for a proxy's page: botocore reads both as an answer without members."""
+    """Raise an error for half a body and for a proxy's page: botocore reads both as an answer without members."""
     promised, body = whole(response_dict["headers"].get("content-length")), response_dict["body"]
     if promised is not None and len(body) < promised:
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=promised)

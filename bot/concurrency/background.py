@@ -11,20 +11,20 @@ T = TypeVar("T")
 
 
 class Background:
-    """The tasks in progress. Iterates over them; a finished task is removed."""
+    """The tasks in progress; iterating yields them. Finished tasks are removed."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[object]] = set()
 
     def begin(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
-        """Start work whose end nothing has to wait for."""
+        """Start work in the background; no caller has to wait for it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[object]) -> None:
-        """Remove a finished task, and log its error: perhaps nothing awaits the task."""
+        """Remove a finished task, and log its error, because perhaps no caller awaits the task."""
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("background_failed", exc_info=error)

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 
 class SlidingWindow:
-    """At most so many within so long. `limits`: pairs of seconds and a count; all of them hold at once.
+    """Limits how many events fit into a period. `limits`: pairs of seconds and a count; all of them apply.
 
-    Times are seconds on any clock that the caller uses throughout.
+    Times are seconds; the caller must always use the same clock.
     """
 
     def __init__(self, limits: Iterable[tuple[float, int]]) -> None:
@@ -15,15 +15,15 @@ class SlidingWindow:
         self._taken: deque[float] = deque(maxlen=max(most for _, most in self._limits))
 
     def wait(self, now: float) -> float:
-        """Return the seconds until one more fits; 0 if it fits now."""
+        """Return the seconds until another event fits; 0 if it fits now."""
         return max(0.0, *(self._wait(now, seconds, most) for seconds, most in self._limits))
 
     def add(self, now: float) -> None:
-        """Count one."""
+        """Count one event."""
         self._taken.append(now)
 
     def take(self, now: float) -> bool:
-        """Count one if it fits now; False if it does not."""
+        """Count an event if it fits now; return False if it does not."""
         if self.wait(now) > 0:
             return False
         self.add(now)

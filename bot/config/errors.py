@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 Location = tuple[int | str, ...]
-LONGEST_NAME = 120  # characters of a name that a line repeats; an assumed-role ARN fits
+LONGEST_NAME = 120  # characters of a name in a message; an assumed-role ARN fits
 
-_COMMON = "NODE_ACCESS_"  # shared by all settings; left out of the comparison, or all names would look similar
+_COMMON = "NODE_ACCESS_"  # all settings share it; without it, similar names are easier to find
 
 _WORDS = {
     "string_type": 'write text in quotes: "…"',

@@ -22,14 +22,14 @@ from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
 PERIOD = 3.0  # seconds between two reads of the file
-CHECK = "configuration"  # its name among the checks of /readyz and /metrics
+CHECK = "configuration"  # the name of this check in /readyz and /metrics
 log = structlog.get_logger(__name__)
 
 
 class ConfigurationReload:
     """The loop that re-reads the file. `file` is its content at startup; `current` gets each new content.
 
-    The contents count once two reads in a row found the same. An editor may still be writing, and half a file can be a
+    New contents apply after two equal reads in a row. An editor may still be writing, and half a file can be a
     valid file with half of the approvers.
     """
 
@@ -48,9 +48,9 @@ class ConfigurationReload:
         self._at_start = _fixed(file)
         self._seen: bytes | str | None = None
         self._parsed: bytes | str | None = None
-        self._refused = False  # the last contents that were parsed
+        self._refused = False  # whether the contents that were parsed last are invalid
         self._to_requeue: dict[RequestKey, None] = {}  # in the order in which they are tried
-        self._changed: frozenset[str] | None = frozenset()  # names of channels; None: everything
+        self._changed: frozenset[str] | None = frozenset()  # names of changed channels; None: everything changed
 
     async def run(self) -> None:
         """Check the file until cancelled."""
@@ -99,12 +99,12 @@ class ConfigurationReload:
 
     def _apply(self, previous: Configuration, configuration: Configuration) -> None:
         changed = _changed(previous, configuration)
-        # what comes from [[accounts]] stays as it was at startup
+        # accounts stay as they were at startup
         self._current.replace(replace(configuration, accounts=self._current.value.accounts))
         self._changed = None if changed is None or self._changed is None else self._changed | changed
 
     def _report_accounts(self, configuration: Configuration) -> None:
-        """Clients and sweeps of accounts are created at startup, so changes of [[accounts]] need a restart."""
+        """Report that changes of [[accounts]] need a restart: clients and sweeps of accounts are created at startup."""
         if _fixed(configuration) == self._at_start:
             self._telemetry.health.succeeded(CHECK)
             return
@@ -146,13 +146,13 @@ def _content(path: Path) -> bytes | str:
 
 
 def _fixed(configuration: Configuration) -> tuple[object, ...]:
-    """Return what only a restart changes. The external id counts only if reader roles use it."""
+    """Return the settings that only a restart changes. The external id counts only if reader roles use it."""
     reads_elsewhere = any(each.reader_role for each in configuration.accounts)
     return configuration.accounts, configuration.identity.external_id if reads_elsewhere else None
 
 
 def _rules_of(configuration: Configuration) -> tuple[object, ...]:
-    """Return what takes effect at once. The order of the channels matters: the first match wins."""
+    """Return the settings that take effect at once. The order of the channels matters: the first match wins."""
     return configuration.channels, configuration.identity
 
 

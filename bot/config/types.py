@@ -1,6 +1,6 @@
 """Types for ids, names and addresses in the settings; each error says what to write instead.
 
-Owns the spelling alone. Does not know the environment or node-access.toml.
+Owns only the form of values. Does not know the environment or node-access.toml.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Decides which clicks become decisions that are sent, so that AWS never gets more signals than it needs.
 
-A claim only changes the row; it sends nothing. What AWS accepted but does not show so far counts as given.
+A claim only changes the row; it sends nothing. A decision that AWS accepted but does not show so far counts as given.
 """
 
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from bot.domain.permission import can_be_cancelled, can_be_revoked
 from bot.domain.request import AccessRequest, Action, Level, LevelState, Status, Verdict, Vote, Withdrawal
 
 CUT = 200  # characters; AWS may cut longer comments: it shows 512 characters of a decision, ARN and JSON included
-EFFECT_SPAN = timedelta(seconds=60)  # how long we wait until AWS shows what it accepted
+EFFECT_SPAN = timedelta(seconds=60)  # how long the bot waits until AWS shows a decision that it accepted
 
 
 class ClaimRefusal(StrEnum):
     """Why a claim was not granted."""
 
     ENDED = "ended"  # the request has ended
-    STEP_PASSED = "step_passed"  # another step waits now
-    REPEAT = "repeat"  # this person's decision at this step is on its way or done
-    OTHERS_FIRST = "others_first"  # other people's decisions are on their way
+    STEP_PASSED = "step_passed"  # another step waits for approval now
+    REPEAT = "repeat"  # this person has a decision at this step, in progress or done
+    OTHERS_FIRST = "others_first"  # other people's decisions are in progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def claim(
     - A cancellation waits until nothing is live at any step; votes wait for it.
     - Only one revocation is live.
 
-    What AWS accepted but does not show so far counts as on its way.
+    A decision that AWS accepted but does not show so far counts as live.
     """
     if isinstance(action, Withdrawal):
         return _claim_withdrawal(person, withdrawal=action, step=step, request=request, decisions=decisions, now=now)
@@ -113,7 +113,7 @@ def under_way(decision: Decision, request: AccessRequest | None, now: datetime) 
 
 
 def standing_decision(person: Person, decisions: tuple[Decision, ...]) -> Decision | None:
-    """Return the person's decision that is on its way or that AWS accepted, so that they need no other."""
+    """Return the person's decision that is in progress or accepted by AWS, so that another one is not needed."""
     kept = (each for each in decisions if each.state.live or each.state is DecisionState.CONFIRMED)
     return next((each for each in kept if each.person.object_id.casefold() == person.object_id.casefold()), None)
 
@@ -133,12 +133,12 @@ def _missing(request: AccessRequest, step: str, here: tuple[Decision, ...], now:
         return 0
     if level is None or level.required is None or level.approvals is None:
         return 0 if hidden else 1
-    missing = max(1, level.required - level.approvals)  # a level that waits needs one, whatever the votes add up to
+    missing = max(1, level.required - level.approvals)  # a waiting level needs at least one more
     return missing - len(hidden)
 
 
 def has_room(decision: Decision, level: Level, decisions: tuple[Decision, ...], now: datetime) -> bool:
-    """True if the level still needs this vote, after all votes that were sent and that AWS does not show so far.
+    """True if the level still needs this vote in addition to all votes that were sent but that AWS does not show.
 
     `level`: as just read from AWS.
     """
@@ -185,7 +185,7 @@ def _level_shows(level: Level | None, decision: Decision) -> bool:
 def voted_by(vote: Vote, decision: Decision) -> bool:
     """True if AWS recorded this vote for the decision's person.
 
-    AWS names the session of the role in which it was sent. A signal without a role is in the bot's own session, so
+    AWS names the session of the role that sent the vote. A signal without a role is in the bot's own session, so
     the comment identifies the person.
     """
     if vote.verdict is not decision.verdict:

@@ -24,7 +24,7 @@ class Configuration:
     accounts: tuple[Account, ...] = ()
 
     def with_own_account(self, account: str, region: str) -> "Configuration":
-        """Watch the bot's own account and Region. For a file without [[accounts]]."""
+        """Return a configuration that watches the bot's own account and Region, for a file without [[accounts]]."""
         return replace(self, accounts=(Account(account, (region,)),))
 
     def channel(self, name: str) -> Channel | None:

@@ -27,7 +27,7 @@ class DecisionState(StrEnum):
     """State of a decision."""
 
     CLAIMED = "claimed"
-    SENT = "sent"  # the signal may have left
+    SENT = "sent"  # the signal may have been sent
     CONFIRMED = "confirmed"  # AWS accepted the signal
     REFUSED = "refused"  # AWS refused the signal; it had no effect
     UNKNOWN = "unknown"  # AWS did not reply, so it may have had an effect; never sent again
@@ -58,7 +58,7 @@ TRANSITIONS: dict[tuple[DecisionState, DecisionEvent], DecisionState] = {
     (DecisionState.SENT, DecisionEvent.REFUSED): DecisionState.REFUSED,
     (DecisionState.SENT, DecisionEvent.THROTTLED): DecisionState.CLAIMED,
     (DecisionState.SENT, DecisionEvent.LOST): DecisionState.UNKNOWN,
-    (DecisionState.UNKNOWN, DecisionEvent.ANSWERED): DecisionState.CONFIRMED,  # it was given up too early
+    (DecisionState.UNKNOWN, DecisionEvent.ANSWERED): DecisionState.CONFIRMED,  # the answer came after all
     (DecisionState.UNKNOWN, DecisionEvent.REFUSED): DecisionState.REFUSED,
     (DecisionState.UNKNOWN, DecisionEvent.SEEN): DecisionState.CONFIRMED,
     (DecisionState.UNKNOWN, DecisionEvent.WITHDRAWN): DecisionState.RELEASED,
@@ -66,7 +66,7 @@ TRANSITIONS: dict[tuple[DecisionState, DecisionEvent], DecisionState] = {
 
 
 class IllegalTransition(Exception):
-    """The decision cannot go there from where it is; nothing was changed."""
+    """The event is not possible in the decision's current state; nothing was changed."""
 
 
 class Outcome(StrEnum):
@@ -80,8 +80,9 @@ class Outcome(StrEnum):
     AWS_REFUSED = "aws_refused"
     AWS_DENIED = "aws_denied"  # AWS refused for lack of permission
     NO_ANSWER = "no_answer"  # sent; AWS neither replied nor showed an effect
-    NOT_ROUTED = "not_routed"  # the channel of the click, or its role, was removed from the configuration since
-    NO_CANCEL_ROLE = "no_cancel_role"  # the account's cancel_role was removed from the configuration since
+    # the channel of the click, or its role, was removed from the configuration since the click
+    NOT_ROUTED = "not_routed"
+    NO_CANCEL_ROLE = "no_cancel_role"  # the account's cancel_role was removed from the configuration since the click
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +94,18 @@ class Decision:
     verdict: Action
     step: str  # "" for a cancellation: it cancels the whole request
     clicked_at: datetime
-    held_until: datetime  # until then, only the process that claimed it may continue it
+    held_until: datetime  # before this moment, only the process that claimed the decision may continue it
     comment: str = ""
     conversation: str = ""
-    in_role: bool = False  # at the claim, the channel had a role to send it in; otherwise the bot's own credentials
+    # whether the channel had a role to send it in, at the claim; otherwise the bot's own credentials are used
+    in_role: bool = False
     state: DecisionState = DecisionState.CLAIMED
     settled_at: datetime | None = None
     settled_in: int = 0  # the row's version that settled it; reads of AWS from that version on include its effect
     outcome: Outcome | None = None
     role: str | None = None  # the IAM role in which the signal was sent
     execution_id: str | None = None
-    sent_comment: str = ""  # of a signal without a role, where only the comment identifies the person
+    sent_comment: str = ""  # comment of a signal without a role, in which only the comment identifies the person
     announced: bool = False  # the thread must report the outcome: "applying…" was answered, or a process took it over
     detail: str = ""  # AWS's error code, if any
 

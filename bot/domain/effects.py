@@ -22,7 +22,7 @@ def settle_unknown(record: Record, decision: Decision, now: datetime) -> Decisio
 
 
 def _had_effect(request: AccessRequest, decision: Decision) -> bool:
-    """AWS names no author of a cancellation or revocation, so the status alone counts."""
+    """True if AWS shows the effect. For withdrawals only the status counts, because AWS names no author of them."""
     if isinstance(decision.verdict, Withdrawal):
         return request.status is STATUS_AFTER[decision.verdict]
     level = request.level(decision.step)

@@ -62,7 +62,7 @@ def role_of_arn(arn: str) -> tuple[str, str] | None:
     """Return account and name of the role in an ARN of a role or of a session; None for any other ARN."""
     found = _ASSUMED_ROLE.fullmatch(arn)
     if found:
-        return found[1], found[2].casefold()  # in IAM, no two role names of an account differ in case only
+        return found[1], found[2].casefold()  # IAM allows no two role names in an account that differ only in case
     role = _ROLE.fullmatch(arn)
     return (role[1], role[2].casefold()) if role else None
 
@@ -129,14 +129,15 @@ class IdentityRules:
     trusted_roles: frozenset[str] = frozenset()
     people_domains: frozenset[str] = frozenset()  # case-folded
     allow_unidentified: bool = False
-    source_identity: bool = False  # of a person's sessions: the same name, which role chaining keeps
+    # whether a person's sessions carry their name as source identity, which role chaining keeps
+    source_identity: bool = False
     external_id: str | None = None  # passed in every AssumeRole call
-    session_tags: bool = False  # of a person's sessions: PERSON_TAG
+    session_tags: bool = False  # whether a person's sessions carry PERSON_TAG
     people: Mapping[str, str] | None = None  # principal -> `user:` id, UPN or mail of a Teams user
 
     @property
     def mark(self) -> str:
-        """Fingerprint of the rules: under equal marks, requesters are identified in the same way."""
+        """Fingerprint of the rules: rules with equal marks identify requesters in the same way."""
         people = sorted((self.people or {}).items())
         identifying = json.dumps([sorted(self.trusted_roles), sorted(self.people_domains), people])
         return hashlib.sha256(identifying.encode(errors="backslashreplace")).hexdigest()[:16]
@@ -155,7 +156,7 @@ class IdentityRules:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """What was read to identify a requester: members of the rosters, and the names in the Identity Center record."""
+    """The data to identify a requester: members of the rosters, and the names in the Identity Center record."""
 
     people: tuple[Person, ...] = ()
     identity_center_names: tuple[str, ...] = ()  # user name and primary mail address; "" for a missing one
@@ -186,9 +187,9 @@ class Requester:
         return self.identified and bool(self.spellings & person.identifying_spellings)
 
     def refusing_as(self, earlier: "Requester | None") -> "Requester":
-        """Add the names that an earlier read found for the same principal, for refusing only.
+        """Add the names that an earlier read found for the same principal.
 
-        They do not identify the requester.
+        They are used to refuse a person, never to identify the requester.
         """
         if earlier is None or earlier.principal != self.principal:
             return self

@@ -106,10 +106,10 @@ def _refused_by_aws(level: Level | None, role: str | None) -> Refusal | None:
 
 
 def _unfit(request: AccessRequest, action: Action, step: str) -> Refusal | None:
-    """Return why no approver could do this now: the request is not in the state for it."""
+    """Return why no approver may do this in the request's current state; None if an approver may."""
     match action:
         case Withdrawal.CANCEL:
-            return Refusal.NOT_REQUESTER  # no click gets here: may_cancel decides
+            return Refusal.NOT_REQUESTER  # a click never reaches this line: `may_cancel` decides
         case Withdrawal.REVOKE:
             if request.status is not Status.APPROVED or request.execution_id is None or request.last_level is None:
                 return Refusal.UNREADABLE

@@ -13,9 +13,9 @@ from bot.domain.identity import Requester
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Route
 
-AHEAD = timedelta(days=3650)  # earliest due row goes first, so urgent rows are dated back: further than any outage
+AHEAD = timedelta(days=3650)  # rows are reconciled by due time, so urgent ones are dated back by more than any outage
 GONE_AFTER = timedelta(minutes=10)  # AWS may briefly not show an existing OpsItem, but not for this long
-KEPT = timedelta(days=365)  # after the request's end; AWS keeps the request as long
+KEPT = timedelta(days=365)  # after the request's end; AWS also keeps the request for this long
 KEPT_UNREAD = timedelta(days=7)  # for a row whose request could never be read
 UNDONE_KEPT = 30  # decisions without effect; people may click without end, and DynamoDB rows are limited to 400 KB
 
@@ -32,7 +32,7 @@ class DeliveryState(StrEnum):
     """State of a surface's delivery."""
 
     WAITING = "waiting"  # not posted, or the post failed; it is tried again
-    POSTING = "claimed"  # a post is about to be sent; a crash here may leave one orphan
+    POSTING = "claimed"  # a post is about to be sent; a crash now may leave one orphan card
     DELIVERED = "delivered"
     SKIPPED = "skipped"  # outdated before it was sent
     IMPOSSIBLE = "impossible"  # Teams refused it permanently; no further attempt
@@ -47,10 +47,10 @@ class Surface:
     delivery: DeliveryState
     conversation: str | None = None
     activity_id: str | None = None
-    digest: str | None = None  # of the content that was delivered; if it differs, an update is due
+    digest: str | None = None  # digest of the delivered content; if it differs, an update is due
     attempts: int = 0  # posts that were started
     reposts: int = 0  # how often it was posted again because a person deleted it
-    unconfirmed_posts: int = 0  # with the one in progress; Teams may have as many copies that are not in the row
+    unconfirmed_posts: int = 0  # including the post in progress; Teams may have as many copies that are not in the row
     problem: str | None = None  # code of Teams' refusal; it is permanent only if `delivery` is IMPOSSIBLE
     failures: int = 0  # consecutive, of any kind; sets the pause before the next attempt
     refusals: int = 0  # those of `failures` that Teams refused; outages and throttling say nothing about the recipient
@@ -58,11 +58,11 @@ class Surface:
 
     @property
     def decision_id(self) -> str | None:
-        """The id of the decision that a message is about, if any: `note:<id>`, `note:<id>:shown`, `dm:<id>`."""
+        """The id of the decision in a message's name, if any: `note:<id>`, `note:<id>:shown`, `dm:<id>`."""
         return None if self.kind is SurfaceKind.CARD else self.name.split(":")[1]
 
     def with_post_confirmed(self) -> "Surface":
-        """Count one post less as unconfirmed: its result is known."""
+        """Count one unconfirmed post less, because its result is known."""
         return replace(self, unconfirmed_posts=max(0, self.unconfirmed_posts - 1))
 
 
@@ -143,11 +143,11 @@ class Record:
         return replace(self, requeue_at=moment)
 
     def requeue_first(self, now: datetime) -> "Record":
-        """Reconcile it before every other row that is due, because a person decided."""
+        """Make the row due before every other row, because a person decided."""
         return self.requeue_by(now - AHEAD)
 
     def requeue_soon(self, now: datetime) -> "Record":
-        """Reconcile it before rows that are due by time only, because something happened."""
+        """Make the row due before rows that are due by time only, because an event occurred."""
         return self.requeue_by(now - AHEAD / 2)
 
     def leased_to(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":

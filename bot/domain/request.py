@@ -67,13 +67,13 @@ class Verdict(StrEnum):
 
 
 class Withdrawal(StrEnum):
-    """What takes something back: approvers revoke granted access, requesters cancel their request."""
+    """An action that takes something back: approvers revoke granted access, requesters cancel their request."""
 
     REVOKE = "revoke"
     CANCEL = "cancel"
 
 
-Action = Verdict | Withdrawal  # what a click asks of AWS
+Action = Verdict | Withdrawal  # an action that a click requests from AWS
 STATUS_AFTER: Final[Mapping[Withdrawal, Status]] = MappingProxyType(
     {Withdrawal.REVOKE: Status.REVOKED, Withdrawal.CANCEL: Status.CANCELLED}
 )  # the status in which AWS shows that the withdrawal took effect
@@ -92,7 +92,7 @@ class LevelState(StrEnum):
 
 
 class ApproverKind(StrEnum):
-    """What the policy names as an approver."""
+    """The kind of approver that the policy names."""
 
     ROLE = "role"
     USER = "user"

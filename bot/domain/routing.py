@@ -32,7 +32,7 @@ class Match:
     tags: tuple[tuple[str, frozenset[str]], ...] = ()
 
     def takes(self, request: AccessRequest) -> bool | None:
-        """True, False, or None if the answer depends on facts that could not be read so far."""
+        """Return whether the request matches; None if that depends on facts that could not be read so far."""
         answers = [
             not self.accounts or request.key.account in self.accounts,
             not self.regions or request.key.region in self.regions,

@@ -100,7 +100,7 @@ class Requests(Protocol):
         """
 
     async def prepare(self, signal: Signal) -> None:
-        """Get everything that `signal` may have to wait for: the role's session and a turn in AWS's quota.
+        """Do everything for which `signal` may have to wait: get the role's session, and wait for AWS's quota.
 
         Sends nothing. Raises SignalRefused, SignalThrottled.
         """
@@ -121,17 +121,17 @@ class Requests(Protocol):
         """Send a prepared signal once, immediately. Raises SignalRefused, SignalThrottled, SignalLost."""
 
     async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """List the requests pending now and those modified since then. Raises AwsUnavailable."""
+        """List the requests that are pending, and those modified after `since`. Raises AwsUnavailable."""
 
     async def revoked(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """List the revoked requests that were made since then, as far as AWS shows them. Never raises."""
+        """List the requests created after `since` that are revoked, as far as AWS shows them. Never raises."""
 
 
 class Identities(Protocol):
     """Records of the users of AWS IAM Identity Center."""
 
     async def names(self, user_id: str) -> tuple[str, ...]:
-        """Return the names in a user's record: user name and primary mail address, if they are there.
+        """Return the names in a user's record: user name and primary mail address, as far as it has them.
 
         Empty for an unknown id. Answers within seconds. Raises AwsUnavailable if the record could not be read.
         """
@@ -161,7 +161,7 @@ class Queue(Protocol):
 
 
 class SecretSource(Protocol):
-    """A secret that AWS stores or makes for the bot: a client secret, or a signed token of who it is."""
+    """A secret that AWS stores or makes for the bot: a client secret, or a signed token that proves its identity."""
 
     async def read(self) -> SecretStr:
         """Return the current secret, never from a cache. Raises AwsUnavailable, without any part of the secret."""

@@ -14,4 +14,4 @@ class Clock(Protocol):
         """Return the current time in seconds since 1970."""
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep for so many seconds. Zero or less yields to other tasks."""
+        """Sleep for `seconds`; zero or less only yields to other tasks."""

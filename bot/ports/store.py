@@ -94,7 +94,7 @@ class Store(Protocol):
         """Return the service URL of a conversation."""
 
     async def lease_sweep(self, account: str, region: str, owner: str, *, now: datetime, until: datetime) -> bool:
-        """Take or renew the lease for sweeping an account and Region; False while another owner has it after `now`."""
+        """Take or renew the lease for sweeping an account and Region; False while another owner has it at `now`."""
 
     async def watermark(self, account: str, region: str) -> datetime | None:
         """Return the time from which the sweep must list changes."""

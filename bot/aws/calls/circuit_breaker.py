@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from bot.aws.calls.rate_limit import Quota
 from bot.boto.failures import CallFailed, Failure
 
-PATIENCE = 3  # time-outs in a row; one or two may be a problem of the network
+PATIENCE = 3  # time-outs in a row that open the circuit; one or two may be a network problem
 
 
 class CircuitBreaker:

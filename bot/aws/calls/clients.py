@@ -28,13 +28,14 @@ from bot.telemetry import Telemetry
 
 THREADS: Final[Mapping[Lane, int]] = MappingProxyType(
     {Lane.SIGNAL: 24, Lane.CLICK: 16, Lane.RECONCILE: 16, Lane.SWEEP: 32, Lane.POLL: 2}
-)  # signals: 3 a second, each of which may take 7 seconds
+)  # threads; SSM allows 3 signals a second, and each may take 7 seconds
 OWN = "own"  # placeholder for the bot's own account where its id is not needed
 READER_SESSION = "node-access-bot"  # session name of the product's reads in CloudTrail
-MAX_PAGES = 400  # of 50 rows; a longer list is assumed to repeat itself
-MAX_CODES = 100  # counted apart; codes are text from outside, and each adds a time series per operation
-LONGEST_CODE = 80  # characters
-OTHER = "other"  # result of a call: a further code, or an unexpected exception
+MAX_PAGES = 400  # pages of 50 rows; a longer list is probably an endless repetition
+# error codes that are counted separately; they come from outside, and each adds a time series per operation
+MAX_CODES = 100
+LONGEST_CODE = 80  # characters of an error code
+OTHER = "other"  # result of a call: a code beyond MAX_CODES, or an unexpected exception
 _WORTH_REPEATING: Final = frozenset(
     {Failure.NOT_SENT, Failure.NOT_CONFIGURED, Failure.THROTTLED, Failure.EXPIRED, Failure.NO_ANSWER}
 )
@@ -97,7 +98,7 @@ class Clients:
         self._sdk.close()
 
     async def read(self, place: Place, service: str, operation: str, lane: Lane, **params: object) -> Answer:
-        """Make a call that changes nothing; repeat it once where that may help, unless a click waits.
+        """Make a call that changes nothing; repeat it once if that may help and no click waits.
 
         Raises CallFailed.
         """
@@ -142,18 +143,18 @@ class Clients:
 
     @property
     def cached_own_account(self) -> str | None:
-        """The account of the bot's own credentials, if AWS has already been asked."""
+        """The account of the bot's own credentials; None until AWS has returned it."""
         return self._own_account
 
     async def turn(self, place: Place, service: str, operation: str, lane: Lane) -> None:
-        """Wait for a turn in the quota of an operation. Raises CallFailed if the wait would be too long."""
+        """Wait until the quota allows a call of an operation. Raises CallFailed if the wait would be too long."""
         try:
             await self._limiter.turn(Quota(place.account, place.region, service, operation), lane)
         except QuotaWaitTooLong:
             raise CallFailed("QuotaUsedUp", Failure.THROTTLED) from None
 
     async def send(self, place: Place, operation: str, credentials: Credentials | None, **params: object) -> None:
-        """Make a changing call to SSM once, immediately. The caller has taken its `turn`.
+        """Send a call that changes something in SSM: once, immediately, after the caller has awaited `turn`.
 
         Raises CallFailed; NOT_SENT if no thread is free, because a call that waits for one would be sent at an
         unexpected time.
@@ -188,9 +189,9 @@ class Clients:
             raise CallFailed("NoReaderRole", Failure.DENIED)
 
     async def _limited(self, place: Place, call: Call, lane: Lane, credentials: Credentials | None) -> Answer:
-        """Make a call in its turn, unless the operation does not answer."""
+        """Make a call once the rate limit allows it, unless the circuit breaker is open."""
         await self.turn(place, call.service, call.operation, lane)
-        if lane is Lane.CLICK:  # a person waits, and may click again
+        if lane is Lane.CLICK:  # a person waits and may click again: no circuit breaker
             return await self._call(place, call, lane, self._sdk.call, credentials)
         with self._breaker.guard(Quota(place.account, place.region, call.service, call.operation)):
             return await self._call(place, call, lane, self._sdk.call, credentials)
@@ -217,7 +218,7 @@ class Clients:
 
 
 async def _repeated(make: Callable[[], Awaitable[Answer]], lane: Lane) -> Answer:
-    """Make a read; repeat it once where that may help, unless a click waits."""
+    """Make a reading call; repeat it once if that may help and no click waits."""
     try:
         return await make()
     except CallFailed as failed:
@@ -235,7 +236,7 @@ class _CallCounts:
 
     @contextmanager
     def counted(self, operation: str) -> Iterator[None]:
-        """Count the call that is made inside."""
+        """Count the call made in this context."""
         result = OTHER
         try:
             yield

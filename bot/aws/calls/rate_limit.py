@@ -24,15 +24,15 @@ class Lane(IntEnum):
 
     SIGNAL = 0  # a person has decided; nothing may come between the state check and the signal
     CLICK = 1  # a person waits
-    RECONCILE = 2  # a card waits
+    RECONCILE = 2  # a card must be updated
     SWEEP = 3  # no person and no card waits
     POLL = 4  # the queue: no quota, but separate threads
 
 
 RATES: Final[Mapping[str, float]] = MappingProxyType(
     {
-        "ssm": 3.0,  # calls a second of one operation; published for automation, the safe guess for OpsItems
-        "ec2": 10.0,  # DescribeInstances refills 20 a second for a whole account, consoles included
+        "ssm": 3.0,  # calls a second of one operation; published for automation, assumed for OpsItems
+        "ec2": 10.0,  # DescribeInstances allows 20 a second for a whole account, including its consoles
         "identitystore": 5.0,  # as for sso-admin: no separate figure is published
         "sso-admin": 5.0,  # 20 a second for all operations of IAM Identity Center, shared by the whole organization
     }
@@ -42,9 +42,9 @@ RATES_OF: Final[Mapping[tuple[str, str], float]] = MappingProxyType(
 )  # calls a second of operations with a lower quota than the rest of their service
 PATIENCE: Final[Mapping[Lane, float]] = MappingProxyType(
     {
-        Lane.SIGNAL: 8.0,  # seconds; 15 with assuming the role, before the state check
-        # The state check: 20 with connecting and reading, within the 25 for which a claim is held. Assuming a reader
-        # role (7) or reading more steps can exceed that: another worker may then take over, and one signal is sent.
+        Lane.SIGNAL: 8.0,  # seconds; up to 15 before the state check, if the role must be assumed
+        # The state check: at most 20 with connecting and reading; a claim is held for 25. Assuming a reader role (7)
+        # or reading more steps can exceed that. Another worker may then take over, but only one signal is sent.
         Lane.CLICK: 8.0,
         Lane.RECONCILE: 5.0,  # one reconciliation makes several such calls, and its lease is renewed meanwhile
         Lane.SWEEP: 120.0,
@@ -55,7 +55,7 @@ ROOM = 1  # the burst is this many calls below the rate, to leave room for jitte
 RECOVERY = 15.0  # seconds in which a reduced rate doubles
 SLOWEST = 0.2  # calls a second; below this, reading would practically stop
 ONE_THROTTLING = timedelta(seconds=1)  # calls throttled within this time reduce the rate only once
-_ALMOST_ZERO = 1e-6  # of a call or a second: rounding error
+_ALMOST_ZERO = 1e-6  # calls or seconds; smaller values are rounding errors
 
 
 class QuotaWaitTooLong(Exception):
@@ -158,7 +158,7 @@ class _TokenBucket:
         return (calls - self._tokens) / self._rate(now)
 
     def _fill(self, now: datetime) -> None:
-        self._reduced_at = min(self._reduced_at, now)  # if the clock was set back: as if reduced just now
+        self._reduced_at = min(self._reduced_at, now)  # if the clock was set back, the rate counts as reduced just now
         rate = self._rate(now)
         gained = max(0.0, (now - self._filled_at).total_seconds()) * rate
         self._tokens, self._filled_at = min(self._capacity(rate), self._tokens + gained), now

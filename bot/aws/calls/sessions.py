@@ -16,9 +16,9 @@ from bot.boto.sdk import Answer, Credentials
 from bot.ports.aws import RoleSession
 from bot.ports.clock import Clock
 
-SESSION_LIFE = timedelta(hours=1)  # the default of AssumeRole, and the most for a role assumed by a role
-SESSION_MARGIN = timedelta(minutes=5)  # clocks differ, and a call takes time
-SESSIONS_KEPT = 1000  # people times roles; one that falls out costs one AssumeRole
+SESSION_LIFE = timedelta(hours=1)  # the default of AssumeRole, and its maximum with role chaining
+SESSION_MARGIN = timedelta(minutes=5)  # allows for clock differences and the duration of a call
+SESSIONS_KEPT = 1000  # sessions: people times roles; one that is dropped costs another AssumeRole
 log = structlog.get_logger(__name__)
 
 

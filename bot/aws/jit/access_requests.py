@@ -24,9 +24,9 @@ from bot.domain.request import AccessRequest, Execution, Grant, RequestKey, Stat
 from bot.ports.aws import AwsUnavailable, ListedRequest, RequestNotReadable, Signal
 from bot.ports.clock import Clock
 
-POLICY_KEPT_SECONDS = 300.0  # a version never changes, but a deleted policy may be created again
+POLICY_KEPT_SECONDS = 300.0  # a policy's version never changes, but a deleted policy may be created again
 POLICIES_KEPT = 500
-OWN_KEPT = 4096  # executions; one that falls out is read again to see which request it belongs to
+OWN_KEPT = 4096  # executions; one that is dropped is read again to find its request
 log = structlog.get_logger(__name__)
 
 
@@ -41,7 +41,8 @@ class AccessRequests:
         self._policies: TTLCache[tuple[Place, str, str], Policy] = TTLCache(
             POLICIES_KEPT, ttl=POLICY_KEPT_SECONDS, timer=clock.epoch
         )
-        self._own: LRUCache[tuple[RequestKey, str], None] = LRUCache(OWN_KEPT)  # never moves to another request
+        # an execution never moves to another request
+        self._own: LRUCache[tuple[RequestKey, str], None] = LRUCache(OWN_KEPT)
 
     async def __aenter__(self) -> Self:
         """Start nothing."""
@@ -101,7 +102,7 @@ class AccessRequests:
         return Grant(item.status, item.access_until)
 
     async def prepare(self, signal: Signal) -> None:
-        """Get the role's session and a turn in the quota. Sends nothing. Raises SignalRefused, SignalThrottled."""
+        """Get the role's session and wait for the quota. Sends nothing. Raises SignalRefused, SignalThrottled."""
         await self._signals.prepare(signal)
 
     async def signal(self, signal: Signal) -> None:
@@ -109,11 +110,11 @@ class AccessRequests:
         await self._signals.send(signal)
 
     async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """List the requests pending now and those modified since then. Raises AwsUnavailable."""
+        """List the requests that are pending, and those modified after `since`. Raises AwsUnavailable."""
         return await self._listing.list_requests(Place(account, region), since)
 
     async def revoked(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """List the revoked requests that were made since then, as far as AWS shows them. Never raises."""
+        """List the requests created after `since` that are revoked, as far as AWS shows them. Never raises."""
         return await self._listing.revoked(Place(account, region), since)
 
     # --- the OpsItem
@@ -133,7 +134,7 @@ class AccessRequests:
 
     async def _approval(self, item: OpsItem) -> Part[AutomationExecution | None]:
         if item.execution_id is None:
-            return Part(None)  # there is none so far, or none is needed; the status shows which
+            return Part(None)  # no execution exists or none is needed; the status shows which
         try:
             execution = await self._execution(item.key, item.execution_id, Lane.RECONCILE)
         except CallFailed as failed:

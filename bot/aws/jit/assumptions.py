@@ -71,7 +71,8 @@ STEP_WORDS: Final = {
     "Failed": LevelState.FAILED,
     "CompletedWithFailure": LevelState.FAILED,
 }
-RUNNING_EXECUTIONS: Final = ("Pending", "InProgress", "Waiting", "PendingApproval")  # filter of a list
+# statuses by which a list is filtered
+RUNNING_EXECUTIONS: Final = ("Pending", "InProgress", "Waiting", "PendingApproval")
 PENDING_OPS_ITEMS: Final = "PendingApproval"
 REVOKED_OPS_ITEMS: Final = "Revoked"
 
@@ -125,7 +126,7 @@ DEFAULT_APPROVAL_SECONDS: Final = 604_800  # documented: the default of an aws:a
 # https://docs.aws.amazon.com/singlesignon/latest/userguide/manage-your-accounts.html
 IDENTITY_STORE_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)  # documented
 USABLE_INSTANCES: Final = ("ACTIVE", None)  # documented, except for a missing status
-UNKNOWN_USER: Final = "ResourceNotFoundException"  # documented; it may also mean the store
+UNKNOWN_USER: Final = "ResourceNotFoundException"  # documented; it may also mean that the identity store is missing
 # Documented: Emails has at most one element. That it says Primary for the user's own address is a guess; an address
 # without it is not used.
 LONGEST_USER_NAME: Final = 128  # characters; documented

@@ -14,7 +14,7 @@ from bot.aws.jit.assumptions import EXECUTION_WORDS, STEP_WORDS
 from bot.boto.fields import duration, mapping, moment, text
 from bot.domain.request import Execution, Level, LevelState, RequestKey, Status
 
-ACCESS_REQUEST = "AccessRequest"  # AutomationSubtype
+ACCESS_REQUEST = "AccessRequest"  # value of AutomationSubtype
 log = structlog.get_logger(__name__)
 
 
@@ -32,7 +32,7 @@ class ForeignExecution(UnreadableExecution):
 
 @dataclass(frozen=True, slots=True)
 class AutomationExecution:
-    """An automation execution as one answer shows it. `truncated`: it has more steps than the answer shows."""
+    """An automation execution as one answer of AWS shows it. `truncated`: it has more steps than the answer shows."""
 
     id: str
     status: Status
@@ -44,16 +44,16 @@ class AutomationExecution:
     truncated: bool = False
 
     def with_steps(self, steps: object) -> "AutomationExecution":
-        """Return it with its complete list of steps."""
+        """Return the execution with its complete list of steps."""
         return replace(self, levels=_levels(steps, self.status, self.current_step), truncated=False)
 
     @property
     def waits(self) -> bool:
-        """Whether the answer shows the waiting level."""
+        """True if the answer shows a level that waits for decisions."""
         return any(level.state is LevelState.WAITING for level in self.levels)
 
     def as_execution(self) -> Execution:
-        """Return the domain's shape. The levels show why an execution failed, if they can."""
+        """Return the execution as the domain's type. If it failed, its levels show why, where possible."""
         return Execution(self.id, _status(self.status, self.levels), self.levels, self.ended_at)
 
 

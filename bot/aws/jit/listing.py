@@ -1,6 +1,6 @@
 """Lists access requests for the sweep: pending OpsItems, changed OpsItems, running executions.
 
-The list of pending OpsItems alone is enough. That the two others contain access requests is not verified.
+The list of pending OpsItems alone is enough. It is not verified that the two others contain access requests.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class Listing:
         self._clients = clients
 
     async def list_requests(self, place: Place, since: datetime) -> Sequence[ListedRequest]:
-        """List the requests pending now and those modified since then. Raises AwsUnavailable."""
+        """List the requests that are pending, and those modified after `since`. Raises AwsUnavailable."""
         changed = _after("LastModifiedTime", since)
         try:
             pending, modified, running = await asyncio.gather(
@@ -46,7 +46,7 @@ class Listing:
         return _merged([*listed_ops_items(place, (*modified, *pending)), *listed_executions(place, running)])
 
     async def revoked(self, place: Place, since: datetime) -> Sequence[ListedRequest]:
-        """List the revoked requests that were made since then, as far as AWS shows them. Never raises."""
+        """List the requests created after `since` that are revoked, as far as AWS shows them. Never raises."""
         wanted = (_filter("Status", REVOKED_OPS_ITEMS), _after("CreatedTime", since))
         listed = await self._tolerated(place, partial(self._ops_items, place, *wanted), "revoked")
         return list(listed_ops_items(place, listed))

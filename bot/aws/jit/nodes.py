@@ -21,9 +21,9 @@ from bot.concurrency.single_flight import SingleFlight
 from bot.domain.request import Node
 from bot.ports.clock import Clock
 
-KEPT_SECONDS = 60.0  # a request is often read several times within a minute; a changed tag shows after it
+KEPT_SECONDS = 60.0  # a request is often read several times a minute; a changed tag shows a minute late at most
 KEPT = 2000  # nodes
-PROMPT_SECONDS = 3.0  # a card must appear within seconds; if need be it shows no node name and is completed later
+PROMPT_SECONDS = 3.0  # a card must appear within seconds; it may show no node name at first and be completed later
 log = structlog.get_logger(__name__)
 
 Facts = Mapping[str, object]
@@ -119,7 +119,7 @@ class Nodes:
 
 
 def _described(node: Node, agent: Facts | None) -> Node:
-    """Add what the agent reports."""
+    """Add the facts that the agent reports."""
     reported = agent or {}
     return Node(
         node.id,

@@ -47,7 +47,7 @@ class OpsItem:
 
     @property
     def auto_approved(self) -> bool:
-        """Whether no approval is needed: there is no execution, and the policy or the outcome says why."""
+        """True if no approval is needed: there is no execution, and the policy or the outcome says why."""
         return self.execution_id is None and (self.policy == AUTO_POLICY or self.status in _GRANTED)
 
 
@@ -88,14 +88,14 @@ def _operational_data(raw: Mapping[str, object]) -> dict[str, object]:
 
 
 def _present(value: object) -> str | None:
-    """Return a text even if it is empty, which means that no policy applies (of a failed request)."""
+    """Return a text, even an empty one: in a failed request it means that no policy applies."""
     return "" if value == "" else text(value)
 
 
 def _window(data: Mapping[str, object], span: timedelta | None) -> tuple[datetime | None, datetime | None]:
     start, end = moment(data.get(f"{TYPE}/starttime")), moment(data.get(f"{TYPE}/endtime"))
     if start and span and not end:
-        end = start + span  # in AWS's sample the end is exactly this
+        end = start + span  # in AWS's sample, the end is exactly the start plus the duration
     return start, end
 
 

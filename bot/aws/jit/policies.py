@@ -50,7 +50,7 @@ def _level(step: Mapping[str, object]) -> Level | None:
 def merge_levels(planned: Sequence[Level], actual: Sequence[Level]) -> tuple[Level, ...]:
     """Return the levels of an execution (`actual`), completed from the policy (`planned`), in the policy's order.
 
-    The policy may have been edited or replaced since; AWS counts by what the execution began with.
+    The policy may have been edited or replaced since; AWS applies the policy with which the execution began.
     """
     happened = {level.step: level for level in actual}
     known = {level.step for level in planned}

@@ -28,7 +28,7 @@ class Signals:
         self._clients = clients
 
     async def prepare(self, signal: Signal) -> None:
-        """Get the role's session and a turn in the quota. Sends nothing. Raises SignalRefused, SignalThrottled."""
+        """Get the role's session and wait for the quota. Sends nothing. Raises SignalRefused, SignalThrottled."""
         try:
             await self._authorise(signal)
             await self._clients.turn(_place(signal), "ssm", _operation(signal), Lane.SIGNAL)
@@ -55,7 +55,8 @@ class Signals:
         elif _account_of(signal.session) != signal.key.account:
             raise CallFailed("RoleOfAnotherAccount", Failure.DENIED)
         else:
-            await self._clients.sessions.get(signal.session, Lane.CLICK)  # the signal lane's threads are for signals
+            # keeps the signal lane's threads free for signals
+            await self._clients.sessions.get(signal.session, Lane.CLICK)
 
     def _credentials(self, signal: Signal) -> Credentials | None:
         """Return the cached credentials. Raises SignalThrottled if they are gone; the caller prepares again."""
@@ -101,7 +102,7 @@ def _signal_type(action: Literal[Verdict.APPROVE, Verdict.REJECT, Withdrawal.REV
         case Verdict.REJECT:
             return "Reject"  # one page of the user guide says Deny, which the API does not accept
         case Withdrawal.REVOKE:
-            return "Revoke"  # a member of the enum; not verified that the console sends it
+            return "Revoke"  # a member of the enum; it is not verified that the console sends it
         case _:
             assert_never(action)
 

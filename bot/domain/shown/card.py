@@ -161,7 +161,7 @@ def _nobody(record: Record, level: Level, channel: Channel, configuration: Confi
 
 
 def _applying(record: Record) -> DecisionLine | None:
-    """Return the announced decision on its way to AWS that would change the card's state."""
+    """Return the announced decision that is still in progress and would change the card's state."""
     status = record.request.status if record.request else Status.UNKNOWN
     announced = [each for each in record.live_decisions if each.announced and status is _changes(each.verdict)]
     return decision_line(announced[0]) if announced else None

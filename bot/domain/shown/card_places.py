@@ -14,7 +14,7 @@ from bot.domain.routing import Channel, same_conversation
 
 CARD: Final = "card:"
 _MILLISECONDS: Final = re.compile(r"[0-9]{13}")
-LATE_ROW = timedelta(minutes=5)  # a row so much younger than its request: a store that was lost may have had a card
+LATE_ROW = timedelta(minutes=5)  # if a row is so much younger than its request, a lost store may have had a card
 CLOCKS_APART = timedelta(minutes=1)  # tolerated difference between Teams' clock and ours
 MOST_KEPT_CARDS = 5  # cards of one request that are kept up to date; crashes leave fewer, so more ids are forged
 
@@ -130,7 +130,7 @@ def renamed(record: Record, configuration: Configuration) -> Record:
     for surface in record.surfaces:
         channel = _new_name(channel_of_card(surface.name), surface.conversation, configuration)
         if surface.kind is SurfaceKind.CARD and channel:
-            taken = record.surface(card_name(channel)) is not None  # two entries of the file have become one
+            taken = record.surface(card_name(channel)) is not None  # two channels of the file were merged into one
             copy = surface.activity_id if taken or is_copy(surface.name) else None
             others = tuple(each for each in record.surfaces if each is not surface)
             record = replace(record, surfaces=others).with_surface(replace(surface, name=card_name(channel, copy)))

@@ -22,7 +22,7 @@ _TITLES: Final = (
     *("社長", "部長", "室長", "課長", "係長", "主任"),
 )
 _TIES: Final = frozenset(".-‐‑'’@+_&")  # join two parts of one name: Anne-Marie, O'Neil, example.com.au
-_Names = Mapping[str, Person | None]  # None: several people, or everybody
+_Names = Mapping[str, Person | None]  # None: the name of several people, or of a group
 
 
 def names_anybody(text: str) -> bool:
@@ -116,7 +116,7 @@ def _with(spelt: str, character: str, *, apart: bool) -> str:
 
 def _folded(text: str) -> str:
     """Make texts equal that look the same: ignore case, full-width forms (＠ too) and invisible characters."""
-    if text.isascii():  # most names and all addresses of a large roster
+    if text.isascii():  # short cut for most names and all addresses of a large roster
         return text.casefold().replace("\t", " ")
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return "".join(

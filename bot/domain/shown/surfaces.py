@@ -23,24 +23,24 @@ from bot.domain.shown.reply_views import View
 from bot.domain.shown.views import DirectKind, DirectView, NoteKind, NoteView
 
 LAPSE_GRACE = timedelta(seconds=5)  # AWS needs a moment to apply its own time-out before we read the request
-IDENTIFYING_SPAN = timedelta(minutes=15)  # after the request's end; how long direct messages wait for a roster
+IDENTIFYING_SPAN = timedelta(minutes=15)  # how long after the request's end a direct message waits for a roster
 LATE_FAILURE = timedelta(days=1)  # a failed request that is older when first seen is not shown
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One thing that Teams must show. An `overtaken` message is skipped if it was not sent before."""
+    """One surface that Teams must show. An `overtaken` message is skipped if it was not sent before."""
 
     name: str
     kind: SurfaceKind
     view: View
     channel: Channel
-    person: Person | None = None  # of a direct message
+    person: Person | None = None  # the recipient of a direct message
     overtaken: bool = False
 
     @property
     def line(self) -> str:
-        """Surfaces of one line are delivered in order: all notes, all direct messages, and each card by itself."""
+        """The line in which it is delivered, in order: one for notes, one for direct messages, one per card."""
         return self.name if self.kind is SurfaceKind.CARD else self.kind
 
     @property

@@ -18,7 +18,7 @@ class Banner(StrEnum):
     """The request's state in one word, at the top of a card."""
 
     WAITING = "waiting"
-    APPLYING = "applying"  # a decision is on its way to AWS
+    APPLYING = "applying"  # a decision is being sent to AWS
     APPROVED = "approved"
     ENDED = "ended"  # approved, and the access window is over
     REJECTED = "rejected"
@@ -119,8 +119,8 @@ class CardView:
     console_url: str | None = None
     comment_required: tuple[Verdict, ...] = ()
     mentions: tuple[Mention, ...] = ()  # people in the channel's `mention` setting
-    mentioned: tuple[Mention, ...] = ()  # other people whom the reason names
-    rings: bool = False  # True when the card is posted: phones ring once; updates only name the people
+    mentioned: tuple[Mention, ...] = ()  # other people that the reason names
+    rings: bool = False  # True only for the post, so that phones ring once; updates name people without notifying them
     requester_unchecked: bool = False  # the requester is unidentified, and the configuration allows deciding anyway
     conflicting_policies: tuple[str, ...] = ()
     decided_outside: bool = False  # decided, but not from Teams
@@ -144,7 +144,7 @@ class NoticeCode(StrEnum):
 
     # the click had its effect
     RECORDED = "recorded"  # your approval counts; more are needed
-    APPLYING = "applying"  # it is on its way to AWS; the card follows
+    APPLYING = "applying"  # the decision is being sent to AWS; the card changes later
     REPEATED = "repeated"  # you already decided at this step; nothing was sent again
     # the request changed before the click
     DECIDED = "decided"  # {who} {verdict} at {at}, {comment}; each part only if AWS shows it
@@ -153,20 +153,20 @@ class NoticeCode(StrEnum):
     CANCELLED = "cancelled"  # {who} cancelled it at {at}, as far as known
     WINDOW_OVER = "window_over"  # the access window is over; there is nothing to revoke
     NOT_APPROVED = "not_approved"  # there is no access to revoke
-    BUSY = "busy"  # another person's decision is on its way; click again if the card does not change
+    BUSY = "busy"  # another person's decision is in progress; click again if the card does not change
     # it was not sent, or had no effect
     CANCEL_DENIED = "cancel_denied"  # {detail}: AWS's error code; an admin must check the cancel role
     NOT_SHOWN = "not_shown"  # AWS accepted it but does not show it
     NOT_STORED = "not_stored"
     STORE_SLOW = "store_slow"  # the store has not answered so far; the card will show whether it was stored
     NOT_FOUND = "not_found"
-    LOOKING = "looking"  # the store has no such request, so it is read from AWS; the card follows
+    LOOKING = "looking"  # the store has no such request, so it is read from AWS; the card is updated later
 
 
 Reason = NoticeCode | Refusal | Outcome  # every code of a notice; words `notice.<code>` in every locale
 REASONS: Final[tuple[Reason, ...]] = tuple(
     dict.fromkeys(each for each in (*NoticeCode, *Refusal, *Outcome) if each is not Outcome.SETTLED)
-)  # once each, although an outcome and a refusal share some codes; a settled decision is shown as NoticeCode.ENDED
+)  # each code once, although an outcome and a refusal share some; a settled decision is shown as NoticeCode.ENDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class Notice:
     who: str | None = None
     verdict: Action | None = None
     at: datetime | None = None
-    comment: str | None = None  # of the decision that the notice is about
+    comment: str | None = None  # comment of the decision that the notice is about
     detail: str | None = None
     typed: str = ""  # the clicker's own comment, kept in the input
 

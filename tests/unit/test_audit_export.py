@@ -1,4 +1,4 @@
-"""bot.audit_export: entries as CSV and JSON that are plain text for every program that opens them."""
+"""Tests for bot.audit_export: exported CSV and JSON are plain text for every program that opens them."""
 
 import csv
 import io
@@ -42,7 +42,7 @@ def _cells(line: str) -> list[str]:
     ],
 )
 def test_no_cell_is_a_formula(hostile: str) -> None:
-    """No display name becomes a formula in a spreadsheet, and no cell continues on another line."""
+    """A display name never becomes a formula in a spreadsheet, and no cell continues on another line."""
     line = as_csv(AuditEntry(NOW, "clicked", person_name=hostile))
     assert "\n" not in line
     cell = _cells(line)[MEMBERS.index("person_name")]
@@ -60,15 +60,15 @@ def test_any_text_gives_one_line_without_formulas(name: str, detail: str) -> Non
 
 @given(st.text(alphabet="a =+-@;\"'\t,", max_size=12), st.text(alphabet="a=+;\"'", max_size=12))
 def test_no_cell_is_a_formula_if_semicolons_separate(name: str, detail: str) -> None:
-    """A spreadsheet with semicolons as separators finds more cells, and no formula in them."""
+    """If a spreadsheet separates cells by semicolons, it finds more cells, but none of them is a formula."""
     line = as_csv(AuditEntry(NOW, "clicked", person_name=name, detail=detail, conversation="19:a@thread;messageid=1"))
     (cells,) = csv.reader(io.StringIO(line), delimiter=";")
     assert not any(cell.lstrip(" ")[:1] and cell.lstrip(" ")[0] in STARTERS for cell in cells)
 
 
 @pytest.mark.parametrize("hostile", [";=cmd|'/c calc'!A1;", "a;+1", 'a;"=1+1', "a; =1", "a;;=1", "a;b;@SUM(1)"])
-def test_text_after_a_semicolon_is_no_formula(hostile: str) -> None:
-    """The text is unchanged except for apostrophes."""
+def test_text_after_a_semicolon_gets_only_an_apostrophe(hostile: str) -> None:
+    """Apart from apostrophes, which prevent formulas, the text is unchanged."""
     cell = _cells(as_csv(AuditEntry(NOW, "clicked", request=hostile)))[MEMBERS.index("request")]
     assert cell.replace("'", "") == hostile.replace("'", "")
     assert not any(part.lstrip(' "')[:1] and part.lstrip(' "')[0] in STARTERS for part in cell.split(";"))
@@ -76,7 +76,7 @@ def test_text_after_a_semicolon_is_no_formula(hostile: str) -> None:
 
 @given(st.text(max_size=40))
 def test_json_has_the_stored_text(name: str) -> None:
-    """One object on one line, with unchanged text."""
+    """Each object is on one line and has the unchanged text."""
     line = as_json(AuditEntry(NOW, "clicked", person_name=name))
     assert len(line.splitlines()) == 1
     assert json.loads(line)["person_name"] == name
@@ -84,7 +84,7 @@ def test_json_has_the_stored_text(name: str) -> None:
 
 
 def test_header_names_the_columns() -> None:
-    """It starts with a byte order mark, so that Excel recognises the encoding."""
+    """The file starts with a byte order mark, so that Excel recognises the encoding."""
     assert csv_head().startswith(BYTE_ORDER_MARK)
     assert _cells(csv_head().removeprefix(BYTE_ORDER_MARK)) == list(MEMBERS)
 
@@ -102,7 +102,7 @@ def test_header_names_the_columns() -> None:
     ],
 )
 def test_dates_times_and_spans_are_parsed(text: str, expected: datetime) -> None:
-    """A date, a time, or a span before now."""
+    """The option accepts a date, a time, or a span before now."""
     assert moment(text, NOW) == expected
 
 
@@ -114,6 +114,6 @@ def test_dates_times_and_spans_are_parsed(text: str, expected: datetime) -> None
     ],
 )
 def test_invalid_time_is_refused(text: str) -> None:
-    """An error, not a guess. Times at the limits of the calendar are refused too."""
+    """It raises an error instead of guessing. Times at the limits of the calendar are refused too."""
     with pytest.raises(ValueError, match=r"."):
         moment(text, NOW)

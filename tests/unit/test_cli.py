@@ -1,4 +1,4 @@
-"""bot.cli: the commands, their options and their exit codes: 0 success, 1 problem, 2 wrong usage."""
+"""Tests for bot.cli: the commands, their options and their exit codes: 0 success, 1 problem, 2 wrong usage."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ def empty_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*words: str, env: dict[str, str] | None = None) -> Result:
-    """Run a command in this process. An exception other than an exit fails the test."""
+    """Run a command in this process. Any exception other than the command's exit fails the test."""
     return CliRunner().invoke(main, words, catch_exceptions=False, env=env)
 
 
@@ -58,27 +58,27 @@ def test_commands_are_those_of_the_contract() -> None:
 
 @pytest.mark.parametrize("words", commands())
 def test_every_command_has_help(words: tuple[str, ...]) -> None:
-    """--help works for every command and exits with 0."""
+    """Every command accepts --help and exits with 0."""
     result = run(*words, "--help")
     assert (result.exit_code, result.output.splitlines()[0].split(":")[0]) == (0, "Usage")
 
 
 @pytest.mark.parametrize("words", commands())
 def test_every_command_prints_the_installed_version(words: tuple[str, ...]) -> None:
-    """--version works for every command and exits with 0."""
+    """Every command accepts --version and exits with 0."""
     result = run(*words, "--version")
     assert (result.exit_code, result.output) == (0, f"node-access-bot, version {version('node-access-bot')}\n")
 
 
 def test_help_of_render_lists_the_cards() -> None:
-    """The usage has one word for the card, and the cards are in a list."""
+    """The usage line has one word for the card, and the help lists all cards."""
     usage, _, rest = run("render", "--help").output.partition("\n")
     assert usage.endswith("CARD")
     assert all(name in rest for name in SAMPLES)
 
 
 def test_approve_and_reject_together_are_refused() -> None:
-    """The order of the two options does not matter."""
+    """The command refuses both options in either order."""
     result = run("sandbox", "decide", KEY.ops_item_id, "--approve", "--reject")
     assert (result.exit_code, "say --approve or --reject, not both" in result.stderr) == (2, True)
 
@@ -94,12 +94,12 @@ def test_reason_with_an_invalid_length_is_refused(reason: str, expected: str) ->
 
 
 def test_longest_reason_is_accepted() -> None:
-    """256 characters pass the check. The command then fails because no sandbox runs."""
+    """A reason of 256 characters passes the check. The command then fails because no sandbox runs."""
     assert run("sandbox", "request", "--node", "web-prod-01", "--reason", "x" * 256).exit_code == 1
 
 
 def test_show_prints_the_command_for_the_sandbox_s_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside a sandbox, the error has a command to type, and that command works."""
+    """In the folder of a sandbox, the error contains a command to type, and that command works."""
     (tmp_path / ".sandbox").mkdir()
     asyncio.run(_store(tmp_path / ".sandbox" / "node-access.db"))
     line = run("show", KEY.ops_item_id).stderr.splitlines()[-1].strip()
@@ -136,7 +136,7 @@ def test_unavailable_command_exits_with_1(words: tuple[str, ...]) -> None:
 
 
 def test_doctor_without_an_option_is_not_available() -> None:
-    """It exits with 1 and names the option that works."""
+    """The command exits with 1 and names the option that works."""
     result = run("doctor")
     expected = "Error: doctor is not available yet; doctor --create-table creates the DynamoDB table\n"
     assert (result.exit_code, result.stderr) == (1, expected)
@@ -160,7 +160,7 @@ def test_doctor_without_an_option_is_not_available() -> None:
     ],
 )
 def test_wrong_usage_exits_with_2(words: tuple[str, ...]) -> None:
-    """A command that cannot be parsed prints its usage."""
+    """If a command cannot be parsed, its usage is printed."""
     result = run(*words)
     assert result.exit_code == 2
     assert "Usage:" in result.stderr
@@ -178,7 +178,7 @@ def test_wrong_usage_exits_with_2(words: tuple[str, ...]) -> None:
 def test_sandbox_uses_the_chosen_credential(
     words: tuple[str, ...], environ: dict[str, str], credential: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is chosen by the option, or by the setting's name in production."""
+    """The user chooses it by the option or by the setting that production uses."""
     chosen: list[Options] = []
     monkeypatch.delenv("NODE_ACCESS_APP_CREDENTIAL", raising=False)
     monkeypatch.setattr("bot.sandbox.run.run", chosen.append)
@@ -187,7 +187,7 @@ def test_sandbox_uses_the_chosen_credential(
 
 
 def test_serve_with_invalid_settings_prints_every_problem(tmp_path: Path) -> None:
-    """It prints all problems on stderr without a traceback, exits with 2 and starts nothing."""
+    """The command prints all problems on stderr without a traceback, exits with 2 and starts nothing."""
     done = subprocess.run(
         [sys.executable, "-m", "bot", "serve"],
         cwd=tmp_path,
@@ -240,14 +240,14 @@ def test_show_escapes_what_a_terminal_would_interpret(tmp_path: Path, monkeypatc
 
 
 def test_show_of_an_unknown_request_exits_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that the bot never saw is a problem, not an empty result."""
+    """An unknown request is reported as a problem, not as an empty result."""
     monkeypatch.setenv("NODE_ACCESS_STORE", f"sqlite:{tmp_path / 'rows.db'}")
     asyncio.run(_store(tmp_path / "rows.db"))
     assert run("show", "oi-ffffffffffff").exit_code == 1
 
 
 def test_show_creates_no_store(tmp_path: Path) -> None:
-    """Without a store, it reports that and creates none."""
+    """If there is no store, the command says so and creates none."""
     result = run("show", KEY.ops_item_id)
     assert (result.exit_code, "there is no store" in result.stderr) == (1, True)
     assert list(tmp_path.iterdir()) == []
@@ -317,14 +317,14 @@ def _with_trail(folder: Path) -> dict[str, str]:
     ],
 )
 def test_audit_filters_by_time_request_and_person(tmp_path: Path, words: tuple[str, ...], found: list[str]) -> None:
-    """One JSON object per line, the oldest first."""
+    """The output has one JSON object per line, the oldest first."""
     result = run("audit", *words, "--format", "json", env=_with_trail(tmp_path))
     assert (result.exit_code, result.stderr) == (0, "")
     assert [json.loads(line)["person"] for line in result.stdout.splitlines()] == found
 
 
 def test_audit_prints_csv_without_formulas(tmp_path: Path) -> None:
-    """A header, one line per entry, and no formula."""
+    """The output has a header and one line per entry, and no cell is a formula."""
     result = run("audit", "--since", "30d", env=_with_trail(tmp_path))
     head, *lines = result.stdout.splitlines()
     assert (result.exit_code, len(lines)) == (0, 2)
@@ -341,14 +341,14 @@ def test_audit_prints_csv_without_formulas(tmp_path: Path) -> None:
     ],
 )
 def test_audit_with_an_invalid_time_exits_with_2(tmp_path: Path, words: tuple[str, ...]) -> None:
-    """The error says what to write."""
+    """The error shows the accepted forms."""
     result = run("audit", *words, env=_with_trail(tmp_path))
     assert result.exit_code == 2
     assert "a span like 24h or 7d" in result.stderr
 
 
 def test_audit_creates_no_store(tmp_path: Path) -> None:
-    """Without a store, it exits with 1 and creates none."""
+    """If there is no store, the command exits with 1 and creates none."""
     result = run("audit", "--since", "7d", env={"NODE_ACCESS_STORE": f"sqlite:{tmp_path / 'none.db'}"})
     assert result.exit_code == 1
     assert not (tmp_path / "none.db").exists()

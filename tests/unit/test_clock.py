@@ -1,4 +1,4 @@
-"""The system clock, and the clock that tests move by hand."""
+"""Tests for the system clock, and for the clock that tests move by hand."""
 
 import asyncio
 import itertools
@@ -11,7 +11,7 @@ from tests.fakes.clock import START, ManualClock, NeverQuiet, settled
 
 
 async def test_system_clock_returns_utc() -> None:
-    """Times have a time zone and are in order, also as seconds since 1970. A sleep of zero or less ends at once."""
+    """Times have a time zone and increase, also as seconds since 1970. A sleep of zero or less ends at once."""
     clock = SystemClock()
     before = datetime.now(UTC)
     await clock.sleep(0)
@@ -23,7 +23,7 @@ async def test_system_clock_returns_utc() -> None:
 
 
 async def test_sleeper_wakes_when_time_has_passed() -> None:
-    """A sleeper wakes when time has passed its end, not before."""
+    """A sleeper wakes when its time has come, not before."""
     clock, woken = ManualClock(), list[str]()
 
     async def sleeper() -> None:
@@ -55,7 +55,7 @@ async def test_sleepers_wake_in_the_order_of_their_times() -> None:
 
 
 async def test_cancelled_sleeper_does_not_wake() -> None:
-    """Its time is skipped."""
+    """The clock skips the time of a cancelled sleeper."""
     clock = ManualClock()
     task = asyncio.create_task(clock.sleep(1))
     await settled()
@@ -67,12 +67,12 @@ async def test_cancelled_sleeper_does_not_wake() -> None:
 
 
 async def test_sleep_of_zero_ends_without_time_passing() -> None:
-    """Other tasks run meanwhile."""
+    """Other tasks run before the sleep ends."""
     await ManualClock().sleep(0)
 
 
 async def test_tasks_that_never_wait_raise_an_error() -> None:
-    """A task that runs without end while time stands still raises NeverQuiet, so the test does not hang."""
+    """If a task runs without end while time stands still, NeverQuiet is raised, so the test does not hang."""
 
     async def spin() -> None:
         for _ in itertools.count():

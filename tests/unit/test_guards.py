@@ -1,4 +1,4 @@
-"""The guards of the negative controls: every target and every named test exists."""
+"""Tests for the guards of the negative controls: every target and every named test exists."""
 
 import re
 from pathlib import Path

@@ -50,7 +50,7 @@ class Use:
 
 
 def uses(sources: Sources) -> Iterator[Use]:
-    """Return every attribute and keyword in the sources. A method that is passed on without a call counts too."""
+    """Return every attribute and keyword in the sources, including a method that is passed on without a call."""
     for module, source in sources.items():
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Attribute):
@@ -60,14 +60,17 @@ def uses(sources: Sources) -> Iterator[Use]:
 
 
 def modules(used: Iterable[Use], *names: str, of: str | None = None, under: str = "bot.") -> set[str]:
-    """Return the modules below `under` that use one of the names, on a receiver of that name if `of` is given."""
+    """Return the modules below `under` that use one of the names.
+
+    With `of`, count only uses on a receiver of that name.
+    """
     found = (use for use in used if use.name in names and of in {None, use.of})
     return {use.module for use in found if use.module.startswith(under)}
 
 
 @pytest.fixture(scope="module")
 def used() -> Sequence[Use]:
-    """Every use in the program, without the parts that are not searched."""
+    """Return every use in the program, without the parts that are not searched."""
     files = {".".join(path.relative_to(BOT.parent).with_suffix("").parts): path for path in BOT.rglob("*.py")}
     return tuple(uses({name: path.read_text() for name, path in files.items() if not name.startswith(NOT_SEARCHED)}))
 
@@ -84,7 +87,7 @@ def test_second_caller_of_reconcile_is_found(used: Sequence[Use]) -> None:
 
 
 def test_every_reason_for_a_due_row_is_listed(used: Sequence[Use]) -> None:
-    """Everything that happens makes a row due, in one of the listed modules."""
+    """Every cause of a reconciliation makes the row due, and only the listed modules do so."""
     names = "requeue", "requeue_by", "requeue_first", "requeue_soon", "requeue_at="
     assert modules(used, *names, under=SERVICE) == set(REQUEUED_BY)
 
@@ -95,7 +98,7 @@ def test_restart_continues_from_due_rows(used: Sequence[Use]) -> None:
 
 
 def test_one_module_writes_to_channels_and_requesters(used: Sequence[Use]) -> None:
-    """Cards, notes and direct messages are sent by delivery; replies answer only a person who wrote or clicked."""
+    """Only delivery sends cards, notes and direct messages. Replies go only to a person who wrote or clicked."""
     port = {name for name in vars(Chat) if not name.startswith("_")}
     assert port == {"post", "update", "reply", "direct"}
     assert modules(used, *port, of="chat") == {"bot.service.reconcile.delivery", "bot.teams.inbound.replies"}
@@ -103,13 +106,13 @@ def test_one_module_writes_to_channels_and_requesters(used: Sequence[Use]) -> No
 
 
 def test_one_module_sends_signals(used: Sequence[Use]) -> None:
-    """Only signalling sends to AWS. It gets decisions from a click, or from reconciling after a crash."""
+    """Only signalling sends signals to AWS. Its decisions come from a click, or from reconciling after a crash."""
     assert modules(used, "signal", of="requests") == {"bot.service.clicks.signalling"}
     assert modules(used, "carry") == {"bot.service.clicks.attempt", "bot.service.reconcile.reconciler"}
 
 
 def test_services_write_rows_through_one_object(used: Sequence[Use]) -> None:
-    """Services do not write to the store directly, because `Rows` wakes the waiters of a row."""
+    """Services write rows only through `Rows`, which wakes the tasks that wait for a row."""
     assert hasattr(Rows, "apply")
     assert modules(used, "apply", of="store", under=SERVICE) == {"bot.service.rows"}
     assert {use.of for use in used if use.name == "apply" and use.module.startswith(SERVICE)} == {
@@ -120,6 +123,6 @@ def test_services_write_rows_through_one_object(used: Sequence[Use]) -> None:
 
 
 def test_every_kind_of_use_is_found() -> None:
-    """A call, a method that is passed on, a use in a nested function, and a keyword."""
+    """Found are a call, a method that is passed on, a use in a nested function, and a keyword."""
     source = "class A:\n def f(self):\n  def g():\n   self._x.post(a=1)\n  run(self.x.reply)\n"
     assert set(uses({"m": source})) >= {Use("m", "x", "post"), Use("m", "x", "reply"), Use("m", "", "a=")}

@@ -1,4 +1,4 @@
-"""The circuit breaker: operations that time out get one call at a time."""
+"""Tests for the circuit breaker: an operation that times out again and again gets only one call at a time."""
 
 from contextlib import ExitStack
 
@@ -20,7 +20,7 @@ def failed(breaker: CircuitBreaker, quota: Quota, failure: Failure) -> None:
 
 @pytest.fixture
 def breaker() -> CircuitBreaker:
-    """An operation that has timed out several times."""
+    """Return a circuit breaker whose operation has timed out several times."""
     found = CircuitBreaker()
     for _ in range(PATIENCE):
         failed(found, HERE, Failure.TIMED_OUT)
@@ -28,7 +28,7 @@ def breaker() -> CircuitBreaker:
 
 
 def test_open_circuit_allows_one_call_at_a_time(breaker: CircuitBreaker) -> None:
-    """The second call is refused at once, and does not count."""
+    """A second concurrent call is refused at once. The refusal does not count as another time-out."""
     with breaker.guard(HERE):
         for _ in range(2):
             with pytest.raises(CallFailed) as refused, breaker.guard(HERE):
@@ -37,7 +37,7 @@ def test_open_circuit_allows_one_call_at_a_time(breaker: CircuitBreaker) -> None
 
 
 def test_open_circuit_does_not_affect_other_quotas(breaker: CircuitBreaker) -> None:
-    """Another account and another operation are called as usual."""
+    """Calls for another account and calls of another operation still pass."""
     with breaker.guard(HERE), ExitStack() as stack:
         for quota in (THERE, THERE, Quota(*(HERE.account, HERE.region, "ssm", "get_document"))):
             stack.enter_context(breaker.guard(quota))
@@ -45,7 +45,7 @@ def test_open_circuit_does_not_affect_other_quotas(breaker: CircuitBreaker) -> N
 
 @pytest.mark.parametrize("failure", [None, Failure.THROTTLED, Failure.DENIED, Failure.NO_ANSWER])
 def test_any_answer_closes_the_circuit(breaker: CircuitBreaker, failure: Failure | None) -> None:
-    """An error other than a time-out is an answer too."""
+    """Errors other than a time-out also show that AWS answers."""
     if failure:
         failed(breaker, HERE, failure)
     else:

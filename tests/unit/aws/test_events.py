@@ -1,4 +1,4 @@
-"""What is taken from events: the request to reconcile, and conflicting policies."""
+"""Tests for parsing events: which request must be reconciled, and which policies conflict."""
 
 import json
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ def test_event_names_its_request(kind: str) -> None:
 
 
 def test_event_of_a_failed_request_names_conflicting_policies() -> None:
-    """No other source in AWS provides them."""
+    """The names of conflicting policies are in this event and nowhere else in AWS."""
     hint = parse_event(json.dumps(event(FAILED, ApplicablePolicies=["prod", "", 7, "dev"])), "r")
     assert hint == Hint("r", KEY, FAILED, ("prod", "dev"))
 
@@ -40,7 +40,7 @@ def test_request_may_be_named_by_arn_in_resources() -> None:
     "changed", [{"detail-type": "EC2 Instance State-change Notification"}, {"source": "my.own.application"}]
 )
 def test_event_of_another_kind_has_no_request(changed: dict[str, Any]) -> None:
-    """It is parsed, so that it can be logged and deleted."""
+    """The bot parses other kinds of events too, so that it can log and delete them."""
     assert parse_event(json.dumps({**event(), **changed}), "r").key is None
 
 
@@ -79,10 +79,10 @@ def test_any_input_gives_a_hint_or_the_declared_error(document: object) -> None:
     "told", [None, "", 7, {}, {SENT: None}, {SENT: "yesterday"}, {SENT: "1" * 400}, {SENT: "１" * 13}]
 )
 def test_invalid_sent_time_is_ignored(told: object) -> None:
-    """An unusable attribute gives no time and no error."""
+    """An invalid attribute gives no time and raises no error."""
     assert sent_at(told) is None
 
 
 def test_sent_time_is_read_in_milliseconds() -> None:
-    """It is given in milliseconds since 1970, as digits."""
+    """SQS gives the time as digits: milliseconds since 1970."""
     assert sent_at({SENT: "1775035740250"}) == datetime(2026, 4, 1, 9, 29, 0, 250_000, tzinfo=UTC)

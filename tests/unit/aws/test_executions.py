@@ -1,4 +1,4 @@
-"""What is read from automation executions: the state of the approval, the votes, and the request it belongs to."""
+"""Tests for parsing automation executions: state of the approval, votes, and the request that they belong to."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,7 +43,7 @@ def test_waiting_level_is_read_completely() -> None:
 
 @pytest.mark.parametrize("word", ["Waiting", "PendingApproval", "InProgress"])
 def test_every_spelling_of_waiting_is_pending(word: str) -> None:
-    """The automation pages say Waiting, the events of this feature PendingApproval."""
+    """AWS's automation pages say Waiting, but the events of this feature say PendingApproval."""
     found = read(step(status=word), AutomationExecutionStatus=word)
     assert found.status is Status.PENDING
     assert found.waiting.step == "ManualApproval"
@@ -65,7 +65,7 @@ def test_every_spelling_of_waiting_is_pending(word: str) -> None:
     ],
 )
 def test_every_final_status_is_known(word: str, status: Status) -> None:
-    """Both spellings of a cancellation are known; a new word is unknown, never a decision."""
+    """Both spellings of a cancellation are known. A new word means unknown and is never read as a decision."""
     assert read(step(status="Pending"), AutomationExecutionStatus=word).status is status
 
 
@@ -96,7 +96,7 @@ def test_step_with_an_unknown_status_is_not_decidable() -> None:
 
 
 def test_level_that_has_not_started_has_no_votes() -> None:
-    """Its votes are known to be empty, not unreadable."""
+    """Its list of votes is empty, not unreadable."""
     found = read(step("Level1"), step("Level2", "Pending", Outputs={}), CurrentStepName="Level1")
     assert found.levels[1].votes == ()
 
@@ -136,7 +136,7 @@ def test_comment_of_a_rejection_is_read(comment: object) -> None:
     "outputs", [{}, {"ApproverDecisions": ["{"]}, {"ApproverDecisions": [decision(), decision(decision="perhaps")]}]
 )
 def test_one_unreadable_vote_makes_all_votes_unreadable(outputs: object) -> None:
-    """If one decision cannot be parsed, the count is uncertain."""
+    """If one vote cannot be parsed, the number of votes is unknown."""
     assert read(step(Outputs=outputs)).waiting.votes is None
 
 
@@ -179,7 +179,7 @@ def test_approvers_are_recognized_by_type_and_by_form(entry: object, kind: Appro
     ],
 )
 def test_one_unreadable_approver_makes_the_list_unreadable(inputs: object) -> None:
-    """If one approver could be anyone, the list is not used: AWS decides."""
+    """An unreadable entry could be anyone, so the bot does not use the list and leaves the check to AWS."""
     assert read(step(Inputs=inputs)).waiting.approvers is None
 
 
@@ -191,7 +191,7 @@ def test_one_unreadable_approver_makes_the_list_unreadable(inputs: object) -> No
     ],
 )
 def test_execution_of_another_request_is_refused(changed: dict[str, Any], code: str) -> None:
-    """An OpsItem cannot claim another request's execution, so a decision never counts for the wrong request."""
+    """An OpsItem cannot point to another request's execution, so a decision never counts for the wrong request."""
     with pytest.raises(ForeignExecution) as caught:
         parse_execution(execution(**changed), KEY)
     assert caught.value.code == code
@@ -199,14 +199,14 @@ def test_execution_of_another_request_is_refused(changed: dict[str, Any], code: 
 
 @pytest.mark.parametrize("changed", [{"AutomationExecutionStatus": None}, {"AutomationExecutionId": 7}])
 def test_answer_without_id_or_status_is_unreadable(changed: dict[str, Any]) -> None:
-    """Its error differs from that of another request's execution."""
+    """The error is not the one for another request's execution."""
     with pytest.raises(UnreadableExecution) as caught:
         parse_execution(execution(**changed), KEY)
     assert not isinstance(caught.value, ForeignExecution)
 
 
 def test_execution_without_an_ops_item_is_accepted() -> None:
-    """Whether AWS fills the member is not documented; only a contradiction is refused."""
+    """AWS does not document that it always fills this member, so only a different id is refused."""
     document = execution()
     del document["OpsItemId"], document["AutomationSubtype"]
     assert parse_execution(document, KEY).id == EXECUTION_ID

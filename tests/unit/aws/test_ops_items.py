@@ -1,4 +1,4 @@
-"""What is read from OpsItems, and how other content is handled."""
+"""Tests for parsing OpsItems, and for how unexpected content is handled."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from tests.unit.aws.samples import ASKED_AT, EXECUTION_ID, KEY, MANY_EXAMPLES, N
 
 
 def test_pending_request_is_read_completely() -> None:
-    """Every fact of the OpsItem arrives in the product's own types."""
+    """Every fact of the OpsItem is read into the product's own types."""
     assert parse_ops_item(ops_item(), KEY) == OpsItem(
         key=KEY,
         status=Status.PENDING,
@@ -53,13 +53,13 @@ def test_a_missing_end_follows_from_start_and_duration() -> None:
 
 
 def test_pending_request_has_no_access_times() -> None:
-    """Times in a request that is not approved are not shown as access."""
+    """Times in a request that is not approved are not taken for access times."""
     data = {"/aws/accessrequest/endtime": "2026-04-01 17:31:00 UTC"}
     assert parse_ops_item(ops_item(data=data), KEY).access_until is None
 
 
 def test_request_with_an_empty_execution_id_is_auto_approved() -> None:
-    """AWS's sample of an auto-approved request: no approval is needed."""
+    """An empty execution id means auto-approval, as in AWS's sample."""
     told = {"approvalPolicy": "SSM-JustInTimeAccessAutoApprovalPolicy", "automationExecutionId": ""}
     item = parse_ops_item(ops_item(told=told, Status="Approved"), KEY)
     assert item.auto_approved
@@ -106,7 +106,7 @@ def test_replica_without_source_is_unreadable() -> None:
     ],
 )
 def test_requester_is_the_most_reliable_name(requester: Any, read: str) -> None:
-    """The principal's ARN, else the Identity Center id, else the creator of the OpsItem."""
+    """The principal's ARN comes first, then the Identity Center id, then the creator of the OpsItem."""
     item = ops_item(told={"requester": requester}, CreatedBy="arn:aws:iam::111122223333:role/Creator")
     assert parse_ops_item(item, KEY).requester == read
 
@@ -122,7 +122,7 @@ def test_requester_is_the_most_reliable_name(requester: Any, read: str) -> None:
     ],
 )
 def test_node_is_found_by_its_id(context: str, node: str | None) -> None:
-    """EC2 and hybrid nodes are found in an ARN or alone; of several nodes none is chosen."""
+    """EC2 and hybrid nodes are found by an ARN or by an id. If there are several nodes, none is chosen."""
     item = ops_item(data={"/aws/accessrequest/context": json.dumps({"targets": {"instanceId": context}})})
     assert parse_ops_item(item, KEY).node_id == node
 
@@ -146,7 +146,7 @@ def test_other_ops_item_is_refused(document: object, code: str) -> None:
 
 @pytest.mark.parametrize("word", ["Closed", "Resolved", "SomethingNew", "", None])
 def test_status_without_a_certain_outcome_is_unknown(word: object) -> None:
-    """An unknown word, or one that people may set by hand, is never read as a decision."""
+    """An unknown word, or a status that people may set by hand, is never read as a decision."""
     assert parse_ops_item(ops_item(Status=word), KEY).status is Status.UNKNOWN
 
 

@@ -1,4 +1,4 @@
-"""What is read from approval policies, and how it is merged with an execution."""
+"""Tests for parsing approval policies, and for merging them with an execution."""
 
 import json
 from dataclasses import replace
@@ -44,7 +44,7 @@ def test_documented_defaults_apply() -> None:
 
 @pytest.mark.parametrize("value", ["{{ Needed }}", 0, -1, None, 1.5])
 def test_invalid_number_of_approvals_is_not_the_default(value: object) -> None:
-    """An invalid number is unreadable, not one."""
+    """An invalid number counts as unreadable; it does not become the default of one."""
     assert parse_policy(changed_inputs(MinRequiredApprovals=value)).levels[0].required is None
 
 
@@ -63,7 +63,7 @@ def test_text_that_is_not_a_policy_is_refused(content: object) -> None:
 
 
 def test_execution_completes_the_levels_of_the_policy() -> None:
-    """State, votes and times come from the execution, the order from the policy, missing approvers too."""
+    """State, votes, times and missing approvers come from the execution; the order comes from the policy."""
     planned = parse_policy(json.dumps(policy())).levels
     run = parse_execution(execution(step("Level1", Inputs={}), CurrentStepName="Level1"), KEY).levels
     first, second = merge_levels(planned, run)
@@ -74,7 +74,7 @@ def test_execution_completes_the_levels_of_the_policy() -> None:
 
 
 def test_execution_takes_precedence_over_an_edited_policy() -> None:
-    """Required approvals, approvers and time limit are those by which AWS counts."""
+    """Required approvals, approvers and time limit come from the execution, because AWS counts by it."""
     run = parse_execution(execution(step("Level1"), CurrentStepName="Level1"), KEY).levels
     edited = [replace(level, required=5, approvers=(), timeout=timedelta(days=9)) for level in run]
     assert merge_levels(edited, run) == run
@@ -84,7 +84,7 @@ def test_execution_takes_precedence_over_an_edited_policy() -> None:
 
 
 def test_step_missing_in_the_policy_is_kept() -> None:
-    """The execution counts even if the document has changed since."""
+    """A step of the execution is kept even if the policy was edited later and no longer has it."""
     run = parse_execution(execution(step("Level3"), CurrentStepName="Level3"), KEY).levels
     assert [level.step for level in merge_levels(parse_policy(json.dumps(policy())).levels, run)] == [
         "Level1",
@@ -94,7 +94,7 @@ def test_step_missing_in_the_policy_is_kept() -> None:
 
 
 def test_unreadable_policy_leaves_the_execution_unchanged() -> None:
-    """Without a policy the steps alone define the levels."""
+    """Without a policy, the levels are the steps of the execution."""
     run = parse_execution(execution(), KEY).levels
     assert merge_levels((), run) == run
     assert merge_levels([replace(run[0], approvers=None, required=None)], run) == run

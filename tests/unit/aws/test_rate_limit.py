@@ -1,4 +1,4 @@
-"""How calls stay within a quota: rate, priority, throttling, patience."""
+"""Tests for keeping calls to AWS within a quota: rate, priority, throttling and the longest wait."""
 
 import asyncio
 import heapq
@@ -35,7 +35,7 @@ class Timeline:
         await sleeper[2].wait()
 
     async def run(self) -> None:
-        """Let time pass while somebody sleeps."""
+        """Let time pass while at least one task sleeps."""
         while True:
             for _ in range(20):  # lets every ready task run first
                 await asyncio.sleep(0)
@@ -60,7 +60,7 @@ async def timeline() -> AsyncIterator[Timeline]:
 async def turns(
     limiter: RateLimiter, timeline: Timeline, count: int, lane: Lane = Lane.SWEEP, quota: Quota = OPS
 ) -> list[float]:
-    """Take turns concurrently; return when each was taken."""
+    """Take several turns at the same time; return the time of each."""
     taken: list[float] = []
 
     async def take() -> None:
@@ -72,7 +72,7 @@ async def turns(
 
 
 async def test_no_second_has_more_calls_than_the_quota(timeline: Timeline) -> None:
-    """A small burst, then the rate: every second stays within 3 calls plus the burst."""
+    """After a small burst, calls follow the rate: no second has more than 3 calls plus the burst."""
     taken = await turns(RateLimiter(clock=timeline, rates={"ssm": 3.0}), timeline, 30)
     busiest = max(sum(at <= other < at + 1 for other in taken) for at in taken)
     assert taken[:2] == [0.0, 0.0]
@@ -81,7 +81,7 @@ async def test_no_second_has_more_calls_than_the_quota(timeline: Timeline) -> No
 
 
 async def test_every_operation_account_and_region_has_its_own_quota(timeline: Timeline) -> None:
-    """AWS counts them separately."""
+    """AWS counts calls per operation, account and Region, and so does the bot."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     quotas = [
         OPS,
@@ -94,7 +94,7 @@ async def test_every_operation_account_and_region_has_its_own_quota(timeline: Ti
 
 
 async def test_operation_with_a_lower_quota_has_its_own_rate(timeline: Timeline) -> None:
-    """StopAutomationExecution: one call a second, or the service's rate if that is lower."""
+    """StopAutomationExecution gets one call a second, or the service's rate if that is lower."""
     stop = Quota(OPS.account, OPS.region, "ssm", "stop_automation_execution")
     fast, slow = (RateLimiter(clock=timeline, rates={"ssm": rate}) for rate in (3.0, 0.5))
     assert await turns(fast, timeline, 4, quota=stop) == [0.0, 1.0, 2.0, 3.0]
@@ -103,7 +103,7 @@ async def test_operation_with_a_lower_quota_has_its_own_rate(timeline: Timeline)
 
 
 async def test_service_without_a_rate_is_not_limited(timeline: Timeline) -> None:
-    """SQS and STS have large quotas."""
+    """SQS and STS have large quotas, so their calls are not limited."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     quota = Quota(OPS.account, OPS.region, "sqs", "receive_message")
     limiter.throttled(quota)
@@ -111,7 +111,7 @@ async def test_service_without_a_rate_is_not_limited(timeline: Timeline) -> None
 
 
 async def test_clicks_go_before_reconciliation_before_sweeps(timeline: Timeline) -> None:
-    """The order of arrival does not matter: a waiting person goes first."""
+    """The kind of call decides, not the order of arrival: calls for a waiting person come first."""
     limiter, order = RateLimiter(clock=timeline, rates={"ssm": 1.0}), list[Lane]()
 
     async def take(lane: Lane) -> None:
@@ -125,7 +125,7 @@ async def test_clicks_go_before_reconciliation_before_sweeps(timeline: Timeline)
 
 
 async def test_click_overtakes_the_head_of_the_queue(timeline: Timeline) -> None:
-    """The head of the queue sleeps until a token is free; a click that arrives meanwhile takes it."""
+    """A click that arrives while the first caller waits for a token gets that token."""
     limiter, order = RateLimiter(clock=timeline, rates={"ssm": 0.5}), list[str]()
 
     async def take(name: str, lane: Lane) -> None:
@@ -141,7 +141,7 @@ async def test_click_overtakes_the_head_of_the_queue(timeline: Timeline) -> None
 
 
 async def test_cancelled_caller_does_not_block_the_queue(timeline: Timeline) -> None:
-    """The next caller takes its place."""
+    """The next caller in the queue gets the turn of the cancelled one."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     await limiter.turn(OPS, Lane.SWEEP)
     first = asyncio.create_task(limiter.turn(OPS, Lane.SWEEP))
@@ -153,7 +153,7 @@ async def test_cancelled_caller_does_not_block_the_queue(timeline: Timeline) -> 
 
 
 async def test_throttling_halves_the_rate_and_time_restores_it(timeline: Timeline) -> None:
-    """The rate is halved and the burst is gone; after a while the full rate is back."""
+    """Throttling halves the rate and removes the burst. After a while the full rate is back."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 4.0})
     limiter.throttled(OPS)
     slowed = await turns(limiter, timeline, 1)
@@ -185,7 +185,7 @@ async def test_rate_never_falls_to_zero(timeline: Timeline) -> None:
 
 @pytest.mark.parametrize("lane", [Lane.CLICK, Lane.RECONCILE, Lane.SWEEP])
 async def test_wait_beyond_patience_is_refused_at_once(timeline: Timeline, lane: Lane) -> None:
-    """The error comes at once, and no caller waits longer than its patience."""
+    """A caller that would have to wait longer than its patience gets the error at once."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     outcomes = await asyncio.gather(*(limiter.turn(OPS, lane) for _ in range(300)), return_exceptions=True)
     served = sum(outcome is None for outcome in outcomes)
@@ -195,7 +195,7 @@ async def test_wait_beyond_patience_is_refused_at_once(timeline: Timeline, lane:
 
 
 async def test_queued_sweeps_do_not_delay_a_click(timeline: Timeline) -> None:
-    """Only callers that go first count as ahead."""
+    """The expected wait of a click counts only callers of equal or higher priority."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     sweeps = [asyncio.create_task(limiter.turn(OPS, Lane.SWEEP)) for _ in range(100)]
     await asyncio.sleep(0)
@@ -208,7 +208,7 @@ async def test_queued_sweeps_do_not_delay_a_click(timeline: Timeline) -> None:
 
 @pytest.mark.parametrize("back", [timedelta(minutes=2), timedelta(hours=1), timedelta(days=1)])
 async def test_clock_set_back_does_not_block_a_quota(back: timedelta) -> None:
-    """The clock was ahead and is corrected: clicks still get their turns."""
+    """The clock was ahead and is then corrected. Clicks still get their turns."""
     clock = ManualClock()
     limiter = RateLimiter(clock=clock)
     await limiter.turn(OPS, Lane.CLICK)

@@ -1,4 +1,4 @@
-"""The meaning of each failure: was the call sent, did it have an effect, may it be repeated."""
+"""Tests for classifying failures: whether a call was sent, had an effect, and may be repeated."""
 
 from typing import Any
 
@@ -59,7 +59,7 @@ def test_every_failure_is_classified(error: Exception, failure: Failure) -> None
 
 
 def test_every_failure_has_a_code() -> None:
-    """AWS's code, else the HTTP status, else the name of the error."""
+    """The code is AWS's own, else the HTTP status, else the name of the exception."""
     assert classify(answered("InternalServerError", 500)).code == "InternalServerError"
     assert classify(answered(None, 502)).code == "HTTP 502"
     assert classify(botocore.NoCredentialsError()).code == "NoCredentialsError"
@@ -68,14 +68,14 @@ def test_every_failure_has_a_code() -> None:
 @MANY_EXAMPLES
 @given(anything)
 def test_malformed_error_answer_is_uncertain(response: Any) -> None:
-    """An error answer of an unexpected form is uncertain, never a crash."""
+    """An error response of an unexpected form counts as uncertain and does not crash the bot."""
     error = botocore.ClientError({}, "GetOpsItem")
     error.response = response
     assert classify(error).failure is Failure.NO_ANSWER
 
 
 def test_throttled_read_raises_the_port_error() -> None:
-    """The port's error has AWS's code."""
+    """The raised error is the port's AwsThrottled and contains AWS's code."""
     problem = unavailable(classify(answered("ThrottlingException", 400)))
     assert isinstance(problem, AwsThrottled)
     assert problem.code == "ThrottlingException"

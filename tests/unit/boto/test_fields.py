@@ -1,4 +1,4 @@
-"""How members of answers are read."""
+"""Tests for the functions that read members of AWS's answers."""
 
 from datetime import UTC, datetime, timedelta, timezone
 

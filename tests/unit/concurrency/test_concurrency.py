@@ -1,4 +1,4 @@
-"""The shared tools for concurrent code."""
+"""Tests for the shared tools for concurrent code."""
 
 import asyncio
 from datetime import timedelta
@@ -19,7 +19,7 @@ class Work:
         self.gate = asyncio.Event()
 
     async def __call__(self, *key: str) -> int:
-        """Return how many runs were begun."""
+        """Count a run, wait for `gate`, and return the number of runs started so far."""
         self.runs.append(key)
         await self.gate.wait()
         return len(self.runs)
@@ -38,7 +38,7 @@ async def test_callers_share_the_run_in_progress() -> None:
 
 
 async def test_runs_for_different_keys_are_concurrent() -> None:
-    """Work for another key does not wait."""
+    """A run for one key does not wait for the run of another key."""
     work = Work()
     flight = SingleFlight[str, int](work)
     tasks = [flight.start("a"), flight.start("b")]
@@ -59,7 +59,7 @@ async def test_cancelled_caller_does_not_cancel_the_run() -> None:
 
 
 async def test_finished_run_is_not_reused() -> None:
-    """Results are not cached."""
+    """A call after the end of a run starts a new run; results are not cached."""
     work = Work()
     work.gate.set()
     flight = SingleFlight[int](work)
@@ -67,7 +67,7 @@ async def test_finished_run_is_not_reused() -> None:
 
 
 async def test_closing_cancels_runs_in_progress() -> None:
-    """No task is left running."""
+    """After closing, no task is still running."""
     flight = SingleFlight[int](Work())
     task = flight.start()
     await asyncio.sleep(0)
@@ -88,7 +88,7 @@ async def test_drain_waits_for_all_runs_even_if_one_fails() -> None:
 
 
 async def test_first_of_says_which_came_first() -> None:
-    """True for the event, False for the pause; the other one is cancelled."""
+    """The result is True for the event and False for the pause. The slower one is cancelled."""
     event = asyncio.Event()
     assert not await first_of(event.wait(), asyncio.sleep(0))
     event.set()
@@ -96,7 +96,7 @@ async def test_first_of_says_which_came_first() -> None:
 
 
 async def test_shielded_work_continues_after_the_pause() -> None:
-    """Only the wait is cancelled."""
+    """When the pause ends, only the wait is cancelled, not the work."""
     gate = asyncio.Event()
     task = asyncio.create_task(gate.wait())
     assert not await first_of(asyncio.shield(task), asyncio.sleep(0))
@@ -106,14 +106,14 @@ async def test_shielded_work_continues_after_the_pause() -> None:
 
 @pytest.mark.parametrize(("failures", "seconds"), [(0, 2.0), (1, 4.0), (2, 8.0), (3, 10.0), (10_000, 10.0)])
 def test_backoff_doubles_up_to_the_longest_pause(failures: int, seconds: float) -> None:
-    """The same for seconds and for timedeltas."""
+    """Seconds and timedeltas give the same pauses."""
     assert backoff(failures, first=2.0, longest=10.0) == seconds
     longest = timedelta(seconds=10)
     assert backoff(failures, first=timedelta(seconds=2), longest=longest) == timedelta(seconds=seconds)
 
 
 def test_window_counts_only_recent_events() -> None:
-    """Two in ten seconds: the third waits until the first is ten seconds old."""
+    """With a limit of two events in ten seconds, the third waits until the first is ten seconds old."""
     window = SlidingWindow([(10.0, 2)])
     assert window.take(0.0)
     assert window.take(4.0)
@@ -123,14 +123,14 @@ def test_window_counts_only_recent_events() -> None:
 
 
 def test_all_limits_of_a_window_apply_together() -> None:
-    """The longest wait counts."""
+    """If several limits apply, the longest wait counts."""
     window = SlidingWindow([(1.0, 1), (60.0, 2)])
     assert [window.take(now) for now in (0.0, 0.5, 1.0, 2.0)] == [True, False, True, False]
     assert window.wait(2.0) == 58.0
 
 
 def test_clock_set_back_blocks_no_longer_than_the_window() -> None:
-    """An hour back, and the wait is ten seconds."""
+    """After the clock is set back by an hour, the wait is at most the ten seconds of the window."""
     window = SlidingWindow([(10.0, 1)])
     window.add(3600.0)
     assert window.wait(0.0) == 10.0

@@ -1,4 +1,4 @@
-"""bot.config.errors: hints for misspelled names."""
+"""Tests for bot.config.errors: hints for misspelled names."""
 
 import pytest
 
@@ -9,7 +9,7 @@ KNOWN = ["NODE_ACCESS_PORT", "NODE_ACCESS_QUEUE_URL", "NODE_ACCESS_LOG_FORMAT"]
 
 @pytest.mark.parametrize("name", ["NODE_ACCESS_XYZZY", "NODE_ACCESS_COLOUR", "NODE_ACCESS_"])
 def test_shared_prefix_alone_gives_no_hint(name: str) -> None:
-    """All settings share their first twelve characters. That alone is no similarity."""
+    """All settings start with the same twelve characters, so this prefix alone does not count as similar."""
     assert hint(name, KNOWN) == ""
 
 

@@ -1,4 +1,4 @@
-"""bot.config.file: node-access.toml becomes the domain's types, or all its problems are reported."""
+"""Tests for bot.config.file: node-access.toml becomes the domain's types, or all its problems are reported."""
 
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def problem_of(text: str) -> str:
 
 
 def test_every_key_becomes_a_field_of_the_domain() -> None:
-    """Every supported key ends up in the field that the rules read."""
+    """Every supported key sets the field that the rules use."""
     configuration = parsed(WHOLE)
     production, leads = configuration.channels
     assert production.approvers == ("members", f"user:{HANAKO}", "upn:ichiro.tanaka@example.com")
@@ -118,21 +118,21 @@ def test_identity_and_people_become_rules() -> None:
 
 
 def test_empty_list_in_match_matches_everything() -> None:
-    """Empty lists, also those of tags, exclude nothing."""
+    """Empty lists, including empty lists of tag values, exclude no request."""
     production = parsed(WHOLE).channels[0]
     expected = Match(accounts=frozenset({"111122223333"}), tags=(("Environment", frozenset({"production"})),))
     assert production.match == expected
 
 
 def test_only_channel_without_match_is_the_fallback() -> None:
-    """The smallest file works: its channel gets every request."""
+    """The smallest valid file works: its only channel gets every request."""
     (channel,) = parsed(CHANNEL).channels
     assert channel.fallback
     assert not parsed(CHANNEL).identity.allow_unidentified
 
 
 def test_channel_without_match_and_fallback_is_allowed() -> None:
-    """Other channels can pass requests on to it."""
+    """A channel with neither setting is valid, because other channels can pass requests on to it."""
     assert [each.fallback for each in parsed(CHANNEL + "fallback = true\n" + LEADS).channels] == [True, False]
 
 
@@ -146,7 +146,7 @@ def test_channel_without_match_and_fallback_is_allowed() -> None:
     ],
 )
 def test_missing_or_second_fallback_is_refused(text: str, expected: str) -> None:
-    """Otherwise a request could have no channel, or two."""
+    """Without exactly one fallback, a request could have no channel or two."""
     assert expected in problem_of(text)
 
 
@@ -239,7 +239,7 @@ def test_unavailable_key_may_have_its_default() -> None:
 
 
 def test_duplicate_names_and_conversations_are_refused() -> None:
-    """Two channels with one name, or one conversation, could not be distinguished."""
+    """The bot could not distinguish two channels with the same name or the same conversation."""
     problems = problems_of(CHANNEL + "fallback = true\n" + CHANNEL)
     assert [each.split(":")[1].strip() for each in problems] == ["name", "conversation"]
 
@@ -258,7 +258,7 @@ def test_invalid_conversation_id_is_reported_with_the_correct_form(conversation:
 
 
 def test_person_for_a_session_of_an_untrusted_role_is_refused() -> None:
-    """The caller chooses that session name, so such an entry would let any caller be that person."""
+    """The caller chooses that session name, so with such an entry any caller could pose as this person."""
     entry = '[people]\n"arn:aws:sts::111122223333:assumed-role/Operator/batch" = "hanako.sato@example.com"\n'
     assert "trusted_roles" in problem_of(CHANNEL + entry)
     parsed(CHANNEL + '[identity]\ntrusted_roles = ["Operator"]\n' + entry)
@@ -282,7 +282,7 @@ def test_rules_across_tables_are_reported_with_other_problems() -> None:
     ],
 )
 def test_invalid_toml_is_refused(text: bytes) -> None:
-    """Text that is no TOML, or TOML of another structure, is reported like any other problem."""
+    """Text that is not TOML, or has the wrong structure, is reported like any other problem."""
     assert problems_of(text)
 
 
@@ -382,7 +382,10 @@ def _quoted(text: str) -> str:
 
 
 def test_session_options_are_read_and_checked() -> None:
-    """They are off by default, because each needs another permission. Values that AWS would refuse are refused here."""
+    """The options are off by default, because each needs another permission.
+
+    Values that AWS would refuse are refused.
+    """
     assert parsed(CHANNEL).identity == IdentityRules(people={})
     given = parsed(
         CHANNEL + '[identity]\nsource_identity = true\nsession_tags = true\nexternal_id = "a:b/c-1"\n'

@@ -1,4 +1,4 @@
-"""bot.config.settings: the environment becomes settings, or all its problems are reported."""
+"""Tests for bot.config.settings: the environment becomes settings, or all its problems are reported."""
 
 import os
 import string
@@ -112,7 +112,7 @@ def without_secret(complete: dict[str, str], **given: str) -> dict[str, str]:
 
 
 def test_client_secret_may_be_in_secrets_manager(complete: dict[str, str]) -> None:
-    """With its ARN, the environment needs no secret."""
+    """With the ARN of a secret in Secrets Manager, the environment needs no client secret."""
     settings, _ = load(without_secret(complete, APP_SECRET_ARN=ARN))
     assert (settings.app_secret_arn, settings.app_secret.get_secret_value()) == (ARN, "")
 
@@ -132,7 +132,10 @@ def test_client_secret_may_be_in_secrets_manager(complete: dict[str, str]) -> No
     ],
 )
 def test_malformed_secret_arn_is_reported_with_an_example(complete: dict[str, str], arn: str) -> None:
-    """It is the only problem. The value is not repeated, because it could be a secret in the wrong place."""
+    """No other problem is reported.
+
+    The message does not repeat the value, which could be a secret in the wrong variable.
+    """
     (problem,) = problems_of(without_secret(complete, APP_SECRET_ARN=arn))
     assert problem.startswith("NODE_ACCESS_APP_SECRET_ARN: write the ARN of a secret, like arn:aws:secretsmanager:")
     assert SECRET not in problem
@@ -157,7 +160,7 @@ def test_secret_is_refused_if_the_credential_needs_none(complete: dict[str, str]
 
 
 def test_unknown_credential_is_reported_with_the_known_ones(complete: dict[str, str]) -> None:
-    """No other problem is reported: whether the secret is right depends on the credential."""
+    """No other problem is reported, because the check of the secret depends on the kind of credential."""
     (problem,) = problems_of(complete | {"NODE_ACCESS_APP_CREDENTIAL": "password"})
     assert problem == "NODE_ACCESS_APP_CREDENTIAL: write 'secret', 'aws-federation' or 'managed-identity'"
 
@@ -238,7 +241,7 @@ def test_service_url_must_have_a_listed_host(complete: dict[str, str]) -> None:
     ],
 )
 def test_invalid_value_is_reported_without_repeating_it(complete: dict[str, str], name: str, value: str) -> None:
-    """The problem names exactly the wrong setting."""
+    """The problem names the wrong setting and does not contain its value."""
     found = problems_of(complete | {f"{PREFIX}{name}": value})
     assert f"{PREFIX}{name}" in {problem.split(":")[0] for problem in found}
     assert len(found) <= 2  # without hosts, the service URL is invalid too
@@ -256,7 +259,7 @@ def test_service_links_of_kubernetes_are_ignored(complete: dict[str, str]) -> No
 
 
 def test_empty_variable_counts_as_missing(complete: dict[str, str]) -> None:
-    """Compose files and shells set empty variables."""
+    """Compose files and shells sometimes set variables to an empty text."""
     assert load(complete | {"NODE_ACCESS_QUEUE_URL": "", "NODE_ACCESS_PORT": " "})[0].port == 3978
     assert problems_of(complete | {"NODE_ACCESS_APP_SECRET": " "}) == (
         "NODE_ACCESS_APP_SECRET: missing: the client secret of the app; or NODE_ACCESS_APP_SECRET_ARN",
@@ -271,14 +274,14 @@ def test_secret_is_not_printed(complete: dict[str, str]) -> None:
 
 
 def test_settings_from_arguments_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`Settings(…)` does not read the environment, so it affects no test and not the sandbox."""
+    """`Settings(…)` does not read the environment, so tests and the sandbox do not depend on it."""
     monkeypatch.setenv("NODE_ACCESS_PORT", "1")
     settings = Settings(app_id=GUID, app_secret=SECRET, tenant_id=GUID, region="us-east-1")
     assert settings.port == 3978
 
 
 def test_store_settings_are_read_without_the_others() -> None:
-    """`show` needs to know only where the rows are."""
+    """`show` needs only the settings that say where the rows are."""
     settings = load_store({"NODE_ACCESS_STORE": "sqlite:a.db"})
     assert (settings.sqlite_path, settings.dynamodb_table) == (Path("a.db"), None)
     settings = load_store({"NODE_ACCESS_STORE": "dynamodb:rows.of-the_bot", "AWS_DEFAULT_REGION": "us-east-1"})

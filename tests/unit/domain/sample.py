@@ -27,13 +27,13 @@ APPROVALS = Channel("approvals", CHANNEL, (MEMBERS,), fallback=True)
 def level(
     step: str = "Level1", *, required: int | None = 1, approvals: int | None = 0, state: LevelState = LevelState.WAITING
 ) -> Level:
-    """Return a level that waits; `approvals` None: its votes cannot be read."""
+    """Return a level that waits for votes. With `approvals` None, its votes cannot be read."""
     votes = None if approvals is None else tuple(Vote(f"{ROLE}/{n}", Verdict.APPROVE) for n in range(approvals))
     return Level(step, state, required, (Approver(ApproverKind.ROLE, ROLE),), votes, NOW, timeout=timedelta(hours=1))
 
 
 def request(*levels: Level, status: Status = Status.PENDING, **facts: object) -> AccessRequest:
-    """Return a request with these levels, one that waits where none is given."""
+    """Return a request with these levels; without any, it has one waiting level."""
     sample = AccessRequest(KEY, status, TARO, Node("i-02999bd501754105a"), execution_id="an-execution")
     sample = replace(sample, levels=levels or (level(),))
     return replace(sample, **facts)  # type: ignore[arg-type]  # facts are fields of the request
@@ -47,6 +47,6 @@ def decision(
     step: str = "Level1",
     settled_in: int = 0,
 ) -> Decision:
-    """Return somebody's decision."""
+    """Return a decision of this person."""
     made = Decision(f"{person.object_id} {verdict} {step}", person, verdict, step, NOW, NOW + 25 * SECOND)
     return replace(made, state=state, settled_in=settled_in, settled_at=None if state.live else NOW)

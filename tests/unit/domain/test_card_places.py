@@ -1,4 +1,4 @@
-"""bot.domain.shown.card_places: how cards' surfaces are named, and which cards there are."""
+"""Tests for bot.domain.shown.card_places: how cards' surfaces are named, and which cards a request has."""
 
 from dataclasses import replace
 
@@ -31,14 +31,14 @@ def names(record: Record) -> list[str]:
 
 
 def test_plain_channel_name_is_unchanged_in_the_surface_name() -> None:
-    """Rows of earlier versions stay readable."""
+    """Rows that earlier versions wrote stay readable."""
     assert card_name("approvals") == "card:approvals"
     assert card_name("approvals", "1481567603816") == "card:approvals:1481567603816"
 
 
 @given(channel=st.text(min_size=1), activity=st.none() | st.text(min_size=1))
 def test_channel_and_copy_are_parsed_from_a_surface_name(channel: str, activity: str | None) -> None:
-    """With any characters in the channel's name or the activity id."""
+    """Channel name and activity id may contain any characters."""
     name = card_name(channel, activity)
     assert channel_of_card(name) == channel
     assert is_copy(name) is (activity is not None)
@@ -51,7 +51,7 @@ def test_different_cards_have_different_surface_names(one: tuple[str, str | None
 
 
 def test_deciding_channel_comes_first_and_every_known_card_follows() -> None:
-    """Copies and cards of earlier routes are kept up to date; those of removed channels are not."""
+    """The list also has copies and cards of earlier routes, but no cards of removed channels."""
     row = ROW.with_surface(card("card:approvals:7")).with_surface(card("card:gone")).with_surface(card("card:leads"))
     row = row.with_surface(card("card:approvals"))
     assert names(row) == ["card:approvals", "card:approvals:7", "card:leads"]
@@ -59,7 +59,7 @@ def test_deciding_channel_comes_first_and_every_known_card_follows() -> None:
 
 
 def test_fallback_shows_the_request_while_its_own_channel_refuses() -> None:
-    """Not while that channel can be reached, not after the request's end, not if the card was only deleted."""
+    """The fallback has no card if the channel can be reached, if only the card was deleted, or after the end."""
     refused = ROW.with_surface(card("card:approvals", problem="not_installed", delivery=DeliveryState.WAITING))
     assert names(refused) == ["card:approvals", "card:leads"]
     assert home_problem(refused) == "not_installed"
@@ -71,7 +71,7 @@ def test_fallback_shows_the_request_while_its_own_channel_refuses() -> None:
 
 
 def test_refusing_fallback_has_no_replacement() -> None:
-    """No other channel shows a request whose own channel is the fallback."""
+    """If the fallback is the request's own channel and refuses the card, no other channel shows the request."""
     at_leads = replace(ROW, route=Route("leads", LEADS.conversation, settled=True))
     refused = at_leads.with_surface(card("card:leads", problem="not_installed", delivery=DeliveryState.WAITING))
     assert names(refused) == ["card:leads"]
@@ -79,12 +79,12 @@ def test_refusing_fallback_has_no_replacement() -> None:
 
 @pytest.mark.parametrize("row", [Record(KEY, NOW), ROW])
 def test_new_request_has_no_home_problem(row: Record) -> None:
-    """Without a route or a card, no refusal is known."""
+    """Without a route or a card, the bot knows of no channel that refuses the card."""
     assert home_problem(row) is None
 
 
 def test_two_channels_merged_into_one_keep_both_cards() -> None:
-    """A channel was renamed to one that already has a card of the request: both cards are still updated."""
+    """If a channel is renamed to one that already has a card of the request, both cards are still updated."""
     at = APPROVALS.conversation
     old = Surface(card_name("old"), SurfaceKind.CARD, DeliveryState.DELIVERED, f"{at};messageid=1", "1")
     new = Surface(card_name("new"), SurfaceKind.CARD, DeliveryState.DELIVERED, f"{at};messageid=2", "2")

@@ -1,4 +1,4 @@
-"""bot.domain.claims: which clicks become decisions."""
+"""Tests for bot.domain.claims: which clicks become decisions."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -47,7 +47,7 @@ def test_first_claim_is_granted(verdict: Verdict) -> None:
 @pytest.mark.parametrize("state", [CLAIMED, SENT, UNKNOWN, CONFIRMED])
 @pytest.mark.parametrize("verdict", Verdict)
 def test_second_click_is_a_repeat_of_the_first_decision(state: DecisionState, verdict: Verdict) -> None:
-    """A person whose decision is on its way, unknown or accepted gets no second one, whichever button they click."""
+    """A person with a live or accepted decision gets no second one, whichever button they click."""
     first = decision(HANAKO, APPROVE, state)
     shouting = replace(HANAKO, object_id=HANAKO.object_id.upper())
     assert claimed(shouting, verdict, first, asked=request(level(required=5))) == Claim(ClaimRefusal.REPEAT, first)
@@ -57,7 +57,7 @@ def test_second_click_is_a_repeat_of_the_first_decision(state: DecisionState, ve
 
 @pytest.mark.parametrize("state", [REFUSED, RELEASED])
 def test_decision_without_effect_may_be_repeated(state: DecisionState) -> None:
-    """A refused or released decision blocks neither other people nor its own person."""
+    """After a refused or released decision, the same person and other people may decide."""
     assert claimed(HANAKO, APPROVE, decision(HANAKO, APPROVE, state), decision(ICHIRO, REJECT, state)) == Claim()
 
 
@@ -68,7 +68,7 @@ def test_ended_request_grants_no_claim(status: Status) -> None:
 
 
 def test_passed_step_grants_no_claim() -> None:
-    """While another step waits, a click on this one is late."""
+    """When a later step waits, a click on an earlier step is too late."""
     asked = request(level("Level1", state=LevelState.APPROVED), level("Level2"))
     assert claimed(asked=asked, step="Level1") == Claim(ClaimRefusal.STEP_PASSED)
     assert claimed(asked=asked, step="Level2") == Claim()
@@ -103,14 +103,14 @@ def test_one_approval_level_grants_one_claim(state: DecisionState, theirs: Verdi
     ],
 )
 def test_live_approvals_never_exceed_the_missing_ones(required: int, seen: int, live: int, granted: bool) -> None:
-    """As many approvals may be on their way as AWS still needs."""
+    """The number of live approvals is never higher than the number that AWS still needs."""
     asked = request(level(required=required, approvals=seen))
     others = [decision(person(number)) for number in range(live)]
     assert (claimed(HANAKO, APPROVE, *others, asked=asked).refusal is None) is granted
 
 
 def test_rejection_excludes_live_approvals() -> None:
-    """A rejection and an approval are never on their way together, however many approvals are missing."""
+    """A rejection and an approval are never live at the same time, however many approvals are missing."""
     asked = request(level(required=3))
     approving, rejecting = decision(ICHIRO, APPROVE, SENT), decision(ICHIRO, REJECT, SENT)
     assert claimed(HANAKO, REJECT, approving, asked=asked) == Claim(ClaimRefusal.OTHERS_FIRST)
@@ -119,7 +119,7 @@ def test_rejection_excludes_live_approvals() -> None:
 
 
 def test_accepted_approval_counts_before_a_read_shows_it() -> None:
-    """An approval that AWS accepted after the last read is no longer missing, so none is sent in excess."""
+    """An approval that AWS accepted after the last read counts at once, so the bot never sends too many."""
     unseen = decision(ICHIRO, APPROVE, CONFIRMED)
     for verdict in Verdict:
         assert claimed(HANAKO, verdict, unseen) == Claim(ClaimRefusal.OTHERS_FIRST)
@@ -129,21 +129,21 @@ def test_accepted_approval_counts_before_a_read_shows_it() -> None:
 
 
 def test_approval_that_aws_lists_counts_once() -> None:
-    """An approval that AWS lists is not counted again from the row."""
+    """An approval in both the row and AWS's list of votes counts only once."""
     seen = decision(ICHIRO, APPROVE, CONFIRMED)
     listed = replace(level(required=2), votes=(Vote(f"{SESSIONS}/{ICHIRO.upn}", APPROVE),))
     assert claimed(HANAKO, APPROVE, seen, asked=request(listed)) == Claim()
 
 
 def test_accepted_vote_blocks_others_for_one_minute_only() -> None:
-    """A signal may take effect with a delay, but a vote that AWS never shows must not block others forever."""
+    """A signal may take effect late. But a vote that AWS never shows must not block others forever."""
     hidden = decision(ICHIRO, APPROVE, CONFIRMED)
     assert claimed(HANAKO, APPROVE, hidden, now=NOW + 59 * SECOND) == Claim(ClaimRefusal.OTHERS_FIRST)
     assert claimed(HANAKO, APPROVE, hidden, now=NOW + 61 * SECOND) == Claim()
 
 
 def test_accepted_rejection_blocks_everything_before_a_read_shows_it() -> None:
-    """After a rejection that AWS accepted, nothing else is sent, even at a level of many approvals."""
+    """Once AWS has accepted a rejection, no other vote is sent, even at a level that needs many approvals."""
     rejected = decision(ICHIRO, REJECT, CONFIRMED)
     for verdict in Verdict:
         answer = claimed(HANAKO, verdict, rejected, asked=request(level(required=5)))
@@ -155,7 +155,7 @@ def test_accepted_rejection_blocks_everything_before_a_read_shows_it() -> None:
     [level(required=None), level(approvals=None, required=3), level(required=None, approvals=None), None],
 )
 def test_unreadable_level_grants_one_claim_at_a_time(unreadable: Level | None) -> None:
-    """Without votes or the number required: one decision at a time, and the next only after a read of AWS."""
+    """If votes or the required number are unknown, only one decision is live, and the next needs a new read of AWS."""
     asked = replace(request(), levels=(unreadable,) if unreadable else ())
     live, unseen = decision(ICHIRO, APPROVE, SENT), decision(ICHIRO, APPROVE, CONFIRMED)
     assert claimed(HANAKO, APPROVE, asked=asked) == Claim()
@@ -165,7 +165,7 @@ def test_unreadable_level_grants_one_claim_at_a_time(unreadable: Level | None) -
 
 
 def test_level_that_waits_despite_enough_votes_takes_one_more() -> None:
-    """AWS did not count all of the votes: one more is granted, never two."""
+    """AWS did not count all of the votes, so one more claim is granted, never two."""
     asked = request(level(required=1, approvals=2))
     assert claimed(asked=asked) == Claim()
     assert claimed(HANAKO, APPROVE, decision(ICHIRO), asked=asked).refusal is ClaimRefusal.OTHERS_FIRST

@@ -1,4 +1,4 @@
-"""bot.domain.decision: states and transitions."""
+"""Tests for bot.domain.decision: states and transitions."""
 
 from dataclasses import replace
 from itertools import product
@@ -27,12 +27,12 @@ LIVES = {
 
 
 def test_transition_table_has_the_ten_documented_transitions() -> None:
-    """The transitions are these ten and no other."""
+    """The table has these ten transitions and no others."""
     assert TRANSITIONS == LIVES
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(DecisionState, DecisionEvent)))
-def test_every_pair_of_state_and_event(state: DecisionState, event: DecisionEvent) -> None:
+def test_every_pair_of_state_and_event_follows_the_table(state: DecisionState, event: DecisionEvent) -> None:
     """A legal event leads to the state in the table; an illegal one raises and changes nothing."""
     before = decision(HANAKO, state=state)
     copy = replace(before)
@@ -48,20 +48,20 @@ def test_every_pair_of_state_and_event(state: DecisionState, event: DecisionEven
 
 
 def test_no_transition_leaves_a_final_state() -> None:
-    """Confirmed, refused and released are final and not live; all other states are live."""
+    """Confirmed, refused and released decisions are final and not live; all others are live."""
     ends = {state for state in DecisionState if not state.live}
     assert ends == {CONFIRMED, REFUSED, RELEASED}
     assert not [state for state, _ in TRANSITIONS if state in ends]
 
 
 def test_signal_that_may_have_left_is_never_sent_again() -> None:
-    """Only a claim can be sent, and only a throttled signal, which had no effect, becomes a claim again."""
+    """Only a claim can be sent. Only a throttled signal, which had no effect, becomes a claim again."""
     assert {state for state, event in TRANSITIONS if event is DecisionEvent.SENDING} == {CLAIMED}
     assert {pair for pair, state in TRANSITIONS.items() if state is CLAIMED} == {(SENT, DecisionEvent.THROTTLED)}
 
 
 def test_outcome_is_cleared_when_the_signal_is_sent() -> None:
-    """The reason why an earlier attempt failed is not the reason of the next one."""
+    """The reason why one attempt failed is not kept for the next attempt."""
     throttled = replace(decision(HANAKO), outcome=Outcome.THROTTLED, detail="ThrottlingException")
     sent = throttled.after(DecisionEvent.SENDING, at=NOW)
     assert (sent.outcome, sent.detail) == (None, "")

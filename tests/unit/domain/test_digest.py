@@ -1,4 +1,4 @@
-"""The digest by which a stored row knows whether its card in Teams is up to date."""
+"""Tests for the digest by which a stored row knows whether its card in Teams is up to date."""
 
 from dataclasses import MISSING, fields, make_dataclass, replace
 from datetime import timedelta
@@ -49,18 +49,18 @@ VIEW = CardView(
 
 
 def test_digest_of_a_card_is_the_same_in_every_version() -> None:
-    """Another digest updates every card once after an upgrade, and repeatedly while replicas of two versions run."""
+    """A changed digest would update every card after an upgrade, and repeatedly while two versions run together."""
     assert digest_of(VIEW) == RECORDED
 
 
 def test_cards_that_differ_have_different_digests() -> None:
-    """Every difference between two views updates the card."""
+    """Any difference between two views changes the digest, so the card is updated."""
     distinct = set(CARDS.values())
     assert len({digest_of(view) for view in distinct}) == len(distinct)
 
 
 @pytest.mark.parametrize("name", [each.name for each in fields(CardView)])
-def test_each_field_counts(name: str) -> None:
+def test_each_field_of_a_view_changes_the_digest(name: str) -> None:
     """A card is updated if any one field of its view changes."""
     view = VIEW
     changed = replace(view, **{name: "changed"})  # type: ignore[arg-type]  # the digest does not check types
@@ -68,19 +68,19 @@ def test_each_field_counts(name: str) -> None:
 
 
 @pytest.mark.parametrize("channel", [{"locale": "ja"}, {"timezone": "Asia/Tokyo"}])
-def test_language_and_time_zone_count(channel: dict[str, str]) -> None:
+def test_language_and_time_zone_change_the_digest(channel: dict[str, str]) -> None:
     """A card is updated if the channel's language or time zone changes."""
     assert digest_of(VIEW, **channel) != digest_of(VIEW)
 
 
 class Renamed(StrEnum):
-    """An enum with a value of Banner."""
+    """An enum with one of the values of Banner, under another name."""
 
     PENDING = "waiting"
 
 
-def test_names_of_classes_and_enum_members_do_not_count() -> None:
-    """A view class or an enum can be renamed, and a view can get a new field, without an update of every card."""
+def test_names_of_classes_and_enum_members_do_not_change_the_digest() -> None:
+    """Renaming a view class or enum, or adding a field to a view, does not update every card."""
     view = VIEW
     kept = [(each.name, Any, each.default) for each in fields(CardView) if each.default is not MISSING]
     required = [(each.name, Any) for each in fields(CardView) if each.default is MISSING]

@@ -1,4 +1,4 @@
-"""bot.domain.effects: whether a signal that AWS never answered took effect."""
+"""Tests for bot.domain.effects: whether a signal that AWS never answered took effect."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ LATE = 61
 def settled(
     asked: AccessRequest | None, *, seconds: float = 1, unknown: Decision = SENT
 ) -> tuple[DecisionState, Outcome | None]:
-    """Settle a decision some seconds after its click."""
+    """Settle a decision of unknown effect some seconds after its click."""
     row = Record(KEY, NOW, request=asked).with_decision(unknown)
     after = settle_unknown(row, unknown, NOW + seconds * SECOND)
     return after.state, after.outcome
@@ -41,13 +41,13 @@ def settled(
     ],
 )
 def test_vote_is_matched_by_session_name_and_verdict(by: str, verdict: Verdict, mine: bool) -> None:
-    """Both the session name and the verdict must agree."""
+    """A vote in AWS is the decision's own only if session name and verdict are the same."""
     assert voted_by(Vote(by, verdict), SENT) is mine
 
 
 @pytest.mark.parametrize("seconds", [1, LATE])
 def test_vote_that_aws_shows_had_an_effect(seconds: float) -> None:
-    """However late AWS shows it."""
+    """The decision is confirmed, however late AWS shows the vote."""
     shown = replace(level(required=2), votes=(Vote(MINE, APPROVE),))
     assert settled(request(shown), seconds=seconds) == (DecisionState.CONFIRMED, None)
 
@@ -65,7 +65,7 @@ def test_vote_that_aws_shows_had_an_effect(seconds: float) -> None:
 def test_level_state_decides_if_votes_are_unreadable(
     verdict: Verdict, state: LevelState, expected: DecisionState
 ) -> None:
-    """A level that ended as the decision would end it counts as its effect."""
+    """If the level ended as the decision would have ended it, the decision counts as effective."""
     unknown = decision(HANAKO, verdict, DecisionState.UNKNOWN)
     assert settled(request(level(approvals=None, state=state)), unknown=unknown)[0] is expected
 
@@ -78,17 +78,17 @@ def test_level_state_decides_if_votes_are_unreadable(
     ],
 )
 def test_vote_missing_from_a_finished_level_had_no_effect(asked: AccessRequest) -> None:
-    """The request ended, or another step waits, and this vote is not among those that AWS lists."""
+    """The request ended or another step waits, and AWS does not list this vote."""
     assert settled(asked) == (DecisionState.RELEASED, Outcome.SETTLED)
 
 
 def test_decision_stays_unknown_for_one_minute() -> None:
-    """As long as the level waits, or while there are no facts."""
+    """For a minute the decision stays unknown if the level still waits or AWS cannot be read."""
     for asked in (request(), None, replace(request(), levels=())):
         assert settled(asked, seconds=60) == (DecisionState.UNKNOWN, None)
 
 
 def test_unknown_decision_is_released_after_one_minute() -> None:
-    """The outcome is that no answer came; it is never sent again."""
+    """Its outcome is then that AWS did not answer. The signal is never sent again."""
     for asked in (request(), None, request(level(approvals=None)), request(status=Status.TIMED_OUT, levels=())):
         assert settled(asked, seconds=LATE) == (DecisionState.RELEASED, Outcome.NO_ANSWER)

@@ -1,4 +1,4 @@
-"""bot.domain.identity: people, principals, and when a requester is known to be a certain person."""
+"""Tests for bot.domain.identity: people, principals, and when a requester is identified as a certain person."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ EVERYBODY = Directory((HANAKO, TARO_PERSON))
 
 
 def identified(text: str, rules: IdentityRules = RULES, directory: Directory = EVERYBODY) -> Requester:
-    """Place a requester; its other arguments are what is usual."""
+    """Identify a requester, by default with the usual rules and roster."""
     return identify_requester(text, rules, directory)
 
 
@@ -57,7 +57,7 @@ def identified(text: str, rules: IdentityRules = RULES, directory: Directory = E
     ],
 )
 def test_principals_are_parsed(text: str, expected: Principal) -> None:
-    """Sessions, Identity Center users, and any other text; never an error."""
+    """Sessions, Identity Center users and any other text are parsed without an error."""
     assert Principal.parse(text) == expected
 
 
@@ -65,7 +65,7 @@ def test_principals_are_parsed(text: str, expected: Principal) -> None:
     ("text", "name"), [(OPERATOR, "taro.yamada@example.com"), (IAM_USER, "batch"), (USER_ID, USER_ID), ("", "")]
 )
 def test_principal_is_shown_by_its_shortest_name(text: str, name: str) -> None:
-    """The session name, else the last part of the ARN."""
+    """A principal is shown by its session name, else by the last part of its ARN."""
     assert Principal.parse(text).shown_name == name
 
 
@@ -73,7 +73,7 @@ def test_principal_is_shown_by_its_shortest_name(text: str, name: str) -> None:
 
 
 def test_spellings_are_ids_and_addresses() -> None:
-    """Case-folded and without surrounding space; empty names are left out."""
+    """The spellings are case-folded and stripped of surrounding space. Empty names are left out."""
     assert spellings_of(" A@Example.com ", "", None, "  ") == {"a@example.com"}
     assert Person("ID", "tenant", upn="U@example.com", mail="", teams_id="29:X").spellings == {
         "id",
@@ -96,23 +96,23 @@ def test_spellings_are_ids_and_addresses() -> None:
     ],
 )
 def test_session_is_named_after_its_person(upn: str | None, name: str) -> None:
-    """The UPN if STS accepts it (2 to 64 allowed characters), else the object id."""
+    """The session name is the UPN if STS accepts it (2 to 64 allowed characters), else the object id."""
     assert replace(HANAKO, upn=upn).session_name == name
 
 
 def test_person_is_shown_by_the_best_name() -> None:
-    """Name, else UPN, else object id."""
+    """A person is shown by name, else by UPN, else by object id."""
     assert HANAKO.shown_name == "佐藤 花子"
     assert replace(HANAKO, name="").shown_name == "hanako.sato@example.com"
     assert replace(HANAKO, name="", upn=None).shown_name == HANAKO.object_id
 
 
-# --- placing
+# --- identifying requesters
 
 
 @pytest.mark.parametrize("text", [SSO, OPERATOR, OPERATOR.replace("taro.yamada@e", "Taro.Yamada@E")])
 def test_trusted_session_name_identifies_its_person(text: str) -> None:
-    """If the caller cannot choose the session name, and it is one person's address."""
+    """The caller cannot choose the session name, and it is the address of exactly one person."""
     requester = identified(text)
     assert (requester.identified, requester.person, requester.name) == (True, TARO_PERSON, "山田 太郎")
     assert requester.is_person(TARO_PERSON)
@@ -121,7 +121,7 @@ def test_trusted_session_name_identifies_its_person(text: str) -> None:
 
 @pytest.mark.parametrize("mark", ["#EXT#", "#ext#"])
 def test_mail_of_a_person_from_another_tenant_identifies_no_one(mark: str) -> None:
-    """That tenant assigned the address, even to a full member here. A person with that address is still refused."""
+    """The other tenant chose the address, even for a full member here. A person with that address is still refused."""
     external = replace(HANAKO, upn=f"hanako_example.org{mark}@example.com", mail="batch@example.com")
     requester = identified(BATCH.replace("/batch", "/batch@example.com"), directory=Directory((external, TARO_PERSON)))
     assert (requester.identified, requester.person) == (False, None)
@@ -137,26 +137,26 @@ def test_name_chosen_by_the_caller_identifies_no_one(text: str) -> None:
 
 
 def test_role_that_only_resembles_identity_centers_is_not_trusted() -> None:
-    """The prefix counts only at the beginning of the role's name."""
+    """Only a role whose name begins with the prefix is trusted."""
     for role in ("My_AWSReservedSSO_operator", "awsreservedsso_operator"):
         assert not identified(f"{ACCOUNT}:assumed-role/{role}/taro.yamada@example.com").identified
 
 
 @pytest.mark.parametrize("session", ["taro.yamada", "taro.yamada@example.co", "xtaro.yamada@example.com", "taro"])
 def test_part_of_an_address_identifies_no_one(session: str) -> None:
-    """Names must be equal as a whole."""
+    """The session name must equal the whole address."""
     requester = identified(f"{ACCOUNT}:assumed-role/Operator/{session}")
     assert (requester.identified, requester.person, requester.name) == (False, None, session)
 
 
 def test_mail_address_identifies_a_person() -> None:
-    """UPN and mail may differ; either identifies."""
+    """A person's UPN and mail address may differ; both identify the person."""
     other = replace(TARO_PERSON, upn="t.yamada@corp.example.com")
     assert identified(OPERATOR, directory=Directory((other,))).person == other
 
 
 def test_address_of_two_people_identifies_neither() -> None:
-    """The address does not say which of them made the request; neither may decide."""
+    """The address does not show which of them made the request, so neither may decide."""
     twin = replace(person(7), mail="taro.yamada@example.com")
     requester = identified(OPERATOR, directory=Directory((TARO_PERSON, twin, HANAKO)))
     assert (requester.identified, requester.person) == (False, None)
@@ -166,7 +166,7 @@ def test_address_of_two_people_identifies_neither() -> None:
 
 
 def test_person_in_two_rosters_is_one_person() -> None:
-    """By object id, in upper or lower case."""
+    """Entries with the same object id, in upper or lower case, are one person."""
     again = replace(TARO_PERSON, object_id=TARO_PERSON.object_id.upper(), mail=None)
     assert identified(OPERATOR, directory=Directory((TARO_PERSON, again))).identified
 
@@ -186,26 +186,29 @@ def test_person_in_two_rosters_is_one_person() -> None:
     ],
 )
 def test_people_entry_identifies_the_person_of_a_principal(text: str, entry: str) -> None:
-    """By object id, UPN or mail, for sessions of trusted roles and for principals whose name the caller cannot choose."""
+    """An entry names a person by object id, UPN or mail.
+
+    It works for every principal whose name the caller cannot choose.
+    """
     assert identified(text, replace(RULES, people={text: entry})).person == TARO_PERSON
 
 
 @pytest.mark.parametrize("text", [BATCH, FEDERATED, BATCH.replace("arn:aws:", "arn:aws-us-gov:"), f"{ACCOUNT}:odd"])
 def test_people_entry_is_ignored_for_names_chosen_by_the_caller(text: str) -> None:
-    """Anyone could claim the entry of an untrusted role's session or of a federated user."""
+    """Otherwise anyone could pick the session name of an entry, in an untrusted role or as a federated user."""
     requester = identified(text, IdentityRules(people={text: "taro.yamada@example.com"}))
     assert (requester.identified, requester.person) == (False, None)
 
 
 def test_people_entry_identifies_a_person_missing_from_the_rosters() -> None:
-    """The administrator named the person; the name is enough to refuse them."""
+    """The administrator named the person, so the name alone is enough to refuse a decision by that person."""
     requester = identified(BATCH, replace(RULES, people={BATCH: "gone@example.com"}), Directory())
     assert (requester.identified, requester.person) == (True, None)
     assert requester.is_person(replace(HANAKO, mail="Gone@example.com"))
 
 
 def test_people_entry_matches_the_whole_principal() -> None:
-    """Another session of the same role has no entry."""
+    """An entry for one session of a role does not match another session of the same role."""
     assert not identified(BATCH + "2", replace(RULES, people={BATCH: "taro.yamada@example.com"})).identified
 
 
@@ -224,20 +227,20 @@ def test_people_entry_matches_the_whole_principal() -> None:
     ],
 )
 def test_address_in_people_domains_identifies_a_person(session: str, expected: bool) -> None:
-    """Even if no roster has the person. The whole domain must be equal."""
+    """The person need not be in any roster. The whole domain must be equal."""
     rules = replace(RULES, people_domains=frozenset({"example.com"}))
     requester = identified(f"{ACCOUNT}:assumed-role/Operator/{session}", rules, Directory())
     assert (requester.identified, requester.person) == (expected, None)
 
 
 def test_people_domains_do_not_trust_names_chosen_by_the_caller() -> None:
-    """people_domains says which addresses belong to people, not whose session it is."""
+    """The setting people_domains says which addresses belong to people, not who started a session."""
     rules = IdentityRules(people_domains=frozenset({"example.com"}))
     assert not identified(OPERATOR, rules, Directory()).identified
 
 
 def test_identity_center_record_identifies_its_user() -> None:
-    """With or without a roster that has the user; the record's name is shown."""
+    """The user need not be in any roster. The name in the record is shown."""
     directory = Directory((HANAKO, TARO_PERSON), ("taro.yamada@example.com", "Yamada Taro"))
     assert identified(USER_ID, directory=directory).person == TARO_PERSON
     unknown = identified(USER_ID, directory=replace(directory, people=()))
@@ -269,10 +272,10 @@ GUEST = replace(person(8), upn="taro_example.org#EXT#@example.com", mail="t.yama
         ((), (HANAKO, TARO_PERSON), None),
     ],
 )
-def test_which_records_identify_a_person(
+def test_record_identifies_at_most_one_person(
     names: tuple[str, ...], people: tuple[Person, ...], who: Person | str | None
 ) -> None:
-    """Exactly one person with one of its names, else an address; no one if several people match."""
+    """A record's user names must match exactly one person, or else be an address. Several matches identify no one."""
     requester = identified(USER_ID, directory=Directory(people, names))
     assert requester.identified is (who is not None)
     if isinstance(who, Person):
@@ -285,7 +288,7 @@ def test_which_records_identify_a_person(
 
 @pytest.mark.parametrize("domains", [frozenset[str](), frozenset({"example.com"})])
 def test_address_of_several_people_identifies_no_one_in_any_domain(domains: frozenset[str]) -> None:
-    """people_domains does not say which of two people made the request; both are refused."""
+    """The setting people_domains does not show which of two people made the request, so both are refused."""
     directory = Directory((TARO_PERSON, TWIN), ("taro.yamada@example.com",))
     requester = identified(USER_ID, replace(RULES, people_domains=domains), directory)
     assert not requester.identified
@@ -305,7 +308,7 @@ def test_address_of_several_people_identifies_no_one_in_any_domain(domains: froz
     ],
 )
 def test_every_name_of_a_record_refuses_the_requester(account: Person) -> None:
-    """Both of its names, and every name of the person that they match."""
+    """Both names in the record, and every name of the person that they match, count as the requester's."""
     names = ("tyamada@corp.example.net", "taro.yamada@example.com")
     requester = identified(USER_ID, directory=Directory((HANAKO, TARO_PERSON), names))
     assert requester.is_person(account)
@@ -323,21 +326,21 @@ def test_every_name_of_a_record_refuses_the_requester(account: Person) -> None:
     ],
 )
 def test_requester_known_by_a_record_is_compared_by_address(names: tuple[str, ...], expected: bool) -> None:
-    """In the same domain. A user name that looks like an object id proves nothing."""
+    """Only addresses in the same domain are compared. A user name that looks like an object id proves nothing."""
     requester = identified(USER_ID, directory=Directory((), names))
     assert (requester.identified, requester.comparable_with(HANAKO)) == (True, expected)
 
 
 @pytest.mark.parametrize("text", [OPERATOR, BATCH, FEDERATED, IAM_USER, SSO.replace("taro.yamada", "nobody"), ""])
 def test_record_counts_for_no_other_principal(text: str) -> None:
-    """Records are looked up by user id, so next to any other principal it is another person's."""
+    """Records are looked up by user id, so a record beside any other principal belongs to someone else."""
     rules, directory = IdentityRules(), Directory((HANAKO, TARO_PERSON), ("hanako.sato@example.com",))
     assert identified(text, rules, directory) == identified(text, rules, replace(directory, identity_center_names=()))
 
 
 @pytest.mark.parametrize("text", [USER_ID, USER_ID[11:], USER_ID.upper()])
 def test_people_entry_comes_before_the_record(text: str) -> None:
-    """With an entry in [people], no record is needed and none counts."""
+    """If [people] has an entry for the user, the record is not needed and is ignored."""
     rules = replace(RULES, people={text: "taro.yamada@example.com"})
     assert [needs_record(text, each) for each in (RULES, rules)] == [True, False]
     requester = identified(text, rules, Directory((HANAKO, TARO_PERSON), ("hanako.sato@example.com",)))
@@ -345,7 +348,7 @@ def test_people_entry_comes_before_the_record(text: str) -> None:
 
 
 def test_names_of_an_earlier_read_still_refuse() -> None:
-    """A record that can no longer be read identifies no one, but the person it named is still refused."""
+    """If a record can no longer be read, it identifies no one, but the person it named earlier is still refused."""
     known = identified(USER_ID, directory=Directory((TARO_PERSON,), ("t@example.com", "taro.yamada@example.com")))
     unread = identified(USER_ID, directory=Directory((TARO_PERSON,)))
     kept = unread.refusing_as(known)
@@ -362,7 +365,7 @@ def test_identity_center_user_without_a_record_is_unidentified() -> None:
 
 
 def test_only_trusted_names_are_looked_up() -> None:
-    """The [people] entry first, then a trusted session name; names chosen by the caller are not looked up."""
+    """The [people] entry comes first, then a trusted session name. Names chosen by the caller are not looked up."""
     rules = replace(RULES, people={BATCH: "user:abc"})
     assert requester_names(BATCH, rules) == ("abc", "batch")
     assert requester_names(BATCH, IdentityRules(people={BATCH: "user:abc"})) == ()

@@ -1,4 +1,4 @@
-"""bot.domain.shown.mentions: the people that a reason mentions."""
+"""Tests for bot.domain.shown.mentions: the people that a reason mentions."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ MEMBERS = (HANAKO, ICHIRO, TARO_PERSON, ALEX, ALEXIS, ONEIL, MEI, MI, OPS)
 
 
 def named(text: str, *members: Person, never: tuple[str, ...] = ()) -> list[str]:
-    """Return the names of those whom a text mentions."""
+    """Return the names of the people that a text mentions."""
     return [each.name for each in mentioned(text, members or MEMBERS, requester=TARO_REQUESTER, never=never)]
 
 
@@ -68,7 +68,7 @@ def test_whole_names_in_any_spelling_are_found(text: str, names: list[str]) -> N
         "@alex@example.comx",
         "@Alex\u0301",  # Aléx is somebody else
         "@佐藤",
-        "@佐藤花子郎",  # a longer name of nobody
+        "@佐藤花子郎",  # a longer name, which no member has
         "@佐藤みなみ",
         "@Alex_2",
         "@Anne O'Neill",
@@ -78,18 +78,18 @@ def test_whole_names_in_any_spelling_are_found(text: str, names: list[str]) -> N
     ],
 )
 def test_parts_of_names_and_addresses_mention_no_one(text: str) -> None:
-    """A name must be whole, and `bob@example.com` is an address."""
+    """Only a whole name is a mention, and `bob@example.com` is an address, not a mention of Bob."""
     assert named(text, ALEX, replace(ALEXIS, guest="Wilber" in text), ONEIL, HANAKO, MI) == []
 
 
 def test_longest_name_wins() -> None:
-    """Alex is not mentioned if Alex Wilber is meant."""
+    """The text "@Alex Wilber" mentions Alex Wilber and not Alex."""
     assert named("@Alex Wilber", ALEXIS, ALEX) == ["Alex Wilber"]
 
 
 @pytest.mark.parametrize("twin", [replace(ALEX, object_id="x"), replace(ALEX, object_id="x", guest=True)])
 def test_name_of_several_people_mentions_no_one(twin: Person) -> None:
-    """Nor is a shorter name at its beginning mentioned. The address is still unique."""
+    """A shorter name at its beginning is not mentioned either. A person's address is still unique."""
     twin = replace(twin, upn="other@example.com", mail=None)
     assert named("@Alex Wilber", ALEX, twin, ALEXIS) == []
     assert named("@alex.wilber@example.com", ALEX, twin, ALEXIS) == ["Alex Wilber"]
@@ -103,37 +103,37 @@ def test_lookalike_name_is_ambiguous() -> None:
 
 
 def test_guests_are_not_mentioned() -> None:
-    """Nor people of other tenants: a roster marks them in the same way."""
+    """People of other tenants are not mentioned either, because a roster marks them as guests too."""
     assert named("@Alex Wilber", replace(ALEX, guest=True)) == []
 
 
 def test_requester_is_not_mentioned() -> None:
-    """By none of their names."""
+    """None of the requester's own names is a mention."""
     assert named("@山田 太郎 @taro.yamada@example.com", *MEMBERS) == []
 
 
 @pytest.mark.parametrize("everybody", ["channel", "Team", "EVERYONE", "全員", "チーム", "Production approvals"])
 def test_names_of_groups_are_never_mentioned(everybody: str) -> None:
-    """Not even if a member has such a name."""
+    """The name of a group is no mention, even if a member has the same name."""
     assert named(f"@{everybody}", person(7, everybody), never=("production Approvals",)) == []
 
 
 def test_number_of_mentions_is_limited() -> None:
-    """A reason cannot notify everyone one by one; names that mention no one do not count."""
+    """A reason cannot notify everyone one by one. Names that match no one do not use up the limit."""
     crowd = [person(number) for number in range(9)]
     text = "@山田 太郎 " + " ".join(f"@{each.name}" for each in crowd)
     assert named(text, TARO_PERSON, *crowd) == [each.name for each in crowd[:MOST]]
 
 
 def test_members_without_a_name_are_found_by_address_only() -> None:
-    """An empty or invisible name is no name."""
+    """An empty or invisible name never matches a mention."""
     assert named("@ @\u200b", replace(ALEX, name=""), replace(ALEX, object_id="x", name="\u200b")) == []
     assert [each.upn for each in mentioned("@alex@example.com", [replace(ALEX, name="")], requester=TARO_REQUESTER)]
 
 
 @given(st.text(st.sampled_from("@＠ ae.'-佐藤花子みさん\n\u200b\u0301"), max_size=60))
 def test_every_mentioned_person_is_named_in_the_text(text: str) -> None:
-    """For any text, only members are returned, and each once."""
+    """For any text, the result has only members, and each of them once."""
     found = mentioned(text, MEMBERS, requester=TARO_REQUESTER)
     assert set(found) <= set(MEMBERS)
     assert len(set(found)) == len(found) <= MOST

@@ -1,4 +1,4 @@
-"""bot.domain.permission: who may decide. Default deny."""
+"""Tests for bot.domain.permission: who may decide. The default is to deny."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def refusal(
     tenant_id: str = TENANT_ID,
     allow_unidentified: bool = False,
 ) -> Refusal | None:
-    """Ask the rule, with everything in order unless said otherwise."""
+    """Check a click with the rule. Every argument has a default that allows the click."""
     return may_decide(
         clicker,
         action=verdict,
@@ -50,13 +50,13 @@ def listing(*approvers: str) -> Channel:
 
 @pytest.mark.parametrize("verdict", Verdict)
 def test_member_may_decide(verdict: Verdict) -> None:
-    """With everything in order, a member of the channel may approve and reject."""
+    """A member of the channel may approve and reject."""
     assert refusal(verdict=verdict) is None
 
 
 @pytest.mark.parametrize("membership", [MEMBER, STRANGER, UNREADABLE])
 def test_empty_list_of_approvers_allows_no_one(membership: Membership) -> None:
-    """A check never passes with an empty list."""
+    """An empty list never allows anyone."""
     assert refusal(channel=listing(), membership=membership) is Refusal.NOBODY
 
 
@@ -64,7 +64,7 @@ def test_empty_list_of_approvers_allows_no_one(membership: Membership) -> None:
     "approver", ["", "member", "everyone", "*", "user:", "upn:", "user:*", "hanako.sato@example.com"]
 )
 def test_unknown_kind_of_approver_allows_no_one(approver: str) -> None:
-    """Default deny: an entry without a known form allows no one, not even a person without a name."""
+    """An entry of an unknown form allows no one, not even a person without a name."""
     assert refusal(channel=listing(approver)) is Refusal.NOT_APPROVER
     assert refusal(replace(HANAKO, object_id="", upn=""), channel=listing(approver)) is Refusal.FOREIGN
 
@@ -87,13 +87,15 @@ def test_unknown_kind_of_approver_allows_no_one(approver: str) -> None:
         ([f"user:{ICHIRO.object_id}", "members"], MEMBER, None),
     ],
 )
-def test_who_is_listed(approvers: list[str], membership: Membership, expected: Refusal | None) -> None:
-    """Members, object ids and UPNs. If the roster cannot be read, the refusal says so."""
+def test_listed_approvers_are_allowed_and_others_refused(
+    approvers: list[str], membership: Membership, expected: Refusal | None
+) -> None:
+    """The list may name members, object ids and UPNs. If the roster cannot be read, the refusal says so."""
     assert refusal(channel=listing(*approvers), membership=membership) is expected
 
 
 def test_upn_is_not_an_object_id() -> None:
-    """`user:` with a UPN, or `upn:` with an object id, allows no one."""
+    """An entry `user:` with a UPN, or `upn:` with an object id, allows no one."""
     assert refusal(channel=listing(f"user:{HANAKO.upn}", f"upn:{HANAKO.object_id}")) is Refusal.NOT_APPROVER
 
 
@@ -109,12 +111,12 @@ def test_upn_is_not_an_object_id() -> None:
 )
 @pytest.mark.parametrize("approvers", [["members"], [f"upn:{HANAKO.upn}"]])
 def test_guests_and_people_of_other_tenants_are_refused(clicker: Person, tenant_id: str, approvers: list[str]) -> None:
-    """Neither membership nor a UPN admits people of other tenants; a missing tenant matches nothing."""
+    """Neither membership nor a UPN allows people of other tenants. A missing tenant is never the same tenant."""
     assert refusal(clicker, channel=listing(*approvers), tenant_id=tenant_id) is Refusal.FOREIGN
 
 
 def test_tenant_ids_compare_without_case() -> None:
-    """Upper and lower case make no difference."""
+    """Tenant ids that differ only in upper and lower case are equal."""
     tenant = "AAAAAAAA-1111-4111-8111-111111111111"
     assert refusal(replace(HANAKO, tenant_id=tenant), tenant_id=tenant.lower()) is None
 
@@ -146,7 +148,7 @@ def test_level_has_its_own_approvers() -> None:
 )
 @pytest.mark.parametrize("allow_unidentified", [True, False])
 def test_requester_cannot_decide_on_their_own_request(known: frozenset[str], allow_unidentified: bool) -> None:
-    """One equal spelling is enough to refuse, whatever else is allowed."""
+    """If one name of the clicker equals one of the requester, the click is refused, whatever else is allowed."""
     requester = replace(TARO_REQUESTER, spellings=known, person=None)
     channel = listing("members", f"user:{TARO_PERSON.object_id}")
     assert refusal(TARO_PERSON, requester=requester, channel=channel, allow_unidentified=allow_unidentified) is (
@@ -155,7 +157,7 @@ def test_requester_cannot_decide_on_their_own_request(known: frozenset[str], all
 
 
 def test_own_request_is_found_by_an_unidentified_name_too() -> None:
-    """A name chosen by the caller identifies no one, but it still refuses the person who has it."""
+    """A name that the caller chose identifies no one, but the person with that name is still refused."""
     requester = Requester(
         Principal("x", PrincipalKind.OTHER), identified=False, spellings=spellings_of("hanako.sato@example.com")
     )
@@ -172,7 +174,7 @@ def test_unidentified_requester_could_be_the_person_who_clicks() -> None:
 
 
 def test_person_without_addresses_is_not_comparable_with_an_unidentified_requester() -> None:
-    """The name that the caller chose could be the clicker's address, so without an address they cannot be compared."""
+    """The name that the caller chose could be this person's address. The bot cannot compare, so it refuses."""
     chosen = replace(UNIDENTIFIED, spellings=spellings_of(HANAKO.upn))
     nameless, channel = replace(HANAKO, upn=None, mail=None), listing(f"user:{HANAKO.object_id}")
     assert refusal(nameless, requester=chosen, channel=channel, allow_unidentified=True) is Refusal.NOT_COMPARABLE
@@ -183,14 +185,14 @@ BY_ID = replace(TARO_REQUESTER, person=None, spellings=spellings_of(TARO_PERSON.
 
 
 def test_requester_known_by_object_id_is_compared_by_object_id() -> None:
-    """A [people] entry with an object id that no roster has."""
+    """A [people] entry may have an object id that is in no roster."""
     nameless = replace(HANAKO, upn=None, mail=None)
     assert refusal(nameless, requester=BY_ID) is None
     assert refusal(TARO_PERSON, requester=BY_ID) is Refusal.OWN_REQUEST
 
 
 def test_identity_center_user_id_is_not_an_object_id() -> None:
-    """The two look alike, but the user id identifies no one in Teams."""
+    """The two ids look alike, but an Identity Center user id identifies no one in Teams."""
     principal = Principal("bbbbbbbb-0000-4000-8000-000000000001", PrincipalKind.IDENTITY_CENTER_USER)
     known = spellings_of(principal.text, "t.yamada@corp.example.net")
     assert refusal(requester=replace(BY_ID, principal=principal, spellings=known)) is Refusal.NOT_COMPARABLE
@@ -201,7 +203,7 @@ BY_DOMAIN = replace(TARO_REQUESTER, person=None, spellings=spellings_of("taro.ya
 
 @pytest.mark.parametrize("requester", [TARO_REQUESTER, BY_DOMAIN], ids=["matched", "by domain"])
 def test_clicker_without_addresses_is_not_comparable(requester: Requester) -> None:
-    """Without an address the clicker could be the requester, whatever the object ids are."""
+    """A person without an address could be the requester, whatever the object ids are."""
     nameless = replace(HANAKO, upn=None, mail=None)
     assert refusal(nameless, requester=requester) is Refusal.NOT_COMPARABLE
     assert refusal(replace(nameless, mail="h@example.com"), requester=requester) is None
@@ -216,12 +218,15 @@ def test_clicker_without_addresses_is_not_comparable(requester: Requester) -> No
     ],
 )
 def test_address_in_another_domain_proves_nothing(upn: str | None, mail: str | None) -> None:
-    """A requester known by address only may have more addresses: only one in the same domain proves a difference."""
+    """A requester known only by address may have others.
+
+    Only a different address in the same domain proves a difference.
+    """
     assert refusal(replace(HANAKO, upn=upn, mail=mail), requester=BY_DOMAIN) is Refusal.NOT_COMPARABLE
 
 
 def test_guests_home_address_is_compared_too() -> None:
-    """`taro.yamada_example.com#EXT#@…` is taro.yamada@example.com."""
+    """The UPN `taro.yamada_example.com#EXT#@…` counts as taro.yamada@example.com."""
     guest = replace(HANAKO, upn="taro.yamada_example.com#EXT#@tenant.onmicrosoft.com", mail="other@example.com")
     assert refusal(guest, requester=BY_DOMAIN) is Refusal.OWN_REQUEST
 
@@ -246,7 +251,7 @@ def test_invisible_comment_is_no_comment(blank: str) -> None:
     ],
 )
 def test_level_of_identity_center_approvers_is_console_only(kinds: list[ApproverKind] | None, votable: bool) -> None:
-    """The bot can vote only in a role. If the approvers cannot be read, AWS decides."""
+    """The bot can vote only in an IAM role. If the approvers cannot be read, the check is left to AWS."""
     approvers = None if kinds is None else tuple(Approver(kind, "x") for kind in kinds)
     asked = request(replace(level(), approvers=approvers))
     assert has_votable_approver(asked.levels[0]) is votable
@@ -254,7 +259,7 @@ def test_level_of_identity_center_approvers_is_console_only(kinds: list[Approver
 
 
 def test_outdated_card_cannot_decide_what_has_no_buttons() -> None:
-    """Unless AWS is known to wait, a click is refused: no level, no execution, or an unknown status."""
+    """A click is refused if the bot does not know that AWS waits: no level, no execution, or an unknown status."""
     for asked in (
         replace(request(), levels=()),
         request(execution_id=None),
@@ -274,13 +279,13 @@ def test_outdated_card_cannot_decide_what_has_no_buttons() -> None:
     ],
 )
 def test_comment_may_be_required(verdict: Verdict, comment: str, expected: Refusal | None) -> None:
-    """If the channel requires a comment, white space is not enough."""
+    """If the channel requires a comment, a comment of white space is refused."""
     channel = replace(APPROVALS, comment_required=frozenset({REJECT}))
     assert refusal(verdict=verdict, comment=comment, channel=channel) is expected
 
 
 def test_replica_cannot_be_decided() -> None:
-    """A copy in the delegated administrator account is never signalled."""
+    """A copy in the delegated administrator account never gets a signal."""
     assert refusal(asked=request(replica_of=KEY)) is Refusal.REPLICA
 
 
@@ -303,7 +308,7 @@ OTHER_ROLE = "arn:aws:iam::111122223333:role/SomebodyElse"
         (["arn:aws:sts::111122223333:assumed-role/NodeAccessApprover/somebody"], ROLE_HERE, True),
         (["arn:aws:iam::111122223333:role/nodeaccessapprover"], ROLE_HERE, True),
         ([OTHER_ROLE, ROLE_HERE], ROLE_HERE, True),
-        ([OTHER_ROLE, "AROASOMETHING"], ROLE_HERE, True),  # not an ARN: it might be ours
+        ([OTHER_ROLE, "AROASOMETHING"], ROLE_HERE, True),  # not an ARN, so it could mean the bot's role
         ([OTHER_ROLE], None, True),  # the bot's own credentials: AWS decides
         (None, ROLE_HERE, True),
         ([OTHER_ROLE], ROLE_HERE, False),

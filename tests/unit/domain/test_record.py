@@ -1,4 +1,4 @@
-"""bot.domain.record: the row and its changes."""
+"""Tests for bot.domain.record: the row and its changes."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +20,7 @@ CARD = Surface("card:approvals", SurfaceKind.CARD, DeliveryState.POSTING)
 
 
 def test_decision_replaces_its_earlier_version() -> None:
-    """There is one entry for each decision; the others do not change."""
+    """A row has one entry for each decision. A changed decision leaves the others as they are."""
     first, second = decision(HANAKO), decision(ICHIRO)
     row = ROW.with_decision(first).with_decision(second)
     sent = first.after(DecisionEvent.SENDING, at=NOW)
@@ -32,7 +32,7 @@ def test_decision_replaces_its_earlier_version() -> None:
 
 
 def test_settled_decision_has_the_version_of_the_write_that_settled_it() -> None:
-    """Later writes do not change it."""
+    """Later writes do not change this version."""
     sent = decision(HANAKO, state=DecisionState.SENT)
     row = ROW.with_decision(sent)
     assert row.decisions[0].settled_in == 0
@@ -43,7 +43,7 @@ def test_settled_decision_has_the_version_of_the_write_that_settled_it() -> None
 
 
 def test_read_includes_decisions_settled_before_it_began() -> None:
-    """By version: a read that began at the settling version or later includes the decision."""
+    """The bot compares versions: a read includes a decision that was settled at or before its starting version."""
     settled = decision(HANAKO, state=DecisionState.CONFIRMED, settled_in=8)
     refused = replace(settled, state=DecisionState.REFUSED)
     assert not replace(ROW, observed_from=7).tells_end_of(refused, NOW)
@@ -56,8 +56,8 @@ def test_read_includes_decisions_settled_before_it_began() -> None:
     assert hidden.tells_end_of(settled, NOW + 61 * SECOND)
 
 
-def test_live_and_confirmed_decisions() -> None:
-    """By state, and the confirmed ones by step and verdict."""
+def test_live_and_confirmed_decisions_are_found() -> None:
+    """Live decisions are found by state, confirmed ones by step and verdict."""
     confirmed = decision(HANAKO, Verdict.APPROVE, DecisionState.CONFIRMED)
     others = [
         decision(ICHIRO, Verdict.REJECT, DecisionState.CONFIRMED),
@@ -70,7 +70,7 @@ def test_live_and_confirmed_decisions() -> None:
 
 
 def test_surface_replaces_its_earlier_version() -> None:
-    """There is one entry for each surface."""
+    """A row has one entry for each surface."""
     note = Surface("note:1", SurfaceKind.NOTE, DeliveryState.DELIVERED)
     row = ROW.with_surface(CARD).with_surface(note)
     posted = replace(CARD, delivery=DeliveryState.DELIVERED, activity_id="1")
@@ -83,7 +83,7 @@ def test_surface_replaces_its_earlier_version() -> None:
 
 
 def test_due_time_is_kept_or_moved_earlier() -> None:
-    """A later requeue never delays an earlier one."""
+    """A later requeue time does not replace an earlier one."""
     row = ROW.requeue_by(NOW)
     assert row.requeue_at == NOW
     assert row.requeue_by(NOW + SECOND) is row
@@ -100,7 +100,7 @@ def leased(row: Record, owner: str = "a", *, seconds: float = 0) -> Record | Non
 
 
 def test_lease_has_one_holder() -> None:
-    """Another process waits until it ends; its holder may renew it."""
+    """Another process waits until the lease ends. The holder may renew its lease."""
     row = leased(ROW)
     assert row is not None
     assert row.lease == Lease("a", NOW + SPAN)
@@ -114,7 +114,7 @@ def test_lease_has_one_holder() -> None:
 
 
 def test_leased_row_is_due_at_the_end_of_the_lease() -> None:
-    """If the holder crashes, the row is reconciled then; giving the lease back removes the due time."""
+    """If the holder crashes, the row is reconciled at that time. Giving the lease back removes the due time."""
     row = leased(ROW.requeue_by(NOW))
     assert row is not None
     assert (row.requeue_at, row.only_due_for_lease) == (NOW + SPAN, True)
@@ -125,7 +125,7 @@ def test_leased_row_is_due_at_the_end_of_the_lease() -> None:
 
 
 def test_requeue_under_a_lease_survives_it() -> None:
-    """A requeue in the meantime is not lost when the lease is renewed or given back."""
+    """A requeue during a lease is not lost when the lease is renewed or given back."""
     row = leased(ROW)
     assert row is not None
     requeued = row.requeue_by(NOW + SECOND)
@@ -137,7 +137,7 @@ def test_requeue_under_a_lease_survives_it() -> None:
 
 @pytest.mark.parametrize("seconds", [60, 61, 75], ids=["at its end", "after it", "by a clock that is ahead"])
 def test_requeue_after_the_end_of_a_lease_survives_it(seconds: int) -> None:
-    """The requeue is not mistaken for the due time of the lease, even if clocks differ or the holder is late."""
+    """It is not mistaken for the due time of the lease, even if clocks differ or the holder is late."""
     row = leased(ROW)
     assert row is not None
     requeued = row.requeue_by(NOW + seconds * SECOND)
@@ -150,7 +150,7 @@ def test_requeue_after_the_end_of_a_lease_survives_it(seconds: int) -> None:
 
 
 def test_only_its_holder_gives_a_lease_back() -> None:
-    """A process that lost the lease to another does not remove it."""
+    """A process that lost its lease to another process does not remove the new lease."""
     row = leased(ROW)
     assert row is not None
     assert row.released_by("b") is row
@@ -162,32 +162,35 @@ def test_only_its_holder_gives_a_lease_back() -> None:
 
 
 def test_read_stores_the_facts() -> None:
-    """With the requester and the moment of the read; the count of failures is reset."""
+    """The row gets the facts, the requester and the time of the read, and its count of failures is reset."""
     row = replace(ROW, reconcile_failures=3).observed(request(), TARO_REQUESTER, at=NOW, since=7)
     assert (row.request, row.requester, row.observed_at, row.observed_from) == (request(), TARO_REQUESTER, NOW, 7)
     assert row.reconcile_failures == 0
 
 
 def test_older_read_does_not_replace_a_newer_one() -> None:
-    """A read that began earlier and ends later is ignored."""
+    """A read that started earlier but finished later is ignored."""
     approved = ROW.observed(request(status=Status.APPROVED), TARO_REQUESTER, at=NOW, since=9)
     assert approved.observed(request(), TARO_REQUESTER, at=NOW + SECOND, since=8) is approved
     assert approved.observed(request(), TARO_REQUESTER, at=NOW, since=9).request == request()
 
 
 def test_incomplete_read_keeps_known_facts() -> None:
-    """Names and tags stay if they cannot be read."""
+    """Names and tags stay in the row if a read does not return them."""
     known = ROW.observed(replace(request(), node=Node("i-1", "web")), TARO_REQUESTER, at=NOW, since=7)
     row = known.observed(replace(request(), node=Node("i-1")), TARO_REQUESTER, at=NOW, since=8)
     assert row.request is not None
     assert row.request.node.name == "web"
 
 
-# --- how long a row is of use
+# --- how long a row is kept
 
 
 def test_row_is_kept_for_one_year_after_its_last_known_moment() -> None:
-    """A row is never deleted while AWS may change the request; then a year counts from its last moment, access included."""
+    """A row stays while AWS may change the request.
+
+    The year starts at the last known moment or at the end of access.
+    """
     year = timedelta(days=365)
     pending = replace(ROW, request=request(level()))
     assert (pending.watched, pending.expires_at) == (True, None)
@@ -202,7 +205,7 @@ def test_row_is_kept_for_one_year_after_its_last_known_moment() -> None:
 
 
 def test_number_of_decisions_without_effect_is_limited() -> None:
-    """A person whose clicks AWS always refuses does not fill the row; live and confirmed decisions are never dropped."""
+    """Clicks that AWS always refuses do not fill the row. Live and confirmed decisions are never dropped."""
     row = ROW.with_decision(replace(decision(HANAKO, state=DecisionState.CONFIRMED), id="counts"))
     row = row.with_decision(replace(decision(ICHIRO, state=DecisionState.SENT), id="live"))
     for number in range(100):
@@ -213,7 +216,7 @@ def test_number_of_decisions_without_effect_is_limited() -> None:
 
 
 def test_notes_of_dropped_decisions_are_dropped() -> None:
-    """The surfaces of a decision's notes and messages leave the row together with it."""
+    """When a decision is dropped, the surfaces of its notes and messages are dropped too."""
     told = ["note:dropped", "note:dropped:shown", "dm:dropped"]
     names = [*told, "dm:kept", "dm:waiting", "note:kept", "note:approved", "card:dropped"]
     kinds = {"note": SurfaceKind.NOTE, "dm": SurfaceKind.DIRECT, "card": SurfaceKind.CARD}

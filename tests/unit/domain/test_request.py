@@ -1,4 +1,4 @@
-"""bot.domain.request: the facts of a request."""
+"""Tests for bot.domain.request: the facts of a request."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -25,7 +25,7 @@ TEXT = "111122223333/ap-northeast-1/oi-0123456789ab"
 
 @pytest.mark.parametrize("text", [TEXT, "111122223333/us-gov-west-1/oi-0123456789ab", str(KEY)])
 def test_key_survives_formatting_and_parsing(text: str) -> None:
-    """A key as text is parsed as the same key."""
+    """Parsing the text of a key gives an equal key."""
     assert str(RequestKey.parse(text)) == text
 
 
@@ -50,14 +50,14 @@ def test_key_survives_formatting_and_parsing(text: str) -> None:
     ],
 )
 def test_malformed_key_is_refused(text: object) -> None:
-    """Card data is untrusted: only a whole key with ASCII digits is accepted."""
+    """Card data is not trusted, so only a complete key with ASCII digits is accepted."""
     with pytest.raises(InvalidRequestKey):
         RequestKey.parse(text)
 
 
 @given(st.one_of(st.text(), st.from_regex(r"\d{12}/[a-z]{2}-[a-z]+-\d/oi-[0-9a-f]{12}", fullmatch=True)))
 def test_any_text_is_a_key_or_refused(text: str) -> None:
-    """Any text is parsed, or raises InvalidRequestKey."""
+    """Any text is parsed as a key or raises InvalidRequestKey."""
     try:
         key = RequestKey.parse(text)
     except InvalidRequestKey:
@@ -67,8 +67,8 @@ def test_any_text_is_a_key_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("status", Status)
-def test_which_statuses_are_final(status: Status) -> None:
-    """Only a pending request, or one of unknown status, may still be decided."""
+def test_requests_with_a_final_status_have_ended(status: Status) -> None:
+    """Only a request that is pending, or whose status is unknown, may still be decided."""
     assert status.ended is (status not in {Status.PENDING, Status.UNKNOWN})
 
 
@@ -76,7 +76,7 @@ def test_which_statuses_are_final(status: Status) -> None:
 
 
 def test_level_deadline_is_start_plus_timeout() -> None:
-    """Unknown if either is missing."""
+    """The deadline is unknown if the start or the time limit is missing."""
     assert level().deadline == NOW + timedelta(hours=1)
     assert replace(level(), started_at=None).deadline is None
     assert replace(level(), timeout=None).deadline is None
@@ -93,7 +93,7 @@ LEVELS = (level("Level1", state=LevelState.APPROVED), level("Level2"), level("Le
 
 
 def test_waiting_level_is_the_first_that_waits() -> None:
-    """For a request and for an execution."""
+    """The rule is the same for a request and for an execution."""
     asked = request(*LEVELS)
     assert asked.waiting == asked.level("Level2") == LEVELS[1]
     assert asked.deadline == LEVELS[1].deadline
@@ -104,13 +104,13 @@ def test_waiting_level_is_the_first_that_waits() -> None:
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.PENDING])
 def test_no_level_waits_unless_the_request_is_pending(status: Status) -> None:
-    """For all levels, and also if the status is unknown."""
+    """If the request's status is final or unknown, none of its levels counts as waiting."""
     over = request(*LEVELS, status=status)
     assert over.waiting is None
     assert over.deadline is None
 
 
-# --- facts from several looks
+# --- facts from several reads
 
 FULL = replace(
     request(
@@ -130,36 +130,36 @@ FULL = replace(
 
 
 def test_facts_of_an_earlier_read_are_kept() -> None:
-    """Facts that cannot be read this time do not disappear from the card."""
+    """A fact that cannot be read this time stays on the card."""
     bare = replace(request(), levels=(), execution_id=None, node=Node("i-1"), modified_at=NOW)
     assert bare.completed_from(FULL) == FULL
     assert bare.completed_from(None) == bare
 
 
 def test_newer_facts_replace_older_ones() -> None:
-    """Status and completeness are always the newest."""
+    """Status and completeness always come from the newest read."""
     newer = replace(FULL, status=Status.APPROVED, reason="other", levels=(level("Level2"),), complete=False)
     assert newer.completed_from(FULL) == newer
 
 
 def test_removed_tags_are_not_kept() -> None:
-    """An empty list of tags is not an unread one."""
+    """An empty list means that the node has no tags, not that the tags are unread."""
     empty = replace(FULL, node=replace(FULL.node, tags=()))
     assert empty.completed_from(FULL).node.tags == ()
 
 
 def test_facts_of_another_node_are_not_kept() -> None:
-    """A name belongs to its node."""
+    """If the request names another node, the earlier node's name is not kept."""
     assert replace(FULL, node=Node("i-2")).completed_from(FULL).node == Node("i-2")
 
 
 def test_tags_are_looked_up_by_key() -> None:
-    """Unread tags have no values."""
+    """If the tags are unread, a key has no values."""
     assert FULL.node.tag("Owner") == "x"
     assert FULL.node.tag("owner") is None
     assert Node("i-1").tag("Owner") is None
 
 
 def test_level_has_not_started_by_default() -> None:
-    """The safe default."""
+    """A level without a state counts as not started, which is the safe default."""
     assert Level("Level1").state is LevelState.NOT_STARTED

@@ -1,4 +1,4 @@
-"""bot.domain.routing: which channel gets a request, and that channel's rules."""
+"""Tests for bot.domain.routing: which channel gets a request, and the rules of that channel."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ UNREAD = replace(REQUEST, node=Node("i-1"), policy=None)
 
 
 def tags(**wanted: str) -> tuple[tuple[str, frozenset[str]], ...]:
-    """Return the tags of a match, one value each."""
+    """Return the tags of a match, each with one value."""
     return tuple((key, frozenset({value})) for key, value in wanted.items())
 
 
@@ -37,14 +37,14 @@ def tags(**wanted: str) -> tuple[tuple[str, frozenset[str]], ...]:
         (Match(policies=frozenset({"Other"}), tags=tags(Environment="production")), False, None),
     ],
 )
-def test_which_requests_a_channel_matches(match: Match, read: bool, unread: bool | None) -> None:
-    """Every field must match, and an empty one always does; unread facts give neither yes nor no."""
+def test_channel_matches_requests_that_fit_every_field(match: Match, read: bool, unread: bool | None) -> None:
+    """An empty field fits every request. If a fact is unread, the result is neither yes nor no."""
     assert match.takes(REQUEST) is read
     assert match.takes(UNREAD) is unread
 
 
 def test_node_without_tags_does_not_match() -> None:
-    """A node that has no tags is a clear no."""
+    """A node that is known to have no tags does not match a channel that requires a tag."""
     assert Match(tags=tags(Environment="production")).takes(replace(REQUEST, node=Node("i-1", tags=()))) is False
 
 
@@ -55,20 +55,20 @@ REST = Channel("rest", "19:r@thread.tacv2", fallback=True)
 
 
 def test_first_matching_channel_wins() -> None:
-    """In the order of the file, wherever the fallback is."""
+    """Channels are tried in the order of the file, wherever the fallback is in it."""
     settled = Route("production", "19:p@thread.tacv2", settled=True)
     assert route(REQUEST, [REST, LEADS, PRODUCTION, EVERYTHING]) == settled
     assert route(REQUEST, [REST, EVERYTHING, PRODUCTION]).channel == "everything"
 
 
 def test_unmatched_request_goes_to_the_fallback() -> None:
-    """A channel without a match setting gets no request by itself."""
+    """A channel without a match setting is never chosen by matching."""
     staging = replace(REQUEST, node=Node("i-1", tags=(("Environment", "staging"),)))
     assert route(staging, [LEADS, PRODUCTION, REST]) == Route("rest", "19:r@thread.tacv2", settled=True)
 
 
 def test_route_is_not_settled_while_an_earlier_channel_may_match() -> None:
-    """With unread tags, the request goes to the fallback for now, unless an earlier channel matches without tags."""
+    """While tags are unread, the fallback gets the request for now, unless an earlier channel matches without tags."""
     assert route(UNREAD, [PRODUCTION, EVERYTHING, REST]) == Route("rest", "19:r@thread.tacv2", settled=False)
     assert route(UNREAD, [EVERYTHING, PRODUCTION, REST]).channel == "everything"
 
@@ -92,13 +92,16 @@ CHANNEL = Channel(
     [("Level1", ("members",), "Approver"), ("Level2", ("user:x",), "Lead"), ("Level3", (), "Approver")],
 )
 def test_level_rule_replaces_approvers_and_role(step: str, approvers: tuple[str, ...], role: str) -> None:
-    """A level's approvers replace the channel's, even by an empty list; its role does if it has one."""
+    """A level's list of approvers replaces the channel's, even if it is empty.
+
+    A level's role does so only if it is set.
+    """
     assert CHANNEL.approvers_at(step) == approvers
     assert CHANNEL.role_at(step, "444455556666") == f"arn:aws:iam::444455556666:role/{role}"
 
 
 def test_channel_without_a_role_uses_the_bots_own_credentials() -> None:
-    """The role is None."""
+    """The role of such a channel is None."""
     assert LEADS.role_at("Level1", KEY.account) is None
 
 
@@ -119,16 +122,16 @@ def test_channel_without_a_role_uses_the_bots_own_credentials() -> None:
     ],
 )
 def test_conversation_ids_compare_without_the_thread(one: str | None, other: str | None, same: bool) -> None:
-    """A missing id equals no other."""
+    """A missing conversation id is not equal to any other."""
     assert same_conversation(one, other) is same
 
 
 def test_missing_conversation_has_an_empty_root() -> None:
-    """For None and for an empty id."""
+    """The root is empty for None and for an empty id."""
     assert thread_root(None) == ""
     assert thread_root("19:a@thread.tacv2;messageid=1") == "19:a@thread.tacv2"
 
 
 def test_threads_without_a_conversation_are_not_the_same() -> None:
-    """An id with a thread part only equals no other."""
+    """An id that has only a thread part is not equal to any other id."""
     assert not same_conversation(";messageid=1", ";messageid=1")

@@ -1,4 +1,4 @@
-"""bot.domain.shown.surfaces: what Teams must show, and what it must no longer show."""
+"""Tests for bot.domain.shown.surfaces: which cards, notes and messages Teams must show, and which are outdated."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -31,19 +31,19 @@ UNANSWERED = replace(decision(HANAKO, state=DecisionState.RELEASED), announced=T
 
 
 def wanted(record: Record) -> dict[str, Wanted]:
-    """Return what must be shown, by name."""
+    """Return the surfaces that Teams must show, by name."""
     return {want.name: want for want in desired(record, CONFIGURATION, NOW)}
 
 
 @pytest.mark.parametrize(("status", "overtaken"), [(Status.PENDING, False), (Status.CANCELLED, True)])
-def test_advice_to_click_again_is_skipped_once_there_is_no_button(status: Status, overtaken: bool) -> None:
-    """A note on an unanswered decision is wanted while it can be repeated, and overtaken after the end."""
+def test_advice_to_click_again_is_skipped_after_the_buttons_are_gone(status: Status, overtaken: bool) -> None:
+    """The note on an unanswered decision is sent while people can click again, and skipped after the end."""
     row = replace(ROW, decisions=(UNANSWERED,), request=request(status=status))
     assert wanted(row)[f"note:{UNANSWERED.id}"].overtaken is overtaken
 
 
 def test_started_notes_that_are_no_longer_wanted_are_overtaken() -> None:
-    """Notes that are still wanted, and all other surfaces, are not."""
+    """Notes that are still wanted, and surfaces of other kinds, are not marked as overtaken."""
     begun = Surface("note:approved", SurfaceKind.NOTE, DeliveryState.WAITING)
     kept = Surface("note:revoked", SurfaceKind.NOTE, DeliveryState.WAITING)
     row = replace(ROW.with_surface(begun).with_surface(kept), request=request(status=Status.REVOKED))
@@ -52,7 +52,7 @@ def test_started_notes_that_are_no_longer_wanted_are_overtaken() -> None:
 
 
 def test_notes_and_messages_are_delivered_in_order_and_cards_independently() -> None:
-    """Deliveries are ordered within a line: one for notes, one for direct messages, one for each card."""
+    """Notes wait for earlier notes, direct messages for earlier direct messages, each card only for itself."""
     row = ROW.with_surface(Surface("card:leads", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:y", "2"))
     row = replace(row, request=request(status=Status.CANCELLED))
     lines = {name: want.line for name, want in wanted(row).items()}
@@ -69,7 +69,7 @@ def _views(record: Record) -> dict[str, CardView]:
 
 
 def test_fallback_card_names_the_unreachable_channel_and_later_the_deciding_one() -> None:
-    """It never has buttons; after the request's end it names neither."""
+    """The fallback's card never has buttons. After the request's end it names neither channel."""
     card = replace(ROW.surfaces[0], problem="not_installed", delivery=DeliveryState.WAITING)
     refused = replace(ROW, surfaces=(card,))
     stand_in = _views(refused)["card:leads"]
@@ -109,7 +109,7 @@ def _offered(
 
 
 def test_revoke_button_is_on_the_card_of_the_deciding_channel_only() -> None:
-    """Not on the fallback's card, and with the level that settled the request."""
+    """The fallback's card has no such button. The button names the level that settled the request."""
     both = GRANTED.with_surface(Surface("card:leads", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:y", "2"))
     assert _offered(both) == {"card:approvals": (True, "Level1"), "card:leads": (False, "")}
 
@@ -125,29 +125,29 @@ def test_revoke_button_is_on_the_card_of_the_deciding_channel_only() -> None:
     ],
 )
 def test_no_revoke_button_where_no_one_could_revoke(why: str, changed: dict[str, object]) -> None:
-    """A click that would be refused is not offered."""
+    """The button is left out if every click on it would be refused."""
     row = replace(GRANTED, **changed)  # type: ignore[arg-type]  # fields of the row
     assert _offered(row) == {"card:approvals": (False, "")}, why
 
 
 @pytest.mark.parametrize("asked", [None, request(status=Status.UNKNOWN)])
 def test_no_message_to_the_requester_about_an_unknown_state(asked: AccessRequest | None) -> None:
-    """Without facts, or with an unknown status: no message, and no answer to a click."""
+    """Without facts, or with an unknown status, the requester gets neither a message nor an answer to a click."""
     row = replace(ROW, request=asked)
     assert direct_kind(row, NOW) is None
     assert not any(name.startswith("dm:") for name in wanted(row))
 
 
 def test_revoke_button_disappears_at_the_end_of_the_access_window() -> None:
-    """At the moment at which the card is next reconciled."""
+    """The card's next reconciliation is due at exactly that time."""
     end = next_change(GRANTED, NOW)
     assert end == NOW + 3600 * SECOND
     assert _offered(GRANTED, now=end - SECOND) == {"card:approvals": (True, "Level1")}
     assert _offered(GRANTED, now=end) == {"card:approvals": (False, "")}
 
 
-def test_no_second_revoke_button_while_a_revocation_is_on_its_way() -> None:
-    """Once the click was answered; the card then shows who clicked."""
+def test_no_second_revoke_button_while_a_revocation_is_live() -> None:
+    """After the click was answered, the card shows who clicked instead of the button."""
     pressed = replace(decision(HANAKO, state=DecisionState.SENT), verdict=Withdrawal.REVOKE, announced=True)
     row = GRANTED.with_decision(pressed)
     (view,) = _views(row).values()

@@ -1,4 +1,4 @@
-"""Revocations and cancellations: who may make them, which clicks become decisions, and with which result."""
+"""Tests for revocations and cancellations: who may make them, which clicks become decisions, and their results."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -28,7 +28,7 @@ FOREIGN_TENANT = TENANT.replace("1", "9")
 
 
 def granted(**facts: object) -> AccessRequest:
-    """An approved request whose access runs for an hour, approved at the second of two levels."""
+    """Return an approved request with an hour of active access, approved at the second of two levels."""
     done = LevelState.APPROVED
     levels = (level("Level1", state=done), level("Level2", state=done))
     running = request(*levels, status=Status.APPROVED, access_until=NOW + 3600 * SECOND)
@@ -38,7 +38,10 @@ def granted(**facts: object) -> AccessRequest:
 def taken_back(
     clicker: Person, withdrawal: Withdrawal, *decisions: Decision, now: datetime = ALONG, **facts: object
 ) -> Claim:
-    """Ask for a claim on what can be taken back, unless the facts say otherwise."""
+    """Click to revoke active access or to cancel a waiting request, and return the claim.
+
+    `facts` change the request.
+    """
     sample = granted() if withdrawal is REVOKE else request()
     asked = replace(sample, **facts)  # type: ignore[arg-type]  # facts are fields of the request
     step = "Level2" if withdrawal is REVOKE else ""
@@ -46,13 +49,13 @@ def taken_back(
 
 
 def made(by: Person, action: Action, state: DecisionState = CLAIMED, *, step: str | None = None) -> Decision:
-    """Return somebody's decision, at the step that it would have."""
+    """Return a decision of this person, by default at the step at which such a decision is usually made."""
     usual = {REVOKE: "Level2", CANCEL: ""}.get(action, "Level1") if isinstance(action, Withdrawal) else "Level1"
     own = decision(by, APPROVE, state, step=usual if step is None else step)
     return replace(own, verdict=action, id=f"{by.object_id} {action}")
 
 
-# --- whose click goes on
+# --- which clicks become decisions
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
@@ -64,7 +67,7 @@ def test_first_withdrawal_is_granted(withdrawal: Withdrawal) -> None:
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("state", [*LIVE, CONFIRMED])
 def test_one_withdrawal_at_a_time(withdrawal: Withdrawal, state: DecisionState) -> None:
-    """While one is on its way, unknown, or accepted and not shown, its person repeats it and others wait."""
+    """While one withdrawal has no visible result, its person's click is a repeat and others are refused."""
     first = made(HANAKO, withdrawal, state)
     assert taken_back(HANAKO, withdrawal, first) == Claim(ClaimRefusal.REPEAT, first)
     assert taken_back(ICHIRO, withdrawal, first) == Claim(ClaimRefusal.OTHERS_FIRST)
@@ -73,14 +76,14 @@ def test_one_withdrawal_at_a_time(withdrawal: Withdrawal, state: DecisionState) 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("state", [REFUSED, RELEASED])
 def test_withdrawal_without_effect_may_be_repeated(withdrawal: Withdrawal, state: DecisionState) -> None:
-    """By anyone, including the same person."""
+    """The same person or another may repeat it."""
     assert taken_back(HANAKO, withdrawal, made(HANAKO, withdrawal, state), made(ICHIRO, withdrawal, state)) == Claim()
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("by", [HANAKO, ICHIRO])
 def test_accepted_withdrawal_blocks_others_for_one_minute_only(withdrawal: Withdrawal, by: Person) -> None:
-    """If AWS did not apply it, it may be repeated, by the same person too: the bot must not keep access alive."""
+    """If AWS did not apply it, anyone may repeat it, because the bot must not keep access alive."""
     hidden = made(by, withdrawal, CONFIRMED)
     assert taken_back(HANAKO, withdrawal, hidden, now=NOW + EFFECT_SPAN - SECOND).refusal is not None
     assert taken_back(HANAKO, withdrawal, hidden, now=NOW + EFFECT_SPAN) == Claim()
@@ -91,7 +94,7 @@ REVOCABLE = {"approved": True, **{str(each): False for each in Status if each is
 
 @pytest.mark.parametrize("status", Status)
 def test_only_active_access_can_be_revoked(status: Status) -> None:
-    """Access that was approved and is active, and nothing else."""
+    """A request in any status other than approved cannot be revoked."""
     assert can_be_revoked(granted(status=status), NOW) is REVOCABLE[status]
     assert (taken_back(HANAKO, REVOKE, status=status) == Claim()) is REVOCABLE[status]
 
@@ -100,7 +103,7 @@ def test_only_active_access_can_be_revoked(status: Status) -> None:
     "facts", [{"access_until": None}, {"access_until": NOW}, {"access_until": NOW - SECOND}, {"execution_id": None}]
 )
 def test_access_not_known_to_be_active_cannot_be_revoked(facts: dict[str, object]) -> None:
-    """Without an end in the future, or without an execution to signal, there is nothing to revoke."""
+    """Access without an end in the future, or without an execution to signal, cannot be revoked."""
     assert not can_be_revoked(granted(**facts), NOW)
     answer = claim(person=HANAKO, action=REVOKE, step="Level2", request=granted(**facts), decisions=(), now=ALONG)
     assert answer == Claim(ClaimRefusal.ENDED)
@@ -114,7 +117,7 @@ def test_revocation_is_refused_at_any_other_step() -> None:
 
 @pytest.mark.parametrize("status", Status)
 def test_only_a_waiting_request_can_be_cancelled(status: Status) -> None:
-    """A request that waits, and nothing else."""
+    """It must be pending, have an execution, and not be a copy from another account."""
     open_ = status is Status.PENDING
     assert can_be_cancelled(request(status=status)) is open_
     assert (taken_back(TARO_PERSON, CANCEL, status=status) == Claim()) is open_
@@ -126,7 +129,7 @@ def test_only_a_waiting_request_can_be_cancelled(status: Status) -> None:
 @pytest.mark.parametrize("vote", Verdict)
 @pytest.mark.parametrize("step", ["Level1", "Level2"])
 def test_cancellation_excludes_votes(state: DecisionState, vote: Verdict, step: str) -> None:
-    """It is refused while any vote is on its way, and no vote is granted while it is on its way."""
+    """A live vote blocks a cancellation, and a live cancellation blocks every vote."""
     assert taken_back(TARO_PERSON, CANCEL, made(HANAKO, vote, state, step=step)) == Claim(ClaimRefusal.OTHERS_FIRST)
     asked = request(level("Level1", state=LevelState.APPROVED), level("Level2")) if step == "Level2" else request()
     cancelling = made(TARO_PERSON, CANCEL, state)
@@ -136,7 +139,7 @@ def test_cancellation_excludes_votes(state: DecisionState, vote: Verdict, step: 
 
 @pytest.mark.parametrize("vote", Verdict)
 def test_accepted_votes_and_cancellations_exclude_each_other_for_one_minute(vote: Verdict) -> None:
-    """As long as AWS does not show them."""
+    """One blocks the other until AWS shows its effect, but for one minute at most."""
     accepted, late = made(HANAKO, vote, CONFIRMED), NOW + EFFECT_SPAN
     assert taken_back(TARO_PERSON, CANCEL, accepted) == Claim(ClaimRefusal.OTHERS_FIRST)
     assert taken_back(TARO_PERSON, CANCEL, accepted, now=late) == Claim()
@@ -147,7 +150,7 @@ def test_accepted_votes_and_cancellations_exclude_each_other_for_one_minute(vote
 
 
 def test_own_approval_does_not_block_a_revocation() -> None:
-    """Approvers may revoke, whatever the state of their votes; a vote of unknown effect blocks no revocation."""
+    """Approvers may revoke, whatever the state of their own votes, even if a vote's effect is unknown."""
     votes = [made(HANAKO, APPROVE, state, step="Level2") for state in DecisionState]
     assert taken_back(HANAKO, REVOKE, *votes) == Claim()
 
@@ -166,8 +169,10 @@ def test_own_approval_does_not_block_a_revocation() -> None:
         (APPROVE, Status.REVOKED, False),
     ],
 )
-def test_which_accepted_decisions_are_waited_for(action: Action, status: Status, awaited: bool) -> None:
-    """Until AWS shows it, or the request has moved past it."""
+def test_effect_of_an_accepted_decision_is_awaited_until_aws_shows_it(
+    action: Action, status: Status, awaited: bool
+) -> None:
+    """The wait also ends if the request has another final status."""
     accepted = made(HANAKO, action, CONFIRMED)
     assert awaits_effect(accepted, request(status=status), ALONG) is awaited
     assert awaits_effect(accepted, None, ALONG), "while nothing is known"
@@ -179,7 +184,7 @@ def test_which_accepted_decisions_are_waited_for(action: Action, status: Status,
 def revoking(
     clicker: Person = HANAKO, *, asked: AccessRequest | None = None, step: str = "Level2", **more: object
 ) -> Refusal | None:
-    """Ask whether somebody may revoke, with everything in order unless said otherwise."""
+    """Check whether a person may revoke. Every argument has a default that allows it."""
     usual: dict[str, object] = {
         "requester": TARO_REQUESTER,
         "channel": APPROVALS,
@@ -222,7 +227,7 @@ OTHERS = replace(APPROVALS, levels=(LevelRule("Level2", (f"user:{ICHIRO.object_i
 def test_revoking_is_checked_as_strictly_as_approving(
     why: str, asked: dict[str, object], expected: Refusal | None
 ) -> None:
-    """Default deny: a person who may not approve at the step that settled the request may not revoke."""
+    """A person who may not approve at the step that settled the request may not revoke either."""
     assert revoking(**asked) is expected, why  # type: ignore[arg-type]  # rows of the table
 
 
@@ -278,20 +283,20 @@ SAME_MAIL = replace(HANAKO, upn=TARO_PERSON.upn, mail=TARO_PERSON.mail, teams_id
     ],
 )
 def test_only_the_requester_cancels(why: str, changed: dict[str, object], expected: Refusal | None) -> None:
-    """The Teams user who was identified as the requester, by object id and tenant; addresses do not count."""
+    """Only the Teams user identified as the requester, by object id and tenant, may cancel. Addresses do not count."""
     usual: dict[str, object] = {"requester": TARO_REQUESTER, "step": "", "tenant_id": TENANT_ID, "has_role": True}
     given = usual | changed
     clicker, asked = given.pop("clicker", TARO_PERSON), given.pop("asked", request())
     assert may_cancel(clicker, request=asked, **given) is expected, why  # type: ignore[arg-type]  # rows of the table
 
 
-# --- what became of it
+# --- the result of a withdrawal
 
 
 def settled(
     withdrawal: Withdrawal, asked: AccessRequest | None, *, seconds: float = 1
 ) -> tuple[DecisionState, Outcome | None]:
-    """Settle one of unknown effect some seconds after its click."""
+    """Settle a withdrawal of unknown effect some seconds after its click."""
     unknown = made(HANAKO, withdrawal, UNKNOWN)
     after = settle_unknown(Record(KEY, NOW, request=asked).with_decision(unknown), unknown, NOW + seconds * SECOND)
     return after.state, after.outcome
@@ -315,7 +320,10 @@ def settled(
 def test_unknown_withdrawal_is_settled_by_what_aws_shows(
     withdrawal: Withdrawal, asked: AccessRequest | None, state: DecisionState, outcome: Outcome | None
 ) -> None:
-    """Shown: confirmed. Moved past: no effect. Otherwise it stays unknown for a minute and is then released."""
+    """It is confirmed if AWS shows it and has no effect if the request moved on.
+
+    Otherwise it is released after a minute.
+    """
     assert settled(withdrawal, asked) == (state, outcome)
     if state is UNKNOWN:
         assert settled(withdrawal, asked, seconds=61) == (RELEASED, Outcome.NO_ANSWER)
@@ -326,7 +334,7 @@ def test_unknown_withdrawal_is_settled_by_what_aws_shows(
 def test_person_who_withdrew_is_named_once_aws_shows_it(
     withdrawal: Withdrawal, status: Status, state: DecisionState
 ) -> None:
-    """If the decision was accepted or is on its way. If it had no effect, an unknown person withdrew."""
+    """The person of an accepted or live decision is named. If that decision had no effect, the person is unknown."""
     row = Record(KEY, NOW, request=request(level(state=LevelState.APPROVED), status=status))
     row = row.with_decision(replace(made(HANAKO, withdrawal, state), settled_in=1))
     line = deciding_line(row)
@@ -335,13 +343,13 @@ def test_person_who_withdrew_is_named_once_aws_shows_it(
 
 @pytest.mark.parametrize(("withdrawal", "status"), [(REVOKE, Status.APPROVED), (CANCEL, Status.PENDING)])
 def test_withdrawal_is_not_shown_before_aws_shows_it(withdrawal: Withdrawal, status: Status) -> None:
-    """An accepted revocation is not the end of access."""
+    """A card does not say that access has ended only because AWS accepted a revocation."""
     row = Record(KEY, NOW, request=request(status=status)).with_decision(made(HANAKO, withdrawal, CONFIRMED))
     assert decision_lines(row) == ()
 
 
 def test_withdrawals_are_listed_last() -> None:
-    """After every level's votes, whatever the clocks said."""
+    """They come after the votes of every level, whatever their times are."""
     row = Record(KEY, NOW, request=granted(status=Status.REVOKED))
     for action in (REVOKE, APPROVE):
         row = row.with_decision(made(HANAKO, action, CONFIRMED))

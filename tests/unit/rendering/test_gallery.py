@@ -1,4 +1,4 @@
-"""The gallery has a sample of everything that a view can show."""
+"""Tests that the gallery has a sample of everything that a view can show."""
 
 from collections.abc import Iterable
 from typing import get_args
@@ -32,22 +32,22 @@ SHOWN = {
 
 @pytest.mark.parametrize(("shown", "existing"), SHOWN.values(), ids=SHOWN.keys())
 def test_every_state_has_a_sample(shown: set[object], existing: Iterable[object]) -> None:
-    """A designer can print a card of every class of view and of every code that changes what it says."""
+    """A designer can print a card for every view class and for every code that changes its words."""
     assert shown == set(existing)
 
 
 @pytest.mark.parametrize(("codes", "group"), [(HOME_PROBLEMS, "home_problem"), (DIRECT_PROBLEMS, "direct_problem")])
 def test_every_refusal_of_teams_with_words_has_a_sample(codes: tuple[str, ...], group: str) -> None:
-    """Each code with specific words, and one code for which the words are `other`."""
+    """There is a sample for each code with its own words, and one for the codes that share the words `other`."""
     explained = {code for code in ChatProblem if f"{group}.{code}" in words("en").phrases}
     assert explained < set(codes) <= set(ChatProblem)
 
 
 def test_every_sample_has_its_own_name() -> None:
-    """No sample of one module replaces that of another."""
+    """If two modules used the same name, one sample would replace the other."""
     assert len(SAMPLES) == len(CARDS) + len(NOTICES) + len(MESSAGES)
 
 
 def test_no_two_samples_are_equal() -> None:
-    """A second name for a view would only lengthen the list of `render`."""
+    """An equal sample under a second name would only make the list of `render` longer."""
     assert len(set(SAMPLES.values())) == len(SAMPLES)

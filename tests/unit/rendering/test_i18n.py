@@ -1,4 +1,4 @@
-"""Dates, durations and the mechanics of phrases."""
+"""Tests for dates, durations and the parsing of phrases."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -25,7 +25,7 @@ def test_moment_has_day_time_and_zone(locale: str, timezone: str, shown: str) ->
 
 
 def test_year_is_shown_unless_another_moment_shows_it() -> None:
-    """It depends on the card only, never on the current time."""
+    """Whether the year is shown depends only on the card, never on the current time."""
     tokyo, utc = Localizer("en", "Asia/Tokyo"), Localizer("en", "UTC")
     assert tokyo.moment(MOMENT) == "Mon, Nov 30, 2026, 14:19 JST"
     new_year = datetime(2026, 12, 31, 20, tzinfo=UTC)
@@ -47,14 +47,14 @@ def test_year_is_shown_unless_another_moment_shows_it() -> None:
         (timedelta(seconds=3), "1 minute", "1 分"),
     ],
 )
-def test_durations(span: timedelta, en: str, ja: str) -> None:
-    """In days, hours and minutes; a whole day is never followed by 0 hours."""
+def test_durations_are_shown_in_days_hours_and_minutes(span: timedelta, en: str, ja: str) -> None:
+    """A duration of whole days is never followed by "0 hours"."""
     assert Localizer("en", "UTC").duration(span) == en
     assert Localizer("ja", "UTC").duration(span) == ja
 
 
 def test_phrases_have_plain_emphasized_and_code_places() -> None:
-    """The words define the style of each place."""
+    """The phrase itself defines the style of each place."""
     pieces = parse_phrase("{a} b {c:strong} {d:code}{{e}}")
     assert "".join(piece.filled({"a": "1", "c": "2", "d": "3"}) for piece in pieces) == "1 b 2 3{e}"
     assert [(piece.weight, piece.font) for piece in pieces if piece.place] == [
@@ -66,13 +66,13 @@ def test_phrases_have_plain_emphasized_and_code_places() -> None:
 
 @pytest.mark.parametrize("phrase", ["{", "{}", "{a.b}", "{a!r}", "{a:>10}", "}"])
 def test_malformed_phrase_is_refused(phrase: str) -> None:
-    """Only names with a known style are places."""
+    """A place must have a name and a known style."""
     with pytest.raises(WordsError):
         parse_phrase(phrase)
 
 
 def test_missing_words_and_values_are_refused() -> None:
-    """A card never shows a key or an empty place."""
+    """Rendering fails instead of showing a key or an empty place."""
     with pytest.raises(WordsError):
         Localizer("en", "UTC").text("card.no_such_words")
     with pytest.raises(WordsError):
@@ -83,6 +83,6 @@ def test_missing_words_and_values_are_refused() -> None:
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_values_are_never_parsed_as_phrases(locale: str) -> None:
-    """A place is filled with text; braces in that text stay text."""
+    """Braces in a value are shown as text."""
     assert parse_phrase("{a}")[0].filled({"a": "{a} {b}"}) == "{a} {b}"
     assert Localizer(locale, "UTC").group("card")

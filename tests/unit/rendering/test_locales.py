@@ -1,4 +1,4 @@
-"""The words of cards/locales."""
+"""Tests for the words in cards/locales."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def test_every_locale_has_a_file_of_words() -> None:
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_locales_have_the_same_keys_and_places(locale: str) -> None:
-    """A phrase that exists in one language exists in all, with the same places."""
+    """If a phrase exists in one language, it exists in all, with the same places."""
     theirs, english = words(locale).phrases, words("en").phrases
     assert theirs.keys() == english.keys()
     assert {key: _places(phrase) for key, phrase in theirs.items()} == {
@@ -36,7 +36,7 @@ def _places(phrase: Phrase) -> set[str]:
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_no_key_is_duplicated(locale: str) -> None:
-    """JSON keeps the last of two equal keys without an error; here that is a mistake."""
+    """JSON silently keeps only the last of two equal keys, so a duplicate is a mistake."""
 
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         assert len(dict(pairs)) == len(pairs), [key for key, _ in pairs]

@@ -1,4 +1,4 @@
-"""The words of a refusal, in every language: the exact reason, that nothing was sent, and what to do next."""
+"""Tests for the words of refusals in every language: the reason, that nothing was sent, and what to do next."""
 
 import pytest
 
@@ -31,7 +31,7 @@ ACTIONS = {
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("refusal", Refusal)
 def test_refusal_names_an_action(refusal: Refusal, locale: str) -> None:
-    """It says that nothing was sent, and then what its reader can do."""
+    """The text says that nothing was sent and then what the reader can do."""
     text = summary(Notice(refusal), locale=locale)
     reason, sent, action = text.partition(NOTHING_SENT[locale])
     assert len(reason) > 10
@@ -41,6 +41,6 @@ def test_refusal_names_an_action(refusal: Refusal, locale: str) -> None:
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_every_notice_is_distinct(locale: str) -> None:
-    """No two reasons have the same words, so that people who ask for help can name theirs."""
+    """No two reasons have the same words, so people who ask for help can say which one they saw."""
     texts = [summary(Notice(code), locale=locale) for code in REASONS]
     assert len(set(texts)) == len(texts)

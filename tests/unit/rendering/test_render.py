@@ -1,4 +1,4 @@
-"""Views as adaptive cards."""
+"""Tests for rendering views as Adaptive Cards."""
 
 import json
 import re
@@ -26,22 +26,22 @@ from tests.fakes.views import AT, bare_request, decision, direct, every_view, no
 POISON = "*b* [x](https://example.com/y) <at>all</at> ${key} {{DATE(2026-11-30T05:19:00Z)}} \u202e & <b>"
 
 
-_LITERAL = {"TextRun": {"text"}, "Input.Text": {"value"}}  # where a client takes text as it is
+_LITERAL = {"TextRun": {"text"}, "Input.Text": {"value"}}  # where a client shows text without parsing it
 
 
 def card(view: View | Notice, notice: Notice | None = None, locale: str = "en") -> dict[str, Any]:
-    """Render in Tokyo."""
+    """Render a card for the time zone of Tokyo."""
     return render(view, locale=locale, timezone="Asia/Tokyo", notice=notice)
 
 
 def of_type(tree: object, kind: str) -> list[dict[str, Any]]:
-    """The elements of a type."""
+    """Return the elements of this type in a card."""
     return [each for each in nodes(tree) if each.get("type") == kind]
 
 
 @pytest.fixture(scope="module")
 def schema() -> jsonschema.Draft6Validator:
-    """The official schema of Adaptive Cards 1.5."""
+    """Load the official schema of Adaptive Cards 1.5."""
     path = files("adaptive_cards") / "schemas" / "schema-1.5.json"
     return jsonschema.Draft6Validator(json.loads(path.read_text("utf-8")))
 
@@ -56,7 +56,7 @@ def test_every_card_is_valid(schema: jsonschema.Draft6Validator, locale: str) ->
 
 
 def shape(tree: Any) -> Any:
-    """Return what the schema checks: equal neighbors once, and the same text everywhere."""
+    """Return the parts that the schema checks, with equal neighbors merged and every text replaced by the same one."""
     if isinstance(tree, list):
         shapes = [shape(each) for each in tree]
         return [each for each, before in zip(shapes, [None, *shapes], strict=False) if each != before]
@@ -133,7 +133,7 @@ def test_text_from_outside_is_shown_literally(locale: str) -> None:
 
 
 def mention_lines(made: dict[str, Any]) -> list[str]:
-    """The lines of a card in which people are mentioned."""
+    """Return the lines of a card that mention people."""
     return [each["text"] for each in of_type(made, "TextBlock") if "<at>" in each["text"]]
 
 
@@ -153,7 +153,7 @@ HOSTILE_NAMES = (
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_name_adds_no_markup_to_a_mention(name: str) -> None:
-    """The line has only the tag that the card made, and the entity means the person, whatever their name is."""
+    """Whatever a person's name is, the line has only the card's own tag, and the entity refers to that person."""
     made = card(request(mentioned=(Mention("29:1-a", name),), rings=True))
     (line,), (entity,) = mention_lines(made), made["msteams"]["entities"]
     assert line == f"Mentioned: {entity['text']}"
@@ -164,7 +164,7 @@ def test_name_adds_no_markup_to_a_mention(name: str) -> None:
 
 
 def test_mention_and_its_entity_have_the_same_text() -> None:
-    """Teams matches them by text: people in the setting, people in the reason, and two with the same name."""
+    """Teams matches them by text, in mentions from settings and from reasons, even for two people of the same name."""
     asked, named = (Mention("29:1-a", "田中 一郎"), Mention("29:1-b", "Alex")), (Mention("29:1-c", "Alex"),)
     made = card(request(mentions=asked, mentioned=named, rings=True))
     assert mention_lines(made) == [
@@ -180,7 +180,7 @@ def test_mention_and_its_entity_have_the_same_text() -> None:
 
 @pytest.mark.parametrize("name", ["佐藤 花子", *HOSTILE_NAMES[:4]])
 def test_updated_card_names_people_literally(name: str) -> None:
-    """An update names the people that the post mentioned, in TextRuns and without entities that would notify again."""
+    """An update shows the mentioned people in TextRuns, without entities, because entities would notify them again."""
     made = card(request(mentions=(Mention("29:1-a", name),), mentioned=(Mention("29:1-b", name),), rings=False))
     assert (mention_lines(made), made["msteams"]["entities"]) == ([], [])
     assert f"Please decide: {name}" in shown(made)
@@ -188,7 +188,10 @@ def test_updated_card_names_people_literally(name: str) -> None:
 
 
 def test_waiting_card_shows_what_approvers_need() -> None:
-    """Node name first, then who, for how long and why; then every fact, with times in the channel's zone."""
+    """First the node's name, then requester, duration and reason, then all other facts.
+
+    Times are in the channel's zone.
+    """
     text = shown(card(request()))
     told = [
         "Waiting for approval", "Node access request", "web-prod-01", "山田 太郎 asks for 4 hours of access.", "Reason",
@@ -202,7 +205,7 @@ def test_waiting_card_shows_what_approvers_need() -> None:
 
 @pytest.mark.parametrize("view", [request(), bare_request()])
 def test_buttons_carry_ids_only(view: View) -> None:
-    """A button's data is the request and the step, in the fallback also the verb; nothing else is trusted."""
+    """A button's data has the ids of request and step, and a submit button's also the verb. Nothing else is trusted."""
     made = card(view)
     data = {"request": "111122223333/ap-northeast-1/oi-f57e817742bd", "step": "Level1"}
     buttons = of_type(made["body"], "Action.Execute")
@@ -215,7 +218,7 @@ def test_buttons_carry_ids_only(view: View) -> None:
 
 
 def test_comment_field_leaves_room_for_the_persons_name() -> None:
-    """The field accepts AWS's limit minus what the bot adds."""
+    """The field accepts AWS's limit minus the length of the text that the bot adds."""
     (field,) = of_type(card(request()), "Input.Text")
     assert (field["id"], field["maxLength"]) == ("comment", COMMENT_LIMIT)
 
@@ -230,26 +233,26 @@ def test_comment_field_leaves_room_for_the_persons_name() -> None:
     ],
 )
 def test_comment_field_says_when_a_comment_is_required(verdicts: tuple[Verdict, ...], label: str) -> None:
-    """People can see it before a click is refused."""
+    """People see this before they click, not only when a click is refused."""
     (field,) = of_type(card(request(comment_required=verdicts)), "Input.Text")
     assert field["label"] == label
 
 
 @pytest.mark.parametrize("banner", list(Banner))
 def test_card_without_buttons_has_no_comment_field(banner: Banner) -> None:
-    """There is nothing to click and nothing to type."""
+    """A comment can only be sent with a click."""
     made = card(request(banner=banner, buttons=False))
     assert of_type(made["body"], "Action.Execute") == of_type(made, "Input.Text") == []
 
 
 def test_decided_card_shows_who_when_and_why() -> None:
-    """Everyone who sees the card sees the outcome."""
+    """Everyone who sees the card sees who decided, when, and with which comment."""
     text = shown(card(SAMPLES["rejected"].view))
     assert text.startswith("Rejected\nRejected by 鈴木 芽依 · Mon, Nov 23, 14:25 JST\n“先にステージング環境で")
 
 
 def test_late_click_shows_who_decided() -> None:
-    """The notice says who decided, when and with which comment, on a card or alone."""
+    """The notice says who decided, when and with which comment, both above a card and alone."""
     late = Notice(NoticeCode.DECIDED, who="鈴木 芽依", verdict=Verdict.REJECT, at=AT, comment="not now")
     for view in (request(banner=Banner.REJECTED, buttons=False), late):
         made = card(view, None if view is late else late)
@@ -257,7 +260,7 @@ def test_late_click_shows_who_decided() -> None:
 
 
 def test_notice_does_not_repeat_the_cards_decision() -> None:
-    """The card's own lines are not repeated above it; another decision is shown."""
+    """A decision that the card already shows is left out of the notice; any other decision is shown."""
     line = decision(Verdict.APPROVE, "田中 一郎")
     late = Notice(Outcome.STEP_PASSED, who=line.who, verdict=line.verdict, at=AT, comment=line.comment)
     assert shown(card(request(decisions=(line,)), late)).count("Approved by 田中 一郎") == 1
@@ -344,7 +347,7 @@ def test_card_stays_below_the_size_limit(character: str, locale: str) -> None:
 
 
 def test_our_own_words_are_never_cut() -> None:
-    """Moments, durations and ids stay whole, however little room is left for texts from outside."""
+    """Times, durations and ids stay complete, however little room is left for text from outside."""
     heavy, _ = next(iter(_heaviest("😀")))
     text = shown(card(heavy))
     whole = [
@@ -365,7 +368,7 @@ def test_ordinary_texts_are_not_cut() -> None:
 
 @pytest.mark.parametrize(("locale", "told"), [("en", "AWS has all of it"), ("ja", "全文は AWS にあります")])
 def test_cut_reason_says_where_the_full_text_is(locale: str, told: str) -> None:
-    """Approvers can see that a text is incomplete; a text that fits has no such note."""
+    """A shortened reason says that AWS has the full text. A reason that fits has no such note."""
     cut = request(reason="first line\n" * 20, decisions=(replace(decision(Verdict.REJECT), comment="x\n" * 20),))
     assert shown(card(cut, locale=locale)).count(told) == 2
     assert told not in shown(card(request(reason="line\n" * 12), locale=locale))
@@ -378,7 +381,7 @@ def test_cards_do_not_depend_on_the_current_time() -> None:
 
 
 def test_too_long_comment_does_not_enlarge_the_answer() -> None:
-    """Only a forged click has one; the answer is still a card that Teams accepts."""
+    """Such a comment comes only from a forged click. The answer is still a card that Teams accepts."""
     made = card(request(), Notice(NoticeCode.BUSY, typed="😀" * 2000))
     (field,) = of_type(made, "Input.Text")
     assert field["value"] == "😀" * (COMMENT_LIMIT - 1) + "…"
@@ -386,14 +389,14 @@ def test_too_long_comment_does_not_enlarge_the_answer() -> None:
 
 
 def test_invisible_name_is_shown_as_a_mark() -> None:
-    """A requester or approver is never shown as a blank."""
+    """An invisible requester or approver name is never shown as a blank."""
     text = shown(card(request(requester="\u200b\u2060", decisions=(decision(Verdict.REJECT, "\u3164"),))))
     assert "\ufffd asks for 4 hours of access." in text
     assert "Rejected by \ufffd" in text
 
 
 def test_notification_names_node_and_requester() -> None:
-    """On a locked phone, the notification says what the request is about."""
+    """On a locked phone, the notification shows which request it is about."""
     assert summary(request(), locale="en") == "山田 太郎 asks for access to web-prod-01"
     assert summary(request(), locale="ja") == "山田 太郎 さんが web-prod-01 へのアクセスを求めています"
 
@@ -401,7 +404,7 @@ def test_notification_names_node_and_requester() -> None:
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize(("sample", "verb"), [("decided", "revoke"), ("direct-message-waiting", "cancel")])
 def test_withdrawal_needs_two_clicks(sample: str, verb: str, locale: str) -> None:
-    """The first button only opens a part of the card that explains the effect and has the button that acts."""
+    """The first button only opens a part of the card that explains the effect. That part has the button that acts."""
     made = card(SAMPLES[sample].view, locale=locale)
     (opener,) = [action for each in of_type(made["body"], "ActionSet") for action in each["actions"]]
     assert opener["type"] == "Action.ShowCard"
@@ -415,7 +418,7 @@ def test_withdrawal_needs_two_clicks(sample: str, verb: str, locale: str) -> Non
 
 
 def test_revoke_has_its_step_and_a_comment_field() -> None:
-    """Its step is the level that settled the request. Cancel has neither."""
+    """The step is the level that settled the request. Cancel has neither step nor comment."""
     (revoke,), (cancel,) = (
         [each for each in of_type(card(SAMPLES[name].view), "Action.Execute") if each["verb"] in {"revoke", "cancel"}]
         for name in ("decided", "direct-message-waiting")
@@ -430,7 +433,7 @@ def test_revoke_has_its_step_and_a_comment_field() -> None:
 
 @pytest.mark.parametrize(("sample", "said"), [("revoked", "Revoked by"), ("cancelled", "Cancelled by")])
 def test_withdrawn_card_names_the_person_and_has_no_button(sample: str, said: str) -> None:
-    """By name, once; a notice does not repeat it."""
+    """The person is named once; a notice does not repeat the name."""
     made = card(SAMPLES[sample].view)
     assert said in shown(made)
     assert of_type(made, "Action.ShowCard") == []

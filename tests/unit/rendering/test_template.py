@@ -1,4 +1,4 @@
-"""The binder of card templates."""
+"""Tests for binding card templates to data."""
 
 from typing import Any
 
@@ -47,8 +47,8 @@ def bound(value: object, data: dict[str, object] | None = None) -> Any:
         (["${count}", 1.5, None], [3, 1.5, None]),
     ],
 )
-def test_paths(template: object, result: object) -> None:
-    """A text that is one expression keeps the type of its value; others become text."""
+def test_expressions_bind_values_by_path(template: object, result: object) -> None:
+    """A text that is a single expression keeps the type of its value. A text with more than that becomes text."""
     assert bound(template) == result
     assert type(bound(template)) is type(result)
 
@@ -73,13 +73,13 @@ def test_paths(template: object, result: object) -> None:
         ("${'}' == name}", False),
     ],
 )
-def test_choices_and_comparisons(template: str, result: object) -> None:
-    """`if` treats everything except false and null as true; comparisons never confuse true with 1."""
+def test_choices_and_comparisons_follow_their_rules(template: str, result: object) -> None:
+    """`if` counts everything except false and null as true. Comparisons never treat true as equal to 1."""
     assert bound(template) == result
 
 
 def test_array_repeats_the_element() -> None:
-    """`$data` with an array makes one element for each item, with its own scope and index."""
+    """`$data` with an array makes one element for each item. Each has its own scope and index."""
     element = {"$data": "${rows}", "text": "${label}", "at": "${$index}", "all": "${$root.count}"}
     assert bound([element, "last"]) == [
         {"text": "a", "at": 0, "all": 3},
@@ -89,26 +89,26 @@ def test_array_repeats_the_element() -> None:
 
 
 def test_empty_array_makes_no_element() -> None:
-    """`$data` with an empty array makes no element."""
+    """If `$data` is an empty array, the element is left out."""
     assert bound([{"$data": "${none}", "text": "x"}]) == []
 
 
 def test_object_sets_the_scope() -> None:
-    """`$data` with an object is the scope of the element; outer names are not visible in it."""
+    """If `$data` is an object, names are looked up only in it, not in the outer scope."""
     assert bound({"$data": "${person}", "text": "${name}"}) == {"text": "Hanako"}
     with pytest.raises(BindError):
         bound({"$data": "${person}", "text": "${count}"})
 
 
 def test_when_drops_elements() -> None:
-    """Only elements whose `$when` is true stay; the condition is evaluated in each element's own scope."""
+    """An element stays only if its `$when` is true, which is evaluated in the element's own scope."""
     assert bound([{"$when": "${no}", "a": 1}, {"$when": "${yes}", "a": 2}, {"$when": "${name}", "a": 3}]) == [{"a": 2}]
     assert bound([{"$data": "${rows}", "$when": "${on}", "text": "${label}"}]) == [{"text": "a"}]
     assert bound([{"$data": "${rows}", "$when": "${$index == 1}", "text": "${label}"}]) == [{"text": "b"}]
 
 
 def test_repetitions_nest() -> None:
-    """An element of a repetition may repeat its own elements."""
+    """A repeated element may contain repeated elements."""
     data: dict[str, object] = {"rows": [{"lines": [["a"], ["b", "c"]]}, {"lines": []}]}
     element = {"$data": "${rows}", "items": [{"$data": "${lines}", "runs": [{"$data": "${$data}", "t": "${$data}"}]}]}
     assert bound([element], data) == [
@@ -159,7 +159,7 @@ def test_unsupported_template_is_refused_when_loaded(template: object) -> None:
 
 
 def test_template_is_an_object() -> None:
-    """The root of a template is a card."""
+    """A template whose root is not an object is refused."""
     with pytest.raises(TemplateError):
         Template.parse([])
 
@@ -181,7 +181,7 @@ def test_template_is_an_object() -> None:
     ],
 )
 def test_incomplete_data_is_refused(template: object) -> None:
-    """No card is made with a missing value."""
+    """Binding fails if a value is missing."""
     with pytest.raises(BindError):
         bound(template)
 
@@ -194,7 +194,7 @@ def test_values_that_are_not_json_are_refused() -> None:
 
 @pytest.mark.parametrize("text", ["${name}", "{{DATE(2026-11-30T05:19:00Z)}}", "${", "$when", '"}'])
 def test_bound_text_is_never_parsed_again(text: str) -> None:
-    """Text from outside is data, whatever it looks like."""
+    """Text from outside that looks like an expression stays text."""
     shown = bound(["${x}", "a ${x}"], {"x": text, "name": "secret"})
     assert [each.replace("\u200b", "") for each in shown] == [text, f"a {text}"]
     assert not any("{{" in each for each in shown)
@@ -206,8 +206,8 @@ def test_binding_never_creates_a_text_function() -> None:
     assert "{{" not in bound("${x}", {"x": [{"y": "{{TIME()}}"}]})[0]["y"]
 
 
-def test_binding_shares_nothing() -> None:
-    """Changing a card changes neither the next card nor the data."""
+def test_cards_share_nothing_with_the_data_or_each_other() -> None:
+    """Changing one card changes neither the next card nor the data."""
     template = Template.parse({"fixed": [{"a": 1}], "whole": "${x}"})
     data: dict[str, object] = {"x": [{"b": 1}]}
     card: Any = template.bind(data)
@@ -217,7 +217,7 @@ def test_binding_shares_nothing() -> None:
 
 @given(st.recursive(st.text() | st.integers() | st.booleans() | st.none(), st.lists, max_leaves=8))
 def test_any_template_is_loaded_or_refused(tree: object) -> None:
-    """Loading succeeds or raises TemplateError."""
+    """Loading any JSON succeeds or raises TemplateError."""
     try:
         template = Template.parse({"it": tree})
     except TemplateError:

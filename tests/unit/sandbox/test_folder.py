@@ -1,4 +1,4 @@
-"""The folder of a sandbox: one run at a time, and no files of an earlier run."""
+"""Tests for the folder of a sandbox: only one run at a time, and no files of an earlier run."""
 
 import socket
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_run_removes_the_files_of_an_earlier_run(tmp_path: Path) -> None:
 
 
 def test_end_of_the_run_removes_only_its_addresses(tmp_path: Path) -> None:
-    """After the end the rows and the log can still be read, and no address that no longer answers is given."""
+    """After the end, the rows and the log can still be read, but the addresses of the stopped servers are gone."""
     with held(tmp_path):
         (tmp_path / "node-access.db").write_text("rows")
         remember(tmp_path, ADDRESSES)

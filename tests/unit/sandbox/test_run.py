@@ -1,4 +1,4 @@
-"""What `sandbox` prints: the progress of its start, and the welcome, whose lines can be copied."""
+"""Tests for the output of `sandbox`: the progress of its start, and the welcome, whose lines can be copied."""
 
 import asyncio
 import shlex
@@ -31,7 +31,7 @@ def said() -> list[str]:
 async def test_long_step_of_the_start_is_printed_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A person who waits for a download sees that the sandbox still works, and on what."""
+    """A person who waits for a download sees that the sandbox is still working, and on which step."""
     monkeypatch.setattr("bot.sandbox.run.REPEAT", 0)
     progress = Progress()
     progress.begin("starting the bot")
@@ -44,7 +44,7 @@ async def test_long_step_of_the_start_is_printed_again(
 
 
 def test_approver_and_requester_get_a_page_each() -> None:
-    """Each address is alone on its line, and the next line says whose page it is."""
+    """Each address has its own line, and the next line says whose page it is."""
     lines = said()
     assert HANAKO.name in lines[lines.index(APPROVER) + 1]
     assert TARO.name in lines[lines.index(REQUESTER) + 1]
@@ -52,7 +52,7 @@ def test_approver_and_requester_get_a_page_each() -> None:
 
 @pytest.mark.parametrize("called", [".venv/bin/node-access-bot", "/usr/local/bin/node-access-bot"])
 def test_commands_can_be_copied(called: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They name the program as it was called, because a virtual environment may not be on the PATH."""
+    """Commands have the path of the program as it was started: a virtual environment may not be on the PATH."""
     monkeypatch.setattr("sys.argv", [called, "sandbox"])
     commands = [line for line in said() if line.startswith(called)]
     assert len(commands) == 2
@@ -86,7 +86,7 @@ def test_welcome_shows_how_to_print_the_request() -> None:
 
 @pytest.mark.parametrize("locale", CLIENTS)
 def test_generated_configuration_is_valid(locale: str, tmp_path: Path) -> None:
-    """Its only account is the simulated one, read with the bot's credentials; requests can be cancelled there."""
+    """It has only the simulated account, which the bot reads with its own credentials. Requests can be cancelled."""
     path = sandbox._configuration(sandbox.Options(folder=tmp_path, locale=locale))
     configuration = load_configuration(path)
     assert configuration.accounts == (Account(ACCOUNT, (REGION,), cancel_role=CANCELLER_ROLE),)

@@ -1,4 +1,4 @@
-"""bot.sandbox.sandbox: the settings and credentials of the sandbox's bot."""
+"""Tests for bot.sandbox.sandbox: the settings and credentials of the sandbox's bot."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,20 +23,20 @@ TEAMS: Any = SimpleNamespace(
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[SandboxAws]:
-    """A sandbox's AWS."""
+    """Start a sandbox's AWS."""
     with SandboxAws.start() as aws:
         yield aws
 
 
 def test_bot_has_a_client_secret_by_default(aws: SandboxAws, tmp_path: Path) -> None:
-    """Its environment passes the checks of `serve`."""
+    """The environment of the bot passes the checks of `serve`."""
     environ = sandbox._environment(aws, TEAMS, Options(folder=tmp_path))
     settings, _ = load(environ)
     assert (settings.app_credential, settings.app_secret.get_secret_value()) == ("secret", SAMPLE_SECRET)
 
 
 def test_federation_leaves_no_secret_in_the_environment(aws: SandboxAws, tmp_path: Path) -> None:
-    """Neither a client secret nor AWS keys, under any name; and the app trusts this AWS for the bot's role."""
+    """The environment has neither a client secret nor AWS keys. The app trusts this AWS for the bot's role."""
     environ = sandbox._environment(aws, TEAMS, Options(folder=tmp_path, credential=FEDERATION))
     settings, _ = load(environ)
     assert (settings.app_credential, settings.app_secret.get_secret_value()) == (FEDERATION, "")

@@ -1,4 +1,4 @@
-"""The checks of values against botocore's shapes, beyond what botocore checks."""
+"""Tests for validating values against botocore's shapes, where botocore itself checks less."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ STS = botocore.session.get_session().get_service_model("sts")
 
 
 def asked(operation: str, **params: Any) -> list[str]:
-    """Return what is wrong with a request."""
+    """Return the problems of a request."""
     model = (STS if operation == "AssumeRole" else SSM).operation_model(operation)
     assert model.input_shape is not None
     return problems(params, model.input_shape)
@@ -32,8 +32,8 @@ def asked(operation: str, **params: Any) -> list[str]:
         ),
     ],
 )
-def test_what_fits_is_fine(operation: str, params: dict[str, Any]) -> None:
-    """Japanese included, where the model's pattern names Unicode classes."""
+def test_valid_value_has_no_problems(operation: str, params: dict[str, Any]) -> None:
+    """Japanese text is valid where the model's pattern has Unicode classes."""
     assert asked(operation, **params) == []
 
 
@@ -66,16 +66,16 @@ def test_what_fits_is_fine(operation: str, params: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_what_does_not_fit_is_named(operation: str, params: dict[str, Any], word: str) -> None:
-    """Missing, wrong type, unknown, enum, pattern (whole and ASCII), lengths, at any depth."""
+def test_every_kind_of_problem_is_named(operation: str, params: dict[str, Any], word: str) -> None:
+    """Checked are missing and unknown members, types, enums, patterns and lengths, at any depth."""
     assert word in "; ".join(asked(operation, **params))
 
 
 @pytest.mark.parametrize(
     ("name", "fits"), [("taro.yamada+1@例.jp", True), ("e\u0301", True), ("a b", False), ("a\n", False)]
 )
-def test_classes_of_unicode_are_what_they_mean(name: str, fits: bool) -> None:
-    """A pattern that names letters, marks, symbols and punctuation takes these, and neither blanks nor controls."""
+def test_unicode_classes_match_their_categories_only(name: str, fits: bool) -> None:
+    """Classes for letters, marks, symbols and punctuation match neither blanks nor control characters."""
     model = botocore.session.get_session().get_service_model("identitystore").operation_model("DescribeUser")
     assert model.output_shape is not None
     shape = model.output_shape.members["UserName"]

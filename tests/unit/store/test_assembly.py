@@ -1,4 +1,4 @@
-"""bot.store.assembly: the store that a setting names."""
+"""Tests for bot.store.assembly: choosing the store from a setting."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from bot.store.sqlite.store import SqliteStore
 
 
 def test_setting_names_the_store(tmp_path: Path) -> None:
-    """A file or a table; naming it opens and creates nothing."""
+    """The setting selects a file or a table. Selecting it opens and creates nothing."""
     assert isinstance(store_at(f"sqlite:{tmp_path}/a:b.db", region=None), SqliteStore)
     assert isinstance(store_at("dynamodb:rows", region="ap-northeast-1"), DynamoStore)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_table_without_a_region_is_a_programming_error() -> None:
-    """The settings refuse it earlier."""
+    """The settings already refuse a table without a Region."""
     with pytest.raises(ValueError, match="Region"):
         store_at("dynamodb:rows", region=None)

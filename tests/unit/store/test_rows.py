@@ -1,4 +1,4 @@
-"""bot.store.rows: rows are read as they were written, and unreadable rows raise clear errors."""
+"""Tests for bot.store.rows: rows are read as they were written, and unreadable rows raise clear errors."""
 
 import json
 import traceback
@@ -35,14 +35,14 @@ ROW = Record(key_of(1), NOW, version=1)
 @given(record=values(Record))
 @SOME_EXAMPLES
 def test_row_survives_encoding_and_decoding(record: Record) -> None:
-    """Any row equals its decoded JSON."""
+    """Decoding the JSON of a row gives an equal row."""
     assert decode(RECORD, encode(RECORD, storable(record)), where="row") == record
 
 
 @given(record=values(Record))
 @SOME_EXAMPLES
 def test_written_and_read_rows_have_the_same_repr(record: Record) -> None:
-    """Digests are made of representations, so both must be equal."""
+    """Digests are computed from `repr`, so both must be equal."""
     kept = replace(storable(record), requester=None)  # sets have no order
     assert repr(decode(RECORD, encode(RECORD, kept), where="row")) == repr(kept)
 
@@ -50,45 +50,45 @@ def test_written_and_read_rows_have_the_same_repr(record: Record) -> None:
 @given(record=values(Record))
 @SOME_EXAMPLES
 def test_storable_is_idempotent(record: Record) -> None:
-    """A second call changes nothing and copies nothing."""
+    """A second call changes nothing and returns the same object."""
     kept = storable(record)
     assert storable(kept) is kept
 
 
 def test_times_are_stored_in_utc() -> None:
-    """The original time zone does not matter."""
+    """A time in any time zone is converted to UTC."""
     row = storable(replace(ROW, requeue_at=NOW.astimezone(TOKYO)))
     assert row.requeue_at == NOW
     assert row.requeue_at.tzinfo is UTC
 
 
 def test_time_without_a_time_zone_is_refused() -> None:
-    """It is an error, not a guess."""
+    """It raises an error instead of guessing a zone."""
     with pytest.raises(ValueError, match="time zone"):
         storable(replace(ROW, requeue_at=NOW.replace(tzinfo=None)))
 
 
 def test_lone_surrogates_are_replaced() -> None:
-    """JSON allows them, no store does; they must not prevent a write."""
+    """JSON allows them, but no store does, so they must not make a write fail."""
     entry = AuditEntry(NOW, "clicked", person_name="a\ud800b 佐藤")
     assert decode(AUDIT_ENTRY, encode(AUDIT_ENTRY, storable(entry)), where="entry").person_name == "a?b 佐藤"
 
 
 def test_chat_survives_encoding_and_decoding() -> None:
-    """A personal chat equals its decoded JSON."""
+    """Decoding the JSON of a personal chat gives an equal chat."""
     chat = PersonalChat(Person("id", "tenant", "佐藤 花子"), "a:1", "https://smba.example.com/")
     assert decode(PERSONAL_CHAT, encode(PERSONAL_CHAT, chat), where="chat") == chat
 
 
 def test_members_of_a_newer_minor_version_are_skipped() -> None:
-    """A row with unknown members is read."""
+    """A row with unknown members can still be read."""
     stored = json.loads(encode(RECORD, ROW)) | {"colour": "green"}
     stored["key"]["planet"] = "earth"
     assert decode(RECORD, json.dumps(stored), where="row") == ROW
 
 
 def test_members_missing_in_old_rows_have_defaults() -> None:
-    """A row with only key and creation time is read."""
+    """A row with only its key and its time of creation can be read."""
     stored = {"key": {"account": "1", "region": "r", "ops_item_id": "oi"}, "created_at": "2026-04-01T09:00:00Z"}
     assert decode(RECORD, json.dumps(stored), where="row").surfaces == ()
 
@@ -113,7 +113,7 @@ def test_unreadable_row_names_row_and_member(stored: str, problem: str) -> None:
 
 
 def test_error_does_not_quote_stored_text() -> None:
-    """A broken member may hold text that a person wrote; it stays out of the message and of the trace."""
+    """A broken member may hold text that a person wrote, so neither the message nor the stack trace contains it."""
     words = str(key_of(7))  # not in the source of this test, which a trace shows
     with pytest.raises(RowUnreadable) as caught:
         decode(RECORD, json.dumps({"version": words}), where="row")
@@ -122,19 +122,19 @@ def test_error_does_not_quote_stored_text() -> None:
 
 
 def test_changed_row_has_the_next_version() -> None:
-    """The version grows by one, even if the change sets another."""
+    """The version grows by one, even if the change itself sets another version."""
     row, _ = apply_change(ROW, ROW.key, lambda row: replace(row, reconcile_failures=1, version=70), now=NOW)
     assert (row.version, row.reconcile_failures) == (2, 1)
 
 
 def test_missing_row_is_created_at_the_given_time() -> None:
-    """The change gets a new row, created at `now`."""
+    """The change function gets a new row that was created at `now`."""
     row, _ = apply_change(None, ROW.key, lambda row: replace(row, reconcile_failures=1), now=NOW)
     assert row == replace(ROW, reconcile_failures=1)
 
 
 def test_unchanged_row_keeps_its_version() -> None:
-    """The version shows that there is nothing to write."""
+    """An equal version shows that nothing has to be written."""
     assert apply_change(ROW, ROW.key, replace, now=NOW) == (ROW, ())
     assert apply_change(None, ROW.key, lambda row: row, now=NOW)[0].version == 0
 
@@ -144,7 +144,7 @@ def test_unchanged_row_keeps_its_version() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Stored before `requeue_at` and `identified` got their names."""
+    """A class with fields that were stored before they were renamed to `requeue_at` and `identified`."""
 
     requeue_at: datetime | None = None
     identified: bool = False
@@ -153,7 +153,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Diary:
-    """Holds renamed fields one level down."""
+    """A class that holds renamed fields one level deeper."""
 
     visits: tuple[Visit, ...] = ()
     last: Visit | None = None
@@ -166,29 +166,29 @@ VISIT = Visit(requeue_at=NOW, identified=True, note="a")
 
 
 def test_renamed_field_is_written_under_its_stored_name() -> None:
-    """At any depth of a row; other fields are stored under their own names."""
+    """The rule holds at any depth of a row. Other fields are stored under their own names."""
     assert encode(DIARY, Diary((VISIT,), VISIT)) == STORED_DIARY
 
 
 def test_renamed_field_is_read_under_its_stored_name() -> None:
-    """Values that an earlier version wrote are kept."""
+    """Values that an earlier version wrote are still read."""
     assert decode(DIARY, STORED_DIARY, where="row") == Diary((VISIT,), VISIT)
 
 
 def test_python_name_of_a_renamed_field_is_not_read() -> None:
-    """It is an unknown member like any other."""
+    """In a stored row, the Python name is an unknown member."""
     stored = STORED_VISIT.replace('"placed":true', '"identified":true')
     assert decode(DIARY, f'{{"last":{stored}}}', where="row").last == replace(VISIT, identified=False)
 
 
 def test_error_names_the_stored_member() -> None:
-    """The person on call finds the member in the row by the name in the error."""
+    """The person on call can find the member in the stored row by the name in the error."""
     with pytest.raises(RowUnreadable, match=r"last\.placed: bool_type"):
         decode(DIARY, '{"last":{"placed":"yes"}}', where="row")
 
 
 def test_list_of_rows_has_the_stored_names() -> None:
-    """`show` prints rows as they are stored."""
+    """The command `show` prints rows as they are stored."""
     assert adapter_of(list[Visit]).dump_json([VISIT], by_alias=True).decode() == f"[{STORED_VISIT}]"
 
 
@@ -201,7 +201,7 @@ def test_list_of_rows_has_the_stored_names() -> None:
     ],
 )
 def test_wrong_stored_name_is_refused_at_import(names: dict[str, str], problem: str) -> None:
-    """An entry without effect, or one that mixes two fields, is an error and loses no value."""
+    """An entry that has no effect, or maps two fields to one name, raises an error, so no value is lost."""
     with pytest.raises(ValueError, match=problem):
         adapter_of(Diary, {Visit: names})
 

@@ -1,4 +1,4 @@
-"""The edge on loopback, for the tests of its parts."""
+"""The running Teams side of the bot on loopback, as a fixture for the tests of its parts."""
 
 from collections.abc import AsyncIterator
 

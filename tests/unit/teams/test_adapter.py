@@ -1,4 +1,4 @@
-"""bot.teams.inbound.adapter: the SDK runs verified turns, and neither authenticates nor sends."""
+"""Tests for bot.teams.inbound.adapter: the SDK runs verified turns, and neither authenticates nor sends."""
 
 from collections.abc import Awaitable, Callable
 
@@ -31,7 +31,7 @@ def test_sdk_accepts_no_unverified_request() -> None:
 async def test_sending_through_the_turn_context_is_refused(
     send: Callable[[TurnContext], Awaitable[object]], ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """The SDK's way to send raises an error that names the supported way; Teams gets nothing."""
+    """Sending through the SDK raises an error that names the supported way. Nothing reaches Teams."""
     raised: list[str] = []
 
     async def turn(context: TurnContext) -> None:

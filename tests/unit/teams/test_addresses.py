@@ -1,4 +1,4 @@
-"""bot.teams.net.addresses: which addresses the bot may call, and which hosts get its token."""
+"""Tests for bot.teams.net.addresses: which addresses the bot may call, and which hosts get its token."""
 
 import pytest
 
@@ -20,7 +20,7 @@ HOSTS = ServiceHosts(["smba.trafficmanager.net", " *.Teams.Example.com", "127.0.
     ],
 )
 def test_listed_hosts_are_accepted(url: str) -> None:
-    """A listed host gets the token over https, loopback over http too."""
+    """A listed host gets the token over https. A listed loopback host gets it over http too."""
     assert HOSTS.base(url) == url.rstrip("/")
 
 
@@ -61,18 +61,18 @@ def test_listed_hosts_are_accepted(url: str) -> None:
     ],
 )
 def test_everything_else_is_refused(url: str) -> None:
-    """A host gets no token if it is not listed, not https, or ambiguous between parsers."""
+    """A host gets no token if it is not listed, does not use https, or is parsed differently by different parsers."""
     with pytest.raises(AddressRefused):
         HOSTS.base(url)
 
 
 def test_empty_list_refuses_everything() -> None:
-    """Without listed hosts none is allowed, loopback included."""
+    """Without listed hosts, no host is allowed, not even loopback."""
     with pytest.raises(AddressRefused):
         ServiceHosts([]).base("http://127.0.0.1/")
 
 
 @pytest.mark.parametrize("url", ["http://localhost/x", "http://[::1]:80/", "http://127.9.9.9/", "https://example.com"])
 def test_plain_http_is_for_loopback_only(url: str) -> None:
-    """Only loopback works without TLS."""
+    """Any address other than loopback needs TLS."""
     assert checked(url).hostname

@@ -1,4 +1,4 @@
-"""bot.teams.outbound.circuit_breaker: a conversation that hangs or fails is closed, and no other."""
+"""Tests for bot.teams.outbound.circuit_breaker: calls into a conversation that hangs or fails stop for a while."""
 
 from contextlib import ExitStack
 
@@ -29,7 +29,7 @@ def fail(circuit: CircuitBreaker, error: BaseException | None = None) -> None:
 
 
 def wait(circuit: CircuitBreaker, conversation: str = CHANNEL) -> float:
-    """Return the seconds until a call may pass; 0 if it passes now."""
+    """Return the seconds until a call is allowed, or 0 if it is allowed now."""
     try:
         with circuit.passing(conversation):
             return 0.0
@@ -38,7 +38,7 @@ def wait(circuit: CircuitBreaker, conversation: str = CHANNEL) -> float:
 
 
 def test_only_some_calls_into_a_conversation_run_at_once(circuit: CircuitBreaker) -> None:
-    """The next call raises; another conversation is open, and so is this one when a call has ended."""
+    """One call too many raises an error. Another conversation is not affected, and a finished call makes room."""
     with ExitStack() as calls:
         for _ in range(IN_FLIGHT):
             calls.enter_context(circuit.passing(CHANNEL))
@@ -47,8 +47,8 @@ def test_only_some_calls_into_a_conversation_run_at_once(circuit: CircuitBreaker
     assert wait(circuit) == 0.0
 
 
-async def test_failures_close_it_for_longer_and_longer(circuit: CircuitBreaker, clock: ManualClock) -> None:
-    """The pause doubles, up to a minute."""
+async def test_repeated_failures_double_the_pause(circuit: CircuitBreaker, clock: ManualClock) -> None:
+    """The pause after each failure in a row is twice as long, up to a minute."""
     pauses = []
     for _ in range(8):
         fail(circuit)
@@ -57,8 +57,8 @@ async def test_failures_close_it_for_longer_and_longer(circuit: CircuitBreaker, 
     assert pauses == [FIRST_PAUSE, 4.0, 8.0, 16.0, 32.0, LONGEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE]
 
 
-async def test_a_successful_call_opens_it_again(circuit: CircuitBreaker, clock: ManualClock) -> None:
-    """The next failure counts as the first."""
+async def test_a_successful_call_ends_the_pauses(circuit: CircuitBreaker, clock: ManualClock) -> None:
+    """The next failure counts as the first one again."""
     for _ in range(3):
         fail(circuit)
         await clock.advance(wait(circuit))
@@ -69,19 +69,19 @@ async def test_a_successful_call_opens_it_again(circuit: CircuitBreaker, clock: 
 
 @pytest.mark.parametrize("answer", [ChatRefused(ChatProblem.BLOCKED), ChatThrottled(3)])
 def test_an_error_response_is_no_failure(circuit: CircuitBreaker, answer: Exception) -> None:
-    """Throttled and refused calls were answered."""
+    """Teams did answer throttled and refused calls, so they do not count."""
     fail(circuit, answer)
     assert wait(circuit) == 0.0
 
 
 def test_a_cancelled_call_is_a_failure(circuit: CircuitBreaker) -> None:
-    """A caller that gave up closes the conversation for the others."""
+    """If a caller gives up, other calls into the conversation are paused too."""
     fail(circuit, TimeoutError())
     assert wait(circuit) == FIRST_PAUSE
 
 
-def test_calls_that_fail_side_by_side_are_one_failure(circuit: CircuitBreaker) -> None:
-    """Three hanging calls count as one failure, not as three in a row."""
+def test_concurrent_failures_count_as_one(circuit: CircuitBreaker) -> None:
+    """Three calls that hang at the same time are not three failures in a row."""
     calls = [circuit.passing(CHANNEL) for _ in range(IN_FLIGHT)]
     for call in calls:
         call.__enter__()
@@ -91,8 +91,8 @@ def test_calls_that_fail_side_by_side_are_one_failure(circuit: CircuitBreaker) -
     assert wait(circuit) == FIRST_PAUSE
 
 
-async def test_a_clock_that_is_set_back_closes_nothing_for_long(circuit: CircuitBreaker, clock: ManualClock) -> None:
-    """A pause that is longer than the maximum is ignored."""
+async def test_a_clock_that_is_set_back_does_not_lengthen_a_pause(circuit: CircuitBreaker, clock: ManualClock) -> None:
+    """A remaining pause that is longer than the maximum is ignored."""
     await clock.advance(86400)
     fail(circuit)
     circuit._clock = ManualClock()

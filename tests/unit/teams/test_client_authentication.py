@@ -1,4 +1,4 @@
-"""bot.teams.login.client_authentication: a rotated client secret, and AWS federation."""
+"""Tests for bot.teams.login.client_authentication: a rotated client secret, and AWS federation."""
 
 from collections.abc import AsyncIterator
 
@@ -27,7 +27,7 @@ TOKEN = "oauth2/v2.0/token$"
 
 
 class Proving:
-    """Credentials with any proof, against FakeMicrosoft."""
+    """Token requests to FakeMicrosoft with any kind of client authentication."""
 
     def __init__(self, ms: FakeMicrosoft, clock: Ticker) -> None:
         self.ms, self.clock, self.session = ms, clock, open_session()
@@ -47,7 +47,7 @@ class Proving:
         return self.by(RotatingSecret(source, clock=self.clock))
 
     def sent(self) -> list[str]:
-        """Return the posted forms as text."""
+        """Return the forms that were posted to the login, as text."""
         return [str(call.body) for call in self.ms.faults.matching("POST", TOKEN)]
 
 
@@ -67,7 +67,7 @@ def source() -> FakeSecretSource:
 
 
 async def test_a_rotated_secret_is_used_at_the_next_renewal(proving: Proving, source: FakeSecretSource) -> None:
-    """A secret older than five minutes is read again, because the old one may be deleted soon after a rotation."""
+    """A secret that was read more than five minutes ago is read again, because a rotation may soon delete it."""
     credentials = proving.stored(source)
     first = await credentials.bearer()
     source.value = "rotated"
@@ -79,12 +79,12 @@ async def test_a_rotated_secret_is_used_at_the_next_renewal(proving: Proving, so
         await credentials._renewal.join()
 
     assert await credentials.bearer() != first
-    assert (source.reads, len(proving.sent())) == (2, 2)  # no request was refused on the way
+    assert (source.reads, len(proving.sent())) == (2, 2)  # no request was refused in between
     assert [line["event"] for line in lines] == ["app_secret_changed", "connector_token_renewed"]
 
 
 async def test_a_secret_that_is_refused_is_read_again_at_once(proving: Proving, source: FakeSecretSource) -> None:
-    """An immediate rotation costs one refused request, and callers do not notice."""
+    """An immediate rotation costs one refused request, which callers do not notice."""
     credentials = proving.stored(source)
     credentials.forget(await credentials.bearer())
     source.value = "rotated"
@@ -95,7 +95,7 @@ async def test_a_secret_that_is_refused_is_read_again_at_once(proving: Proving, 
 
 
 async def test_a_refused_and_unchanged_secret_is_not_sent_twice(proving: Proving, source: FakeSecretSource) -> None:
-    """Each try reads the secret again and sends one request to Entra."""
+    """Each attempt reads the secret again and sends one request to Entra."""
     source.value = "wrong"
     credentials = proving.stored(source)
     with pytest.raises(ChatRefused):
@@ -109,7 +109,7 @@ async def test_a_refused_and_unchanged_secret_is_not_sent_twice(proving: Proving
 
 
 async def test_the_known_secret_stays_in_use_while_the_vault_fails(proving: Proving, source: FakeSecretSource) -> None:
-    """The log has the vault's code; the token is renewed, and a refusal does not drop the secret."""
+    """The vault's error code is logged. Tokens are renewed with the known secret, even after Entra refused it once."""
     credentials = proving.stored(source)
     first = await credentials.bearer()
     credentials.forget(first)
@@ -131,7 +131,7 @@ async def test_the_known_secret_stays_in_use_while_the_vault_fails(proving: Prov
 
 
 async def test_a_vault_that_never_answered_is_an_outage(proving: Proving, source: FakeSecretSource) -> None:
-    """Without a secret nothing is sent to Entra; the vault is read again after a pause."""
+    """Without a secret, no request goes to Entra. After a pause, the vault is read again."""
     source.problem = "AccessDeniedException"
     credentials = proving.stored(source)
     with structlog.testing.capture_logs() as lines, pytest.raises(ChatUnavailable):
@@ -145,7 +145,7 @@ async def test_a_vault_that_never_answered_is_an_outage(proving: Proving, source
 
 
 async def test_an_outage_of_the_login_does_not_hammer_the_vault(proving: Proving, source: FakeSecretSource) -> None:
-    """A secret that was just read is not read again for every try."""
+    """A secret that was read a moment ago is not read again for every attempt."""
     proving.ms.fault("POST", TOKEN, status=503, times=None)
     credentials = proving.stored(source)
     for _ in range(10):
@@ -166,15 +166,15 @@ async def test_a_clock_that_was_set_back_does_not_keep_a_secret_for_ever(
     assert source.reads == 2
 
 
-# --- a statement
+# --- an assertion from AWS
 
 
 async def test_each_request_gets_a_new_assertion(proving: Proving, source: FakeSecretSource) -> None:
-    """It is sent as the client assertion with its type and without any secret; none is cached."""
+    """The form has a new client assertion with its type and no secret. Assertions are not cached."""
     credentials = proving.by(Federation(source))
     for statement in ("statement-1", "statement-2"):
         source.value = statement
-        with pytest.raises(ChatRefused):  # FakeMicrosoft knows secrets alone
+        with pytest.raises(ChatRefused):  # FakeMicrosoft accepts only secrets
             await credentials.bearer()
         proving.clock.seconds += RETRY_GAP
 
@@ -189,7 +189,7 @@ async def test_each_request_gets_a_new_assertion(proving: Proving, source: FakeS
 
 
 async def test_without_an_assertion_nothing_is_sent(proving: Proving, source: FakeSecretSource) -> None:
-    """AWS's code is in the log; for callers it is an outage, which ends when AWS answers."""
+    """AWS's error code is logged. Callers see an outage, which ends when AWS answers."""
     source.problem = "OutboundWebIdentityFederationDisabledException"
     with structlog.testing.capture_logs() as lines, pytest.raises(ChatUnavailable):
         await proving.by(Federation(source)).bearer()

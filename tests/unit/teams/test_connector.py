@@ -1,4 +1,4 @@
-"""Outbound calls: what is sent, what is repeated, who gets the token."""
+"""Tests for outbound calls: what is sent, what is repeated, and which hosts get the token."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,8 +29,8 @@ def posts(ms: FakeMicrosoft) -> int:
 # What is sent
 
 
-async def test_thread_reply_and_update(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A thread is started, answered and changed in place."""
+async def test_thread_is_started_answered_and_updated(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The bot starts a thread, replies in it, and changes the first message."""
     thread = await edge.connector.create_channel_thread(
         ms.service_url, channel=APPROVERS, tenant_id=TENANT_ID, activity=TEXT
     )
@@ -62,7 +62,7 @@ async def test_thread_body_is_the_documented_one(ms: FakeMicrosoft, edge: Edge) 
 
 @pytest.mark.parametrize("member", [HANAKO.id, HANAKO.object_id])
 async def test_personal_chat_is_the_same_every_time(member: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """A second request for the chat of a person returns the same id, for both kinds of member id."""
+    """Opening the chat with a person again returns the same id, for both kinds of member id."""
     chats = {
         await edge.connector.create_personal_conversation(ms.service_url, member=member, tenant_id=TENANT_ID)
         for _ in range(2)
@@ -86,7 +86,7 @@ async def test_personal_chat_body_is_the_documented_one(ms: FakeMicrosoft, edge:
 
 
 async def test_personal_chat_without_installation_is_refused(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A person without the bot cannot get messages, and the caller gets exactly this problem."""
+    """A person who has not installed the bot cannot get messages. The caller gets exactly this problem."""
     ms.world.not_installed.add(ICHIRO.id)
 
     with pytest.raises(ChatRefused) as refused:
@@ -96,7 +96,7 @@ async def test_personal_chat_without_installation_is_refused(ms: FakeMicrosoft, 
 
 
 async def test_roster_comes_page_by_page(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A roster of 1,200 people is read in pages of 500, everybody once."""
+    """A roster of 1,200 people is read in pages of 500, and every person is read once."""
     people = crowd(1200)
     ms.world.add_channel("19:big@thread.tacv2", members=people)
 
@@ -110,7 +110,7 @@ async def test_roster_comes_page_by_page(ms: FakeMicrosoft, edge: Edge) -> None:
 
 
 async def test_roster_without_an_end_is_unavailable(ms: FakeMicrosoft, edge: Edge) -> None:
-    """Endless continuation tokens do not keep the bot reading."""
+    """If continuation tokens never end, the bot stops reading."""
     ms.fault("GET", "pagedmembers", status=200, body='{"members": [], "continuationToken": "x"}', times=None)
 
     with pytest.raises(ChatUnavailable):
@@ -119,7 +119,7 @@ async def test_roster_without_an_end_is_unavailable(ms: FakeMicrosoft, edge: Edg
 
 @pytest.mark.parametrize("key", [MEI.id, MEI.object_id, MEI.upn])
 async def test_member_is_found_by_any_id(key: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """By `29:` id, Entra object id or UPN."""
+    """A member is found by `29:` id, by Entra object id and by UPN."""
     member = await edge.connector.get_member(ms.service_url, conversation=APPROVERS, member=key)
 
     assert (member.id, member.object_id, member.user_principal_name, member.tenant_id, member.role) == (
@@ -131,8 +131,8 @@ async def test_member_is_found_by_any_id(key: str, ms: FakeMicrosoft, edge: Edge
     )
 
 
-async def test_strangers_and_invalid_members_are_unknown_persons(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A person outside the roster and a response without a member raise the same error."""
+async def test_non_members_and_invalid_members_are_unknown_people(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A person outside the roster and a response without a valid member raise the same error."""
     with pytest.raises(ChatRefused) as stranger:
         await edge.connector.get_member(ms.service_url, conversation=APPROVERS, member="29:nobody")
     ms.fault("GET", "/members/", status=200, body='{"name": "no id"}')
@@ -182,7 +182,7 @@ async def test_update_is_repeated(how: dict[str, Any], ms: FakeMicrosoft, edge: 
 
 
 async def test_outage_raises_after_three_attempts(ms: FakeMicrosoft, edge: Edge) -> None:
-    """With less than two seconds of waiting."""
+    """The waits between the attempts take less than two seconds in total."""
     ms.fault("PUT", ACTIVITIES, status=503, times=None)
 
     with pytest.raises(ChatUnavailable) as gone:
@@ -193,7 +193,7 @@ async def test_outage_raises_after_three_attempts(ms: FakeMicrosoft, edge: Edge)
 
 
 async def test_500_is_not_repeated(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The vendor asks not to repeat a 500."""
+    """Microsoft asks clients not to repeat a call after status 500."""
     ms.fault("PUT", ACTIVITIES, status=500)
 
     with pytest.raises(ChatUnavailable):
@@ -212,7 +212,7 @@ async def test_short_throttling_is_waited_out(ms: FakeMicrosoft, edge: Edge) -> 
 
 
 async def test_long_throttling_is_raised_to_the_caller(ms: FakeMicrosoft, edge: Edge) -> None:
-    """Calls must not sleep long under a lease: the error has the seconds."""
+    """A call must not sleep long while its row is leased, so the error says how many seconds to wait."""
     ms.fault("POST", ACTIVITIES, status=429, headers={"Retry-After": "30"})
 
     with pytest.raises(ChatThrottled) as throttled:
@@ -222,7 +222,7 @@ async def test_long_throttling_is_raised_to_the_caller(ms: FakeMicrosoft, edge: 
 
 
 async def test_long_retry_after_of_a_503_is_raised_to_the_caller(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The call does not wait for a long outage either."""
+    """A call does not wait for the end of a long outage."""
     ms.fault("POST", ACTIVITIES, status=503, headers={"Retry-After": "30"})
 
     with pytest.raises(ChatUnavailable):
@@ -232,7 +232,7 @@ async def test_long_retry_after_of_a_503_is_raised_to_the_caller(ms: FakeMicroso
 
 
 async def test_refused_token_is_replaced_once(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A token that the Connector refuses is replaced and the call repeated, once."""
+    """If the Connector refuses a token, the bot gets a new one and repeats the call once."""
     await post(edge, ms)
     ms.sign_in.revoke_tokens()
     await post(edge, ms)
@@ -246,7 +246,7 @@ async def test_refused_token_is_replaced_once(ms: FakeMicrosoft, edge: Edge) -> 
 
 
 async def test_no_connection_is_repeated_and_not_ambiguous(clock: Ticker) -> None:
-    """Without a connection nothing was sent: even a post is repeated, and its failure is not ambiguous."""
+    """Without a connection nothing was sent, so even a post is repeated, and its failure is not ambiguous."""
     async with FakeMicrosoft(now=clock.epoch) as ms, running_edge(ms, clock=clock) as edge:
         await edge.credentials.bearer()
         closed = await _closed_port()
@@ -259,7 +259,7 @@ async def test_no_connection_is_repeated_and_not_ambiguous(clock: Ticker) -> Non
 
 
 async def test_blocked_writes_are_refused(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The special error body of a blocked conversation is parsed."""
+    """The unusual error body of a blocked conversation is parsed."""
     ms.world.blocked.add(APPROVERS)
 
     with pytest.raises(ChatRefused) as refused:
@@ -270,7 +270,7 @@ async def test_blocked_writes_are_refused(ms: FakeMicrosoft, edge: Edge) -> None
 
 @pytest.mark.parametrize("body", ["", "{}", '{"id": 5}', "[]", "junk", '{"id": ""}'])
 async def test_post_without_an_id_is_ambiguous(body: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """A post that was accepted without an id does not count as successful."""
+    """A post that Teams accepts without returning an id does not count as successful."""
     ms.fault("POST", ACTIVITIES, status=201, body=body)
 
     with pytest.raises(ChatUnavailable) as lost:
@@ -280,14 +280,14 @@ async def test_post_without_an_id_is_ambiguous(body: str, ms: FakeMicrosoft, edg
 
 
 async def test_endless_response_is_not_read_to_its_end(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A roster larger than any real one raises instead of filling the memory."""
+    """A response larger than any real roster raises an error before it fills the memory."""
     ms.fault("GET", "pagedmembers", status=200, body=" " * (READ_LIMIT + 1), times=None)
 
     with pytest.raises(ChatUnavailable):
         await edge.connector.get_paged_members(ms.service_url, conversation=APPROVERS)
 
 
-# Who gets the token
+# Which hosts get the token
 
 
 @pytest.fixture
@@ -333,8 +333,8 @@ async def test_redirects_are_not_followed(
     assert (refused.value.detail, heard, posts(ms)) == ("redirected", [], 1)
 
 
-async def test_ids_cannot_leave_their_place_in_the_path(ms: FakeMicrosoft, edge: Edge) -> None:
-    """An id with slashes, dots or a query stays one segment of the path."""
+async def test_id_stays_one_segment_of_the_path(ms: FakeMicrosoft, edge: Edge) -> None:
+    """Slashes, dots and queries in an id are escaped."""
     with pytest.raises(ChatRefused):
         await post(edge, ms, "../../v3/conversations/x?y#z")
 
@@ -344,7 +344,7 @@ async def test_ids_cannot_leave_their_place_in_the_path(ms: FakeMicrosoft, edge:
 
 
 async def test_proxy_of_the_environment_is_used(ms: FakeMicrosoft, clock: Ticker, monkeypatch: Any) -> None:
-    """If `HTTPS_PROXY` is set, the call opens a tunnel through this proxy, and the proxy does not see the token."""
+    """If `HTTPS_PROXY` is set, the call goes through a tunnel of this proxy, which does not see the token."""
     asked: list[bytes] = []
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

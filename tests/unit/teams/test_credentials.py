@@ -1,4 +1,4 @@
-"""bot.teams.login.credentials: one fetch for all callers, renewal ahead of time, nothing logged."""
+"""Tests for bot.teams.login.credentials: one fetch for all callers, renewal ahead of time, no secret in the log."""
 
 import asyncio
 
@@ -48,7 +48,7 @@ async def test_token_is_renewed_in_the_background(ms: FakeMicrosoft, edge: Edge,
 
 
 async def test_failing_renewal_leaves_the_old_token_in_use(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """An outage of the login has no effect while the old token is valid."""
+    """An outage of the login has no effect as long as the old token is valid."""
     old = await edge.credentials.bearer()
     clock.seconds += EXPIRES_IN - RENEW_AHEAD + 1
     ms.fault("POST", TOKEN, status=503, times=None)
@@ -57,7 +57,7 @@ async def test_failing_renewal_leaves_the_old_token_in_use(ms: FakeMicrosoft, ed
 
 
 async def test_outage_of_the_login_is_retried_every_five_seconds(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """Without a token every call raises unavailable; the first token ends that."""
+    """Until there is a token, every call raises that the login is unavailable."""
     ms.fault("POST", TOKEN, drop="before", times=None)
     for _ in range(10):
         with pytest.raises(ChatUnavailable) as failed:
@@ -71,7 +71,7 @@ async def test_outage_of_the_login_is_retried_every_five_seconds(ms: FakeMicroso
 
 
 async def test_refused_app_is_a_permanent_refusal(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A wrong secret differs from an outage and has Entra's own code."""
+    """A wrong secret raises another error than an outage does, with Entra's own code."""
     ms.fault("POST", TOKEN, status=401, body='{"error": "invalid_client", "error_description": "AADSTS7000215"}')
 
     with pytest.raises(ChatRefused) as refused:
@@ -95,7 +95,7 @@ async def test_refused_app_is_a_permanent_refusal(ms: FakeMicrosoft, edge: Edge)
     ],
 )
 async def test_invalid_responses_are_unavailable(answer: dict[str, object], ms: FakeMicrosoft, edge: Edge) -> None:
-    """Any other response counts as an outage; the secret does not follow redirects."""
+    """Any other response counts as an outage. A redirect does not carry the secret to another address."""
     ms.fault("POST", TOKEN, **answer)
 
     with pytest.raises(ChatUnavailable):
@@ -105,7 +105,7 @@ async def test_invalid_responses_are_unavailable(answer: dict[str, object], ms: 
 
 
 async def test_refused_token_is_dropped_once(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A token that the Connector refused is replaced, and its replacement is not dropped for it."""
+    """A token that the Connector refused is replaced. A second refusal of the old token does not drop the new one."""
     old = await edge.credentials.bearer()
     edge.credentials.forget(old)
     new = await edge.credentials.bearer()
@@ -115,7 +115,7 @@ async def test_refused_token_is_dropped_once(ms: FakeMicrosoft, edge: Edge) -> N
 
 
 async def test_secret_and_token_are_in_no_log_line(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """Neither the app's secret nor its token is ever logged."""
+    """The log never contains the app's secret or its token."""
     with structlog.testing.capture_logs() as lines:
         token = await edge.credentials.bearer()
         edge.credentials.forget(token)
@@ -130,7 +130,7 @@ async def test_secret_and_token_are_in_no_log_line(ms: FakeMicrosoft, edge: Edge
 
 
 async def test_plain_authority_is_refused_at_the_start(clock: Ticker) -> None:
-    """The secret is sent over https, except on loopback."""
+    """The login must use https, except on loopback, because the secret is sent to it."""
     async with open_session() as session:
         with pytest.raises(AddressRefused):
             Entra(

@@ -1,4 +1,4 @@
-"""bot.teams.wire.errors: the Connector's responses as errors."""
+"""Tests for bot.teams.wire.errors: the Connector's responses as errors."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -53,8 +53,8 @@ def coded(code: str) -> str:
         (403, coded("BotDisabledByUser"), ChatProblem.BLOCKED),
     ],
 )
-def test_permanent_refusals_carry_their_problem(status: int, body: str, problem: ChatProblem) -> None:
-    """Each documented or assumed code, in each known form, maps to a ChatProblem."""
+def test_each_permanent_refusal_has_its_problem(status: int, body: str, problem: ChatProblem) -> None:
+    """Each documented or assumed code, in each known form, gives its ChatProblem."""
     error = judged(status, body)
 
     assert isinstance(error, ChatRefused)
@@ -66,7 +66,7 @@ def test_permanent_refusals_carry_their_problem(status: int, body: str, problem:
     [(408, True), (412, False), (425, False), (500, True), (502, True), (503, False), (504, True), (520, True)],
 )
 def test_lost_posts_are_ambiguous(status: int, ambiguous: bool) -> None:
-    """A new message may be in the channel unless the status guarantees that it was not accepted."""
+    """A new message may be in the channel, unless the status guarantees that Teams did not accept it."""
     error, repeated = judged(status), judged(status, creates=False)
 
     assert isinstance(error, ChatUnavailable)
@@ -88,7 +88,7 @@ def test_lost_posts_are_ambiguous(status: int, ambiguous: bool) -> None:
     ],
 )
 def test_throttling_has_the_seconds_to_wait(header: str, seconds: float) -> None:
-    """`Retry-After` is parsed and bounded; the default is one second."""
+    """The seconds come from `Retry-After`, within limits. The default is one second."""
     error = judged(429, Retry_After=header)
 
     assert isinstance(error, ChatThrottled)
@@ -96,13 +96,13 @@ def test_throttling_has_the_seconds_to_wait(header: str, seconds: float) -> None
 
 
 def test_retry_after_may_be_a_date() -> None:
-    """The other form that HTTP allows is parsed too."""
+    """HTTP also allows a date in `Retry-After`, and the bot parses it."""
     assert retry_after(format_datetime(NOW + timedelta(seconds=30), usegmt=True), now=NOW) == 30.0
 
 
 @given(status=st.integers(300, 599), body=st.binary(max_size=200), header=st.text(max_size=20))
 def test_any_response_is_one_of_three_errors(status: int, body: bytes, header: str) -> None:
-    """With a code that is safe to log."""
+    """The code of each error is safe to log."""
     error = classify(status, {"Retry-After": header}, body, creates=True, now=NOW)
 
     assert isinstance(error, ChatThrottled | ChatUnavailable | ChatRefused)

@@ -1,4 +1,4 @@
-"""bot.teams.wire.invoke: every valid form of a click, and nothing that a card could forge."""
+"""Tests for bot.teams.wire.invoke: every valid form of a click is read, and nothing that a forged card adds."""
 
 import copy
 import json
@@ -61,7 +61,7 @@ def _rejection(inbound: Inbound) -> Rejection:
 
 
 def test_an_execute_becomes_a_click() -> None:
-    """Request, step, verb and comment come from the card, everything else from the activity."""
+    """Request, step, verb and comment come from the card. All other facts come from the activity."""
     click = read_click(_invoke({**DATA, "comment": "確認しました"}))
 
     assert click == Click(
@@ -88,7 +88,7 @@ def test_an_execute_becomes_a_click() -> None:
     ],
 )
 def test_every_shape_is_the_same_click_as_message_and_as_invoke(value: Json) -> None:
-    """Old clients send a message, new ones an invoke; both work with and without the action around the data."""
+    """Old clients send a message, new ones an invoke. Both work with and without an action object around the data."""
     clicks = [read_click(_submitted(value)), read_click(_valued(value))]
 
     assert [(each.verb, each.request, each.step, each.comment) for each in clicks] == [
@@ -98,25 +98,25 @@ def test_every_shape_is_the_same_click_as_message_and_as_invoke(value: Json) -> 
 
 @pytest.mark.parametrize("verb", list(Verb))
 def test_every_verb_becomes_a_click(verb: Verb) -> None:
-    """The decision answers verbs that are not available."""
+    """Verbs that are not available are answered later, by the decision service."""
     assert read_click(_invoke(verb=verb.value)).verb is verb
 
 
 def test_a_missing_step_and_comment_are_empty() -> None:
-    """A refresh has neither; an empty field may arrive as null."""
+    """A refresh has neither a step nor a comment, and an empty field may arrive as null."""
     click = read_click(_invoke({"request": KEY, "comment": None}, "refresh"))
 
     assert (click.step, click.comment) == ("", "")
 
 
 def test_the_card_that_was_clicked_is_named() -> None:
-    """`replyToId` is the id of the card, also in a thread; without it there is no id."""
+    """The card's id is in `replyToId`, also in a thread. Without this member the click has no card id."""
     assert read_click(_invoke(reply_to="77")).activity_id == "77"
     assert read_click(_submitted({**DATA, "verb": "approve"})).activity_id is None
 
 
 def test_a_submit_has_a_value_and_no_text() -> None:
-    """A message with text is a command, also if it has a value."""
+    """A message with text is a command, even if it also has a value."""
     words = activities.message("help", sender=HANAKO, place=CHAT, service_url="https://example.com/", value={"a": 1})
 
     assert is_submit(_submitted({}))
@@ -126,7 +126,7 @@ def test_a_submit_has_a_value_and_no_text() -> None:
 
 @pytest.mark.parametrize("field", ["replyToId", "conversation"])
 def test_an_overlong_id_is_refused(field: str) -> None:
-    """Rows store ids: one of a hundred thousand characters would leave no room for decisions."""
+    """Ids are stored in the row. One of a hundred thousand characters would leave no room for decisions."""
     longest = "19:approvers@thread.tacv2;messageid=".ljust(LONGEST_ID, "9")
     bodies = [activities.invoke("approve", DATA, **COMMON) for _ in range(2)]
     for body, text in zip(bodies, [longest, longest + "9"], strict=True):
@@ -136,11 +136,11 @@ def test_an_overlong_id_is_refused(field: str) -> None:
     assert _rejection(_inbound(bodies[1])) is Rejection.PLACE
 
 
-# --- who
+# --- the person who clicks
 
 
 def test_the_person_is_never_taken_from_the_card() -> None:
-    """Data with another person, tenant or conversation changes nothing."""
+    """Another person, tenant or conversation in the card's data changes nothing."""
     forged = {
         **DATA,
         "from": {"aadObjectId": ICHIRO.object_id},
@@ -155,7 +155,7 @@ def test_the_person_is_never_taken_from_the_card() -> None:
 
 
 def test_ids_are_compared_without_case() -> None:
-    """Teams may vary the case of an id; it is the same person."""
+    """Teams may change the case of an id, but it still means the same person."""
     body = activities.invoke("approve", DATA, **COMMON)
     body["from"]["aadObjectId"] = HANAKO.object_id.upper()
     body["conversation"]["tenantId"] = body["channelData"]["tenant"]["id"] = TENANT_ID.upper()
@@ -174,7 +174,7 @@ def test_a_person_of_another_tenant_keeps_their_tenant() -> None:
 @pytest.mark.parametrize("field", ["userRole", "role"])
 @pytest.mark.parametrize("role", ["guest", "Guest", "anonymous"])
 def test_a_sender_with_a_guest_role_is_flagged(field: str, role: str) -> None:
-    """Guests and anonymous people have a role beside their id."""
+    """The activity of a guest or an anonymous person has a role beside the id."""
     body = activities.invoke("approve", DATA, **{**COMMON, "sender": GUEST})
     body["from"][field] = role
 
@@ -182,14 +182,14 @@ def test_a_sender_with_a_guest_role_is_flagged(field: str, role: str) -> None:
 
 
 def test_a_sender_without_an_object_id_cannot_click() -> None:
-    """Entra does not know this person."""
+    """Entra does not know such a sender."""
     body = activities.invoke("approve", DATA, **COMMON)
     del body["from"]["aadObjectId"]
 
     assert _rejection(_inbound(body)) is Rejection.PERSON
 
 
-# --- what is refused
+# --- invalid clicks
 
 
 @pytest.mark.parametrize(
@@ -220,24 +220,24 @@ def test_a_sender_without_an_object_id_cannot_click() -> None:
     ],
 )
 def test_invalid_clicks_have_a_reason(value: Any, reason: Rejection) -> None:
-    """None of them becomes a click."""
+    """Each of them raises an error with a reason and does not become a click."""
     assert _rejection(_valued(value)) is reason
 
 
 @pytest.mark.parametrize("verb", [each for each in Verb if each is not Verb.REFRESH])
 def test_an_automatic_trigger_decides_nothing(verb: Verb) -> None:
-    """It may only refresh the card."""
+    """A click that Teams sent automatically may only refresh the card."""
     assert _rejection(_invoke(verb=verb.value, trigger="automatic")) is Rejection.AUTOMATIC
     assert read_click(_invoke(verb="refresh", trigger="automatic")).verb is Verb.REFRESH
     assert read_click(_invoke(verb=verb.value, trigger="manual")).verb is verb
 
 
 def test_a_comment_is_bounded() -> None:
-    """A comment longer than the card's field is forged; it is cut, because rows and cards contain it."""
+    """A comment longer than the card's field is forged. It is cut, because rows and cards contain it."""
     assert len(read_click(_invoke({**DATA, "comment": "あ" * 100_000})).comment) == LONGEST_COMMENT
 
 
-# --- anything at all
+# --- arbitrary input
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
@@ -253,7 +253,7 @@ _VALUE = _JSON | _DATA | st.fixed_dictionaries({"action": _ACTION | _JSON}, opti
 @given(value=_VALUE, kind=st.sampled_from(["invoke", "message"]), account=st.none() | _JSON)
 @example(value={"action": {"type": {}, "verb": "approve", "data": DATA}}, kind="invoke", account=None)
 def test_any_body_is_a_click_or_the_declared_error(value: Any, kind: str, account: Any) -> None:
-    """A click has short plain texts and a person with an object id."""
+    """Every click has texts of limited length and a person with an object id."""
     body = copy.deepcopy(activities.invoke("approve", DATA, **COMMON)) | {"type": kind, "value": value}
     if account is not None:
         body["from"] = {**body["from"], "role": account, "userRole": account, "tenantId": account}
@@ -273,7 +273,7 @@ def test_any_body_is_a_click_or_the_declared_error(value: Any, kind: str, accoun
 
 
 def test_an_answer_with_a_card_replaces_the_card() -> None:
-    """The protocol's success with a card; its status is inside the body."""
+    """The response is the protocol's success with a card, whose status is inside the body."""
     answer = Answer({"type": "AdaptiveCard"}, None, "")
 
     assert click_response(answer) == {
@@ -284,7 +284,7 @@ def test_an_answer_with_a_card_replaces_the_card() -> None:
 
 
 def test_an_answer_without_a_card_is_a_line_of_text() -> None:
-    """Without a card the text of the notice is the response."""
+    """The response is then the text of the notice."""
     answer = Answer(None, Notice(NoticeCode.NOT_FOUND), "There is no such request here.")
 
     assert click_response(answer) == {
@@ -295,7 +295,7 @@ def test_an_answer_without_a_card_is_a_line_of_text() -> None:
 
 
 def test_an_invalid_click_is_an_error_of_the_protocol() -> None:
-    """The card shows an error, which repeats nothing of the body."""
+    """The card shows an error that repeats nothing from the body."""
     body = rejection_response(NotAClick(Rejection.VERB))
 
     assert (body["statusCode"], body["type"]) == (400, "application/vnd.microsoft.error")

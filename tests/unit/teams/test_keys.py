@@ -1,4 +1,4 @@
-"""bot.teams.inbound.keys: signing keys are fetched once, refreshed, rotated, and trusted through an outage."""
+"""Tests for bot.teams.inbound.keys: signing keys are fetched once, refreshed, rotated, and used through an outage."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ def fetches(ms: FakeMicrosoft) -> int:
 
 
 async def test_simultaneous_clicks_fetch_the_keys_once(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A hundred clicks right after the start, and the readiness check, share one fetch."""
+    """A hundred clicks right after the start, and the readiness check, cause only one fetch."""
     found = await asyncio.gather(*(edge.keys.find("key-1") for _ in range(100)))
 
     assert all(key is not None and key.kid == "key-1" for key in found)
@@ -39,7 +39,7 @@ async def test_new_key_is_found_after_one_refresh(ms: FakeMicrosoft, edge: Edge,
 
 
 async def test_invented_key_ids_cost_one_fetch_a_minute(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """A sender who invents key ids cannot cause more fetches than that."""
+    """A sender who invents key ids cannot make the bot fetch keys more often."""
     await edge.keys.warm()
     for second in range(130):
         assert await edge.keys.find(f"made-up-{second}") is None
@@ -65,7 +65,7 @@ async def test_keys_are_refreshed_daily_in_the_background(ms: FakeMicrosoft, edg
 async def test_known_keys_are_trusted_through_an_outage_of_five_days(
     ms: FakeMicrosoft, edge: Edge, clock: Ticker
 ) -> None:
-    """And no longer."""
+    """After five days, the keys are not trusted without a refresh."""
     await edge.keys.warm()
     ms.fault("GET", "openidconfiguration", status=503, times=None)
 
@@ -78,7 +78,7 @@ async def test_known_keys_are_trusted_through_an_outage_of_five_days(
 
 
 async def test_withdrawn_key_is_unknown_after_the_refresh(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """A key that is not published any longer is dropped."""
+    """A key that Microsoft stops publishing is dropped."""
     await edge.keys.warm()
     ms.signer.rotate("key-2")
     ms.signer.withdraw("key-1")
@@ -91,7 +91,7 @@ async def test_withdrawn_key_is_unknown_after_the_refresh(ms: FakeMicrosoft, edg
 async def test_before_the_first_key_a_fetch_is_tried_every_five_seconds(
     ms: FakeMicrosoft, edge: Edge, clock: Ticker
 ) -> None:
-    """Requests in between fail at once."""
+    """Requests between two attempts fail at once."""
     ms.fault("GET", JWKS, drop="before", times=None)
     for _ in range(10):
         with pytest.raises(KeysUnavailable):
@@ -116,14 +116,14 @@ async def test_before_the_first_key_a_fetch_is_tried_every_five_seconds(
     ],
 )
 async def test_documents_without_a_usable_key_are_an_outage(body: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """A broken or empty key document never replaces the known keys."""
+    """A broken or empty key document does not replace the known keys."""
     ms.fault("GET", JWKS, status=200, body=body)
 
     assert await edge.keys.warm() is False
 
 
 async def test_redirected_and_plain_documents_are_refused(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """Keys come from the metadata's address, without redirects, and over https except on loopback."""
+    """Keys are fetched from the address in the metadata, without redirects, and over https except on loopback."""
     ms.fault("GET", "openidconfiguration", status=302, headers={"Location": ms.metadata_url})
     redirected = await edge.keys.warm()
     clock.seconds += EMPTY_GAP
@@ -136,7 +136,7 @@ async def test_redirected_and_plain_documents_are_refused(ms: FakeMicrosoft, edg
 
 
 async def test_short_and_foreign_keys_are_left_out(ms: FakeMicrosoft, edge: Edge) -> None:
-    """RSA keys under 2048 bits, encryption keys, and keys of other types or algorithms are ignored."""
+    """RSA keys under 2048 bits, encryption keys, and keys with other types or algorithms are ignored."""
     ms.signer.publish("short", bits=1024)
     ms.signer.publish("enc")
     ms.signer.published["enc"]["use"] = "enc"
@@ -159,7 +159,7 @@ async def test_short_and_foreign_keys_are_left_out(ms: FakeMicrosoft, edge: Edge
 
 
 async def test_clock_set_back_does_not_stop_the_refresh(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """New keys are fetched also if the machine's clock was set back."""
+    """New keys are still fetched after the machine's clock was set back."""
     await edge.keys.warm()
     ms.signer.rotate("key-2")
     clock.seconds -= 3600

@@ -1,4 +1,4 @@
-"""bot.teams.login.managed_identity: on a virtual machine, and on App Service or Container Apps."""
+"""Tests for bot.teams.login.managed_identity: on a virtual machine, and on App Service or Container Apps."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -20,7 +20,7 @@ HEADER = "header-of-the-tests"
 
 
 class Azure:
-    """The identity endpoint of a machine: answers with `answer` and records the requests."""
+    """A fake identity endpoint that answers with `answer` and records the requests."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -45,7 +45,7 @@ async def azure() -> AsyncIterator[Azure]:
 
 @pytest.fixture
 async def credentials(azure: Azure, clock: Ticker) -> AsyncIterator[AppCredentials]:
-    """Credentials of a virtual machine whose identity endpoint is the fake."""
+    """Return credentials of a virtual machine whose identity endpoint is the fake."""
     async with open_session(proxied=False) as session:
         yield _credentials(session, IdentityAddress(azure.url), clock)
 
@@ -55,7 +55,7 @@ def _credentials(session: Any, address: IdentityAddress, clock: Ticker) -> AppCr
 
 
 async def test_a_virtual_machine_gets_the_documented_request(azure: Azure, credentials: AppCredentials) -> None:
-    """It asks for a Connector token of the identity with the bot's app id, and has the header that stops proxies."""
+    """The request is for a Connector token of the bot's identity, and has the header that proxies do not forward."""
     assert (await credentials.bearer()).get_secret_value() == "token-1"
     wanted = {"api-version": "2018-02-01", "resource": "https://api.botframework.com", "client_id": APP_ID}
     assert azure.asked == [(wanted, {"Metadata": "true"})]
@@ -63,8 +63,8 @@ async def test_a_virtual_machine_gets_the_documented_request(azure: Azure, crede
     assert IMDS.startswith("http://169.254.169.254/")
 
 
-async def test_app_service_gets_its_header(azure: Azure, clock: Ticker) -> None:
-    """It returns only the expiry in seconds since 1970; the token is renewed ahead of it."""
+async def test_app_service_gets_the_documented_header(azure: Azure, clock: Ticker) -> None:
+    """Its answer has only the expiry in seconds since 1970. The token is renewed before then."""
     azure.answer = {"access_token": "token-1", "expires_on": str(int(clock.seconds) + 3600), "token_type": "Bearer"}
     async with open_session(proxied=False) as session:
         credentials = _credentials(session, IdentityAddress(azure.url, SecretStr(HEADER)), clock)
@@ -86,7 +86,7 @@ async def test_app_service_gets_its_header(azure: Azure, clock: Ticker) -> None:
 async def test_a_metadata_service_that_is_being_updated_is_an_outage(
     azure: Azure, credentials: AppCredentials, status: int
 ) -> None:
-    """The vendor says to retry."""
+    """Microsoft's documentation says to retry."""
     azure.status, azure.answer = status, {"error": "not_now"}
     with pytest.raises(ChatUnavailable):
         await credentials.bearer()
@@ -96,7 +96,7 @@ async def test_a_metadata_service_that_is_being_updated_is_an_outage(
 async def test_an_identity_that_is_not_assigned_is_a_refusal(
     azure: Azure, credentials: AppCredentials, status: int
 ) -> None:
-    """With the vendor's code and nothing else of the response."""
+    """The error has Microsoft's code and nothing else from the response."""
     azure.status, azure.answer = status, {"error": "invalid_request", "error_description": "Identity not found"}
     with pytest.raises(ChatRefused) as refused:
         await credentials.bearer()
@@ -104,7 +104,7 @@ async def test_an_identity_that_is_not_assigned_is_a_refusal(
 
 
 async def test_redirects_are_not_followed(azure: Azure, credentials: AppCredentials) -> None:
-    """Neither the header nor the request leaves the machine."""
+    """Neither the header nor the request is sent to another address."""
     azure.status, azure.location = 302, "/elsewhere"
     with pytest.raises(ChatUnavailable):
         await credentials.bearer()
@@ -126,7 +126,7 @@ async def test_redirects_are_not_followed(azure: Azure, credentials: AppCredenti
 async def test_invalid_responses_are_an_outage(
     azure: Azure, credentials: AppCredentials, answer: dict[str, Any]
 ) -> None:
-    """A token without a lifetime is not usable."""
+    """For example, a token without an expiry cannot be used."""
     azure.answer = answer
     with pytest.raises(ChatUnavailable):
         await credentials.bearer()
@@ -135,7 +135,7 @@ async def test_invalid_responses_are_an_outage(
 async def test_the_proxy_is_not_used(
     azure: Azure, credentials: AppCredentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy would resolve the link-local address on its own machine and would see the header, which is a credential."""
+    """A proxy would use its own machine's link-local address, and would see the header, which is a credential."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):
@@ -146,8 +146,8 @@ async def test_the_proxy_is_not_used(
 @pytest.mark.parametrize(
     "address", ["http://10.0.0.1/", "http://169.253.255.255/", "http://169.255.0.0/", "http://login.example.com/"]
 )
-async def test_plain_http_does_not_leave_the_link(address: str, clock: Ticker) -> None:
-    """Addresses outside this machine and its link must be https."""
+async def test_plain_http_is_only_for_loopback_and_link_local_addresses(address: str, clock: Ticker) -> None:
+    """Every other address must use https."""
     async with open_session(proxied=False) as session:
         with pytest.raises(AddressRefused):
             ManagedIdentity(session, address=IdentityAddress(address), app_id=APP_ID, clock=clock)

@@ -1,4 +1,4 @@
-"""bot.teams.wire.message_text: the text without the mention of the bot."""
+"""Tests for bot.teams.wire.message_text: the text of a message without the mention of the bot."""
 
 import json
 from typing import Any
@@ -37,12 +37,12 @@ def _said(text: str, place: Place = CHANNEL, **fields: Any) -> Inbound:
     ],
 )
 def test_the_mention_of_the_bot_is_left_out(text: str, words: str) -> None:
-    """At any position and with any spaces around it."""
+    """The mention may be anywhere in the text, with any spaces around it."""
     assert message_text(_said(text, entities=[BOT])) == words
 
 
 def test_only_mentions_in_the_entities_are_removed() -> None:
-    """A text that looks like the bot's name stays, and so do mentions of others."""
+    """Text that only looks like the bot's name stays, and mentions of other people stay too."""
     assert message_text(_said(f"<at>{BOT_NAME}</at> help", entities=[OTHER])) == f"<at>{BOT_NAME}</at> help"
     assert message_text(_said("<at>花子</at> help", entities=[BOT, OTHER])) == "<at>花子</at> help"
     assert message_text(_said("Node Access Bot help", entities=[BOT])) == "Node Access Bot help"
@@ -64,8 +64,8 @@ def test_other_entities_are_ignored(entity: dict[str, Any]) -> None:
     assert message_text(_said("help", entities=[entity])) == "help"
 
 
-def test_mentions_are_searched_in_the_beginning_only() -> None:
-    """A body has room for thousands of mentions; each search covers only the length of a command."""
+def test_mentions_are_searched_only_at_the_beginning() -> None:
+    """A body has room for thousands of mentions, so each search covers only the length of a command."""
     mention = f"<at>{BOT_NAME}</at>"
     assert message_text(_said(f"{mention}{'a' * LONGEST_TEXT}", entities=[BOT])) == "a" * (LONGEST_TEXT - len(mention))
     behind = f"{'a' * LONGEST_TEXT}{mention}"
@@ -74,7 +74,7 @@ def test_mentions_are_searched_in_the_beginning_only() -> None:
 
 @given(st.text(max_size=300))
 def test_any_text_becomes_one_short_line(text: str) -> None:
-    """Without line ends or repeated spaces, and bounded."""
+    """The result has no line ends or repeated spaces, and its length is limited."""
     words = message_text(_said(text * 20, CHAT))
 
     assert words == " ".join(words.split())
@@ -85,11 +85,11 @@ def test_any_text_becomes_one_short_line(text: str) -> None:
     ("sent", "locale"), [("ja-JP", "ja"), ("ja", "ja"), ("JA-jp", "ja"), ("en-GB", "en"), ("de-DE", "en"), (None, "en")]
 )
 def test_the_client_s_language_is_used_if_supported(sent: str | None, locale: str) -> None:
-    """Otherwise English."""
+    """For any other language, the answer is in English."""
     assert client_locale(_said("help", CHAT, locale=sent)) == locale
 
 
 def test_a_personal_chat_differs_from_a_channel() -> None:
-    """By the conversation's type."""
+    """The conversation's type shows whether a chat is personal."""
     assert is_personal(_said("help", CHAT))
     assert not is_personal(_said("help"))

@@ -1,4 +1,4 @@
-"""bot.teams.wire.people: anybody who is not certainly a member of our tenant counts as a guest."""
+"""Tests for bot.teams.wire.people: anyone who is not certainly a member of our tenant counts as a guest."""
 
 from dataclasses import replace
 
@@ -14,8 +14,8 @@ def _member(entry: dict[str, str]) -> TeamMember:
     return member
 
 
-def test_a_member_comes_with_every_name() -> None:
-    """Object id, UPN, mail and `29:` id; a requester is compared with all of them."""
+def test_a_member_has_every_name() -> None:
+    """The names are object id, UPN, mail and `29:` id. A requester is compared with all of them."""
     person = as_person(_member(HANAKO.as_member()), tenant_id=TENANT_ID)
 
     assert person is not None
@@ -23,8 +23,8 @@ def test_a_member_comes_with_every_name() -> None:
     assert (person.name, person.mail, person.tenant_id, person.guest) == (HANAKO.name, HANAKO.email, TENANT_ID, False)
 
 
-def test_bots_are_no_persons() -> None:
-    """They have no object id."""
+def test_bots_are_not_people() -> None:
+    """Bots have no object id, so they are left out."""
     entry = _member(HANAKO.as_member())
 
     assert as_person(replace(entry, object_id=None), tenant_id=TENANT_ID) is None
@@ -32,7 +32,7 @@ def test_bots_are_no_persons() -> None:
 
 @pytest.mark.parametrize("tenant", [None, FOREIGNER.tenant_id])
 def test_members_without_our_tenant_are_guests(tenant: str | None) -> None:
-    """A member of another tenant, or without a tenant, must not count as one of ours."""
+    """A member of another tenant, or without a tenant, never counts as one of ours."""
     person = as_person(replace(_member(HANAKO.as_member()), tenant_id=tenant), tenant_id=TENANT_ID)
 
     assert person is not None
@@ -41,7 +41,7 @@ def test_members_without_our_tenant_are_guests(tenant: str | None) -> None:
 
 @pytest.mark.parametrize("role", ["guest", "Guest", "anonymous"])
 def test_members_with_a_guest_role_are_guests(role: str) -> None:
-    """By the role in the roster."""
+    """The role in the roster shows that a member is a guest."""
     person = as_person(replace(_member(GUEST.as_member()), role=role), tenant_id=TENANT_ID)
 
     assert person is not None
@@ -49,7 +49,7 @@ def test_members_with_a_guest_role_are_guests(role: str) -> None:
 
 
 def test_ids_are_folded_and_names_are_cut() -> None:
-    """Ids are compared, names are shown."""
+    """Ids become lower case so that they can be compared. Names are only shown, so they are shortened."""
     entry = replace(
         _member(HANAKO.as_member()), object_id=HANAKO.object_id.upper(), tenant_id=TENANT_ID.upper(), name="あ" * 9999
     )

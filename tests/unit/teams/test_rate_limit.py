@@ -1,4 +1,4 @@
-"""bot.teams.outbound.rate_limit: Teams' documented limits, kept without waiting."""
+"""Tests for bot.teams.outbound.rate_limit: Teams' documented limits are kept without waiting."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def _refused(pace: RateLimit, conversation: str = CHANNEL) -> float:
 
 
 def test_the_eighth_message_in_a_second_is_throttled() -> None:
-    """It raises the seconds to wait; nothing sleeps."""
+    """The error has the seconds to wait. The limiter itself does not sleep."""
     pace = RateLimit(ManualClock())
     for _ in range(7):
         pace.take(CHANNEL)
@@ -25,7 +25,7 @@ def test_the_eighth_message_in_a_second_is_throttled() -> None:
 
 
 async def test_a_throttled_message_fits_after_retry_after() -> None:
-    """After `retry_after` seconds the message is counted."""
+    """After `retry_after` seconds, the message is accepted and counted."""
     clock = ManualClock()
     pace = RateLimit(clock)
     for _ in range(7):
@@ -37,7 +37,7 @@ async def test_a_throttled_message_fits_after_retry_after() -> None:
 
 
 async def test_no_window_ever_exceeds_its_limit() -> None:
-    """At the highest rate for two hours, every window holds at most its limit."""
+    """Two hours at the highest rate, and no window ever has more messages than its limit."""
     clock, sent = ManualClock(), list[float]()
     pace, began = RateLimit(clock), clock.now().timestamp()
     while (now := clock.now().timestamp() - began) < 7200:
@@ -53,7 +53,7 @@ async def test_no_window_ever_exceeds_its_limit() -> None:
 
 
 def test_conversations_do_not_slow_each_other() -> None:
-    """Each has its own count."""
+    """Messages are counted separately for each conversation."""
     pace = RateLimit(ManualClock())
     for _ in range(7):
         pace.take(CHANNEL)
@@ -62,7 +62,7 @@ def test_conversations_do_not_slow_each_other() -> None:
 
 
 async def test_nothing_passes_while_teams_throttles() -> None:
-    """A 429 closes the conversation for its `Retry-After`."""
+    """After a 429, no message is sent to the conversation for the seconds of `Retry-After`."""
     clock = ManualClock()
     pace = RateLimit(clock)
     pace.close(CHANNEL, 12.0)
@@ -73,7 +73,7 @@ async def test_nothing_passes_while_teams_throttles() -> None:
 
 
 def test_a_refused_message_is_not_counted() -> None:
-    """An early attempt does not delay the next possible time."""
+    """Trying too early does not make the wait longer."""
     pace = RateLimit(ManualClock())
     for _ in range(7):
         pace.take(CHANNEL)
@@ -81,7 +81,7 @@ def test_a_refused_message_is_not_counted() -> None:
     assert [_refused(pace) for _ in range(50)] == [pytest.approx(1.0)] * 50
 
 
-async def test_a_clock_that_is_set_back_closes_nothing_for_long() -> None:
+async def test_a_clock_that_is_set_back_does_not_lengthen_a_wait() -> None:
     """The wait is never longer than the window."""
     late = ManualClock()
     await late.advance(86400)
@@ -94,7 +94,7 @@ async def test_a_clock_that_is_set_back_closes_nothing_for_long() -> None:
 
 
 async def test_a_closure_from_before_the_clock_was_set_back_is_ignored() -> None:
-    """Teams throttled for five seconds, then the clock goes back a day; later closures count."""
+    """Teams throttles for five seconds, then the clock is set back by a day. Later throttling still counts."""
     late = ManualClock()
     await late.advance(86400)
     pace = RateLimit(late)
@@ -107,7 +107,7 @@ async def test_a_closure_from_before_the_clock_was_set_back_is_ignored() -> None
 
 
 async def test_the_longer_of_two_closures_counts() -> None:
-    """Two calls run at once; the later response has the shorter wait."""
+    """Two calls run at the same time, and the later response asks for the shorter wait."""
     clock = ManualClock()
     pace = RateLimit(clock)
     pace.close(CHANNEL, 600.0)
@@ -118,7 +118,7 @@ async def test_the_longer_of_two_closures_counts() -> None:
 
 
 async def test_all_conversations_together_keep_below_the_limit_of_the_app() -> None:
-    """Forty in a second to any conversations; the next raises the seconds to wait."""
+    """The bot may send forty messages a second in total. The next one raises an error with the seconds to wait."""
     clock = ManualClock()
     pace = RateLimit(clock)
     for number in range(OVERALL[0][1]):

@@ -1,4 +1,4 @@
-"""bot.teams.people.roster_cache: one shared read, a limited age, and no use after an event."""
+"""Tests for bot.teams.people.roster_cache: one shared read, a limited age, and no use after a membership event."""
 
 import asyncio
 from datetime import timedelta
@@ -16,7 +16,7 @@ CHANNEL = "19:approvers@thread.tacv2"
 
 
 class Reads:
-    """Counts reads; each may be overtaken by a membership event."""
+    """Counts reads of the roster. During the first `overtaken` reads, a membership event arrives."""
 
     def __init__(self, *, overtaken: int = 0) -> None:
         self.count, self.overtaken = 0, overtaken
@@ -31,15 +31,15 @@ class Reads:
 
 
 async def test_a_read_that_an_event_overtook_is_done_again() -> None:
-    """Its result may be older than the event."""
+    """The result of such a read may be older than the event."""
     reads = Reads(overtaken=1)
 
     assert await reads.cached.get(patience=5) == {HANAKO.object_id: HANAKO}
     assert reads.count == 2
 
 
-async def test_endless_events_do_not_keep_it_reading() -> None:
-    """After some attempts it counts as too slow; the next caller tries again."""
+async def test_endless_events_do_not_keep_the_cache_reading() -> None:
+    """After some attempts the read counts as too slow. The next caller tries again."""
     reads = Reads(overtaken=ATTEMPTS)
     with pytest.raises(TimeoutError):
         await reads.cached.get(patience=5)
@@ -49,7 +49,7 @@ async def test_endless_events_do_not_keep_it_reading() -> None:
 
 
 async def test_a_single_member_is_added_to_the_roster() -> None:
-    """Only to an existing roster; a single member is no roster."""
+    """The member is added only to a roster that was read before, because a single member is no roster."""
     reads, mei = Reads(), Person("mei", "tenant")
     reads.cached.add(mei, generation=reads.cached.generation)
     assert mei.object_id not in await reads.cached.get(patience=5)
@@ -60,7 +60,7 @@ async def test_a_single_member_is_added_to_the_roster() -> None:
 
 
 async def test_an_older_response_is_not_added_to_the_roster() -> None:
-    """Neither one from before the read nor one from before an event."""
+    """A response from before the last read, or from before the last event, is ignored."""
     reads, mei = Reads(), Person("mei", "tenant")
     before_the_read = reads.cached.generation
     await reads.cached.get(patience=5)
@@ -75,7 +75,7 @@ async def test_an_older_response_is_not_added_to_the_roster() -> None:
 
 
 async def test_throttling_does_not_last_longer_after_the_clock_is_set_back() -> None:
-    """Throttled for a second, then the clock goes back an hour: a minute later the roster is read."""
+    """Teams throttles for a second, then the clock is set back by an hour. A minute later the roster is read."""
     clock, asked = ManualClock(), []
 
     async def read() -> Roster:
@@ -93,7 +93,7 @@ async def test_throttling_does_not_last_longer_after_the_clock_is_set_back() -> 
 
 
 async def test_a_roster_does_not_last_longer_after_the_clock_is_set_back() -> None:
-    """A roster that was read before the change expires."""
+    """A roster that was read before the change still expires."""
     clock, asked = ManualClock(), []
 
     async def read() -> Roster:
@@ -109,7 +109,7 @@ async def test_a_roster_does_not_last_longer_after_the_clock_is_set_back() -> No
 
 
 async def test_a_roster_is_used_after_the_clock_is_set_back_during_its_read() -> None:
-    """Its age counts from the earlier time."""
+    """The age of the roster counts from the earlier of the two times."""
     clock = ManualClock()
 
     async def read() -> Roster:

@@ -1,4 +1,4 @@
-"""bot.teams.outbound.service_urls: the URL that Teams sent last, if the bot's token may be sent there."""
+"""Tests for bot.teams.outbound.service_urls: the last URL that Teams sent, if the bot's token may be sent to it."""
 
 from bot.domain.identity import Person
 from bot.ports.store import PersonalChat
@@ -16,13 +16,13 @@ def _urls(store: MemoryStore) -> ServiceUrls:
     return ServiceUrls(store, default=DEFAULT, hosts=ServiceHosts(["smba.trafficmanager.net"]))
 
 
-async def test_a_silent_conversation_gets_the_configured_url() -> None:
-    """The first card is posted before Teams has sent anything."""
+async def test_a_conversation_without_activities_gets_the_configured_url() -> None:
+    """The bot posts the first card before Teams has sent any activity."""
     assert await _urls(MemoryStore()).of(CHANNEL) == DEFAULT
 
 
 async def test_the_url_of_a_thread_holds_for_its_channel_after_a_restart() -> None:
-    """The store has it under the conversation without its thread."""
+    """The URL is stored under the conversation id without the thread."""
     store = MemoryStore()
     await _urls(store).learn(f"{CHANNEL};messageid=1", AMER)
 
@@ -31,7 +31,7 @@ async def test_the_url_of_a_thread_holds_for_its_channel_after_a_restart() -> No
 
 
 async def test_a_host_that_is_not_listed_is_not_remembered() -> None:
-    """The bot's token would be sent there."""
+    """Otherwise the bot's token would be sent to that host."""
     store = MemoryStore()
     urls = _urls(store)
     for address in ("https://evil.example/", "http://smba.trafficmanager.net/", "https://smba.trafficmanager.net/?q"):
@@ -41,7 +41,10 @@ async def test_a_host_that_is_not_listed_is_not_remembered() -> None:
 
 
 async def test_a_stored_url_is_checked_again() -> None:
-    """The list may be shorter now, and others may write to the store: then the configured URL is used."""
+    """The list may be shorter now, and others may write to the store.
+
+    Without a valid URL, the configured one is used.
+    """
     store = MemoryStore()
     for address in ("https://evil.example/", "http://smba.trafficmanager.net/", "https://smba.trafficmanager.net:1/"):
         store.tables.service_urls = {CHANNEL: address}
@@ -52,7 +55,7 @@ async def test_a_stored_url_is_checked_again() -> None:
 
 
 async def test_urls_work_while_the_store_is_unavailable() -> None:
-    """Reads use the configured URL; a failed write is repeated with the next activity."""
+    """If a read fails, the configured URL is used. If a write fails, the next activity repeats it."""
     store = MemoryStore()
     urls = _urls(store)
     store.broken = True
@@ -65,7 +68,7 @@ async def test_urls_work_while_the_store_is_unavailable() -> None:
 
 
 async def test_only_a_new_url_is_written() -> None:
-    """Many clicks write once; a new URL replaces the old one."""
+    """Many clicks with one URL cause one write. A new URL replaces the old one."""
     store = MemoryStore()
     urls = _urls(store)
     await urls.learn(CHANNEL, AMER)

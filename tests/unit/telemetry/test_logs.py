@@ -1,4 +1,4 @@
-"""bot.telemetry.logs: what is logged, and what must never be."""
+"""Tests for bot.telemetry.logs: what is logged, and what must never be."""
 
 import ast
 import io
@@ -24,13 +24,13 @@ Logged = Callable[[], str]
 
 @pytest.fixture(params=["json", "console"])
 def logged(request: pytest.FixtureRequest) -> Iterator[Logged]:
-    """Configure logging. Return a function that reads the log."""
+    """Configure logging for JSON and for the console in turn. Return a function that reads the log."""
     yield from _logged(request.param)
 
 
 @pytest.fixture
 def json_logged() -> Iterator[Logged]:
-    """The same, as JSON only."""
+    """Configure logging for JSON only. Return a function that reads the log."""
     yield from _logged("json")
 
 
@@ -56,7 +56,7 @@ def line_of(logged: Logged) -> dict[str, Any]:
 
 
 def events_of(tree: ast.AST) -> Iterator[str]:
-    """Yield the events that a module logs, through `log` or through a method of it that is named `write`."""
+    """Yield the events that a module logs, through `log` or through a method of `log` that it stores as `write`."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
             continue
@@ -66,13 +66,13 @@ def events_of(tree: ast.AST) -> Iterator[str]:
 
 
 def test_every_event_is_listed_and_every_listed_event_is_logged() -> None:
-    """EVENTS has exactly the events that the program logs."""
+    """EVENTS lists exactly the events that the program logs."""
     sources = [ast.parse(path.read_text()) for path in (ROOT / "bot").rglob("*.py")]
     assert {event for tree in sources for event in events_of(tree)} == set(EVENTS)
 
 
-def test_event_names_are_lower_case_words() -> None:
-    """At least two words with an underscore, and a description for each."""
+def test_event_names_are_lower_case_words_with_descriptions() -> None:
+    """A name has at least two words, joined by an underscore."""
     assert not [event for event in EVENTS if not re.fullmatch(r"[a-z]+(_[a-z]+)+", event)]
     assert all(EVENTS.values())
 
@@ -81,7 +81,7 @@ def test_event_names_are_lower_case_words() -> None:
 
 
 def test_line_has_the_event_and_its_fields(json_logged: Logged) -> None:
-    """One JSON object per line on stderr, with time, level and bound fields."""
+    """Each line on stderr is one JSON object with time, level and bound fields."""
     with structlog.contextvars.bound_contextvars(request="r/1"):
         structlog.get_logger().info("bot_started", ports=(1, 2), who="佐藤")
     line = line_of(json_logged)
@@ -90,7 +90,7 @@ def test_line_has_the_event_and_its_fields(json_logged: Logged) -> None:
 
 
 def test_line_break_in_a_value_makes_no_second_line(json_logged: Logged) -> None:
-    """A person cannot forge a log line by their display name."""
+    """A display name with a line break cannot forge a log line."""
     structlog.get_logger().info("bot_started", who='x\n{"event": "forged"}')
     assert line_of(json_logged)["event"] == "bot_started"
 
@@ -110,7 +110,7 @@ def test_what_a_terminal_would_interpret_is_escaped(logged: Logged, mark: str) -
 
 
 def test_lines_below_the_level_are_not_logged(logged: Logged) -> None:
-    """Nor are lines of libraries below warning, because their debug lines contain signed headers."""
+    """Lines of libraries below warning are left out too, because their debug lines contain signed headers."""
     structlog.get_logger().debug("bot_started")
     logging.getLogger("botocore").info("signed")
     assert logged() == ""
@@ -134,7 +134,7 @@ def test_libraries_log_in_the_same_form(json_logged: Logged) -> None:
     ],
 )  # fmt: skip
 def test_field_named_like_a_secret_is_redacted(logged: Logged, name: str) -> None:
-    """At any depth, and for values of any type."""
+    """The field may be at any depth and have a value of any type."""
     structlog.get_logger().info("bot_started", **{name: "hunter2"}, inside={"deep": [{name: b"hunter2"}]})
     line = logged()
     assert "hunter2" not in line
@@ -164,7 +164,7 @@ class Wrapped:
     ],
 )
 def test_text_that_looks_like_a_token_is_redacted(logged: Logged, value: object) -> None:
-    """In any field, and in values of any type."""
+    """The text may be in any field and inside a value of any type."""
     structlog.get_logger().info("bot_started", answer=value)
     line = logged()
     assert TOKEN not in line
@@ -191,13 +191,13 @@ def test_stack_traces_have_no_tokens_and_no_local_variables(logged: Logged, get_
 
 
 def test_numbers_and_booleans_stay_unchanged() -> None:
-    """An event name stays too, even if it looks like the name of a secret."""
+    """The event name stays unchanged too, even if it looks like the name of a secret."""
     event = {"event": "connector_token_renewed", "a": 1, "b": 0.5, "c": None, "d": True, "e": "x"}
     assert redact(None, "info", dict(event)) == event
 
 
 def test_log_goes_to_stderr_by_default(capsys: pytest.CaptureFixture[str]) -> None:
-    """Stdout is for the output of commands."""
+    """Standard output is only for the output of commands."""
     root = logging.getLogger()
     handlers, root.handlers = root.handlers[:], []
     configure_logging(format="json", level="error")

@@ -1,4 +1,4 @@
-"""bot.telemetry: metrics, health and the measurement of the event loop."""
+"""Tests for bot.telemetry: metrics, health and the measurement of the event loop."""
 
 import ast
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ METRICS_PY = ROOT / "bot" / "telemetry" / "metrics.py"
 
 @pytest.fixture
 def registry() -> CollectorRegistry:
-    """A registry for one test."""
+    """Return a registry for one test."""
     return CollectorRegistry()
 
 
@@ -31,7 +31,7 @@ def telemetry(registry: CollectorRegistry) -> Telemetry:
 
 
 def test_exposed_metrics_are_those_of_the_table(registry: CollectorRegistry, telemetry: Telemetry) -> None:
-    """Each metric of METRICS is in the registry with its name, kind and description, and no other."""
+    """The registry has exactly the metrics of METRICS, with name, kind and description."""
     exposed = {(family.name, family.type, family.documentation) for family in registry.collect()}
     assert exposed == {(PREFIX + metric.name, metric.kind, metric.help) for metric in METRICS}
 
@@ -45,7 +45,7 @@ def test_every_metric_has_a_description_and_its_buckets() -> None:
 
 
 def test_metrics_have_the_labels_of_the_table(registry: CollectorRegistry, telemetry: Telemetry) -> None:
-    """The program counts with the documented labels. Another label is an error."""
+    """The program uses the documented labels. Any other label raises an error."""
     shared = {metric.name: metric.labels for metric in METRICS}
     telemetry.clicks.labels(verb="approve", outcome="recorded").inc()
     assert shared["clicks"] == ("verb", "outcome")
@@ -55,13 +55,13 @@ def test_metrics_have_the_labels_of_the_table(registry: CollectorRegistry, telem
 
 
 def test_two_programs_in_one_process_have_separate_metrics() -> None:
-    """Each uses the registry that it was given, not a global one."""
+    """Each program uses the registry that it is given, not a global one."""
     Telemetry(CollectorRegistry())
     Telemetry(CollectorRegistry())
 
 
 def test_sweep_records_its_duration_and_end(registry: CollectorRegistry, telemetry: Telemetry) -> None:
-    """The duration in seconds, and the end in seconds since 1970."""
+    """The duration is in seconds, the end in seconds since 1970."""
     where = {"account": "111122223333", "region": "ap-northeast-1"}
     telemetry.swept(**where, seconds=1.5, at=datetime(2026, 4, 1, tzinfo=UTC))
     assert registry.get_sample_value("node_access_sweep_seconds_sum", where) == 1.5
@@ -110,7 +110,7 @@ def test_expected_part_is_missing_until_it_answers(telemetry: Telemetry) -> None
 
 
 def test_part_that_answered_once_stays_ready(registry: CollectorRegistry, telemetry: Telemetry) -> None:
-    """A queue that fails later does not stop clicks. The metric shows the failure."""
+    """If the queue fails later, clicks still work. The metric shows the failure."""
     health = telemetry.health
     health.expect("queue")
     health.succeeded("queue")
@@ -133,7 +133,7 @@ def test_unexpected_part_does_not_affect_readiness(telemetry: Telemetry) -> None
 async def test_late_wake_up_is_recorded_as_a_stall(
     registry: CollectorRegistry, telemetry: Telemetry, late: float, expected: float
 ) -> None:
-    """The recorded stall is the delay of the sleeper."""
+    """The length of the stall is how late the sleeper wakes."""
     now = 0.0
 
     async def sleep(seconds: float) -> None:
@@ -146,11 +146,11 @@ async def test_late_wake_up_is_recorded_as_a_stall(
 
 
 async def test_loop_watch_measures_until_cancelled(registry: CollectorRegistry, telemetry: Telemetry) -> None:
-    """One measurement after the other, one period apart."""
+    """Measurements follow each other one period apart."""
     naps: list[float] = []
 
     class Enough(Exception):
-        """Ends the endless loop under test."""
+        """Raised to end the endless loop under test."""
 
     async def sleep(seconds: float) -> None:
         naps.append(seconds)

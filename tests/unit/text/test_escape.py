@@ -1,4 +1,4 @@
-"""Text from outside: nothing live, nothing invisible, shortened and wrapped within limits."""
+"""Tests for text from outside: no active markup, nothing invisible, shortened and wrapped within limits."""
 
 import re
 import sys
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from bot.text.escape import Prose, cut, escape, one_line, prose, sanitize, strip_markup, wrappable
 
 
-def test_text_feature_is_broken() -> None:
-    """`{{DATE(…)}}` is the only text that a TextRun evaluates; it is shown as written instead."""
+def test_text_function_is_shown_as_written() -> None:
+    """A TextRun would evaluate only `{{DATE(…)}}`, so the braces are separated and nothing is evaluated."""
     assert escape("{{{DATE(x)}}") == "{\u200b{\u200b{DATE(x)}}"
 
 
@@ -27,19 +27,19 @@ def test_other_text_is_unchanged(text: str) -> None:
 
 @pytest.mark.parametrize("mark", ["\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\ud800", "\ufffe", "\ufdd0"])
 def test_misleading_characters_become_a_visible_mark(mark: str) -> None:
-    """Control characters, overrides of the reading direction and broken characters are replaced by U+FFFD."""
+    """U+FFFD replaces control characters, broken characters, and characters that reverse the reading direction."""
     assert escape(f"a{mark}b") == "a\ufffdb"
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\r", "\u2028", "\u2029", "\x85"])
-def test_all_line_ends_become_one(end: str) -> None:
-    """Every line end of Unicode becomes a newline."""
+def test_every_line_end_becomes_a_newline(end: str) -> None:
+    """Unicode has several characters that end a line."""
     assert escape(f"a{end}b") == "a\nb"
 
 
 @given(st.text(st.characters()))
 def test_escaped_text_is_safe_and_stable(text: str) -> None:
-    """Nothing is left that a client acts on, the result can be encoded, and a second pass changes nothing."""
+    """Clients find nothing to act on in the result, it can be encoded, and a second pass changes nothing."""
     once = escape(text)
     once.encode()
     assert not re.search(r"\{\{|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]", once)
@@ -47,7 +47,7 @@ def test_escaped_text_is_safe_and_stable(text: str) -> None:
 
 
 def test_strip_markup_replaces_markup_by_lookalikes() -> None:
-    """Where Markdown, HTML or SSML is read, full-width characters replace the markup."""
+    """Where a client parses Markdown, HTML or SSML, full-width characters replace the markup."""
     shown = strip_markup("<at>all</at>\n[x](https://example.com) **b**")
     assert not set(shown) & set("<>[]*\n")
     assert "://" not in shown
@@ -55,13 +55,13 @@ def test_strip_markup_replaces_markup_by_lookalikes() -> None:
 
 
 def test_one_line_has_no_line_ends() -> None:
-    """A name cannot look like the next line."""
+    """A name with a line end cannot look like an additional line."""
     assert one_line(" web\r\n\u2028 prod\t01 ") == "web prod 01"
     assert one_line("abcdef", 4) == "abc…"
 
 
 def test_cut_is_visible_and_keeps_characters_whole() -> None:
-    """A shortened text ends in …, and is never cut between a character and its accent, or inside an emoji."""
+    """A shortened text ends in "…". The cut is never between a character and its accent, or inside an emoji."""
     assert cut("abcd", 4) == "abcd"
     assert cut("abcde", 4) == "abc…"
     assert cut("abe\u0301f", 4) == "ab…"
@@ -71,12 +71,12 @@ def test_cut_is_visible_and_keeps_characters_whole() -> None:
 
 @given(st.text(), st.integers(min_value=1, max_value=20))
 def test_cut_never_exceeds_its_limit(text: str, limit: int) -> None:
-    """The limit includes the …."""
+    """The "…" counts towards the limit."""
     assert len(cut(text, limit)) <= limit
 
 
 def test_prose_is_limited_in_lines_and_says_so() -> None:
-    """Many line ends cannot make a card endless, and a reader sees that a text was shortened."""
+    """Many line ends cannot make a card endless, and the reader sees that the text was shortened."""
     assert prose("a\n\n \nb\r\nc", limit=20) == Prose(("a", "b", "c"))
     assert prose("\n".join("abcdef"), limit=99, most=3) == Prose(("a", "b", "…"), shortened=True)
     assert prose("abcdef", limit=4) == Prose(("abc…",), shortened=True)
@@ -85,7 +85,7 @@ def test_prose_is_limited_in_lines_and_says_so() -> None:
 
 
 def test_long_words_can_be_wrapped() -> None:
-    """Clients that do not wrap words would hide the end of a long word, so it gets places to wrap."""
+    """Some clients would hide the end of a long word, so it gets positions at which it can wrap."""
     shown = wrappable("arn:aws:iam::111122223333:role/NodeAccessApprover/mei.suzuki@example.com and more")
     assert shown.split("\u200b") == [
         "arn:aws:iam::111122223333:role/",
@@ -100,7 +100,7 @@ def test_long_words_can_be_wrapped() -> None:
 
 
 def test_long_address_continues_in_the_next_line() -> None:
-    """Prose divides a long word by line ends, so that copied text contains nothing invisible."""
+    """In prose, a long word is divided by line ends, so that copied text contains nothing invisible."""
     address = "https://wiki.example.com/a/long/path/to/a/page/about/the/node"
     assert prose(f"see {address} now", limit=256).lines == (
         "see https://wiki.example.com/a/long/path/to/a/",
@@ -111,7 +111,7 @@ def test_long_address_continues_in_the_next_line() -> None:
 
 @pytest.mark.parametrize("filler", ["x", "-", "—", "𝐀", "x\u00a0", "→", "ﷺ"])
 def test_no_word_is_too_long_for_a_card(filler: str) -> None:
-    """Clients clip what they do not wrap: mathematical letters, dashes, and words tied together by hard blanks."""
+    """Clients clip what they cannot wrap, for example mathematical letters, dashes and non-breaking spaces."""
     for line in prose(filler * 200, limit=256).lines:
         assert all(len(word) <= 44 for word in line.split())
 
@@ -133,7 +133,7 @@ def test_wrapping_keeps_every_character(text: str) -> None:
     ],
 )
 def test_characters_that_scripts_and_emoji_need_stay(text: str) -> None:
-    """Joiners and selectors that change the picture stay, and as many accents as any script uses."""
+    """Joiners and selectors that change the picture stay, and as many accents as any script needs."""
     assert sanitize(text) == text
 
 
@@ -142,32 +142,38 @@ def test_characters_that_scripts_and_emoji_need_stay(text: str) -> None:
     [
         ("a\u200bl\u200di\u200cc\ufeffe\u2060", "alice"),  # invisible characters, joiners between Latin letters
         ("web\xad-\u200eprod\u061c", "web-prod"),  # soft hyphen, marks of direction
-        ("ok" + "".join(chr(0xE0000 + ord(letter)) for letter in "rm -rf"), "ok\ufffd"),  # words hidden in tags
-        ("🏴" + "".join(chr(0xE0000 + ord(letter)) for letter in "secret") + "\U000e007f", "🏴\ufffd"),  # no flag
+        (
+            "ok" + "".join(chr(0xE0000 + ord(letter)) for letter in "rm -rf"),
+            "ok\ufffd",
+        ),  # words hidden in tag characters
+        (
+            "🏴" + "".join(chr(0xE0000 + ord(letter)) for letter in "secret") + "\U000e007f",
+            "🏴\ufffd",
+        ),  # tag characters that form no flag
         ("a\ufe0f\ufe01b\U000e0130\U000e0131", "ab"),  # data hidden in selectors
         ("☎\ufe0f\ufe01\ufe02", "☎\ufe0f"),
         ("葛\U000e0100\u200d\u200d城", "葛\U000e0100城"),
-        ("z\u0335\u0336\u0337\u0338\u0321\u0322\u0327 x", "z\u0335\u0336\u0337\u0338 x"),  # a flood
-        ("क" + "\u0301\u200d" * 9, "क" + "\u0301" * 4),  # one with joiners in between
-        ("\u0338\u0489root \u0338x", "root x"),  # accents that would stand on what is not theirs
+        ("z\u0335\u0336\u0337\u0338\u0321\u0322\u0327 x", "z\u0335\u0336\u0337\u0338 x"),  # far too many accents
+        ("क" + "\u0301\u200d" * 9, "क" + "\u0301" * 4),  # far too many accents with joiners in between
+        ("\u0338\u0489root \u0338x", "root x"),  # accents without a letter of their own
         ("a\u3164\u2800b", "a  b"),  # letters that look like a blank
     ],
 )
 def test_invisible_characters_are_removed(text: str, shown: str) -> None:
-    """No hidden words, no names that differ only invisibly, no accents over other lines."""
+    """There are no hidden words, no names that differ only invisibly, and no accents that cover other lines."""
     assert sanitize(text) == shown
 
 
 @given(st.text(st.characters()))
 def test_sanitized_text_is_stable(text: str) -> None:
-    """A second pass changes nothing, and nothing is left that a client acts on."""
+    """A second pass changes nothing, and clients find nothing to act on in the result."""
     once = sanitize(text)
     assert sanitize(once) == once
     assert escape(once) == once
 
 
 def test_no_ignorable_character_survives_between_letters() -> None:
-    """Every character that Unicode calls ignorable is removed, or leaves a blank or a visible mark."""
+    """Every character that Unicode calls ignorable is removed or replaced by a blank or a visible mark."""
     ignorable = [each for each in map(chr, range(sys.maxunicode + 1)) if _IGNORABLE.fullmatch(each)]
     assert len(ignorable) > 4_000
     assert {sanitize(f"a{each}b") for each in ignorable} == {"ab", "a b", "a\ufffdb"}
@@ -180,12 +186,12 @@ _IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}")
 @pytest.mark.parametrize("filler", ["\u200c", "\u200d", "\u0301", "\ufe0f", "\u0301\u200d", "\U000e0041"])
 @pytest.mark.parametrize("start", ["क", "😀", "x", " "])
 def test_long_invisible_text_is_stripped_in_linear_time(start: str, filler: str) -> None:
-    """50,000 invisible characters take well below a second; a quadratic search would take minutes."""
+    """50,000 invisible characters take well below a second. A quadratic search would take minutes."""
     assert len(sanitize(start + filler * 50_000)) < 100_000
 
 
 def test_strip_markup_breaks_emphasis_and_links() -> None:
-    """Emphasis by underscores and addresses that become links are broken; names keep their inner underscores."""
+    """Emphasis by underscores and addresses that would become links are broken. Underscores inside names stay."""
     assert (
         strip_markup("_root_ of web_prod_01 on www.example.com") == "＿root＿ of web_prod_01 on www\u200b.example.com"
     )

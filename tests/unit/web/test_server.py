@@ -1,4 +1,4 @@
-"""bot.web.server: probes, metrics and shutdown."""
+"""Tests for bot.web.server: probes, metrics and shutdown."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -29,7 +29,7 @@ async def _running(
 
 
 async def test_livez_is_200_while_the_process_runs() -> None:
-    """Also if parts are not ready."""
+    """`/livez` is 200 even if parts of the program are not ready."""
     async with (
         _running(missing={"keys": "gone"}) as url,
         aiohttp.ClientSession() as http,
@@ -40,7 +40,7 @@ async def test_livez_is_200_while_the_process_runs() -> None:
 
 @pytest.mark.parametrize(("missing", "status"), [({}, 200), ({"queue": "no answer yet"}, 503)])
 async def test_readyz_names_what_is_missing(missing: dict[str, str], status: int) -> None:
-    """`/readyz` is 200 if nothing is missing, else 503 with the missing parts."""
+    """`/readyz` is 200 if no part is missing, else 503 with the names of the missing parts."""
     async with (
         _running(missing=missing) as url,
         aiohttp.ClientSession() as http,
@@ -50,8 +50,8 @@ async def test_readyz_names_what_is_missing(missing: dict[str, str], status: int
         assert await answer.json() == {"ready": not missing, "missing": missing, "problems": {}}
 
 
-async def test_metrics_have_their_own_application() -> None:
-    """Only the second application serves `/metrics`, in the text format."""
+async def test_only_the_second_application_serves_metrics() -> None:
+    """Its `/metrics` answers in Prometheus' text format."""
     registry = CollectorRegistry()
     Counter("clicks", "Clicks.", registry=registry).inc()
     async with (
@@ -67,7 +67,7 @@ async def test_metrics_have_their_own_application() -> None:
 
 
 async def test_close_waits_for_open_requests() -> None:
-    """A request in progress is answered although the server is closing."""
+    """A request in progress is still answered while the server closes."""
     arrived, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(_request: web.Request) -> web.StreamResponse:
@@ -91,7 +91,7 @@ async def test_close_waits_for_open_requests() -> None:
 
 
 async def test_port_in_use_is_an_error() -> None:
-    """The second server on a port raises OSError and leaves nothing open."""
+    """A second server on the same port raises OSError and leaves no socket open."""
 
     async def ready() -> Mapping[str, str]:
         return {}

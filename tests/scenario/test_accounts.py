@@ -70,7 +70,7 @@ async def test_each_decision_reaches_the_account_and_region_of_its_request(world
 
 
 async def test_every_account_is_read_with_its_own_role(world: Product) -> None:
-    """The bot's own account with the bot's credentials, the others with their reader roles."""
+    """The bot reads its own account with its own credentials, and other accounts with their reader roles."""
     places = [branch(world, ACCOUNT, ELSEWHERE), branch(world, OTHER, REGION, READER)]
     branch(world, ADMINISTRATOR, REGION, READER)
     async with world.running():
@@ -105,7 +105,7 @@ async def test_replicas_in_the_administrators_account_get_no_card(world: Product
 
 
 async def test_unreadable_account_does_not_delay_the_others(world: Product) -> None:
-    """Its reader role is missing: the others get their cards. Once the role exists, the sweep finds its requests."""
+    """One account lacks its reader role: the others get their cards. Once it exists, the sweep finds its requests."""
     here, other = branch(world, ACCOUNT, ELSEWHERE), branch(world, OTHER, REGION)
     branch(world, ADMINISTRATOR, REGION, READER)
     async with world.running():
@@ -120,7 +120,7 @@ async def test_unreadable_account_does_not_delay_the_others(world: Product) -> N
 
 
 async def test_event_of_an_unconfigured_account_is_dropped(world: Product) -> None:
-    """Nothing is read or stored, and no card is posted."""
+    """The bot reads and stores nothing, and posts no card."""
     foreign = branch(world, "999988887777", REGION)
     branch(world, ADMINISTRATOR, REGION, READER)
     branch(world, OTHER, REGION, READER)

@@ -1,4 +1,4 @@
-"""Answers to clicks that do not simply decide."""
+"""Answers to clicks other than a plain decision: unknown requests, repeated clicks, refusals and failures."""
 
 import asyncio
 from dataclasses import replace
@@ -44,7 +44,7 @@ async def test_request_of_a_foreign_account_is_never_adopted(world: World) -> No
 
 
 async def test_refresh_is_answered_from_the_row(world: World) -> None:
-    """The card as it is, without a notice and without a call to AWS."""
+    """The answer is the current card, without a notice and without a call to AWS."""
     key = await world.posted()
     calls = len(world.aws.calls)
     answer = await world.press(key, person(77), Verb.REFRESH)
@@ -78,7 +78,7 @@ async def test_repeated_click_gets_the_answer_of_the_first(world: World) -> None
 
 
 async def test_first_of_two_approvals_is_recorded(world: World) -> None:
-    """The person is shown that more approvals are needed, and cannot vote twice."""
+    """The person reads that more approvals are needed, and cannot vote twice."""
     key = await world.posted(required=2)
     async with world.running():
         assert code_of(await world.press(key, HANAKO)) is NoticeCode.RECORDED
@@ -89,7 +89,7 @@ async def test_first_of_two_approvals_is_recorded(world: World) -> None:
 
 
 async def test_click_that_loses_the_claim_names_the_winner(world: World) -> None:
-    """It waits for the winner; if that takes too long, it is answered "busy", and nothing is sent."""
+    """The click waits for the winner's result. If that takes too long, the answer is "busy", and nothing is sent."""
     key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
     async with world.running():
@@ -149,7 +149,7 @@ async def test_decision_outside_teams_without_a_name_is_shown_as_such(world: Wor
 
 @pytest.mark.parametrize("problem", [AwsUnavailable("InternalServerError"), AwsThrottled("ThrottlingException")])
 async def test_nothing_is_sent_without_a_state_check(world: World, problem: AwsUnavailable) -> None:
-    """The state cannot be read for a minute: nothing is sent, and the thread notifies the person."""
+    """The state cannot be read for a minute: nothing is sent, and a note in the thread notifies the person."""
     key = await world.posted()
     world.aws.before["execution"].extend([problem] * 100)
     async with world.running():
@@ -163,7 +163,7 @@ async def test_nothing_is_sent_without_a_state_check(world: World, problem: AwsU
 
 
 async def test_lost_signal_is_released_when_the_console_decided(world: World) -> None:
-    """The signal was lost and the console decided: a vote that AWS does not show did not count."""
+    """The signal was lost and the console decided. AWS does not show the vote, so its decision is released."""
     key = await world.posted()
     world.aws.before["signal"].append(SignalLost())
     async with world.running():
@@ -222,7 +222,7 @@ async def test_level_with_its_own_approvers_refuses_others() -> None:
 
 
 async def test_identity_center_approvers_decide_in_the_console(world: World) -> None:
-    """No API lets the bot act for them: no buttons, a stale click is refused, and the card follows the outcome."""
+    """No API lets the bot act for them: no buttons, forged clicks are refused, and the card shows the outcome."""
     key = world.aws.add()
     level = replace(world.aws.requests[key].levels[0], approvers=(Approver(ApproverKind.GROUP, "a-group"),))
     world.aws.requests[key] = replace(world.aws.requests[key], levels=(level,))
@@ -247,7 +247,7 @@ async def test_approvers_are_mentioned_while_the_card_waits() -> None:
 
 
 async def test_every_click_is_in_the_audit_trail(world: World) -> None:
-    """Who tried what, and the answer; refused clicks too."""
+    """Each entry has the person, the action and the answer, also if the click was refused."""
     key = await world.posted()
     async with world.running():
         await world.press(key, person(50))
@@ -261,7 +261,7 @@ async def test_every_click_is_in_the_audit_trail(world: World) -> None:
 
 @pytest.mark.parametrize("call", ["load", "apply"])
 async def test_hanging_store_does_not_delay_the_answer(world: World, call: str) -> None:
-    """Before Teams gives up, the person reads that the result is unknown. The work continues and counts once."""
+    """Before Teams gives up, the person reads that the result is unknown. The decision continues and counts once."""
     store = HangingStore()
     world = new_world(store=store)
     key = await world.posted()
@@ -281,7 +281,7 @@ async def test_hanging_store_does_not_delay_the_answer(world: World, call: str) 
 
 
 async def test_click_that_the_store_delayed_over_a_minute_is_not_sent(world: World) -> None:
-    """The minute counts from the click: a later decision is released, and the person is notified."""
+    """A decision is sent within a minute of its click. A later one is released, and the person is notified."""
     store = HangingStore()
     world = new_world(store=store)
     key = await world.posted()
@@ -346,7 +346,7 @@ async def test_client_without_a_language_gets_the_language_of_the_channel() -> N
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_every_refusal_says_why_and_what_to_do(locale: str) -> None:
-    """Each refusal has its own words, and says that nothing was sent and more than that."""
+    """Each refusal has a different text, which says that nothing was sent and gives more details."""
     told = {refusal: summary(Notice(refusal), locale=locale) for refusal in Refusal}
     assert len(set(told.values())) == len(told)
     nothing = {"en": ("Nothing was sent", "nothing was sent", "sent nothing"), "ja": ("送って", "送信")}[locale]
@@ -387,7 +387,7 @@ async def test_promised_notification_is_posted_after_a_failed_read() -> None:
 
 
 async def test_refusal_shows_the_current_card(world: World) -> None:
-    """The roster is slow; meanwhile another person decides and the card is updated. The refusal has no old buttons."""
+    """The roster is slow, and meanwhile another person decides. The refusal shows the updated card."""
     gate, stranger = asyncio.Event(), person(50)
 
     class Slow(FakePeople):
@@ -415,7 +415,7 @@ async def test_refusal_shows_the_current_card(world: World) -> None:
 
 @pytest.mark.parametrize("seconds", [20, 40])
 async def test_promised_notification_is_posted_after_a_store_outage(seconds: float) -> None:
-    """AWS refused and that is stored; then the store was down for as long as a decision may take."""
+    """AWS's refusal is stored, then the store fails for as long as a decision may take. The note is posted later."""
 
     class Away(MemoryStore):
         went = False

@@ -27,7 +27,7 @@ async def trail(world: World) -> list[AuditEntry]:
 
 
 async def test_every_step_of_a_decision_is_in_the_trail(world: World) -> None:
-    """Claimed, sent, accepted, and the answer to the click; with the execution, the role and the session."""
+    """The trail has the claim, the signal, its acceptance and the answer, with execution, role and session."""
     key = await world.posted()
     async with world.running():
         await world.press(key, HANAKO)
@@ -42,7 +42,7 @@ async def test_every_step_of_a_decision_is_in_the_trail(world: World) -> None:
 
 
 async def test_every_refusal_is_one_entry(world: World) -> None:
-    """The person, tenant and conversation, the verb, the state of the request, and the exact reason."""
+    """The entry has the person, tenant, conversation and verb, the state of the request, and the exact reason."""
     key = await world.posted()
     foreigner = replace(person(60), tenant_id="99999999-9999-4999-8999-999999999999", guest=True)
     for who in (person(50), foreigner, TARO_PERSON):
@@ -58,8 +58,8 @@ async def test_every_refusal_is_one_entry(world: World) -> None:
     }
 
 
-async def test_refusal_by_aws_has_its_error_code(world: World) -> None:
-    """The entry holds the error code of AWS."""
+async def test_refusal_by_aws_is_recorded_with_the_error_code(world: World) -> None:
+    """The audit entry has the error code that AWS returned."""
     key = await world.posted()
     world.aws.before["signal"].append(SignalRefused("AccessDeniedException", denied=True))
     async with world.running():
@@ -121,14 +121,14 @@ async def test_cancellation_is_in_the_trail(world: World) -> None:
 
 
 class LosingReplies(MemoryStore):
-    """A store that loses one reply: to the write that confirms a decision. `landed`: the write took place."""
+    """A store that loses the reply to the write that confirms a decision. `landed`: whether that write takes effect."""
 
     def __init__(self, *, landed: bool) -> None:
         super().__init__()
         self.landed, self.lost = landed, 0
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write, or not, and raise StoreUncertain; once."""
+        """Raise StoreUncertain once, after the write or instead of it."""
         before = await self.load(key)
         after = change(before) if before else None
         if self.lost or after is None or not any(each.state is DecisionState.CONFIRMED for each in after.decisions):
@@ -181,7 +181,7 @@ class Fatal(MemoryStore):
 
 
 class RefusingClicks(MemoryStore):
-    """A store that takes everything but clicks while `away` is set."""
+    """A store that refuses clicks, and nothing else, while `away` is set."""
 
     away = True
 
@@ -231,7 +231,7 @@ async def test_endless_clicks_of_one_person_are_counted(world: World) -> None:
 
 
 async def test_full_backlog_drops_only_the_oldest_clicks() -> None:
-    """The store hangs on one click while a thousand more arrive: the remaining ones are stored once each."""
+    """The store hangs on one click while a thousand more arrive. The newest ones are stored, once each."""
     store = Gated()
     world = new_world(store=store)
     for number in range(KEPT_WAITING + 3):

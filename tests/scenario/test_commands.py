@@ -110,7 +110,7 @@ async def test_pending_in_a_personal_chat_follows_the_permission_of_a_click(requ
 
 
 async def test_long_list_is_cut_and_counts_the_rest(world: World) -> None:
-    """Twenty requests: fifteen lines and five more."""
+    """Of twenty requests, the card lists fifteen and says that there are five more."""
     for number in range(1, 21):
         await world.shown(world.aws.add(number))
     view = await asked(world, "pending")
@@ -174,7 +174,7 @@ async def test_session_name_of_an_untrusted_role_identifies_no_requester(world: 
 
 
 async def test_setup_returns_an_entry_that_can_be_pasted(world: World) -> None:
-    """After the existing entries it makes a valid file; a configured channel gets a message instead."""
+    """Appended to the existing entries, it makes a valid file. A configured channel gets a message instead."""
     assert await asked(world, "setup") == MessageView(MessageCode.ALREADY_SET_UP, "approvals")
     assert await asked(world, "setup", personal=True) == MessageView(MessageCode.CHANNEL_ONLY)
     said = IncomingMessage("setup", HANAKO, "19:another@thread.tacv2;messageid=7", personal=False)

@@ -26,7 +26,7 @@ async def test_new_request_gets_a_card_and_a_direct_message(world: World) -> Non
 
 
 async def test_approval_sends_one_signal_and_updates_every_surface(world: World) -> None:
-    """One signal with the person's name; then the card, the thread note and the direct message follow."""
+    """One signal has the person's name. The bot then updates the card, posts a note and sends a direct message."""
     key = await world.posted()
     async with world.running():
         answer = await world.press(key, HANAKO, comment="どうぞ")
@@ -253,7 +253,7 @@ async def test_requester_without_the_app_is_named_in_the_thread(world: World) ->
 
 
 async def test_click_waits_for_the_claim_of_another_process() -> None:
-    """The cached row has room and the stored row has none: the click waits instead of claiming in a loop."""
+    """The cached row allows one more vote, the stored row does not: the click waits instead of claiming in a loop."""
     store, jiro = MemoryStore(), person(3)
     world = new_world(store=store, people=[HANAKO, ICHIRO, jiro, TARO_PERSON])
     other = replace(world, store=MemoryStore(store.tables), owner="replica-2")
@@ -275,7 +275,7 @@ async def test_click_waits_for_the_claim_of_another_process() -> None:
 
 
 async def test_requester_identified_differently_during_the_roster_call_is_checked_again(world: World) -> None:
-    """A claim is valid only for the row that was checked. This requester is no longer certain: refused."""
+    """A claim is valid only for the row that was checked. Here the requester is no longer certain: refused."""
     key = await world.posted()
     member = world.people.member
 
@@ -292,7 +292,7 @@ async def test_requester_identified_differently_during_the_roster_call_is_checke
 
 
 async def test_invisible_comment_does_not_count_as_a_comment(world: World) -> None:
-    """The check applies to what is sent: a word after the cut does not count."""
+    """Only the text that is sent is checked: a visible character after the length limit does not count."""
     rejecting = replace(APPROVALS, comment_required=frozenset({Verdict.REJECT}))
     world = new_world(rejecting)
     key = await world.posted()

@@ -1,4 +1,4 @@
-"""The bot without a secret: AWS states its identity, and Microsoft Entra trusts that or not, over real HTTP."""
+"""The bot without a secret: it signs in to Microsoft Entra with an assertion from AWS, over real HTTP."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -78,8 +78,8 @@ class TestAnotherIssuer:
     def trusted(self) -> Trust:
         return lambda right: replace(right, issuer=right.issuer.replace("111122223333", "444455556666"))
 
-    async def test_is_refused(self, world: Product) -> None:
-        """The token endpoint's error code means the issuer; the log has it, and nothing reaches Teams."""
+    async def test_assertion_of_an_untrusted_issuer_is_refused(self, world: Product) -> None:
+        """The log has Entra's error code for a wrong issuer, and nothing reaches Teams."""
         assert "invalid_client AADSTS700211" in await refusals(world)
 
 
@@ -90,8 +90,8 @@ class TestAnotherSubject:
     def trusted(self) -> Trust:
         return lambda right: replace(right, subject=f"{BOT_ROLE}s")
 
-    async def test_is_refused(self, world: Product) -> None:
-        """The error code means the subject."""
+    async def test_assertion_for_an_untrusted_subject_is_refused(self, world: Product) -> None:
+        """The log has Entra's error code for a wrong subject."""
         assert "invalid_client AADSTS700213" in await refusals(world)
 
 
@@ -102,13 +102,13 @@ class TestAnotherAudience:
     def trusted(self) -> Trust:
         return lambda right: replace(right, audience="api://another")
 
-    async def test_is_refused(self, world: Product) -> None:
-        """The error code means the audience."""
+    async def test_assertion_for_another_audience_is_refused(self, world: Product) -> None:
+        """The log has Entra's error code for a wrong audience."""
         assert "invalid_client AADSTS700212" in await refusals(world)
 
 
 async def test_assertion_signed_by_another_key_is_refused(world: Product, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The right claims without the issuer's key are worth nothing."""
+    """An assertion with the right claims is refused without the signature of the issuer's key."""
     forger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     def forged(_: WebIdentities, claims: dict[str, Any]) -> str:
@@ -122,7 +122,7 @@ async def test_assertion_signed_by_another_key_is_refused(world: Product, monkey
 async def test_assertion_outside_its_lifetime_is_refused(
     world: Product, monkeypatch: pytest.MonkeyPatch, start: int, end: int
 ) -> None:
-    """Neither before it begins nor after it expires."""
+    """An assertion is refused before it becomes valid and after it expires."""
     sign = WebIdentities.signed
 
     def shifted(self: WebIdentities, claims: dict[str, Any]) -> str:

@@ -77,8 +77,8 @@ async def test_requester_in_no_roster_is_identified_by_the_address(world: World)
 
 
 @pytest.mark.parametrize("names", [(), ("tyamada",), ("taro.yamada@example.com", "hanako.sato@example.com")])
-async def test_ambiguous_record_lets_nobody_decide(world: World, names: tuple[str, ...]) -> None:
-    """No names, a name without an address, the names of two people: it could be the person who clicks."""
+async def test_ambiguous_record_blocks_every_decision(world: World, names: tuple[str, ...]) -> None:
+    """With no names, no address, or the names of two people, the requester could be the person who clicks."""
     world.identities.records[USER_ID] = names
     key = _requested(world)
     await world.shown(key)
@@ -108,7 +108,7 @@ async def test_unreadable_record_does_not_delay_the_card(world: World) -> None:
 
 
 async def test_unreadable_record_is_retried_with_growing_pauses(world: World) -> None:
-    """Without the permission, a waiting request is reconciled every few minutes, not every second."""
+    """Without the permission to read it, a waiting request is reconciled every few minutes, not every second."""
     world.identities.problem = "AccessDeniedException"
     key = _requested(world)
     async with world.running():
@@ -148,7 +148,7 @@ async def test_known_requester_stays_refused_while_the_record_is_unreadable(worl
 
 
 async def test_requester_is_notified_after_the_record_becomes_readable(world: World) -> None:
-    """The console decided meanwhile; the direct message follows once the record is read."""
+    """The console decided meanwhile; the bot sends the direct message once the record is read."""
     world.identities.problem = "InternalServerException"
     key = _requested(world)
     await world.shown(key)
@@ -162,7 +162,7 @@ async def test_requester_is_notified_after_the_record_becomes_readable(world: Wo
 
 
 async def test_record_is_read_only_if_it_is_needed(world: World) -> None:
-    """It is not read for a requester with an ARN, one in [people], or a replica of a request."""
+    """The record is not read for a requester with an ARN, a requester in [people], or a replica of a request."""
     copied = _requested(world, number=2)
     world.aws.requests[copied] = replace(world.aws.requests[copied], replica_of=world.aws.add(3))
     await world.shown(copied)
@@ -178,7 +178,7 @@ async def test_record_is_read_only_if_it_is_needed(world: World) -> None:
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
 async def test_only_the_person_of_the_record_may_cancel(world: World, verb: Verb) -> None:
-    """They may cancel in their own chat, and never decide."""
+    """The person of the record may cancel in their own chat, and never decides."""
     key = _requested(world)
     await world.shown(key)
     async with world.running():

@@ -21,14 +21,14 @@ class FakeQueue:
         self.deleted: list[Hint] = []
 
     async def check(self) -> None:
-        """Answer."""
+        """Report that the queue answers."""
 
     async def receive(self) -> Sequence[Hint]:
-        """Return what is not deleted."""
+        """Return the messages that are not deleted."""
         return [hint for hint in self.hints if hint not in self.deleted]
 
     async def delete(self, hint: Hint) -> None:
-        """Delete."""
+        """Delete a message."""
         self.deleted.append(hint)
 
 
@@ -57,7 +57,7 @@ async def test_duplicated_events_make_one_card(world: World) -> None:
 
 
 async def test_events_of_unconfigured_accounts_are_deleted_without_a_row(world: World) -> None:
-    """So are unknown events and events of other Regions; AWS is not called."""
+    """Unknown events and events of other Regions are deleted too. AWS is not called."""
     foreign = RequestKey("999988887777", "ap-northeast-1", "oi-0123456789ab")
     elsewhere = RequestKey("111122223333", "eu-west-1", "oi-0123456789ab")
     queue = FakeQueue(hint(None, "1"), hint(foreign, "2"), hint(elsewhere, "3"))
@@ -68,7 +68,7 @@ async def test_events_of_unconfigured_accounts_are_deleted_without_a_row(world: 
 
 
 async def test_message_that_cannot_be_stored_is_not_deleted(world: World) -> None:
-    """The queue delivers it again until it is stored."""
+    """The queue delivers the message again until it is stored."""
     key = world.aws.add()
     queue = FakeQueue(hint(key))
     taking = intake(world, queue)
@@ -91,7 +91,7 @@ class Undeletable(FakeQueue):
 
 
 async def test_message_that_cannot_be_deleted_does_not_stop_the_others(world: World) -> None:
-    """The rest of the batch is taken, and the health check reports the failure. The message arrives again, without harm."""
+    """The rest of the batch is processed, and the health check reports the failure. A second delivery does no harm."""
     keys = [world.aws.add(number) for number in (1, 2, 3)]
     queue = Undeletable(*(hint(key, str(key)) for key in keys))
     registry = CollectorRegistry()
@@ -109,7 +109,7 @@ async def test_message_that_cannot_be_deleted_does_not_stop_the_others(world: Wo
 
 
 class _Broken:
-    """A store that takes nothing."""
+    """A store that refuses every write."""
 
     async def apply(self, *_: object, **__: object) -> None:
         """Refuse."""
@@ -140,7 +140,7 @@ async def test_unknown_ops_item_is_dropped_after_a_dozen_attempts(world: World) 
 
 
 async def test_conflicting_policies_are_named_to_the_requester(world: World) -> None:
-    """Only the event names them."""
+    """Only the event has the names of the conflicting policies."""
     key = world.aws.add(execution_id=None, levels=1)
     world.aws.end(key, Status.FAILED)
     queue = FakeQueue(hint(key, conflicting_policies=("Standard-Nodes", "Batch-Nodes")))
@@ -178,14 +178,14 @@ async def test_next_sweep_covers_the_span_of_a_failed_one(world: World) -> None:
 
 
 async def test_auto_approved_request_gets_no_card(world: World) -> None:
-    """There is nothing to decide."""
+    """An auto-approved request needs no decision."""
     key = world.aws.add(auto_approved=True, status=Status.APPROVED, execution_id=None)
     await world.shown(key)
     assert world.chat.sent == {}
 
 
 async def test_replica_gets_no_card(world: World) -> None:
-    """The copy in the delegated administrator account is not decided there."""
+    """A request is decided in its source account, not in the copy of the delegated administrator account."""
     key = world.aws.add()
     world.aws.requests[key] = replace(world.aws.requests[key], replica_of=key)
     await world.shown(key)

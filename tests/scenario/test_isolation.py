@@ -89,7 +89,7 @@ async def test_hanging_personal_chat_does_not_delay_other_people(world: World, m
 
 
 async def _until(world: World, condition: Callable[[], bool]) -> None:
-    """Advance the clock until the condition holds; sockets get their turn in between."""
+    """Advance the clock until the condition holds, and let socket I/O run in between."""
     while not condition():
         await world.clock.advance(1)
         await asyncio.sleep(0)

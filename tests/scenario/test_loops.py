@@ -31,13 +31,13 @@ class RefusingStore(MemoryStore):
         self.refusals = 0
 
     def check(self, call: str) -> None:
-        """Refuse if the test says so."""
+        """Refuse if the test names this call."""
         if call in self.refused:
             self.refusals += 1
             raise StoreUnavailable(call)
 
     async def due(self, now, limit):  # type: ignore[no-untyped-def]  # as the port has it
-        """Return what is due."""
+        """Return the due rows."""
         self.check("due")
         return await super().due(now, limit)
 
@@ -47,7 +47,7 @@ class RefusingStore(MemoryStore):
         return await super().next_due()
 
     async def watched(self):  # type: ignore[no-untyped-def]
-        """Return the open rows."""
+        """Return the watched rows."""
         self.check("watched")
         return await super().watched()
 
@@ -66,7 +66,7 @@ def with_refusing_store(world: World) -> RefusingStore:
 
 
 async def test_request_that_crashes_the_reconciler_does_not_stop_the_others(world: World) -> None:
-    """The error is logged and the request put off for a minute; other requests get their cards."""
+    """The error is logged and the request is retried after a minute; other requests get their cards."""
     bad, good = world.aws.add(1), world.aws.add(2)
     world.aws.before["observe"].append(ZeroDivisionError("an unforeseen error"))
     async with world.running():
@@ -93,8 +93,8 @@ async def test_unavailable_store_is_retried_every_few_seconds(world: World) -> N
     assert len(world.chat.of("post")) == 1
 
 
-async def test_row_that_cannot_be_put_off_does_not_make_the_loop_spin(world: World) -> None:
-    """The reconcile fails, and so does storing the next attempt."""
+async def test_row_that_cannot_be_rescheduled_does_not_make_the_loop_spin(world: World) -> None:
+    """The reconcile fails, and the time of its next attempt cannot be stored."""
     store = with_refusing_store(world)
     await world.rows.requeue(world.aws.add())
     store.refused = {"apply"}
@@ -124,7 +124,7 @@ async def test_lagging_index_does_not_make_the_loop_spin(world: World) -> None:
 
 
 async def test_row_leased_by_another_process_is_retried_every_second(world: World) -> None:
-    """Until the other process is done, or has crashed and its lease has ended."""
+    """The retries end when the other process is done, or when its lease ends after a crash."""
     key = world.aws.add()
     await world.rows.requeue(key)
     await world.rows.lease(key, "another process")
@@ -197,7 +197,7 @@ async def test_unreachable_queue_is_reported_as_missing_until_it_answers(world: 
 
 
 async def test_fifty_simultaneous_requests_all_get_their_cards(world: World) -> None:
-    """More than the loop reconciles at once."""
+    """Fifty requests are more than the loop reconciles at once."""
     keys: list[RequestKey] = [world.aws.add(number) for number in range(1, 51)]
     async with world.running():
         for key in keys:
@@ -207,7 +207,7 @@ async def test_fifty_simultaneous_requests_all_get_their_cards(world: World) -> 
 
 
 async def test_requests_leased_elsewhere_do_not_delay_other_requests() -> None:
-    """Another process is slow with eight due requests: the ninth gets its card here within seconds."""
+    """Another process is slow with eight due requests. The ninth gets its card from this process within seconds."""
     store = MemoryStore()
     busy = new_world(store=store)
     free = replace(busy, store=MemoryStore(store.tables), owner="replica-2")
@@ -317,7 +317,7 @@ async def test_decision_is_shown_before_other_due_requests(days: int, *, events:
 
 
 async def test_decided_request_is_due_first(world: World) -> None:
-    """As soon as AWS has answered, because the process that waits for it may crash."""
+    """A request is due as soon as AWS has answered the signal, because the process that waits for it may crash."""
     decided, other = world.aws.add(1), world.aws.add(2)
     await world.shown(decided)
     await world.rows.requeue(other)

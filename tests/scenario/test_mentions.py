@@ -28,7 +28,7 @@ def mentions(world: World, version: int = -1) -> list[tuple[str, str]]:
 
 
 async def test_members_named_in_the_reason_are_mentioned() -> None:
-    """Each once, by any of their names; not the requester, an unknown name or an e-mail address."""
+    """Each is mentioned once, by any of their names. The requester, unknown names and e-mail addresses are not."""
     world = new_world()
     await world.shown(requested(world))
     assert mentions(world) == [(HANAKO.teams_id, "<at>佐藤 花子</at>"), (ICHIRO.teams_id, "<at>田中 一郎</at>")]
@@ -38,7 +38,7 @@ async def test_members_named_in_the_reason_are_mentioned() -> None:
 
 
 async def test_person_named_in_reason_and_configuration_is_mentioned_once() -> None:
-    """The mention as an approver of the channel replaces the mention from the reason."""
+    """The mention of an approver of the channel replaces the mention from the reason."""
     world = new_world(replace(APPROVALS, mention=(f"user:{HANAKO.object_id.upper()}",)))
     await world.shown(requested(world))
     assert mentions(world) == [(HANAKO.teams_id, "<at>佐藤 花子</at>"), (ICHIRO.teams_id, "<at>田中 一郎</at>")]
@@ -92,7 +92,7 @@ async def test_roster_failure_does_not_delay_the_card() -> None:
 
 
 async def test_card_without_decisions_mentions_no_one() -> None:
-    """While tags cannot be read, the fallback channel has the card, and its members are not the ones named."""
+    """While tags are unreadable, the fallback channel has the card. The names may mean people of another channel."""
     match = Match(tags=(("Environment", frozenset({"production"})),))
     production = Channel("production", "19:production@thread.tacv2", ("members",), match=match)
     world = new_world(production, APPROVALS)

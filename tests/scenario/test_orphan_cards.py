@@ -45,7 +45,7 @@ def cards_of(surfaces: tuple[Surface, ...]) -> set[str | None]:
 
 
 async def test_second_copy_of_a_card_is_updated_after_a_click(world: World) -> None:
-    """A crash left a copy: a click on it decides as on any card, and from then on both show the outcome."""
+    """A crash left a copy. A click on it decides as on any card, and from then on both cards show the outcome."""
     key = await world.posted()
     copy = await orphan(world, key)
     async with world.running():
@@ -78,7 +78,7 @@ async def test_post_without_a_stored_id_becomes_the_card(world: World) -> None:
 
 
 async def test_clicks_repair_a_lost_store(world: World) -> None:
-    """The first click decides nothing and has AWS read. Then the old card decides, and is updated like the new one."""
+    """The first click decides nothing, but makes the bot read AWS. Then the old card decides and is updated."""
     key = await world.posted()
     await world.clock.advance(LATE_ROW.total_seconds() + 1)
     world.store = MemoryStore()
@@ -110,7 +110,7 @@ async def test_old_card_shows_the_outcome_after_a_lost_store(world: World) -> No
 
 
 async def test_card_is_not_adopted_without_a_lost_post(world: World) -> None:
-    """No post of this request was lost, so the card is another message of the bot. It stays as it is."""
+    """No post of this request was lost, so the clicked card is another message of the bot. It stays unchanged."""
     key, finished = world.aws.add(1), world.aws.add(2)
     for each in (finished, key):
         await world.shown(each)
@@ -138,7 +138,7 @@ async def test_click_does_not_adopt_the_card_of_another_request(world: World) ->
 
 @pytest.mark.parametrize(("minutes", "lost"), [(-10, False), (-10, True), (10, False)])
 async def test_click_does_not_adopt_the_card_of_an_ended_request(minutes: int, lost: bool, world: World) -> None:
-    """Its row is not among the open rows; but the card is older than the request, or younger than the row."""
+    """The card is older than the clicked request, or younger than its row, so it belongs to another request."""
     key = world.aws.add()
     await world.clock.advance(LATE_ROW.total_seconds() + 1)  # the request is older than its row
     await world.shown(key)
@@ -216,7 +216,7 @@ async def test_invented_requests_use_at_most_half_of_the_aws_quota(world: World)
 
 
 async def test_at_most_five_copies_of_a_card_are_adopted(world: World) -> None:
-    """No crash leaves more than that."""
+    """Crashes leave no more than five copies."""
     key = await world.posted()
     for _ in range(10):
         await press_on(world, key, await orphan(world, key), Verb.REFRESH)

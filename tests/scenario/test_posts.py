@@ -43,7 +43,7 @@ async def test_stored_post_is_not_counted_as_lost(world: World) -> None:
     [ChatThrottled(1), ChatRefused(ChatProblem.NOT_INSTALLED), ChatUnavailable("not_connected", ambiguous=False)],
 )
 async def test_post_that_certainly_failed_is_not_counted_as_lost(world: World, error: Exception) -> None:
-    """However often a card or a direct message fails before it reaches Teams."""
+    """A post that fails before it reaches Teams leaves no copy, however often this happens."""
     for kind in ("post", "direct"):
         world.chat.before[kind] = [error] * 3
     key = world.aws.add()
@@ -109,7 +109,7 @@ async def test_copies_after_lost_replies_are_capped(world: World) -> None:
 
 
 async def test_posts_that_cannot_be_stored_are_capped(world: World) -> None:
-    """The store cannot take the activity id, for example because the row is full: no card a minute forever."""
+    """The store cannot take the activity id, for example because the row is full. The number of posts is limited."""
 
     class Full(MemoryStore):
         async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
@@ -170,7 +170,7 @@ async def test_deleted_adopted_card_is_not_posted_again(world: World) -> None:
 
 
 async def test_copy_without_an_activity_id_is_never_posted(world: World) -> None:
-    """Even if a row holds such a surface."""
+    """The bot ignores such a copy, even if a row has it."""
     key = await world.posted()
     copy = Surface(card_name("approvals", "7"), SurfaceKind.CARD, DeliveryState.WAITING)
     await world.rows.apply(key, lambda row: row.with_surface(copy))

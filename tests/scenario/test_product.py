@@ -78,8 +78,8 @@ async def test_decision_during_downtime_is_shown_after_the_start(world: Product)
     assert len(world.replies(card)) == 1
 
 
-async def test_sweep_alone_brings_the_card_when_all_events_are_lost(world: Product) -> None:
-    """Events are a shortcut only."""
+async def test_sweep_alone_posts_the_card_when_all_events_are_lost(world: Product) -> None:
+    """Events only make the bot faster; the sweep finds every request without them."""
     world.aws.events.deliver(Delivery.NEVER)
     world.sweep_seconds = 0.2
     async with world.running():
@@ -87,7 +87,7 @@ async def test_sweep_alone_brings_the_card_when_all_events_are_lost(world: Produ
 
 
 async def test_click_is_answered_while_aws_is_slow(world: Product) -> None:
-    """The click is answered "applying" in time; the card follows when AWS has answered."""
+    """The click is answered "applying" in time, and the card shows the outcome once AWS has answered."""
     async with world.running():
         request = await world.ask()
         card = await world.card(request)
@@ -102,7 +102,7 @@ async def test_click_is_answered_while_aws_is_slow(world: Product) -> None:
 
 
 async def test_signal_with_a_lost_reply_is_sent_once(world: Product) -> None:
-    """The signal took effect and its reply was lost: no second signal, and the card follows."""
+    """The signal took effect and its reply was lost: no second signal is sent, and the card shows the outcome."""
     async with world.running():
         request = await world.ask()
         card = await world.card(request)
@@ -195,7 +195,7 @@ async def test_two_simultaneous_revocations_send_one_signal(world: Product) -> N
 
 
 async def test_revocation_with_a_lost_reply_is_sent_once(world: Product) -> None:
-    """What AWS shows settles it, and the thread names the person."""
+    """The state in AWS settles the revocation, and the thread names the person."""
     async with world.running():
         request, card = await approved(world)
         world.aws.faults.lose_reply("SendAutomationSignal", how=Loss.CLOSED)
@@ -234,7 +234,7 @@ async def test_requester_cancels_from_their_own_chat(world: Product) -> None:
 
 
 async def test_cancellation_with_a_lost_reply_is_sent_once(world: Product) -> None:
-    """What AWS shows settles it, and the card names the person."""
+    """The state in AWS settles the cancellation, and the card names the person."""
     request = await waiting(world)
     async with world.running():
         await world.until(lambda: bool(world.direct_messages(TARO)))

@@ -1,4 +1,4 @@
-"""Teams comes to show what is true in AWS, whatever failed on the way. Over fakes of AWS and Teams."""
+"""Teams shows the true state of AWS in the end, whatever failed before. Over fakes of AWS and Teams."""
 
 import asyncio
 from dataclasses import replace
@@ -114,7 +114,7 @@ async def test_direct_message_overtaken_by_a_later_state_is_skipped(world: World
 
 
 async def _die_after_the_claim(world: World, key: RequestKey) -> None:
-    """Click, and end the process while it reads the state: the claim is all that is left of it."""
+    """Click, and end the process while it reads the state, so that only the claim is left."""
     world.aws.gates["execution"] = asyncio.Event()
     click = asyncio.create_task(world.press(key, HANAKO))
     await world.aws.arrived["execution"].wait()
@@ -187,7 +187,7 @@ async def test_sweep_recovers_from_a_lost_store(world: World) -> None:
 
 
 async def test_click_for_a_request_on_the_card_of_another_adopts_nothing(world: World) -> None:
-    """The request is reconciled at most, and its row takes over no card."""
+    """The request may be reconciled, but its row does not adopt the card of the other request."""
     key, fresh = world.aws.add(1), world.aws.add(2)
     await world.shown(key)
     for verb in Verb:
@@ -245,7 +245,7 @@ async def test_click_is_refused_while_the_roster_is_unreadable(world: World) -> 
 
 
 async def test_card_changes_when_the_access_ends(world: World) -> None:
-    """No event is needed: the row has the time."""
+    """No event is needed, because the row has the end time."""
     key = world.aws.add()
     async with world.running():
         await world.rows.requeue(key)

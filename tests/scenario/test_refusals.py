@@ -1,4 +1,4 @@
-"""What follows when Teams refuses a message permanently: no request is hidden, and retries are bounded."""
+"""Messages that Teams refuses permanently: every request stays visible, and retries are bounded."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -66,7 +66,7 @@ async def test_refused_card_is_posted_in_the_fallback_channel(world: World, prob
 
 
 async def test_home_channel_gets_its_card_once_teams_accepts_it(world: World) -> None:
-    """It is retried after five minutes; then it has the buttons, and the stand-in says where they are."""
+    """The card is retried after five minutes. It then has the buttons, and the stand-in card names its channel."""
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     world.aws.add()
     async with world.running():
@@ -83,7 +83,7 @@ async def test_home_channel_gets_its_card_once_teams_accepts_it(world: World) ->
 
 
 async def test_stand_in_card_decides_nothing(world: World) -> None:
-    """A forged click on it is refused, whether or not the home channel can be reached."""
+    """A forged click on a stand-in card is refused, whether or not the home channel can be reached."""
     world.chat.refusing[CHANNEL] = ChatProblem.WRITES_BLOCKED
     key = world.aws.add()
     for _ in range(2):
@@ -98,7 +98,7 @@ async def test_stand_in_card_decides_nothing(world: World) -> None:
 
 
 async def test_refusing_channel_is_retried_with_growing_pauses(world: World) -> None:
-    """After 5, 10, 20 and 40 minutes, then every hour: about 28 times a day."""
+    """The bot retries after 5, 10, 20 and 40 minutes, then every hour: about 28 times a day."""
     world.chat.refusing[CHANNEL] = ChatProblem.FORBIDDEN
     key = world.aws.add()
     await world.rows.requeue(key)
@@ -156,7 +156,7 @@ async def test_refusing_fallback_does_not_delay_the_home_channel(world: World) -
 
 
 async def test_refused_cards_are_retried_when_the_bot_is_added_to_a_team(world: World) -> None:
-    """At once instead of within the hour; requests without refusals stay as they are."""
+    """The retry comes at once instead of within the hour. Requests without refusals stay unchanged."""
     fine = world.aws.add(1)
     await world.shown(fine)
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
@@ -173,7 +173,7 @@ async def test_refused_cards_are_retried_when_the_bot_is_added_to_a_team(world: 
 
 
 async def test_installation_event_survives_a_failure_of_the_store(world: World) -> None:
-    """The cards have a retry time anyway."""
+    """The error is only counted, because the refused cards have their own retry time."""
     world.rows.store.broken = True  # type: ignore[attr-defined]  # the store is a fake
     await InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
     assert next(iter(world.telemetry.store_errors.collect())).samples[0].value == 1.0
@@ -200,7 +200,7 @@ async def test_card_that_was_never_posted_is_given_up_when_the_request_ends(worl
 
 
 async def test_posted_card_of_an_ended_request_is_retried_for_hours_then_given_up(world: World) -> None:
-    """The bot may be let in again soon, and the card must then show the outcome; but it is not retried forever."""
+    """Teams may accept the bot again soon, and the card must then show the outcome. The retries end after hours."""
     key = await world.posted()
     world.chat.refusing[CHANNEL] = ChatProblem.CONVERSATION_NOT_FOUND
     world.aws.end(key, Status.CANCELLED)
@@ -267,7 +267,7 @@ async def test_failed_posts_do_not_use_up_the_reposts(world: World) -> None:
 
 
 async def test_deleted_card_of_an_ended_request_stays_deleted(world: World) -> None:
-    """It would be of no use."""
+    """A card of an ended request is of no further use."""
     key = await world.posted()
     del world.chat.sent["1000"]
     world.aws.end(key, Status.TIMED_OUT)
@@ -334,8 +334,8 @@ async def test_requester_without_a_teams_user_is_noted_in_the_thread() -> None:
     assert notes == {"note:cancelled": DeliveryState.DELIVERED, "note:direct_impossible": DeliveryState.DELIVERED}
 
 
-async def test_unauthorized_bot_delivers_everything_once_it_is_let_in(world: World) -> None:
-    """A rejected credential is not the recipient's fault: nothing is given up."""
+async def test_unauthorized_bot_delivers_everything_once_it_is_authorized(world: World) -> None:
+    """A rejected credential is not the recipient's fault, so no message is given up."""
     world.chat.refusing[CHANNEL] = ChatProblem.UNAUTHORIZED
     world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.UNAUTHORIZED
     key = world.aws.add()
@@ -350,7 +350,7 @@ async def test_unauthorized_bot_delivers_everything_once_it_is_let_in(world: Wor
 
 
 async def test_refused_note_does_not_delay_later_messages(world: World) -> None:
-    """It is given up and recorded; later notes and direct messages are delivered."""
+    """The note is given up, which is recorded. Later notes and direct messages are delivered."""
     key = await world.posted(levels=2)
     world.chat.before["reply"].append(ChatRefused(ChatProblem.CONVERSATION_NOT_FOUND))
     async with world.running():

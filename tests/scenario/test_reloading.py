@@ -67,7 +67,7 @@ class WatchingBot:
         return self.world.telemetry.health.problems().get("configuration")
 
     async def settle(self) -> None:
-        """Check the file often enough that a change counts, and let the cards follow."""
+        """Check the file often enough that a change takes effect, and let the bot update the cards."""
         for _ in range(3):
             await self.reloading.check()
         await self.world.clock.advance(1)
@@ -112,7 +112,7 @@ async def _posted(bot: WatchingBot) -> RequestKey:
 
 
 async def test_removed_approver_is_refused_without_a_restart(bot: WatchingBot) -> None:
-    """A click is checked against the list that is current at that time."""
+    """A click is checked against the current list of approvers."""
     key = await _posted(bot)
     await bot.put(TOML.replace('["members"]', f'["user:{ICHIRO.object_id}"]'))
     assert await bot.code(key) is Refusal.NOT_APPROVER
@@ -268,7 +268,7 @@ ELSEWHERE = TOML.replace('name = "approvals"', 'name = "leads"').replace(CHANNEL
 @pytest.mark.parametrize("rerouted", [False, True])
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
 async def test_decision_is_withdrawn_if_its_channel_is_removed_before_it_is_sent(rerouted: bool, verb: Verb) -> None:
-    """It was permitted for that channel: it uses neither another channel's role nor the bot's own credentials."""
+    """It was permitted for that channel: neither another channel's role nor the bot's own credentials may send it."""
     world = new_world()
     key = await world.posted()
     world.aws.before["prepare"].append(SignalThrottled("ThrottlingException"))
@@ -331,8 +331,8 @@ async def test_renamed_channel_still_decides(bot: WatchingBot) -> None:
     assert [signal.role for signal in world.aws.signals] == [f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"]
 
 
-async def test_cards_follow_after_a_store_outage(bot: WatchingBot) -> None:
-    """Requests that differ from the new file become due once the store is back."""
+async def test_cards_are_updated_after_a_store_outage(bot: WatchingBot) -> None:
+    """Requests that differ from the new file become due once the store works again."""
     await _posted(bot)
     store = bot.world.store
     assert isinstance(store, MemoryStore)
@@ -375,7 +375,7 @@ async def test_changed_order_of_channels_takes_effect(tmp_path: Path) -> None:
 
 
 async def test_file_that_is_valid_again_is_logged(bot: WatchingBot) -> None:
-    """Even if its content is what was current all the time."""
+    """The event is logged even if the content equals the current configuration."""
     await bot.put("[[channels")
     with capture_logs() as logs:
         await bot.put(TOML)
@@ -385,7 +385,7 @@ async def test_file_that_is_valid_again_is_logged(bot: WatchingBot) -> None:
 async def test_row_that_cannot_be_made_due_does_not_stop_the_others(
     bot: WatchingBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is retried after the others until the store takes it."""
+    """The row is retried after the others until the store takes it."""
     stuck, _ = keys = bot.world.aws.add(1), bot.world.aws.add(2)
     for key in keys:
         await bot.world.rows.requeue(key)

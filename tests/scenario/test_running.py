@@ -97,7 +97,7 @@ async def test_start_that_waits_for_aws_can_be_stopped(world: Product, tmp_path:
 
 
 async def test_start_without_credentials_says_what_to_do(world: Product, tmp_path: Path) -> None:
-    """It fails at once, without retries and without a traceback."""
+    """The start fails at once, without retries and without a traceback."""
     whole = environment(world, tmp_path)
     bare = {name: value for name, value in whole.items() if name not in world.aws.world.bot.environment()}
     bare |= {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path), "AWS_REGION": "ap-northeast-1"}

@@ -110,7 +110,7 @@ async def test_role_that_cannot_be_assumed_is_explained(world: World) -> None:
 
 
 async def test_throttled_preparation_is_repeated_within_the_minute(world: World) -> None:
-    """Throttled before anything was sent: repeated, and sent once."""
+    """AWS throttled a call before the signal. The call is repeated, and the signal is sent once."""
     key = await world.posted()
     world.aws.before["prepare"].extend([SignalThrottled(), SignalThrottled()])
     async with world.running():
@@ -229,7 +229,7 @@ async def test_paused_worker_does_not_signal_after_its_hold_expired(world: World
 
 
 async def test_paused_worker_does_not_signal_while_another_worker_sends() -> None:
-    """It continues while the other worker's signal is on its way: that signal is the only one."""
+    """The paused worker continues while another worker sends the signal. That signal is the only one."""
     store = HangingStore()
     paused, other = two_replicas(store)
     key = await paused.posted()

@@ -69,7 +69,7 @@ async def test_reconcile_under_way_may_use_the_whole_drain(world: World, monkeyp
 
 
 def test_hanging_handlers_do_not_delay_the_end() -> None:
-    """HTTP handlers are waited for during the drain and again at the close: within ENDS_WITHIN in all."""
+    """The end waits for HTTP handlers in the drain and again at the close, at most ENDS_WITHIN seconds in all."""
     handlers = 2 * server.SHUTDOWN_TIMEOUT  # aiohttp waits, cancels them, and waits again
     assert handlers < app.DRAIN_SECONDS - app.LAST_SECONDS
     assert app.DRAIN_SECONDS + handlers < ENDS_WITHIN

@@ -119,7 +119,7 @@ class Disagreeing(FakeAws):
     """Its lists never agree with what a read of the request returns."""
 
     async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """Name another step than the one that waits."""
+        """Return another step than the one that waits."""
         return [replace(each, step="ManualApproval") for each in await super().list_requests(account, region, since)]
 
 
@@ -156,7 +156,7 @@ async def test_each_change_of_a_list_entry_causes_a_reconcile(world: World) -> N
 
 
 async def test_ended_request_with_a_pending_ops_item_costs_two_reads(world: World) -> None:
-    """The execution rejected the request, but its OpsItem stays pending: two further reads, not one a minute."""
+    """The execution rejected the request, but its OpsItem stays pending. The bot reads it twice, not every minute."""
     key = await world.posted()
     world.aws.end(key, Status.REJECTED)
     await world.shown(key)
@@ -264,11 +264,11 @@ async def test_replicas_and_unconfigured_accounts_get_no_row(world: World) -> No
     assert await world.store.due(world.clock.now(), 10) == []
 
 
-# --- with_places places
+# --- several places
 
 
 class SeveralPlaces(FakeAws):
-    """AWS with with_places places, some of which fail or hang."""
+    """AWS with several places, some of which fail or hang."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world.clock)

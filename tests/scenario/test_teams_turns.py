@@ -100,7 +100,7 @@ async def test_invalid_click_is_answered_with_the_protocol_error(ms: FakeMicroso
     "name", ["composeExtension/query", "task/fetch", "signin/verifyState", "fileConsent/invoke", ""]
 )
 async def test_other_invokes_are_answered_as_not_supported(ms: FakeMicrosoft, bot: Turns, name: str) -> None:
-    """With HTTP 200: after a 5xx Teams would send them again."""
+    """The HTTP status is 200, because after a 5xx Teams would send them again."""
     status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA, name=name)
 
     assert (status, body["statusCode"], body["value"]["code"]) == (200, 400, "NotSupported")
@@ -131,7 +131,7 @@ async def test_submit_is_the_same_click(ms: FakeMicrosoft, bot: Turns) -> None:
 
 
 async def test_refused_submit_is_explained_in_a_personal_chat(ms: FakeMicrosoft, bot: Turns) -> None:
-    """With every detail, in the language of the person's client; the channel gets nothing."""
+    """The message has every detail, in the language of the person's client. The channel gets no message."""
     card = await _card_to_reply_to(ms, bot)
     bot.clicks.answer = REFUSED
     await ms.post_submit(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", {**DATA, "verb": "approve"})
@@ -143,7 +143,7 @@ async def test_refused_submit_is_explained_in_a_personal_chat(ms: FakeMicrosoft,
 
 
 async def test_refused_submit_without_a_chat_is_explained_in_the_thread(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Without details, because others can read it."""
+    """The note has no details, because others can read it."""
     card = await _card_to_reply_to(ms, bot)
     ms.world.not_installed.add(HANAKO.id)
     bot.clicks.answer = REFUSED
@@ -170,7 +170,7 @@ async def test_replies_to_repeated_submits_are_rate_limited(ms: FakeMicrosoft, b
 
 
 async def test_submit_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bot: Turns) -> None:
-    """No other person can read it."""
+    """No other person can read the answer."""
     bot.clicks.answer = REFUSED
     chat = ms.world.personal(HANAKO)
     await ms.post_submit(bot.url, HANAKO, chat, {**DATA, "verb": "approve"})
@@ -187,11 +187,11 @@ async def test_invalid_submit_is_answered(ms: FakeMicrosoft, bot: Turns) -> None
     assert ms.posted(APPROVERS)[1].card == render(MessageView(MessageCode.FAILED), locale="ja", timezone="Asia/Tokyo")
 
 
-# --- words
+# --- commands
 
 
 async def test_command_in_a_channel_is_answered_in_its_thread(ms: FakeMicrosoft, bot: Turns) -> None:
-    """With a card; the command gets the text without the mention."""
+    """The answer is a card, and the command gets the text without the mention."""
     card = await _card_to_reply_to(ms, bot)
     bot.commands.reply = Reply(MessageView(MessageCode.NOTHING_PENDING), "ja", "Asia/Tokyo")
     status, _ = await ms.post_message(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", "pending")
@@ -206,7 +206,7 @@ async def test_command_in_a_channel_is_answered_in_its_thread(ms: FakeMicrosoft,
 
 
 async def test_command_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bot: Turns) -> None:
-    """In the language of the person's client, which the command gets too."""
+    """The answer is in the language of the person's client, which the command gets too."""
     chat = ms.world.personal(HANAKO)
     bot.commands.reply = Reply(HelpView(personal=True), "ja", "UTC")
     await ms.post_message(bot.url, HANAKO, chat, "help", locale="ja-JP")
@@ -295,7 +295,7 @@ async def test_person_who_installs_the_bot_is_welcomed_once(ms: FakeMicrosoft, b
 async def test_known_person_is_not_welcomed_again_after_a_restart(
     ms: FakeMicrosoft, bot: Turns, clock: ManualClock
 ) -> None:
-    """The store knows them."""
+    """The store has every person who was welcomed."""
     chat = ms.world.personal(TARO)
     await ms.post_installation(bot.url, TARO, chat)
     async with running_turns(ms, clock=clock) as again:
@@ -311,7 +311,7 @@ async def test_person_who_writes_is_stored_without_an_installation_event(ms: Fak
     await ms.post_message(bot.url, TARO, chat, "help")
 
     assert bot.store.tables.chats[TARO.object_id].conversation == chat.id
-    assert len(ms.posted(chat)) == 1  # the answer; who talks needs no greeting
+    assert len(ms.posted(chat)) == 1  # the answer; a person who writes needs no welcome message
 
 
 async def test_person_without_addresses_is_completed_later(ms: FakeMicrosoft, bot: Turns) -> None:
@@ -346,7 +346,7 @@ async def test_addresses_are_read_again_with_a_message_a_day_later(
 
 
 async def test_person_who_uninstalls_the_bot_is_forgotten(ms: FakeMicrosoft, bot: Turns) -> None:
-    """A new installation causes a new welcome message; an upgrade does neither."""
+    """A new installation causes a new welcome message. An upgrade forgets no one and causes no message."""
     chat = ms.world.personal(TARO)
     await ms.post_installation(bot.url, TARO, chat)
     for action in ("remove-upgrade", "add-upgrade"):
@@ -368,7 +368,7 @@ async def test_installation_in_a_team_posts_no_welcome(ms: FakeMicrosoft, bot: T
 
 
 async def test_removing_the_bot_from_a_team_keeps_the_personal_chat(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The installation of a team is not the one of a person."""
+    """The installations of a team and of a person are independent."""
     await ms.post_installation(bot.url, TARO, ms.world.personal(TARO))
     await ms.post_installation(bot.url, TARO, APPROVERS, "remove")
 
@@ -395,7 +395,9 @@ async def test_turns_work_while_the_store_is_unavailable(ms: FakeMicrosoft, bot:
 
 
 @pytest.mark.parametrize("where", [APPROVERS, LEADS])
-async def test_person_who_leaves_the_team_is_no_member_at_once(ms: FakeMicrosoft, bot: Turns, where: str) -> None:
+async def test_person_who_leaves_the_team_stops_being_a_member_at_once(
+    ms: FakeMicrosoft, bot: Turns, where: str
+) -> None:
     """Teams sends the event in one channel of the team; the rosters of all its channels are read again."""
     assert await bot.side.people.member(APPROVERS, MEI.object_id)
     ms.world.conversations[APPROVERS].members.remove(MEI)
@@ -421,7 +423,7 @@ async def test_membership_event_of_another_chat_invalidates_no_roster(ms: FakeMi
     "kind", ["messageReaction", "messageUpdate", "messageDelete", "event", "typing", "endOfConversation", "x"]
 )
 async def test_other_activities_are_accepted_without_a_reply(ms: FakeMicrosoft, bot: Turns, kind: str) -> None:
-    """With any content. Only the service URL of the conversation is stored."""
+    """They may have any content. Only the service URL of the conversation is stored."""
     body = activity(
         kind,
         sender=HANAKO,
@@ -440,7 +442,7 @@ async def test_other_activities_are_accepted_without_a_reply(ms: FakeMicrosoft, 
 
 
 async def test_bot_is_ready_once_it_has_signing_keys(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Until then it names what is missing."""
+    """Before that, /readyz reports that the keys are missing."""
     ms.fault("GET", "well-known", status=500)
     async with aiohttp.ClientSession() as http:
         async with http.get(f"{bot.url}/readyz") as answer:
@@ -451,7 +453,7 @@ async def test_bot_is_ready_once_it_has_signing_keys(ms: FakeMicrosoft, bot: Tur
 
 
 async def test_installation_in_a_team_reaches_the_service(ms: FakeMicrosoft, bot: Turns) -> None:
-    """As an installation event or as a new member; removals, other members and personal chats do not count."""
+    """It arrives as an installation event or a new member. Removals, other members and personal chats do not count."""
     await ms.post_installation(bot.url, HANAKO, APPROVERS, "add")
     await ms.post_membership(bot.url, HANAKO, APPROVERS, bot_added=True)
     assert bot.installations.count == 2

@@ -139,7 +139,7 @@ async def test_refused_signal_replaces_applying_by_the_buttons(world: World) -> 
 async def test_store_failure_after_the_claim_is_answered_applying(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The claim is stored and the signal on its way, so the answer does not ask the person to click again."""
+    """The claim is stored and the signal is being sent, so the answer does not ask the person to click again."""
     key = await world.posted()
 
     async def fail(*_: object, **__: object) -> None:
@@ -155,7 +155,7 @@ async def test_store_failure_after_the_claim_is_answered_applying(
 async def test_store_failure_at_a_repeated_click_is_answered_applying(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Teams repeats a slow click: the signal of the first click is on its way, so the second must not deny it."""
+    """Teams repeats a slow click. The first click's signal is being sent, so the second answer must not deny it."""
     key = await world.posted()
     gate = world.aws.gates["signal"] = asyncio.Event()
     first = asyncio.create_task(world.press(key, HANAKO))
@@ -176,7 +176,7 @@ async def test_store_failure_at_a_repeated_click_is_answered_applying(
 
 
 async def test_expired_lease_cannot_be_renewed_after_another_holder(world: World) -> None:
-    """A worker paused past its lease, and another one has held it since: the first one's knowledge is outdated."""
+    """A worker paused past its lease, and another one has held it since. What the first one knows is outdated."""
     key = world.aws.add()
     await world.rows.lease(key, "slow")
     await world.clock.advance(31)
@@ -239,7 +239,7 @@ async def test_update_after_a_lost_lease_is_corrected_at_once(world: World) -> N
 
 
 async def test_signal_of_a_crashed_process_is_never_sent_again(world: World) -> None:
-    """The process died with its signal on the way: another one reads the result from AWS and sends nothing."""
+    """The process died while it sent the signal. Another one reads the result from AWS and sends nothing."""
     key = await world.posted()
     world.aws.gates["signal"] = asyncio.Event()
     click = asyncio.create_task(world.press(key, HANAKO))
@@ -551,7 +551,7 @@ async def test_message_names_the_person_before_the_reply_arrives(world: World) -
 
 
 async def test_vote_never_counts_for_the_next_level(world: World) -> None:
-    """The console gave one of two approvals, not seen so far; two people click at once: level 2 gets no vote."""
+    """The bot has not seen that the console approved once. Two people click at once, and level 2 gets no vote."""
     key = await world.posted(levels=2, required=2)
     world.aws.decide(key, Verdict.APPROVE)  # neither an event nor a sweep so far
     async with world.running():
@@ -564,7 +564,7 @@ async def test_vote_never_counts_for_the_next_level(world: World) -> None:
 
 
 async def test_rejection_never_counts_for_the_next_level(world: World) -> None:
-    """The same for a rejection between the acceptance of the first approval and its effect."""
+    """A rejection between the acceptance of the first approval and its effect does not count for level 2."""
     world.aws.lag = 1.5
     key = await world.posted(levels=2, required=2)
     world.aws.decide(key, Verdict.APPROVE)  # neither an event nor a sweep so far

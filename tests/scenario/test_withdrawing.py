@@ -110,8 +110,8 @@ async def test_two_simultaneous_revocations_make_one_call(world: World) -> None:
     assert (late.who, late.verdict) == (HANAKO.name, Withdrawal.REVOKE)
 
 
-async def test_second_revocation_names_the_one_on_its_way(world: World) -> None:
-    """Another person's click sends nothing and names the first person; the comment is kept."""
+async def test_second_revocation_names_the_person_of_the_first(world: World) -> None:
+    """While a revocation is sent, another click sends nothing and names the first person. The comment is kept."""
     key = await approved(world)
     gate = world.aws.gates["grant"] = asyncio.Event()
     async with world.running():
@@ -145,7 +145,7 @@ async def test_repeated_revocation_gets_the_answer_of_the_first(world: World) ->
 
 
 async def test_late_revocation_never_reaches_aws(world: World) -> None:
-    """After our revocation, and after one in the console, with or without the row having it."""
+    """Access was already revoked in Teams or in the console, whether or not the row shows it: no call."""
     key = await approved(world)
     async with world.running():
         await world.press(key, ICHIRO, Verb.REVOKE)
@@ -165,7 +165,7 @@ async def test_late_revocation_never_reaches_aws(world: World) -> None:
 
 @pytest.mark.parametrize("seen", [True, False])
 async def test_access_that_is_over_cannot_be_revoked(world: World, seen: bool) -> None:
-    """Nothing is sent after the end of access, no matter if the row or only AWS has the end; the button disappears."""
+    """Nothing is sent after the end of access, even if only AWS knows the end. The button disappears."""
     key = await approved(world)
     if seen:
         await world.clock.advance(WINDOW.total_seconds())
@@ -239,7 +239,7 @@ async def test_channel_without_approvers_has_no_revoke_button() -> None:
 
 
 async def test_console_approval_can_be_revoked_in_teams(world: World) -> None:
-    """The state counts, not who approved."""
+    """Revocation depends on the state, not on the person who approved."""
     key = await world.posted()
     world.aws.decide(key, Verdict.APPROVE)
     await world.shown(key)
@@ -250,7 +250,7 @@ async def test_console_approval_can_be_revoked_in_teams(world: World) -> None:
 
 
 async def test_state_check_of_a_revocation_reads_the_ops_item(world: World) -> None:
-    """The OpsItem grants access and the execution has ended: only the OpsItem is read, right before the call."""
+    """The execution has ended but the OpsItem still grants access: only the OpsItem is read, right before the call."""
     key = await approved(world)
     async with world.running():
         await world.press(key, HANAKO, Verb.REVOKE)
@@ -325,7 +325,7 @@ async def test_requester_cancels_a_waiting_request(world: World) -> None:
 
 @pytest.mark.parametrize("of", ["person", "place"])
 async def test_cancellation_of_another_persons_request_is_refused(world: World, of: str) -> None:
-    """Forged by another person in the requester's chat, or from another chat: refused, and nothing is shown."""
+    """A click forged in the requester's chat, or made in another chat, is refused, and the card is not shown."""
     key = await world.posted()
     click = world.withdrawn(key)
     if of == "person":
@@ -348,7 +348,7 @@ async def test_cancellation_from_the_channel_is_refused(world: World) -> None:
 
 
 async def test_cancellation_needs_a_direct_message_about_the_request(world: World) -> None:
-    """The requester's own chat with another request's id: that request was never announced there."""
+    """A click in the requester's own chat is refused for a request that was never announced there."""
     await world.posted()
     stranger = world.aws.add(2, requester=TARO.replace("taro.yamada", "ichiro.tanaka"))
     await world.shown(stranger)
@@ -368,7 +368,7 @@ async def test_requester_who_is_no_longer_identified_cannot_cancel(world: World)
 
 
 async def test_row_without_a_requester_cannot_be_cancelled(world: World) -> None:
-    """Missing facts refuse: no requester, or no request."""
+    """If the row lacks the requester or the request, the cancellation is refused."""
     key = await world.posted()
     unknown = await world.store.apply(key, lambda row: replace(row, requester=None), now=world.clock.now())
     answer = await world.click_handler.click(world.withdrawn(key))
@@ -394,7 +394,7 @@ async def test_row_without_a_requester_cannot_be_cancelled(world: World) -> None
 async def test_request_that_cannot_be_cancelled_says_why(
     world: World, facts: dict[str, object], step: str, expected: Reason
 ) -> None:
-    """A forged step, a replica, unreadable facts and an ended request: the true state, and no call."""
+    """A forged step, a replica, unreadable facts, an ended request: the answer shows the true state, without a call."""
     key = await world.posted()
     row = await world.row(key)
     assert row.request is not None
@@ -419,7 +419,7 @@ async def test_account_without_a_cancel_role_offers_no_cancellation() -> None:
 
 
 async def test_nothing_is_cancelled_after_the_cancel_role_was_removed(world: World) -> None:
-    """The role is removed while the click is on its way. The bot never cancels with its own credentials."""
+    """The role is removed while the click is processed. The bot never cancels with its own credentials."""
     key = await world.posted()
     await crash_in(world, world.withdrawn(key), "execution")
     world.configuration = current_configuration(cancel_role=None)
@@ -443,7 +443,7 @@ async def test_cancellation_after_a_console_decision_sends_nothing(world: World)
 
 
 async def test_request_can_be_cancelled_at_a_later_level(world: World) -> None:
-    """The message was about the first level; cancelling is possible at any."""
+    """The direct message was about the first level, but cancelling is possible at every level."""
     key = await world.posted(levels=2)
     world.aws.decide(key, Verdict.APPROVE)
     async with world.running():
@@ -453,7 +453,7 @@ async def test_request_can_be_cancelled_at_a_later_level(world: World) -> None:
 
 
 async def test_old_cancel_button_shows_the_current_state(world: World) -> None:
-    """After the decision, and after the revocation: no call, and the current message."""
+    """A click after the decision or the revocation makes no call and shows the current message."""
     key = await approved(world)
     for expected, words in ((NoticeCode.DECIDED, "was approved"), (NoticeCode.REVOKED, "access was revoked")):
         answer = await world.click_handler.click(world.withdrawn(key))
@@ -482,8 +482,8 @@ async def test_simultaneous_votes_and_cancellation_make_one_call(world: World) -
     ]
 
 
-async def test_cancellation_waits_for_a_vote_on_its_way(world: World) -> None:
-    """It is not sent beside a vote. The requester is shown whose vote it is, and then the outcome."""
+async def test_cancellation_waits_for_a_vote_that_is_being_sent(world: World) -> None:
+    """The cancellation is not sent beside a vote. The requester sees the voter's name, and then the outcome."""
     key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
     async with world.running():
@@ -502,7 +502,7 @@ async def test_cancellation_waits_for_a_vote_on_its_way(world: World) -> None:
 
 
 async def test_no_vote_is_sent_while_a_cancellation_awaits_its_effect(world: World) -> None:
-    """It waits for a minute. After that AWS has not cancelled, and the requester is notified in their own chat."""
+    """A vote waits for a minute. AWS has not cancelled by then, and the requester is notified in their own chat."""
     key = await world.posted()
     world.aws.lag = 1e6
     async with world.running():
@@ -522,7 +522,7 @@ async def test_no_vote_is_sent_while_a_cancellation_awaits_its_effect(world: Wor
 
 
 async def test_denied_cancellation_names_the_role_to_check(world: World) -> None:
-    """AWS denies it: the requester reads why in their own chat, and the request keeps waiting."""
+    """AWS denies the cancellation: the requester reads why in their own chat, and the request keeps waiting."""
     key = await world.posted()
     world.aws.before["prepare"].append(SignalRefused("AccessDenied", denied=True))
     async with world.running():
@@ -535,7 +535,7 @@ async def test_denied_cancellation_names_the_role_to_check(world: World) -> None
 
 
 async def test_failed_slow_cancellation_is_reported_to_the_requester(world: World) -> None:
-    """Answered "applying…" in time. The failure comes as a direct message with the button, not in the thread."""
+    """The click was answered "applying…". The failure comes as a direct message with the button, not in the thread."""
     key = await world.posted()
     world.aws.before["signal"].extend(SignalThrottled() for _ in range(100))
     async with world.running():
@@ -555,7 +555,7 @@ async def test_failed_slow_cancellation_is_reported_to_the_requester(world: Worl
     assert world.chat.of("post")[0].buttons
 
 
-# --- both ways, with faults
+# --- revocations and cancellations with faults
 
 
 async def crash_in(world: World, click: Click, call: str) -> None:
@@ -576,7 +576,7 @@ def check_call_of(withdrawal: Withdrawal) -> str:
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 async def test_call_with_a_lost_reply_is_not_made_again(world: World, withdrawal: Withdrawal) -> None:
-    """It took effect but its reply was lost: one call, settled by what AWS shows, and reported with the name."""
+    """The call took effect but its reply was lost. The state in AWS settles it, and the note has the person's name."""
     key, click = await ready(world, withdrawal)
     world.aws.after["signal"].append(SignalLost())
     async with world.running():
@@ -722,7 +722,7 @@ async def test_refused_call_is_explained(world: World, withdrawal: Withdrawal) -
 
 
 async def test_revocation_uses_the_role_of_its_level() -> None:
-    """The role of the level that settled the request, for its approvers only."""
+    """The signal uses the role of the level that settled the request, and only that level's approvers may revoke."""
     lead = LevelRule("Level2", (f"user:{ICHIRO.object_id}",), "arn:aws:iam::{account}:role/NodeAccessLead")
     world = new_world(replace(APPROVALS, levels=(lead,)))
     key = await approved(world, levels=2)

@@ -23,7 +23,7 @@ COMMENTS = pytest.mark.parametrize("comment", ["", "fine", LONG], ids=["none", "
 
 
 class CutAws(FakeAws):
-    """Keeps 512 characters of each decision, and counts every vote of the same session."""
+    """AWS that keeps 512 characters of each decision, and counts every vote of the same session."""
 
     def vote(self, key: RequestKey, voter: str, verdict: Verdict, comment: str = "") -> None:
         """Count a vote with its comment, cut as AWS cuts it."""
@@ -42,7 +42,7 @@ def without_role(who: Person = HANAKO, other: Person = ICHIRO) -> World:
 
 @COMMENTS
 async def test_decision_without_a_role_is_shown_once(comment: str) -> None:
-    """It is shown as the person's, and not a second time as a decision outside Teams."""
+    """The decision is shown as the person's, and not a second time as a decision outside Teams."""
     world = without_role()
     key = await world.posted()
     async with world.running():

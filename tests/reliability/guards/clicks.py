@@ -100,7 +100,7 @@ GUARDS = (
     ),
     Guard(
         "a cancellation waits for votes on their way",
-        WITHDRAWING + "test_cancellation_waits_for_a_vote_on_its_way",
+        WITHDRAWING + "test_cancellation_waits_for_a_vote_that_is_being_sent",
         {CLAIM: around(_beside_votes)},
     ),
     Guard(

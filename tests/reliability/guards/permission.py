@@ -95,7 +95,7 @@ GUARDS = (
     ),
     Guard(
         "a record without an address identifies no one",
-        IDENTITY_CENTER + "test_ambiguous_record_lets_nobody_decide[names1]",
+        IDENTITY_CENTER + "test_ambiguous_record_blocks_every_decision[names1]",
         {
             "bot.domain.identity:is_identified_by_name": around(
                 lambda by_name, principal, certain, rules, record: (

@@ -29,7 +29,7 @@ from bot.sandbox.aws.jit.operations import Operation
 from bot.sandbox.aws.shapes import problems
 from bot.sandbox.aws.wire import Incoming
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 MODELS = MappingProxyType({"sso": "sso-admin"})  # model names of services whose signing name differs
 Operations = dict[tuple[str, str], Operation]

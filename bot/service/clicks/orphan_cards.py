@@ -5,7 +5,6 @@ means; AWS provides the facts. From then on the request is reconciled and the ca
 """
 
 from contextlib import suppress
-from typing import Final
 
 import structlog
 
@@ -25,7 +24,7 @@ MOST_UNKNOWN, UNKNOWN_SPAN = 5, 60.0
 reads, where AWS allows 3 calls a second. After a lost store the sweep finds all requests; clicks are only quicker."""
 MOST_CARDS, CARDS_SPAN = 20, 60.0
 """How many unknown cards clicks may adopt in how many seconds. Each makes the store read every open row."""
-log: Final = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class OrphanCards:

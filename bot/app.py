@@ -64,7 +64,7 @@ class Program:
 
     sockets: tuple[server.Server, ...]
     services: Services
-    sources: tuple[Source, ...]  # they find work or measure; shutdown stops them first
+    sources: tuple[Source, ...]  # all loops but the reconcile loop; shutdown stops them first
 
 
 def serve(settings: Settings, configuration: Configuration) -> None:

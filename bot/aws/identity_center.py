@@ -36,7 +36,7 @@ LOGGED_SECONDS = 3600.0  # each code is logged once in this time: a missing perm
 PROMPT_SECONDS = 2.0  # a card must appear within seconds; it may name no requester at first and be completed later
 KEPT = 2000  # users
 CODES = 50  # error codes that are remembered; they are text from outside
-PAGES = 5  # of ten instances each; an organization has one
+PAGES = 5  # pages of ten instances; an organization has one instance
 ALL_USERS: Final = ""  # not a user id: key of a failure that does not concern one user
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from bot.boto.fields import text
 from bot.ports.aws import AwsUnavailable
 
 SECONDS: Final = 60  # the shortest that STS allows; the token is used at once, and must not outlive the role's session
-ALGORITHM: Final = "RS256"  # of the two that STS offers, the one that Entra accepts
+ALGORITHM: Final = "RS256"  # Entra accepts only this one of the two that STS offers
 
 
 class WebIdentity:

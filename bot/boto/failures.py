@@ -14,7 +14,7 @@ from bot.ports.aws import AwsThrottled, AwsUnavailable
 
 
 class Failure(StrEnum):
-    """What is known about a failed call."""
+    """The known facts about a failed call."""
 
     NOT_SENT = "not_sent"  # no connection, or the credentials could not be fetched: no effect
     NOT_CONFIGURED = "not_configured"  # no credentials, profile or Region: nothing was sent
@@ -56,7 +56,7 @@ _NOT_CONFIGURED: Final = (
     botocore.PartialCredentialsError,
     botocore.ProfileNotFound,
 )
-# What a call may raise: the SDK's errors, and what its parsers raise for an answer of an unexpected form.
+# Errors that a call may raise: the SDK's, and those of its parsers for an answer of an unexpected form.
 RAISED: Final = (
     botocore.BotoCoreError,
     botocore.ClientError,

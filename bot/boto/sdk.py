@@ -27,7 +27,7 @@ Answer = Mapping[str, object]
 # AWS's endpoints accept connections much faster; an unreachable one must not use up a claim's time
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 10.0  # tolerates slow answers; a claim is held for longer, and leases are renewed meanwhile
-SHORT_READ_SECONDS = 5.0  # for signals, AssumeRole and secrets: a claim is held for 25 seconds and renewed in between
+SHORT_READ_SECONDS = 5.0  # signals, AssumeRole and secrets: a claim is held for 25 seconds and renewed in between
 POLL_SECONDS = 5  # a long poll; no longer, because SIGTERM drains within 20
 _READ_SECONDS_OF: Final[Mapping[str, float]] = MappingProxyType(
     {

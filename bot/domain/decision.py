@@ -111,7 +111,7 @@ class Decision:
 
     @property
     def deadline(self) -> datetime:
-        """After this moment the decision is no longer signalled."""
+        """The time after which the decision is no longer signalled."""
         return self.clicked_at + DECISION_SPAN
 
     def hold_ended(self, now: datetime) -> bool:

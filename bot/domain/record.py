@@ -21,7 +21,7 @@ UNDONE_KEPT = 30  # decisions without effect; people may click without end, and 
 
 
 class SurfaceKind(StrEnum):
-    """What a person sees in Teams."""
+    """The kind of a message that a person sees in Teams."""
 
     CARD = "card"  # a message in the channel, updated in place
     NOTE = "note"  # a reply in the card's thread, sent once
@@ -54,7 +54,7 @@ class Surface:
     problem: str | None = None  # code of Teams' refusal; it is permanent only if `delivery` is IMPOSSIBLE
     failures: int = 0  # consecutive, of any kind; sets the pause before the next attempt
     refusals: int = 0  # those of `failures` that Teams refused; outages and throttling say nothing about the recipient
-    retry_at: datetime | None = None  # no attempt before this moment
+    retry_at: datetime | None = None  # the time before which there is no attempt
 
     @property
     def decision_id(self) -> str | None:
@@ -87,7 +87,7 @@ class Record:
     observed_from: int = -1  # the row's version at that moment: clocks of several machines cannot order reads
     reconcile_failures: int = 0  # consecutive; sets the pause before the next reconcile
     missing_since: datetime | None = None  # since when AWS reports that the OpsItem does not exist
-    conflicting_policies: tuple[str, ...] = ()  # from the event of a failed request; AWS names them nowhere else
+    conflicting_policies: tuple[str, ...] = ()  # named by the event of a failed request, and nowhere else
     route: Route | None = None
     decisions: tuple[Decision, ...] = ()
     surfaces: tuple[Surface, ...] = ()
@@ -235,7 +235,7 @@ class Record:
 
     @property
     def live_decisions(self) -> tuple[Decision, ...]:
-        """Decisions that are still on their way to AWS."""
+        """Decisions that may still take effect."""
         return tuple(decision for decision in self.decisions if decision.state.live)
 
     def confirmed(self, step: str, verdict: Verdict) -> tuple[Decision, ...]:

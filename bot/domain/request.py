@@ -196,7 +196,7 @@ class AccessRequest:
     modified_at: datetime | None = None
     policy: str | None = None
     policy_version: str | None = None
-    duration: timedelta | None = None  # for how long access is requested
+    duration: timedelta | None = None  # the requested duration of access
     access_from: datetime | None = None
     access_until: datetime | None = None
     execution_id: str | None = None

@@ -24,7 +24,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which requests go to a channel. An empty field matches everything."""
+    """The conditions for the requests of a channel. An empty field matches everything."""
 
     accounts: frozenset[str] = frozenset()
     regions: frozenset[str] = frozenset()

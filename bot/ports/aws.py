@@ -65,7 +65,7 @@ class Signal:
     execution_id: str
     action: Action
     comment: str  # at most 512 characters, including the person; not sent with a cancellation
-    session: RoleSession | None  # of the role to assume; None: the bot's own credentials
+    session: RoleSession | None  # the session of the role to assume; None: the bot's own credentials
 
     @property
     def role(self) -> str | None:

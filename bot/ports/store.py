@@ -70,7 +70,7 @@ class Store(Protocol):
         """Return the rows that AWS may still change (`Record.watched`); an unreadable row hides no other."""
 
     async def forget_expired(self, now: datetime) -> int:
-        """Delete rows whose `Record.expires_at` has passed, some hundred at most; return how many were deleted here."""
+        """Delete rows whose `Record.expires_at` has passed, at most some hundred; return their number."""
 
     async def find(self, ops_item_id: str) -> Sequence[Record]:
         """Return the rows of an OpsItem id, in any account and Region."""

@@ -11,7 +11,8 @@ from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, M
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain
 from bot.text.escape import cut, strip_markup
 
-OPEN: Final = frozenset({Banner.WAITING, Banner.APPLYING, Banner.UNKNOWN})  # template `request`; the rest `decided`
+# states of the template `request`; all others use `decided`
+OPEN: Final = frozenset({Banner.WAITING, Banner.APPLYING, Banner.UNKNOWN})
 
 BANNER_STYLES: Final = {
     Banner.WAITING: "warning",
@@ -28,14 +29,14 @@ BANNER_STYLES: Final = {
 }
 _DONE: Final = frozenset(
     {NoticeCode.DECIDED, Outcome.STEP_PASSED, NoticeCode.REPEATED, NoticeCode.REVOKED, NoticeCode.CANCELLED}
-)  # about a decision that AWS took
+)  # notices about a decision that AWS accepted
 _EXPLAINED: Final = frozenset(
     {Banner.TIMED_OUT, Banner.CANCELLED, Banner.REVOKED, Banner.FAILED, Banner.GONE, Banner.UNKNOWN}
 )
 
 
 def card_data(view: CardView, formatter: CardFormatter, notice: Notice | None) -> Data:
-    """Return what both templates ask for."""
+    """Return the data for both templates."""
     return {
         "words": formatter.say.group("card"),
         "notice": notice_data(notice, formatter, view),
@@ -86,7 +87,7 @@ def _when(notice: Notice, formatter: CardFormatter) -> list[Runs]:
 
 
 def _who(notice: Notice, formatter: CardFormatter, *, beside: datetime | None) -> list[Runs]:
-    """Return who decided, or whose decision is on its way, as far as known."""
+    """Return who decided, or whose decision is in progress, as far as known."""
     if notice.verdict is None or (notice.who is None and notice.code is not NoticeCode.DECIDED):
         return []
     if notice.code in _DONE:
@@ -119,7 +120,7 @@ def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
 
 
 def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
-    """Return what prevents a decision, or what approvers must consider."""
+    """Return the lines on anything that prevents a decision, or that approvers must consider."""
     alerts = formatter.conflict(view.conflicting_policies)
     principal = formatter.short(view.requester_principal)  # without marks for wrapping: admins copy it into [people]
     if view.no_buttons:
@@ -188,7 +189,8 @@ def _form(view: CardView, formatter: CardFormatter, notice: Notice | None) -> li
     if not view.buttons:
         return []
     label = formatter.say.text(f"card.comment_label{_required(view.comment_required)}")
-    typed = cut(notice.typed, COMMENT_LIMIT) if notice else ""  # the field takes no more; only a forged click has more
+    # the field accepts no more; only a forged click has a longer comment
+    typed = cut(notice.typed, COMMENT_LIMIT) if notice else ""
     return [{"label": label, "typed": typed}]
 
 

@@ -1,4 +1,4 @@
-"""The expressions inside `${…}` of a card template: paths, literals, comparisons and `if`. Nothing else is understood.
+"""The expressions inside `${…}` of a card template: paths, literals, comparisons and `if`. Nothing else is supported.
 
 A small, strict part of the Adaptive Expression Language
 (https://learn.microsoft.com/adaptive-cards/templating/language). It must not know about cards.
@@ -164,7 +164,7 @@ def _compared(left: Expression, sign: str, right: Expression) -> Expression:
 
 
 def _same(one: object, other: object) -> bool:
-    """Compare without Python's 1 == True."""
+    """Compare two values; unlike in Python, 1 does not equal true."""
     return isinstance(one, bool) is isinstance(other, bool) and one == other
 
 

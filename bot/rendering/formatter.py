@@ -20,14 +20,14 @@ Runs = list[Run]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many characters of each text from outside are shown, and how many items of each kind."""
+    """Limits on the characters of each text from outside, and on the number of items of each kind."""
 
     name: int  # nodes, people, policies
     prose: int  # reason, comments
     tag: int  # a tag's value; its key gets half
     tags: int
-    decisions: int  # the latest ones
-    many: int  # requests of a list, people mentioned, policies
+    decisions: int  # the latest decisions
+    many: int  # requests of a list, mentioned people, policies
 
 
 # Tried in turn until a card is small enough. A reason has at most 256 characters in AWS, a comment 400.
@@ -35,7 +35,8 @@ LIMITS: Final = (
     Limits(name=128, prose=512, tag=256, tags=20, decisions=25, many=50),
     Limits(name=80, prose=256, tag=80, tags=12, decisions=5, many=20),
     Limits(name=40, prose=256, tag=24, tags=10, decisions=1, many=10),
-    Limits(name=20, prose=80, tag=8, tags=2, decisions=1, many=2),  # holds even the heaviest characters
+    # fits even with the characters that need the most bytes
+    Limits(name=20, prose=80, tag=8, tags=2, decisions=1, many=2),
 )
 
 
@@ -49,7 +50,7 @@ class CardFormatter:
 
     @property
     def to_reader(self) -> "CardFormatter":
-        """The same formatter in the reader's locale."""
+        """Return the same formatter in the reader's locale."""
         return replace(self, say=self.reader) if self.reader else self
 
     def name(self, text: str) -> str:
@@ -79,7 +80,7 @@ class CardFormatter:
         return {"label": self.say.text(f"row.{label}"), "lines": list(values)}
 
     def plain_row(self, label: str, value: str | None) -> list[Data]:
-        """Return a row of one text, or none if it is not known."""
+        """Return a row with one text; no row if the text is unknown."""
         return [self.row(label, plain(self.name(value)))] if value else []
 
     def moment_row(self, label: str, at: datetime | None, *, beside: datetime | None = None) -> list[Data]:
@@ -91,7 +92,7 @@ class CardFormatter:
         return [self.row(label, plain(self.say.duration(span)))] if span else []
 
     def lapse_row(self, deadline: datetime | None, requested_at: datetime | None) -> list[Data]:
-        """Return when a request expires, and how long that is after it was made: a span that stays true."""
+        """Return the row of a request's expiry: the moment, and the span since the request was made."""
         if deadline is None or requested_at is None or deadline <= requested_at:
             return self.moment_row("lapses", deadline)
         at = self.say.moment(deadline, beside=requested_at)
@@ -110,15 +111,15 @@ class CardFormatter:
         return plain(wrappable(self.say.text("value.tag", name=name, value=content)))
 
     def reason(self, text: str) -> list[Data]:
-        """Return a block of lines, or none."""
+        """Return the reason as a block of lines, or no block."""
         return self._block(text)
 
     def comment(self, text: str | None) -> list[Data]:
-        """Return a block of lines in quotation marks, or none."""
+        """Return a comment as a block of lines in quotation marks, or no block."""
         return self._block(text or "", self.say.text("value.quote_opens"), self.say.text("value.quote_ends"))
 
     def _block(self, text: str, opens: str = "", ends: str = "") -> list[Data]:
-        """Return the lines between the marks. If the text is cut, a last line says where all of it is."""
+        """Return the lines between the marks. If the text is cut, a last line says where the full text is."""
         shown = prose(text, limit=self.limits.prose)
         if not shown.lines:
             return []
@@ -155,7 +156,7 @@ class CardFormatter:
         return [self.decision(line, beside=beside) for line in decisions[-self.limits.decisions :]]
 
     def names(self, texts: Sequence[str]) -> str:
-        """Return names in a row, as one text."""
+        """Return several names as one text."""
         named = [self.short(text) for text in texts[: self.limits.many]]
         return wrappable(cut(self.say.text("card_line.name_separator").join(named), 4 * self.limits.name))
 

@@ -26,12 +26,12 @@ _NOTE_STYLES: Final = {
     NoteKind.REVOCATION: "attention",
     NoteKind.NOT_SHOWN: "warning",
 }
-_CALL_LIMIT: Final = 256  # characters; ids of AWS and a session name, which are shorter by far
-_TOML_LINES: Final = 80  # more than any channel's entry has
+_CALL_LIMIT: Final = 256  # characters; AWS's ids and a session name are much shorter
+_TOML_LINES: Final = 80  # lines; more than any channel's entry has
 
 
 def direct_data(view: DirectView, formatter: CardFormatter, notice: Notice | None = None) -> Data:
-    """Return what `direct-message` asks for."""
+    """Return the data for the template `direct-message`."""
     return {
         "words": {**formatter.say.group("direct"), "reason": formatter.say.text("card.reason")},
         "notice": notice_data(notice, formatter, view),
@@ -71,7 +71,7 @@ def _direct_rows(view: DirectView, formatter: CardFormatter) -> list[Data]:
 
 
 def note_data(view: NoteView, formatter: CardFormatter) -> Data:
-    """Return what `note` asks for."""
+    """Return the data for the template `note`."""
     return {
         "style": _NOTE_STYLES.get(view.kind, "emphasis"),
         "sentence": note_sentence(view, formatter),
@@ -124,7 +124,7 @@ def _note_facts(view: NoteView, formatter: CardFormatter) -> list[Data]:
 
 
 def help_data(view: HelpView, formatter: CardFormatter) -> Data:
-    """Return what `help` asks for."""
+    """Return the data for the template `help`."""
     pending = "pending_personal" if view.personal else "pending_channel"
     commands = [("pending", pending), ("status oi-…", "status"), ("help", "help")]
     if not view.personal:
@@ -137,7 +137,7 @@ def help_data(view: HelpView, formatter: CardFormatter) -> Data:
 
 
 def pending_data(view: PendingView, formatter: CardFormatter) -> Data:
-    """Return what `pending` asks for."""
+    """Return the data for the template `pending`."""
     none = formatter.say.text("pending.none_personal" if view.personal else "pending.none_channel")
     shown = view.requests[: formatter.limits.many]
     more = view.more + len(view.requests) - len(shown)
@@ -155,7 +155,7 @@ def _request_line(line: RequestLine, formatter: CardFormatter) -> Data:
 
 
 def _state(line: RequestLine, formatter: CardFormatter) -> list[Runs]:
-    """Return the state, unless the request waits as most of the list does."""
+    """Return the state of a listed request; nothing if it waits, as most of them do."""
     return [] if line.banner is Banner.WAITING else [formatter.runs(f"banner.{line.banner}")]
 
 
@@ -171,12 +171,12 @@ def _moments(line: RequestLine, formatter: CardFormatter) -> list[Runs]:
 
 
 def message_data(view: MessageView, formatter: CardFormatter) -> Data:
-    """Return what `message` asks for."""
+    """Return the data for the template `message`."""
     return {"lines": [message_runs(view, formatter)], "notice": []}
 
 
 def lone_notice_data(notice: Notice, formatter: CardFormatter) -> Data:
-    """Return what `message` asks for, for a notice without a card."""
+    """Return the data for the template `message`, for a notice without a card."""
     return {"lines": [], "notice": notice_data(notice, formatter)}
 
 
@@ -189,5 +189,5 @@ def message_runs(view: MessageView, formatter: CardFormatter) -> Runs:
 
 
 def setup_data(view: SetupView, formatter: CardFormatter) -> Data:
-    """Return what `setup` asks for. Each line is its own block, so that it is copied as a line."""
+    """Return the data for the template `setup`. Each line is its own block, so that it is copied as a line."""
     return {"words": formatter.say.group("setup"), "lines": view.toml.strip("\n").split("\n")[:_TOML_LINES]}

@@ -61,7 +61,7 @@ def _template(name: str) -> Template:
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """How one view is shown: the template, the data that it asks for, and the line of a notification."""
+    """The presentation of one view: its template, the data for the template, and the line of a notification."""
 
     template: str  # a file of cards/, without `.json`
     data: Callable[[CardFormatter, Notice | None], Data]
@@ -69,7 +69,7 @@ class Presentation:
 
 
 def presentation(view: View | Notice) -> Presentation:
-    """Return how a view is shown. The only place with a case for each class of view."""
+    """Return the presentation of a view. This is the only place with a case for each class of view."""
     match view:
         case CardView():
             template = "request" if view.banner in OPEN else "decided"
@@ -125,7 +125,7 @@ def presentation(view: View | Notice) -> Presentation:
 
 
 def template_data(view: View | Notice, formatter: CardFormatter, notice: Notice | None = None) -> Data:
-    """Return everything that the view's template asks for."""
+    """Return the data for the view's template."""
     spoken = strip_markup(summary(view, locale=formatter.say.locale))
     return {"lang": formatter.say.locale, "summary": spoken, **presentation(view).data(formatter, notice)}
 

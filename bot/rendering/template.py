@@ -1,8 +1,8 @@
 """Binds card templates (Adaptive Cards Templating Language, on the parsed tree) to data.
 
 Understood: `${…}` as in expressions.py, `$data` (an object: its scope; an array: repetition), `$when`, `$index` and
-`$root`. Anything else raises TemplateError when the template is loaded. What is bound in is data: never parsed again,
-and made harmless on its way in. It must not know which cards there are.
+`$root`. Anything else raises TemplateError when the template is loaded. Bound values are data: they are escaped
+and never parsed again. It must not know which cards there are.
 https://learn.microsoft.com/adaptive-cards/templating/language
 """
 
@@ -18,7 +18,7 @@ __all__ = ["BindError", "Card", "Template", "TemplateError"]
 Card = dict[str, object]
 _Build = Callable[[Scope], object]
 _OPEN: Final = "${"
-_KEPT_KEYS: Final = frozenset({"$schema"})  # an ordinary property in spite of its dollar
+_KEPT_KEYS: Final = frozenset({"$schema"})  # an ordinary property, although its name begins with a dollar sign
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def _node(tree: object) -> _Build:
 
 def _object(tree: Mapping[str, object]) -> _Build:
     if "$when" in tree:
-        raise TemplateError("$when belongs to an element of an array")  # elsewhere it would leave a null behind
+        raise TemplateError("$when belongs to an element of an array")  # elsewhere it would produce a null
     build = _properties(tree)
     if "$data" not in tree:
         return build
@@ -73,7 +73,7 @@ def _properties(tree: Mapping[str, object]) -> Callable[[Scope], Card]:
     built = [(key, _node(value)) for key, value in own.items() if not _is_fixed(value)]
 
     def filled(scope: Scope) -> Card:
-        card = own.copy()  # the fixed properties, and every key in its place
+        card = own.copy()  # has the fixed properties, and all keys in order
         for key, build in built:
             card[key] = build(scope)
         return card
@@ -145,7 +145,8 @@ def _text(text: str) -> _Build:
             return lambda scope: _bound(expression(scope))
         case _:
             builds = [_piece(part) for part in parts]
-            return lambda scope: escape("".join([build(scope) for build in builds]))  # whole: pieces may form a {{
+            # escape the joined text, because two pieces may form a {{
+            return lambda scope: escape("".join([build(scope) for build in builds]))
 
 
 def _split(text: str) -> list[str | Expression]:

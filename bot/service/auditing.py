@@ -17,10 +17,10 @@ from bot.ports.clock import Clock
 from bot.ports.store import Store, StoreUnavailable
 from bot.telemetry import Telemetry
 
-KEPT_WAITING = 1000  # clicks while the store is unavailable; beyond, the oldest remains only in the log
-RETRY_SECONDS = 10.0  # between attempts to store what waits
+KEPT_WAITING = 1000  # clicks kept while the store is unavailable; above that, the oldest remain only in the log
+RETRY_SECONDS = 10.0  # seconds between attempts to store waiting entries
 MINUTE = timedelta(minutes=1)
-MOST_CLICKS = 60  # recorded one by one per person and minute; anyone in the tenant can click without limit
+MOST_CLICKS = 60  # clicks recorded one by one per person and minute; anyone in the tenant can click without limit
 log = structlog.get_logger(__name__)
 
 
@@ -60,7 +60,7 @@ class Auditing:
             await self._store_waiting()
 
     async def drain(self) -> None:
-        """Store what the store accepts, before shutdown."""
+        """Store as many waiting entries as the store accepts, before shutdown."""
         self._close_minutes(self._clock.now())
         await self._background.drain()
         await self._store_waiting()
@@ -108,7 +108,7 @@ class Auditing:
             while self._waiting:
                 entry = self._waiting[0]
                 await self._store.append_audit(entry)
-                if self._waiting and self._waiting[0] is entry:  # else it was given up meanwhile
+                if self._waiting and self._waiting[0] is entry:  # otherwise it was dropped meanwhile
                     self._waiting.popleft()
         except StoreUnavailable:
             self._telemetry.store_errors.inc()

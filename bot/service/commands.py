@@ -32,7 +32,7 @@ class IncomingMessage:
     person: Person
     conversation: str
     personal: bool
-    locale: str = "en"  # of the person's client
+    locale: str = "en"  # locale of the person's client
 
     @property
     def command(self) -> str:
@@ -41,7 +41,7 @@ class IncomingMessage:
 
     @property
     def argument(self) -> str:
-        """What follows the first word, in lower case."""
+        """The text after the first word, in lower case."""
         return "".join(self.text.split(maxsplit=1)[1:]).strip().casefold()
 
 
@@ -63,7 +63,7 @@ class CommandService:
     def __init__(self, *, rows: Rows, people: People, clock: Clock, configuration: CurrentConfiguration) -> None:
         self._rows, self._people, self._clock, self._configuration = rows, people, clock, configuration
         self._permission = PermissionCheck(people, configuration)
-        self._commands: Mapping[str, Handler] = {  # in lower case
+        self._commands: Mapping[str, Handler] = {  # by name in lower case
             "": self._help,
             **dict.fromkeys(("help", "ヘルプ"), self._help),
             **dict.fromkeys(("pending", "承認待ち"), self._pending),
@@ -193,7 +193,7 @@ def setup_entry(conversation: str, channels: Sequence[Channel]) -> str:
 
 
 def _fallback_advice(channels: Sequence[Channel]) -> str:
-    """A single channel is the fallback without saying so; next to a second one it must say so."""
+    """Return the advice to mark a single channel as the fallback, which a second channel makes necessary."""
     alone = [channel for channel in channels if channel.fallback and len(channels) == 1]
     return "".join(f'# and write fallback = true below name = "{channel.name}"\n' for channel in alone)
 

@@ -7,7 +7,7 @@ from bot.domain.configuration import Configuration
 
 @dataclass(slots=True)
 class CurrentConfiguration:
-    """All services hold this one object and read `value` each time: a check uses the configuration of its moment."""
+    """One object that all services share. They read `value` each time, so each check uses the current configuration."""
 
     value: Configuration
     tenant_id: str  # the Entra tenant whose people may decide

@@ -7,7 +7,7 @@ from bot.ports.store import Store, StoreUnavailable
 from bot.telemetry import Telemetry
 
 PERIOD = 24 * 3600.0  # seconds; a row that stays a day longer does no harm
-MOST_ROUNDS = 1000  # of about a hundred rows each; the rest is deleted the next day
+MOST_ROUNDS = 1000  # rounds of about a hundred rows; the rest is deleted the next day
 log = structlog.get_logger(__name__)
 
 

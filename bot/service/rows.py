@@ -19,7 +19,7 @@ from bot.ports.store import Change, Store, StoreUnavailable
 from bot.service.auditing import log_audit_entry
 
 ROW_LEASE = timedelta(seconds=30)  # longer than one call to AWS or Teams may take; renewed before each write to Teams
-LEASE_RENEWED_EVERY = 10.0  # seconds, while work under the lease goes on
+LEASE_RENEWED_EVERY = 10.0  # seconds between renewals, while work under the lease continues
 POLL_SECONDS = 0.5  # between reads of a row that another process may have written
 
 
@@ -44,10 +44,10 @@ class _Watch:
         self.stale = True  # another process may have written since
 
     async def read(self) -> Record | None:
-        """Return the row; one read of the store serves all who wait."""
+        """Return the row; all waiters share one read of the store."""
         if self.stale:
             await self._reading.join()
-        return self._latest  # not what was read: a write of this process may be newer
+        return self._latest  # not necessarily the row just read: a write of this process may be newer
 
     def take(self, record: Record | None) -> bool:
         """Keep a row unless a newer one is known."""

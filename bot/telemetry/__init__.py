@@ -1,4 +1,4 @@
-"""What the program reports about itself: log events, metrics, health.
+"""The program's reports about itself: log events, metrics, health.
 
 Start with `logs.py` (EVENTS) and `metrics.py` (METRICS). It must not know the parts of the program that report.
 """

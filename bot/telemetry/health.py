@@ -1,4 +1,4 @@
-"""Readiness: which parts of the program have answered so far. The parts report; nothing is called from here."""
+"""Readiness: which parts of the program have answered so far. The parts report their own state."""
 
 from collections.abc import Iterable, Mapping
 

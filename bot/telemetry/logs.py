@@ -25,7 +25,7 @@ _SECRET_TEXT = re.compile(
     r"|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"  # a JSON Web Token
     r"|(?i:\b(?:client_secret|client_assertion|access_token|password)=)[^&\s]+"  # a form or query
 )
-# What a terminal or a log viewer would interpret: control characters, Unicode line ends, direction overrides.
+# Characters that terminals and log viewers interpret: control characters, Unicode line ends, direction overrides.
 _LIVE = regex.compile(rf"(?V1)[\p{{Cc}}--[\t\n]]|[\p{{Zl}}\p{{Zp}}]|{OVERRIDES}")
 
 EVENTS: Mapping[str, str] = {
@@ -157,7 +157,7 @@ def renderer(format: Literal["json", "console"]) -> Processor:  # noqa: A002  # 
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Replace, at any depth, what is named like a secret or looks like one; escape what a terminal would interpret."""
+    """Replace values that are named or look like secrets, at any depth; escape characters that terminals interpret."""
     return {key: _redacted(key, value) for key, value in event.items()}
 
 

@@ -10,7 +10,7 @@ PERIOD = 0.5  # seconds between two measurements
 
 
 class LoopWatch:
-    """Sleeps, and records by how much it woke up too late: what blocks the loop delays this task too."""
+    """Sleeps, and records the delay of each wake-up. Work that blocks the event loop delays this task too."""
 
     def __init__(
         self,

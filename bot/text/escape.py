@@ -11,7 +11,7 @@ import regex
 
 from bot.text.invisible import OVERRIDES, UNSHOWABLE, strip_invisible
 
-_BREAK = "\u200b"  # zero width space: invisible, and no client reads across it
+_BREAK = "\u200b"  # zero width space: invisible, and no client joins the text on both sides of it
 
 # A TextRun renders neither Markdown nor HTML; the one live thing in it is {{DATE(…)}} and {{TIME(…)}}.
 # https://learn.microsoft.com/adaptive-cards/authoring-cards/text-features
@@ -32,7 +32,7 @@ _MARKUP = regex.compile(r"[<>&\[\]*`~\\#|]|(?<![^\W_])_|_(?![^\W_])|(?<=:)(?=//)
 def escape(text: str) -> str:
     """Return the text for a TextRun or an input field, with nothing left that a client acts on."""
     if text.isprintable() and "{{" not in text:
-        return text  # nearly always: everything else in _LIVE is not printable
+        return text  # true for nearly all texts: everything else in _LIVE is not printable
     return _LIVE.sub(_harmless, text)
 
 
@@ -126,7 +126,7 @@ def _pieces(word: str, width: int) -> Iterator[str]:
 
 
 def _place_to_divide(word: str, width: int) -> int:
-    """Return the position: after punctuation, unless the piece would be short; never before an accent."""
+    """Return where to divide a word: after punctuation, unless the piece would be short; never before an accent."""
     after_mark = max((place for place in range(width // 2, width + 1) if word[place - 1] in "/.:@_=&,;"), default=width)
     return _whole(word, after_mark) or after_mark
 

@@ -1,7 +1,7 @@
 """Removes characters that readers cannot see, and accents that cover other lines.
 
-Invisible characters hide words from readers and make two names look alike. What a script or an emoji needs to be drawn
-correctly stays. The classes come from Unicode, so a new version of the library `regex` brings new characters with it.
+Invisible characters hide words from readers and make two names look alike. Characters that a script or an emoji
+needs stay. The classes come from Unicode, so a new version of the library `regex` brings new characters with it.
 It must not know markup, clients or cards.
 """
 
@@ -9,13 +9,14 @@ from typing import Final
 
 import regex
 
-UNSHOWABLE: Final = "\ufffd"  # a visible mark in place of what was removed
-OVERRIDES: Final = r"[\p{Bidi_Control}--[\u061c\u200e\u200f]]"  # display text in another order than it is stored in
+UNSHOWABLE: Final = "\ufffd"  # a visible mark in place of removed characters
+# characters that display text in another order than the stored one
+OVERRIDES: Final = r"[\p{Bidi_Control}--[\u061c\u200e\u200f]]"
 
-_MOST_MARKS: Final = 4  # on one character: Hebrew's letter with point, vowel, accent and stress has the most
+_MOST_MARKS: Final = 4  # accents on one character: Hebrew's letter with point, vowel, accent and stress has the most
 _MARK: Final = r"[\p{Mn}\p{Me}]"
 _VOID: Final = r"\u2800\U00013441\U00013442\U0001d159"  # empty by design, and no property says so
-_BLANK_LETTER: Final = rf"[[\p{{Default_Ignorable_Code_Point}}&&\p{{L}}]{_VOID}]"  # Hangul's fillers and the empty ones
+_BLANK_LETTER: Final = rf"[[\p{{Default_Ignorable_Code_Point}}&&\p{{L}}]{_VOID}]"  # Hangul's fillers, and _VOID
 
 # Any text without these is returned as it is.
 _SUSPECT: Final = regex.compile(
@@ -30,7 +31,8 @@ _FLAGS: Final = "|".join(
 )
 _INVISIBLE: Final = regex.compile(
     rf"(?V1)(?P<flag>{_FLAGS})"
-    r"|(?P<hidden>[[\U000e0000-\U000e0fff]--\p{Variation_Selector}]+)"  # tags, and what is reserved beside them
+    # tag characters, and the reserved ones beside them
+    r"|(?P<hidden>[[\U000e0000-\U000e0fff]--\p{Variation_Selector}]+)"
     rf"|(?P<blank>[\p{{Zs}}--[ \u3000]]|{_BLANK_LETTER})"  # like a space, but lines do not break there
     # Prepended_Concatenation_Mark: visible signs over numbers. The others have their own rules, here and in escape.py.
     r"|(?P<format>[[\p{Default_Ignorable_Code_Point}\p{Cf}]"
@@ -38,7 +40,7 @@ _INVISIBLE: Final = regex.compile(
 )
 _FLOOD: Final = regex.compile(
     rf"(?V1)(?<!\S)[{_MARK}\p{{Join_Control}}]+"  # accents without a character below them
-    rf"|{_MARK}(?<=(?:{_MARK}\p{{Join_Control}}*){{{_MOST_MARKS}}}{_MARK})"  # and more than any script piles up
+    rf"|{_MARK}(?<=(?:{_MARK}\p{{Join_Control}}*){{{_MOST_MARKS}}}{_MARK})"  # more accents than any script piles up
 )
 
 # Letters whose shape depends on a joiner beside them: cursive scripts (Arabic) and those with conjuncts (Devanagari).
@@ -69,7 +71,7 @@ def is_visible(text: str) -> bool:
 def strip_invisible(text: str) -> str:
     """Return the text without what a reader cannot see; hidden words leave a visible mark."""
     if text.isascii() or not _SUSPECT.search(text):
-        return text  # nearly always
+        return text  # true for nearly all texts
     return _NEEDLESS.sub("", _FLOOD.sub("", _INVISIBLE.sub(_replacement, text)))
 
 

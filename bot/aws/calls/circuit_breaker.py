@@ -23,7 +23,7 @@ class CircuitBreaker:
 
     @contextmanager
     def guard(self, quota: Quota) -> Iterator[None]:
-        """Make a call inside. Raises CallFailed if the circuit is open and another call is already trying."""
+        """Make a call in this context. Raises CallFailed if the circuit is open and another call is already trying."""
         if self._timed_out[quota] >= PATIENCE and self._running[quota]:
             raise CallFailed("NotAnswering", Failure.TIMED_OUT)
         self._running[quota] += 1

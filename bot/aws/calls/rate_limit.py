@@ -33,7 +33,7 @@ RATES: Final[Mapping[str, float]] = MappingProxyType(
     {
         "ssm": 3.0,  # calls a second of one operation; published for automation, assumed for OpsItems
         "ec2": 10.0,  # DescribeInstances allows 20 a second for a whole account, including its consoles
-        "identitystore": 5.0,  # as for sso-admin: no separate figure is published
+        "identitystore": 5.0,  # the same as for sso-admin, because no separate figure is published
         "sso-admin": 5.0,  # 20 a second for all operations of IAM Identity Center, shared by the whole organization
     }
 )

@@ -1,5 +1,5 @@
 """Just-in-time node access in AWS's shapes: OpsItems, automation executions, policies, signals.
 
-Start with `access_requests.py`, which implements `ports.aws.Requests`. What no document of AWS confirms is assumed in
+Start with `access_requests.py`, which implements `ports.aws.Requests`. Guesses that no document of AWS confirms are in
 `assumptions.py` and nowhere else. It must not know Teams, rows or decisions.
 """

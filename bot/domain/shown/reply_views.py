@@ -41,7 +41,7 @@ class MessageCode(StrEnum):
 
     NOT_FOUND = "not_found"  # no request {detail}
     UNKNOWN_COMMAND = "unknown_command"
-    WELCOME = "welcome"  # the bot was installed: what it does, and `help`
+    WELCOME = "welcome"  # the bot was installed; explains the bot and `help`
     NOTHING_PENDING = "nothing_pending"
     ALREADY_SET_UP = "already_set_up"  # `setup` in a configured channel; {detail} is its name
     CHANNEL_ONLY = "channel_only"  # `setup` in a personal chat

@@ -45,7 +45,7 @@ class Wanted:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the message shows: the view's facts, and the channel's language and time zone.
+        """SHA-256 of the message's content: the view's facts, and the channel's language and time zone.
 
         Rows store it, and each card whose digest differs is updated. It therefore depends on no Python name of a class
         or an enum member, and a new field changes it only where the field differs from its default. Renaming a field

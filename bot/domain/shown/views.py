@@ -1,4 +1,4 @@
-"""What people see, as facts without words. bot.rendering adds the words, dates and durations of a locale.
+"""The views that people see, as facts without words. bot.rendering adds the words, dates and durations of a locale.
 
 Views are frozen and comparable. `surfaces.Wanted.digest` decides whether a delivered card must be updated, and
 `surfaces.next_change` returns when a view changes without an event.
@@ -97,7 +97,7 @@ class CardView:
     node_id: str
     node_name: str | None
     requester: str
-    requester_principal: str  # as AWS names it
+    requester_principal: str  # the requester as AWS names it
     reason: str
     duration: timedelta | None = None
     platform: str | None = None
@@ -230,7 +230,7 @@ class DirectView:
 
 
 class NoteKind(StrEnum):
-    """What a reply in the card's thread reports."""
+    """The event that a reply in the card's thread reports."""
 
     APPROVAL = "approval"  # a person's approval that AWS accepted
     REJECTION = "rejection"

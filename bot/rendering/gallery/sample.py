@@ -1,4 +1,4 @@
-"""What all samples share: one request, the people who decide on it, and the moments at which they do."""
+"""The common part of all samples: one request, the people who decide on it, and the times of their decisions."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

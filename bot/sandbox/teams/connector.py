@@ -179,7 +179,7 @@ def _message_id(raw: bytes) -> str:
 
 
 def _show_nothing(_call: ConnectorCall, _message_id: str) -> None:
-    """Show nothing: the Playground does it."""
+    """Do nothing, because the Playground shows the call itself."""
 
 
 def _hang_up(request: web.Request) -> web.Response:

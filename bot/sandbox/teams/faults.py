@@ -1,4 +1,4 @@
-"""Faults of the simulated Teams: what shall go wrong with the bot's next Connector calls.
+"""Faults that the simulated Teams injects into the bot's next Connector calls.
 
 Owns matching and counting. Knows no server: `connector.py` applies the faults. A person injects them by
 `POST /_sandbox/faults` (`controls.py`).
@@ -14,7 +14,7 @@ from bot.sandbox.teams.gaps import Refusal
 
 
 class Effect(StrEnum):
-    """What a fault does to a call."""
+    """The effect of a fault on a call."""
 
     REFUSE = "refuse"  # answer `status`; the call has no effect
     DISCONNECT = "disconnect"  # close the connection; the call has no effect
@@ -24,7 +24,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What happens to the next `times` calls of this method whose path matches `path`."""
+    """A fault that affects the next `times` calls of this method whose path matches `path`."""
 
     effect: Effect = Effect.REFUSE
     method: str = "POST"

@@ -36,7 +36,7 @@ class Person:
     given_name: str
     surname: str
     upn: str  # user principal name; here the mail address as well
-    client: Client  # unless the sandbox has one language for all
+    client: Client  # used unless the sandbox has one language for all
 
     @property
     def spellings(self) -> frozenset[str]:

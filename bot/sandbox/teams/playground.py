@@ -21,8 +21,8 @@ import aiohttp
 
 from bot.sandbox.node import Node, find_node, install_once
 
-START_LIMIT: Final = 30.0  # seconds; it takes less than one on two cores
-STOP_LIMIT: Final = 5.0  # seconds; it ends at once
+START_LIMIT: Final = 30.0  # seconds; the Playground starts within one on two cores
+STOP_LIMIT: Final = 5.0  # seconds; the Playground normally ends at once
 READY_PAUSE: Final = 0.05  # seconds between two probes of a starting Playground
 _LISTENING: Final = re.compile(rb"Listening on (\d+)")
 _PACKAGE_FILES: Final = ("package.json", "package-lock.json", ".npmrc", "loopback.cjs")
@@ -98,7 +98,7 @@ class Playground:
             raise PlaygroundFailed(reason or str(error) or "it did not answer in time") from error
 
     async def _wait_for_its_interface(self) -> None:
-        """Wait until it answers: it prints its port before it reads its configuration, which may fail."""
+        """Wait until the Playground answers. It prints its port first, and may then fail to read its configuration."""
         async with aiohttp.ClientSession(trust_env=False) as session:
             while not await _serves(session, self.url):
                 if self._process.returncode is not None:
@@ -121,7 +121,7 @@ def install_playground(node: Node, directory: Path) -> Path:
 
 def _prepared_folder(configuration: Mapping[str, Any], directory: Path) -> tempfile.TemporaryDirectory[str]:
     folder = tempfile.TemporaryDirectory(dir=directory, prefix="running-", ignore_cleanup_errors=True)
-    text = json.dumps(configuration, ensure_ascii=False, indent=2)  # it reads YAML, and JSON is YAML
+    text = json.dumps(configuration, ensure_ascii=False, indent=2)  # the Playground reads YAML, and JSON is valid YAML
     Path(folder.name, "playground.yml").write_text(text, encoding="utf-8")
     return folder
 
@@ -135,19 +135,19 @@ async def _spawn(node: Node, installed: Path, folder: Path, options: list[str]) 
         *["start", "--channel-id", "msteams", "--disable-telemetry", *options],
         cwd=folder,
         env=_environment(folder),
-        stdin=asyncio.subprocess.PIPE,  # see loopback.cjs: it ends when we do
+        stdin=asyncio.subprocess.PIPE,  # see loopback.cjs: the Playground ends when this process does
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,  # Ctrl-C reaches our process only, which stops it in order
+        start_new_session=True,  # Ctrl-C reaches this process only, which then stops the Playground
     )
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Return only what it needs: it gets neither our credentials nor our proxy settings."""
+    """Return only the variables that the Playground needs: no credentials and no proxy settings."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(folder),
-        "SANDBOX_FOLDER": str(folder),  # see loopback.cjs: it removes the folder if we cannot
+        "SANDBOX_FOLDER": str(folder),  # see loopback.cjs: it removes the folder if this process cannot
         "TEAMSAPPTESTER_BROWSER": "none",
         "M365_AGENTS_PLAYGROUND_CONFIG_PATH": str(folder / "playground.yml"),
         "M365_AGENTS_PLAYGROUND_LOGFILE": str(folder / "playground.log"),
@@ -163,14 +163,14 @@ async def _serves(session: aiohttp.ClientSession, url: str) -> bool:
 
 
 async def _drain(process: asyncio.subprocess.Process) -> None:
-    """Read its output, so that it never blocks on a full pipe."""
+    """Read the Playground's output, so that it never blocks on a full pipe."""
     if process.stdout is not None:
         async for _ in process.stdout:
             pass
 
 
 def _reason(folder: Path) -> str:
-    """Return the errors of its log: for an invalid configuration it ends without output."""
+    """Return the errors in the Playground's log: for an invalid configuration it ends without output."""
     try:
         lines = (folder / "playground.log").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -24,7 +24,7 @@ class StreamMessage:
     """One message of a stream, in the form that the page expects."""
 
     text: str
-    conversation: str  # empty if it concerns none
+    conversation: str  # empty if the message concerns none
     typed_on: str  # id of the page on which a person typed it, which already shows it; else empty
 
 
@@ -39,7 +39,7 @@ class Stream:
         """Listen at this path. `concerns(message, address of a page)`: whether the page gets the message."""
         self.path = path
         self._concerns = concerns
-        self._messages: list[StreamMessage] = []  # unbounded: a page that opens late needs all of it
+        self._messages: list[StreamMessage] = []  # unbounded: a page that opens late needs all messages
         self._held: set[str] = set()
         self._news = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
@@ -60,7 +60,7 @@ class Stream:
         self._held.add(page)
 
     def release(self, page: str) -> None:
-        """Send these pages all that they missed."""
+        """Send these pages all messages that they missed."""
         self._held.discard(page)
         self._wake()
 

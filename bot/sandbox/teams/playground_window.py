@@ -88,7 +88,7 @@ class PlaygroundWindow:
         self._conversations.hold(page_name(URL(url)))
 
     def release_updates(self, url: str) -> None:
-        """Send these pages all that they missed."""
+        """Send these pages all messages that they missed."""
         self._conversations.release(page_name(URL(url)))
 
     def _application(self) -> web.Application:

@@ -172,7 +172,7 @@ class SandboxTeams:
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong with the bot's next Connector calls."""
+        """The faults that affect the bot's next Connector calls."""
         return self.front.connector.faults
 
     async def install(self, conversation: str = PLACES.personal) -> None:

@@ -18,7 +18,7 @@ from bot.service.current_configuration import CurrentConfiguration
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What the person clicked on and gets back: a channel's card, or with `personal` the requester's direct message.
+    """The message that the person clicked: a channel's card, or with `personal` the requester's direct message.
 
     Only this person sees the notice on it, so the notice is in the locale of the `reader`, the card in the channel's.
     """
@@ -40,7 +40,7 @@ class Answers:
         return _answer(view, screen, notice, refused=refused)
 
     def applying(self, record: Record, screen: Screen, decision: Decision) -> Answer:
-        """Answer that a decision is on its way, without buttons."""
+        """Answer that a decision is being sent, without buttons."""
         notice = Notice(NoticeCode.APPLYING, Tone.INFO)
         if screen.personal:
             direct = self._direct(record)

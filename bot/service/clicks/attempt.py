@@ -34,7 +34,7 @@ PROMISE_PAUSES: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds; a
 
 @dataclass(frozen=True, slots=True)
 class AttemptServices:
-    """What every attempt uses."""
+    """The services that every attempt uses."""
 
     rows: Rows
     permission: PermissionCheck
@@ -54,7 +54,7 @@ class Held:
 
 
 class ClickAttempt:
-    """One click on its way to its answer. `at` is when it came: all its time limits count from then."""
+    """One click until it is answered. `at` is the time of the click, from which all its time limits count."""
 
     def __init__(self, services: AttemptServices, click: Click, located: Located, *, at: datetime) -> None:
         self._rows, self._permission, self._signalling = services.rows, services.permission, services.signalling
@@ -62,7 +62,8 @@ class ClickAttempt:
         self._background = services.background
         self._action = ACTIONS[click.verb]
         self._cancels = self._action is Withdrawal.CANCEL
-        comment = "" if self._cancels else click.comment.strip()[:COMMENT_LIMIT]  # AWS takes no comment to cancel
+        # AWS accepts no comment with a cancellation
+        comment = "" if self._cancels else click.comment.strip()[:COMMENT_LIMIT]
         self._click, self._at = replace(click, comment=comment), at
         self._record, self._screen, self._key = located.record, located.screen, located.record.key
         self._decision_id = uuid.uuid4().hex
@@ -108,7 +109,8 @@ class ClickAttempt:
         if refusal is Refusal.RECONFIGURED:
             # an earlier process, or another replica, may have identified the requester by other rules
             await self._rows.requeue(self._key)
-        with suppress(StoreUnavailable):  # the roster may have taken seconds; without a newer row this one will do
+        # reading the roster may have taken seconds; if the store fails, the old row is good enough
+        with suppress(StoreUnavailable):
             self._record = await self._rows.load(self._key) or self._record
         return self._shown(Notice(refusal, typed=self._click.comment), refused=True)
 
@@ -148,7 +150,7 @@ class ClickAttempt:
                 return Held(self._decision_id)
 
     async def _wait_for_others(self, permit: Permit) -> Answer | None:
-        """Wait on the row until the claim may be granted; an Answer if it is too late for it."""
+        """Wait until other decisions allow the claim; return an Answer if it is too late for it."""
 
         def is_over(row: Record) -> bool:
             return self._too_late(row) is not None or is_claimable(row, permit, *self._current(row))
@@ -164,7 +166,7 @@ class ClickAttempt:
         return None
 
     async def _reload(self) -> Answer | None:
-        """Read the row for another permission check; an Answer if it is too late for one."""
+        """Read the row for another permission check; return an Answer if it is too late for one."""
         record = await self._rows.load(self._key)
         if record is None:
             return bare(Notice(NoticeCode.NOT_FOUND), self._click.locale)
@@ -181,7 +183,7 @@ class ClickAttempt:
     # --- answer
 
     async def _answer(self, held: Held) -> Answer:
-        """Wait for the end of the decision; "applying…" if it takes longer than an invoke may."""
+        """Wait for the decision's outcome; answer "applying…" if that takes longer than an invoke may."""
         try:
             return await self._end_of(held) or await self._promise(held.decision_id)
         except StoreUnavailable:  # the claim is stored, so something may be sent
@@ -204,7 +206,7 @@ class ClickAttempt:
         return self._shown(notice_of_decision(record, held.decision_id, now, repeated=held.repeated, typed=typed))
 
     async def _promise(self, decision_id: str) -> Answer:
-        """Answer "applying…", once the row says that the end must be posted."""
+        """Answer "applying…" after storing that the outcome must be posted."""
         now = self._clock.now()
         record = await self._rows.apply(self._key, lambda row: promised(row, decision_id, self._screen, now))
         decision = record.decision(decision_id)
@@ -213,7 +215,7 @@ class ClickAttempt:
         return self._answers.applying(record, self._screen, decision)
 
     async def _promise_later(self, decision_id: str) -> None:
-        """Store the promise that the person already got, once the store takes it."""
+        """Store the promise to post the outcome, which the answer already made, as soon as the store accepts it."""
         for pause in PROMISE_PAUSES:
             await self._clock.sleep(pause)
             with suppress(StoreUnavailable):

@@ -1,4 +1,4 @@
-"""Pure changes of a row that claim a decision for a click, and promise the person that its end will be posted.
+"""Pure changes of a row: claim a decision for a click, and store the promise to post its outcome.
 
 Only the click whose claim is stored goes on to AWS. `bot.domain.claims` has the rules.
 """
@@ -71,7 +71,7 @@ def is_claimable(record: Record, permit: Permit, inputs: Inputs, now: datetime) 
 
 
 def promised(record: Record, decision_id: str, screen: Screen, now: datetime) -> Record:
-    """Return the row with the promise to post how the decision ends: its person reads "applying…" meanwhile."""
+    """Return the row with the promise to post the decision's outcome: its person reads "applying…" meanwhile."""
     decision = record.decision(decision_id)
     if decision is None:
         return record

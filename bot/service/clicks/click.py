@@ -12,7 +12,7 @@ from bot.domain.shown.views import Notice
 
 
 class Verb(StrEnum):
-    """What a button does."""
+    """The action of a button."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -36,19 +36,19 @@ ACTIONS: Final[Mapping[Verb, Action]] = MappingProxyType(
 class Click:
     """One click on a button. Only the person is trusted; the card's data names a request, and facts are read again."""
 
-    person: Person  # from the authenticated activity
+    person: Person  # the sender of the authenticated activity
     conversation: str  # where the click came from, thread part included
     verb: Verb
     request: str  # account/region/oi-…
     step: str = ""
     comment: str = ""
     activity_id: str | None = None  # of the card that was clicked
-    locale: str | None = None  # of the person's client, if it is one of ours
+    locale: str | None = None  # locale of the person's client, if the bot supports it
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the person who clicked gets: a card that replaces theirs, and the notice on it.
+    """The response to the person who clicked: a card that replaces theirs, and the notice on it.
 
     `card` is None if nothing can be shown, for example for an unknown request. The notice alone is the answer then.
     `text` is the notice in words, for clients that cannot take a card as an answer. `state` is the state of the request

@@ -62,7 +62,7 @@ class ClickHandler:
         )
 
     async def click(self, click: Click) -> Answer:
-        """Answer a click within its time limit; never raises for what a person or a card may send."""
+        """Answer a click within its time limit. No input from a person or a card makes it raise an error."""
         with structlog.contextvars.bound_contextvars(request=click.request[:LONGEST_REQUEST]):
             answer = await self._in_time(click)
             code = answer.notice.code if answer.notice else "shown"
@@ -72,7 +72,7 @@ class ClickHandler:
             return answer
 
     async def drain(self) -> None:
-        """Wait for decisions that are being carried to AWS, and for the audit trail."""
+        """Wait for decisions that are being sent to AWS, and for the audit trail."""
         await self._background.drain()
         await self._auditing.drain()
 
@@ -103,7 +103,7 @@ class ClickHandler:
         return replace(answer, state=state_of(located.record))
 
     def _entry(self, click: Click, outcome: str, state: str) -> AuditEntry:
-        """Return who tried what. Comments are not in the audit trail: AWS and the card have them."""
+        """Return the audit entry of a click. Comments are not in the audit trail: AWS and the card have them."""
         return AuditEntry(
             at=self._clock.now(),
             event=CLICKED,

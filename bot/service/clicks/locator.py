@@ -18,9 +18,9 @@ from bot.service.rows import Rows
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """What a click is about."""
+    """The request that a click is about, and the message on which it was made."""
 
-    record: Record  # as it was when the click came; it holds facts of the request
+    record: Record  # the row at the time of the click; it has facts of the request
     screen: Screen
 
 
@@ -31,9 +31,9 @@ class Locator:
         self._rows, self._configuration, self._orphan_cards = rows, configuration, orphan_cards
 
     async def locate(self, click: Click) -> Located | Answer:
-        """Return what the click is about, or the answer if that cannot be shown. Raises StoreUnavailable.
+        """Return the request and message of a click, or the answer if they cannot be shown. Raises StoreUnavailable.
 
-        A card that is in no row is adopted on the way.
+        Also adopts a card that is in no row.
         """
         key = self._key(click)
         if key is None:
@@ -59,7 +59,7 @@ class Locator:
         return key if self._configuration.value.covers(key) else None
 
     def _screen(self, record: Record, click: Click) -> Screen | None:
-        """Return what was clicked, None if this request is not shown in that conversation."""
+        """Return the message that was clicked; None if this request is not shown in that conversation."""
         personal = click.verb is Verb.CANCEL
         channel = self._channel_of_direct(record, click) if personal else self._channel_of_card(record, click)
         return Screen(channel, personal=personal, reader=click.locale) if channel else None

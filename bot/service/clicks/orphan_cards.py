@@ -1,7 +1,7 @@
 """Adopts orphan cards: cards in Teams that no row has, after a post whose id was not saved or after a lost store.
 
-Only a click on such a card reveals it, or an automatic refresh of it. Either is trusted for one thing, which request it
-means; AWS provides the facts. From then on the request is reconciled and the card is kept up to date.
+Only a click on such a card, or an automatic refresh of it, reveals the card. Both are trusted only to name the request;
+AWS provides the facts. From then on the request is reconciled and the card is kept up to date.
 """
 
 from contextlib import suppress
@@ -87,6 +87,6 @@ class OrphanCards:
 
 
 def may_be_of_another(watched: Watched, key: RequestKey, activity_id: str) -> bool:
-    """True if the card belongs to another request, or may: an unreadable row may have any card."""
+    """True if the card may belong to another request; an unreadable row may have any card."""
     others = [surface for row in watched.rows if row.key != key for surface in row.surfaces]
     return bool(watched.unreadable) or any(surface.activity_id == activity_id for surface in others)

@@ -14,7 +14,7 @@ from bot.service.current_configuration import CurrentConfiguration
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A person who acts, with what the roster of a conversation says about them."""
+    """A person who acts, with their data and membership from a conversation's roster."""
 
     person: Person
     membership: Membership
@@ -25,7 +25,7 @@ class Actor:
 class Inputs:
     """Snapshot of the inputs to a permission check. If they differ at the claim, permission is checked again."""
 
-    revision: int  # of the configuration
+    revision: int  # counts the configuration's replacements
     request: AccessRequest | None
     requester: Requester | None
     route: Route | None
@@ -62,7 +62,7 @@ class PermissionCheck:
         return Actor(complete, Membership(member=True), channel.conversation)
 
     def inputs(self, record: Record) -> Inputs:
-        """Return what a permission check on this row depends on now."""
+        """Return the current inputs of a permission check on this row."""
         return Inputs(self._configuration.revision, record.request, record.requester, record.route)
 
     def has_role(self, key: RequestKey, channel_name: str, step: str) -> bool:

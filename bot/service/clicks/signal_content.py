@@ -1,4 +1,4 @@
-"""What a decision is sent as: its signal, by the configuration as it is now. Pure.
+"""Builds the signal of a decision from the current configuration. Pure.
 
 Start with `signal_of`. `bot.service.clicks.signalling` sends it.
 """
@@ -16,7 +16,7 @@ AWS_COMMENT_LIMIT = 512  # characters; SendAutomationSignal's payload
 
 
 def removed_since(configuration: Configuration, record: Record, decision: Decision) -> Outcome | None:
-    """Return what the configuration no longer has since the click: the channel, or the role to send it in.
+    """Return why a decision can no longer be sent: its channel or its role was removed since the click.
 
     The bot's own credentials never replace a role.
     """
@@ -29,7 +29,7 @@ def removed_since(configuration: Configuration, record: Record, decision: Decisi
 
 
 def role_of(configuration: Configuration, record: Record, decision: Decision) -> str | None:
-    """Return the ARN of the role to send a decision in. None: the bot's own credentials, never for a cancellation."""
+    """Return the ARN of the role that sends a decision. None: the bot's own credentials, never for a cancellation."""
     if decision.verdict is Withdrawal.CANCEL:
         return configuration.cancel_role(record.key)
     channel = configuration.home(record)

@@ -1,4 +1,4 @@
-"""Carries one claimed decision to AWS: the state check, the single signal, and what its answer means.
+"""Carries one claimed decision to AWS: the state check, the single signal, and the effect of AWS's answer.
 
 At most one signal leaves per decision. The state check comes right before every attempt, after everything that may
 have to wait. Between the check and the signal there is one write of the row and nothing else; if that write took too
@@ -26,7 +26,7 @@ from bot.telemetry import Telemetry
 
 HOLD = timedelta(seconds=25)  # longer than preparing (15 s), most checks (20 s) or sending (7 s); renewed in between
 READING = timedelta(seconds=20)  # how long the state check may take; a hold that would end within it is renewed first
-FRESH = timedelta(seconds=5)  # after this a state check is too old to send on
+FRESH = timedelta(seconds=5)  # a state check that is older than this does not allow a signal
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds between attempts while AWS throttles
 NOT_SENT = SignalResult(DecisionEvent.THROTTLED, detail="NotLeft")
 """The signal was certainly not sent: as after throttling, the decision is claimed again."""
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SignalServices:
-    """What every attempt uses."""
+    """The services that every attempt uses."""
 
     rows: Rows
     requests: Requests
@@ -45,7 +45,7 @@ class SignalServices:
 
 
 class Signalling:
-    """Carries claimed decisions to their end."""
+    """Sends claimed decisions, each until it is settled or unknown."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class SignalAttempt:
         return await self._send(record, decision, signal, level, checked_at=self._clock.now())
 
     async def _prepare(self, record: Record, decision: Decision) -> Signal | SignalResult | Outcome:
-        """Do everything that may have to wait: get the role's session and a turn in the quota."""
+        """Do everything that may have to wait: get the role's session, and wait for the quota."""
         configuration = self._configuration.value
         execution_id = record.request.execution_id if record.request else None
         if self._clock.now() > decision.deadline or execution_id is None:
@@ -143,7 +143,7 @@ class SignalAttempt:
         return await self._change(lambda decision: replace(decision, held_until=held_until))
 
     async def _sending(self, signal: Signal, level: Level | None, checked_at: datetime) -> Record:
-        """Store that the signal may leave, and check for the last time that it may.
+        """Check for the last time that the signal may be sent, and store that it is being sent.
 
         The decision stays claimed, and the state is read again, if the check is too old (another worker may have sent
         meanwhile) or if votes that already left may complete the level.
@@ -160,7 +160,7 @@ class SignalAttempt:
             return leaving if signal.role else replace(leaving, sent_comment=signal.comment)
 
         def change(row: Record) -> Record:
-            sent = self._changed(row, send)  # first, for the same reason
+            sent = self._changed(row, send)  # first: raises if another worker has sent it
             decision = row.decision(self._decision_id)
             is_full = decision and level and not has_room(decision, level, row.decisions, self._clock.now())
             return row if is_full else sent
@@ -188,7 +188,7 @@ class SignalAttempt:
             if (decision.state, result.event) not in TRANSITIONS:
                 return decision  # another process settled it
             if result.event is DecisionEvent.WITHDRAWN and decision.state is not DecisionState.CLAIMED:
-                return decision  # another worker sent it meanwhile; AWS shows what happened
+                return decision  # another worker has sent it; AWS shows the result
             return decision.after(result.event, at=now, outcome=result.outcome, detail=result.detail)
 
         return await self._rows.apply(self._key, lambda row: self._changed(row, settle).requeue_first(now))

@@ -23,7 +23,7 @@ class SignalResult:
 async def state_check(
     requests: Requests, clock: Clock, record: Record, decision: Decision, execution_id: str
 ) -> SignalResult | Level | None:
-    """Read whether AWS still accepts the decision. A SignalResult says why not; a Level waits for this vote.
+    """Read whether AWS still accepts the decision. Returns why not, or for a vote the level that waits for it.
 
     Running access is granted by the OpsItem: the execution ends with the approval and knows no revocation.
     Raises AwsUnavailable.

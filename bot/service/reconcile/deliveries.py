@@ -37,7 +37,7 @@ class Deliveries:
         self._outlets = Outlets(chat, Mentioning(people), clock, telemetry)
 
     async def deliver(self, record: Record, wanted: Sequence[Wanted]) -> Record:
-        """Deliver what differs. Raises Postponed once everything that could be delivered was. Raises LeaseHeld."""
+        """Deliver all surfaces that differ. Raises LeaseHeld; Postponed at the end, if one was not delivered."""
         waits: dict[str, datetime] = {}
         for each in wanted:
             if each.line in waits:

@@ -1,4 +1,4 @@
-"""One attempt to bring one surface to Teams: what is sent, and what follows from Teams' answer."""
+"""One attempt to bring one surface to Teams: sends it, and stores the result."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outlets:
-    """What every delivery uses."""
+    """The services that every delivery uses."""
 
     chat: Chat
     mentioning: Mentioning
@@ -45,7 +45,7 @@ class Delivery:
         self._is_first = entry.stored is None
 
     async def deliver(self) -> None:
-        """Send what differs, unless it is not due, done or given up. Raises LeaseHeld."""
+        """Send the surface if it differs, is due, and is neither done nor given up. Raises LeaseHeld."""
         former = self._former
         if former.delivery is DeliveryState.IMPOSSIBLE:
             return
@@ -56,7 +56,7 @@ class Delivery:
         elif waits_until(former, self._now()):
             return
         elif former.delivery is DeliveryState.POSTING and former.unconfirmed_posts >= retry_policy.MOST_POSTS:
-            # the process ended after each post, or the store did not accept the result
+            # each time, the process ended after the post or the store did not accept the result
             await self._capped("not_noted", copies=former.unconfirmed_posts)
         else:
             await self._attempt()
@@ -94,7 +94,8 @@ class Delivery:
             await self._update_card(former.conversation or self._wanted.channel.conversation, former.activity_id)
 
     async def _post_card(self) -> None:
-        shown = await self._mentioning.on_post(self._entry.record, self._wanted)  # before the claim: it may be slow
+        # done before the post is stored, because it may be slow
+        shown = await self._mentioning.on_post(self._entry.record, self._wanted)
         await self._entry.begin_post()
         conversation = self._wanted.channel.conversation
         posted = await self._sent(shown, lambda message: self._chat.post(conversation, message), alert=True)
@@ -107,7 +108,7 @@ class Delivery:
         await self._sent(shown, lambda message: self._chat.update(posted, message))
         await self._delivered(posted)
 
-    # --- what is sent once
+    # --- messages that are sent once
 
     async def _send_note(self) -> None:
         thread = _thread(self._entry.record, self._wanted)
@@ -153,7 +154,7 @@ class Delivery:
         if before and before.problem:
             await self._entry.reconcile_again()
 
-    # --- when it fails
+    # --- failures
 
     async def _unavailable(self, code: str, *, ambiguous: bool = False) -> None:
         """Retry later. A post whose answer was lost may have arrived: after MOST_POSTS, only one an hour is sent."""
@@ -207,7 +208,7 @@ class Delivery:
                 assert_never(consequence)
 
     async def _repost(self, problem: str) -> None:
-        """Somebody deleted the card in Teams: post it again while the request is open, REPOSTS times at most."""
+        """Post a card again that somebody deleted in Teams, while the request is open and at most REPOSTS times."""
         reposts = self._former.reposts
         log.warning("card_missing", reposts=reposts)
         of_no_use = self._is_first or is_copy(self._wanted.name) or _has_ended(self._entry.record)
@@ -236,11 +237,11 @@ class Delivery:
 
     @property
     def _seed(self) -> str:
-        """Identifies this failure among all others, for the jitter."""
+        """A text that identifies this failure; it determines the jitter."""
         return f"{self._entry.record.key} {self._wanted.name} {self._former.failures}"
 
     def _is_given_up(self) -> bool:
-        """True for a card that Teams refuses, of an ended request: one that was never shown, or after LAST_REFUSALS."""
+        """True for a refused card of an ended request, if it was never shown or was refused LAST_REFUSALS times."""
         former = self._former
         if former.kind is not SurfaceKind.CARD or former.problem is None or not _has_ended(self._entry.record):
             return False
@@ -258,7 +259,7 @@ def _message_of(wanted: Wanted, *, alert: bool, brief: bool = False) -> Message:
 
 
 def _thread(record: Record, wanted: Wanted) -> Posted | None:
-    """Return the channel's card, whose thread takes the notes; None before it is posted."""
+    """Return the channel's card, in whose thread notes are posted; None before the card is posted."""
     card = record.surface(card_name(wanted.channel.name))
     if card is None or card.activity_id is None or card.conversation is None:
         return None

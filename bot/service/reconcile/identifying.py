@@ -36,7 +36,7 @@ class Identifying:
 
     async def identify(self, request: AccessRequest, *, earlier: Requester | None) -> Identified:
         """Return the requester, as far as it is certain now. `earlier`: the result of the last reconcile."""
-        rules = self._configuration.value.identity  # the same rules throughout, even if the file changes meanwhile
+        rules = self._configuration.value.identity  # use the same rules to the end, even if the file changes
         names = await self._names(request, rules)
         asked = spellings_of(*requester_names(request.requester, rules), *(names or ()))
         known = await self._people.known(asked)

@@ -17,8 +17,8 @@ from bot.telemetry import Telemetry
 SIDE_BY_SIDE = 8  # reconciliations at once: enough to hide AWS's latency, few enough for its quota of 3 calls a second
 SHORTEST_SLEEP = 0.1  # seconds; a store may return a time as next_due shortly before due() lists its row
 LONGEST_SLEEP = 1.0  # seconds; a row that another process made due is found within this time
-LEASED_PAUSE = timedelta(seconds=1)  # before the next attempt at a request that another process is reconciling
-CRASHED_PAUSE = timedelta(minutes=1)  # after an unexpected error, which would probably happen again at once
+LEASED_PAUSE = timedelta(seconds=1)  # pause before the next attempt at a request that another process is reconciling
+CRASHED_PAUSE = timedelta(minutes=1)  # pause after an unexpected error, which would probably occur again at once
 STORE_PAUSE = 2.0  # seconds before the next attempt after the store failed
 UNWRITABLE_PAUSE = timedelta(seconds=10)  # before the next attempt at a row that the store could not read or write
 log = structlog.get_logger(__name__)
@@ -37,11 +37,12 @@ class ReconcileLoop:
         while True:
             self._rows.due.clear()
             await self._start_due()
-            pause = await self._seconds_to_next()  # first: a cancelled wait must leave no coroutine that never ran
+            # computed first, so that a cancellation leaves no coroutine that never ran
+            pause = await self._seconds_to_next()
             await first_of(self._rows.due.wait(), self._clock.sleep(pause))
 
     async def drain(self) -> None:
-        """Wait for what is in progress. If cancelled, cancel it: those rows are due again when their leases end."""
+        """Wait for reconciliations in progress. If cancelled, cancel them: the rows are due when the leases end."""
         active = tuple(self._active.values())
         try:
             await asyncio.gather(*active, return_exceptions=True)
@@ -64,10 +65,11 @@ class ReconcileLoop:
                 self._active[key] = asyncio.create_task(self._reconcile(key))
 
     async def _reconcile(self, key: RequestKey) -> None:
-        with bound_contextvars(request=str(key)):  # each line logged meanwhile names the request, the adapters' too
+        # all log lines of this reconciliation name the request, including the adapters' lines
+        with bound_contextvars(request=str(key)):
             try:
                 await self._reconciler.reconcile(key)
-            except LeaseHeld:  # another request takes the place meanwhile
+            except LeaseHeld:  # another request is reconciled meanwhile
                 self._put_aside[key] = self._clock.now() + LEASED_PAUSE
             except Exception:  # one request that cannot be reconciled must not end the loop for all others
                 log.exception("look_failed")
@@ -77,7 +79,7 @@ class ReconcileLoop:
                 self._rows.due.set()
 
     async def _put_off(self, key: RequestKey) -> None:
-        """Try again after a pause instead of at once."""
+        """Let this request wait for a pause, instead of trying it again at once."""
         self._telemetry.reconciliations.labels(outcome="crashed").inc()
         try:
             await self._reconciler.put_off(key, CRASHED_PAUSE)

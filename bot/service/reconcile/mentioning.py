@@ -16,7 +16,7 @@ from bot.ports.teams import People, RosterUnavailable
 
 
 class Mentioning:
-    """Adds mentions to cards. If a roster is unavailable, the card goes out without them; its next update adds them.
+    """Adds mentions to cards. If a roster is unavailable, the card is sent without them; its next update adds them.
 
     Mentions are not part of a card's digest: a person who joins or is renamed does not cause an update.
     """

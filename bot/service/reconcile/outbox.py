@@ -1,6 +1,6 @@
-"""The row as an outbox: what is stored before and after each write to Teams. Sends nothing.
+"""The row as an outbox: stores the state before and after each write to Teams. Sends nothing.
 
-A post is stored before it leaves, and its id right after. Until its result is known it counts as one that may be in
+A post is stored before it is sent, and its id right after. Until its result is known it counts as one that may be in
 Teams without our knowledge (`Surface.unconfirmed_posts`).
 """
 
@@ -18,7 +18,7 @@ from bot.service.rows import Rows
 
 
 class OutboxEntry:
-    """One surface of one row. `record` is the row as last written or read here.
+    """One surface of one row. `record` is the row as this entry last wrote or read it.
 
     Every change applies to the row as it is stored at that moment, because another process may have written it.
     """
@@ -134,7 +134,7 @@ def _posting(former: Surface) -> Surface:
 
 
 def _result_known(former: Surface) -> Surface:
-    """Count the post in progress as confirmed; for an update there is none."""
+    """Count the post in progress as confirmed, if there is one: an update is not a post."""
     return former.with_post_confirmed() if former.delivery is DeliveryState.POSTING else former
 
 

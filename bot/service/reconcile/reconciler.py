@@ -32,12 +32,12 @@ from bot.service.reconcile.identifying import Identifying
 from bot.service.rows import LeaseHeld, Rows
 from bot.telemetry import Telemetry
 
-FIRST_PAUSE = timedelta(seconds=1)  # before the second attempt to read a request
-LONGEST_PAUSE = timedelta(minutes=1)  # between attempts to read a request
-INCOMPLETE_PAUSE = timedelta(minutes=10)  # between attempts while only a part of it cannot be read
-LAST_ATTEMPT = 12  # to read an OpsItem that was never readable; about eight minutes after the first
+FIRST_PAUSE = timedelta(seconds=1)  # pause before the second attempt to read a request
+LONGEST_PAUSE = timedelta(minutes=1)  # longest pause between attempts to read a request
+INCOMPLETE_PAUSE = timedelta(minutes=10)  # pause between attempts if only a part of a request is unreadable
+LAST_ATTEMPT = 12  # the last attempt to read an OpsItem that was never readable, about eight minutes after the first
 UNIDENTIFIED_PAUSE = timedelta(minutes=5)  # rosters are read again after this time and may identify the requester
-UNKNOWN_PAUSE = timedelta(seconds=2)  # between checks of a decision that AWS never answered
+UNKNOWN_PAUSE = timedelta(seconds=2)  # pause between checks of a decision that AWS never answered
 log = structlog.get_logger(__name__)
 
 
@@ -81,7 +81,7 @@ class Reconciler:
             outcome = "cancelled"
             raise
         finally:
-            if outcome != "cancelled":  # else the lease is kept: when it ends, the row is due again
+            if outcome != "cancelled":  # otherwise the lease is kept: when it ends, the row is due again
                 await self._end(key, again_at)
             self._telemetry.reconciliations.labels(outcome=outcome).inc()
 
@@ -97,7 +97,7 @@ class Reconciler:
     # --- lease and next time
 
     async def _end(self, key: RequestKey, again_at: datetime | None) -> None:
-        """Give the lease back and set the next time; an earlier one that others have set stays."""
+        """Give the lease back and set the time of the next reconcile; an earlier time that others have set stays."""
 
         def end(record: Record) -> Record:
             planned = min(filter(None, (self._next_requeue(record), again_at)), default=None)
@@ -163,7 +163,8 @@ class Reconciler:
             if current is None or current.state is not DecisionState.UNKNOWN:
                 return row
             settled = settle_unknown(row, current, self._clock.now())
-            return row.with_decision(replace(settled, settled_in=row.observed_from))  # this reconcile has seen it
+            # this reconcile has already read the effect
+            return row.with_decision(replace(settled, settled_in=row.observed_from))
 
         return await self._rows.apply(record.key, settle)
 
@@ -193,7 +194,7 @@ def _unreadable(row: Record, *, since: int, missing_at: datetime | None) -> Reco
 
 
 def taken_over(decision: Decision, now: datetime) -> Decision:
-    """Return a decision of a dead process as this one continues it, and note that its outcome must be posted."""
+    """Return a decision of a crashed process as this process continues it: its outcome must be posted."""
     announced = replace(decision, announced=True)
     if decision.state is DecisionState.SENT:
         return announced.after(DecisionEvent.LOST, at=now)
@@ -212,7 +213,7 @@ def _retry_at(record: Record, now: datetime) -> datetime | None:
 
 
 def _decision_checks(record: Record, now: datetime) -> list[datetime | None]:
-    """Return when the decisions need attention: no answer from AWS, no process at work, or no effect in AWS."""
+    """Return the times to check decisions without an answer from AWS, a process at work, or an effect in AWS."""
     unknown = DecisionState.UNKNOWN
     checks: list[datetime | None] = [
         now + UNKNOWN_PAUSE if each.state is unknown else max(each.held_until, now) for each in record.live_decisions
@@ -222,5 +223,5 @@ def _decision_checks(record: Record, now: datetime) -> list[datetime | None]:
 
 
 def _effect_pause(decision: Decision, now: datetime) -> timedelta:
-    """Return how long the effect has been missing, so that the pauses double: 1, 2, 4 … seconds."""
+    """Return the time for which the effect has been missing, so that the pauses double: 1, 2, 4 … seconds."""
     return max(now - (decision.settled_at or now), timedelta(seconds=1))

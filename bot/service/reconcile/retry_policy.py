@@ -1,4 +1,4 @@
-"""What follows when a delivery fails: how long it waits before the next attempt, and what a refusal leads to.
+"""The reaction to a failed delivery: the pause before the next attempt, and the consequence of each refusal.
 
 Pure. The jitter is computed from what is delivered instead of drawn at random: deliveries that failed together are
 retried apart from each other, and the same failure always waits for the same time.
@@ -16,10 +16,10 @@ from bot.domain.record import Surface, SurfaceKind
 from bot.ports.teams import ChatProblem
 
 OUTAGE: Final = (timedelta(seconds=5), timedelta(minutes=5))  # first and longest pause while Teams does not answer
-REFUSAL: Final = (timedelta(minutes=5), timedelta(hours=1))  # while Teams refuses: the app may be installed meanwhile
+REFUSAL: Final = (timedelta(minutes=5), timedelta(hours=1))  # while Teams refuses: the app may be installed later
 CROWDING: Final = (timedelta(seconds=1), timedelta(minutes=1))  # added to the pause that Teams or our rate limit wants
 CAPPED: Final = timedelta(hours=1)  # between posts when several copies may be in Teams already
-MOST_POSTS: Final = 4  # of one message with unknown results; after these it is posted every CAPPED
+MOST_POSTS: Final = 4  # posts of one message with unknown results; after these, only one is sent every CAPPED
 REPOSTS: Final = 3  # times that a card is posted again after somebody deleted it
 LAST_REFUSALS: Final = 8  # about five hours of refusals, after which the card of an ended request is given up
 
@@ -45,13 +45,13 @@ def _grown(bounds: tuple[timedelta, timedelta], failures: int) -> timedelta:
 
 
 def _jittered(pause: timedelta, seed: str) -> timedelta:
-    """Return between three quarters of a pause and the whole."""
+    """Shorten a pause by up to a quarter."""
     share = int.from_bytes(hashlib.sha256(seed.encode(errors="replace")).digest()[:4]) / (1 << 32)
     return pause * (0.75 + 0.25 * share)
 
 
 class Consequence(StrEnum):
-    """What to do about a refusal."""
+    """The bot's reaction to a refusal."""
 
     STAND_IN = "stand_in"  # retry with growing pauses; meanwhile the fallback channel gets a card without buttons
     REPOST = "repost"  # somebody deleted the card: post it again while the request is open, REPOSTS times at most

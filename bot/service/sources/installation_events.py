@@ -1,4 +1,4 @@
-"""After the bot is added to a team, cards that Teams refused are retried at once instead of within the hour."""
+"""Retries refused cards at once, instead of within the hour, after the bot is added to a team."""
 
 from dataclasses import replace
 from datetime import datetime

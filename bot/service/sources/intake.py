@@ -20,7 +20,7 @@ from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
-QUEUE = "queue"  # its name among the checks of /readyz
+QUEUE = "queue"  # the name of this check in /readyz
 PAUSE = 5.0  # seconds before the next attempt after the queue or the store failed
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ SKEW = timedelta(seconds=5)  # possible difference between the clocks of two pro
 
 
 class Listed:
-    """What the lists of one account and Region showed last, and since when."""
+    """The last contents of the lists of one account and Region, and since when each entry is unchanged."""
 
     def __init__(self) -> None:
         self._since: dict[RequestKey, tuple[ListedRequest, datetime]] = {}
@@ -39,7 +39,7 @@ class Listed:
 
 
 def is_open(row: Record) -> bool:
-    """True for a request that is waiting for a decision, as far as the row says.
+    """True if the row says that the request is waiting for a decision.
 
     A replica is decided elsewhere. A request with a status that is new to this version has its own retry time.
     """

@@ -24,9 +24,9 @@ from bot.telemetry import Telemetry
 
 OVERLAP = timedelta(minutes=5)  # AWS's lists may lag behind its clock; a request that is listed twice costs nothing
 FIRST_SPAN = timedelta(days=14)  # longest access window: access that was approved earlier has ended
-LONGEST_LIFE = timedelta(days=44)  # of a request: 30 days pending, 14 days of access
-SWEEP_LEASE = timedelta(seconds=10)  # of a sweep; when a process dies during one, another sweeps after this time
-LEASE_RENEWED_EVERY = 3.0  # seconds, during a long sweep
+LONGEST_LIFE = timedelta(days=44)  # longest life of a request: 30 days pending, 14 days of access
+SWEEP_LEASE = timedelta(seconds=10)  # if a process dies during a sweep, another one sweeps after this time
+LEASE_RENEWED_EVERY = 3.0  # seconds between renewals, during a long sweep
 OVER = datetime(1970, 1, 1, tzinfo=UTC)  # a lease's end that is past on every clock, also on one that was set back
 RECENT = 0.9  # share of the period in which another process's sweep replaces our own, counted from its beginning
 Place = tuple[str, str]  # account, Region
@@ -55,7 +55,7 @@ class PlaceSweep:
         self._place, (self._account, self._region) = place, place
         self._rows, self._requests, self._clock, self._configuration = rows, requests, clock, configuration
         self._period, self._owner, self._telemetry, self._reported = period, owner, telemetry, reported
-        self._check = f"sweep {self._account} {self._region}"  # its name among the checks of /readyz
+        self._check = f"sweep {self._account} {self._region}"  # the name of this check in /readyz
         self._listed = Listed()
         self._is_skipping = False
 
@@ -85,7 +85,7 @@ class PlaceSweep:
         log.warning("sweep_failed", account=self._account, region=self._region, code=code)
         await self.release()
 
-    # --- whose turn it is
+    # --- which process sweeps
 
     async def _sweep_in_turn(self, *, if_due: bool) -> bool:
         if (if_due and await self._is_recent()) or not await self._lease():
@@ -123,7 +123,8 @@ class PlaceSweep:
     async def _keep_lease(self) -> None:
         while True:
             await self._clock.sleep(LEASE_RENEWED_EVERY)
-            with suppress(StoreUnavailable):  # at worst the lease is lost, and another process lists the same again
+            # if all attempts fail, the lease is lost and another process sweeps as well
+            with suppress(StoreUnavailable):
                 await self._lease()
 
     # --- one sweep

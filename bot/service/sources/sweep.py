@@ -1,4 +1,4 @@
-"""Sweeps every configured account and Region: makes up for every event that was lost.
+"""Sweeps every configured account and Region, so that lost events do no harm.
 
 Each place has its own loop, so that one that fails or hangs never delays another.
 """

@@ -17,7 +17,7 @@ from bot.ports.store import StoreUnavailable, StoreUncertain
 Answer = Mapping[str, Any]
 Put = Mapping[str, object]  # parameters of PutItem without the table: `Item`, and the members of its condition
 
-CALL_SECONDS = 0.8  # to connect, and for an answer, which usually takes 0.01; a second try must fit into a click
+CALL_SECONDS = 0.8  # to connect, and for an answer, which usually takes 0.01; a click needs time for a second try
 THREADS = 16  # calls at once, and connections kept; each takes some milliseconds
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.4  # seconds between two tries, at most; the actual pause is random
 
@@ -50,7 +50,7 @@ class ReplyLost(DynamoError, StoreUncertain):
 
 
 class Patience:
-    """The time left for repeating, with growing random pauses, so that writers do not stay in step."""
+    """The time left for repeating, with growing random pauses, so that writers do not repeat at the same moment."""
 
     def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds

@@ -99,7 +99,7 @@ class _Commit:
 
     def __init__(self, calls: Calls, trail: Trail, key: RequestKey, jobs: Sequence[Job]) -> None:
         self._calls, self._trail, self._key, self._jobs = calls, trail, key, jobs
-        self._lost: dict[str, tuple[int, _Outcomes]] = {}  # by name: writes with an unknown result
+        self._lost: dict[str, tuple[int, _Outcomes]] = {}  # writes with an unknown result, by name
 
     def run(self, patience: Patience) -> Sequence[Job]:
         """Answer the jobs; return those for which this write had no room."""

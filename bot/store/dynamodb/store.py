@@ -27,9 +27,9 @@ from bot.store.dynamodb.reading import Reading
 from bot.store.dynamodb.trail import Trail
 from bot.store.rows import storable
 
-SECONDS = 2.5  # for an answer; a click must be answered within 3, if need be "not stored"
+SECONDS = 2.5  # for an answer; a click must be answered within 3, even if only with "not stored"
 PATIENCE = 1.5  # seconds in which calls are repeated; the last one can still be answered in time
-MANY = 4  # factor for long lists, which no click waits for, and for opening
+MANY = 4  # factor on the time limits of opening, and of long lists, for which no click waits
 INDEX_SECONDS = 5.0  # an index surely lists a row this long after it was written
 RECENT = 1000  # rows written in that time, at most; AWS allows three calls a second
 T = TypeVar("T")

@@ -109,7 +109,7 @@ def _create(path: Path) -> None:
 
 def _prepared(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     try:
-        _version(connection, path, newest=len(MIGRATIONS))  # before the file is changed
+        _version(connection, path, newest=len(MIGRATIONS))  # checked before the file is changed
         switch_to_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")  # acknowledged writes survive a power cut
         migrate(connection, path, MIGRATIONS)

@@ -30,7 +30,7 @@ from bot.store.rows import (
 from bot.store.sqlite.schema import connect
 from bot.store.sqlite.thread import DatabaseThread
 
-BUSY_SECONDS = 2.0  # wait for another process's lock; a click must be answered within 3 s, if need be "not stored"
+BUSY_SECONDS = 2.0  # wait for another process's lock; a click must be answered within 3, even with "not stored"
 FORGOTTEN_AT_ONCE = 500  # rows; limits how long other writers wait
 ROWS_KEPT = 256  # decoded rows, by their JSON: rows that are written often are also read often
 _END_OF_TIME = 2**62  # microseconds
@@ -104,7 +104,7 @@ class SqliteStore:
         return await self._thread.read(partial(_load, key=key))
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write what `change` makes of the row. It runs in the store's thread."""
+        """Write what `change` returns for the row. It runs in the store's thread."""
         return await self._thread.write(partial(_apply, key=key, change=change, now=now))
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:

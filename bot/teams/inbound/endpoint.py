@@ -20,7 +20,7 @@ from bot.teams.wire.activity import Inbound, NotAnActivity, parse
 
 LARGEST_BODY: Final = 256 * 1024  # bytes; Teams sends less than 100 KB
 BODY_LIMIT: Final = 10.0  # seconds to receive the body; Teams waits as long for a response
-MOST_TURNS: Final = 400  # at once: twice a rush of 200 clicks; more would be answered too late
+MOST_TURNS: Final = 400  # activities at once: twice a rush of 200 clicks; more would be answered too late
 TEAMS_CHANNEL_ID: Final = "msteams"
 """A channel of the Bot Framework: the client, not a channel of a team. Only Teams is accepted. Every Azure Bot also has
 Web Chat and Direct Line, where the *client* states its own identity."""

@@ -84,7 +84,7 @@ class SigningKeys:
         """Return a key by id; fetch new keys if the id is unknown. Raises KeysUnavailable before the first fetch."""
         if (known := self.trusted(kid)) is not None:
             if self._age() > REFRESH_AFTER and self._may_try():
-                self._flight.start()  # in the background, so that a click does not wait
+                self._flight.start()  # runs in the background, so that a click does not wait
             return known
         await self._refresh()
         if self._loaded_at is None:
@@ -102,7 +102,7 @@ class SigningKeys:
         if self._tried_at is None:
             return True
         gap = EMPTY_GAP if self._loaded_at is None else REFRESH_GAP
-        return not 0 <= self._clock.epoch() - self._tried_at < gap  # also if the clock was set back
+        return not 0 <= self._clock.epoch() - self._tried_at < gap  # also True if the clock was set back
 
     async def _refresh(self) -> None:
         if self._flight.running() or self._may_try():

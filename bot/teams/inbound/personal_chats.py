@@ -36,7 +36,7 @@ class PersonalChats:
         person, place = sender(inbound), (inbound.wire.conversation.id, inbound.wire.service_url or "")
         if person is None or self._current.get(person.object_id) == place:
             return False
-        self._current[person.object_id] = place  # before the store is read, so that a parallel activity returns False
+        self._current[person.object_id] = place  # set before the read, so that a parallel activity returns False
         try:
             known = await self._store.personal_chat(person.object_id)
             await self._update(person, place, known)

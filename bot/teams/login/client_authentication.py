@@ -29,7 +29,7 @@ class ClientAuthentication(Protocol):
         """Return the form fields for one request. Raises ConnectorUnavailable."""
 
     async def renew(self) -> bool:
-        """After Entra refused the last fields: return whether `form` now returns different ones. Never raises."""
+        """Refresh the fields after Entra refused them; return whether `form` now has different ones. Never raises."""
 
 
 class StaticSecret:

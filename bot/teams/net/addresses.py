@@ -1,4 +1,4 @@
-"""The policy which addresses the bot may call: https anywhere, plain http on loopback only."""
+"""The rules on which addresses the bot may call: https anywhere, plain http on loopback only."""
 
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, ip_address

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 @dataclass(slots=True)
 class _State:
     in_flight: int = 0
-    failures: int = 0  # in a row
+    failures: int = 0  # failures in a row
     closed_until: float = 0.0  # seconds since 1970
 
 
@@ -40,7 +40,7 @@ class CircuitBreaker:
 
     @contextmanager
     def passing(self, conversation: str) -> Iterator[None]:
-        """Make one call inside. Raises ChatThrottled while the conversation is closed or busy."""
+        """Make one call in this context. Raises ChatThrottled while the conversation is closed or busy."""
         state = self._states.setdefault(conversation, _State())
         self._admit(state)
         state.in_flight += 1
@@ -57,7 +57,7 @@ class CircuitBreaker:
 
     def _admit(self, state: _State) -> None:
         wait = state.closed_until - self._clock.epoch()
-        if 0 < wait <= LONGEST_PAUSE:  # more: the clock was set back
+        if 0 < wait <= LONGEST_PAUSE:  # a longer wait means that the clock was set back
             raise ChatThrottled(wait)
         if state.in_flight >= IN_FLIGHT:
             raise ChatThrottled(BUSY_PAUSE)

@@ -45,7 +45,7 @@ class CallKind(StrEnum):
 @contextmanager
 def counted(telemetry: Telemetry, kind: CallKind) -> Iterator[None]:
     """Count a call by its result: ok, throttled, unavailable, or the ChatProblem."""
-    result = "unavailable"  # also if the caller gives up
+    result = "unavailable"  # also the result if the caller gives up
     try:
         yield
         result = "ok"

@@ -28,7 +28,7 @@ from bot.telemetry import Telemetry
 # Endings of channel ids; the older one is still in use. Ids of group chats end in `@thread.v2`.
 CHANNEL_ENDINGS: Final = ("@thread.tacv2", "@thread.skype")
 THREAD: Final = ";messageid="
-MOST_DIRECTS: Final = 5  # direct messages at once; eight requests are reconciled at a time, some are left for cards
+MOST_DIRECTS: Final = 5  # direct messages at once; eight requests are reconciled at a time, so some are left for cards
 PATIENCE: Final = 24.0  # seconds for one message, with retries and the wait for its turn; a lease lasts 30
 
 log = structlog.get_logger(__name__)

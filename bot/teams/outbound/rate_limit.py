@@ -26,7 +26,7 @@ COUNTED: Final = 1024  # conversations; more than a bot for approvals has active
 
 
 class RateLimit:
-    """Counts messages, per conversation and overall. `share`: use one part in so many of the limits."""
+    """Counts messages, per conversation and overall. `share`: use the limits divided by this number."""
 
     def __init__(self, clock: Clock, *, share: int = 1) -> None:
         self._clock, self._limits = clock, _parts(LIMITS, share)
@@ -51,7 +51,8 @@ class RateLimit:
 
     def _closed_for(self, conversation: str, now: float) -> float:
         seconds = self._closed.get(conversation, 0.0) - now
-        return seconds if 0 < seconds <= LONGEST_CLOSED + _ROUNDING else 0.0  # more: the clock was set back
+        # a longer wait means that the clock was set back
+        return seconds if 0 < seconds <= LONGEST_CLOSED + _ROUNDING else 0.0
 
 
 def _parts(limits: Sequence[tuple[float, int]], share: int) -> tuple[tuple[float, int], ...]:

@@ -49,7 +49,7 @@ class ServiceUrls:
         root = thread_root(conversation)
         if service_url is None or self._known.get(root) == service_url or not self._listed(service_url):
             return
-        self._known[root] = service_url  # before the write, so that many activities at once write once
+        self._known[root] = service_url  # set before the write, so that simultaneous activities write once
         try:
             await self._store.remember_service_url(root, service_url)
         except StoreUnavailable:

@@ -27,7 +27,7 @@ class ChatPeople:
     """Requests people from Teams, one at a time and each at most once a day."""
 
     def __init__(self, request: Callable[[PersonalChat], Awaitable[Person | None]], *, clock: Clock) -> None:
-        """Take the request for the person of a chat: None if Teams does not answer. It raises nothing."""
+        """Take the function that requests a chat's person. It never raises; None means that Teams does not answer."""
         self._request = request
         self._current: TTLCache[str, Person] = TTLCache(CACHED, CACHED_FOR, timer=clock.epoch)
         self._one_at_a_time = asyncio.Lock()

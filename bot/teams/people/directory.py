@@ -23,7 +23,8 @@ from bot.teams.wire.errors import ConnectorError, ConnectorRefused
 from bot.teams.wire.people import TeamMember, as_person
 from bot.telemetry import Telemetry
 
-CLICK_PATIENCE: Final = 1.0  # seconds that a click waits for a roster; it has 2.5, and may need one member after that
+# seconds that a click waits for a roster, of its 2.5; it may then have to request one member
+CLICK_PATIENCE: Final = 1.0
 KNOWN_PATIENCE: Final = 5.0  # seconds for a whole roster; a card can be completed later
 ABSENT_FOR: Final = 10.0  # seconds; repeated clicks of a person who is no member cost one call
 ABSENT: Final = 1024  # people whose absence is cached

@@ -26,11 +26,11 @@ class RosterCache:
     """Shares one read of a roster among all callers."""
 
     def __init__(self, read: Callable[[], Awaitable[Roster]], *, clock: Clock, conversation: str) -> None:
-        """Take the read, which raises only ConnectorError, and the conversation's id for the log."""
+        """Take the function that reads the roster, raising only ConnectorError, and the conversation for the log."""
         self._read, self._clock, self._conversation = read, clock, conversation
         self._roster: Roster | None = None
         self._read_at: datetime | None = None  # when the read began
-        self._throttled: tuple[datetime, datetime] | None = None  # from when until when Teams asked to wait
+        self._throttled: tuple[datetime, datetime] | None = None  # begin and end of the wait that Teams asked for
         self._invalidated = False
         self._generation = 0
         self._refresh = SingleFlight(self._read_until_current)

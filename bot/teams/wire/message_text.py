@@ -15,7 +15,7 @@ LONGEST_TEXT: Final = 2000  # characters; the longest command has 20
 
 def message_text(inbound: Inbound) -> str:
     """Return the message's words, separated by single spaces; empty if it only mentions the bot."""
-    text = (inbound.wire.text or "")[:LONGEST_TEXT]  # cut first: it is searched once per mention
+    text = (inbound.wire.text or "")[:LONGEST_TEXT]  # cut first, because the text is searched once per mention
     for mention in _mentions_of_the_bot(inbound):
         text = text.replace(mention, " ", 1)
     # Teams encodes the space after a mention as an entity; split() also splits at U+00A0 and line ends.

@@ -103,7 +103,7 @@ def _request(path: str, **body: str) -> str:
 
 
 def _in_the_sandbox(do: Callable[[], _T]) -> _T:
-    """Call `do`. Exits with an error message if the sandbox cannot start, does not run or refuses the call."""
+    """Call `do`. Exits with an error message if the sandbox is not running, cannot start or refuses the call."""
     if find_spec("moto") is None:
         raise click.ClickException('the sandbox is an extra: pip install "node-access-bot[sandbox]"')
     from bot.sandbox.folder import NoSandbox, SandboxFailed

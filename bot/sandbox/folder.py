@@ -17,7 +17,7 @@ STATE: Final = "state.json"  # where the other commands find the running sandbox
 LOCK: Final = "lock"  # held while a sandbox runs; the kernel releases it even after a crash
 BOT_LOG: Final = "bot.log"
 STORE: Final = "node-access.db"
-# Files of one run. Its rows name requests of a simulated AWS that ended with it.
+# Files of one run, useless afterwards: rows name requests of a simulated AWS that ended with the run.
 OF_ONE_RUN: Final = (STATE, BOT_LOG, STORE, f"{STORE}-wal", f"{STORE}-shm")
 COMMAND: Final = "node-access-bot"
 
@@ -75,7 +75,7 @@ def state(folder: Path) -> dict[str, str]:
 
 
 def program() -> str:
-    """Return this program as it was called, for lines to copy: a virtual environment may not be on the PATH."""
+    """Return the command that started this program, for lines to copy: a virtual environment may not be on the PATH."""
     return sys.argv[0] if Path(sys.argv[0]).name == COMMAND else COMMAND
 
 

@@ -1,6 +1,6 @@
 """Node.js for the sandbox: the machine's if it is new enough, else the one of a PyPI package.
 
-Owns finding node and npm, and exact installations from a lock file. Does not know what is installed.
+Finds node and npm, and installs exactly the packages of a lock file. Does not know what is installed.
 All functions block; call them from a thread.
 """
 
@@ -16,7 +16,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
-OLDEST: Final = 20  # major version; what the Playground and playwright-core require
+OLDEST: Final = 20  # the oldest major version that the Playground and playwright-core support
 INSTALL_LIMIT: Final = 300.0  # seconds; with an empty cache and a slow network it takes about a minute
 
 
@@ -84,10 +84,10 @@ def _major_version(program: str) -> int:
 
 
 def install_once(node: Node, sources: Iterable[Traversable], *, into: Path, name: str) -> Path:
-    """Install what the lock file among `sources` names, unless that was done, and return the folder.
+    """Install what the lock file among `sources` names, unless it is installed already, and return the folder.
 
-    The folder's name contains the digest of the sources. It appears in one step, so that two processes may install
-    at the same time. Raises InstallFailed.
+    The folder's name contains the digest of the sources. The folder appears in one step, so that two processes may
+    install at the same time. Raises InstallFailed.
     """
     files = {source.name: source.read_bytes() for source in sources}
     target = into / f"{name}-{_digest(files)}"

@@ -14,7 +14,7 @@ from bot.sandbox.sandbox import Options, Sandbox, running_sandbox
 from bot.sandbox.teams.people import AT_THE_BROWSER, TARO
 
 SAMPLE_NODE = "web-prod-01"
-REPEAT: Final = 5.0  # seconds between two lines of a step that takes long
+REPEAT: Final = 5.0  # seconds between two lines about the same slow step
 REMARKS: Final = {  # what happens to a request for each node; `bot.sandbox.aws.world` has the policies
     "web-prod-01": "one level",
     "db-prod-01": "two levels: approve twice",
@@ -51,7 +51,7 @@ class Progress:
 
 async def _run(options: Options) -> None:
     stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the last: the terminal was closed
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal was closed
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     world, signalled = asyncio.create_task(_world(options)), asyncio.create_task(stopping.wait())

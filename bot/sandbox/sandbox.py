@@ -26,9 +26,9 @@ from bot.sandbox.teams.people import CLIENTS, ICHIRO, PLACES, SAMPLE_APP_ID, SAM
 from bot.sandbox.teams.playground import PlaygroundFailed
 from bot.sandbox.teams.server import SandboxTeams
 
-READY_WITHIN: Final = 30.0  # seconds; a slow machine importing everything for the first time
+READY_WITHIN: Final = 30.0  # seconds; a slow machine may import everything for the first time
 READY_PAUSE: Final = 0.1  # seconds between two probes
-STOP_WITHIN: Final = 20.0  # seconds; what the bot may take to drain
+STOP_WITHIN: Final = 20.0  # seconds in which the bot must drain
 END_OF_POLL: Final = "{}"  # a message that ends the bot's long poll, which would delay its shutdown by seconds
 FEDERATION: Final = "aws-federation"
 SAMPLE_SECRET: Final = "sandbox-only"  # valid on this machine only
@@ -60,13 +60,13 @@ cancel_role = "{canceller}"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a caller may choose: where the sandbox keeps its files, language, port, and how the bot authenticates."""
+    """A caller's choices: folder for the sandbox's files, language, port, and how the bot authenticates."""
 
     folder: Path = FOLDER
     installation: Path = FOLDER  # where the Playground is installed, once
     locale: str = "en"
     timezone: str = "Asia/Tokyo"
-    port: int = 0  # of the Playground's page; 0: any free port
+    port: int = 0  # port of the Playground's page; 0 means any free port
     sweep_seconds: float = 10.0
     credential: str = "secret"  # or FEDERATION: then neither the bot nor the simulated Microsoft has a secret
 
@@ -205,7 +205,7 @@ async def _teams(aws: SandboxAws, options: Options) -> SandboxTeams:
 
 
 def trusting(aws: SandboxAws) -> FederatedCredential:
-    """Return the app's federated credential, as an admin would set it up: trust in this AWS for the bot's role."""
+    """Return the app's federated credential as an admin would configure it: trust in this AWS for the bot's role."""
     role = aws.world.bot.role_arn
     return FederatedCredential(issuer=aws.web_identities.issuer(aws.world.account), subject=role)
 

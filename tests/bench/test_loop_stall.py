@@ -1,6 +1,6 @@
-"""How long the event loop of the real process keeps everybody waiting, while AWS hangs and two hundred people click.
+"""Measures how long the real process's event loop stalls while AWS hangs and two hundred people click.
 
-Prints what the process measured of itself (`node_access_loop_stall_seconds`); seconds of a shared machine are not asserted.
+Prints the process's own metric (`node_access_loop_stall_seconds`). Asserts no duration, because the machine is shared.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 async def stalls(port: int) -> dict[str, float]:
-    """Return the histogram of the process: `count`, `sum`, and how many were not longer than each bound."""
+    """Return the histogram of the process: `count`, `sum`, and the number of stalls up to each bound."""
     async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/metrics") as answer:
         text = await answer.text()
     buckets = re.findall(rf'^{STALL}_bucket{{le="([^"]+)"}} (\S+)$', text, re.MULTILINE)
@@ -36,8 +36,8 @@ async def stalls(port: int) -> dict[str, float]:
     return {name: float(value) for name, value in [*buckets, *totals]}
 
 
-async def test_the_loop_goes_on_while_aws_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Calls to AWS wait in threads of their own: the loop measures itself and answers all the while."""
+async def test_event_loop_keeps_running_while_aws_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Calls to AWS wait in their own threads, so the event loop still answers clicks and measures itself."""
     port = free_port()
     async with product(monkeypatch, tmp_path, people=[*PEOPLE, *CROWD]) as world, Processes() as processes:
         environ = {**environment(world, tmp_path), "NODE_ACCESS_METRICS_PORT": str(port)}

@@ -119,14 +119,14 @@ class FakeAws:
         return Execution(execution_id, request.status, request.levels)
 
     async def grant(self, key: RequestKey) -> Grant:
-        """Return what the request grants."""
+        """Return the access that the request grants."""
         await self._pass("grant", key)
         request = self.requests[key]
         self._refuse_foreign(request.execution_id)
         return Grant(request.status, request.access_until)
 
     async def prepare(self, signal: Signal) -> None:
-        """Prepare a signal."""
+        """Do nothing, unless a fault is planned."""
         await self._pass("prepare", signal.key)
 
     async def signal(self, signal: Signal) -> None:
@@ -176,7 +176,7 @@ class FakeAws:
     # --- what happens in AWS
 
     def withdraw(self, key: RequestKey, withdrawal: Withdrawal) -> None:
-        """Withdraw a request; refuse what AWS refuses."""
+        """Withdraw a request. Raises SignalRefused where AWS would refuse."""
         needed, code = {
             Withdrawal.REVOKE: (Status.APPROVED, "InvalidAutomationSignalException"),
             Withdrawal.CANCEL: (Status.PENDING, "InvalidAutomationStatusUpdateException"),
@@ -188,7 +188,7 @@ class FakeAws:
         self.end(key, STATUS_AFTER[withdrawal])
 
     def vote(self, key: RequestKey, voter: str, verdict: Verdict, comment: str = "") -> None:
-        """Count a vote at the waiting level; refuse what AWS refuses."""
+        """Count a vote at the waiting level. Raises SignalRefused where AWS would refuse."""
         request = self.requests[key]
         level = request.waiting
         if level is None or any(vote.by == voter for vote in level.votes or ()):
@@ -229,7 +229,7 @@ class FakeAws:
     # --- faults
 
     def _catch_up(self) -> None:
-        """Let the signals that are due have their effect."""
+        """Apply the signals whose effect is due."""
         due = [each for each in self.coming if each[0] <= self._clock.now()]
         self.coming = [each for each in self.coming if each not in due]
         for _, signal in due:

@@ -155,7 +155,7 @@ def _wait(event: threading.Event, seconds: float) -> None:
 
 
 class Throttle:
-    """`per_second` calls a second of one operation, account and Region, as a bucket that refills steadily."""
+    """Allows `per_second` calls a second for each operation, account and Region, by buckets that refill steadily."""
 
     def __init__(self, *, now: Callable[[], datetime]) -> None:
         self.per_second: float | None = None
@@ -205,7 +205,7 @@ class FaultyAws(SandboxAws):
     def start(cls, *, port: int = 0, per_second: float | None = None, **settings: Any) -> Self:
         """Start with the sample world. `per_second` limits each operation, as SSM does; None is no limit."""
         aws = super().start(port=port, **settings)
-        aws.throttle.per_second = per_second  # only now: building the sample world is faster
+        aws.throttle.per_second = per_second  # set after the sample world is built, which makes more calls a second
         return aws
 
     def stop(self) -> None:

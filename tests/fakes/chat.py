@@ -85,7 +85,7 @@ class FakeChat:
         self.asked: Counter[str] = Counter()  # calls by kind, including failed ones
 
     def copied(self) -> "FakeChat":
-        """Return an independent Teams with the same messages."""
+        """Return an independent copy with the same messages."""
         other = FakeChat()
         other.sent = {activity: replace(sent, versions=list(sent.versions)) for activity, sent in self.sent.items()}
         return other
@@ -145,7 +145,7 @@ class FakePeople:
 
     def __init__(self, people: Sequence[Person]) -> None:
         self.people = list(people)
-        self.by_chat: list[Person] = []  # in no roster
+        self.by_chat: list[Person] = []  # people with a personal chat who are in no roster
         self.failing = False
         self.asked = 0
 
@@ -166,7 +166,7 @@ class FakePeople:
     async def known(self, names: frozenset[str] = frozenset()) -> Sequence[Person]:
         """Return the members if the roster can be read, and the people with a personal chat.
 
-        The latter have addresses only if one of `names` is theirs.
+        People with only a personal chat have addresses only if one of them is in `names`.
         """
         others = [
             each if each.identifying_spellings & names else replace(each, upn=None, mail=None) for each in self.by_chat

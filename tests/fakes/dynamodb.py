@@ -1,6 +1,6 @@
 """A DynamoDB on this machine: moto behind a server that records every call and applies planned faults.
 
-moto keeps its state per process and is not safe for parallel requests, so the server passes on one at a time.
+moto keeps its state per process and is not safe for parallel requests, so the server passes on one request at a time.
 """
 
 import atexit

@@ -1,4 +1,7 @@
-"""The bot's inbound and outbound side towards Teams, on loopback against FakeMicrosoft. Tests supply the turn."""
+"""The bot's connection to Teams in both directions, on loopback against FakeMicrosoft.
+
+Tests supply the turn handler.
+"""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -29,7 +32,7 @@ Turn = Callable[[Any], Awaitable[None]]
 
 
 class Ticker:
-    """`ports.clock.Clock` in seconds. Only the test moves it. A sleep advances it at once and is recorded."""
+    """`ports.clock.Clock` in seconds. The test sets it. A sleep returns at once, advances it and is recorded."""
 
     def __init__(self, start: float | None = None) -> None:
         self.seconds = time.time() if start is None else start
@@ -69,7 +72,7 @@ async def running_edge(
     hosts: tuple[str, ...] | None = None,
     most_turns: int = MOST_TURNS,
 ) -> AsyncIterator[Edge]:
-    """Start all parts. Every turn is recorded before it runs."""
+    """Start all parts. Every turn is recorded before its handler runs."""
     ticks = clock or Ticker()
     turns: list[Any] = []
 

@@ -75,7 +75,7 @@ class Faults:
         self.planned.clear()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until the condition holds. It is checked after every call that was answered here."""
+        """Wait until the condition holds. The condition is checked after every answered call."""
         while not condition():
             await self._news.wait()
 

@@ -1,6 +1,6 @@
-"""Puts a gate around every call of a port. A proof observes calls there, lets time pass, and pauses or ends a process.
+"""Puts a gate around every call of a port, where a test observes calls, lets time pass, and pauses or ends a process.
 
-Calls are found by wrapping the port's object, not by a list, so that a new call is included at once.
+Calls are found by wrapping the port's object, not by a list, so that a new method is included automatically.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ Call = Callable[..., Awaitable[Any]]
 
 
 class Gate(Protocol):
-    """What happens around a call. `call` is a name like `Store.apply`."""
+    """Code that runs before and after a call. `call` is a name like `Store.apply`."""
 
     async def before(self, call: str) -> None:
         """Runs before the call can have an effect."""
@@ -50,7 +50,7 @@ class Gated:
 
 
 class AbandonedCalls:
-    """Calls of processes that were killed. They do not return before the test ends."""
+    """Calls of killed processes. They do not return before the test ends."""
 
     def __init__(self) -> None:
         self._waiting: list[asyncio.Future[None]] = []  # kept here, because the loop holds its tasks only weakly

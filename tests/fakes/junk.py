@@ -1,4 +1,4 @@
-"""Endless spoilt activities: what a stranger, a broken client or a newer Teams could send."""
+"""Endless invalid activities, like those that a stranger, a broken client or a newer Teams could send."""
 
 import json
 import random
@@ -22,7 +22,7 @@ PATHS = (
 
 
 def mutations(rng: random.Random, good: Json) -> Iterator[bytes]:
-    """Yield activities with changed places, and sometimes bytes that are hardly JSON."""
+    """Yield activities with random changes, and sometimes random bytes."""
     while True:
         raw = json.dumps(spoilt(rng, good)).encode()
         yield raw if rng.random() < 0.9 else _scramble(rng, raw)

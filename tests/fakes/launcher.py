@@ -44,7 +44,7 @@ class Defect(StrEnum):
 
 
 def points(before: Record, after: Record) -> set[str]:
-    """Return the names of what a write changes."""
+    """Return the names of the changes that a write makes, as FOLDER/kill_at names them."""
     named = {"row_made"} if not before.version else set()
     if after.lease and not before.lease:
         named.add("lease_taken")

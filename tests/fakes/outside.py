@@ -29,9 +29,9 @@ from tests.fakes.store import MemoryStore, Tables
 from tests.fakes.world import World, current_configuration
 
 MEI, PRIYA = person(3), person(4)
-SESSIONS = ROLE.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/")  # of people who vote through the bot
+SESSIONS = ROLE.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/")  # ARNs of people's sessions
 NAMING = "障害対応のため @hanako.sato@example.com に確認済みです"  # a reason with a mention, so that a roster is read
-LONG_QUIET = 60.0  # seconds; work that is due later counts as none
+LONG_QUIET = 60.0  # seconds; work that is due later does not count
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class Outside:
 
     @property
     def marks(self) -> tuple[object, ...]:
-        """Values of which at least one differs after every change outside, including the time."""
+        """Return values of which at least one changes with every change of these surroundings, including the time."""
         tables, chat = self.tables, self.chat.sent.values()
         return (
             self.clock.now(),
@@ -94,7 +94,7 @@ class Outside:
 
     @property
     def truth(self) -> AccessRequest:
-        """Return the one request as AWS has it."""
+        """Return the one request in its state in AWS."""
         return self.aws.requests[self.key]
 
     def row(self) -> Record | None:
@@ -154,7 +154,7 @@ class Process:
         self.loops = [asyncio.create_task(loop) for loop in loops]
 
     def press(self, who: Person, verb: Verb, step: str) -> asyncio.Task[Answer]:
-        """Click a button as this person. The answer comes if the process survives."""
+        """Click a button as this person. The task returns the answer if the process survives."""
         self.outside.clicked.add((who.session_name.casefold(), step, verb.value))
         if verb is Verb.CANCEL:
             return asyncio.create_task(self.world.click_handler.click(self.world.withdrawn(self.outside.key, who)))
@@ -202,7 +202,7 @@ def extras(outside: Outside) -> int:
 
 
 def wrong(outside: Outside) -> list[str]:
-    """Return what Teams does not show, or shows differently from AWS. Empty once everything has converged."""
+    """Return the differences between Teams and AWS. Empty once everything has converged."""
     row, configuration = outside.row(), current_configuration().value
     if row is None or row.request is None:
         return ["no row"]

@@ -15,7 +15,7 @@ from tests.fakes.product import Product
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = ("bot", "serve")
 STARTS_WITHIN = 40.0  # seconds; three interpreters start at once on a busy machine
-ENDS_WITHIN = 20.0  # seconds; the promise for SIGTERM
+ENDS_WITHIN = 20.0  # seconds; the promised limit after SIGTERM
 
 
 def environment(world: Product, folder: Path, *, store: str = "") -> dict[str, str]:
@@ -55,7 +55,7 @@ class BotProcess:
 
     @classmethod
     async def start(cls, env: Mapping[str, str], *words: str, waiting: bool = True) -> "BotProcess":
-        """Start `python -m` with these words, by default `serve`. Wait until it serves, unless `waiting` is False."""
+        """Start `python -m` with these arguments, by default `serve`. Wait until it serves, unless `waiting` is False."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", *(words or SERVE), env=dict(env), cwd=ROOT, stderr=asyncio.subprocess.PIPE
         )

@@ -11,7 +11,7 @@ from bot.ports.clock import Clock
 
 LONG_POLL = 5.0  # seconds that `receive` waits for messages
 BATCH = 10  # the most that SQS returns at once
-INVISIBLE = timedelta(seconds=60)  # as bot.aws.queue requests
+INVISIBLE = timedelta(seconds=60)  # the visibility timeout that bot.aws.queue requests
 MAX_RECEIVES = 5  # as in infra/aws/queue.json
 
 
@@ -101,7 +101,7 @@ class FakeSqs:
 
 
 class LossyQueue(FakeSqs):
-    """A defective queue: it forgets a message that was received. Shows that a proof notices a lost message."""
+    """A defective queue that loses a received message, to show that a proof notices the loss."""
 
     def _given(self, message: QueuedMessage) -> Hint | None:
         self.kept.remove(message)

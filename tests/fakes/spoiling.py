@@ -44,7 +44,7 @@ JUNK: tuple[Any, ...] = (
 
 
 def spoilt(rng: random.Random, sample: Any) -> Any:
-    """Return the sample with up to four changed places; rarely, something else altogether."""
+    """Return the sample with up to four changed places, or rarely a completely different value."""
     if rng.random() < 0.02:
         return copy.deepcopy(rng.choice(JUNK))
     document = copy.deepcopy(sample)

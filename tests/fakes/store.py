@@ -133,7 +133,7 @@ class MemoryStore:
 
 
 class LastWriteWinsStore(MemoryStore):
-    """A defective store for negative controls: it overwrites what others wrote since its read."""
+    """A defective store for negative controls: it overwrites changes that others made since its read."""
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
         written = apply_change(await self.load(key), key, change, now=now)

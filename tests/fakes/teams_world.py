@@ -205,7 +205,7 @@ class TeamsWorld:
 
 
 def error(status: int, code: str, message: str) -> web.Response:
-    """Return a refusal that only this world gives."""
+    """Return an error that the shared list of refusals does not have."""
     return refuse(Refusal(status=status, code=code, message=message))
 
 

@@ -26,32 +26,32 @@ _DECIDERS = (("田中 一郎", True), ("ops", False), (None, False))
 
 
 def request(**changes: object) -> CardView:
-    """A waiting card with everything on it."""
+    """Return a waiting card with everything on it."""
     return _sample("request", CardView, changes)
 
 
 def bare_request(**changes: object) -> CardView:
-    """A waiting card of a request of which hardly anything could be read."""
+    """Return a waiting card of a request of which hardly any fact could be read."""
     return _sample("request-bare", CardView, changes)
 
 
 def direct(**changes: object) -> DirectView:
-    """The direct message with everything in it."""
+    """Return the direct message with everything in it."""
     return _sample("direct-message", DirectView, changes)
 
 
 def note(kind: NoteKind, **changes: object) -> NoteView:
-    """A note with the least in it."""
+    """Return a note with only its required fields."""
     return _sample("note-ended", NoteView, {"kind": kind, **changes})
 
 
 def decision(action: Action, who: str | None = "田中 一郎", *, in_teams: bool = True) -> DecisionLine:
-    """A decision with a comment of two lines."""
+    """Return a decision with a comment of two lines."""
     return DecisionLine(action, who, AT, "first line\nsecond line", in_teams=in_teams)
 
 
 def every_view() -> Iterator[tuple[View | Notice, Notice | None]]:
-    """Every sample with its notice, and variants: each state with everything on it and with the least, each notice."""
+    """Yield every sample, and variants of each state with all details and with the fewest, and each notice."""
     for sample in SAMPLES.values():
         yield sample.view, sample.notice
         if sample.notice:
@@ -62,7 +62,7 @@ def every_view() -> Iterator[tuple[View | Notice, Notice | None]]:
 
 
 def _above_other_cards(notice: Notice) -> Iterator[tuple[View | Notice, Notice | None]]:
-    """A notice without a card, with no detail at all, and with every detail."""
+    """Yield a notice without a card, and above cards with no detail and with every detail."""
     code = notice.code
     yield Notice(code), None
     yield request(), Notice(code, detail="AccessDenied", typed="kept")

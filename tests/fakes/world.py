@@ -112,7 +112,7 @@ class World:
         return key
 
     async def row(self, key: RequestKey) -> Record:
-        """Return the row; it must be there."""
+        """Return the row, which must exist."""
         record = await self.store.load(key)
         assert record is not None
         return record

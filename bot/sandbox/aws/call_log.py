@@ -12,7 +12,7 @@ LOG_LENGTH = 50_000  # calls; a sandbox may run for days
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call. `status` and `error` are None until it is answered; status 0: it got no answer."""
+    """One call to the simulated AWS. `status` and `error` are None until it is answered. Status 0: it got no answer."""
 
     number: int
     at: datetime
@@ -26,12 +26,12 @@ class Call:
     error: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the call as JSON for the control API."""
+        """Return the call in JSON form for the control API."""
         return {**asdict(self), "at": self.at.isoformat()}
 
 
 class CallLog:
-    """The last LOG_LENGTH calls; thread-safe."""
+    """The last LOG_LENGTH calls. Thread-safe."""
 
     def __init__(self, *, now: Callable[[], datetime]) -> None:
         self._now, self._lock, self._next = now, threading.Lock(), 0
@@ -51,7 +51,7 @@ class CallLog:
         """Add the answer to a call."""
         with self._lock:
             at = call.number - self._next + len(self._calls)
-            if at >= 0:  # else it has been dropped
+            if at >= 0:  # otherwise the log has already dropped the call
                 self._calls[at] = replace(call, status=status, error=error)
 
     def all(self, operation: str | None = None) -> list[Call]:

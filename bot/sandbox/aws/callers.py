@@ -51,7 +51,7 @@ class Session:
         return f"arn:aws:sts::{self.account}:assumed-role/{self.role_arn.rpartition('/')[2]}/{self.session_name}"
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that give these credentials to the standard boto3 chain."""
+        """Return the environment variables from which boto3 reads these credentials."""
         named = {
             "AWS_ACCESS_KEY_ID": self.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
@@ -89,14 +89,14 @@ class Callers:
         self._lock = threading.Lock()
 
     def add_role(self, role_arn: str, *, external_id: str = "") -> None:
-        """Add a role that callers may assume; with `external_id`, only callers that send it."""
+        """Add a role that callers may assume. With `external_id`, callers must send this id."""
         if not _ROLE.fullmatch(role_arn):
             raise ValueError(role_arn)
         with self._lock:
             self._roles[role_arn] = external_id
 
     def bootstrap(self, access_key_id: str, *, role_arn: str, session_name: str) -> Session:
-        """Add a key without AssumeRole, as the role session that the platform would provide."""
+        """Add an access key for a role without AssumeRole, as a hosting platform provides it."""
         return self._admit(Session(access_key_id, secrets.token_hex(20), "", role_arn, session_name))
 
     def assume(
@@ -176,7 +176,7 @@ def _user_id(session: Session) -> str:
 
 
 class RoleEndpoint:
-    """The endpoint of Amazon ECS for role credentials: the SDK fetches them, so that none are in the environment.
+    """Serves role credentials like Amazon ECS: the SDK fetches them, so that the environment contains none.
 
     Returns one session's credentials; SDKs call again before they expire.
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
@@ -186,7 +186,7 @@ class RoleEndpoint:
         self._now = now
 
     def environment(self, endpoint: str) -> dict[str, str]:
-        """Return the variables that point the standard boto3 chain here and not to files of this machine."""
+        """Return variables with which boto3 reads credentials from this endpoint and not from the machine's files."""
         return {
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{endpoint}{ROLE_PATH}",
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

@@ -3,8 +3,8 @@
     GET  /_sandbox/world                            account, Region, queue, nodes
     GET  /_sandbox/calls?operation=…                the call log
     GET  /_sandbox/effects                          the signals and stops that took effect
-    GET  /_sandbox/mistakes                         errors of the sandbox itself; always empty
-    POST /_sandbox/request {reason, node}           another request of the sample requester; node: Name or id
+    GET  /_sandbox/mistakes                         errors of the sandbox itself; empty unless it has a defect
+    POST /_sandbox/request {reason, node}           a new request of the sample requester; node: Name or id
     POST /_sandbox/decide {opsItemId, verdict, comment}   a decision as in the AWS console
 
 Verdicts: approve, reject, revoke, cancel. Loopback and JSON only, so that no web page can post here.
@@ -27,7 +27,7 @@ from bot.sandbox.aws.jit.state import JitState
 from bot.sandbox.aws.world import OPERATOR_ROLE, REQUESTER, World
 
 PREFIX: Final = "/_sandbox/"
-CONSOLE_USER: Final = "alex.wilber@example.com"  # decides "in the AWS console"
+CONSOLE_USER: Final = "alex.wilber@example.com"  # the person who decides in the AWS console
 SIGNALS: Final = {"approve": "Approve", "reject": "Reject", "revoke": "Revoke"}
 SAMPLE_REASON: Final = "本番サイトで 502 エラーが増えているため、nginx のログを確認します（INC-2041）"
 SAMPLE_NODE: Final = "web-prod-01"
@@ -39,7 +39,7 @@ class BadRequest(ValueError):
 
 
 class Control:
-    """Answers the control calls. `world` is set once it exists."""
+    """Answers calls to the control API. `world` is set once the sample account exists."""
 
     def __init__(self, *, front: AwsFront, callers: Callers, state: JitState, calls: CallLog) -> None:
         self._front, self._callers, self._state, self._calls = front, callers, state, calls
@@ -129,7 +129,7 @@ def _approver_role(request: AccessRequest, world: World) -> str:
 
 
 def _is_local(request: Request) -> bool:
-    """Return whether the sender and the Host name are local: a web page may point its own domain at us."""
+    """Return whether sender and Host header are local. A hostile web page could resolve its own domain to 127.0.0.1."""
     sender = request.remote_addr or ""
     return (sender.startswith("127.") or sender == "::1") and request.host.rpartition(":")[0] in LOCAL_NAMES
 

@@ -28,14 +28,14 @@ class EventBus:
     def __init__(self, *, account: str, region: str, queue: str) -> None:
         self._account, self._region, self._queue = account, region, queue
         self._delivery, self._held, self._lock = Delivery.ONCE, list[Envelope](), threading.Lock()
-        self.published: list[Envelope] = []  # delivered or not
+        self.published: list[Envelope] = []  # including events that are not delivered
 
     def deliver(self, delivery: Delivery) -> None:
-        """Choose the delivery of events from now on."""
+        """Set how events are delivered from now on."""
         self._delivery = delivery
 
     def release(self, *, reverse: bool = False) -> None:
-        """Deliver the held events, in order or reversed, and hold no more."""
+        """Deliver the held events, in order or reversed. Later events are delivered at once."""
         with self._lock:
             held, self._held, self._delivery = self._held, [], Delivery.ONCE
         for envelope in reversed(held) if reverse else held:

@@ -1,4 +1,4 @@
-"""The simulated AWS as one WSGI application: it answers the operations of a table, and moto all others.
+"""The simulated AWS as one WSGI application: answers the operations in a table and passes all others to moto.
 
 Identifies the caller, validates parameters and answers against botocore's models, keeps the call log. Knows no
 particular operation. An `Interceptor` may change calls and answers on their way.
@@ -37,15 +37,18 @@ Answer = dict[str, Any]
 
 
 class WrongAnswer(Exception):
-    """One of our operations answered what AWS could not answer."""
+    """One of the simulator's operations gave an answer that AWS's model does not allow."""
 
 
 class NoAnswer(Exception):
-    """An interceptor dropped the answer: the call took effect, and its caller gets no answer of AWS."""
+    """An interceptor dropped the answer: the call took effect, but its caller gets no answer."""
 
 
 class Interceptor:
-    """Sees every call before it takes effect, and its answer afterwards. This one changes nothing; both may block."""
+    """Sees every call before it takes effect, and its answer afterwards.
+
+    The base class changes nothing. Both methods may block.
+    """
 
     def before(self, caller: Caller, call: Incoming, /) -> None:
         """Let a call take effect. A subclass may raise AwsError instead."""
@@ -67,7 +70,7 @@ class AwsFront:
         # One call of these services at a time: a transaction of moto copies its whole table and restores the copy if
         # a condition fails, which would drop concurrent writes.
         self._one_at_a_time = {"dynamodb": threading.Lock()}
-        self.mistakes: list[str] = []  # our answers and errors that AWS's models do not allow, and crashes
+        self.mistakes: list[str] = []  # crashes, and answers or errors that AWS's models do not allow
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one HTTP request. Raises NoAnswer."""
@@ -81,7 +84,7 @@ class AwsFront:
         return response(environ, start_response)
 
     def perform(self, caller: Caller, service: str, operation: str, params: dict[str, Any]) -> Answer:
-        """Perform one of our operations as if `caller` had sent it, with a log entry. Raises AwsError."""
+        """Perform an operation of the simulator as if `caller` had sent it, with a log entry. Raises AwsError."""
         call = Incoming(service, operation, params, wire.JSON, query=False)
         done: list[Answer] = []
 

@@ -15,7 +15,7 @@ INSTANCE_ARN: Final = "arn:aws:sso:::instance/ssoins-1234567890abcdef"
 
 
 class IdentityCenter:
-    """Users by name, with their ids. A user's mail address is the user name."""
+    """The users of the instance, by name. A user's mail address is the user name."""
 
     def __init__(self, users: Mapping[str, str]) -> None:
         self._names = {user_id: name for name, user_id in users.items()}
@@ -28,7 +28,7 @@ class IdentityCenter:
         }
 
     def list_instances(self, caller: Caller, _params: Params) -> dict[str, Any]:
-        """Return the one instance, to any account."""
+        """Return the only instance, whichever account calls."""
         return {"Instances": [instance(STORE, owner=caller.account)]}
 
     def describe_user(self, _caller: Caller, params: Params) -> dict[str, Any]:

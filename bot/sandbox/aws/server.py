@@ -48,7 +48,7 @@ def utc_now() -> datetime:
 
 
 class QuietHandler(MotoRequestHandler):
-    """moto's request handler without a line per request on stderr; the call log has more."""
+    """moto's request handler without a line per request on stderr; the call log has more details."""
 
     def log(self, *_: object) -> None:
         """Print nothing."""
@@ -60,7 +60,7 @@ class SandboxAws:
     `now`: the clock of time-outs, access windows and assumed sessions. Credentials that SDKs renew themselves expire
     in real time, because SDKs use the real clock.
     `steps_shown`: truncates the step list of GetAutomationExecution.
-    `assumed`: varies what AWS does not document.
+    `assumed`: changes how the simulator acts where AWS documents nothing.
     `identity_center_users`: Identity Center ids of requesters, by session name.
     `administrator`: account and Region with copies of all requests, as a delegated administrator account has them.
     `interceptor`: may change calls and answers on their way.
@@ -171,7 +171,7 @@ class SandboxAws:
             return self.web_identities.answer(Request(environ))(environ, start_response)
         if path == ROLE_PATH:
             return self.role_endpoint.answer(self.world.bot)(environ, start_response)
-        if path.startswith("/moto-api"):  # would reset moto and not us
+        if path.startswith("/moto-api"):  # moto's own API would reset moto but not the simulator
             return Response("", 404)(environ, start_response)
         return self.front(environ, start_response)
 
@@ -205,7 +205,7 @@ class SandboxAws:
 
 
 def _reset_moto() -> None:
-    # moto has no other setting for it. Its 1,347 machine images take 0.3 s at each start, and none is used here.
+    # Loading moto's 1,347 machine images takes 0.3 s at each start. The sandbox needs none. moto has no other switch.
     os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     BackendDict.reset()
     reset_model_data()

@@ -28,13 +28,13 @@ class Incoming:
     service: str
     operation: str
     body: dict[str, Any]  # JSON, or the form's fields
-    content_type: str  # of the answer
+    content_type: str  # content type of the answer
     query: bool  # the query protocol (XML answers) rather than JSON
     malformed: bool = False  # the body is not a JSON object
 
 
 def incoming(request: Request) -> Incoming:
-    """Parse a request. If that fails, its operation is empty."""
+    """Parse a request. If that fails, the operation of the result is empty."""
     scope = _SCOPE.search(request.headers.get("Authorization", ""))
     service, raw = scope["service"] if scope else "", request.get_data(cache=True)
     if target := request.headers.get("X-Amz-Target"):

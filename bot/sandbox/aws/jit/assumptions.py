@@ -57,7 +57,7 @@ OPS_ITEM_WORDS: Final = MappingProxyType(
         Status.FAILED: "Failed",
     }
 )
-# GetAccessToken has five words only; which of them a cancelled or failed request has is not documented.
+# GetAccessToken has only five words. Which of them a cancelled or failed request gets is not documented.
 TOKEN_WORDS: Final = MappingProxyType(
     {
         Status.WAITING: "Pending",
@@ -80,7 +80,7 @@ class Assumptions:
     events_after_decision: bool = True  # whether Rejected, TimedOut, Cancelled and Revoked have events
     decisions_shown: bool = True  # whether GetAutomationExecution shows who decided
     no_policy_error: str = "ValidationException"  # StartAccessRequest for a node that no policy targets
-    not_an_approver_error: str = "InvalidAutomationSignalException"  # or AccessDeniedException
+    not_an_approver_error: str = "InvalidAutomationSignalException"  # AccessDeniedException is possible too
 
 
 def decision_json(vote: Vote) -> str:
@@ -96,7 +96,7 @@ def decision_json(vote: Vote) -> str:
 
 
 def node_arn(account: str, region: str, node_id: str) -> str:
-    """Return a node's ARN as requests have it; for `mi-*` nodes, the form that IAM uses."""
+    """Return a node's ARN in the form that requests contain. For `mi-*` nodes, this is the form that IAM uses."""
     if node_id.startswith("mi-"):
         return f"arn:aws:ssm:{region}:{account}:managed-instance/{node_id}"
     return f"arn:aws:ec2:{region}:{account}:instance/{node_id}"

@@ -15,7 +15,7 @@ ANY_VERSION = frozenset({"$LATEST", "$DEFAULT", "1"})  # the sandbox keeps one v
 
 
 class NotOurs(LookupError):
-    """The call is about another kind of document, which moto answers."""
+    """The call is about another kind of document. moto answers it."""
 
 
 class JitDocuments:

@@ -105,6 +105,6 @@ def _target(request: AccessRequest) -> str:
 
 
 def _locale_time(at: datetime) -> str:
-    """Return a time in the form of the samples: `Apr 10, 2025, 8:19:30 PM`."""
+    """Return a time in the format of AWS's samples: `Apr 10, 2025, 8:19:30 PM`."""
     at = at.astimezone(UTC)
     return f"{at:%b} {at.day}, {at.year}, {at.hour % 12 or 12}:{at:%M:%S %p}"

@@ -1,4 +1,4 @@
-"""Filters and pages of the list operations. Knows requests and AWS's filter keys, but not the wire."""
+"""Filters and pages of the list operations. Knows requests and AWS's filter keys, but not the wire protocol."""
 
 import base64
 import binascii
@@ -85,7 +85,7 @@ def _ops_item_passes(request: AccessRequest, wanted: Filter) -> bool:
 
 
 def executions(requests: Sequence[AccessRequest], filters: list[Filter], assumed: Assumptions) -> list[AccessRequest]:
-    """Return the requests whose automation execution passes every filter; replicas have none here."""
+    """Return the requests whose automation execution passes every filter. Copies from other accounts have none."""
     own = [r for r in requests if r.execution_id and r.replica_of is None]
     return [r for r in own if all(_execution_passes(r, f, assumed) for f in filters)]
 

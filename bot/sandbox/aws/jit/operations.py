@@ -1,4 +1,4 @@
-"""The SSM operations on access requests: parameters in, AWS's shapes out, `AwsError` for what AWS refuses.
+"""The SSM operations on access requests. They take parameters, return AWS's shapes, and raise `AwsError` as AWS would.
 
 The wire protocol is in `bot.sandbox.aws.wire`, the rules are in `requests.py`.
 """
@@ -20,7 +20,7 @@ from bot.sandbox.aws.jit.state import Effect, JitState, NoPolicy, UnknownNode
 Params = dict[str, Any]
 Operation = Callable[[Caller, Params], dict[str, Any]]
 
-TOKEN_LIFE = timedelta(hours=1)  # of an access token's credentials; the policy sets the access window
+TOKEN_LIFE = timedelta(hours=1)  # life of an access token's credentials; the policy sets the access window
 
 
 class JitOperations:
@@ -65,7 +65,7 @@ class JitOperations:
         return {"AccessRequestId": request.id}
 
     def get_access_token(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return the status to the requester, with credentials while access runs."""
+        """Return the status to the requester, with credentials while access is active."""
         request = self._request(caller, params["AccessRequestId"], "ResourceNotFoundException")
         if request.requester != caller.arn:
             raise AwsError("AccessDeniedException", "This access request belongs to another principal.")
@@ -77,7 +77,7 @@ class JitOperations:
         return {
             "AccessRequestStatus": TOKEN_WORDS[request.status],
             "Credentials": {
-                "AccessKeyId": "ASIA" + secrets.token_hex(8).upper(),  # valid nowhere, not even here
+                "AccessKeyId": "ASIA" + secrets.token_hex(8).upper(),  # invalid everywhere, even in the sandbox
                 "SecretAccessKey": secrets.token_hex(20),
                 "SessionToken": secrets.token_urlsafe(64),
                 "ExpirationTime": min(now + TOKEN_LIFE, request.access_until),
@@ -85,7 +85,7 @@ class JitOperations:
         }
 
     def stop_automation_execution(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Cancel a waiting request: allowed to its requester and to canceller roles; IAM would refuse all others."""
+        """Cancel a waiting request. Only the requester and canceller roles may; IAM would refuse all others."""
         request = self._execution(caller, params["AutomationExecutionId"])
         if caller.arn != request.requester and caller.session.role_arn.rpartition("/")[2] not in self._cancellers:
             raise AwsError("AccessDeniedException", f"{caller.arn} is not authorized to stop {request.execution_id}.")

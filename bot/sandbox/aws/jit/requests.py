@@ -36,7 +36,7 @@ class Decision(StrEnum):
 
 
 class Refused(Exception):
-    """The transition is not possible now."""
+    """The transition is not possible in the current state."""
 
 
 class NotAnApprover(Refused):
@@ -86,7 +86,7 @@ class Step:
 
     @property
     def due(self) -> datetime | None:
-        """When it times out."""
+        """The time at which the level times out; None before it starts."""
         return self.started_at + self.level.timeout if self.started_at else None
 
 
@@ -122,7 +122,7 @@ class AccessRequest:
 
     @property
     def access_until(self) -> datetime | None:
-        """The end of the access window; None unless granted."""
+        """The end of the access window; None unless access was granted."""
         return self.granted_at + self.access_duration if self.granted_at else None
 
 

@@ -56,7 +56,7 @@ class Change:
     id: str
     at: datetime
     by: str
-    first: bool  # the OpsItem's creation
+    first: bool  # True for the creation of the OpsItem
     request: AccessRequest
 
 

@@ -1,4 +1,4 @@
-"""What every test has, and what makes the tests fast. For the proofs: `figure`, `turned_red` and `silence`."""
+"""Fixtures of all tests, and settings that make them fast. For the proofs: `figure`, `turned_red` and `silence`."""
 
 import gc
 import json
@@ -18,7 +18,7 @@ from tests.figures import FIGURE, RED, Figure, print_figures
 # which took most of the time of some tests. The product configures its own log (bot/telemetry/logs.py).
 structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
 
-# How fast the machine is proves nothing. Without a cache in .hypothesis, the first text that a process draws takes more
+# No limit on the speed of the machine. Without a cache in .hypothesis, the first text that a process draws takes more
 # than a second, because hypothesis builds its table of characters; its check for slow inputs then fails that test.
 settings.register_profile("no-time-limit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no-time-limit")
@@ -71,7 +71,7 @@ def turned_red(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 @pytest.fixture
 def silence() -> Iterator[None]:
-    """Write no log: what thousands of rounds log says nothing that their figure does not say."""
+    """Write no log, because the log of thousands of rounds adds nothing to their figure."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()

@@ -85,7 +85,7 @@ async def aws_side(scene: Any, **arguments: Any) -> AsyncIterator[AwsSide]:
             yield side
 
 
-# --- what most files start with: one sandbox for a file, in which every test asks for its own request
+# --- fixtures of most files: one sandbox for a file, in which every test requests its own access
 
 
 @pytest.fixture(scope="module")
@@ -112,12 +112,12 @@ async def side(scene: Scene) -> AsyncIterator[AwsSide]:
 
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for names of nodes and users however slow the machine is."""
+    """Wait up to 30 s for names of nodes and users, because the machine may be slow."""
     for module in (identity_center, nodes):
         monkeypatch.setattr(module, "PROMPT_SECONDS", 30.0)
 
 
-# --- sentences
+# --- sample values
 
 
 def key_of(asked: Asked) -> RequestKey:

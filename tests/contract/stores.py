@@ -80,7 +80,7 @@ class DynamoShelf:
 
 
 class MemoryShelf:
-    """Stores on the same tables."""
+    """Stores in memory that share their tables."""
 
     def __init__(self, _folder: Path) -> None:
         self._tables = Tables()

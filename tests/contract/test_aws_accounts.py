@@ -128,7 +128,7 @@ async def test_throttling_slows_down_and_recovers(scene: Scene) -> None:
 
 
 async def test_truncated_list_of_steps_is_completed() -> None:
-    """Always for reconciliation; for the state check only if it does not show the waiting level."""
+    """Reconciliation reads the rest always, the state check only if the list does not show the waiting level."""
     with staged(steps_shown=1) as scene:
         asked = scene.ask("db-prod-01")
         async with aws_side(scene) as side:
@@ -212,7 +212,7 @@ async def test_hanging_operation_does_not_occupy_all_reads(scene: Scene, monkeyp
         assert all([(await side.requests.observe(key)).status is Status.PENDING for key in keys])
 
 
-# --- counted
+# --- metrics
 
 
 def calls_by_result(registry: CollectorRegistry, operation: str) -> dict[str, float]:
@@ -226,7 +226,7 @@ def calls_by_result(registry: CollectorRegistry, operation: str) -> dict[str, fl
 
 
 async def test_every_call_is_counted_by_its_result(scene: Scene) -> None:
-    """`ok` or AWS's error code; a repeated call counts twice."""
+    """The result is `ok` or AWS's error code. A repeated call counts twice."""
     asked, registry = scene.ask(), CollectorRegistry()
     scene.aws.faults.fail("GetOpsItem", "ThrottlingException")
     scene.aws.faults.fail("DescribeInstances", "UnauthorizedOperation")

@@ -84,7 +84,7 @@ async def test_rotated_secret_is_read(side: AwsSide, vault: Any) -> None:
 
 
 async def test_error_has_the_code_of_aws(side: AwsSide) -> None:
-    """A missing secret, and every other refusal of AWS."""
+    """The code is that of a missing secret, or of any other refusal of AWS."""
     missing = f"arn:aws:secretsmanager:{ELSEWHERE}:111122223333:secret:none-AbCdEf"
     with pytest.raises(AwsUnavailable) as failed:
         await side.client_secret(missing).read()
@@ -92,7 +92,7 @@ async def test_error_has_the_code_of_aws(side: AwsSide) -> None:
 
 
 async def test_token_names_the_role_of_the_bot(scene: Scene, side: AwsSide) -> None:
-    """For Entra only, valid for a minute, signed with a key that the issuer publishes."""
+    """The token is for Entra only, valid for a minute, and signed with a key that the issuer publishes."""
     statement = (await side.web_identity(FEDERATION_AUDIENCE).read()).get_secret_value()
     issuer = scene.aws.web_identities.issuer("111122223333")
     keys = jwt.PyJWKClient(f"{issuer}/.well-known/jwks.json")
@@ -120,7 +120,7 @@ async def test_account_without_web_identities_is_reported(scene: Scene, side: Aw
 
 
 async def test_token_does_not_outlive_the_session_of_the_bot(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """AWS refuses a longer one; the bot requests the shortest, so only the last minute of a session has none."""
+    """AWS refuses a longer life. The bot requests the shortest, so only the last minute of a session has no token."""
     short: Session = scene.aws.callers.assume(BOT_ROLE, "node-access-bot", seconds=59)
     async with aws_side(scene) as side:
         for name, value in short.environment().items():

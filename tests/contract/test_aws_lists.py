@@ -37,7 +37,7 @@ async def listed(scene: Scene, side: AwsSide, **ago: float) -> dict[str, ListedR
 
 
 async def test_pending_and_changed_requests_are_listed_once(scene: Scene, side: AwsSide) -> None:
-    """Each with its status and time of change; pending ones with the current step."""
+    """Each has its status and time of change. Pending ones have the current step too."""
     pending, decided = scene.ask("db-prod-01"), scene.ask()
     signal(scene.approver(), decided, "Reject")
     assert await listed(scene, side) == {
@@ -85,7 +85,7 @@ async def test_replicas_are_listed_with_their_source(scene: Scene, side: AwsSide
 
 
 async def test_revoked_requests_are_listed_by_creation_time(scene: Scene, side: AwsSide) -> None:
-    """One call; earlier requests and requests that are not revoked are left out."""
+    """One call lists them. Earlier requests and requests that are not revoked are left out."""
     old = scene.ask()
     scene.clock.move(hours=1)
     revoked, running, pending = scene.ask(), scene.ask(), scene.ask()
@@ -101,7 +101,7 @@ async def test_revoked_requests_are_listed_by_creation_time(scene: Scene, side: 
 
 
 async def test_unreadable_list_of_revocations_is_empty(scene: Scene, side: AwsSide) -> None:
-    """It only replaces lost events; the rest of the sweep must not fail with it."""
+    """The list only replaces lost events, so the rest of the sweep must not fail with it."""
     scene.aws.faults.fail("DescribeOpsItems", "ValidationException", times=None)
     assert await side.requests.revoked(ACCOUNT, REGION, scene.clock()) == []
 
@@ -120,7 +120,7 @@ async def test_row_without_operational_data_is_listed(scene: Scene, side: AwsSid
 
 @pytest.mark.parametrize("how_many", [50, 120])
 async def test_all_pages_are_read(scene: Scene, side: AwsSide, how_many: int) -> None:
-    """50 rows a page, any number of pages."""
+    """A list may have any number of pages of 50 rows."""
     asked = {scene.ask().id for _ in range(how_many)}
     scene.aws.forget_calls()
     assert set(await listed(scene, side)) == asked
@@ -154,7 +154,7 @@ async def test_sweep_fails_without_the_list_of_pending_requests(
 
 
 async def test_endless_list_is_given_up(scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that repeats its page for ever does not block the sweep."""
+    """A server that repeats its page forever does not block the sweep."""
     monkeypatch.setattr(clients, "MAX_PAGES", 3)
     scene.aws.faults.rewrite("DescribeOpsItems", lambda answer: {**answer, "NextToken": "YWZ0ZXIgMA=="})
     with pytest.raises(AwsUnavailable) as caught:
@@ -163,7 +163,7 @@ async def test_endless_list_is_given_up(scene: Scene, side: AwsSide, monkeypatch
 
 
 async def test_rows_that_are_not_access_requests_are_left_out(scene: Scene, side: AwsSide) -> None:
-    """A row without a usable id, or of another type."""
+    """A row without a usable id, or of another type, is left out."""
     scene.ask()
 
     def foreign(answer: dict[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ async def test_foreign_event_is_returned_for_deletion(scene: Scene, queue: SqsQu
 async def test_unreadable_message_goes_to_the_dead_letter_queue(
     scene: Scene, queue: SqsQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is never returned and never deleted; the queue's redrive policy moves it."""
+    """The bot never returns and never deletes the message; the queue's redrive policy moves it."""
     monkeypatch.setattr(queue_module, "INVISIBLE_SECONDS", 0)
     monkeypatch.setattr(queue_module, "POLL_SECONDS", 0)
     scene.aws.events.send("poison")
@@ -94,7 +94,7 @@ async def test_unreadable_message_does_not_hide_the_others(scene: Scene, queue: 
 
 
 async def test_message_stays_invisible_while_it_is_processed(scene: Scene, queue: SqsQueue) -> None:
-    """A long poll of a few seconds, batches of ten, and enough time to store and delete them."""
+    """The bot polls for a few seconds and for ten messages, and has enough time to store and delete them."""
     scene.ask()
     await queue.receive()
     (call,) = scene.aws.calls("ReceiveMessage")
@@ -109,7 +109,7 @@ def lag(registry: CollectorRegistry) -> tuple[float | None, float | None]:
 
 
 async def test_waiting_time_of_events_is_measured(scene: Scene, queue: SqsQueue, registry: CollectorRegistry) -> None:
-    """From the time at which SQS received the message until the bot did."""
+    """The time counts from the arrival of the message at SQS until the bot receives it."""
     scene.ask()
     scene.clock.moment = datetime.now(UTC) + timedelta(seconds=90)  # SQS's own clock cannot be moved
     assert len(await queue.receive()) == 2
@@ -130,7 +130,7 @@ async def test_negative_waiting_time_counts_as_zero(scene: Scene, queue: SqsQueu
 async def test_message_without_a_time_is_accepted(
     scene: Scene, queue: SqsQueue, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the measurement is left out."""
+    """The message counts as usual; only the measurement is left out."""
     monkeypatch.setattr(queue_module, "SENT", "SenderId")  # another attribute is requested, so the answer has no time
     scene.ask("batch-01")
     assert len(await queue.receive()) == 1
@@ -141,7 +141,7 @@ async def test_message_without_a_time_is_accepted(
 async def test_failing_queue_raises_the_port_error(
     scene: Scene, side: AwsSide, queue: SqsQueue, operation: str
 ) -> None:
-    """Every call does, with AWS's code."""
+    """Every call raises it, with AWS's error code."""
     scene.ask()
     (hint, *_) = await queue.receive()
     scene.aws.faults.fail(operation, "AccessDenied", times=None)
@@ -157,8 +157,8 @@ async def test_readiness_checks_the_queue(scene: Scene, side: AwsSide) -> None:
     assert len(scene.aws.calls("GetQueueAttributes")) == 1
 
 
-async def test_readiness_without_a_queue(scene: Scene) -> None:
-    """With the sweep alone, readiness does not wait for a queue."""
+async def test_readiness_does_not_wait_without_a_queue(scene: Scene) -> None:
+    """With the sweep alone, the bot is ready without a call to SQS."""
     async with aws_side(scene) as side:
         await side.ready()
         assert side.queue is None

@@ -42,7 +42,7 @@ def in_ops_item(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Cal
 
 
 async def test_waiting_request_is_read_completely(scene: Scene, side: AwsSide) -> None:
-    """Everything that an approver needs: who, why, which node, for how long, until when."""
+    """The read returns all that an approver needs: requester, reason, policy, duration and deadline."""
     asked = scene.ask(reason="障害 INC-2041 の調査 <b>**")
     request = await side.requests.observe(key_of(asked))
     assert request.complete
@@ -72,7 +72,7 @@ async def test_policy_written_in_yaml_is_read(scene: Scene, side: AwsSide) -> No
 
 
 async def test_ec2_node_has_its_name_tag(scene: Scene, side: AwsSide) -> None:
-    """With platform, private address and tags."""
+    """The node's platform, private address and tags are read as well."""
     node = (await side.requests.observe(key_of(scene.ask()))).node
     assert (node.id, node.name) == (scene.aws.world.nodes["web-prod-01"], "web-prod-01")
     assert (node.platform, node.private_ip) == ("Amazon Linux 2023", "172.31.10.21")
@@ -105,7 +105,7 @@ async def test_second_level_waits_after_the_first(scene: Scene, side: AwsSide) -
 
 
 async def test_approved_request_has_its_access_times(scene: Scene, side: AwsSide) -> None:
-    """They are the OpsItem's."""
+    """The access times are those of the OpsItem."""
     asked = scene.ask()
     scene.clock.move(minutes=5)
     signal(scene.approver(), asked)
@@ -199,7 +199,7 @@ async def test_rejected_request_has_voter_and_comment(scene: Scene, side: AwsSid
 
 
 async def test_every_other_outcome_is_distinguished(scene: Scene, side: AwsSide) -> None:
-    """Cancelled, revoked, timed out, failed by conflict, auto-approved."""
+    """The outcomes are cancelled, revoked, timed out, failed by conflict, and auto-approved."""
     cancelled, revoked, lapsed = scene.ask(), scene.ask(), scene.ask()
     scene.aws.control.decide(cancelled.id, "cancel")
     scene.aws.control.decide(revoked.id, "approve")
@@ -226,7 +226,7 @@ async def test_every_other_outcome_is_distinguished(scene: Scene, side: AwsSide)
 )
 @pytest.mark.parametrize("code", ["AccessDeniedException", "InternalServerError", "ThrottlingException"])
 async def test_unreadable_part_is_left_out(scene: Scene, operation: str, lost: set[str], code: str) -> None:
-    """A failed call costs only its own facts; the request is reconciled again."""
+    """A failed call makes only its own facts missing. The request is reconciled again."""
     asked = scene.ask()
     scene.aws.faults.fail(operation, code, times=None)
     async with aws_side(scene) as side:
@@ -273,7 +273,7 @@ async def test_policy_and_node_are_cached(scene: Scene, side: AwsSide) -> None:
 
 
 async def test_incomplete_node_is_not_cached(scene: Scene, side: AwsSide) -> None:
-    """It is read again the next time."""
+    """An incomplete node is read again the next time."""
     key = key_of(scene.ask())
     scene.aws.faults.fail("DescribeInstances", "UnauthorizedOperation", times=1)
     assert not (await side.requests.observe(key)).complete
@@ -281,7 +281,7 @@ async def test_incomplete_node_is_not_cached(scene: Scene, side: AwsSide) -> Non
 
 
 async def test_missing_ops_item_is_not_readable(side: AwsSide) -> None:
-    """Its error differs from that of an AWS that does not answer."""
+    """The error differs from the error for an AWS that does not answer."""
     with pytest.raises(RequestNotReadable) as caught:
         await side.requests.observe(RequestKey(ACCOUNT, REGION, "oi-000000000000"))
     assert caught.value.code == "OpsItemNotFoundException"
@@ -304,7 +304,7 @@ async def test_ops_item_of_another_type_is_not_readable(scene: Scene, side: AwsS
 async def test_unreadable_ops_item_raises_the_port_error(
     scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
 ) -> None:
-    """It is the only indispensable part; the error has AWS's code."""
+    """The OpsItem is the only indispensable part. The error has AWS's code."""
     asked = scene.ask()
     scene.aws.faults.fail("GetOpsItem", code, times=None)
     with pytest.raises(error) as caught:
@@ -333,7 +333,7 @@ async def test_request_is_pending_until_its_ops_item_is_approved(scene: Scene, s
 
 
 async def test_rejected_execution_precedes_a_pending_ops_item(scene: Scene, side: AwsSide) -> None:
-    """The execution ends first."""
+    """The execution ends before the OpsItem changes, so its rejection counts."""
     asked = scene.ask()
     signal(scene.approver(), asked, "Reject")
     scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda item, _: item.update(Status="PendingApproval")))
@@ -474,7 +474,7 @@ async def test_request_without_a_node_is_incomplete(scene: Scene, side: AwsSide)
 
 
 async def test_execution_may_name_the_policy(scene: Scene, side: AwsSide) -> None:
-    """It completes an OpsItem without a policy."""
+    """The execution completes an OpsItem without a policy."""
     asked = scene.ask()
     scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda _, about: about.pop("approvalPolicy")))
     request = await side.requests.observe(key_of(asked))
@@ -497,7 +497,7 @@ async def test_request_without_a_policy_name_is_incomplete(scene: Scene, side: A
 
 
 async def test_policy_without_a_version_is_not_cached(scene: Scene, side: AwsSide) -> None:
-    """Only a version never changes."""
+    """A policy may change; only one of its versions never does."""
     key = key_of(scene.ask())
     scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda _, about: about.update(approvalPolicyVersion="$DEFAULT")))
     for _ in range(2):

@@ -95,8 +95,8 @@ async def test_cancellation_in_another_role_is_denied(scene: Scene, side: AwsSid
     assert scene.status(asked) == "PendingApproval"
 
 
-async def test_cancellation_with_a_lost_reply_is_lost(scene: Scene, side: AwsSide) -> None:
-    """It took effect without an answer: lost, and sent once."""
+async def test_cancellation_with_a_lost_reply_has_an_unknown_result(scene: Scene, side: AwsSide) -> None:
+    """The call took effect without an answer. It is made once, and its result is unknown."""
     asked = scene.ask()
     scene.aws.faults.lose_reply("StopAutomationExecution", how=Loss.CLOSED)
     with pytest.raises(SignalLost):
@@ -106,7 +106,7 @@ async def test_cancellation_with_a_lost_reply_is_lost(scene: Scene, side: AwsSid
 
 
 async def test_without_a_role_the_credentials_of_the_bot_vote(scene: Scene, side: AwsSide) -> None:
-    """A channel without approver_role: no role is assumed, AWS decides whether the bot may vote."""
+    """For a channel without approver_role no role is assumed. AWS decides whether the bot may vote."""
     with pytest.raises(SignalRefused):
         await send(side, signal_of(scene.ask(), role=None))
     (call,) = scene.aws.calls("SendAutomationSignal")
@@ -120,7 +120,7 @@ async def test_without_a_role_the_credentials_of_the_bot_vote(scene: Scene, side
 async def test_nothing_is_sent_with_credentials_of_another_account(
     scene: Scene, side: AwsSide, role: str | None, code: str
 ) -> None:
-    """They decide in their own account: the signal is denied before it is sent, with a hint to the approver role."""
+    """Credentials act in their own account, so the signal is denied unsent. The error names the approver role."""
     asked = scene.ask()
     stray = signal_of(asked, key=replace(key_of(asked), account="444455556666"), role=role)
     with pytest.raises(SignalRefused) as caught:
@@ -178,14 +178,14 @@ async def test_late_signal_is_refused(scene: Scene, side: AwsSide) -> None:
 
 
 async def test_signal_to_an_unknown_execution_is_refused(scene: Scene, side: AwsSide) -> None:
-    """It is a refusal, not a loss."""
+    """The error is a refusal, not an unknown result."""
     with pytest.raises(SignalRefused) as caught:
         await send(side, signal_of(scene.ask(), execution_id="0" * 36))
     assert caught.value.code == "AutomationExecutionNotFoundException"
 
 
 async def test_signal_that_cannot_be_serialized_is_refused(scene: Scene, side: AwsSide) -> None:
-    """It had no effect, and repeating it would not help."""
+    """The signal had no effect, and repeating it would not help."""
     with pytest.raises(SignalRefused) as caught:
         await send(side, signal_of(scene.ask(), execution_id="too-short"))
     assert caught.value.code == "ParamValidationError"
@@ -215,7 +215,7 @@ async def test_missing_permission_is_denied_and_drops_the_session(scene: Scene, 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ExpiredTokenException"])
 async def test_signal_without_effect_may_be_repeated(scene: Scene, side: AwsSide, code: str) -> None:
-    """Throttled, or with an expired session: one call was made."""
+    """A throttled signal, or one with an expired session, had no effect. One call was made."""
     asked = scene.ask()
     scene.aws.faults.fail("SendAutomationSignal", code)
     with pytest.raises(SignalThrottled):
@@ -237,7 +237,7 @@ async def test_failing_assume_role_sends_no_signal(scene: Scene, side: AwsSide, 
 
 @pytest.mark.parametrize("how", list(Loss))
 async def test_signal_with_a_lost_reply_is_not_repeated(scene: Scene, side: AwsSide, how: Loss) -> None:
-    """It took effect without an answer: exactly one call, and the result is unknown."""
+    """The signal took effect without an answer. Exactly one call is made, and its result is unknown."""
     asked = scene.ask()
     scene.aws.faults.lose_reply("SendAutomationSignal", how=how, times=None)
     with pytest.raises(SignalLost):
@@ -247,8 +247,8 @@ async def test_signal_with_a_lost_reply_is_not_repeated(scene: Scene, side: AwsS
 
 
 @pytest.mark.parametrize(("code", "status"), [("InternalServerError", 500), ("ThrottlingException", 503)])
-async def test_server_error_is_lost(scene: Scene, side: AwsSide, code: str, status: int) -> None:
-    """A 5xx with any code may come after the effect."""
+async def test_server_error_has_an_unknown_result(scene: Scene, side: AwsSide, code: str, status: int) -> None:
+    """A 5xx with any code may come after the signal took effect."""
     scene.aws.faults.fail("SendAutomationSignal", code, status=status)
     with pytest.raises(SignalLost):
         await send(side, signal_of(scene.ask()))
@@ -287,11 +287,11 @@ async def test_signal_that_was_not_sent_may_be_repeated(scene: Scene) -> None:
                 await side.own_account()
 
 
-# --- what comes before the state check, and what after it
+# --- before and after the state check
 
 
 async def test_preparing_sends_nothing(scene: Scene, side: AwsSide) -> None:
-    """It assumes the role; sending makes exactly one call."""
+    """Preparing assumes the role; sending makes exactly one call."""
     decision = signal_of(scene.ask())
     scene.aws.forget_calls()
     await side.requests.prepare(decision)
@@ -323,7 +323,7 @@ async def test_quota_is_waited_for_before_the_state_check(scene: Scene) -> None:
 
 
 async def test_used_up_quota_refuses_before_the_state_check(scene: Scene) -> None:
-    """A click cannot wait for it; nothing is sent."""
+    """A click cannot wait for the quota, so nothing is sent."""
     asked = scene.ask()
     async with aws_side(scene, rates={"ssm": 0.1}) as side:
         await side.requests.prepare(signal_of(asked))
@@ -333,7 +333,7 @@ async def test_used_up_quota_refuses_before_the_state_check(scene: Scene) -> Non
 
 
 async def test_throttled_signal_slows_down_the_next_ones(scene: Scene) -> None:
-    """Throttling counts for the quota, though the turn was taken before the state check."""
+    """Throttling lowers the rate, although the signal's turn was taken before the state check."""
     asked = scene.ask()
     async with aws_side(scene, rates={"ssm": 3.0}) as side:
         scene.aws.faults.fail("SendAutomationSignal", "ThrottlingException")
@@ -344,7 +344,7 @@ async def test_throttled_signal_slows_down_the_next_ones(scene: Scene) -> None:
         assert (scene.clock() - began).total_seconds() == pytest.approx(1 / 1.5, rel=0.05)
 
 
-# --- what a session is made of
+# --- members of a session
 
 
 MADE_OF = RoleSession(
@@ -390,8 +390,8 @@ async def test_sessions_that_differ_in_any_member_are_separate(scene: Scene, sid
     assert len(scene.aws.calls("AssumeRole")) == 2
 
 
-async def test_role_that_requires_an_external_id(scene: Scene, side: AwsSide) -> None:
-    """Without the right one nothing is sent, and a missing permission is reported."""
+async def test_role_with_an_external_id_is_assumed_only_with_that_id(scene: Scene, side: AwsSide) -> None:
+    """Without the right external id nothing is sent, and the error is a missing permission."""
     role = f"arn:aws:iam::{ACCOUNT}:role/Demanding"
     scene.aws.callers.add_role(role, external_id="node-access")
     demanding = replace(MADE_OF, role=role)
@@ -403,7 +403,7 @@ async def test_role_that_requires_an_external_id(scene: Scene, side: AwsSide) ->
     assert scene.aws.calls("SendAutomationSignal") == []
     with pytest.raises(SignalRefused) as caught:
         await send(side, signal_of(asked, session=demanding))
-    assert caught.value.code == "InvalidAutomationSignalException"  # it was assumed, but AWS does not let it vote
+    assert caught.value.code == "InvalidAutomationSignalException"  # the role was assumed, but AWS does not let it vote
     assert len(scene.aws.calls("SendAutomationSignal")) == 1
 
 

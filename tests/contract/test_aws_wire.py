@@ -98,7 +98,7 @@ def test_reads_share_a_connection(endpoint: Endpoint, sdk: Sdk) -> None:
 
 
 def test_call_once_uses_a_new_connection(endpoint: Endpoint, sdk: Sdk) -> None:
-    """AWS may close a kept connection just as it is reused; the result of the call would be unknown."""
+    """AWS may close a kept connection just as it is reused, and the result of the call would be unknown."""
     sdk.call(CALL, None)
     sdk.call_once(CALL, None)
     sdk.call_once(CALL, None)
@@ -106,7 +106,7 @@ def test_call_once_uses_a_new_connection(endpoint: Endpoint, sdk: Sdk) -> None:
 
 
 async def test_every_signal_uses_a_new_connection(endpoint: Endpoint) -> None:
-    """So its only attempt is not lost on a stale connection."""
+    """A kept connection may be stale, and a signal has only one attempt."""
     signal = {"AutomationExecutionId": "0" * 36, "SignalType": "Approve"}
     async with unlimited_clients() as clients:
         for _ in range(2):

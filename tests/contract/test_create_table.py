@@ -57,7 +57,7 @@ def shown(server: FakeDynamo, operation: str) -> Any:
 
 
 async def test_table_is_created_completely(server: FakeDynamo) -> None:
-    """Paid per request, with time to live and point-in-time recovery; the store opens it and keeps rows in it."""
+    """It is paid per request and has time to live and point-in-time recovery. The store keeps rows in it."""
     assert lines(create()) == [
         f"making the table {NAME} …",
         "time to live: switched on",
@@ -74,7 +74,7 @@ async def test_table_is_created_completely(server: FakeDynamo) -> None:
 
 
 def test_second_run_changes_nothing(server: FakeDynamo) -> None:
-    """It says that the table is there, and only reads."""
+    """The command says that the table exists, and only reads."""
     create()
     seen = len(server.calls)
     assert lines(create()) == [f"the table {NAME} is there", f"the table {NAME} is ready"]
@@ -82,14 +82,14 @@ def test_second_run_changes_nothing(server: FakeDynamo) -> None:
 
 
 def test_two_concurrent_runs_both_succeed(server: FakeDynamo) -> None:
-    """The second one finds the table in use, and waits for it like the first."""
+    """The second run finds that the table exists, and waits for it like the first."""
     server.plan("DescribeTable", error=(400, "ResourceNotFoundException"))
     server.client().create_table(TableName=NAME, **definition())
     assert lines(create())[-1] == f"the table {NAME} is ready"
 
 
 def test_lost_reply_creates_no_second_table(server: FakeDynamo) -> None:
-    """The table was created without an answer: it is found."""
+    """The table was created without an answer. The command finds it."""
     server.plan("CreateTable", before=False, cut=True)
     assert lines(create())[-1] == f"the table {NAME} is ready"
     assert server.operations().count("CreateTable") >= 1
@@ -97,7 +97,7 @@ def test_lost_reply_creates_no_second_table(server: FakeDynamo) -> None:
 
 @pytest.mark.parametrize("operation", ["DescribeContinuousBackups", "UpdateContinuousBackups"])
 def test_endpoint_without_recovery_is_accepted(server: FakeDynamo, operation: str) -> None:
-    """Emulators of DynamoDB have none; the command says so and continues."""
+    """Emulators of DynamoDB have no point-in-time recovery. The command says so and continues."""
     server.plan(operation, **UNSUPPORTED)
     assert lines(create())[-2:] == [
         "point-in-time recovery: this endpoint has none (UnknownOperationException)",
@@ -132,7 +132,7 @@ def test_other_time_to_live_attribute_is_reported(server: FakeDynamo) -> None:
 
 
 def test_newer_schema_version_is_reported(server: FakeDynamo) -> None:
-    """It is not changed."""
+    """The table is not changed."""
     create()
     server.client().put_item(TableName=NAME, Item={**SCHEMA_KEY, "version": {"N": "99"}})
     result = create()
@@ -143,7 +143,7 @@ def test_newer_schema_version_is_reported(server: FakeDynamo) -> None:
     "operation", ["DescribeTable", "CreateTable", "UpdateTimeToLive", "UpdateContinuousBackups", "PutItem"]
 )
 def test_missing_permission_is_reported(server: FakeDynamo, operation: str) -> None:
-    """One line with AWS's message, exit code 1, no traceback."""
+    """The command prints one line with AWS's message and no traceback, and exits with 1."""
     server.plan(operation, error=(400, "AccessDeniedException"))
     result = create()
     told = f"Error: the table {NAME} is not ready: AccessDeniedException: planned by the test\n"
@@ -176,7 +176,7 @@ def test_command_waits_for_backups_of_a_new_table(server: FakeDynamo) -> None:
 
 
 def test_missing_backups_are_reported(server: FakeDynamo) -> None:
-    """After two minutes, with what to do; the command is safe to run again."""
+    """After two minutes the command says what to do. It is safe to run again."""
     server.plan("UpdateContinuousBackups", times=1000, error=(400, "ContinuousBackupsUnavailableException"))
     maker = TableMaker(Calls(NAME, region=REGION), say=lambda _: None, sleep=lambda _: None)
     with pytest.raises(StoreUnavailable, match="run this again"):
@@ -198,7 +198,7 @@ def test_wait_for_the_table_is_limited(server: FakeDynamo) -> None:
 
 
 def test_unreachable_dynamodb_is_reported(server: FakeDynamo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 1, with the endpoint."""
+    """The command names the endpoint and exits with 1."""
     gone = FakeDynamo()
     gone.stop()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", gone.endpoint)
@@ -209,7 +209,7 @@ def test_unreachable_dynamodb_is_reported(server: FakeDynamo, monkeypatch: pytes
 
 @pytest.mark.parametrize("store", ["", "sqlite:rows.db"])
 def test_store_without_a_table_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
-    """SQLite has no table to create: exit code 2, and what to write."""
+    """SQLite has no table to create. The command says what to configure and exits with 2."""
     monkeypatch.setenv("NODE_ACCESS_STORE", store)
     result = create()
     assert result.exit_code == 2
@@ -217,7 +217,7 @@ def test_store_without_a_table_is_a_configuration_error(monkeypatch: pytest.Monk
 
 
 def test_table_needs_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without one: exit code 2, with the name of the setting."""
+    """Without a Region the command names the setting and exits with 2."""
     monkeypatch.setenv("NODE_ACCESS_STORE", f"dynamodb:{NAME}")
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
@@ -226,7 +226,7 @@ def test_table_needs_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_show_reads_the_table(server: FakeDynamo) -> None:
-    """By the full key and by the OpsItem id, as from a file; an unknown request is an error."""
+    """`show` finds a request by its full key and by its OpsItem id, as in a file. An unknown request is an error."""
     create()
     async with DynamoStore(NAME, region=REGION) as store:
         await store.apply(key_of(1), counted, now=NOW)
@@ -239,6 +239,6 @@ async def test_show_reads_the_table(server: FakeDynamo) -> None:
 
 
 def test_show_reports_a_missing_table(server: FakeDynamo) -> None:
-    """With the command that creates it."""
+    """The message has the command that creates the table."""
     result = run("show", "oi-ffffffffffff")
     assert (result.exit_code, "doctor --create-table" in result.stderr) == (1, True)

@@ -50,7 +50,7 @@ class Room:
         return len(self.ms.faults.matching("GET", ONE))
 
     def another(self, patience: float) -> Directory:
-        """Build a directory with other patience."""
+        """Build a directory that waits this many seconds."""
         urls = ServiceUrls(self.store, default=self.ms.service_url, hosts=ServiceHosts(self.ms.service_hosts))
         return Directory(
             self.connector,
@@ -157,7 +157,7 @@ async def test_a_roster_that_cannot_be_read_is_an_error(room: Room) -> None:
         await room.directory.roster(APPROVERS)
 
 
-# --- how long, how often
+# --- caching
 
 
 async def test_a_rush_of_clicks_reads_the_roster_once(room: Room) -> None:
@@ -283,7 +283,7 @@ async def test_an_old_roster_is_not_used_when_the_new_one_fails(room: Room) -> N
 
 
 async def test_a_page_that_fails_fails_the_roster(room: Room) -> None:
-    """Half a roster is not used: the people on the second page would look like no members."""
+    """Half a roster is not used, because the people on the second page would not count as members."""
     room.ms.world.conversations[APPROVERS].members[:] = crowd(600)
     first = room.ms.fault("GET", ROSTER, status=200, body='{"members": [], "continuationToken": "500"}')
     room.ms.fault("GET", ROSTER, times=None, status=500)
@@ -387,7 +387,7 @@ async def test_an_absence_that_a_membership_event_overtook_is_not_cached(room: R
     late.gate.set()
     assert await asking is None
 
-    room.ms.fault("GET", ROSTER, status=200, body='{"members": []}')  # it lags behind
+    room.ms.fault("GET", ROSTER, status=200, body='{"members": []}')  # Teams updates it late
     assert await room.directory.member(APPROVERS, MEI.object_id)
 
 
@@ -422,8 +422,8 @@ async def test_known_people_are_roster_members_and_people_with_a_chat(room: Room
     assert (room.rosters(APPROVERS), room.rosters(LEADS)) == (1, 1)
 
 
-async def test_known_people_never_raise(room: Room) -> None:
-    """A channel or store that cannot be read leaves out its own people only."""
+async def test_unreadable_channel_or_store_leaves_out_only_its_own_people(room: Room) -> None:
+    """Listing the known people never raises an error."""
     room.ms.fault("GET", f"{LEADS}/{ROSTER}", times=None, status=500)
     room.ms.world.conversations[APPROVERS].members[:] = [HANAKO]
     room.store.broken = True

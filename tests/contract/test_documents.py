@@ -69,14 +69,14 @@ def test_every_document_is_reached_from_the_readme() -> None:
 
 
 def test_readme_s_commands_can_be_pasted() -> None:
-    """They read the id of a request from the sandbox, because a written id would not exist there."""
+    """The commands read a request's id from the sandbox, because a written id would not exist there."""
     shell = "\n".join(documents.blocks(documents.read(documents.README), "sh"))
     assert "oi-" not in shell
     assert set(re.findall(r"\$(\w+)", shell)) == set(re.findall(r"^(\w+)=\$\(", shell, re.MULTILINE)) == {"id"}
 
 
 def test_pictures_of_the_readme_exist() -> None:
-    """Each is a PNG file, no wider than a card in Teams, with a text alternative."""
+    """Each picture is a PNG file, no wider than a card in Teams, with a text alternative."""
     readme = documents.read(documents.README)
     images = re.findall(r'<img src="([^"]+)" width="(\d+)" alt="[^"]{20,}">', readme)
     assert len(images) == readme.count("<img") == 2

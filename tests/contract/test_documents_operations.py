@@ -40,7 +40,7 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 
 
 def is_available(command: click.Command) -> bool:
-    """True unless the command, or a part of it, is not available yet."""
+    """Return True unless the command, or a part of it, is not available yet."""
     return NOT_AVAILABLE not in (command.help or "")
 
 
@@ -71,7 +71,7 @@ def documented(metric: Metric) -> tuple[str, ...]:
 
 
 def test_every_metric_is_documented() -> None:
-    """With the name that Prometheus shows, its kind, labels and description."""
+    """The table has each metric's name in Prometheus, its kind, labels and description."""
     assert documents.table(TEXT, "metric", "kind", "labels", "meaning") == [documented(metric) for metric in METRICS]
 
 
@@ -116,7 +116,7 @@ def test_every_refusal_of_teams_is_documented() -> None:
 
 
 def test_every_entry_of_the_audit_trail_is_documented() -> None:
-    """With the codes that `node-access-bot audit` prints."""
+    """The table has the codes that `node-access-bot audit` prints."""
     named = [name for row in documents.table(TEXT, "entry", "meaning") for name in re.findall(r"`(\w+)`", row[0])]
     assert sorted(named) == sorted([CLICKED, *STEPS.values()])
 

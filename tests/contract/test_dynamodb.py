@@ -196,7 +196,7 @@ async def test_row_keeps_a_limited_number_of_write_names(store: DynamoStore, by_
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 async def test_every_call_with_a_lost_reply_is_repeated(store: DynamoStore, server: FakeDynamo, before: bool) -> None:
-    """Its answer is as usual, and an audit entry or a chat is not stored twice."""
+    """The answer is as usual, and an audit entry or a chat is not stored twice."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     for name, call in EVERY_CALL.items():
         fault = server.plan("*", before=before, cut=True)
@@ -247,7 +247,7 @@ async def test_loser_of_a_race_applies_its_change_again(shelf: DynamoShelf) -> N
 
 
 async def test_writer_that_always_loses_gives_up_in_time(impatient: DynamoStore, server: FakeDynamo) -> None:
-    """The condition never holds: an error before the click's time is over, and nothing is written."""
+    """The condition never holds: the writer gets an error within the time of a click, and nothing is written."""
     server.plan("PutItem", times=1000, error=(400, "ConditionalCheckFailedException"))
     with pytest.raises(StoreUnavailable, match="too many at once"):
         await impatient.apply(KEY, counted, now=NOW)
@@ -375,7 +375,7 @@ async def test_more_rows_than_one_call_returns(shelf: DynamoShelf, store: Dynamo
 
 
 async def test_ended_row_has_an_expiry_time(store: DynamoStore, by_hand: Hand) -> None:
-    """In whole seconds since 1970, rounded up; removed as soon as the row is watched again."""
+    """It is in whole seconds since 1970, rounded up. It is removed when the row is watched again."""
     moment = NOW + timedelta(microseconds=1)
     await store.apply(KEY, counted, now=moment)
     assert int(by_hand.item()["expires_at"]["N"]) == int((NOW + KEPT_UNREAD).timestamp()) + 1
@@ -441,7 +441,7 @@ async def test_throttled_call_is_repeated(store: DynamoStore, server: FakeDynamo
 async def test_lasting_failure_is_an_error_with_its_name(
     impatient: DynamoStore, server: FakeDynamo, how: dict[str, Any], told: str
 ) -> None:
-    """After some tries; an unreadable answer never counts as a missing row."""
+    """The error comes after some tries. An unreadable answer never counts as a missing row."""
     await impatient.apply(KEY, due_at(NOW), now=NOW)
     server.plan("*", times=10_000, **how)
     for name, answer in (await every_answer(impatient)).items():
@@ -645,7 +645,7 @@ async def test_first_process_stores_the_schema_version(store: DynamoStore, by_ha
 
 
 async def test_unreachable_table_is_an_error() -> None:
-    """Without a connection the store does not open, and names the endpoint."""
+    """Without a connection the store does not open, and the error names the endpoint."""
     server = FakeDynamo()
     aimed = DynamoEnvironment(server)
     server.stop()
@@ -667,7 +667,7 @@ async def test_missing_profile_is_an_error(shelf: DynamoShelf, monkeypatch: pyte
 async def test_without_credentials_a_store_does_not_open(
     shelf: DynamoShelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The error comes at once, by name."""
+    """The error comes at once, with the name of the problem."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):

@@ -23,7 +23,7 @@ from tests.contract.test_store_trail import KEY, NOW, claimed, in_state, told
 from tests.fakes.dynamodb import FakeDynamo
 
 TOGETHER = "TransactWriteItems"
-MOST_ITEMS, MOST_SIZE = 100, 4_000_000  # of a transaction, as AWS has it
+MOST_ITEMS, MOST_SIZE = 100, 4_000_000  # AWS's limits for a transaction: items, bytes
 
 shelf, server = test_dynamodb.shelf, test_dynamodb.server
 store, impatient = test_dynamodb.store, test_dynamodb.impatient
@@ -58,7 +58,7 @@ def sent(server: FakeDynamo, since: int) -> list[dict[str, Any]]:
 async def test_transaction_with_a_lost_reply_stores_a_step_once(
     store: DynamoStore, server: FakeDynamo, how: dict[str, Any], before: bool, times: int
 ) -> None:
-    """Whether or not it took effect: for a new row and for an existing one."""
+    """It is stored once whether or not the transaction took effect, for a new row and for an existing one."""
     for _ in range(2):
         fault = server.plan(TOGETHER, before=before, times=times, **how)
         await store.apply(KEY, one_more, now=NOW)
@@ -116,8 +116,8 @@ async def test_loser_of_a_race_has_one_audit_entry(shelf: DynamoShelf) -> None:
     assert sorted(await agreed(stores[0])) == ["0", "1"]
 
 
-async def test_audit_entries_follow_the_repeated_change(shelf: DynamoShelf) -> None:
-    """They describe what the stored change did, not what the first attempt would have done."""
+async def test_audit_entries_describe_the_repeated_change(shelf: DynamoShelf) -> None:
+    """The first attempt of a change may have done something else than the stored one."""
     store, other = await shelf.open(), await shelf.open()
     loop = asyncio.get_running_loop()
 
@@ -190,7 +190,7 @@ async def test_transaction_in_progress_has_an_unknown_result(impatient: DynamoSt
         await impatient.apply(KEY, claimed("a"), now=NOW)
 
 
-# --- what a transaction holds
+# --- contents of a transaction
 
 
 async def test_only_writes_with_audit_entries_are_transactions(store: DynamoStore, server: FakeDynamo) -> None:

@@ -61,7 +61,7 @@ async def test_other_content_types_are_answered_415(content_type: str, ms: FakeM
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
 async def test_other_methods_are_answered_405(method: str, ms: FakeMicrosoft) -> None:
-    """Activities are posted."""
+    """Only POST is accepted."""
     async with (
         running_edge(ms) as edge,
         aiohttp.ClientSession() as http,
@@ -289,11 +289,11 @@ async def test_half_of_a_surrogate_pair_is_replaced(ms: FakeMicrosoft) -> None:
         assert "\ufffd" in inbound.raw
 
 
-# Keys that are not there
+# Missing keys
 
 
 async def test_requests_before_the_first_keys_are_answered_503(ms: FakeMicrosoft) -> None:
-    """503 ends with the first signing keys."""
+    """The bot stops answering 503 once it has its first signing keys."""
     ms.fault("GET", "openidconfiguration", status=500, times=None)
     async with running_edge(ms) as edge:
         first, _ = await ms.send(edge.url, _message(ms))

@@ -1,4 +1,4 @@
-"""Names of IAM Identity Center users, read over real HTTP; nothing is used where anything is odd."""
+"""Names of IAM Identity Center users, read over real HTTP. A record with anything unusual is not used."""
 
 import asyncio
 import json
@@ -145,13 +145,13 @@ def test_malformed_members_give_no_names(member: str, wrong: object) -> None:
     ],
 )
 def test_name_with_invisible_characters_is_not_used(odd: str) -> None:
-    """It is not repaired either: without the odd characters it could be another user's."""
+    """It is not repaired, because without the invisible characters it could be another user's name."""
     record = {"UserName": odd, "Emails": mail(odd)}
     assert identity_center.names_in(record, TARO) == ()
 
 
 def test_of_several_primary_addresses_none_is_used() -> None:
-    """Nothing shows which one is the user's."""
+    """Nothing shows which of them is the user's."""
     record = {"UserName": "taro", "Emails": mail("a@example.com", "b@example.com")}
     assert identity_center.names_in(record, TARO) == ("taro",)
 
@@ -163,7 +163,7 @@ async def test_record_of_another_user_is_not_trusted(scene: Scene, side: AwsSide
 
 
 async def test_only_two_names_of_a_record_are_kept(scene: Scene, side: AwsSide) -> None:
-    """No phone number, no home address."""
+    """The record's phone number and home address are not kept."""
     scene.aws.faults.rewrite(READING, record(Title="secret title", NickName="secret nickname"))
     await side.identities.names(TARO)
     kept = {name: getattr(side.identities, name) for name in vars(side.identities)}
@@ -218,11 +218,11 @@ async def test_all_pages_of_instances_are_read(scene: Scene, side: AwsSide) -> N
     assert [call.params for call in scene.aws.calls(LISTING)[:2]] == [{}, {"NextToken": "more"}]
 
 
-# --- how long it is believed
+# --- caching
 
 
 async def test_record_is_cached_for_an_hour(scene: Scene, side: AwsSide) -> None:
-    """Then store and record are read again, and a renamed user has the new name."""
+    """After an hour store and record are read again, and a renamed user has the new name."""
     await side.identities.names(TARO)
     scene.aws.faults.rewrite(READING, record(UserName="renamed"))
     scene.clock.move(seconds=identity_center.KEPT_SECONDS - 1)
@@ -265,7 +265,7 @@ async def test_failure_is_cached_for_all_users(
 
 
 async def test_throttling_has_its_code(scene: Scene, side: AwsSide) -> None:
-    """AWS's code, after one repetition."""
+    """The error has AWS's code, after one repetition."""
     scene.aws.faults.fail(READING, "ThrottlingException", times=None)
     assert await code_of(side) == "ThrottlingException"
 

@@ -121,7 +121,7 @@ async def test_a_post_to_a_thread_id_starts_a_thread_in_its_channel(room: Room) 
 
 
 async def test_a_reply_goes_into_the_thread(room: Room) -> None:
-    """Whether or not the conversation id contains the thread."""
+    """It arrives there whether or not the conversation id contains the thread."""
     card = await room.messenger.post(APPROVERS, _message())
     first = await room.messenger.reply(card, _message("one"))
     await room.messenger.reply(Posted(APPROVERS, card.activity_id), _message("two"))
@@ -132,7 +132,7 @@ async def test_a_reply_goes_into_the_thread(room: Room) -> None:
 
 
 async def test_an_update_replaces_the_message(room: Room) -> None:
-    """In place, in channels and chats."""
+    """The message is replaced in place, in channels and in chats."""
     for conversation in (APPROVERS, GROUP):
         posted = await room.messenger.post(conversation, _message("waiting"))
         await room.messenger.update(posted, _message("approved"))
@@ -169,7 +169,7 @@ async def test_the_token_is_sent_only_to_listed_hosts(room: Room) -> None:
 
 
 async def test_a_personal_chat_is_requested_once_and_stored(room: Room) -> None:
-    """It is known from then on, also after a restart."""
+    """The bot knows the chat from then on, also after a restart."""
     first = await room.messenger.direct(TARO_PERSON, _message("waiting", alert=True))
     second = await room.messenger.direct(TARO_PERSON, _message("approved"))
 
@@ -183,7 +183,7 @@ async def test_a_personal_chat_is_requested_once_and_stored(room: Room) -> None:
 async def test_a_personal_chat_is_requested_by_the_29_id_if_known(
     room: Room, teams_id: str | None, asked_by: str
 ) -> None:
-    """By `29:…`, otherwise by the Entra object id."""
+    """Without a `29:…` id, the request has the Entra object id."""
     await room.messenger.direct(Person(TARO.object_id, TENANT_ID, teams_id=teams_id), _message())
 
     [call] = room.ms.faults.matching("POST", r"/v3/conversations$")
@@ -200,7 +200,7 @@ async def test_a_stored_chat_is_used_at_its_own_service_url(room: Room) -> None:
 
 
 async def test_a_stored_chat_that_is_gone_is_requested_again(room: Room) -> None:
-    """Once, and the new one is stored."""
+    """It is requested once, and the new chat is stored."""
     await room.store.remember_chat(PersonalChat(TARO_PERSON, "a:gone", room.ms.service_url))
     posted = await room.messenger.direct(TARO_PERSON, _message())
 
@@ -242,7 +242,7 @@ async def test_direct_messages_work_while_the_store_is_unavailable(room: Room) -
     assert len(room.ms.posted(posted.conversation)) == 1
 
 
-# --- pace and order
+# --- rate limit and order
 
 
 async def test_messages_above_the_rate_limit_are_not_sent(room: Room) -> None:
@@ -312,7 +312,7 @@ async def test_a_slow_thread_does_not_delay_another(room: Room) -> None:
     await waiting
 
 
-# --- one that hangs or fails, and the others
+# --- isolation of conversations that hang or fail
 
 
 async def test_a_hanging_channel_blocks_only_a_few_calls(room: Room) -> None:
@@ -374,7 +374,7 @@ async def test_a_failed_conversation_is_closed_for_a_while(room: Room, fault: di
 
 
 async def test_a_failed_request_for_a_personal_chat_closes_it(room: Room) -> None:
-    """Only for this person."""
+    """Only the chat with this person is closed."""
     room.ms.fault("POST", "/v3/conversations$", body_holds=TARO.id, status=500)
     with pytest.raises(ChatUnavailable):
         await room.messenger.direct(TARO_PERSON, _message())
@@ -385,9 +385,9 @@ async def test_a_failed_request_for_a_personal_chat_closes_it(room: Room) -> Non
 
 @pytest.mark.parametrize(("act", "ambiguous"), [("post", True), ("update", False), ("reply", True), ("direct", False)])
 async def test_no_call_outlasts_the_lease_of_its_caller(room: Room, act: str, ambiguous: bool) -> None:
-    """It raises unavailable in time, and its conversation is closed for a while.
+    """A slow call raises unavailable in time, and its conversation is closed for a while.
 
-    A direct message that only looked for its chat cannot have arrived.
+    A direct message whose chat was still being requested cannot have arrived.
     """
     posted = await room.messenger.post(APPROVERS, _message())
     acts: dict[str, Callable[[], Awaitable[object]]] = {
@@ -408,7 +408,7 @@ async def test_no_call_outlasts_the_lease_of_its_caller(room: Room, act: str, am
 
 
 def test_a_call_and_its_retries_fit_into_the_lease() -> None:
-    """With time left for the store's writes."""
+    """Time is left for the store's writes."""
     assert ROW_LEASE.total_seconds() - PATIENCE >= 5
 
 

@@ -26,7 +26,7 @@ FOLDER = ROOT / "infra" / "aws"
 INSTALLATION = (ROOT / "infra" / "README.md").read_text("utf-8")
 FILES = sorted(path.name for path in FOLDER.iterdir())
 SERVICES = ("dynamodb", "ec2", "identitystore", "secretsmanager", "sqs", "sso-admin", "ssm", "sts")
-PREFIXES = {"sso-admin": "sso"}  # of actions, where they are not named for the service
+PREFIXES = {"sso-admin": "sso"}  # the prefix of a service's actions, if it is not the service's name
 NEEDS_NONE = {"sts:GetCallerIdentity"}  # always allowed; a policy cannot deny it
 # A transaction has no separate permission: its puts, the only members the store uses, need that of PutItem.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
@@ -121,19 +121,19 @@ def test_table_policy_allows_exactly_what_the_store_calls() -> None:
 
 
 def test_approver_role_may_only_decide() -> None:
-    """One call, and only on approvals of just-in-time node access."""
+    """The role allows one call, and only on approvals of just-in-time node access."""
     (only,) = statements("approver-policy.json")
     assert (only["Action"], only["Condition"]) == (["ssm:SendAutomationSignal"], MANAGED)
 
 
 def test_canceller_role_may_only_cancel() -> None:
-    """It stops approvals of just-in-time node access, and no other automation."""
+    """The role stops approvals of just-in-time node access, and no other automation."""
     (only,) = statements("canceller-policy.json")
     assert (only["Action"], only["Condition"]) == (["ssm:StopAutomationExecution"], MANAGED)
 
 
 def test_token_is_issued_only_for_entra_and_briefly() -> None:
-    """No other audience, and no longer life than the bot requests."""
+    """The policy allows no other audience, and no longer life than the bot requests."""
     (only,) = statements("federation-policy.json")
     assert (only["Action"], only["Resource"]) == (["sts:GetWebIdentityToken"], ["*"])
     assert only["Condition"] == {
@@ -144,14 +144,14 @@ def test_token_is_issued_only_for_entra_and_briefly() -> None:
 
 
 def test_only_one_secret_may_be_read() -> None:
-    """The app's, with the six characters that Secrets Manager appends to its name."""
+    """The policy names the app's secret, with the six characters that Secrets Manager appends to its name."""
     (only,) = statements("app-secret-policy.json")
     assert only["Action"] == ["secretsmanager:GetSecretValue"]
     assert [each.rpartition(":")[2] for each in only["Resource"]] == ["node-access-??????"]
 
 
 def test_identity_center_policy_allows_one_store_user_by_user() -> None:
-    """No list of users, no groups; the list of instances has no resource. The store is the sandbox's."""
+    """It allows no list of users and no groups. The list of instances has no resource. The store is the sandbox's."""
     finding, reading = statements(IDENTITIES)
     assert (finding["Action"], finding["Resource"]) == (["sso:ListInstances"], ["*"])
     assert reading["Action"] == ["identitystore:DescribeUser"]
@@ -163,7 +163,7 @@ def test_identity_center_policy_allows_one_store_user_by_user() -> None:
 
 
 def test_reader_role_reads_only_just_in_time_node_access() -> None:
-    """No other automations and documents; lists have no resource."""
+    """The role reads no other automations and documents. Lists have no resource."""
     by_action = {action: each for each in statements("reader-policy.json") for action in each["Action"]}
     assert by_action["ssm:GetAutomationExecution"]["Condition"] == MANAGED
     assert by_action["ssm:DescribeAutomationStepExecutions"]["Condition"] == MANAGED
@@ -180,7 +180,7 @@ def test_no_action_has_a_wildcard(name: str) -> None:
 
 
 def test_only_personal_chats_may_be_deleted() -> None:
-    """No rows and no audit entries: only DynamoDB's time to live deletes these."""
+    """Rows and audit entries may not, because only DynamoDB's time to live deletes them."""
     (deleting,) = [each for each in statements(TABLE) if "dynamodb:DeleteItem" in each["Action"]]
     assert deleting["Action"] == ["dynamodb:DeleteItem"]
     assert deleting["Condition"] == {
@@ -191,7 +191,7 @@ def test_only_personal_chats_may_be_deleted() -> None:
 
 @pytest.mark.parametrize("name", TRUSTS)
 def test_roles_trust_only_the_bot(name: str) -> None:
-    """No other principal may assume them, and the bot only with a session name of the expected form."""
+    """No other principal may assume the roles, and the bot only with a session name of the expected form."""
     (only,) = statements(name)
     assert only["Principal"] == {"AWS": "arn:aws:iam::111122223333:role/NodeAccessBot"}
     assert only["Action"] == ["sts:AssumeRole"]
@@ -199,7 +199,7 @@ def test_roles_trust_only_the_bot(name: str) -> None:
 
 
 def test_session_names_are_those_that_the_bot_uses() -> None:
-    """One name for readers; the user principal name of the person for approvers and cancellers."""
+    """Readers share one name. Approvers and cancellers use the person's user principal name."""
     (reader,), (approver,) = statements("reader-trust.json"), statements("approver-trust.json")
     assert statements("canceller-trust.json")[0]["Condition"] == approver["Condition"]
     assert reader["Condition"] == {"StringEquals": {"sts:RoleSessionName": READER_SESSION}}
@@ -209,7 +209,7 @@ def test_session_names_are_those_that_the_bot_uses() -> None:
 
 
 def test_rule_matches_the_events_that_the_bot_reads() -> None:
-    """All kinds that are parsed, and no others."""
+    """The rule matches every kind of event that the bot parses, and no others."""
     pattern = parsed("event-pattern.json")
     assert pattern.keys() == {"source", "detail-type"}
     assert pattern["source"] == [SOURCE]
@@ -233,7 +233,7 @@ def test_queue_can_be_created() -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_policy_file_is_explained(name: str) -> None:
-    """infra/README.md says what each is for, and each is JSON."""
+    """infra/README.md says what each file is for, and each file is JSON."""
     assert f"| [{name}](aws/{name}) |" in INSTALLATION
     assert parsed(name)
 

@@ -71,7 +71,7 @@ def read(name: str) -> Record:
 
 
 def test_request_members_reach_their_fields() -> None:
-    """The facts from AWS, with the node, a level and its votes."""
+    """The row has the facts from AWS, with the node, a level and its votes."""
     assert read("approved").request == AccessRequest(
         key=RequestKey(account="111122223333", region="ap-northeast-1", ops_item_id="oi-000000000002"),
         status=Status.APPROVED,
@@ -123,7 +123,7 @@ def test_request_members_reach_their_fields() -> None:
 
 
 def test_rare_request_members_reach_their_fields() -> None:
-    """A replica, an automatic approval, conflicting policies, facts that could not be read, a request that is gone."""
+    """The rows have a replica, an automatic approval, conflicting policies, unreadable facts, and a lost request."""
     replica, auto, failed = (read(name).request for name in ("replica", "auto-approved", "failed"))
     unreadable, gone = read("unreadable facts").request, read("gone")
     assert replica is not None
@@ -138,7 +138,7 @@ def test_rare_request_members_reach_their_fields() -> None:
 
 
 def test_requester_members_reach_their_fields() -> None:
-    """The requester and the principal. The person has the same fields as in a decision."""
+    """The row has the requester and the principal. The person has the same fields as in a decision."""
     requester = read("rejected").requester
     session = f"arn:aws:sts::111122223333:assumed-role/{SSO_ROLE}/guest@example.org"
     assert requester == Requester(
@@ -152,7 +152,7 @@ def test_requester_members_reach_their_fields() -> None:
 
 
 def test_decision_members_reach_their_fields() -> None:
-    """Every field of a decision that has ended, and the fields of a live one."""
+    """The rows have every field of a decision that has ended, and the fields of a live one."""
     assert read("approved").decisions[1] == Decision(
         id="e2",
         person=HANAKO,
@@ -192,7 +192,7 @@ def test_decision_members_reach_their_fields() -> None:
 
 
 def test_surface_members_reach_their_fields() -> None:
-    """Every field of a message in Teams."""
+    """The row has every field of a message in Teams."""
     assert read("approved").surfaces[1] == Surface(
         name="card:approvers",
         kind=SurfaceKind.CARD,
@@ -211,7 +211,7 @@ def test_surface_members_reach_their_fields() -> None:
 
 
 def test_row_members_reach_their_fields() -> None:
-    """Version, times, route and lease."""
+    """The row has a version, times, a route and a lease."""
     assert read("waiting").lease == Lease(owner="replica-1", until=NOW + 9 * MINUTE + timedelta(seconds=45))
     approved = read("approved")
     assert approved == Record(
@@ -231,7 +231,7 @@ def test_row_members_reach_their_fields() -> None:
 
 
 def test_personal_chat_members_reach_their_fields() -> None:
-    """The conversation in which a person can be reached."""
+    """A personal chat is the conversation in which a person can be reached."""
     row = ROWS["people"][GUEST.object_id]
     assert decode(PERSONAL_CHAT, as_text(row), where="chat") == PersonalChat(
         person=GUEST, conversation="a:1-guest", service_url="https://smba.trafficmanager.net/jp/"
@@ -239,7 +239,7 @@ def test_personal_chat_members_reach_their_fields() -> None:
 
 
 def test_audit_entry_members_reach_their_fields() -> None:
-    """Every field of a step that was sent to AWS and got no answer."""
+    """The entry has every field of a step that was sent to AWS and got no answer."""
     row = next(each for each in ROWS["audit"] if each["event"] == "unanswered")
     assert decode(AUDIT_ENTRY, as_text(row), where="entry") == AuditEntry(
         at=NOW + 50 * MINUTE + timedelta(microseconds=3),

@@ -213,7 +213,7 @@ async def test_sqlite_stores_the_same_rows(tmp_path: Path) -> None:
 
 
 async def test_sqlite_stores_the_same_audit_trail(tmp_path: Path) -> None:
-    """The same for the entries of the audit trail."""
+    """Every entry of the audit trail is written with the same value."""
     shelf = SqliteShelf(tmp_path)
     store = await shelf.open()
     for row in every("audit"):
@@ -243,7 +243,7 @@ async def test_dynamodb_stores_the_same_rows(table: DynamoShelf) -> None:
 
 
 async def test_dynamodb_stores_the_same_audit_trail(table: DynamoShelf) -> None:
-    """The same for the entries of the audit trail and for the list of its days."""
+    """Every entry of the audit trail, and the list of its days, is written with the same value."""
     store = await table.open()
     for row in every("audit"):
         await store.append_audit(decode(AUDIT_ENTRY, as_text(row), where="recorded"))
@@ -281,7 +281,7 @@ def test_renamed_field_without_its_stored_name_is_noticed() -> None:
 
 
 def test_changed_value_is_noticed() -> None:
-    """Another enum value, a time that differs by a microsecond, or a number for a boolean."""
+    """The changes are another enum value, a time that differs by a microsecond, and a number for a boolean."""
     row = ROWS["requests"]["waiting"]
     for old, new in [
         ('"state":"sent"', '"state":"sending"'),

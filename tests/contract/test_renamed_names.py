@@ -48,7 +48,7 @@ def imports(tree: ast.Module) -> Iterator[str]:
 
 
 def test_no_module_has_an_old_name() -> None:
-    """An old module is neither there nor imported; a package may have its name where the table says so."""
+    """An old module does not exist and is not imported. A package may reuse its name if the table says so."""
     modules = {module for module, _ in PARSED}
     assert not [old for old in MODULES if old in modules]
     used = {(module, name) for module, tree in PARSED for name in imports(tree)}
@@ -63,18 +63,18 @@ def test_no_class_has_an_old_name() -> None:
 
 @pytest.mark.parametrize("new", sorted({*MODULES.values()}))
 def test_every_new_module_exists(new: str) -> None:
-    """The table leads to a module that is there."""
+    """Each new module name in the table is that of an existing module."""
     assert new in {module for module, _ in PARSED}
 
 
 @pytest.mark.parametrize("new", sorted({new for new in CLASSES.values() if new.startswith("bot.")}))
 def test_every_new_class_exists(new: str) -> None:
-    """The table leads to a class that is there."""
+    """Each new class name in the table is that of an existing class."""
     module, _, name = new.rpartition(".")
     assert (module, name) in DEFINED
 
 
-def test_the_tables_are_read() -> None:
-    """The tables hold what was renamed, without duplicates."""
+def test_every_row_of_the_tables_is_read() -> None:
+    """Control: the test reads every row, and no old name occurs twice."""
     rows = re.findall(r"^\| `bot\.", documents.read(RENAMED), re.MULTILINE)
     assert len(rows) == len(MODULES) + len(CLASSES) > 150

@@ -23,7 +23,7 @@ def stage() -> Iterator[Scene]:
 
 @pytest.fixture
 def scene(stage: Scene) -> Scene:
-    """The sandbox with an empty queue, delivering once, half past nine."""
+    """The sandbox at half past nine, with an empty queue that delivers each event once."""
     stage.clock.moment = HandClock().moment
     stage.aws.events.deliver(Delivery.ONCE)
     stage.aws.events.published.clear()

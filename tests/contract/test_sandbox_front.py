@@ -42,7 +42,7 @@ def client(aws: FaultyAws, service: str, key: str, secret: str, token: str | Non
 
 @pytest.mark.parametrize("service", ["ssm", "sqs", "sts", "ec2"])
 def test_unknown_access_key_is_refused(scene: Scene, service: str) -> None:
-    """In every service, also those of moto."""
+    """Every service refuses it, also those of moto."""
     calls = {
         "ssm": "describe_ops_items",
         "sqs": "list_queues",

@@ -166,7 +166,7 @@ async def test_documents_have_the_shapes_that_microsoft_documents(
         ({"scope": "https://graph.microsoft.com/.default"}, 400, "invalid_scope"),
     ],
 )
-async def test_token_request_that_entra_refuses(
+async def test_invalid_token_request_is_refused_as_by_entra(
     front: TeamsFront, http: aiohttp.ClientSession, changed: dict[str, str], status: int, error: str
 ) -> None:
     """Tenant, grant, client, secret and scope are checked, and the errors look like Microsoft Entra's."""
@@ -497,7 +497,7 @@ async def test_assertion_of_another_type_is_refused(
 async def test_app_without_a_federated_credential_accepts_no_assertion(
     front: TeamsFront, federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
 ) -> None:
-    """And an app without a secret accepts no secret."""
+    """In the same way, an app without a secret accepts no secret."""
     assert (await with_assertion(front, http, issuer.signed(claims_of(issuer))))[2] == [700211]
     for secret in ("", "x", BOT.app_secret):
         status, _ = await ask_for_token(federated, http, client_secret=secret)

@@ -50,7 +50,7 @@ def shared_path(path: Path) -> Path:
 
 @pytest.fixture
 async def store(path: Path) -> AsyncIterator[SqliteStore]:
-    """A store in it."""
+    """A store in this file."""
     async with SqliteStore(path) as store:
         yield store
 
@@ -186,7 +186,7 @@ async def test_kill_right_after_the_commit_keeps_row_and_trail(path: Path) -> No
 
 
 async def test_row_is_not_stored_without_its_audit_entry(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """The entry cannot be written: the decision is not in the row either, and its writer gets the error."""
+    """The entry cannot be written, so the decision is not in the row either, and its writer gets the error."""
     await store.apply(KEY, counted, now=NOW)
     by_hand.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(ABORT, 'disk is full'); END")
     with pytest.raises(StoreUnavailable, match="disk is full"):
@@ -215,7 +215,7 @@ async def test_concurrent_processes_lose_no_write(path: Path) -> None:
 
 
 async def test_several_processes_may_create_the_file_at_once(path: Path) -> None:
-    """The first one creates the tables; the others use them."""
+    """The first process creates the tables; the others use them."""
     stores = [SqliteStore(path) for _ in range(6)]
     async with AsyncExitStack() as stack:
         await asyncio.gather(*(stack.enter_async_context(store) for store in stores))
@@ -339,7 +339,7 @@ async def test_rows_of_version_1_get_watched_and_expiry(path: Path, by_hand: sql
 
 
 async def test_rows_are_deleted_when_they_expire(path: Path) -> None:
-    """Not a microsecond earlier, and no watched row; rows of version 1 expire too."""
+    """A row is not deleted a microsecond earlier, and a watched row never is. Rows of version 1 expire too."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSION_1)
     async with SqliteStore(path) as store:
@@ -365,7 +365,7 @@ async def test_migration_keeps_all_rows(path: Path, by_hand: sqlite3.Connection)
 
 
 async def test_failed_migration_changes_nothing(path: Path, by_hand: sqlite3.Connection) -> None:
-    """All of it or none of it: the previous version can still open the file."""
+    """A migration is one transaction. After a failure the previous version can still open the file."""
     async with SqliteStore(path) as store:
         await store.apply(KEY, counted, now=NOW)
     with pytest.raises(sqlite3.OperationalError):
@@ -394,7 +394,7 @@ def private() -> Iterator[None]:
 
 @pytest.mark.usefixtures("private")
 async def test_documented_backup_is_a_store(path: Path, tmp_path: Path, by_hand: sqlite3.Connection) -> None:
-    """Made while the bot writes: complete, private, with all earlier acknowledged writes."""
+    """A backup that is made while the bot writes is complete and private. It has all acknowledged writes."""
     copy = tmp_path / "copy.db"
     async with SqliteStore(path) as store:
         before = await store.apply(KEY, counted, now=NOW)
@@ -531,7 +531,7 @@ async def test_write_of_a_cancelled_caller_is_skipped(store: SqliteStore) -> Non
 
     def slow(row: Record) -> Record:
         began.set()
-        gate.wait(10)  # in the store's thread: what comes behind it waits
+        gate.wait(10)  # in the store's thread: later calls wait
         return row
 
     def noted(row: Record) -> Record:

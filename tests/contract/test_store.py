@@ -64,7 +64,7 @@ def refuse(_record: Record) -> Record:
 
 
 async def test_empty_store_has_no_rows(store: Store) -> None:
-    """And nothing is due."""
+    """No row is found, and none is due."""
     assert await store.load(KEY) is None
     assert await store.next_due() is None
     assert not [*await store.due(NOW, 10), *(await store.watched()).rows, *await store.find("oi-x")]
@@ -118,7 +118,7 @@ async def test_failing_change_does_not_affect_concurrent_ones(store: Store) -> N
 
 
 async def test_written_and_read_rows_have_the_same_repr(store: Store) -> None:
-    """Digests are made of representations: times are read in UTC, in any zone they were written."""
+    """Digests are made of the repr, so times are read in UTC, even if they were written in another zone."""
     tokyo = NOW.astimezone(timezone(timedelta(hours=9)))
     written = await store.apply(KEY, due_at(tokyo), now=tokyo)
     assert repr(written) == repr(await store.load(KEY))
@@ -205,7 +205,7 @@ async def test_cancelled_writers_leave_a_consistent_row(store: Store) -> None:
     assert 20 <= done <= row.version == row.reconcile_failures <= 40
 
 
-# --- what is due, open, or asked for
+# --- due rows, watched rows, and rows of an OpsItem id
 
 
 async def test_due_rows_are_listed_longest_due_first(store: Store) -> None:
@@ -253,14 +253,14 @@ async def test_row_with_a_due_time_is_watched(store: Store) -> None:
 
 
 async def test_watched_rows_are_listed_oldest_first(store: Store) -> None:
-    """In order of creation."""
+    """The order is that of creation."""
     for number, seconds in [(1, 2), (2, 0), (3, 1)]:
         await store.apply(key_of(number), due_at(NOW), now=NOW + seconds * SECOND)
     assert [row.key for row in (await store.watched()).rows] == [key_of(2), key_of(3), key_of(1)]
 
 
 async def test_rows_are_found_by_their_ops_item_id(store: Store) -> None:
-    """In any account and Region."""
+    """The rows of every account and Region are found."""
     for key in (KEY, OTHER_REGION, key_of(2)):
         await store.apply(key, counted, now=NOW)
     assert [row.key for row in await store.find(KEY.ops_item_id)] == [KEY, OTHER_REGION]
@@ -325,7 +325,7 @@ async def test_sweep_lease_has_one_owner(shelf: Shelf) -> None:
 
 
 async def test_only_one_of_many_gets_the_sweep_lease(shelf: Shelf) -> None:
-    """Requested at once by two processes, twenty times each."""
+    """Two processes request the lease at once, twenty times each."""
     stores = [await shelf.open(), await shelf.open()]
     asking = [
         store.lease_sweep(KEY.account, KEY.region, f"{index}-{number}", now=NOW, until=NOW + SECOND)

@@ -40,8 +40,8 @@ class StoreMachine(RuleBasedStateMachine):
     """Two stores on the same data against a model of dictionaries. Subclasses choose the kind of store."""
 
     kind: ClassVar[str]
-    pause: ClassVar[int] = 1  # steps between two looks at everything; one more comes in the end
-    totals: ClassVar[Counter[str]] = Counter()  # examples, steps and looks of all machines so far
+    pause: ClassVar[int] = 1  # steps between two full comparisons; one more follows at the end
+    totals: ClassVar[Counter[str]] = Counter()  # examples, steps and full comparisons of all machines so far
 
     def __init__(self) -> None:
         super().__init__()
@@ -227,7 +227,7 @@ class SqliteMachine(StoreMachine):
 
 class DynamoMachine(StoreMachine):
     kind = "dynamodb"
-    pause = 10  # a look at everything is some thirty calls over HTTP
+    pause = 10  # a full comparison makes some thirty calls over HTTP
 
 
 TestMemoryAgreesWithTheModel = MemoryMachine.TestCase

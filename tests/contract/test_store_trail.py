@@ -48,7 +48,7 @@ async def told(store: Store) -> list[tuple[str, str]]:
 
 
 async def test_step_is_stored_with_its_row(store: Store) -> None:
-    """With everything that the row knows about it, at the time of the write."""
+    """The entry has the row's data about the step, and the time of the write."""
     sending = in_state(DecisionState.SENT, "a", role=ROLE, execution_id="an-execution", conversation="19:x")
     await store.apply(KEY, claimed("a"), now=NOW)
     await store.apply(KEY, sending, now=NOW + SECOND)
@@ -66,7 +66,7 @@ async def test_step_is_stored_with_its_row(store: Store) -> None:
 
 
 async def test_every_step_of_a_decision_has_an_audit_entry(store: Store) -> None:
-    """Every state, and an outcome alone; a change of neither is not a step."""
+    """A new state is a step, and so is a new outcome alone. Other changes are not."""
     fields: list[tuple[DecisionState, Outcome | None]] = [
         (DecisionState.CLAIMED, None),
         (DecisionState.CLAIMED, Outcome.THROTTLED),
@@ -83,7 +83,7 @@ async def test_every_step_of_a_decision_has_an_audit_entry(store: Store) -> None
 
 
 async def test_write_that_changes_no_decision_has_no_audit_entry(store: Store) -> None:
-    """Neither a reconciliation, nor a change that returns the same row."""
+    """A reconciliation has none, and neither has a change that returns the same row."""
     await store.apply(KEY, counted, now=NOW)
     await store.apply(KEY, claimed("a"), now=NOW)
     await store.apply(KEY, counted, now=NOW)
@@ -100,7 +100,7 @@ async def test_failing_change_has_no_audit_entry(store: Store) -> None:
 
 
 async def test_steps_of_one_time_are_in_order_of_writing(store: Store) -> None:
-    """Steps of one write and of several, and entries that are appended alone."""
+    """The steps may be of one write or of several, or entries that are appended alone."""
     await store.apply(KEY, claimed("c", "a", "b"), now=NOW)
     await store.append_audit(AuditEntry(NOW, "clicked"))
     await store.apply(KEY, in_state(DecisionState.SENT, "b", "a"), now=NOW)
@@ -112,7 +112,7 @@ async def test_steps_of_one_time_are_in_order_of_writing(store: Store) -> None:
 
 
 async def test_times_of_steps_are_utc(store: Store) -> None:
-    """In any zone of the clock; a day that only rows have written to is read."""
+    """The clock may have any zone. A day that has only entries of rows is read as well."""
     tokyo = timezone(timedelta(hours=9))
     for days in (0, 3, 1):
         await store.apply(KEY, claimed(f"{days}"), now=(NOW + timedelta(days=days)).astimezone(tokyo))

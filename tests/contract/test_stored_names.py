@@ -151,33 +151,33 @@ def metrics() -> dict[str, list[str]]:
 
 
 def test_members_of_rows_keep_their_names() -> None:
-    """Every member of every stored JSON object, with its path."""
+    """The list has every member of every stored JSON object, with its path."""
     compare("row members", row_members())
 
 
 def test_values_of_stored_enums_stay() -> None:
-    """Every value that a stored member can have."""
+    """The list has every value that a stored member can have."""
     compare("enum values", enum_values())
 
 
 def test_codes_of_the_audit_trail_stay() -> None:
-    """Events, outcomes and verbs, which are stored as text."""
+    """The codes are events, outcomes and verbs, which are stored as text."""
     compare("audit codes", audit_codes())
 
 
 def test_codes_of_surfaces_stay() -> None:
-    """The end of `dm:…`, so that a direct message is sent once, and Teams' reasons for a refusal."""
+    """The codes are the end of `dm:…`, so that a direct message is sent once, and Teams' reasons for a refusal."""
     compare("surface codes", {"dm": ordered(DirectKind), "problem": ordered(ChatProblem)})
 
 
 def test_tables_and_columns_of_sqlite_stay(tmp_path: Path) -> None:
-    """Every table and column, and the number that marks the file as the bot's."""
+    """The number that marks the file as the bot's stays too."""
     compare("sqlite columns", sqlite_columns(tmp_path / "node-access.db"))
     assert recorded("sqlite.json")["application_id"] == schema.APPLICATION_ID
 
 
 async def test_keys_and_attributes_of_dynamodb_stay(tmp_path: Path) -> None:
-    """The table's keys and indexes, the form of every key, and every attribute with its type."""
+    """The table keeps its keys and indexes, the form of every key, and every attribute with its type."""
     compare("dynamodb table", table_names())
     shelf = DynamoShelf(tmp_path)
     store = await shelf.open()
@@ -206,12 +206,12 @@ def test_fields_of_logged_audit_entries_stay() -> None:
 
 
 def test_metrics_keep_their_names() -> None:
-    """Every metric and label, unless CHANGELOG.md has its new name."""
+    """A metric or label has a new name only if CHANGELOG.md announces it."""
     compare("metrics", metrics())
 
 
 def test_log_events_keep_their_names() -> None:
-    """Every log event, unless CHANGELOG.md has its new name."""
+    """A log event has a new name only if CHANGELOG.md announces it."""
     compare("log events", [*EVENTS])
 
 

@@ -1,6 +1,6 @@
-"""What the end-to-end tests need: Node.js packages, the Playground and a browser, or the reason why one is missing.
+"""Fixtures of the end-to-end tests: Node.js packages, the Playground and a browser.
 
-Without one of them, tests are skipped with that reason. With CI=true in the environment they fail.
+If one of them is missing, tests are skipped with that reason. With CI=true in the environment they fail.
 """
 
 import os

@@ -144,7 +144,7 @@ class MatrixRun:
 async def test_click_without_permission_is_refused_and_nothing_reaches_aws(
     state: str, edge: MatrixEdge, figure: Figure
 ) -> None:
-    """Every verb, actor and route. Each allowed click makes exactly one call to AWS, so the test is not blind."""
+    """Every verb, actor and route. As a positive control, each allowed click makes exactly one call to AWS."""
     run = MatrixRun(edge, state)
     await run.click_all([(verb, actor, route) for verb in Verb for actor in ACTORS for route in ROUTES])
     assert run.counted["refused"] + run.counted["allowed"] == len(Verb) * len(ACTORS) * len(ROUTES)

@@ -111,7 +111,7 @@ async def test_two_tokens_are_refused(ms: FakeMicrosoft, edge: Edge) -> None:
 
 
 async def test_good_token_reaches_the_bot(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The positive control: the same request with a good token runs a turn."""
+    """The positive control: the same request with a valid token runs a turn."""
     status, _ = await ms.send(edge.url, _message())
 
     assert (status, len(edge.turns)) == (200, 1)

@@ -69,7 +69,7 @@ def test_text_from_outside_has_no_live_place_in_any_template() -> None:
 
 
 def outside(card: Card) -> Iterator[tuple[str, str, str]]:
-    """Yield where a card has text that was filled in, other than where it is literal."""
+    """Yield each text of a card that contains filled-in text, except in the places where clients show it literally."""
     for each in nodes(card):
         kind = str(each.get("type", ""))
         for key, value in each.items():
@@ -79,7 +79,7 @@ def outside(card: Card) -> Iterator[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_text_from_outside_is_in_literal_places_only(locale: str) -> None:
-    """Every view has it in TextRuns. In other places, such as mentions, its markup is removed."""
+    """Every view has such text in TextRuns. In other places, such as mentions, its markup is removed."""
     seen = 0
     for view, notice in every_view():
         card = render(filled(view, MARK), locale=locale, timezone="Asia/Tokyo", notice=filled(notice, MARK))

@@ -127,7 +127,7 @@ async def _something_fails(edge: Edge, service_url: str) -> bool:
     return failed
 
 
-# --- read from the source: nothing else sends
+# --- checks of the source code: no other module sends
 
 
 def method_calls(path: Path) -> Iterator[tuple[str, ast.Call]]:

@@ -160,7 +160,7 @@ PARSERS = {
 
 @pytest.mark.parametrize("name", PARSERS)
 def test_parser_parses_or_raises_its_declared_error(name: str, figure: Figure) -> None:
-    """Tens of thousands of spoilt inputs. Some must parse and some must fail, or the test would be blind."""
+    """Tens of thousands of spoilt inputs. As a control, some of them must parse and some must fail."""
     parser, rng = PARSERS[name], random.Random(f"{SEED} {name}")
     cases, read = -(-CASES // len(PARSERS)), 0
     for _ in range(cases):

@@ -160,7 +160,7 @@ GUARDS = (
     ),
     Guard(
         "a signal is attempted once",
-        "tests/contract/test_aws_signals.py::test_server_error_is_lost[InternalServerError-500]",
+        "tests/contract/test_aws_signals.py::test_server_error_has_an_unknown_result[InternalServerError-500]",
         {
             "bot.boto.sdk:Config": around(
                 lambda config, **named: config(**{**named, "retries": {"total_max_attempts": 2}})

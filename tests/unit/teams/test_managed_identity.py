@@ -55,7 +55,7 @@ def _credentials(session: Any, address: IdentityAddress, clock: Ticker) -> AppCr
 
 
 async def test_a_virtual_machine_gets_the_documented_request(azure: Azure, credentials: AppCredentials) -> None:
-    """The request is for a Connector token of the bot's identity, and has the header that proxies do not forward."""
+    """The request is for a Connector token of the bot's identity, and has the header Metadata that Azure requires."""
     assert (await credentials.bearer()).get_secret_value() == "token-1"
     wanted = {"api-version": "2018-02-01", "resource": "https://api.botframework.com", "client_id": APP_ID}
     assert azure.asked == [(wanted, {"Metadata": "true"})]

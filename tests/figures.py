@@ -48,7 +48,10 @@ def size(*, ci: int, long: int, short: int | None = None) -> int:
 
 
 def print_figures(terminal: pytest.TerminalReporter) -> None:
-    """Print the measured figures after the run, those of `make test` only with -v; `make chaos` also keeps them."""
+    """Print the results of the controls and the measured figures after the run.
+
+    `make test` prints figures only with -v. `make chaos` also appends them to a file.
+    """
     _print_reds(terminal, dict(_collected(terminal, RED)))
     figures = sorted(_collected(terminal, FIGURE), key=lambda each: (str(each["figure"]).zfill(2), each["test"]))
     if not figures or (SIZE is Size.SHORT and terminal.config.option.verbose < 1):

@@ -73,7 +73,7 @@ class AwsSide:
             await self.queue.check()
 
     async def __aenter__(self) -> Self:
-        """Start nothing before the first call."""
+        """Open the parts, so that leaving the context closes them in order. No call to AWS is made."""
         await self._stack.enter_async_context(self.identities)
         await self._stack.enter_async_context(self.requests)
         await self._stack.enter_async_context(self._clients)  # closed first, so that work in the background ends soon

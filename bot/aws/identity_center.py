@@ -67,7 +67,7 @@ class IdentityCenter:
         self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        """Start nothing."""
+        """Return this object. Nothing is opened before the first lookup."""
         return self
 
     async def __aexit__(

@@ -42,15 +42,15 @@ def claim(
     decisions: tuple[Decision, ...],
     now: datetime,
 ) -> Claim:
-    """Return whether a click becomes a decision that is sent.
+    """Return whether the decision of a click may be sent, or the ClaimRefusal.
 
     - Each person has at most one live decision per step.
-    - There are never more live approvals than the step is missing.
+    - There are never more live approvals than the step still needs.
     - A reject waits until nothing else is live at its step; approvals there wait for it.
     - A cancellation waits until nothing is live at any step; votes wait for it.
     - Only one revocation is live.
 
-    A decision that AWS accepted but does not show so far counts as live.
+    A decision that AWS accepted but does not show yet counts as live.
     """
     if isinstance(action, Withdrawal):
         return _claim_withdrawal(person, withdrawal=action, step=step, request=request, decisions=decisions, now=now)

@@ -24,7 +24,7 @@ HANAKO = "hanako.sato@example.com"
 
 @dataclass(frozen=True, slots=True)
 class SceneClock:
-    """`ports.clock.Clock` on a clock that is moved by hand; sleeping moves it too."""
+    """`ports.clock.Clock` backed by a manual clock. `sleep` advances it and does not wait."""
 
     hand: HandClock
 

@@ -109,7 +109,7 @@ async def test_token_names_the_role_of_the_bot(scene: Scene, side: AwsSide) -> N
 
 
 async def test_account_without_web_identities_is_reported(scene: Scene, side: AwsSide) -> None:
-    """AWS's code says what to enable."""
+    """The error carries the error code of AWS, which names the feature to enable."""
     scene.aws.web_identities.enabled = False
     try:
         with pytest.raises(AwsUnavailable) as failed:

@@ -118,7 +118,7 @@ async def test_failing_change_does_not_affect_concurrent_ones(store: Store) -> N
 
 
 async def test_written_and_read_rows_have_the_same_repr(store: Store) -> None:
-    """Digests are made of the repr, so times are read in UTC, even if they were written in another zone."""
+    """A row is the same before and after storage: times are read in UTC, even if they were written in another zone."""
     tokyo = NOW.astimezone(timezone(timedelta(hours=9)))
     written = await store.apply(KEY, due_at(tokyo), now=tokyo)
     assert repr(written) == repr(await store.load(KEY))

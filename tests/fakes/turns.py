@@ -1,4 +1,4 @@
-"""The whole Teams side behind real HTTP. The services behind it are fakes that a test scripts."""
+"""Runs the real Teams side over HTTP with fake services. A test sets their answers."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager

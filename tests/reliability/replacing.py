@@ -18,7 +18,7 @@ Replacement = Callable[[Any], Any]
 
 
 class DoesNotFit(Exception):
-    """The target does not exist, or the replacement changes nothing. The table of guards must follow the product."""
+    """The target does not exist, or the replacement changes nothing. Update tests/reliability/guards."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

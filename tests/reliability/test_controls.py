@@ -74,7 +74,7 @@ def test_same_tests_pass_with_every_guard_in_place(runner: Runner, tmp_path: Pat
     "target", ["bot.domain.nowhere:claim", "bot.domain.claims:gone", "bot.domain.claims:Claim.gone"]
 )
 def test_target_that_does_not_exist_is_an_error(name: str, target: str) -> None:
-    """The control of a renamed or removed guard fails. It is not skipped."""
+    """Taking out a guard that was renamed or removed raises an error, so its control cannot be skipped silently."""
     guard = next(each for each in GUARDS if each.name == name)
     with pytest.raises(DoesNotFit, match=re.escape(target)):
         replace(guard, without={target: lambda original: original}).take_out()

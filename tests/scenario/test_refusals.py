@@ -117,7 +117,7 @@ async def test_other_reconciles_do_not_retry_a_refusing_channel(world: World) ->
     assert world.chat.asked["post"] == 2  # the home channel, and the fallback
 
 
-async def test_card_that_can_no_longer_be_updated_gets_a_stand_in(world: World) -> None:
+async def test_card_that_cannot_be_updated_is_replaced_in_the_fallback_channel(world: World) -> None:
     """The team was archived, so the card's buttons do not work: the fallback channel shows the request."""
     key = await world.posted(levels=2)
     world.chat.refusing[CHANNEL] = ChatProblem.WRITES_BLOCKED

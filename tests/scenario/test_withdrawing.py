@@ -325,7 +325,7 @@ async def test_requester_cancels_a_waiting_request(world: World) -> None:
 
 @pytest.mark.parametrize("of", ["person", "place"])
 async def test_cancellation_of_another_persons_request_is_refused(world: World, of: str) -> None:
-    """A click forged in the requester's chat, or made in another chat, is refused, and the card is not shown."""
+    """Clicks by another person, or from another person's chat, are refused. The answer contains no card."""
     key = await world.posted()
     click = world.withdrawn(key)
     if of == "person":
@@ -591,7 +591,9 @@ async def test_call_with_a_lost_reply_is_not_made_again(world: World, withdrawal
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_call_that_never_arrived_is_released_and_not_repeated(world: World, withdrawal: Withdrawal) -> None:
+async def test_withdrawal_that_never_reached_aws_is_released_and_not_sent_again(
+    world: World, withdrawal: Withdrawal
+) -> None:
     """The person is notified and may click again: a person decides, the program does not guess."""
     key, click = await ready(world, withdrawal)
     world.aws.before["signal"].append(SignalLost())

@@ -78,7 +78,7 @@ def outside(card: Card) -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_text_from_outside_is_in_literal_places_only(locale: str) -> None:
+def test_text_from_outside_is_only_in_fields_without_markup(locale: str) -> None:
     """Every view has such text in TextRuns. In other places, such as mentions, its markup is removed."""
     seen = 0
     for view, notice in every_view():

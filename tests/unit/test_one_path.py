@@ -122,7 +122,7 @@ def test_services_write_rows_through_one_object(used: Sequence[Use]) -> None:
     }
 
 
-def test_every_kind_of_use_is_found() -> None:
-    """Found are a call, a method that is passed on, a use in a nested function, and a keyword."""
+def test_search_finds_calls_references_nested_uses_and_keywords() -> None:
+    """The search finds a call, a method passed as an argument, a use in a nested function, and a keyword argument."""
     source = "class A:\n def f(self):\n  def g():\n   self._x.post(a=1)\n  run(self.x.reply)\n"
     assert set(uses({"m": source})) >= {Use("m", "x", "post"), Use("m", "x", "reply"), Use("m", "", "a=")}

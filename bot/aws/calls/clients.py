@@ -84,7 +84,7 @@ class Clients:
         self.sessions = RoleSessions(partial(self.own, "sts"), clock=clock)
 
     async def __aenter__(self) -> Self:
-        """Start nothing."""
+        """Return this object. Clients and threads are created at the first call."""
         return self
 
     async def __aexit__(

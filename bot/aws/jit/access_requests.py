@@ -45,7 +45,7 @@ class AccessRequests:
         self._own: LRUCache[tuple[RequestKey, str], None] = LRUCache(OWN_KEPT)
 
     async def __aenter__(self) -> Self:
-        """Start nothing."""
+        """Open the node lookups, so that leaving the context waits for them."""
         await self._stack.enter_async_context(self._nodes)
         return self
 

@@ -42,7 +42,7 @@ class Nodes:
         self._lookups = SingleFlight(self._look_up)
 
     async def __aenter__(self) -> Self:
-        """Start nothing."""
+        """Return this object. Nothing is opened before the first lookup."""
         return self
 
     async def __aexit__(

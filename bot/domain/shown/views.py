@@ -73,7 +73,10 @@ class DecisionLine:
 
 @dataclass(frozen=True, slots=True)
 class LevelLine:
-    """Progress of the waiting level, or of the last one. `number` counts from 1; names are set only while it waits."""
+    """Progress of the level that waits for approval, or else of the latest started level. `number` counts from 1.
+
+    `approved_by` and `waits_for` are set only while the level waits.
+    """
 
     number: int
     of: int

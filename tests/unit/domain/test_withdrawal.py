@@ -331,9 +331,7 @@ def test_unknown_withdrawal_is_settled_by_what_aws_shows(
 
 @pytest.mark.parametrize(("withdrawal", "status"), [(REVOKE, Status.REVOKED), (CANCEL, Status.CANCELLED)])
 @pytest.mark.parametrize("state", DecisionState)
-def test_person_who_withdrew_is_named_once_aws_shows_it(
-    withdrawal: Withdrawal, status: Status, state: DecisionState
-) -> None:
+def test_withdrawal_shown_by_aws_names_the_person(withdrawal: Withdrawal, status: Status, state: DecisionState) -> None:
     """The person of an accepted or live decision is named. If that decision had no effect, the person is unknown."""
     row = Record(KEY, NOW, request=request(level(state=LevelState.APPROVED), status=status))
     row = row.with_decision(replace(made(HANAKO, withdrawal, state), settled_in=1))

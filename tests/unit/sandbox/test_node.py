@@ -37,7 +37,7 @@ def wheel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return home.name
 
 
-def test_node_of_the_machine_is_used_if_new_enough(tmp_path: Path) -> None:
+def test_installed_nodejs_is_used_if_new_enough(tmp_path: Path) -> None:
     """If the machine has Node.js 20, no other one is searched for."""
     found = find_node(search_path=machine(tmp_path, "v20.11.0"), wheel="no_such_package")
     assert found == Node(program=tmp_path / "node", npm=(str(tmp_path / "npm"),))

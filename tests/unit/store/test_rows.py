@@ -42,7 +42,7 @@ def test_row_survives_encoding_and_decoding(record: Record) -> None:
 @given(record=values(Record))
 @SOME_EXAMPLES
 def test_written_and_read_rows_have_the_same_repr(record: Record) -> None:
-    """Digests are computed from `repr`, so both must be equal."""
+    """A row is the same before and after storage, in every detail that `repr` shows."""
     kept = replace(storable(record), requester=None)  # sets have no order
     assert repr(decode(RECORD, encode(RECORD, kept), where="row")) == repr(kept)
 

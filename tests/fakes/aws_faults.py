@@ -214,7 +214,7 @@ class FaultyAws(SandboxAws):
         super().stop()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one HTTP request, or lose the reply as a fault wants it."""
+        """Answer one HTTP request, or lose the reply if a fault requires it."""
         try:
             return super().__call__(environ, start_response)
         except ReplyLost as lost:

@@ -51,7 +51,7 @@ class QueuedMessage:
 
 
 class FakeSqs:
-    """Delivers at least once, in any order. `trouble`: how likely a delete fails, before or after its effect."""
+    """Delivers at least once, in any order. `trouble`: the probability that a delete fails."""
 
     def __init__(self, clock: Clock, chance: Random, *, trouble: float = 0.0) -> None:
         self._clock, self._chance, self.trouble = clock, chance, trouble

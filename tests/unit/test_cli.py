@@ -227,7 +227,7 @@ def test_show_prints_the_row(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert (row["key"]["ops_item_id"], row["version"]) == (KEY.ops_item_id, 1)
 
 
-def test_show_escapes_what_a_terminal_would_interpret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_escapes_terminal_control_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Comments come from outside: control characters and direction overrides are printed as escapes."""
     comment = "\u78ba\u8a8d\u3000\x1b[31m\x9b2J\x7f\x85\u202e\u2028\u200b\U000e0041 \U0001f600"
     monkeypatch.setenv("NODE_ACCESS_STORE", f"sqlite:{tmp_path / 'rows.db'}")

@@ -1,4 +1,4 @@
-"""There is one path on which anything reaches Teams or AWS. Read from the source, by modules and public names.
+"""All changes reach Teams and AWS on one path. The tests search the source for modules and public names.
 
     an event, a difference in AWS's lists, a click, a reply of AWS, a time limit, a crashed process
         -> the row becomes due (`requeue`, `requeue_by`, `requeue_first`, …)                       REQUEUED_BY
@@ -81,7 +81,7 @@ def test_only_the_loop_reconciles(used: Sequence[Use]) -> None:
 
 
 def test_second_caller_of_reconcile_is_found(used: Sequence[Use]) -> None:
-    """A module that reconciles a request itself fails the test above."""
+    """If another module calls `reconcile`, the search finds that module."""
     second = "async def sweep(self, key):\n    await self._rows.reconcile(key)\n"
     assert "bot.service.second" in modules([*used, *uses({"bot.service.second": second})], "reconcile")
 

@@ -55,8 +55,8 @@ def test_any_answer_closes_the_circuit(breaker: CircuitBreaker, failure: Failure
         pass
 
 
-def test_few_time_outs_in_a_row_refuse_no_call() -> None:
-    """Fewer than PATIENCE time-outs in a row do not open the circuit."""
+def test_circuit_stays_closed_after_few_time_outs() -> None:
+    """Fewer than PATIENCE time-outs in a row do not open the circuit. A successful call resets the count."""
     breaker = CircuitBreaker()
     for _ in range(5):
         for _ in range(PATIENCE - 1):

@@ -32,5 +32,5 @@ def test_every_pair_of_statuses_follows_the_table(ops_item: Status, execution: S
 
 @pytest.mark.parametrize("execution", [*S, None])
 def test_request_is_approved_only_if_its_ops_item_is(execution: Status | None) -> None:
-    """A successful execution alone grants no access."""
+    """While the OpsItem is pending, no status of the execution makes the request approved."""
     assert merge_status(S.PENDING, execution) is not S.APPROVED

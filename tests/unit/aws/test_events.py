@@ -14,7 +14,7 @@ from tests.unit.aws.samples import KEY, MANY_EXAMPLES, event, mangled
 
 @pytest.mark.parametrize("kind", ["Approver Access Request Status Update", "Requester Access Request Status Update"])
 def test_event_names_its_request(kind: str) -> None:
-    """Only account, Region and OpsItem id count; the status in an event is not trusted."""
+    """The event gives the key of its request: account, Region and OpsItem id. The status in an event is not trusted."""
     assert parse_event(json.dumps(event(kind, AccessRequestStatus="Approved")), "r") == Hint("r", KEY, kind)
 
 
@@ -59,7 +59,7 @@ def test_event_of_another_kind_has_no_request(changed: dict[str, Any]) -> None:
     ],
 )
 def test_message_without_a_request_is_refused(body: object) -> None:
-    """A message that is not an event, or an event of ours without its request, raises UnreadableEvent."""
+    """A message that is not an event, or an access request event without its request, raises UnreadableEvent."""
     with pytest.raises(UnreadableEvent):
         parse_event(body, "r")
 
@@ -79,7 +79,7 @@ def test_any_input_gives_a_hint_or_the_declared_error(document: object) -> None:
     "told", [None, "", 7, {}, {SENT: None}, {SENT: "yesterday"}, {SENT: "1" * 400}, {SENT: "１" * 13}]
 )
 def test_invalid_sent_time_is_ignored(told: object) -> None:
-    """An invalid attribute gives no time and raises no error."""
+    """An invalid sent time gives None and raises no error."""
     assert sent_at(told) is None
 
 

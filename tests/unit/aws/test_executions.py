@@ -96,13 +96,13 @@ def test_step_with_an_unknown_status_is_not_decidable() -> None:
 
 
 def test_level_that_has_not_started_has_no_votes() -> None:
-    """Its list of votes is empty, not unreadable."""
+    """The level's list of votes is empty, not unreadable."""
     found = read(step("Level1"), step("Level2", "Pending", Outputs={}), CurrentStepName="Level1")
     assert found.levels[1].votes == ()
 
 
 def test_steps_of_other_actions_are_left_out() -> None:
-    """Only aws:approve steps are levels."""
+    """Only aws:approve steps with a name are levels."""
     nameless = {name: value for name, value in step().items() if name != "StepName"}
     assert read(step(), {**step("Notify"), "Action": "aws:executeAwsApi"}, nameless).levels == read().levels
 
@@ -136,7 +136,7 @@ def test_comment_of_a_rejection_is_read(comment: object) -> None:
     "outputs", [{}, {"ApproverDecisions": ["{"]}, {"ApproverDecisions": [decision(), decision(decision="perhaps")]}]
 )
 def test_one_unreadable_vote_makes_all_votes_unreadable(outputs: object) -> None:
-    """If one vote cannot be parsed, the number of votes is unknown."""
+    """If one vote cannot be parsed, `votes` is None, because the number of votes is unknown."""
     assert read(step(Outputs=outputs)).waiting.votes is None
 
 
@@ -164,7 +164,7 @@ def test_empty_list_of_decisions_means_no_votes() -> None:
     ],
 )
 def test_approvers_are_recognized_by_type_and_by_form(entry: object, kind: ApproverKind) -> None:
-    """Only a role that can be assumed lets the bot vote."""
+    """Each entry gives the kind of its approver. The bot can vote only in a role that it can assume."""
     inputs = {"EnhancedApprovals": {"Approvers": [entry]}}
     (approver,) = read(step(Inputs=inputs)).waiting.approvers
     assert approver.kind is kind
@@ -199,14 +199,14 @@ def test_execution_of_another_request_is_refused(changed: dict[str, Any], code: 
 
 @pytest.mark.parametrize("changed", [{"AutomationExecutionStatus": None}, {"AutomationExecutionId": 7}])
 def test_answer_without_id_or_status_is_unreadable(changed: dict[str, Any]) -> None:
-    """The error is not the one for another request's execution."""
+    """The error is UnreadableExecution, but not ForeignExecution, which means the execution of another request."""
     with pytest.raises(UnreadableExecution) as caught:
         parse_execution(execution(**changed), KEY)
     assert not isinstance(caught.value, ForeignExecution)
 
 
 def test_execution_without_an_ops_item_is_accepted() -> None:
-    """AWS does not document that it always fills this member, so only a different id is refused."""
+    """AWS does not document that it always sends OpsItemId, so only a different id is refused."""
     document = execution()
     del document["OpsItemId"], document["AutomationSubtype"]
     assert parse_execution(document, KEY).id == EXECUTION_ID

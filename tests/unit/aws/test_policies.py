@@ -63,7 +63,7 @@ def test_text_that_is_not_a_policy_is_refused(content: object) -> None:
 
 
 def test_execution_completes_the_levels_of_the_policy() -> None:
-    """State, votes, times and missing approvers come from the execution; the order comes from the policy."""
+    """State, votes and time limit come from the execution. The policy gives the order and the values that the execution lacks."""
     planned = parse_policy(json.dumps(policy())).levels
     run = parse_execution(execution(step("Level1", Inputs={}), CurrentStepName="Level1"), KEY).levels
     first, second = merge_levels(planned, run)
@@ -74,7 +74,7 @@ def test_execution_completes_the_levels_of_the_policy() -> None:
 
 
 def test_execution_takes_precedence_over_an_edited_policy() -> None:
-    """Required approvals, approvers and time limit come from the execution, because AWS counts by it."""
+    """AWS uses the execution's values. The policy's values are used only if the execution lacks them."""
     run = parse_execution(execution(step("Level1"), CurrentStepName="Level1"), KEY).levels
     edited = [replace(level, required=5, approvers=(), timeout=timedelta(days=9)) for level in run]
     assert merge_levels(edited, run) == run
@@ -94,7 +94,7 @@ def test_step_missing_in_the_policy_is_kept() -> None:
 
 
 def test_unreadable_policy_leaves_the_execution_unchanged() -> None:
-    """Without a policy, the levels are the steps of the execution."""
+    """Without a policy, the levels are those of the execution. Unknown values of a policy replace nothing."""
     run = parse_execution(execution(), KEY).levels
     assert merge_levels((), run) == run
     assert merge_levels([replace(run[0], approvers=None, required=None)], run) == run

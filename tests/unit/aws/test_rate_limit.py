@@ -103,7 +103,7 @@ async def test_operation_with_a_lower_quota_has_its_own_rate(timeline: Timeline)
 
 
 async def test_service_without_a_rate_is_not_limited(timeline: Timeline) -> None:
-    """SQS and STS have large quotas, so their calls are not limited."""
+    """Calls of a service without a configured rate, such as SQS, never wait, not even after throttling."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     quota = Quota(OPS.account, OPS.region, "sqs", "receive_message")
     limiter.throttled(quota)
@@ -185,7 +185,7 @@ async def test_rate_never_falls_to_zero(timeline: Timeline) -> None:
 
 @pytest.mark.parametrize("lane", [Lane.CLICK, Lane.RECONCILE, Lane.SWEEP])
 async def test_wait_beyond_patience_is_refused_at_once(timeline: Timeline, lane: Lane) -> None:
-    """A caller that would have to wait longer than its patience gets the error at once."""
+    """A caller that would wait longer than PATIENCE allows for its kind of call gets QuotaWaitTooLong at once."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     outcomes = await asyncio.gather(*(limiter.turn(OPS, lane) for _ in range(300)), return_exceptions=True)
     served = sum(outcome is None for outcome in outcomes)

@@ -51,7 +51,7 @@ def test_times_are_read_in_utc(value: object, read: datetime | None) -> None:
     ],
 )
 def test_durations_are_read_from_iso_and_from_seconds(value: object, read: timedelta | None) -> None:
-    """Positive durations below ten years; anything else gives None."""
+    """ISO 8601 texts and seconds are read if they are positive and below ten years. Anything else gives None."""
     assert fields.duration(value) == read
 
 

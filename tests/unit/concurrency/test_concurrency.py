@@ -88,7 +88,7 @@ async def test_drain_waits_for_all_runs_even_if_one_fails() -> None:
 
 
 async def test_first_of_says_which_came_first() -> None:
-    """The result is True for the event and False for the pause. The slower one is cancelled."""
+    """The result is True if the first argument ends first, and False if the second one does."""
     event = asyncio.Event()
     assert not await first_of(event.wait(), asyncio.sleep(0))
     event.set()
@@ -96,7 +96,7 @@ async def test_first_of_says_which_came_first() -> None:
 
 
 async def test_shielded_work_continues_after_the_pause() -> None:
-    """When the pause ends, only the wait is cancelled, not the work."""
+    """If the pause ends first, work behind `asyncio.shield` is not cancelled."""
     gate = asyncio.Event()
     task = asyncio.create_task(gate.wait())
     assert not await first_of(asyncio.shield(task), asyncio.sleep(0))
@@ -106,7 +106,7 @@ async def test_shielded_work_continues_after_the_pause() -> None:
 
 @pytest.mark.parametrize(("failures", "seconds"), [(0, 2.0), (1, 4.0), (2, 8.0), (3, 10.0), (10_000, 10.0)])
 def test_backoff_doubles_up_to_the_longest_pause(failures: int, seconds: float) -> None:
-    """Seconds and timedeltas give the same pauses."""
+    """The pause doubles with each failure up to `longest`, in seconds as in timedeltas."""
     assert backoff(failures, first=2.0, longest=10.0) == seconds
     longest = timedelta(seconds=10)
     assert backoff(failures, first=timedelta(seconds=2), longest=longest) == timedelta(seconds=seconds)

@@ -253,7 +253,7 @@ def test_duplicate_names_and_conversations_are_refused() -> None:
     ],
 )
 def test_invalid_conversation_id_is_reported_with_the_correct_form(conversation: str, expected: str) -> None:
-    """An id from a link or from an activity is refused, with how to write it."""
+    """An id from a link or from an activity is refused, and the message shows the correct form."""
     assert expected in problem_of(CHANNEL.replace("19:approvers@thread.tacv2", conversation))
 
 
@@ -382,7 +382,7 @@ def _quoted(text: str) -> str:
 
 
 def test_session_options_are_read_and_checked() -> None:
-    """The options are off by default, because each needs another permission.
+    """The options are off by default, because each needs an additional permission in AWS.
 
     Values that AWS would refuse are refused.
     """

@@ -61,7 +61,7 @@ def test_aws_region_overrides_the_default_region(complete: dict[str, str]) -> No
 
 
 def test_every_setting_is_read(complete: dict[str, str]) -> None:
-    """Every setting accepts its documented values."""
+    """Documented values of the settings are accepted. Path, hosts, numbers and log level are converted."""
     given = {
         "APP_CREDENTIAL": "secret",
         "QUEUE_URL": "http://127.0.0.1:4566/111122223333/node-access",

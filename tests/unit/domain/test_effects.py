@@ -89,6 +89,6 @@ def test_decision_stays_unknown_for_one_minute() -> None:
 
 
 def test_unknown_decision_is_released_after_one_minute() -> None:
-    """Its outcome is then that AWS did not answer. The signal is never sent again."""
+    """The outcome is then NO_ANSWER, whether or not AWS can be read."""
     for asked in (request(), None, request(level(approvals=None)), request(status=Status.TIMED_OUT, levels=())):
         assert settled(asked, seconds=LATE) == (DecisionState.RELEASED, Outcome.NO_ANSWER)

@@ -121,7 +121,7 @@ def test_trusted_session_name_identifies_its_person(text: str) -> None:
 
 @pytest.mark.parametrize("mark", ["#EXT#", "#ext#"])
 def test_mail_of_a_person_from_another_tenant_identifies_no_one(mark: str) -> None:
-    """The other tenant chose the address, even for a full member here. A person with that address is still refused."""
+    """The other tenant chose the address, so it proves nothing. A person with it still counts as the requester."""
     external = replace(HANAKO, upn=f"hanako_example.org{mark}@example.com", mail="batch@example.com")
     requester = identified(BATCH.replace("/batch", "/batch@example.com"), directory=Directory((external, TARO_PERSON)))
     assert (requester.identified, requester.person) == (False, None)
@@ -130,7 +130,7 @@ def test_mail_of_a_person_from_another_tenant_identifies_no_one(mark: str) -> No
 
 @pytest.mark.parametrize("text", [OPERATOR, FEDERATED, OPERATOR.replace("Operator", "operator")])
 def test_name_chosen_by_the_caller_identifies_no_one(text: str) -> None:
-    """Anyone who may assume the role could choose the name Taro. A person with that name is still refused."""
+    """Anyone who may assume the role could choose Taro's name. For a role session, Taro still counts as the requester."""
     requester = identified(text, IdentityRules(trusted_roles=frozenset({"Somebody"})))
     assert (requester.identified, requester.person) == (False, None)
     assert requester.is_person(TARO_PERSON) is ("assumed-role" in text)
@@ -333,7 +333,7 @@ def test_requester_known_by_a_record_is_compared_by_address(names: tuple[str, ..
 
 @pytest.mark.parametrize("text", [OPERATOR, BATCH, FEDERATED, IAM_USER, SSO.replace("taro.yamada", "nobody"), ""])
 def test_record_counts_for_no_other_principal(text: str) -> None:
-    """Records are looked up by user id, so a record beside any other principal belongs to someone else."""
+    """Records are looked up by user id. For any other kind of principal, a record has no effect."""
     rules, directory = IdentityRules(), Directory((HANAKO, TARO_PERSON), ("hanako.sato@example.com",))
     assert identified(text, rules, directory) == identified(text, rules, replace(directory, identity_center_names=()))
 

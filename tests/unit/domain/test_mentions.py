@@ -89,14 +89,14 @@ def test_longest_name_wins() -> None:
 
 @pytest.mark.parametrize("twin", [replace(ALEX, object_id="x"), replace(ALEX, object_id="x", guest=True)])
 def test_name_of_several_people_mentions_no_one(twin: Person) -> None:
-    """A shorter name at its beginning is not mentioned either. A person's address is still unique."""
+    """A person with a shorter name that begins the text is not mentioned either. An address still finds one person."""
     twin = replace(twin, upn="other@example.com", mail=None)
     assert named("@Alex Wilber", ALEX, twin, ALEXIS) == []
     assert named("@alex.wilber@example.com", ALEX, twin, ALEXIS) == ["Alex Wilber"]
 
 
 def test_lookalike_name_is_ambiguous() -> None:
-    """A person with a look-alike of a colleague's name is not mentioned instead."""
+    """If the names of two people look alike, neither of them is mentioned."""
     for spelling in ("alex WILBER", "Ａｌｅｘ Wilber", "Alex\u200b Wilber", "Alex\u3000Wilber"):
         assert named("@Alex Wilber", ALEX, person(9, spelling)) == []
     assert named("@佐藤花子", HANAKO, person(9, "佐藤花子")) == []
@@ -133,7 +133,7 @@ def test_members_without_a_name_are_found_by_address_only() -> None:
 
 @given(st.text(st.sampled_from("@＠ ae.'-佐藤花子みさん\n\u200b\u0301"), max_size=60))
 def test_every_mentioned_person_is_named_in_the_text(text: str) -> None:
-    """For any text, the result has only members, and each of them once."""
+    """For any text, the result has only members, each of them once, and at most MOST of them."""
     found = mentioned(text, MEMBERS, requester=TARO_REQUESTER)
     assert set(found) <= set(MEMBERS)
     assert len(set(found)) == len(found) <= MOST

@@ -258,8 +258,8 @@ def test_level_of_identity_center_approvers_is_console_only(kinds: list[Approver
     assert refusal(asked=asked) is (None if votable else Refusal.CONSOLE_ONLY)
 
 
-def test_outdated_card_cannot_decide_what_has_no_buttons() -> None:
-    """A click is refused if the bot does not know that AWS waits: no level, no execution, or an unknown status."""
+def test_click_on_an_outdated_card_is_refused_if_no_level_waits() -> None:
+    """A click is refused if no level is known, there is no execution, or the status is not pending."""
     for asked in (
         replace(request(), levels=()),
         request(execution_id=None),
@@ -316,7 +316,7 @@ OTHER_ROLE = "arn:aws:iam::111122223333:role/SomebodyElse"
     ],
 )
 def test_step_of_other_roles_is_refused(listed: list[str] | None, ours: str | None, certain: bool) -> None:
-    """AWS would refuse every click, so the bot refuses first; if that is not certain, AWS decides."""
+    """If the step certainly lists only other roles, the bot refuses, because AWS would refuse. Otherwise AWS decides."""
     roles = None if listed is None else tuple(Approver(ApproverKind.ROLE, each) for each in listed)
     asked = request(replace(level(), approvers=roles))
     channel = replace(APPROVALS, approver_role=ours)

@@ -32,7 +32,7 @@ def test_decision_replaces_its_earlier_version() -> None:
 
 
 def test_settled_decision_has_the_version_of_the_write_that_settled_it() -> None:
-    """Later writes do not change this version."""
+    """`settled_in` is the row's version after that write. Later writes do not change it."""
     sent = decision(HANAKO, state=DecisionState.SENT)
     row = ROW.with_decision(sent)
     assert row.decisions[0].settled_in == 0
@@ -43,7 +43,7 @@ def test_settled_decision_has_the_version_of_the_write_that_settled_it() -> None
 
 
 def test_read_includes_decisions_settled_before_it_began() -> None:
-    """The bot compares versions: a read includes a decision that was settled at or before its starting version."""
+    """The versions show this. A confirmed vote must also be visible in AWS, but for one minute at most."""
     settled = decision(HANAKO, state=DecisionState.CONFIRMED, settled_in=8)
     refused = replace(settled, state=DecisionState.REFUSED)
     assert not replace(ROW, observed_from=7).tells_end_of(refused, NOW)
@@ -137,7 +137,7 @@ def test_requeue_under_a_lease_survives_it() -> None:
 
 @pytest.mark.parametrize("seconds", [60, 61, 75], ids=["at its end", "after it", "by a clock that is ahead"])
 def test_requeue_after_the_end_of_a_lease_survives_it(seconds: int) -> None:
-    """It is not mistaken for the due time of the lease, even if clocks differ or the holder is late."""
+    """The row is due at the end of the lease at the latest, even if clocks differ or the holder is late."""
     row = leased(ROW)
     assert row is not None
     requeued = row.requeue_by(NOW + seconds * SECOND)

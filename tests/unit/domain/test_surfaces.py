@@ -72,8 +72,8 @@ def test_fallback_card_names_the_unreachable_channel_and_later_the_deciding_one(
     """The fallback's card never has buttons. After the request's end it names neither channel."""
     card = replace(ROW.surfaces[0], problem="not_installed", delivery=DeliveryState.WAITING)
     refused = replace(ROW, surfaces=(card,))
-    stand_in = _views(refused)["card:leads"]
-    assert (stand_in.no_buttons, stand_in.home, stand_in.home_problem) == (
+    unreachable = _views(refused)["card:leads"]
+    assert (unreachable.no_buttons, unreachable.home, unreachable.home_problem) == (
         DecidedElsewhere.UNREACHABLE,
         "approvals",
         "not_installed",
@@ -87,7 +87,7 @@ def test_fallback_card_names_the_unreachable_channel_and_later_the_deciding_one(
     )
     ended = _views(replace(back, request=request(status=Status.CANCELLED)))["card:leads"]
     assert (ended.no_buttons, ended.home, ended.home_problem) == (None, None, None)
-    assert not any(view.buttons for view in (stand_in, elsewhere, ended))
+    assert not any(view.buttons for view in (unreachable, elsewhere, ended))
     at_home = _views(back)["card:approvals"]
     assert (at_home.buttons, at_home.home) == (True, None)
 

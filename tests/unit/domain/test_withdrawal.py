@@ -66,8 +66,8 @@ def test_first_withdrawal_is_granted(withdrawal: Withdrawal) -> None:
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("state", [*LIVE, CONFIRMED])
-def test_one_withdrawal_at_a_time(withdrawal: Withdrawal, state: DecisionState) -> None:
-    """While one withdrawal has no visible result, its person's click is a repeat and others are refused."""
+def test_only_one_withdrawal_is_active_at_a_time(withdrawal: Withdrawal, state: DecisionState) -> None:
+    """While a withdrawal has no visible result, a second click of the same person is a repeat. Others are refused."""
     first = made(HANAKO, withdrawal, state)
     assert taken_back(HANAKO, withdrawal, first) == Claim(ClaimRefusal.REPEAT, first)
     assert taken_back(ICHIRO, withdrawal, first) == Claim(ClaimRefusal.OTHERS_FIRST)
@@ -83,7 +83,7 @@ def test_withdrawal_without_effect_may_be_repeated(withdrawal: Withdrawal, state
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("by", [HANAKO, ICHIRO])
 def test_accepted_withdrawal_blocks_others_for_one_minute_only(withdrawal: Withdrawal, by: Person) -> None:
-    """If AWS did not apply it, anyone may repeat it, because the bot must not keep access alive."""
+    """If AWS does not show it after a minute, anyone may repeat it, because access must not stay active."""
     hidden = made(by, withdrawal, CONFIRMED)
     assert taken_back(HANAKO, withdrawal, hidden, now=NOW + EFFECT_SPAN - SECOND).refusal is not None
     assert taken_back(HANAKO, withdrawal, hidden, now=NOW + EFFECT_SPAN) == Claim()
@@ -320,7 +320,7 @@ def settled(
 def test_unknown_withdrawal_is_settled_by_what_aws_shows(
     withdrawal: Withdrawal, asked: AccessRequest | None, state: DecisionState, outcome: Outcome | None
 ) -> None:
-    """It is confirmed if AWS shows it and has no effect if the request moved on.
+    """The withdrawal is confirmed if AWS shows it, and has no effect if the request changed otherwise.
 
     Otherwise it is released after a minute.
     """
@@ -347,7 +347,7 @@ def test_withdrawal_is_not_shown_before_aws_shows_it(withdrawal: Withdrawal, sta
 
 
 def test_withdrawals_are_listed_last() -> None:
-    """They come after the votes of every level, whatever their times are."""
+    """On the card, a withdrawal comes after the votes, even if it was stored first."""
     row = Record(KEY, NOW, request=granted(status=Status.REVOKED))
     for action in (REVOKE, APPROVE):
         row = row.with_decision(made(HANAKO, action, CONFIRMED))

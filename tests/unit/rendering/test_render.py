@@ -205,7 +205,7 @@ def test_waiting_card_shows_what_approvers_need() -> None:
 
 @pytest.mark.parametrize("view", [request(), bare_request()])
 def test_buttons_carry_ids_only(view: View) -> None:
-    """A button's data has the ids of request and step, and a submit button's also the verb. Nothing else is trusted."""
+    """A button's data has the ids of request and step, and for a submit button also the verb. It has nothing else."""
     made = card(view)
     data = {"request": "111122223333/ap-northeast-1/oi-f57e817742bd", "step": "Level1"}
     buttons = of_type(made["body"], "Action.Execute")
@@ -268,7 +268,7 @@ def test_notice_does_not_repeat_the_cards_decision() -> None:
     assert shown(card(request(decisions=(other,)), late)).count("Approved by") == 2
 
 
-def test_decision_on_its_way_is_not_shown_as_done() -> None:
+def test_decision_that_aws_has_not_accepted_is_not_shown_as_done() -> None:
     """A decision that AWS has not accepted is shown as a click, never as "approved"."""
     busy = Notice(NoticeCode.BUSY, who="鈴木 芽依", verdict=Verdict.APPROVE, at=AT)
     text = shown(card(request(), busy))
@@ -418,7 +418,7 @@ def test_withdrawal_needs_two_clicks(sample: str, verb: str, locale: str) -> Non
 
 
 def test_revoke_has_its_step_and_a_comment_field() -> None:
-    """The step is the level that settled the request. Cancel has neither step nor comment."""
+    """The step is the level that settled the request. The Cancel button has an empty step and no comment field."""
     (revoke,), (cancel,) = (
         [each for each in of_type(card(SAMPLES[name].view), "Action.Execute") if each["verb"] in {"revoke", "cancel"}]
         for name in ("decided", "direct-message-waiting")

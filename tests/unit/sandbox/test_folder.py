@@ -32,7 +32,7 @@ def test_end_of_the_run_removes_only_its_addresses(tmp_path: Path) -> None:
         state(tmp_path)
 
 
-async def test_second_run_is_refused_and_harms_nothing(tmp_path: Path) -> None:
+async def test_second_run_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     """The refusal names the address of the first run, which keeps its rows and its addresses."""
     with held(tmp_path):
         remember(tmp_path, ADDRESSES)

@@ -136,7 +136,7 @@ def test_malformed_parameters_are_refused(parameters: object) -> None:
 
 
 def test_new_thread_is_passed_on() -> None:
-    """The call is unchanged, because the Playground can create channel threads."""
+    """The call is not refused, because the Playground can create channel threads."""
     taken = create({"isGroup": True, "channelData": {"channel": {"id": "19:c"}}})
     assert isinstance(taken, ConnectorCall)
 

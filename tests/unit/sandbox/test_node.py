@@ -38,13 +38,15 @@ def wheel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_installed_nodejs_is_used_if_new_enough(tmp_path: Path) -> None:
-    """If the machine has Node.js 20, no other one is searched for."""
+    """If the search path has Node.js 20, that one is used and no Python package is needed."""
     found = find_node(search_path=machine(tmp_path, "v20.11.0"), wheel="no_such_package")
     assert found == Node(program=tmp_path / "node", npm=(str(tmp_path / "npm"),))
 
 
 @pytest.mark.parametrize("version", ["v18.19.0", "junk"])
-def test_wheel_replaces_an_old_or_broken_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+def test_python_package_replaces_an_old_or_broken_nodejs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
     """Instead of an old or broken Node.js, the one in the Python package is used."""
     name = wheel(tmp_path / "site", monkeypatch)
     found = find_node(search_path=machine(tmp_path / "bin", version), wheel=name)
@@ -52,20 +54,20 @@ def test_wheel_replaces_an_old_or_broken_node(tmp_path: Path, monkeypatch: pytes
     assert found.npm == (str(found.program), str(found.program.parents[1] / "lib/node_modules/npm/bin/npm-cli.js"))
 
 
-def test_missing_node_is_explained(tmp_path: Path) -> None:
+def test_missing_nodejs_is_explained(tmp_path: Path) -> None:
     """Without any Node.js the message says how to get it."""
     with pytest.raises(NodeMissing, match=r"pip install .*\[sandbox\]"):
         find_node(search_path=str(tmp_path), wheel="no_such_package")
 
 
-def test_npm_finds_the_same_node(tmp_path: Path) -> None:
+def test_npm_finds_the_same_nodejs(tmp_path: Path) -> None:
     """Npm and its child processes find this Node.js before any other."""
     node = Node(program=tmp_path / "node", npm=())
     assert node.environment()["PATH"].startswith(f"{tmp_path}{os.pathsep}")
 
 
-def test_install_happens_once_and_appears_whole(tmp_path: Path) -> None:
-    """The second call reuses the first one's folder; a change of any source gets another folder."""
+def test_unchanged_packages_are_installed_only_once(tmp_path: Path) -> None:
+    """The second call reuses the folder of the first. After a change of a source file, a new folder is made."""
     node = Node(program=tmp_path, npm=(str(program(tmp_path / "npm", "echo x >> count; pwd > where")),))
     source = tmp_path / "source"
     source.mkdir()

@@ -70,7 +70,7 @@ def test_commands_name_the_program_even_if_it_runs_as_a_module(monkeypatch: pyte
     assert [line.split()[0] for line in said() if " sandbox " in line] == ["node-access-bot"] * 2
 
 
-def test_every_node_is_listed_with_what_it_shows() -> None:
+def test_every_node_is_listed_with_its_remark() -> None:
     """Each node of the sample world has its own line, with a remark."""
     lines = said()
     assert set(REMARKS) == set(NODES)

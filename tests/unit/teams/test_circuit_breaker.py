@@ -37,8 +37,8 @@ def wait(circuit: CircuitBreaker, conversation: str = CHANNEL) -> float:
         return throttled.retry_after
 
 
-def test_only_some_calls_into_a_conversation_run_at_once(circuit: CircuitBreaker) -> None:
-    """One call too many raises an error. Another conversation is not affected, and a finished call makes room."""
+def test_concurrent_calls_into_a_conversation_are_limited(circuit: CircuitBreaker) -> None:
+    """A call beyond the limit raises an error. Another conversation is not affected. A finished call makes room."""
     with ExitStack() as calls:
         for _ in range(IN_FLIGHT):
             calls.enter_context(circuit.passing(CHANNEL))
@@ -81,7 +81,7 @@ def test_a_cancelled_call_is_a_failure(circuit: CircuitBreaker) -> None:
 
 
 def test_concurrent_failures_count_as_one(circuit: CircuitBreaker) -> None:
-    """Three calls that hang at the same time are not three failures in a row."""
+    """Failures of calls that hang at the same time are not failures in a row."""
     calls = [circuit.passing(CHANNEL) for _ in range(IN_FLIGHT)]
     for call in calls:
         call.__enter__()

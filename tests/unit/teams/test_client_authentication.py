@@ -108,8 +108,10 @@ async def test_a_refused_and_unchanged_secret_is_not_sent_twice(proving: Proving
     assert (source.reads, len(proving.sent())) == (3, 3)
 
 
-async def test_the_known_secret_stays_in_use_while_the_vault_fails(proving: Proving, source: FakeSecretSource) -> None:
-    """The vault's error code is logged. Tokens are renewed with the known secret, even after Entra refused it once."""
+async def test_the_known_secret_stays_in_use_while_it_cannot_be_read(
+    proving: Proving, source: FakeSecretSource
+) -> None:
+    """The error code is logged. Tokens are renewed with the known secret, even after Entra refused it once."""
     credentials = proving.stored(source)
     first = await credentials.bearer()
     credentials.forget(first)
@@ -130,8 +132,8 @@ async def test_the_known_secret_stays_in_use_while_the_vault_fails(proving: Prov
     assert codes == {"ThrottlingException"}
 
 
-async def test_a_vault_that_never_answered_is_an_outage(proving: Proving, source: FakeSecretSource) -> None:
-    """Without a secret, no request goes to Entra. After a pause, the vault is read again."""
+async def test_a_secret_that_was_never_read_is_an_outage(proving: Proving, source: FakeSecretSource) -> None:
+    """Without a secret, no request is sent to Entra. After a pause, the bot tries to read the secret again."""
     source.problem = "AccessDeniedException"
     credentials = proving.stored(source)
     with structlog.testing.capture_logs() as lines, pytest.raises(ChatUnavailable):
@@ -144,7 +146,9 @@ async def test_a_vault_that_never_answered_is_an_outage(proving: Proving, source
     assert await credentials.bearer()
 
 
-async def test_an_outage_of_the_login_does_not_hammer_the_vault(proving: Proving, source: FakeSecretSource) -> None:
+async def test_an_outage_of_the_login_causes_no_further_secret_reads(
+    proving: Proving, source: FakeSecretSource
+) -> None:
     """A secret that was read a moment ago is not read again for every attempt."""
     proving.ms.fault("POST", TOKEN, status=503, times=None)
     credentials = proving.stored(source)

@@ -66,7 +66,7 @@ def test_each_permanent_refusal_has_its_problem(status: int, body: str, problem:
     [(408, True), (412, False), (425, False), (500, True), (502, True), (503, False), (504, True), (520, True)],
 )
 def test_lost_posts_are_ambiguous(status: int, ambiguous: bool) -> None:
-    """A new message may be in the channel, unless the status guarantees that Teams did not accept it."""
+    """A post is ambiguous unless its status guarantees that Teams did not accept it. An update never is."""
     error, repeated = judged(status), judged(status, creates=False)
 
     assert isinstance(error, ChatUnavailable)
@@ -102,7 +102,7 @@ def test_retry_after_may_be_a_date() -> None:
 
 @given(status=st.integers(300, 599), body=st.binary(max_size=200), header=st.text(max_size=20))
 def test_any_response_is_one_of_three_errors(status: int, body: bytes, header: str) -> None:
-    """The code of each error is safe to log."""
+    """Any response gives one of three errors, with a code of at most 64 characters."""
     error = classify(status, {"Retry-After": header}, body, creates=True, now=NOW)
 
     assert isinstance(error, ChatThrottled | ChatUnavailable | ChatRefused)

@@ -116,7 +116,7 @@ async def test_before_the_first_key_a_fetch_is_tried_every_five_seconds(
     ],
 )
 async def test_documents_without_a_usable_key_are_an_outage(body: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """A broken or empty key document does not replace the known keys."""
+    """After a broken or empty key document, no keys are available."""
     ms.fault("GET", JWKS, status=200, body=body)
 
     assert await edge.keys.warm() is False

@@ -64,7 +64,7 @@ async def test_a_virtual_machine_gets_the_documented_request(azure: Azure, crede
 
 
 async def test_app_service_gets_the_documented_header(azure: Azure, clock: Ticker) -> None:
-    """Its answer has only the expiry in seconds since 1970. The token is renewed before then."""
+    """The answer of App Service gives only the expiry, in seconds since 1970. The token is renewed before then."""
     azure.answer = {"access_token": "token-1", "expires_on": str(int(clock.seconds) + 3600), "token_type": "Bearer"}
     async with open_session(proxied=False) as session:
         credentials = _credentials(session, IdentityAddress(azure.url, SecretStr(HEADER)), clock)
@@ -86,7 +86,7 @@ async def test_app_service_gets_the_documented_header(azure: Azure, clock: Ticke
 async def test_a_metadata_service_that_is_being_updated_is_an_outage(
     azure: Azure, credentials: AppCredentials, status: int
 ) -> None:
-    """Microsoft's documentation says to retry."""
+    """Microsoft's documentation says to retry after these statuses, so the error is ChatUnavailable."""
     azure.status, azure.answer = status, {"error": "not_now"}
     with pytest.raises(ChatUnavailable):
         await credentials.bearer()
@@ -126,7 +126,7 @@ async def test_redirects_are_not_followed(azure: Azure, credentials: AppCredenti
 async def test_invalid_responses_are_an_outage(
     azure: Azure, credentials: AppCredentials, answer: dict[str, Any]
 ) -> None:
-    """For example, a token without an expiry cannot be used."""
+    """A response without a usable token and expiry raises ChatUnavailable."""
     azure.answer = answer
     with pytest.raises(ChatUnavailable):
         await credentials.bearer()

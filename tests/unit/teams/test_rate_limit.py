@@ -37,7 +37,7 @@ async def test_a_throttled_message_fits_after_retry_after() -> None:
 
 
 async def test_no_window_ever_exceeds_its_limit() -> None:
-    """Two hours at the highest rate, and no window ever has more messages than its limit."""
+    """In two hours at the highest possible rate, no window has more messages than its limit."""
     clock, sent = ManualClock(), list[float]()
     pace, began = RateLimit(clock), clock.now().timestamp()
     while (now := clock.now().timestamp() - began) < 7200:
@@ -107,7 +107,7 @@ async def test_a_closure_from_before_the_clock_was_set_back_is_ignored() -> None
 
 
 async def test_the_longer_of_two_closures_counts() -> None:
-    """Two calls run at the same time, and the later response asks for the shorter wait."""
+    """If Teams asks for a long and then for a shorter wait, the long wait still counts."""
     clock = ManualClock()
     pace = RateLimit(clock)
     pace.close(CHANNEL, 600.0)

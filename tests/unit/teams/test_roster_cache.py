@@ -30,8 +30,8 @@ class Reads:
         return {HANAKO.object_id: HANAKO}
 
 
-async def test_a_read_that_an_event_overtook_is_done_again() -> None:
-    """The result of such a read may be older than the event."""
+async def test_a_read_is_repeated_if_a_membership_event_arrives_during_it() -> None:
+    """The result of the first read may be older than the event."""
     reads = Reads(overtaken=1)
 
     assert await reads.cached.get(patience=5) == {HANAKO.object_id: HANAKO}

@@ -99,7 +99,7 @@ def test_line_break_in_a_value_makes_no_second_line(json_logged: Logged) -> None
     "mark",
     ["\x1b[2K\x1b[1A", "\x9b2J", "\x00", "\x08", "\x7f", "\x0b", "\x0c", "\r", "\x85", "\u2028", "\u202e", "\u2066"],
 )
-def test_what_a_terminal_would_interpret_is_escaped(logged: Logged, mark: str) -> None:
+def test_terminal_control_characters_are_escaped(logged: Logged, mark: str) -> None:
     """Text from outside cannot erase, add or reverse a line. Other characters of every script stay."""
     structlog.get_logger().info("card_adopted", person=f"佐藤\u3000花子{mark}x")
     logging.getLogger("library").warning("what%sx", mark)

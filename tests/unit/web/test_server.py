@@ -39,7 +39,7 @@ async def test_livez_is_200_while_the_process_runs() -> None:
 
 
 @pytest.mark.parametrize(("missing", "status"), [({}, 200), ({"queue": "no answer yet"}, 503)])
-async def test_readyz_names_what_is_missing(missing: dict[str, str], status: int) -> None:
+async def test_readyz_names_the_missing_parts(missing: dict[str, str], status: int) -> None:
     """`/readyz` is 200 if no part is missing, else 503 with the names of the missing parts."""
     async with (
         _running(missing=missing) as url,

@@ -13,7 +13,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A conversation as an activity names it."""
+    """The conversation of an activity: its id, kind, team and tenant."""
 
     id: str
     """A channel's thread has `;messageid=…` at its end."""

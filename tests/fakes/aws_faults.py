@@ -1,6 +1,6 @@
 """The sandbox's AWS with faults on demand: hold, fail, lose the reply, rewrite the answer; and SSM's rate limit.
 
-Tests call the running `FaultyAws`. Everything here knows operations by name only.
+Tests call the running `FaultyAws`. This module knows operations only by their names.
 """
 
 import socket

@@ -39,7 +39,7 @@ class FakeMicrosoft:
     def __init__(
         self, people: Iterable[Person] = PEOPLE, *, now: Callable[[], float] = time.time, bot: BotRegistration = BOT
     ) -> None:
-        """Create it. `now`: Microsoft's clock. `bot`: what Microsoft knows of the bot, for example its secret."""
+        """Create it. `now`: Microsoft's clock. `bot`: the bot's registration, for example its secret."""
         self.world = TeamsWorld(people)
         self.sign_in = SignIn(bot, now=now)
         self.signer = Signer(self.sign_in)

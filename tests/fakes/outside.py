@@ -1,6 +1,6 @@
-"""Everything that outlives a process: AWS, Teams, the queue, the store, the time, and what people did.
+"""Everything that outlives a process: AWS, Teams, the queue, the store, the time, and the clicks of people.
 
-A copy of it is what a crash at that time leaves. The next process has nothing else.
+A copy is the state that a crash at that time leaves. The next process has nothing else.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The people of the tests: the sandbox's sample people, a guest, a foreigner and crowds. None of them exists."""
+"""The people of the tests: the sandbox's sample people, a guest, a person of another tenant and crowds. None of them exists."""
 
 from dataclasses import dataclass
 

@@ -26,22 +26,22 @@ _DECIDERS = (("田中 一郎", True), ("ops", False), (None, False))
 
 
 def request(**changes: object) -> CardView:
-    """Return a waiting card with everything on it."""
+    """Return the gallery's sample of a waiting card, with these fields replaced."""
     return _sample("request", CardView, changes)
 
 
 def bare_request(**changes: object) -> CardView:
-    """Return a waiting card of a request of which hardly any fact could be read."""
+    """Return a waiting card whose request has hardly any readable facts, with these fields replaced."""
     return _sample("request-bare", CardView, changes)
 
 
 def direct(**changes: object) -> DirectView:
-    """Return the direct message with everything in it."""
+    """Return the gallery's sample of a direct message, with these fields replaced."""
     return _sample("direct-message", DirectView, changes)
 
 
 def note(kind: NoteKind, **changes: object) -> NoteView:
-    """Return a note with only its required fields."""
+    """Return a note with only its required fields, unless `changes` sets more."""
     return _sample("note-ended", NoteView, {"kind": kind, **changes})
 
 

@@ -13,13 +13,13 @@ from tests.unit.aws.samples import KEY, MANY_EXAMPLES, event, mangled
 
 
 @pytest.mark.parametrize("kind", ["Approver Access Request Status Update", "Requester Access Request Status Update"])
-def test_event_names_its_request(kind: str) -> None:
+def test_event_gives_the_key_of_its_request(kind: str) -> None:
     """The event gives the key of its request: account, Region and OpsItem id. The status in an event is not trusted."""
     assert parse_event(json.dumps(event(kind, AccessRequestStatus="Approved")), "r") == Hint("r", KEY, kind)
 
 
 def test_event_of_a_failed_request_names_conflicting_policies() -> None:
-    """The names of conflicting policies are in this event and nowhere else in AWS."""
+    """AWS gives the names of conflicting policies only in this event. Entries that are not names are left out."""
     hint = parse_event(json.dumps(event(FAILED, ApplicablePolicies=["prod", "", 7, "dev"])), "r")
     assert hint == Hint("r", KEY, FAILED, ("prod", "dev"))
 
@@ -30,7 +30,7 @@ def test_other_events_have_no_conflicting_policies() -> None:
 
 
 def test_request_may_be_named_by_arn_in_resources() -> None:
-    """An event whose detail has no id may still name the OpsItem by ARN."""
+    """If the detail has no OpsItem id, the key comes from the ARN of the OpsItem in `resources`."""
     envelope = event(FAILED, OpsItemId=None)
     envelope["resources"] = [f"arn:aws:ssm:ap-northeast-1:111122223333:opsitem/{KEY.ops_item_id}"]
     assert parse_event(json.dumps(envelope), "r").key == KEY

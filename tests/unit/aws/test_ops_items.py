@@ -78,8 +78,8 @@ def test_request_with_conflicting_policies_has_an_empty_policy() -> None:
     assert parse_ops_item(ops_item(told={"approvalPolicy": None}), KEY).policy is None
 
 
-def test_replica_names_its_source() -> None:
-    """A copy in the delegated administrator account names the account of the original."""
+def test_replica_has_the_key_of_its_source() -> None:
+    """A copy in the delegated administrator account has the key of the original request."""
     requester = {
         "isReplica": "true",
         "sourceAccountId": "444455556666",
@@ -105,7 +105,7 @@ def test_replica_without_source_is_unreadable() -> None:
         (None, "arn:aws:iam::111122223333:role/Creator"),
     ],
 )
-def test_requester_is_the_most_reliable_name(requester: Any, read: str) -> None:
+def test_most_reliable_name_becomes_the_requester(requester: Any, read: str) -> None:
     """The principal's ARN comes first, then the Identity Center id, then the creator of the OpsItem."""
     item = ops_item(told={"requester": requester}, CreatedBy="arn:aws:iam::111122223333:role/Creator")
     assert parse_ops_item(item, KEY).requester == read

@@ -110,8 +110,8 @@ async def test_service_without_a_rate_is_not_limited(timeline: Timeline) -> None
     assert await turns(limiter, timeline, 50, quota=quota) == [0.0] * 50
 
 
-async def test_clicks_go_before_reconciliation_before_sweeps(timeline: Timeline) -> None:
-    """The kind of call decides, not the order of arrival: calls for a waiting person come first."""
+async def test_clicks_come_before_reconciliation_and_sweeps(timeline: Timeline) -> None:
+    """Clicks come first, then reconciliation, then sweeps, whatever the order of arrival."""
     limiter, order = RateLimiter(clock=timeline, rates={"ssm": 1.0}), list[Lane]()
 
     async def take(lane: Lane) -> None:
@@ -184,7 +184,7 @@ async def test_rate_never_falls_to_zero(timeline: Timeline) -> None:
 
 
 @pytest.mark.parametrize("lane", [Lane.CLICK, Lane.RECONCILE, Lane.SWEEP])
-async def test_wait_beyond_patience_is_refused_at_once(timeline: Timeline, lane: Lane) -> None:
+async def test_too_long_wait_for_a_quota_is_refused_at_once(timeline: Timeline, lane: Lane) -> None:
     """A caller that would wait longer than PATIENCE allows for its kind of call gets QuotaWaitTooLong at once."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     outcomes = await asyncio.gather(*(limiter.turn(OPS, lane) for _ in range(300)), return_exceptions=True)

@@ -87,7 +87,7 @@ async def test_drain_waits_for_all_runs_even_if_one_fails() -> None:
     assert isinstance(task.exception(), ValueError)
 
 
-async def test_first_of_says_which_came_first() -> None:
+async def test_first_of_returns_which_argument_ended_first() -> None:
     """The result is True if the first argument ends first, and False if the second one does."""
     event = asyncio.Event()
     assert not await first_of(event.wait(), asyncio.sleep(0))

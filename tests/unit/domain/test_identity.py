@@ -307,7 +307,7 @@ def test_address_of_several_people_identifies_no_one_in_any_domain(domains: froz
         replace(person(15), teams_id=TARO_PERSON.teams_id),
     ],
 )
-def test_every_name_of_a_record_refuses_the_requester(account: Person) -> None:
+def test_every_name_in_a_record_counts_as_the_requester(account: Person) -> None:
     """Both names in the record, and every name of the person that they match, count as the requester's."""
     names = ("tyamada@corp.example.net", "taro.yamada@example.com")
     requester = identified(USER_ID, directory=Directory((HANAKO, TARO_PERSON), names))
@@ -347,7 +347,7 @@ def test_people_entry_comes_before_the_record(text: str) -> None:
     assert (requester.person, requester.is_person(HANAKO)) == (TARO_PERSON, False)
 
 
-def test_names_of_an_earlier_read_still_refuse() -> None:
+def test_person_found_by_an_earlier_read_is_still_refused() -> None:
     """If a record can no longer be read, it identifies no one, but the person it named earlier is still refused."""
     known = identified(USER_ID, directory=Directory((TARO_PERSON,), ("t@example.com", "taro.yamada@example.com")))
     unread = identified(USER_ID, directory=Directory((TARO_PERSON,)))

@@ -156,7 +156,7 @@ def test_requester_cannot_decide_on_their_own_request(known: frozenset[str], all
     )
 
 
-def test_own_request_is_found_by_an_unidentified_name_too() -> None:
+def test_person_with_the_name_of_an_unidentified_requester_is_refused() -> None:
     """A name that the caller chose identifies no one, but the person with that name is still refused."""
     requester = Requester(
         Principal("x", PrincipalKind.OTHER), identified=False, spellings=spellings_of("hanako.sato@example.com")
@@ -167,7 +167,7 @@ def test_own_request_is_found_by_an_unidentified_name_too() -> None:
 UNIDENTIFIED = Requester(Principal("x", PrincipalKind.OTHER), identified=False, spellings=frozenset({"x"}))
 
 
-def test_unidentified_requester_could_be_the_person_who_clicks() -> None:
+def test_request_of_an_unidentified_requester_cannot_be_decided() -> None:
     """No one decides on the request of an unidentified requester, unless the setting allows it."""
     assert refusal(requester=UNIDENTIFIED) is Refusal.UNIDENTIFIED
     assert refusal(requester=UNIDENTIFIED, allow_unidentified=True) is None
@@ -315,7 +315,7 @@ OTHER_ROLE = "arn:aws:iam::111122223333:role/SomebodyElse"
         (["arn:aws:iam::444455556666:role/NodeAccessApprover"], ROLE_HERE, False),  # of another account
     ],
 )
-def test_step_of_other_roles_is_refused(listed: list[str] | None, ours: str | None, certain: bool) -> None:
+def test_step_that_lists_only_other_roles_is_refused(listed: list[str] | None, ours: str | None, certain: bool) -> None:
     """If the step certainly lists only other roles, the bot refuses, because AWS would refuse. Otherwise AWS decides."""
     roles = None if listed is None else tuple(Approver(ApproverKind.ROLE, each) for each in listed)
     asked = request(replace(level(), approvers=roles))

@@ -124,7 +124,7 @@ def test_leased_row_is_due_at_the_end_of_the_lease() -> None:
     assert renewed.requeue_at == NOW + SPAN + 10 * SECOND
 
 
-def test_requeue_under_a_lease_survives_it() -> None:
+def test_requeue_during_a_lease_is_kept() -> None:
     """A requeue during a lease is not lost when the lease is renewed or given back."""
     row = leased(ROW)
     assert row is not None
@@ -136,7 +136,7 @@ def test_requeue_under_a_lease_survives_it() -> None:
 
 
 @pytest.mark.parametrize("seconds", [60, 61, 75], ids=["at its end", "after it", "by a clock that is ahead"])
-def test_requeue_after_the_end_of_a_lease_survives_it(seconds: int) -> None:
+def test_requeue_after_the_end_of_a_lease_is_due_at_its_end_at_the_latest(seconds: int) -> None:
     """The row is due at the end of the lease at the latest, even if clocks differ or the holder is late."""
     row = leased(ROW)
     assert row is not None

@@ -204,7 +204,7 @@ def test_waiting_card_shows_what_approvers_need() -> None:
 
 
 @pytest.mark.parametrize("view", [request(), bare_request()])
-def test_buttons_carry_ids_only(view: View) -> None:
+def test_button_data_has_only_ids_and_the_verb(view: View) -> None:
     """A button's data has the ids of request and step, and for a submit button also the verb. It has nothing else."""
     made = card(view)
     data = {"request": "111122223333/ap-northeast-1/oi-f57e817742bd", "step": "Level1"}
@@ -346,7 +346,7 @@ def test_card_stays_below_the_size_limit(character: str, locale: str) -> None:
             assert "…" in shown(made)
 
 
-def test_our_own_words_are_never_cut() -> None:
+def test_words_of_the_bot_are_never_cut() -> None:
     """Times, durations and ids stay complete, however little room is left for text from outside."""
     heavy, _ = next(iter(_heaviest("😀")))
     text = shown(card(heavy))

@@ -81,7 +81,7 @@ def test_unchanged_packages_are_installed_only_once(tmp_path: Path) -> None:
     assert len(list((tmp_path / "cache").iterdir())) == 2, "no half-made folder stays behind"
 
 
-def test_failed_install_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_install_shows_the_output_of_npm_and_leaves_no_files(tmp_path: Path) -> None:
     """The message has npm's output, and the next attempt starts in an empty folder."""
     node = Node(program=tmp_path, npm=(str(program(tmp_path / "npm", "echo EINTEGRITY; exit 1")),))
     (tmp_path / "package-lock.json").write_text("{}")
@@ -109,7 +109,7 @@ def test_slower_of_two_installs_uses_the_result_of_the_faster(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: str(folder.relative_to(ROOT)))
-def test_pins_are_exact_and_name_no_address(folder: Path) -> None:
+def test_lock_files_have_exact_versions_and_no_address(folder: Path) -> None:
     """Lock files have exact versions and integrity hashes for every package, and no download address."""
     wanted = json.loads((folder / "package.json").read_text())
     lock = json.loads((folder / "package-lock.json").read_text())

@@ -9,7 +9,7 @@ from bot.store.dynamodb.store import DynamoStore
 from bot.store.sqlite.store import SqliteStore
 
 
-def test_setting_names_the_store(tmp_path: Path) -> None:
+def test_setting_selects_the_store(tmp_path: Path) -> None:
     """The setting selects a file or a table. Selecting it opens and creates nothing."""
     assert isinstance(store_at(f"sqlite:{tmp_path}/a:b.db", region=None), SqliteStore)
     assert isinstance(store_at("dynamodb:rows", region="ap-northeast-1"), DynamoStore)

@@ -47,7 +47,7 @@ async def test_thread_is_started_answered_and_updated(ms: FakeMicrosoft, edge: E
 
 
 async def test_thread_body_is_the_documented_one(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A new thread names the bot, the channel and the tenant (as `tenantId`)."""
+    """The body has the ids of bot, channel and tenant, and the first message."""
     await edge.connector.create_channel_thread(ms.service_url, channel=LEADS, tenant_id=TENANT_ID, activity=TEXT)
 
     [call] = ms.faults.matching("POST", "/v3/conversations$")
@@ -72,7 +72,7 @@ async def test_personal_chat_is_the_same_every_time(member: str, ms: FakeMicroso
 
 
 async def test_personal_chat_body_is_the_documented_one(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A new 1:1 conversation names the bot, the person and, in both places, the tenant."""
+    """The body has the ids of the bot and the person and, in two places, the id of the tenant."""
     await edge.connector.create_personal_conversation(ms.service_url, member=HANAKO.id, tenant_id=TENANT_ID)
 
     [call] = ms.faults.matching("POST", "/v3/conversations$")

@@ -109,7 +109,7 @@ def test_a_missing_step_and_comment_are_empty() -> None:
     assert (click.step, click.comment) == ("", "")
 
 
-def test_the_card_that_was_clicked_is_named() -> None:
+def test_a_click_has_the_id_of_its_card() -> None:
     """The card's id is in `replyToId`, also in a thread. Without this member the click has no card id."""
     assert read_click(_invoke(reply_to="77")).activity_id == "77"
     assert read_click(_submitted({**DATA, "verb": "approve"})).activity_id is None

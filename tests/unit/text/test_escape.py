@@ -75,7 +75,7 @@ def test_cut_never_exceeds_its_limit(text: str, limit: int) -> None:
     assert len(cut(text, limit)) <= limit
 
 
-def test_prose_is_limited_in_lines_and_says_so() -> None:
+def test_prose_is_limited_in_lines_and_marked_as_shortened() -> None:
     """Many line ends cannot make a card endless, and the reader sees that the text was shortened."""
     assert prose("a\n\n \nb\r\nc", limit=20) == Prose(("a", "b", "c"))
     assert prose("\n".join("abcdef"), limit=99, most=3) == Prose(("a", "b", "…"), shortened=True)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from bot.concurrency.backoff import backoff
 from bot.domain.claims import has_room
 from bot.domain.decision import TRANSITIONS, Decision, DecisionEvent, DecisionState, IllegalTransition, Outcome
 from bot.domain.record import Record
@@ -60,14 +61,14 @@ class Signalling:
 
     async def carry(self, key: RequestKey, decision_id: str) -> Record:
         """Work on a decision until it is settled or unknown. Returns the row as it is then."""
-        attempt, pause = SignalAttempt(self._services, key, decision_id), FIRST_PAUSE
+        attempt, failures = SignalAttempt(self._services, key, decision_id), 0
         while True:
             record = await attempt.run()
             decision = record.decision(decision_id)
             if decision is None or decision.state is not DecisionState.CLAIMED:
                 return record
-            await self._services.clock.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            await self._services.clock.sleep(backoff(failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE))
+            failures += 1
 
 
 class SignalAttempt:

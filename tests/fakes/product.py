@@ -61,6 +61,7 @@ class Product:
     changed: dict[str, Any] = field(default_factory=dict)
     """Settings that a test changes. None: the setting is not given at all."""
     bot_url: str = field(init=False, default="")
+    program: Program | None = field(init=False, default=None)  # while the bot runs
 
     @property
     def file(self) -> Path:
@@ -95,7 +96,7 @@ class Product:
         configuration: Configuration = parse_configuration(self.toml.encode())
         stopping = asyncio.Event()
         async with build(self.settings(), configuration, stopping) as program:
-            self.bot_url = f"http://127.0.0.1:{program.sockets[0].port}"
+            self.bot_url, self.program = f"http://127.0.0.1:{program.sockets[0].port}", program
             task = asyncio.create_task(run(program, stopping))
             try:
                 yield program
@@ -103,6 +104,7 @@ class Product:
                 stopping.set()
                 self.aws.events.send(END_OF_POLL)
                 await task
+                self.program = None
 
     # --- what people do
 
@@ -141,6 +143,16 @@ class Product:
     def replies(self, card: Message) -> list[Message]:
         """Return the replies in a card's thread."""
         return [each for each in self.microsoft.posted(f"{APPROVERS};messageid={card.root}") if each.id != card.root]
+
+    async def direct_message(self, person: Person) -> Message:
+        """Wait for the first direct message to a person, and until the bot has stored its conversation.
+
+        A click that comes earlier is refused, because the bot does not know the chat yet.
+        """
+        await self.until(lambda: bool(self.direct_messages(person)))
+        assert self.program is not None
+        await self.program.services.reconcile_loop.drain()
+        return self.direct_messages(person)[0]
 
     def direct_messages(self, person: Person) -> list[Message]:
         """Return the direct messages to a person."""

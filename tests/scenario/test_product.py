@@ -217,8 +217,7 @@ async def test_requester_cancels_from_their_own_chat(world: Product) -> None:
     request = await waiting(world)
     async with world.running():
         card = _copy(await world.card(request))
-        await world.until(lambda: bool(world.direct_messages(TARO)))
-        (message,) = world.direct_messages(TARO)
+        message = await world.direct_message(TARO)
         answer = await world.click(TARO, message, "cancel")
         assert "Your request was cancelled." in shown(answer["value"])
         await world.until(lambda: "Cancelled by" in str(world.cards(request)[0].card))
@@ -237,9 +236,9 @@ async def test_cancellation_with_a_lost_reply_is_sent_once(world: Product) -> No
     """The state in AWS settles the cancellation, and the card names the person."""
     request = await waiting(world)
     async with world.running():
-        await world.until(lambda: bool(world.direct_messages(TARO)))
+        message = await world.direct_message(TARO)
         world.aws.faults.lose_reply("StopAutomationExecution", how=Loss.CLOSED)
-        await world.click(TARO, world.direct_messages(TARO)[0], "cancel")
+        await world.click(TARO, message, "cancel")
         await world.until(lambda: "Cancelled by" in str(world.cards(request)[0].card))
     assert len(world.aws.calls("StopAutomationExecution")) == 1
 
@@ -249,8 +248,7 @@ async def test_forged_cancellations_are_refused(world: Product) -> None:
     request = await waiting(world)
     async with world.running():
         card = await world.card(request)
-        await world.until(lambda: bool(world.direct_messages(TARO)))
-        message = world.direct_messages(TARO)[0]
+        message = await world.direct_message(TARO)
         for who, place in ((HANAKO, card), (TARO, card), (HANAKO, message)):
             forged = world.microsoft.pressed(who, message, "cancel")
             forged["conversation"] = world.microsoft.pressed(who, place, "approve" if place is card else "cancel")[

@@ -17,9 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 MESSAGES: Final = "/api/messages"
 LARGEST_REQUEST: Final = 1024 * 1024  # bytes; a second limit behind the handler's own, which is lower
 SHUTDOWN_TIMEOUT: Final = 3.0  # seconds for open requests, twice: aiohttp waits, cancels, and waits again
-IDLE_TIME: Final = (
-    75.0  # seconds to receive a request's head; longer than load balancers keep idle connections (ALB: 60)
-)
+IDLE_TIME: Final = 75.0  # seconds until an idle connection is closed; load balancers close theirs first (ALB: 60)
 LINGERING_TIME: Final = 1.0  # seconds to read on after refusing a body, so that the sender receives the refusal
 
 MessageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -17,6 +17,7 @@ from bot.teams.inbound.adapter import TeamsAdapter, Turn
 from bot.teams.inbound.keys import KeysUnavailable
 from bot.teams.inbound.tokens import TokenRefused, TokenVerifier, VerifiedToken
 from bot.teams.wire.activity import Inbound, NotAnActivity, parse
+from bot.teams.wire.outgoing import Json, error_answer
 
 LARGEST_BODY: Final = 256 * 1024  # bytes; Teams sends less than 100 KB
 BODY_LIMIT: Final = 10.0  # seconds to receive the body; Teams waits as long for a response
@@ -114,9 +115,8 @@ def _check_head(request: web.Request) -> None:
     if request.content_type != "application/json":
         raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not_json")
     if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise _Refused(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "compressed"
-        )  # Teams does not compress; a decompression bomb would be
+        # Teams does not compress its requests, and a small compressed body could fill the memory.
+        raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "compressed")
     if (request.content_length or 0) > LARGEST_BODY:
         raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large")
 
@@ -158,7 +158,7 @@ def _answer(kind: str, status: int, body: Any) -> web.Response:
     if kind != INVOKE:
         return web.Response()
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _json(HTTPStatus.OK, _error_card(status))
+        return _json(HTTPStatus.OK, _error_body(status))
     return web.Response(status=status) if body is None else _json(status, body)
 
 
@@ -166,7 +166,7 @@ def _overloaded(kind: str) -> web.Response:
     """Refuse an activity before any work: a click gets a message, other activities a 429 so that Teams retries."""
     log.warning("activity_turned_away", activity_type=kind)
     if kind == INVOKE:
-        return _json(HTTPStatus.OK, _error_card(HTTPStatus.TOO_MANY_REQUESTS))
+        return _json(HTTPStatus.OK, _error_body(HTTPStatus.TOO_MANY_REQUESTS))
     status = HTTPStatus.TOO_MANY_REQUESTS
     return _json(status, {"error": status.phrase}, {"Retry-After": "1"})
 
@@ -175,18 +175,13 @@ _ERRORS: Mapping[int, tuple[int, str, str]] = {
     HTTPStatus.NOT_IMPLEMENTED: (400, "NotSupported", "This is not something the bot can do."),
     HTTPStatus.TOO_MANY_REQUESTS: (500, "Overloaded", "The bot is very busy. Nothing was sent; please press again."),
 }
+"""Status, code and text of the error in the response body, by the HTTP status of the turn."""
 _FAILED = (500, "InternalServerError", "The bot could not finish this. Please look at the card again in a moment.")
-"""Status, code and text of the protocol's error response, by the HTTP status of the turn.
-https://learn.microsoft.com/adaptive-cards/authoring-cards/universal-action-model#response-format"""
 
 
-def _error_card(status: int) -> Mapping[str, Any]:
-    code, name, message = _ERRORS.get(status, _FAILED)
-    return {
-        "statusCode": code,
-        "type": "application/vnd.microsoft.error",
-        "value": {"code": name, "message": message},
-    }
+def _error_body(turn_status: int) -> Json:
+    status, code, message = _ERRORS.get(turn_status, _FAILED)
+    return error_answer(code, message, status=status)
 
 
 def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -12,7 +12,7 @@ import aiohttp
 from bot.ports.clock import Clock
 from bot.teams.login.client_authentication import ClientAuthentication
 from bot.teams.login.clouds import PUBLIC
-from bot.teams.login.token_response import TokenResponse, read_token_response, refusal
+from bot.teams.login.token_response import TokenResponse, read_token_response
 from bot.teams.net.addresses import checked
 from bot.teams.net.session import read_bounded
 from bot.teams.wire.errors import ConnectorRefused
@@ -54,6 +54,4 @@ class Entra:
         form = {**grant, **await self._authentication.form()}
         async with self._session.post(self._address, data=form, allow_redirects=False) as answer:
             raw = await read_bounded(answer)
-            if answer.status != 200:
-                raise refusal(answer.status, raw, transient=_TRANSIENT)
-            return read_token_response(raw, now=self._clock.epoch())
+            return read_token_response(answer.status, raw, transient=_TRANSIENT, now=self._clock.epoch())

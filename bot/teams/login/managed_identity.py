@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from bot.ports.clock import Clock
 from bot.teams.login.clouds import PUBLIC
-from bot.teams.login.token_response import TokenResponse, read_token_response, refusal
+from bot.teams.login.token_response import TokenResponse, read_token_response
 from bot.teams.net.addresses import checked, is_on_this_link
 from bot.teams.net.session import read_bounded
 
@@ -66,6 +66,4 @@ class ManagedIdentity:
         headers = self._address.headers()
         async with self._session.get(self._address.url, params=query, headers=headers, allow_redirects=False) as answer:
             raw = await read_bounded(answer)
-            if answer.status != 200:
-                raise refusal(answer.status, raw, transient=_TRANSIENT)
-            return read_token_response(raw, now=self._clock.epoch())
+            return read_token_response(answer.status, raw, transient=_TRANSIENT, now=self._clock.epoch())

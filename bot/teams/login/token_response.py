@@ -36,8 +36,13 @@ class TokenSource(Protocol):
         """
 
 
-def read_token_response(raw: bytes, *, now: float) -> TokenResponse:
-    """Return the token in a response with status 200. Raises ValueError if there is none."""
+def read_token_response(status: int, raw: bytes, *, transient: frozenset[int], now: float) -> TokenResponse:
+    """Return the token in a response. `transient`: statuses below 500 that do not mean a refusal of the app.
+
+    Raises ConnectorRefused or ConnectorUnavailable for a status other than 200, ValueError for a body without a token.
+    """
+    if status != 200:
+        raise _refusal(status, raw, transient)
     body = _body(raw)
     token = body.get("access_token")
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
@@ -45,8 +50,7 @@ def read_token_response(raw: bytes, *, now: float) -> TokenResponse:
     return TokenResponse(SecretStr(token), _seconds(body, now))
 
 
-def refusal(status: int, raw: bytes, *, transient: frozenset[int]) -> ConnectorError:
-    """Return the error for a status other than 200. `transient`: statuses below 500 that do not refuse the app."""
+def _refusal(status: int, raw: bytes, transient: frozenset[int]) -> ConnectorError:
     code = _code(raw)
     if 400 <= status < 500 and status not in transient:
         # a wrong secret, assertion, app, identity or tenant

@@ -31,12 +31,9 @@ from bot.teams.wire.errors import (
 ATTEMPTS: Final = 3  # per call; after that the caller tries again later, from its row
 FIRST_PAUSE: Final = 0.3  # seconds before the second attempt, doubled before the third; with jitter
 LONGEST_WAIT: Final = 1.0  # seconds; callers hold a lease, and must not sleep for long under it
-REPEATABLE_TIMEOUT: Final = aiohttp.ClientTimeout(
-    total=6, sock_connect=3
-)  # seconds; may be short: the call is repeated
-POST_TIMEOUT: Final = aiohttp.ClientTimeout(
-    total=15, sock_connect=3
-)  # seconds; long: a post that timed out is ambiguous
+# Seconds. Repeatable calls may time out early. A post waits longer, because a post that timed out is ambiguous.
+REPEATABLE_TIMEOUT: Final = aiohttp.ClientTimeout(total=6, sock_connect=3)
+POST_TIMEOUT: Final = aiohttp.ClientTimeout(total=15, sock_connect=3)
 
 log = structlog.get_logger(__name__)
 

@@ -4,6 +4,7 @@ https://learn.microsoft.com/microsoftteams/platform/bots/build-conversational-ca
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -133,15 +134,18 @@ def _word(code: str) -> str:
 
 def retry_after(value: str | None, *, now: datetime) -> float | None:
     """Return the seconds of a `Retry-After` header (number or date), bounded; None if missing or unreadable."""
-    if value is None:
+    seconds = None if value is None else _seconds(value, now)
+    if seconds is None or math.isnan(seconds):
         return None
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+def _seconds(value: str, now: datetime) -> float | None:
     with suppress(ValueError):
-        seconds = float(value)
-        return min(max(seconds, 0.0), LONGEST_RETRY_AFTER) if seconds == seconds else None  # noqa: PLR0124 - NaN
+        return float(value)
     with suppress(ValueError):
         moment = parsedate_to_datetime(value)
-        seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
-        return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+        return (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
     return None
 
 

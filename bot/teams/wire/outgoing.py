@@ -40,6 +40,6 @@ def text_answer(text: str) -> Json:
     return {"statusCode": 200, "type": TEXT, "value": text}
 
 
-def error_answer(code: str, message: str) -> Json:
-    """Return the response that shows an error on the card."""
-    return {"statusCode": 400, "type": ERROR, "value": {"code": code, "message": message}}
+def error_answer(code: str, message: str, *, status: int = 400) -> Json:
+    """Return the response that shows an error on the card. `status`: 400 for an invalid click, 500 for a failure."""
+    return {"statusCode": status, "type": ERROR, "value": {"code": code, "message": message}}

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -16,34 +15,15 @@ from bot.domain.request import RequestKey, Verdict
 from bot.ports.aws import RoleSession, Signal
 from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, REGION
 from bot.telemetry import Telemetry
-from tests.contract.scene import Asked, HandClock, Scene, staged
+from tests.contract.scene import Asked, Scene, staged
 
 UNPACED: dict[str, float] = {}
 HANAKO = "hanako.sato@example.com"
 
 
 @dataclass(frozen=True, slots=True)
-class SceneClock:
-    """`ports.clock.Clock` backed by a manual clock. `sleep` advances it and does not wait."""
-
-    hand: HandClock
-
-    def now(self) -> datetime:
-        """Return the current time."""
-        return self.hand()
-
-    def epoch(self) -> float:
-        """Return the time in seconds since 1970."""
-        return self.now().timestamp()
-
-    async def sleep(self, seconds: float) -> None:
-        """Move the clock."""
-        self.hand.move(seconds=seconds)
-
-
-@dataclass(frozen=True, slots=True)
 class Watched:
-    """An entry of [[accounts]]."""
+    """An entry of [[accounts]] in node-access.toml: an account, and the role that reads it."""
 
     id: str
     reader_role: str | None = None
@@ -76,7 +56,7 @@ async def aws_side(scene: Any, **arguments: Any) -> AsyncIterator[AwsSide]:
         "region": REGION,
         "accounts": (),
         "queue_url": None,
-        "clock": SceneClock(scene.clock),
+        "clock": scene.clock,
         "telemetry": unheard(),
         "rates": UNPACED,
     }

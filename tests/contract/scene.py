@@ -20,17 +20,29 @@ ALWAYS_FREE = "10.0.0.1"  # moto lets several nodes share an address
 
 
 class HandClock:
-    """A clock that only `move` advances."""
+    """`ports.clock.Clock` that a test moves. `sleep` moves it too and does not wait. Calling it returns the time."""
 
     def __init__(self) -> None:
         self.moment = datetime(2026, 4, 1, 9, 30, tzinfo=UTC)
 
     def __call__(self) -> datetime:
+        """Return the current time: the sandbox takes its clock as a function."""
+        return self.moment
+
+    def now(self) -> datetime:
         """Return the current time."""
         return self.moment
 
+    def epoch(self) -> float:
+        """Return the time in seconds since 1970."""
+        return self.moment.timestamp()
+
+    async def sleep(self, seconds: float) -> None:
+        """Move the clock."""
+        self.move(seconds=seconds)
+
     def move(self, **delta: float) -> None:
-        """Let time pass."""
+        """Move the clock forward, by the arguments of a timedelta."""
         self.moment += timedelta(**delta)
 
 

@@ -13,7 +13,7 @@ from bot.domain.request import Status, Verdict, Withdrawal
 from bot.ports.aws import AwsUnavailable, RoleSession, Signal, SignalLost, SignalRefused, SignalThrottled
 from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, CANCELLER_ROLE, LEAD_ROLE
 from tests.contract import gateway
-from tests.contract.gateway import HANAKO, SceneClock, aws_side, environment, key_of, signal_of, unheard
+from tests.contract.gateway import HANAKO, aws_side, environment, key_of, signal_of, unheard
 from tests.contract.scene import Scene, signal
 from tests.fakes.aws_faults import Loss
 
@@ -276,7 +276,7 @@ async def test_signal_that_was_not_sent_may_be_repeated(scene: Scene) -> None:
             region="ap-northeast-1",
             accounts=(),
             queue_url=None,
-            clock=SceneClock(scene.clock),
+            clock=scene.clock,
             telemetry=unheard(),
         ) as side:
             with pytest.raises(SignalThrottled):

@@ -166,16 +166,22 @@ async def test_unsigned_junk_is_answered_401_before_it_is_read(ms: FakeMicrosoft
     assert status == 401
 
 
-async def test_unsent_body_ends_with_the_connection(ms: FakeMicrosoft) -> None:
-    """A client that announces a body and disconnects leaves nothing behind but its broken connection."""
-    head = (
+async def _send_partly(ms: FakeMicrosoft, url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a connection, announce a body of 100 bytes, and send its first byte."""
+    request = (
         "POST /api/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         f"Authorization: {ms.signer.header(ms.service_url)}\r\nContent-Length: 100\r\n\r\n{{"
     )
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    writer.write(request.encode())
+    await writer.drain()
+    return reader, writer
+
+
+async def test_client_that_disconnects_inside_a_body_does_not_affect_the_next_request(ms: FakeMicrosoft) -> None:
+    """Its own activity runs no turn. The next activity is answered as usual."""
     async with running_edge(ms) as edge:
-        _, writer = await asyncio.open_connection("127.0.0.1", int(edge.url.rpartition(":")[2]))
-        writer.write(head.encode())
-        await writer.drain()
+        _, writer = await _send_partly(ms, edge.url)
         writer.close()
         await writer.wait_closed()
 
@@ -187,13 +193,8 @@ async def test_unsent_body_ends_with_the_connection(ms: FakeMicrosoft) -> None:
 async def test_body_that_does_not_arrive_is_answered_408(ms: FakeMicrosoft, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client has ten seconds to send an announced body."""
     monkeypatch.setattr(endpoint, "BODY_LIMIT", 0.05)
-    head = (
-        "POST /api/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        f"Authorization: {ms.signer.header(ms.service_url)}\r\nContent-Length: 100\r\n\r\n{{"
-    )
     async with running_edge(ms) as edge:
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(edge.url.rpartition(":")[2]))
-        writer.write(head.encode())
+        reader, writer = await _send_partly(ms, edge.url)
         answer = await reader.readline()
         writer.close()
         await writer.wait_closed()

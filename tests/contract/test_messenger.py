@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +44,8 @@ class Room:
     urls: ServiceUrls
 
 
-@asynccontextmanager
-async def _room() -> AsyncIterator[Room]:
+@pytest.fixture
+async def room() -> AsyncIterator[Room]:
     async with FakeMicrosoft() as ms, running_edge(ms) as edge:
         ms.world.conversations[GROUP] = Conversation(Place(id=GROUP, kind="groupChat"), list(PEOPLE))
         store, clock = MemoryStore(), ManualClock()
@@ -65,12 +64,6 @@ async def _room() -> AsyncIterator[Room]:
             clock,
             urls,
         )
-
-
-@pytest.fixture
-async def room() -> AsyncIterator[Room]:
-    async with _room() as ready:
-        yield ready
 
 
 # --- places
@@ -383,28 +376,34 @@ async def test_a_failed_request_for_a_personal_chat_closes_it(room: Room) -> Non
     await room.messenger.direct(Person(HANAKO.object_id, TENANT_ID, teams_id=HANAKO.id), _message())
 
 
-@pytest.mark.parametrize(("act", "ambiguous"), [("post", True), ("update", False), ("reply", True), ("direct", False)])
-async def test_no_call_outlasts_the_lease_of_its_caller(room: Room, act: str, ambiguous: bool) -> None:
-    """A slow call raises unavailable in time, and its conversation is closed for a while.
-
-    A direct message whose chat was still being requested cannot have arrived.
-    """
-    posted = await room.messenger.post(APPROVERS, _message())
-    acts: dict[str, Callable[[], Awaitable[object]]] = {
+def _operations(room: Room, posted: Posted) -> dict[str, Callable[[], Awaitable[object]]]:
+    """Return the four operations of the port by name; those that need a message use `posted`."""
+    return {
         "post": lambda: room.messenger.post(APPROVERS, _message()),
         "update": lambda: room.messenger.update(posted, _message()),
         "reply": lambda: room.messenger.reply(posted, _message()),
         "direct": lambda: room.messenger.direct(TARO_PERSON, _message()),
     }
+
+
+@pytest.mark.parametrize(
+    ("operation", "ambiguous"), [("post", True), ("update", False), ("reply", True), ("direct", False)]
+)
+async def test_no_call_outlasts_the_lease_of_its_caller(room: Room, operation: str, ambiguous: bool) -> None:
+    """A slow call raises unavailable in time, and its conversation is closed for a while.
+
+    A direct message whose chat was still being requested cannot have arrived.
+    """
+    call = _operations(room, await room.messenger.post(APPROVERS, _message()))[operation]
     room.ms.hold("*", "/v3/", times=None)
     room.messenger._patience = 0.0
     with pytest.raises(ChatUnavailable) as caught:
-        await acts[act]()
+        await call()
 
     assert (caught.value.code, caught.value.ambiguous) == ("too_slow", ambiguous)
     room.messenger._patience = PATIENCE
     with pytest.raises(ChatThrottled):
-        await acts[act]()
+        await call()
 
 
 def test_a_call_and_its_retries_fit_into_the_lease() -> None:
@@ -415,7 +414,7 @@ def test_a_call_and_its_retries_fit_into_the_lease() -> None:
 # --- errors
 
 
-@pytest.mark.parametrize("act", ["post", "update", "reply", "direct"])
+@pytest.mark.parametrize("operation", ["post", "update", "reply", "direct"])
 @pytest.mark.parametrize(
     "fault",
     [
@@ -435,21 +434,15 @@ def test_a_call_and_its_retries_fit_into_the_lease() -> None:
         {"drop": "after"},
     ],
 )
-async def test_any_response_ends_well_or_in_a_declared_error(room: Room, act: str, fault: dict[str, Any]) -> None:
-    """Every operation succeeds or raises one of the port's three errors."""
-    posted = await room.messenger.post(APPROVERS, _message())
-    acts: dict[str, Callable[[], Awaitable[object]]] = {
-        "post": lambda: room.messenger.post(APPROVERS, _message()),
-        "update": lambda: room.messenger.update(posted, _message()),
-        "reply": lambda: room.messenger.reply(posted, _message()),
-        "direct": lambda: room.messenger.direct(TARO_PERSON, _message()),
-    }
+async def test_any_response_is_a_success_or_a_declared_error(room: Room, operation: str, fault: dict[str, Any]) -> None:
+    """Each operation succeeds or raises one of the port's three errors. Only an update succeeds without an id."""
+    call = _operations(room, await room.messenger.post(APPROVERS, _message()))[operation]
     room.ms.fault("*", "/v3/", times=None, **fault)
     try:
-        await acts[act]()
+        await call()
     except (ChatThrottled, ChatUnavailable, ChatRefused):
         return
-    assert act == "update"
+    assert operation == "update"
     assert fault == {"status": 201, "body": "{}"}  # an update was accepted; Teams returns no id for it
 
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.teams.net.session import READ_LIMIT
 from tests.fakes.edge import Edge, Ticker, running_edge
+from tests.fakes.listening import listening
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, HANAKO, ICHIRO, MEI, TENANT_ID, crowd
 from tests.fakes.teams_world import APPROVERS, LEADS
@@ -295,17 +296,12 @@ async def stranger() -> AsyncIterator[tuple[str, list[str]]]:
     """A server that records every Authorization header that it receives."""
     heard: list[str] = []
 
-    async def listen(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.Response:
         heard.append(request.headers.get("Authorization", ""))
         return web.json_response({"id": "x"}, status=201)
 
-    app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", listen)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/", heard
-    await runner.cleanup()
+    async with listening(handle) as port:
+        yield f"http://127.0.0.1:{port}/", heard
 
 
 async def test_unlisted_host_gets_nothing(ms: FakeMicrosoft, clock: Ticker, stranger: tuple[str, list[str]]) -> None:
@@ -353,8 +349,8 @@ async def test_proxy_of_the_environment_is_used(ms: FakeMicrosoft, clock: Ticker
         await writer.drain()
         writer.close()
 
-    listening = await asyncio.start_server(proxy, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
+    proxy_server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    port = proxy_server.sockets[0].getsockname()[1]
     async with running_edge(ms, clock=clock, hosts=("connector.example.com",)) as edge:
         await edge.credentials.bearer()
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
@@ -362,8 +358,8 @@ async def test_proxy_of_the_environment_is_used(ms: FakeMicrosoft, clock: Ticker
             await edge.connector.post_to_conversation(
                 "https://connector.example.com/", conversation=APPROVERS, activity=TEXT
             )
-    listening.close()
-    await listening.wait_closed()
+    proxy_server.close()
+    await proxy_server.wait_closed()
 
     assert asked
     assert all(line.startswith(b"CONNECT connector.example.com:443") for line in asked)

@@ -9,40 +9,40 @@ from tests.fakes.clock import ManualClock
 CHANNEL = "19:approvers@thread.tacv2"
 
 
-def _refused(pace: RateLimit, conversation: str = CHANNEL) -> float:
+def _refused(limit: RateLimit, conversation: str = CHANNEL) -> float:
     with pytest.raises(ChatThrottled) as caught:
-        pace.take(conversation)
+        limit.take(conversation)
     return caught.value.retry_after
 
 
 def test_the_eighth_message_in_a_second_is_throttled() -> None:
     """The error has the seconds to wait. The limiter itself does not sleep."""
-    pace = RateLimit(ManualClock())
+    limit = RateLimit(ManualClock())
     for _ in range(7):
-        pace.take(CHANNEL)
+        limit.take(CHANNEL)
 
-    assert _refused(pace) == pytest.approx(1.0)
+    assert _refused(limit) == pytest.approx(1.0)
 
 
 async def test_a_throttled_message_fits_after_retry_after() -> None:
     """After `retry_after` seconds, the message is accepted and counted."""
     clock = ManualClock()
-    pace = RateLimit(clock)
+    limit = RateLimit(clock)
     for _ in range(7):
-        pace.take(CHANNEL)
-    await clock.advance(_refused(pace))
-    pace.take(CHANNEL)
+        limit.take(CHANNEL)
+    await clock.advance(_refused(limit))
+    limit.take(CHANNEL)
 
-    assert _refused(pace) == pytest.approx(1.0)  # eight in two seconds is the next limit
+    assert _refused(limit) == pytest.approx(1.0)  # eight in two seconds is the next limit
 
 
 async def test_no_window_ever_exceeds_its_limit() -> None:
     """In two hours at the highest possible rate, no window has more messages than its limit."""
     clock, sent = ManualClock(), list[float]()
-    pace, began = RateLimit(clock), clock.now().timestamp()
+    limit, began = RateLimit(clock), clock.now().timestamp()
     while (now := clock.now().timestamp() - began) < 7200:
         try:
-            pace.take(CHANNEL)
+            limit.take(CHANNEL)
             sent.append(now)
         except ChatThrottled as throttled:
             await clock.advance(throttled.retry_after)
@@ -54,76 +54,76 @@ async def test_no_window_ever_exceeds_its_limit() -> None:
 
 def test_conversations_do_not_slow_each_other() -> None:
     """Messages are counted separately for each conversation."""
-    pace = RateLimit(ManualClock())
+    limit = RateLimit(ManualClock())
     for _ in range(7):
-        pace.take(CHANNEL)
+        limit.take(CHANNEL)
 
-    pace.take("19:leads@thread.tacv2")
+    limit.take("19:leads@thread.tacv2")
 
 
 async def test_nothing_passes_while_teams_throttles() -> None:
     """After a 429, no message is sent to the conversation for the seconds of `Retry-After`."""
     clock = ManualClock()
-    pace = RateLimit(clock)
-    pace.close(CHANNEL, 12.0)
+    limit = RateLimit(clock)
+    limit.close(CHANNEL, 12.0)
 
-    assert _refused(pace) == pytest.approx(12.0)
+    assert _refused(limit) == pytest.approx(12.0)
     await clock.advance(12.0)
-    pace.take(CHANNEL)
+    limit.take(CHANNEL)
 
 
 def test_a_refused_message_is_not_counted() -> None:
     """Trying too early does not make the wait longer."""
-    pace = RateLimit(ManualClock())
+    limit = RateLimit(ManualClock())
     for _ in range(7):
-        pace.take(CHANNEL)
+        limit.take(CHANNEL)
 
-    assert [_refused(pace) for _ in range(50)] == [pytest.approx(1.0)] * 50
+    assert [_refused(limit) for _ in range(50)] == [pytest.approx(1.0)] * 50
 
 
 async def test_a_clock_that_is_set_back_does_not_lengthen_a_wait() -> None:
     """The wait is never longer than the window."""
     late = ManualClock()
     await late.advance(86400)
-    pace = RateLimit(late)
+    limit = RateLimit(late)
     for _ in range(7):
-        pace.take(CHANNEL)
-    pace._clock = ManualClock()
+        limit.take(CHANNEL)
+    limit._clock = ManualClock()
 
-    assert _refused(pace) <= 2.0
+    assert _refused(limit) <= 2.0
 
 
 async def test_a_closure_from_before_the_clock_was_set_back_is_ignored() -> None:
     """Teams throttles for five seconds, then the clock is set back by a day. Later throttling still counts."""
     late = ManualClock()
     await late.advance(86400)
-    pace = RateLimit(late)
-    pace.close(CHANNEL, 5.0)
-    pace._clock = ManualClock()
+    limit = RateLimit(late)
+    limit.close(CHANNEL, 5.0)
+    limit._clock = ManualClock()
 
-    pace.take(CHANNEL)
-    pace.close(CHANNEL, LONGEST_CLOSED)
-    assert _refused(pace) == pytest.approx(LONGEST_CLOSED)
+    limit.take(CHANNEL)
+    limit.close(CHANNEL, LONGEST_CLOSED)
+    assert _refused(limit) == pytest.approx(LONGEST_CLOSED)
 
 
 async def test_the_longer_of_two_closures_counts() -> None:
     """If Teams asks for a long and then for a shorter wait, the long wait still counts."""
     clock = ManualClock()
-    pace = RateLimit(clock)
-    pace.close(CHANNEL, 600.0)
-    pace.close(CHANNEL, 1.0)
+    limit = RateLimit(clock)
+    limit.close(CHANNEL, 600.0)
+    limit.close(CHANNEL, 1.0)
     await clock.advance(2.0)
 
-    assert _refused(pace) == pytest.approx(598.0)
+    assert _refused(limit) == pytest.approx(598.0)
 
 
 async def test_all_conversations_together_keep_below_the_limit_of_the_app() -> None:
     """The bot may send forty messages a second in total. The next one raises an error with the seconds to wait."""
     clock = ManualClock()
-    pace = RateLimit(clock)
+    limit = RateLimit(clock)
     for number in range(OVERALL[0][1]):
-        pace.take(f"19:{number}@thread.tacv2")
+        limit.take(f"19:{number}@thread.tacv2")
 
-    assert _refused(pace) == pytest.approx(1.0)
+    assert _refused(limit) == pytest.approx(1.0)
     await clock.advance(1.0)
-    pace.take(CHANNEL)
+    limit.take(CHANNEL)

@@ -84,7 +84,7 @@ async def test_throttling_does_not_last_longer_after_the_clock_is_set_back() -> 
             raise ConnectorThrottled(1.0)
         return {}
 
-    cached = RosterCache(read, clock=clock, conversation="19:approvers@thread.tacv2")
+    cached = RosterCache(read, clock=clock, conversation=CHANNEL)
     with pytest.raises(RosterUnavailable):
         await cached.get(patience=1)
     clock.set_to(clock.now() - timedelta(hours=1))
@@ -100,7 +100,7 @@ async def test_a_roster_does_not_last_longer_after_the_clock_is_set_back() -> No
         asked.append(clock.now())
         return {}
 
-    cached = RosterCache(read, clock=clock, conversation="19:approvers@thread.tacv2")
+    cached = RosterCache(read, clock=clock, conversation=CHANNEL)
     await cached.get(patience=1)
     clock.set_to(clock.now() - timedelta(hours=1))
     await clock.advance(600)
@@ -116,5 +116,5 @@ async def test_a_roster_is_used_after_the_clock_is_set_back_during_its_read() ->
         clock.set_to(clock.now() - timedelta(seconds=1))
         return {}
 
-    cached = RosterCache(read, clock=clock, conversation="19:approvers@thread.tacv2")
+    cached = RosterCache(read, clock=clock, conversation=CHANNEL)
     assert await cached.get(patience=1) == {}

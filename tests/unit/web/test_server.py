@@ -16,15 +16,16 @@ async def _echo(request: web.Request) -> web.StreamResponse:
     return web.Response(body=await request.read())
 
 
-@asynccontextmanager
-async def _running(
-    *, messages: server.MessageHandler = _echo, missing: Mapping[str, str] | None = None
-) -> AsyncIterator[str]:
+def _app(*, messages: server.MessageHandler = _echo, missing: Mapping[str, str] | None = None) -> web.Application:
     async def ready() -> Mapping[str, str]:
         return missing or {}
 
-    app = server.build_app(messages=messages, ready=ready)
-    async with server.listen(app, host="127.0.0.1", port=0) as listening:
+    return server.build_app(messages=messages, ready=ready)
+
+
+@asynccontextmanager
+async def _running(missing: Mapping[str, str] | None = None) -> AsyncIterator[str]:
+    async with server.listen(_app(missing=missing), host="127.0.0.1", port=0) as listening:
         yield f"http://127.0.0.1:{listening.port}"
 
 
@@ -75,11 +76,10 @@ async def test_close_waits_for_open_requests() -> None:
         await go_on.wait()
         return web.Response(text="finished")
 
-    async def ready() -> Mapping[str, str]:
-        return {}
-
-    app = server.build_app(messages=slow, ready=ready)
-    async with server.listen(app, host="127.0.0.1", port=0) as listening, aiohttp.ClientSession() as http:
+    async with (
+        server.listen(_app(messages=slow), host="127.0.0.1", port=0) as listening,
+        aiohttp.ClientSession() as http,
+    ):
         asked = asyncio.create_task(http.post(f"http://127.0.0.1:{listening.port}/api/messages", data=b"{}"))
         await arrived.wait()
         stopping = asyncio.create_task(listening.close())
@@ -92,11 +92,7 @@ async def test_close_waits_for_open_requests() -> None:
 
 async def test_port_in_use_is_an_error() -> None:
     """A second server on the same port raises OSError and leaves no socket open."""
-
-    async def ready() -> Mapping[str, str]:
-        return {}
-
-    async with server.listen(server.build_app(messages=_echo, ready=ready), host="127.0.0.1", port=0) as first:
+    async with server.listen(_app(), host="127.0.0.1", port=0) as first:
         with pytest.raises(OSError, match="in use"):
-            async with server.listen(server.build_app(messages=_echo, ready=ready), host="127.0.0.1", port=first.port):
+            async with server.listen(_app(), host="127.0.0.1", port=first.port):
                 pytest.fail("it listens")

@@ -14,7 +14,7 @@ from bot.domain.routing import Channel, same_conversation, thread_root
 from bot.domain.shown.card import card_view, request_line
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
 from bot.ports.clock import Clock
-from bot.ports.teams import People, RosterUnavailable
+from bot.ports.teams import People
 from bot.service.clicks.permission_check import PermissionCheck
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
@@ -65,10 +65,14 @@ class CommandService:
         self._permission = PermissionCheck(people, configuration)
         self._commands: Mapping[str, Handler] = {  # by name in lower case
             "": self._help,
-            **dict.fromkeys(("help", "ヘルプ"), self._help),
-            **dict.fromkeys(("pending", "承認待ち"), self._pending),
-            **dict.fromkeys(("status", "状態"), self._status),
-            **dict.fromkeys(("setup", "設定"), self._setup),
+            "help": self._help,
+            "ヘルプ": self._help,
+            "pending": self._pending,
+            "承認待ち": self._pending,
+            "status": self._status,
+            "状態": self._status,
+            "setup": self._setup,
+            "設定": self._setup,
         }
 
     @property
@@ -145,12 +149,6 @@ class CommandService:
         )
         return refusal is None
 
-    async def _is_member(self, channel: Channel, person: Person) -> bool:
-        try:
-            return await self._people.member(channel.conversation, person.object_id) is not None
-        except RosterUnavailable:
-            return False
-
     # --- status
 
     async def _status(self, message: IncomingMessage) -> View:
@@ -171,7 +169,7 @@ class CommandService:
         if row.requester and row.requester.is_identified_as(known):
             return True
         home = self._configuration.value.home(row)
-        return home is not None and await self._is_member(home, known)
+        return home is not None and bool((await self._permission.actor(known, home)).membership.member)
 
 
 def _has_card_in(row: Record, conversation: str) -> bool:

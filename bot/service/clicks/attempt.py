@@ -156,26 +156,27 @@ class ClickAttempt:
             return self._too_late(row) is not None or is_claimable(row, permit, *self._current(row))
 
         record = await self._rows.wait(self._key, is_over, seconds=self._remaining())
-        if record is None:
-            return bare(Notice(NoticeCode.NOT_FOUND), self._click.locale)
-        self._record = record
-        if too_late := self._too_late(record):
-            return self._shown(too_late)
+        if answer := self._answer_if_over(record):
+            return answer
         if self._remaining() <= 0:
-            return self._shown(notice_of_blocked(record, permit.decision, self._clock.now()))
+            return self._shown(notice_of_blocked(self._record, permit.decision, self._clock.now()))
         return None
 
     async def _reload(self) -> Answer | None:
         """Read the row for another permission check; return an Answer if it is too late for one."""
-        record = await self._rows.load(self._key)
-        if record is None:
-            return bare(Notice(NoticeCode.NOT_FOUND), self._click.locale)
-        self._record = record
-        if too_late := self._too_late(record):
-            return self._shown(too_late)
+        if answer := self._answer_if_over(await self._rows.load(self._key)):
+            return answer
         if self._remaining() <= 0:
             return self._shown(Notice(Refusal.RECONFIGURED, typed=self._click.comment), refused=True)
         return None
+
+    def _answer_if_over(self, record: Record | None) -> Answer | None:
+        """Keep a row that was just read; return an Answer if it is gone, or if the click is too late for it."""
+        if record is None:
+            return self._not_found()
+        self._record = record
+        too_late = self._too_late(record)
+        return self._shown(too_late) if too_late else None
 
     def _current(self, record: Record) -> tuple[Inputs, datetime]:
         return self._permission.inputs(record), self._clock.now()
@@ -198,7 +199,7 @@ class ClickAttempt:
 
         record = await self._rows.wait(self._key, is_over, seconds=self._remaining())
         if record is None:
-            return bare(Notice(NoticeCode.NOT_FOUND), self._click.locale)
+            return self._not_found()
         if not is_over(record):
             return None
         self._record = record
@@ -211,7 +212,7 @@ class ClickAttempt:
         record = await self._rows.apply(self._key, lambda row: promised(row, decision_id, self._screen, now))
         decision = record.decision(decision_id)
         if decision is None or record.request is None:
-            return bare(Notice(NoticeCode.NOT_FOUND), self._click.locale)
+            return self._not_found()
         return self._answers.applying(record, self._screen, decision)
 
     async def _promise_later(self, decision_id: str) -> None:
@@ -224,6 +225,9 @@ class ClickAttempt:
 
     def _shown(self, notice: Notice | None, *, refused: bool = False) -> Answer:
         return self._answers.shown(self._record, self._screen, notice, refused=refused)
+
+    def _not_found(self) -> Answer:
+        return bare(Notice(NoticeCode.NOT_FOUND), self._click.locale)
 
     def _too_late(self, record: Record) -> Notice | None:
         now = self._clock.now()

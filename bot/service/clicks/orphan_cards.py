@@ -42,7 +42,7 @@ class OrphanCards:
 
         Raises StoreUnavailable.
         """
-        if not self._is_trusted(key, click) or not self._requests.take(self._now()):
+        if not self._is_trusted(key, click) or not self._requests.take(self._clock.epoch()):
             return False
         await self._rows.requeue(key)
         return True
@@ -54,7 +54,7 @@ class OrphanCards:
             return
         if is_too_old_or_new(record, click.activity_id or ""):
             log.warning("card_not_adopted", person=click.person.object_id)
-        elif self._cards.take(self._now()):
+        elif self._cards.take(self._clock.epoch()):
             self._background.begin(self._adopt_card(record.key, click))
 
     def _is_trusted(self, key: RequestKey, click: Click) -> bool:
@@ -81,9 +81,6 @@ class OrphanCards:
 
         await self._rows.apply(key, adopt)
         log.info("card_adopted", person=click.person.object_id)
-
-    def _now(self) -> float:
-        return self._clock.epoch()
 
 
 def may_be_of_another(watched: Watched, key: RequestKey, activity_id: str) -> bool:

@@ -1,7 +1,8 @@
 """Tasks that go on after their starter has returned. Owns them, so that shutdown can wait for them."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import structlog
@@ -36,3 +37,13 @@ class Background:
 
     def __iter__(self) -> Iterator[asyncio.Task[object]]:
         return iter(tuple(self._tasks))
+
+
+@asynccontextmanager
+async def alongside(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Run work during the block, and cancel it when the block ends. An error of the work is not raised."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()

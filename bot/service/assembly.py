@@ -8,7 +8,7 @@ from bot.ports.store import Store
 from bot.ports.teams import Chat, People
 from bot.service.auditing import Auditing
 from bot.service.clicks.click_handler import ClickHandler
-from bot.service.clicks.signalling import Signalling
+from bot.service.clicks.signalling import Signalling, SignalServices
 from bot.service.commands import CommandService
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.deliveries import Deliveries
@@ -18,6 +18,7 @@ from bot.service.reconcile.reconciler import Reconciler
 from bot.service.retention import Retention
 from bot.service.rows import Rows
 from bot.service.sources.installation_events import InstallationEvents
+from bot.service.sources.place_sweep import SweepServices
 from bot.service.sources.sweep import Sweep
 from bot.telemetry import Telemetry
 
@@ -44,7 +45,9 @@ class Services:
         self.rows = Rows(store, clock)
         self.auditing = Auditing(store=store, clock=clock, telemetry=telemetry)
         self.signalling = Signalling(
-            rows=self.rows, requests=requests, clock=clock, configuration=configuration, telemetry=telemetry
+            SignalServices(
+                rows=self.rows, requests=requests, clock=clock, configuration=configuration, telemetry=telemetry
+            )
         )
         self.reconciler = Reconciler(
             rows=self.rows,
@@ -72,13 +75,15 @@ class Services:
             auditing=self.auditing,
         )
         self.sweep = Sweep(
-            rows=self.rows,
-            requests=requests,
-            clock=clock,
-            configuration=configuration,
-            period=period,
-            owner=owner,
-            telemetry=telemetry,
+            SweepServices(
+                rows=self.rows,
+                requests=requests,
+                clock=clock,
+                configuration=configuration,
+                telemetry=telemetry,
+                owner=owner,
+                period=period,
+            )
         )
         self.retention = Retention(store=store, clock=clock, telemetry=telemetry)
         self.commands = CommandService(rows=self.rows, people=people, clock=clock, configuration=configuration)

@@ -4,10 +4,11 @@ A write in this process wakes every waiter of this process at once. What another
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
 
+from bot.concurrency.background import alongside
 from bot.concurrency.single_flight import SingleFlight
 from bot.concurrency.waiting import first_of
 from bot.domain.audit import steps
@@ -126,14 +127,9 @@ class Rows:
 
         return await self.apply(key, renew)
 
-    @asynccontextmanager
-    async def lease_kept(self, key: RequestKey, owner: str) -> AsyncIterator[None]:
-        """Renew the lease during slow work. If it is lost all the same, the next `renew` raises LeaseHeld."""
-        keeping = asyncio.create_task(self._keep_lease(key, owner))
-        try:
-            yield
-        finally:
-            keeping.cancel()
+    def lease_kept(self, key: RequestKey, owner: str) -> AbstractAsyncContextManager[None]:
+        """Renew the lease during the block. If it is lost all the same, the next `renew` raises LeaseHeld."""
+        return alongside(self._keep_lease(key, owner))
 
     async def _keep_lease(self, key: RequestKey, owner: str) -> None:
         with suppress(LeaseHeld, StoreUnavailable):

@@ -15,7 +15,7 @@ from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Account
 from bot.ports.aws import AwsUnavailable, ListedRequest
 from bot.ports.store import StoreUnavailable, Watched
-from bot.service.sources.place_sweep import SWEEP_LEASE
+from bot.service.sources.place_sweep import SWEEP_LEASE, SweepServices
 from bot.service.sources.sweep import SKIPPED_PAUSE, Sweep
 from bot.store.sqlite.store import SqliteStore
 from bot.telemetry import Telemetry
@@ -34,13 +34,15 @@ class Sweeper:
         self.registry = CollectorRegistry()
         self.telemetry = Telemetry(self.registry)
         self.sweep = Sweep(
-            rows=world.rows,
-            requests=world.aws,
-            clock=world.clock,
-            configuration=world.configuration,
-            period=period,
-            owner=owner,
-            telemetry=self.telemetry,
+            SweepServices(
+                rows=world.rows,
+                requests=world.aws,
+                clock=world.clock,
+                configuration=world.configuration,
+                telemetry=self.telemetry,
+                owner=owner,
+                period=period,
+            )
         )
 
     def counted(self, outcome: str, account: str = ACCOUNT, region: str = REGION) -> float:

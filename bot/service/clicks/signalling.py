@@ -48,16 +48,8 @@ class SignalServices:
 class Signalling:
     """Sends claimed decisions, each until it is settled or unknown."""
 
-    def __init__(
-        self,
-        *,
-        rows: Rows,
-        requests: Requests,
-        clock: Clock,
-        configuration: CurrentConfiguration,
-        telemetry: Telemetry,
-    ) -> None:
-        self._services = SignalServices(rows, requests, clock, configuration, telemetry)
+    def __init__(self, services: SignalServices) -> None:
+        self._services = services
 
     async def carry(self, key: RequestKey, decision_id: str) -> Record:
         """Work on a decision until it is settled or unknown. Returns the row as it is then."""

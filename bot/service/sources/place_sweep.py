@@ -4,13 +4,14 @@ The list of pending requests is enough: a row that is open here and no longer pe
 Of several processes, one sweeps a place at a time.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from bot.concurrency.background import alongside
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.domain.shown.card_places import is_misplaced
@@ -33,28 +34,30 @@ Place = tuple[str, str]  # account, Region
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class SweepServices:
+    """The services that every sweep of this process uses."""
+
+    rows: Rows
+    requests: Requests
+    clock: Clock
+    configuration: CurrentConfiguration
+    telemetry: Telemetry
+    owner: str  # identifies this process
+    period: float  # seconds between two sweeps of a place
+
+
 class PlaceSweep:
-    """The sweep of one account and Region. `owner` names this process; `period` is in seconds.
+    """The sweep of one account and Region.
 
     `reported`: accounts and Regions that are not configured and were logged; shared by all sweeps of the process.
     """
 
-    def __init__(
-        self,
-        place: Place,
-        *,
-        rows: Rows,
-        requests: Requests,
-        clock: Clock,
-        configuration: CurrentConfiguration,
-        period: float,
-        owner: str,
-        telemetry: Telemetry,
-        reported: set[Place],
-    ) -> None:
+    def __init__(self, place: Place, services: SweepServices, *, reported: set[Place]) -> None:
         self._place, (self._account, self._region) = place, place
-        self._rows, self._requests, self._clock, self._configuration = rows, requests, clock, configuration
-        self._period, self._owner, self._telemetry, self._reported = period, owner, telemetry, reported
+        self._rows, self._requests, self._clock = services.rows, services.requests, services.clock
+        self._configuration, self._telemetry = services.configuration, services.telemetry
+        self._owner, self._period, self._reported = services.owner, services.period, reported
         self._check = f"sweep {self._account} {self._region}"  # the name of this check in /readyz
         self._listed = Listed()
         self._is_skipping = False
@@ -92,7 +95,7 @@ class PlaceSweep:
             self._skip()
             return False
         self._is_skipping = False
-        async with self._lease_kept():
+        async with alongside(self._keep_lease()):
             await self._compare()
         await self.release()
         return True
@@ -110,15 +113,6 @@ class PlaceSweep:
     async def _lease(self) -> bool:
         now = self._clock.now()
         return await self._rows.store.lease_sweep(*self._place, self._owner, now=now, until=now + SWEEP_LEASE)
-
-    @asynccontextmanager
-    async def _lease_kept(self) -> AsyncIterator[None]:
-        """Renew the lease for as long as the sweep takes."""
-        renewing = asyncio.create_task(self._keep_lease())
-        try:
-            yield
-        finally:
-            renewing.cancel()
 
     async def _keep_lease(self) -> None:
         while True:

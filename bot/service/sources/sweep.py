@@ -5,48 +5,21 @@ Each place has its own loop, so that one that fails or hangs never delays anothe
 
 import asyncio
 
-from bot.ports.aws import Requests
-from bot.ports.clock import Clock
-from bot.service.current_configuration import CurrentConfiguration
-from bot.service.rows import Rows
-from bot.service.sources.place_sweep import Place, PlaceSweep
-from bot.telemetry import Telemetry
+from bot.service.sources.place_sweep import Place, PlaceSweep, SweepServices
 
 SIDE_BY_SIDE = 8  # sweeps at once; each makes at most four calls at a time, and there are threads for all of them
 SKIPPED_PAUSE = 5.0  # seconds before a process checks again whether a sweep is due
 
 
 class Sweep:
-    """The loops that sweep all places. `owner` names this process; `period`: seconds between two sweeps of a place."""
+    """The loops that sweep all places."""
 
-    def __init__(
-        self,
-        *,
-        rows: Rows,
-        requests: Requests,
-        clock: Clock,
-        configuration: CurrentConfiguration,
-        period: float,
-        owner: str,
-        telemetry: Telemetry,
-    ) -> None:
-        self._clock, self._period = clock, period
+    def __init__(self, services: SweepServices) -> None:
+        self._clock, self._period = services.clock, services.period
         self._bound = asyncio.Semaphore(SIDE_BY_SIDE)
         reported: set[Place] = set()
-        self._sweeps = [
-            PlaceSweep(
-                place,
-                rows=rows,
-                requests=requests,
-                clock=clock,
-                configuration=configuration,
-                period=period,
-                owner=owner,
-                telemetry=telemetry,
-                reported=reported,
-            )
-            for place in configuration.value.places
-        ]
+        places = services.configuration.value.places
+        self._sweeps = [PlaceSweep(place, services, reported=reported) for place in places]
 
     async def run(self) -> None:
         """Sweep every place at the start, then whenever no process has for `period` seconds, until cancelled."""

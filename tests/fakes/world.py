@@ -129,6 +129,16 @@ class World:
         """Click on the request's card and wait for the answer."""
         return await self.click_handler.click(self.pressed(key, person, verb, comment=comment, step=step))
 
+    async def crash_in(self, click: Click, call: str) -> None:
+        """Click, and end the process during a call to AWS, so that only the row is left."""
+        self.aws.gates[call] = asyncio.Event()
+        clicking = asyncio.create_task(self.click_handler.click(click))
+        await self.aws.arrived[call].wait()
+        clicking.cancel()
+        for task in self.click_handler._background:
+            task.cancel()
+        del self.aws.gates[call]
+
     def withdrawn(self, key: RequestKey, person: Person = TARO_PERSON) -> Click:
         """Return a click on Cancel in the person's own chat with the bot."""
         return Click(person, f"a:{person.object_id}", Verb.CANCEL, str(key), "", "", "1001")

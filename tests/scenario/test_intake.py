@@ -32,9 +32,9 @@ class FakeQueue:
         self.deleted.append(hint)
 
 
-def intake(world: World, queue: FakeQueue) -> Intake:
-    """Return the intake of a world."""
-    telemetry = Telemetry(CollectorRegistry())
+def intake(world: World, queue: FakeQueue, registry: CollectorRegistry | None = None) -> Intake:
+    """Return an intake that empties this queue into the rows of a world. `registry` gets its metrics."""
+    telemetry = Telemetry(registry or CollectorRegistry())
     return Intake(
         queue=queue, rows=world.rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry
     )
@@ -95,10 +95,7 @@ async def test_message_that_cannot_be_deleted_does_not_stop_the_others(world: Wo
     keys = [world.aws.add(number) for number in (1, 2, 3)]
     queue = Undeletable(*(hint(key, str(key)) for key in keys))
     registry = CollectorRegistry()
-    telemetry = Telemetry(registry)
-    taking = Intake(
-        queue=queue, rows=world.rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry
-    )
+    taking = intake(world, queue, registry)
     async with world.running():
         await taking.take()
         assert [each.key for each in queue.deleted] == keys[1:]

@@ -7,7 +7,7 @@ import pytest
 
 from bot.domain.decision import DecisionState
 from bot.domain.record import DeliveryState
-from bot.domain.request import RequestKey, Status, Verdict
+from bot.domain.request import Status, Verdict
 from bot.domain.routing import Match
 from bot.domain.shown.card_places import LATE_ROW
 from bot.ports.aws import SignalLost
@@ -113,21 +113,10 @@ async def test_direct_message_overtaken_by_a_later_state_is_skipped(world: World
     assert states == {"dm:waiting": DeliveryState.SKIPPED, "dm:rejected": DeliveryState.DELIVERED}
 
 
-async def _die_after_the_claim(world: World, key: RequestKey) -> None:
-    """Click, and end the process while it reads the state, so that only the claim is left."""
-    world.aws.gates["execution"] = asyncio.Event()
-    click = asyncio.create_task(world.press(key, HANAKO))
-    await world.aws.arrived["execution"].wait()
-    click.cancel()
-    for task in world.click_handler._background:
-        task.cancel()
-    del world.aws.gates["execution"]
-
-
 async def test_claim_of_a_crashed_process_is_continued(world: World) -> None:
     """Another process sends the signal once, within a minute of the click."""
     key = await world.posted()
-    await _die_after_the_claim(world, key)
+    await world.crash_in(world.pressed(key, HANAKO), "execution")
     world.build()
     async with world.running():
         await world.clock.advance(40)
@@ -138,7 +127,7 @@ async def test_claim_of_a_crashed_process_is_continued(world: World) -> None:
 async def test_claim_older_than_a_minute_is_never_sent(world: World) -> None:
     """After a long downtime nothing is sent; a note in the thread asks the person to click again."""
     key = await world.posted()
-    await _die_after_the_claim(world, key)
+    await world.crash_in(world.pressed(key, HANAKO), "execution")
     await world.clock.advance(120)
     world.build()
     async with world.running():

@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bot.config.file import parse_configuration
-from bot.config.reload import PERIOD, ConfigurationReload
+from bot.config.reload import ConfigurationReload
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import IdentityRules, Person
 from bot.domain.permission import Refusal
@@ -42,7 +42,8 @@ trusted_roles = ["Operator"]
 """
 PAUSED = TOML.replace("approvers =", "decide = false\napprovers =")
 NOBODY = TOML.replace('["members"]', "[]")
-SETTLED = 3 * PERIOD  # seconds in which a change is read twice
+LEADS = '\n[[channels]]\nname = "leads"\nconversation = "19:leads@thread.tacv2"\napprovers = ["members"]\n'
+MATCHING = TOML.replace('name = "approvals"', 'name = "approvals"\nmatch = {}')
 
 
 class WatchingBot:
@@ -346,22 +347,14 @@ async def test_cards_are_updated_after_a_store_outage(bot: WatchingBot) -> None:
 
 async def test_only_requests_of_a_changed_channel_are_reconciled(tmp_path: Path) -> None:
     """A change of one channel does not read AWS for the requests of another."""
-    leads = '\n[[channels]]\nname = "leads"\nconversation = "19:leads@thread.tacv2"\nfallback = true\n'
-    path = tmp_path / "node-access.toml"
-    path.write_text(TOML.replace('name = "approvals"', 'name = "approvals"\nmatch = {}') + leads)
-    async with new_world().running() as world:
-        bot = WatchingBot(world, path)
-        await bot.settle()
+    async with _running(tmp_path, MATCHING + LEADS + "fallback = true\n") as bot:
         await _posted(bot)
+        world, path = bot.world, bot.path
         reads = world.aws.count("observe")
         await bot.put(path.read_text().replace("fallback = true", 'fallback = true\nlocale = "ja"'))
         assert world.aws.count("observe") == reads
         await bot.put(path.read_text().replace("match = {}", 'match = {}\nlocale = "ja"'))
         assert world.aws.count("observe") == reads + 1
-
-
-LEADS = '\n[[channels]]\nname = "leads"\nconversation = "19:leads@thread.tacv2"\napprovers = ["members"]\n'
-MATCHING = TOML.replace('name = "approvals"', 'name = "approvals"\nmatch = {}')
 
 
 async def test_changed_order_of_channels_takes_effect(tmp_path: Path) -> None:
@@ -506,11 +499,8 @@ async def test_external_id_waits_for_a_restart_if_a_reader_role_uses_it(
 ) -> None:
     """The roles of decisions use it at once, so without a reader role nothing waits for a restart."""
     account = f'\n[[accounts]]\nid = "{ACCOUNT}"\nregions = ["{REGION}"]\n'
-    path = tmp_path / "node-access.toml"
-    path.write_text(TOML + account + (f'reader_role = "{reader_role}"\n' if reader_role else ""))
-    async with new_world().running() as world:
-        bot = WatchingBot(world, path)
-        await bot.settle()
-        await bot.put(path.read_text().replace("[identity]", '[identity]\nexternal_id = "node-access"'))
+    text = TOML + account + (f'reader_role = "{reader_role}"\n' if reader_role else "")
+    async with _running(tmp_path, text) as bot:
+        await bot.put(text.replace("[identity]", '[identity]\nexternal_id = "node-access"'))
         assert ("restart" in str(bot.problem)) is waits
-        assert world.configuration.value.identity.external_id == "node-access"
+        assert bot.world.configuration.value.identity.external_id == "node-access"

@@ -35,8 +35,7 @@ async def test_console_decision_while_the_role_is_assumed_stops_the_signal(world
     key = await world.posted()
     gate = world.aws.gates["prepare"] = asyncio.Event()
     async with world.running():
-        click = asyncio.create_task(world.press(key, HANAKO))
-        await world.aws.arrived["prepare"].wait()
+        click = await clicked_until(world, key, "prepare")
         world.aws.decide(key, Verdict.REJECT, "from the console")
         gate.set()
         answer = await click

@@ -241,13 +241,7 @@ async def test_update_after_a_lost_lease_is_corrected_at_once(world: World) -> N
 async def test_signal_of_a_crashed_process_is_never_sent_again(world: World) -> None:
     """The process died while it sent the signal. Another one reads the result from AWS and sends nothing."""
     key = await world.posted()
-    world.aws.gates["signal"] = asyncio.Event()
-    click = asyncio.create_task(world.press(key, HANAKO))
-    await world.aws.arrived["signal"].wait()
-    click.cancel()
-    for task in world.click_handler._background:
-        task.cancel()
-    del world.aws.gates["signal"]
+    await world.crash_in(world.pressed(key, HANAKO), "signal")
     world.build()
     async with world.running():
         await world.clock.advance(120)

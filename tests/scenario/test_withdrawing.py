@@ -421,7 +421,7 @@ async def test_account_without_a_cancel_role_offers_no_cancellation() -> None:
 async def test_nothing_is_cancelled_after_the_cancel_role_was_removed(world: World) -> None:
     """The role is removed while the click is processed. The bot never cancels with its own credentials."""
     key = await world.posted()
-    await crash_in(world, world.withdrawn(key), "execution")
+    await world.crash_in(world.withdrawn(key), "execution")
     world.configuration = current_configuration(cancel_role=None)
     world.build()
     async with world.running():
@@ -558,17 +558,6 @@ async def test_failed_slow_cancellation_is_reported_to_the_requester(world: Worl
 # --- revocations and cancellations with faults
 
 
-async def crash_in(world: World, click: Click, call: str) -> None:
-    """Click, and end the process during a call to AWS. Only the row is left."""
-    world.aws.gates[call] = asyncio.Event()
-    pressed = asyncio.create_task(world.click_handler.click(click))
-    await world.aws.arrived[call].wait()
-    pressed.cancel()
-    for task in world.click_handler._background:
-        task.cancel()
-    del world.aws.gates[call]
-
-
 def check_call_of(withdrawal: Withdrawal) -> str:
     """Return the call of the state check."""
     return "grant" if withdrawal is Withdrawal.REVOKE else "execution"
@@ -613,7 +602,7 @@ async def test_withdrawal_that_never_reached_aws_is_released_and_not_sent_again(
 async def test_claim_of_a_crashed_process_is_continued(world: World, withdrawal: Withdrawal) -> None:
     """The process died between claim and call: another one takes over, and one call is made."""
     key, click = await ready(world, withdrawal)
-    await crash_in(world, click, check_call_of(withdrawal))
+    await world.crash_in(click, check_call_of(withdrawal))
     world.build()
     async with world.running():
         await world.clock.advance(30)
@@ -625,7 +614,7 @@ async def test_claim_of_a_crashed_process_is_continued(world: World, withdrawal:
 async def test_claim_older_than_a_minute_is_never_sent(world: World, withdrawal: Withdrawal) -> None:
     """The process was down for too long: nothing is sent, and the person is notified."""
     key, click = await ready(world, withdrawal)
-    await crash_in(world, click, check_call_of(withdrawal))
+    await world.crash_in(click, check_call_of(withdrawal))
     await world.clock.advance(120)
     world.build()
     async with world.running():
@@ -640,7 +629,7 @@ async def test_claim_older_than_a_minute_is_never_sent(world: World, withdrawal:
 async def test_call_of_a_crashed_process_is_never_repeated(world: World, withdrawal: Withdrawal) -> None:
     """The process died during a call that never arrived: released after its minute."""
     key, click = await ready(world, withdrawal)
-    await crash_in(world, click, "signal")
+    await world.crash_in(click, "signal")
     world.build()
     async with world.running():
         await world.clock.advance(120)

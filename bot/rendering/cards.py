@@ -35,7 +35,7 @@ _EXPLAINED: Final = frozenset(
 )
 
 
-def card_data(view: CardView, formatter: CardFormatter, notice: Notice | None) -> Data:
+def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None) -> Data:
     """Return the data for both templates."""
     return {
         "words": formatter.say.group("card"),
@@ -145,7 +145,7 @@ def _rows(view: CardView, formatter: CardFormatter) -> list[Data]:
         *_level(view, formatter),
         *_principal(view, formatter),
         *formatter.moment_row("requested", view.requested_at),
-        *(formatter.lapse_row(view.deadline, view.requested_at) if view.banner in OPEN else []),
+        *(formatter.expiry_row(view.deadline, view.requested_at) if view.banner in OPEN else []),
         *formatter.plain_row("request", view.ops_item_id),
     ]
 

@@ -91,7 +91,7 @@ class CardFormatter:
         """Return a row of one duration, or none."""
         return [self.row(label, plain(self.say.duration(span)))] if span else []
 
-    def lapse_row(self, deadline: datetime | None, requested_at: datetime | None) -> list[Data]:
+    def expiry_row(self, deadline: datetime | None, requested_at: datetime | None) -> list[Data]:
         """Return the row of a request's expiry: the moment, and the span since the request was made."""
         if deadline is None or requested_at is None or deadline <= requested_at:
             return self.moment_row("lapses", deadline)

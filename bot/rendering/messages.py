@@ -30,7 +30,7 @@ _CALL_LIMIT: Final = 256  # characters; AWS's ids and a session name are much sh
 _TOML_LINES: Final = 80  # lines; more than any channel's entry has
 
 
-def direct_data(view: DirectView, formatter: CardFormatter, notice: Notice | None = None) -> Data:
+def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | None) -> Data:
     """Return the data for the template `direct-message`."""
     return {
         "words": {**formatter.say.group("direct"), "reason": formatter.say.text("card.reason")},
@@ -65,7 +65,7 @@ def _direct_rows(view: DirectView, formatter: CardFormatter) -> list[Data]:
         *formatter.plain_row("region", view.region),
         *formatter.duration_row("duration", view.duration),
         *formatter.moment_row("requested", view.requested_at),
-        *(formatter.lapse_row(view.deadline, view.requested_at) if waiting else []),
+        *(formatter.expiry_row(view.deadline, view.requested_at) if waiting else []),
         *formatter.plain_row("request", view.ops_item_id),
     ]
 

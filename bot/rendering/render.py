@@ -6,7 +6,7 @@ Start with `render`; `presentation` is the one table of views and templates. Pur
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Final, assert_never
 
@@ -61,65 +61,36 @@ def _template(name: str) -> Template:
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """The presentation of one view: its template, the data for the template, and the line of a notification."""
+    """How one view is shown: its template, the data for the template, and the line of a notification."""
 
     template: str  # a file of cards/, without `.json`
-    data: Callable[[CardFormatter, Notice | None], Data]
+    data: Callable[[CardFormatter], Data]
     summary: Callable[[CardFormatter], str]
 
 
-def presentation(view: View | Notice) -> Presentation:
-    """Return the presentation of a view. This is the only place with a case for each class of view."""
+def presentation(view: View | Notice, notice: Notice | None = None) -> Presentation:
+    """Return the presentation of a view. This is the only function with a case for each class of view."""
     match view:
         case CardView():
             template = "request" if view.banner in OPEN else "decided"
-            return Presentation(
-                template,
-                lambda formatter, notice: card_data(view, formatter, notice),
-                lambda formatter: _card_summary(view, formatter),
-            )
+            return Presentation(template, partial(card_data, view, notice=notice), partial(_card_summary, view))
         case DirectView():
-            return Presentation(
-                "direct-message",
-                lambda formatter, notice: messages.direct_data(view, formatter, notice),
-                lambda formatter: _direct_summary(view, formatter),
-            )
+            data = partial(messages.direct_data, view, notice=notice)
+            return Presentation("direct-message", data, partial(_direct_summary, view))
         case NoteView():
-            return Presentation(
-                "note",
-                lambda formatter, _: messages.note_data(view, formatter),
-                lambda formatter: _unmarked(messages.note_sentence(view, formatter)),
-            )
+            return Presentation("note", partial(messages.note_data, view), partial(_note_summary, view))
         case HelpView():
-            return Presentation(
-                "help",
-                lambda formatter, _: messages.help_data(view, formatter),
-                lambda formatter: formatter.say.text("summary.help"),
-            )
+            return Presentation("help", partial(messages.help_data, view), partial(_words, "summary.help"))
         case PendingView():
-            return Presentation(
-                "pending",
-                lambda formatter, _: messages.pending_data(view, formatter),
-                lambda formatter: _pending_summary(view, formatter),
-            )
+            return Presentation("pending", partial(messages.pending_data, view), partial(_pending_summary, view))
         case MessageView():
-            return Presentation(
-                "message",
-                lambda formatter, _: messages.message_data(view, formatter),
-                lambda formatter: _unmarked(messages.message_runs(view, formatter)),
-            )
+            return Presentation("message", partial(messages.message_data, view), partial(_message_summary, view))
         case Notice():
             return Presentation(
-                "message",
-                lambda formatter, _: messages.lone_notice_data(view, formatter),
-                lambda formatter: formatter.say.text(f"notice.{view.code}"),
+                "message", partial(messages.lone_notice_data, view), partial(_words, f"notice.{view.code}")
             )
         case SetupView():
-            return Presentation(
-                "setup",
-                lambda formatter, _: messages.setup_data(view, formatter),
-                lambda formatter: formatter.say.text("summary.setup"),
-            )
+            return Presentation("setup", partial(messages.setup_data, view), partial(_words, "summary.setup"))
         case _:
             assert_never(view)
 
@@ -127,11 +98,11 @@ def presentation(view: View | Notice) -> Presentation:
 def template_data(view: View | Notice, formatter: CardFormatter, notice: Notice | None = None) -> Data:
     """Return the data for the view's template."""
     spoken = strip_markup(summary(view, locale=formatter.say.locale))
-    return {"lang": formatter.say.locale, "summary": spoken, **presentation(view).data(formatter, notice)}
+    return {"lang": formatter.say.locale, "summary": spoken, **presentation(view, notice).data(formatter)}
 
 
 def summary(view: View | Notice, *, locale: str) -> str:
-    """Return the line that a notification shows: plain text, with no markup left in names."""
+    """Return the line that a notification shows: plain text, without the markup of names."""
     return presentation(view).summary(_notification_formatter(locale))
 
 
@@ -152,7 +123,19 @@ def _pending_summary(view: PendingView, formatter: CardFormatter) -> str:
     return formatter.say.text("summary.pending", count=str(len(view.requests) + view.more))
 
 
-def _unmarked(runs: Runs) -> str:
+def _note_summary(view: NoteView, formatter: CardFormatter) -> str:
+    return _without_markup(messages.note_sentence(view, formatter))
+
+
+def _message_summary(view: MessageView, formatter: CardFormatter) -> str:
+    return _without_markup(messages.message_runs(view, formatter))
+
+
+def _words(key: str, formatter: CardFormatter) -> str:
+    return formatter.say.text(key)
+
+
+def _without_markup(runs: Runs) -> str:
     return strip_markup("".join(run["text"] for run in runs))
 
 

@@ -39,29 +39,6 @@ _HALF_APPROVED = LevelLine(
     approved_by=("佐藤 花子",),
     waits_for=("NodeAccessApprover", "NodeAccessLead"),
 )
-WAITING: Final = CardView(
-    key=KEY,
-    step="Level1",
-    banner=Banner.WAITING,
-    ops_item_id=OPS_ITEM_ID,
-    account=ACCOUNT,
-    region=REGION,
-    node_id=NODE_ID,
-    node_name=NODE_NAME,
-    requester=REQUESTER,
-    requester_principal="arn:aws:sts::111122223333:assumed-role/Operator/taro.yamada@example.com",
-    reason=REASON,
-    duration=timedelta(hours=4),
-    platform="Amazon Linux 2023",
-    private_ip="10.0.3.17",
-    tags=(("Environment", "production"), ("Owner", "payments"), ("Service", "checkout")),
-    policy="E-commerce-Manual-Approval-Policy",
-    level=_FIRST_LEVEL,
-    requested_at=REQUESTED_AT,
-    deadline=DEADLINE,
-    buttons=True,
-    console_url="https://ap-northeast-1.console.aws.amazon.com/systems-manager/home?region=ap-northeast-1",
-)
 _BARE = CardView(
     key=KEY,
     step="Level1",
@@ -75,6 +52,23 @@ _BARE = CardView(
     requester_principal="arn:aws:iam::111122223333:user/batch",
     reason="",
     buttons=True,
+)
+WAITING: Final = replace(
+    _BARE,
+    node_id=NODE_ID,
+    node_name=NODE_NAME,
+    requester=REQUESTER,
+    requester_principal="arn:aws:sts::111122223333:assumed-role/Operator/taro.yamada@example.com",
+    reason=REASON,
+    duration=timedelta(hours=4),
+    platform="Amazon Linux 2023",
+    private_ip="10.0.3.17",
+    tags=(("Environment", "production"), ("Owner", "payments"), ("Service", "checkout")),
+    policy="E-commerce-Manual-Approval-Policy",
+    level=_FIRST_LEVEL,
+    requested_at=REQUESTED_AT,
+    deadline=DEADLINE,
+    console_url="https://ap-northeast-1.console.aws.amazon.com/systems-manager/home?region=ap-northeast-1",
 )
 _CLOSED = replace(WAITING, buttons=False, step="")
 APPROVED: Final = replace(

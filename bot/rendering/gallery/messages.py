@@ -7,7 +7,7 @@ from typing import Final
 from bot.domain.decision import Outcome
 from bot.domain.request import Status
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
-from bot.domain.shown.views import Banner, DirectKind, DirectView, NoteKind, NoteView
+from bot.domain.shown.views import Banner, DecisionLine, DirectKind, DirectView, NoteKind, NoteView
 from bot.rendering.gallery.cards import WAITING
 from bot.rendering.gallery.sample import (
     ACCESS_UNTIL,
@@ -79,40 +79,23 @@ _DIRECT = {
 
 _EXECUTION = "4f2c8a1e-0f7d-4a53-9a3e-5d0a7b6c1e22"
 _BLANK = NoteView(NoteKind.ENDED, OPS_ITEM_ID, NODE_NAME)
-_VOTE = replace(
-    _BLANK,
-    kind=NoteKind.REJECTION,
-    who=REJECTION.who,
-    at=REJECTION.at,
-    comment=REJECTION.comment,
-    call=f"ssm:SendAutomationSignal Reject {_EXECUTION} ({REGION})",
-    role="arn:aws:iam::111122223333:role/NodeAccessApprover/mei.suzuki@example.com",
-    requester=REQUESTER,
-)
+_APPROVER_ROLE = "arn:aws:iam::111122223333:role/NodeAccessApprover/mei.suzuki@example.com"
+_CANCEL_ROLE = "arn:aws:sts::111122223333:assumed-role/NodeAccessCanceller/taro.yamada@example.com"
+
+
+def _accepted(kind: NoteKind, line: DecisionLine, call: str, *, role: str = _APPROVER_ROLE) -> NoteView:
+    """Return the note on a decision that AWS accepted."""
+    call = f"ssm:{call} {_EXECUTION} ({REGION})"
+    note = replace(_BLANK, kind=kind, who=line.who, at=line.at, comment=line.comment, requester=REQUESTER)
+    return replace(note, call=call, role=role)
+
+
 _NOTES = {
-    "note": _VOTE,
-    "note-approved": replace(
-        _VOTE,
-        kind=NoteKind.APPROVAL,
-        who=APPROVAL.who,
-        comment=APPROVAL.comment,
-        call=f"ssm:SendAutomationSignal Approve {_EXECUTION} ({REGION})",
-    ),
-    "note-revoked": replace(
-        _VOTE,
-        kind=NoteKind.REVOCATION,
-        at=REVOCATION.at,
-        comment=REVOCATION.comment,
-        call=f"ssm:SendAutomationSignal Revoke {_EXECUTION} ({REGION})",
-    ),
-    "note-cancelled": replace(
-        _VOTE,
-        kind=NoteKind.CANCELLATION,
-        who=CANCELLATION.who,
-        at=CANCELLATION.at,
-        comment=None,
-        call=f"ssm:StopAutomationExecution Cancel {_EXECUTION} ({REGION})",
-        role="arn:aws:sts::111122223333:assumed-role/NodeAccessCanceller/taro.yamada@example.com",
+    "note": _accepted(NoteKind.REJECTION, REJECTION, "SendAutomationSignal Reject"),
+    "note-approved": _accepted(NoteKind.APPROVAL, APPROVAL, "SendAutomationSignal Approve"),
+    "note-revoked": _accepted(NoteKind.REVOCATION, REVOCATION, "SendAutomationSignal Revoke"),
+    "note-cancelled": _accepted(
+        NoteKind.CANCELLATION, CANCELLATION, "StopAutomationExecution Cancel", role=_CANCEL_ROLE
     ),
     "note-not-shown": replace(_BLANK, kind=NoteKind.NOT_SHOWN, who=REVOCATION.who, at=REVOCATION.at),
     "note-ended": _BLANK,

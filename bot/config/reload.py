@@ -12,7 +12,7 @@ import structlog
 from bot.config.errors import ConfigurationProblems, shown
 from bot.config.file import parse_configuration
 from bot.domain.configuration import Configuration
-from bot.domain.record import Record, SurfaceKind
+from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.shown.card_places import channel_of_card
 from bot.ports.clock import Clock
@@ -167,5 +167,5 @@ def _changed(previous: Configuration, now: Configuration) -> frozenset[str] | No
 def _concerns(row: Record, changed: frozenset[str] | None) -> bool:
     if changed is None or row.route is None or not row.route.settled:
         return True
-    cards = {channel_of_card(surface.name) for surface in row.surfaces if surface.kind is SurfaceKind.CARD}
+    cards = {channel_of_card(card.name) for card in row.cards}
     return not changed.isdisjoint({row.route.channel, *cards})

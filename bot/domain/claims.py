@@ -67,7 +67,7 @@ def _claim_vote(
     now: datetime,
 ) -> Claim:
     here = tuple(each for each in decisions if each.step == step and isinstance(each.verdict, Verdict))
-    if own := standing_decision(person, here):
+    if own := active_decision(person, here):
         return Claim(ClaimRefusal.REPEAT, own)
     if request.status.ended:
         return Claim(ClaimRefusal.ENDED)
@@ -94,16 +94,16 @@ def _claim_withdrawal(
 
     Unlike a vote, it may be tried again by the same person if AWS accepted it and did not show it within EFFECT_SPAN.
     """
-    on_their_way = tuple(each for each in decisions if under_way(each, request, now))
-    same = tuple(each for each in on_their_way if each.verdict is withdrawal)
-    if own := standing_decision(person, same):
+    active = tuple(each for each in decisions if under_way(each, request, now))
+    same = tuple(each for each in active if each.verdict is withdrawal)
+    if own := active_decision(person, same):
         return Claim(ClaimRefusal.REPEAT, own)
     if not (can_be_revoked(request, now) if withdrawal is Withdrawal.REVOKE else can_be_cancelled(request)):
         return Claim(ClaimRefusal.ENDED)
     if withdrawal is Withdrawal.REVOKE and (request.last_level is None or request.last_level.step != step):
         return Claim(ClaimRefusal.STEP_PASSED)
     # a vote cannot block a revocation: it no longer changes access that is granted
-    blocking = same if withdrawal is Withdrawal.REVOKE else on_their_way
+    blocking = same if withdrawal is Withdrawal.REVOKE else active
     return Claim(ClaimRefusal.OTHERS_FIRST) if blocking else Claim()
 
 
@@ -112,7 +112,7 @@ def under_way(decision: Decision, request: AccessRequest | None, now: datetime) 
     return decision.state.live or awaits_effect(decision, request, now)
 
 
-def standing_decision(person: Person, decisions: tuple[Decision, ...]) -> Decision | None:
+def active_decision(person: Person, decisions: tuple[Decision, ...]) -> Decision | None:
     """Return the person's decision that is in progress or accepted by AWS, so that another one is not needed."""
     kept = (each for each in decisions if each.state.live or each.state is DecisionState.CONFIRMED)
     return next((each for each in kept if each.person.object_id.casefold() == person.object_id.casefold()), None)
@@ -150,9 +150,8 @@ def has_room(decision: Decision, level: Level, decisions: tuple[Decision, ...], 
 
 
 def _may_count_yet(decision: Decision, now: datetime) -> bool:
-    if decision.state is DecisionState.CONFIRMED:
-        return decision.settled_at is not None and now < decision.settled_at + EFFECT_SPAN
-    return decision.state in {DecisionState.SENT, DecisionState.UNKNOWN} and isinstance(decision.verdict, Verdict)
+    unanswered = decision.state in {DecisionState.SENT, DecisionState.UNKNOWN} and isinstance(decision.verdict, Verdict)
+    return unanswered or _accepted_recently(decision, now)
 
 
 def awaits_effect(decision: Decision, request: AccessRequest | None, now: datetime) -> bool:
@@ -160,7 +159,11 @@ def awaits_effect(decision: Decision, request: AccessRequest | None, now: dateti
 
     Ends after EFFECT_SPAN: AWS has evidently not counted it, and another person must be able to decide.
     """
-    if decision.state is not DecisionState.CONFIRMED or decision.settled_at is None or _shows(request, decision):
+    return _accepted_recently(decision, now) and not _shows(request, decision)
+
+
+def _accepted_recently(decision: Decision, now: datetime) -> bool:
+    if decision.state is not DecisionState.CONFIRMED or decision.settled_at is None:
         return False
     return now < decision.settled_at + EFFECT_SPAN
 

@@ -14,7 +14,7 @@ def settle_unknown(record: Record, decision: Decision, now: datetime) -> Decisio
     """Settle an unknown decision once AWS shows its effect, or after its deadline. Until then, return it unchanged."""
     if record.request and _had_effect(record.request, decision):
         return decision.after(DecisionEvent.SEEN, at=now)
-    if record.request and _went_on_without(record.request, decision):
+    if record.request and _moved_past(record.request, decision):
         return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.SETTLED)
     if now > decision.deadline:
         return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.NO_ANSWER)
@@ -35,7 +35,7 @@ def _counted(level: Level, decision: Decision, verdict: Verdict) -> bool:
     return level.state is _REACHED[verdict]  # votes are unreadable, and the level ended as this vote would end it
 
 
-def _went_on_without(request: AccessRequest, decision: Decision) -> bool:
+def _moved_past(request: AccessRequest, decision: Decision) -> bool:
     if decision.verdict is Withdrawal.REVOKE:
         return request.status.ended and request.status is not Status.APPROVED
     if decision.verdict is Withdrawal.CANCEL:

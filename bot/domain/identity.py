@@ -274,4 +274,4 @@ def is_identified_by_name(
     """True if a [people] entry, an address in the Identity Center record, or a name in `people_domains` exists."""
     if rules.person_of(principal) or any(map(_is_address, record)):
         return True
-    return any(name.rpartition("@")[2] in rules.people_domains for name in names if "@" in name)
+    return any(_domain(name) in rules.people_domains for name in names if "@" in name)

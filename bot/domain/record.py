@@ -102,6 +102,11 @@ class Record:
         """Return the surface with this name."""
         return next((surface for surface in self.surfaces if surface.name == name), None)
 
+    @property
+    def cards(self) -> tuple[Surface, ...]:
+        """The surfaces of the request's cards, in every channel."""
+        return tuple(surface for surface in self.surfaces if surface.kind is SurfaceKind.CARD)
+
     def with_decision(self, decision: Decision) -> "Record":
         """Add a decision, or replace its earlier version.
 
@@ -207,7 +212,7 @@ class Record:
             return replace(self, missing_since=since)
         return replace(self, missing_since=since, request=replace(self.request, status=Status.GONE))
 
-    def tells_end_of(self, decision: Decision, now: datetime) -> bool:
+    def has_result_of(self, decision: Decision, now: datetime) -> bool:
         """True once the row has the final result of a decision: it is settled, and a later read of AWS shows it."""
         if decision.state.live or self.observed_from < decision.settled_in:
             return False

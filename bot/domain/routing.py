@@ -31,24 +31,24 @@ class Match:
     policies: frozenset[str] = frozenset()
     tags: tuple[tuple[str, frozenset[str]], ...] = ()
 
-    def takes(self, request: AccessRequest) -> bool | None:
+    def matches(self, request: AccessRequest) -> bool | None:
         """Return whether the request matches; None if that depends on facts that could not be read so far."""
         answers = [
             not self.accounts or request.key.account in self.accounts,
             not self.regions or request.key.region in self.regions,
-            self._takes_policy(request),
-            self._takes_tags(request),
+            self._matches_policy(request),
+            self._matches_tags(request),
         ]
         if False in answers:
             return False
         return None if None in answers else True
 
-    def _takes_policy(self, request: AccessRequest) -> bool | None:
+    def _matches_policy(self, request: AccessRequest) -> bool | None:
         if not self.policies:
             return True
         return None if request.policy is None else request.policy in self.policies
 
-    def _takes_tags(self, request: AccessRequest) -> bool | None:
+    def _matches_tags(self, request: AccessRequest) -> bool | None:
         if not self.tags:
             return True
         if request.node.tags is None:
@@ -113,10 +113,10 @@ def route(request: AccessRequest, channels: Sequence[Channel]) -> Route:
     While a channel's match depends on facts that could not be read so far, the fallback takes the request unsettled.
     """
     for channel in channels:
-        taken = channel.match.takes(request) if channel.match else False
-        if taken:
+        matches = channel.match.matches(request) if channel.match else False
+        if matches:
             return Route(channel.name, channel.conversation, settled=True)
-        if taken is None:
+        if matches is None:
             return _fallback(channels, settled=False)
     return _fallback(channels, settled=True)
 

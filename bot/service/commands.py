@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, count
 
 from bot.domain.identity import Person, spellings_of
-from bot.domain.record import Record, SurfaceKind
+from bot.domain.record import Record
 from bot.domain.request import OPS_ITEM_ID, Status, Verdict
 from bot.domain.routing import Channel, same_conversation, thread_root
 from bot.domain.shown.card import card_view, request_line
@@ -173,8 +173,7 @@ class CommandService:
 
 
 def _has_card_in(row: Record, conversation: str) -> bool:
-    cards = (surface for surface in row.surfaces if surface.kind is SurfaceKind.CARD)
-    return any(same_conversation(card.conversation, conversation) for card in cards)
+    return any(same_conversation(card.conversation, conversation) for card in row.cards)
 
 
 def setup_entry(conversation: str, channels: Sequence[Channel]) -> str:

@@ -42,16 +42,15 @@ def is_copy(name: str) -> bool:
 
 def is_place_of(record: Record, channel: Channel, conversation: str) -> bool:
     """True if the conversation is the channel's, or has this request's card of that channel."""
-    cards = (each for each in record.surfaces if each.kind is SurfaceKind.CARD)
-    places = (each.conversation for each in cards if channel_of_card(each.name) == channel.name)
+    places = (each.conversation for each in record.cards if channel_of_card(each.name) == channel.name)
     return any(same_conversation(each, conversation) for each in (channel.conversation, *places))
 
 
 def card_places(record: Record, configuration: Configuration) -> list[tuple[str, Channel]]:
     """Return the surface name and the channel of every card that must be shown, the deciding channel's first."""
     names = [card_name(record.route.channel)] if record.route else []
-    names += [surface.name for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
-    names += [card_name(each.name) for each in configuration.channels if each.fallback and _needs_stand_in(record)]
+    names += [card.name for card in record.cards]
+    names += [card_name(each.name) for each in configuration.channels if each.fallback and _needs_fallback_card(record)]
     known = [(name, configuration.channel(channel_of_card(name))) for name in dict.fromkeys(names)]
     return [(name, channel) for name, channel in known if channel]
 
@@ -62,7 +61,7 @@ def home_problem(record: Record) -> str | None:
     return card.problem if card and card.delivery is not DeliveryState.IMPOSSIBLE else None
 
 
-def _needs_stand_in(record: Record) -> bool:
+def _needs_fallback_card(record: Record) -> bool:
     """True if the fallback channel must show a request that waits and whose own channel cannot be reached."""
     ended = record.request is not None and record.request.status.ended
     return home_problem(record) is not None and not ended
@@ -73,10 +72,9 @@ def may_have_more(record: Record) -> bool:
 
     If not, a click on an unknown card is forged. Adopting its card would overwrite the card of another request.
     """
-    cards = [surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
     asked_at = record.request.requested_at if record.request else None
     late = asked_at is not None and record.created_at - asked_at > LATE_ROW
-    return len(cards) < MOST_KEPT_CARDS and (late or any(card.unconfirmed_posts for card in cards))
+    return len(record.cards) < MOST_KEPT_CARDS and (late or any(card.unconfirmed_posts for card in record.cards))
 
 
 def is_too_old_or_new(record: Record, activity_id: str) -> bool:
@@ -88,7 +86,7 @@ def is_too_old_or_new(record: Record, activity_id: str) -> bool:
     if posted_at is None:
         return False
     begun = min(record.created_at, (request and request.requested_at) or record.created_at)
-    lost = any(surface.unconfirmed_posts for surface in record.surfaces if surface.kind is SurfaceKind.CARD)
+    lost = any(card.unconfirmed_posts for card in record.cards)
     return posted_at < begun - CLOCKS_APART or (not lost and posted_at > record.created_at + CLOCKS_APART)
 
 
@@ -100,8 +98,7 @@ def _posted_at(activity_id: str) -> datetime | None:
 
 def with_adopted_card(record: Record, channel: str, conversation: str, activity_id: str) -> Record:
     """Add a card that is in Teams but not in the row: as the channel's card if it has none, else as a copy."""
-    cards = (surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD)
-    if any(card.activity_id == activity_id for card in cards) or not may_have_more(record):
+    if any(card.activity_id == activity_id for card in record.cards) or not may_have_more(record):
         return record
     own = record.surface(card_name(channel))
     if own is None:
@@ -119,17 +116,16 @@ def with_adopted_card(record: Record, channel: str, conversation: str, activity_
 
 def with_unknown_content(record: Record, channel: str) -> Record:
     """Mark the content of a channel's cards and their copies as unknown, so that each is updated once more."""
-    cards = (surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD)
-    shown = {card.name for card in cards if channel_of_card(card.name) == channel}
+    shown = {card.name for card in record.cards if channel_of_card(card.name) == channel}
     surfaces = (replace(each, digest=None) if each.name in shown else each for each in record.surfaces)
     return replace(record, surfaces=tuple(surfaces))
 
 
 def renamed(record: Record, configuration: Configuration) -> Record:
     """Rename the row's channels to their current names. Conversations identify channels, so renaming one is safe."""
-    for surface in record.surfaces:
+    for surface in record.cards:
         channel = _new_name(channel_of_card(surface.name), surface.conversation, configuration)
-        if surface.kind is SurfaceKind.CARD and channel:
+        if channel:
             taken = record.surface(card_name(channel)) is not None  # two channels of the file were merged into one
             copy = surface.activity_id if taken or is_copy(surface.name) else None
             others = tuple(each for each in record.surfaces if each is not surface)

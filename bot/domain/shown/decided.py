@@ -18,7 +18,7 @@ _SETTLED_BY: Mapping[Status, Action] = {
 
 def decision_lines(record: Record) -> tuple[DecisionLine, ...]:
     """Return who decided what, oldest first: decisions in Teams by the person's name, others as AWS names them."""
-    ours = taken(record)
+    ours = effective_decisions(record)
     lines = [*map(decision_line, ours), *(line for level in _levels(record) for line in _outside_lines(level, ours))]
     order = {level.step: number for number, level in enumerate(_levels(record))}
 
@@ -29,7 +29,7 @@ def decision_lines(record: Record) -> tuple[DecisionLine, ...]:
     return tuple(sorted(lines, key=turn))
 
 
-def taken(record: Record) -> list[Decision]:
+def effective_decisions(record: Record) -> list[Decision]:
     """Return the decisions from Teams that took effect: AWS accepted them, or shows them although it did not answer.
 
     Votes count once AWS accepted them, withdrawals only once AWS shows them.

@@ -25,7 +25,7 @@ _TIES: Final = frozenset(".-‐‑'’@+_&")  # join two parts of one name: Anne
 _Names = Mapping[str, Person | None]  # None: the name of several people, or of a group
 
 
-def names_anybody(text: str) -> bool:
+def may_mention(text: str) -> bool:
     """True if the text may mention a person, so that the roster must be read."""
     return next(_marks(_folded(text[:_READ])), None) is not None
 
@@ -73,12 +73,12 @@ def _named(text: str, start: int, names: _Names, longest: int) -> Person | None:
         spelt = _with(spelt, text[at], apart=text[at - 1] == " ")
         if len(spelt) > longest:
             break
-        if spelt in names and not _goes_on(text, at + 1):
+        if spelt in names and not _is_beginning_of_longer_name(text, at + 1):
             found = names[spelt]
     return found
 
 
-def _goes_on(text: str, at: int) -> bool:
+def _is_beginning_of_longer_name(text: str, at: int) -> bool:
     """True if the name before `at` is only the beginning of a longer name."""
     last, rest = text[at - 1], text[at : at + 3]
     if not rest or not _is_word(last):

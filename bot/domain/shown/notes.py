@@ -13,10 +13,10 @@ from bot.domain.identity import assumed_role_arn
 from bot.domain.record import Record
 from bot.domain.request import Action, Status, Verdict, Withdrawal
 from bot.domain.shown.card import access_is_over, requester_name
-from bot.domain.shown.decided import deciding_line, is_hidden, taken
+from bot.domain.shown.decided import deciding_line, effective_decisions, is_hidden
 from bot.domain.shown.views import NoteKind, NoteView
 
-_TOLD_AS = {
+_NOTE_KINDS = {
     Verdict.APPROVE: NoteKind.APPROVAL,
     Verdict.REJECT: NoteKind.REJECTION,
     Withdrawal.REVOKE: NoteKind.REVOCATION,
@@ -43,7 +43,7 @@ class Note:
 def thread_notes(record: Record, now: datetime) -> list[Note]:
     """Return every note of a row, in the order in which they are posted."""
     notes = [note for each in record.decisions for note in _decision_notes(record, each, now)]
-    notes += [_late_note(record, each) for each in taken(record) if each.outcome is Outcome.NO_ANSWER]
+    notes += [_late_note(record, each) for each in effective_decisions(record) if each.outcome is Outcome.NO_ANSWER]
     if record.request and access_is_over(record.request, now):
         ended = replace(blank_note(record, NoteKind.ENDED), at=record.request.access_until)
         notes.append(Note("ended", ended))
@@ -61,7 +61,7 @@ def blank_note(record: Record, kind: NoteKind) -> NoteView:
 
 def _decision_notes(record: Record, decision: Decision, now: datetime) -> Iterator[Note]:
     if decision.state is DecisionState.CONFIRMED and not is_hidden(record, decision):
-        kind = _TOLD_AS[decision.verdict]
+        kind = _NOTE_KINDS[decision.verdict]
         yield Note(decision.id, replace(_note(record, decision, kind), call=_call(decision, record)))
     why = why_undone(record, decision, now)
     if why and decision.verdict is not Withdrawal.CANCEL:  # requesters may not see the thread: they get a message
@@ -111,7 +111,7 @@ def _note(record: Record, decision: Decision, kind: NoteKind) -> NoteView:
 def _late_note(record: Record, decision: Decision) -> Note:
     """Return the note on a decision that AWS never answered but shows later. It was made in Teams, not outside."""
     who, comment = decision.person.shown_name, decision.comment or None
-    note = replace(blank_note(record, _TOLD_AS[decision.verdict]), who=who, at=decision.clicked_at, comment=comment)
+    note = replace(blank_note(record, _NOTE_KINDS[decision.verdict]), who=who, at=decision.clicked_at, comment=comment)
     return Note(f"{decision.id}:shown", replace(note, call=_call(decision, record)))
 
 

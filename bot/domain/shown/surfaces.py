@@ -22,7 +22,7 @@ from bot.domain.shown.notes import blank_note, thread_notes, why_undone
 from bot.domain.shown.reply_views import View
 from bot.domain.shown.views import DirectKind, DirectView, NoteKind, NoteView
 
-LAPSE_GRACE = timedelta(seconds=5)  # AWS needs a moment to apply its own time-out before we read the request
+TIME_OUT_GRACE = timedelta(seconds=5)  # AWS needs a moment to apply its own time-out before we read the request
 IDENTIFYING_SPAN = timedelta(minutes=15)  # how long after the request's end a direct message waits for a roster
 LATE_FAILURE = timedelta(days=1)  # a failed request that is older when first seen is not shown
 
@@ -95,7 +95,7 @@ def next_change(record: Record, now: datetime) -> datetime | None:
     if request is None:
         return None
     moments = [
-        request.deadline + LAPSE_GRACE if request.deadline else None,
+        request.deadline + TIME_OUT_GRACE if request.deadline else None,
         request.access_until if request.status is Status.APPROVED else None,
     ]
     return min((moment for moment in moments if moment and moment > now), default=None)
@@ -105,7 +105,7 @@ def _worth_showing(record: Record, now: datetime) -> bool:
     request = record.request
     if request is None or request.auto_approved or request.replica_of:
         return False
-    if not request.status.ended or any(surface.kind is SurfaceKind.CARD for surface in record.surfaces):
+    if not request.status.ended or record.cards:
         return True
     if request.status is Status.FAILED:
         return request.requested_at is None or now - request.requested_at < LATE_FAILURE

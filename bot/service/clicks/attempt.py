@@ -195,7 +195,7 @@ class ClickAttempt:
     async def _end_of(self, held: Held) -> Answer | None:
         def is_over(row: Record) -> bool:
             decision = row.decision(held.decision_id)
-            return decision is None or row.tells_end_of(decision, self._clock.now())
+            return decision is None or row.has_result_of(decision, self._clock.now())
 
         record = await self._rows.wait(self._key, is_over, seconds=self._remaining())
         if record is None:

@@ -71,7 +71,7 @@ class Locator:
 
     def _channel_of_card(self, record: Record, click: Click) -> Channel | None:
         """Return the channel of this conversation if the request has, or may have, a card there."""
-        cards = [surface for surface in record.surfaces if surface.kind is SurfaceKind.CARD]
+        cards = record.cards
         for card in cards:
             if same_conversation(card.conversation, click.conversation):
                 return self._configuration.value.channel(channel_of_card(card.name))

@@ -9,7 +9,7 @@ from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.routing import Channel
 from bot.domain.shown.card import with_mentions
-from bot.domain.shown.mentions import mentioned, names_anybody
+from bot.domain.shown.mentions import may_mention, mentioned
 from bot.domain.shown.surfaces import Wanted
 from bot.domain.shown.views import Banner, CardView
 from bot.ports.teams import People, RosterUnavailable
@@ -53,7 +53,7 @@ class Mentioning:
     async def _named(self, record: Record, channel: Channel) -> tuple[Person, ...]:
         """Return the people that the reason mentions, for the channel in which the request is decided."""
         request, requester, route = record.request, record.requester, record.route
-        if request is None or requester is None or route is None or not names_anybody(request.reason):
+        if request is None or requester is None or route is None or not may_mention(request.reason):
             return ()
         if not route.settled or route.channel != channel.name:
             return ()

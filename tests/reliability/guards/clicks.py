@@ -87,7 +87,7 @@ GUARDS = (
     Guard(
         "one claim per person and step",
         "tests/unit/domain/test_claims.py::test_second_click_is_a_repeat_of_the_first_decision",
-        {"bot.domain.claims:standing_decision": always(None)},
+        {"bot.domain.claims:active_decision": always(None)},
     ),
     Guard(
         "a held claim is not taken over",

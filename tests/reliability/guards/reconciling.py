@@ -84,7 +84,7 @@ GUARDS = (
     Guard(
         "an outcome is shown only after AWS was read again",
         RECORD + "test_read_includes_decisions_settled_before_it_began",
-        {"bot.domain.record:Record.tells_end_of": around(_as_observed_since)},
+        {"bot.domain.record:Record.has_result_of": around(_as_observed_since)},
     ),
     Guard(
         "slower reads of AWS do not overwrite newer facts",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.identity import Person
-from bot.domain.shown.mentions import MOST, mentioned, names_anybody
+from bot.domain.shown.mentions import MOST, may_mention, mentioned
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.unit.domain.sample import TARO_REQUESTER
 
@@ -51,7 +51,7 @@ def named(text: str, *members: Person, never: tuple[str, ...] = ()) -> list[str]
 def test_whole_names_in_any_spelling_are_found(text: str, names: list[str]) -> None:
     """Case, width and blanks in Japanese names make no difference; text after a name does not hide it."""
     assert named(text) == names
-    assert names_anybody(text)
+    assert may_mention(text)
 
 
 @pytest.mark.parametrize(
@@ -137,4 +137,4 @@ def test_every_mentioned_person_is_named_in_the_text(text: str) -> None:
     found = mentioned(text, MEMBERS, requester=TARO_REQUESTER)
     assert set(found) <= set(MEMBERS)
     assert len(set(found)) == len(found) <= MOST
-    assert not found or names_anybody(text)
+    assert not found or may_mention(text)

@@ -46,14 +46,14 @@ def test_read_includes_decisions_settled_before_it_began() -> None:
     """The versions show this. A confirmed vote must also be visible in AWS, but for one minute at most."""
     settled = decision(HANAKO, state=DecisionState.CONFIRMED, settled_in=8)
     refused = replace(settled, state=DecisionState.REFUSED)
-    assert not replace(ROW, observed_from=7).tells_end_of(refused, NOW)
-    assert replace(ROW, observed_from=8).tells_end_of(refused, NOW)
-    assert not replace(ROW, observed_from=99).tells_end_of(decision(HANAKO), NOW)
+    assert not replace(ROW, observed_from=7).has_result_of(refused, NOW)
+    assert replace(ROW, observed_from=8).has_result_of(refused, NOW)
+    assert not replace(ROW, observed_from=99).has_result_of(decision(HANAKO), NOW)
     shown = replace(ROW, observed_from=8, request=request(level(state=LevelState.APPROVED)))
-    assert shown.tells_end_of(settled, NOW)
+    assert shown.has_result_of(settled, NOW)
     hidden = replace(ROW, observed_from=8, request=request(level()))
-    assert not hidden.tells_end_of(settled, NOW)
-    assert hidden.tells_end_of(settled, NOW + 61 * SECOND)
+    assert not hidden.has_result_of(settled, NOW)
+    assert hidden.has_result_of(settled, NOW + 61 * SECOND)
 
 
 def test_live_and_confirmed_decisions_are_found() -> None:

@@ -39,13 +39,13 @@ def tags(**wanted: str) -> tuple[tuple[str, frozenset[str]], ...]:
 )
 def test_channel_matches_requests_that_fit_every_field(match: Match, read: bool, unread: bool | None) -> None:
     """An empty field fits every request. If a fact is unread, the result is neither yes nor no."""
-    assert match.takes(REQUEST) is read
-    assert match.takes(UNREAD) is unread
+    assert match.matches(REQUEST) is read
+    assert match.matches(UNREAD) is unread
 
 
 def test_node_without_tags_does_not_match() -> None:
     """A node that is known to have no tags does not match a channel that requires a tag."""
-    assert Match(tags=tags(Environment="production")).takes(replace(REQUEST, node=Node("i-1", tags=()))) is False
+    assert Match(tags=tags(Environment="production")).matches(replace(REQUEST, node=Node("i-1", tags=()))) is False
 
 
 PRODUCTION = Channel("production", "19:p@thread.tacv2", match=Match(tags=tags(Environment="production")))

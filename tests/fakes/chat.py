@@ -26,6 +26,11 @@ def person(number: int, name: str = "", *, tenant: str = TENANT, guest: bool = F
     )
 
 
+def without_roster_fields(person: Person) -> Person:
+    """Return the person as an activity names them, without the fields that only the roster has."""
+    return replace(person, upn=None, mail=None)
+
+
 HANAKO = Person(
     "aaaaaaaa-0000-4000-8000-900000000001",
     TENANT,

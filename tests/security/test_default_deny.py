@@ -11,17 +11,12 @@ from bot.domain.identity import Person
 from bot.domain.request import RequestKey
 from bot.domain.routing import Channel, LevelRule
 from bot.service.clicks.click import Verb
-from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, without_roster_fields
 from tests.fakes.world import APPROVALS, World, new_world
 
 EVERYBODY = (HANAKO, ICHIRO, TARO_PERSON)
 USER_ID = "1234567890-e1fbc510-8081-70c2-448f-0123456789ab"  # of IAM Identity Center
 ROLE_OF_ANYBODY = "arn:aws:sts::111122223333:assumed-role/AnyRole"
-
-
-def _without_roster_fields(person: Person) -> Person:
-    """Return the person as an activity names them, without the fields that only the roster has."""
-    return replace(person, upn=None, mail=None)
 
 
 async def _assert_no_one_decides(world: World, key: RequestKey, people: tuple[Person, ...] = EVERYBODY) -> None:
@@ -30,7 +25,7 @@ async def _assert_no_one_decides(world: World, key: RequestKey, people: tuple[Pe
     async with world.running():
         for person in people:
             for verb in Verb:
-                answer = await world.press(key, _without_roster_fields(person), verb, comment="ok")
+                answer = await world.press(key, without_roster_fields(person), verb, comment="ok")
                 assert verb is Verb.REFRESH or answer.notice is not None
     assert (world.aws.count("signal"), (await world.row(key)).decisions) == (0, ())
 
@@ -134,5 +129,5 @@ async def test_approver_decides_when_every_fact_is_known() -> None:
     key = world.aws.add()
     await world.shown(key)
     async with world.running():
-        await world.press(key, _without_roster_fields(HANAKO))
+        await world.press(key, without_roster_fields(HANAKO))
     assert world.aws.count("signal") == 1

@@ -14,7 +14,7 @@ from bot.domain.permission import Refusal
 from bot.domain.request import RequestKey
 from bot.service.clicks.click import Verb
 from tests.fakes.aws import ACCOUNT
-from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, without_roster_fields
 from tests.fakes.world import APPROVALS, World, current_configuration, new_world
 
 DECISIONS: Final = (Verb.APPROVE, Verb.REJECT)
@@ -77,10 +77,6 @@ def _world(*accounts: Person, allow_unidentified: bool = False) -> World:
     return world
 
 
-def _without_roster_fields(person: Person) -> Person:
-    return replace(person, upn=None, mail=None)  # the roster has these
-
-
 async def _posted_request(world: World, requester: str) -> RequestKey:
     key = world.aws.add(requester=requester)
     await world.shown(key)
@@ -94,7 +90,7 @@ async def test_requester_cannot_decide_under_any_account(requester: str) -> None
     key = await _posted_request(world, requester)
     async with world.running():
         answers = [
-            await world.press(key, _without_roster_fields(account), verb)
+            await world.press(key, without_roster_fields(account), verb)
             for account in ACCOUNTS.values()
             for verb in DECISIONS
         ]
@@ -109,7 +105,7 @@ async def test_other_approver_decides_on_the_request(requester: str) -> None:
     world = _world(TARO)
     key = await _posted_request(world, requester)
     async with world.running():
-        await world.press(key, _without_roster_fields(HANAKO))
+        await world.press(key, without_roster_fields(HANAKO))
     assert [signal.session_name for signal in world.aws.signals] == [HANAKO.session_name]
 
 
@@ -118,5 +114,5 @@ async def test_mail_address_of_several_people_identifies_no_one() -> None:
     world = _world(*ACCOUNTS.values())
     key = await _posted_request(world, REQUESTERS["a session named by the mail"])
     async with world.running():
-        answer = await world.press(key, _without_roster_fields(HANAKO))
+        answer = await world.press(key, without_roster_fields(HANAKO))
     assert (answer.refused, world.aws.signals) == (True, [])

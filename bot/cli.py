@@ -7,9 +7,9 @@ Commands import what they need when they run, so that `--help` is fast and the s
 import asyncio
 import json
 import textwrap
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import IO, Final, NoReturn, TypeVar
 
 import click
@@ -29,6 +29,7 @@ from bot.text.escape import escape_json
 DISTRIBUTION: Final = "node-access-bot"
 SAMPLE_TIMEZONES: Final = {"en": "UTC", "ja": "Asia/Tokyo"}  # time zones of the sample cards
 AUDIT_SPAN: Final = timedelta(days=402)  # the retention time, and a day for time zones on each side
+CHECK_STORE: Final = "check NODE_ACCESS_STORE"  # advice if there is no store
 _T = TypeVar("_T")
 
 
@@ -80,15 +81,9 @@ def show(request: RequestKey | str) -> None:
 
     REQUEST is account/region/oi-… or the OpsItem id alone.
     """
-    from bot.config.settings import load_store
-    from bot.store.assembly import store_at
     from bot.store.rows import adapter_of
 
-    settings = _configured(load_store)
-    path = settings.sqlite_path
-    if path and not path.is_file():  # opening a missing file would create an empty one
-        raise click.ClickException(f"there is no store at {path}; {_where_the_store_is(request)}")
-    rows = _rows(store_at(settings.store, region=settings.region), request, where=str(path or settings.store))
+    rows = _read_store(partial(_stored, request), advice=_where_the_store_is(request))
     if not rows:
         raise click.ClickException(f"the store has no request {request}")
     click.echo(escape_json(adapter_of(list[Record]).dump_json(rows, by_alias=True, indent=2).decode()))
@@ -143,45 +138,29 @@ def audit(since: datetime, until: datetime | None, request: str | None, person: 
 
     Lists every click with its answer, and every step of each decision.
     """
-    from bot.config.settings import load_store
-    from bot.store.assembly import store_at
-
-    settings = _configured(load_store)
-    path = settings.sqlite_path
-    if path and not path.is_file():  # opening a missing file would create an empty one
-        raise click.ClickException(f"there is no store at {path}; check NODE_ACCESS_STORE")
 
     def wanted(entry: AuditEntry) -> bool:
         named = request is None or request in {entry.request, entry.request.rpartition("/")[2]}
         return named and (person is None or entry.person.casefold() == person.casefold())
 
-    store = store_at(settings.store, region=settings.region)
-    try:
-        now = datetime.now(UTC)
-        asyncio.run(_print_audit(store, since, min(until or now, now), wanted, form))
-    except StoreUnavailable as problem:
-        raise click.ClickException(f"the store at {path or settings.store} cannot be read: {problem}") from None
+    now = datetime.now(UTC)
+    _read_store(partial(_print_audit, since, min(until or now, now), wanted, form), advice=CHECK_STORE)
 
 
 async def _print_audit(
-    closed: AbstractAsyncContextManager[Store],
-    since: datetime,
-    until: datetime,
-    wanted: Callable[[AuditEntry], bool],
-    form: str,
+    since: datetime, until: datetime, wanted: Callable[[AuditEntry], bool], form: str, store: Store
 ) -> None:
     """Print the entries day by day, so that a year needs no more memory than a day."""
     line_of = audit_export.as_csv if form == "csv" else audit_export.as_json
-    async with closed as store:
-        if form == "csv":
-            click.echo(audit_export.csv_head())
-        day = max(since, until - AUDIT_SPAN)
-        while day < until:
-            after = min(day + timedelta(days=1), until)
-            for entry in await store.audit(day, after):
-                if wanted(entry):
-                    click.echo(line_of(entry))
-            day = after
+    if form == "csv":
+        click.echo(audit_export.csv_head())
+    day = max(since, until - AUDIT_SPAN)
+    while day < until:
+        after = min(day + timedelta(days=1), until)
+        for entry in await store.audit(day, after):
+            if wanted(entry):
+                click.echo(line_of(entry))
+        day = after
 
 
 def _not_built(name: str, summary: str) -> None:
@@ -246,11 +225,27 @@ def _configured(read: Callable[[], _T]) -> _T:
         raise Misconfigured(str(problems)) from None
 
 
-def _rows(store: AbstractAsyncContextManager[Store], request: RequestKey | str, *, where: str) -> list[Record]:
+def _read_store(question: Callable[[Store], Awaitable[_T]], *, advice: str) -> _T:
+    """Open the store that the settings name, and return the answer to `question`.
+
+    `advice` is printed if the store's file does not exist.
+    """
+    from bot.config.settings import load_store
+    from bot.store.assembly import store_at
+
+    settings = _configured(load_store)
+    path = settings.sqlite_path
+    if path and not path.is_file():  # opening a missing file would create an empty one
+        raise click.ClickException(f"there is no store at {path}; {advice}")
+
+    async def answered() -> _T:
+        async with store_at(settings.store, region=settings.region) as store:
+            return await question(store)
+
     try:
-        return asyncio.run(_stored(store, request))
+        return asyncio.run(answered())
     except StoreUnavailable as problem:
-        raise click.ClickException(f"the store at {where} cannot be read: {problem}") from None
+        raise click.ClickException(f"the store at {path or settings.store} cannot be read: {problem}") from None
 
 
 def _where_the_store_is(request: RequestKey | str) -> str:
@@ -258,12 +253,11 @@ def _where_the_store_is(request: RequestKey | str) -> str:
 
     if (FOLDER / STORE).is_file():
         return f"for the sandbox's store, run\n  {show_line(str(request))}"
-    return "check NODE_ACCESS_STORE"
+    return CHECK_STORE
 
 
-async def _stored(closed: AbstractAsyncContextManager[Store], request: RequestKey | str) -> list[Record]:
-    async with closed as store:
-        if isinstance(request, str):
-            return list(await store.find(request))
-        record = await store.load(request)
-        return [record] if record else []
+async def _stored(request: RequestKey | str, store: Store) -> list[Record]:
+    if isinstance(request, str):
+        return list(await store.find(request))
+    record = await store.load(request)
+    return [record] if record else []

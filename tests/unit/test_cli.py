@@ -123,7 +123,9 @@ def test_interrupted_start_ends_without_an_error(tmp_path: Path) -> None:
         assert starting.stdout.readline() == "  starting the simulated AWS …\n"
         starting.send_signal(signal.SIGINT)
         out, err = starting.communicate(timeout=20)
-    assert (starting.returncode, out.splitlines()[-1], err) == (0, "stopping …", "")
+    *steps, end = out.splitlines()
+    assert (starting.returncode, end, err) == (0, "stopping …", "")
+    assert all(step.startswith("  starting ") for step in steps)
     with held(tmp_path / ".sandbox"):
         pass
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, TypeVar, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
@@ -23,6 +23,7 @@ from bot.ports.store import Change, PersonalChat, RowUnreadable, Watched
 T = TypeVar("T")
 
 AUDIT_KEPT = timedelta(days=400)  # a year, plus some weeks to ask about its first days
+ROWS_KEPT = 256  # decoded rows, by their JSON: rows that are written often are also read often
 
 StoredNames = Mapping[type, Mapping[str, str]]  # class -> Python field -> member of the stored JSON
 STORED_NAMES: Final[StoredNames] = {
@@ -154,6 +155,12 @@ def decode(adapter: TypeAdapter[T], text: str | bytes, *, where: str) -> T:
         raise RowUnreadable(f"{where} cannot be read: {_problems(error)}") from None  # a trace would show the values
     except ValueError as error:
         raise RowUnreadable(f"{where} cannot be read: {error}") from error
+
+
+@lru_cache(maxsize=ROWS_KEPT)
+def decode_row(request: str, text: str) -> Record:
+    """Return the row of a request, given its key and its stored JSON. Raises RowUnreadable."""
+    return decode(RECORD, text, where=f"request {request}")
 
 
 def apply_change(

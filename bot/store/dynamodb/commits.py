@@ -14,7 +14,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-api
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -194,10 +194,10 @@ class _Commit:
                 job.done.set_result(outcome)
 
 
-def _unchanged_since(former: Record | None) -> dict[str, object]:
+def _unchanged_since(former: Record | None) -> Mapping[str, object]:
     """Return the condition that the row has not been written since."""
     if former is None:
-        return {"ConditionExpression": "attribute_not_exists(#pk)", "ExpressionAttributeNames": {"#pk": "pk"}}
+        return items.IF_ABSENT
     return {
         "ConditionExpression": "#version = :version",
         "ExpressionAttributeNames": {"#version": "version"},

@@ -123,10 +123,8 @@ class TableMaker:
 
     def _mark(self) -> None:
         """Store the schema version in the table. Raises TableRefused for a newer one."""
-        marker = {**shape.SCHEMA_KEY, "version": items.number(shape.SCHEMA)}
-        unless_there = {"ConditionExpression": "attribute_not_exists(#pk)", "ExpressionAttributeNames": {"#pk": "pk"}}
         with suppress(ConditionFailed):
-            self._repeated("put_item", Item=marker, **unless_there)
+            self._repeated("put_item", Item=shape.MARKER, **items.IF_ABSENT)
         shown = self._repeated("get_item", Key=shape.SCHEMA_KEY, ConsistentRead=True)
         shape.refuse_newer(self._name, shown.get("Item"))
 

@@ -25,14 +25,13 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final
 
 from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import InvalidRequestKey, RequestKey
 from bot.ports.store import PersonalChat, RowUnreadable, StoreUnavailable
-from bot.store.rows import AUDIT_ENTRY, AUDIT_KEPT, PERSONAL_CHAT, RECORD, decode, encode, storable
+from bot.store.rows import AUDIT_ENTRY, AUDIT_KEPT, PERSONAL_CHAT, RECORD, decode, decode_row, encode, storable
 
 Item = dict[str, dict[str, Any]]  # attribute -> {type: value}, as the client takes and gives it
 
@@ -44,7 +43,11 @@ EXPIRES_AT = "expires_at"  # whole seconds since 1970, as DynamoDB's time to liv
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 MOST_BYTES = 400_000
 WRITES_KEPT = 32  # names of the latest writes: a lost write is recognized even below later ones
-ROWS_KEPT = 256  # decoded rows, by their JSON: rows that are written often are also read often
+# The condition of a write that must not replace an item.
+IF_ABSENT: Final[Mapping[str, Any]] = {
+    "ConditionExpression": "attribute_not_exists(#pk)",
+    "ExpressionAttributeNames": {"#pk": "pk"},
+}
 
 
 class RowTooLarge(StoreUnavailable):
@@ -157,12 +160,7 @@ def stored(item: Mapping[str, Any] | None) -> Stored:
 
 def row(item: Mapping[str, Any]) -> Record:
     """Return the record of a row's item. Raises RowUnreadable."""
-    return _record(member(item, "sk"), member(item, "record"))
-
-
-@lru_cache(maxsize=ROWS_KEPT)
-def _record(request: str, record: str) -> Record:
-    return decode(RECORD, record, where=f"request {request}")
+    return decode_row(member(item, "sk"), member(item, "record"))
 
 
 def due_at(item: Mapping[str, Any]) -> datetime | None:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from cachetools import TTLCache
@@ -71,9 +70,7 @@ class DynamoStore:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Complete pending work and close all connections."""
         await self._close()
 
@@ -221,7 +218,7 @@ class DynamoStore:
         marker = Reading(self._calls, patience).item(shape.SCHEMA_KEY)
         shape.refuse_newer(name, marker)
         if marker is None:
-            self._calls.repeated(patience, "put_item", Item={**shape.SCHEMA_KEY, "version": items.number(shape.SCHEMA)})
+            self._calls.repeated(patience, "put_item", Item=shape.MARKER)
 
     async def _read(self, question: Callable[[Reading], T], *, times: int = 1) -> T:
         def answered() -> T:

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bot.ports.store import StoreUnavailable
-from bot.store.dynamodb.items import BORN_AT, DUE, DUE_AT, EXPIRES_AT, WATCHED, key
+from bot.store.dynamodb.items import BORN_AT, DUE, DUE_AT, EXPIRES_AT, WATCHED, key, number
 
 SCHEMA = 1  # version of the schema in items.py; a table with a newer one is not changed
 SCHEMA_KEY: Final = key("schema", "schema")
+MARKER: Final = {**SCHEMA_KEY, "version": number(SCHEMA)}  # the item that stores the version
 ADVICE: Final = "make it with `node-access-bot doctor --create-table`"
 SERVING: Final = frozenset({"ACTIVE", "UPDATING"})  # statuses in which a table or an index answers
 INDEXES: Final[Mapping[str, tuple[str, str]]] = {DUE: (DUE, DUE_AT), WATCHED: (WATCHED, BORN_AT)}

@@ -7,9 +7,8 @@ on the version nevertheless. The audit entries of the change are in the same tra
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from bot.domain.audit import AuditEntry
@@ -23,6 +22,7 @@ from bot.store.rows import (
     RECORD,
     apply_change,
     decode,
+    decode_row,
     encode,
     storable,
     watched_rows,
@@ -32,7 +32,6 @@ from bot.store.sqlite.thread import DatabaseThread
 
 BUSY_SECONDS = 2.0  # wait for another process's lock; a click must be answered within 3, even with "not stored"
 FORGOTTEN_AT_ONCE = 500  # rows; limits how long other writers wait
-ROWS_KEPT = 256  # decoded rows, by their JSON: rows that are written often are also read often
 _END_OF_TIME = 2**62  # microseconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
@@ -91,11 +90,9 @@ class SqliteStore:
         await self._thread.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Complete pending work and close the file."""
-        await self._thread.__aexit__(kind, error, trace)
+        await self._thread.__aexit__(*error)
 
     # --- requests
 
@@ -202,7 +199,7 @@ class SqliteStore:
 
 def _load(connection: sqlite3.Connection, *, key: RequestKey) -> Record | None:
     found = connection.execute(_LOAD, (str(key),)).fetchone()
-    return _record((str(key), *found)) if found else None
+    return decode_row(str(key), found[0]) if found else None
 
 
 def _apply(connection: sqlite3.Connection, *, key: RequestKey, change: Change, now: datetime) -> Record:
@@ -229,9 +226,8 @@ def _save(connection: sqlite3.Connection, record: Record) -> None:
         raise StoreUnavailable(f"request {record.key} was written by a process without the lock")
 
 
-@lru_cache(maxsize=ROWS_KEPT)
-def _record(row: tuple[str, str]) -> Record:
-    return decode(RECORD, row[1], where=f"request {row[0]}")
+def _record(row: tuple[Any, ...]) -> Record:
+    return decode_row(row[0], row[1])
 
 
 def _appended(entry: AuditEntry) -> tuple[int, str]:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from bot.ports.store import StoreUnavailable
@@ -51,18 +50,16 @@ class DatabaseThread:
 
     async def read(self, work: Work[T]) -> T:
         """Return what `work` reads. Raises StoreUnavailable."""
-        return await self._run(_Job(work, writes=False))  # type: ignore[no-any-return]  # what its work returns
+        return await self._run(_Job(work, writes=False))  # type: ignore[no-any-return]  # a job returns what `work` does
 
     async def write(self, work: Work[T]) -> T:
         """Return what `work` returns, once its writes are durable. Its errors pass through. Raises StoreUnavailable.
 
         `work` may share a transaction with other work, so it must not raise after it has written.
         """
-        return await self._run(_Job(work, writes=True))  # type: ignore[no-any-return]  # what its work returns
+        return await self._run(_Job(work, writes=True))  # type: ignore[no-any-return]  # a job returns what `work` does
 
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Complete pending work, then disconnect."""
         executor, connection = self._executor, self._connection
         self._executor = self._connection = None

@@ -11,7 +11,7 @@ import asyncio
 import signal
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from bot.aws.assembly import AwsSide
 from bot.clock import SystemClock
+from bot.concurrency.waiting import first_of
 from bot.config.reload import ConfigurationReload
 from bot.config.settings import Settings
 from bot.domain.configuration import Configuration
@@ -77,24 +78,15 @@ async def _serve(settings: Settings, configuration: Configuration) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    main = asyncio.create_task(_build_and_run(settings, configuration, stopping))
-    stop = asyncio.create_task(stopping.wait())
-    await asyncio.wait({main, stop}, return_when=asyncio.FIRST_COMPLETED)
-    if not stopping.is_set():
-        stop.cancel()
     try:
-        await main
+        async with build(settings, configuration, stopping) as program:
+            await run(program, stopping)
     except StoppedEarly:
         log.info("bot_stopped")
 
 
 class StoppedEarly(Exception):
     """A signal to stop came before everything was built."""
-
-
-async def _build_and_run(settings: Settings, configuration: Configuration, stopping: asyncio.Event) -> None:
-    async with build(settings, configuration, stopping) as program:
-        await run(program, stopping)
 
 
 async def run(program: Program, stopping: asyncio.Event) -> None:
@@ -214,9 +206,7 @@ async def _own_account(aws: AwsSide, stopping: asyncio.Event) -> str:
             if asyncio.get_running_loop().time() > deadline:
                 raise
             log.warning("aws_unavailable", code=problem.code)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(AWS_PAUSE):
-                await stopping.wait()
+        await first_of(stopping.wait(), asyncio.sleep(AWS_PAUSE))
     raise StoppedEarly
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import Protocol, Self
 
 from bot.aws.calls.clients import Clients
@@ -67,20 +66,13 @@ class AwsSide:
         """Return the source of tokens, signed by STS, that prove the bot's identity."""
         return WebIdentity(self._clients, audience)
 
-    async def ready(self) -> None:
-        """Check that the queue, if there is one, answers. Raises AwsUnavailable."""
-        if self.queue:
-            await self.queue.check()
-
     async def __aenter__(self) -> Self:
-        """Open the parts, so that leaving the context closes them in order. No call to AWS is made."""
-        await self._stack.enter_async_context(self.identities)
-        await self._stack.enter_async_context(self.requests)
-        await self._stack.enter_async_context(self._clients)  # closed first, so that work in the background ends soon
+        """Return this object. No call to AWS is made."""
+        self._stack.push_async_callback(self.identities.drain)
+        self._stack.push_async_callback(self.requests.drain)
+        await self._stack.enter_async_context(self._clients)  # closed first, so that the lookups end soon
         return self
 
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        """Wait for running calls, at most their time-outs, and for work in the background; close all connections."""
+    async def __aexit__(self, *_: object) -> None:
+        """Wait for running calls, at most their time-outs, and for running lookups; close all connections."""
         await self._stack.aclose()

@@ -8,8 +8,7 @@ https://docs.aws.amazon.com/singlesignon/latest/IdentityStoreAPIReference/API_De
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import structlog
 from cachetools import TLRUCache, TTLCache
@@ -52,10 +51,7 @@ class _Answer:
 
 
 class IdentityCenter:
-    """Reads records with the bot's own credentials in its own Region.
-
-    Leaving `async with` waits for running lookups.
-    """
+    """Reads user records with the bot's own credentials in its own Region."""
 
     def __init__(self, clients: Clients, *, clock: Clock) -> None:
         self._clients = clients
@@ -66,13 +62,8 @@ class IdentityCenter:
         self._lookups = SingleFlight(self._look_up)
         self._turn = asyncio.Lock()
 
-    async def __aenter__(self) -> Self:
-        """Return this object. Nothing is opened before the first lookup."""
-        return self
-
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    async def drain(self) -> None:
+        """Wait for running lookups."""
         await self._lookups.drain()
 
     async def names(self, user_id: str) -> Names:
@@ -95,9 +86,8 @@ class IdentityCenter:
 
     async def _promptly(self, user_id: str) -> _Answer:
         """Wait for the lookup; one that takes longer continues, and a later call gets its answer."""
-        lookup = self._lookups.start(user_id)
-        await asyncio.wait({lookup}, timeout=PROMPT_SECONDS)
-        return lookup.result() if lookup.done() else _Answer(code="NotAnsweredYet")
+        found = await self._lookups.join_briefly(user_id, seconds=PROMPT_SECONDS)
+        return found or _Answer(code="NotAnsweredYet")
 
     async def _look_up(self, user_id: str) -> _Answer:
         async with self._turn:
@@ -143,15 +133,9 @@ class IdentityCenter:
         return store
 
     async def _instances(self) -> list[Mapping[str, object]]:
-        found, page = list[Mapping[str, object]](), dict[str, object]()
-        for _ in range(PAGES):
-            answer = await self._clients.own_read("sso-admin", "list_instances", Lane.RECONCILE, **page)
-            found += rows(answer.get("Instances"))
-            token = text(answer.get("NextToken"))
-            if token is None:
-                return found
-            page = {"NextToken": token}
-        raise CallFailed("EndlessPages", Failure.NO_ANSWER)
+        return await self._clients.own_read_all(
+            "sso-admin", "list_instances", Lane.RECONCILE, member="Instances", pages=PAGES
+        )
 
     # --- the log
 

@@ -35,6 +35,12 @@ class SingleFlight(Generic[*Key, Result]):
         """Wait for the run in progress, or for a new one. Cancelling a caller does not cancel the run."""
         return await asyncio.shield(self.start(*key))
 
+    async def join_briefly(self, *key: *Key, seconds: float) -> Result | None:
+        """Like `join`, but return None after `seconds`. The run continues."""
+        run = self.start(*key)
+        await asyncio.wait({run}, timeout=seconds)
+        return run.result() if run.done() else None
+
     async def drain(self) -> None:
         """Wait for all runs in progress; ignore their results and errors."""
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

@@ -138,28 +138,25 @@ async def test_message_without_a_time_is_accepted(
 
 
 @pytest.mark.parametrize("operation", ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"])
-async def test_failing_queue_raises_the_port_error(
-    scene: Scene, side: AwsSide, queue: SqsQueue, operation: str
-) -> None:
-    """Every call raises it, with AWS's error code."""
+async def test_failing_queue_raises_the_port_error(scene: Scene, queue: SqsQueue, operation: str) -> None:
+    """Every kind of call raises AwsUnavailable with AWS's error code."""
     scene.ask()
     (hint, *_) = await queue.receive()
     scene.aws.faults.fail(operation, "AccessDenied", times=None)
-    calls = {"ReceiveMessage": queue.receive, "GetQueueAttributes": side.ready}
+    calls = {"ReceiveMessage": queue.receive, "GetQueueAttributes": queue.check}
     with pytest.raises(AwsUnavailable) as caught:
         await (queue.delete(hint) if operation == "DeleteMessage" else calls[operation]())
     assert caught.value.code == "AccessDenied"
 
 
-async def test_readiness_checks_the_queue(scene: Scene, side: AwsSide) -> None:
-    """/readyz is green only after the queue has answered."""
-    await side.ready()
+async def test_check_makes_one_call_to_the_queue(scene: Scene, queue: SqsQueue) -> None:
+    """The bot is ready only after this call has succeeded once."""
+    await queue.check()
     assert len(scene.aws.calls("GetQueueAttributes")) == 1
 
 
-async def test_readiness_does_not_wait_without_a_queue(scene: Scene) -> None:
-    """With the sweep alone, the bot is ready without a call to SQS."""
+async def test_bot_without_a_queue_url_has_no_queue(scene: Scene) -> None:
+    """The sweep alone finds all requests. No call to SQS is made."""
     async with aws_side(scene) as side:
-        await side.ready()
         assert side.queue is None
     assert scene.aws.calls() == []

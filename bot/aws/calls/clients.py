@@ -7,10 +7,10 @@ It must not know what an operation means.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Final, Self
 
 import structlog
@@ -87,9 +87,7 @@ class Clients:
         """Return this object. Clients and threads are created at the first call."""
         return self
 
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Drop waiting calls, wait for running ones (at most their time-outs), and close all connections."""
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
@@ -109,20 +107,19 @@ class Clients:
         self, place: Place, service: str, operation: str, lane: Lane, *, member: str, **params: object
     ) -> list[Answer]:
         """Read all pages of a list and return the rows in `member`. Raises CallFailed."""
-        found: list[Answer] = []
-        for _ in range(MAX_PAGES):
-            answer = await self.read(place, service, operation, lane, **params)
-            found += rows(answer.get(member))
-            token = text(answer.get("NextToken"))
-            if token is None:
-                return found
-            params["NextToken"] = token
-        raise CallFailed("EndlessPages", Failure.NO_ANSWER)
+        read = partial(self.read, place, service, operation, lane)
+        return await _all_rows(read, member, params, pages=MAX_PAGES)
 
     async def own_read(self, service: str, operation: str, lane: Lane, **params: object) -> Answer:
         """Like `read`, with the bot's own credentials in its own Region."""
         place, call = Place(OWN, self._region), Call(service, self._region, operation, params)
         return await _repeated(partial(self._limited, place, call, lane, None), lane)
+
+    async def own_read_all(
+        self, service: str, operation: str, lane: Lane, *, member: str, pages: int, **params: object
+    ) -> list[Answer]:
+        """Like `read_all`, with the bot's own credentials in its own Region, and at most `pages` pages."""
+        return await _all_rows(partial(self.own_read, service, operation, lane), member, params, pages=pages)
 
     async def own(self, service: str, operation: str, lane: Lane, **params: object) -> Answer:
         """Make a call once with the bot's own credentials in its own Region. Raises CallFailed."""
@@ -189,11 +186,10 @@ class Clients:
             raise CallFailed("NoReaderRole", Failure.DENIED)
 
     async def _limited(self, place: Place, call: Call, lane: Lane, credentials: Credentials | None) -> Answer:
-        """Make a call once the rate limit allows it, unless the circuit breaker is open."""
+        """Make a call once the rate limit allows it, unless the circuit breaker refuses it."""
         await self.turn(place, call.service, call.operation, lane)
-        if lane is Lane.CLICK:  # a person waits and may click again: no circuit breaker
-            return await self._call(place, call, lane, self._sdk.call, credentials)
-        with self._breaker.guard(Quota(place.account, place.region, call.service, call.operation)):
+        # no circuit breaker for clicks: a person waits and may click again
+        with nullcontext() if lane is Lane.CLICK else self._breaker.guard(_quota(place, call)):
             return await self._call(place, call, lane, self._sdk.call, credentials)
 
     async def _call(
@@ -204,7 +200,7 @@ class Clients:
             return await self._in_thread(lane, make, call, credentials)
         except CallFailed as failed:
             if failed.failure is Failure.THROTTLED:
-                self._limiter.throttled(Quota(place.account, place.region, call.service, call.operation))
+                self._limiter.throttled(_quota(place, call))
                 log.warning("aws_throttled", operation=call.operation, account=place.account, region=place.region)
             raise
 
@@ -215,6 +211,25 @@ class Clients:
     def _counted(self, make: _Maker, call: Call, credentials: Credentials | None) -> Answer:
         with self._counts.counted(call.operation):
             return make(call, credentials)
+
+
+def _quota(place: Place, call: Call) -> Quota:
+    return Quota(place.account, place.region, call.service, call.operation)
+
+
+async def _all_rows(
+    read: Callable[..., Awaitable[Answer]], member: str, params: Mapping[str, object], *, pages: int
+) -> list[Answer]:
+    """Call `read` for each page of a list, and return the rows in `member`. Raises CallFailed after `pages` pages."""
+    found, token = list[Answer](), dict[str, object]()
+    for _ in range(pages):
+        answer = await read(**params, **token)
+        found += rows(answer.get(member))
+        following = text(answer.get("NextToken"))
+        if following is None:
+            return found
+        token = {"NextToken": following}
+    raise CallFailed("EndlessPages", Failure.NO_ANSWER)
 
 
 async def _repeated(make: Callable[[], Awaitable[Answer]], lane: Lane) -> Answer:

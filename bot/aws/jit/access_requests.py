@@ -2,10 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from datetime import datetime
-from types import TracebackType
-from typing import Self
 
 import structlog
 from cachetools import LRUCache, TTLCache
@@ -31,28 +28,21 @@ log = structlog.get_logger(__name__)
 
 
 class AccessRequests:
-    """Reads access requests and sends signals. Leaving `async with` waits for work in the background."""
+    """Reads access requests and sends signals."""
 
     def __init__(self, clients: Clients, *, clock: Clock) -> None:
         self._clients = clients
         self._nodes, self._listing = Nodes(clients, clock=clock), Listing(clients)
         self._signals = Signals(clients)
-        self._stack = AsyncExitStack()
         self._policies: TTLCache[tuple[Place, str, str], Policy] = TTLCache(
             POLICIES_KEPT, ttl=POLICY_KEPT_SECONDS, timer=clock.epoch
         )
         # an execution never moves to another request
         self._own: LRUCache[tuple[RequestKey, str], None] = LRUCache(OWN_KEPT)
 
-    async def __aenter__(self) -> Self:
-        """Open the node lookups, so that leaving the context waits for them."""
-        await self._stack.enter_async_context(self._nodes)
-        return self
-
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        await self._stack.aclose()
+    async def drain(self) -> None:
+        """Wait for running lookups of nodes."""
+        await self._nodes.drain()
 
     # --- the port
 

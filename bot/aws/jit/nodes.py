@@ -6,8 +6,6 @@ https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_InstanceInfo
 
 import asyncio
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
 
 import structlog
 from cachetools import TTLCache
@@ -31,23 +29,15 @@ Tags = tuple[tuple[str, str], ...]
 
 
 class Nodes:
-    """Looks up nodes, each at most once at a time, and caches complete answers for a short while.
-
-    Leaving `async with` waits for running lookups.
-    """
+    """Looks up nodes, each at most once at a time, and caches complete answers for a short while."""
 
     def __init__(self, clients: Clients, *, clock: Clock) -> None:
         self._clients = clients
         self._kept: TTLCache[tuple[Place, str], Node] = TTLCache(KEPT, ttl=KEPT_SECONDS, timer=clock.epoch)
         self._lookups = SingleFlight(self._look_up)
 
-    async def __aenter__(self) -> Self:
-        """Return this object. Nothing is opened before the first lookup."""
-        return self
-
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    async def drain(self) -> None:
+        """Wait for running lookups."""
         await self._lookups.drain()
 
     async def find(self, place: Place, node_id: str | None) -> Part[Node]:
@@ -59,9 +49,8 @@ class Nodes:
             return Part(Node(""), complete=False)
         if kept := self._kept.get((place, node_id)):
             return Part(kept)
-        lookup = self._lookups.start(place, node_id)
-        await asyncio.wait({lookup}, timeout=PROMPT_SECONDS)
-        return lookup.result() if lookup.done() else Part(Node(node_id), complete=False)
+        found = await self._lookups.join_briefly(place, node_id, seconds=PROMPT_SECONDS)
+        return found or Part(Node(node_id), complete=False)
 
     async def _look_up(self, place: Place, node_id: str) -> Part[Node]:
         node = await (self._hybrid(place, node_id) if node_id.startswith("mi-") else self._ec2(place, node_id))

@@ -58,6 +58,15 @@ async def test_cancelled_caller_does_not_cancel_the_run() -> None:
     assert await staying == 1
 
 
+async def test_slow_run_continues_after_a_brief_wait() -> None:
+    """The caller gets None after the limit. The run continues, and the next caller gets its result."""
+    work = Work()
+    flight = SingleFlight[int](work)
+    assert await flight.join_briefly(seconds=0) is None
+    work.gate.set()
+    assert await flight.join_briefly(seconds=60) == 1
+
+
 async def test_finished_run_is_not_reused() -> None:
     """A call after the end of a run starts a new run; results are not cached."""
     work = Work()

@@ -5,26 +5,19 @@ Prints the process's own metric (`node_access_loop_stall_seconds`). Asserts no d
 
 import asyncio
 import re
-import socket
 from copy import deepcopy
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from bot.sandbox.sandbox import free_port
 from tests.fakes.people import PEOPLE, crowd
 from tests.fakes.processes import Processes, environment
 from tests.fakes.product import product
 
 CROWD = crowd(200)
 STALL = "node_access_loop_stall_seconds"
-
-
-def free_port() -> int:
-    """Return a port that was free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def stalls(port: int) -> dict[str, float]:

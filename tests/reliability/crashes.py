@@ -16,13 +16,10 @@ from bot.service.clicks.click import Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.gates import end_everything
 from tests.fakes.outside import MEI, NAMING, Outside, Process
+from tests.reliability.rest import Stuck
 
 STUCK = 600  # seconds after which unfinished work counts as stuck
 MOST_PRESSES = 3  # clicks of one person at one step; a click without an effect is repeated
-
-
-class Stuck(Exception):
-    """The request does not converge."""
 
 
 @dataclass(frozen=True, slots=True)

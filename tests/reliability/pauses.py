@@ -18,6 +18,7 @@ from bot.service.clicks.click import Answer, Verb
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.gates import calls_of, end_everything
 from tests.fakes.outside import NAMING, Outside, Process, doubled, extras, wrong
+from tests.reliability.rest import Stuck
 
 GAP = "Requests.signal"  # the call after the last check
 PORTS = calls_of(Requests, Chat, People) - {
@@ -41,10 +42,6 @@ PAUSES = ((6, 24), (26, 29), (31, 45), (61, 100), (130, 200))
 """Ranges in seconds: longer than a state check is valid, the claim, the lease, one minute, two minutes."""
 STUCK = 900  # seconds after which unfinished work counts as stuck
 MOST_ROUNDS = 6  # rounds of clicks while AWS waits for a decision
-
-
-class Stuck(Exception):
-    """The work does not end, or no click decides the request."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Checks of a row after all work has ended: messages, decisions and audit entries. Pure functions."""
+"""Checks of a row after all work has ended: messages, decisions and audit entries. Only pure functions, and `Stuck`."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -7,6 +7,10 @@ from bot.domain.audit import EVENTS, AuditEntry
 from bot.domain.decision import TRANSITIONS, DecisionState
 from bot.domain.record import DeliveryState, Record
 from bot.domain.request import Status
+
+
+class Stuck(Exception):
+    """The work does not end, or no click decides the request."""
 
 
 def quiet(row: Record, status: Status) -> bool:

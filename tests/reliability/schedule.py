@@ -21,7 +21,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.gates import AbandonedCalls, end_everything
 from tests.fakes.outside import MEI, PRIYA, Outside, Process, doubled, extras, taken_back, wrong
 from tests.fakes.store import MemoryStore, Tables
-from tests.reliability.rest import gaps
+from tests.reliability.rest import Stuck, gaps
 
 WORKERS = 4
 CLICKERS: tuple[Person, ...] = (HANAKO, ICHIRO, MEI, PRIYA)
@@ -32,10 +32,6 @@ STUCK = 900  # seconds after which unfinished work counts as stuck
 MOST_ROUNDS = 8  # rounds of clicks while AWS waits for a decision
 WITHDRAWN = 0.2  # share of the rounds in which the requester cancels during the votes
 REVOKED = 0.5  # share of the approvals that are revoked
-
-
-class Stuck(Exception):
-    """The work does not end, or no click decides the request."""
 
 
 class Whims:

@@ -6,8 +6,7 @@ program over real HTTP.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from bot.sandbox.aws.event_bus import Delivery
 from bot.sandbox.aws.jit import filters
 from bot.service.sources.sweep import Sweep
 from tests.fakes.aws import FakeAws
+from tests.fakes.offset_clock import TimeOffset
 from tests.fakes.people import TARO
 from tests.fakes.product import Product, product
 from tests.fakes.teams_world import Message
@@ -112,17 +112,6 @@ async def test_lists_that_never_change_fail_the_proof(figure: Figure) -> None:
 # --- the whole program
 
 
-@dataclass(slots=True)
-class MovedClock:
-    """The real time plus `ahead`."""
-
-    ahead: timedelta = field(default_factory=timedelta)
-
-    def __call__(self) -> datetime:
-        """Return the current time of this clock."""
-        return datetime.now(UTC) + self.ahead
-
-
 VERDICTS = {"approved": "approve", "rejected": "reject", "cancelled": "cancel", "revoked": "revoke"}
 
 
@@ -133,17 +122,17 @@ async def test_whole_program_shows_decisions_made_outside_the_bot(
     """Over real HTTP without any event: all six ways are shown after one sweep each."""
     if not listed:
         monkeypatch.delitem(filters._TIMES, "LastModifiedTime")  # an AWS that refuses the filter
-    clock = MovedClock()
-    async with product(monkeypatch, tmp_path, now=clock) as world:
+    lead = TimeOffset()
+    async with product(monkeypatch, tmp_path, now=lead.now) as world:
         world.aws.events.deliver(Delivery.NEVER)
         async with world.running() as program:
             sweep = next(each for each in program.sources if isinstance(each, Sweep))
             for way in WAYS:
-                await _play(world, sweep, way, clock)
+                await _play(world, sweep, way, lead)
     figure(10, over="real HTTP", changes_listed=listed, right=f"{len(WAYS)} of {len(WAYS)}")
 
 
-async def _play(world: Product, sweep: Sweep, way: str, clock: MovedClock) -> None:
+async def _play(world: Product, sweep: Sweep, way: str, lead: TimeOffset) -> None:
     """Request access, decide outside the bot, sweep once, and wait until Teams shows it. Every wait has a timeout."""
     request = await world.ask("db-prod-01" if way == "another level" else "web-prod-01")
     await sweep.sweep()
@@ -153,7 +142,7 @@ async def _play(world: Product, sweep: Sweep, way: str, clock: MovedClock) -> No
         await sweep.sweep()
         await _seen(world, request, "approved", notes=1)
     if way == "timed_out":
-        clock.ahead += timedelta(days=8)
+        lead.put_forward(timedelta(days=8).total_seconds())
     else:
         await world.console(request, VERDICTS.get(way, "approve"))
     await sweep.sweep()

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from bot.aws import queue as queue_module
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports.aws import Hint
+from bot.ports.aws import Hint, Queue
 from bot.ports.store import Change, Store, StoreUnavailable
 from bot.sandbox.aws.world import MAX_RECEIVES
 from bot.service.rows import Rows
@@ -88,7 +88,7 @@ async def schedule(seed: int, *, queue: type[FakeSqs] = FakeSqs, overwriting: bo
     for key in keys:
         sqs.send(Hint("", key, KIND), copies=chance.randint(1, 4))
     failing = FailingStore(first.store, first.clock, chance)
-    intakes = [asyncio.create_task(_intake(first, sqs, failing).run()) for _ in range(2)]
+    intakes = [asyncio.create_task(intake_of(first, sqs, store=failing).run()) for _ in range(2)]
     async with first.running(), second.running():
         for _ in range(LONG_ENOUGH):
             if not sqs.kept:
@@ -104,11 +104,14 @@ async def schedule(seed: int, *, queue: type[FakeSqs] = FakeSqs, overwriting: bo
     return [_cards(first, key) for key in keys]
 
 
-def _intake(world: World, sqs: FakeSqs, failing: FailingStore) -> Intake:
-    """Return an intake that wakes no reconcile loop, so that both loops find a due row at the same time."""
-    rows = Rows(failing, world.clock)  # type: ignore[arg-type]  # it has every method that the intake calls
+def intake_of(world: World, queue: Queue, *, store: FailingStore | None = None) -> Intake:
+    """Return an intake that writes to the rows of the world, or with `store` to rows of its own.
+
+    With its own rows it wakes no reconcile loop, so that both loops find a due row at the same time.
+    """
+    rows = Rows(store, world.clock) if store else world.rows  # type: ignore[arg-type]  # has what the intake calls
     telemetry = Telemetry(CollectorRegistry())
-    return Intake(queue=sqs, rows=rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry)
+    return Intake(queue=queue, rows=rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry)
 
 
 def _cards(world: World, key: RequestKey) -> int:
@@ -151,11 +154,7 @@ async def test_poison_messages_do_not_block_cards(poison: int, figure: Figure) -
     for key in keys:
         sqs.send(Hint("", key, KIND))
     sqs.send(None, copies=poison)
-    telemetry = Telemetry(CollectorRegistry())
-    intake = Intake(
-        queue=sqs, rows=world.rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry
-    )
-    running = asyncio.create_task(intake.run())
+    running = asyncio.create_task(intake_of(world, sqs).run())
     async with world.running():
         await world.clock.advance(30)
         cards = len(world.chat.of("post"))
@@ -178,13 +177,7 @@ async def test_poison_message_over_http_ends_in_the_dead_letter_queue(
         key = key_of(scene.ask())
         async with aws_side(scene, queue_url=where.queue_url) as side:
             assert side.queue is not None
-            intake = Intake(
-                queue=side.queue,
-                rows=world.rows,
-                clock=world.clock,
-                configuration=world.configuration,
-                telemetry=Telemetry(CollectorRegistry()),
-            )
+            intake = intake_of(world, side.queue)
             for _ in range(MAX_RECEIVES + 1):
                 await intake.take()
         dead = sqs.receive_message(QueueUrl=where.dead_letter_queue_url).get("Messages", [])
@@ -206,11 +199,7 @@ async def test_store_outage_leaves_messages_in_the_queue() -> None:
     store = world.store
     assert isinstance(store, MemoryStore)
     store.broken = True
-    telemetry = Telemetry(CollectorRegistry())
-    intake = Intake(
-        queue=sqs, rows=world.rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry
-    )
-    running = asyncio.create_task(intake.run())
+    running = asyncio.create_task(intake_of(world, sqs).run())
     async with world.running():
         await world.clock.advance(3600)
         assert (sqs.dead, len(sqs.kept), sqs.received) == ([], 30, 10)
@@ -225,10 +214,7 @@ async def test_many_messages_about_few_requests_use_one_row_each() -> None:
     world = new_world()
     sqs = FakeSqs(world.clock, Random(1))
     keys = [world.aws.add(number) for number in range(1, 21)]
-    telemetry = Telemetry(CollectorRegistry())
-    intake = Intake(
-        queue=sqs, rows=world.rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry
-    )
+    intake = intake_of(world, sqs)
     for number in range(5000):
         sqs.send(Hint("", keys[number % 20], KIND))
         await intake.take()

@@ -1,31 +1,23 @@
 """Figure 20: after ten thousand complete requests the process uses no more resources than after the first ones."""
 
-import logging
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-import structlog
 
 from bot.store.sqlite.store import SqliteStore
 from tests.figures import LONG, Figure, size
 from tests.reliability.soaking import Measured, soak
 
+pytestmark = pytest.mark.usefixtures("silence")  # the captured log would count as growth
+
 WARM_UP = size(ci=40, long=2_500)  # `long` fills the caches: 2,048 tokens and 4,096 texts
 LIVES = size(ci=120, long=10_000)
 GROWTH = 0.05  # allowed share of growth in memory after the warm-up
 CONNECTIONS = 2  # allowed difference in open connections, one in each direction
-# objects that may remain per request: bounded caches still fill in a short run; a kept request has dozens
+# Objects that may remain for each request: in a short run the bounded caches still fill. A request that is never deleted
+# keeps dozens.
 OBJECTS_A_LIFE = size(ci=20, long=1)
-
-
-@pytest.fixture(autouse=True)
-def _quiet_log() -> Iterator[None]:
-    """Disable the log, because a captured log would grow."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    yield
-    structlog.reset_defaults()
 
 
 def unsettled(measured: Measured) -> dict[str, int]:

@@ -11,6 +11,7 @@ from tests.figures import Figure, size
 from tests.reliability.breaking import GRID, Phase, Service, broken_world
 
 CELLS = size(ci=8, long=len(GRID))
+PATIENT = 5.0  # real seconds; many times as long as a request takes to converge
 
 
 @pytest.mark.timeout(3600)
@@ -36,16 +37,20 @@ async def test_outage_of_any_service_loses_and_doubles_nothing(
 
 
 async def test_outage_without_an_end_fails_the_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Negative control: while Teams does not accept the card, the proof reports no convergence."""
+    """Negative control: while Teams refuses the card, the request does not converge. After healing the next one does."""
 
     async def not_healed(_: FaultProxy) -> None:
         """Leave the service broken."""
 
     async with broken_world(monkeypatch, tmp_path) as there:
-        there.patience = 1.5
-        monkeypatch.setattr(FaultProxy, "heal", not_healed)
+        there.patience = PATIENT
+        with monkeypatch.context() as patch:
+            patch.setattr(FaultProxy, "heal", not_healed)
+            await there.cell(Service.CONNECTOR, Break.ERROR, Phase.ASKED)
+        assert there.unconverged == ["connector 5xx ASKED"]
+        await there.proxies[Service.CONNECTOR].heal()
         await there.cell(Service.CONNECTOR, Break.ERROR, Phase.ASKED)
-    assert there.unconverged == ["connector 5xx ASKED"]
+    assert (there.cells, there.unconverged) == (2, ["connector 5xx ASKED"])
 
 
 async def test_repeated_signal_fails_the_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

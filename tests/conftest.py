@@ -1,4 +1,4 @@
-"""Fixtures of all tests, and settings that make them fast. For the proofs: `figure`, `turned_red` and `silence`."""
+"""Settings that make all tests fast, and fixtures for the proofs: `figure`, `turned_red` and `silence`."""
 
 import gc
 import json
@@ -27,8 +27,10 @@ settings.load_profile("no-time-limit")
 def _parse_each_service_model_once() -> None:
     """Share the data files of botocore between the sessions of all tests in this process.
 
-    A session parses its own copies, and EC2's takes 0.2 s. Loaders with other search paths, as moto's, share nothing
-    with these: they extend the models that they load.
+    The program has one session, the tests have hundreds. Each parses its own copies, and EC2's takes 0.2 s: without
+    this, the tests of bot/aws take twice the CPU time. It hides only the time of parsing. Tests that start the program
+    as a process run without it. Loaders with other search paths, such as moto's, share nothing with these, because they
+    extend the models that they load.
     """
 
     @cache
@@ -36,14 +38,16 @@ def _parse_each_service_model_once() -> None:
         return load(Loader(extra_search_paths=search_paths, include_default_search_paths=False), name)
 
     load = Loader.load_data_with_path
-    Loader.load_data_with_path = lambda self, name: loaded(tuple(self.search_paths), name)  # type: ignore[method-assign]
+    Loader.load_data_with_path = (  # type: ignore[method-assign]  # botocore has no setting for this
+        lambda self, name: loaded(tuple(self.search_paths), name)
+    )
 
 
 _parse_each_service_model_once()
 
 
 def pytest_collection_finish() -> None:
-    """Exclude the modules of the tests from garbage collection, which otherwise walks through them again and again."""
+    """Exclude everything that the tests have imported from garbage collection, which would scan it many times."""
     gc.collect()
     gc.freeze()
 
@@ -71,12 +75,12 @@ def turned_red(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 @pytest.fixture
 def silence() -> Iterator[None]:
-    """Write no log, because the log of thousands of rounds adds nothing to their figure."""
+    """Write no log. Thousands of rounds would spend their time on it, and a captured log grows."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures."""
+    """Print the figures and the results of the controls after the run."""
     print_figures(terminalreporter)

@@ -1,4 +1,7 @@
-"""`node-access-bot sandbox` and its subcommands. Imports the extra `sandbox` only when a command runs."""
+"""`node-access-bot sandbox` and its subcommands.
+
+The libraries of the extra `sandbox` are imported only when a command runs.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -84,6 +87,7 @@ def decide(ops_item_id: str, approve: bool, reject: bool, comment: str) -> None:
 
 
 def _run_sandbox(locale: str, port: int, credential: str) -> None:
+    click.echo("  loading the simulators …")  # the imports can take several seconds
     from bot.sandbox.run import run
     from bot.sandbox.sandbox import Options
 

@@ -120,6 +120,7 @@ def test_interrupted_start_ends_without_an_error(tmp_path: Path) -> None:
         text=True,
     ) as starting:
         assert starting.stdout is not None
+        assert starting.stdout.readline() == "  loading the simulators …\n"
         assert starting.stdout.readline() == "  starting the simulated AWS …\n"
         starting.send_signal(signal.SIGINT)
         out, err = starting.communicate(timeout=20)

@@ -21,6 +21,7 @@ PINS = "alpha==1.0 \\\n    --hash=sha256:00\nbeta==2.0 \\\n    --hash=sha256:00\
 
 def rules(target: str, environment: Path) -> str:
     """Return the commands that make would run for a target with this virtual environment."""
+    assert shutil.which("make"), "these tests need make on the PATH"
     words = ["make", "--dry-run", target, f"VENV={environment}"]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
 
@@ -48,7 +49,6 @@ def script() -> ModuleType:
     return module
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_fresh_sandbox_installs_only_its_own_packages(tmp_path: Path) -> None:
     """Without development tools, `make sandbox` installs only the sandbox's pins and the project."""
     commands = rules("sandbox", tmp_path)
@@ -57,14 +57,12 @@ def test_fresh_sandbox_installs_only_its_own_packages(tmp_path: Path) -> None:
     assert "dev.txt" not in commands
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_setup_after_a_sandbox_installs_the_rest(tmp_path: Path) -> None:
     """An installed sandbox does not count as installed development tools."""
     (tmp_path / ".sandbox").touch()
     assert f".ci/install {tmp_path} .ci/pins/dev.txt" in rules("setup", tmp_path)
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_sandbox_after_setup_installs_nothing(tmp_path: Path) -> None:
     """The development tools include everything that the sandbox needs."""
     (tmp_path / ".pins").touch()
@@ -124,7 +122,6 @@ def test_progress_names_what_pip_does(script: ModuleType, tmp_path: Path, lines:
     assert script.progress(lines, 2, tmp_path) == expected
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 @pytest.mark.parametrize("target", ["test", "proofs", "e2e"])
 def test_long_test_run_is_announced(target: str, tmp_path: Path) -> None:
     """Before the tests start, make prints what it runs and about how long that takes."""
@@ -133,7 +130,6 @@ def test_long_test_run_is_announced(target: str, tmp_path: Path) -> None:
     assert re.search(rf'"make {target}: .*minute', before)
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_every_proof_belongs_to_a_target(tmp_path: Path) -> None:
     """`make proofs` or `make e2e` runs every file that tests/README.md lists, at the size for CI."""
     listed = re.findall(r"^\| \d+ \| .*? \| `(test_\w+\.py)` \|", documents.read("tests/README.md"), re.MULTILINE)

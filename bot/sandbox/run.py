@@ -13,7 +13,6 @@ from bot.sandbox.folder import BOT_LOG, SandboxFailed, program, show_line
 from bot.sandbox.sandbox import Options, Sandbox, running_sandbox
 from bot.sandbox.teams.people import AT_THE_BROWSER, TARO
 
-SAMPLE_NODE = "web-prod-01"
 REPEAT: Final = 5.0  # seconds between two lines about the same slow step
 REMARKS: Final = {  # what happens to a request for each node; `bot.sandbox.aws.world` has the policies
     "web-prod-01": "one level",
@@ -83,7 +82,7 @@ async def _welcome_to(sandbox: Sandbox) -> str:
     """Make the sample request; return the text about it."""
     control = sandbox.aws.control
     return welcome(
-        await asyncio.to_thread(control.request_access, node=SAMPLE_NODE, reason=SAMPLE_REASON),
+        await asyncio.to_thread(control.request_access, reason=SAMPLE_REASON),
         approver_url=sandbox.browser_url,
         requester_url=sandbox.teams.browser_url_for(TARO),
         nodes=sandbox.aws.world.nodes,

@@ -49,13 +49,9 @@ class Double:
 
 @pytest.fixture
 async def double() -> AsyncIterator[tuple[Double, str]]:
-    app, double = web.Application(), Double()
-    app.router.add_route("*", "/{tail:.*}", double.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield double, f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    double = Double()
+    async with listening(double.handle) as port:
+        yield double, f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
@@ -254,8 +250,11 @@ async def test_fault_is_answered_once_with_its_headers(
     ) as response:
         assert response.status == 204
     assert (await call(front, http, "PUT", "v3/conversations/c/activities/2", {}))[0] == 200
-    status, body = await call(front, http, "PUT", "v3/conversations/c/activities/1", {})
-    assert (status, body["error"]["code"]) == (429, "Throttled")
+    authorization = {"Authorization": f"Bearer {front.microsoft.outbound_token()}"}
+    url = f"{front.service_url}v3/conversations/c/activities/1"
+    async with http.put(url, json={}, headers=authorization) as response:
+        assert (response.status, response.headers["Retry-After"]) == (429, "7")
+        assert (await response.json())["error"]["code"] == "Throttled"
     assert (await call(front, http, "PUT", "v3/conversations/c/activities/1", {}))[0] == 200
     assert [sent.status for sent in front.connector.sent] == [200, 429, 200]
     assert len(double[0].got) == 2
@@ -379,17 +378,12 @@ async def test_bot_that_hangs_is_502(
         await forever.wait()
         return web.Response()
 
-    app = web.Application()
-    app.router.add_post("/api/messages", hang)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    front.inbound.bot_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     monkeypatch.setattr(inbound, "PATIENCE", aiohttp.ClientTimeout(total=0.05))
-    async with http.post(front.inbound_url, json={"type": "message"}) as response:
-        assert response.status == 502
-    forever.set()
-    await runner.cleanup()
+    async with listening(hang) as port:
+        front.inbound.bot_url = f"http://127.0.0.1:{port}"
+        async with http.post(front.inbound_url, json={"type": "message"}) as response:
+            assert response.status == 502
+        forever.set()
 
 
 # --- client assertions of another issuer

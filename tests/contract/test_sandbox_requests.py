@@ -83,10 +83,11 @@ def test_unknown_node_cannot_be_requested(scene: Scene, node: str) -> None:
 
 def test_request_without_a_policy_is_refused(scene: Scene) -> None:
     """A node that no policy targets gives an error and no OpsItem."""
-    before = len(scene.aws.calls("StartAccessRequest"))
+    calls, items = len(scene.aws.calls("StartAccessRequest")), scene.bot.describe_ops_items()["OpsItemSummaries"]
     with refused("ValidationException"):
         scene.ask("bastion-01")
-    assert len(scene.aws.calls("StartAccessRequest")) == before + 1
+    assert len(scene.aws.calls("StartAccessRequest")) == calls + 1
+    assert scene.bot.describe_ops_items()["OpsItemSummaries"] == items
 
 
 @pytest.mark.parametrize(
@@ -129,6 +130,7 @@ def test_auto_approved_request_needs_no_approver(scene: Scene) -> None:
 def test_hybrid_node_is_requested_like_any_other(scene: Scene) -> None:
     """The Systems Manager tags of an `mi-…` node select its policy."""
     asked = scene.ask("factory-gw-osaka")
+    assert scene.about(asked.id)["approvalPolicy"] == "Standard-Nodes"
     context = scene.ops_item(asked.id)["OperationalData"]["/aws/accessrequest/context"]["Value"]
     assert json.loads(context)["targets"]["instanceId"].endswith(":managed-instance/mi-0a1b2c3d4e5f67890")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from aiohttp import web
 from bot.sandbox.teams.microsoft import BOT_FRAMEWORK
 from bot.sandbox.teams.people import SAMPLE_APP_ID, SAMPLE_TENANT, Person
 from bot.sandbox.teams.server import SandboxTeams
+from tests.fakes.listening import listening
 
 APP_SECRET: Final = "a-sample-secret"
 CARD_TYPE: Final = "application/vnd.microsoft.card.adaptive"
@@ -39,7 +41,6 @@ class StubBot:
     """Runs on loopback. `activities` are those with a valid token."""
 
     def __init__(self) -> None:
-        self.url = ""
         self.activities: list[dict[str, Any]] = []
         self.decided = ""
 
@@ -109,16 +110,6 @@ async def _verified(token: str, teams: SandboxTeams) -> dict[str, Any]:
 async def running(teams: SandboxTeams) -> AsyncIterator[StubBot]:
     """Run a stub bot behind this Teams."""
     bot = StubBot()
-
-    async def handle(request: web.Request) -> web.Response:
-        return await bot.handle(request, teams)
-
-    app = web.Application()
-    app.router.add_post("/api/messages", handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    bot.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    teams.bot_url = bot.url
-    yield bot
-    await runner.cleanup()
+    async with listening(partial(bot.handle, teams=teams)) as port:
+        teams.bot_url = f"http://127.0.0.1:{port}"
+        yield bot

@@ -112,7 +112,11 @@ class Faults:
     def delay(self, operation: str, seconds: float, *, times: int | None = None) -> None:
         """Delay calls before they take effect."""
         never = threading.Event()
-        self._add(_Fault(operation, times, before=lambda: _wait(never, seconds)))
+
+        def wait() -> None:
+            never.wait(seconds)
+
+        self._add(_Fault(operation, times, before=wait))
 
     def rewrite(self, operation: str, change: Callable[[Answer], Answer], *, times: int | None = None) -> None:
         """Change answers, within what the operation's model allows."""
@@ -148,10 +152,6 @@ class Faults:
     def _add(self, fault: _Fault) -> None:
         with self._lock:
             self._faults.append(fault)
-
-
-def _wait(event: threading.Event, seconds: float) -> None:
-    event.wait(seconds)
 
 
 class Throttle:

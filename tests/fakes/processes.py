@@ -54,15 +54,13 @@ class BotProcess:
     _reading: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, env: Mapping[str, str], *words: str, waiting: bool = True) -> "BotProcess":
-        """Start `python -m` with these arguments, by default `serve`. Wait until it serves, unless `waiting` is False."""
+    async def start(cls, env: Mapping[str, str], *words: str) -> "BotProcess":
+        """Start `python -m` with these arguments, by default `serve`."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", *(words or SERVE), env=dict(env), cwd=ROOT, stderr=asyncio.subprocess.PIPE
         )
         bot = cls(process)
         bot._reading = asyncio.create_task(bot._read())
-        if waiting:
-            await bot.wait_for_event("bot_started")
         return bot
 
     @property
@@ -121,8 +119,8 @@ class Processes(AsyncExitStack):
     """Bot processes that end with the test, also if it fails."""
 
     async def start(self, env: Mapping[str, str], *words: str, waiting: bool = True) -> BotProcess:
-        """Start a process."""
-        bot = await BotProcess.start(env, *words, waiting=False)
+        """Start a process as `BotProcess.start` does. Wait until it serves, unless `waiting` is False."""
+        bot = await BotProcess.start(env, *words)
         self.push_async_callback(bot.aclose)
         if waiting:
             await bot.wait_for_event("bot_started")

@@ -149,11 +149,6 @@ class HangingStore(MemoryStore):
         self.hangs: set[str] = set()
         self.go = asyncio.Event()
 
-    def _row(self, key: RequestKey) -> Record:
-        row = self._read(key)
-        assert row is not None
-        return row
-
     async def load(self, key: RequestKey) -> Record | None:
         await self._wait("load")
         return await super().load(key)

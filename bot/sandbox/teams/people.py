@@ -44,40 +44,31 @@ class Person:
         return frozenset(spelling.casefold() for spelling in (self.mri, self.object_id, self.upn))
 
 
-def _japanese(number: int, mri: str, *, given_name: str, surname: str, upn: str) -> Person:
+def _person(number: int, mri: str, client: Client, *, surname: str, given_name: str, upn: str) -> Person:
+    names = (surname, given_name) if client is JAPANESE else (given_name, surname)
     return Person(
         mri=mri,
-        object_id=_object_id(number),
-        name=f"{surname} {given_name}",
+        object_id=f"aaaaaaaa-0000-4000-8000-{number:012d}",
+        name=" ".join(names),
         given_name=given_name,
         surname=surname,
         upn=upn,
-        client=JAPANESE,
+        client=client,
     )
 
 
-def _english(number: int, mri: str, *, given_name: str, surname: str, upn: str) -> Person:
-    return Person(
-        mri=mri,
-        object_id=_object_id(number),
-        name=f"{given_name} {surname}",
-        given_name=given_name,
-        surname=surname,
-        upn=upn,
-        client=ENGLISH,
-    )
-
-
-def _object_id(number: int) -> str:
-    return f"aaaaaaaa-0000-4000-8000-{number:012d}"
-
-
-HANAKO: Final = _japanese(1, "29:1-sato-hanako", given_name="花子", surname="佐藤", upn="hanako.sato@example.com")
-ICHIRO: Final = _japanese(2, "29:1-tanaka-ichiro", given_name="一郎", surname="田中", upn="ichiro.tanaka@example.com")
-MEI: Final = _japanese(3, "29:1-suzuki-mei", given_name="芽依", surname="鈴木", upn="mei.suzuki@example.com")
-ALEX: Final = _english(4, "29:1-alex-wilber", given_name="Alex", surname="Wilber", upn="alex.wilber@example.com")
-PRIYA: Final = _english(5, "29:1-priya-nair", given_name="Priya", surname="Nair", upn="priya.nair@example.com")
-TARO: Final = _japanese(6, "29:1-yamada-taro", given_name="太郎", surname="山田", upn="taro.yamada@example.com")
+HANAKO: Final = _person(
+    1, "29:1-sato-hanako", JAPANESE, surname="佐藤", given_name="花子", upn="hanako.sato@example.com"
+)
+ICHIRO: Final = _person(
+    2, "29:1-tanaka-ichiro", JAPANESE, surname="田中", given_name="一郎", upn="ichiro.tanaka@example.com"
+)
+MEI: Final = _person(3, "29:1-suzuki-mei", JAPANESE, surname="鈴木", given_name="芽依", upn="mei.suzuki@example.com")
+ALEX: Final = _person(
+    4, "29:1-alex-wilber", ENGLISH, surname="Wilber", given_name="Alex", upn="alex.wilber@example.com"
+)
+PRIYA: Final = _person(5, "29:1-priya-nair", ENGLISH, surname="Nair", given_name="Priya", upn="priya.nair@example.com")
+TARO: Final = _person(6, "29:1-yamada-taro", JAPANESE, surname="山田", given_name="太郎", upn="taro.yamada@example.com")
 
 PEOPLE: Final = (HANAKO, ICHIRO, MEI, ALEX, PRIYA, TARO)  # the Playground requires exactly six
 AT_THE_BROWSER: Final = HANAKO  # the Playground's current user: it shows only this person's 1:1 chat

@@ -91,7 +91,7 @@ class JitOperations:
             raise AwsError("AccessDeniedException", f"{caller.arn} is not authorized to stop {request.execution_id}.")
         step = request.waiting_step
         try:
-            self._state.change(request.id, partial(_cancel, by=caller.arn))
+            self._state.change(request.id, partial(requests.cancelled, by=caller.arn))
         except Refused as error:
             raise AwsError("InvalidAutomationStatusUpdateException", str(error)) from error
         self._effect(caller, request, step.level.name if step else "", "Stop", "")
@@ -172,10 +172,6 @@ class JitOperations:
     def _effect(self, caller: Caller, request: AccessRequest, step: str, kind: str, comment: str) -> None:
         at = self._state.now()
         self._state.record(Effect(at, request.id, request.execution_id, step, kind, caller.arn, comment))
-
-
-def _cancel(request: AccessRequest, now: datetime, *, by: str) -> AccessRequest:
-    return requests.cancelled(request, now, by)
 
 
 def _signalled(request: AccessRequest, now: datetime, *, caller: Caller, kind: str, comment: str) -> AccessRequest:

@@ -126,8 +126,11 @@ class AccessRequest:
         return self.granted_at + self.access_duration if self.granted_at else None
 
 
-# The session that makes changes which no caller requested.
-SERVICE = "AWSServiceRoleForSystemsManagerJustInTimeAccess/JustInTimeAccessService"
+def service_session(account: str) -> str:
+    """Return the ARN of the AWS service's session, which makes the changes that no caller requests."""
+    return (
+        f"arn:aws:sts::{account}:assumed-role/AWSServiceRoleForSystemsManagerJustInTimeAccess/JustInTimeAccessService"
+    )
 
 
 def begun(request: AccessRequest, now: datetime) -> AccessRequest:
@@ -141,8 +144,7 @@ def settled(request: AccessRequest, now: datetime) -> AccessRequest:
     step = request.waiting_step
     if step is None or step.due is None or now < step.due:
         return request
-    service = f"arn:aws:sts::{request.account}:assumed-role/{SERVICE}"
-    return _ended(request, step, Status.TIMED_OUT, step.due, service)
+    return _ended(request, step, Status.TIMED_OUT, step.due, service_session(request.account))
 
 
 def voted(request: AccessRequest, vote: Vote, role_kind: str) -> AccessRequest:

@@ -184,6 +184,5 @@ def _replica(request: AccessRequest, account: str, region: str) -> AccessRequest
 
 def _with_levels(request: AccessRequest, levels: tuple[Level, ...], now: datetime) -> AccessRequest:
     if not levels:
-        service = f"arn:aws:sts::{request.account}:assumed-role/{requests.SERVICE}"
-        return replace(request, granted_at=now, modified_by=service)
+        return replace(request, granted_at=now, modified_by=requests.service_session(request.account))
     return requests.begun(replace(request, steps=tuple(Step(level, str(uuid4())) for level in levels)), now)

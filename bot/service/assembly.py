@@ -1,4 +1,4 @@
-"""Builds all services over the ports, real adapters and the tests' fakes alike. Starts nothing."""
+"""Builds all services from the ports, which are real adapters or the fakes of tests. Does not start them."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ from bot.telemetry import Telemetry
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The outside world, as the services see it."""
+    """The adapters through which the services reach AWS, Teams, the store and the clock."""
 
     store: Store
     requests: Requests
@@ -36,7 +36,7 @@ class Ports:
 
 
 class Services:
-    """The services of one process. `owner` names the process; `period`: seconds between two sweeps."""
+    """The services of one process. `owner` identifies the process; `period`: seconds between two sweeps of a place."""
 
     def __init__(
         self, ports: Ports, *, configuration: CurrentConfiguration, telemetry: Telemetry, owner: str, period: float

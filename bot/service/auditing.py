@@ -1,8 +1,8 @@
-"""Records clicks in the audit trail, and copies every entry of the trail to the log.
+"""Records clicks in the audit trail, and logs the entries of the trail.
 
-The steps of a decision are stored by the write of its row (`ports.store.Store.apply`); only their log lines come from
-here. A click changes no row, and nothing waits for its entry: entries that the store does not accept are kept in memory
-and retried. The log has them already.
+The steps of a decision are stored by the write of its row (`ports.store.Store.apply`); this module only logs them. The
+entry of a click is stored separately, and the answer to the click does not wait for it: entries that the store does not
+accept are kept in memory and retried. They are already in the log.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ from bot.ports.clock import Clock
 from bot.ports.store import Store, StoreUnavailable
 from bot.telemetry import Telemetry
 
-KEPT_WAITING = 1000  # clicks kept while the store is unavailable; above that, the oldest remain only in the log
+KEPT_WAITING = 1000  # clicks kept while the store is unavailable; beyond that, the oldest are only in the log
 RETRY_SECONDS = 10.0  # seconds between attempts to store waiting entries
 MINUTE = timedelta(minutes=1)
 MOST_CLICKS = 60  # clicks recorded one by one per person and minute; anyone in the tenant can click without limit
@@ -26,14 +26,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Tally:
-    """The clicks of one person within a minute, and the last one that was only counted."""
+    """The number of one person's clicks within a minute, and the last click that was counted but not recorded."""
 
     since: datetime
     clicks: int = 0
     last: AuditEntry | None = None
 
     @property
-    def uncounted(self) -> int:
+    def unrecorded(self) -> int:
         return max(0, self.clicks - MOST_CLICKS)
 
 
@@ -44,7 +44,7 @@ def log_audit_entry(entry: AuditEntry) -> None:
 
 
 class Auditing:
-    """Records clicks. `run` retries what the store did not accept at once."""
+    """Records clicks. `run` retries entries that the store did not accept."""
 
     def __init__(self, *, store: Store, clock: Clock, telemetry: Telemetry) -> None:
         self._store, self._clock, self._telemetry = store, clock, telemetry
@@ -86,7 +86,7 @@ class Auditing:
     def _close(self, person: str) -> None:
         tally = self._tallies.pop(person, None)
         if tally and tally.last:
-            self._record(replace(tally.last, outcome="counted", detail=f"{tally.uncounted} clicks within a minute"))
+            self._record(replace(tally.last, outcome="counted", detail=f"{tally.unrecorded} clicks within a minute"))
 
     def _record(self, entry: AuditEntry) -> None:
         log_audit_entry(entry)

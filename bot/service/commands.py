@@ -152,7 +152,7 @@ class CommandService:
     # --- status
 
     async def _status(self, message: IncomingMessage) -> View:
-        """Show one request to those who may see it: its channel, its requester, the channel's members."""
+        """Show a request in a channel that has its card, or to its requester or a channel member in a personal chat."""
         ops_item_id, channel = message.argument, self._configuration.value.channel_at(message.conversation)
         rows = await self._rows.store.find(ops_item_id) if OPS_ITEM_ID.fullmatch(ops_item_id) else ()
         for row in rows:

@@ -7,13 +7,13 @@ from bot.domain.configuration import Configuration
 
 @dataclass(slots=True)
 class CurrentConfiguration:
-    """One object that all services share. They read `value` each time, so each check uses the current configuration."""
+    """One object that all services share. They read `value` for each check, so a reload affects all later checks."""
 
     value: Configuration
     tenant_id: str  # the Entra tenant whose people may decide
     revision: int = 0  # counts the replacements, so that a check can tell whether it is still valid
 
     def replace(self, value: Configuration) -> None:
-        """Make another configuration active, as a whole."""
+        """Replace the whole configuration, and count the replacement."""
         self.value = value
         self.revision += 1

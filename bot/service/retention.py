@@ -1,4 +1,4 @@
-"""Deletes rows a year after their requests ended."""
+"""Deletes expired rows: `Record.expires_at` says when a row may be deleted."""
 
 import structlog
 

@@ -1,6 +1,7 @@
-"""The rows as services use them: reads, writes, leases, and waiting for a change.
+"""Reads, writes and leases rows for the services, and waits for changes.
 
-A write in this process wakes every waiter of this process at once. What another process writes is found by polling.
+A write in this process immediately wakes all waiters of the row in this process. Writes of other processes are found by
+polling.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ POLL_SECONDS = 0.5  # between reads of a row that another process may have writt
 
 
 class LeaseHeld(Exception):
-    """Another process writes to Teams for this request now."""
+    """Another process has the row's lease: only that process may write to Teams for this request now."""
 
 
 def is_outdated(record: Record | None, latest: Record | None) -> bool:
@@ -34,7 +35,7 @@ def is_outdated(record: Record | None, latest: Record | None) -> bool:
 
 
 class _Watch:
-    """The newest known version of one row, for those who wait in this process."""
+    """The newest known version of one row, for the waiters in this process."""
 
     def __init__(self, load: Callable[[], Awaitable[Record | None]]) -> None:
         self._load = load
@@ -45,7 +46,7 @@ class _Watch:
         self.stale = True  # another process may have written since
 
     async def read(self) -> Record | None:
-        """Return the row; all waiters share one read of the store."""
+        """Return the row, read from the store if it is stale. All waiters share one read."""
         if self.stale:
             await self._reading.join()
         return self._latest  # not necessarily the row just read: a write of this process may be newer
@@ -62,19 +63,22 @@ class _Watch:
 
 
 class Rows:
-    """Reads, writes and waits for rows."""
+    """Reads, writes and leases rows, and waits for changes."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store, self._clock = store, clock
         self._watches: dict[RequestKey, _Watch] = {}
-        self.due = asyncio.Event()  # set when a row became due earlier than planned
+        self.due = asyncio.Event()  # set when a row may be due; wakes the reconcile loop
 
     async def load(self, key: RequestKey) -> Record | None:
         """Return the row as last written by any process."""
         return await self.store.load(key)
 
     async def apply(self, key: RequestKey, change: Change) -> Record:
-        """Write a pure change. Wakes those who wait for this row and, if the row is due now, the reconcile loop."""
+        """Write a pure change. Wakes the waiters of this row and, if the row is due now, the reconcile loop.
+
+        Raises StoreUnavailable, and the errors of `change`.
+        """
         now = self._clock.now()
         before: tuple[Decision, ...] = ()
 
@@ -103,7 +107,7 @@ class Rows:
     # --- the right to write to Teams
 
     async def lease(self, key: RequestKey, owner: str) -> Record:
-        """Take the right to write to Teams for this request. Raises LeaseHeld."""
+        """Take the lease: the right to write to Teams for this request. Raises LeaseHeld if another process has it."""
 
         def lease(record: Record) -> Record:
             leased = record.leased_to(owner, now=self._clock.now(), span=ROW_LEASE)
@@ -128,7 +132,7 @@ class Rows:
         return await self.apply(key, renew)
 
     def lease_kept(self, key: RequestKey, owner: str) -> AbstractAsyncContextManager[None]:
-        """Renew the lease during the block. If it is lost all the same, the next `renew` raises LeaseHeld."""
+        """Renew the lease during the block. If the lease is lost anyway, the next `renew` raises LeaseHeld."""
         return alongside(self._keep_lease(key, owner))
 
     async def _keep_lease(self, key: RequestKey, owner: str) -> None:
@@ -140,7 +144,7 @@ class Rows:
     # --- waiting
 
     async def wait(self, key: RequestKey, until: Callable[[Record], bool], *, seconds: float) -> Record | None:
-        """Wait until the row fulfils a condition. Returns the row as it is then, or as it is after `seconds`."""
+        """Wait until the row meets a condition, at most `seconds`. Return the newest row; None if there is none."""
         watch = self._watches.setdefault(key, _Watch(lambda: self.store.load(key)))
         watch.waiting += 1
         try:

@@ -20,7 +20,8 @@ from bot.service.current_configuration import CurrentConfiguration
 class Screen:
     """The message that the person clicked: a channel's card, or with `personal` the requester's direct message.
 
-    Only this person sees the notice on it, so the notice is in the locale of the `reader`, the card in the channel's.
+    The card is in the channel's locale. Only the person who clicked sees the notice: it is in that person's locale,
+    `reader`, if that is known.
     """
 
     channel: Channel
@@ -35,12 +36,12 @@ class Answers:
         self._configuration, self._clock = configuration, clock
 
     def shown(self, record: Record, screen: Screen, notice: Notice | None, *, refused: bool = False) -> Answer:
-        """Answer with the current card or message."""
+        """Return the current card or message, with the notice on it."""
         view = self._direct(record) if screen.personal else self._card(record, screen.channel)
         return _answer(view, screen, notice, refused=refused)
 
     def applying(self, record: Record, screen: Screen, decision: Decision) -> Answer:
-        """Answer that a decision is being sent, without buttons."""
+        """Return the current card or message; it says that the decision is being sent, and lacks the button for it."""
         notice = Notice(NoticeCode.APPLYING, Tone.INFO)
         if screen.personal:
             direct = self._direct(record)
@@ -74,5 +75,5 @@ def _answer(
 
 
 def bare(notice: Notice, reader: str | None, *, refused: bool = False) -> Answer:
-    """Answer with a notice alone: there is no card that this person may see."""
+    """Return a notice without a card: the person may not see the card, or there was no time or row to build it."""
     return Answer(None, notice, summary(notice, locale=reader or LOCALES[0]), refused=refused)

@@ -29,7 +29,16 @@ from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
 INVOKE_BUDGET = 2.5  # seconds from the click; Teams must have the answer within 3, and shows an error after 10
-PROMISE_PAUSES: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds; as long as a decision may take to be sent
+PROMISE_PAUSES: Final = (
+    0.0,
+    0.5,
+    1.0,
+    2.0,
+    4.0,
+    8.0,
+    16.0,
+    32.0,
+)  # seconds; in total as long as a decision may take to be sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,7 @@ class ClickAttempt:
         self._actor: Actor | None = None  # the roster is read once
 
     async def answer(self) -> Answer:
-        """Permit, claim, check and signal, answer. Raises StoreUnavailable if nothing was stored."""
+        """Check permission, claim, signal, and return the answer. Raises StoreUnavailable if no decision was stored."""
         held: Held | Answer | None = None
         while held is None:  # None: the row or the rules changed between permission and claim
             permit = await self._permit()
@@ -150,7 +159,7 @@ class ClickAttempt:
                 return Held(self._decision_id)
 
     async def _wait_for_others(self, permit: Permit) -> Answer | None:
-        """Wait until other decisions allow the claim; return an Answer if it is too late for it."""
+        """Wait until other decisions allow the claim; return an Answer if the click is too late or its time is over."""
 
         def is_over(row: Record) -> bool:
             return self._too_late(row) is not None or is_claimable(row, permit, *self._current(row))
@@ -163,7 +172,7 @@ class ClickAttempt:
         return None
 
     async def _reload(self) -> Answer | None:
-        """Read the row for another permission check; return an Answer if it is too late for one."""
+        """Read the row for another permission check; return an Answer if the click is too late or its time is over."""
         if answer := self._answer_if_over(await self._rows.load(self._key)):
             return answer
         if self._remaining() <= 0:
@@ -171,7 +180,7 @@ class ClickAttempt:
         return None
 
     def _answer_if_over(self, record: Record | None) -> Answer | None:
-        """Keep a row that was just read; return an Answer if it is gone, or if the click is too late for it."""
+        """Keep a row that was just read; return an Answer if the row is gone or the click is too late."""
         if record is None:
             return self._not_found()
         self._record = record
@@ -216,7 +225,7 @@ class ClickAttempt:
         return self._answers.applying(record, self._screen, decision)
 
     async def _promise_later(self, decision_id: str) -> None:
-        """Store the promise to post the outcome, which the answer already made, as soon as the store accepts it."""
+        """Try again to store that the outcome must be posted: the answer has promised it. Ends after PROMISE_PAUSES."""
         for pause in PROMISE_PAUSES:
             await self._clock.sleep(pause)
             with suppress(StoreUnavailable):

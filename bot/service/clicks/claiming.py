@@ -1,6 +1,6 @@
 """Pure changes of a row: claim a decision for a click, and store the promise to post its outcome.
 
-Only the click whose claim is stored goes on to AWS. `bot.domain.claims` has the rules.
+Only a click whose claim is stored reaches AWS. `bot.domain.claims` has the rules.
 """
 
 from dataclasses import dataclass, replace
@@ -16,11 +16,11 @@ from bot.service.clicks.signalling import HOLD
 
 
 class StaleCheck(Exception):
-    """The row or the rules have changed since the permission check; nothing was written."""
+    """The row or the rules have changed since the permission check. The row was not written."""
 
 
 class ClaimLost(Exception):
-    """The claim was not granted; nothing was written."""
+    """The claim was refused. The row was not written."""
 
     def __init__(self, refused: Claim) -> None:
         super().__init__(refused.refusal)
@@ -29,14 +29,14 @@ class ClaimLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """A permission check that succeeded: it allows this decision on a row with these inputs, and on no other."""
+    """A permission check that succeeded: it allows this decision while the row and the rules have these inputs."""
 
     decision: Decision
     inputs: Inputs
 
 
 def claimed(record: Record, permit: Permit, inputs: Inputs, now: datetime) -> Record:
-    """Return the row with the decision in it. `inputs` are those of this row and of the rules as they are now.
+    """Return the row with the permitted decision added. `inputs`: this row's current inputs to a permission check.
 
     Raises ClaimLost or StaleCheck.
     """
@@ -71,7 +71,7 @@ def is_claimable(record: Record, permit: Permit, inputs: Inputs, now: datetime) 
 
 
 def promised(record: Record, decision_id: str, screen: Screen, now: datetime) -> Record:
-    """Return the row with the promise to post the decision's outcome: its person reads "applying…" meanwhile."""
+    """Return the row with the promise to post the decision's outcome: the person's card says only "applying…"."""
     decision = record.decision(decision_id)
     if decision is None:
         return record

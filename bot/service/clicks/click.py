@@ -29,12 +29,12 @@ ACTIONS: Final[Mapping[Verb, Action]] = MappingProxyType(
         Verb.CANCEL: Withdrawal.CANCEL,
     }
 )
-"""What reaches AWS for each verb. A refresh only reads."""
+"""The action that each verb sends to AWS. A refresh only reads the row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """One click on a button. Only the person is trusted; the card's data names a request, and facts are read again."""
+    """One click on a button, or a refresh of a card. Only the person is trusted; the card's data may be forged."""
 
     person: Person  # the sender of the authenticated activity
     conversation: str  # where the click came from, thread part included

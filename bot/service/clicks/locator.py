@@ -1,4 +1,4 @@
-"""Finds what a click is about: the row of its request, and the card or message that the person sees."""
+"""Finds the row of the request that was clicked, and the card or message on which the person clicked."""
 
 from dataclasses import dataclass, replace
 
@@ -20,7 +20,7 @@ from bot.service.rows import Rows
 class Located:
     """The request that a click is about, and the message on which it was made."""
 
-    record: Record  # the row at the time of the click; it has facts of the request
+    record: Record  # the row at the time of the click; its `request` is not None
     screen: Screen
 
 
@@ -33,7 +33,7 @@ class Locator:
     async def locate(self, click: Click) -> Located | Answer:
         """Return the request and message of a click, or the answer if they cannot be shown. Raises StoreUnavailable.
 
-        Also adopts a card that is in no row.
+        Also adopts a request that the store does not know, and a card that is in no row.
         """
         key = self._key(click)
         if key is None:

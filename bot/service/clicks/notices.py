@@ -1,4 +1,4 @@
-"""Notices for the person who clicked, from the row alone: who decided, when, and the comment, if AWS shows them."""
+"""Builds the notices for the person who clicked, from the row alone: who decided, when, and with which comment."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -11,7 +11,7 @@ from bot.domain.shown.card import access_is_over
 from bot.domain.shown.decided import deciding_line, is_hidden
 from bot.domain.shown.views import DecisionLine, Notice, NoticeCode, Reason, Tone
 
-# an admin must know of these, even if another person decided first
+# shown even if another person decided first, because an admin must fix the role
 _DENIED = frozenset({Outcome.AWS_DENIED, Outcome.NO_CANCEL_ROLE})
 _ENDED_AS: dict[Status, tuple[NoticeCode, Action]] = {
     Status.APPROVED: (NoticeCode.DECIDED, Verdict.APPROVE),
@@ -46,7 +46,7 @@ def _is_over(request: AccessRequest, action: Action, step: str, now: datetime) -
 
 
 def notice_of_ending(record: Record, step: str, *, typed: str = "") -> Notice:
-    """Return what happened before a late click: at this step, or to the whole request."""
+    """Return how this step or the whole request ended before a late click."""
     request = record.request
     if request is None:
         return Notice(NoticeCode.NOT_FOUND, typed=typed)
@@ -63,7 +63,7 @@ def notice_of_ending(record: Record, step: str, *, typed: str = "") -> Notice:
 
 
 def _approval_at(record: Record, step: str) -> DecisionLine | None:
-    """Return our approval at a level that has passed: the lines do not say which level AWS's votes belong to."""
+    """Return the bot's last approval at a passed level. AWS's votes are not used: their lines do not say the level."""
     ours = record.confirmed(step, Verdict.APPROVE)
     if not ours:
         return None
@@ -116,7 +116,7 @@ def _repeated(record: Record, decision: Decision) -> Notice:
 
 
 def notice_of_blocked(record: Record, wanted: Decision, now: datetime) -> Notice:
-    """Return the notice that another person's decision blocks this one: AWS does not show its result so far."""
+    """Return the notice that another decision blocks this one, because AWS does not show its result so far."""
     others = (each for each in record.decisions if _blocks(each, wanted))
     first = next((each for each in others if under_way(each, record.request, now)), None)
     busy = Notice(NoticeCode.BUSY, Tone.INFO, typed=wanted.comment)

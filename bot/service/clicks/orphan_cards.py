@@ -1,7 +1,7 @@
 """Adopts orphan cards: cards in Teams that no row has, after a post whose id was not saved or after a lost store.
 
-Only a click on such a card, or an automatic refresh of it, reveals the card. Both are trusted only to name the request;
-AWS provides the facts. From then on the request is reconciled and the card is kept up to date.
+Only a click on such a card, or an automatic refresh of it, reveals the card. Both are trusted only for the request's
+key; AWS provides the facts. From then on the request is reconciled and the card is kept up to date.
 """
 
 from contextlib import suppress
@@ -20,10 +20,10 @@ from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 
 MOST_UNKNOWN, UNKNOWN_SPAN = 5, 60.0
-"""How many unknown requests clicks may adopt in how many seconds. Anybody could invent ids, and each costs up to 13
-reads, where AWS allows 3 calls a second. After a lost store the sweep finds all requests; clicks are only quicker."""
+"""Most unknown requests that clicks may adopt, and within how many seconds. Anybody can invent ids; each id costs up to
+13 reads, and AWS allows 3 a second. After a lost store the sweep finds all requests; clicks only find them sooner."""
 MOST_CARDS, CARDS_SPAN = 20, 60.0
-"""How many unknown cards clicks may adopt in how many seconds. Each makes the store read every open row."""
+"""Most unknown cards that clicks may adopt, and within how many seconds. Each makes the store read every open row."""
 log = structlog.get_logger(__name__)
 
 
@@ -38,9 +38,9 @@ class OrphanCards:
         self._cards = SlidingWindow([(CARDS_SPAN, MOST_CARDS)])
 
     async def adopt_request(self, key: RequestKey, click: Click) -> bool:
-        """Make a request due that the store does not know; False if the click is not trusted or over the limit.
+        """Make a request due that the store does not know. Raises StoreUnavailable.
 
-        Raises StoreUnavailable.
+        Returns False if the click is not trusted or exceeds the limit.
         """
         if not self._is_trusted(key, click) or not self._requests.take(self._clock.epoch()):
             return False
@@ -48,7 +48,7 @@ class OrphanCards:
         return True
 
     def adopt_card_later(self, record: Record, click: Click) -> None:
-        """Add the card that was clicked to the row in the background, if the row does not have it."""
+        """Add the clicked card to the row in the background, if the row lacks it and the click is trusted."""
         known = any(surface.activity_id == click.activity_id for surface in record.surfaces)
         if known or not may_have_more(record) or not self._is_trusted(record.key, click):
             return
@@ -58,7 +58,7 @@ class OrphanCards:
             self._background.begin(self._adopt_card(record.key, click))
 
     def _is_trusted(self, key: RequestKey, click: Click) -> bool:
-        """True for a member of the tenant in a configured channel, for a request of a configured account."""
+        """True for a card in a configured channel, a request in a configured account and Region, and no guest."""
         ours = click.person.tenant_id.casefold() == self._configuration.tenant_id.casefold() and not click.person.guest
         here = self._configuration.value.channel_at(click.conversation) is not None
         return ours and here and click.activity_id is not None and self._configuration.value.covers(key)
@@ -73,7 +73,7 @@ class OrphanCards:
             return
         if may_be_of_another(await self._rows.store.watched(), key, activity_id):
             log.warning("card_not_adopted", person=click.person.object_id)
-            return  # the click's data is forged
+            return  # the click's data may be forged
         now = self._clock.now()
 
         def adopt(record: Record) -> Record:

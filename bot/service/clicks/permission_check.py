@@ -32,19 +32,22 @@ class Inputs:
 
 
 class PermissionCheck:
-    """Answers who may decide, revoke and cancel."""
+    """Checks whether a person may decide, revoke or cancel."""
 
     def __init__(self, people: People, configuration: CurrentConfiguration) -> None:
         self._people, self._configuration = people, configuration
 
     def not_the_requester(self, record: Record, person: Person) -> Refusal | None:
-        """Return why this person is not the requester, None if they are. Strangers see nothing of the request."""
+        """Return why this person is not the requester; None if they are. Other people must not see the message."""
         if record.requester is None:
             return Refusal.UNIDENTIFIED
         return not_the_requester(person, record.requester, self._configuration.tenant_id)
 
     async def actor(self, person: Person, channel: Channel) -> Actor:
-        """Look a person up in the channel's roster: an activity carries neither UPN nor mail address."""
+        """Look a person up in the channel's roster, because an activity has neither UPN nor mail address.
+
+        While the roster is unavailable, it is unknown whether the person is a member: `member` is None.
+        """
         try:
             entry = await self._people.member(channel.conversation, person.object_id)
         except RosterUnavailable:

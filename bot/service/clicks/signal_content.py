@@ -16,7 +16,7 @@ AWS_COMMENT_LIMIT = 512  # characters; SendAutomationSignal's payload
 
 
 def removed_since(configuration: Configuration, record: Record, decision: Decision) -> Outcome | None:
-    """Return why a decision can no longer be sent: its channel or its role was removed since the click.
+    """Return why a decision can no longer be sent: its channel or its role was removed since the click. Else None.
 
     The bot's own credentials never replace a role.
     """
@@ -29,7 +29,10 @@ def removed_since(configuration: Configuration, record: Record, decision: Decisi
 
 
 def role_of(configuration: Configuration, record: Record, decision: Decision) -> str | None:
-    """Return the ARN of the role that sends a decision. None: the bot's own credentials, never for a cancellation."""
+    """Return the ARN of the role that sends a decision.
+
+    None means the bot's own credentials; a cancellation without a role is not sent.
+    """
     if decision.verdict is Withdrawal.CANCEL:
         return configuration.cancel_role(record.key)
     channel = configuration.home(record)

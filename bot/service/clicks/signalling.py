@@ -1,9 +1,9 @@
-"""Carries one claimed decision to AWS: the state check, the single signal, and the effect of AWS's answer.
+"""Sends one claimed decision to AWS: the state check, the signal, and the effect of AWS's answer.
 
-At most one signal leaves per decision. The state check comes right before every attempt, after everything that may
-have to wait. Between the check and the signal there is one write of the row and nothing else; if that write took too
-long, the signal is not sent and the check is repeated. After a lost reply nothing is sent again. Cancellations and
-revocations take the same path.
+A decision is sent again only if AWS certainly did not process its signal. The state check comes right before every
+signal, after the steps that may have to wait. Between the check and the signal, the row is written once; if that write
+took too long, the signal is not sent and the check is repeated. After a lost reply the signal is not repeated.
+Cancellations and revocations are sent in the same way.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ READING = timedelta(seconds=20)  # how long the state check may take; a hold tha
 FRESH = timedelta(seconds=5)  # a state check that is older than this does not allow a signal
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds between attempts while AWS throttles
 NOT_SENT = SignalResult(DecisionEvent.THROTTLED, detail="NotLeft")
-"""The signal was certainly not sent: as after throttling, the decision is claimed again."""
+"""The signal was certainly not sent, so the decision returns to CLAIMED, as after throttling."""
 log = structlog.get_logger(__name__)
 
 
@@ -46,13 +46,13 @@ class SignalServices:
 
 
 class Signalling:
-    """Sends claimed decisions, each until it is settled or unknown."""
+    """Sends claimed decisions, and retries each one while it stays claimed."""
 
     def __init__(self, services: SignalServices) -> None:
         self._services = services
 
     async def carry(self, key: RequestKey, decision_id: str) -> Record:
-        """Work on a decision until it is settled or unknown. Returns the row as it is then."""
+        """Work on a decision until it is no longer claimed. Returns the row as it is then."""
         attempt, failures = SignalAttempt(self._services, key, decision_id), 0
         while True:
             record = await attempt.run()
@@ -103,7 +103,7 @@ class SignalAttempt:
         return signal
 
     async def _check(self, record: Record, decision: Decision, signal: Signal) -> Level | SignalResult | Outcome | None:
-        """Read whether AWS still accepts the decision; for a vote, return the level that waits for it."""
+        """Return why AWS does not accept the decision now; otherwise, for a vote, the level that waits for it."""
         if decision.held_until - self._clock.now() < READING:
             await self._hold()
         try:
@@ -139,7 +139,7 @@ class SignalAttempt:
         """Check for the last time that the signal may be sent, and store that it is being sent.
 
         The decision stays claimed, and the state is read again, if the check is too old (another worker may have sent
-        meanwhile) or if votes that already left may complete the level.
+        meanwhile) or if votes that were already sent may complete the level.
         """
 
         def send(decision: Decision) -> Decision:

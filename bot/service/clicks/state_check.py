@@ -23,10 +23,10 @@ class SignalResult:
 async def state_check(
     requests: Requests, clock: Clock, record: Record, decision: Decision, execution_id: str
 ) -> SignalResult | Level | None:
-    """Read whether AWS still accepts the decision. Returns why not, or for a vote the level that waits for it.
+    """Return why AWS does not accept the decision now; otherwise, for a vote, the level that waits for it.
 
-    Running access is granted by the OpsItem: the execution ends with the approval and knows no revocation.
-    Raises AwsUnavailable.
+    A revocation is checked against the grant, because the execution ends with the approval and does not show
+    revocations. Raises AwsUnavailable.
     """
     match decision.verdict:
         case Withdrawal.REVOKE:
@@ -42,7 +42,7 @@ async def state_check(
 
 
 def not_waiting(execution: Execution, decision: Decision) -> SignalResult | None:
-    """Return why a vote cannot be sent: its level is not the one that waits."""
+    """Return why a vote cannot be sent; None if its level waits for approval."""
     if execution.status is Status.PENDING and execution.waiting and execution.waiting.step == decision.step:
         return None
     passed = execution.status is Status.PENDING and execution.waiting
@@ -50,13 +50,13 @@ def not_waiting(execution: Execution, decision: Decision) -> SignalResult | None
 
 
 def not_waiting_at_all(execution: Execution) -> SignalResult | None:
-    """Return why a request cannot be cancelled: no level waits."""
+    """Return why a request cannot be cancelled; None if a level waits for approval."""
     waits = execution.status is Status.PENDING and execution.waiting is not None
     return None if waits else SignalResult(DecisionEvent.WITHDRAWN, Outcome.SETTLED)
 
 
 def not_granted(grant: Grant, known_until: datetime | None, now: datetime) -> SignalResult | None:
-    """Return why access cannot be revoked: without a known end in the future there is no access."""
+    """Return why access cannot be revoked; None if the request is approved and its access has an end in the future."""
     until = grant.access_until or known_until
     runs = grant.status is Status.APPROVED and until is not None and now < until
     return None if runs else SignalResult(DecisionEvent.WITHDRAWN, Outcome.SETTLED)

@@ -1,4 +1,4 @@
-"""Brings everything that Teams must show for a row to Teams, surface by surface.
+"""Delivers the surfaces of a row to Teams, one after another: cards, notes and direct messages.
 
 One unreachable recipient never delays another: each surface has its own retry time in the row.
 """
@@ -28,7 +28,7 @@ class Postponed(Exception):
 
 
 class Deliveries:
-    """Brings the surfaces of a row to Teams, in order. `owner` names this process, which holds the row's lease."""
+    """Delivers the surfaces of a row to Teams. `owner` identifies this process, which holds the row's lease."""
 
     def __init__(
         self, *, rows: Rows, chat: Chat, people: People, clock: Clock, owner: str, telemetry: Telemetry
@@ -41,7 +41,7 @@ class Deliveries:
         waits: dict[str, datetime] = {}
         for each in wanted:
             if each.line in waits:
-                continue  # a line keeps its order; one line never delays another
+                continue  # the surfaces of a line keep their order; one line never delays another
             entry = OutboxEntry(record, each, rows=self._rows, clock=self._clock, owner=self._owner)
             with structlog.contextvars.bound_contextvars(surface=each.name):
                 await Delivery(entry, self._outlets).deliver()

@@ -1,4 +1,4 @@
-"""One attempt to bring one surface to Teams: sends it, and stores the result."""
+"""Delivers one surface to Teams: sends it, and stores the result."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Outlets:
 
 
 class Delivery:
-    """One attempt to bring one surface to Teams."""
+    """One attempt to deliver one surface to Teams."""
 
     def __init__(self, entry: OutboxEntry, outlets: Outlets) -> None:
         self._entry, self._wanted, self._outlets = entry, entry.wanted, outlets
@@ -45,7 +45,10 @@ class Delivery:
         self._is_first = entry.stored is None
 
     async def deliver(self) -> None:
-        """Send the surface if it differs, is due, and is neither done nor given up. Raises LeaseHeld."""
+        """Send the surface if it is due and Teams does not show it; skip or give up a surface that is no longer needed.
+
+        Raises LeaseHeld.
+        """
         former = self._former
         if former.delivery is DeliveryState.IMPOSSIBLE:
             return
@@ -136,7 +139,7 @@ class Delivery:
     # --- sending
 
     async def _sent(self, shown: Wanted, send: Callable[[Message], Awaitable[T]], *, alert: bool = False) -> T:
-        """Send. A message that Teams finds too large is sent once more in its shortest form."""
+        """Send a message. If Teams finds it too large, send it once more in its shortest form."""
         try:
             return await send(_message_of(shown, alert=alert))
         except ChatRefused as refused:
@@ -157,7 +160,7 @@ class Delivery:
     # --- failures
 
     async def _unavailable(self, code: str, *, ambiguous: bool = False) -> None:
-        """Retry later. A post whose answer was lost may have arrived: after MOST_POSTS, only one an hour is sent."""
+        """Retry later. A post whose answer was lost may have arrived: after MOST_POSTS of these, retry once an hour."""
         copies = self._former.unconfirmed_posts + 1
         if ambiguous and copies >= retry_policy.MOST_POSTS:
             await self._capped(code, copies=copies)
@@ -219,7 +222,7 @@ class Delivery:
         await Delivery(self._entry, self._outlets).deliver()
 
     async def _out_of_reach(self, problem: str) -> None:
-        """Retry with growing pauses. The first refusal makes the row due: the stand-in card must be shown."""
+        """Retry with growing pauses. The first refusal also makes the row due: the fallback channel must get a card."""
         pause = retry_policy.after_refusal(self._former, self._seed)
         await self._put_off(problem, pause, result="refused", problem=problem)
         if not self._former.problem:
@@ -267,7 +270,7 @@ def _thread(record: Record, wanted: Wanted) -> Posted | None:
 
 
 def waits_until(surface: Surface | None, now: datetime) -> datetime | None:
-    """Return when a surface may be tried again, if that is not now."""
+    """Return the time before which a surface must not be tried again; None if it may be tried now."""
     return surface.retry_at if surface and surface.retry_at and surface.retry_at > now else None
 
 

@@ -22,7 +22,7 @@ from bot.service.current_configuration import CurrentConfiguration
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """The requester, and the request; incomplete while a record of the requester could not be read."""
+    """The requester, and the request. The request is incomplete if a record of the requester could not be read."""
 
     request: AccessRequest
     requester: Requester
@@ -35,7 +35,7 @@ class Identifying:
         self._people, self._identities, self._configuration = people, identities, configuration
 
     async def identify(self, request: AccessRequest, *, earlier: Requester | None) -> Identified:
-        """Return the requester, as far as it is certain now. `earlier`: the result of the last reconcile."""
+        """Identify the requester from the current rosters and records. `earlier`: the result of the last reconcile."""
         rules = self._configuration.value.identity  # use the same rules to the end, even if the file changes
         names = await self._names(request, rules)
         asked = spellings_of(*requester_names(request.requester, rules), *(names or ()))

@@ -33,7 +33,7 @@ class ReconcileLoop:
         self._put_aside: dict[RequestKey, datetime] = {}  # due rows that are not tried before this time
 
     async def run(self) -> None:
-        """Reconcile due rows until cancelled. Reconciliations in progress go on; `drain` waits for them."""
+        """Reconcile due rows until cancelled. Reconciliations in progress then continue; `drain` waits for them."""
         while True:
             self._rows.due.clear()
             await self._start_due()

@@ -1,6 +1,6 @@
 """Mentions people on a card that waits for a decision: those of the channel's `mention`, and those in the reason.
 
-Owns which rosters are read, and when a mention notifies. The text is matched with people in bot.domain.shown.mentions.
+Decides which rosters are read, and whether mentions notify. `bot.domain.shown.mentions` finds the people in the reason.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from bot.ports.teams import People, RosterUnavailable
 
 
 class Mentioning:
-    """Adds mentions to cards. If a roster is unavailable, the card is sent without them; its next update adds them.
+    """Adds mentions to cards. If a roster is unavailable, the card has none of its members; an update adds their names.
 
     Mentions are not part of a card's digest: a person who joins or is renamed does not cause an update.
     """
@@ -51,7 +51,7 @@ class Mentioning:
         return [known[each] for each in ids if each in known]
 
     async def _named(self, record: Record, channel: Channel) -> tuple[Person, ...]:
-        """Return the people that the reason mentions, for the channel in which the request is decided."""
+        """Return the channel's members whom the reason mentions, if the request is decided in this channel."""
         request, requester, route = record.request, record.requester, record.route
         if request is None or requester is None or route is None or not may_mention(request.reason):
             return ()

@@ -1,7 +1,7 @@
-"""The row as an outbox: stores the state before and after each write to Teams. Sends nothing.
+"""The row as an outbox: stores the state before and after each write to Teams. Does not send.
 
-A post is stored before it is sent, and its id right after. Until its result is known it counts as one that may be in
-Teams without our knowledge (`Surface.unconfirmed_posts`).
+A post is stored before it is sent, and its id right after. Until its result is known, it may be in Teams although the
+row does not have its id: `Surface.unconfirmed_posts` counts such posts.
 """
 
 from collections.abc import Callable

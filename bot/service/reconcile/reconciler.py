@@ -1,6 +1,6 @@
-"""Makes Teams show what is true in AWS, for one request at a time.
+"""Makes Teams show the state of a request in AWS.
 
-The only way in which a card, a note or a direct message reaches Teams:
+Every card, note and direct message reaches Teams in this way:
 
     observe (AWS) -> desired surfaces (pure) -> compare with what was delivered (row) -> deliver the difference (Teams)
 
@@ -35,14 +35,14 @@ from bot.telemetry import Telemetry
 FIRST_PAUSE = timedelta(seconds=1)  # pause before the second attempt to read a request
 LONGEST_PAUSE = timedelta(minutes=1)  # longest pause between attempts to read a request
 INCOMPLETE_PAUSE = timedelta(minutes=10)  # pause between attempts if only a part of a request is unreadable
-LAST_ATTEMPT = 12  # the last attempt to read an OpsItem that was never readable, about eight minutes after the first
+LAST_ATTEMPT = 12  # retries of an OpsItem that was never readable; the last is about seven minutes after the first read
 UNIDENTIFIED_PAUSE = timedelta(minutes=5)  # rosters are read again after this time and may identify the requester
 UNKNOWN_PAUSE = timedelta(seconds=2)  # pause between checks of a decision that AWS never answered
 log = structlog.get_logger(__name__)
 
 
 class Reconciler:
-    """Reconciles one request at a time. `owner` names this process, which takes the row's lease."""
+    """Reconciles requests. `owner` identifies this process, which takes the lease of each row that it reconciles."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Reconciler:
         self._taken_over = Background()
 
     async def reconcile(self, key: RequestKey) -> None:
-        """Read a request and make Teams show what is true. Raises LeaseHeld while another process does."""
+        """Read a request from AWS and update Teams. Raises LeaseHeld while another process does this."""
         try:
             record = await self._rows.lease(key, self._owner)
         except LeaseHeld:
@@ -97,7 +97,7 @@ class Reconciler:
     # --- lease and next time
 
     async def _end(self, key: RequestKey, again_at: datetime | None) -> None:
-        """Give the lease back and set the time of the next reconcile; an earlier time that others have set stays."""
+        """Give the lease back and set the time of the next reconcile, unless an earlier time is already stored."""
 
         def end(record: Record) -> Record:
             planned = min(filter(None, (self._next_requeue(record), again_at)), default=None)
@@ -204,7 +204,7 @@ def taken_over(decision: Decision, now: datetime) -> Decision:
 
 
 def _retry_at(record: Record, now: datetime) -> datetime | None:
-    """Back off after failed reads. Requests that were never readable, or have ended, are dropped after LAST_ATTEMPT."""
+    """Back off after failed reads. Requests that were never readable, or have ended, get LAST_ATTEMPT retries."""
     pending = record.request is not None and not record.request.status.ended
     if not record.reconcile_failures or (not pending and record.reconcile_failures > LAST_ATTEMPT):
         return None
@@ -213,7 +213,7 @@ def _retry_at(record: Record, now: datetime) -> datetime | None:
 
 
 def _decision_checks(record: Record, now: datetime) -> list[datetime | None]:
-    """Return the times to check decisions without an answer from AWS, a process at work, or an effect in AWS."""
+    """Return the times to check live decisions, and decisions that AWS accepted but does not show so far."""
     unknown = DecisionState.UNKNOWN
     checks: list[datetime | None] = [
         now + UNKNOWN_PAUSE if each.state is unknown else max(each.held_until, now) for each in record.live_decisions
@@ -223,5 +223,5 @@ def _decision_checks(record: Record, now: datetime) -> list[datetime | None]:
 
 
 def _effect_pause(decision: Decision, now: datetime) -> timedelta:
-    """Return the time for which the effect has been missing, so that the pauses double: 1, 2, 4 … seconds."""
+    """Pause for as long as the effect has been missing, at least a second: the pauses double."""
     return max(now - (decision.settled_at or now), timedelta(seconds=1))

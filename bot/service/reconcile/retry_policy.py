@@ -1,7 +1,7 @@
 """The reaction to a failed delivery: the pause before the next attempt, and the consequence of each refusal.
 
-Pure. The jitter is computed from what is delivered instead of drawn at random: deliveries that failed together are
-retried apart from each other, and the same failure always waits for the same time.
+Pure. The jitter is computed from a seed, not drawn at random: deliveries that failed together are retried at different
+times, and the same failure always has the same pause.
 infra/docs/operations.md has CONSEQUENCES as a table; a test compares them.
 """
 

@@ -15,13 +15,13 @@ log = structlog.get_logger(__name__)
 
 
 class InstallationEvents:
-    """Makes refused cards due. Teams names the team, not its channels, so those of all channels are retried."""
+    """Makes refused cards due. The event does not name the team's channels, so cards of all channels are retried."""
 
     def __init__(self, *, rows: Rows, clock: Clock, telemetry: Telemetry) -> None:
         self._rows, self._clock, self._telemetry = rows, clock, telemetry
 
     async def arrived(self) -> None:
-        """Handle the event. Never raises: the cards have a retry time anyway."""
+        """Make all rows with a refused card due. If the store fails, the cards keep their later retry time."""
         try:
             refused = [row.key for row in (await self._rows.store.watched()).rows if _refused(row)]
             for key in refused:

@@ -1,7 +1,7 @@
 """Takes events from the queue: makes the row of the named request due, then deletes the message.
 
 A message whose request could not be stored stays in the queue. A message that could not be deleted arrives again, which
-does no harm. Nothing is kept in memory: the rows are the work list, one row however many messages name a request.
+does no harm. The rows are the work list, one row for each request, however many messages name it.
 
 An event is only a hint. It is trusted for the key of the request, and for the names of conflicting policies, which AWS
 reports nowhere else.
@@ -33,7 +33,7 @@ class Intake:
     ) -> None:
         self._queue, self._rows, self._clock = queue, rows, clock
         self._configuration, self._telemetry = configuration, telemetry
-        self._store_away = False
+        self._store_failed = False
 
     async def run(self) -> None:
         """Take messages until cancelled. Starts with a quick check, so that /readyz does not wait for a long poll."""
@@ -60,12 +60,12 @@ class Intake:
     async def take(self) -> int:
         """Take one batch of messages; return their number. Raises AwsUnavailable, StoreUnavailable.
 
-        Receives nothing while the store is unavailable: after five receives the queue moves a message to its
+        Does not receive messages while the store is unavailable: after five receives the queue moves a message to its
         dead-letter queue.
         """
-        if self._store_away:
+        if self._store_failed:
             await self._rows.store.next_due()
-        self._store_away = False
+        self._store_failed = False
         hints = await self._queue.receive()
         deleted = [await self._take(hint) for hint in hints]
         if all(deleted):
@@ -78,7 +78,7 @@ class Intake:
             await self._store(hint)
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
-            self._store_away = True
+            self._store_failed = True
             return True  # deliberately not deleted: the queue delivers it again
         try:
             await self._queue.delete(hint)

@@ -1,7 +1,7 @@
-"""Finds the requests for which AWS's lists show something that the rows do not have. No I/O.
+"""Finds the requests for which AWS's lists differ from the rows. No I/O.
 
-A list may disagree with the OpsItem for a while or permanently: what AWS's lists show is not verified. Therefore a list
-entry that has not changed since before the last reconcile is not news; otherwise each sweep would reconcile every
+A list may differ from the OpsItem for a while or permanently: whether AWS keeps them equal is not verified. Therefore a
+list entry that has not changed since before the last reconcile is ignored; otherwise each sweep might reconcile every
 request.
 """
 
@@ -24,7 +24,7 @@ class Listed:
     def news(
         self, sightings: Iterable[ListedRequest], rows: Mapping[RequestKey, Record | None], *, now: datetime
     ) -> list[RequestKey]:
-        """Return which requests must be reconciled, after lists that were read at `now`.
+        """Return the requests that must be reconciled. The lists were read at `now`.
 
         `rows`: all watched rows, and the rows of the sightings; None for a sighting without a row.
         """

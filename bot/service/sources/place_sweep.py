@@ -1,6 +1,6 @@
-"""Compares AWS's lists of one account and Region with the rows, and makes due what differs.
+"""Compares AWS's lists of one account and Region with the rows, and makes the rows that differ due.
 
-The list of pending requests is enough: a row that is open here and no longer pending there must be reconciled.
+A row that is open but is no longer in AWS's list of pending requests must be reconciled, too.
 Of several processes, one sweeps a place at a time.
 """
 
@@ -29,7 +29,7 @@ LONGEST_LIFE = timedelta(days=44)  # longest life of a request: 30 days pending,
 SWEEP_LEASE = timedelta(seconds=10)  # if a process dies during a sweep, another one sweeps after this time
 LEASE_RENEWED_EVERY = 3.0  # seconds between renewals, during a long sweep
 OVER = datetime(1970, 1, 1, tzinfo=UTC)  # a lease's end that is past on every clock, also on one that was set back
-RECENT = 0.9  # share of the period in which another process's sweep replaces our own, counted from its beginning
+RECENT = 0.9  # share of the period; a sweep that began less than this time ago makes another one unnecessary
 Place = tuple[str, str]  # account, Region
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,10 @@ class PlaceSweep:
         self._is_skipping = False
 
     async def sweep(self, *, if_due: bool) -> bool:
-        """Sweep unless another process does, or (`if_due`) did recently; return False if skipped. Logs its failures."""
+        """Sweep, and log a failure. Return False if skipped.
+
+        Skipped while another process sweeps this place and, with `if_due`, after a recent sweep.
+        """
         try:
             ours = await self._sweep_in_turn(if_due=if_due)
         except AwsUnavailable as problem:
@@ -149,7 +152,7 @@ class PlaceSweep:
             raise problems[0]
 
     async def _due(self, sightings: list[ListedRequest], watched: Mapping[RequestKey, Record]) -> list[RequestKey]:
-        """Return which rows differ from the lists, or from the current node-access.toml."""
+        """Return the requests whose rows differ from the lists or from the current node-access.toml."""
         self._telemetry.open_requests.labels(account=self._account, region=self._region).set(
             sum(map(is_open, watched.values()))
         )
@@ -176,7 +179,7 @@ class PlaceSweep:
         return is_misplaced(row, self._configuration.value) or self._configuration.value.identified_by_former_rules(row)
 
     async def _revoked(self, watched: Mapping[RequestKey, Record]) -> list[ListedRequest]:
-        """List the revoked ones among the approvals whose access still runs; no call while there are none."""
+        """List the requests that are approved in their rows but revoked in AWS. Makes no call if none is approved."""
         running = [row.request for row in watched.values() if row.request and row.request.status is Status.APPROVED]
         if not running:
             return []

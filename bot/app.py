@@ -4,7 +4,7 @@ events ─> Intake ───────┐                                    �
 lists ──> Sweep ────────┼─> Rows ─> ReconcileLoop ─> Reconciler
 clicks ─> ClickHandler ─┘                                    └─> Signalling ─> AWS
 
-A click that wins its claim is signalled at once; the Reconciler takes it over after a crash.
+A click that wins its claim is signalled at once. After a crash, the Reconciler completes the decision.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ from bot.teams.login.managed_identity import IMDS, IdentityAddress
 from bot.telemetry import LoopWatch, Telemetry, configure_logging
 from bot.web import server
 
-# seconds that shutdown waits for work in progress; at most 20 in total, if a call to AWS still runs
+# seconds that shutdown waits for work in progress; it takes at most 20 in total if a call to AWS is still running
 DRAIN_SECONDS = 10.0
 LAST_SECONDS = 3.0  # the part of DRAIN_SECONDS that is kept for reconciliations and the audit trail
 NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"})
@@ -86,7 +86,7 @@ async def _serve(settings: Settings, configuration: Configuration) -> None:
 
 
 class StoppedEarly(Exception):
-    """A signal to stop came before everything was built."""
+    """A signal to stop came before the whole program was built."""
 
 
 async def run(program: Program, stopping: asyncio.Event) -> None:
@@ -102,7 +102,7 @@ async def run(program: Program, stopping: asyncio.Event) -> None:
 
 
 async def _drain(program: Program, sources: list[asyncio.Task[None]], reconcile_loop: asyncio.Task[None]) -> None:
-    """Stop taking work, and wait for the work in progress."""
+    """Accept no more work, and wait up to DRAIN_SECONDS for the work in progress."""
     for source in sources:
         source.cancel()
     end = asyncio.get_running_loop().time() + DRAIN_SECONDS
@@ -195,7 +195,10 @@ async def _with_accounts(
 
 
 async def _own_account(aws: AwsSide, stopping: asyncio.Event) -> str:
-    """Call STS for the account of our credentials. Retries for up to a minute; stops early on shutdown."""
+    """Return the account of the bot's own credentials. Retry for up to a minute.
+
+    Raises AwsUnavailable, or StoppedEarly on shutdown.
+    """
     deadline = asyncio.get_running_loop().time() + AWS_START_TIMEOUT
     while not stopping.is_set():
         try:

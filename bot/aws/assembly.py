@@ -25,7 +25,7 @@ class Account(Protocol):
 
     @property
     def reader_role(self) -> str | None:
-        """The ARN of the role that reads it."""
+        """The ARN of the role with which the bot reads the account."""
 
 
 class AwsSide:

@@ -1,6 +1,6 @@
 """Parses messages with EventBridge events of just-in-time node access. Sans-IO.
 
-Takes only the request's key from an event, and the conflicting policies, which no other source provides.
+Reads only two facts of an event: the request's key, and the conflicting policies, which no other source provides.
 https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-ssm.html
 """
 
@@ -23,11 +23,11 @@ _OPS_ITEM = re.compile(rf"arn:aws[\w-]*:ssm:[\w-]*:\d*:opsitem/({OPS_ITEM_ID.pat
 
 
 class UnreadableEvent(Exception):
-    """The message is not an event, or it names no request; the text says why."""
+    """The message is not an event, or it names no request; the text says which."""
 
 
 def parse_event(body: object, receipt: str) -> Hint:
-    """Parse the body of a message. An event of another kind gives a hint without a key. Raises UnreadableEvent."""
+    """Parse the body of a message. The hint of an event of another kind has no key. Raises UnreadableEvent."""
     envelope = mapping(decoded(body))
     kind = text(envelope.get("detail-type"))
     if kind is None:

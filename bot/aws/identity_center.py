@@ -44,7 +44,7 @@ Names = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The names in a record; `code` says why it could not be read."""
+    """The names in a record. If it could not be read, `code` says why."""
 
     names: Names = ()
     code: str | None = None
@@ -160,6 +160,9 @@ def names_in(record: Mapping[str, object], user_id: str) -> Names:
 
 
 def usable_name(value: object, longest: int) -> str | None:
-    """Return a name unchanged; None if it is too long or has invisible characters, because a part may name another."""
+    """Return a name without surrounding blanks; None if it is too long or has invisible characters.
+
+    It is never shortened or cleaned, because the result could be another user's name.
+    """
     name = (text(value) or "").strip()
     return name if name and len(name) <= longest and name.isprintable() else None

@@ -18,7 +18,7 @@ from bot.ports.clock import Clock
 from bot.telemetry import Telemetry
 
 BATCH = 10  # messages; the most that SQS returns
-INVISIBLE_SECONDS = 60  # seconds until a message that was not deleted is received again; a batch takes a few
+INVISIBLE_SECONDS = 60  # seconds until a message that was not deleted is received again; processing a batch takes a few
 log = structlog.get_logger(__name__)
 
 
@@ -29,7 +29,7 @@ class SqsQueue:
         self._clients, self._url, self._clock, self._telemetry = clients, url, clock, telemetry
 
     async def receive(self) -> Sequence[Hint]:
-        """Wait for some messages, at most a few seconds. Raises AwsUnavailable."""
+        """Return the next messages that are readable; wait at most POLL_SECONDS for them. Raises AwsUnavailable."""
         answer = await self._call(
             "receive_message",
             Lane.POLL,

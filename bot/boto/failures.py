@@ -1,6 +1,6 @@
 """Classifies the failure of one call: was it sent, can it have had an effect, may it be repeated. Sans-IO.
 
-Where that is uncertain, the answer is NO_ANSWER.
+If that is uncertain, the class is NO_ANSWER.
 """
 
 from enum import StrEnum
@@ -157,5 +157,5 @@ def _by_code(code: str, status: int) -> Failure:
 
 
 def unavailable(failed: CallFailed) -> AwsUnavailable:
-    """Return the port's error for a failed read."""
+    """Return the port's error for a failed call other than a signal."""
     return AwsThrottled(failed.code) if failed.failure is Failure.THROTTLED else AwsUnavailable(failed.code)

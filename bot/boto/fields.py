@@ -1,5 +1,6 @@
-"""Reads members of AWS's answers defensively: returns the value in the wanted type, or None. Never raises.
+"""Reads members of AWS's answers defensively. Never raises.
 
+Returns the value in the wanted type. For any other value, the containers return an empty one, and the rest None.
 It must not know operations.
 """
 

@@ -67,8 +67,8 @@ class Call:
 class Sdk:
     """Makes calls, with the program's own credentials unless a call brings others.
 
-    `seconds`: the limit for connecting and for an answer, instead of those above. `session`: a boto3 session with other
-    credentials than those of the standard chain.
+    `seconds`: the limit for connecting and for an answer, instead of this module's limits.
+    `session`: a boto3 session, for credentials other than those of the standard chain.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Sdk:
             self._kept.clear()
 
     def _kept_client(self, call: Call, credentials: Credentials | None) -> Any:
-        """Return the client for a service, Region and role; new credentials of a role get a new client."""
+        """Return the client for a service, Region and session; new credentials of a session get a new client."""
         key = (call.service, call.region, credentials.session if credentials else None)
         access_key_id = credentials.access_key_id if credentials else ""
         with self._lock:

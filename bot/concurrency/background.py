@@ -1,4 +1,4 @@
-"""Tasks that go on after their starter has returned. Owns them, so that shutdown can wait for them."""
+"""Tasks that continue after their starter has returned. Owns them, so that shutdown can wait for them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Background:
-    """The tasks in progress; iterating yields them. Finished tasks are removed."""
+    """The tasks in progress. Iterating yields them; finished tasks are removed."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[object]] = set()

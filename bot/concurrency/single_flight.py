@@ -12,8 +12,8 @@ Key = TypeVarTuple("Key")
 class SingleFlight(Generic[*Key, Result]):
     """Runs `work` at most once at a time for the same arguments.
 
-    Without arguments there is one run at a time in total. Errors of a run without a waiting caller are lost, so work
-    that is only started must not raise.
+    Without arguments there is one run at a time in total. If a run raises while no caller waits for it, its error is
+    lost, so work that is only started must not raise.
     """
 
     def __init__(self, work: Callable[[*Key], Coroutine[Any, Any, Result]]) -> None:
@@ -46,7 +46,7 @@ class SingleFlight(Generic[*Key, Result]):
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def aclose(self) -> None:
-        """Cancel all runs in progress."""
+        """Cancel all runs in progress, and wait until they have ended."""
         for task in list(self._tasks.values()):
             task.cancel()
             with suppress(asyncio.CancelledError):

@@ -1,13 +1,13 @@
-"""Waits for one thing or a pause, whichever comes first."""
+"""Waits for work, but not longer than a pause."""
 
 import asyncio
 from collections.abc import Awaitable
 
 
 async def first_of(awaited: Awaitable[object], pause: Awaitable[object]) -> bool:
-    """Return True if `awaited` finished before `pause`; cancel the other one.
+    """Wait until `awaited` or `pause` ends, and cancel the other one. Return True if `awaited` has ended.
 
-    Pass `asyncio.shield(task)` for work that must go on after the pause. An error of `awaited` is not raised here.
+    Pass `asyncio.shield(task)` for work that must continue after the pause. An error of `awaited` is not raised here.
     """
     wanted, other = asyncio.ensure_future(awaited), asyncio.ensure_future(pause)
     try:

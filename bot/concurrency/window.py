@@ -1,4 +1,4 @@
-"""Counts within sliding time windows."""
+"""Counts events within sliding time windows."""
 
 from collections import deque
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """Reads node-access.toml: channels, approvers, people and accounts as the domain's types.
 
-Owns the rules that concern several tables. Does not know the environment; bot.config.settings calls it.
+Owns the rules that concern several tables. Does not know the environment. Called by settings.py and reload.py.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Re-reads node-access.toml while the bot runs and applies it completely or not at all.
 
-Owns when the file is read and what follows from a change. Its contents are parsed by bot.config.file.
+Owns the times of reading and the effects of a change. bot.config.file parses the contents.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class ConfigurationReload:
         self._at_start = _fixed(file)
         self._seen: bytes | str | None = None
         self._parsed: bytes | str | None = None
-        self._refused = False  # whether the contents that were parsed last are invalid
+        self._refused = False  # whether the last parsed contents are invalid
         self._to_requeue: dict[RequestKey, None] = {}  # in the order in which they are tried
         self._changed: frozenset[str] | None = frozenset()  # names of changed channels; None: everything changed
 
@@ -78,7 +78,7 @@ class ConfigurationReload:
         except ConfigurationProblems as refused:
             self._refuse(refused.problems)
         else:
-            self._take(configuration)
+            self._accept(configuration)
 
     def _refuse(self, problems: tuple[str, ...]) -> None:
         """Keep the previous configuration, and report it as a problem until a valid file is read."""
@@ -88,7 +88,7 @@ class ConfigurationReload:
             CHECK, "the file was refused, and the previous one is still used; the log has the reasons"
         )
 
-    def _take(self, configuration: Configuration) -> None:
+    def _accept(self, configuration: Configuration) -> None:
         previous, self._file = self._file, configuration
         refused, self._refused = self._refused, False
         if _rules_of(configuration) != _rules_of(previous):
@@ -104,7 +104,7 @@ class ConfigurationReload:
         self._changed = None if changed is None or self._changed is None else self._changed | changed
 
     def _report_accounts(self, configuration: Configuration) -> None:
-        """Report that changes of [[accounts]] need a restart: clients and sweeps of accounts are created at startup."""
+        """Report a change of [[accounts]], which needs a restart: clients and sweeps are created only at startup."""
         if _fixed(configuration) == self._at_start:
             self._telemetry.health.succeeded(CHECK)
             return

@@ -130,7 +130,7 @@ class AccountTable(_Table):
 
 
 class File(_Table):
-    """The whole of node-access.toml."""
+    """The whole node-access.toml."""
 
     channels: list[ChannelTable] = []
     identity: IdentityTable = IdentityTable()

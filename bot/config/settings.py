@@ -31,7 +31,7 @@ SERVICE_HOSTS = (
 )
 
 
-# Settings that Amazon or Azure named: they have no prefix.
+# Settings whose names come from AWS or Azure: they have no prefix.
 _FOREIGN_NAMES = {
     "region": "AWS_REGION",
     "identity_endpoint": "IDENTITY_ENDPOINT",
@@ -166,7 +166,7 @@ class _ReadSettings(BaseSettings):
 
 
 class StoreSettings(_ReadSettings):
-    """The settings of commands that only read the store."""
+    """The settings of commands that need only the store."""
 
     region: Annotated[Region | None, AfterValidator(_store_region)] = Field(None, validation_alias=_REGION_NAMES)
 

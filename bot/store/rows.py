@@ -45,7 +45,7 @@ Names of classes and of enum members are not stored, so they need no entry; the 
 
 
 def adapter_of(kind: type[T], names: StoredNames = STORED_NAMES) -> TypeAdapter[T]:
-    """Return what encodes and decodes a dataclass, or a container of them, under the stored names.
+    """Return the adapter that encodes and decodes a dataclass, or a container of them, under the stored names.
 
     Raises ValueError for an entry that names no field, or that gives two fields of a class the same stored name.
     """
@@ -180,7 +180,10 @@ def apply_change(
 
 
 def watched_rows(found: Iterable[tuple[RequestKey, Callable[[], Record]]]) -> Watched:
-    """Return the watched rows, oldest first, and the keys of the rows that cannot be read."""
+    """Return the watched rows, oldest first, and the keys of the rows that cannot be read.
+
+    `found`: the key of each row, and the function that reads it.
+    """
     rows, unreadable = [], []
     for key, read in found:
         try:

@@ -122,11 +122,14 @@ class Clients:
         return await _all_rows(partial(self.own_read, service, operation, lane), member, params, pages=pages)
 
     async def own(self, service: str, operation: str, lane: Lane, **params: object) -> Answer:
-        """Make a call once with the bot's own credentials in its own Region. Raises CallFailed."""
+        """Make a call once, with the bot's own credentials in its own Region, and without a rate limit.
+
+        Raises CallFailed.
+        """
         return await self.own_in(self._region, service, operation, lane, **params)
 
     async def own_in(self, region: str, service: str, operation: str, lane: Lane, **params: object) -> Answer:
-        """Make a call once with the bot's own credentials in the given Region. Raises CallFailed."""
+        """Like `own`, in the given Region."""
         return await self._in_thread(lane, self._sdk.call, Call(service, region, operation, params), None)
 
     async def own_account(self, lane: Lane = Lane.RECONCILE) -> str:

@@ -42,7 +42,7 @@ RATES_OF: Final[Mapping[tuple[str, str], float]] = MappingProxyType(
 )  # calls a second of operations with a lower quota than the rest of their service
 PATIENCE: Final[Mapping[Lane, float]] = MappingProxyType(
     {
-        Lane.SIGNAL: 8.0,  # seconds; up to 15 before the state check, if the role must be assumed
+        Lane.SIGNAL: 8.0,  # seconds; up to 15 with assuming the role, all before the state check
         # The state check: at most 20 with connecting and reading; a claim is held for 25. Assuming a reader role (7)
         # or reading more steps can exceed that. Another worker may then take over, but only one signal is sent.
         Lane.CLICK: 8.0,

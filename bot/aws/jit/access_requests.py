@@ -37,7 +37,7 @@ class AccessRequests:
         self._policies: TTLCache[tuple[Place, str, str], Policy] = TTLCache(
             POLICIES_KEPT, ttl=POLICY_KEPT_SECONDS, timer=clock.epoch
         )
-        # an execution never moves to another request
+        # executions that are verified to be their request's; an execution never moves to another request
         self._own: LRUCache[tuple[RequestKey, str], None] = LRUCache(OWN_KEPT)
 
     async def drain(self) -> None:
@@ -79,7 +79,7 @@ class AccessRequests:
     async def grant(self, key: RequestKey) -> Grant:
         """Read the OpsItem, never from a cache. Raises AwsUnavailable, AwsThrottled.
 
-        Raises AwsUnavailable also if the execution that it names is not verified to be this request's.
+        Raises AwsUnavailable also if it names no execution, or one that is not verified to be this request's.
         """
         try:
             item = await self._ops_item(key, Lane.CLICK)

@@ -1,7 +1,7 @@
-"""All guesses about just-in-time node access, made because no primary source covers it.
+"""All guesses about just-in-time node access and IAM Identity Center, where no primary source has the answer.
 
-None of it was seen on a live account. If a guess fails, the fact counts as unreadable and is logged raw at DEBUG, so
-that it can be corrected here. Documented facts name their page.
+None of them was checked on a live account. If a guess is wrong, the fact counts as unreadable and is logged raw at
+DEBUG, so that it can be corrected here. Documented facts name their page.
 """
 
 import re

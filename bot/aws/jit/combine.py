@@ -1,16 +1,17 @@
 """Combines the parts of one request that were read. Pure; a part that could not be read is left out.
 
-A part is complete if it was read, or does not have to be.
+A part is complete if it was read or is not needed.
 
-The OpsItem grants access; the automation execution is where approvers decide. Their statuses may lag behind each other:
+The OpsItem grants access; the automation execution is where approvers decide. Their statuses may lag behind each other,
+and each may be a word that this version does not know ("a new word"):
 
     OpsItem says          execution says                            the request is
     anything              nothing, or is unreadable                 as the OpsItem says
     revoked               anything                                  revoked: only the OpsItem knows that
     approved              pending, approved or a new word           approved
-    approved              rejected, timed out, cancelled, failed    unknown: one of them is wrong, so nothing is shown
+    approved              rejected, timed out, cancelled, failed    unknown: one of them is wrong
     pending               pending                                   pending
-    pending               approved                                  pending: the OpsItem grants access, very soon
+    pending               approved                                  pending: the OpsItem will grant access soon
     pending               rejected, timed out, cancelled, failed    as the execution says: it ended first
     pending               a new word                                unknown
     a new word            pending or a new word                     unknown
@@ -98,7 +99,7 @@ def _lags(request: AccessRequest) -> bool:
 
 
 def merge_status(ops_item: Status, execution: Status | None) -> Status:
-    """Return the status of a request by the table of this module."""
+    """Return the status of a request, by the table in this module's docstring."""
     if execution is None or ops_item is Status.REVOKED:
         return ops_item
     if ops_item is Status.APPROVED:

@@ -44,7 +44,7 @@ class AutomationExecution:
     truncated: bool = False
 
     def with_steps(self, steps: object) -> "AutomationExecution":
-        """Return the execution with its complete list of steps."""
+        """Return the execution with the levels of its complete list of steps."""
         return replace(self, levels=_levels(steps, self.status, self.current_step), truncated=False)
 
     @property
@@ -53,7 +53,7 @@ class AutomationExecution:
         return any(level.state is LevelState.WAITING for level in self.levels)
 
     def as_execution(self) -> Execution:
-        """Return the execution as the domain's type. If it failed, its levels show why, where possible."""
+        """Return the execution as the domain's type. A failed one becomes rejected or timed out if a level is."""
         return Execution(self.id, _status(self.status, self.levels), self.levels, self.ended_at)
 
 
@@ -116,7 +116,7 @@ def _level(step: Mapping[str, object]) -> Level | None:
 
 
 def _state(word: str, outputs: Mapping[str, object]) -> LevelState:
-    """Return the state of a step. An unknown word never makes it decidable."""
+    """Return the state of a step. With an unknown word it counts as not started, so that it cannot be decided."""
     state = STEP_WORDS.get(word)
     if state is None:
         log.warning("step_status_unknown", word=word)

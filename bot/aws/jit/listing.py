@@ -1,6 +1,6 @@
-"""Lists access requests for the sweep: pending OpsItems, changed OpsItems, running executions.
+"""Lists access requests for the sweep: pending, changed and revoked OpsItems, and running executions.
 
-The list of pending OpsItems alone is enough. It is not verified that the two others contain access requests.
+Only the list of pending OpsItems must succeed. It is not verified that AWS answers the others as expected.
 """
 
 import asyncio
@@ -103,7 +103,7 @@ def listed_ops_items(place: Place, listed: Iterable[Answer]) -> Iterable[ListedR
 
 
 def _listed(key: RequestKey, row: Answer) -> ListedRequest | None:
-    """Return the request of a row; None for an auto-approved one, and for other OpsItems."""
+    """Return the request of a row; None for an auto-approved request, and for an OpsItem that is not a request."""
     try:
         item = parse_ops_item(row, key)
     except UnreadableOpsItem:

@@ -41,7 +41,7 @@ class Nodes:
         await self._lookups.drain()
 
     async def find(self, place: Place, node_id: str | None) -> Part[Node]:
-        """Return what can be read about a node within PROMPT_SECONDS. Never raises.
+        """Return the facts about a node that can be read within PROMPT_SECONDS. Never raises.
 
         A lookup that takes longer continues, and a later call gets its answer.
         """
@@ -108,7 +108,7 @@ class Nodes:
 
 
 def _described(node: Node, agent: Facts | None) -> Node:
-    """Add the facts that the agent reports."""
+    """Add the facts that the node's agent reports."""
     reported = agent or {}
     return Node(
         node.id,

@@ -19,7 +19,7 @@ _GRANTED = frozenset({Status.APPROVED, Status.REVOKED})
 
 
 class UnreadableOpsItem(Exception):
-    """The answer is not the OpsItem of an access request; `code` says what it is."""
+    """The answer is not the readable OpsItem of this access request; `code` says why."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -47,7 +47,7 @@ class OpsItem:
 
     @property
     def auto_approved(self) -> bool:
-        """True if no approval is needed: there is no execution, and the policy or the outcome says why."""
+        """True if no approval is needed: there is no execution, and the policy or the status shows that."""
         return self.execution_id is None and (self.policy == AUTO_POLICY or self.status in _GRANTED)
 
 
@@ -88,7 +88,7 @@ def _operational_data(raw: Mapping[str, object]) -> dict[str, object]:
 
 
 def _present(value: object) -> str | None:
-    """Return a text, even an empty one: in a failed request it means that no policy applies."""
+    """Return a text, even an empty one: in a failed request, an empty name means that no policy applies."""
     return "" if value == "" else text(value)
 
 

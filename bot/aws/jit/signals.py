@@ -59,7 +59,7 @@ class Signals:
             await self._clients.sessions.get(signal.session, Lane.CLICK)
 
     def _credentials(self, signal: Signal) -> Credentials | None:
-        """Return the cached credentials. Raises SignalThrottled if they are gone; the caller prepares again."""
+        """Return the cached credentials. Raises SignalThrottled if there are none; the caller prepares again."""
         if signal.session is None:
             if self._clients.cached_own_account != signal.key.account:
                 raise SignalThrottled("NotPrepared")
@@ -70,7 +70,7 @@ class Signals:
         return credentials
 
     def _forget_rejected(self, signal: Signal, failed: CallFailed) -> None:
-        """Drop the session after a refusal: the role may have been changed since it was assumed."""
+        """Drop a session that expired or was denied: the role may have been changed since it was assumed."""
         if signal.session and failed.failure in {Failure.EXPIRED, Failure.DENIED}:
             self._clients.sessions.forget(signal.session)
 

@@ -1,7 +1,7 @@
 """Changes rows: reads, applies changes, and writes on the condition that the version is unchanged.
 
 Changes that wait for the same row in this process are written together, so many changes of one row cost one write, and
-only processes compete. The loser against another process reads and applies again.
+only processes compete. The process that loses reads the row and applies its changes again.
 
 A write whose reply was lost may have taken effect, or may do so later. Each write therefore stores its name in the row,
 beside the names of the writes before it. If the name is found there, the write is done. If it is not, writing again is

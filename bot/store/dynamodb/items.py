@@ -10,7 +10,7 @@
 | `audit#2026-04-01`      | time, order of writing    | one entry of the audit trail                                   |
 | `schema`                | `schema`                  | the version of this schema                                     |
 
-Two sparse indexes, keys only: `due` has the rows that are to be reconciled, by that time; `watched` has the rows that
+Two sparse indexes, keys only: `due` has the rows that are to be reconciled, by due time; `watched` has the rows that
 AWS may still change, by creation time. Items without these attributes are in no index, and writes that do not change
 them cost the indexes nothing. Each index is one partition, which takes 1,000 writes a second. A row changes its due
 time some tens of times, so that is enough for about ten new requests a second; AWS allows only three calls a second.
@@ -33,13 +33,13 @@ from bot.domain.request import InvalidRequestKey, RequestKey
 from bot.ports.store import PersonalChat, RowUnreadable, StoreUnavailable
 from bot.store.rows import AUDIT_ENTRY, AUDIT_KEPT, PERSONAL_CHAT, RECORD, decode, decode_row, encode, storable
 
-Item = dict[str, dict[str, Any]]  # attribute -> {type: value}, as the client takes and gives it
+Item = dict[str, dict[str, Any]]  # attribute -> {type: value}, as boto3 reads and writes it
 
 PEOPLE, AUDIT_DAYS = "people", "audit"
 DUE, DUE_AT = "due", "due_at"
 WATCHED, BORN_AT = "watched", "born_at"
-EXPIRES_AT = "expires_at"  # whole seconds since 1970, as DynamoDB's time to live wants them
-# Of a row. DynamoDB accepts items of 400 KB (409,600 bytes); the rest is for the names of writes.
+EXPIRES_AT = "expires_at"  # whole seconds since 1970, as DynamoDB's time to live requires
+# Bytes of a row. DynamoDB accepts items of 400 KB (409,600 bytes); the rest is for the names of writes.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 MOST_BYTES = 400_000
 WRITES_KEPT = 32  # names of the latest writes: a lost write is recognized even below later ones
@@ -92,7 +92,7 @@ def sortable(when: datetime) -> str:
 
 
 def moment(item: Mapping[str, Any], name: str) -> datetime:
-    """Return the time in an attribute, up to a `#` if there is one. Raises RowUnreadable."""
+    """Return the time at the start of an attribute; a `#` may follow it. Raises RowUnreadable."""
     value = member(item, name).partition("#")[0]
     try:
         return datetime.fromisoformat(value).astimezone(UTC)
@@ -218,7 +218,7 @@ def audit_item(entry: AuditEntry, order: int) -> Item:
 
 
 def audit_day(day: str) -> Item:
-    """Return the item that registers a day; it expires a day after the last entry of that day."""
+    """Return the item that registers a day; it expires a day later than the last entry of that day."""
     end = datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)
     return {**key(AUDIT_DAYS, day), EXPIRES_AT: _audit_expiry(end + timedelta(days=1))}
 

@@ -1,4 +1,4 @@
-"""Reads the table: consistent reads of items, and lists by index or partition. Nothing scans the table.
+"""Reads the table: consistent reads of items, and lists by index or partition. Never scans the table.
 
 An index lags behind its table by up to about a second. It is therefore used only to find rows: each listed row is read
 again consistently, and dropped if it no longer qualifies. Rows that the index does not list so far are found by a later
@@ -21,7 +21,7 @@ from bot.store.dynamodb.calls import Answer, Calls, Patience, part
 from bot.store.rows import watched_rows
 
 MOST_AT_ONCE = 100  # items of one BatchGetItem
-LOOKED_AT = 8  # entries of the index `due` that are tried for the next time; some may be outdated
+LOOKED_AT = 8  # entries of the index `due` that are tried for the next due time; some may be outdated
 _Found = Mapping[str, Any]
 
 
@@ -65,7 +65,7 @@ class Reading:
         return [items.chat_of(item) for item in self._partition(items.PEOPLE)]
 
     def audit(self, since: datetime, until: datetime | None) -> list[AuditEntry]:
-        """Return the audit trail, day after day."""
+        """Return audit entries from `since` on, before `until` if given, day by day."""
         days = [items.member(day, "sk") for day in self._partition(items.AUDIT_DAYS, since=items.day_of(since))]
         wanted = [day for day in days if until is None or day <= items.day_of(until)]
         found = (self._partition(items.audit_partition(day), since=items.sortable(since)) for day in wanted)
@@ -75,7 +75,7 @@ class Reading:
     # --- pages
 
     def _partition(self, pk: str, *, since: str = " ") -> Iterator[_Found]:
-        """Yield the items of a partition from a sort key on; no sort key sorts before a space."""
+        """Yield the items of a partition from a sort key on; every sort key sorts after a space."""
         return self._pages(
             ConsistentRead=True,
             KeyConditionExpression="#pk = :pk AND #sk >= :sk",
@@ -84,7 +84,7 @@ class Reading:
         )
 
     def _by_index(self, index: str, moment: str, *, before: str = "~", limit: int | None = None) -> Iterator[_Found]:
-        """Yield the entries of an index in order of time; none sorts after a tilde."""
+        """Yield the entries of an index in order of time; every time sorts before a tilde."""
         most = {} if limit is None else {"Limit": limit}
         return self._pages(
             IndexName=index,

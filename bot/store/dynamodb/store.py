@@ -101,15 +101,15 @@ class DynamoStore:
         return await self._read(lambda table: table.due(now, limit, recent))
 
     async def next_due(self) -> datetime | None:
-        """Return the earliest `requeue_at` of all rows; one that another process wrote within seconds."""
+        """Return the earliest `requeue_at` of all rows; rows of other processes may be seconds late."""
         recent = min(self._recent, key=self._recent.__getitem__, default=None)
         return await self._read(lambda table: table.next_due([recent] if recent else ()))
 
     async def watched(self) -> Watched:
-        """Return the rows that AWS may still change, oldest first; one that was just written within seconds."""
+        """Return the rows that AWS may still change, oldest first; a row that was just created may be seconds late."""
         return await self._read(lambda table: table.watched(), times=MANY)
 
-    async def forget_expired(self, now: datetime) -> int:  # noqa: ARG002  (DynamoDB has the time)
+    async def forget_expired(self, now: datetime) -> int:  # noqa: ARG002  (DynamoDB uses its own clock)
         """Do nothing: DynamoDB's time to live deletes expired rows within days. Until then they are ordinary rows."""
         return 0
 
@@ -149,7 +149,7 @@ class DynamoStore:
     # --- the sweep and the audit trail
 
     async def lease_sweep(self, account: str, region: str, owner: str, *, now: datetime, until: datetime) -> bool:
-        """Take or renew the right to sweep an account and Region; False while another has it."""
+        """Take or renew the lease for sweeping an account and Region; False while another owner has it."""
         return await self._write(
             "update_item",
             Key=items.place_key(account, region, "sweep"),
@@ -183,7 +183,7 @@ class DynamoStore:
         """Add an entry to the audit trail."""
         if self._appending is None or entry is not self._appending[0]:
             self._appending = entry, self._trail.as_items([entry])
-        _, items_of_entry = self._appending  # a repeated call writes the same item again
+        _, items_of_entry = self._appending  # a repeated call with the same entry writes the same item again
 
         def appended() -> None:
             patience = Patience(self._patience)

@@ -39,7 +39,7 @@ def _key_schema(names: tuple[str, str]) -> list[dict[str, str]]:
 
 
 def differences(table: Mapping[str, Any]) -> Sequence[str]:
-    """Return the differences between a table, as DescribeTable returns it, and what the bot needs."""
+    """Return the differences between a table, as DescribeTable returns it, and the table that the bot needs."""
     types = {each["AttributeName"]: each["AttributeType"] for each in table.get("AttributeDefinitions", ())}
     indexes = {each["IndexName"]: each for each in table.get("GlobalSecondaryIndexes", ())}
     return [*_status("the table", table.get("TableStatus")), *_keys("the table", table, _KEY, types)] + [

@@ -14,7 +14,7 @@ from bot.ports.store import StoreUnavailable
 
 APPLICATION_ID = 0x4E414231  # "NAB1": distinguishes the bot's file from other SQLite databases
 WAL_ATTEMPTS = 50  # switching to WAL does not wait for locks, and two processes may create the file at once
-WAL_PAUSE = 0.02  # seconds between them
+WAL_PAUSE = 0.02  # seconds between two attempts
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -77,7 +77,7 @@ All times are microseconds since 1970 in UTC.
 """
 
 _WAL = "PRAGMA journal_mode = WAL"
-# One statement, so that a file that another process is creating is seen before or after, never in between.
+# One statement: while another process creates the file, it shows the file before or after, never in between.
 _HEADER = """
     SELECT (SELECT application_id FROM pragma_application_id),
            (SELECT user_version FROM pragma_user_version),

@@ -30,7 +30,9 @@ from bot.store.rows import (
 from bot.store.sqlite.schema import connect
 from bot.store.sqlite.thread import DatabaseThread
 
-BUSY_SECONDS = 2.0  # wait for another process's lock; a click must be answered within 3, even with "not stored"
+BUSY_SECONDS = (
+    2.0  # seconds to wait for another process's lock; a click must be answered within 3, even with "not stored"
+)
 FORGOTTEN_AT_ONCE = 500  # rows; limits how long other writers wait
 _END_OF_TIME = 2**62  # microseconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -29,7 +29,10 @@ class _Job:
 
 
 class DatabaseThread:
-    """Runs reads and writes in order of arrival. `async with` starts and ends the thread."""
+    """Runs reads and writes. `async with` starts and ends the thread.
+
+    Reads that wait at the same time as writes run first. Otherwise, work runs in order of arrival.
+    """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
@@ -82,7 +85,7 @@ class DatabaseThread:
             connection.close()
 
     def _work_off(self, connection: sqlite3.Connection) -> None:
-        """Do all waiting work. Work whose caller was cancelled before it began is skipped."""
+        """Do the waiting jobs, at most MOST_TOGETHER. A job whose caller was cancelled before it began is skipped."""
         jobs = [job for job in self._next_jobs() if job.done.set_running_or_notify_cancel()]
         for job in jobs:
             if not job.writes:

@@ -1,5 +1,5 @@
-"""The outside world as the services see it: small Protocols named for the domain, with closed sets of errors.
+"""Protocols for everything that the services use outside the program: AWS, Teams, the store and the clock.
 
 Start with `aws.py`. Adapters (bot.aws, bot.teams, bot.store) and the tests' fakes implement these Protocols, and raise
-only the errors that are defined here. It must not know any adapter or SDK.
+only the errors that are defined here. This package must not know any adapter or SDK.
 """

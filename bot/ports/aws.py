@@ -11,7 +11,7 @@ from bot.domain.request import AccessRequest, Action, Execution, Grant, RequestK
 
 
 class AwsUnavailable(Exception):
-    """AWS did not answer usefully; try again later. `code` is AWS's error code or one of the bot's own."""
+    """AWS did not answer, or its answer is unusable; try again later. `code`: AWS's error code, or the bot's own."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -23,7 +23,10 @@ class AwsThrottled(AwsUnavailable):
 
 
 class RequestNotReadable(Exception):
-    """The OpsItem does not exist (`missing`), now or at all, or is not an access request; `code` says which."""
+    """The OpsItem does not exist (`missing`), is not an access request, or has another request's execution.
+
+    `code` is the reason.
+    """
 
     def __init__(self, code: str, *, missing: bool = False) -> None:
         super().__init__(code)
@@ -31,7 +34,7 @@ class RequestNotReadable(Exception):
 
 
 class SignalRefused(Exception):
-    """AWS refused the signal: no effect. `denied`: a permission is missing, also for assuming the role."""
+    """AWS refused the signal: no effect. `denied`: a permission is missing, or the role could not be assumed."""
 
     def __init__(self, code: str, *, denied: bool) -> None:
         super().__init__(code)
@@ -39,19 +42,19 @@ class SignalRefused(Exception):
 
 
 class SignalThrottled(Exception):
-    """The signal was throttled or not sent: no effect."""
+    """AWS throttled the signal, or it was not sent: no effect. It may be sent again."""
 
 
 class SignalLost(Exception):
-    """The signal was sent, but the answer is missing or a 5xx: whether it had an effect is unknown."""
+    """The signal was sent, but the answer is missing or has a 5xx status. Whether it had an effect is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoleSession:
-    """A role session, as AssumeRole makes it. Sessions that differ in any field are never shared."""
+    """The parameters of AssumeRole. Credentials are reused only for a session whose fields are all equal."""
 
     role: str  # ARN
-    name: str  # the person's name in CloudTrail
+    name: str  # appears in CloudTrail; for a signal, it identifies the person
     source_identity: str | None = None
     external_id: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
@@ -59,22 +62,22 @@ class RoleSession:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One decision to be sent by `SendAutomationSignal`, or a cancellation by `StopAutomationExecution`."""
+    """One decision to send with `SendAutomationSignal`; a requester's cancellation uses `StopAutomationExecution`."""
 
     key: RequestKey
     execution_id: str
     action: Action
-    comment: str  # at most 512 characters, including the person; not sent with a cancellation
+    comment: str  # at most 512 characters, including the person's name; not sent with a cancellation
     session: RoleSession | None  # the session of the role to assume; None: the bot's own credentials
 
     @property
     def role(self) -> str | None:
-        """The ARN of the role to assume."""
+        """The ARN of the role to assume; None: the bot's own credentials."""
         return self.session.role if self.session else None
 
     @property
     def session_name(self) -> str | None:
-        """The session name that AWS records; None: the bot's own."""
+        """The name of the role session, which AWS records; None: the bot's own credentials."""
         return self.session.name if self.session else None
 
 
@@ -86,23 +89,23 @@ class ListedRequest:
     status: Status | None = None
     modified_at: datetime | None = None
     step: str | None = None  # the current step, if the list shows it
-    replica_of: RequestKey | None = None  # original of a copy in the delegated administrator account
+    replica_of: RequestKey | None = None  # for a copy in the delegated administrator account: the original
 
 
 class Requests(Protocol):
-    """Access requests in AWS."""
+    """Reads access requests in AWS, and sends signals."""
 
     async def observe(self, key: RequestKey) -> AccessRequest:
-        """Read everything about one request. If a part cannot be read it is left out, and `complete` is False.
+        """Read everything about one request. If a part cannot be read, it is left out, and `complete` is False.
 
         An execution is returned only after it was read and verified to be this request's.
         Raises RequestNotReadable, AwsUnavailable.
         """
 
     async def prepare(self, signal: Signal) -> None:
-        """Do everything for which `signal` may have to wait: get the role's session, and wait for AWS's quota.
+        """Do everything that may take long before the signal is sent: get the role's session, wait for AWS's quota.
 
-        Sends nothing. Raises SignalRefused, SignalThrottled.
+        Does not send the signal. Raises SignalRefused, SignalThrottled.
         """
 
     async def execution(self, key: RequestKey, execution_id: str) -> Execution:
@@ -114,7 +117,7 @@ class Requests(Protocol):
     async def grant(self, key: RequestKey) -> Grant:
         """Read the access that is granted now, never from a cache. Raises AwsUnavailable, AwsThrottled.
 
-        Raises AwsUnavailable also if AWS names no execution, or one that is not verified to be this request's.
+        Raises AwsUnavailable also if the request has no execution, or one that is not verified to be this request's.
         """
 
     async def signal(self, signal: Signal) -> None:
@@ -131,15 +134,15 @@ class Identities(Protocol):
     """Records of the users of AWS IAM Identity Center."""
 
     async def names(self, user_id: str) -> tuple[str, ...]:
-        """Return the names in a user's record: user name and primary mail address, as far as it has them.
+        """Return the user name and the primary mail address of a user. A missing one is left out.
 
-        Empty for an unknown id. Answers within seconds. Raises AwsUnavailable if the record could not be read.
+        Empty for an unknown id. Raises AwsUnavailable if the record could not be read within a few seconds.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A message from the queue. `key` None: valid, but not about a request; it is only deleted."""
+    """A message from the queue. `key` is None if it is valid but not about a request; then it is only deleted."""
 
     receipt: str
     key: RequestKey | None
@@ -148,16 +151,16 @@ class Hint:
 
 
 class Queue(Protocol):
-    """Events that mean "reconcile this request". Unreadable messages are never returned; redrive moves them."""
+    """Events that mean "reconcile this request". Unreadable messages are left to the queue's redrive policy."""
 
     async def check(self) -> None:
         """Check that the queue answers, without waiting for messages. Raises AwsUnavailable."""
 
     async def receive(self) -> Sequence[Hint]:
-        """Wait for some messages, at most a few seconds. Raises AwsUnavailable."""
+        """Return the next messages, perhaps none; wait for them a few seconds at most. Raises AwsUnavailable."""
 
     async def delete(self, hint: Hint) -> None:
-        """Delete a message. Raises AwsUnavailable."""
+        """Delete a message from the queue. Raises AwsUnavailable."""
 
 
 class SecretSource(Protocol):

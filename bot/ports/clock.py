@@ -5,7 +5,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The time, and pauses. Tests use one that they move by hand."""
+    """The current time, and pauses. Tests use a clock that they set."""
 
     def now(self) -> datetime:
         """Return the current time, aware, in UTC."""

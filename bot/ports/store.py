@@ -1,4 +1,4 @@
-"""The port to the store: rows, personal chats, the audit trail."""
+"""The port to the store: rows, personal chats, service URLs, sweeps and the audit trail."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ class PersonalChat:
 
 
 class StoreUnavailable(Exception):
-    """The store did not read or write a row; as far as is known, nothing was changed."""
+    """The store could not be read or written. As far as is known, nothing was changed."""
 
 
 class StoreUncertain(StoreUnavailable):
-    """The result of a write is unknown: it may have been stored, or may still be stored."""
+    """The result of a write is unknown: the data may have been stored, or may be stored later."""
 
 
 class RowUnreadable(StoreUnavailable):
@@ -34,7 +34,7 @@ class RowUnreadable(StoreUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Rows that AWS may still change, oldest first, and the keys of those that this version cannot read."""
+    """Rows that AWS may still change, oldest first, and the keys of rows that this version cannot read."""
 
     rows: tuple[Record, ...] = ()
     unreadable: tuple[RequestKey, ...] = ()
@@ -44,9 +44,10 @@ Change = Callable[[Record], Record]
 
 
 class Store(Protocol):
-    """Rows, personal chats and the audit trail. Every call may raise StoreUnavailable.
+    """Rows, personal chats, service URLs, sweeps and the audit trail. Every call may raise StoreUnavailable.
 
-    `due`, `next_due` and `watched` may see writes of another process a second late; what they return is current.
+    `due`, `next_due` and `watched` may miss a write of another process for some seconds. Data that they do return is
+    up to date.
     """
 
     async def load(self, key: RequestKey) -> Record | None:
@@ -61,16 +62,19 @@ class Store(Protocol):
         """
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
-        """Return the rows whose `requeue_at` has passed, longest due first."""
+        """Return the keys of at most `limit` rows whose `requeue_at` has passed, longest due first."""
 
     async def next_due(self) -> datetime | None:
-        """Return the earliest `requeue_at` of all rows."""
+        """Return the earliest `requeue_at` of all rows; None if there is none."""
 
     async def watched(self) -> Watched:
-        """Return the rows that AWS may still change (`Record.watched`); an unreadable row hides no other."""
+        """Return the rows that AWS may still change (`Record.watched`). An unreadable row does not hide others."""
 
     async def forget_expired(self, now: datetime) -> int:
-        """Delete rows whose `Record.expires_at` has passed, at most some hundred; return their number."""
+        """Delete rows whose `Record.expires_at` has passed, at most some hundred; return their number.
+
+        Does nothing and returns 0 if the store deletes expired rows itself.
+        """
 
     async def find(self, ops_item_id: str) -> Sequence[Record]:
         """Return the rows of an OpsItem id, in any account and Region."""
@@ -82,25 +86,28 @@ class Store(Protocol):
         """Delete where a person can be reached."""
 
     async def personal_chat(self, object_id: str) -> PersonalChat | None:
-        """Return where a person can be reached."""
+        """Return where a person can be reached; None if that is unknown."""
 
     async def personal_chats(self) -> Sequence[PersonalChat]:
-        """Return all people who can be reached."""
+        """Return the personal chats of all people who can be reached."""
 
     async def remember_service_url(self, conversation: str, service_url: str) -> None:
         """Store the service URL that Teams uses for a conversation."""
 
     async def service_url(self, conversation: str) -> str | None:
-        """Return the service URL of a conversation."""
+        """Return the service URL of a conversation; None if it is unknown."""
 
     async def lease_sweep(self, account: str, region: str, owner: str, *, now: datetime, until: datetime) -> bool:
-        """Take or renew the lease for sweeping an account and Region; False while another owner has it at `now`."""
+        """Take or renew the lease for sweeping an account and Region, up to `until`.
+
+        Returns False if another owner has the lease at `now`.
+        """
 
     async def watermark(self, account: str, region: str) -> datetime | None:
-        """Return the time from which the sweep must list changes."""
+        """Return the time from which the sweep must list changes; None before the first sweep."""
 
     async def advance_watermark(self, account: str, region: str, moment: datetime) -> None:
-        """Store a later watermark. An earlier one changes nothing."""
+        """Store a later watermark. An earlier one is ignored."""
 
     async def append_audit(self, entry: AuditEntry) -> None:
         """Add an entry to the audit trail."""

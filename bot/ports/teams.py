@@ -49,7 +49,7 @@ class ChatRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message: an Adaptive Card, and the text of its notification."""
+    """A message: an Adaptive Card, and the text of its notification. `alert`: Teams should notify the readers."""
 
     card: dict[str, object]
     summary: str
@@ -81,14 +81,14 @@ class Chat(Protocol):
 
 
 class RosterUnavailable(Exception):
-    """The roster could not be read, so no person counts as a member."""
+    """The roster could not be read. Callers must not treat any person as a member."""
 
 
 class People(Protocol):
-    """The people in the channels."""
+    """The members of the channels, and the people who have a personal chat with the bot."""
 
     async def member(self, conversation: str, object_id: str) -> Person | None:
-        """Return a person's entry in the channel's roster, None if they are no member. Raises RosterUnavailable."""
+        """Return the person as a member of the channel; None if they are not a member. Raises RosterUnavailable."""
 
     async def roster(self, conversation: str) -> Sequence[Person]:
         """Return all members of the channel. Raises RosterUnavailable."""
@@ -96,6 +96,7 @@ class People(Protocol):
     async def known(self, names: frozenset[str] = frozenset()) -> Sequence[Person]:
         """Return the members of the configured channels, and the people who have a personal chat with the bot.
 
-        Of the latter, those with one of `names` (case-folded ids and addresses) have UPN and mail, read within a day;
-        they are left out if Teams does not answer. The others may have neither. Never raises.
+        `names`: case-folded ids and addresses. People with a personal chat and one of these names have a UPN and mail
+        address that were read within a day; they are left out if Teams does not answer. Other people with a personal
+        chat may have neither. Never raises.
         """

@@ -1,6 +1,6 @@
 """Readiness: which parts of the program have answered so far. The parts report their own state."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from prometheus_client import Gauge
 
@@ -8,11 +8,12 @@ NEVER_ANSWERED = "has not answered yet"
 
 
 class Health:
-    """Named checks. A part that is `expected` is missing until it has answered once."""
+    """The state of each part, by name. An expected part is missing until it has answered once."""
 
-    def __init__(self, answering: Gauge, expected: Iterable[str] = ()) -> None:
+    def __init__(self, answering: Gauge) -> None:
+        """Take the gauge that shows the last result of each part."""
         self._answering = answering
-        self._missing = dict.fromkeys(expected, NEVER_ANSWERED)
+        self._missing: dict[str, str] = {}
         self._problems: dict[str, str] = {}
 
     def expect(self, name: str) -> None:
@@ -26,14 +27,14 @@ class Health:
         self._problems.pop(name, None)
 
     def failed(self, name: str, code: str) -> None:
-        """Record a failure, by its code. A part that has answered once does not become missing again."""
+        """Record that a part failed, with the code. A part that has answered once does not become missing again."""
         self._answering.labels(check=name).set(0)
         self._problems[name] = code
         if name in self._missing:
             self._missing[name] = code
 
     def missing(self) -> Mapping[str, str]:
-        """Return the parts that have never answered, each with the last reason; empty: ready."""
+        """Return the expected parts that have never answered, each with the last code; empty if all have."""
         return dict(self._missing)
 
     def problems(self) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
-"""The log configuration, and every event that the program logs. Only bot.app calls it.
+"""The log configuration, and every event that the program logs. Only bot.app configures the logs.
 
 One line per event on stderr (stdout is for the output of commands). Events are named `noun_verb`; the context is in
-fields. ReconcileLoop and the click handler bind `request`, so that the lines of adapters carry it as well.
+fields. ReconcileLoop and the click handler bind `request`, so that the lines of adapters have it too.
 """
 
 import logging
@@ -34,7 +34,7 @@ EVENTS: Mapping[str, str] = {
     "activity_refused": "a request to /api/messages was refused: its token does not verify, or it is not an activity",
     "activity_turned_away": "too many activities arrived at once; this one was refused, and the sender may try again",
     "app_secret_changed": "Secrets Manager has a new client secret; the bot uses it from now on",
-    "app_secret_unavailable": "the client secret could not be read from Secrets Manager; the last one is still used",
+    "app_secret_unavailable": "the client secret could not be read from Secrets Manager; the known one stays in use",
     "approvers_unreadable": "the bot cannot parse a policy's approvers; AWS decides who may vote",
     "arrival_noted": "the bot was added to a team; cards that Teams refused are retried at once",
     "audit_given_up": "more clicks wait for the store than the audit trail keeps; this one is only in the log",
@@ -59,9 +59,9 @@ EVENTS: Mapping[str, str] = {
     "conversation_closed": "calls to a conversation keep failing; the bot pauses them for `seconds`",
     "delivery_impossible": "Teams permanently refuses a card, note or direct message; the bot does not try again",
     "delivery_postponed": "Teams could not take a card, note or direct message; it is retried after `seconds`",
-    "delivery_refused": "Teams refuses a card, note or direct message; `problem` says why, `consequence` what follows",
+    "delivery_refused": "Teams refuses a card, note or direct message; `problem` is the reason, `consequence` the reaction",
     "drain_cut_short": "shutdown did not wait for all work (`still`); the next process continues from the stored rows",
-    "event_ignored": "an event that is not about a request of a configured account and Region",
+    "event_ignored": "an event is not about a request of a configured account and Region, and was ignored",
     "event_not_deleted": "a message stays in the queue and will be delivered again; its request was marked anyway",
     "event_taken": "an event marked its request as due for a reconcile",
     "event_unreadable": "a message of the queue is not an event; the queue's redrive policy removes it",
@@ -71,9 +71,9 @@ EVENTS: Mapping[str, str] = {
     "invoke_unknown": "Teams requested an operation that the bot does not offer",
     "list_unreadable": "one of AWS's lists could not be read; the sweep uses the others",
     "look_failed": "a reconcile failed with an unexpected error; see the stack trace",
-    "member_unavailable": "one person's membership could not be read; what depends on it is refused",
+    "member_unavailable": "one person's membership could not be read; decisions that need it are refused",
     "message_cut": "Teams rejected a message as too large; it is sent again in its shortest form",
-    "message_of_nobody_ignored": "a message without an author",
+    "message_of_nobody_ignored": "a message without an author was ignored",
     "node_unreadable": "a node's name or tags could not be read; the card is completed later",
     "notice_told_in_thread": "the answer to a click came too late, so it was posted in the thread",
     "people_incomplete": "a roster could not be read; people who are only in that roster are unknown for now",
@@ -124,7 +124,7 @@ def configure_logging(
     stream = stream or sys.stderr
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *processors(), renderer(format)],
+        processors=[structlog.contextvars.merge_contextvars, *_processors(), _renderer(format)],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
@@ -132,15 +132,15 @@ def configure_logging(
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *processors()],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer(format)],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *_processors()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(format)],
         )
     )
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
 
 
-def processors() -> list[Processor]:
-    """Return the processors of every line; `redact` comes last, so that it also sees stack traces."""
+def _processors() -> list[Processor]:
+    """Return the processors of every line. `redact` comes last, so that it also redacts stack traces."""
     return [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -149,7 +149,7 @@ def processors() -> list[Processor]:
     ]
 
 
-def renderer(format: Literal["json", "console"]) -> Processor:  # noqa: A002  # as its setting is named
+def _renderer(format: Literal["json", "console"]) -> Processor:  # noqa: A002  # as its setting is named
     """Return the processor that turns an event into a line."""
     if format == "json":
         return structlog.processors.JSONRenderer(ensure_ascii=False)
@@ -157,7 +157,7 @@ def renderer(format: Literal["json", "console"]) -> Processor:  # noqa: A002  # 
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Replace values that are named or look like secrets, at any depth; escape characters that terminals interpret."""
+    """Redact values that look like secrets or have such a name, at any depth; escape terminal control characters."""
     return {key: _redacted(key, value) for key, value in event.items()}
 
 

@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric as it is documented. `name` is without PREFIX."""
+    """One documented metric. `name` is without PREFIX; only histograms have `buckets`."""
 
     name: str
     kind: Kind
@@ -77,7 +77,7 @@ _BY_NAME = {metric.name: metric for metric in METRICS}
 
 
 class Telemetry:
-    """All metrics, on the given registry, and the health checks, which one of the metrics shows."""
+    """All metrics, on the given registry, and the health checks, whose results the metric `check_ok` shows."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = _counter(registry, "events")
@@ -98,7 +98,7 @@ class Telemetry:
         self.health = Health(_gauge(registry, "check_ok"))
 
     def swept(self, account: str, region: str, *, seconds: float, at: datetime) -> None:
-        """Record a complete sweep that ended `at`."""
+        """Record the duration and the end (`at`) of a complete sweep."""
         self.sweep_seconds.labels(account=account, region=region).observe(seconds)
         self.sweep_last_success.labels(account=account, region=region).set(at.timestamp())
 

@@ -1,6 +1,6 @@
-"""Makes text from outside (reasons, tags, names, comments) safe to show. No other module does.
+"""Makes text from outside (reasons, tags, names, comments) safe to show in cards, messages and terminals.
 
-It knows what Teams clients do with text; it must not know which text is shown where.
+It knows how Teams clients interpret text. It must not know which text is shown where.
 """
 
 import json
@@ -13,7 +13,7 @@ from bot.text.invisible import OVERRIDES, UNSHOWABLE, strip_invisible
 
 _BREAK = "\u200b"  # zero width space: invisible, and no client joins the text on both sides of it
 
-# A TextRun renders neither Markdown nor HTML; the one live thing in it is {{DATE(…)}} and {{TIME(…)}}.
+# A TextRun renders neither Markdown nor HTML. It evaluates only {{DATE(…)}} and {{TIME(…)}}.
 # https://learn.microsoft.com/adaptive-cards/authoring-cards/text-features
 _LIVE = regex.compile(
     r"(?V1)\r\n?|[\u2028\u2029\x85]"  # line ends that clients disagree about
@@ -24,32 +24,32 @@ _LIVE = regex.compile(
 _LINE_ENDS = frozenset("\r\u2028\u2029\x85")
 _ACTING = regex.compile(r"(?V1)[[\p{C}\p{Zl}\p{Zp}]--\n]")
 
-# Where a client reads Markdown, HTML, SSML or <at>, a full-width character looks alike and has no meaning there. An
-# underscore inside a word has none either. Clients turn addresses into links.
+# Markup of Markdown, HTML, SSML and <at>. Full-width characters look like it, but have no meaning to clients. An
+# underscore inside a word is not markup. The last two alternatives are in addresses, which clients turn into links.
 _MARKUP = regex.compile(r"[<>&\[\]*`~\\#|]|(?<![^\W_])_|_(?![^\W_])|(?<=:)(?=//)|(?<=www)(?=\.)", regex.IGNORECASE)
 
 
 def escape(text: str) -> str:
-    """Return the text for a TextRun or an input field, with nothing left that a client acts on."""
+    """Return the text without anything that clients evaluate or cannot show, for a TextRun or an input field."""
     if text.isprintable() and "{{" not in text:
-        return text  # true for nearly all texts: everything else in _LIVE is not printable
+        return text  # nearly all texts: every other character that _LIVE matches is not printable
     return _LIVE.sub(_harmless, text)
 
 
 def sanitize(text: str) -> str:
-    """Return text from outside as people see it: nothing live, nothing invisible, no piled-up accents."""
+    """Return the text without anything that clients evaluate, that readers cannot see, or that covers other lines."""
     return escape(strip_invisible(text))
 
 
 def plain_text(text: str) -> str:
-    """Return the text for terminals and log viewers, which act on control characters and overrides."""
+    """Return the text for terminals and log viewers, which interpret control characters and direction overrides."""
     return sanitize(text).replace(_BREAK, "")
 
 
 def escape_json(document: str) -> str:
     """Return an equivalent JSON document that is safe to print in a terminal.
 
-    JSON escapes only the control characters below U+0020: neither U+009B (CSI in one character) nor overrides.
+    JSON escapes only the control characters below U+0020. Terminals also interpret U+009B and direction overrides.
     """
     if document.isascii() and "\x7f" not in document:
         return document
@@ -64,7 +64,10 @@ def _harmless(found: regex.Match[str]) -> str:
 
 
 def strip_markup(text: str) -> str:
-    """Return one line that is shown literally where clients read Markdown, HTML or SSML (fallback text, mentions)."""
+    """Return one line that clients show unchanged although they interpret Markdown, HTML or SSML.
+
+    Fallback texts and mentions need this. Full-width characters replace the markup.
+    """
     return _MARKUP.sub(_twin, one_line(text))
 
 
@@ -80,7 +83,7 @@ def one_line(text: str, limit: int | None = None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Prose:
-    """A longer text as shown: its lines, and whether it was shortened."""
+    """A text of several lines for a card, and whether it was shortened."""
 
     lines: tuple[str, ...] = ()
     shortened: bool = False
@@ -89,7 +92,7 @@ class Prose:
 def prose(text: str, *, limit: int, most: int = 12) -> Prose:
     """Return the text's lines: at most `limit` characters and `most` lines in total, without blank lines.
 
-    Words that clients would not wrap continue in the next line. (A browser's address bar joins such an address again.)
+    A word that is too long for one line continues in the next. (A browser's address bar joins a divided address again.)
     """
     whole = sanitize(text).strip()
     wrapped = _divided(cut(whole, limit), _PROSE_WIDTH, "\n")
@@ -132,12 +135,12 @@ def _place_to_divide(word: str, width: int) -> int:
 
 
 def cut(text: str, limit: int) -> str:
-    """Shorten to `limit` characters including the …; never between a character and its combining marks."""
+    """Shorten a text to `limit` characters including the "…", without dividing an accented character or an emoji."""
     return text if len(text) <= limit else text[: _whole(text, limit - 1)].rstrip() + "…"
 
 
 def _whole(text: str, limit: int) -> int:
-    """Return the last position up to `limit` that does not separate a character from its accents or joined emoji."""
+    """Return the last position up to `limit` that does not separate a character from its accents or divide an emoji."""
     end = 0
     for found in _WHOLE.finditer(text):
         if found.end() > limit:

@@ -1,7 +1,7 @@
 """Removes characters that readers cannot see, and accents that cover other lines.
 
 Invisible characters hide words from readers and make two names look alike. Characters that a script or an emoji
-needs stay. The classes come from Unicode, so a new version of the library `regex` brings new characters with it.
+needs stay. Most classes are Unicode properties, so a new version of the library `regex` covers new characters.
 It must not know markup, clients or cards.
 """
 
@@ -15,15 +15,15 @@ OVERRIDES: Final = r"[\p{Bidi_Control}--[\u061c\u200e\u200f]]"
 
 _MOST_MARKS: Final = 4  # accents on one character: Hebrew's letter with point, vowel, accent and stress has the most
 _MARK: Final = r"[\p{Mn}\p{Me}]"
-_VOID: Final = r"\u2800\U00013441\U00013442\U0001d159"  # empty by design, and no property says so
+_VOID: Final = r"\u2800\U00013441\U00013442\U0001d159"  # visible characters by their properties, but drawn blank
 _BLANK_LETTER: Final = rf"[[\p{{Default_Ignorable_Code_Point}}&&\p{{L}}]{_VOID}]"  # Hangul's fillers, and _VOID
 
-# Any text without these is returned as it is.
+# A text without any of these characters is returned unchanged.
 _SUSPECT: Final = regex.compile(
     rf"(?V1)[{_MARK}\p{{Default_Ignorable_Code_Point}}\p{{Cf}}[\p{{Zs}}--[ \u3000]]{_VOID}]"
 )
 
-# The three flags that are spelt with tags; any other use of these characters only hides text.
+# The three flags that are written with tag characters. In any other place, tag characters only hide text.
 # https://unicode.org/reports/tr51/#Emoji_Tag_Sequences
 _FLAGS: Final = "|".join(
     "\U0001f3f4" + "".join(chr(0xE0000 + ord(letter)) for letter in region) + "\U000e007f"
@@ -33,8 +33,8 @@ _INVISIBLE: Final = regex.compile(
     rf"(?V1)(?P<flag>{_FLAGS})"
     # tag characters, and the reserved ones beside them
     r"|(?P<hidden>[[\U000e0000-\U000e0fff]--\p{Variation_Selector}]+)"
-    rf"|(?P<blank>[\p{{Zs}}--[ \u3000]]|{_BLANK_LETTER})"  # like a space, but lines do not break there
-    # Prepended_Concatenation_Mark: visible signs over numbers. The others have their own rules, here and in escape.py.
+    rf"|(?P<blank>[\p{{Zs}}--[ \u3000]]|{_BLANK_LETTER})"  # unusual spaces, and letters that are drawn blank
+    # Prepended_Concatenation_Mark: visible signs over numbers. The other exceptions are handled below and in escape.py.
     r"|(?P<format>[[\p{Default_Ignorable_Code_Point}\p{Cf}]"
     rf"--[\p{{Variation_Selector}}\p{{Join_Control}}\p{{Prepended_Concatenation_Mark}}{OVERRIDES}]])"
 )
@@ -48,7 +48,7 @@ _SHAPING: Final = (
     r"[[\p{Joining_Type=D}\p{Joining_Type=R}\p{Joining_Type=L}\P{Indic_Syllabic_Category=Other}]"
     r"--[\p{Common}\p{Join_Control}]]"
 )
-# Characters of which a variation selector chooses a picture; of any other it only hides data.
+# Characters for which a variation selector chooses a variant. After any other character it only hides data.
 # https://www.unicode.org/Public/UCD/latest/ucd/StandardizedVariants.txt
 _VARIABLE: Final = (
     r"[\p{Emoji}\p{Extended_Pictographic}\p{Ideographic}\p{East_Asian_Width=F}\u2018\u2019\u201c\u201d\u3001\u3002"
@@ -64,14 +64,14 @@ _VISIBLE: Final = regex.compile(rf"(?V1)[[\p{{L}}\p{{N}}\p{{P}}\p{{S}}]--{_BLANK
 
 
 def is_visible(text: str) -> bool:
-    """True if a reader sees at least one character of the text."""
+    """Return whether a reader sees at least one character of the text."""
     return _VISIBLE.search(text) is not None
 
 
 def strip_invisible(text: str) -> str:
-    """Return the text without what a reader cannot see; hidden words leave a visible mark."""
+    """Return the text without characters that a reader cannot see. Words in tag characters leave a visible mark."""
     if text.isascii() or not _SUSPECT.search(text):
-        return text  # true for nearly all texts
+        return text  # nearly all texts
     return _NEEDLESS.sub("", _FLOOD.sub("", _INVISIBLE.sub(_replacement, text)))
 
 

@@ -17,7 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 MESSAGES: Final = "/api/messages"
 LARGEST_REQUEST: Final = 1024 * 1024  # bytes; a second limit behind the handler's own, which is lower
 SHUTDOWN_TIMEOUT: Final = 3.0  # seconds for open requests, twice: aiohttp waits, cancels, and waits again
-IDLE_TIME: Final = 75.0  # seconds until an idle connection is closed; load balancers close theirs first (ALB: 60)
+IDLE_TIME: Final = 75.0  # seconds to wait for a complete head; load balancers close idle connections first (ALB: 60)
 LINGERING_TIME: Final = 1.0  # seconds to read on after refusing a body, so that the sender receives the refusal
 
 MessageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 def build_app(*, messages: MessageHandler, ready: Readiness, problems: Problems = dict) -> web.Application:
-    """Build the public application."""
+    """Build the application for Teams and the health probes."""
     app = web.Application(middlewares=[_one_line], client_max_size=LARGEST_REQUEST)
     app[HANDLER] = messages
     app[READINESS], app[PROBLEMS] = ready, problems
@@ -110,7 +110,7 @@ _NOT_HTTP = _NotHttp()
 
 def _server_log() -> logging.Logger:
     server = logging.getLogger("aiohttp.server.node_access")
-    server.addFilter(_NOT_HTTP)  # has no effect if it is already there
+    server.addFilter(_NOT_HTTP)  # adding the same filter again has no effect
     return server
 
 
@@ -129,7 +129,7 @@ class Server:
 
 @asynccontextmanager
 async def listen(app: web.Application, *, host: str, port: int) -> AsyncIterator[Server]:
-    """Listen inside the context; port 0 takes a free one. Raises OSError if the port is in use."""
+    """Listen inside the context; port 0 means any free port. Raises OSError if the port is in use."""
     runner = web.AppRunner(
         app,
         logger=_server_log(),

@@ -42,7 +42,7 @@ MessageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicrosoftSide:
-    """The bot's identity at Microsoft, its credential, and Microsoft's addresses."""
+    """The settings for Microsoft: the bot's app id, credential and tenant, and the addresses to call."""
 
     app_id: str
     credential: ClientAuthentication | IdentityAddress
@@ -101,7 +101,7 @@ class TeamsSide:
         return endpoint.handle
 
     async def missing(self) -> Mapping[str, str]:
-        """Return the parts that are not ready, with the reason; empty once signing keys were fetched."""
+        """Fetch signing keys if there are none. Return the parts that are not ready, with the reason."""
         return {} if await self._keys.warm() else {"keys": "no signing keys of the Bot Framework yet"}
 
     async def _build(self, stack: AsyncExitStack) -> None:
@@ -120,7 +120,7 @@ class TeamsSide:
     async def _token_source(self, session: aiohttp.ClientSession, stack: AsyncExitStack) -> TokenSource:
         microsoft = self._microsoft
         if isinstance(microsoft.credential, IdentityAddress):
-            # no proxy: the address is this machine's own, and the header is a credential for it
+            # no proxy: the address belongs to this machine, and the header is a credential for it
             return ManagedIdentity(
                 await stack.enter_async_context(open_session(proxied=False)),
                 address=microsoft.credential,

@@ -59,7 +59,7 @@ EVENTS: Mapping[str, str] = {
     "conversation_closed": "calls to a conversation keep failing; the bot pauses them for `seconds`",
     "delivery_impossible": "Teams permanently refuses a card, note or direct message; the bot does not try again",
     "delivery_postponed": "Teams could not take a card, note or direct message; it is retried after `seconds`",
-    "delivery_refused": "Teams refuses a card, note or direct message; `problem` is the reason, `consequence` the reaction",
+    "delivery_refused": "Teams refuses a card, note or direct message; see `problem` and `consequence` (the reaction)",
     "drain_cut_short": "shutdown did not wait for all work (`still`); the next process continues from the stored rows",
     "event_ignored": "an event is not about a request of a configured account and Region, and was ignored",
     "event_not_deleted": "a message stays in the queue and will be delivered again; its request was marked anyway",

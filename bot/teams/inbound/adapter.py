@@ -16,7 +16,7 @@ from msrest.serialization import Model
 from bot.teams.wire.activity import Inbound
 
 INBOUND: Final = "bot.inbound"
-"""Key in the turn state of the activity (Inbound). The SDK's own model gets the type only; it would lose fields."""
+"""Key of the activity (Inbound) in the turn state. The SDK's own model would lose fields, so it gets only the type."""
 
 Turn = Callable[[TurnContext], Awaitable[None]]
 

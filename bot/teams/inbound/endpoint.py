@@ -23,8 +23,8 @@ LARGEST_BODY: Final = 256 * 1024  # bytes; Teams sends less than 100 KB
 BODY_LIMIT: Final = 10.0  # seconds to receive the body; Teams waits as long for a response
 MOST_TURNS: Final = 400  # activities at once: twice a rush of 200 clicks; more would be answered too late
 TEAMS_CHANNEL_ID: Final = "msteams"
-"""A channel of the Bot Framework: the client, not a channel of a team. Only Teams is accepted. Every Azure Bot also has
-Web Chat and Direct Line, where the *client* states its own identity."""
+"""A channel in the Bot Framework's sense: a chat service, not a channel of a team. Only Teams is accepted: every Azure
+Bot also has Web Chat and Direct Line, where the client itself states who its user is."""
 INVOKE: Final = "invoke"
 
 log = structlog.get_logger(__name__)

@@ -43,7 +43,7 @@ class Commands(Protocol):
 
 
 class Installations(Protocol):
-    """Handles the installation of the bot in a team: bot.service.sources.installation_events."""
+    """Handles the installation of the bot outside personal chats: bot.service.sources.installation_events."""
 
     async def arrived(self) -> None:
         """Handle one installation. Never raises."""
@@ -92,7 +92,7 @@ class TeamsHandler(TeamsActivityHandler):
         return click_response(await self._clicks.click(click))
 
     async def _submitted(self, inbound: Inbound) -> None:
-        """Handle Action.Submit of an old client. It takes no card as a response; the posted card is updated anyway."""
+        """Handle Action.Submit of an old client. The response has no card, so the person gets a message instead."""
         try:
             click = read_click(inbound)
         except NotAClick as error:
@@ -137,7 +137,7 @@ class TeamsHandler(TeamsActivityHandler):
     # --- membership and installation
 
     async def on_conversation_update_activity(self, turn_context: TurnContext) -> None:
-        """Invalidate rosters when members change; handle that the bot itself was added."""
+        """Invalidate rosters when members change. If the bot was added, welcome the person or notify the service."""
         inbound = _inbound(turn_context)
         wire = inbound.wire
         if wire.members_added or wire.members_removed:
@@ -147,7 +147,10 @@ class TeamsHandler(TeamsActivityHandler):
             await (self._welcome(inbound) if is_personal(inbound) else self._installations.arrived())
 
     async def on_installation_update(self, turn_context: TurnContext) -> None:
-        """Welcome people who install the bot, forget those who uninstall it. An upgrade is neither."""
+        """Welcome a person who installs the bot, forget one who uninstalls it. An upgrade only stores the chat.
+
+        Outside personal chats, notify the service of a new installation.
+        """
         inbound = _inbound(turn_context)
         if not is_personal(inbound):
             if inbound.wire.action == "add":

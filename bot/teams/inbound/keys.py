@@ -21,8 +21,8 @@ from bot.teams.net.addresses import checked
 from bot.teams.net.session import as_object, read_bounded
 
 REFRESH_AFTER: Final = 24 * 3600.0  # seconds; the vendor requires a refresh at least every 24 hours
-TRUSTED_FOR: Final = 5 * 24 * 3600.0  # seconds; keys stay valid during an outage: a long weekend to fix it
-REFRESH_GAP: Final = 60.0  # seconds; an unknown key id causes a refresh, and anybody can invent key ids
+TRUSTED_FOR: Final = 5 * 24 * 3600.0  # seconds; during an outage, known keys stay valid for a long weekend
+REFRESH_GAP: Final = 60.0  # seconds between attempts; an unknown key id causes one, and anybody can invent key ids
 EMPTY_GAP: Final = 5.0  # seconds; without any key every request is refused, so try more often
 FETCH_LIMIT: Final = 5.0  # seconds for both documents; Teams waits 10 for a click
 ALGORITHM: Final = "RS256"  # the only one in the vendor's metadata
@@ -160,8 +160,9 @@ def _parse(entry: dict[str, Any]) -> SigningKey | None:
 
 def endorsements_of(entry: dict[str, Any]) -> frozenset[str]:
     """Return the channels for which a key signs; empty if the key does not list them."""
-    # Documented for each key; not verified that every live key has them. A key without endorsements shows in the log as
-    # `activity_refused`, reason `channel`. Microsoft's SDK accepts it, Microsoft's documentation says to refuse.
+    # Microsoft documents endorsements for each key; it is not verified that every live key has them. A token of a key
+    # without endorsements is refused: log event `activity_refused`, reason `channel`. Microsoft's SDK accepts such a
+    # token, Microsoft's documentation says to refuse it.
     listed = entry.get("endorsements")
     if not isinstance(listed, list):
         return frozenset()

@@ -1,4 +1,4 @@
-"""Keeps the store's personal chats up to date: who has the bot in a personal chat, for later direct messages."""
+"""Keeps the store's personal chats up to date. Direct messages need the chat of a person with the bot."""
 
 from dataclasses import replace
 from typing import Final
@@ -13,7 +13,7 @@ from bot.teams.people.directory import Directory
 from bot.teams.wire.activity import Inbound
 from bot.teams.wire.people import sender
 
-CACHED: Final = 4096  # people; the others are read again
+CACHED: Final = 4096  # people; a person who is not cached is read again
 CACHED_FOR: Final = 24 * 3600.0  # seconds; after that the person's addresses are read again, because they may change
 
 log = structlog.get_logger(__name__)
@@ -22,7 +22,7 @@ _Place = tuple[str, str]  # conversation and service URL
 
 
 class PersonalChats:
-    """Remembers and forgets personal chats."""
+    """Stores and deletes personal chats."""
 
     def __init__(self, store: Store, directory: Directory, *, clock: Clock) -> None:
         self._store, self._directory = store, directory

@@ -41,14 +41,14 @@ class Replies:
         self._rate_limit = RateLimit(clock, share=SHARE)
 
     def style(self, inbound: Inbound) -> ReplyStyle:
-        """Return the channel's style; elsewhere the client's language and the first channel's time zone."""
+        """Return the channel's style. Outside the channels: the client's language and the first channel's time zone."""
         channel = self._configuration.value.channel_at(inbound.wire.conversation.id)
         if channel:
             return ReplyStyle(channel.locale, channel.timezone)
         return ReplyStyle(client_locale(inbound), self._configuration.value.channels[0].timezone)
 
     async def reply(self, inbound: Inbound, view: View | Notice, style: ReplyStyle) -> None:
-        """Reply in the conversation, and in its thread if it has threads."""
+        """Reply in the activity's conversation; in a channel, reply in the thread."""
         wire = inbound.wire
         thread = Posted(wire.conversation.id, wire.reply_to_id or wire.id or "")
         try:
@@ -64,7 +64,8 @@ class Replies:
     async def notify(self, inbound: Inbound, person: Person, notice: Notice) -> None:
         """Send the result of a click to the person; if that fails, post it in the thread without details.
 
-        Above the person's rate limit nothing is sent: repeated clicks must not delay messages to others.
+        A click in a personal chat gets a reply there. Results above the person's rate limit are not sent, because
+        repeated clicks must not delay messages to others.
         """
         style = self.style(inbound)
         if is_personal(inbound):

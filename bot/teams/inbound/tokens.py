@@ -19,11 +19,11 @@ from bot.teams.login.clouds import PUBLIC
 
 SKEW: Final = 300.0  # seconds; the clock skew that the vendor allows
 REMEMBERED: Final = 2048  # verified tokens; Teams reuses one for about an hour, so this is more than one tenant needs
-LATEST: Final = 1e11  # seconds since 1970, the year 5138; later values (or NaN, or infinity) are no dates
+LATEST: Final = 1e11  # seconds since 1970, the year 5138; larger values, NaN and infinity are invalid
 
 
 class Reason(StrEnum):
-    """Why a token was refused; for the log, never for the sender."""
+    """The reason for refusing a token. It is logged and never sent."""
 
     ABSENT = "absent"
     MALFORMED = "malformed"
@@ -67,7 +67,7 @@ class TokenVerifier:
     """Verifies `Authorization` headers; remembers valid tokens."""
 
     def __init__(self, keys: SigningKeys, *, app_id: str, issuer: str = PUBLIC.issuer, clock: Clock) -> None:
-        """Take the required audience (the app id) and issuer. Raises ValueError if the app id is empty."""
+        """Take the required audience (the app id) and issuer of tokens. Raises ValueError if the app id is empty."""
         if not app_id:
             raise ValueError("an empty app id would accept any audience")
         self._keys = keys

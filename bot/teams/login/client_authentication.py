@@ -1,4 +1,4 @@
-"""How the bot authenticates to Microsoft Entra when it requests a token: client secret or AWS federation.
+"""Proves the bot's identity to Microsoft Entra when it requests a token: client secret or AWS federation.
 
 Each class returns the form fields of one token request.
 https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
@@ -29,7 +29,7 @@ class ClientAuthentication(Protocol):
         """Return the form fields for one request. Raises ConnectorUnavailable."""
 
     async def renew(self) -> bool:
-        """Refresh the fields after Entra refused them; return whether `form` now has different ones. Never raises."""
+        """Refresh the fields after Entra refused them; return whether `form` now returns others. Never raises."""
 
 
 class StaticSecret:
@@ -48,17 +48,23 @@ class StaticSecret:
 
 
 class RotatingSecret:
-    """A client secret from a vault, read again as it ages and when Entra refuses it. Rotation needs no restart."""
+    """A client secret that AWS stores. It is read again after SECRET_KEPT_FOR, and when Entra refuses it.
+
+    So a rotation needs no restart.
+    """
 
     def __init__(self, source: SecretSource, *, clock: Clock) -> None:
-        """Take the vault's entry; the first call of `form` reads it."""
+        """Take the source of the secret; the first call of `form` reads it."""
         self._source, self._clock = source, clock
         self._secret: SecretStr | None = None
         self._read_at = float("-inf")
         self._problem = ""
 
     async def form(self) -> Mapping[str, str]:
-        """Return the secret's field. While the vault does not answer, an old secret stays in use."""
+        """Return the secret's field. While AWS does not answer, a known secret stays in use.
+
+        Raises ConnectorUnavailable if no secret was ever read.
+        """
         if not 0 <= self._clock.epoch() - self._read_at < SECRET_KEPT_FOR:
             await self._read()
         if self._secret is None:

@@ -16,8 +16,8 @@ from bot.teams.login.token_response import TokenSource
 from bot.teams.wire.errors import ConnectorError, ConnectorRefused, ConnectorUnavailable
 
 RENEW_AHEAD: Final = 600.0  # seconds before expiry; leaves time for many retries of a failed renewal
-USABLE_UNTIL: Final = 30.0  # seconds before expiry; a token must outlive the request that carries it
-RETRY_GAP: Final = 5.0  # seconds after a failed renewal, to spare a service that has an outage
+USABLE_UNTIL: Final = 30.0  # seconds before expiry, so that a token does not expire during the request
+RETRY_GAP: Final = 5.0  # seconds after a failed renewal, to limit the load on a service that has an outage
 FETCH_LIMIT: Final = 10.0  # seconds for one renewal, client authentication included
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ class AppCredentials:
         await self._renewal.aclose()
 
     async def bearer(self) -> SecretStr:
-        """Return a valid token. Raises ConnectorUnavailable, or ConnectorRefused if Entra refuses the app."""
+        """Return a valid token. Raises ConnectorUnavailable, or ConnectorRefused if Microsoft refuses the app."""
         left = self._expires_at - self._clock.epoch()
         if self._token is not None and left > USABLE_UNTIL:
             if left <= RENEW_AHEAD and self._may_try():

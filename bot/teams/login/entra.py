@@ -41,7 +41,7 @@ class Entra:
         self._address = f"{authority.rstrip('/')}/{quote(tenant_id, safe='')}/oauth2/v2.0/token"
 
     async def fetch(self) -> TokenResponse:
-        """Fetch a token. If Entra refuses the credential and it has changed since, try once more."""
+        """Fetch a token. If Entra refuses the credential, and a newer credential exists, try once more."""
         try:
             return await self._attempt()
         except ConnectorRefused:

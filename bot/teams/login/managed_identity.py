@@ -29,17 +29,17 @@ _TRANSIENT: Final = frozenset({404, 408, 410, 429})
 
 @dataclass(frozen=True, slots=True)
 class IdentityAddress:
-    """Address of the token endpoint. With a `header`: App Service's protocol; without: the virtual machine's."""
+    """Address of the token endpoint. A `header` means App Service's protocol, None that of virtual machines."""
 
     url: str = IMDS
     header: SecretStr | None = None
 
     def query(self) -> dict[str, str]:
-        """Return the protocol's version."""
+        """Return the query parameter with the protocol's version."""
         return {"api-version": "2019-08-01" if self.header else "2018-02-01"}
 
     def headers(self) -> Mapping[str, str]:
-        """Return the header that web pages and proxies cannot set."""
+        """Return the header that the endpoint requires. A web page or a proxy could not set it."""
         return {"X-IDENTITY-HEADER": self.header.get_secret_value()} if self.header else {"Metadata": "true"}
 
 

@@ -1,6 +1,6 @@
 """Parses the responses of token endpoints: Microsoft Entra's and those of Azure's managed identities.
 
-A body may contain what was sent, so only the vendor's documented error codes are repeated from it. Does no I/O.
+A response may repeat a secret from the request, so errors contain only documented error codes from it. Does no I/O.
 """
 
 import math
@@ -27,7 +27,7 @@ class TokenResponse:
 
 
 class TokenSource(Protocol):
-    """Where the bot's token comes from."""
+    """Provides the bot's token: Microsoft Entra or a managed identity."""
 
     async def fetch(self) -> TokenResponse:
         """Fetch a new token.

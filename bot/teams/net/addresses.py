@@ -1,9 +1,15 @@
-"""The rules on which addresses the bot may call: https anywhere, plain http on loopback only."""
+"""The rules on which addresses the bot may call: https anywhere, plain http on loopback.
+
+Azure's metadata service is also called with plain http, on the local link.
+"""
 
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
+
+LINK: Final = IPv4Network("169.254.0.0/16")  # RFC 3927: routers do not forward it; clouds serve machine metadata there
+HTTPS: Final = 443  # another port of a listed host may belong to another server
 
 
 class AddressRefused(ValueError):
@@ -11,7 +17,7 @@ class AddressRefused(ValueError):
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host name or literal address means this machine."""
+    """Return whether a host name or IP address means this machine."""
     if host == "localhost":
         return True
     try:
@@ -20,11 +26,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-LINK: Final = IPv4Network("169.254.0.0/16")  # RFC 3927: routers do not forward it; clouds serve machine metadata there
-
-
 def is_on_this_link(host: str) -> bool:
-    """Return whether a host name or literal address means this machine or its local link."""
+    """Return whether a host name or IP address means this machine or its local link."""
     if is_loopback(host):
         return True
     try:
@@ -36,14 +39,14 @@ def is_on_this_link(host: str) -> bool:
 def checked(url: str, *, plain: Callable[[str], bool] = is_loopback) -> SplitResult:
     """Return the parts of an absolute address. Raises AddressRefused unless it is https, or http to a `plain` host.
 
-    Only calls for this machine's own metadata pass `is_on_this_link`.
+    `plain` is `is_on_this_link` for the metadata service of the machine only.
     """
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port  # raises for a port that is no number
+        host, _ = parts.hostname, parts.port  # raises for a port that is not a number
     except ValueError as error:
         raise AddressRefused("not an address") from error
-    if not host or not _is_plain(url):
+    if not host or not _is_unambiguous(url):
         raise AddressRefused("not an absolute address")
     if parts.username is not None or parts.password is not None:
         raise AddressRefused("an address with a user name")
@@ -52,12 +55,9 @@ def checked(url: str, *, plain: Callable[[str], bool] = is_loopback) -> SplitRes
     return parts
 
 
-def _is_plain(url: str) -> bool:
+def _is_unambiguous(url: str) -> bool:
     # Parsers disagree about backslashes, spaces and non-ASCII letters: the checked host may not be the called one.
     return url.isascii() and url.isprintable() and not any(character in url for character in "\\ ")
-
-
-HTTPS: Final = 443  # another port of a listed host may belong to another server
 
 
 class ServiceHosts:

@@ -7,7 +7,7 @@ import aiohttp
 
 CONNECTIONS: Final = 64  # more than the 50 requests a second that Teams grants one app in one tenant
 TIMEOUT: Final = aiohttp.ClientTimeout(total=15, sock_connect=3)  # seconds; a call may override it
-READ_LIMIT: Final = 4 * 1024 * 1024  # bytes; a roster page of 500 people takes a twentieth of it
+READ_LIMIT: Final = 4 * 1024 * 1024  # bytes; twenty times a roster page of 500 people
 
 
 class OversizedAnswer(ValueError):

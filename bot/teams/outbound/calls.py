@@ -28,7 +28,7 @@ from bot.teams.wire.errors import (
     classify,
 )
 
-ATTEMPTS: Final = 3  # per call; after that the caller tries again later, from its row
+ATTEMPTS: Final = 3  # per call; after that the caller tries again later, from the stored row
 FIRST_PAUSE: Final = 0.3  # seconds before the second attempt, doubled before the third; with jitter
 LONGEST_WAIT: Final = 1.0  # seconds; callers hold a lease, and must not sleep for long under it
 # Seconds. Repeatable calls may time out early. A post waits longer, because a post that timed out is ambiguous.
@@ -124,7 +124,7 @@ def _wait(error: ConnectorError, *, call: Call, attempt: int) -> float | None:
         case ConnectorThrottled(retry_after=seconds):
             return seconds if seconds <= LONGEST_WAIT else None
         case ConnectorRefused(problem=ChatProblem.UNAUTHORIZED, status=401) if attempt == 1:
-            return 0.0  # the token was dropped: once more with a new one
+            return 0.0  # the token was dropped: try once more with a new one
         case ConnectorUnavailable() if _may_repeat(error, call):
             return _pause(error, attempt)
         case _:

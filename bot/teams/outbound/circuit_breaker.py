@@ -1,6 +1,6 @@
-"""A circuit breaker per conversation: one that hangs or fails must not block the others.
+"""A circuit breaker per conversation: a conversation that hangs or fails must not block the others.
 
-It bounds the calls in flight into a conversation, and closes the conversation for a while after a failure.
+It limits the concurrent calls into a conversation, and closes the conversation for a while after a failure.
 It never waits: it raises ChatThrottled with the seconds to wait.
 """
 
@@ -40,7 +40,7 @@ class CircuitBreaker:
 
     @contextmanager
     def passing(self, conversation: str) -> Iterator[None]:
-        """Make one call in this context. Raises ChatThrottled while the conversation is closed or busy."""
+        """Admit one call, which is made in this context. Raises ChatThrottled if the conversation is closed or busy."""
         state = self._states.setdefault(conversation, _State())
         self._admit(state)
         state.in_flight += 1
@@ -66,7 +66,7 @@ class CircuitBreaker:
         now = self._clock.epoch()
         if answered:
             state.failures, state.closed_until = 0, 0.0
-        elif now >= state.closed_until:  # calls that fail side by side count as one failure
+        elif now >= state.closed_until:  # calls that fail at the same time count as one failure
             pause = backoff(state.failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
             state.failures, state.closed_until = state.failures + 1, now + pause
             log.warning("conversation_closed", conversation=conversation, seconds=pause)

@@ -92,7 +92,7 @@ class Connector:
         return Thread(conversation=_id(answer, "id"), activity=_id(answer, "activityId"))
 
     async def create_personal_conversation(self, service_url: str, *, member: str, tenant_id: str) -> str:
-        """Return the id of the personal chat with a member (`29:…` or Entra object id); always the same."""
+        """Return the id of the personal chat with a member (`29:…` or Entra object id), new or existing."""
         body = {
             "isGroup": False,
             "bot": self._bot,
@@ -124,7 +124,7 @@ class Connector:
         raise ConnectorUnavailable("endless_roster")
 
     async def get_member(self, service_url: str, *, conversation: str, member: str) -> TeamMember:
-        """Return one member by `29:…` id, Entra object id or UPN. Raises ChatRefused(UNKNOWN_PERSON) if none."""
+        """Return one member by `29:…` id, Entra object id or UPN. Raises ChatRefused(UNKNOWN_PERSON) for others."""
         path = ("v3", "conversations", conversation, "members", member)
         found = read_member(await self._calls.send(Call(method="GET", service_url=service_url, path=path)))
         if found is None:
@@ -135,6 +135,6 @@ class Connector:
 def _id(answer: Json, key: str) -> str:
     value = answer.get(key)
     if not isinstance(value, str) or not value:
-        # Teams accepted it, but a message without an id can never be updated.
+        # Teams accepted the call, but without an id the message or chat cannot be used.
         raise ConnectorUnavailable(f"answer_without_{key}", ambiguous=True)
     return value

@@ -1,4 +1,4 @@
-"""The Chat port over the Connector: the conversation, rate and order of each message.
+"""The Chat port over the Connector: chooses the conversation of each message, and limits and orders the messages.
 
 Conversations are channels with threads, group chats and personal chats. Callers hold a lease, so a reached limit raises
 ChatThrottled instead of waiting, and every call ends within the lease.
@@ -99,7 +99,7 @@ class Messenger:
             return await self._send(CallKind.REPLY, thread_of(posted), message)
 
     async def direct(self, person: Person, message: Message) -> Posted:
-        """Post into a person's chat with the bot. If the stored chat is gone, find the current one, once."""
+        """Post into a person's chat with the bot. If Teams does not know the stored chat, request the current one."""
         if self._directs >= MOST_DIRECTS:
             raise ChatThrottled(BUSY_PAUSE)
         self._directs += 1
@@ -178,10 +178,10 @@ class Messenger:
             return await self._store.personal_chat(person.object_id)
         except StoreUnavailable:
             log.warning("personal_chat_not_read", person=person.object_id)
-            return None  # Teams returns it too
+            return None  # Teams can return the chat too
 
     async def _find(self, person: Person) -> PersonalChat:
-        """Get the chat with a person from Teams; repeated calls return the same."""
+        """Request the chat with a person from Teams. Repeated calls return the same chat."""
         try:
             async with self._limited(CallKind.CHAT, person.object_id):
                 conversation = await self._connector.create_personal_conversation(
@@ -190,7 +190,8 @@ class Messenger:
         except ChatRefused as refused:
             if refused.problem is not ChatProblem.BAD_REQUEST:
                 raise
-            raise ChatRefused(ChatProblem.UNKNOWN_PERSON, refused.detail) from refused  # the request names nothing else
+            # the person's id is the only part of the request that can be wrong
+            raise ChatRefused(ChatProblem.UNKNOWN_PERSON, refused.detail) from refused
         return PersonalChat(person, conversation, self._service_urls.default)
 
     async def _remember(self, chat: PersonalChat) -> None:

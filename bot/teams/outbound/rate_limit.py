@@ -14,12 +14,12 @@ from bot.ports.clock import Clock
 from bot.ports.teams import ChatThrottled
 
 LIMITS: Final = ((1.0, 7), (2.0, 8), (30.0, 60), (3600.0, 1800))
-"""Seconds, and how many messages one bot may send into one conversation within them, as documented."""
+"""Seconds, and the number of messages that one bot may send into one conversation in that time, as documented."""
 OVERALL: Final = ((1.0, 40),)
-"""The same for all conversations together. Teams allows an app 50 calls a second in a tenant; rosters and other
-replicas share them, and Teams throttles the app above them."""
+"""The same for all conversations together. Teams allows an app 50 calls a second in a tenant, and throttles the app
+above that. Roster reads and the calls of other replicas count too."""
 SHARE: Final = 2
-"""Replies to messages get one part in two of all limits: anybody may write without end, and cards must not wait."""
+"""Replies get all limits divided by this number: people may write any number of messages, and cards must not wait."""
 LONGEST_CLOSED: Final = 3600.0  # seconds; the longest window in LIMITS
 _ROUNDING: Final = 1e-3  # seconds; tolerance for floating point
 COUNTED: Final = 1024  # conversations; more than a bot for approvals has active at once
@@ -45,7 +45,7 @@ class RateLimit:
         self._overall.add(now)
 
     def close(self, conversation: str, seconds: float) -> None:
-        """Close a conversation for as long as Teams requires; a longer closure stays."""
+        """Close a conversation for the seconds that Teams requires, an hour at most. A longer closure stays."""
         now = self._clock.epoch()
         self._closed[conversation] = now + max(min(seconds, LONGEST_CLOSED), self._closed_for(conversation, now))
 

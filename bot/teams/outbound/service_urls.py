@@ -1,4 +1,4 @@
-"""The service URL of each conversation: as Teams sent it last, or the configured default.
+"""The service URL of each conversation: the last one that Teams sent, or the configured default.
 
 A URL is remembered only if the bot's token may be sent there. Stored URLs are checked again when they are read: the
 setting SERVICE_HOSTS may be shorter now, and others may write to the store.
@@ -19,10 +19,10 @@ log = structlog.get_logger(__name__)
 
 
 class ServiceUrls:
-    """Service URLs by conversation. A thread has its channel's."""
+    """Service URLs by conversation. A thread has the URL of its channel."""
 
     def __init__(self, store: Store, *, default: str, hosts: ServiceHosts) -> None:
-        """Take the URL for conversations that have not sent anything."""
+        """Take the default URL, for conversations without a remembered URL."""
         self._store, self.default, self._hosts = store, default, hosts
         self._known: LRUCache[str, str] = LRUCache(REMEMBERED)
 

@@ -1,4 +1,4 @@
-"""People who are in no roster, but have a personal chat with the bot.
+"""People who have a personal chat with the bot, but are not in a roster.
 
 An address may be given to another person over time, so stored addresses are not trusted: they only show which people
 to request from Teams again, and the result is cached for a day. Only people with one of the wanted names are requested,
@@ -18,16 +18,16 @@ from bot.ports.clock import Clock
 from bot.ports.store import PersonalChat
 
 CACHED_FOR: Final = 24 * 3600.0  # seconds; directories reserve a deleted person's address for longer
-CACHED: Final = 4096  # people; the others are requested again
+CACHED: Final = 4096  # people; a person who is not cached is requested again
 MOST_REQUESTED: Final = 4  # people per call: an address has one owner, and perhaps a former one
-PATIENCE: Final = 5.0  # seconds for all of them; a card can be completed later
+PATIENCE: Final = 5.0  # seconds for all requests of a call; a card can be completed later
 
 
 class ChatPeople:
     """Requests people from Teams, one at a time and each at most once a day."""
 
     def __init__(self, request: Callable[[PersonalChat], Awaitable[Person | None]], *, clock: Clock) -> None:
-        """Take the function that requests a chat's person. It never raises; None means that Teams does not answer."""
+        """Take the function that requests a chat's person. It never raises; None means no usable answer from Teams."""
         self._request = request
         self._current: TTLCache[str, Person] = TTLCache(CACHED, CACHED_FOR, timer=clock.epoch)
         self._one_at_a_time = asyncio.Lock()

@@ -1,6 +1,6 @@
 """The People port over rosters: who is in a channel, and all people that the bot knows.
 
-A roster that cannot be read raises RosterUnavailable; it never looks like an empty list.
+If a roster cannot be read, `member` and `roster` raise RosterUnavailable. Only `known` leaves its people out.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ from bot.teams.wire.errors import ConnectorError, ConnectorRefused
 from bot.teams.wire.people import TeamMember, as_person
 from bot.telemetry import Telemetry
 
-# seconds that a click waits for a roster, of its 2.5; it may then have to request one member
+# Seconds for the roster, and again for a single member if the roster is slow. A click must be answered within 2.5.
 CLICK_PATIENCE: Final = 1.0
 KNOWN_PATIENCE: Final = 5.0  # seconds for a whole roster; a card can be completed later
-ABSENT_FOR: Final = 10.0  # seconds; repeated clicks of a person who is no member cost one call
+ABSENT_FOR: Final = 10.0  # seconds; repeated clicks of a person who is not a member cost one call
 ABSENT: Final = 1024  # people whose absence is cached
 
 log = structlog.get_logger(__name__)
@@ -64,9 +64,9 @@ class Directory:
     # --- the port
 
     async def member(self, conversation: str, object_id: str) -> Person | None:
-        """Return a person's entry in the channel's roster, None if they are no member. Raises RosterUnavailable.
+        """Return the person as a member of the channel; None if they are not a member. Raises RosterUnavailable.
 
-        Takes at most twice the patience: if the roster is slow, requests only this member.
+        Takes at most twice the patience: if the roster is slow or lacks the person, requests only this member.
         """
         root, wanted = thread_root(conversation), object_id.casefold()
         cache = self._roster(root)
@@ -91,19 +91,20 @@ class Directory:
     async def known(self, names: frozenset[str] = frozenset()) -> Sequence[Person]:
         """Return the members of the configured channels, and the people who have a personal chat with the bot.
 
-        Of the latter, those with one of `names` (case-folded ids and addresses) have UPN and mail; the others may not.
-        Never raises: people who cannot be read are left out, and the log says so.
+        `names`: case-folded ids and addresses. People with a personal chat and one of these names have UPN and mail;
+        other people with a personal chat may have neither. Never raises: people who cannot be read are left out, and
+        this is logged.
         """
         channels = dict.fromkeys(map(thread_root, self._channels()))
         rosters = await asyncio.gather(*(self._roster_or_empty(channel) for channel in channels))
-        members = {person.object_id: person for roster in rosters for person in roster.values()}
+        members = {person.object_id: person for roster in rosters for person in roster}
         chats = [chat for chat in await self._personal_chats() if chat.person.object_id.casefold() not in members]
         return (*members.values(), *await self._chat_people.among(chats, names))
 
     # --- for the handler of activities
 
     def invalidate(self, conversation: str | None = None) -> None:
-        """Drop the cached roster of a conversation, or of all if None."""
+        """Drop the cached roster of a conversation, or all rosters if None. Drop all cached absences."""
         for root in (thread_root(conversation),) if conversation else tuple(self._rosters):
             if (roster := self._rosters.get(root)) is not None:
                 roster.invalidate()
@@ -132,7 +133,7 @@ class Directory:
         return {person.object_id: person for person in people if person is not None}
 
     async def _one_member(self, root: str, object_id: str, cache: RosterCache) -> Person | None:
-        """Request one member, who may have joined just now. Cache the result unless a membership event overtook it."""
+        """Request one member, who may have joined just now. Cache the result unless a membership event came first."""
         generation = cache.generation
         try:
             member = await self._get_member(await self._service_urls.of(root), root, object_id)
@@ -168,12 +169,12 @@ class Directory:
         found = as_person(member, tenant_id=self._tenant_id)
         return found if found and found.object_id == person.object_id else None
 
-    async def _roster_or_empty(self, channel: str) -> Roster:
+    async def _roster_or_empty(self, channel: str) -> Sequence[Person]:
         try:
-            return await self._roster(channel).get(patience=KNOWN_PATIENCE)
-        except (RosterUnavailable, TimeoutError):
+            return await self.roster(channel)
+        except RosterUnavailable:
             log.warning("people_incomplete", conversation=channel)
-            return {}
+            return ()
 
     async def _personal_chats(self) -> Sequence[PersonalChat]:
         try:

@@ -14,7 +14,7 @@ from bot.ports.teams import RosterUnavailable
 from bot.teams.wire.errors import ConnectorError, ConnectorThrottled
 
 CACHED_FOR: Final = timedelta(minutes=5)  # Teams recommends to cache rosters; membership events invalidate sooner
-ATTEMPTS: Final = 3  # reads in a row that membership events overtook; then the next caller starts again
+ATTEMPTS: Final = 3  # reads in a row during which membership events arrived; then the next caller starts again
 
 Roster = Mapping[str, Person]
 """People by case-folded object id."""
@@ -38,8 +38,8 @@ class RosterCache:
     async def get(self, *, patience: float) -> Roster:
         """Return the roster. Raises RosterUnavailable, or TimeoutError if the read takes more than `patience` seconds.
 
-        A slow read continues for the next caller. It is also a TimeoutError if events overtake every attempt: Teams
-        answers, so a caller who needs one member can request that one.
+        A slow read continues for the next caller. TimeoutError is also raised if membership events arrive during every
+        attempt: Teams answers, so a caller can still request a single member.
         """
         if (cached := self._cached()) is not None:
             return cached
@@ -53,11 +53,11 @@ class RosterCache:
 
     @property
     def generation(self) -> int:
-        """Counts invalidations and reads. Discard results that were requested under an older generation."""
+        """The number of invalidations and reads. Discard results that were requested under an older generation."""
         return self._generation
 
     def add(self, person: Person, *, generation: int) -> None:
-        """Add a member that was requested on its own under this generation."""
+        """Add a single member that was requested under this generation. Ignore it if the generation is older."""
         if self._roster is not None and generation == self._generation:
             self._roster = {**self._roster, person.object_id: person}
 
@@ -97,5 +97,5 @@ class RosterCache:
 
 
 def _is_within(now: datetime, since: datetime, until: datetime) -> bool:
-    """Return whether `now` is in the span. Before it is outside, too: setting the clock back must not extend it."""
+    """Return whether `now` is in the span. A time before the span is outside: the clock was set back."""
     return since <= now < until

@@ -13,13 +13,13 @@ from typing import Annotated, Any, Final, NoReturn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-DEEPEST: Final = 64  # levels; the data of a card has about six, and all later code recurses
+DEEPEST: Final = 64  # levels; a card's data has about six. Later code recurses, so more could exhaust the stack.
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class NotAnActivity(ValueError):
-    """The body is not an activity. The text names the field, never its content."""
+    """The body is not an activity. The error text contains the name of the field, never its content."""
 
 
 class _Wire(BaseModel):
@@ -67,7 +67,7 @@ class WireChannelData(_Wire):
 
 
 class WireAttachment(_Wire):
-    """An attachment of a message. Its content is not read."""
+    """An attachment of a message. The bot checks its form and does not read it."""
 
     content_type: str | None = None
     content_url: str | None = None
@@ -76,7 +76,7 @@ class WireAttachment(_Wire):
 
 
 class WireActivity(_Wire):
-    """The fields that the bot reads, with the types of the protocol."""
+    """The fields whose types are checked. The bot does not read all of them."""
 
     type: _NonEmpty
     id: str | None = None
@@ -101,20 +101,20 @@ class WireActivity(_Wire):
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """One activity: the JSON as it was sent, and the checked fields."""
+    """One activity: the JSON object with all its members, and the checked fields."""
 
     raw: dict[str, Any]
     wire: WireActivity
 
     @property
     def tenants(self) -> frozenset[str]:
-        """The tenants that the activity names for its conversation, case-folded."""
+        """The tenants of the conversation that the activity states, case-folded."""
         data = self.wire.channel_data
         named = (data.tenant.id if data and data.tenant else None, self.wire.conversation.tenant_id)
         return frozenset(tenant.casefold() for tenant in named if tenant)
 
     def is_of_tenant(self, tenant_id: str) -> bool:
-        """True if the activity names this tenant and no other; one that names no tenant is of none."""
+        """Return whether the activity states this tenant and no other. An activity without a tenant belongs to none."""
         return self.tenants == {tenant_id.casefold()}
 
 

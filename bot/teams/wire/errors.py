@@ -17,13 +17,13 @@ from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavail
 LONGEST_RETRY_AFTER: Final = 3600.0  # seconds; the longest window in the vendor's rate limits
 DEFAULT_RETRY_AFTER: Final = 1.0  # seconds, if a 429 has no Retry-After; the vendor's shortest window
 LONGEST_CODE: Final = 64  # characters; codes go to the log, and a body is text from outside
-_CODE: Final = re.compile(rf"\w{{1,{LONGEST_CODE}}}", re.ASCII)  # tokens are longer
+_CODE: Final = re.compile(rf"\w{{1,{LONGEST_CODE}}}", re.ASCII)  # a bearer token is longer
 
 
 class ConnectorError(Exception):
     """A failed call to the Connector: always one of the three classes below, which are the port's errors.
 
-    `status`: the HTTP status, None without a response. `error_code`: the vendor's code or ours.
+    `status`: the HTTP status, None without a response. `error_code`: the vendor's code or the bot's own.
     """
 
     status: int | None
@@ -31,7 +31,7 @@ class ConnectorError(Exception):
 
 
 class ConnectorThrottled(ConnectorError, ChatThrottled):
-    """Too many calls. Nothing was done; try again after `retry_after` seconds."""
+    """Too many calls. This one had no effect; try again after `retry_after` seconds."""
 
     def __init__(self, retry_after: float, *, error_code: str = "") -> None:
         ChatThrottled.__init__(self, retry_after)
@@ -128,7 +128,7 @@ def error_code(raw: bytes) -> str:
 
 
 def _word(code: str) -> str:
-    """Return the code if it is one word, as the vendor's are. Anything else may repeat what was sent."""
+    """Return the code if it is one word, as the vendor's codes are. A longer text may repeat the request."""
     return code if _CODE.fullmatch(code) else ""
 
 

@@ -26,7 +26,7 @@ _ACTION_TYPES: Final = frozenset({"Action.Execute", "Action.Submit"})
 
 
 class Rejection(StrEnum):
-    """Why an activity is not a valid click; for the log."""
+    """The reason why an activity is not a valid click."""
 
     VALUE = "value"  # not an object, or without an action
     VERB = "verb"  # missing, unknown, or two different ones
@@ -90,7 +90,7 @@ def _parts(value: Json) -> tuple[Json, Json]:
 
 
 def _verb(action: Json, data: Json) -> Verb:
-    """Return the verb: Action.Execute has it beside the data, Action.Submit inside."""
+    """Return the verb. Action.Execute has it beside the data, Action.Submit inside the data."""
     named = [source["verb"] for source in (action, data) if source.get("verb") not in (None, "")]
     if not named or any(each != named[0] for each in named):
         raise NotAClick(Rejection.VERB)

@@ -1,4 +1,4 @@
-"""The text of a message to the bot, without the mention of the bot, and the language of its sender.
+"""The text of a message to the bot, without the mention of the bot, and the language of the sender's client.
 
 https://learn.microsoft.com/microsoftteams/platform/bots/how-to/conversations/channel-and-group-conversations
 """

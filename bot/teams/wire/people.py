@@ -14,13 +14,13 @@ from bot.teams.wire.activity import Inbound
 
 LONGEST_NAME: Final = 256  # characters; Entra's own limit for display names
 
-# Documented values of a member's `userRole`; anybody without one of these roles is a full member.
+# Documented values of `userRole` for people who are not full members. A full member has another role, or none.
 _OUTSIDERS: Final = frozenset({"guest", "anonymous"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamMember:
-    """A member of a conversation as the Connector returns it; None for what is missing."""
+    """A member of a conversation as the Connector returns it. Missing fields are None."""
 
     id: str
     """Id of the person for this bot only: `29:…`."""
@@ -68,7 +68,7 @@ def read_member(entry: object) -> TeamMember | None:
 
 
 def as_person(member: TeamMember, *, tenant_id: str) -> Person | None:
-    """Return a member as a person; None for bots. Anybody who is not certainly in our tenant counts as a guest."""
+    """Return a member as a person; None for bots. A member who is not certainly in this tenant counts as a guest."""
     if member.object_id is None:
         return None
     foreign = (member.tenant_id or "").casefold() != tenant_id.casefold()

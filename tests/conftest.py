@@ -54,7 +54,10 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Figure:
-    """Print a figure of tests/README.md after the run: `figure(5, seeds=10_000, double_effects=0)`."""
+    """Return a function that prints a figure of tests/README.md after the run.
+
+    For example `figure(5, seeds=10_000, double_effects=0)`.
+    """
 
     def measured(number: int, **values: object) -> None:
         text = json.dumps({"figure": number, "test": request.node.nodeid, **values}, default=str)
@@ -65,7 +68,10 @@ def figure(request: pytest.FixtureRequest) -> Figure:
 
 @pytest.fixture
 def turned_red(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """Print which test failed without a guard: `turned_red("the digest", "tests/…::test_…")`."""
+    """Return a function that prints, after the run, which test failed without a guard.
+
+    For example `turned_red("the digest", "tests/…::test_…")`.
+    """
 
     def failed(guard: str, test: str) -> None:
         request.node.user_properties.append((RED, json.dumps([guard, test])))

@@ -1,10 +1,10 @@
-"""The figures that proofs print: how large each proof is, what it measured, which test fails without a guard.
+"""The sizes of the proofs, and the figures and results of controls that are printed after the run.
 
 The environment variable RELIABILITY sets the size of every proof. `make test` leaves it empty, `make proofs` sets
 `proofs`, `make chaos` sets `long`. tests/README.md has the table of the proofs.
 
-A figure travels in the report of its test (pytest's `user_properties`), so that it reaches the summary from every
-worker of pytest-xdist.
+Each figure is kept in the report of its test (pytest's `user_properties`), because pytest-xdist sends reports, but no
+global state, from its workers.
 """
 
 import json
@@ -29,7 +29,7 @@ class Size(StrEnum):
 
     SHORT = ""  # `make test`: the junk, parser and injection proofs run a tenth of their cases
     PROOFS = "proofs"  # `make proofs`: the sizes for continuous integration
-    LONG = "long"  # `make chaos`: the sizes of the promise
+    LONG = "long"  # `make chaos`: full size
 
 
 SIZE: Final = Size(os.environ.get("RELIABILITY", ""))

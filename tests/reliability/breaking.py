@@ -37,7 +37,7 @@ PATIENCE = 40.0  # real seconds until an expected event counts as missing
 SWEEP = 60.0  # seconds on the bot's clock
 NO_SIGNAL_AFTER = 61.0  # seconds; older clicks send no signal, so shutdown does not wait for one
 PRESSES = 6  # clicks on the button until the test gives up
-KEYS_AGAIN = 6.0  # seconds until signing keys are requested again after a failure
+KEYS_AGAIN = 6.0  # seconds after which the bot requests signing keys again after a failure
 
 
 class Service(StrEnum):
@@ -56,8 +56,8 @@ class Service(StrEnum):
 class Phase(StrEnum):
     """When the service is broken."""
 
-    ASKED = "from the request on until it was reached"
-    CLICKED = "from the click on until it was reached"
+    ASKED = "from the request until the bot calls the service"
+    CLICKED = "from the click until the bot calls the service"
 
 
 AWS = (Service.SSM, Service.EC2, Service.STS, Service.SQS, Service.DYNAMODB)
@@ -83,7 +83,7 @@ class Broken:
     world: Product
     lead: TimeOffset
     proxies: dict[Service, FaultProxy]
-    patience: float = PATIENCE
+    patience: float = PATIENCE  # real seconds until the request counts as unconverged
     cells: int = 0
     unconverged: list[str] = field(default_factory=list)
     double: int = 0  # decisions beyond one per request, plus signals beyond one per click
@@ -105,7 +105,7 @@ class Broken:
 
 
 def _signal(service: Service, how: Break, phase: Phase) -> bool:
-    """Return whether only the signal is broken. If not, every call to the service is broken."""
+    """Return whether only the signal is broken. Otherwise every call to the service is broken."""
     return service is Service.SSM and phase is Phase.CLICKED and how is not Break.REFUSED
 
 
@@ -122,7 +122,7 @@ class _Life:
     presses: int = 0
 
     async def lived(self, phase: Phase, *, only: bytes) -> bool:
-        """Request access and click, with the service broken in this phase. Return whether the request was completed."""
+        """Request access and click, with the service broken in this phase. Return whether Teams shows the approval."""
         world = self.there.world
         try:
             async with self._broken(phase is Phase.ASKED, only):
@@ -141,7 +141,10 @@ class _Life:
 
     @asynccontextmanager
     async def _broken(self, really: bool, only: bytes) -> AsyncIterator[None]:
-        """Break the service for the body of the `with` block, until the bot has called it and the probes have answered."""
+        """If `really`, break the service for the body of the `with` block, and until the bot has called it.
+
+        The liveness and readiness probes must answer in the meantime.
+        """
         if not really:
             yield
             return

@@ -4,7 +4,7 @@ The guards are in tests/reliability/guards.
 """
 
 import os
-import xml.etree.ElementTree as ET  # reads what the pytest that was started here wrote
+import xml.etree.ElementTree as ET  # reads only reports that a pytest started here has written
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,10 @@ ROOT = Path(__file__).parents[2]
 REPORT, OUTPUT = "report.xml", "output.txt"
 SECONDS = 100  # limit for one run; most runs take two
 BROKEN_PROMISE = ("AssertionError", "assert ", "Failed: ")  # how the message of a failed assertion begins
-TIMED_OUT = "Failed: Timeout"  # proves nothing: the test did not reach its assertion
-WITHOUT_GUARD = "WITHOUT_GUARD"  # environment variable: the guard that tests.reliability.without_guard takes out
+TIMED_OUT = "Failed: Timeout"  # does not count, because the test did not reach its assertion
+WITHOUT_GUARD = (
+    "WITHOUT_GUARD"  # environment variable: name of the guard that tests.reliability.without_guard takes out
+)
 NOT_HANDED_ON = frozenset({"RELIABILITY", "PYTEST_ADDOPTS", "SAMPLE", "SAMPLE_SEED", WITHOUT_GUARD})
 
 
@@ -58,11 +60,11 @@ class Runner:
         self._warm.close()
 
     def run_without(self, guard: Guard, folder: Path) -> Run:
-        """Run the guard's test without the guard. Everything that the run writes is in `folder`."""
+        """Run the guard's test without the guard. The report and the output of the run are in `folder`."""
         return self.run([guard.red], folder, without=guard.name)
 
     def run(self, tests: Sequence[str], folder: Path, *, without: str = "") -> Run:
-        """Run tests, without the named guard if there is a name."""
+        """Run tests. If `without` is the name of a guard, run them without that guard."""
         plugin = ["-p", "tests.reliability.without_guard"] if without else []
         environment = {WITHOUT_GUARD: without} if without else {}
         code = self._warm.run(

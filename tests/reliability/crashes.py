@@ -1,9 +1,8 @@
 """Simulates crashes of a process at every call of a port.
 
 Before and after each call, the state outside the process is copied: AWS, Teams, the queue, the store and the time. A crash
-at that point is a new process that starts from the copy, with a new owner id. No task, exception or `finally` of the dead
-process can affect it. If nothing outside has changed since the last copy, a crash would leave the same state. Such a
-point is not copied again.
+at that point is simulated by a new process that starts from the copy, with a new owner id. No task, exception or `finally` of the dead
+process can affect it. If this state has not changed since the last copy, it is not copied again.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -33,7 +32,7 @@ class Click:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One event in AWS and simultaneous clicks. The clicks are repeated until AWS no longer accepts the first one."""
+    """At most one event in AWS, and simultaneous clicks, which are repeated until AWS no longer accepts the first one."""
 
     clicks: tuple[Click, ...] = ()
     in_aws: Callable[[Outside], object] = lambda _: None
@@ -42,7 +41,7 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What happens to one request. `before` and `after` are faults of signals, before and after their effect."""
+    """The events in the life of one request. `before` and `after` are faults of signals, before and after their effect."""
 
     name: str
     acts: tuple[Act, ...]
@@ -153,7 +152,7 @@ STORIES = (
 
 
 async def live(outside: Outside, story: Story) -> Recorder:
-    """Run one process from here to the end of the story. Return the copies made at its calls."""
+    """Run one process from this state to the end of the story. Return the recorder with its copies."""
     recorder = Recorder(outside)
     process = Process(outside, recorder, owner=f"process {outside.crashes}")
     try:
@@ -165,7 +164,7 @@ async def live(outside: Outside, story: Story) -> Recorder:
 
 
 async def _play(process: Process, act: Act, number: int) -> None:
-    """Play an act. Clicks that had no effect are repeated after all work has finished. Raises Stuck."""
+    """Play an act. If AWS still accepts its first click after all work has ended, click again. Raises Stuck."""
     outside = process.outside
     for _ in range(MOST_PRESSES):
         await _press(process, act, number)
@@ -201,7 +200,7 @@ async def crashed(
 ) -> AsyncIterator[Outside]:
     """Continue after a crash that left this state, `down` seconds later. Yield the state at the end of each run.
 
-    Then do the same for further crashes of the process that continued, at the points that `choose` selects.
+    The process that continues crashes again at each of its points for which `choose` returns True.
     """
     outside = left.copied()
     outside.crashes += 1

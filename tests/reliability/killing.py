@@ -1,8 +1,8 @@
 """Rounds in which the real process is killed at a named point of a request's life and then restarted.
 
 In each round a person requests access, an approver clicks, and the process is killed at one point of this sequence. The
-next process starts half a minute later on every clock: leases have expired, but the next sweep is not due. The approver
-clicks again only if the bot says so. This module knows only the product's rows, not its internals.
+next process starts half a minute later on every clock: leases have expired, but the next sweep is not due. If the
+request is still pending then, the approver clicks. This module knows the product's rows, not its internals.
 """
 
 import asyncio
@@ -32,14 +32,14 @@ from tests.reliability.rest import gaps, lost, quiet
 
 SWEEP = 60.0  # seconds on the bot's clock: the meaning of "within one sweep"
 AWAY = ROW_LEASE.total_seconds() + 1  # seconds on the bot's clock until the next process starts
-MINUTE = 61.0  # seconds; after a minute without an effect, the bot gives up a signal
+MINUTE = 61.0  # seconds; after a minute without an effect in AWS, the bot gives up a decision
 PATIENCE = 30.0  # real seconds until an expected event counts as missing
 
 Condition = Callable[[Record], bool]
 
 
 class Point(StrEnum):
-    """Where the process is killed. `before`: inside the transaction of the write; `after`: after the commit."""
+    """Where the process is killed. "before" a write is inside its transaction, "after" is after the commit."""
 
     BEFORE_ROW = "before row_made"
     AFTER_ROW = "after row_made"
@@ -110,7 +110,7 @@ class Rounds:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The arguments after `python -m`."""
+        """The arguments after `python -m`: the launcher, its folder, and the defect if there is one."""
         return ("tests.fakes.launcher", str(self.folder), *filter(None, (self.defect,)))
 
     def begin(self) -> None:
@@ -214,7 +214,7 @@ class Rounds:
         tally.beyond += max(0, extra - 1)
 
     def true(self, row: Record) -> bool:
-        """Return whether Teams shows the state in AWS, or that the outcome of a decision is unknown."""
+        """Return whether the row and Teams agree with AWS. While a decision is unknown, AWS must have none."""
         effects = [each for each in self.world.aws.effects() if each.ops_item_id == row.key.ops_item_id]
         if any(each.state is DecisionState.UNKNOWN for each in row.live_decisions):
             return not effects
@@ -231,7 +231,7 @@ class Rounds:
         )
 
     async def _decided(self, request: str) -> Record:
-        """Complete the decision. If the request is still pending after the kill, the approver clicks again."""
+        """Complete the decision. If the request is still pending, the approver clicks."""
         row = await self.until(self.true, request)
         if row.live_decisions:
             self.lead.put_forward(MINUTE)
@@ -241,7 +241,7 @@ class Rounds:
         return await self.until(lambda row: quiet(row, Status.APPROVED), request)
 
     def extra(self, row: Record) -> int:
-        """Return how many messages about a request are in Teams but not in its row."""
+        """Return how many more messages about a request are in Teams than its row marks as delivered."""
         delivered = sum(each.delivery is DeliveryState.DELIVERED for each in row.surfaces)
         return len(self._messages(row.key.ops_item_id)) - delivered
 

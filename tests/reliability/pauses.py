@@ -18,7 +18,7 @@ from bot.service.clicks.click import Answer, Verb
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.gates import calls_of, end_everything
 from tests.fakes.outside import NAMING, Outside, Process, doubled, extras, wrong
-from tests.reliability.rest import Stuck
+from tests.reliability.rest import STUCK, Stuck, until_at_rest
 
 GAP = "Requests.signal"  # the call after the last check
 PORTS = calls_of(Requests, Chat, People) - {
@@ -29,7 +29,7 @@ PORTS = calls_of(Requests, Chat, People) - {
 }  # only the sweep reads lists, and there are no revocations in this proof
 ANSWER = " answered"
 APPLIED = "Store.apply" + ANSWER  # the write is stored, but the process has no answer
-CALLS = (*sorted(PORTS), "Store.load", *["Store.apply"] * 3, *[APPLIED] * 3)  # seeds take these in turn
+CALLS = (*sorted(PORTS), "Store.load", *["Store.apply"] * 3, *[APPLIED] * 3)  # one for each seed, in turn
 OFTEN = {
     "Store.apply": 30,
     APPLIED: 30,
@@ -39,20 +39,19 @@ OFTEN = {
 }  # how many times a process makes each call
 SELDOM = 2  # how many times it makes each other call, at least
 PAUSES = ((6, 24), (26, 29), (31, 45), (61, 100), (130, 200))
-"""Ranges in seconds: longer than a state check is valid, the claim, the lease, one minute, two minutes."""
-STUCK = 900  # seconds after which unfinished work counts as stuck
+"""Ranges in seconds, longer than: the validity of a state check, the claim, the lease, one minute, two minutes."""
 MOST_ROUNDS = 6  # rounds of clicks while AWS waits for a decision
 
 
 @dataclass(slots=True)
 class Standstill:
-    """The gate of a process that pauses once, for `seconds`, before the nth `call` or before its answer."""
+    """The gate of a process that pauses once, for `seconds`, before the nth `call`. `call` may be an answer: `Store.apply answered`."""
 
     clock: Clock
     call: str = ""  # empty: it never pauses
     nth: int = 1
     seconds: float = 0.0
-    paused: bool = False
+    paused: bool = False  # the pause has begun
     _going: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -60,19 +59,19 @@ class Standstill:
         self._going.set()
 
     @property
-    def stands(self) -> bool:
+    def pausing(self) -> bool:
         """True while the process is paused."""
         return not self._going.is_set()
 
     async def before(self, call: str) -> None:
-        """Start the pause if this is the chosen call. Wait while the process is paused."""
+        """Pause the process if this is the chosen call. Wait while it is paused."""
         self.nth -= call == self.call
         if not self.nth and not self.paused:
             await self._stop()
         await self._going.wait()
 
     async def after(self, call: str) -> None:
-        """Do the same for the answer. A paused process reads it only after the pause."""
+        """Do the same before the answer. A paused process reads the answer only after the pause."""
         await self.before(call + ANSWER)
 
     async def _stop(self) -> None:
@@ -108,7 +107,7 @@ class Pair:
         """Decide in the console, during the pause if it starts within about a minute."""
         for _ in range(60):
             await self.outside.clock.sleep(self.chance.uniform(0, 2))
-            if self.gate.stands:
+            if self.gate.pausing:
                 break
         if self.outside.truth.waiting:
             self.outside.aws.decide(self.outside.key, Verdict.APPROVE, "from the console")
@@ -116,14 +115,12 @@ class Pair:
 
     async def rest(self, *under_way: asyncio.Task[None]) -> None:
         """Advance the clock until no work is pending. Raises Stuck."""
-        for _ in range(STUCK):
-            await self.outside.clock.advance(1)
-            if broken := [answer for answer, _ in self.answers if answer.done() and answer.exception()]:
-                raise Stuck(repr(broken[0].exception()))
+
+        def done() -> bool:
             tasks = (*under_way, *(answer for answer, _ in self.answers))
-            if self.outside.at_rest() and not self.gate.stands and all(task.done() for task in tasks):
-                return
-        raise Stuck("work is still pending")
+            return not self.gate.pausing and all(task.done() for task in tasks)
+
+        await until_at_rest(self.outside, self.answers, done)
 
     async def shown(self) -> None:
         """Wait for the card. Raises Stuck."""
@@ -134,7 +131,7 @@ class Pair:
         raise Stuck("no card")
 
     async def live(self) -> None:
-        """Click until the request is decided. Raises Stuck."""
+        """Let people click, and sometimes decide in the console, until the request is decided. Raises Stuck."""
         outside, chance = self.outside, self.chance
         if chance.random() < 0.5:
             await self.rest()
@@ -172,7 +169,9 @@ async def end_of(seed: int) -> End:
     gate = Standstill(outside.clock, call, nth, chance.uniform(*chance.choice(PAUSES)))
     outside.queue.send(outside.aws.add(levels=2, reason=NAMING))
     slow = Process(outside, gate, owner="slow")
-    await outside.clock.advance(chance.choice((0, 0.5, 40)))  # alone at first, sometimes for its whole first reconcile
+    await outside.clock.advance(
+        chance.choice((0, 0.5, 40))
+    )  # the first process is alone, sometimes for its whole first reconcile
     pair = Pair(chance, outside, gate, slow, Process(outside, Standstill(outside.clock), owner="other"))
     try:
         await pair.live()

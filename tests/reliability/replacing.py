@@ -1,7 +1,7 @@
 """Replaces functions, methods and constants of the program by name, to show that a test fails without a guard.
 
-A guard of the program is taken out in a separate process, before anything imports it. The product has no switch for
-this. A target that does not exist raises DoesNotFit, so that a rename in the product never goes unnoticed.
+A guard of the program is taken out in a separate process, before a test is imported. The product has no switch for this.
+A target that does not exist raises DoesNotFit, so that no rename in the product goes unnoticed.
 """
 
 import inspect
@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 Replacement = Callable[[Any], Any]
-"""Takes the original function, method or constant and returns what takes its place."""
+"""Takes the original function, method or constant and returns its replacement."""
 
 
 class DoesNotFit(Exception):
@@ -25,7 +25,8 @@ class DoesNotFit(Exception):
 class Guard:
     """A check in the product, how to take it out, and the test that must fail without it.
 
-    `without` maps `module:qualname` to a replacement. Several entries are needed if each check alone is enough.
+    `without` maps `module:qualname` to a replacement. It has several entries if several checks keep the same
+    promise.
     """
 
     name: str
@@ -41,13 +42,12 @@ class Guard:
 def replace(target: str, replacement: Replacement) -> None:
     """Replace `module:qualname` where it is defined and in every module of the program that imported it by name."""
     owner, name, original = find(target)
-    if isinstance(owner, type):
-        setattr(owner, name, _replaced_member(original, replacement))
-        return
-    new = replacement(original)
+    new = _replaced(original, replacement) if isinstance(owner, type) else replacement(original)
     if new is original:
         raise DoesNotFit(f"{target}: the replacement is the original")
     setattr(owner, name, new)
+    if isinstance(owner, type):
+        return
     for module in [each for each_name, each in sys.modules.items() if each_name.partition(".")[0] == "bot"]:
         for alias, value in list(vars(module).items()):
             if value is original and (callable(original) or alias == name):
@@ -55,7 +55,7 @@ def replace(target: str, replacement: Replacement) -> None:
 
 
 def find(target: str) -> tuple[ModuleType | type, str, Any]:
-    """Return owner, name and value of `module:qualname`, which is defined there and not inherited. Raises DoesNotFit."""
+    """Return owner, name and value of `module:qualname`. The owner itself must define it. Raises DoesNotFit."""
     module, _, qualname = target.partition(":")
     *path, name = qualname.split(".")
     try:
@@ -67,7 +67,8 @@ def find(target: str) -> tuple[ModuleType | type, str, Any]:
         raise DoesNotFit(f"{target} does not exist: {error}") from error
 
 
-def _replaced_member(original: Any, replacement: Replacement) -> Any:
+def _replaced(original: Any, replacement: Replacement) -> Any:
+    """Return the replacement of a member of a class, of the same kind as the original."""
     match original:
         case staticmethod() | classmethod():
             return type(original)(replacement(original.__func__))
@@ -83,12 +84,12 @@ def _replaced_member(original: Any, replacement: Replacement) -> Any:
 
 
 def constant(value: object) -> Replacement:
-    """Use another value."""
+    """Put another value in the place of a constant."""
     return lambda _: value
 
 
 def always(answer: object) -> Replacement:
-    """Answer the same to every call."""
+    """Return the same answer to every call."""
 
     def replaced(original: Any) -> Any:
         async def awaited(*_args: object, **_named: object) -> object:

@@ -1,20 +1,44 @@
-"""Checks of a row after all work has ended: messages, decisions and audit entries. Only pure functions, and `Stuck`."""
+"""Waits until all work has ended, and checks the row then: messages, decisions and audit entries."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 from bot.domain.audit import EVENTS, AuditEntry
 from bot.domain.decision import TRANSITIONS, DecisionState
 from bot.domain.record import DeliveryState, Record
 from bot.domain.request import Status
+from bot.service.clicks.click import Answer
+from tests.fakes.outside import Outside
+
+STUCK = 900  # seconds after which unfinished work counts as stuck
 
 
 class Stuck(Exception):
     """The work does not end, or no click decides the request."""
 
 
+async def until_at_rest(
+    outside: Outside, answers: Sequence[tuple[asyncio.Task[Answer], object]], done: Callable[[], bool]
+) -> None:
+    """Advance the clock until no work is pending and `done` returns True.
+
+    `answers` are the answers to clicks; tests may add some in the meantime. Raises Stuck, also for a failed answer.
+    """
+    for _ in range(STUCK):
+        await outside.clock.advance(1)
+        if broken := [answer for answer, _ in answers if answer.done() and answer.exception()]:
+            raise Stuck(repr(broken[0].exception()))
+        if outside.at_rest() and done():
+            return
+    raise Stuck("work is still pending")
+
+
 def quiet(row: Record, status: Status) -> bool:
-    """Return whether no work on the row is pending and all messages for this status have been delivered."""
+    """Return whether no work on the row is pending and all messages for this status are delivered.
+
+    `status` is PENDING or APPROVED.
+    """
     shown = row.request is not None and row.request.status is status
     done = all(each.delivery in {DeliveryState.DELIVERED, DeliveryState.SKIPPED} for each in row.surfaces)
     names = {each.name for each in row.surfaces}
@@ -24,11 +48,11 @@ def quiet(row: Record, status: Status) -> bool:
 
 
 def lost(left: Record | None, end: Record) -> int:
-    """Count the decisions that were stored when the process was killed and are now missing or not confirmed."""
+    """Count the decisions that a kill lost: now missing, or claimed or confirmed before and not confirmed now."""
     states = {each.id: each.state for each in end.decisions}
     kept = left.decisions if left else ()
     gone = [each for each in kept if each.id not in states]
-    confirmed = (DecisionState.CLAIMED, DecisionState.CONFIRMED)  # what must end as confirmed
+    confirmed = (DecisionState.CLAIMED, DecisionState.CONFIRMED)
     undone = [each for each in kept if each.state in confirmed and states.get(each.id) is not DecisionState.CONFIRMED]
     return len({each.id for each in (*gone, *undone)})
 
@@ -39,12 +63,12 @@ _STEPS = {(former, state) for (former, _), state in TRANSITIONS.items()} | {(sta
 
 def gaps(row: Record | None, trail: Iterable[AuditEntry]) -> list[str]:
     """Return the decisions of a row with a step missing in the audit trail, from the claim to the current state."""
-    told: dict[str, list[DecisionState]] = {each.id: [] for each in (row.decisions if row else ())}
+    steps: dict[str, list[DecisionState]] = {each.id: [] for each in (row.decisions if row else ())}
     for entry in trail:
-        if entry.decision in told:
-            told[entry.decision].append(_STATES[entry.event])
+        if entry.decision in steps:
+            steps[entry.decision].append(_STATES[entry.event])
     ends = {each.id: each.state for each in (row.decisions if row else ())}
-    return [f"{name}: {', '.join(way)}" for name, way in told.items() if not _whole(way, ends[name])]
+    return [f"{name}: {', '.join(way)}" for name, way in steps.items() if not _whole(way, ends[name])]
 
 
 def _whole(way: list[DecisionState], end: DecisionState) -> bool:

@@ -1,8 +1,8 @@
 """Runs several processes in the same surroundings, in an order that a seed decides.
 
-Each call of a port takes some turns of the event loop, or some seconds, before its effect and again after it. A process
-that crashes stays where it is: the next call of each of its tasks never returns, so it has no further effect. Calls that
-it has already sent still arrive.
+Each call of a port takes some turns of the event loop, or some seconds, before its effect and again after it. In a
+process that crashes, the next call of each task never returns, so it has no further effect. Calls that it has already
+sent still arrive.
 """
 
 import asyncio
@@ -21,21 +21,20 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.gates import AbandonedCalls, end_everything
 from tests.fakes.outside import MEI, PRIYA, Outside, Process, doubled, extras, taken_back, wrong
 from tests.fakes.store import MemoryStore, Tables
-from tests.reliability.rest import Stuck, gaps
+from tests.reliability.rest import Stuck, gaps, until_at_rest
 
 WORKERS = 4
 CLICKERS: tuple[Person, ...] = (HANAKO, ICHIRO, MEI, PRIYA)
 SLOW = 0.08  # share of the waits that take seconds instead of turns of the loop
 SLOWEST = 3.0  # seconds per wait; a call waits twice, and a lease of 30 s must cover several calls
 MOST_TURNS = 4
-STUCK = 900  # seconds after which unfinished work counts as stuck
 MOST_ROUNDS = 8  # rounds of clicks while AWS waits for a decision
 WITHDRAWN = 0.2  # share of the rounds in which the requester cancels during the votes
 REVOKED = 0.5  # share of the approvals that are revoked
 
 
 class Whims:
-    """The gate of one process: random waits at every call."""
+    """The gate of one process. It waits for a random time before and after every call."""
 
     def __init__(self, chance: Random, clock: ManualClock) -> None:
         self._chance, self._clock = chance, clock
@@ -126,14 +125,12 @@ class Crowd:
 
     async def rest(self, *under_way: asyncio.Task[None]) -> None:
         """Advance the clock until no work is pending. Raises Stuck."""
-        for _ in range(STUCK):
-            await self.outside.clock.advance(1)
-            if broken := [answer for answer, _ in self.answers if answer.done() and answer.exception()]:
-                raise Stuck(repr(broken[0].exception()))
-            answered = all(answer.done() for answer, gate in self.answers if gate.alive)
-            if answered and self.outside.at_rest() and all(task.done() for task in under_way):
-                return
-        raise Stuck("work is still pending")
+
+        def done() -> bool:
+            answers = (answer for answer, gate in self.answers if gate.alive)
+            return all(task.done() for task in (*answers, *under_way))
+
+        await until_at_rest(self.outside, self.answers, done)
 
     async def live(self) -> None:
         """Request access, click until the request is decided, with random crashes. Raises Stuck."""

@@ -35,7 +35,9 @@ from tests.fakes.teams_world import APPROVERS, Message
 from tests.fakes.world import APPROVALS, World, current_configuration
 from tests.reliability.rest import quiet
 
-ACCESS = timedelta(hours=5)  # longer than the requested access; Teams' rate limit does not delay the next life
+ACCESS = timedelta(
+    hours=5
+)  # longer than the requested access, and enough for Teams' rate limit not to delay the next life
 BATCH = 50  # lives between two deletions of expired rows
 WHILE = 600.0  # seconds on the bot's clock until an unfinished row counts as stuck
 SERVING = "RequestHandler.start"  # name of aiohttp's task for a connection
@@ -44,7 +46,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the process holds after all work has ended."""
+    """The resources that the process holds after all work has ended."""
 
     resident: int  # bytes
     descriptors: int
@@ -56,7 +58,7 @@ class Measured:
 
 @dataclass(slots=True)
 class Soak:
-    """The running parts, and the counts so far."""
+    """The running parts of the product and the fakes, and the counts so far."""
 
     world: World
     store: SqliteStore
@@ -108,7 +110,7 @@ class Soak:
             kept.clear()
 
     async def measured(self) -> Measured:
-        """Measure what the process holds."""
+        """Wait for the work in progress, and measure."""
         await self.world.click_handler.drain()
         await self.world.reconcile_loop.drain()
         gc.collect()

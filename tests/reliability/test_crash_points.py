@@ -1,8 +1,8 @@
 """Figure 3: one or two crashes, each before or after any call of a port, do not double or lose a decision.
 
-Each story has a request with two levels, simultaneous or repeated clicks, notes and direct messages. The stories end
-differently: approved, rejected, decided in the console, with a lost reply, with a signal that never arrived, with
-throttling, revoked, cancelled.
+Each story has a request with two levels, simultaneous or repeated clicks, notes and direct messages. The stories
+are: approved, rejected, decided in the console, a lost reply, a signal that AWS never receives, throttling, revoked,
+cancelled, and cancelled during a vote.
 """
 
 import random
@@ -21,9 +21,9 @@ from tests.reliability.rest import gaps
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-SECONDS = 1.0 if LONG else 0.004  # share of the second crashes that is tested
+SECOND_CRASHES = 1.0 if LONG else 0.004  # share of the second crashes that is tested
 LONG_DOWN = 90  # seconds; a process that restarts later must not send the signals of old claims
-DOWN_EVERY = 1 if LONG else 8  # one in so many crashes is also tested with a late restart
+DOWN_EVERY = 1 if LONG else 8  # one crash in this many is also tested with a late restart
 PORTS = (Requests, Chat, People, Queue, Store)
 NOT_IN_A_STORY = {
     *("Store.find", "Store.remember_chat", "Store.forget_chat", "Store.personal_chat", "Store.personal_chats"),
@@ -41,7 +41,7 @@ class Tally:
     most_extras: int = 0
 
     def judge(self, outside: Outside) -> None:
-        """Check the state at the end of a run, and count it."""
+        """Assert that the state at the end of a run is right, and count it."""
         assert wrong(outside) == []
         assert doubled(outside) == 0
         assert extras(outside) <= outside.crashes
@@ -60,18 +60,18 @@ async def untroubled(story: Story) -> Recorder:
 
 
 async def test_stories_make_every_call_of_the_ports() -> None:
-    """The crash points include every call that a click or a reconcile makes."""
+    """The crash points include every call except those that only commands, the sweep and the retention make."""
     points = {point for story in STORIES for point in (await untroubled(story)).points}
     assert {f"{when} {call}" for call in calls_of(*PORTS) - NOT_IN_A_STORY for when in ("before", "after")} <= points
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 async def test_request_converges_after_any_crash(story: Story, figure: Figure) -> None:
-    """After each crash the card shows AWS's state, no signal is doubled, and at most one message is superfluous."""
+    """After each crash the card shows AWS's state, no signal is doubled, and each crash causes at most one extra message."""
     recorder, chance = await untroubled(story), random.Random(story.name)
     singles, pairs = Tally(), Tally()
     for number, left in enumerate(recorder.copies):
-        async for end in crashed(left, story, choose=lambda: chance.random() < SECONDS):
+        async for end in crashed(left, story, choose=lambda: chance.random() < SECOND_CRASHES):
             (singles if end.crashes == 1 else pairs).judge(end)
         if number % DOWN_EVERY == 0:
             async for end in crashed(left, story, down=LONG_DOWN):

@@ -22,7 +22,7 @@ Release = Callable[[], object]
 
 
 class Stage(StrEnum):
-    """What the process is doing when SIGTERM arrives."""
+    """The work of the process when SIGTERM arrives."""
 
     IDLE = "idle"
     LOOKING = "a reconcile is under way"
@@ -44,7 +44,7 @@ OPERATIONS = {
 
 
 @pytest.mark.timeout(300)
-async def test_sigterm_at_any_stage_loses_and_doubles_nothing(
+async def test_sigterm_at_any_stage_loses_no_work_and_doubles_no_signal(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
 ) -> None:
     """The process finishes its work, and the next one converges. No message and no signal is doubled."""
@@ -112,7 +112,7 @@ async def _waiting(played: Rounds) -> str:
 async def _stopped(played: Rounds, release: Release, *, poll: bool = False, early: bool = False) -> float:
     """Send SIGTERM, release the held call after `bot_stopping`, and wait for the exit. Return the seconds it took.
 
-    `poll`: the long poll ends by itself; if False, a message ends it. `early`: the process does not log `bot_stopping`.
+    `poll`: the long poll ends by itself; if False, a message ends it. `early`: the process is still starting and does not log `bot_stopping`.
     """
     began = time.monotonic()
     played.bot.terminate()
@@ -129,7 +129,7 @@ async def _stopped(played: Rounds, release: Release, *, poll: bool = False, earl
 async def test_process_without_a_sigterm_handler_fails_the_proof(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Negative control: without its handler, SIGTERM ends the process at once, and a click is not answered."""
+    """Negative control: without its handler, SIGTERM ends the process at once, in the middle of a click."""
     async with rounds(monkeypatch, tmp_path, defect=Defect.NO_DRAIN) as played:
         with pytest.raises(AssertionError, match="ended before bot_stopping"):
             await stopped_at(Stage.CLAIMED, played)

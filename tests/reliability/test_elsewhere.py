@@ -90,13 +90,15 @@ def _shows(world: World, way: str) -> bool:
     if way == "another level":
         return card.buttons and "'step': 'Level2'" in card.card and notes == [] and len(directs) == 1
     before = 1 if way == "revoked" else 0  # the revoked approval already had a note and a message
-    told = len(notes) == len(directs) - 1 == before + 1 and "web-prod-01" in notes[-1].card
-    return told and not card.buttons and banner(way) in card.card and banner(way) in directs[-1].versions[-1].summary
+    announced = len(notes) == len(directs) - 1 == before + 1 and "web-prod-01" in notes[-1].card
+    return (
+        announced and not card.buttons and banner(way) in card.card and banner(way) in directs[-1].versions[-1].summary
+    )
 
 
 @LISTS
 async def test_decision_outside_the_bot_is_shown_after_one_sweep(listed: bool, figure: Figure) -> None:
-    """All six ways: approved, rejected, cancelled, timed out, revoked, another level."""
+    """All six ways are shown: approved, rejected, cancelled, timed out, revoked, another level."""
     right = [way for way in WAYS if await decided(way, FakeAws, listed=listed)]
     figure(10, over="fakes", changes_listed=listed, right=f"{len(right)} of {len(WAYS)}")
     assert right == list(WAYS)
@@ -119,7 +121,7 @@ VERDICTS = {"approved": "approve", "rejected": "reject", "cancelled": "cancel", 
 async def test_whole_program_shows_decisions_made_outside_the_bot(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, listed: bool, figure: Figure
 ) -> None:
-    """Over real HTTP without any event: all six ways are shown after one sweep each."""
+    """Over real HTTP and without any event, each of the six ways is shown after one sweep."""
     if not listed:
         monkeypatch.delitem(filters._TIMES, "LastModifiedTime")  # an AWS that refuses the filter
     lead = TimeOffset()
@@ -157,9 +159,10 @@ async def _seen(world: Product, request: str, way: str, *, notes: int) -> None:
     chat = world.microsoft.world.personal(TARO)
     await world.until(lambda: banner(way) in str(world.cards(request)[0].card))
     await world.until(lambda: len(world.replies(world.cards(request)[0])) == notes)
-    await world.until(lambda: _is_told(world.microsoft.posted(chat)[-1], request, way))
+    await world.until(lambda: _announces(world.microsoft.posted(chat)[-1], request, way))
     assert "'verb': 'approve'" not in str(world.cards(request)[0].card)
 
 
-def _is_told(message: Message, request: str, way: str) -> bool:
+def _announces(message: Message, request: str, way: str) -> bool:
+    """Return whether a message shows this decision of this request."""
     return request in str(message.card) and banner(way) in str(message.card)

@@ -15,10 +15,10 @@ PATIENT = 5.0  # real seconds; many times as long as a request takes to converge
 
 
 @pytest.mark.timeout(3600)
-async def test_outage_of_any_service_loses_and_doubles_nothing(
+async def test_requests_converge_after_an_outage_of_any_service(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
 ) -> None:
-    """The request is decided once, its card and messages are correct, and the probes answer during the outage."""
+    """Each request is decided once, its card and messages are correct, and the probes answer during the outage."""
     async with broken_world(monkeypatch, tmp_path) as there:
         for service, how, phase in random.Random(11).sample(GRID, CELLS):
             await there.cell(service, how, phase)

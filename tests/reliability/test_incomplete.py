@@ -51,26 +51,26 @@ async def outage(seed: int, *, admits: bool = True) -> tuple[bool, bool]:
         await world.rows.requeue(key)
         await world.clock.advance(1)
         cards = world.chat.of("post")
-        came = len(cards) == 1 and cards[0].buttons and "i-02999bd501754105a" in cards[0].card
+        posted = len(cards) == 1 and cards[0].buttons and "i-02999bd501754105a" in cards[0].card
         await world.clock.advance(chance.uniform(0, chance.choice([10, 600, LONGEST_OUTAGE])))
         aws.broken = ""
         await world.clock.advance(COMPLETED_AFTER + 5)
     cards = world.chat.of("post")
     whole = len(cards) == 1 and all(each in cards[0].card for each in ("web-prod-01", "production"))
-    return came, whole
+    return posted, whole
 
 
 async def test_card_is_posted_at_once_and_completed_in_place(figure: Figure) -> None:
-    """For any outage of EC2: one card with buttons after a second, complete at most ten minutes after the outage."""
+    """For any outage of EC2: one card with buttons after a second, completed at most ten minutes after the outage."""
     seeds = size(ci=8, long=500)
     played = [await outage(seed) for seed in range(seeds)]
-    late, unfinished = sum(not came for came, _ in played), sum(not whole for _, whole in played)
+    late, unfinished = sum(not posted for posted, _ in played), sum(not whole for _, whole in played)
     figure(12, outages=seeds, cards_late=late, not_completed=unfinished)
     assert (late, unfinished) == (0, 0)
 
 
 async def test_incomplete_answer_marked_as_complete_fails_the_proof(figure: Figure) -> None:
-    """Negative control: an AWS side marks incomplete facts as complete, so the card is never completed."""
+    """Negative control: an AWS side marks incomplete facts as complete, so some card is never completed."""
     played = [await outage(seed, admits=False) for seed in range(3)]
     unfinished = sum(not whole for _, whole in played)
     figure(12, control="incomplete answers pass for complete", outages=3, not_completed=unfinished)
@@ -79,14 +79,14 @@ async def test_incomplete_answer_marked_as_complete_fails_the_proof(figure: Figu
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
-    """AWS and Teams; the bot is not started."""
+    """Start AWS and Teams, but not the bot."""
     async with product(monkeypatch, tmp_path) as world:
         yield world
 
 
 @pytest.mark.parametrize("operation", ["DescribeInstances", "DescribeInstanceInformation"])
 async def test_whole_program_completes_its_card(world: Product, operation: str, figure: Figure) -> None:
-    """Over real HTTP: EC2, or Systems Manager's inventory, fails for a time and recovers."""
+    """Over real HTTP: if EC2 or Systems Manager's inventory fails, the card is posted, and complete after recovery."""
     world.aws.faults.fail(operation, "RequestLimitExceeded", times=None)
     async with world.running():
         request = await world.ask()

@@ -34,7 +34,7 @@ REQUESTS = 3
 SLOWEST = 90.0  # seconds for one write; longer than the visibility timeout of a message
 LONG_ENOUGH = 30  # minutes on the manual clock, after which the queue must be empty
 MOST_FAILURES = (
-    3  # failed writes per request; fewer than the receives after which SQS moves a message to the dead-letter queue
+    3  # failed writes per request; below MAX_RECEIVES, so SQS never moves a message to the dead-letter queue
 )
 
 
@@ -46,7 +46,7 @@ class FailingStore:
         self._failures: dict[RequestKey, int] = {}
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Wait for a random time, then write or fail."""
+        """Sometimes wait for a random time. Then fail, or write."""
         if self._chance.random() < 0.3:
             await self._clock.sleep(self._chance.uniform(0, SLOWEST))
         left = self._failures.setdefault(key, self._chance.randint(0, MOST_FAILURES))
@@ -63,14 +63,14 @@ class FailingStore:
 
 
 class OverwritingStore(MemoryStore):
-    """A defective, slow store: it overwrites what others wrote since its read."""
+    """A defective, slow store: it overwrites rows that others have written since its read."""
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__()
         self.clock, self.delay = clock, 1.5  # seconds; longer than the pause between two reads of the due rows
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write a row that is out of date by then."""
+        """Write the row that was computed before the delay."""
         written = apply_change(await self.load(key), key, change, now=now)
         await self.clock.sleep(self.delay)
         return self._keep(*written)
@@ -147,7 +147,7 @@ async def test_store_without_compare_and_set_fails_the_proof(figure: Figure) -> 
 
 @pytest.mark.parametrize("poison", [1, 25])
 async def test_poison_messages_do_not_block_cards(poison: int, figure: Figure) -> None:
-    """Cards are posted despite more poison messages than a batch holds. These end in the dead-letter queue."""
+    """Cards are posted despite more poison messages than a batch holds. Poison messages end in the dead-letter queue."""
     world = new_world()
     sqs = FakeSqs(world.clock, Random(poison))
     keys = [world.aws.add(number) for number in range(1, 21)]
@@ -167,7 +167,7 @@ async def test_poison_messages_do_not_block_cards(poison: int, figure: Figure) -
 async def test_poison_message_over_http_ends_in_the_dead_letter_queue(
     monkeypatch: pytest.MonkeyPatch, figure: Figure
 ) -> None:
-    """The simulated SQS moves the poison message by its redrive policy. The request becomes due."""
+    """The simulated SQS moves the poison message by its redrive policy. The request beside it becomes due."""
     monkeypatch.setattr(queue_module, "INVISIBLE_SECONDS", 0)
     monkeypatch.setattr(queue_module, "POLL_SECONDS", 0)
     world = new_world()
@@ -191,7 +191,7 @@ async def test_poison_message_over_http_ends_in_the_dead_letter_queue(
 
 
 async def test_store_outage_leaves_messages_in_the_queue() -> None:
-    """For an hour without a store the intake stops receiving, so no message is dead-lettered. Then all cards come."""
+    """For an hour without a store the intake stops receiving, so no message is dead-lettered. Later all cards are posted."""
     world = new_world()
     sqs = FakeSqs(world.clock, Random(1))
     for number in range(1, 31):

@@ -1,4 +1,4 @@
-"""Figure 6: one process pauses before each of its calls, longer than its claim, its lease or the minute of a click lasts.
+"""Figure 6: one process pauses before any of its calls until its state check, claim, lease or minute has expired.
 
 Two gaps are accepted and not tested here: the five seconds for which a state check is valid, and the gap between the last
 time check, after "sending" is stored, and the write to the socket. A process that pauses in the second gap for more than a
@@ -19,7 +19,7 @@ SEEDS = size(ci=100, long=1_000)
 
 
 async def test_no_pause_doubles_a_signal(figure: Figure) -> None:
-    """At every point of a pause, no signal is doubled, everything converges, and at most one message is superfluous."""
+    """Wherever the process pauses, no signal is doubled, everything converges, and at most one message is superfluous."""
     ends = {seed: await end_of(seed) for seed in range(SEEDS)}
     assert {seed: end for seed, end in ends.items() if not end.good} == {}
     paused_at = Counter(end.paused_at for end in ends.values() if end.paused_at)

@@ -18,7 +18,7 @@ ROUNDS = size(ci=4, long=200)
 
 
 def order(number: int) -> list[Point]:
-    """Return the points of this many rounds. All points come once, then again in another order."""
+    """Return the points of this many rounds. Each point comes once before any comes again."""
     drawn = random.Random(number)
     laps = [drawn.sample(list(Point), len(Point)) for _ in range(-(-number // len(Point)))]
     return [point for lap in laps for point in lap][:number]
@@ -57,7 +57,7 @@ async def test_sigkill_at_any_point_loses_no_stored_decision(
 async def test_late_signal_of_a_killed_process_is_not_sent_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, defect: str, signals: int
 ) -> None:
-    """AWS accepts the signal after the restart. Negative control: a store that loses the "sending" write causes two."""
+    """AWS accepts the signal only after the restart. Negative control: a store that loses the write of "sending" causes two."""
     async with rounds(monkeypatch, tmp_path, defect=defect) as played:
         request = await played.world.ask()
         await played.until(lambda row: quiet(row, Status.PENDING), request)
@@ -76,5 +76,5 @@ async def test_late_signal_of_a_killed_process_is_not_sent_again(
 
 def _taken_over(row: Record, sent: int, *, wanted: int) -> bool:
     """Return whether the next process has handled the decision: marked it as unknown, or sent the expected signals."""
-    looked_for = any(each.state is DecisionState.UNKNOWN for each in row.decisions)
-    return looked_for if wanted == 1 else sent == wanted
+    unknown = any(each.state is DecisionState.UNKNOWN for each in row.decisions)
+    return unknown if wanted == 1 else sent == wanted

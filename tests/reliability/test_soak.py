@@ -1,4 +1,4 @@
-"""Figure 20: after ten thousand complete requests the process uses no more resources than after the first ones."""
+"""Figure 20: after ten thousand complete requests the process uses no more resources than after the warm-up."""
 
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +28,10 @@ def unsettled(measured: Measured) -> dict[str, int]:
 
 @pytest.mark.timeout(7200)
 async def test_resources_do_not_grow_with_requests(tmp_path: Path, figure: Figure) -> None:
-    """Memory grows by less than 5% after the warm-up, and no descriptors, tasks, watches or rows accumulate."""
+    """After the warm-up, no descriptors, tasks, watches or rows accumulate.
+
+    A request leaves fewer objects than one that is never deleted. At full size, memory grows by less than 5%.
+    """
     async with soak(tmp_path) as soaked:
         await soaked.live(WARM_UP)
         warm = await soaked.measured()

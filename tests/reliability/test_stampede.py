@@ -102,7 +102,7 @@ async def crowded(
 async def test_two_hundred_simultaneous_clicks_send_one_signal(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure, replicas: int, store: str
 ) -> None:
-    """Every click is answered with 200, and shows who decided or that a decision is in progress."""
+    """Every click is answered with 200, and its answer shows who decided or that a decision is in progress."""
     told = 0
     async with crowded(monkeypatch, tmp_path, replicas=replicas, store=store) as there:
         for number in range(1, ROUNDS_OF[store] + 1):
@@ -172,7 +172,7 @@ def _require_two_approvals(world: Product) -> None:
 
 
 async def test_missing_claim_fails_the_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Negative control: if every click is accepted, all clicks before the first effect send a signal."""
+    """Negative control: if every click is accepted, several clicks before the first effect send a signal."""
     async with crowded(monkeypatch, tmp_path, defect=Defect.NO_CLAIM) as there:
         _, card = await there.waiting_card()
         with there.world.aws.faults.hold("SendAutomationSignal"):

@@ -20,7 +20,7 @@ AS_PROOF = settings(
     stateful_step_count=STEPS,
     deadline=None,
     database=None,  # no run depends on earlier ones
-    suppress_health_check=list(HealthCheck),  # a slow machine is no failure
+    suppress_health_check=list(HealthCheck),  # a slow machine is not a failure
 )
 AS_CONTROL = settings(
     AS_PROOF,

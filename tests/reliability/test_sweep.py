@@ -18,7 +18,7 @@ from tests.contract.scene import Scene, staged
 from tests.fakes.world import World, new_world
 from tests.figures import Figure, size
 
-AT_ONCE = 10_000  # number of due rows to read: all
+AT_ONCE = 10_000  # due rows to read; more than there are
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ class FirstPage:
 
 
 def watching(requests: Requests) -> World:
-    """Return the services with this AWS side."""
+    """Return the services with this AWS side and fakes of the rest."""
     world = new_world()
     world.aws = requests  # type: ignore[assignment]  # the real AWS side
     world.build()

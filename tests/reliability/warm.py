@@ -16,7 +16,7 @@ IMPORTED = ("bot.app", "bot.cli", "bot.sandbox.sandbox", "aiohttp.test_utils")
 
 
 class WarmPython:
-    """Runs pytest with the given arguments, one run at a time."""
+    """A running process of this module, which does one run of pytest at a time."""
 
     def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
         command = [sys.executable, "-m", "tests.reliability.warm"]

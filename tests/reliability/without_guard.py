@@ -1,6 +1,6 @@
 """A pytest plugin that takes out the guard named in the environment: `WITHOUT_GUARD=… pytest -p tests.reliability.without_guard`.
 
-It is loaded before any test is imported. `in_children/sitecustomize.py` loads it in Python processes that a test starts.
+pytest loads it before it imports a test. `in_children/sitecustomize.py` loads it in Python processes that a test starts.
 """
 
 import os

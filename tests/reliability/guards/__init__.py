@@ -1,4 +1,4 @@
-"""The guards of the program, each with a replacement that takes it out and the test that must fail then.
+"""The guards of the program, each with its replacement and the test that must fail without it.
 
 Start with `inbound.py`. A guard names its target as `module:qualname`. If you rename or remove the target, change it
 here too; otherwise tests/unit/test_guards.py fails. This package must not know how the tests are run.

@@ -1,4 +1,4 @@
-"""Python imports this at startup, in processes that a test without a guard starts."""
+"""Takes out the same guard in every Python process that a test starts: Python imports this module at startup."""
 
 import sys
 from pathlib import Path

@@ -23,7 +23,7 @@ from tests.contract import documents
 
 TEXT = documents.read(documents.OPERATIONS)
 CONSEQUENCE_WORDS = {
-    Consequence.STAND_IN: "stand-in",
+    Consequence.STAND_IN: "fallback card",
     Consequence.REPOST: "posted again",
     Consequence.TELL: "skipped, noted in the thread",
     Consequence.DROP: "skipped",

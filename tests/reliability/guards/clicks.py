@@ -99,12 +99,12 @@ GUARDS = (
         },
     ),
     Guard(
-        "a cancellation waits for votes on their way",
+        "a cancellation waits for votes that are being sent",
         WITHDRAWING + "test_cancellation_waits_for_a_vote_that_is_being_sent",
         {CLAIM: around(_beside_votes)},
     ),
     Guard(
-        "votes wait for a cancellation on its way",
+        "votes wait for a cancellation that is being sent",
         WITHDRAWING + "test_no_vote_is_sent_while_a_cancellation_awaits_its_effect",
         {CLAIM: around(_beside_cancellations)},
     ),

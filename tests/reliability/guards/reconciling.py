@@ -32,7 +32,7 @@ def _over_newer_facts(observed: Any, record: Record, *facts: object, since: int,
     return observed(replace(record, observed_from=min(record.observed_from, since)), *facts, since=since, **named)
 
 
-def _whoever_holds_it(leased_to: Any, record: Record, owner: str, **named: object) -> Any:
+def _leased_to_anyone(leased_to: Any, record: Record, owner: str, **named: object) -> Any:
     return leased_to(record if record.leased_by(owner) else replace(record, lease=None), owner, **named)
 
 
@@ -99,7 +99,7 @@ GUARDS = (
     Guard(
         "the lease",
         RECONCILING + "test_process_without_the_lease_writes_nothing",
-        {"bot.domain.record:Record.leased_to": around(_whoever_holds_it)},
+        {"bot.domain.record:Record.leased_to": around(_leased_to_anyone)},
     ),
     Guard(
         "the lease is renewed before a post",

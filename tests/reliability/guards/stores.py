@@ -22,7 +22,7 @@ def _without_comparison(statement: str) -> str:
     return statement.replace(VERSION_COMPARED, "")
 
 
-def _in_writes_of_their_own(put: Any, calls: object, row: object, *entries: object) -> None:
+def _in_separate_writes(put: Any, calls: object, row: object, *entries: object) -> None:
     put(calls, row)
     for each in entries:
         put(calls, each)
@@ -45,6 +45,6 @@ GUARDS = (
     Guard(
         "the audit trail is written in one transaction with the row",
         "tests/contract/test_dynamodb_trail.py::test_only_writes_with_audit_entries_are_transactions",
-        {"bot.store.dynamodb.calls:Calls.put": around(_in_writes_of_their_own)},
+        {"bot.store.dynamodb.calls:Calls.put": around(_in_separate_writes)},
     ),
 )

@@ -1,7 +1,7 @@
-"""The folder of a sandbox: one run at a time, empty at its start, found by the other commands.
+"""The folder of a sandbox: one run at a time has it, and the other commands find the running sandbox through it.
 
-Owns its files and the command lines that use them. Starts nothing and uses no network, so that it can be imported
-without the sandbox's libraries.
+Owns the folder's files and the command lines that use them. Starts no process and uses no network, so that it can be
+imported without the sandbox's libraries.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ COMMAND: Final = "node-access-bot"
 
 
 class SandboxFailed(Exception):
-    """The sandbox could not start; the message says why and what to do."""
+    """The sandbox could not start, or it refused a command; the message says why."""
 
 
 class NoSandbox(Exception):
@@ -32,7 +32,10 @@ class NoSandbox(Exception):
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Lock the folder for one run and remove the files of an earlier one. Raises SandboxFailed while another runs."""
+    """Lock the folder for one run, and remove the files of an earlier run.
+
+    Raises SandboxFailed while another sandbox runs in the folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("ab") as lock:
         _lock(lock, folder)
@@ -66,7 +69,7 @@ def remember(folder: Path, addresses: Mapping[str, str]) -> None:
 
 
 def state(folder: Path) -> dict[str, str]:
-    """Return the stored addresses. Raises NoSandbox."""
+    """Return the addresses of the running sandbox: `aws`, `browser`, `bot`. Raises NoSandbox."""
     try:
         addresses: dict[str, str] = json.loads((folder / STATE).read_text("utf-8"))
     except FileNotFoundError as missing:

@@ -1,6 +1,6 @@
 """Node.js for the sandbox: the machine's if it is new enough, else the one of a PyPI package.
 
-Finds node and npm, and installs exactly the packages of a lock file. Does not know what is installed.
+Finds node and npm, and installs exactly the packages of a lock file, whatever they are.
 All functions block; call them from a thread.
 """
 
@@ -25,7 +25,7 @@ class NodeMissing(Exception):
 
 
 class InstallFailed(Exception):
-    """npm could not install what the lock file names; the message is the end of its output."""
+    """npm could not install the packages of a lock file; the message has the reason or the end of npm's output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ def _major_version(program: str) -> int:
 
 
 def install_once(node: Node, sources: Iterable[Traversable], *, into: Path, name: str) -> Path:
-    """Install what the lock file among `sources` names, unless it is installed already, and return the folder.
+    """Install the packages of the lock file among `sources`, unless that was done before, and return their folder.
 
     The folder's name contains the digest of the sources. The folder appears in one step, so that two processes may
     install at the same time. Raises InstallFailed.
@@ -120,7 +120,7 @@ def _appear(draft: Path, target: Path) -> None:
 
 
 def npm_ci(node: Node, folder: Path) -> None:
-    """Install exactly what the folder's lock file names, with integrity checks. Raises InstallFailed."""
+    """Install exactly the packages of the folder's lock file, with integrity checks. Raises InstallFailed."""
     command = [*node.npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
     try:
         done = subprocess.run(

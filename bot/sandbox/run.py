@@ -1,4 +1,4 @@
-"""`node-access-bot sandbox`: starts the sandbox, makes one request, prints what to open, runs until interrupted."""
+"""`node-access-bot sandbox`: starts the sandbox, makes one request, prints its pages, runs until interrupted."""
 
 import asyncio
 import signal
@@ -31,7 +31,7 @@ def run(options: Options) -> None:
 
 
 class Progress:
-    """Prints every step of the start, and again while a step takes long."""
+    """Prints each step of the start, and prints a step again while it is still running."""
 
     def __init__(self) -> None:
         self._step = ""
@@ -66,7 +66,7 @@ async def _run(options: Options) -> None:
 
 
 async def _world(options: Options) -> None:
-    """Start everything, print what to open, and run until cancelled."""
+    """Start everything, print the welcome, and run until cancelled. Raises SandboxFailed."""
     progress = Progress()
     repeating = asyncio.create_task(progress.repeat())
     try:
@@ -79,7 +79,7 @@ async def _world(options: Options) -> None:
 
 
 async def _welcome_to(sandbox: Sandbox) -> str:
-    """Make the sample request; return the text about it."""
+    """Make the sample request; return the welcome."""
     control = sandbox.aws.control
     return welcome(
         await asyncio.to_thread(control.request_access, reason=SAMPLE_REASON),
@@ -91,7 +91,7 @@ async def _welcome_to(sandbox: Sandbox) -> str:
 
 
 def welcome(request: str, *, approver_url: str, requester_url: str, nodes: Iterable[str], log: Path) -> str:
-    """Return the text that says which pages to open and which commands to try."""
+    """Return the welcome: the pages to open, commands to try, and the nodes."""
     command = program()
     return f"""
   {request} waits for a decision. Open both pages side by side:

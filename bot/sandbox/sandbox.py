@@ -60,7 +60,7 @@ cancel_role = "{canceller}"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """A caller's choices: folder for the sandbox's files, language, port, and how the bot authenticates."""
+    """Settings of one run: folder for the sandbox's files, language, port, and how the bot authenticates."""
 
     folder: Path = FOLDER
     installation: Path = FOLDER  # where the Playground is installed, once
@@ -245,7 +245,7 @@ def _environment(aws: SandboxAws, teams: SandboxTeams, options: Options) -> dict
 
 
 def _credentials(aws: SandboxAws, options: Options) -> dict[str, str]:
-    """Return the bot's credentials for AWS and Microsoft; with federation, none of them is a secret."""
+    """Return the variables for the bot's credentials for AWS and Microsoft; with federation, none is a secret."""
     if options.credential == FEDERATION:
         return aws.role_endpoint.environment(aws.endpoint)
     return {**aws.world.bot.environment(), "NODE_ACCESS_APP_SECRET": SAMPLE_SECRET}
@@ -274,7 +274,10 @@ def _configuration(options: Options) -> Path:
 
 
 async def ask(folder: Path, path: str, body: dict[str, str]) -> dict[str, Any]:
-    """Call the running sandbox's control API (`bot.sandbox.aws.control`). Raises NoSandbox or SandboxFailed."""
+    """Send `body` to a path of the running sandbox's control API (`bot.sandbox.aws.control`); return the answer.
+
+    Raises NoSandbox, or SandboxFailed with the text of a refusal.
+    """
     endpoint = state(folder)["aws"]
     try:
         async with (

@@ -12,7 +12,10 @@ LOG_LENGTH = 50_000  # calls; a sandbox may run for days
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call to the simulated AWS. `status` and `error` are None until it is answered. Status 0: it got no answer."""
+    """One call to the simulated AWS, and its answer.
+
+    `status`: None until the call is answered, 0 if the caller got no answer. `error`: AWS's code if the call failed.
+    """
 
     number: int
     at: datetime
@@ -40,7 +43,7 @@ class CallLog:
     def arrived(
         self, service: str, operation: str, *, caller: str, source_identity: str, region: str, params: dict[str, Any]
     ) -> Call:
-        """Add a call."""
+        """Add a call that has arrived, and return its entry."""
         with self._lock:
             call = Call(self._next, self._now(), service, operation, caller, source_identity, region, params)
             self._next += 1
@@ -48,18 +51,18 @@ class CallLog:
             return call
 
     def answered(self, call: Call, status: int, error: str | None) -> None:
-        """Add the answer to a call."""
+        """Add status and error code of the answer to the entry of a call."""
         with self._lock:
             at = call.number - self._next + len(self._calls)
             if at >= 0:  # otherwise the log has already dropped the call
                 self._calls[at] = replace(call, status=status, error=error)
 
     def all(self, operation: str | None = None) -> list[Call]:
-        """Return the calls so far, of one operation or of all."""
+        """Return the calls in the log, of one operation or of all."""
         with self._lock:
             return [c for c in self._calls if operation in {None, c.operation}]
 
     def clear(self) -> None:
-        """Forget all calls."""
+        """Remove all calls from the log."""
         with self._lock:
             self._calls.clear()

@@ -80,7 +80,7 @@ class Caller:
 
 
 class Callers:
-    """All credentials that the sandbox has issued."""
+    """All credentials that the sandbox has issued, and all roles that callers may assume."""
 
     def __init__(self, *, now: Callable[[], datetime]) -> None:
         self._now = now
@@ -121,7 +121,10 @@ class Callers:
         return self._admit(Session(key, secrets.token_hex(20), token, role_arn, session_name, source_identity, until))
 
     def of(self, headers: Headers) -> Caller:
-        """Return the signer of a call. Raises AwsError if the signature, its key or its token is missing or invalid."""
+        """Return the signer of a call. Raises AwsError if its key or session token is missing, unknown or expired.
+
+        The signature itself is not verified.
+        """
         found = _CREDENTIAL.search(headers.get("Authorization", ""))
         if not found:
             raise AwsError("MissingAuthenticationToken", "The request is not signed.", 403)
@@ -142,7 +145,10 @@ class Callers:
 
 
 def assume_role(callers: Callers, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
-    """Answer sts:AssumeRole. A source identity, once set, stays through role chaining."""
+    """Answer sts:AssumeRole. The new session keeps the source identity of the caller's session.
+
+    Raises AwsError AccessDenied as `assume` does, and for a different source identity.
+    """
     identity = caller.session.source_identity or params.get("SourceIdentity", "")
     if params.get("SourceIdentity", identity) != identity:
         raise AwsError("AccessDenied", "The source identity of a session cannot be changed.", 403)
@@ -178,7 +184,7 @@ def _user_id(session: Session) -> str:
 class RoleEndpoint:
     """Serves role credentials like Amazon ECS: the SDK fetches them, so that the environment contains none.
 
-    Returns one session's credentials; SDKs call again before they expire.
+    SDKs fetch the credentials again before they expire.
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
     """
 
@@ -194,7 +200,7 @@ class RoleEndpoint:
         }
 
     def answer(self, session: Session) -> Response:
-        """Return the credentials in the form that SDKs expect."""
+        """Return a session's credentials, valid for an hour from now, in the form that SDKs expect."""
         credentials = {
             "AccessKeyId": session.access_key_id,
             "SecretAccessKey": session.secret_access_key,

@@ -5,9 +5,10 @@
     GET  /_sandbox/effects                          the signals and stops that took effect
     GET  /_sandbox/mistakes                         errors of the sandbox itself; empty unless it has a defect
     POST /_sandbox/request {reason, node}           a new request of the sample requester; node: Name or id
-    POST /_sandbox/decide {opsItemId, verdict, comment}   a decision as in the AWS console
+    POST /_sandbox/decide {opsItemId, verdict, comment, by}   a decision as in the AWS console; by: the approver
 
-Verdicts: approve, reject, revoke, cancel. Loopback and JSON only, so that no web page can post here.
+Verdicts: approve, reject, revoke, and cancel, which the sample requester sends. Only JSON from this machine is
+accepted, so that no web page can send a request or a decision.
 """
 
 import json
@@ -46,7 +47,7 @@ class Control:
         self.world: World | None = None
 
     def answer(self, request: Request) -> Response:
-        """Answer one call."""
+        """Answer one call to the control API."""
         if not _is_local(request):
             return _reply(403, {"error": "loopback only"})
         handler = self._routes().get((request.method, request.path.removeprefix(PREFIX)))
@@ -60,7 +61,7 @@ class Control:
             return _reply(409, {"code": error.code, "error": error.message})
 
     def request_access(self, *, node: str = SAMPLE_NODE, reason: str = SAMPLE_REASON) -> str:
-        """Request access as the sample requester; return the OpsItem id."""
+        """Request access as the sample requester; return the OpsItem id. Raises AwsError as AWS would."""
         world = self._world()
         caller = Caller(self._callers.assume(OPERATOR_ROLE, REQUESTER), world.region, "ssm")
         targets = [{"Key": "InstanceIds", "Values": [world.nodes.get(node, node)]}]
@@ -69,7 +70,10 @@ class Control:
         return str(started["AccessRequestId"])
 
     def decide(self, ops_item_id: str, verdict: str, *, comment: str = "", by: str = CONSOLE_USER) -> None:
-        """Decide without the bot, with a session of a role that the level lists. Raises AwsError as AWS would."""
+        """Decide without the bot: as `by`, in a role that the level lists; `cancel` as the sample requester.
+
+        Raises AwsError as AWS would, and BadRequest for an unknown request or verdict.
+        """
         world = self._world()
         request = self._state.find(ops_item_id, account=world.account, region=world.region)
         if request is None:

@@ -4,7 +4,7 @@ from typing import Final
 
 from botocore.model import OperationModel
 
-# Errors that any operation can return and no model lists:
+# Errors that any operation can return and no model lists. NotInTheSandbox is the sandbox's own; the others are in
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html
 COMMON: Final = frozenset(
     {
@@ -22,7 +22,7 @@ COMMON: Final = frozenset(
 
 
 class AwsError(Exception):
-    """An error for the caller: AWS's code, a text, and the HTTP status unless it is the default."""
+    """An error answer: AWS's code, a text and the HTTP status, by default 400, or 500 for InternalServerError."""
 
     def __init__(self, code: str, message: str, status: int | None = None) -> None:
         super().__init__(f"{code}: {message}")
@@ -31,5 +31,5 @@ class AwsError(Exception):
 
 
 def is_possible(code: str, operation: OperationModel) -> bool:
-    """Return whether AWS could answer this operation with this error."""
+    """Return whether the operation's model allows this error code, or any operation can return it."""
     return code in COMMON or code in {shape.name for shape in operation.error_shapes}

@@ -1,6 +1,6 @@
 """Delivery of events from the simulator to the queue, as an EventBridge rule does it; with faults.
 
-EventBridge delivers best effort: late, twice, out of order or not at all. Does not read the envelopes.
+EventBridge may deliver an event late, twice, out of order or not at all. This module does not read the envelopes.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The simulated AWS as one WSGI application: answers the operations in a table and passes all others to moto.
 
 Identifies the caller, validates parameters and answers against botocore's models, keeps the call log. Knows no
-particular operation. An `Interceptor` may change calls and answers on their way.
+particular operation. An `Interceptor` may delay or refuse calls, and change or drop answers.
 """
 
 import io
@@ -45,16 +45,19 @@ class NoAnswer(Exception):
 
 
 class Interceptor:
-    """Sees every call before it takes effect, and its answer afterwards.
+    """Gets every call before it takes effect, and its answer afterwards.
 
-    The base class changes nothing. Both methods may block.
+    This class lets everything pass; subclasses inject faults. Both methods may block.
     """
 
     def before(self, caller: Caller, call: Incoming, /) -> None:
-        """Let a call take effect. A subclass may raise AwsError instead."""
+        """Return, so that the call takes effect. A subclass may raise AwsError instead."""
 
     def after(self, _call: Incoming, answer: Answer, /) -> Answer:
-        """Return the answer to send. A subclass may raise NoAnswer; an answer of moto cannot be changed."""
+        """Return the answer to send. A subclass may raise NoAnswer.
+
+        If moto answers the call, `answer` is empty and the result is ignored.
+        """
         return answer
 
 
@@ -134,7 +137,7 @@ class AwsFront:
             raise
         except (NotOurs, NoAnswer):
             raise
-        except Exception as error:
+        except Exception as error:  # a defect of the simulator: `mistakes` reports it, and the server keeps running
             self.mistakes.append(f"{call.operation}: {''.join(traceback.format_exception(error))}")
             log.error("sandbox_operation_failed", operation=call.operation, reason=repr(error))
             raise AwsError("InternalServerError", repr(error)) from error

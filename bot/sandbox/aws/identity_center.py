@@ -1,4 +1,4 @@
-"""A simulated IAM Identity Center: one instance, and the users that a test names.
+"""A simulated IAM Identity Center: one instance and its users.
 
 https://docs.aws.amazon.com/singlesignon/latest/IdentityStoreAPIReference/API_DescribeUser.html
 """
@@ -15,7 +15,7 @@ INSTANCE_ARN: Final = "arn:aws:sso:::instance/ssoins-1234567890abcdef"
 
 
 class IdentityCenter:
-    """The users of the instance, by name. A user's mail address is the user name."""
+    """The instance. `users`: the id of each user by user name, which is also the mail address."""
 
     def __init__(self, users: Mapping[str, str]) -> None:
         self._names = {user_id: name for name, user_id in users.items()}
@@ -28,11 +28,11 @@ class IdentityCenter:
         }
 
     def list_instances(self, caller: Caller, _params: Params) -> dict[str, Any]:
-        """Return the only instance, whichever account calls."""
+        """Return the only instance, with the caller's account as its owner."""
         return {"Instances": [instance(STORE, owner=caller.account)]}
 
     def describe_user(self, _caller: Caller, params: Params) -> dict[str, Any]:
-        """Return a user's record."""
+        """Return a user's record. Raises AwsError ResourceNotFoundException."""
         name = self._names.get(params["UserId"])
         if params["IdentityStoreId"] != STORE or name is None:
             raise AwsError("ResourceNotFoundException", "USER not found.")

@@ -1,4 +1,4 @@
-"""The nodes: moto's EC2 instances and our hybrid-activated machines, as Systems Manager shows them.
+"""The nodes: moto's EC2 instances and the sandbox's hybrid-activated machines, as Systems Manager shows them.
 
 Answers DescribeInstanceInformation for both and ListTagsForResource for hybrid nodes. Does not know access requests.
 """
@@ -56,7 +56,7 @@ class Nodes:
         self._hybrid[node.id] = node
 
     def set_platform(self, instance_id: str, platform: Platform) -> None:
-        """Set the operating system of an EC2 instance, which moto does not know."""
+        """Set the operating system of an EC2 instance, because moto has none."""
         self._platforms[instance_id] = platform
 
     def tags(self, node_id: str, *, account: str, region: str) -> dict[str, str] | None:
@@ -86,7 +86,7 @@ class Nodes:
         return {"InstanceInformationList": shown, **more}
 
     def list_tags_for_resource(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return the tags of a hybrid node."""
+        """Return the tags of a hybrid node. Raises NotOurs for other resource types."""
         if params["ResourceType"] != "ManagedInstance":
             raise NotOurs
         node = self._hybrid_in(caller.account, caller.region).get(params["ResourceId"])

@@ -63,7 +63,7 @@ class SandboxAws:
     `assumed`: changes how the simulator acts where AWS documents nothing.
     `identity_center_users`: Identity Center ids of requesters, by session name.
     `administrator`: account and Region with copies of all requests, as a delegated administrator account has them.
-    `interceptor`: may change calls and answers on their way.
+    `interceptor`: may delay or refuse calls, and change or drop answers.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class SandboxAws:
         self.stop()
 
     def calls(self, operation: str | None = None) -> list[Call]:
-        """Return the calls so far, of one operation or of all, in the order of arrival."""
+        """Return the calls in the log, of one operation or of all, in the order of arrival."""
         return self._log.all(operation)
 
     def effects(self, *kinds: str) -> list[Effect]:
@@ -153,7 +153,7 @@ class SandboxAws:
         """Return a boto3 client of this AWS without retries; by default with the bot's credentials."""
         session = session or self.world.bot
         return _boto3().client(
-            service,  # type: ignore[call-overload]
+            service,  # type: ignore[call-overload]  # the stubs have one overload for each service name
             endpoint_url=self.endpoint,
             region_name=region or sample.REGION,
             aws_access_key_id=session.access_key_id,

@@ -1,7 +1,7 @@
 """Validates a value against a botocore shape: types, required and unknown members, enums, lengths, patterns.
 
-botocore itself validates only types, required members and minimum lengths, and only what a client sends. Knows no
-operation.
+botocore itself validates only requests, and of these only types, required members and minimum lengths. This module
+knows no operation.
 """
 
 import re

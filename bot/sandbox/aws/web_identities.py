@@ -4,7 +4,7 @@ Owns the key, the claims and the issuer's two documents. IAM policies are not si
 https://docs.aws.amazon.com/STS/latest/APIReference/API_GetWebIdentityToken.html
 https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_outbound_token_claims.html
 
-In AWS, each account that enables it has an issuer with its own host name; here it is a path per account.
+In AWS, each account that enables such tokens has an issuer with its own host name; here each account has its own path.
 """
 
 import json
@@ -32,7 +32,7 @@ _ONE_KEY: Final = threading.Lock()
 
 
 class WebIdentities:
-    """The issuer. EnableOutboundWebIdentityFederation sets `enabled`; `endpoint` is set after the start."""
+    """The issuer. `enabled`: whether the accounts have enabled it. `endpoint` is set once the server listens."""
 
     def __init__(self, *, now: Callable[[], datetime]) -> None:
         self._now, self.enabled, self.endpoint = now, True, ""

@@ -1,4 +1,4 @@
-"""AWS's wire protocols: parses operation and parameters of a request, and writes answers and errors.
+"""AWS's wire protocols: parses operation and parameters of a request, and formats answers and errors.
 
 No I/O, except for werkzeug's request and response objects. Knows botocore's shapes and no particular operation.
 """
@@ -34,7 +34,7 @@ class Incoming:
 
 
 def incoming(request: Request) -> Incoming:
-    """Parse a request. If that fails, the operation of the result is empty."""
+    """Parse a request. The operation is empty if the request has none; `malformed` marks an invalid JSON body."""
     scope = _SCOPE.search(request.headers.get("Authorization", ""))
     service, raw = scope["service"] if scope else "", request.get_data(cache=True)
     if target := request.headers.get("X-Amz-Target"):
@@ -54,7 +54,7 @@ def params_of(call: Incoming, operation: OperationModel) -> dict[str, Any]:
 
 
 def answer(result: dict[str, Any], call: Incoming) -> Response:
-    """Write a result."""
+    """Return the response for the result of an operation."""
     if call.query:
         name = call.operation
         inner = f"<{name}Result>{_xml(result)}</{name}Result>{_metadata()}"
@@ -64,7 +64,7 @@ def answer(result: dict[str, Any], call: Incoming) -> Response:
 
 
 def refusal(error: AwsError, call: Incoming) -> Response:
-    """Write an error."""
+    """Return the response for an error."""
     if call.query:
         inner = f"<Type>Sender</Type><Code>{error.code}</Code><Message>{escape(error.message)}</Message>"
         body = f"<ErrorResponse><Error>{inner}</Error><RequestId>{uuid4()}</RequestId></ErrorResponse>"

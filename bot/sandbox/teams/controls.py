@@ -56,12 +56,12 @@ class _Controls:
         return web.Response(status=204)
 
     async def hold(self, _request: web.Request) -> web.Response:
-        """Show no message updates from now on."""
+        """Show no message updates until `release`."""
         self._connector.hold_updates()
         return web.Response(status=204)
 
     async def release(self, _request: web.Request) -> web.Response:
-        """Show the held updates."""
+        """Show the held updates, and later ones at once."""
         await self._connector.release_updates()
         return web.Response(status=204)
 

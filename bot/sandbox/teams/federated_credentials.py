@@ -30,7 +30,7 @@ class FederatedCredential:
 
 
 class AssertionRefused(Exception):
-    """Entra refuses the assertion; `code` is the AADSTS number."""
+    """Entra refuses the assertion; `code` is the number of the AADSTS error."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(code, text)

@@ -1,4 +1,4 @@
-"""The HTTP server of the simulated Microsoft: one loopback address for sign-in, Connector and the way to the bot.
+"""The HTTP server of the simulated Microsoft: one loopback address for sign-in, Connector and activities to the bot.
 
 Owns the server, its addresses and the connections. The handlers are in `microsoft`, `connector`, `inbound` and
 `controls`.
@@ -46,7 +46,7 @@ class TeamsFront:
 
     @property
     def inbound_url(self) -> str:
-        """Where the Playground sends activities."""
+        """The address to which the Playground sends activities."""
         return self._origin + MESSAGES_PATH
 
     async def start(self, *, port: int = 0) -> None:

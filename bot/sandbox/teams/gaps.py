@@ -1,6 +1,7 @@
 """Differences between real Teams and the Microsoft 365 Agents Playground, in both directions, as pure functions.
 
-Each difference has its reason. No I/O, no tokens, no servers. Delete what a later Playground does itself.
+Each difference has its reason. No I/O, no tokens, no servers. Delete a function if a later Playground no longer
+needs it.
 """
 
 import json
@@ -65,7 +66,7 @@ def completed(
     sender: Person | None = None,
     client: Client | None = None,
 ) -> dict[str, Any]:
-    """Return the activity with all that a real Teams client sends.
+    """Return the activity with all members that Teams sends to a bot.
 
     `sender`: the real sender, if the Playground names its current user instead. `client`: the client of all people;
     by default, each person has their own.
@@ -106,8 +107,8 @@ def _client_info(entity: Any, client: Client) -> Any:
 def shown_message(call: ConnectorCall, message_id: str, *, timestamp: int) -> dict[str, Any] | None:
     """Return a message of the bot in the form of the Playground's stream; None if the call is not about a message.
 
-    For 1:1 conversations of people other than its current user: the Playground accepts messages there, but shows
-    them on no page. `timestamp`: milliseconds since 1970.
+    Needed for 1:1 conversations of people other than the Playground's current user: the Playground accepts messages
+    to them, but shows these on no page. `timestamp`: milliseconds since 1970.
     """
     found = _ACTIVITY.fullmatch(call.path)
     activity = _object(call.json)
@@ -163,7 +164,7 @@ def _new_conversation(call: ConnectorCall, tenant_id: str) -> ConnectorCall | Re
 
 
 def _direct_conversation(call: ConnectorCall, wanted: dict[str, Any], tenant_id: str) -> ConnectorCall | Refusal:
-    """Refuse what Teams refuses; the Playground would create a dead conversation."""
+    """Refuse like Teams; for an unknown person, the Playground would create a conversation that reaches no person."""
     spelling = requested_person(wanted, tenant_id=tenant_id)
     if isinstance(spelling, Refusal):
         return spelling
@@ -175,9 +176,9 @@ def _direct_conversation(call: ConnectorCall, wanted: dict[str, Any], tenant_id:
 
 
 def requested_person(wanted: Mapping[str, Any], *, tenant_id: str) -> str | Refusal:
-    """Return the person's id in the parameters of a new 1:1 conversation ("" if none), or the refusal of its tenant.
+    """Return the person's id in the parameters of a new 1:1 conversation, "" if there is none.
 
-    The texts of the refusals are not documented.
+    Return the refusal if the tenant is missing or wrong. Its text is not documented.
     """
     given_tenant = _object(_object(wanted.get("channelData")).get("tenant")).get("id") or wanted.get("tenantId")
     if given_tenant != tenant_id:

@@ -25,7 +25,7 @@ KEPT: Final = 10_000  # recorded activities; a sandbox may run for days
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """An activity that reached the bot, the bot's answer, and the seconds that it took."""
+    """An activity that reached the bot, the bot's answer, and the seconds until the answer."""
 
     activity: Mapping[str, Any]
     status: int

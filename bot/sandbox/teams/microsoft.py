@@ -99,7 +99,7 @@ class Microsoft:
         return self.signed(self.inbound_claims(service_url=service_url))
 
     def inbound_claims(self, *, service_url: str) -> dict[str, Any]:
-        """Return the claims of that token."""
+        """Return the claims of the token for an activity with this `serviceUrl`."""
         now = int(self._now())
         return {
             "iss": BOT_FRAMEWORK,

@@ -1,6 +1,6 @@
 """One of the Playground's two WebSocket streams, recorded: every page gets all messages from the beginning.
 
-Owns the history and each page's position in it. Of a message it knows only the conversation.
+Owns the history and each page's position in it. It parses only the conversation of a message.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Stream:
         self._listening: asyncio.Task[None] | None = None
 
     async def start(self, session: aiohttp.ClientSession) -> None:
-        """Start to listen."""
+        """Connect to the Playground, and record its messages from now on."""
         connection = await session.ws_connect(self.path, max_msg_size=0)
         self._listening = asyncio.create_task(self._listen(connection))
 
@@ -56,7 +56,7 @@ class Stream:
             await asyncio.gather(self._listening, return_exceptions=True)
 
     def hold(self, page: str) -> None:
-        """Send nothing more to the pages with this name."""
+        """Send nothing more to the pages with this name, until `release`."""
         self._held.add(page)
 
     def release(self, page: str) -> None:
@@ -65,13 +65,16 @@ class Stream:
         self._wake()
 
     def say(self, message: str, *, typed_on: str = "") -> None:
-        """Add a message to the stream."""
+        """Add a message to the stream. `typed_on`: id of the page on which a person typed it."""
         conversation = json.loads(message).get("actionConversationId", "")
         self._messages.append(StreamMessage(text=message, conversation=conversation, typed_on=typed_on))
         self._wake()
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        """Send a page all messages but the first `after`, once it says that it is ready."""
+        """Send a page all messages, once it has sent one itself to show that it is ready.
+
+        With `?after=N` in the address, the first N messages are left out.
+        """
         page = web.WebSocketResponse()
         await page.prepare(request)
         sending: asyncio.Task[None] | None = None

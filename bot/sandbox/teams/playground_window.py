@@ -42,9 +42,9 @@ class PlaygroundWindow:
         personal_chats: Mapping[str, Person],
         typed: Callable[[Person, str, str], None],
     ) -> None:
-        """Take the Playground's origin, the owner of each 1:1 conversation by its id, and a callback.
+        """`playground_url` is an origin. `personal_chats`: the owner of each 1:1 conversation, by its id.
 
-        `typed(person, conversation, text)` is called for every message that a person types.
+        `typed(person, conversation, text)` is called for every message that mentions the bot, before it is sent.
         """
         self.url = ""  # origin
         self._playground_url = playground_url
@@ -84,7 +84,7 @@ class PlaygroundWindow:
         self._conversations.say(json.dumps(message))
 
     def hold_updates(self, url: str) -> None:
-        """Send nothing new to the pages with this address, as if their network were down."""
+        """Send nothing new to the pages with this address until `release_updates`, as if their network were down."""
         self._conversations.hold(page_name(URL(url)))
 
     def release_updates(self, url: str) -> None:
@@ -170,7 +170,7 @@ def seen_by(person: Person, answer: Mapping[str, Any], personal_chats: Mapping[s
 
 
 def typed_message(conversation: str, typed: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a person's message in the form that the stream has for a bot's."""
+    """Return a person's message in the form in which the stream has a bot's messages."""
     message = {
         **answer,  # messageId, timestamp and, for a new post in a channel, postConversationId
         "from": typed["from"],

@@ -50,7 +50,7 @@ class SandboxTeams:
         playground_port: int = 0,
         client: Client | None = None,
     ) -> "SandboxTeams":
-        """Start everything. `directory` keeps the Playground's installation; `bot_url` (an origin) may be set later.
+        """Start everything. `directory` has the Playground's installation; `bot_url` (an origin) may be set later.
 
         `playground_port`: for browsers; 0: any free port. `client`: the client of all people; by default, each has
         their own. `app_secret`, `federated`: how the bot may authenticate.
@@ -145,15 +145,15 @@ class SandboxTeams:
         return self._window.url
 
     def browser_url_for(self, person: Person, *, page: str = "") -> str:
-        """Return the address of this person's page; `page` distinguishes several of theirs."""
+        """Return the address of this person's page; `page` distinguishes several pages of one person."""
         return self._window.url_for(person, page=page)
 
     def hold_updates(self, url: str) -> None:
-        """Hold back all updates for the pages with this address."""
+        """Send nothing new to the pages with this address until `release_updates`, as if their network were down."""
         self._window.hold_updates(url)
 
     def release_updates(self, url: str) -> None:
-        """Send these pages all updates that were held back."""
+        """Send these pages all messages that they missed."""
         self._window.release_updates(url)
 
     @property

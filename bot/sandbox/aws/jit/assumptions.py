@@ -11,7 +11,7 @@ from typing import Final
 
 from bot.sandbox.aws.jit.requests import Decision, Status, Vote
 
-# One policy for all nodes: the console offers it, but its document form was not found. State Manager writes "all" so.
+# One policy for all nodes: the console offers it, but its document form was not found. State Manager uses this form.
 ALL_NODES_TARGET: Final = ("InstanceIds", "*")
 
 # `EnhancedApprovals.Approvers[].type`: only SSOGroup was seen for these policies; IamRole is Change Manager's value.

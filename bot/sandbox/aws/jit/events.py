@@ -1,7 +1,7 @@
 """EventBridge envelopes of just-in-time node access, derived from two states of one request.
 
-Member names and order (approver event before requester event) follow AWS's samples. Does not know where the
-envelopes go. https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-ssm.html
+Member names and order (approver event before requester event) follow AWS's samples. This module does not deliver the
+envelopes. https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-ssm.html
 """
 
 from collections.abc import Iterator

@@ -18,7 +18,10 @@ MAX_PAGE: Final = 50  # the model's maximum of MaxResults, and the default
 
 
 def page(rows: Sequence[T], params: dict[str, Any], error: str) -> tuple[list[T], dict[str, str]]:
-    """Return one page, and the member `NextToken` if there are more. `error`: the code for an invalid token."""
+    """Return the rows of one page, and the member `NextToken` if more rows follow.
+
+    Raises AwsError with the code `error` for an invalid token.
+    """
     start, size = _offset(params.get("NextToken"), error), params.get("MaxResults", MAX_PAGE)
     rest = {"NextToken": _token(start + size)} if start + size < len(rows) else {}
     return list(rows[start : start + size]), rest
@@ -85,7 +88,10 @@ def _ops_item_passes(request: AccessRequest, wanted: Filter) -> bool:
 
 
 def executions(requests: Sequence[AccessRequest], filters: list[Filter], assumed: Assumptions) -> list[AccessRequest]:
-    """Return the requests whose automation execution passes every filter. Copies from other accounts have none."""
+    """Return the requests whose automation execution passes every filter.
+
+    Auto-approved requests and copies from other accounts have no execution.
+    """
     own = [r for r in requests if r.execution_id and r.replica_of is None]
     return [r for r in own if all(_execution_passes(r, f, assumed) for f in filters)]
 

@@ -85,7 +85,7 @@ class JitOperations:
         }
 
     def stop_automation_execution(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Cancel a waiting request. Only the requester and canceller roles may; IAM would refuse all others."""
+        """Cancel a waiting request of the caller; a canceller role may cancel any. IAM would refuse other callers."""
         request = self._execution(caller, params["AutomationExecutionId"])
         if caller.arn != request.requester and caller.session.role_arn.rpartition("/")[2] not in self._cancellers:
             raise AwsError("AccessDeniedException", f"{caller.arn} is not authorized to stop {request.execution_id}.")
@@ -140,7 +140,7 @@ class JitOperations:
     # --- deciding ------------------------------------------------------------------------------------------------
 
     def send_automation_signal(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Count a vote for the waiting level (the signal names none), or revoke granted access."""
+        """Count a vote for the waiting level (a signal does not name a level), or revoke granted access."""
         request = self._execution(caller, params["AutomationExecutionId"])
         kind, comment = params["SignalType"], next(iter(params.get("Payload", {}).get("Comment", [])), "")
         try:

@@ -4,7 +4,7 @@
        |---one rejection-----------> rejected
        |---a level overdue---------> timed out
        |---StopAutomationExecution-> cancelled
-    initial states as well: failed, and approved without levels (auto-approval)
+    other initial states: failed, and approved without levels (auto-approval)
 
 Every transition is a function from a request to a request; an illegal one raises `Refused`. This module must not know
 the wire, AWS's words for a status, or who may call.
@@ -148,7 +148,10 @@ def settled(request: AccessRequest, now: datetime) -> AccessRequest:
 
 
 def voted(request: AccessRequest, vote: Vote, role_kind: str) -> AccessRequest:
-    """Count a vote for the waiting level. `role_kind`: the kind of approver whose id is a role's ARN."""
+    """Count a vote for the waiting level. `role_kind`: the kind of approver whose id is a role's ARN.
+
+    Raises NotAnApprover, or Refused if no level waits or the voter has already voted on it.
+    """
     step = request.waiting_step
     if step is None:
         raise Refused(f"The execution is not waiting for an approval: {request.status}.")
@@ -165,14 +168,14 @@ def voted(request: AccessRequest, vote: Vote, role_kind: str) -> AccessRequest:
 
 
 def cancelled(request: AccessRequest, now: datetime, by: str) -> AccessRequest:
-    """Cancel a waiting request."""
+    """Cancel a waiting request. Raises Refused if it no longer waits."""
     if (step := request.waiting_step) is None:
         raise Refused(f"The execution has ended: {request.status}.")
     return _ended(request, step, Status.CANCELLED, now, by)
 
 
 def revoked(request: AccessRequest, now: datetime, *, by: str, role: str, role_kind: str) -> AccessRequest:
-    """Revoke granted access before its window ends."""
+    """Revoke granted access before its window ends. Raises Refused or NotAnApprover."""
     if request.status is not Status.APPROVED or request.access_until is None or now >= request.access_until:
         raise Refused(f"There is no access to revoke: {request.status}.")
     if not any(Approver(role, role_kind) in s.level.approvers for s in request.steps):

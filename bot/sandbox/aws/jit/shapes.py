@@ -1,4 +1,4 @@
-"""Requests in AWS's shapes: OpsItem, OpsItemSummary, AutomationExecution, StepExecution."""
+"""Requests in AWS's shapes: OpsItems, their summaries and events, automation executions and their steps."""
 
 import json
 from datetime import UTC, datetime

@@ -1,6 +1,6 @@
-"""All access requests and policies of the sandbox, behind one lock; publishes an event for every change.
+"""All access requests and policies of the sandbox; publishes the events of every change. Thread-safe.
 
-Owns the clock: each read first times out overdue levels. Must not know the wire or who may call.
+Owns the clock: each read of requests first times out overdue levels. Must not know the wire or who may call.
 """
 
 import secrets
@@ -22,7 +22,7 @@ Place = tuple[str, str]  # account, Region
 
 
 class NodeTags(Protocol):
-    """What the simulator needs to know about nodes."""
+    """The nodes' tags, which select the approval policy of a request."""
 
     def tags(self, node_id: str, *, account: str, region: str) -> Tags | None:
         """Return a node's tags, or None if the node does not exist in this account and Region."""
@@ -38,12 +38,12 @@ class NoPolicy(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One signal or stop that changed a request; refused ones are not recorded."""
+    """One signal or stop that AWS accepted."""
 
     at: datetime
     ops_item_id: str
     execution_id: str
-    step: str  # the level it counted for; empty for Revoke
+    step: str  # name of the level that was decided or stopped; empty for Revoke
     kind: str  # Approve, Reject, Revoke, Stop
     by: str  # ARN of the session
     comment: str
@@ -106,7 +106,7 @@ class JitState:
     def all(self, *, account: str, region: str) -> list[AccessRequest]:
         """Return the current state of all requests of this account and Region, the newest first.
 
-        The delegated administrator account also has copies of all others.
+        The delegated administrator account also has copies of the requests of all other accounts and Regions.
         """
         self.tick()
         place = (account, region)
@@ -131,7 +131,7 @@ class JitState:
             return self._keep(request, transition(request, self.now()))
 
     def record(self, effect: Effect) -> None:
-        """Record a signal that took effect."""
+        """Record a signal or stop that took effect."""
         with self._lock:
             self.effects.append(effect)
 

@@ -1,4 +1,4 @@
-"""Entries of the audit trail: who tried what, what was sent to AWS, and with which result.
+"""Entries of the audit trail: each click, each change of a decision, and their results.
 
 The entries of a change follow from the row before and after it. The store therefore writes row and entries together,
 and no code that sends to AWS can forget one. Must not know stores or logs.
@@ -15,7 +15,7 @@ from bot.domain.record import Record
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who tried what, from where, and with which result. Append-only."""
+    """One entry of the audit trail: person, action, conversation and result. Entries never change."""
 
     at: datetime
     event: str  # clicked, or the new state of a decision: claimed, sent, accepted, refused, unanswered, released

@@ -1,6 +1,6 @@
 """Decides which clicks become decisions that are sent, so that AWS never gets more signals than it needs.
 
-A claim only changes the row; it sends nothing. A decision that AWS accepted but does not show so far counts as given.
+A claim only changes the row; it sends nothing to AWS.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from enum import StrEnum
 from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Person, Principal
 from bot.domain.permission import can_be_cancelled, can_be_revoked
-from bot.domain.request import AccessRequest, Action, Level, LevelState, Status, Verdict, Vote, Withdrawal
+from bot.domain.request import AccessRequest, Action, Level, LevelState, Verdict, Vote, Withdrawal
 
 CUT = 200  # characters; AWS may cut longer comments: it shows 512 characters of a decision, ARN and JSON included
 EFFECT_SPAN = timedelta(seconds=60)  # how long the bot waits until AWS shows a decision that it accepted
@@ -27,10 +27,10 @@ class ClaimRefusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The answer to a claim: granted, or the reason for the refusal and the decision that blocks it."""
+    """The answer to a claim. It is granted if `refusal` is None."""
 
     refusal: ClaimRefusal | None = None
-    held_by: Decision | None = None
+    held_by: Decision | None = None  # for REPEAT: the person's earlier decision
 
 
 def claim(
@@ -42,15 +42,16 @@ def claim(
     decisions: tuple[Decision, ...],
     now: datetime,
 ) -> Claim:
-    """Return whether the decision of a click may be sent, or the ClaimRefusal.
+    """Return whether the decision of a click may be sent to AWS.
 
-    - Each person has at most one live decision per step.
-    - There are never more live approvals than the step still needs.
-    - A reject waits until nothing else is live at its step; approvals there wait for it.
-    - A cancellation waits until nothing is live at any step; votes wait for it.
-    - Only one revocation is live.
+    - Each person has at most one vote per step, unless it had no effect.
+    - A step never has more live approvals than it still needs.
+    - A reject is refused while another vote at its step is live; approvals at that step are refused while it is live.
+    - A cancellation is refused while any decision is under way; votes are refused while it is under way.
+    - A revocation is refused while another revocation is under way.
 
-    A decision that AWS accepted but does not show yet counts as live.
+    An accepted decision that AWS does not show is under way for EFFECT_SPAN. For that long an accepted approval counts
+    towards the approvals that the step needs, and an accepted reject blocks the step.
     """
     if isinstance(action, Withdrawal):
         return _claim_withdrawal(person, withdrawal=action, step=step, request=request, decisions=decisions, now=now)
@@ -90,9 +91,9 @@ def _claim_withdrawal(
     decisions: tuple[Decision, ...],
     now: datetime,
 ) -> Claim:
-    """Return whether a revocation or cancellation is sent.
+    """Return whether a revocation or cancellation may be sent.
 
-    Unlike a vote, it may be tried again by the same person if AWS accepted it and did not show it within EFFECT_SPAN.
+    Unlike a vote, the same person may try it again if AWS accepted it and did not show it within EFFECT_SPAN.
     """
     active = tuple(each for each in decisions if under_way(each, request, now))
     same = tuple(each for each in active if each.verdict is withdrawal)
@@ -126,7 +127,10 @@ def is_blocked(verdict: Verdict, live: tuple[Decision, ...], *, missing: int) ->
 
 
 def _missing(request: AccessRequest, step: str, here: tuple[Decision, ...], now: datetime) -> int:
-    """Return how many more approvals may be sent. If AWS's count is unknown: one at a time."""
+    """Return how many more approvals may be sent.
+
+    If AWS's count is unknown, one at a time. While AWS does not show an accepted reject, none.
+    """
     level = request.level(step)
     hidden = [each for each in here if awaits_effect(each, request, now)]
     if any(each.verdict is Verdict.REJECT for each in hidden):
@@ -138,7 +142,7 @@ def _missing(request: AccessRequest, step: str, here: tuple[Decision, ...], now:
 
 
 def has_room(decision: Decision, level: Level, decisions: tuple[Decision, ...], now: datetime) -> bool:
-    """True if the level still needs this vote in addition to all votes that were sent but that AWS does not show.
+    """True if the level needs this vote even if AWS counts every vote that was sent and that it does not show.
 
     `level`: as just read from AWS.
     """
@@ -157,7 +161,7 @@ def _may_count_yet(decision: Decision, now: datetime) -> bool:
 def awaits_effect(decision: Decision, request: AccessRequest | None, now: datetime) -> bool:
     """True for a decision that AWS accepted but does not show so far: a signal may take effect with a delay.
 
-    Ends after EFFECT_SPAN: AWS has evidently not counted it, and another person must be able to decide.
+    False after EFFECT_SPAN: AWS has evidently not counted the decision, and another person must be able to decide.
     """
     return _accepted_recently(decision, now) and not _shows(request, decision)
 
@@ -172,11 +176,8 @@ def _shows(request: AccessRequest | None, decision: Decision) -> bool:
     """True once the decision can have no further effect: AWS shows it, or the request has moved past it."""
     if request is None:
         return False
-    if decision.verdict is Withdrawal.REVOKE:
-        return request.status.ended and request.status is not Status.APPROVED
-    return request.status.ended or (
-        isinstance(decision.verdict, Verdict) and _level_shows(request.level(decision.step), decision)
-    )
+    is_vote = isinstance(decision.verdict, Verdict)
+    return request.is_closed_to(decision.verdict) or (is_vote and _level_shows(request.level(decision.step), decision))
 
 
 def _level_shows(level: Level | None, decision: Decision) -> bool:
@@ -188,8 +189,8 @@ def _level_shows(level: Level | None, decision: Decision) -> bool:
 def voted_by(vote: Vote, decision: Decision) -> bool:
     """True if AWS recorded this vote for the decision's person.
 
-    AWS names the session of the role that sent the vote. A signal without a role is in the bot's own session, so
-    the comment identifies the person.
+    AWS names the session of the role that sent the vote. A signal without a role is sent in the bot's own session, so
+    its comment identifies the person.
     """
     if vote.verdict is not decision.verdict:
         return False

@@ -1,4 +1,4 @@
-"""The configuration that decisions depend on: channels, rules for people, AWS accounts. Pure and frozen.
+"""The configuration that decisions depend on: channels, identity rules, AWS accounts. Pure and frozen.
 
 bot.config.file parses node-access.toml into it; bot.service.current_configuration holds the active one.
 """
@@ -40,7 +40,7 @@ class Configuration:
         return self.channel(record.route.channel) if record.route else None
 
     def covers(self, key: RequestKey) -> bool:
-        """True for a request of a configured account and Region."""
+        """True for a request in a configured account and Region."""
         account = self._account(key.account)
         return account is not None and key.region in account.regions
 

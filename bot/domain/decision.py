@@ -1,4 +1,4 @@
-"""Owns the life of a decision: its states and the transitions between them. Who may decide: bot.domain.permission.
+"""The life of a decision: its states and the transitions between them. Who may decide: bot.domain.permission.
 
 A click becomes a decision by a claim on the row (bot.domain.claims):
 
@@ -97,7 +97,7 @@ class Decision:
     held_until: datetime  # before this moment, only the process that claimed the decision may continue it
     comment: str = ""
     conversation: str = ""
-    # whether the channel had a role to send it in, at the claim; otherwise the bot's own credentials are used
+    # whether a role was configured for the signal at the claim; if not, the bot's own credentials send it
     in_role: bool = False
     state: DecisionState = DecisionState.CLAIMED
     settled_at: datetime | None = None
@@ -115,7 +115,7 @@ class Decision:
         return self.clicked_at + DECISION_SPAN
 
     def hold_ended(self, now: datetime) -> bool:
-        """True once the process that works on it no longer holds it, so that another one may take it over."""
+        """True once the process that claimed the decision no longer holds it, so that another may take it over."""
         return self.state in {DecisionState.CLAIMED, DecisionState.SENT} and self.held_until <= now
 
     def after(

@@ -1,17 +1,20 @@
-"""Whether an unanswered signal took effect, judged from what AWS shows afterwards. It is never sent again."""
+"""Finds out whether an unanswered signal took effect, from the facts that AWS shows later. It is never sent again."""
 
 from datetime import datetime
 
 from bot.domain.claims import voted_by
 from bot.domain.decision import Decision, DecisionEvent, Outcome
 from bot.domain.record import Record
-from bot.domain.request import STATUS_AFTER, AccessRequest, Level, LevelState, Status, Verdict, Withdrawal
+from bot.domain.request import STATUS_AFTER, AccessRequest, Level, LevelState, Verdict, Withdrawal
 
 _REACHED = {Verdict.APPROVE: LevelState.APPROVED, Verdict.REJECT: LevelState.REJECTED}
 
 
 def settle_unknown(record: Record, decision: Decision, now: datetime) -> Decision:
-    """Settle an unknown decision once AWS shows its effect, or after its deadline. Until then, return it unchanged."""
+    """Settle an unknown decision once AWS shows its effect, or that it can have none, or after its deadline.
+
+    Until then, return it unchanged.
+    """
     if record.request and _had_effect(record.request, decision):
         return decision.after(DecisionEvent.SEEN, at=now)
     if record.request and _moved_past(record.request, decision):
@@ -36,10 +39,9 @@ def _counted(level: Level, decision: Decision, verdict: Verdict) -> bool:
 
 
 def _moved_past(request: AccessRequest, decision: Decision) -> bool:
-    if decision.verdict is Withdrawal.REVOKE:
-        return request.status.ended and request.status is not Status.APPROVED
-    if decision.verdict is Withdrawal.CANCEL:
-        return request.status.ended
+    closed = request.is_closed_to(decision.verdict)
+    if isinstance(decision.verdict, Withdrawal):
+        return closed
     level = request.level(decision.step)
-    passed = request.status.ended or bool(request.waiting and request.waiting.step != decision.step)
+    passed = closed or bool(request.waiting and request.waiting.step != decision.step)
     return passed and level is not None and level.votes is not None

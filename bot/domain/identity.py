@@ -1,6 +1,6 @@
 """Identities: people in Teams, principals in AWS, and when a principal is known to be a certain person.
 
-A session name identifies a person only where the caller of AssumeRole cannot choose it.
+A session name identifies a person only if the caller of AssumeRole cannot choose it.
 """
 
 import hashlib
@@ -39,27 +39,28 @@ class Person:
 
     @property
     def identifying_spellings(self) -> frozenset[str]:
-        """The spellings that this person could not choose.
+        """The ids and addresses that this person could not choose.
 
-        The mail address of a guest, or of a person of another tenant, is left out.
+        For guests, and for people with a UPN of another tenant (`#EXT#`), the mail address does not count. The address
+        in the home tenant never does.
         """
         from_elsewhere = self.guest or _home_address(self.upn) is not None
         return spellings_of(self.object_id, self.upn, None if from_elsewhere else self.mail, self.teams_id)
 
     @property
     def shown_name(self) -> str:
-        """The name to show."""
+        """The display name, else the UPN, else the object id."""
         return self.name or self.upn or self.object_id
 
     @property
     def session_name(self) -> str:
-        """The role session name under which AWS records this person's signal."""
+        """The name of the role session that signals this person's decision: the UPN if AWS allows it, else the id."""
         upn = self.upn or ""
         return upn if _SESSION_NAME.fullmatch(upn) else self.object_id
 
 
 def role_of_arn(arn: str) -> tuple[str, str] | None:
-    """Return account and name of the role in an ARN of a role or of a session; None for any other ARN."""
+    """Return account and case-folded name of the role in an ARN of a role or session; None for any other ARN."""
     found = _ASSUMED_ROLE.fullmatch(arn)
     if found:
         return found[1], found[2].casefold()  # IAM allows no two role names in an account that differ only in case
@@ -68,20 +69,20 @@ def role_of_arn(arn: str) -> tuple[str, str] | None:
 
 
 def assumed_role_arn(role: str, session: str) -> str:
-    """Return the session's ARN as CloudTrail shows it; a role's path is not part of it."""
+    """Return the ARN of a role's session as CloudTrail shows it, without the role's path."""
     partition, account, name = role.split(":")[1], role.split(":")[4], role.rsplit("/", 1)[-1]
     return f"arn:{partition}:sts::{account}:assumed-role/{name}/{session}"
 
 
 def _home_address(upn: str | None) -> str | None:
-    """Return `alice@example.org` for a guest's UPN in this tenant, `alice_example.org#EXT#@…`."""
+    """Return `alice@example.org` for a guest's UPN in this tenant, `alice_example.org#EXT#@…`; None for others."""
     home, mark, _ = (upn or "").casefold().partition("#ext#@")
     local, _, domain = home.rpartition("_")
     return f"{local}@{domain}" if mark and local and domain else None
 
 
 def spellings_of(*names: str | None) -> frozenset[str]:
-    """Return the names case-folded for comparison, without empty ones."""
+    """Return the names stripped and case-folded for comparison, without empty ones."""
     return frozenset(name.strip().casefold() for name in names if name and name.strip())
 
 
@@ -113,12 +114,12 @@ class Principal:
 
     @property
     def named_by_caller(self) -> bool:
-        """True for sessions and federated users of STS: the caller chooses the name, unless a trust policy pins it."""
+        """True for sessions and federated users of STS: the caller chooses the name unless a trust policy fixes it."""
         return bool(_MADE_BY_STS.match(self.text))
 
     @property
     def shown_name(self) -> str:
-        """The session name, or the last part of the ARN."""
+        """The session name, else the last part of the ARN, else the text itself."""
         return self.session or self.text.rsplit("/", 1)[-1]
 
 
@@ -129,7 +130,7 @@ class IdentityRules:
     trusted_roles: frozenset[str] = frozenset()
     people_domains: frozenset[str] = frozenset()  # case-folded
     allow_unidentified: bool = False
-    # whether a person's sessions carry their name as source identity, which role chaining keeps
+    # whether a person's sessions carry their session name as source identity, which role chaining keeps
     source_identity: bool = False
     external_id: str | None = None  # passed in every AssumeRole call
     session_tags: bool = False  # whether a person's sessions carry PERSON_TAG
@@ -148,7 +149,7 @@ class IdentityRules:
         return role.startswith(SSO_ROLE_PREFIX) or role in self.trusted_roles
 
     def person_of(self, principal: Principal) -> str | None:
-        """Return the [people] entry of this principal. Names that the caller chose have none."""
+        """Return the [people] entry of this principal, or None. Entries for names that a caller chose are ignored."""
         if principal.named_by_caller and not self.trusts(principal):
             return None
         return (self.people or {}).get(principal.text)
@@ -164,7 +165,7 @@ class Directory:
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Who made a request: the principal, its known names and addresses, and, if identified, the person."""
+    """Who made a request: the principal, the names, ids and addresses known for it, and the Teams user if known."""
 
     principal: Principal
     identified: bool
@@ -174,7 +175,7 @@ class Requester:
     rules: str = ""  # IdentityRules.mark of the rules that were applied
 
     def is_person(self, person: Person) -> bool:
-        """True if the requester may be this person: they share any id or address. Used to refuse."""
+        """True if the requester may be this person, because they share any id or address. Used to refuse."""
         return bool(self.spellings & person.spellings)
 
     def is_identified_as(self, person: Person) -> bool:
@@ -214,7 +215,7 @@ class Requester:
 
 
 def requester_names(text: str, rules: IdentityRules) -> tuple[str, ...]:
-    """Return the addresses and ids to look this requester up in a directory, a [people] entry first."""
+    """Return the addresses and ids by which a directory may know this requester, that of a [people] entry first."""
     principal = Principal.parse(text)
     session = principal.session if rules.trusts(principal) else None
     names = (rules.person_of(principal), session)
@@ -239,8 +240,9 @@ def _is_address(name: str) -> bool:
 def identify_requester(text: str, rules: IdentityRules, directory: Directory) -> Requester:
     """Return who the requester is.
 
-    Identified by a [people] entry, by an Identity Center record with an address, or by a trusted session name that
-    equals (whole, case-folded) UPN or mail of exactly one known person or is in one of `people_domains`.
+    These identify a requester: a [people] entry; an Identity Center record with an address; a name in that record or
+    of a trusted session that equals (whole, case-folded) an id or address of exactly one known person, or that is an
+    address in one of `people_domains`. Names that match several people identify no one.
     """
     principal = Principal.parse(text)
     record = _record_names(text, rules, directory)

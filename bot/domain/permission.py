@@ -1,17 +1,17 @@
 """The rules on the person and the request: who may decide, revoke and cancel, and which requests can be decided.
 
-The policy, in the order in which it is checked. Default deny: a rule returns a Refusal, or None if it has no objection.
+The rules are checked in this order. Default deny: each returns a Refusal, or None if it has no objection.
 
-- Approve, reject, revoke (`may_decide`): the request is no replica; the channel is not paused; the person is one of the
-  channel's approvers at this step; the person is not the requester; the requester is identified (unless the setting
+- Approve, reject, revoke (`may_decide`): the request is not a replica; the channel is not paused; the person is one of
+  the channel's approvers at this step; the person is not the requester; the requester is identified (unless the setting
   allows unidentified ones) and provably another person; the request waits for a decision (for Revoke: access was
   granted at this step); AWS is not certain to refuse the role; a required comment is not empty.
-- Cancel (`may_cancel`): the request is no replica; the person belongs to the tenant and is the identified Teams user
-  who made the request; the click names no step; the account has a cancel_role; the request waits.
+- Cancel (`may_cancel`): the request is not a replica; the person belongs to the tenant and is the identified Teams user
+  who made the request; the click has no step; the account has a cancel_role; the request waits.
 
-Not here: the place of the click (bot.service.clicks.locator); whether the request is routed, and its requester
-identified under the present file (bot.service.clicks.permission_check, which also reads the rosters); whose click
-proceeds (bot.domain.claims); AWS's last word (bot.service.clicks.state_check).
+Other modules check the rest: the conversation of the click (bot.service.clicks.locator); whether the request is routed,
+and its requester identified, under the current configuration (bot.service.clicks.permission_check, which also reads the
+rosters); which of several clicks is sent (bot.domain.claims); the state in AWS (bot.service.clicks.state_check).
 """
 
 from collections.abc import Iterable
@@ -27,10 +27,10 @@ from bot.text.invisible import is_visible
 
 
 class Refusal(StrEnum):
-    """Why a click is refused. Every locale has words for each: `notice.<code>`."""
+    """Why a click is refused. Every locale has a text for each code: `notice.<code>`."""
 
     NOT_HERE = "not_here"  # the card does not belong to this conversation
-    FOREIGN = "foreign"  # a guest, or a person of another tenant
+    FOREIGN = "foreign"  # a guest, a person of another tenant, or a click without a person's id or tenant
     PAUSED = "paused"  # the channel has decide = false
     RECONFIGURED = "reconfigured"  # the requester was identified by rules that have changed since
     NOBODY = "nobody"  # the channel lists no approvers
@@ -42,7 +42,7 @@ class Refusal(StrEnum):
     OTHER_ROLE = "other_role"  # the policy lists other roles than the channel's approver_role
     COMMENT_REQUIRED = "comment_required"
     NOT_ROUTED = "not_routed"  # this channel does not decide the request now; PermissionCheck.refusal has the causes
-    NOT_COMPARABLE = "not_comparable"  # nothing known proves that the clicker is not the requester
+    NOT_COMPARABLE = "not_comparable"  # no known id or address proves that the clicker is not the requester
     UNREADABLE = "unreadable"  # it is unknown whether AWS waits for a decision
     REPLICA = "replica"  # a copy in the delegated administrator account
     OTHER_STEP = "other_step"  # the button's step differs from the one that the bot puts on a card
@@ -53,7 +53,7 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Whether the person is in the roster. `member` is None if it could not be read."""
+    """Whether the person is in the channel's roster. `member` is None if the roster could not be read."""
 
     member: bool | None
 
@@ -73,7 +73,7 @@ def may_decide(
 ) -> Refusal | None:
     """Return why this person may not decide at this step; None if they may.
 
-    Approvers of the step that settled a request may also revoke the access it granted.
+    Approvers of the step that settled a request may also revoke the access.
     """
     if request.replica_of:
         return Refusal.REPLICA
@@ -106,7 +106,7 @@ def _refused_by_aws(level: Level | None, role: str | None) -> Refusal | None:
 
 
 def _unfit(request: AccessRequest, action: Action, step: str) -> Refusal | None:
-    """Return why no approver may do this in the request's current state; None if an approver may."""
+    """Return why no approver may take this action in the request's current state; None if approvers may."""
     match action:
         case Withdrawal.CANCEL:
             return Refusal.NOT_REQUESTER  # a click never reaches this line: `may_cancel` decides
@@ -169,10 +169,10 @@ def can_be_decided(request: AccessRequest) -> bool:
 def _refused_as_approver(
     person: Person, approvers: Iterable[str], membership: Membership, tenant_id: str
 ) -> Refusal | None:
-    """Return why the person is no approver.
+    """Return why the person is not an approver; None if they are.
 
-    In this order: nobody is listed; an id or a tenant is missing; a guest, or a person of another tenant, who is not
-    listed by object id; the roster could not be read; the person is not listed.
+    The reasons, in this order: the list is empty; an id or a tenant is missing; a guest, or a person of another tenant,
+    is not listed by object id; the roster is needed but could not be read; the person is not listed.
     """
     listed = frozenset(each.casefold() for each in approvers)
     if not listed:

@@ -1,4 +1,4 @@
-"""The row: everything the program stores about one request. It is state and outbox in one.
+"""The row: everything the program stores about one request, both its state and the messages to deliver.
 
 Changes are pure functions from row to row. The store applies them again if another process wrote in between.
 """
@@ -40,7 +40,7 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """One thing delivered to Teams. `name` is its key: `card:…`, `note:…`, `dm:approved`."""
+    """One message in Teams and the state of its delivery. `name` is its key: `card:…`, `note:…`, `dm:approved`."""
 
     name: str
     kind: SurfaceKind
@@ -50,15 +50,15 @@ class Surface:
     digest: str | None = None  # digest of the delivered content; if it differs, an update is due
     attempts: int = 0  # posts that were started
     reposts: int = 0  # how often it was posted again because a person deleted it
-    unconfirmed_posts: int = 0  # including the post in progress; Teams may have as many copies that are not in the row
+    unconfirmed_posts: int = 0  # posts without a known result; Teams may have that many copies that the row lacks
     problem: str | None = None  # code of Teams' refusal; it is permanent only if `delivery` is IMPOSSIBLE
     failures: int = 0  # consecutive, of any kind; sets the pause before the next attempt
-    refusals: int = 0  # those of `failures` that Teams refused; outages and throttling say nothing about the recipient
+    refusals: int = 0  # how many of `failures` were refusals by Teams, not outages or throttling
     retry_at: datetime | None = None  # the time before which there is no attempt
 
     @property
     def decision_id(self) -> str | None:
-        """The id of the decision in a message's name, if any: `note:<id>`, `note:<id>:shown`, `dm:<id>`."""
+        """The second part of a message's name. It is a decision's id in `note:<id>`, `note:<id>:shown`, `dm:<id>`."""
         return None if self.kind is SurfaceKind.CARD else self.name.split(":")[1]
 
     def with_post_confirmed(self) -> "Surface":
@@ -87,7 +87,7 @@ class Record:
     observed_from: int = -1  # the row's version at that moment: clocks of several machines cannot order reads
     reconcile_failures: int = 0  # consecutive; sets the pause before the next reconcile
     missing_since: datetime | None = None  # since when AWS reports that the OpsItem does not exist
-    conflicting_policies: tuple[str, ...] = ()  # named by the event of a failed request, and nowhere else
+    conflicting_policies: tuple[str, ...] = ()  # those that the event of a failed request named
     route: Route | None = None
     decisions: tuple[Decision, ...] = ()
     surfaces: tuple[Surface, ...] = ()
@@ -95,22 +95,22 @@ class Record:
     requeue_at: datetime | None = None
 
     def decision(self, decision_id: str) -> Decision | None:
-        """Return the decision with this id."""
+        """Return the decision with this id, or None."""
         return next((decision for decision in self.decisions if decision.id == decision_id), None)
 
     def surface(self, name: str) -> Surface | None:
-        """Return the surface with this name."""
+        """Return the surface with this name, or None."""
         return next((surface for surface in self.surfaces if surface.name == name), None)
 
     @property
     def cards(self) -> tuple[Surface, ...]:
-        """The surfaces of the request's cards, in every channel."""
+        """The surfaces of the request's cards and their copies, in every channel."""
         return tuple(surface for surface in self.surfaces if surface.kind is SurfaceKind.CARD)
 
     def with_decision(self, decision: Decision) -> "Record":
         """Add a decision, or replace its earlier version.
 
-        Drops the oldest decisions without effect, and the surfaces of their notes.
+        Of the earlier decisions without effect only the newest UNDONE_KEPT are kept, with the messages about them.
         """
         if not decision.state.live and not decision.settled_in:
             decision = replace(decision, settled_in=self.version + 1)
@@ -168,7 +168,7 @@ class Record:
         return replace(self, lease=Lease(owner, until), requeue_at=due)
 
     def renewed_by(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":
-        """Renew the lease; None if it is no longer ours, even if it is free: another process may have had it."""
+        """Renew the owner's lease; None if the owner lost it. Another process may have had a lease that is free now."""
         return self.leased_to(owner, now=now, span=span) if self.leased_by(owner) else None
 
     def leased_by(self, owner: str) -> bool:
@@ -181,7 +181,7 @@ class Record:
         return self.lease is not None and self.requeue_at == self.lease.until
 
     def released_by(self, owner: str) -> "Record":
-        """Give the lease back if it is still ours, and remove the due time that was set for its end."""
+        """Give the lease back if the owner still has it, and remove the due time that was set for its end."""
         if not self.leased_by(owner):
             return self
         due = None if self.only_due_for_lease else self.requeue_at
@@ -244,7 +244,7 @@ class Record:
         return tuple(decision for decision in self.decisions if decision.state.live)
 
     def confirmed(self, step: str, verdict: Verdict) -> tuple[Decision, ...]:
-        """Decisions at a step that AWS accepted from us."""
+        """Return the decisions at a step with this verdict that AWS accepted."""
         return tuple(
             decision
             for decision in self.decisions

@@ -1,6 +1,7 @@
 """The facts of an access request as AWS reports them, in this program's types.
 
-Everything that AWS may leave out is optional: None means "could not be read", an empty value means "read, and empty".
+A field that may be None is None if AWS gave no value or it could not be read. An empty tuple in `Level.approvers`,
+`Level.votes` or `Node.tags` means that it was read, and is empty.
 """
 
 import re
@@ -22,7 +23,7 @@ class InvalidRequestKey(ValueError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class RequestKey:
-    """Where a request lives: account, Region and OpsItem id. As text `111122223333/ap-northeast-1/oi-0123456789ab`."""
+    """The key of a request: account, Region, OpsItem id. As text: `111122223333/ap-northeast-1/oi-0123456789ab`."""
 
     account: str
     region: str
@@ -30,7 +31,7 @@ class RequestKey:
 
     @classmethod
     def parse(cls, text: object) -> "RequestKey":
-        """Read `account/region/oi-…`; raise InvalidRequestKey for anything else."""
+        """Parse `account/region/oi-…`; raise InvalidRequestKey for anything else."""
         found = _KEY.fullmatch(text) if isinstance(text, str) else None
         if not found:
             raise InvalidRequestKey
@@ -120,7 +121,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One approval step (`aws:approve`), in the order of the policy."""
+    """One approval step (`aws:approve`) of the automation execution."""
 
     step: str
     state: LevelState = LevelState.NOT_STARTED
@@ -133,7 +134,7 @@ class Level:
 
     @property
     def deadline(self) -> datetime | None:
-        """When this step times out in AWS."""
+        """When this step times out in AWS; None if that is unknown."""
         return self.started_at + self.timeout if self.started_at and self.timeout else None
 
     @property
@@ -159,7 +160,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """The approval's automation execution at one moment: the state check reads it right before a signal."""
+    """The automation execution of a request at one moment. The state check reads it right before a signal."""
 
     id: str
     status: Status
@@ -174,9 +175,9 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Granted access at one moment, from the OpsItem: the state check reads it right before a revocation.
+    """The state of granted access at one moment. The state check reads it right before a revocation.
 
-    The automation execution has ended by then and may not show a revocation.
+    It comes from the OpsItem: the automation execution has ended by then and may not show a revocation.
     """
 
     status: Status
@@ -200,9 +201,9 @@ class AccessRequest:
     access_from: datetime | None = None
     access_until: datetime | None = None
     execution_id: str | None = None
-    levels: tuple[Level, ...] = ()
+    levels: tuple[Level, ...] = ()  # in the order of the policy
     auto_approved: bool = False
-    replica_of: RequestKey | None = None  # a copy in the delegated administrator account; never signalled
+    replica_of: RequestKey | None = None  # the original, for a copy in the delegated administrator account
     conflicting_policies: tuple[str, ...] = ()
     complete: bool = True  # False: something could not be read; a later read completes it
 
@@ -221,15 +222,19 @@ class AccessRequest:
 
     @property
     def deadline(self) -> datetime | None:
-        """When the request times out if it is not decided."""
+        """When the request times out if it is not decided; None if it does not wait, or the time is unknown."""
         return self.waiting.deadline if self.waiting else None
 
+    def is_closed_to(self, action: Action) -> bool:
+        """True once the action can no longer change the request: it ended, for Revoke otherwise than approved."""
+        return self.status.ended and not (action is Withdrawal.REVOKE and self.status is Status.APPROVED)
+
     def level(self, step: str) -> Level | None:
-        """Return the level of this step."""
+        """Return the level with this step name, or None."""
         return next((level for level in self.levels if level.step == step), None)
 
     def completed_from(self, earlier: "AccessRequest | None") -> "AccessRequest":
-        """Fill what could not be read this time with what an earlier read returned."""
+        """Return the request with each fact that could not be read now taken from an earlier read."""
         if earlier is None:
             return self
         kept = {name: getattr(earlier, name) for name in _KEPT if getattr(self, name) in (None, "", ())}

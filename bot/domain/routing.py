@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bot.domain.request import AccessRequest, Verdict
 
 DEFAULT_TAGS = ("Environment", "Owner", "Team", "Service")  # shown where present unless show_tags says otherwise
-MEMBERS = "members"
+MEMBERS = "members"  # the entry of `approvers` for every member of the channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The conditions for the requests of a channel. An empty field matches everything."""
+    """The conditions that a request must meet for a channel. An empty field matches every request."""
 
     accounts: frozenset[str] = frozenset()
     regions: frozenset[str] = frozenset()
@@ -84,7 +84,7 @@ class Channel:
     levels: tuple[LevelRule, ...] = ()
 
     def approvers_at(self, step: str) -> tuple[str, ...]:
-        """Return who may decide at this step."""
+        """Return the approvers of this step: those of its own rule, else the channel's."""
         rule = self._rule(step)
         return rule.approvers if rule else self.approvers
 
@@ -100,7 +100,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request's card is posted. Until `settled` it is the fallback channel's card without buttons."""
+    """The channel of a request's card. Until `settled`, it is the fallback channel, and the card has no buttons."""
 
     channel: str
     conversation: str
@@ -108,9 +108,9 @@ class Route:
 
 
 def route(request: AccessRequest, channels: Sequence[Channel]) -> Route:
-    """Return the first channel that matches, else the fallback.
+    """Return the route to the first channel that matches, else to the fallback channel.
 
-    While a channel's match depends on facts that could not be read so far, the fallback takes the request unsettled.
+    If a match depends on facts that could not be read so far, the route leads to the fallback channel and is unsettled.
     """
     for channel in channels:
         matches = channel.match.matches(request) if channel.match else False

@@ -1,7 +1,8 @@
-"""Turns views into adaptive cards: the template of a view, filled with the words of a locale and the times of a zone.
+"""Turns views into adaptive cards: the template of a view, filled in the language and time zone of a channel.
 
-Start with `render.py`: `presentation` says how each view is shown. `cards.py` and `messages.py` fill the templates of
-`cards/`, `template.py` binds them, `i18n.py` has words and dates. It must not know AWS, Teams or stored rows.
+Start with `render.py`: `presentation` returns how each view is shown. `cards.py` and `messages.py` make the data for
+the templates in `cards/`, `template.py` binds a template to its data, `i18n.py` has words and dates. This package must
+not know AWS, Teams or stored rows.
 """
 
 from bot.rendering.render import render, summary

@@ -1,4 +1,4 @@
-"""The data of the templates `request` and `decided`: the card of one request."""
+"""Makes the data for the templates `request` and `decided`: the card of one request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,11 +32,11 @@ _DONE: Final = frozenset(
 )  # notices about a decision that AWS accepted
 _EXPLAINED: Final = frozenset(
     {Banner.TIMED_OUT, Banner.CANCELLED, Banner.REVOKED, Banner.FAILED, Banner.GONE, Banner.UNKNOWN}
-)
+)  # banners with an explanation below them
 
 
 def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None) -> Data:
-    """Return the data for both templates."""
+    """Return the data for the template `request` or `decided`."""
     return {
         "words": formatter.say.group("card"),
         "notice": notice_data(notice, formatter, view),
@@ -61,7 +61,7 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
 def notice_data(
     notice: Notice | None, formatter: CardFormatter, card: CardView | DirectView | None = None
 ) -> list[Data]:
-    """Return the line for the person who clicked, or none. It does not repeat what the card below it shows."""
+    """Return the notice for the person who clicked, or []. It does not repeat a decision that the card lists."""
     formatter = formatter.to_reader
     if notice is None:
         return []
@@ -104,7 +104,7 @@ def _asks(view: CardView, formatter: CardFormatter) -> Runs:
 
 
 def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
-    """Return the lines in the banner below its one word."""
+    """Return the lines below the heading in the banner."""
     beside = view.requested_at
     details: list[Runs] = []
     if view.applying and view.applying.who:
@@ -120,7 +120,7 @@ def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
 
 
 def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
-    """Return the lines on anything that prevents a decision, or that approvers must consider."""
+    """Return the lines about conditions that prevent a decision or that approvers must consider."""
     alerts = formatter.conflict(view.conflicting_policies)
     principal = formatter.short(view.requester_principal)  # without marks for wrapping: admins copy it into [people]
     if view.no_buttons:
@@ -185,7 +185,7 @@ def _approvals(given: int, required: int, by: tuple[str, ...], formatter: CardFo
 
 
 def _form(view: CardView, formatter: CardFormatter, notice: Notice | None) -> list[Data]:
-    """Return the comment field and the buttons, or nothing."""
+    """Return the data of the comment field and the buttons; [] for a card without buttons."""
     if not view.buttons:
         return []
     label = formatter.say.text(f"card.comment_label{_required(view.comment_required)}")
@@ -201,7 +201,7 @@ def _required(verdicts: tuple[Verdict, ...]) -> str:
 
 
 def _people(view: CardView, formatter: CardFormatter) -> Data:
-    """Return the lines that name people. In mentions, and nowhere else, a name from outside is in a TextBlock.
+    """Return the lines that name people. Mentions are the only names from outside that are in a TextBlock.
 
     https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format#mention-support
     """

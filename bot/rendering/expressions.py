@@ -12,15 +12,15 @@ from typing import Final, NamedTuple
 
 
 class TemplateError(ValueError):
-    """The template contains anything that the binder does not support. Raised when it is loaded."""
+    """The template contains something that the binder does not support. Raised when the template is loaded."""
 
 
 class BindError(ValueError):
-    """The data lacks a value that the template asks for."""
+    """The data lacks a value that the template uses, or the value has the wrong type."""
 
 
 class Scope(NamedTuple):
-    """Where names are looked up: the current data, all data, and the position in a repetition."""
+    """The data that an expression can read: the current data, all data, and the position in a repetition."""
 
     data: object
     root: object
@@ -50,7 +50,7 @@ _ORDERED: Final[dict[str, Callable[..., bool]]] = {
 
 @dataclass(slots=True)
 class Reader:
-    """Reads one expression out of a longer text, from `position` on."""
+    """Parses one expression in a longer text, from `position` on."""
 
     source: str
     position: int
@@ -58,7 +58,10 @@ class Reader:
     word: str = field(default="", init=False)
 
     def expression(self) -> Expression:
-        """Read up to and including the closing brace. A constant alone is refused: write it without `${}`."""
+        """Parse up to and including the closing brace; raise TemplateError for unsupported syntax.
+
+        A constant alone is refused, because it needs no `${}`.
+        """
         self._next()
         read = self._comparison()
         if isinstance(read, _Constant):

@@ -1,6 +1,6 @@
-"""Puts facts into the shapes that the templates repeat: runs, rows, lines and quotes, within limits of length.
+"""Puts facts into the shapes that several templates use: runs, rows, lines and quotes, within limits of length.
 
-It must not know which card it writes for.
+It must not know the card that its output is for.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ Runs = list[Run]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits on the characters of each text from outside, and on the number of items of each kind."""
+    """Limits on the characters of each text from outside, and on the number of items of each list."""
 
     name: int  # nodes, people, policies
     prose: int  # reason, comments
@@ -35,7 +35,7 @@ LIMITS: Final = (
     Limits(name=128, prose=512, tag=256, tags=20, decisions=25, many=50),
     Limits(name=80, prose=256, tag=80, tags=12, decisions=5, many=20),
     Limits(name=40, prose=256, tag=24, tags=10, decisions=1, many=10),
-    # fits even with the characters that need the most bytes
+    # makes every card small enough, even with the characters that need the most bytes
     Limits(name=20, prose=80, tag=8, tags=2, decisions=1, many=2),
 )
 
@@ -58,7 +58,7 @@ class CardFormatter:
         return wrappable(self.short(text))
 
     def short(self, text: str) -> str:
-        """Return a name from outside on one line, without marks for wrapping. Invisible names get a visible mark."""
+        """Return a name from outside on one line, without marks for wrapping. Invisible names become a visible mark."""
         return one_line(text, self.limits.name) or (UNSHOWABLE if text else "")
 
     def runs(self, key: str, /, **names: str) -> Runs:
@@ -66,12 +66,12 @@ class CardFormatter:
         return self.say.runs(key, **{place: self.name(value) for place, value in names.items()})
 
     def coded(self, group: str, code: str | None, *, otherwise: str) -> Runs:
-        """Return the words of a code, or those of `otherwise` for a code without words."""
+        """Return the text for a code in a group of words; for a code without words, the text for `otherwise`."""
         key = f"{group}.{code}"
         return self.runs(key if self.say.has(key) else f"{group}.{otherwise}")
 
     def conflict(self, policies: Sequence[str]) -> list[Data]:
-        """Return the line on conflicting policies, or nothing."""
+        """Return the line on conflicting policies; [] if there are none."""
         names = self.names(policies)
         return [{"runs": self.say.runs("card_line.conflict", policies=names)}] if names else []
 
@@ -84,15 +84,15 @@ class CardFormatter:
         return [self.row(label, plain(self.name(value)))] if value else []
 
     def moment_row(self, label: str, at: datetime | None, *, beside: datetime | None = None) -> list[Data]:
-        """Return a row of one moment, or none."""
+        """Return a row with one moment; no row if it is unknown."""
         return [self.row(label, plain(self.say.moment(at, beside=beside)))] if at else []
 
     def duration_row(self, label: str, span: timedelta | None) -> list[Data]:
-        """Return a row of one duration, or none."""
+        """Return a row with one duration; no row if it is unknown."""
         return [self.row(label, plain(self.say.duration(span)))] if span else []
 
     def expiry_row(self, deadline: datetime | None, requested_at: datetime | None) -> list[Data]:
-        """Return the row of a request's expiry: the moment, and the span since the request was made."""
+        """Return the row of a request's expiry: the moment, and the span from the request to it, if both are known."""
         if deadline is None or requested_at is None or deadline <= requested_at:
             return self.moment_row("lapses", deadline)
         at = self.say.moment(deadline, beside=requested_at)
@@ -100,7 +100,7 @@ class CardFormatter:
         return [self.row("lapses", self.say.runs("value.lapses_span", at=at, span=span))]
 
     def tag_row(self, tags: Sequence[tuple[str, str]]) -> list[Data]:
-        """Return the row of tags, with a line for each, or no row."""
+        """Return a row with a line for each tag, and "…" if tags were left out; no row without tags."""
         shown = [self._tag(key, value) for key, value in tags[: self.limits.tags]]
         if len(tags) > len(shown):
             shown.append(plain("…"))
@@ -111,11 +111,11 @@ class CardFormatter:
         return plain(wrappable(self.say.text("value.tag", name=name, value=content)))
 
     def reason(self, text: str) -> list[Data]:
-        """Return the reason as a block of lines, or no block."""
+        """Return the reason as a block of lines; no block for an empty reason."""
         return self._block(text)
 
     def comment(self, text: str | None) -> list[Data]:
-        """Return a comment as a block of lines in quotation marks, or no block."""
+        """Return a comment as a block of lines in quotation marks; no block without a comment."""
         return self._block(text or "", self.say.text("value.quote_opens"), self.say.text("value.quote_ends"))
 
     def _block(self, text: str, opens: str = "", ends: str = "") -> list[Data]:
@@ -148,15 +148,15 @@ class CardFormatter:
         return [*self.runs(f"decision.{action}_pressed", who=who), *self.apart(at, beside=beside)]
 
     def apart(self, at: datetime | None, *, beside: datetime | None = None) -> Runs:
-        """Return a moment that follows a phrase, or nothing."""
+        """Return a moment as it follows a phrase; [] if it is unknown."""
         return self.say.runs("value.moment_apart", at=self.say.moment(at, beside=beside)) if at else []
 
     def latest(self, decisions: Sequence[DecisionLine], *, beside: datetime | None) -> list[Data]:
-        """Return the latest decisions, oldest first."""
+        """Return the latest decisions, oldest first, as many as the limits allow."""
         return [self.decision(line, beside=beside) for line in decisions[-self.limits.decisions :]]
 
     def names(self, texts: Sequence[str]) -> str:
-        """Return several names as one text."""
+        """Return several names as one text, within the limits."""
         named = [self.short(text) for text in texts[: self.limits.many]]
         return wrappable(cut(self.say.text("card_line.name_separator").join(named), 4 * self.limits.name))
 
@@ -167,6 +167,6 @@ def plain(text: str, *, font: str = "Default") -> Runs:
 
 
 def rounded(span: timedelta) -> timedelta:
-    """Round a span: days to hours, shorter ones to minutes."""
+    """Round a span to hours if it is a day or more, else to minutes; at least one minute."""
     unit = timedelta(hours=1) if span >= timedelta(days=1) else timedelta(minutes=1)
     return max(unit, round(span / unit) * unit)

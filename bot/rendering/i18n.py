@@ -1,7 +1,7 @@
 """Words, dates and durations per locale. Words come from cards/locales/*.json, the rest from CLDR (Babel).
 
-A phrase is plain text with named places: `{who}`, `{who:strong}` (emphasised) or `{call:code}` (to be copied). It must
-not know which cards there are, nor the present time: a view carries the times that its card shows.
+A phrase is plain text with placeholders: `{who}`, `{who:strong}` (emphasised) or `{call:code}` (to be copied). This
+module must not know the cards or the present time: a view has the times that its card shows.
 """
 
 import json
@@ -21,11 +21,11 @@ LOCALES: Final = ("en", "ja")
 
 
 class WordsError(LookupError):
-    """A phrase is missing, is not well-formed, or lacks a value for one of its places."""
+    """A locale or phrase is missing, a phrase is not well-formed, or a placeholder has no value."""
 
 
 class Run(TypedDict):
-    """A piece of a phrase, in the shape of an Adaptive Cards TextRun. Text from outside may be shown only in these."""
+    """A piece of a phrase, in the shape of an Adaptive Cards TextRun. Only mentions show outside text elsewhere."""
 
     text: str
     weight: str  # "Default" or "Bolder"
@@ -34,7 +34,7 @@ class Run(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Fixed text, or a place to be filled."""
+    """Fixed text, or the name of a placeholder."""
 
     text: str
     place: bool = False
@@ -42,7 +42,7 @@ class Piece:
     font: str = "Default"
 
     def filled(self, values: Mapping[str, str]) -> str:
-        """Return the text, or the value of the place."""
+        """Return the fixed text, or the placeholder's value; raise WordsError if it has none."""
         if not self.place:
             return self.text
         try:
@@ -83,7 +83,7 @@ class Words:
     groups: Mapping[str, Mapping[str, str]]
 
     def phrase(self, key: str) -> Phrase:
-        """Return a phrase; raise WordsError where there is none."""
+        """Return a phrase; raise WordsError for an unknown key."""
         try:
             return self.phrases[key]
         except KeyError:
@@ -92,7 +92,7 @@ class Words:
 
 @cache
 def words(locale: str) -> Words:
-    """Load the phrases of a locale, once."""
+    """Load the phrases of a locale once; raise WordsError for an unknown locale."""
     if locale not in LOCALES:
         raise WordsError(f"no locale {locale}")
     groups = json.loads((files("cards") / "locales" / f"{locale}.json").read_text("utf-8"))
@@ -102,7 +102,7 @@ def words(locale: str) -> Words:
 
 @dataclass(frozen=True, slots=True)
 class Localizer:
-    """Says things in one locale and time zone."""
+    """Returns texts, moments and durations in one locale and time zone."""
 
     locale: str
     timezone: str
@@ -112,22 +112,22 @@ class Localizer:
         return key in words(self.locale).phrases
 
     def text(self, key: str, /, **values: str) -> str:
-        """Return the words of `group.name` with its places filled; raise WordsError for a missing one."""
+        """Return the phrase `group.name` with its placeholders filled; raise WordsError if it or a value is missing."""
         return "".join([piece.filled(values) for piece in words(self.locale).phrase(key)])
 
     def runs(self, key: str, /, **values: str) -> list[Run]:
-        """Return the words as TextRuns, with a run for each emphasized place."""
+        """Return a phrase as TextRuns: one for each fixed text and each placeholder."""
         pieces = words(self.locale).phrase(key)
         return [Run(text=piece.filled(values), weight=piece.weight, font=piece.font) for piece in pieces]
 
     def group(self, name: str) -> Mapping[str, str]:
-        """Return a group's words by name, for the fixed words of a template. They have no places."""
+        """Return a group's phrases by name, for the fixed words of a template. They have no placeholders."""
         return words(self.locale).groups[name]
 
     def moment(self, at: datetime, *, beside: datetime | None = None) -> str:
         """Return day and time, such as "Mon, Nov 30, 14:19 JST".
 
-        The year is left out where `beside`, a moment shown with its year on the same card, is of the same year.
+        `beside`: a moment that the same card shows with its year. If both are in the same year, the year is left out.
         """
         return _moment(self.locale, self.timezone, at, beside)
 
@@ -148,7 +148,7 @@ def _moment(locale: str, timezone: str, at: datetime, beside: datetime | None) -
 
 
 def _zone_name(local: datetime) -> str:
-    """Return JST, CET and so on. The tz database calls zones without a name +03; this returns UTC+03."""
+    """Return JST, CET and so on. A zone that the tz database names only by its offset, +03, becomes UTC+03:00."""
     name = local.tzname() or ""
     return f"UTC{local.isoformat()[-6:]}" if name[:1] in {"+", "-"} else name
 

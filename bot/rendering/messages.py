@@ -1,4 +1,4 @@
-"""The data of every template except the request's card, which is bot.rendering.cards."""
+"""Makes the data for every template except `request` and `decided`, which bot.rendering.cards fills."""
 
 from typing import Final
 
@@ -82,7 +82,7 @@ def note_data(view: NoteView, formatter: CardFormatter) -> Data:
 
 
 def note_sentence(view: NoteView, formatter: CardFormatter) -> Runs:
-    """Return the first sentence of a note; the notification shows the same."""
+    """Return the first sentence of a note. Its notification shows the same sentence."""
     if view.kind is NoteKind.OUTSIDE:
         return _outside_sentence(view, formatter)
     who = view.who or formatter.say.text("note.somebody")
@@ -96,7 +96,7 @@ def _outside_sentence(view: NoteView, formatter: CardFormatter) -> Runs:
 
 
 def _note_detail(view: NoteView, formatter: CardFormatter) -> list[Runs]:
-    """Return the detail's code in words, or nothing."""
+    """Return the text for the detail's code; [] for a note that shows no detail."""
     match view.kind:
         case NoteKind.DIRECT_IMPOSSIBLE:
             return [formatter.coded("direct_problem", view.detail, otherwise="other")]
@@ -155,7 +155,7 @@ def _request_line(line: RequestLine, formatter: CardFormatter) -> Data:
 
 
 def _state(line: RequestLine, formatter: CardFormatter) -> list[Runs]:
-    """Return the state of a listed request; nothing if it waits, as most of them do."""
+    """Return the state of a listed request; [] if it waits."""
     return [] if line.banner is Banner.WAITING else [formatter.runs(f"banner.{line.banner}")]
 
 
@@ -181,7 +181,7 @@ def lone_notice_data(notice: Notice, formatter: CardFormatter) -> Data:
 
 
 def message_runs(view: MessageView, formatter: CardFormatter) -> Runs:
-    """Return the words of a short answer; the notification shows the same."""
+    """Return the text of a short answer. Its notification shows the same text."""
     key = f"message.{view.code}"
     if view.detail:
         return formatter.runs(key, detail=view.detail)
@@ -189,5 +189,5 @@ def message_runs(view: MessageView, formatter: CardFormatter) -> Runs:
 
 
 def setup_data(view: SetupView, formatter: CardFormatter) -> Data:
-    """Return the data for the template `setup`. Each line is its own block, so that it is copied as a line."""
+    """Return the data for the template `setup`. Each line is a separate block, so that copied text keeps its lines."""
     return {"words": formatter.say.group("setup"), "lines": view.toml.strip("\n").split("\n")[:_TOML_LINES]}

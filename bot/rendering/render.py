@@ -1,6 +1,6 @@
 """Makes the adaptive card of a view: picks the template, binds it, and keeps the card small enough for Teams.
 
-Start with `render`; `presentation` is the one table of views and templates. Pure, but it loads templates once.
+Start with `render`; `presentation` is the one table of views and templates. Pure, but it reads each template file once.
 """
 
 import json
@@ -31,10 +31,11 @@ def render(
     reader: str | None = None,
     brief: bool = False,
 ) -> Card:
-    """Return the adaptive card (JSON) of a view, with a notice line for the person who clicked, if there is one.
+    """Return the adaptive card (JSON) of a view, with a notice for the person who clicked, if there is one.
 
     `locale` is one of bot.rendering.i18n.LOCALES, `timezone` an IANA name, `reader` the locale of the notice if it
-    differs. Every card is at most CARD_LIMIT bytes; `brief`: as short as possible, for when Teams refuses even that.
+    differs. Every card is at most CARD_LIMIT bytes. `brief`: cut its texts as much as possible, because Teams refused
+    the card as too large.
     """
     template = _template(presentation(view).template)
     card: Card = {}
@@ -47,7 +48,7 @@ def render(
 
 
 def size(card: Card) -> int:
-    """Return the bytes of a card on the wire, where every character beyond ASCII is escaped.
+    """Return a card's size in bytes of JSON as it is sent: every character beyond ASCII is escaped.
 
     Teams measures UTF-16: at most twice as much, so a card within CARD_LIMIT has at most 56,000 of its 80,000 bytes.
     """
@@ -63,7 +64,7 @@ def _template(name: str) -> Template:
 class Presentation:
     """How one view is shown: its template, the data for the template, and the line of a notification."""
 
-    template: str  # a file of cards/, without `.json`
+    template: str  # the name of a file in cards/, without `.json`
     data: Callable[[CardFormatter], Data]
     summary: Callable[[CardFormatter], str]
 
@@ -102,13 +103,13 @@ def template_data(view: View | Notice, formatter: CardFormatter, notice: Notice 
 
 
 def summary(view: View | Notice, *, locale: str) -> str:
-    """Return the line that a notification shows: plain text, without the markup of names."""
+    """Return the line that a notification shows: plain text, from which markup in names is removed."""
     return presentation(view).summary(_notification_formatter(locale))
 
 
 @cache
 def _notification_formatter(locale: str) -> CardFormatter:
-    return CardFormatter(Localizer(locale, "UTC"), LIMITS[-1])  # about as much of a name as a notification shows
+    return CardFormatter(Localizer(locale, "UTC"), LIMITS[-1])  # notifications show about this much of a name
 
 
 def _card_summary(view: CardView, formatter: CardFormatter) -> str:

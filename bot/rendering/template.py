@@ -1,8 +1,8 @@
 """Binds card templates (Adaptive Cards Templating Language, on the parsed tree) to data.
 
-Understood: `${…}` as in expressions.py, `$data` (an object: its scope; an array: repetition), `$when`, `$index` and
+Supported: `${…}` as in expressions.py, `$data` (an object: its scope; an array: repetition), `$when`, `$index` and
 `$root`. Anything else raises TemplateError when the template is loaded. Bound values are data: they are escaped
-and never parsed again. It must not know which cards there are.
+and never parsed as templates. This module must not know the cards.
 https://learn.microsoft.com/adaptive-cards/templating/language
 """
 
@@ -23,7 +23,7 @@ _KEPT_KEYS: Final = frozenset({"$schema"})  # an ordinary property, although its
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A compiled template. Binding shares nothing with the template or the data."""
+    """A compiled template. A card has no object in common with the template or the data."""
 
     _build: _Build
 
@@ -35,7 +35,7 @@ class Template:
         return cls(_object(tree))
 
     def bind(self, data: Mapping[str, object]) -> Card:
-        """Return the card for this data; raise BindError if the template asks for anything that is missing."""
+        """Return the card for this data; raise BindError if a value is missing or has the wrong type."""
         return cast("Card", self._build(Scope(data, data)))
 
 
@@ -100,7 +100,7 @@ def _array(tree: list[object]) -> _Build:
 
 
 def _element(tree: object) -> Callable[[Scope], list[object]]:
-    """Compile an element of an array. It becomes no, one or many elements."""
+    """Compile an element of an array. Binding turns it into any number of elements."""
     if not isinstance(tree, dict) or not {"$data", "$when"} & tree.keys():
         single = _node(tree)
         return lambda scope: [single(scope)]
@@ -183,7 +183,7 @@ def _spelt(value: object) -> str:
 
 
 def _bound(value: object) -> object:
-    """Copy a value from the data, with every text in it escaped."""
+    """Copy a value from the data and escape every text in it."""
     match value:
         case str():
             return escape(value)

@@ -17,7 +17,7 @@ from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DecisionL
 
 
 def card_view(record: Record, channel: Channel, configuration: Configuration, now: datetime) -> CardView:
-    """Return the card of a row in a channel. The row must have facts."""
+    """Return the card of a row in a channel; raise ValueError for a row without facts."""
     request = record.request
     if request is None:
         raise ValueError(record.key)
@@ -80,7 +80,7 @@ _BANNERS = {
 
 
 def banner(request: AccessRequest, now: datetime) -> Banner:
-    """Return the state in one word. An approval has ended once its access window is over."""
+    """Return the state of a request. An approved one is ENDED once its access window is over."""
     if access_is_over(request, now):
         return Banner.ENDED
     return _BANNERS[request.status]
@@ -101,14 +101,14 @@ def console_url(request: AccessRequest) -> str:
 
 
 def requester_name(record: Record) -> str:
-    """Return the requester's best known name."""
+    """Return the requester's name, or the principal's while the requester is unknown; "" for a row without facts."""
     if record.requester and record.requester.name:
         return record.requester.name
     return Principal.parse(record.request.requester).shown_name if record.request else ""
 
 
 def conflicting_policies(record: Record) -> tuple[str, ...]:
-    """Return the policies that conflict. Those that an event named count only once AWS reports "failed"."""
+    """Return the conflicting policies of a failed request: those that AWS shows, else those that its event named."""
     if record.request is None or record.request.status is not Status.FAILED:
         return ()
     return record.request.conflicting_policies or record.conflicting_policies
@@ -193,19 +193,19 @@ def _approved_by(level: Level, record: Record) -> tuple[str, ...]:
 
 
 def _waits_for(level: Level) -> tuple[str, ...]:
-    """Return a level's approvers as the policy names them. Roles by name: the card shows the account already."""
+    """Return a level's approvers as the policy names them, but roles by name: the card shows the account already."""
     return tuple(each.id.rpartition("/")[2] for each in level.approvers or ())
 
 
 def _approvals(level: Level, record: Record) -> int | None:
-    """Return AWS's count of approvals, or ours if AWS's votes cannot be read."""
+    """Return AWS's count of approvals. If it cannot be read, return the bot's own count, or None instead of 0."""
     if level.approvals is not None:
         return level.approvals
     return len(record.confirmed(level.step, Verdict.APPROVE)) or None
 
 
 def request_line(record: Record, now: datetime, *, own: bool) -> RequestLine:
-    """Return one line of a list of requests. The row must have facts."""
+    """Return one line of a list of requests; raise ValueError for a row without facts."""
     request = record.request
     if request is None:
         raise ValueError(record.key)
@@ -223,7 +223,10 @@ def request_line(record: Record, now: datetime, *, own: bool) -> RequestLine:
 def with_mentions(
     view: CardView, asked: Sequence[Person], named: Sequence[Person] = (), *, rings: bool = False
 ) -> CardView:
-    """Add mentions to a waiting card: the people in the channel's `mention` setting, then others the reason names."""
+    """Add mentions to a waiting card: `asked`, from the channel's `mention` setting, then `named`, from the reason.
+
+    Each person is mentioned once.
+    """
     if view.banner is not Banner.WAITING:
         return view
     ids = {each.object_id.casefold() for each in asked}

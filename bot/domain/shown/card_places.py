@@ -1,6 +1,6 @@
-"""Which cards a request has and in which channels, and how their surfaces are named.
+"""The cards of a request: which exist, in which channels, and the names of their surfaces.
 
-The only place that makes or parses surface names of cards. Must not know what a card shows.
+No other module makes or parses surface names of cards. It must not know the contents of a card.
 """
 
 import re
@@ -16,21 +16,21 @@ CARD: Final = "card:"
 _MILLISECONDS: Final = re.compile(r"[0-9]{13}")
 LATE_ROW = timedelta(minutes=5)  # if a row is so much younger than its request, a lost store may have had a card
 CLOCKS_APART = timedelta(minutes=1)  # tolerated difference between Teams' clock and ours
-MOST_KEPT_CARDS = 5  # cards of one request that are kept up to date; crashes leave fewer, so more ids are forged
+MOST_KEPT_CARDS = 5  # cards of one request that are kept up to date; crashes leave fewer, so ids beyond it are forged
 
 
 def card_name(channel: str, activity_id: str | None = None) -> str:
-    """Return the surface name of a channel's card. With an activity id: of a further copy of it.
+    """Return the surface name of a channel's card or, with an activity id, of a further copy of that card.
 
-    A copy was posted by a process that could not store it. Colons in a channel's name are written as `%3A`, so that
-    the two kinds of names stay distinct.
+    A copy was posted by a process that could not store its activity id. Colons in a channel's name are written as
+    `%3A`, so that the two kinds of names stay distinct.
     """
     name = CARD + channel.replace("%", "%25").replace(":", "%3A")
     return f"{name}:{activity_id}" if activity_id else name
 
 
 def channel_of_card(name: str) -> str:
-    """Return the name of the channel from a card's surface name."""
+    """Return the channel's name from the surface name of a card or a copy."""
     channel = name.removeprefix(CARD).partition(":")[0]
     return channel.replace("%3A", ":").replace("%25", "%")
 
@@ -56,19 +56,22 @@ def card_places(record: Record, configuration: Configuration) -> list[tuple[str,
 
 
 def home_problem(record: Record) -> str | None:
-    """Return why Teams refuses the card in the deciding channel, as a code. None: no refusal is known."""
+    """Return the code of Teams' refusal of the card in the deciding channel.
+
+    None: no refusal is known, or the bot gave the card up.
+    """
     card = record.surface(card_name(record.route.channel)) if record.route else None
     return card.problem if card and card.delivery is not DeliveryState.IMPOSSIBLE else None
 
 
 def _needs_fallback_card(record: Record) -> bool:
-    """True if the fallback channel must show a request that waits and whose own channel cannot be reached."""
+    """True if the request has not ended and Teams refuses its card in its own channel."""
     ended = record.request is not None and record.request.status.ended
     return home_problem(record) is not None and not ended
 
 
 def may_have_more(record: Record) -> bool:
-    """True if Teams may have a card of this request that is not in the row, because a post or a store was lost.
+    """True if Teams may have a card that is not in the row, because the result of a post or the store's data was lost.
 
     If not, a click on an unknown card is forged. Adopting its card would overwrite the card of another request.
     """
@@ -78,9 +81,10 @@ def may_have_more(record: Record) -> bool:
 
 
 def is_too_old_or_new(record: Record, activity_id: str) -> bool:
-    """True for a message that cannot be a card of this request, by the moment at which it was posted.
+    """True for a message that was posted too early or too late to be a card of this request.
 
-    No card is older than its request. If no post was lost, the card is from a lost store and older than the row.
+    No card is older than its request. If every post is confirmed, only a card from before the store's loss can be
+    missing in the row, and that card is older than the row.
     """
     posted_at, request = _posted_at(activity_id), record.request
     if posted_at is None:
@@ -97,7 +101,10 @@ def _posted_at(activity_id: str) -> datetime | None:
 
 
 def with_adopted_card(record: Record, channel: str, conversation: str, activity_id: str) -> Record:
-    """Add a card that is in Teams but not in the row: as the channel's card if it has none, else as a copy."""
+    """Add a card that is in Teams but not in the row: as the channel's card if it has none, else as a copy.
+
+    Return the row unchanged if it has the card or cannot have more cards.
+    """
     if any(card.activity_id == activity_id for card in record.cards) or not may_have_more(record):
         return record
     own = record.surface(card_name(channel))
@@ -122,7 +129,7 @@ def with_unknown_content(record: Record, channel: str) -> Record:
 
 
 def renamed(record: Record, configuration: Configuration) -> Record:
-    """Rename the row's channels to their current names. Conversations identify channels, so renaming one is safe."""
+    """Replace the channel names in the row by their current names. Channels are recognized by their conversation."""
     for surface in record.cards:
         channel = _new_name(channel_of_card(surface.name), surface.conversation, configuration)
         if channel:

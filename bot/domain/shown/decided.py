@@ -1,4 +1,4 @@
-"""Who decided what, from the row: for cards, notes in the thread and answers to clicks."""
+"""Lists the decisions on a request with their authors: for cards, notes in the thread and answers to clicks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -50,9 +50,10 @@ _MAY_HAVE_ARRIVED = frozenset({DecisionState.SENT, DecisionState.UNKNOWN})
 
 
 def _shown_unanswered(record: Record, decision: Decision, accepted: Sequence[Decision]) -> bool:
-    """True for a decision that AWS has not answered, or never did, but shows.
+    """True for a decision that AWS shows, although it did not answer or has not answered so far.
 
-    AWS does not name who withdrew, so a withdrawal counts only while its answer may still arrive.
+    AWS names no author of a withdrawal. So one counts only while its answer may still arrive, and if AWS has not
+    accepted another.
     """
     if isinstance(decision.verdict, Withdrawal):
         others = any(each.verdict is decision.verdict for each in accepted)

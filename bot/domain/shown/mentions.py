@@ -33,10 +33,10 @@ def may_mention(text: str) -> bool:
 def mentioned(
     text: str, members: Iterable[Person], *, requester: Requester, never: Sequence[str] = ()
 ) -> tuple[Person, ...]:
-    """Return the members that a text mentions, in its order, at most MOST. `never`: further names of groups.
+    """Return the members that a text mentions, in the order of the text, at most MOST.
 
-    Whole names in any case; the longest match wins. A name that several members have, guests included, mentions
-    no one. Guests, people of other tenants and the requester are never mentioned.
+    Only whole names count, in any case; the longest match wins. A name that several members have, guests included,
+    mentions no one. Guests and the requester are never mentioned. `never`: further names that mention no one.
     """
     names, folded = _index(members, never), _folded(text[:_READ])
     longest = max(map(len, names), default=0)
@@ -57,7 +57,7 @@ def _index(members: Iterable[Person], never: Sequence[str]) -> _Names:
 
 
 def _marks(text: str) -> Iterator[int]:
-    """Yield where an @ begins a name: at the start of a word, or after Japanese text, which has no blanks."""
+    """Yield the position of each @ that may begin a name: at the start of a word, or after Japanese text."""
     for at, character in enumerate(text):
         if character == "@" and (at == 0 or _script(text[at - 1]) or not _is_word(text[at - 1])):
             yield at

@@ -1,6 +1,6 @@
-"""Builds the notes in the thread under a card: each decision with its AWS call, and how the request ended.
+"""Builds the notes in the thread under a card: on each decision with its AWS call, and on the end of the request.
 
-Must not know channels or deliveries; bot.domain.shown.surfaces adds them.
+It must not know channels or deliveries; bot.domain.shown.surfaces adds them.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ _UNDONE = frozenset({DecisionState.RELEASED, DecisionState.REFUSED})
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One note. `overtaken`: it is outdated, and skipped if it was not sent before."""
+    """One note. If it is `overtaken`, it is outdated: it is skipped unless it was sent before."""
 
     name: str
     view: NoteView
@@ -69,7 +69,10 @@ def _decision_notes(record: Record, decision: Decision, now: datetime) -> Iterat
 
 
 def why_undone(record: Record, decision: Decision, now: datetime) -> str | None:
-    """Return the code of why an announced decision had no effect; None if it had one, or may still have."""
+    """Return the code of the reason why an accepted or announced decision had no effect.
+
+    None: it had an effect, may still have one, or was neither accepted nor announced.
+    """
     if decision.state is DecisionState.CONFIRMED:
         hidden = is_hidden(record, decision) and not awaits_effect(decision, record.request, now)
         return "not_shown" if hidden else None
@@ -80,7 +83,7 @@ def why_undone(record: Record, decision: Decision, now: datetime) -> str | None:
 
 
 def _undone_note(record: Record, decision: Decision, why: str, now: datetime) -> Note:
-    """Return the note on a decision without effect. Advice to click again is skipped once there is no button."""
+    """Return the note on a decision without effect. Advice to click again is overtaken once that cannot succeed."""
     if why == "not_shown":
         view = replace(_note(record, decision, NoteKind.NOT_SHOWN), call=_call(decision, record))
         return Note(f"{decision.id}:hidden", view, overtaken=not _is_still_possible(record, decision.verdict, now))
@@ -109,7 +112,7 @@ def _note(record: Record, decision: Decision, kind: NoteKind) -> NoteView:
 
 
 def _late_note(record: Record, decision: Decision) -> Note:
-    """Return the note on a decision that AWS never answered but shows later. It was made in Teams, not outside."""
+    """Return the note on a decision that AWS never answered but shows later."""
     who, comment = decision.person.shown_name, decision.comment or None
     note = replace(blank_note(record, _NOTE_KINDS[decision.verdict]), who=who, at=decision.clicked_at, comment=comment)
     return Note(f"{decision.id}:shown", replace(note, call=_call(decision, record)))
@@ -120,7 +123,7 @@ def _call(decision: Decision, record: Record) -> str:
 
 
 def _ending_note(record: Record) -> NoteView | None:
-    """Return the note on how the request ended; None if it was decided in Teams, or may have been."""
+    """Return the note on the end of the request; None before the end, or if it was, or may be, decided in Teams."""
     request = record.request
     if request is None or not request.status.ended or record.live_decisions:
         return None

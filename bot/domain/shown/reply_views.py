@@ -37,7 +37,7 @@ class PendingView:
 
 
 class MessageCode(StrEnum):
-    """A short answer; words `message.<code>`."""
+    """The code of a short answer; its text is `message.<code>` in every locale."""
 
     NOT_FOUND = "not_found"  # no request {detail}
     UNKNOWN_COMMAND = "unknown_command"
@@ -58,7 +58,7 @@ class MessageView:
 
 @dataclass(frozen=True, slots=True)
 class SetupView:
-    """Template `setup`: this channel's [[channels]] entry, ready to paste. `toml` is shown literally."""
+    """Template `setup`: this channel's [[channels]] entry, ready to paste. `toml` is shown without any change."""
 
     toml: str
 

@@ -1,6 +1,6 @@
 """Computes what Teams must show for a row, and when that next changes without an event.
 
-The only place where facts become views.
+It selects the cards, notes and direct messages; `card.py` and `notes.py` fill the first two.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ LATE_FAILURE = timedelta(days=1)  # a failed request that is older when first se
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One surface that Teams must show. An `overtaken` message is skipped if it was not sent before."""
+    """One surface that Teams must show. An `overtaken` message is skipped unless it was sent before."""
 
     name: str
     kind: SurfaceKind
@@ -40,7 +40,7 @@ class Wanted:
 
     @property
     def line(self) -> str:
-        """The line in which it is delivered, in order: one for notes, one for direct messages, one per card."""
+        """The sequence in which it is delivered: one for all notes, one for all direct messages, one for each card."""
         return self.name if self.kind is SurfaceKind.CARD else self.kind
 
     @property
@@ -84,13 +84,14 @@ def desired(record: Record, configuration: Configuration, now: datetime) -> tupl
     home = configuration.home(record)
     if home is None:
         return tuple(cards)
-    notes, told = _notes(record, home, now), _delivery_notes(record, home)
+    notes, delivery_notes = _notes(record, home, now), _delivery_notes(record, home)
     directs = [] if may_still_be_identified(record, now) else _directs(record, home, configuration, now)
-    return (*cards, *_overtaken_notes(record, home, (*notes, *told)), *notes, *directs, *told)
+    overtaken = _overtaken_notes(record, home, (*notes, *delivery_notes))
+    return (*cards, *overtaken, *notes, *directs, *delivery_notes)
 
 
 def next_change(record: Record, now: datetime) -> datetime | None:
-    """Return the next moment at which the desired surfaces change without an event."""
+    """Return the next moment at which the desired surfaces change without an event; None if they do not."""
     request = record.request
     if request is None:
         return None
@@ -116,8 +117,10 @@ def _worth_showing(record: Record, now: datetime) -> bool:
 
 
 def _notes(record: Record, home: Channel, now: datetime) -> list[Wanted]:
-    told = thread_notes(record, now)
-    return [replace(_wanted_note(f"note:{each.name}", each.view, home), overtaken=each.overtaken) for each in told]
+    return [
+        replace(_wanted_note(f"note:{each.name}", each.view, home), overtaken=each.overtaken)
+        for each in thread_notes(record, now)
+    ]
 
 
 def _overtaken_notes(record: Record, home: Channel, wanted: Sequence[Wanted]) -> list[Wanted]:
@@ -159,7 +162,10 @@ DIRECTS = {
 
 
 def may_still_be_identified(record: Record, now: datetime) -> bool:
-    """True while the requester is unidentified but a roster may still identify them. No direct message until then."""
+    """True while the requester is unidentified but a roster may still identify them.
+
+    Until then no direct message is due.
+    """
     request = record.request
     if request is None or request.replica_of or (record.requester and record.requester.identified):
         return False
@@ -183,16 +189,16 @@ def _directs(record: Record, home: Channel, configuration: Configuration, now: d
 
 
 def direct_kind(record: Record, now: datetime) -> DirectKind | None:
-    """Return the kind of direct message that the requester must have now; None if there is nothing to say."""
+    """Return the kind of direct message that the requester must have now; None if none is due."""
     if record.request is None:
         return None
     return DirectKind.ENDED if access_is_over(record.request, now) else DIRECTS.get(record.request.status)
 
 
 def _failed_cancellations(record: Record, due: Wanted, now: datetime) -> list[Wanted]:
-    """Return direct messages on cancellations that failed after the answer "applying"; they offer Cancel again.
+    """Return direct messages on cancellations without effect; they offer Cancel again.
 
-    Requesters may not see the thread.
+    A note would not do: requesters may not see the thread.
     """
     view = due.view
     if not isinstance(view, DirectView) or view.kind is not DirectKind.WAITING:
@@ -206,7 +212,7 @@ def _failed_cancellations(record: Record, due: Wanted, now: datetime) -> list[Wa
 
 
 def direct_view(record: Record, kind: DirectKind, configuration: Configuration) -> DirectView:
-    """Return the direct message to the requester. The row must have facts."""
+    """Return the direct message to the requester; raise ValueError for a row without facts."""
     request = record.request
     if request is None:
         raise ValueError(record.key)
@@ -232,7 +238,7 @@ def direct_view(record: Record, kind: DirectKind, configuration: Configuration) 
 
 
 def _may_offer_cancel(record: Record, configuration: Configuration) -> bool:
-    """True while the message offers Cancel. A click finds out whether the execution is known."""
+    """True while the message offers Cancel. Whether the automation execution is known is checked at the click."""
     request = record.request
     if request is None or request.replica_of or configuration.cancel_role(request.key) is None:
         return False
@@ -242,7 +248,7 @@ def _may_offer_cancel(record: Record, configuration: Configuration) -> bool:
 
 
 def connect_commands(request: AccessRequest) -> tuple[str, ...]:
-    """Return the shell commands (bash, zsh) that open a session with the approved access. Made from ids only.
+    """Return the shell commands (bash, zsh) that open a session with the approved access. They contain only ids.
 
     https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access-start-session.html
     """

@@ -135,7 +135,7 @@ class CardView:
 
 
 class Tone(StrEnum):
-    """Color of a notice."""
+    """The color of a notice."""
 
     GOOD = "good"
     ATTENTION = "attention"
@@ -157,11 +157,11 @@ class NoticeCode(StrEnum):
     WINDOW_OVER = "window_over"  # the access window is over; there is nothing to revoke
     NOT_APPROVED = "not_approved"  # there is no access to revoke
     BUSY = "busy"  # another person's decision is in progress; click again if the card does not change
-    # it was not sent, or had no effect
+    # the decision was not sent, or had no effect
     CANCEL_DENIED = "cancel_denied"  # {detail}: AWS's error code; an admin must check the cancel role
-    NOT_SHOWN = "not_shown"  # AWS accepted it but does not show it
+    NOT_SHOWN = "not_shown"  # AWS accepted the decision but does not show it
     NOT_STORED = "not_stored"
-    STORE_SLOW = "store_slow"  # the store has not answered so far; the card will show whether it was stored
+    STORE_SLOW = "store_slow"  # the store has not answered so far; the card will show whether the decision was stored
     NOT_FOUND = "not_found"
     LOOKING = "looking"  # the store has no such request, so it is read from AWS; the card is updated later
 
@@ -190,7 +190,7 @@ class Notice:
 
 
 class DirectKind(StrEnum):
-    """State that a direct message to the requester reports."""
+    """The state or event that a direct message to the requester reports."""
 
     WAITING = "waiting"
     APPROVED = "approved"
@@ -238,7 +238,7 @@ class NoteKind(StrEnum):
     APPROVAL = "approval"  # a person's approval that AWS accepted
     REJECTION = "rejection"
     REVOCATION = "revocation"  # a person's revocation, and AWS shows it
-    CANCELLATION = "cancellation"  # the requester's own, and AWS shows it
+    CANCELLATION = "cancellation"  # the requester cancelled the request, and AWS shows it
     NOT_SHOWN = "not_shown"  # AWS accepted a revocation but still shows the access
     OUTSIDE = "outside"  # the request ended without a decision from Teams; `status` says how
     ENDED = "ended"  # the access window is over

@@ -1,8 +1,8 @@
 """Sample views by name: the cards that `node-access-bot render` prints and the tests render.
 
 There is a sample of every class of view, and of every state, note and notice. If you add a view or a code, add a sample
-here; tests/unit/rendering/test_gallery.py names the missing ones.
-Start with `cards.py`. The gallery must not know words, templates or anything that reads AWS or Teams.
+here; tests/unit/rendering/test_gallery.py lists the missing ones.
+Start with `cards.py`. The gallery must not know words or templates, or code that reads AWS or Teams.
 """
 
 from collections.abc import Mapping

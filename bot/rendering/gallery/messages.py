@@ -1,4 +1,4 @@
-"""Samples of everything but the request's card: direct messages, notes in the thread, and replies to commands."""
+"""Samples of direct messages, notes in the thread, and replies to commands."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -32,8 +32,8 @@ _SIGN_IN = (
     " --query 'Credentials.[AccessKeyId, SecretAccessKey, SessionToken]' --output text)\""
     " && export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN"
 )
-UNDONE: Final = (*Outcome, "cancel_denied", "not_shown")  # why a decision had no effect
-DIRECT_PROBLEMS: Final = (  # codes of Teams' refusals that have words of their own; `bad_request` stands for the others
+UNDONE: Final = (*Outcome, "cancel_denied", "not_shown")  # codes of the reasons why a decision had no effect
+DIRECT_PROBLEMS: Final = (  # codes of Teams' refusals with their own words; `bad_request`: an example of the others
     "not_installed",
     "blocked",
     "writes_blocked",

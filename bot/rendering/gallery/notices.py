@@ -11,7 +11,7 @@ from bot.rendering.gallery.cards import APPROVED, CANCELLED, ENDED, REVOKED, WAI
 from bot.rendering.gallery.messages import WAITING_MESSAGE
 from bot.rendering.gallery.sample import ACCESS_UNTIL, APPROVAL, CANCELLATION, REJECTION, REVOCATION, Sample, named
 
-_TYPED = "INC-20481 を確認しました。"  # the comment of a click without effect; the card keeps it in the field
+_TYPED = "INC-20481 を確認しました。"  # the comment of a click without effect; the card's comment field keeps it
 _ERROR = "AccessDeniedException"
 
 

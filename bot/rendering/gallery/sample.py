@@ -1,4 +1,4 @@
-"""The common part of all samples: one request, the people who decide on it, and the times of their decisions."""
+"""The facts that all samples share: one request, the decisions on it, and their times."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ class Sample:
 
 
 def named(prefix: str, code: Enum | str) -> str:
-    """Return the name of a code's sample: the code's Python name, or the code itself, in lower case with hyphens."""
+    """Return the name of a code's sample: prefix and code in lower case with hyphens. Enum members: their name."""
     text = code.name if isinstance(code, Enum) else code
     return f"{prefix}-{text.lower().replace('_', '-')}"
 

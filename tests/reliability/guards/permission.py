@@ -111,7 +111,7 @@ GUARDS = (
     ),
     Guard(
         "records count only for users of Identity Center",
-        "tests/unit/domain/test_identity.py::test_record_counts_for_no_other_principal",
+        "tests/unit/domain/test_identity.py::test_record_has_no_effect_on_other_kinds_of_principals",
         {"bot.domain.identity:needs_record": always(True)},
     ),
     Guard(

@@ -83,7 +83,7 @@ GUARDS = (
     ),
     Guard(
         "an outcome is shown only after AWS was read again",
-        RECORD + "test_read_includes_decisions_settled_before_it_began",
+        RECORD + "test_decision_has_its_result_only_after_a_later_read_of_aws",
         {"bot.domain.record:Record.has_result_of": around(_as_observed_since)},
     ),
     Guard(

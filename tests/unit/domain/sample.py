@@ -1,10 +1,12 @@
-"""Sample facts for the tests of the rules."""
+"""Sample facts for the tests of bot.domain."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from bot.domain.decision import Decision, DecisionState
+from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.effects import settle_unknown
 from bot.domain.identity import Person, Principal, PrincipalKind, Requester, spellings_of
+from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Approver, ApproverKind, Level, LevelState, Node, Status, Verdict, Vote
 from bot.domain.routing import MEMBERS, Channel
 from tests.fakes.aws import ROLE, TARO, key_of
@@ -50,3 +52,12 @@ def decision(
     """Return a decision of this person."""
     made = Decision(f"{person.object_id} {verdict} {step}", person, verdict, step, NOW, NOW + 25 * SECOND)
     return replace(made, state=state, settled_in=settled_in, settled_at=None if state.live else NOW)
+
+
+def settled(
+    unknown: Decision, asked: AccessRequest | None, *, seconds: float = 1
+) -> tuple[DecisionState, Outcome | None]:
+    """Settle a decision of unknown effect some seconds after its click; return its new state and outcome."""
+    row = Record(KEY, NOW, request=asked).with_decision(unknown)
+    after = settle_unknown(row, unknown, NOW + seconds * SECOND)
+    return after.state, after.outcome

@@ -1,4 +1,4 @@
-"""Tests for bot.domain.shown.card_places: how cards' surfaces are named, and which cards a request has."""
+"""Tests for bot.domain.shown.card_places: the surface names of cards, and which cards a request has."""
 
 from dataclasses import replace
 
@@ -51,15 +51,15 @@ def test_different_cards_have_different_surface_names(one: tuple[str, str | None
 
 
 def test_deciding_channel_comes_first_and_every_known_card_follows() -> None:
-    """The list also has copies and cards of earlier routes, but no cards of removed channels."""
+    """Copies and cards of earlier routes are shown too, but no cards of removed channels."""
     row = ROW.with_surface(card("card:approvals:7")).with_surface(card("card:gone")).with_surface(card("card:leads"))
     row = row.with_surface(card("card:approvals"))
     assert names(row) == ["card:approvals", "card:approvals:7", "card:leads"]
     assert names(replace(ROW, route=None)) == []
 
 
-def test_fallback_shows_the_request_while_its_own_channel_refuses() -> None:
-    """The fallback has no card if the channel can be reached, if only the card was deleted, or after the end."""
+def test_fallback_shows_the_request_while_its_own_channel_refuses_the_card() -> None:
+    """The fallback has no card if no refusal is known, if the bot gave the card up, or after the request ended."""
     refused = ROW.with_surface(card("card:approvals", problem="not_installed", delivery=DeliveryState.WAITING))
     assert names(refused) == ["card:approvals", "card:leads"]
     assert home_problem(refused) == "not_installed"
@@ -71,7 +71,7 @@ def test_fallback_shows_the_request_while_its_own_channel_refuses() -> None:
 
 
 def test_refusing_fallback_has_no_replacement() -> None:
-    """If the fallback is the request's own channel and refuses the card, no other channel shows the request."""
+    """If the request's own channel is the fallback, and it refuses the card, no other channel shows the request."""
     at_leads = replace(ROW, route=Route("leads", LEADS.conversation, settled=True))
     refused = at_leads.with_surface(card("card:leads", problem="not_installed", delivery=DeliveryState.WAITING))
     assert names(refused) == ["card:leads"]
@@ -79,12 +79,12 @@ def test_refusing_fallback_has_no_replacement() -> None:
 
 @pytest.mark.parametrize("row", [Record(KEY, NOW), ROW])
 def test_new_request_has_no_home_problem(row: Record) -> None:
-    """Without a route or a card, the bot knows of no channel that refuses the card."""
+    """Without a route or a card, no refusal of Teams is known."""
     assert home_problem(row) is None
 
 
 def test_two_channels_merged_into_one_keep_both_cards() -> None:
-    """If a channel is renamed to one that already has a card of the request, both cards are still updated."""
+    """If a channel is renamed to one that already has a card of the request, one card becomes a copy of the other."""
     at = APPROVALS.conversation
     old = Surface(card_name("old"), SurfaceKind.CARD, DeliveryState.DELIVERED, f"{at};messageid=1", "1")
     new = Surface(card_name("new"), SurfaceKind.CARD, DeliveryState.DELIVERED, f"{at};messageid=2", "2")

@@ -68,7 +68,7 @@ def test_ended_request_grants_no_claim(status: Status) -> None:
 
 
 def test_passed_step_grants_no_claim() -> None:
-    """When a later step waits, a click on an earlier step is too late."""
+    """If a later step waits, a click at an earlier step is too late."""
     asked = request(level("Level1", state=LevelState.APPROVED), level("Level2"))
     assert claimed(asked=asked, step="Level1") == Claim(ClaimRefusal.STEP_PASSED)
     assert claimed(asked=asked, step="Level2") == Claim()
@@ -85,7 +85,7 @@ def test_approver_of_one_step_may_decide_at_the_next() -> None:
 @pytest.mark.parametrize("state", [CLAIMED, SENT, UNKNOWN])
 @pytest.mark.parametrize(("theirs", "mine"), list(product(Verdict, Verdict)))
 def test_one_approval_level_grants_one_claim(state: DecisionState, theirs: Verdict, mine: Verdict) -> None:
-    """At a one-approval level, a live decision blocks everyone else."""
+    """At a level that needs one approval, a live vote blocks every other vote."""
     other = decision(ICHIRO, theirs, state)
     assert claimed(HANAKO, mine, other) == Claim(ClaimRefusal.OTHERS_FIRST)
 
@@ -142,7 +142,7 @@ def test_accepted_vote_blocks_others_for_one_minute_only() -> None:
     assert claimed(HANAKO, APPROVE, hidden, now=NOW + 61 * SECOND) == Claim()
 
 
-def test_accepted_rejection_blocks_everything_before_a_read_shows_it() -> None:
+def test_accepted_rejection_blocks_every_vote_before_a_read_shows_it() -> None:
     """Once AWS has accepted a rejection, no other vote is sent, even at a level that needs many approvals."""
     rejected = decision(ICHIRO, REJECT, CONFIRMED)
     for verdict in Verdict:
@@ -155,7 +155,7 @@ def test_accepted_rejection_blocks_everything_before_a_read_shows_it() -> None:
     [level(required=None), level(approvals=None, required=3), level(required=None, approvals=None), None],
 )
 def test_unreadable_level_grants_one_claim_at_a_time(unreadable: Level | None) -> None:
-    """If votes or the required number are unknown, only one decision is live, and the next needs a new read of AWS."""
+    """If votes or the required number are unknown, a live vote blocks others. So does an accepted one for a minute."""
     asked = replace(request(), levels=(unreadable,) if unreadable else ())
     live, unseen = decision(ICHIRO, APPROVE, SENT), decision(ICHIRO, APPROVE, CONFIRMED)
     assert claimed(HANAKO, APPROVE, asked=asked) == Claim()
@@ -164,7 +164,7 @@ def test_unreadable_level_grants_one_claim_at_a_time(unreadable: Level | None) -
     assert claimed(HANAKO, APPROVE, unseen, asked=asked, now=NOW + 61 * SECOND) == Claim()
 
 
-def test_level_that_waits_despite_enough_votes_takes_one_more() -> None:
+def test_level_that_waits_despite_enough_votes_grants_one_more_claim() -> None:
     """AWS did not count all of the votes, so one more claim is granted, never two."""
     asked = request(level(required=1, approvals=2))
     assert claimed(asked=asked) == Claim()

@@ -12,7 +12,7 @@ from tests.unit.domain.sample import NOW, SECOND, decision
 CLAIMED, SENT, CONFIRMED, REFUSED, UNKNOWN, RELEASED = DecisionState
 
 
-LIVES = {
+EXPECTED = {
     (CLAIMED, DecisionEvent.SENDING): SENT,
     (CLAIMED, DecisionEvent.WITHDRAWN): RELEASED,
     (SENT, DecisionEvent.ANSWERED): CONFIRMED,
@@ -28,7 +28,7 @@ LIVES = {
 
 def test_transition_table_has_the_ten_documented_transitions() -> None:
     """The table has these ten transitions and no others."""
-    assert TRANSITIONS == LIVES
+    assert TRANSITIONS == EXPECTED
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(DecisionState, DecisionEvent)))
@@ -36,12 +36,12 @@ def test_every_pair_of_state_and_event_follows_the_table(state: DecisionState, e
     """A legal event leads to the state in the table; an illegal one raises and changes nothing."""
     before = decision(HANAKO, state=state)
     copy = replace(before)
-    if (state, event) not in LIVES:
+    if (state, event) not in EXPECTED:
         with pytest.raises(IllegalTransition):
             before.after(event, at=NOW)
     else:
         after = before.after(event, at=NOW, outcome=Outcome.SETTLED, detail="code")
-        assert (after.state, after.outcome, after.detail) == (LIVES[state, event], Outcome.SETTLED, "code")
+        assert (after.state, after.outcome, after.detail) == (EXPECTED[state, event], Outcome.SETTLED, "code")
         assert after.settled_at == (None if after.state.live else NOW)
         assert replace(after, state=state, settled_at=None, outcome=None, detail="") == before
     assert before == copy

@@ -1,4 +1,4 @@
-"""Tests for the digest by which a stored row knows whether its card in Teams is up to date."""
+"""Tests for the digest of a card: a row stores it, so that only a card with other content is updated."""
 
 from dataclasses import MISSING, fields, make_dataclass, replace
 from datetime import timedelta
@@ -20,8 +20,8 @@ CARDS = {name: sample.view for name, sample in SAMPLES.items() if isinstance(sam
 
 def digest_of(view: Any, **channel: str) -> str:
     """Return the digest of a view in a channel."""
-    there = replace(APPROVALS, **channel)  # type: ignore[arg-type]  # texts alone
-    return Wanted("card:approvals", SurfaceKind.CARD, view, there).digest
+    changed = replace(APPROVALS, **channel)  # type: ignore[arg-type]  # locale and time zone are strings
+    return Wanted("card:approvals", SurfaceKind.CARD, view, changed).digest
 
 
 RECORDED = "9a61498a8448cc3a72d35a0c66477cf953b353f4f2db7a48a08fac9a1c0a2345"
@@ -62,9 +62,8 @@ def test_cards_that_differ_have_different_digests() -> None:
 @pytest.mark.parametrize("name", [each.name for each in fields(CardView)])
 def test_each_field_of_a_view_changes_the_digest(name: str) -> None:
     """A card is updated if any one field of its view changes."""
-    view = VIEW
-    changed = replace(view, **{name: "changed"})  # type: ignore[arg-type]  # the digest does not check types
-    assert digest_of(changed) != digest_of(view)
+    changed = replace(VIEW, **{name: "changed"})  # type: ignore[arg-type]  # the digest does not check types
+    assert digest_of(changed) != digest_of(VIEW)
 
 
 @pytest.mark.parametrize("channel", [{"locale": "ja"}, {"timezone": "Asia/Tokyo"}])
@@ -80,11 +79,10 @@ class Renamed(StrEnum):
 
 
 def test_names_of_classes_and_enum_members_do_not_change_the_digest() -> None:
-    """Renaming a view class or enum does not change the digest. A new field changes it only if it has a value."""
-    view = VIEW
+    """A new field changes the digest only if its value is not the default."""
     kept = [(each.name, Any, each.default) for each in fields(CardView) if each.default is not MISSING]
     required = [(each.name, Any) for each in fields(CardView) if each.default is MISSING]
     renamed = make_dataclass("RequestCard", [*required, *kept, ("added", Any, None)], frozen=True)
-    values = {each.name: getattr(view, each.name) for each in fields(CardView)}
-    assert digest_of(renamed(**{**values, "banner": Renamed.PENDING})) == digest_of(view)
-    assert digest_of(renamed(**values, added="shown")) != digest_of(view)
+    values = {each.name: getattr(VIEW, each.name) for each in fields(CardView)}
+    assert digest_of(renamed(**{**values, "banner": Renamed.PENDING})) == digest_of(VIEW)
+    assert digest_of(renamed(**values, added="shown")) != digest_of(VIEW)

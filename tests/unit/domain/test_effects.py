@@ -5,27 +5,16 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.claims import voted_by
-from bot.domain.decision import Decision, DecisionState, Outcome
-from bot.domain.effects import settle_unknown
-from bot.domain.record import Record
+from bot.domain.decision import DecisionState, Outcome
 from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Vote
 from tests.fakes.aws import ROLE
 from tests.fakes.chat import HANAKO
-from tests.unit.domain.sample import KEY, NOW, SECOND, decision, level, request
+from tests.unit.domain.sample import decision, level, request, settled
 
 APPROVE, REJECT = Verdict
 MINE = f"{ROLE.replace('iam', 'sts').replace('role/', 'assumed-role/')}/{HANAKO.upn}"
 SENT = decision(HANAKO, APPROVE, DecisionState.UNKNOWN)
-LATE = 61
-
-
-def settled(
-    asked: AccessRequest | None, *, seconds: float = 1, unknown: Decision = SENT
-) -> tuple[DecisionState, Outcome | None]:
-    """Settle a decision of unknown effect some seconds after its click."""
-    row = Record(KEY, NOW, request=asked).with_decision(unknown)
-    after = settle_unknown(row, unknown, NOW + seconds * SECOND)
-    return after.state, after.outcome
+LATE = 61  # seconds after the click; a decision's deadline is after 60
 
 
 @pytest.mark.parametrize(
@@ -49,7 +38,7 @@ def test_vote_is_matched_by_session_name_and_verdict(by: str, verdict: Verdict, 
 def test_vote_that_aws_shows_had_an_effect(seconds: float) -> None:
     """The decision is confirmed, however late AWS shows the vote."""
     shown = replace(level(required=2), votes=(Vote(MINE, APPROVE),))
-    assert settled(request(shown), seconds=seconds) == (DecisionState.CONFIRMED, None)
+    assert settled(SENT, request(shown), seconds=seconds) == (DecisionState.CONFIRMED, None)
 
 
 @pytest.mark.parametrize(
@@ -65,9 +54,9 @@ def test_vote_that_aws_shows_had_an_effect(seconds: float) -> None:
 def test_level_state_decides_if_votes_are_unreadable(
     verdict: Verdict, state: LevelState, expected: DecisionState
 ) -> None:
-    """If the level ended as the decision would have ended it, the decision counts as effective."""
+    """If the level ended as the decision would have ended it, the decision counts as accepted."""
     unknown = decision(HANAKO, verdict, DecisionState.UNKNOWN)
-    assert settled(request(level(approvals=None, state=state)), unknown=unknown)[0] is expected
+    assert settled(unknown, request(level(approvals=None, state=state)))[0] is expected
 
 
 @pytest.mark.parametrize(
@@ -79,16 +68,16 @@ def test_level_state_decides_if_votes_are_unreadable(
 )
 def test_vote_missing_from_a_finished_level_had_no_effect(asked: AccessRequest) -> None:
     """The request ended or another step waits, and AWS does not list this vote."""
-    assert settled(asked) == (DecisionState.RELEASED, Outcome.SETTLED)
+    assert settled(SENT, asked) == (DecisionState.RELEASED, Outcome.SETTLED)
 
 
 def test_decision_stays_unknown_for_one_minute() -> None:
     """For a minute the decision stays unknown if the level still waits or AWS cannot be read."""
     for asked in (request(), None, replace(request(), levels=())):
-        assert settled(asked, seconds=60) == (DecisionState.UNKNOWN, None)
+        assert settled(SENT, asked, seconds=60) == (DecisionState.UNKNOWN, None)
 
 
 def test_unknown_decision_is_released_after_one_minute() -> None:
     """The outcome is then NO_ANSWER, whether or not AWS can be read."""
     for asked in (request(), None, request(level(approvals=None)), request(status=Status.TIMED_OUT, levels=())):
-        assert settled(asked, seconds=LATE) == (DecisionState.RELEASED, Outcome.NO_ANSWER)
+        assert settled(SENT, asked, seconds=LATE) == (DecisionState.RELEASED, Outcome.NO_ANSWER)

@@ -64,8 +64,8 @@ def test_principals_are_parsed(text: str, expected: Principal) -> None:
 @pytest.mark.parametrize(
     ("text", "name"), [(OPERATOR, "taro.yamada@example.com"), (IAM_USER, "batch"), (USER_ID, USER_ID), ("", "")]
 )
-def test_principal_is_shown_by_its_shortest_name(text: str, name: str) -> None:
-    """A principal is shown by its session name, else by the last part of its ARN."""
+def test_principal_is_shown_by_session_name_or_last_part_of_its_arn(text: str, name: str) -> None:
+    """A principal that is not an ARN is shown as it is."""
     assert Principal.parse(text).shown_name == name
 
 
@@ -100,8 +100,8 @@ def test_session_is_named_after_its_person(upn: str | None, name: str) -> None:
     assert replace(HANAKO, upn=upn).session_name == name
 
 
-def test_person_is_shown_by_the_best_name() -> None:
-    """A person is shown by name, else by UPN, else by object id."""
+def test_person_is_shown_by_name_else_upn_else_object_id() -> None:
+    """An empty name counts as missing."""
     assert HANAKO.shown_name == "佐藤 花子"
     assert replace(HANAKO, name="").shown_name == "hanako.sato@example.com"
     assert replace(HANAKO, name="", upn=None).shown_name == HANAKO.object_id
@@ -137,7 +137,7 @@ def test_name_chosen_by_the_caller_identifies_no_one(text: str) -> None:
 
 
 def test_role_that_only_resembles_identity_centers_is_not_trusted() -> None:
-    """Only a role whose name begins with the prefix is trusted."""
+    """Only a role whose name begins with `AWSReservedSSO_`, in this case, is trusted without a setting."""
     for role in ("My_AWSReservedSSO_operator", "awsreservedsso_operator"):
         assert not identified(f"{ACCOUNT}:assumed-role/{role}/taro.yamada@example.com").identified
 
@@ -275,7 +275,7 @@ GUEST = replace(person(8), upn="taro_example.org#EXT#@example.com", mail="t.yama
 def test_record_identifies_at_most_one_person(
     names: tuple[str, ...], people: tuple[Person, ...], who: Person | str | None
 ) -> None:
-    """A record's user names must match exactly one person, or else be an address. Several matches identify no one."""
+    """The names of a record identify the one person they match, else one outside the rosters if one is an address."""
     requester = identified(USER_ID, directory=Directory(people, names))
     assert requester.identified is (who is not None)
     if isinstance(who, Person):
@@ -307,8 +307,8 @@ def test_address_of_several_people_identifies_no_one_in_any_domain(domains: froz
         replace(person(15), teams_id=TARO_PERSON.teams_id),
     ],
 )
-def test_every_name_in_a_record_counts_as_the_requester(account: Person) -> None:
-    """Both names in the record, and every name of the person that they match, count as the requester's."""
+def test_account_with_any_name_in_a_record_counts_as_the_requester(account: Person) -> None:
+    """The names in the record count, and so does every id and address of the person that they match."""
     names = ("tyamada@corp.example.net", "taro.yamada@example.com")
     requester = identified(USER_ID, directory=Directory((HANAKO, TARO_PERSON), names))
     assert requester.is_person(account)
@@ -332,8 +332,8 @@ def test_requester_known_by_a_record_is_compared_by_address(names: tuple[str, ..
 
 
 @pytest.mark.parametrize("text", [OPERATOR, BATCH, FEDERATED, IAM_USER, SSO.replace("taro.yamada", "nobody"), ""])
-def test_record_counts_for_no_other_principal(text: str) -> None:
-    """Records are looked up by user id. For any other kind of principal, a record has no effect."""
+def test_record_has_no_effect_on_other_kinds_of_principals(text: str) -> None:
+    """Only an Identity Center user is identified by a record."""
     rules, directory = IdentityRules(), Directory((HANAKO, TARO_PERSON), ("hanako.sato@example.com",))
     assert identified(text, rules, directory) == identified(text, rules, replace(directory, identity_center_names=()))
 
@@ -348,7 +348,7 @@ def test_people_entry_comes_before_the_record(text: str) -> None:
 
 
 def test_person_found_by_an_earlier_read_is_still_refused() -> None:
-    """If a record can no longer be read, it identifies no one, but the person it named earlier is still refused."""
+    """A record that can no longer be read identifies no one, but the person whom it identified still may not decide."""
     known = identified(USER_ID, directory=Directory((TARO_PERSON,), ("t@example.com", "taro.yamada@example.com")))
     unread = identified(USER_ID, directory=Directory((TARO_PERSON,)))
     kept = unread.refusing_as(known)

@@ -56,7 +56,7 @@ def test_member_may_decide(verdict: Verdict) -> None:
 
 @pytest.mark.parametrize("membership", [MEMBER, STRANGER, UNREADABLE])
 def test_empty_list_of_approvers_allows_no_one(membership: Membership) -> None:
-    """An empty list never allows anyone."""
+    """The person is refused even if they are a member of the channel."""
     assert refusal(channel=listing(), membership=membership) is Refusal.NOBODY
 
 
@@ -64,7 +64,7 @@ def test_empty_list_of_approvers_allows_no_one(membership: Membership) -> None:
     "approver", ["", "member", "everyone", "*", "user:", "upn:", "user:*", "hanako.sato@example.com"]
 )
 def test_unknown_kind_of_approver_allows_no_one(approver: str) -> None:
-    """An entry of an unknown form allows no one, not even a person without a name."""
+    """Not even a person whose id and UPN are empty matches an entry of an unknown form."""
     assert refusal(channel=listing(approver)) is Refusal.NOT_APPROVER
     assert refusal(replace(HANAKO, object_id="", upn=""), channel=listing(approver)) is Refusal.FOREIGN
 
@@ -90,7 +90,7 @@ def test_unknown_kind_of_approver_allows_no_one(approver: str) -> None:
 def test_listed_approvers_are_allowed_and_others_refused(
     approvers: list[str], membership: Membership, expected: Refusal | None
 ) -> None:
-    """The list may name members, object ids and UPNs. If the roster cannot be read, the refusal says so."""
+    """The list may have `members`, object ids and UPNs. If the roster is needed but unread, the refusal says so."""
     assert refusal(channel=listing(*approvers), membership=membership) is expected
 
 
@@ -111,7 +111,7 @@ def test_upn_is_not_an_object_id() -> None:
 )
 @pytest.mark.parametrize("approvers", [["members"], [f"upn:{HANAKO.upn}"]])
 def test_guests_and_people_of_other_tenants_are_refused(clicker: Person, tenant_id: str, approvers: list[str]) -> None:
-    """Neither membership nor a UPN allows people of other tenants. A missing tenant is never the same tenant."""
+    """Membership or a listed UPN does not allow people of other tenants. A missing tenant equals no other."""
     assert refusal(clicker, channel=listing(*approvers), tenant_id=tenant_id) is Refusal.FOREIGN
 
 
@@ -148,7 +148,7 @@ def test_level_has_its_own_approvers() -> None:
 )
 @pytest.mark.parametrize("allow_unidentified", [True, False])
 def test_requester_cannot_decide_on_their_own_request(known: frozenset[str], allow_unidentified: bool) -> None:
-    """If one name of the clicker equals one of the requester, the click is refused, whatever else is allowed."""
+    """A clicker who shares one id or address with the requester is refused, even if listed as an approver."""
     requester = replace(TARO_REQUESTER, spellings=known, person=None)
     channel = listing("members", f"user:{TARO_PERSON.object_id}")
     assert refusal(TARO_PERSON, requester=requester, channel=channel, allow_unidentified=allow_unidentified) is (
@@ -218,9 +218,9 @@ def test_clicker_without_addresses_is_not_comparable(requester: Requester) -> No
     ],
 )
 def test_address_in_another_domain_proves_nothing(upn: str | None, mail: str | None) -> None:
-    """A requester known only by address may have others.
+    """A requester who is known only by an address may have other addresses.
 
-    Only a different address in the same domain proves a difference.
+    Only a different address in the same domain proves that the clicker is another person.
     """
     assert refusal(replace(HANAKO, upn=upn, mail=mail), requester=BY_DOMAIN) is Refusal.NOT_COMPARABLE
 
@@ -232,8 +232,8 @@ def test_guests_home_address_is_compared_too() -> None:
 
 
 @pytest.mark.parametrize("blank", ["\u200b", "\ufeff", "\u2800", "\u3164", "\u2063 \n"])
-def test_invisible_comment_is_no_comment(blank: str) -> None:
-    """If a comment is required, an invisible one is refused."""
+def test_invisible_comment_counts_as_missing(blank: str) -> None:
+    """If a comment is required, a click with an invisible comment is refused."""
     channel = replace(APPROVALS, comment_required=frozenset({REJECT}))
     assert refusal(verdict=REJECT, comment=blank, channel=channel) is Refusal.COMMENT_REQUIRED
     assert refusal(verdict=REJECT, comment=f"{blank}理由", channel=channel) is None
@@ -279,18 +279,18 @@ def test_click_on_an_outdated_card_is_refused_if_no_level_waits() -> None:
     ],
 )
 def test_comment_may_be_required(verdict: Verdict, comment: str, expected: Refusal | None) -> None:
-    """If the channel requires a comment, a comment of white space is refused."""
+    """If the channel requires a comment, a comment of white space counts as missing."""
     channel = replace(APPROVALS, comment_required=frozenset({REJECT}))
     assert refusal(verdict=verdict, comment=comment, channel=channel) is expected
 
 
 def test_replica_cannot_be_decided() -> None:
-    """A copy in the delegated administrator account never gets a signal."""
+    """A click on a copy in the delegated administrator account is refused."""
     assert refusal(asked=request(replica_of=KEY)) is Refusal.REPLICA
 
 
 def test_missing_permission_is_reported_before_a_missing_comment() -> None:
-    """The most important refusal comes first."""
+    """People who may not decide are not asked for a comment."""
     channel = replace(listing("members"), comment_required=frozenset(Verdict))
     assert refusal(membership=STRANGER, channel=channel) is Refusal.NOT_APPROVER
     assert refusal(TARO_PERSON, channel=channel) is Refusal.OWN_REQUEST
@@ -316,7 +316,7 @@ OTHER_ROLE = "arn:aws:iam::111122223333:role/SomebodyElse"
     ],
 )
 def test_step_that_lists_only_other_roles_is_refused(listed: list[str] | None, ours: str | None, certain: bool) -> None:
-    """If the step certainly lists only other roles, the bot refuses, because AWS would refuse. Otherwise AWS decides."""
+    """AWS would refuse such a vote. If the step may list the bot's role, AWS decides."""
     roles = None if listed is None else tuple(Approver(ApproverKind.ROLE, each) for each in listed)
     asked = request(replace(level(), approvers=roles))
     channel = replace(APPROVALS, approver_role=ours)

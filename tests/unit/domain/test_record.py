@@ -42,8 +42,11 @@ def test_settled_decision_has_the_version_of_the_write_that_settled_it() -> None
     assert later.with_decision(replace(later.decisions[0], announced=True)).decisions[0].settled_in == 8
 
 
-def test_read_includes_decisions_settled_before_it_began() -> None:
-    """The versions show this. A confirmed vote must also be visible in AWS, but for one minute at most."""
+def test_decision_has_its_result_only_after_a_later_read_of_aws() -> None:
+    """The read must begin at the row's version that settled the decision, or later.
+
+    A confirmed vote must also be visible in AWS, but after one minute it no longer needs to be.
+    """
     settled = decision(HANAKO, state=DecisionState.CONFIRMED, settled_in=8)
     refused = replace(settled, state=DecisionState.REFUSED)
     assert not replace(ROW, observed_from=7).has_result_of(refused, NOW)
@@ -95,7 +98,7 @@ def test_due_time_is_kept_or_moved_earlier() -> None:
 
 
 def leased(row: Record, owner: str = "a", *, seconds: float = 0) -> Record | None:
-    """Take the lease some seconds later."""
+    """Take the lease some seconds after NOW; None while another process holds it."""
     return row.leased_to(owner, now=NOW + seconds * SECOND, span=SPAN)
 
 
@@ -150,7 +153,7 @@ def test_requeue_after_the_end_of_a_lease_is_due_at_its_end_at_the_latest(second
 
 
 def test_only_its_holder_gives_a_lease_back() -> None:
-    """A process that lost its lease to another process does not remove the new lease."""
+    """A process without the lease cannot remove the lease of another process."""
     row = leased(ROW)
     assert row is not None
     assert row.released_by("b") is row
@@ -176,7 +179,7 @@ def test_older_read_does_not_replace_a_newer_one() -> None:
 
 
 def test_incomplete_read_keeps_known_facts() -> None:
-    """Names and tags stay in the row if a read does not return them."""
+    """The node's name stays in the row if a read does not return it."""
     known = ROW.observed(replace(request(), node=Node("i-1", "web")), TARO_REQUESTER, at=NOW, since=7)
     row = known.observed(replace(request(), node=Node("i-1")), TARO_REQUESTER, at=NOW, since=8)
     assert row.request is not None
@@ -187,9 +190,9 @@ def test_incomplete_read_keeps_known_facts() -> None:
 
 
 def test_row_is_kept_for_one_year_after_its_last_known_moment() -> None:
-    """A row stays while AWS may change the request.
+    """A row stays while AWS may change the request. The year starts at the last read or at the end of access.
 
-    The year starts at the last known moment or at the end of access.
+    A row without facts is kept for seven days.
     """
     year = timedelta(days=365)
     pending = replace(ROW, request=request(level()))
@@ -215,14 +218,14 @@ def test_number_of_decisions_without_effect_is_limited() -> None:
     assert kept[2:] == [f"refused {number}" for number in range(99 - UNDONE_KEPT, 100)]
 
 
-def test_notes_of_dropped_decisions_are_dropped() -> None:
-    """When a decision is dropped, the surfaces of its notes and messages are dropped too."""
-    told = ["note:dropped", "note:dropped:shown", "dm:dropped"]
-    names = [*told, "dm:kept", "dm:waiting", "note:kept", "note:approved", "card:dropped"]
+def test_notes_and_messages_of_dropped_decisions_are_dropped() -> None:
+    """The surfaces of other decisions, and of the request, stay in the row."""
+    dropped = ["note:dropped", "note:dropped:shown", "dm:dropped"]
+    names = [*dropped, "dm:kept", "dm:waiting", "note:kept", "note:approved", "card:dropped"]
     kinds = {"note": SurfaceKind.NOTE, "dm": SurfaceKind.DIRECT, "card": SurfaceKind.CARD}
     row = ROW
     for name in names:
         row = row.with_surface(Surface(name, kinds[name.partition(":")[0]], DeliveryState.DELIVERED))
     for name in ("dropped", "kept", *(str(number) for number in range(UNDONE_KEPT))):
         row = row.with_decision(replace(decision(ICHIRO, state=DecisionState.REFUSED), id=name))
-    assert [each.name for each in row.surfaces] == names[len(told) :]
+    assert [each.name for each in row.surfaces] == names[len(dropped) :]

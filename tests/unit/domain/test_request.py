@@ -93,7 +93,7 @@ LEVELS = (level("Level1", state=LevelState.APPROVED), level("Level2"), level("Le
 
 
 def test_waiting_level_is_the_first_that_waits() -> None:
-    """The rule is the same for a request and for an execution."""
+    """Requests and automation executions have the same rule."""
     asked = request(*LEVELS)
     assert asked.waiting == asked.level("Level2") == LEVELS[1]
     assert asked.deadline == LEVELS[1].deadline
@@ -154,12 +154,12 @@ def test_facts_of_another_node_are_not_kept() -> None:
 
 
 def test_tags_are_looked_up_by_key() -> None:
-    """If the tags are unread, a key has no values."""
+    """Keys are case-sensitive. If the tags are unread, there is no value."""
     assert FULL.node.tag("Owner") == "x"
     assert FULL.node.tag("owner") is None
     assert Node("i-1").tag("Owner") is None
 
 
 def test_level_has_not_started_by_default() -> None:
-    """A level without a state counts as not started, which is the safe default."""
+    """Without a state, a level does not count as waiting, so it cannot be decided."""
     assert Level("Level1").state is LevelState.NOT_STARTED

@@ -38,7 +38,7 @@ def tags(**wanted: str) -> tuple[tuple[str, frozenset[str]], ...]:
     ],
 )
 def test_channel_matches_requests_that_fit_every_field(match: Match, read: bool, unread: bool | None) -> None:
-    """An empty field fits every request. If a fact is unread, the result is neither yes nor no."""
+    """An empty field fits every request. If the result depends on an unread fact, it is None."""
     assert match.matches(REQUEST) is read
     assert match.matches(UNREAD) is unread
 
@@ -94,7 +94,7 @@ CHANNEL = Channel(
 def test_level_rule_replaces_approvers_and_role(step: str, approvers: tuple[str, ...], role: str) -> None:
     """A level's list of approvers replaces the channel's, even if it is empty.
 
-    A level's role does so only if it is set.
+    A level's role replaces the channel's only if it is set.
     """
     assert CHANNEL.approvers_at(step) == approvers
     assert CHANNEL.role_at(step, "444455556666") == f"arn:aws:iam::444455556666:role/{role}"
@@ -127,7 +127,7 @@ def test_conversation_ids_compare_without_the_thread(one: str | None, other: str
 
 
 def test_missing_conversation_has_an_empty_root() -> None:
-    """The root is empty for None and for an empty id."""
+    """The root of a thread's id is the id of its conversation."""
     assert thread_root(None) == ""
     assert thread_root("19:a@thread.tacv2;messageid=1") == "19:a@thread.tacv2"
 

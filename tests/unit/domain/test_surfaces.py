@@ -37,7 +37,7 @@ def wanted(record: Record) -> dict[str, Wanted]:
 
 @pytest.mark.parametrize(("status", "overtaken"), [(Status.PENDING, False), (Status.CANCELLED, True)])
 def test_advice_to_click_again_is_skipped_after_the_buttons_are_gone(status: Status, overtaken: bool) -> None:
-    """The note on an unanswered decision is sent while people can click again, and skipped after the end."""
+    """The note on an unanswered decision is due while people can click again, and overtaken after the request ended."""
     row = replace(ROW, decisions=(UNANSWERED,), request=request(status=status))
     assert wanted(row)[f"note:{UNANSWERED.id}"].overtaken is overtaken
 
@@ -124,7 +124,7 @@ def test_revoke_button_is_on_the_card_of_the_deciding_channel_only() -> None:
         ("revoked", {"request": replace(GRANTED.request or request(), status=Status.REVOKED)}),
     ],
 )
-def test_no_revoke_button_where_no_one_could_revoke(why: str, changed: dict[str, object]) -> None:
+def test_no_revoke_button_if_no_one_could_revoke(why: str, changed: dict[str, object]) -> None:
     """The button is left out if every click on it would be refused."""
     row = replace(GRANTED, **changed)  # type: ignore[arg-type]  # fields of the row
     assert _offered(row) == {"card:approvals": (False, "")}, why
@@ -132,14 +132,14 @@ def test_no_revoke_button_where_no_one_could_revoke(why: str, changed: dict[str,
 
 @pytest.mark.parametrize("asked", [None, request(status=Status.UNKNOWN)])
 def test_no_message_to_the_requester_about_an_unknown_state(asked: AccessRequest | None) -> None:
-    """Without facts, or with an unknown status, the requester gets neither a message nor an answer to a click."""
+    """Without facts, or with an unknown status, no direct message is due."""
     row = replace(ROW, request=asked)
     assert direct_kind(row, NOW) is None
     assert not any(name.startswith("dm:") for name in wanted(row))
 
 
 def test_revoke_button_disappears_at_the_end_of_the_access_window() -> None:
-    """The card's next reconciliation is due at exactly that time."""
+    """`next_change` returns exactly that time, so that the row is reconciled then."""
     end = next_change(GRANTED, NOW)
     assert end == NOW + 3600 * SECOND
     assert _offered(GRANTED, now=end - SECOND) == {"card:approvals": (True, "Level1")}
@@ -147,7 +147,7 @@ def test_revoke_button_disappears_at_the_end_of_the_access_window() -> None:
 
 
 def test_no_second_revoke_button_while_a_revocation_is_live() -> None:
-    """After the click was answered, the card shows who clicked instead of the button."""
+    """After the click was answered, the card shows who clicked instead of the button. A live vote hides no button."""
     pressed = replace(decision(HANAKO, state=DecisionState.SENT), verdict=Withdrawal.REVOKE, announced=True)
     row = GRANTED.with_decision(pressed)
     (view,) = _views(row).values()

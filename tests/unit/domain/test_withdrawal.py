@@ -7,7 +7,6 @@ import pytest
 
 from bot.domain.claims import EFFECT_SPAN, Claim, ClaimRefusal, awaits_effect, claim
 from bot.domain.decision import Decision, DecisionState, Outcome
-from bot.domain.effects import settle_unknown
 from bot.domain.identity import Person
 from bot.domain.permission import Membership, Refusal, can_be_cancelled, can_be_revoked, may_cancel, may_decide
 from bot.domain.record import Record
@@ -16,7 +15,18 @@ from bot.domain.routing import LevelRule
 from bot.domain.shown.decided import deciding_line, decision_lines
 from tests.fakes.aws import key_of
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, TENANT
-from tests.unit.domain.sample import APPROVALS, KEY, NOW, SECOND, TARO_REQUESTER, TENANT_ID, decision, level, request
+from tests.unit.domain.sample import (
+    APPROVALS,
+    KEY,
+    NOW,
+    SECOND,
+    TARO_REQUESTER,
+    TENANT_ID,
+    decision,
+    level,
+    request,
+    settled,
+)
 
 CLAIMED, SENT, CONFIRMED, REFUSED, UNKNOWN, RELEASED = DecisionState
 APPROVE, REJECT = Verdict
@@ -67,7 +77,7 @@ def test_first_withdrawal_is_granted(withdrawal: Withdrawal) -> None:
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("state", [*LIVE, CONFIRMED])
 def test_only_one_withdrawal_is_active_at_a_time(withdrawal: Withdrawal, state: DecisionState) -> None:
-    """While a withdrawal has no visible result, a second click of the same person is a repeat. Others are refused."""
+    """While AWS does not show the result, the same person's second click is a repeat, and other people are refused."""
     first = made(HANAKO, withdrawal, state)
     assert taken_back(HANAKO, withdrawal, first) == Claim(ClaimRefusal.REPEAT, first)
     assert taken_back(ICHIRO, withdrawal, first) == Claim(ClaimRefusal.OTHERS_FIRST)
@@ -76,14 +86,14 @@ def test_only_one_withdrawal_is_active_at_a_time(withdrawal: Withdrawal, state: 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("state", [REFUSED, RELEASED])
 def test_withdrawal_without_effect_may_be_repeated(withdrawal: Withdrawal, state: DecisionState) -> None:
-    """The same person or another may repeat it."""
+    """A refused or released withdrawal does not block the same person or another."""
     assert taken_back(HANAKO, withdrawal, made(HANAKO, withdrawal, state), made(ICHIRO, withdrawal, state)) == Claim()
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("by", [HANAKO, ICHIRO])
 def test_accepted_withdrawal_blocks_others_for_one_minute_only(withdrawal: Withdrawal, by: Person) -> None:
-    """If AWS does not show it after a minute, anyone may repeat it, because access must not stay active."""
+    """If AWS does not show the withdrawal after a minute, anyone may repeat it: access must not stay active."""
     hidden = made(by, withdrawal, CONFIRMED)
     assert taken_back(HANAKO, withdrawal, hidden, now=NOW + EFFECT_SPAN - SECOND).refusal is not None
     assert taken_back(HANAKO, withdrawal, hidden, now=NOW + EFFECT_SPAN) == Claim()
@@ -117,7 +127,7 @@ def test_revocation_is_refused_at_any_other_step() -> None:
 
 @pytest.mark.parametrize("status", Status)
 def test_only_a_waiting_request_can_be_cancelled(status: Status) -> None:
-    """It must be pending, have an execution, and not be a copy from another account."""
+    """The request must be pending, have an automation execution, and not be a copy from another account."""
     open_ = status is Status.PENDING
     assert can_be_cancelled(request(status=status)) is open_
     assert (taken_back(TARO_PERSON, CANCEL, status=status) == Claim()) is open_
@@ -178,7 +188,7 @@ def test_effect_of_an_accepted_decision_is_awaited_until_aws_shows_it(
     assert awaits_effect(accepted, None, ALONG), "while nothing is known"
 
 
-# --- who may
+# --- who may withdraw
 
 
 def revoking(
@@ -194,7 +204,7 @@ def revoking(
         "comment": "",
     }
     asked = asked or granted()
-    return may_decide(clicker, action=REVOKE, request=asked, step=step, **usual | more)  # type: ignore[arg-type]  # what it takes
+    return may_decide(clicker, action=REVOKE, request=asked, step=step, **usual | more)  # type: ignore[arg-type]  # usual arguments
 
 
 CONSOLE = replace(level("Level2", state=LevelState.APPROVED), approvers=(Approver(ApproverKind.GROUP, "a-group"),))
@@ -260,7 +270,7 @@ SAME_MAIL = replace(HANAKO, upn=TARO_PERSON.upn, mail=TARO_PERSON.mail, teams_id
         ("somebody else", {"clicker": HANAKO}, Refusal.NOT_REQUESTER),
         ("somebody with the same address", {"clicker": SAME_MAIL}, Refusal.NOT_REQUESTER),
         ("the same id in another tenant", {"clicker": ELSEWHERE}, Refusal.FOREIGN),
-        ("nobody", {"clicker": replace(TARO_PERSON, object_id="")}, Refusal.FOREIGN),
+        ("no object id", {"clicker": replace(TARO_PERSON, object_id="")}, Refusal.FOREIGN),
         ("no tenant configured", {"tenant_id": ""}, Refusal.FOREIGN),
         ("unidentified", {"requester": UNIDENTIFIED}, Refusal.UNIDENTIFIED),
         (
@@ -278,7 +288,7 @@ SAME_MAIL = replace(HANAKO, upn=TARO_PERSON.upn, mail=TARO_PERSON.mail, teams_id
         ("no role", {"has_role": False}, Refusal.NO_CANCEL_ROLE),
         ("a copy", {"asked": request(replica_of=key_of(2))}, Refusal.REPLICA),
         ("ended", {"asked": request(status=Status.APPROVED)}, Refusal.UNREADABLE),
-        ("a state that nobody knows", {"asked": request(status=Status.UNKNOWN)}, Refusal.UNREADABLE),
+        ("an unknown state", {"asked": request(status=Status.UNKNOWN)}, Refusal.UNREADABLE),
         ("no execution", {"asked": request(execution_id=None)}, Refusal.UNREADABLE),
     ],
 )
@@ -291,15 +301,6 @@ def test_only_the_requester_cancels(why: str, changed: dict[str, object], expect
 
 
 # --- the result of a withdrawal
-
-
-def settled(
-    withdrawal: Withdrawal, asked: AccessRequest | None, *, seconds: float = 1
-) -> tuple[DecisionState, Outcome | None]:
-    """Settle a withdrawal of unknown effect some seconds after its click."""
-    unknown = made(HANAKO, withdrawal, UNKNOWN)
-    after = settle_unknown(Record(KEY, NOW, request=asked).with_decision(unknown), unknown, NOW + seconds * SECOND)
-    return after.state, after.outcome
 
 
 @pytest.mark.parametrize(
@@ -317,22 +318,23 @@ def settled(
         (CANCEL, None, UNKNOWN, None),
     ],
 )
-def test_unknown_withdrawal_is_settled_by_what_aws_shows(
+def test_unknown_withdrawal_is_settled_by_the_status_in_aws(
     withdrawal: Withdrawal, asked: AccessRequest | None, state: DecisionState, outcome: Outcome | None
 ) -> None:
     """The withdrawal is confirmed if AWS shows it, and has no effect if the request changed otherwise.
 
     Otherwise it is released after a minute.
     """
-    assert settled(withdrawal, asked) == (state, outcome)
+    unknown = made(HANAKO, withdrawal, UNKNOWN)
+    assert settled(unknown, asked) == (state, outcome)
     if state is UNKNOWN:
-        assert settled(withdrawal, asked, seconds=61) == (RELEASED, Outcome.NO_ANSWER)
+        assert settled(unknown, asked, seconds=61) == (RELEASED, Outcome.NO_ANSWER)
 
 
 @pytest.mark.parametrize(("withdrawal", "status"), [(REVOKE, Status.REVOKED), (CANCEL, Status.CANCELLED)])
 @pytest.mark.parametrize("state", DecisionState)
 def test_withdrawal_shown_by_aws_names_the_person(withdrawal: Withdrawal, status: Status, state: DecisionState) -> None:
-    """The person of an accepted or live decision is named. If that decision had no effect, the person is unknown."""
+    """The person of an accepted decision is named, and of a sent one that AWS has not refused. Otherwise no one is."""
     row = Record(KEY, NOW, request=request(level(state=LevelState.APPROVED), status=status))
     row = row.with_decision(replace(made(HANAKO, withdrawal, state), settled_in=1))
     line = deciding_line(row)

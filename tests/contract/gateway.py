@@ -1,4 +1,4 @@
-"""The product's AWS side against the sandbox's AWS, over real HTTP, with the environment of a process."""
+"""The bot's AWS side against the sandbox's AWS over real HTTP. boto3 is configured by environment variables."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -17,7 +17,7 @@ from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, REGION
 from bot.telemetry import Telemetry
 from tests.contract.scene import Asked, Scene, staged
 
-UNPACED: dict[str, float] = {}
+UNLIMITED: dict[str, float] = {}
 HANAKO = "hanako.sato@example.com"
 
 
@@ -31,7 +31,7 @@ class Watched:
 
 @contextmanager
 def environment(endpoint: str, session: Any) -> Iterator[None]:
-    """Set the environment variables with which boto3 finds endpoint and credentials."""
+    """Set the environment variables from which boto3 gets the endpoint and the credentials of `session`."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
             patch.delenv(name, raising=False)
@@ -44,21 +44,21 @@ def environment(endpoint: str, session: Any) -> Iterator[None]:
         yield
 
 
-def unheard() -> Telemetry:
-    """Return unused metrics."""
+def unread_metrics() -> Telemetry:
+    """Return metrics that the test does not read."""
     return Telemetry(CollectorRegistry())
 
 
 @asynccontextmanager
 async def aws_side(scene: Any, **arguments: Any) -> AsyncIterator[AwsSide]:
-    """Run the product's AWS side against a scene, without rate limits by default."""
+    """Run the bot's AWS side against a scene, without rate limits by default."""
     settings = {
         "region": REGION,
         "accounts": (),
         "queue_url": None,
         "clock": scene.clock,
-        "telemetry": unheard(),
-        "rates": UNPACED,
+        "telemetry": unread_metrics(),
+        "rates": UNLIMITED,
     }
     with environment(scene.aws.endpoint, scene.aws.world.bot):
         async with AwsSide(**{**settings, **arguments}) as side:
@@ -77,7 +77,7 @@ def stage() -> Iterator[Scene]:
 
 @pytest.fixture
 def scene(stage: Scene) -> Iterator[Scene]:
-    """Give the sandbox to one test, with an empty call log; remove its faults afterwards."""
+    """Return the sandbox with an empty call log; remove the test's faults afterwards."""
     stage.aws.forget_calls()
     yield stage
     stage.aws.faults.clear()
@@ -85,7 +85,7 @@ def scene(stage: Scene) -> Iterator[Scene]:
 
 @pytest.fixture
 async def side(scene: Scene) -> AsyncIterator[AwsSide]:
-    """Run the bot's AWS adapter against it."""
+    """Run the bot's AWS side against the sandbox."""
     async with aws_side(scene) as side:
         yield side
 

@@ -1,4 +1,4 @@
-"""A sandbox's AWS with a clock that tests move by hand, and the actions that its tests use."""
+"""The sandbox's AWS with a clock that tests move, and the calls of requesters, approvers and admins in tests."""
 
 import json
 from collections.abc import Iterator
@@ -48,14 +48,14 @@ class HandClock:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One access request."""
+    """One access request: its OpsItem id and its execution id."""
 
     id: str
     execution_id: str
 
 
 class Scene:
-    """The sandbox and the people who use it. Clients do not retry."""
+    """The sandbox, and the clients of the people who use it. These clients do not retry."""
 
     def __init__(self, aws: FaultyAws, clock: HandClock) -> None:
         self.aws, self.clock = aws, clock
@@ -63,7 +63,7 @@ class Scene:
         self.requester = aws.client("ssm", aws.world.requester)
 
     def ask(self, node: str = "web-prod-01", reason: str = "ログを確認します") -> Asked:
-        """Request access; return the request and its execution."""
+        """Request access to a node, as the requester."""
         targets = [{"Key": "InstanceIds", "Values": [self.aws.world.nodes.get(node, node)]}]
         ops_item_id = self.requester.start_access_request(Reason=reason, Targets=targets)["AccessRequestId"]
         return Asked(ops_item_id, self.about(ops_item_id)["automationExecutionId"])
@@ -95,11 +95,11 @@ class Scene:
         return [s["StepStatus"] for s in self.execution(asked)["StepExecutions"]]
 
     def approver(self, name: str = "hanako.sato@example.com", role: str | None = None) -> Any:
-        """Return the SSM client of a person's session of an approver role."""
+        """Return the SSM client of a person who assumed an approver role."""
         return self.aws.client("ssm", self.aws.session(role or self.aws.world.approver_role, name))
 
     def lead(self, name: str = "priya.nair@example.com") -> Any:
-        """Return the SSM client of a lead."""
+        """Return the SSM client of a person who assumed the lead role."""
         return self.approver(name, self.aws.world.lead_role)
 
     def node(self, **tags: str) -> str:
@@ -115,7 +115,7 @@ class Scene:
         return self.node(**{tag: "yes"})
 
     def events(self, of: Asked | None = None) -> list[dict[str, Any]]:
-        """Receive the events on the queue, in order; return all, or those of one request."""
+        """Receive and delete all events in the queue. Return them in order, all or those of one request."""
         sqs, taken = self.aws.client("sqs"), list[dict[str, Any]]()
         while found := sqs.receive_message(QueueUrl=self.aws.world.queue_url, MaxNumberOfMessages=10).get("Messages"):
             taken += [json.loads(m["Body"]) for m in found]
@@ -132,7 +132,7 @@ def signal(client: Any, asked: Asked, kind: str = "Approve", comment: str = "") 
 
 @contextmanager
 def refused(code: str) -> Iterator[None]:
-    """Expect AWS's refusal."""
+    """Expect that AWS refuses a call with this error code."""
     with pytest.raises(ClientError) as caught:
         yield
     assert caught.value.response["Error"]["Code"] == code
@@ -140,7 +140,7 @@ def refused(code: str) -> Iterator[None]:
 
 @contextmanager
 def staged(**settings: Any) -> Iterator[Scene]:
-    """Run a sandbox; at the end it must not have recorded an internal error."""
+    """Run a sandbox. Fail at the end if it recorded an internal error."""
     clock = HandClock()
     with FaultyAws.start(now=clock, **settings) as aws:
         yield Scene(aws, clock)

@@ -14,7 +14,7 @@ from bot.domain.request import RequestKey, Status
 from bot.ports.aws import AwsThrottled, AwsUnavailable
 from bot.sandbox.aws.world import ACCOUNT, REGION
 from bot.telemetry import Telemetry
-from tests.contract.gateway import UNPACED, Watched, aws_side, key_of
+from tests.contract.gateway import UNLIMITED, Watched, aws_side, key_of
 from tests.contract.scene import Scene, staged
 
 READER = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessReader"
@@ -93,7 +93,7 @@ async def test_reader_role_that_cannot_be_assumed_makes_all_reads_fail(scene: Sc
     assert {call.operation for call in scene.aws.calls()} == {"AssumeRole"}
 
 
-@pytest.mark.parametrize("rates", [RATES, UNPACED])
+@pytest.mark.parametrize("rates", [RATES, UNLIMITED])
 async def test_reads_stay_within_the_quota(rates: dict[str, float]) -> None:
     """With 3 calls a second per operation no read is throttled; without a limit one soon is."""
     with staged(per_second=3.0) as scene:
@@ -105,7 +105,7 @@ async def test_reads_stay_within_the_quota(rates: dict[str, float]) -> None:
             try:
                 looks += [await side.requests.execution(key_of(asked), asked.execution_id) for _ in range(9)]
             except AwsThrottled:
-                assert rates == UNPACED
+                assert rates == UNLIMITED
         throttled = [call.error for call in scene.aws.calls() if call.error]
         assert (len(looks), throttled) == ((12, []) if rates else (3, ["ThrottlingException"]))
 

@@ -13,7 +13,7 @@ from bot.domain.request import Status, Verdict, Withdrawal
 from bot.ports.aws import AwsUnavailable, RoleSession, Signal, SignalLost, SignalRefused, SignalThrottled
 from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, CANCELLER_ROLE, LEAD_ROLE
 from tests.contract import gateway
-from tests.contract.gateway import HANAKO, aws_side, environment, key_of, signal_of, unheard
+from tests.contract.gateway import HANAKO, aws_side, environment, key_of, signal_of, unread_metrics
 from tests.contract.scene import Scene, signal
 from tests.fakes.aws_faults import Loss
 
@@ -277,7 +277,7 @@ async def test_signal_that_was_not_sent_may_be_repeated(scene: Scene) -> None:
             accounts=(),
             queue_url=None,
             clock=scene.clock,
-            telemetry=unheard(),
+            telemetry=unread_metrics(),
         ) as side:
             with pytest.raises(SignalThrottled):
                 await send(side, signal_of(scene.ask(), role=None))

@@ -15,7 +15,7 @@ from bot.boto.failures import CallFailed, Failure
 from bot.boto.sdk import Answer, Call, Credentials, Sdk
 from bot.clock import SystemClock
 from bot.ports.aws import RoleSession
-from tests.contract.gateway import environment, unheard
+from tests.contract.gateway import environment, unread_metrics
 
 CALL = Call("ssm", "ap-northeast-1", "get_ops_item", {"OpsItemId": "oi-0123456789ab"})
 SESSION = RoleSession("arn:aws:iam::111122223333:role/NodeAccessApprover", "hanako.sato@example.com")
@@ -87,7 +87,7 @@ def sdk(endpoint: Endpoint) -> Iterator[Sdk]:
 
 def unlimited_clients() -> Clients:
     """Return clients without rate limits."""
-    return Clients(region="ap-northeast-1", clock=SystemClock(), telemetry=unheard(), rates={})
+    return Clients(region="ap-northeast-1", clock=SystemClock(), telemetry=unread_metrics(), rates={})
 
 
 def test_reads_share_a_connection(endpoint: Endpoint, sdk: Sdk) -> None:

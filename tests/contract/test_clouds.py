@@ -45,7 +45,7 @@ async def ms(clock: ManualClock) -> AsyncIterator[FakeMicrosoft]:
     ],
 )
 def test_host_of_the_metadata_address_selects_the_cloud(url: str, cloud: Cloud) -> None:
-    """The whole host decides. An unknown host means the public cloud."""
+    """The whole host name is compared. An unknown host means the public cloud."""
     assert cloud_of(url) == cloud
 
 
@@ -53,7 +53,7 @@ def test_host_of_the_metadata_address_selects_the_cloud(url: str, cloud: Cloud) 
 async def test_bot_accepts_and_requests_only_tokens_of_its_cloud(
     ms: FakeMicrosoft, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, cloud: Cloud, other: Cloud
 ) -> None:
-    """An activity signed by the other cloud's issuer is answered 401. The bot's own token is for its Connector."""
+    """A token of the other cloud's issuer is answered 401. The bot's own token is for the Connector of its cloud."""
     monkeypatch.setattr(clouds, "CLOUDS", {"127.0.0.1": cloud})
     ms.sign_in.bot = replace(ms.sign_in.bot, resource=cloud.resource)
     words = partial(message, "help", sender=HANAKO, place=ms.world.place(APPROVERS), service_url=ms.service_url)
@@ -70,7 +70,7 @@ async def test_bot_accepts_and_requests_only_tokens_of_its_cloud(
 
 
 async def test_managed_identity_requests_a_token_for_its_cloud(clock: ManualClock) -> None:
-    """The managed identity's token is for the Connector of that cloud only."""
+    """The request states the Connector of the bot's cloud as the resource."""
     asked: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:

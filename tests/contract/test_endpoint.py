@@ -45,14 +45,14 @@ async def _answer_with(context: TurnContext, response: InvokeResponse) -> None:
     await context.send_activity(Activity(type="invokeResponse", value=response))
 
 
-# Statuses, one by one
+# --- statuses
 
 
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/xml", "", "multipart/form-data; boundary=x", "junk"]
 )
 async def test_other_content_types_are_answered_415(content_type: str, ms: FakeMicrosoft) -> None:
-    """Only JSON is an activity."""
+    """Teams sends every activity as JSON."""
     async with running_edge(ms) as edge:
         status, _ = await ms.send_raw(edge.url, b"{}", headers={"Content-Type": content_type})
 
@@ -147,7 +147,7 @@ def _broken_bodies(ms: FakeMicrosoft) -> dict[str, bytes]:
 
 
 async def test_invalid_activity_is_answered_400(ms: FakeMicrosoft) -> None:
-    """A signed request whose body is not an activity is refused and runs no turn."""
+    """A request with a valid token whose body is not an activity runs no turn."""
     headers = {"Authorization": ms.signer.header(ms.service_url)}
     async with running_edge(ms) as edge:
         answers = {
@@ -158,8 +158,8 @@ async def test_invalid_activity_is_answered_400(ms: FakeMicrosoft) -> None:
         assert edge.turns == []
 
 
-async def test_unsigned_junk_is_answered_401_before_it_is_read(ms: FakeMicrosoft) -> None:
-    """Without a token the sender does not learn whether a body would be an activity."""
+async def test_invalid_body_without_a_token_is_answered_401(ms: FakeMicrosoft) -> None:
+    """Without a token the sender does not learn whether a body is an activity."""
     async with running_edge(ms) as edge:
         status, _ = await ms.send_raw(edge.url, b"junk", headers={})
 
@@ -179,7 +179,7 @@ async def _send_partly(ms: FakeMicrosoft, url: str) -> tuple[asyncio.StreamReade
 
 
 async def test_client_that_disconnects_inside_a_body_does_not_affect_the_next_request(ms: FakeMicrosoft) -> None:
-    """Its own activity runs no turn. The next activity is answered as usual."""
+    """The interrupted request runs no turn. The next activity is answered as usual."""
     async with running_edge(ms) as edge:
         _, writer = await _send_partly(ms, edge.url)
         writer.close()
@@ -209,14 +209,14 @@ async def test_endpoint_without_a_tenant_is_not_built(ms: FakeMicrosoft) -> None
             endpoint.Endpoint(verifier=edge.verifier, adapter=TeamsAdapter(), tenant_id="", turn=_nothing)
 
 
-# Invokes
+# --- invokes
 
 
 CARD_ANSWER = {"statusCode": 200, "type": "application/vnd.microsoft.card.adaptive", "value": {"text": "承認"}}
 
 
-async def test_invoke_is_answered_200_with_its_body(ms: FakeMicrosoft) -> None:
-    """The body of the response is sent once and unchanged (the SDK's own process() always fails here)."""
+async def test_invoke_is_answered_200_with_the_body_of_the_turn(ms: FakeMicrosoft) -> None:
+    """The response has the body that the turn returned, unchanged."""
 
     async def turn(context: TurnContext) -> None:
         await _answer_with(context, InvokeResponse(status=200, body=CARD_ANSWER))
@@ -226,7 +226,7 @@ async def test_invoke_is_answered_200_with_its_body(ms: FakeMicrosoft) -> None:
 
 
 async def test_invoke_body_may_be_a_model_of_the_sdk(ms: FakeMicrosoft) -> None:
-    """A body that is an SDK model is serialised once."""
+    """The response has the model as a JSON object."""
 
     async def turn(context: TurnContext) -> None:
         body = AdaptiveCardInvokeResponse(status_code=200, type="x", value={"a": 1})
@@ -256,7 +256,7 @@ async def _nothing(_context: TurnContext) -> None:
     ("turn", "code"), [(_fail, 500), (_unserialisable, 500), (_five_hundred, 500), (_nothing, 400)]
 )
 async def test_failing_invoke_is_answered_200_with_an_error_body(turn: Any, code: int, ms: FakeMicrosoft) -> None:
-    """An error inside a click becomes the protocol's error body with status 200, so that Teams does not resend it."""
+    """An error, or a missing answer, becomes the protocol's error body with status 200, so Teams does not resend it."""
     async with running_edge(ms, turn=turn) as edge:
         status, body = await ms.send(edge.url, _invoke(ms))
 
@@ -270,8 +270,8 @@ async def test_failing_message_is_answered_200(ms: FakeMicrosoft) -> None:
         assert await ms.send(edge.url, _message(ms)) == (200, None)
 
 
-async def test_turn_gets_the_body_as_it_was_sent(ms: FakeMicrosoft) -> None:
-    """The turn gets the raw activity beside the parsed one, with all unknown fields."""
+async def test_turn_gets_the_members_that_the_bot_does_not_know(ms: FakeMicrosoft) -> None:
+    """The turn gets the whole JSON object beside the parsed activity."""
     async with running_edge(ms) as edge:
         await ms.send(edge.url, _invoke(ms, somethingNew={"a": [1]}))
 
@@ -281,7 +281,7 @@ async def test_turn_gets_the_body_as_it_was_sent(ms: FakeMicrosoft) -> None:
 
 
 async def test_half_of_a_surrogate_pair_is_replaced(ms: FakeMicrosoft) -> None:
-    """A text that is cut inside an emoji gets a replacement character that every store can encode."""
+    """Such a text was cut inside an emoji, and no store could encode it."""
     async with running_edge(ms) as edge:
         status, _ = await ms.send(edge.url, _message(ms, text="ok \ud83d", **{"\udc00": "x"}))
 
@@ -290,11 +290,11 @@ async def test_half_of_a_surrogate_pair_is_replaced(ms: FakeMicrosoft) -> None:
         assert "\ufffd" in inbound.raw
 
 
-# Missing keys
+# --- missing keys
 
 
 async def test_requests_before_the_first_keys_are_answered_503(ms: FakeMicrosoft) -> None:
-    """The bot stops answering 503 once it has its first signing keys."""
+    """Once the bot has its first signing keys, requests are answered 200."""
     ms.fault("GET", "openidconfiguration", status=500, times=None)
     async with running_edge(ms) as edge:
         first, _ = await ms.send(edge.url, _message(ms))
@@ -305,11 +305,11 @@ async def test_requests_before_the_first_keys_are_answered_503(ms: FakeMicrosoft
     assert (first, second) == (503, 200)
 
 
-# Overload
+# --- overload
 
 
 async def test_requests_above_the_limit_of_turns_are_refused(ms: FakeMicrosoft) -> None:
-    """A click gets a message that nothing was sent; another activity gets 429. Below the limit all work as before."""
+    """A click gets a message that nothing was sent, another activity gets 429. Below the limit requests work again."""
     free, under_way = asyncio.Event(), asyncio.Event()
 
     async def wait(_context: TurnContext) -> None:

@@ -35,7 +35,7 @@ def _message(text: str = "山田 太郎 asks for access to web-1", *, alert: boo
 
 @dataclass(slots=True)
 class Room:
-    """A messenger in front of the fake."""
+    """A messenger that sends to FakeMicrosoft, and its parts."""
 
     ms: FakeMicrosoft
     messenger: Messenger
@@ -66,11 +66,11 @@ async def room() -> AsyncIterator[Room]:
         )
 
 
-# --- places
+# --- conversations
 
 
 async def test_a_post_in_a_channel_starts_a_thread(room: Room) -> None:
-    """It returns the thread for replies and the id for updates."""
+    """The result has the thread for replies and the id for updates."""
     posted = await room.messenger.post(APPROVERS, _message(alert=True))
 
     [message] = room.ms.posted(APPROVERS)
@@ -79,7 +79,7 @@ async def test_a_post_in_a_channel_starts_a_thread(room: Room) -> None:
 
 
 async def test_an_activity_has_a_card_and_a_summary_without_text(room: Room) -> None:
-    """Teams would split text from the card, and then returns no id."""
+    """Teams would send text and card as two messages, and would return no id."""
     await room.messenger.post(APPROVERS, _message("a", alert=True))
     await room.messenger.post(APPROVERS, _message("b"))
 
@@ -106,7 +106,7 @@ async def test_a_post_in_a_group_chat_or_a_personal_chat_is_a_plain_message(room
 
 
 async def test_a_post_to_a_thread_id_starts_a_thread_in_its_channel(room: Room) -> None:
-    """The setting means a channel; a pasted thread id works too."""
+    """An admin may have copied the id of a thread into the configuration instead of the channel's id."""
     first = await room.messenger.post(APPROVERS, _message())
     second = await room.messenger.post(first.conversation, _message())
 
@@ -114,7 +114,7 @@ async def test_a_post_to_a_thread_id_starts_a_thread_in_its_channel(room: Room) 
 
 
 async def test_a_reply_goes_into_the_thread(room: Room) -> None:
-    """It arrives there whether or not the conversation id contains the thread."""
+    """The reply arrives in the thread whether or not the conversation id contains it."""
     card = await room.messenger.post(APPROVERS, _message())
     first = await room.messenger.reply(card, _message("one"))
     await room.messenger.reply(Posted(APPROVERS, card.activity_id), _message("two"))
@@ -134,7 +134,7 @@ async def test_an_update_replaces_the_message(room: Room) -> None:
         assert (message.id, message.activity["summary"]) == (posted.activity_id, "approved")
 
 
-# --- addresses
+# --- service URLs
 
 
 async def test_messages_go_to_the_service_url_of_their_conversation(room: Room) -> None:
@@ -158,11 +158,11 @@ async def test_the_token_is_sent_only_to_listed_hosts(room: Room) -> None:
     assert len(room.ms.posted(posted.conversation)) == 1
 
 
-# --- people
+# --- personal chats
 
 
 async def test_a_personal_chat_is_requested_once_and_stored(room: Room) -> None:
-    """The bot knows the chat from then on, also after a restart."""
+    """The second message uses the stored chat and makes no further request."""
     first = await room.messenger.direct(TARO_PERSON, _message("waiting", alert=True))
     second = await room.messenger.direct(TARO_PERSON, _message("approved"))
 
@@ -184,7 +184,7 @@ async def test_a_personal_chat_is_requested_by_the_29_id_if_known(
 
 
 async def test_a_stored_chat_is_used_at_its_own_service_url(room: Room) -> None:
-    """The chat of an installation is known; no conversation is created."""
+    """The chat was stored when the person installed the bot, so it is not requested."""
     chat = room.ms.world.personal(TARO).id
     await room.store.remember_chat(PersonalChat(TARO_PERSON, chat, f"{room.ms.base}/teams"))
     room.urls.default = "http://127.0.0.1:1/"
@@ -192,8 +192,8 @@ async def test_a_stored_chat_is_used_at_its_own_service_url(room: Room) -> None:
     assert (await room.messenger.direct(TARO_PERSON, _message())).conversation == chat
 
 
-async def test_a_stored_chat_that_is_gone_is_requested_again(room: Room) -> None:
-    """It is requested once, and the new chat is stored."""
+async def test_a_stored_chat_that_teams_does_not_know_is_requested_again(room: Room) -> None:
+    """The message goes to the chat that Teams returns, and this chat is stored."""
     await room.store.remember_chat(PersonalChat(TARO_PERSON, "a:gone", room.ms.service_url))
     posted = await room.messenger.direct(TARO_PERSON, _message())
 
@@ -202,8 +202,8 @@ async def test_a_stored_chat_that_is_gone_is_requested_again(room: Room) -> None
 
 
 @pytest.mark.parametrize("remembered", [False, True])
-async def test_an_unreachable_person_raises_the_exact_problem(room: Room, remembered: bool) -> None:
-    """Not installed, blocked and unknown need different fixes."""
+async def test_a_blocked_personal_chat_is_refused(room: Room, remembered: bool) -> None:
+    """A requested chat that is blocked is not stored. A stored chat that is blocked stays stored."""
     place = room.ms.world.personal(TARO)
     if remembered:
         await room.store.remember_chat(PersonalChat(TARO_PERSON, place.id, room.ms.service_url))
@@ -212,8 +212,8 @@ async def test_an_unreachable_person_raises_the_exact_problem(room: Room, rememb
     assert room.store.tables.chats.keys() == ({TARO.object_id} if remembered else set())
 
 
-async def test_people_without_the_bot_and_unknown_people_are_refused(room: Room) -> None:
-    """Nothing is stored about them."""
+async def test_people_who_have_not_installed_the_bot_and_unknown_people_are_refused(room: Room) -> None:
+    """The error has the exact problem, because the two need different fixes. No chat is stored."""
     room.ms.world.not_installed.add(TARO.id)
 
     assert await _problem(room, TARO_PERSON) is ChatProblem.NOT_INSTALLED
@@ -228,7 +228,7 @@ async def _problem(room: Room, person: Person) -> ChatProblem:
 
 
 async def test_direct_messages_work_while_the_store_is_unavailable(room: Room) -> None:
-    """Teams returns the chat too, and the configured URL is used."""
+    """Teams returns the chat, and the configured service URL is used."""
     room.store.broken = True
     posted = await room.messenger.direct(TARO_PERSON, _message())
 
@@ -239,7 +239,7 @@ async def test_direct_messages_work_while_the_store_is_unavailable(room: Room) -
 
 
 async def test_messages_above_the_rate_limit_are_not_sent(room: Room) -> None:
-    """The eighth message within a second raises the seconds to wait; nothing sleeps."""
+    """The eighth message within a second raises ChatThrottled with the seconds to wait. The messenger does not sleep."""
     for _ in range(7):
         await room.messenger.post(APPROVERS, _message())
     with pytest.raises(ChatThrottled) as caught:
@@ -260,8 +260,8 @@ async def test_posts_updates_and_replies_count_together(room: Room) -> None:
         await room.messenger.reply(card, _message())
 
 
-async def test_nothing_is_sent_while_teams_throttles(room: Room) -> None:
-    """A 429 raises its seconds, and holds for all messages into that conversation."""
+async def test_no_message_is_sent_while_teams_throttles_the_conversation(room: Room) -> None:
+    """After a 429, each message raises ChatThrottled with the seconds of `Retry-After`, until they have passed."""
     room.ms.fault("POST", "/v3/conversations$", status=429, headers={"Retry-After": "30"})
     for _ in range(2):
         with pytest.raises(ChatThrottled) as caught:
@@ -274,7 +274,7 @@ async def test_nothing_is_sent_while_teams_throttles(room: Room) -> None:
 
 
 async def test_a_thread_keeps_the_order_of_the_calls(room: Room) -> None:
-    """A later message arrives later, also if the first is slow."""
+    """Later messages wait until a slow earlier one was sent."""
     card = await room.messenger.post(APPROVERS, _message("card"))
     held = room.ms.hold("PUT", "activities")
     async with asyncio.TaskGroup() as group:
@@ -292,7 +292,7 @@ async def test_a_thread_keeps_the_order_of_the_calls(room: Room) -> None:
 
 
 async def test_a_slow_thread_does_not_delay_another(room: Room) -> None:
-    """Order is kept within one thread only."""
+    """Only messages into the same thread wait for each other."""
     slow = await room.messenger.post(APPROVERS, _message("slow"))
     held = room.ms.hold("PUT", "activities")
     waiting = asyncio.create_task(room.messenger.update(slow, _message("approved")))
@@ -309,7 +309,7 @@ async def test_a_slow_thread_does_not_delay_another(room: Room) -> None:
 
 
 async def test_a_hanging_channel_blocks_only_a_few_calls(room: Room) -> None:
-    """Further calls raise at once with a time to wait; group chats and personal chats work meanwhile."""
+    """Further calls raise ChatThrottled at once. Messages to group chats and personal chats are still sent."""
     held = room.ms.hold("POST", "/v3/conversations$", times=None, body_holds=APPROVERS)
     posts = [asyncio.create_task(room.messenger.post(APPROVERS, _message())) for _ in range(20)]
     done, _ = await asyncio.wait(posts[IN_FLIGHT:])
@@ -323,7 +323,7 @@ async def test_a_hanging_channel_blocks_only_a_few_calls(room: Room) -> None:
 
 
 async def test_a_hanging_personal_chat_does_not_delay_another(room: Room) -> None:
-    """Personal chats are independent of each other."""
+    """Messages to another person and to a channel are still sent."""
     room.ms.hold("POST", f"{room.ms.world.personal(TARO).id}/activities", times=None)
     waiting = [asyncio.create_task(room.messenger.direct(TARO_PERSON, _message())) for _ in range(IN_FLIGHT)]
     await room.ms.faults.until(lambda: len(room.ms.faults.matching("POST", "/v3/conversations$")) == 1)
@@ -337,7 +337,7 @@ async def test_a_hanging_personal_chat_does_not_delay_another(room: Room) -> Non
 
 
 async def test_many_hanging_personal_chats_do_not_block_channels(room: Room) -> None:
-    """They take only a part of the concurrent messages; further ones raise at once with a time to wait."""
+    """Direct messages above MOST_DIRECTS raise ChatThrottled at once, and a post is still sent."""
     room.ms.hold("POST", "/v3/conversations$", times=None, body_holds="members")
     people = [Person(f"person-{number}", TENANT_ID) for number in range(8)]
     waiting = [asyncio.create_task(room.messenger.direct(each, _message())) for each in people]
@@ -352,7 +352,7 @@ async def test_many_hanging_personal_chats_do_not_block_channels(room: Room) -> 
 
 @pytest.mark.parametrize("fault", [{"status": 502}, {"status": 500}, {"drop": "before"}, {"drop": "after"}])
 async def test_a_failed_conversation_is_closed_for_a_while(room: Room, fault: dict[str, Any]) -> None:
-    """Further messages are not sent; other conversations are not affected."""
+    """Until the wait is over, messages into this conversation are not sent. Other conversations are not affected."""
     room.ms.fault("POST", GROUP, **fault)
     with pytest.raises(ChatUnavailable):
         await room.messenger.post(GROUP, _message())
@@ -377,7 +377,7 @@ async def test_a_failed_request_for_a_personal_chat_closes_it(room: Room) -> Non
 
 
 def _operations(room: Room, posted: Posted) -> dict[str, Callable[[], Awaitable[object]]]:
-    """Return the four operations of the port by name; those that need a message use `posted`."""
+    """Return the four operations of the port by name. `posted` is the message to update and to reply to."""
     return {
         "post": lambda: room.messenger.post(APPROVERS, _message()),
         "update": lambda: room.messenger.update(posted, _message()),
@@ -389,8 +389,8 @@ def _operations(room: Room, posted: Posted) -> dict[str, Callable[[], Awaitable[
 @pytest.mark.parametrize(
     ("operation", "ambiguous"), [("post", True), ("update", False), ("reply", True), ("direct", False)]
 )
-async def test_no_call_outlasts_the_lease_of_its_caller(room: Room, operation: str, ambiguous: bool) -> None:
-    """A slow call raises unavailable in time, and its conversation is closed for a while.
+async def test_a_call_beyond_its_patience_is_unavailable(room: Room, operation: str, ambiguous: bool) -> None:
+    """The conversation of the call is then closed for a while. A new message may have arrived (`ambiguous`).
 
     A direct message whose chat was still being requested cannot have arrived.
     """
@@ -407,7 +407,7 @@ async def test_no_call_outlasts_the_lease_of_its_caller(room: Room, operation: s
 
 
 def test_a_call_and_its_retries_fit_into_the_lease() -> None:
-    """Time is left for the store's writes."""
+    """At least five seconds of the caller's lease are left for the store's writes."""
     assert ROW_LEASE.total_seconds() - PATIENCE >= 5
 
 
@@ -447,7 +447,7 @@ async def test_any_response_is_a_success_or_a_declared_error(room: Room, operati
 
 
 async def test_a_lost_response_to_a_post_is_ambiguous(room: Room) -> None:
-    """The caller decides; the messenger never posts twice."""
+    """The messenger does not post again, because the message may have arrived."""
     room.ms.fault("POST", "/v3/conversations$", drop="after")
     with pytest.raises(ChatUnavailable) as caught:
         await room.messenger.post(APPROVERS, _message())

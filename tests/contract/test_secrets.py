@@ -19,7 +19,7 @@ SECRETS = {
     "password in an address": r"\w+://[^\s/:@\"'{}]+:[^\s/@\"'{}]+@[\w.-]+",
     "long random text": r"(?i)(?:secret|password|token|api_?key)\w*[\"']?\s*[:=]\s*[\"'][A-Za-z0-9+/=_~.-]{32,}[\"']",
 }
-MADE_UP = (  # samples of tests, plainly no secrets; only these, letter for letter
+MADE_UP = (  # the samples in tests that look like secrets; the scan ignores exactly these texts
     "AKIAUNKNOWN000000000",
     "https://user:pass@smba.trafficmanager.net/",
     "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2lnbmF0dXJl",
@@ -27,18 +27,18 @@ MADE_UP = (  # samples of tests, plainly no secrets; only these, letter for lett
 )
 REGISTRIES = r"(?:files\.)?python" + r"hosted\.org|registry\.(?:npm" + r"js\.org|yarnpkg\.com)|/sim" + "ple/"
 ACCOUNT = re.compile(r"arn:aws[\w-]*:[\w-]*:[\w*-]*:(\d{12}):")
-SAMPLE_ACCOUNTS = re.compile(r"(\d)\1{11}|(?:(\d)\2{3}){1}(?:(\d)\3{3}){1}(?:(\d)\4{3}){1}|123456789012")
+SAMPLE_ACCOUNTS = re.compile(r"(\d)\1{11}|(\d)\2{3}(\d)\3{3}(\d)\4{3}|123456789012")
 
 
 def found_in(text: str) -> Iterator[str]:
-    """Yield text in a line that looks like a secret."""
+    """Yield the name of each kind of secret that a line seems to contain."""
     for sample in MADE_UP:
         text = text.replace(sample, "")
     yield from (name for name, pattern in SECRETS.items() if re.search(pattern, text))
 
 
 def offences(paths: Iterable[Path]) -> list[str]:
-    """Return where something looks like a secret, without the secret."""
+    """Return file, line and kind of each text that looks like a secret, without the text."""
     return [
         f"{path}:{number}: {name}"
         for path in paths
@@ -48,7 +48,7 @@ def offences(paths: Iterable[Path]) -> list[str]:
 
 
 def test_no_file_contains_a_secret() -> None:
-    """No keys, tokens or passwords, not even in unused tests."""
+    """The scan covers all files of the project, tests included."""
     assert offences(our_files()) == []
 
 
@@ -67,21 +67,20 @@ def test_no_file_contains_a_secret() -> None:
     ],
 )
 def test_planted_secret_is_found(name: str, parts: tuple[str, ...], tmp_path: Path) -> None:
-    """The scan finds each kind in a file, and reports its place without the secret."""
+    """The scan finds each kind of secret in a file, and reports file and line without the secret."""
     planted = tmp_path / "planted.py"
     planted.write_text("# nothing\n" + "".join(parts) + "\n")
-    told = offences([planted])
-    assert f"{planted}:2: {name}" in told
-    assert "".join(parts) not in str(told)
+    found = offences([planted])
+    assert f"{planted}:2: {name}" in found
+    assert "".join(parts) not in str(found)
 
 
 def test_every_account_is_a_sample() -> None:
-    """Account numbers are those of AWS's own examples, or clearly invented."""
+    """Account numbers in ARNs are `123456789012` or consist of repeated digits."""
     accounts = {number for path in our_files() for line in lines(path) for number in ACCOUNT.findall(line)}
     assert {each for each in accounts if not SAMPLE_ACCOUNTS.fullmatch(each)} == set()
 
 
 def test_no_file_names_a_package_source() -> None:
-    """Every installation has its own source."""
-    told = [str(path) for path in our_files() for line in lines(path) if re.search(REGISTRIES, line)]
-    assert told == []
+    """Each installation chooses its own package registry, so no file contains the address of one."""
+    assert [str(path) for path in our_files() for line in lines(path) if re.search(REGISTRIES, line)] == []

@@ -29,7 +29,7 @@ REQUEUED_BY = {
     "bot.service.sources.place_sweep": "AWS's list differs: a decision in the console, or a lost event",
     "bot.service.sources.installation_events": "the bot was added to a team: a channel that refused may take cards now",
     "bot.service.clicks.orphan_cards": "a click revealed a request or a card that no row has",
-    "bot.service.clicks.attempt": "the requester was identified by former rules",
+    "bot.service.clicks.attempt": "the requester was identified by rules that have changed since",
     "bot.service.clicks.claiming": "a claim must be continued if its process dies, or its outcome was promised",
     "bot.service.clicks.signalling": "AWS answered a signal, or the decision was withdrawn",
     "bot.service.reconcile.outbox": "a delivery changed what Teams must show, or the lease was lost before it",

@@ -1,4 +1,4 @@
-"""The running Teams side of the bot on loopback, as a fixture for the tests of its parts."""
+"""Fixtures: a clock, FakeMicrosoft, and the Teams side of the bot running against it on loopback."""
 
 from collections.abc import AsyncIterator
 

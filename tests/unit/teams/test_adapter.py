@@ -12,8 +12,8 @@ from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import HANAKO
 
 
-def test_sdk_accepts_no_unverified_request() -> None:
-    """The adapter adds `run` to the SDK's base class, and nothing that takes an unverified header or request."""
+def test_adapter_adds_only_run_to_the_base_class_of_the_sdk() -> None:
+    """So the adapter has no method of the SDK that takes an unverified header or request."""
     public = {name for name in dir(TeamsAdapter) if not name.startswith("_")}
 
     assert public - set(dir(BotAdapter)) == {"run"}

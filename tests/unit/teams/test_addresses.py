@@ -60,19 +60,26 @@ def test_listed_hosts_are_accepted(url: str) -> None:
         "",
     ],
 )
-def test_everything_else_is_refused(url: str) -> None:
-    """A host gets no token if it is not listed, does not use https, or is parsed differently by different parsers."""
+def test_unlisted_insecure_and_ambiguous_addresses_are_refused(url: str) -> None:
+    """Also refused: a user name, a query, a port other than 443, and a spelling that parsers read differently."""
     with pytest.raises(AddressRefused):
         HOSTS.base(url)
 
 
 def test_empty_list_refuses_everything() -> None:
-    """Without listed hosts, no host is allowed, not even loopback."""
+    """Even loopback must be listed."""
     with pytest.raises(AddressRefused):
         ServiceHosts([]).base("http://127.0.0.1/")
 
 
 @pytest.mark.parametrize("url", ["http://localhost/x", "http://[::1]:80/", "http://127.9.9.9/", "https://example.com"])
-def test_plain_http_is_for_loopback_only(url: str) -> None:
-    """Any address other than loopback needs TLS."""
+def test_plain_http_is_accepted_for_loopback(url: str) -> None:
+    """Without TLS the call must not leave the machine. With https, any host is accepted."""
     assert checked(url).hostname
+
+
+@pytest.mark.parametrize("url", ["http://example.com", "http://169.254.169.254/", "http://localhost.example.com/"])
+def test_plain_http_is_refused_for_other_hosts(url: str) -> None:
+    """The local link is refused too, unless the caller allows it."""
+    with pytest.raises(AddressRefused):
+        checked(url)

@@ -68,20 +68,20 @@ async def test_a_successful_call_ends_the_pauses(circuit: CircuitBreaker, clock:
 
 
 @pytest.mark.parametrize("answer", [ChatRefused(ChatProblem.BLOCKED), ChatThrottled(3)])
-def test_an_error_response_is_no_failure(circuit: CircuitBreaker, answer: Exception) -> None:
-    """Teams did answer throttled and refused calls, so they do not count."""
+def test_an_error_response_does_not_count_as_a_failure(circuit: CircuitBreaker, answer: Exception) -> None:
+    """Teams answered the throttled or refused call, so the conversation does not hang."""
     fail(circuit, answer)
     assert wait(circuit) == 0.0
 
 
-def test_a_cancelled_call_is_a_failure(circuit: CircuitBreaker) -> None:
-    """If a caller gives up, other calls into the conversation are paused too."""
+def test_a_call_that_timed_out_counts_as_a_failure(circuit: CircuitBreaker) -> None:
+    """Other calls into the conversation are then paused too."""
     fail(circuit, TimeoutError())
     assert wait(circuit) == FIRST_PAUSE
 
 
 def test_concurrent_failures_count_as_one(circuit: CircuitBreaker) -> None:
-    """Failures of calls that hang at the same time are not failures in a row."""
+    """Calls that fail at the same time are not failures in a row, so the pause is not doubled."""
     calls = [circuit.passing(CHANNEL) for _ in range(IN_FLIGHT)]
     for call in calls:
         call.__enter__()

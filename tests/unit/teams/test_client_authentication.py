@@ -26,13 +26,13 @@ from tests.fakes.signing import SECRET
 TOKEN = "oauth2/v2.0/token$"
 
 
-class Proving:
-    """Token requests to FakeMicrosoft with any kind of client authentication."""
+class Login:
+    """Builds credentials that request tokens from FakeMicrosoft with any client authentication."""
 
     def __init__(self, ms: FakeMicrosoft, clock: Ticker) -> None:
         self.ms, self.clock, self.session = ms, clock, open_session()
 
-    def by(self, authentication: ClientAuthentication) -> AppCredentials:
+    def credentials(self, authentication: ClientAuthentication) -> AppCredentials:
         entra = Entra(
             self.session,
             authority=self.ms.authority,
@@ -43,8 +43,8 @@ class Proving:
         )
         return AppCredentials(entra, clock=self.clock)
 
-    def stored(self, source: FakeSecretSource) -> AppCredentials:
-        return self.by(RotatingSecret(source, clock=self.clock))
+    def with_secret_from(self, source: FakeSecretSource) -> AppCredentials:
+        return self.credentials(RotatingSecret(source, clock=self.clock))
 
     def sent(self) -> list[str]:
         """Return the forms that were posted to the login, as text."""
@@ -52,8 +52,8 @@ class Proving:
 
 
 @pytest.fixture
-async def proving(ms: FakeMicrosoft, clock: Ticker) -> AsyncIterator[Proving]:
-    made = Proving(ms, clock)
+async def login(ms: FakeMicrosoft, clock: Ticker) -> AsyncIterator[Login]:
+    made = Login(ms, clock)
     yield made
     await made.session.close()
 
@@ -66,106 +66,102 @@ def source() -> FakeSecretSource:
 # --- a stored secret
 
 
-async def test_a_rotated_secret_is_used_at_the_next_renewal(proving: Proving, source: FakeSecretSource) -> None:
+async def test_a_rotated_secret_is_used_at_the_next_renewal(login: Login, source: FakeSecretSource) -> None:
     """A secret that was read more than five minutes ago is read again, because a rotation may soon delete it."""
-    credentials = proving.stored(source)
+    credentials = login.with_secret_from(source)
     first = await credentials.bearer()
     source.value = "rotated"
-    proving.ms.sign_in.rotate_secret("rotated")
-    proving.clock.seconds += 3600 - RENEW_AHEAD + 1
+    login.ms.sign_in.rotate_secret("rotated")
+    login.clock.seconds += 3600 - RENEW_AHEAD + 1
 
     with structlog.testing.capture_logs() as lines:
         assert await credentials.bearer() == first
         await credentials._renewal.join()
 
     assert await credentials.bearer() != first
-    assert (source.reads, len(proving.sent())) == (2, 2)  # no request was refused in between
+    assert (source.reads, len(login.sent())) == (2, 2)  # no request was refused in between
     assert [line["event"] for line in lines] == ["app_secret_changed", "connector_token_renewed"]
 
 
-async def test_a_secret_that_is_refused_is_read_again_at_once(proving: Proving, source: FakeSecretSource) -> None:
-    """An immediate rotation costs one refused request, which callers do not notice."""
-    credentials = proving.stored(source)
+async def test_a_secret_that_is_refused_is_read_again_at_once(login: Login, source: FakeSecretSource) -> None:
+    """If the secret was rotated, one request is refused. The caller gets a token from the second request."""
+    credentials = login.with_secret_from(source)
     credentials.forget(await credentials.bearer())
     source.value = "rotated"
-    proving.ms.sign_in.rotate_secret("rotated")
+    login.ms.sign_in.rotate_secret("rotated")
 
     assert await credentials.bearer()
-    assert (source.reads, len(proving.sent())) == (2, 3)
+    assert (source.reads, len(login.sent())) == (2, 3)
 
 
-async def test_a_refused_and_unchanged_secret_is_not_sent_twice(proving: Proving, source: FakeSecretSource) -> None:
-    """Each attempt reads the secret again and sends one request to Entra."""
+async def test_a_refused_and_unchanged_secret_is_not_sent_twice(login: Login, source: FakeSecretSource) -> None:
+    """After a refusal the secret is read again. It is sent again only if it has changed."""
     source.value = "wrong"
-    credentials = proving.stored(source)
+    credentials = login.with_secret_from(source)
     with pytest.raises(ChatRefused):
         await credentials.bearer()
-    assert (source.reads, len(proving.sent())) == (2, 1)
+    assert (source.reads, len(login.sent())) == (2, 1)
 
     source.value = SECRET
-    proving.clock.seconds += RETRY_GAP
+    login.clock.seconds += RETRY_GAP
     assert await credentials.bearer()
-    assert (source.reads, len(proving.sent())) == (3, 3)
+    assert (source.reads, len(login.sent())) == (3, 3)
 
 
-async def test_the_known_secret_stays_in_use_while_it_cannot_be_read(
-    proving: Proving, source: FakeSecretSource
-) -> None:
-    """The error code is logged. Tokens are renewed with the known secret, even after Entra refused it once."""
-    credentials = proving.stored(source)
+async def test_the_known_secret_stays_in_use_while_it_cannot_be_read(login: Login, source: FakeSecretSource) -> None:
+    """The error code is logged. Tokens are renewed with the known secret, even if Entra refused it in between."""
+    credentials = login.with_secret_from(source)
     first = await credentials.bearer()
     credentials.forget(first)
     source.problem = "ThrottlingException"
-    proving.clock.seconds += SECRET_KEPT_FOR
+    login.clock.seconds += SECRET_KEPT_FOR
 
     with structlog.testing.capture_logs() as lines:
         assert await credentials.bearer() != first
-        proving.ms.sign_in.rotate_secret("rotated")
+        login.ms.sign_in.rotate_secret("rotated")
         credentials.forget(await credentials.bearer())
         with pytest.raises(ChatRefused):
             await credentials.bearer()
-        proving.ms.sign_in.rotate_secret(SECRET)
-        proving.clock.seconds += RETRY_GAP
+        login.ms.sign_in.rotate_secret(SECRET)
+        login.clock.seconds += RETRY_GAP
         assert await credentials.bearer()
 
     codes = {line["code"] for line in lines if line["event"] == "app_secret_unavailable"}
     assert codes == {"ThrottlingException"}
 
 
-async def test_a_secret_that_was_never_read_is_an_outage(proving: Proving, source: FakeSecretSource) -> None:
+async def test_a_secret_that_was_never_read_is_an_outage(login: Login, source: FakeSecretSource) -> None:
     """Without a secret, no request is sent to Entra. After a pause, the bot tries to read the secret again."""
     source.problem = "AccessDeniedException"
-    credentials = proving.stored(source)
+    credentials = login.with_secret_from(source)
     with structlog.testing.capture_logs() as lines, pytest.raises(ChatUnavailable):
         await credentials.bearer()
-    assert proving.sent() == []
+    assert login.sent() == []
     assert [line["code"] for line in lines] == ["AccessDeniedException", "AccessDeniedException"]
 
     source.problem = ""
-    proving.clock.seconds += RETRY_GAP
+    login.clock.seconds += RETRY_GAP
     assert await credentials.bearer()
 
 
-async def test_an_outage_of_the_login_causes_no_further_secret_reads(
-    proving: Proving, source: FakeSecretSource
-) -> None:
-    """A secret that was read a moment ago is not read again for every attempt."""
-    proving.ms.fault("POST", TOKEN, status=503, times=None)
-    credentials = proving.stored(source)
+async def test_an_outage_of_the_login_causes_no_further_secret_reads(login: Login, source: FakeSecretSource) -> None:
+    """Ten attempts within a minute send ten requests to Entra and read the secret once."""
+    login.ms.fault("POST", TOKEN, status=503, times=None)
+    credentials = login.with_secret_from(source)
     for _ in range(10):
         with pytest.raises(ChatUnavailable):
             await credentials.bearer()
-        proving.clock.seconds += RETRY_GAP
-    assert (source.reads, len(proving.sent())) == (1, 10)
+        login.clock.seconds += RETRY_GAP
+    assert (source.reads, len(login.sent())) == (1, 10)
 
 
 async def test_a_clock_that_was_set_back_does_not_keep_a_secret_for_ever(
-    proving: Proving, source: FakeSecretSource
+    login: Login, source: FakeSecretSource
 ) -> None:
     """A secret with a read time in the future is read again."""
-    credentials = proving.stored(source)
+    credentials = login.with_secret_from(source)
     credentials.forget(await credentials.bearer())
-    proving.clock.seconds -= 86_400
+    login.clock.seconds -= 86_400
     await credentials.bearer()
     assert source.reads == 2
 
@@ -173,16 +169,16 @@ async def test_a_clock_that_was_set_back_does_not_keep_a_secret_for_ever(
 # --- an assertion from AWS
 
 
-async def test_each_request_gets_a_new_assertion(proving: Proving, source: FakeSecretSource) -> None:
+async def test_each_request_gets_a_new_assertion(login: Login, source: FakeSecretSource) -> None:
     """The form has a new client assertion with its type and no secret. Assertions are not cached."""
-    credentials = proving.by(Federation(source))
+    credentials = login.credentials(Federation(source))
     for statement in ("statement-1", "statement-2"):
         source.value = statement
         with pytest.raises(ChatRefused):  # FakeMicrosoft accepts only secrets
             await credentials.bearer()
-        proving.clock.seconds += RETRY_GAP
+        login.clock.seconds += RETRY_GAP
 
-    first, second = proving.sent()
+    first, second = login.sent()
     assert "client_secret" not in first + second
     assert ("statement-1" in first, "statement-2" in second) == (True, True)
     assert await Federation(source).form() == {
@@ -192,10 +188,10 @@ async def test_each_request_gets_a_new_assertion(proving: Proving, source: FakeS
     assert FEDERATION_AUDIENCE == "api://AzureADTokenExchange"
 
 
-async def test_without_an_assertion_nothing_is_sent(proving: Proving, source: FakeSecretSource) -> None:
-    """AWS's error code is logged. Callers see an outage, which ends when AWS answers."""
+async def test_no_request_is_sent_without_an_assertion(login: Login, source: FakeSecretSource) -> None:
+    """AWS's error code is logged, and the caller gets ChatUnavailable."""
     source.problem = "OutboundWebIdentityFederationDisabledException"
     with structlog.testing.capture_logs() as lines, pytest.raises(ChatUnavailable):
-        await proving.by(Federation(source)).bearer()
-    assert proving.sent() == []
+        await login.credentials(Federation(source)).bearer()
+    assert login.sent() == []
     assert [line["code"] for line in lines] == [source.problem]

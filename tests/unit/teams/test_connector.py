@@ -1,4 +1,4 @@
-"""Tests for outbound calls: what is sent, what is repeated, and which hosts get the token."""
+"""Tests for bot.teams.outbound.connector and calls: bodies, repeated calls, and the hosts that get the token."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ def posts(ms: FakeMicrosoft) -> int:
     return len(ms.faults.matching("POST", ACTIVITIES))
 
 
-# What is sent
+# --- operations
 
 
 async def test_thread_is_started_answered_and_updated(ms: FakeMicrosoft, edge: Edge) -> None:
@@ -87,7 +87,7 @@ async def test_personal_chat_body_is_the_documented_one(ms: FakeMicrosoft, edge:
 
 
 async def test_personal_chat_without_installation_is_refused(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A person who has not installed the bot cannot get messages. The caller gets exactly this problem."""
+    """A person who has not installed the bot cannot get messages. The error has the problem NOT_INSTALLED."""
     ms.world.not_installed.add(ICHIRO.id)
 
     with pytest.raises(ChatRefused) as refused:
@@ -96,7 +96,7 @@ async def test_personal_chat_without_installation_is_refused(ms: FakeMicrosoft, 
     assert refused.value.problem == ChatProblem.NOT_INSTALLED
 
 
-async def test_roster_comes_page_by_page(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_roster_is_read_page_by_page(ms: FakeMicrosoft, edge: Edge) -> None:
     """A roster of 1,200 people is read in pages of 500, and every person is read once."""
     people = crowd(1200)
     ms.world.add_channel("19:big@thread.tacv2", members=people)
@@ -111,7 +111,7 @@ async def test_roster_comes_page_by_page(ms: FakeMicrosoft, edge: Edge) -> None:
 
 
 async def test_roster_without_an_end_is_unavailable(ms: FakeMicrosoft, edge: Edge) -> None:
-    """If continuation tokens never end, the bot stops reading."""
+    """If every page has a continuation token, the bot stops reading and raises ChatUnavailable."""
     ms.fault("GET", "pagedmembers", status=200, body='{"members": [], "continuationToken": "x"}', times=None)
 
     with pytest.raises(ChatUnavailable):
@@ -143,7 +143,7 @@ async def test_non_members_and_invalid_members_are_unknown_people(ms: FakeMicros
     assert {stranger.value.problem, nonsense.value.problem} == {ChatProblem.UNKNOWN_PERSON}
 
 
-# What is repeated
+# --- repeated calls
 
 
 @pytest.mark.parametrize("status", [412, 503])
@@ -203,8 +203,8 @@ async def test_500_is_not_repeated(ms: FakeMicrosoft, edge: Edge) -> None:
     assert len(ms.faults.matching("PUT", ACTIVITIES)) == 1
 
 
-async def test_short_throttling_is_waited_out(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The call waits for a `Retry-After` of one second."""
+async def test_call_is_repeated_after_a_short_throttling(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The call waits for a `Retry-After` of one second, and then succeeds."""
     ms.fault("POST", ACTIVITIES, status=429, headers={"Retry-After": "1"})
 
     await post(edge, ms)
@@ -246,8 +246,8 @@ async def test_refused_token_is_replaced_once(ms: FakeMicrosoft, edge: Edge) -> 
     assert (refused.value.problem, posts(ms) - before) == (ChatProblem.UNAUTHORIZED, 2)
 
 
-async def test_no_connection_is_repeated_and_not_ambiguous(clock: Ticker) -> None:
-    """Without a connection nothing was sent, so even a post is repeated, and its failure is not ambiguous."""
+async def test_post_without_a_connection_is_repeated_and_not_ambiguous(clock: Ticker) -> None:
+    """A post that was never sent cannot appear twice in Teams."""
     async with FakeMicrosoft(now=clock.epoch) as ms, running_edge(ms, clock=clock) as edge:
         await edge.credentials.bearer()
         closed = await _closed_port()
@@ -280,20 +280,20 @@ async def test_post_without_an_id_is_ambiguous(body: str, ms: FakeMicrosoft, edg
     assert (lost.value.ambiguous, posts(ms)) == (True, 1)
 
 
-async def test_endless_response_is_not_read_to_its_end(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A response larger than any real roster raises an error before it fills the memory."""
+async def test_oversized_response_is_unavailable(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A response larger than any real roster raises ChatUnavailable before it fills the memory."""
     ms.fault("GET", "pagedmembers", status=200, body=" " * (READ_LIMIT + 1), times=None)
 
     with pytest.raises(ChatUnavailable):
         await edge.connector.get_paged_members(ms.service_url, conversation=APPROVERS)
 
 
-# Which hosts get the token
+# --- hosts that get the token
 
 
 @pytest.fixture
 async def stranger() -> AsyncIterator[tuple[str, list[str]]]:
-    """A server that records every Authorization header that it receives."""
+    """Run a server; return its address, and a list of the Authorization headers that it receives."""
     heard: list[str] = []
 
     async def handle(request: web.Request) -> web.Response:
@@ -304,8 +304,8 @@ async def stranger() -> AsyncIterator[tuple[str, list[str]]]:
         yield f"http://127.0.0.1:{port}/", heard
 
 
-async def test_unlisted_host_gets_nothing(ms: FakeMicrosoft, clock: Ticker, stranger: tuple[str, list[str]]) -> None:
-    """A stored service URL whose host is not listed is refused before anything is sent."""
+async def test_unlisted_host_gets_no_request(ms: FakeMicrosoft, clock: Ticker, stranger: tuple[str, list[str]]) -> None:
+    """A call to a host that is not listed is refused before a token is requested."""
     url, heard = stranger
     async with running_edge(ms, clock=clock, hosts=("smba.trafficmanager.net",)) as edge:
         with pytest.raises(ChatRefused) as refused:
@@ -319,7 +319,7 @@ async def test_unlisted_host_gets_nothing(ms: FakeMicrosoft, clock: Ticker, stra
 async def test_redirects_are_not_followed(
     status: int, ms: FakeMicrosoft, edge: Edge, stranger: tuple[str, list[str]]
 ) -> None:
-    """A redirect does not carry the token to another host."""
+    """The token is not sent to the host of a redirect."""
     url, heard = stranger
     ms.fault("POST", ACTIVITIES, status=status, headers={"Location": url})
 

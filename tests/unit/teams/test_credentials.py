@@ -57,7 +57,7 @@ async def test_failing_renewal_leaves_the_old_token_in_use(ms: FakeMicrosoft, ed
 
 
 async def test_outage_of_the_login_is_retried_every_five_seconds(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """Until there is a token, every call raises that the login is unavailable."""
+    """In the seconds between, every call raises ChatUnavailable without a request."""
     ms.fault("POST", TOKEN, drop="before", times=None)
     for _ in range(10):
         with pytest.raises(ChatUnavailable) as failed:
@@ -71,7 +71,7 @@ async def test_outage_of_the_login_is_retried_every_five_seconds(ms: FakeMicroso
 
 
 async def test_refused_app_is_a_permanent_refusal(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A wrong secret raises another error than an outage does, with Entra's own code."""
+    """A wrong secret raises ChatRefused with Entra's code, not ChatUnavailable."""
     ms.fault("POST", TOKEN, status=401, body='{"error": "invalid_client", "error_description": "AADSTS7000215"}')
 
     with pytest.raises(ChatRefused) as refused:
@@ -94,8 +94,8 @@ async def test_refused_app_is_a_permanent_refusal(ms: FakeMicrosoft, edge: Edge)
         {"status": 500, "body": "<html>"},
     ],
 )
-async def test_invalid_responses_are_unavailable(answer: dict[str, object], ms: FakeMicrosoft, edge: Edge) -> None:
-    """Any other response counts as an outage. A redirect does not carry the secret to another address."""
+async def test_invalid_token_response_is_an_outage(answer: dict[str, object], ms: FakeMicrosoft, edge: Edge) -> None:
+    """A response without a usable token raises ChatUnavailable. The secret is not sent to the address of a redirect."""
     ms.fault("POST", TOKEN, **answer)
 
     with pytest.raises(ChatUnavailable):
@@ -115,7 +115,7 @@ async def test_refused_token_is_dropped_once(ms: FakeMicrosoft, edge: Edge) -> N
 
 
 async def test_secret_and_token_are_in_no_log_line(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """The log never contains the app's secret or its token."""
+    """The errors and the token's `repr` do not contain them either, even if the response repeats the secret."""
     with structlog.testing.capture_logs() as lines:
         token = await edge.credentials.bearer()
         edge.credentials.forget(token)

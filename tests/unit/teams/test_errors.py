@@ -96,13 +96,13 @@ def test_throttling_has_the_seconds_to_wait(header: str, seconds: float) -> None
 
 
 def test_retry_after_may_be_a_date() -> None:
-    """HTTP also allows a date in `Retry-After`, and the bot parses it."""
+    """HTTP also allows a date in `Retry-After`. It becomes the seconds until then."""
     assert retry_after(format_datetime(NOW + timedelta(seconds=30), usegmt=True), now=NOW) == 30.0
 
 
 @given(status=st.integers(300, 599), body=st.binary(max_size=200), header=st.text(max_size=20))
 def test_any_response_is_one_of_three_errors(status: int, body: bytes, header: str) -> None:
-    """Any response gives one of three errors, with a code of at most 64 characters."""
+    """The status is from 300 to 599, body and header are arbitrary. The error has a code of at most 64 characters."""
     error = classify(status, {"Retry-After": header}, body, creates=True, now=NOW)
 
     assert isinstance(error, ChatThrottled | ChatUnavailable | ChatRefused)

@@ -57,10 +57,10 @@ def _rejection(inbound: Inbound) -> Rejection:
     return caught.value.reason
 
 
-# --- the shapes
+# --- the forms of a click
 
 
-def test_an_execute_becomes_a_click() -> None:
+def test_an_action_execute_becomes_a_click() -> None:
     """Request, step, verb and comment come from the card. All other facts come from the activity."""
     click = read_click(_invoke({**DATA, "comment": "確認しました"}))
 
@@ -87,7 +87,7 @@ def test_an_execute_becomes_a_click() -> None:
         {"action": {"verb": "reject", "data": {**DATA, "verb": "reject", "comment": "no"}}},
     ],
 )
-def test_every_shape_is_the_same_click_as_message_and_as_invoke(value: Json) -> None:
+def test_every_form_gives_the_same_click_as_message_and_as_invoke(value: Json) -> None:
     """Old clients send a message, new ones an invoke. Both work with and without an action object around the data."""
     clicks = [read_click(_submitted(value)), read_click(_valued(value))]
 
@@ -98,7 +98,7 @@ def test_every_shape_is_the_same_click_as_message_and_as_invoke(value: Json) -> 
 
 @pytest.mark.parametrize("verb", list(Verb))
 def test_every_verb_becomes_a_click(verb: Verb) -> None:
-    """Verbs that are not available are answered later, by the decision service."""
+    """Whether the verb is allowed for the request is decided later, by the click handler."""
     assert read_click(_invoke(verb=verb.value)).verb is verb
 
 
@@ -115,7 +115,7 @@ def test_a_click_has_the_id_of_its_card() -> None:
     assert read_click(_submitted({**DATA, "verb": "approve"})).activity_id is None
 
 
-def test_a_submit_has_a_value_and_no_text() -> None:
+def test_only_a_message_with_a_value_and_without_text_is_a_submit() -> None:
     """A message with text is a command, even if it also has a value."""
     words = activities.message("help", sender=HANAKO, place=CHAT, service_url="https://example.com/", value={"a": 1})
 
@@ -126,7 +126,7 @@ def test_a_submit_has_a_value_and_no_text() -> None:
 
 @pytest.mark.parametrize("field", ["replyToId", "conversation"])
 def test_an_overlong_id_is_refused(field: str) -> None:
-    """Ids are stored in the row. One of a hundred thousand characters would leave no room for decisions."""
+    """The row stores these ids, and a very long one would leave no room for decisions."""
     longest = "19:approvers@thread.tacv2;messageid=".ljust(LONGEST_ID, "9")
     bodies = [activities.invoke("approve", DATA, **COMMON) for _ in range(2)]
     for body, text in zip(bodies, [longest, longest + "9"], strict=True):
@@ -154,8 +154,8 @@ def test_the_person_is_never_taken_from_the_card() -> None:
     assert read_click(_invoke(forged)) == read_click(_invoke())
 
 
-def test_ids_are_compared_without_case() -> None:
-    """Teams may change the case of an id, but it still means the same person."""
+def test_the_case_of_ids_does_not_matter() -> None:
+    """Teams may change the case of an id, but the id still means the same person."""
     body = activities.invoke("approve", DATA, **COMMON)
     body["from"]["aadObjectId"] = HANAKO.object_id.upper()
     body["conversation"]["tenantId"] = body["channelData"]["tenant"]["id"] = TENANT_ID.upper()
@@ -173,8 +173,8 @@ def test_a_person_of_another_tenant_keeps_their_tenant() -> None:
 
 @pytest.mark.parametrize("field", ["userRole", "role"])
 @pytest.mark.parametrize("role", ["guest", "Guest", "anonymous"])
-def test_a_sender_with_a_guest_role_is_flagged(field: str, role: str) -> None:
-    """The activity of a guest or an anonymous person has a role beside the id."""
+def test_a_sender_with_a_guest_role_is_a_guest(field: str, role: str) -> None:
+    """The activity of a guest or an anonymous person has this role beside the id."""
     body = activities.invoke("approve", DATA, **{**COMMON, "sender": GUEST})
     body["from"][field] = role
 
@@ -182,7 +182,7 @@ def test_a_sender_with_a_guest_role_is_flagged(field: str, role: str) -> None:
 
 
 def test_a_sender_without_an_object_id_cannot_click() -> None:
-    """Entra does not know such a sender."""
+    """Such a sender has no Microsoft Entra account, so their permission cannot be checked."""
     body = activities.invoke("approve", DATA, **COMMON)
     del body["from"]["aadObjectId"]
 
@@ -219,21 +219,21 @@ def test_a_sender_without_an_object_id_cannot_click() -> None:
         ({**DATA, "verb": "approve", "comment": ["x"]}, Rejection.COMMENT),
     ],
 )
-def test_invalid_clicks_have_a_reason(value: Any, reason: Rejection) -> None:
-    """Each of them raises an error with a reason and does not become a click."""
+def test_invalid_clicks_are_rejected_with_a_reason(value: Any, reason: Rejection) -> None:
+    """Each value raises NotAClick with its reason."""
     assert _rejection(_valued(value)) is reason
 
 
 @pytest.mark.parametrize("verb", [each for each in Verb if each is not Verb.REFRESH])
-def test_an_automatic_trigger_decides_nothing(verb: Verb) -> None:
-    """A click that Teams sent automatically may only refresh the card."""
+def test_an_automatic_invoke_may_only_refresh_the_card(verb: Verb) -> None:
+    """Teams sends such an invoke without a click of a person, so it must not decide anything."""
     assert _rejection(_invoke(verb=verb.value, trigger="automatic")) is Rejection.AUTOMATIC
     assert read_click(_invoke(verb="refresh", trigger="automatic")).verb is Verb.REFRESH
     assert read_click(_invoke(verb=verb.value, trigger="manual")).verb is verb
 
 
-def test_a_comment_is_bounded() -> None:
-    """A comment longer than the card's field is forged. It is cut, because rows and cards contain it."""
+def test_an_overlong_comment_is_cut() -> None:
+    """The card's field does not allow such a comment, so it is forged. Rows and cards contain comments."""
     assert len(read_click(_invoke({**DATA, "comment": "あ" * 100_000})).comment) == LONGEST_COMMENT
 
 
@@ -273,7 +273,7 @@ def test_any_body_is_a_click_or_the_declared_error(value: Any, kind: str, accoun
 
 
 def test_an_answer_with_a_card_replaces_the_card() -> None:
-    """The response is the protocol's success with a card, whose status is inside the body."""
+    """The response has the protocol's type for a card, and a status 200 inside the body."""
     answer = Answer({"type": "AdaptiveCard"}, None, "")
 
     assert click_response(answer) == {
@@ -284,7 +284,7 @@ def test_an_answer_with_a_card_replaces_the_card() -> None:
 
 
 def test_an_answer_without_a_card_is_a_line_of_text() -> None:
-    """The response is then the text of the notice."""
+    """The response has the protocol's type for text, and the text of the notice."""
     answer = Answer(None, Notice(NoticeCode.NOT_FOUND), "There is no such request here.")
 
     assert click_response(answer) == {
@@ -294,8 +294,8 @@ def test_an_answer_without_a_card_is_a_line_of_text() -> None:
     }
 
 
-def test_an_invalid_click_is_an_error_of_the_protocol() -> None:
-    """The card shows an error that repeats nothing from the body."""
+def test_an_invalid_click_gets_an_error_body() -> None:
+    """The card shows the error. It has a code and a message, and repeats nothing from the click."""
     body = rejection_response(NotAClick(Rejection.VERB))
 
     assert (body["statusCode"], body["type"]) == (400, "application/vnd.microsoft.error")

@@ -54,7 +54,7 @@ def _credentials(session: Any, address: IdentityAddress, clock: Ticker) -> AppCr
     return AppCredentials(ManagedIdentity(session, address=address, app_id=APP_ID, clock=clock), clock=clock)
 
 
-async def test_a_virtual_machine_gets_the_documented_request(azure: Azure, credentials: AppCredentials) -> None:
+async def test_request_on_a_virtual_machine_is_the_documented_one(azure: Azure, credentials: AppCredentials) -> None:
     """The request is for a Connector token of the bot's identity, and has the header Metadata that Azure requires."""
     assert (await credentials.bearer()).get_secret_value() == "token-1"
     wanted = {"api-version": "2018-02-01", "resource": "https://api.botframework.com", "client_id": APP_ID}
@@ -63,8 +63,8 @@ async def test_a_virtual_machine_gets_the_documented_request(azure: Azure, crede
     assert IMDS.startswith("http://169.254.169.254/")
 
 
-async def test_app_service_gets_the_documented_header(azure: Azure, clock: Ticker) -> None:
-    """The answer of App Service gives only the expiry, in seconds since 1970. The token is renewed before then."""
+async def test_request_on_app_service_is_the_documented_one(azure: Azure, clock: Ticker) -> None:
+    """The response has only the expiry, in seconds since 1970. The token is renewed before that time."""
     azure.answer = {"access_token": "token-1", "expires_on": str(int(clock.seconds) + 3600), "token_type": "Bearer"}
     async with open_session(proxied=False) as session:
         credentials = _credentials(session, IdentityAddress(azure.url, SecretStr(HEADER)), clock)
@@ -104,7 +104,7 @@ async def test_an_identity_that_is_not_assigned_is_a_refusal(
 
 
 async def test_redirects_are_not_followed(azure: Azure, credentials: AppCredentials) -> None:
-    """Neither the header nor the request is sent to another address."""
+    """The request and its header go only to the configured address."""
     azure.status, azure.location = 302, "/elsewhere"
     with pytest.raises(ChatUnavailable):
         await credentials.bearer()

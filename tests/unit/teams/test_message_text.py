@@ -41,8 +41,8 @@ def test_the_mention_of_the_bot_is_left_out(text: str, words: str) -> None:
     assert message_text(_said(text, entities=[BOT])) == words
 
 
-def test_only_mentions_in_the_entities_are_removed() -> None:
-    """Text that only looks like the bot's name stays, and mentions of other people stay too."""
+def test_only_mentions_of_the_bot_in_the_entities_are_removed() -> None:
+    """Text that only looks like the bot's mention stays, and mentions of other people stay too."""
     assert message_text(_said(f"<at>{BOT_NAME}</at> help", entities=[OTHER])) == f"<at>{BOT_NAME}</at> help"
     assert message_text(_said("<at>花子</at> help", entities=[BOT, OTHER])) == "<at>花子</at> help"
     assert message_text(_said("Node Access Bot help", entities=[BOT])) == "Node Access Bot help"
@@ -64,8 +64,8 @@ def test_other_entities_are_ignored(entity: dict[str, Any]) -> None:
     assert message_text(_said("help", entities=[entity])) == "help"
 
 
-def test_mentions_are_searched_only_at_the_beginning() -> None:
-    """A body has room for thousands of mentions, so each search covers only the length of a command."""
+def test_mentions_are_searched_only_at_the_beginning_of_the_text() -> None:
+    """A body has room for thousands of mentions, so only the first 2,000 characters of the text are used."""
     mention = f"<at>{BOT_NAME}</at>"
     assert message_text(_said(f"{mention}{'a' * LONGEST_TEXT}", entities=[BOT])) == "a" * (LONGEST_TEXT - len(mention))
     behind = f"{'a' * LONGEST_TEXT}{mention}"
@@ -89,7 +89,7 @@ def test_the_client_s_language_is_used_if_supported(sent: str | None, locale: st
     assert client_locale(_said("help", CHAT, locale=sent)) == locale
 
 
-def test_a_personal_chat_differs_from_a_channel() -> None:
-    """The conversation's type shows whether a chat is personal."""
+def test_a_message_in_a_channel_is_not_personal() -> None:
+    """The type of the conversation shows whether it is a personal chat."""
     assert is_personal(_said("help", CHAT))
     assert not is_personal(_said("help"))

@@ -14,8 +14,8 @@ def _member(entry: dict[str, str]) -> TeamMember:
     return member
 
 
-def test_a_member_has_every_name() -> None:
-    """The names are object id, UPN, mail and `29:` id. A requester is compared with all of them."""
+def test_a_member_becomes_a_person_with_all_ids_and_addresses() -> None:
+    """These are object id, UPN, mail and `29:` id. A requester is compared with all of them."""
     person = as_person(_member(HANAKO.as_member()), tenant_id=TENANT_ID)
 
     assert person is not None
@@ -32,7 +32,7 @@ def test_bots_are_not_people() -> None:
 
 @pytest.mark.parametrize("tenant", [None, FOREIGNER.tenant_id])
 def test_members_without_our_tenant_are_guests(tenant: str | None) -> None:
-    """A member of another tenant, or without a tenant, never counts as one of ours."""
+    """A member counts as a guest if Teams returns another tenant, or no tenant."""
     person = as_person(replace(_member(HANAKO.as_member()), tenant_id=tenant), tenant_id=TENANT_ID)
 
     assert person is not None

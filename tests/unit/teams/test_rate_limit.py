@@ -16,7 +16,7 @@ def _refused(limit: RateLimit, conversation: str = CHANNEL) -> float:
 
 
 def test_the_eighth_message_in_a_second_is_throttled() -> None:
-    """The error has the seconds to wait. The limiter itself does not sleep."""
+    """The error has the seconds to wait. The rate limit itself does not sleep."""
     limit = RateLimit(ManualClock())
     for _ in range(7):
         limit.take(CHANNEL)
@@ -52,8 +52,8 @@ async def test_no_window_ever_exceeds_its_limit() -> None:
     assert len(sent) == 2 * 1800
 
 
-def test_conversations_do_not_slow_each_other() -> None:
-    """Messages are counted separately for each conversation."""
+def test_messages_are_counted_separately_for_each_conversation() -> None:
+    """A conversation whose limit is used up does not affect another conversation."""
     limit = RateLimit(ManualClock())
     for _ in range(7):
         limit.take(CHANNEL)
@@ -61,8 +61,8 @@ def test_conversations_do_not_slow_each_other() -> None:
     limit.take("19:leads@thread.tacv2")
 
 
-async def test_nothing_passes_while_teams_throttles() -> None:
-    """After a 429, no message is sent to the conversation for the seconds of `Retry-After`."""
+async def test_a_closed_conversation_accepts_no_message_until_the_wait_is_over() -> None:
+    """Teams throttles with a 429. The conversation is then closed for the seconds of `Retry-After`."""
     clock = ManualClock()
     limit = RateLimit(clock)
     limit.close(CHANNEL, 12.0)
@@ -117,8 +117,8 @@ async def test_the_longer_of_two_closures_counts() -> None:
     assert _refused(limit) == pytest.approx(598.0)
 
 
-async def test_all_conversations_together_keep_below_the_limit_of_the_app() -> None:
-    """The bot may send forty messages a second in total. The next one raises an error with the seconds to wait."""
+async def test_all_conversations_together_stay_within_the_limit_of_the_app() -> None:
+    """The bot may send forty messages a second in total. The next one raises ChatThrottled with the seconds to wait."""
     clock = ManualClock()
     limit = RateLimit(clock)
     for number in range(OVERALL[0][1]):

@@ -38,8 +38,8 @@ async def test_a_read_is_repeated_if_a_membership_event_arrives_during_it() -> N
     assert reads.count == 2
 
 
-async def test_endless_events_do_not_keep_the_cache_reading() -> None:
-    """After some attempts the read counts as too slow. The next caller tries again."""
+async def test_a_read_with_endless_membership_events_times_out() -> None:
+    """After three attempts the read raises TimeoutError. The next caller starts a new read."""
     reads = Reads(overtaken=ATTEMPTS)
     with pytest.raises(TimeoutError):
         await reads.cached.get(patience=5)
@@ -49,7 +49,7 @@ async def test_endless_events_do_not_keep_the_cache_reading() -> None:
 
 
 async def test_a_single_member_is_added_to_the_roster() -> None:
-    """The member is added only to a roster that was read before, because a single member is no roster."""
+    """The member is added only if the whole roster was read before."""
     reads, mei = Reads(), Person("mei", "tenant")
     reads.cached.add(mei, generation=reads.cached.generation)
     assert mei.object_id not in await reads.cached.get(patience=5)
@@ -93,7 +93,7 @@ async def test_throttling_does_not_last_longer_after_the_clock_is_set_back() -> 
 
 
 async def test_a_roster_does_not_last_longer_after_the_clock_is_set_back() -> None:
-    """A roster that was read before the change still expires."""
+    """A roster that was read before the change of the clock is read again."""
     clock, asked = ManualClock(), []
 
     async def read() -> Roster:
@@ -108,8 +108,8 @@ async def test_a_roster_does_not_last_longer_after_the_clock_is_set_back() -> No
     assert len(asked) == 2
 
 
-async def test_a_roster_is_used_after_the_clock_is_set_back_during_its_read() -> None:
-    """The age of the roster counts from the earlier of the two times."""
+async def test_a_roster_is_used_if_the_clock_is_set_back_during_its_read() -> None:
+    """The age of the roster counts from the earlier one of its begin and its end."""
     clock = ManualClock()
 
     async def read() -> Roster:

@@ -21,8 +21,8 @@ async def test_a_conversation_without_activities_gets_the_configured_url() -> No
     assert await _urls(MemoryStore()).of(CHANNEL) == DEFAULT
 
 
-async def test_the_url_of_a_thread_holds_for_its_channel_after_a_restart() -> None:
-    """The URL is stored under the conversation id without the thread."""
+async def test_the_url_of_a_thread_is_used_for_its_channel_after_a_restart() -> None:
+    """The URL is stored for the channel, without the thread."""
     store = MemoryStore()
     await _urls(store).learn(f"{CHANNEL};messageid=1", AMER)
 
@@ -41,9 +41,9 @@ async def test_a_host_that_is_not_listed_is_not_remembered() -> None:
 
 
 async def test_a_stored_url_is_checked_again() -> None:
-    """The list may be shorter now, and others may write to the store.
+    """The list of hosts may be shorter now, and others may write to the store.
 
-    Without a valid URL, the configured one is used.
+    A URL that is not valid is replaced by the configured one.
     """
     store = MemoryStore()
     for address in ("https://evil.example/", "http://smba.trafficmanager.net/", "https://smba.trafficmanager.net:1/"):

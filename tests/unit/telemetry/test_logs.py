@@ -1,4 +1,4 @@
-"""Tests for bot.telemetry.logs: what is logged, and what must never be."""
+"""Tests for bot.telemetry.logs: the form of lines, and the redaction of secrets."""
 
 import ast
 import io
@@ -187,7 +187,7 @@ def test_stack_traces_have_no_tokens_and_no_local_variables(logged: Logged, get_
     lines = logged()
     assert "fail_with_a_secret" in lines
     assert TOKEN not in lines
-    assert "104, 101" not in lines  # what `held` holds
+    assert "104, 101" not in lines  # the value of the local variable `held`
 
 
 def test_numbers_and_booleans_stay_unchanged() -> None:

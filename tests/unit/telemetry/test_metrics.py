@@ -30,7 +30,7 @@ def telemetry(registry: CollectorRegistry) -> Telemetry:
 # --- metrics
 
 
-def test_exposed_metrics_are_those_of_the_table(registry: CollectorRegistry, telemetry: Telemetry) -> None:
+def test_exposed_metrics_are_the_documented_ones(registry: CollectorRegistry, telemetry: Telemetry) -> None:
     """The registry has exactly the metrics of METRICS, with name, kind and description."""
     exposed = {(family.name, family.type, family.documentation) for family in registry.collect()}
     assert exposed == {(PREFIX + metric.name, metric.kind, metric.help) for metric in METRICS}
@@ -44,8 +44,8 @@ def test_every_metric_has_a_description_and_its_buckets() -> None:
         assert list(metric.buckets) == sorted(set(metric.buckets)), metric
 
 
-def test_metrics_have_the_labels_of_the_table(registry: CollectorRegistry, telemetry: Telemetry) -> None:
-    """The program uses the documented labels. Any other label raises an error."""
+def test_metrics_have_the_documented_labels(registry: CollectorRegistry, telemetry: Telemetry) -> None:
+    """Metrics accept the labels of METRICS. Any other label raises an error."""
     shared = {metric.name: metric.labels for metric in METRICS}
     telemetry.clicks.labels(verb="approve", outcome="recorded").inc()
     assert shared["clicks"] == ("verb", "outcome")
@@ -110,7 +110,7 @@ def test_expected_part_is_missing_until_it_answers(telemetry: Telemetry) -> None
 
 
 def test_part_that_answered_once_stays_ready(registry: CollectorRegistry, telemetry: Telemetry) -> None:
-    """If the queue fails later, clicks still work. The metric shows the failure."""
+    """If the queue fails later, only the metric shows it, because clicks still work."""
     health = telemetry.health
     health.expect("queue")
     health.succeeded("queue")
@@ -124,6 +124,7 @@ def test_unexpected_part_does_not_affect_readiness(telemetry: Telemetry) -> None
     """A failed sweep is reported as a problem, but the program stays ready."""
     telemetry.health.failed("sweep", "Timeout")
     assert telemetry.health.missing() == {}
+    assert telemetry.health.problems() == {"sweep": "Timeout"}
 
 
 # --- the event loop
@@ -133,7 +134,7 @@ def test_unexpected_part_does_not_affect_readiness(telemetry: Telemetry) -> None
 async def test_late_wake_up_is_recorded_as_a_stall(
     registry: CollectorRegistry, telemetry: Telemetry, late: float, expected: float
 ) -> None:
-    """The length of the stall is how late the sleeper wakes."""
+    """The stall is as long as the wake-up is late. An early wake-up is a stall of zero seconds."""
     now = 0.0
 
     async def sleep(seconds: float) -> None:
@@ -146,7 +147,7 @@ async def test_late_wake_up_is_recorded_as_a_stall(
 
 
 async def test_loop_watch_measures_until_cancelled(registry: CollectorRegistry, telemetry: Telemetry) -> None:
-    """Measurements follow each other one period apart."""
+    """Each measurement sleeps for one period."""
     naps: list[float] = []
 
     class Enough(Exception):

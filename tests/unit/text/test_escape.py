@@ -1,4 +1,4 @@
-"""Tests for text from outside: no active markup, nothing invisible, shortened and wrapped within limits."""
+"""Tests for bot.text: text from outside has no active markup or invisible characters, and fits into a card."""
 
 import re
 import sys
@@ -39,7 +39,7 @@ def test_every_line_end_becomes_a_newline(end: str) -> None:
 
 @given(st.text(st.characters()))
 def test_escaped_text_is_safe_and_stable(text: str) -> None:
-    """Clients find nothing to act on in the result, it can be encoded, and a second pass changes nothing."""
+    """The result has nothing that clients evaluate, it can be encoded, and a second pass does not change it."""
     once = escape(text)
     once.encode()
     assert not re.search(r"\{\{|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]", once)
@@ -133,7 +133,7 @@ def test_wrapping_keeps_every_character(text: str) -> None:
     ],
 )
 def test_characters_that_scripts_and_emoji_need_stay(text: str) -> None:
-    """Joiners and selectors that change the picture stay, and as many accents as any script needs."""
+    """Joiners and selectors that change the drawn character stay, and as many accents as any script needs."""
     assert sanitize(text) == text
 
 
@@ -160,13 +160,13 @@ def test_characters_that_scripts_and_emoji_need_stay(text: str) -> None:
     ],
 )
 def test_invisible_characters_are_removed(text: str, shown: str) -> None:
-    """There are no hidden words, no names that differ only invisibly, and no accents that cover other lines."""
+    """The result has no hidden words, no invisible differences, and no accents that cover other lines."""
     assert sanitize(text) == shown
 
 
 @given(st.text(st.characters()))
 def test_sanitized_text_is_stable(text: str) -> None:
-    """A second pass changes nothing, and clients find nothing to act on in the result."""
+    """A second pass does not change the text, and it has nothing that clients evaluate."""
     once = sanitize(text)
     assert sanitize(once) == once
     assert escape(once) == once
@@ -186,7 +186,7 @@ _IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}")
 @pytest.mark.parametrize("filler", ["\u200c", "\u200d", "\u0301", "\ufe0f", "\u0301\u200d", "\U000e0041"])
 @pytest.mark.parametrize("start", ["क", "😀", "x", " "])
 def test_long_invisible_text_is_stripped_in_linear_time(start: str, filler: str) -> None:
-    """50,000 invisible characters take well below a second. A quadratic search would take minutes."""
+    """50,000 invisible characters take well below a second. With a quadratic search the test would time out."""
     assert len(sanitize(start + filler * 50_000)) < 100_000
 
 

@@ -40,8 +40,8 @@ async def test_livez_is_200_while_the_process_runs() -> None:
 
 
 @pytest.mark.parametrize(("missing", "status"), [({}, 200), ({"queue": "no answer yet"}, 503)])
-async def test_readyz_names_the_missing_parts(missing: dict[str, str], status: int) -> None:
-    """`/readyz` is 200 if no part is missing, else 503 with the names of the missing parts."""
+async def test_readyz_returns_the_missing_parts(missing: dict[str, str], status: int) -> None:
+    """`/readyz` is 200 if no part is missing, else 503. The body has each missing part and the reason."""
     async with (
         _running(missing=missing) as url,
         aiohttp.ClientSession() as http,
@@ -51,8 +51,8 @@ async def test_readyz_names_the_missing_parts(missing: dict[str, str], status: i
         assert await answer.json() == {"ready": not missing, "missing": missing, "problems": {}}
 
 
-async def test_only_the_second_application_serves_metrics() -> None:
-    """Its `/metrics` answers in Prometheus' text format."""
+async def test_only_the_metrics_application_serves_metrics() -> None:
+    """The path `/metrics` of this application answers in Prometheus' text format; the public one answers 404."""
     registry = CollectorRegistry()
     Counter("clicks", "Clicks.", registry=registry).inc()
     async with (

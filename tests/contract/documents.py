@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = (".", "bot", "cards", "infra", "tests")  # folders of tools are not checked
+FOLDERS = (".", "bot", "cards", "infra", "tests")  # documents in other folders are not checked
 NOT_OURS = frozenset({"node_modules", "__pycache__"})
 README, CONFIGURATION, OPERATIONS = "README.md", "infra/docs/configuration.md", "infra/docs/operations.md"
 INSTALLATION, CONTRIBUTING, SECURITY = "infra/README.md", "CONTRIBUTING.md", "SECURITY.md"
@@ -25,17 +25,17 @@ def read(name: str) -> str:
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """Return the fenced blocks of a language."""
+    """Return the contents of the fenced code blocks of a language."""
     return [content for _, kind, content in _FENCED.findall(text) if kind == language]
 
 
 def prose(text: str) -> str:
-    """Return a document without its fenced blocks."""
+    """Return a document without its fenced code blocks."""
     return _FENCED.sub("", text)
 
 
 def section(text: str, heading: str) -> str:
-    """Return what is below a heading (`## Commands`), up to the next heading of its level or above."""
+    """Return the text below a heading (`## Commands`), up to the next heading of its level or above."""
     _, found, rest = text.partition(f"\n{heading}\n")
     assert found, heading
     level = heading.index(" ")
@@ -43,7 +43,7 @@ def section(text: str, heading: str) -> str:
 
 
 def table(text: str, *head: str) -> list[tuple[str, ...]]:
-    """Return the rows of the first table with this head."""
+    """Return the cells of each row of the first table with this head."""
     _, found, rest = text.partition(f"| {' | '.join(head)} |\n")
     assert found, head
     lines = rest.partition("\n\n")[0].splitlines()[1:]

@@ -1,4 +1,4 @@
-""".ci/run on machines of several kinds, with programs that only record how they were called."""
+"""Tests for `.ci/run` on machines with different programs, which only record their calls."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ COMMANDS = [
 
 
 class Machine:
-    """A machine, made of a folder of programs."""
+    """A machine that has only the programs in one folder."""
 
     def __init__(self, folder: Path) -> None:
         self._programs, self._log = folder / "programs", folder / "log"
@@ -32,7 +32,7 @@ class Machine:
             (self._programs / name).symlink_to(found)
 
     def has(self, *names: str, user: int = 0, fonts: str = FONTS) -> "Machine":
-        """Install programs; `python3` passes every check."""
+        """Install programs that always succeed. `make` and `apt-get` also record their calls."""
         output = {"id": f"echo {user}", "fc-list": f"echo '{fonts}'", "python3": "echo python3"}
         for name in names:
             recorded = f'echo "{name} $*" >>{self._log}' if name in {"make", "apt-get"} else ":"
@@ -57,17 +57,17 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    """A machine with almost nothing installed."""
+    """Return a machine with only the programs in REAL."""
     return Machine(tmp_path)
 
 
-def test_complete_machine_runs_checks_then_tests(machine: Machine) -> None:
-    """If nothing is missing, nothing is installed."""
+def test_complete_machine_runs_every_command_in_order(machine: Machine) -> None:
+    """On a complete machine, the script installs no package and runs all commands in order."""
     assert machine.has(*EVERYTHING).run() == (0, "", COMMANDS)
 
 
-def test_bare_debian_first_installs_what_is_missing(machine: Machine) -> None:
-    """As root, the script updates the package lists, installs the missing packages, and then runs everything."""
+def test_bare_debian_first_installs_missing_packages(machine: Machine) -> None:
+    """As root, the script updates the package lists, installs the missing packages, and then runs all commands."""
     code, _, calls = machine.has("python3", "make", "id", "apt-get").run()
     assert (code, calls[0].split()[:2], calls[2:]) == (0, ["apt-get", "update"], COMMANDS)
     assert calls[1].startswith("apt-get install")
@@ -89,7 +89,7 @@ def test_only_missing_packages_are_installed(machine: Machine) -> None:
 def test_without_root_or_apt_the_missing_packages_are_listed(
     machine: Machine, programs: tuple[str, ...], user: int
 ) -> None:
-    """A user without root, and a system without apt-get, get the list of missing packages, and nothing runs."""
+    """A user other than root, or a system without apt-get: the script lists the missing packages and runs no command."""
     code, stderr, calls = machine.has("python3", "make", "fc-list", "id", *programs, user=user).run()
     assert (code, calls) == (1, [])
     assert "missing: chromium " in stderr

@@ -1,4 +1,4 @@
-"""`doctor --create-table`: creates the table that the store needs, and reports what is wrong with an existing one."""
+"""Tests for `doctor --create-table`, which creates the store's table or reports the problems of an existing one."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ UNSUPPORTED = {"error": (400, "UnknownOperationException")}
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDynamo]:
-    """A DynamoDB without the table, set in the environment."""
+    """Return a DynamoDB without the table. The environment names its address and the table."""
     server, aimed = shared(), DynamoEnvironment(shared())
     monkeypatch.setenv("NODE_ACCESS_STORE", f"dynamodb:{NAME}")
     monkeypatch.setenv("AWS_REGION", REGION)
@@ -57,7 +57,7 @@ def shown(server: FakeDynamo, operation: str) -> Any:
 
 
 async def test_table_is_created_completely(server: FakeDynamo) -> None:
-    """It is paid per request and has time to live and point-in-time recovery. The store keeps rows in it."""
+    """The table is billed per request, and has time to live and point-in-time recovery. The store can write a row."""
     assert lines(create()) == [
         f"making the table {NAME} …",
         "time to live: switched on",
@@ -82,14 +82,14 @@ def test_second_run_changes_nothing(server: FakeDynamo) -> None:
 
 
 def test_two_concurrent_runs_both_succeed(server: FakeDynamo) -> None:
-    """The second run finds that the table exists, and waits for it like the first."""
+    """If another run creates the table just after this run has looked for it, this run uses that table."""
     server.plan("DescribeTable", error=(400, "ResourceNotFoundException"))
     server.client().create_table(TableName=NAME, **definition())
     assert lines(create())[-1] == f"the table {NAME} is ready"
 
 
 def test_lost_reply_creates_no_second_table(server: FakeDynamo) -> None:
-    """The table was created without an answer. The command finds it."""
+    """DynamoDB creates the table, but its answer is lost. The command finds the table and continues."""
     server.plan("CreateTable", before=False, cut=True)
     assert lines(create())[-1] == f"the table {NAME} is ready"
     assert server.operations().count("CreateTable") >= 1
@@ -106,7 +106,7 @@ def test_endpoint_without_recovery_is_accepted(server: FakeDynamo, operation: st
 
 
 def test_every_difference_is_reported(server: FakeDynamo) -> None:
-    """A table with a wrong key and without indexes: each problem on a line, exit code 1, and no change."""
+    """For a table with a wrong key and without indexes, the command prints each problem on a line and changes nothing."""
     server.client().create_table(
         TableName=NAME,
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
@@ -123,16 +123,17 @@ def test_every_difference_is_reported(server: FakeDynamo) -> None:
 
 
 def test_other_time_to_live_attribute_is_reported(server: FakeDynamo) -> None:
-    """An admin may have chosen it, so the bot does not change it."""
+    """An admin may have chosen the other attribute, so the command does not replace it."""
     client = server.client()
     client.create_table(TableName=NAME, **definition())
     client.update_time_to_live(TableName=NAME, TimeToLiveSpecification={"Enabled": True, "AttributeName": "other"})
     result = create()
     assert (result.exit_code, "time to live is ENABLED for other, not on for expires_at" in result.stderr) == (1, True)
+    assert shown(server, "describe_time_to_live")["TimeToLiveDescription"]["AttributeName"] == "other"
 
 
 def test_newer_schema_version_is_reported(server: FakeDynamo) -> None:
-    """The table is not changed."""
+    """A table that a newer version of the bot has marked is refused."""
     create()
     server.client().put_item(TableName=NAME, Item={**SCHEMA_KEY, "version": {"N": "99"}})
     result = create()
@@ -146,12 +147,12 @@ def test_missing_permission_is_reported(server: FakeDynamo, operation: str) -> N
     """The command prints one line with AWS's message and no traceback, and exits with 1."""
     server.plan(operation, error=(400, "AccessDeniedException"))
     result = create()
-    told = f"Error: the table {NAME} is not ready: AccessDeniedException: planned by the test\n"
-    assert (result.exit_code, result.stderr) == (1, told)
+    message = f"Error: the table {NAME} is not ready: AccessDeniedException: planned by the test\n"
+    assert (result.exit_code, result.stderr) == (1, message)
 
 
 def test_command_waits_for_a_new_table(server: FakeDynamo) -> None:
-    """The table is missing at first, then being created, then an index is; the command pauses in between."""
+    """The table is missing at first; then the table, then an index is being created. The command pauses each time."""
     create()
     table = json.loads(json.dumps(shown(server, "describe_table")["Table"], default=str))
     pauses: list[float] = []
@@ -176,7 +177,7 @@ def test_command_waits_for_backups_of_a_new_table(server: FakeDynamo) -> None:
 
 
 def test_missing_backups_are_reported(server: FakeDynamo) -> None:
-    """After two minutes the command says what to do. It is safe to run again."""
+    """If backups stay unavailable, the command asks the admin to run it again."""
     server.plan("UpdateContinuousBackups", times=1000, error=(400, "ContinuousBackupsUnavailableException"))
     maker = TableMaker(Calls(NAME, region=REGION), say=lambda _: None, sleep=lambda _: None)
     with pytest.raises(StoreUnavailable, match="run this again"):
@@ -184,7 +185,7 @@ def test_missing_backups_are_reported(server: FakeDynamo) -> None:
 
 
 def test_wait_for_the_table_is_limited(server: FakeDynamo) -> None:
-    """After two minutes the status of the table is reported."""
+    """After two minutes the command reports the status of the table and stops."""
     create()
     table = json.loads(json.dumps(shown(server, "describe_table")["Table"], default=str))
     table.pop("CreationDateTime")
@@ -198,7 +199,7 @@ def test_wait_for_the_table_is_limited(server: FakeDynamo) -> None:
 
 
 def test_unreachable_dynamodb_is_reported(server: FakeDynamo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command names the endpoint and exits with 1."""
+    """The error names the endpoint, and the exit code is 1."""
     gone = FakeDynamo()
     gone.stop()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", gone.endpoint)
@@ -209,7 +210,7 @@ def test_unreachable_dynamodb_is_reported(server: FakeDynamo, monkeypatch: pytes
 
 @pytest.mark.parametrize("store", ["", "sqlite:rows.db"])
 def test_store_without_a_table_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
-    """SQLite has no table to create. The command says what to configure and exits with 2."""
+    """SQLite has no table to create. The error shows the right setting, and the exit code is 2."""
     monkeypatch.setenv("NODE_ACCESS_STORE", store)
     result = create()
     assert result.exit_code == 2
@@ -217,7 +218,7 @@ def test_store_without_a_table_is_a_configuration_error(monkeypatch: pytest.Monk
 
 
 def test_table_needs_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a Region the command names the setting and exits with 2."""
+    """Without a Region, the error names the setting, and the exit code is 2."""
     monkeypatch.setenv("NODE_ACCESS_STORE", f"dynamodb:{NAME}")
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
@@ -226,7 +227,7 @@ def test_table_needs_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_show_reads_the_table(server: FakeDynamo) -> None:
-    """`show` finds a request by its full key and by its OpsItem id, as in a file. An unknown request is an error."""
+    """`show` finds a request in DynamoDB by its full key and by its OpsItem id. An unknown request is an error."""
     create()
     async with DynamoStore(NAME, region=REGION) as store:
         await store.apply(key_of(1), counted, now=NOW)
@@ -239,6 +240,6 @@ async def test_show_reads_the_table(server: FakeDynamo) -> None:
 
 
 def test_show_reports_a_missing_table(server: FakeDynamo) -> None:
-    """The message has the command that creates the table."""
+    """The error names the command that creates the table."""
     result = run("show", "oi-ffffffffffff")
     assert (result.exit_code, "doctor --create-table" in result.stderr) == (1, True)

@@ -1,4 +1,4 @@
-"""Every document: its links resolve, and the commands that it shows exist."""
+"""Tests for all documents: links resolve, commands exist, README.md is short and has its pictures."""
 
 import re
 import shlex
@@ -14,7 +14,7 @@ LONGEST_README = 1100  # words; a newcomer has five minutes
 
 
 def test_all_documents_are_found() -> None:
-    """The tests below check every document, including those in folders."""
+    """The list that the tests below use has every document, including those in folders."""
     assert {documents.README, documents.INSTALLATION, documents.CONFIGURATION, documents.OPERATIONS} <= set(NAMES)
     assert {documents.CONTRIBUTING, documents.SECURITY, "CHANGELOG.md", "bot/README.md", "tests/README.md"} <= set(
         NAMES
@@ -68,8 +68,8 @@ def test_every_document_is_reached_from_the_readme() -> None:
     assert reached == set(NAMES)
 
 
-def test_readme_s_commands_can_be_pasted() -> None:
-    """The commands read a request's id from the sandbox, because a written id would not exist there."""
+def test_commands_in_the_readme_can_be_pasted() -> None:
+    """The commands read a request's id from the sandbox, because the sandbox would not know an id in the text."""
     shell = "\n".join(documents.blocks(documents.read(documents.README), "sh"))
     assert "oi-" not in shell
     assert set(re.findall(r"\$(\w+)", shell)) == set(re.findall(r"^(\w+)=\$\(", shell, re.MULTILINE)) == {"id"}

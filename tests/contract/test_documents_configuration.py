@@ -1,4 +1,4 @@
-"""infra/docs/configuration.md compared with the code: every setting and every key of node-access.toml."""
+"""Compares infra/docs/configuration.md with the code: every setting and every key of node-access.toml."""
 
 import json
 import re
@@ -101,14 +101,14 @@ def test_every_key_is_explained_with_its_default(table: tuple[str, ...]) -> None
 
 
 def test_every_table_of_the_file_has_its_section() -> None:
-    """The file's own keys are its tables. The keys in [people] are the admin's own."""
+    """Each table has its section. [people] is not in the schema's tables, because the admin chooses its keys."""
     assert set(HEADINGS) | {()} == set(TABLES)
     assert "\n### People\n" in TEXT
 
 
 @pytest.mark.parametrize("name", documents.names())
 def test_unavailable_keys_are_not_documented(name: str) -> None:
-    """Admins should not plan with a key that the program refuses."""
+    """A key that the program refuses is in no document, so that admins do not plan with it."""
     refused = {each for table in TABLES.values() for each, field in table.model_fields.items() if is_unavailable(field)}
     assert refused
     assert not [each for each in refused if re.search(rf"\b{each}\b", documents.read(name))]

@@ -1,4 +1,4 @@
-"""The documents for developers compared with the code: bot/README.md, CONTRIBUTING.md, SECURITY.md, tests/README.md."""
+"""Compares bot/README.md, CONTRIBUTING.md, SECURITY.md and tests/README.md with the code and the tests."""
 
 import re
 
@@ -17,12 +17,12 @@ def decision_diagram() -> str:
 
 
 def test_decision_diagram_matches_the_transitions() -> None:
-    """The diagram in bot/README.md is the transition table."""
+    """The diagram in bot/README.md has exactly the transitions of the table in the code."""
     assert decision_diagram() in documents.blocks(documents.read("bot/README.md"), "mermaid")
 
 
 def test_documented_test_commands_are_those_of_ci() -> None:
-    """CONTRIBUTING.md starts with the commands of `.ci/run`, in the same order."""
+    """The first commands in CONTRIBUTING.md, without setup and sandbox, are those of `.ci/run` in the same order."""
     shell = documents.blocks(documents.read(documents.CONTRIBUTING), "sh")[0]
     documented = [line.partition("#")[0].strip() for line in shell.splitlines()]
     run = re.findall(r"^make .*", (documents.ROOT / ".ci" / "run").read_text(), re.MULTILINE)
@@ -30,7 +30,7 @@ def test_documented_test_commands_are_those_of_ci() -> None:
 
 
 def test_every_test_folder_is_documented() -> None:
-    """CONTRIBUTING.md explains each folder of tests, and the fakes."""
+    """CONTRIBUTING.md has a row for each folder of tests, and for the fakes."""
     table = re.findall(r"^\| `(tests/\w+)` \|", documents.read(documents.CONTRIBUTING), re.MULTILINE)
     there = {f"tests/{path.relative_to(TESTS).parts[0]}" for path in TESTS.rglob("test_*.py")}
     assert set(table) == {*there, "tests/fakes"}
@@ -47,7 +47,7 @@ def test_every_proof_is_listed() -> None:
 
 
 def test_every_threat_has_its_test() -> None:
-    """SECURITY.md names an existing test for each threat."""
+    """Each threat in SECURITY.md has the name of an existing test."""
     rows = documents.table(documents.read(documents.SECURITY), "threat", "countermeasure", "test")
     named = [re.fullmatch(r"`(test_\w+)`", test) for _, _, test in rows]
     there = {

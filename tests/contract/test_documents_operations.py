@@ -1,4 +1,4 @@
-"""infra/docs/operations.md compared with the code: routes, commands, metrics, log events, refusals, audit trail."""
+"""Compares infra/docs/operations.md with the code: routes, commands, metrics, log events, refusals, audit trail."""
 
 import itertools
 import re
@@ -32,7 +32,7 @@ CONSEQUENCE_WORDS = {
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
-    """Yield every command as it is typed."""
+    """Yield every command, with its name as a person types it."""
     for name, command in main.commands.items():
         yield f"node-access-bot {name}", command
         if isinstance(command, click.Group):
@@ -50,7 +50,7 @@ def documented_commands() -> list[str]:
 
 
 def test_every_command_is_documented() -> None:
-    """The table has exactly the available commands."""
+    """The table has every command that is available as a whole, and no other."""
     whole = [each for each in documented_commands() if " --" not in each]
     assert sorted(whole) == sorted(name for name, command in commands() if is_available(command))
 
@@ -76,7 +76,7 @@ def test_every_metric_is_documented() -> None:
 
 
 def test_documented_metrics_exist() -> None:
-    """Each metric in any document, such as in an alert, is one that Prometheus shows."""
+    """Every name of a metric in a document, for example in an alert, exists."""
     known = {documented(metric)[0].strip("`") for metric in METRICS}
     for name in documents.names():
         assert set(re.findall(rf"\b{PREFIX}(?!bot)[a-z_]+\b", documents.read(name))) <= known, name
@@ -116,7 +116,7 @@ def test_every_refusal_of_teams_is_documented() -> None:
 
 
 def test_every_entry_of_the_audit_trail_is_documented() -> None:
-    """The table has the codes that `node-access-bot audit` prints."""
+    """The table has every kind of entry that `node-access-bot audit` can print."""
     named = [name for row in documents.table(TEXT, "entry", "meaning") for name in re.findall(r"`(\w+)`", row[0])]
     assert sorted(named) == sorted([CLICKED, *STEPS.values()])
 

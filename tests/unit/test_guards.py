@@ -1,4 +1,4 @@
-"""Tests for the guards of the negative controls: every target and every named test exists."""
+"""Tests for the list of guards in tests/reliability/guards: names are unique, and targets and tests exist."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_names_of_guards_are_unique() -> None:
-    """An environment variable selects a guard by its name."""
+    """No two guards have the same name, because an environment variable selects a guard by its name."""
     assert len({guard.name for guard in GUARDS}) == len(GUARDS)
 
 

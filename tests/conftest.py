@@ -81,7 +81,7 @@ def turned_red(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 @pytest.fixture
 def silence() -> Iterator[None]:
-    """Write no log. Thousands of rounds would spend their time on it, and a captured log grows."""
+    """Write no log. Thousands of rounds would spend much of their time on the log, and a captured log grows."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()

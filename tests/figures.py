@@ -25,7 +25,7 @@ Figure = Callable[..., None]
 
 
 class Size(StrEnum):
-    """How large the proofs are in this run: the value of RELIABILITY."""
+    """The size of the proofs in this run: the value of RELIABILITY."""
 
     SHORT = ""  # `make test`: the junk, parser and injection proofs run a tenth of their cases
     PROOFS = "proofs"  # `make proofs`: the sizes for continuous integration

@@ -168,7 +168,7 @@ def test_command_waits_for_a_new_table(server: FakeDynamo) -> None:
 
 
 def test_command_waits_for_backups_of_a_new_table(server: FakeDynamo) -> None:
-    """DynamoDB refuses point-in-time recovery while backups are being enabled."""
+    """DynamoDB refuses point-in-time recovery while backups are being enabled. The command tries again."""
     server.plan("UpdateContinuousBackups", times=2, error=(400, "ContinuousBackupsUnavailableException"))
     said, pauses = list[str](), list[float]()
     TableMaker(Calls(NAME, region=REGION), say=said.append, sleep=pauses.append).make()

@@ -77,7 +77,7 @@ def test_example_file_is_accepted() -> None:
 
 
 def test_first_file_of_the_installation_is_accepted() -> None:
-    """The file that an admin starts with works without changes."""
+    """The file that an admin starts with works without changes, and its one channel is the fallback."""
     (example,) = documents.blocks(documents.read(documents.INSTALLATION), "toml")
     (channel,) = parse_configuration(example.encode()).channels
     assert channel.fallback

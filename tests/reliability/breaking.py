@@ -1,7 +1,7 @@
 """Plays the life of one request while one service that the bot needs is broken and later healed.
 
-Each service is behind its own proxy. The bot runs in this process. After healing, its clock is moved forward, so that
-pauses of minutes take no real time.
+Each service is behind its own proxy. The bot runs in this process. After healing, the test moves the bot's clock
+forward, so that pauses of minutes take no real time.
 """
 
 import asyncio
@@ -170,7 +170,7 @@ class _Life:
         self.there.probes += 1
 
     async def _press(self) -> None:
-        """Click the button. The bot may answer 503 only if the keys are broken, because it may have none."""
+        """Click the button. The bot may answer 503 only if the keys are broken, because it may have no keys then."""
         self.there.presses += 1
         self.presses += 1
         world = self.there.world

@@ -18,9 +18,7 @@ REPORT, OUTPUT = "report.xml", "output.txt"
 SECONDS = 100  # limit for one run; most runs take two
 BROKEN_PROMISE = ("AssertionError", "assert ", "Failed: ")  # how the message of a failed assertion begins
 TIMED_OUT = "Failed: Timeout"  # does not count, because the test did not reach its assertion
-WITHOUT_GUARD = (
-    "WITHOUT_GUARD"  # environment variable: name of the guard that tests.reliability.without_guard takes out
-)
+WITHOUT_GUARD = "WITHOUT_GUARD"  # environment variable: the name of the guard to take out
 NOT_HANDED_ON = frozenset({"RELIABILITY", "PYTEST_ADDOPTS", "SAMPLE", "SAMPLE_SEED", WITHOUT_GUARD})
 
 

@@ -2,7 +2,7 @@
 
 Before and after each call, the state outside the process is copied: AWS, Teams, the queue, the store and the time. A crash
 at that point is simulated by a new process that starts from the copy, with a new owner id. No task, exception or `finally` of the dead
-process can affect it. If this state has not changed since the last copy, it is not copied again.
+process can affect it. If the outside state has not changed since the last copy, no copy is made.
 """
 
 from collections.abc import AsyncIterator, Callable

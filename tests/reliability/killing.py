@@ -1,8 +1,8 @@
 """Rounds in which the real process is killed at a named point of a request's life and then restarted.
 
-In each round a person requests access, an approver clicks, and the process is killed at one point of this sequence. The
-next process starts half a minute later on every clock: leases have expired, but the next sweep is not due. If the
-request is still pending then, the approver clicks. This module knows the product's rows, not its internals.
+In each round a person requests access and, for the later points, an approver clicks. The process is killed at the
+point. The next process starts half a minute later on every clock: leases have expired, but the next sweep is not due.
+If the request is still pending then, the approver clicks. This module knows the product's rows, not its internals.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ class Point(StrEnum):
 
 @dataclass(slots=True)
 class Tally:
-    """The measurements."""
+    """The measurements of all rounds."""
 
     rounds: int = 0
     lost: int = 0  # stored decisions that are missing or were not continued
@@ -176,7 +176,7 @@ class Rounds:
         await asyncio.wait_for(fault.reached.wait(), PATIENCE)
         self.bot.kill()
         await self.dead()
-        fault.gate.set()  # type: ignore[union-attr]  # a held fault has one
+        fault.gate.set()  # type: ignore[union-attr]  # a held fault has a gate
 
     async def dead(self) -> None:
         """Wait until the killed process has ended."""
@@ -214,7 +214,7 @@ class Rounds:
         tally.beyond += max(0, extra - 1)
 
     def true(self, row: Record) -> bool:
-        """Return whether the row and Teams agree with AWS. While a decision is unknown, AWS must have none."""
+        """Return whether the row and Teams agree with AWS. While a decision is unknown, AWS must show no decision."""
         effects = [each for each in self.world.aws.effects() if each.ops_item_id == row.key.ops_item_id]
         if any(each.state is DecisionState.UNKNOWN for each in row.live_decisions):
             return not effects

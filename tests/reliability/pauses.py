@@ -21,23 +21,14 @@ from tests.fakes.outside import NAMING, Outside, Process, doubled, extras, wrong
 from tests.reliability.rest import STUCK, Stuck, until_at_rest
 
 GAP = "Requests.signal"  # the call after the last check
-PORTS = calls_of(Requests, Chat, People) - {
-    GAP,
-    "Requests.sightings",
-    "Requests.revoked",
-    "Requests.grant",
-}  # only the sweep reads lists, and there are no revocations in this proof
+NOT_CALLED = {"Requests.revoked", "Requests.grant"}  # only for approved requests, and this proof ends with the decision
+PORTS = calls_of(Requests, Chat, People) - NOT_CALLED - {GAP}
 ANSWER = " answered"
 APPLIED = "Store.apply" + ANSWER  # the write is stored, but the process has no answer
 CALLS = (*sorted(PORTS), "Store.load", *["Store.apply"] * 3, *[APPLIED] * 3)  # one for each seed, in turn
-OFTEN = {
-    "Store.apply": 30,
-    APPLIED: 30,
-    "Store.load": 6,
-    "Requests.observe": 4,
-    "People.known": 4,
-}  # how many times a process makes each call
-SELDOM = 2  # how many times it makes each other call, at least
+# How many times a process makes each call: OFTEN, and for all other calls at least SELDOM.
+OFTEN = {"Store.apply": 30, APPLIED: 30, "Store.load": 6, "Requests.observe": 4, "People.known": 4}
+SELDOM = 2
 PAUSES = ((6, 24), (26, 29), (31, 45), (61, 100), (130, 200))
 """Ranges in seconds, longer than: the validity of a state check, the claim, the lease, one minute, two minutes."""
 MOST_ROUNDS = 6  # rounds of clicks while AWS waits for a decision
@@ -149,7 +140,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The result of a seed. `paused_at` is the call at which the process paused, "" if it never did."""
+    """The result of one run. `paused_at` is the call at which the process paused, "" if it never did."""
 
     paused_at: str
     doubled: int
@@ -158,20 +149,18 @@ class End:
 
     @property
     def good(self) -> bool:
-        """True if every promise was kept."""
+        """True if nothing is doubled or stuck, and the pause caused at most one extra message."""
         return not self.doubled and not self.stuck and self.extras <= bool(self.paused_at)
 
 
 async def end_of(seed: int) -> End:
-    """Play one seed."""
+    """Play the run that a seed decides, and return its result."""
     chance, outside, call = Random(seed), Outside.new(), CALLS[seed % len(CALLS)]
     nth = 1 + chance.randrange(OFTEN.get(call, SELDOM))
     gate = Standstill(outside.clock, call, nth, chance.uniform(*chance.choice(PAUSES)))
     outside.queue.send(outside.aws.add(levels=2, reason=NAMING))
     slow = Process(outside, gate, owner="slow")
-    await outside.clock.advance(
-        chance.choice((0, 0.5, 40))
-    )  # the first process is alone, sometimes for its whole first reconcile
+    await outside.clock.advance(chance.choice((0, 0.5, 40)))  # alone, sometimes for its whole first reconcile
     pair = Pair(chance, outside, gate, slow, Process(outside, Standstill(outside.clock), owner="other"))
     try:
         await pair.live()

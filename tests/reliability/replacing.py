@@ -40,7 +40,10 @@ class Guard:
 
 
 def replace(target: str, replacement: Replacement) -> None:
-    """Replace `module:qualname` where it is defined and in every module of the program that imported it by name."""
+    """Replace `module:qualname` where it is defined, and in every module of the program that imported it by name.
+
+    Raises DoesNotFit.
+    """
     owner, name, original = find(target)
     new = _replaced(original, replacement) if isinstance(owner, type) else replacement(original)
     if new is original:

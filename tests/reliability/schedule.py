@@ -1,4 +1,4 @@
-"""Runs several processes in the same surroundings, in an order that a seed decides.
+"""Runs several processes on the same AWS, Teams, queue and store, in an order that a seed decides.
 
 Each call of a port takes some turns of the event loop, or some seconds, before its effect and again after it. In a
 process that crashes, the next call of each task never returns, so it has no further effect. Calls that it has already
@@ -83,7 +83,7 @@ class ContendedStore(MemoryStore):
 
 @dataclass(slots=True)
 class Crowd:
-    """The processes and the people of one seed."""
+    """The processes and the people of one run."""
 
     chance: Random
     store: type[ContendedStore]
@@ -157,7 +157,7 @@ class Crowd:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The result of a seed."""
+    """The result of one run."""
 
     doubled: int
     extras: int
@@ -168,12 +168,12 @@ class End:
 
     @property
     def good(self) -> bool:
-        """True if every promise was kept."""
+        """True if nothing is doubled or stuck, and each crash caused at most one extra message."""
         return not self.doubled and not self.stuck and self.extras <= self.crashes
 
 
 async def end_of(seed: int, *, store: type[ContendedStore] = ContendedStore) -> End:
-    """Play one seed."""
+    """Play the run that a seed decides, and return its result."""
     crowd = Crowd(Random(seed), store)
     try:
         await crowd.live()

@@ -35,9 +35,7 @@ from tests.fakes.teams_world import APPROVERS, Message
 from tests.fakes.world import APPROVALS, World, current_configuration
 from tests.reliability.rest import quiet
 
-ACCESS = timedelta(
-    hours=5
-)  # longer than the requested access, and enough for Teams' rate limit not to delay the next life
+ACCESS = timedelta(hours=5)  # longer than the requested access, and than Teams' rate limit could delay the next life
 BATCH = 50  # lives between two deletions of expired rows
 WHILE = 600.0  # seconds on the bot's clock until an unfinished row counts as stuck
 SERVING = "RequestHandler.start"  # name of aiohttp's task for a connection
@@ -153,7 +151,7 @@ async def soak(folder: Path, *, kind: type[SqliteStore] = SqliteStore) -> AsyncI
             login_authority=microsoft.authority,
         )
         async with TeamsSide(side, store=store, configuration=settled, clock=clock, telemetry=telemetry) as teams:
-            world = World(clock, FakeAws(clock), teams.chat, teams.people, store, settled)  # type: ignore[arg-type]
+            world = World(clock, FakeAws(clock), teams.chat, teams.people, store, settled)  # type: ignore[arg-type]  # real chat
             commands = CommandService(rows=world.rows, people=teams.people, clock=clock, configuration=settled)
             installs = InstallationEvents(rows=world.rows, clock=clock, telemetry=telemetry)
             app = server.build_app(messages=teams.attach(world.click_handler, commands, installs), ready=teams.missing)

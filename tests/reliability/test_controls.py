@@ -30,7 +30,7 @@ def runner() -> Iterator[Runner]:
 
 @pytest.fixture(scope="module")
 def without(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    """Start the runs of all selected guards without the guard, two at a time. Yield them by the guard's name."""
+    """Start the test of each selected guard, without the guard, two at a time. Yield the runs by the guard's name."""
     own = [item for item in request.session.items if item.path == request.path]
     calls = [getattr(item, "callspec", None) for item in own]
     guards = [call.params["guard"] for call in calls if call and "guard" in call.params]

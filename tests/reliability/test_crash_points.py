@@ -60,7 +60,7 @@ async def untroubled(story: Story) -> Recorder:
 
 
 async def test_stories_make_every_call_of_the_ports() -> None:
-    """The crash points include every call except those that only commands, the sweep and the retention make."""
+    """The crash points include every call of the ports, except those in NOT_IN_A_STORY."""
     points = {point for story in STORIES for point in (await untroubled(story)).points}
     assert {f"{when} {call}" for call in calls_of(*PORTS) - NOT_IN_A_STORY for when in ("before", "after")} <= points
 

@@ -31,7 +31,7 @@ class Stage(StrEnum):
     SIGNALLING = "a signal's reply is pending"
     SWEEPING = "a sweep is under way"
     POLLING = "a long poll is under way"
-    STARTING = "it starts"
+    STARTING = "the process starts"
 
 
 OPERATIONS = {
@@ -47,7 +47,7 @@ OPERATIONS = {
 async def test_sigterm_at_any_stage_loses_no_work_and_doubles_no_signal(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
 ) -> None:
-    """The process finishes its work, and the next one converges. No message and no signal is doubled."""
+    """The process finishes its work, and the request converges in the next process. No message and no signal is doubled."""
     slowest, extra, signals, clicks = 0.0, 0, 0, 0
     async with rounds(monkeypatch, tmp_path) as played:
         for stage in Stage:

@@ -33,9 +33,7 @@ KIND = "Requester Access Request Status Update"
 REQUESTS = 3
 SLOWEST = 90.0  # seconds for one write; longer than the visibility timeout of a message
 LONG_ENOUGH = 30  # minutes on the manual clock, after which the queue must be empty
-MOST_FAILURES = (
-    3  # failed writes per request; below MAX_RECEIVES, so SQS never moves a message to the dead-letter queue
-)
+MOST_FAILURES = 3  # failed writes per request; below MAX_RECEIVES, so no message becomes a dead letter
 
 
 class FailingStore:
@@ -105,9 +103,9 @@ async def schedule(seed: int, *, queue: type[FakeSqs] = FakeSqs, overwriting: bo
 
 
 def intake_of(world: World, queue: Queue, *, store: FailingStore | None = None) -> Intake:
-    """Return an intake that writes to the rows of the world, or with `store` to rows of its own.
+    """Return an intake that writes to the rows of the world, or to rows on `store` if there is one.
 
-    With its own rows it wakes no reconcile loop, so that both loops find a due row at the same time.
+    Rows on `store` wake no reconcile loop, so that both loops find a due row at the same time.
     """
     rows = Rows(store, world.clock) if store else world.rows  # type: ignore[arg-type]  # has what the intake calls
     telemetry = Telemetry(CollectorRegistry())

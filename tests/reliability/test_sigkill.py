@@ -57,7 +57,7 @@ async def test_sigkill_at_any_point_loses_no_stored_decision(
 async def test_late_signal_of_a_killed_process_is_not_sent_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, defect: str, signals: int
 ) -> None:
-    """AWS accepts the signal only after the restart. Negative control: a store that loses the write of "sending" causes two."""
+    """AWS accepts the signal only after the restart. Negative control: a store that loses the "sending" write causes two signals."""
     async with rounds(monkeypatch, tmp_path, defect=defect) as played:
         request = await played.world.ask()
         await played.until(lambda row: quiet(row, Status.PENDING), request)

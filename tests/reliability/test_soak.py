@@ -62,7 +62,7 @@ class Hoarder(SqliteStore):
     """A defective store: it never deletes expired rows."""
 
     async def forget_expired(self, now: datetime) -> int:
-        """Keep everything."""
+        """Delete no row."""
         return 0
 
 

@@ -1,4 +1,4 @@
-"""Figure 2: for any sequence of calls by two processes, each store returns the same as a model of dictionaries."""
+"""Figure 2: for any sequence of calls by two processes, each store returns the same as a model made of dictionaries."""
 
 from pathlib import Path
 from typing import Any
@@ -92,9 +92,8 @@ class UnconditionalMachine(DynamoMachine):
 def test_store_without_compare_and_set_fails_the_proof(machine: type[StoreMachine], figure: Figure) -> None:
     """Negative control: without compare-and-set the same state machine diverges from the model."""
     before = machine.totals["examples"]
-    with pytest.raises(
-        (AssertionError, FlakyFailure)
-    ) as found:  # a race may not occur again when Hypothesis repeats it
+    # A race may not occur again when Hypothesis repeats it.
+    with pytest.raises((AssertionError, FlakyFailure)) as found:
         run_state_machine_as_test(machine, settings=AS_CONTROL)
     if isinstance(found.value, FlakyFailure):
         assert found.value.subgroup(AssertionError)

@@ -23,7 +23,7 @@ AT_ONCE = 10_000  # due rows to read; more than there are
 
 @pytest.fixture
 def scene() -> Iterator[Scene]:
-    """An AWS that sends no events."""
+    """Return an AWS that sends no events."""
     with staged() as scene:
         scene.aws.events.deliver(Delivery.NEVER)
         yield scene

@@ -24,7 +24,7 @@ DEFAULT_DENY = "tests/security/test_default_deny.py::"
 
 
 def never(refusal: Refusal) -> Replacement:
-    """Allow what was refused for this reason."""
+    """Return a replacement that allows every click that the rule refuses for this reason."""
 
     def allowed(rule: Any, *facts: object, **named: object) -> Refusal | None:
         found: Refusal | None = rule(*facts, **named)

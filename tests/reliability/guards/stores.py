@@ -1,4 +1,4 @@
-"""Guards of the stores: one version at a time, and the audit trail in the same write as the row."""
+"""Guards of the stores: the comparison of versions, and the audit trail in the same write as the row."""
 
 import sqlite3
 from collections.abc import Sequence

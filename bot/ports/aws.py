@@ -142,7 +142,7 @@ class Identities(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A message from the queue. `key` is None if it is valid but not about a request; then it is only deleted."""
+    """A message from the queue. `key`: its request; None for a valid message about something else, to be deleted."""
 
     receipt: str
     key: RequestKey | None

@@ -54,10 +54,10 @@ class Store(Protocol):
         """Return the row, as last written by any process."""
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write what `change` returns for the row; a missing row is created at `now`.
+        """Apply `change` to the row, write the result, and return it with its new version.
 
-        `change` is pure, and is applied again if another writer was faster. If it returns the same row, nothing is
-        written. Its errors pass through, and nothing is written. Returns the row with its new version.
+        A missing row is created at `now`. `change` is pure, and is applied again if another writer was faster. If it
+        raises an error, or returns the same row, nothing is written; the error is passed on.
         The audit entries for changed decisions (`domain.audit.steps`, at `now`) are part of the same write.
         """
 

@@ -2,7 +2,7 @@
 
 Invisible characters hide words from readers and make two names look alike. Characters that a script or an emoji
 needs stay. Most classes are Unicode properties, so a new version of the library `regex` covers new characters.
-It must not know markup, clients or cards.
+This module must not know markup, clients or cards.
 """
 
 from typing import Final
@@ -31,7 +31,7 @@ _FLAGS: Final = "|".join(
 )
 _INVISIBLE: Final = regex.compile(
     rf"(?V1)(?P<flag>{_FLAGS})"
-    # tag characters, and the reserved ones beside them
+    # tag characters, and the reserved characters of the same block
     r"|(?P<hidden>[[\U000e0000-\U000e0fff]--\p{Variation_Selector}]+)"
     rf"|(?P<blank>[\p{{Zs}}--[ \u3000]]|{_BLANK_LETTER})"  # unusual spaces, and letters that are drawn blank
     # Prepended_Concatenation_Mark: visible signs over numbers. The other exceptions are handled below and in escape.py.

@@ -1,4 +1,4 @@
 """The HTTP server: routes, health probes and metrics.
 
-Read `server.py`. It must not know what the handler of messages does.
+Read `server.py`. This package must not know how messages are handled.
 """

@@ -97,7 +97,7 @@ async def test_large_bodies_of_unknown_length_are_answered_413(ms: FakeMicrosoft
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "junk"])
 async def test_compressed_bodies_are_answered_415(encoding: str, ms: FakeMicrosoft) -> None:
-    """Nothing is decompressed: Teams does not compress, and a small body could become a very large one."""
+    """Teams does not compress requests, and a small compressed body could become a very large one."""
     raw = gzip.compress(json.dumps(_message(ms, text="x" * (LARGEST_BODY + 1))).encode())
     headers = {"Authorization": ms.signer.header(ms.service_url), "Content-Encoding": encoding}
     async with running_edge(ms) as edge:
@@ -281,7 +281,7 @@ async def test_turn_gets_the_members_that_the_bot_does_not_know(ms: FakeMicrosof
 
 
 async def test_half_of_a_surrogate_pair_is_replaced(ms: FakeMicrosoft) -> None:
-    """Such a text was cut inside an emoji, and no store could encode it."""
+    """A text that was cut inside an emoji contains such a half, which no store could encode."""
     async with running_edge(ms) as edge:
         status, _ = await ms.send(edge.url, _message(ms, text="ok \ud83d", **{"\udc00": "x"}))
 

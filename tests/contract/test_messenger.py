@@ -111,6 +111,7 @@ async def test_a_post_to_a_thread_id_starts_a_thread_in_its_channel(room: Room) 
     second = await room.messenger.post(first.conversation, _message())
 
     assert second.conversation != first.conversation
+    assert second.conversation.startswith(f"{APPROVERS};messageid=")
 
 
 async def test_a_reply_goes_into_the_thread(room: Room) -> None:
@@ -251,7 +252,7 @@ async def test_messages_above_the_rate_limit_are_not_sent(room: Room) -> None:
 
 
 async def test_posts_updates_and_replies_count_together(room: Room) -> None:
-    """Teams counts all of them per conversation."""
+    """All three use up the rate limit of the conversation, because Teams counts them together."""
     card = await room.messenger.post(APPROVERS, _message())
     for _ in range(3):
         await room.messenger.update(card, _message())

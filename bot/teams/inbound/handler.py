@@ -141,7 +141,7 @@ class TeamsHandler(TeamsActivityHandler):
         inbound = _inbound(turn_context)
         wire = inbound.wire
         if wire.members_added or wire.members_removed:
-            # Teams reports the members of a team in its General channel only, but every channel's roster has them.
+            # Teams reports new members of a team in its General channel only, but the rosters of all channels change.
             self._directory.invalidate(None if wire.channel_data and wire.channel_data.team else wire.conversation.id)
         if any(added.id == wire.recipient.id for added in wire.members_added or ()):
             await (self._welcome(inbound) if is_personal(inbound) else self._installations.arrived())

@@ -75,7 +75,7 @@ class SigningKeys:
         return self._age() <= TRUSTED_FOR
 
     async def warm(self) -> bool:
-        """Fetch keys if none can be trusted; return whether there are some now."""
+        """Fetch keys if none can be trusted; return whether keys can be trusted now."""
         if not self.ready:
             await self._refresh()
         return self.ready

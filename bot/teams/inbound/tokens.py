@@ -1,6 +1,6 @@
 """Verifies the bearer tokens of inbound requests: every check that the vendor documents.
 
-The checks of the token come first (TokenVerifier), then those that need the body (VerifiedToken).
+TokenVerifier checks the token itself. VerifiedToken then compares it with the body of the request.
 https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connector-authentication
 """
 
@@ -141,7 +141,7 @@ _OPTIONS: Any = {
 
 
 def bearer(authorization: str | None) -> str:
-    """Return the token in an `Authorization` header. Raises TokenRefused if there is none, or it cannot be valid."""
+    """Return the token in an `Authorization` header. Raises TokenRefused for no token, or one that cannot be valid."""
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.casefold() != "bearer" or not token:
         raise TokenRefused(Reason.ABSENT)

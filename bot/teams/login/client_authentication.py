@@ -29,7 +29,7 @@ class ClientAuthentication(Protocol):
         """Return the form fields for one request. Raises ConnectorUnavailable."""
 
     async def renew(self) -> bool:
-        """Refresh the fields after Entra refused them; return whether `form` now returns others. Never raises."""
+        """Get new form fields after Entra refused the current ones; return whether they changed. Never raises."""
 
 
 class StaticSecret:
@@ -99,7 +99,7 @@ class Federation:
         self._source = source
 
     async def form(self) -> Mapping[str, str]:
-        """Request a web identity token and return the fields that carry it."""
+        """Request a web identity token and return the fields that contain it. Raises ConnectorUnavailable."""
         try:
             assertion = await self._source.read()
         except AwsUnavailable as problem:

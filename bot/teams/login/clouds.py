@@ -1,4 +1,4 @@
-"""Microsoft's clouds: the issuer of inbound tokens and the audience of the bot's own token in each.
+"""Microsoft's clouds. Each has its own issuer of inbound tokens, and its own audience of the bot's token.
 
 The other addresses of a cloud (login, connector) are settings.
 https://learn.microsoft.com/dotnet/api/microsoft.bot.connector.authentication.governmentauthenticationconstants

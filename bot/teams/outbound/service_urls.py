@@ -27,7 +27,7 @@ class ServiceUrls:
         self._known: LRUCache[str, str] = LRUCache(REMEMBERED)
 
     async def of(self, conversation: str) -> str:
-        """Return the service URL of a conversation; the default while the store is unavailable."""
+        """Return the service URL of a conversation; the default if no usable one is stored, or the store is down."""
         root = thread_root(conversation)
         if (known := self._known.get(root)) is not None:
             return known
@@ -39,7 +39,7 @@ class ServiceUrls:
         return stored if stored and self._listed(stored) else self.default
 
     async def of_chat(self, chat: PersonalChat) -> str:
-        """Return the service URL stored with a personal chat, if the token may be sent there; else as `of`."""
+        """Return the service URL of a personal chat if the token may be sent there, else that of its conversation."""
         if chat.service_url and self._listed(chat.service_url):
             return chat.service_url
         return await self.of(chat.conversation)

@@ -37,9 +37,10 @@ class ChatPeople:
         self._current[person.object_id] = person
 
     async def among(self, chats: Iterable[PersonalChat], names: frozenset[str]) -> Sequence[Person]:
-        """Return the people of these chats. Those with one of `names` (case-folded) have their current addresses.
+        """Return the people of these chats. `names`: case-folded ids and addresses.
 
-        People with one of the names are left out if Teams does not answer. All others may have no addresses.
+        People with one of the names have their current addresses, or are left out if Teams does not answer. All other
+        people may have no addresses.
         """
         folded = [replace(chat, person=_folded(chat.person)) for chat in chats]
         wanted = [chat for chat in folded if chat.person.identifying_spellings & names]

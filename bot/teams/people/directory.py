@@ -1,6 +1,6 @@
-"""The People port over rosters: who is in a channel, and all people that the bot knows.
+"""The People port over rosters: the members of a channel, and all people that the bot knows.
 
-If a roster cannot be read, `member` and `roster` raise RosterUnavailable. Only `known` leaves its people out.
+If a roster cannot be read, `member` and `roster` raise RosterUnavailable. `known` leaves out the people of this roster.
 """
 
 import asyncio

@@ -153,7 +153,7 @@ def unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def finite_number(digits: str) -> float:
-    """Return a JSON number. Raises NotAnActivity for infinite ones: they cannot be written as JSON again."""
+    """Return a JSON number. Raises NotAnActivity for an infinite number, which cannot be written as JSON again."""
     number = float(digits)
     if not math.isfinite(number):
         raise NotAnActivity("a number beyond all bounds")

@@ -31,7 +31,7 @@ def test_adapter_adds_only_run_to_the_base_class_of_the_sdk() -> None:
 async def test_sending_through_the_turn_context_is_refused(
     send: Callable[[TurnContext], Awaitable[object]], ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """Sending through the SDK raises an error that names the supported way. Nothing reaches Teams."""
+    """Sending through the SDK raises an error that refers to bot.ports.teams.Chat. No message reaches Teams."""
     raised: list[str] = []
 
     async def turn(context: TurnContext) -> None:

@@ -61,7 +61,7 @@ def test_listed_hosts_are_accepted(url: str) -> None:
     ],
 )
 def test_unlisted_insecure_and_ambiguous_addresses_are_refused(url: str) -> None:
-    """Also refused: a user name, a query, a port other than 443, and a spelling that parsers read differently."""
+    """An address with a user name, a query or another port than 443 is refused too."""
     with pytest.raises(AddressRefused):
         HOSTS.base(url)
 

@@ -271,7 +271,7 @@ async def test_blocked_writes_are_refused(ms: FakeMicrosoft, edge: Edge) -> None
 
 @pytest.mark.parametrize("body", ["", "{}", '{"id": 5}', "[]", "junk", '{"id": ""}'])
 async def test_post_without_an_id_is_ambiguous(body: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """A post that Teams accepts without returning an id does not count as successful."""
+    """The message may be in Teams, but without its id the bot can never update it."""
     ms.fault("POST", ACTIVITIES, status=201, body=body)
 
     with pytest.raises(ChatUnavailable) as lost:

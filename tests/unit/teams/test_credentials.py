@@ -115,7 +115,7 @@ async def test_refused_token_is_dropped_once(ms: FakeMicrosoft, edge: Edge) -> N
 
 
 async def test_secret_and_token_are_in_no_log_line(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """The errors and the token's `repr` do not contain them either, even if the response repeats the secret."""
+    """The error and the token's `repr` do not contain a secret or token, even if the response repeats the secret."""
     with structlog.testing.capture_logs() as lines:
         token = await edge.credentials.bearer()
         edge.credentials.forget(token)

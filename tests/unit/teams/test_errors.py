@@ -96,7 +96,7 @@ def test_throttling_has_the_seconds_to_wait(header: str, seconds: float) -> None
 
 
 def test_retry_after_may_be_a_date() -> None:
-    """HTTP also allows a date in `Retry-After`. It becomes the seconds until then."""
+    """HTTP also allows a date in `Retry-After`. The result is the number of seconds until that date."""
     assert retry_after(format_datetime(NOW + timedelta(seconds=30), usegmt=True), now=NOW) == 30.0
 
 

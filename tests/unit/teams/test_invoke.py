@@ -295,7 +295,7 @@ def test_an_answer_without_a_card_is_a_line_of_text() -> None:
 
 
 def test_an_invalid_click_gets_an_error_body() -> None:
-    """The card shows the error. It has a code and a message, and repeats nothing from the click."""
+    """The body has the status 400, the protocol's type for errors, a code and a message."""
     body = rejection_response(NotAClick(Rejection.VERB))
 
     assert (body["statusCode"], body["type"]) == (400, "application/vnd.microsoft.error")

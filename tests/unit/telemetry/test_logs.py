@@ -179,7 +179,7 @@ def fail_with_a_secret() -> None:
 
 @pytest.mark.parametrize("get_logger", [structlog.get_logger, logging.getLogger])
 def test_stack_traces_have_no_tokens_and_no_local_variables(logged: Logged, get_logger: Callable[[str], Any]) -> None:
-    """A stack trace shows where an error happened, not the values there."""
+    """A stack trace shows the lines of code, and not the values of variables."""
     try:
         fail_with_a_secret()
     except ValueError:

@@ -1,4 +1,4 @@
-"""infra/aws against the code: the policies allow exactly what the program calls."""
+"""Compares infra/aws with the code: the policies allow exactly the calls that the program makes."""
 
 import ast
 import json
@@ -63,7 +63,7 @@ def statements(name: str) -> list[dict[str, Any]]:
 
 
 def as_list(value: object) -> list[Any]:
-    """Return what may be one or several as several."""
+    """Return a list as it is, and any other value as the only element of a list."""
     return value if isinstance(value, list) else [value]
 
 
@@ -75,7 +75,7 @@ def actions(*names: str) -> list[str]:
 def operations() -> Mapping[str, str]:
     """Return the actions of the services that the code uses, by the name that boto3 gives their operation.
 
-    Of operations of one name the last counts: ListTagsForResource is that of SSM.
+    If several services have an operation of one name, the last in SERVICES counts: ListTagsForResource is SSM's.
     """
     loader = create_loader()
     models = {service: loader.load_service_model(service, "service-2") for service in SERVICES}
@@ -103,14 +103,14 @@ def called_in(paths: Iterable[Path]) -> set[str]:
 
 def test_policies_allow_exactly_what_the_code_calls() -> None:
     """A call that is not allowed fails in production; an allowed call that is not made is a risk."""
-    called = called_in(path for room in ("aws", "boto") for path in (ROOT / "bot" / room).rglob("*.py"))
+    called = called_in(path for package in ("aws", "boto") for path in (ROOT / "bot" / package).rglob("*.py"))
     assert len(called) > 10
     allowed = actions(*POLICIES)
     assert sorted(allowed) == sorted(called - NEEDS_NONE)
 
 
 def test_table_policy_allows_exactly_what_the_store_calls() -> None:
-    """No scan, no change or deletion of the table; creating it needs another policy."""
+    """The policy for creating the table is a separate one. Queries of an index are allowed for the store's indexes."""
     store = {*(ROOT / "bot" / "store" / "dynamodb").glob("*.py")} - {CREATION}
     assert set(actions(TABLE)) == called_in(store)
     assert set(actions(MAKING)) == called_in([CREATION])
@@ -133,7 +133,7 @@ def test_canceller_role_may_only_cancel() -> None:
 
 
 def test_token_is_issued_only_for_entra_and_briefly() -> None:
-    """The policy allows no other audience, and no longer life than the bot requests."""
+    """The policy allows no other audience, and no longer lifetime than the bot requests."""
     (only,) = statements("federation-policy.json")
     assert (only["Action"], only["Resource"]) == (["sts:GetWebIdentityToken"], ["*"])
     assert only["Condition"] == {
@@ -151,7 +151,7 @@ def test_only_one_secret_may_be_read() -> None:
 
 
 def test_identity_center_policy_allows_one_store_user_by_user() -> None:
-    """It allows no list of users and no groups. The list of instances has no resource. The store is the sandbox's."""
+    """It allows no list of users and no groups. Listing instances needs `*`. The store's id is the sandbox's."""
     finding, reading = statements(IDENTITIES)
     assert (finding["Action"], finding["Resource"]) == (["sso:ListInstances"], ["*"])
     assert reading["Action"] == ["identitystore:DescribeUser"]
@@ -163,7 +163,7 @@ def test_identity_center_policy_allows_one_store_user_by_user() -> None:
 
 
 def test_reader_role_reads_only_just_in_time_node_access() -> None:
-    """The role reads no other automations and documents. Lists have no resource."""
+    """The role reads no other automations and documents. Only `Describe…` calls, which need it, have the resource `*`."""
     by_action = {action: each for each in statements("reader-policy.json") for action in each["Action"]}
     assert by_action["ssm:GetAutomationExecution"]["Condition"] == MANAGED
     assert by_action["ssm:DescribeAutomationStepExecutions"]["Condition"] == MANAGED
@@ -174,13 +174,13 @@ def test_reader_role_reads_only_just_in_time_node_access() -> None:
 
 @pytest.mark.parametrize("name", [*POLICIES, TABLE, MAKING, *TRUSTS])
 def test_no_action_has_a_wildcard(name: str) -> None:
-    """Each action is named, and each statement allows."""
+    """Each action has its full name. Each statement has the effect Allow."""
     assert not [action for action in actions(name) if "*" in action]
     assert {each["Effect"] for each in statements(name)} == {"Allow"}
 
 
 def test_only_personal_chats_may_be_deleted() -> None:
-    """Rows and audit entries may not, because only DynamoDB's time to live deletes them."""
+    """The bot may not delete rows and audit entries: DynamoDB's time to live deletes them."""
     (deleting,) = [each for each in statements(TABLE) if "dynamodb:DeleteItem" in each["Action"]]
     assert deleting["Action"] == ["dynamodb:DeleteItem"]
     assert deleting["Condition"] == {
@@ -238,7 +238,7 @@ def test_every_policy_file_is_explained(name: str) -> None:
     assert parsed(name)
 
 
-def test_commands_name_existing_files() -> None:
-    """The commands of infra/README.md use every file."""
+def test_commands_use_exactly_the_existing_files() -> None:
+    """The commands of infra/README.md use every file in infra/aws, and no other."""
     named = re.findall(r"file://infra/aws/(\S+)", INSTALLATION)
     assert set(named) == set(FILES)

@@ -1,4 +1,4 @@
-"""The binder against the official engine (npm adaptivecards-templating) on the same templates and data."""
+"""Compares the binder with the official engine (npm adaptivecards-templating) on the same templates and data."""
 
 import json
 import os
@@ -57,7 +57,7 @@ TEMPLATES: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def node() -> Path:
-    """Node with the official engine. Without it nothing is proved, so in CI the test fails."""
+    """Return the program node, with the official engine installed. Without it, fail in CI and skip elsewhere."""
     try:
         return install_node_packages().program
     except (NodeMissing, InstallFailed) as error:
@@ -67,7 +67,7 @@ def node() -> Path:
 
 
 def expanded(node: Path, cases: list[tuple[Any, Any]]) -> list[Any]:
-    """Return what the official engine makes of templates and data."""
+    """Return the official engine's result for each pair of template and data."""
     source = json.dumps([{"template": template, "data": data} for template, data in cases])
     run = subprocess.run(
         [node, str(SCRIPT)],
@@ -81,7 +81,7 @@ def expanded(node: Path, cases: list[tuple[Any, Any]]) -> list[Any]:
 
 
 def test_supported_expressions_give_the_official_engines_results(node: Path) -> None:
-    """Everything that our binder supports means the same as in the Adaptive Cards Designer."""
+    """A template that uses only supported features looks the same in the Adaptive Cards Designer."""
     theirs = expanded(node, [(template, DATA) for template in TEMPLATES])
     ours = [Template.parse(template).bind(DATA) for template in TEMPLATES]
     for template, our, their in zip(TEMPLATES, ours, theirs, strict=True):
@@ -93,10 +93,10 @@ def test_every_card_equals_the_official_engines(node: Path) -> None:
     cases = [
         (
             json.loads((files("cards") / f"{presentation(view).template}.json").read_text("utf-8")),
-            template_data(view, pen, notice),
+            template_data(view, formatter, notice),
         )
         for locale in LOCALES
-        for pen in [CardFormatter(Localizer(locale, "Asia/Tokyo"), LIMITS[0])]
+        for formatter in [CardFormatter(Localizer(locale, "Asia/Tokyo"), LIMITS[0])]
         for view, notice in every_view()
     ]
     theirs = expanded(node, cases)

@@ -1,4 +1,4 @@
-"""Invalid tokens: each differs in one way from what the Bot Framework signs for this bot."""
+"""Invalid tokens: each differs in one way from a token that the Bot Framework signs for this bot."""
 
 import base64
 import hmac
@@ -33,8 +33,8 @@ def _unsigned(signer: Signer, service: str) -> str:
 
 
 def _hs256(signer: Signer, service: str) -> str:
-    # The classic confusion: the public key, which everyone has, used as the secret of an HMAC.
-    # Made by hand, because PyJWT refuses to make such a token.
+    # A classic attack: the public key, which everyone has, is used as the secret of an HMAC.
+    # The token is made by hand, because PyJWT refuses to make it.
     head = _b64(json.dumps({"alg": "HS256", "typ": "JWT", "kid": signer.current}).encode())
     signed = f"{head}.{_b64(json.dumps(signer.claims(service)).encode())}"
     public = rsa_key(signer.current).public_key()

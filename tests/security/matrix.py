@@ -1,4 +1,4 @@
-"""The authorisation matrix: every verb, actor, route, state and forgery, and its own table of what is allowed.
+"""The authorisation matrix: every verb, actor, route, state and forgery, and which clicks are allowed.
 
 It never asks the product who may decide. Otherwise it would compare the product with itself.
 """
@@ -56,7 +56,7 @@ MEMBERS: Final = (HANAKO, ICHIRO, TARO_PERSON, GUEST, LISTED_GUEST, FOREIGNER, S
 
 
 def as_sender(person: Person) -> people.Person:
-    """Return a person in the form that tests.fakes.activities takes."""
+    """Return a person as the type that tests.fakes.activities needs."""
     return people.Person(
         id=person.teams_id or "",
         name=person.name,
@@ -72,7 +72,10 @@ def as_sender(person: Person) -> people.Person:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a click comes from. `personal`: whose chat with the bot. `tenant`: the tenant of the conversation."""
+    """The conversation of a click, and how an old client sent it if `submitted`.
+
+    `personal`: "own" or "requester's" chat with the bot. `tenant`: the tenant of the conversation.
+    """
 
     conversation: str = THREAD
     kind: str = "channel"
@@ -81,7 +84,7 @@ class Route:
     tenant: str = TENANT
 
     def place(self, actor: Person) -> Place:
-        """Return the conversation as an activity names it."""
+        """Return the conversation in the form of an activity."""
         owner = {"own": actor.object_id, "requester's": TARO_PERSON.object_id}.get(self.personal or "")
         where = f"a:{owner}" if self.personal else self.conversation
         return Place(id=where, kind=self.kind, team=TEAM if self.kind == "channel" else None, tenant_id=self.tenant)
@@ -114,13 +117,16 @@ ROLE_OF_ANYBODY = "arn:aws:sts::111122223333:assumed-role/AnyRole/somebody"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A request in one state. `pending`, `granted`: what a person with permission may do with it."""
+    """A request in one state.
+
+    `pending`: approvers may decide. `granted`: approvers may revoke. `cancellable`: the requester may cancel.
+    """
 
     make: Callable[[], Awaitable[tuple[World, RequestKey]]]
     pending: bool = False
     granted: bool = False
     cancellable: bool = False
-    step: str = "Level1"  # that the card's buttons carry
+    step: str = "Level1"  # the step in the data of the card's buttons
 
 
 async def _waiting(home: Channel = HOME, **facts: Any) -> tuple[World, RequestKey]:
@@ -229,7 +235,7 @@ FORGERIES: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "a second verb": _with(verb="refresh"),
     "a comment that is not a string": _with(comment={"$ne": ""}),
 }
-"""Changes to the data of a click after which it must not decide. Each takes good data and returns forged data."""
+"""Changes to the data of a click, after which the click must not decide: functions from valid to forged data."""
 CLAIMS: Final[dict[str, Any]] = {
     "person": {"object_id": HANAKO.object_id},
     "from": {"aadObjectId": HANAKO.object_id},
@@ -245,11 +251,11 @@ CLAIMS: Final[dict[str, Any]] = {
 """Claims that a card could make about a person or the status of a request. None of them changes an answer."""
 
 
-# --- who may
+# --- who is allowed
 
 
 def is_allowed(verb: Verb, actor: str, route: str, state: State, *, forged: str | None = None) -> bool:
-    """Return whether exactly one call must reach AWS. In every other cell, no call may."""
+    """Return whether the click must make exactly one call to AWS. Otherwise it must make none."""
     if forged is not None:
         return False
     match verb:

@@ -73,7 +73,7 @@ async def _running_edge() -> AsyncIterator[MatrixEdge]:
 
 @pytest.fixture
 async def edge() -> AsyncIterator[MatrixEdge]:
-    """The endpoint, listening."""
+    """Return the endpoint of a running server."""
     async with _running_edge() as opened:
         yield opened
 
@@ -144,7 +144,7 @@ class MatrixRun:
 async def test_click_without_permission_is_refused_and_nothing_reaches_aws(
     state: str, edge: MatrixEdge, figure: Figure
 ) -> None:
-    """Every verb, actor and route. As a positive control, each allowed click makes exactly one call to AWS."""
+    """Each verb, actor and route is tried. As a positive control, each allowed click makes exactly one call to AWS."""
     run = MatrixRun(edge, state)
     await run.click_all([(verb, actor, route) for verb in Verb for actor in ACTORS for route in ROUTES])
     assert run.counted["refused"] + run.counted["allowed"] == len(Verb) * len(ACTORS) * len(ROUTES)
@@ -167,7 +167,7 @@ async def test_forged_card_decides_nothing(state: str, edge: MatrixEdge, figure:
 
 @pytest.mark.parametrize("state", ["waiting", "granted"])
 async def test_claims_on_a_card_change_no_permission(state: str, edge: MatrixEdge, figure: Figure) -> None:
-    """What a card says about the clicker, the approvers or the status of the request is ignored."""
+    """Statements on a card about the clicker, the approvers or the status of the request are ignored."""
     run = MatrixRun(edge, state)
     await run.click_all([(verb, actor, route, None, True) for verb in Verb for actor in ACTORS for route in ROUTES])
     assert run.counted["allowed"] > 0
@@ -175,7 +175,7 @@ async def test_claims_on_a_card_change_no_permission(state: str, edge: MatrixEdg
 
 
 def _tokens(edge: MatrixEdge) -> dict[str, str]:
-    """Return invalid Authorization headers by what is wrong with them."""
+    """Return invalid Authorization headers, each by the name of its fault."""
     signer, service = edge.microsoft.signer, edge.microsoft.service_url
     good = signer.header(service)
     head, payload, _ = good.removeprefix("Bearer ").split(".")
@@ -191,7 +191,10 @@ def _tokens(edge: MatrixEdge) -> dict[str, str]:
 
 
 async def test_invalid_token_decides_nothing(edge: MatrixEdge, figure: Figure) -> None:
-    """An approver's click with each invalid token is answered 401, and nothing reaches AWS."""
+    """An approver's click with an invalid token is answered 401, and one with other wrong fields 401 or 403.
+
+    Neither reaches AWS. As a positive control, a valid click then does.
+    """
     tokens = _tokens(edge)
     state = STATES["waiting"]
     edge.world, key = await state.make()
@@ -218,7 +221,7 @@ async def test_invalid_token_decides_nothing(edge: MatrixEdge, figure: Figure) -
 
 @pytest.mark.parametrize("actor", ["approver", "guest listed by id"])
 async def test_sender_of_another_tenant_is_refused_unless_listed_by_id(actor: str, edge: MatrixEdge) -> None:
-    """The tenant id of the sender in the activity decides, even if the roster has the person."""
+    """The bot uses the sender's tenant id in the activity, even if the roster has the person."""
     state = STATES["waiting"]
     edge.world, key = await state.make()
     async with edge.world.running():

@@ -1,6 +1,6 @@
 """Default deny: if a fact that the permission check needs is missing, no one may decide and nothing reaches AWS.
 
-Each test has a negative control in tests/reliability/guards: without the guard, the test fails.
+The guards in tests/reliability/guards are negative controls: if one is removed, its test in this file fails.
 """
 
 from dataclasses import replace
@@ -40,7 +40,7 @@ async def _assert_no_one_decides(world: World, key: RequestKey, people: tuple[Pe
     ids=["of the channel", "of the step", "with an empty entry"],
 )
 async def test_empty_approver_list_admits_no_one(channel: Channel) -> None:
-    """An empty list admits no one, not everyone."""
+    """An empty list does not mean everyone, and an empty entry matches no one."""
     world = new_world(channel)
     await _assert_no_one_decides(world, world.aws.add())
 
@@ -98,7 +98,7 @@ async def test_identity_center_record_with_empty_names_identifies_no_one() -> No
     await _assert_no_one_decides(world, world.aws.add(requester=USER_ID))
 
 
-async def test_identity_center_user_name_is_no_object_id() -> None:
+async def test_identity_center_user_name_is_not_an_object_id() -> None:
     """User names are free text: one that looks like an object id identifies no one."""
     world = new_world()
     world.identities.records[USER_ID] = ("cccccccc-0000-4000-8000-000000000001", "taro@corp.example.net")
@@ -106,14 +106,14 @@ async def test_identity_center_user_name_is_no_object_id() -> None:
 
 
 async def test_session_name_chosen_by_the_caller_identifies_no_one() -> None:
-    """A caller of a role that pins no session name could use another person's name and then approve as themselves."""
+    """If a role fixes no session name, requesters could use another person's name and approve their own requests."""
     world = new_world()
     await _assert_no_one_decides(world, world.aws.add(requester=f"{ROLE_OF_ANYBODY}/{HANAKO.upn}"))
 
 
-@pytest.mark.parametrize("ours", ["", HANAKO.tenant_id], ids=["of the bot", "of the person"])
+@pytest.mark.parametrize("ours", ["", HANAKO.tenant_id], ids=["of bot and person", "of the person"])
 async def test_missing_tenant_blocks_every_decision(ours: str) -> None:
-    """If the tenant id of the bot or of the person is missing, the person is refused, even if listed by id."""
+    """A person without a tenant id is refused, even if listed by id, whether or not the bot has a tenant id."""
     world = new_world(replace(APPROVALS, approvers=("members", *LISTED)))
     key = world.aws.add()
     await world.shown(key)

@@ -1,4 +1,4 @@
-"""Signed bodies and connections that could be read in two ways, or that keep a connection open."""
+"""Tests for signed bodies and HTTP requests that could be read in two ways, and for connections kept open."""
 
 import asyncio
 import contextlib
@@ -49,14 +49,14 @@ async def _sent(ms: FakeMicrosoft, edge: Edge, raw: bytes) -> int:
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
 async def test_body_in_another_encoding_is_refused(encoding: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """Another encoding is refused: a filter in front of the bot may not have understood it."""
+    """Only UTF-8 without a byte order mark is accepted: a filter in front of the bot may not understand others."""
     raw = json.dumps(_message(ms, text="ok \ud83d")).encode(encoding)
 
     assert (await _sent(ms, edge, raw), edge.turns) == (400, [])
 
 
 def test_unpaired_surrogate_is_refused_or_replaced() -> None:
-    """No store could keep it, so it passes neither as bytes nor as an escape, in any encoding."""
+    """As a JSON escape it becomes U+FFFD. As raw bytes, or in another encoding, it is refused: no store could keep it."""
     body = {
         "type": "message",
         "from": {"id": "a"},
@@ -85,7 +85,7 @@ def test_unpaired_surrogate_is_refused_or_replaced() -> None:
     ids=["from", "serviceUrl", "channelId", "channelData", "within value"],
 )
 async def test_duplicate_name_in_the_body_is_refused(name: str, second: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """A body with a duplicate name at any depth has two meanings, so it is no activity."""
+    """A body with a duplicate name at any depth has two meanings."""
     whole = json.dumps(_message(ms))
     raw = f'{whole[:-1]}, "{name}": {second}}}'.encode()
 
@@ -134,7 +134,10 @@ async def _first_line(edge: Edge, raw: bytes) -> bytes:
 async def test_request_that_a_proxy_may_read_differently_is_refused(
     ms: FakeMicrosoft, edge: Edge, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two lengths, a length with chunks, broken headers: 400, no turn, no log line. The next request is served."""
+    """Two lengths, a length with chunks, and broken headers are answered 400, with no turn and no log line.
+
+    The next valid request is served.
+    """
     body = json.dumps(_message(ms)).encode()
     length, chunked = f"Content-Length: {len(body)}", "Transfer-Encoding: chunked"
     heads = {
@@ -194,7 +197,7 @@ def _odd_heads() -> Iterator[bytes]:
 async def test_bytes_that_are_not_http_cause_no_server_error(
     ms: FakeMicrosoft, edge: Edge, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A thousand odd requests: no 5xx, no turn, no stack trace. The next valid request is served."""
+    """A thousand odd requests cause no 5xx, no turn and no log line. The next valid request is served."""
     odd = _odd_heads()
     statuses: Counter[bytes] = Counter()
     for _ in range(ODD_HEADS // AT_ONCE):

@@ -1,4 +1,4 @@
-"""An activity reaches the bot only with a valid token for this bot, for this conversation, now."""
+"""An activity reaches the bot only with a token that is valid now, for this bot and for the activity's service URL."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -93,7 +93,7 @@ async def test_key_address_in_a_token_is_not_called(trick: str, ms: FakeMicrosof
 
 
 @pytest.mark.parametrize("size", [9_000, 1_000_000])
-async def test_huge_token_is_refused_unread(size: int, ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_huge_token_is_answered_400(size: int, ms: FakeMicrosoft, edge: Edge) -> None:
     """The server answers a header beyond 8 KB with 400. The next request is served."""
     status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {'a' * size}.b.c")
     alive, _ = await ms.send(edge.url, _message())
@@ -138,7 +138,7 @@ async def test_five_minutes_of_clock_skew_are_allowed(changed: dict[str, Any], m
     ],
 )
 async def test_body_must_name_the_service_of_the_token(service_url: str | None, ms: FakeMicrosoft, edge: Edge) -> None:
-    """The body's serviceUrl must equal the signed one. Otherwise the reply could go elsewhere."""
+    """The body's serviceUrl must equal the signed one. Otherwise replies could go to another server."""
     status, _ = await ms.send(edge.url, _message(serviceUrl=service_url), authorization=f"Bearer {_good(ms.signer)}")
 
     assert (status, edge.turns) == (401, [])
@@ -159,7 +159,7 @@ async def test_body_must_name_the_service_of_the_token(service_url: str | None, 
 async def test_key_must_endorse_the_channel(
     endorsements: list[str] | None, expected: int, ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """A key is trusted only for the channels that it endorses, as documented; without endorsements, for none."""
+    """A key is trusted only for the channels that it endorses, as documented. Without endorsements, it is not trusted."""
     ms.signer.rotate("other", endorsements=endorsements)
 
     status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {_good(ms.signer)}")
@@ -171,7 +171,7 @@ async def test_key_must_endorse_the_channel(
 async def test_other_channels_are_not_served(
     channel_id: str | None, expected: int, ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """On Direct Line and Web Chat the client states who it is, so even a valid token from there is refused."""
+    """On Direct Line and Web Chat, clients state their own identity, so even a valid token of these is refused."""
     ms.signer.rotate("all", endorsements=["msteams", "webchat", "directline"])
 
     status, _ = await ms.send(edge.url, _message(channelId=channel_id), authorization=f"Bearer {_good(ms.signer)}")
@@ -229,8 +229,8 @@ async def test_remembered_token_is_refused_for_another_channel(
     assert (status, len(edge.turns)) == (401, 1)
 
 
-async def test_remembered_token_includes_its_signature(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The same claims with another signature, or none, are verified again and refused."""
+async def test_remembered_token_with_another_signature_is_refused(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The bot remembers the whole token, so the same claims with another signature, or none, are verified again."""
     held = _good(ms.signer)
     await ms.send(edge.url, _message(), authorization=f"Bearer {held}")
     head, claims, _ = held.split(".")
@@ -245,7 +245,7 @@ async def test_remembered_token_includes_its_signature(ms: FakeMicrosoft, edge: 
 async def test_number_of_remembered_tokens_is_limited(
     ms: FakeMicrosoft, edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many tokens do not fill the memory: the oldest are forgotten and verified again."""
+    """Many tokens do not fill the memory: the verifier forgets all but the newest REMEMBERED tokens."""
     monkeypatch.setattr(tokens, "REMEMBERED", 3)
     verifier = TokenVerifier(edge.keys, app_id=APP_ID, clock=edge.clock)
     for number in range(8):
@@ -281,7 +281,7 @@ OURS = "11111111-1111-4111-8111-111111111111"
 async def test_conversation_of_another_tenant_is_answered_403(
     data: str | None, conversation: str | None, expected: int, ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """The body must name the conversation's tenant, and each place that names it must name ours."""
+    """The body must have the conversation's tenant in one of two fields, and both must not have another tenant."""
     status, _ = await ms.send(
         edge.url,
         _tenant_in(_message(), data=data, conversation=conversation),
@@ -302,6 +302,6 @@ async def test_every_refusal_has_the_same_body(ms: FakeMicrosoft, edge: Edge) ->
 
 
 async def test_verifier_without_an_app_id_is_not_built(edge: Edge) -> None:
-    """An empty app id is refused at startup, because it says nothing about which tokens are for this bot."""
+    """Without an app id, the verifier could not recognize the tokens for this bot."""
     with pytest.raises(ValueError, match="app id"):
         TokenVerifier(edge.keys, app_id="", clock=edge.clock)

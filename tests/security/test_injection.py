@@ -1,7 +1,7 @@
 """Figure 18: with any text from outside, a card has the same structure as with plain text and shows the text.
 
-Each text is in every place of a view at once. The expected card is that of a plain text, with the visible characters
-of the tested text. Unicode's categories decide what is visible, not the code under test.
+A view has the text in every field at once. The expected card is that of a plain text, with the visible characters of
+the tested text. Unicode's categories decide which characters are visible, not the code under test.
 """
 
 import json
@@ -12,7 +12,6 @@ from importlib.resources import files
 from itertools import cycle, product
 from typing import Any
 
-import jsonschema
 import pytest
 
 from bot.domain.shown.reply_views import View
@@ -23,6 +22,7 @@ from bot.rendering.i18n import LOCALES, Localizer
 from bot.rendering.render import CARD_LIMIT, presentation, size, template_data
 from bot.rendering.template import Card, Template
 from bot.text.escape import prose
+from tests.fakes.card_text import card_schema, nodes, without_repetitions
 from tests.fakes.hostile import filled, texts
 from tests.fakes.views import every_view
 from tests.figures import Figure
@@ -30,11 +30,11 @@ from tests.figures import size as rounds
 
 pytestmark = pytest.mark.timeout(240)
 
-TOKEN, MORE = "Q7", "¦"  # placeholders for the text and for its further lines; they are in none of our words
+TOKEN, MORE = "Q7", "¦"  # placeholders for the text and for its further lines; no text of the bot contains them
 TOKENS = frozenset({"text", "value", "name", "speak", "fallbackText"})  # properties that hold text from outside
 INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffd")  # letters and symbols without a shape, and our mark
 MOST_LINES = 12  # of a reason or comment
-EACH_LIMIT = [limits for limits in LIMITS for _ in LOCALES]  # each of them in each language
+EACH_LIMIT = [limits for limits in LIMITS for _ in LOCALES]  # repeated, so that each is used in each language
 UTF16_LIMIT = 80_000  # bytes; what Microsoft advises for a bot's message, measured in UTF-16
 
 
@@ -43,13 +43,13 @@ def template(name: str) -> Template:
     return Template.parse(json.loads((files("cards") / f"{name}.json").read_text("utf-8")))
 
 
-def made(view: View | Notice, notice: Notice | None, pen: CardFormatter) -> Card:
-    """Bind a view within these limits, without a limit on the card's size."""
-    return template(presentation(view).template).bind(template_data(view, pen, notice))
+def made(view: View | Notice, notice: Notice | None, formatter: CardFormatter) -> Card:
+    """Return the card of a view with this formatter, without a limit on the card's size."""
+    return template(presentation(view).template).bind(template_data(view, formatter, notice))
 
 
 def plain_twin(text: str, limits: Limits) -> str:
-    """Return plain text that takes as many lines: the token, and marks for the lines that follow."""
+    """Return a plain text with as many shown lines as this text: TOKEN, then MORE for each further line."""
     shown = prose(text, limit=limits.prose)
     if not shown.lines:
         return " "
@@ -69,27 +69,22 @@ def blanked(tree: Any) -> Any:
     return {key: "" if key in TOKENS and isinstance(each, str) else blanked(each) for key, each in tree.items()}
 
 
-def literal_texts(tree: Any) -> Iterator[str]:
-    """Yield what the card shows where text is literal, in order."""
-    if isinstance(tree, list):
-        for each in tree:
-            yield from literal_texts(each)
-    if isinstance(tree, dict):
-        if tree.get("type") == "TextRun":
-            yield tree["text"]
-        elif tree.get("type") == "Input.Text":
-            yield tree["value"]
-        for each in tree.values():
-            yield from literal_texts(each)
+def unparsed_texts(card: Card) -> Iterator[str]:
+    """Yield the texts of TextRuns and input fields, in order. Clients parse no markup in them."""
+    for each in nodes(card):
+        if each.get("type") == "TextRun":
+            yield each["text"]
+        elif each.get("type") == "Input.Text":
+            yield each["value"]
 
 
 def visible(text: str) -> str:
-    """Return letters, digits, punctuation and symbols: the characters that are visible alone."""
+    """Return the letters, digits, punctuation and symbols of a text: the characters that are visible on their own."""
     return "".join(each for each in text if unicodedata.category(each)[0] in "LNPS" and each not in INVISIBLE)
 
 
 def text_of(card: Card) -> str:
-    return "".join(literal_texts(card))
+    return "".join(unparsed_texts(card))
 
 
 def shows(card: Card, plain: Card, text: str) -> bool:
@@ -97,19 +92,16 @@ def shows(card: Card, plain: Card, text: str) -> bool:
     return visible(text_of(card)) == visible(text_of(plain).replace(MORE, "").replace(TOKEN, text))
 
 
-@cache
-def schema() -> jsonschema.Draft6Validator:
-    path = files("adaptive_cards") / "schemas" / "schema-1.5.json"
-    return jsonschema.Draft6Validator(json.loads(path.read_text("utf-8")))
-
-
 def views() -> list[tuple[View | Notice, Notice | None]]:
-    """Return every view that has text from outside in it."""
+    """Return every view with a field for text from outside."""
     return [(view, notice) for view, notice in every_view() if (filled(view, "x"), notice) != (view, notice)]
 
 
 def test_hostile_text_changes_no_card(figure: Figure) -> None:
-    """Same structure as with plain text, every visible character shown, and no text function, within all limits."""
+    """The card has the structure of a plain text's card, and no text function, within each limit.
+
+    It shows every visible character, or cuts the text visibly.
+    """
     count, shown, cut = rounds(short=500, ci=5_000, long=50_000), 0, 0
     shapes = set[str]()
     for text, (view, notice), locale, limits in zip(
@@ -122,18 +114,20 @@ def test_hostile_text_changes_no_card(figure: Figure) -> None:
     figure(18, texts=count, shapes=len(shapes), shown_as_written=shown, cut_visibly=cut, changed=0, lost=0)
 
 
-def _compared(text: str, view: View | Notice, notice: Notice | None, pen: CardFormatter, shapes: set[str]) -> bool:
-    """Compare a card with its plain twin. Return whether the text fits, so that it is shown whole."""
-    twin = plain_twin(text, pen.limits)
-    card = made(filled(view, text), filled(notice, text), pen)
-    plain = made(filled(view, twin), filled(notice, twin), pen)
+def _compared(
+    text: str, view: View | Notice, notice: Notice | None, formatter: CardFormatter, shapes: set[str]
+) -> bool:
+    """Compare a card with that of the plain twin. Return whether the text fits, so that it is shown in full."""
+    twin = plain_twin(text, formatter.limits)
+    card = made(filled(view, text), filled(notice, text), formatter)
+    plain = made(filled(view, twin), filled(notice, twin), formatter)
     shape, written = json.dumps(blanked(card)), json.dumps(card, ensure_ascii=False)
     shapes.add(shape)
     assert shape == json.dumps(blanked(plain)), text
     assert written.encode()
     assert "{{" not in written, text
-    fits = not prose(text, limit=pen.limits.prose).shortened
-    assert not fits or pen.limits is not LIMITS[0] or shows(card, plain, text), text
+    fits = not prose(text, limit=formatter.limits.prose).shortened
+    assert not fits or formatter.limits is not LIMITS[0] or shows(card, plain, text), text
     assert fits or "…" in written, text
     return fits
 
@@ -146,32 +140,22 @@ def test_hostile_cards_are_valid(figure: Figure) -> None:
     ):
         card = render(filled(view, text), locale=locale, timezone="UTC", notice=filled(notice, text))
         card.pop("msteams", None)  # Teams' own
-        shape = json.dumps(_one_of_each(blanked(card)))
+        shape = json.dumps(without_repetitions(blanked(card)))
         if shape in checked:
             continue
         checked.add(shape)
         problems = [
-            f"{list(error.absolute_path)}: {error.message}" for error in schema().iter_errors(json.loads(shape))
+            f"{list(error.absolute_path)}: {error.message}" for error in card_schema().iter_errors(json.loads(shape))
         ]
         assert problems == []
     figure(18, shapes_valid=len(checked))
-
-
-def _one_of_each(tree: Any) -> Any:
-    """Leave out equal neighbors, which the schema would check again and again."""
-    if isinstance(tree, dict):
-        return {key: _one_of_each(each) for key, each in tree.items()}
-    if not isinstance(tree, list):
-        return tree
-    each = [_one_of_each(one) for one in tree]
-    return [one for one, before in zip(each, [None, *each], strict=False) if one != before]
 
 
 HEAVIEST = ("😀", "あ", "\\", "a\n", "x", "👨\u200d👩\u200d👧", '"', "{", "\u202e", "e\u0301\u0301\u0301\u0301")
 
 
 def test_every_card_is_small_at_the_longest_texts(figure: Figure) -> None:
-    """Every card in every language: below 28 KB on the wire, and below Teams' own measure in UTF-16."""
+    """Every card in every language is at most CARD_LIMIT bytes of JSON, and at most UTF16_LIMIT bytes in UTF-16."""
     largest, utf16, cards = 0, 0, 0
     for locale, (view, notice), heavy in product(LOCALES, views(), HEAVIEST[: rounds(short=1, ci=4, long=99)]):
         text = (heavy * 600)[:600]
@@ -190,9 +174,9 @@ def test_every_card_is_small_at_the_longest_texts(figure: Figure) -> None:
     [("a\nb", lambda card: card["body"].pop()), ("<b>", lambda card: card["body"].append({"type": "Image"}))],
 )
 def test_comparison_finds_a_changed_structure(text: str, broken: Any) -> None:
-    """One block more or less is a difference."""
-    (view, notice), pen = views()[0], CardFormatter(Localizer("en", "UTC"), LIMITS[0])
-    card: dict[str, Any] = made(filled(view, text), notice, pen)
+    """Control: one block more or less is a difference."""
+    (view, notice), formatter = views()[0], CardFormatter(Localizer("en", "UTC"), LIMITS[0])
+    card: dict[str, Any] = made(filled(view, text), notice, formatter)
     before = json.dumps(blanked(card))
     broken(card)
     assert json.dumps(blanked(card)) != before
@@ -200,9 +184,9 @@ def test_comparison_finds_a_changed_structure(text: str, broken: Any) -> None:
 
 @pytest.mark.parametrize("lost", ["a", "決", "*", "@", "😀", "1"])
 def test_comparison_finds_a_lost_character(lost: str) -> None:
-    """The proof would fail if escaping dropped a single visible character."""
-    (view, notice), pen = views()[0], CardFormatter(Localizer("en", "UTC"), LIMITS[0])
+    """Control: a card without one visible character of the text does not show the text."""
+    (view, notice), formatter = views()[0], CardFormatter(Localizer("en", "UTC"), LIMITS[0])
     text = f"x{lost}y"
-    plain = made(filled(view, TOKEN), notice, pen)
-    assert shows(made(filled(view, text), notice, pen), plain, text)
-    assert not shows(made(filled(view, "xy"), notice, pen), plain, text)
+    plain = made(filled(view, TOKEN), notice, formatter)
+    assert shows(made(filled(view, text), notice, formatter), plain, text)
+    assert not shows(made(filled(view, "xy"), notice, formatter), plain, text)

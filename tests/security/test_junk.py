@@ -22,7 +22,7 @@ SEED = 20261123
 
 
 def _kinds(world: Product, card: Message, request: str) -> list[Json]:
-    """Return valid activities of every kind that is served. Each click would decide if it were not spoilt."""
+    """Return valid activities of every kind that is served. No click can decide, because its step does not exist."""
     teams, url = world.microsoft.world, world.microsoft.service_url
     common: Json = {"sender": HANAKO, "place": teams.place(APPROVERS), "service_url": url}
     thread: Json = {**common, "place": teams.place(f"{APPROVERS};messageid={card.root}"), "reply_to": card.id}
@@ -39,7 +39,7 @@ def _kinds(world: Product, card: Message, request: str) -> list[Json]:
 
 
 async def _send_to_other_routes(world: Product, rng: random.Random) -> Counter[int]:
-    """Send random bytes with other methods and to other paths. Return the statuses."""
+    """Send random bytes with random methods to random paths. Return how often each status was answered."""
     statuses: Counter[int] = Counter()
     async with aiohttp.ClientSession() as http:
         for _ in range(OTHER_ROUTES):
@@ -53,7 +53,10 @@ async def _send_to_other_routes(world: Product, rng: random.Random) -> Counter[i
 async def test_junk_is_never_answered_with_a_5xx(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
 ) -> None:
-    """Spoilt requests, most with a valid token: no 5xx, no signal, no unexpected error in the log."""
+    """The requests are valid ones with random changes, most with a valid token.
+
+    They cause no 5xx, no signal and no unexpected error in the log.
+    """
     rng = random.Random(SEED)
     statuses: Counter[int] = Counter()
     async with product(monkeypatch, tmp_path) as world, world.running():

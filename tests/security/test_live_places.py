@@ -1,4 +1,4 @@
-"""Places in which Teams clients interpret text: no text from outside is bound there, in any template."""
+"""Tests that no text from outside is in a field of a card in which Teams clients parse markup."""
 
 import json
 import re
@@ -18,68 +18,68 @@ from tests.fakes.card_text import nodes
 from tests.fakes.hostile import SNIPPETS, filled
 from tests.fakes.views import every_view, request
 
-LITERAL = {("TextRun", "text"), ("Input.Text", "value")}  # here clients show text as it is
-# Every other place in the templates, and why text from outside can do no harm there.
+UNPARSED = {("TextRun", "text"), ("Input.Text", "value")}  # fields in which clients show text as it is
+# Every other field with a bound text in the templates, and why text from outside can do no harm in it.
 JUSTIFIED = {
-    **dict.fromkeys(("${lang}", "${style}", "${weight}", "${font}"), "words of ours, from closed sets"),
+    **dict.fromkeys(("${lang}", "${style}", "${weight}", "${font}"), "the bot's own words, from closed sets"),
     **dict.fromkeys(("${banner}", "Input.Text ${label}", "pending TextBlock ${text}"), "fixed words of the locale"),
-    "words": "fixed words of the locale, which have no places",
-    "${summary}": "unmarked: screen readers and old clients may read markup",
-    **dict.fromkeys(("${key}", "${step}", "${$root.key}", "${$root.step}"), "ids in a button's data: nobody reads them"),
+    "words": "fixed words of the locale, which have no placeholders",
+    "${summary}": "without markup: screen readers and old clients may parse it",
+    **dict.fromkeys(("${key}", "${step}", "${$root.key}", "${$root.step}"), "ids in a button's data, never shown"),
     "${url}": "the AWS console, made from ids only",
-    "request TextBlock ${text}": "mentions, whose names are unmarked",
-    "${entities}": "ids of the roster, and the very text of the mentions",
+    "request TextBlock ${text}": "mentions, from whose names markup is removed",
+    "${entities}": "ids of the roster, and the same text as in the mentions",
 }  # fmt: skip
 _WORDS = re.compile(r"\$\{(\$root\.)?words\.\w+\}")
 MARK = "MARK *b* [x](https://evil.example.com) <at>all</at> <img src=x> {{DATE(2026-11-30T05:19:00Z)}} _i_"
 
 
-def places(template: str, tree: Any, kind: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield every text of a template that is bound: the element's type, the property, the text."""
+def bound_fields(template: str, tree: Any, kind: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield every bound text of a template: the type of its element, the property, and the text."""
     if isinstance(tree, list):
         for each in tree:
-            yield from places(template, each, kind)
+            yield from bound_fields(template, each, kind)
     if isinstance(tree, dict):
         kind = tree.get("type", kind)
         for key, value in tree.items():
             if isinstance(value, str) and "${" in value and not key.startswith("$"):
                 yield kind, key, value
-            yield from places(template, value, kind)
+            yield from bound_fields(template, value, kind)
 
 
 def names_of(template: str, kind: str, text: str) -> tuple[str, ...]:
-    """Return the names by which a place may be justified."""
+    """Return the keys under which JUSTIFIED may have a bound text."""
     return ("words",) if _WORDS.fullmatch(text) else (text, f"{kind} {text}", f"{template} {kind} {text}")
 
 
-def test_text_from_outside_has_no_live_place_in_any_template() -> None:
-    """To bind a text to a TextBlock, a title, an address or a Fact, add to JUSTIFIED why that is safe."""
+def test_every_bound_field_in_which_clients_parse_markup_is_justified() -> None:
+    """If you bind a text to a TextBlock, a title, an address or a Fact, add to JUSTIFIED why that is safe."""
     used, unsafe = set(), []
     for path in files("cards").iterdir():
         if not path.name.endswith(".json"):
             continue
         template = path.name.removesuffix(".json")
-        for kind, key, text in places(template, json.loads(path.read_text("utf-8"))):
+        for kind, key, text in bound_fields(template, json.loads(path.read_text("utf-8"))):
             names = JUSTIFIED.keys() & names_of(template, kind, text)
             used |= names
-            if not names and (kind, key) not in LITERAL:
+            if not names and (kind, key) not in UNPARSED:
                 unsafe.append((template, kind, key, text))
     assert unsafe == []
     assert used == JUSTIFIED.keys()
 
 
 def outside(card: Card) -> Iterator[tuple[str, str, str]]:
-    """Yield each text of a card that contains filled-in text, except in the places where clients show it literally."""
+    """Yield each text of a card that contains text from outside, except in the fields of UNPARSED."""
     for each in nodes(card):
         kind = str(each.get("type", ""))
         for key, value in each.items():
-            if isinstance(value, str) and "MARK" in value and (kind, key) not in LITERAL:
+            if isinstance(value, str) and "MARK" in value and (kind, key) not in UNPARSED:
                 yield kind, key, value
 
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_text_from_outside_is_only_in_fields_without_markup(locale: str) -> None:
-    """Every view has such text in TextRuns. In other places, such as mentions, its markup is removed."""
+    """TextRuns and input fields show it as it is. In other fields, such as mentions, its markup is removed."""
     seen = 0
     for view, notice in every_view():
         card = render(filled(view, MARK), locale=locale, timezone="Asia/Tokyo", notice=filled(notice, MARK))
@@ -95,8 +95,8 @@ def test_text_from_outside_is_only_in_fields_without_markup(locale: str) -> None
 
 
 @pytest.mark.parametrize("html", [True, False])
-def test_nothing_in_a_mention_is_markdown(html: bool) -> None:
-    """A Markdown parser, with HTML on or off, treats each name as plain words."""
+def test_name_in_a_mention_is_never_parsed_as_markdown(html: bool) -> None:
+    """A Markdown parser, with HTML on or off, treats each name as plain text."""
     reader = MarkdownIt("js-default", {"html": html, "linkify": False})
     for name in SNIPPETS:
         view = request(mentioned=(Mention("29:1-a", name),), rings=True)
@@ -108,7 +108,7 @@ def test_nothing_in_a_mention_is_markdown(html: bool) -> None:
 
 
 def test_the_markdown_parser_finds_markup_in_raw_names() -> None:
-    """Without escaping, the same names would be links, pictures and emphasis."""
+    """Control: without escaping, the parser makes links, pictures and emphasis of the same names."""
     reader = MarkdownIt("js-default", {"html": True})
     live = [name for name in SNIPPETS if reader.renderInline(f"a {name} b") != f"a {name} b"]
     assert len(live) > 20

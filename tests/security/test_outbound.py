@@ -113,7 +113,7 @@ async def test_no_redirect_is_followed(ms: FakeMicrosoft, unlisted: UnlistedServ
 
 
 async def _something_fails(edge: Edge, service_url: str) -> bool:
-    """Make every outbound call. Return True if at least one was refused or unavailable."""
+    """Fetch the signing keys and make three calls to the Connector. Return True if at least one of them failed."""
     connector, failed = edge.connector, not await edge.keys.warm()
     for call in (
         connector.post_to_conversation(service_url, conversation=APPROVERS, activity={}),
@@ -144,7 +144,7 @@ def modules_calling(name: str) -> set[str]:
 
 
 def test_one_module_sends_the_token() -> None:
-    """A second module that sends the token fails this test. It has to check the host first, as this one does."""
+    """Only bot.teams.outbound.calls does, which checks the host first. A second module would have to check it too."""
     assert modules_calling("bearer") == {"calls"}
 
 
@@ -169,7 +169,7 @@ def test_every_request_disables_redirects() -> None:
 async def test_unlisted_host_is_refused_before_a_token_is_fetched(
     ms: FakeMicrosoft, bot: Turns, unlisted: UnlistedServer
 ) -> None:
-    """The last check is right before the request. It fails before even a token is fetched."""
+    """The check right before the request also comes before the token is fetched."""
     with pytest.raises(ChatRefused) as refused:
         await bot.side._connector.post_to_conversation(unlisted.url, conversation=APPROVERS, activity={})
     assert refused.value.detail == "host_not_listed"

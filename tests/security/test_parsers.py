@@ -160,7 +160,10 @@ PARSERS = {
 
 @pytest.mark.parametrize("name", PARSERS)
 def test_parser_parses_or_raises_its_declared_error(name: str, figure: Figure) -> None:
-    """Tens of thousands of spoilt inputs. As a control, some of them must parse and some must fail."""
+    """The inputs are valid ones with random changes. As a control, some of them must parse.
+
+    If the parser declares errors, some must fail.
+    """
     parser, rng = PARSERS[name], random.Random(f"{SEED} {name}")
     cases, read = -(-CASES // len(PARSERS)), 0
     for _ in range(cases):
@@ -176,7 +179,7 @@ def test_parser_parses_or_raises_its_declared_error(name: str, figure: Figure) -
 
 
 def test_parser_without_checks_is_noticed() -> None:
-    """Control: a parser that trusts its input fails within a few cases."""
+    """Control: a parser that trusts its input fails with other errors on more than 10 of 100 inputs."""
     rng = random.Random(SEED)
     failed = 0
     for _ in range(100):

@@ -28,11 +28,11 @@ TARO: Final = replace(TARO_PERSON, upn="t.yamada@example.com", mail="taro.yamada
 
 
 def _account(number: int, **names: str | bool | None) -> Person:
-    """Return another account. It has its own addresses, except those given in `names`."""
+    """Return another account with these fields, and with its own ids and addresses in the other fields."""
     identity = f"aaaaaaaa-0000-4000-8000-7{number:011d}"
     address = f"account{number}@example.com"
     plain = Person(identity, TARO.tenant_id, f"Account {number}", address, address, f"29:1-account-{number}")
-    return replace(plain, **names)  # type: ignore[arg-type]  # names are its fields
+    return replace(plain, **names)  # type: ignore[arg-type]  # names are fields of Person
 
 
 ACCOUNTS: Final = {
@@ -46,7 +46,7 @@ ACCOUNTS: Final = {
     ),
     "an account with the same Teams id": _account(6, teams_id=TARO.teams_id),
 }
-"""The requester's accounts. Each shares one name with TARO. The names in AWS are made of TARO's mail address."""
+"""The requester's accounts. Each has TARO's mail address or Teams id."""
 
 REQUESTERS: Final = {
     "a session named by the mail": f"{SESSION}/taro.yamada@example.com",
@@ -85,7 +85,7 @@ async def _posted_request(world: World, requester: str) -> RequestKey:
 
 @pytest.mark.parametrize("requester", REQUESTERS.values(), ids=REQUESTERS.keys())
 async def test_requester_cannot_decide_under_any_account(requester: str) -> None:
-    """No signal and no claim, even where unidentified requesters are allowed."""
+    """No click sends a signal or claims a decision, even if unidentified requesters are allowed."""
     world = _world(*ACCOUNTS.values(), allow_unidentified=True)
     key = await _posted_request(world, requester)
     async with world.running():

@@ -1,7 +1,7 @@
 """The bot's credentials and tokens are in no log line, error, metric, repr, store, or output of `show`.
 
-Every secret here contains the word "canary". Servers answer with what they received, so that each error that a
-credential can cause carries it. Then everything that a person could read is searched for that word.
+The secrets contain the word "canary", and servers send back the requests that they received, so that every error that
+a credential can cause contains it. Then all text that a person could read is searched for that word.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ Answering = Callable[[str], web.StreamResponse]
 
 
 class EchoServer:
-    """A server that repeats what it received, in the form that the test chooses."""
+    """A server that sends back the request that it received, in a form that the test chooses."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -152,7 +152,7 @@ async def echo_server() -> AsyncIterator[EchoServer]:
 
 
 def readable(*things: object) -> str:
-    """Return everything that a person could see of some objects: texts, reprs and stack traces."""
+    """Return all text of some objects that a person could see: texts, reprs and stack traces."""
     texts = [f"{each!r} {each!s}" for each in things]
     for error in (each for each in things if isinstance(each, BaseException)):
         texts += traceback.format_exception(error)
@@ -161,7 +161,7 @@ def readable(*things: object) -> str:
 
 
 async def outcome(doing: Awaitable[object]) -> object:
-    """Return the result, or the error."""
+    """Return the result, or the error that was raised."""
     try:
         return await doing
     except Exception as error:  # noqa: BLE001 - every error is searched
@@ -169,7 +169,7 @@ async def outcome(doing: Awaitable[object]) -> object:
 
 
 def token_source_of(kind: str, session: aiohttp.ClientSession, url: str, clock: Ticker) -> TokenSource:
-    """Return a token source of each kind. Its secret is a canary."""
+    """Return a token source of this kind. Its secret is CREDENTIAL."""
     if kind == "managed-identity":
         address = IdentityAddress(f"{url}/msi/token", SecretStr(CREDENTIAL))
         return ManagedIdentity(session, address=address, app_id=APP_ID, clock=clock)
@@ -207,7 +207,7 @@ async def test_no_answer_of_the_login_reveals_a_secret(kind: str, name: str, cap
 
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_no_answer_of_the_connector_reveals_the_token(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The Connector sends the Authorization header back in every field."""
+    """The fake Connector sends the Authorization header back, in many forms."""
     caplog.set_level(logging.WARNING)
     clock = Ticker()
     async with echo_server() as login, echo_server() as teams, open_session(proxied=False) as session:
@@ -248,7 +248,7 @@ AWS_ANSWERS: dict[str, Answering] = {
 
 @pytest.mark.parametrize("name", AWS_ANSWERS)
 async def test_no_answer_of_aws_reveals_a_secret(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Secrets Manager and STS: errors and metrics have AWS's error code, and nothing else of the answer."""
+    """After invalid answers of Secrets Manager and STS, no secret is in an error, a log line or a metric."""
     caplog.set_level(logging.WARNING)
     registry, clock = CollectorRegistry(), Ticker()
     bot = Session("SANDBOXKEYOFTHEBOT01", "x", "", "arn:aws:iam::111122223333:role/NodeAccessBot", "node-access-bot")

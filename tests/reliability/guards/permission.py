@@ -106,7 +106,7 @@ GUARDS = (
     ),
     Guard(
         "a user name that looks like an object id is not one",
-        DEFAULT_DENY + "test_identity_center_user_name_is_no_object_id",
+        DEFAULT_DENY + "test_identity_center_user_name_is_not_an_object_id",
         {COMPARABLE: around(_only_by_ids)},
     ),
     Guard(
@@ -180,7 +180,7 @@ GUARDS = (
     ),
     Guard(
         "a person without a tenant is refused",
-        DEFAULT_DENY + "test_missing_tenant_blocks_every_decision[of the bot]",
+        DEFAULT_DENY + "test_missing_tenant_blocks_every_decision[of bot and person]",
         {MAY_DECIDE: around(_without_tenant)},
     ),
     Guard(

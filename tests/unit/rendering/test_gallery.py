@@ -1,4 +1,4 @@
-"""Tests that the gallery has a sample of everything that a view can show."""
+"""Tests that the gallery has a sample for every kind of view and for every code in a view."""
 
 from collections.abc import Iterable
 from typing import get_args
@@ -38,12 +38,12 @@ def test_every_state_has_a_sample(shown: set[object], existing: Iterable[object]
 
 @pytest.mark.parametrize(("codes", "group"), [(HOME_PROBLEMS, "home_problem"), (DIRECT_PROBLEMS, "direct_problem")])
 def test_every_refusal_of_teams_with_words_has_a_sample(codes: tuple[str, ...], group: str) -> None:
-    """There is a sample for each code with its own words, and one for the codes that share the words `other`."""
+    """There is a sample for each code with its own words, and at least one for the codes that share the words `other`."""
     explained = {code for code in ChatProblem if f"{group}.{code}" in words("en").phrases}
     assert explained < set(codes) <= set(ChatProblem)
 
 
-def test_every_sample_has_its_own_name() -> None:
+def test_no_two_samples_have_the_same_name() -> None:
     """If two modules used the same name, one sample would replace the other."""
     assert len(SAMPLES) == len(CARDS) + len(NOTICES) + len(MESSAGES)
 

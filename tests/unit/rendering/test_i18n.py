@@ -20,12 +20,12 @@ MOMENT = datetime(2026, 11, 30, 5, 19, tzinfo=UTC)
     ],
 )
 def test_moment_has_day_time_and_zone(locale: str, timezone: str, shown: str) -> None:
-    """Readers never have to guess the time zone."""
+    """The zone is a common abbreviation or, without one, the offset from UTC."""
     assert Localizer(locale, timezone).moment(MOMENT, beside=MOMENT) == shown
 
 
 def test_year_is_shown_unless_another_moment_shows_it() -> None:
-    """Whether the year is shown depends only on the card, never on the current time."""
+    """The year is left out only if `beside` has the same year in the card's time zone. The current time is not used."""
     tokyo, utc = Localizer("en", "Asia/Tokyo"), Localizer("en", "UTC")
     assert tokyo.moment(MOMENT) == "Mon, Nov 30, 2026, 14:19 JST"
     new_year = datetime(2026, 12, 31, 20, tzinfo=UTC)
@@ -53,8 +53,8 @@ def test_durations_are_shown_in_days_hours_and_minutes(span: timedelta, en: str,
     assert Localizer("ja", "UTC").duration(span) == ja
 
 
-def test_phrases_have_plain_emphasized_and_code_places() -> None:
-    """The phrase itself defines the style of each place."""
+def test_phrases_have_plain_emphasized_and_code_placeholders() -> None:
+    """The phrase itself defines the style of each placeholder."""
     pieces = parse_phrase("{a} b {c:strong} {d:code}{{e}}")
     assert "".join(piece.filled({"a": "1", "c": "2", "d": "3"}) for piece in pieces) == "1 b 2 3{e}"
     assert [(piece.weight, piece.font) for piece in pieces if piece.place] == [
@@ -66,13 +66,13 @@ def test_phrases_have_plain_emphasized_and_code_places() -> None:
 
 @pytest.mark.parametrize("phrase", ["{", "{}", "{a.b}", "{a!r}", "{a:>10}", "}"])
 def test_malformed_phrase_is_refused(phrase: str) -> None:
-    """A place must have a name and a known style."""
+    """A placeholder must have a name and a known style."""
     with pytest.raises(WordsError):
         parse_phrase(phrase)
 
 
-def test_missing_words_and_values_are_refused() -> None:
-    """Rendering fails instead of showing a key or an empty place."""
+def test_missing_phrase_value_or_locale_is_refused() -> None:
+    """Rendering fails instead of showing a key or an empty placeholder."""
     with pytest.raises(WordsError):
         Localizer("en", "UTC").text("card.no_such_words")
     with pytest.raises(WordsError):
@@ -81,8 +81,12 @@ def test_missing_words_and_values_are_refused() -> None:
         words("de")
 
 
-@pytest.mark.parametrize("locale", LOCALES)
-def test_values_are_never_parsed_as_phrases(locale: str) -> None:
+def test_values_are_never_parsed_as_phrases() -> None:
     """Braces in a value are shown as text."""
     assert parse_phrase("{a}")[0].filled({"a": "{a} {b}"}) == "{a} {b}"
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_every_locale_has_the_group_of_fixed_words_for_cards(locale: str) -> None:
+    """The templates of the card take their fixed words from the group `card`."""
     assert Localizer(locale, "UTC").group("card")

@@ -21,16 +21,16 @@ def test_every_locale_has_a_file_of_words() -> None:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_locales_have_the_same_keys_and_places(locale: str) -> None:
-    """If a phrase exists in one language, it exists in all, with the same places."""
+def test_locales_have_the_same_keys_and_placeholders(locale: str) -> None:
+    """If a phrase exists in one language, it exists in all, with the same placeholders."""
     theirs, english = words(locale).phrases, words("en").phrases
     assert theirs.keys() == english.keys()
-    assert {key: _places(phrase) for key, phrase in theirs.items()} == {
-        key: _places(phrase) for key, phrase in english.items()
+    assert {key: _placeholders(phrase) for key, phrase in theirs.items()} == {
+        key: _placeholders(phrase) for key, phrase in english.items()
     }
 
 
-def _places(phrase: Phrase) -> set[str]:
+def _placeholders(phrase: Phrase) -> set[str]:
     return {piece.text for piece in phrase if piece.place}
 
 
@@ -68,10 +68,10 @@ def test_every_phrase_is_used_and_none_is_missing(locale: str, monkeypatch: pyte
         summary(view, locale=locale)
         used |= {f"{name}.{word}" for name in groups for word in _words_of(presentation(view).template)}
     unused = set(words(locale).phrases) - used
-    assert unused == set(), "no view of the gallery and no template says these words: remove them, or add a sample"
+    assert unused == set(), "no view and no template uses these words: remove them, or add a sample to the gallery"
 
 
 @cache
 def _words_of(template: str) -> frozenset[str]:
-    """Return the fixed words of a template: `title` of `${words.title}`."""
+    """Return the keys of a template's fixed words, such as `title` for `${words.title}`."""
     return frozenset(re.findall(r"\bwords\.(\w+)", (files("cards") / f"{template}.json").read_text("utf-8")))

@@ -1,4 +1,4 @@
-"""Tests for the words of refusals in every language: the reason, that nothing was sent, and what to do next."""
+"""Tests for the words of refusals in every language: a reason, then that nothing was sent, then advice."""
 
 import pytest
 
@@ -30,8 +30,8 @@ ACTIONS = {
 
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("refusal", Refusal)
-def test_refusal_names_an_action(refusal: Refusal, locale: str) -> None:
-    """The text says that nothing was sent and then what the reader can do."""
+def test_refusal_gives_a_reason_and_advice(refusal: Refusal, locale: str) -> None:
+    """Between the two, the text says that nothing was sent."""
     text = summary(Notice(refusal), locale=locale)
     reason, sent, action = text.partition(NOTHING_SENT[locale])
     assert len(reason) > 10
@@ -40,7 +40,7 @@ def test_refusal_names_an_action(refusal: Refusal, locale: str) -> None:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_every_notice_is_distinct(locale: str) -> None:
-    """No two reasons have the same words, so people who ask for help can say which one they saw."""
+def test_no_two_notices_have_the_same_words(locale: str) -> None:
+    """People who ask for help can therefore say which notice they saw."""
     texts = [summary(Notice(code), locale=locale) for code in REASONS]
     assert len(set(texts)) == len(texts)

@@ -5,10 +5,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from importlib.resources import files
 from typing import Any
 
-import jsonschema
 import pytest
 
 from bot.domain.decision import COMMENT_LIMIT, Outcome
@@ -20,7 +18,7 @@ from bot.rendering import render, summary
 from bot.rendering.gallery import SAMPLES
 from bot.rendering.i18n import LOCALES
 from bot.rendering.render import CARD_LIMIT, size
-from tests.fakes.card_text import nodes, shown
+from tests.fakes.card_text import card_schema, nodes, shown, without_repetitions
 from tests.fakes.views import AT, bare_request, decision, direct, every_view, note, request
 
 POISON = "*b* [x](https://example.com/y) <at>all</at> ${key} {{DATE(2026-11-30T05:19:00Z)}} \u202e & <b>"
@@ -39,31 +37,23 @@ def of_type(tree: object, kind: str) -> list[dict[str, Any]]:
     return [each for each in nodes(tree) if each.get("type") == kind]
 
 
-@pytest.fixture(scope="module")
-def schema() -> jsonschema.Draft6Validator:
-    """Load the official schema of Adaptive Cards 1.5."""
-    path = files("adaptive_cards") / "schemas" / "schema-1.5.json"
-    return jsonschema.Draft6Validator(json.loads(path.read_text("utf-8")))
-
-
 @pytest.mark.parametrize("locale", LOCALES)
-def test_every_card_is_valid(schema: jsonschema.Draft6Validator, locale: str) -> None:
+def test_every_card_is_valid(locale: str) -> None:
     """Every card in every language follows the official schema, apart from Teams' own `msteams`."""
-    distinct = {json.dumps(shape(card(view, notice, locale))) for view, notice in every_view()}
-    for text in distinct:
-        problems = [f"{list(error.absolute_path)}: {error.message}" for error in schema.iter_errors(json.loads(text))]
-        assert problems == []
+    shapes = [without_repetitions(blanked(card(view, notice, locale))) for view, notice in every_view()]
+    for text in {json.dumps(shape) for shape in shapes}:
+        errors = card_schema().iter_errors(json.loads(text))
+        assert [f"{list(error.absolute_path)}: {error.message}" for error in errors] == []
 
 
-def shape(tree: Any) -> Any:
-    """Return the parts that the schema checks, with equal neighbors merged and every text replaced by the same one."""
+def blanked(tree: Any) -> Any:
+    """Return the parts of a card that the schema checks, with the same text for every text."""
     if isinstance(tree, list):
-        shapes = [shape(each) for each in tree]
-        return [each for each, before in zip(shapes, [None, *shapes], strict=False) if each != before]
+        return [blanked(each) for each in tree]
     if not isinstance(tree, dict):
         return tree
     return {
-        key: "x" if key in _FREE and isinstance(each, str) else shape(each)
+        key: "x" if key in _FREE and isinstance(each, str) else blanked(each)
         for key, each in tree.items()
         if key != "msteams"
     }
@@ -100,11 +90,11 @@ def _poisoned() -> Iterator[tuple[View | Notice, Notice | None]]:
         requester_unchecked=True,
         conflicting_policies=(POISON, POISON),
     )
-    told = Notice(NoticeCode.DECIDED, who="x", verdict=Verdict.REJECT, comment=POISON, detail=POISON, typed=POISON)
-    yield view, told
+    notice = Notice(NoticeCode.DECIDED, who="x", verdict=Verdict.REJECT, comment=POISON, detail=POISON, typed=POISON)
+    yield view, notice
     yield replace(view, rings=False), None
-    yield replace(view, banner=Banner.REJECTED), told
-    yield told, None
+    yield replace(view, banner=Banner.REJECTED), notice
+    yield notice, None
     yield direct(node_name=POISON, reason=POISON, decisions=lines, conflicting_policies=(POISON,)), None
     for kind in NoteKind:
         yield (
@@ -115,10 +105,10 @@ def _poisoned() -> Iterator[tuple[View | Notice, Notice | None]]:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_text_from_outside_is_shown_literally(locale: str) -> None:
-    """Text from outside is only in TextRuns and in the comment field, and none of its markup is active.
+def test_markup_in_text_from_outside_is_never_active(locale: str) -> None:
+    """Text from outside is only in TextRuns and in the comment field, where clients do not parse markup.
 
-    TextBlocks and the texts for screen readers and old clients have at most look-alikes of its markup.
+    In mentions, notifications, and the texts for screen readers and old clients, its markup is removed.
     """
     for view, notice in _poisoned():
         made = card(view, notice, locale)
@@ -153,7 +143,7 @@ HOSTILE_NAMES = (
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_name_adds_no_markup_to_a_mention(name: str) -> None:
-    """Whatever a person's name is, the line has only the card's own tag, and the entity refers to that person."""
+    """For any name of a person, the line has only the card's own tag, and the entity refers to that person."""
     made = card(request(mentioned=(Mention("29:1-a", name),), rings=True))
     (line,), (entity,) = mention_lines(made), made["msteams"]["entities"]
     assert line == f"Mentioned: {entity['text']}"
@@ -164,7 +154,7 @@ def test_name_adds_no_markup_to_a_mention(name: str) -> None:
 
 
 def test_mention_and_its_entity_have_the_same_text() -> None:
-    """Teams matches them by text, in mentions from settings and from reasons, even for two people of the same name."""
+    """Teams matches them by text. Two people with the same name get different texts."""
     asked, named = (Mention("29:1-a", "田中 一郎"), Mention("29:1-b", "Alex")), (Mention("29:1-c", "Alex"),)
     made = card(request(mentions=asked, mentioned=named, rings=True))
     assert mention_lines(made) == [
@@ -179,7 +169,7 @@ def test_mention_and_its_entity_have_the_same_text() -> None:
 
 
 @pytest.mark.parametrize("name", ["佐藤 花子", *HOSTILE_NAMES[:4]])
-def test_updated_card_names_people_literally(name: str) -> None:
+def test_updated_card_mentions_people_without_notifying_them(name: str) -> None:
     """An update shows the mentioned people in TextRuns, without entities, because entities would notify them again."""
     made = card(request(mentions=(Mention("29:1-a", name),), mentioned=(Mention("29:1-b", name),), rings=False))
     assert (mention_lines(made), made["msteams"]["entities"]) == ([], [])
@@ -187,20 +177,20 @@ def test_updated_card_names_people_literally(name: str) -> None:
     assert f"Mentioned: {name}" in shown(made)
 
 
-def test_waiting_card_shows_what_approvers_need() -> None:
+def test_waiting_card_shows_every_fact_in_order() -> None:
     """First the node's name, then requester, duration and reason, then all other facts.
 
-    Times are in the channel's zone.
+    Times are in the channel's time zone.
     """
     text = shown(card(request()))
-    told = [
+    expected = [
         "Waiting for approval", "Node access request", "web-prod-01", "山田 太郎 asks for 4 hours of access.", "Reason",
         "決済 API", "i-02999bd501754105a", "111122223333", "ap-northeast-1", "Amazon Linux 2023", "10.0.3.17",
         "Environment = production", "E-commerce-Manual-Approval-Policy", "1 of 2 (Level1)", "0 of 1 approvals given",
         "Mon, Nov 23, 2026, 14:19 JST", "Mon, Nov 30, 14:19 JST (7 days after the request)", "oi-f57e817742bd",
     ]  # fmt: skip
-    places = [text.index(each) for each in told]
-    assert places == sorted(places)
+    positions = [text.index(each) for each in expected]
+    assert positions == sorted(positions)
 
 
 @pytest.mark.parametrize("view", [request(), bare_request()])
@@ -218,7 +208,7 @@ def test_button_data_has_only_ids_and_the_verb(view: View) -> None:
 
 
 def test_comment_field_leaves_room_for_the_persons_name() -> None:
-    """The field accepts AWS's limit minus the length of the text that the bot adds."""
+    """The field accepts fewer characters than AWS, because the bot adds the name of the person who decided."""
     (field,) = of_type(card(request()), "Input.Text")
     assert (field["id"], field["maxLength"]) == ("comment", COMMENT_LIMIT)
 
@@ -233,7 +223,7 @@ def test_comment_field_leaves_room_for_the_persons_name() -> None:
     ],
 )
 def test_comment_field_says_when_a_comment_is_required(verdicts: tuple[Verdict, ...], label: str) -> None:
-    """People see this before they click, not only when a click is refused."""
+    """The label of the field says it, so people know before they click."""
     (field,) = of_type(card(request(comment_required=verdicts)), "Input.Text")
     assert field["label"] == label
 
@@ -298,15 +288,15 @@ def test_unidentified_principal_can_be_copied() -> None:
         assert principal in [each["text"] for each in of_type(made, "TextRun")]
 
 
-def test_only_approved_requests_show_how_to_connect() -> None:
-    """A message without commands has no empty section for them."""
+def test_message_without_commands_does_not_show_how_to_connect() -> None:
+    """The section for the commands is left out, not empty."""
     assert "Connect" not in shown(card(direct(kind=DirectKind.REJECTED, commands=())))
 
 
 def _heaviest(character: str) -> Iterator[tuple[View | Notice, Notice | None]]:
     long = character * 600
     lines = tuple(replace(decision(Verdict.APPROVE, long), comment=long[:COMMENT_LIMIT]) for _ in range(25))
-    told = Notice(NoticeCode.DECIDED, who="x", verdict=Verdict.REJECT, comment=long, detail=long, typed=long[:400])
+    notice = Notice(NoticeCode.DECIDED, who="x", verdict=Verdict.REJECT, comment=long, detail=long, typed=long[:400])
     view = request(
         node_name=long[:256],
         requester=long,
@@ -323,9 +313,9 @@ def _heaviest(character: str) -> Iterator[tuple[View | Notice, Notice | None]]:
         requester_unchecked=True,
         conflicting_policies=(long,) * 10,
     )
-    yield view, told
-    yield replace(view, rings=False), told
-    yield replace(view, banner=Banner.FAILED), told
+    yield view, notice
+    yield replace(view, rings=False), notice
+    yield replace(view, banner=Banner.FAILED), notice
     yield direct(node_name=long, reason=long, decisions=lines, conflicting_policies=(long,) * 10), None
     yield (
         note(NoteKind.REJECTION, node=long, who=long, comment=long, requester=long, call="c" * 500, role="r" * 500),
@@ -338,7 +328,7 @@ def _heaviest(character: str) -> Iterator[tuple[View | Notice, Notice | None]]:
 @pytest.mark.parametrize("character", ["x", "あ", "🏽", "😀", '"', "\\", "{", "\u202e", "\n"])
 @pytest.mark.parametrize("locale", LOCALES)
 def test_card_stays_below_the_size_limit(character: str, locale: str) -> None:
-    """The longest texts in the heaviest characters are cut visibly until Teams accepts the card."""
+    """The longest texts in the characters that need the most bytes are cut visibly until the card is small enough."""
     for view, notice in _heaviest(character):
         made = card(view, notice, locale)
         assert size(made) <= CARD_LIMIT
@@ -347,7 +337,7 @@ def test_card_stays_below_the_size_limit(character: str, locale: str) -> None:
 
 
 def test_words_of_the_bot_are_never_cut() -> None:
-    """Times, durations and ids stay complete, however little room is left for text from outside."""
+    """Times, durations and ids stay complete in a card whose other texts are cut as much as possible."""
     heavy, _ = next(iter(_heaviest("😀")))
     text = shown(card(heavy))
     whole = [
@@ -359,23 +349,23 @@ def test_words_of_the_bot_are_never_cut() -> None:
 
 
 def test_ordinary_texts_are_not_cut() -> None:
-    """The longest reason and comment that AWS accepts are shown whole."""
+    """A reason as long as AWS accepts, and a comment as long as the field accepts, are shown in full."""
     reason, comment = "理" * 256, "由" * COMMENT_LIMIT
     text = shown(card(request(reason=reason, decisions=(replace(decision(Verdict.REJECT), comment=comment),))))
     assert reason in text
     assert comment in text
 
 
-@pytest.mark.parametrize(("locale", "told"), [("en", "AWS has all of it"), ("ja", "全文は AWS にあります")])
-def test_cut_reason_says_where_the_full_text_is(locale: str, told: str) -> None:
-    """A shortened reason says that AWS has the full text. A reason that fits has no such note."""
+@pytest.mark.parametrize(("locale", "remark"), [("en", "AWS has all of it"), ("ja", "全文は AWS にあります")])
+def test_cut_text_says_where_the_full_text_is(locale: str, remark: str) -> None:
+    """A shortened reason or comment says that AWS has the full text. A text that fits has no such remark."""
     cut = request(reason="first line\n" * 20, decisions=(replace(decision(Verdict.REJECT), comment="x\n" * 20),))
-    assert shown(card(cut, locale=locale)).count(told) == 2
-    assert told not in shown(card(request(reason="line\n" * 12), locale=locale))
+    assert shown(card(cut, locale=locale)).count(remark) == 2
+    assert remark not in shown(card(request(reason="line\n" * 12), locale=locale))
 
 
-def test_cards_do_not_depend_on_the_current_time() -> None:
-    """The same view always makes the same card."""
+def test_the_same_view_always_makes_the_same_card() -> None:
+    """A card depends on no state outside its view."""
     for view, notice in every_view():
         assert card(view, notice) == card(view, notice)
 
@@ -389,14 +379,14 @@ def test_too_long_comment_does_not_enlarge_the_answer() -> None:
 
 
 def test_invisible_name_is_shown_as_a_mark() -> None:
-    """An invisible requester or approver name is never shown as a blank."""
+    """An invisible name of a requester or approver is shown as U+FFFD, never as a blank."""
     text = shown(card(request(requester="\u200b\u2060", decisions=(decision(Verdict.REJECT, "\u3164"),))))
     assert "\ufffd asks for 4 hours of access." in text
     assert "Rejected by \ufffd" in text
 
 
 def test_notification_names_node_and_requester() -> None:
-    """On a locked phone, the notification shows which request it is about."""
+    """On a locked phone, people see from the notification which request it is about."""
     assert summary(request(), locale="en") == "山田 太郎 asks for access to web-prod-01"
     assert summary(request(), locale="ja") == "山田 太郎 さんが web-prod-01 へのアクセスを求めています"
 
@@ -404,7 +394,7 @@ def test_notification_names_node_and_requester() -> None:
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize(("sample", "verb"), [("decided", "revoke"), ("direct-message-waiting", "cancel")])
 def test_withdrawal_needs_two_clicks(sample: str, verb: str, locale: str) -> None:
-    """The first button only opens a part of the card that explains the effect. That part has the button that acts."""
+    """The first button only opens a part of the card that explains the effect. The button in that part sends the click."""
     made = card(SAMPLES[sample].view, locale=locale)
     (opener,) = [action for each in of_type(made["body"], "ActionSet") for action in each["actions"]]
     assert opener["type"] == "Action.ShowCard"
@@ -433,7 +423,7 @@ def test_revoke_has_its_step_and_a_comment_field() -> None:
 
 @pytest.mark.parametrize(("sample", "said"), [("revoked", "Revoked by"), ("cancelled", "Cancelled by")])
 def test_withdrawn_card_names_the_person_and_has_no_button(sample: str, said: str) -> None:
-    """The person is named once; a notice does not repeat the name."""
+    """A card of revoked access names the person once, even with a notice about the revocation above it."""
     made = card(SAMPLES[sample].view)
     assert said in shown(made)
     assert of_type(made, "Action.ShowCard") == []

@@ -23,7 +23,7 @@ DATA: dict[str, object] = {
 
 
 def bound(value: object, data: dict[str, object] | None = None) -> Any:
-    """Bind one property."""
+    """Return a property of a card after its value in the template was bound to `data`, by default to DATA."""
     return Template.parse({"it": value}).bind(DATA if data is None else data)["it"]
 
 
@@ -48,7 +48,7 @@ def bound(value: object, data: dict[str, object] | None = None) -> Any:
     ],
 )
 def test_expressions_bind_values_by_path(template: object, result: object) -> None:
-    """A text that is a single expression keeps the type of its value. A text with more than that becomes text."""
+    """A text that is only one expression becomes its value, of any type. Any other text stays text."""
     assert bound(template) == result
     assert type(bound(template)) is type(result)
 
@@ -73,8 +73,8 @@ def test_expressions_bind_values_by_path(template: object, result: object) -> No
         ("${'}' == name}", False),
     ],
 )
-def test_choices_and_comparisons_follow_their_rules(template: str, result: object) -> None:
-    """`if` counts everything except false and null as true. Comparisons never treat true as equal to 1."""
+def test_if_and_comparisons_return_the_documented_results(template: str, result: object) -> None:
+    """`if` treats every value except false and null as true. Comparisons never treat true as equal to 1."""
     assert bound(template) == result
 
 
@@ -93,22 +93,22 @@ def test_empty_array_makes_no_element() -> None:
     assert bound([{"$data": "${none}", "text": "x"}]) == []
 
 
-def test_object_sets_the_scope() -> None:
-    """If `$data` is an object, names are looked up only in it, not in the outer scope."""
+def test_object_becomes_the_scope() -> None:
+    """If `$data` is an object, names are looked up only in that object, not in the outer scope."""
     assert bound({"$data": "${person}", "text": "${name}"}) == {"text": "Hanako"}
     with pytest.raises(BindError):
         bound({"$data": "${person}", "text": "${count}"})
 
 
-def test_when_drops_elements() -> None:
-    """An element stays only if its `$when` is true, which is evaluated in the element's own scope."""
+def test_element_stays_only_if_its_when_is_true() -> None:
+    """`$when` is evaluated in the element's own scope. Any value other than true drops the element."""
     assert bound([{"$when": "${no}", "a": 1}, {"$when": "${yes}", "a": 2}, {"$when": "${name}", "a": 3}]) == [{"a": 2}]
     assert bound([{"$data": "${rows}", "$when": "${on}", "text": "${label}"}]) == [{"text": "a"}]
     assert bound([{"$data": "${rows}", "$when": "${$index == 1}", "text": "${label}"}]) == [{"text": "b"}]
 
 
-def test_repetitions_nest() -> None:
-    """A repeated element may contain repeated elements."""
+def test_repeated_element_may_contain_repeated_elements() -> None:
+    """Each repetition has its own scope."""
     data: dict[str, object] = {"rows": [{"lines": [["a"], ["b", "c"]]}, {"lines": []}]}
     element = {"$data": "${rows}", "items": [{"$data": "${lines}", "runs": [{"$data": "${$data}", "t": "${$data}"}]}]}
     assert bound([element], data) == [
@@ -158,7 +158,7 @@ def test_unsupported_template_is_refused_when_loaded(template: object) -> None:
         Template.parse({"it": template})
 
 
-def test_template_is_an_object() -> None:
+def test_template_must_be_an_object() -> None:
     """A template whose root is not an object is refused."""
     with pytest.raises(TemplateError):
         Template.parse([])
@@ -180,8 +180,8 @@ def test_template_is_an_object() -> None:
         [{"$data": "${nothing}"}],
     ],
 )
-def test_incomplete_data_is_refused(template: object) -> None:
-    """Binding fails if a value is missing."""
+def test_data_without_a_suitable_value_is_refused(template: object) -> None:
+    """Binding fails if a value is missing or has the wrong type."""
     with pytest.raises(BindError):
         bound(template)
 
@@ -217,7 +217,7 @@ def test_cards_share_nothing_with_the_data_or_each_other() -> None:
 
 @given(st.recursive(st.text() | st.integers() | st.booleans() | st.none(), st.lists, max_leaves=8))
 def test_any_template_is_loaded_or_refused(tree: object) -> None:
-    """Loading any JSON succeeds or raises TemplateError."""
+    """Loading any JSON succeeds or raises TemplateError. Binding a loaded template succeeds or raises BindError."""
     try:
         template = Template.parse({"it": tree})
     except TemplateError:

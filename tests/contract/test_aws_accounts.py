@@ -1,4 +1,4 @@
-"""The roles in which AWS is read, and at what rate, over real HTTP."""
+"""Reading AWS over real HTTP: roles, rate limits, Regions, time-outs and metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -42,8 +42,8 @@ async def test_own_account_is_requested_once(scene: Scene) -> None:
     assert len(scene.aws.calls("GetCallerIdentity")) == 1
 
 
-async def test_nothing_is_called_before_it_is_needed(scene: Scene) -> None:
-    """Opening and closing AwsSide makes no call."""
+async def test_opening_the_aws_side_makes_no_call(scene: Scene) -> None:
+    """Opening and closing AwsSide makes no call, even with a reader role and a queue."""
     async with aws_side(scene, accounts=[Watched(ACCOUNT, READER)], queue_url=scene.aws.world.queue_url):
         pass
     assert scene.aws.calls() == []
@@ -62,7 +62,7 @@ async def test_account_is_read_in_its_reader_role(scene: Scene, reader: AwsSide)
 
 
 async def test_reader_session_is_renewed_before_it_expires(scene: Scene, reader: AwsSide) -> None:
-    """A new session is made before the hour ends, and signs the next calls."""
+    """A session is valid for an hour. After 54 minutes it is still used; after 56 the role is assumed again."""
     asked = scene.ask()
     await reader.requests.execution(key_of(asked), asked.execution_id)
     scene.clock.move(minutes=54)
@@ -81,8 +81,8 @@ async def test_revoked_session_is_replaced(scene: Scene, reader: AwsSide) -> Non
     assert len(scene.aws.calls("AssumeRole")) == 2
 
 
-async def test_reader_role_that_cannot_be_assumed_makes_all_reads_fail(scene: Scene) -> None:
-    """The bot's own credentials are never a substitute."""
+async def test_read_fails_if_its_reader_role_cannot_be_assumed(scene: Scene) -> None:
+    """The bot's own credentials are not used instead."""
     asked = scene.ask()
     scene.aws.forget_calls()
     role = f"arn:aws:iam::{ACCOUNT}:role/NotThere"
@@ -95,7 +95,7 @@ async def test_reader_role_that_cannot_be_assumed_makes_all_reads_fail(scene: Sc
 
 @pytest.mark.parametrize("rates", [RATES, UNLIMITED])
 async def test_reads_stay_within_the_quota(rates: dict[str, float]) -> None:
-    """With 3 calls a second per operation no read is throttled; without a limit one soon is."""
+    """AWS allows 3 calls a second. With the bot's rate limit no read is throttled; without it, the fourth is."""
     with staged(per_second=3.0) as scene:
         asked = scene.ask()
         scene.clock.move(seconds=5)
@@ -111,7 +111,7 @@ async def test_reads_stay_within_the_quota(rates: dict[str, float]) -> None:
 
 
 async def test_throttling_slows_down_and_recovers(scene: Scene) -> None:
-    """If others use up the quota, the next call waits longer; later calls do not."""
+    """If others use up the quota, the next call waits longer. A minute later, a call does not wait."""
     asked = scene.ask()
     async with aws_side(scene, rates=RATES) as side:
         await side.requests.execution(key_of(asked), asked.execution_id)
@@ -148,8 +148,8 @@ async def test_truncated_list_of_steps_is_completed() -> None:
         assert (partial.waiting, partial.complete) == (None, False)
 
 
-async def test_calls_go_to_the_region_of_the_request(scene: Scene) -> None:
-    """The Region is the request's, not the process's."""
+async def test_list_calls_go_to_the_given_region(scene: Scene) -> None:
+    """A list call goes to the Region that its caller names, not to the Region of the process."""
     async with aws_side(scene) as side:
         assert await side.requests.list_requests(ACCOUNT, "us-east-2", scene.clock()) == []
         assert await side.requests.list_requests(ACCOUNT, REGION, scene.clock()) == []
@@ -239,7 +239,7 @@ async def test_every_call_is_counted_by_its_result(scene: Scene) -> None:
 
 
 async def test_number_of_counted_codes_is_limited(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Invented codes must not fill the memory of this process and of Prometheus: further ones are `other`."""
+    """Invented codes must not fill the memory of this process and of Prometheus: codes beyond the limit are `other`."""
     monkeypatch.setattr(clients, "MAX_CODES", 2)
     asked, registry = scene.ask(), CollectorRegistry()
     async with aws_side(scene, telemetry=Telemetry(registry)) as side:

@@ -48,7 +48,9 @@ async def read(side: AwsSide, vault: Any, **kept: Any) -> str:
         json.dumps({"tenant": "t", "client_secret": f" {SECRET} "}, indent=2),
     ],
 )
-async def test_secret_is_a_text_or_a_member_of_an_object(scene: Scene, side: AwsSide, vault: Any, kept: str) -> None:
+async def test_secret_may_be_a_text_or_a_member_of_an_object(
+    scene: Scene, side: AwsSide, vault: Any, kept: str
+) -> None:
     """Both forms are read, in the Region of the ARN, with the bot's credentials."""
     assert await read(side, vault, SecretString=kept) == SECRET
     (call,) = scene.aws.calls("GetSecretValue")
@@ -67,7 +69,7 @@ async def test_secret_is_a_text_or_a_member_of_an_object(scene: Scene, side: Aws
     ],
 )
 async def test_missing_secret_is_reported_by_a_code(side: AwsSide, vault: Any, kept: dict[str, Any]) -> None:
-    """The error contains nothing of the stored value."""
+    """The error contains no part of the stored value."""
     with pytest.raises(AwsUnavailable) as failed:
         await read(side, vault, **kept)
     assert failed.value.code == "NoClientSecretInIt"
@@ -75,7 +77,7 @@ async def test_missing_secret_is_reported_by_a_code(side: AwsSide, vault: Any, k
 
 
 async def test_rotated_secret_is_read(side: AwsSide, vault: Any) -> None:
-    """Secrets are not cached here."""
+    """After a rotation the next read returns the new secret, because secrets are not cached."""
     arn = vault.create_secret(Name="node-access", SecretString=SECRET)["ARN"]
     source = side.client_secret(arn)
     await source.read()
@@ -83,8 +85,8 @@ async def test_rotated_secret_is_read(side: AwsSide, vault: Any) -> None:
     assert (await source.read()).get_secret_value() == "rotated"
 
 
-async def test_error_has_the_code_of_aws(side: AwsSide) -> None:
-    """The code is that of a missing secret, or of any other refusal of AWS."""
+async def test_unknown_secret_is_reported_with_the_code_of_aws(side: AwsSide) -> None:
+    """For a secret that does not exist, the code is ResourceNotFoundException."""
     missing = f"arn:aws:secretsmanager:{ELSEWHERE}:111122223333:secret:none-AbCdEf"
     with pytest.raises(AwsUnavailable) as failed:
         await side.client_secret(missing).read()

@@ -74,10 +74,10 @@ async def test_replicas_are_listed_with_their_source(scene: Scene, side: AwsSide
     def replicate(answer: dict[str, Any]) -> dict[str, Any]:
         (row,) = answer["OpsItemSummaries"]
         data = row["OperationalData"]["/aws/accessrequest"]
-        told = data["Value"].replace('"isReplica":"false"', '"isReplica":"true"')
-        told = told.replace('"sourceAccountId":""', '"sourceAccountId":"444455556666"')
-        told = told.replace('"sourceRegion":""', '"sourceRegion":"us-east-2"')
-        return {"OpsItemSummaries": [{**row, "OperationalData": {"/aws/accessrequest": {**data, "Value": told}}}]}
+        about = data["Value"].replace('"isReplica":"false"', '"isReplica":"true"')
+        about = about.replace('"sourceAccountId":""', '"sourceAccountId":"444455556666"')
+        about = about.replace('"sourceRegion":""', '"sourceRegion":"us-east-2"')
+        return {"OpsItemSummaries": [{**row, "OperationalData": {"/aws/accessrequest": {**data, "Value": about}}}]}
 
     scene.aws.faults.rewrite("DescribeOpsItems", replicate)
     found = (await listed(scene, side))[asked.id]
@@ -153,8 +153,10 @@ async def test_sweep_fails_without_the_list_of_pending_requests(
         await listed(scene, side)
 
 
-async def test_endless_list_is_given_up(scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that repeats its page forever does not block the sweep."""
+async def test_list_with_endless_pages_is_an_error(
+    scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that repeats its page forever does not block the sweep: reading stops after MAX_PAGES."""
     monkeypatch.setattr(clients, "MAX_PAGES", 3)
     scene.aws.faults.rewrite("DescribeOpsItems", lambda answer: {**answer, "NextToken": "YWZ0ZXIgMA=="})
     with pytest.raises(AwsUnavailable) as caught:

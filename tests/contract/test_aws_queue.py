@@ -1,4 +1,4 @@
-"""How events arrive, over real HTTP: hints, foreign events, and unreadable messages."""
+"""Receiving events from SQS over real HTTP: hints, foreign events, and unreadable messages."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -49,7 +49,7 @@ def visible(scene: Scene, url: str) -> int:
 
 
 async def test_events_of_a_request_arrive_as_hints(scene: Scene, queue: SqsQueue) -> None:
-    """The approver's and the requester's event name the same request; after deletion they are gone."""
+    """The approver's and the requester's event name the same request; after both are deleted the queue is empty."""
     key = key_of(scene.ask())
     hints = await queue.receive()
     assert [hint.key for hint in hints] == [key, key]
@@ -66,7 +66,7 @@ async def test_conflicting_policies_arrive_with_their_event(scene: Scene, queue:
 
 
 async def test_foreign_event_is_returned_for_deletion(scene: Scene, queue: SqsQueue) -> None:
-    """A rule that is too wide must not fill the queue."""
+    """An EventBridge rule that matches too many events must not fill the queue."""
     scene.aws.events.send(json.dumps({"source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification"}))
     (hint,) = await queue.receive()
     assert hint.key is None
@@ -87,14 +87,14 @@ async def test_unreadable_message_goes_to_the_dead_letter_queue(
 
 
 async def test_unreadable_message_does_not_hide_the_others(scene: Scene, queue: SqsQueue) -> None:
-    """The good messages of its batch are returned."""
+    """The readable messages of its batch are returned."""
     scene.aws.events.send("poison")
     key = key_of(scene.ask())
     assert [hint.key for hint in await queue.receive()] == [key, key]
 
 
 async def test_message_stays_invisible_while_it_is_processed(scene: Scene, queue: SqsQueue) -> None:
-    """The bot polls for a few seconds and for ten messages, and has enough time to store and delete them."""
+    """A call waits 5 seconds for up to ten messages. They stay invisible for a minute, so the bot can delete them."""
     scene.ask()
     await queue.receive()
     (call,) = scene.aws.calls("ReceiveMessage")

@@ -1,4 +1,4 @@
-"""What the product reads of access requests, over real HTTP: complete, partial, late, and inconsistent."""
+"""Reading access requests over real HTTP: complete, partial, late and inconsistent answers."""
 
 import json
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from bot.aws.assembly import AwsSide
 from bot.aws.jit import nodes
 from bot.domain.request import Approver, ApproverKind, Grant, LevelState, RequestKey, Status, Verdict
 from bot.ports.aws import AwsThrottled, AwsUnavailable, RequestNotReadable
+from bot.sandbox.aws.control import CONSOLE_USER
 from bot.sandbox.aws.jit.policies import MANUAL
 from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, LEAD_ROLE, REGION, REQUESTER, level, manual_policy
 from tests.contract import gateway
@@ -71,7 +72,7 @@ async def test_policy_written_in_yaml_is_read(scene: Scene, side: AwsSide) -> No
     }
 
 
-async def test_ec2_node_has_its_name_tag(scene: Scene, side: AwsSide) -> None:
+async def test_ec2_node_is_named_by_its_name_tag(scene: Scene, side: AwsSide) -> None:
     """The node's platform, private address and tags are read as well."""
     node = (await side.requests.observe(key_of(scene.ask()))).node
     assert (node.id, node.name) == (scene.aws.world.nodes["web-prod-01"], "web-prod-01")
@@ -134,7 +135,7 @@ async def test_grant_is_read_by_one_call(scene: Scene, side: AwsSide) -> None:
 async def test_unreadable_grant_is_an_error(
     scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
 ) -> None:
-    """Throttled, denied, or no OpsItem: nothing is guessed."""
+    """If the read is throttled or denied, or there is no OpsItem, the access is not guessed."""
     asked = scene.ask()
     scene.aws.faults.fail("GetOpsItem", code)
     with pytest.raises(error) as caught:
@@ -146,8 +147,8 @@ async def test_unreadable_grant_is_an_error(
     assert missing.value.code == "OpsItemNotFoundException"
 
 
-async def test_ops_item_with_a_foreign_execution_grants_nothing(scene: Scene, side: AwsSide) -> None:
-    """A revocation never relies on an OpsItem that names another request's execution."""
+async def test_grant_of_an_ops_item_with_a_foreign_execution_is_an_error(scene: Scene, side: AwsSide) -> None:
+    """A revocation never relies on an OpsItem that names another request's execution, or none."""
     harmless, dangerous = scene.ask(), scene.ask("db-prod-01")
     signal(scene.approver(), harmless)
     assert (await side.requests.grant(key_of(harmless))).status is Status.APPROVED
@@ -162,7 +163,7 @@ async def test_ops_item_with_a_foreign_execution_grants_nothing(scene: Scene, si
 
 
 async def test_grant_requires_a_verified_execution(scene: Scene, side: AwsSide) -> None:
-    """A process that has not read the execution reads it first; it belongs to one request for good."""
+    """A process that has not read the execution reads it first. It never reads it again for this check."""
     asked = scene.ask()
     signal(scene.approver(), asked)
     for code, error in (("ThrottlingException", AwsThrottled), ("AccessDeniedException", AwsUnavailable)):
@@ -176,7 +177,7 @@ async def test_grant_requires_a_verified_execution(scene: Scene, side: AwsSide) 
 
 
 async def test_execution_is_returned_only_after_it_was_read(scene: Scene, side: AwsSide) -> None:
-    """While it is unreadable the OpsItem's claim is not used, so no signal is based on it."""
+    """While the execution is unreadable, the id that the OpsItem claims is not used, so no signal is sent to it."""
     harmless, dangerous = scene.ask(), scene.ask("db-prod-01")
     before = await side.requests.observe(key_of(harmless))
     claim = in_ops_item(lambda _, about: about.update(automationExecutionId=dangerous.execution_id))
@@ -193,6 +194,7 @@ async def test_rejected_request_has_voter_and_comment(scene: Scene, side: AwsSid
     scene.aws.control.decide(asked.id, "reject", comment="夜間作業のため不可")
     request = await side.requests.observe(key_of(asked))
     (vote,) = request.levels[0].votes or ()
+    assert vote.by.endswith(f"/{CONSOLE_USER}")
     assert (request.status, request.levels[0].state) == (Status.REJECTED, LevelState.REJECTED)
     assert (vote.verdict, vote.comment) == (Verdict.REJECT, "夜間作業のため不可")
     assert request.complete
@@ -200,7 +202,7 @@ async def test_rejected_request_has_voter_and_comment(scene: Scene, side: AwsSid
 
 async def test_every_other_outcome_is_distinguished(scene: Scene, side: AwsSide) -> None:
     """The outcomes are cancelled, revoked, timed out, failed by conflict, and auto-approved."""
-    cancelled, revoked, lapsed = scene.ask(), scene.ask(), scene.ask()
+    cancelled, revoked, expired = scene.ask(), scene.ask(), scene.ask()
     scene.aws.control.decide(cancelled.id, "cancel")
     scene.aws.control.decide(revoked.id, "approve")
     scene.aws.control.decide(revoked.id, "revoke")
@@ -212,7 +214,7 @@ async def test_every_other_outcome_is_distinguished(scene: Scene, side: AwsSide)
     assert all(each.complete for each in found)
     assert found[2].policy == ""
     scene.clock.move(days=8)
-    assert (await side.requests.observe(key_of(lapsed))).status is Status.TIMED_OUT
+    assert (await side.requests.observe(key_of(expired))).status is Status.TIMED_OUT
 
 
 @pytest.mark.parametrize(
@@ -226,7 +228,7 @@ async def test_every_other_outcome_is_distinguished(scene: Scene, side: AwsSide)
 )
 @pytest.mark.parametrize("code", ["AccessDeniedException", "InternalServerError", "ThrottlingException"])
 async def test_unreadable_part_is_left_out(scene: Scene, operation: str, lost: set[str], code: str) -> None:
-    """A failed call makes only its own facts missing. The request is reconciled again."""
+    """A failed call makes only its own facts missing. Only a request without the agent's report is still complete."""
     asked = scene.ask()
     scene.aws.faults.fail(operation, code, times=None)
     async with aws_side(scene) as side:
@@ -241,7 +243,7 @@ async def test_unreadable_part_is_left_out(scene: Scene, operation: str, lost: s
 
 @pytest.mark.parametrize("operation", ["DescribeInstanceInformation", "ListTagsForResource"])
 async def test_partly_read_hybrid_node_is_incomplete(scene: Scene, side: AwsSide, operation: str) -> None:
-    """Each of the two calls provides its half of a node without a Name tag."""
+    """Without a Name tag, one call provides the name and the other the tags; both are needed."""
     asked = scene.ask("factory-gw-osaka")
     scene.aws.faults.fail(operation, "AccessDeniedException", times=None)
     request = await side.requests.observe(key_of(asked))
@@ -260,7 +262,7 @@ async def test_single_failure_is_repaired_by_one_repetition(scene: Scene, side: 
 
 
 async def test_policy_and_node_are_cached(scene: Scene, side: AwsSide) -> None:
-    """Two reads of a request cost one read of policy and node; later both are read again."""
+    """Two reads of a request cost one read of policy and node. Six minutes later both are read again."""
     key = key_of(scene.ask())
     scene.aws.forget_calls()
     await side.requests.observe(key)
@@ -313,7 +315,7 @@ async def test_unreadable_ops_item_raises_the_port_error(
 
 
 async def test_request_without_execution_is_incomplete(scene: Scene, side: AwsSide) -> None:
-    """The approval of a manual request starts a moment after the request."""
+    """The approval of a manual request starts a moment after the request; the next read finds it."""
     asked = scene.ask()
     begun = in_ops_item(lambda _, about: about.update(automationExecutionId=""))
     scene.aws.faults.rewrite("GetOpsItem", begun, times=1)
@@ -332,7 +334,7 @@ async def test_request_is_pending_until_its_ops_item_is_approved(scene: Scene, s
     assert (request.status, request.waiting, request.complete) == (Status.PENDING, None, False)
 
 
-async def test_rejected_execution_precedes_a_pending_ops_item(scene: Scene, side: AwsSide) -> None:
+async def test_rejected_execution_overrides_a_pending_ops_item(scene: Scene, side: AwsSide) -> None:
     """The execution ends before the OpsItem changes, so its rejection counts."""
     asked = scene.ask()
     signal(scene.approver(), asked, "Reject")
@@ -361,8 +363,8 @@ async def test_decision_between_two_reads_is_seen_at_once(
     assert count(scene, "GetAutomationExecution") == 1
 
 
-async def test_replica_costs_one_call(scene: Scene, side: AwsSide) -> None:
-    """A copy in the delegated administrator account names its source; nothing else is read."""
+async def test_only_the_ops_item_of_a_replica_is_read(scene: Scene, side: AwsSide) -> None:
+    """A copy in the delegated administrator account names its source, so no other part is read."""
     asked = scene.ask()
     source = {
         "isReplica": "true",
@@ -429,7 +431,7 @@ async def test_foreign_account_without_reader_role_is_not_read(scene: Scene, sid
 
 
 async def test_malformed_answer_is_unreadable(scene: Scene, side: AwsSide) -> None:
-    """If a promised member is missing, the part is left out."""
+    """If a documented member is missing or unreadable, its part of the request is left out."""
     asked = scene.ask()
     scene.aws.faults.rewrite("GetAutomationExecution", lambda _: {})
     scene.aws.faults.rewrite("GetDocument", lambda answer: {**answer, "Content": "schemaVersion: '0.3'"})
@@ -455,7 +457,7 @@ async def test_slow_ec2_delays_no_card(scene: Scene, side: AwsSide, monkeypatch:
 
 
 async def test_unknown_hybrid_node_is_incomplete(scene: Scene, side: AwsSide) -> None:
-    """A node whose agent has never reported keeps its id, and its request is read again."""
+    """A node whose agent has never reported has only its id."""
     asked = scene.ask("factory-gw-osaka")
     scene.aws.faults.rewrite("DescribeInstanceInformation", lambda _: {"InstanceInformationList": []})
     request = await side.requests.observe(key_of(asked))
@@ -463,7 +465,7 @@ async def test_unknown_hybrid_node_is_incomplete(scene: Scene, side: AwsSide) ->
 
 
 async def test_request_without_a_node_is_incomplete(scene: Scene, side: AwsSide) -> None:
-    """If the OpsItem names no node, or several, none is invented."""
+    """If the OpsItem names no node, none is invented; the request can still be decided."""
     asked = scene.ask()
     context = {"Value": "{}", "Type": "SearchableString"}
     unnamed = in_ops_item(lambda item, _: item["OperationalData"].update({"/aws/accessrequest/context": context}))
@@ -482,7 +484,7 @@ async def test_execution_may_name_the_policy(scene: Scene, side: AwsSide) -> Non
 
 
 async def test_request_without_a_policy_name_is_incomplete(scene: Scene, side: AwsSide) -> None:
-    """Only the content of the execution is shown."""
+    """Neither the OpsItem nor the execution names the policy, so the levels come from the execution alone."""
     asked = scene.ask()
     scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda _, about: about.pop("approvalPolicy")))
 
@@ -496,7 +498,7 @@ async def test_request_without_a_policy_name_is_incomplete(scene: Scene, side: A
     assert request.waiting is not None
 
 
-async def test_policy_without_a_version_is_not_cached(scene: Scene, side: AwsSide) -> None:
+async def test_policy_without_a_version_number_is_not_cached(scene: Scene, side: AwsSide) -> None:
     """A policy may change; only one of its versions never does."""
     key = key_of(scene.ask())
     scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda _, about: about.update(approvalPolicyVersion="$DEFAULT")))

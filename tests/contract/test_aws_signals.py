@@ -1,4 +1,4 @@
-"""How a decision reaches AWS: once, in the right role, under the person's name; and what each failure means."""
+"""Sending decisions to AWS over real HTTP: once, in the right role, under the person's name; and failures."""
 
 import socket
 from dataclasses import replace
@@ -105,7 +105,7 @@ async def test_cancellation_with_a_lost_reply_has_an_unknown_result(scene: Scene
     assert scene.status(asked) == "Cancelled"
 
 
-async def test_without_a_role_the_credentials_of_the_bot_vote(scene: Scene, side: AwsSide) -> None:
+async def test_vote_without_a_role_uses_the_credentials_of_the_bot(scene: Scene, side: AwsSide) -> None:
     """For a channel without approver_role no role is assumed. AWS decides whether the bot may vote."""
     with pytest.raises(SignalRefused):
         await send(side, signal_of(scene.ask(), role=None))
@@ -117,10 +117,10 @@ async def test_without_a_role_the_credentials_of_the_bot_vote(scene: Scene, side
 @pytest.mark.parametrize(
     ("role", "code"), [(None, "NoApproverRole"), (APPROVER_ROLE, "RoleOfAnotherAccount")], ids=["own", "role"]
 )
-async def test_nothing_is_sent_with_credentials_of_another_account(
+async def test_signal_with_credentials_of_another_account_is_not_sent(
     scene: Scene, side: AwsSide, role: str | None, code: str
 ) -> None:
-    """Credentials act in their own account, so the signal is denied unsent. The error names the approver role."""
+    """Credentials act only in their own account. The error counts as a denial, and its code names the problem."""
     asked = scene.ask()
     stray = signal_of(asked, key=replace(key_of(asked), account="444455556666"), role=role)
     with pytest.raises(SignalRefused) as caught:
@@ -132,7 +132,7 @@ async def test_nothing_is_sent_with_credentials_of_another_account(
 
 
 async def test_own_account_is_requested_before_the_state_check(scene: Scene, side: AwsSide) -> None:
-    """The request takes time, in which others may decide: an unprepared signal is not sent."""
+    """The call for it takes time, in which others may decide, so a signal that was not prepared is not sent."""
     decision = signal_of(scene.ask(), role=None)
     with pytest.raises(SignalThrottled):
         await side.requests.signal(decision)
@@ -169,7 +169,7 @@ async def test_session_is_never_shared_between_people(scene: Scene, side: AwsSid
 
 
 async def test_late_signal_is_refused(scene: Scene, side: AwsSide) -> None:
-    """After the decision AWS refuses, and names the error."""
+    """After another person's decision AWS refuses the signal. That is not a denial: no permission is missing."""
     asked = scene.ask()
     signal(scene.approver("alex.wilber@example.com"), asked, "Reject")
     with pytest.raises(SignalRefused) as caught:
@@ -193,7 +193,7 @@ async def test_signal_that_cannot_be_serialized_is_refused(scene: Scene, side: A
 
 
 async def test_role_that_cannot_be_assumed_is_denied(scene: Scene, side: AwsSide) -> None:
-    """No signal is sent, and the refusal is about permission."""
+    """No signal is sent, and the error counts as a missing permission."""
     role = f"arn:aws:iam::{ACCOUNT}:role/NotThere"
     with pytest.raises(SignalRefused) as caught:
         await send(side, signal_of(scene.ask(), role=role))
@@ -300,8 +300,8 @@ async def test_preparing_sends_nothing(scene: Scene, side: AwsSide) -> None:
     assert [call.operation for call in scene.aws.calls()] == ["AssumeRole", "SendAutomationSignal"]
 
 
-async def test_session_dropped_after_the_check_sends_nothing(scene: Scene, side: AwsSide) -> None:
-    """Assuming the role again would take time, in which others may decide: back to the state check."""
+async def test_signal_whose_session_expired_after_preparing_is_not_sent(scene: Scene, side: AwsSide) -> None:
+    """Assuming the role again would take time, in which others may decide, so the caller must prepare again."""
     asked = scene.ask()
     await side.requests.prepare(signal_of(asked))
     scene.clock.move(minutes=56)
@@ -322,8 +322,8 @@ async def test_quota_is_waited_for_before_the_state_check(scene: Scene) -> None:
         assert scene.clock() == began
 
 
-async def test_used_up_quota_refuses_before_the_state_check(scene: Scene) -> None:
-    """A click cannot wait for the quota, so nothing is sent."""
+async def test_preparing_fails_if_the_quota_is_used_up(scene: Scene) -> None:
+    """The wait for the quota would be too long for a click, so no signal is sent."""
     asked = scene.ask()
     async with aws_side(scene, rates={"ssm": 0.1}) as side:
         await side.requests.prepare(signal_of(asked))
@@ -333,7 +333,7 @@ async def test_used_up_quota_refuses_before_the_state_check(scene: Scene) -> Non
 
 
 async def test_throttled_signal_slows_down_the_next_ones(scene: Scene) -> None:
-    """Throttling lowers the rate, although the signal's turn was taken before the state check."""
+    """Throttling lowers the rate, although the signal waited for the quota before the state check."""
     asked = scene.ask()
     async with aws_side(scene, rates={"ssm": 3.0}) as side:
         scene.aws.faults.fail("SendAutomationSignal", "ThrottlingException")
@@ -391,7 +391,7 @@ async def test_sessions_that_differ_in_any_member_are_separate(scene: Scene, sid
 
 
 async def test_role_with_an_external_id_is_assumed_only_with_that_id(scene: Scene, side: AwsSide) -> None:
-    """Without the right external id nothing is sent, and the error is a missing permission."""
+    """Without the right external id no signal is sent, and the error counts as a missing permission."""
     role = f"arn:aws:iam::{ACCOUNT}:role/Demanding"
     scene.aws.callers.add_role(role, external_id="node-access")
     demanding = replace(MADE_OF, role=role)

@@ -31,7 +31,7 @@ class Endpoint:
     body: bytes = b"{}"
     length: int | None = None  # Content-Length to send; None: the real one
     ports: list[int] = field(default_factory=list)  # client port of each call
-    keys: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)  # access key id that signed each call
     url: str = ""
 
     def environment(self) -> dict[str, str]:
@@ -91,7 +91,7 @@ def unlimited_clients() -> Clients:
 
 
 def test_reads_share_a_connection(endpoint: Endpoint, sdk: Sdk) -> None:
-    """Four calls do not open four connections."""
+    """The second call uses the connection of the first."""
     sdk.call(CALL, None)
     sdk.call(CALL, None)
     assert len(set(endpoint.ports)) == 1
@@ -115,7 +115,7 @@ async def test_every_signal_uses_a_new_connection(endpoint: Endpoint) -> None:
 
 
 async def test_signal_is_sent_at_once_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AWS hangs: a signal without a free thread is refused and may be repeated; none waits and is sent later."""
+    """While AWS hangs, a signal without a free thread is refused and may be repeated. It is not sent later."""
     answered, begun = threading.Event(), threading.Semaphore(0)
     left = []
 
@@ -147,7 +147,7 @@ def test_every_call_is_signed_with_its_session(endpoint: Endpoint, sdk: Sdk) -> 
 
 
 def test_secrets_do_not_appear_in_a_repr() -> None:
-    """Credentials that are logged by mistake are useless."""
+    """A log line with credentials, written by mistake, contains no secret."""
     assert "sample-secret" not in repr(HANAKO)
     assert "sample-token" not in repr(HANAKO)
 
@@ -168,7 +168,7 @@ def test_secrets_do_not_appear_in_a_repr() -> None:
 def test_malformed_answer_has_an_unknown_effect(
     endpoint: Endpoint, sdk: Sdk, status: int, body: bytes, length: int | None
 ) -> None:
-    """A proxy's page or half an answer: the result is unknown, and the call is made once."""
+    """After a proxy's page, half an answer or a server error the result is unknown. Each call is made once."""
     endpoint.status, endpoint.body, endpoint.length = status, body, length
     for make in (sdk.call, sdk.call_once):
         with pytest.raises(CallFailed) as caught:
@@ -178,7 +178,7 @@ def test_malformed_answer_has_an_unknown_effect(
 
 
 def test_refusal_of_a_proxy_is_a_denial(endpoint: Endpoint, sdk: Sdk) -> None:
-    """A refusal that is not AWS's had no effect either."""
+    """A call that a proxy refuses had no effect, like a call that AWS refuses."""
     endpoint.status, endpoint.body = 403, b"<html>Forbidden</html>"
     with pytest.raises(CallFailed) as caught:
         sdk.call_once(CALL, None)

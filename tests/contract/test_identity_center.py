@@ -1,4 +1,4 @@
-"""Names of IAM Identity Center users, read over real HTTP. A record with anything unusual is not used."""
+"""Names of IAM Identity Center users, read over real HTTP. Ambiguous or invisible text is not used."""
 
 import asyncio
 import json
@@ -63,8 +63,8 @@ def mail(*addresses: str, **more: object) -> list[dict[str, object]]:
 # --- what is read
 
 
-async def test_user_is_named_by_the_record(scene: Scene, side: AwsSide) -> None:
-    """User name and primary address, read with the bot's credentials in its Region; the store id is read once."""
+async def test_both_names_of_a_user_are_read(scene: Scene, side: AwsSide) -> None:
+    """User name and primary address are read with the bot's credentials in its Region. The store id is read once."""
     assert await side.identities.names(TARO) == NAMES
     assert await side.identities.names(HANAKO) == ("hanako.sato@example.com", "hanako.sato@example.com")
     calls = [*scene.aws.calls(LISTING), *scene.aws.calls(READING)]
@@ -74,7 +74,7 @@ async def test_user_is_named_by_the_record(scene: Scene, side: AwsSide) -> None:
 
 
 async def test_request_may_name_its_requester_by_id_alone(scene: Scene, side: AwsSide) -> None:
-    """An OpsItem without the ARN: the id is the requester, and its record has the names."""
+    """If the OpsItem has no ARN, the requester is the Identity Center id, and its record has the names."""
     asked = scene.ask()
 
     def without_arn(answer: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +129,7 @@ async def test_unusable_names_are_left_out(
 @pytest.mark.parametrize("wrong", [7, True, [], {"a": "b"}, "", [["x"]], [7], [{"Value": 7, "Primary": True}]])
 @pytest.mark.parametrize("member", ["UserName", "Emails"])
 def test_malformed_members_give_no_names(member: str, wrong: object) -> None:
-    """Members that AWS's models do not allow: no name, no error."""
+    """Members of a type that AWS's models do not allow give no name and no error."""
     assert identity_center.names_in({member: wrong}, TARO) == ()
 
 
@@ -144,26 +144,26 @@ def test_malformed_members_give_no_names(member: str, wrong: object) -> None:
         "t" * 309 + "@example.com",
     ],
 )
-def test_name_with_invisible_characters_is_not_used(odd: str) -> None:
-    """It is not repaired, because without the invisible characters it could be another user's name."""
+def test_name_that_is_too_long_or_invisible_is_not_used(odd: str) -> None:
+    """It is not shortened or cleaned, because the result could be another user's name."""
     record = {"UserName": odd, "Emails": mail(odd)}
     assert identity_center.names_in(record, TARO) == ()
 
 
 def test_of_several_primary_addresses_none_is_used() -> None:
-    """Nothing shows which of them is the user's."""
+    """The record does not show which of them is the right one."""
     record = {"UserName": "taro", "Emails": mail("a@example.com", "b@example.com")}
     assert identity_center.names_in(record, TARO) == ("taro",)
 
 
 async def test_record_of_another_user_is_not_trusted(scene: Scene, side: AwsSide) -> None:
-    """The answer says whose record it is."""
+    """The user id in the record must be the requested one."""
     scene.aws.faults.rewrite(READING, record(UserId=HANAKO))
     assert await code_of(side) == "AnotherUser"
 
 
 async def test_only_two_names_of_a_record_are_kept(scene: Scene, side: AwsSide) -> None:
-    """The record's phone number and home address are not kept."""
+    """Other members of the record, such as title and nickname, are not kept."""
     scene.aws.faults.rewrite(READING, record(Title="secret title", NickName="secret nickname"))
     await side.identities.names(TARO)
     kept = {name: getattr(side.identities, name) for name in vars(side.identities)}
@@ -182,7 +182,7 @@ async def test_only_two_names_of_a_record_are_kept(scene: Scene, side: AwsSide) 
         ([instance(STORE, owner=ACCOUNT), instance("d-0987654321", owner=ACCOUNT)], "SeveralIdentityStores"),
         ([instance(STORE, owner=ACCOUNT), {"Status": "ACTIVE"}], "SeveralIdentityStores"),
     ],
-    ids=["none", "none that works", "one without a store", "two", "a nameless one beside it"],
+    ids=["none", "none active", "one without a store", "two", "two, one without a store"],
 )
 async def test_exactly_one_store_must_be_visible(scene: Scene, side: AwsSide, instances: list[Any], code: str) -> None:
     """With no store or several stores no record is read, because an id may exist in each."""
@@ -197,7 +197,7 @@ async def test_exactly_one_store_must_be_visible(scene: Scene, side: AwsSide, in
         [instance(STORE, owner=ACCOUNT), instance(STORE, owner="444455556666")],
         [{"IdentityStoreId": STORE}],
     ],
-    ids=["one on its way out", "one store of two instances", "no status told"],
+    ids=["one is being deleted", "one store of two instances", "no status"],
 )
 async def test_single_store_is_used(scene: Scene, side: AwsSide, instances: list[Any]) -> None:
     """Inactive instances do not count, nor does a second instance of the same store."""
@@ -206,7 +206,7 @@ async def test_single_store_is_used(scene: Scene, side: AwsSide, instances: list
 
 
 async def test_all_pages_of_instances_are_read(scene: Scene, side: AwsSide) -> None:
-    """A second page may hold a second store; endless pages are given up."""
+    """A second page may hold a second store. Endless pages are an error."""
     second = instance("d-0987654321", owner=ACCOUNT)
     scene.aws.faults.rewrite(LISTING, lambda answer: {**answer, "NextToken": "more"}, times=1)
     scene.aws.faults.rewrite(LISTING, lambda answer: answer if "NextToken" in answer else {"Instances": [second]})
@@ -252,7 +252,7 @@ async def test_unknown_user_is_cached_for_minutes(scene: Scene, side: AwsSide) -
 async def test_failure_is_cached_for_all_users(
     scene: Scene, side: AwsSide, operation: str, code: str, status: int | None
 ) -> None:
-    """Other users would fail alike, so no calls are made; half a minute later one succeeds."""
+    """Reading other users would fail too, so no call is made for them. Half a minute later a call is made again."""
     scene.aws.faults.fail(operation, code, status=status, times=None)
     assert [await code_of(side, each) for each in (TARO, TARO, HANAKO)] == [code] * 3
     asked = count(scene, operation)
@@ -264,8 +264,8 @@ async def test_failure_is_cached_for_all_users(
     assert count(scene, operation) == asked + 1
 
 
-async def test_throttling_has_its_code(scene: Scene, side: AwsSide) -> None:
-    """The error has AWS's code, after one repetition."""
+async def test_throttled_lookup_has_the_code_of_aws(scene: Scene, side: AwsSide) -> None:
+    """The error has AWS's code, so it differs from a missing permission."""
     scene.aws.faults.fail(READING, "ThrottlingException", times=None)
     assert await code_of(side) == "ThrottlingException"
 
@@ -297,7 +297,7 @@ async def test_slow_answer_delays_no_caller(scene: Scene, side: AwsSide, monkeyp
 async def test_missing_answer_ends_with_a_time_out(
     scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The call ends by its time-out, and counts as a failure."""
+    """The call ends by its time-out. It is a failure that concerns all users."""
     assert sdk._READ_SECONDS_OF["identitystore"] == sdk._READ_SECONDS_OF["sso-admin"] == 5.0
     monkeypatch.setattr(sdk, "_READ_SECONDS_OF", {"identitystore": 0.2})
     monkeypatch.setattr(identity_center, "PROMPT_SECONDS", 30.0)
@@ -329,7 +329,8 @@ async def test_code_is_logged_once_an_hour(scene: Scene, side: AwsSide) -> None:
             scene.clock.move(seconds=identity_center.FAILED_SECONDS)
         scene.clock.move(seconds=identity_center.LOGGED_SECONDS)
         await code_of(side)
-    told = [line for line in lines if line["event"] == "identity_center_unreadable"]
+    lines_of_event = [line for line in lines if line["event"] == "identity_center_unreadable"]
     assert (
-        told == [{"event": "identity_center_unreadable", "log_level": "warning", "code": "AccessDeniedException"}] * 2
+        lines_of_event
+        == [{"event": "identity_center_unreadable", "log_level": "warning", "code": "AccessDeniedException"}] * 2
     )

@@ -39,12 +39,12 @@ def about(**changed: Any) -> dict[str, Any]:
     return {**found, **changed}
 
 
-def ops_item(*, data: dict[str, str] | None = None, told: dict[str, Any] | None = None, **changed: Any) -> Any:
-    """Return an OpsItem; `data` changes its operational data, `told` the content of `/aws/accessrequest`."""
+def ops_item(*, data: dict[str, str] | None = None, content: dict[str, Any] | None = None, **changed: Any) -> Any:
+    """Return an OpsItem; `data` changes its operational data, `content` the content of `/aws/accessrequest`."""
     target = f"arn:aws:ec2:ap-northeast-1:111122223333:instance/{NODE}"
     context = {"targets": {"instanceId": target}, "accessTokenRole": "SSM-JustInTimeAccessTokenRole"}
     values = {
-        "/aws/accessrequest": json.dumps(about(**(told or {}))),
+        "/aws/accessrequest": json.dumps(about(**(content or {}))),
         "/aws/accessrequest/approvaldetails": "ログを確認します <b>**",
         "/aws/accessrequest/context": json.dumps(context),
         "/aws/accessrequest/accessduration": "PT28800S",

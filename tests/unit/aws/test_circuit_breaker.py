@@ -1,4 +1,4 @@
-"""Tests for the circuit breaker: an operation that times out again and again gets only one call at a time."""
+"""Tests for the circuit breaker: an operation that times out repeatedly gets only one call at a time."""
 
 from contextlib import ExitStack
 
@@ -20,7 +20,7 @@ def failed(breaker: CircuitBreaker, quota: Quota, failure: Failure) -> None:
 
 @pytest.fixture
 def breaker() -> CircuitBreaker:
-    """Return a circuit breaker whose operation has timed out several times."""
+    """Return an open circuit breaker: the operation of HERE has timed out PATIENCE times."""
     found = CircuitBreaker()
     for _ in range(PATIENCE):
         failed(found, HERE, Failure.TIMED_OUT)
@@ -32,7 +32,7 @@ def test_open_circuit_allows_one_call_at_a_time(breaker: CircuitBreaker) -> None
     with breaker.guard(HERE):
         for _ in range(2):
             with pytest.raises(CallFailed) as refused, breaker.guard(HERE):
-                pytest.fail("it was let through")
+                pytest.fail("the call was allowed")
             assert (refused.value.code, refused.value.failure) == ("NotAnswering", Failure.TIMED_OUT)
 
 

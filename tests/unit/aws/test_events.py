@@ -14,7 +14,7 @@ from tests.unit.aws.samples import KEY, MANY_EXAMPLES, event, mangled
 
 @pytest.mark.parametrize("kind", ["Approver Access Request Status Update", "Requester Access Request Status Update"])
 def test_event_gives_the_key_of_its_request(kind: str) -> None:
-    """The event gives the key of its request: account, Region and OpsItem id. The status in an event is not trusted."""
+    """The key has account, Region and OpsItem id. The status in an event is ignored, because it is not trusted."""
     assert parse_event(json.dumps(event(kind, AccessRequestStatus="Approved")), "r") == Hint("r", KEY, kind)
 
 
@@ -76,11 +76,11 @@ def test_any_input_gives_a_hint_or_the_declared_error(document: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "told", [None, "", 7, {}, {SENT: None}, {SENT: "yesterday"}, {SENT: "1" * 400}, {SENT: "１" * 13}]
+    "attributes", [None, "", 7, {}, {SENT: None}, {SENT: "yesterday"}, {SENT: "1" * 400}, {SENT: "１" * 13}]
 )
-def test_invalid_sent_time_is_ignored(told: object) -> None:
+def test_invalid_sent_time_is_ignored(attributes: object) -> None:
     """An invalid sent time gives None and raises no error."""
-    assert sent_at(told) is None
+    assert sent_at(attributes) is None
 
 
 def test_sent_time_is_read_in_milliseconds() -> None:

@@ -85,13 +85,13 @@ def test_steps_show_why_an_execution_failed(step_word: str, approval: str, statu
 
 
 def test_only_the_current_step_waits() -> None:
-    """A signal counts for the current step, so no other step is offered for decision."""
+    """A signal counts for the current step, so approvers cannot decide another one."""
     found = read(step("Level1"), step("Level2"), CurrentStepName="Level2")
     assert [level.state for level in found.levels] == [LevelState.NOT_STARTED, LevelState.WAITING]
 
 
-def test_step_with_an_unknown_status_is_not_decidable() -> None:
-    """A step in an unknown state is never offered for decision."""
+def test_step_with_an_unknown_status_does_not_wait() -> None:
+    """Approvers cannot decide a step in an unknown state."""
     assert read(step(status="SomethingNew")).waiting is None
 
 

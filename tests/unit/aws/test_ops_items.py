@@ -1,4 +1,4 @@
-"""Tests for parsing OpsItems, and for how unexpected content is handled."""
+"""Tests for parsing OpsItems with expected and unexpected content."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -53,29 +53,29 @@ def test_a_missing_end_follows_from_start_and_duration() -> None:
 
 
 def test_pending_request_has_no_access_times() -> None:
-    """Times in a request that is not approved are not taken for access times."""
+    """Times in a request that is not approved are not used as access times."""
     data = {"/aws/accessrequest/endtime": "2026-04-01 17:31:00 UTC"}
     assert parse_ops_item(ops_item(data=data), KEY).access_until is None
 
 
 def test_request_with_an_empty_execution_id_is_auto_approved() -> None:
     """An empty execution id means auto-approval, as in AWS's sample."""
-    told = {"approvalPolicy": "SSM-JustInTimeAccessAutoApprovalPolicy", "automationExecutionId": ""}
-    item = parse_ops_item(ops_item(told=told, Status="Approved"), KEY)
+    content = {"approvalPolicy": "SSM-JustInTimeAccessAutoApprovalPolicy", "automationExecutionId": ""}
+    item = parse_ops_item(ops_item(content=content, Status="Approved"), KEY)
     assert item.auto_approved
     assert item.execution_id is None
 
 
 def test_manual_request_without_execution_is_not_auto_approved() -> None:
     """A request whose approval has not started is still waiting."""
-    assert not parse_ops_item(ops_item(told={"automationExecutionId": ""}), KEY).auto_approved
+    assert not parse_ops_item(ops_item(content={"automationExecutionId": ""}), KEY).auto_approved
 
 
 def test_request_with_conflicting_policies_has_an_empty_policy() -> None:
     """An empty policy name is a known fact, unlike an unreadable one."""
-    failed = parse_ops_item(ops_item(told={"approvalPolicy": ""}, Status="Failed"), KEY)
+    failed = parse_ops_item(ops_item(content={"approvalPolicy": ""}, Status="Failed"), KEY)
     assert (failed.status, failed.policy) == (Status.FAILED, "")
-    assert parse_ops_item(ops_item(told={"approvalPolicy": None}), KEY).policy is None
+    assert parse_ops_item(ops_item(content={"approvalPolicy": None}), KEY).policy is None
 
 
 def test_replica_has_the_key_of_its_source() -> None:
@@ -86,14 +86,14 @@ def test_replica_has_the_key_of_its_source() -> None:
         "sourceRegion": "us-east-2",
         "sourceOpsItemId": "oi-0123456789ab",
     }
-    item = parse_ops_item(ops_item(told={"requester": requester}), KEY)
+    item = parse_ops_item(ops_item(content={"requester": requester}), KEY)
     assert item.replica_of == RequestKey("444455556666", "us-east-2", "oi-0123456789ab")
 
 
 def test_replica_without_source_is_unreadable() -> None:
-    """A copy without its original is never taken for a request."""
+    """A copy without its original is never treated as a request."""
     with pytest.raises(UnreadableOpsItem) as caught:
-        parse_ops_item(ops_item(told={"requester": {"isReplica": True}}), KEY)
+        parse_ops_item(ops_item(content={"requester": {"isReplica": True}}), KEY)
     assert caught.value.code == "ReplicaWithoutSource"
 
 
@@ -107,7 +107,7 @@ def test_replica_without_source_is_unreadable() -> None:
 )
 def test_most_reliable_name_becomes_the_requester(requester: Any, read: str) -> None:
     """The principal's ARN comes first, then the Identity Center id, then the creator of the OpsItem."""
-    item = ops_item(told={"requester": requester}, CreatedBy="arn:aws:iam::111122223333:role/Creator")
+    item = ops_item(content={"requester": requester}, CreatedBy="arn:aws:iam::111122223333:role/Creator")
     assert parse_ops_item(item, KEY).requester == read
 
 

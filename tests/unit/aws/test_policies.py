@@ -21,7 +21,7 @@ def changed_inputs(**inputs: Any) -> str:
 
 
 def test_policy_is_read_completely() -> None:
-    """Levels in order with their requirements, and the duration of access."""
+    """The duration of access and the levels are read, the levels in order with their requirements."""
     found = parse_policy(json.dumps(policy()))
     assert found.duration == timedelta(days=1)
     assert [level.step for level in found.levels] == ["Level1", "Level2"]
@@ -69,7 +69,7 @@ def test_execution_completes_the_levels_of_the_policy() -> None:
     first, second = merge_levels(planned, run)
     assert (first.state, first.required, first.approvers) == (LevelState.WAITING, 1, planned[0].approvers)
     assert first.votes == run[0].votes
-    assert first.timeout == timedelta(hours=1), "the run's own time-out counts down"
+    assert first.timeout == timedelta(hours=1), "the time-out of the execution counts"
     assert second == planned[1]
 
 
@@ -80,7 +80,7 @@ def test_execution_takes_precedence_over_an_edited_policy() -> None:
     assert merge_levels(edited, run) == run
     unsaid = [replace(level, required=None, approvers=None, timeout=None) for level in run]
     (level,) = merge_levels(edited, unsaid)
-    assert (level.required, level.approvers, level.timeout) == (5, (), timedelta(days=9)), "the run does not tell"
+    assert (level.required, level.approvers, level.timeout) == (5, (), timedelta(days=9)), "the execution lacks them"
 
 
 def test_step_missing_in_the_policy_is_kept() -> None:

@@ -71,13 +71,13 @@ async def turns(
     return taken
 
 
-async def test_no_second_has_more_calls_than_the_quota(timeline: Timeline) -> None:
-    """After a small burst, calls follow the rate: no second has more than 3 calls plus the burst."""
+async def test_calls_follow_the_rate_after_a_small_burst(timeline: Timeline) -> None:
+    """The burst is 2 calls. After it, no second has more than 3 calls."""
     taken = await turns(RateLimiter(clock=timeline, rates={"ssm": 3.0}), timeline, 30)
     busiest = max(sum(at <= other < at + 1 for other in taken) for at in taken)
     assert taken[:2] == [0.0, 0.0]
     assert taken[-1] == pytest.approx(28 / 3, abs=0.01)
-    assert busiest <= 5, "2 in store and 3 that come within the second: what a bucket of 3 allows"
+    assert busiest <= 5, "a burst of 2, and 3 more within the second"
 
 
 async def test_every_operation_account_and_region_has_its_own_quota(timeline: Timeline) -> None:
@@ -111,7 +111,7 @@ async def test_service_without_a_rate_is_not_limited(timeline: Timeline) -> None
 
 
 async def test_clicks_come_before_reconciliation_and_sweeps(timeline: Timeline) -> None:
-    """Clicks come first, then reconciliation, then sweeps, whatever the order of arrival."""
+    """Clicks come first, then reconciliation, then sweeps. The order of arrival does not matter."""
     limiter, order = RateLimiter(clock=timeline, rates={"ssm": 1.0}), list[Lane]()
 
     async def take(lane: Lane) -> None:
@@ -153,7 +153,7 @@ async def test_cancelled_caller_does_not_block_the_queue(timeline: Timeline) -> 
 
 
 async def test_throttling_halves_the_rate_and_time_restores_it(timeline: Timeline) -> None:
-    """Throttling halves the rate and removes the burst. After a while the full rate is back."""
+    """Throttling halves the rate and removes the burst. A minute later the full rate is back."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 4.0})
     limiter.throttled(OPS)
     slowed = await turns(limiter, timeline, 1)
@@ -173,7 +173,7 @@ async def test_calls_that_were_throttled_together_halve_the_rate_once(timeline: 
 
 
 async def test_rate_never_falls_to_zero(timeline: Timeline) -> None:
-    """However long AWS throttles, a call is made every few seconds."""
+    """After twenty throttled calls, the next call still waits less than five seconds."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 3.0})
     for _ in range(20):
         limiter.throttled(OPS)

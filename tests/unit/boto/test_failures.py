@@ -54,7 +54,7 @@ def answered(code: str | None, status: int) -> Exception:
     ],
 )
 def test_every_failure_is_classified(error: Exception, failure: Failure) -> None:
-    """Only a call that certainly had no effect may be repeated; everything else is uncertain."""
+    """The class says whether the call had an effect. An error that does not show it is NO_ANSWER or TIMED_OUT."""
     assert classify(error).failure is failure
 
 
@@ -74,8 +74,8 @@ def test_malformed_error_answer_is_uncertain(response: Any) -> None:
     assert classify(error).failure is Failure.NO_ANSWER
 
 
-def test_throttled_read_raises_the_port_error() -> None:
-    """The raised error is the port's AwsThrottled and contains AWS's code."""
+def test_throttled_read_gives_the_port_error() -> None:
+    """The error is the port's AwsThrottled and contains AWS's code."""
     problem = unavailable(classify(answered("ThrottlingException", 400)))
     assert isinstance(problem, AwsThrottled)
     assert problem.code == "ThrottlingException"

@@ -27,12 +27,12 @@ from tests.fakes.teams_world import APPROVERS, LEADS
 
 ROSTER = r"pagedmembers$"
 ONE = r"/members/"
-SHORT = 0.2  # seconds that a test waits for what is held
+SHORT = 0.2  # seconds that a test waits for a response that is held back
 
 
 @dataclass(slots=True)
 class Room:
-    """A directory in front of the fake."""
+    """A directory that reads rosters from the fake Microsoft."""
 
     ms: FakeMicrosoft
     connector: Connector
@@ -75,16 +75,16 @@ async def room() -> AsyncIterator[Room]:
 # --- members
 
 
-async def test_a_member_comes_with_upn_and_mail(room: Room) -> None:
-    """The spelling of the id does not matter, and a thread has its channel's roster."""
+async def test_a_member_has_upn_and_mail(room: Room) -> None:
+    """The id may be in upper or lower case. A thread has the roster of its channel."""
     thread = f"{APPROVERS};messageid=1"
     found = await room.directory.member(thread, HANAKO.object_id.upper())
 
     assert found == Person(HANAKO.object_id, TENANT_ID, HANAKO.name, HANAKO.upn, HANAKO.email, HANAKO.id)
 
 
-async def test_person_outside_the_channel_is_no_member(room: Room) -> None:
-    """A miss requests this one member, because the roster may be minutes old; the next clicks do not request again."""
+async def test_person_outside_the_channel_is_not_a_member(room: Room) -> None:
+    """The roster may be minutes old, so a person who is not in it is requested once. Later clicks use the answer."""
     room.ms.world.conversations[APPROVERS].members.remove(TARO)
 
     assert [await room.directory.member(APPROVERS, TARO.object_id) for _ in range(5)] == [None] * 5
@@ -92,7 +92,7 @@ async def test_person_outside_the_channel_is_no_member(room: Room) -> None:
 
 
 async def test_new_member_is_found_after_the_roster_was_read(room: Room) -> None:
-    """A miss requests this one member, who is cached."""
+    """A person who is not in the cached roster is requested once and then cached."""
     room.ms.world.conversations[APPROVERS].members.remove(MEI)
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
     room.ms.world.conversations[APPROVERS].members.append(MEI)
@@ -112,7 +112,7 @@ async def test_new_member_who_was_refused_is_found_within_seconds(room: Room) ->
     assert await room.directory.member(APPROVERS, MEI.object_id)
 
 
-async def test_member_of_one_channel_is_no_member_of_another(room: Room) -> None:
+async def test_member_of_one_channel_is_not_a_member_of_another(room: Room) -> None:
     """Each channel has its own roster."""
     room.ms.world.conversations[LEADS].members[:] = [ICHIRO]
 
@@ -139,8 +139,8 @@ async def test_large_rosters_are_read_page_by_page(room: Room) -> None:
     assert (room.rosters(), room.ones()) == (3, 0)
 
 
-async def test_a_roster_is_that_of_its_channel(room: Room) -> None:
-    """It has exactly the members of the channel, guests flagged; all callers share one read."""
+async def test_a_roster_has_the_members_of_its_channel(room: Room) -> None:
+    """A thread's roster has exactly the members of its channel, with guests flagged. The second call uses the cache."""
     room.ms.world.conversations[LEADS].members[:] = [ICHIRO, GUEST]
 
     found = [await room.directory.roster(f"{LEADS};messageid=1") for _ in range(2)][-1]
@@ -149,7 +149,7 @@ async def test_a_roster_is_that_of_its_channel(room: Room) -> None:
 
 
 async def test_a_roster_that_cannot_be_read_is_an_error(room: Room) -> None:
-    """It is never an empty list, which would mean that the channel has no members."""
+    """An empty list would mean that the channel has no members."""
     room.ms.fault("GET", ROSTER, times=None, status=500)
 
     with pytest.raises(RosterUnavailable):
@@ -168,7 +168,7 @@ async def test_a_rush_of_clicks_reads_the_roster_once(room: Room) -> None:
 
 
 async def test_a_roster_is_cached_for_five_minutes(room: Room) -> None:
-    """Not a second longer, counted from the start of the read."""
+    """After 299 seconds the cached roster is still used; after 300 it is read again."""
     await room.directory.member(APPROVERS, HANAKO.object_id)
     room.ms.world.conversations[APPROVERS].members.remove(HANAKO)
     await room.clock.advance(299)
@@ -207,7 +207,7 @@ async def test_a_membership_event_invalidates_the_roster(room: Room, dropped: st
 
 
 async def test_an_invalidation_during_a_read_starts_the_read_again(room: Room) -> None:
-    """The result may be older than the event. There is still one read at a time."""
+    """The result of the first read may be older than the event. Two callers cause two reads in total."""
     held = room.ms.hold("GET", ROSTER)
     asking = asyncio.create_task(room.directory.member(APPROVERS, HANAKO.object_id))
     await held.reached.wait()
@@ -220,8 +220,8 @@ async def test_an_invalidation_during_a_read_starts_the_read_again(room: Room) -
     assert room.rosters() == 2
 
 
-async def test_endless_membership_events_do_not_refuse_approvers(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any team with the bot causes such events; a person who causes many of them must not stop all decisions."""
+async def test_endless_membership_events_do_not_block_approvers(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any team with the bot causes such events, and a person who causes many of them must not stop all decisions."""
     read = room.connector.all_members
 
     async def overtaken(service_url: str, *, conversation: str) -> AsyncIterator[TeamMember]:
@@ -241,7 +241,7 @@ async def test_endless_membership_events_do_not_refuse_approvers(room: Room, mon
 
 
 async def test_invalidating_an_unread_roster_has_no_effect(room: Room) -> None:
-    """Events arrive for every conversation."""
+    """Events arrive for every conversation, even if its roster was never read."""
     room.directory.invalidate("19:other@thread.tacv2")
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
 
@@ -261,7 +261,7 @@ async def test_invalidating_an_unread_roster_has_no_effect(room: Room) -> None:
     ],
 )
 async def test_member_raises_while_the_roster_cannot_be_read(room: Room, fault: dict[str, object]) -> None:
-    """It raises and returns no empty list; it works again as soon as Teams does."""
+    """The person does not count as "not a member". Once Teams works again, the member is found."""
     room.ms.fault("GET", ROSTER, times=None, **fault)
     with pytest.raises(RosterUnavailable):
         await room.directory.member(APPROVERS, HANAKO.object_id)
@@ -272,7 +272,7 @@ async def test_member_raises_while_the_roster_cannot_be_read(room: Room, fault: 
 
 
 async def test_an_old_roster_is_not_used_when_the_new_one_fails(room: Room) -> None:
-    """A roster expires after five minutes, also if Teams fails."""
+    """A roster expires after five minutes, even if Teams fails."""
     await room.directory.member(APPROVERS, HANAKO.object_id)
     await room.clock.advance(300)
     room.ms.fault("GET", ROSTER, times=None, status=500)
@@ -281,7 +281,7 @@ async def test_an_old_roster_is_not_used_when_the_new_one_fails(room: Room) -> N
         await room.directory.member(APPROVERS, HANAKO.object_id)
 
 
-async def test_a_page_that_fails_fails_the_roster(room: Room) -> None:
+async def test_a_failing_page_fails_the_whole_roster(room: Room) -> None:
     """Half a roster is not used, because the people on the second page would not count as members."""
     room.ms.world.conversations[APPROVERS].members[:] = crowd(600)
     first = room.ms.fault("GET", ROSTER, status=200, body='{"members": [], "continuationToken": "500"}')
@@ -342,7 +342,7 @@ async def test_a_click_requests_one_member_while_the_roster_is_slow(room: Room) 
 
 
 async def test_a_cached_absence_ends_with_a_membership_event(room: Room) -> None:
-    """Also while the roster is too slow to show the new member."""
+    """The new member is found even while the roster is too slow to be read."""
     async with room.another(SHORT) as directory:
         room.ms.world.conversations[APPROVERS].members.remove(MEI)
         assert await directory.member(APPROVERS, MEI.object_id) is None
@@ -373,8 +373,8 @@ async def test_a_member_who_was_removed_during_the_request_is_not_cached(room: R
     assert await room.directory.member(APPROVERS, MEI.object_id) is None
 
 
-async def test_an_absence_that_a_membership_event_overtook_is_not_cached(room: Room) -> None:
-    """A person who joins during the request is found at once."""
+async def test_an_absence_from_before_a_membership_event_is_not_cached(room: Room) -> None:
+    """A person who joins during the request is found by the next call."""
     members = room.ms.world.conversations[APPROVERS].members
     members.remove(MEI)
     late = room.ms.faults.plan("GET", ONE, gate=asyncio.Event(), late=True)
@@ -390,7 +390,7 @@ async def test_an_absence_that_a_membership_event_overtook_is_not_cached(room: R
     assert await room.directory.member(APPROVERS, MEI.object_id)
 
 
-async def test_a_click_is_refused_in_time_when_nothing_answers(room: Room) -> None:
+async def test_a_click_is_refused_in_time_while_teams_does_not_answer(room: Room) -> None:
     """After twice the patience the roster counts as unavailable."""
     async with room.another(SHORT) as directory:
         room.ms.hold("GET", "/v3/", times=None)
@@ -401,7 +401,7 @@ async def test_a_click_is_refused_in_time_when_nothing_answers(room: Room) -> No
         room.ms.faults.heal()
 
 
-# --- everybody
+# --- all known people
 
 
 def _chat(person: Person) -> PersonalChat:
@@ -409,7 +409,7 @@ def _chat(person: Person) -> PersonalChat:
 
 
 async def test_known_people_are_roster_members_and_people_with_a_chat(room: Room) -> None:
-    """Each person once; the roster's data takes precedence."""
+    """Each person is listed once. The roster's data takes precedence over stored data."""
     room.ms.world.conversations[APPROVERS].members[:] = [HANAKO]
     room.ms.world.conversations[LEADS].members[:] = [HANAKO, ICHIRO]
     await room.store.remember_chat(_chat(Person(HANAKO.object_id.upper(), TENANT_ID, "old name")))
@@ -437,7 +437,7 @@ async def test_unreadable_channel_or_store_leaves_out_only_its_own_people(room: 
 
 
 def _kept(room: Room, person: Member, *, upn: str | None = None) -> PersonalChat:
-    """Store a person and their chat, as of some time ago."""
+    """Return a stored chat, whose data about the person may be outdated."""
     former = Person(person.object_id, TENANT_ID, person.name, upn or person.upn, person.email, person.id)
     return PersonalChat(former, room.ms.world.personal(person).id, room.ms.service_url)
 
@@ -459,7 +459,7 @@ async def test_an_address_that_another_person_has_now_is_not_trusted(room: Room)
 
 
 async def test_an_address_is_cached_for_a_day(room: Room) -> None:
-    """It is requested once for any number of calls, and again the next day."""
+    """The address is requested once for any number of calls, and again the next day."""
     room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = []
     await room.store.remember_chat(_kept(room, TARO))
     await asyncio.gather(*(_known(room, TARO.upn) for _ in range(20)))
@@ -487,7 +487,7 @@ async def test_a_wanted_person_is_left_out_while_teams_does_not_answer(room: Roo
 
 
 async def test_one_name_requests_only_a_few_people(room: Room) -> None:
-    """If everybody in the store has the same address, not each of them costs a call; the others are left out."""
+    """If many stored people have the same address, only MOST_REQUESTED are requested; the others are left out."""
     room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = []
     for person in PEOPLE:
         await room.store.remember_chat(_kept(room, person, upn="everybody@example.com"))
@@ -514,7 +514,7 @@ async def test_a_person_is_completed_from_their_personal_chat(room: Room) -> Non
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 404}, {"status": 200, "body": '{"id": "29:x"}'}])
 async def test_a_person_who_cannot_be_completed_is_unchanged(room: Room, fault: dict[str, object]) -> None:
-    """They do not get another person's addresses."""
+    """The person never gets the addresses of another person."""
     sent = Person(TARO.object_id, TENANT_ID, "Taro", teams_id=TARO.id)
     chat = room.ms.world.personal(TARO).id
     room.ms.fault("GET", ONE, times=None, **fault)

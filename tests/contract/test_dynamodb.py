@@ -1,4 +1,4 @@
-"""What the DynamoDB store guarantees beyond the contract: lost replies, late indexes, limits, its table, its errors."""
+"""Guarantees of the DynamoDB store beyond the contract: lost replies, late indexes, limits, its table, its errors."""
 
 import asyncio
 import json
@@ -174,7 +174,7 @@ async def test_write_that_takes_effect_late_is_applied_once(
 async def test_write_with_an_unknown_result_is_not_repeated(
     store: DynamoStore, server: FakeDynamo, by_hand: Hand
 ) -> None:
-    """After many later writes no trace of the lost one is left: an error, not a second write."""
+    """After many later writes no trace of the lost one is left. The caller gets an error; no second write is made."""
 
     def forget_it() -> None:
         names = " ".join(f"{50 + number}:x" for number in range(WRITES_KEPT))
@@ -232,7 +232,7 @@ async def test_table_without_conditions_loses_writes(shelf: DynamoShelf) -> None
 
 
 async def test_loser_of_a_race_applies_its_change_again(shelf: DynamoShelf) -> None:
-    """The same two concurrent writes with the condition: both changes are stored."""
+    """Of two concurrent writes the condition refuses one, which is made again: both changes are stored."""
     stores = [await shelf.open(), await shelf.open()]
     both = threading.Barrier(2)
 
@@ -311,7 +311,7 @@ async def test_own_rows_are_due_before_the_index_lists_them(store: DynamoStore, 
 async def test_outdated_index_entries_are_dropped(
     shelf: DynamoShelf, store: DynamoStore, by_hand: Hand, server: FakeDynamo
 ) -> None:
-    """A row that the index still lists as due and watched, and that no longer is, is not returned."""
+    """A row is not returned if it is due or watched only in the index, which lags behind."""
     other = await shelf.open()
     await store.apply(KEY, due_at(NOW), now=NOW)
     entry = {name: value for name, value in by_hand.item().items() if name in ("pk", "sk", "due", "due_at")}
@@ -323,7 +323,7 @@ async def test_outdated_index_entries_are_dropped(
 
 
 async def test_all_reads_but_index_queries_are_consistent(store: DynamoStore, server: FakeDynamo) -> None:
-    """Every acknowledged write is visible to them."""
+    """Every acknowledged write is visible to these reads."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     seen = len(server.calls)
     assert not any(isinstance(answer, Exception) for answer in (await every_answer(store)).values())
@@ -359,7 +359,9 @@ async def test_lists_continue_beyond_a_page(store: DynamoStore, server: FakeDyna
     assert list(await store.audit(NOW + timedelta(hours=20))) == entries[20:]
 
 
-async def test_more_rows_than_one_call_returns(shelf: DynamoShelf, store: DynamoStore, server: FakeDynamo) -> None:
+async def test_all_rows_are_read_if_one_call_returns_only_some(
+    shelf: DynamoShelf, store: DynamoStore, server: FakeDynamo
+) -> None:
     """Rows are read a hundred at a time, and rows that DynamoDB left out are requested again."""
     numbers = range(MOST_AT_ONCE + 9)
     await asyncio.gather(*(store.apply(key_of(number), due_at(NOW), now=NOW) for number in numbers))
@@ -375,7 +377,7 @@ async def test_more_rows_than_one_call_returns(shelf: DynamoShelf, store: Dynamo
 
 
 async def test_ended_row_has_an_expiry_time(store: DynamoStore, by_hand: Hand) -> None:
-    """It is in whole seconds since 1970, rounded up. It is removed when the row is watched again."""
+    """The time is in whole seconds since 1970, rounded up. It is removed when the row is watched again."""
     moment = NOW + timedelta(microseconds=1)
     await store.apply(KEY, counted, now=moment)
     assert int(by_hand.item()["expires_at"]["N"]) == int((NOW + KEPT_UNREAD).timestamp()) + 1
@@ -400,8 +402,8 @@ async def test_expired_row_works_until_it_is_deleted(store: DynamoStore) -> None
 # --- errors
 
 
-def test_constructing_a_store_starts_nothing() -> None:
-    """A constructor makes no connection and starts no thread."""
+def test_constructing_a_store_starts_no_thread() -> None:
+    """Threads are started only when the store is opened."""
     before = threading.active_count()
     DynamoStore("rows", region=REGION)
     assert threading.active_count() == before
@@ -428,7 +430,7 @@ async def test_throttled_call_is_repeated(store: DynamoStore, server: FakeDynamo
 
 
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("how", "message"),
     [
         ({"error": (400, "ThrottlingException")}, "ThrottlingException: planned by the test"),
         ({"error": (503, "ServiceUnavailable")}, "ServiceUnavailable: planned by the test"),
@@ -439,20 +441,20 @@ async def test_throttled_call_is_repeated(store: DynamoStore, server: FakeDynamo
     ],
 )
 async def test_lasting_failure_is_an_error_with_its_name(
-    impatient: DynamoStore, server: FakeDynamo, how: dict[str, Any], told: str
+    impatient: DynamoStore, server: FakeDynamo, how: dict[str, Any], message: str
 ) -> None:
     """The error comes after some tries. An unreadable answer never counts as a missing row."""
     await impatient.apply(KEY, due_at(NOW), now=NOW)
     server.plan("*", times=10_000, **how)
     for name, answer in (await every_answer(impatient)).items():
         assert isinstance(answer, StoreUnavailable), name
-        assert told in str(answer)
+        assert message in str(answer)
     server.heal()
     assert (await impatient.apply(KEY, counted, now=NOW)).reconcile_failures == 1
 
 
 async def test_answer_without_its_members_is_an_error(store: DynamoStore, server: FakeDynamo) -> None:
-    """A server that answers 200 and {} to everything is not an empty table."""
+    """A server that answers 200 and {} to every call does not count as an empty table."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     lists = [store.due(NOW, 1), store.next_due(), store.watched(), store.find("oi-x"), store.personal_chats()]
     server.plan("*", times=1000, body=b"{}")
@@ -463,7 +465,7 @@ async def test_answer_without_its_members_is_an_error(store: DynamoStore, server
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException", "ExpiredTokenException"])
 async def test_permanent_failure_is_not_repeated(store: DynamoStore, server: FakeDynamo, code: str) -> None:
-    """A missing permission is an error after one call."""
+    """A missing permission, for example, is an error after one call."""
     fault = server.plan("*", times=100, error=(400, code))
     for name, answer in (await every_answer(store)).items():
         assert isinstance(answer, StoreUnavailable), name
@@ -487,7 +489,7 @@ async def test_hanging_table_is_an_error_in_time(shelf: DynamoShelf, hurried: Dy
 async def test_repeated_audit_entry_is_stored_once(
     shelf: DynamoShelf, hurried: DynamoStore, server: FakeDynamo
 ) -> None:
-    """The table stored it, the answer came too late, and the caller repeats it."""
+    """The table stores the entry but answers too late, so the caller repeats it. An equal new entry is stored again."""
     await hurried.append_audit(AuditEntry(NOW, "claimed"))
     server.plan("PutItem", before=False, gate=threading.Event())
     sent = AuditEntry(NOW, "sent")
@@ -511,13 +513,13 @@ async def test_more_hanging_calls_than_threads_all_end_in_time(hurried: DynamoSt
 
 
 def test_time_limits_fit_into_a_click() -> None:
-    """2.5 s of the 3 that a click has; the last try starts early enough to be answered by then."""
+    """The store answers within 2.5 of the 3 seconds that a click has, and the last try can end within them."""
     assert SECONDS <= 2.5
     assert PATIENCE + CALL_SECONDS < SECONDS
 
 
 async def test_row_that_is_too_large_is_refused(store: DynamoStore) -> None:
-    """DynamoDB takes 400 KB an item: the error says so, the row is unchanged, and other changes succeed."""
+    """DynamoDB accepts 400 KB per item. The error has both sizes, the row is unchanged, and other changes succeed."""
 
     def bloated(record: Record) -> Record:
         return replace(record, conflicting_policies=("ポリシー" * 40_000,))
@@ -533,7 +535,7 @@ async def test_row_that_is_too_large_is_refused(store: DynamoStore) -> None:
 
 
 async def test_row_of_the_largest_size_is_accepted(store: DynamoStore, by_hand: Hand) -> None:
-    """Our byte count agrees with DynamoDB's: a row that passes here is not refused there."""
+    """The store's byte count agrees with DynamoDB's, so DynamoDB accepts every row that passes the store's check."""
     await store.apply(KEY, counted, now=NOW)
     spare = MOST_BYTES - len(json.dumps(by_hand.item()))
     await store.apply(KEY, lambda row: replace(row, conflicting_policies=("x" * spare,)), now=NOW)
@@ -543,7 +545,7 @@ async def test_row_of_the_largest_size_is_accepted(store: DynamoStore, by_hand: 
 
 
 async def test_unreadable_row_is_reported_and_kept(store: DynamoStore, by_hand: Hand) -> None:
-    """The error and the list name it; other rows are returned, and the row stays stored."""
+    """The error and the list name the row; other rows are returned, and the row stays stored."""
     for number in (1, 2):
         await store.apply(key_of(number), due_at(NOW), now=NOW)
     for broken in ({"record": {"S": "{}"}}, {"record": {"N": "1"}}):
@@ -558,17 +560,17 @@ async def test_unreadable_row_is_reported_and_kept(store: DynamoStore, by_hand: 
 
 
 @pytest.mark.parametrize(
-    ("spoilt", "told"),
+    ("broken", "message"),
     [
         ({"due_at": {"S": "2026#x"}}, "due_at is not a time"),
         ({"sk": {"S": "mine"}}, "sk names no request"),
     ],
 )
-async def test_invalid_item_is_named(shelf: DynamoShelf, by_hand: Hand, spoilt: dict[str, Any], told: str) -> None:
+async def test_invalid_item_is_named(shelf: DynamoShelf, by_hand: Hand, broken: dict[str, Any], message: str) -> None:
     """An item that no version of the bot wrote is an error with its key."""
     await (await shelf.open()).apply(KEY, due_at(NOW), now=NOW)
-    by_hand("put_item", Item={**by_hand.item(), **spoilt})
-    with pytest.raises(RowUnreadable, match=rf"item request#{KEY.ops_item_id} .*: {told}"):
+    by_hand("put_item", Item={**by_hand.item(), **broken})
+    with pytest.raises(RowUnreadable, match=rf"item request#{KEY.ops_item_id} .*: {message}"):
         await (await shelf.open()).due(NOW + SECOND, 5)
 
 
@@ -590,7 +592,7 @@ def numbers(table: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (without_index, "the index `watched` is missing"),
         (other_key, r"the table has the key \(pk\) instead of the texts \(pk, sk\)"),
@@ -598,14 +600,14 @@ def numbers(table: dict[str, Any]) -> None:
     ],
 )
 async def test_foreign_table_is_refused(
-    shelf: DynamoShelf, by_hand: Hand, spoil: Callable[[dict[str, Any]], None], told: str
+    shelf: DynamoShelf, by_hand: Hand, spoil: Callable[[dict[str, Any]], None], message: str
 ) -> None:
-    """A mistyped name must not put our items into another program's table; the message says what to do."""
+    """A mistyped name must not put the bot's items into another program's table; the message names the remedy."""
     wanted = definition()
     spoil(wanted)
     by_hand("delete_table")
     by_hand("create_table", **wanted)
-    with pytest.raises(TableRefused, match=f"{told}.*doctor --create-table"):
+    with pytest.raises(TableRefused, match=f"{message}.*doctor --create-table"):
         async with DynamoStore(shelf.table, region=REGION):
             pass
     assert by_hand("describe_table")["Table"]["ItemCount"] == 0
@@ -630,7 +632,7 @@ async def test_missing_table_is_named(shelf: DynamoShelf) -> None:
 
 
 async def test_newer_schema_is_refused(store: DynamoStore, shelf: DynamoShelf, by_hand: Hand) -> None:
-    """The message says what to do, and nothing is written."""
+    """The message says how to continue, and the store writes nothing."""
     by_hand("put_item", Item={**SCHEMA_KEY, "version": {"N": "99"}})
     seen = len(shelf.server.calls)
     with pytest.raises(TableRefused, match=r"newer version of the bot.*schema 99.*install that version again"):

@@ -1,4 +1,4 @@
-"""What the DynamoDB store guarantees for rows with audit entries beyond the contract: transactions and their limits."""
+"""Guarantees of the DynamoDB store for rows with audit entries, beyond the contract: transactions and their limits."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ from bot.store.dynamodb.trail import Trail
 from tests.contract import test_dynamodb
 from tests.contract.stores import DynamoShelf
 from tests.contract.test_store import counted
-from tests.contract.test_store_trail import KEY, NOW, claimed, in_state, told
+from tests.contract.test_store_trail import KEY, NOW, claimed, in_state, trail_of
 from tests.fakes.dynamodb import FakeDynamo
 
 TOGETHER = "TransactWriteItems"
@@ -33,7 +33,7 @@ async def agreed(store: DynamoStore) -> list[str]:
     """Return the claims in the row, after checking that each is in the audit trail once."""
     row = await store.load(KEY)
     names = [each.id for each in row.decisions] if row else []
-    assert sorted(await told(store)) == sorted((name, "claimed") for name in names)
+    assert sorted(await trail_of(store)) == sorted((name, "claimed") for name in names)
     return names
 
 
@@ -58,7 +58,7 @@ def sent(server: FakeDynamo, since: int) -> list[dict[str, Any]]:
 async def test_transaction_with_a_lost_reply_stores_a_step_once(
     store: DynamoStore, server: FakeDynamo, how: dict[str, Any], before: bool, times: int
 ) -> None:
-    """It is stored once whether or not the transaction took effect, for a new row and for an existing one."""
+    """The step is stored once whether or not the transaction took effect, in a new row and in an existing one."""
     for _ in range(2):
         fault = server.plan(TOGETHER, before=before, times=times, **how)
         await store.apply(KEY, one_more, now=NOW)
@@ -82,7 +82,7 @@ async def test_writer_without_any_reply_is_uncertain(impatient: DynamoStore, ser
 async def test_transaction_that_takes_effect_late_stores_a_step_once(
     store: DynamoStore, server: FakeDynamo, shelf: DynamoShelf
 ) -> None:
-    """AWS answers 500 and stores it just before its repetition."""
+    """AWS answers 500, and stores the transaction just before it is repeated."""
     client, seen, late = server.client(), len(server.calls), list[dict[str, Any]]()
 
     def land(body: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +117,7 @@ async def test_loser_of_a_race_has_one_audit_entry(shelf: DynamoShelf) -> None:
 
 
 async def test_audit_entries_describe_the_repeated_change(shelf: DynamoShelf) -> None:
-    """The first attempt of a change may have done something else than the stored one."""
+    """If the first attempt of a change differs from the stored one, only the stored one has an entry."""
     store, other = await shelf.open(), await shelf.open()
     loop = asyncio.get_running_loop()
 
@@ -142,7 +142,7 @@ async def test_audit_entries_describe_the_repeated_change(shelf: DynamoShelf) ->
         ("ProvisionedThroughputExceeded", "ProvisionedThroughputExceeded"),
     ],
 )
-async def test_transaction_canceled_for_a_passing_reason_is_repeated(
+async def test_transaction_canceled_for_a_temporary_reason_is_repeated(
     store: DynamoStore, server: FakeDynamo, reasons: tuple[str, ...]
 ) -> None:
     """A conflict or throttling: nothing was written, and the repetition succeeds."""
@@ -155,29 +155,29 @@ async def test_transaction_canceled_for_a_passing_reason_is_repeated(
 @pytest.mark.parametrize(
     "reasons", [(), ("ValidationError", "None"), ("TransactionConflict", "ItemCollectionSizeLimitExceeded")]
 )
-async def test_transaction_canceled_for_good_fails_at_once(
+async def test_transaction_canceled_for_a_permanent_reason_fails_at_once(
     store: DynamoStore, server: FakeDynamo, reasons: tuple[str, ...]
 ) -> None:
     """Repeating does not help, and it is certain that nothing was written."""
     fault = server.plan(TOGETHER, times=5, error=(400, "TransactionCanceledException"), reasons=reasons)
-    with pytest.raises(StoreUnavailable, match="TransactionCanceledException") as told_so:
+    with pytest.raises(StoreUnavailable, match="TransactionCanceledException") as caught:
         await store.apply(KEY, claimed("a"), now=NOW)
     assert fault.times == 4
-    assert not isinstance(told_so.value, StoreUncertain)
+    assert not isinstance(caught.value, StoreUncertain)
     server.heal()
     assert await agreed(store) == []
 
 
 async def test_transaction_that_stays_canceled_fails_in_time(impatient: DynamoStore, server: FakeDynamo) -> None:
-    """The error does not say that it may be stored."""
+    """Every attempt was certainly refused, so the error does not say that the change may be stored."""
     server.plan(TOGETHER, times=1000, error=(400, "TransactionCanceledException"), reasons=("TransactionConflict",))
-    with pytest.raises(StoreUnavailable, match="TransactionCanceledException") as told_so:
+    with pytest.raises(StoreUnavailable, match="TransactionCanceledException") as caught:
         await impatient.apply(KEY, claimed("a"), now=NOW)
-    assert not isinstance(told_so.value, StoreUncertain)
+    assert not isinstance(caught.value, StoreUncertain)
 
 
 async def test_single_write_that_meets_a_transaction_is_repeated(store: DynamoStore, server: FakeDynamo) -> None:
-    """AWS refuses it while the transaction runs; it had no effect."""
+    """AWS refuses a write of an item while a transaction writes it. The refused write had no effect."""
     fault = server.plan("PutItem", times=2, error=(400, "TransactionConflictException"))
     assert (await store.apply(KEY, counted, now=NOW)).version == 1
     assert fault.times == 0
@@ -194,7 +194,7 @@ async def test_transaction_in_progress_has_an_unknown_result(impatient: DynamoSt
 
 
 async def test_only_writes_with_audit_entries_are_transactions(store: DynamoStore, server: FakeDynamo) -> None:
-    """A row alone is a plain write; a step is one transaction of row and entry, with the same permission."""
+    """A row alone is a plain write. A step is one transaction of two puts, so it needs no other permission."""
     await store.apply(KEY, claimed("a"), now=NOW)
     seen = len(server.calls)
     await store.apply(KEY, counted, now=NOW)
@@ -221,7 +221,7 @@ async def test_day_is_registered_before_its_first_entry(
 
 
 async def test_concurrent_steps_share_transactions(store: DynamoStore, server: FakeDynamo) -> None:
-    """Each transaction takes as many entries as AWS allows; the rest follow in order."""
+    """Each transaction has at most as many items as AWS allows; the other steps follow in order."""
     gate = threading.Event()
     fault, seen = server.plan("GetItem", gate=gate), len(server.calls)
     names = [f"{number}" for number in range(2 * MOST_TOGETHER)]
@@ -235,11 +235,11 @@ async def test_concurrent_steps_share_transactions(store: DynamoStore, server: F
     sizes = [len(body["TransactItems"]) for body in sent(server, seen)]
     assert max(sizes) <= MOST_ITEMS
     assert len(sizes) <= 7
-    assert await told(store) == [(each.id, "claimed") for each in rows[-1].decisions]
+    assert await trail_of(store) == [(each.id, "claimed") for each in rows[-1].decisions]
 
 
 async def test_change_with_too_many_steps_is_refused(store: DynamoStore) -> None:
-    """As many steps as AWS takes at once are one change; one more is an error, and other changes succeed."""
+    """A change may have as many steps as fit into a transaction. One more is an error, and other changes succeed."""
     many = [f"{number}" for number in range(MOST_ENTRIES)]
     changes = [claimed("a"), claimed(*many, "too many"), claimed("b")]
     first, second, third = await asyncio.gather(
@@ -253,8 +253,8 @@ async def test_change_with_too_many_steps_is_refused(store: DynamoStore) -> None
     assert await agreed(store) == ["a", "b", *many]
 
 
-async def test_entries_that_are_too_large_together_are_two_transactions(store: DynamoStore, server: FakeDynamo) -> None:
-    """AWS takes 4 MB at once, including the row."""
+async def test_entries_that_are_too_large_for_one_transaction_are_split(store: DynamoStore, server: FakeDynamo) -> None:
+    """AWS accepts 4 MB per transaction, including the row."""
     assert MOST_ENTRY_BYTES + MOST_BYTES < MOST_SIZE
 
     def lengthy(name: str) -> Any:

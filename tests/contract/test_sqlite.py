@@ -1,4 +1,4 @@
-"""What the SQLite store guarantees beyond the contract: durability, its file, its schema, its errors, its speed."""
+"""Guarantees of the SQLite store beyond the contract: durability, its file, its schema, its errors, its speed."""
 
 import asyncio
 import os
@@ -21,7 +21,8 @@ from bot.domain.record import KEPT_UNREAD, Record
 from bot.ports.store import RowUnreadable, StoreUnavailable, Watched
 from bot.store.sqlite import schema
 from bot.store.sqlite.store import SqliteStore
-from tests.contract.test_store_trail import claimed, told
+from tests.contract.test_store import counted
+from tests.contract.test_store_trail import claimed, trail_of
 from tests.fakes.aws import key_of
 from tests.fakes.clock import settled
 
@@ -50,7 +51,7 @@ def shared_path(path: Path) -> Path:
 
 @pytest.fixture
 async def store(path: Path) -> AsyncIterator[SqliteStore]:
-    """A store in this file."""
+    """A store in the file at `path`."""
     async with SqliteStore(path) as store:
         yield store
 
@@ -71,15 +72,11 @@ def content_of(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def counted(record: Record) -> Record:
-    return replace(record, reconcile_failures=record.reconcile_failures + 1)
-
-
 # --- the file
 
 
-def test_constructing_a_store_opens_nothing(path: Path) -> None:
-    """A constructor opens no file and starts no thread."""
+def test_constructing_a_store_creates_no_file(path: Path) -> None:
+    """The file is created only when the store is opened."""
     SqliteStore(path)
     assert not path.exists()
 
@@ -91,7 +88,7 @@ async def test_file_is_readable_only_for_its_owner(store: SqliteStore, path: Pat
 
 
 async def test_file_keeps_the_mode_that_an_admin_set(shared_path: Path) -> None:
-    """For example, to let a backup group read it."""
+    """An admin may, for example, let a backup group read the file."""
     async with SqliteStore(shared_path):
         assert mode_of(shared_path) == 0o640
 
@@ -182,11 +179,11 @@ async def test_kill_right_after_the_commit_keeps_row_and_trail(path: Path) -> No
         row = await store.load(KEY)
         assert row is not None
         assert [each.id for each in row.decisions] == ["a", "b"]
-        assert await told(store) == [("a", "claimed"), ("b", "claimed")]
+        assert await trail_of(store) == [("a", "claimed"), ("b", "claimed")]
 
 
 async def test_row_is_not_stored_without_its_audit_entry(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """The entry cannot be written, so the decision is not in the row either, and its writer gets the error."""
+    """If the entry cannot be written, the decision is not in the row either, and its writer gets the error."""
     await store.apply(KEY, counted, now=NOW)
     by_hand.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(ABORT, 'disk is full'); END")
     with pytest.raises(StoreUnavailable, match="disk is full"):
@@ -233,7 +230,7 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def test_file_being_created_is_waited_for(locked: sqlite3.Connection, by_hand: sqlite3.Connection) -> None:
-    """SQLite itself does not wait when it switches to WAL; after the other process is done it works."""
+    """SQLite does not wait for a lock when it switches to WAL, so the store tries until the lock is released."""
     pauses: list[float] = []
 
     def unlock_at_the_third(seconds: float) -> None:
@@ -255,7 +252,7 @@ def test_file_that_stays_locked_is_an_error(locked: sqlite3.Connection, by_hand:
 
 
 async def test_newer_schema_is_refused(path: Path) -> None:
-    """The message says what to do, and the file is not changed."""
+    """The message says how to continue, and the file is not changed."""
     async with SqliteStore(path) as store:
         await store.apply(KEY, counted, now=NOW)
     with closing(sqlite3.connect(path)) as connection:
@@ -276,7 +273,7 @@ async def test_migration_by_a_newer_process_is_noticed(path: Path, by_hand: sqli
 
 
 async def test_database_of_another_program_is_refused(path: Path) -> None:
-    """A mistyped path must not put our tables into another program's file."""
+    """A mistyped path must not put the bot's tables into another program's file."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE requests (id INTEGER)")
     with pytest.raises(schema.SchemaRefused, match="another program's"):
@@ -285,7 +282,7 @@ async def test_database_of_another_program_is_refused(path: Path) -> None:
 
 
 def test_every_schema_has_a_sample_file() -> None:
-    """A new version needs its sample, and the newest sample equals a new file."""
+    """A new schema version needs a sample file, and the newest sample has the schema of a new file."""
     assert max(VERSIONS) == len(schema.MIGRATIONS)
     with closing(sqlite3.connect(":memory:")) as sample, closing(sqlite3.connect(":memory:")) as new:
         sample.executescript(VERSIONS[max(VERSIONS)])
@@ -312,8 +309,8 @@ async def test_file_of_any_version_is_read(path: Path, version: int) -> None:
         assert (await store.apply(KEY, counted, now=NOW)).version == 4
 
 
-async def test_leases_and_ends_of_version_2_are_kept(path: Path) -> None:
-    """The sweep leases and the expiry of rows are in the file."""
+async def test_leases_and_expiry_times_of_version_2_are_kept(path: Path) -> None:
+    """A file of schema version 2 keeps its sweep leases and the times when its rows expire."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSIONS[2])
     async with SqliteStore(path) as store:
@@ -325,7 +322,7 @@ async def test_leases_and_ends_of_version_2_are_kept(path: Path) -> None:
         assert await store.load(OTHER) is None
 
 
-async def test_rows_of_version_1_get_watched_and_expiry(path: Path, by_hand: sqlite3.Connection) -> None:
+async def test_rows_of_version_1_get_a_watched_flag_and_an_expiry_time(path: Path, by_hand: sqlite3.Connection) -> None:
     """Rows that are open or due stay watched; ended rows expire 400 days after their creation."""
     by_hand.executescript(VERSION_1)
     copy = "INSERT INTO requests SELECT ?, ops_item_id, version, created_at, ?, ?, record FROM requests LIMIT 1"
@@ -339,7 +336,7 @@ async def test_rows_of_version_1_get_watched_and_expiry(path: Path, by_hand: sql
 
 
 async def test_rows_are_deleted_when_they_expire(path: Path) -> None:
-    """A row is not deleted a microsecond earlier, and a watched row never is. Rows of version 1 expire too."""
+    """An ended row is deleted when it expires, not a microsecond earlier. A watched row is kept."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSION_1)
     async with SqliteStore(path) as store:
@@ -410,7 +407,7 @@ async def test_documented_backup_is_a_store(path: Path, tmp_path: Path, by_hand:
 
 
 async def test_backup_overwrites_nothing(store: SqliteStore, path: Path, by_hand: sqlite3.Connection) -> None:
-    """A failed copy of today does not destroy yesterday's."""
+    """If the file of the backup exists, the command fails and leaves it unchanged."""
     copy = path.with_name("copy.db")
     by_hand.execute(documented_backup(copy))
     kept = content_of(copy)
@@ -472,7 +469,7 @@ async def test_lasting_lock_is_an_error(path: Path, by_hand: sqlite3.Connection)
 
 
 async def test_failed_write_undoes_its_whole_transaction(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """Writes that share the transaction are not acknowledged."""
+    """Writes that share the transaction fail too. A write is acknowledged exactly if it is stored."""
     by_hand.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(ROLLBACK, 'disk is full'); END")
     by_hand.execute(
         "CREATE TRIGGER two BEFORE INSERT ON requests WHEN new.ops_item_id = 'oi-000000000002' "
@@ -496,7 +493,7 @@ async def test_failed_read_is_an_error(store: SqliteStore, by_hand: sqlite3.Conn
 
 
 async def test_unreadable_row_is_reported_and_kept(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """The error and the list name it; other rows are returned, and the row stays stored."""
+    """The error and the list name the row; other rows are returned, and the row stays stored."""
     for number in (1, 2):
         await store.apply(key_of(number), lambda row: replace(row, requeue_at=NOW), now=NOW)
     by_hand.execute("UPDATE requests SET record = '{}' WHERE key = ?", (str(KEY),))
@@ -571,7 +568,7 @@ async def test_concurrent_writes_of_a_row_share_commits(store: SqliteStore) -> N
 
 
 async def test_audit_entries_cannot_be_changed(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """SQLite itself refuses, even if a person runs the statement."""
+    """SQLite itself refuses to change or delete entries, even if a person runs the statement."""
     await store.append_audit(AuditEntry(datetime.now(UTC), "clicked"))
     for statement in ("UPDATE audit SET entry = '{}'", "DELETE FROM audit"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
@@ -580,7 +577,7 @@ async def test_audit_entries_cannot_be_changed(store: SqliteStore, by_hand: sqli
 
 
 async def test_audit_entries_are_deleted_after_400_days(store: SqliteStore) -> None:
-    """They are deleted together with old rows; newer ones stay."""
+    """The deletion of expired rows also deletes older entries; newer ones stay."""
     now = datetime.now(UTC)
     for days in (500, 401, 399, 0):
         await store.append_audit(AuditEntry(now - timedelta(days=days), f"{days}"))

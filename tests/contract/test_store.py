@@ -25,7 +25,7 @@ SECOND = timedelta(seconds=1)
 
 @pytest.fixture(params=KINDS)
 async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
-    """Empty data of every kind of store."""
+    """Empty data, for each kind of store in turn."""
     shelf = KINDS[request.param](tmp_path)
     yield shelf
     await shelf.close()
@@ -38,7 +38,7 @@ async def store(shelf: Shelf) -> Store:
 
 
 def counted(record: Record) -> Record:
-    """Add one; of any number of these changes none may be lost."""
+    """Add one to a counter, which shows whether a write was lost."""
     return replace(record, reconcile_failures=record.reconcile_failures + 1)
 
 
@@ -79,7 +79,7 @@ async def test_new_row_is_created_at_the_given_time(store: Store) -> None:
 
 
 async def test_each_write_increases_the_version_by_one(store: Store) -> None:
-    """Versions count the writes without gaps; the row's rules rely on it."""
+    """Versions count the writes without gaps."""
     versions = [(await store.apply(KEY, counted, now=NOW)).version for _ in range(4)]
     assert versions == [1, 2, 3, 4]
 
@@ -91,7 +91,7 @@ async def test_creation_time_of_a_row_stays(store: Store) -> None:
 
 
 async def test_unchanged_row_is_not_written(store: Store) -> None:
-    """The same or an equal row keeps its version; an unchanged new one is not stored."""
+    """The same or an equal row keeps its version. An unchanged new row is not stored."""
     assert (await store.apply(KEY, lambda record: record, now=NOW)).version == 0
     assert await store.load(KEY) is None
     await store.apply(KEY, counted, now=NOW)
@@ -162,7 +162,7 @@ async def test_broken_fake_raises_the_port_error() -> None:
 
 
 async def test_only_one_of_many_writers_gets_a_lease(shelf: Shelf) -> None:
-    """A lease that requires a free row is given once, to whichever process is first."""
+    """Forty writers of two processes try to lease the same free row at once; one of them succeeds."""
     stores = [await shelf.open(), await shelf.open()]
 
     async def take(store: Store, owner: str) -> bool:
@@ -182,7 +182,7 @@ async def test_only_one_of_many_writers_gets_a_lease(shelf: Shelf) -> None:
     assert sum(await asyncio.gather(*takers)) == 1
 
 
-async def test_process_reads_what_another_one_wrote(shelf: Shelf) -> None:
+async def test_write_is_visible_to_other_processes(shelf: Shelf) -> None:
     """An acknowledged write is visible to every process at once."""
     one, other = await shelf.open(), await shelf.open()
     assert await other.load(KEY) is None
@@ -243,7 +243,7 @@ async def test_rows_are_watched_until_their_request_has_ended(store: Store, stat
 
 
 async def test_row_with_a_due_time_is_watched(store: Store) -> None:
-    """An approval with active access may be revoked; a row that has ended, or was dropped, is not watched."""
+    """An approved request with a due time may still be revoked. Without a due time it is not watched."""
     await store.apply(KEY, with_status(Status.APPROVED), now=NOW)
     await store.apply(KEY, due_at(NOW), now=NOW)
     await store.apply(key_of(2), counted, now=NOW)
@@ -275,7 +275,7 @@ def chat_of(object_id: str, conversation: str = "a:1") -> PersonalChat:
 
 
 async def test_personal_chats_are_stored_and_deleted(store: Store) -> None:
-    """The latest chat of a person counts, until it is deleted; deleting twice is no error."""
+    """The latest chat of a person counts until it is deleted. A second deletion is not an error."""
     await store.remember_chat(chat_of("b"))
     await store.remember_chat(chat_of("a", "a:0"))
     await store.remember_chat(chat_of("a", "a:2"))
@@ -310,7 +310,7 @@ async def test_service_urls_are_stored(store: Store) -> None:
 
 
 async def test_sweep_lease_has_one_owner(shelf: Shelf) -> None:
-    """One owner has a place until its lease ends, and may renew it; other places are free."""
+    """An owner holds the lease of an account and Region until it ends, and may renew it. Other Regions are free."""
     one, other = await shelf.open(), await shelf.open()
 
     async def lease(store: Store, owner: str, at: datetime, region: str = KEY.region) -> bool:
@@ -345,7 +345,7 @@ async def test_watermarks_only_advance(store: Store) -> None:
 
 
 async def test_audit_trail_is_in_order(store: Store) -> None:
-    """Entries come oldest first, from the given time on; entries of one time in order of writing."""
+    """Entries are returned oldest first, from the given time on. Entries of one time are in order of writing."""
     entries = [AuditEntry(NOW + seconds * SECOND, f"event {seconds}") for seconds in (3, 1, 2)]
     entries += [AuditEntry(NOW + SECOND, "later", person_name="佐藤\ud800", detail="'; DROP TABLE audit; --")]
     for entry in entries:

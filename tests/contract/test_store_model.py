@@ -83,7 +83,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.run(self.stores[1 - which].load(key)) == self.rows.get(key)
 
     @rule(which=WHICH, key=REQUEST_KEYS, moment=st.none() | SOON)
-    def appoint(self, which: int, key: RequestKey, moment: datetime | None) -> None:
+    def set_due_time(self, which: int, key: RequestKey, moment: datetime | None) -> None:
         self.change(which, key, requeue_at=moment)
 
     @rule(which=WHICH, key=REQUEST_KEYS, status=st.sampled_from(Status), reason=st.text(max_size=10))
@@ -119,7 +119,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.run(self.stores[which].apply(key, stop, now=START))
         except Stop:
             return
-        raise AssertionError("what a change raises must pass through")
+        raise AssertionError("the error of a change must pass through")
 
     @rule(key=REQUEST_KEYS, writers=st.integers(2, 6))
     def write_at_once(self, key: RequestKey, writers: int) -> None:
@@ -138,17 +138,17 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.rows[key].reconcile_failures == former.reconcile_failures + writers
 
     @rule(which=WHICH, name=NAMES, conversation=NAMES)
-    def meet(self, which: int, name: str, conversation: str) -> None:
+    def remember_chat(self, which: int, name: str, conversation: str) -> None:
         self.chats[name] = PersonalChat(Person(name, "tenant"), conversation, "https://smba.example.com/")
         self.run(self.stores[which].remember_chat(self.chats[name]))
 
     @rule(which=WHICH, name=NAMES)
-    def forget(self, which: int, name: str) -> None:
+    def forget_chat(self, which: int, name: str) -> None:
         self.chats.pop(name, None)
         self.run(self.stores[which].forget_chat(name))
 
     @rule(which=WHICH, name=NAMES, url=NAMES)
-    def hear_of_a_service_url(self, which: int, name: str, url: str) -> None:
+    def remember_service_url(self, which: int, name: str, url: str) -> None:
         self.urls[name] = url
         self.run(self.stores[which].remember_service_url(name, url))
 

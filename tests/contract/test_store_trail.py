@@ -31,7 +31,7 @@ def in_state(state: DecisionState, *names: str, **fields: object) -> Change:
             former = record.decision(name) or Decision(
                 name, Person(f"id of {name}", "tenant", name), Verdict.APPROVE, "Level1", NOW, NOW + SECOND
             )
-            record = record.with_decision(replace(former, state=state, **fields))  # type: ignore[arg-type]  # its own
+            record = record.with_decision(replace(former, state=state, **fields))  # type: ignore[arg-type]  # the names are fields of Decision
         return record
 
     return change
@@ -42,8 +42,8 @@ def claimed(*names: str) -> Change:
     return in_state(DecisionState.CLAIMED, *names)
 
 
-async def told(store: Store) -> list[tuple[str, str]]:
-    """Return the audit trail, as decision and event."""
+async def trail_of(store: Store) -> list[tuple[str, str]]:
+    """Return the decision and the event of each audit entry."""
     return [(entry.decision, entry.event) for entry in await store.audit(NOW - SECOND)]
 
 
@@ -83,12 +83,12 @@ async def test_every_step_of_a_decision_has_an_audit_entry(store: Store) -> None
 
 
 async def test_write_that_changes_no_decision_has_no_audit_entry(store: Store) -> None:
-    """A reconciliation has none, and neither has a change that returns the same row."""
+    """A reconciliation adds no entry, and a change that returns an equal row adds none either."""
     await store.apply(KEY, counted, now=NOW)
     await store.apply(KEY, claimed("a"), now=NOW)
     await store.apply(KEY, counted, now=NOW)
     await store.apply(KEY, replace, now=NOW)
-    assert await told(store) == [("a", "claimed")]
+    assert await trail_of(store) == [("a", "claimed")]
 
 
 async def test_failing_change_has_no_audit_entry(store: Store) -> None:
@@ -96,23 +96,23 @@ async def test_failing_change_has_no_audit_entry(store: Store) -> None:
     changes = [refuse if number % 3 == 0 else claimed(f"{number}") for number in range(12)]
     answers = await asyncio.gather(*(store.apply(KEY, change, now=NOW) for change in changes), return_exceptions=True)
     assert sum(isinstance(answer, Refused) for answer in answers) == 4
-    assert sorted(await told(store)) == sorted((f"{number}", "claimed") for number in range(12) if number % 3)
+    assert sorted(await trail_of(store)) == sorted((f"{number}", "claimed") for number in range(12) if number % 3)
 
 
 async def test_steps_of_one_time_are_in_order_of_writing(store: Store) -> None:
-    """The steps may be of one write or of several, or entries that are appended alone."""
+    """That holds within one write, across writes, and for entries that are appended alone."""
     await store.apply(KEY, claimed("c", "a", "b"), now=NOW)
     await store.append_audit(AuditEntry(NOW, "clicked"))
     await store.apply(KEY, in_state(DecisionState.SENT, "b", "a"), now=NOW)
     await store.append_audit(AuditEntry(NOW, "clicked"))
-    assert await told(store) == [
+    assert await trail_of(store) == [
         *(("c", "claimed"), ("a", "claimed"), ("b", "claimed"), ("", "clicked")),
         *(("b", "sent"), ("a", "sent"), ("", "clicked")),
     ]
 
 
 async def test_times_of_steps_are_utc(store: Store) -> None:
-    """The clock may have any zone. A day that has only entries of rows is read as well."""
+    """The clock may have any time zone. Days are read even if all their entries were written with rows."""
     tokyo = timezone(timedelta(hours=9))
     for days in (0, 3, 1):
         await store.apply(KEY, claimed(f"{days}"), now=(NOW + timedelta(days=days)).astimezone(tokyo))
@@ -127,16 +127,16 @@ async def test_concurrent_changes_leave_one_audit_entry_each(shelf: Shelf) -> No
     row = await stores[0].load(KEY)
     assert row is not None
     assert sorted(each.id for each in row.decisions) == sorted(names)
-    assert await told(stores[1]) == [(each.id, "claimed") for each in row.decisions]
+    assert await trail_of(stores[1]) == [(each.id, "claimed") for each in row.decisions]
 
 
 async def test_only_the_effective_step_has_an_audit_entry(shelf: Shelf) -> None:
-    """Two processes settle the same decision at once: the trail has the step that took effect."""
+    """Two processes settle the same decision at once: the trail has only the step that took effect."""
     stores = [await shelf.open(), await shelf.open()]
     await stores[0].apply(KEY, claimed("a"), now=NOW)
     settle = in_state(DecisionState.CONFIRMED, "a")
     await asyncio.gather(*(stores[number % 2].apply(KEY, settle, now=NOW) for number in range(20)))
-    assert await told(stores[1]) == [("a", "claimed"), ("a", "accepted")]
+    assert await trail_of(stores[1]) == [("a", "claimed"), ("a", "accepted")]
 
 
 async def test_cancelled_writers_leave_row_and_trail_consistent(store: Store) -> None:
@@ -149,4 +149,4 @@ async def test_cancelled_writers_leave_row_and_trail_consistent(store: Store) ->
     row = await store.load(KEY)
     assert row is not None
     assert len(row.decisions) >= 10
-    assert await told(store) == [(each.id, "claimed") for each in row.decisions]
+    assert await trail_of(store) == [(each.id, "claimed") for each in row.decisions]

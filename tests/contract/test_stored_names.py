@@ -121,7 +121,7 @@ def form_of(text: str) -> str:
 
 
 def item_forms(items: Iterable[Any]) -> dict[str, list[str]]:
-    """Return the form of each kind of item: its key, then each attribute with its type; lists' keys with their form."""
+    """Return, by the form of a key, the name and type of each attribute, and the form of index attributes."""
     found: dict[str, set[str]] = {}
     for item in items:
         forms = found.setdefault(f"{form_of(item['pk']['S'])} {form_of(item['sk']['S'])}", set())
@@ -151,12 +151,12 @@ def metrics() -> dict[str, list[str]]:
 
 
 def test_members_of_rows_keep_their_names() -> None:
-    """The list has every member of every stored JSON object, with its path."""
+    """names.json has every member of every stored JSON object, with its path."""
     compare("row members", row_members())
 
 
 def test_values_of_stored_enums_stay() -> None:
-    """The list has every value that a stored member can have."""
+    """names.json has every value that a stored member of an enum type can have."""
     compare("enum values", enum_values())
 
 
@@ -166,12 +166,12 @@ def test_codes_of_the_audit_trail_stay() -> None:
 
 
 def test_codes_of_surfaces_stay() -> None:
-    """The codes are the end of `dm:…`, so that a direct message is sent once, and Teams' reasons for a refusal."""
+    """The codes are the kinds of direct messages, which end a surface's name `dm:…`, and the problems of a chat."""
     compare("surface codes", {"dm": ordered(DirectKind), "problem": ordered(ChatProblem)})
 
 
 def test_tables_and_columns_of_sqlite_stay(tmp_path: Path) -> None:
-    """The number that marks the file as the bot's stays too."""
+    """The application id, which marks the file as the bot's, stays too."""
     compare("sqlite columns", sqlite_columns(tmp_path / "node-access.db"))
     assert recorded("sqlite.json")["application_id"] == schema.APPLICATION_ID
 
@@ -197,7 +197,7 @@ def test_columns_of_the_exported_audit_trail_stay() -> None:
 
 
 def test_fields_of_logged_audit_entries_stay() -> None:
-    """The log's `audit_noted` has the same fields."""
+    """The log event `audit_noted` keeps its fields."""
     full = dict.fromkeys(NAMES["row members"]["audit"], "x") | {"at": "2026-04-01T09:00:00Z"}
     with capture_logs() as logged:
         auditing.log_audit_entry(decode(AUDIT_ENTRY, as_text(full), where="sample"))

@@ -26,7 +26,9 @@ _CANCELED: Final = "TransactionCanceledException"
 # Why a transaction was canceled: one reason for each of its items, `None` for an item that was not the cause.
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 _CONDITION_REASON: Final = "ConditionalCheckFailed"
-_PASSING_REASONS: Final = frozenset({"None", "ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"})
+_TEMPORARY_REASONS: Final = frozenset(
+    {"None", "ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"}
+)
 
 
 class DynamoError(StoreUnavailable):
@@ -132,4 +134,4 @@ def _dynamo_error(failed: CallFailed) -> DynamoError:
 
 def _may_pass(failed: CallFailed) -> bool:
     """Return True for a canceled transaction that may succeed if it is repeated."""
-    return failed.code == _CANCELED and bool(failed.reasons) and _PASSING_REASONS.issuperset(failed.reasons)
+    return failed.code == _CANCELED and bool(failed.reasons) and _TEMPORARY_REASONS.issuperset(failed.reasons)

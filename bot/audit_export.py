@@ -1,6 +1,6 @@
 """Formats the audit trail: as CSV that spreadsheets do not execute, or as one JSON object per line.
 
-Owns the two formats and the notation for points in time on the command line. Does not know the store.
+Owns the two formats, and the form of times on the command line. Does not know the store.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""Tests for bot.audit_export: exported CSV and JSON are plain text for every program that opens them."""
+"""Tests for bot.audit_export: CSV without formulas, JSON lines, and times on the command line."""
 
 import csv
 import io
@@ -114,6 +114,6 @@ def test_dates_times_and_spans_are_parsed(text: str, expected: datetime) -> None
     ],
 )
 def test_invalid_time_is_refused(text: str) -> None:
-    """It raises an error instead of guessing. Times at the limits of the calendar are refused too."""
+    """A ValueError is raised, because a time would be a guess. Times at the limits of the calendar are refused too."""
     with pytest.raises(ValueError, match=r"."):
         moment(text, NOW)

@@ -78,7 +78,7 @@ def test_help_of_render_lists_the_cards() -> None:
 
 
 def test_approve_and_reject_together_are_refused() -> None:
-    """The command refuses both options in either order."""
+    """`sandbox decide` accepts only one of the two options."""
     result = run("sandbox", "decide", KEY.ops_item_id, "--approve", "--reject")
     assert (result.exit_code, "say --approve or --reject, not both" in result.stderr) == (2, True)
 
@@ -98,7 +98,7 @@ def test_longest_reason_is_accepted() -> None:
     assert run("sandbox", "request", "--node", "web-prod-01", "--reason", "x" * 256).exit_code == 1
 
 
-def test_show_prints_the_command_for_the_sandbox_s_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_prints_the_command_for_the_store_of_the_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the folder of a sandbox, the error contains a command to type, and that command works."""
     (tmp_path / ".sandbox").mkdir()
     asyncio.run(_store(tmp_path / ".sandbox" / "node-access.db"))
@@ -181,7 +181,7 @@ def test_wrong_usage_exits_with_2(words: tuple[str, ...]) -> None:
 def test_sandbox_uses_the_chosen_credential(
     words: tuple[str, ...], environ: dict[str, str], credential: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The user chooses it by the option or by the setting that production uses."""
+    """The option selects the credential. Without it, the setting that production uses does."""
     chosen: list[Options] = []
     monkeypatch.delenv("NODE_ACCESS_APP_CREDENTIAL", raising=False)
     monkeypatch.setattr("bot.sandbox.run.run", chosen.append)

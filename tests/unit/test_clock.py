@@ -67,7 +67,7 @@ async def test_cancelled_sleeper_does_not_wake() -> None:
 
 
 async def test_sleep_of_zero_ends_without_time_passing() -> None:
-    """Other tasks run before the sleep ends."""
+    """A test does not have to move the clock for it."""
     await ManualClock().sleep(0)
 
 

@@ -9,6 +9,7 @@ from bot.concurrency.backoff import backoff
 from bot.concurrency.single_flight import SingleFlight
 from bot.concurrency.waiting import first_of
 from bot.concurrency.window import SlidingWindow
+from tests.fakes.clock import settled
 
 
 class Work:
@@ -85,15 +86,23 @@ async def test_closing_cancels_runs_in_progress() -> None:
 
 
 async def test_drain_waits_for_all_runs_even_if_one_fails() -> None:
-    """A failed run does not end the wait for the others."""
+    """A failed run does not end the wait for the others, and its error is not raised."""
+    gate = asyncio.Event()
 
-    async def fail() -> None:
-        raise ValueError("no")
+    async def run(name: str) -> None:
+        if name == "failing":
+            raise ValueError(name)
+        await gate.wait()
 
-    flight = SingleFlight[None](fail)
-    task = flight.start()
-    await flight.drain()
-    assert isinstance(task.exception(), ValueError)
+    flight = SingleFlight[str, None](run)
+    failing, slow = flight.start("failing"), flight.start("slow")
+    draining = asyncio.create_task(flight.drain())
+    await settled()
+    assert isinstance(failing.exception(), ValueError)
+    assert not draining.done()
+    gate.set()
+    await draining
+    assert slow.done()
 
 
 async def test_first_of_returns_which_argument_ended_first() -> None:

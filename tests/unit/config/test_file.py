@@ -132,7 +132,7 @@ def test_only_channel_without_match_is_the_fallback() -> None:
 
 
 def test_channel_without_match_and_fallback_is_allowed() -> None:
-    """A channel with neither setting is valid, because other channels can pass requests on to it."""
+    """A channel with neither setting is valid, although no request is routed to it."""
     assert [each.fallback for each in parsed(CHANNEL + "fallback = true\n" + LEADS).channels] == [True, False]
 
 
@@ -239,7 +239,7 @@ def test_unavailable_key_may_have_its_default() -> None:
 
 
 def test_duplicate_names_and_conversations_are_refused() -> None:
-    """The bot could not distinguish two channels with the same name or the same conversation."""
+    """The bot cannot distinguish two channels with the same name or the same conversation."""
     problems = problems_of(CHANNEL + "fallback = true\n" + CHANNEL)
     assert [each.split(":")[1].strip() for each in problems] == ["name", "conversation"]
 
@@ -258,7 +258,7 @@ def test_invalid_conversation_id_is_reported_with_the_correct_form(conversation:
 
 
 def test_person_for_a_session_of_an_untrusted_role_is_refused() -> None:
-    """The caller chooses that session name, so with such an entry any caller could pose as this person."""
+    """A caller of that role chooses the session name, so with such an entry any caller could claim to be this person."""
     entry = '[people]\n"arn:aws:sts::111122223333:assumed-role/Operator/batch" = "hanako.sato@example.com"\n'
     assert "trusted_roles" in problem_of(CHANNEL + entry)
     parsed(CHANNEL + '[identity]\ntrusted_roles = ["Operator"]\n' + entry)

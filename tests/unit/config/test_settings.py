@@ -60,8 +60,8 @@ def test_aws_region_overrides_the_default_region(complete: dict[str, str]) -> No
     assert load(complete | {"AWS_DEFAULT_REGION": "us-east-1"})[0].region == "us-east-1"
 
 
-def test_every_setting_is_read(complete: dict[str, str]) -> None:
-    """Documented values of the settings are accepted. Path, hosts, numbers and log level are converted."""
+def test_documented_values_of_settings_are_accepted(complete: dict[str, str]) -> None:
+    """All of them are accepted together. Path, hosts, numbers and log level are converted."""
     given = {
         "APP_CREDENTIAL": "secret",
         "QUEUE_URL": "http://127.0.0.1:4566/111122223333/node-access",
@@ -281,7 +281,7 @@ def test_settings_from_arguments_ignore_the_environment(monkeypatch: pytest.Monk
 
 
 def test_store_settings_are_read_without_the_others() -> None:
-    """`show` needs only the settings that say where the rows are."""
+    """`show` needs only the settings of the store."""
     settings = load_store({"NODE_ACCESS_STORE": "sqlite:a.db"})
     assert (settings.sqlite_path, settings.dynamodb_table) == (Path("a.db"), None)
     settings = load_store({"NODE_ACCESS_STORE": "dynamodb:rows.of-the_bot", "AWS_DEFAULT_REGION": "us-east-1"})

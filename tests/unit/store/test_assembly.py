@@ -17,6 +17,6 @@ def test_setting_selects_the_store(tmp_path: Path) -> None:
 
 
 def test_table_without_a_region_is_a_programming_error() -> None:
-    """The settings already refuse a table without a Region."""
+    """A ValueError is enough, because the settings already refuse a table without a Region."""
     with pytest.raises(ValueError, match="Region"):
         store_at("dynamodb:rows", region=None)

@@ -63,7 +63,7 @@ def test_times_are_stored_in_utc() -> None:
 
 
 def test_time_without_a_time_zone_is_refused() -> None:
-    """It raises an error instead of guessing a zone."""
+    """A ValueError is raised, because a zone would be a guess."""
     with pytest.raises(ValueError, match="time zone"):
         storable(replace(ROW, requeue_at=NOW.replace(tzinfo=None)))
 
@@ -134,7 +134,7 @@ def test_missing_row_is_created_at_the_given_time() -> None:
 
 
 def test_unchanged_row_keeps_its_version() -> None:
-    """An equal version shows that nothing has to be written."""
+    """The store sees by the version that no write is needed."""
     assert apply_change(ROW, ROW.key, replace, now=NOW) == (ROW, ())
     assert apply_change(None, ROW.key, lambda row: row, now=NOW)[0].version == 0
 

@@ -145,7 +145,7 @@ GUARDS = (
     ),
     Guard(
         "names with invisible characters are ignored",
-        RECORDS + "test_name_with_invisible_characters_is_not_used",
+        RECORDS + "test_name_that_is_too_long_or_invisible_is_not_used",
         {"bot.aws.identity_center:usable_name": around(_cut_name)},
     ),
     Guard(

@@ -51,7 +51,7 @@ async def _answer_with(context: TurnContext, response: InvokeResponse) -> None:
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/xml", "", "multipart/form-data; boundary=x", "junk"]
 )
-async def test_other_content_types_are_answered_415(content_type: str, ms: FakeMicrosoft) -> None:
+async def test_content_types_other_than_json_are_answered_415(content_type: str, ms: FakeMicrosoft) -> None:
     """Teams sends every activity as JSON."""
     async with running_edge(ms) as edge:
         status, _ = await ms.send_raw(edge.url, b"{}", headers={"Content-Type": content_type})
@@ -60,7 +60,7 @@ async def test_other_content_types_are_answered_415(content_type: str, ms: FakeM
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
-async def test_other_methods_are_answered_405(method: str, ms: FakeMicrosoft) -> None:
+async def test_methods_other_than_post_are_answered_405(method: str, ms: FakeMicrosoft) -> None:
     """Only POST is accepted."""
     async with (
         running_edge(ms) as edge,

@@ -114,7 +114,7 @@ async def test_a_post_to_a_thread_id_starts_a_thread_in_its_channel(room: Room) 
     assert second.conversation.startswith(f"{APPROVERS};messageid=")
 
 
-async def test_a_reply_goes_into_the_thread(room: Room) -> None:
+async def test_a_reply_goes_into_the_thread_of_its_message(room: Room) -> None:
     """The reply arrives in the thread whether or not the conversation id contains it."""
     card = await room.messenger.post(APPROVERS, _message())
     first = await room.messenger.reply(card, _message("one"))
@@ -292,7 +292,7 @@ async def test_a_thread_keeps_the_order_of_the_calls(room: Room) -> None:
     assert texts == ["approved", "one", "two", "three"]
 
 
-async def test_a_slow_thread_does_not_delay_another(room: Room) -> None:
+async def test_a_slow_thread_does_not_delay_another_thread(room: Room) -> None:
     """Only messages into the same thread wait for each other."""
     slow = await room.messenger.post(APPROVERS, _message("slow"))
     held = room.ms.hold("PUT", "activities")
@@ -323,7 +323,7 @@ async def test_a_hanging_channel_blocks_only_a_few_calls(room: Room) -> None:
     await asyncio.gather(*posts[:IN_FLIGHT])
 
 
-async def test_a_hanging_personal_chat_does_not_delay_another(room: Room) -> None:
+async def test_a_hanging_personal_chat_does_not_delay_other_conversations(room: Room) -> None:
     """Messages to another person and to a channel are still sent."""
     room.ms.hold("POST", f"{room.ms.world.personal(TARO).id}/activities", times=None)
     waiting = [asyncio.create_task(room.messenger.direct(TARO_PERSON, _message())) for _ in range(IN_FLIGHT)]

@@ -75,12 +75,12 @@ def test_planted_secret_is_found(name: str, parts: tuple[str, ...], tmp_path: Pa
     assert "".join(parts) not in str(found)
 
 
-def test_every_account_is_a_sample() -> None:
+def test_every_account_number_is_a_sample() -> None:
     """Account numbers in ARNs are `123456789012` or consist of repeated digits."""
     accounts = {number for path in our_files() for line in lines(path) for number in ACCOUNT.findall(line)}
     assert {each for each in accounts if not SAMPLE_ACCOUNTS.fullmatch(each)} == set()
 
 
-def test_no_file_names_a_package_source() -> None:
+def test_no_file_contains_the_address_of_a_package_registry() -> None:
     """Each installation chooses its own package registry, so no file contains the address of one."""
     assert [str(path) for path in our_files() for line in lines(path) if re.search(REGISTRIES, line)] == []

@@ -66,7 +66,7 @@ def test_unlisted_insecure_and_ambiguous_addresses_are_refused(url: str) -> None
         HOSTS.base(url)
 
 
-def test_empty_list_refuses_everything() -> None:
+def test_empty_list_of_hosts_refuses_every_address() -> None:
     """Even loopback must be listed."""
     with pytest.raises(AddressRefused):
         ServiceHosts([]).base("http://127.0.0.1/")

@@ -47,7 +47,7 @@ async def test_thread_is_started_answered_and_updated(ms: FakeMicrosoft, edge: E
     assert [message.text for message in ms.posted(thread.conversation)] == ["changed", TEXT["text"]]
 
 
-async def test_thread_body_is_the_documented_one(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_body_that_starts_a_thread_is_the_documented_one(ms: FakeMicrosoft, edge: Edge) -> None:
     """The body has the ids of bot, channel and tenant, and the first message."""
     await edge.connector.create_channel_thread(ms.service_url, channel=LEADS, tenant_id=TENANT_ID, activity=TEXT)
 
@@ -72,7 +72,7 @@ async def test_personal_chat_is_the_same_every_time(member: str, ms: FakeMicroso
     assert chats == {ms.world.personal(HANAKO).id}
 
 
-async def test_personal_chat_body_is_the_documented_one(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_body_that_opens_a_personal_chat_is_the_documented_one(ms: FakeMicrosoft, edge: Edge) -> None:
     """The body has the ids of the bot and the person and, in two places, the id of the tenant."""
     await edge.connector.create_personal_conversation(ms.service_url, member=HANAKO.id, tenant_id=TENANT_ID)
 
@@ -259,7 +259,7 @@ async def test_post_without_a_connection_is_repeated_and_not_ambiguous(clock: Ti
         assert (failed.value.ambiguous, len(edge.clock.slept)) == (False, 2)
 
 
-async def test_blocked_writes_are_refused(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_post_into_a_blocked_conversation_is_refused(ms: FakeMicrosoft, edge: Edge) -> None:
     """The unusual error body of a blocked conversation is parsed."""
     ms.world.blocked.add(APPROVERS)
 

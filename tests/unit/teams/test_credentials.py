@@ -129,7 +129,7 @@ async def test_secret_and_token_are_in_no_log_line(ms: FakeMicrosoft, edge: Edge
     assert token.get_secret_value() not in everything
 
 
-async def test_plain_authority_is_refused_at_the_start(clock: Ticker) -> None:
+async def test_login_address_with_plain_http_is_refused_at_the_start(clock: Ticker) -> None:
     """The login must use https, except on loopback, because the secret is sent to it."""
     async with open_session() as session:
         with pytest.raises(AddressRefused):

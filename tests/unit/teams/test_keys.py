@@ -122,7 +122,9 @@ async def test_documents_without_a_usable_key_are_an_outage(body: str, ms: FakeM
     assert await edge.keys.warm() is False
 
 
-async def test_redirected_and_plain_documents_are_refused(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+async def test_key_documents_behind_a_redirect_or_plain_http_are_refused(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker
+) -> None:
     """Keys are fetched from the address in the metadata, without redirects, and over https except on loopback."""
     ms.fault("GET", "openidconfiguration", status=302, headers={"Location": ms.metadata_url})
     redirected = await edge.keys.warm()
@@ -170,7 +172,7 @@ async def test_clock_set_back_does_not_stop_the_refresh(ms: FakeMicrosoft, edge:
     assert await edge.keys.find("key-2") is not None
 
 
-async def test_plain_metadata_address_is_refused_at_the_start(clock: Ticker) -> None:
+async def test_metadata_address_with_plain_http_is_refused_at_the_start(clock: Ticker) -> None:
     """The address of the metadata must be https, except on loopback."""
     async with open_session() as session:
         with pytest.raises(AddressRefused):

@@ -59,7 +59,7 @@ def test_only_mentions_of_the_bot_in_the_entities_are_removed() -> None:
         {**BOT, "type": 7},
     ],
 )
-def test_other_entities_are_ignored(entity: dict[str, Any]) -> None:
+def test_entities_that_do_not_mention_the_bot_are_ignored(entity: dict[str, Any]) -> None:
     """Only a mention of the bot changes the text."""
     assert message_text(_said("help", entities=[entity])) == "help"
 

@@ -1,4 +1,4 @@
-"""Tests for bot.teams.wire.people: anyone who is not certainly a member of our tenant counts as a guest."""
+"""Tests for bot.teams.wire.people: a person who is not certainly a member of the tenant counts as a guest."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def test_bots_are_not_people() -> None:
 
 
 @pytest.mark.parametrize("tenant", [None, FOREIGNER.tenant_id])
-def test_members_without_our_tenant_are_guests(tenant: str | None) -> None:
+def test_members_of_another_or_unknown_tenant_are_guests(tenant: str | None) -> None:
     """A member counts as a guest if Teams returns another tenant, or no tenant."""
     person = as_person(replace(_member(HANAKO.as_member()), tenant_id=tenant), tenant_id=TENANT_ID)
 

@@ -20,7 +20,7 @@ def test_text_function_is_shown_as_written() -> None:
 @pytest.mark.parametrize(
     "text", ["決済 API の 5xx *至急* [x](https://example.com) <at>all</at>", "👨‍👩‍👧 é\u0301 שלום", "a\n\tb"]
 )
-def test_other_text_is_unchanged(text: str) -> None:
+def test_text_without_functions_and_misleading_characters_is_unchanged(text: str) -> None:
     """Any Unicode, Markdown and HTML are shown as they were written."""
     assert escape(text) == text
 
@@ -60,7 +60,7 @@ def test_one_line_has_no_line_ends() -> None:
     assert one_line("abcdef", 4) == "abc…"
 
 
-def test_cut_is_visible_and_keeps_characters_whole() -> None:
+def test_cut_text_is_marked_and_keeps_characters_whole() -> None:
     """A shortened text ends in "…". The cut is never between a character and its accent, or inside an emoji."""
     assert cut("abcd", 4) == "abcd"
     assert cut("abcde", 4) == "abc…"

@@ -1,4 +1,4 @@
-"""Builds everything between HTTP and the ports Chat and People, and closes it.
+"""Builds all parts between HTTP and the ports Chat and People, and closes them.
 
 The services need `chat` and `people`, and the HTTP endpoint needs the services. So open TeamsSide with `async with`,
 build the services on its ports, then call `attach` to get the handler of `POST /api/messages`.

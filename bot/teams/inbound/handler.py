@@ -29,21 +29,21 @@ log = structlog.get_logger(__name__)
 
 
 class Clicks(Protocol):
-    """Answers clicks: bot.service.clicks.click_handler.ClickHandler."""
+    """Answers clicks. Implemented by bot.service.clicks.click_handler.ClickHandler."""
 
     async def click(self, click: Click, /) -> Answer:
         """Answer a click. Never raises."""
 
 
 class Commands(Protocol):
-    """Answers commands: bot.service.commands.CommandService."""
+    """Answers commands. Implemented by bot.service.commands.CommandService."""
 
     async def answer(self, message: IncomingMessage, /) -> Reply:
         """Answer a message. Raises StoreUnavailable."""
 
 
 class Installations(Protocol):
-    """Handles the installation of the bot outside personal chats: bot.service.sources.installation_events."""
+    """Handles installations outside personal chats. Implemented by bot.service.sources.installation_events."""
 
     async def arrived(self) -> None:
         """Handle one installation. Never raises."""

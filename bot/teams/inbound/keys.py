@@ -81,7 +81,10 @@ class SigningKeys:
         return self.ready
 
     async def find(self, kid: str) -> SigningKey | None:
-        """Return a key by id; fetch new keys if the id is unknown. Raises KeysUnavailable before the first fetch."""
+        """Return a key by id. If the id is unknown, fetch the keys again; return None if it stays unknown.
+
+        Raises KeysUnavailable as long as no fetch has succeeded.
+        """
         if (known := self.trusted(kid)) is not None:
             if self._age() > REFRESH_AFTER and self._may_try():
                 self._flight.start()  # runs in the background, so that a click does not wait
@@ -92,7 +95,7 @@ class SigningKeys:
         return self.trusted(kid)
 
     def trusted(self, kid: str) -> SigningKey | None:
-        """Return a key by id if it is known and can be trusted now."""
+        """Return a key by id if it is known and can be trusted now, else None. Never fetches keys."""
         return self._keys.get(kid) if self.ready else None
 
     def _age(self) -> float:

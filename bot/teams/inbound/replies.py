@@ -34,7 +34,7 @@ class ReplyStyle:
 
 
 class Replies:
-    """Replies in the conversation of an activity."""
+    """Sends replies to activities: in the conversation, or to the person."""
 
     def __init__(self, chat: Chat, configuration: CurrentConfiguration, clock: Clock) -> None:
         self._chat, self._configuration = chat, configuration

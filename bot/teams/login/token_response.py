@@ -27,7 +27,7 @@ class TokenResponse:
 
 
 class TokenSource(Protocol):
-    """Provides the bot's token: Microsoft Entra or a managed identity."""
+    """Fetches the bot's token. Implemented by Entra and ManagedIdentity."""
 
     async def fetch(self) -> TokenResponse:
         """Fetch a new token.

@@ -35,7 +35,7 @@ class RateLimit:
         self._closed: LRUCache[str, float] = LRUCache(COUNTED)
 
     def take(self, conversation: str) -> None:
-        """Count one message. Raises ChatThrottled if it does not fit now."""
+        """Count one message. Raises ChatThrottled if a limit is reached or the conversation is closed."""
         now = self._clock.epoch()
         sent = self._sent.setdefault(conversation, SlidingWindow(self._limits))
         wait = max(sent.wait(now), self._overall.wait(now), self._closed_for(conversation, now))

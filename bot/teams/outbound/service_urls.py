@@ -45,7 +45,7 @@ class ServiceUrls:
         return await self.of(chat.conversation)
 
     async def learn(self, conversation: str, service_url: str | None) -> None:
-        """Remember the service URL of a received activity; write to the store only if it changed."""
+        """Remember the service URL of a received activity, if it is new and the token may be sent there."""
         root = thread_root(conversation)
         if service_url is None or self._known.get(root) == service_url or not self._listed(service_url):
             return

@@ -133,7 +133,7 @@ def _word(code: str) -> str:
 
 
 def retry_after(value: str | None, *, now: datetime) -> float | None:
-    """Return the seconds of a `Retry-After` header (number or date), bounded; None if missing or unreadable."""
+    """Return the seconds of a `Retry-After` header (number or date), an hour at most; None if missing or unreadable."""
     seconds = None if value is None else _seconds(value, now)
     if seconds is None or math.isnan(seconds):
         return None

@@ -44,10 +44,19 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
 
 
 def branch(world: Product, account: str, region: str, *roles: str) -> OtherPlace:
-    """Set up an account and Region with these roles."""
+    """Set up an account and Region with these roles; return the place."""
     made = OtherPlace(world.aws, account, region)
     made.set_up(*roles)
     return made
+
+
+async def approve(world: Product, place: OtherPlace, request: str) -> None:
+    """Approve a request on its card, which names the place; wait until the card shows the approval."""
+    card = await world.card(request)
+    assert place.account in str(card.card)
+    assert f"gw-{place.account}-{place.region}" in str(card.card)
+    await world.click(HANAKO, card, "approve")
+    await world.until(lambda: "Approved by" in str(world.cards(request)[0].card))
 
 
 async def test_each_decision_reaches_the_account_and_region_of_its_request(world: Product) -> None:
@@ -57,11 +66,7 @@ async def test_each_decision_reaches_the_account_and_region_of_its_request(world
     async with world.running():
         requests = {place: await place.ask() for place in places}
         for place, request in requests.items():
-            card = await world.card(request)
-            assert place.account in str(card.card)
-            assert f"gw-{place.account}-{place.region}" in str(card.card)
-            await world.click(HANAKO, card, "approve")
-            await world.until(lambda one=request: "Approved by" in str(world.cards(one)[0].card))  # type: ignore[misc]
+            await approve(world, place, request)
     calls = world.aws.calls("SendAutomationSignal")
     assert [(call.caller, call.region) for call in calls] == [
         (f"arn:aws:sts::{each.account}:assumed-role/NodeAccessApprover/{HANAKO.upn}", each.region) for each in places
@@ -69,7 +74,7 @@ async def test_each_decision_reaches_the_account_and_region_of_its_request(world
     assert [effect.ops_item_id for effect in world.aws.effects("Approve")] == list(requests.values())
 
 
-async def test_every_account_is_read_with_its_own_role(world: Product) -> None:
+async def test_other_accounts_are_read_with_their_reader_roles(world: Product) -> None:
     """The bot reads its own account with its own credentials, and other accounts with their reader roles."""
     places = [branch(world, ACCOUNT, ELSEWHERE), branch(world, OTHER, REGION, READER)]
     branch(world, ADMINISTRATOR, REGION, READER)
@@ -105,7 +110,7 @@ async def test_replicas_in_the_administrators_account_get_no_card(world: Product
 
 
 async def test_unreadable_account_does_not_delay_the_others(world: Product) -> None:
-    """One account lacks its reader role: the others get their cards. Once it exists, the sweep finds its requests."""
+    """One account lacks its reader role: the others get their cards. Once the role exists, the sweep finds the rest."""
     here, other = branch(world, ACCOUNT, ELSEWHERE), branch(world, OTHER, REGION)
     branch(world, ADMINISTRATOR, REGION, READER)
     async with world.running():
@@ -120,7 +125,7 @@ async def test_unreadable_account_does_not_delay_the_others(world: Product) -> N
 
 
 async def test_event_of_an_unconfigured_account_is_dropped(world: Product) -> None:
-    """The bot reads and stores nothing, and posts no card."""
+    """The bot does not read or store the request, and posts no card."""
     foreign = branch(world, "999988887777", REGION)
     branch(world, ADMINISTRATOR, REGION, READER)
     branch(world, OTHER, REGION, READER)

@@ -40,6 +40,7 @@ async def test_request_of_a_foreign_account_is_never_adopted(world: World) -> No
     foreign = "999988887777/ap-northeast-1/oi-000000000001"
     answer = await world.click_handler.click(replace(world.pressed(key_of(1), HANAKO), request=foreign))
     assert code_of(answer) is NoticeCode.NOT_FOUND
+    assert await world.store.load(RequestKey.parse(foreign)) is None
     assert world.aws.calls == []
 
 
@@ -66,8 +67,8 @@ async def test_click_that_cannot_be_stored_sends_nothing(world: World, monkeypat
     assert world.aws.signals == []
 
 
-async def test_repeated_click_gets_the_answer_of_the_first(world: World) -> None:
-    """Teams resends a slow click: nothing is sent twice."""
+async def test_repeated_click_sends_no_second_signal(world: World) -> None:
+    """Teams resends a slow click. The second answer says that the click was repeated."""
     key = await world.posted()
     async with world.running():
         first, again = await asyncio.gather(world.press(key, HANAKO), world.press(key, HANAKO))
@@ -88,8 +89,8 @@ async def test_first_of_two_approvals_is_recorded(world: World) -> None:
     assert world.aws.requests[key].status is Status.APPROVED
 
 
-async def test_click_that_loses_the_claim_names_the_winner(world: World) -> None:
-    """The click waits for the winner's result. If that takes too long, the answer is "busy", and nothing is sent."""
+async def test_click_during_another_decision_names_its_person(world: World) -> None:
+    """If the other person's decision takes too long, the answer is "busy" with their name, and no signal is sent."""
     key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
     async with world.running():
@@ -108,8 +109,8 @@ async def test_click_that_loses_the_claim_names_the_winner(world: World) -> None
     assert [signal.action for signal in world.aws.signals] == [Verdict.APPROVE]
 
 
-async def test_waiting_click_proceeds_when_the_winner_was_refused(world: World) -> None:
-    """The winner's signal was refused while another click waited: that click's decision is sent."""
+async def test_waiting_click_proceeds_after_aws_refused_the_first(world: World) -> None:
+    """AWS refused the first person's signal while another click waited: the waiting click's decision is sent."""
     key = await world.posted()
     world.aws.before["signal"].append(SignalRefused("AccessDenied", denied=True))
     async with world.running():
@@ -119,7 +120,7 @@ async def test_waiting_click_proceeds_when_the_winner_was_refused(world: World) 
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "expected"),
     [
         (Status.CANCELLED, NoticeCode.CANCELLED),
         (Status.TIMED_OUT, NoticeCode.ENDED),
@@ -127,17 +128,19 @@ async def test_waiting_click_proceeds_when_the_winner_was_refused(world: World) 
         (Status.FAILED, NoticeCode.ENDED),
     ],
 )
-async def test_click_after_an_end_without_decision_shows_the_end(world: World, status: Status, told: Reason) -> None:
-    """The notice says that the request ended; the card says how."""
+async def test_click_after_an_end_without_a_decision_says_that_it_ended(
+    world: World, status: Status, expected: Reason
+) -> None:
+    """The notice says that the request was cancelled or revoked, or has ended; no signal is sent."""
     key = await world.posted()
     world.aws.end(key, status)
     await world.shown(key)
-    assert code_of(await world.press(key, HANAKO)) is told
+    assert code_of(await world.press(key, HANAKO)) is expected
     assert world.aws.signals == []
 
 
-async def test_decision_outside_teams_without_a_name_is_shown_as_such(world: World) -> None:
-    """AWS does not show who decided: the notice says that it was outside Teams."""
+async def test_decision_of_an_unknown_person_is_shown_without_a_name(world: World) -> None:
+    """AWS shows the approval but not the approver: the notice names no person, and no signal is sent."""
     key = await world.posted()
     world.aws.end(key, Status.APPROVED)
     async with world.running():
@@ -148,8 +151,8 @@ async def test_decision_outside_teams_without_a_name_is_shown_as_such(world: Wor
 
 
 @pytest.mark.parametrize("problem", [AwsUnavailable("InternalServerError"), AwsThrottled("ThrottlingException")])
-async def test_nothing_is_sent_without_a_state_check(world: World, problem: AwsUnavailable) -> None:
-    """The state cannot be read for a minute: nothing is sent, and a note in the thread notifies the person."""
+async def test_no_signal_is_sent_without_a_state_check(world: World, problem: AwsUnavailable) -> None:
+    """The state cannot be read for a minute: the decision is released, and a note in the thread says so."""
     key = await world.posted()
     world.aws.before["execution"].extend([problem] * 100)
     async with world.running():
@@ -162,8 +165,8 @@ async def test_nothing_is_sent_without_a_state_check(world: World, problem: AwsU
     assert len(world.chat.of("reply")) == 1
 
 
-async def test_lost_signal_is_released_when_the_console_decided(world: World) -> None:
-    """The signal was lost and the console decided. AWS does not show the vote, so its decision is released."""
+async def test_decision_with_a_lost_signal_is_released_after_a_console_decision(world: World) -> None:
+    """The signal did not reach AWS, and the console decided: AWS does not show the vote, so its decision is released."""
     key = await world.posted()
     world.aws.before["signal"].append(SignalLost())
     async with world.running():
@@ -182,7 +185,7 @@ async def test_lost_signal_is_released_when_the_console_decided(world: World) ->
 
 
 async def test_stranger_guest_and_foreign_tenant_are_refused(world: World) -> None:
-    """Each is refused with the reason, and none reaches AWS."""
+    """Each person is refused with the reason, and no signal is sent."""
     stranger, guest = person(50), person(51, guest=True)
     foreign = person(52, tenant=TENANT.replace("1", "9"))
     world = new_world(people=[HANAKO, guest, foreign])
@@ -281,7 +284,7 @@ async def test_hanging_store_does_not_delay_the_answer(world: World, call: str) 
 
 
 async def test_click_that_the_store_delayed_over_a_minute_is_not_sent(world: World) -> None:
-    """A decision is sent within a minute of its click. A later one is released, and the person is notified."""
+    """A decision is only sent within a minute of its click. Then it is released, and the person is notified."""
     store = HangingStore()
     world = new_world(store=store)
     key = await world.posted()
@@ -300,7 +303,7 @@ async def test_click_that_the_store_delayed_over_a_minute_is_not_sent(world: Wor
 
 
 class ForgetfulStore(MemoryStore):
-    """A store that writes a claim and loses the answer."""
+    """A store that writes a claim but loses its reply."""
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
         before = await self.load(key)
@@ -347,11 +350,11 @@ async def test_client_without_a_language_gets_the_language_of_the_channel() -> N
 @pytest.mark.parametrize("locale", LOCALES)
 def test_every_refusal_says_why_and_what_to_do(locale: str) -> None:
     """Each refusal has a different text, which says that nothing was sent and gives more details."""
-    told = {refusal: summary(Notice(refusal), locale=locale) for refusal in Refusal}
-    assert len(set(told.values())) == len(told)
+    texts = {refusal: summary(Notice(refusal), locale=locale) for refusal in Refusal}
+    assert len(set(texts.values())) == len(texts)
     nothing = {"en": ("Nothing was sent", "nothing was sent", "sent nothing"), "ja": ("送って", "送信")}[locale]
-    assert {refusal: text for refusal, text in told.items() if not any(each in text for each in nothing)} == {}
-    assert all(len(text) > 25 for text in told.values())
+    assert {refusal: text for refusal, text in texts.items() if not any(each in text for each in nothing)} == {}
+    assert all(len(text) > 25 for text in texts.values())
 
 
 async def test_promised_notification_is_posted_after_a_failed_read() -> None:

@@ -12,7 +12,7 @@ from bot.domain.decision import DecisionState
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict, Withdrawal
 from bot.ports.aws import SignalLost, SignalRefused
-from bot.ports.store import Change, StoreUncertain
+from bot.ports.store import Change, StoreUnavailable, StoreUncertain
 from bot.service.auditing import KEPT_WAITING, MOST_CLICKS
 from bot.service.clicks.click import Verb
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, person
@@ -42,7 +42,7 @@ async def test_every_step_of_a_decision_is_in_the_trail(world: World) -> None:
 
 
 async def test_every_refusal_is_one_entry(world: World) -> None:
-    """The entry has the person, tenant, conversation and verb, the state of the request, and the exact reason."""
+    """The entry has the person, tenant, conversation and verb, the state of the request, and the reason."""
     key = await world.posted()
     foreigner = replace(person(60), tenant_id="99999999-9999-4999-8999-999999999999", guest=True)
     for who in (person(50), foreigner, TARO_PERSON):
@@ -80,8 +80,8 @@ async def test_lost_reply_is_recorded_then_the_acceptance(world: World) -> None:
     assert events.index("sent") < events.index("unanswered") < events.index("accepted")
 
 
-async def test_decision_that_is_not_sent_says_why(world: World) -> None:
-    """The console decided first: nothing is sent, and the trail gives the reason."""
+async def test_trail_says_why_a_decision_was_not_sent(world: World) -> None:
+    """The console decided first: the trail has "released" with the reason instead of "sent"."""
     key = await world.posted()
     world.aws.decide(key, Verdict.REJECT)
     async with world.running():
@@ -109,7 +109,7 @@ async def test_signal_of_a_crashed_process_is_recorded_as_unanswered(world: Worl
 
 
 async def test_cancellation_is_in_the_trail(world: World) -> None:
-    """The same steps as for a decision."""
+    """A cancellation has the same steps as an approval."""
     key = await world.posted()
     async with world.running():
         await world.click_handler.click(world.withdrawn(key))
@@ -141,7 +141,7 @@ class LosingReplies(MemoryStore):
 
 @pytest.mark.parametrize("landed", [True, False])
 async def test_trail_follows_the_row_when_a_reply_of_the_store_is_lost(landed: bool) -> None:
-    """The trail has "accepted" once, as soon as the row is confirmed and not before."""
+    """The trail has "accepted" once, whether or not the write with the lost reply took effect."""
     store = LosingReplies(landed=landed)
     world = new_world(store=store)
     key = await world.posted()
@@ -156,7 +156,7 @@ async def test_trail_follows_the_row_when_a_reply_of_the_store_is_lost(landed: b
 
 
 async def test_step_of_a_process_that_dies_after_the_write_is_in_the_trail() -> None:
-    """The write of the row stores the step as well, so it does not depend on the process."""
+    """One write stores both the row and the step."""
     world = new_world(store=Fatal())
     key = await world.posted()
     with pytest.raises(Died):
@@ -181,17 +181,15 @@ class Fatal(MemoryStore):
 
 
 class RefusingClicks(MemoryStore):
-    """A store that refuses clicks, and nothing else, while `away` is set."""
+    """A store that refuses only the audit entries of clicks, while `away` is set."""
 
     away = True
 
     async def append_audit(self, entry: AuditEntry) -> None:
         """Refuse while `away` is set."""
-        self.broken, broken = self.away, self.broken
-        try:
-            await super().append_audit(entry)
-        finally:
-            self.broken = broken
+        if self.away:
+            raise StoreUnavailable("away")
+        await super().append_audit(entry)
 
 
 async def test_click_that_cannot_be_stored_is_logged_and_stored_later() -> None:
@@ -216,7 +214,7 @@ async def test_click_that_cannot_be_stored_is_logged_and_stored_later() -> None:
 
 
 async def test_endless_clicks_of_one_person_are_counted(world: World) -> None:
-    """Beyond the limit a count replaces the entries; the click of another person has its own entry."""
+    """Beyond the limit, one entry with a count replaces the entries. Another person's click has its own entry."""
     key = await world.posted()
     for _ in range(MOST_CLICKS + 40):
         await world.press(key, person(50))
@@ -231,7 +229,7 @@ async def test_endless_clicks_of_one_person_are_counted(world: World) -> None:
 
 
 async def test_full_backlog_drops_only_the_oldest_clicks() -> None:
-    """The store hangs on one click while a thousand more arrive. The newest ones are stored, once each."""
+    """The store hangs on the first click while a thousand more arrive. All but the oldest of these are stored, once each."""
     store = Gated()
     world = new_world(store=store)
     for number in range(KEPT_WAITING + 3):
@@ -244,7 +242,7 @@ async def test_full_backlog_drops_only_the_oldest_clicks() -> None:
 
 
 async def test_endless_clicks_never_displace_a_decision() -> None:
-    """While the store takes no clicks, the steps of a decision are stored; the dropped click is in the log."""
+    """While the store hangs on clicks, the steps of a decision are stored. A dropped click is in the log."""
     store = Gated()
     world = new_world(store=store)
     key = await world.posted()
@@ -261,7 +259,7 @@ async def test_endless_clicks_never_displace_a_decision() -> None:
 
 
 class Gated(MemoryStore):
-    """A store that takes clicks only after `free` is set."""
+    """A store that hangs on the audit entries of clicks until `free` is set."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -29,7 +29,7 @@ class LoggingAws(FakeAws):
 
 
 async def test_adapter_line_during_a_click_names_the_request() -> None:
-    """The signal is sent after the click was answered with "applying…": lines of that background work carry it too."""
+    """The signal is sent after the answer "applying…": log lines of that background work have the request too."""
     clock = ManualClock()
     world = new_world(clock=clock, aws=LoggingAws(clock))
     first, second = world.aws.add(1), world.aws.add(2)
@@ -52,7 +52,7 @@ async def test_adapter_line_during_a_click_names_the_request() -> None:
 
 
 async def test_context_of_a_click_ends_with_its_answer() -> None:
-    """A line that is logged afterwards names no request."""
+    """A line that is logged after the answer has no request."""
     world = new_world()
     key = await world.posted()
     async with world.running():

@@ -74,7 +74,7 @@ async def test_unknown_command_is_named_in_the_answer(world: World) -> None:
 
 
 async def test_pending_in_a_channel_lists_its_requests(world: World) -> None:
-    """Requests that wait are listed, decided ones are not."""
+    """Pending requests are listed, decided ones are not."""
     first, second = world.aws.add(1), world.aws.add(2)
     for key in (first, second):
         await world.shown(key)
@@ -86,7 +86,7 @@ async def test_pending_in_a_channel_lists_its_requests(world: World) -> None:
 
 
 async def test_pending_in_a_personal_chat_lists_own_requests_and_those_to_decide(world: World) -> None:
-    """The requester and an approver both see the request, each marked for them; a stranger sees nothing."""
+    """The requester and an approver see the request, marked as their own or not; a stranger gets an empty list."""
     await world.shown(world.aws.add())
     own, other = (
         await asked(world, "pending", who=TARO_PERSON, personal=True),
@@ -101,7 +101,9 @@ async def test_pending_in_a_personal_chat_lists_own_requests_and_those_to_decide
 
 @pytest.mark.parametrize("requester", ["arn:aws:sts::111122223333:assumed-role/AnyRole/batch", None])
 @pytest.mark.parametrize("guest", [True, False])
-async def test_pending_in_a_personal_chat_follows_the_permission_of_a_click(requester: str | None, guest: bool) -> None:
+async def test_pending_in_a_personal_chat_lists_only_requests_that_a_click_could_decide(
+    requester: str | None, guest: bool
+) -> None:
     """A request that a click could not decide is not listed: for a guest, or from an unidentified requester."""
     world = new_world(people=[replace(HANAKO, guest=guest), TARO_PERSON])
     await world.shown(world.aws.add(requester=requester) if requester else world.aws.add())
@@ -154,8 +156,8 @@ async def test_identified_requester_need_not_be_in_the_channel(world: World) -> 
 
 
 @pytest.mark.parametrize("marked", [True, False])
-async def test_guest_with_the_requesters_address_sees_nothing(marked: bool, world: World) -> None:
-    """Guests choose their own mail address. Either the message or the roster marks a person as a guest."""
+async def test_guest_with_the_requesters_address_sees_no_request(marked: bool, world: World) -> None:
+    """Guests choose their own mail address, so it identifies no requester. The message or the roster marks guests."""
     key = await world.posted()
     guest = replace(person(66, guest=True), mail=TARO_PERSON.mail)
     world.people.people.append(guest)
@@ -165,7 +167,7 @@ async def test_guest_with_the_requesters_address_sees_nothing(marked: bool, worl
 
 
 async def test_session_name_of_an_untrusted_role_identifies_no_requester(world: World) -> None:
-    """The caller can choose the session name of an untrusted role, so the named person sees nothing."""
+    """The caller can choose the session name of an untrusted role, so the named person does not see the request."""
     key = world.aws.add(requester=TARO.replace("Operator", "AnybodysRole"))
     await world.shown(key)
     missing = MessageView(MessageCode.NOT_FOUND, key.ops_item_id)
@@ -174,11 +176,11 @@ async def test_session_name_of_an_untrusted_role_identifies_no_requester(world: 
 
 
 async def test_setup_returns_an_entry_that_can_be_pasted(world: World) -> None:
-    """Appended to the existing entries, it makes a valid file. A configured channel gets a message instead."""
+    """The file stays valid with the entry appended. A configured channel or a personal chat gets a message instead."""
     assert await asked(world, "setup") == MessageView(MessageCode.ALREADY_SET_UP, "approvals")
     assert await asked(world, "setup", personal=True) == MessageView(MessageCode.CHANNEL_ONLY)
-    said = IncomingMessage("setup", HANAKO, "19:another@thread.tacv2;messageid=7", personal=False)
-    view = (await world.commands.answer(said)).view
+    message = IncomingMessage("setup", HANAKO, "19:another@thread.tacv2;messageid=7", personal=False)
+    view = (await world.commands.answer(message)).view
     assert isinstance(view, SetupView)
     assert 'fallback = true below name = "approvals"' in view.toml
     there = '[[channels]]\nname = "approvals"\nfallback = true\nconversation = "19:approvers@thread.tacv2"\n'

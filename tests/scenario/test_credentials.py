@@ -1,4 +1,7 @@
-"""The whole program with each credential other than a secret in its environment. test_federation has the AWS one."""
+"""The whole program with its credential from Secrets Manager or from a managed identity.
+
+test_federation has the third credential without a secret in the environment, an assertion from AWS.
+"""
 
 import asyncio
 import json

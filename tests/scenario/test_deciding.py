@@ -183,7 +183,7 @@ async def test_throttled_signal_is_sent_again_within_the_minute(world: World) ->
 
 
 async def test_throttling_beyond_the_minute_releases_the_decision(world: World) -> None:
-    """Nothing is sent later than a minute after the click; the thread asks the person to click again."""
+    """No signal takes effect within the minute after the click: the decision is released, and the thread has a note."""
     key = await world.posted()
     world.aws.before["signal"].extend(SignalThrottled() for _ in range(100))
     async with world.running():
@@ -200,7 +200,7 @@ async def test_throttling_beyond_the_minute_releases_the_decision(world: World) 
 
 
 async def test_requester_cannot_decide(world: World) -> None:
-    """The requester is refused with every button."""
+    """The requester's clicks on Approve and Reject are both refused."""
     key = await world.posted()
     async with world.running():
         answers = [await world.press(key, TARO_PERSON, verb) for verb in (Verb.APPROVE, Verb.REJECT)]
@@ -209,7 +209,7 @@ async def test_requester_cannot_decide(world: World) -> None:
 
 
 async def test_rejection_can_require_a_comment(world: World) -> None:
-    """A rejection without a comment is refused with the same card; with a comment it is sent."""
+    """A rejection without a comment is refused; with a comment it is sent."""
     world = new_world(replace(APPROVALS, comment_required=frozenset({Verdict.REJECT})))
     key = await world.posted()
     async with world.running():
@@ -220,7 +220,7 @@ async def test_rejection_can_require_a_comment(world: World) -> None:
 
 
 async def test_decision_made_while_the_bot_was_down_is_shown(world: World) -> None:
-    """One sweep after the start, the card shows what the console decided."""
+    """After one sweep, the card shows the decision that was made in the console."""
     key = await world.posted()
     world.aws.decide(key, Verdict.REJECT, "while you were down")
     world.aws.listed = False
@@ -234,7 +234,7 @@ async def test_decision_made_while_the_bot_was_down_is_shown(world: World) -> No
 
 
 async def test_sweep_alone_posts_the_card(world: World) -> None:
-    """All events were lost; one sweep is enough."""
+    """All events were lost: one sweep finds the request, and the card is posted."""
     world.aws.add()
     async with world.running():
         await world.sweep.sweep()
@@ -274,8 +274,8 @@ async def test_click_waits_for_the_claim_of_another_process() -> None:
     assert answers[2].notice.code is NoticeCode.DECIDED
 
 
-async def test_requester_identified_differently_during_the_roster_call_is_checked_again(world: World) -> None:
-    """A claim is valid only for the row that was checked. Here the requester is no longer certain: refused."""
+async def test_click_is_checked_again_if_the_requester_changes_during_the_roster_call(world: World) -> None:
+    """A second person with the requester's address appears during the check: the click is refused at its claim."""
     key = await world.posted()
     member = world.people.member
 
@@ -292,7 +292,7 @@ async def test_requester_identified_differently_during_the_roster_call_is_checke
 
 
 async def test_invisible_comment_does_not_count_as_a_comment(world: World) -> None:
-    """Only the text that is sent is checked: a visible character after the length limit does not count."""
+    """Only the part of a comment that is sent counts: a visible character beyond the length limit is ignored."""
     rejecting = replace(APPROVALS, comment_required=frozenset({Verdict.REJECT}))
     world = new_world(rejecting)
     key = await world.posted()

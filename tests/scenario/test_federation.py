@@ -26,13 +26,13 @@ Trust = Callable[[FederatedCredential], FederatedCredential]
 
 @pytest.fixture
 def trusted() -> Trust:
-    """Return the app's federated credential; a test class may change it."""
+    """Return a function that changes the app's federated credential. Here it changes nothing; test classes override it."""
     return lambda credential: credential
 
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusted: Trust) -> AsyncIterator[Product]:
-    """AWS, and a Microsoft without a secret of the bot; the bot is not started."""
+    """AWS, and Microsoft's services without a secret of the bot; the bot is not started."""
 
     def registration(aws: SandboxAws) -> BotRegistration:
         return BotRegistration(app_id=APP_ID, tenant_id=TENANT_ID, federated=trusted(trusting(aws)))
@@ -43,7 +43,7 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusted: Trust)
 
 
 async def test_request_is_decided_without_a_secret(world: Product) -> None:
-    """Post, approve and notify with a token that an assertion from AWS obtained; no secret exists."""
+    """The bot exchanges an assertion from AWS for its token. It posts, approves and notifies with that token."""
     assert world.settings().app_secret.get_secret_value() == ""
     async with world.running():
         card = await world.card(await world.ask())

@@ -43,8 +43,8 @@ def _wait(row: Record) -> timedelta:
     return row.requeue_at - row.observed_at
 
 
-async def test_card_names_the_person_of_the_record(world: World) -> None:
-    """Exactly one member has a name of the record; the card has buttons from its first post."""
+async def test_card_names_the_member_whom_the_record_identifies(world: World) -> None:
+    """Exactly one member has a name that is in the record; the card has buttons from its first post."""
     await world.shown(_requested(world))
     (card,) = world.chat.of("post")
     assert (card.buttons, len(card.versions)) == (True, 1)
@@ -108,7 +108,7 @@ async def test_unreadable_record_does_not_delay_the_card(world: World) -> None:
 
 
 async def test_unreadable_record_is_retried_with_growing_pauses(world: World) -> None:
-    """Without the permission to read it, a waiting request is reconciled every few minutes, not every second."""
+    """While the record cannot be read, a waiting request is reconciled every few minutes, not every second."""
     world.identities.problem = "AccessDeniedException"
     key = _requested(world)
     async with world.running():
@@ -177,8 +177,8 @@ async def test_record_is_read_only_if_it_is_needed(world: World) -> None:
 
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
-async def test_only_the_person_of_the_record_may_cancel(world: World, verb: Verb) -> None:
-    """The person of the record may cancel in their own chat, and never decides."""
+async def test_only_the_requester_in_the_record_may_cancel(world: World, verb: Verb) -> None:
+    """The requester may cancel in their own chat but may not decide. Another person may not cancel."""
     key = _requested(world)
     await world.shown(key)
     async with world.running():

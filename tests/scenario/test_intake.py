@@ -1,4 +1,4 @@
-"""Events and sweeps only make requests due: nothing is lost, and nothing is shown twice."""
+"""Events and sweeps make requests due: no request is lost, and no card is posted twice."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,10 +7,10 @@ from prometheus_client import CollectorRegistry
 
 from bot.domain.request import RequestKey, Status
 from bot.ports.aws import AwsUnavailable, Hint
-from bot.ports.store import StoreUnavailable
 from bot.service.sources.intake import Intake
 from bot.telemetry import Telemetry
-from tests.fakes.world import World
+from tests.fakes.store import MemoryStore
+from tests.fakes.world import World, new_world
 
 
 class FakeQueue:
@@ -41,7 +41,7 @@ def intake(world: World, queue: FakeQueue, registry: CollectorRegistry | None = 
 
 
 def hint(key: RequestKey | None, receipt: str = "1", **more: tuple[str, ...]) -> Hint:
-    """Return a hint."""
+    """Return an event about a request, as the queue delivers it."""
     return Hint(receipt, key, "Requester Access Request Status Update", **more)
 
 
@@ -67,15 +67,16 @@ async def test_events_of_unconfigured_accounts_are_deleted_without_a_row(world: 
     assert world.aws.calls == []
 
 
-async def test_message_that_cannot_be_stored_is_not_deleted(world: World) -> None:
+async def test_message_that_cannot_be_stored_is_not_deleted() -> None:
     """The queue delivers the message again until it is stored."""
-    key = world.aws.add()
-    queue = FakeQueue(hint(key))
+    store = MemoryStore()
+    world = new_world(store=store)
+    queue = FakeQueue(hint(world.aws.add()))
     taking = intake(world, queue)
-    working, world.rows.store = world.rows.store, _Broken()  # type: ignore[assignment]  # one call of the port is enough
+    store.broken = True
     await taking.take()
     assert queue.deleted == []
-    world.rows.store = working
+    store.broken = False
     await taking.take()
     assert len(queue.deleted) == 1
 
@@ -84,7 +85,7 @@ class Undeletable(FakeQueue):
     """A queue that cannot delete one of its messages."""
 
     async def delete(self, hint: Hint) -> None:
-        """Refuse the first one."""
+        """Refuse to delete the first message."""
         if hint is self.hints[0]:
             raise AwsUnavailable("InternalError")
         await super().delete(hint)
@@ -105,14 +106,6 @@ async def test_message_that_cannot_be_deleted_does_not_stop_the_others(world: Wo
     assert len(world.chat.of("post")) == 3
 
 
-class _Broken:
-    """A store that refuses every write."""
-
-    async def apply(self, *_: object, **__: object) -> None:
-        """Refuse."""
-        raise StoreUnavailable
-
-
 async def test_event_that_arrives_before_its_ops_item_is_not_lost(world: World) -> None:
     """While the OpsItem is unreadable, it is retried after 1, 2, 4 … seconds."""
     key = world.aws.add()
@@ -127,7 +120,7 @@ async def test_event_that_arrives_before_its_ops_item_is_not_lost(world: World) 
 
 
 async def test_unknown_ops_item_is_dropped_after_a_dozen_attempts(world: World) -> None:
-    """A made-up id does not cost calls forever."""
+    """An OpsItem that does not exist is not read forever."""
     key = world.aws.add()
     del world.aws.requests[key]
     async with world.running():
@@ -150,7 +143,7 @@ async def test_conflicting_policies_are_named_to_the_requester(world: World) -> 
 
 
 async def test_sweep_reads_only_requests_that_changed(world: World) -> None:
-    """Ten sweeps over unchanged requests make ten lists and no further read."""
+    """Ten sweeps over unchanged requests read no request."""
     for number in range(1, 4):
         await world.shown(world.aws.add(number))
     read = world.aws.count("observe")

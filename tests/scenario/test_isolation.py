@@ -35,7 +35,7 @@ async def ms() -> AsyncIterator[FakeMicrosoft]:
 
 @pytest.fixture
 async def world(ms: FakeMicrosoft) -> AsyncIterator[World]:
-    """The services over it; requests for production go to one channel, all others to the second."""
+    """The services over this Teams; requests for production nodes go to one channel, all others to the second."""
     production = Match(tags=(("Environment", frozenset({"production"})),))
     channels = (
         replace(APPROVALS, conversation=APPROVERS, match=production, fallback=False),

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.ports.aws import AwsUnavailable, Hint
-from bot.ports.store import StoreUnavailable
+from bot.ports.store import Change, StoreUnavailable, Watched
 from bot.service.reconcile.loop import SHORTEST_SLEEP, SIDE_BY_SIDE
 from bot.service.rows import ROW_LEASE
 from bot.service.sources.intake import QUEUE, Intake
@@ -23,7 +23,7 @@ from tests.fakes.world import World, new_world
 
 
 class RefusingStore(MemoryStore):
-    """A store that refuses the calls that a test names."""
+    """A store that refuses the calls in `refused`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,27 +31,27 @@ class RefusingStore(MemoryStore):
         self.refusals = 0
 
     def check(self, call: str) -> None:
-        """Refuse if the test names this call."""
+        """Raise StoreUnavailable if this call is in `refused`."""
         if call in self.refused:
             self.refusals += 1
             raise StoreUnavailable(call)
 
-    async def due(self, now, limit):  # type: ignore[no-untyped-def]  # as the port has it
+    async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
         """Return the due rows."""
         self.check("due")
         return await super().due(now, limit)
 
-    async def next_due(self):  # type: ignore[no-untyped-def]
+    async def next_due(self) -> datetime | None:
         """Return the earliest due time."""
         self.check("next_due")
         return await super().next_due()
 
-    async def watched(self):  # type: ignore[no-untyped-def]
+    async def watched(self) -> Watched:
         """Return the watched rows."""
         self.check("watched")
         return await super().watched()
 
-    async def apply(self, key, change, *, now):  # type: ignore[no-untyped-def]
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
         """Write."""
         self.check("apply")
         return await super().apply(key, change, now=now)
@@ -106,7 +106,7 @@ async def test_row_that_cannot_be_rescheduled_does_not_make_the_loop_spin(world:
 
 
 async def test_lagging_index_does_not_make_the_loop_spin(world: World) -> None:
-    """`next_due` names a time that has come, but `due` does not list the row yet."""
+    """`next_due` returns a time that has passed, but `due` does not return the row."""
 
     class Lagging(MemoryStore):
         asked = 0
@@ -230,7 +230,7 @@ async def test_requests_leased_elsewhere_do_not_delay_other_requests() -> None:
 
 @pytest.mark.parametrize("writes", [False, True], ids=["nothing is written", "the card is updated"])
 async def test_event_during_a_reconcile_that_outlasts_its_lease_is_not_lost(world: World, writes: bool) -> None:
-    """AWS's answer is half a minute old when it arrives; the event that came meanwhile makes the row due again."""
+    """AWS's answer is half a minute old when it arrives. An event meanwhile makes the row due, so it is read again."""
     key = await world.posted()
     if writes:
         world.aws.requests[key] = replace(world.aws.requests[key], reason="another reason")
@@ -258,7 +258,7 @@ async def test_unreadable_rows_do_not_delay_other_requests(many: int) -> None:
     """A newer version wrote rows that this one cannot parse: the next request still gets its card."""
 
     class Newer(MemoryStore):
-        async def apply(self, key, change, *, now):  # type: ignore[no-untyped-def]  # as the port has it
+        async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
             if key in unreadable:
                 raise StoreUnavailable(f"request {key} cannot be read")
             return await super().apply(key, change, now=now)

@@ -1,4 +1,4 @@
-"""Which people a card mentions because the reason names them, and when."""
+"""Mentions on a card: the people in the channel's `mention` setting, and the members that the reason names."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ async def test_members_named_in_the_reason_are_mentioned() -> None:
 
 
 async def test_person_named_in_reason_and_configuration_is_mentioned_once() -> None:
-    """The mention of an approver of the channel replaces the mention from the reason."""
+    """A person in the channel's `mention` setting is not mentioned again because of the reason."""
     world = new_world(replace(APPROVALS, mention=(f"user:{HANAKO.object_id.upper()}",)))
     await world.shown(requested(world))
     assert mentions(world) == [(HANAKO.teams_id, "<at>佐藤 花子</at>"), (ICHIRO.teams_id, "<at>田中 一郎</at>")]
@@ -77,7 +77,7 @@ async def test_card_that_is_posted_again_mentions_again() -> None:
 
 
 async def test_roster_failure_does_not_delay_the_card() -> None:
-    """The card is posted without the line; its next update names the people without notifying them."""
+    """The card is posted without mentions; its next update names the people without notifying them."""
     world = new_world()
     key = requested(world, required=2)
     world.people.failing = True
@@ -91,8 +91,8 @@ async def test_roster_failure_does_not_delay_the_card() -> None:
     assert mentions(world) == []
 
 
-async def test_card_without_decisions_mentions_no_one() -> None:
-    """While tags are unreadable, the fallback channel has the card. The names may mean people of another channel."""
+async def test_card_without_buttons_mentions_no_one() -> None:
+    """While tags are unreadable, the fallback channel has the card, but the names may be those of another channel."""
     match = Match(tags=(("Environment", frozenset({"production"})),))
     production = Channel("production", "19:production@thread.tacv2", ("members",), match=match)
     world = new_world(production, APPROVALS)
@@ -108,7 +108,7 @@ async def test_card_without_decisions_mentions_no_one() -> None:
 
 @pytest.mark.parametrize("name", ["everyone", "approvals"])
 async def test_whole_channel_cannot_be_mentioned(name: str) -> None:
-    """Neither "everyone" nor the channel's name is a mention, even if a member has that name."""
+    """@everyone and the channel's name mention no one, even if a member has that name."""
     world = new_world(people=[HANAKO, person(8, name)])
     await world.shown(requested(world, f"@{name} please"))
     assert mentions(world) == []
@@ -124,7 +124,7 @@ async def test_mentioned_person_gets_no_right_to_decide() -> None:
 
 
 async def test_reason_without_names_reads_no_roster() -> None:
-    """No call to Teams is made without need."""
+    """The reason has only a mail address, so the bot does not ask Teams for the members."""
     world = new_world()
     await world.shown(requested(world, "mail bob@example.com"))
     assert world.people.asked == 0

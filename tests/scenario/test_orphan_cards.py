@@ -23,7 +23,7 @@ from tests.fakes.world import World, new_world
 
 
 async def orphan(world: World, key: RequestKey | None = None) -> str:
-    """Leave a card in the channel that no row has. Returns its activity id. The row of `key` knows of a lost post."""
+    """Post a card that no row has; return its activity id. With `key`, that row counts a post with an unknown result."""
     posted = await world.chat.post(CHANNEL, Message({"type": "AdaptiveCard"}, "left behind"))
     card = (await world.row(key)).surface("card:approvals") if key else None
     if key and card:
@@ -59,7 +59,7 @@ async def test_second_copy_of_a_card_is_updated_after_a_click(world: World) -> N
 
 
 async def test_post_without_a_stored_id_becomes_the_card(world: World) -> None:
-    """The row knows that a post began; the click shows which card it became, and no other card is posted."""
+    """The row says that a post began but has no id. A refresh of the card adds its id, and the card gets buttons."""
     key = world.aws.add()
     posted = await orphan(world)
     await world.shown(key)
@@ -77,8 +77,8 @@ async def test_post_without_a_stored_id_becomes_the_card(world: World) -> None:
     assert world.chat.sent[posted].buttons
 
 
-async def test_clicks_repair_a_lost_store(world: World) -> None:
-    """The first click decides nothing, but makes the bot read AWS. Then the old card decides and is updated."""
+async def test_clicks_restore_the_row_after_a_lost_store(world: World) -> None:
+    """The first click only makes the bot read AWS. Then a click on the old card decides, and the card is updated."""
     key = await world.posted()
     await world.clock.advance(LATE_ROW.total_seconds() + 1)
     world.store = MemoryStore()
@@ -95,7 +95,7 @@ async def test_clicks_repair_a_lost_store(world: World) -> None:
 
 
 async def test_old_card_shows_the_outcome_after_a_lost_store(world: World) -> None:
-    """The request has ended, so no new card is posted; the old one is corrected."""
+    """The request has ended, so no new card is posted. The old card is updated after clicks on it."""
     key = await world.posted()
     world.aws.decide(key, Verdict.REJECT)
     await world.clock.advance(LATE_ROW.total_seconds() + 1)
@@ -110,7 +110,7 @@ async def test_old_card_shows_the_outcome_after_a_lost_store(world: World) -> No
 
 
 async def test_card_is_not_adopted_without_a_lost_post(world: World) -> None:
-    """No post of this request was lost, so the clicked card is another message of the bot. It stays unchanged."""
+    """No post of this request was lost, so the clicked card belongs to another request. It stays unchanged."""
     key, finished = world.aws.add(1), world.aws.add(2)
     for each in (finished, key):
         await world.shown(each)
@@ -155,7 +155,7 @@ async def test_click_does_not_adopt_the_card_of_an_ended_request(minutes: int, l
 
 
 async def test_card_of_an_earlier_store_is_adopted_by_its_age(world: World) -> None:
-    """It was posted after its request was made, and before this store had a row for it."""
+    """The card was posted after its request was made, and before this store had a row for the request."""
     key = world.aws.add()
     await world.clock.advance(60)
     left = str(round(world.clock.now().timestamp() * 1000))
@@ -182,7 +182,7 @@ async def test_card_of_an_earlier_store_is_adopted_by_its_age(world: World) -> N
 async def test_unknown_request_is_adopted_only_for_members_in_a_channel(
     world: World, changed: dict[str, object]
 ) -> None:
-    """Anybody else gets "not found"; no row is created and AWS is not called."""
+    """A click by another person or in another place gets "not found"; no row is created and AWS is not called."""
     key = world.aws.add()
     click = replace(world.pressed(key, HANAKO), **changed)  # type: ignore[arg-type]  # fields of a click
     answer = await world.click_handler.click(click)
@@ -192,7 +192,7 @@ async def test_unknown_request_is_adopted_only_for_members_in_a_channel(
 
 
 async def test_adoption_of_invented_requests_is_rate_limited(world: World) -> None:
-    """A few are reconciled, the rest is "not found", until the minute is over."""
+    """A few invented requests are reconciled within a minute; the others are answered "not found"."""
     codes = []
     for number in range(100, 100 + 2 * MOST_UNKNOWN):
         answer = await press_on(world, key_of(number), str(number))
@@ -205,7 +205,7 @@ async def test_adoption_of_invented_requests_is_rate_limited(world: World) -> No
 
 
 async def test_invented_requests_use_at_most_half_of_the_aws_quota(world: World) -> None:
-    """A person clicks with invented ids for ten minutes; the other half is for other calls."""
+    """A person clicks with invented ids for ten minutes; half of the quota is left for other calls."""
     minutes, number = 10, 1000
     async with world.running():
         for _ in range(minutes):
@@ -215,8 +215,8 @@ async def test_invented_requests_use_at_most_half_of_the_aws_quota(world: World)
     assert 0 < world.aws.count("observe") <= minutes * 60 * RATES["ssm"] / 2
 
 
-async def test_at_most_five_copies_of_a_card_are_adopted(world: World) -> None:
-    """Crashes leave no more than five copies."""
+async def test_row_adopts_copies_up_to_five_cards(world: World) -> None:
+    """Ten copies are refreshed, and the row then has five cards, the original included."""
     key = await world.posted()
     for _ in range(10):
         await press_on(world, key, await orphan(world, key), Verb.REFRESH)
@@ -231,11 +231,11 @@ async def test_cards_that_are_not_adopted_cost_no_reconcile(world: World) -> Non
         for _ in range(4):
             await press_on(world, key, await orphan(world, key), Verb.REFRESH)
         await world.clock.advance(1)
-        looks, version = world.aws.count("observe"), (await world.row(key)).version
+        reads, version = world.aws.count("observe"), (await world.row(key)).version
         for number in range(20):
             await press_on(world, key, f"9{number}", Verb.REFRESH)
             await world.clock.advance(1)
-    assert (world.aws.count("observe"), (await world.row(key)).version) == (looks, version)
+    assert (world.aws.count("observe"), (await world.row(key)).version) == (reads, version)
 
 
 class CountingStore(MemoryStore):
@@ -249,7 +249,7 @@ class CountingStore(MemoryStore):
 
 
 async def test_adoption_of_invented_cards_is_rate_limited() -> None:
-    """Each such click makes the store read every open row, so only a few do within a minute."""
+    """Each such click makes the store read every open row, so only MOST_CARDS clicks a minute may do so."""
     store = CountingStore()
     world = new_world(store=store)
     key, other = world.aws.add(1), world.aws.add(2)
@@ -284,8 +284,8 @@ async def test_card_is_not_adopted_while_a_row_is_unreadable() -> None:
     assert copy in {each.activity_id for each in (await world.row(key)).surfaces}
 
 
-async def test_copy_does_not_stay_on_applying(world: World) -> None:
-    """A click on a copy was answered "applying…", then AWS refused: the copy is corrected like the card."""
+async def test_copy_does_not_keep_showing_applying(world: World) -> None:
+    """A click on a copy was answered "applying…", then AWS refused: the copy is updated and has buttons again."""
     key = await world.posted()
     copy = await orphan(world, key)
     async with world.running():
@@ -319,7 +319,7 @@ class SlowPost(FakeChat):
 
 
 async def test_late_card_shows_no_old_buttons() -> None:
-    """A process paused in its post, another one posted, the request was decided: the late card is updated at once."""
+    """A process pauses in its post; another one posts a card, and the request is decided. The late card is updated."""
     chat, tables = SlowPost(), Tables()
     world = new_world(chat=chat, store=MemoryStore(tables))
     other = replace(world, store=MemoryStore(tables), owner="replica-2")

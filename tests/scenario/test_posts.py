@@ -74,7 +74,7 @@ async def test_post_with_a_lost_reply_stays_counted(world: World) -> None:
 
 
 async def test_post_of_a_crashed_process_stays_counted(world: World) -> None:
-    """Only the claim in the row shows that a copy may exist."""
+    """The process died during the post, so a copy may exist. It stays counted after the next post succeeds."""
     world.chat.gates["post"] = asyncio.Event()
     key = world.aws.add()
     await world.rows.requeue(key)
@@ -97,7 +97,7 @@ async def test_post_of_a_crashed_process_stays_counted(world: World) -> None:
 
 
 async def test_copies_after_lost_replies_are_capped(world: World) -> None:
-    """Teams takes every post and its replies are lost: four copies in the first hour, then one an hour."""
+    """Teams accepts every post, but all its replies are lost: four copies in the first hour, then one an hour."""
     world.chat.after["post"] = [ChatUnavailable("reset", ambiguous=True)] * 100
     key = world.aws.add()
     async with world.running():
@@ -109,7 +109,7 @@ async def test_copies_after_lost_replies_are_capped(world: World) -> None:
 
 
 async def test_posts_that_cannot_be_stored_are_capped(world: World) -> None:
-    """The store cannot take the activity id, for example because the row is full. The number of posts is limited."""
+    """The store refuses the activity id, for example because the row is full: four posts at first, then one an hour."""
 
     class Full(MemoryStore):
         async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
@@ -135,7 +135,7 @@ async def test_posts_that_cannot_be_stored_are_capped(world: World) -> None:
 
 
 async def _adopted(world: World, key: RequestKey) -> str:
-    """Post a copy of the card that the row does not know, then adopt it; return its activity id."""
+    """Post a copy of the card and add it to the row; return its activity id."""
     posted = await world.chat.post(CHANNEL, Message({}, "copy"))
     name = card_name("approvals", posted.activity_id)
     copy = Surface(name, SurfaceKind.CARD, DeliveryState.DELIVERED, posted.conversation, posted.activity_id)
@@ -159,7 +159,7 @@ async def test_adopted_card_shows_the_same_as_the_first(world: World) -> None:
 
 
 async def test_deleted_adopted_card_is_not_posted_again(world: World) -> None:
-    """Only the first card is ever posted again."""
+    """The copy is given up, and no further card is posted."""
     key = await world.posted()
     activity = await _adopted(world, key)
     del world.chat.sent[activity]
@@ -179,7 +179,7 @@ async def test_copy_without_an_activity_id_is_never_posted(world: World) -> None
 
 
 async def test_card_of_a_paused_worker_is_kept_up_to_date(world: World) -> None:
-    """Its lease expired during the post and another process posted too: both cards are known and show the outcome."""
+    """The worker's lease expired during its post, and another process posted too: both cards show the outcome."""
     world.chat.gates["post"] = asyncio.Event()
     key = world.aws.add()
     await world.rows.requeue(key)
@@ -204,7 +204,7 @@ async def test_card_of_a_paused_worker_is_kept_up_to_date(world: World) -> None:
     ids=["its reply was lost", "its process died"],
 )
 async def test_update_with_an_unknown_result_is_corrected(world: World, end: BaseException) -> None:
-    """Teams took the update but the row does not know; when the earlier state returns, the card shows it again."""
+    """Teams shows the update, but the row does not say so. When the earlier state returns, the card is updated again."""
     key = await world.posted()
     before = world.aws.requests[key]
     world.aws.requests[key] = replace(before, status=Status.UNKNOWN)
@@ -238,7 +238,7 @@ async def test_unreachable_requester_does_not_delay_notes(world: World) -> None:
 
 
 async def test_notes_keep_their_order(world: World) -> None:
-    """A later note waits for an earlier one that Teams could not take; the direct message does not wait."""
+    """A later note waits for an earlier one that Teams did not accept; the direct message does not wait."""
     key = await world.posted(levels=2)
     world.chat.before["reply"] = [ChatUnavailable("http_503", ambiguous=False)]
     async with world.running():

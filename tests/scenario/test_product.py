@@ -1,4 +1,4 @@
-"""What the product promises its users, with the whole program over real HTTP."""
+"""The product's promises to its users, with the whole program over real HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ def has_buttons(card: object) -> bool:
 
 
 async def test_request_is_decided_from_its_card(world: Product) -> None:
-    """Card, click, signal in the person's name, updated card, thread note, direct message with the commands."""
+    """The signal has the person's name. The card is updated; a note and a direct message with the commands are sent."""
     async with world.running():
         request = await world.ask()
         card = await world.card(request)
@@ -161,7 +161,7 @@ async def approved(world: Product) -> tuple[str, Any]:
 
 
 async def test_approver_revokes_access(world: Product) -> None:
-    """One Revoke signal in the approver's name; card, thread and requester see who it was; late clicks send nothing."""
+    """One Revoke signal in the approver's name; card and thread name the approver; late clicks send no signal."""
     async with world.running():
         request, card = await approved(world)
         early = _copy(card)
@@ -213,7 +213,7 @@ async def waiting(world: Product) -> str:
 
 
 async def test_requester_cancels_from_their_own_chat(world: Product) -> None:
-    """One StopAutomationExecution in the requester's name; the channel shows it; late clicks send nothing."""
+    """One StopAutomationExecution in the requester's name; card and thread show it; late clicks make no call."""
     request = await waiting(world)
     async with world.running():
         card = _copy(await world.card(request))
@@ -244,7 +244,7 @@ async def test_cancellation_with_a_lost_reply_is_sent_once(world: Product) -> No
 
 
 async def test_forged_cancellations_are_refused(world: Product) -> None:
-    """Clicks from the channel, by an approver and by the requester, and by an approver in the chat: no call."""
+    """An approver and the requester click in the channel, and an approver in the requester's chat: no call is made."""
     request = await waiting(world)
     async with world.running():
         card = await world.card(request)
@@ -260,7 +260,7 @@ async def test_forged_cancellations_are_refused(world: Product) -> None:
 
 
 async def test_account_without_a_cancel_role_has_no_cancel_button(world: Product) -> None:
-    """The direct message says only that the request waits."""
+    """Without a cancel role the bot cannot cancel, so the direct message has no button."""
     async with world.running():
         await world.ask()
         await world.until(lambda: bool(world.direct_messages(TARO)))

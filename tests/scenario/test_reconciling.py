@@ -1,4 +1,4 @@
-"""Teams shows the true state of AWS in the end, whatever failed before. Over fakes of AWS and Teams."""
+"""Teams shows the state in AWS in the end, even after failures. Over fakes of AWS and Teams."""
 
 import asyncio
 from dataclasses import replace
@@ -22,7 +22,7 @@ LEADS = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2")
 
 
 async def test_requester_in_no_roster_is_identified_by_their_personal_chat(world: World) -> None:
-    """The bot looks up their address by the session name that AWS reports."""
+    """The person has written to the bot, so the bot knows the address that is in AWS's session name."""
     world.people.people.remove(TARO_PERSON)
     world.people.by_chat.append(TARO_PERSON)
     row = await world.shown(world.aws.add())
@@ -40,7 +40,7 @@ async def test_repeated_reconciles_post_nothing_twice(world: World) -> None:
 
 
 async def test_throttled_post_is_sent_once_after_the_pause(world: World) -> None:
-    """The pause is a time in the row: nothing sleeps while it holds the lease."""
+    """The row stores when to retry, so the process does not wait while it holds the lease."""
     world.chat.before["post"].append(ChatThrottled(7))
     key = world.aws.add()
     async with world.running():
@@ -77,7 +77,7 @@ async def test_failed_card_does_not_delay_the_direct_message(world: World) -> No
 
 
 async def test_deleted_card_of_an_open_request_is_posted_again(world: World) -> None:
-    """While the request waits, the card comes back."""
+    """The request waits for its second level, so the new card has buttons."""
     key = await world.posted(levels=2)
     del world.chat.sent["1000"]
     world.aws.decide(key, Verdict.APPROVE)
@@ -86,8 +86,8 @@ async def test_deleted_card_of_an_open_request_is_posted_again(world: World) -> 
     assert card.buttons
 
 
-async def test_decisions_made_outside_the_bot_are_shown(world: World) -> None:
-    """Cancelled, timed out, revoked or failed: the card loses its buttons, and thread and requester are notified."""
+async def test_request_that_ends_outside_the_bot_is_shown_as_ended(world: World) -> None:
+    """A cancelled, timed out, revoked or failed request: the card has no buttons, and a note and a message are sent."""
     for number, status in enumerate((Status.CANCELLED, Status.TIMED_OUT, Status.REVOKED, Status.FAILED), start=1):
         key = world.aws.add(number)
         await world.shown(key)
@@ -125,7 +125,7 @@ async def test_claim_of_a_crashed_process_is_continued(world: World) -> None:
 
 
 async def test_claim_older_than_a_minute_is_never_sent(world: World) -> None:
-    """After a long downtime nothing is sent; a note in the thread asks the person to click again."""
+    """After a long downtime the decision is released without a signal, and a note in the thread names the person."""
     key = await world.posted()
     await world.crash_in(world.pressed(key, HANAKO), "execution")
     await world.clock.advance(120)
@@ -150,7 +150,7 @@ async def test_signal_without_reply_or_effect_is_not_sent_again(world: World) ->
     assert [len(world.aws.signals), len(world.aws.effects)] == [2, 1]
 
 
-async def test_process_without_the_lease_writes_nothing(world: World) -> None:
+async def test_process_without_the_lease_sends_no_message(world: World) -> None:
     """While another process holds the lease, reconcile raises LeaseHeld."""
     key = world.aws.add()
     await world.rows.lease(key, "another process")
@@ -175,8 +175,8 @@ async def test_sweep_recovers_from_a_lost_store(world: World) -> None:
     assert not any(card.buttons for card in world.chat.of("post"))
 
 
-async def test_click_for_a_request_on_the_card_of_another_adopts_nothing(world: World) -> None:
-    """The request may be reconciled, but its row does not adopt the card of the other request."""
+async def test_click_on_a_card_with_another_request_does_not_adopt_the_card(world: World) -> None:
+    """The click's data has another request than the card. The row of that request does not adopt the card."""
     key, fresh = world.aws.add(1), world.aws.add(2)
     await world.shown(key)
     for verb in Verb:
@@ -214,7 +214,7 @@ async def test_card_has_no_buttons_while_routing_tags_are_unreadable() -> None:
 
 
 async def test_request_of_an_unidentified_requester_cannot_be_decided(world: World) -> None:
-    """The requester could be the clicker: the card has no buttons, and a forged click is refused."""
+    """The requester could be the person who clicks: the card has no buttons, and a forged click is refused."""
     key = world.aws.add(requester="arn:aws:sts::111122223333:assumed-role/Anything/taro.yamada@example.com")
     await world.shown(key)
     assert not world.chat.of("post")[0].buttons
@@ -262,7 +262,7 @@ async def test_renamed_channel_keeps_its_cards(world: World) -> None:
 
 
 async def test_request_of_a_removed_channel_is_routed_again(world: World) -> None:
-    """Another channel gets a card; the old card is no longer in a configured conversation."""
+    """The remaining channel gets a card for the request."""
     key = await world.posted()
     world.configuration = current_configuration(replace(LEADS, fallback=True))
     world.build()

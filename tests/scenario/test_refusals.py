@@ -53,7 +53,7 @@ def _cards(world: World, conversation: str) -> list[str]:
     [each for each in ChatProblem if each not in {ChatProblem.UNAUTHORIZED, ChatProblem.ACTIVITY_NOT_FOUND}],
 )
 async def test_refused_card_is_posted_in_the_fallback_channel(world: World, problem: ChatProblem) -> None:
-    """The card there has no buttons, names the channel and the reason, and links to the AWS console."""
+    """The card there has no buttons, names the request's own channel, and links to the AWS console."""
     world.chat.refusing[CHANNEL] = problem
     world.aws.add()
     async with world.running():
@@ -66,7 +66,7 @@ async def test_refused_card_is_posted_in_the_fallback_channel(world: World, prob
 
 
 async def test_home_channel_gets_its_card_once_teams_accepts_it(world: World) -> None:
-    """The card is retried after five minutes. It then has the buttons, and the stand-in card names its channel."""
+    """The card is retried after five minutes and has buttons. The fallback's card says where the request is decided."""
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     world.aws.add()
     async with world.running():
@@ -82,8 +82,8 @@ async def test_home_channel_gets_its_card_once_teams_accepts_it(world: World) ->
     assert "is decided in the channel" in elsewhere
 
 
-async def test_stand_in_card_decides_nothing(world: World) -> None:
-    """A forged click on a stand-in card is refused, whether or not the home channel can be reached."""
+async def test_click_on_the_card_in_the_fallback_channel_is_refused(world: World) -> None:
+    """A forged click on the card without buttons is refused, whether or not the home channel can be reached."""
     world.chat.refusing[CHANNEL] = ChatProblem.WRITES_BLOCKED
     key = world.aws.add()
     for _ in range(2):
@@ -173,7 +173,7 @@ async def test_refused_cards_are_retried_when_the_bot_is_added_to_a_team(world: 
 
 
 async def test_installation_event_survives_a_failure_of_the_store(world: World) -> None:
-    """The error is only counted, because the refused cards have their own retry time."""
+    """The error is counted and not raised, because the refused cards have their own retry time."""
     world.rows.store.broken = True  # type: ignore[attr-defined]  # the store is a fake
     await InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
     assert next(iter(world.telemetry.store_errors.collect())).samples[0].value == 1.0
@@ -183,7 +183,7 @@ async def test_installation_event_survives_a_failure_of_the_store(world: World) 
 
 
 async def test_card_that_was_never_posted_is_given_up_when_the_request_ends(world: World) -> None:
-    """Nothing in Teams is wrong, so nothing is retried; the stand-in shows the outcome."""
+    """Its channel has no outdated card, so the post is not retried. The fallback channel's card shows the outcome."""
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     key = world.aws.add()
     await world.rows.requeue(key)
@@ -207,12 +207,12 @@ async def test_posted_card_of_an_ended_request_is_retried_for_hours_then_given_u
     await world.rows.requeue(key)
     await _pass(world, key, 48 * HOUR)
     assert world.chat.asked["update"] == retry_policy.LAST_REFUSALS
-    assert world.chat.asked["post"] == 1  # an ended request gets no stand-in
+    assert world.chat.asked["post"] == 1  # an ended request gets no card in the fallback channel
     assert (await world.row(key)).requeue_at is None
 
 
 async def test_outage_after_a_refusal_does_not_give_up_the_card_of_an_ended_request(world: World) -> None:
-    """Only refusals count: the buttons go as soon as Teams accepts the update."""
+    """Failures of an outage do not count as refusals. The card loses its buttons once Teams accepts the update."""
     key = await world.posted()
     away = [ChatUnavailable("http_503", ambiguous=False)] * 2 * retry_policy.LAST_REFUSALS
     world.chat.before["update"] = [ChatRefused(ChatProblem.FORBIDDEN), *away]
@@ -253,7 +253,7 @@ async def test_deleted_card_is_posted_again_three_times_while_the_request_is_ope
 
 
 async def test_failed_posts_do_not_use_up_the_reposts(world: World) -> None:
-    """A card that Teams took at the sixth attempt comes back all the same when it is deleted."""
+    """Teams accepted the card at the sixth attempt. The card is posted again after it was deleted."""
     world.chat.before["post"] = [ChatRefused(ChatProblem.UNAUTHORIZED) for _ in range(5)]
     key = world.aws.add(levels=2)
     async with world.running():
@@ -267,7 +267,7 @@ async def test_failed_posts_do_not_use_up_the_reposts(world: World) -> None:
 
 
 async def test_deleted_card_of_an_ended_request_stays_deleted(world: World) -> None:
-    """A card of an ended request is of no further use."""
+    """An ended request needs no decision, so its card is given up."""
     key = await world.posted()
     del world.chat.sent["1000"]
     world.aws.end(key, Status.TIMED_OUT)
@@ -285,7 +285,7 @@ def _delivery(row: Record, name: str) -> DeliveryState | None:
 
 
 async def test_card_that_is_too_large_is_sent_in_its_shortest_form(world: World) -> None:
-    """A short card is better than none."""
+    """The card is sent again with a shortened reason, and still has its buttons."""
     world.chat.before["post"].append(ChatRefused(ChatProblem.TOO_LARGE))
     key = world.aws.add()
     world.aws.requests[key] = replace(world.aws.requests[key], reason="because " * 60)
@@ -317,7 +317,7 @@ async def test_refused_direct_message_is_noted_in_the_thread_once(world: World, 
 
 
 async def test_requester_without_a_teams_user_is_noted_in_the_thread() -> None:
-    """There is no recipient, so no post is claimed."""
+    """There is no recipient, so the message is given up without an attempt, and a note says so."""
     world = new_world()
     key = world.aws.add(requester="arn:aws:iam::111122223333:user/batch")
     async with world.running():
@@ -366,7 +366,7 @@ async def test_refused_note_does_not_delay_later_messages(world: World) -> None:
 
 
 async def test_refusals_are_counted_by_problem(world: World) -> None:
-    """The metric shows the problem without the log."""
+    """The metric has the kind of message and the problem that Teams reported."""
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.BLOCKED
     await world.shown(world.aws.add())
@@ -376,7 +376,7 @@ async def test_refusals_are_counted_by_problem(world: World) -> None:
 
 
 def test_pauses_grow_within_their_bounds() -> None:
-    """Jitter shortens a pause by a quarter at most, and never below what Teams asked for."""
+    """Jitter shortens a pause by a quarter at most, and never below the pause that Teams asked for."""
     for failures in (0, 1, 5, 50, 5000):
         surface = replace(_SURFACE, failures=failures, refusals=failures)
         outage, refusal = retry_policy.after_outage(surface, "x"), retry_policy.after_refusal(surface, "x")

@@ -17,6 +17,7 @@ from bot.config.reload import ConfigurationReload
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import IdentityRules, Person
 from bot.domain.permission import Refusal
+from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.domain.routing import Channel
 from bot.domain.shown.views import Reason
@@ -64,7 +65,7 @@ class WatchingBot:
 
     @property
     def problem(self) -> str | None:
-        """Return what /readyz reports about the file."""
+        """Return the problem that /readyz reports about the file; None if there is none."""
         return self.world.telemetry.health.problems().get("configuration")
 
     async def settle(self) -> None:
@@ -122,8 +123,8 @@ async def test_removed_approver_is_refused_without_a_restart(bot: WatchingBot) -
     assert bot.world.aws.count("signal") == 1
 
 
-async def test_file_change_during_the_roster_call_counts(bot: WatchingBot) -> None:
-    """A click that arrived earlier is checked against the file that is current when its person is known."""
+async def test_file_change_during_the_roster_call_applies_to_the_click(bot: WatchingBot) -> None:
+    """The click arrived before the change, but it is checked against the new file."""
     key = await _posted(bot)
     member = bot.world.people.member
 
@@ -185,14 +186,14 @@ async def test_invalid_file_changes_nothing_and_is_reported(bot: WatchingBot, br
 
 
 async def test_missing_file_changes_nothing(bot: WatchingBot) -> None:
-    """The problem is reported and decisions go on under the last valid file."""
+    """The problem is reported, and decisions continue under the last valid file."""
     bot.path.unlink()
     await bot.settle()
     assert bot.problem is not None
     assert await bot.code(await _posted(bot)) is None
 
 
-async def test_file_counts_after_two_identical_reads(bot: WatchingBot) -> None:
+async def test_file_takes_effect_after_two_identical_reads(bot: WatchingBot) -> None:
     """A half-written file may be valid too, so a single read must not take effect."""
     key = await _posted(bot)
     bot.path.write_text(NOBODY)
@@ -217,16 +218,16 @@ async def test_file_can_be_replaced_by_rename_or_symlink(bot: WatchingBot, how: 
     assert await bot.code(await _posted(bot)) is Refusal.NOBODY
 
 
-async def test_new_comment_is_no_change(bot: WatchingBot) -> None:
-    """A comment or another modification time makes no request due."""
+async def test_new_comment_in_the_file_makes_no_request_due(bot: WatchingBot) -> None:
+    """A file that differs only in a comment and in its modification time is not a change."""
     key = await _posted(bot)
     version = (await bot.world.row(key)).version
     await bot.put("# a comment\n" + TOML)
     assert (await bot.world.row(key)).version == version
 
 
-async def test_changed_accounts_wait_for_a_restart_and_the_rest_does_not(bot: WatchingBot) -> None:
-    """The pending restart is reported for as long as the accounts differ."""
+async def test_only_changed_accounts_wait_for_a_restart(bot: WatchingBot) -> None:
+    """Other changes take effect at once. The pending restart is reported for as long as the accounts differ."""
     key = await _posted(bot)
     accounts = f'\n[[accounts]]\nid = "{ACCOUNT}"\nregions = ["{REGION}", "us-east-2"]\n'
     with capture_logs() as logs:
@@ -239,7 +240,7 @@ async def test_changed_accounts_wait_for_a_restart_and_the_rest_does_not(bot: Wa
 
 
 async def test_role_that_is_no_longer_trusted_identifies_no_requester(bot: WatchingBot) -> None:
-    """Nobody decides until the request was reconciled under the new rules; then its requester is unidentified."""
+    """Clicks are refused until the request is reconciled under the new rules; then its requester is unidentified."""
     key = await _posted(bot)
     bot.world.aws.gates["observe"] = gate = asyncio.Event()
     await bot.put(TOML.replace('["Operator"]', '["Another"]'))
@@ -269,7 +270,7 @@ ELSEWHERE = TOML.replace('name = "approvals"', 'name = "leads"').replace(CHANNEL
 @pytest.mark.parametrize("rerouted", [False, True])
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
 async def test_decision_is_withdrawn_if_its_channel_is_removed_before_it_is_sent(rerouted: bool, verb: Verb) -> None:
-    """It was permitted for that channel: neither another channel's role nor the bot's own credentials may send it."""
+    """The permission was for that channel, so no other channel's role and no credentials of the bot send the decision."""
     world = new_world()
     key = await world.posted()
     world.aws.before["prepare"].append(SignalThrottled("ThrottlingException"))
@@ -295,10 +296,10 @@ async def test_decision_is_withdrawn_if_its_channel_is_removed_before_it_is_sent
         (None, None, None, [None]),
     ],
 )
-async def test_role_that_changes_during_a_click_is_replaced_by_the_current_one(
+async def test_decision_is_sent_in_the_current_role_or_not_at_all(
     before: str | None, after: str | None, outcome: Outcome | None, roles: list[str | None]
 ) -> None:
-    """A decision permitted for a role is sent in the current role, never with the bot's own credentials instead."""
+    """The role changes during the click. The bot's own credentials never replace a role that was removed."""
 
     def channel(role: str | None) -> Channel:
         return replace(APPROVALS, approver_role=role and f"arn:aws:iam::{{account}}:role/{role}")
@@ -317,7 +318,7 @@ async def test_role_that_changes_during_a_click_is_replaced_by_the_current_one(
 
 
 async def test_renamed_channel_still_decides(bot: WatchingBot) -> None:
-    """A channel is identified by its conversation: a waiting click proceeds once the row has the new name."""
+    """A channel is identified by its conversation: a click that waits proceeds once the row has the new name."""
     key = await _posted(bot)
     world = bot.world
     world.aws.before["prepare"].append(SignalThrottled("ThrottlingException"))
@@ -378,14 +379,14 @@ async def test_file_that_is_valid_again_is_logged(bot: WatchingBot) -> None:
 async def test_row_that_cannot_be_made_due_does_not_stop_the_others(
     bot: WatchingBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The row is retried after the others until the store takes it."""
+    """The other rows become due at once; the failed row is retried until the store accepts it."""
     stuck, _ = keys = bot.world.aws.add(1), bot.world.aws.add(2)
     for key in keys:
         await bot.world.rows.requeue(key)
     await bot.world.clock.advance(1)
     requeue = bot.world.rows.requeue
 
-    async def refusing(key: RequestKey):  # type: ignore[no-untyped-def]  # as Rows has it
+    async def refusing(key: RequestKey) -> Record:
         if key == stuck:
             raise StoreUnavailable("this row alone")
         return await requeue(key)
@@ -404,7 +405,7 @@ async def _paused_cards(bot: WatchingBot) -> int:
 
 
 async def test_waiting_click_is_checked_again_before_its_claim(bot: WatchingBot) -> None:
-    """An approver who is removed while their click waits claims nothing."""
+    """An approver who is removed while their click waits is refused."""
     key = await _posted(bot)
     gate = bot.world.aws.gates["prepare"] = asyncio.Event()
     bot.world.aws.before["prepare"].append(SignalRefused("AccessDenied", denied=True))
@@ -457,7 +458,7 @@ async def _readiness(url: str) -> AsyncIterator[tuple[int, dict[str, dict[str, s
 async def test_whole_program_pauses_and_survives_an_invalid_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Over real HTTP: a paused card is refused, and /readyz reports an invalid file but stays 200."""
+    """Over real HTTP: a click in a paused channel is refused, and /readyz reports an invalid file but stays 200."""
     monkeypatch.setattr("bot.config.reload.PERIOD", 0.05)
     async with product(monkeypatch, tmp_path) as world, world.running():
         card = await world.card(await world.ask())
@@ -477,7 +478,7 @@ async def test_whole_program_pauses_and_survives_an_invalid_file(
 
 
 async def test_file_changed_during_downtime_identifies_requesters_again() -> None:
-    """Rows know the rules that identified their requester: after a change no click counts before a reconcile."""
+    """A row stores the rules that identified its requester. After a change, clicks are refused until a reconcile."""
     world = new_world()
     key = await world.posted()
     other = IdentityRules(trusted_roles=frozenset({"Another"}))
@@ -497,7 +498,7 @@ async def test_file_changed_during_downtime_identifies_requesters_again() -> Non
 async def test_external_id_waits_for_a_restart_if_a_reader_role_uses_it(
     tmp_path: Path, reader_role: str, waits: bool
 ) -> None:
-    """The roles of decisions use it at once, so without a reader role nothing waits for a restart."""
+    """The roles of decisions use the external id at once, so without a reader role no restart is needed."""
     account = f'\n[[accounts]]\nid = "{ACCOUNT}"\nregions = ["{REGION}"]\n'
     text = TOML + account + (f'reader_role = "{reader_role}"\n' if reader_role else "")
     async with _running(tmp_path, text) as bot:

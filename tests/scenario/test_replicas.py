@@ -29,7 +29,7 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
 
 
 async def test_replicas_post_one_card_and_send_one_signal(world: Product) -> None:
-    """Either takes a click on the other's card; a late click at the other one shows who decided."""
+    """One bot gets the decision; a late click at the other bot shows who decided."""
     async with world.running():
         first = world.bot_url
         async with world.running():
@@ -48,7 +48,7 @@ async def test_replicas_post_one_card_and_send_one_signal(world: Product) -> Non
 
 
 async def test_replica_continues_from_the_table(world: Product) -> None:
-    """After the first bot is gone, the next one decides on its card and does not post a second one."""
+    """The first bot has stopped. A click on its card decides at the next bot, which posts no second card."""
     async with world.running():
         request = await world.ask()
         card = await world.card(request)

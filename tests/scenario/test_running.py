@@ -27,7 +27,7 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
 
 
 class Dying:
-    """A source whose loop fails, which no real loop does."""
+    """A source whose loop raises an error. The program's own loops handle their errors."""
 
     async def run(self) -> None:
         """Fail."""
@@ -35,14 +35,14 @@ class Dying:
 
 
 async def test_failed_loop_ends_the_program(world: Product) -> None:
-    """The orchestrator restarts it; a program that only looks alive would be worse."""
+    """`run` raises, so that the orchestrator restarts the program instead of keeping one that does no work."""
     async with world.running() as program:
         dying = replace(program, sources=(Dying(),))  # type: ignore[arg-type]  # a source needs `run` alone
         with pytest.raises(ExceptionGroup, match="unhandled"):
             await run(dying, asyncio.Event())
 
 
-async def test_decision_under_way_is_finished_before_the_program_ends(world: Product) -> None:
+async def test_decision_in_progress_is_finished_before_the_program_ends(world: Product) -> None:
     """The program stops while AWS is slow: it waits for the signal's reply and stores it."""
     with world.aws.faults.hold("SendAutomationSignal") as held:
         async with world.running():
@@ -106,7 +106,7 @@ async def test_start_without_credentials_says_what_to_do(world: Product, tmp_pat
     )
     assert process.stderr is not None
     async with asyncio.timeout(30):
-        said = await process.stderr.read()
+        output = await process.stderr.read()
         assert await process.wait() == 1
-    assert b"no AWS credentials were found" in said
-    assert b"Traceback" not in said
+    assert b"no AWS credentials were found" in output
+    assert b"Traceback" not in output

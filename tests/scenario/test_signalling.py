@@ -57,8 +57,8 @@ async def test_signal_follows_its_state_check_at_once(world: World) -> None:
     assert made == ["prepare", "execution", "signal"] * 2
 
 
-async def test_role_that_takes_a_minute_sends_nothing(world: World) -> None:
-    """Nothing is signalled later than 60 s after the click, even if the state check succeeds."""
+async def test_no_signal_is_sent_if_assuming_the_role_takes_a_minute(world: World) -> None:
+    """No signal is sent later than 60 s after the click: the decision is released."""
     key = await world.posted()
     gate = world.aws.gates["prepare"] = asyncio.Event()
     async with world.running():
@@ -92,7 +92,7 @@ async def test_hold_is_renewed_after_a_slow_role(world: World) -> None:
 
 
 async def test_role_that_cannot_be_assumed_is_explained(world: World) -> None:
-    """Nothing is read or sent; the person reads why, the card stays open, and the next person may decide."""
+    """AWS is not read, and no signal is sent. The person reads why, and the next person may decide."""
     key = await world.posted()
     world.aws.before["prepare"].append(SignalRefused("AccessDenied", denied=True))
     async with world.running():
@@ -153,7 +153,7 @@ async def test_old_state_check_is_repeated(world: World) -> None:
 
 
 class SlowToAnswer(MemoryStore):
-    """A store that writes "sending" at once and answers when the test lets it."""
+    """A store that writes "sending" at once, and answers that write only after `answers` is set."""
 
     def __init__(self, tables: Tables | None = None) -> None:
         super().__init__(tables)
@@ -251,7 +251,7 @@ async def test_paused_worker_does_not_signal_while_another_worker_sends() -> Non
 
 
 async def test_slow_worker_does_not_withdraw_a_signal_of_another_worker() -> None:
-    """The reply was lost, the signal took effect. The slow worker finds nothing waiting; the vote still counts."""
+    """Another worker's signal took effect. The slow worker finds no waiting level, and the vote stays confirmed."""
     store = MemoryStore()
     paused, other = two_replicas(store)
     key = await paused.posted()
@@ -272,7 +272,7 @@ async def test_slow_worker_does_not_withdraw_a_signal_of_another_worker() -> Non
 
 
 async def test_slow_worker_does_not_replace_the_outcome_of_another_worker() -> None:
-    """Another worker's signal was not answered. The slow one cannot read the state; the outcome stays "no answer"."""
+    """Another worker's signal was not answered. The slow worker cannot read AWS; the outcome stays "no answer"."""
     store = MemoryStore()
     paused, other = two_replicas(store)
     key = await paused.posted()

@@ -1,4 +1,4 @@
-"""Shutdown: work under way ends in time, even if something hangs."""
+"""Shutdown ends in time, even if work in progress hangs."""
 
 import asyncio
 from types import SimpleNamespace
@@ -26,10 +26,10 @@ def program_of(world: World) -> Any:
     return SimpleNamespace(sockets=(), services=services, sources=())
 
 
-async def test_drain_that_is_cut_short_leaves_no_reconcile_under_way(
+async def test_drain_that_is_cut_short_leaves_no_reconcile_in_progress(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A throttled decision outlasts the drain: no post continues while Teams is closed."""
+    """A throttled decision uses up the time of the drain: the reconcile is cancelled before Teams is closed."""
     monkeypatch.setattr(app, "DRAIN_SECONDS", 0.3)
     monkeypatch.setattr(app, "LAST_SECONDS", 0.1)
     stuck = world.aws.add(1)
@@ -41,19 +41,19 @@ async def test_drain_that_is_cut_short_leaves_no_reconcile_under_way(
     other = world.aws.add(2)
     gate = world.chat.gates["post"] = asyncio.Event()
     await world.rows.requeue(other)
-    await world.chat.arrived["post"].wait()  # its post is under way
+    await world.chat.arrived["post"].wait()  # its post is in progress
     await app._drain(program_of(world), [], reconcile_loop)
     await settled()
-    under_way = set(world.reconcile_loop._active)
+    in_progress = set(world.reconcile_loop._active)
     gate.set()
     click.cancel()
     reconcile_loop.cancel()
     await asyncio.gather(click, reconcile_loop, return_exceptions=True)
-    assert under_way == set()
+    assert in_progress == set()
 
 
-async def test_reconcile_under_way_may_use_the_whole_drain(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without decisions under way, a slow post may take longer than LAST_SECONDS."""
+async def test_reconcile_in_progress_may_use_the_whole_drain(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without decisions in progress, a slow post may take longer than LAST_SECONDS."""
     monkeypatch.setattr(app, "LAST_SECONDS", 0.0)
     reconcile_loop = asyncio.create_task(world.reconcile_loop.run())
     key = world.aws.add(1)

@@ -1,4 +1,4 @@
-"""The sweep: what it lists and reads, which process sweeps, and that places and rows fail independently."""
+"""The sweep: its lists and reads, the process that sweeps, and independent failures of places and rows."""
 
 import asyncio
 import sqlite3
@@ -11,10 +11,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Account
 from bot.ports.aws import AwsUnavailable, ListedRequest
-from bot.ports.store import StoreUnavailable, Watched
+from bot.ports.store import Change, StoreUnavailable, Watched
 from bot.service.sources.place_sweep import SWEEP_LEASE, SweepServices
 from bot.service.sources.sweep import SKIPPED_PAUSE, Sweep
 from bot.store.sqlite.store import SqliteStore
@@ -111,22 +112,22 @@ async def test_revocation_is_found_without_a_list_of_changes(world: World) -> No
         row = await world.row(key)
         assert row.request is not None
         assert row.request.status is Status.REVOKED
-        looks = world.aws.count("observe")
+        reads = world.aws.count("observe")
         await world.sweep.sweep()
         await world.clock.advance(60)
-    assert world.aws.count("observe") == looks
+    assert world.aws.count("observe") == reads
 
 
 class Disagreeing(FakeAws):
-    """Its lists never agree with what a read of the request returns."""
+    """AWS whose lists never agree with a read of the request."""
 
     async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """Return another step than the one that waits."""
+        """Return a step that is not the waiting step."""
         return [replace(each, step="ManualApproval") for each in await super().list_requests(account, region, since)]
 
 
 async def test_list_that_never_agrees_with_the_request_costs_two_reads(world: World) -> None:
-    """A list entry that differs permanently must not use up the quota: what AWS's lists show is not verified."""
+    """A list entry that differs permanently causes two reads after the first one, not a read at each sweep."""
     odd = Disagreeing(world.clock)
     world.aws = odd
     world.build()
@@ -140,7 +141,7 @@ async def test_list_that_never_agrees_with_the_request_costs_two_reads(world: Wo
 
 
 async def test_each_change_of_a_list_entry_causes_a_reconcile(world: World) -> None:
-    """Every change counts, not only the first one."""
+    """Each of three changes of the list entry causes two reads."""
     odd = Disagreeing(world.clock)
     world.aws = odd
     world.build()
@@ -205,7 +206,7 @@ async def test_dropped_request_is_retried_while_aws_lists_it(world: World) -> No
 
 
 async def test_replica_that_a_list_does_not_mark_is_read_once(world: World) -> None:
-    """A list without operational data does not mark replicas; the row knows, so later changes are ignored."""
+    """A list without operational data does not mark replicas. The row does, so later changes are ignored."""
     key = world.aws.add()
     source = RequestKey(OTHER, REGION, key.ops_item_id)
     world.aws.requests[key] = replace(world.aws.requests[key], levels=(), replica_of=source)
@@ -219,7 +220,7 @@ async def test_replica_that_a_list_does_not_mark_is_read_once(world: World) -> N
 
 
 async def test_known_replica_is_neither_counted_nor_read_again(world: World) -> None:
-    """Its OpsItem is as pending as the source's, but the request is decided in the source account."""
+    """The replica's OpsItem is pending too, but the request is decided in the source account."""
     world.aws.listed = False
     key = world.aws.add()
     source = RequestKey(OTHER, REGION, key.ops_item_id)
@@ -252,7 +253,7 @@ class Replicas(FakeAws):
 
 
 async def test_replicas_and_unconfigured_accounts_get_no_row(world: World) -> None:
-    """Nothing is stored or due; each unconfigured account and Region is logged once."""
+    """No row is stored or due; each unconfigured account and Region is logged once."""
     aws = Replicas(world.clock)
     aws.sources = [RequestKey(ACCOUNT, REGION, "oi-00000000000a"), RequestKey(OTHER, REGION, "oi-00000000000b")]
     world.aws = aws
@@ -323,20 +324,20 @@ async def test_failing_place_does_not_delay_the_others(world: World, code: str) 
 
 
 class PartlyBroken(MemoryStore):
-    """A store that does not take some rows: they are too large, or a newer version wrote them."""
+    """A store that refuses to write the rows in `refused`, for example because they are too large."""
 
     def __init__(self) -> None:
         super().__init__()
         self.refused: set[RequestKey] = set()
 
-    async def apply(self, key, change, *, now):  # type: ignore[no-untyped-def]  # as the port has it
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
         if key in self.refused:
             raise StoreUnavailable(f"request {key} does not fit")
         return await super().apply(key, change, now=now)
 
 
 async def test_unwritable_row_does_not_hide_other_requests(world: World) -> None:
-    """The requests listed after it become due, and the sweep is reported as failed."""
+    """The requests that are listed after the row become due, and the sweep is reported as failed."""
     store = world.store = PartlyBroken()
     world.build()
     store.refused.add(world.aws.add(1))
@@ -348,7 +349,7 @@ async def test_unwritable_row_does_not_hide_other_requests(world: World) -> None
 
 
 async def test_unreadable_row_does_not_stop_other_requests_or_places(world: World) -> None:
-    """A row of a newer version: the sweep of its place is reported as failed, everything else is swept."""
+    """A newer version wrote the row: the sweep of its place is reported as failed, and all other rows are swept."""
     store = world.store = MemoryStore()
     aws = with_places(world, {ACCOUNT: frozenset({REGION}), OTHER: frozenset({REGION})})
     sweeper = Sweeper(world)
@@ -442,7 +443,7 @@ async def test_long_sweep_renews_its_lease(world: World) -> None:
 
 
 async def test_process_that_cannot_list_releases_the_lease(world: World) -> None:
-    """The fault may lie in its own network, so another process tries at once."""
+    """The fault may be in that process's own network, so another process tries at once."""
     world.aws.before["sightings"].append(AwsUnavailable("ConnectTimeoutError"))
     first, second = Sweeper(world, "first"), Sweeper(world, "second")
     await first.sweep.sweep()
@@ -488,8 +489,8 @@ async def test_unreadable_ended_row_does_not_stop_new_requests(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("owner", ["replica-1", "replica-2"])
-async def test_sweep_by_a_clock_that_was_ahead_stops_no_later_sweep(world: World, owner: str) -> None:
-    """One sweep ran with the clock a day ahead, in this process or another one; later sweeps run on time."""
+async def test_sweep_with_a_clock_ahead_does_not_stop_later_sweeps(world: World, owner: str) -> None:
+    """One sweep, by this process or another one, ran with its clock a day ahead; later sweeps run on time."""
     ahead = new_world(store=world.store, owner=owner)
     ahead.clock.set_to(ahead.clock.now() + timedelta(days=1))
     await ahead.sweep.sweep()

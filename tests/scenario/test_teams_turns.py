@@ -63,7 +63,7 @@ def _words(message: Sent) -> str:
 
 
 async def test_click_is_answered_with_the_card(ms: FakeMicrosoft, bot: Turns) -> None:
-    """HTTP 200 with the protocol's 200 inside; the decision gets the person, the conversation and the click."""
+    """HTTP status and `statusCode` are 200; the click handler gets the person, the conversation and the click's data."""
     bot.clicks.answer = Answer({**CARD, "body": ["decided"]}, None, "")
     status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA, inputs={"comment": "はい"})
 
@@ -76,7 +76,7 @@ async def test_click_is_answered_with_the_card(ms: FakeMicrosoft, bot: Turns) ->
 
 
 async def test_click_without_a_card_is_answered_with_text(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The person who clicked reads that nothing was sent."""
+    """The text is the value of a message response."""
     bot.clicks.answer = Answer(None, Notice(NoticeCode.NOT_STORED), "Nothing was sent.")
     status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA)
 
@@ -89,7 +89,7 @@ async def test_click_without_a_card_is_answered_with_text(ms: FakeMicrosoft, bot
 
 
 async def test_invalid_click_is_answered_with_the_protocol_error(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The HTTP status is 200, and nothing is decided."""
+    """The HTTP status is 200, and the click handler is not called."""
     status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "destroy", DATA)
 
     assert (status, body["statusCode"], body["type"]) == (200, 400, "application/vnd.microsoft.error")
@@ -108,7 +108,7 @@ async def test_other_invokes_are_answered_as_not_supported(ms: FakeMicrosoft, bo
 
 
 async def test_click_of_a_person_from_another_tenant_keeps_that_tenant(ms: FakeMicrosoft, bot: Turns) -> None:
-    """In our conversation the answer is 200; the decision gets the person's own tenant."""
+    """The click is answered with 200, and the click handler gets the person's own tenant."""
     sender = {"id": FOREIGNER.id, "name": "x", "aadObjectId": FOREIGNER.object_id, "tenantId": FOREIGN_TENANT_ID}
     status, _ = await ms.post_invoke(bot.url, FOREIGNER, THREAD, "approve", DATA, **{"from": sender})
 
@@ -120,7 +120,7 @@ async def test_click_of_a_person_from_another_tenant_keeps_that_tenant(ms: FakeM
 
 
 async def test_submit_is_the_same_click(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Old clients send a message. If the click is accepted, only the card changes."""
+    """Old clients send a message instead of an invoke. An accepted click gets no message as an answer."""
     value = {**DATA, "verb": "reject", "comment": "no"}
     status, body = await ms.post_submit(bot.url, HANAKO, THREAD, value, replyToId="1795456557005")
 
@@ -170,7 +170,7 @@ async def test_replies_to_repeated_submits_are_rate_limited(ms: FakeMicrosoft, b
 
 
 async def test_submit_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bot: Turns) -> None:
-    """No other person can read the answer."""
+    """The chat is private, so it gets the answer."""
     bot.clicks.answer = REFUSED
     chat = ms.world.personal(HANAKO)
     await ms.post_submit(bot.url, HANAKO, chat, {**DATA, "verb": "approve"})
@@ -179,7 +179,7 @@ async def test_submit_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bo
 
 
 async def test_invalid_submit_is_answered(ms: FakeMicrosoft, bot: Turns) -> None:
-    """No click stays without an answer."""
+    """The thread gets a message that the click failed."""
     card = await _card_to_reply_to(ms, bot)
     status, _ = await ms.post_submit(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", {"verb": "destroy"})
 
@@ -224,7 +224,7 @@ async def test_bare_mention_asks_for_help(ms: FakeMicrosoft, bot: Turns) -> None
 
 
 async def test_command_while_the_store_is_unavailable_is_answered(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The person may try again."""
+    """The answer says that the command failed."""
     chat, bot.commands.broken, bot.store.broken = ms.world.personal(HANAKO), True, True
     await ms.post_message(bot.url, HANAKO, chat, "pending")
 
@@ -252,7 +252,7 @@ async def test_endless_messages_do_not_delay_cards(ms: FakeMicrosoft, bot: Turns
 
 @pytest.mark.parametrize("fault", [{"status": 403}, {"status": 500}, {"status": 429, "headers": {"Retry-After": "9"}}])
 async def test_refused_reply_still_ends_the_turn_with_200(ms: FakeMicrosoft, bot: Turns, fault: dict[str, Any]) -> None:
-    """Teams does not send the message again."""
+    """After a 200, Teams does not send the message again."""
     ms.fault("POST", "/activities", times=None, **fault)
     status, _ = await ms.post_message(bot.url, HANAKO, ms.world.personal(HANAKO), "help")
 
@@ -375,8 +375,8 @@ async def test_removing_the_bot_from_a_team_keeps_the_personal_chat(ms: FakeMicr
     assert list(bot.store.tables.chats) == [TARO.object_id]
 
 
-async def test_turns_work_while_the_store_is_unavailable(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Installation, removal and clicks work; what could not be stored is stored the next time."""
+async def test_activities_are_accepted_while_the_store_is_unavailable(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Installations, removals and clicks are answered with 200. The next installation event stores the chat."""
     chat, bot.store.broken = ms.world.personal(TARO), True
     for send in (
         ms.post_installation(bot.url, TARO, chat),
@@ -423,7 +423,7 @@ async def test_membership_event_of_another_chat_invalidates_no_roster(ms: FakeMi
     "kind", ["messageReaction", "messageUpdate", "messageDelete", "event", "typing", "endOfConversation", "x"]
 )
 async def test_other_activities_are_accepted_without_a_reply(ms: FakeMicrosoft, bot: Turns, kind: str) -> None:
-    """They may have any content. Only the service URL of the conversation is stored."""
+    """Such activities may have any content. Only the service URL of the conversation is stored."""
     body = activity(
         kind,
         sender=HANAKO,
@@ -453,7 +453,7 @@ async def test_bot_is_ready_once_it_has_signing_keys(ms: FakeMicrosoft, bot: Tur
 
 
 async def test_installation_in_a_team_reaches_the_service(ms: FakeMicrosoft, bot: Turns) -> None:
-    """It arrives as an installation event or a new member. Removals, other members and personal chats do not count."""
+    """Teams reports it as an installation or a new member. Removals, other members and personal chats are ignored."""
     await ms.post_installation(bot.url, HANAKO, APPROVERS, "add")
     await ms.post_membership(bot.url, HANAKO, APPROVERS, bot_added=True)
     assert bot.installations.count == 2

@@ -1,4 +1,4 @@
-"""Cards, answers and messages state what is true and who decided, however late AWS, Teams or the store answer."""
+"""Cards, answers and messages show the true state and decider, however late AWS, Teams or the store answer."""
 
 import asyncio
 from dataclasses import replace
@@ -103,7 +103,7 @@ async def test_unreadable_last_vote_names_no_person(world: World) -> None:
     assert "fine by me" not in ending
 
 
-async def test_vote_shown_before_its_reply_is_not_called_outside(world: World) -> None:
+async def test_vote_that_aws_shows_before_its_reply_is_not_reported_as_outside(world: World) -> None:
     """AWS shows the approval before our signal's reply arrives: the thread does not report a decision from outside."""
     key = await world.posted()
     gate = world.aws.gates["signal"] = asyncio.Event()
@@ -155,7 +155,7 @@ async def test_store_failure_after_the_claim_is_answered_applying(
 async def test_store_failure_at_a_repeated_click_is_answered_applying(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Teams repeats a slow click. The first click's signal is being sent, so the second answer must not deny it."""
+    """Teams repeats a slow click. The first click's signal is being sent, so the second answer is "applying…" too."""
     key = await world.posted()
     gate = world.aws.gates["signal"] = asyncio.Event()
     first = asyncio.create_task(world.press(key, HANAKO))
@@ -176,7 +176,7 @@ async def test_store_failure_at_a_repeated_click_is_answered_applying(
 
 
 async def test_expired_lease_cannot_be_renewed_after_another_holder(world: World) -> None:
-    """A worker paused past its lease, and another one has held it since. What the first one knows is outdated."""
+    """A worker paused past its lease, and another one has held the lease since: the first worker's row is outdated."""
     key = world.aws.add()
     await world.rows.lease(key, "slow")
     await world.clock.advance(31)
@@ -187,7 +187,7 @@ async def test_expired_lease_cannot_be_renewed_after_another_holder(world: World
 
 @pytest.mark.parametrize("write", ["post", "update"])
 async def test_lease_is_checked_right_before_a_write(world: World, write: str) -> None:
-    """A reconcile that lost its lease while it read AWS posts and updates nothing."""
+    """A reconcile that lost its lease while it read AWS does not post or update the card."""
     key = world.aws.add()
     if write == "update":
         await world.shown(key)
@@ -274,8 +274,8 @@ async def test_request_unreadable_for_days_is_still_retried(world: World) -> Non
     assert row.request.status is Status.PENDING
 
 
-async def test_buttons_and_message_follow_after_a_roster_failure(world: World) -> None:
-    """The requester was not identified when the card was posted; once the roster answers, both follow."""
+async def test_buttons_and_direct_message_appear_after_a_roster_failure(world: World) -> None:
+    """Once the roster is readable and the requester identified, the card gets buttons and the direct message is sent."""
     world.people.failing = True
     key = world.aws.add()
     async with world.running():
@@ -312,7 +312,7 @@ async def test_requester_is_no_longer_identified_when_two_people_share_the_addre
 
 
 async def test_deleted_request_is_closed_after_ten_minutes(world: World) -> None:
-    """Until then nothing changes; then the card says so and reconciles stop. The sweep finds it if it reappears."""
+    """Then the card loses its buttons, and the request is not reconciled again until the sweep finds it reappeared."""
     key = await world.posted()
     there = world.aws.requests.pop(key)
     async with world.running():
@@ -332,7 +332,7 @@ async def test_deleted_request_is_closed_after_ten_minutes(world: World) -> None
 
 
 async def test_reappearing_request_restarts_the_ten_minutes(world: World) -> None:
-    """Only an uninterrupted absence counts."""
+    """The time is counted from the start of an uninterrupted absence."""
     key = await world.posted()
     there = world.aws.requests.pop(key)
     await world.shown(key)
@@ -365,7 +365,7 @@ async def test_card_shows_the_progress_of_a_level_and_its_approvers() -> None:
 
 
 async def test_end_of_the_access_window_is_announced_once(world: World) -> None:
-    """When the window ends, the card, the thread and the requester are each notified once."""
+    """When the window ends, the card is updated, and one note and one direct message are sent."""
     key = await world.posted()
     world.aws.decide(key, Verdict.APPROVE)
     async with world.running():
@@ -384,7 +384,7 @@ async def test_end_of_the_access_window_is_announced_once(world: World) -> None:
 
 
 def test_every_known_status_has_a_direct_message() -> None:
-    """No end of a request is missing among the direct messages."""
+    """Only UNKNOWN has no direct message."""
     assert set(DIRECTS) == set(Status) - {Status.UNKNOWN}
 
 
@@ -396,7 +396,7 @@ class SlowToAnswerStore(MemoryStore):
         self.late: asyncio.Event | None = None
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write at once; answer when the test says so."""
+        """Write at once; answer after `late` is set."""
         record = await super().apply(key, change, now=now)
         late, self.late = self.late, None
         if late:
@@ -430,8 +430,8 @@ async def test_late_answer_of_the_store_never_shows_an_older_row() -> None:
 
 
 @pytest.mark.parametrize("call", ["execution", "signal"])
-async def test_reconcile_leaves_a_decision_under_way_alone(world: World, call: str) -> None:
-    """Another process reconciles while a click reads AWS or sends: it takes nothing over, and one signal arrives."""
+async def test_reconcile_does_not_take_over_a_decision_in_progress(world: World, call: str) -> None:
+    """Another process reconciles while a click reads AWS or sends: the decision is unchanged, and one signal is sent."""
     other = replace(world, owner="replica-2")
     key = await world.posted()
     gate = world.aws.gates[call] = asyncio.Event()
@@ -501,8 +501,8 @@ async def test_effect_after_the_minute_is_attributed_to_the_click(world: World) 
     assert "Approved by" in shown(world.chat.of("post")[0].versions[-1].card)
 
 
-async def test_account_removed_from_the_configuration_is_left_alone(world: World) -> None:
-    """Its pending requests are not read again and again, and a click decides nothing."""
+async def test_requests_of_a_removed_account_are_not_read_repeatedly(world: World) -> None:
+    """The account's pending request is read at most once in hours, and a click on its card gets "not found"."""
     key = await world.posted()
     world.configuration.value = replace(world.configuration.value, accounts=())
     world.build()
@@ -577,7 +577,7 @@ async def test_rejection_never_counts_for_the_next_level(world: World) -> None:
 
 
 async def test_vote_that_aws_never_shows_blocks_others_for_a_minute_only(world: World) -> None:
-    """AWS accepts the first vote and does not count it: after a minute another person decides."""
+    """AWS accepts the first vote but does not count it: after a minute another person can decide."""
 
     class Uncounted(FakeAws):
         def vote(self, key: RequestKey, voter: str, verdict: Verdict, comment: str = "") -> None:

@@ -135,8 +135,8 @@ async def test_second_revocation_names_the_person_of_the_first(world: World) -> 
     assert "Revoked by" in world.chat.of("post")[0].card
 
 
-async def test_repeated_revocation_gets_the_answer_of_the_first(world: World) -> None:
-    """Teams resends a slow click: one call."""
+async def test_repeated_revocation_makes_one_call(world: World) -> None:
+    """Teams resends a slow click. The second answer says that the access was revoked."""
     key = await approved(world)
     async with world.running():
         answers = await asyncio.gather(*(world.press(key, ICHIRO, Verb.REVOKE) for _ in range(2)))
@@ -181,7 +181,7 @@ async def test_access_that_is_over_cannot_be_revoked(world: World, seen: bool) -
 
 
 async def test_waiting_request_cannot_be_revoked(world: World) -> None:
-    """A forged Revoke button: no call, and votes stay possible."""
+    """The card has no Revoke button. A forged click is refused, and no call is made."""
     key = await world.posted()
     assert code_of(await world.press(key, ICHIRO, Verb.REVOKE)) is NoticeCode.NOT_APPROVED
     assert not offers(world.chat.of("post")[0].card, Verb.REVOKE)
@@ -207,7 +207,7 @@ async def test_person_who_may_not_approve_may_not_revoke(world: World, who: Pers
 
 
 async def test_revoke_button_is_bound_to_the_last_level(world: World) -> None:
-    """The button belongs to the level that settled the request; Level1 of two does not."""
+    """A click with the first of two levels is refused: the button belongs to the level that settled the request."""
     key = await approved(world, levels=2)
     async with world.running():
         await world.press(key, ICHIRO, step="Level2")
@@ -339,7 +339,7 @@ async def test_cancellation_of_another_persons_request_is_refused(world: World, 
 
 
 async def test_cancellation_from_the_channel_is_refused(world: World) -> None:
-    """Neither an approver nor the requester can cancel there; the notice says where."""
+    """An approver and the requester are both refused; the notice says to use the requester's own chat."""
     key = await world.posted()
     async with world.running():
         answers = [await world.press(key, who, Verb.CANCEL, step="") for who in (HANAKO, TARO_PERSON)]
@@ -391,7 +391,7 @@ async def test_row_without_a_requester_cannot_be_cancelled(world: World) -> None
         ({"status": Status.CANCELLED}, "", NoticeCode.CANCELLED),
     ],
 )
-async def test_request_that_cannot_be_cancelled_says_why(
+async def test_refused_cancellation_says_why(
     world: World, facts: dict[str, object], step: str, expected: Reason
 ) -> None:
     """A forged step, a replica, unreadable facts, an ended request: the answer shows the true state, without a call."""
@@ -407,7 +407,7 @@ async def test_request_that_cannot_be_cancelled_says_why(
 
 
 async def test_account_without_a_cancel_role_offers_no_cancellation() -> None:
-    """There is no button; a forged click is answered with what to configure and a hint to the AWS console."""
+    """There is no button. The answer to a forged click names the missing setting and the AWS console."""
     world = new_world(configuration=current_configuration(cancel_role=None))
     key = await world.posted()
     assert not offers(world.chat.of("direct")[0].card, Verb.CANCEL)
@@ -418,7 +418,7 @@ async def test_account_without_a_cancel_role_offers_no_cancellation() -> None:
     assert world.aws.signals == []
 
 
-async def test_nothing_is_cancelled_after_the_cancel_role_was_removed(world: World) -> None:
+async def test_cancellation_is_not_sent_after_the_cancel_role_was_removed(world: World) -> None:
     """The role is removed while the click is processed. The bot never cancels with its own credentials."""
     key = await world.posted()
     await world.crash_in(world.withdrawn(key), "execution")
@@ -559,8 +559,18 @@ async def test_failed_slow_cancellation_is_reported_to_the_requester(world: Worl
 
 
 def check_call_of(withdrawal: Withdrawal) -> str:
-    """Return the call of the state check."""
+    """Return the name of the AWS call that checks the state before this withdrawal."""
     return "grant" if withdrawal is Withdrawal.REVOKE else "execution"
+
+
+def notification(world: World, withdrawal: Withdrawal) -> str:
+    """Return the last card about a failed withdrawal: in the thread for a revocation, else in the requester's chat."""
+    return world.chat.of("reply" if withdrawal is Withdrawal.REVOKE else "direct")[-1].card
+
+
+def is_notified(world: World, withdrawal: Withdrawal) -> bool:
+    """True if the last card about a failed withdrawal is for the person who clicked in `ready`."""
+    return (ICHIRO.name if withdrawal is Withdrawal.REVOKE else "was not cancelled") in notification(world, withdrawal)
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
@@ -583,7 +593,7 @@ async def test_call_with_a_lost_reply_is_not_made_again(world: World, withdrawal
 async def test_withdrawal_that_never_reached_aws_is_released_and_not_sent_again(
     world: World, withdrawal: Withdrawal
 ) -> None:
-    """The person is notified and may click again: a person decides, the program does not guess."""
+    """The person is notified and may click again. The bot itself does not repeat the call."""
     key, click = await ready(world, withdrawal)
     world.aws.before["signal"].append(SignalLost())
     async with world.running():
@@ -591,7 +601,7 @@ async def test_withdrawal_that_never_reached_aws_is_released_and_not_sent_again(
         await world.clock.advance(70)
         assert code_of(await pressed) is NoticeCode.APPLYING
         assert await state_of(world, key, withdrawal) == (RELEASED, Outcome.NO_ANSWER)
-        told = world.chat.of("reply" if withdrawal is Withdrawal.REVOKE else "direct")[-1].card
+        told = notification(world, withdrawal)
         assert ("may press again" if withdrawal is Withdrawal.REVOKE else "was not cancelled") in told
         assert sent_verdicts(world) == [withdrawal]
         await world.click_handler.click(click)
@@ -621,13 +631,12 @@ async def test_claim_older_than_a_minute_is_never_sent(world: World, withdrawal:
         await world.clock.advance(10)
     assert sent_verdicts(world) == []
     assert await state_of(world, key, withdrawal) == (RELEASED, Outcome.EXPIRED)
-    told = world.chat.of("reply" if withdrawal is Withdrawal.REVOKE else "direct")[-1].card
-    assert "within a minute" in told
+    assert "within a minute" in notification(world, withdrawal)
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 async def test_call_of_a_crashed_process_is_never_repeated(world: World, withdrawal: Withdrawal) -> None:
-    """The process died during a call that never arrived: released after its minute."""
+    """The process died during a call that did not reach AWS: after a minute the decision is released."""
     key, click = await ready(world, withdrawal)
     await world.crash_in(click, "signal")
     world.build()
@@ -638,8 +647,8 @@ async def test_call_of_a_crashed_process_is_never_repeated(world: World, withdra
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_nothing_is_sent_without_a_state_check(world: World, withdrawal: Withdrawal) -> None:
-    """The state cannot be read for a minute: no call, and the person is notified."""
+async def test_no_signal_is_sent_without_a_state_check(world: World, withdrawal: Withdrawal) -> None:
+    """The state cannot be read for a minute: no call is made, and the person is notified."""
     key, click = await ready(world, withdrawal)
     world.aws.before[check_call_of(withdrawal)].extend([AwsUnavailable("InternalServerError")] * 100)
     async with world.running():
@@ -648,11 +657,12 @@ async def test_nothing_is_sent_without_a_state_check(world: World, withdrawal: W
         await pressed
     assert sent_verdicts(world) == []
     assert await state_of(world, key, withdrawal) == (RELEASED, Outcome.UNREADABLE)
+    assert is_notified(world, withdrawal)
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 async def test_execution_of_another_request_is_never_signalled(world: World, withdrawal: Withdrawal) -> None:
-    """The row names a foreign execution: no call, and the person is notified."""
+    """The row has the execution of another request: no call is made, and the person is notified."""
     key, click = await ready(world, withdrawal)
     execution_id = world.aws.requests[key].execution_id
     assert execution_id
@@ -663,6 +673,7 @@ async def test_execution_of_another_request_is_never_signalled(world: World, wit
         await pressed
     assert sent_verdicts(world) == []
     assert await state_of(world, key, withdrawal) == (RELEASED, Outcome.UNREADABLE)
+    assert is_notified(world, withdrawal)
 
 
 class SlowStore(MemoryStore):

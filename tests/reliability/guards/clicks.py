@@ -91,7 +91,7 @@ GUARDS = (
     ),
     Guard(
         "a held claim is not taken over",
-        TRUTH + "test_reconcile_leaves_a_decision_under_way_alone",
+        TRUTH + "test_reconcile_does_not_take_over_a_decision_in_progress",
         {
             "bot.domain.decision:Decision.hold_ended": around(
                 lambda hold_ended, decision, now: hold_ended(replace(decision, held_until=now), now)
@@ -174,12 +174,12 @@ GUARDS = (
     ),
     Guard(
         "a vote is never sent with the bot's own credentials instead of a role",
-        RELOADING + "test_role_that_changes_during_a_click_is_replaced_by_the_current_one",
+        RELOADING + "test_decision_is_sent_in_the_current_role_or_not_at_all",
         {REMOVED: around(_without_role)},
     ),
     Guard(
         "a cancellation is never sent without a cancel role",
-        WITHDRAWING + "test_nothing_is_cancelled_after_the_cancel_role_was_removed",
+        WITHDRAWING + "test_cancellation_is_not_sent_after_the_cancel_role_was_removed",
         {REMOVED: around(_without_cancel_role)},
     ),
     Guard(
@@ -209,7 +209,7 @@ GUARDS = (
     ),
     Guard(
         "a click is claimed only on the row that allowed it",
-        DECIDING + "test_requester_identified_differently_during_the_roster_call_is_checked_again",
+        DECIDING + "test_click_is_checked_again_if_the_requester_changes_during_the_roster_call",
         {INPUTS: around(_without_facts)},
     ),
     Guard(

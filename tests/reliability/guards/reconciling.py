@@ -98,7 +98,7 @@ GUARDS = (
     ),
     Guard(
         "the lease",
-        RECONCILING + "test_process_without_the_lease_writes_nothing",
+        RECONCILING + "test_process_without_the_lease_sends_no_message",
         {"bot.domain.record:Record.leased_to": around(_leased_to_anyone)},
     ),
     Guard(
@@ -147,12 +147,12 @@ GUARDS = (
     ),
     Guard(
         "a clock that was ahead does not stop the sweep",
-        SWEEP + "test_sweep_by_a_clock_that_was_ahead_stops_no_later_sweep[replica-1]",
+        SWEEP + "test_sweep_with_a_clock_ahead_does_not_stop_later_sweeps[replica-1]",
         {"bot.service.sources.place_sweep:is_recent": around(_ahead_as_recent)},
     ),
     Guard(
         "a configuration file is applied only after two equal reads",
-        RELOADING + "test_file_counts_after_two_identical_reads",
+        RELOADING + "test_file_takes_effect_after_two_identical_reads",
         {"bot.config.reload:ConfigurationReload.check": around(_at_once)},
     ),
     Guard(

@@ -81,12 +81,13 @@ def show(request: RequestKey | str) -> None:
 
     REQUEST is account/region/oi-… or the OpsItem id alone.
     """
-    from bot.store.rows import adapter_of
+    from bot.store.rows import RECORD, encode
 
     rows = _read_store(partial(_stored, request), advice=_where_the_store_is(request))
     if not rows:
         raise click.ClickException(f"the store has no request {request}")
-    click.echo(escape_json(adapter_of(list[Record]).dump_json(rows, by_alias=True, indent=2).decode()))
+    stored = [json.loads(encode(RECORD, row)) for row in rows]
+    click.echo(escape_json(json.dumps(stored, ensure_ascii=False, indent=2)))
 
 
 @main.command(

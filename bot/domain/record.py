@@ -75,6 +75,18 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Unrecognized:
+    """What a newer version of the program stored in the row and this one does not know. It is written back.
+
+    `omitted` has what was left out because of an unknown value: `decisions/<id>`, `surfaces/<name>`, `request`,
+    `requester`, `route`.
+    """
+
+    text: str  # the JSON of the row as it was read
+    omitted: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One request: facts, route, decisions, surfaces, lease, and when it is reconciled next."""
 
@@ -93,6 +105,7 @@ class Record:
     surfaces: tuple[Surface, ...] = ()
     lease: Lease | None = None
     requeue_at: datetime | None = None
+    unrecognized: Unrecognized | None = None  # not stored; bot.store.unrecognized
 
     def decision(self, decision_id: str) -> Decision | None:
         """Return the decision with this id, or None."""
@@ -237,6 +250,19 @@ class Record:
         if facts is None:
             return self.created_at + KEPT_UNREAD
         return max(filter(None, [facts.access_until, facts.modified_at, self.observed_at, self.created_at])) + KEPT
+
+    @property
+    def has_unrecognized_decision(self) -> bool:
+        """True if a newer version stored a decision that this one cannot read. No other decision is made then."""
+        return any(each.startswith("decisions/") for each in self._omitted)
+
+    def has_unrecognized_surface(self, name: str) -> bool:
+        """True if a newer version delivered this surface in a way that this one does not know."""
+        return f"surfaces/{name}" in self._omitted
+
+    @property
+    def _omitted(self) -> frozenset[str]:
+        return self.unrecognized.omitted if self.unrecognized else frozenset()
 
     @property
     def live_decisions(self) -> tuple[Decision, ...]:

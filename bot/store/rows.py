@@ -1,16 +1,17 @@
 """Encodes rows as JSON, decodes them, and applies changes. Owns the stored names and the validation; knows no database.
 
-A member that this version does not know is skipped: a newer minor version may have added it. Any other mismatch raises
-RowUnreadable, which names the row, so that no stored value is lost without an error.
+A row may have members and values that only a newer version knows; `unrecognized.py` keeps them. Any other mismatch
+raises RowUnreadable, which names the row, so that no stored value is lost without an error.
 """
 
+import json
 import operator
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cache, lru_cache
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
@@ -19,12 +20,14 @@ from bot.domain.identity import Requester
 from bot.domain.record import Record, Surface
 from bot.domain.request import RequestKey
 from bot.ports.store import Change, PersonalChat, RowUnreadable, Watched
+from bot.store.unrecognized import FIELD, as_json, decode_newer, merged, with_unrecognized
 
 T = TypeVar("T")
 
 AUDIT_KEPT = timedelta(days=400)  # a year, plus some weeks to ask about its first days
 ROWS_KEPT = 256  # decoded rows, by their JSON: rows that are written often are also read often
 
+NOT_STORED: Final[set[str]] = {FIELD}
 StoredNames = Mapping[type, Mapping[str, str]]  # class -> Python field -> member of the stored JSON
 STORED_NAMES: Final[StoredNames] = {
     Record: {"reconcile_failures": "looks_failed", "requeue_at": "next_look_at"},
@@ -39,7 +42,7 @@ never changes. To rename a Python field, add its new name here with the name tha
     Record: {"requeue_at": "next_look_at"}
 
 Writing and reading both use the stored name, and only the stored name. Without the entry the old member would be
-skipped on reading as unknown, and its value would be lost. tests/contract/test_recorded_rows.py fails in that case.
+written back as unknown, and its value would not be used. tests/contract/test_recorded_rows.py fails in that case.
 Names of classes and of enum members are not stored, so they need no entry; the values of enums are stored.
 """
 
@@ -51,8 +54,22 @@ def adapter_of(kind: type[T], names: StoredNames = STORED_NAMES) -> TypeAdapter[
     """
     for each, members in names.items():
         _check_names(each, members)
-        with_config(ConfigDict(alias_generator=_stored_name(members)))(each)
+    for each in _dataclasses_in(kind):
+        with_config(ConfigDict(alias_generator=_stored_name(names.get(each, {})), extra="forbid"))(each)
     return TypeAdapter(kind)
+
+
+def _dataclasses_in(kind: Any) -> frozenset[type]:
+    """Return the dataclass and every dataclass in its fields, at any depth."""
+    found: set[type] = set()
+    waiting = [kind]
+    while waiting:
+        each = waiting.pop()
+        waiting += get_args(each)
+        if isinstance(each, type) and is_dataclass(each) and each not in found:
+            found.add(each)
+            waiting += get_type_hints(each).values()
+    return frozenset(found)
 
 
 def _check_names(kind: type, members: Mapping[str, str]) -> None:
@@ -143,18 +160,34 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def encode(adapter: TypeAdapter[T], value: T) -> str:
-    """Return the JSON of a value that `storable` returned."""
-    return adapter.dump_json(value, by_alias=True).decode()
+    """Return the JSON of a value that `storable` returned, with what was not recognized when it was read."""
+    if isinstance(value, Record) and value.unrecognized:
+        current = adapter.dump_python(value, mode="json", by_alias=True, exclude=NOT_STORED)
+        return as_json(with_unrecognized(current, value.unrecognized))
+    return adapter.dump_json(value, by_alias=True, exclude=NOT_STORED).decode()
 
 
-def decode(adapter: TypeAdapter[T], text: str | bytes, *, where: str) -> T:
+def encode_over(adapter: TypeAdapter[T], value: T, former: str | None) -> str:
+    """Return the JSON of a value that replaces `former`, with the members of `former` that this version lacks."""
+    current = encode(adapter, value)
+    return current if former is None else as_json(merged(json.loads(current), json.loads(former)))
+
+
+def decode(adapter: TypeAdapter[T], text: str, *, where: str) -> T:
     """Return the value of stored JSON. Raises RowUnreadable with the place (`where`) and the problem."""
     try:
-        return storable(adapter.validate_json(text, strict=True))
+        return storable(_decoded(adapter, text))
     except ValidationError as error:
         raise RowUnreadable(f"{where} cannot be read: {_problems(error)}") from None  # a trace would show the values
     except ValueError as error:
         raise RowUnreadable(f"{where} cannot be read: {error}") from error
+
+
+def _decoded(adapter: TypeAdapter[T], text: str) -> T:
+    try:
+        return adapter.validate_json(text, strict=True)
+    except ValidationError as error:  # only now, because most rows were written by this version
+        return decode_newer(adapter, text, error)
 
 
 @lru_cache(maxsize=ROWS_KEPT)

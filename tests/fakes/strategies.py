@@ -8,6 +8,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
+from bot.domain.record import Unrecognized
 from bot.domain.request import RequestKey
 
 REQUEST_KEYS = st.builds(
@@ -24,6 +25,7 @@ MOMENTS = st.datetimes(
 SPANS = st.timedeltas(timedelta(0), timedelta(days=400))
 _LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     RequestKey: REQUEST_KEYS,
+    Unrecognized: st.none(),  # only decoding a row creates it
     datetime: MOMENTS,
     timedelta: SPANS,
     str: st.text(max_size=20),

@@ -40,7 +40,7 @@ def claimed(record: Record, permit: Permit, inputs: Inputs, now: datetime) -> Re
 
     Raises ClaimLost or StaleCheck.
     """
-    if record.request is None:
+    if record.request is None or record.has_unrecognized_decision:
         raise ClaimLost(Claim(ClaimRefusal.OTHERS_FIRST))
     decision = permit.decision
     answer = claim(

@@ -139,7 +139,8 @@ class SignalAttempt:
         """Check for the last time that the signal may be sent, and store that it is being sent.
 
         The decision stays claimed, and the state is read again, if the check is too old (another worker may have sent
-        meanwhile) or if votes that were already sent may complete the level.
+        meanwhile), if votes that were already sent may complete the level, or if a newer version stored a decision that
+        this one cannot read.
         """
 
         def send(decision: Decision) -> Decision:
@@ -156,7 +157,7 @@ class SignalAttempt:
             sent = self._changed(row, send)  # first: raises if another worker has sent it
             decision = row.decision(self._decision_id)
             is_full = decision and level and not has_room(decision, level, row.decisions, self._clock.now())
-            return row if is_full else sent
+            return row if is_full or row.has_unrecognized_decision else sent
 
         return await self._rows.apply(self._key, change)
 

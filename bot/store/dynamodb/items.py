@@ -31,7 +31,17 @@ from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import InvalidRequestKey, RequestKey
 from bot.ports.store import PersonalChat, RowUnreadable, StoreUnavailable
-from bot.store.rows import AUDIT_ENTRY, AUDIT_KEPT, PERSONAL_CHAT, RECORD, decode, decode_row, encode, storable
+from bot.store.rows import (
+    AUDIT_ENTRY,
+    AUDIT_KEPT,
+    PERSONAL_CHAT,
+    RECORD,
+    decode,
+    decode_row,
+    encode,
+    encode_over,
+    storable,
+)
 
 Item = dict[str, dict[str, Any]]  # attribute -> {type: value}, as boto3 reads and writes it
 
@@ -181,10 +191,15 @@ def chat_key(object_id: str) -> Item:
     return key(PEOPLE, f"person#{storable(object_id).casefold()}")
 
 
-def chat_item(chat: PersonalChat) -> Item:
-    """Return where a person can be reached as an item."""
-    kept = storable(chat)
-    return {**chat_key(kept.person.object_id), "chat": text(encode(PERSONAL_CHAT, kept))}
+def chat_over(chat: PersonalChat, former: Mapping[str, Any] | None) -> dict[str, object]:
+    """Return the write of a chat that replaces the item `former`, on the condition that it is unchanged."""
+    earlier = member(former, "chat") if former else None
+    item = {**chat_key(chat.person.object_id), "chat": text(encode_over(PERSONAL_CHAT, chat, earlier))}
+    names = {"ExpressionAttributeNames": {"#chat": "chat"}}
+    if earlier is None:
+        return {"Item": item, "ConditionExpression": "attribute_not_exists(#chat)", **names}
+    values = {":chat": text(earlier)}
+    return {"Item": item, "ConditionExpression": "#chat = :chat", "ExpressionAttributeValues": values, **names}
 
 
 def chat_of(item: Mapping[str, Any]) -> PersonalChat:

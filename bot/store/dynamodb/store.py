@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from cachetools import TTLCache
@@ -121,7 +122,7 @@ class DynamoStore:
 
     async def remember_chat(self, chat: PersonalChat) -> None:
         """Store where a person can be reached."""
-        await self._write("put_item", Item=items.chat_item(chat))
+        await self._run(partial(self._put_chat, storable(chat)))
 
     async def forget_chat(self, object_id: str) -> None:
         """Delete where a person can be reached."""
@@ -197,6 +198,18 @@ class DynamoStore:
         return await self._read(lambda table: table.audit(since, until), times=MANY)
 
     # --- in threads
+
+    def _put_chat(self, chat: PersonalChat) -> None:
+        """Write a chat over the stored one, unless another process has written it since it was read."""
+        patience = Patience(self._patience)
+        while True:
+            former = Reading(self._calls, patience).item(items.chat_key(chat.person.object_id))
+            try:
+                self._calls.repeated(patience, "put_item", **items.chat_over(chat, former))
+            except ConditionFailed:
+                patience.wait(StoreUnavailable("a personal chat is written by too many at once"))
+            else:
+                return
 
     def _note_recent(self, record: Record) -> None:
         """Remember when a row is due until the index `due` surely lists it."""

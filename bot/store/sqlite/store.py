@@ -24,6 +24,7 @@ from bot.store.rows import (
     decode,
     decode_row,
     encode,
+    encode_over,
     storable,
     watched_rows,
 )
@@ -140,7 +141,14 @@ class SqliteStore:
     async def remember_chat(self, chat: PersonalChat) -> None:
         """Store where a person can be reached."""
         kept = storable(chat)
-        await self._write(_REMEMBER_CHAT, kept.person.object_id.casefold(), encode(PERSONAL_CHAT, kept))
+        object_id = kept.person.object_id.casefold()
+
+        def remember(connection: sqlite3.Connection) -> None:
+            former = connection.execute(_CHAT, (object_id,)).fetchone()
+            text = encode_over(PERSONAL_CHAT, kept, former[1] if former else None)
+            connection.execute(_REMEMBER_CHAT, (object_id, text))
+
+        await self._thread.write(remember)
 
     async def forget_chat(self, object_id: str) -> None:
         """Delete where a person can be reached."""

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from bot.store.sqlite import thread
-from tests.reliability.replacing import DoesNotFit, Guard, around
+from tests.reliability.replacing import DoesNotFit, Guard, always, around
 
+NEWER = "tests/scenario/test_newer_version.py::"
 VERSION_COMPARED = "WHERE version = :version - 1"
 
 
@@ -46,5 +47,25 @@ GUARDS = (
         "the audit trail is written in one transaction with the row",
         "tests/contract/test_dynamodb_trail.py::test_only_writes_with_audit_entries_are_transactions",
         {"bot.store.dynamodb.calls:Calls.put": around(_in_separate_writes)},
+    ),
+    Guard(
+        "what is not recognized is written back",
+        "tests/unit/store/test_unrecognized.py::test_unknown_member_is_skipped_and_written_back[row]",
+        {"bot.store.rows:with_unrecognized": around(lambda _, current, kept: current)},
+    ),
+    Guard(
+        "no claim beside a decision that is not recognized",
+        NEWER + "test_no_decision_is_claimed_beside_one_that_is_not_recognized",
+        {"bot.domain.record:Record.has_unrecognized_decision": always(False)},
+    ),
+    Guard(
+        "no signal beside a decision that is not recognized",
+        NEWER + "test_claimed_decision_is_not_sent_beside_one_that_is_not_recognized",
+        {"bot.domain.record:Record.has_unrecognized_decision": always(False)},
+    ),
+    Guard(
+        "a surface that is not recognized is left alone",
+        NEWER + "test_surface_that_is_not_recognized_is_left_alone",
+        {"bot.domain.record:Record.has_unrecognized_surface": always(False)},
     ),
 )

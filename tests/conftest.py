@@ -27,10 +27,10 @@ settings.load_profile("no-time-limit")
 def _parse_each_service_model_once() -> None:
     """Share the data files of botocore between the sessions of all tests in this process.
 
-    The program has one session, the tests have hundreds. Each parses its own copies, and EC2's takes 0.2 s: without
-    this, the tests of bot/aws take twice the CPU time. It hides only the time of parsing. Tests that start the program
-    as a process run without it. Loaders with other search paths, such as moto's, share nothing with these, because they
-    extend the models that they load.
+    The program has one session for its calls and one for its table; the tests have hundreds. Each session parses its
+    own copies, and EC2's takes 0.2 s: without sharing, the tests of bot/aws take twice the CPU time. Sharing hides only
+    the time of parsing, and not in tests that start the program as a process. Loaders with other search paths, such as
+    moto's, have separate copies, because they extend the models that they load.
     """
 
     @cache

@@ -219,7 +219,7 @@ class _Life:
         return row is not None and (quiet(row, Status.APPROVED) or (quiet(row, Status.PENDING) and self._undecided()))
 
     def _undecided(self) -> bool:
-        """Return whether AWS still waits for a decision and Teams shows the buttons."""
+        """Return whether AWS has accepted no decision and Teams shows the buttons."""
         buttons = action_data(self.there.world.cards(self.request)[-1].card, "approve")
         return buttons is not None and not self._accepted()
 

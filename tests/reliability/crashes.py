@@ -175,7 +175,7 @@ async def _play(process: Process, act: Act, number: int) -> None:
 
 
 async def _press(process: Process, act: Act, number: int) -> None:
-    """Click, all at the same time, and advance the clock until no work and no answer is pending. Raises Stuck."""
+    """Make the clicks of an act at the same time, and advance the clock until all work has ended. Raises Stuck."""
     outside = process.outside
     answers = [process.press(click.who, click.verb, click.step) for click in act.clicks]
     for second in range(STUCK):

@@ -1,8 +1,8 @@
-"""Pauses one process for too long before any of its calls, or before an answer of the store, while another one continues.
+"""Pauses one process for some time before any of its calls, or before an answer of the store. Another process continues.
 
 During the pause all its calls wait, as on a suspended machine or in a blocked event loop. One point is excluded: after
 "sending" is stored and the last time check has passed, nothing can stop a signal that is about to be written to the
-socket. A pause at that point is the accepted gap.
+socket. The proof accepts this gap.
 """
 
 import asyncio

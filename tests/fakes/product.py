@@ -15,6 +15,7 @@ from bot.app import Program, build, run
 from bot.config.file import parse_configuration
 from bot.config.settings import Settings
 from bot.domain.configuration import Configuration
+from bot.domain.record import Record
 from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, REGION
 from bot.sandbox.teams.microsoft import BotRegistration
 from tests.fakes.aws_faults import FaultyAws
@@ -161,6 +162,11 @@ class Product:
     def signals(self) -> int:
         """Return how many signals AWS received."""
         return len(self.aws.calls("SendAutomationSignal"))
+
+    def signals_of(self, row: Record | None) -> int:
+        """Return how many signals for a request AWS received, including refused ones."""
+        execution = row.request.execution_id if row and row.request else None
+        return sum(each.params["AutomationExecutionId"] == execution for each in self.aws.calls("SendAutomationSignal"))
 
 
 @asynccontextmanager

@@ -78,7 +78,7 @@ Condition = Callable[[], Awaitable[bool]]
 
 @dataclass(slots=True)
 class Broken:
-    """The world behind the proxies, and the measurements."""
+    """The world with a proxy before each service, and the measurements of all cells."""
 
     world: Product
     lead: TimeOffset
@@ -91,7 +91,7 @@ class Broken:
     probes: int = 0
 
     async def cell(self, service: Service, how: Break, phase: Phase) -> None:
-        """Play the life of one request with this service broken in this way."""
+        """Play the life of one request, with one service broken in one way during one phase, and count the result."""
         self.cells += 1
         if service is Service.DYNAMODB:
             self.world.changed["store"] = f"dynamodb:{TABLE}"
@@ -136,7 +136,8 @@ class _Life:
             self.there.lead.put_forward(NO_SIGNAL_AFTER)
             return False
         finally:
-            self.there.double += max(0, self._accepted() - 1) + max(0, await self._arrived() - self.presses)
+            signals = world.signals_of(await self._row())
+            self.there.double += max(0, self._accepted() - 1) + max(0, signals - self.presses)
         return True
 
     @asynccontextmanager
@@ -193,13 +194,6 @@ class _Life:
     def _accepted(self) -> int:
         effects = self.there.world.aws.effects("Approve", "Reject")
         return sum(each.ops_item_id == self.request for each in effects)
-
-    async def _arrived(self) -> int:
-        """Return how many signals for the request reached AWS, including refused ones."""
-        row = await self._row()
-        execution = row.request.execution_id if row and row.request else None
-        sent = self.there.world.aws.calls("SendAutomationSignal")
-        return sum(each.params["AutomationExecutionId"] == execution for each in sent)
 
     # --- observed state
 

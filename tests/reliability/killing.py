@@ -209,7 +209,7 @@ class Rounds:
         tally.unconverged += took > SWEEP
         tally.lost += lost(left, end)
         tally.untold += len(gaps(end, await self.rows.audit(datetime.fromtimestamp(0, UTC))))
-        tally.double += max(0, self.signals(end) - self.clicks)
+        tally.double += max(0, self.world.signals_of(end) - self.clicks)
         tally.extra += (extra := self.extra(end))
         tally.beyond += max(0, extra - 1)
 
@@ -251,12 +251,6 @@ class Rounds:
         named = [each for each in said if request in str(each.activity)]
         threads = {each.root for each in named}
         return [each for each in said if each in named or each.root in threads]
-
-    def signals(self, row: Record) -> int:
-        """Return how many signals for a request reached AWS."""
-        execution = row.request.execution_id if row.request else None
-        sent = self.world.aws.calls("SendAutomationSignal")
-        return sum(each.params["AutomationExecutionId"] == execution for each in sent)
 
     async def _row(self, request: str) -> Record | None:
         place = self.world.aws.world

@@ -56,7 +56,7 @@ async def test_sigterm_at_any_stage_loses_no_work_and_doubles_no_signal(
             await played.start()
             end = await played.until(played.true, request)
             slowest, extra = max(slowest, seconds), extra + played.extra(end)
-            signals, clicks = signals + played.signals(end), clicks + played.clicks
+            signals, clicks = signals + played.world.signals_of(end), clicks + played.clicks
     figure(14, stages=len(Stage), slowest_seconds=round(slowest, 1), clicks=clicks, signals=signals, extra=extra)
     assert clicks == 2
     assert (signals, extra) == (clicks, 0)

@@ -54,7 +54,7 @@ class FailingStore:
         return await self._store.apply(key, change, now=now)
 
     async def next_due(self) -> datetime | None:
-        """Answer, or fail in one of ten calls."""
+        """Return the next due time, or fail in one of ten calls."""
         if self._chance.random() < 0.1:
             raise StoreUnavailable("random failure")
         return await self._store.next_due()
@@ -165,7 +165,7 @@ async def test_poison_messages_do_not_block_cards(poison: int, figure: Figure) -
 async def test_poison_message_over_http_ends_in_the_dead_letter_queue(
     monkeypatch: pytest.MonkeyPatch, figure: Figure
 ) -> None:
-    """The simulated SQS moves the poison message by its redrive policy. The request beside it becomes due."""
+    """The simulated SQS moves the poison message by its redrive policy. The valid message makes its request due."""
     monkeypatch.setattr(queue_module, "INVISIBLE_SECONDS", 0)
     monkeypatch.setattr(queue_module, "POLL_SECONDS", 0)
     world = new_world()

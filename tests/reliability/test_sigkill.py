@@ -57,7 +57,10 @@ async def test_sigkill_at_any_point_loses_no_stored_decision(
 async def test_late_signal_of_a_killed_process_is_not_sent_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, defect: str, signals: int
 ) -> None:
-    """AWS accepts the signal only after the restart. Negative control: a store that loses the "sending" write causes two signals."""
+    """AWS accepts the signal only after the restart.
+
+    Negative control: a store that loses the "sending" write causes two signals.
+    """
     async with rounds(monkeypatch, tmp_path, defect=defect) as played:
         request = await played.world.ask()
         await played.until(lambda row: quiet(row, Status.PENDING), request)
@@ -68,10 +71,10 @@ async def test_late_signal_of_a_killed_process_is_not_sent_again(
         await asyncio.gather(click, played.dead())
         played.lead.put_forward(AWAY)
         await played.start()
-        await played.until(lambda row: _taken_over(row, played.signals(row), wanted=signals), request)
+        await played.until(lambda row: _taken_over(row, played.world.signals_of(row), wanted=signals), request)
         held.release()
         end = await played.until(lambda row: quiet(row, Status.APPROVED), request)
-        assert played.signals(end) == signals
+        assert played.world.signals_of(end) == signals
 
 
 def _taken_over(row: Record, sent: int, *, wanted: int) -> bool:

@@ -30,12 +30,12 @@ ROWS = recorded("rows.json")
 
 
 def as_text(row: Json) -> str:
-    """Return a row as both stores had it."""
+    """Return a row as the JSON text that both stores had."""
     return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
 
 def in_order(value: Json, name: str = "") -> Json:
-    """Sort the members that are sets."""
+    """Return the value with the lists sorted whose order has no meaning."""
     if isinstance(value, dict):
         return {each: in_order(part, each) for each, part in value.items()}
     if isinstance(value, list):
@@ -83,7 +83,7 @@ def sqlite_tables() -> dict[str, list[dict[str, Json]]]:
 
 
 def fill_sqlite(shelf: SqliteShelf) -> None:
-    """Create the recorded file."""
+    """Create the recorded SQLite file at the path of the shelf."""
     content = recorded("sqlite.json")
     with closing(sqlite3.connect(shelf.path)) as connection, connection:
         for statement in content["schema"]:
@@ -147,7 +147,7 @@ def dynamodb_content(shelf: DynamoShelf) -> list[dict[str, dict[str, Json]]]:
 
 
 def comparable(items: list[dict[str, dict[str, Json]]]) -> list[dict[str, dict[str, Json]]]:
-    """Return items without what differs in each run: order numbers of audit items, random names of writes."""
+    """Return items without the parts that differ in each run: order numbers of audit items, random names of writes."""
     return [
         {name: {kind: _fixed(name, value) for kind, value in attribute.items()} for name, attribute in item.items()}
         for item in items

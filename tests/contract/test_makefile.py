@@ -1,4 +1,4 @@
-"""The Makefile on a fresh machine: what it installs, what it prints, how it fails, which tests it runs."""
+"""The Makefile on a fresh machine: its installations, its output, its failures, and the tests that it runs."""
 
 import importlib.util
 import os
@@ -57,7 +57,7 @@ def test_fresh_sandbox_installs_only_its_own_packages(tmp_path: Path) -> None:
     assert "dev.txt" not in commands
 
 
-def test_setup_after_a_sandbox_installs_the_rest(tmp_path: Path) -> None:
+def test_setup_after_a_sandbox_installs_the_development_tools(tmp_path: Path) -> None:
     """An installed sandbox does not count as installed development tools."""
     (tmp_path / ".sandbox").touch()
     assert f".ci/install {tmp_path} .ci/pins/dev.txt" in rules("setup", tmp_path)
@@ -116,8 +116,10 @@ def test_long_command_prints_its_progress(
         (["Collecting alpha==1.0\n", "Installing collected packages: alpha\n"], "unpacked 1 of 2"),
     ],
 )
-def test_progress_names_what_pip_does(script: ModuleType, tmp_path: Path, lines: list[str], expected: str) -> None:
-    """All packages are fetched first and then unpacked. The line has the current package and the number so far."""
+def test_progress_line_has_the_package_and_the_count(
+    script: ModuleType, tmp_path: Path, lines: list[str], expected: str
+) -> None:
+    """While pip fetches packages, the line has the latest package and the count; while it installs, the count only."""
     (tmp_path / "lib" / "python3.11" / "site-packages" / "alpha-1.0.dist-info").mkdir(parents=True)
     assert script.progress(lines, 2, tmp_path) == expected
 

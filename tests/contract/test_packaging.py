@@ -1,4 +1,4 @@
-"""What is shipped and what is pinned: complete, and independent of the machine that made it."""
+"""The wheel, the source archive and the pins are complete, and independent of the machine that made them."""
 
 import os
 import re
@@ -98,14 +98,14 @@ def test_pins_and_locks_exist() -> None:
 
 @pytest.mark.parametrize("path", [*PINS, *LOCKS], ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_pins_name_no_address_and_no_path(path: Path) -> None:
-    """Where packages come from is decided on the machine that installs them."""
+    """The machine that installs packages decides from where it downloads them."""
     found = [line for line in path.read_text("utf-8").splitlines() if ADDRESS.search(line) or MACHINE_PATH.search(line)]
     assert found == []
 
 
 @pytest.mark.parametrize("path", PINS, ids=lambda path: path.name)
 def test_every_pin_has_hashes(path: Path) -> None:
-    """A package that was changed on its way is not installed."""
+    """Each pin has an exact version and hashes, so that pip refuses a package with other content."""
     for requirement in requirements(path):
         assert re.fullmatch(r"[\w.-]+==[\w.]+ (?:; [^\\]+)?(?:\\ --hash=sha256:[0-9a-f]{64} ?)+", requirement), (
             requirement
@@ -119,7 +119,7 @@ def test_tests_run_with_the_pinned_runtime_versions() -> None:
 
 
 def test_no_file_contains_a_path_of_a_machine() -> None:
-    """No file shows on which machine it was written."""
+    """A path like `/home/…` would show on which machine a file was written."""
     found = [f"{path}: {line}" for path in our_files() for line in lines(path) if MACHINE_PATH.search(line)]
     assert found == []
 

@@ -1,4 +1,4 @@
-"""What version 0.1.0 stored is read and written by this version without loss, in both stores.
+"""The rows of version 0.1.0 are read and written without loss, in both stores.
 
 The comparison uses only JSON, so it does not change with a Python name. tests/contract/recorded/README.md says how the
 rows were recorded.
@@ -55,7 +55,7 @@ def key_of(row: Any) -> RequestKey:
 
 
 def read_and_written(kind: str, row: Any, *, encoded: Callable[[TypeAdapter[Any], Any], str] = encode) -> Any:
-    """Return what this version writes for a stored row after reading it."""
+    """Read a stored row and return the JSON that this version writes for it."""
     adapter = ADAPTERS[kind]
     return in_order(json.loads(encoded(adapter, decode(adapter, as_text(row), where=kind))))
 
@@ -76,7 +76,7 @@ async def empty(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 @pytest.fixture
 async def store(empty: Shelf) -> Store:
     """A store of each kind with the recorded data."""
-    fill_sqlite(empty) if isinstance(empty, SqliteShelf) else fill_dynamodb(empty)  # type: ignore[arg-type]  # the other
+    fill_sqlite(empty) if isinstance(empty, SqliteShelf) else fill_dynamodb(empty)  # type: ignore[arg-type]  # a DynamoShelf
     return await empty.open()
 
 
@@ -100,14 +100,14 @@ async def test_recorded_people_are_read_without_loss(store: Store) -> None:
 
 
 async def test_recorded_audit_trail_is_read_without_loss(store: Store) -> None:
-    """Every entry, in the order of writing. Time limits of a query work on the recorded times."""
+    """Every entry is read, in the order of writing. Time limits of a query work on the recorded times."""
     found = await store.audit(NOW)
     assert losses(every("audit"), [as_stored("audit", each) for each in found]) == []
     assert len(await store.audit(NOW, NOW + timedelta(days=1))) == len(found) - 1
 
 
-async def test_recorded_places_are_read(store: Store) -> None:
-    """Service URLs, watermarks and the leases of the sweep, to the microsecond."""
+async def test_recorded_service_urls_watermarks_and_leases_are_read(store: Store) -> None:
+    """Service URLs, watermarks and the sweep's leases are read, with times exact to the microsecond."""
     assert await store.service_url("19:approvers@thread.tacv2") == "https://smba.trafficmanager.net/jp/"
     assert await store.service_url("19:prod@thread.tacv2") == "https://smba.trafficmanager.net/emea/"
     assert await store.watermark("111122223333", "ap-northeast-1") == NOW
@@ -135,7 +135,7 @@ async def test_recorded_rows_are_listed(store: Store) -> None:
 
 
 async def test_recorded_rows_expire_at_the_same_time(tmp_path: Path) -> None:
-    """An ended row is kept for a year after its end, one that was never readable for a week."""
+    """A row is deleted a year after its request ended; a row whose request was never read, after a week."""
     shelf = SqliteShelf(tmp_path)
     fill_sqlite(shelf)
     store = await shelf.open()
@@ -268,7 +268,7 @@ def test_lost_member_is_noticed(kind: str, path: str) -> None:
 
 
 def test_renamed_field_without_its_stored_name_is_noticed() -> None:
-    """A writer that renames one member fails the comparison; the product's own passes it."""
+    """The comparison fails for a writer that renames one member, and passes for the product's own writer."""
 
     def renaming(adapter: TypeAdapter[Any], value: Any) -> str:
         return encode(adapter, value).replace('"announced":', '"promised":')
@@ -281,7 +281,7 @@ def test_renamed_field_without_its_stored_name_is_noticed() -> None:
 
 
 def test_changed_value_is_noticed() -> None:
-    """The changes are another enum value, a time that differs by a microsecond, and a number for a boolean."""
+    """The comparison finds another enum value, a time that differs by a microsecond, and a number for a boolean."""
     row = ROWS["requests"]["waiting"]
     for old, new in [
         ('"state":"sent"', '"state":"sending"'),

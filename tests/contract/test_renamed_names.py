@@ -1,4 +1,4 @@
-"""bot/RENAMED.md against the code: no module or class of an old name is left."""
+"""bot/RENAMED.md agrees with the code: no module or class has an old name, and every new name exists."""
 
 import ast
 import re
@@ -48,7 +48,7 @@ def imports(tree: ast.Module) -> Iterator[str]:
 
 
 def test_no_module_has_an_old_name() -> None:
-    """An old module does not exist and is not imported. A package may reuse its name if the table says so."""
+    """A module with an old name does not exist and is not imported."""
     modules = {module for module, _ in PARSED}
     assert not [old for old in MODULES if old in modules]
     used = {(module, name) for module, tree in PARSED for name in imports(tree)}
@@ -56,7 +56,7 @@ def test_no_module_has_an_old_name() -> None:
 
 
 def test_no_class_has_an_old_name() -> None:
-    """An old class is defined in no module of `bot`."""
+    """A class with an old name is not defined in any module of `bot`."""
     old_names = {old.rpartition(".")[2] for old in CLASSES}
     assert not [(module, name) for module, name in DEFINED if module.startswith("bot.") and name in old_names]
 

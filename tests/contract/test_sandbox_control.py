@@ -17,12 +17,12 @@ def scene() -> Iterator[Scene]:
 
 
 def get(scene: Scene, path: str) -> Any:
-    """GET a control call; return the body."""
+    """Send a GET to the control API; return the parsed body."""
     return Client(scene.aws).get(f"/_sandbox/{path}", base_url=scene.aws.endpoint, environ_base=LOCAL).get_json()
 
 
 def post(scene: Scene, path: str, body: Any) -> TestResponse:
-    """POST JSON; return status and body."""
+    """Send JSON by POST to the control API; return the response."""
     return Client(scene.aws).post(f"/_sandbox/{path}", base_url=scene.aws.endpoint, environ_base=LOCAL, json=body)
 
 
@@ -41,7 +41,7 @@ def test_request_is_made_for_the_sample_requester(scene: Scene) -> None:
 
 
 def test_unknown_node_is_refused_with_the_list_of_nodes(scene: Scene) -> None:
-    """The refusal lists the nodes, and no call reaches AWS."""
+    """The refusal lists the nodes, and StartAccessRequest is not called."""
     before = len(scene.aws.calls("StartAccessRequest"))
     answer = post(scene, "request", {"reason": "x", "node": "web-prod-1"})
     assert answer.status_code == 400
@@ -53,7 +53,7 @@ def test_unknown_node_is_refused_with_the_list_of_nodes(scene: Scene) -> None:
     ("verdict", "status"), [("approve", "Approved"), ("reject", "Rejected"), ("cancel", "Cancelled")]
 )
 def test_decide_acts_as_the_aws_console_would(scene: Scene, verdict: str, status: str) -> None:
-    """`decide` uses a session of the level's role; the call log distinguishes it from the bot's calls."""
+    """`decide` signals in a session of the level's role, so that the call log distinguishes it from the bot's calls."""
     asked = scene.ask()
     answer = post(scene, "decide", {"opsItemId": asked.id, "verdict": verdict, "comment": "コンソールから"})
     assert answer.status_code == 200
@@ -76,15 +76,15 @@ def test_each_level_is_decided_with_its_own_role(scene: Scene) -> None:
     assert scene.status(asked) == "Revoked"
 
 
-def test_several_people_can_decide(scene: Scene) -> None:
-    """`by` is the name of the session."""
+def test_decision_can_be_made_as_another_person(scene: Scene) -> None:
+    """The member `by` is the session name of the decision."""
     asked = scene.ask()
     post(scene, "decide", {"opsItemId": asked.id, "verdict": "approve", "by": "priya.nair@example.com"})
     assert scene.aws.effects()[-1].by.endswith("/priya.nair@example.com")
 
 
 def test_world_calls_effects_and_mistakes_can_be_read(scene: Scene) -> None:
-    """Other processes read them as JSON."""
+    """The control API returns the sample world, the call log, the effects and the mistakes as JSON."""
     asked = scene.ask()
     signal(scene.approver(), asked)
     world = get(scene, "world")
@@ -109,14 +109,14 @@ def test_world_calls_effects_and_mistakes_can_be_read(scene: Scene) -> None:
     ],
 )
 def test_invalid_call_is_400_with_the_reason(scene: Scene, path: str, body: Any) -> None:
-    """A call that cannot be understood is answered 400, and the body says why."""
+    """An unknown request, an unknown member, or a body that is not an object of texts is refused with 400."""
     answer = post(scene, path, body)
     assert answer.status_code == 400
     assert answer.get_json()["error"]
 
 
 def test_unknown_verdict_decides_nothing(scene: Scene) -> None:
-    """`deny` is not a verdict."""
+    """`deny` is refused with 400, and the request still waits."""
     asked = scene.ask()
     assert post(scene, "decide", {"opsItemId": asked.id, "verdict": "deny"}).status_code == 400
     assert scene.status(asked) == "PendingApproval"
@@ -135,7 +135,7 @@ def test_auto_approved_request_cannot_be_decided(scene: Scene) -> None:
 
 
 def test_only_this_machine_may_call(scene: Scene) -> None:
-    """Another sender, and a page that uses another name for this address, get 403; unknown calls get 404."""
+    """A foreign sender or host name gets 403, a form of a web page 400, and an unknown call 404."""
     client = Client(scene.aws)
     far = client.get("/_sandbox/calls", base_url=scene.aws.endpoint, environ_base={"REMOTE_ADDR": "192.0.2.1"})
     named = client.get("/_sandbox/calls", base_url="http://evil.example.com:80", environ_base=LOCAL)

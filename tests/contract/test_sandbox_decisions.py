@@ -21,12 +21,12 @@ def scene() -> Iterator[Scene]:
 
 
 def effects(scene: Scene, asked: Asked) -> list[tuple[str, str]]:
-    """Return step and kind of what took effect."""
+    """Return step and kind of each signal or stop that took effect."""
     return [(e.step, e.kind) for e in scene.aws.effects() if e.ops_item_id == asked.id]
 
 
 def test_approval_is_shown_with_voter_and_comment(scene: Scene) -> None:
-    """The step's outputs say who approved, and the execution has ended."""
+    """The step's outputs have the approver and the comment, and the execution has ended."""
     asked = scene.ask()
     signal(scene.approver(), asked, comment="了解です")
     execution = scene.execution(asked)
@@ -49,7 +49,7 @@ def test_longest_comment_fits_the_answer(scene: Scene) -> None:
 
 
 def test_one_rejection_ends_the_request(scene: Scene) -> None:
-    """A rejection ends the request even on a level with one of two approvals; the next level never starts."""
+    """A rejection ends the request even if its level has one of two needed approvals; the next level never starts."""
     node = scene.policy(level("First", APPROVER_ROLE, needed=2), level("Second", LEAD_ROLE))
     asked = scene.ask(node)
     signal(scene.approver("a@example.com"), asked)
@@ -86,8 +86,8 @@ def test_level_can_need_several_people(scene: Scene) -> None:
     assert scene.status(asked) == "Approved"
 
 
-def test_signal_names_no_step(scene: Scene) -> None:
-    """If a person may decide two levels in a row, a second identical signal counts for the second level."""
+def test_second_identical_signal_counts_for_the_next_level(scene: Scene) -> None:
+    """A signal does not name a step, so the same person can approve two levels in a row with the same signal."""
     asked = scene.ask(scene.policy(level("One", APPROVER_ROLE), level("Two", APPROVER_ROLE)))
     signal(scene.approver(), asked)
     signal(scene.approver(), asked)
@@ -115,7 +115,7 @@ def test_role_session_cannot_act_for_identity_center_approvers(scene: Scene, kin
 @pytest.mark.parametrize("first", ["Approve", "Reject"])
 @pytest.mark.parametrize("late", ["Approve", "Reject"])
 def test_late_signal_is_refused(scene: Scene, first: str, late: str) -> None:
-    """After the end no signal takes effect, not even from the person who decided."""
+    """After a request has ended, no signal takes effect, not even one from the person who decided."""
     asked = scene.ask()
     signal(scene.approver(), asked, first)
     for name in ("hanako.sato@example.com", "ichiro.tanaka@example.com"):
@@ -134,7 +134,7 @@ def test_other_signals_do_not_decide(scene: Scene, kind: str) -> None:
 
 
 def test_deny_is_not_a_signal(scene: Scene) -> None:
-    """`Deny`, which a page of the user guide names, is not in the API's enum."""
+    """`Deny` appears on a page of the user guide, but the API's enum does not have it."""
     with refused("ValidationException"):
         signal(scene.approver(), scene.ask(), "Deny")
 
@@ -172,7 +172,7 @@ def test_time_out_of_a_level_counts_from_its_own_start(scene: Scene) -> None:
 
 
 def test_waiting_request_can_be_cancelled(scene: Scene) -> None:
-    """StopAutomationExecution ends it; a second call, and a later vote, are refused."""
+    """StopAutomationExecution ends the request; a second call, and a later vote, are refused."""
     asked = scene.ask()
     scene.requester.stop_automation_execution(AutomationExecutionId=asked.execution_id, Type="Cancel")
     assert scene.status(asked) == "Cancelled"
@@ -185,7 +185,7 @@ def test_waiting_request_can_be_cancelled(scene: Scene) -> None:
 
 
 def test_only_permitted_callers_can_stop_an_approval(scene: Scene) -> None:
-    """Approvers, the bot and other requesters are denied; the cancel role can stop it under any session name."""
+    """Approvers, the bot and other requesters are denied; a session of the cancel role with any name is permitted."""
     asked = scene.ask()
     other = scene.aws.client("ssm", scene.aws.session(scene.aws.world.operator_role, "priya.nair@example.com"))
     for client in (scene.approver(), scene.lead(), scene.bot, other):
@@ -199,7 +199,7 @@ def test_only_permitted_callers_can_stop_an_approval(scene: Scene) -> None:
 
 
 def test_granted_access_can_be_revoked_once(scene: Scene) -> None:
-    """An approver revokes access; the token is gone, and a second revocation is refused."""
+    """Only an approver can revoke access. GetAccessToken then answers Revoked, and a second revocation is refused."""
     asked = scene.ask()
     signal(scene.approver(), asked)
     with refused(INVALID):

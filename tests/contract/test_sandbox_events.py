@@ -1,4 +1,4 @@
-"""The events on the queue of the sandbox's AWS in AWS's form, and how they can be lost, late or duplicated."""
+"""The events on the queue of the sandbox's AWS: they have AWS's form, and can be lost, late or duplicated."""
 
 import re
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def told(events: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
 
 
 def test_events_have_the_members_of_the_published_samples(scene: Scene) -> None:
-    """Envelope and detail of both kinds, member by member; the approver event comes first."""
+    """The envelope and the detail of both kinds have exactly these members. The approver event comes first."""
     asked = scene.ask(reason="調査")
     approver, requester = scene.events()
     members = {"version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"}
@@ -63,7 +63,7 @@ def test_events_have_the_members_of_the_published_samples(scene: Scene) -> None:
 
 
 def test_times_are_written_as_in_the_samples(scene: Scene) -> None:
-    """The envelope's time is ISO 8601 in UTC, `StartTime` local format; the requester event is two seconds younger."""
+    """The envelope's time is ISO 8601 in UTC, two seconds later for the requester; `StartTime` is like `9:30:00 AM`."""
     scene.ask()
     approver, requester = scene.events()
     assert (approver["time"], requester["time"]) == ("2026-04-01T09:30:00Z", "2026-04-01T09:30:02Z")
@@ -74,7 +74,7 @@ def test_times_are_written_as_in_the_samples(scene: Scene) -> None:
 
 
 def test_every_level_is_announced(scene: Scene) -> None:
-    """With two levels, approvers get start and end of each level, the requester start and end of the request."""
+    """Approver events report start and end of each of two levels; requester events those of the request."""
     asked = scene.ask("db-prod-01")
     signal(scene.approver(), asked)
     signal(scene.lead(), asked)
@@ -92,7 +92,7 @@ def test_every_level_is_announced(scene: Scene) -> None:
 
 @pytest.mark.parametrize("ending", ["Rejected", "TimedOut", "Cancelled"])
 def test_every_end_is_announced(scene: Scene, ending: str) -> None:
-    """Rejection, time-out and cancellation are announced to approvers, then to the requester."""
+    """After a rejection, time-out or cancellation, an approver event and then a requester event report it."""
     asked = scene.ask()
     scene.events()
     if ending == "Rejected":
@@ -106,7 +106,7 @@ def test_every_end_is_announced(scene: Scene, ending: str) -> None:
 
 
 def test_revocation_is_announced_to_the_requester(scene: Scene) -> None:
-    """Approvers get no event, because Revoke changes no level."""
+    """Revoke changes no level, so it has a requester event and no approver event."""
     asked = scene.ask()
     signal(scene.approver(), asked)
     scene.events()
@@ -115,7 +115,7 @@ def test_revocation_is_announced_to_the_requester(scene: Scene) -> None:
 
 
 def test_conflicting_policies_are_announced(scene: Scene) -> None:
-    """`JITNA Access Request Failed` names the policies and the OpsItem, and has no execution."""
+    """The event `JITNA Access Request Failed` has the policies and the OpsItem, but no execution."""
     asked = scene.ask("batch-01")
     (event,) = scene.events()
     assert event["detail-type"] == "JITNA Access Request Failed"
@@ -143,7 +143,7 @@ def test_vote_that_changes_no_level_sends_no_event(scene: Scene) -> None:
 
 
 def test_events_can_be_lost(scene: Scene) -> None:
-    """NEVER: the queue stays empty, and the sandbox records what it would have sent."""
+    """With NEVER, the queue stays empty, and `published` has the events."""
     scene.aws.events.deliver(Delivery.NEVER)
     scene.ask()
     assert scene.events() == []
@@ -151,7 +151,7 @@ def test_events_can_be_lost(scene: Scene) -> None:
 
 
 def test_events_can_be_duplicated(scene: Scene) -> None:
-    """TWICE: each event arrives two times with the same id."""
+    """With TWICE, each event arrives two times with the same id."""
     scene.aws.events.deliver(Delivery.TWICE)
     scene.ask()
     ids = [e["id"] for e in scene.events()]
@@ -159,7 +159,7 @@ def test_events_can_be_duplicated(scene: Scene) -> None:
 
 
 def test_events_can_be_late_and_out_of_order(scene: Scene) -> None:
-    """HELD: no event arrives until released, then optionally in reverse order; later events are delivered at once."""
+    """With HELD, events arrive after `release`, here in reverse order; later events are delivered at once."""
     scene.aws.events.deliver(Delivery.HELD)
     scene.ask()
     assert scene.events() == []
@@ -170,7 +170,7 @@ def test_events_can_be_late_and_out_of_order(scene: Scene) -> None:
 
 
 def test_any_text_can_be_put_on_the_queue(scene: Scene) -> None:
-    """A message that cannot be parsed moves to the dead-letter queue after five receives."""
+    """`send` accepts a text that is not JSON. After five receives, it is in the dead-letter queue."""
     scene.aws.events.send("not JSON")
     sqs, world = scene.aws.client("sqs"), scene.aws.world
     for _ in range(6):

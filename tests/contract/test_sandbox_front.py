@@ -35,14 +35,16 @@ def scene(stage: Scene) -> Iterator[Scene]:
 
 
 def client(aws: FaultyAws, service: str, key: str, secret: str, token: str | None = None) -> Any:
-    """Return a client of any credentials."""
+    """Return a client with these credentials."""
     keys = {"aws_access_key_id": key, "aws_secret_access_key": secret, "aws_session_token": token}
-    return boto3.client(service, region_name="ap-northeast-1", endpoint_url=aws.endpoint, **keys)  # type: ignore[call-overload]
+    return boto3.client(  # type: ignore[call-overload]  # the stubs have one overload for each service name
+        service, region_name="ap-northeast-1", endpoint_url=aws.endpoint, **keys
+    )
 
 
 @pytest.mark.parametrize("service", ["ssm", "sqs", "sts", "ec2"])
 def test_unknown_access_key_is_refused(scene: Scene, service: str) -> None:
-    """Every service refuses it, also those of moto."""
+    """Every service refuses an unknown key, also the services that moto simulates."""
     calls = {
         "ssm": "describe_ops_items",
         "sqs": "list_queues",
@@ -64,7 +66,7 @@ def test_session_needs_its_token(scene: Scene, token: str) -> None:
 
 
 def test_unsigned_call_is_refused(scene: Scene) -> None:
-    """Without an Authorization header there is no caller."""
+    """A call without an Authorization header is 403 with MissingAuthenticationToken."""
     answer = Client(scene.aws).post("/", headers={"X-Amz-Target": "AmazonSSM.DescribeOpsItems"}, data="{}")
     assert (answer.status_code, json.loads(answer.data)["__type"]) == (403, "MissingAuthenticationToken")
 
@@ -77,7 +79,7 @@ def test_session_expires(scene: Scene) -> None:
 
 
 def test_assumed_session_expires_by_the_injected_clock(scene: Scene) -> None:
-    """A program that caches a session by this clock renews it in time, however far ahead the clock runs."""
+    """Credentials expire an hour after the time of the injected clock, and are refused from then on."""
     scene.clock.move(seconds=10 * 3600)
     role = scene.aws.world.approver_role
     given = scene.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="me")["Credentials"]
@@ -97,7 +99,7 @@ def test_credentials_are_given_as_environment_variables(scene: Scene) -> None:
 
 
 def test_role_credentials_come_from_the_container_endpoint(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The standard chain gets them from this AWS, as in a container, and ignores the machine's AWS files."""
+    """The SDK reads the bot's credentials from this AWS, as in a container, if the environment has no keys."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in scene.aws.role_endpoint.environment(scene.aws.endpoint).items():
@@ -120,7 +122,7 @@ def test_assume_role_accepts_session_tags(scene: Scene) -> None:
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff"])
 def test_body_that_is_not_a_json_object_is_refused(scene: Scene, body: bytes) -> None:
-    """It does not count as an empty request."""
+    """Such a body is SerializationException; it does not count as an empty request."""
     sloppy = scene.aws.client("ssm")
     sloppy.meta.events.register("before-call.ssm.DescribeOpsItems", lambda params, **_: params.update(body=body))
     with refused("SerializationException"):
@@ -145,7 +147,7 @@ def test_assume_role_returns_a_session_with_its_source_identity(scene: Scene) ->
 
 
 def test_unknown_role_cannot_be_assumed(scene: Scene) -> None:
-    """AccessDenied, as AWS answers for a role that does not exist or does not trust the caller."""
+    """The error is AccessDenied, as in AWS for a role that does not exist or does not trust the caller."""
     with refused("AccessDenied"):
         scene.aws.client("sts").assume_role(RoleArn="arn:aws:iam::111122223333:role/Nobody", RoleSessionName="me")
 
@@ -160,8 +162,8 @@ def test_invalid_session_name_is_refused(scene: Scene, name: str) -> None:
         scene.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="ok", SourceIdentity=name)
 
 
-def test_roles_of_another_account_see_that_account(scene: Scene) -> None:
-    """A session of another account's role finds no requests of this account."""
+def test_role_of_another_account_cannot_read_the_sample_account(scene: Scene) -> None:
+    """A session of another account's role has that account's id, and does not find a request of the sample account."""
     asked, role = scene.ask(), "arn:aws:iam::444455556666:role/NodeAccessReader"
     scene.aws.callers.add_role(role)
     other = scene.aws.client("ssm", scene.aws.session(role, "node-access-bot"))
@@ -171,14 +173,14 @@ def test_roles_of_another_account_see_that_account(scene: Scene) -> None:
     assert sts.get_caller_identity()["Account"] == "444455556666"
 
 
-def test_unknown_operation_is_named(scene: Scene) -> None:
-    """An operation of neither the sandbox nor moto is 501 with our own code, which no SDK retries."""
+def test_unsupported_operation_is_refused(scene: Scene) -> None:
+    """An operation that neither the sandbox nor moto has gets the sandbox's own error code NotInTheSandbox."""
     with refused("NotInTheSandbox"):
         scene.bot.describe_sessions(State="Active")
 
 
 def test_moto_cannot_be_reset_over_http(scene: Scene) -> None:
-    """Moto's own control calls are not available."""
+    """Moto's own control API is 404: it would reset moto but not the simulator."""
     assert Client(scene.aws).post("/moto-api/reset").status_code == 404
 
 
@@ -218,7 +220,7 @@ def in_background(work: Any) -> "Future[Any]":
 
 
 def test_call_can_be_held_before_its_effect(scene: Scene) -> None:
-    """The signal has arrived and changes nothing until it is released."""
+    """A held signal has arrived and changes nothing until the hold is released."""
     asked, approver = scene.ask(), scene.approver()
     with scene.aws.faults.hold(SEND) as hold:
         answer = in_background(lambda: signal(approver, asked))
@@ -275,14 +277,14 @@ def test_failure_has_the_chosen_code_and_status(scene: Scene, code: str, status:
 
 
 def test_call_can_be_delayed(scene: Scene) -> None:
-    """The call continues by itself after the delay."""
+    """A delayed call is answered normally after the delay."""
     scene.aws.faults.delay("GetOpsItem", 0.05, times=1)
     asked = scene.ask()
     assert scene.status(asked) == "PendingApproval"
 
 
 def test_answer_can_be_rewritten(scene: Scene) -> None:
-    """One answer shows an OpsItem whose operational data is not written so far."""
+    """One answer has an OpsItem without operational data; the next answer is unchanged."""
     asked = scene.ask()
 
     def without_data(answer: dict[str, Any]) -> dict[str, Any]:
@@ -294,7 +296,7 @@ def test_answer_can_be_rewritten(scene: Scene) -> None:
 
 
 def test_fault_on_an_operation_that_passes_to_moto_counts_once(scene: Scene) -> None:
-    """A call that the sandbox passes on to moto is one call."""
+    """A call that the sandbox passes on to moto uses up one fault, and is logged once."""
     scene.aws.faults.fail("ListDocuments", "InternalServerError", times=2)
     for _ in range(2):
         with refused("InternalServerError"):
@@ -321,8 +323,8 @@ def test_parallel_calls_are_answered_in_parallel(scene: Scene) -> None:
     held.result(5)
 
 
-def test_invalid_request_names_what_is_wrong(scene: Scene) -> None:
-    """The server checks patterns and enums that botocore's client does not check."""
+def test_invalid_request_is_refused_with_the_reason(scene: Scene) -> None:
+    """The server checks patterns and enums, which botocore's client does not check."""
     with pytest.raises(ClientError, match="does not match"):
         scene.bot.get_ops_item(OpsItemId="oi-XYZ")
     with pytest.raises(ClientError, match="is not one of Complete, Cancel"):
@@ -340,7 +342,7 @@ def restless() -> Iterator[None]:
 
 @pytest.mark.usefixtures("restless")
 def test_simultaneous_transactions_lose_nothing(scene: Scene) -> None:
-    """What one transaction writes stays, even if others fail at the same time."""
+    """The item of a successful transaction stays, even if other transactions fail at the same time."""
     table = scene.aws.client("dynamodb")
     table.create_table(
         TableName="pairs",

@@ -26,7 +26,7 @@ def wanted(key: str, *values: str, operator: str = "Equal") -> dict[str, Any]:
 
 
 def ids(scene: Scene, *filters: dict[str, Any]) -> set[str]:
-    """Return the OpsItems that pass, over all pages."""
+    """Return the ids of the OpsItems that pass the filters, from all pages."""
     pages = scene.bot.get_paginator("describe_ops_items").paginate(OpsItemFilters=list(filters), MaxResults=2)
     return {item["OpsItemId"] for page in pages for item in page["OpsItemSummaries"]}
 
@@ -47,7 +47,7 @@ def test_ops_items_come_in_pages_newest_first(scene: Scene) -> None:
 
 
 def test_ops_items_are_filtered_by_status_and_type(scene: Scene) -> None:
-    """The sweep's filters: access requests in PendingApproval, and no others."""
+    """The filters of the bot's sweep find a pending access request and no decided one."""
     waiting, decided = scene.ask(), scene.ask()
     signal(scene.approver(), decided, "Reject")
     found = ids(scene, wanted("OpsItemType", "/aws/accessrequest"), wanted("Status", "PendingApproval"))
@@ -95,7 +95,7 @@ def test_ops_items_are_filtered_by_people_node_and_id(scene: Scene) -> None:
     ],
 )
 def test_invalid_ops_item_filter_is_refused(scene: Scene, bad: dict[str, Any]) -> None:
-    """Nothing is silently ignored: an unknown key, operator or time is an error."""
+    """An unknown key, an operator that does not fit the key, or an invalid time is refused, not ignored."""
     scene.ask()
     with refused("ValidationException"):
         scene.bot.describe_ops_items(OpsItemFilters=[bad])
@@ -142,14 +142,14 @@ def test_ops_item_has_a_history(scene: Scene) -> None:
 
 
 def executions(scene: Scene, **filters: list[str]) -> list[dict[str, Any]]:
-    """Return the executions that pass, over all pages."""
+    """Return the executions that pass the filters, from all pages."""
     wanted_filters = [{"Key": key, "Values": values} for key, values in filters.items()]
     pages = scene.bot.get_paginator("describe_automation_executions").paginate(Filters=wanted_filters, MaxResults=2)
     return [row for page in pages for row in page["AutomationExecutionMetadataList"]]
 
 
 def test_executions_are_filtered_by_subtype(scene: Scene) -> None:
-    """The sweep's list: each row of AutomationSubtype=AccessRequest has its OpsItem and its current step."""
+    """With AutomationSubtype=AccessRequest, as in the bot's sweep, each row has its OpsItem and its current step."""
     asked = scene.ask("db-prod-01")
     signal(scene.approver(), asked)
     (row,) = [r for r in executions(scene, AutomationSubtype=["AccessRequest"]) if r["OpsItemId"] == asked.id]
@@ -159,7 +159,10 @@ def test_executions_are_filtered_by_subtype(scene: Scene) -> None:
 
 
 def test_executions_are_filtered_by_id_status_and_time(scene: Scene) -> None:
-    """ExecutionId, OpsItemId, ExecutionStatus and the start times narrow the list; auto-approvals have none."""
+    """ExecutionId, OpsItemId, ExecutionStatus and the start times narrow the list.
+
+    An auto-approved request has no execution.
+    """
     scene.clock.move(hours=1)
     first = scene.ask()
     scene.clock.move(hours=1)
@@ -234,8 +237,8 @@ def test_nodes_are_filtered_by_id(scene: Scene) -> None:
         scene.bot.describe_instance_information(Filters=[{"Key": "IamRole", "Values": ["x"]}])
 
 
-def test_nodes_are_filtered_by_tag_and_state(scene: Scene) -> None:
-    """The other node filters work too."""
+def test_nodes_are_filtered_by_tag_and_type(scene: Scene) -> None:
+    """A tag and ResourceType narrow the list together."""
     filters = [{"Key": "tag:Environment", "Values": ["production"]}, {"Key": "ResourceType", "Values": ["EC2Instance"]}]
     found = scene.bot.describe_instance_information(Filters=filters)["InstanceInformationList"]
     names = {name for name, node in scene.aws.world.nodes.items() if node in {n["InstanceId"] for n in found}}
@@ -243,7 +246,7 @@ def test_nodes_are_filtered_by_tag_and_state(scene: Scene) -> None:
 
 
 def test_tags_of_a_hybrid_node_are_listed(scene: Scene) -> None:
-    """ListTagsForResource returns them; an unknown id is InvalidResourceId; other resources go to moto."""
+    """ListTagsForResource returns the tags; an unknown id is InvalidResourceId; moto answers for other resources."""
     tags = scene.bot.list_tags_for_resource(ResourceType="ManagedInstance", ResourceId=HYBRID_NODE.id)["TagList"]
     assert {t["Key"]: t["Value"] for t in tags} == dict(HYBRID_NODE.tags)
     with refused("InvalidResourceId"):

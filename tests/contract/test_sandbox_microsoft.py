@@ -128,7 +128,7 @@ async def test_key_is_endorsed_for_teams_and_rotates(front: TeamsFront, http: ai
 async def test_documents_have_the_shapes_that_microsoft_documents(
     front: TeamsFront, http: aiohttp.ClientSession
 ) -> None:
-    """Metadata, keys, the token answer and the claims of a signed request, spelled out, because tests reuse them."""
+    """The test spells out metadata, keys, token answer and claims, because the tests' fake Microsoft reuses them."""
     async with http.get(f"{front.login_authority}/v1/.well-known/openidconfiguration") as response:
         metadata = await response.json()
     async with http.get(f"{front.login_authority}/v1/.well-known/keys") as response:
@@ -165,7 +165,7 @@ async def test_documents_have_the_shapes_that_microsoft_documents(
 async def test_invalid_token_request_is_refused_as_by_entra(
     front: TeamsFront, http: aiohttp.ClientSession, changed: dict[str, str], status: int, error: str
 ) -> None:
-    """Tenant, grant, client, secret and scope are checked, and the errors look like Microsoft Entra's."""
+    """Tenant, grant, client, secret and scope are checked, and the errors have the form of Microsoft Entra's."""
     answered, body = await ask_for_token(front, http, **changed)
     assert (answered, body["error"]) == (status, error)
     assert body["error_description"].startswith("AADSTS")
@@ -216,7 +216,7 @@ async def test_both_connectors_refuse_in_the_documented_error_form(
 
 @pytest.mark.parametrize("now", [1_000_000.0, time.time() + 31.0], ids=["in the past", "ahead of this machine"])
 async def test_outbound_token_expires_after_an_hour(now: float) -> None:
-    """The validity follows the injected clock, also if that is ahead."""
+    """The validity follows the injected clock, also if that clock is ahead of the machine's."""
     microsoft = Microsoft(BOT, now=lambda: now)
     token = microsoft.outbound_token()
     assert microsoft.accepts(f"Bearer {token}")
@@ -243,7 +243,7 @@ async def test_ids_keep_their_encoding(
 async def test_fault_is_answered_once_with_its_headers(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession
 ) -> None:
-    """A fault that was set over HTTP applies to the next matching call only."""
+    """A fault that was added over HTTP affects only the next matching call, which gets its status, code and headers."""
     wanted = {"method": "PUT", "path": "activities/1$", "status": 429, "code": "Throttled"}
     async with http.post(
         f"{front.login_authority}/_sandbox/faults", json=wanted | {"headers": {"Retry-After": "7"}}
@@ -272,7 +272,7 @@ async def test_connection_can_be_closed_before_or_after_the_effect(
 
 
 async def test_unknown_fault_is_400(front: TeamsFront, http: aiohttp.ClientSession) -> None:
-    """A fault that does not exist is refused."""
+    """An unknown effect, an unknown member, or a body that is not an object is refused."""
     wanted: Any
     for wanted in ({"effect": "explode"}, {"no_such_field": 1}, [], None):
         async with http.post(f"{front.login_authority}/_sandbox/faults", json=wanted) as response:
@@ -296,7 +296,7 @@ async def test_held_updates_appear_on_release(
 
 
 async def test_calls_in_both_directions_can_be_read(front: TeamsFront, http: aiohttp.ClientSession) -> None:
-    """`/_sandbox/sent` and `/_sandbox/received` list both directions; `deliver` speaks as any person."""
+    """`/_sandbox/sent` and `/_sandbox/received` list both directions; `deliver` sends an activity of any person."""
     async with http.post(
         f"{front.login_authority}/_sandbox/deliver", json={"type": "message", "from": {"id": ALEX.mri}}
     ) as response:
@@ -309,7 +309,7 @@ async def test_calls_in_both_directions_can_be_read(front: TeamsFront, http: aio
 
 
 async def test_activity_before_the_bot_runs_is_502(http: aiohttp.ClientSession) -> None:
-    """Until the bot runs, activities are 502; until the Playground runs, the bot's calls are 503."""
+    """Without a running bot, activities are answered 502; without the Playground, the bot's calls are answered 503."""
     front = TeamsFront(BOT)
     await front.start()
     async with http.head(front.inbound_url) as response:
@@ -344,11 +344,14 @@ async def test_junk_is_not_signed(
     assert double[0].got == []
 
 
-async def test_foreign_host_name_is_refused(front: TeamsFront, http: aiohttp.ClientSession) -> None:
+async def test_foreign_host_name_is_refused(
+    front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession
+) -> None:
     """A call under a foreign host name that points at 127.0.0.1 is refused and not signed."""
     headers = {"Host": "rebound.example.com"}
     async with http.post(front.inbound_url, json={"type": "message"}, headers=headers) as response:
         assert response.status == 421
+    assert double[0].got == []
 
 
 @pytest.mark.parametrize("origin", ["https://attacker.example", "http://127.0.0.1.attacker.example", "null"])
@@ -363,7 +366,7 @@ async def test_foreign_page_is_refused(
 
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:4000", "http://localhost:4000"])
 async def test_page_of_this_machine_is_served(front: TeamsFront, http: aiohttp.ClientSession, origin: str) -> None:
-    """The Playground's own pages have another port on this machine, and are accepted."""
+    """A call from a page at another port of this machine, like the Playground's, is accepted."""
     async with http.post(front.inbound_url, json={"type": "message"}, headers={"Origin": origin}) as response:
         assert response.status == 200
 
@@ -395,8 +398,8 @@ async def issuer() -> AsyncIterator[WebIdentities]:
     made = WebIdentities(now=lambda: datetime.now(UTC))
 
     async def answer(request: web.Request) -> web.Response:
-        told = made.answer(Request({"PATH_INFO": request.path, "REQUEST_METHOD": "GET"}))
-        return web.Response(body=told.get_data(), status=told.status_code, content_type="application/json")
+        document = made.answer(Request({"PATH_INFO": request.path, "REQUEST_METHOD": "GET"}))
+        return web.Response(body=document.get_data(), status=document.status_code, content_type="application/json")
 
     async with listening(answer) as port:
         made.endpoint = f"http://127.0.0.1:{port}"
@@ -460,7 +463,7 @@ async def test_invalid_assertion_is_refused_with_entra_s_number(
 async def test_assertion_without_the_issuer_s_signature_is_refused(
     federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
 ) -> None:
-    """Unsigned, signed with public data, with another key, or under the id of an unpublished key."""
+    """An unsigned assertion, and one that another key or public data signed, is refused, under any key id."""
     claims, other = claims_of(issuer), rsa.generate_private_key(public_exponent=65537, key_size=2048)
     right = issuer.signed(claims)
     forged = [
@@ -479,7 +482,7 @@ async def test_assertion_without_the_issuer_s_signature_is_refused(
 async def test_assertion_of_another_type_is_refused(
     federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
 ) -> None:
-    """The type has one value; an assertion beside a secret is refused."""
+    """Only the type JWT_BEARER is accepted, and a request with an assertion and a secret is refused."""
     right = issuer.signed(claims_of(issuer))
     saml = "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"
     refused = (401, "invalid_client", [7000216])
@@ -491,7 +494,7 @@ async def test_assertion_of_another_type_is_refused(
 async def test_app_without_a_federated_credential_accepts_no_assertion(
     front: TeamsFront, federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
 ) -> None:
-    """In the same way, an app without a secret accepts no secret."""
+    """An app with only a secret refuses a valid assertion; an app with only a federated credential refuses secrets."""
     assert (await with_assertion(front, http, issuer.signed(claims_of(issuer))))[2] == [700211]
     for secret in ("", "x", BOT.app_secret):
         status, _ = await ask_for_token(federated, http, client_secret=secret)

@@ -45,7 +45,7 @@ def test_operational_data_has_the_members_of_the_published_sample(scene: Scene) 
 
 
 def test_approval_starts_the_access(scene: Scene) -> None:
-    """After the approval the OpsItem has start and end, and the requester gets credentials until the end."""
+    """After the approval, the OpsItem has the start of access, and the requester gets credentials until its end."""
     asked = scene.ask()
     scene.clock.move(minutes=5)
     signal(scene.approver(), asked, comment="確認しました")
@@ -112,7 +112,7 @@ def test_invalid_reason_is_refused(scene: Scene, reason: str) -> None:
 
 
 def test_conflicting_policies_fail_the_request(scene: Scene) -> None:
-    """Two policies target the node's tags: a Failed OpsItem, no execution, no credentials."""
+    """If two policies target the node's tags, the OpsItem is Failed, without an execution and credentials."""
     asked = scene.ask("batch-01")
     assert scene.status(asked) == "Failed"
     assert asked.execution_id == ""

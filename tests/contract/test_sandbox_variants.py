@@ -40,7 +40,7 @@ def test_requester_can_have_an_identity_center_id() -> None:
 
 
 def test_administrator_account_has_copies() -> None:
-    """Copies name their source, follow its status, and have no execution of their own; the source is not a copy."""
+    """Copies name the original, follow its status, and have no execution; the original is not marked as a copy."""
     with staged(administrator=("777788889999", "ap-northeast-1")) as scene:
         asked = scene.ask()
         scene.aws.callers.add_role("arn:aws:iam::777788889999:role/Reader")
@@ -76,7 +76,7 @@ def test_two_starts_are_independent() -> None:
 
 
 def test_undocumented_behaviour_can_be_varied() -> None:
-    """For example, no decisions in the outputs, and AccessDenied for callers who are not approvers."""
+    """The sandbox can leave out decisions from outputs, and answer AccessDenied to callers who are not approvers."""
     assumed = Assumptions(decisions_shown=False, not_an_approver_error="AccessDeniedException")
     with staged(assumed=assumed) as scene:
         asked = scene.ask()
@@ -87,7 +87,10 @@ def test_undocumented_behaviour_can_be_varied() -> None:
 
 
 def test_rate_limit_is_per_operation_account_and_region() -> None:
-    """Three calls a second; the fourth is throttled, other operations and Regions are not; it refills steadily."""
+    """With three calls a second, the fourth is throttled, but not other operations and Regions.
+
+    A third of a second later, one more call passes.
+    """
     clock = HandClock()
     with FaultyAws.start(now=clock, per_second=3) as aws:
         here, there = aws.client("ssm"), aws.client("ssm", region="us-east-1")
@@ -153,8 +156,8 @@ def test_stopping_leaves_no_thread() -> None:
     assert threading.active_count() <= before + 1
 
 
-def test_ends_can_be_without_events() -> None:
-    """AWS can be simulated as sending events for PendingApproval and Approved only."""
+def test_events_after_a_decision_can_be_turned_off() -> None:
+    """AWS may send events for PendingApproval and Approved only; the sandbox can simulate that."""
     with staged(assumed=Assumptions(events_after_decision=False)) as scene:
         asked = scene.ask()
         scene.events()

@@ -12,7 +12,7 @@ from bot.sandbox.node import Node
 
 HERE: Final = Path(__file__).parent
 START_LIMIT: Final = 30.0  # seconds until Chromium runs
-COMMAND_LIMIT: Final = 40.0  # seconds; the script itself times out earlier, with what it waited for
+COMMAND_LIMIT: Final = 40.0  # seconds; the script itself times out earlier, with a message that names the cause
 STOP_LIMIT: Final = 10.0  # seconds until Chromium has closed
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -22,7 +22,7 @@ class BrowserMissing(Exception):
 
 
 class BrowserError(AssertionError):
-    """The page did not do what it should: something was missing, or too late."""
+    """A command failed, for example because a text or button did not appear in time."""
 
 
 def find_chromium() -> str:
@@ -64,7 +64,7 @@ class Browser:
         return browser
 
     async def stop(self) -> None:
-        """Close everything."""
+        """Close Chromium and end its Node.js process."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:

@@ -1,4 +1,4 @@
-"""A tiny bot for tests of the sandbox itself: verifies what it receives, posts on request, answers every click."""
+"""A tiny bot for tests of the sandbox itself: verifies activities, posts messages on request, answers every click."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,7 +38,7 @@ def _action(title: str, verb: str) -> dict[str, Any]:
 
 
 class StubBot:
-    """Runs on loopback. `activities` are those with a valid token."""
+    """The bot. `activities` has every activity that arrived with a valid token."""
 
     def __init__(self) -> None:
         self.activities: list[dict[str, Any]] = []
@@ -108,7 +108,7 @@ async def _verified(token: str, teams: SandboxTeams) -> dict[str, Any]:
 
 @asynccontextmanager
 async def running(teams: SandboxTeams) -> AsyncIterator[StubBot]:
-    """Run a stub bot behind this Teams."""
+    """Run a stub bot to which this Teams sends its activities."""
     bot = StubBot()
     async with listening(partial(bot.handle, teams=teams)) as port:
         teams.bot_url = f"http://127.0.0.1:{port}"

@@ -1,4 +1,4 @@
-"""A missing browser or a failed installation is always reported."""
+"""Tests for the conditions of the end-to-end tests: a missing browser is always reported."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.e2e
 
 
 def test_missing_browser_skips_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a developer's machine, the run says which tests did not run, and why."""
+    """Without CI=true, a test that needs the browser is skipped, and the report has the reason."""
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception, match="Chromium is missing"):
         skip_or_fail(BrowserMissing("Chromium is missing"))
@@ -25,8 +25,10 @@ def test_missing_browser_fails_in_continuous_integration(monkeypatch: pytest.Mon
         skip_or_fail(BrowserMissing("Chromium is missing"))
 
 
-def test_missing_browser_is_reported_with_its_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without Chromium, the error says which packages to install."""
+def test_error_for_a_missing_browser_names_the_packages_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without Chromium on the PATH, the error has the command that installs it with a Japanese font."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CHROMIUM", raising=False)
     with pytest.raises(BrowserMissing, match="apt-get install chromium fonts-noto-cjk"):

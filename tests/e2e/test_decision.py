@@ -95,7 +95,7 @@ async def test_late_click_after_a_rejection_shows_who_decided(
 async def test_approval_sends_the_connect_commands_to_the_requester(
     sandbox: Sandbox, browser: Browser, pictures: Path
 ) -> None:
-    """A request is approved, and the requester gets the commands to connect. The next one is listed as pending."""
+    """The requester gets the commands to connect. Then `pending` lists the requester's next request."""
     await ask(sandbox)
     page = await channel_page(sandbox, browser, HANAKO)
     await page.wait_for("web-prod-01")
@@ -123,7 +123,7 @@ async def test_approval_sends_the_connect_commands_to_the_requester(
 async def test_late_click_on_the_first_of_two_levels_decides_nothing(
     start_sandbox: Starter, browser: Browser, pictures: Path
 ) -> None:
-    """In English, with two levels: a late click on the first level's button decides nothing."""
+    """In English: the late click only updates the card; the next click on that card approves the second level."""
     async with start_sandbox("en") as sandbox:
         await ask(sandbox, node="db-prod-01", reason=PLAIN_REASON)
         page = await channel_page(sandbox, browser, ICHIRO)
@@ -147,7 +147,7 @@ async def test_late_click_on_the_first_of_two_levels_decides_nothing(
 
 
 async def test_card_shows_a_decision_from_the_bot_s_downtime(sandbox: Sandbox, browser: Browser) -> None:
-    """The console decides while the bot is down. One sweep after the restart, the card shows it."""
+    """An approver decides in the AWS console while the bot is down. After the restart, the card shows this decision."""
     request = await ask(sandbox)
     page = await channel_page(sandbox, browser, ICHIRO)
     await page.wait_for("web-prod-01")

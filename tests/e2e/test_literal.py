@@ -42,11 +42,11 @@ def views() -> Iterator[tuple[View | Notice, Notice | None]]:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What the renderer made of some cards."""
+    """The result of rendering cards: the visible parts of each, whether a script ran, and the requested addresses."""
 
     shown: list[dict[str, Any]]
     ran: bool
-    asked: list[str]  # addresses that were requested
+    asked: list[str]  # requested addresses
 
 
 def rendered(node: Node, chromium: str, cards: list[dict[str, Any]]) -> Rendered:
@@ -64,7 +64,7 @@ def rendered(node: Node, chromium: str, cards: list[dict[str, Any]]) -> Rendered
 
 
 def expected(card: dict[str, Any]) -> dict[str, Any]:
-    """Return what a person should see of a card: its texts and its input, exactly, and the people that it mentions."""
+    """Return the parts of a card that a person should see: exact texts and inputs, and mentioned people."""
     blocks = ["".join(run["text"] for run in each["inlines"]) for each in nodes(card) if "inlines" in each]
     typed = [each["value"] for each in nodes(card) if each.get("type") == "Input.Text"]
     people = card.get("msteams", {}).get("entities", ())
@@ -102,7 +102,7 @@ def test_hostile_text_is_shown_literally_and_does_nothing(node: Node, chromium: 
     ],
 )
 def test_active_markup_is_noticed(node: Node, chromium: str, element: dict[str, Any], sign: str) -> None:
-    """Control: where a card renders markup, the same page reports it."""
+    """Control: the page reports markup that the renderer does not escape."""
     card = {"type": "AdaptiveCard", "version": "1.5", "body": [element]}
     (shown,) = rendered(node, chromium, [card]).shown
     assert any(each.startswith(sign) for each in shown["live"])

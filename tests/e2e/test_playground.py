@@ -104,7 +104,7 @@ async def test_page_loads_only_from_its_own_address(teams: SandboxTeams) -> None
 
 
 async def test_page_with_held_updates_can_click_late(teams: SandboxTeams, bot: StubBot, browser: Browser) -> None:
-    """A page with held updates keeps its buttons and can click late. Once released, it catches up."""
+    """A page with held updates keeps its buttons and can click late. Once released, it shows the missed updates."""
     late_url = teams.browser_url_for(ICHIRO, page="late")
     thread, activity_id = await bot.post_card(teams, PLACES.channel, card("申請"))
     late, early = await browser.open(late_url), await browser.open(teams.browser_url_for(MEI))
@@ -146,7 +146,7 @@ async def test_update_reaches_every_open_page_and_survives_a_reload(
 async def test_direct_message_is_shown_only_to_its_person(
     teams: SandboxTeams, bot: StubBot, browser: Browser, recipient: Person
 ) -> None:
-    """A direct message by object id appears in that person's chat only, and a reply there comes from them."""
+    """A direct message to an object id appears only on that person's page; a reply to it comes from that person."""
     page = await browser.open(teams.browser_url_for(recipient))
     other = await browser.open(teams.browser_url_for(MEI))
     await bot.direct(teams, recipient, card("申請が承認されました", buttons=False))
@@ -165,7 +165,7 @@ def is_message(received: Received) -> bool:
 async def test_mention_in_the_channel_comes_from_its_author(
     teams: SandboxTeams, bot: StubBot, browser: Browser
 ) -> None:
-    """A command in the channel arrives with the mention, from the person at that page."""
+    """A command in the channel reaches the bot with the mention, and with the page's person as the sender."""
     page = await browser.open(teams.browser_url_for(ICHIRO))
     await page.select("approvers")
     await page.say(" pending", mention=BOT_NAME)
@@ -195,8 +195,10 @@ async def test_typed_post_is_shown_on_other_pages_and_after_a_reload(
     assert (await author.text()).count("setup") == 1
 
 
-async def test_messages_to_others_do_not_hide_a_page_s_own(teams: SandboxTeams, bot: StubBot, browser: Browser) -> None:
-    """A page shows all its messages while the bot also writes to other people."""
+async def test_page_shows_its_messages_while_the_bot_writes_to_others(
+    teams: SandboxTeams, bot: StubBot, browser: Browser
+) -> None:
+    """A page shows all replies in its open thread, although the bot also sends direct messages to other people."""
     thread, _ = await bot.post_card(teams, PLACES.channel, card("申請"))
     page = await browser.open(teams.browser_url_for(MEI))
     await page.select("approvers")
@@ -209,7 +211,7 @@ async def test_messages_to_others_do_not_hide_a_page_s_own(teams: SandboxTeams, 
 
 
 async def test_installation_sends_the_bot_two_updates(teams: SandboxTeams, bot: StubBot) -> None:
-    """An installation arrives as the two updates that Teams sends, with the person's object id."""
+    """As from Teams, the bot gets an installationUpdate with the person's object id, and a conversationUpdate."""
     await teams.install()
     await teams.wait_received(lambda received: received.activity["type"] == "conversationUpdate")
     assert [activity["type"] for activity in bot.activities] == ["installationUpdate", "conversationUpdate"]

@@ -60,7 +60,7 @@ def activity(kind: str, *, sender: Person, place: Place, service_url: str, **fie
 
 
 def message(text: str, /, *, sender: Person, place: Place, service_url: str, **fields: Any) -> Json:
-    """Return a message to the bot. In channels it has the mention of the bot."""
+    """Return a message to the bot. In channels and group chats, it has the mention of the bot."""
     tag = f"<at>{BOT_NAME}</at>"
     mention = {"type": "mention", "text": tag, "mentioned": {"id": f"28:{APP_ID}", "name": BOT_NAME}}
     mentioned = {"text": f"{tag} {text}", "entities": [mention]} if place.kind != "personal" else {"text": text}
@@ -74,7 +74,7 @@ def message(text: str, /, *, sender: Person, place: Place, service_url: str, **f
 
 
 def submitted(value: Mapping[str, Any], *, sender: Person, place: Place, service_url: str, **fields: Any) -> Json:
-    """Return an Action.Submit: a message with a value and no text."""
+    """Return the message of an Action.Submit: it has a value and no text."""
     return activity("message", sender=sender, place=place, service_url=service_url, value=dict(value), **fields)
 
 
@@ -89,7 +89,7 @@ def invoke(
     trigger: str | None = None,
     **fields: Any,
 ) -> Json:
-    """Return an Action.Execute. `data` includes the inputs."""
+    """Return the invoke of an Action.Execute. `data` is the button's data with the card's inputs."""
     value: Json = {"action": {"type": "Action.Execute", "title": verb, "verb": verb, "data": dict(data)}}
     if trigger is not None:
         value["trigger"] = trigger
@@ -98,7 +98,7 @@ def invoke(
 
 
 def installation(action: str, *, sender: Person, place: Place, service_url: str, **fields: Any) -> Json:
-    """Return an installationUpdate: `add`, `remove`, `add-upgrade` or `remove-upgrade`."""
+    """Return an installationUpdate. `action`: `add`, `remove`, `add-upgrade` or `remove-upgrade`."""
     return activity("installationUpdate", sender=sender, place=place, service_url=service_url, action=action, **fields)
 
 

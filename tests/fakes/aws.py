@@ -40,7 +40,7 @@ def key_of(number: int) -> RequestKey:
 
 
 class FakeAws:
-    """Keeps the state of AWS. `signals` are the signals that arrived, `effects` those that were accepted."""
+    """Keeps the state of AWS. `signals` are the signals that arrived, `effects` those that AWS accepted."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -48,8 +48,8 @@ class FakeAws:
         self.signals: list[Signal] = []
         self.effects: list[Signal] = []
         self.calls: list[tuple[str, RequestKey | None]] = []
-        self.before: dict[str, list[Exception]] = defaultdict(list)  # raised before the call's effect
-        self.after: dict[str, list[Exception]] = defaultdict(list)  # raised after its effect
+        self.before: dict[str, list[Exception]] = defaultdict(list)  # by call: errors raised before its effect
+        self.after: dict[str, list[Exception]] = defaultdict(list)  # `signal` only: errors raised after its effect
         self.gates: dict[str, asyncio.Event] = {}  # a call waits here until the test opens it
         self.arrived: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.lag = 0.0  # seconds until an accepted signal has its effect
@@ -68,7 +68,7 @@ class FakeAws:
         return other
 
     def add(self, number: int = 1, *, levels: int = 1, required: int = 1, **facts: object) -> RequestKey:
-        """Add a pending request."""
+        """Add a pending request whose first level waits. `facts` replace fields of the request."""
         now, key = self._clock.now(), key_of(number)
         steps = [self._level(index, required, now) for index in range(1, levels + 1)]
         steps[0] = replace(steps[0], state=LevelState.WAITING, started_at=now)
@@ -142,8 +142,8 @@ class FakeAws:
             raise self.after["signal"].pop(0)
 
     async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """List pending requests and, if `listed`, changed ones."""
-        await self._pass("sightings", None)
+        """List the pending requests and, if `listed`, those that changed at or after `since`."""
+        await self._pass("list_requests", None)
         found = [r for r in self.requests.values() if (r.key.account, r.key.region) == (account, region)]
         return [
             ListedRequest(r.key, r.status, r.modified_at)
@@ -152,7 +152,7 @@ class FakeAws:
         ]
 
     async def revoked(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """List revoked requests."""
+        """List the revoked requests that were made at or after `since`."""
         await self._pass("revoked", None)
         found = [r for r in self.requests.values() if (r.key.account, r.key.region) == (account, region)]
         return [
@@ -201,7 +201,7 @@ class FakeAws:
         self.vote(key, f"arn:aws:sts::{ACCOUNT}:assumed-role/ConsoleApprover/console-approver", verdict, comment)
 
     def end(self, key: RequestKey, status: Status) -> None:
-        """End a request without a vote: cancelled, timed out, revoked, failed."""
+        """Give a request a final status without a vote, like cancelled, timed out, revoked or failed."""
         self.requests[key] = replace(self.requests[key], status=status, modified_at=self._clock.now())
 
     def _judged(self, level: Level) -> Level:

@@ -1,6 +1,6 @@
-"""The sandbox's AWS with faults on demand: hold, fail, lose the reply, rewrite the answer; and SSM's rate limit.
+"""The sandbox's AWS with planned faults, and with SSM's rate limit.
 
-Tests call the running `FaultyAws`. This module knows operations only by their names.
+A fault holds, delays or refuses a call, or loses or rewrites its answer. Operations are known only by their names.
 """
 
 import socket
@@ -62,7 +62,7 @@ class Hold:
 
 @dataclass(slots=True)
 class _Fault:
-    """What happens to an operation before it takes effect, and to its answer afterwards."""
+    """A fault of one operation: `before` runs before its effect, `after` changes its answer."""
 
     operation: str
     remaining: int | None  # calls; None: all
@@ -71,7 +71,7 @@ class _Fault:
 
 
 class Faults:
-    """The active faults; thread-safe."""
+    """The planned faults. Thread-safe."""
 
     def __init__(self) -> None:
         self._faults: list[_Fault] = []
@@ -94,7 +94,7 @@ class Faults:
         return hold
 
     def fail(self, operation: str, code: str, *, status: int | None = None, times: int | None = 1) -> None:
-        """Refuse the next calls; they have no effect."""
+        """Answer the next calls with this error; they have no effect."""
 
         def refuse() -> None:
             raise AwsError(code, "Injected by a test.", status)
@@ -102,7 +102,7 @@ class Faults:
         self._add(_Fault(operation, times, before=refuse))
 
     def lose_reply(self, operation: str, *, how: Loss = Loss.CLOSED, times: int | None = 1) -> None:
-        """Apply the next calls, and lose their answers."""
+        """Let the next calls take effect, and lose their answers."""
 
         def lose(_: Answer) -> Answer:
             raise ReplyLost(how)

@@ -1,4 +1,4 @@
-"""Reads a card as a person does: its elements, and the text of its blocks. Also has the official schema of cards."""
+"""Reads a card in tests: its objects, the text of its blocks, and the official schema of cards."""
 
 import json
 from collections.abc import Iterator
@@ -49,5 +49,5 @@ def shown(tree: object) -> str:
 
 
 def words(key: str) -> str:
-    """Return a phrase in English."""
+    """Return the English text with this key."""
     return Localizer("en", "UTC").text(key)

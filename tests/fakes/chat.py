@@ -27,7 +27,7 @@ def person(number: int, name: str = "", *, tenant: str = TENANT, guest: bool = F
 
 
 def without_roster_fields(person: Person) -> Person:
-    """Return the person as an activity names them, without the fields that only the roster has."""
+    """Return the person with only the fields that an activity has: without UPN and mail address."""
     return replace(person, upn=None, mail=None)
 
 
@@ -59,7 +59,7 @@ TARO_PERSON = Person(
 
 @dataclass(slots=True)
 class Sent:
-    """One message. `versions` are its contents, oldest first."""
+    """One message of the bot. `versions` are its contents, oldest first."""
 
     kind: str  # post, reply, direct
     where: str
@@ -72,12 +72,12 @@ class Sent:
 
     @property
     def buttons(self) -> bool:
-        """True if it has an Approve or Reject button."""
+        """True if the current card has an Approve or Reject button."""
         return "'verb': 'approve'" in self.card or "'verb': 'reject'" in self.card
 
 
 class FakeChat:
-    """Keeps every message, in order."""
+    """Keeps every message of the bot, in order. Errors in `before` and `after` are raised before or after an effect."""
 
     def __init__(self) -> None:
         self.sent: dict[str, Sent] = {}
@@ -146,7 +146,7 @@ class FakeChat:
 
 
 class FakePeople:
-    """The rosters, one list for all channels."""
+    """One list of people, which is the roster of every channel."""
 
     def __init__(self, people: Sequence[Person]) -> None:
         self.people = list(people)
@@ -171,7 +171,7 @@ class FakePeople:
     async def known(self, names: frozenset[str] = frozenset()) -> Sequence[Person]:
         """Return the members if the roster can be read, and the people with a personal chat.
 
-        People with only a personal chat have addresses only if one of them is in `names`.
+        A person of `by_chat` keeps UPN and mail address only if `names` has one of the person's spellings.
         """
         others = [
             each if each.identifying_spellings & names else replace(each, upn=None, mail=None) for each in self.by_chat

@@ -29,7 +29,7 @@ class ManualClock:
         return self._now.timestamp()
 
     async def sleep(self, seconds: float) -> None:
-        """Pause until `advance` has passed that time. A sleep of zero or less lets other tasks run."""
+        """Wait until `advance` has reached the end of the sleep. A sleep of zero or less only lets other tasks run."""
         if seconds <= 0:
             await asyncio.sleep(0)
             return
@@ -57,7 +57,7 @@ class ManualClock:
 
     @property
     def next_wake(self) -> datetime | None:
-        """Time at which the next sleeper wakes."""
+        """The time at which the next sleeper wakes, or None."""
         return min((moment for moment, _, woken in self._sleepers if not woken.done()), default=None)
 
 

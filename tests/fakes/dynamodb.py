@@ -27,7 +27,7 @@ Body = dict[str, Any]
 
 @dataclass(slots=True)
 class Fault:
-    """What happens to the next `times` calls of an operation."""
+    """A fault of the next `times` calls of an operation (`*`: of any)."""
 
     operation: str
     times: int = 1
@@ -90,11 +90,11 @@ class FakeDynamo:
         self.faults.clear()
 
     def operations(self, since: int = 0) -> list[str]:
-        """Return the operations called, in order."""
+        """Return the operations called, in order, without the first `since` calls."""
         return [operation for operation, _ in self.calls[since:]]
 
     def client(self, whose: boto3.session.Session | None = None) -> Any:
-        """Return a client with the account's credentials. moto distinguishes accounts by them."""
+        """Return a client with the credentials of `whose`, or else of `session`. moto derives the account from them."""
         return (whose or session()).client("dynamodb", region_name=REGION, endpoint_url=self.endpoint)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -158,7 +158,7 @@ def _planned_answer(fault: Fault) -> Response | None:
 
 @cache
 def session() -> boto3.session.Session:
-    """Return one session for all tests: it keeps the service model, which is slow to load."""
+    """Return the one session of all tests: it keeps the service model, which is slow to load."""
     return boto3.session.Session(aws_access_key_id=SAMPLE, aws_secret_access_key=SAMPLE)
 
 

@@ -51,7 +51,7 @@ class Ticker:
 
 @dataclass(slots=True, kw_only=True)
 class Edge:
-    """The parts, and the address of the running server."""
+    """The running parts of the connection, and the address of the bot's server."""
 
     url: str
     keys: SigningKeys
@@ -72,7 +72,7 @@ async def running_edge(
     hosts: tuple[str, ...] | None = None,
     most_turns: int = MOST_TURNS,
 ) -> AsyncIterator[Edge]:
-    """Start all parts. Every turn is recorded before its handler runs."""
+    """Start all parts. Every turn is recorded before `turn` runs."""
     ticks = clock or Ticker()
     turns: list[Any] = []
 

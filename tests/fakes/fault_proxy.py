@@ -26,7 +26,7 @@ SLOW_SECONDS = 10.0  # for all parts
 
 
 class Break(StrEnum):
-    """How a call is broken."""
+    """The way in which a call is broken."""
 
     REFUSED = "refused"  # the port is closed
     RESET = "reset"  # accepted, read, and reset without effect
@@ -45,7 +45,7 @@ class Break(StrEnum):
 
 @dataclass(slots=True)
 class Broken:
-    """The current fault. `only`: for calls with these bytes in their head or body."""
+    """One fault. `only`: it affects only calls with these bytes in their head or body."""
 
     how: Break
     only: bytes = b""
@@ -181,7 +181,7 @@ async def _write(writer: asyncio.StreamWriter, answer: bytes) -> None:
 
 
 async def _drip(broken: Broken, answer: bytes, writer: asyncio.StreamWriter) -> None:
-    """Write an answer in parts over ten seconds; the rest at once when healed."""
+    """Write an answer in parts over SLOW_SECONDS; once healed, write the rest at once."""
     part = -(-len(answer) // DRIPS)
     for start in range(0, len(answer), part):
         await _write(writer, answer[start : start + part])
@@ -198,7 +198,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 def _throttled(request: bytes) -> bytes:
-    """Return the throttling answer of AWS and of Teams."""
+    """Return a throttling answer: XML for a call of AWS's query protocol, else JSON."""
     body, kind = b'{"__type": "ThrottlingException", "message": "Rate exceeded"}', b"application/x-amz-json-1.1"
     if b"application/x-www-form-urlencoded" in request and b"Action=" in request:
         body = b"<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>"

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """One call as it arrived, and the status of its answer (None: none)."""
+    """One call as it arrived, and the status of its answer (None: it got no answer)."""
 
     method: str
     path: str
@@ -25,12 +25,12 @@ class Recorded:
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """What happens to the next `times` calls that match. `times` None: to all calls until the fault is removed."""
+    """A fault of the next `times` calls that match. `times` None: of all calls until the fault is removed."""
 
     method: str
     path: str
     body_holds: str = ""
-    """Only calls whose body contains this text. A new thread names its channel only there."""
+    """Only calls whose body contains this text. The call that starts a thread has its channel only in the body."""
     times: int | None = 1
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)

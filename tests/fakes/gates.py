@@ -1,6 +1,6 @@
-"""Puts a gate around every call of a port, where a test observes calls, lets time pass, and pauses or ends a process.
+"""Puts a gate around every call of a port: a test can observe, delay or stop the call there.
 
-Calls are found by wrapping the port's object, not by a list, so that a new method is included automatically.
+The port's object is wrapped, so that a new method gets a gate without a change here.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ class Gate(Protocol):
         """Runs before the call can have an effect."""
 
     async def after(self, call: str) -> None:
-        """Runs after the effect, whether the call returned or raised."""
+        """Runs after the effect, whether the call returned or raised. It does not run after a cancelled call."""
 
 
 def calls_of(*ports: type) -> set[str]:
@@ -40,7 +40,7 @@ class Gated:
             await gate.before(call)
             try:
                 result = await inner(*arguments, **named)
-            except Exception:
+            except Exception:  # any error of the port, but not a cancelled call, whose process has ended
                 await gate.after(call)
                 raise
             await gate.after(call)
@@ -56,7 +56,7 @@ class AbandonedCalls:
         self._waiting: list[asyncio.Future[None]] = []  # kept here, because the loop holds its tasks only weakly
 
     async def park(self) -> None:
-        """Never return."""
+        """Wait until cancelled."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         await future

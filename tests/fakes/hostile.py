@@ -1,4 +1,4 @@
-"""Hostile text for reasons, tags and names, and views with such text in every place."""
+"""Hostile text for reasons, tags and names, and views with such text in every place for text from outside."""
 
 import random
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""User records of IAM Identity Center, as a fake whose content and errors a test sets."""
+"""A fake of the Identities port, IAM Identity Center's user records. A test sets its records and errors."""
 
 from bot.ports.aws import AwsUnavailable
 

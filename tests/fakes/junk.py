@@ -1,4 +1,4 @@
-"""Endless invalid activities, like those that a stranger, a broken client or a newer Teams could send."""
+"""Activities and headers with random changes, as a stranger, a broken client or a newer Teams could send them."""
 
 import json
 import random
@@ -22,7 +22,7 @@ PATHS = (
 
 
 def mutations(rng: random.Random, good: Json) -> Iterator[bytes]:
-    """Yield activities with random changes, and sometimes random bytes."""
+    """Yield bodies without end: the good activity with random changes, and about one in ten with damaged bytes."""
     while True:
         raw = json.dumps(spoilt(rng, good)).encode()
         yield raw if rng.random() < 0.9 else _scramble(rng, raw)

@@ -3,10 +3,10 @@
     python -m tests.fakes.launcher FOLDER [DEFECT]
 
 - A clock that can be advanced: FOLDER/ahead has the seconds (`TimeOffset`).
-- Points at which the process kills itself: FOLDER/kill_at has `before decision_sent`, `after card_claimed` …, inside
-  the transaction of that write or once it is durable.
+- The process kills itself at the point in FOLDER/kill_at: for example `before decision_sent`, inside the transaction
+  of that write, or `after card_claimed`, once that write is durable.
 - A line in the log for every write.
-- Defects.
+- The defect DEFECT, if it is given.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class Defect(StrEnum):
 
 
 def points(before: Record, after: Record) -> set[str]:
-    """Return the names of the changes that a write makes, as FOLDER/kill_at names them."""
+    """Return the names of the changes between two versions of a row, for comparison with FOLDER/kill_at."""
     named = {"row_made"} if not before.version else set()
     if after.lease and not before.lease:
         named.add("lease_taken")
@@ -83,7 +83,7 @@ def killing_itself(apply: Callable[..., Any], folder: Path) -> Callable[..., Any
 
 
 def losing_sent(apply: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a store's `apply`: a decision that becomes `sent` is returned and not stored."""
+    """Wrap a store's `apply`: a row with a decision in the state `sent` is returned but not stored."""
 
     class NotStored(Exception):
         """Carries the row that would have been stored."""

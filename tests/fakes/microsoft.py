@@ -1,11 +1,11 @@
-"""Microsoft on loopback: the sandbox's sign-in, the Connector, and Teams, which sends activities to the bot.
+"""A fake Microsoft on loopback: the sandbox's sign-in, a Connector, and Teams, which sends activities to the bot.
 
     async with FakeMicrosoft() as ms:
         …start the bot with ms.metadata_url, ms.authority, ms.service_url, ms.service_hosts…
         status, body = await ms.post_invoke(bot_url, HANAKO, APPROVERS, "approve", data, inputs={"comment": "…"})
 
-`bot_url` is the bot's base address (`http://127.0.0.1:PORT`). `ms.calls` has every call that arrived here.
-Keys, tokens and their checks are those of `bot.sandbox.teams.microsoft`. Faults and the record are the tests' own.
+`bot_url` is the bot's base address (`http://127.0.0.1:PORT`). `ms.calls` has every call of the bot.
+Keys, tokens and their checks are those of `bot.sandbox.teams.microsoft`. Faults and recorded calls are in `faults`.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class FakeMicrosoft:
     def __init__(
         self, people: Iterable[Person] = PEOPLE, *, now: Callable[[], float] = time.time, bot: BotRegistration = BOT
     ) -> None:
-        """Create it. `now`: Microsoft's clock. `bot`: the bot's registration, for example its secret."""
+        """`now`: Microsoft's clock. `bot`: the bot's registration, for example its secret."""
         self.world = TeamsWorld(people)
         self.sign_in = SignIn(bot, now=now)
         self.signer = Signer(self.sign_in)
@@ -48,7 +48,7 @@ class FakeMicrosoft:
         self._http: aiohttp.ClientSession | None = None
         self.base = ""
         self.seen_as = ""
-        """The base address that the bot uses for the Connector if there is a proxy between them."""
+        """The base address of a proxy through which the bot calls the Connector; empty: the bot calls `base`."""
 
     async def __aenter__(self) -> Self:
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=0.5)
@@ -95,7 +95,7 @@ class FakeMicrosoft:
         return self.world.posted(_id(conversation))
 
     def writes(self, conversation: str | Place) -> list[Recorded]:
-        """Return every post and update in a conversation, including refused ones."""
+        """Return every post and update whose path has the conversation's id, including refused ones."""
         wanted = _id(conversation)
         return [call for call in self.calls if call.method in ("POST", "PUT") and wanted in call.path]
 
@@ -157,11 +157,11 @@ class FakeMicrosoft:
     async def click(
         self, bot_url: str, person: Person, message: Message, verb: str, inputs: Mapping[str, Any] | None = None
     ) -> tuple[int, Any]:
-        """Click the button with that verb on a card of the bot. AssertionError if there is none."""
+        """Click the button with that verb on the card of a message. AssertionError if there is none."""
         return await self.send(bot_url, self.pressed(person, message, verb, inputs))
 
     def pressed(self, person: Person, message: Message, verb: str, inputs: Mapping[str, Any] | None = None) -> Json:
-        """Return the activity that a click on that button sends. AssertionError if there is none."""
+        """Return the activity for a click on the button with that verb. AssertionError if there is none."""
         data = action_data(message.card, verb)
         assert data is not None, f"no {verb!r} on this card"
         thread = f"{message.conversation};messageid={message.root}"

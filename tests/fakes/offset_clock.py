@@ -1,6 +1,6 @@
-"""A clock that runs with the machine's and that a test can advance, for tests with real sockets and long pauses.
+"""A clock that runs like the machine's and that a test can advance, for tests with real sockets and long pauses.
 
-Processes share its offset in a file, so a process that starts later has the same time.
+Processes share the offset in a file, so a process that starts later has the same time.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ NOTICED_WITHIN = 0.05  # real seconds in which a sleeper notices that the clock 
 
 @dataclass(slots=True)
 class TimeOffset:
-    """How far the clock is ahead of the machine's, in seconds. Kept in a file if processes share it."""
+    """The seconds by which the clock is ahead of the machine's. With `path`, a file has them for other processes."""
 
     path: Path | None = None
     seconds: float = 0.0
@@ -43,7 +43,7 @@ class TimeOffset:
 
 
 class OffsetClock:
-    """`ports.clock.Clock` with that offset."""
+    """`ports.clock.Clock` with the time of `TimeOffset.now`."""
 
     def __init__(self, lead: Callable[[], datetime]) -> None:
         self._now = lead
@@ -58,5 +58,5 @@ class OffsetClock:
         """Pause, in steps short enough to notice that the clock was advanced."""
         until = self.now() + timedelta(seconds=seconds)
         await asyncio.sleep(0)
-        while (left := (until - self.now()).total_seconds()) > 0:  # noqa: ASYNC110 - the lead may be a file of another process
+        while (left := (until - self.now()).total_seconds()) > 0:  # noqa: ASYNC110 - another process may set the offset
             await asyncio.sleep(min(left, NOTICED_WITHIN))

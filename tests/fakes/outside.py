@@ -1,6 +1,6 @@
 """Everything that outlives a process: AWS, Teams, the queue, the store, the time, and the clicks of people.
 
-A copy is the state that a crash at that time leaves. The next process has nothing else.
+A copy has the state that a crash at that time leaves, and the next process starts with this state only.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ LONG_QUIET = 60.0  # seconds; work that is due later does not count
 
 @dataclass(slots=True)
 class Outside:
-    """Everything around one request."""
+    """The state of everything outside the process, with one request."""
 
     clock: ManualClock
     aws: FakeAws
@@ -51,7 +51,7 @@ class Outside:
 
     @classmethod
     def new(cls) -> "Outside":
-        """Return surroundings without any event so far."""
+        """Return surroundings in which no request was made."""
         clock = ManualClock()
         return cls(clock, FakeAws(clock), FakeChat(), MemoryQueue(clock))
 
@@ -94,19 +94,19 @@ class Outside:
 
     @property
     def truth(self) -> AccessRequest:
-        """Return the one request in its state in AWS."""
+        """Return the one request as it is in AWS."""
         return self.aws.requests[self.key]
 
     def row(self) -> Record | None:
-        """Return its row."""
+        """Return the row of the one request, or None."""
         return self.tables.records.get(self.key) if self.aws.requests else None
 
     def waits_at(self, step: str) -> bool:
-        """True while AWS waits at this step."""
+        """True while AWS waits for votes on this step."""
         return self.truth.waiting is not None and self.truth.waiting.step == step
 
     def takes(self, verb: Verb, step: str) -> bool:
-        """True while AWS would accept this verb."""
+        """True while AWS would accept this verb at this step."""
         match verb:
             case Verb.REVOKE:
                 return self.truth.status is Status.APPROVED
@@ -215,7 +215,7 @@ def wrong(outside: Outside) -> list[str]:
 
 
 def _missing_notes(outside: Outside) -> list[str]:
-    """Return the calls to AWS for clicks from Teams that no note in the thread reports."""
+    """Return a line for each verdict from Teams with fewer notes in the thread than calls to AWS."""
     calls = Counter(verdict for _, _, verdict in votes(outside) | taken_back(outside))
     notes = [each.card for each in outside.chat.of("reply")]
     return [

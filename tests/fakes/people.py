@@ -1,4 +1,4 @@
-"""The people of the tests: the sandbox's sample people, a guest, a person of another tenant and crowds. None of them exists."""
+"""The invented people of the tests: the sandbox's sample people, a guest, a person of another tenant, and crowds."""
 
 from dataclasses import dataclass
 

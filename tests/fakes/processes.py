@@ -1,4 +1,4 @@
-"""Bot processes with their whole environment: started, read, stopped and killed."""
+"""Bot processes with their whole environment. A test starts them, reads their logs, and stops or kills them."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ ENDS_WITHIN = 20.0  # seconds; the promised limit after SIGTERM
 
 
 def environment(world: Product, folder: Path, *, store: str = "") -> dict[str, str]:
-    """Return the whole environment of a `serve` of this world. `store` replaces the world's own."""
+    """Return the whole environment of a `serve` process in this world. `store` replaces the world's own."""
     (folder / "node-access.toml").write_text(world.toml, "utf-8")
     settings = world.settings()
     return {
@@ -46,7 +46,7 @@ def environment(world: Product, folder: Path, *, store: str = "") -> dict[str, s
 
 @dataclass(slots=True)
 class BotProcess:
-    """One process. `log` has its lines so far. `news` is set, and replaced, with every line."""
+    """One process. `log` has its lines so far. Every line sets `news`, which is then replaced by a new event."""
 
     process: asyncio.subprocess.Process
     log: list[str] = field(default_factory=list)
@@ -70,11 +70,11 @@ class BotProcess:
         return f"http://127.0.0.1:{started['ports'][0]}"
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Return the log lines with that event."""
+        """Return the log lines with this event, parsed."""
         return [json.loads(line) for line in self.log if f'"event": "{name}"' in line]
 
     async def wait_for_event(self, event: str, *, times: int = 1) -> None:
-        """Wait for a log event. AssertionError with the whole log if the process ends before."""
+        """Wait until the log has the event `times` times. AssertionError with the log if the process ends before."""
         async with asyncio.timeout(STARTS_WITHIN):
             while len(self.events(event)) < times:
                 assert self._reading is not None
@@ -116,7 +116,7 @@ class BotProcess:
 
 
 class Processes(AsyncExitStack):
-    """Bot processes that end with the test, also if it fails."""
+    """Starts bot processes, and kills those that still run at the end of the context."""
 
     async def start(self, env: Mapping[str, str], *words: str, waiting: bool = True) -> BotProcess:
         """Start a process as `BotProcess.start` does. Wait until it serves, unless `waiting` is False."""

@@ -1,4 +1,4 @@
-"""The whole program in this process: real HTTP to a simulated AWS and a fake Microsoft, without shortcuts."""
+"""The whole program in the tests' process, with real HTTP to a simulated AWS and a fake Microsoft."""
 
 import asyncio
 import time
@@ -52,7 +52,7 @@ cancel_role = "{CANCELLER_ROLE}"
 
 @dataclass(slots=True)
 class Product:
-    """AWS, Microsoft and a store, in which the bot can be started and stopped repeatedly."""
+    """AWS, Microsoft and a store, with which the bot can be started and stopped repeatedly."""
 
     aws: FaultyAws
     microsoft: FakeMicrosoft
@@ -146,9 +146,9 @@ class Product:
         return [each for each in self.microsoft.posted(f"{APPROVERS};messageid={card.root}") if each.id != card.root]
 
     async def direct_message(self, person: Person) -> Message:
-        """Wait for the first direct message to a person, and until the bot has stored its conversation.
+        """Wait for the first direct message to a person, and until the bot has stored the person's chat.
 
-        A click that comes earlier is refused, because the bot does not know the chat yet.
+        The bot refuses a click in a chat that it has not stored.
         """
         await self.until(lambda: bool(self.direct_messages(person)))
         assert self.program is not None

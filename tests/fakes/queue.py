@@ -1,4 +1,4 @@
-"""Two queues behind their port: a plain one, and one like SQS with visibility, redrive, copies and failing deletes."""
+"""Two fakes of the Queue port: a plain one, and one like SQS with visibility, redrive, copies and failing deletes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -36,7 +36,7 @@ class MemoryQueue:
         return tuple(self.hints)
 
     async def delete(self, hint: Hint) -> None:
-        """Delete a message. A second time is no error."""
+        """Delete a message. Deleting it again is not an error."""
         self.hints = [each for each in self.hints if each != hint]
 
 
@@ -68,7 +68,7 @@ class FakeSqs:
         """Succeed."""
 
     async def receive(self) -> Sequence[Hint]:
-        """Return visible messages. Wait a few seconds first if there are none."""
+        """Return visible messages. If there are none, wait LONG_POLL and look again."""
         taken = self._visible()
         if not taken:
             await self._clock.sleep(LONG_POLL)
@@ -76,7 +76,7 @@ class FakeSqs:
         return [hint for message in taken if (hint := self._given(message))]
 
     async def delete(self, hint: Hint) -> None:
-        """Delete by a receipt, the latest or an older one. Fails with the probability `trouble`."""
+        """Delete a message by any of its receipts. Fails with the probability `trouble`, half of the time after it."""
         fails = self._chance.random() < self.trouble
         if fails and self._chance.random() < 0.5:
             raise AwsUnavailable("InternalError")

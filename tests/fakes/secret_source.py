@@ -1,4 +1,4 @@
-"""Secrets and tokens from AWS, as a fake whose value and errors a test sets."""
+"""A fake source of secrets and tokens from AWS. A test sets its value and errors."""
 
 from pydantic import SecretStr
 

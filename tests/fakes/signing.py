@@ -1,4 +1,4 @@
-"""The sandbox's sign-in for tests: its tokens are recorded and can be revoked, and its keys can sign forged tokens."""
+"""The sandbox's sign-in for tests: records and revokes tokens, rotates keys, and signs forged tokens."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -82,7 +82,7 @@ class Signer:
         self.current = kid
 
     def publish(self, kid: str, *, endorsements: Iterable[str] | None = ENDORSEMENTS, bits: int = 2048) -> None:
-        """Publish a key; `endorsements` None leaves that member out."""
+        """Publish a key. With `endorsements` None, the published key lacks this member."""
         self.published[kid] = signing_key(kid, bits=bits, endorsements=endorsements or ()).published()
         if endorsements is None:
             del self.published[kid]["endorsements"]
@@ -97,7 +97,10 @@ class Signer:
         return {name: value for name, value in {**good, **changed}.items() if value is not None}
 
     def token(self, claims: Mapping[str, Any], *, kid: str | None = None, signed_by: str | None = None) -> str:
-        """Return a token with these claims, signed with the current key or as the arguments say."""
+        """Return a token with these claims and the key id `kid`, signed with the key named `signed_by`.
+
+        Without `kid`, it has the id of the current key; without `signed_by`, the key with that id signs.
+        """
         if kid is None and signed_by is None:
             return self._microsoft.signed(claims)
         named = kid or self.current

@@ -1,4 +1,4 @@
-"""Spoils documents at random places: replaces members, removes them, nests them deeply, also in JSON inside of texts.
+"""Damages documents at random places: replaces and removes members, also in JSON within texts.
 
 Seeded and simple, so that tens of thousands of documents take seconds.
 """
@@ -86,7 +86,7 @@ def _inner(value: Any) -> Any:
 
 
 def scrambled(rng: random.Random, text: str) -> str:
-    """Return a text that is cut, or has something inserted, or has a part twice or missing."""
+    """Return the text cut off, or with characters inserted, or with a part repeated or removed."""
     at, to = sorted(rng.randrange(len(text) + 1) for _ in range(2))
     match rng.randrange(4):
         case 0:

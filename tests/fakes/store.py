@@ -142,7 +142,7 @@ class LastWriteWinsStore(MemoryStore):
 
 
 class HangingStore(MemoryStore):
-    """A store that hangs: calls in `hangs` wait until `go` is set, and then have their effect."""
+    """A store that hangs: `load` and `apply`, if named in `hangs`, wait until `go` is set before their effect."""
 
     def __init__(self, tables: Tables | None = None) -> None:
         super().__init__(tables)

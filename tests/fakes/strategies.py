@@ -1,4 +1,4 @@
-"""Arbitrary values of the domain's types, built from their annotations, so that a new field is covered at once."""
+"""Arbitrary values of the domain's types, built from annotations, so that tests cover a new field automatically."""
 
 import types
 from dataclasses import fields
@@ -19,7 +19,7 @@ REQUEST_KEYS = st.builds(
 )
 MOMENTS = st.datetimes(
     datetime(1990, 1, 1),  # noqa: DTZ001  # the zone comes from `timezones`
-    datetime(2100, 1, 1),  # noqa: DTZ001
+    datetime(2100, 1, 1),  # noqa: DTZ001  # the zone comes from `timezones`
     timezones=st.sampled_from([UTC, timezone(timedelta(hours=9))]),
 )
 SPANS = st.timedeltas(timedelta(0), timedelta(days=400))
@@ -36,7 +36,7 @@ _LEAVES: dict[Any, st.SearchStrategy[Any]] = {
 
 
 def values(kind: Any) -> st.SearchStrategy[Any]:
-    """Return arbitrary values of an annotation."""
+    """Return a strategy for arbitrary values of a type."""
     if kind in _LEAVES:
         return _LEAVES[kind]
     origin, arguments = get_origin(kind), get_args(kind)

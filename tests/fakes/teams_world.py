@@ -1,7 +1,7 @@
 """Conversations, members and messages of a small Teams, behind the Connector's routes.
 
-Answers as measured on Teams: ids of threads, error codes, 202 without an id for text and card in one message.
-The rules for token, size, tenant and person are the sandbox's.
+Ids of threads, error codes and the status 202 without an id for a message with text and card were observed on Teams.
+The rules for tenant and person are the sandbox's.
 """
 
 import itertools
@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 @dataclass(slots=True, kw_only=True)
 class Message:
-    """A message of the bot: its current activity and every earlier version."""
+    """A message of the bot: its current activity, and in `versions` every earlier one."""
 
     conversation: str
     """The channel or chat, without `;messageid=`."""
@@ -79,7 +79,7 @@ class TeamsWorld:
         return place
 
     def personal(self, person: Person) -> Place:
-        """Return the one-to-one chat with a person, always the same."""
+        """Return the one-to-one chat with a person. It is created at the first call."""
         place = Place(id=f"a:{person.id.removeprefix('29:')}", kind="personal", tenant_id=TENANT_ID)
         self.conversations.setdefault(place.id, Conversation(place, [person]))
         return place
@@ -205,7 +205,7 @@ class TeamsWorld:
 
 
 def error(status: int, code: str, message: str) -> web.Response:
-    """Return an error that the shared list of refusals does not have."""
+    """Return an error with this status and code in the Connector's documented form."""
     return refuse(Refusal(status=status, code=code, message=message))
 
 

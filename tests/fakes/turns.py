@@ -1,4 +1,4 @@
-"""Runs the real Teams side over HTTP with fake services. A test sets their answers."""
+"""Runs the bot's Teams side over HTTP with fakes of the service layer. A test sets their answers."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -106,7 +106,7 @@ class _Parts:
 
 @asynccontextmanager
 async def running_turns(ms: FakeMicrosoft, *, clock: ManualClock) -> AsyncIterator[Turns]:
-    """Start the Teams side as bot.app does."""
+    """Start the Teams side and its HTTP server as bot.app does, with fakes for the service layer."""
     store, parts = MemoryStore(), _Parts()
     async with AsyncExitStack() as stack:
         side = await stack.enter_async_context(_side(ms, store, clock))

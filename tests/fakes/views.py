@@ -51,7 +51,7 @@ def decision(action: Action, who: str | None = "田中 一郎", *, in_teams: boo
 
 
 def every_view() -> Iterator[tuple[View | Notice, Notice | None]]:
-    """Yield every sample, and variants of each state with all details and with the fewest, and each notice."""
+    """Yield every sample; each banner, kind and notice with many details and with few; and a notice of each busy action."""
     for sample in SAMPLES.values():
         yield sample.view, sample.notice
         if sample.notice:
@@ -104,4 +104,4 @@ def _full_notes() -> Iterator[View]:
 def _sample(name: str, kind: type[V], changes: Mapping[str, object]) -> V:
     view = SAMPLES[name].view
     assert isinstance(view, kind)
-    return replace(view, **changes)  # type: ignore[arg-type]  # the tests' own names
+    return replace(view, **changes)  # type: ignore[arg-type]  # `changes` are fields of the view

@@ -56,7 +56,7 @@ def current_configuration(
 
 @dataclass(slots=True)
 class World:
-    """Everything that a scenario touches."""
+    """The fakes and the services over them."""
 
     clock: ManualClock
     aws: FakeAws
@@ -120,13 +120,13 @@ class World:
     def pressed(
         self, key: RequestKey, person: Person, verb: Verb = Verb.APPROVE, *, comment: str = "", step: str = "Level1"
     ) -> Click:
-        """Return a click on the request's card."""
+        """Return the click of a button on the request's card."""
         return Click(person, f"{CHANNEL};messageid=1000", verb, str(key), step, comment, "1000")
 
     async def press(
         self, key: RequestKey, person: Person, verb: Verb = Verb.APPROVE, *, comment: str = "", step: str = "Level1"
     ) -> Answer:
-        """Click on the request's card and wait for the answer."""
+        """Click a button on the request's card and return the answer."""
         return await self.click_handler.click(self.pressed(key, person, verb, comment=comment, step=step))
 
     async def crash_in(self, click: Click, call: str) -> None:

@@ -157,7 +157,7 @@ async def test_sweep_reads_only_requests_that_changed(world: World) -> None:
 async def test_next_sweep_covers_the_span_of_a_failed_one(world: World) -> None:
     """The watermark moves only after a complete sweep."""
     key = world.aws.add()
-    world.aws.before["sightings"].append(AwsUnavailable("InternalServerError"))
+    world.aws.before["list_requests"].append(AwsUnavailable("InternalServerError"))
     async with world.running():
         await world.sweep.sweep()
         assert world.chat.of("post") == []

@@ -78,7 +78,7 @@ async def test_unchanged_requests_cost_no_read(world: World) -> None:
         await world.sweep.sweep()
         await world.clock.advance(30)
     assert (await world.row(approved)).watched
-    assert world.aws.calls == [("sightings", None), ("revoked", None)]
+    assert world.aws.calls == [("list_requests", None), ("revoked", None)]
 
 
 async def test_revocations_are_listed_only_during_an_access_window(world: World) -> None:
@@ -399,7 +399,7 @@ async def test_one_of_several_processes_sweeps_at_a_time(world: World) -> None:
         running = [asyncio.create_task(each.sweep.run()) for each in sweepers]
         await world.clock.advance(601)
     done = sum(each.counted("done") for each in sweepers)
-    assert done == world.aws.count("sightings")
+    assert done == world.aws.count("list_requests")
     assert 10 <= done <= 14  # one at each start, and one when no process has swept for 54 of 60 seconds
     assert [each.ok() for each in sweepers] == [1, 1, 1]
     assert sum(each.counted("skipped") for each in sweepers) > 100
@@ -444,7 +444,7 @@ async def test_long_sweep_renews_its_lease(world: World) -> None:
 
 async def test_process_that_cannot_list_releases_the_lease(world: World) -> None:
     """The fault may be in that process's own network, so another process tries at once."""
-    world.aws.before["sightings"].append(AwsUnavailable("ConnectTimeoutError"))
+    world.aws.before["list_requests"].append(AwsUnavailable("ConnectTimeoutError"))
     first, second = Sweeper(world, "first"), Sweeper(world, "second")
     await first.sweep.sweep()
     await second.sweep.sweep()
@@ -466,7 +466,7 @@ async def test_without_the_lease_every_process_lists(world: World) -> None:
     sweepers = [Sweeper(world, f"replica-{number}") for number in range(3)]
     for each in sweepers:
         await each.sweep.sweep()
-    assert world.aws.count("sightings") == 3
+    assert world.aws.count("list_requests") == 3
 
 
 async def test_unreadable_ended_row_does_not_stop_new_requests(tmp_path: Path) -> None:

@@ -46,13 +46,13 @@ async def test_second_run_is_refused_and_changes_nothing(tmp_path: Path) -> None
 
 
 def test_second_run_is_refused_while_the_first_starts(tmp_path: Path) -> None:
-    """Until there is an address to name, the refusal says that the first run is starting."""
+    """Before the first run has an address, the refusal says that this run is still starting."""
     with held(tmp_path), pytest.raises(SandboxFailed, match="still starting"), held(tmp_path):
         pass
 
 
-async def test_port_in_use_is_named(tmp_path: Path) -> None:
-    """A port in use is refused before anything starts; the message says what to do, and the folder is released."""
+async def test_sandbox_refuses_a_port_in_use(tmp_path: Path) -> None:
+    """The message has the port and says what to do. Afterwards the folder is not locked."""
     with socket.socket() as somebody:
         somebody.bind(("127.0.0.1", 0))
         somebody.listen()

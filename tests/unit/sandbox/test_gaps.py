@@ -59,7 +59,7 @@ def test_sender_gets_object_id_and_client_language() -> None:
 def test_chosen_language_applies_to_all_people(
     person: Person, language: str, locale: str, timezone: str, country: str
 ) -> None:
-    """Every activity then has the chosen language, also in personal chats."""
+    """If the sandbox has a language, an activity of any person has the locale and time zone of this language."""
     activity = {"from": {"id": person.mri}, "entities": [{"type": "clientInfo"}]}
     whole = completed(activity, tenant_id=TENANT, service_url=SERVICE_URL, client=CLIENTS[language])
     assert (whole["locale"], whole["localTimezone"]) == (locale, timezone)
@@ -67,7 +67,7 @@ def test_chosen_language_applies_to_all_people(
 
 
 def test_unknown_sender_is_not_changed() -> None:
-    """A sender who is not one of the sample people does not get an invented identity."""
+    """A sender who is not one of the sample people gets no name and no object id."""
     assert complete({"from": {"id": "29:nobody"}})["from"] == {"id": "29:nobody"}
 
 
@@ -82,7 +82,7 @@ def test_tenant_channel_and_service_url_are_added() -> None:
 
 @pytest.mark.parametrize("spelling", [ALEX.object_id, ALEX.upn, "Alex.Wilber%40EXAMPLE.com", ALEX.mri])
 def test_member_is_requested_by_teams_id(spelling: str) -> None:
-    """A member is found by object id and by UPN, in upper or lower case, as in Teams."""
+    """A call for an object id, UPN or `29:` id, in upper or lower case, reaches the Playground with the `29:` id."""
     call = ConnectorCall(method="GET", path=f"v3/conversations/19%3Ac/members/{spelling}")
     taken = to_playground(call, tenant_id=TENANT)
     assert isinstance(taken, ConnectorCall)
@@ -90,14 +90,14 @@ def test_member_is_requested_by_teams_id(spelling: str) -> None:
 
 
 def test_unknown_member_is_left_to_the_playground() -> None:
-    """The call for an unknown member is passed on unchanged, and the Playground answers 404."""
+    """The call for an unknown member is not changed: the Playground itself answers 404, like Teams."""
     call = ConnectorCall(method="GET", path="v3/conversations/19%3Ac/members/nobody")
     assert to_playground(call, tenant_id=TENANT) == call
 
 
 @pytest.mark.parametrize("spelling", [HANAKO.mri, HANAKO.object_id, HANAKO.object_id.upper()])
-def test_direct_conversation_by_teams_id_or_object_id(spelling: str) -> None:
-    """A 1:1 conversation opens for a `29:` id and for an object id."""
+def test_direct_conversation_is_created_by_teams_id_or_object_id(spelling: str) -> None:
+    """The call for a `29:` id or an object id reaches the Playground with the `29:` id."""
     taken = direct(spelling)
     assert isinstance(taken, ConnectorCall)
     assert taken.json["members"] == [{"id": HANAKO.mri}]
@@ -122,14 +122,14 @@ def test_direct_conversation_in_a_foreign_tenant_is_refused(tenant: str) -> None
     assert (refused.status, refused.code) == (400, "BadSyntax")
 
 
-def test_direct_conversation_takes_the_tenant_from_either_place() -> None:
-    """The tenant may be in `tenantId` or in `channelData.tenant.id`."""
+def test_tenant_of_a_direct_conversation_may_be_in_two_members() -> None:
+    """`tenantId` is accepted as well as `channelData.tenant.id`."""
     assert isinstance(create({"members": [{"id": HANAKO.mri}], "tenantId": TENANT}), ConnectorCall)
 
 
 @pytest.mark.parametrize("parameters", [[], None, {"tenantId": TENANT}, {"tenantId": TENANT, "members": [1]}])
 def test_malformed_parameters_are_refused(parameters: object) -> None:
-    """The answer to invalid conversation parameters is 400; no exception escapes."""
+    """The answer to invalid conversation parameters is 400."""
     refused = create(parameters)
     assert isinstance(refused, Refusal)
     assert refused.status == 400
@@ -170,8 +170,8 @@ def test_true_sender_replaces_the_playgrounds_current_user() -> None:
 
 
 @pytest.mark.parametrize(("method", "action"), [("POST", "createMessage"), ("PUT", "updateMessage")])
-def test_message_for_another_chat_is_shown_in_the_playground_s_form(method: str, action: str) -> None:
-    """A message in another person's 1:1 conversation goes to the pages in the form of the Playground's stream."""
+def test_message_of_the_bot_is_converted_for_the_playground_s_stream(method: str, action: str) -> None:
+    """A message gets all members of the Playground's stream. A POST creates a message, a PUT updates it."""
     body = json.dumps({"type": "message", "text": "承認", "from": {"id": "28:bot"}}).encode()
     call = ConnectorCall(method=method, path="v3/conversations/u%40test.user/activities/5", body=body)
     assert shown_message(call, "5", timestamp=7) == {
@@ -199,5 +199,5 @@ def test_message_for_another_chat_is_shown_in_the_playground_s_form(method: str,
     ],
 )
 def test_only_messages_are_shown(path: str, body: bytes) -> None:
-    """Other activities, other paths and junk are not shown on any page."""
+    """A call with another activity, another path or invalid JSON is not shown on any page."""
     assert shown_message(ConnectorCall(method="POST", path=path, body=body), "1", timestamp=0) is None

@@ -18,7 +18,7 @@ ATTEMPTS = st.sampled_from(["vote", "reject", "cancel", "revoke", "wait", "stran
 
 
 def waiting(needs: list[int]) -> AccessRequest:
-    """Return a waiting request. Each number is the approvals that one level needs."""
+    """Return a waiting request with one level for each number, which is the number of approvals that it needs."""
     steps = tuple(
         Step(Level(f"L{n}", (Approver(ROLE, KIND),), needed, timedelta(hours=1)), id=f"step-{n}")
         for n, needed in enumerate(needs)
@@ -69,7 +69,10 @@ def attempt(request: AccessRequest, what: str, voter: str, now: datetime) -> Acc
     st.lists(st.tuples(ATTEMPTS, st.sampled_from(VOTERS), st.integers(0, 40)), max_size=30),
 )
 def test_request_keeps_its_invariants(needs: list[int], attempts: list[tuple[str, str, int]]) -> None:
-    """At most one level waits; an approved request has all distinct votes; only Revoke changes a request that ended."""
+    """Exactly one level of a waiting request waits; an approved level has all its votes, each from another person.
+
+    Once a request has ended, only Revoke changes its status.
+    """
     request, now = waiting(needs), NOON
     for what, voter, minutes in attempts:
         before, now = request, now + timedelta(minutes=minutes)
@@ -95,7 +98,7 @@ def check_invariants(before: AccessRequest, after: AccessRequest) -> None:
 
 
 def test_settling_is_idempotent() -> None:
-    """An overdue request ends at its due time, however late and however often it is read."""
+    """An overdue request ends at its due time, even if it is read days later; reading it again changes nothing."""
     late = requests.settled(waiting([1]), NOON + timedelta(days=3))
     assert late.ended_at == NOON + timedelta(hours=1)
     assert requests.settled(late, NOON + timedelta(days=9)) == late
@@ -109,6 +112,6 @@ def test_decision_always_fits_the_model(comment: str) -> None:
 
 
 def test_auto_approved_request_cannot_be_revoked() -> None:
-    """It has no approvers, so no caller may send Revoke."""
+    """An auto-approved request has no approvers, so Revoke is refused."""
     granted = replace(waiting([1]), steps=(), status=Status.APPROVED, granted_at=NOON)
     assert attempt(granted, "revoke", "a", NOON) == granted

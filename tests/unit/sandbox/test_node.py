@@ -55,13 +55,13 @@ def test_python_package_replaces_an_old_or_broken_nodejs(
 
 
 def test_missing_nodejs_is_explained(tmp_path: Path) -> None:
-    """Without any Node.js the message says how to get it."""
+    """Without Node.js, the message says how to get it."""
     with pytest.raises(NodeMissing, match=r"pip install .*\[sandbox\]"):
         find_node(search_path=str(tmp_path), wheel="no_such_package")
 
 
 def test_npm_finds_the_same_nodejs(tmp_path: Path) -> None:
-    """Npm and its child processes find this Node.js before any other."""
+    """The PATH for npm begins with the folder of this Node.js."""
     node = Node(program=tmp_path / "node", npm=())
     assert node.environment()["PATH"].startswith(f"{tmp_path}{os.pathsep}")
 

@@ -52,7 +52,10 @@ def test_approver_and_requester_get_a_page_each() -> None:
 
 @pytest.mark.parametrize("called", [".venv/bin/node-access-bot", "/usr/local/bin/node-access-bot"])
 def test_commands_can_be_copied(called: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands have the path of the program as it was started: a virtual environment may not be on the PATH."""
+    """Commands begin with the path of the running program, and the program accepts their arguments.
+
+    A virtual environment may not be on the PATH.
+    """
     monkeypatch.setattr("sys.argv", [called, "sandbox"])
     commands = [line for line in said() if line.startswith(called)]
     assert len(commands) == 2
@@ -65,7 +68,7 @@ def test_commands_can_be_copied(called: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_commands_name_the_program_even_if_it_runs_as_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The path of `__main__.py` cannot be copied as a command."""
+    """With `python -m bot`, commands begin with `node-access-bot`: `__main__.py` is not a command."""
     monkeypatch.setattr("sys.argv", ["/somewhere/bot/__main__.py", "sandbox"])
     assert [line.split()[0] for line in said() if " sandbox " in line] == ["node-access-bot"] * 2
 
@@ -86,7 +89,10 @@ def test_welcome_shows_how_to_print_the_request() -> None:
 
 @pytest.mark.parametrize("locale", CLIENTS)
 def test_generated_configuration_is_valid(locale: str, tmp_path: Path) -> None:
-    """It has only the simulated account, which the bot reads with its own credentials. Requests can be cancelled."""
+    """The configuration has the simulated account with a role that cancels requests, and a channel in this language.
+
+    The account has no read role, so the bot reads it with its own credentials.
+    """
     path = sandbox._configuration(sandbox.Options(folder=tmp_path, locale=locale))
     configuration = load_configuration(path)
     assert configuration.accounts == (Account(ACCOUNT, (REGION,), cancel_role=CANCELLER_ROLE),)

@@ -29,7 +29,7 @@ def aws() -> Iterator[SandboxAws]:
 
 
 def test_bot_has_a_client_secret_by_default(aws: SandboxAws, tmp_path: Path) -> None:
-    """The environment of the bot passes the checks of `serve`."""
+    """The bot's environment has the client secret, and `serve` accepts it."""
     environ = sandbox._environment(aws, TEAMS, Options(folder=tmp_path))
     settings, _ = load(environ)
     assert (settings.app_credential, settings.app_secret.get_secret_value()) == ("secret", SAMPLE_SECRET)
@@ -50,7 +50,7 @@ def test_federation_leaves_no_secret_in_the_environment(aws: SandboxAws, tmp_pat
 async def test_federation_leaves_no_secret_at_microsoft(
     aws: SandboxAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The simulated Microsoft refuses every client secret."""
+    """With federation, the simulated Microsoft gets a federated credential and no secret; by default, the secret."""
     given: dict[str, Any] = {}
 
     async def start(**arguments: Any) -> None:

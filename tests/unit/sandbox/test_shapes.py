@@ -1,4 +1,4 @@
-"""Tests for validating values against botocore's shapes, where botocore itself checks less."""
+"""Tests for bot.sandbox.aws.shapes, which validates more of a value than botocore itself."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ STS = botocore.session.get_session().get_service_model("sts")
 
 
 def asked(operation: str, **params: Any) -> list[str]:
-    """Return the problems of a request."""
+    """Return the problems of a request with these parameters."""
     model = (STS if operation == "AssumeRole" else SSM).operation_model(operation)
     assert model.input_shape is not None
     return problems(params, model.input_shape)

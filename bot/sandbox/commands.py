@@ -54,7 +54,8 @@ def _reason(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
 def sandbox(ctx: click.Context, locale: str, port: int, credential: str) -> None:
     """Run the whole product on this machine.
 
-    Starts a simulated AWS, a simulated Teams and the bot. Nothing leaves the machine.
+    Starts a simulated AWS, a simulated Teams and the bot. They send no data to
+    other machines. The first start downloads the Playground from npm.
     """
     if ctx.invoked_subcommand is None:
         _in_the_sandbox(lambda: _run_sandbox(locale, port, credential))

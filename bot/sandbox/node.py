@@ -1,6 +1,6 @@
 """Node.js for the sandbox: the machine's if it is new enough, else the one of a PyPI package.
 
-Finds node and npm, and installs exactly the packages of a lock file, whatever they are.
+Finds node and npm, and installs exactly the packages of a lock file. Must not know any particular package.
 All functions block; call them from a thread.
 """
 
@@ -21,7 +21,7 @@ INSTALL_LIMIT: Final = 300.0  # seconds; with an empty cache and a slow network 
 
 
 class NodeMissing(Exception):
-    """No Node.js of a usable version, or no npm; the message says how to get one."""
+    """The machine has no Node.js of a usable version, or no npm; the message says how to get them."""
 
 
 class InstallFailed(Exception):

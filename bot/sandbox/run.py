@@ -14,7 +14,7 @@ from bot.sandbox.sandbox import Options, Sandbox, running_sandbox
 from bot.sandbox.teams.people import AT_THE_BROWSER, TARO
 
 REPEAT: Final = 5.0  # seconds between two lines about the same slow step
-REMARKS: Final = {  # what happens to a request for each node; `bot.sandbox.aws.world` has the policies
+REMARKS: Final = {  # the remark on each node: the effect of its policies, which are in `bot.sandbox.aws.world`
     "web-prod-01": "one level",
     "db-prod-01": "two levels: approve twice",
     "batch-01": "two policies, the request fails",

@@ -68,7 +68,7 @@ class Options:
     timezone: str = "Asia/Tokyo"
     port: int = 0  # port of the Playground's page; 0 means any free port
     sweep_seconds: float = 10.0
-    credential: str = "secret"  # or FEDERATION: then neither the bot nor the simulated Microsoft has a secret
+    credential: str = "secret"  # or FEDERATION, with which the bot and the simulated Microsoft have no secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def in_order(value: Json, name: str = "") -> Json:
 
 
 def losses(before: Json, after: Json, path: str = "") -> list[str]:
-    """Return the path of each recorded value that is missing or different. Additional values are no loss."""
+    """Return the path of each recorded value that is missing or different. Additional values are ignored."""
     if isinstance(before, dict) and isinstance(after, dict):
         return [
             loss

@@ -126,7 +126,7 @@ def test_progress_line_has_the_package_and_the_count(
 
 @pytest.mark.parametrize("target", ["test", "proofs", "e2e"])
 def test_long_test_run_is_announced(target: str, tmp_path: Path) -> None:
-    """Before the tests start, make prints what it runs and about how long that takes."""
+    """Before the tests start, make prints a line with the target and the approximate time in minutes."""
     before, started, _ = rules(target, tmp_path).partition("-m pytest")
     assert started
     assert re.search(rf'"make {target}: .*minute', before)

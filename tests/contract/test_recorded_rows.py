@@ -92,7 +92,7 @@ async def test_recorded_requests_are_read_without_loss(store: Store) -> None:
 
 
 async def test_recorded_people_are_read_without_loss(store: Store) -> None:
-    """Each person's conversation is found by the object id, in capital letters or not."""
+    """Every chat is read, and each is found by the person's object id in capital letters."""
     found = await store.personal_chats()
     assert losses(every("people"), [as_stored("people", each) for each in found]) == []
     for object_id, row in ROWS["people"].items():

@@ -30,7 +30,7 @@ LOCAL = {"REMOTE_ADDR": "127.0.0.1"}
 
 
 def test_request_is_made_for_the_sample_requester(scene: Scene) -> None:
-    """`request` takes a reason and a node by name or id, both with defaults, and returns the OpsItem id."""
+    """`request` accepts a reason and the name or id of a node, both optional, and returns the OpsItem id."""
     made = post(scene, "request", {"reason": "ディスク増設", "node": "db-prod-01"}).get_json()
     item = scene.ops_item(made["opsItemId"])
     assert item["OperationalData"]["/aws/accessrequest/approvaldetails"]["Value"] == "ディスク増設"

@@ -75,7 +75,7 @@ def test_levels_are_decided_in_order_each_by_its_own_roles(scene: Scene) -> None
 
 
 def test_level_can_need_several_people(scene: Scene) -> None:
-    """Each session of a role is one voter; the same session counts once."""
+    """Each session of a role is one voter; a second vote of the same session is refused."""
     asked = scene.ask(scene.policy(level("Both", APPROVER_ROLE, needed=2)))
     signal(scene.approver("a@example.com"), asked)
     assert scene.status(asked) == "PendingApproval"

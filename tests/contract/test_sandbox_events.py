@@ -31,7 +31,7 @@ def scene(stage: Scene) -> Scene:
     return stage
 
 
-def told(events: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+def summaries(events: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     """Return kind, step and status of each event."""
     return [
         (
@@ -73,13 +73,13 @@ def test_times_are_written_as_in_the_samples(scene: Scene) -> None:
     assert scene.events()[0]["detail"]["StartTime"] == "Apr 1, 2026, 12:30:00 PM"
 
 
-def test_every_level_is_announced(scene: Scene) -> None:
+def test_every_level_has_approver_events(scene: Scene) -> None:
     """Approver events report start and end of each of two levels; requester events those of the request."""
     asked = scene.ask("db-prod-01")
     signal(scene.approver(), asked)
     signal(scene.lead(), asked)
     events = scene.events()
-    assert told(events) == [
+    assert summaries(events) == [
         ("Approver", "Level1", "PendingApproval"),
         ("Requester", "", "PendingApproval"),
         ("Approver", "Level1", "Approved"),
@@ -91,7 +91,7 @@ def test_every_level_is_announced(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("ending", ["Rejected", "TimedOut", "Cancelled"])
-def test_every_end_is_announced(scene: Scene, ending: str) -> None:
+def test_every_end_of_a_request_has_events(scene: Scene, ending: str) -> None:
     """After a rejection, time-out or cancellation, an approver event and then a requester event report it."""
     asked = scene.ask()
     scene.events()
@@ -102,19 +102,19 @@ def test_every_end_is_announced(scene: Scene, ending: str) -> None:
     else:
         scene.clock.move(days=7)
         scene.aws.tick()
-    assert told(scene.events(asked)) == [("Approver", "ManualApproval", ending), ("Requester", "", ending)]
+    assert summaries(scene.events(asked)) == [("Approver", "ManualApproval", ending), ("Requester", "", ending)]
 
 
-def test_revocation_is_announced_to_the_requester(scene: Scene) -> None:
+def test_revocation_has_only_a_requester_event(scene: Scene) -> None:
     """Revoke changes no level, so it has a requester event and no approver event."""
     asked = scene.ask()
     signal(scene.approver(), asked)
     scene.events()
     signal(scene.approver(), asked, "Revoke")
-    assert told(scene.events()) == [("Requester", "", "Revoked")]
+    assert summaries(scene.events()) == [("Requester", "", "Revoked")]
 
 
-def test_conflicting_policies_are_announced(scene: Scene) -> None:
+def test_conflicting_policies_have_their_own_event(scene: Scene) -> None:
     """The event `JITNA Access Request Failed` has the policies and the OpsItem, but no execution."""
     asked = scene.ask("batch-01")
     (event,) = scene.events()
@@ -164,13 +164,13 @@ def test_events_can_be_late_and_out_of_order(scene: Scene) -> None:
     scene.ask()
     assert scene.events() == []
     scene.aws.events.release(reverse=True)
-    assert [kind for kind, _, _ in told(scene.events())] == ["Requester", "Approver"]
+    assert [kind for kind, _, _ in summaries(scene.events())] == ["Requester", "Approver"]
     scene.ask()
     assert len(scene.events()) == 2
 
 
 def test_any_text_can_be_put_on_the_queue(scene: Scene) -> None:
-    """`send` accepts a text that is not JSON. After five receives, it is in the dead-letter queue."""
+    """`send` accepts a text that is not JSON. After five receives, the text is in the dead-letter queue."""
     scene.aws.events.send("not JSON")
     sqs, world = scene.aws.client("sqs"), scene.aws.world
     for _ in range(6):

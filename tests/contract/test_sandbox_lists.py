@@ -264,7 +264,7 @@ def test_ec2_nodes_have_their_tags(scene: Scene) -> None:
     assert (tags["Name"], tags["Team"], found["PrivateIpAddress"]) == ("web-prod-01", "決済基盤チーム", "172.31.10.21")
 
 
-def test_policies_are_documents(scene: Scene) -> None:
+def test_policy_can_be_created_read_listed_and_deleted(scene: Scene) -> None:
     """A policy is created, read back, described, listed by its type, and deleted."""
     content = json.dumps(MANUAL_POLICIES["Restricted-Nodes"])
     made = scene.bot.create_document(Name="Copy", Content=content, DocumentType=MANUAL)["DocumentDescription"]
@@ -364,7 +364,7 @@ def test_cedar_that_the_sandbox_cannot_evaluate_is_refused(scene: Scene, cedar: 
         scene.bot.create_document(Name="Cedar", Content=json.dumps(content), DocumentType=AUTO)
 
 
-def test_other_documents_go_to_moto(scene: Scene) -> None:
+def test_moto_answers_for_other_documents(scene: Scene) -> None:
     """A Command document is passed on to moto."""
     content = json.dumps({"schemaVersion": "2.2", "description": "d", "mainSteps": []})
     scene.bot.create_document(Name="Other", Content=content, DocumentType="Command")

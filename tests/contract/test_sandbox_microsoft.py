@@ -125,9 +125,7 @@ async def test_key_is_endorsed_for_teams_and_rotates(front: TeamsFront, http: ai
     assert "d" not in keys[0], "a private key must never be published"
 
 
-async def test_documents_have_the_shapes_that_microsoft_documents(
-    front: TeamsFront, http: aiohttp.ClientSession
-) -> None:
+async def test_answers_have_the_shapes_that_microsoft_documents(front: TeamsFront, http: aiohttp.ClientSession) -> None:
     """The test spells out metadata, keys, token answer and claims, because the tests' fake Microsoft reuses them."""
     async with http.get(f"{front.login_authority}/v1/.well-known/openidconfiguration") as response:
         metadata = await response.json()
@@ -224,7 +222,7 @@ async def test_outbound_token_expires_after_an_hour(now: float) -> None:
     assert not microsoft.accepts(f"Bearer {token}")
 
 
-async def test_ids_keep_their_encoding(
+async def test_ids_in_paths_keep_their_encoding(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession
 ) -> None:
     """A thread's id reaches the Playground percent-encoded exactly once, and is recorded decoded."""
@@ -333,7 +331,7 @@ async def test_answer_without_a_body_is_passed_on(
 
 
 @pytest.mark.parametrize("body", [b"[]", b"junk", b""])
-async def test_junk_is_not_signed(
+async def test_invalid_body_is_not_signed(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession, body: bytes
 ) -> None:
     """Only a JSON object declared as JSON is signed and passed on."""

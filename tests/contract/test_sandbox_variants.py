@@ -62,7 +62,7 @@ def test_administrator_account_has_copies() -> None:
         assert scene.bot.describe_ops_items(OpsItemFilters=wanted)["OpsItemSummaries"] == []
 
 
-def test_two_starts_are_independent() -> None:
+def test_second_start_has_no_state_of_the_first() -> None:
     """A sandbox has no requests, queues and nodes of an earlier one."""
     with staged() as scene:
         first = scene.ask()
@@ -86,7 +86,7 @@ def test_undocumented_behaviour_can_be_varied() -> None:
         assert "Outputs" not in scene.execution(asked)["StepExecutions"][0]
 
 
-def test_rate_limit_is_per_operation_account_and_region() -> None:
+def test_rate_limit_is_per_operation_and_region() -> None:
     """With three calls a second, the fourth is throttled, but not other operations and Regions.
 
     A third of a second later, one more call passes.

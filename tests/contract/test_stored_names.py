@@ -226,6 +226,6 @@ def test_log_events_keep_their_names() -> None:
     ],
 )
 def test_renamed_metric_needs_a_line_in_the_changelog(changelog: str, missing: list[str]) -> None:
-    """A rename is found, and allowed only by a line with the old name and an existing new name."""
+    """A missing name is reported unless the changelog has a line with this name and an existing new name."""
     before, now = {"looks", "looks / outcome", "clicks"}, {"reconciliations", "reconciliations / outcome", "clicks"}
     assert gone(before, now, changelog) == missing

@@ -108,7 +108,7 @@ const commands = {
   },
 };
 
-const answer = (id, said) => process.stdout.write(`${JSON.stringify({ id, ...said })}\n`);
+const answer = (id, result) => process.stdout.write(`${JSON.stringify({ id, ...result })}\n`);
 
 readline.createInterface({ input: process.stdin })
   .on('line', async (line) => {

@@ -94,7 +94,7 @@ def message(content: dict[str, Any] | str) -> dict[str, Any]:
 
 
 def activities(conversation: str, activity: str = "") -> str:
-    """Return the path of a conversation's activities, or of one of them."""
+    """Return the Connector's path for a conversation's activities, or for one activity."""
     return f"v3/conversations/{quote(conversation, safe='')}/activities" + (f"/{activity}" if activity else "")
 
 

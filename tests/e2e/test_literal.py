@@ -1,4 +1,4 @@
-"""Figure 18: Microsoft's own renderer shows hostile text as it was written, and nothing in it is active."""
+"""Figure 18: Microsoft's own renderer shows hostile text exactly as written, without links, pictures or scripts."""
 
 import json
 import os
@@ -76,7 +76,7 @@ def with_single_spaces(shown: dict[str, Any]) -> dict[str, Any]:
     return {name: [" ".join(text.split()) for text in texts] for name, texts in shown.items()}
 
 
-def test_hostile_text_is_shown_literally_and_does_nothing(node: Node, chromium: str, figure: Figure) -> None:
+def test_hostile_text_is_shown_exactly_and_has_no_effect(node: Node, chromium: str, figure: Figure) -> None:
     """The text makes no link, picture, script, emphasis or date. Only the card's own mentions work."""
     cards = [
         render(filled(view, text), locale="en", timezone="UTC", notice=filled(notice, text))

@@ -1,4 +1,4 @@
-"""The sandbox's Teams without the product: it shows what a bot sends, and signs what a person does."""
+"""The sandbox's Teams with a stub bot: it shows the bot's messages, and signs and delivers people's activities."""
 
 import os
 import signal

@@ -173,7 +173,7 @@ class FakeAws:
             case Verdict():
                 self.vote(signal.key, voter, signal.action, signal.comment)
 
-    # --- what happens in AWS
+    # --- changes in AWS
 
     def withdraw(self, key: RequestKey, withdrawal: Withdrawal) -> None:
         """Withdraw a request. Raises SignalRefused where AWS would refuse."""

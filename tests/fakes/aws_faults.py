@@ -30,7 +30,7 @@ class Loss(StrEnum):
 
 
 class ReplyLost(NoAnswer):
-    """The call took effect, but its caller gets no answer."""
+    """The call took effect, but its answer is lost in the way that `loss` describes."""
 
     def __init__(self, loss: Loss) -> None:
         super().__init__(loss)
@@ -119,7 +119,7 @@ class Faults:
         self._add(_Fault(operation, times, before=wait))
 
     def rewrite(self, operation: str, change: Callable[[Answer], Answer], *, times: int | None = None) -> None:
-        """Change answers, within what the operation's model allows."""
+        """Change answers with this function. The operation's model must allow the changed answer."""
         self._add(_Fault(operation, times, after=change))
 
     def clear(self) -> None:

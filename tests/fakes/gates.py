@@ -1,4 +1,4 @@
-"""Puts a gate around every call of a port: a test can observe, delay or stop the call there.
+"""Puts a gate around every call of a port, so that a test can observe, delay or stop the call.
 
 The port's object is wrapped, so that a new method gets a gate without a change here.
 """

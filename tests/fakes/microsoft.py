@@ -34,7 +34,7 @@ SERVICE = "/teams"
 
 
 class FakeMicrosoft:
-    """All of Microsoft on one loopback address."""
+    """Sign-in, Connector and Teams on one loopback address."""
 
     def __init__(
         self, people: Iterable[Person] = PEOPLE, *, now: Callable[[], float] = time.time, bot: BotRegistration = BOT
@@ -84,7 +84,7 @@ class FakeMicrosoft:
     def service_hosts(self) -> tuple[str, ...]:
         return ("127.0.0.1",)
 
-    # What a test checks
+    # Observations
 
     @property
     def calls(self) -> list[Recorded]:
@@ -110,7 +110,7 @@ class FakeMicrosoft:
         gate = asyncio.Event()
         return self.faults.plan(method, path, times=times, body_holds=body_holds, gate=gate, late=late)
 
-    # What Teams sends
+    # Activities from Teams
 
     async def send(
         self, bot_url: str, activity: Mapping[str, Any], *, authorization: str | None = None
@@ -198,7 +198,7 @@ class FakeMicrosoft:
         place = conversation if isinstance(conversation, Place) else self.world.place(conversation)
         return {"sender": person, "place": place, "service_url": self.service_url}
 
-    # What the bot calls
+    # Calls from the bot
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[self.faults.middleware()], client_max_size=4 * 1024 * 1024)

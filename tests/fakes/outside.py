@@ -161,7 +161,7 @@ class Process:
         return asyncio.create_task(self.world.press(self.outside.key, who, verb, comment="ok", step=step))
 
 
-# --- what must hold at the end --------------------------------------------------------------------------------------
+# --- conditions at the end -----------------------------------------------------------------------------------------
 
 
 def votes(outside: Outside) -> set[tuple[str, str, str]]:

@@ -107,7 +107,7 @@ class Product:
                 await task
                 self.program = None
 
-    # --- what people do
+    # --- actions of people
 
     async def ask(self, node: str = "web-prod-01") -> str:
         """Request access as the sample requester. Return the OpsItem id."""
@@ -124,7 +124,7 @@ class Product:
         answer: dict[str, Any] = body
         return answer
 
-    # --- what Teams and AWS have
+    # --- observations in Teams and AWS
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until the condition holds. It is checked after each call of the bot to Microsoft."""

@@ -1,4 +1,4 @@
-"""AWS errors that the sandbox raises, and which of them an operation's model allows."""
+"""The error that the simulated AWS raises, and the check that an operation can answer with its code."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Delivery of events from the simulator to the queue, as an EventBridge rule does it; with faults.
+"""Delivers the simulator's events to the queue like an EventBridge rule; tests can plan faults.
 
 EventBridge may deliver an event late, twice, out of order or not at all. This module does not read the envelopes.
 """

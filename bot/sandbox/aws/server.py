@@ -60,7 +60,7 @@ class SandboxAws:
     `now`: the clock of time-outs, access windows and assumed sessions. Credentials that SDKs renew themselves expire
     in real time, because SDKs use the real clock.
     `steps_shown`: truncates the step list of GetAutomationExecution.
-    `assumed`: changes how the simulator acts where AWS documents nothing.
+    `assumed`: the simulator's behaviour where AWS has no documentation.
     `identity_center_users`: Identity Center ids of requesters, by session name.
     `administrator`: account and Region with copies of all requests, as a delegated administrator account has them.
     `interceptor`: may delay or refuse calls, and change or drop answers.

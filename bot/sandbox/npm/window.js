@@ -1,6 +1,7 @@
-// The window adds this script to the Playground's page. The page's client opens its streams before it has loaded its
-// chats, drops messages for chats that it does not know, and after each such failure opens a new stream and leaves the
-// old one open. So a stream starts after the chats are loaded, and continues after the last message that was received.
+// playground_window.py adds this script to the Playground's page. The page's client opens its streams before it has
+// loaded its chats, drops messages for chats that it does not know, and after each such failure opens a new stream and
+// leaves the old one open. So a stream starts after the chats are loaded, and continues after the last message that was
+// received.
 'use strict';
 (() => {
   const Native = window.WebSocket;

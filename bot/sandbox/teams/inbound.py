@@ -43,7 +43,7 @@ class _Typed:
 
 
 class BotUnreachable(Exception):
-    """No bot answered: not started, stopped, or slower than Teams waits."""
+    """The bot did not answer: it has not started, it has stopped, or it is too slow for Teams."""
 
 
 class Inbound:

@@ -56,9 +56,9 @@ class Playground:
         directory: Path,
         port: int = 0,
     ) -> "Playground":
-        """Install it if necessary, start it and wait until it is ready; `directory` keeps the installation.
+        """Install the Playground if necessary, start it and wait until it is ready.
 
-        If the port is in use, the Playground takes another one: read `url`.
+        `directory` keeps the installation. If the port is in use, the Playground uses another one: read `url`.
         Raises NodeMissing, InstallFailed or PlaygroundFailed.
         """
         node = await asyncio.to_thread(find_node)

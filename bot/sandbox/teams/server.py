@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final
 from urllib.parse import quote
 
 import aiohttp
@@ -23,8 +22,6 @@ from bot.sandbox.teams.microsoft import BotRegistration
 from bot.sandbox.teams.people import AT_THE_BROWSER, PEOPLE, PLACES, Client, Person, playground_configuration
 from bot.sandbox.teams.playground import Playground, PlaygroundFailed
 from bot.sandbox.teams.playground_window import PlaygroundWindow
-
-SERVICE_HOST: Final = "127.0.0.1"  # what the bot's SERVICE_HOSTS must contain
 
 
 class SandboxTeams:
@@ -52,8 +49,8 @@ class SandboxTeams:
     ) -> "SandboxTeams":
         """Start everything. `directory` has the Playground's installation; `bot_url` (an origin) may be set later.
 
-        `playground_port`: for browsers; 0: any free port. `client`: the client of all people; by default, each has
-        their own. `app_secret`, `federated`: how the bot may authenticate.
+        `playground_port`: for browsers; 0: any free port. `client`: the client of all people; by default, each person
+        has their own. `app_secret`, `federated`: how the bot may authenticate.
         Raises NodeMissing, InstallFailed, PlaygroundFailed or OSError; then nothing is left running.
         """
         bot = BotRegistration(app_id=app_id, tenant_id=tenant_id, app_secret=app_secret, federated=federated)

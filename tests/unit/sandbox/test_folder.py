@@ -22,7 +22,7 @@ def test_run_removes_the_files_of_an_earlier_run(tmp_path: Path) -> None:
 
 
 def test_end_of_the_run_removes_only_its_addresses(tmp_path: Path) -> None:
-    """After the end, the rows and the log can still be read, but the addresses of the stopped servers are gone."""
+    """After the end, the stored rows can still be read, but the addresses of the stopped servers are removed."""
     with held(tmp_path):
         (tmp_path / "node-access.db").write_text("rows")
         remember(tmp_path, ADDRESSES)

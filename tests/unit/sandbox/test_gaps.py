@@ -89,7 +89,7 @@ def test_member_is_requested_by_teams_id(spelling: str) -> None:
     assert taken.path == "v3/conversations/19%3Ac/members/29%3A1-alex-wilber"
 
 
-def test_unknown_member_is_left_to_the_playground() -> None:
+def test_call_for_an_unknown_member_is_not_changed() -> None:
     """The call for an unknown member is not changed: the Playground itself answers 404, like Teams."""
     call = ConnectorCall(method="GET", path="v3/conversations/19%3Ac/members/nobody")
     assert to_playground(call, tenant_id=TENANT) == call

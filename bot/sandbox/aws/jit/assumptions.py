@@ -1,6 +1,6 @@
 """All assumptions of the simulator about just-in-time node access that no primary source confirms.
 
-A live account may behave otherwise. The product must work in either case, so tests also start the sandbox with
+A real account may behave differently. The product must work in both cases, so tests also start the sandbox with
 other assumptions. https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access.html
 """
 
@@ -57,7 +57,7 @@ OPS_ITEM_WORDS: Final = MappingProxyType(
         Status.FAILED: "Failed",
     }
 )
-# GetAccessToken has only five words. Which of them a cancelled or failed request gets is not documented.
+# GetAccessToken has only five words. AWS does not document the word for a cancelled or failed request.
 TOKEN_WORDS: Final = MappingProxyType(
     {
         Status.WAITING: "Pending",

@@ -1,6 +1,6 @@
-"""Approval policies: the documents ManualApprovalPolicy and AutoApprovalPolicy, and which of them applies to a node.
+"""Approval policies: parses ManualApprovalPolicy and AutoApprovalPolicy documents, and finds those for a node.
 
-Knows the documents' form and the order in which policies apply, but neither requests nor the wire.
+Knows the documents' form and the order in which policies apply. Must not know requests or the wire.
 https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access-approval-policies.html
 """
 
@@ -18,7 +18,7 @@ from bot.sandbox.aws.jit.requests import Approver, Level
 
 MANUAL: Final = "ManualApprovalPolicy"
 AUTO: Final = "AutoApprovalPolicy"
-MAX_LEVELS = 5  # these limits are from the user guide
+MAX_LEVELS = 5  # this limit and the next two are from the user guide
 MAX_APPROVERS = 5
 ACCESS_HOURS = range(1, 337)
 DEFAULT_TIMEOUT = 604_800  # seconds; the default of aws:approve
@@ -50,7 +50,7 @@ class Policy:
     created_at: datetime
     access_duration: timedelta
     targets: tuple[tuple[str, tuple[str, ...]], ...] = ()  # key, values
-    levels: tuple[Level, ...] = ()  # none: approved at once
+    levels: tuple[Level, ...] = ()  # empty: requests are approved at once
     permitted_tags: tuple[Tags, ...] = ()  # AUTO: one entry per permission; all its tags must exist
     required_keys: tuple[frozenset[str], ...] = ()
     version: str = "1"

@@ -29,7 +29,7 @@ class NodeTags(Protocol):
 
 
 class UnknownNode(LookupError):
-    """No such node in this account and Region."""
+    """The account and Region have no node with this id."""
 
 
 class NoPolicy(LookupError):
@@ -124,7 +124,7 @@ class JitState:
                 self._keep(request, requests.settled(request, self.now()))
 
     def change(self, ops_item_id: str, transition: Callable[[AccessRequest, datetime], AccessRequest]) -> AccessRequest:
-        """Apply a transition to a request atomically; if it raises, nothing changes."""
+        """Apply a transition to a request atomically. If the transition raises, the request stays as it was."""
         with self._lock:
             self.tick()
             request = self._requests[ops_item_id]

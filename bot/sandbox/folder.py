@@ -27,7 +27,7 @@ class SandboxFailed(Exception):
 
 
 class NoSandbox(Exception):
-    """There is no running sandbox in this folder."""
+    """The folder has no running sandbox, or the sandbox does not answer."""
 
 
 @contextmanager

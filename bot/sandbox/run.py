@@ -37,7 +37,7 @@ class Progress:
         self._step = ""
 
     def begin(self, step: str) -> None:
-        """Print a step."""
+        """Print a step, which `repeat` then repeats."""
         self._step = step
         click.echo(f"  {step} …")
 

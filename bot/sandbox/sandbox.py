@@ -95,7 +95,7 @@ class BotProcess:
         self.url = ""
 
     async def start(self) -> str:
-        """Start it, wait until it is ready, and return its address. Raises SandboxFailed."""
+        """Start the process, wait until the bot is ready, and return its address. Raises SandboxFailed."""
         with (self._folder / BOT_LOG).open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "bot", "serve"),
@@ -112,7 +112,7 @@ class BotProcess:
         return self.url
 
     async def stop(self) -> int | None:
-        """Stop it as an orchestrator does (SIGTERM, then SIGKILL); return its exit code."""
+        """Stop the process as an orchestrator does (SIGTERM, then SIGKILL); return its exit code, if it was started."""
         if self._process is None:
             return None
         if self._process.returncode is None:
@@ -124,7 +124,7 @@ class BotProcess:
             return await self.kill()
 
     async def kill(self) -> int | None:
-        """Kill it without warning (SIGKILL); return its exit code."""
+        """Kill the process without warning (SIGKILL); return its exit code, if it was started."""
         if self._process is None:
             return None
         if self._process.returncode is None:

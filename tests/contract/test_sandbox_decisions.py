@@ -39,7 +39,7 @@ def test_approval_is_shown_with_voter_and_comment(scene: Scene) -> None:
 
 
 def test_longest_comment_fits_the_answer(scene: Scene) -> None:
-    """A comment of 512 characters is accepted; the model refuses one more."""
+    """A comment of 512 characters is accepted and cut in the step's outputs; a comment of 513 is refused."""
     asked = scene.ask()
     with refused("ValidationException"):
         signal(scene.approver(), asked, comment="あ" * 513)
@@ -96,7 +96,7 @@ def test_second_identical_signal_counts_for_the_next_level(scene: Scene) -> None
 
 @pytest.mark.parametrize("who", ["requester", "bot"])
 def test_only_sessions_of_listed_roles_vote(scene: Scene, who: str) -> None:
-    """The requester and the bot's own identity are not approvers."""
+    """A signal of the requester, or in the bot's own role, is refused."""
     asked = scene.ask()
     with refused(INVALID):
         signal(getattr(scene, who), asked)

@@ -135,8 +135,8 @@ def test_hybrid_node_is_requested_like_any_other(scene: Scene) -> None:
     assert json.loads(context)["targets"]["instanceId"].endswith(":managed-instance/mi-0a1b2c3d4e5f67890")
 
 
-def test_request_is_visible_in_its_account_and_region_only(scene: Scene) -> None:
-    """In another Region the same id is not found."""
+def test_request_is_visible_in_its_region_only(scene: Scene) -> None:
+    """In another Region, neither the OpsItem nor the execution is found."""
     asked = scene.ask()
     elsewhere = scene.aws.client("ssm", region="us-east-1")
     with refused("OpsItemNotFoundException"):

@@ -1,4 +1,4 @@
-"""Sandboxes of AWS with other settings than the default; moto allows one at a time."""
+"""The sandbox's AWS with other settings than the default, and its start and stop."""
 
 import json
 import threading

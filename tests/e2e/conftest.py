@@ -1,6 +1,7 @@
 """Fixtures of the end-to-end tests: Node.js packages, the Playground and a browser.
 
-If one of them is missing, tests are skipped with that reason. With CI=true in the environment they fail.
+If one of them is missing, the tests that need it are skipped with the reason. With CI=true in the environment, they
+fail instead.
 """
 
 import os

@@ -62,7 +62,7 @@ async def bot(teams: SandboxTeams) -> AsyncIterator[StubBot]:
 async def test_click_with_a_comment_arrives_and_its_answer_is_shown(
     teams: SandboxTeams, bot: StubBot, browser: Browser, pictures: Path
 ) -> None:
-    """A card that was posted before a page opened is shown. A click arrives with its comment and its person."""
+    """A page shows a card that was posted before. A click reaches the bot with the comment and the page's person."""
     thread, activity_id = await bot.post_card(teams, PLACES.channel, card("ノードへのアクセス申請"))
     page = await browser.open(teams.browser_url_for(MEI))
     await page.select("approvers")

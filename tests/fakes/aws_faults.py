@@ -23,7 +23,7 @@ LONGEST_HOLD = 120.0  # seconds; a test that forgets a held call must not block 
 
 
 class Loss(StrEnum):
-    """How a reply is lost after the call took effect."""
+    """The way in which a reply is lost after the call took effect."""
 
     CLOSED = "closed"  # the connection is closed without a byte
     EMPTY_500 = "empty_500"  # status 500, no body

@@ -70,7 +70,7 @@ class FakeDynamo:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop answering."""
+        """End all faults and stop the server."""
         self.heal()
         self._server.shutdown()
         self._server.server_close()

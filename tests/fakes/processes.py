@@ -65,7 +65,7 @@ class BotProcess:
 
     @property
     def url(self) -> str:
-        """The address that it serves."""
+        """The address of the bot's server."""
         started = next(json.loads(line) for line in self.log if '"bot_started"' in line)
         return f"http://127.0.0.1:{started['ports'][0]}"
 
@@ -86,7 +86,7 @@ class BotProcess:
         self.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill it."""
+        """Kill the process without warning (SIGKILL)."""
         self.process.kill()
 
     async def ended(self, *, within: float = ENDS_WITHIN) -> int:
@@ -98,7 +98,7 @@ class BotProcess:
         return code
 
     async def aclose(self) -> None:
-        """Kill it if it still runs."""
+        """Kill the process if it still runs, and wait for its end."""
         if self.process.returncode is None:
             self.process.kill()
         await self.ended()

@@ -68,7 +68,7 @@ def _spoil(rng: random.Random, document: Any) -> None:
 
 
 def _other(rng: random.Random, value: Any) -> Any:
-    """Return a replacement: its JSON with a changed part, its text cut or mixed, or junk."""
+    """Return a replacement for the value: its JSON with changes, its text with changes, or junk."""
     inner = _inner(value)
     if inner is not None and rng.random() < 0.7:
         return json.dumps(spoilt(rng, inner))

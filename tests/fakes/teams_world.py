@@ -59,7 +59,7 @@ class Conversation:
 
 
 class TeamsWorld:
-    """The state, and the handlers of the routes."""
+    """The state of the small Teams, and the handlers of the Connector's routes."""
 
     def __init__(self, people: Iterable[Person] = PEOPLE) -> None:
         self.people = list(people)

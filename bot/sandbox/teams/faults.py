@@ -52,7 +52,7 @@ class Faults:
         self._waiting: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
-        """Apply this fault to the next calls that match."""
+        """Apply this fault to the next `times` calls that match."""
         self._waiting += [fault] * fault.times
 
     def clear(self) -> None:

@@ -79,7 +79,7 @@ class Inbound:
             await news.wait()
 
     def expect(self, person: Person, *, conversation: str, text: str) -> None:
-        """Remember who typed this message: the Playground names its current user as the sender."""
+        """Remember that this person typed this message: the Playground sends it with its current user as the sender."""
         self._typed.append(_Typed(person=person, conversation=_root(conversation), text=text))
 
     async def deliver(self, activity: Mapping[str, Any]) -> Received:

@@ -46,7 +46,7 @@ async def test_second_run_is_refused_and_changes_nothing(tmp_path: Path) -> None
 
 
 def test_second_run_is_refused_while_the_first_starts(tmp_path: Path) -> None:
-    """Before the first run has an address, the refusal says that this run is still starting."""
+    """Before the first run has an address, the refusal says that the first run is still starting."""
     with held(tmp_path), pytest.raises(SandboxFailed, match="still starting"), held(tmp_path):
         pass
 

@@ -72,7 +72,7 @@ def test_unknown_sender_is_not_changed() -> None:
 
 
 def test_tenant_channel_and_service_url_are_added() -> None:
-    """Teams always sends these members. A tenant that is already present is kept."""
+    """An activity gets tenant, channel id and service URL, which Teams always sends. An existing tenant is kept."""
     whole = complete({"channelData": {"team": {"id": "19:t"}}, "conversation": {"id": "19:c"}})
     assert whole["channelData"] == {"tenant": {"id": TENANT}, "team": {"id": "19:t"}}
     assert whole["conversation"] == {"tenantId": TENANT, "id": "19:c"}

@@ -53,7 +53,7 @@ async def test_refresh_is_answered_from_the_row(world: World) -> None:
     assert len(world.aws.calls) == calls
 
 
-async def test_click_that_cannot_be_stored_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_click_that_cannot_be_stored_sends_no_signal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The person is asked to click again, and the comment is kept."""
     key = await world.posted()
 

@@ -41,7 +41,7 @@ async def test_every_step_of_a_decision_is_in_the_trail(world: World) -> None:
     assert len({each.decision for each in entries[:3]}) == 1
 
 
-async def test_every_refusal_is_one_entry(world: World) -> None:
+async def test_every_refusal_is_one_audit_entry(world: World) -> None:
     """The entry has the person, tenant, conversation and verb, the state of the request, and the reason."""
     key = await world.posted()
     foreigner = replace(person(60), tenant_id="99999999-9999-4999-8999-999999999999", guest=True)
@@ -68,7 +68,7 @@ async def test_refusal_by_aws_is_recorded_with_the_error_code(world: World) -> N
     assert (refused.outcome, refused.detail) == ("aws_denied", "AccessDeniedException")
 
 
-async def test_lost_reply_is_recorded_then_the_acceptance(world: World) -> None:
+async def test_lost_reply_and_later_acceptance_are_both_recorded(world: World) -> None:
     """The entry "unanswered" is followed by "accepted" once AWS shows the vote."""
     key = await world.posted()
     world.aws.after["signal"].append(SignalLost("ReadTimeout"))

@@ -51,7 +51,7 @@ async def test_adapter_line_during_a_click_names_the_request() -> None:
     assert "aws_throttled" not in [line["event"] for line in lines[:answered]]
 
 
-async def test_context_of_a_click_ends_with_its_answer() -> None:
+async def test_log_context_of_a_click_ends_with_its_answer() -> None:
     """A line that is logged after the answer has no request."""
     world = new_world()
     key = await world.posted()

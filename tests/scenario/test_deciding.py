@@ -57,7 +57,7 @@ async def test_click_on_a_card_whose_post_was_not_answered_counts(world: World) 
     assert len(world.aws.effects) == 1
 
 
-async def test_late_click_shows_who_decided_and_sends_nothing(world: World) -> None:
+async def test_late_click_shows_who_decided_and_sends_no_signal(world: World) -> None:
     """A late click, by the same or another person, sends no signal and shows the decision with its comment."""
     key = await world.posted()
     async with world.running():
@@ -97,7 +97,7 @@ async def test_two_approvals_of_a_level_that_needs_two_both_count(world: World) 
     assert world.aws.requests[key].status is Status.APPROVED
 
 
-async def test_click_on_a_passed_level_decides_nothing(world: World) -> None:
+async def test_click_on_a_passed_level_sends_no_signal(world: World) -> None:
     """A button belongs to its step; it never decides the next level."""
     key = await world.posted(levels=2)
     async with world.running():

@@ -61,7 +61,7 @@ async def test_request_is_decided_without_a_secret(world: Product) -> None:
 
 
 async def refusals(world: Product) -> list[str]:
-    """Let the bot try to post a card; return the codes of the refusals, and check that nothing was posted."""
+    """Let the bot try to post a card; return the codes of the refusals, and check that no call reached Teams."""
     with structlog.testing.capture_logs() as lines:
         async with world.running():
             request = await world.ask()
@@ -79,7 +79,7 @@ class TestAnotherIssuer:
         return lambda right: replace(right, issuer=right.issuer.replace("111122223333", "444455556666"))
 
     async def test_assertion_of_an_untrusted_issuer_is_refused(self, world: Product) -> None:
-        """The log has Entra's error code for a wrong issuer, and nothing reaches Teams."""
+        """The log has Entra's error code for a wrong issuer."""
         assert "invalid_client AADSTS700211" in await refusals(world)
 
 

@@ -1,4 +1,4 @@
-"""Requests whose requester AWS names only by an IAM Identity Center user id: the user's record identifies them."""
+"""Requests of an IAM Identity Center user, of whom AWS gives only the id: the user's record identifies the person."""
 
 from dataclasses import replace
 from datetime import timedelta

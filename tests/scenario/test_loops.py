@@ -242,7 +242,7 @@ async def test_event_during_a_reconcile_that_outlasts_its_lease_is_not_lost(worl
         await slow(key)
         return facts
 
-    world.aws.observe = observe  # type: ignore[method-assign]  # answers with what was true at first
+    world.aws.observe = observe  # type: ignore[method-assign]  # returns the facts from the beginning of the call
     async with world.running():
         await world.rows.requeue(key)
         await world.clock.advance(ROW_LEASE.total_seconds() + 1)

@@ -52,7 +52,7 @@ async def test_mention_notifies_once() -> None:
     await world.shown(key)
     await world.shown(key)
     assert world.chat.asked["update"] == 0
-    world.people.people.append(person(7, "Nobody"))  # a person who joins later changes nothing
+    world.people.people.append(person(7, "Nobody"))  # a person who joins later causes no update
     await world.shown(key)
     assert world.chat.asked["update"] == 0
     world.aws.decide(key, Verdict.APPROVE)

@@ -123,7 +123,7 @@ async def test_card_is_not_adopted_without_a_lost_post(world: World) -> None:
 
 
 async def test_click_does_not_adopt_the_card_of_another_request(world: World) -> None:
-    """A post was lost, and a forged click names another request's card: that card stays as it is."""
+    """A post was lost, and a forged click has the id of another request's card: that card is not changed."""
     key, other = world.aws.add(1), world.aws.add(2)
     for each in (key, other):
         await world.shown(each)

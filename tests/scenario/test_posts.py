@@ -1,4 +1,4 @@
-"""Posts with an unknown result: copies are counted and capped, known copies are kept up to date, order is kept."""
+"""Posts with an unknown result: copies are counted and capped, known copies are updated, and messages keep their order."""
 
 import asyncio
 from contextlib import suppress

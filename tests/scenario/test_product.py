@@ -112,7 +112,7 @@ async def test_signal_with_a_lost_reply_is_sent_once(world: Product) -> None:
     assert world.signals() == 1
 
 
-async def test_button_of_a_passed_level_decides_nothing(world: Product) -> None:
+async def test_button_of_a_passed_level_sends_no_signal(world: Product) -> None:
     """A later click on the first level's button does not count for the second level."""
     async with world.running():
         request = await world.ask("db-prod-01")
@@ -195,7 +195,7 @@ async def test_two_simultaneous_revocations_send_one_signal(world: Product) -> N
 
 
 async def test_revocation_with_a_lost_reply_is_sent_once(world: Product) -> None:
-    """The state in AWS settles the revocation, and the thread names the person."""
+    """The state in AWS confirms the revocation, and the thread names the person."""
     async with world.running():
         request, card = await approved(world)
         world.aws.faults.lose_reply("SendAutomationSignal", how=Loss.CLOSED)
@@ -233,7 +233,7 @@ async def test_requester_cancels_from_their_own_chat(world: Product) -> None:
 
 
 async def test_cancellation_with_a_lost_reply_is_sent_once(world: Product) -> None:
-    """The state in AWS settles the cancellation, and the card names the person."""
+    """The state in AWS confirms the cancellation, and the card shows it."""
     request = await waiting(world)
     async with world.running():
         message = await world.direct_message(TARO)

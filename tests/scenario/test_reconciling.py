@@ -30,7 +30,7 @@ async def test_requester_in_no_roster_is_identified_by_their_personal_chat(world
     assert (row.requester.identified, row.requester.person) == (True, TARO_PERSON)
 
 
-async def test_repeated_reconciles_post_nothing_twice(world: World) -> None:
+async def test_repeated_reconciles_post_one_card(world: World) -> None:
     """One card, one thread and one direct message per state, however often a request is reconciled."""
     key = world.aws.add()
     for _ in range(5):
@@ -188,7 +188,7 @@ async def test_click_on_a_card_with_another_request_does_not_adopt_the_card(worl
 
 
 async def test_click_from_another_conversation_is_refused(world: World) -> None:
-    """A card that was copied to another conversation decides nothing."""
+    """A click on a copy of the card in another conversation gets no card and sends no signal."""
     key = await world.posted()
     click = replace(world.pressed(key, HANAKO), conversation="19:elsewhere@thread.tacv2")
     answer = await world.click_handler.click(click)

@@ -1,4 +1,4 @@
-"""node-access.toml while the bot runs: a valid change takes effect as a whole, an invalid file changes nothing."""
+"""Changes of node-access.toml while the bot runs: a valid file takes effect as a whole, an invalid one is ignored."""
 
 import asyncio
 import os
@@ -65,7 +65,7 @@ class WatchingBot:
 
     @property
     def problem(self) -> str | None:
-        """Return the problem that /readyz reports about the file; None if there is none."""
+        """Return the problem that /readyz reports about the file; None for a valid file."""
         return self.world.telemetry.health.problems().get("configuration")
 
     async def settle(self) -> None:
@@ -171,7 +171,7 @@ def _verbs(card: str) -> set[str]:
     "broken",
     ["[[channels", "", NOBODY + "approvers = 5", NOBODY.replace("trusted_roles", "trusted"), b"\xff", "channels = 1"],
 )
-async def test_invalid_file_changes_nothing_and_is_reported(bot: WatchingBot, broken: str | bytes) -> None:
+async def test_invalid_file_is_ignored_and_reported(bot: WatchingBot, broken: str | bytes) -> None:
     """Not even its valid parts take effect; a valid file clears the problem."""
     key = await _posted(bot)
     with capture_logs() as logs:
@@ -185,7 +185,7 @@ async def test_invalid_file_changes_nothing_and_is_reported(bot: WatchingBot, br
     assert bot.problem is None
 
 
-async def test_missing_file_changes_nothing(bot: WatchingBot) -> None:
+async def test_missing_file_leaves_the_configuration_unchanged(bot: WatchingBot) -> None:
     """The problem is reported, and decisions continue under the last valid file."""
     bot.path.unlink()
     await bot.settle()
@@ -423,7 +423,7 @@ async def test_waiting_click_is_checked_again_before_its_claim(bot: WatchingBot)
 
 
 async def test_pause_also_stops_revocations(bot: WatchingBot) -> None:
-    """The decided card loses its button until the pause ends; a click on an old card sends nothing."""
+    """The decided card loses its button until the pause ends; a click on an old card sends no signal."""
     key = await _posted(bot)
     await bot.code(key)
     until = bot.world.clock.now() + timedelta(hours=1)

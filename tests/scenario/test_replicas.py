@@ -47,7 +47,7 @@ async def test_replicas_post_one_card_and_send_one_signal(world: Product) -> Non
         assert "no ticket" in str(answer["value"])
 
 
-async def test_replica_continues_from_the_table(world: Product) -> None:
+async def test_next_replica_decides_on_the_card_of_a_stopped_one(world: Product) -> None:
     """The first bot has stopped. A click on its card decides at the next bot, which posts no second card."""
     async with world.running():
         request = await world.ask()

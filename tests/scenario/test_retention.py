@@ -31,7 +31,7 @@ class ExpiringStore(MemoryStore):
 
 
 async def test_old_rows_are_deleted_daily(world: World) -> None:
-    """At the start and then once a day, until none is left."""
+    """All expired rows are deleted at the start, and again once a day."""
     store, telemetry = ExpiringStore(old=1050), Telemetry(CollectorRegistry())
     running = asyncio.create_task(Retention(store=store, clock=world.clock, telemetry=telemetry).run())
     await world.clock.advance(1)

@@ -279,7 +279,7 @@ class SeveralPlaces(FakeAws):
         self.at_once = self.most_at_once = 0
 
     async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
-        """Fail or hang if the test says so."""
+        """Fail or hang if `broken` has this place."""
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:

@@ -119,7 +119,7 @@ async def test_click_of_a_person_from_another_tenant_keeps_that_tenant(ms: FakeM
 # --- Action.Submit
 
 
-async def test_submit_is_the_same_click(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_submit_reaches_the_click_handler_like_an_invoke(ms: FakeMicrosoft, bot: Turns) -> None:
     """Old clients send a message instead of an invoke. An accepted click gets no message as an answer."""
     value = {**DATA, "verb": "reject", "comment": "no"}
     status, body = await ms.post_submit(bot.url, HANAKO, THREAD, value, replyToId="1795456557005")
@@ -178,7 +178,7 @@ async def test_submit_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bo
     assert len(ms.posted(chat)) == 1
 
 
-async def test_invalid_submit_is_answered(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_invalid_submit_is_answered_in_the_thread(ms: FakeMicrosoft, bot: Turns) -> None:
     """The thread gets a message that the click failed."""
     card = await _card_to_reply_to(ms, bot)
     status, _ = await ms.post_submit(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", {"verb": "destroy"})
@@ -314,7 +314,7 @@ async def test_person_who_writes_is_stored_without_an_installation_event(ms: Fak
     assert len(ms.posted(chat)) == 1  # the answer; a person who writes needs no welcome message
 
 
-async def test_person_without_addresses_is_completed_later(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_missing_addresses_of_a_person_are_added_later(ms: FakeMicrosoft, bot: Turns) -> None:
     """The chat is stored at once, the addresses with the next message."""
     chat = ms.world.personal(TARO)
     ms.fault("GET", "/members/", status=500)

@@ -43,7 +43,7 @@ async def test_click_waits_for_the_effect_of_the_first_signal() -> None:
     assert world.aws.requests[key].status.ended
 
 
-async def test_slow_passing_of_a_level_is_seen_without_event_or_sweep(world: World) -> None:
+async def test_slow_change_of_level_is_found_without_an_event_or_sweep(world: World) -> None:
     """After an accepted vote the request is reconciled until AWS shows the next level."""
     world.aws.lag = 20
     key = await world.posted(levels=2)
@@ -58,8 +58,8 @@ async def test_slow_passing_of_a_level_is_seen_without_event_or_sweep(world: Wor
     assert row.request.waiting.step == "Level2"
 
 
-async def test_state_check_compares_the_step(world: World) -> None:
-    """The row shows the first level while AWS is at the second: a click on the first sends nothing."""
+async def test_state_check_stops_a_vote_for_a_passed_level(world: World) -> None:
+    """The row shows the first level while AWS is at the second: a click on the first sends no signal."""
     key = await world.posted(levels=2)
     world.aws.decide(key, Verdict.APPROVE)
     async with world.running():
@@ -120,7 +120,7 @@ async def test_vote_that_aws_shows_before_its_reply_is_not_reported_as_outside(w
         await click
 
 
-async def test_refused_signal_replaces_applying_by_the_buttons(world: World) -> None:
+async def test_card_gets_its_buttons_back_after_a_refused_signal(world: World) -> None:
     """The click was answered "applying", then AWS refused: the card gets its buttons back."""
     key = await world.posted()
     gate = world.aws.gates["signal"] = asyncio.Event()
@@ -175,7 +175,7 @@ async def test_store_failure_at_a_repeated_click_is_answered_applying(
     assert len(world.aws.signals) == 1
 
 
-async def test_expired_lease_cannot_be_renewed_after_another_holder(world: World) -> None:
+async def test_expired_lease_cannot_be_renewed_after_another_process_held_it(world: World) -> None:
     """A worker paused past its lease, and another one has held the lease since: the first worker's row is outdated."""
     key = world.aws.add()
     await world.rows.lease(key, "slow")
@@ -239,7 +239,7 @@ async def test_update_after_a_lost_lease_is_corrected_at_once(world: World) -> N
 
 
 async def test_signal_of_a_crashed_process_is_never_sent_again(world: World) -> None:
-    """The process died while it sent the signal. Another one reads the result from AWS and sends nothing."""
+    """The process died while it sent the signal. Another one reads the result from AWS and sends no signal."""
     key = await world.posted()
     await world.crash_in(world.pressed(key, HANAKO), "signal")
     world.build()
@@ -545,9 +545,9 @@ async def test_message_names_the_person_before_the_reply_arrives(world: World) -
 
 
 async def test_vote_never_counts_for_the_next_level(world: World) -> None:
-    """The bot has not seen that the console approved once. Two people click at once, and level 2 gets no vote."""
+    """The row does not show that the console approved once. Two people click at once, and level 2 gets no vote."""
     key = await world.posted(levels=2, required=2)
-    world.aws.decide(key, Verdict.APPROVE)  # neither an event nor a sweep so far
+    world.aws.decide(key, Verdict.APPROVE)  # no event and no sweep so far
     async with world.running():
         clicks = [asyncio.create_task(world.press(key, who)) for who in (HANAKO, ICHIRO)]
         await world.clock.advance(5)
@@ -561,7 +561,7 @@ async def test_rejection_never_counts_for_the_next_level(world: World) -> None:
     """A rejection between the acceptance of the first approval and its effect does not count for level 2."""
     world.aws.lag = 1.5
     key = await world.posted(levels=2, required=2)
-    world.aws.decide(key, Verdict.APPROVE)  # neither an event nor a sweep so far
+    world.aws.decide(key, Verdict.APPROVE)  # no event and no sweep so far
     gate = world.aws.gates["observe"] = asyncio.Event()
     async with world.running():
         approval = asyncio.create_task(world.press(key, HANAKO))

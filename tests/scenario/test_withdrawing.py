@@ -71,7 +71,7 @@ async def state_of(world: World, key: RequestKey, withdrawal: Withdrawal) -> tup
 
 
 async def test_approver_revokes_approved_access(world: World) -> None:
-    """One signal in the approver's role and name; the card, the thread with the API call, and the requester follow."""
+    """One signal in the approver's role and name; the card, a note with the API call and a direct message show it."""
     key = await approved(world)
     (card,) = world.chat.of("post")
     assert offers(card.card, Verb.REVOKE)
@@ -111,7 +111,7 @@ async def test_two_simultaneous_revocations_make_one_call(world: World) -> None:
 
 
 async def test_second_revocation_names_the_person_of_the_first(world: World) -> None:
-    """While a revocation is sent, another click sends nothing and names the first person. The comment is kept."""
+    """While a revocation is sent, another click makes no call. Its answer names the first person and has the comment."""
     key = await approved(world)
     gate = world.aws.gates["grant"] = asyncio.Event()
     async with world.running():
@@ -165,7 +165,7 @@ async def test_late_revocation_never_reaches_aws(world: World) -> None:
 
 @pytest.mark.parametrize("seen", [True, False])
 async def test_access_that_is_over_cannot_be_revoked(world: World, seen: bool) -> None:
-    """Nothing is sent after the end of access, even if only AWS knows the end. The button disappears."""
+    """No call is made after the end of access, even if the row does not have that end. The button disappears."""
     key = await approved(world)
     if seen:
         await world.clock.advance(WINDOW.total_seconds())
@@ -259,7 +259,7 @@ async def test_state_check_of_a_revocation_reads_the_ops_item(world: World) -> N
 
 
 async def test_accepted_revocation_without_effect_is_reported(world: World) -> None:
-    """The card shows what AWS shows; after a minute the thread warns, and the same person may click again."""
+    """The card shows the state in AWS; after a minute a note warns, and the same person may click again."""
     key = await approved(world)
     world.aws.lag = 1e6
     async with world.running():
@@ -280,7 +280,7 @@ async def test_accepted_revocation_without_effect_is_reported(world: World) -> N
 
 
 async def test_repeated_revocation_reports_that_aws_does_not_show_it(world: World) -> None:
-    """A second click just before the minute is over sends nothing and gets a notice."""
+    """A second click just before the minute is over makes no call; its notice says that AWS shows no revocation."""
     key = await approved(world)
     world.aws.lag = 1e6
     async with world.running():
@@ -297,7 +297,7 @@ async def test_repeated_revocation_reports_that_aws_does_not_show_it(world: Worl
 
 
 async def test_requester_cancels_a_waiting_request(world: World) -> None:
-    """One call in the account's cancel role and the requester's name; the card, the thread and the requester follow."""
+    """One call in the account's cancel role and the requester's name; the card, a note and a direct message show it."""
     key = await world.posted()
     (told,) = world.chat.of("direct")
     assert offers(told.card, Verb.CANCEL)
@@ -430,7 +430,7 @@ async def test_cancellation_is_not_sent_after_the_cancel_role_was_removed(world:
     assert await state_of(world, key, Withdrawal.CANCEL) == (RELEASED, Outcome.NO_CANCEL_ROLE)
 
 
-async def test_cancellation_after_a_console_decision_sends_nothing(world: World) -> None:
+async def test_cancellation_after_a_console_decision_makes_no_call(world: World) -> None:
     """The state check finds the decision, and the requester is shown who decided."""
     key = await world.posted()
     world.aws.decide(key, Verdict.REJECT, "no ticket")
@@ -575,7 +575,7 @@ def is_notified(world: World, withdrawal: Withdrawal) -> bool:
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 async def test_call_with_a_lost_reply_is_not_made_again(world: World, withdrawal: Withdrawal) -> None:
-    """The call took effect but its reply was lost. The state in AWS settles it, and the note has the person's name."""
+    """The call took effect but its reply was lost. The state in AWS confirms it, and the note has the person's name."""
     key, click = await ready(world, withdrawal)
     world.aws.after["signal"].append(SignalLost())
     async with world.running():
@@ -622,7 +622,7 @@ async def test_claim_of_a_crashed_process_is_continued(world: World, withdrawal:
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 async def test_claim_older_than_a_minute_is_never_sent(world: World, withdrawal: Withdrawal) -> None:
-    """The process was down for too long: nothing is sent, and the person is notified."""
+    """The process was down for too long: no call is made, and the person is notified."""
     key, click = await ready(world, withdrawal)
     await world.crash_in(click, check_call_of(withdrawal))
     await world.clock.advance(120)

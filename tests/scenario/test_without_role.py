@@ -66,7 +66,7 @@ async def test_vote_is_recognised_with_any_blanks_in_the_name(name: str) -> None
 
 
 @COMMENTS
-async def test_lost_reply_is_settled_by_the_vote_in_aws(comment: str) -> None:
+async def test_decision_with_a_lost_reply_is_confirmed_by_the_vote_in_aws(comment: str) -> None:
     """The signal took effect, so the decision is confirmed."""
     world = without_role()
     key = await world.posted()

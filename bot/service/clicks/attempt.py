@@ -1,6 +1,6 @@
-"""Takes one click from its permission check to its answer. Start with `ClickAttempt.answer`.
+"""Processes one click, from its permission check to its answer. Start with `ClickAttempt.answer`.
 
-Only the click that wins the claim reaches AWS; all others are answered from the row.
+Only a click whose claim is granted reaches AWS; all others are answered from the row.
 """
 
 import uuid

@@ -37,7 +37,7 @@ class Click:
     """One click on a button, or a refresh of a card. Only the person is trusted; the card's data may be forged."""
 
     person: Person  # the sender of the authenticated activity
-    conversation: str  # where the click came from, thread part included
+    conversation: str  # id of the conversation of the clicked card, thread part included
     verb: Verb
     request: str  # account/region/oi-…
     step: str = ""

@@ -64,7 +64,7 @@ class Signalling:
 
 
 class SignalAttempt:
-    """Sends one decision. It may run again while the decision stays claimed, and keeps nothing between two runs."""
+    """Sends one decision. It may run again while the decision stays claimed, and has no state between two runs."""
 
     def __init__(self, services: SignalServices, key: RequestKey, decision_id: str) -> None:
         self._rows, self._requests, self._clock = services.rows, services.requests, services.clock
@@ -166,7 +166,7 @@ class SignalAttempt:
         return await (self._settle(why) if isinstance(why, SignalResult) else self._remember(why))
 
     async def _remember(self, outcome: Outcome) -> Record:
-        """Store why nothing could be sent, in case the time runs out."""
+        """Store why the signal could not be sent now. If the time runs out, this is the decision's outcome."""
 
         def remember(decision: Decision) -> Decision:
             if decision.state is not DecisionState.CLAIMED:
@@ -200,7 +200,7 @@ class SignalAttempt:
 
 
 async def send_once(requests: Requests, signal: Signal) -> SignalResult:
-    """Send a signal, never twice, and return what AWS's answer means for the decision."""
+    """Send a signal once, and return the event that AWS's answer causes for the decision."""
     try:
         await requests.signal(signal)
     except SignalRefused as refused:

@@ -55,7 +55,7 @@ class OutboxEntry:
         self.record = await self._rows.renew(self.record.key, self._owner, also=begin)
 
     async def delivered(self, posted: Posted) -> None:
-        """Store where a message is and, for a card, what it shows."""
+        """Store where a message is and, for a card, the digest of its content."""
         digest = self.digest if self.wanted.kind is SurfaceKind.CARD else None
 
         def keep(record: Record) -> Record:
@@ -99,7 +99,7 @@ class OutboxEntry:
         await self._change(lambda former: replace(former, delivery=DeliveryState.SKIPPED, retry_at=None))
 
     async def reconcile_again(self) -> None:
-        """Make the row due at once: this delivery changed what Teams must show."""
+        """Make the row due at once, because the result of this delivery changes the surfaces that Teams must show."""
         self.record = await self._rows.requeue(self.record.key)
 
     async def _change(self, change: Callable[[Surface], Surface]) -> None:

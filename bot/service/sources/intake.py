@@ -1,7 +1,7 @@
-"""Takes events from the queue: makes the row of the named request due, then deletes the message.
+"""Receives events from the queue: makes the row of an event's request due, then deletes the message.
 
 A message whose request could not be stored stays in the queue. A message that could not be deleted arrives again, which
-does no harm. The rows are the work list, one row for each request, however many messages name it.
+does no harm. The rows are the work list, one row for each request, however many messages are about it.
 
 An event is only a hint. It is trusted for the key of the request, and for the names of conflicting policies, which AWS
 reports nowhere else.

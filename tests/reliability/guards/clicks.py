@@ -115,7 +115,7 @@ GUARDS = (
     ),
     Guard(
         "a vote with the bot's own credentials belongs to its person",
-        "tests/scenario/test_without_role.py::test_lost_reply_is_settled_by_the_vote_in_aws[short]",
+        "tests/scenario/test_without_role.py::test_decision_with_a_lost_reply_is_confirmed_by_the_vote_in_aws[short]",
         {"bot.domain.claims:voted_by": around(_as_in_a_role)},
     ),
     Guard(
@@ -125,12 +125,12 @@ GUARDS = (
     ),
     Guard(
         "the state check compares the step",
-        TRUTH + "test_state_check_compares_the_step",
+        TRUTH + "test_state_check_stops_a_vote_for_a_passed_level",
         {"bot.service.clicks.state_check:not_waiting": around(_at_any_step)},
     ),
     Guard(
         "the state check before a cancellation",
-        WITHDRAWING + "test_cancellation_after_a_console_decision_sends_nothing",
+        WITHDRAWING + "test_cancellation_after_a_console_decision_makes_no_call",
         {"bot.service.clicks.state_check:not_waiting_at_all": always(None)},
     ),
     Guard(

@@ -127,7 +127,7 @@ GUARDS = (
     ),
     Guard(
         "cards that already show the truth are not sent again",
-        RECONCILING + "test_repeated_reconciles_post_nothing_twice",
+        RECONCILING + "test_repeated_reconciles_post_one_card",
         {"bot.service.reconcile.outbox:OutboxEntry.digest": around(lambda _, _entry: f"digest {next(_digests)}")},
     ),
     Guard(

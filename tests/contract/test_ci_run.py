@@ -89,7 +89,7 @@ def test_only_missing_packages_are_installed(machine: Machine) -> None:
 def test_without_root_or_apt_the_missing_packages_are_listed(
     machine: Machine, programs: tuple[str, ...], user: int
 ) -> None:
-    """A user other than root, or a system without apt-get: the script lists the missing packages and runs no command."""
+    """Without root or without apt-get, the script lists the missing packages and runs no command."""
     code, stderr, calls = machine.has("python3", "make", "fc-list", "id", *programs, user=user).run()
     assert (code, calls) == (1, [])
     assert "missing: chromium " in stderr

@@ -106,7 +106,7 @@ def test_endpoint_without_recovery_is_accepted(server: FakeDynamo, operation: st
 
 
 def test_every_difference_is_reported(server: FakeDynamo) -> None:
-    """For a table with a wrong key and without indexes, the command prints each problem on a line and changes nothing."""
+    """For a table with a wrong key and no indexes, the command prints each problem on a line and changes nothing."""
     server.client().create_table(
         TableName=NAME,
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],

@@ -1,8 +1,8 @@
 """Simulates crashes of a process at every call of a port.
 
-Before and after each call, the state outside the process is copied: AWS, Teams, the queue, the store and the time. A crash
-at that point is simulated by a new process that starts from the copy, with a new owner id. No task, exception or `finally` of the dead
-process can affect it. If the outside state has not changed since the last copy, no copy is made.
+Before and after each call, the state outside the process is copied: AWS, Teams, the queue, the store and the time. A
+crash at that point is simulated by a new process that starts from the copy, with a new owner id. No task, exception or
+`finally` of the dead process can affect it. If the outside state has not changed since the last copy, no copy is made.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -32,7 +32,7 @@ class Click:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """At most one event in AWS, and simultaneous clicks, which are repeated until AWS no longer accepts the first one."""
+    """At most one event in AWS, and simultaneous clicks. They are repeated while AWS still accepts the first one."""
 
     clicks: tuple[Click, ...] = ()
     in_aws: Callable[[Outside], object] = lambda _: None
@@ -41,7 +41,7 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """The events in the life of one request. `before` and `after` are faults of signals, before and after their effect."""
+    """The events in the life of one request. `before` and `after`: faults of signals before and after their effect."""
 
     name: str
     acts: tuple[Act, ...]

@@ -221,7 +221,7 @@ class Rounds:
         return quiet(row, Status.APPROVED if effects else Status.PENDING) and self._shown(row, decided=bool(effects))
 
     def _shown(self, row: Record, *, decided: bool) -> bool:
-        """Return whether Teams has each message that the row marks as delivered, and the cards have buttons until decided."""
+        """Return whether Teams has all messages that the row marks as delivered, with buttons while undecided."""
         messages = {each.id: each for each in self._messages(row.key.ops_item_id)}
         delivered = [each for each in row.surfaces if each.delivery is DeliveryState.DELIVERED]
         cards = [each for each in delivered if each.kind is SurfaceKind.CARD]

@@ -1,4 +1,4 @@
-"""Pauses one process for some time before any of its calls, or before an answer of the store. Another process continues.
+"""Pauses one process before any of its calls, or before an answer of the store, while another process continues.
 
 During the pause all its calls wait, as on a suspended machine or in a blocked event loop. One point is excluded: after
 "sending" is stored and the last time check has passed, nothing can stop a signal that is about to be written to the
@@ -36,7 +36,10 @@ MOST_ROUNDS = 6  # rounds of clicks while AWS waits for a decision
 
 @dataclass(slots=True)
 class Standstill:
-    """The gate of a process that pauses once, for `seconds`, before the nth `call`. `call` may be an answer: `Store.apply answered`."""
+    """The gate of a process that pauses once, for `seconds`, before the nth `call`.
+
+    `call` may also be an answer: `Store.apply answered`.
+    """
 
     clock: Clock
     call: str = ""  # empty: it never pauses

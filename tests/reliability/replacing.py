@@ -1,7 +1,7 @@
 """Replaces functions, methods and constants of the program by name, to show that a test fails without a guard.
 
-A guard of the program is taken out in a separate process, before a test is imported. The product has no switch for this.
-A target that does not exist raises DoesNotFit, so that no rename in the product goes unnoticed.
+A guard of the program is taken out in a separate process, before a test is imported. The product has no switch for
+this. A target that does not exist raises DoesNotFit, so that no rename in the product goes unnoticed.
 """
 
 import inspect

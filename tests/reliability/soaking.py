@@ -151,7 +151,8 @@ async def soak(folder: Path, *, kind: type[SqliteStore] = SqliteStore) -> AsyncI
             login_authority=microsoft.authority,
         )
         async with TeamsSide(side, store=store, configuration=settled, clock=clock, telemetry=telemetry) as teams:
-            world = World(clock, FakeAws(clock), teams.chat, teams.people, store, settled)  # type: ignore[arg-type]  # real chat
+            # `World` is typed for the fakes; here it gets the real Teams side.
+            world = World(clock, FakeAws(clock), teams.chat, teams.people, store, settled)  # type: ignore[arg-type]
             commands = CommandService(rows=world.rows, people=teams.people, clock=clock, configuration=settled)
             installs = InstallationEvents(rows=world.rows, clock=clock, telemetry=telemetry)
             app = server.build_app(messages=teams.attach(world.click_handler, commands, installs), ready=teams.missing)

@@ -47,7 +47,7 @@ OPERATIONS = {
 async def test_sigterm_at_any_stage_loses_no_work_and_doubles_no_signal(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
 ) -> None:
-    """The process finishes its work, and the request converges in the next process. No message and no signal is doubled."""
+    """The process finishes its work, and the request converges in the next one. No message or signal is doubled."""
     slowest, extra, signals, clicks = 0.0, 0, 0, 0
     async with rounds(monkeypatch, tmp_path) as played:
         for stage in Stage:
@@ -112,7 +112,8 @@ async def _waiting(played: Rounds) -> str:
 async def _stopped(played: Rounds, release: Release, *, poll: bool = False, early: bool = False) -> float:
     """Send SIGTERM, release the held call after `bot_stopping`, and wait for the exit. Return the seconds it took.
 
-    `poll`: the long poll ends by itself; if False, a message ends it. `early`: the process is still starting and does not log `bot_stopping`.
+    `poll`: the long poll ends by itself; if False, a message ends it.
+    `early`: the process is still starting and does not log `bot_stopping`.
     """
     began = time.monotonic()
     played.bot.terminate()

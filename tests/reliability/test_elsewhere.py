@@ -1,8 +1,8 @@
 """Figure 10: decisions made outside the bot, with every event lost, are shown in Teams after one sweep.
 
-Checks the card, the thread note and the direct message for six ways to decide. Each way runs with and without AWS's list
-of changes, because that list is not verified against real AWS. Runs with fakes and a manual clock, and as the whole
-program over real HTTP.
+Checks the card, the thread note and the direct message for six ways to decide. Each way runs with and without AWS's
+list of changes, because that list is not verified against real AWS. Runs with fakes and a manual clock, and as the
+whole program over real HTTP.
 """
 
 from collections.abc import Sequence

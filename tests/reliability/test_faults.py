@@ -37,7 +37,7 @@ async def test_requests_converge_after_an_outage_of_any_service(
 
 
 async def test_outage_without_an_end_fails_the_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Negative control: while Teams refuses the card, the request does not converge. After healing the next one does."""
+    """Negative control: while Teams refuses the card, the request does not converge. After healing, the next does."""
 
     async def not_healed(_: FaultProxy) -> None:
         """Leave the service broken."""

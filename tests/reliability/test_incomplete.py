@@ -22,7 +22,7 @@ KINDS = ("nothing", "name", "tags")  # which of the two facts of the node can be
 
 
 class Partial(FakeAws):
-    """An AWS that cannot read all facts of a node while it is `broken`. If `admits`, it marks the facts as incomplete."""
+    """An AWS side that cannot read all facts of a node while `broken`. If `admits`, it marks them as incomplete."""
 
     broken, admits = "", True
 

@@ -15,8 +15,8 @@ WARM_UP = size(ci=40, long=2_500)  # `long` fills the caches: 2,048 tokens and 4
 LIVES = size(ci=120, long=10_000)
 GROWTH = 0.05  # allowed share of growth in memory after the warm-up
 CONNECTIONS = 2  # allowed difference in open connections, one in each direction
-# Objects that may remain for each request: in a short run the bounded caches still fill. A request that is never deleted
-# keeps dozens.
+# Objects that may remain for each request: in a short run the bounded caches still fill. A request that is never
+# deleted keeps dozens.
 OBJECTS_A_LIFE = size(ci=20, long=1)
 
 

@@ -1,7 +1,7 @@
 """Figure 9: with all events dropped, every request gets its card within one sweep.
 
-There are more requests than on one page of AWS's list, and the AWS side uses real HTTP. In the negative control, the AWS
-side reads only the first page.
+There are more requests than on one page of AWS's list, and the AWS side uses real HTTP. In the negative control, the
+AWS side reads only the first page.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,7 @@
-"""A pytest plugin that takes out the guard named in the environment: `WITHOUT_GUARD=… pytest -p tests.reliability.without_guard`.
+"""A pytest plugin that takes out the guard that the environment variable WITHOUT_GUARD names.
 
-pytest loads it before it imports a test. `in_children/sitecustomize.py` loads it in Python processes that a test starts.
+Use it as `WITHOUT_GUARD=… pytest -p tests.reliability.without_guard`. pytest loads it before it imports a test.
+`in_children/sitecustomize.py` loads it in Python processes that a test starts.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Figure 6: one process pauses before any of its calls, until its state check, claim or lease is over, or for minutes.
+"""Figure 6: one process pauses before any call until its state check, claim or lease has expired, or for minutes.
 
 Two gaps are accepted and not tested here: the five seconds for which a state check is valid, and the gap between the
 last time check, after "sending" is stored, and the write to the socket. A process that pauses in the second gap for

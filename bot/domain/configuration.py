@@ -28,11 +28,11 @@ class Configuration:
         return replace(self, accounts=(Account(account, (region,)),))
 
     def channel(self, name: str) -> Channel | None:
-        """Return a channel by its name."""
+        """Return the channel with this name, or None."""
         return next((each for each in self.channels if each.name == name), None)
 
     def channel_at(self, conversation: str) -> Channel | None:
-        """Return the channel of a conversation or of a thread in it."""
+        """Return the channel of a conversation or of a thread in it, or None."""
         return next((each for each in self.channels if same_conversation(each.conversation, conversation)), None)
 
     def home(self, record: Record) -> Channel | None:

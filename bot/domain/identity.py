@@ -54,7 +54,7 @@ class Person:
 
     @property
     def session_name(self) -> str:
-        """The name of the role session that signals this person's decision: the UPN if AWS allows it, else the id."""
+        """The name of the role session that signals this person's decision: the UPN if valid, else the object id."""
         upn = self.upn or ""
         return upn if _SESSION_NAME.fullmatch(upn) else self.object_id
 

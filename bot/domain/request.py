@@ -169,7 +169,7 @@ class Execution:
 
     @property
     def waiting(self) -> Level | None:
-        """The level that waits for decisions now."""
+        """The level that waits for decisions now, or None."""
         return next((level for level in self.levels if level.state is LevelState.WAITING), None)
 
 
@@ -226,7 +226,7 @@ class AccessRequest:
         return self.waiting.deadline if self.waiting else None
 
     def is_closed_to(self, action: Action) -> bool:
-        """True once the action can no longer change the request: it ended, for Revoke otherwise than approved."""
+        """True once the action can no longer change the request: it has ended and, for Revoke, is not approved."""
         return self.status.ended and not (action is Withdrawal.REVOKE and self.status is Status.APPROVED)
 
     def level(self, step: str) -> Level | None:

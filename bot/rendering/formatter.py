@@ -119,7 +119,10 @@ class CardFormatter:
         return self._block(text or "", self.say.text("value.quote_opens"), self.say.text("value.quote_ends"))
 
     def _block(self, text: str, opens: str = "", ends: str = "") -> list[Data]:
-        """Return the lines between the marks. If the text is cut, a last line says where the full text is."""
+        """Return a text as a block of lines, after `opens` and before `ends`; no block for an empty text.
+
+        If the text is cut, a last line says where the full text is.
+        """
         shown = prose(text, limit=self.limits.prose)
         if not shown.lines:
             return []

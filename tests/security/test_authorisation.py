@@ -154,7 +154,7 @@ async def test_click_without_permission_is_refused_and_nothing_reaches_aws(
 
 @pytest.mark.parametrize("state", ["waiting", "granted"])
 async def test_forged_card_decides_nothing(state: str, edge: MatrixEdge, figure: Figure) -> None:
-    """Facts come from AWS and the stored row. A card that names other facts is refused for every actor."""
+    """Facts come from AWS and the stored row. A click with forged data sends nothing to AWS, for any actor."""
     run = MatrixRun(edge, state)
     routes = ("card in the thread", "old client in the thread", "the requester's chat")
     verbs = [verb for verb in Verb if verb is not Verb.REFRESH]
@@ -221,7 +221,7 @@ async def test_invalid_token_decides_nothing(edge: MatrixEdge, figure: Figure) -
 
 @pytest.mark.parametrize("actor", ["approver", "guest listed by id"])
 async def test_sender_of_another_tenant_is_refused_unless_listed_by_id(actor: str, edge: MatrixEdge) -> None:
-    """The bot uses the sender's tenant id in the activity, even if the roster has the person."""
+    """The sender's tenant id in the activity counts, even if the roster has the person in the bot's tenant."""
     state = STATES["waiting"]
     edge.world, key = await state.make()
     async with edge.world.running():

@@ -193,7 +193,7 @@ async def test_remembered_token_expires(ms: FakeMicrosoft, edge: Edge, clock: Ti
 async def test_remembered_token_is_refused_once_its_key_is_withdrawn(
     ms: FakeMicrosoft, edge: Edge, clock: Ticker
 ) -> None:
-    """A remembered token is refused as soon as its key is no longer published."""
+    """A remembered token is refused as soon as the bot has fetched signing keys without that key."""
     held = f"Bearer {_good(ms.signer, exp=int(NOW) + 90_000)}"
     first, _ = await ms.send(edge.url, _message(), authorization=held)
     ms.signer.withdraw("key-1")

@@ -154,7 +154,7 @@ def test_hostile_cards_are_valid(figure: Figure) -> None:
 HEAVIEST = ("😀", "あ", "\\", "a\n", "x", "👨\u200d👩\u200d👧", '"', "{", "\u202e", "e\u0301\u0301\u0301\u0301")
 
 
-def test_every_card_is_small_at_the_longest_texts(figure: Figure) -> None:
+def test_card_with_the_longest_texts_is_within_the_size_limits(figure: Figure) -> None:
     """Every card in every language is at most CARD_LIMIT bytes of JSON, and at most UTF16_LIMIT bytes in UTF-16."""
     largest, utf16, cards = 0, 0, 0
     for locale, (view, notice), heavy in product(LOCALES, views(), HEAVIEST[: rounds(short=1, ci=4, long=99)]):

@@ -187,7 +187,7 @@ def token_source_of(kind: str, session: aiohttp.ClientSession, url: str, clock: 
 @pytest.mark.parametrize("name", ANSWERS)
 @pytest.mark.parametrize("kind", ["given", "stored", "federation", "managed-identity"])
 async def test_no_answer_of_the_login_reveals_a_secret(kind: str, name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """No secret appears anywhere, whether the login grants a token, refuses, breaks off or sends an invalid answer."""
+    """No secret is in a result, an error, an object or the log, whether the login grants, refuses, fails or breaks off."""
     caplog.set_level(logging.WARNING)  # the program's log level for libraries
     clock = Ticker()
     async with echo_server() as login, open_session(proxied=False) as session:

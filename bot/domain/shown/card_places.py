@@ -107,16 +107,13 @@ def with_adopted_card(record: Record, channel: str, conversation: str, activity_
     """
     if any(card.activity_id == activity_id for card in record.cards) or not may_have_more(record):
         return record
-    own = record.surface(card_name(channel))
+    card = Surface(card_name(channel), SurfaceKind.CARD, DeliveryState.DELIVERED, conversation, activity_id)
+    own = record.surface(card.name)
     if own is None:
-        name = card_name(channel)
-        return record.with_surface(Surface(name, SurfaceKind.CARD, DeliveryState.DELIVERED, conversation, activity_id))
+        return record.with_surface(card)
     found = own.with_post_confirmed()
     if own.activity_id:
-        copy = Surface(
-            card_name(channel, activity_id), SurfaceKind.CARD, DeliveryState.DELIVERED, conversation, activity_id
-        )
-        return record.with_surface(found).with_surface(copy)
+        return record.with_surface(found).with_surface(replace(card, name=card_name(channel, activity_id)))
     adopted = replace(found, conversation=conversation, activity_id=activity_id, delivery=DeliveryState.DELIVERED)
     return record.with_surface(replace(adopted, problem=None, failures=0, refusals=0, retry_at=None))
 

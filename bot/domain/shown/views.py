@@ -118,7 +118,7 @@ class CardView:
     revoke: bool = False  # the card offers Revoke
     no_buttons: NoButtons | None = None  # set on a waiting card without buttons
     home: str | None = None  # the channel that decides, on a waiting card in another channel
-    home_problem: str | None = None  # code of why Teams refuses that channel
+    home_problem: str | None = None  # code of Teams' refusal of messages to that channel
     console_url: str | None = None
     comment_required: tuple[Verdict, ...] = ()
     mentions: tuple[Mention, ...] = ()  # people in the channel's `mention` setting
@@ -176,7 +176,7 @@ REASONS: Final[tuple[Reason, ...]] = tuple(
 class Notice:
     """A line for the person who clicked, above the card that they get back.
 
-    `who`, `verdict`, `at`, `comment` and `detail` fill in the words, as far as they are known.
+    Its text shows `who`, `verdict`, `at`, `comment` and `detail` as far as they are known.
     """
 
     code: Reason

@@ -19,7 +19,10 @@ class Sample:
 
 
 def named(prefix: str, code: Enum | str) -> str:
-    """Return the name of a code's sample: prefix and code in lower case with hyphens. Enum members: their name."""
+    """Return the name of a code's sample: prefix and code, in lower case with hyphens.
+
+    For an enum member, the code is its Python name.
+    """
     text = code.name if isinstance(code, Enum) else code
     return f"{prefix}-{text.lower().replace('_', '-')}"
 

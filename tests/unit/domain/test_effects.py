@@ -54,7 +54,7 @@ def test_vote_that_aws_shows_had_an_effect(seconds: float) -> None:
 def test_level_state_decides_if_votes_are_unreadable(
     verdict: Verdict, state: LevelState, expected: DecisionState
 ) -> None:
-    """If the level ended as the decision would have ended it, the decision counts as accepted."""
+    """If the level ended as the decision would have ended it, the decision is confirmed. Otherwise it stays unknown."""
     unknown = decision(HANAKO, verdict, DecisionState.UNKNOWN)
     assert settled(unknown, request(level(approvals=None, state=state)))[0] is expected
 
@@ -72,7 +72,7 @@ def test_vote_missing_from_a_finished_level_had_no_effect(asked: AccessRequest) 
 
 
 def test_decision_stays_unknown_for_one_minute() -> None:
-    """For a minute the decision stays unknown if the level still waits or AWS cannot be read."""
+    """For a minute the decision stays unknown if the level still waits, or if it or the request cannot be read."""
     for asked in (request(), None, replace(request(), levels=())):
         assert settled(SENT, asked, seconds=60) == (DecisionState.UNKNOWN, None)
 

@@ -240,7 +240,7 @@ def test_people_domains_do_not_trust_names_chosen_by_the_caller() -> None:
 
 
 def test_identity_center_record_identifies_its_user() -> None:
-    """The user need not be in any roster. The name in the record is shown."""
+    """The user need not be in any roster. If they are not, the name in the record is shown."""
     directory = Directory((HANAKO, TARO_PERSON), ("taro.yamada@example.com", "Yamada Taro"))
     assert identified(USER_ID, directory=directory).person == TARO_PERSON
     unknown = identified(USER_ID, directory=replace(directory, people=()))

@@ -28,7 +28,7 @@ def refusal(
     tenant_id: str = TENANT_ID,
     allow_unidentified: bool = False,
 ) -> Refusal | None:
-    """Check a click with the rule. Every argument has a default that allows the click."""
+    """Call may_decide. Every argument has a default that allows the click."""
     return may_decide(
         clicker,
         action=verdict,
@@ -217,7 +217,7 @@ def test_clicker_without_addresses_is_not_comparable(requester: Requester) -> No
         ("t.yamada@corp.example.net", "taro@corp.example.net"),
     ],
 )
-def test_address_in_another_domain_proves_nothing(upn: str | None, mail: str | None) -> None:
+def test_address_in_another_domain_does_not_prove_another_person(upn: str | None, mail: str | None) -> None:
     """A requester who is known only by an address may have other addresses.
 
     Only a different address in the same domain proves that the clicker is another person.

@@ -139,8 +139,8 @@ def test_requeue_during_a_lease_is_kept() -> None:
 
 
 @pytest.mark.parametrize("seconds", [60, 61, 75], ids=["at its end", "after it", "by a clock that is ahead"])
-def test_requeue_after_the_end_of_a_lease_is_due_at_its_end_at_the_latest(seconds: int) -> None:
-    """The row is due at the end of the lease at the latest, even if clocks differ or the holder is late."""
+def test_row_requeued_for_a_later_time_is_due_when_the_lease_ends(seconds: int) -> None:
+    """It is due at that time at the latest, even if clocks differ or the holder is late."""
     row = leased(ROW)
     assert row is not None
     requeued = row.requeue_by(NOW + seconds * SECOND)

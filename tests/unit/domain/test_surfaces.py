@@ -68,8 +68,8 @@ def _views(record: Record) -> dict[str, CardView]:
     return {name: want.view for name, want in wanted(record).items() if isinstance(want.view, CardView)}
 
 
-def test_fallback_card_names_the_unreachable_channel_and_later_the_deciding_one() -> None:
-    """The fallback's card never has buttons. After the request's end it names neither channel."""
+def test_fallback_card_names_the_deciding_channel_and_has_no_buttons() -> None:
+    """While Teams refuses the deciding channel, the card also says why. After the request ended, it names no channel."""
     card = replace(ROW.surfaces[0], problem="not_installed", delivery=DeliveryState.WAITING)
     refused = replace(ROW, surfaces=(card,))
     unreachable = _views(refused)["card:leads"]
@@ -109,7 +109,7 @@ def _offered(
 
 
 def test_revoke_button_is_on_the_card_of_the_deciding_channel_only() -> None:
-    """The fallback's card has no such button. The button names the level that settled the request."""
+    """The fallback's card has no such button. The button's step is the level that settled the request."""
     both = GRANTED.with_surface(Surface("card:leads", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:y", "2"))
     assert _offered(both) == {"card:approvals": (True, "Level1"), "card:leads": (False, "")}
 

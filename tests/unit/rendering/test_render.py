@@ -178,7 +178,7 @@ def test_updated_card_mentions_people_without_notifying_them(name: str) -> None:
 
 
 def test_waiting_card_shows_every_fact_in_order() -> None:
-    """First the node's name, then requester, duration and reason, then all other facts.
+    """After the banner come the node's name, the requester, the duration and the reason, then all other facts.
 
     Times are in the channel's time zone.
     """

@@ -68,7 +68,7 @@ class Surface:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Which process may write to Teams for this request, and until when. Clicks do not take it."""
+    """The right of one process to write to Teams for this request until a moment. Clicks need no lease."""
 
     owner: str
     until: datetime

@@ -97,7 +97,7 @@ def presentation(view: View | Notice, notice: Notice | None = None) -> Presentat
 
 
 def template_data(view: View | Notice, formatter: CardFormatter, notice: Notice | None = None) -> Data:
-    """Return the data for the view's template."""
+    """Return the data for the view's template, with the language and the text for screen readers."""
     spoken = strip_markup(summary(view, locale=formatter.say.locale))
     return {"lang": formatter.say.locale, "summary": spoken, **presentation(view, notice).data(formatter)}
 

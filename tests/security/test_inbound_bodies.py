@@ -93,8 +93,10 @@ async def test_duplicate_name_in_the_body_is_refused(name: str, second: str, ms:
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 5000])
-async def test_number_that_json_cannot_represent_is_refused(number: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """NaN, infinity and very long numbers are refused, because the product could not write them as JSON again."""
+async def test_number_that_cannot_be_written_as_json_again_is_refused(
+    number: str, ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """NaN, infinity, and numbers that are too long or too large for Python are refused."""
     raw = json.dumps(_message(ms, value="?")).replace('"?"', number).encode()
 
     assert (await _sent(ms, edge, raw), edge.turns) == (400, [])

@@ -73,7 +73,8 @@ def _needs_fallback_card(record: Record) -> bool:
 def may_have_more(record: Record) -> bool:
     """True if Teams may have a card that is not in the row, because the result of a post or the store's data was lost.
 
-    If not, a click on an unknown card is forged. Adopting its card would overwrite the card of another request.
+    If not, a click on an unknown card is forged. Adopting its card would overwrite the card of another request. So a
+    row with MOST_KEPT_CARDS cards adopts no more.
     """
     asked_at = record.request.requested_at if record.request else None
     late = asked_at is not None and record.created_at - asked_at > LATE_ROW

@@ -201,7 +201,7 @@ def test_people_entry_is_ignored_for_names_chosen_by_the_caller(text: str) -> No
 
 
 def test_people_entry_identifies_a_person_missing_from_the_rosters() -> None:
-    """The administrator named the person, so the name alone is enough to refuse a decision by that person."""
+    """The name in the entry identifies the requester, and a person with that name may not decide."""
     requester = identified(BATCH, replace(RULES, people={BATCH: "gone@example.com"}), Directory())
     assert (requester.identified, requester.person) == (True, None)
     assert requester.is_person(replace(HANAKO, mail="Gone@example.com"))

@@ -1,4 +1,4 @@
-"""The bot in another Microsoft cloud: the inbound tokens that it accepts and the tokens that it requests, over real HTTP."""
+"""The bot in each Microsoft cloud, over real HTTP: the tokens that it accepts, and the tokens that it requests."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

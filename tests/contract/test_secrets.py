@@ -1,4 +1,4 @@
-"""No file of the project contains a secret, a real account, or the address of a package source."""
+"""No file of the project contains a secret, a real account number, or the address of a package registry."""
 
 import re
 from collections.abc import Iterable, Iterator

@@ -215,6 +215,14 @@ async def test_command_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, b
     assert [each.card for each in ms.posted(chat)] == [render(HelpView(personal=True), locale="ja", timezone="UTC")]
 
 
+async def test_command_without_a_message_id_is_answered_in_the_personal_chat(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The answer does not refer to the message, so its id is not needed."""
+    personal = ms.world.personal(ICHIRO)
+    await ms.post_message(bot.url, ICHIRO, personal, "help", id=None)
+
+    assert len(ms.posted(personal)) == 1
+
+
 async def test_bare_mention_asks_for_help(ms: FakeMicrosoft, bot: Turns) -> None:
     """The command gets an empty text, which means help."""
     card = await _card_to_reply_to(ms, bot)

@@ -152,7 +152,7 @@ class End:
 
     @property
     def good(self) -> bool:
-        """True if nothing is doubled or stuck, and the pause caused at most one extra message."""
+        """True if nothing is doubled or stuck, and there is at most one extra message, and none without a pause."""
         return not self.doubled and not self.stuck and self.extras <= bool(self.paused_at)
 
 

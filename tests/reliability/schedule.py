@@ -168,7 +168,7 @@ class End:
 
     @property
     def good(self) -> bool:
-        """True if nothing is doubled or stuck, and each crash caused at most one extra message."""
+        """True if nothing is doubled or stuck, and there is at most one extra message per crash."""
         return not self.doubled and not self.stuck and self.extras <= self.crashes
 
 

@@ -237,7 +237,7 @@ async def test_identity_center_approvers_decide_in_the_console(world: World) -> 
     assert "Approved" in world.chat.of("post")[0].card
 
 
-async def test_approvers_are_mentioned_while_the_card_waits() -> None:
+async def test_approvers_are_mentioned_while_the_request_waits() -> None:
     """A decided card has no mentions, and a person who is in no roster is never mentioned."""
     mention = (f"user:{ICHIRO.object_id}", "user:aaaaaaaa-0000-4000-8000-999999999999")
     world = new_world(replace(APPROVALS, mention=mention))

@@ -1,27 +1,20 @@
-"""Tests for rows that a newer version of the program has written: this version never acts on what it does not know."""
+"""Rows with values that only a newer version of the program can read: this version does not act on such values."""
 
 import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.shown.views import NoticeCode
 from bot.store.rows import RECORD, decode, encode
 from tests.fakes.chat import HANAKO, ICHIRO
-from tests.fakes.world import World, code_of, new_world
-
-
-@pytest.fixture
-def world() -> World:
-    return new_world()
+from tests.fakes.world import World, code_of
 
 
 async def written_by_newer_version(world: World, key: RequestKey, change: Callable[[Any], None]) -> None:
-    """Change the stored row as a newer version does."""
+    """Change the JSON of the stored row, as a newer version may write it."""
 
     def written(row: Record) -> Record:
         stored = json.loads(encode(RECORD, row))
@@ -36,8 +29,8 @@ def _queued(row: Any) -> None:
     row["decisions"][-1]["state"] = "queued"
 
 
-async def test_no_decision_is_claimed_beside_one_that_is_not_recognized(world: World) -> None:
-    """The newer version may still send its decision, so this version sends none and says that another one comes first."""
+async def test_click_claims_no_decision_while_the_row_has_an_unreadable_one(world: World) -> None:
+    """The newer version may still send its decision, so this version answers "busy" and sends no signal."""
     key = await world.posted()
     world.aws.gates["execution"] = asyncio.Event()
     async with world.running():
@@ -52,8 +45,8 @@ async def test_no_decision_is_claimed_beside_one_that_is_not_recognized(world: W
     assert world.aws.count("signal") == 0
 
 
-async def test_claimed_decision_is_not_sent_beside_one_that_is_not_recognized(world: World) -> None:
-    """The newer version stored its decision after the claim: the signal does not leave, and the claim expires."""
+async def test_claimed_decision_is_not_sent_while_the_row_has_an_unreadable_one(world: World) -> None:
+    """The newer version stores its decision after this version's claim, so this version sends no signal."""
     key = await world.posted(required=2)
     world.aws.gates["execution"] = asyncio.Event()
     async with world.running():
@@ -70,8 +63,8 @@ async def test_claimed_decision_is_not_sent_beside_one_that_is_not_recognized(wo
     assert world.aws.count("signal") == 0
 
 
-async def test_surface_that_is_not_recognized_is_left_alone(world: World) -> None:
-    """A card in a state that only the newer version knows is neither posted again nor updated."""
+async def test_card_in_an_unreadable_state_is_not_posted_again(world: World) -> None:
+    """The card has a state that this version cannot read. The card is not posted again, and its state stays stored."""
     key = await world.posted()
     posted = len(world.chat.of("post"))
 

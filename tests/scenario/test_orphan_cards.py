@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 
 from bot.aws.calls.rate_limit import RATES
-from bot.domain.record import Surface, SurfaceKind
 from bot.domain.request import RequestKey, Verdict
 from bot.domain.shown.card_places import LATE_ROW
 from bot.domain.shown.views import NoticeCode
@@ -40,8 +39,9 @@ async def press_on(world: World, key: RequestKey, activity_id: str, verb: Verb =
     return await world.click_handler.click(click)
 
 
-def cards_of(surfaces: tuple[Surface, ...]) -> set[str | None]:
-    return {surface.activity_id for surface in surfaces if surface.kind is SurfaceKind.CARD}
+async def card_ids(world: World, key: RequestKey) -> set[str | None]:
+    """Return the activity ids of the cards in the request's row."""
+    return {card.activity_id for card in (await world.row(key)).cards}
 
 
 async def test_second_copy_of_a_card_is_updated_after_a_click(world: World) -> None:
@@ -52,7 +52,7 @@ async def test_second_copy_of_a_card_is_updated_after_a_click(world: World) -> N
         await press_on(world, key, copy)
         await world.clock.advance(2)
     assert len(world.aws.effects) == 1
-    assert cards_of((await world.row(key)).surfaces) == {"1000", copy}
+    assert await card_ids(world, key) == {"1000", copy}
     for activity in ("1000", copy):
         assert "Approved" in world.chat.sent[activity].card
         assert not world.chat.sent[activity].buttons
@@ -133,7 +133,7 @@ async def test_click_does_not_adopt_the_card_of_another_request(world: World) ->
         await press_on(world, other, "1000")
         await world.clock.advance(2)
     assert world.chat.sent["1000"].versions == before
-    assert cards_of((await world.row(other)).surfaces) == {"1002"}
+    assert await card_ids(world, other) == {"1002"}
 
 
 @pytest.mark.parametrize(("minutes", "lost"), [(-10, False), (-10, True), (10, False)])
@@ -151,7 +151,7 @@ async def test_click_does_not_adopt_the_card_of_an_ended_request(minutes: int, l
         await press_on(world, key, ended, Verb.REFRESH)
         await world.clock.advance(2)
     assert len(world.chat.sent[ended].versions) == 1
-    assert ended not in cards_of((await world.row(key)).surfaces)
+    assert ended not in await card_ids(world, key)
 
 
 async def test_card_of_an_earlier_store_is_adopted_by_its_age(world: World) -> None:
@@ -165,7 +165,7 @@ async def test_card_of_an_earlier_store_is_adopted_by_its_age(world: World) -> N
     async with world.running():
         await press_on(world, key, left, Verb.REFRESH)
         await world.clock.advance(2)
-    assert left in cards_of((await world.row(key)).surfaces)
+    assert left in await card_ids(world, key)
     assert world.chat.sent[left].buttons
 
 
@@ -221,7 +221,7 @@ async def test_row_adopts_copies_up_to_five_cards(world: World) -> None:
     for _ in range(10):
         await press_on(world, key, await orphan(world, key), Verb.REFRESH)
     await world.click_handler.drain()
-    assert len(cards_of((await world.row(key)).surfaces)) == 5
+    assert len(await card_ids(world, key)) == 5
 
 
 async def test_cards_that_are_not_adopted_cost_no_reconcile(world: World) -> None:
@@ -277,11 +277,11 @@ async def test_card_is_not_adopted_while_a_row_is_unreadable() -> None:
     store.unreadable.add(other)
     await press_on(world, key, copy, Verb.REFRESH)
     await world.click_handler.drain()
-    assert copy not in {each.activity_id for each in (await world.row(key)).surfaces}
+    assert copy not in await card_ids(world, key)
     store.unreadable.clear()
     await press_on(world, key, copy, Verb.REFRESH)
     await world.click_handler.drain()
-    assert copy in {each.activity_id for each in (await world.row(key)).surfaces}
+    assert copy in await card_ids(world, key)
 
 
 async def test_copy_does_not_keep_showing_applying(world: World) -> None:

@@ -160,7 +160,7 @@ class SlowToAnswer(MemoryStore):
         self.taken, self.answers = asyncio.Event(), asyncio.Event()
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write now, answer later."""
+        """Write at once; answer the write of "sending" after `answers` is set."""
         record = await super().apply(key, change, now=now)
         if not self.taken.is_set() and any(each.state is DecisionState.SENT for each in record.decisions):
             self.taken.set()

@@ -212,7 +212,7 @@ class SlowChat(FakeChat):
     gate: asyncio.Event | None = None
 
     async def update(self, posted: Posted, message: Message) -> None:
-        """Replace a message, late."""
+        """Replace a message once the gate is open."""
         gate, self.gate = self.gate, None
         if gate:
             await gate.wait()

@@ -38,7 +38,7 @@ PROMISE_PAUSES: Final = (
     8.0,
     16.0,
     32.0,
-)  # seconds; in total as long as a decision may take to be sent
+)  # seconds; longer than a decision may take to be sent
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ class PermissionCheck:
         )
 
     def refusal_to_cancel(self, record: Record, click: Click) -> Refusal | None:
-        """Return why the person may not cancel the request, by this row and the current configuration."""
+        """Return why the person may not cancel, by this row and the current configuration; None if they may."""
         request, requester = record.request, record.requester
         if request is None or requester is None:
             return Refusal.UNIDENTIFIED

@@ -47,8 +47,7 @@ class Delivery:
     async def deliver(self) -> None:
         """Send the surface if it is due and Teams does not show it; skip or give up a surface that is no longer needed.
 
-        A surface that a newer version delivered in a way that this one does not know is left to that version. Raises
-        LeaseHeld.
+        Skips a surface with stored values of a newer version that this version cannot read. Raises LeaseHeld.
         """
         former = self._former
         if former.delivery is DeliveryState.IMPOSSIBLE or self._entry.record.has_unrecognized_surface(former.name):

@@ -55,17 +55,17 @@ GUARDS = (
     ),
     Guard(
         "no claim beside a decision that is not recognized",
-        NEWER + "test_no_decision_is_claimed_beside_one_that_is_not_recognized",
+        NEWER + "test_click_claims_no_decision_while_the_row_has_an_unreadable_one",
         {"bot.domain.record:Record.has_unrecognized_decision": always(False)},
     ),
     Guard(
         "no signal beside a decision that is not recognized",
-        NEWER + "test_claimed_decision_is_not_sent_beside_one_that_is_not_recognized",
+        NEWER + "test_claimed_decision_is_not_sent_while_the_row_has_an_unreadable_one",
         {"bot.domain.record:Record.has_unrecognized_decision": always(False)},
     ),
     Guard(
         "a surface that is not recognized is left alone",
-        NEWER + "test_surface_that_is_not_recognized_is_left_alone",
+        NEWER + "test_card_in_an_unreadable_state_is_not_posted_again",
         {"bot.domain.record:Record.has_unrecognized_surface": always(False)},
     ),
 )

@@ -22,7 +22,7 @@ REMARKS: Final = {  # the remark on each node: the effect of its policies, which
     "bastion-01": "no policy, AWS refuses the request",
     "factory-gw-osaka": "a hybrid node, one level",
 }
-SAMPLE_REASON = "決済 API の 5xx が増えたため調査します。チケット INC-20481"
+FIRST_REASON: Final = "決済 API の 5xx が増えたため調査します。チケット INC-20481"
 
 
 def run(options: Options) -> None:
@@ -82,7 +82,7 @@ async def _welcome_to(sandbox: Sandbox) -> str:
     """Make the sample request; return the welcome."""
     control = sandbox.aws.control
     return welcome(
-        await asyncio.to_thread(control.request_access, reason=SAMPLE_REASON),
+        await asyncio.to_thread(control.request_access, reason=FIRST_REASON),
         approver_url=sandbox.browser_url,
         requester_url=sandbox.teams.browser_url_for(TARO),
         nodes=sandbox.aws.world.nodes,

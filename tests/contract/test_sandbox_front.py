@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
@@ -277,10 +278,12 @@ def test_failure_has_the_chosen_code_and_status(scene: Scene, code: str, status:
 
 
 def test_call_can_be_delayed(scene: Scene) -> None:
-    """A delayed call is answered normally after the delay."""
-    scene.aws.faults.delay("GetOpsItem", 0.05, times=1)
+    """A delayed call is answered normally, but not before the end of the delay."""
     asked = scene.ask()
+    scene.aws.faults.delay("GetOpsItem", 0.05, times=1)
+    began = time.monotonic()
     assert scene.status(asked) == "PendingApproval"
+    assert time.monotonic() - began >= 0.05
 
 
 def test_answer_can_be_rewritten(scene: Scene) -> None:

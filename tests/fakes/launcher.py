@@ -116,21 +116,22 @@ def break_it(defect: Defect) -> None:
     """Put a defect into this process."""
     match defect:
         case Defect.LOST_WRITE:
-            SqliteStore.apply = losing_sent(SqliteStore.apply)  # type: ignore[method-assign]
+            SqliteStore.apply = losing_sent(SqliteStore.apply)  # type: ignore[method-assign]  # the defect
         case Defect.DEAD_LOOP:
             vars(app).update(LoopWatch=lambda _: DeadLoop())
         case Defect.NO_CLAIM:
             vars(claiming).update(claim=lambda **_: Claim())
             vars(signalling).update(has_room=lambda *_: True)
         case Defect.NO_DRAIN:
-            asyncio.SelectorEventLoop.add_signal_handler = lambda *_: None  # type: ignore[method-assign]
+            asyncio.SelectorEventLoop.add_signal_handler = lambda *_: None  # type: ignore[method-assign]  # the defect
 
 
 def main(folder: Path, defect: str = "") -> None:
     """Serve, with a clock that can be advanced and points at which the process dies."""
     lead = TimeOffset(folder / AHEAD)
     vars(app).update(SystemClock=lambda: OffsetClock(lead.now))
-    SqliteStore.apply = killing_itself(SqliteStore.apply, folder)  # type: ignore[method-assign]
+    apply = killing_itself(SqliteStore.apply, folder)
+    SqliteStore.apply = apply  # type: ignore[method-assign]  # the store of `serve` must be the product's own
     if defect:
         break_it(Defect(defect))
     app.serve(*load())

@@ -17,6 +17,7 @@ from bot.config.settings import Settings
 from bot.domain.configuration import Configuration
 from bot.domain.record import Record
 from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, REGION
+from bot.sandbox.sandbox import END_OF_POLL
 from bot.sandbox.teams.microsoft import BotRegistration
 from tests.fakes.aws_faults import FaultyAws
 from tests.fakes.microsoft import FakeMicrosoft
@@ -24,7 +25,6 @@ from tests.fakes.people import APP_ID, PEOPLE, TENANT_ID, Person
 from tests.fakes.signing import BOT, SECRET
 from tests.fakes.teams_world import APPROVERS, Message
 
-END_OF_POLL = "{}"  # ends the bot's long poll, which would otherwise delay its stop by seconds
 SOON = 20.0  # seconds after which an expected event counts as missing
 REASON = "決済 API の 5xx が増えたため調査します"
 TOML = f"""

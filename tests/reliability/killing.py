@@ -20,13 +20,14 @@ import pytest
 from bot.domain.decision import DecisionState
 from bot.domain.record import DeliveryState, Record, SurfaceKind
 from bot.domain.request import RequestKey, Status
+from bot.sandbox.sandbox import END_OF_POLL
 from bot.service.rows import ROW_LEASE
 from bot.store.sqlite.store import SqliteStore
 from tests.fakes.launcher import AHEAD, KILL_AT
 from tests.fakes.offset_clock import TimeOffset
 from tests.fakes.people import HANAKO
 from tests.fakes.processes import BotProcess, Processes, environment
-from tests.fakes.product import END_OF_POLL, Product, product
+from tests.fakes.product import Product, product
 from tests.fakes.teams_world import APPROVERS, Message
 from tests.reliability.rest import gaps, lost, quiet
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from bot.domain.request import Status
+from bot.sandbox.sandbox import END_OF_POLL
 from tests.fakes.launcher import Defect
 from tests.fakes.people import HANAKO
 from tests.fakes.processes import ENDS_WITHIN, environment
-from tests.fakes.product import END_OF_POLL
 from tests.figures import Figure
 from tests.reliability.killing import MINUTE, PATIENCE, Rounds, rounds
 from tests.reliability.rest import quiet

@@ -13,10 +13,11 @@ import pytest
 from bot.app import run
 from bot.domain.decision import DecisionState
 from bot.domain.request import RequestKey
+from bot.sandbox.sandbox import END_OF_POLL
 from bot.store.sqlite.store import SqliteStore
 from tests.fakes.people import HANAKO, TENANT_ID
 from tests.fakes.processes import environment
-from tests.fakes.product import END_OF_POLL, Product, product
+from tests.fakes.product import Product, product
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def parse_event(body: object, receipt: str) -> Hint:
 
 
 def sent_at(attributes: object) -> datetime | None:
-    """Return when SQS received a message, from its attributes; None if they do not say."""
+    """Return the time at which SQS received a message, from its attributes; None if it is missing or invalid."""
     value = text(mapping(attributes).get(SENT)) or ""
     return datetime.fromtimestamp(int(value) / 1000, UTC) if _MILLISECONDS.fullmatch(value) else None
 

@@ -1,6 +1,6 @@
 """Classifies the failure of one call: was it sent, can it have had an effect, may it be repeated. Sans-IO.
 
-If that is uncertain, the class is NO_ANSWER.
+If the effect is uncertain, the class is NO_ANSWER or TIMED_OUT.
 """
 
 from enum import StrEnum

@@ -21,7 +21,7 @@ class SingleFlight(Generic[*Key, Result]):
         self._tasks: dict[tuple[*Key], asyncio.Task[Result]] = {}
 
     def running(self, *key: *Key) -> bool:
-        """Whether a run for these arguments is in progress."""
+        """Return True if a run for these arguments is in progress."""
         task = self._tasks.get(key)
         return task is not None and not task.done()
 

@@ -80,13 +80,13 @@ class Store(Protocol):
         """Return the rows of an OpsItem id, in any account and Region."""
 
     async def remember_chat(self, chat: PersonalChat) -> None:
-        """Store where a person can be reached."""
+        """Store the personal chat of a person; it replaces an earlier one."""
 
     async def forget_chat(self, object_id: str) -> None:
-        """Delete where a person can be reached."""
+        """Delete the personal chat of a person, if there is one."""
 
     async def personal_chat(self, object_id: str) -> PersonalChat | None:
-        """Return where a person can be reached; None if that is unknown."""
+        """Return the personal chat of a person; None if it is unknown."""
 
     async def personal_chats(self) -> Sequence[PersonalChat]:
         """Return the personal chats of all people who can be reached."""

@@ -216,7 +216,7 @@ async def test_hanging_operation_does_not_occupy_all_reads(scene: Scene, monkeyp
 
 
 def calls_by_result(registry: CollectorRegistry, operation: str) -> dict[str, float]:
-    """Return how often an operation was called, by result."""
+    """Return the number of calls of an operation, by result."""
     samples = (sample for family in registry.collect() for sample in family.samples)
     return {
         sample.labels["result"]: sample.value

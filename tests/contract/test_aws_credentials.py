@@ -132,8 +132,8 @@ async def test_token_does_not_outlive_the_session_of_the_bot(scene: Scene, monke
     assert failed.value.code == "SessionDurationEscalationException"
 
 
-async def test_throttling_is_reported_as_throttling(scene: Scene, side: AwsSide) -> None:
-    """A throttled call can be repeated later."""
+async def test_throttled_token_request_raises_aws_throttled(scene: Scene, side: AwsSide) -> None:
+    """The error shows the caller that the request may be repeated later."""
     scene.aws.faults.fail("GetWebIdentityToken", "ThrottlingException")
     with pytest.raises(AwsThrottled):
         await side.web_identity(FEDERATION_AUDIENCE).read()

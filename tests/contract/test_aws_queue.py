@@ -103,7 +103,7 @@ async def test_message_stays_invisible_while_it_is_processed(scene: Scene, queue
 
 
 def lag(registry: CollectorRegistry) -> tuple[float | None, float | None]:
-    """Return how many messages were measured, and their total waiting time in seconds."""
+    """Return the number of measured messages and their total waiting time in seconds."""
     name = "node_access_queue_lag_seconds"
     return registry.get_sample_value(f"{name}_count"), registry.get_sample_value(f"{name}_sum")
 

@@ -116,8 +116,8 @@ async def test_approved_request_has_its_access_times(scene: Scene, side: AwsSide
     assert request.access_until == scene.clock() + timedelta(hours=8)
 
 
-async def test_grant_is_read_by_one_call(scene: Scene, side: AwsSide) -> None:
-    """Before a revocation only the OpsItem is read, and never from a cache."""
+async def test_grant_of_a_verified_request_is_read_by_one_call(scene: Scene, side: AwsSide) -> None:
+    """Once its execution is verified, only the OpsItem is read, and never from a cache."""
     asked = scene.ask()
     assert await side.requests.grant(key_of(asked)) == Grant(Status.PENDING)
     signal(scene.approver(), asked)
@@ -465,7 +465,7 @@ async def test_unknown_hybrid_node_is_incomplete(scene: Scene, side: AwsSide) ->
 
 
 async def test_request_without_a_node_is_incomplete(scene: Scene, side: AwsSide) -> None:
-    """If the OpsItem names no node, none is invented; the request can still be decided."""
+    """If the OpsItem names no node, the node is empty. The request can still be decided."""
     asked = scene.ask()
     context = {"Value": "{}", "Type": "SearchableString"}
     unnamed = in_ops_item(lambda item, _: item["OperationalData"].update({"/aws/accessrequest/context": context}))

@@ -87,7 +87,7 @@ async def test_cancellation_is_sent_under_the_name_of_the_requester(scene: Scene
 
 @pytest.mark.parametrize("role", [APPROVER_ROLE, None])
 async def test_cancellation_in_another_role_is_denied(scene: Scene, side: AwsSide, role: str | None) -> None:
-    """An approver's session and the bot's own credentials are denied: the request still waits."""
+    """An approver's session and the bot's own credentials are both denied, so the request still waits."""
     asked = scene.ask()
     with pytest.raises(SignalRefused) as caught:
         await send(side, signal_of(asked, action=Withdrawal.CANCEL, role=role))
@@ -143,7 +143,7 @@ async def test_own_account_is_requested_before_the_state_check(scene: Scene, sid
 
 
 async def test_session_of_a_person_is_cached(scene: Scene, side: AwsSide) -> None:
-    """Two decisions of one person assume the role once; an hour later it is assumed again."""
+    """Two decisions of one person assume the role once. 56 minutes later it is assumed again."""
     first, second, third = scene.ask(), scene.ask(), scene.ask()
     await send(side, signal_of(first))
     await send(side, signal_of(second))
@@ -268,7 +268,7 @@ async def test_answer_after_the_time_out_is_lost(scene: Scene, monkeypatch: pyte
 
 
 async def test_signal_that_was_not_sent_may_be_repeated(scene: Scene) -> None:
-    """Without a connection nothing reached AWS, as with a throttled call."""
+    """Without a connection the signal did not reach AWS. The error is the same as for a throttled signal."""
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with environment(f"http://127.0.0.1:{port}", scene.aws.world.bot):

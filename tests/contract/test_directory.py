@@ -1,4 +1,4 @@
-"""The People port against rosters on loopback: read once at a time, cached for five minutes, never guessed."""
+"""The People port with rosters from a fake Teams: read one at a time, cached for five minutes, never guessed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -42,11 +42,11 @@ class Room:
     telemetry: Telemetry = field(default_factory=lambda: Telemetry(CollectorRegistry()))
 
     def rosters(self, channel: str = APPROVERS) -> int:
-        """Return how many pages of a channel's roster were requested."""
+        """Return the number of roster pages of a channel that were requested."""
         return len(self.ms.faults.matching("GET", f"{channel}/{ROSTER}"))
 
     def ones(self) -> int:
-        """Return how many single members were requested."""
+        """Return the number of single members that were requested."""
         return len(self.ms.faults.matching("GET", ONE))
 
     def another(self, patience: float) -> Directory:
@@ -314,7 +314,7 @@ async def test_no_roster_is_requested_while_teams_throttles(room: Room) -> None:
     ],
 )
 async def test_a_failing_request_for_one_member_raises(room: Room, fault: dict[str, object]) -> None:
-    """Only Teams' own "not found" means that the person is no member."""
+    """Only Teams' own "not found" means that the person is not a member."""
     room.ms.world.conversations[APPROVERS].members.remove(TARO)
     room.ms.fault("GET", ONE, times=None, **fault)
     with pytest.raises(RosterUnavailable):

@@ -131,7 +131,7 @@ async def every_answer(store: DynamoStore) -> dict[str, object]:
 async def test_write_with_a_lost_reply_is_applied_once(
     store: DynamoStore, server: FakeDynamo, how: dict[str, Any], before: bool, times: int
 ) -> None:
-    """Whether or not the write took effect, the change is in the row once: in a new row and in an existing one."""
+    """The change is in the row once, whether or not the first write took effect, and whether or not the row is new."""
     for version in (1, 2):
         server.plan("PutItem", before=before, times=times, **how)
         assert (await store.apply(KEY, counted, now=NOW)).version == version
@@ -247,7 +247,7 @@ async def test_loser_of_a_race_applies_its_change_again(shelf: DynamoShelf) -> N
 
 
 async def test_writer_that_always_loses_gives_up_in_time(impatient: DynamoStore, server: FakeDynamo) -> None:
-    """The condition never holds: the writer gets an error within the time of a click, and nothing is written."""
+    """If the condition never holds, the writer gets an error when its patience ends, and no row is written."""
     server.plan("PutItem", times=1000, error=(400, "ConditionalCheckFailedException"))
     with pytest.raises(StoreUnavailable, match="too many at once"):
         await impatient.apply(KEY, counted, now=NOW)
@@ -669,7 +669,7 @@ async def test_missing_profile_is_an_error(shelf: DynamoShelf, monkeypatch: pyte
 async def test_without_credentials_a_store_does_not_open(
     shelf: DynamoShelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The error comes at once, with the name of the problem."""
+    """The error has the name of the problem."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):

@@ -102,7 +102,7 @@ async def test_transaction_that_takes_effect_late_stores_a_step_once(
 
 
 async def test_loser_of_a_race_has_one_audit_entry(shelf: DynamoShelf) -> None:
-    """Two processes claim at once: the canceled one applies its change again, and only then has its entry."""
+    """Two processes claim at once. AWS cancels one transaction; it is made again, and its change has one entry."""
     stores = [await shelf.open(), await shelf.open()]
     both, seen = threading.Barrier(2), len(shelf.server.calls)
 
@@ -145,7 +145,7 @@ async def test_audit_entries_describe_the_repeated_change(shelf: DynamoShelf) ->
 async def test_transaction_canceled_for_a_temporary_reason_is_repeated(
     store: DynamoStore, server: FakeDynamo, reasons: tuple[str, ...]
 ) -> None:
-    """A conflict or throttling: nothing was written, and the repetition succeeds."""
+    """After a conflict or throttling no item was written, so the transaction is repeated."""
     fault = server.plan(TOGETHER, times=2, error=(400, "TransactionCanceledException"), reasons=reasons)
     await store.apply(KEY, claimed("a"), now=NOW)
     assert fault.times == 0
@@ -158,7 +158,7 @@ async def test_transaction_canceled_for_a_temporary_reason_is_repeated(
 async def test_transaction_canceled_for_a_permanent_reason_fails_at_once(
     store: DynamoStore, server: FakeDynamo, reasons: tuple[str, ...]
 ) -> None:
-    """Repeating does not help, and it is certain that nothing was written."""
+    """Repeating does not help. It is certain that no item was written."""
     fault = server.plan(TOGETHER, times=5, error=(400, "TransactionCanceledException"), reasons=reasons)
     with pytest.raises(StoreUnavailable, match="TransactionCanceledException") as caught:
         await store.apply(KEY, claimed("a"), now=NOW)
@@ -272,7 +272,7 @@ async def test_entries_that_are_too_large_for_one_transaction_are_split(store: D
 
 
 def test_audit_entries_never_share_a_key(server: FakeDynamo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even if this machine's clock stops or goes back: stored entries are never overwritten."""
+    """Even if the clock of the machine stops or is set back, stored entries are never overwritten."""
     monkeypatch.setattr("time.time_ns", iter([5, 5, 3, 9, 5]).__next__)
     trail = Trail(server)  # type: ignore[arg-type]  # makes no calls
     places = [item["sk"]["S"] for item in trail.as_items([AuditEntry(NOW, "claimed")] * 5)]

@@ -41,7 +41,7 @@ def count(scene: Scene, operation: str) -> int:
 
 
 async def code_of(side: AwsSide, user_id: str = TARO) -> str:
-    """Return why a record cannot be read."""
+    """Return the code of the error with which a record cannot be read."""
     with pytest.raises(AwsUnavailable) as failed:
         await side.identities.names(user_id)
     return failed.value.code
@@ -92,7 +92,7 @@ async def test_request_may_name_its_requester_by_id_alone(scene: Scene, side: Aw
 
 
 async def test_lookups_are_rate_limited(scene: Scene) -> None:
-    """The whole organization shares the quota: several users are read one after the other, with pauses."""
+    """The whole organization shares the quota, so lookups of several users wait for it."""
     async with aws_side(scene, rates={"identitystore": 1.0, "sso-admin": 1.0}) as side:
         began = scene.clock()
         for user_id in (TARO, HANAKO, NOBODY):
@@ -265,7 +265,7 @@ async def test_failure_is_cached_for_all_users(
 
 
 async def test_throttled_lookup_has_the_code_of_aws(scene: Scene, side: AwsSide) -> None:
-    """The error has AWS's code, so it differs from a missing permission."""
+    """The error of the lookup has the code ThrottlingException."""
     scene.aws.faults.fail(READING, "ThrottlingException", times=None)
     assert await code_of(side) == "ThrottlingException"
 

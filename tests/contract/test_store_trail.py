@@ -83,7 +83,7 @@ async def test_every_step_of_a_decision_has_an_audit_entry(store: Store) -> None
 
 
 async def test_write_that_changes_no_decision_has_no_audit_entry(store: Store) -> None:
-    """A reconciliation adds no entry, and a change that returns an equal row adds none either."""
+    """Reconciliations and changes that return an equal row add no entry."""
     await store.apply(KEY, counted, now=NOW)
     await store.apply(KEY, claimed("a"), now=NOW)
     await store.apply(KEY, counted, now=NOW)

@@ -62,7 +62,7 @@ def compare(section: str, current: Any) -> None:
 
 
 def gone(before: set[str], now: set[str], changelog: str) -> list[str]:
-    """Return the missing names without a line in the changelog that has their new name."""
+    """Return the names that are missing and that the changelog does not rename."""
     return sorted(name for name in before - now if not is_announced(name, now, changelog))
 
 

@@ -102,7 +102,7 @@ def test_header_names_the_columns() -> None:
     ],
 )
 def test_dates_times_and_spans_are_parsed(text: str, expected: datetime) -> None:
-    """The option accepts a date, a time, or a span before now."""
+    """`moment` parses a date, a time, or a span before now."""
     assert moment(text, NOW) == expected
 
 

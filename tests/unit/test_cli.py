@@ -231,7 +231,7 @@ def test_show_prints_the_row(name: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_show_escapes_terminal_control_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Comments come from outside: control characters and direction overrides are printed as escapes."""
+    """A comment may contain control characters and direction overrides. They are printed as escapes."""
     comment = "\u78ba\u8a8d\u3000\x1b[31m\x9b2J\x7f\x85\u202e\u2028\u200b\U000e0041 \U0001f600"
     monkeypatch.setenv("NODE_ACCESS_STORE", f"sqlite:{tmp_path / 'rows.db'}")
     asyncio.run(_store(tmp_path / "rows.db", comment=comment))
@@ -320,7 +320,7 @@ def _with_trail(folder: Path) -> dict[str, str]:
     ],
 )
 def test_audit_filters_by_time_request_and_person(tmp_path: Path, words: tuple[str, ...], found: list[str]) -> None:
-    """The output has one JSON object per line, the oldest first."""
+    """Each option limits the entries. The output has one JSON object per line, the oldest first."""
     result = run("audit", *words, "--format", "json", env=_with_trail(tmp_path))
     assert (result.exit_code, result.stderr) == (0, "")
     assert [json.loads(line)["person"] for line in result.stdout.splitlines()] == found

@@ -15,7 +15,7 @@ PATIENCE = 3  # time-outs in a row that open the circuit; one or two may be a ne
 
 
 class CircuitBreaker:
-    """Counts time-outs and running calls by operation, account and Region."""
+    """Refuses calls of an operation, in one account and Region, that times out repeatedly."""
 
     def __init__(self) -> None:
         self._timed_out: Counter[Quota] = Counter()

@@ -22,7 +22,7 @@ from bot.ports.clock import Clock
 class Lane(IntEnum):
     """Priority of a call: the lowest number goes first."""
 
-    SIGNAL = 0  # a person has decided; nothing may come between the state check and the signal
+    SIGNAL = 0  # a person has decided; no other call may delay the signal after the state check
     CLICK = 1  # a person waits
     RECONCILE = 2  # a card must be updated
     SWEEP = 3  # no person and no card waits

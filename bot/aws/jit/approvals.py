@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 def required(inputs: Mapping[str, object]) -> int | None:
-    """Return how many approvals a step needs; None if its inputs do not say."""
+    """Return the number of approvals that a step needs; None if its inputs have no valid number."""
     return whole(inputs.get("MinRequiredApprovals")) or None
 
 

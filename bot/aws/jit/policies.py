@@ -1,4 +1,4 @@
-"""Parses a ManualApprovalPolicy document: how long access lasts, and the levels in order. Sans-IO.
+"""Parses a ManualApprovalPolicy document: the duration of access, and the levels in order. Sans-IO.
 
 https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access-create-manual-policies.html
 """

@@ -174,7 +174,7 @@ def row(item: Mapping[str, Any]) -> Record:
 
 
 def due_at(item: Mapping[str, Any]) -> datetime | None:
-    """Return when a row is to be reconciled, from its item or from an entry of the index `due`."""
+    """Return the due time of a row, from its item or from an entry of the index `due`; None if it has none."""
     return moment(item, DUE_AT) if DUE_AT in item else None
 
 
@@ -203,7 +203,7 @@ def chat_over(chat: PersonalChat, former: Mapping[str, Any] | None) -> dict[str,
 
 
 def chat_of(item: Mapping[str, Any]) -> PersonalChat:
-    """Return where a person can be reached. Raises RowUnreadable."""
+    """Return the personal chat in an item. Raises RowUnreadable."""
     return decode(PERSONAL_CHAT, member(item, "chat"), where=f"personal chat {member(item, 'sk')}")
 
 

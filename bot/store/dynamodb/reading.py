@@ -21,7 +21,7 @@ from bot.store.dynamodb.calls import Answer, Calls, Patience, part
 from bot.store.rows import watched_rows
 
 MOST_AT_ONCE = 100  # items of one BatchGetItem
-LOOKED_AT = 8  # entries of the index `due` that are tried for the next due time; some may be outdated
+ENTRIES_TRIED = 8  # entries of the index `due` that are tried for the next due time; some may be outdated
 _Found = Mapping[str, Any]
 
 
@@ -46,7 +46,7 @@ class Reading:
 
     def next_due(self, recent: Iterable[RequestKey]) -> datetime | None:
         """Return the earliest due time; None also if the index lists only outdated entries."""
-        listed = islice(self._by_index(items.DUE, items.DUE_AT, limit=LOOKED_AT), LOOKED_AT)
+        listed = islice(self._by_index(items.DUE, items.DUE_AT, limit=ENTRIES_TRIED), ENTRIES_TRIED)
         found = self._due_times({items.request_of(entry) for entry in listed}.union(recent))
         return found[0][0] if found else None
 
@@ -61,7 +61,7 @@ class Reading:
         return [items.row(item) for item in self._partition(items.row_partition(ops_item_id))]
 
     def personal_chats(self) -> list[PersonalChat]:
-        """Return all people who can be reached."""
+        """Return all personal chats."""
         return [items.chat_of(item) for item in self._partition(items.PEOPLE)]
 
     def audit(self, since: datetime, until: datetime | None) -> list[AuditEntry]:
@@ -105,7 +105,7 @@ class Reading:
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def _due_times(self, requests: Iterable[RequestKey]) -> list[tuple[datetime, str, RequestKey]]:
-        """Return when rows are due, read consistently, earliest first."""
+        """Return the due times of rows with their keys, read consistently, earliest first."""
         names = {"#pk": "pk", "#sk": "sk", "#due": items.DUE_AT}
         members = {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
         found = ((items.due_at(item), item) for item in self._items(map(items.row_key, requests), **members))

@@ -121,20 +121,20 @@ class DynamoStore:
     # --- people and conversations
 
     async def remember_chat(self, chat: PersonalChat) -> None:
-        """Store where a person can be reached."""
+        """Store the personal chat of a person; it replaces an earlier one."""
         await self._run(partial(self._put_chat, storable(chat)))
 
     async def forget_chat(self, object_id: str) -> None:
-        """Delete where a person can be reached."""
+        """Delete the personal chat of a person, if there is one."""
         await self._write("delete_item", Key=items.chat_key(object_id))
 
     async def personal_chat(self, object_id: str) -> PersonalChat | None:
-        """Return where a person can be reached."""
+        """Return the personal chat of a person; None if it is unknown."""
         found = await self._read(lambda table: table.item(items.chat_key(object_id)))
         return items.chat_of(found) if found else None
 
     async def personal_chats(self) -> Sequence[PersonalChat]:
-        """Return all people who can be reached."""
+        """Return all personal chats."""
         return await self._read(lambda table: table.personal_chats(), times=MANY)
 
     async def remember_service_url(self, conversation: str, service_url: str) -> None:
@@ -219,7 +219,7 @@ class DynamoStore:
             self._recent[record.key] = record.requeue_at
 
     def _check_table(self) -> None:
-        """Check the table's shape and schema version before it is used."""
+        """Check the table's definition and schema version; store the version if the table has none."""
         patience, name = Patience(MANY * self._patience), self._calls.table
         try:
             shape.refuse_foreign(name, part(self._calls.repeated(patience, "describe_table"), "Table"))

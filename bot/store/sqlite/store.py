@@ -31,9 +31,7 @@ from bot.store.rows import (
 from bot.store.sqlite.schema import connect
 from bot.store.sqlite.thread import DatabaseThread
 
-BUSY_SECONDS = (
-    2.0  # seconds to wait for another process's lock; a click must be answered within 3, even with "not stored"
-)
+BUSY_SECONDS = 2.0  # for another process's lock; a click must be answered within 3, even if only with "not stored"
 FORGOTTEN_AT_ONCE = 500  # rows; limits how long other writers wait
 _END_OF_TIME = 2**62  # microseconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -139,7 +137,7 @@ class SqliteStore:
     # --- people and conversations
 
     async def remember_chat(self, chat: PersonalChat) -> None:
-        """Store where a person can be reached."""
+        """Store the personal chat of a person; it replaces an earlier one."""
         kept = storable(chat)
         object_id = kept.person.object_id.casefold()
 
@@ -151,15 +149,15 @@ class SqliteStore:
         await self._thread.write(remember)
 
     async def forget_chat(self, object_id: str) -> None:
-        """Delete where a person can be reached."""
+        """Delete the personal chat of a person, if there is one."""
         await self._write(_FORGET_CHAT, object_id.casefold())
 
     async def personal_chat(self, object_id: str) -> PersonalChat | None:
-        """Return where a person can be reached."""
+        """Return the personal chat of a person; None if it is unknown."""
         return next(iter(await self._read(_CHAT, _chat, object_id.casefold())), None)
 
     async def personal_chats(self) -> Sequence[PersonalChat]:
-        """Return all people who can be reached."""
+        """Return all personal chats."""
         return await self._read(_CHATS, _chat)
 
     async def remember_service_url(self, conversation: str, service_url: str) -> None:

@@ -213,7 +213,7 @@ def test_microsoft_addresses_must_use_https(complete: dict[str, str], name: str,
 
 
 def test_service_url_must_have_a_listed_host(complete: dict[str, str]) -> None:
-    """An address that never gets the token is reported at startup, not at the first message."""
+    """The bot sends its token only to listed hosts, so another service URL is a problem at startup."""
     (problem,) = problems_of(complete | {"NODE_ACCESS_SERVICE_URL": "https://example.com/teams/"})
     assert "NODE_ACCESS_SERVICE_HOSTS" in problem
 

@@ -169,7 +169,7 @@ def test_renamed_field_is_read_under_its_stored_name() -> None:
 
 
 def test_python_name_of_a_renamed_field_is_not_read() -> None:
-    """In a stored row, the Python name is an unknown member."""
+    """In a stored row, the Python name is an unknown member, which is skipped."""
     stored = STORED_VISIT.replace('"placed":true', '"identified":true')
     assert decode(DIARY, f'{{"last":{stored}}}', where="row").last == replace(VISIT, identified=False)
 

@@ -22,7 +22,7 @@ ROW = Record(
     NOW,
     version=3,
     request=request(level("Level1"), level("Level2")),
-    requester=TARO_REQUESTER,
+    requester=replace(TARO_REQUESTER, spellings=frozenset({"taro"})),  # one spelling: a set is stored in any order
     route=Route("approvals", CHANNEL, settled=True),
     decisions=(decision(HANAKO), decision(ICHIRO, state=DecisionState.REFUSED)),
     surfaces=(Surface("card:approvals", SurfaceKind.CARD, DeliveryState.DELIVERED, CHANNEL, "1"),),

@@ -125,7 +125,7 @@ class Scene:
 
 
 def signal(client: Any, asked: Asked, kind: str = "Approve", comment: str = "") -> None:
-    """Send a signal."""
+    """Send a signal to the execution of a request, with the given person's client."""
     payload = {"Payload": {"Comment": [comment]}} if comment else {}
     client.send_automation_signal(AutomationExecutionId=asked.execution_id, SignalType=kind, **payload)
 

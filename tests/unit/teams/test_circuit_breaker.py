@@ -58,7 +58,7 @@ async def test_repeated_failures_double_the_pause(circuit: CircuitBreaker, clock
 
 
 async def test_a_successful_call_ends_the_pauses(circuit: CircuitBreaker, clock: ManualClock) -> None:
-    """The next failure counts as the first one again."""
+    """The failure after it counts as the first one in a row again."""
     for _ in range(3):
         fail(circuit)
         await clock.advance(wait(circuit))

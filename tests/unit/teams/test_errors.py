@@ -87,8 +87,8 @@ def test_lost_posts_are_ambiguous(status: int, ambiguous: bool) -> None:
         ("inf", 3600.0),
     ],
 )
-def test_throttling_has_the_seconds_to_wait(header: str, seconds: float) -> None:
-    """The seconds come from `Retry-After`, within limits. The default is one second."""
+def test_error_of_a_429_has_the_seconds_to_wait(header: str, seconds: float) -> None:
+    """The seconds come from `Retry-After`, an hour at most. Without a usable header it is one second."""
     error = judged(429, Retry_After=header)
 
     assert isinstance(error, ChatThrottled)

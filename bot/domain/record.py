@@ -76,10 +76,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Unrecognized:
-    """What a newer version of the program stored in the row and this one does not know. It is written back.
+    """The parts of a row that a newer version of the program stored and this version does not know. They are kept.
 
-    `omitted` has what was left out because of an unknown value: `decisions/<id>`, `surfaces/<name>`, `request`,
-    `requester`, `route`.
+    `omitted`: the parts that this version left out because of an unknown value: `decisions/<id>`, `surfaces/<name>`,
+    `request`, `requester`, `route`.
     """
 
     text: str  # the JSON of the row as it was read
@@ -253,11 +253,11 @@ class Record:
 
     @property
     def has_unrecognized_decision(self) -> bool:
-        """True if a newer version stored a decision that this one cannot read. No other decision is made then."""
+        """True if a newer version stored a decision that this version cannot read. Then no other decision is made."""
         return any(each.startswith("decisions/") for each in self._omitted)
 
     def has_unrecognized_surface(self, name: str) -> bool:
-        """True if a newer version delivered this surface in a way that this one does not know."""
+        """True if a newer version stored this surface with a value that this version does not know."""
         return f"surfaces/{name}" in self._omitted
 
     @property

@@ -66,7 +66,7 @@ async def test_mention_notifies_once() -> None:
 
 
 async def test_card_that_is_posted_again_mentions_again() -> None:
-    """The message was deleted, and the mention with it."""
+    """The first card was deleted with its mentions, so the new card mentions the people again."""
     world = new_world()
     key = requested(world, required=2)
     await world.shown(key)

@@ -31,7 +31,7 @@ async def test_requester_in_no_roster_is_identified_by_their_personal_chat(world
 
 
 async def test_repeated_reconciles_post_one_card(world: World) -> None:
-    """One card, one thread and one direct message per state, however often a request is reconciled."""
+    """However often a request is reconciled, it has one card and one direct message, and neither is updated."""
     key = world.aws.add()
     for _ in range(5):
         await world.shown(key)
@@ -103,7 +103,7 @@ async def test_request_that_ends_outside_the_bot_is_shown_as_ended(world: World)
 
 
 async def test_direct_message_overtaken_by_a_later_state_is_skipped(world: World) -> None:
-    """A requester whose request is already decided gets no message that it waits."""
+    """The request was decided before the message "waiting" could be sent: only the message "rejected" is sent."""
     world.chat.before["direct"].append(ChatUnavailable("reset", ambiguous=False))
     key = await world.posted()
     world.aws.decide(key, Verdict.REJECT)

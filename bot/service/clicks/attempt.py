@@ -29,16 +29,7 @@ from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
 INVOKE_BUDGET = 2.5  # seconds from the click; Teams must have the answer within 3, and shows an error after 10
-PROMISE_PAUSES: Final = (
-    0.0,
-    0.5,
-    1.0,
-    2.0,
-    4.0,
-    8.0,
-    16.0,
-    32.0,
-)  # seconds; longer than a decision may take to be sent
+PROMISE_PAUSES: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds; in total more than a decision's minute
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 class OrphanCards:
-    """Adds cards that no row has to their rows."""
+    """Adds orphan cards to the rows of their requests."""
 
     def __init__(
         self, *, rows: Rows, clock: Clock, configuration: CurrentConfiguration, background: Background

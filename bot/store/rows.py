@@ -160,7 +160,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def encode(adapter: TypeAdapter[T], value: T) -> str:
-    """Return the JSON of a value that `storable` returned, with what was not recognized when it was read."""
+    """Return the JSON of a value that `storable` returned, with the parts that were not recognized on reading."""
     if isinstance(value, Record) and value.unrecognized:
         current = adapter.dump_python(value, mode="json", by_alias=True, exclude=NOT_STORED)
         return as_json(with_unrecognized(current, value.unrecognized))

@@ -1,6 +1,6 @@
-"""Keeps what a newer version of the program stored in a row: members and values that this version does not know.
+"""Keeps the members and values of a row that a newer version of the program stored and this one does not know.
 
-During an upgrade, several versions share a table, so a version must not lose what it does not understand:
+During an upgrade, several versions share a table, so no version may lose the data of another:
 
 - A member that this version does not know is skipped on reading and written back.
 - A decision or surface with an unknown value is left out on reading and written back. `Unrecognized` lists it, so that

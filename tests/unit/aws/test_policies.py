@@ -94,7 +94,7 @@ def test_step_missing_in_the_policy_is_kept() -> None:
 
 
 def test_unreadable_policy_leaves_the_execution_unchanged() -> None:
-    """Without a policy, the levels are those of the execution. Unknown values of a policy replace nothing."""
+    """Without a policy, the levels are those of the execution. Values that the policy lacks replace no values."""
     run = parse_execution(execution(), KEY).levels
     assert merge_levels((), run) == run
     assert merge_levels([replace(run[0], approvers=None, required=None)], run) == run

@@ -1,4 +1,4 @@
-"""Tests for bot.store.unrecognized: this version keeps what a newer one stored, and acts on none of it."""
+"""Tests for bot.store.unrecognized: members and values of a newer version are kept, and no action uses them."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ ROW = Record(
     NOW,
     version=3,
     request=request(level("Level1"), level("Level2")),
-    requester=replace(TARO_REQUESTER, spellings=frozenset({"taro"})),  # one spelling: a set is stored in any order
+    requester=TARO_REQUESTER,
     route=Route("approvals", CHANNEL, settled=True),
     decisions=(decision(HANAKO), decision(ICHIRO, state=DecisionState.REFUSED)),
     surfaces=(Surface("card:approvals", SurfaceKind.CARD, DeliveryState.DELIVERED, CHANNEL, "1"),),
@@ -67,7 +67,7 @@ PLACES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_unknown_member_is_skipped_and_written_back(place: str) -> None:
-    """The row reads as without it, and a later write of another part has it at the same place."""
+    """A row with an unknown member equals the row without it. A later write keeps the member at its place."""
     part = PLACES[place]
     row = read(stored(lambda row: part(row).update(colour={"shade": ["green"]})))
     assert replace(row, unrecognized=None) == ROW
@@ -77,7 +77,7 @@ def test_unknown_member_is_skipped_and_written_back(place: str) -> None:
 
 
 def test_unknown_member_of_a_replaced_lease_is_dropped() -> None:
-    """The lease of another process is another object, so it does not get the member."""
+    """The lease of another process is another object, so it does not get the unknown member."""
     row = read(stored(lambda row: row["lease"].update(colour="green")))
     written = json.loads(encode(RECORD, replace(row, lease=Lease("b", NOW))))
     assert written["lease"] == {"owner": "b", "until": "2026-04-01T09:00:00Z"}
@@ -93,7 +93,7 @@ def test_unknown_member_follows_its_element_when_a_list_is_reordered() -> None:
 
 @pytest.mark.parametrize(("member", "value"), [("state", "queued"), ("verdict", "extend"), ("outcome", "outvoted")])
 def test_decision_with_an_unknown_value_is_left_out_and_written_back(member: str, value: str) -> None:
-    """The row stays readable, says that it has such a decision, and keeps it."""
+    """The row stays readable, shows that it has such a decision, and keeps it."""
     row = read(stored(lambda row: row["decisions"][0].update({member: value})))
     assert row.decisions == ROW.decisions[1:]
     assert row.has_unrecognized_decision
@@ -104,7 +104,7 @@ def test_decision_with_an_unknown_value_is_left_out_and_written_back(member: str
 
 @pytest.mark.parametrize(("member", "value"), [("kind", "living"), ("delivery", "queued")])
 def test_surface_with_an_unknown_value_is_left_out_and_written_back(member: str, value: str) -> None:
-    """The row says that the surface has such a value, so that it is not posted again."""
+    """The row shows that the surface has such a value, so that it is not posted again."""
     row = read(stored(lambda row: row["surfaces"][0].update({member: value})))
     assert row.surfaces == ()
     assert row.has_unrecognized_surface("card:approvals")
@@ -131,7 +131,7 @@ def test_request_with_an_unknown_value_counts_as_not_read(change: Callable[[Any]
 
 
 def test_newly_read_request_replaces_an_unrecognized_one() -> None:
-    """Unknown members of the request stay; the unknown value does not, because this version has read AWS."""
+    """Unknown members of the request are kept. The unknown value is replaced, because this version has read AWS."""
     row = read(stored(lambda row: row["request"].update(status="suspended", colour="green")))
     seen = row.observed(request(status=Status.APPROVED), TARO_REQUESTER, at=NOW + SECOND, since=3)
     written = json.loads(encode(RECORD, seen))["request"]
@@ -139,7 +139,7 @@ def test_newly_read_request_replaces_an_unrecognized_one() -> None:
 
 
 def test_row_that_was_read_twice_keeps_everything() -> None:
-    """Reading what this version wrote gives the same row, however often it is written."""
+    """If this version writes the row and reads it again, no part is lost."""
     row = read(stored(lambda row: (row.update(colour="green"), row["decisions"][0].update(state="queued"))))
     again = read(encode(RECORD, row))
     assert (again.decisions, again.has_unrecognized_decision) == (row.decisions, True)
@@ -157,7 +157,7 @@ def test_malformed_row_is_still_unreadable(member: str, value: object) -> None:
 
 
 def test_personal_chat_keeps_unknown_members() -> None:
-    """A new conversation of the same person does not lose what a newer version stored with the earlier one."""
+    """If a new conversation of a person is stored, unknown members of the earlier one are kept."""
     chat = PersonalChat(Person("id", "tenant", "佐藤 花子"), "a:1", "https://smba.example.com/")
     former = json.loads(encode(PERSONAL_CHAT, chat)) | {"timezone": "Asia/Tokyo"}
     former["person"]["nickname"] = "hana"

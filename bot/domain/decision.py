@@ -83,6 +83,7 @@ class Outcome(StrEnum):
     # the channel of the click, or its role, was removed from the configuration since the click
     NOT_ROUTED = "not_routed"
     NO_CANCEL_ROLE = "no_cancel_role"  # the account's cancel_role was removed from the configuration since the click
+    NOT_PERMITTED = "not_permitted"  # the rules refuse the person since the click; `detail` is the code of the Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Decision:
     execution_id: str | None = None
     sent_comment: str = ""  # comment of a signal without a role, in which only the comment identifies the person
     announced: bool = False  # the thread must report the outcome: "applying…" was answered, or a process took it over
-    detail: str = ""  # AWS's error code, if any
+    detail: str = ""  # AWS's error code, or the code of the Refusal, if any
 
     @property
     def deadline(self) -> datetime:

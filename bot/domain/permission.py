@@ -4,8 +4,8 @@ The rules are checked in this order. Default deny: each returns a Refusal, or No
 
 - Approve, reject, revoke (`may_decide`): the request is not a replica; the channel is not paused; the person is one of
   the channel's approvers at this step; the person is not the requester; the requester is identified (unless the setting
-  allows unidentified ones) and provably another person; the request waits for a decision (for Revoke: access was
-  granted at this step); AWS is not certain to refuse the role; a required comment is not empty.
+  allows unidentified ones) and provably another person; the request waits for a decision at this step (for Revoke:
+  access was granted at this step); AWS is not certain to refuse the role; a required comment is not empty.
 - Cancel (`may_cancel`): the request is not a replica; the person belongs to the tenant and is the identified Teams user
   who made the request; the click has no step; the account has a cancel_role; the request waits.
 
@@ -115,7 +115,9 @@ def _unfit(request: AccessRequest, action: Action, step: str) -> Refusal | None:
                 return Refusal.UNREADABLE
             return None if request.last_level.step == step else Refusal.OTHER_STEP
         case Verdict():
-            return None if can_be_decided(request) else Refusal.UNREADABLE
+            if request.waiting is None or not can_be_decided(request):
+                return Refusal.UNREADABLE
+            return None if request.waiting.step == step else Refusal.OTHER_STEP
         case _:
             assert_never(action)
 

@@ -8,6 +8,7 @@ from bot.ports.store import Store
 from bot.ports.teams import Chat, People
 from bot.service.auditing import Auditing
 from bot.service.clicks.click_handler import ClickHandler
+from bot.service.clicks.permission_check import PermissionCheck
 from bot.service.clicks.signalling import Signalling, SignalServices
 from bot.service.commands import CommandService
 from bot.service.current_configuration import CurrentConfiguration
@@ -44,9 +45,15 @@ class Services:
         store, requests, people, clock = ports.store, ports.requests, ports.people, ports.clock
         self.rows = Rows(store, clock)
         self.auditing = Auditing(store=store, clock=clock, telemetry=telemetry)
+        permission = PermissionCheck(people, configuration)
         self.signalling = Signalling(
             SignalServices(
-                rows=self.rows, requests=requests, clock=clock, configuration=configuration, telemetry=telemetry
+                rows=self.rows,
+                requests=requests,
+                permission=permission,
+                clock=clock,
+                configuration=configuration,
+                telemetry=telemetry,
             )
         )
         self.reconciler = Reconciler(
@@ -67,7 +74,7 @@ class Services:
         )
         self.click_handler = ClickHandler(
             rows=self.rows,
-            people=people,
+            permission=permission,
             signalling=self.signalling,
             clock=clock,
             configuration=configuration,

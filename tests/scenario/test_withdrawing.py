@@ -375,7 +375,7 @@ async def test_row_without_a_requester_cannot_be_cancelled(world: World) -> None
     assert (code_of(answer), answer.card) == (Refusal.UNIDENTIFIED, None)
     permission = PermissionCheck(world.people, world.configuration)
     for row in (unknown, replace(unknown, request=None)):
-        assert permission.refusal_to_cancel(row, world.withdrawn(key)) is Refusal.UNIDENTIFIED
+        assert permission.refusal_to_cancel(row, TARO_PERSON, step="") is Refusal.UNIDENTIFIED
     assert world.aws.signals == []
 
 

@@ -97,7 +97,7 @@ class ClickAttempt:
 
     async def _refusal(self) -> Refusal | None:
         if self._cancels:
-            return self._permission.refusal_to_cancel(self._record, self._click)
+            return self._permission.refusal_to_cancel(self._record, self._click.person, step=self._click.step)
         click, channel = self._click, self._screen.channel
         if self._actor is None:
             self._actor = await self._permission.actor(click.person, channel)

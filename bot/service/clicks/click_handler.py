@@ -15,7 +15,6 @@ from bot.domain.audit import CLICKED, AuditEntry, state_of
 from bot.domain.shown.views import Notice, NoticeCode
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
-from bot.ports.teams import People
 from bot.service.auditing import Auditing
 from bot.service.clicks.answers import Answers, bare
 from bot.service.clicks.attempt import AttemptServices, ClickAttempt
@@ -40,7 +39,7 @@ class ClickHandler:
         self,
         *,
         rows: Rows,
-        people: People,
+        permission: PermissionCheck,
         signalling: Signalling,
         clock: Clock,
         configuration: CurrentConfiguration,
@@ -53,7 +52,7 @@ class ClickHandler:
         self._locator = Locator(rows=rows, configuration=configuration, orphan_cards=orphan_cards)
         self._services = AttemptServices(
             rows=rows,
-            permission=PermissionCheck(people, configuration),
+            permission=permission,
             signalling=signalling,
             answers=self._answers,
             clock=clock,

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from bot.domain.claims import under_way
 from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, LevelState, Status, Verdict, Withdrawal
 from bot.domain.shown.card import access_is_over
@@ -13,6 +14,7 @@ from bot.domain.shown.views import DecisionLine, Notice, NoticeCode, Reason, Ton
 
 # shown even if another person decided first, because an admin must fix the role
 _DENIED = frozenset({Outcome.AWS_DENIED, Outcome.NO_CANCEL_ROLE})
+_REFUSALS = frozenset(map(str, Refusal))
 _ENDED_AS: dict[Status, tuple[NoticeCode, Action]] = {
     Status.APPROVED: (NoticeCode.DECIDED, Verdict.APPROVE),
     Status.REJECTED: (NoticeCode.DECIDED, Verdict.REJECT),
@@ -93,6 +95,8 @@ def notice_of_decision(record: Record, decision_id: str, now: datetime, *, repea
 def _code(decision: Decision) -> Reason:
     if decision.verdict is Withdrawal.CANCEL and decision.outcome is Outcome.AWS_DENIED:
         return NoticeCode.CANCEL_DENIED
+    if decision.outcome is Outcome.NOT_PERMITTED and decision.detail in _REFUSALS:
+        return Refusal(decision.detail)
     return NoticeCode.ENDED if decision.outcome is Outcome.SETTLED else decision.outcome or Outcome.NO_ANSWER
 
 

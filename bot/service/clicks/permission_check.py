@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, replace
 
+from bot.domain.decision import Decision, DecisionEvent, Outcome
 from bot.domain.identity import Person, Requester
 from bot.domain.permission import Membership, Refusal, may_cancel, may_decide, not_the_requester
 from bot.domain.record import Record
-from bot.domain.request import AccessRequest, Action, RequestKey
+from bot.domain.request import AccessRequest, Action, RequestKey, Verdict, Withdrawal
 from bot.domain.routing import Channel, Route
 from bot.ports.teams import People, RosterUnavailable
-from bot.service.clicks.click import Click
+from bot.service.clicks.state_check import SignalResult, TryAgain
 from bot.service.current_configuration import CurrentConfiguration
 
 
@@ -102,7 +103,33 @@ class PermissionCheck:
             allow_unidentified=self._configuration.value.identity.allow_unidentified,
         )
 
-    def refusal_to_cancel(self, record: Record, click: Click) -> Refusal | None:
+    async def actor_of(self, record: Record, decision: Decision) -> Actor | None:
+        """Look the person of a decision up again; None if no roster is needed, or no channel decides the request."""
+        channel = self._configuration.value.home(record)
+        if channel is None or decision.verdict is Withdrawal.CANCEL:
+            return None
+        return await self.actor(decision.person, channel)
+
+    def objection(self, record: Record, decision: Decision, actor: Actor | None) -> SignalResult | TryAgain | None:
+        """Return why a claimed decision must not be sent now; None if its person still may make it.
+
+        `actor`: from `actor_of`.
+        """
+        refusal = self._refusal_of(record, decision, actor)
+        by_state = isinstance(decision.verdict, Verdict) and refusal in _LEFT_TO_THE_STATE_CHECK
+        return None if refusal is None or by_state else _objection(refusal)
+
+    def _refusal_of(self, record: Record, decision: Decision, actor: Actor | None) -> Refusal | None:
+        if decision.verdict is Withdrawal.CANCEL:
+            return self.refusal_to_cancel(record, decision.person, step=decision.step)
+        channel = self._configuration.value.home(record)
+        if channel is None or actor is None:
+            return Refusal.NOT_ROUTED
+        return self.refusal(
+            record, channel.name, actor, action=decision.verdict, step=decision.step, comment=decision.comment
+        )
+
+    def refusal_to_cancel(self, record: Record, person: Person, *, step: str) -> Refusal | None:
         """Return why the person may not cancel, by this row and the current configuration; None if they may."""
         request, requester = record.request, record.requester
         if request is None or requester is None:
@@ -110,10 +137,23 @@ class PermissionCheck:
         if self._configuration.value.identified_by_former_rules(record):
             return Refusal.RECONFIGURED
         return may_cancel(
-            click.person,
+            person,
             request=request,
             requester=requester,
-            step=click.step,
+            step=step,
             tenant_id=self._configuration.tenant_id,
             has_role=self._configuration.value.cancel_role(record.key) is not None,
         )
+
+
+_LEFT_TO_THE_STATE_CHECK = frozenset({Refusal.UNREADABLE, Refusal.OTHER_STEP})  # it reads AWS, and knows who decided
+_PASSING = frozenset({Refusal.ROSTER_UNAVAILABLE, Refusal.RECONFIGURED})  # roster and requester are read again soon
+_OUTCOMES = {Refusal.NOT_ROUTED: Outcome.NOT_ROUTED, Refusal.NO_CANCEL_ROLE: Outcome.NO_CANCEL_ROLE}
+
+
+def _objection(refusal: Refusal) -> SignalResult | TryAgain:
+    if refusal in _PASSING:
+        return TryAgain(Outcome.NOT_PERMITTED, refusal)
+    if outcome := _OUTCOMES.get(refusal):
+        return SignalResult(DecisionEvent.WITHDRAWN, outcome)
+    return SignalResult(DecisionEvent.WITHDRAWN, Outcome.NOT_PERMITTED, refusal)

@@ -1,4 +1,4 @@
-"""Sends one claimed decision to AWS: the state check, the signal, and the effect of AWS's answer.
+"""Sends one claimed decision to AWS: permission, the state check, the signal, and the effect of AWS's answer.
 
 A decision is sent again only if AWS certainly did not process its signal. The state check comes right before every
 signal, after the steps that may have to wait. Between the check and the signal, the row is written once; if that write
@@ -15,12 +15,14 @@ import structlog
 from bot.concurrency.backoff import backoff
 from bot.domain.claims import has_room
 from bot.domain.decision import TRANSITIONS, Decision, DecisionEvent, DecisionState, IllegalTransition, Outcome
+from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import Level, RequestKey
 from bot.ports.aws import AwsThrottled, AwsUnavailable, Requests, Signal, SignalLost, SignalRefused, SignalThrottled
 from bot.ports.clock import Clock
+from bot.service.clicks.permission_check import Actor, PermissionCheck
 from bot.service.clicks.signal_content import removed_since, signal_of
-from bot.service.clicks.state_check import SignalResult, state_check
+from bot.service.clicks.state_check import SignalResult, TryAgain, state_check
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
@@ -40,9 +42,18 @@ class SignalServices:
 
     rows: Rows
     requests: Requests
+    permission: PermissionCheck
     clock: Clock
     configuration: CurrentConfiguration
     telemetry: Telemetry
+
+
+class NotPermitted(Exception):
+    """The rules do not permit the decision at the moment of its signal. The row was not written."""
+
+    def __init__(self, why: SignalResult | TryAgain) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class Signalling:
@@ -69,40 +80,51 @@ class SignalAttempt:
     def __init__(self, services: SignalServices, key: RequestKey, decision_id: str) -> None:
         self._rows, self._requests, self._clock = services.rows, services.requests, services.clock
         self._configuration, self._telemetry = services.configuration, services.telemetry
-        self._key, self._decision_id = key, decision_id
+        self._permission, self._key, self._decision_id = services.permission, key, decision_id
 
     async def run(self) -> Record:
-        """Hold, prepare, check, send. Returns the row as it is then; if the decision is still claimed, run again."""
+        """Hold, permit, prepare, check, permit again, send. Run again if the returned row still has the claim."""
         record = await self._hold()
         decision = record.decision(self._decision_id)
         if decision is None or decision.state is not DecisionState.CLAIMED:
             return record
+        if objection := await self._objection(record, decision):
+            return await self._stop(objection)
         signal = await self._prepare(record, decision)
         if not isinstance(signal, Signal):
             return await self._stop(signal)
         level = await self._check(record, decision, signal)
-        if isinstance(level, SignalResult | Outcome):
+        if isinstance(level, SignalResult | TryAgain):
             return await self._stop(level)
         return await self._send(record, decision, signal, level, checked_at=self._clock.now())
 
-    async def _prepare(self, record: Record, decision: Decision) -> Signal | SignalResult | Outcome:
+    async def _objection(self, record: Record, decision: Decision) -> SignalResult | TryAgain | None:
+        """Return why the decision can no longer be sent by the rules: they may have changed since the click."""
+        if self._clock.now() > decision.deadline:
+            return SignalResult(DecisionEvent.WITHDRAWN, decision.outcome or Outcome.EXPIRED, decision.detail)
+        if removed := removed_since(self._configuration.value, record, decision):
+            return SignalResult(DecisionEvent.WITHDRAWN, removed)
+        actor = await self._permission.actor_of(record, decision)
+        return self._permission.objection(record, decision, actor)
+
+    async def _prepare(self, record: Record, decision: Decision) -> Signal | SignalResult | TryAgain:
         """Do everything that may have to wait: get the role's session, and wait for the quota."""
         configuration = self._configuration.value
         execution_id = record.request.execution_id if record.request else None
-        if self._clock.now() > decision.deadline or execution_id is None:
+        if execution_id is None:
             return SignalResult(DecisionEvent.WITHDRAWN, decision.outcome or Outcome.EXPIRED)
-        if removed := removed_since(configuration, record, decision):
-            return SignalResult(DecisionEvent.WITHDRAWN, removed)
         signal = signal_of(configuration, record, decision, execution_id)
         try:
             await self._requests.prepare(signal)
         except SignalRefused as refused:
             return _refused(DecisionEvent.WITHDRAWN, refused)
         except SignalThrottled:
-            return Outcome.THROTTLED
+            return TryAgain(Outcome.THROTTLED)
         return signal
 
-    async def _check(self, record: Record, decision: Decision, signal: Signal) -> Level | SignalResult | Outcome | None:
+    async def _check(
+        self, record: Record, decision: Decision, signal: Signal
+    ) -> Level | SignalResult | TryAgain | None:
         """Return why AWS does not accept the decision now; otherwise, for a vote, the level that waits for it."""
         if decision.held_until - self._clock.now() < READING:
             await self._hold()
@@ -110,19 +132,24 @@ class SignalAttempt:
             return await state_check(self._requests, self._clock, record, decision, signal.execution_id)
         except AwsUnavailable as problem:
             log.warning("state_unreadable", decision=decision.id, code=problem.code)
-            return Outcome.THROTTLED if isinstance(problem, AwsThrottled) else Outcome.UNREADABLE
+            return TryAgain(Outcome.THROTTLED if isinstance(problem, AwsThrottled) else Outcome.UNREADABLE)
 
     async def _send(
         self, record: Record, decision: Decision, signal: Signal, level: Level | None, *, checked_at: datetime
     ) -> Record:
         """Store that the signal is sent, then send it."""
+        actor = await self._permission.actor_of(record, decision)
+        revision = self._configuration.revision
         try:
-            sending = await self._sending(signal, level, checked_at)
+            sending = await self._sending(signal, level, actor, checked_at)
+        except NotPermitted as refused:
+            return await self._stop(refused.why)
         except IllegalTransition:
             return await self._rows.load(self._key) or record  # another process took the decision over
         if not self._may_leave(sending):
             return sending
-        if is_too_late(decision, checked_at=checked_at, now=self._clock.now()):  # the store was slow to answer
+        too_late = is_too_late(decision, checked_at=checked_at, now=self._clock.now())
+        if too_late or has_changed(self._configuration, revision):  # the store was slow to answer
             return await self._settle(NOT_SENT)
         result = await send_once(self._requests, signal)
         self._telemetry.signals.labels(verdict=decision.verdict, result=result.event).inc()
@@ -135,8 +162,8 @@ class SignalAttempt:
         held_until = self._clock.now() + HOLD
         return await self._change(lambda decision: replace(decision, held_until=held_until))
 
-    async def _sending(self, signal: Signal, level: Level | None, checked_at: datetime) -> Record:
-        """Check for the last time that the signal may be sent, and store that it is being sent.
+    async def _sending(self, signal: Signal, level: Level | None, actor: Actor | None, checked_at: datetime) -> Record:
+        """Check for the last time that the signal may be sent, and store that it is being sent. Raises NotPermitted.
 
         The decision stays claimed, and the state is read again, if the check is too old (another worker may have sent
         meanwhile), if votes that were already sent may complete the level, or if a newer version stored a decision that
@@ -156,23 +183,27 @@ class SignalAttempt:
         def change(row: Record) -> Record:
             sent = self._changed(row, send)  # first: raises if another worker has sent it
             decision = row.decision(self._decision_id)
+            if decision and (objection := self._permission.objection(row, decision, actor)):
+                raise NotPermitted(objection)
             is_full = decision and level and not has_room(decision, level, row.decisions, self._clock.now())
             return row if is_full or row.has_unrecognized_decision else sent
 
         return await self._rows.apply(self._key, change)
 
-    async def _stop(self, why: SignalResult | Outcome) -> Record:
+    async def _stop(self, why: SignalResult | TryAgain) -> Record:
         """End this run before the signal: settle the decision, or store why it must try again."""
         return await (self._settle(why) if isinstance(why, SignalResult) else self._remember(why))
 
-    async def _remember(self, outcome: Outcome) -> Record:
+    async def _remember(self, why: TryAgain) -> Record:
         """Store why the signal could not be sent now. If the time runs out, this is the decision's outcome."""
 
         def remember(decision: Decision) -> Decision:
             if decision.state is not DecisionState.CLAIMED:
                 return decision  # another worker sent it
-            return replace(decision, outcome=outcome)
+            return replace(decision, outcome=why.outcome, detail=why.detail)
 
+        if why.detail == Refusal.RECONFIGURED:
+            await self._rows.requeue(self._key)  # a reconciliation identifies the requester by the current rules
         return await self._change(remember)
 
     async def _settle(self, result: SignalResult) -> Record:
@@ -215,6 +246,11 @@ async def send_once(requests: Requests, signal: Signal) -> SignalResult:
 def is_too_late(decision: Decision, *, checked_at: datetime, now: datetime) -> bool:
     """True if the state check is too old, or the decision has expired."""
     return now > min(checked_at + FRESH, decision.deadline)
+
+
+def has_changed(configuration: CurrentConfiguration, revision: int) -> bool:
+    """True if the configuration was replaced since the check that used this revision."""
+    return configuration.revision != revision
 
 
 def _refused(event: DecisionEvent, refused: SignalRefused) -> SignalResult:

@@ -20,6 +20,14 @@ class SignalResult:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """Why a signal cannot be sent now but perhaps soon. If the time runs out, this is the decision's outcome."""
+
+    outcome: Outcome
+    detail: str = ""
+
+
 async def state_check(
     requests: Requests, clock: Clock, record: Record, decision: Decision, execution_id: str
 ) -> SignalResult | Level | None:

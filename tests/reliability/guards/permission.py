@@ -11,8 +11,10 @@ from bot.domain.routing import Channel
 from tests.reliability.replacing import Guard, Replacement, always, around, constant
 
 MAY_DECIDE = "bot.domain.permission:may_decide"
+OBJECTION = "bot.service.clicks.permission_check:PermissionCheck.objection"
 COMPARABLE = "bot.domain.identity:Requester.comparable_with"
 
+BEFORE_SIGNAL = "tests/scenario/test_permission_before_the_signal.py::"
 DECIDING = "tests/scenario/test_deciding.py::"
 RELOADING = "tests/scenario/test_reloading.py::"
 WITHDRAWING = "tests/scenario/test_withdrawing.py::"
@@ -197,6 +199,27 @@ GUARDS = (
         "only the requester can cancel",
         WITHDRAWING + "test_cancellation_of_another_persons_request_is_refused[person]",
         {"bot.domain.permission:not_the_requester": never(Refusal.NOT_REQUESTER)},
+    ),
+    Guard(
+        "a vote is bound to its step",
+        "tests/unit/domain/test_permission.py::test_vote_is_refused_at_a_step_that_does_not_wait[Level2-approve]",
+        {MAY_DECIDE: never(Refusal.OTHER_STEP)},
+    ),
+    Guard(
+        "permission is checked again before the signal",
+        BEFORE_SIGNAL
+        + "test_permission_that_ends_before_the_signal_stops_it[left_the_team-not_approver-approve-execution]",
+        {OBJECTION: always(None)},
+    ),
+    Guard(
+        "a roster that fails before the signal stops it",
+        BEFORE_SIGNAL + "test_unreadable_roster_delays_the_signal_and_stops_it_after_a_minute",
+        {OBJECTION: always(None)},
+    ),
+    Guard(
+        "a file that changes while sending is stored stops the signal",
+        BEFORE_SIGNAL + "test_file_that_changes_while_sending_is_stored_stops_the_signal",
+        {"bot.service.clicks.signalling:has_changed": always(False)},
     ),
     Guard(
         "a revocation is bound to its step",

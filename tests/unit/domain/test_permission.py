@@ -131,10 +131,18 @@ def test_level_has_its_own_approvers() -> None:
     """A level's list replaces the channel's, and an empty one allows no one."""
     rules = (LevelRule("Level2", (f"user:{ICHIRO.object_id}",)), LevelRule("Level3", ()))
     channel = replace(APPROVALS, levels=rules)
+    second, third = (request(level(step)) for step in ("Level2", "Level3"))
     assert refusal(channel=channel, step="Level1") is None
-    assert refusal(channel=channel, step="Level2") is Refusal.NOT_APPROVER
-    assert refusal(ICHIRO, channel=channel, step="Level2", membership=STRANGER) is None
-    assert refusal(channel=channel, step="Level3") is Refusal.NOBODY
+    assert refusal(channel=channel, step="Level2", asked=second) is Refusal.NOT_APPROVER
+    assert refusal(ICHIRO, channel=channel, step="Level2", asked=second, membership=STRANGER) is None
+    assert refusal(channel=channel, step="Level3", asked=third) is Refusal.NOBODY
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+@pytest.mark.parametrize("step", ["", "Level2", "level1", "Level1 ", "Approvers"])
+def test_vote_is_refused_at_a_step_that_does_not_wait(verdict: Verdict, step: str) -> None:
+    """A vote counts only at the step that waits: another step could have other approvers."""
+    assert refusal(verdict=verdict, step=step) is Refusal.OTHER_STEP
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,197 @@
+"""Permission is checked again right before the signal, with the rules, the roster and the row as they are then."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.decision import DecisionState, Outcome
+from bot.domain.permission import Refusal
+from bot.domain.record import Record
+from bot.domain.request import RequestKey, Verdict
+from bot.service.clicks.click import Answer, Verb
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
+from tests.fakes.world import APPROVALS, World, code_of, current_configuration, new_world
+
+BEFORE_THE_CHECK, DURING_THE_CHECK = "prepare", "execution"
+CALLS = (BEFORE_THE_CHECK, DURING_THE_CHECK)
+
+
+def listed_by_id(world: World) -> None:
+    """Replace the approvers by a list without Hanako, as an edit of the file does."""
+    _channel(world, approvers=(f"user:{ICHIRO.object_id}",))
+
+
+def paused(world: World) -> None:
+    """Switch decisions off in the channel."""
+    _channel(world, decide=False)
+
+
+def left_the_team(world: World) -> None:
+    """Take Hanako off the roster, which Teams has announced."""
+    world.people.people.remove(HANAKO)
+
+
+def comment_required(world: World) -> None:
+    """Require a comment for approvals and rejections."""
+    _channel(world, comment_required=frozenset(APPROVALS.comment_required | {Verb.APPROVE, Verb.REJECT}))
+
+
+def is_the_requester(world: World) -> None:
+    """Give Hanako the requester's address, so that the request may be her own."""
+    world.people.people[0] = replace(HANAKO, upn=TARO_PERSON.upn, mail=TARO_PERSON.mail)
+
+
+CHANGES: tuple[tuple[Callable[[World], None], Refusal], ...] = (
+    (listed_by_id, Refusal.NOT_APPROVER),
+    (paused, Refusal.PAUSED),
+    (left_the_team, Refusal.NOT_APPROVER),
+    (comment_required, Refusal.COMMENT_REQUIRED),
+    (is_the_requester, Refusal.OWN_REQUEST),
+)
+
+
+def _channel(world: World, **changed: object) -> None:
+    channel = replace(APPROVALS, **changed)  # type: ignore[arg-type]  # fields of Channel
+    world.configuration.replace(replace(world.configuration.value, channels=(channel,)))
+
+
+async def decided_meanwhile(
+    world: World, verb: Verb, call: str, change: Callable[[World], None]
+) -> tuple[RequestKey, Answer]:
+    """Click as Hanako, change the rules during a call to AWS, and return the request and the answer."""
+    key = await world.posted()
+    gate = world.aws.gates[call] = asyncio.Event()
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO, verb))
+        await world.aws.arrived[call].wait()
+        change(world)
+        gate.set()
+        answer = await click
+    return key, answer
+
+
+async def _last(world: World, key: RequestKey) -> tuple[DecisionState, Outcome | None, str]:
+    (decision,) = (await world.row(key)).decisions
+    return decision.state, decision.outcome, decision.detail
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
+@pytest.mark.parametrize(("change", "refusal"), CHANGES, ids=lambda each: getattr(each, "__name__", None))
+async def test_permission_that_ends_before_the_signal_stops_it(
+    world: World, verb: Verb, call: str, change: Callable[[World], None], refusal: Refusal
+) -> None:
+    """Nothing is sent, the decision is released, and the person reads the rule that refuses it now."""
+    key, answer = await decided_meanwhile(world, verb, call, change)
+    assert world.aws.signals == []
+    assert await _last(world, key) == (DecisionState.RELEASED, Outcome.NOT_PERMITTED, refusal)
+    assert code_of(answer) is refusal
+
+
+async def test_decision_of_a_crashed_process_is_checked_again(world: World) -> None:
+    """The approver leaves the team while no process works on the decision: the next process does not send it."""
+    key = await world.posted()
+    await world.crash_in(world.pressed(key, HANAKO), "prepare")
+    left_the_team(world)
+    world.build()
+    async with world.running():
+        await world.clock.advance(40)
+    assert world.aws.signals == []
+    assert await _last(world, key) == (DecisionState.RELEASED, Outcome.NOT_PERMITTED, Refusal.NOT_APPROVER)
+    assert any("did not allow it" in each.card for each in world.chat.of("reply"))
+
+
+async def test_unreadable_roster_delays_the_signal_and_stops_it_after_a_minute(world: World) -> None:
+    """The roster cannot be read before the signal. The decision waits for it, and is released at its time limit."""
+    key = await world.posted()
+    gate = world.aws.gates["prepare"] = asyncio.Event()
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.aws.arrived["prepare"].wait()
+        world.people.failing = True
+        gate.set()
+        await world.clock.advance(10)
+        await click
+        assert [each.state for each in (await world.row(key)).decisions] == [DecisionState.CLAIMED]
+        await world.clock.advance(80)
+    assert world.aws.signals == []
+    assert await _last(world, key) == (DecisionState.RELEASED, Outcome.NOT_PERMITTED, Refusal.ROSTER_UNAVAILABLE)
+
+
+async def test_roster_that_can_be_read_again_lets_the_decision_continue(world: World) -> None:
+    """A roster that fails for a moment costs only that moment."""
+    key = await world.posted()
+    gate = world.aws.gates["prepare"] = asyncio.Event()
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.aws.arrived["prepare"].wait()
+        world.people.failing = True
+        gate.set()
+        await world.clock.advance(0.2)
+        world.people.failing = False
+        await world.clock.advance(5)
+        await click
+    assert len(world.aws.effects) == 1
+
+
+async def test_approver_of_a_paused_channel_cannot_finish_a_revocation(world: World) -> None:
+    """The rules are checked again for revocations, too."""
+    key = await world.posted()
+    async with world.running():
+        await world.press(key, HANAKO)
+        world.aws.requests[key] = replace(
+            world.aws.requests[key], access_until=world.clock.now().replace(hour=23), modified_at=world.clock.now()
+        )
+        await world.shown(key)
+        gate = world.aws.gates["grant"] = asyncio.Event()
+        click = asyncio.create_task(world.press(key, HANAKO, Verb.REVOKE))
+        await world.aws.arrived["grant"].wait()
+        paused(world)
+        gate.set()
+        answer = await click
+    assert [each.action for each in world.aws.signals] == [Verdict.APPROVE]
+    assert code_of(answer) is Refusal.PAUSED
+
+
+async def test_canceller_who_is_no_longer_the_requester_is_stopped(world: World) -> None:
+    """The requester is identified as another person while the cancellation is on its way: it is not sent."""
+    key = await world.posted()
+    gate = world.aws.gates["execution"] = asyncio.Event()
+
+    def renamed(row: Record) -> Record:
+        assert row.requester
+        return replace(row, requester=replace(row.requester, person=ICHIRO))
+
+    async with world.running():
+        click = asyncio.create_task(world.click_handler.click(world.withdrawn(key)))
+        await world.aws.arrived["execution"].wait()
+        await world.rows.apply(key, renamed)
+        gate.set()
+        await world.clock.advance(3)
+        await click
+    assert world.aws.signals == []
+    assert await _last(world, key) == (DecisionState.RELEASED, Outcome.NOT_PERMITTED, Refusal.NOT_REQUESTER)
+
+
+async def test_file_that_changes_while_sending_is_stored_stops_the_signal() -> None:
+    """The store takes a second to confirm "sending", and the channel is paused meanwhile: nothing is sent."""
+    world = new_world()
+    key = await world.posted()
+    apply = world.rows.apply
+
+    async def slow(*given: object) -> Record:
+        record = await apply(*given)  # type: ignore[arg-type]  # the arguments of `apply`
+        if any(each.state is DecisionState.SENT for each in record.decisions) and not world.configuration.revision:
+            paused(world)
+        return record
+
+    world.rows.apply = slow  # type: ignore[method-assign, assignment]  # a store that answers late
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(5)
+        answer = await click
+    assert world.aws.signals == []
+    assert code_of(answer) is Refusal.PAUSED
+    assert current_configuration().revision == 0

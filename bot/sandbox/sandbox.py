@@ -73,7 +73,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """The running sandbox."""
+    """A running sandbox: the simulators, the bot's process and the settings."""
 
     aws: SandboxAws
     teams: SandboxTeams
@@ -112,7 +112,7 @@ class BotProcess:
         return self.url
 
     async def stop(self) -> int | None:
-        """Stop the process as an orchestrator does (SIGTERM, then SIGKILL); return its exit code, if it was started."""
+        """Stop the process as an orchestrator does (SIGTERM, then SIGKILL); return its exit code, if any."""
         if self._process is None:
             return None
         if self._process.returncode is None:
@@ -124,7 +124,7 @@ class BotProcess:
             return await self.kill()
 
     async def kill(self) -> int | None:
-        """Kill the process without warning (SIGKILL); return its exit code, if it was started."""
+        """Kill the process without warning (SIGKILL); return its exit code (None: never started)."""
         if self._process is None:
             return None
         if self._process.returncode is None:

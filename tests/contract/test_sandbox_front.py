@@ -269,7 +269,7 @@ def test_operation_can_fail_a_number_of_times(scene: Scene) -> None:
 
 @pytest.mark.parametrize(("code", "status"), [("ThrottlingException", 400), ("ServiceUnavailable", 503)])
 def test_failure_has_the_chosen_code_and_status(scene: Scene, code: str, status: int) -> None:
-    """Any code can be chosen, also one that no model lists, as AWS's front ends use; moto's operations can fail too."""
+    """A fault can have any code and status, also a code that no model lists, and can affect calls that moto answers."""
     scene.aws.faults.fail("ReceiveMessage", code, status=status)
     with pytest.raises(ClientError) as caught:
         scene.events()

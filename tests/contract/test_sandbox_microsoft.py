@@ -433,7 +433,7 @@ async def with_assertion(
 async def test_valid_assertion_gets_a_token(
     federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
 ) -> None:
-    """The keys are fetched from the issuer of the federated credential."""
+    """The assertion is checked with the keys that the issuer of the federated credential publishes."""
     assert await with_assertion(federated, http, issuer.signed(claims_of(issuer))) == (200, "", [])
 
 

@@ -127,7 +127,7 @@ def break_it(defect: Defect) -> None:
 
 
 def main(folder: Path, defect: str = "") -> None:
-    """Serve, with a clock that can be advanced and points at which the process dies."""
+    """Serve with the clock of FOLDER/ahead, the kill point of FOLDER/kill_at, and the defect if one is given."""
     lead = TimeOffset(folder / AHEAD)
     vars(app).update(SystemClock=lambda: OffsetClock(lead.now))
     apply = killing_itself(SqliteStore.apply, folder)

@@ -56,7 +56,7 @@ class FakeCommands:
 
 
 class FakeInstallations:
-    """Counts the installations in teams."""
+    """Counts how often the bot was installed in a team."""
 
     def __init__(self) -> None:
         self.count = 0

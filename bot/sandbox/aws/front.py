@@ -62,7 +62,7 @@ class Interceptor:
 
 
 class AwsFront:
-    """The WSGI application."""
+    """The WSGI application. `mistakes` has the errors of the simulator itself."""
 
     def __init__(
         self, operations: Operations, *, callers: Callers, calls: CallLog, interceptor: Interceptor | None = None

@@ -82,7 +82,7 @@ class Microsoft:
         self.published: dict[str, dict[str, Any]] = {}
         self._now = now
         self.sign_with(key or SigningKey.generate(ENDORSEMENTS))
-        self._entra_key = secrets.token_bytes(32)  # the bot must not read its own token, so any key will do
+        self._entra_key = secrets.token_bytes(32)  # a random key is enough: the bot must not read its own token
         self.tokens_granted = 0
 
     def rotate_key(self, *, endorsements: tuple[str, ...] = ENDORSEMENTS) -> None:
@@ -134,7 +134,7 @@ class Microsoft:
             )
         except jwt.PyJWTError:
             return False
-        # compares the times with our clock, so that a test can move it
+        # compares the times with the injected clock, which a test can move
         valid = claims["nbf"] <= self._now() < claims["exp"]
         return bool(valid and claims["appid"] == self.bot.app_id)
 

@@ -21,7 +21,7 @@ import aiohttp
 
 from bot.sandbox.node import Node, find_node, install_once
 
-START_LIMIT: Final = 30.0  # seconds; the Playground starts within one on two cores
+START_LIMIT: Final = 30.0  # seconds; on two cores, the Playground starts within one second
 STOP_LIMIT: Final = 5.0  # seconds; the Playground normally ends at once
 READY_PAUSE: Final = 0.05  # seconds between two probes of a starting Playground
 _LISTENING: Final = re.compile(rb"Listening on (\d+)")
@@ -34,7 +34,7 @@ class PlaygroundFailed(Exception):
 
 
 class _Ended(Exception):
-    """The process ended before it was ready."""
+    """The Playground's process ended before it was ready."""
 
 
 class Playground:
@@ -114,7 +114,7 @@ class Playground:
 
 
 def install_playground(node: Node, directory: Path) -> Path:
-    """Install the Playground unless that was done, and return its folder. Blocks. Raises InstallFailed."""
+    """Install the Playground unless it is installed already, and return its folder. Blocks. Raises InstallFailed."""
     package = files("bot.sandbox") / "npm"
     return install_once(node, [package / name for name in _PACKAGE_FILES], into=directory, name="playground")
 

@@ -24,7 +24,7 @@ class StreamMessage:
     """One message of a stream, in the form that the page expects."""
 
     text: str
-    conversation: str  # empty if the message concerns none
+    conversation: str  # empty if the message has none
     typed_on: str  # id of the page on which a person typed it, which already shows it; else empty
 
 

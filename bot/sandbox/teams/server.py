@@ -109,7 +109,9 @@ class SandboxTeams:
         chats = self.front.inbound.personal_chats
         if message is None or message["actionConversationId"] not in chats:
             return
-        if chats[message["actionConversationId"]] != AT_THE_BROWSER:  # the Playground shows that one itself
+        if (
+            chats[message["actionConversationId"]] != AT_THE_BROWSER
+        ):  # the Playground itself shows messages in this person's chat
             self._window.show(message)
 
     @property

@@ -29,7 +29,7 @@ class Status(StrEnum):
 
 
 class Decision(StrEnum):
-    """A vote's decision."""
+    """The decision of a vote; the values are AWS's names of the signals."""
 
     APPROVE = "Approve"
     REJECT = "Reject"

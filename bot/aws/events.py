@@ -1,6 +1,7 @@
 """Parses messages with EventBridge events of just-in-time node access. Sans-IO.
 
-Reads only two facts of an event: the request's key, and the conflicting policies, which no other source provides.
+Reads three facts of an event: the request's key; the time, which tells a replayed event from a new one; and the
+conflicting policies, which no other source provides.
 https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-ssm.html
 """
 
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from bot.boto.fields import decoded, mapping, sequence, text
+from bot.boto.fields import decoded, mapping, moment, sequence, text
 from bot.domain.request import OPS_ITEM_ID, InvalidRequestKey, RequestKey
 from bot.ports.aws import Hint
 
@@ -35,7 +36,7 @@ def parse_event(body: object, receipt: str) -> Hint:
     if kind not in KINDS or envelope.get("source") != SOURCE:
         return Hint(receipt, None, kind)
     policies = _policies(mapping(envelope.get("detail"))) if kind == FAILED else ()
-    return Hint(receipt, _key(envelope), kind, policies)
+    return Hint(receipt, _key(envelope), kind, policies, moment(envelope.get("time")))
 
 
 def sent_at(attributes: object) -> datetime | None:

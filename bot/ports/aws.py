@@ -148,6 +148,7 @@ class Hint:
     key: RequestKey | None
     event: str  # the detail-type of the event
     conflicting_policies: tuple[str, ...] = ()
+    occurred_at: datetime | None = None  # as the event says; None if it does not say
 
 
 class Queue(Protocol):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from prometheus_client import CollectorRegistry
 
@@ -40,9 +41,9 @@ def intake(world: World, queue: FakeQueue, registry: CollectorRegistry | None = 
     )
 
 
-def hint(key: RequestKey | None, receipt: str = "1", **more: tuple[str, ...]) -> Hint:
-    """Return an event about a request, as the queue delivers it."""
-    return Hint(receipt, key, "Requester Access Request Status Update", **more)
+def hint(key: RequestKey | None, receipt: str = "1", **more: object) -> Hint:
+    """Return an event about a request, as the queue delivers it. `more`: other fields of Hint."""
+    return Hint(receipt, key, "Requester Access Request Status Update", **more)  # type: ignore[arg-type]  # its fields
 
 
 async def test_duplicated_events_make_one_card(world: World) -> None:
@@ -180,3 +181,49 @@ async def test_replica_gets_no_card(world: World) -> None:
     world.aws.requests[key] = replace(world.aws.requests[key], replica_of=key)
     await world.shown(key)
     assert world.chat.sent == {}
+
+
+async def test_event_older_than_the_last_read_reads_nothing_from_aws(world: World) -> None:
+    """The row has the event's effect already, however often the event is replayed."""
+    key = await world.posted()
+    reads = world.aws.count("observe")
+    async with world.running():
+        await world.clock.advance(120)
+        for age in (121, 600, 40 * 86400):
+            occurred_at = world.clock.now() - timedelta(seconds=age + 61)
+            await intake(world, FakeQueue(hint(key, occurred_at=occurred_at))).take()
+        await world.clock.advance(60)
+    assert world.aws.count("observe") == reads
+
+
+async def test_event_after_the_last_read_is_followed_at_once(world: World) -> None:
+    """Clocks may differ by a minute, so an event within a minute before the read counts as later."""
+    key = await world.posted()
+    reads = world.aws.count("observe")
+    async with world.running():
+        await world.clock.advance(30)
+        await intake(world, FakeQueue(hint(key, occurred_at=world.clock.now() - timedelta(seconds=40)))).take()
+        await world.clock.advance(1)
+    assert world.aws.count("observe") == reads + 1
+
+
+async def test_old_events_become_due_one_by_one(world: World) -> None:
+    """A replay of last month's events is worked off at one request a second."""
+    month_ago = world.clock.now() - timedelta(days=30)
+    keys = [world.aws.add(number, status=Status.REJECTED) for number in range(1, 31)]
+    queue = FakeQueue(*(hint(key, str(key), occurred_at=month_ago) for key in keys))
+    async with world.running():
+        await intake(world, queue).take()
+        await world.clock.advance(10)
+        assert 9 <= world.aws.count("observe") <= 12
+        await world.clock.advance(25)
+        assert world.aws.count("observe") == 30
+
+
+async def test_event_without_a_time_counts_as_new(world: World) -> None:
+    """The time of an event is optional: nothing is delayed for the lack of it."""
+    keys = [world.aws.add(number) for number in range(1, 9)]
+    async with world.running():
+        await intake(world, FakeQueue(*(hint(key, str(key)) for key in keys))).take()
+        await world.clock.advance(1)
+    assert len(world.chat.of("post")) == 8

@@ -5,10 +5,14 @@ does no harm. The rows are the work list, one row for each request, however many
 
 An event is only a hint. It is trusted for the key of the request, and for the names of conflicting policies, which AWS
 reports nowhere else.
+
+EventBridge can replay an archive of events. Old events must not delay new requests: a request that was read from AWS
+after the event is not read again, and other old events become due one by one, OLD_EVERY apart.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -22,6 +26,9 @@ from bot.telemetry import Telemetry
 
 QUEUE = "queue"  # the name of this check in /readyz
 PAUSE = 5.0  # seconds before the next attempt after the queue or the store failed
+OLD = timedelta(minutes=10)  # age of an event that is replayed, or was delayed; the sweep has found its request by then
+OLD_EVERY = timedelta(seconds=1)  # leaves most of AWS's quota of 3 calls a second to new requests
+CLOCKS_APART = timedelta(minutes=1)  # how far the clock of AWS and ours may differ
 log = structlog.get_logger(__name__)
 
 
@@ -34,6 +41,7 @@ class Intake:
         self._queue, self._rows, self._clock = queue, rows, clock
         self._configuration, self._telemetry = configuration, telemetry
         self._store_failed = False
+        self._last_old = clock.now()  # when the latest old event becomes due
 
     async def run(self) -> None:
         """Take messages until cancelled. Starts with a quick check, so that /readyz does not wait for a long poll."""
@@ -93,12 +101,30 @@ class Intake:
             self._telemetry.events.labels(outcome="ignored").inc()
             log.info("event_ignored", event_type=hint.event, request=str(hint.key) if hint.key else None)
             return
-        now = self._clock.now()
+        now, old_at = self._clock.now(), self._due_time_of_old(hint)
 
         def due(record: Record) -> Record:
             policies = hint.conflicting_policies or record.conflicting_policies
-            return replace(record, conflicting_policies=policies).requeue_soon(now)
+            noted = replace(record, conflicting_policies=policies)
+            if _was_read_after(record, hint):
+                return noted
+            return noted.requeue_by(old_at) if old_at else noted.requeue_soon(now)
 
         await self._rows.apply(hint.key, due)
         self._telemetry.events.labels(outcome="taken").inc()
         log.info("event_taken", event_type=hint.event, request=str(hint.key))
+
+    def _due_time_of_old(self, hint: Hint) -> datetime | None:
+        """Return when the request of an old event is reconciled; None for a new event."""
+        now = self._clock.now()
+        if hint.occurred_at is None or now - hint.occurred_at < OLD:
+            return None
+        self._last_old = max(now, self._last_old + OLD_EVERY)
+        return self._last_old
+
+
+def _was_read_after(record: Record, hint: Hint) -> bool:
+    """True if AWS was read after the event occurred, so that the row has its effect."""
+    if hint.occurred_at is None or record.observed_at is None:
+        return False
+    return hint.occurred_at + CLOCKS_APART < record.observed_at

@@ -1,7 +1,7 @@
 """Guards of the rows, the lease, the deliveries, the sweep, and the reload of the configuration."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -16,6 +16,7 @@ TRUTH = "tests/scenario/test_truth.py::"
 DECIDING = "tests/scenario/test_deciding.py::"
 RELOADING = "tests/scenario/test_reloading.py::"
 RECONCILING = "tests/scenario/test_reconciling.py::"
+INTAKE = "tests/scenario/test_intake.py::"
 SWEEP = "tests/scenario/test_sweep.py::"
 RECORD = "tests/unit/domain/test_record.py::"
 
@@ -149,6 +150,16 @@ GUARDS = (
         "a clock that was ahead does not stop the sweep",
         SWEEP + "test_sweep_with_a_clock_ahead_does_not_stop_later_sweeps[replica-1]",
         {"bot.service.sources.place_sweep:is_recent": around(_ahead_as_recent)},
+    ),
+    Guard(
+        "replayed events do not delay new requests",
+        INTAKE + "test_old_events_become_due_one_by_one",
+        {"bot.service.sources.intake:OLD": constant(timedelta.max)},
+    ),
+    Guard(
+        "a replayed event reads nothing that is known",
+        INTAKE + "test_event_older_than_the_last_read_reads_nothing_from_aws",
+        {"bot.service.sources.intake:_was_read_after": always(False)},
     ),
     Guard(
         "a configuration file is applied only after two equal reads",

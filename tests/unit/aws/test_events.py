@@ -11,17 +11,28 @@ from bot.aws.events import FAILED, SENT, UnreadableEvent, parse_event, sent_at
 from bot.ports.aws import Hint
 from tests.unit.aws.samples import KEY, MANY_EXAMPLES, event, mangled
 
+OCCURRED_AT = datetime(2026, 4, 1, 9, 30, 2, tzinfo=UTC)
+
 
 @pytest.mark.parametrize("kind", ["Approver Access Request Status Update", "Requester Access Request Status Update"])
 def test_event_gives_the_key_of_its_request(kind: str) -> None:
     """The key has account, Region and OpsItem id. The status in an event is ignored, because it is not trusted."""
-    assert parse_event(json.dumps(event(kind, AccessRequestStatus="Approved")), "r") == Hint("r", KEY, kind)
+    assert parse_event(json.dumps(event(kind, AccessRequestStatus="Approved")), "r") == Hint(
+        "r", KEY, kind, (), OCCURRED_AT
+    )
 
 
 def test_event_of_a_failed_request_names_conflicting_policies() -> None:
     """AWS gives the names of conflicting policies only in this event. Entries that are not names are left out."""
     hint = parse_event(json.dumps(event(FAILED, ApplicablePolicies=["prod", "", 7, "dev"])), "r")
-    assert hint == Hint("r", KEY, FAILED, ("prod", "dev"))
+    assert hint == Hint("r", KEY, FAILED, ("prod", "dev"), OCCURRED_AT)
+
+
+@pytest.mark.parametrize("time", [None, 7, "", "yesterday", "2026-13-01T00:00:00Z"])
+def test_invalid_time_of_an_event_is_ignored(time: object) -> None:
+    """The event still names its request; it then counts as new."""
+    hint = parse_event(json.dumps({**event(), "time": time}), "r")
+    assert (hint.key, hint.occurred_at) == (KEY, None)
 
 
 def test_other_events_have_no_conflicting_policies() -> None:

@@ -1,0 +1,119 @@
+"""Figure 24: EventBridge replays 10,000 old events while a person makes a new request. Its card appears at once.
+
+AWS allows three calls a second of each operation. Its quota and the bot's rate limit run on the injected clock.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from bot.aws.calls.rate_limit import Lane, Quota, QuotaWaitTooLong, RateLimiter
+from bot.domain.request import AccessRequest, RequestKey, Status
+from bot.ports.aws import AwsThrottled, Hint
+from bot.service.sources import intake
+from bot.service.sources.intake import Intake
+from bot.telemetry import Telemetry
+from tests.fakes.aws import FakeAws
+from tests.fakes.clock import ManualClock
+from tests.fakes.world import World, new_world
+from tests.figures import Figure, size
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+EVENTS: Final = size(ci=500, long=10_000)
+WANTED: Final = 10  # seconds
+OPERATIONS: Final = ("get_ops_item", "get_automation_execution", "describe_instances", "describe_automation_steps")
+KIND: Final = "Requester Access Request Status Update"
+BATCH: Final = 10
+
+
+class LimitedAws(FakeAws):
+    """AWS behind the bot's rate limit: each read of a request makes one call of each operation."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self._limits = RateLimiter(clock=clock)
+
+    async def observe(self, key: RequestKey) -> AccessRequest:
+        """Return the request once the quota allows the calls."""
+        try:
+            for operation in OPERATIONS:
+                await self._limits.turn(Quota(key.account, key.region, "ssm", operation), Lane.RECONCILE)
+        except QuotaWaitTooLong as error:
+            raise AwsThrottled("ThrottlingException") from error
+        return await super().observe(key)
+
+
+class BatchQueue:
+    """A queue with many messages, BATCH at a time."""
+
+    def __init__(self, hints: Sequence[Hint]) -> None:
+        self._hints = list(hints)
+
+    async def check(self) -> None:
+        """Report that the queue answers."""
+
+    async def receive(self) -> Sequence[Hint]:
+        """Return the next messages; wait if there is none, as a long poll does."""
+        if not self._hints:
+            await asyncio.Event().wait()
+        batch, self._hints = self._hints[:BATCH], self._hints[BATCH:]
+        return batch
+
+    async def delete(self, hint: Hint) -> None:
+        """Delete a message: it has left the list already."""
+
+
+def _intake(world: World, hints: Sequence[Hint]) -> Intake:
+    return Intake(
+        queue=BatchQueue(hints),
+        rows=world.rows,
+        clock=world.clock,
+        configuration=world.configuration,
+        telemetry=Telemetry(CollectorRegistry()),
+    )
+
+
+def _old_events(world: World, when: datetime) -> list[Hint]:
+    keys = [world.aws.add(number, status=Status.REJECTED, modified_at=when) for number in range(1, EVENTS + 1)]
+    return [Hint("", key, KIND, occurred_at=when) for key in keys]
+
+
+async def _seconds_to_card(position: float) -> int:
+    """Replay the events, with a new request's event at this share of them. Return the seconds until its card."""
+    world = new_world()
+    world.aws = LimitedAws(world.clock)
+    world.build()
+    hints = _old_events(world, world.clock.now() - timedelta(days=30))
+    new = world.aws.add(EVENTS + 1)  # a later key: rows that are due at the same moment are reconciled in this order
+    hints.insert(int(position * len(hints)), Hint("", new, KIND, occurred_at=world.clock.now()))
+    taking = asyncio.create_task(_intake(world, hints).run())
+    seconds = 0
+    async with world.running():
+        while not world.chat.of("post") and seconds < 10 * WANTED:
+            await world.clock.advance(1)
+            seconds += 1
+        taking.cancel()
+        ending = asyncio.create_task(world.clock.advance(60))  # reads in progress wait for the quota on this clock
+    await asyncio.gather(taking, ending, return_exceptions=True)
+    return seconds
+
+
+@pytest.mark.parametrize("position", [0.0, 0.5, 1.0], ids=["first", "middle", "last"])
+async def test_new_request_has_its_card_beside_a_replay(position: float, figure: Figure) -> None:
+    """The card appears within ten seconds, wherever its event is among the old ones."""
+    seconds = await _seconds_to_card(position)
+    figure(24, old_events=EVENTS, position=position, seconds=seconds)
+    assert seconds <= WANTED
+
+
+async def test_old_events_treated_as_new_fail_the_proof(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
+    """Negative control: if every event makes its request due at once, the new request waits behind all others."""
+    monkeypatch.setattr(intake, "OLD", timedelta.max)
+    seconds = await _seconds_to_card(1.0)
+    figure(24, old_events_treated_as_new=EVENTS, seconds=seconds)
+    assert seconds > WANTED

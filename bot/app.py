@@ -180,6 +180,7 @@ def _aws(settings: Settings, configuration: Configuration, clock: Clock, telemet
         accounts=configuration.accounts,
         queue_url=settings.queue_url,
         external_id=configuration.identity.external_id,
+        replicas=settings.replicas,
         clock=clock,
         telemetry=telemetry,
     )

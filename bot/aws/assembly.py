@@ -41,10 +41,17 @@ class AwsSide:
         clock: Clock,
         telemetry: Telemetry,
         rates: Mapping[str, float] = RATES,
+        replicas: int = 1,
     ) -> None:
         roles = {account.id: account.reader_role for account in accounts if account.reader_role}
         self._clients = Clients(
-            region=region, clock=clock, telemetry=telemetry, reader_roles=roles, external_id=external_id, rates=rates
+            region=region,
+            clock=clock,
+            telemetry=telemetry,
+            reader_roles=roles,
+            external_id=external_id,
+            rates=rates,
+            share=replicas,
         )
         self.requests = AccessRequests(self._clients, clock=clock)
         self.identities = IdentityCenter(self._clients, clock=clock)

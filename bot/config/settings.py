@@ -186,6 +186,7 @@ class Settings(_ReadSettings):
     metrics_host: Visible = "127.0.0.1"
     metrics_port: Port = 9464
     sweep_seconds: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 60
+    replicas: Annotated[int, Field(ge=1, le=100)] = 1
     service_hosts: Annotated[tuple[Visible, ...], NoDecode, BeforeValidator(_listed), Field(min_length=1)] = (
         SERVICE_HOSTS
     )

@@ -1,5 +1,6 @@
 """Sending decisions to AWS over real HTTP: once, in the right role, under the person's name; and failures."""
 
+import asyncio
 import socket
 from dataclasses import replace
 from datetime import timedelta
@@ -54,6 +55,17 @@ async def test_decision_is_sent_under_the_name_of_the_person(
         "Payload": {"Comment": ["確認しました (佐藤 花子 via Microsoft Teams)"]},
     }
     assert scene.status(asked) == status
+
+
+async def test_simultaneous_decisions_of_a_person_assume_the_role_once(scene: Scene, side: AwsSide) -> None:
+    """Five decisions of one person start before the role is assumed: one AssumeRole serves them all."""
+    requests = [scene.ask() for _ in range(5)]
+    with scene.aws.faults.hold("AssumeRole") as held:
+        sending = [asyncio.create_task(send(side, signal_of(each, action=Verdict.APPROVE))) for each in requests]
+        assert await asyncio.to_thread(held.arrived.wait, 10)
+        held.release()
+        await asyncio.gather(*sending)
+    assert (len(scene.aws.calls("AssumeRole")), sent(scene)) == (1, 5)
 
 
 async def test_revocation_is_sent_under_the_name_of_the_person(scene: Scene, side: AwsSide) -> None:

@@ -18,7 +18,7 @@ STARTS_WITHIN = 40.0  # seconds; three interpreters start at once on a busy mach
 ENDS_WITHIN = 20.0  # seconds; the promised limit after SIGTERM
 
 
-def environment(world: Product, folder: Path, *, store: str = "") -> dict[str, str]:
+def environment(world: Product, folder: Path, *, store: str = "", replicas: int = 1) -> dict[str, str]:
     """Return the whole environment of a `serve` process in this world. `store` replaces the world's own."""
     (folder / "node-access.toml").write_text(world.toml, "utf-8")
     settings = world.settings()
@@ -37,6 +37,7 @@ def environment(world: Product, folder: Path, *, store: str = "") -> dict[str, s
         "NODE_ACCESS_PORT": "0",
         "NODE_ACCESS_METRICS_PORT": "0",
         "NODE_ACCESS_SWEEP_SECONDS": str(settings.sweep_seconds),
+        "NODE_ACCESS_REPLICAS": str(replicas),
         "NODE_ACCESS_SERVICE_URL": settings.service_url,
         "NODE_ACCESS_SERVICE_HOSTS": ",".join(settings.service_hosts),
         "NODE_ACCESS_OPENID_METADATA_URL": settings.openid_metadata_url,

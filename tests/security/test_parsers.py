@@ -106,6 +106,7 @@ def _environment(rng: random.Random) -> dict[str, str]:
         "NODE_ACCESS_QUEUE_URL": "https://sqs.ap-northeast-1.amazonaws.com/111122223333/events",
         "NODE_ACCESS_PORT": "3978",
         "NODE_ACCESS_SWEEP_SECONDS": "60",
+        "NODE_ACCESS_REPLICAS": "3",
         "NODE_ACCESS_LOGIN_AUTHORITY": "https://login.microsoftonline.com",
         "AWS_REGION": "ap-northeast-1",
     }

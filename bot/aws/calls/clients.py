@@ -57,7 +57,7 @@ class Clients:
 
     `reader_roles`: by account, the ARN of the role that reads it; an account without one must be the bot's own.
     `external_id`: passed when a reader role is assumed.
-    `rates`: calls a second of one operation, account and Region, by service.
+    `rates`: calls a second of one operation, account and Region, by service. `share`: how many replicas share them.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Clients:
         reader_roles: Mapping[str, str] = MappingProxyType({}),
         external_id: str | None = None,
         rates: Mapping[str, float] = RATES,
+        share: int = 1,
     ) -> None:
         self._region = region
         self._readers = {
@@ -76,7 +77,7 @@ class Clients:
             for account, role in reader_roles.items()
         }
         self._counts = _CallCounts(telemetry.aws_calls)
-        self._breaker, self._limiter = CircuitBreaker(), RateLimiter(clock=clock, rates=rates)
+        self._breaker, self._limiter = CircuitBreaker(), RateLimiter(clock=clock, rates=rates, share=share)
         self._sdk = Sdk()
         self._pools = {lane: ThreadPoolExecutor(size, f"aws-{lane.name.lower()}") for lane, size in THREADS.items()}
         self._own_account: str | None = None

@@ -78,11 +78,12 @@ _Entry = tuple[Lane, int, asyncio.Event]  # a caller in the queue; the event wak
 class RateLimiter:
     """All quotas. `rates`: calls a second of one operation, by service. Services without a rate are not limited.
 
-    RATES_OF lowers the rate of single operations.
+    RATES_OF lowers the rate of single operations. `share`: use all rates divided by this number, because so many
+    replicas use the same quotas.
     """
 
-    def __init__(self, *, clock: Clock, rates: Mapping[str, float] = RATES) -> None:
-        self._clock, self._rates = clock, rates
+    def __init__(self, *, clock: Clock, rates: Mapping[str, float] = RATES, share: int = 1) -> None:
+        self._clock, self._rates, self._share = clock, rates, share
         self._buckets: dict[Quota, _TokenBucket] = {}
 
     async def turn(self, quota: Quota, lane: Lane) -> None:
@@ -99,7 +100,7 @@ class RateLimiter:
         if quota not in self._buckets:
             rate = self._rates[quota.service]
             most = RATES_OF.get((quota.service, quota.operation), rate)
-            self._buckets[quota] = _TokenBucket(self._clock, min(rate, most))
+            self._buckets[quota] = _TokenBucket(self._clock, min(rate, most) / self._share)
         return self._buckets[quota]
 
 

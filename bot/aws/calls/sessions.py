@@ -13,6 +13,7 @@ from bot.aws.calls.rate_limit import Lane
 from bot.boto.failures import CallFailed, Failure
 from bot.boto.fields import mapping, moment, text
 from bot.boto.sdk import Answer, Credentials
+from bot.concurrency.single_flight import SingleFlight
 from bot.ports.aws import RoleSession
 from bot.ports.clock import Clock
 
@@ -28,14 +29,13 @@ class RoleSessions:
     def __init__(self, sts: Callable[..., Awaitable[Answer]], *, clock: Clock) -> None:
         self._sts, self._clock = sts, clock
         self._kept: TLRUCache[RoleSession, Credentials] = TLRUCache(SESSIONS_KEPT, ttu=_usable_until, timer=clock.epoch)
+        # one AssumeRole at a time for a person and role: a person may make many decisions at once
+        self._assuming: SingleFlight[RoleSession, Lane, Credentials] = SingleFlight(self._assume)
 
     async def get(self, session: RoleSession, lane: Lane) -> Credentials:
         """Return the credentials of a session; assumes the role if none are cached. Raises CallFailed."""
         found = self._kept.get(session)
-        if found is None:
-            found = await self._assume(session, lane)
-            self._kept[session] = found
-        return found
+        return found or await self._assuming.join(session, lane)
 
     def cached(self, session: RoleSession) -> Credentials | None:
         """Return the cached credentials of a session, if any. Never calls AWS."""
@@ -56,7 +56,10 @@ class RoleSessions:
         if key is None or secret is None or token is None:
             raise CallFailed("NoCredentialsInAnswer", Failure.NO_ANSWER)
         latest = self._clock.now() + SESSION_LIFE
-        return Credentials(session, key, secret, token, min(moment(given.get("Expiration")) or latest, latest))
+        expires_at = min(moment(given.get("Expiration")) or latest, latest)
+        credentials = Credentials(session, key, secret, token, expires_at)
+        self._kept[session] = credentials
+        return credentials
 
 
 def _usable_until(_session: RoleSession, credentials: Credentials, _now: float) -> float:

@@ -80,6 +80,13 @@ async def test_calls_follow_the_rate_after_a_small_burst(timeline: Timeline) -> 
     assert busiest <= 5, "a burst of 2, and 3 more within the second"
 
 
+async def test_replicas_together_follow_the_rate(timeline: Timeline) -> None:
+    """Each of three replicas takes a third of the rate: a burst of 1 each, and then one call a second each."""
+    limiters = [RateLimiter(clock=timeline, rates={"ssm": 3.0}, share=3) for _ in range(3)]
+    taken = [at for each in await asyncio.gather(*(turns(it, timeline, 10) for it in limiters)) for at in each]
+    assert sorted(taken) == [float(second) for second in range(10) for _ in limiters]
+
+
 async def test_every_operation_account_and_region_has_its_own_quota(timeline: Timeline) -> None:
     """AWS counts calls per operation, account and Region, and so does the bot."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})

@@ -131,17 +131,51 @@ async def test_five_minutes_of_clock_skew_are_allowed(changed: dict[str, Any], m
     "service_url",
     [
         "https://attacker.example/",
-        SERVICE.rstrip("/"),
-        SERVICE.upper(),
+        "https://smba.trafficmanager.net.attacker.example/teams/",
+        "http://smba.trafficmanager.net/teams/",
+        "https://smba.trafficmanager.net:8443/teams/",
+        "https://smba.trafficmanager.net:443/teams/",
+        "https://smba.trafficmanager.net/",
+        "https://smba.trafficmanager.net/teams/v3",
+        "https://smba.trafficmanager.net/teams/%2F",
+        "https://\u017fmba.trafficmanager.net/teams/",
+        "https://smba.trafficmanager.net/teams\\",
         SERVICE + "?x",
+        SERVICE + "?",
+        SERVICE + "#x",
+        SERVICE + " ",
+        "",
+        "/",
         None,
     ],
 )
 async def test_body_must_name_the_service_of_the_token(service_url: str | None, ms: FakeMicrosoft, edge: Edge) -> None:
-    """The body's serviceUrl must equal the signed one. Otherwise replies could go to another server."""
+    """The body's serviceUrl must name the signed service. Otherwise replies could go to another server."""
     status, _ = await ms.send(edge.url, _message(serviceUrl=service_url), authorization=f"Bearer {_good(ms.signer)}")
 
     assert (status, edge.turns) == (401, [])
+
+
+@pytest.mark.parametrize(
+    ("signed", "sent"),
+    [
+        (SERVICE, SERVICE.rstrip("/")),
+        (SERVICE.rstrip("/"), SERVICE),
+        (SERVICE, SERVICE.upper()),
+        ("https://SMBA.trafficmanager.net/Teams", SERVICE),
+        (SERVICE, SERVICE + "/"),
+    ],
+    ids=["slash signed", "slash sent", "capitals sent", "capitals signed", "two slashes"],
+)
+async def test_slash_or_letter_case_makes_no_other_service(
+    signed: str, sent: str, ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """Microsoft's SDKs accept a serviceUrl that differs from the signed one only by letter case or a final slash."""
+    token = ms.signer.token(ms.signer.claims(signed))
+
+    status, _ = await ms.send(edge.url, _message(serviceUrl=sent), authorization=f"Bearer {token}")
+
+    assert (status, len(edge.turns)) == (200, 1)
 
 
 @pytest.mark.parametrize(

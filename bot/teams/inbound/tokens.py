@@ -56,10 +56,10 @@ class VerifiedToken:
     expires_at: float  # seconds since 1970
 
     def check_body(self, *, channel_id: str | None, service_url: str | None) -> None:
-        """Raise TokenRefused unless the key endorses the body's channel and the body has the token's service URL."""
+        """Raise TokenRefused unless the key endorses the body's channel and the body names the token's service."""
         if channel_id is None or not self.key.endorses(channel_id):
             raise TokenRefused(Reason.CHANNEL)
-        if service_url is None or service_url != self.service_url:
+        if not service_url or _service(service_url) != _service(self.service_url):
             raise TokenRefused(Reason.SERVICE_URL)
 
 
@@ -148,6 +148,11 @@ def bearer(authorization: str | None) -> str:
     if token.count(".") != 2 or not token.isascii() or not token.isprintable():
         raise TokenRefused(Reason.MALFORMED)
     return token
+
+
+def _service(url: str) -> str:
+    """Return a service URL for comparison: as in Microsoft's SDKs, letter case and slashes at the end do not count."""
+    return url.rstrip("/").lower() if url.isascii() else url  # some letters outside ASCII have ASCII lower case
 
 
 def _key_id(token: str) -> str:

@@ -96,7 +96,11 @@ class TeamsSide:
             self._keys, app_id=self._microsoft.app_id, issuer=self._cloud.issuer, clock=self._clock
         )
         endpoint = Endpoint(
-            verifier=verifier, adapter=TeamsAdapter(), tenant_id=self._microsoft.tenant_id, turn=handler.on_turn
+            verifier=verifier,
+            adapter=TeamsAdapter(),
+            tenant_id=self._microsoft.tenant_id,
+            turn=handler.on_turn,
+            clock=self._clock,
         )
         return endpoint.handle
 
@@ -114,6 +118,7 @@ class TeamsSide:
         calls = ConnectorCalls(session, credentials=credentials, hosts=hosts, clock=clock)
         self._connector = Connector(calls, app_id=microsoft.app_id)
         self._service_urls = ServiceUrls(self._store, default=microsoft.service_url, hosts=hosts)
+        stack.push_async_callback(self._service_urls.drain)
         self.chat = self._messenger()
         self.people = await stack.enter_async_context(self._directory())
 

@@ -206,7 +206,9 @@ async def test_endpoint_without_a_tenant_is_not_built(ms: FakeMicrosoft) -> None
     """An empty tenant id is refused at the start."""
     async with running_edge(ms) as edge:
         with pytest.raises(ValueError, match="tenant"):
-            endpoint.Endpoint(verifier=edge.verifier, adapter=TeamsAdapter(), tenant_id="", turn=_nothing)
+            endpoint.Endpoint(
+                verifier=edge.verifier, adapter=TeamsAdapter(), tenant_id="", turn=_nothing, clock=edge.clock
+            )
 
 
 # --- invokes

@@ -140,7 +140,7 @@ async def test_an_update_replaces_the_message(room: Room) -> None:
 
 async def test_messages_go_to_the_service_url_of_their_conversation(room: Room) -> None:
     """Threads use the stored URL of their channel; other conversations use the configured one."""
-    await room.urls.learn(f"{APPROVERS};messageid=1", f"{room.ms.base}/teams")
+    room.urls.learn(f"{APPROVERS};messageid=1", f"{room.ms.base}/teams")
     room.urls.default = "http://127.0.0.1:1/"
     posted = await room.messenger.post(APPROVERS, _message())
     await room.messenger.update(posted, _message("approved"))

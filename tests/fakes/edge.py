@@ -97,7 +97,12 @@ async def running_edge(
         allowed = ServiceHosts(ms.service_hosts if hosts is None else hosts)
         calls = ConnectorCalls(session, credentials=credentials, hosts=allowed, clock=ticks)
         endpoint = Endpoint(
-            verifier=verifier, adapter=TeamsAdapter(), tenant_id=TENANT_ID, turn=recorded, most_turns=most_turns
+            verifier=verifier,
+            adapter=TeamsAdapter(),
+            tenant_id=TENANT_ID,
+            turn=recorded,
+            clock=ticks,
+            most_turns=most_turns,
         )
 
         async def ready() -> Mapping[str, str]:

@@ -142,12 +142,15 @@ class LastWriteWinsStore(MemoryStore):
 
 
 class HangingStore(MemoryStore):
-    """A store that hangs: `load` and `apply`, if named in `hangs`, wait until `go` is set before their effect."""
+    """A store that hangs: the methods below that are named in `hangs` wait until `go` is set before their effect.
+
+    `reached`: set once a call waits.
+    """
 
     def __init__(self, tables: Tables | None = None) -> None:
         super().__init__(tables)
         self.hangs: set[str] = set()
-        self.go = asyncio.Event()
+        self.go, self.reached = asyncio.Event(), asyncio.Event()
 
     async def load(self, key: RequestKey) -> Record | None:
         await self._wait("load")
@@ -157,6 +160,15 @@ class HangingStore(MemoryStore):
         await self._wait("apply")
         return await super().apply(key, change, now=now)
 
+    async def remember_service_url(self, conversation: str, service_url: str) -> None:
+        await self._wait("remember_service_url")
+        await super().remember_service_url(conversation, service_url)
+
+    async def personal_chat(self, object_id: str) -> PersonalChat | None:
+        await self._wait("personal_chat")
+        return await super().personal_chat(object_id)
+
     async def _wait(self, call: str) -> None:
         if call in self.hangs:
+            self.reached.set()
             await self.go.wait()

@@ -24,7 +24,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, TENANT_ID
 from tests.fakes.signing import SECRET
-from tests.fakes.store import MemoryStore
+from tests.fakes.store import HangingStore
 from tests.fakes.teams_world import APPROVERS
 
 
@@ -90,7 +90,7 @@ class Turns:
 
     url: str
     side: TeamsSide
-    store: MemoryStore
+    store: HangingStore
     clock: ManualClock
     clicks: FakeClickHandler
     commands: FakeCommands
@@ -107,7 +107,7 @@ class _Parts:
 @asynccontextmanager
 async def running_turns(ms: FakeMicrosoft, *, clock: ManualClock) -> AsyncIterator[Turns]:
     """Start the Teams side and its HTTP server as bot.app does, with fakes for the service layer."""
-    store, parts = MemoryStore(), _Parts()
+    store, parts = HangingStore(), _Parts()
     async with AsyncExitStack() as stack:
         side = await stack.enter_async_context(_side(ms, store, clock))
         app = server.build_app(

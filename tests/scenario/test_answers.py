@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -281,6 +281,22 @@ async def test_hanging_store_does_not_delay_the_answer(world: World, call: str) 
         await world.clock.advance(5)
     assert len(world.aws.effects) == 1
     assert [sent.kind for sent in world.chat.sent.values() if "SendAutomationSignal" in sent.card] == ["reply"]
+
+
+async def test_time_before_the_click_handler_is_part_of_the_three_seconds() -> None:
+    """The request arrived two seconds ago, and the store hangs: the person is answered within the last second."""
+    store = HangingStore()
+    world = new_world(store=store)
+    click = world.pressed(await world.posted(), HANAKO)
+    store.hangs = {"load"}
+    arrived = replace(click, received_at=world.clock.now() - timedelta(seconds=2))
+    answering = asyncio.create_task(world.click_handler.click(arrived))
+    await world.clock.advance(0.9)
+    assert answering.done()
+    assert code_of(await answering) is NoticeCode.STORE_SLOW
+    store.hangs.clear()
+    store.go.set()
+    await world.click_handler.drain()
 
 
 async def test_click_that_the_store_delayed_over_a_minute_is_not_sent(world: World) -> None:

@@ -17,15 +17,17 @@ from bot.ports.teams import Message
 from bot.rendering import render, summary
 from bot.service.clicks.click import Answer, Verb
 from bot.service.commands import Reply
+from bot.teams.inbound.tokens import TokenVerifier, VerifiedToken
 from bot.teams.outbound.rate_limit import LIMITS, SHARE
 from tests.fakes.activities import Json, activity
-from tests.fakes.clock import ManualClock
+from tests.fakes.clock import ManualClock, settled
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import FOREIGN_TENANT_ID, FOREIGNER, HANAKO, ICHIRO, MEI, TARO, TENANT_ID
 from tests.fakes.teams_world import APPROVERS, LEADS
 from tests.fakes.teams_world import Message as Sent
 from tests.fakes.turns import Turns, running_turns
 
+ANSWERED = 3.0  # seconds; the test only waits this long if it fails
 KEY = "111122223333/ap-northeast-1/oi-0123456789ab"
 DATA = {"request": KEY, "step": "Level1"}
 THREAD = f"{APPROVERS};messageid=1795456557005"
@@ -116,7 +118,54 @@ async def test_click_of_a_person_from_another_tenant_keeps_that_tenant(ms: FakeM
     assert bot.clicks.clicks[0].person.tenant_id == FOREIGN_TENANT_ID
 
 
+@pytest.mark.parametrize("name", ["adaptiveCard/action", "task/fetch"])
+async def test_first_invoke_of_a_conversation_does_not_wait_for_the_store(
+    ms: FakeMicrosoft, bot: Turns, name: str
+) -> None:
+    """The store hangs on the conversation's service URL. The invoke is answered; the URL is stored once it can be."""
+    bot.store.hangs = {"remember_service_url"}
+    click = asyncio.create_task(ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA, name=name))
+    await bot.store.reached.wait()
+    answered, _ = await asyncio.wait({click}, timeout=ANSWERED)
+    bot.store.go.set()
+    await click
+    await settled()
+
+    assert answered
+    assert list(bot.store.tables.service_urls) == [APPROVERS]
+
+
+async def test_click_counts_from_the_arrival_of_its_request(
+    ms: FakeMicrosoft, bot: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check of the token may wait for signing keys. That time is part of the three seconds for the answer."""
+    arrived_at = bot.clock.now()
+    verify = TokenVerifier.verify
+
+    async def slow(verifier: TokenVerifier, header: str | None) -> VerifiedToken:
+        await bot.clock.advance(1.5)
+        return await verify(verifier, header)
+
+    monkeypatch.setattr(TokenVerifier, "verify", slow)
+    await ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA)
+
+    assert [click.received_at for click in bot.clicks.clicks] == [arrived_at]
+
+
 # --- Action.Submit
+
+
+async def test_submit_in_a_personal_chat_does_not_wait_for_the_store(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The store hangs on the person's chat. The click has been handled before."""
+    bot.store.hangs = {"personal_chat"}
+    value = {**DATA, "verb": "cancel"}
+    click = asyncio.create_task(ms.post_submit(bot.url, HANAKO, ms.world.personal(HANAKO), value))
+    await bot.store.reached.wait()
+    handled = [each.verb for each in bot.clicks.clicks]
+    bot.store.go.set()
+    await click
+
+    assert handled == [Verb.CANCEL]
 
 
 async def test_submit_reaches_the_click_handler_like_an_invoke(ms: FakeMicrosoft, bot: Turns) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -44,6 +45,7 @@ class Click:
     comment: str = ""
     activity_id: str | None = None  # of the card that was clicked
     locale: str | None = None  # locale of the person's client, if the bot supports it
+    received_at: datetime | None = None  # when its HTTP request arrived; the time limits of the answer count from here
 
 
 @dataclass(frozen=True, slots=True)

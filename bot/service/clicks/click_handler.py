@@ -27,7 +27,7 @@ from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
-LAST_MOMENT = 2.8  # seconds; Teams must have the answer within 3, even if the store hangs
+LAST_MOMENT = 2.8  # seconds from the arrival of the click; Teams must have the answer within 3, even if the store hangs
 LONGEST_REQUEST = 100  # characters of a request's key in logs and audit trail; a card's data may hold anything
 log = structlog.get_logger(__name__)
 
@@ -77,8 +77,10 @@ class ClickHandler:
 
     async def _in_time(self, click: Click) -> Answer:
         """Answer at the last moment even if the store hangs. The work continues, because its claim may be stored."""
-        work = self._background.begin(self._answer(click, at=self._clock.now()))
-        await first_of(asyncio.shield(work), self._clock.sleep(LAST_MOMENT))
+        now = self._clock.now()
+        at = min(click.received_at or now, now)  # the clock may have been set back since
+        work = self._background.begin(self._answer(click, at=at))
+        await first_of(asyncio.shield(work), self._clock.sleep(LAST_MOMENT - (now - at).total_seconds()))
         if work.done():
             return work.result()
         self._telemetry.store_errors.inc()

@@ -7,12 +7,14 @@ before the first signing keys.
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
 from aiohttp import ClientError, web
 
+from bot.ports.clock import Clock
 from bot.teams.inbound.adapter import TeamsAdapter, Turn
 from bot.teams.inbound.keys import KeysUnavailable
 from bot.teams.inbound.tokens import TokenRefused, TokenVerifier, VerifiedToken
@@ -48,6 +50,7 @@ class Endpoint:
         adapter: TeamsAdapter,
         tenant_id: str,
         turn: Turn,
+        clock: Clock,
         most_turns: int = MOST_TURNS,
     ) -> None:
         """Take the tenant to serve. Raises ValueError if it is empty."""
@@ -56,13 +59,14 @@ class Endpoint:
         self._verifier = verifier
         self._adapter = adapter
         self._tenant = tenant_id
-        self._turn = turn
+        self._turn, self._clock = turn, clock
         self._most_turns, self._turns = most_turns, 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request."""
+        """Answer one request. Its time counts from here: the check of the token may wait for signing keys."""
+        received_at = self._clock.now()
         try:
-            inbound = await self._admit(request)
+            inbound = replace(await self._admit(request), received_at=received_at)
         except _Refused as refused:
             return _refusal(refused)
         return await self._run(inbound)

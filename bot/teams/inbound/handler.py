@@ -67,9 +67,9 @@ class TeamsHandler(TeamsActivityHandler):
         self._directory, self._personal_chats, self._service_urls = directory, personal_chats, service_urls
 
     async def on_turn(self, turn_context: TurnContext) -> None:
-        """Learn the conversation's service URL, then dispatch the activity."""
+        """Learn the conversation's service URL, and dispatch the activity. A click must not wait for the store here."""
         wire = _inbound(turn_context).wire
-        await self._service_urls.learn(wire.conversation.id, wire.service_url)
+        self._service_urls.learn(wire.conversation.id, wire.service_url)
         if wire.type in SERVED:
             await super().on_turn(turn_context)
 
@@ -108,12 +108,16 @@ class TeamsHandler(TeamsActivityHandler):
     async def on_message_activity(self, turn_context: TurnContext) -> None:
         """Handle an Action.Submit, or answer a command in its conversation."""
         inbound = _inbound(turn_context)
+        if is_submit(inbound):
+            await self._submitted(inbound)  # first: the store and Teams may delay the personal chat by seconds
+            await self._remember_chat(inbound)
+        else:
+            await self._remember_chat(inbound)
+            await self._answer(inbound)
+
+    async def _remember_chat(self, inbound: Inbound) -> None:
         if is_personal(inbound):
             await self._personal_chats.remember(inbound)
-        if is_submit(inbound):
-            await self._submitted(inbound)
-        else:
-            await self._answer(inbound)
 
     async def _answer(self, inbound: Inbound) -> None:
         person = sender(inbound)

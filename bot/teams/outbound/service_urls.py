@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 from cachetools import LRUCache
 
+from bot.concurrency.background import Background
 from bot.domain.routing import thread_root
 from bot.ports.store import PersonalChat, Store, StoreUnavailable
 from bot.teams.net.addresses import AddressRefused, ServiceHosts
@@ -25,6 +26,8 @@ class ServiceUrls:
         """Take the default URL, for conversations without a remembered URL."""
         self._store, self.default, self._hosts = store, default, hosts
         self._known: LRUCache[str, str] = LRUCache(REMEMBERED)
+        self._stored: LRUCache[str, str] = LRUCache(REMEMBERED)
+        self._background = Background()
 
     async def of(self, conversation: str) -> str:
         """Return the service URL of a conversation; the default if no usable one is stored, or the store is down."""
@@ -44,16 +47,27 @@ class ServiceUrls:
             return chat.service_url
         return await self.of(chat.conversation)
 
-    async def learn(self, conversation: str, service_url: str | None) -> None:
-        """Remember the service URL of a received activity, if it is new and the token may be sent there."""
+    def learn(self, conversation: str, service_url: str | None) -> None:
+        """Remember the service URL of a received activity, if it is new and the token may be sent there.
+
+        Writes it to the store in the background: an activity never waits for that. A failed write is repeated with the
+        next activity of the conversation.
+        """
         root = thread_root(conversation)
-        if service_url is None or self._known.get(root) == service_url or not self._listed(service_url):
+        if service_url is None or self._stored.get(root) == service_url or not self._listed(service_url):
             return
-        self._known[root] = service_url  # set before the write, so that simultaneous activities write once
+        self._known[root] = self._stored[root] = service_url  # set before the write, so that a burst writes once
+        self._background.begin(self._store_url(root, service_url))
+
+    async def drain(self) -> None:
+        """Wait for the writes in progress."""
+        await self._background.drain()
+
+    async def _store_url(self, root: str, service_url: str) -> None:
         try:
             await self._store.remember_service_url(root, service_url)
         except StoreUnavailable:
-            self._known.pop(root, None)
+            self._stored.pop(root, None)
             log.warning("service_url_not_stored", conversation=root)
 
     def _listed(self, service_url: str) -> bool:

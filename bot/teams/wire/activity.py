@@ -8,6 +8,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Final, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -101,10 +102,14 @@ class WireActivity(_Wire):
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """One activity: the JSON object with all its members, and the checked fields."""
+    """One activity: the JSON object with all its members, and the checked fields.
+
+    `received_at`: when its HTTP request arrived; None in an activity that did not come from the endpoint.
+    """
 
     raw: dict[str, Any]
     wire: WireActivity
+    received_at: datetime | None = None
 
     @property
     def tenants(self) -> frozenset[str]:

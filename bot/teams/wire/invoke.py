@@ -70,6 +70,7 @@ def read_click(inbound: Inbound) -> Click:
         comment=_comment(data),
         activity_id=_id(inbound.wire.reply_to_id or "") or None,
         locale=stated_locale(inbound),
+        received_at=inbound.received_at,
     )
 
 

@@ -193,6 +193,20 @@ GUARDS = (
         {"bot.service.clicks.click_handler:LAST_MOMENT": constant(28.0)},
     ),
     Guard(
+        "the time of a click counts from the arrival of its request",
+        "tests/scenario/test_teams_turns.py::test_click_counts_from_the_arrival_of_its_request",
+        {"bot.teams.wire.invoke:read_click": around(lambda read, inbound: replace(read(inbound), received_at=None))},
+    ),
+    Guard(
+        "tokens do not wait for a hanging fetch of keys",
+        "tests/unit/teams/test_keys.py::test_token_does_not_wait_for_a_hanging_fetch[True]",
+        {
+            "bot.concurrency.single_flight:SingleFlight.join_briefly": around(
+                lambda _, flight, *key, **_limit: flight.join(*key)
+            )
+        },
+    ),
+    Guard(
         "clicks count only in the conversation of the card",
         MATRIX + "[waiting]",
         {"bot.domain.routing:same_conversation": always(True)},

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 import structlog
 
+from bot.teams.inbound import keys
 from bot.teams.inbound.keys import EMPTY_GAP, REFRESH_AFTER, REFRESH_GAP, TRUSTED_FOR, KeysUnavailable, SigningKeys
 from bot.teams.net.addresses import AddressRefused
 from bot.teams.net.session import open_session
@@ -86,6 +87,33 @@ async def test_withdrawn_key_is_unknown_after_the_refresh(ms: FakeMicrosoft, edg
     await edge.keys.find("key-2")
 
     assert edge.keys.trusted("key-1") is None
+
+
+@pytest.mark.parametrize("warm", [False, True])
+async def test_token_does_not_wait_for_a_hanging_fetch(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker, monkeypatch: pytest.MonkeyPatch, *, warm: bool
+) -> None:
+    """A click must be answered within 3 seconds. The fetch continues, so that a later token finds the keys."""
+    monkeypatch.setattr(keys, "WAIT_LIMIT", 0.01)
+    if warm:
+        await edge.keys.warm()
+        ms.signer.rotate("key-2")
+        clock.seconds += REFRESH_GAP
+    held = ms.hold("GET", JWKS)
+    looking = asyncio.create_task(edge.keys.find("key-2" if warm else "key-1"))
+    answered, _ = await asyncio.wait({looking}, timeout=3)
+    assert held.gate is not None
+    held.gate.set()
+
+    assert answered
+    if warm:
+        assert await looking is None
+    else:
+        with pytest.raises(KeysUnavailable):
+            await looking
+    monkeypatch.undo()
+
+    assert await edge.keys.find("key-2" if warm else "key-1") is not None
 
 
 async def test_before_the_first_key_a_fetch_is_tried_every_five_seconds(

@@ -24,7 +24,9 @@ async def test_a_conversation_without_activities_gets_the_configured_url() -> No
 async def test_the_url_of_a_thread_is_used_for_its_channel_after_a_restart() -> None:
     """The URL is stored for the channel, without the thread."""
     store = MemoryStore()
-    await _urls(store).learn(f"{CHANNEL};messageid=1", AMER)
+    urls = _urls(store)
+    urls.learn(f"{CHANNEL};messageid=1", AMER)
+    await urls.drain()
 
     assert await _urls(store).of(CHANNEL) == AMER
     assert await _urls(store).of(f"{CHANNEL};messageid=2") == AMER
@@ -35,7 +37,8 @@ async def test_a_host_that_is_not_listed_is_not_remembered() -> None:
     store = MemoryStore()
     urls = _urls(store)
     for address in ("https://evil.example/", "http://smba.trafficmanager.net/", "https://smba.trafficmanager.net/?q"):
-        await urls.learn(CHANNEL, address)
+        urls.learn(CHANNEL, address)
+        await urls.drain()
 
     assert (await urls.of(CHANNEL), store.tables.service_urls) == (DEFAULT, {})
 
@@ -55,15 +58,21 @@ async def test_a_stored_url_is_checked_again() -> None:
 
 
 async def test_urls_work_while_the_store_is_unavailable() -> None:
-    """If a read fails, the configured URL is used. If a write fails, the next activity repeats it."""
+    """If a read fails, the configured URL is used. If a write fails, the next activity repeats it.
+
+    This process uses the new URL at once.
+    """
     store = MemoryStore()
     urls = _urls(store)
     store.broken = True
-    await urls.learn(CHANNEL, AMER)
     assert await urls.of(CHANNEL) == DEFAULT
+    urls.learn(CHANNEL, AMER)
+    await urls.drain()
+    assert await urls.of(CHANNEL) == AMER
 
     store.broken = False
-    await urls.learn(CHANNEL, AMER)
+    urls.learn(CHANNEL, AMER)
+    await urls.drain()
     assert store.tables.service_urls == {CHANNEL: AMER}
 
 
@@ -71,13 +80,17 @@ async def test_only_a_new_url_is_written() -> None:
     """Many clicks with one URL cause one write. A new URL replaces the old one."""
     store = MemoryStore()
     urls = _urls(store)
-    await urls.learn(CHANNEL, AMER)
+    urls.learn(CHANNEL, AMER)
+    await urls.drain()
     store.broken = True
-    await urls.learn(CHANNEL, AMER)
+    urls.learn(CHANNEL, AMER)
+    await urls.drain()
     assert await urls.of(CHANNEL) == AMER
 
     store.broken = False
-    await urls.learn(CHANNEL, DEFAULT)
+    urls.learn(CHANNEL, DEFAULT)
+    await urls.drain()
     assert store.tables.service_urls == {CHANNEL: DEFAULT}
-    await urls.learn(CHANNEL, None)
+    urls.learn(CHANNEL, None)
+    await urls.drain()
     assert await urls.of(CHANNEL) == DEFAULT

@@ -41,6 +41,7 @@ class Watched:
 
 
 Change = Callable[[Record], Record]
+MOST_APPENDED = 250  # audit entries in one call; a store must take a thousand a second, and answer in two
 
 
 class Store(Protocol):
@@ -109,8 +110,11 @@ class Store(Protocol):
     async def advance_watermark(self, account: str, region: str, moment: datetime) -> None:
         """Store a later watermark. An earlier one is ignored."""
 
-    async def append_audit(self, entry: AuditEntry) -> None:
-        """Add an entry to the audit trail."""
+    async def append_audit(self, *entries: AuditEntry) -> None:
+        """Add entries to the audit trail, in this order, at most MOST_APPENDED.
+
+        After StoreUnavailable some of them may be stored. The next call with the same objects stores each of them once.
+        """
 
     async def audit(self, since: datetime, until: datetime | None = None) -> Sequence[AuditEntry]:
         """Return audit entries from `since` on, before `until` if given, oldest first."""

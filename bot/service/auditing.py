@@ -1,10 +1,11 @@
 """Records clicks in the audit trail, and logs the entries of the trail.
 
 The steps of a decision are stored by the write of its row (`ports.store.Store.apply`); this module only logs them. The
-entry of a click is stored separately, and the answer to the click does not wait for it: entries that the store does not
-accept are kept in memory and retried. They are already in the log.
+entry of a click is stored separately, and the answer to the click does not wait for it: entries that the store has not
+accepted are kept in memory, and are stored together once it does. They are already in the log.
 """
 
+import asyncio
 from collections import deque
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -14,10 +15,12 @@ import structlog
 from bot.concurrency.background import Background
 from bot.domain.audit import AuditEntry
 from bot.ports.clock import Clock
-from bot.ports.store import Store, StoreUnavailable
+from bot.ports.store import MOST_APPENDED, Store, StoreUnavailable
 from bot.telemetry import Telemetry
 
-KEPT_WAITING = 1000  # clicks kept while the store is unavailable; beyond that, the oldest are only in the log
+# Clicks kept while the store is slow or unavailable: a minute with a thousand a second, about 60 MB. Beyond that, the
+# oldest are only in the log.
+KEPT_WAITING = 60_000
 RETRY_SECONDS = 10.0  # seconds between attempts to store waiting entries
 MINUTE = timedelta(minutes=1)
 MOST_CLICKS = 60  # clicks recorded one by one per person and minute; anyone in the tenant can click without limit
@@ -47,23 +50,25 @@ class Auditing:
     """Records clicks. `run` retries entries that the store did not accept."""
 
     def __init__(self, *, store: Store, clock: Clock, telemetry: Telemetry) -> None:
-        self._store, self._clock, self._telemetry = store, clock, telemetry
+        self._trail, self._clock, self._telemetry = store, clock, telemetry
         self._waiting: deque[AuditEntry] = deque()
+        self._batch: tuple[AuditEntry, ...] = ()  # the store may have some of these, so this batch is repeated as it is
         self._tallies: dict[str, _Tally] = {}
-        self._background, self._storing = Background(), False
+        self._background = Background()
+        self._storing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Retry waiting entries and close minutes that are over, until cancelled."""
         while True:
             await self._clock.sleep(RETRY_SECONDS)
             self._close_minutes(self._clock.now() - MINUTE)
-            await self._store_waiting()
+            await self._stored()
 
     async def drain(self) -> None:
         """Store as many waiting entries as the store accepts, before shutdown."""
         self._close_minutes(self._clock.now())
         await self._background.drain()
-        await self._store_waiting()
+        await self._stored()
 
     def clicked(self, entry: AuditEntry) -> None:
         """Record a click and its answer. Beyond MOST_CLICKS, a person's clicks are only counted."""
@@ -93,25 +98,30 @@ class Auditing:
         if len(self._waiting) >= KEPT_WAITING:
             self._give_up_oldest()
         self._waiting.append(entry)
-        if not self._storing:
-            self._background.begin(self._store_waiting())
+        self._begin_storing()
 
     def _give_up_oldest(self) -> None:
         given_up = self._waiting.popleft()
+        self._telemetry.audit_given_up.inc()
         log.error("audit_given_up", what=given_up.event, request=given_up.request, person=given_up.person)
 
+    async def _stored(self) -> None:
+        """Wait until the waiting entries are stored, or the store refuses. Cancelling the caller cancels no write."""
+        await asyncio.wait({self._begin_storing()})
+
+    def _begin_storing(self) -> asyncio.Task[None]:
+        """Start to store the waiting entries, unless that is in progress."""
+        if self._storing is None or self._storing.done():
+            self._storing = self._background.begin(self._store_waiting())
+        return self._storing
+
     async def _store_waiting(self) -> None:
-        if self._storing:
-            return
-        self._storing = True
         try:
-            while self._waiting:
-                entry = self._waiting[0]
-                await self._store.append_audit(entry)
-                if self._waiting and self._waiting[0] is entry:  # otherwise it was dropped meanwhile
-                    self._waiting.popleft()
+            while self._batch or self._waiting:
+                if not self._batch:
+                    self._batch = tuple(self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_APPENDED)))
+                await self._trail.append_audit(*self._batch)
+                self._batch = ()
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
-            log.error("audit_not_stored", waiting=len(self._waiting))
-        finally:
-            self._storing = False
+            log.error("audit_not_stored", waiting=len(self._batch) + len(self._waiting))

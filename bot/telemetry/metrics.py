@@ -70,6 +70,9 @@ METRICS = (
     ),
     Metric("queue_lag_seconds", Kind.HISTOGRAM, (), "Time that an event waited in the queue, in seconds", LAG_BUCKETS),
     Metric("store_errors", Kind.COUNTER, (), "Failed reads and writes of the store"),
+    Metric(
+        "audit_given_up", Kind.COUNTER, (), "Clicks that are only in the log, because too many waited for the store"
+    ),
     Metric("loop_stall_seconds", Kind.HISTOGRAM, (), "Delay of the event loop, in seconds", STALL_BUCKETS),
     Metric("check_ok", Kind.GAUGE, ("check",), "1 if the last attempt of this part succeeded, 0 if it failed"),
 )
@@ -94,6 +97,7 @@ class Telemetry:
         self.open_requests = _gauge(registry, "open_requests")
         self.queue_lag = _histogram(registry, "queue_lag_seconds")
         self.store_errors = _counter(registry, "store_errors")
+        self.audit_given_up = _counter(registry, "audit_given_up")
         self.loop_stall = _histogram(registry, "loop_stall_seconds")
         self.health = Health(_gauge(registry, "check_ok"))
 

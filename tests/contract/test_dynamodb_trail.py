@@ -12,10 +12,10 @@ from bot.domain.audit import AuditEntry
 from bot.domain.decision import DecisionState
 from bot.domain.record import Record
 from bot.ports.store import StoreUnavailable, StoreUncertain
-from bot.store.dynamodb.commits import MOST_ENTRIES, MOST_ENTRY_BYTES, MOST_TOGETHER
+from bot.store.dynamodb.commits import MOST_TOGETHER
 from bot.store.dynamodb.items import MOST_BYTES, RowTooLarge
 from bot.store.dynamodb.store import DynamoStore
-from bot.store.dynamodb.trail import Trail
+from bot.store.dynamodb.trail import MOST_ENTRIES, MOST_ENTRY_BYTES, Trail
 from tests.contract import test_dynamodb
 from tests.contract.stores import DynamoShelf
 from tests.contract.test_store import counted
@@ -277,3 +277,28 @@ def test_audit_entries_never_share_a_key(server: FakeDynamo, monkeypatch: pytest
     trail = Trail(server)  # type: ignore[arg-type]  # makes no calls
     places = [item["sk"]["S"] for item in trail.as_items([AuditEntry(NOW, "claimed")] * 5)]
     assert places == sorted(set(places))
+
+
+# --- entries without a row
+
+
+async def test_repeated_batch_of_entries_is_stored_once(impatient: DynamoStore, server: FakeDynamo) -> None:
+    """The reply to the second transaction of a batch is lost for too long. The caller repeats the batch."""
+    entries = [AuditEntry(NOW, f"{number}") for number in range(MOST_ENTRIES + 9)]
+    server.plan(TOGETHER)  # the first transaction is answered
+    fault = server.plan(TOGETHER, before=False, cut=True, times=1000)
+    with pytest.raises(StoreUnavailable):
+        await impatient.append_audit(*entries)
+    assert fault.reached.is_set()
+    server.heal()
+    await impatient.append_audit(*entries)
+    assert list(await impatient.audit(NOW)) == entries
+
+
+async def test_batch_of_long_entries_is_split(store: DynamoStore, server: FakeDynamo) -> None:
+    """AWS accepts 4 MB per transaction."""
+    entries = [AuditEntry(NOW, f"{number}", person_name="x" * 100_000) for number in range(50)]
+    seen = len(server.calls)
+    await store.append_audit(*entries)
+    assert list(await store.audit(NOW)) == entries
+    assert [len(body["TransactItems"]) for body in sent(server, seen)] == [34, 16]

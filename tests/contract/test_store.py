@@ -12,7 +12,7 @@ from bot.domain.audit import AuditEntry
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Node, RequestKey, Status
-from bot.ports.store import Change, PersonalChat, Store, StoreUnavailable
+from bot.ports.store import MOST_APPENDED, Change, PersonalChat, Store, StoreUnavailable
 from tests.contract.stores import KINDS, Shelf
 from tests.fakes.aws import TARO, key_of
 from tests.fakes.store import LastWriteWinsStore, MemoryStore
@@ -348,8 +348,15 @@ async def test_audit_trail_is_in_order(store: Store) -> None:
     """Entries are returned oldest first, from the given time on. Entries of one time are in order of writing."""
     entries = [AuditEntry(NOW + seconds * SECOND, f"event {seconds}") for seconds in (3, 1, 2)]
     entries += [AuditEntry(NOW + SECOND, "later", person_name="佐藤\ud800", detail="'; DROP TABLE audit; --")]
-    for entry in entries:
-        await store.append_audit(entry)
+    await store.append_audit(*entries[:2])
+    await store.append_audit(*entries[2:])
     assert [entry.event for entry in await store.audit(NOW + SECOND)] == ["event 1", "later", "event 2", "event 3"]
     assert [entry.event for entry in await store.audit(NOW + 2 * SECOND)] == ["event 2", "event 3"]
     assert [entry.person_name for entry in await store.audit(NOW)][1] == "佐藤?"
+
+
+async def test_many_audit_entries_are_appended_at_once(store: Store) -> None:
+    """Clicks are stored in batches of this size, so that a store takes a thousand a second."""
+    entries = [AuditEntry(NOW, f"event {number}") for number in range(MOST_APPENDED)]
+    await store.append_audit(*entries)
+    assert list(await store.audit(NOW)) == entries

@@ -124,8 +124,8 @@ class MemoryStore:
         watermarks = self._working().watermarks
         watermarks[account, region] = max(storable(moment), watermarks.get((account, region), moment))
 
-    async def append_audit(self, entry: AuditEntry) -> None:
-        self._working().audit.append(storable(entry))
+    async def append_audit(self, *entries: AuditEntry) -> None:
+        self._working().audit.extend(map(storable, entries))
 
     async def audit(self, since: datetime, until: datetime | None = None) -> Sequence[AuditEntry]:
         found = (each for each in self._working().audit if each.at >= since and (until is None or each.at < until))

@@ -75,6 +75,7 @@ class World:
     reconcile_loop: ReconcileLoop = field(init=False)
     sweep: Sweep = field(init=False)
     telemetry: Telemetry = field(init=False)
+    registry: CollectorRegistry = field(init=False)
 
     def __post_init__(self) -> None:
         """Build the services."""
@@ -82,7 +83,8 @@ class World:
 
     def build(self) -> None:
         """Build the services again over the same fakes, as a restart does."""
-        self.telemetry = Telemetry(CollectorRegistry())
+        self.registry = CollectorRegistry()
+        self.telemetry = Telemetry(self.registry)
         ports = Ports(
             store=self.store,
             requests=self.aws,

@@ -1,6 +1,7 @@
 """The audit trail: every click and every step of a decision, in order, even when the store fails."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,9 +14,11 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict, Withdrawal
 from bot.ports.aws import SignalLost, SignalRefused
 from bot.ports.store import Change, StoreUnavailable, StoreUncertain
-from bot.service.auditing import KEPT_WAITING, MOST_CLICKS
+from bot.service import auditing
+from bot.service.auditing import MOST_CLICKS, RETRY_SECONDS
 from bot.service.clicks.click import Verb
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, person
+from tests.fakes.clock import ManualClock, settled
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
 
@@ -184,12 +187,16 @@ class RefusingClicks(MemoryStore):
     """A store that refuses only the audit entries of clicks, while `away` is set."""
 
     away = True
+    gate: asyncio.Event | None = None
+    """The write takes effect at once; its answer waits for this."""
 
-    async def append_audit(self, entry: AuditEntry) -> None:
+    async def append_audit(self, *entries: AuditEntry) -> None:
         """Refuse while `away` is set."""
         if self.away:
             raise StoreUnavailable("away")
-        await super().append_audit(entry)
+        await super().append_audit(*entries)
+        if self.gate:
+            await self.gate.wait()
 
 
 async def test_click_that_cannot_be_stored_is_logged_and_stored_later() -> None:
@@ -228,34 +235,109 @@ async def test_endless_clicks_of_one_person_are_counted(world: World) -> None:
     assert [each.verb for each in entries if each.person == ICHIRO.object_id] == ["refresh"]
 
 
-async def test_full_backlog_drops_only_the_oldest_clicks() -> None:
-    """The store hangs on the first click while a thousand more arrive. All but the oldest of these are stored, once each."""
+async def test_thousand_clicks_a_second_are_stored_by_a_slow_store() -> None:
+    """Each write takes 20 ms. No click is dropped, and each is stored once, in order; none waits for long."""
+    clock = ManualClock()
+    world = new_world(store=SlowAudit(clock), clock=clock)
+    with capture_logs() as logs:
+        for second in range(5):
+            await clicked(world, [f"p{second * 1000 + number}" for number in range(1000)])
+        await clock.advance(0.1)
+    stored = [each.person for each in await world.store.audit(clock.now() - timedelta(days=1))]
+    assert stored == [f"p{number}" for number in range(5000)]
+    assert "audit_given_up" not in {each["event"] for each in logs}
+
+
+async def test_thousand_clicks_a_second_wait_for_a_store_that_is_away_for_a_minute() -> None:
+    """The store refuses every write. Once it is back, it gets each click once."""
+    store = RefusingClicks()
+    world = new_world(store=store)
+    with capture_logs() as logs:
+        for second in range(5):
+            await clicked(world, [f"p{second * 1000 + number}" for number in range(1000)])
+        store.away = False
+        await world.auditing.drain()
+    assert [each.person for each in await trail(world)] == [f"p{number}" for number in range(5000)]
+    assert auditing.KEPT_WAITING >= 60 * 1000
+    assert "audit_given_up" not in {each["event"] for each in logs}
+
+
+async def test_stopping_while_clicks_are_stored_stores_them_once() -> None:
+    """The loop is cancelled during a write. The drain waits for that write, and does not repeat it."""
+    store = RefusingClicks()
+    world = new_world(store=store)
+    await clicked(world, ["first"])
+    gate = store.gate = asyncio.Event()
+    store.away = False
+    running = asyncio.create_task(world.auditing.run())
+    await world.clock.advance(RETRY_SECONDS)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    draining = asyncio.create_task(world.auditing.drain())
+    await settled()
+    gate.set()
+    await draining
+    assert [each.person for each in await store.audit(world.clock.now() - timedelta(days=1))] == ["first"]
+
+
+async def clicked(world: World, people: Sequence[str]) -> None:
+    """Record a click of each person within one second."""
+    for part in range(10):
+        for name in people[part * len(people) // 10 : (part + 1) * len(people) // 10]:
+            world.auditing.clicked(AuditEntry(world.clock.now(), CLICKED, person=name))
+        await world.clock.advance(0.1)
+
+
+class SlowAudit(MemoryStore):
+    """A store that needs 20 ms for each write of audit entries."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    async def append_audit(self, *entries: AuditEntry) -> None:
+        """Wait, then store."""
+        await self._clock.sleep(0.02)
+        await super().append_audit(*entries)
+
+
+async def test_full_backlog_drops_only_the_oldest_clicks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store hangs on the first click while too many others arrive. All but the oldest of these are stored, once each."""
+    monkeypatch.setattr(auditing, "KEPT_WAITING", 1000)
     store = Gated()
     world = new_world(store=store)
-    for number in range(KEPT_WAITING + 3):
+    for number in range(1003):
         world.auditing.clicked(AuditEntry(world.clock.now(), CLICKED, person=f"p{number}"))
         await asyncio.sleep(0)
     store.free.set()
     await world.auditing.drain()
     stored = [each.person for each in await store.audit(world.clock.now())]
-    assert stored == ["p0", *(f"p{number}" for number in range(3, KEPT_WAITING + 3))]
+    assert stored == ["p0", *(f"p{number}" for number in range(3, 1003))]
+    assert given_up(world) == 2
 
 
-async def test_endless_clicks_never_displace_a_decision() -> None:
-    """While the store hangs on clicks, the steps of a decision are stored. A dropped click is in the log."""
+async def test_endless_clicks_never_displace_a_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the store hangs on clicks, the steps of a decision are stored. A dropped click is in log and metric."""
+    monkeypatch.setattr(auditing, "KEPT_WAITING", 1000)
     store = Gated()
     world = new_world(store=store)
     key = await world.posted()
     async with world.running():
         await world.press(key, HANAKO)
         with capture_logs() as logs:
-            for number in range(KEPT_WAITING):
+            for number in range(1000):
                 world.auditing.clicked(AuditEntry(world.clock.now(), CLICKED, person=f"p{number}"))
         store.free.set()
     assert [each["what"] for each in logs if each["event"] == "audit_given_up"] == [CLICKED]
     stored = [each.event for each in await store.audit(world.clock.now())]
     assert stored[:3] == ["claimed", "sent", "accepted"]
-    assert stored[3:] == [CLICKED] * KEPT_WAITING
+    assert stored[3:] == [CLICKED] * 1000
+    assert given_up(world) == 1
+
+
+def given_up(world: World) -> float | None:
+    """Return the number of dropped clicks, as the metric has it."""
+    return world.registry.get_sample_value("node_access_audit_given_up_total")
 
 
 class Gated(MemoryStore):
@@ -265,7 +347,7 @@ class Gated(MemoryStore):
         super().__init__()
         self.free = asyncio.Event()
 
-    async def append_audit(self, entry: AuditEntry) -> None:
+    async def append_audit(self, *entries: AuditEntry) -> None:
         """Wait, then store."""
         await self.free.wait()
-        await super().append_audit(entry)
+        await super().append_audit(*entries)

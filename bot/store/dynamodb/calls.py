@@ -90,6 +90,10 @@ class Calls:
         puts = [{"Put": {"TableName": self.table, **each}} for each in (first, *others)]
         return self._call("transact_write_items", TransactItems=puts)
 
+    def put_repeated(self, patience: Patience, *puts: Put) -> Answer:
+        """Repeat `put`, for items that may be written twice, until it is answered. Raises as `repeated` does."""
+        return _repeated(patience, partial(self.put, *puts))
+
     def repeated(self, patience: Patience, operation: str, **params: object) -> Answer:
         """Repeat an idempotent call until it is answered. Raises DynamoError, ConditionFailed."""
         return _repeated(patience, partial(self.once, operation, **params))

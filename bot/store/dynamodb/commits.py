@@ -26,13 +26,10 @@ from bot.ports.store import Change, StoreUnavailable, StoreUncertain
 from bot.store.dynamodb import items
 from bot.store.dynamodb.calls import Calls, ConditionFailed, NothingDone, Patience, ReplyLost
 from bot.store.dynamodb.reading import Reading
-from bot.store.dynamodb.trail import Trail
+from bot.store.dynamodb.trail import Trail, fits_one_write
 from bot.store.rows import apply_change
 
 MOST_TOGETHER = 100  # changes in one write; later ones wait for the next
-# Audit entries in one write: a transaction takes 100 items and 4 MB; the row is one of them, with at most 400 KB.
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
-MOST_ENTRIES, MOST_ENTRY_BYTES = 99, 3_500_000
 _Outcomes = Sequence[Record | Exception]  # the result of each job
 
 
@@ -55,8 +52,7 @@ class _Draft:
 
     def has_room(self, entries: Sequence[items.Item]) -> bool:
         """Return True if one write can take these entries too."""
-        together = [*self.entries, *entries]
-        return len(together) <= MOST_ENTRIES and sum(map(items.size_of, together)) <= MOST_ENTRY_BYTES
+        return fits_one_write([*self.entries, *entries])
 
 
 class Commits:

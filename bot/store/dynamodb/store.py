@@ -59,7 +59,7 @@ class DynamoStore:
         self._commits = Commits(self._calls, self._trail, self._start, patience=patience)
         self._threads: ThreadPoolExecutor | None = None
         self._recent: TTLCache[RequestKey, datetime] = TTLCache(RECENT, INDEX_SECONDS, time.monotonic)
-        self._appending: tuple[AuditEntry, Sequence[items.Item]] | None = None
+        self._appending: tuple[Sequence[AuditEntry], Sequence[items.Item]] = ((), ())
 
     async def __aenter__(self) -> Self:
         """Connect, and check that the table is the bot's. Raises StoreUnavailable, TableRefused."""
@@ -180,16 +180,14 @@ class DynamoStore:
             ExpressionAttributeValues={":moment": items.text(items.sortable(moment))},
         )
 
-    async def append_audit(self, entry: AuditEntry) -> None:
-        """Add an entry to the audit trail."""
-        if self._appending is None or entry is not self._appending[0]:
-            self._appending = entry, self._trail.as_items([entry])
-        _, items_of_entry = self._appending  # a repeated call with the same entry writes the same item again
+    async def append_audit(self, *entries: AuditEntry) -> None:
+        """Add entries to the audit trail. A repeated call with the same entries writes the same items again."""
+        if [*map(id, entries)] != [*map(id, self._appending[0])]:
+            self._appending = entries, self._trail.as_items(entries)
+        _, items_of_entries = self._appending
 
         def appended() -> None:
-            patience = Patience(self._patience)
-            self._trail.register_days(items_of_entry, patience)
-            self._calls.repeated(patience, "put_item", Item=items_of_entry[0])
+            self._trail.append(items_of_entries, Patience(self._patience))
 
         await self._run(appended)
 

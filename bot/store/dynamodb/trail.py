@@ -1,15 +1,38 @@
 """Gives audit entries their keys, and registers the days that have entries.
 
-It must not know rows, nor whether an entry is written alone or with its row.
+It must not know rows.
 """
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bot.domain.audit import AuditEntry
 from bot.store.dynamodb import items
 from bot.store.dynamodb.calls import Calls, Patience
+
+# Audit entries in one write: a transaction takes 100 items and 4 MB; one of them may be a row, with at most 400 KB.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+MOST_ENTRIES, MOST_ENTRY_BYTES = 99, 3_500_000
+
+
+def fits_one_write(entries: Sequence[items.Item]) -> bool:
+    """Return True if one transaction can take these entries, with a row."""
+    return len(entries) <= MOST_ENTRIES and sum(map(items.size_of, entries)) <= MOST_ENTRY_BYTES
+
+
+def _transactions(entries: Sequence[items.Item]) -> Iterator[Sequence[items.Item]]:
+    """Split entries into parts that one transaction can take."""
+    some: list[items.Item] = []
+    room = MOST_ENTRY_BYTES
+    for each in entries:
+        if some and (len(some) == MOST_ENTRIES or items.size_of(each) > room):
+            yield some
+            some, room = [], MOST_ENTRY_BYTES
+        some.append(each)
+        room -= items.size_of(each)
+    if some:
+        yield some
 
 
 class Trail:
@@ -33,6 +56,15 @@ class Trail:
         for day in {items.day_of_entry(each) for each in entries} - self._days:
             self._calls.repeated(patience, "put_item", Item=items.audit_day(day))
             self._days.add(day)
+
+    def append(self, entries: Sequence[items.Item], patience: Patience) -> None:
+        """Write entries that belong to no row, in transactions as large as DynamoDB takes. Raises DynamoError.
+
+        A transaction needs no permission beside PutItem. BatchWriteItem, which is cheaper, could also delete entries.
+        """
+        self.register_days(entries, patience)
+        for some in _transactions(entries):
+            self._calls.put_repeated(patience, *({"Item": each} for each in some))
 
     def _next(self) -> int:
         with self._lock:

@@ -183,9 +183,13 @@ class SqliteStore:
         """Store a later watermark. An earlier one changes nothing."""
         await self._write(_ADVANCE, account, region, _micros(moment))
 
-    async def append_audit(self, entry: AuditEntry) -> None:
-        """Add an entry to the audit trail."""
-        await self._write(_APPEND, *_appended(storable(entry)))
+    async def append_audit(self, *entries: AuditEntry) -> None:
+        """Add entries to the audit trail, all or none."""
+
+        def append(connection: sqlite3.Connection) -> None:
+            connection.executemany(_APPEND, [_appended(storable(entry)) for entry in entries])
+
+        await self._thread.write(append)
 
     async def audit(self, since: datetime, until: datetime | None = None) -> Sequence[AuditEntry]:
         """Return audit entries from `since` on, before `until` if given, oldest first."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bot.store.sqlite import thread
-from tests.reliability.replacing import DoesNotFit, Guard, always, around
+from tests.reliability.replacing import DoesNotFit, Guard, always, around, constant
 
 NEWER = "tests/scenario/test_newer_version.py::"
 VERSION_COMPARED = "WHERE version = :version - 1"
@@ -47,6 +47,11 @@ GUARDS = (
         "the audit trail is written in one transaction with the row",
         "tests/contract/test_dynamodb_trail.py::test_only_writes_with_audit_entries_are_transactions",
         {"bot.store.dynamodb.calls:Calls.put": around(_in_separate_writes)},
+    ),
+    Guard(
+        "clicks are stored in batches",
+        "tests/scenario/test_auditing.py::test_thousand_clicks_a_second_are_stored_by_a_slow_store",
+        {"bot.ports.store:MOST_APPENDED": constant(1)},
     ),
     Guard(
         "what is not recognized is written back",

@@ -21,7 +21,10 @@ STALL = "node_access_loop_stall_seconds"
 
 
 async def stalls(port: int) -> dict[str, float]:
-    """Return the histogram from the process's metrics: `count`, `sum`, and the number of stalls up to each bound."""
+    """Return the histogram of stalls from the process's metrics.
+
+    It has `count`, `sum`, and the number of stalls up to each bound.
+    """
     async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/metrics") as answer:
         text = await answer.text()
     buckets = re.findall(rf'^{STALL}_bucket{{le="([^"]+)"}} (\S+)$', text, re.MULTILINE)

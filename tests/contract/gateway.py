@@ -106,7 +106,7 @@ def key_of(asked: Asked) -> RequestKey:
 
 
 def signal_of(asked: Asked, **changed: Any) -> Signal:
-    """Return Hanako's approval; `role` and `session_name` change its session."""
+    """Return the signal for an approval by Hanako. `role` and `session_name` replace those of her session."""
     fields = {
         "key": key_of(asked),
         "execution_id": asked.execution_id,

@@ -1,4 +1,4 @@
-"""The recorded rows of tests/contract/recorded: puts them into a store, and reads a store without the product.
+"""The recorded rows of tests/contract/recorded: puts them into a store, and reads a store without the product's code.
 
 It must not know Python names of the domain: rows are the stored JSON.
 """
@@ -30,12 +30,12 @@ ROWS = recorded("rows.json")
 
 
 def as_text(row: Json) -> str:
-    """Return a row as the JSON text that both stores had."""
+    """Return a recorded row as the JSON text that both stores contained."""
     return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
 
 def in_order(value: Json, name: str = "") -> Json:
-    """Return the value with the lists sorted whose order has no meaning."""
+    """Return the value with some of its lists sorted: those whose order has no meaning."""
     if isinstance(value, dict):
         return {each: in_order(part, each) for each, part in value.items()}
     if isinstance(value, list):

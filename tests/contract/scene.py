@@ -20,7 +20,7 @@ ALWAYS_FREE = "10.0.0.1"  # moto lets several nodes share an address
 
 
 class HandClock:
-    """`ports.clock.Clock` that a test moves. `sleep` moves it and does not wait. A call returns the time."""
+    """`ports.clock.Clock` that a test moves. `sleep` moves it and does not wait. Calling the clock returns the time."""
 
     def __init__(self) -> None:
         self.moment = datetime(2026, 4, 1, 9, 30, tzinfo=UTC)

@@ -15,7 +15,7 @@ from tests.fakes.store import MemoryStore, Tables
 
 
 class Shelf(Protocol):
-    """One set of data. Each `open` returns another store on it, like another process."""
+    """One set of data. Each `open` returns another store on this data, as another process would open it."""
 
     async def open(self) -> Store: ...
 

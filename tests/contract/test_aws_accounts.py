@@ -22,7 +22,10 @@ READER = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessReader"
 
 @pytest.fixture
 def scene() -> Iterator[Scene]:
-    """A sandbox with a reader role, one per test, because some tests start others and only one runs at a time."""
+    """A sandbox with a reader role.
+
+    Each test has its own, because a process can run only one and some tests start others.
+    """
     with staged() as scene:
         scene.aws.callers.add_role(READER)
         yield scene
@@ -128,7 +131,7 @@ async def test_throttling_slows_down_and_recovers(scene: Scene) -> None:
 
 
 async def test_truncated_list_of_steps_is_completed() -> None:
-    """Reconciliation reads the rest always, the state check only if the list does not show the waiting level."""
+    """The reconciler always reads the remaining steps. The state check does so only if it needs them."""
     with staged(steps_shown=1) as scene:
         asked = scene.ask("db-prod-01")
         async with aws_side(scene) as side:

@@ -25,7 +25,7 @@ ELSEWHERE = "eu-west-1"
 
 @pytest.fixture
 async def vault(scene: Scene) -> AsyncIterator[Any]:
-    """Secrets Manager as its owner uses it, in another Region than the bot's."""
+    """Return a client of Secrets Manager for the owner of the secrets, in another Region than the bot's."""
     client = scene.aws.client("secretsmanager", region=ELSEWHERE)
     yield client
     for each in client.list_secrets()["SecretList"]:
@@ -94,7 +94,10 @@ async def test_unknown_secret_is_reported_with_the_code_of_aws(side: AwsSide) ->
 
 
 async def test_token_names_the_role_of_the_bot(scene: Scene, side: AwsSide) -> None:
-    """The token is for Entra only, valid for a minute, and signed with a key that the issuer publishes."""
+    """The token's subject is the bot's role.
+
+    The token is for Entra only, valid for a minute, and signed with a published key.
+    """
     statement = (await side.web_identity(FEDERATION_AUDIENCE).read()).get_secret_value()
     issuer = scene.aws.web_identities.issuer("111122223333")
     keys = jwt.PyJWKClient(f"{issuer}/.well-known/jwks.json")
@@ -122,7 +125,11 @@ async def test_account_without_web_identities_is_reported(scene: Scene, side: Aw
 
 
 async def test_token_does_not_outlive_the_session_of_the_bot(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """AWS refuses a longer life. The bot requests the shortest, so only the last minute of a session has no token."""
+    """AWS issues no token that is valid for longer than the session.
+
+    The bot requests tokens for one minute, the shortest time that AWS allows, so it gets none in the last minute of a
+    session.
+    """
     short: Session = scene.aws.callers.assume(BOT_ROLE, "node-access-bot", seconds=59)
     async with aws_side(scene) as side:
         for name, value in short.environment().items():

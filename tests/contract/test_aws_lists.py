@@ -101,7 +101,7 @@ async def test_revoked_requests_are_listed_by_creation_time(scene: Scene, side: 
 
 
 async def test_unreadable_list_of_revocations_is_empty(scene: Scene, side: AwsSide) -> None:
-    """The list only replaces lost events, so the rest of the sweep must not fail with it."""
+    """The list only makes up for lost events, so its failure does not fail the rest of the sweep."""
     scene.aws.faults.fail("DescribeOpsItems", "ValidationException", times=None)
     assert await side.requests.revoked(ACCOUNT, REGION, scene.clock()) == []
 

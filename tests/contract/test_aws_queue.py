@@ -130,7 +130,7 @@ async def test_negative_waiting_time_counts_as_zero(scene: Scene, queue: SqsQueu
 async def test_message_without_a_time_is_accepted(
     scene: Scene, queue: SqsQueue, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The message counts as usual; only the measurement is left out."""
+    """The message is processed as usual; only its waiting time is not measured."""
     monkeypatch.setattr(queue_module, "SENT", "SenderId")  # another attribute is requested, so the answer has no time
     scene.ask("batch-01")
     assert len(await queue.receive()) == 1

@@ -254,7 +254,7 @@ async def test_partly_read_hybrid_node_is_incomplete(scene: Scene, side: AwsSide
 
 
 async def test_single_failure_is_repaired_by_one_repetition(scene: Scene, side: AwsSide) -> None:
-    """A read that may be repeated is repeated once, immediately."""
+    """A failed read that may be repeated is repeated once, immediately."""
     asked = scene.ask()
     for operation in ("GetOpsItem", "GetAutomationExecution", "DescribeInstances"):
         scene.aws.faults.fail(operation, "InternalServerError", times=1)
@@ -335,7 +335,7 @@ async def test_request_is_pending_until_its_ops_item_is_approved(scene: Scene, s
 
 
 async def test_rejected_execution_overrides_a_pending_ops_item(scene: Scene, side: AwsSide) -> None:
-    """The execution ends before the OpsItem changes, so its rejection counts."""
+    """The execution ends before the OpsItem changes, so the execution's rejection is used."""
     asked = scene.ask()
     signal(scene.approver(), asked, "Reject")
     scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda item, _: item.update(Status="PendingApproval")))

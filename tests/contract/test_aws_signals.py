@@ -1,4 +1,7 @@
-"""Sending decisions to AWS over real HTTP: once, in the right role, under the person's name; and failures."""
+"""Sending decisions to AWS over real HTTP: each is sent once, in the right role and under the person's name.
+
+Failures are classified.
+"""
 
 import asyncio
 import socket
@@ -144,7 +147,7 @@ async def test_signal_with_credentials_of_another_account_is_not_sent(
 
 
 async def test_own_account_is_requested_before_the_state_check(scene: Scene, side: AwsSide) -> None:
-    """The call for it takes time, in which others may decide, so a signal that was not prepared is not sent."""
+    """The call for the account takes time, in which others may decide, so an unprepared signal is not sent."""
     decision = signal_of(scene.ask(), role=None)
     with pytest.raises(SignalThrottled):
         await side.requests.signal(decision)
@@ -323,7 +326,7 @@ async def test_signal_whose_session_expired_after_preparing_is_not_sent(scene: S
 
 
 async def test_quota_is_waited_for_before_the_state_check(scene: Scene) -> None:
-    """A prepared signal is sent at once, even if the queue has grown since."""
+    """A prepared signal is sent immediately, even if more calls wait for the quota by then."""
     first, second = signal_of(scene.ask()), signal_of(scene.ask())
     async with aws_side(scene, rates={"ssm": 0.5}) as side:
         await side.requests.prepare(first)
@@ -420,7 +423,7 @@ async def test_role_with_an_external_id_is_assumed_only_with_that_id(scene: Scen
 
 
 async def test_session_with_a_shorter_life_is_not_kept_longer(scene: Scene, side: AwsSide) -> None:
-    """A role may allow less than an hour: the expiration that AWS returns counts."""
+    """A role may allow less than an hour, so the expiration that AWS returns is used."""
     ends = scene.clock() + timedelta(minutes=4)
     scene.aws.faults.rewrite(
         "AssumeRole", lambda answer: {**answer, "Credentials": {**answer["Credentials"], "Expiration": ends}}

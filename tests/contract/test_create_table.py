@@ -133,7 +133,7 @@ def test_other_time_to_live_attribute_is_reported(server: FakeDynamo) -> None:
 
 
 def test_newer_schema_version_is_reported(server: FakeDynamo) -> None:
-    """A table that a newer version of the bot has marked is refused."""
+    """A table with the schema version of a newer bot is refused."""
     create()
     server.client().put_item(TableName=NAME, Item={**SCHEMA_KEY, "version": {"N": "99"}})
     result = create()

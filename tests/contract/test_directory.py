@@ -50,7 +50,7 @@ class Room:
         return len(self.ms.faults.matching("GET", ONE))
 
     def another(self, patience: float) -> Directory:
-        """Build a directory that waits this many seconds."""
+        """Build a directory that waits this many seconds for Teams."""
         urls = ServiceUrls(self.store, default=self.ms.service_url, hosts=ServiceHosts(self.ms.service_hosts))
         return Directory(
             self.connector,
@@ -391,7 +391,7 @@ async def test_an_absence_from_before_a_membership_event_is_not_cached(room: Roo
 
 
 async def test_a_click_is_refused_in_time_while_teams_does_not_answer(room: Room) -> None:
-    """After twice the patience the roster counts as unavailable."""
+    """A click waits no longer than twice `patience`, the time that one read may take."""
     async with room.another(SHORT) as directory:
         room.ms.hold("GET", "/v3/", times=None)
         with pytest.raises(RosterUnavailable):
@@ -447,7 +447,7 @@ async def _known(room: Room, *names: str) -> dict[str, str | None]:
 
 
 async def test_an_address_that_another_person_has_now_is_not_trusted(room: Room) -> None:
-    """Stored addresses only select people; people with a wanted name get the addresses that Teams returns now."""
+    """Stored addresses only select people. Each selected person gets the address that Teams returns."""
     for conversation in (APPROVERS, LEADS):
         room.ms.world.conversations[conversation].members[:] = []
     await room.store.remember_chat(_kept(room, MEI, upn="given.on@example.com"))

@@ -50,13 +50,13 @@ def documented_commands() -> list[str]:
 
 
 def test_every_command_is_documented() -> None:
-    """The table has every command that is available as a whole, and no other."""
+    """The rows that name a command without an option are exactly the commands that are completely available."""
     whole = [each for each in documented_commands() if " --" not in each]
     assert sorted(whole) == sorted(name for name, command in commands() if is_available(command))
 
 
 def test_unavailable_commands_are_not_documented() -> None:
-    """For a partly available command, the table has only the option that works."""
+    """If only one option of a command is available, the table names the command with this option."""
     partly = dict(each.split(" --") for each in documented_commands() if " --" in each)
     known = dict(commands())
     for name, option in partly.items():

@@ -70,7 +70,7 @@ async def hurried(shelf: DynamoShelf) -> AsyncIterator[DynamoStore]:
 
 @pytest.fixture
 def by_hand(server: FakeDynamo, shelf: DynamoShelf) -> "Hand":
-    """The same table as the AWS command line shows it."""
+    """Access to the shelf's table without the store, as with the AWS command line."""
     return Hand(server.client(), shelf.table)
 
 
@@ -139,8 +139,8 @@ async def test_write_with_a_lost_reply_is_applied_once(
         server.heal()
 
 
-async def test_lost_write_is_recognized_below_later_ones(shelf: DynamoShelf, store: DynamoStore) -> None:
-    """Another process writes before the lost write is repeated: both changes are applied once."""
+async def test_write_with_a_lost_reply_is_recognized_after_later_writes(shelf: DynamoShelf, store: DynamoStore) -> None:
+    """Another process writes before this write is repeated: both changes are applied once."""
     other, loop = await shelf.open(), asyncio.get_running_loop()
 
     def overtake() -> None:
@@ -174,7 +174,10 @@ async def test_write_that_takes_effect_late_is_applied_once(
 async def test_write_with_an_unknown_result_is_not_repeated(
     store: DynamoStore, server: FakeDynamo, by_hand: Hand
 ) -> None:
-    """After many later writes no trace of the lost one is left. The caller gets an error; no second write is made."""
+    """After many later writes, the row no longer shows whether the first one took effect.
+
+    Its caller gets an error, and no second write is made.
+    """
 
     def forget_it() -> None:
         names = " ".join(f"{50 + number}:x" for number in range(WRITES_KEPT))
@@ -207,7 +210,7 @@ async def test_every_call_with_a_lost_reply_is_repeated(store: DynamoStore, serv
 
 
 async def test_sweep_lease_survives_a_lost_reply(store: DynamoStore, server: FakeDynamo) -> None:
-    """The lease was taken without an answer: the repetition finds that the owner has it."""
+    """DynamoDB stores the lease, but its reply is lost. The repeated call finds that its owner has the lease."""
     server.plan("UpdateItem", before=False, cut=True)
     assert await store.lease_sweep(KEY.account, KEY.region, "a", now=NOW, until=NOW + SECOND)
     assert not await store.lease_sweep(KEY.account, KEY.region, "b", now=NOW, until=NOW + SECOND)
@@ -296,7 +299,7 @@ NOTHING = b'{"Items": [], "Count": 0, "ScannedCount": 0}'
 
 
 async def test_own_rows_are_due_before_the_index_lists_them(store: DynamoStore, server: FakeDynamo) -> None:
-    """Rows that this process wrote are due at once, until it reconciles them."""
+    """Rows that this process wrote are due immediately, until it reconciles them."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     await store.apply(OTHER, due_at(NOW + SECOND), now=NOW)
     server.plan("Query", body=NOTHING, times=5)
@@ -669,7 +672,7 @@ async def test_missing_profile_is_an_error(shelf: DynamoShelf, monkeypatch: pyte
 async def test_without_credentials_a_store_does_not_open(
     shelf: DynamoShelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The error has the name of the problem."""
+    """The error names the problem."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):

@@ -307,7 +307,7 @@ async def test_missing_answer_ends_with_a_time_out(
 
 
 async def test_lookups_run_one_at_a_time(scene: Scene, side: AwsSide) -> None:
-    """Many lookups run one after the other, and two for the same user are one."""
+    """Many lookups run one after the other. Two simultaneous lookups of the same user make one call."""
     hold = scene.aws.faults.hold(READING, times=1)
     looks = [asyncio.create_task(side.identities.names(each)) for each in (TARO, HANAKO, TARO, NOBODY)]
     await asyncio.to_thread(hold.arrived.wait, 30.0)

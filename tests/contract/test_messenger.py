@@ -390,7 +390,7 @@ def _operations(room: Room, posted: Posted) -> dict[str, Callable[[], Awaitable[
 @pytest.mark.parametrize(
     ("operation", "ambiguous"), [("post", True), ("update", False), ("reply", True), ("direct", False)]
 )
-async def test_a_call_beyond_its_patience_is_unavailable(room: Room, operation: str, ambiguous: bool) -> None:
+async def test_a_call_that_takes_too_long_is_unavailable(room: Room, operation: str, ambiguous: bool) -> None:
     """The conversation of the call is then closed for a while. A new message may have arrived (`ambiguous`).
 
     A direct message whose chat was still being requested cannot have arrived.

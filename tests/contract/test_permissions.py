@@ -75,7 +75,7 @@ def actions(*names: str) -> list[str]:
 def operations() -> Mapping[str, str]:
     """Return the actions of the services that the code uses, by the name that boto3 gives their operation.
 
-    If several services have an operation of one name, the last in SERVICES counts: ListTagsForResource is SSM's.
+    If several services have an operation of one name, the last in SERVICES is used: ListTagsForResource is SSM's.
     """
     loader = create_loader()
     models = {service: loader.load_service_model(service, "service-2") for service in SERVICES}

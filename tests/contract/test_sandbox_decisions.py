@@ -15,7 +15,7 @@ INVALID = "InvalidAutomationSignalException"
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    """One sandbox for this file; every test asks for its own request."""
+    """One sandbox for this file; every test makes its own request."""
     with staged() as scene:
         yield scene
 

@@ -106,8 +106,8 @@ def test_rate_limit_is_per_operation_and_region() -> None:
             here.describe_ops_items()
 
 
-def test_throttled_signal_takes_no_effect() -> None:
-    """The fourth signal within a second changes nothing, and takes effect a second later."""
+def test_throttled_signal_has_no_effect() -> None:
+    """The fourth signal within a second changes nothing. Sent again a second later, it takes effect."""
     clock = HandClock()
     with FaultyAws.start(now=clock, per_second=3) as aws:
         scene = Scene(aws, clock)

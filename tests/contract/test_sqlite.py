@@ -58,7 +58,7 @@ async def store(path: Path) -> AsyncIterator[SqliteStore]:
 
 @pytest.fixture
 def by_hand(path: Path) -> Iterator[sqlite3.Connection]:
-    """The same file as the sqlite3 command shows it."""
+    """A connection to the store's file without the store, as with the sqlite3 command."""
     connect = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
     with closing(connect) as connection:
         yield connection
@@ -383,7 +383,7 @@ def documented_backup(copy: Path) -> str:
 
 @pytest.fixture
 def private() -> Iterator[None]:
-    """The umask of the documented command."""
+    """Set the umask of the documented command."""
     former = os.umask(0o077)
     yield
     os.umask(former)

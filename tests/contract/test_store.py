@@ -38,17 +38,17 @@ async def store(shelf: Shelf) -> Store:
 
 
 def counted(record: Record) -> Record:
-    """Add one to a counter, which shows whether a write was lost."""
+    """Return the row with its counter increased by one. The counter shows whether a write was lost."""
     return replace(record, reconcile_failures=record.reconcile_failures + 1)
 
 
 def due_at(moment: datetime | None) -> Change:
-    """Set the time of the next reconciliation."""
+    """Return a change that sets the time of the next reconciliation."""
     return lambda record: replace(record, requeue_at=moment)
 
 
 def with_status(status: Status) -> Change:
-    """Set a request with this status."""
+    """Return a change that gives the row a request with this status."""
     return lambda record: replace(record, request=AccessRequest(record.key, status, TARO, Node("i-02999bd501754105a")))
 
 
@@ -146,7 +146,7 @@ async def test_no_concurrent_write_is_lost(shelf: Shelf) -> None:
 
 
 async def test_store_without_version_check_loses_writes() -> None:
-    """Control: without the check the test above would fail."""
+    """Control: a store that does not check versions overwrites concurrent writes."""
     store = LastWriteWinsStore()
     written = await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for _ in range(40)))
     assert sorted(row.version for row in written) != list(range(1, 41))
@@ -209,7 +209,7 @@ async def test_cancelled_writers_leave_a_consistent_row(store: Store) -> None:
 
 
 async def test_due_rows_are_listed_longest_due_first(store: Store) -> None:
-    """Rows due now count, rows due later do not."""
+    """Only rows that are due now are listed."""
     for number, seconds in [(1, 0), (2, -60), (3, 1), (4, -30)]:
         await store.apply(key_of(number), due_at(NOW + seconds * SECOND), now=NOW)
     await store.apply(key_of(5), counted, now=NOW)
@@ -275,7 +275,7 @@ def chat_of(object_id: str, conversation: str = "a:1") -> PersonalChat:
 
 
 async def test_personal_chats_are_stored_and_deleted(store: Store) -> None:
-    """The latest chat of a person counts until it is deleted. A second deletion is not an error."""
+    """The latest chat of a person is returned until it is deleted. A second deletion is not an error."""
     await store.remember_chat(chat_of("b"))
     await store.remember_chat(chat_of("a", "a:0"))
     await store.remember_chat(chat_of("a", "a:2"))
@@ -298,7 +298,7 @@ async def test_case_of_object_ids_does_not_matter(store: Store) -> None:
 
 
 async def test_service_urls_are_stored(store: Store) -> None:
-    """The latest URL of a conversation counts."""
+    """The latest URL of a conversation is returned."""
     assert await store.service_url("19:x") is None
     for address in ("https://one.example.com/", "https://two.example.com/"):
         await store.remember_service_url("19:x", address)
@@ -336,7 +336,7 @@ async def test_only_one_of_many_gets_the_sweep_lease(shelf: Shelf) -> None:
 
 
 async def test_watermarks_only_advance(store: Store) -> None:
-    """The later watermark counts, in any order of writing; each Region has its own."""
+    """The later watermark is kept, in any order of writing; each Region has its own."""
     assert await store.watermark(KEY.account, KEY.region) is None
     for seconds in (0, 5, 3):
         await store.advance_watermark(KEY.account, KEY.region, NOW + seconds * SECOND)

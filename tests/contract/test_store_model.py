@@ -33,7 +33,7 @@ IN_CI = settings(max_examples=12, stateful_step_count=25)
 
 
 class Stop(Exception):
-    """Raised by a change."""
+    """An error that a change raises."""
 
 
 class StoreMachine(RuleBasedStateMachine):

@@ -80,7 +80,7 @@ def expanded(node: Path, cases: list[tuple[Any, Any]]) -> list[Any]:
     return list(json.loads(run.stdout))
 
 
-def test_supported_expressions_give_the_official_engines_results(node: Path) -> None:
+def test_supported_expressions_give_the_same_result_as_the_official_engine(node: Path) -> None:
     """A template that uses only supported features looks the same in the Adaptive Cards Designer."""
     theirs = expanded(node, [(template, DATA) for template in TEMPLATES])
     ours = [Template.parse(template).bind(DATA) for template in TEMPLATES]
@@ -88,7 +88,7 @@ def test_supported_expressions_give_the_official_engines_results(node: Path) -> 
         assert our == their, template
 
 
-def test_every_card_equals_the_official_engines(node: Path) -> None:
+def test_every_card_equals_the_one_from_the_official_engine(node: Path) -> None:
     """Every view in every language becomes the card that the official engine makes."""
     cases = [
         (

@@ -98,7 +98,7 @@ def invoke(
 
 
 def installation(action: str, *, sender: Person, place: Place, service_url: str, **fields: Any) -> Json:
-    """Return an installationUpdate. `action`: `add`, `remove`, `add-upgrade` or `remove-upgrade`."""
+    """Return an installationUpdate. `action` is `add`, `remove`, `add-upgrade` or `remove-upgrade`."""
     return activity("installationUpdate", sender=sender, place=place, service_url=service_url, action=action, **fields)
 
 

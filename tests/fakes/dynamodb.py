@@ -27,7 +27,7 @@ Body = dict[str, Any]
 
 @dataclass(slots=True)
 class Fault:
-    """A fault of the next `times` calls of an operation (`*`: of any)."""
+    """A fault in the next `times` calls of an operation. The operation `*` means any."""
 
     operation: str
     times: int = 1

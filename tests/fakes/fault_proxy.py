@@ -45,7 +45,7 @@ class Break(StrEnum):
 
 @dataclass(slots=True)
 class Broken:
-    """One fault. `only`: it affects only calls with these bytes in their head or body."""
+    """One fault. It affects only calls that contain the bytes `only`; by default, all calls."""
 
     how: Break
     only: bytes = b""
@@ -169,7 +169,7 @@ async def _break(broken: Broken, request: bytes, answer: bytes, writer: asyncio.
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:
-    """Read one request that has a Content-Length."""
+    """Read one request: its head and, if it has a Content-Length, its body."""
     head = await reader.readuntil(END_OF_HEAD)
     length = _LENGTH.search(head)
     return head + (await reader.readexactly(int(length[1])) if length else b"")

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """One call as it arrived, and the status of its answer (None: it got no answer)."""
+    """One call as it arrived, and the status of its answer. The status is None if the call got no answer."""
 
     method: str
     path: str
@@ -25,7 +25,10 @@ class Recorded:
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """A fault of the next `times` calls that match. `times` None: of all calls until the fault is removed."""
+    """A fault in the next `times` matching calls.
+
+    If `times` is None, it affects all matching calls until it is removed.
+    """
 
     method: str
     path: str

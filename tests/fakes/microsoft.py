@@ -39,7 +39,7 @@ class FakeMicrosoft:
     def __init__(
         self, people: Iterable[Person] = PEOPLE, *, now: Callable[[], float] = time.time, bot: BotRegistration = BOT
     ) -> None:
-        """`now`: Microsoft's clock. `bot`: the bot's registration, for example its secret."""
+        """`now` is Microsoft's clock. `bot` is the bot's registration, for example with a secret."""
         self.world = TeamsWorld(people)
         self.sign_in = SignIn(bot, now=now)
         self.signer = Signer(self.sign_in)
@@ -106,7 +106,10 @@ class FakeMicrosoft:
         return self.faults.plan(method, path, **how)
 
     def hold(self, method: str, path: str, *, times: int | None = 1, body_holds: str = "", late: bool = False) -> Fault:
-        """Hold matching calls (`late`: their answers) until `.gate.set()`. `.reached` is set when one has arrived."""
+        """Hold matching calls, or only their answers if `late`, until `.gate.set()`.
+
+        `.reached` is set when one has arrived.
+        """
         gate = asyncio.Event()
         return self.faults.plan(method, path, times=times, body_holds=body_holds, gate=gate, late=late)
 

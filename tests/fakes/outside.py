@@ -175,7 +175,7 @@ def votes(outside: Outside) -> set[tuple[str, str, str]]:
 
 
 def taken_back(outside: Outside) -> set[tuple[str, str, str]]:
-    """Return the withdrawal from Teams that AWS accepted, in the form of `votes`. At most one."""
+    """Return the withdrawals from Teams that AWS accepted, in the form of `votes`. There is at most one."""
     status = outside.truth.status
     return {
         ((each.session_name or "").casefold(), step, verb)

@@ -181,7 +181,8 @@ async def product(
 ) -> AsyncIterator[Product]:
     """Start AWS and Microsoft, without the bot. At the end, check all calls to AWS against its service model.
 
-    `timestamp`: Microsoft's clock. `registration`: the bot's registration at Microsoft; by default, its secret.
+    `timestamp` is Microsoft's clock. `registration` is the bot's registration at Microsoft; by default, with its
+    secret.
     """
     aws = await asyncio.to_thread(FaultyAws.start, **aws_settings)
     try:

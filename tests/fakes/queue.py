@@ -42,7 +42,7 @@ class MemoryQueue:
 
 @dataclass(slots=True, eq=False)
 class QueuedMessage:
-    """One message. `hint` None: a message that the adapter cannot parse and never returns."""
+    """One message. If `hint` is None, the adapter cannot parse the message and never returns it."""
 
     hint: Hint | None
     receives: int = 0
@@ -51,7 +51,7 @@ class QueuedMessage:
 
 
 class FakeSqs:
-    """Delivers at least once, in any order. `trouble`: the probability that a delete fails."""
+    """Delivers at least once, in any order. `trouble` is the probability that a delete fails."""
 
     def __init__(self, clock: Clock, chance: Random, *, trouble: float = 0.0) -> None:
         self._clock, self._chance, self.trouble = clock, chance, trouble
@@ -76,7 +76,10 @@ class FakeSqs:
         return [hint for message in taken if (hint := self._given(message))]
 
     async def delete(self, hint: Hint) -> None:
-        """Delete a message by any of its receipts. Fails with the probability `trouble`, half of the time after it."""
+        """Delete a message by any of its receipts.
+
+        Fails with the probability `trouble`; half of these failures still delete.
+        """
         fails = self._chance.random() < self.trouble
         if fails and self._chance.random() < 0.5:
             raise AwsUnavailable("InternalError")

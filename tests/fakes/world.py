@@ -173,7 +173,7 @@ def code_of(answer: Answer) -> Reason | None:
 
 
 def new_world(*channels: Channel, people: Sequence[Person] = (HANAKO, ICHIRO, TARO_PERSON), **more: object) -> World:
-    """Return a new world. `more`: fields of World that replace the defaults."""
+    """Return a new world. `more` has fields of World that replace the defaults."""
     clock = ManualClock()
     world = World(
         clock, FakeAws(clock), FakeChat(), FakePeople(people), MemoryStore(), current_configuration(*channels)

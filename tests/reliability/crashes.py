@@ -32,7 +32,7 @@ class Click:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """At most one event in AWS, and simultaneous clicks. They are repeated while AWS still accepts the first one."""
+    """Simultaneous clicks, and an event in AWS. The clicks are repeated while AWS still accepts the first of them."""
 
     clicks: tuple[Click, ...] = ()
     in_aws: Callable[[Outside], object] = lambda _: None

@@ -112,8 +112,8 @@ async def _waiting(played: Rounds) -> str:
 async def _stopped(played: Rounds, release: Release, *, poll: bool = False, early: bool = False) -> float:
     """Send SIGTERM, release the held call after `bot_stopping`, and wait for the exit. Return the seconds it took.
 
-    `poll`: the long poll ends by itself; if False, a message ends it.
-    `early`: the process is still starting and does not log `bot_stopping`.
+    If `poll`, the long poll ends by itself; otherwise, a message ends it. If `early`, the process is still starting and
+    does not log `bot_stopping`.
     """
     began = time.monotonic()
     played.bot.terminate()

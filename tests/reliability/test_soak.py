@@ -21,14 +21,14 @@ OBJECTS_A_LIFE = size(ci=20, long=1)
 
 
 def unsettled(measured: Measured) -> dict[str, int]:
-    """Return the counts of watches and rows that remain after all requests have ended."""
+    """Return how many rows remain after all requests have ended, and how many have a waiting caller (`watches`)."""
     left = {"watches": measured.watches, "rows": measured.rows}
     return {name: number for name, number in left.items() if number}
 
 
 @pytest.mark.timeout(7200)
 async def test_resources_do_not_grow_with_requests(tmp_path: Path, figure: Figure) -> None:
-    """After the warm-up, no descriptors, tasks, watches or rows accumulate.
+    """After the warm-up, no descriptors, tasks, rows or waiting callers accumulate.
 
     A request leaves fewer objects than one that is never deleted. At full size, memory grows by less than 5%.
     """
@@ -73,7 +73,7 @@ async def test_rows_that_are_never_deleted_fail_the_proof(tmp_path: Path) -> Non
         assert unsettled(await soaked.measured()) == {"rows": 2}
 
 
-async def test_watch_that_never_ends_fails_the_proof(tmp_path: Path) -> None:
+async def test_caller_that_waits_forever_fails_the_proof(tmp_path: Path) -> None:
     """Negative control: a caller that waits for a row forever is counted."""
     async with soak(tmp_path) as soaked:
         await soaked.live(2)

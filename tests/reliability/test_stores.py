@@ -50,7 +50,7 @@ class OverwritingShelf(MemoryShelf):
 
 
 class OverwritingMachine(MemoryMachine):
-    """The proof with stores whose compare-and-set always succeeds."""
+    """The state machine for stores whose compare-and-set always succeeds."""
 
     def shelf_in(self, folder: Path) -> Shelf:
         return OverwritingShelf(folder)
@@ -82,7 +82,7 @@ def _unconditional(body: dict[str, Any]) -> dict[str, Any]:
 
 
 class UnconditionalMachine(DynamoMachine):
-    """The proof with a DynamoDB that ignores conditions."""
+    """The state machine for stores on a DynamoDB that ignores conditions."""
 
     def shelf_in(self, folder: Path) -> Shelf:
         return UnconditionalShelf(folder)
@@ -90,7 +90,7 @@ class UnconditionalMachine(DynamoMachine):
 
 @pytest.mark.parametrize("machine", [OverwritingMachine, UnconditionalMachine])
 def test_store_without_compare_and_set_fails_the_proof(machine: type[StoreMachine], figure: Figure) -> None:
-    """Negative control: without compare-and-set the same state machine diverges from the model."""
+    """Negative control: without compare-and-set, the stores diverge from the model."""
     before = machine.totals["examples"]
     # A race may not occur again when Hypothesis repeats it.
     with pytest.raises((AssertionError, FlakyFailure)) as found:

@@ -131,7 +131,7 @@ async def test_waiting_click_proceeds_after_aws_refused_the_first(world: World) 
 async def test_click_after_an_end_without_a_decision_says_that_it_ended(
     world: World, status: Status, expected: Reason
 ) -> None:
-    """The notice says that the request was cancelled or revoked, or has ended; no signal is sent."""
+    """The notice says that the request was cancelled or revoked, or has ended. No signal is sent."""
     key = await world.posted()
     world.aws.end(key, status)
     await world.shown(key)
@@ -166,7 +166,10 @@ async def test_no_signal_is_sent_without_a_state_check(world: World, problem: Aw
 
 
 async def test_decision_with_a_lost_signal_is_released_after_a_console_decision(world: World) -> None:
-    """The signal did not reach AWS, and the console decided: AWS does not show the vote, so its decision is released."""
+    """The signal did not reach AWS, and a person decided in the console.
+
+    AWS never shows the bot's vote, so it is released.
+    """
     key = await world.posted()
     world.aws.before["signal"].append(SignalLost())
     async with world.running():
@@ -210,7 +213,7 @@ async def test_channel_without_approvers_refuses_everybody() -> None:
 
 
 async def test_level_with_its_own_approvers_refuses_others() -> None:
-    """At the second level only its approvers may decide, in its own role."""
+    """Only the approvers of the second level may decide it, and its signal is sent in the role of this level."""
     lead = LevelRule("Level2", (f"user:{ICHIRO.object_id}",), "arn:aws:iam::{account}:role/NodeAccessLead")
     world = new_world(replace(APPROVALS, levels=(lead,)))
     key = await world.posted(levels=2)
@@ -264,7 +267,7 @@ async def test_every_click_is_in_the_audit_trail(world: World) -> None:
 
 @pytest.mark.parametrize("call", ["load", "apply"])
 async def test_hanging_store_does_not_delay_the_answer(world: World, call: str) -> None:
-    """Before Teams gives up, the person reads that the result is unknown. The decision continues and counts once."""
+    """Before Teams gives up, the person reads that the result is unknown. The decision continues and is sent once."""
     store = HangingStore()
     world = new_world(store=store)
     key = await world.posted()
@@ -300,7 +303,10 @@ async def test_time_before_the_click_handler_is_part_of_the_three_seconds() -> N
 
 
 async def test_click_that_the_store_delayed_over_a_minute_is_not_sent(world: World) -> None:
-    """A decision is only sent within a minute of its click. Then it is released, and the person is notified."""
+    """A decision is sent only within a minute of its click.
+
+    After that minute, it is released, and the person is notified.
+    """
     store = HangingStore()
     world = new_world(store=store)
     key = await world.posted()

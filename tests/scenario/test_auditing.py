@@ -124,7 +124,10 @@ async def test_cancellation_is_in_the_trail(world: World) -> None:
 
 
 class LosingReplies(MemoryStore):
-    """A store that loses the reply to the write that confirms a decision. `landed`: whether that write takes effect."""
+    """A store that loses the reply to the write that confirms a decision.
+
+    `landed` says whether that write takes effect.
+    """
 
     def __init__(self, *, landed: bool) -> None:
         super().__init__()
@@ -169,7 +172,7 @@ async def test_step_of_a_process_that_dies_after_the_write_is_in_the_trail() -> 
 
 
 class Died(BaseException):
-    """The end of a process: no code of the product catches it."""
+    """The end of a process. No code of the product catches this exception."""
 
 
 class Fatal(MemoryStore):

@@ -44,8 +44,11 @@ async def test_approval_sends_one_signal_and_updates_every_surface(world: World)
     assert [len(world.chat.of("direct")), "start-session" in world.chat.of("direct")[-1].card] == [2, True]
 
 
-async def test_click_on_a_card_whose_post_was_not_answered_counts(world: World) -> None:
-    """A person can click before the row knows where the card is. The click counts only from the channel of the post."""
+async def test_click_on_a_card_whose_post_was_not_answered_is_accepted(world: World) -> None:
+    """A person can click before the row knows where the card is.
+
+    The click is accepted only from the channel of the post.
+    """
     world.chat.after["post"] = [ChatUnavailable("no_answer", ambiguous=True)]
     key = await world.posted()
     elsewhere = replace(world.pressed(key, HANAKO), conversation="19:elsewhere@thread.tacv2;messageid=1000")
@@ -292,7 +295,7 @@ async def test_click_is_checked_again_if_the_requester_changes_during_the_roster
 
 
 async def test_invisible_comment_does_not_count_as_a_comment(world: World) -> None:
-    """Only the part of a comment that is sent counts: a visible character beyond the length limit is ignored."""
+    """The comment needs a visible character in the part that is sent. One beyond the length limit does not count."""
     rejecting = replace(APPROVALS, comment_required=frozenset({Verdict.REJECT}))
     world = new_world(rejecting)
     key = await world.posted()

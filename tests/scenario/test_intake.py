@@ -42,7 +42,7 @@ def intake(world: World, queue: FakeQueue, registry: CollectorRegistry | None = 
 
 
 def hint(key: RequestKey | None, receipt: str = "1", **more: object) -> Hint:
-    """Return an event about a request, as the queue delivers it. `more`: other fields of Hint."""
+    """Return an event about a request, as the queue delivers it. `more` has other fields of Hint."""
     return Hint(receipt, key, "Requester Access Request Status Update", **more)  # type: ignore[arg-type]  # its fields
 
 
@@ -108,7 +108,7 @@ async def test_message_that_cannot_be_deleted_does_not_stop_the_others(world: Wo
 
 
 async def test_event_that_arrives_before_its_ops_item_is_not_lost(world: World) -> None:
-    """While the OpsItem is unreadable, it is retried after 1, 2, 4 … seconds."""
+    """While the OpsItem is unreadable, the read is retried after 1, 2, 4 … seconds."""
     key = world.aws.add()
     hidden = world.aws.requests.pop(key)
     async with world.running():
@@ -196,8 +196,8 @@ async def test_event_older_than_the_last_read_reads_nothing_from_aws(world: Worl
     assert world.aws.count("observe") == reads
 
 
-async def test_event_after_the_last_read_is_followed_at_once(world: World) -> None:
-    """Clocks may differ by a minute, so an event within a minute before the read counts as later."""
+async def test_event_after_the_last_read_is_followed_immediately(world: World) -> None:
+    """Clocks may differ by a minute, so an event up to a minute before the read is treated as later."""
     key = await world.posted()
     reads = world.aws.count("observe")
     async with world.running():
@@ -208,7 +208,7 @@ async def test_event_after_the_last_read_is_followed_at_once(world: World) -> No
 
 
 async def test_old_events_become_due_one_by_one(world: World) -> None:
-    """A replay of last month's events is worked off at one request a second."""
+    """A replay of last month's events makes one request due each second."""
     month_ago = world.clock.now() - timedelta(days=30)
     keys = [world.aws.add(number, status=Status.REJECTED) for number in range(1, 31)]
     queue = FakeQueue(*(hint(key, str(key), occurred_at=month_ago) for key in keys))
@@ -221,7 +221,7 @@ async def test_old_events_become_due_one_by_one(world: World) -> None:
 
 
 async def test_event_without_a_time_counts_as_new(world: World) -> None:
-    """The time of an event is optional: nothing is delayed for the lack of it."""
+    """The time of an event is optional. Without it, the request is due immediately."""
     keys = [world.aws.add(number) for number in range(1, 9)]
     async with world.running():
         await intake(world, FakeQueue(*(hint(key, str(key)) for key in keys))).take()

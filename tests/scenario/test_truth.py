@@ -103,8 +103,11 @@ async def test_unreadable_last_vote_names_no_person(world: World) -> None:
     assert "fine by me" not in ending
 
 
-async def test_vote_that_aws_shows_before_its_reply_is_not_reported_as_outside(world: World) -> None:
-    """AWS shows the approval before our signal's reply arrives: the thread does not report a decision from outside."""
+async def test_vote_is_not_reported_as_outside_while_a_signal_waits_for_its_reply(world: World) -> None:
+    """AWS shows an approval while the bot still waits for the reply to its signal: the thread reports nothing.
+
+    AWS then refuses the signal, so the approval came from outside Teams, and the thread reports it.
+    """
     key = await world.posted()
     gate = world.aws.gates["signal"] = asyncio.Event()
     async with world.running():
@@ -118,6 +121,8 @@ async def test_vote_that_aws_shows_before_its_reply_is_not_reported_as_outside(w
         gate.set()
         await world.clock.advance(3)
         await click
+    (reply,) = world.chat.of("reply")
+    assert "approved outside Teams" in reply.card
 
 
 async def test_card_gets_its_buttons_back_after_a_refused_signal(world: World) -> None:

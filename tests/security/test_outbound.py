@@ -148,8 +148,8 @@ def test_one_module_sends_the_token() -> None:
     assert modules_calling("bearer") == {"calls"}
 
 
-def test_secrets_are_revealed_only_where_they_are_sent() -> None:
-    """The settings are the one exception: they check whether there is a secret."""
+def test_only_modules_that_send_a_secret_read_its_value() -> None:
+    """There is one exception: the settings read the value to check that it is not empty."""
     sending = {"calls", "client_authentication", "managed_identity"}
     assert modules_calling("get_secret_value") == {*sending, "settings"}
 

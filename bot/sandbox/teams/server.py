@@ -47,11 +47,12 @@ class SandboxTeams:
         playground_port: int = 0,
         client: Client | None = None,
     ) -> "SandboxTeams":
-        """Start everything. `directory` has the Playground's installation; `bot_url` (an origin) may be set later.
+        """Start the simulated Teams. `directory` has the Playground's installation.
 
-        `playground_port`: for browsers; 0: any free port. `client`: the client of all people; by default, each person
-        has their own. `app_secret`, `federated`: how the bot may authenticate.
-        Raises NodeMissing, InstallFailed, PlaygroundFailed or OSError; then nothing is left running.
+        `bot_url` is the origin of the bot, for example `http://127.0.0.1:3978`; it may be set later. The bot may
+        authenticate with `app_secret` or `federated`. Browsers use `playground_port`; with 0, any free port is taken.
+        All people use `client`; by default, each person has their own.
+        Raises NodeMissing, InstallFailed, PlaygroundFailed or OSError. After an error, no process or server runs.
         """
         bot = BotRegistration(app_id=app_id, tenant_id=tenant_id, app_secret=app_secret, federated=federated)
         teams = cls(bot, bot_url=bot_url)

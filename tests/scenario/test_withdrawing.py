@@ -16,6 +16,7 @@ from bot.domain.routing import LevelRule
 from bot.domain.shown.views import NoticeCode, Reason
 from bot.ports.aws import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
 from bot.ports.store import Change
+from bot.ports.teams import ChatUnavailable
 from bot.service.clicks.click import Click, Verb
 from bot.service.clicks.permission_check import PermissionCheck
 from tests.fakes.aws import TARO, key_of
@@ -336,6 +337,22 @@ async def test_cancellation_of_another_persons_request_is_refused(world: World, 
         answer = await world.click_handler.click(click)
     assert (code_of(answer), answer.card, answer.refused) == (expected, None, True)
     assert world.aws.signals == []
+
+
+@pytest.mark.parametrize("lost", ["the reply to the post", "the write of the conversation"])
+async def test_requester_cancels_from_a_message_whose_conversation_is_not_stored(world: World, lost: str) -> None:
+    """The message is in Teams, but the row does not say where. The click came from the requester's own chat."""
+    if lost == "the reply to the post":
+        world.chat.after["direct"] = [ChatUnavailable("reset", ambiguous=True)]
+    key = await world.posted()
+    direct = (await world.row(key)).surface("dm:waiting")
+    assert direct
+    await world.rows.apply(key, lambda row: row.with_surface(replace(direct, conversation=None, activity_id=None)))
+    async with world.running():
+        stranger = replace(world.withdrawn(key, HANAKO), personal=True)
+        assert code_of(await world.click_handler.click(stranger)) is Refusal.OWN_CHAT
+        await world.click_handler.click(replace(world.withdrawn(key), personal=True))
+    assert len(world.aws.signals) == 1
 
 
 async def test_cancellation_from_the_channel_is_refused(world: World) -> None:

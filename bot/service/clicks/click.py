@@ -45,6 +45,7 @@ class Click:
     comment: str = ""
     activity_id: str | None = None  # of the card that was clicked
     locale: str | None = None  # locale of the person's client, if the bot supports it
+    personal: bool = False  # it came from the person's own chat with the bot
     received_at: datetime | None = None  # when its HTTP request arrived; the time limits of the answer count from here
 
 

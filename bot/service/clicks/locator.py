@@ -65,9 +65,13 @@ class Locator:
         return Screen(channel, personal=personal, reader=click.locale) if channel else None
 
     def _channel_of_direct(self, record: Record, click: Click) -> Channel | None:
-        """Return the channel that decides, if the click came from the chat with the requester's direct message."""
+        """Return the channel that decides, if the click came from the requester's chat with the bot.
+
+        The row lacks the conversation of a message whose post has no known result, or whose result is not stored yet.
+        """
         channel = self._configuration.value.home(record)
-        return channel if has_direct_message_in(record, click.conversation) else None
+        own = has_direct_message_in(record, click.conversation) or is_in_own_chat(record, click)
+        return channel if own else None
 
     def _channel_of_card(self, record: Record, click: Click) -> Channel | None:
         """Return the channel of this conversation if the request has, or may have, a card there."""
@@ -79,6 +83,12 @@ class Locator:
         posting = here and any(card.conversation is None and channel_of_card(card.name) == here.name for card in cards)
         at_home = here and record.route and record.route.channel == here.name
         return here if posting or (at_home and may_have_more(record)) else None
+
+
+def is_in_own_chat(record: Record, click: Click) -> bool:
+    """True if the requester clicked in their own chat with the bot."""
+    requester = record.requester
+    return click.personal and requester is not None and requester.is_identified_as(click.person)
 
 
 def has_direct_message_in(record: Record, conversation: str) -> bool:

@@ -217,6 +217,11 @@ GUARDS = (
         {"bot.service.clicks.locator:has_direct_message_in": always(True)},
     ),
     Guard(
+        "an unknown chat is the requester's own only if the requester clicks there",
+        MATRIX + "[waiting]",
+        {"bot.service.clicks.locator:is_in_own_chat": always(True)},
+    ),
+    Guard(
         "a click is claimed only under the rules that allowed it",
         RELOADING + "test_waiting_click_is_checked_again_before_its_claim",
         {INPUTS: around(lambda inputs, *given: replace(inputs(*given), revision=0))},

@@ -83,11 +83,13 @@ class TeamsSide:
 
     def attach(self, click_handler: Clicks, commands: Commands, installs: Installations) -> MessageHandler:
         """Connect the services to the endpoint; return the handler of `POST /api/messages`."""
+        replies = Replies(self.chat, self._configuration, self._clock)
+        self._stack.push_async_callback(replies.close)
         handler = TeamsHandler(
             clicks=click_handler,
             commands=commands,
             installations=installs,
-            replies=Replies(self.chat, self._configuration, self._clock),
+            replies=replies,
             directory=self.people,
             personal_chats=PersonalChats(self._store, self.people, clock=self._clock),
             service_urls=self._service_urls,

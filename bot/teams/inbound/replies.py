@@ -1,6 +1,7 @@
 """Replies to activities: views and notices as cards, in the right language and conversation.
 
-Replies are rate-limited so that they never delay cards. A reply that cannot be delivered is logged.
+Replies are rate-limited so that they never delay cards. A reply that fails is repeated once, after the turn, because
+Teams sends an activity again if its turn takes too long. A reply that cannot be delivered is logged.
 """
 
 from dataclasses import dataclass
@@ -8,12 +9,13 @@ from typing import Final
 
 import structlog
 
+from bot.concurrency.background import Background
 from bot.domain.identity import Person
 from bot.domain.routing import thread_root
 from bot.domain.shown.reply_views import MessageCode, MessageView, View
 from bot.domain.shown.views import Notice
 from bot.ports.clock import Clock
-from bot.ports.teams import Chat, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
+from bot.ports.teams import Chat, ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
 from bot.rendering import render, summary
 from bot.service.current_configuration import CurrentConfiguration
 from bot.teams.outbound.rate_limit import SHARE, RateLimit
@@ -21,6 +23,7 @@ from bot.teams.wire.activity import Inbound
 from bot.teams.wire.message_text import client_locale, is_personal, stated_locale
 
 CHAT_ERRORS: Final = (ChatThrottled, ChatUnavailable, ChatRefused)
+REPEAT_AFTER: Final = 3.0  # seconds; a conversation that failed once is closed for two (bot.teams.outbound)
 
 log = structlog.get_logger(__name__)
 
@@ -37,8 +40,15 @@ class Replies:
     """Sends replies to activities: in the conversation, or to the person."""
 
     def __init__(self, chat: Chat, configuration: CurrentConfiguration, clock: Clock) -> None:
-        self._chat, self._configuration = chat, configuration
+        self._chat, self._configuration, self._clock = chat, configuration, clock
         self._rate_limit = RateLimit(clock, share=SHARE)
+        self._repeats = Background()
+
+    async def close(self) -> None:
+        """Drop the replies that wait to be repeated."""
+        for repeat in self._repeats:
+            repeat.cancel()
+        await self._repeats.drain()
 
     def style(self, inbound: Inbound) -> ReplyStyle:
         """Return the channel's style. Outside the channels: the client's language and the first channel's time zone."""
@@ -50,12 +60,27 @@ class Replies:
     async def reply(self, inbound: Inbound, view: View | Notice, style: ReplyStyle) -> None:
         """Reply in the activity's conversation; in a channel, reply in the thread."""
         wire = inbound.wire
-        thread = Posted(wire.conversation.id, wire.reply_to_id or wire.id or "")
+        thread = Posted(wire.conversation.id, wire.reply_to_id or wire.id)
         try:
             self._rate_limit.take(thread_root(wire.conversation.id))
-            await self._chat.reply(thread, _message(view, style))
+        except ChatThrottled as error:
+            _log_lost(thread, error)
+            return
+        message = _message(view, style)
+        try:
+            await self._chat.reply(thread, message)
         except CHAT_ERRORS as error:
-            log.warning("reply_not_delivered", conversation=wire.conversation.id, error=type(error).__name__)
+            if _may_be_false(error):
+                self._repeats.begin(self._repeat(thread, message))
+            else:
+                _log_lost(thread, error)
+
+    async def _repeat(self, thread: Posted, message: Message) -> None:
+        await self._clock.sleep(REPEAT_AFTER)
+        try:
+            await self._chat.reply(thread, message)
+        except CHAT_ERRORS as error:
+            _log_lost(thread, error)
 
     async def reply_failed(self, inbound: Inbound) -> None:
         """Reply that the bot cannot answer now."""
@@ -73,8 +98,8 @@ class Replies:
             return
         try:
             self._rate_limit.take(person.object_id)
-        except ChatThrottled:
-            log.warning("reply_not_delivered", conversation=inbound.wire.conversation.id, error="ChatThrottled")
+        except ChatThrottled as error:
+            _log_lost(Posted(inbound.wire.conversation.id, None), error)
             return
         try:
             personal = ReplyStyle(stated_locale(inbound) or style.locale, style.timezone)
@@ -82,6 +107,21 @@ class Replies:
         except CHAT_ERRORS as error:
             log.info("notice_told_in_thread", person=person.object_id, error=type(error).__name__)
             await self.reply(inbound, Notice(notice.code, notice.tone), style)
+
+
+def _may_be_false(error: Exception) -> bool:
+    """True unless a second attempt would certainly fail, too, or would come before its time."""
+    match error:
+        case ChatThrottled(retry_after=seconds):
+            return seconds <= REPEAT_AFTER  # another message has just failed in this conversation
+        case ChatRefused(problem=problem):
+            return problem is not ChatProblem.TOO_LARGE
+        case _:
+            return True
+
+
+def _log_lost(thread: Posted, error: Exception) -> None:
+    log.warning("reply_not_delivered", conversation=thread.conversation, error=type(error).__name__)
 
 
 def _message(view: View | Notice, style: ReplyStyle) -> Message:
